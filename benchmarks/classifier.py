@@ -37,11 +37,11 @@ from groundup.data.reading.examples import read_labelled, stratified_split
 from groundup.data.reading.sources import SourceOptions
 from groundup.device import Compute, select_compute
 from groundup.evaluate.paired import share_difference
-from groundup.evaluate.tasks.classification import predict_tfidf
+from groundup.evaluate.tasks.label_baselines import predict_tfidf
 from groundup.fetch import fetch_package, members
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.classifier_results import OURS
+from groundup.finetune.classifier_results import OURS, ClassifierResults
+from groundup.finetune.config import ClassifierConfig
 from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.recipe import load_recipe
@@ -152,16 +152,21 @@ class Bench:
         predicted, found = dict[str, Sequence[str]](), dict[str, Any]()
         for characters, name in enumerate(BASELINES):
             tfidf = predict_tfidf(
-                splits["train"], splits["validation"], splits["test"], characters=bool(characters)
+                splits["train"],
+                splits["validation"],
+                splits["test"],
+                sorted({*truth}),
+                characters=bool(characters),
             )
             predicted[name] = tfidf.predicted
             found[name] = {"settings": tfidf.settings}
         for train in trained:
             results = self.fitted(splits, train, seed)
-            predicted[train] = results["predictions"][OURS]
-            names = ("elapsed_s", "learning_rate", "best_step", "chosen", "tried", "stacked")
-            figures = {name: results[name] for name in names if name in results}
-            calibration = {name: results["calibration"][name] for name in ("error", "by_chance")}
+            predicted[train] = results.predictions[OURS]
+            names = ("elapsed_s", "learning_rate", "best_step", "tried", "stacked")
+            plain = results.plain()
+            figures = {name: plain[name] for name in names if name in plain}
+            calibration = {name: results.calibration[name] for name in ("error", "by_chance")}
             found[train] = {"calibration": calibration, **figures}
         right = {
             name: [a == b for a, b in zip(each, truth, strict=True)]
@@ -176,7 +181,7 @@ class Bench:
                 found[name]["against"] = verdicts
         return {"set": texts.name, "labels": labels, "seed": seed, "methods": found}
 
-    def fitted(self, splits: Splits, train: Any, seed: int) -> dict[str, Any]:
+    def fitted(self, splits: Splits, train: Any, seed: int) -> ClassifierResults:
         """Return the results of a classifier that was trained in this way."""
         with tempfile.TemporaryDirectory() as folder:
             config = ClassifierConfig(train=train, seed=seed)

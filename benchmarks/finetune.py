@@ -41,7 +41,8 @@ from groundup.data.reading.examples import read_chat, read_labelled, stratified_
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions
 from groundup.device import Compute
-from groundup.finetune.instruct import ChatConfig, prepare
+from groundup.finetune.config import ChatConfig
+from groundup.finetune.instruction_data import make_instruction_data
 from groundup.finetune.order import epoch_batches
 from groundup.progress import Silent
 from groundup.recipes.named_stages import ClassifierStage
@@ -144,8 +145,11 @@ def chat_rows(model: Path, precisions: Sequence[str], rounds: int, quick: bool) 
 def chat_data(model: Path) -> dict[str, Any]:
     """What the contenders are given: the rendered rows and their batches."""
     source = instructions_source("starter")
-    config = ChatConfig()
-    data, _ = prepare(open_model(model, CPU), read_chat(Source(source)), config)
+    config, opened = ChatConfig(), open_model(model, CPU)
+    limit = config.limit(opened.config.context_tokens)
+    data = make_instruction_data(
+        read_chat(Source(source)), opened.require_tokenizer(), max_tokens=limit, seed=config.seed
+    )
     lengths = [len(each.ids) for each in data.train]
     batches = epoch_batches(lengths, config.batch_size, seed=config.seed, epoch=0)
     rows = [

@@ -100,16 +100,19 @@ def ours(
     recompute: bool = False,
 ) -> None:
     """What `groundup finetune chat` calls, on the same instructions, which it renders itself."""
-    from groundup.api.finetuning import finetune_chat
+    import groundup
 
-    settings = {
-        "precision": precision,
-        "batch_size": len(max(data["batches"], key=len)),
-        "learning_rate": LEARNING_RATE,
-        "recompute": recompute,
-    }
-    given = {"rank": RANK, "epochs": EPOCHS, "settings": {**settings, "alpha": ALPHA}}
-    finetune_chat(model, data["source"], Path(folder) / "run", **given, progress=Watcher(turns))
+    config = groundup.ChatConfig(
+        epochs=EPOCHS,
+        rank=RANK,
+        alpha=ALPHA,
+        batch_size=len(max(data["batches"], key=len)),
+        learning_rate=LEARNING_RATE,
+        precision=precision,
+        recompute=recompute,
+    )
+    out = Path(folder) / "run"
+    groundup.finetune_chat(model, data["source"], out, config, progress=Watcher(turns))
 
 
 def trl(

@@ -97,7 +97,8 @@ def ours(
     """What `groundup finetune classifier` calls, to its end: three learning rates, then the best one again, the test, the folder."""
     from groundup.data.documents import Example
     from groundup.device import select_compute
-    from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+    from groundup.finetune.classifier import fit_classifier
+    from groundup.finetune.config import ClassifierConfig
     from groundup.runs import RunFolder
     from groundup.weights.model_io import open_model
 
@@ -113,7 +114,7 @@ def ours(
     )
     whole_s = watcher.clock.seconds()
     found = watcher.reached.found if watcher.reached else {}
-    return {**found, "whole_s": whole_s, "features_s": results["features"]["elapsed_s"]}
+    return {**found, "whole_s": whole_s, "features_s": results.features["elapsed_s"]}
 
 
 def plain(

@@ -22,10 +22,10 @@ from groundup.data.reading.distinct import without_repeats
 from groundup.data.reading.examples import read_labelled, stratified_split
 from groundup.data.reading.sources import SourceOptions
 from groundup.device import select_compute
-from groundup.evaluate.tasks.classification import baseline_predictions
+from groundup.evaluate.tasks.label_baselines import baseline_predictions
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.classifier_results import OURS
+from groundup.finetune.classifier_results import OURS, ClassifierResults
+from groundup.finetune.config import ClassifierConfig
 from groundup.progress import Silent
 from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.recipe import load_recipe
@@ -72,22 +72,24 @@ def main() -> None:
         )
 
 
-def errors_of(seed: int, results: dict[str, Any], splits: dict[str, Any]) -> dict[str, Any]:
+def errors_of(seed: int, results: ClassifierResults, splits: dict[str, Any]) -> dict[str, Any]:
     """Return the test errors of every method on one split, and what was chosen."""
     test = [example.label for example in splits["test"]]
-    found = baseline_predictions(splits["train"], splits["validation"], splits["test"])
-    predicted = {OURS: results["predictions"][OURS]} | {each.name: each.predicted for each in found}
+    found = baseline_predictions(
+        splits["train"], splits["validation"], splits["test"], results.labels
+    )
+    predicted = {OURS: results.predictions[OURS]} | {each.name: each.predicted for each in found}
     return {
         "seed": seed,
         "errors": {
             name: sum(a != b for a, b in zip(each, test, strict=True))
             for name, each in predicted.items()
         },
-        "learning_rate": results["learning_rate"],
-        "best_step": results["best_step"],
-        "steps": results["steps"],
+        "learning_rate": results.learning_rate,
+        "best_step": results.best_step,
+        "steps": results.steps,
         "settings": {each.name: each.settings for each in found if each.settings},
-        "spam": Counter(test)[results["positive"]],
+        "spam": Counter(test)[results.positive],
     }
 
 

@@ -17,8 +17,11 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = [
     "BuildConfig",
+    "ChatConfig",
+    "ClassifierConfig",
     "Data",
     "Model",
+    "PreferenceConfig",
     "ask",
     "build",
     "convert",

@@ -274,13 +274,13 @@ lines = [json.dumps({"id": str(n), "instruction": f"Say the fox {n}.", "output":
 (tmp / "instructions.jsonl").write_text("\\n".join(lines) + "\\n")
 losses = []
 for name in ("next_token", "smoothed"):
-    settings = {"loss": name, "precision": "float32", "max_tokens": 32}
-    results = groundup.finetune_chat(tmp / "base", tmp / "instructions.jsonl", tmp / name, tokens=64, settings=settings)
-    losses.append(results["train_loss"])
+    config = groundup.ChatConfig(loss=name, precision="float32", max_tokens=32, tokens=64)
+    results = groundup.finetune_chat(tmp / "base", tmp / "instructions.jsonl", tmp / name, config)
+    losses.append(results.train_loss)
     assert json.loads((tmp / name / "run.json").read_text())["config"]["loss"] == name
 assert losses[0] != losses[1]
 try:
-    groundup.finetune_chat(tmp / "base", tmp / "instructions.jsonl", tmp / "no", settings={"loss": "smothed"})
+    groundup.ChatConfig(loss="smothed")
     raise AssertionError("an unknown loss is refused")
 except ConfigError as error:
     assert "'smoothed'" in error.fix

@@ -11,7 +11,6 @@ from typer import Argument, Option
 
 from groundup.api.models import Model, open_model
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.label_sets import NO_LABEL, named
 from groundup.cli.options import (
     DeviceOption,
     EncodingOption,
@@ -25,6 +24,7 @@ from groundup.progress import Progress
 from groundup.weights.decision_rule import ABSTAINED, decide
 
 AT_ONCE = 512
+NO_LABEL = "(no label)"
 SHOWN_CHARACTERS = 90
 # Texts of which one progress bar counts the words, and words that are shown.
 BEFORE_WHY, SHOWN_WORDS = 16, 6
@@ -253,6 +253,18 @@ def one_line(found: dict[str, Any]) -> str:
     """
     shown = plain(" ".join(found["text"][:SHOWN_CHARACTERS].split()))
     if "labels" in found:
-        return f"{named(found)}  {plain(found['name'])}  {shown}"
+        return f"{describe_labels(found)}  {plain(found['name'])}  {shown}"
     guess = f" ({found['guess']}?)" if found["label"] == ABSTAINED else ""
     return f"{found['label']}{guess}  {100 * found['probability']:5.1f} %  {plain(found['name'])}  {shown}"
+
+
+def describe_labels(found: dict[str, Any]) -> str:
+    """Return the labels that are said of a text, with their probabilities, or that there are none.
+
+    >>> describe_labels({"labels": ["late"], "probabilities": {"late": 0.91, "rude": 0.2}})
+    'late 91.0 %'
+    """
+    said = [
+        f"{plain(label)} {100 * found['probabilities'][label]:.1f} %" for label in found["labels"]
+    ]
+    return ", ".join(said) or NO_LABEL

@@ -11,6 +11,7 @@ import itertools
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer import Option
@@ -40,7 +41,9 @@ class ConfigFields:
             change = {"help": helps.get(name, ""), **self.changes.get(name, {})}
             option = change.pop("option", "--" + name.replace("_", "-"))
             kind = types[name]
-            if _is_listed(kind):
+            if {str, Path} <= {*get_args(kind)}:
+                kind = str | None
+            elif _is_listed(kind):
                 kind, change["metavar"] = str, change.get("metavar", "NAME,...")
             found[name] = Annotated[kind, Option(option, **change)]
         return found

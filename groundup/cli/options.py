@@ -1,6 +1,6 @@
 """The options that verbs share, each defined once.
 
-TrainingLength, TrainingTexts, StartOptions, MonitorOptions, FinetuneOptions, ListenOptions,
+TrainingLength, TrainingTexts, StartOptions, MonitorOptions, ListenOptions,
     OutputOptions
         options that verbs take together (`fields.grouped` makes options of them)
 """
@@ -346,47 +346,6 @@ class StartOptions:
     def given(self) -> dict[str, Any]:
         """The options as arguments of the Python surface."""
         return {"init_from": self.init_from, "replay": self.replay or ()}
-
-
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """Options of every fine-tuning method."""
-
-    encoding: EncodingOption = "auto"
-    follow_links: FollowLinksOption = False
-    settings: SetOption = None
-    seed: SeedOption = 0
-    device: DeviceOption = "auto"
-    fixed_choices: FixedChoicesOption = False
-    fresh: FreshOption = False
-
-
-@dataclass(frozen=True)
-class AdapterOptions:
-    """What is trained of a language model, and what is written."""
-
-    train: Annotated[
-        str, Option("--train", metavar="lora|all", help="LoRA adapters, or all weights.")
-    ] = "lora"
-    rank: Annotated[int, Option("--rank", min=1, help="Rank R of the adapters.")] = 8
-    targets: Annotated[
-        str,
-        Option(
-            "--targets",
-            metavar="NAME,...",
-            help="Matrices with adapters, as query,value; default: all.",
-        ),
-    ] = ""
-    merge: Annotated[
-        bool, Option("--merge", help="Write the whole model with the adapters in it.")
-    ] = False
-
-    def given(self) -> dict[str, Any]:
-        """The options as arguments of the Python surface."""
-        return {
-            **vars(self),
-            "targets": tuple(name.strip() for name in self.targets.split(",") if name.strip()),
-        }
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ they are told apart by the names of their classes.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -119,10 +119,13 @@ def _wrong_value(error: Any) -> str:
     name, first = _name(error.param), _first_fault(error.__cause__)
     if first is None:
         return f"{name}: {error.message}"
-    number = NUMBERS.get(getattr(getattr(error.param, "type_descriptor", None), "annotation", None))
+    kind = getattr(getattr(error.param, "type_descriptor", None), "annotation", None)
     expected = first["msg"]
-    if number:
-        expected = number + _bounds(error.param)
+    if kind in NUMBERS:
+        expected = f"{NUMBERS[kind]}{_bounds(error.param)}"
+    elif get_origin(kind) is Literal:
+        *others, last = map(repr, get_args(kind))
+        expected = f"{', '.join(others)} or {last}"
     return f"{name} must be {expected} (got {first['input']!r})."
 
 

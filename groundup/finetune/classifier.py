@@ -10,38 +10,38 @@ length of a window: the shortest that holds nearly all training messages. Of a l
 tokenised without a prompt or an end token, so that any program gives the same scores. How scores
 become a decision is in classifier.json (`weights.decision_rule`).
 
-results.json: labels, positive, splits (messages by label), models (this one first, then any
-baselines), validation, majority, examples, lengths (what was cut), features, steps, learning_rate,
-learning_rates (tried, with their validation losses), decision, calibration, costs, coverage, curves
-(ROC, precision and recall of the positive label), learning_curve, wrong_labels, trained_parameters,
-elapsed_s. Learning rate, epoch, temperature and where it abstains are chosen on the validation
-messages, and so are the settings of the baselines; the test messages are judged once.
-trained_on.json: the hashes of the training and validation messages (`data.preparation.trained_on`).
-`classifier_baselines` adds simple methods and the base model without training (zero-shot) on the
-same test messages; then there are more models, and same_messages (all methods on the messages that
-the base model was asked about), zero_shot (the question, how many were asked of how many).
+Learning rate, epoch, temperature and where it abstains are chosen on the validation messages, and
+so are the settings of the baselines; the test messages are judged once. results.json holds
+`ClassifierResults`, to which `classifier_baselines` adds simple methods and the base model without
+training on the same test messages; trained_on.json the hashes of the training and validation
+messages (`data.preparation.trained_on`).
 """
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from groundup.config import to_plain
 from groundup.data.preparation.trained_on import write_trained_on
+from groundup.data.reading.multi_label import require_label_sets
 from groundup.device import Compute
+from groundup.evaluate.tasks.classification import require_place_for_label
 from groundup.files import sha256_text
-from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.classifier_results import DecisionTarget
-from groundup.finetune.classifier_training import ClassifierJob
-from groundup.finetune.features import FEATURES_FILE
+from groundup.finetune.classifier_results import (
+    ClassifierResults,
+    DecisionTarget,
+    card_figures,
+    choose_decision,
+    measure,
+)
+from groundup.finetune.classifier_training import ClassifierJob, Learner
+from groundup.finetune.config import ClassifierConfig, training_fields
 from groundup.finetune.label_errors import wrong_labels
 from groundup.finetune.learning_curve import learning_curve
 from groundup.finetune.learning_rate import remove_runs
-from groundup.finetune.messages import Splits
-from groundup.finetune.multi_label import messages_of
-from groundup.finetune.multi_label_results import RESULTS
+from groundup.finetune.messages import Messages, Splits
 from groundup.finetune.stacked import require_scikit_learn
 from groundup.model.lora import merge_lora
 from groundup.progress import Progress, Silent
@@ -59,7 +59,7 @@ def fit_classifier(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
-) -> dict[str, Any]:
+) -> ClassifierResults:
     """Train on splits["train"], measure on "validation" and "test", save the classifier into the
     run folder; returns the contents of results.json.
 
@@ -67,72 +67,90 @@ def fit_classifier(
     model card. Raises DataError (a split empty, one label only), ModelError, ConfigError.
     """
     started = time.monotonic()
-    job = ClassifierJob(
-        opened, messages_of(splits, vars(config)), config, compute, progress or Silent()
-    )
-    choose_decision, measure, card_figures = RESULTS[job.messages.kind]
-    messages, progress = job.messages, job.progress
+    progress = progress or Silent()
+    messages = messages_of(splits, config)
+    job = ClassifierJob(opened, messages, config, compute, progress)
     if config.train in ("stacked", "auto"):
         require_scikit_learn()
-    model = job.classifier()
     inputs = {
-        "features": job.fingerprint(model),
+        "features": job.fingerprint(job.classifier()),
         "labels": sha256_text(repr(messages.classes)),
         "splits": messages.counts(),
     }
-    finished = begin_or_finished(run, "classifier", to_plain(config), inputs)
+    finished = begin_or_finished(run, "classifier", training_fields(config), inputs)
     if finished is not None:
-        return finished
+        return ClassifierResults.read(finished)
     progress.say(job.lengths.line())
     learner = job.learner(run)
+    curve, suspects = _further_trainings(job, learner, run)
+    learned = learner.final(run)
+    scores = {split: learned.scores(messages.rows[split]) for split in ("validation", "test")}
+    target = DecisionTarget(config.cost_false_alarm, config.cost_miss, config.abstain)
+    decision = choose_decision(scores["validation"], messages, target, config.windows, progress)
+    results = dataclasses.replace(
+        measure(scores, messages, decision, target, progress),
+        lengths=job.lengths.plain(),
+        learning_curve=curve,
+        wrong_labels=suspects,
+        elapsed_s=round(time.monotonic() - started, 1),
+        **learned.figures,
+    )
+    if config.train == "lora":
+        merge_lora(learned.model)
+    if learned.stacked is not None:
+        results = dataclasses.replace(results, plain_head=job.plain_head(learned, progress))
+    remove_runs(run)
+    # the best epoch is chosen on the validation messages: they are known to the model, too
+    seen = [*messages.of_split("train"), *messages.of_split("validation")]
+    write_trained_on(run.path, seen, base=opened.path)
+    finish(
+        run,
+        learned.model,
+        opened.require_tokenizer(),
+        results.plain(),
+        card,
+        card_figures(results),
+        messages.labels,
+        decision,
+        learned.stacked,
+    )
+    return results
 
-    def with_rows(rows: Sequence[int], folder: RunFolder) -> dict[str, float]:
-        return job.messages.figures(learner.trained_on(rows, folder)(messages.rows["validation"]))
+
+def messages_of(splits: Splits, config: ClassifierConfig) -> Messages:
+    """Return the messages of all splits, of one label each or of several.
+
+    Raises DataError, and ConfigError for a field that does not apply to several labels.
+    """
+    if require_label_sets(splits):
+        config.require_several_labels()
+        require_place_for_label(config.question)
+    return Messages.of(splits, config.positive)
+
+
+def _further_trainings(
+    job: ClassifierJob, learner: Learner, run: RunFolder
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the learning curve and the labels that are probably wrong, where they were asked
+    for.
+    """
+    config, messages, progress = job.config, job.messages, job.progress
+    validation = messages.rows["validation"]
+
+    def figures_with(rows: Sequence[int], folder: RunFolder) -> dict[str, float]:
+        return messages.figures(learner.trained_on(rows, folder)(validation))
 
     def held_out_scores(
         rows: Sequence[int], held_out: Sequence[int], folder: RunFolder
     ) -> torch.Tensor:
         return learner.trained_on(rows, folder)(held_out)
 
-    validated, train_rows = len(messages.rows["validation"]), messages.rows["train"]
-    curve = config.learning_curve and learning_curve(
-        with_rows, train_rows, messages.classes, validated, run, progress
-    )
-    suspects = config.find_wrong_labels and wrong_labels(held_out_scores, messages, run, progress)
-    learned = learner.final(run)
-    scores = {split: learned.scores(messages.rows[split]) for split in ("validation", "test")}
-    wish = DecisionTarget(config.cost_false_alarm, config.cost_miss, config.abstain)
-    decision = choose_decision(scores["validation"], messages, wish, config.windows, progress)
-    results = {
-        **measure(scores, messages, decision, wish, progress),
-        "lengths": job.lengths.plain(),
-        **learned.figures,
-        **({"learning_curve": curve} if curve else {}),
-        **({"wrong_labels": suspects} if suspects else {}),
-        "elapsed_s": round(time.monotonic() - started, 1),
-    }
-    if config.train == "lora":
-        merge_lora(learned.model)
-    if learned.stacked is not None:
-        results["plain_head"] = job.plain_head(learned, progress)
-    remove_runs(run)
-    (run.path / FEATURES_FILE).unlink(missing_ok=True)  # of an older version's run
-    seen = [
-        *messages.of_split("train"),
-        *messages.of_split("validation"),
-    ]  # the best epoch is chosen on the latter
-    write_trained_on(run.path, seen, base=opened.path)
-    tokenizer = opened.require_tokenizer()
-    figures = card_figures(results)
-    finish(
-        run,
-        learned.model,
-        tokenizer,
-        results,
-        card,
-        figures,
-        messages.labels,
-        decision,
-        learned.stacked,
-    )
-    return results
+    curve = suspects = None
+    if config.learning_curve:
+        train = messages.rows["train"]
+        curve = learning_curve(
+            figures_with, train, messages.classes, len(validation), run, progress
+        )
+    if config.find_wrong_labels:
+        suspects = wrong_labels(held_out_scores, messages, run, progress)
+    return curve, suspects

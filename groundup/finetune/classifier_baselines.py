@@ -1,84 +1,158 @@
 """The baselines of a fine-tuned classifier, on the same test messages: simple methods, and the base
-model without training (zero-shot).
+model without training (zero-shot, few-shot).
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.errors import MissingExtra, ModelError
 from groundup.evaluate.tasks.classification import (
     ZERO_SHOT_ITEMS,
     ZERO_SHOT_MAX_TOKENS,
     ZeroShot,
-    baseline_predictions,
-    compare,
     default_question,
 )
 from groundup.evaluate.tasks.few_shot import FewShot
+from groundup.evaluate.tasks.label_baselines import baseline_predictions
+from groundup.evaluate.tasks.label_figures import compare, labels_of_texts
+from groundup.finetune.classifier_results import ClassifierResults, JsonObject
+from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.few_shot import SHOWN, ask_after_examples
+from groundup.finetune.messages import Splits
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.train.run_lifecycle import write_finished
 from groundup.weights.model_io import OpenModel
 
 ASKED = "the base model, asked"
+Predicted = dict[str, Sequence[Any]]
+"""Method -> the label, or the labels, of each test message."""
 
 
 def add_baselines(
-    results: Mapping[str, Any],
+    results: ClassifierResults,
     opened: OpenModel,
-    splits: Mapping[str, Sequence[Example]],
+    splits: Splits,
     run: RunFolder,
+    config: ClassifierConfig,
     *,
-    question: str | None = None,
-    zero_shot_items: int = ZERO_SHOT_ITEMS,
-    few_shot: int | None = None,
+    items: int = ZERO_SHOT_ITEMS,
     compute: Compute,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ClassifierResults:
     """Return the results of `fit_classifier` with its baselines, and write them to the run folder.
-    `opened` is the base model.
-
-    `few_shot`: the `shots` of `few_shot.ask_after_examples`.
+    `opened` is the base model, which is asked about at most `items` test messages.
 
     Without scikit-learn its two baselines are left out, and so is a base model that can't be asked
     (no chat template, a context too short for the question); both are reported.
     """
     progress = progress or Silent()
-    test = splits["test"]
-    labels, positive = tuple(results["labels"]), results["positive"]
-    predictions: dict[str, Sequence[str]] = dict(results["predictions"])
-    whole = dict(results)
+    limit = int((results.lengths or {}).get("limit", ZERO_SHOT_MAX_TOKENS))
+    simple, settings = _simple_methods(results, splits, progress)
+    asked = _AskedBaseModel(results, opened, splits, config, items, limit, compute, progress)
+    own = {name: _as_labels(labels) for name, labels in results.predictions.items()}
+    predictions = {**own, **simple}
+    begun = time.monotonic()
+    zero_shot, predicted = asked.zero_shot()
+    predictions |= predicted
+    few_shot = None
+    if zero_shot is not None and not results.multi_label:
+        few_shot, predicted = asked.few_shot(time.monotonic() - begun)
+        predictions |= predicted
+    models, same_messages = compare(
+        predictions, labels_of_texts(splits["test"]), results.labels, results.positive or ""
+    )
+    results = replace(
+        results,
+        baselines=settings,
+        zero_shot=zero_shot,
+        few_shot=few_shot,
+        models=models,
+        same_messages=same_messages,
+        predictions={
+            name: [list(each) if isinstance(each, tuple) else each for each in labels]
+            for name, labels in predictions.items()
+        },
+    )
+    write_finished(run, results.plain())
+    return results
+
+
+def _as_labels(predicted: Sequence[Any]) -> list[Any]:
+    """Return labels as in results.json with the several labels of a text as a tuple."""
+    return [tuple(each) if isinstance(each, list) else each for each in predicted]
+
+
+def _simple_methods(
+    results: ClassifierResults, splits: Splits, progress: Progress
+) -> tuple[Predicted, dict[str, JsonObject] | None]:
+    """Return the predictions of methods without a language model, and their settings; nothing
+    without scikit-learn, which is reported.
+    """
+    train, validation, test = (splits[name] for name in ("train", "validation", "test"))
     try:
-        found = baseline_predictions(splits["train"], splits["validation"], test)
-        predictions |= {each.name: each.predicted for each in found}
-        whole["baselines"] = {each.name: each.settings for each in found if each.settings}
+        found = baseline_predictions(train, validation, test, results.labels)
     except MissingExtra as missing:
         progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
-    limit = int(results.get("lengths", {}).get("limit", ZERO_SHOT_MAX_TOKENS))
-    task = ZeroShot(
-        test, labels, positive, question=question, items=zero_shot_items, max_tokens=limit
-    )
-    begun = time.monotonic()
-    try:
-        details = task.measure(opened, compute=compute, progress=progress).details
-        predictions[ASKED] = details["predictions"]
-        whole["zero_shot"] = {name: details[name] for name in ("question", "asked", "of")}
-    except ModelError as error:
-        progress.say(f"Left out: {ASKED}. {error}")
-    zero_shot_s = time.monotonic() - begun
-    few = FewShot(splits["train"], labels, question or default_question(labels), limit)
-    told: dict[str, Any] = {"items": zero_shot_items, "compute": compute, "progress": progress}
-    if ASKED in predictions and (
-        shown := ask_after_examples(few, opened, splits, few_shot, zero_shot_s=zero_shot_s, **told)
-    ):
-        predictions[SHOWN], whole["few_shot"] = shown
-    rows, same_messages = compare(
-        predictions, [example.label for example in test], labels, positive
-    )
-    whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
-    write_finished(run, whole)
-    return whole
+        return {}, None
+    settings = {each.name: each.settings for each in found if each.settings}
+    return {each.name: each.predicted for each in found}, settings
+
+
+@dataclass(frozen=True)
+class _AskedBaseModel:
+    """The base model asked about the first `items` test messages, at most `limit` tokens of
+    each.
+    """
+
+    results: ClassifierResults
+    opened: OpenModel
+    splits: Splits
+    config: ClassifierConfig
+    items: int
+    limit: int
+    compute: Compute
+    progress: Progress
+
+    def zero_shot(self) -> tuple[JsonObject | None, Predicted]:
+        """Return what was asked, and the predictions; nothing where it can't be asked."""
+        task = ZeroShot(
+            self.splits["test"],
+            tuple(self.results.labels),
+            self.results.positive or "",
+            self.config.question,
+            items=self.items,
+            max_tokens=self.limit,
+        )
+        try:
+            found = task.measure(self.opened, compute=self.compute, progress=self.progress)
+        except ModelError as error:
+            self.progress.say(f"Left out: {ASKED}. {error}")
+            return None, {}
+        asked = {name: found.details[name] for name in ("question", "asked", "of")}
+        return asked, {ASKED: _as_labels(found.details["predictions"])}
+
+    def few_shot(self, zero_shot_s: float) -> tuple[JsonObject | None, Predicted]:
+        """Return what was chosen and the predictions after examples of each label; nothing where
+        it is not asked. `zero_shot_s`: the seconds that zero-shot took.
+        """
+        labels = tuple(self.results.labels)
+        question = self.config.question or default_question(labels)
+        few = FewShot(self.splits["train"], labels, question, self.limit)
+        found = ask_after_examples(
+            few,
+            self.opened,
+            self.splits,
+            self.config.few_shot,
+            zero_shot_s=zero_shot_s,
+            items=self.items,
+            compute=self.compute,
+            progress=self.progress,
+        )
+        if found is None:
+            return None, {}
+        predicted, chosen = found
+        return chosen, {SHOWN: predicted}

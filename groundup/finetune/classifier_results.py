@@ -1,15 +1,19 @@
-"""What a trained classifier is worth: the decision chosen on the validation messages, then the
+"""What a trained classifier is worth: the decision rule chosen on the validation messages, then the
 figures of the test messages, judged once.
+
+With one label a text, costs and abstaining set the rule; with several, each label has a threshold of
+its own. `ClassifierResults` is what results.json holds, for its writer and for its readers.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+import numpy as np
 import torch
 
-from groundup.data.documents import Example
+from groundup.config import build_config
 from groundup.evaluate.calibration import (
     abstain_below,
     calibration_bins,
@@ -25,13 +29,114 @@ from groundup.evaluate.curves import label_curves
 from groundup.evaluate.metrics import majority_share
 from groundup.evaluate.paired import difference_line, share_difference
 from groundup.evaluate.task import describe
-from groundup.evaluate.tasks.classification import judge, model_row
+from groundup.evaluate.tasks.label_figures import (
+    choose_thresholds,
+    indicators,
+    judge,
+    labels_of_texts,
+    model_row,
+    said_sets,
+    sigmoid,
+)
 from groundup.finetune.messages import Messages
 from groundup.progress import Progress
 from groundup.weights.decision_rule import DecisionRule
 
 OURS = "fine-tuned classifier"
 SHOWN_EXAMPLES = 12
+JsonObject = dict[str, Any]
+# Metric of several labels -> its name on the model card.
+CARD_METRICS = {"exact_match": "all labels right", "micro_f1": "micro F1", "macro_f1": "macro F1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierResults:
+    """results.json of a classifier. A field that is None was not measured and is not written, but
+    for `features`.
+    """
+
+    multi_label: Literal[True] | None = None
+    """Where a text may have none, one or several labels."""
+    labels: list[str]
+    """In the order of the scores."""
+    positive: str | None = None
+    """The label to detect; None with several labels a text."""
+    splits: dict[str, dict[str, int]]
+    """Split -> label -> messages."""
+    sizes: dict[str, int] | None = None
+    """Split -> messages, with several labels a text."""
+    validation: JsonObject
+    """The classifier on the validation messages, as a row of `models`."""
+    test: JsonObject
+    models: list[JsonObject]
+    """Methods on the test messages, the classifier first. One label: accuracy, f1, confusion;
+    several: exact_match, micro_f1, macro_f1, by_label. All but the first have their paired `lead`.
+    """
+    majority: JsonObject | None = None
+    """`value`: accuracy of always predicting the most frequent label."""
+    above_majority: JsonObject | None = None
+    """The classifier's accuracy minus that one, paired."""
+    predictions: dict[str, list[Any]]
+    """Method -> the label, or the list of labels, of each test message."""
+    examples: list[JsonObject]
+    """Test messages to be read, mistakes first."""
+    curves: JsonObject | None = None
+    """ROC, precision and recall of the positive label."""
+    decision: JsonObject
+    """The decision rule (`weights.decision_rule`)."""
+    calibration: JsonObject
+    """Calibration error with and without the temperature; with several labels over all pairs of a
+    message and a label.
+    """
+    costs: JsonObject | None = None
+    coverage: JsonObject | None = None
+    """How many messages are answered, and how many of these are right."""
+    lengths: JsonObject | None = None
+    """Of the messages in tokens (`finetune.lengths`)."""
+    features: JsonObject | None = None
+    """The cached hidden states; None where every block is trained."""
+    trained: str | None = None
+    """What was trained (`ClassifierConfig.train`)."""
+    trained_parameters: int | None = None
+    steps: int | None = None
+    best_step: int | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
+    learning_rates: list[JsonObject] | None = None
+    """Rates that were tried, with their validation losses, best first."""
+    stacked: JsonObject | None = None
+    """What a stacked classifier is made of."""
+    tried: list[JsonObject] | None = None
+    """With train = auto: what was trained, with the validation losses, best first."""
+    learning_curve: JsonObject | None = None
+    wrong_labels: JsonObject | None = None
+    elapsed_s: float | None = None
+    plain_head: JsonObject | None = None
+    """Test accuracy of what other programs read of a stacked classifier."""
+    source: JsonObject | None = None
+    """Of a build: repeats, conflicts and empty texts that were left out."""
+    baselines: dict[str, JsonObject] | None = None
+    """Baseline -> the settings chosen on the validation messages."""
+    zero_shot: JsonObject | None = None
+    """The question to the base model, and how many messages it was asked about."""
+    few_shot: JsonObject | None = None
+    same_messages: list[JsonObject] | None = None
+    """`models` on the messages that every method predicted."""
+    pretraining: JsonObject | None = None
+    """What pretraining is worth (`finetune.pretraining_ablation`)."""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "ClassifierResults":
+        """Return the results that results.json holds. Raises ConfigError."""
+        return build_config(cls, values)
+
+    def plain(self) -> JsonObject:
+        """Return JSON values, as in results.json."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if value is not None or name == "features"
+        }
 
 
 @dataclass(frozen=True)
@@ -46,44 +151,22 @@ class DecisionTarget:
     """Abstain so that the answered validation messages have this accuracy; None: never abstain."""
 
 
-def choose_decision(
-    scores: torch.Tensor, messages: Messages, wish: DecisionTarget, windows: int, progress: Progress
-) -> DecisionRule:
-    """Return the decision that the validation messages' scores [n, N] and the costs call for."""
-    rows, values = messages.rows["validation"], scores.double().numpy()
-    classes = messages.classes[rows.start : rows.stop]
-    temperature = fit_temperature(values, classes)
-    decision = DecisionRule(windows, temperature)
-    if wish.false_alarm != wish.miss:
-        threshold = cost_threshold(wish.false_alarm, wish.miss)
-        decision = DecisionRule(windows, temperature, messages.positive, threshold)
-    if wish.accuracy is not None:
-        found = decided(values, messages, "validation", decision)
-        limit = abstain_below(found.confidence, found.right, wish.accuracy)
-        if limit is None:
-            progress.say(
-                f"No part of the validation messages reaches an accuracy of {wish.accuracy:.1%}: it abstains on all but certain ones."
-            )
-        decision = DecisionRule(
-            windows,
-            temperature,
-            decision.positive,
-            decision.threshold,
-            1.0 if limit is None else limit,
-        )
-    return decision
-
-
 @dataclass(frozen=True)
-class Decided:
-    """The labels that a decision says for the messages of a split."""
+class Predictions:
+    """What a decision rule says of the messages of a split."""
 
-    actual: list[str]
-    predicted: list[str]
-    confidence: list[float]
-    """The probability of the most probable label."""
+    actual: list[Any]
+    """The label of each message, or its labels."""
+    predicted: list[Any]
+    probabilities: np.ndarray
+    """[n, N]"""
     sure: list[float]
-    """The probability of the label that is said."""
+    """With one label, the probability of the label that is said."""
+
+    @property
+    def confidence(self) -> list[float]:
+        """The probability of the most probable label."""
+        return [float(row.max()) for row in self.probabilities]
 
     @property
     def right(self) -> list[bool]:
@@ -91,155 +174,263 @@ class Decided:
         return [a == p for a, p in zip(self.actual, self.predicted, strict=True)]
 
 
-def decided(values: Any, messages: Messages, split: str, decision: DecisionRule) -> Decided:
-    """Return what the decision says, given scores [n, N] as an array."""
-    rows = [
-        dict(zip(messages.labels, row, strict=True))
-        for row in softmax(values, decision.temperature).tolist()
-    ]
+def predict(
+    scores: torch.Tensor, messages: Messages, split: str, decision: DecisionRule
+) -> Predictions:
+    """Return what the decision rule says, given the scores [n, N] of a split."""
+    values, examples = scores.double().numpy(), messages.of_split(split)
+    if messages.several:
+        probabilities = sigmoid(values, decision.temperature)
+        said_of_each = said_sets(probabilities, decision.thresholds or {})
+        return Predictions(labels_of_texts(examples), list(said_of_each), probabilities, [])
+    probabilities = softmax(values, decision.temperature)
+    rows = [dict(zip(messages.labels, row, strict=True)) for row in probabilities.tolist()]
     predicted = [decision.label(row) for row in rows]
-    said = [row[label] for row, label in zip(rows, predicted, strict=True)]
-    return Decided(
-        [e.label for e in messages.of_split(split)],
-        predicted,
-        [max(row.values()) for row in rows],
-        said,
+    sure = [row[label] for row, label in zip(rows, predicted, strict=True)]
+    return Predictions([each.label for each in examples], predicted, probabilities, sure)
+
+
+def choose_decision(
+    scores: torch.Tensor,
+    messages: Messages,
+    target: DecisionTarget,
+    windows: int,
+    progress: Progress,
+) -> DecisionRule:
+    """Return the decision rule that the validation messages' scores [n, N] and the target call for;
+    with several labels a threshold for each label.
+    """
+    if messages.several:
+        return _choose_thresholds(scores, messages, windows, progress)
+    rows = messages.rows["validation"]
+    classes = messages.classes[rows.start : rows.stop]
+    decision = DecisionRule(windows, fit_temperature(scores.double().numpy(), classes))
+    if target.false_alarm != target.miss:
+        threshold = cost_threshold(target.false_alarm, target.miss)
+        decision = replace(decision, positive=messages.positive, threshold=threshold)
+    if target.accuracy is None:
+        return decision
+    found = predict(scores, messages, "validation", decision)
+    limit = abstain_below(found.confidence, found.right, target.accuracy)
+    if limit is None:
+        progress.say(
+            f"No part of the validation messages reaches an accuracy of {target.accuracy:.1%}: "
+            "it abstains on all but certain ones."
+        )
+        limit = 1.0
+    return replace(decision, abstain_below=limit)
+
+
+def _choose_thresholds(
+    scores: torch.Tensor, messages: Messages, windows: int, progress: Progress
+) -> DecisionRule:
+    values = scores.double().numpy()
+    present = indicators(labels_of_texts(messages.of_split("validation")), messages.labels)
+    # of each pair of a message and a label: two classes with the scores 0 and s have the
+    # probabilities 1 - sigmoid(s) and sigmoid(s)
+    pairs = np.stack([np.zeros(values.size), values.ravel()], axis=1)
+    temperature = fit_temperature(pairs, present.ravel().tolist())
+    thresholds = choose_thresholds(sigmoid(values, temperature), present, messages.labels)
+    listed = ", ".join(f"{label} {threshold:.2f}" for label, threshold in thresholds.items())
+    progress.say(
+        f"Thresholds chosen on validation (0.50 where too few have the label): {listed[:500]}."
     )
+    return DecisionRule(windows, temperature, thresholds=thresholds)
 
 
 def measure(
     scores: Mapping[str, torch.Tensor],
     messages: Messages,
     decision: DecisionRule,
-    wish: DecisionTarget,
+    target: DecisionTarget,
     progress: Progress,
-) -> dict[str, Any]:
-    """Return the figures of validation and test messages, as in results.json; `scores` are those of
-    each split.
-    """
-    results: dict[str, Any] = {
-        "labels": list(messages.labels),
-        "positive": messages.positive,
-        "splits": messages.counts(),
-    }
+) -> ClassifierResults:
+    """Return the figures of validation and test messages; `scores` are those of each split."""
+    found, rows = {}, {}
     for split in ("validation", "test"):
-        found = decided(scores[split].double().numpy(), messages, split, decision)
-        outcome = judge(found.actual, found.predicted, messages.labels, messages.positive)
-        results[split] = model_row(OURS, outcome)
+        found[split] = predict(scores[split], messages, split, decision)
+        actual, predicted = found[split].actual, found[split].predicted
+        outcome = judge(actual, predicted, messages.labels, messages.positive)
+        rows[split] = model_row(OURS, outcome)
         for figure in outcome.measures:
             progress.say(f"{split}: {describe(figure)}")
-    # the loop ends with the test messages
-    results["models"] = [results["test"]]
-    results["majority"] = {"value": majority_share(found.actual)}
-    commonest = Counter(example.label for example in messages.of_split("train")).most_common(1)[0][
-        0
-    ]
-    by_majority = [commonest == label for label in found.actual]
-    results["above_majority"] = share_difference(by_majority, found.right).plain()
-    results["predictions"] = {OURS: found.predicted}
-    results["examples"] = shown_examples(messages.of_split("test"), found.predicted, found.sure)
-    return results | put_to_work(scores["test"], messages, found, decision, wish, progress)
+    tested = found["test"]
+    results = ClassifierResults(
+        labels=list(messages.labels),
+        splits=messages.counts(),
+        validation=rows["validation"],
+        test=rows["test"],
+        models=[rows["test"]],
+        predictions={OURS: [_plain_label(label) for label in tested.predicted]},
+        examples=_examples_to_read(messages, tested),
+        decision=_plain_decision(decision),
+        calibration=_calibration(scores["test"], messages, decision),
+    )
+    if messages.several:
+        sizes = {split: len(rows) for split, rows in messages.rows.items()}
+        return replace(results, multi_label=True, sizes=sizes)
+    return _with_one_label(results, messages, tested, decision, target, progress)
 
 
-def put_to_work(
-    scores: torch.Tensor,
-    messages: Messages,
-    found: Decided,
-    decision: DecisionRule,
-    wish: DecisionTarget,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Return calibration, costs and coverage on the test messages."""
-    raw = decided(scores.double().numpy(), messages, "test", DecisionRule())
-    calibrated = decided(
-        scores.double().numpy(), messages, "test", DecisionRule(temperature=decision.temperature)
-    )
-    bins = calibration_bins(calibrated.confidence, calibrated.right)
-    error, before = (
-        calibration_error(bins),
-        calibration_error(calibration_bins(raw.confidence, raw.right)),
-    )
-    answered = [c >= decision.abstain_below for c in found.confidence]
-    right = [r for r, is_answered in zip(found.right, answered, strict=True) if is_answered]
-    progress.say(
-        f"Calibration error on test: {before:.3f}, with temperature {decision.temperature:.2f}: {error:.3f}."
-    )
-    if decision.abstain_below:
-        share = f"{sum(right) / len(right):.1%} of these are right" if right else "none"
-        progress.say(
-            f"It answers {len(right):,} of {len(answered):,} test messages and abstains on the others; {share}."
-        )
-    place = messages.labels.index(messages.positive)
-    of_positive = softmax(scores.double().numpy(), decision.temperature)[:, place].tolist()
-    return {
-        "curves": label_curves(
-            of_positive, [actual == messages.positive for actual in found.actual]
-        ),
-        "decision": {
+def _plain_label(label: Any) -> Any:
+    return list(label) if isinstance(label, tuple) else label
+
+
+def _plain_decision(decision: DecisionRule) -> JsonObject:
+    if decision.thresholds is not None:
+        return {
             "temperature": decision.temperature,
-            "positive": decision.positive,
-            "threshold": decision.threshold,
-            "abstain_below": decision.abstain_below,
+            "thresholds": dict(decision.thresholds),
             "windows": decision.windows,
-        },
-        "calibration": {
-            "error": error,
-            "before": before,
-            "by_chance": error_by_chance(calibrated.confidence),
-            "bins": bins,
-            "n": len(found.actual),
-        },
-        "costs": costs(
-            found.actual, found.predicted, messages.positive, wish.false_alarm, wish.miss
-        )
-        | {"false_alarm": wish.false_alarm, "miss": wish.miss},
-        "coverage": {
-            "answered": len(right) / len(answered),
-            "accuracy": sum(right) / len(right) if right else None,
-            "curve": coverage_curve(found.confidence, found.right),
-        },
+        }
+    return {
+        "temperature": decision.temperature,
+        "positive": decision.positive,
+        "threshold": decision.threshold,
+        "abstain_below": decision.abstain_below,
+        "windows": decision.windows,
     }
 
 
-def shown_examples(
-    examples: Sequence[Example], predicted: Sequence[str], probabilities: Sequence[float]
-) -> list[dict[str, Any]]:
-    """Return a few test messages for the report: mistakes first, by descending confidence, then
-    right answers.
-    """
+def _calibration(scores: torch.Tensor, messages: Messages, decision: DecisionRule) -> JsonObject:
+    """Return how far confidence is from accuracy on the test messages."""
+    before = calibration_bins(*_confidences(scores, messages, 1.0))
+    confidence, right = _confidences(scores, messages, decision.temperature)
+    bins = calibration_bins(confidence, right)
+    errors = {"error": calibration_error(bins), "before": calibration_error(before)}
+    if not messages.several:
+        errors["by_chance"] = error_by_chance(confidence)
+    return {**errors, "bins": bins, "n": len(scores)}
 
-    found: list[dict[str, Any]] = [
+
+def _confidences(
+    scores: torch.Tensor, messages: Messages, temperature: float
+) -> tuple[list[float], list[bool]]:
+    """Return confidences and whether each is right, of the test messages' most probable labels, or
+    of all pairs of a message and a label.
+    """
+    if not messages.several:
+        found = predict(scores, messages, "test", DecisionRule(temperature=temperature))
+        return found.confidence, found.right
+    present = indicators(labels_of_texts(messages.of_split("test")), messages.labels)
+    probabilities = sigmoid(scores.double().numpy(), temperature)
+    return probabilities.ravel().tolist(), present.ravel().astype(bool).tolist()
+
+
+def _with_one_label(
+    results: ClassifierResults,
+    messages: Messages,
+    found: Predictions,
+    decision: DecisionRule,
+    target: DecisionTarget,
+    progress: Progress,
+) -> ClassifierResults:
+    """Return the results with what only texts of one label have: the majority, the positive label's
+    curves, costs and coverage.
+    """
+    answered = [each >= decision.abstain_below for each in found.confidence]
+    right = [r for r, is_answered in zip(found.right, answered, strict=True) if is_answered]
+    accuracy = sum(right) / len(right) if right else None
+    calibration = results.calibration
+    progress.say(
+        f"Calibration error on test: {calibration['before']:.3f}, with temperature "
+        f"{decision.temperature:.2f}: {calibration['error']:.3f}."
+    )
+    if decision.abstain_below:
+        share = "none" if accuracy is None else f"{accuracy:.1%} of these are right"
+        progress.say(
+            f"It answers {len(right):,} of {len(answered):,} test messages and abstains on the "
+            f"others; {share}."
+        )
+    train = Counter(example.label for example in messages.of_split("train"))
+    commonest = train.most_common(1)[0][0]
+    by_majority = [commonest == label for label in found.actual]
+    positive, errors = messages.positive, (target.false_alarm, target.miss)
+    of_positive = found.probabilities[:, messages.labels.index(positive)].tolist()
+    return replace(
+        results,
+        positive=positive,
+        majority={"value": majority_share(found.actual)},
+        above_majority=share_difference(by_majority, found.right).plain(),
+        curves=label_curves(of_positive, [actual == positive for actual in found.actual]),
+        costs={
+            **costs(found.actual, found.predicted, positive, *errors),
+            "false_alarm": target.false_alarm,
+            "miss": target.miss,
+        },
+        coverage={
+            "answered": len(right) / len(answered),
+            "accuracy": accuracy,
+            "curve": coverage_curve(found.confidence, found.right),
+        },
+    )
+
+
+def _examples_to_read(messages: Messages, found: Predictions) -> list[JsonObject]:
+    """Return a few test messages for the report, the worst mistakes first: by descending
+    confidence, or with several labels by the number of wrong ones.
+    """
+    examples = messages.of_split("test")
+    if messages.several:
+        sets = [
+            {
+                "text": example.text,
+                "actual": list(actual),
+                "predicted": list(predicted),
+                "probabilities": {
+                    label: round(p, 4) for label, p in zip(messages.labels, row, strict=True)
+                },
+            }
+            for example, actual, predicted, row in zip(
+                examples, found.actual, found.predicted, found.probabilities.tolist(), strict=True
+            )
+        ]
+        sets.sort(key=lambda each: -len(set(each["actual"]) ^ set(each["predicted"])))
+        return sets[:SHOWN_EXAMPLES]
+    rows: list[JsonObject] = [
         {
             "text": example.text,
             "label": example.label,
             "predicted": label,
             "probability": round(probability, 4),
         }
-        for example, label, probability in zip(examples, predicted, probabilities, strict=True)
+        for example, label, probability in zip(examples, found.predicted, found.sure, strict=True)
     ]
-    wrong = [each for each in found if each["label"] != each["predicted"]]
-    right = [each for each in found if each["label"] == each["predicted"]]
+    wrong = [each for each in rows if each["label"] != each["predicted"]]
+    right = [each for each in rows if each["label"] == each["predicted"]]
     return [*sorted(wrong, key=lambda each: -each["probability"]), *right][:SHOWN_EXAMPLES]
 
 
-def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
+def card_figures(results: ClassifierResults) -> dict[str, str]:
     """Return the figures for the model card."""
-    measured, n = results["test"], sum(results["splits"]["test"].values())
-    low, high = measured["accuracy"]["low"], measured["accuracy"]["high"]
-    plain_head = {}
-    if "plain_head" in results:
-        value = results["plain_head"]["value"]
-        plain_head = {
-            "test accuracy in other programs, which read the plain head and not `stacked/`": f"{value:.1%}"
+    measured = results.test
+    if results.sizes is not None:
+        n = results.sizes["test"]
+        return {
+            f"{name} (test, n = {n})": _with_interval(measured[metric])
+            for metric, name in CARD_METRICS.items()
+            if metric in measured
         }
-    return {
-        f"test accuracy (n = {n})": f"{measured['accuracy']['value']:.1%}, 95 % interval {low:.1%} to {high:.1%}",
-        "accuracy of always predicting the most frequent label": f"{results['majority']['value']:.1%}",
-        f"F1 of '{results['positive']}'"
-        if len(results["labels"]) == 2
-        else "macro F1": f"{measured['f1']:.3f}",
+    assert results.majority is not None and results.above_majority is not None
+    n, accuracy = sum(results.splits["test"].values()), measured["accuracy"]
+    f1 = f"F1 of '{results.positive}'" if len(results.labels) == 2 else "macro F1"
+    figures = {
+        f"test accuracy (n = {n})": f"{accuracy['value']:.1%}, 95 % interval "
+        f"{accuracy['low']:.1%} to {accuracy['high']:.1%}",
+        "accuracy of always predicting the most frequent label": f"{results.majority['value']:.1%}",
+        f1: f"{measured['f1']:.3f}",
         "accuracy above always predicting the most frequent label, paired": difference_line(
-            results["above_majority"]
+            results.above_majority
         ),
-        **plain_head,
     }
+    if results.plain_head is not None:
+        name = "test accuracy in other programs, which read the plain head and not `stacked/`"
+        figures[name] = f"{results.plain_head['value']:.1%}"
+    return figures
+
+
+def _with_interval(found: JsonObject) -> str:
+    value = f"{found['value']:.3f}"
+    if found["low"] is None:
+        return value
+    return f"{value}, 95 % interval {found['low']:.3f} to {found['high']:.3f}"

@@ -13,7 +13,7 @@ _Best        several of them: the one with the lowest loss on the validation mes
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ModelError
 from groundup.evaluate.calibration import cross_entropy, fit_temperature
 from groundup.evaluate.metrics import wilson_interval
-from groundup.finetune.classifier_config import ClassifierConfig, Trained
+from groundup.finetune.config import ClassifierConfig, Trained
 from groundup.finetune.features import Features, FrozenBlocks, Windows, keep_features
 from groundup.finetune.learning_rate import choose_learning_rate
 from groundup.finetune.lengths import Lengths, shortest_limit
@@ -53,7 +53,7 @@ from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.logs import BEST_BY
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.run_lifecycle import load_best
-from groundup.train.steps.config import Checkpoints, FitConfig
+from groundup.train.steps.config import Checkpoints, FitConfig, TrainPrecision
 from groundup.train.steps.losses import finetune_loss
 from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_io import OpenModel, find_model, open_model
@@ -127,19 +127,21 @@ class ClassifierJob:
         layers = model.config.num_layers
         if self.config.train in ("stacked", "auto"):
             return PooledBlocks(model.transformer, layers, self.compute)
-        kept = {"head": 0, "last-block": 1}.get(self.config.train)
-        return (
-            None if kept is None else FrozenBlocks(model.transformer, layers - kept, self.compute)
-        )
+        trained = {"head": 0, "last-block": 1}.get(self.config.train)
+        if trained is None:
+            return None
+        return FrozenBlocks(model.transformer, layers - trained, self.compute)
 
     def fingerprint(self, model: Classifier) -> str:
         """Return the hash of weights and inputs."""
         frozen = self.frozen(model)
-        return (
-            frozen.fingerprint(self.texts)
-            if frozen
-            else IdInputs(frozen_fingerprint(model.transformer), self.texts).fingerprint
-        )
+        if frozen is None:
+            return self.id_inputs(model).fingerprint
+        return frozen.fingerprint(self.texts)
+
+    def id_inputs(self, model: Classifier) -> IdInputs:
+        """Return the ids of all messages, for a model that is trained in every block."""
+        return IdInputs(frozen_fingerprint(model.transformer), self.texts)
 
     def keep(self, frozen: FrozenBlocks) -> Features:
         """Return the features of all messages."""
@@ -163,10 +165,7 @@ class ClassifierJob:
 
     def learner(self, run: RunFolder) -> "Learner":
         """Return what `train` asks for, its learning rate chosen."""
-        config, weights = (
-            self.config,
-            self.messages.class_weights(balanced=self.config.class_weights == "balanced"),
-        )
+        config = self.config
         if config.train == "auto":
             encoders = {"stacked": config.encoder}
             configs = [
@@ -180,24 +179,26 @@ class ClassifierJob:
         if isinstance(frozen, PooledBlocks):
             encoder, vectors = self.vectors()
             training = StackedTraining(
-                self.messages, self.keep(frozen), frozen.blocks, weights, encoder, vectors
+                self.messages, self.keep(frozen), frozen.blocks, self.weights, encoder, vectors
             )
             return _Stacking(model, training)
-        features = None if frozen is None else self.keep(frozen)
-        inputs = features or IdInputs(frozen_fingerprint(model.transformer), self.texts)
+        features: Features | None = None
+        inputs: Inputs = self.id_inputs(model)
+        if frozen is not None:
+            inputs = features = self.keep(frozen)
 
         def try_rate(rate: float, folder: RunFolder) -> FitResult:
             return self.train(self.learning_part(self.classifier()), inputs, rate, folder)
 
-        rates = LEARNING_RATES[config.train]
-        tried = (
-            []
-            if config.learning_rate
-            else choose_learning_rate(try_rate, run, self.progress, rates)
-        )
-        return _Descent(
-            self, inputs, features, config.learning_rate or tried[0]["learning_rate"], tried
-        )
+        if config.learning_rate:
+            return _Descent(self, inputs, features, config.learning_rate, [])
+        tried = choose_learning_rate(try_rate, run, self.progress, LEARNING_RATES[config.train])
+        return _Descent(self, inputs, features, tried[0]["learning_rate"], tried)
+
+    @property
+    def weights(self) -> list[Any]:
+        """The weight of each label in the loss."""
+        return self.messages.class_weights(balanced=self.config.class_weights == "balanced")
 
     def plain_head(self, learned: "Learned", progress: Progress) -> dict[str, Any]:
         """Return the test accuracy of what other programs read of a stacked classifier, and say
@@ -208,7 +209,8 @@ class ClassifierJob:
         truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
         right = int((learned.head_scores(rows).argmax(dim=1) == truth).sum())
         progress.say(
-            f"Other programs read only the plain head: {100 * right / len(rows):.1f} % of the test messages are right with it."
+            f"Other programs read only the plain head: {100 * right / len(rows):.1f} % of the "
+            "test messages are right with it."
         )
         return dataclasses.asdict(wilson_interval(right, len(rows)))
 
@@ -242,12 +244,11 @@ class ClassifierJob:
         read.
         """
         messages, config = self.messages, self.config
-        weights = messages.class_weights(balanced=config.class_weights == "balanced")
         batches = ClassBatches(
             prepared,
             messages.classes,
             messages.rows["train"] if rows is None else rows,
-            weights=weights,
+            weights=self.weights,
             batch_size=config.batch_size,
             seed=config.seed,
         )
@@ -281,8 +282,8 @@ class Learned:
 
     model: Classifier
     scores: Scorer
-    figures: dict[str, Any]
-    """Of results.json: what was trained and chosen."""
+    figures: Mapping[str, Any]
+    """Fields of `ClassifierResults`: what was trained and chosen."""
     stacked: Stacked | None = None
     head_scores: Scorer | None = None
     """Of a stacked one: the scores of its plain head, which other programs read."""
@@ -329,7 +330,7 @@ class _Descent:
         load_best(part, fitted, run, job.progress)
         warn_of_no_gain(fitted, run, job.progress)
         figures = {
-            "features": self.features.described() if self.features else None,
+            "features": self.features.plain() if self.features else None,
             "trained": job.config.train,
             "trained_parameters": sum(
                 each.numel() for each in part.parameters() if each.requires_grad
@@ -352,8 +353,9 @@ def warn_of_no_gain(fitted: FitResult, run: RunFolder, progress: Progress) -> No
     )
     if before is not None and state.best_loss is not None and state.best_loss >= before:
         progress.say(
-            f"No epoch has a lower loss on the validation messages than the untrained classifier ({before:.3f}), as where their labels have"
-            f" other shares than in training: the best epoch is kept, which ended after step {state.best_step} ({state.best_loss:.3f})."
+            "No epoch has a lower loss on the validation messages than the untrained classifier "
+            f"({before:.3f}), as where their labels have other shares than in training: the best "
+            f"epoch is kept, which ended after step {state.best_step} ({state.best_loss:.3f})."
         )
 
 
@@ -373,7 +375,7 @@ class _Stacking:
         found = self.training.fit()
         self.model.score.weight.data = torch.from_numpy(found.head).to(self.model.score.weight)
         figures = {
-            "features": self.training.features.described(),
+            "features": self.training.features.plain(),
             "trained": "stacked",
             "trained_parameters": sum(
                 tensor.numel() for tensor in found.stacked.tensors().values()
@@ -403,10 +405,8 @@ class _Best:
     def loss(self, scores: Scorer) -> float:
         """Return the loss on the validation messages."""
         rows = self.messages.rows["validation"]
-        values, classes = (
-            scores(rows).double().numpy(),
-            self.messages.classes[rows.start : rows.stop],
-        )
+        values = scores(rows).double().numpy()
+        classes = self.messages.classes[rows.start : rows.stop]
         return cross_entropy(values, classes, fit_temperature(values, classes))
 
     def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
@@ -470,11 +470,14 @@ def fit_config_of(batches: ClassBatches, config: ClassifierConfig, rate: float) 
     """Return `fit()`'s config: an evaluation after every epoch, float32 on features, as bf16 gains
     nothing there.
     """
+    precision: TrainPrecision = "float32"
+    if config.train in ("lora", "all"):
+        precision = config.precision
     return FitConfig(
         steps=config.epochs * batches.batches_per_epoch,
         batch_size=config.batch_size,
-        precision=config.precision if config.train in ("lora", "all") else "float32",
-        compile="off",
+        precision=precision,
+        compile="off",  # batches of many shapes
         evaluate_every=batches.batches_per_epoch,
         seed=config.seed,
         checkpoints=Checkpoints(every=batches.batches_per_epoch, keep=1),

@@ -43,7 +43,6 @@ from groundup.train.steps.config import TrainPrecision
 from groundup.train.steps.precision import MEASURED_S, WORTH_IT, open_kinds
 from groundup.train.steps.step import autocast
 
-FEATURES_FILE = "features.safetensors"
 # About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded
 # to 60.
 FEATURE_BATCH_TOKENS = 2048
@@ -80,7 +79,7 @@ class Features:
         """Bytes on disk."""
         return sum(window.nbytes for windows in self.texts for window in windows)
 
-    def described(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
         """Return the figures of the features as JSON values."""
         return {
             "texts": len(self.texts),
@@ -201,10 +200,18 @@ def keep_features(
     features = Features(
         states, sha256_text(f"{frozen.fingerprint(texts)} {taken}"), taken, elapsed_s, cached
     )
-    said = f"Hidden states of {len(texts):,} texts after {frozen.num_blocks} frozen blocks ({taken}, {features.num_bytes / 1e6:.0f} MB):"
-    new = f"{sum(map(len, missing.values())):,} tokens computed once in {elapsed_s:.0f} s and kept in the cache"
-    old = f"{cached:,} of {len(wanted):,} windows read from the cache"
-    progress.say(f"{said} {', '.join([*([new] if missing else []), *([old] if cached else [])])}.")
+    origins = []
+    if missing:
+        tokens = sum(map(len, missing.values()))
+        origins.append(
+            f"{tokens:,} tokens computed once in {elapsed_s:.0f} s and kept in the cache"
+        )
+    if cached:
+        origins.append(f"{cached:,} of {len(wanted):,} windows read from the cache")
+    progress.say(
+        f"Hidden states of {len(texts):,} texts after {frozen.num_blocks} frozen blocks "
+        f"({taken}, {features.num_bytes / 1e6:.0f} MB): {', '.join(origins)}."
+    )
     return features
 
 

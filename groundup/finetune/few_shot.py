@@ -14,7 +14,7 @@ from groundup.evaluate.tasks.few_shot import CHOSEN_ON, SHOTS, FewShot, choose_s
 from groundup.progress import Progress
 from groundup.weights.model_io import OpenModel
 
-# A run that is not told to ask so does it where it takes at most so many seconds.
+# Where nothing is said of few_shot, the base model is asked so if it takes at most this long.
 MAX_S = 60.0
 SHOWN = "the base model, shown examples"
 
@@ -40,7 +40,7 @@ def ask_after_examples(
     texts = [example.text for example in splits["test"][:items]]
     if shots is not None and shots < 0:
         raise ConfigError(
-            f"few-shot must be 0 or more (got {shots}).",
+            f"few_shot must be 0 or more (got {shots}).",
             fix="Give the examples of each label, as 2.",
         )
     if shots == 0 or not texts:
@@ -52,7 +52,8 @@ def ask_after_examples(
             seconds = expected_s(few, opened, texts, tried_on, zero_shot_s)
             if seconds > MAX_S:
                 progress.say(
-                    f"Left out: {SHOWN}, which would take about {seconds:.0f} s; --few-shot {SHOTS[0]} asks it so."
+                    f"Left out: {SHOWN}, which would take about {seconds:.0f} s; "
+                    f"few_shot = {SHOTS[0]} asks it so."
                 )
                 return None
             tried = choose_shots(

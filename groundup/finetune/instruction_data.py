@@ -19,8 +19,13 @@ from groundup.files import sha256_text
 from groundup.finetune.lengths import Lengths
 from groundup.finetune.loss_mask_view import MaskXray
 from groundup.finetune.order import EpochBatches
+from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Rendered, can_call_tools, render
 from groundup.tokenizer.fast import Tokenizer
+
+# Examples up to which only form and tone are learned, and up to which the kinds of tasks that they
+# show.
+FORM_EXAMPLES, TASK_EXAMPLES = 1000, 10_000
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,54 @@ class InstructionData:
     @property
     def supervised_share(self) -> float:
         """The share of training tokens that have labels."""
-        return sum(sum(each.mask) for each in self.train) / sum(
-            len(each.ids) for each in self.train
+        tokens = sum(len(each.ids) for each in self.train)
+        return sum(sum(each.mask) for each in self.train) / tokens
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many examples are trained on, held out and left out."""
+        return {
+            "train": len(self.train),
+            "held_out": len(self.held_out),
+            "left_out": self.left_out,
+            "repeats": self.repeats,
+        }
+
+    @property
+    def held_out_key(self) -> str:
+        """SHA-256 of the held-out examples."""
+        return sha256_text(repr(self.held_out))
+
+    def report(self, progress: Progress) -> None:
+        """Say how many examples there are and what they can teach, how long they are, and what of
+        them is trained.
+        """
+        repeats = f", {self.repeats:,} repeats left out" if self.repeats else ""
+        progress.say(self.lengths.line())
+        progress.say(
+            f"{len(self.train):,} examples to learn from, {len(self.held_out):,} held out{repeats}."
         )
+        self.mask.show(progress)
+        progress.say(what_they_teach(len(self.train)))
+
+
+def what_they_teach(examples: int) -> str:
+    """Return what a model can learn from this many examples, in one sentence.
+
+    >>> what_they_teach(27)[:58]
+    '27 examples can teach form and tone, not facts: the loss f'
+    """
+    many = "an example" if examples == 1 else f"{examples:,} examples"
+    taught = "form and tone"
+    if examples > FORM_EXAMPLES:
+        taught = "form, tone and the kinds of tasks that they show"
+    if examples > TASK_EXAMPLES:
+        return f"{many} can teach {taught}; facts are better looked up (retrieval) than learned."
+    return (
+        f"{many} can teach {taught}, not facts: the loss falls, and names, prices and dates are "
+        "made up all the same. For facts the way is retrieval: put the passage that holds the "
+        "answer before the question."
+    )
 
 
 def make_instruction_data(
@@ -114,7 +164,7 @@ class AnswerBatches(EpochBatches):
 
         It needs no mask: padding is on the right, where no real token attends, and has no labels.
         """
-        return Batch(*padded([self._rendered[i] for i in self._order.indices(position)]))
+        return Batch(*padded([self._rendered[i] for i in self.indices(position)]))
 
 
 def padded(rows: Sequence[Rendered]) -> tuple[Tensor, Tensor]:

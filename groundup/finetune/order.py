@@ -7,6 +7,7 @@ other batches in another order.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -31,42 +32,29 @@ def epoch_batches(
     return [batches[i] for i in torch.randperm(len(batches), generator=random).tolist()]
 
 
-class EpochOrder:
-    """Batch position 0, 1, 2, ... -> its indices, epoch after epoch.
-
-    The last epoch asked for is cached.
+class EpochBatches:
+    """Batches of examples of known lengths in tokens, epoch after epoch in the order of (seed,
+    epoch); what a batch holds is made by a subclass.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    fingerprint: str
+    """SHA-256 of all that the batches hold and of their order."""
+
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
         self._lengths, self._batch_size, self._seed = list(lengths), batch_size, seed
-        self._epoch = -1
-        self._batches: list[list[int]] = []
-        self.batches_per_epoch = len(epoch_batches(self._lengths, batch_size, seed=seed, epoch=0))
+        self._epoch = 0
+        self._batches = self._of_epoch(0)  # of the epoch that was asked for last
+        self.batches_per_epoch = len(self._batches)
+
+    def _of_epoch(self, epoch: int) -> list[list[int]]:
+        return epoch_batches(self._lengths, self._batch_size, seed=self._seed, epoch=epoch)
 
     def indices(self, position: int) -> list[int]:
         """Return the examples of batch number `position`."""
         epoch, place = divmod(position, self.batches_per_epoch)
         if epoch != self._epoch:
-            self._batches = epoch_batches(
-                self._lengths, self._batch_size, seed=self._seed, epoch=epoch
-            )
-            self._epoch = epoch
+            self._epoch, self._batches = epoch, self._of_epoch(epoch)
         return self._batches[place]
-
-
-class EpochBatches:
-    """Batches of examples with so many tokens each, epoch after epoch in the order of (seed,
-    epoch); what they hold is made by a subclass.
-    """
-
-    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
-        self._lengths = list(lengths)
-        self._order = EpochOrder(self._lengths, batch_size, seed)
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches in which every example occurs once."""
-        return self._order.batches_per_epoch
 
     @property
     def mean_tokens(self) -> float:
@@ -75,7 +63,11 @@ class EpochBatches:
 
     def num_tokens(self, position: int) -> int:
         """Return the tokens in one batch, padding not counted."""
-        return sum(self._lengths[i] for i in self._order.indices(position))
+        return sum(self._lengths[i] for i in self.indices(position))
+
+    def batch(self, position: int) -> Any:
+        """Return batch number `position`."""
+        raise NotImplementedError
 
     def steps_for(self, tokens: int) -> int:
         """Return how many batches from the first on have `tokens` tokens, padding not counted; at
@@ -95,7 +87,10 @@ class EpochBatches:
     def line(self, epochs: float, tokens: int | None) -> str:
         """Return how much is read as one line: epochs, and where the budget ends them."""
         steps, whole = self.steps(epochs, tokens), self.batches_per_epoch
-        read = f"An epoch has {sum(self._lengths):,} tokens in {whole:,} steps; epochs read: {steps / whole:.3g}, {steps:,} steps"
+        read = (
+            f"An epoch has {sum(self._lengths):,} tokens in {whole:,} steps; "
+            f"epochs read: {steps / whole:.3g}, {steps:,} steps"
+        )
         if tokens is None or steps == max(1, round(epochs * whole)):
             return f"{read}."
         return f"{read} (of {epochs:g} epochs: the budget of {tokens:,} tokens is a cap)."

@@ -4,77 +4,144 @@ rejected one, measured from the base model.
     prompt, chosen, rejected -> two conversations -> render() -> ids and masks -> the base's
         log-probabilities, once -> fit() -> folder
 
-Nothing but the answers counts, as in `instruct`; LoRA or all weights are trained, and the folder is
-the same kind. The reference is the model as it was opened: its log-probabilities are computed
-before the first step, so that no second model is in memory (Rafailov et al. 2023).
+Nothing but the answers counts, as in `instruct`. The reference is the model as it was opened: its
+log-probabilities are computed before the first step, so that no second model is in memory (Rafailov
+et al. 2023). The run itself is in `chat_training`.
 
-results.json: held_out_loss (before: log 2, after), accuracy (share of held-out pairs whose chosen
-answer gained more than the rejected one, with interval), margins and prefers (`preference_results`:
-before, after, paired difference), pairs (some held-out ones, to be read), examples, lengths, beta,
-tokens, epochs, steps, forgetting.
+A pair's margin is how much more its chosen answer gained than its rejected one, times beta: the
+difference of DPO's rewards, which is 0 before the first step. `prefers` asks without a reference:
+which answer has the higher log-probability per token?
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from groundup.config import to_plain
 from groundup.data.documents import PreferenceExample
-from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute
-from groundup.errors import require
-from groundup.evaluate.comparison.forgetting import compared, measure, suites
 from groundup.evaluate.metrics import wilson_interval
+from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.evaluate.task import as_measure, describe, language_model
-from groundup.files import sha256_text
-from groundup.finetune.adapters import ChatTraining, begin_training, finish_chat
-from groundup.finetune.instruct import loss_before
+from groundup.finetune.chat_results import ChatResults
+from groundup.finetune.chat_training import train_chat
+from groundup.finetune.config import PreferenceConfig
 from groundup.finetune.preference_data import (
     Pair,
     PreferenceBatches,
-    PreferenceData,
     as_batch,
     prepare_pairs,
     with_reference,
 )
-from groundup.finetune.preference_results import compared_pairs, held_out_figures
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.loop import FitResult, fit
-from groundup.train.monitor.callbacks import Hooks
-from groundup.train.optimizers.adamw import AdamW
-from groundup.train.run_lifecycle import begin_or_finished
-from groundup.train.steps.config import FitConfig
-from groundup.train.steps.losses import answer_logprobs, finetune_loss
+from groundup.train.steps.losses import answer_logprobs
 from groundup.weights.model_io import ModelCard, OpenModel
 
-# A pair has two texts, and both are kept for the backward pass.
-LONGEST_TOKENS = 512
-LORA_RATE, ALL_RATE = 5e-5, 1e-6
 EVALUATIONS = 4
+Sums = Sequence[tuple[float, float]]
+"""Of each pair the log-probabilities of its chosen and its rejected answer."""
+# Of the pairs to be read, how many at each end: those that went wrong most, and those that gained
+# most.
+READ_AT_EACH_END = 6
 
 
-@dataclass(frozen=True)
-class PreferenceConfig(ChatTraining):
-    """How a model is trained on preference pairs: the learning rate is 5e-5 for LoRA and 1e-6 for
-    all weights, texts have at most 512 tokens.
+def fit_preference(
+    opened: OpenModel,
+    examples: Sequence[PreferenceExample],
+    run: RunFolder,
+    config: PreferenceConfig,
+    *,
+    compute: Compute,
+    progress: Progress | None = None,
+    card: ModelCard | None = None,
+) -> ChatResults:
+    """Train on the pairs that are not held out, as `chat_training.train_chat` says. Raises
+    DataError, ModelError, ConfigError, and what that raises.
     """
+    progress = progress or Silent()
+    method = PairTraining(opened, examples, config, compute, progress)
+    return train_chat(method, opened, run, compute=compute, progress=progress, card=card)
 
-    beta: float = 0.1
-    """How strongly the model is held to the base: the higher, the less it moves."""
-    batch_size: int = 4
-    """Pairs of one step."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 < self.beta < math.inf, "beta", self.beta, "above 0")
-        finetune_loss("preference", self.loss)
+class PairTraining:
+    """Training on pairs of answers; a `ChatMethod`."""
+
+    def __init__(
+        self,
+        opened: OpenModel,
+        examples: Sequence[PreferenceExample],
+        config: PreferenceConfig,
+        compute: Compute,
+        progress: Progress,
+    ) -> None:
+        """Raises DataError, ModelError."""
+        self.model, tokenizer = language_model(opened)
+        limit = config.limit(opened.config.context_tokens)
+        self.config, self._compute, self._progress = config, compute, progress
+        self.data = prepare_pairs(examples, tokenizer, max_tokens=limit, seed=config.seed)
+        self.batches = self._in_batches(self.data.train)
+        self._held_out: Sequence[Pair] = self.data.held_out
+
+    def _in_batches(self, pairs: Sequence[Pair]) -> PreferenceBatches:
+        config = self.config
+        return PreferenceBatches(
+            pairs, beta=config.beta, batch_size=config.batch_size, seed=config.seed
+        )
+
+    def _logprobs(self, pairs: Sequence[Pair], what: str) -> list[tuple[float, float]]:
+        return logprobs(
+            self.model,
+            pairs,
+            self.config.batch_size,
+            compute=self._compute,
+            progress=self._progress,
+            what=what,
+        )
+
+    def begin(self, model: LanguageModel) -> None:
+        """Compute the log-probabilities of all answers in the base model."""
+        train, held_out = (
+            with_reference(pairs, self._logprobs(pairs, "reference"))
+            for pairs in (self.data.train, self.data.held_out)
+        )
+        self.batches, self._held_out = self._in_batches(train), held_out
+
+    def evaluations(self, steps: int) -> int:
+        """Return how often the held-out pairs are measured."""
+        return EVALUATIONS
+
+    def evaluate(self) -> dict[str, float]:
+        """Return `held_out_figures`."""
+        sums = self._logprobs(self._held_out, "held-out pairs")
+        return held_out_figures(self._held_out, sums, self.config.beta)
+
+    def complete(self, results: ChatResults, figures: dict[str, float]) -> ChatResults:
+        """Return the results with accuracy, margins and preferences on the held-out pairs."""
+        n, beta = len(self._held_out), self.config.beta
+        interval = wilson_interval(round(figures["accuracy"] * n), n)
+        accuracy = as_measure("accuracy", interval, n, chance=0.5)
+        sums = self._logprobs(self._held_out, "held-out pairs")
+        return dataclasses.replace(
+            results,
+            accuracy=accuracy.plain(),
+            accuracy_line=describe(accuracy),
+            margin=figures["margin"],
+            beta=beta,
+            **compare_pairs(self._held_out, self.data.aside, sums, beta),
+        )
+
+    def describe(self, results: ChatResults) -> str:
+        """Return the accuracy in one line."""
+        return f"held-out pairs whose chosen answer gained more: {results.accuracy_line}"
+
+    def card_figures(self, results: ChatResults) -> dict[str, str]:
+        """Return the figures for the model card."""
+        name = f"chosen answers that gained more, of {len(self._held_out)} held-out pairs"
+        return {name: str(results.accuracy_line)}
 
 
 @torch.no_grad()
@@ -104,147 +171,76 @@ def logprobs(
     return found
 
 
-def fit_preference(
-    opened: OpenModel,
-    examples: Sequence[PreferenceExample],
-    run: RunFolder,
-    config: PreferenceConfig,
-    *,
-    compute: Compute,
-    progress: Progress | None = None,
-    card: ModelCard | None = None,
-    general: str | Path | None = None,
-) -> dict[str, Any]:
-    """Train on the pairs that are not held out and save the model or adapter into the run folder;
-    returns the contents of results.json.
+def margins(pairs: Sequence[Pair], sums: Sums, beta: float) -> list[float]:
+    """Return the margin of each pair."""
+    return [
+        beta * ((chosen - pair.reference[0]) - (rejected - pair.reference[1]))
+        for pair, (chosen, rejected) in zip(pairs, sums, strict=True)
+    ]
 
-    A stopped run is resumed, a finished one only read. `opened` is changed. `general`: as in
-    `fit_chat`. Raises DataError, ModelError, ConfigError, and what `fit` raises.
+
+def held_out_figures(pairs: Sequence[Pair], sums: Sums, beta: float) -> dict[str, float]:
+    """Return loss, accuracy and mean margin of the rewards, and the share of pairs whose chosen
+    answer is the more probable per token.
     """
-    progress = progress or Silent()
-    model, tokenizer = language_model(opened)
-    tasks = suites(general, progress)
-    max_tokens = min(config.max_tokens or LONGEST_TOKENS, opened.config.context_tokens)
-    data = prepare_pairs(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
-    held_out = sha256_text(repr([(pair.chosen.ids, pair.rejected.ids) for pair in data.held_out]))
-    plain = PreferenceBatches(
-        data.train, beta=config.beta, batch_size=config.batch_size, seed=config.seed
-    )
-    inputs = {
-        "base": frozen_fingerprint(model.requires_grad_(False)),
-        "examples": plain.fingerprint,
-        "held_out": held_out,
-    }
-    finished = begin_or_finished(run, "preference", to_plain(config), inputs)
-    if finished is not None:
-        return finished
-    report_data(data, progress)
-    progress.say(plain.line(config.epochs, config.tokens))
-
-    def measured(pairs: Sequence[Pair], what: str) -> list[tuple[float, float]]:
-        return logprobs(
-            model, pairs, config.batch_size, compute=compute, progress=progress, what=what
-        )
-
-    train, aside = (
-        with_reference(pairs, measured(pairs, "reference")) for pairs in (data.train, data.held_out)
-    )
-    before = measure(tasks, opened, compute, progress)
-    trained = begin_training(opened, config)
-    batches = PreferenceBatches(
-        train, beta=config.beta, batch_size=config.batch_size, seed=config.seed
-    )
-
-    def evaluate() -> dict[str, float]:
-        return held_out_figures(aside, measured(aside, "held-out pairs"), config.beta)
-
-    hooks = Hooks(evaluate, progress=progress)
-    loss = finetune_loss("preference", config.loss)
-    fitted = fit(
-        model, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks
-    )
-    results = described(data, batches, fitted, run, model, config)
-    results |= compared_pairs(aside, data.aside, measured(aside, "held-out pairs"), config.beta)
-    results["forgetting"] = compared(before, measure(tasks, opened, compute, progress))
-    progress.say(f"held-out pairs whose chosen answer gained more: {results['accuracy_line']}")
-    write_trained_on(run.path, data.learned, base=opened.path)
-    figures = {
-        f"chosen answers that gained more, of {len(aside)} held-out pairs": results["accuracy_line"]
-    }
-    finish_chat(run, opened, trained, results, card, figures, merge=config.merge)
-    return results
-
-
-def report_data(data: PreferenceData, progress: Progress) -> None:
-    """Report how many pairs there are and how long they are."""
-    repeats = f", {data.repeats:,} repeats left out" if data.repeats else ""
-    same = (
-        f", {data.left_out:,} left out that are the same within the limit" if data.left_out else ""
-    )
-    progress.say(data.lengths.line())
-    progress.say(
-        f"{len(data.train):,} pairs to learn from, {len(data.held_out):,} held out{repeats}{same}."
-    )
-
-
-def fit_config_of(batches: PreferenceBatches, config: PreferenceConfig) -> FitConfig:
-    """Return `fit()`'s config."""
-    steps = batches.steps(config.epochs, config.tokens)
-    return FitConfig(
-        steps=steps,
-        batch_size=config.batch_size,
-        precision=config.precision,
-        recompute=config.recompute,
-        compile="off",
-        evaluate_every=-(-steps // EVALUATIONS),
-        seed=config.seed,
-        optimizer=AdamW(
-            learning_rate=config.learning_rate
-            or (LORA_RATE if config.train == "lora" else ALL_RATE),
-            weight_decay=0.0,
-        ),
-    )
-
-
-def described(
-    data: PreferenceData,
-    batches: PreferenceBatches,
-    fitted: FitResult,
-    run: RunFolder,
-    model: LanguageModel,
-    config: PreferenceConfig,
-) -> dict[str, Any]:
-    """Return the contents of results.json, but for what `compared_pairs` and `forgetting` say."""
-    found, n = fitted.state.evaluation, len(data.held_out)
-    accuracy = as_measure(
-        "accuracy", wilson_interval(round(found["accuracy"] * n), n), n, chance=0.5
-    )
-    parameters = sum(
-        parameter.numel() for parameter in model.parameters() if parameter.requires_grad
-    )
-    counts = {
-        "train": len(data.train),
-        "held_out": n,
-        "left_out": data.left_out,
-        "repeats": data.repeats,
-    }
+    found = margins(pairs, sums, beta)
+    # -log sigmoid(margin)
+    losses = [max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in found]
     return {
-        "held_out_loss": {"before": loss_before(run), "after": found["held_out_loss"]},
-        "accuracy": accuracy.plain(),
-        "accuracy_line": describe(accuracy),
-        "margin": found["margin"],
-        "beta": config.beta,
-        "examples": counts,
-        "lengths": data.lengths.plain(),
-        "epochs": round(fitted.steps / batches.batches_per_epoch, 3),
-        "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),
-        "steps": fitted.steps,
-        "train_loss": fitted.last_loss,
-        "train": config.train,
-        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters}
-        if config.train == "lora"
-        else None,
-        "parameters": parameters,
-        "precision": fitted.precision,
-        "elapsed_s": round(fitted.state.elapsed_s, 1),
+        "held_out_loss": math.fsum(losses) / len(losses),
+        "accuracy": sum(margin > 0 for margin in found) / len(found),
+        "margin": math.fsum(found) / len(found),
+        "prefers": sum(lead > 0 for lead in leads(pairs, sums)) / len(pairs),
+    }
+
+
+def leads(pairs: Sequence[Pair], sums: Sums) -> list[float]:
+    """Return how much more probable the chosen answer of each pair is, in nats per token."""
+    counts = [(sum(pair.chosen.mask[1:]), sum(pair.rejected.mask[1:])) for pair in pairs]
+    return [a / n - b / m for (a, b), (n, m) in zip(sums, counts, strict=True)]
+
+
+def compare_pairs(
+    pairs: Sequence[Pair], examples: Sequence[PreferenceExample], sums: Sums, beta: float
+) -> dict[str, Any]:
+    """Return margin and preference before and after with their paired differences, and pairs to
+    read.
+    """
+    found = margins(pairs, sums, beta)
+    before, after = leads(pairs, [pair.reference for pair in pairs]), leads(pairs, sums)
+    prefer_before, prefer_after = ([lead > 0 for lead in side] for side in (before, after))
+    margin = ratio_difference([0.0] * len(found), found, [1.0] * len(found))
+    return {
+        "margins": {"before": 0.0, "after": margin.value, "difference": margin.plain()},
+        "prefers": {
+            "before": sum(prefer_before) / len(pairs),
+            "after": sum(prefer_after) / len(pairs),
+            "difference": share_difference(prefer_before, prefer_after).plain(),
+        },
+        "pairs": [
+            {
+                **_as_text(examples[place]),
+                "margin": found[place],
+                "before": before[place],
+                "after": after[place],
+            }
+            for place in _to_read(found)
+        ],
+    }
+
+
+def _to_read(found: Sequence[float]) -> list[int]:
+    """Return the places of the pairs with the lowest margins, then of those with the highest."""
+    order = sorted(range(len(found)), key=lambda place: found[place])
+    return [*order[:READ_AT_EACH_END], *order[READ_AT_EACH_END:][-READ_AT_EACH_END:]]
+
+
+def _as_text(example: PreferenceExample) -> dict[str, str]:
+    prompt = "\n\n".join(f"{message.role}: {message.content}" for message in example.prompt[:-1])
+    last = example.prompt[-1].content if example.prompt else ""
+    return {
+        "id": example.id,
+        "prompt": f"{prompt}\n\n{last}".strip(),
+        "chosen": example.chosen,
+        "rejected": example.rejected,
     }

@@ -18,6 +18,7 @@ from groundup.files import sha256_text
 from groundup.finetune.instruction_data import padded, render_to_learn
 from groundup.finetune.lengths import Lengths
 from groundup.finetune.order import EpochBatches
+from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, Rendered
 from groundup.tokenizer.fast import Tokenizer
 
@@ -62,7 +63,7 @@ class PreferenceBatches(EpochBatches):
 
     def batch(self, position: int) -> PreferenceBatch:
         """Return batch number `position`."""
-        return as_batch([self._pairs[i] for i in self._order.indices(position)], self._beta)
+        return as_batch([self._pairs[i] for i in self.indices(position)], self._beta)
 
 
 def as_batch(pairs: Sequence[Pair], beta: float) -> PreferenceBatch:
@@ -87,6 +88,31 @@ class PreferenceData:
     """Pairs that are the same within the limit of tokens, or have no answer there."""
     lengths: Lengths
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs are trained on, held out and left out."""
+        return {
+            "train": len(self.train),
+            "held_out": len(self.held_out),
+            "left_out": self.left_out,
+            "repeats": self.repeats,
+        }
+
+    @property
+    def held_out_key(self) -> str:
+        """SHA-256 of the held-out pairs."""
+        return sha256_text(repr([(each.chosen.ids, each.rejected.ids) for each in self.held_out]))
+
+    def report(self, progress: Progress) -> None:
+        """Say how many pairs there are and how long they are."""
+        line = f"{len(self.train):,} pairs to learn from, {len(self.held_out):,} held out"
+        if self.repeats:
+            line += f", {self.repeats:,} repeats left out"
+        if self.left_out:
+            line += f", {self.left_out:,} left out that are the same within the limit"
+        progress.say(self.lengths.line())
+        progress.say(f"{line}.")
+
 
 def prepare_pairs(
     examples: Sequence[PreferenceExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
@@ -98,7 +124,8 @@ def prepare_pairs(
     for example in examples:
         if example.chosen.strip() == example.rejected.strip():
             raise DataError(
-                f"The pair {example.id!r} has the same answer as chosen and as rejected: nothing can be learned from it.",
+                f"The pair {example.id!r} has the same answer as chosen and as rejected: nothing "
+                "can be learned from it.",
                 fix="Remove it, or give two answers.",
             )
     sides = hold_out(examples, seed)
@@ -111,7 +138,8 @@ def prepare_pairs(
     )
     if not train or not held_out:
         raise DataError(
-            f"No pair of answers differs within {max_tokens} tokens: nothing is left to learn, or to measure on.",
+            f"No pair of answers differs within {max_tokens} tokens: nothing is left to learn, or "
+            "to measure on.",
             fix="Give shorter prompts, or raise max_tokens.",
         )
     learned, pairs = zip(*train, strict=True)

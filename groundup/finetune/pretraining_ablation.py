@@ -11,23 +11,25 @@ are none.
 import dataclasses
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from groundup.data.documents import ChatExample, Example, to_conversation
+from groundup.data.documents import ChatExample, to_conversation
 from groundup.data.reading.distinct import hold_out
 from groundup.device import Compute
 from groundup.evaluate.metrics import ratio_interval
 from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.evaluate.task import as_measure, language_model
 from groundup.evaluate.tasks.answers import answer_nats
-from groundup.evaluate.tasks.classification import compare
+from groundup.evaluate.tasks.label_figures import compare
 from groundup.files import TMP_PREFIX
+from groundup.finetune.chat_results import ChatResults
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.classifier_results import OURS
-from groundup.finetune.instruct import ChatConfig, fit_chat
+from groundup.finetune.classifier_results import OURS, ClassifierResults
+from groundup.finetune.config import ChatConfig, ClassifierConfig
+from groundup.finetune.instruct import fit_chat
+from groundup.finetune.messages import Splits
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Rendered, render
@@ -36,7 +38,7 @@ from groundup.train.run_lifecycle import write_finished
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE
 from groundup.weights.model_io import OpenModel
 
-Splits = Mapping[str, Sequence[Example]]
+Results = TypeVar("Results", ClassifierResults, ChatResults)
 PUBLIC, OWN, RANDOM = "the public model", "pretrained here", "random weights"
 
 
@@ -54,7 +56,7 @@ def worth_config(max_tokens: int, seed: int) -> ClassifierConfig:
 
 
 def add_pretraining_worth(
-    results: Mapping[str, Any],
+    results: ClassifierResults,
     own: OpenModel,
     splits: Splits,
     run: RunFolder,
@@ -62,20 +64,20 @@ def add_pretraining_worth(
     *,
     compute: Compute,
     progress: Progress,
-) -> dict[str, Any]:
+) -> ClassifierResults:
     """Return a public model's results with the comparison, and write them to its run folder.
 
     Raises what `fit_classifier` raises.
     """
-    predicted = {PUBLIC: results["predictions"][OURS]}
+    predicted = {PUBLIC: results.predictions[OURS]}
     for name, opened in _both(own, config.seed, compute):
         progress.say(f"      the same messages, learned from {name}")
         with _folder_apart(run) as folder:
-            predicted[name] = fit_classifier(opened, splits, folder, config, compute=compute)[
-                "predictions"
-            ][OURS]
+            learned = fit_classifier(opened, splits, folder, config, compute=compute)
+        predicted[name] = learned.predictions[OURS]
+    assert results.positive is not None
     actual = [example.label for example in splits["test"]]
-    rows, _ = compare(predicted, actual, tuple(results["labels"]), results["positive"])
+    rows, _ = compare(predicted, actual, tuple(results.labels), results.positive)
     right = {
         name: [a == p for a, p in zip(actual, labels, strict=True)]
         for name, labels in predicted.items()
@@ -87,7 +89,7 @@ def add_pretraining_worth(
         "parameters": sum(parameter.numel() for parameter in own.model.parameters()),
         "learning_rate": config.learning_rate,
     }
-    return _written({**results, "pretraining": found}, run)
+    return _write(results, found, run)
 
 
 def chat_worth_config(config: ChatConfig, own: OpenModel) -> ChatConfig:
@@ -102,7 +104,7 @@ def chat_worth_config(config: ChatConfig, own: OpenModel) -> ChatConfig:
 
 
 def add_chat_worth(
-    results: Mapping[str, Any],
+    results: ChatResults,
     public: OpenModel,
     own: OpenModel,
     examples: Sequence[ChatExample],
@@ -111,7 +113,7 @@ def add_chat_worth(
     *,
     compute: Compute,
     progress: Progress,
-) -> dict[str, Any]:
+) -> ChatResults:
     """Return the results of `public`, trained by `config`, with the comparison, and write them to
     its run folder. Raises what `fit_chat` raises.
 
@@ -149,14 +151,12 @@ def add_chat_worth(
         "parameters": sum(parameter.numel() for parameter in own.model.parameters()),
         "learning_rate": small.learning_rate,
     }
-    return _written({**results, "pretraining": found}, run)
+    return _write(results, found, run)
 
 
-def without_pretraining_worth(
-    results: Mapping[str, Any], run: RunFolder, reason: str
-) -> dict[str, Any]:
+def without_pretraining_worth(results: Results, run: RunFolder, reason: str) -> Results:
     """Return the results with the reason why the comparison was not made, and write them."""
-    return _written({**results, "pretraining": {"skipped": reason}}, run)
+    return _write(results, {"skipped": reason}, run)
 
 
 def _both(own: OpenModel, seed: int, compute: Compute) -> list[tuple[str, OpenModel]]:
@@ -193,6 +193,7 @@ def _answer_bytes(example: ChatExample) -> int:
     return sum(len(turn.content.encode()) for turn in turns if turn.role == "assistant")
 
 
-def _written(results: dict[str, Any], run: RunFolder) -> dict[str, Any]:
-    write_finished(run, results)
+def _write(results: Results, pretraining: dict[str, Any], run: RunFolder) -> Results:
+    results = dataclasses.replace(results, pretraining=pretraining)
+    write_finished(run, results.plain())
     return results

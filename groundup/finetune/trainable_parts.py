@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from groundup.engine.padded_batch import pooled, right_padded
 from groundup.files import sha256_text
 from groundup.finetune.features import Windows, ids_fingerprint, owners
-from groundup.finetune.order import EpochOrder
+from groundup.finetune.order import EpochBatches
 from groundup.model.attention import IMPLEMENTATIONS
 from groundup.model.attention_steps import padded_mask
 from groundup.model.heads import Classifier
@@ -78,7 +78,7 @@ class ClassBatch:
         return self.windows, self.mask, self.texts
 
 
-class ClassBatches:
+class ClassBatches(EpochBatches):
     """The texts `rows` as batches, epoch after epoch in the order of (seed, epoch)."""
 
     def __init__(
@@ -91,13 +91,11 @@ class ClassBatches:
         batch_size: int,
         seed: int,
     ) -> None:
+        super().__init__([inputs.lengths[row] for row in rows], batch_size=batch_size, seed=seed)
         self._inputs, self._classes, self._rows, self._weights = inputs, classes, rows, weights
-        self._order = EpochOrder([inputs.lengths[row] for row in rows], batch_size, seed)
-        self.batches_per_epoch = self._order.batches_per_epoch
-        parts = (
+        self.fingerprint = sha256_text(
             f"{inputs.fingerprint} {list(classes)} {list(rows)} {list(weights)} {batch_size} {seed}"
         )
-        self.fingerprint = sha256_text(parts)
 
     @property
     def epoch_tokens(self) -> int:
@@ -106,20 +104,19 @@ class ClassBatches:
 
     def batch(self, position: int) -> ClassBatch:
         """Return batch number `position`."""
-        rows = [self._rows[i] for i in self._order.indices(position)]
+        rows = [self._rows[i] for i in self.indices(position)]
         classes = torch.tensor([self._classes[row] for row in rows])
-        return ClassBatch(
-            *self._inputs.padded(rows), classes, weights_of(torch.tensor(self._weights), classes)
-        )
+        weights = weights_of(torch.tensor(self._weights), classes)
+        return ClassBatch(*self._inputs.padded(rows), classes, weights)
 
 
 def weights_of(weights: Tensor, classes: Tensor) -> Tensor:
     """Return the weight of each text's class, of [N]; or of [N, 2] that of each label's 0 or 1 [B,
     N].
     """
-    return (
-        weights[classes] if classes.ndim == 1 else weights[torch.arange(classes.shape[1]), classes]
-    )
+    if classes.ndim == 1:
+        return weights[classes]
+    return weights[torch.arange(classes.shape[1]), classes]
 
 
 class LastBlock(nn.Module):
@@ -152,11 +149,9 @@ class LastBlock(nn.Module):
         queries, keys = attention.queries_and_keys(normed, place.rotation)
         values = attention.split_heads(attention.value(normed)).transpose(1, 2)  # [B, K, T, D]
         allowed = padded_mask(mask, hidden.shape[1], attention.scoring.window_tokens)
-        bias = (
-            None
-            if place.bias is None
-            else of_last(place.bias.expand(len(rows), -1, -1, -1), rows, last)
-        )
+        bias = place.bias
+        if bias is not None:
+            bias = of_last(bias.expand(len(rows), -1, -1, -1), rows, last)
         attend = IMPLEMENTATIONS[attention.implementation]
         mixed = attend(
             of_last(queries, rows, last),

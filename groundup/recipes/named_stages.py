@@ -14,7 +14,7 @@ from groundup.config import build_config, to_plain
 from groundup.data.reading.decoding import AUTO, check_encoding
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
-from groundup.finetune.classifier_config import ClassifierConfig, Trained
+from groundup.finetune.config import ClassifierConfig, Trained
 from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE
 

@@ -17,7 +17,7 @@ from groundup.engine.score import score
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError
 from groundup.evaluate.comparison.run import evaluate
 from groundup.evaluate.task import Measure, describe
-from groundup.evaluate.tasks import classification
+from groundup.evaluate.tasks import classification, label_baselines, label_figures
 from groundup.evaluate.tasks.classification import Classification, ZeroShot
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.model.heads import Classifier, LanguageModel, initialise
@@ -56,14 +56,14 @@ def messages(n: int, seed: int) -> list[Example]:
 
 def test_simple_methods_find_a_plain_signal_and_the_majority_does_not() -> None:
     train, test = messages(200, 1), messages(100, 2)
-    found = classification.baseline_predictions(train, messages(60, 3), test)
+    found = label_baselines.baseline_predictions(train, messages(60, 3), test, ["ham", "spam"])
     predictions = {each.name: each.predicted for each in found}
     assert (
-        found[0].settings["C"] in classification.TFIDF_C
+        found[0].settings["C"] in label_baselines.TFIDF_C
         and found[0].settings["loss"] < 0.5
         and not found[2].settings
     )
-    rows, same = classification.compare(
+    rows, same = label_figures.compare(
         predictions, [e.label for e in test], ["ham", "spam"], "spam"
     )
     figures = {row["name"]: row["accuracy"] for row in rows}
@@ -82,14 +82,14 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.Monk
         sys.modules, "sklearn.feature_extraction.text", None
     )  # Python's own way to say: not there
     with pytest.raises(MissingExtra, match="scikit-learn"):
-        classification.predict_tfidf(
-            messages(10, 1), messages(9, 3), messages(5, 2), characters=False
+        label_baselines.predict_tfidf(
+            messages(10, 1), messages(9, 3), messages(5, 2), ["ham", "spam"], characters=False
         )
 
 
 def test_methods_are_compared_on_the_messages_that_all_of_them_saw() -> None:
     actual = ["ham", "spam", "ham", "ham"]
-    rows, same = classification.compare(
+    rows, same = label_figures.compare(
         {"a": actual, "b": ["ham", "ham"]}, actual, ["ham", "spam"], "spam"
     )
     assert [row["accuracy"]["n"] for row in rows] == [4, 2]
@@ -100,7 +100,7 @@ def test_methods_are_compared_on_the_messages_that_all_of_them_saw() -> None:
 def test_the_first_method_is_compared_with_each_other_one_message_by_message() -> None:
     actual = ["ham"] * 30 + ["spam"] * 12
     never = ["ham"] * 42
-    rows, same = classification.compare(
+    rows, same = label_figures.compare(
         {"ours": actual, "never": never, "asked": never[:31]}, actual, ["ham", "spam"], "spam"
     )
     ours, of_never, of_asked = rows
@@ -186,11 +186,11 @@ def test_a_label_that_begins_another_label_has_no_advantage(
 
 def test_labels_need_two_and_the_rarest_is_looked_for() -> None:
     with pytest.raises(DataError, match="'ham'"):
-        classification.labels_of([Example("a", "ham"), Example("b", "ham")])
+        label_figures.labels_of([Example("a", "ham"), Example("b", "ham")])
     with pytest.raises(DataError, match="no examples"):
-        classification.labels_of([])
+        label_figures.labels_of([])
     assert (
-        classification.positive_label([Example("a", "x"), Example("b", "y"), Example("c", "x")])
+        label_figures.positive_label([Example("a", "x"), Example("b", "y"), Example("c", "x")])
         == "y"
     )
 

@@ -10,18 +10,17 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall
 from groundup.data.documents import Example, MultiLabelExample
 from groundup.errors import ConfigError
 from groundup.evaluate.calibration import fit_temperature
-from groundup.evaluate.tasks.label_sets import (
+from groundup.evaluate.tasks.classification import ZeroShot
+from groundup.evaluate.tasks.label_baselines import binary_cross_entropy, predict_tfidf
+from groundup.evaluate.tasks.label_figures import (
     best_threshold,
-    binary_cross_entropy,
-    compare_sets,
+    compare,
     indicators,
-    judge_sets,
-    one_vs_rest,
+    judge,
+    labels_of_texts,
     said_sets,
-    sets_of,
     sigmoid,
 )
-from groundup.evaluate.tasks.multi_label import AskedOfEachLabel
 
 LABELS = ("a", "b", "c", "never")
 Sets = list[tuple[str, ...]]
@@ -36,7 +35,7 @@ def drawn(seed: int, n: int = 80) -> Sets:
 def test_the_figures_are_those_of_scikit_learn(seed: int) -> None:
     actual, predicted = drawn(seed), drawn(seed + 10)
     true, said = indicators(actual, LABELS), indicators(predicted, LABELS)
-    found = judge_sets(actual, predicted, LABELS)
+    found = judge(actual, predicted, LABELS)
     value = {measure.metric: measure.value for measure in found.measures}
     assert value["exact_match"] == pytest.approx(accuracy_score(true, said))
     assert value["micro_f1"] == pytest.approx(
@@ -90,9 +89,9 @@ def test_probabilities_and_losses_are_those_of_each_label_alone() -> None:
 
 def test_the_paired_lead_is_the_difference_of_the_figures() -> None:
     actual, ours, theirs = drawn(0), drawn(0)[:70] + drawn(5)[:10], drawn(9)[:60]
-    first, other = compare_sets({"ours": ours, "theirs": theirs}, actual, LABELS)
+    (first, other), _ = compare({"ours": ours, "theirs": theirs}, actual, LABELS)
     assert "lead" not in first and other["exact_match"]["n"] == 60
-    same = judge_sets(actual[:60], ours[:60], LABELS).measures
+    same = judge(actual[:60], ours[:60], LABELS).measures
     for place, name in enumerate(("exact_match", "micro_f1")):
         assert other["lead"][name]["value"] == pytest.approx(
             same[place].value - other[name]["value"]
@@ -116,17 +115,17 @@ def messages(n: int, seed: int) -> list[Example]:
 
 def test_a_regression_for_each_label_learns_its_word() -> None:
     train, validation, test = messages(120, 1), messages(60, 2), messages(60, 3)
-    found = one_vs_rest(train, validation, test, ("parcel", "prize"), characters=False)
-    assert found.predicted == sets_of(test)
+    found = predict_tfidf(train, validation, test, ("parcel", "prize"), characters=False)
+    assert found.predicted == labels_of_texts(test)
     assert found.settings["thresholds"].keys() == {"parcel", "prize"}
     known = [MultiLabelExample.of(each.text, ["always", *each.labels]) for each in train]  # type: ignore[attr-defined]
-    found = one_vs_rest(known, validation, test, ("always", "parcel", "prize"), characters=False)
+    found = predict_tfidf(known, validation, test, ("always", "parcel", "prize"), characters=False)
     assert all("always" in each for each in found.predicted)
 
 
 def test_a_question_without_a_place_for_the_label_is_refused() -> None:
     with pytest.raises(ConfigError, match="has {label} in it"):
-        AskedOfEachLabel(messages(3, 0), ("parcel", "prize"), question="Which?")
+        ZeroShot(messages(3, 0), ("parcel", "prize"), question="Which?")
 
 
 def test_labels_are_said_from_their_thresholds() -> None:

@@ -14,7 +14,8 @@ from groundup.data.documents import InstructionExample
 from groundup.device import Compute
 from groundup.errors import ConfigError
 from groundup.files import verify_folder
-from groundup.finetune.instruct import ChatConfig, fit_chat
+from groundup.finetune.config import ChatConfig
+from groundup.finetune.instruct import fit_chat
 from groundup.model.heads import LanguageModel
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
@@ -96,7 +97,7 @@ def test_a_run_on_an_adapter_s_folder_begins_where_it_ended(
     second = RunFolder(tmp_path / "second")
     results = fit_chat(opened, instructions, second, CONFIG, compute=compute)
     first = RunFolder(tmp_path / "first").read_results()
-    assert results["held_out_loss"]["before"] == pytest.approx(
+    assert results.held_out_loss["before"] == pytest.approx(
         first["held_out_loss"]["after"], abs=1e-4
     )
     assert state(second.path, compute).keys() == opened.model.state_dict().keys()

@@ -25,9 +25,9 @@ from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
-from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.classifier_training import LEARNING_RATES, classifier_from
+from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.feature_store import FeatureStore
 from groundup.finetune.features import FrozenBlocks, keep_features
 from groundup.finetune.learning_rate import RATES_FOLDER
@@ -169,7 +169,7 @@ def test_features_belong_to_their_weights_and_ids(
     assert torch.equal(first.texts[0][0], again.texts[2][0]) and torch.equal(
         first.texts[2][1], again.texts[1][0]
     )
-    assert first.lengths == (3, 1, 4) and first.described()["bytes"] == 8 * 32 * 4
+    assert first.lengths == (3, 1, 4) and first.plain()["bytes"] == 8 * 32 * 4
     assert frozen.fingerprint([[[1, 2, 3], [5]]]) != frozen.fingerprint([[[1, 2, 3]], [[5]]])
     more = keep_features(frozen, [[[5, 6], [4]]], precision="float32", progress=Silent())
     assert more.cached == 1 and len(segments(frozen)) == 2
@@ -240,10 +240,10 @@ def test_the_learning_rate_is_chosen_on_validation_alone(
 ) -> None:
     run, config = RunFolder(tmp_path / "run"), replace(CONFIG, epochs=2, learning_rate=None)
     results = fit_classifier(open_base(), splits, run, config, compute=compute)
-    tried = results["learning_rates"]
+    tried = results.learning_rates
     assert {each["learning_rate"] for each in tried} == set(LEARNING_RATES["last-block"])
     assert (
-        results["learning_rate"]
+        results.learning_rate
         == min(tried, key=lambda each: each["validation_loss"])["learning_rate"]
     )
     assert not (run.path / RATES_FOLDER).exists()
@@ -254,8 +254,8 @@ def test_the_learning_rate_is_chosen_on_validation_alone(
     other = fit_classifier(
         open_base(), turned, RunFolder(tmp_path / "other"), config, compute=compute
     )
-    assert other["learning_rates"] == tried and other["validation"] == results["validation"]
-    assert other["features"]["cached"] == len(
+    assert other.learning_rates == tried and other.validation == results.validation
+    assert other.features["cached"] == len(
         {tuple(e.text.split()) for s in splits.values() for e in s}
     )
 
@@ -281,9 +281,9 @@ def test_the_untrained_head_is_never_kept_and_it_is_said_where_no_epoch_is_bette
     assert first["step"] == 0 and first["validation_loss"] < min(
         each["validation_loss"] for each in others
     )
-    assert results["best_step"] > 0
+    assert results.best_step > 0
     (told,) = [line for line in said if "untrained classifier" in line]
-    assert f"({first['validation_loss']:.3f})" in told and f"step {results['best_step']} (" in told
+    assert f"({first['validation_loss']:.3f})" in told and f"step {results.best_step} (" in told
 
     said.clear()
     usual = RunFolder(tmp_path / "usual")
@@ -345,7 +345,7 @@ def test_a_choice_of_the_rate_that_was_stopped_ends_as_one_that_was_not(
         )
     assert (runs[1].path / RATES_FOLDER).exists()
     again = fit_classifier(open_base(), splits, runs[1], config, compute=compute)
-    assert (again["learning_rates"], again["test"]) == (whole["learning_rates"], whole["test"])
+    assert (again.learning_rates, again.test) == (whole.learning_rates, whole.test)
 
 
 def test_a_finished_run_is_only_read_and_another_one_refused(
@@ -353,7 +353,10 @@ def test_a_finished_run_is_only_read_and_another_one_refused(
 ) -> None:
     run = RunFolder(finished)
     changed = (finished / "model.safetensors").stat().st_mtime_ns
-    assert fit_classifier(open_base(), splits, run, CONFIG, compute=compute) == run.read_results()
+    assert (
+        fit_classifier(open_base(), splits, run, CONFIG, compute=compute).plain()
+        == run.read_results()
+    )
     assert (finished / "model.safetensors").stat().st_mtime_ns == changed
     with pytest.raises(ConfigError, match="epochs was 16 and is 3"):
         fit_classifier(open_base(), splits, run, ClassifierConfig(epochs=3), compute=compute)
@@ -376,16 +379,15 @@ def test_baselines_stand_beside_it(
     finished: Path, open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "run")
-    results = fit_classifier(
-        open_base(), splits, run, ClassifierConfig(epochs=1, learning_rate=5e-4), compute=compute
-    )
-    whole = add_baselines(results, open_base(), splits, run, zero_shot_items=30, compute=compute)
-    assert whole["models"][0]["name"] == OURS and len(whole["models"]) == 5
-    assert [row["accuracy"]["n"] for row in whole["models"]] == [70, 70, 70, 70, 30]
-    assert {row["accuracy"]["n"] for row in whole["same_messages"]} == {30}
-    assert (whole["zero_shot"]["asked"], whole["zero_shot"]["of"]) == (30, 70)
+    config = ClassifierConfig(epochs=1, learning_rate=5e-4)
+    results = fit_classifier(open_base(), splits, run, config, compute=compute)
+    whole = add_baselines(results, open_base(), splits, run, config, items=30, compute=compute)
+    assert whole.models[0]["name"] == OURS and len(whole.models) == 5
+    assert [row["accuracy"]["n"] for row in whole.models] == [70, 70, 70, 70, 30]
+    assert {row["accuracy"]["n"] for row in whole.same_messages} == {30}
+    assert (whole.zero_shot["asked"], whole.zero_shot["of"]) == (30, 70)
     verify_folder(run.path)
-    assert run.read_results() == json.loads(json.dumps(whole))
+    assert run.read_results() == json.loads(json.dumps(whole.plain()))
 
 
 def test_a_base_model_that_can_not_be_asked_is_left_out(
@@ -396,14 +398,13 @@ def test_a_base_model_that_can_not_be_asked_is_left_out(
     narrow = LanguageModel(short)
     narrow.load_state_dict(opened.model.state_dict())
     opened = OpenModel(narrow.eval(), opened.tokenizer, short, Path("narrow"), "language")
-    results = fit_classifier(
-        opened, splits, run, ClassifierConfig(epochs=1, learning_rate=5e-4), compute=compute
-    )
+    config = ClassifierConfig(epochs=1, learning_rate=5e-4)
+    results = fit_classifier(opened, splits, run, config, compute=compute)
     said: list[str] = []
     progress = Silent()
     progress.say = said.append  # type: ignore[method-assign]
-    whole = add_baselines(results, opened, splits, run, compute=compute, progress=progress)
-    assert len(whole["models"]) == 4 and "context of 40" in said[0]
+    whole = add_baselines(results, opened, splits, run, config, compute=compute, progress=progress)
+    assert len(whole.models) == 4 and "context of 40" in said[0]
 
 
 def test_what_can_not_be_learned_is_refused_before_any_work(
@@ -468,15 +469,15 @@ def test_a_signal_behind_the_first_window_is_learned_and_read_the_same_from_disk
         results[windows] = fit_classifier(
             open_base(), late, run, ClassifierConfig(windows=windows, **LONG), compute=compute
         )
-    assert results[8]["test"]["accuracy"]["value"] > 0.9 > results[1]["test"]["accuracy"]["value"]
+    assert results[8].test["accuracy"]["value"] > 0.9 > results[1].test["accuracy"]["value"]
     assert (
-        results[1]["lengths"]["cut"] > 200
-        and results[8]["lengths"]["cut"] == 0 < results[8]["lengths"]["several"]
+        results[1].lengths["cut"] > 200
+        and results[8].lengths["cut"] == 0 < results[8].lengths["several"]
     )
     opened = open_model(tmp_path / "8", compute)
     assert opened.decision.windows == 8 and opened.config.context_tokens == 8
     found = Engine(opened, compute).classify([example.text for example in late["test"]])
-    assert [next(iter(each)) for each in found] == results[8]["predictions"][OURS]
+    assert [next(iter(each)) for each in found] == results[8].predictions[OURS]
 
 
 @pytest.mark.parametrize("train", ["head", "lora", "all"])
@@ -500,14 +501,14 @@ def test_more_or_less_than_the_last_block_learns(
     assert all(
         torch.equal(tensor, before[name]) for name, tensor in opened.model.state_dict().items()
     )
-    assert results["trained"] == train and (results["features"] is None) is (train != "head")
+    assert results.trained == train and (results.features is None) is (train != "head")
     labels = [
         next(iter(e))
         for e in Engine(open_model(run.path, compute), compute).classify(
             [e.text for e in splits["test"]]
         )
     ]
-    same = sum(a == b for a, b in zip(labels, results["predictions"][OURS], strict=True))
+    same = sum(a == b for a, b in zip(labels, results.predictions[OURS], strict=True))
     assert same >= 69, "adapters are merged: the last bits may differ"
 
 
@@ -550,19 +551,19 @@ def test_costs_and_an_accuracy_make_a_decision_that_the_folder_keeps(
         json.loads((run.path / "classifier.json").read_text())["temperature"]
         == decision.temperature
     )
-    assert results["decision"]["abstain_below"] == decision.abstain_below
+    assert results.decision["abstain_below"] == decision.abstain_below
     assert (
-        0 <= results["calibration"]["error"] <= 1
-        and sum(each["n"] for each in results["calibration"]["bins"]) == 70
+        0 <= results.calibration["error"] <= 1
+        and sum(each["n"] for each in results.calibration["bins"]) == 70
     )
-    assert results["costs"]["cost"] == pytest.approx(
-        (5 * results["costs"]["false_alarms"] + results["costs"]["misses"]) / 70
+    assert results.costs["cost"] == pytest.approx(
+        (5 * results.costs["false_alarms"] + results.costs["misses"]) / 70
     )
-    assert results["coverage"]["curve"][0]["coverage"] == 1.0
+    assert results.coverage["curve"][0]["coverage"] == 1.0
     found = Engine(open_model(run.path, compute), compute).classify(
         [e.text for e in splits["test"]]
     )
-    assert [decision.label(each) for each in found] == results["predictions"][OURS]
+    assert [decision.label(each) for each in found] == results.predictions[OURS]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_it_is_left_out_where_it_would_take_too_long_and_done_when_asked_for(
         ask_after_examples(few, opened, splits, None, **{**asking, "zero_shot_s": 1000.0}) is None
     )
     assert (
-        "which would take about" in told.lines[-1] and "--few-shot 1 asks it so" in told.lines[-1]
+        "which would take about" in told.lines[-1] and "few_shot = 1 asks it so" in told.lines[-1]
     )
     found = ask_after_examples(few, opened, splits, 1, **asking)
     assert found is not None and (found[1]["shots"], found[1]["tried"]) == (1, [])

@@ -346,9 +346,10 @@ def test_examples_in_another_encoding_are_read_once_it_is_named(
         ("evaluate", base, "--data", tmp_path / "text.txt"),
     )
     for command in commands:
-        assert "--encoding cp1251" in refused(capsys, *command)
-        assert "'latin-99' is unknown" in refused(capsys, *command, "--encoding", "latin-99")
-        assert run([str(arg) for arg in (*command, "--encoding", "cp1251")]) == 0
+        option = "--charset" if command[0] == "finetune" else "--encoding"
+        assert " cp1251" in refused(capsys, *command)
+        assert "'latin-99' is unknown" in refused(capsys, *command, option, "latin-99")
+        assert run([str(arg) for arg in (*command, option, "cp1251")]) == 0
         assert "1 files read as cp1251" in " ".join(capsys.readouterr().err.split())
 
 

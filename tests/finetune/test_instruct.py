@@ -16,7 +16,8 @@ from groundup.errors import ConfigError, DataError
 from groundup.evaluate.comparison.forgetting import suites
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers
 from groundup.files import verify_folder
-from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
+from groundup.finetune.config import ChatConfig
+from groundup.finetune.instruct import fit_chat, measure_tokens_per_s
 from groundup.finetune.instruction_data import AnswerBatches, make_instruction_data
 from groundup.finetune.order import epoch_batches
 from groundup.model.heads import LanguageModel
@@ -122,7 +123,10 @@ def test_a_finished_run_is_only_read_and_another_one_refused(
     finished: Path, open_base: OpenBase, instructions: list[InstructionExample], compute: Compute
 ) -> None:
     run = RunFolder(finished)
-    assert fit_chat(open_base(), instructions, run, CONFIG, compute=compute) == run.read_results()
+    assert (
+        fit_chat(open_base(), instructions, run, CONFIG, compute=compute).plain()
+        == run.read_results()
+    )
     with pytest.raises(ConfigError, match="rank was [0-9]+ and is 4"):
         fit_chat(open_base(), instructions, run, replace(CONFIG, rank=4), compute=compute)
     with pytest.raises(ConfigError, match="inputs"):
@@ -147,7 +151,7 @@ def test_recomputed_activations_change_memory_and_no_loss(
         )
         for name, value in (("kept", False), ("recomputed", True))
     )
-    assert kept["held_out_loss"] == recomputed["held_out_loss"]
+    assert kept.held_out_loss == recomputed.held_out_loss
     run = RunFolder(finished)  # the setting may change in the middle of a run
     assert fit_chat(
         open_base(), instructions, run, replace(CONFIG, recompute=True), compute=compute

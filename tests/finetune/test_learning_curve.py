@@ -9,7 +9,7 @@ import pytest
 from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_config import ClassifierConfig
+from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.learning_curve import (
     CURVE_FOLDER,
     curve_line,
@@ -52,13 +52,11 @@ def test_a_curve_is_in_the_results_and_changes_nothing_else(
         results[wanted] = fit_classifier(
             open_base(), splits, RunFolder(tmp_path / str(wanted)), config, compute=compute
         )
-    curve = results[True]["learning_curve"]
+    curve = results[True].learning_curve
     assert [point["labels"] for point in curve["points"]] == [50, 100, 180] and curve["forecast"][
         "labels"
     ] == 360
     assert all(point["low"] <= point["accuracy"] <= point["high"] for point in curve["points"])
-    assert curve["points"][-1]["accuracy"] == results[True]["validation"]["accuracy"]["value"]
-    assert (
-        results[True]["test"] == results[False]["test"] and "learning_curve" not in results[False]
-    )
+    assert curve["points"][-1]["accuracy"] == results[True].validation["accuracy"]["value"]
+    assert results[True].test == results[False].test and results[False].learning_curve is None
     assert not (tmp_path / "True" / CURVE_FOLDER).exists()

@@ -9,8 +9,8 @@ from groundup.data.documents import Example, InstructionExample
 from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.instruct import ChatConfig, fit_chat
+from groundup.finetune.config import ChatConfig, ClassifierConfig
+from groundup.finetune.instruct import fit_chat
 from groundup.finetune.lengths import Lengths, shortest_limit
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Rendered
@@ -84,8 +84,8 @@ def test_what_is_cut_is_said_before_the_first_step_and_is_in_the_results(
     results = fit_classifier(
         open_base(), splits, RunFolder(tmp_path / "a"), config, compute=compute, progress=said
     )
-    assert results["lengths"] == RunFolder(tmp_path / "a").read_results()["lengths"]
-    assert results["lengths"]["limit"] == 8 and results["lengths"]["cut"] > 100
+    assert results.lengths == RunFolder(tmp_path / "a").read_results()["lengths"]
+    assert results.lengths["limit"] == 8 and results.lengths["cut"] > 100
     assert (
         said.lines[0].startswith("Lengths in tokens: median ")
         and "are longer than 8 and are cut" in said.lines[0]
@@ -98,16 +98,14 @@ def test_what_is_cut_is_said_before_the_first_step_and_is_in_the_results(
     results = fit_chat(
         open_base(), examples, RunFolder(tmp_path / "b"), chat, compute=compute, progress=said
     )
-    lengths = results["lengths"]
+    lengths = results.lengths
     assert (lengths["limit"], lengths["examples"], lengths["answers_cut"], lengths["left_out"]) == (
         24,
         42,
         1,
         1,
     )
-    assert (
-        results["examples"]["left_out"] == 1 and "1 of their answers lose the end" in said.lines[0]
-    )
+    assert results.examples["left_out"] == 1 and "1 of their answers lose the end" in said.lines[0]
 
 
 def test_splits_that_share_a_text_are_refused(

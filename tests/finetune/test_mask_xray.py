@@ -9,8 +9,11 @@ from groundup.data.documents import ConversationExample, to_conversation
 from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source
 from groundup.errors import DataError, ModelError
-from groundup.finetune.instruct import what_they_teach
-from groundup.finetune.instruction_data import make_instruction_data, render_to_learn
+from groundup.finetune.instruction_data import (
+    make_instruction_data,
+    render_to_learn,
+    what_they_teach,
+)
 from groundup.finetune.loss_mask_view import MaskXray, Piece, pieces
 from groundup.tokenizer.chat import Conversation, Message, Rendered
 from groundup.tokenizer.fast import Tokenizer

@@ -20,12 +20,11 @@ from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.evaluate.comparison.run import evaluate_on, kind_of
 from groundup.evaluate.task import HeldOut
-from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_baselines import ASKED
-from groundup.finetune.classifier_config import ClassifierConfig
+from groundup.finetune.classifier import fit_classifier, messages_of
+from groundup.finetune.classifier_baselines import ASKED, add_baselines
 from groundup.finetune.classifier_results import OURS
-from groundup.finetune.multi_label import MultiLabelMessages, messages_of
-from groundup.finetune.multi_label_baselines import add_set_baselines, require_asked_of_each
+from groundup.finetune.config import ClassifierConfig
+from groundup.finetune.messages import Messages
 from groundup.finetune.trainable_parts import weights_of
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Silent
@@ -85,8 +84,8 @@ def finished(
     results = fit_classifier(
         opened, label_splits, RunFolder(folder), CONFIG, compute=compute, card=ModelCard("labels")
     )
-    add_set_baselines(
-        results, opened, label_splits, RunFolder(folder), zero_shot_items=30, compute=compute
+    add_baselines(
+        results, opened, label_splits, RunFolder(folder), CONFIG, items=30, compute=compute
     )
     return folder
 
@@ -174,7 +173,7 @@ def test_the_loss_is_binary_cross_entropy_with_the_weights_of_each_label() -> No
 def test_balanced_weights_are_those_of_scikit_learn(label_splits: Splits) -> None:
     from sklearn.utils.class_weight import compute_class_weight
 
-    messages = MultiLabelMessages.of(label_splits)
+    messages = Messages.of(label_splits)
     truth = np.array([row[0] for row in messages.classes[:180]])
     expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=truth)
     assert messages.class_weights(balanced=True)[0] == pytest.approx(expected)
@@ -189,13 +188,13 @@ def test_what_means_nothing_for_several_labels_is_refused_in_a_sentence(
 ) -> None:
     value: Any = {"positive": "left", "cost_miss": 3.0, "abstain": 0.9}.get(option, True)
     with pytest.raises(ConfigError, match=f"{option} does not apply to texts with several labels"):
-        messages_of(label_splits, {**vars(ClassifierConfig()), option: value})
+        messages_of(label_splits, ClassifierConfig(**{option: value}))
 
 
 def test_labels_that_no_training_text_has_are_refused(label_splits: Splits) -> None:
     strange: list[Example] = [MultiLabelExample.of("new", ["strange"])]
     with pytest.raises(DataError, match="No training message has the label 'strange'"):
-        MultiLabelMessages.of({**label_splits, "test": strange})
+        Messages.of({**label_splits, "test": strange})
 
 
 def test_classify_and_evaluate_give_the_set_of_labels(
@@ -256,9 +255,11 @@ def test_one_label_a_text_is_not_measured_with_a_classifier_of_several(
         )
 
 
-def test_what_the_base_model_cannot_be_asked_is_refused_before_the_training() -> None:
+def test_what_the_base_model_cannot_be_asked_is_refused_before_the_training(
+    label_splits: Splits,
+) -> None:
     with pytest.raises(ConfigError, match="has {label} in it"):
-        require_asked_of_each("Which?", None)
-    with pytest.raises(ConfigError, match="--few-shot does not apply to texts with several labels"):
-        require_asked_of_each(None, 2)
-    require_asked_of_each("Is it {label}?", 0)
+        messages_of(label_splits, ClassifierConfig(question="Which?"))
+    with pytest.raises(ConfigError, match="few_shot does not apply to texts with several labels"):
+        messages_of(label_splits, ClassifierConfig(few_shot=2))
+    messages_of(label_splits, ClassifierConfig(question="Is it {label}?", few_shot=0))

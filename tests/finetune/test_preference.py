@@ -15,9 +15,15 @@ from groundup.cli.main import run
 from groundup.data.documents import PreferenceExample
 from groundup.device import Compute
 from groundup.errors import DataError
-from groundup.finetune.preference import PreferenceConfig, fit_preference, logprobs
+from groundup.finetune.config import PreferenceConfig
+from groundup.finetune.preference import (
+    READ_AT_EACH_END,
+    compare_pairs,
+    fit_preference,
+    held_out_figures,
+    logprobs,
+)
 from groundup.finetune.preference_data import Pair, as_batch, prepare_pairs, with_reference
-from groundup.finetune.preference_results import READ_AT_EACH_END, compared_pairs, held_out_figures
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import add_lora, lora_parameters
 from groundup.progress import Silent
@@ -125,7 +131,7 @@ def test_margins_and_preferences_are_compared_pair_by_pair(prepared: list[Pair])
     sums = [
         (-20.0 + n / 10, -21.0 - n / 10) for n in range(20)
     ]  # each chosen answer gains n / 10 nats, each rejected loses them
-    found = compared_pairs(many, examples, sums, BETA)
+    found = compare_pairs(many, examples, sums, BETA)
     wanted = [BETA * n / 5 for n in range(20)]
     assert found["margins"]["after"] == pytest.approx(sum(wanted) / 20)
     assert (
@@ -148,25 +154,24 @@ def test_chosen_answers_gain_on_held_out_pairs(
     config = replace(CONFIG, train=train, learning_rate=rate, merge=True)  # type: ignore[arg-type]
     folder = RunFolder(tmp_path / "run")
     results = fit_preference(open_base(), pairs, folder, config, compute=compute)
-    loss = results["held_out_loss"]
+    loss = results.held_out_loss
     assert loss["before"] == pytest.approx(math.log(2), abs=1e-4) and loss["after"] < 0.3
     assert (
-        results["accuracy"]["value"] == 1.0
-        and results["examples"]["held_out"] == results["accuracy"]["n"] == 4
+        results.accuracy["value"] == 1.0
+        and results.examples["held_out"] == results.accuracy["n"] == 4
     )
-    assert results["prefers"]["after"] >= results["prefers"]["before"]
-    assert results["margins"]["after"] == pytest.approx(results["margin"], abs=1e-5)
+    assert results.prefers["after"] >= results.prefers["before"]
+    assert results.margins["after"] == pytest.approx(results.margin, abs=1e-5)
     assert (
-        results["margins"]["difference"]["n"] == 4
-        and results["margins"]["difference"]["low"] is None
+        results.margins["difference"]["n"] == 4 and results.margins["difference"]["low"] is None
     ), "too few"
-    (first, *_, last) = results["pairs"]
+    (first, *_, last) = results.pairs
     assert (
-        len(results["pairs"]) == 4
+        len(results.pairs) == 4
         and first["margin"] <= last["margin"]
         and first["prompt"].startswith("see you")
     )
-    assert set(results["forgetting"]["general"]) == {
+    assert set(results.forgetting["general"]) == {
         "metric",
         "before",
         "after",
@@ -176,7 +181,7 @@ def test_chosen_answers_gain_on_held_out_pairs(
     }
     assert fit_preference(open_base(), pairs, folder, config, compute=compute) == results
     assert open_model(folder.path, compute).config == open_base().config
-    json.dumps(results, allow_nan=False)
+    json.dumps(results.plain(), allow_nan=False)
 
 
 def test_only_the_last_answer_counts(tokenizer: Tokenizer) -> None:

@@ -18,9 +18,9 @@ from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, FormatError, MissingExtra, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_config import ClassifierConfig
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.classifier_training import classifier_from
+from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.features import keep_features
 from groundup.finetune.messages import Messages
 from groundup.finetune.stacked import (
@@ -168,11 +168,11 @@ def test_long_texts_are_read_in_windows_and_their_letters_whole(
     results = fit_classifier(
         open_base(), splits, run, replace(CONFIG, max_tokens=8), compute=compute
     )
-    assert results["lengths"]["several"] > 0
+    assert results.lengths["several"] > 0
     found = Engine(open_model(run.path, compute), compute).classify(
         [example.text for example in splits["test"]]
     )
-    assert [next(iter(each)) for each in found] == results["predictions"][OURS]
+    assert [next(iter(each)) for each in found] == results.predictions[OURS]
 
 
 def test_transformers_opens_the_folder_and_reads_the_plain_head(
@@ -205,15 +205,15 @@ def test_an_encoders_vectors_are_a_part_that_the_folder_brings(
         open_base(), splits, run, replace(CONFIG, encoder=str(encoder)), compute=compute
     )
     assert (
-        results["stacked"]["vectors"]["encoder"] == "encoder"
-        and results["stacked"]["vectors"]["share"] == 0.5
+        results.stacked["vectors"]["encoder"] == "encoder"
+        and results.stacked["vectors"]["share"] == 0.5
     )
     shutil.rmtree(encoder)
     verify_folder(run.path)
     opened, texts = open_model(run.path, compute), [example.text for example in splits["test"]]
     assert opened.stacked is not None and opened.stacked.vectors_weight is not None
     found = Engine(opened, compute).classify(texts)
-    assert [next(iter(each)) for each in found] == results["predictions"][OURS]
+    assert [next(iter(each)) for each in found] == results.predictions[OURS]
     auto = replace(
         CONFIG,
         train="auto",
@@ -223,7 +223,7 @@ def test_an_encoders_vectors_are_a_part_that_the_folder_brings(
     )
     tried = fit_classifier(
         open_base(), splits, RunFolder(tmp_path / "auto"), auto, compute=compute
-    )["tried"]
+    ).tried
     assert {each["train"] for each in tried} == {"stacked", "last-block"}
     without = replace(opened, stacked=replace(opened.stacked, vectors_weight=None, encoder=None))
     assert Engine(without, compute).classify(texts) != found, "the vectors count"
@@ -304,11 +304,8 @@ def test_the_test_messages_play_no_part(
         fit_classifier(open_base(), each, RunFolder(tmp_path / name), CONFIG, compute=compute)
         for name, each in {"as it is": splits, "turned": turned}.items()
     ]
-    assert (
-        found[0]["stacked"] == found[1]["stacked"]
-        and found[0]["validation"] == found[1]["validation"]
-    )
-    assert found[0]["test"] != found[1]["test"]
+    assert found[0].stacked == found[1].stacked and found[0].validation == found[1].validation
+    assert found[0].test != found[1].test
 
 
 def test_auto_keeps_what_is_better_on_validation_and_says_what_was_tried(
@@ -322,14 +319,14 @@ def test_auto_keeps_what_is_better_on_validation_and_says_what_was_tried(
         replace(CONFIG, train="auto", epochs=2, learning_rate=5e-3),
     )
     results = fit_classifier(open_base(), splits, run, config, compute=compute, progress=progress)
-    tried = results["tried"]
+    tried = results.tried
     assert {each["train"] for each in tried} == {"stacked", "last-block"}
     assert (
         tried[0]["validation_loss"] <= tried[1]["validation_loss"]
-        and results["trained"] == tried[0]["train"]
+        and results.trained == tried[0]["train"]
     )
-    assert any("best first: " + results["trained"] in line for line in said)
-    assert (open_model(run.path, compute).stacked is not None) is (results["trained"] == "stacked")
+    assert any("best first: " + results.trained in line for line in said)
+    assert (open_model(run.path, compute).stacked is not None) is (results.trained == "stacked")
 
 
 def test_a_learning_curve_and_wrong_labels_are_found_with_it(
@@ -347,8 +344,8 @@ def test_a_learning_curve_and_wrong_labels_are_found_with_it(
     results = fit_classifier(
         open_base(), flipped, RunFolder(tmp_path / "run"), config, compute=compute
     )
-    assert [each["labels"] for each in results["learning_curve"]["points"]] == [50, 100, 180]
-    assert wrong.text in [each["text"] for each in results["wrong_labels"]["list"][:3]]
+    assert [each["labels"] for each in results.learning_curve["points"]] == [50, 100, 180]
+    assert wrong.text in [each["text"] for each in results.wrong_labels["list"][:3]]
 
 
 def test_the_share_of_a_part_that_says_nothing_is_none() -> None:

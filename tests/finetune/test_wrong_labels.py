@@ -11,7 +11,7 @@ import torch
 from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_config import ClassifierConfig
+from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.label_errors import (
     FOLDS,
     FOLDS_FOLDER,
@@ -89,7 +89,7 @@ def test_a_run_lists_flipped_labels_and_is_the_same_classifier(
         results[wanted] = fit_classifier(
             open_base(), noisy, RunFolder(tmp_path / str(wanted)), config, compute=compute
         )
-    found = results[True]["wrong_labels"]
+    found = results[True].wrong_labels
     first = [each["text"] for each in found["list"][:30]]
     assert len(flipped & set(first)) >= 10, (
         "1.5 by chance; the tiny model is wrong of some 8 % of the true labels too"
@@ -103,5 +103,5 @@ def test_a_run_lists_flipped_labels_and_is_the_same_classifier(
     )
     assert {each["split"] for each in found["list"]} == {"train", "validation", "test"}
     assert f"{found['suspected']} of 300 labels" in wrong_labels_line(found)
-    assert results[True]["test"] == results[False]["test"] and "wrong_labels" not in results[False]
+    assert results[True].test == results[False].test and results[False].wrong_labels is None
     assert not (tmp_path / "True" / FOLDS_FOLDER).exists()

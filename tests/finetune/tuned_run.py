@@ -14,9 +14,9 @@ from groundup.data.documents import Example, InstructionExample, PreferenceExamp
 from groundup.device import Compute
 from groundup.finetune import instruct
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.instruct import ChatConfig, fit_chat
-from groundup.finetune.preference import PreferenceConfig, fit_preference
+from groundup.finetune.config import ChatConfig, ClassifierConfig, PreferenceConfig
+from groundup.finetune.instruct import fit_chat
+from groundup.finetune.preference import fit_preference
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Message

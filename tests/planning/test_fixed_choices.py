@@ -201,8 +201,12 @@ def test_fine_tuning_with_fixed_choices_gives_the_same_weights_whatever_is_measu
         fastest[0] = name
         out = tmp_path / name
         results = groundup.finetune_chat(
-            tmp_path / "base", tmp_path / "rows.jsonl", out, epochs=1, fixed_choices=True
+            tmp_path / "base",
+            tmp_path / "rows.jsonl",
+            out,
+            groundup.ChatConfig(epochs=1),
+            fixed_choices=True,
         )
-        assert results["precision"] == "float32"
+        assert results.precision == "float32"
         weights.append((out / "adapter_model.safetensors").read_bytes())
     assert weights[0] == weights[1]

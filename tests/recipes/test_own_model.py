@@ -123,7 +123,7 @@ def test_without_bf16_chat_overruns_its_share_so_as_to_learn_from_enough(
         opened: object, examples: object, run: object, config: chat.ChatConfig, **_: object
     ) -> object:
         trained.append(config.tokens)
-        return {"tokens": config.tokens, "held_out_loss": {"before": 2.0, "after": 1.0}}
+        return SimpleNamespace(tokens=config.tokens, held_out_loss={"before": 2.0, "after": 1.0})
 
     monkeypatch.setattr(chat, "open_model", lambda *_: SimpleNamespace(license=""))
     monkeypatch.setattr(chat, "measure_tokens_per_s", lambda *_, **__: rate)

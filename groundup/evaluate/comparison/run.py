@@ -43,7 +43,7 @@ from groundup.evaluate.task import (
     describe,
 )
 from groundup.evaluate.tasks.answers import ANSWERS
-from groundup.evaluate.tasks.multi_label import LABELS
+from groundup.evaluate.tasks.classification import LABELS
 from groundup.evaluate.tasks.text import TEXT
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import OpenModel

@@ -1,35 +1,38 @@
-"""Text classification: a fine-tuned classifier and its baselines: the most frequent label, TF-IDF
-with logistic regression, a language model asked zero-shot.
+"""Text classification, of one label a text or of none, one or several: a fine-tuned classifier, and a
+language model that is asked (zero-shot).
 
-All predict for the same held-out examples and are measured by one function (`judge`), so that their
-results are comparable. The baselines are plain functions of (train, validation, test); like the
-classifier they may choose settings on the validation examples, and never see the test's labels.
+All methods predict for the same held-out examples and are measured by one function
+(`label_figures.judge`), so that their results are comparable. With one label, the language model is
+asked which one fits; with several, of each label whether it fits.
+
+`LABELS` is the kind of data with labels: by what the rows hold.
 """
 
-import itertools
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from groundup.data.documents import Example
 from groundup.data.reading.distinct import without_repeats
-from groundup.data.reading.examples import read_labelled, stratified_split
+from groundup.data.reading.examples import (
+    read_labelled,
+    read_multi_labelled,
+    stratified_split,
+)
+from groundup.data.reading.layouts import LABELLED, MULTI_LABELLED
+from groundup.data.reading.multi_label import is_multi_label, iterative_split, label_counts
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.generate import require_room
 from groundup.engine.score import score
-from groundup.errors import DataError, MissingExtra, ModelError
-from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
-from groundup.evaluate.paired import f1_difference, share_difference
-from groundup.evaluate.task import (
-    EvaluationTask,
-    HeldOut,
-    PerItem,
-    TaskResult,
-    as_measure,
-    language_model,
+from groundup.errors import ConfigError, ModelError
+from groundup.evaluate.task import EvaluationTask, HeldOut, TaskKind, TaskResult, language_model
+from groundup.evaluate.tasks.label_figures import (
+    Labels,
+    judge,
+    labels_of,
+    labels_of_texts,
+    positive_label,
 )
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
@@ -40,172 +43,10 @@ from groundup.weights.model_io import OpenModel
 ZERO_SHOT_ITEMS = 200
 # Messages are truncated.
 ZERO_SHOT_MAX_TOKENS = 64
-# Inverse regularisation strengths that are tried.
-TFIDF_C = (1.0, 10.0, 100.0)
-
-
-def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
-    """Return the distinct labels in alphabetical order.
-
-    Raises DataError when there are fewer than two.
-    """
-    labels = tuple(sorted({example.label for example in examples}))
-    if len(labels) < 2:
-        found = (
-            f"all {len(examples)} examples are {labels[0]!r}" if labels else "there are no examples"
-        )
-        raise DataError(
-            f"A classifier needs examples of at least two labels, but {found}.",
-            fix="Add examples of another label, or check the label column.",
-        )
-    return labels
-
-
-def positive_label(examples: Sequence[Example]) -> str:
-    """Return the rarest label, the one to detect (spam), whose F1 is reported."""
-    counts = Counter(example.label for example in examples)
-    return min(sorted(counts), key=lambda label: counts[label])
-
-
-def judge(
-    actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive: str
-) -> TaskResult:
-    """Return accuracy (chance: the majority's share), F1 of `positive` (chance 0) or of more than
-    two labels macro F1, and the confusion matrix.
-    """
-    confusion, n = confusion_matrix(actual, predicted, labels), len(actual)
-    if len(labels) == 2:
-        f1_found = as_measure("f1", f1(confusion, labels.index(positive)), n, chance=0.0)
-    else:
-        f1_found = as_measure("macro_f1", macro_f1(confusion), n)
-    measures = (
-        as_measure("accuracy", accuracy(confusion), n, chance=majority_share(actual)),
-        f1_found,
-    )
-    details = {"labels": list(labels), "positive": positive, "confusion": confusion}
-    return TaskResult(
-        measures, details, PerItem.of_right(a == p for a, p in zip(actual, predicted, strict=True))
-    )
-
-
-def model_row(name: str, result: TaskResult) -> dict[str, Any]:
-    """Return a result of `judge` as one row: name, accuracy (with interval), f1, its interval,
-    confusion.
-    """
-    accuracy_found, f1_found = result.measures
-    return {
-        "name": name,
-        "accuracy": accuracy_found.plain(),
-        "f1": f1_found.value,
-        "f1_interval": [f1_found.low, f1_found.high],
-        "confusion": result.details["confusion"],
-    }
-
-
-def compare(
-    predictions: Mapping[str, Sequence[str]],
-    actual: Sequence[str],
-    labels: Sequence[str],
-    positive: str,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return rows of all methods on the examples that each predicted (the first ones of `actual`),
-    and on those that all predicted.
-
-    All but the first have `lead`: how much the first method is ahead of this one on the examples
-    that both predicted, paired.
-    """
-    shortest = min(len(predicted) for predicted in predictions.values())
-    first, ours = next(iter(predictions.items()))
-    judged = [positive] if len(labels) == 2 else [label for label in labels if label in actual]
-
-    def row(name: str, predicted: Sequence[str], longest: int) -> dict[str, Any]:
-        used = min(longest, len(predicted))
-        true, theirs = actual[:used], predicted[:used]
-        found = model_row(name, judge(true, theirs, labels, positive))
-        return (
-            found if name == first else {**found, "lead": lead(true, theirs, ours[:used], judged)}
-        )
-
-    def rows(longest: int) -> list[dict[str, Any]]:
-        return [row(name, predicted, longest) for name, predicted in predictions.items()]
-
-    return rows(len(actual)), rows(shortest)
-
-
-def lead(
-    actual: Sequence[str], theirs: Sequence[str], ours: Sequence[str], judged: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return our accuracy and F1 minus theirs, paired, with intervals and verdicts."""
-    rights = [
-        [a == p for a, p in zip(actual, predicted, strict=True)] for predicted in (theirs, ours)
-    ]
-    f1_found = f1_difference(actual, theirs, ours, judged)
-    return {"accuracy": share_difference(*rights).plain(), "f1": f1_found.plain()}
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """A method without a language model."""
-
-    name: str
-    predicted: list[str]
-    """Labels of the test examples."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """What was chosen on the validation examples, with its loss there."""
-
-
-def baseline_predictions(
-    train: Sequence[Example], validation: Sequence[Example], test: Sequence[Example]
-) -> list[Baseline]:
-    """Return three methods without a language model. Raises MissingExtra (scikit-learn)."""
-    commonest = Counter(example.label for example in train).most_common(1)[0][0]
-    return [
-        predict_tfidf(train, validation, test, characters=False),
-        predict_tfidf(train, validation, test, characters=True),
-        Baseline("always the commonest label", [commonest] * len(test)),
-    ]
-
-
-def predict_tfidf(
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    test: Sequence[Example],
-    *,
-    characters: bool,
-) -> Baseline:
-    """Return logistic regression on TF-IDF of words and word pairs, or of 2 to 5 characters
-    (scikit-learn). Raises MissingExtra.
-
-    As the classifier's, its settings are those with the lowest cross-entropy on the validation
-    examples: the strength of regularisation, and whether rare classes weigh more.
-    """
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.metrics import log_loss
-    except ImportError as error:
-        raise MissingExtra("scikit-learn", "demo") from error
-    pieces = (
-        {"analyzer": "char_wb", "ngram_range": (2, 5)} if characters else {"ngram_range": (1, 2)}
-    )
-    vectorizer = TfidfVectorizer(sublinear_tf=True, **pieces)
-    labels = [example.label for example in train]
-    known = vectorizer.fit_transform([example.text for example in train])
-    judged, unknown = (
-        vectorizer.transform([example.text for example in split]) for split in (validation, test)
-    )
-    true = [example.label for example in validation]
-    best, chosen = None, dict[str, Any](loss=math.inf)
-    for strength, weights in itertools.product(TFIDF_C, (None, "balanced")):
-        model = LogisticRegression(
-            C=strength, max_iter=1000, class_weight=weights, random_state=0
-        ).fit(known, labels)
-        loss = float(log_loss(true, model.predict_proba(judged), labels=model.classes_))
-        if loss < chosen["loss"]:
-            best, chosen = model, {"C": strength, "class_weight": weights, "loss": loss}
-    assert best is not None
-    name = f"TF-IDF of {'letters' if characters else 'words'} + logistic regression"
-    return Baseline(name, [str(label) for label in best.predict(unknown)], chosen)
+# Questions in all, one for each text and label: of many labels fewer texts are asked about.
+MAX_QUESTIONS = 500
+YES, NO = "yes", "no"
+LABEL_QUESTION = "Does the label {label} fit the text above? Answer yes or no."
 
 
 @dataclass(frozen=True)
@@ -213,69 +54,109 @@ class Classification:
     """A fine-tuned classifier on held-out `examples`."""
 
     examples: Sequence[Example]
-    positive: str
+    positive: str = ""
+    """The label to detect; "": texts have several labels."""
     name: str = "classification"
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Measure a classifier.
 
-        Raises ModelError for a language model, or a classifier without these labels.
+        Raises ModelError for a language model, for a classifier without these labels, or where
+        either it or the texts have several.
         """
-        if opened.decision.multi_label:
+        several = not self.positive
+        if opened.labels and opened.decision.multi_label != several:
+            if several:
+                raise ModelError(
+                    f"{opened.path} gives a text one label, and these texts have several.",
+                    fix="Train one on such texts.",
+                )
             raise ModelError(
                 f"{opened.path} gives a text several labels, and these texts have one each.",
-                fix="Give texts with lists of labels, or --label-separator.",
+                fix="Give texts with lists of labels, or a label_separator.",
             )
-        unknown = {example.label for example in self.examples} - set(opened.labels)
+        unknown = set(label_counts(self.examples)) - set(opened.labels)
         if opened.labels and unknown:
             raise ModelError(
-                f"The examples have labels that {opened.path} does not have: {', '.join(sorted(unknown))}.",
+                f"The examples have labels that {opened.path} does not have: "
+                f"{', '.join(sorted(unknown))}.",
                 fix=f"It has {', '.join(opened.labels)}.",
             )
         found = Engine(opened, compute).classify([example.text for example in self.examples])
-        predicted = [opened.decision.label(probabilities) for probabilities in found]
-        outcome = judge(
-            [example.label for example in self.examples], predicted, opened.labels, self.positive
-        )
+        predicted: list[Labels] = [
+            tuple(opened.decision.labels(each)) if several else opened.decision.label(each)
+            for each in found
+        ]
+        actual = labels_of_texts(self.examples)
+        outcome = judge(actual, predicted, opened.labels, self.positive)
         return TaskResult(
-            outcome.measures, {**outcome.details, "predictions": predicted}, outcome.per_item
+            outcome.measures,
+            {**outcome.details, "predictions": _plain(predicted)},
+            outcome.per_item,
+        )
+
+
+def _plain(predicted: Sequence[Labels]) -> list[Any]:
+    return [list(each) if isinstance(each, tuple) else each for each in predicted]
+
+
+def require_place_for_label(question: str | None) -> None:
+    """Raise ConfigError for a question that does not name the label it is asked of."""
+    if question is not None and "{label}" not in question:
+        raise ConfigError(
+            "A question on texts with several labels is asked of each label, and has {label} in "
+            "it.",
+            fix=f"For example: {LABEL_QUESTION}",
         )
 
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """A language model asked for the label of each of the first `items` examples; the answer with
-    the best log-probability per byte counts.
+    """A language model asked about each of the first `items` examples: for its label, the answer
+    with the best log-probability per byte; with several labels of each whether it fits, yes where
+    that is the more probable answer.
     """
 
     examples: Sequence[Example]
     labels: tuple[str, ...]
-    positive: str
+    positive: str = ""
+    """The label to detect; "": texts have several labels."""
     question: str | None = None
-    """The instruction before the text; None: a question that lists the labels."""
+    """The instruction before the text, or with several labels behind it, with {label} in it, so
+    that the text is read once for all labels; None: a question that lists the labels, or
+    LABEL_QUESTION.
+    """
     name: str = "zero-shot"
     items: int = ZERO_SHOT_ITEMS
     max_tokens: int = ZERO_SHOT_MAX_TOKENS
     """Longer texts are cut."""
 
+    def __post_init__(self) -> None:
+        if not self.positive:
+            require_place_for_label(self.question)
+
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure the predictions; `details` has the question and the number of examples used."""
-        used = self.examples[: self.items]
-        question = self.question or default_question(self.labels)
+        """Measure the predictions; `details` has the question and the number of examples used.
+        Raises ModelError.
+        """
+        items, default = self.items, default_question(self.labels)
+        ask: Callable[..., list[Labels]] = predict_zero_shot
+        if not self.positive:
+            items = max(1, min(self.items, MAX_QUESTIONS // len(self.labels)))
+            ask, default = predict_each_label, LABEL_QUESTION
+        used, question = self.examples[:items], self.question or default
         tokenizer = opened.require_tokenizer()
         texts = [
             tokenizer.decode(tokenizer.encode(example.text)[: self.max_tokens]) for example in used
         ]
-        predicted = predict_zero_shot(
-            opened, texts, self.labels, question, compute=compute, progress=progress
-        )
-        outcome = judge([example.label for example in used], predicted, self.labels, self.positive)
+        predicted = ask(opened, texts, self.labels, question, compute=compute, progress=progress)
+        outcome = judge(labels_of_texts(used), predicted, self.labels, self.positive)
         details: dict[str, Any] = {
             **outcome.details,
             "question": question,
             "asked": len(used),
             "of": len(self.examples),
-            "predictions": predicted,
+            "predictions": _plain(predicted),
         }
         return TaskResult(outcome.measures, details, outcome.per_item)
 
@@ -302,20 +183,64 @@ def predict_zero_shot(
 
     Raises ModelError.
     """
-    model, tokenizer = language_model(opened)
+    _, tokenizer = language_model(opened)
     prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
     answers = [answer_ids(label, tokenizer) for label in labels]
-    for prompt in prompts:
-        require_room(len(prompt) + max(map(len, answers)) - 1, model.config.context_tokens)
-    pairs = [(prompt, answer) for prompt in prompts for answer in answers]
-    with progress.track("asking the base model", len(pairs), "answers") as advance:
-        scored = iter(score(model, pairs, compute=compute, done=advance))
+    rows = _score_answers(opened, prompts, answers, "asking the base model", compute, progress)
     # ln P of the complete answer with its end token, per byte of the label (lm-eval's acc_bytes):
     # without the end token a label that is a prefix of another always wins, without the division
     # the shorter one does, and a division by tokens favours labels of many tokens.
     lengths = [max(1, len(label.encode())) for label in labels]
-    rows = [[next(scored).logprob / length for length in lengths] for _ in prompts]
-    return [labels[row.index(max(row))] for row in rows]
+    found = []
+    for row in rows:
+        per_byte = [each / length for each, length in zip(row, lengths, strict=True)]
+        found.append(labels[per_byte.index(max(per_byte))])
+    return found
+
+
+def predict_each_label(
+    opened: OpenModel,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    question: str,
+    *,
+    compute: Compute,
+    progress: Progress,
+) -> list[Labels]:
+    """Return, for each text, the labels to whose question yes is the more probable answer.
+
+    Raises ModelError.
+    """
+    _, tokenizer = language_model(opened)
+    prompts = [
+        zero_shot_prompt(text, question.replace("{label}", label), tokenizer)
+        for text in texts
+        for label in labels
+    ]
+    answers = [answer_ids(answer, tokenizer) for answer in (YES, NO)]
+    rows = _score_answers(
+        opened, prompts, answers, "asking the base model of each label", compute, progress
+    )
+    fits = iter([yes / len(YES) > no / len(NO) for yes, no in rows])
+    return [tuple(label for label in labels if next(fits)) for _ in texts]
+
+
+def _score_answers(
+    opened: OpenModel,
+    prompts: Sequence[list[int]],
+    answers: Sequence[list[int]],
+    what: str,
+    compute: Compute,
+    progress: Progress,
+) -> list[list[float]]:
+    """Return of each prompt ln P of each complete answer."""
+    model, _ = language_model(opened)
+    for prompt in prompts:
+        require_room(len(prompt) + max(map(len, answers)) - 1, model.config.context_tokens)
+    pairs = [(prompt, answer) for prompt in prompts for answer in answers]
+    with progress.track(what, len(pairs), "answers") as advance:
+        scored = iter(score(model, pairs, compute=compute, done=advance))
+    return [[next(scored).logprob for _ in answers] for _ in prompts]
 
 
 def zero_shot_prompt(question: str, text: str, tokenizer: Tokenizer) -> list[int]:
@@ -333,16 +258,24 @@ def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
     return ids if ids[-1] in tokenizer.special.stop_ids else [*ids, tokenizer.special.eos_id]
 
 
-def label_tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
     """Return the task on at most `items` examples, chosen by hash: a classifier predicts, a
     language model is asked.
     """
-    examples = without_repeats(read_labelled(data.source, data.options, progress=progress)).examples
+    several = is_multi_label(data.source, data.options)
+    read = read_multi_labelled if several else read_labelled
+    examples = without_repeats(read(data.source, data.options, progress=progress)).examples
     labels, unseen = labels_of(examples), list(data.unseen(examples))
     size = {"test": min(data.items, len(unseen))}
-    chosen = stratified_split(unseen, size, seed=data.seed, every_class=False)["test"]
-    present = {example.label for example in chosen}
-    positive = positive_label([example for example in examples if example.label in present])
+    if several:
+        chosen, positive = iterative_split(unseen, size, data.seed)["test"], ""
+    else:
+        chosen = stratified_split(unseen, size, seed=data.seed, every_class=False)["test"]
+        present = {example.label for example in chosen}
+        positive = positive_label([each for each in examples if each.label in present])
     if kind == "classifier":
         return [Classification(chosen, positive)]
     return [ZeroShot(chosen, labels, positive, question=data.question, items=data.items)]
+
+
+LABELS = TaskKind("labels", _tasks, layouts=(*LABELLED, *MULTI_LABELLED), prefer="classifier")

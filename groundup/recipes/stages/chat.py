@@ -6,14 +6,15 @@ import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from groundup.data.documents import ChatExample, ConversationExample
 from groundup.data.reading.distinct import hold_out
 from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.data.reading.sources import SourceOptions
-from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
+from groundup.finetune.chat_results import ChatResults
+from groundup.finetune.config import ChatConfig
+from groundup.finetune.instruct import fit_chat, measure_tokens_per_s
 from groundup.finetune.pretraining_ablation import (
     add_chat_worth,
     chat_worth_config,
@@ -96,21 +97,26 @@ def run(context: StageContext) -> StageResult:
     )
     if context.recipe.data.sources:
         results = with_pretraining_worth(results, examples, runs, config, context, started)
-    loss = results["held_out_loss"]
-    line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token after {results['tokens']:,} tokens"
+    loss = results.held_out_loss
+    line = (
+        f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token "
+        f"after {results.tokens:,} tokens"
+    )
+    facts = {"tokens": results.tokens, "held_out_loss": loss}
+    if tokens >= table.tokens:
+        return StageResult(line, facts)
     fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
-    facts = {"tokens": results["tokens"], "held_out_loss": loss}
-    return StageResult(line, facts, (fewer,) if tokens < table.tokens else ())
+    return StageResult(line, facts, (fewer,))
 
 
 def with_pretraining_worth(
-    results: dict[str, Any],
+    results: ChatResults,
     examples: Sequence[ChatExample],
     runs: RunFolder,
     config: ChatConfig,
     context: StageContext,
     started: float,
-) -> dict[str, Any]:
+) -> ChatResults:
     """Compare with the model pretrained here and with random weights, where the stage's time has
     room for it.
     """
@@ -123,7 +129,7 @@ def with_pretraining_worth(
         opened = own()
         small = chat_worth_config(config, opened)
         rate = measure_tokens_per_s(opened, examples, small, compute=compute, progress=progress)
-        return WORTH_FACTOR * results["tokens"] / rate
+        return WORTH_FACTOR * results.tokens / rate
 
     if reason := context.lack_of_time("worth", context.fix("worth_s", seconds), started):
         progress.say(f"      what pretraining is worth was not measured: {reason}")

@@ -22,8 +22,9 @@ from groundup.device import Compute
 from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
-from groundup.finetune.classifier_config import ClassifierConfig
-from groundup.finetune.classifier_results import OURS
+from groundup.finetune.classifier_results import OURS, ClassifierResults
+from groundup.finetune.config import ClassifierConfig
+from groundup.finetune.messages import Splits
 from groundup.finetune.pretraining_ablation import (
     add_pretraining_worth,
     without_pretraining_worth,
@@ -78,6 +79,8 @@ def run(context: StageContext) -> StageResult:
         epochs=table.epochs,
         abstain=table.abstain,
         encoder=encoder,
+        question=table.question,
+        few_shot=0,  # longer prompts: the stage's time has no room for them
         seed=seed,
     )
     runs = RunFolder(context.folder)
@@ -91,27 +94,36 @@ def run(context: StageContext) -> StageResult:
     results = fit_classifier(
         opened, splits, runs, config, compute=compute, progress=progress, card=card
     )
-    results["source"] = {
+    results = dataclasses.replace(results, source=read_counts(distinct))
+    results = add_baselines(
+        results,
+        opened,
+        splits,
+        runs,
+        config,
+        items=scaled(table.zero_shot, percent),
+        compute=compute,
+        progress=progress,
+    )
+    if context.recipe.data.sources:
+        results = with_pretraining_worth(results, splits, runs, config, context, started)
+    right = [
+        each
+        for each, said in zip(splits["test"], results.predictions[OURS], strict=True)
+        if each.label == said
+    ]
+    example = readable_example(right or splits["test"], results.positive)
+    result = summarise(results, context.name, sizes, percent, example)
+    return dataclasses.replace(result, thin=(*result.thin, lack)) if lack else result
+
+
+def read_counts(distinct: Distinct[Example]) -> dict[str, int]:
+    """Return what of the messages was left out: `ClassifierResults.source`."""
+    return {
         "repeats": distinct.repeats,
         "conflicts": distinct.conflicts,
         "empty": distinct.empty,
     }
-    size = scaled(table.zero_shot, percent)
-    asked: dict[str, Any] = {"question": table.question, "zero_shot_items": size}
-    asked["few_shot"] = 0  # longer prompts: the stage's time has no room for them
-    results = add_baselines(
-        results, opened, splits, runs, **asked, compute=compute, progress=progress
-    )
-    if context.recipe.data.sources:
-        results = with_pretraining_worth(results, splits, runs, config, context, started)
-    tried = [
-        each
-        for each, said in zip(splits["test"], results["predictions"][OURS], strict=True)
-        if each.label == said
-    ]
-    example = readable_example(tried or splits["test"], results["positive"])
-    result = described(results, context.name, sizes, percent, example)
-    return dataclasses.replace(result, thin=(*result.thin, lack)) if lack else result
 
 
 def found_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, str]:
@@ -127,13 +139,13 @@ def found_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, s
 
 
 def with_pretraining_worth(
-    results: dict[str, Any],
-    splits: Mapping[str, Sequence[Example]],
+    results: ClassifierResults,
+    splits: Splits,
     runs: RunFolder,
     config: ClassifierConfig,
     context: StageContext,
     started: float,
-) -> dict[str, Any]:
+) -> ClassifierResults:
     """Compare with the model pretrained here and with random weights, where the stage's time has
     room for it.
     """
@@ -246,31 +258,35 @@ def plain_words(text: str) -> list[str]:
     return [match[1].lower() for word in text.split() if (match := _PLAIN_WORD.fullmatch(word))]
 
 
-def described(
-    results: Mapping[str, Any], name: str, sizes: Mapping[str, int], percent: int, example: str
+def summarise(
+    results: ClassifierResults, name: str, sizes: Mapping[str, int], percent: int, example: str
 ) -> StageResult:
     """Return the accuracies of the classifier and the best baseline in one line."""
-    ours, *others = results["models"]
+    ours, *others = results.models
     found = ours["accuracy"]
     # The zero-shot baseline has fewer messages: it is compared only where there is no other (no
     # scikit-learn).
     same = [row for row in others if row["accuracy"]["n"] == found["n"]]
     best = max(same or others or [ours], key=lambda row: row["accuracy"]["value"])
+    interval = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}, n = {found['n']}"
     line = (
-        f"accuracy {100 * found['value']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f}, n = {found['n']}); "
-        f"{best['name']}: {100 * best['accuracy']['value']:.1f} %{compared(best)}"
+        f"accuracy {100 * found['value']:.1f} % ({interval}); "
+        f"{best['name']}: {100 * best['accuracy']['value']:.1f} %{describe_lead(best)}"
     )
-    facts = {"sizes": dict(sizes), "accuracy": found["value"], "f1": ours["f1"], "example": example}
-    facts["best_other"] = best["accuracy"]["value"]
-    thin = (
-        (f"The classifier {name} was trained and tested on {percent} % of the messages.",)
-        if percent < 100
-        else ()
-    )
-    return StageResult(line, facts, thin)
+    facts = {
+        "sizes": dict(sizes),
+        "accuracy": found["value"],
+        "f1": ours["f1"],
+        "example": example,
+        "best_other": best["accuracy"]["value"],
+    }
+    if percent == 100:
+        return StageResult(line, facts)
+    thin = f"The classifier {name} was trained and tested on {percent} % of the messages."
+    return StageResult(line, facts, (thin,))
 
 
-def compared(other: Mapping[str, Any]) -> str:
+def describe_lead(other: Mapping[str, Any]) -> str:
     """Return what the paired comparison with a method says of the classifier."""
     verdict = other["lead"]["accuracy"]["verdict"] if "lead" in other else ""
     return {

@@ -1,0 +1,292 @@
+"""The configurations of fine-tuning: `ClassifierConfig`, `ChatConfig`, `PreferenceConfig`. Options
+of the command line have the docstrings below the fields as their help. Comes without torch.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from groundup.config import checked_fields, to_plain
+from groundup.errors import ConfigError, require, require_choices, require_counts
+from groundup.train.steps.config import FINETUNE_LEARNING_RATE, TrainPrecision
+
+Trained = Literal["last-block", "head", "lora", "all", "stacked", "auto"]
+# Regressions have one label a text.
+ONE_LABEL_TRAINING: tuple[Trained, ...] = ("stacked", "auto")
+_OF_ONE_LABEL = "costs are those of one label to detect; each label has a threshold of its own"
+# Fields that must have their defaults where a text may have several labels, and why.
+ONE_LABEL_FIELDS: Mapping[str, str] = {
+    "positive": "each label is detected for itself",
+    "cost_false_alarm": _OF_ONE_LABEL,
+    "cost_miss": _OF_ONE_LABEL,
+    "abstain": "a text may have no label, which says as much",
+    "learning_curve": "the curve is that of an accuracy",
+    "find_wrong_labels": "confident learning compares labels of which a text has one",
+    "few_shot": "the base model is asked of each label alone",
+}
+# They say what is read and what is measured beside the training: another value is no other run.
+OUTSIDE_FIELDS = (
+    "texts",
+    "min_per_class",
+    "validation",
+    "test",
+    "question",
+    "few_shot",
+    "general",
+)
+MAX_EPOCHS = 1000
+
+
+@checked_fields
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """How a classifier is trained, and what it is compared with. The defaults suit some 1,600 short
+    texts. Raises ConfigError.
+
+    >>> config = groundup.ClassifierConfig(train="lora")
+    >>> config.epochs
+    4
+    """
+
+    texts: int = 2400
+    """At most this many texts: two thirds train, an eighth validates, the rest tests."""
+    min_per_class: int = 0
+    """Leave out labels of fewer distinct texts."""
+    validation: str | Path | None = None
+    """Own texts to choose on, instead of a part of the data; all of the data is then trained on,
+    but for what stands in them too.
+    """
+    test: str | Path | None = None
+    """Own texts to measure on, instead of a part of the data."""
+    train: Trained = "last-block"
+    """What is trained: head, last-block (and head), lora (adapters of all blocks, and head), all;
+    stacked: regressions on hidden states and TF-IDF of letters; auto: of last-block and stacked
+    the better one on validation.
+    """
+    epochs: int = 4
+    """Times through the training texts."""
+    batch_size: int = 16
+    """Texts of one step."""
+    learning_rate: float | None = None
+    """The highest learning rate, after the warm-up; default: of three rates the one with the lowest
+    validation loss.
+    """
+    weight_decay: float = 0.1
+    """AdamW's weight decay."""
+    max_tokens: int | None = None
+    """Tokens of a window; default: the shortest of 64, 128, 256 and 512 that holds 95 of 100
+    training texts whole.
+    """
+    windows: int = 8
+    """Windows that are read of a longer text; their scores are averaged."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """none, or balanced: rare labels weigh as much as common ones."""
+    positive: str | None = None
+    """The label to detect, whose F1 is reported where there are two (of more: macro F1); default:
+    the rarest.
+    """
+    cost_false_alarm: float = 1.0
+    """What it costs to say the label to detect where it is wrong."""
+    cost_miss: float = 1.0
+    """What it costs not to say the label to detect where it is right."""
+    abstain: float | None = None
+    """Say 'unsure' so that the other answers have this accuracy: 0.99; default: never."""
+    encoder: str = ""
+    """An encoder, by its name or path, whose vectors of the texts a stacked classifier reads,
+    too.
+    """
+    learning_curve: bool = False
+    """Also train on 50, 100, 200, ... texts: what would more texts bring?"""
+    find_wrong_labels: bool = False
+    """List the texts whose labels are probably wrong; four trainings more."""
+    question: str | None = None
+    """Question to the base model; default: which label fits."""
+    few_shot: int | None = None
+    """Also ask the base model after this many examples of each label; 0: not. Default: 1, 2 or 4,
+    if within 60 s.
+    """
+    precision: TrainPrecision = "auto"
+    """Precision of the matrix products of the frozen blocks, or of the whole model where it is
+    trained; auto: the faster one. Trained on cached states is in float32.
+    """
+    loss: str | None = None
+    """Name of the loss in `train.steps.losses.FINETUNE_LOSSES`; default: cross-entropy, with
+    several labels a text binary cross-entropy.
+    """
+    seed: int = 0
+    """Random seed of the splits, of the score head and of the order of texts."""
+
+    def __post_init__(self) -> None:
+        require_counts(self, "texts", "epochs", "batch_size", "windows", "max_tokens")
+        require_choices(self)
+        for name in ("cost_false_alarm", "cost_miss"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"{name} must be a positive number (got {getattr(self, name)}).",
+                    fix="Give 1 for the cheaper of the two.",
+                )
+        if self.abstain is not None and not 0 < self.abstain < 1:
+            raise ConfigError(
+                f"abstain must be an accuracy between 0 and 1 (got {self.abstain}).",
+                fix="For example 0.99.",
+            )
+        if self.encoder and self.train not in ("stacked", "auto"):
+            raise ConfigError(
+                f"train = {self.train} reads no encoder (got {self.encoder!r}).",
+                fix="Leave it out, or train stacked or auto.",
+            )
+        if self.few_shot is not None and self.few_shot < 0:
+            raise ConfigError(
+                f"few_shot must be 0 or more (got {self.few_shot}).",
+                fix="Give the examples of each label, as 2.",
+            )
+        if self.loss is not None and self.train == "stacked":
+            raise ConfigError(
+                "train = stacked solves regressions and has no loss to choose "
+                f"(got {self.loss!r}).",
+                fix="Leave it out.",
+            )
+        _require_loss(self.loss, "classifier", "multi-label")
+
+    def require_several_labels(self) -> None:
+        """Raise ConfigError for a field that does not apply to texts with several labels."""
+        default = type(self)()
+        for name, why in ONE_LABEL_FIELDS.items():
+            if (getattr(self, name) or None) != (getattr(default, name) or None):
+                raise ConfigError(
+                    f"{name} does not apply to texts with several labels: {why}.",
+                    fix="Leave it out.",
+                )
+        if self.train in ONE_LABEL_TRAINING:
+            raise ConfigError(
+                f"train = {self.train} is for texts of one label each.",
+                fix="Use last-block, head, lora or all.",
+            )
+
+
+@dataclass(frozen=True)
+class ChatTraining:
+    """What is common to every training of a chat model. Raises ConfigError."""
+
+    longest_tokens: ClassVar[int]
+    """The limit of an example where `max_tokens` is None."""
+    learning_rates: ClassVar[Mapping[str, float]]
+    """What is trained -> the learning rate where `learning_rate` is None."""
+    method: ClassVar[str]
+    """The kind of the run, and of its losses in `train.steps.losses.FINETUNE_LOSSES`, the first of
+    which is the default.
+    """
+
+    epochs: float = 1.0
+    """How often the whole set is read."""
+    tokens: int | None = None
+    """At most this many tokens are read, prompts and repeats included."""
+    max_tokens: int | None = None
+    """Examples are cut to this many tokens; one whose answer lies wholly behind is left out."""
+    train: Literal["lora", "all"] = "lora"
+    """What is trained: lora (adapters around the matrices of the blocks), or all weights."""
+    rank: int = 8
+    """Rank of the LoRA adapters."""
+    alpha: float = 16.0
+    """LoRA's scale is alpha / rank."""
+    targets: tuple[str, ...] = ()
+    """Matrices with adapters: query, key, value, output, gate, up, down (or PEFT's q_proj, ...);
+    default: all.
+    """
+    merge: bool = False
+    """Save the whole model with the adapters in it, not the adapters alone."""
+    batch_size: int = 8
+    """Examples of one step."""
+    learning_rate: float | None = None
+    """The highest learning rate, after the warm-up; default: by what is trained."""
+    precision: TrainPrecision = "auto"
+    """Precision of the matrix products; auto: the faster one."""
+    recompute: bool = False
+    """Recompute activations in the backward pass: the same gradients, slower, in less memory."""
+    general: str | Path | None = None
+    """A file of general text on which forgetting is measured; default: the packaged one."""
+    loss: str | None = None
+    """Name of the loss in `train.steps.losses.FINETUNE_LOSSES`; default: the method's own."""
+    seed: int = 0
+    """Random seed of LoRA's weights, of the held-out part and of the order of examples."""
+
+    def __post_init__(self) -> None:
+        require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
+        require_choices(self)
+        allowed = f"above 0 and at most {MAX_EPOCHS:,}"
+        require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, allowed)
+        _require_loss(self.loss, self.method)
+
+    @property
+    def highest_rate(self) -> float:
+        """The highest learning rate."""
+        return self.learning_rate or self.learning_rates[self.train]
+
+    def limit(self, context_tokens: int) -> int:
+        """Return the most tokens of an example."""
+        return min(self.max_tokens or self.longest_tokens, context_tokens)
+
+
+@checked_fields
+@dataclass(frozen=True)
+class ChatConfig(ChatTraining):
+    """How a model is trained on instructions and conversations: the learning rate is 5e-4 for LoRA
+    and 2e-5 for all weights, examples have at most 1,024 tokens. Raises ConfigError.
+
+    >>> config = groundup.ChatConfig(train="all")
+    >>> config.highest_rate
+    2e-05
+    """
+
+    # Longer examples are rare, and a few of them decide the memory.
+    longest_tokens = 1024
+    # All weights of a pretrained model would forget at LoRA's rate what they know.
+    learning_rates: ClassVar[Mapping[str, float]] = {"lora": FINETUNE_LEARNING_RATE, "all": 2e-5}
+    method = "chat"
+
+    epochs: float = 3.0
+    """How often the whole set is read."""
+
+
+@checked_fields
+@dataclass(frozen=True)
+class PreferenceConfig(ChatTraining):
+    """How a model is trained on pairs of answers: the learning rate is 5e-5 for LoRA and 1e-6 for
+    all weights, texts have at most 512 tokens. Raises ConfigError.
+
+    >>> config = groundup.PreferenceConfig(beta=0.3)
+    >>> config.highest_rate
+    5e-05
+    """
+
+    # A pair has two texts, and both are kept for the backward pass.
+    longest_tokens = 512
+    learning_rates: ClassVar[Mapping[str, float]] = {"lora": 5e-5, "all": 1e-6}
+    method = "preference"
+
+    beta: float = 0.1
+    """How strongly the model is held to what it was: the higher, the less it moves."""
+    batch_size: int = 4
+    """Pairs of one step."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.beta < math.inf, "beta", self.beta, "above 0")
+
+
+def _require_loss(name: str | None, *kinds: str) -> None:
+    """Raise ConfigError for a loss that no run of these kinds can have."""
+    if name is None:
+        return
+    from groundup.train.steps.losses import FINETUNE_LOSSES, finetune_loss
+
+    if name not in FINETUNE_LOSSES or FINETUNE_LOSSES[name].kind not in kinds:
+        finetune_loss(kinds[0], name)
+
+
+def training_fields(config: ClassifierConfig | ChatTraining) -> dict[str, Any]:
+    """Return the fields that make a run another one, for run.json."""
+    plain = to_plain(config)
+    return {name: value for name, value in plain.items() if name not in OUTSIDE_FIELDS}
