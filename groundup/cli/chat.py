@@ -17,13 +17,10 @@ from groundup.api.models import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
 from groundup.cli.encoding import json_text
 from groundup.cli.fields import grouped
-from groundup.cli.generate import SamplingOptions
+from groundup.cli.generate import OpeningOptions, SamplingOptions
 from groundup.cli.options import (
-    DeviceOption,
     JsonOption,
     ModelArgument,
-    PrecisionOption,
-    SpeculateOption,
 )
 from groundup.cli.plain import json_safe, terminal_safe
 from groundup.engine.sampling import CHAT_SAMPLING
@@ -40,8 +37,9 @@ HELP = """/help           show this help
 /system TEXT    how the model should behave; without TEXT: show it
 /bye            leave (also /quit, /exit and Ctrl-D); Ctrl-C stops an answer"""
 BASE_MODEL = (
-    "note: {name} is a base model, which continues texts and never learned to answer. Let it write: groundup generate {name} TEXT;"
-    " or make a chat model of it: groundup finetune chat {name} starter --out RUN"
+    "note: {name} is a base model, which continues texts and never learned to answer. "
+    "Let it write: groundup generate {name} TEXT; "
+    "or make a chat model of it: groundup finetune chat {name} starter --out RUN"
 )
 LEAVING = ("/bye", "/quit", "/exit")
 
@@ -53,9 +51,7 @@ def command(
         str, Option("--system", help="System prompt: how the model should behave.")
     ] = "",
     sampling: SamplingOptions = SamplingOptions(),
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-    speculate: SpeculateOption = False,
+    opening: OpeningOptions = OpeningOptions(),
     as_json: JsonOption = False,
 ) -> None:
     """Talk with a model. In the terminal, /help lists the commands; /bye or Ctrl-D exits. Questions
@@ -73,7 +69,7 @@ def command(
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
     _require_chat_model(Path(model))
-    opened = open_model(model, device, precision, speculate=speculate, progress=console_progress())
+    opened = open_model(model, **vars(opening), progress=console_progress())
     opened.engine.language_model()  # another kind is refused before the first question
     if not chats(opened.engine.opened.path):
         say(BASE_MODEL.format(name=model))
@@ -110,12 +106,13 @@ class Chat:
         """
         from groundup.tokenizer.chat import Conversation, Message
 
-        messages = [Message("system", self.system)] if self.system else []
-        for asked, answered in self.turns:
-            messages += [Message("user", asked), Message("assistant", answered)]
-        events = self.engine.chat(
-            Conversation((*messages, Message("user", question))), self.sampling
-        )
+        messages = []
+        if self.system:
+            messages.append(Message("system", self.system))
+        for earlier, answer in self.turns:
+            messages += [Message("user", earlier), Message("assistant", answer)]
+        messages.append(Message("user", question))
+        events = self.engine.chat(Conversation(tuple(messages)), self.sampling)
         answer = ""
         try:
             for event in events:
@@ -132,12 +129,12 @@ class Chat:
             return "The conversation is forgotten."
         if name == "/system":
             self.system = rest.strip() or self.system
-            return (
-                f"System prompt: {self.system}"
-                if self.system
-                else "No system prompt; the model's own is used."
-            )
-        return HELP if name == "/help" else f"There is no command {name}.\n{HELP}"
+            if not self.system:
+                return "No system prompt; the model's own is used."
+            return f"System prompt: {self.system}"
+        if name == "/help":
+            return HELP
+        return f"There is no command {name}.\n{HELP}"
 
 
 def talk(chat: Chat, *, as_json: bool) -> None:
@@ -146,10 +143,9 @@ def talk(chat: Chat, *, as_json: bool) -> None:
     """
     interactive = sys.stdin.isatty()
     if interactive:
-        say(
-            f"{chat.engine.opened.path}: write a question; /help lists the commands, /bye or Ctrl-D ends the chat."
-        )
-    told_dropped = False
+        path = chat.engine.opened.path
+        say(f"{path}: write a question; /help lists the commands, /bye or Ctrl-D ends the chat.")
+    has_said_dropped = False
     for line in lines(interactive=interactive):
         if line in LEAVING:
             return
@@ -157,17 +153,18 @@ def talk(chat: Chat, *, as_json: bool) -> None:
             say(chat.obey(line))
             continue
         with tolerant(interactive=interactive):
-            last = answer_json(chat, line) if as_json else answer_text(chat, line)
-            if last.dropped_messages and not told_dropped:
-                told_dropped = True
-                context = f"{chat.engine.opened.config.context_tokens:,} tokens"
+            answer = answer_json if as_json else answer_text
+            last = answer(chat, line)
+            if last.dropped_messages and not has_said_dropped:
+                has_said_dropped = True
+                context_tokens = chat.engine.opened.config.context_tokens
                 say(
-                    f"The conversation exceeds the context of {context}: the model no longer sees its beginning."
+                    f"The conversation exceeds the context of {context_tokens:,} tokens: "
+                    "the model no longer sees its beginning."
                 )
             if interactive and last.finish_reason == "length":
-                say(
-                    f"Cut after {last.completion_tokens:,} tokens (--max-tokens, or a full context)."
-                )
+                tokens = f"{last.completion_tokens:,} tokens"
+                say(f"Cut after {tokens} (--max-tokens, or a full context).")
 
 
 def lines(*, interactive: bool) -> Iterator[str]:
@@ -176,9 +173,10 @@ def lines(*, interactive: bool) -> Iterator[str]:
     if interactive:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 (imported, it gives `input` a history and editing)
+    prompt = PROMPT if interactive else ""
     while True:
         try:
-            line = input(PROMPT if interactive else "").strip()
+            line = input(prompt).strip()
         except EOFError:
             if interactive:
                 print()
@@ -200,7 +198,10 @@ def tolerant(*, interactive: bool) -> Iterator[None]:
     except (KeyboardInterrupt, ModelError) as error:
         if not interactive:
             raise
-        say(str(error)) if isinstance(error, ModelError) else print()
+        if isinstance(error, ModelError):
+            say(str(error))
+        else:
+            print()
 
 
 def answer_text(chat: Chat, question: str) -> "ChatEvent":

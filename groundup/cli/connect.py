@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from typer import Argument, Option
@@ -48,12 +48,13 @@ def _llm(url: str, model: str) -> list[str]:
 def _continue(url: str, model: str) -> list[str]:
     """JSON strings are YAML, too; a name such as 1.5 stays a text."""
     return [
-        *("name: groundup", "version: 0.0.1", "schema: v1", "models:"),
-        *(
-            f"  - name: {json.dumps(model)}",
-            "    provider: ollama",
-            f"    model: {json.dumps(model)}",
-        ),
+        "name: groundup",
+        "version: 0.0.1",
+        "schema: v1",
+        "models:",
+        f"  - name: {json.dumps(model)}",
+        "    provider: ollama",
+        f"    model: {json.dumps(model)}",
         f"    apiBase: {json.dumps(url)}",
     ]
 
@@ -105,14 +106,20 @@ def command(
     program, url = PROGRAMS[name], address_of(url)
     model, note = first_chat_model(url)
     lines = program.lines(url, model or PLACEHOLDER)
-    result = {"program": name, "url": url, "model": model, "note": note, "file": program.file}
-    print_result(
-        _shown(program, lines, note), {**result, "lines": lines, "source": program.source}, as_json
-    )
+    result: dict[str, Any] = {
+        "program": name,
+        "url": url,
+        "model": model,
+        "note": note,
+        "file": program.file,
+    }
+    result |= {"lines": lines, "source": program.source}
+    print_result(_text_lines(program, lines, note), result, as_json)
 
 
-def _shown(program: Program, lines: list[str], note: str) -> Iterator[str]:
-    yield from [f"# {note}"] if note else []
+def _text_lines(program: Program, lines: list[str], note: str) -> Iterator[str]:
+    if note:
+        yield f"# {note}"
     yield f"# {program.file or 'In a terminal'}; from {program.source}"
     yield from lines
 
@@ -123,14 +130,18 @@ def address_of(url: str) -> str:
     >>> address_of("127.0.0.1:8080"), address_of("http://localhost:11434/v1/")
     ('http://127.0.0.1:8080', 'http://localhost:11434')
     """
+    given = url
+    if "://" not in url:
+        url = f"http://{url}"
     try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
     if not valid or not url.isprintable() or " " in url:
         raise ConfigError(
-            f"--url {url[:100]!r} is not the address of a server.", fix=f"Write one such as {URL}."
+            f"--url {given[:100]!r} is not the address of a server.",
+            fix=f"Write one such as {URL}.",
         )
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -148,10 +159,8 @@ def first_chat_model(url: str) -> tuple[str, str]:
             ]
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            return (
-                "",
-                f"The server at {url} wants its key; give it to the program, too. Put a model's name for {PLACEHOLDER}.",
-            )
+            note = f"The server at {url} wants its key; give it to the program, too."
+            return "", f"{note} Put a model's name for {PLACEHOLDER}."
         return "", _no_list(url, f"answered {error.code}")
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
@@ -162,12 +171,11 @@ def first_chat_model(url: str) -> tuple[str, str]:
         return "", _no_list(url, "answered something else than a list of models")
     chats = [name for name, kind in names if kind == "chat" and name.isprintable()]
     if not chats:
-        return (
-            "",
-            f"The server at {url} has no chat model. Put the name of another one for {PLACEHOLDER}.",
-        )
-    others = f" Others: {', '.join(chats[1:8])}." if chats[1:] else ""
-    return chats[0], f"The server has {chats[0]}.{others}" if others else ""
+        note = f"The server at {url} has no chat model."
+        return "", f"{note} Put the name of another one for {PLACEHOLDER}."
+    if not chats[1:]:
+        return chats[0], ""
+    return chats[0], f"The server has {chats[0]}. Others: {', '.join(chats[1:8])}."
 
 
 def _no_list(url: str, why: str) -> str:

@@ -71,15 +71,22 @@ class SamplingOptions(make_dataclass("RuleOptions", _RULE_OPTIONS, frozen=True))
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
+@dataclass(frozen=True)
+class OpeningOptions:
+    """How the model is opened: for `generate` and `chat`."""
+
+    device: DeviceOption = "auto"
+    precision: PrecisionOption = None
+    speculate: SpeculateOption = False
+
+
 @grouped()
 def command(
     model: ModelArgument,
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
     sampling: SamplingOptions = SamplingOptions.defaults(),
     output: OutputOptions = OutputOptions(),
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = None,
-    speculate: SpeculateOption = False,
+    opening: OpeningOptions = OpeningOptions(),
     stats: Annotated[
         bool,
         typer.Option(
@@ -102,64 +109,78 @@ def command(
         groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     constraint, drawn = output.constraint(), sampling_of(sampling.given())
-    opened = open_model(
-        model,
-        device,
-        precision,
-        prefer="pretrain",
-        speculate=speculate,
-        progress=console_progress(),
-    )
-    text = ""
-    started_s = time.perf_counter()
-    first: tuple[float, int] | None = None  # when the first tokens were there, and how many
+    opened = open_model(model, **vars(opening), prefer="pretrain", progress=console_progress())
+    text, clock = "", TokenClock()
     for event in opened.events(prompt, drawn, constraint):
         text += event.text
-        if first is None and event.completion_tokens:
-            first = time.perf_counter(), event.completion_tokens
+        clock.record(event.completion_tokens)
         if not as_json:
             print(terminal_safe(event.text), end="", flush=True)
     if not as_json:
         print()
-    counts = {"prompt_tokens": event.prompt_tokens, "completion_tokens": event.completion_tokens}
-    speed = (
-        speed_of(opened, started_s, *(first or (time.perf_counter(), 0)), event.completion_tokens)
-        if stats
-        else {}
-    )
+    speed = clock.stop(opened) if stats else None
     if as_json:
-        print_result(
-            [], {"text": text, "finish_reason": event.finish_reason, **counts, **speed}, as_json
-        )
-    elif stats:
-        rate = (
-            f"{speed['tokens_per_s']:.1f} tokens per second"
-            if speed["tokens_per_s"]
-            else "no further token"
-        )
-        stderr_console().print(
-            f"{event.prompt_tokens:,} tokens read and the first written in {speed['first_token_s']:.2f} s, then {rate} "
-            f"({speed['decodes_with']}, {speed['threads']} threads at most).",
-            markup=False, highlight=False, soft_wrap=True, style="dim",
-        )  # fmt: skip
+        result = {
+            "text": text,
+            "finish_reason": event.finish_reason,
+            "prompt_tokens": event.prompt_tokens,
+            "completion_tokens": event.completion_tokens,
+        }
+        if speed is not None:
+            result |= vars(speed)
+        print_result([], result, as_json)
+    elif speed is not None:
+        _print_speed(event.prompt_tokens, speed)
 
 
-def speed_of(
-    opened: "Model", started_s: float, first_s: float, first_tokens: int, tokens: int
-) -> dict[str, Any]:
-    """How fast an answer was that ends now: `first_tokens` of its `tokens` had been written at
-    `first_s`. Times of `time.perf_counter`.
-    """
-    import torch
+@dataclass(frozen=True)
+class AnswerSpeed:
+    """How fast an answer was."""
 
-    from groundup.kernels.probe import decodes_with
+    first_token_s: float
+    tokens_per_s: float | None
+    """None: no token came after the first ones."""
+    decodes_with: str
+    threads: int
 
-    rate = (
-        (tokens - first_tokens) / (time.perf_counter() - first_s) if tokens > first_tokens else None
+
+class TokenClock:
+    """The times at which the first tokens of an answer were there, and all of them."""
+
+    def __init__(self) -> None:
+        self.started_s = time.perf_counter()
+        self.first_s: float | None = None
+        self.first_tokens = self.tokens = 0
+
+    def record(self, tokens: int) -> None:
+        """Record how many tokens there are now."""
+        self.tokens = tokens
+        if tokens and self.first_s is None:
+            self.first_s, self.first_tokens = time.perf_counter(), tokens
+
+    def stop(self, opened: "Model") -> AnswerSpeed:
+        """Return the speed of the answer, which ends now."""
+        import torch
+
+        from groundup.kernels.probe import decodes_with
+
+        now, rate = time.perf_counter(), None
+        first_s = self.first_s or now
+        if self.tokens > self.first_tokens:
+            rate = (self.tokens - self.first_tokens) / (now - first_s)
+        decoder = decodes_with(opened.engine.language_model())
+        return AnswerSpeed(first_s - self.started_s, rate, decoder, torch.get_num_threads())
+
+
+def _print_speed(prompt_tokens: int, speed: AnswerSpeed) -> None:
+    rate = "no further token"
+    if speed.tokens_per_s:
+        rate = f"{speed.tokens_per_s:.1f} tokens per second"
+    stderr_console().print(
+        f"{prompt_tokens:,} tokens read and the first written in {speed.first_token_s:.2f} s, "
+        f"then {rate} ({speed.decodes_with}, {speed.threads} threads at most).",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+        style="dim",
     )
-    return {
-        "first_token_s": first_s - started_s,
-        "tokens_per_s": rate,
-        "decodes_with": decodes_with(opened.engine.language_model()),
-        "threads": torch.get_num_threads(),
-    }

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 # error names it and --port.
 PORT = 11434
 MEMORY_SHARE = 0.7
+INT8_NOTE = (
+    "Answers are written in int8 where the compiled step decodes the model, else in float32 "
+    "(--precision float32: all): with a seed, or at temperature 0, each is the same alone and "
+    "among others."
+)
 # Answers in progress at shutdown get this long; then their streams end with a message. Below
 # Limits.shutdown_s.
 LAST_WORDS_S = 5.0
@@ -64,7 +69,8 @@ class ServerOptions:
         Literal["forced", "any", "template", "off"],
         Option(
             "--tools",
-            help="Tools for models whose template has none: where a call is forced, for any, or not; off: none.",
+            help="Tools for models whose template has none: where a call is forced, for any, "
+            "or not; off: none.",
         ),
     ] = "forced"
     reproducible: Annotated[
@@ -77,9 +83,24 @@ class ServerOptions:
         bool,
         Option(
             "--own-words",
-            help="Answers from documents: also the model's sentences, checked; else quotations only.",
+            help="Answers from documents: also the model's sentences, checked; "
+            "else quotations only.",
         ),
     ] = False
+
+
+@dataclass(frozen=True)
+class AccessOptions(ListenOptions):
+    """Address of the server, and access to it, of pages too."""
+
+    origins: Annotated[
+        list[str] | None,
+        Option(
+            "--cors",
+            metavar="ORIGIN",
+            help="Allow web pages of https://example.org, or app:// (again for more).",
+        ),
+    ] = None
 
 
 @grouped()
@@ -88,7 +109,8 @@ def command(
         list[str] | None,
         Argument(
             metavar="MODEL",
-            help="Names, folders, .gguf files, builds (chat model, classifiers and index), or NAME=PATH.",
+            help="Names, folders, .gguf files, builds (chat model, classifiers and index), "
+            "or NAME=PATH.",
         ),
     ] = None,
     folder: Annotated[
@@ -112,15 +134,7 @@ def command(
         ),
     ] = None,
     port: PortOption = PORT,
-    listen: ListenOptions = ListenOptions(),
-    cors: Annotated[
-        list[str] | None,
-        Option(
-            "--cors",
-            metavar="ORIGIN",
-            help="Allow web pages of https://example.org, or app:// (again for more).",
-        ),
-    ] = None,
+    listen: AccessOptions = AccessOptions(),
     options: ServerOptions = ServerOptions(),
     as_json: JsonOption = False,
 ) -> None:
@@ -140,9 +154,8 @@ def command(
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     progress = console_progress()
-    progress.say(
-        f"Loading {', '.join(models or indexes or ['the pulled models'])} ..."
-    )  # torch alone takes seconds
+    loading = ", ".join(models or indexes or ["the pulled models"])
+    progress.say(f"Loading {loading} ...")  # torch alone takes seconds
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
@@ -151,12 +164,12 @@ def command(
     from groundup.http.run_server import run_server
     from groundup.serve.app.application import app_of, error_body, paths_of
 
-    access = access_for(**vars(listen), origins=cors or (), local_pages=True)
-    limits = Limits()
-    own = indexes_of_builds(models or [])
-    served = indexes_of([*(indexes or []), *own], assistants_of(models or [], own))
+    access = access_for(**vars(listen), local_pages=True)
+    models, limits = models or [], Limits()
+    own = indexes_of_builds(models)
+    served = indexes_of([*(indexes or []), *own], assistants_of(models, own))
     registry = registry_of(
-        models or [],
+        models,
         folder,
         progress,
         adapters or [],
@@ -166,28 +179,26 @@ def command(
     served.own_words = options.own_words
     server = server_of(registry, options, limits, served)
     served.open_vectors(server.worker, progress)
-    loaded = server.loaded_models
-    for note in precision_notes(loaded, registry):
+    for note in precision_notes(server.loaded_models, registry):
         progress.say(note)
     app, log = app_of(server), partial(print, file=sys.stderr, flush=True)
+
+    def announce(address: str) -> None:
+        greet(address, [each.name for each in registry.aliases()], served.names, as_json=as_json)
+
     run_server(
         Guard(app, access, limits, error_body=error_body),
         listen.host,
         port,
-        announce=lambda address: greet(
-            address,
-            [each.name for each in server.registry.aliases()],
-            served.names,
-            as_json=as_json,
-        ),
+        announce=announce,
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
 
 
 def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[str]:
-    """Return what is said at the start about the precision of the models: in one line by default,
-    with warnings where one was asked for.
+    """Return the notes on the precision of the models: one line by default, with warnings where
+    a precision was asked for.
     """
     from groundup.engine.precision import default_precision, emulation_note
     from groundup.kernels.probe import expected_note
@@ -202,17 +213,11 @@ def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[s
             *(unpacked_note(path, asked) for path in registry.paths()),
         ]
         return [note for note in notes if note]
-    found = (
-        {"float32"}
-        if reproducible
-        else {default_precision(path, loaded.compute) for path in registry.paths()}
-    )
-    if "int8" not in found:
-        return [determinism_note("float32", reproducible=reproducible)]
-    return [
-        "Answers are written in int8 where the compiled step decodes the model, else in float32 (--precision float32: all): with a seed, or at "
-        "temperature 0, each is the same alone and among others."
-    ]
+    if not reproducible:
+        defaults = {default_precision(path, loaded.compute) for path in registry.paths()}
+        if "int8" in defaults:
+            return [INT8_NOTE]
+    return [determinism_note("float32", reproducible=reproducible)]
 
 
 def indexes_of_builds(models: Sequence[str]) -> list[str]:
@@ -224,17 +229,13 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
 
     found: list[str] = []
     for name, path in map(name_and_path, models):
-        build = Path(path)
-        kinds = read_stage_kinds(build)
-        folders = [
-            build / stage
-            for stage in kinds
-            if kinds[stage] == "index" and (build / stage / INDEX_FILE).is_file()
-        ]
-        found += [
-            f"{name if len(folders) == 1 else f'{name}-{folder.name}'}={folder}"
-            for folder in folders
-        ]
+        stages = read_stage_kinds(Path(path)).items()
+        folders = [Path(path) / stage for stage, kind in stages if kind == "index"]
+        folders = [folder for folder in folders if (folder / INDEX_FILE).is_file()]
+        if len(folders) == 1:
+            found.append(f"{name}={folders[0]}")
+        else:
+            found += [f"{name}-{folder.name}={folder}" for folder in folders]
     return found
 
 
@@ -246,13 +247,9 @@ def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, st
 
     found: dict[str, str] = {}
     for name, path in map(name_and_path, models):
-        own = [
-            index
-            for index, folder in map(name_and_path, indexes)
-            if Path(folder).parent == Path(path)
-        ]
-        if own:
-            found[full_name(name)] = own[0]
+        for index, folder in map(name_and_path, indexes):
+            if Path(folder).parent == Path(path):
+                found.setdefault(full_name(name), index)
     return found
 
 
@@ -290,19 +287,16 @@ def registry_of(
         raise ConfigError(
             f"--models {folder} is not a folder.", fix="Name a folder with models in it."
         )
+    if folder is None and not models:
+        folder = cache_folder("models")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
-        found = {
-            name: find_model(path, progress=progress, hashes=False),
-            **classifiers_of_build(name, path),
-        }
-        _add(named, found)
+        _add(named, {name: find_model(path, progress=progress, hashes=False)})
+        _add(named, classifiers_of_build(name, path))
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):
         _add(named, {name: Path(path)})
-    registry = ModelRegistry(
-        named, cache_folder("models") if folder is None and not models else folder, bases, tools
-    )
+    registry = ModelRegistry(named, folder, bases, tools)
     if needs_model and not registry.aliases():
         raise ConfigError(
             "There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart"
@@ -396,12 +390,16 @@ def server_of(
 
     compute = select_compute(options.device)
     choose_threads(compute)
-    # reproducible prompts are computed page by page, so their pages are larger
-    page_tokens = 64 if options.reproducible else BatchSettings.page_tokens
-    drafts = DRAFT_TOKENS if options.speculate else 0
-    settings = BatchSettings(
-        page_tokens=page_tokens, draft_tokens=drafts, reproducible=options.reproducible
-    )
+    settings, precision = BatchSettings(reproducible=options.reproducible), None
+    if options.reproducible:  # prompts are computed page by page, so their pages are larger
+        settings = replace(settings, page_tokens=64)
+    if options.speculate:
+        settings = replace(settings, draft_tokens=DRAFT_TOKENS)
+    if options.precision is not None:
+        precision = as_precision_choice(options.precision)
+    memory_bytes = MEMORY_SHARE * machine_memory_bytes()
+    if options.memory_gb:
+        memory_bytes = 1e9 * options.memory_gb
     try:
         keep_s = keep_alive_s(options.keep_alive)
     except RequestError as error:
@@ -411,10 +409,6 @@ def server_of(
         ) from error
     assert keep_s is not None
     worker = Worker(settings.max_running + limits.waiting_requests)
-    memory_bytes = (
-        1e9 * options.memory_gb if options.memory_gb else MEMORY_SHARE * machine_memory_bytes()
-    )
-    precision = None if options.precision is None else as_precision_choice(options.precision)
     loaded = LoadedModels(
         worker,
         compute,
@@ -429,14 +423,13 @@ def server_of(
 def greet(address: str, names: Sequence[str], indexes: Sequence[str], *, as_json: bool) -> None:
     """Print the address to stdout, unbuffered, since the calling program may be waiting for it."""
     if as_json:
-        print(
-            json.dumps({"address": address, "models": list(names), "indexes": list(indexes)}),
-            flush=True,
-        )
+        greeting = {"address": address, "models": list(names), "indexes": list(indexes)}
+        print(json.dumps(greeting), flush=True)
         return
-    shown = ", ".join(name.removesuffix(":latest") for name in names)
-    documents = f"the documents of {', '.join(indexes)}" if indexes else ""
-    print(f"Serving {' and '.join(filter(None, (shown, documents)))} at {address}")
+    served = [", ".join(name.removesuffix(":latest") for name in names)]
+    if indexes:
+        served.append(f"the documents of {', '.join(indexes)}")
+    print(f"Serving {' and '.join(filter(None, served))} at {address}")
     print(f"  In a browser     {address}")
     print(f"  Ollama clients   {address}       (OLLAMA_HOST={address})")
     print(f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)")

@@ -19,7 +19,7 @@ from groundup.errors import ConfigError
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::(\d{1,5}))?")
 _ORIGIN = re.compile(r"(https?)://([^/?#@\s]{1,300})")
-# What `--cors` takes: also every page of a scheme ("app://"), or one of its pages
+# What `origins` may have: also every page of a scheme ("app://"), or one of its pages
 # ("vscode-webview://0f3a").
 _LISTED = re.compile(r"(?!https?://$)[a-z][a-z0-9+.-]{0,30}://[^/?#@\s]{0,300}")
 # Pages that Ollama lets call by default (envconfig/config.go, AllowedOrigins): of this machine, and
@@ -93,7 +93,7 @@ def access_for(
     api_key: str | None = None,
     is_open: bool = False,
     hosts: Iterable[str] = (),
-    origins: Iterable[str] = (),
+    origins: Iterable[str] | None = None,
     local_pages: bool = False,
 ) -> Access:
     """Return the access rules of a server bound to `host`; `api_key` None: without a key.
@@ -106,17 +106,18 @@ def access_for(
         _require_key(api_key)
     if not loopback and not api_key and not is_open:
         raise ConfigError(
-            f"--host {host} lets other machines connect, and no key was given.",
-            fix="Add --api-key KEY (or GROUNDUP_API_KEY in the environment), "
-            "or --open to accept every client.",
+            f"`host` {host} lets other machines connect, and no key was given.",
+            fix="Give an `api_key` (or GROUNDUP_API_KEY in the environment), "
+            "or `is_open` to accept every client.",
         )
+    origins = frozenset(origins or ())
     for origin in origins:
         _require_origin(origin)
     names = {name.lower() for name in hosts}
     if not loopback:
         machine = socket.gethostname().lower()
         names |= {host.lower(), machine, f"{machine}.local"}
-    return Access(loopback, api_key or "", frozenset(names), frozenset(origins), local_pages)
+    return Access(loopback, api_key or "", frozenset(names), origins, local_pages)
 
 
 def _require_key(api_key: str) -> None:
@@ -139,7 +140,7 @@ def _require_origin(origin: str) -> None:
     if "*" in origin:
         raise ConfigError(
             f"{origin!r} has a *: origins are compared whole.",
-            fix="List each: --cors https://a.example",
+            fix="List each, as `origins` https://a.example",
         )
     web = _ORIGIN.fullmatch(origin)
     if not _LISTED.fullmatch(origin) or (web and host_name(web[2]) is None):

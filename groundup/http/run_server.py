@@ -228,7 +228,7 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise ConfigError(
-            f"--host {host} is not a name or address of this machine.", fix="Try 127.0.0.1."
+            f"`host` {host} is not a name or address of this machine.", fix="Try 127.0.0.1."
         ) from error
     first = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return first[0], (str(first[4][0]), port)
@@ -239,16 +239,16 @@ def _refusal(error: OSError, host: str, port: int) -> ConfigError:
         taken = " by ".join(filter(None, ("taken", holder_of(port))))
         return ConfigError(
             f"Port {port} of {host} is {taken}.",
-            fix="Choose another with --port (0: any free one).",
+            fix="Choose another `port` (0: any free one).",
         )
     if error.errno == errno.EACCES:
         return ConfigError(
             f"No permission to listen on port {port}.",
-            fix="Choose one of 1024 or more with --port.",
+            fix="Choose a `port` of 1024 or more.",
         )
     reason = os.strerror(error.errno or 0)
     return ConfigError(
-        f"Can't listen on {host}, port {port}: {reason}.", fix="Try --host 127.0.0.1."
+        f"Can't listen on {host}, port {port}: {reason}.", fix="Try `host` 127.0.0.1."
     )
 
 

@@ -20,7 +20,7 @@ from groundup.errors import ConfigError, did_you_mean
 from groundup.retrieve.given_passages import GivenPassages, given_passage
 from groundup.retrieve.passages import Passage
 
-_FIX = "Write --retriever MODULE:ATTRIBUTE, as in: my_documents:retriever."
+_FIX = "Write `retriever` as MODULE:ATTRIBUTE, such as: my_documents:retriever."
 
 
 def passages_from(spec: str) -> GivenPassages:
@@ -31,7 +31,7 @@ def passages_from(spec: str) -> GivenPassages:
     if isinstance(found, BaseRetriever):
         return GivenPassages(lambda question, k: passages_of(found.invoke(question)))
     raise ConfigError(
-        f"--retriever {spec} is of the class {type(found).__name__}, "
+        f"`retriever` {spec} is of the class {type(found).__name__}, "
         "neither a retriever nor a vector store of LangChain.",
         fix=_FIX,
     )
@@ -44,7 +44,7 @@ def named_object(spec: str) -> Any:
     """
     name, _, attributes = spec.partition(":")
     if not all(part.isidentifier() for part in [*name.split("."), *attributes.split(".")]):
-        raise ConfigError(f"--retriever {spec!r} is not MODULE:ATTRIBUTE.", fix=_FIX)
+        raise ConfigError(f"`retriever` {spec!r} is not MODULE:ATTRIBUTE.", fix=_FIX)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
@@ -53,13 +53,13 @@ def named_object(spec: str) -> Any:
         if error.name != name and not name.startswith(f"{error.name}."):
             raise
         raise ConfigError(
-            f"--retriever {spec}: there is no module {error.name!r}.", fix=_FIX
+            f"`retriever` {spec}: there is no module {error.name!r}.", fix=_FIX
         ) from error
     for attribute in attributes.split("."):
         if not hasattr(found, attribute):
             known = [each for each in dir(found) if not each.startswith("_")]
             fix = did_you_mean(attribute, known)
-            raise ConfigError(f"--retriever {spec}: {name} has no {attribute!r}.", fix=fix)
+            raise ConfigError(f"`retriever` {spec}: {name} has no {attribute!r}.", fix=fix)
         found = getattr(found, attribute)
     return found
 

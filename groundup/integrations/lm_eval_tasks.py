@@ -55,7 +55,7 @@ def export(
             count = shots
         if count >= len(items):
             raise ConfigError(
-                f"--shots {count}: the suite '{suite.name}' has {len(items)} items, "
+                f"{count} shots: the suite '{suite.name}' has {len(items)} items, "
                 "and examples are not measured.",
                 fix=f"Give at most {len(items) - 1}.",
             )

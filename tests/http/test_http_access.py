@@ -99,10 +99,10 @@ def test_key_comes_as_bearer_or_as_the_password_that_a_browser_asks_for() -> Non
 
 def test_beyond_loopback_a_key_or_open_is_required() -> None:
     with pytest.raises(
-        ConfigError, match=r"--host 0\.0\.0\.0 lets other machines connect.*--api-key"
+        ConfigError, match=r"`host` 0\.0\.0\.0 lets other machines connect.*`api_key`"
     ):
         access_for("0.0.0.0")
-    with pytest.raises(ConfigError, match="--open"):
+    with pytest.raises(ConfigError, match="`is_open`"):
         access_for("a-name.example")
     assert not access_for("0.0.0.0", api_key="k").loopback
     assert access_for("localhost").loopback

@@ -112,7 +112,7 @@ def test_bleu_is_that_of_the_corpus() -> None:
     ("arguments", "said"),
     [
         (["--tasks", "gramar"], "'gramar' is unknown"),
-        (["--shots", "5000"], "--shots 5000"),
+        (["--shots", "5000"], "5000 shots"),
         (["--shots", "-1"], "shots"),
     ],
 )

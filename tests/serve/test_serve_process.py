@@ -278,7 +278,7 @@ def test_a_port_that_is_taken_is_named_with_its_holder(start_server: Start) -> N
     said = second.stderr.read().splitlines()[-1]
     assert f"Port {port_of(address)} of 127.0.0.1 is taken by" in said
     assert str(holder.pid) in said
-    assert "--port" in said
+    assert "`port`" in said
 
 
 def test_sigterm_ends_it_in_time_though_a_thread_is_at_work(start_server: Start) -> None:
