@@ -60,9 +60,10 @@ def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = where + ".".join(str(part) for part in first["loc"])
-        got = "" if isinstance(first.get("input"), dict) else f" (got {first.get('input')!r})"
         says = _PYDANTIC.sub(r" must be \1", f": {first['msg'].partition(', unable')[0]}")
-        raise ConfigError(f"{field or kind.__name__}{says}{got}.") from error
+        if not isinstance(first.get("input"), dict):
+            says += f" (got {first.get('input')!r})"
+        raise ConfigError(f"{field or kind.__name__}{says}.") from error
 
 
 def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
@@ -105,7 +106,8 @@ def apply_sets(values: Mapping[str, Any], sets: Settings | None) -> dict[str, An
     ({'a': {'b': 2}}, {'a': {'b': 2}})
     """
     result = copy.deepcopy(dict(values))
-    for path, value in sets.items() if isinstance(sets, Mapping) else map(_parsed, sets or ()):
+    pairs = sets.items() if isinstance(sets, Mapping) else map(_parse, sets or ())
+    for path, value in pairs:
         *parents, last = path.split(".")
         table = result
         for parent in parents:
@@ -116,7 +118,7 @@ def apply_sets(values: Mapping[str, Any], sets: Settings | None) -> dict[str, An
     return result
 
 
-def _parsed(text: str) -> tuple[str, Any]:
+def _parse(text: str) -> tuple[str, Any]:
     """The field and the value of "a.b=c"."""
     name, equals, raw = text.partition("=")
     if not equals or not name.strip():
@@ -246,8 +248,9 @@ def _words(kind: Any) -> str:
         bool: "True or False",
         int: "a whole number",
         float: "a number",
+        type(None): "None",
     }
-    return words.get(kind, "None" if kind is type(None) else getattr(kind, "__name__", str(kind)))
+    return words.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def duration_s(text: str) -> float:

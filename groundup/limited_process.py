@@ -141,11 +141,9 @@ class LimitedProcess:
             return f"took over {round(self._cpu_seconds, 1):,g} s of processor time"
         if code == _OVER_MEMORY:
             return over_memory(self.limits.memory_bytes)
-        return (
-            f"ended its process by signal {-code}"
-            if code and code < 0
-            else f"ended its process with code {code}"
-        )
+        if code and code < 0:
+            return f"ended its process by signal {-code}"
+        return f"ended its process with code {code}"
 
     def _end(self, why: str) -> NoReturn:
         self.close()
@@ -194,7 +192,9 @@ def serve_requests(begin: Callable[[Any], Handler]) -> None:
     first = json.loads(sys.stdin.buffer.readline() or "null")
     if first is None:
         return
-    measured = None if _limit_memory(first["memory_bytes"]) else first["memory_bytes"]
+    measured = first["memory_bytes"]
+    if _limit_memory(measured):
+        measured = None
     threading.Thread(target=_watch, args=(os.getppid(), measured), daemon=True).start()
     handle = begin(first["start"])
     for line in sys.stdin.buffer:

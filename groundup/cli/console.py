@@ -54,7 +54,9 @@ def program() -> str:
 def _from_here(path: Path) -> str:
     """Return a path quoted for a shell, relative to the working directory where it is below it."""
     path, here = path.absolute(), Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    if path.is_relative_to(here):
+        path = path.relative_to(here)
+    return shlex.quote(str(path))
 
 
 @cache
@@ -212,7 +214,8 @@ class PlainProgress:
             if now - last >= PLAIN_LINE_EVERY_S:
                 last = now
                 left = bar.left_s(now) or 0.0
-                self.say(f"{what}: {bar.counted}, {left:.0f} s left{', ' + note if note else ''}")
+                parts = [f"{what}: {bar.counted}", f"{left:.0f} s left", note]
+                self.say(", ".join(filter(None, parts)))
 
         yield advance
 
@@ -230,7 +233,9 @@ def terminal_columns() -> int | None:
     """Return the width of the terminal that results are printed to; None where they go
     elsewhere.
     """
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def table(headers: list[str], rows: list[list[str]], *, columns: int | None = None) -> list[str]:
