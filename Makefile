@@ -94,18 +94,18 @@ $(LITGPT)/bench.done:
 
 $(GUESTS)/guests.done: $(wildcard $(GUEST_FILES)/*.txt) $(GUEST_FILES)/package.json
 	@echo "Installing the guests' packages into $(GUESTS), to test with (once) ..."
-	@for file in $(GUEST_FILES)/*.txt; do \
-		own=$(GUESTS)/$$(basename $$file .txt) && $(PYTHON) -m venv $$own && \
-		$$own/bin/python -m pip install -q --disable-pip-version-check -r $$file || exit 1; done
+	@$(PYTHON) -m venv $(GUESTS)/uv && $(GUESTS)/uv/bin/python -m pip install -q --disable-pip-version-check uv
+	@for file in $(GUEST_FILES)/*.txt; do $(call guest,$(GUESTS)/$$(basename $$file .txt),$$file) || exit 1; done
 	@mkdir -p $(GUESTS)/node && cp $(GUEST_FILES)/package.json $(GUESTS)/node/
 	@npm install --prefix $(GUESTS)/node --no-audit --no-fund --silent
 	@touch $@
 
 # A guest that is too large for all to install: make .venv-guests/open_webui, then make test-guests.
-$(GUESTS)/open_webui:
-	@$(PYTHON) -m venv $@
-	@$@/bin/python -m pip install -q --disable-pip-version-check uv
-	@$@/bin/uv pip install -q --python $@/bin/python -r $(GUEST_FILES)/large/open_webui.txt
+$(GUESTS)/open_webui: $(GUESTS)/guests.done
+	@$(call guest,$@,$(GUEST_FILES)/large/open_webui.txt)
+
+# pip takes minutes to find versions of some guests' packages that go together, uv seconds.
+guest = $(PYTHON) -m venv $(1) && $(GUESTS)/uv/bin/uv pip install -q --python $(1)/bin/python -r $(2)
 
 $(TRL)/bench.done:
 	@echo "Installing TRL and PEFT into $(TRL), to compare with (once) ..."
