@@ -27,7 +27,8 @@ from peers import PULLED, pulled_model
 from spine import describe
 
 from groundup.device import Compute
-from groundup.evaluate.suite import SuiteOptions, suite_tasks
+from groundup.evaluate.config import EvaluationConfig
+from groundup.evaluate.suite import suite_tasks
 from groundup.evaluate.suites.registry import suites_named
 from groundup.evaluate.task import language_model
 from groundup.integrations.lm_eval_tasks import export
@@ -63,7 +64,7 @@ class Bench:
         from groundup.integrations.lm_eval_model import GroundupLM
 
         self.items, self.rounds = items, rounds
-        export(suites_named([*METRICS]), files, SuiteOptions((0,), items), Silent())
+        export(suites_named([*METRICS]), files, EvaluationConfig(shots=(0,), items=items), Silent())
         self.manager = TaskManager(include_path=str(files), include_defaults=False)
         self.opened = open_model(folder, CPU)
         prefix = language_model(self.opened)[1].special.document_end_id
@@ -75,7 +76,7 @@ class Bench:
 
     def ours(self, suite: str) -> Score:
         """The task of `groundup evaluate`."""
-        options = SuiteOptions((0,), self.items, "plain")
+        options = EvaluationConfig(items=self.items, template="plain")
         (task,) = suite_tasks(suites_named([suite]), {"model": self.opened}, options, Silent())
         return lambda: task.measure(self.opened, compute=CPU, progress=Silent()).measures[0].value
 

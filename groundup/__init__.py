@@ -20,6 +20,7 @@ __all__ = [
     "ChatConfig",
     "ClassifierConfig",
     "Data",
+    "EvaluationConfig",
     "Model",
     "PreferenceConfig",
     "ask",

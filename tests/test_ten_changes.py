@@ -487,7 +487,7 @@ PAIRS = TaskKind("pairs", _tasks, field="wrong")
     ),
     use="""
 import groundup, json
-from groundup.cli.evaluate import lines
+from groundup.cli.evaluate import result_lines
 from groundup.cli.options import tasks_of
 from groundup.progress import Silent
 from groundup.weights.model_io import save_model
@@ -495,10 +495,12 @@ from groundup.weights.model_io import save_model
 save_model(LanguageModel(TINY), tmp / "tiny", TOKENIZER)
 data = tmp / "pairs.jsonl"
 data.write_text('{"right": "the fox", "wrong": "fox the the the the"}\\n' * 3)
-recognised = groundup.run_evaluation(tmp / "tiny", data, items=2, device="cpu")
-[row] = groundup.run_evaluation(tmp / "tiny", data, items=2, kind="pairs", device="cpu")["rows"]
-assert (row["task"], row["n"], row["chance"]) == ("pairs", 2, 0.5) and recognised["rows"][0]["value"] == row["value"]
-assert any("50.0 %" in line for line in lines(recognised))
+config = groundup.EvaluationConfig(items=2)
+recognised = groundup.run_evaluation(tmp / "tiny", data, config, device="cpu")
+config = replace(config, kind="pairs")
+[row] = groundup.run_evaluation(tmp / "tiny", data, config, device="cpu").rows
+assert (row.task, row.n, row.chance) == ("pairs", 2, 0.5) and recognised.rows[0].value == row.value
+assert any("50.0 %" in line for line in result_lines(recognised))
 assert [task.name for task in tasks_of(f"pairs={data}", 0, Silent())] == ["pairs"]
 """,
 )

@@ -34,3 +34,4 @@ from groundup.finetune.config import ChatConfig as ChatConfig
 from groundup.finetune.config import ClassifierConfig as ClassifierConfig
 from groundup.finetune.config import PreferenceConfig as PreferenceConfig
 from groundup.recipes.build_config import BuildConfig as BuildConfig
+from groundup.evaluate.config import EvaluationConfig as EvaluationConfig

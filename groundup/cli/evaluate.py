@@ -2,22 +2,63 @@
 interval.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from groundup.api.evaluation import ITEMS, run_evaluation, run_suites
+from groundup.api.evaluation import run_evaluation, run_suites
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.fields import ConfigFields, grouped
 from groundup.cli.plain import plain
+from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
+from groundup.evaluate.config import EvaluationConfig
 from groundup.files import write_json
 from groundup.recipes.packaged import STARTER
 
+if TYPE_CHECKING:
+    from groundup.evaluate.results import (
+        EvaluationResults,
+        EvaluationRow,
+        MetricCurve,
+        ModelChange,
+    )
+    from groundup.evaluate.task import Measure
+
 PICTURES = (".png", ".svg")
+READING = ConfigFields(
+    "text",
+    "label",
+    "label_separator",
+    "columns",
+    "layout",
+    "charset",
+    "follow_links",
+    text={"option": "--text-column"},
+    label={"option": "--label-column"},
+)
+MEASURING = ConfigFields(
+    "items",
+    "kind",
+    "question",
+    "template",
+    "over",
+    "seed",
+    items={"min": 1},
+    kind={"option": "--as"},
+    seed={"min": 0},
+)
+# Of a curve in the terminal: the width of its intervals, and what is drawn there.
+COLUMNS = 40
+VALUE, INTERVAL, CHANCE = "●", "─", "┊"
+X_NAMES = {"steps": "step", "sizes": "parameters", "shots": "shots"}
 
 
+@grouped()
 def command(
     models: Annotated[
         list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")
@@ -34,7 +75,8 @@ def command(
         Option(
             "--tasks",
             metavar="A,B,...",
-            help="Suites of items by name in place of data; 'written': all packaged ones; 'text': held-out text of a run.",
+            help="Suites of items by name in place of data; 'written': all packaged ones; "
+            "'text': held-out text of a run.",
         ),
     ] = "",
     shots: Annotated[
@@ -45,17 +87,7 @@ def command(
             help="Numbers of worked examples before each item of --tasks.",
         ),
     ] = "0",
-    template: Annotated[
-        Literal["auto", "plain", "chat"],
-        Option("--template", help="How --tasks are asked; auto: as each suite says."),
-    ] = "auto",
-    over: Annotated[
-        Literal["steps", "sizes", "shots"] | None,
-        Option(
-            "--over",
-            help="Curves of --tasks over a run's snapshots, a sweep's (or several models') sizes, or --shots.",
-        ),
-    ] = None,
+    config: Annotated[EvaluationConfig, MEASURING] = EvaluationConfig(),
     plot: Annotated[
         Path | None,
         Option(
@@ -64,27 +96,7 @@ def command(
             help="Draw the curves of --over: .png or .svg.",
         ),
     ] = None,
-    kind: Annotated[
-        str | None, Option("--as", help="Kind of DATA: answers, labels or text; default: detected.")
-    ] = None,
-    items: Annotated[
-        int | None,
-        Option(
-            "--items",
-            min=1,
-            help=f"At most this many items for each figure; by default {ITEMS}, of --tasks all.",
-        ),
-    ] = None,
-    text_column: options.TextColumnOption = "",
-    label_column: options.LabelColumnOption = "",
-    label_separator: options.LabelSeparatorOption = "",
-    columns: options.ColumnsOption = "",
-    layout: options.LayoutOption = "",
-    question: Annotated[
-        str | None, Option("--question", help="The question to language models on labels.")
-    ] = None,
-    encoding: options.EncodingOption = "auto",
-    follow_links: options.FollowLinksOption = False,
+    reading: Annotated[Data, READING] = Data(""),
     out: Annotated[
         Path | None,
         Option(
@@ -93,7 +105,6 @@ def command(
             help="Also write the results into this JSON file.",
         ),
     ] = None,
-    seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
 ) -> None:
@@ -117,44 +128,44 @@ def command(
         groundup evaluate runs/mine --tasks grammar,copying,text --over steps --plot curves.png
         groundup evaluate runs/law --tasks grammar,text --over sizes
     """
-    require_plot(plot, over)
-    if over and not tasks:
+    require_plot(plot, config.over)
+    if config.over and not tasks:
         raise ConfigError("--over is of suites.", fix="Name them: --tasks grammar,copying,text")
+    if tasks and data is not None:
+        what = "--data and --tasks are two ways to say what is measured."
+        raise ConfigError(what, fix="Give one of them.")
     if tasks:
-        if data is not None:
-            raise ConfigError(
-                "--data and --tasks are two ways to say what is measured.", fix="Give one of them."
-            )
+        config = replace(config, shots=parse_numbers(shots))
         results = run_suites(
-            *(models, named(tasks)), shots=numbers(shots), items=items, template=template, over=over, seed=seed,
-            device=device, progress=console_progress(),
-        )  # fmt: skip
+            models, split_names(tasks), config, device=device, progress=console_progress()
+        )
     else:
+        held_out = replace(reading, path=data or STARTER)
         results = run_evaluation(
-            models, data or STARTER, kind=kind, items=items or ITEMS, text_column=text_column, label_column=label_column,
-            label_separator=label_separator, columns=columns, layout=layout, question=question,
-            encoding=encoding, follow_links=follow_links, seed=seed, device=device, progress=console_progress(),
-        )  # fmt: skip
+            models, held_out, config, device=device, progress=console_progress()
+        )
+    written = results.to_plain()
     if out is not None:
-        write_json(out, results)
+        write_json(out, written)
     if plot is not None:
-        draw(results["curves"], plot)
-    print_result(lines(results) if over is None else over_lines(results, plot), results, as_json)
+        draw(written["curves"], plot)
+    if config.over:
+        print_result(over_lines(results, plot), written, as_json)
+    else:
+        print_result(result_lines(results), written, as_json)
 
 
 def require_plot(plot: Path | None, over: str | None) -> None:
     """Raise ConfigError for a picture of no curves or in a format that is not drawn."""
     if plot is not None and over is None:
-        raise ConfigError(
-            "--plot draws the curves of --over.", fix="Give --over steps, sizes or shots as well."
-        )
+        fix = "Give --over steps, sizes or shots as well."
+        raise ConfigError("--plot draws the curves of --over.", fix=fix)
     if plot is not None and plot.suffix not in PICTURES:
-        raise ConfigError(
-            f"--plot {plot} has no picture's suffix.", fix=f"Use {' or '.join(PICTURES)}."
-        )
+        fix = f"Use {' or '.join(PICTURES)}."
+        raise ConfigError(f"--plot {plot} has no picture's suffix.", fix=fix)
 
 
-def draw(curves: list[dict[str, Any]], file: Path) -> None:
+def draw(curves: Sequence[dict[str, object]], file: Path) -> None:
     """Write the picture. Raises MissingExtra (matplotlib), DiskError."""
     from groundup.files import atomic_file
     from groundup.lab.drawing.curves import draw_curves
@@ -164,129 +175,178 @@ def draw(curves: list[dict[str, Any]], file: Path) -> None:
         figure.savefig(temporary, format=file.suffix[1:], dpi=160)
 
 
-def over_lines(results: dict[str, Any], plot: Path | None) -> list[str]:
-    """Return the curves, the paired difference of the last point from the first, and which items
-    the training text has.
-    """
-    from groundup.cli.curve_lines import curve_lines
-
-    changes = [change_line(row) for row in results["changes"]]
-    drawn = [f"drawn: {plot}"] if plot else []
-    return [*curve_lines(results["curves"]), *changes, *overlap_lines(results), *drawn]
-
-
-def overlap_lines(results: dict[str, Any]) -> list[str]:
-    """Return of each suite how many items stand in the training text of a model."""
-    from groundup.evaluate.memorisation import overlap_line
-
-    of = results.get("overlap", {})
-    return [
-        overlap_line(name, plain(model), found)
-        for name, models in of.items()
-        for model, found in models.items()
-    ]
-
-
-def named(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     """Return the names in "a,b"."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def numbers(text: str) -> list[int]:
+def parse_numbers(text: str) -> tuple[int, ...]:
     """Return the numbers in "0,4". Raises ConfigError."""
-    parts = named(text)
+    parts = split_names(text)
     if not parts or not all(part.isdecimal() for part in parts):
-        raise ConfigError(
-            f"--shots {text!r} is not a list of numbers.", fix="Give, for example, --shots 0,4."
-        )
-    return [int(part) for part in parts]
+        what = f"--shots {text!r} is not a list of numbers."
+        raise ConfigError(what, fix="Give, for example, --shots 0,4.")
+    return tuple(map(int, parts))
 
 
-def lines(results: dict[str, Any]) -> list[str]:
+def result_lines(results: "EvaluationResults") -> list[str]:
     """Return the figures as a table, the differences from the first model on the same items, and
     the answers shown.
     """
     headers = ["task", "model", "figure", "value", "95 % interval", "n", "chance"]
-    rows = [cells(row) for row in results["rows"]]
-    changes = [change_line(row) for row in results["changes"]]
     return [
-        *left_out(results.get("left_out")),
-        *table(headers, rows),
-        *settings(results["rows"]),
-        *changes,
+        *left_out_lines(results),
+        *table(headers, [table_row(row) for row in results.rows]),
+        *settings_lines(results.rows),
+        *map(change_line, results.changes),
         *overlap_lines(results),
-        *answers(results),
+        *answer_lines(results),
     ]
 
 
-def settings(rows: list[dict[str, Any]]) -> list[str]:
+def over_lines(results: "EvaluationResults", plot: Path | None) -> list[str]:
+    """Return the curves, the paired difference of the last point from the first, and which items
+    the training text has.
+    """
+    lines = [line for curve in results.curves for line in (*curve_lines(curve), "")]
+    lines += [*map(change_line, results.changes), *overlap_lines(results)]
+    if plot:
+        lines.append(f"drawn: {plot}")
+    return lines
+
+
+def overlap_lines(results: "EvaluationResults") -> list[str]:
+    """Return of each suite how many items stand in the training text of a model."""
+    from groundup.evaluate.memorisation import overlap_line
+
+    return [
+        overlap_line(name, plain(model), found)
+        for name, models in (results.overlap or {}).items()
+        for model, found in models.items()
+    ]
+
+
+def settings_lines(rows: "Sequence[EvaluationRow]") -> list[str]:
     """Return how suites were asked, and which figures show nothing."""
     from groundup.evaluate.task import AT_CHANCE
 
-    asked = {
-        f"{row['template']} text, bos {row['bos']}": row["model"]
+    asked = dict.fromkeys(
+        f"{row.settings['template']} text, bos {row.settings['bos']}"
         for row in rows
-        if "template" in row
-    }
-    guessed = dict.fromkeys(
-        f"{row['task']} of {row['model']}" for row in rows if row.get("is_chance")
+        if "template" in row.settings
     )
-    return [
-        *([f"Asked in {'; '.join(asked)}."] if asked else []),
-        *([f"{AT_CHANCE.capitalize()}: {', '.join(guessed)}."] if guessed else []),
-    ]
+    guessed = dict.fromkeys(f"{row.task} of {row.model}" for row in rows if row.is_chance)
+    lines = []
+    if asked:
+        lines.append(f"Asked in {'; '.join(asked)}.")
+    if guessed:
+        lines.append(f"{AT_CHANCE.capitalize()}: {', '.join(guessed)}.")
+    return lines
 
 
-def change_line(row: dict[str, Any]) -> str:
+def change_line(change: "ModelChange") -> str:
     """Return the difference between two models on the same items, and whether it is one."""
-    said = f"{row['task']}, from {plain(row['from'])} to {plain(row['to'])}: {row['metric']} changes by {row['value']:+.3f}"
-    from groundup.evaluate.paired import NO_DIFFERENCE
+    from groundup.evaluate.paired import describe_verdict
 
-    if row["low"] is None:
-        return f"{said} on {row['n']} items, too few to compare"
-    meaning = NO_DIFFERENCE if row["verdict"] == "unclear" else row["verdict"]
-    return f"{said} (paired 95 % interval {row['low']:+.3f} to {row['high']:+.3f}): {meaning}"
+    models = f"from {plain(change.from_model)} to {plain(change.to_model)}"
+    line = f"{change.task}, {models}: {change.metric} changes by {change.value:+.3f}"
+    if change.low is None:
+        return f"{line} on {change.n} items, too few to compare"
+    interval = f"paired 95 % interval {change.low:+.3f} to {change.high:+.3f}"
+    return f"{line} ({interval}): {describe_verdict(change.verdict(change.better))}"
 
 
-def left_out(counts: dict[str, Any] | None) -> list[str]:
-    """Return how many items were not measured, as a model was trained on them; None: of suites."""
-    if not counts or not counts["items"]:
+def left_out_lines(results: "EvaluationResults") -> list[str]:
+    """Return how many items were not measured, as a model was trained on them."""
+    found = results.left_out
+    if not found or not found.items:
         return []
-    by = ", ".join(f"{plain(name)} {count:,}" for name, count in counts["models"].items() if count)
-    return [
-        f"{counts['items']:,} of {counts['of']:,} items are left out, as they were trained on ({by})."
-    ]
+    by = ", ".join(f"{plain(name)} {count:,}" for name, count in found.models.items() if count)
+    counts = f"{found.items:,} of {found.of:,} items"
+    return [f"{counts} are left out, as they were trained on ({by})."]
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """Return one figure as a row; proportions in percent."""
+def show_value(metric: str, value: float | None) -> str:
+    """Return a value as text; proportions in percent, nothing for None."""
     from groundup.evaluate.task import SHARES
 
-    def shown(value: float | None) -> str:
-        if value is None:
-            return ""
-        return f"{100 * value:.1f} %" if row["metric"] in SHARES else f"{value:.3f}"
-
-    interval = f"{shown(row['low'])} to {shown(row['high'])}" if row["low"] is not None else ""
-    count = f"{row['n']:,}{' (thin)' if row['thin'] else ''}"
-    return [
-        row["task"],
-        row["model"],
-        row["metric"],
-        shown(row["value"]),
-        interval,
-        count,
-        shown(row["chance"]),
-    ]
+    if value is None:
+        return ""
+    if metric in SHARES:
+        return f"{100 * value:.1f} %"
+    return f"{value:.3f}"
 
 
-def answers(results: dict[str, Any]) -> list[str]:
+def table_row(row: "EvaluationRow") -> list[str]:
+    """Return one figure as a row."""
+    value, low, high, chance = (
+        show_value(row.metric, each) for each in (row.value, row.low, row.high, row.chance)
+    )
+    interval, count = "", f"{row.n:,}"
+    if row.low is not None:
+        interval = f"{low} to {high}"
+    if row.thin:
+        count += " (thin)"
+    return [row.task, row.model, row.metric, value, interval, count, chance]
+
+
+def answer_lines(results: "EvaluationResults") -> list[str]:
     """Return the answers shown, by question."""
-    written: list[str] = []
-    models = results["details"].get("shown answers", {})
+    lines: list[str] = []
+    models = results.details.get("shown answers", {})
     for same in zip(*(details["answers"] for details in models.values()), strict=True):
-        written += ["", plain(f"{same[0]['instruction']} {same[0]['input']}")]
-        written += [
+        lines += ["", plain(f"{same[0]['instruction']} {same[0]['input']}")]
+        lines += [
             f"    {name}: {plain(each['answer'])}" for name, each in zip(models, same, strict=True)
         ]
-    return written
+    return lines
+
+
+def curve_lines(curve: "MetricCurve") -> list[str]:
+    """Return a curve: its head, and a row for each point with its interval drawn beside it."""
+    from groundup.evaluate.task import AT_CHANCE
+
+    first = curve.points[0]
+    head = f"{first.task}, {plain(curve.model)}: {first.metric.replace('_', ' ')}"
+    if first.chance is not None:
+        head += f", chance {show_value(first.metric, first.chance)} ({CHANCE})"
+    lines = [f"{head}, n = {first.n:,}"]
+    low, high = drawn_range(curve.points)
+    width = max(len(f"{point.x:,.0f}") for point in curve.points)
+    for point in curve.points:
+        x, value = f"{point.x:>{width},.0f}", show_value(point.metric, point.value)
+        drawn = draw_interval(point, first.chance, low, high)
+        line = f"  {X_NAMES[curve.over]} {x}  {value:>7}  {drawn}"
+        if point.is_chance:
+            line += f"  {AT_CHANCE}"
+        lines.append(line.rstrip())
+    return lines
+
+
+def drawn_range(points: "Sequence[EvaluationRow]") -> tuple[float, float]:
+    """Return the least and the largest value to be drawn."""
+    values = [
+        value
+        for point in points
+        for value in (point.value, point.low, point.high, points[0].chance)
+        if value is not None
+    ]
+    return min(values), max(values)
+
+
+def draw_interval(point: "Measure", chance: float | None, low: float, high: float) -> str:
+    """Return a point with its interval and the place of chance, COLUMNS wide from `low` to
+    `high`.
+    """
+
+    def place(value: float) -> int:
+        return round((value - low) / (high - low or 1.0) * (COLUMNS - 1))
+
+    cells = [" "] * COLUMNS
+    if point.low is not None and point.high is not None:
+        for column in range(place(point.low), place(point.high) + 1):
+            cells[column] = INTERVAL
+    if chance is not None:
+        cells[place(chance)] = CHANCE
+    cells[place(point.value)] = VALUE
+    return "".join(cells)

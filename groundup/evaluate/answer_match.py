@@ -11,9 +11,9 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 # A point or comma within a number stays: 1.5 is not 15.
 _PUNCTUATION = re.compile(r"(?<!\d)[^\w\s%£$€]|[^\w\s%£$€](?!\d)|_")
 _SAYS = r"\b(?:says?|said|states?|mentions?|mentioned|know|find|found|information|answer|contain)\b"
+_NOT = r"\b(?:(?:do|does|did|ca|could|is|are|was)n['’]t|cannot|not|no|nothing)\b"
 _DECLINES = re.compile(
-    rf"\b(?:(?:do|does|did|ca|could|is|are|was)n['’]t|cannot|not|no|nothing)\b.{{0,40}}{_SAYS}|\b(?:says?|states?|find|found) nothing\b",
-    re.IGNORECASE,
+    rf"{_NOT}.{{0,40}}{_SAYS}|\b(?:says?|states?|find|found) nothing\b", re.IGNORECASE
 )
 
 
@@ -43,8 +43,8 @@ def word_f1(answer: str, expected: str) -> float:
     0.8
     """
     said, wanted = Counter(answer_words(answer)), Counter(answer_words(expected))
-    shared = (said & wanted).total()
-    return 2 * shared / (said.total() + wanted.total()) if shared else 0.0
+    total = said.total() + wanted.total()
+    return 2 * (said & wanted).total() / max(1, total)
 
 
 def contains(answer: str, expected: str) -> bool:
@@ -60,7 +60,7 @@ def declines(answer: str) -> bool:
     """Return whether an answer says that it has none: empty, or one of the usual sentences. A rule,
     so it misses unusual ones.
 
-    >>> declines("Our documents say nothing about that."), declines("I do not know."), declines("You cannot pay in cash.")
-    (True, True, False)
+    >>> [declines(text) for text in ("I do not know.", "You cannot pay in cash.")]
+    [True, False]
     """
     return not answer.strip() or bool(_DECLINES.search(answer))

@@ -58,6 +58,7 @@ def label_curves(probabilities: Sequence[float], positive: Sequence[bool]) -> di
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[list[float]]:
     """Return at most about MAX_POINTS of the points, the first and the last among them."""
-    step = -(-len(points) // MAX_POINTS)
-    kept = list(points[::step])
-    return [list(point) for point in (kept if kept[-1] == points[-1] else [*kept, points[-1]])]
+    kept = list(points[:: -(-len(points) // MAX_POINTS)])
+    if kept[-1] != points[-1]:
+        kept.append(points[-1])
+    return [list(point) for point in kept]

@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict
 
 from groundup.evaluate.requests import (
     Continuation,
@@ -66,9 +66,18 @@ class Item(Protocol):
         """Return the same for guessing, where that is defined: the expected values."""
         ...
 
-    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
-        """Return the item and the response as JSON values for a page."""
+    def shown(self, responses: Sequence[Response]) -> "ShownItem":
+        """Return the item and the response for a page."""
         ...
+
+
+class ShownItem(TypedDict):
+    """An item and a model's response, as JSON values for a page."""
+
+    asked: str
+    expected: str
+    answer: str
+    right: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,12 @@ class Choices:
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
         """A continuation for each choice, and for PMI once more without the question."""
-        asked = [Continuation(Prompt(self.prompt, shots), " " + choice) for choice in self.choices]
-        alone = [Continuation(Prompt(self.without), " " + choice) for choice in self.choices]
-        return (*asked, *(alone if self.without else ()))
+        prompts = [Prompt(self.prompt, shots)]
+        if self.without:
+            prompts.append(Prompt(self.without))
+        return tuple(
+            Continuation(prompt, " " + choice) for prompt in prompts for choice in self.choices
+        )
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
         """Accuracy by the normalised log-probability, and by its plain sum (lm-eval's acc)."""
@@ -109,22 +121,19 @@ class Choices:
 
     def chosen(self, responses: Sequence[Response]) -> int:
         """Return the index of the chosen answer; of equal ones the first."""
-        plain = log_probabilities(responses)
+        plain, count = log_probabilities(responses), len(self.choices)
         if self.without:
-            half = len(self.choices)
-            scores = [plain[i] - plain[half + i] for i in range(half)]
+            scores = [asked - alone for asked, alone in zip(plain, plain[count:], strict=False)]
         else:
-            scores = [
-                each / max(1, len(text.encode()))
-                for each, text in zip(plain, self.choices, strict=True)
-            ]
+            sizes = [max(1, len(text.encode())) for text in self.choices]
+            scores = [each / size for each, size in zip(plain, sizes, strict=True)]
         return scores.index(max(scores))
 
     def guessed(self) -> dict[str, Count]:
         """All choices equally likely."""
         return dict.fromkeys(("accuracy", "accuracy_by_sum"), (1 / len(self.choices), 1))
 
-    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def shown(self, responses: Sequence[Response]) -> ShownItem:
         """The question, the right answer and the chosen one."""
         chosen = self.chosen(responses)
         return {
@@ -161,16 +170,18 @@ class MinimalPair:
         """A coin."""
         return {"accuracy": (0.5, 1)}
 
-    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def shown(self, responses: Sequence[Response]) -> ShownItem:
         """Both sentences, and the one that the model prefers."""
         good, bad = log_probabilities(responses)
-        preferred = self.good if good > bad else self.bad
-        return {
+        shown: ShownItem = {
             "asked": "Which is English?",
             "expected": self.good,
-            "answer": preferred,
+            "answer": self.good,
             "right": good > bad,
         }
+        if not shown["right"]:
+            shown["answer"] = self.bad
+        return shown
 
 
 @dataclass(frozen=True)
@@ -203,11 +214,9 @@ class Completion:
         prompt = Prompt(self.prompt, shots)
         longest = next(each for each in COMPLETION_TOKENS if len(self.answer.encode()) + 2 <= each)
         asked = (Continuation(prompt, self.answer), Generation(prompt, (ANSWER_END,), longest))
-        return (
-            (*asked, Continuation(Prompt(self.control, shots), self.answer))
-            if self.control
-            else asked
-        )
+        if not self.control:
+            return asked
+        return (*asked, Continuation(Prompt(self.control, shots), self.answer))
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
         """Right where greedy decoding writes the answer and ends it there; by prefix: where the
@@ -230,10 +239,12 @@ class Completion:
 
     def guessed(self) -> dict[str, Count]:
         """One of the options; without options nobody guesses it."""
-        share = 1 / len(self.options) if self.options else 0
+        share = 0.0
+        if self.options:
+            share = 1 / len(self.options)
         return dict.fromkeys(("accuracy", "accuracy_by_prefix"), (share, 1))
 
-    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def shown(self, responses: Sequence[Response]) -> ShownItem:
         """The text, its continuation, and what the model writes."""
         (written,) = (each for each in responses if isinstance(each, str))
         return {
@@ -278,7 +289,7 @@ class Written:
         """Undefined for one item: see `Suite.chance`."""
         return {}
 
-    def shown(self, responses: Sequence[Response]) -> dict[str, Any]:
+    def shown(self, responses: Sequence[Response]) -> ShownItem:
         """The instruction, the reference and the answer."""
         return {"asked": self.prompt, "expected": self.reference, "answer": answer_in(responses)}
 
@@ -286,8 +297,8 @@ class Written:
 def begins_with_answer(text: str, answer: str) -> bool:
     """Return whether a text begins with an answer and the answer's last word or number ends there.
 
-    >>> begins_with_answer(" 20 and", " 2"), begins_with_answer(" 2, then", " 2"), begins_with_answer(" 2.5", " 2")
-    (False, True, False)
+    >>> [begins_with_answer(text, " 2") for text in (" 20 and", " 2, then", " 2.5")]
+    [False, True, False]
     """
     text, answer = text.strip(), answer.strip()
     return text.startswith(answer) and not _GOES_ON.match(text, len(answer))

@@ -84,11 +84,8 @@ class LlamaServer:
 
     def render(self, conversation: Conversation) -> str:
         """Return the conversation in the file's chat template, with the assistant's turn opened."""
-        return self._ask(
-            "/apply-template",
-            {"messages": _messages(conversation)},
-            lambda answer: str(answer["prompt"]),
-        )
+        body = {"messages": _messages(conversation)}
+        return self._ask("/apply-template", body, lambda answer: str(answer["prompt"]))
 
     def eos_text(self) -> str:
         """Return the text of the end-of-sequence token."""
@@ -105,9 +102,8 @@ class LlamaServer:
         }
 
         def read(answer: Any) -> Generated:
-            logprobs = answer.get(
-                "completion_probabilities", []
-            )  # absent where no token ends a character
+            # absent where no token ends a character
+            logprobs = answer.get("completion_probabilities", [])
             return _generated(answer["tokens"], logprobs, answer["stop_type"] == "eos")
 
         return self._ask("/completion", body, read)
@@ -146,21 +142,21 @@ class LlamaServer:
 
     def _ask(self, route: str, body: dict[str, Any] | None, read: Callable[[Any], T]) -> T:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
-        data = None if body is None else json.dumps(body).encode()
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
         request = urllib.request.Request(self.address + route, data=data, headers=headers)
         try:
             with self._opener.open(request, timeout=CALL_LIMIT_S) as response:
                 return read(json.load(response))
         except urllib.error.HTTPError as error:
-            raise LlamaError(
-                f"llama.cpp refused {route}: {error.read(500).decode('utf-8', 'replace')}"
-            ) from error
+            reason = error.read(500).decode("utf-8", "replace")
+            raise LlamaError(f"llama.cpp refused {route}: {reason}") from error
         except (OSError, http.client.HTTPException) as error:
             raise LlamaError(f"llama.cpp gave no answer to {route} ({error!r}).") from error
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise LlamaError(
-                f"llama.cpp's answer to {route} has an unexpected format ({error!r})."
-            ) from error
+            what = f"llama.cpp's answer to {route} has an unexpected format ({error!r})."
+            raise LlamaError(what) from error
 
 
 def _messages(conversation: Conversation) -> list[dict[str, str]]:
@@ -174,14 +170,10 @@ def _generated(ids: Sequence[int], logprobs: Sequence[Mapping[str, Any]], ended:
     """Return the result; `logprobs` lacks tokens that end within a character, since llama.cpp waits
     for the character's end.
     """
-    tops = [
-        {int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]}
-        for token in logprobs
-    ]
+    places = places_of([int(token["id"]) for token in logprobs], ids)
     top: list[Mapping[int, float]] = [{} for _ in ids]
-    for place, found in zip(
-        places_of([int(token["id"]) for token in logprobs], ids), tops, strict=True
-    ):
+    for place, token in zip(places, logprobs, strict=True):
+        found = {int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]}
         if place is not None:
             top[place] = found
     return Generated(tuple(map(int, ids)), tuple(top), ended)
@@ -204,9 +196,10 @@ def places_of(some: Sequence[int], ids: Sequence[int]) -> list[int | None]:
 
 
 def _first_places(some: Sequence[int], ids: Sequence[int]) -> list[int]:
-    places: list[int] = []
+    places, start = [], 0
     for id in some:
-        places.append(ids.index(id, places[-1] + 1 if places else 0))
+        places.append(ids.index(id, start))
+        start = places[-1] + 1
     return places
 
 
@@ -226,8 +219,8 @@ def llama_server(
         "context_tokens": context_tokens,
         "threads": torch.get_num_threads(),
         "key": key,
+        "adapter": str(adapter or ""),
     }
-    order["adapter"] = "" if adapter is None else str(adapter)
     with tempfile.TemporaryFile("w+", errors="replace") as log, _process(log) as process:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has already ended: `_address` reports why
@@ -262,13 +255,14 @@ def _address(process: subprocess.Popen[str], log: IO[str], gguf: Path) -> str:
     """Return the server's address, once it has loaded the file."""
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
-    line = process.stdout.readline() if ready else ""
-    if line:
+    if not ready:
+        reason = f"not ready after {START_LIMIT_S:.0f} s"
+    elif line := process.stdout.readline():
         return str(json.loads(line)["address"])
-    log.seek(0)
-    raise LlamaError(
-        f"llama.cpp does not load {gguf.name}: {_reason(log.read()) if ready else f'not ready after {START_LIMIT_S:.0f} s'}."
-    )
+    else:
+        log.seek(0)
+        reason = _reason(log.read())
+    raise LlamaError(f"llama.cpp does not load {gguf.name}: {reason}.")
 
 
 def _reason(log: str) -> str:

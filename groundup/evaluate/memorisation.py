@@ -1,8 +1,7 @@
 """Memorisation: how many evaluation items stand in the text that a model was trained on, so that a
 high score may be memory.
 
-    overlaps(items, RUN/data, progress) -> {"items", "long_enough", "overlapping", "ngram_words",
-        "searched_share"}
+    find_overlap(items, RUN/data, progress) -> ItemOverlap
 
 By the n-grams of decontamination (`data.processing.item_index`): an item overlaps where a training
 document has 8 words of it in a row; case and punctuation do not count. Items of fewer words are
@@ -11,8 +10,8 @@ ordinary language and are looked for as whole documents only, so they are counte
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,15 +22,27 @@ from groundup.data.split import TRAIN, split_file
 from groundup.evaluate.items import Choices, Completion, Item, MinimalPair, Written
 from groundup.progress import Progress
 
-# Of a longer training text so much is searched.
+# Bytes of a training text that are searched.
 MAX_BYTES = 2**28
 
 
-def overlaps(items: Sequence[Item], data: Path, progress: Progress) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ItemOverlap:
+    """How many items stand in a training text."""
+
+    items: int
+    long_enough: int
+    """Items of at least `ngram_words` words."""
+    overlapping: int
+    ngram_words: int
+    searched_share: float
+    """Of the training text."""
+
+
+def find_overlap(items: Sequence[Item], data: Path, progress: Progress) -> ItemOverlap:
     """Return how many items stand in the train split of a data folder. Raises FormatError."""
-    index = ItemIndex(
-        ((item.id, text) for item, text in zip(items, item_texts(items), strict=True)), MIN_WORDS
-    )
+    texts = item_texts(items)
+    index = ItemIndex(zip((item.id for item in items), texts, strict=True), MIN_WORDS)
     found, read, file = np.zeros(len(index.sizes), bool), 0, split_file(data, TRAIN)
     with DocumentFile(file) as documents:
         for batch in documents.batches("looking for the items in the training text", progress):
@@ -41,15 +52,11 @@ def overlaps(items: Sequence[Item], data: Path, progress: Progress) -> dict[str,
             read += sum(len(document.text.encode()) for document in batch)
             if read > MAX_BYTES:
                 break
-    return {
-        "items": len(items),
-        "long_enough": len(items) - sum(len(words(text)) < MIN_WORDS for text in item_texts(items)),
-        "overlapping": int(np.count_nonzero(found)),
-        "ngram_words": MIN_WORDS,
-        "searched_share": min(1.0, read / max(1, os.path.getsize(file)))
-        if read > MAX_BYTES
-        else 1.0,
-    }
+    share = 1.0
+    if read > MAX_BYTES:
+        share = min(1.0, read / max(1, os.path.getsize(file)))
+    long_enough = sum(len(words(text)) >= MIN_WORDS for text in texts)
+    return ItemOverlap(len(items), long_enough, int(np.count_nonzero(found)), MIN_WORDS, share)
 
 
 def item_texts(items: Sequence[Item]) -> list[str]:
@@ -86,18 +93,16 @@ def _text(item: Item) -> str:
     return item.prompt
 
 
-def overlap_line(name: str, model: str, found: dict[str, Any]) -> str:
+def overlap_line(name: str, model: str, found: ItemOverlap) -> str:
     """Return one line of text.
 
-    >>> found = {"items": 300, "long_enough": 120, "overlapping": 2, "ngram_words": 8, "searched_share": 1.0}
-    >>> overlap_line("grammar", "runs/mine", found)
-    'grammar: 2 of 300 items stand in the training text of runs/mine (8 words in a row; 180 items
-    are shorter)'
+    >>> overlap_line("grammar", "mine", ItemOverlap(300, 300, 2, 8, 1.0))
+    'grammar: 2 of 300 items stand in the training text of mine (8 words in a row)'
     """
-    shorter = found["items"] - found["long_enough"]
-    short = f"; {shorter} items are shorter" if shorter else ""
-    part = f"; {found['searched_share']:.0%} of it searched" if found["searched_share"] < 1 else ""
-    return (
-        f"{name}: {found['overlapping']} of {found['items']} items stand in the training text of {model} "
-        f"({found['ngram_words']} words in a row{short}{part})"
-    )
+    notes = [f"{found.ngram_words} words in a row"]
+    if found.items > found.long_enough:
+        notes.append(f"{found.items - found.long_enough} items are shorter")
+    if found.searched_share < 1:
+        notes.append(f"{found.searched_share:.0%} of it searched")
+    counts = f"{found.overlapping} of {found.items} items stand in the training text of {model}"
+    return f"{name}: {counts} ({'; '.join(notes)})"

@@ -46,10 +46,13 @@ def wilson_bounds(hits: int, n: int) -> tuple[float, float]:
     middle = share + Z95**2 / (2 * n)
     half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
     scale = 1 + Z95**2 / n
+    low, high = (middle - half) / scale, (middle + half) / scale
     # exactly 0 for 0 of n and 1 for n of n, without rounding error
-    return (0.0 if hits == 0 else (middle - half) / scale), (
-        1.0 if hits == n else (middle + half) / scale
-    )
+    if hits == 0:
+        low = 0.0
+    if hits == n:
+        high = 1.0
+    return low, high
 
 
 def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval:

@@ -46,6 +46,11 @@ class Difference:
     p_value: float | None = None
     """Of the exact McNemar test; None for a loss or a score."""
 
+    @property
+    def thin(self) -> bool:
+        """Whether there are too few items for a reliable value."""
+        return self.n < THIN_ITEMS
+
     def verdict(self, better: Literal["higher", "lower"] = "higher") -> Verdict:
         """Return whether the second method is better, where `better` is the direction that is
         good.
@@ -56,7 +61,7 @@ class Difference:
 
     def plain(self, better: Literal["higher", "lower"] = "higher") -> dict[str, Any]:
         """Return JSON values, among them the verdict."""
-        return {**asdict(self), "thin": self.n < THIN_ITEMS, "verdict": self.verdict(better)}
+        return {**asdict(self), "thin": self.thin, "verdict": self.verdict(better)}
 
 
 def difference_line(found: Mapping[str, Any]) -> str:
@@ -65,16 +70,18 @@ def difference_line(found: Mapping[str, Any]) -> str:
     >>> difference_line({"value": 0.02, "low": -0.004, "high": 0.044, "verdict": "unclear"})
     '+2.0 points (95 % interval -0.4 to +4.4): no clear difference'
     """
-    meaning = NO_DIFFERENCE if found["verdict"] == "unclear" else found["verdict"]
-    low, high = 100 * found["low"], 100 * found["high"]
-    return (
-        f"{100 * found['value']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}): {meaning}"
-    )
+    value, low, high = (100 * found[name] for name in ("value", "low", "high"))
+    interval = f"95 % interval {low:+.1f} to {high:+.1f}"
+    return f"{value:+.1f} points ({interval}): {describe_verdict(found['verdict'])}"
+
+
+def describe_verdict(verdict: str) -> str:
+    """Return what a verdict means, as text."""
+    return {"unclear": NO_DIFFERENCE}.get(verdict, verdict)
 
 
 def share_difference(first: Sequence[bool], second: Sequence[bool]) -> Difference:
-    """Return the difference of two accuracies; `first` and `second` tell of each item whether a
-    method is right.
+    """Return the difference of two accuracies, from whether each method is right on each item.
 
     The interval contains 0 wherever the exact McNemar test does not reject at 5 %.
     """
@@ -109,16 +116,16 @@ def newcombe_bounds(both: int, only_first: int, only_second: int, n: int) -> tup
     """Return the bounds of Newcombe's interval (1998, method 10) of second minus first: Wilson's
     bounds, combined with the correlation.
     """
-    first, second, neither = (
-        both + only_first,
-        both + only_second,
-        n - both - only_first - only_second,
-    )
+    first, second = both + only_first, both + only_second
+    neither = n - both - only_first - only_second
     (low_1, high_1), (low_2, high_2) = wilson_bounds(first, n), wilson_bounds(second, n)
     margins = first * (n - first) * second * (n - second)
     product = float(both * neither - only_first * only_second)
-    product = max(product - n / 2, 0.0) if product > 0 else product  # his continuity correction
-    phi = product / math.sqrt(margins) if margins else 0.0
+    if product > 0:  # his continuity correction
+        product = max(product - n / 2, 0.0)
+    phi = 0.0
+    if margins:
+        phi = product / math.sqrt(margins)
     value, up_1, down_1 = (second - first) / n, high_1 - first / n, first / n - low_1
     up_2, down_2 = high_2 - second / n, second / n - low_2
 

@@ -1,6 +1,6 @@
 """The parity gate of GGUF exports: whether the file in a real llama.cpp is the same model as ours.
 
-    report = gate(opened, Path("model-f16.gguf"), encoding="f16", user_lines=lines, prompts=prompts)
+    report = gate(opened, Path("model-f16.gguf"), encoding="f16", user_lines=lines)
     report.require()
 
 Five checks, each with figures; all run, so that one call shows every fault:
@@ -102,32 +102,28 @@ def gate(
         raise ModelError(
             f"{opened.path} is {KIND_NAMES[opened.kind]}: llama.cpp has nothing to compare it with."
         )
-    if (dtype := opened.model.transformer.embedding.weight.dtype) != torch.float32:
+    dtype = opened.model.transformer.embedding.weight.dtype
+    if dtype != torch.float32:
         raise ModelError(
             f"The parity gate needs the model in float32; this one is open in {dtype}."
         )
-    tokenizer, generations = opened.require_tokenizer(), len(QUESTIONS) + len(prompts)
+    tokenizer, progress = opened.require_tokenizer(), progress or Silent()
+    name, tolerance = (adapter or gguf).name, TOLERANCES[encoding]
+    context_tokens = min(CONTEXT_TOKENS, opened.config.context_tokens)
     checks: list[Check] = []
     try:
         with (
-            llama_server(
-                gguf,
-                context_tokens=min(CONTEXT_TOKENS, opened.config.context_tokens),
-                adapter=adapter,
-            ) as llama,
-            (progress or Silent()).track(
-                f"parity {(adapter or gguf).name}", generations, "texts"
-            ) as advance,
+            llama_server(gguf, context_tokens=context_tokens, adapter=adapter) as llama,
+            progress.track(f"parity {name}", len(QUESTIONS) + len(prompts), "texts") as advance,
         ):
             sides = ParitySides(
-                opened.model, tokenizer, llama, TOLERANCES[encoding], advance, user_lines, prompts
+                opened.model, tokenizer, llama, tolerance, advance, user_lines, prompts
             )
-            checks.extend(_run(name, sides) for name in CHECKS)
+            checks.extend(_run(check, sides) for check in CHECKS)
     except LlamaError as error:
         checks = [Check("load", False, error.message, {})]
-    return ParityReport(
-        (adapter or gguf).name, encoding, f"xllamacpp {package_version('xllamacpp')}", tuple(checks)
-    )
+    version = f"xllamacpp {package_version('xllamacpp')}"
+    return ParityReport(name, encoding, version, tuple(checks))
 
 
 def gate_adapter(

@@ -53,7 +53,7 @@ class Tolerance:
 # float32 model.
 #
 #          not our argmax largest gap                median   largest
-#   f32    1              0.002                      0.001    0.05     (llama.cpp keeps keys and values in 16 bits)
+#   f32    1              0.002                      0.001    0.05  (keys and values in 16 bits)
 #   f16    2              0.001                      0.002    0.05
 #   bf16   10             0.09                       0.013    0.5
 #   q8_0   91             0.63, the next 0.26        0.07     1.0
@@ -115,14 +115,13 @@ class ParitySides:
     def difference(self, ours: Sequence[int], theirs: Sequence[int]) -> str:
         """Return where two lists of ids differ, as part of a sentence."""
         place = first_difference(ours, theirs)
-        return f"differs from token {place} on: ours {self.show(ours[place:])}; llama.cpp {self.show(theirs[place:])}"
+        sides = f"ours {self.show(ours[place:])}; llama.cpp {self.show(theirs[place:])}"
+        return f"differs from token {place} on: {sides}"
 
     def show(self, ids: Sequence[int]) -> str:
         """Return ids with their texts, as part of a sentence."""
-        return (
-            ", ".join(f"{token} {self.tokenizer.decode([token])!r}" for token in ids[:4])
-            or "nothing"
-        )
+        listed = [f"{token} {self.tokenizer.decode([token])!r}" for token in ids[:4]]
+        return ", ".join(listed) or "nothing"
 
 
 def first_difference(ours: Sequence[object] | str, theirs: Sequence[object] | str) -> int:
@@ -139,7 +138,9 @@ def first_difference(ours: Sequence[object] | str, theirs: Sequence[object] | st
 
 def short(text: str) -> str:
     """Return a text in quotes, shortened if it is long."""
-    return repr(text) if len(text) <= 60 else f"{text[:60]!r}... ({len(text):,} characters)"
+    if len(text) <= 60:
+        return repr(text)
+    return f"{text[:60]!r}... ({len(text):,} characters)"
 
 
 def check_tokens(sides: ParitySides) -> Check:
@@ -153,24 +154,20 @@ def check_tokens(sides: ParitySides) -> Check:
         "user_lines": len(lines),
         "user_lines_left_out": len(sides.user_lines) - len(lines),
     }
-    differing = [
-        text for text in [*hard, *lines] if sides.tokenizer.encode(text) != sides.llama.encode(text)
+    pairs = [
+        (text, sides.tokenizer.encode(text), sides.llama.encode(text)) for text in [*hard, *lines]
     ]
+    differing = [pair for pair in pairs if pair[1] != pair[2]]
     figures["differing"] = len(differing)
-    if differing:
-        ours, theirs = sides.tokenizer.encode(differing[0]), sides.llama.encode(differing[0])
-        return Check(
-            "tokens", False, f"{short(differing[0])} {sides.difference(ours, theirs)}", figures
-        )
-    ours, theirs = (
-        sides.tokenizer.with_bos(sides.tokenizer.encode("Hello")),
-        sides.llama.encode("Hello", add_bos=True),
-    )
+    for text, ours, theirs in differing[:1]:
+        detail = f"{short(text)} {sides.difference(ours, theirs)}"
+        return Check("tokens", False, detail, figures)
+    ours = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello"))
+    theirs = sides.llama.encode("Hello", add_bos=True)
     if ours != theirs:
-        return Check(
-            "tokens", False, f"the prompt 'Hello' {sides.difference(ours, theirs)}", figures
-        )
-    return Check("tokens", True, f"{len(hard) + len(lines)} strings have the same ids", figures)
+        detail = f"the prompt 'Hello' {sides.difference(ours, theirs)}"
+        return Check("tokens", False, detail, figures)
+    return Check("tokens", True, f"{len(pairs)} strings have the same ids", figures)
 
 
 def is_comparable(text: str) -> bool:
@@ -187,37 +184,23 @@ def check_stops(sides: ParitySides) -> Check:
     has the same eos token.
     """
     special = sides.tokenizer.special
-    prompt_ids = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello"))
-    ignored = [
-        token for token in sorted(special.stop_ids) if not sides.llama.ends_after(token, prompt_ids)
-    ]
-    figures: dict[str, float] = {"stop_ids": len(special.stop_ids), "going_on": len(ignored)}
-    if ignored:
-        return Check(
-            "stops",
-            False,
-            f"llama.cpp continues after our stop token {sides.show(ignored)}",
-            figures,
-        )
-    if sides.llama.ends_after(prompt_ids[-1], prompt_ids):
-        return Check(
-            "stops",
-            False,
-            f"llama.cpp ends at the ordinary token {sides.show(prompt_ids[-1:])}",
-            figures,
-        )
-    ours, theirs = sides.tokenizer.decode([special.eos_id]), sides.llama.eos_text()
-    if ours != theirs:
-        return Check(
-            "stops", False, f"the eos token is {ours!r} here and {theirs!r} in llama.cpp", figures
-        )
-    stops = sides.show(sorted(special.stop_ids))
-    return Check(
-        "stops",
-        True,
-        f"llama.cpp ends a generation at {stops}; eos is {ours!r} on both sides",
-        figures,
+    prompt_ids, stop_ids = (
+        sides.tokenizer.with_bos(sides.tokenizer.encode("Hello")),
+        special.stop_ids,
     )
+    ignored = [each for each in sorted(stop_ids) if not sides.llama.ends_after(each, prompt_ids)]
+    ours, theirs = sides.tokenizer.decode([special.eos_id]), sides.llama.eos_text()
+    fault = ""
+    if ignored:
+        fault = f"llama.cpp continues after our stop token {sides.show(ignored)}"
+    elif sides.llama.ends_after(prompt_ids[-1], prompt_ids):
+        fault = f"llama.cpp ends at the ordinary token {sides.show(prompt_ids[-1:])}"
+    elif ours != theirs:
+        fault = f"the eos token is {ours!r} here and {theirs!r} in llama.cpp"
+    stops = sides.show(sorted(stop_ids))
+    detail = f"llama.cpp ends a generation at {stops}; eos is {ours!r} on both sides"
+    figures: dict[str, float] = {"stop_ids": len(stop_ids), "going_on": len(ignored)}
+    return Check("stops", not fault, fault or detail, figures)
 
 
 def check_template(sides: ParitySides) -> Check:
@@ -268,9 +251,12 @@ def _template_difference(sides: ParitySides, ours: Rendered, theirs: str) -> str
         )
     if text != theirs:
         place = first_difference(text, theirs)
-        return f"differs from character {place} on: ours {text[place : place + 40]!r}; llama.cpp {theirs[place : place + 40]!r}"
+        texts = f"ours {text[place : place + 40]!r}; llama.cpp {theirs[place : place + 40]!r}"
+        return f"differs from character {place} on: {texts}"
     ids = sides.llama.encode(theirs, control=True, add_bos=True)
-    return "" if ids == ours.ids else sides.difference(ours.ids, ids)
+    if ids == ours.ids:
+        return ""
+    return sides.difference(ours.ids, ids)
 
 
 NEW_TOKENS = 48
@@ -328,16 +314,13 @@ def check_answers(sides: ParitySides) -> Check:
         difference = _answer_difference(sides, question, ours, theirs)
         if difference:
             return Check("answers", False, difference, {"answers": answers, "stopped": stopped})
-    figures: dict[str, float] = {"answers": answers, "stopped": stopped}
-    if not answers:
-        return Check(
-            "answers",
-            True,
-            "not made: this model has no chat template, or too short a context",
-            figures,
+    detail = "not made: this model has no chat template, or too short a context"
+    if answers:
+        detail = (
+            f"{answers} answers end where ours end: {stopped} stopped, {answers - stopped} reached "
+            f"the limit of {max_tokens} tokens"
         )
-    detail = f"{answers} answers end where ours end: {stopped} stopped, {answers - stopped} reached the limit of {max_tokens} tokens"
-    return Check("answers", True, detail, figures)
+    return Check("answers", True, detail, {"answers": answers, "stopped": stopped})
 
 
 def _answer_difference(sides: ParitySides, question: str, ours: Rendered, theirs: Generated) -> str:
@@ -348,8 +331,11 @@ def _answer_difference(sides: ParitySides, question: str, ours: Rendered, theirs
     if far is not None:
         return _describe_position(sides, compared, far)
     if theirs.ended != (theirs.ids[-1] in sides.tokenizer.special.stop_ids):
-        how = "stopped" if theirs.ended else "went on"
-        return f"{question!r}: llama.cpp {how} after {sides.show(theirs.ids[-1:])}, ours would not have"
+        how = "went on"
+        if theirs.ended:
+            how = "stopped"
+        last = sides.show(theirs.ids[-1:])
+        return f"{question!r}: llama.cpp {how} after {last}, ours would not have"
     return ""
 
 
@@ -362,13 +348,15 @@ def check_greedy(sides: ParitySides) -> Check:
     for prompt in sides.prompts:
         encoded = sides.tokenizer.with_bos(sides.tokenizer.encode(prompt))
         ids = encoded[:longest_prompt] or [sides.tokenizer.special.document_end_id]
-        compared.append(
-            compare(sides, prompt, ids, sides.llama.continue_greedily(ids, max_tokens=max_tokens))
-        )
+        theirs = sides.llama.continue_greedily(ids, max_tokens=max_tokens)
+        compared.append(compare(sides, prompt, ids, theirs))
         sides.advance(1)
     figures = greedy_figures(compared, sides.tolerance)
     fault = greedy_fault(sides, compared, figures)
-    detail = f"{figures['tokens']:.0f} tokens, {figures['not_best']:.0f} not our argmax; median difference {figures['median']:.4f}"
+    detail = (
+        f"{figures['tokens']:.0f} tokens, {figures['not_best']:.0f} not our argmax; "
+        f"median difference {figures['median']:.4f}"
+    )
     return Check("greedy", not fault, fault or detail, figures)
 
 
@@ -382,7 +370,7 @@ def greedy_figures(compared: Sequence[Comparison], tolerance: Tolerance) -> dict
         "not_best": sum(value > 0 for value in gaps),
         "beyond_near": sum(value > tolerance.near for value in gaps),
         "worst_behind": max(gaps, default=0.0),
-        "median": statistics.median(differences) if differences else 0.0,
+        "median": statistics.median(differences or [0.0]),
         "largest": max(differences, default=0.0),
     }
 
@@ -400,19 +388,24 @@ def greedy_fault(
                 return _describe_position(sides, each, place)
     if figures["beyond_near"] > FAR_SHARE * figures["tokens"]:
         share = f"{figures['beyond_near']:.0f} of {figures['tokens']:.0f} tokens"
-        return f"{share} are more than {tolerance.near} logits below our maximum; at most 1 in 100 may be"
-    most = tolerance.median * (FEW_FACTOR if figures["tokens"] < FEW_TOKENS else 1.0)
-    if figures["median"] > most:
-        return f"the median difference of log-probabilities is {figures['median']:.3f}, at most {most:.2g} is expected"
+        below = f"more than {tolerance.near} logits below our maximum"
+        return f"{share} are {below}; at most 1 in 100 may be"
+    most, median = tolerance.median, figures["median"]
+    if figures["tokens"] < FEW_TOKENS:
+        most *= FEW_FACTOR
+    if median > most:
+        what = f"the median difference of log-probabilities is {median:.3f}"
+        return f"{what}, at most {most:.2g} is expected"
     return ""
 
 
 def _describe_position(sides: ParitySides, compared: Comparison, place: int) -> str:
     largest = max(compared.differences[place], default=0.0)
+    theirs, ours = (sides.show([ids[place]]) for ids in (compared.ids, compared.best))
     return (
-        f"after {short(compared.prompt)}, token {place}: llama.cpp {sides.show(compared.ids[place : place + 1])}, "
-        f"ours {sides.show(compared.best[place : place + 1])}, {compared.logit_gaps[place]:.3f} logits apart; "
-        f"log-probabilities differ by up to {largest:.3f}"
+        f"after {short(compared.prompt)}, token {place}: llama.cpp {theirs}, ours {ours}, "
+        f"{compared.logit_gaps[place]:.3f} logits apart; log-probabilities differ by up to "
+        f"{largest:.3f}"
     )
 
 

@@ -116,21 +116,23 @@ def respond(
                 done=advance,
             )
         found.update(zip(pairs, scored, strict=True))
-    asked: dict[tuple[tuple[str, ...], int], list[int]] = {}
+    asked: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
     for number, each in enumerate(requests):
         if isinstance(each, Generation):
-            asked.setdefault((each.until, each.max_tokens), []).append(number)
-    for (until, max_tokens), numbers in asked.items():
-        prompts = [prompt_ids(requests[number].prompt, template, tokenizer) for number in numbers]  # type: ignore[union-attr]
-        sampling = Sampling(temperature=0, max_tokens=max_tokens, stop=until)
+            prompts = asked.setdefault((each.until, each.max_tokens), {})
+            prompts[number] = prompt_ids(each.prompt, template, tokenizer)
+    for (until, max_tokens), prompts in asked.items():
         with progress.track("answers", len(prompts), "answers") as advance:
             texts = generate_answers(
-                *(prompts, model, tokenizer, sampling),
+                list(prompts.values()),
+                model,
+                tokenizer,
+                Sampling(temperature=0, max_tokens=max_tokens, stop=until),
                 compute=compute,
                 stop_ids=tokenizer.special.stop_ids,
                 done=advance,
             )
-        found.update(zip(numbers, texts, strict=True))
+        found.update(zip(prompts, texts, strict=True))
     return [found[number] for number in range(len(requests))]
 
 
@@ -149,13 +151,9 @@ def scored_ids(request: Continuation | WholeText, template: Template, tokenizer:
     if template == "chat":
         text = request.text.strip()
         return prompt_ids(request.prompt, template, tokenizer), tokenizer.encode(text, starts=False)
-    before = request.prompt.plain
-    stripped = before.rstrip()
-    before, text = (
-        stripped,
-        before[len(stripped) :] + request.text,
-    )  # a space belongs to the word behind it
-    prompt, whole = tokenizer.encode(before), tokenizer.encode(before + text)
+    text = request.prompt.plain + request.text
+    # A space at the end of the prompt belongs to the word behind it.
+    prompt, whole = tokenizer.encode(request.prompt.plain.rstrip()), tokenizer.encode(text)
     return [*_bos(tokenizer), *prompt] or _first(tokenizer), whole[len(prompt) :]
 
 
@@ -179,7 +177,9 @@ def bos_of(tokenizer: Tokenizer) -> str:
 
 def _bos(tokenizer: Tokenizer) -> list[int]:
     special = tokenizer.special
-    return [special.bos_id] if special.adds_bos and special.bos_id is not None else []
+    if not special.adds_bos or special.bos_id is None:
+        return []
+    return [special.bos_id]
 
 
 def _first(tokenizer: Tokenizer) -> list[int]:

@@ -1,7 +1,7 @@
 """A suite: named evaluation items with their template, metrics and chance level; and the task that
 measures a model on it.
 
-    tasks = suite_tasks([SUITES["grammar"]], models, SuiteOptions(shots=(0, 4)), progress)
+    tasks = suite_tasks([SUITES["grammar"]], models, EvaluationConfig(shots=(0, 4)), progress)
     evaluate(models, tasks, compute=compute, progress=progress)
 
 Which items are measured depends on the suite, the options and the models' contexts alone: every
@@ -17,15 +17,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
+from groundup.evaluate.config import AskedTemplate, EvaluationConfig
 from groundup.evaluate.items import CONTROL_BITS, Choices, Count, Item, Written
 from groundup.evaluate.metrics import majority_share, ratio_interval, wilson_interval
 from groundup.evaluate.requests import Response, Shot, Template, bos_of, request_tokens, respond
 from groundup.evaluate.task import (
     SHARES,
+    Better,
     EvaluationTask,
     Measure,
     PerItem,
@@ -63,33 +65,21 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class SuiteOptions:
-    """How suites are measured."""
-
-    shots: tuple[int, ...] = (0,)
-    """Numbers of worked examples; a task for each."""
-    items: int | None = None
-    """At most so many items of each suite; None: all."""
-    template: Literal["auto", "plain", "chat"] = "auto"
-    """auto: as the suite says."""
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class SuiteTask:
     """A suite with a number of shots, as a task."""
 
     suite: Suite
     items: tuple[Item, ...]
     shots: tuple[Shot, ...] = ()
-    template: Literal["auto", "plain", "chat"] = "auto"
+    template: AskedTemplate = "auto"
     name: str = field(init=False)
     batch_tokens: int = 2**12
 
     def __post_init__(self) -> None:
+        names = {0: self.suite.name, 1: f"{self.suite.name}, 1 shot"}
         count = len(self.shots)
-        shots = f", {count} shot{'s' if count > 1 else ''}" if count else ""
-        object.__setattr__(self, "name", f"{self.suite.name}{shots}")
+        name = names.get(count, f"{self.suite.name}, {count} shots")
+        object.__setattr__(self, "name", name)
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Measure a language model. Raises ModelError for a classifier, or without a tokenizer."""
@@ -97,11 +87,12 @@ class SuiteTask:
         template = template_for(self.suite, self.template, opened)
         asked = [item.requests(self.shots) for item in self.items]
         flat = list(itertools.chain(*asked))
-        unique = list(
-            dict.fromkeys(flat)
-        )  # a choice without its question is the same request for many items
+        # A choice without its question is the same request for many items.
+        unique = list(dict.fromkeys(flat))
         found = respond(
-            *(opened, unique, template),
+            opened,
+            unique,
+            template,
             compute=compute,
             progress=progress,
             batch_tokens=self.batch_tokens,
@@ -129,11 +120,12 @@ class SuiteTask:
         chance = chance_levels(self.items)
         for metric in counts[0]:
             totals, numbers = zip(*(each[metric] for each in counts), strict=True)
+            found = ratio_interval(totals, numbers)
             if metric.startswith(SHARES):
                 found = wilson_interval(round(sum(totals)), len(totals))
-            else:
-                found = ratio_interval(totals, numbers)
-            better: Literal["higher", "lower"] = "lower" if metric in LOWER_IS_BETTER else "higher"
+            better: Better = "higher"
+            if metric in LOWER_IS_BETTER:
+                better = "lower"
             yield as_measure(metric, found, len(totals), chance=chance.get(metric), better=better)
 
     def _details(
@@ -145,11 +137,7 @@ class SuiteTask:
         for item, each in zip(self.items, counts, strict=True):
             groups.setdefault(item.group, []).append(each[metric])
         by_group = {
-            name: {
-                "value": sum(total for total, _ in found) / sum(n for _, n in found),
-                "n": len(found),
-            }
-            for name, found in groups.items()
+            name: {"value": ratio_of(found), "n": len(found)} for name, found in groups.items()
         }
         step = max(1, len(self.items) // SHOWN_ITEMS)
         shown = [
@@ -165,9 +153,13 @@ class SuiteTask:
         }
 
 
-def template_for(
-    suite: Suite, asked: Literal["auto", "plain", "chat"], opened: OpenModel
-) -> Template:
+def ratio_of(counts: Iterable[Count]) -> float:
+    """Return the sum of the totals over the sum of the counts."""
+    totals, numbers = zip(*counts, strict=True)
+    return float(sum(totals) / sum(numbers))
+
+
+def template_for(suite: Suite, asked: AskedTemplate, opened: OpenModel) -> Template:
     """Return the template that a model is asked in: by itself never the chat template of a model
     that is only pretrained.
 
@@ -175,13 +167,13 @@ def template_for(
     """
     has_one = opened.require_tokenizer().chat_template is not None
     if asked == "chat" and not has_one:
-        raise ConfigError(
-            f"{opened.path} has no chat template, and --template chat was asked for.",
-            fix="Use --template auto.",
-        )
-    if asked == "auto":
-        return suite.template if has_one and not is_base(opened.path) else "plain"
-    return asked
+        what = f"{opened.path} has no chat template, and `template` chat was asked for."
+        raise ConfigError(what, fix="Use `template` auto.")
+    if asked != "auto":
+        return asked
+    if has_one and not is_base(opened.path):
+        return suite.template
+    return "plain"
 
 
 def is_base(path: Path) -> bool:
@@ -198,18 +190,15 @@ def chance_levels(items: Sequence[Item]) -> dict[str, float]:
     Of questions with the same choices it is the share of the most frequent answer, if that is more;
     of written answers the value of giving each item the reference of the next one.
     """
-    if all(isinstance(item, Written) for item in items):
-        written = [item for item in items if isinstance(item, Written)]
+    written = [item for item in items if isinstance(item, Written)]
+    if len(written) == len(items):
         others = [*written[1:], written[0]]
         counts = [
             each.measure(each, other.reference) for each, other in zip(written, others, strict=True)
         ]
     else:
         counts = [item.guessed() for item in items]
-    found = {
-        name: sum(each[name][0] for each in counts) / sum(each[name][1] for each in counts)
-        for name in counts[0]
-    }
+    found = {name: ratio_of(each[name] for each in counts) for name in counts[0]}
     if same_choices(items):
         share = majority_share([str(item.answer) for item in items if isinstance(item, Choices)])
         found = {name: max(value, share) for name, value in found.items()}
@@ -219,7 +208,7 @@ def chance_levels(items: Sequence[Item]) -> dict[str, float]:
 def suite_tasks(
     suites: Sequence[Suite],
     models: Mapping[str, OpenModel],
-    options: SuiteOptions,
+    config: EvaluationConfig,
     progress: Progress,
 ) -> list[EvaluationTask]:
     """Return the tasks of suites for models: the same items for each. Items that don't fit a
@@ -229,22 +218,27 @@ def suite_tasks(
     """
     tasks: list[EvaluationTask] = []
     for suite in suites:
-        items = in_order(suite.read(progress), options.seed)
-        takes_shots = items[0].shot is not None
-        most = max(options.shots) if takes_shots else 0
-        if most >= len(items):
+        items = in_order(suite.read(progress), config.seed)
+        counts = [0]
+        if items[0].shot is not None:
+            counts = sorted(set(config.shots))
+        if counts[-1] >= len(items):
             raise ConfigError(
-                f"--shots {most}: the suite '{suite.name}' has {len(items)} items, and examples are not measured.",
+                f"`shots` {counts[-1]}: the suite '{suite.name}' has {len(items)} items, and "
+                "examples are not measured.",
                 fix=f"Give at most {len(items) - 1}; 0 to 8 are usual.",
             )
-        pool, rest = shots_first(items, most)
-        counts = sorted(set(options.shots)) if takes_shots else [0]
-        shots = [tuple(shot for item in pool[:count] if (shot := item.shot)) for count in counts]
+        pool, rest = shots_first(items, counts[-1])
+        shots = [shot for item in pool if (shot := item.shot)]
         of_suite = [
-            SuiteTask(suite, tuple(rest[: options.items]), each, options.template) for each in shots
+            SuiteTask(suite, tuple(rest[: config.items]), tuple(shots[:count]), config.template)
+            for count in counts
         ]
-        while of_suite and not (fitting := those_that_fit(of_suite[-1], models, progress)):
-            of_suite.pop()  # with fewer examples there may be room
+        fitting: list[Item] = []
+        while of_suite and not fitting:
+            fitting = items_that_fit(of_suite[-1], models, progress)
+            if not fitting:
+                of_suite.pop()  # with fewer examples there may be room
         tasks += [dataclasses.replace(task, items=tuple(fitting)) for task in of_suite]
     if not tasks:
         named = ", ".join(suite.name for suite in suites)
@@ -286,7 +280,7 @@ def same_choices(items: Sequence[Item]) -> bool:
     return len(choices) == 1 and None not in choices
 
 
-def those_that_fit(
+def items_that_fit(
     task: SuiteTask, models: Mapping[str, OpenModel], progress: Progress
 ) -> list[Item]:
     """Return the items whose prompts and answers fit the context of every model, and name the
@@ -296,20 +290,22 @@ def those_that_fit(
     for name, opened in models.items():
         _, tokenizer = language_model(opened)
         template = template_for(task.suite, task.template, opened)
-        limit = opened.config.context_tokens
-        too_long = [
-            item
-            for item in fitting
-            if any(
-                request_tokens(each, template, tokenizer) > limit
-                for each in item.requests(task.shots)
-            )
-        ]
+        limit, too_long, before = opened.config.context_tokens, list[Item](), fitting
+        fitting = []
+        for item in before:
+            sizes = [
+                request_tokens(each, template, tokenizer) for each in item.requests(task.shots)
+            ]
+            if max(sizes) > limit:
+                too_long.append(item)
+            else:
+                fitting.append(item)
         if too_long:
+            examples = too_long[0].id
+            if len(too_long) > 1:
+                examples += " and others"
             progress.say(
-                f"{task.name}: {len(too_long)} of {len(fitting)} items are longer than the context of {name} ({limit:,} tokens) and are left out "
-                f"for all models ({too_long[0].id}{' and others' if len(too_long) > 1 else ''})."
+                f"{task.name}: {len(too_long)} of {len(before)} items are longer than the context "
+                f"of {name} ({limit:,} tokens) and are left out for all models ({examples})."
             )
-        left = {id(item) for item in too_long}
-        fitting = [item for item in fitting if id(item) not in left]
     return fitting

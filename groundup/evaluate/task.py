@@ -74,7 +74,9 @@ class Measure:
         """
         if self.chance is None or self.low is None or self.high is None:
             return False
-        return self.low <= self.chance if self.better == "higher" else self.high >= self.chance
+        if self.better == "higher":
+            return self.low <= self.chance
+        return self.high >= self.chance
 
     def plain(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -160,7 +162,7 @@ class HeldOut:
 
     source: Source
     items: int
-    """Each figure is measured on at most so many answers, labels or documents."""
+    """The largest number of answers, labels or documents that a figure is measured on."""
     options: SourceOptions = field(default_factory=SourceOptions)
     """Which columns are read; by default they are recognised."""
     question: str | None = None
@@ -193,8 +195,10 @@ class HeldOut:
         if total and left_out == total:
             by = ", ".join(f"{name} on {count:,}" for name, count in counts.items())
             raise DataError(
-                f"Nothing of {self.source.spec} is left to measure on: of its {total:,} item(s), models were trained on all ({by}).",
-                fix="Give data that they have not seen; of a pretraining run, its test texts: RUN/data/test.jsonl.",
+                f"Nothing of {self.source.spec} is left to measure on: of its {total:,} item(s), "
+                f"models were trained on all ({by}).",
+                fix="Give data that they have not seen; of a pretraining run, its test texts: "
+                "RUN/data/test.jsonl.",
             )
 
 
@@ -236,17 +240,21 @@ def describe(measure: Measure) -> str:
     >>> describe(Measure("accuracy", 0.984, 0.969, 0.992, 500, chance=0.876))
     'accuracy 98.4 % (95 % interval 96.9 to 99.2, n = 500, chance 87.6 %)'
     """
-    share = measure.metric in SHARES
+    factor, digits, unit = 1, 3, ""
+    if measure.metric in SHARES:
+        factor, digits, unit = 100, 1, " %"
 
-    def shown(value: float) -> str:
-        return f"{100 * value:.1f}" if share else f"{value:.3f}"
+    def show(value: float) -> str:
+        return f"{factor * value:.{digits}f}"
 
-    unit = " %" if share else ""
-    parts = [f"n = {measure.n:,}{', thin' if measure.thin else ''}"]
+    parts = []
     if measure.low is not None and measure.high is not None:
-        parts.insert(0, f"95 % interval {shown(measure.low)} to {shown(measure.high)}")
+        parts.append(f"95 % interval {show(measure.low)} to {show(measure.high)}")
+    parts.append(f"n = {measure.n:,}")
+    if measure.thin:
+        parts.append("thin")
     if measure.chance is not None:
-        parts.append(
-            f"chance {shown(measure.chance)}{unit}{': ' + AT_CHANCE if measure.is_chance else ''}"
-        )
-    return f"{measure.metric} {shown(measure.value)}{unit} ({', '.join(parts)})"
+        parts.append(f"chance {show(measure.chance)}{unit}")
+        if measure.is_chance:
+            parts[-1] += f": {AT_CHANCE}"
+    return f"{measure.metric} {show(measure.value)}{unit} ({', '.join(parts)})"

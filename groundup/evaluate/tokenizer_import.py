@@ -30,6 +30,7 @@ import tokenizers
 
 from groundup.errors import FormatError, ModelError
 from groundup.evaluate.llamacpp import llama_server
+from groundup.evaluate.parity_checks import first_difference
 from groundup.evaluate.parity_texts import HARD_STRINGS
 from groundup.files import read_json
 from groundup.progress import Progress, Silent
@@ -119,7 +120,8 @@ def _found(source: str, pattern: str, eos: str, progress: Progress) -> _Found:
     path = Path(source)
     if path.suffix == ".json" and path.is_file():
         return _in_json(path, eos)
-    path = path if (path / TOKENIZER_FILE).is_file() else find_model(source, progress=progress)
+    if not (path / TOKENIZER_FILE).is_file():
+        path = find_model(source, progress=progress)
     if (path / TOKENIZER_FILE).is_file():
         return _in_json(path / TOKENIZER_FILE, eos)
     tokenizer = require_tokenizer(reader_of(path).tokenizer(path), path)
@@ -129,15 +131,15 @@ def _found(source: str, pattern: str, eos: str, progress: Progress) -> _Found:
 def _fetched(repository: str, folder: Path, progress: Progress) -> Path:
     pull_tokenizer(repository, folder, progress)
     if not (folder / TOKENIZER_FILE).exists():
-        raise ModelError(
-            f"{repository} has no {TOKENIZER_FILE} on the hub.", fix="Name another repository."
-        )
+        what = f"{repository} has no {TOKENIZER_FILE} on the hub."
+        raise ModelError(what, fix="Name another repository.")
     return folder / TOKENIZER_FILE
 
 
 def _in_json(file: Path, eos: str) -> _Found:
-    spec = read_json(file, max_bytes=MAX_JSON_BYTES)
-    config = read_config(file.parent) | ({"eos_token": eos} if eos else {})
+    spec, config = read_json(file, max_bytes=MAX_JSON_BYTES), read_config(file.parent)
+    if eos:
+        config = config | {"eos_token": eos}
     tokenizer = Tokenizer(table_from_json(spec, file), config, source=file)
     return _Found(tokenizer, "tokenizers", lambda: nullcontext(_library(spec, file)))
 
@@ -175,17 +177,13 @@ def _check(found: _Found, source: str, original: Encode) -> int:
     for text in texts:
         ours, theirs = found.tokenizer.encode(text), original(text)
         if ours != theirs:
-            at = next(
-                (n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
-                0,
+            at = first_difference(ours, theirs)
+            reason = (
+                f"of {text[:60]!r} are {theirs[at : at + 5]} in {found.library}, from number {at} "
+                f"on, and {ours[at : at + 5]} here"
             )
-            reason = f"of {text[:60]!r} are {theirs[at : at + 5]} in {found.library}, from number {at} on, and {ours[at : at + 5]} here"
-            raise FormatError(
-                source,
-                "ids",
-                reason,
-                fix="This tokenizer can't be represented; use its own library.",
-            )
+            fix = "This tokenizer can't be represented; use its own library."
+            raise FormatError(source, "ids", reason, fix=fix)
     return len(texts)
 
 
@@ -206,13 +204,9 @@ def write_vocabulary(metadata: Mapping[str, Any], file: Path) -> None:
         for key, value in metadata.items()
         if key.startswith("tokenizer.ggml.") and value != []
     }
-    sizes = {
-        "context_length": 128,
-        "embedding_length": WIDTH,
-        "block_count": 1,
-        "feed_forward_length": 2 * WIDTH,
-    }
-    sizes |= {"attention.head_count": 2, "rope.dimension_count": WIDTH // 2}
+    sizes = {"context_length": 128, "embedding_length": WIDTH, "block_count": 1}
+    sizes |= {"feed_forward_length": 2 * WIDTH, "attention.head_count": 2}
+    sizes["rope.dimension_count"] = WIDTH // 2
     writer = gguf.GGUFWriter(str(file), "llama")
     writer.add_name(str(metadata.get("general.name", "vocabulary")))
     add_metadata(writer, {f"llama.{name}": size for name, size in sizes.items()})

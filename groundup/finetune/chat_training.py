@@ -14,7 +14,7 @@ from typing import Protocol
 from groundup.data.documents import ChatExample, PreferenceExample
 from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute
-from groundup.evaluate.comparison.forgetting import compared, measure, suites
+from groundup.evaluate.comparison.forgetting import compare, measure, suites
 from groundup.evaluate.task import language_model
 from groundup.finetune.adapters import begin_training, finish_chat
 from groundup.finetune.chat_results import ChatResults
@@ -134,7 +134,7 @@ def train_chat(
     )
     results = method.complete(results_of(method, fitted, model, run), fitted.state.evaluation)
     after = measure(tasks, opened, compute, progress)
-    results = replace(results, forgetting=compared(before, after))
+    results = replace(results, forgetting=compare(before, after))
     progress.say(method.describe(results))
     write_trained_on(run.path, data.learned, base=opened.path)
     figures = method.card_figures(results)

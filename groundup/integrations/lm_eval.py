@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from groundup.errors import GroundupError, MissingExtra
-from groundup.evaluate.suite import SuiteOptions
+from groundup.evaluate.config import EvaluationConfig
 from groundup.evaluate.suites.registry import suites_named
 from groundup.integrations.lm_eval_tasks import export
 from groundup.progress import Silent
@@ -78,7 +78,7 @@ def export_command(arguments: Sequence[str]) -> None:
         "--seed", type=int, default=0, help="which items are examples, and which come first"
     )
     args = parser.parse_args(arguments)
-    options = SuiteOptions((args.shots,), args.items, seed=args.seed)
+    options = EvaluationConfig(shots=(args.shots,), items=args.items, seed=args.seed)
     names = export(suites_named(args.tasks.split(",")), args.folder, options, Silent())
     print("\n".join(names))
 

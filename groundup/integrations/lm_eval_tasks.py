@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import ConfigError, require
+from groundup.evaluate.config import EvaluationConfig
 from groundup.evaluate.items import Choices, Completion, Item, MinimalPair, Written
-from groundup.evaluate.suite import Suite, SuiteOptions, in_order, shots_first
+from groundup.evaluate.suite import Suite, in_order, shots_first
 from groundup.evaluate.suites.registry import SUITES
 from groundup.files import write_text
 from groundup.progress import Progress, Silent
@@ -39,7 +40,7 @@ class Function(str):
 
 
 def export(
-    suites: Sequence[Suite], folder: Path, options: SuiteOptions, progress: Progress
+    suites: Sequence[Suite], folder: Path, options: EvaluationConfig, progress: Progress
 ) -> list[str]:
     """Write suites as tasks; return the tasks' names.
 

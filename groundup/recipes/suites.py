@@ -19,8 +19,10 @@ from typing import Any
 from groundup.errors import DataError
 from groundup.evaluate.comparison.emergence import CurvePoint, measure_over, points_over
 from groundup.evaluate.comparison.run import evaluate
-from groundup.evaluate.memorisation import overlaps
-from groundup.evaluate.suite import SuiteOptions, SuiteTask, suite_tasks
+from groundup.evaluate.config import EvaluationConfig
+from groundup.evaluate.memorisation import find_overlap
+from groundup.evaluate.results import EvaluationResults
+from groundup.evaluate.suite import SuiteTask, suite_tasks
 from groundup.evaluate.suites.registry import suites_named
 from groundup.evaluate.task import EvaluationTask
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
@@ -47,9 +49,12 @@ def measure_suites(
 
     Raises ConfigError for an unknown suite.
     """
-    suites, options = suites_named(context.recipe.evaluate.suites), SuiteOptions(seed=context.seed)
+    suites, config = (
+        suites_named(context.recipe.evaluate.suites),
+        EvaluationConfig(seed=context.seed),
+    )
     try:
-        asked = suite_tasks(suites, models, options, context.progress)
+        asked = suite_tasks(suites, models, config, context.progress)
     except DataError as error:  # a model of a very short context
         context.progress.say(f"      suites are not measured: {error.message}")
         return {}
@@ -117,10 +122,8 @@ def own_curves(
         )
 
     chosen = evenly_spread(points, context.fix("suite_snapshots", affordable))
-    curves: list[dict[str, Any]] = measure_over(
-        "steps", chosen, tasks, compute=context.compute, progress=context.progress
-    )["curves"]
-    return [{**curve, "model": OWN} for curve in curves]
+    found = measure_over("steps", chosen, tasks, compute=context.compute, progress=context.progress)
+    return [{**curve.to_plain(), "model": OWN} for curve in found.curves]
 
 
 def evenly_spread(points: Sequence[CurvePoint], count: int) -> list[CurvePoint]:
@@ -131,19 +134,19 @@ def evenly_spread(points: Sequence[CurvePoint], count: int) -> list[CurvePoint]:
     return [points[place] for place in sorted(set(places))]
 
 
-def page_values(task: SuiteTask, found: Mapping[str, Any], context: StageContext) -> dict[str, Any]:
+def page_values(task: SuiteTask, found: EvaluationResults, context: StageContext) -> dict[str, Any]:
     """Return what the page shows of a suite: its first metric of each model, the paired change from
     base to chat, items with all answers.
     """
     rows: dict[str, Any] = {}
-    for row in found["rows"]:
-        if row["task"] == task.name:
-            rows.setdefault(row["model"], row)
+    for row in found.rows:
+        if row.task == task.name:
+            rows.setdefault(row.model, row.plain())
+    wanted = (task.name, BASE, CHAT)
     change = next(
-        (c for c in found["changes"] if (c["task"], c["from"], c["to"]) == (task.name, BASE, CHAT)),
-        None,
+        (c.to_plain() for c in found.changes if (c.task, c.from_model, c.to_model) == wanted), None
     )
-    shown = {model: details["items"] for model, details in found["details"][task.name].items()}
+    shown = {model: details["items"] for model, details in found.details[task.name].items()}
     items = [
         {
             **{key: each[0][key] for key in ("group", "asked", "expected") if key in each[0]},
@@ -154,7 +157,9 @@ def page_values(task: SuiteTask, found: Mapping[str, Any], context: StageContext
         }
         for each in zip(*shown.values(), strict=True)
     ]
-    overlap = overlaps(task.items, context.build / "data", Silent()) if OWN in shown else {}
+    overlap: Mapping[str, Any] = {}
+    if OWN in shown:
+        overlap = vars(find_overlap(task.items, context.build / "data", Silent()))
     return {
         "heading": task.suite.heading,
         "rows": rows,

@@ -25,7 +25,7 @@ from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST, TRAIN, VALIDATION
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
-from groundup.evaluate.comparison.forgetting import compared, measure
+from groundup.evaluate.comparison.forgetting import compare, measure
 from groundup.evaluate.task import EvaluationTask
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initial_deviation, initialise
@@ -157,7 +157,7 @@ def pretrain(
         results = _results(fitted, figures, model.config, windows)
         results |= {"start": {**start.plain(), "before": figures_before(run)}} if start else {}
         if forgetting and before:
-            results["forgetting"] = compared(before, measure(forgetting, opened, compute, progress))
+            results["forgetting"] = compare(before, measure(forgetting, opened, compute, progress))
         results |= {"sources": found} if (found := _sources(shards, windows, fitted)) else {}
         test = evaluation.measure_test(model, progress)
         results |= {"test": test} if test else {}

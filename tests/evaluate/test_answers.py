@@ -138,7 +138,7 @@ def test_two_models_are_compared_answer_by_answer(opened: OpenModel, compute: Co
     models = {"base": opened, "chat": replace(opened, model=other.eval())}
     results = evaluate(
         models, [AnswerLoss(EXAMPLES), CheckedAnswers(EXAMPLES, max_tokens=4)], compute=compute
-    )
+    ).to_plain()
     json.dumps(results, allow_nan=False)
     change, share = results["changes"]
     base, chat = (row for row in results["rows"] if row["metric"] == "loss_nats")

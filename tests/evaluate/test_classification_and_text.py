@@ -125,7 +125,7 @@ def test_two_classifiers_are_compared_by_their_right_answers(
         models[str(seed)] = OpenModel(
             model.eval(), opened.tokenizer, opened.config, Path("c"), "classifier", ("ham", "spam")
         )
-    results = evaluate(models, [Classification(examples, "spam")], compute=compute)
+    results = evaluate(models, [Classification(examples, "spam")], compute=compute).to_plain()
     (change,) = results["changes"]
     values = [row["value"] for row in results["rows"] if row["metric"] == "accuracy"]
     assert change["value"] == pytest.approx(values[1] - values[0]) and 0 < change["p_value"] <= 1
@@ -243,7 +243,7 @@ def test_bits_per_byte_needs_text(opened: OpenModel, compute: Compute) -> None:
 
 def test_results_are_one_plain_table(opened: OpenModel, compute: Compute) -> None:
     tasks = [BitsPerByte(["see you"]), ZeroShot(messages(5, 5), ("ham", "spam"), "spam")]
-    results = evaluate({"a": opened, "b": opened}, tasks, compute=compute)
+    results = evaluate({"a": opened, "b": opened}, tasks, compute=compute).to_plain()
     json.dumps(results, allow_nan=False)
     assert [(row["task"], row["model"]) for row in results["rows"]][:2] == [
         ("text", "a"),

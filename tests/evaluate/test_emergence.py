@@ -8,12 +8,13 @@ import pytest
 import torch
 
 import groundup
-from groundup.cli.curve_lines import CHANCE, COLUMNS, VALUE, row
+from groundup.cli.evaluate import CHANCE, COLUMNS, VALUE, draw_interval
 from groundup.cli.main import run
 from groundup.data.documents import Document
 from groundup.data.split import SplitWriter
 from groundup.evaluate.items import Choices, Completion, Item, MinimalPair
-from groundup.evaluate.memorisation import item_texts, overlaps
+from groundup.evaluate.memorisation import find_overlap, item_texts
+from groundup.evaluate.task import Measure
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
 from groundup.runs import RunFolder
@@ -73,10 +74,9 @@ def test_a_curve_over_steps_has_each_snapshot_in_order_and_the_paired_change(
     assert text["change"]["from"] == "step 0" and text["change"]["to"] == "step 100"
     prompts = {row["prompts"] for row in results["rows"] if row["task"] == "grammar"}
     assert len(prompts) == 1, "the same items at every step"
-    alone = groundup.run_suites(RunFolder(made).snapshot(20), "grammar", items=10)["rows"][0][
-        "value"
-    ]
-    assert grammar["points"][1]["value"] == alone, "as without a curve"
+    config = groundup.EvaluationConfig(items=10)
+    alone = groundup.run_suites(RunFolder(made).snapshot(20), "grammar", config)
+    assert grammar["points"][1]["value"] == alone.rows[0].value, "as without a curve"
     assert "step  20" in shown and "grammar: 0 of 10 items stand in the training text of" in shown
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
@@ -93,26 +93,22 @@ def test_a_curve_over_sizes_is_ordered_by_parameters_and_takes_the_longest_runs_
         runs.append({"name": name})
     (sweep / "sweep.json").write_text(json.dumps({"runs": runs}))
     written(sweep / "data", TEXTS)
-    results = groundup.run_suites(sweep, ["grammar", "text"], items=10, over="sizes")
-    assert [row["model"] for row in results["rows"] if row["task"] == "grammar"] == [
-        "d1-s40",
-        "d2-s40",
-    ]
-    sizes = [point["x"] for point in results["curves"][0]["points"]]
+    config = groundup.EvaluationConfig(items=10, over="sizes")
+    results = groundup.run_suites(sweep, ["grammar", "text"], config)
+    assert [row.model for row in results.rows if row.task == "grammar"] == ["d1-s40", "d2-s40"]
+    sizes = [point.x for point in results.curves[0].points]
     assert sizes == sorted(sizes) and len(set(sizes)) == 2
-    assert results["overlap"]["grammar"][str(sweep)]["overlapping"] == 0
+    assert results.overlap and results.overlap["grammar"][str(sweep)].overlapping == 0
     two = [sweep / "runs" / name for name in ("d2-s40", "d1-s40")]
-    assert [
-        c["points"] for c in groundup.run_suites(two, "grammar", items=10, over="sizes")["curves"]
-    ] == [results["curves"][0]["points"]]
+    [curve] = groundup.run_suites(two, "grammar", config).curves
+    assert curve.to_plain()["points"] == results.curves[0].to_plain()["points"]
 
 
 def test_a_curve_over_shots_has_a_point_for_each_number(opened: OpenModel, tmp_path: Path) -> None:
     config = dataclasses.replace(opened.config, context_tokens=512)
     save_model(LanguageModel(config), tmp_path / "m", opened.tokenizer)
-    results = groundup.run_suites(
-        tmp_path / "m", "copying", items=30, shots=(2, 0, 1), over="shots"
-    )
+    config = groundup.EvaluationConfig(items=30, shots=(2, 0, 1), over="shots")
+    results = groundup.run_suites(tmp_path / "m", "copying", config).to_plain()
     accuracy, *bits = results["curves"]
     assert [curve["metric"] for curve in bits] == ["bits_per_byte", "bits_per_byte_control"]
     assert [point["x"] for point in accuracy["points"]] == [0, 1, 2] and accuracy[
@@ -154,9 +150,9 @@ def test_items_that_stand_in_the_training_text_are_found_and_short_ones_are_coun
     folder = written(
         tmp_path / "data", [f"Once, {known.upper()}! And so on.", "the cat sat on a mat"]
     )
-    found = overlaps(items, folder, Silent())
-    assert (found["overlapping"], found["long_enough"], found["items"]) == (1, 2, 3)
-    assert overlaps(items, written(tmp_path / "other", TEXTS), Silent())["overlapping"] == 0
+    found = find_overlap(items, folder, Silent())
+    assert (found.overlapping, found.long_enough, found.items) == (1, 2, 3)
+    assert find_overlap(items, written(tmp_path / "other", TEXTS), Silent()).overlapping == 0
 
 
 def test_the_template_is_no_part_of_an_items_text() -> None:
@@ -168,11 +164,12 @@ def test_the_template_is_no_part_of_an_items_text() -> None:
 
 
 def test_an_interval_is_drawn_where_it_is() -> None:
-    drawn = row({"value": 0.5, "low": 0.25, "high": 0.75}, 0.0, 0.0, 1.0)
+    drawn = draw_interval(Measure("accuracy", 0.5, 0.25, 0.75, 9), 0.0, 0.0, 1.0)
     assert (
         len(drawn) == COLUMNS
         and drawn[0] == CHANCE
         and drawn.index(VALUE) == 20
         and drawn.count("─") == 19
     )
-    assert row({"value": 1.0, "low": None, "high": None}, None, 1.0, 1.0).startswith(VALUE)
+    alone = Measure("accuracy", 1.0, None, None, 9)
+    assert draw_interval(alone, None, 1.0, 1.0).startswith(VALUE)

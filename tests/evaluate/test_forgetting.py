@@ -11,7 +11,7 @@ from groundup.errors import DataError
 from groundup.evaluate.comparison.forgetting import (
     QUESTIONS,
     SUITES,
-    compared,
+    compare,
     forgetting_lines,
     general_text,
     measure,
@@ -58,13 +58,13 @@ def test_an_unchanged_model_forgets_nothing_and_a_disturbed_one_does(opened: Ope
     opened.model.train()
     before = measure(tasks, opened, CPU, Silent())
     assert opened.model.training, "the mode is left as it was"
-    same = compared(before, measure(tasks, opened, CPU, Silent()))["general"]
+    same = compare(before, measure(tasks, opened, CPU, Silent()))["general"]
     assert same["difference"]["value"] == 0 and same["difference"]["verdict"] == "unclear"
     assert same["before"] == before["general"].measures[0].value
     with torch.no_grad():
         for parameter in opened.model.parameters():
             parameter.mul_(8)
-    worse = compared(before, measure(tasks, opened, CPU, Silent()))["general"]
+    worse = compare(before, measure(tasks, opened, CPU, Silent()))["general"]
     assert worse["difference"]["verdict"] == "worse" and worse["after"] > worse["before"]
     (line,) = forgetting_lines({"general": worse})
     assert (
@@ -78,7 +78,7 @@ def test_a_file_of_general_text_takes_the_place_of_the_packaged_one(
     (tmp_path / "general.txt").write_text("A hen and a fox. " * 10)
     task, _ = suites(tmp_path / "general.txt", Silent())
     assert isinstance(task, BitsPerByte) and task.name == "general" and "A hen" in task.texts[0]
-    found = compared(*[measure((task,), opened, CPU, Silent())] * 2)["general"]
+    found = compare(*[measure((task,), opened, CPU, Silent())] * 2)["general"]
     assert (
         found["difference"]["low"] is None
         and "interval" not in forgetting_lines({"general": found})[0]
@@ -99,7 +99,7 @@ def test_questions_that_are_forgotten_are_worse_and_those_beyond_the_context_are
     assert items is not None
     forgot = replace(before, per_item=replace(items, totals=(0.0,) * QUESTIONS))
     knew = replace(before, per_item=replace(items, totals=(1.0,) * QUESTIONS))
-    found = compared({"multiple_choice": knew}, {"multiple_choice": forgot})["multiple_choice"]
+    found = compare({"multiple_choice": knew}, {"multiple_choice": forgot})["multiple_choice"]
     assert found["difference"]["verdict"] == "worse", "higher is better"
     assert found["difference"]["p_value"] < 1e-9
     [line] = forgetting_lines({"multiple_choice": found})

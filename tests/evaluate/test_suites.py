@@ -17,6 +17,7 @@ from groundup.cli.main import run
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError, DataError, ModelError
 from groundup.evaluate.comparison.run import evaluate
+from groundup.evaluate.config import EvaluationConfig
 from groundup.evaluate.items import CONTROL_BITS, Choices, Completion, Item, MinimalPair, Written
 from groundup.evaluate.requests import (
     Continuation,
@@ -31,7 +32,6 @@ from groundup.evaluate.requests import (
 )
 from groundup.evaluate.suite import (
     Suite,
-    SuiteOptions,
     SuiteTask,
     chance_levels,
     shots_first,
@@ -71,8 +71,8 @@ def suite_of(items: Sequence[Item], name: str = "mine") -> Suite:
 def measured(
     opened: OpenModel, given: Sequence[Item], compute: Compute, **options: object
 ) -> list[dict[str, object]]:
-    tasks = suite_tasks([suite_of(given)], {"m": opened}, SuiteOptions(**options), Silent())  # type: ignore[arg-type]
-    return evaluate({"m": opened}, tasks, compute=compute)["rows"]
+    tasks = suite_tasks([suite_of(given)], {"m": opened}, EvaluationConfig(**options), Silent())  # type: ignore[arg-type]
+    return evaluate({"m": opened}, tasks, compute=compute).to_plain()["rows"]
 
 
 def test_scores_do_not_depend_on_batch_size_or_order(opened: OpenModel, compute: Compute) -> None:
@@ -99,7 +99,7 @@ def test_scores_do_not_depend_on_batch_size_or_order(opened: OpenModel, compute:
             {"m": opened},
             [SuiteTask(suite_of(some), tuple(some), batch_tokens=size)],
             compute=compute,
-        )["rows"]
+        ).to_plain()["rows"]
         for size in (1, 7 * 16, 32 * 16)
         for some in [items[:20]]
     ]
@@ -262,11 +262,13 @@ def test_what_does_not_fit_is_named_and_left_out_for_all_models(
         def say(self, line: str) -> None:
             said.append(line)
 
-    [task] = suite_tasks([suite_of([*questions(6), long])], {"m": opened}, SuiteOptions(), Told())
+    [task] = suite_tasks(
+        [suite_of([*questions(6), long])], {"m": opened}, EvaluationConfig(), Told()
+    )
     assert isinstance(task, SuiteTask) and len(task.items) == 6
     assert "mine: 1 of 7 items are longer than the context of m" in said[0] and "(long)" in said[0]
     with pytest.raises(DataError, match="No item of mine fits"):
-        suite_tasks([suite_of([long])], {"m": opened}, SuiteOptions(), Silent())
+        suite_tasks([suite_of([long])], {"m": opened}, EvaluationConfig(), Silent())
 
 
 def test_the_chat_template_is_for_models_that_were_taught_it(
@@ -287,9 +289,11 @@ def test_the_chat_template_is_for_models_that_were_taught_it(
 def test_bad_input_is_one_sentence(
     opened: OpenModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ConfigError, match=r"--shots 12: the suite 'mine' has 12 items"):
-        suite_tasks([suite_of(questions(12))], {"m": opened}, SuiteOptions(shots=(12,)), Silent())
-    with pytest.raises(ConfigError, match=r"--tasks 'gramar' is unknown\.") as caught:
+    with pytest.raises(ConfigError, match=r"`shots` 12: the suite 'mine' has 12 items"):
+        suite_tasks(
+            [suite_of(questions(12))], {"m": opened}, EvaluationConfig(shots=(12,)), Silent()
+        )
+    with pytest.raises(ConfigError, match=r"`tasks` 'gramar' is unknown\.") as caught:
         suites_named(["gramar"])
     assert caught.value.fix == "Did you mean 'grammar'?"
     assert (
@@ -298,7 +302,7 @@ def test_bad_input_is_one_sentence(
     )
     bare = dataclasses.replace(opened, tokenizer=None)
     with pytest.raises(ModelError, match="tokenizer"):
-        suite_tasks([suite_of(questions(3))], {"m": bare}, SuiteOptions(), Silent())
+        suite_tasks([suite_of(questions(3))], {"m": bare}, EvaluationConfig(), Silent())
     save_model(opened.model, tmp_path / "m", opened.tokenizer)
     for args, said in (
         (["--tasks", "copying", "--data", "starter"], "--data and --tasks are two ways"),
@@ -329,10 +333,8 @@ def test_the_verb_measures_suites_of_two_models_and_pairs_them(
     assert "Not distinguishable from chance: " in shown
     results = json.loads((tmp_path / "out.json").read_text())
     assert [row["task"] for row in results["changes"]] == ["grammar", "copying"]
-    assert (
-        groundup.run_suites(tmp_path / "a", "grammar", items=12)["rows"][0]["value"]
-        == results["rows"][0]["value"]
-    )
+    alone = groundup.run_suites(tmp_path / "a", "grammar", groundup.EvaluationConfig(items=12))
+    assert alone.rows[0].value == results["rows"][0]["value"]
 
 
 def test_help_names_every_suite() -> None:

@@ -17,6 +17,7 @@ import torch
 
 from groundup.api.evaluation import run_suites
 from groundup.device import Compute, generator
+from groundup.evaluate.config import EvaluationConfig
 from groundup.evaluate.suites.registry import suites_named
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
@@ -138,10 +139,10 @@ def test_the_scores_of_four_ways_agree_to_four_decimals(
     found = {
         name: ask(model, arguments, [*SUITES]) for name, (model, arguments) in backends.items()
     }
-    rows = run_suites(str(folder), [*SUITES], items=ITEMS, device="cpu")["rows"]
+    rows = run_suites(str(folder), [*SUITES], EvaluationConfig(items=ITEMS), device="cpu").rows
     for suite, (theirs, ours) in SUITES.items():
         task = f"groundup_{suite}"
-        value = next(row["value"] for row in rows if (row["task"], row["metric"]) == (suite, ours))
+        value = next(row.value for row in rows if (row.task, row.metric) == (suite, ours))
         for name, results in found.items():
             assert results["results"][task][f"{theirs},none"] == pytest.approx(value, abs=1e-4), (
                 suite,
@@ -181,11 +182,11 @@ def test_shots_are_put_before_the_items_as_evaluate_does(
         model, arguments, ["groundup_copying"], task_manager=manager, device="cpu"
     )
     sent = [sample["arguments"][0][0] for sample in found["samples"]["groundup_copying"]]
-    from groundup.evaluate.suite import SuiteOptions, suite_tasks
+    from groundup.evaluate.suite import suite_tasks
 
     opened = open_model(folder, Compute(torch.device("cpu")))
     (task,) = suite_tasks(
-        suites_named(["copying"]), {"m": opened}, SuiteOptions((3,), 12), Silent()
+        suites_named(["copying"]), {"m": opened}, EvaluationConfig(shots=(3,), items=12), Silent()
     )
     assert sent == [item.requests(task.shots)[0].prompt.plain for item in task.items]  # type: ignore[attr-defined]
 

@@ -1,8 +1,8 @@
 """What a model forgets while it is trained further: the same suites before and after, compared item
 by item.
 
-    suites(file) -> tasks        before = measure(tasks, opened)  ... training ...  compared(before,
-                                 measure(tasks, opened))
+    suites(file) -> tasks        before = measure(tasks, opened)  ... training ...
+                                 compare(before, measure(tasks, opened))
 
 general            bits per byte of general text: of the packaged one (30 short texts of many kinds,
                    written for this purpose, so that no public model was trained on them) or of the
@@ -22,8 +22,8 @@ from typing import Any
 from groundup.data.reading.source_files import Source
 from groundup.device import Compute
 from groundup.evaluate.comparison.run import paired_difference
-from groundup.evaluate.paired import NO_DIFFERENCE
-from groundup.evaluate.suite import SuiteTask, in_order, those_that_fit
+from groundup.evaluate.paired import describe_verdict
+from groundup.evaluate.suite import SuiteTask, in_order, items_that_fit
 from groundup.evaluate.suites.registry import SUITES as EVALUATION_SUITES
 from groundup.evaluate.task import AT_CHANCE, SHARES, EvaluationTask, HeldOut, TaskResult
 from groundup.evaluate.tasks.text import TEXT, BitsPerByte
@@ -64,7 +64,10 @@ def suites(general: str | Path | None, progress: Progress) -> tuple[EvaluationTa
     """Return the tasks of all suites; `general`: a file of general text in place of the packaged
     one. Raises DataError, ConfigError.
     """
-    return tuple(suite(Path(general) if general else None, progress) for suite in SUITES.values())
+    file = None
+    if general:
+        file = Path(general)
+    return tuple(suite(file, progress) for suite in SUITES.values())
 
 
 def measure(
@@ -89,11 +92,11 @@ def _that_fit(
     for task in tasks:
         if not isinstance(task, SuiteTask):
             yield task
-        elif items := those_that_fit(task, {opened.path.name: opened}, progress):
+        elif items := items_that_fit(task, {opened.path.name: opened}, progress):
             yield replace(task, items=tuple(items))
 
 
-def compared(before: Mapping[str, TaskResult], after: Mapping[str, TaskResult]) -> dict[str, Any]:
+def compare(before: Mapping[str, TaskResult], after: Mapping[str, TaskResult]) -> dict[str, Any]:
     """Return of each suite the measure before and after, and their paired difference, as JSON
     values.
     """
@@ -101,15 +104,14 @@ def compared(before: Mapping[str, TaskResult], after: Mapping[str, TaskResult]) 
     for name, first in before.items():
         second, measure = after[name], first.measures[0]
         assert first.per_item is not None and second.per_item is not None
+        difference = paired_difference(measure, first.per_item, second.per_item)
         found[name] = {
             "metric": measure.metric,
             "before": measure.value,
             "after": second.measures[0].value,
             "chance": measure.chance,
             "is_chance": measure.is_chance,
-            "difference": paired_difference(measure, first.per_item, second.per_item).plain(
-                measure.better
-            ),
+            "difference": difference.plain(measure.better),
         }
     return found
 
@@ -117,28 +119,28 @@ def compared(before: Mapping[str, TaskResult], after: Mapping[str, TaskResult]) 
 def forgetting_lines(forgetting: Mapping[str, Any]) -> list[str]:
     """Return a line for each suite.
 
-    >>> difference = {"value": 0.02, "low": 0.01, "high": 0.03, "verdict": "worse"}
-    >>> forgetting_lines({"general": {"metric": "bits_per_byte", "before": 1.0, "after": 1.02, "difference": difference}})
-    ['general text: 1.000 -> 1.020 bits per byte, paired difference +0.020 (95 % interval +0.010 to
-    +0.030): worse']
+    >>> change = {"value": 0.02, "low": 0.01, "high": 0.03, "verdict": "worse"}
+    >>> found = {"metric": "bits_per_byte", "before": 1.0, "after": 1.02, "difference": change}
+    >>> [line] = forgetting_lines({"general": found})
+    >>> line.partition(", ")[0], line.rpartition(": ")[2]
+    ('general text: 1.000 -> 1.020 bits per byte', 'worse')
     """
     return [_line(name, found) for name, found in forgetting.items()]
 
 
 def _line(name: str, found: Mapping[str, Any]) -> str:
     change, unit = found["difference"], found["metric"].replace("_", " ")
-    scale, digits = (100, 1) if found["metric"] in SHARES else (1, 3)
-    value, low, high = (
-        number and scale * number for number in (change["value"], change["low"], change["high"])
-    )
-    interval = (
-        ""
-        if low is None or high is None
-        else f" (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
-    )
-    meaning = NO_DIFFERENCE if change["verdict"] == "unclear" else change["verdict"]
+    scale, digits = 1, 3
+    if found["metric"] in SHARES:
+        scale, digits, unit = 100, 1, f"% {unit}"
     before, after = (f"{scale * found[side]:.{digits}f}" for side in ("before", "after"))
-    percent = " %" if scale == 100 else ""
-    what = "general text" if name == GENERAL else name.replace("_", " ")
-    said = f"; before {AT_CHANCE}" if found.get("is_chance") and name != GENERAL else ""
-    return f"{what}: {before} -> {after}{percent} {unit}, paired difference {value:+.{digits}f}{interval}: {meaning}{said}"
+    what = {GENERAL: "general text"}.get(name, name.replace("_", " "))
+    line = f"{what}: {before} -> {after} {unit}"
+    line += f", paired difference {scale * change['value']:+.{digits}f}"
+    if change["low"] is not None and change["high"] is not None:
+        low, high = (f"{scale * change[bound]:+.{digits}f}" for bound in ("low", "high"))
+        line += f" (95 % interval {low} to {high})"
+    line += f": {describe_verdict(change['verdict'])}"
+    if found.get("is_chance") and name != GENERAL:
+        line += f"; before {AT_CHANCE}"
+    return line

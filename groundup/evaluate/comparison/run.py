@@ -7,24 +7,12 @@ users can name.
     results = evaluate({"before": base, "after": chat}, [AnswerLoss(held_out),
         CheckedAnswers(held_out)], compute=compute, progress=progress)
 
-Its format, as in `results.json`:
-
-    {"rows": [{"task", "model", "metric", "value", "low", "high", "n", "chance", "better", "thin",
-        "is_chance", "elapsed_s"},
-              ...],                                    of suites with "shots", "template", "bos" and
-                                                       "prompts", the hash of all prompts
-     "changes": [{"task", "from", "to", "metric", "value", "low", "high", "n", "p_value", "thin",
-         "verdict"}, ...],
-             paired, see `paired`
-     "details": {task: {model: {...}}},
-     "left_out": {"items", "of", "models": {model: n}}}       of `evaluate_on`: items that a model
-                                                              was trained on
+The results are `evaluate.results.EvaluationResults`.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from groundup.data.reading.layouts import PLURALS
 from groundup.data.reading.source_files import Source
@@ -32,6 +20,12 @@ from groundup.data.reading.sources import SourceOptions, describe_source, first_
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.evaluate.paired import Difference, ratio_difference, share_difference
+from groundup.evaluate.results import (
+    EvaluationResults,
+    EvaluationRow,
+    ModelChange,
+    merge_results,
+)
 from groundup.evaluate.task import (
     SHARES,
     EvaluationTask,
@@ -51,15 +45,15 @@ from groundup.weights.model_io import OpenModel
 KINDS: dict[str, TaskKind] = {kind.name: kind for kind in (ANSWERS, LABELS, TEXT)}
 
 
-def task_kind(name: str, option: str = "--as") -> TaskKind:
-    """Return the kind of a name. Raises ConfigError."""
+def task_kind(name: str, field: str = "`kind`") -> TaskKind:
+    """Return the kind of a name, of which a message says which `field` it is. Raises ConfigError."""
     if name not in KINDS:
-        raise ConfigError(f"{option} {name!r} is unknown.", fix=did_you_mean(name, KINDS))
+        raise ConfigError(f"{field} {name!r} is unknown.", fix=did_you_mean(name, KINDS))
     return KINDS[name]
 
 
 def kind_of(source: Source, options: SourceOptions | None = None) -> TaskKind:
-    """Return the kind of data that `sniff` recognises.
+    """Return the kind of data that is recognised.
 
     Raises DataError where that is in doubt, and for files of several kinds.
     """
@@ -81,7 +75,7 @@ def kind_of(source: Source, options: SourceOptions | None = None) -> TaskKind:
         listed = ", ".join(
             f"{each.name} {PLURALS[each.layout]}" for each in kinds.values() if each.layout
         )
-        fix = f"Choose one with --as: {', '.join(kinds)}."
+        fix = f"Choose one as `kind`: {', '.join(kinds)}."
         raise DataError(f"{source.spec} holds data of several kinds: {listed}.", fix=fix)
     return KINDS[next(iter(kinds))]
 
@@ -93,19 +87,14 @@ def evaluate_on(
     *,
     compute: Compute,
     progress: Progress,
-) -> dict[str, Any]:
+) -> EvaluationResults:
     """Measure models, language models and classifiers apart: on labels they do different tasks."""
-    results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
+    found = []
     for model_kind in dict.fromkeys(model.kind for model in models.values()):
         group = {name: model for name, model in models.items() if model.kind == model_kind}
-        found = evaluate(
-            group, kind.tasks(data, model_kind, progress), compute=compute, progress=progress
-        )
-        results["rows"] += found["rows"]
-        results["changes"] += found["changes"]
-        for task, details in found["details"].items():
-            results["details"].setdefault(task, {}).update(details)
-    return {**results, "left_out": asdict(data.left_out)}
+        tasks = kind.tasks(data, model_kind, progress)
+        found.append(evaluate(group, tasks, compute=compute, progress=progress))
+    return replace(merge_results(found), left_out=data.left_out)
 
 
 def evaluate(
@@ -114,7 +103,7 @@ def evaluate(
     *,
     compute: Compute,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> EvaluationResults:
     """Measure each model on each task, task by task.
 
     Raises ConfigError without models or tasks, ModelError for a model that does not fit.
@@ -122,42 +111,45 @@ def evaluate(
     names = [task.name for task in tasks]
     if not models or not tasks or len(set(names)) < len(names):
         raise ConfigError(
-            f"An evaluation needs at least one model and one task, all names different (got {len(models)} models and tasks {names})."
+            "An evaluation needs at least one model and one task, all names different "
+            f"(got {len(models)} models and tasks {names})."
         )
     progress = progress or Silent()
-    results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
+    rows: list[EvaluationRow] = []
+    changes: list[ModelChange] = []
+    details = {}
     for task in tasks:
         of_task: dict[str, TaskResult] = {}
         for name, opened in models.items():
-            of_task[name], rows = measured(task, name, opened, compute=compute, progress=progress)
-            results["rows"] += rows
-        results["changes"] += changes(task.name, of_task)
-        results["details"][task.name] = {
-            name: dict(result.details) for name, result in of_task.items()
-        }
-    return results
+            of_task[name], of_model = measure(
+                task, name, opened, compute=compute, progress=progress
+            )
+            rows += of_model
+        changes += compare_to_first(task.name, of_task)
+        details[task.name] = {name: dict(result.details) for name, result in of_task.items()}
+    return EvaluationResults(tuple(rows), tuple(changes), details)
 
 
-def measured(
+def measure(
     task: EvaluationTask, name: str, opened: OpenModel, *, compute: Compute, progress: Progress
-) -> tuple[TaskResult, list[dict[str, Any]]]:
+) -> tuple[TaskResult, list[EvaluationRow]]:
     """Measure a model on a task, say its figures, and return the result and its rows."""
     started = time.monotonic()
     result = task.measure(opened, compute=compute, progress=progress)
     elapsed_s = round(time.monotonic() - started, 2)
     rows = []
-    for measure in result.measures:
-        row = {"task": task.name, "model": name, **measure.plain(), "elapsed_s": elapsed_s}
-        rows.append({**row, **result.settings})
-        progress.say(f"{task.name}, {name}: {describe(measure)}")
+    for each in result.measures:
+        row = EvaluationRow(
+            **vars(each), task=task.name, model=name, elapsed_s=elapsed_s, settings=result.settings
+        )
+        rows.append(row)
+        progress.say(f"{task.name}, {name}: {describe(each)}")
     return result, rows
 
 
-def changes(task: str, results: Mapping[str, TaskResult]) -> list[dict[str, Any]]:
+def compare_to_first(task: str, results: Mapping[str, TaskResult]) -> list[ModelChange]:
     """Return the paired difference in the first measure between each further model and the first
-    one, with its interval and what it means.
-
-    Omitted where the items have different tokens.
+    one; none where the items have different tokens.
     """
     (first, baseline), *others = results.items()
     found = []
@@ -166,9 +158,15 @@ def changes(task: str, results: Mapping[str, TaskResult]) -> list[dict[str, Any]
         if before is None or after is None or before.counts != after.counts:
             continue
         measure = result.measures[0]
-        difference = paired_difference(measure, before, after)
-        row = {"task": task, "from": first, "to": name, "metric": measure.metric}
-        found.append({**row, **difference.plain(measure.better)})
+        change = ModelChange(
+            **vars(paired_difference(measure, before, after)),
+            task=task,
+            from_model=first,
+            to_model=name,
+            metric=measure.metric,
+            better=measure.better,
+        )
+        found.append(change)
     return found
 
 

@@ -22,7 +22,6 @@ def suites_named(names: Sequence[str]) -> list[Suite]:
         elif name in SUITES:
             found[name] = SUITES[name]
         else:
-            raise ConfigError(
-                f"--tasks {name!r} is unknown.", fix=did_you_mean(name, [*SUITES, "written"])
-            )
+            fix = did_you_mean(name, [*SUITES, "written"])
+            raise ConfigError(f"`tasks` {name!r} is unknown.", fix=fix)
     return list(found.values())

@@ -115,16 +115,16 @@ def rouge_l(reference: str, answer: str) -> float:
     for word in first:
         before = 0
         for place, other in enumerate(second, start=1):
-            before, row[place] = (
-                row[place],
-                before + 1 if word == other else max(row[place], row[place - 1]),
-            )
+            longest = max(row[place], row[place - 1])
+            if word == other:
+                longest = before + 1
+            before, row[place] = row[place], longest
     return f_score(row[-1], len(second), len(first))
 
 
 def f_score(common: int, found: int, wanted: int) -> float:
     """Return the harmonic mean of common / found and common / wanted; 0 where nothing is common."""
-    return 2 * common / (found + wanted) if common else 0.0
+    return 2 * common / max(1, found + wanted)
 
 
 def translation(item: Written, answer: str) -> dict[str, Count]:

@@ -35,11 +35,9 @@ def suite_file(name: str) -> Path | None:
     >>> suite_file("grammar").name
     'minimal_pairs.jsonl'
     """
-    return (
-        FOLDER / f"{FILES.get(name, name)}.jsonl"
-        if name in {suite.name for suite in WRITTEN}
-        else None
-    )
+    if name not in {suite.name for suite in WRITTEN}:
+        return None
+    return FOLDER / f"{FILES.get(name, name)}.jsonl"
 
 
 def packaged(

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from groundup.data.documents import ChatExample, to_conversation
 from groundup.data.reading.distinct import without_repeats
@@ -146,14 +146,13 @@ class CheckedAnswers:
             progress=progress,
         )
         right = [passes(answer, check) for answer, (_, check) in zip(answers, checks, strict=True)]
-        chance = math.fsum(
-            1 / len(labels) for _, check in checks if (labels := labels_in(check))
-        ) / len(checks)
+        labels = [labels_in(check) for _, check in checks]
+        chance = math.fsum(1 / len(each) for each in labels if each) / len(checks)
         measure = as_measure(
             "accuracy", wilson_interval(sum(right), len(right)), len(right), chance=chance
         )
         shown = [
-            {**described(example, answer), "check": dict(check), "right": is_right}
+            {**show_answer(example, answer), "check": dict(check), "right": is_right}
             for (example, check), answer, is_right in zip(checks, answers, right, strict=True)
         ]
         return TaskResult(
@@ -175,14 +174,24 @@ class ShownAnswers:
             opened, self.examples, self.max_tokens, compute=compute, progress=progress
         )
         return TaskResult(
-            (), {"answers": [described(*pair) for pair in zip(self.examples, answers, strict=True)]}
+            (),
+            {"answers": [show_answer(*pair) for pair in zip(self.examples, answers, strict=True)]},
         )
 
 
-def described(example: ChatExample, answer: str) -> dict[str, Any]:
-    """Return one answer as JSON values: the instruction, the expected output, the model's
-    answer.
-    """
+class ShownAnswer(TypedDict):
+    """An answer of a model, as JSON values for a page."""
+
+    id: str
+    kind: str
+    instruction: str
+    input: str
+    expected: str
+    answer: str
+
+
+def show_answer(example: ChatExample, answer: str) -> ShownAnswer:
+    """Return an answer with the instruction and the expected output."""
     return {
         "id": example.id,
         "kind": example.kind,
@@ -236,13 +245,17 @@ def passes(answer: str, check: Check) -> bool:
 
 def labels_in(check: Check) -> Sequence[str]:
     """Return the labels of a label check; without labels it is checked as a word."""
-    return check.get("labels") or () if check["type"] == "label" else ()
+    if check["type"] != "label":
+        return ()
+    return check.get("labels") or ()
 
 
 def first_number(text: str) -> float | None:
     """Return the first number written in digits, or None; "1,000" is one thousand."""
     found = _NUMBER.search(text)
-    return float(found.group().replace(",", "").replace("−", "-")) if found else None
+    if not found:
+        return None
+    return float(found.group().replace(",", "").replace("−", "-"))
 
 
 def words_found(text: str, words: Sequence[str]) -> list[str]:
@@ -268,15 +281,14 @@ def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Evaluatio
         [example for example in examples if example.held_out] or examples
     ).examples
     examples = list(data.unseen(examples))
-    checked = evenly([example for example in examples if example.check], data.items)
-    shown = evenly(
-        [example for example in examples if not example.check], min(data.items, SHOWN_ANSWERS)
-    )
-    return [
-        AnswerLoss(evenly(examples, data.items)),
-        *([CheckedAnswers(checked)] if checked else []),
-        *([ShownAnswers(shown)] if shown else []),
-    ]
+    tasks: list[EvaluationTask] = [AnswerLoss(evenly(examples, data.items))]
+    checked = [example for example in examples if example.check]
+    if checked:
+        tasks.append(CheckedAnswers(evenly(checked, data.items)))
+    others = [example for example in examples if not example.check]
+    if others:
+        tasks.append(ShownAnswers(evenly(others, min(data.items, SHOWN_ANSWERS))))
+    return tasks
 
 
 ANSWERS = TaskKind("answers", _tasks, layouts=CHAT_LAYOUTS)

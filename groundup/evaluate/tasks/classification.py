@@ -83,10 +83,9 @@ class Classification:
                 fix=f"It has {', '.join(opened.labels)}.",
             )
         found = Engine(opened, compute).classify([example.text for example in self.examples])
-        predicted: list[Labels] = [
-            tuple(opened.decision.labels(each)) if several else opened.decision.label(each)
-            for each in found
-        ]
+        predicted: list[Labels] = [opened.decision.label(each) for each in found]
+        if several:
+            predicted = [tuple(opened.decision.labels(each)) for each in found]
         actual = labels_of_texts(self.examples)
         outcome = judge(actual, predicted, opened.labels, self.positive)
         return TaskResult(
@@ -167,7 +166,8 @@ def default_question(labels: Sequence[str]) -> str:
     >>> default_question(["ham", "spam"])
     'Which label fits this text: ham or spam? Answer with one word.'
     """
-    return f"Which label fits this text: {', '.join(labels[:-1])} or {labels[-1]}? Answer with one word."
+    listed = f"{', '.join(labels[:-1])} or {labels[-1]}"
+    return f"Which label fits this text: {listed}? Answer with one word."
 
 
 def predict_zero_shot(
@@ -185,17 +185,8 @@ def predict_zero_shot(
     """
     _, tokenizer = language_model(opened)
     prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
-    answers = [answer_ids(label, tokenizer) for label in labels]
-    rows = _score_answers(opened, prompts, answers, "asking the base model", compute, progress)
-    # ln P of the complete answer with its end token, per byte of the label (lm-eval's acc_bytes):
-    # without the end token a label that is a prefix of another always wins, without the division
-    # the shorter one does, and a division by tokens favours labels of many tokens.
-    lengths = [max(1, len(label.encode())) for label in labels]
-    found = []
-    for row in rows:
-        per_byte = [each / length for each, length in zip(row, lengths, strict=True)]
-        found.append(labels[per_byte.index(max(per_byte))])
-    return found
+    what = "asking the base model"
+    return most_probable_labels(opened, prompts, labels, what, compute=compute, progress=progress)
 
 
 def predict_each_label(
@@ -217,30 +208,39 @@ def predict_each_label(
         for text in texts
         for label in labels
     ]
-    answers = [answer_ids(answer, tokenizer) for answer in (YES, NO)]
-    rows = _score_answers(
-        opened, prompts, answers, "asking the base model of each label", compute, progress
+    what = "asking the base model of each label"
+    found = most_probable_labels(
+        opened, prompts, (NO, YES), what, compute=compute, progress=progress
     )
-    fits = iter([yes / len(YES) > no / len(NO) for yes, no in rows])
-    return [tuple(label for label in labels if next(fits)) for _ in texts]
+    answers = iter(found)
+    return [tuple(label for label in labels if next(answers) == YES) for _ in texts]
 
 
-def _score_answers(
+def most_probable_labels(
     opened: OpenModel,
     prompts: Sequence[list[int]],
-    answers: Sequence[list[int]],
+    labels: Sequence[str],
     what: str,
+    *,
     compute: Compute,
     progress: Progress,
-) -> list[list[float]]:
-    """Return of each prompt ln P of each complete answer."""
-    model, _ = language_model(opened)
+) -> list[str]:
+    """Return, for each prompt, the label with the best log-probability per byte as a complete
+    answer, of equal ones the first. `what` names the work. Raises ModelError.
+    """
+    model, tokenizer = language_model(opened)
+    answers = [answer_ids(label, tokenizer) for label in labels]
     for prompt in prompts:
         require_room(len(prompt) + max(map(len, answers)) - 1, model.config.context_tokens)
     pairs = [(prompt, answer) for prompt in prompts for answer in answers]
     with progress.track(what, len(pairs), "answers") as advance:
         scored = iter(score(model, pairs, compute=compute, done=advance))
-    return [[next(scored).logprob for _ in answers] for _ in prompts]
+    # ln P of the complete answer with its end token, per byte of the label (lm-eval's acc_bytes):
+    # without the end token a label that is a prefix of another always wins, without the division
+    # the shorter one does, and a division by tokens favours labels of many tokens.
+    lengths = [max(1, len(label.encode())) for label in labels]
+    rows = [[next(scored).logprob / length for length in lengths] for _ in prompts]
+    return [labels[row.index(max(row))] for row in rows]
 
 
 def zero_shot_prompt(question: str, text: str, tokenizer: Tokenizer) -> list[int]:
@@ -255,7 +255,9 @@ def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
     """
     turn = render(Conversation((Message("user", ""), Message("assistant", label))), tokenizer)
     ids = [id for id, is_answer in zip(turn.ids, turn.mask, strict=True) if is_answer]
-    return ids if ids[-1] in tokenizer.special.stop_ids else [*ids, tokenizer.special.eos_id]
+    if ids[-1] not in tokenizer.special.stop_ids:
+        ids.append(tokenizer.special.eos_id)
+    return ids
 
 
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:

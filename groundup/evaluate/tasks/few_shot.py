@@ -17,10 +17,13 @@ from typing import Any
 
 from groundup.data.documents import Example
 from groundup.device import Compute
-from groundup.engine.score import ragged_batches, score
+from groundup.engine.score import ragged_batches
 from groundup.errors import ModelError
-from groundup.evaluate.task import language_model
-from groundup.evaluate.tasks.classification import ZERO_SHOT_MAX_TOKENS, answer_ids
+from groundup.evaluate.tasks.classification import (
+    ZERO_SHOT_MAX_TOKENS,
+    answer_ids,
+    most_probable_labels,
+)
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
@@ -62,20 +65,15 @@ class FewShot:
     def prompts(self, texts: Sequence[str], shots: int, tokenizer: Tokenizer) -> list[list[int]]:
         """Return for each text the ids up to the opened assistant's turn."""
         shown = shown_examples(self.train, self.labels, shots, self.seed)
-        before = tuple(
-            turn
-            for example in shown
-            for turn in (
-                self._asked(example.text, tokenizer, ZERO_SHOT_MAX_TOKENS),
-                Message("assistant", example.label),
-            )
-        )
-        asked = (
-            Conversation((*before, self._asked(text, tokenizer, self.max_tokens))) for text in texts
-        )
-        return [render(each, tokenizer, add_generation_prompt=True).ids for each in asked]
+        before: list[Message] = []
+        for example in shown:
+            before.append(self._question(example.text, tokenizer, ZERO_SHOT_MAX_TOKENS))
+            before.append(Message("assistant", example.label))
+        asked = [self._question(text, tokenizer, self.max_tokens) for text in texts]
+        conversations = [Conversation((*before, question)) for question in asked]
+        return [render(each, tokenizer, add_generation_prompt=True).ids for each in conversations]
 
-    def _asked(self, text: str, tokenizer: Tokenizer, max_tokens: int) -> Message:
+    def _question(self, text: str, tokenizer: Tokenizer, max_tokens: int) -> Message:
         cut = tokenizer.decode(tokenizer.encode(text)[:max_tokens])
         return Message("user", f"{self.question}\n\n{cut}")
 
@@ -101,20 +99,11 @@ class FewShot:
         """Return the label of each text whose complete answer has the best log-probability per
         byte, as zero-shot. Raises ModelError.
         """
-        model, tokenizer = language_model(opened)
-        answers = self.answers(tokenizer)
-        pairs = [
-            (prompt, answer)
-            for prompt in self.prompts(texts, shots, tokenizer)
-            for answer in answers
-        ]
-        with progress.track(
-            f"asking the base model after {shots} examples of each label", len(pairs), "answers"
-        ) as done:
-            found = iter(score(model, pairs, compute=compute, done=done))
-        lengths = [max(1, len(label.encode())) for label in self.labels]
-        rows = [[next(found).logprob / length for length in lengths] for _ in texts]
-        return [self.labels[row.index(max(row))] for row in rows]
+        prompts = self.prompts(texts, shots, opened.require_tokenizer())
+        what = f"asking the base model after {shots} examples of each label"
+        return most_probable_labels(
+            opened, prompts, self.labels, what, compute=compute, progress=progress
+        )
 
     def tokens(self, texts: Sequence[str], shots: int, tokenizer: Tokenizer) -> int:
         """Return how many tokens the model computes to predict: what prompts share is computed once
@@ -151,7 +140,8 @@ def choose_shots(
         tried.append({"shots": shots, "accuracy": right / len(used), "n": len(used)})
     if not tried:
         raise ModelError(
-            f"The context of {opened.config.context_tokens} tokens is too short for an example of each label.",
+            f"The context of {opened.config.context_tokens} tokens is too short for an example of "
+            "each label.",
             fix="Use a model with a longer context, or fewer labels.",
         )
     return sorted(tried, key=lambda each: (-each["accuracy"], each["shots"]))

@@ -113,7 +113,7 @@ def own_model(context: StageContext) -> OwnModel | None:
     found = evaluate(
         {OWN: own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress
     )
-    return OwnModel(own, texts, {**found["rows"][0], "split": split})
+    return OwnModel(own, texts, {**found.rows[0].plain(), "split": split})
 
 
 def samples_of(own: OwnModel, context: StageContext) -> list[dict[str, str]]:
@@ -200,10 +200,10 @@ def answers_of(
 ) -> dict[str, Any]:
     """Return the results of a chat model and its base as the report reads them."""
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
-    rows = {(row["task"], row["model"]): row for row in found["rows"]}
+    rows = {(row.task, row.model): row for row in found.rows}
     loss, checked = AnswerLoss.name, CheckedAnswers.name
     written = [
-        found["details"][task] for task in (checked, ShownAnswers.name) if task in found["details"]
+        found.details[task] for task in (checked, ShownAnswers.name) if task in found.details
     ]
     pairs = [
         pair
@@ -211,13 +211,15 @@ def answers_of(
         for pair in zip(*(of[model]["answers"] for model in (BEFORE, AFTER)), strict=True)
     ]
     return {
-        "loss": {model: rows[loss, model]["value"] for model in (BEFORE, AFTER)},
+        "loss": {model: rows[loss, model].value for model in (BEFORE, AFTER)},
         "checked": {
-            model: rows[checked, model] for model in (BEFORE, AFTER) if (checked, model) in rows
+            model: rows[checked, model].plain()
+            for model in (BEFORE, AFTER)
+            if (checked, model) in rows
         },
         "answers": [side_by_side(before, after) for before, after in pairs],
-        "changes": {row["task"]: row for row in found["changes"]},
-        "table": found["rows"],
+        "changes": {change.task: change.to_plain() for change in found.changes},
+        "table": [row.plain() for row in found.rows],
     }
 
 
