@@ -30,8 +30,8 @@ from groundup.api.models import open_model as open_model
 from groundup.api.models import pull as pull
 from groundup.api.pretraining import pretrain as pretrain
 from groundup.data.reading.data import Data as Data
+from groundup.evaluate.config import EvaluationConfig as EvaluationConfig
 from groundup.finetune.config import ChatConfig as ChatConfig
 from groundup.finetune.config import ClassifierConfig as ClassifierConfig
 from groundup.finetune.config import PreferenceConfig as PreferenceConfig
 from groundup.recipes.build_config import BuildConfig as BuildConfig
-from groundup.evaluate.config import EvaluationConfig as EvaluationConfig
