@@ -21,7 +21,7 @@ replaces the other.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,7 @@ from groundup.engine.score import token_logprobs
 from groundup.errors import DataError
 from groundup.lab.request import block_index, head_index, require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids, stream
+from groundup.lab.values import AblationTable, HeadChange
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
@@ -49,7 +50,7 @@ def ablate_head(model: Model, block: int, head: int, *, fill: Fill = "mean") -> 
 
     For texts without padding and without a cache. Raises ModelError.
     """
-    with _silenced(model, block_index(model, block), [head_index(model, head)], fill):
+    with _silence(model, block_index(model, block), [head_index(model, head)], fill):
         yield model
 
 
@@ -65,7 +66,7 @@ def skip_block(model: Model, block: int) -> Iterator[Model]:
 
 
 @contextmanager
-def _silenced(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Iterator[None]:
+def _silence(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Iterator[None]:
     """Remove head `heads[r]` of block `index` in row r of a batch (one head: in every row)."""
     if fill not in get_args(Fill):
         raise DataError(
@@ -102,13 +103,12 @@ def ablation(
     *,
     fill: Fill = "mean",
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> AblationTable:
     """Measure how the loss on `text` changes without each head and each block, in nats per token;
     more is worse.
 
-    {"loss", "num_tokens", "fill", "heads": L rows of H, "heads_error", "blocks": L, "blocks_error",
-    "most": the heads with the largest change}. The errors are standard errors of the mean change
-    over the tokens. Raises DataError (no text), ModelError.
+    The errors are standard errors of the mean change over the tokens. Raises DataError (no text),
+    ModelError.
     """
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     rows = document_ids(model, tokenizer, text)
@@ -135,9 +135,10 @@ def ablation(
         "blocks": [change for change, _ in blocks],
         "blocks_error": [error for _, error in blocks],
         "most": _most(heads),
-        "caption": f"The input of the output projection from one head is replaced by {FILLS[fill]}, one head at a time; blocks are skipped as a "
-        f"whole. Change of the mean loss over {len(rows) - 1} tokens of text against the whole model, in nats per token: above zero, the text is "
-        "predicted worse without it.",
+        "caption": f"The input of the output projection from one head is replaced by {FILLS[fill]}, one "
+        "head at a time; blocks are skipped as a whole. Change of the mean loss over "
+        f"{len(rows) - 1} tokens of text against the whole model, in nats per token: above "
+        "zero, the text is predicted worse without it.",
     }
 
 
@@ -151,7 +152,7 @@ def _without_heads(
     together = max(1, BATCH_TOKENS // len(rows))
     losses = []
     for heads in torch.arange(model.config.num_heads).split(together):
-        with _silenced(model, index, heads.tolist(), fill):
+        with _silence(model, index, heads.tolist(), fill):
             final = _onwards(model, state.expand(len(heads), -1, -1), index)
         losses.append(_losses(model, final, rows))
     return torch.cat(losses)
@@ -178,13 +179,15 @@ def _losses(
 
 def _change(difference: Float[Tensor, " predicted"]) -> tuple[float, float]:
     """Return the mean over the tokens and its standard error (0 for one token)."""
-    error = float(difference.std()) / len(difference) ** 0.5 if len(difference) > 1 else 0.0
+    error = 0.0
+    if len(difference) > 1:
+        error = float(difference.std()) / len(difference) ** 0.5
     return round(float(difference.mean()), DECIMALS), round(error, DECIMALS)
 
 
-def _most(heads: Sequence[Sequence[tuple[float, float]]]) -> list[dict[str, Any]]:
+def _most(heads: Sequence[Sequence[tuple[float, float]]]) -> list[HeadChange]:
     """Return the heads with the largest change, in descending order."""
-    found = [
+    found: list[HeadChange] = [
         {"block": block, "head": head, "change": change, "error": error}
         for block, row in enumerate(heads, start=1)
         for head, (change, error) in enumerate(row, start=1)

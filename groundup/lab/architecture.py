@@ -65,19 +65,25 @@ def architecture(config: ModelConfig, title: str, labels: tuple[str, ...] = ()) 
 
     `labels`: of a classifier, in place of the head; an encoder has the mean of its tokens there.
     """
-    final = () if config.block == "post" else (_norm(config, "final"),)
-    logits = (
-        f"T × {config.vocab_size:,} logits" if config.causal else f"a vector of {config.width:,}"
-    )
+    leaves, result = [_head(config)], f"a vector of {config.width:,}"
+    if config.causal:
+        result = f"T × {config.vocab_size:,} logits"
+    if labels:
+        leaves, result = [_score(config, labels)], f"{len(labels)} scores"
+    if config.block != "post":
+        leaves.insert(0, _norm(config, "final"))
+    blocks = "1 block"
+    if config.num_layers > 1:
+        blocks = f"{config.num_layers} blocks"
     return Architecture(
         title=title,
         enters=_enters(config),
-        blocks=f"{config.num_layers} block{'s' if config.num_layers > 1 else ''}",
+        blocks=blocks,
         branches=_branches(config),
-        leaves=(*final, _score(config, labels) if labels else _head(config)),
+        leaves=tuple(leaves),
         ids="T token ids",
         stream=f"T × {config.width:,}",
-        result=f"{len(labels)} scores" if labels else logits,
+        result=result,
     )
 
 
@@ -88,15 +94,13 @@ def _enters(config: ModelConfig) -> tuple[Box, ...]:
     boxes = [Box("table", "Embedding", tuple(lines))]
     added = ADDED_POSITIONS.get(config.positions)
     if added:
-        table = f"{config.context_tokens:,} × {config.width:,}: added"
-        boxes.append(
-            Box(
-                "table",
-                added.title,
-                (table if added.has_table else f"{added.formula}, added; not learned",),
-            )
-        )
-    return (*boxes, _norm(config, "embedding")) if config.embedding_norm else tuple(boxes)
+        how = f"{added.formula}, added; not learned"
+        if added.has_table:
+            how = f"{config.context_tokens:,} × {config.width:,}: added"
+        boxes.append(Box("table", added.title, (how,)))
+    if config.embedding_norm:
+        boxes.append(_norm(config, "embedding"))
+    return tuple(boxes)
 
 
 def _branches(config: ModelConfig) -> tuple[Branch, ...]:
@@ -104,9 +108,12 @@ def _branches(config: ModelConfig) -> tuple[Branch, ...]:
     norm, attention, feedforward = _norm(config), _attention(config), _feedforward(config)
     if config.block == "parallel":
         return (Branch(norm, (attention, feedforward)),)
-    before = norm if config.block in ("pre", "sandwich") else None
-    after = norm if config.block in ("output", "sandwich") else None
-    on_sum = norm if config.block == "post" else None
+    before, after, on_sum = {
+        "pre": (norm, None, None),
+        "sandwich": (norm, norm, None),
+        "output": (None, norm, None),
+        "post": (None, None, norm),
+    }.get(config.block, (None, None, None))
     return tuple(Branch(before, (part,), after, on_sum) for part in (attention, feedforward))
 
 
@@ -116,11 +123,12 @@ def _norm(config: ModelConfig, which: str = "") -> Box:
 
 def _attention(config: ModelConfig) -> Box:
     heads, shared, width = config.num_heads, config.num_kv_heads, config.head_width
-    kind = "Multi-head" if shared == heads else "Multi-query" if shared == 1 else "Grouped-query"
+    kind = "Grouped-query"
+    shapes = f"queries T × {heads} × {width}, keys and values T × {shared} × {width}"
     if shared == heads:
-        shapes = f"queries, keys and values T × {heads} × {width}"
-    else:
-        shapes = f"queries T × {heads} × {width}, keys and values T × {shared} × {width}"
+        kind, shapes = "Multi-head", f"queries, keys and values T × {heads} × {width}"
+    elif shared == 1:
+        kind = "Multi-query"
     lines = [
         shapes,
         *_scoring(config),
@@ -135,12 +143,13 @@ def _scoring(config: ModelConfig) -> list[str]:
     """Return how queries, keys and scores are transformed."""
     lines = []
     if config.qk_norm != "none":
-        each = "head by head" if config.qk_norm == "head" else "all heads together"
+        each = {"head": "head by head"}.get(config.qk_norm, "all heads together")
         lines.append(f"queries and keys RMS-normalised, {each}")
     divisor = config.score_width or config.head_width
-    capped = f", soft-capped at ±{config.score_softcap:g}" if config.score_softcap else ""
-    lines.append(f"scores {config.num_heads} × T × T, divided by √{divisor}{capped}")
-    return lines
+    scores = f"scores {config.num_heads} × T × T, divided by √{divisor}"
+    if config.score_softcap:
+        scores += f", soft-capped at ±{config.score_softcap:g}"
+    return [*lines, scores]
 
 
 def _positions(config: ModelConfig) -> list[str]:
@@ -155,10 +164,10 @@ def _positions(config: ModelConfig) -> list[str]:
         lines[0] += f" (with a window: {config.window_rope_base:,.0f})"
     scaling = config.rope_scaling
     if scaling is not None:
-        since = (
-            "" if scaling.kind == "linear" else f", from {scaling.original_context_tokens:,} tokens"
-        )
-        lines.append(f"context extended {scaling.factor:g} times ({scaling.kind}{since})")
+        how: str = scaling.kind
+        if how != "linear":
+            how += f", from {scaling.original_context_tokens:,} tokens"
+        lines.append(f"context extended {scaling.factor:g} times ({how})")
     if config.unrotated_every:
         lines.append(f"none in {_every(config.unrotated_every)} block")
     return lines
@@ -176,18 +185,21 @@ def _sight(config: ModelConfig) -> list[str]:
     if every == 2:
         return [f"odd blocks attend to the last {window:,} tokens, even ones to all"]
     return [
-        f"blocks 1-{every - 1} of {every} attend to the last {window:,} tokens, the {_ordinal(every)} to all"
+        f"blocks 1-{every - 1} of {every} attend to the last {window:,} tokens, the "
+        f"{_ordinal(every)} to all"
     ]
 
 
 def _every(number: int) -> str:
-    return "every" if number == 1 else "every other" if number == 2 else f"every {_ordinal(number)}"
+    names = {1: "every", 2: "every other"}
+    return names.get(number, f"every {_ordinal(number)}")
 
 
 def _ordinal(number: int) -> str:
     endings = {1: "st", 2: "nd", 3: "rd"}
-    ending = "th" if number % 100 in (11, 12, 13) else endings.get(number % 10, "th")
-    return f"{number}{ending}"
+    if number % 100 in (11, 12, 13):
+        endings = {}
+    return f"{number}{endings.get(number % 10, 'th')}"
 
 
 def _attention_biases(config: ModelConfig) -> list[str]:
@@ -195,34 +207,42 @@ def _attention_biases(config: ModelConfig) -> list[str]:
         return ["with biases"]
     if config.attention_bias:
         return ["with biases on queries, keys and values"]
-    return ["with a bias on the output"] if config.attention_output_bias else []
+    if config.attention_output_bias:
+        return ["with a bias on the output"]
+    return []
 
 
 def _feedforward(config: ModelConfig) -> Box:
     network = FEEDFORWARDS[config.feedforward]
     name, formula = network.title, network.formula
-    widths = f"{config.width:,} → {config.feedforward_width:,} → {config.width:,}"
-    biases = ("with biases",) if config.feedforward_bias else ()
-    if not config.num_experts:
-        return Box("feedforward", f"Feed-forward, {name}", (f"{widths}: {formula}", *biases))
-    shares = ", weights normalised" if config.normalised_router else ""
-    router = (
-        f"router {config.width:,} → {config.num_experts}, top {config.experts_per_token}{shares}"
-    )
-    title = f"{config.num_experts} experts, {config.experts_per_token} per token, {name}"
-    return Box("feedforward", title, (router, f"each {widths}: {formula}", *biases))
+    lines = [f"{config.width:,} → {config.feedforward_width:,} → {config.width:,}: {formula}"]
+    title = f"Feed-forward, {name}"
+    if config.num_experts:
+        title = f"{config.num_experts} experts, {config.experts_per_token} per token, {name}"
+        router = f"router {config.width:,} → {config.num_experts}, top {config.experts_per_token}"
+        if config.normalised_router:
+            router += ", weights normalised"
+        lines = [router, f"each {lines[0]}"]
+    if config.feedforward_bias:
+        lines.append("with biases")
+    return Box("feedforward", title, tuple(lines))
 
 
 def _head(config: ModelConfig) -> Box:
     if not config.causal:
         return Box("head", "Mean", ("of the tokens, normalised to length 1",))
-    whose = "shared with the embedding (tied)" if config.tied_head else "its own table"
-    capped = (f"logits soft-capped at ±{config.logit_softcap:g}",) if config.logit_softcap else ()
-    return Box("head", "Head", (f"{config.width:,} → {config.vocab_size:,}: {whose}", *capped))
+    whose = "its own table"
+    if config.tied_head:
+        whose = "shared with the embedding (tied)"
+    lines = [f"{config.width:,} → {config.vocab_size:,}: {whose}"]
+    if config.logit_softcap:
+        lines.append(f"logits soft-capped at ±{config.logit_softcap:g}")
+    return Box("head", "Head", tuple(lines))
 
 
 def _score(config: ModelConfig, labels: tuple[str, ...]) -> Box:
-    named = ", ".join(labels[:4]) + (", ..." if len(labels) > 4 else "")
-    return Box(
-        "head", "Score", (f"{config.width:,} → {len(labels)}, at the last token", named[:60])
-    )
+    names = ", ".join(labels[:4])
+    if len(labels) > 4:
+        names += ", ..."
+    scores = f"{config.width:,} → {len(labels)}, at the last token"
+    return Box("head", "Score", (scores, names[:60]))

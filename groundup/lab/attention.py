@@ -1,12 +1,8 @@
 """Attention on one sentence: all maps, what one token attends to, the heads with the clearest
 patterns, how far back each head attends.
 
-    picture = attention_picture(model, tokenizer, "To be, or not to be")
-    {"text", "pieces": [{"id", "text"}], "heads_in_all": 16, "caption",
-     "heads": [{"block": 1, "head": 1, "weights": T rows of T}, ...]}
-    record = attention_record(model, tokenizer, "To be, or not to be")
-            the same for the clearest heads only, each with
-     "kind": "previous", "score": 0.86
+    picture = attention_picture(model, tokenizer, "To be, or not to be")    all heads
+    record = attention_record(model, tokenizer, "To be, or not to be")      the clearest heads only
 
 Blocks, heads and tokens are counted from 1. The score of a pattern is the share of a head's
 attention that goes to certain keys, averaged over the queries that have such a key
@@ -31,7 +27,7 @@ that token is given too, and the distance without it.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -40,6 +36,13 @@ from torch import Tensor
 from groundup.errors import DataError
 from groundup.lab.request import block_index, ids_of, require_tokenizer, token_index
 from groundup.lab.tokens import pieces_of
+from groundup.lab.values import (
+    AttentionPicture,
+    AttentionRecord,
+    HeadDistances,
+    HeadReach,
+    TokenAttention,
+)
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
@@ -58,7 +61,7 @@ DECIMALS = 4
 
 def attention_record(
     model: Model, tokenizer: Tokenizer, text: str, *, max_tokens: int = MAX_TOKENS
-) -> dict[str, Any]:
+) -> AttentionRecord:
     """Return the clearest heads of a model on the beginning of a text, as plain values.
 
     Raises ModelError beyond the model's context.
@@ -72,8 +75,13 @@ def attention_record(
         "pieces": pieces_of(tokenizer, ids),
         "heads_in_all": maps.shape[0] * maps.shape[1],
         "heads": [
-            {"block": layer + 1, "head": head + 1, "kind": kind, "score": round(score, DECIMALS)}
-            | {"weights": rounded(maps[layer, head])}
+            {
+                "block": layer + 1,
+                "head": head + 1,
+                "kind": kind,
+                "score": round(score, DECIMALS),
+                "weights": rounded(maps[layer, head]),
+            }
             for kind, layer, head, score in clearest_heads(maps, ids)
         ],
     }
@@ -81,7 +89,7 @@ def attention_record(
 
 def attention_picture(
     model: Model, tokenizer: Tokenizer | None, text: str, *, blocks: Sequence[int] = ()
-) -> dict[str, Any]:
+) -> AttentionPicture:
     """Return all heads of the given blocks (none given: of all blocks) on a text, as plain values.
 
     Raises ModelError (no tokenizer, an unknown block, a text beyond the context), DataError (no
@@ -99,12 +107,12 @@ def attention_picture(
             for layer in chosen
             for head in range(maps.shape[1])
         ],
-        "caption": f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. Row: query; column: key. "
-        "Each row sums to 1; no token attends to later ones.",
+        "caption": f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. "
+        "Row: query; column: key. Each row sums to 1; no token attends to later ones.",
     }
 
 
-def attention_from(picture: Mapping[str, Any], token: int) -> dict[str, Any]:
+def attention_from(picture: AttentionPicture, token: int) -> TokenAttention:
     """Return what one token attends to, block by block: shares [blocks, tokens up to it], the mean
     over the heads of each block.
 
@@ -123,17 +131,18 @@ def attention_from(picture: Mapping[str, Any], token: int) -> dict[str, Any]:
         "token": token,
         "blocks": blocks,
         "shares": [[round(share, DECIMALS) for share in row] for row in shares],
-        "caption": f"Attention weights of token {token} in each block, mean of its heads ({len(rows[blocks[0]])} per block). Each row sums to 1.",
+        "caption": f"Attention weights of token {token} in each block, mean of its heads "
+        f"({len(rows[blocks[0]])} per block). Each row sums to 1.",
     }
 
 
 def last_token_attention(
     model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> TokenAttention:
     """Return what the last token of a text attends to, from `views["attention"]` where it was
     computed. Raises as `attention_picture`.
     """
-    picture = views.get("attention") or attention_picture(model, tokenizer, text)
+    picture: AttentionPicture = views.get("attention") or attention_picture(model, tokenizer, text)
     return attention_from(picture, len(picture["pieces"]))
 
 
@@ -149,13 +158,12 @@ def attention_maps(model: Model, ids: Sequence[int]) -> Float[Tensor, "L H T T"]
     longest = math.isqrt(MAX_WEIGHTS // heads)
     if len(ids) > longest:
         raise DataError(
-            f"The maps of {heads:,} heads over {len(ids):,} tokens are {heads * len(ids) ** 2:,} numbers, too many for memory.",
+            f"The maps of {heads:,} heads over {len(ids):,} tokens are "
+            f"{heads * len(ids) ** 2:,} numbers, too many for memory.",
             fix=f"Give at most {longest:,} tokens.",
         )
-    device = model.transformer.embedding.weight.device
-    maps = model.transformer.attention_maps(
-        torch.tensor([list(ids)], device=device)
-    )  # [L, 1, H, T, T]
+    tokens = torch.tensor([list(ids)], device=model.transformer.embedding.weight.device)
+    maps = model.transformer.attention_maps(tokens)  # [L, 1, H, T, T]
     return maps[:, 0].float().cpu()
 
 
@@ -228,7 +236,7 @@ def example_sentence(
     return best or tokenizer.decode(tokenizer.encode(longest)[:max_tokens])
 
 
-def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
+def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> HeadDistances:
     """Return distance, entropy and share of the first token for every head on a text, and the same
     for uniform attention.
 
@@ -238,23 +246,26 @@ def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> dict
     ids = ids_of(model, tokenizer, text, fewest=MIN_COUNT)
     maps = attention_maps(model, ids)
     measured = {name: measure(maps) for name, measure in MEASURES.items()}
-    uniform = uniform_maps(len(ids))
+    uniform = {name: measure(uniform_maps(len(ids))) for name, measure in MEASURES.items()}
     heads = [
-        {"block": layer + 1, "head": head + 1}
-        | {name: round(float(values[layer, head]), DECIMALS) for name, values in measured.items()}
+        {"block": layer + 1, "head": head + 1, **_measures_at(measured, layer, head)}
         for layer in range(maps.shape[0])
         for head in range(maps.shape[1])
     ]
     return {
         "tokens": len(ids),
-        "heads": heads,
-        "uniform": {
-            name: round(float(measure(uniform)[0, 0]), DECIMALS)
-            for name, measure in MEASURES.items()
-        },
-        "caption": f"Means over the tokens 2 to {len(ids)} of one text, in one forward pass. Distance: the sum of weight times tokens back, "
-        "once with all tokens and once without the first (the other weights normalised to 1). Entropy: -Σ w log₂ w.",
+        "heads": cast(list[HeadReach], heads),
+        "uniform": _measures_at(uniform, 0, 0),
+        "caption": f"Means over the tokens 2 to {len(ids)} of one text, in one forward pass. Distance: "
+        "the sum of weight times tokens back, once with all tokens and once without the first "
+        "(the other weights normalised to 1). Entropy: -Σ w log₂ w.",
     }
+
+
+def _measures_at(
+    measured: Mapping[str, Float[Tensor, "L H"]], layer: int, head: int
+) -> dict[str, float]:
+    return {name: round(float(values[layer, head]), DECIMALS) for name, values in measured.items()}
 
 
 def mean_distance(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:

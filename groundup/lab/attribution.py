@@ -3,8 +3,6 @@ arXiv:1312.6034; Shrikumar et al. 2016).
 
     class_attribution(classifier, tokenizer, "You have won a prize", labels=("ham", "spam"))
     next_token_attribution(model, tokenizer, "The capital of France is")
-    {"text", "decision", "against", "probability", "score", "sum", "agreement",
-     "pieces": [{"id", "text", "contribution", "without"}], "caption"}
 
     contribution of token t = sum over C of x[t, c] * d score / d x[t, c]
             x: the vector that enters block 1
@@ -23,7 +21,6 @@ approximation farther away. So each token is also removed (Li et al. 2016, arXiv
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -34,6 +31,7 @@ from groundup.errors import DataError, ModelError, did_you_mean
 from groundup.lab.request import require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids
 from groundup.lab.tokens import pieces_of, token_text
+from groundup.lab.values import Attribution
 from groundup.model.heads import Classifier
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
@@ -42,14 +40,18 @@ DECIMALS = 5
 # Longest text that is read again without each of its tokens: the cost is quadratic in the length.
 MAX_LEFT_OUT = 128
 CAPTION = (
-    "Contribution: the token's vector as it enters block 1, times the gradient of the score, summed over its components. "
-    "The score is the logit of {decision!r} minus that of {against!r}: {score:.2f}; the contributions add up to {total:.2f}, which differs from it "
+    "Contribution: the token's vector as it enters block 1, times the gradient of the score, "
+    "summed over its components. The score is the logit of {decision!r} minus that of "
+    "{against!r}: {score:.2f}; the contributions add up to {total:.2f}, which differs from it "
     "because the model is not linear."
 )
 ALONE = CAPTION.replace(
     "the logit of {decision!r} minus that of {against!r}", "the logit of {decision!r}"
 )
-LEFT_OUT = " Left out: the loss of score when the text is read without the token. Rank correlation of the two: {agreement:.2f}."
+LEFT_OUT = (
+    " Left out: the loss of score when the text is read without the token. Rank correlation of "
+    "the two: {agreement:.2f}."
+)
 
 
 def gradient_times_input(
@@ -76,7 +78,7 @@ def class_attribution(
     labels: Sequence[str],
     label: str | None = None,
     multi_label: bool = False,
-) -> dict[str, Any]:
+) -> Attribution:
     """Explain a label (None: the predicted one) on a text, which is truncated to the context as the
     engine does.
 
@@ -91,20 +93,18 @@ def class_attribution(
             fix="Explain its next token instead.",
         )
     if len(labels) != model.score.out_features or len(labels) < 2:
-        raise DataError(
-            f"The classifier has {model.score.out_features} scores, got {len(labels)} labels."
-        )
+        scores = model.score.out_features
+        raise DataError(f"The classifier has {scores} scores, got {len(labels)} labels.")
     if label is not None and label not in labels:
         raise DataError(f"The classifier has no label {label!r}.", fix=did_you_mean(label, labels))
     tokenizer = require_tokenizer(tokenizer)
     if not tokenizer.encode(text):
         raise DataError("The text is empty.", fix="Give at least one word.")
     ids = classifier_ids(tokenizer, text, model.config.context_tokens)
-    chosen = None if label is None else labels.index(label)
-    return {
-        "text": text,
-        **_explained(model, tokenizer, ids, (chosen, None), labels, alone=multi_label),
-    }
+    chosen = None
+    if label is not None:
+        chosen = labels.index(label)
+    return _explain(model, tokenizer, text, ids, (chosen, None), labels, alone=multi_label)
 
 
 def next_token_attribution(
@@ -114,7 +114,7 @@ def next_token_attribution(
     *,
     token: str | None = None,
     against: str | None = None,
-) -> dict[str, Any]:
+) -> Attribution:
     """Explain the prediction of `token` (None: the most probable one) against that of `against`
     (None: the most probable other).
 
@@ -123,13 +123,16 @@ def next_token_attribution(
     """
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     ids = document_ids(model, tokenizer, text)
-    chosen = None if token is None else single_id(tokenizer, token)
-    other = None if against is None else single_id(tokenizer, against)
+    chosen = other = None
+    if token is not None:
+        chosen = single_id(tokenizer, token)
+    if against is not None:
+        other = single_id(tokenizer, against)
     if chosen is not None and chosen == other:
         raise DataError(
             f"{token!r} can't be compared with itself.", fix="Give another token as `against`."
         )
-    return {"text": text, **_explained(model, tokenizer, ids, (chosen, other))}
+    return _explain(model, tokenizer, text, ids, (chosen, other))
 
 
 def decision_attribution(
@@ -139,7 +142,7 @@ def decision_attribution(
     labels: Sequence[str],
     *,
     multi_label: bool = False,
-) -> dict[str, Any]:
+) -> Attribution:
     """Explain what the model decides: a classifier's label, or a language model's next token.
 
     Raises as the function of that kind.
@@ -172,25 +175,23 @@ def _inputs(model: Model, rows: Sequence[Sequence[int]]) -> Float[Tensor, "B T C
 
 def _scores(model: Model, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B N"]:
     """Return a classifier's scores or the logits of the next token, from embeddings."""
-    final = model.transformer.final_norm(
-        model.transformer.run_blocks(inputs, 0, model.config.num_layers)
-    )
-    return (
-        model.scores(final)
-        if isinstance(model, Classifier)
-        else require_language_model(model).logits(final[:, -1])
-    ).float()
+    states = model.transformer.run_blocks(inputs, 0, model.config.num_layers)
+    final = model.transformer.final_norm(states)
+    if isinstance(model, Classifier):
+        return model.scores(final).float()
+    return require_language_model(model).logits(final[:, -1]).float()
 
 
-def _explained(
+def _explain(
     model: Model,
     tokenizer: Tokenizer,
+    text: str,
     ids: Sequence[int],
     pair: tuple[int | None, int | None],
     labels: Sequence[str] = (),
     *,
     alone: bool = False,
-) -> dict[str, Any]:
+) -> Attribution:
     """Explain the first of `pair` against the second; where one is None, it is the one with the
     highest score among the others.
 
@@ -200,47 +201,56 @@ def _explained(
     inputs = _inputs(model, [ids])
     with torch.no_grad():
         scores = _scores(model, inputs)[0]
-    ranked = scores.argsort(descending=True).tolist()
-    chosen = next(id for id in ranked if id != pair[1]) if pair[0] is None else pair[0]
-    other = next(id for id in ranked if id != chosen) if pair[1] is None else pair[1]
+    chosen, other = _rivals(scores, pair)
+    if labels:
+        decision, against = labels[chosen], labels[other]
+    else:
+        decision, against = token_text(tokenizer, chosen), token_text(tokenizer, other)
+    template = CAPTION
+    probabilities = scores.softmax(dim=-1)
+    if alone:
+        against, template, probabilities = f"not {decision}", ALONE, scores.sigmoid()
 
     def margin(rows: Tensor) -> Tensor:
         found = _scores(model, rows)
-        return found[:, chosen] if alone else found[:, chosen] - found[:, other]
+        if alone:
+            return found[:, chosen]
+        return found[:, chosen] - found[:, other]
 
     contributions, score = gradient_times_input(lambda row: margin(row[None])[0], inputs[0])
+    total = float(contributions.sum())
+    caption = template.format(decision=decision, against=against, total=total, score=score)
+    agreement, lost = None, [None] * len(ids)
     without = _left_out(model, margin, ids, score)
-    decision, against = (
-        labels[id] if labels else token_text(tokenizer, id) for id in (chosen, other)
-    )
-    against = f"not {decision}" if alone else against
-    total, agreement, lost = float(contributions.sum()), None, [None] * len(ids)
-    caption = (ALONE if alone else CAPTION).format(
-        decision=decision, against=against, total=total, score=score
-    )
     if without is not None:
-        agreement, lost = (
-            rank_correlation(contributions, without),
-            [round(each, DECIMALS) for each in without.tolist()],
-        )
+        agreement = rank_correlation(contributions, without)
+        lost = [round(each, DECIMALS) for each in without.tolist()]
         caption += LEFT_OUT.format(agreement=agreement)
+    pieces = zip(pieces_of(tokenizer, ids), contributions.tolist(), lost, strict=True)
     return {
+        "text": text,
         "decision": decision,
         "against": against,
-        "probability": round(
-            float((scores.sigmoid() if alone else scores.softmax(dim=-1))[chosen]), 6
-        ),
+        "probability": round(float(probabilities[chosen]), 6),
         "score": round(score, DECIMALS),
         "sum": round(total, DECIMALS),
         "agreement": agreement,
         "pieces": [
             {**piece, "contribution": round(share, DECIMALS), "without": loss}
-            for piece, share, loss in zip(
-                pieces_of(tokenizer, ids), contributions.tolist(), lost, strict=True
-            )
+            for piece, share, loss in pieces
         ],
         "caption": caption,
     }
+
+
+def _rivals(scores: Float[Tensor, " N"], pair: tuple[int | None, int | None]) -> tuple[int, int]:
+    """Return both of a pair, where one is None the highest score among the others."""
+    ranked, (chosen, other) = scores.argsort(descending=True).tolist(), pair
+    if chosen is None:
+        chosen = next(id for id in ranked if id != other)
+    if other is None:
+        other = next(id for id in ranked if id != chosen)
+    return chosen, other
 
 
 @torch.no_grad()

@@ -5,11 +5,20 @@ A chart is the input of Plotly ({"data", "layout"}), as plain values, made witho
 table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 from groundup.lab.style import MUTED, ONE, TWO, show_spaces
+from groundup.lab.values import (
+    AblationTable,
+    AttentionPicture,
+    EmbeddingMap,
+    HeadSearch,
+    LensCell,
+    LensPicture,
+    SurprisePicture,
+)
 from groundup.palette import SHARES
 
 Chart = dict[str, Any]
@@ -22,9 +31,9 @@ CELL_PIXELS = 22
 MAX_NUMBERS = 600_000
 
 
-def attention_chart(view: Mapping[str, Any]) -> Chart:
+def attention_chart(view: AttentionPicture) -> Chart:
     """Return the attention map of any head of any block."""
-    labels = _labels(view["pieces"])
+    labels = _labels(piece["text"] for piece in view["pieces"])
     by_place = {(head["block"], head["head"]): head["weights"] for head in view["heads"]}
     step = -(-len(by_place) * len(labels) ** 2 // MAX_NUMBERS)
     blocks = sorted({block for block, _ in by_place})[::step]
@@ -40,7 +49,7 @@ def attention_chart(view: Mapping[str, Any]) -> Chart:
     return {**chart, "z": tables}
 
 
-def heads_chart(view: Mapping[str, Any]) -> Chart:
+def heads_chart(view: HeadSearch) -> Chart:
     """Return every head's score for the chosen pattern."""
     kinds = [kind["kind"] for kind in view["kinds"]]
     blocks = [list(heads) for _, heads in groupby(view["heads"], key=lambda head: head["block"])]
@@ -52,17 +61,18 @@ def heads_chart(view: Mapping[str, Any]) -> Chart:
     return {**chart, "z": tables}
 
 
-def ablation_chart(view: Mapping[str, Any]) -> Chart:
+def ablation_chart(view: AblationTable) -> Chart:
     """Return the change of the loss without each head."""
     hover = "without block %{y}, head %{x}: %{z:+.3f} nats per token<extra></extra>"
     return _by_head(view["heads"], hover, largest=None)
 
 
-def lens_chart(view: Mapping[str, Any]) -> Chart:
+def lens_chart(view: LensPicture) -> Chart:
     """Return the prediction of every layer at every token."""
     rows = [layer["cells"] for layer in view["layers"]]
     probabilities = [[cell["probability"] for cell in row] for row in rows]
-    columns, names = _labels(view["pieces"]), [str(layer["layer"]) for layer in view["layers"]]
+    columns = _labels(piece["text"] for piece in view["pieces"])
+    names = [str(layer["layer"]) for layer in view["layers"]]
     hover = "after %{x}, layer %{y}<br>%{text}<extra></extra>"
     chart = _heatmap(probabilities, columns, names, hover, largest=1.0, title="token read")
     chart["data"][0] |= {"text": [[_guess(cell) for cell in row] for row in rows]}
@@ -70,19 +80,17 @@ def lens_chart(view: Mapping[str, Any]) -> Chart:
     return chart
 
 
-def _guess(cell: Mapping[str, Any]) -> str:
+def _guess(cell: LensCell) -> str:
     guess = f"prediction {show_spaces(cell['text'])!r}, {cell['probability']:.1%}"
-    return (
-        guess
-        if cell["rank"] is None
-        else f"{guess}<br>actual token: rank {cell['rank']:,}, {cell['bits']:.1f} bits"
-    )
+    if cell["rank"] is None:
+        return guess
+    return f"{guess}<br>actual token: rank {cell['rank']:,}, {cell['bits']:.1f} bits"
 
 
-def surprise_chart(view: Mapping[str, Any]) -> Chart:
+def surprise_chart(view: SurprisePicture) -> Chart:
     """Return the bits of every token, and what was expected instead."""
     tokens = view["tokens"]
-    labels = _labels(tokens)
+    labels = _labels(token["text"] for token in tokens)
     expected = [
         "<br>".join(f"{show_spaces(e['text'])!r} {e['probability']:.1%}" for e in token["expected"])
         for token in tokens
@@ -121,17 +129,18 @@ def surprise_chart(view: Mapping[str, Any]) -> Chart:
     }
 
 
-def embeddings_chart(view: Mapping[str, Any]) -> Chart:
+def embeddings_chart(view: EmbeddingMap) -> Chart:
     """Return the map of tokens, which can be zoomed."""
     points = view["points"]
+    labels = _labels(point["text"] for point in points)
     trace = {
         "type": "scatter",
         "mode": "markers+text",
         "marker": {"size": 4, "color": MUTED},
         "x": [point["x"] for point in points],
         "y": [point["y"] for point in points],
-        "text": _labels(points),
-        "hovertext": _labels(points),
+        "text": labels,
+        "hovertext": labels,
         "hovertemplate": "%{hovertext}<extra></extra>",
         "textfont": {"family": "ui-monospace, monospace", "size": 12},
     }
@@ -139,11 +148,11 @@ def embeddings_chart(view: Mapping[str, Any]) -> Chart:
     return {"data": [trace], "layout": layout, "labels_apart": True}
 
 
-def _labels(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
+def _labels(texts: Iterable[str]) -> list[str]:
     """Return tokens as axis labels; Plotly interprets some HTML in them, and none may come from a
     text.
     """
-    return [show_spaces(piece["text"]).replace("<", "‹").replace("&", "＆") for piece in pieces]
+    return [show_spaces(text).replace("<", "‹").replace("&", "＆") for text in texts]
 
 
 def _by_head(table: Sequence[Sequence[float]], hover: str, *, largest: float | None) -> Chart:
@@ -196,21 +205,23 @@ def _heatmap(
     return {"data": [trace], "layout": layout}
 
 
-def _layout(height: int, *, x: str = "", y: str = "") -> dict[str, Any]:
-    """Return the layout of a chart whose axes have these titles."""
-    axis = {
-        "automargin": True,
-        "fixedrange": False,
-        "showgrid": False,
-        "zeroline": False,
-        "tickfont": {"size": 11},
-    }
-    return {
+def _layout(height: int, **titles: str) -> Chart:
+    """Return the layout of a chart whose axes x and y have these titles."""
+    layout: Chart = {
         "height": height,
         "margin": {"l": 60, "r": 10, "t": 10, "b": 60},
         "font": {"family": FONT, "size": 12, "color": MUTED},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "xaxis": axis | ({"title": {"text": x}} if x else {}),
-        "yaxis": axis | ({"title": {"text": y}} if y else {}),
     }
+    for axis in ("x", "y"):
+        layout[f"{axis}axis"] = {
+            "automargin": True,
+            "fixedrange": False,
+            "showgrid": False,
+            "zeroline": False,
+            "tickfont": {"size": 11},
+        }
+        if axis in titles:
+            layout[f"{axis}axis"]["title"] = {"text": titles[axis]}
+    return layout

@@ -1,9 +1,7 @@
 """The loss by the number of context tokens, and of each sentence with and without those before it.
 
-    loss_by_context(model, tokenizer, text)   {"points": [{"from": 3, "to": 4, "loss": 4.1, "error":
-                                              0.2, "predictions": 64}], "windows": 32, ...}
-    sentence_losses(model, tokenizer, text)   {"sentences": [{"text", "alone", "after", "tokens"}],
-                                              "alone": 5.1, "after": 4.2, ...}
+    loss_by_context(model, tokenizer, text)   ContextLosses: a point for each range of lengths
+    sentence_losses(model, tokenizer, text)   SentenceLosses: alone, and after those before it
 
 Losses are in nats per token, -ln P(token | context), from `engine.score`. A model that uses its
 context predicts the hundredth token better than the tenth: Olsson et al. 2022 (arXiv:2209.11895)
@@ -13,7 +11,6 @@ call that in-context learning.
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -22,6 +19,7 @@ from groundup.engine.score import score
 from groundup.errors import ConfigError, DataError
 from groundup.lab.attention import DECIMALS
 from groundup.lab.request import first_ids, require_language_model, require_tokenizer
+from groundup.lab.values import ContextLosses, ContextPoint, SentenceLoss, SentenceLosses
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
@@ -36,7 +34,7 @@ SENTENCE_ENDS = re.compile(r"(?<=[.!?])(?=\s)|(?<=[.!?][\"'”’)])(?=\s)|(?=\n
 
 def loss_by_context(
     model: Model, tokenizer: Tokenizer | None, text: str, *, window_tokens: int = WINDOW_TOKENS
-) -> dict[str, Any]:
+) -> ContextLosses:
     """Return the mean loss by the number of context tokens, over consecutive windows of the text
     (64 at most).
 
@@ -55,9 +53,8 @@ def loss_by_context(
             fix="Give a longer text.",
         )
     size = min(window_tokens, model.config.context_tokens - len(first), len(ids))
-    windows = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)][
-        :MAX_WINDOWS
-    ]
+    starts = range(0, len(ids) - size + 1, size)
+    windows = [ids[start : start + size] for start in starts[:MAX_WINDOWS]]
     pairs = [([*first, *window[:1]], window[1:]) for window in windows]
     losses = [[-logprob for logprob in row] for row in _logprobs(model, pairs)]
     powers_of_two = [1 << power for power in range((size - 1).bit_length())]
@@ -66,12 +63,13 @@ def loss_by_context(
         "windows": len(windows),
         "window_tokens": size,
         "mean": round(sum(map(sum, losses)) / (len(windows) * (size - 1)), DECIMALS),
-        "caption": f"Loss of the next token, -ln P, over {len(windows)} windows of {size} tokens of one text, by the number of tokens "
-        "of the window before it, grouped by powers of two. Band: one standard error over windows.",
+        "caption": f"Loss of the next token, -ln P, over {len(windows)} windows of {size} tokens of one "
+        "text, by the number of tokens of the window before it, grouped by powers of two. "
+        "Band: one standard error over windows.",
     }
 
 
-def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
+def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> SentenceLosses:
     """Return the loss of each sentence from the second on, alone and after all sentences before it
     that fit into the context.
 
@@ -93,13 +91,14 @@ def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> dic
     longest = max(map(len, sentences))
     if longest > model.config.context_tokens:
         raise DataError(
-            f"A sentence of {longest:,} tokens is longer than the model's context of {model.config.context_tokens:,}.",
+            f"A sentence of {longest:,} tokens is longer than the model's context of "
+            f"{model.config.context_tokens:,}.",
             fix="Shorten it, or split it into two sentences.",
         )
     first = first_ids(tokenizer)
     alone = _logprobs(model, [([*first, *sentences[n][:1]], sentences[n][1:]) for n in later])
     after = _logprobs(model, [(_before(first, sentences, n), sentences[n][1:]) for n in later])
-    rows = [
+    rows: list[SentenceLoss] = [
         {
             "text": tokenizer.decode(sentences[n]).strip(),
             "tokens": len(a),
@@ -108,11 +107,12 @@ def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> dic
         }
         for n, a, b in zip(later, alone, after, strict=True)
     ]
-    return _summed(rows) | {
-        "sentences": rows,
-        "caption": "Loss of the tokens of each sentence except its first, -ln P: with the sentence alone, and after all the sentences before "
-        f"it that fit into the model's context of {model.config.context_tokens:,} tokens.",
-    }
+    caption = (
+        "Loss of the tokens of each sentence except its first, -ln P: with the sentence alone, "
+        "and after all the sentences before it that fit into the model's context of "
+        f"{model.config.context_tokens:,} tokens."
+    )
+    return _sum_up(rows, caption)
 
 
 def split_ids(tokenizer: Tokenizer, text: str) -> list[list[int]]:
@@ -143,41 +143,46 @@ def _logprobs(
     return [result.token_logprobs for result in score(model, pairs, compute=compute)]
 
 
-def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> dict[str, Any]:
+def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> ContextPoint:
     """Return the mean over the context lengths `low` to `high`; `losses[n][i]` is of window n with
     i + 1 context tokens.
     """
+    lengths = high - low + 1
     means = torch.tensor(
-        [sum(row[low - 1 : high]) / (high - low + 1) for row in losses], dtype=torch.float64
+        [sum(row[low - 1 : high]) / lengths for row in losses], dtype=torch.float64
     )
-    error = float(means.std()) / math.sqrt(len(means)) if len(means) > 1 else None
+    error = None
+    if len(means) > 1:
+        error = round(float(means.std()) / math.sqrt(len(means)), DECIMALS)
     return {
         "from": low,
         "to": high,
         "loss": round(float(means.mean()), DECIMALS),
-        "error": None if error is None else round(error, DECIMALS),
-        "predictions": len(means) * (high - low + 1),
+        "error": error,
+        "predictions": len(means) * lengths,
     }
 
 
-def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _sum_up(rows: list[SentenceLoss], caption: str) -> SentenceLosses:
     """Return means per token over all sentences, and the standard error of the gain: a sentence is
     one observation, weighted by its tokens.
     """
     tokens = torch.tensor([row["tokens"] for row in rows], dtype=torch.float64)
-    alone, after = (
-        torch.tensor([row[name] for row in rows], dtype=torch.float64)
-        for name in ("alone", "after")
-    )
+    alone = torch.tensor([row["alone"] for row in rows], dtype=torch.float64)
+    after = torch.tensor([row["after"] for row in rows], dtype=torch.float64)
     share = tokens / tokens.sum()
     gain = float((share * (alone - after)).sum())
-    spread = (share * (alone - after - gain)).square().sum().sqrt()
-    many = len(rows) / (len(rows) - 1) if len(rows) > 1 else 0.0
+    error = None
+    if len(rows) > 1:
+        spread = float((share * (alone - after - gain)).square().sum().sqrt())
+        error = round(spread * math.sqrt(len(rows) / (len(rows) - 1)), DECIMALS)
     return {
         "alone": round(float((share * alone).sum()), DECIMALS),
         "after": round(float((share * after).sum()), DECIMALS),
         "gain": round(gain, DECIMALS),
-        "error": round(float(spread) * math.sqrt(many), DECIMALS) if many else None,
+        "error": error,
+        "sentences": rows,
+        "caption": caption,
     }
 
 

@@ -5,9 +5,7 @@ them: C dimensions projected to a plane.
             [2, C]; layer=0: rows of the table, layer=n: after block n
     vector_in_text(model, tokenizer, "by the bank", "bank", layer=6)
     similarity(model, tokenizer, {"days": [...], "pets": [...]})
-            {"words", "groups", "values", "within", "between", "caption"}
-    embedding_map(model, tokenizer, ids)   {"points": [{"id", "text", "x", "y"}], "method": "pca",
-                                           "explained": 0.21, "caption"}
+    embedding_map(model, tokenizer, ids)
     word_map(model, tokenizer, {"days": ["Monday", ...], "months": [...]}, layer=0, method="umap")
 
 "pca"    principal components (Pearson 1901): the two directions in C dimensions with the largest
@@ -24,7 +22,7 @@ before it, so the same word has another vector in each text.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +33,8 @@ from groundup.engine.padded_batch import right_padded
 from groundup.errors import DataError, MissingExtra, did_you_mean
 from groundup.lab.request import require_tokenizer
 from groundup.lab.stream import batch_stream, begin_id, document_ids, require_layer, stream
-from groundup.lab.tokens import token_text
+from groundup.lab.tokens import pieces_of, token_text
+from groundup.lab.values import EmbeddingMap, SimilarityTable
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
@@ -48,8 +47,8 @@ UMAP_NEIGHBOURS = 15
 CAPTIONS = {
     "pca": "The {count} vectors of {width} numbers, centred, on their first two principal components.",
     "umap": (
-        "UMAP of {count} vectors of {width} numbers, by cosine, {neighbours} neighbours each: only neighbourhoods have a meaning, "
-        "axes and large distances do not."
+        "UMAP of {count} vectors of {width} numbers, by cosine, {neighbours} neighbours each: "
+        "only neighbourhoods have a meaning, axes and large distances do not."
     ),
 }
 
@@ -98,8 +97,8 @@ def vector_in_text(
     """
     tokenizer, layer = require_tokenizer(tokenizer), require_layer(model, layer)
     rows = document_ids(model, tokenizer, text)
-    start = text.find(word) if word else -1
-    if start < 0:
+    start = text.find(word)
+    if start < 0 or not word:
         raise DataError(
             f"The text does not contain {word!r}.",
             fix="Give it exactly as in the text, with its capitals.",
@@ -120,7 +119,7 @@ def similarity(
     groups: Mapping[str, Sequence[str]],
     *,
     layer: int = 0,
-) -> dict[str, Any]:
+) -> SimilarityTable:
     """Return the cosine of every word with every other, and its mean within and between the groups
     (None where there are no such pairs).
 
@@ -130,11 +129,9 @@ def similarity(
     names = [name for name, group in groups.items() for _ in group]
     values = cosines(word_vectors(model, tokenizer, words, layer=layer))
     same = torch.tensor([[one == other for other in names] for one in names])
-    source = (
-        "its row of the embedding table"
-        if layer == 0
-        else f"the stream after {layer} blocks, each word on its own"
-    )
+    source = f"the stream after {layer} blocks, each word on its own"
+    if layer == 0:
+        source = "its row of the embedding table"
     return {
         "words": words,
         "groups": names,
@@ -142,7 +139,8 @@ def similarity(
         "values": [[round(value, DECIMALS) for value in row] for row in values.tolist()],
         "within": _mean(values[same & ~torch.eye(len(names), dtype=torch.bool)]),
         "between": _mean(values[~same]),
-        "caption": f"Cosine between the words' vectors: {source}; that of a word of several tokens is their mean.",
+        "caption": f"Cosine between the words' vectors: {source}; "
+        "that of a word of several tokens is their mean.",
     }
 
 
@@ -153,7 +151,9 @@ def cosines(vectors: Float[Tensor, "n C"]) -> Float[Tensor, "n n"]:
 
 
 def _mean(values: Tensor) -> float | None:
-    return round(float(values.mean()), DECIMALS) if values.numel() else None
+    if not values.numel():
+        return None
+    return round(float(values.mean()), DECIMALS)
 
 
 def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = MAP_TOKENS) -> list[int]:
@@ -161,17 +161,13 @@ def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = MAP_T
     seen: Counter[int] = Counter()
     for text in texts:
         seen.update(tokenizer.encode(text))
-    words = [
-        id
-        for id, _ in seen.most_common()
-        if any(letter.isalpha() for letter in token_text(tokenizer, id))
-    ]
+    words = [id for id, _ in seen.most_common() if any(map(str.isalpha, token_text(tokenizer, id)))]
     return words[:count]
 
 
 def text_map(
     model: Model, tokenizer: Tokenizer, text: str, *, count: int = MAP_TOKENS
-) -> dict[str, Any]:
+) -> EmbeddingMap:
     """Map the most common tokens of a text, and where it has too few the first words of the
     vocabulary too. Raises as `embedding_map`.
     """
@@ -188,7 +184,7 @@ def text_map(
 
 def embedding_map(
     model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, method: Method = "pca", seed: int = 0
-) -> dict[str, Any]:
+) -> EmbeddingMap:
     """Map the tokens `ids` by their rows of the embedding table.
 
     Raises DataError for fewer than three, MissingExtra without UMAP.
@@ -198,11 +194,16 @@ def embedding_map(
             f"A map of tokens needs at least {MIN_COUNT}, got {len(ids)}.",
             fix="Give a longer text.",
         )
-    rows = (
-        model.transformer.embedding.weight.detach()[torch.tensor(list(ids))].float().cpu()
-    )  # [n, C]
-    pieces = [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
-    return _map(pieces, rows, method, seed)
+    table = model.transformer.embedding.weight.detach()
+    rows = table[torch.tensor(list(ids))].float().cpu()  # [n, C]
+    places, explained, caption = _project(rows, method, seed)
+    points = zip(pieces_of(tokenizer, ids), places, strict=True)
+    return {
+        "points": [{**piece, "x": x, "y": y} for piece, (x, y) in points],
+        "method": method,
+        "explained": explained,
+        "caption": caption,
+    }
 
 
 def word_map(
@@ -213,24 +214,35 @@ def word_map(
     layer: int = 0,
     method: Method = "pca",
     seed: int = 0,
-) -> dict[str, Any]:
+) -> EmbeddingMap:
     """Map words of several groups by their vectors at any layer; each point has its "group".
 
     Raises as `embedding_map`, `word_vectors`.
     """
-    words = [{"text": word, "group": name} for name, group in groups.items() for word in group]
+    words = [(word, name) for name, group in groups.items() for word in group]
     if len(words) < MIN_COUNT:
         raise DataError(
             f"A map of words needs at least {MIN_COUNT}, got {len(words)}.", fix="Give more words."
         )
-    vectors = word_vectors(model, tokenizer, [word["text"] for word in words], layer=layer)
-    return {**_map(words, vectors, method, seed), "layer": layer}
+    vectors = word_vectors(model, tokenizer, [word for word, _ in words], layer=layer)
+    places, explained, caption = _project(vectors, method, seed)
+    return {
+        "points": [
+            {"text": word, "group": name, "x": x, "y": y}
+            for (word, name), (x, y) in zip(words, places, strict=True)
+        ],
+        "method": method,
+        "explained": explained,
+        "caption": caption,
+        "layer": layer,
+    }
 
 
-def _map(
-    named: Sequence[Mapping[str, Any]], rows: Float[Tensor, "n C"], method: Method, seed: int
-) -> dict[str, Any]:
-    """Return points with coordinates; the caption explains the axes.
+def _project(
+    rows: Float[Tensor, "n C"], method: Method, seed: int
+) -> tuple[list[list[float]], float | None, str]:
+    """Return coordinates on a plane, the share of the variance that they have (None: UMAP), and a
+    caption that explains the axes.
 
     Raises DataError for an unknown method.
     """
@@ -238,20 +250,16 @@ def _map(
         raise DataError(
             f"There is no map by {method!r}.", fix=did_you_mean(method, get_args(Method))
         )
-    places, explained = (
-        principal_components(rows) if method == "pca" else (umap_places(rows, seed), None)
+    if method == "umap":
+        places, explained = umap_places(rows, seed), None
+    else:
+        places, share = principal_components(rows)
+        explained = round(share, DECIMALS)
+    caption = CAPTIONS[method].format(
+        count=len(rows), width=rows.shape[1], neighbours=min(UMAP_NEIGHBOURS, len(rows) - 1)
     )
-    return {
-        "points": [
-            {**entry, "x": round(x, DECIMALS), "y": round(y, DECIMALS)}
-            for entry, (x, y) in zip(named, places.tolist(), strict=True)
-        ],
-        "method": method,
-        "explained": None if explained is None else round(explained, DECIMALS),
-        "caption": CAPTIONS[method].format(
-            count=len(rows), width=rows.shape[1], neighbours=min(UMAP_NEIGHBOURS, len(rows) - 1)
-        ),
-    }
+    rounded = [[round(x, DECIMALS), round(y, DECIMALS)] for x, y in places.tolist()]
+    return rounded, explained, caption
 
 
 def principal_components(rows: Float[Tensor, "n C"]) -> tuple[Float[Tensor, "n 2"], float]:
@@ -259,12 +267,12 @@ def principal_components(rows: Float[Tensor, "n C"]) -> tuple[Float[Tensor, "n 2
     where all rows are equal).
     """
     centred = rows - rows.mean(dim=0)
-    left, spread, _ = torch.linalg.svd(
-        centred, full_matrices=False
-    )  # X = U S V^T; coordinates are U S
-    variance = spread.square()
-    total = float(variance.sum())
-    return left[:, :2] * spread[:2], float(variance[:2].sum()) / total if total > 0 else 0.0
+    # X = U S V^T; coordinates are U S
+    left, spread, _ = torch.linalg.svd(centred, full_matrices=False)
+    variance, share = spread.square(), 0.0
+    if float(variance.sum()) > 0:
+        share = float(variance[:2].sum()) / float(variance.sum())
+    return left[:, :2] * spread[:2], share
 
 
 def umap_places(rows: Float[Tensor, "n C"], seed: int) -> Float[Tensor, "n 2"]:
@@ -279,7 +287,9 @@ def umap_places(rows: Float[Tensor, "n C"], seed: int) -> Float[Tensor, "n 2"]:
         raise MissingExtra("umap-learn", "umap") from error
     # Spectral initialisation needs more points than dimensions; few words begin at random
     # coordinates.
-    start = "spectral" if len(rows) > UMAP_NEIGHBOURS else "random"
+    start = "random"
+    if len(rows) > UMAP_NEIGHBOURS:
+        start = "spectral"
     near = min(UMAP_NEIGHBOURS, len(rows) - 1)
     reducer = umap.UMAP(n_neighbors=near, metric="cosine", random_state=seed, n_jobs=1, init=start)
     places = torch.from_numpy(reducer.fit_transform(rows.numpy()))

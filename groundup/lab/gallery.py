@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from groundup.files import write_bytes
+from groundup.lab.values import ModelViews
 from groundup.lab.views import VIEWS, function
 from groundup.progress import Progress, Silent
 
@@ -36,25 +37,19 @@ def picture(name: str, values: Mapping[str, Any], form: Form) -> bytes:
 def pictures(name: str, values: Mapping[str, Any], form: Form) -> list[bytes]:
     """Return the same in the parts that the page shows side by side: most views have one."""
     parts = VIEWS[name].parts
-    return (
-        [_bytes(figure, name, form) for figure in function(parts)(values)]
-        if parts
-        else [picture(name, values, form)]
-    )
+    if not parts:
+        return [picture(name, values, form)]
+    return [_bytes(figure, name, form) for figure in function(parts)(values)]
 
 
 def _bytes(figure: Any, name: str, form: Form) -> bytes:
     from matplotlib import rc_context  # there, or the drawing had refused
 
     file = io.BytesIO()
+    metadata = {"svg": {"Date": None}}.get(form)
     # No date inside, and ids of elements that don't change from run to run.
     with rc_context({"svg.hashsalt": name}):
-        figure.savefig(
-            file,
-            format=form,
-            dpi=PNG_DOTS_PER_INCH,
-            metadata={"Date": None} if form == "svg" else None,
-        )
+        figure.savefig(file, format=form, dpi=PNG_DOTS_PER_INCH, metadata=metadata)
     return file.getvalue()
 
 
@@ -110,12 +105,13 @@ def _paper_white(palette: Sequence[int]) -> list[int]:
     """Return the palette with pure white for near white: quantising averages the background with
     the edges of letters.
     """
-    colours = [palette[start : start + 3] for start in range(0, len(palette), 3)]
-    return [
-        part
-        for colour in colours
-        for part in ((255, 255, 255) if min(colour) >= NEARLY_WHITE else colour)
-    ]
+    white: list[int] = []
+    for start in range(0, len(palette), 3):
+        colour = palette[start : start + 3]
+        if min(colour) >= NEARLY_WHITE:
+            colour = (255, 255, 255)
+        white.extend(colour)
+    return white
 
 
 def write_film(
@@ -136,7 +132,7 @@ def write_film(
     return path, still
 
 
-def write_pictures(inside: Mapping[str, Any], folder: Path, *, form: Form) -> list[Path]:
+def write_pictures(inside: ModelViews, folder: Path, *, form: Form) -> list[Path]:
     """Write every view as a file, numbered in the order of the page.
 
     Raises MissingExtra, DiskError.

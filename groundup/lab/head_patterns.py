@@ -1,9 +1,7 @@
 """Heads with a known attention pattern, searched for in a whole model on random repeated tokens.
 
-    search_heads(model, tokenizer)  ->  {"heads": [{"block", "head", "scores": {"induction": 0.91,
-                                        ...}, "named": "induction"}],
-                                         "kinds": [{"kind", "chance", "best": [{"block", "head",
-                                         "score"}]}], "loss", "caption"}
+    search_heads(model, tokenizer)  ->  HeadSearch: the scores of every head, the best of each
+                                        pattern, chance
 
 The text is random tokens, repeated once: [A B C D] [A B C D]. In its second half an *induction
 head* attends to the token after the earlier occurrence of the current token, which is the next one.
@@ -18,7 +16,6 @@ score by chance is that of uniform attention.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +26,7 @@ from groundup.engine.score import score
 from groundup.errors import ModelError
 from groundup.lab.attention import DECIMALS, attention_maps, pattern_scores, patterns, uniform_maps
 from groundup.lab.request import first_ids
+from groundup.lab.values import BestHead, HalfLosses, HeadScores, HeadSearch
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
@@ -49,7 +47,7 @@ def search_heads(
     ids: Sequence[int] = (),
     seed: int = 0,
     sequences: int = SEQUENCES,
-) -> dict[str, Any]:
+) -> HeadSearch:
     """Return every head's scores on repeated random tokens, the best of each kind, chance, and (of
     a language model) the loss in both halves.
 
@@ -58,11 +56,12 @@ def search_heads(
     context is too short for a repeated sequence.
     """
     texts = repeated_sequences(model, tokenizer, ids=ids, seed=seed, count=sequences)
-    scores, chances = (
-        mean_scores(model, texts),
-        _mean_scores(texts, lambda ids: uniform_maps(len(ids))),
-    )
+    scores = mean_scores(model, texts)
+    chances = _mean_scores(texts, lambda ids: uniform_maps(len(ids)))
     layers, heads = next(iter(scores.values())).shape
+    loss = None
+    if isinstance(model, LanguageModel):
+        loss = half_losses(model, texts, len(first_ids(tokenizer)))
     return {
         "heads": [_head(scores, layer, head) for layer in range(layers) for head in range(heads)],
         "kinds": [
@@ -73,13 +72,12 @@ def search_heads(
             }
             for kind in scores
         ],
-        "loss": half_losses(model, texts, len(first_ids(tokenizer)))
-        if isinstance(model, LanguageModel)
-        else None,
+        "loss": loss,
         "sequences": len(texts),
-        "caption": f"Mean share of attention on {len(texts)} sequences of {_span(texts)} random tokens, each repeated once. Induction: "
-        "from a token of the second half to the token after its first occurrence (Olsson et al. 2022). Chance: uniform attention "
-        "to the token and all before it.",
+        "caption": f"Mean share of attention on {len(texts)} sequences of {_span(texts)} random tokens, "
+        "each repeated once. Induction: from a token of the second half to the token after "
+        "its first occurrence (Olsson et al. 2022). Chance: uniform attention to the token "
+        "and all before it.",
     }
 
 
@@ -95,15 +93,16 @@ def repeated_sequences(
 
     Raises ModelError.
     """
-    control = () if tokenizer is None else tokenizer.special.tokens.values()
-    first = first_ids(tokenizer)
-    known = model.config.vocab_size if tokenizer is None else tokenizer.vocab_size
-    pool = torch.tensor(sorted(set(ids or range(known)) - set(control)))
-    longest = min(MAX_HALF, (model.config.context_tokens - len(first)) // 2, len(pool))
+    first, config = first_ids(tokenizer), model.config
+    known, control = config.vocab_size, set[int]()
+    if tokenizer is not None:
+        known, control = tokenizer.vocab_size, set(tokenizer.special.tokens.values())
+    pool = torch.tensor(sorted(set(ids or range(known)) - control))
+    longest = min(MAX_HALF, (config.context_tokens - len(first)) // 2, len(pool))
     if longest < MIN_HALF:
         raise ModelError(
-            f"A random sequence of at least {MIN_HALF} tokens, repeated once, does not fit into a context of "
-            f"{model.config.context_tokens} and a vocabulary of {len(pool)}.",
+            f"A random sequence of at least {MIN_HALF} tokens, repeated once, does not fit into "
+            f"a context of {config.context_tokens} and a vocabulary of {len(pool)}.",
             fix="Use a model with a longer context.",
         )
     lengths = torch.linspace(longest, max(MIN_HALF, longest // 2), count).round().int().tolist()
@@ -143,9 +142,7 @@ def _mean_scores(
     return {kind: torch.stack(each).mean(dim=0) for kind, each in found.items()}
 
 
-def half_losses(
-    model: LanguageModel, texts: Sequence[Sequence[int]], first: int
-) -> dict[str, float]:
+def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int) -> HalfLosses:
     """Return nats per token in the first half, which can't be predicted, and in the second, which
     can, without the first token of each.
     """
@@ -161,7 +158,7 @@ def half_losses(
     return {"first_half": means[0], "second_half": means[1]}
 
 
-def no_clear_head(found: Mapping[str, Any]) -> str:
+def no_clear_head(found: HeadSearch) -> str:
     """Return a sentence where no head has a pattern other than attention to the first token, else
     "". `found` is from `search_heads`.
     """
@@ -172,34 +169,28 @@ def no_clear_head(found: Mapping[str, Any]) -> str:
         return ""
     shares = ", ".join(f"{kind} {100 * score:.0f} %" for kind, score in best.items())
     return (
-        "No head of this model gives half of its attention to the previous token, to copies of the same token or to what followed them "
-        f"(the best heads: {shares})."
+        "No head of this model gives half of its attention to the previous token, to copies of "
+        f"the same token or to what followed them (the best heads: {shares})."
     )
 
 
-def _head(scores: Mapping[str, Tensor], layer: int, head: int) -> dict[str, Any]:
+def _head(scores: Mapping[str, Tensor], layer: int, head: int) -> HeadScores:
     own = {kind: round(float(values[layer, head]), DECIMALS) for kind, values in scores.items()}
-    kind = max(own, key=lambda name: own[name])
-    return {
-        "block": layer + 1,
-        "head": head + 1,
-        "scores": own,
-        "named": kind if own[kind] > NAMED else None,
-    }
+    clear = [kind for kind, score in own.items() if score > NAMED]
+    named = max(clear, key=lambda kind: own[kind], default=None)
+    return {"block": layer + 1, "head": head + 1, "scores": own, "named": named}
 
 
-def _best(values: Float[Tensor, "L H"]) -> list[dict[str, Any]]:
-    order = values.flatten().argsort(descending=True, stable=True)[:BEST].tolist()
+def _best(values: Float[Tensor, "L H"]) -> list[BestHead]:
+    flat = values.flatten()
+    order = flat.argsort(descending=True, stable=True)[:BEST].tolist()
+    places = [divmod(place, values.shape[1]) for place in order]
     return [
-        {
-            "block": flat // values.shape[1] + 1,
-            "head": flat % values.shape[1] + 1,
-            "score": round(score, DECIMALS),
-        }
-        for flat, score in zip(order, values.flatten()[order].tolist(), strict=True)
+        {"block": layer + 1, "head": head + 1, "score": round(score, DECIMALS)}
+        for (layer, head), score in zip(places, flat[order].tolist(), strict=True)
     ]
 
 
 def _span(texts: Sequence[Sequence[int]]) -> str:
-    lengths = [len(ids) // 2 for ids in texts]
-    return f"{min(lengths)} to {max(lengths)}" if len(set(lengths)) > 1 else str(lengths[0])
+    lengths = sorted({len(ids) // 2 for ids in texts})
+    return " to ".join(dict.fromkeys([str(lengths[0]), str(lengths[-1])]))

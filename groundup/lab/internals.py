@@ -1,8 +1,7 @@
 """All views of the lab on one model and one text, as plain values: the data of the page.
 
     inside = look_inside(opened, "The capital of France is")
-    {"model", "text", "views": {"tokens": {...}, "attention": {...}, ...}, "left_out": {"sentences":
-        "This needs a text of ..."}}
+    inside["views"]["attention"], inside["left_out"]["sentences"]
 
 What each view computes stands in `views.py`. A view that does not suit the model or the text (a
 classifier predicts no next token, a single sentence has none before it) is left out with its
@@ -15,6 +14,7 @@ from typing import Any
 from groundup.errors import DataError, ModelError, did_you_mean
 from groundup.lab.request import ids_of
 from groundup.lab.tokens import beginning
+from groundup.lab.values import ModelFacts, ModelViews
 from groundup.lab.views import VIEWS, Subject
 from groundup.progress import Progress, Silent
 from groundup.runs import BUILD_FILE
@@ -32,7 +32,7 @@ def look_inside(
     name: str = "",
     only: Sequence[str] = (),
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> ModelViews:
     """Look at a model reading `text` through every view, or through those named in `only`. `name`
     is its heading ("": that of its folder).
 
@@ -56,12 +56,8 @@ def look_inside(
             advance(1, view)
     if not views:
         raise DataError(f"No view could be made: {'; '.join(left_out.values())}")
-    return {
-        "model": _described(opened, name),
-        "text": text,
-        "views": views,
-        "left_out": left_out,
-    }
+    facts = _describe(opened, name)
+    return {"model": facts, "text": text, "views": views, "left_out": left_out}
 
 
 def look_through(
@@ -83,16 +79,20 @@ def look_through(
     )
 
 
-def _described(opened: OpenModel, name: str) -> dict[str, Any]:
+def _describe(opened: OpenModel, name: str) -> ModelFacts:
     """Return the facts of a model; without a name it has that of its folder, after that of its
     build, since a build has several models.
     """
     config, folder = opened.config, opened.path
-    build = folder.parent.name if (folder.parent / BUILD_FILE).exists() else ""
+    build = stage = ""
+    own_name = folder.name
+    if (folder.parent / BUILD_FILE).exists():
+        build, stage = folder.parent.name, folder.name
+        own_name = f"{build}/{stage}"
     return {
-        "name": name or (f"{build}/{folder.name}" if build else folder.name),
+        "name": name or own_name,
         "build": build,
-        "stage": folder.name if build else "",
+        "stage": stage,
         "kind": opened.kind,
         "blocks": config.num_layers,
         "heads": config.num_heads,

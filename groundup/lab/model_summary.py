@@ -76,14 +76,17 @@ def anatomy(
     context_tokens = context_tokens or config.context_tokens
     if context_tokens > config.context_tokens:
         raise ConfigError(
-            f"The model's context is {config.context_tokens:,} tokens, {context_tokens:,} were asked for.",
-            fix=f"Give --context at most {config.context_tokens}.",
+            f"The model's context is {config.context_tokens:,} tokens, {context_tokens:,} were "
+            "asked for.",
+            fix=f"Give context_tokens at most {config.context_tokens}.",
         )
     flops = flops_per_token(config, context_tokens=context_tokens, num_labels=num_labels)
     parts = _parts(config, flops, num_labels)
     training = training_memory(config, batch_size=batch_size, context_tokens=context_tokens)
+    gguf = gguf_reason(config)
     if num_labels:  # the scores of a text take almost no memory
         training = replace(training, logits=4 * batch_size * num_labels)
+        gguf = "llama.cpp has no head for classes."
     return Anatomy(
         parts=parts,
         total=_total(parts),
@@ -98,7 +101,7 @@ def anatomy(
         needed_cache_bytes=needed_cache_bytes(config, batch=1, capacity=context_tokens),
         training=training,
         attention=attention_path(config, context_tokens),
-        gguf="llama.cpp has no head for classes." if num_labels else gguf_reason(config),
+        gguf=gguf,
         hugging_face=hf_reason(config),
     )
 

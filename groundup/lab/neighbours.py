@@ -1,11 +1,8 @@
 """The nearest neighbours of a word in the embedding table, and the share of neighbours of the same
 category (days, countries, ...).
 
-    neighbours(model, tokenizer, "Monday")    {"word", "pieces", "neighbours": [{"id", "text",
-                                              "cosine"}], "caption"}
-    kind_score(model, tokenizer)
-    {"vocabulary": {"kinds": {"days": {"words": 7, "judged": 35, "share": 0.97, "chance": 0.0002},
-        ...}, ...}, "listed": the same, "caption"}
+    neighbours(model, tokenizer, "Monday")      the nearest words
+    kind_score(model, tokenizer)                days: 97 % of 35 neighbours, 0.02 % by chance
 
 Every token of the vocabulary is a candidate. The table contains many spellings of one word
 ("Monday", " monday", " MONDAY"), which are each other's nearest neighbours. So of each word only
@@ -17,7 +14,6 @@ many.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +24,23 @@ from groundup.errors import DataError
 from groundup.lab.embeddings import word_ids, word_vectors
 from groundup.lab.request import require_tokenizer
 from groundup.lab.tokens import pieces_of, token_text
+from groundup.lab.values import (
+    CategoryScore,
+    CategoryScores,
+    KindScore,
+    WordAnalogy,
+    WordNeighbour,
+    WordNeighbours,
+)
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
 # Nearest rows examined first, for each neighbour wanted.
 LOOKED_AT = 40
-CAPTION = "Cosine with every row of the embedding table; of each word the nearest spelling only, without the query words and their tokens."
+CAPTION = (
+    "Cosine with every row of the embedding table; of each word the nearest spelling only, "
+    "without the query words and their tokens."
+)
 # Neighbours counted for each word; fewer where its category has fewer other words.
 JUDGED = 5
 # Fewest words of a category, or its share would be noise.
@@ -41,9 +48,11 @@ MIN_WORDS = 3
 # A share of neighbours of the same category from which on the view shows something.
 FEW_OF_A_KIND = 0.2
 KINDS_CAPTION = (
-    "The nearest neighbours of each word by cosine, as many as its category has other words, {judged} at most: the share of the same category. "
-    "Chance: random neighbours. Left: words that are one token, among all words of the vocabulary. Right: all words, among the listed ones "
-    "only, with the mean of their tokens (words that share a token are near for that reason alone)."
+    "The nearest neighbours of each word by cosine, as many as its category has other words, "
+    "{judged} at most: the share of the same category. Chance: random neighbours. Left: words "
+    "that are one token, among all words of the vocabulary. Right: all words, among the listed "
+    "ones only, with the mean of their tokens (words that share a token are near for that reason "
+    "alone)."
 )
 
 # Full names as in running English text; without abbreviations and inhabitants, so that "Mon" or
@@ -53,19 +62,22 @@ _LISTS = {
     "days": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
     "months": "January February March April May June July August September October November December",
     "numbers": (
-        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion"
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+        "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty "
+        "ninety hundred thousand million billion"
     ),
     "countries": (
-        "Afghanistan Albania Algeria Angola Argentina Armenia Australia Austria Azerbaijan Bahrain Bangladesh Belarus "
-        "Belgium Bolivia Botswana Brazil Bulgaria Cambodia Cameroon Canada Chile China Colombia Croatia Cuba Cyprus "
-        "Denmark Ecuador Egypt Estonia Ethiopia Finland France Georgia Germany Ghana Greece Guatemala Haiti Honduras "
-        "Hungary Iceland India Indonesia Iran Iraq Ireland Israel Italy Jamaica Japan Jordan Kazakhstan Kenya Kuwait Laos "
-        "Latvia Lebanon Liberia Libya Lithuania Madagascar Malaysia Mali Malta Mexico Mongolia Morocco Mozambique Myanmar "
-        "Namibia Nepal Netherlands Nicaragua Nigeria Norway Oman Pakistan Panama Paraguay Peru Philippines Poland "
-        "Portugal Qatar Romania Russia Rwanda Senegal Serbia Singapore Slovakia Slovenia Somalia Spain Sudan Sweden "
-        "Switzerland Syria Tanzania Thailand Tunisia Turkey Uganda Ukraine Uruguay Uzbekistan Venezuela Vietnam Yemen "
-        "Zambia Zimbabwe"
+        "Afghanistan Albania Algeria Angola Argentina Armenia Australia Austria Azerbaijan "
+        "Bahrain Bangladesh Belarus Belgium Bolivia Botswana Brazil Bulgaria Cambodia Cameroon "
+        "Canada Chile China Colombia Croatia Cuba Cyprus Denmark Ecuador Egypt Estonia Ethiopia "
+        "Finland France Georgia Germany Ghana Greece Guatemala Haiti Honduras Hungary Iceland "
+        "India Indonesia Iran Iraq Ireland Israel Italy Jamaica Japan Jordan Kazakhstan Kenya "
+        "Kuwait Laos Latvia Lebanon Liberia Libya Lithuania Madagascar Malaysia Mali Malta Mexico "
+        "Mongolia Morocco Mozambique Myanmar Namibia Nepal Netherlands Nicaragua Nigeria Norway "
+        "Oman Pakistan Panama Paraguay Peru Philippines Poland Portugal Qatar Romania Russia "
+        "Rwanda Senegal Serbia Singapore Slovakia Slovenia Somalia Spain Sudan Sweden Switzerland "
+        "Syria Tanzania Thailand Tunisia Turkey Uganda Ukraine Uruguay Uzbekistan Venezuela "
+        "Vietnam Yemen Zambia Zimbabwe"
     ),
 }
 
@@ -97,9 +109,9 @@ class Candidates:
         cosine = self.unit @ F.normalize(vector, dim=-1)
         # Sorting all of them for a few takes most of the time, and a few usually suffice.
         found = self._different(cosine, min(LOOKED_AT * count, len(cosine)), count, without)
-        return (
-            found if len(found) == count else self._different(cosine, len(cosine), count, without)
-        )
+        if len(found) < count:
+            return self._different(cosine, len(cosine), count, without)
+        return found
 
     def _different(
         self, cosine: Float[Tensor, " n"], size: int, count: int, without: Sequence[str]
@@ -136,36 +148,35 @@ def spelled(text: str) -> str:
 
 def neighbours(
     model: Model, tokenizer: Tokenizer | None, word: str, *, count: int = 10
-) -> dict[str, Any]:
+) -> WordNeighbours:
     """Return the words nearest to one in the embedding table; "pieces" are its tokens.
 
     Raises DataError, ModelError.
     """
     tokenizer = require_tokenizer(tokenizer)
     (vector,) = word_vectors(model, tokenizer, [word])
-    return {
-        "word": word,
-        "pieces": pieces_of(tokenizer, word_ids(tokenizer, word)),
-        **_nearest(model, tokenizer, vector, count, [word]),
-    }
+    found, caption = _nearest(model, tokenizer, vector, count, [word])
+    pieces = pieces_of(tokenizer, word_ids(tokenizer, word))
+    return {"word": word, "pieces": pieces, "neighbours": found, "caption": caption}
 
 
 def analogy(
     model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5
-) -> dict[str, Any]:
+) -> WordAnalogy:
     """Return the words nearest to a - b + c, each normalised, except the three themselves.
 
     Raises DataError, ModelError.
     """
-    tokenizer = require_tokenizer(tokenizer)
-    first, minus, plus = F.normalize(word_vectors(model, tokenizer, [a, b, c]), dim=-1)
-    found = _nearest(model, tokenizer, first - minus + plus, count, [a, b, c])
-    return {"words": [a, b, c], "question": f"{a} - {b} + {c}", **found}
+    tokenizer, words = require_tokenizer(tokenizer), [a, b, c]
+    first, minus, plus = F.normalize(word_vectors(model, tokenizer, words), dim=-1)
+    found, caption = _nearest(model, tokenizer, first - minus + plus, count, words)
+    question = f"{a} - {b} + {c}"
+    return {"words": words, "question": question, "neighbours": found, "caption": caption}
 
 
 def _nearest(
     model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, words: Sequence[str]
-) -> dict[str, Any]:
+) -> tuple[list[WordNeighbour], str]:
     """Return the words nearest to a vector made of `words`, without these and their tokens, and a
     caption that says which of them are split.
     """
@@ -176,29 +187,22 @@ def _nearest(
         word: [piece["text"] for piece in pieces_of(tokenizer, word_ids(tokenizer, word))]
         for word in words
     }
-    found = candidates.nearest(
-        vector, count, [*words, *(text for texts in pieces.values() for text in texts)]
-    )
+    parts = [text for texts in pieces.values() for text in texts]
+    found: list[WordNeighbour] = [
+        {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
+        for place, cosine in candidates.nearest(vector, count, [*words, *parts])
+    ]
     split = ", ".join(
         f"{word} is {' and '.join(map(repr, texts))}"
         for word, texts in pieces.items()
         if len(texts) > 1
     )
-    return {
-        "neighbours": [
-            {
-                "id": ids[place],
-                "text": token_text(tokenizer, ids[place]),
-                "cosine": round(cosine, 4),
-            }
-            for place, cosine in found
-        ],
-        "caption": CAPTION
-        + (f" The vector of a word of several tokens is their mean: {split}." if split else ""),
-    }
+    if not split:
+        return found, CAPTION
+    return found, f"{CAPTION} The vector of a word of several tokens is their mean: {split}."
 
 
-def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> dict[str, Any]:
+def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> WordNeighbours:
     """Return the neighbours of the longest word of a text that is one token, or of its longest
     word. Raises DataError, ModelError.
     """
@@ -209,13 +213,12 @@ def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> di
 
 def kind_score(
     model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Sequence[str]] = KINDS
-) -> dict[str, Any]:
+) -> KindScore:
     """Return the share of neighbours of a word's own category, for each category and on average,
-    and the share by chance.
+    and the share by chance: among all words of the vocabulary, and among the listed ones only.
 
-    {"vocabulary": {"kinds": {kind: {"words", "judged", "share", "chance"}}, "share", "chance"},
-    "listed": the same, "caption"} "share" is None where a category has fewer than three words that
-    count. Raises DataError (fewer than two categories), ModelError.
+    "share" is None where a category has fewer than three words that count. Raises DataError (fewer
+    than two categories), ModelError.
     """
     tokenizer = require_tokenizer(tokenizer)
     if len(kinds) < 2:
@@ -238,22 +241,29 @@ def kind_score(
 
 def _scores(
     candidates: Candidates, kinds: Mapping[str, Sequence[str]], vectors: Mapping[str, Tensor]
-) -> dict[str, Any]:
+) -> CategoryScores:
     """Return each category's share and chance, and their means over the categories with enough
     words.
     """
     found = {kind: _score(candidates, words, vectors) for kind, words in kinds.items()}
-    judged = [score for score in found.values() if score["judged"]]
+    scores = found.values()
+    return {
+        "kinds": found,
+        "share": _mean([score["share"] for score in scores]),
+        "chance": _mean([score["chance"] for score in scores]),
+    }
 
-    def mean(name: str) -> float | None:
-        return round(sum(score[name] for score in judged) / len(judged), 6) if judged else None
 
-    return {"kinds": found, "share": mean("share"), "chance": mean("chance")}
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return round(sum(known) / len(known), 6)
 
 
 def _score(
     candidates: Candidates, words: Sequence[str], vectors: Mapping[str, Tensor]
-) -> dict[str, Any]:
+) -> CategoryScore:
     """Return the share of neighbours in one category; chance is the share of its other words among
     all other candidates.
     """
@@ -276,17 +286,15 @@ def _score(
     }
 
 
-def few_categories(found: Mapping[str, Any]) -> str:
-    """Return a sentence where too few neighbours are of a word's own category, else "".
-
-    `found` is from `kind_score`.
-    """
-    score = found["vocabulary"]
-    if score["share"] is not None and score["share"] >= FEW_OF_A_KIND:
-        return ""
+def few_categories(found: KindScore) -> str:
+    """Return a sentence where too few neighbours are of a word's own category, else ""."""
+    score, said = found["vocabulary"], "none"
+    if score["share"] is not None:
+        said = f"{100 * score['share']:.0f} %"
+        if score["share"] >= FEW_OF_A_KIND:
+            return ""
     judged = sum(bool(kind["judged"]) for kind in score["kinds"].values())
-    share = "none" if score["share"] is None else f"{100 * score['share']:.0f} %"
     return (
-        f"{judged} of {len(score['kinds'])} categories have three words that are one token each in this vocabulary; of their neighbours {share} "
-        "are of the same category."
+        f"{judged} of {len(score['kinds'])} categories have three words that are one token each in "
+        f"this vocabulary; of their neighbours {said} are of the same category."
     )

@@ -14,7 +14,6 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,8 +22,18 @@ import groundup
 from groundup import __version__
 from groundup.errors import MissingExtra
 from groundup.files import write_text
-from groundup.html_nodes import Child, Node, foreign, node, policy_hash, to_html, verbatim
+from groundup.html_nodes import (
+    Child,
+    Node,
+    foreign,
+    node,
+    policy_hash,
+    read_asset,
+    to_html,
+    verbatim,
+)
 from groundup.lab.gallery import moving_picture, pictures
+from groundup.lab.values import ModelFacts, ModelViews
 from groundup.lab.views import VIEWS, function
 from groundup.palette import custom_properties
 
@@ -35,15 +44,18 @@ OWN_STAGE = "pretrain"
 PUBLIC_MODEL = "smollm2-135m-instruct"
 # Longer texts are not repeated in a command.
 TYPED_CHARACTERS = 200
-REMARK = "Some views show little for this model, as they note: it is small, or was trained for a short time. A public model shows more: "
+REMARK = (
+    "Some views show little for this model, as they note: it is small, or was trained for a short "
+    "time. A public model shows more: "
+)
 
 
-def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
+def write_lab_page(inside: ModelViews, path: Path) -> None:
     """Write the page. Raises MissingExtra without matplotlib or Plotly, DiskError."""
     write_text(path, render(inside, path.parent))
 
 
-def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
+def render(inside: ModelViews, folder: Path | None = None) -> str:
     """Return the page as text; links to the concept pages are relative to `folder`, where it will
     be written.
     """
@@ -53,7 +65,7 @@ def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
         for name, values in views.items()
         if VIEWS[name].chart
     }
-    scripts = (plotly_script(), _resource("page.js"))
+    scripts = (plotly_script(), read_asset("groundup.lab", "page.js"))
     body = node(
         "body",
         _opening(inside),
@@ -75,11 +87,11 @@ def plotly_script() -> str:
     return script.replace("\r\n", "\n")
 
 
-def _head(inside: Mapping[str, Any], scripts: Sequence[str]) -> Node:
+def _head(inside: ModelViews, scripts: Sequence[str]) -> Node:
     allowed = " ".join(f"'{policy_hash(script)}'" for script in scripts)
     policy = (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: "
+        "blob:; base-uri 'none'; form-action 'none'"
     )
     return node(
         "head",
@@ -88,79 +100,78 @@ def _head(inside: Mapping[str, Any], scripts: Sequence[str]) -> Node:
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
         node("meta", name="referrer", content="no-referrer"),
         node("title", f"groundup lab: {inside['model']['name']}"),
-        node("style", custom_properties(dark={}) + _resource("page.css")),
+        node("style", custom_properties(dark={}) + read_asset("groundup.lab", "page.css")),
     )
 
 
-def _opening(inside: Mapping[str, Any]) -> Node:
+def _opening(inside: ModelViews) -> Node:
     model = inside["model"]
     shape = (
-        f"{model['blocks']} blocks of {model['heads']} heads, width {model['width']:,}, vocabulary {model['vocabulary']:,}, "
-        f"context {model['context_tokens']:,} tokens."
+        f"{model['blocks']} blocks of {model['heads']} heads, width {model['width']:,}, "
+        f"vocabulary {model['vocabulary']:,}, context {model['context_tokens']:,} tokens."
     )
     links = [node("a", VIEWS[name].heading, href=f"#{name}") for name in inside["views"]]
-    poor = any(_remark(name, values) for name, values in inside["views"].items())
-    return node(
-        "header",
+    parts = [
         node("h1", "Inside ", foreign(model["name"])),
         node("p", shape, f" {len(links)} of the lab's {len(VIEWS)} views.", class_="quiet"),
         _stage(model),
-        node("p", REMARK, _command(inside), class_="thin") if poor else None,
+    ]
+    if any(_remark(name, values) for name, values in inside["views"].items()):
+        parts.append(node("p", REMARK, _command(inside), class_="thin"))
+    parts += [
         node("p", "What the model does with this text:"),
         foreign(inside["text"], "blockquote"),
         node("nav", links),
-    )
+    ]
+    return node("header", parts)
 
 
-def _stage(model: Mapping[str, Any]) -> Node | None:
+def _stage(model: ModelFacts) -> Node | None:
     """Return a paragraph on which model of a build this is."""
     if not model["build"]:
         return None
-    own = "the build's own model, trained from scratch on its texts, which groundup lab opens for a build"
-    other = "a model that the build fine-tuned from a public one; for a build, groundup lab opens the build's own"
-    said = own if model["stage"] == OWN_STAGE else other
-    return node(
-        "p", f"This is {said}. Each is opened by its folder too: ", node("code", "BUILD/STAGE"), "."
+    which = (
+        "a model that the build fine-tuned from a public one; for a build, groundup lab opens the "
+        "build's own"
     )
-
-
-def _command(inside: Mapping[str, Any]) -> Node:
-    """Return the command for the same page of a public model."""
-    text = ["--text", inside["text"]] if len(inside["text"]) <= TYPED_CHARACTERS else []
-    return node("code", shlex.join(["groundup", "lab", PUBLIC_MODEL, *text]))
-
-
-def _section(
-    name: str, inside: Mapping[str, Any], charts: Mapping[str, Any], folder: Path | None
-) -> Node:
-    view, values = VIEWS[name], inside["views"][name]
-    still: list[Node] = [_stills(name, values)]
-    chart = None
-    if view.reel:
-        chart = _film(name, values)
-    elif name in charts:
-        chart = node(
-            "figure", node("div", class_="choose"), node("div", id=f"chart-{name}", class_="chart")
+    if model["stage"] == OWN_STAGE:
+        which = (
+            "the build's own model, trained from scratch on its texts, which groundup lab opens "
+            "for a build"
         )
-        still = [node("details", node("summary", "As a still picture"), still)]
-    remark = _remark(name, values)
-    return node(
-        "section",
-        node("h2", view.heading),
-        node("p", view.see, class_="see"),
-        node("p", remark, class_="thin") if remark else None,
-        chart,
-        still,
-        _concept(view.concept, folder),
-        id=name,
-    )
+    folder = node("code", "BUILD/STAGE")
+    return node("p", f"This is {which}. Each is opened by its folder too: ", folder, ".")
+
+
+def _command(inside: ModelViews) -> Node:
+    """Return the command for the same page of a public model."""
+    words = ["groundup", "lab", PUBLIC_MODEL]
+    if len(inside["text"]) <= TYPED_CHARACTERS:
+        words += ["--text", inside["text"]]
+    return node("code", shlex.join(words))
+
+
+def _section(name: str, inside: ModelViews, charts: Mapping[str, Any], folder: Path | None) -> Node:
+    view, values = VIEWS[name], inside["views"][name]
+    parts = [node("h2", view.heading), node("p", view.see, class_="see")]
+    remark, still = _remark(name, values), _stills(name, values)
+    if remark:
+        parts.append(node("p", remark, class_="thin"))
+    if view.reel:
+        parts.append(_film(name, values))
+    elif name in charts:
+        chart = node("div", id=f"chart-{name}", class_="chart")
+        parts.append(node("figure", node("div", class_="choose"), chart))
+        still = node("details", node("summary", "As a still picture"), still)
+    return node("section", parts, still, _concept(view.concept, folder), id=name)
 
 
 def _remark(name: str, values: Mapping[str, Any]) -> str:
     """Return a sentence where the model is too small for the view, else ""."""
     path = VIEWS[name].remark
-    said: str = function(path)(values) if path else ""
-    return said
+    if not path:
+        return ""
+    return str(function(path)(values))
 
 
 def _concept(page: str, folder: Path | None) -> Node:
@@ -199,32 +210,29 @@ def _stills(name: str, values: Mapping[str, Any]) -> Node:
     parts = pictures(name, values, "svg")
     images = []
     for number, part in enumerate(parts, start=1):
-        said = f"{VIEWS[name].heading}{f', part {number} of {len(parts)}' if len(parts) > 1 else ''}. {caption}"
+        title = VIEWS[name].heading
+        if len(parts) > 1:
+            title += f", part {number} of {len(parts)}"
         source = base64.b64encode(part).decode()
-        images.append(node("img", src=f"data:image/svg+xml;base64,{source}", alt=said))
+        address = f"data:image/svg+xml;base64,{source}"
+        images.append(node("img", src=address, alt=f"{title}. {caption}"))
     if len(parts) == 1:
         return node("figure", images)
     return node("figure", node("div", images, class_="parts"), node("figcaption", caption))
 
 
-def _footer(inside: Mapping[str, Any]) -> Node:
+def _footer(inside: ModelViews) -> Node:
     missing = [
         node("p", f"Left out, {VIEWS[name].heading}: {reason}")
         for name, reason in inside["left_out"].items()
     ]
-    made = f"Made by groundup {__version__} on this machine; no part of this page is loaded from elsewhere."
+    made = (
+        f"Made by groundup {__version__} on this machine; no part of this page is loaded from "
+        "elsewhere."
+    )
     return node("footer", missing, node("p", made))
 
 
 def _safe_json(value: Any) -> str:
     """Return JSON for a script element: no text in it can end the element or begin a comment."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _resource(name: str) -> str:
-    return (
-        resources.files("groundup.lab")
-        .joinpath(name)
-        .read_text(encoding="utf-8")
-        .replace("\r\n", "\n")
-    )

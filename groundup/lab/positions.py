@@ -5,10 +5,6 @@ picture = position_picture("rope", head_width=64, num_tokens=256)
         any scheme, from its formula
 picture = model_positions(model)
         the scheme of a model, with its own numbers
-{"scheme", "table": rows of numbers [token][component], "table_axis": "pair of components",
-"table_value": "cosine of the angle",
- "curves": [{"label", "values": one for each distance 0, 1, ...}], "value": the unit of the curves,
-     "caption"}
 
 sinusoidal    cosine similarity of two rows of the table
         falls with distance, whatever the positions
@@ -27,6 +23,7 @@ import torch
 from torch import Tensor
 
 from groundup.errors import ConfigError, did_you_mean
+from groundup.lab.values import PositionCurve, PositionPicture
 from groundup.model.config import RopeScaling
 from groundup.model.positions import SinusoidalPositions, alibi_slopes, rotary_frequencies
 from groundup.weights.assemble import Model
@@ -45,7 +42,7 @@ def position_picture(
     num_tokens: int = 128,
     rope_base: float = 10_000.0,
     rope_scaling: RopeScaling | None = None,
-) -> dict[str, Any]:
+) -> PositionPicture:
     """Return a scheme by its formula ("learned" has none: see `model_positions`). `head_width` is
     the width of sinusoidal rows too.
 
@@ -62,24 +59,28 @@ def position_picture(
         )
     if scheme == "rope":
         return _rotary(head_width, rope_base, rope_scaling, num_tokens)
-    return _alibi(num_heads, num_tokens) if scheme == "alibi" else _nothing(num_tokens)
+    if scheme == "alibi":
+        return _alibi(num_heads, num_tokens)
+    return _nothing(num_tokens)
 
 
 @torch.no_grad()
-def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
+def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> PositionPicture:
     """Return the scheme of a model over the first `max_tokens` of its context, from its own
     numbers.
     """
-    config = model.config
+    config, width = model.config, model.config.head_width
     num_tokens = min(config.context_tokens, max_tokens)
     if config.positions == "learned":
         assert model.transformer.position_embedding is not None
         places = torch.arange(num_tokens, device=model.transformer.embedding.weight.device)
         rows = model.transformer.position_embedding(places[None])[0]
         return _added("learned", rows.float().cpu())
+    if config.positions == "sinusoidal":
+        width = config.width
     return position_picture(
         config.positions,
-        head_width=config.width if config.positions == "sinusoidal" else config.head_width,
+        head_width=width,
         num_heads=config.num_heads,
         num_tokens=num_tokens,
         rope_base=config.rope_base,
@@ -87,7 +88,7 @@ def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> dict[str, 
     )
 
 
-def _added(scheme: str, rows: Tensor) -> dict[str, Any]:
+def _added(scheme: str, rows: Tensor) -> PositionPicture:
     """Return a scheme whose rows [T, C] are added to the embedding."""
     unit = torch.nn.functional.normalize(rows, dim=-1)
     cosines = unit @ unit.T  # [T, T]
@@ -99,14 +100,15 @@ def _added(scheme: str, rows: Tensor) -> dict[str, Any]:
         "table_value": "value added",
         "curves": [_curve("mean over all positions", by_distance)],
         "value": "cosine similarity",
-        "caption": "Left: the row that is added to the embedding of a token at each position. Right: the cosine similarity of two such rows, "
-        "mean over all pairs of positions at that distance.",
+        "caption": "Left: the row that is added to the embedding of a token at each position. Right: the "
+        "cosine similarity of two such rows, mean over all pairs of positions at that "
+        "distance.",
     }
 
 
 def _rotary(
     head_width: int, base: float, scaling: RopeScaling | None, num_tokens: int
-) -> dict[str, Any]:
+) -> PositionPicture:
     distances = torch.arange(num_tokens, dtype=torch.float32)[:, None]
     table = torch.cos(distances * rotary_frequencies(head_width, base))  # [T, D/2]
     curves = [_curve("as trained first", table.mean(dim=-1))]
@@ -122,13 +124,14 @@ def _rotary(
         "table_value": "cosine of the angle",
         "curves": curves,
         "value": "score kept, of 1",
-        "caption": f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a head is rotated at each position "
-        f"(base {base:,.0f}). Right: their mean, which is the share of the score that is left for a key of the same components at that "
+        "caption": f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a "
+        f"head is rotated at each position (base {base:,.0f}). Right: their mean, which is "
+        "the share of the score that is left for a key of the same components at that "
         "distance.",
     }
 
 
-def _alibi(num_heads: int, num_tokens: int) -> dict[str, Any]:
+def _alibi(num_heads: int, num_tokens: int) -> PositionPicture:
     slopes = alibi_slopes(num_heads)
     penalties = (-torch.arange(num_tokens, dtype=torch.float32)[:, None] * slopes).clamp(
         min=-20
@@ -144,12 +147,12 @@ def _alibi(num_heads: int, num_tokens: int) -> dict[str, Any]:
             for head in shown
         ],
         "value": "added to the score",
-        "caption": "What is added to the score of a key at that distance, a slope for each head; below -5 the weight of a key is less than a "
-        "hundredth of its weight without it.",
+        "caption": "What is added to the score of a key at that distance, a slope for each head; below "
+        "-5 the weight of a key is less than a hundredth of its weight without it.",
     }
 
 
-def _nothing(num_tokens: int) -> dict[str, Any]:
+def _nothing(num_tokens: int) -> PositionPicture:
     return {
         "scheme": "none",
         "table": _rounded(torch.zeros(num_tokens, 1)),
@@ -161,7 +164,7 @@ def _nothing(num_tokens: int) -> dict[str, Any]:
     }
 
 
-def _curve(label: str, values: Tensor) -> dict[str, Any]:
+def _curve(label: str, values: Tensor) -> PositionCurve:
     return {"label": label, "values": _rounded(values)}
 
 

@@ -3,8 +3,6 @@ token was.
 
     picture = logit_lens(model, tokenizer, "The capital of France is")
             nostalgebraist 2020, "interpreting GPT: the logit lens"
-    {"text", "pieces": [T + 1 of {"id", "text"}], "layers": [{"layer": 0, "cells": [...],
-        "bits_per_token", "right"}, ...], "caption"}
 
 Every block adds to the residual stream, and the head reads it after the last one. The same final
 norm and head applied after an earlier block show how the prediction forms. Layer 0 is the input of
@@ -17,10 +15,6 @@ al. 2023, arXiv:2303.08112, train a translator for each layer). So a wrong early
 prove that the information is absent.
 
     picture = surprise(model, tokenizer, "Strawberries and cream")
-    {"text", "tokens": [{"id", "text", "bits", "entropy_bits", "rank", "expected": [{"id", "text",
-        "probability"}]}],
-     "words": [{"text", "bits", "tokens"}], "next": [{"id", "text", "probability"}],
-     "bits_per_token", "bits_per_word", "entropy_bits_per_token", "caption"}
 
     surprise of token t   -log2 P(t | all before)
             (Shannon 1948: its length in an optimal code)
@@ -35,7 +29,6 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -46,22 +39,32 @@ from groundup.errors import DataError
 from groundup.lab.request import require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids, stream
 from groundup.lab.tokens import pieces_of, token_text
+from groundup.lab.values import (
+    ExpectedPiece,
+    LensCell,
+    LensLayer,
+    LensPicture,
+    SurprisePicture,
+    SurprisingPiece,
+    WordBits,
+)
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
 LENS_CAPTION = (
-    "After each block the model's final norm and head are applied to the residual stream, as after the last one. "
-    "A cell has the most probable next token and its probability; layer 0 is the input of block 1."
+    "After each block the model's final norm and head are applied to the residual stream, as "
+    "after the last one. A cell has the most probable next token and its probability; layer 0 is "
+    "the input of block 1."
 )
 SURPRISE_CAPTION = (
-    "Surprise is -log2 of the probability of the token, given all before it; entropy is the expected surprise. "
-    "The first token is predicted from the start of a document."
+    "Surprise is -log2 of the probability of the token, given all before it; entropy is the "
+    "expected surprise. The first token is predicted from the start of a document."
 )
 SPACES = re.compile(r"\s*")
 
 
-def logit_lens(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
+def logit_lens(model: Model, tokenizer: Tokenizer | None, text: str) -> LensPicture:
     """Return the predictions of every layer at every token of a text.
 
     Raises DataError (no text), ModelError (classifier, no tokenizer, too long).
@@ -75,7 +78,7 @@ def logit_lens(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str
             for logits, wanted in lens_logits(model, hidden, rows)
             for cell in _cells(tokenizer, logits, wanted)
         ]
-        layers.append({"layer": layer, **_summary(cells), "cells": cells})
+        layers.append(_layer(layer, cells))
     return {
         "text": text,
         "pieces": pieces_of(tokenizer, rows),
@@ -98,21 +101,20 @@ def lens_logits(
         yield model.logits(normed).float(), following[start : start + size]
 
 
-def _cells(
-    tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None]
-) -> list[dict[str, Any]]:
+def _cells(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None]) -> list[LensCell]:
     """Return a cell for each row: the prediction, and rank and bits of the actual next token (None
     after the last token).
     """
     logprobs = logits.log_softmax(dim=-1)
     best, ids = logprobs.max(dim=-1)
-    cells = []
-    for row, (top, id, wanted) in enumerate(
-        zip(best.tolist(), ids.tolist(), following, strict=True)
-    ):
-        rank, bits = (None, None) if wanted is None else _rank_and_bits(logprobs[row], wanted)
-        cell = {"id": id, "text": token_text(tokenizer, id), "probability": round(math.exp(top), 6)}
-        cells.append({**cell, "rank": rank, "bits": bits})
+    pieces = zip(pieces_of(tokenizer, ids.tolist()), best.tolist(), following, strict=True)
+    cells: list[LensCell] = []
+    for row, (piece, top, wanted) in enumerate(pieces):
+        rank = bits = None
+        if wanted is not None:
+            rank, bits = _rank_and_bits(logprobs[row], wanted)
+        probability = round(math.exp(top), 6)
+        cells.append({**piece, "probability": probability, "rank": rank, "bits": bits})
     return cells
 
 
@@ -121,21 +123,23 @@ def _rank_and_bits(logprobs: Float[Tensor, " V"], id: int) -> tuple[int, float]:
     return 1 + int((logprobs > logprobs[id]).sum()), round(-float(logprobs[id]) / math.log(2), 4)
 
 
-def _summary(cells: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return mean bits of one layer and the share of correct predictions, over the tokens whose
-    next one is known.
+def _layer(layer: int, cells: list[LensCell]) -> LensLayer:
+    """Return one layer with its mean bits and its share of correct predictions, over the tokens
+    whose next one is known.
     """
-    known = [cell for cell in cells if cell["rank"] is not None]
-    bits = sum(cell["bits"] for cell in known) / len(known)
+    bits = [cell["bits"] for cell in cells if cell["bits"] is not None]
+    right = sum(cell["rank"] == 1 for cell in cells)
     return {
-        "bits_per_token": round(bits, 4),
-        "right": round(sum(cell["rank"] == 1 for cell in known) / len(known), 4),
+        "layer": layer,
+        "bits_per_token": _mean(bits),
+        "right": round(right / len(bits), 4),
+        "cells": cells,
     }
 
 
 def surprise(
     model: Model, tokenizer: Tokenizer | None, text: str, *, top: int = 5
-) -> dict[str, Any]:
+) -> SurprisePicture:
     """Return bits, entropy and the `top` expected tokens along a text, and what is expected after
     it.
 
@@ -147,57 +151,48 @@ def surprise(
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     rows = document_ids(model, tokenizer, text)
     *_, hidden = stream(model.transformer, rows)
-    found = [
-        entry
-        for logits, wanted in lens_logits(model, hidden, rows)
-        for entry in _entries(tokenizer, logits, wanted, top)
-    ]
-    tokens = [
-        {**piece, **entry}
-        for piece, entry in zip(pieces_of(tokenizer, rows[1:]), found, strict=False)
-    ]
-    words = word_bits(tokenizer, text, [token["bits"] for token in tokens])
+    tokens: list[SurprisingPiece] = []
+    for logits, following in lens_logits(model, hidden, rows):
+        logprobs = logits.log_softmax(dim=-1)
+        # entr: -p ln p, 0 at p = 0
+        entropy = torch.special.entr(logprobs.exp()).sum(dim=-1) / math.log(2)
+        for row, wanted in enumerate(following):
+            expected = _expected(tokenizer, logprobs[row], top)
+            if wanted is not None:
+                rank, bits = _rank_and_bits(logprobs[row], wanted)
+                tokens.append(
+                    {
+                        "id": wanted,
+                        "text": token_text(tokenizer, wanted),
+                        "entropy_bits": round(float(entropy[row]), 4),
+                        "expected": expected,
+                        "bits": bits,
+                        "rank": rank,
+                    }
+                )
+    words, bits_per_word = word_bits(tokenizer, text, [token["bits"] for token in tokens]), None
+    if words:
+        bits_per_word = _mean([word["bits"] for word in words])
     return {
         "text": text,
         "tokens": tokens,
         "words": words,
-        "next": found[-1]["expected"],
+        "next": expected,
         "bits_per_token": _mean([token["bits"] for token in tokens]),
-        "bits_per_word": _mean([word["bits"] for word in words]) if words else None,
+        "bits_per_word": bits_per_word,
         "entropy_bits_per_token": _mean([token["entropy_bits"] for token in tokens]),
         "caption": SURPRISE_CAPTION,
     }
 
 
-def _entries(
-    tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None], top: int
-) -> list[dict[str, Any]]:
-    """Return for each row what was expected, and bits and rank of the actual token."""
-    logprobs = logits.log_softmax(dim=-1)
-    entropy = torch.special.entr(logprobs.exp()).sum(dim=-1) / math.log(
-        2
-    )  # entr: -p ln p, 0 at p = 0
-    best, ids = logprobs.topk(min(top, logprobs.shape[-1]), dim=-1)
-    entries = []
-    for row, wanted in enumerate(following):
-        expected = [
-            {**piece, "probability": round(probability, 6)}
-            for piece, probability in zip(
-                pieces_of(tokenizer, ids[row].tolist()), best[row].exp().tolist(), strict=True
-            )
-        ]
-        entry: dict[str, Any] = {
-            "entropy_bits": round(float(entropy[row]), 4),
-            "expected": expected,
-        }
-        if wanted is not None:
-            rank, bits = _rank_and_bits(logprobs[row], wanted)
-            entry |= {"bits": bits, "rank": rank}
-        entries.append(entry)
-    return entries
+def _expected(tokenizer: Tokenizer, logprobs: Float[Tensor, " V"], top: int) -> list[ExpectedPiece]:
+    """Return the `top` most probable tokens."""
+    best, ids = logprobs.topk(min(top, len(logprobs)))
+    pieces = zip(pieces_of(tokenizer, ids.tolist()), best.exp().tolist(), strict=True)
+    return [{**piece, "probability": round(share, 6)} for piece, share in pieces]
 
 
-def word_bits(tokenizer: Tokenizer, text: str, bits: Sequence[float]) -> list[dict[str, Any]]:
+def word_bits(tokenizer: Tokenizer, text: str, bits: Sequence[float]) -> list[WordBits]:
     """Return the bits of each word of `text`: the sum over its tokens, so that the sum over words
     is that over tokens.
 
@@ -205,9 +200,7 @@ def word_bits(tokenizer: Tokenizer, text: str, bits: Sequence[float]) -> list[di
     the next word, or for the last one.
     """
     found = list(re.finditer(r"\S+", text))
-    words: list[dict[str, Any]] = [
-        {"text": match.group(), "bits": 0.0, "tokens": 0} for match in found
-    ]
+    words: list[WordBits] = [{"text": match.group(), "bits": 0.0, "tokens": 0} for match in found]
     ends = [match.end() for match in found]
     if not words:
         return []

@@ -23,6 +23,7 @@ from groundup.lab.attention import MAX_PICTURE_TOKENS, rounded
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.request import block_index, head_index, ids_of, require_tokenizer
 from groundup.lab.tokens import beginning, pieces_of
+from groundup.lab.values import HeadSearch, HeadSteps
 from groundup.model.attention import Attention, AttentionMetadata
 from groundup.model.attention_steps import (
     mask,
@@ -53,7 +54,7 @@ class Steps:
 
 def head_steps(
     model: Model, tokenizer: Tokenizer | None, text: str, *, block: int, head: int
-) -> dict[str, Any]:
+) -> HeadSteps:
     """Return the steps of head `head` of block `block` (both from 1) on a text, as plain values;
     masked scores are None.
 
@@ -73,13 +74,8 @@ def head_steps(
         "queries": rounded(steps.queries),
         "keys": rounded(steps.keys),
         "values": rounded(steps.values),
-        # JSON can't represent the minus infinity of masked scores.
         "steps": [
-            {
-                "name": name,
-                "done": done,
-                "table": [[None if math.isinf(x) else x for x in row] for row in rounded(table)],
-            }
+            {"name": name, "done": done, "table": _finite(table)}
             for name, done, table in steps.tables
         ],
         "mixed": rounded(steps.mixed),
@@ -87,16 +83,27 @@ def head_steps(
     }
 
 
+def _finite(table: Float[Tensor, "T T"]) -> list[list[float | None]]:
+    """Return a table with None for masked scores: JSON can't represent their minus infinity."""
+    rows: list[list[float | None]] = []
+    for row in rounded(table):
+        rows.append([None] * len(row))
+        for place, score in enumerate(row):
+            if not math.isinf(score):
+                rows[-1][place] = score
+    return rows
+
+
 def clearest_head_steps(
     model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> HeadSteps:
     """Return the steps of the head with the clearest pattern except attention to the first token,
     on the beginning of a text.
 
     The search is that of `views["heads"]` where it is there. Raises as `search_heads` and
     `head_steps`.
     """
-    found = views.get("heads") or search_heads(model, tokenizer)
+    found: HeadSearch = views.get("heads") or search_heads(model, tokenizer)
     best = max(
         (kind["best"][0] for kind in found["kinds"] if kind["kind"] != "first"),
         key=lambda head: head["score"],
@@ -113,21 +120,18 @@ def steps_of(model: Model, ids: list[int], layer: int, head: int) -> tuple[Atten
     transformer = model.transformer
     tokens = torch.tensor([ids], device=transformer.embedding.weight.device)
     hidden = transformer.run_blocks(transformer.embed(tokens), 0, layer)
-    block, place = (
-        transformer.block(layer),
-        transformer.metadata(tokens, None, None).by_block[layer],
-    )
-    read = block.attention_input(hidden)
-    attention = block.attention
-    queries, keys = attention.queries_and_keys(read, place.rotation)  # [1, H, T, D], [1, K, T, D]
+    block = transformer.block(layer)
+    place = transformer.metadata(tokens, None, None).by_block[layer]
+    read, attention = block.attention_input(hidden), block.attention
+    every_query, keys = attention.queries_and_keys(read, place.rotation)  # [1, H/K, T, D]
     values = attention.split_heads(attention.value(read)).transpose(1, 2)  # [1, K, T, D]
-    heads = queries.shape[1]
-    rows = [
+    heads = every_query.shape[1]
+    queries, keys, values = (
         part[0, head].float().cpu()
-        for part in (queries, repeat_heads(keys, heads), repeat_heads(values, heads))
-    ]
-    tables = _tables(attention, place, head, rows[0], rows[1])
-    return attention, Steps(rows[0], rows[1], rows[2], tables, weighted_sum(tables[-1][2], rows[2]))
+        for part in (every_query, repeat_heads(keys, heads), repeat_heads(values, heads))
+    )
+    tables = _tables(attention, place, head, queries, keys)
+    return attention, Steps(queries, keys, values, tables, weighted_sum(tables[-1][2], values))
 
 
 def _tables(
@@ -139,11 +143,6 @@ def _tables(
 ) -> list[tuple[str, str, Float[Tensor, "T T"]]]:
     """Compute the same steps in the same order as `naive_weights`."""
     scoring, size = attention.scoring, queries.shape[0]
-    allowed = (
-        window_mask(size, size, scoring.window_tokens)
-        if place.allowed is None
-        else place.allowed[0, 0].cpu()
-    )
     raw = scores(queries, keys)
     tables = [("scores", "each query times each key: q · k", raw)]
     raw = scale(raw, scoring.width)
@@ -154,24 +153,32 @@ def _tables(
     if place.bias is not None:
         raw = raw + place.bias[0, head].float().cpu()
         tables.append(("biased", "minus slope × distance (ALiBi)", raw))
+    if place.allowed is None:
+        allowed = window_mask(size, size, scoring.window_tokens)
+    else:
+        allowed = place.allowed[0, 0].cpu()
     raw = mask(raw, allowed)
-    window = (
-        f" or those {scoring.window_tokens} or more back"
-        if 0 < scoring.window_tokens < size
-        else ""
-    )
-    tables.append(("masked", f"no attention to later tokens{window}", raw))
+    masked = "no attention to later tokens"
+    if 0 < scoring.window_tokens < size:
+        masked += f" or those {scoring.window_tokens} or more back"
+    tables.append(("masked", masked, raw))
     tables.append(("weights", "softmax: each row sums to 1", softmax(raw)))
     return tables
 
 
 def _caption(model: Model, attention: Attention, tokens: int, block: int, head: int) -> str:
-    config = model.config
-    done = ["RMS-normalised"] if attention.query_key_norm != "none" else []
-    done += ["rotated by position"] if config.rotates(block - 1) else []
-    made = (
-        f" Queries and keys are shown as they are compared: {' and '.join(done)}." if done else ""
+    config, done = model.config, []
+    width = attention.head_width
+    caption = (
+        f"Head {head} of block {block}, D = {width}, in one forward pass over {tokens} tokens."
     )
+    if attention.query_key_norm != "none":
+        done.append("RMS-normalised")
+    if config.rotates(block - 1):
+        done.append("rotated by position")
+    if done:
+        caption += f" Queries and keys are shown as they are compared: {' and '.join(done)}."
     shared = config.num_heads // config.num_kv_heads
-    grouped = f" Its keys and values are shared by {shared} heads." if shared > 1 else ""
-    return f"Head {head} of block {block}, D = {attention.head_width}, in one forward pass over {tokens} tokens.{made}{grouped}"
+    if shared > 1:
+        caption += f" Its keys and values are shared by {shared} heads."
+    return caption

@@ -21,7 +21,9 @@ def ids_of(
     """
     ids = require_tokenizer(tokenizer).encode(text)
     if len(ids) < fewest:
-        needed = "a text" if fewest == 1 else f"a text of at least {fewest} tokens"
+        needed = "a text"
+        if fewest > 1:
+            needed = f"a text of at least {fewest} tokens"
         raise DataError(f"This needs {needed}, got {len(ids)} tokens.", fix="Give a longer text.")
     if most and len(ids) > most:
         raise DataError(
@@ -31,7 +33,8 @@ def ids_of(
     ids = [*first_ids(tokenizer), *ids]
     if len(ids) > model.config.context_tokens:
         raise ModelError(
-            f"A text of {len(ids):,} tokens is longer than the model's context of {model.config.context_tokens:,}.",
+            f"A text of {len(ids):,} tokens is longer than the model's context of "
+            f"{model.config.context_tokens:,}.",
             fix="Shorten the text, or use a model with a longer context.",
         )
     return ids
@@ -49,8 +52,12 @@ def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
 
 def first_ids(tokenizer: Tokenizer | None) -> list[int]:
     """Return the ids that the model expects before every text: its begin-of-text token, or none."""
-    special = None if tokenizer is None else tokenizer.special
-    return [special.bos_id] if special and special.adds_bos and special.bos_id is not None else []
+    if tokenizer is None:
+        return []
+    special = tokenizer.special
+    if not special.adds_bos or special.bos_id is None:
+        return []
+    return [special.bos_id]
 
 
 def block_index(model: Model, block: int) -> int:

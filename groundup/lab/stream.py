@@ -34,7 +34,8 @@ def document_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[i
     room = model.config.context_tokens - 1
     if len(ids) > room:
         raise ModelError(
-            f"A text of {len(ids):,} tokens is longer than the model's context: {room:,} after the token that begins it.",
+            f"A text of {len(ids):,} tokens is longer than the model's context: {room:,} after "
+            "the token that begins it.",
             fix="Shorten the text, or use a model with a longer context.",
         )
     return [begin_id(tokenizer), *ids]
@@ -45,11 +46,9 @@ def begin_id(tokenizer: Tokenizer) -> int:
     separates documents in training data.
     """
     special = tokenizer.special
-    return (
-        special.bos_id
-        if special.adds_bos and special.bos_id is not None
-        else special.document_end_id
-    )
+    if special.adds_bos and special.bos_id is not None:
+        return special.bos_id
+    return special.document_end_id
 
 
 def stream(transformer: Transformer, ids: Sequence[int]) -> Iterator[Float[Tensor, "T C"]]:
@@ -67,9 +66,8 @@ def batch_stream(
     later ones.
     """
     for layer in range(transformer.config.num_layers + 1):
-        with (
-            torch.no_grad()
-        ):  # inside the loop: a generator must not leave gradients disabled for its caller
+        # Inside the loop: a generator must not leave gradients disabled for its caller.
+        with torch.no_grad():
             if layer == 0:
                 state = transformer.embed(ids.to(transformer.embedding.weight.device))
             else:

@@ -7,10 +7,11 @@ matplotlib is missing.
 """
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from groundup.errors import MissingExtra
+from groundup.lab.values import MapPoint, TokenPiece
 from groundup.palette import LIGHT
 
 SHARES = "Blues"
@@ -31,14 +32,14 @@ def pyplot() -> Any:
     return plt
 
 
-def finished(
+def finish(
     figure: Any,
     *,
     title: str = "",
     caption: str = "",
     colours: tuple[Any, str, Sequence[float]] | None = None,
 ) -> Any:
-    """Lay the figure out with its title on top and its caption below, and return it `closed`.
+    """Lay the figure out with its title on top and its caption below, and close it.
 
     `colours` (image, name with unit, ticks) draws a scale on the right.
     """
@@ -46,32 +47,24 @@ def finished(
     columns = int(width * CAPTION_CHARACTERS_PER_INCH)
     lines = textwrap.wrap(caption, columns)
     title_lines = textwrap.wrap(title, int(columns * 0.62))
-    below = (len(lines) * LINE_INCHES + 0.12) / height if lines else 0.0
-    above = (len(title_lines) * TITLE_LINE_INCHES + 0.12) / height if title else 0.0
-    right = 1 - SCALE_INCHES / width if colours else 1.0
+    below, above, right = 0.0, 0.0, 1.0
+    if lines:
+        below = (len(lines) * LINE_INCHES + 0.12) / height
+    if title:
+        above = (len(title_lines) * TITLE_LINE_INCHES + 0.12) / height
+    if colours:
+        right = 1 - SCALE_INCHES / width
     figure.tight_layout(rect=(0, below, right, 1 - above))
     if colours:
         _draw_scale(figure, *colours, left=right, middle=(1 + below - above) / 2)
-    text = {"x": 0.1 / width, "ha": "left"}
+    left = 0.1 / width
     if title:
-        figure.text(
-            y=1 - 0.08 / height,
-            s="\n".join(title_lines),
-            va="top",
-            fontsize=TITLE_SIZE,
-            weight="bold",
-            **text,
-        )
+        style = {"va": "top", "fontsize": TITLE_SIZE, "weight": "bold"}
+        figure.text(left, 1 - 0.08 / height, "\n".join(title_lines), ha="left", **style)
     if lines:
-        figure.text(
-            y=0.06 / height,
-            s="\n".join(lines),
-            va="bottom",
-            fontsize=SMALL_SIZE,
-            color=MUTED,
-            **text,
-        )
-    return closed(figure)
+        style = {"va": "bottom", "fontsize": SMALL_SIZE, "color": MUTED}
+        figure.text(left, 0.06 / height, "\n".join(lines), ha="left", **style)
+    return close(figure)
 
 
 def _draw_scale(
@@ -85,7 +78,7 @@ def _draw_scale(
     axes.set_yticks(list(ticks), [f"{tick:g}" for tick in ticks], fontsize=SMALL_SIZE)
 
 
-def closed(figure: Any) -> Any:
+def close(figure: Any) -> Any:
     """Remove a figure from pyplot's list, or a notebook would show it a second time besides the
     value of its cell.
     """
@@ -122,16 +115,31 @@ def few_ticks(numbers: Sequence[int], most: int) -> tuple[list[int], list[str]]:
     """Return places and labels of ticks: all numbers where there are at most `most`, else the first
     and every fifth.
     """
-    step = 1 if len(numbers) <= most else 5
+    step = 1
+    if len(numbers) > most:
+        step = 5
     places = [place for place, number in enumerate(numbers) if place == 0 or number % step == 0]
     return places, [str(numbers[place]) for place in places]
 
 
 def write_at(axes: Any, x: float, y: float, text: str, **style: Any) -> Any:
     """Write small text, centred at a point."""
-    return axes.text(
-        x, y, text, **{"ha": "center", "va": "center", "fontsize": SMALL_SIZE, **style}
-    )
+    centred = {"ha": "center", "va": "center", "fontsize": SMALL_SIZE}
+    return axes.text(x, y, text, **{**centred, **style})
+
+
+def ink_on(shade: float, dark: float = 0.55) -> str:
+    """Return the colour of a text on a shade of SHARES: black can't be read above `dark`."""
+    if shade > dark:
+        return "white"
+    return "black"
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return the first `limit` characters, with an ellipsis where text was cut off."""
+    if len(text) <= limit:
+        return text
+    return text[: limit - 1] + "…"
 
 
 def scale_beside(axes: Any, image: Any, unit: str = "", **place: Any) -> None:
@@ -148,6 +156,6 @@ def show_spaces(piece: str) -> str:
     return piece.replace(" ", "·").replace("\n", "↵").replace("\t", "→").replace("$", r"\$")
 
 
-def token_labels(pieces: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the text of each {"text"} with its spaces visible."""
+def token_labels(pieces: Iterable[TokenPiece | MapPoint]) -> list[str]:
+    """Return the text of each piece with its spaces visible."""
     return [show_spaces(piece["text"]) for piece in pieces]

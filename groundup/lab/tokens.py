@@ -6,8 +6,8 @@ token_picture(tokenizer, "the cat")  ->  {"text": "the cat", "pieces": [{"id": 2
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from groundup.lab.values import TokenizerReport, TokenPicture, TokenPiece
 from groundup.tokenizer.fast import Tokenizer
 
 LISTED = 40
@@ -20,7 +20,7 @@ def token_text(tokenizer: Tokenizer, id: int) -> str:
     return tokenizer.token_bytes(id).decode("utf-8", "backslashreplace")
 
 
-def token_picture(tokenizer: Tokenizer, text: str) -> dict[str, Any]:
+def token_picture(tokenizer: Tokenizer, text: str) -> TokenPicture:
     """Return a text and its tokens in order, each with its id."""
     return {"text": text, "pieces": pieces_of(tokenizer, tokenizer.encode(text))}
 
@@ -28,24 +28,28 @@ def token_picture(tokenizer: Tokenizer, text: str) -> dict[str, Any]:
 def beginning(tokenizer: Tokenizer, text: str, tokens: int) -> str:
     """Return the text up to the end of its token number `tokens`, never inside a character."""
     ids, offsets = tokenizer.encode_offsets(text)
-    return text if len(ids) <= tokens else text[: offsets[tokens - 1][1]]
+    if len(ids) <= tokens:
+        return text
+    return text[: offsets[tokens - 1][1]]
 
 
-def pieces_of(tokenizer: Tokenizer, ids: Iterable[int]) -> list[dict[str, Any]]:
+def pieces_of(tokenizer: Tokenizer, ids: Iterable[int]) -> list[TokenPiece]:
     """Return ids with the text of each."""
     return [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
 
 
 def tokenizer_report(
     tokenizer: Tokenizer, examples: Sequence[str], held_out: Iterable[str]
-) -> dict[str, Any]:
+) -> TokenizerReport:
     """Return what a page shows of a tokenizer: examples as tokens, first merges, longest tokens,
     characters per token on held-out text.
     """
     rate = characters_per_token(tokenizer, held_out)
+    if rate is not None:
+        rate = round(rate, 3)
     return {
         "vocab_size": tokenizer.vocab_size,
-        "characters_per_token": None if rate is None else round(rate, 3),
+        "characters_per_token": rate,
         "examples": [token_picture(tokenizer, text) for text in examples],
         "merges_first": first_merges(tokenizer),
         "longest": longest_tokens(tokenizer),
@@ -63,7 +67,9 @@ def characters_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float | 
         tokens += sum(map(len, tokenizer.encode_batch([part])))
         if characters >= MEASURED_CHARACTERS:
             break
-    return characters / tokens if tokens else None
+    if not tokens:
+        return None
+    return characters / tokens
 
 
 def first_merges(tokenizer: Tokenizer) -> list[str]:

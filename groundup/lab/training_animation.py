@@ -2,13 +2,7 @@
 step, as plain values.
 
     attention_film(opened, "To be, or not to be")
-    {"text", "pieces", "heads": [{"block", "head", "kind"}], "caption",
-     "frames": [{"step", "training_loss", "scores": [0.07, ...], "weights": [T rows of T, for each
-         head]}, ...]}
-
     embeddings_film(opened)
-    {"tokens": [{"id", "text", "group"}], "explained", "caption",
-     "frames": [{"step", "training_loss", "apart": 0.04, "places": [[x, y], ...]}, ...]}
 
 Attention: the heads with the clearest patterns at the *last* step (`attention.clearest_heads`),
 from the first step on; `scores` are their scores for these patterns at each step.
@@ -26,7 +20,6 @@ files are checked against their manifest; one that can't be read is reported and
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -47,6 +40,13 @@ from groundup.lab.attention import (
 )
 from groundup.lab.request import ids_of, require_tokenizer
 from groundup.lab.tokens import beginning, pieces_of, token_text
+from groundup.lab.values import (
+    AttentionFilm,
+    AttentionFrame,
+    EmbeddingsFilm,
+    EmbeddingsFrame,
+    FilmToken,
+)
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines, step_folders
 from groundup.tokenizer.fast import Tokenizer
@@ -62,7 +62,10 @@ GROUP_TOKENS = 16
 # Shorter ones are mostly intermediate merges, which rarely occur.
 MIN_LETTERS = 3
 AVERAGED_STEPS = 8
-STEPS = "{count} steps of one training run, denser at its beginning. Training loss: the mean of up to {averaged} steps."
+STEPS = (
+    "{count} steps of one training run, denser at its beginning. Training loss: the mean of up to "
+    "{averaged} steps."
+)
 GROUPS = WORDS, CAPITALS, PIECES, MARKS = "words", "with a capital", "parts of words", "marks"
 MIN_STEPS = 2
 HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.checkpoints.snapshots=16"
@@ -70,7 +73,7 @@ HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.ch
 
 def attention_film(
     opened: OpenModel, text: str, *, progress: Progress | None = None
-) -> dict[str, Any]:
+) -> AttentionFilm:
     """Return the clearest heads at every kept step of a model's training run, on the beginning of a
     text.
 
@@ -85,15 +88,18 @@ def attention_film(
         for step, model in kept_models(opened, progress or Silent())
     }
     found, places = clearest_heads(maps[max(maps)], ids), patterns(ids)
-    frames = [
+    losses = _training_losses(opened, list(maps))
+    frames: list[AttentionFrame] = [
         {
+            "step": step,
+            "training_loss": losses[step],
             "scores": [
                 round(float(pattern_scores(of_step, places[kind])[layer, head]), DECIMALS)
                 for kind, layer, head, _ in found
             ],
             "weights": [rounded(of_step[layer, head]) for _, layer, head, _ in found],
         }
-        for of_step in maps.values()
+        for step, of_step in maps.items()
     ]
     return {
         "text": shown,
@@ -101,23 +107,22 @@ def attention_film(
         "heads": [
             {"block": layer + 1, "head": head + 1, "kind": kind} for kind, layer, head, _ in found
         ],
-        "frames": _dated(opened, list(maps), frames),
-        "caption": "The heads with the clearest patterns after the last step, on one text, and the share of their attention that follows "
-        f"the pattern. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
+        "frames": frames,
+        "caption": "The heads with the clearest patterns after the last step, on one text, and the "
+        "share of their attention that follows the pattern. "
+        f"{STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
     }
 
 
-def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> dict[str, Any]:
+def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> EmbeddingsFilm:
     """Return tokens of four groups on one plane at every kept step of a model's training run.
 
     Raises DataError (no run, fewer than two steps that can be read, a vocabulary without words),
     ModelError (no tokenizer).
     """
     tokens = map_tokens(require_tokenizer(opened.tokenizer))
-    ids, groups = (
-        torch.tensor([token["id"] for token in tokens]),
-        [token["group"] for token in tokens],
-    )
+    ids = torch.tensor([token["id"] for token in tokens])
+    groups = [token["group"] for token in tokens]
     rows = {
         step: model.transformer.embedding.weight.detach()[ids].float().cpu()
         for step, model in kept_models(opened, progress or Silent())
@@ -126,41 +131,47 @@ def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> d
     origin = last.mean(dim=0)
     _, spread, directions = torch.linalg.svd(last - origin, full_matrices=False)  # X = U S V^T
     explained = float(spread[:2].square().sum() / spread.square().sum().clamp(min=1e-12))
-    frames = [
+    losses = _training_losses(opened, list(rows))
+    frames: list[EmbeddingsFrame] = [
         {
+            "step": step,
+            "training_loss": losses[step],
             "apart": round(apart(of_step, groups), DECIMALS),
             "places": rounded((of_step - origin) @ directions[:2].T),  # [n, C] [C, 2]
         }
-        for of_step in rows.values()
+        for step, of_step in rows.items()
     ]
     chance = (len(set(groups)) - 1) / (len(tokens) - 1)
     return {
         "tokens": tokens,
         "explained": round(explained, DECIMALS),
-        "frames": _dated(opened, list(rows), frames),
-        "caption": f"{len(tokens)} rows of {last.shape[1]} numbers of the embedding table on the first two principal components of the last "
-        f"step, the same axes at every step ({100 * explained:.0f} % of the last step's variance). Apart: the share of the rows' variance, "
-        f"in all dimensions, that is between the groups; {100 * chance:.0f} % by chance. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
+        "frames": frames,
+        "caption": f"{len(tokens)} rows of {last.shape[1]} numbers of the embedding table on the first "
+        "two principal components of the last step, the same axes at every step "
+        f"({100 * explained:.0f} % of the last step's variance). Apart: the share of the "
+        f"rows' variance, in all dimensions, that is between the groups; {100 * chance:.0f} % "
+        f"by chance. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
     }
 
 
-def map_tokens(tokenizer: Tokenizer) -> list[dict[str, Any]]:
+def map_tokens(tokenizer: Tokenizer) -> list[FilmToken]:
     """Return up to 16 tokens of each group, the first of the vocabulary: earlier merges are more
     frequent.
 
     Raises DataError where there are fewer than three.
     """
     control = set(tokenizer.special.tokens.values())
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in GROUPS}
+    found: dict[str, list[FilmToken]] = {name: [] for name in GROUPS}
     for id in range(tokenizer.vocab_size):
         text = token_text(tokenizer, id)
-        group = "" if id in control else group_of(text)
-        if group and len(found[group]) < GROUP_TOKENS:
+        group = group_of(text)
+        if group and id not in control and len(found[group]) < GROUP_TOKENS:
             found[group].append({"id": id, "text": text, "group": group})
     tokens = [token for group in found.values() for token in group]
     if len(tokens) < MIN_TOKENS:
         raise DataError(
-            f"A map needs at least {MIN_TOKENS} tokens, the vocabulary has {len(tokens)} that can be shown."
+            f"A map needs at least {MIN_TOKENS} tokens, "
+            f"the vocabulary has {len(tokens)} that can be shown."
         )
     return tokens
 
@@ -178,7 +189,9 @@ def group_of(text: str) -> str:
         return ""
     if word != word.lower():
         return CAPITALS
-    return WORDS if text.startswith(" ") else PIECES
+    if text.startswith(" "):
+        return WORDS
+    return PIECES
 
 
 def apart(rows: Float[Tensor, "n C"], groups: Sequence[str]) -> float:
@@ -187,43 +200,33 @@ def apart(rows: Float[Tensor, "n C"], groups: Sequence[str]) -> float:
     """
     centred = rows - rows.mean(dim=0)
     total, between = float(centred.square().sum()), 0.0
+    if total <= 0:
+        return 0.0
     for group in dict.fromkeys(groups):
         members = centred[[name == group for name in groups]]
         between += len(members) * float(members.mean(dim=0).square().sum())
-    return between / total if total > 0 else 0.0
+    return between / total
 
 
-def _dated(
-    opened: OpenModel, steps: Sequence[int], frames: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return each frame with its step and the training loss at it, a mean of up to `AVERAGED_STEPS`
-    (None where the log has none).
+def _training_losses(opened: OpenModel, steps: Sequence[int]) -> dict[int, float | None]:
+    """Return the training loss at each step, a mean of up to `AVERAGED_STEPS` (None where the log
+    has none).
 
     Not the validation loss, which is measured at a few steps only.
     """
-    lines = (
-        line for line in read_lines(RunFolder(opened.path).metrics_file) if "event" not in line
-    )
-    figures = ((line.get("step"), line.get("loss")) for line in lines)
-    losses = {
-        step: float(loss)
-        for step, loss in figures
-        if isinstance(step, int) and isinstance(loss, int | float)
-    }
-    dated = []
-    for step, frame in zip(steps, frames, strict=True):
+    losses = {}
+    for line in read_lines(RunFolder(opened.path).metrics_file):
+        step, loss = line.get("step"), line.get("loss")
+        if "event" not in line and isinstance(step, int) and isinstance(loss, int | float):
+            losses[step] = float(loss)
+    found: dict[int, float | None] = dict.fromkeys(steps)
+    for step in steps:
         # Line n of the log was measured before update n, with the weights of step n - 1.
-        near = [
-            losses[line] for line in range(step + 2 - AVERAGED_STEPS, step + 2) if line in losses
-        ]
-        dated.append(
-            {
-                "step": step,
-                "training_loss": round(sum(near) / len(near), DECIMALS) if near else None,
-                **frame,
-            }
-        )
-    return dated
+        lines = range(step + 2 - AVERAGED_STEPS, step + 2)
+        near = [losses[line] for line in lines if line in losses]
+        if near:
+            found[step] = round(sum(near) / len(near), DECIMALS)
+    return found
 
 
 def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
@@ -236,17 +239,17 @@ def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
         raise DataError(
             f"{opened.path.name} is not from a training run, so it has no earlier steps.", fix=HOW
         )
-    snapshots = step_folders(run.snapshots)
-    whole = run.read_run().get("kind") == "pretrain"  # checkpoints of a fine-tuning run are partial
-    checkpoints = step_folders(run.checkpoints) if whole else []
-    found = snapshots if len(snapshots) >= MIN_STEPS else checkpoints
-    if len(found) < MIN_STEPS:
-        raise DataError(
-            f"The run {opened.path.name} kept {len(snapshots)} snapshots and {len(checkpoints)} checkpoints; "
-            f"a film needs at least {MIN_STEPS} of them.",
-            fix=HOW,
-        )
-    return found
+    snapshots, checkpoints = step_folders(run.snapshots), []
+    if run.read_run().get("kind") == "pretrain":  # checkpoints of a fine-tuning run are partial
+        checkpoints = step_folders(run.checkpoints)
+    for found in (snapshots, checkpoints):
+        if len(found) >= MIN_STEPS:
+            return found
+    raise DataError(
+        f"The run {opened.path.name} kept {len(snapshots)} snapshots and {len(checkpoints)} "
+        f"checkpoints; a film needs at least {MIN_STEPS} of them.",
+        fix=HOW,
+    )
 
 
 def kept_models(opened: OpenModel, progress: Progress) -> Iterator[tuple[int, Model]]:

@@ -84,7 +84,8 @@ _ALL = (
     View(
         "embeddings",
         "A map of the embedding table",
-        "Each token is a row of numbers; the axes are the two directions along which these rows differ most. Which tokens are close together?",
+        "Each token is a row of numbers; the axes are the two directions along which these rows "
+        "differ most. Which tokens are close together?",
         look=lambda s: function("embeddings:text_map")(s.model, s.tokenizer, s.text),
         draw="drawing.embeddings:draw_embeddings",
         chart="charts:embeddings_chart",
@@ -93,7 +94,8 @@ _ALL = (
     View(
         "neighbours",
         "The nearest words",
-        "The words whose rows of the embedding table are most similar to that of one word of the text.",
+        "The words whose rows of the embedding table are most similar to that of one word of the "
+        "text.",
         look=lambda s: function("neighbours:longest_word_neighbours")(s.model, s.tokenizer, s.text),
         draw="drawing.embeddings:draw_neighbours",
         concept="embeddings",
@@ -101,7 +103,8 @@ _ALL = (
     View(
         "kinds",
         "Are neighbours of the same category?",
-        "Days near days, countries near countries: the share of neighbours that belong to a word's own category, and the share expected by chance.",
+        "Days near days, countries near countries: the share of neighbours that belong to a "
+        "word's own category, and the share expected by chance.",
         look=lambda s: function("neighbours:kind_score")(s.model, s.tokenizer),
         draw="drawing.embeddings:draw_kinds",
         remark="neighbours:few_categories",
@@ -118,8 +121,9 @@ _ALL = (
     View(
         "heads",
         "Heads with a known pattern",
-        "Every head is tried on random tokens, repeated once: does it attend to the previous token, the first token, earlier copies of the same "
-        "token, or (induction) the token that followed an earlier copy? Choose a pattern; dark squares have it.",
+        "Every head is tried on random tokens, repeated once: does it attend to the previous "
+        "token, the first token, earlier copies of the same token, or (induction) the token that "
+        "followed an earlier copy? Choose a pattern; dark squares have it.",
         look=lambda s: function("head_patterns:search_heads")(s.model, s.tokenizer),
         draw="drawing.by_head:draw_head_search",
         chart="charts:heads_chart",
@@ -129,7 +133,8 @@ _ALL = (
     View(
         "attention",
         "The attention of every head",
-        "Row: the token that attends (query); column: the token attended to (key). Choose a block and a head, and point at a square.",
+        "Row: the token that attends (query); column: the token attended to (key). Choose a block "
+        "and a head, and point at a square.",
         look=lambda s: function("attention:attention_picture")(s.model, s.tokenizer, s.shown),
         draw="drawing.attention:draw_maps",
         chart="charts:attention_chart",
@@ -148,7 +153,8 @@ _ALL = (
     View(
         "reach",
         "How far back heads attend",
-        "Some heads attend to neighbours only, some to the whole text, many mostly to the first token.",
+        "Some heads attend to neighbours only, some to the whole text, many mostly to the first "
+        "token.",
         look=lambda s: function("attention:head_distances")(s.model, s.tokenizer, s.shown),
         draw="drawing.by_head:draw_head_distances",
         concept="heads",
@@ -156,7 +162,8 @@ _ALL = (
     View(
         "steps",
         "One head, step by step",
-        "Queries and keys give scores; these are scaled, masked and normalised by softmax to weights of the values. All numbers are the model's own.",
+        "Queries and keys give scores; these are scaled, masked and normalised by softmax to "
+        "weights of the values. All numbers are the model's own.",
         look=lambda s: function("qkv:clearest_head_steps")(s.model, s.tokenizer, s.text, s.views),
         draw="drawing.attention:draw_head_steps",
         parts="drawing.attention:draw_step_parts",
@@ -165,7 +172,8 @@ _ALL = (
     View(
         "lens",
         "The prediction after every block",
-        "The next token that the model would predict if it stopped after each block. Read upwards: the predictions approach the final one.",
+        "The next token that the model would predict if it stopped after each block. Read "
+        "upwards: the predictions approach the final one.",
         look=lambda s: function("predictions:logit_lens")(s.model, s.tokenizer, s.shown),
         draw="drawing.predictions:draw_lens",
         chart="charts:lens_chart",
@@ -173,7 +181,8 @@ _ALL = (
     View(
         "surprise",
         "What the model did not expect",
-        "High bars are tokens with a low probability. Point at one to read what was expected instead.",
+        "High bars are tokens with a low probability. Point at one to read what was expected "
+        "instead.",
         look=lambda s: function("predictions:surprise")(s.model, s.tokenizer, s.text),
         draw="drawing.predictions:draw_surprise",
         chart="charts:surprise_chart",
@@ -181,7 +190,8 @@ _ALL = (
     View(
         "context",
         "The loss by the length of the context",
-        "The later in the text, the better the next token is predicted, if the model uses what it has read.",
+        "The later in the text, the better the next token is predicted, if the model uses what it "
+        "has read.",
         look=lambda s: function("context:loss_by_context")(s.model, s.tokenizer, s.text),
         draw="drawing.loss:draw_loss_by_context",
     ),
@@ -195,7 +205,8 @@ _ALL = (
     View(
         "ablation",
         "Ablation of each head and each block",
-        "One of them is removed: how much does the loss on the text rise? Dark squares are needed for this text.",
+        "One of them is removed: how much does the loss on the text rise? Dark squares are needed "
+        "for this text.",
         look=lambda s: function("ablation:ablation")(
             s.model, s.tokenizer, s.shown, progress=s.progress
         ),
@@ -205,7 +216,8 @@ _ALL = (
     View(
         "attribution",
         "Which tokens made the decision",
-        "Bars to the right: tokens that raise the score of the decision. To the left: tokens that lower it.",
+        "Bars to the right: tokens that raise the score of the decision. To the left: tokens that "
+        "lower it.",
         look=lambda s: function("attribution:decision_attribution")(
             s.model,
             s.tokenizer,
@@ -218,7 +230,8 @@ _ALL = (
     View(
         "attention_forming",
         "Attention forming in training",
-        "The same heads after more and more steps of training: at first they attend to all tokens alike. Which pattern comes first?",
+        "The same heads after more and more steps of training: at first they attend to all tokens "
+        "alike. Which pattern comes first?",
         look=lambda s: function("training_animation:attention_film")(
             s.opened, s.text, progress=s.progress
         ),
@@ -229,7 +242,8 @@ _ALL = (
     View(
         "embeddings_forming",
         "Embeddings forming in training",
-        "The same tokens on the same axes. The model never sees letters, and yet tokens that are spelled alike come to be close together.",
+        "The same tokens on the same axes. The model never sees letters, and yet tokens that are "
+        "spelled alike come to be close together.",
         look=lambda s: function("training_animation:embeddings_film")(
             s.opened, progress=s.progress
         ),

@@ -82,11 +82,9 @@ def without_word(text: str, places: list[tuple[int, int]]) -> str:
     >>> without_word("Win, don't wait: win!", [(5, 10)])
     'Win, wait: win!'
     """
-    parts, end = [], 0
-    for start, stop in places:
-        parts.append(text[end:start] if end == 0 else text[end:start].removeprefix(" "))
-        end = stop
-    return "".join(parts) + text[end:].removeprefix(" ")
+    starts, ends = [start for start, _ in places], [end for _, end in places]
+    first, *others = [text[a:b] for a, b in zip([0, *ends], [*starts, len(text)], strict=True)]
+    return "".join([first, *[part.removeprefix(" ") for part in others]])
 
 
 def readings(text: str) -> int:

@@ -21,7 +21,7 @@ from groundup.data.batches.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, require
 from groundup.files import read_json_object, write_json
-from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finished, plain, pyplot
+from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finish, plain, pyplot
 from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
 from groundup.planning import planner
 from groundup.planning.measure import Benchmark, Candidate, Measured
@@ -325,7 +325,7 @@ def draw_sweep(found: Sweep) -> Any:
     axes.set_ylabel("bits per byte of held-out text", fontsize=LABEL_SIZE)
     axes.legend(frameon=False, fontsize=SMALL_SIZE, title="parameters", title_fontsize=SMALL_SIZE)
     plain(axes)
-    return finished(
+    return finish(
         figure, title="The loss by model size and amount of text", caption=_caption(found)
     )
 

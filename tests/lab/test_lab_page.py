@@ -133,9 +133,9 @@ def test_a_view_is_added_by_its_function_its_drawing_and_one_entry_of_the_regist
         'def count_letters(text):\n    return {"letters": len(text), "caption": "Counted."}\n'
     )
     (copy / "lab/drawing/letters.py").write_text(
-        "from groundup.lab.style import finished, pyplot\n\n\n"
+        "from groundup.lab.style import finish, pyplot\n\n\n"
         "def draw_letters(values):\n    figure, axes = pyplot().subplots()\n"
-        '    axes.barh(0, values["letters"])\n    return finished(figure, caption=values["caption"])\n'
+        '    axes.barh(0, values["letters"])\n    return finish(figure, caption=values["caption"])\n'
     )
     entry = """    View(
         "letters",

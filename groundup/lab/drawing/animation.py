@@ -1,7 +1,7 @@
-"""The films of `training_animation.py` as reels, of which `gallery` makes animated GIFs, and as still pictures of
-some frames side by side.
+"""The films of `training_animation.py` as reels, of which `gallery` makes animated GIFs, and as
+still pictures of some frames side by side.
 
-    attention_reel(film)    -> Reel: a figure and show(n)
+    attention_reel(film)    -> Animation: a figure and show(n)
     attention_strip(film)   -> a figure
 
 Below each frame is a timeline of the training; its axis is a square root of the steps, as the first
@@ -9,11 +9,11 @@ frames are closer together.
 """
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from groundup.lab.drawing.attention import PATTERNS, pattern_title, seen, square, token_axes
+from groundup.lab.drawing.attention import PATTERNS, mask_later, pattern_title, square, token_axes
 from groundup.lab.drawing.embeddings import MARKERS, label_places, set_map_limits
 from groundup.lab.style import (
     LABEL_SIZE,
@@ -22,16 +22,18 @@ from groundup.lab.style import (
     SMALL_SIZE,
     TITLE_SIZE,
     TWO,
-    closed,
-    finished,
+    close,
+    finish,
     name_axes,
     plain,
     pyplot,
     token_labels,
     write_at,
 )
+from groundup.lab.values import AttentionFilm, EmbeddingsFilm, EmbeddingsFrame, FilmFrame
 from groundup.palette import SERIES
 
+Frame = TypeVar("Frame", bound=FilmFrame)
 SCORE_LINES = ((ONE, "-"), (TWO, "--"), (MUTED, ":"))
 STRIP_FRAMES = 5
 # Width of the title.
@@ -49,7 +51,7 @@ class Animation:
     show: Callable[[int], None]
 
 
-def attention_reel(film: Mapping[str, Any]) -> Animation:
+def attention_reel(film: AttentionFilm) -> Animation:
     """Return the maps of the film's heads, and below them the score of each at every step."""
     heads, frames = film["heads"], film["frames"]
     figure = pyplot().figure(figsize=(max(3.1 * len(heads), MIN_INCHES), 4.9))
@@ -66,24 +68,24 @@ def attention_reel(film: Mapping[str, Any]) -> Animation:
         colour, line = SCORE_LINES[number % len(SCORE_LINES)]
         scores = [frame["scores"][number] for frame in frames]
         name = f"head {head['block']}.{head['head']}"
-        timeline.plot(_steps(film), scores, line, color=colour, linewidth=1.2, label=name)
+        timeline.plot(_steps(frames), scores, line, color=colour, linewidth=1.2, label=name)
     timeline.set_ylim(0, 1)
     timeline.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", ncols=len(heads))
-    move = _timeline(figure, timeline, film, "Attention forming", "score of\nits pattern")
+    move = _timeline(figure, timeline, frames, "Attention forming", "score of\nits pattern")
 
     def show(number: int) -> None:
         frame = frames[number]
         for image, axes, head, score, weights in zip(
             images, squares, heads, frame["scores"], frame["weights"], strict=True
         ):
-            image.set_data(seen(weights))
-            axes.set_title(pattern_title({**head, "score": score}), fontsize=LABEL_SIZE)
+            image.set_data(mask_later(weights))
+            axes.set_title(pattern_title(head, score), fontsize=LABEL_SIZE)
         move(frame)
 
-    return Animation(closed(figure), show)
+    return Animation(close(figure), show)
 
 
-def embeddings_reel(film: Mapping[str, Any]) -> Animation:
+def embeddings_reel(film: EmbeddingsFilm) -> Animation:
     """Return the map of the film's tokens, and below it the variance between its groups at every
     step.
     """
@@ -101,28 +103,29 @@ def embeddings_reel(film: Mapping[str, Any]) -> Animation:
     ]
     texts = [write_at(axes, 0, 0, label, family="monospace") for label in labels]
     axes.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left")
-    timeline.plot(
-        _steps(film), [100 * frame["apart"] for frame in frames], color=ONE, linewidth=1.2
-    )
+    apart = [100 * frame["apart"] for frame in frames]
+    timeline.plot(_steps(frames), apart, color=ONE, linewidth=1.2)
     timeline.set_ylim(0, None)
-    move = _timeline(figure, timeline, film, "Embeddings forming", "apart, %")
+    move = _timeline(figure, timeline, frames, "Embeddings forming", "apart, %")
 
     def show(number: int) -> None:
         frame = frames[number]
         _place(groups, frame["places"])
+        readable = _width(frame) > READABLE * _width(frames[-1])
         for text, (x, y), (right, up) in zip(texts, frame["places"], offsets, strict=True):
             text.set_position((x + right, y + up))
-            text.set_visible(_width(frame) > READABLE * _width(frames[-1]))
+            text.set_visible(readable)
         move(frame)
 
-    return Animation(closed(figure), show)
+    return Animation(close(figure), show)
 
 
-def attention_strip(film: Mapping[str, Any]) -> Any:
+def attention_strip(film: AttentionFilm) -> Any:
     """Draw some steps side by side, a row of maps for each head."""
-    heads, chosen = film["heads"], _strip_frames(film)
+    heads, chosen = film["heads"], _strip_frames(film["frames"])
     size = (2.0 * len(chosen) + 0.9, 2.0 * len(heads) + 1.3)
     figure, grid = pyplot().subplots(len(heads), len(chosen), figsize=size, squeeze=False)
+    corner = {"ha": "right", "va": "top", "fontsize": LABEL_SIZE}
     for row, head in enumerate(heads):
         for column, frame in enumerate(chosen):
             axes = grid[row][column]
@@ -133,50 +136,39 @@ def attention_strip(film: Mapping[str, Any]) -> Any:
             if row < len(heads) - 1:
                 axes.set_xticks([])
             share = f"{100 * frame['scores'][row]:.0f} %"
-            axes.text(
-                0.95,
-                0.95,
-                share,
-                ha="right",
-                va="top",
-                fontsize=LABEL_SIZE,
-                transform=axes.transAxes,
-            )
+            axes.text(0.95, 0.95, share, transform=axes.transAxes, **corner)
             if row == 0:
                 axes.set_title(f"step {frame['step']:,}", fontsize=LABEL_SIZE)
         pattern = textwrap.fill(PATTERNS.get(head["kind"], head["kind"]), 18)
-        grid[row][0].set_ylabel(
-            f"block {head['block']}, head {head['head']}\n{pattern}", fontsize=SMALL_SIZE
-        )
+        name = f"block {head['block']}, head {head['head']}\n{pattern}"
+        grid[row][0].set_ylabel(name, fontsize=SMALL_SIZE)
     title = "Attention forming: the same heads after more and more steps of training"
-    return finished(figure, title=title, caption=film["caption"])
+    return finish(figure, title=title, caption=film["caption"])
 
 
-def embeddings_strip(film: Mapping[str, Any]) -> Any:
+def embeddings_strip(film: EmbeddingsFilm) -> Any:
     """Draw some steps side by side on the same axes."""
-    chosen = _strip_frames(film)
+    chosen = _strip_frames(film["frames"])
     figure, grid = pyplot().subplots(
         1, len(chosen), figsize=(2.3 * len(chosen), 3.6), sharex=True, sharey=True
     )
     for axes, frame in zip(grid, chosen, strict=True):
         _place(_map_axes(axes, film), frame["places"])
-        axes.set_title(
-            f"step {frame['step']:,}\n{100 * frame['apart']:.0f} % apart", fontsize=SMALL_SIZE
-        )
+        title = f"step {frame['step']:,}\n{100 * frame['apart']:.0f} % apart"
+        axes.set_title(title, fontsize=SMALL_SIZE)
         axes.label_outer()
     grid[0].legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", handletextpad=0.1)
     title = "Embeddings forming: the same tokens on the same axes, after more and more steps"
-    return finished(figure, title=title, caption=film["caption"])
+    return finish(figure, title=title, caption=film["caption"])
 
 
-def _strip_frames(film: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _strip_frames(frames: Sequence[Frame]) -> list[Frame]:
     """Return five frames at most, evenly spaced, with the first and the last."""
-    frames = film["frames"]
     count = min(STRIP_FRAMES, len(frames))
     return [frames[round(number * (len(frames) - 1) / (count - 1))] for number in range(count)]
 
 
-def _map_axes(axes: Any, film: Mapping[str, Any]) -> list[tuple[Any, list[int]]]:
+def _map_axes(axes: Any, film: EmbeddingsFilm) -> list[tuple[Any, list[int]]]:
     """Set limits for every frame; return the markers of each group with the numbers of their
     tokens.
     """
@@ -194,7 +186,7 @@ def _map_axes(axes: Any, film: Mapping[str, Any]) -> list[tuple[Any, list[int]]]
     return groups
 
 
-def _width(frame: Mapping[str, Any]) -> float:
+def _width(frame: EmbeddingsFrame) -> float:
     """Return the horizontal extent of the points."""
     across = [x for x, _ in frame["places"]]
     return float(max(across) - min(across))
@@ -208,12 +200,12 @@ def _place(groups: Sequence[tuple[Any, list[int]]], places: Sequence[Sequence[fl
 
 
 def _timeline(
-    figure: Any, axes: Any, film: Mapping[str, Any], what: str, unit: str
-) -> Callable[[Mapping[str, Any]], None]:
+    figure: Any, axes: Any, frames: Sequence[FilmFrame], what: str, unit: str
+) -> Callable[[FilmFrame], None]:
     """Draw the axis of steps and a title, and return a function that moves the mark on this axis to
     a frame and names it in the title.
     """
-    steps = _steps(film)
+    steps = _steps(frames)
     axes.set_xscale("function", functions=(_root, lambda root: root**2))
     axes.set_xlim(steps[0], steps[-1])
     ticks = sorted({steps[round(number * (len(steps) - 1) / 6)] for number in range(7)})
@@ -224,11 +216,13 @@ def _timeline(
     cursor = axes.axvline(steps[-1], color="black", linewidth=1.2, clip_on=False)
     title = figure.text(0.012, 0.985, "", va="top", ha="left", fontsize=TITLE_SIZE, weight="bold")
 
-    def move(frame: Mapping[str, Any]) -> None:
+    def move(frame: FilmFrame) -> None:
         step, loss = frame["step"], frame["training_loss"]
         cursor.set_xdata([step, step])
-        said = "" if loss is None else f", training loss {loss:.2f}"
-        title.set_text(f"{what}: step {step:,} of {steps[-1]:,}{said}")
+        words = f"{what}: step {step:,} of {steps[-1]:,}"
+        if loss is not None:
+            words += f", training loss {loss:.2f}"
+        title.set_text(words)
 
     return move
 
@@ -239,5 +233,5 @@ def _root(step: Any) -> Any:
     return np.sqrt(np.maximum(step, 0))
 
 
-def _steps(film: Mapping[str, Any]) -> list[int]:
-    return [frame["step"] for frame in film["frames"]]
+def _steps(frames: Sequence[FilmFrame]) -> list[int]:
+    return [frame["step"] for frame in frames]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from groundup import palette
 from groundup.lab.architecture import Architecture, Box, Branch, PartRole
-from groundup.lab.style import closed, pyplot
+from groundup.lab.style import close, pyplot
 from groundup.palette import custom_properties
 
 Point = tuple[float, float]
@@ -22,7 +22,10 @@ ONE_PART, SIDE_BY_SIDE = 470, 400
 TITLE_LINE, LINE, PADDING = 19, 17, 9
 GAP, SUM_RADIUS = 32, 9
 NO_BREAK = "\u00a0"
-FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
+FONT = (
+    'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, '
+    "sans-serif"
+)
 # Colours of the parts, by their names in the palette.
 PARTS = {
     "paper": "paper",
@@ -132,9 +135,7 @@ def architecture_page(
     _inside(head, "meta", charset="utf-8")
     _inside(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
     _inside(head, "title").text = printable(picture.title)
-    _inside(head, "style").text = custom_properties(LIGHT, DARK) + PAGE_STYLE.replace(
-        "FONT", FONT.replace('"', "'")
-    )
+    _inside(head, "style").text = _style(PAGE_STYLE)
     body = _inside(page, "body")
     body.append(_drawing(picture))
     body.append(_table(table, "costs"))
@@ -142,9 +143,19 @@ def architecture_page(
     return "<!DOCTYPE html>\n" + ET.tostring(page, encoding="unicode", method="html") + "\n"
 
 
+def _style(rules: str) -> str:
+    return custom_properties(LIGHT, DARK) + rules.replace("FONT", FONT.replace('"', "'"))
+
+
 def printable(text: str) -> str:
     """Return the text with control characters, which XML forbids, as escapes."""
-    return "".join(c if c.isprintable() or c == NO_BREAK else repr(c)[1:-1] for c in text)
+    return "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    if character.isprintable() or character == NO_BREAK:
+        return character
+    return repr(character)[1:-1]
 
 
 def _inside(parent: ET.Element, tag: str, **attributes: str | float) -> ET.Element:
@@ -156,15 +167,18 @@ def _inside(parent: ET.Element, tag: str, **attributes: str | float) -> ET.Eleme
 
 
 def _number(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
+    if isinstance(value, str):
+        return value
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def _table(rows: Sequence[Sequence[str]], kind: str) -> ET.Element:
-    table = ET.Element("table", {"class": kind})
-    for number, row in enumerate(rows):
+    table, tag = ET.Element("table", {"class": kind}), "th"
+    for row in rows:
         line = _inside(table, "tr")
         for cell in row:
-            _inside(line, "td" if number else "th").text = printable(cell)
+            _inside(line, tag).text = printable(cell)
+        tag = "td"
     return table
 
 
@@ -174,9 +188,7 @@ def _drawing(picture: Architecture) -> ET.Element:
     view = {"viewBox": f"0 0 {size['width']} {size['height']}", "role": "img"}
     root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **view, **size})
     _inside(root, "title").text = f"Architecture of {printable(picture.title)}"
-    _inside(root, "style").text = custom_properties(LIGHT, DARK) + STYLE.replace(
-        "FONT", FONT.replace('"', "'")
-    )
+    _inside(root, "style").text = _style(STYLE)
     _inside(root, "rect", width="100%", height="100%", fill="var(--paper)")
     for box in page.boxes:
         place = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
@@ -198,11 +210,9 @@ def _drawing(picture: Architecture) -> ET.Element:
 def _tip(arrow: Arrow) -> str:
     """Return the points of a triangle at the end of an arrow, which points down or to the left."""
     (x0, _), (x, y) = arrow.points[-2:]
-    corners = (
-        [(x, y), (x - 4, y - 8), (x + 4, y - 8)]
-        if x0 == x
-        else [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
-    )
+    corners = [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
+    if x0 == x:
+        corners = [(x, y), (x - 4, y - 8), (x + 4, y - 8)]
     return " ".join(f"{_number(a)},{_number(b)}" for a, b in corners)
 
 
@@ -237,20 +247,23 @@ def draw_architecture(picture: Architecture) -> Any:
     for label in page.labels:
         text = printable(label.text).replace("$", r"\$")
         axes.text(label.x, label.y, text, va="baseline", **FONTS[label.style])
-    return closed(figure)
+    return close(figure)
 
 
 def layout(picture: Architecture) -> DiagramLayout:
     """Return all shapes of a picture from `lab.architecture`."""
-    columns = max(len(branch.parts) for branch in picture.branches)
-    inner = ONE_PART if columns == 1 else columns * SIDE_BY_SIDE + (columns - 1) * MARGIN
+    columns, inner = max(len(branch.parts) for branch in picture.branches), ONE_PART
+    if columns > 1:
+        inner = columns * SIDE_BY_SIDE + (columns - 1) * MARGIN
     page = DiagramLayout(width=BRANCH + inner + 2 * MARGIN)
     page.label(MARGIN, 30, picture.title, "name")
     page.label(STREAM - 4, 62, picture.ids, "shape")
     page.height = 68
+    shape = ""
     for box in picture.enters:
-        _down(page, "" if box is picture.enters[0] else picture.stream)
+        _down(page, shape)
         _on_stream(page, box)
+        shape = picture.stream
     _down(page, picture.stream)
     _blocks(page, picture)
     for box in picture.leaves:

@@ -29,7 +29,9 @@ def _at(marks: dict[int, str], note: str = "") -> str:
     line = [" "] * (max(marks) + 1)
     for column, sign in marks.items():
         line[column] = sign
-    return "".join(line) + (f" {note}" if note else "")
+    if note:
+        line.append(f" {note}")
+    return "".join(line)
 
 
 def _boxed(box: Box, left: int, right: int, turn: int) -> list[str]:

@@ -3,8 +3,8 @@ the ablation of each head and each block.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from groundup.lab.drawing.attention import BLOCKS, PATTERNS
 from groundup.lab.style import (
@@ -14,12 +14,21 @@ from groundup.lab.style import (
     SMALL_SIZE,
     TWO,
     few_ticks,
-    finished,
+    finish,
+    ink_on,
     name_axes,
     plain,
     pyplot,
     scale_beside,
     write_at,
+)
+from groundup.lab.values import (
+    AblationTable,
+    HalfLosses,
+    HeadDistances,
+    HeadNumber,
+    HeadScores,
+    HeadSearch,
 )
 
 # Inches of a cell, and of the margin of a heatmap with a colour scale and of one without.
@@ -27,24 +36,29 @@ SQUARE, AROUND, AROUND_WITHOUT_SCALE = 0.24, 1.5, 0.5
 NARROWEST, LOWEST = 2.3, 1.8
 # The best of many heads is above chance by luck; it counts as found from this many times chance on.
 TIMES_CHANCE = 3
-FIELDS = (
+Measure = Literal["distance_beyond_first_tokens", "entropy_bits", "first_share"]
+# Measure, title, unit, the darkest value (None: the largest).
+FIELDS: tuple[tuple[Measure, str, str, float | None], ...] = (
     (
         "distance_beyond_first_tokens",
         "How far back\n(first token left out)",
         "mean distance, tokens",
+        None,
     ),
-    ("entropy_bits", "How widely", "entropy, bits"),
-    ("first_share", "Attention to\nthe first token", "share of attention"),
+    ("entropy_bits", "How widely", "entropy, bits", None),
+    ("first_share", "Attention to\nthe first token", "share of attention", 1.0),
 )
 # Of an ablation, whose cells have numbers.
 CELL_INCHES, ROW_INCHES = 0.46, 0.22
 # A change is written into its cell where it is this many standard errors from zero.
 CLEAR_ERRORS = 2.0
-DARK = 0.55
-LEGEND = f" Numbers: changes of more than {CLEAR_ERRORS:.0f} standard errors; white: no loss. Blocks: logarithmic beyond 0.1."
+LEGEND = (
+    f" Numbers: changes of more than {CLEAR_ERRORS:.0f} standard errors; white: no loss. Blocks: "
+    "logarithmic beyond 0.1."
+)
 
 
-def draw_head_search(found: Mapping[str, Any]) -> Any:
+def draw_head_search(found: HeadSearch) -> Any:
     """Draw the scores of all heads for each pattern; `found` is from `search_heads`."""
     heads = found["heads"]
     figure, fields = _by_head_figure(heads, len(found["kinds"]), AROUND_WITHOUT_SCALE)
@@ -54,58 +68,58 @@ def draw_head_search(found: Mapping[str, Any]) -> Any:
         image = _draw_by_head(axes, heads, [head["scores"][name] for head in heads], top=1.0)
         said = "none found"
         if best["score"] > TIMES_CHANCE * kind["chance"]:
+            frame = {"fill": False, "edgecolor": "black", "linewidth": 1.3}
             corner = (best["head"] - 1.5, best["block"] - 1.5)
-            axes.add_patch(
-                pyplot().Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1.3)
-            )
+            axes.add_patch(pyplot().Rectangle(corner, 1, 1, **frame))
             said = f"block {best['block']}, head {best['head']}: {best['score']:.2f}"
-        axes.set_title(
-            f"{name}:\n{PATTERNS[name]}\n{said}\n(chance {kind['chance']:.2f})", fontsize=LABEL_SIZE
-        )
+        title = f"{name}:\n{PATTERNS[name]}\n{said}\n(chance {kind['chance']:.2f})"
+        axes.set_title(title, fontsize=LABEL_SIZE)
     colours = (image, "share of attention", (0, 0.25, 0.5, 0.75, 1))
-    return finished(
-        figure,
-        title=_title(heads),
-        caption=f"{found['caption']}{_losses(found['loss'])}",
-        colours=colours,
-    )
+    caption = f"{found['caption']}{_losses(found['loss'])}"
+    return finish(figure, title=_title(heads), caption=caption, colours=colours)
 
 
-def _title(heads: Sequence[Mapping[str, Any]]) -> str:
+def _title(heads: Sequence[HeadScores]) -> str:
     """Return how many heads have each pattern."""
     counts = Counter(head["named"] for head in heads if head["named"] is not None)
     if not counts:
         return f"None of {len(heads)} heads gives more than half of its attention to one pattern"
     said = ", ".join(f"{count} {PATTERNS[kind]}" for kind, count in counts.most_common())
-    return f"{sum(counts.values())} of {len(heads)} heads give most of their attention to one pattern: {said}"
+    return (
+        f"{sum(counts.values())} of {len(heads)} heads give most of their attention to one "
+        f"pattern: {said}"
+    )
 
 
-def _losses(loss: Mapping[str, float] | None) -> str:
+def _losses(loss: HalfLosses | None) -> str:
     if loss is None:
         return ""
-    return f" Loss: {loss['first_half']:.2f} nats per token in the first half, {loss['second_half']:.2f} in the second."
+    return (
+        f" Loss: {loss['first_half']:.2f} nats per token in the first half, "
+        f"{loss['second_half']:.2f} in the second."
+    )
 
 
-def draw_head_distances(reach: Mapping[str, Any]) -> Any:
+def draw_head_distances(reach: HeadDistances) -> Any:
     """Draw three heatmaps with a cell for each head; `reach` is from `head_distances`."""
     heads = reach["heads"]
     figure, fields = _by_head_figure(heads, len(FIELDS), AROUND)
-    for axes, (measure, name, unit) in zip(fields, FIELDS, strict=True):
-        top = 1.0 if measure == "first_share" else None
+    for axes, (measure, name, unit, top) in zip(fields, FIELDS, strict=True):
         image = _draw_by_head(axes, heads, [head[measure] for head in heads], top=top)
         scale_beside(axes, image, unit, fraction=0.08, pad=0.06)
         axes.set_title(name, fontsize=LABEL_SIZE)
     alike = reach["uniform"]
     evenly = (
         f"Uniform attention would have {alike['distance_beyond_first_tokens']:.1f} tokens, "
-        f"{alike['entropy_bits']:.1f} bits and a share of {alike['first_share']:.2f} on the first token."
+        f"{alike['entropy_bits']:.1f} bits and a share of {alike['first_share']:.2f} on the first "
+        "token."
     )
     title = f"How far back each head attends: {len(heads)} heads on {reach['tokens']} tokens"
-    return finished(figure, title=title, caption=f"{reach['caption']} {evenly}")
+    return finish(figure, title=title, caption=f"{reach['caption']} {evenly}")
 
 
 def _by_head_figure(
-    heads: Iterable[Mapping[str, Any]], fields: int, around: float
+    heads: Iterable[HeadNumber], fields: int, around: float
 ) -> tuple[Any, list[Any]]:
     """Return a figure with `fields` axes side by side, each with room for a cell for every head and
     a margin of `around` inches.
@@ -121,7 +135,7 @@ def _by_head_figure(
 
 
 def _draw_by_head(
-    axes: Any, heads: Sequence[Mapping[str, Any]], values: Iterable[float], *, top: float | None
+    axes: Any, heads: Sequence[HeadNumber], values: Iterable[float], *, top: float | None
 ) -> Any:
     """Draw the heatmap of one measure and return its image; `top` is the darkest value (None: the
     largest).
@@ -137,12 +151,12 @@ def _draw_by_head(
     return image
 
 
-def _shape(heads: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+def _shape(heads: Iterable[HeadNumber]) -> tuple[int, int]:
     numbers = [(head["block"], head["head"]) for head in heads]
     return max(block for block, _ in numbers), max(head for _, head in numbers)
 
 
-def draw_ablation(table: Mapping[str, Any]) -> Any:
+def draw_ablation(table: AblationTable) -> Any:
     """Draw the change of the loss without each head as a heatmap, darker for a larger one, and
     without each block as bars.
 
@@ -159,8 +173,8 @@ def draw_ablation(table: Mapping[str, Any]) -> Any:
     for y, (row, errors) in enumerate(zip(heads, table["heads_error"], strict=True)):
         for x, (change, error) in enumerate(zip(row, errors, strict=True)):
             if abs(change) > CLEAR_ERRORS * error and abs(change) >= 0.005:
-                colour = "white" if change > DARK * largest else "black"
-                write_at(field, x, y, f"{change:+.2f}", fontsize=SMALL_SIZE - 1, color=colour)
+                style = {"fontsize": SMALL_SIZE - 1, "color": ink_on(change / largest)}
+                write_at(field, x, y, f"{change:+.2f}", **style)
     field.set_xticks(range(most), [str(head) for head in range(1, most + 1)], fontsize=SMALL_SIZE)
     field.set_yticks(*few_ticks(range(1, blocks + 1), 16), fontsize=SMALL_SIZE)
     name_axes(field, "head removed", BLOCKS)
@@ -169,16 +183,18 @@ def draw_ablation(table: Mapping[str, Any]) -> Any:
         f"Without block {best['block']}'s head {best['head']} the text is predicted worst: "
         f"+{best['change']:.2f} to a loss of {table['loss']:.2f} nats per token"
     )
-    return finished(figure, title=title, caption=table["caption"] + LEGEND)
+    return finish(figure, title=title, caption=table["caption"] + LEGEND)
+
+
+def _sign_colour(change: float) -> str:
+    if change >= 0:
+        return ONE
+    return TWO
 
 
 def _draw_blocks(axes: Any, changes: Sequence[float]) -> None:
-    axes.barh(
-        range(len(changes)),
-        changes,
-        color=[ONE if change >= 0 else TWO for change in changes],
-        height=0.7,
-    )
+    colours = [_sign_colour(change) for change in changes]
+    axes.barh(range(len(changes)), changes, color=colours, height=0.7)
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_xscale("symlog", linthresh=0.1)
     axes.tick_params(labelsize=SMALL_SIZE)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.lab.style import LABEL_SIZE, MUTED, SMALL_SIZE, finished, plain, pyplot
+from groundup.lab.style import LABEL_SIZE, MUTED, SMALL_SIZE, finish, plain, pyplot
 from groundup.palette import SERIES
 
 COLUMNS = 3
@@ -19,8 +19,8 @@ MARKERS = "osD^vP*X"
 # Values of metrics that are proportions but not shown in percent are left as they are.
 PERCENT = ("accuracy",)
 CAPTION = (
-    "Bands: 95 % intervals over the items. Dotted: the value of guessing. Hollow: not distinguishable from it. "
-    "All points of a chart are measured on the same items."
+    "Bands: 95 % intervals over the items. Dotted: the value of guessing. Hollow: not "
+    "distinguishable from it. All points of a chart are measured on the same items."
 )
 
 
@@ -28,33 +28,32 @@ def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
     """Return a figure of all curves. Raises MissingExtra (matplotlib)."""
     panels = list(dict.fromkeys((curve["task"], curve["metric"]) for curve in curves))
     models = list(dict.fromkeys(curve["model"] for curve in curves))
-    columns = 2 if len(panels) == 4 else min(COLUMNS, len(panels))
+    columns = min(COLUMNS, len(panels))
+    if len(panels) == 4:
+        columns = 2
     rows = -(-len(panels) // columns)
     size = (max(4.6, WIDTH_INCHES * columns), HEIGHT_INCHES * rows + 0.9)
     figure, grid = pyplot().subplots(rows, columns, figsize=size, squeeze=False)
     places = [axes for line in grid for axes in line]
-    for axes, shown in zip(places, panels, strict=False):
-        _panel(
-            axes, [curve for curve in curves if (curve["task"], curve["metric"]) == shown], models
-        )
+    for axes, panel in zip(places, panels, strict=False):
+        own = [curve for curve in curves if (curve["task"], curve["metric"]) == panel]
+        _panel(axes, own, models)
     for axes in places[len(panels) :]:
         axes.set_visible(False)
+    name = "/".join(Path(models[0]).parts[-2:]).replace("$", r"\$")
     if len(models) > 1:
+        name = f"{len(models)} models"
         places[0].legend(frameon=False, fontsize=SMALL_SIZE)
-    said = (
-        "/".join(Path(models[0]).parts[-2:]).replace("$", r"\$")
-        if len(models) == 1
-        else f"{len(models)} models"
-    )
-    return finished(
-        figure, title=f"What nobody taught it, {TITLES[curves[0]['over']]}: {said}", caption=CAPTION
-    )
+    title = f"What nobody taught it, {TITLES[curves[0]['over']]}: {name}"
+    return finish(figure, title=title, caption=CAPTION)
 
 
 def _panel(axes: Any, curves: Sequence[Mapping[str, Any]], models: Sequence[str]) -> None:
     """Draw the curves of one task."""
     first = curves[0]
-    scale = 100 if first["metric"] in PERCENT else 1
+    scale, unit = 1, first["metric"].replace("_", " ")
+    if first["metric"] in PERCENT:
+        scale, unit = 100, f"{unit}, %"
     for curve in curves:
         number = models.index(curve["model"]) % len(SERIES)
         _draw(axes, curve, scale, SERIES[number], MARKERS[number])
@@ -62,10 +61,8 @@ def _panel(axes: Any, curves: Sequence[Mapping[str, Any]], models: Sequence[str]
         axes.axhline(scale * first["chance"], color=MUTED, linestyle=":", linewidth=1.2)
     _x_axis(axes, curves)
     axes.tick_params(labelsize=SMALL_SIZE)
-    unit = first["metric"].replace("_", " ") + (", %" if scale == 100 else "")
-    axes.set_title(
-        f"{first['task']} (n = {first['points'][0]['n']:,})", fontsize=LABEL_SIZE, loc="left"
-    )
+    title = f"{first['task']} (n = {first['points'][0]['n']:,})"
+    axes.set_title(title, fontsize=LABEL_SIZE, loc="left")
     plain(axes, x=X_LABELS[first["over"]], y=unit)
 
 
@@ -76,20 +73,20 @@ def _draw(axes: Any, curve: Mapping[str, Any], scale: float, colour: str, marker
     if bounds:
         axes.fill_between(*zip(*bounds, strict=True), color=colour, alpha=0.16, linewidth=0)
     axes.plot(x, values, color=colour, linewidth=1.4, label=curve["model"])
-    faces = ["white" if point["is_chance"] else colour for point in points]
-    axes.scatter(
-        x, values, s=20, c=faces, edgecolors=colour, linewidths=1.1, marker=marker, zorder=3
-    )
+    faces = [colour] * len(points)
+    for place, point in enumerate(points):
+        if point["is_chance"]:
+            faces[place] = "white"
+    look = {"s": 20, "edgecolors": colour, "linewidths": 1.1, "marker": marker, "zorder": 3}
+    axes.scatter(x, values, c=faces, **look)
 
 
 def _x_axis(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
     """Steps on a square root, as the first ones are closer together; sizes on a logarithm; a tick
     for each number of shots.
     """
-    over, x = (
-        curves[0]["over"],
-        sorted({point["x"] for curve in curves for point in curve["points"]}),
-    )
+    over = curves[0]["over"]
+    x = sorted({point["x"] for curve in curves for point in curve["points"]})
     if over == "steps":
         axes.set_xscale("function", functions=(lambda v: abs(v) ** 0.5, lambda v: v**2))
         axes.set_xlim(left=0)

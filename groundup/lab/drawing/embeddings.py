@@ -6,7 +6,7 @@ with a line to the point where that is far.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from groundup.lab.style import (
@@ -15,12 +15,19 @@ from groundup.lab.style import (
     ONE,
     SMALL_SIZE,
     TWO,
-    finished,
+    finish,
     name_tokens,
     plain,
     pyplot,
     token_labels,
     write_at,
+)
+from groundup.lab.values import (
+    CategoryScore,
+    CategoryScores,
+    EmbeddingMap,
+    KindScore,
+    WordNeighbours,
 )
 from groundup.palette import SERIES
 
@@ -36,7 +43,7 @@ ROW_INCHES = 0.27
 Box = tuple[float, float, float, float]
 
 
-def draw_embeddings(map: Mapping[str, Any]) -> Any:
+def draw_embeddings(map: EmbeddingMap) -> Any:
     """Draw the points of `embedding_map`, or of `word_map` with a marker for each group."""
     figure, axes = pyplot().subplots(figsize=(7.5, 6.2))
     points = [(point["x"], point["y"]) for point in map["points"]]
@@ -59,13 +66,13 @@ def draw_embeddings(map: Mapping[str, Any]) -> Any:
         if far:
             axes.plot([x, left], [y, up], color=MUTED, linewidth=0.4, alpha=0.6, zorder=0)
     axes.tick_params(labelsize=SMALL_SIZE, colors=MUTED)
-    if map["method"] == "umap":
+    if map["explained"] is None:
         plain(axes, x="UMAP 1 (no unit)", y="UMAP 2 (no unit)")
         title = "Points that are close on this map are close in the model"
     else:
         plain(axes, x="principal component 1", y="principal component 2")
         title = f"The two directions of largest variance ({100 * map['explained']:.0f} % of it)"
-    return finished(figure, title=title, caption=map["caption"])
+    return finish(figure, title=title, caption=map["caption"])
 
 
 def set_map_limits(axes: Any, points: Sequence[Sequence[float]], margin: float) -> None:
@@ -78,7 +85,7 @@ def set_map_limits(axes: Any, points: Sequence[Sequence[float]], margin: float) 
 
 
 def label_places(
-    axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]
+    axes: Any, points: Sequence[Sequence[float]], labels: Sequence[str]
 ) -> list[tuple[float, float, bool]]:
     """Return the centre of each label, and whether it is so far from its point that a line should
     connect them.
@@ -87,10 +94,8 @@ def label_places(
     """
     width, height = axes.figure.get_size_inches()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    across, upward = (
-        0.85 * width / (right - left),
-        0.8 * height / (high - low),
-    )  # about inches per unit
+    # About inches per unit.
+    across, upward = 0.85 * width / (right - left), 0.8 * height / (high - low)
     inches = [(x * across, y * upward) for x, y in points]
     taken = [(x - 0.03, y - 0.03, x + 0.03, y + 0.03) for x, y in inches]
     places = []
@@ -130,7 +135,7 @@ def _meet(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def draw_neighbours(found: Mapping[str, Any]) -> Any:
+def draw_neighbours(found: WordNeighbours) -> Any:
     """Draw the nearest words as bars of cosine, the nearest on top; `found` is from
     `neighbours`.
     """
@@ -138,53 +143,47 @@ def draw_neighbours(found: Mapping[str, Any]) -> Any:
     figure, axes = pyplot().subplots(figsize=(6.5, len(near) * ROW_INCHES + 1.7))
     axes.barh(range(len(near)), [entry["cosine"] for entry in near], color=ONE, height=0.7)
     for place, entry in enumerate(near):
-        axes.text(
-            entry["cosine"], place, f" {entry['cosine']:.2f}", va="center", fontsize=SMALL_SIZE
-        )
+        label = f" {entry['cosine']:.2f}"
+        axes.text(entry["cosine"], place, label, va="center", fontsize=SMALL_SIZE)
     names = token_labels(near)
     name_tokens(axes, y=names, size=LABEL_SIZE)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.tick_params(axis="x", labelsize=SMALL_SIZE)
     plain(axes, x="cosine (1: the same direction)")
-    first = names[0].strip("·") if near else "nothing"
-    return finished(figure, title=f"Nearest to {found['word']}: {first}", caption=found["caption"])
+    first = next(iter(names), "nothing").strip("·")
+    return finish(figure, title=f"Nearest to {found['word']}: {first}", caption=found["caption"])
 
 
-def draw_kinds(score: Mapping[str, Any]) -> Any:
+def draw_kinds(score: KindScore) -> Any:
     """Draw the shares of neighbours of the same category, with chance as a mark; `score` is from
     `kind_score`.
     """
     figure, grid = pyplot().subplots(1, 2, figsize=(9, 3.6), sharey=True)
     kinds = list(score["vocabulary"]["kinds"])
-    names = (
-        ("vocabulary", "among all words of the vocabulary"),
-        ("listed", "among the listed words only"),
+    parts = (
+        (score["vocabulary"], "among all words of the vocabulary"),
+        (score["listed"], "among the listed words only"),
     )
-    for axes, (part, title) in zip(grid, names, strict=True):
-        _draw_shares(axes, [score[part]["kinds"][kind] for kind in kinds])
+    for axes, (part, title) in zip(grid, parts, strict=True):
+        _draw_shares(axes, [part["kinds"][kind] for kind in kinds])
         axes.set_title(title, fontsize=LABEL_SIZE)
     grid[0].set_yticks(range(len(kinds)), kinds, fontsize=LABEL_SIZE)
     grid[0].invert_yaxis()
     grid[1].legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return finished(figure, title=_kinds_title(score["vocabulary"]), caption=score["caption"])
+    return finish(figure, title=_kinds_title(score["vocabulary"]), caption=score["caption"])
 
 
-def _draw_shares(axes: Any, scores: Sequence[Mapping[str, Any]]) -> None:
+def _draw_shares(axes: Any, scores: Sequence[CategoryScore]) -> None:
     places = [place for place, score in enumerate(scores) if score["judged"]]
-    shares, chances = (
-        [100 * scores[place][name] for place in places] for name in ("share", "chance")
-    )
-    axes.barh(places, shares, color=ONE, height=0.55)
+    shares = [100 * (score["share"] or 0.0) for score in scores]
+    chances = [100 * (scores[place]["chance"] or 0.0) for place in places]
+    axes.barh(places, [shares[place] for place in places], color=ONE, height=0.55)
     axes.plot(chances, places, "D", color=TWO, label="chance", clip_on=False, zorder=3)
-    for place, score in enumerate(scores):
-        text, colour, share = f"  too few words ({score['words']})", MUTED, 0.0
+    for place, (score, share) in enumerate(zip(scores, shares, strict=True)):
+        text, colour = f"  too few words ({score['words']})", MUTED
         if score["judged"]:
-            text, colour, share = (
-                f" {100 * score['share']:.0f} % of {score['judged']}",
-                "black",
-                100 * score["share"],
-            )
+            text, colour = f" {share:.0f} % of {score['judged']}", "black"
         axes.text(max(share, 3), place, text, va="center", fontsize=SMALL_SIZE, color=colour)
     axes.set_xlim(0, 130)
     axes.set_xticks([0, 25, 50, 75, 100])
@@ -192,7 +191,11 @@ def _draw_shares(axes: Any, scores: Sequence[Mapping[str, Any]]) -> None:
     plain(axes, x="neighbours of the same category, %")
 
 
-def _kinds_title(score: Mapping[str, Any]) -> str:
-    if score["share"] is None:
+def _kinds_title(score: CategoryScores) -> str:
+    share, chance = score["share"], score["chance"]
+    if share is None or chance is None:
         return "No category has three words that are one token each"
-    return f"{100 * score['share']:.0f} % of a word's neighbours are of its category, {100 * score['chance']:.2g} % by chance"
+    return (
+        f"{100 * share:.0f} % of a word's neighbours are of its category, "
+        f"{100 * chance:.2g} % by chance"
+    )

@@ -2,19 +2,20 @@
 schemes side by side.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from groundup.lab.style import (
     LABEL_SIZE,
     SIGNED,
     SMALL_SIZE,
-    finished,
+    finish,
     name_axes,
     plain,
     pyplot,
     scale_beside,
 )
+from groundup.lab.values import PositionPicture
 
 TITLES = {
     "none": "No positions: the distance of an earlier token has no effect",
@@ -28,63 +29,51 @@ BACK = "distance, tokens back"
 DASHES = ("-", "--", "-.", ":")
 
 
-def draw_positions(picture: Mapping[str, Any]) -> Any:
+def draw_positions(picture: PositionPicture) -> Any:
     """Draw the picture of `position_picture` or `model_positions`."""
     figure, (left, right) = pyplot().subplots(1, 2, figsize=(11, 4.2))
     rows, columns = len(picture["table"]), len(picture["table"][0])
-    extent = (
-        0.5,
-        columns + 0.5,
-        rows - 0.5,
-        -0.5,
-    )  # positions from 0, as in the formulas; columns from 1
     image = left.imshow(
-        picture["table"], aspect="auto", cmap=SIGNED, interpolation="nearest", extent=extent
+        picture["table"],
+        aspect="auto",
+        cmap=SIGNED,
+        interpolation="nearest",
+        # Positions from 0, as in the formulas; columns from 1.
+        extent=(0.5, columns + 0.5, rows - 0.5, -0.5),
     )
-    name_axes(
-        left,
-        picture["table_axis"],
-        BACK if picture["scheme"] == "alibi" else "position of the token",
-    )
+    down = {"alibi": BACK}.get(picture["scheme"], "position of the token")
+    name_axes(left, picture["table_axis"], down)
     left.tick_params(labelsize=SMALL_SIZE)
     scale_beside(left, image, picture["table_value"])
     _draw_curves(right, picture)
     if len(picture["curves"]) > 1:
-        right.legend(
-            frameon=False, fontsize=SMALL_SIZE, loc="upper left", bbox_to_anchor=(1.0, 1.0)
-        )
-    return finished(figure, title=TITLES[picture["scheme"]], caption=picture["caption"])
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        right.legend(frameon=False, fontsize=SMALL_SIZE, **beside)
+    return finish(figure, title=TITLES[picture["scheme"]], caption=picture["caption"])
 
 
-def draw_schemes(pictures: Sequence[Mapping[str, Any]]) -> Any:
+def draw_schemes(pictures: Sequence[PositionPicture]) -> Any:
     """Draw the similarity by distance of several schemes, side by side."""
-    figure, grid = pyplot().subplots(
-        1, len(pictures), figsize=(3.1 * len(pictures), 3.4), squeeze=False
-    )
+    size = (3.1 * len(pictures), 3.4)
+    figure, grid = pyplot().subplots(1, len(pictures), figsize=size, squeeze=False)
     for axes, picture in zip(grid[0], pictures, strict=True):
         _draw_curves(axes, picture)
         axes.set_title(picture["scheme"], fontsize=LABEL_SIZE)
-    return finished(
-        figure,
-        title="How each scheme depends on the distance",
-        caption="Sinusoidal and learned: cosine similarity of the two rows that are added to the embeddings. Rotary: the share of the score "
-        "that is left for a key of the same components (the same sum of cosines). ALiBi: what is added to the score, a line for each head.",
+    caption = (
+        "Sinusoidal and learned: cosine similarity of the two rows that are added to the "
+        "embeddings. Rotary: the share of the score that is left for a key of the same components "
+        "(the same sum of cosines). ALiBi: what is added to the score, a line for each head."
     )
+    return finish(figure, title="How each scheme depends on the distance", caption=caption)
 
 
-def _draw_curves(axes: Any, picture: Mapping[str, Any]) -> None:
+def _draw_curves(axes: Any, picture: PositionPicture) -> None:
     curves = picture["curves"]
-    shades = pyplot().get_cmap(SIGNED)(
-        [0.85 * i / max(1, len(curves) - 1) for i in range(len(curves))]
-    )
+    last = max(1, len(curves) - 1)
+    shades = pyplot().get_cmap(SIGNED)([0.85 * number / last for number in range(len(curves))])
     for number, (curve, shade) in enumerate(zip(curves, shades, strict=True)):
-        axes.plot(
-            curve["values"],
-            DASHES[number % len(DASHES)],
-            color=shade,
-            linewidth=1.4,
-            label=curve["label"],
-        )
+        dash = DASHES[number % len(DASHES)]
+        axes.plot(curve["values"], dash, color=shade, linewidth=1.4, label=curve["label"])
     axes.tick_params(labelsize=SMALL_SIZE)
     if picture["scheme"] == "none":
         axes.set_ylim(-1, 1)

@@ -2,7 +2,7 @@
 what each token contributed to a decision.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from groundup.lab.drawing.tokens import in_lines
@@ -13,24 +13,36 @@ from groundup.lab.style import (
     SHARES,
     SMALL_SIZE,
     TWO,
-    finished,
+    few_ticks,
+    finish,
+    ink_on,
     name_axes,
     name_tokens,
     plain,
     pyplot,
+    shorten,
     show_spaces,
     token_labels,
     write_at,
 )
+from groundup.lab.values import (
+    Attribution,
+    LensCell,
+    LensLayer,
+    LensPicture,
+    SurprisePicture,
+    SurprisingPiece,
+)
 from groundup.palette import PALE_TWO
 
-# A share of the darkest shade above which black text can't be read.
-DARK = 0.55
 # Of the lens: columns of a readable picture, and characters in one.
 LENS_TOKENS = 12
 CELL_CHARACTERS = 10
 CELL_INCHES, ROW_INCHES = 0.92, 0.23
-LENS_LEGEND = " Shade: probability, white 0, dark 1; · is a space. Framed: the prediction is the actual next token."
+LENS_LEGEND = (
+    " Shade: probability, white 0, dark 1; · is a space. Framed: the prediction is the actual "
+    "next token."
+)
 # Of the surprise: the darkest shade; a uniform choice among 49,152 tokens is 15.6 bits.
 DARKEST_BITS = 16.0
 SHOWN_TOKENS = 300
@@ -42,15 +54,16 @@ SURPRISE_LEGEND = f" Shade: white 0 bits, darkest {DARKEST_BITS:.0f} and more."
 # Of the attribution.
 ATTRIBUTED_TOKENS = 40
 BAR_INCHES = 0.2
-COLUMNS = (("contribution", "gradient times input"), ("without", "loss when left out"))
+# A bar that lowers the score.
+AGAINST = {"facecolor": PALE_TWO, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
 
 
-def draw_lens(picture: Mapping[str, Any], *, first: int = 1) -> Any:
+def draw_lens(picture: LensPicture, *, first: int = 1) -> Any:
     """Draw the predictions at 12 pieces from number `first` on, layers upwards; a frame marks
     correct ones. `picture` is from `logit_lens`.
     """
-    layers, pieces, start = picture["layers"], picture["pieces"], first - 1
-    shown = pieces[start : start + LENS_TOKENS]
+    layers, names, start = picture["layers"], token_labels(picture["pieces"]), first - 1
+    shown = names[start : start + LENS_TOKENS]
     size = (len(shown) * CELL_INCHES + 3.2, max(len(layers) * ROW_INCHES, 1.5) + 2.4)
     ratios = [len(shown) * CELL_INCHES, 1.6]
     figure, (field, side) = pyplot().subplots(1, 2, figsize=size, width_ratios=ratios, sharey=True)
@@ -60,46 +73,38 @@ def draw_lens(picture: Mapping[str, Any], *, first: int = 1) -> Any:
     for y, row in enumerate(rows):
         for x, cell in enumerate(row):
             _draw_cell(field, x, y, cell)
-    following = [f"→ {name}" for name in token_labels(pieces[start + 1 : start + 1 + LENS_TOKENS])]
-    following += ["→ ?"] * (len(shown) - len(following))
-    labels = [
-        f"{name[:14]}\n{after[:14]}"
-        for name, after in zip(token_labels(shown), following, strict=True)
-    ]
+    after = [f"→ {name}"[:14] for name in [*names, "?"][start + 1 :]]
+    labels = [f"{name[:14]}\n{following}" for name, following in zip(shown, after, strict=False)]
     field.set_xticks(range(len(labels)), labels, family="monospace", fontsize=SMALL_SIZE)
-    step = 1 if len(layers) <= 16 else 5
-    places = [
-        layer["layer"] for layer in layers if layer["layer"] % step == 0 or layer is layers[-1]
-    ]
-    field.set_yticks(places, [str(place) for place in places], fontsize=SMALL_SIZE)
+    places, ticks = few_ticks([layer["layer"] for layer in layers], 16)
+    if places[-1] != layers[-1]["layer"]:
+        places, ticks = [*places, layers[-1]["layer"]], [*ticks, str(layers[-1]["layer"])]
+    field.set_yticks(places, ticks, fontsize=SMALL_SIZE)
     name_axes(field, "token read → next token", "layer (0: before block 1)")
     _draw_bits(side, layers)
-    title = f"Predictions layer by layer: after the last one {100 * layers[-1]['right']:.0f} % of the next tokens are correct"
-    if len(shown) < len(pieces):
-        title += f" (pieces {first} to {start + len(shown)} of {len(pieces)} shown)"
-    return finished(figure, title=title, caption=picture["caption"] + LENS_LEGEND)
-
-
-def _draw_cell(axes: Any, x: int, y: int, cell: Mapping[str, Any]) -> None:
-    text = show_spaces(cell["text"])
-    short = text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
-    label = f"{short} {100 * cell['probability']:.0f}%"
-    colour = "white" if cell["probability"] > DARK else "black"
-    write_at(axes, x, y, label, family="monospace", fontsize=SMALL_SIZE - 0.5, color=colour)
-    if cell["rank"] == 1:
-        axes.add_patch(
-            pyplot().Rectangle(
-                (x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=1.2
-            )
-        )
-
-
-def _draw_bits(axes: Any, layers: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the bits per token of each layer, over all tokens of the text."""
-    numbers, bits = (
-        [layer["layer"] for layer in layers],
-        [layer["bits_per_token"] for layer in layers],
+    title = (
+        f"Predictions layer by layer: after the last one {100 * layers[-1]['right']:.0f} % of the "
+        "next tokens are correct"
     )
+    if len(shown) < len(names):
+        title += f" (pieces {first} to {start + len(shown)} of {len(names)} shown)"
+    return finish(figure, title=title, caption=picture["caption"] + LENS_LEGEND)
+
+
+def _draw_cell(axes: Any, x: int, y: int, cell: LensCell) -> None:
+    short = shorten(show_spaces(cell["text"]), CELL_CHARACTERS)
+    label = f"{short} {100 * cell['probability']:.0f}%"
+    style = {"fontsize": SMALL_SIZE - 0.5, "color": ink_on(cell["probability"])}
+    write_at(axes, x, y, label, family="monospace", **style)
+    if cell["rank"] == 1:
+        frame = {"fill": False, "edgecolor": "black", "linewidth": 1.2}
+        axes.add_patch(pyplot().Rectangle((x - 0.5, y - 0.5), 1, 1, **frame))
+
+
+def _draw_bits(axes: Any, layers: Sequence[LensLayer]) -> None:
+    """Draw the bits per token of each layer, over all tokens of the text."""
+    numbers = [layer["layer"] for layer in layers]
+    bits = [layer["bits_per_token"] for layer in layers]
     axes.barh(numbers, bits, color=ONE, height=0.7)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
@@ -108,122 +113,115 @@ def _draw_bits(axes: Any, layers: Sequence[Mapping[str, Any]]) -> None:
     plain(axes, x="bits per token\n(less is better)")
 
 
-def draw_surprise(picture: Mapping[str, Any]) -> Any:
+def draw_surprise(picture: SurprisePicture) -> Any:
     """Draw the first 300 tokens: shaded text above, surprise and entropy as curves below; `picture`
     is from `surprise`.
     """
     tokens = picture["tokens"][:SHOWN_TOKENS]
     labels = [name.replace("·", " ") for name in token_labels(tokens)]
-    lines = in_lines(
-        labels, LINE_CHARACTERS, ends=[n for n, token in enumerate(tokens) if "\n" in token["text"]]
-    )
+    ends = [place for place, token in enumerate(tokens) if "\n" in token["text"]]
+    lines = in_lines(labels, LINE_CHARACTERS, ends=ends)
     above, below = len(lines) * LINE_INCHES, 2.6
     size = (9.5, above + below + 1.2)
     figure, (text, curve) = pyplot().subplots(2, 1, figsize=size, height_ratios=[above, below])
     for row, line in enumerate(lines):
         for left, index in line:
-            _draw_shaded(
-                text, left, row, labels[index], min(tokens[index]["bits"] / DARKEST_BITS, 1.0)
-            )
+            shade = min(tokens[index]["bits"] / DARKEST_BITS, 1.0)
+            _draw_shaded(text, left, row, labels[index], shade)
     text.set(xlim=(0, LINE_CHARACTERS), ylim=(-len(lines) + 0.5, 0.5))
     text.axis("off")
     _draw_curves(curve, tokens)
     most = max(tokens, key=lambda token: token["bits"])
-    title = f"Darker: more surprising. The most surprising token is {show_spaces(most['text']).strip('·')!r}, {most['bits']:.1f} bits"
-    more = len(picture["tokens"]) - SHOWN_TOKENS
-    unseen = f" {more:,} more tokens are counted but not shown." if more > 0 else ""
-    return finished(
-        figure,
-        title=title,
-        caption=f"{_means(picture)} {picture['caption']}{SURPRISE_LEGEND}{unseen}",
+    word = show_spaces(most["text"]).strip("·")
+    title = (
+        f"Darker: more surprising. The most surprising token is {word!r}, {most['bits']:.1f} bits"
     )
+    caption = f"{_means(picture)} {picture['caption']}{SURPRISE_LEGEND}"
+    more = len(picture["tokens"]) - SHOWN_TOKENS
+    if more > 0:
+        caption += f" {more:,} more tokens are counted but not shown."
+    return finish(figure, title=title, caption=caption)
 
 
-def _means(picture: Mapping[str, Any]) -> str:
-    words = picture["bits_per_word"]
-    by_word = "" if words is None else f", {words:.2f} bits per word"
-    entropy = picture["entropy_bits_per_token"]
-    return f"{picture['bits_per_token']:.2f} bits per token{by_word}; expected {entropy:.2f} bits per token."
+def _means(picture: SurprisePicture) -> str:
+    said = f"{picture['bits_per_token']:.2f} bits per token"
+    if picture["bits_per_word"] is not None:
+        said += f", {picture['bits_per_word']:.2f} bits per word"
+    return f"{said}; expected {picture['entropy_bits_per_token']:.2f} bits per token."
 
 
 def _draw_shaded(axes: Any, left: int, row: int, label: str, shade: float) -> None:
     plt = pyplot()
     style = {"facecolor": plt.get_cmap(SHARES)(shade), "edgecolor": "white", "linewidth": 0.8}
     axes.add_patch(plt.Rectangle((left, -row - 0.44), len(label), 0.88, **style))
-    colour = "white" if shade > DARK else "black"
-    for place, letter in enumerate(
-        label
-    ):  # letter by letter, so that a font of another width keeps to its box
-        write_at(
-            axes, left + place + 0.5, -row, letter, family="monospace", fontsize=9, color=colour
-        )
+    letters = {"family": "monospace", "fontsize": 9, "color": ink_on(shade)}
+    # letter by letter, so that a font of another width keeps to its box
+    for place, letter in enumerate(label):
+        write_at(axes, left + place + 0.5, -row, letter, **letters)
 
 
-def _draw_curves(axes: Any, tokens: Sequence[Mapping[str, Any]]) -> None:
+def _draw_curves(axes: Any, tokens: Sequence[SurprisingPiece]) -> None:
     places = range(1, len(tokens) + 1)
     bits, entropy = [token["bits"] for token in tokens], [token["entropy_bits"] for token in tokens]
-    axes.plot(
-        places, bits, "o-", color=ONE, markersize=3, linewidth=1.3, label="surprise of the token"
-    )
+    line = {"linewidth": 1.3, "markersize": 3}
+    axes.plot(places, bits, "o-", color=ONE, label="surprise of the token", **line)
     axes.plot(places, entropy, "--", color=TWO, linewidth=1.3, label="entropy: expected surprise")
     axes.set_ylim(bottom=0)
     axes.set_xlim(0.5, len(tokens) + 0.5)
     axes.tick_params(labelsize=SMALL_SIZE)
     if len(tokens) <= NAMED_TOKENS:
-        axes.set_xticks(
-            places, token_labels(tokens), rotation=90, family="monospace", fontsize=SMALL_SIZE
-        )
+        style = {"rotation": 90, "family": "monospace", "fontsize": SMALL_SIZE}
+        axes.set_xticks(places, token_labels(tokens), **style)
     axes.grid(axis="y", color=MUTED, alpha=0.2)
     axes.legend(frameon=False, fontsize=SMALL_SIZE)
     plain(axes, x="token of the text, in order", y="bits")
 
 
-def draw_attribution(record: Mapping[str, Any]) -> Any:
+def draw_attribution(record: Attribution) -> Any:
     """Draw a bar for each of the first 40 tokens, hatched where it lowers the score, and beside it
     the loss of score without the token.
 
     `record` is from `class_attribution` or `next_token_attribution`."""
     pieces = record["pieces"][:ATTRIBUTED_TOKENS]
-    columns = COLUMNS if record["agreement"] is not None else COLUMNS[:1]
+    columns = {"gradient times input": [piece["contribution"] for piece in pieces]}
+    if record["agreement"] is not None:
+        columns["loss when left out"] = [piece["without"] or 0.0 for piece in pieces]
     size = (1.6 + 3.6 * len(columns), len(pieces) * BAR_INCHES + 2.3)
     figure, (grid,) = pyplot().subplots(1, len(columns), figsize=size, sharey=True, squeeze=False)
-    for axes, (name, title) in zip(grid, columns, strict=True):
-        for place, piece in enumerate(pieces):
-            against = {
-                "facecolor": PALE_TWO,
-                "edgecolor": "black",
-                "hatch": "////",
-                "linewidth": 0.5,
-            }
-            axes.barh(
-                place, piece[name], height=0.72, **({"color": ONE} if piece[name] >= 0 else against)
-            )
+    for axes, (title, values) in zip(grid, columns.items(), strict=True):
+        for place, value in enumerate(values):
+            if value >= 0:
+                axes.barh(place, value, height=0.72, color=ONE)
+            else:
+                axes.barh(place, value, height=0.72, **AGAINST)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_title(title, fontsize=LABEL_SIZE)
         axes.tick_params(axis="x", labelsize=SMALL_SIZE)
-        plain(axes, x=f"← against   score of {_quoted(record['decision'])} (logits)   for →")
+        plain(axes, x=f"← against   score of {_quote(record['decision'])} (logits)   for →")
     name_tokens(grid[0], y=token_labels(pieces), size=SMALL_SIZE + 1)
     grid[0].invert_yaxis()
     name_axes(grid[0], y="tokens, in reading order")
-    more = len(record["pieces"]) - ATTRIBUTED_TOKENS
-    unseen = f" {more} more tokens are not shown." if more > 0 else ""
-    return finished(figure, title=_attribution_title(record), caption=record["caption"] + unseen)
+    caption, more = record["caption"], len(record["pieces"]) - ATTRIBUTED_TOKENS
+    if more > 0:
+        caption += f" {more} more tokens are not shown."
+    return finish(figure, title=_attribution_title(record), caption=caption)
 
 
-def _attribution_title(record: Mapping[str, Any]) -> str:
+def _attribution_title(record: Attribution) -> str:
     """Return a title about the token that matters most, by leaving it out where that was
     measured.
     """
-    decision = f"{_quoted(record['decision'])} ({100 * record['probability']:.0f} % probable)"
+    against = _quote(record["against"])
+    decision = f"{_quote(record['decision'])} ({100 * record['probability']:.0f} % probable)"
     if record["agreement"] is None:
         most = max(record["pieces"], key=lambda piece: piece["contribution"])
-        return f"{_quoted(most['text'])} contributes most to {decision} rather than {_quoted(record['against'])}"
-    most = max(record["pieces"], key=lambda piece: piece["without"])
+        return f"{_quote(most['text'])} contributes most to {decision} rather than {against}"
+    most = max(record["pieces"], key=lambda piece: piece["without"] or 0.0)
     return (
-        f"{decision} rather than {_quoted(record['against'])}: without {_quoted(most['text'])} the score of "
+        f"{decision} rather than {against}: without {_quote(most['text'])} the score of "
         f"{record['score']:.1f} loses most, {most['without']:.1f}"
     )
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return f'"{show_spaces(text)}"'

@@ -1,39 +1,37 @@
 """The tokens of a text, coloured, with their ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from groundup.lab.style import MUTED, closed, pyplot, show_spaces, write_at
+from groundup.lab.style import MUTED, close, pyplot, token_labels, write_at
+from groundup.lab.values import TokenPicture
 from groundup.palette import PIECES
 
 LINE_CHARACTERS = 64
 
 
-def draw_tokens(picture: Mapping[str, Any]) -> Any:
+def draw_tokens(picture: TokenPicture) -> Any:
     """Draw the tokens of a text in alternating colours with their ids below; `picture` is from
     `token_picture`.
     """
     plt, pieces = pyplot(), picture["pieces"]
+    ids = [str(piece["id"]) for piece in pieces]
     labels = [
-        f" {show_spaces(piece['text'])} ".center(len(str(piece["id"])) + 1) for piece in pieces
+        f" {name} ".center(len(id) + 1) for name, id in zip(token_labels(pieces), ids, strict=True)
     ]
     lines = in_lines(labels, LINE_CHARACTERS)
     figure, axes = plt.subplots(figsize=(9, 0.62 * len(lines) + 0.2))
     for row, line in enumerate(lines):
         for left, index in line:
-            width = len(labels[index])
-            colour = PIECES[index % len(PIECES)]
-            axes.add_patch(
-                plt.Rectangle((left + 0.08, -row - 0.42), width - 0.16, 0.84, color=colour)
-            )
-            write_at(
-                axes, left + width / 2, -row + 0.1, labels[index], family="monospace", fontsize=10
-            )
-            write_at(axes, left + width / 2, -row - 0.27, str(pieces[index]["id"]), color=MUTED)
+            width, colour = len(labels[index]), PIECES[index % len(PIECES)]
+            corner, middle = (left + 0.08, -row - 0.42), left + width / 2
+            axes.add_patch(plt.Rectangle(corner, width - 0.16, 0.84, color=colour))
+            write_at(axes, middle, -row + 0.1, labels[index], family="monospace", fontsize=10)
+            write_at(axes, middle, -row - 0.27, ids[index], color=MUTED)
     axes.set(xlim=(0, LINE_CHARACTERS), ylim=(-len(lines) + 0.45, 0.55))
     axes.axis("off")
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.99)
-    return closed(figure)
+    return close(figure)
 
 
 def in_lines(

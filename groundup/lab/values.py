@@ -1,0 +1,412 @@
+"""The values of every view, as they are written as JSON and read by the drawings, the page and
+notebooks: plain dicts whose keys and types stand here.
+
+Blocks, heads, layers and tokens are counted as in `lab`: layer 0 is the input of block 1, all others
+begin at 1. `caption` says how a view was computed.
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+Rows = list[list[float]]
+
+
+class TokenPiece(TypedDict):
+    id: int
+    text: str
+
+
+class TokenPicture(TypedDict):
+    text: str
+    pieces: list[TokenPiece]
+
+
+class TokenizerReport(TypedDict):
+    vocab_size: int
+    characters_per_token: float | None
+    """On held-out text."""
+    examples: list[TokenPicture]
+    merges_first: list[str]
+    longest: list[str]
+
+
+class HeadNumber(TypedDict):
+    block: int
+    head: int
+
+
+class HeadMap(HeadNumber):
+    weights: Rows
+    """[T queries, T keys]"""
+
+
+class PatternMap(HeadMap):
+    kind: str
+    score: float
+    """Share of the head's attention that follows the pattern."""
+
+
+class AttentionRecord(TypedDict):
+    text: str
+    pieces: list[TokenPiece]
+    heads_in_all: int
+    heads: list[PatternMap]
+
+
+class AttentionPicture(TypedDict):
+    text: str
+    pieces: list[TokenPiece]
+    heads_in_all: int
+    heads: list[HeadMap]
+    caption: str
+
+
+class TokenAttention(TypedDict):
+    pieces: list[TokenPiece]
+    token: int
+    blocks: list[int]
+    shares: Rows
+    """[blocks, tokens up to `token`]: mean over the heads of a block."""
+    caption: str
+
+
+class HeadReach(HeadNumber):
+    distance_tokens: float
+    distance_beyond_first_tokens: float
+    entropy_bits: float
+    first_share: float
+
+
+class HeadDistances(TypedDict):
+    tokens: int
+    heads: list[HeadReach]
+    uniform: dict[str, float]
+    """The same measures of uniform attention."""
+    caption: str
+
+
+class HeadScores(HeadNumber):
+    scores: dict[str, float]
+    """By pattern."""
+    named: str | None
+    """The pattern that has more than half of the attention."""
+
+
+class BestHead(HeadNumber):
+    score: float
+
+
+class PatternSearch(TypedDict):
+    kind: str
+    chance: float
+    best: list[BestHead]
+
+
+class HalfLosses(TypedDict):
+    """Nats per token."""
+
+    first_half: float
+    second_half: float
+
+
+class HeadSearch(TypedDict):
+    heads: list[HeadScores]
+    kinds: list[PatternSearch]
+    loss: HalfLosses | None
+    sequences: int
+    caption: str
+
+
+class StepTable(TypedDict):
+    name: str
+    done: str
+    """The operation."""
+    table: list[list[float | None]]
+    """[T, T]; None: masked."""
+
+
+class HeadSteps(TypedDict):
+    text: str
+    pieces: list[TokenPiece]
+    block: int
+    head: int
+    head_width: int
+    kv_head: int
+    queries: Rows
+    keys: Rows
+    values: Rows
+    steps: list[StepTable]
+    mixed: Rows
+    """The weights times the values, [T, D] as the three above."""
+    caption: str
+
+
+class HeadChange(HeadNumber):
+    change: float
+    error: float
+
+
+class AblationTable(TypedDict):
+    """Changes of the loss in nats per token, with standard errors."""
+
+    text: str
+    num_tokens: int
+    loss: float
+    fill: str
+    heads: Rows
+    """[blocks, heads]"""
+    heads_error: Rows
+    blocks: list[float]
+    blocks_error: list[float]
+    most: list[HeadChange]
+    caption: str
+
+
+class AttributedPiece(TokenPiece):
+    contribution: float
+    without: float | None
+    """Loss of score without the token."""
+
+
+class Attribution(TypedDict):
+    text: str
+    decision: str
+    against: str
+    probability: float
+    score: float
+    """Logit of the decision minus that of the alternative."""
+    sum: float
+    """Of the contributions."""
+    agreement: float | None
+    """Rank correlation of contributions and losses."""
+    pieces: list[AttributedPiece]
+    caption: str
+
+
+ContextPoint = TypedDict(
+    "ContextPoint",
+    # Numbers of context tokens `from` to `to`; loss and standard error in nats per token.
+    {"from": int, "to": int, "loss": float, "error": float | None, "predictions": int},
+)
+
+
+class ContextLosses(TypedDict):
+    points: list[ContextPoint]
+    windows: int
+    window_tokens: int
+    mean: float
+    caption: str
+
+
+class SentenceLoss(TypedDict):
+    text: str
+    tokens: int
+    alone: float
+    after: float
+
+
+class SentenceLosses(TypedDict):
+    alone: float
+    after: float
+    gain: float
+    error: float | None
+    sentences: list[SentenceLoss]
+    caption: str
+
+
+class SimilarityTable(TypedDict):
+    words: list[str]
+    groups: list[str]
+    layer: int
+    values: Rows
+    """[words, words]: cosines."""
+    within: float | None
+    between: float | None
+    caption: str
+
+
+class MapPoint(TypedDict):
+    id: NotRequired[int]
+    text: str
+    group: NotRequired[str]
+    x: float
+    y: float
+
+
+class EmbeddingMap(TypedDict):
+    points: list[MapPoint]
+    method: str
+    explained: float | None
+    """Share of the variance; None: UMAP."""
+    caption: str
+    layer: NotRequired[int]
+
+
+class WordNeighbour(TokenPiece):
+    cosine: float
+
+
+class WordNeighbours(TypedDict):
+    word: str
+    pieces: list[TokenPiece]
+    neighbours: list[WordNeighbour]
+    caption: str
+
+
+class WordAnalogy(TypedDict):
+    words: list[str]
+    question: str
+    neighbours: list[WordNeighbour]
+    caption: str
+
+
+class CategoryScore(TypedDict):
+    words: int
+    judged: int
+    """Neighbours counted."""
+    share: float | None
+    """Of them in the same category; None: too few words."""
+    chance: float | None
+
+
+class CategoryScores(TypedDict):
+    kinds: dict[str, CategoryScore]
+    share: float | None
+    chance: float | None
+
+
+class KindScore(TypedDict):
+    vocabulary: CategoryScores
+    listed: CategoryScores
+    caption: str
+
+
+class PositionCurve(TypedDict):
+    label: str
+    values: list[float]
+    """By distance: 0, 1, ..."""
+
+
+class PositionPicture(TypedDict):
+    scheme: str
+    table: Rows
+    """[tokens, components]"""
+    table_axis: str
+    table_value: str
+    curves: list[PositionCurve]
+    value: str
+    """The unit of the curves."""
+    caption: str
+
+
+class LensCell(TokenPiece):
+    """A prediction, and rank and bits of the actual next token (None after the last one)."""
+
+    probability: float
+    rank: int | None
+    bits: float | None
+
+
+class LensLayer(TypedDict):
+    layer: int
+    bits_per_token: float
+    right: float
+    cells: list[LensCell]
+
+
+class LensPicture(TypedDict):
+    text: str
+    pieces: list[TokenPiece]
+    layers: list[LensLayer]
+    caption: str
+
+
+class ExpectedPiece(TokenPiece):
+    probability: float
+
+
+class SurprisingPiece(TokenPiece):
+    entropy_bits: float
+    expected: list[ExpectedPiece]
+    bits: float
+    rank: int
+
+
+class WordBits(TypedDict):
+    text: str
+    bits: float
+    tokens: int
+
+
+class SurprisePicture(TypedDict):
+    text: str
+    tokens: list[SurprisingPiece]
+    words: list[WordBits]
+    next: list[ExpectedPiece]
+    bits_per_token: float
+    bits_per_word: float | None
+    entropy_bits_per_token: float
+    caption: str
+
+
+class FilmHead(HeadNumber):
+    kind: str
+
+
+class FilmFrame(TypedDict):
+    step: int
+    training_loss: float | None
+
+
+class AttentionFrame(FilmFrame):
+    scores: list[float]
+    weights: list[Rows]
+    """Of each head of the film."""
+
+
+class AttentionFilm(TypedDict):
+    text: str
+    pieces: list[TokenPiece]
+    heads: list[FilmHead]
+    frames: list[AttentionFrame]
+    caption: str
+
+
+class FilmToken(TokenPiece):
+    group: str
+
+
+class EmbeddingsFrame(FilmFrame):
+    apart: float
+    """Share of the variance that is between the groups."""
+    places: Rows
+    """[tokens, 2]"""
+
+
+class EmbeddingsFilm(TypedDict):
+    tokens: list[FilmToken]
+    explained: float
+    frames: list[EmbeddingsFrame]
+    caption: str
+
+
+class ModelFacts(TypedDict):
+    name: str
+    build: str
+    stage: str
+    kind: str
+    blocks: int
+    heads: int
+    width: int
+    vocabulary: int
+    context_tokens: int
+
+
+class ModelViews(TypedDict):
+    """Everything that the page shows."""
+
+    model: ModelFacts
+    text: str
+    views: dict[str, Any]
+    """The values of each view, by its name."""
+    left_out: dict[str, str]
+    """View: the reason."""
