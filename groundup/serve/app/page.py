@@ -18,7 +18,7 @@ picture is unreadable, and running answers wait meanwhile.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from pydantic import Field
 from starlette.requests import Request
@@ -53,7 +53,7 @@ HEAD_TEXTS = 2
 HEADS_PER_PATTERN = 3
 # Models whose heads are cached.
 MAX_CACHED = 64
-Inspect = Callable[[OpenModel, str], JsonObject]
+Inspect = Callable[[OpenModel, str], Mapping[str, object]]
 
 
 class ModelBody(Body):
