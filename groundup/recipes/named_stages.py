@@ -162,19 +162,17 @@ N = TypeVar("N", IndexStage, ClassifierStage, ChatStage, AnswersStage, Summaries
 
 def kind_of(name: str, table: Mapping[str, Any]) -> Any:
     """Return the kind of a stage with a name of its own; None where its table does not say it."""
-    return table.get("kind", name if name in NAMED else None)
+    if name in NAMED:
+        return table.get("kind", name)
+    return table.get("kind")
 
 
 def named_stage(name: str, table: Mapping[str, Any]) -> NamedStage:
     """Return the stage of a table. Raises ConfigError."""
     kind = kind_of(name, table)
-    if kind not in NAMED or not _NAME.fullmatch(name) or name in RESERVED:
-        problem = (
-            f"{name}.kind: {kind!r} is no kind of stage"
-            if kind not in NAMED
-            else f"{name!r} can't name a stage"
-        )
-        raise ConfigError(
-            f"{problem}.", fix=f"Kinds: {', '.join(NAMED)}. Names: letters, digits, '-' and '_'."
-        )
+    fix = f"Kinds: {', '.join(NAMED)}. Names: letters, digits, '-' and '_'."
+    if kind not in NAMED:
+        raise ConfigError(f"{name}.kind: {kind!r} is no kind of stage.", fix=fix)
+    if not _NAME.fullmatch(name) or name in RESERVED:
+        raise ConfigError(f"{name!r} can't name a stage.", fix=fix)
     return build_config(NAMED[kind], table, where=f"{name}.")

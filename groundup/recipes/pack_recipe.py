@@ -32,10 +32,12 @@ def pack_values(folder: Path) -> dict[str, Any]:
     Raises DataError for a pack that can't be built, with the first reason.
     """
     checked = check_pack(folder)
-    if blocking := checked.blocking:
-        more = f" ({len(blocking) - 1} more such)" if len(blocking) > 1 else ""
+    if checked.blocking:
+        first, *others = map(str, checked.blocking)
+        if others:
+            first += f" ({len(others)} more such)"
         fix = f"See all: groundup pack check {folder}"
-        raise DataError(f"The pack {folder} can't be built: {blocking[0]}{more}.", fix=fix)
+        raise DataError(f"The pack {folder} can't be built: {first}.", fix=fix)
     return recipe_of(checked.pack)
 
 
@@ -50,9 +52,10 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
         "test": test,
         "zero_shot": test,
     }
-    with_summaries = {
-        SUMMARIES: {"source": {"spec": str(folder / "summaries.jsonl")}, "chat": CHAT}
-    }
+    summaries = {}
+    if pack.parts.get(SUMMARIES):
+        source = {"spec": str(folder / "summaries.jsonl")}
+        summaries = {SUMMARIES: {"source": source, "chat": CHAT}}
     return {
         "name": head.name,
         "description": f"{head.title}. {head.about}".strip(),
@@ -85,7 +88,7 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
             "index": INDEX,
             "chat": CHAT,
         },
-        **(with_summaries if pack.parts.get(SUMMARIES) else {}),
+        **summaries,
         "evaluate": {"suites": []},
         "export": {"encodings": []},
     }

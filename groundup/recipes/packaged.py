@@ -17,9 +17,13 @@ def packaged_recipes() -> dict[str, Path]:
 
 def instructions_source(spec: str) -> str:
     """Where instructions are read: the packaged set for "starter", else `spec` itself."""
-    return str(PACKAGED / STARTER) if spec == STARTER else spec
+    if spec == STARTER:
+        return str(PACKAGED / STARTER)
+    return spec
 
 
 def licence_of(spec: str) -> str:
     """The licence of instructions, as a model card gives it."""
-    return "Apache-2.0, written for groundup" if spec == STARTER else "the user's own"
+    if spec == STARTER:
+        return "Apache-2.0, written for groundup"
+    return "the user's own"

@@ -97,10 +97,8 @@ class StageContext:
         `started`: of the stage, by `time.monotonic`. Decided once, by `name`.
         """
         left_s = max(self.seconds, self.spare_s) - (time.monotonic() - started)
-        if (
-            self.fix(name, lambda: 2 if needed_s <= max(left_s, EXTRA_SHARE * self.seconds) else 1)
-            == 2
-        ):
+        fits = needed_s <= max(left_s, EXTRA_SHARE * self.seconds)
+        if self.fix(name, lambda: 1 + fits) == 2:
             return ""
         return f"it would have taken about {needed_s:.0f} s, and {max(0, left_s):.0f} s were left"
 

@@ -68,15 +68,13 @@ def measure_suites(
     curve_tasks: list[EvaluationTask] = [
         first_part(task, CURVE_ITEMS) for task in whole if task.suite.name in CURVE_SUITES
     ]
-    curve_tasks += (
-        [BitsPerByte(sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS))]
-        if texts
-        else []
-    )
-    return {
-        "suites": values,
-        "curves": own_curves(context, models[OWN], curve_tasks) if OWN in models else [],
-    }
+    if texts:
+        sampled = sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS)
+        curve_tasks.append(BitsPerByte(sampled))
+    curves = []
+    if OWN in models:
+        curves = own_curves(context, models[OWN], curve_tasks)
+    return {"suites": values, "curves": curves}
 
 
 def first_part(task: SuiteTask, count: int) -> SuiteTask:

@@ -79,11 +79,8 @@ def run(context: StageContext) -> StageResult:
     """Ask all questions without a model, and as many as the time allows in every way; write the
     figures.
     """
-    table, compute, progress = (
-        table_of(context.recipe, context.name),
-        context.compute,
-        context.progress,
-    )
+    table, compute = table_of(context.recipe, context.name), context.compute
+    progress = context.progress
     rows = pack_rows(Path(table.source.spec))
     models = {
         BASE: open_model(context.build / "base", compute),
@@ -108,7 +105,7 @@ def run(context: StageContext) -> StageResult:
     results = {**figures(arms, rows), "of": len(rows), "chat": table.chat}
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
-    return described(results, len(rows))
+    return describe(results, len(rows))
 
 
 def table_of(recipe: Recipe, name: str) -> AnswersStage:
@@ -117,7 +114,7 @@ def table_of(recipe: Recipe, name: str) -> AnswersStage:
 
 
 def evenly_chosen(rows: Sequence[PackRow], count: int) -> list[PackRow]:
-    """Return so many of the rows, answerable and not in their proportion, evenly spaced."""
+    """Return `count` of the rows, evenly spaced, answerable and unanswerable in their proportion."""
     ordered = sorted(rows, key=lambda row: row["answer"] is None)
     count = min(len(ordered), count)
     return [ordered[place * len(ordered) // count] for place in range(count)]
@@ -130,7 +127,7 @@ def affordable_questions(
     table: AnswersStage,
     context: StageContext,
 ) -> float:
-    """Return how many questions fit the time, from a few that are asked in all ways."""
+    """Return the number of questions that fit the time, measured on a few asked in all ways."""
     few, started = evenly_chosen(rows, TIMED), time.monotonic()
     for opened in models.values():
         alone("", opened, few, table, context.compute, Silent())
@@ -150,9 +147,14 @@ def alone(
     """Return a model's answers to the bare questions."""
     asked = [InstructionExample(row["question"], "", "", id=row.place) for row in rows]
     texts = write_answers(opened, asked, table.answer_tokens, compute=compute, progress=progress)
-    return AnswerMethod(
-        name, ["" if declines(text) else text for text in texts], [[] for _ in texts]
-    )
+    return AnswerMethod(name, [answer_in(text) for text in texts], [[] for _ in texts])
+
+
+def answer_in(text: str) -> str:
+    """Return a model's text; "" where it declines to answer."""
+    if declines(text):
+        return ""
+    return text
 
 
 def quotations(
@@ -164,11 +166,9 @@ def quotations(
         for row in rows:
             *_, answer = documents.ask(row["question"], None, config)
             assert isinstance(answer, Answer)
-            said = " ".join(
-                f"{each.head.text} {each.text}" if each.head else each.text
-                for each in answer.quotes
-            )
-            add(arm, answer, said, [each.source for each in answer.quotes])
+            parts = [part for quote in answer.quotes for part in (quote.head, quote) if part]
+            text = " ".join(part.text for part in parts)
+            add(arm, answer, text, [quote.source for quote in answer.quotes])
             advance()
     return arm
 
@@ -194,13 +194,8 @@ def with_documents(
         for row in rows:
             *_, answer = documents.ask(row["question"], engine, config)
             assert isinstance(answer, Answer)
-            said = " ".join(each.text for each in answer.sentences)
-            add(
-                arm,
-                answer,
-                "" if declines(said) else said,
-                [each.source for each in answer.sentences],
-            )
+            text = answer_in(" ".join(sentence.text for sentence in answer.sentences))
+            add(arm, answer, text, [sentence.source for sentence in answer.sentences])
             arm.left_out += len(answer.omitted)
             arm.written += len(answer.omitted) + len(answer.sentences)
             advance()
@@ -210,7 +205,9 @@ def with_documents(
 def add(arm: AnswerMethod, answer: Answer, text: str, sources: Sequence[int]) -> None:
     """Add an answer and the documents that it cites."""
     arm.texts.append(text)
-    arm.cited.append([answer.sources[number - 1].document for number in sources] if text else [])
+    if not text:
+        sources = ()
+    arm.cited.append([answer.sources[number - 1].document for number in sources])
 
 
 def figures(arms: Sequence[AnswerMethod], rows: Sequence[PackRow]) -> dict[str, Any]:
@@ -258,37 +255,42 @@ def arm_figures(arm: AnswerMethod, base: AnswerMethod, rows: Sequence[PackRow]) 
     found: dict[str, Any] = {"name": arm.name}
     for name, judge in (("contains", contains), ("exact", exact_match)):
         right = each(judge, arm)
-        found[name] = plain(
+        found[name] = figure_of(
             wilson_interval(sum(right), n),
             n,
             share_difference(each(judge, base)[:n], right[:shared]),
         )
     f1 = each(word_f1, arm)
-    found["f1"] = plain(
+    found["f1"] = figure_of(
         ratio_interval(f1, ones),
         n,
         ratio_difference(each(word_f1, base)[:n], f1[:shared], ones[:shared]),
     )
-    found["silent"] = plain(
+    found["silent"] = figure_of(
         wilson_interval(sum(not arm.texts[place] for place in answerable), n), n
     )
     if others:
-        found["refused"] = plain(
+        found["refused"] = figure_of(
             wilson_interval(sum(not arm.texts[place] for place in others), len(others)), len(others)
         )
     cited = [place for place in answerable if arm.cited[place]]
     if cited:
         right_document = sum(rows[place]["document"] in arm.cited[place] for place in cited)
-        found["cited"] = plain(wilson_interval(right_document, len(cited)), len(cited))
-    return found | ({"written": arm.written, "left_out": arm.left_out} if arm.written else {})
+        found["cited"] = figure_of(wilson_interval(right_document, len(cited)), len(cited))
+    if arm.written:
+        found |= {"written": arm.written, "left_out": arm.left_out}
+    return found
 
 
-def plain(interval: Interval, n: int, change: Difference | None = None) -> dict[str, Any]:
+def figure_of(interval: Interval, n: int, change: Difference | None = None) -> dict[str, Any]:
     """Return a figure as JSON values."""
-    return {**vars(interval), "n": n} | ({"change": change.plain("higher")} if change else {})
+    figure = {**vars(interval), "n": n}
+    if change:
+        figure["change"] = change.plain("higher")
+    return figure
 
 
-def described(results: Mapping[str, Any], of: int) -> StageResult:
+def describe(results: Mapping[str, Any], of: int) -> StageResult:
     """Return how often each way had the answer, and how often it refused what no document
     answers.
     """
@@ -305,7 +307,9 @@ def described(results: Mapping[str, Any], of: int) -> StageResult:
     line = f"the answer stands in: {right}"
     if refused:
         line += f"; unanswerable refused: {', '.join(refused)}"
-    thin = [f"The models were asked {asked} of the {of} questions."] if asked < of else []
+    thin = []
+    if asked < of:
+        thin.append(f"The models were asked {asked} of the {of} questions.")
     thin.append(
         f"{counts['answerable']} answerable and {counts['unanswerable']} unanswerable questions: the intervals are wide."
     )

@@ -55,11 +55,7 @@ def model_files(folder: Path) -> list[Path]:
     """Return the files of a model folder without a run's records and checkpoints; none for a
     file.
     """
-    return (
-        sorted({file for pattern in PATTERNS for file in folder.glob(pattern)})
-        if folder.is_dir()
-        else []
-    )
+    return sorted({file for pattern in PATTERNS for file in folder.glob(pattern)})
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:
@@ -68,12 +64,14 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
     """
     name = recipe.base.model
     if name in CATALOG:
-        archive = CATALOG[name].archive
-        return {CATALOG[name].hub: archive.fingerprint if archive else "as published on the hub"}
-    path = Path(name)
-    return {
-        file.name: sha256_file(file) for file in ([path] if path.is_file() else model_files(path))
-    }
+        entry = CATALOG[name]
+        if entry.archive is None:
+            return {entry.hub: "as published on the hub"}
+        return {entry.hub: entry.archive.fingerprint}
+    files = [Path(name)]
+    if not files[0].is_file():
+        files = model_files(files[0])
+    return {file.name: sha256_file(file) for file in files}
 
 
 def base_shape(recipe: Recipe) -> ModelConfig | None:
@@ -88,17 +86,17 @@ def base_bytes(recipe: Recipe) -> float:
     before it is opened.
     """
     shape = base_shape(recipe)
-    return parameter_count(shape).total * FLOAT32_BYTES if shape else 0.0
+    if shape is None:
+        return 0.0
+    return parameter_count(shape).total * FLOAT32_BYTES
 
 
 def describe(recipe: Recipe) -> str:
     """Return its name and size."""
     shape = base_shape(recipe)
-    size = (
-        f"{parameter_count(shape).total / 1e6:.0f}M parameters"
-        if shape
-        else "size unknown until it is opened"
-    )
+    size = "size unknown until it is opened"
+    if shape:
+        size = f"{parameter_count(shape).total / 1e6:.0f}M parameters"
     return f"{recipe.base.model}, {size}"
 
 

@@ -90,28 +90,32 @@ def run(context: StageContext) -> StageResult:
         len(start.tokenizer.encode(text)) for task in tasks for text in task.texts
     )
     candidate, most = candidate_of(start, shards, context), steps_of_epochs(shards, context)
-    fit, training_s = candidate.fit, math.inf
+    fit, budget = candidate.fit, None
     if not table.steps:
         # the build has just chosen the threads, and to try them with steps of seconds would take
         # longer than it gains
         compute = dataclasses.replace(context.compute, thread_counts=())
         benchmark = Benchmark(shards, start.tokenizer, compute, progress, run_s=context.seconds)
         fit, training_s = fit_in_time(context, benchmark, candidate, most, measured_tokens, started)
+        budget = TimeBudget(training_s, MIN_STEPS, most)
     runs = RunFolder(context.folder)
     results = pretrain(
-        *(shards, start.tokenizer, candidate.shape, fit, runs),
+        shards,
+        start.tokenizer,
+        candidate.shape,
+        fit,
+        runs,
         compute=context.compute,
         progress=progress,
         card=card_of(context, table, start),
         monitor=MonitorConfig(prompts=(opening(context),)),
-        control=StepControl(None if table.steps else TimeBudget(training_s, MIN_STEPS, most)),
+        control=StepControl(budget),
         start=start,
         forgetting=tasks,
     )
-    shutil.rmtree(
-        runs.checkpoints, ignore_errors=True
-    )  # each three times as large as the model, and a finished stage is not resumed
-    return described(results, table)
+    # each is three times as large as the model, and a finished stage is not resumed
+    shutil.rmtree(runs.checkpoints, ignore_errors=True)
+    return describe_results(results, table)
 
 
 def table_of(recipe: Recipe) -> TeachStage:
@@ -186,13 +190,19 @@ def candidate_of(start: StartingModel, shards: ShardSet, context: StageContext) 
     fields: dict[str, Any] = {"batch_size": max(1, table.step_tokens // rows), "seed": context.seed}
     if table.learning_rate is not None:
         fields["optimizer"] = {"learning_rate": table.learning_rate}
-    replay = {table.general.title: table.replay_share} if table.replay_share else {}
-    mixture = dataclasses.replace(recipe.mixture, replay=replay)
+    mixture = dataclasses.replace(recipe.mixture, replay=replay_of(table))
     fields["rows"] = Rows(mixture=mixture)
     return Candidate(
         start.shape(rows),
         pretraining_config(table.steps or 1, start_fields(start, fields)),
     )
+
+
+def replay_of(table: TeachStage) -> dict[str, float]:
+    """Return the share of the general text, by its title; {} where none is read."""
+    if not table.replay_share:
+        return {}
+    return {table.general.title: table.replay_share}
 
 
 def steps_of_epochs(shards: ShardSet, context: StageContext) -> int:
@@ -218,9 +228,9 @@ def fit_in_time(
     """
     if "steps" not in context.sizes:
         bf16 = open_kinds("auto", candidate.shape.width, compute=context.compute)[-1]
-        precise = dataclasses.replace(
-            candidate.fit, precision="bf16" if bf16 else "float32"
-        )  # one of them is tried
+        precise = dataclasses.replace(candidate.fit, precision="float32")  # one of them is tried
+        if bf16:
+            precise = dataclasses.replace(candidate.fit, precision="bf16")
         measured = with_sample(benchmark.trial(Candidate(candidate.shape, precise)), candidate)
         token_s = FORWARD_SHARE * measured.step_s / candidate.step_tokens
         spent_s = time.monotonic() - started + 2 * measured_tokens * token_s + BESIDE_S
@@ -243,7 +253,9 @@ def with_sample(measured: Measured, candidate: Candidate) -> Measured:
 
 def card_of(context: StageContext, table: TeachStage, start: StartingModel) -> ModelCard:
     """Return the model card without its figures."""
-    sources = [*context.recipe.data.sources, *([table.general] if table.replay_share else [])]
+    sources = [*context.recipe.data.sources]
+    if table.replay_share:
+        sources.append(table.general)
     return ModelCard(
         name=f"{context.recipe.name}-taught",
         summary="A public model whose training was continued on the texts of this build.",
@@ -253,11 +265,14 @@ def card_of(context: StageContext, table: TeachStage, start: StartingModel) -> M
     )
 
 
-def described(results: Mapping[str, Any], table: TeachStage) -> StageResult:
+def describe_results(results: Mapping[str, Any], table: TeachStage) -> StageResult:
     """Return what was gained on the test text and forgotten of general text in one line."""
     gained, general = (results["forgetting"][name] for name in (TEXTS, GENERAL))
-    line = f"{changed(gained, 'test text')}; {changed(general, 'general text')}; {results['steps']:,} steps, {results['tokens']:,} tokens"
-    thin = [] if gained["difference"]["verdict"] == "better" else [NOT_BETTER]
+    changes = f"{describe_change(gained, 'test text')}; {describe_change(general, 'general text')}"
+    line = f"{changes}; {results['steps']:,} steps, {results['tokens']:,} tokens"
+    thin = []
+    if gained["difference"]["verdict"] != "better":
+        thin.append(NOT_BETTER)
     read = epochs_of(results, table)
     if read < LITTLE_READ:
         thin.append(f"The public model has read only {100 * read:.0f} % of the texts.")
@@ -269,10 +284,12 @@ def epochs_of(results: Mapping[str, Any], table: TeachStage) -> float:
     """Return how often the texts were read, without the replay."""
     own = [each for each in results.get("sources", ()) if each["source"] != table.general.title]
     there = sum(each["read_tokens"] / each["epochs"] for each in own if each["epochs"])
-    return sum(each["read_tokens"] for each in own) / there if there else float(results["epochs"])
+    if not there:
+        return float(results["epochs"])
+    return sum(each["read_tokens"] for each in own) / there
 
 
-def changed(found: Mapping[str, Any], what: str) -> str:
+def describe_change(found: Mapping[str, Any], what: str) -> str:
     """Return a measure before and after with its verdict."""
     verdict = found["difference"]["verdict"].replace("unclear", NO_DIFFERENCE)
     return f"{what} {found['before']:.3f} → {found['after']:.3f} bits per byte ({verdict})"
@@ -281,19 +298,21 @@ def changed(found: Mapping[str, Any], what: str) -> str:
 def outside(recipe: Recipe) -> Mapping[str, str]:
     """Return the content of the general text, where it is read."""
     table = table_of(recipe)
-    return {table.general.spec: content_hash(table.general)} if table.replay_share else {}
+    if not table.replay_share:
+        return {}
+    return {table.general.spec: content_hash(table.general)}
 
 
 def describe(recipe: Recipe) -> str:
     """Return what is read, and how much of it at most."""
     table = table_of(recipe)
-    steps = (
-        f"{table.steps:,} steps"
-        if table.steps
-        else f"as many steps as fit, at most {table.epochs:g} epochs"
-    )
-    replay = f", {100 * table.replay_share:g} % general text" if table.replay_share else ""
-    return f"{recipe.base.model} goes on with the texts: {steps} of {table.step_tokens:,} tokens{replay}"
+    steps = f"as many steps as fit, at most {table.epochs:g} epochs"
+    if table.steps:
+        steps = f"{table.steps:,} steps"
+    plan = f"{recipe.base.model} goes on with the texts: {steps} of {table.step_tokens:,} tokens"
+    if table.replay_share:
+        plan += f", {100 * table.replay_share:g} % general text"
+    return plan
 
 
 def memory_bytes(recipe: Recipe) -> float:
@@ -301,11 +320,9 @@ def memory_bytes(recipe: Recipe) -> float:
     it is opened.
     """
     base, batch_size = base_shape(recipe), max(1, table_of(recipe).step_tokens // ROW_TOKENS)
-    return (
-        training_memory(base, batch_size=batch_size, context_tokens=ROW_TOKENS).total
-        if base
-        else 0.0
-    )
+    if base is None:
+        return 0.0
+    return training_memory(base, batch_size=batch_size, context_tokens=ROW_TOKENS).total
 
 
 STAGE = Stage(

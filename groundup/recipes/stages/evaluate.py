@@ -78,8 +78,12 @@ def run(context: StageContext) -> StageResult:
         results["table"].append(own.text)
         results |= {"text": own.text, "samples": samples_of(own, context)}
         models[OWN] = own.opened
-    texts = own.texts if own else ()
-    suites = measure_suites(context, models, texts) if context.recipe.evaluate.suites else {}
+    texts: Sequence[str] = ()
+    if own:
+        texts = own.texts
+    suites = {}
+    if context.recipe.evaluate.suites:
+        suites = measure_suites(context, models, texts)
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
         write_json(folder / "suites.json", suites)
@@ -89,7 +93,7 @@ def run(context: StageContext) -> StageResult:
             write_json(
                 folder / "attention.json", attention_record(own.opened.model, tokenizer, sentence)
             )
-    return described(results, percent, suites.get("suites", {}))
+    return describe_results(results, percent, suites.get("suites", {}))
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def own_model(context: StageContext) -> OwnModel | None:
     if not context.recipe.data.sources:
         return None
     own, data = open_model(context.build / "pretrain", context.compute), context.build / "data"
-    split = splits_in(data)[-1]  # test; of a data folder of an older version validation
+    split = splits_in(data)[-1]  # test, or validation where there is none
     texts = sample_texts((document.text for document in read_split(data, split)), seed=context.seed)
     found = evaluate(
         {OWN: own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress
@@ -141,11 +145,12 @@ def part_tasks(
     table, max_tokens = context.recipe.evaluate, table_of(context.recipe, name).max_tokens
     checked = part([e for e in held_out if e.check], percent)[: table.answers]
     shown = part(spread([e for e in held_out if not e.check]), percent)[: table.side_by_side]
-    return [
-        AnswerLoss(part(held_out, percent), max_tokens=max_tokens),
-        *([CheckedAnswers(checked, max_tokens=table.answer_tokens)] if checked else []),
-        *([ShownAnswers(shown, max_tokens=table.answer_tokens)] if shown else []),
-    ]
+    tasks: list[EvaluationTask] = [AnswerLoss(part(held_out, percent), max_tokens=max_tokens)]
+    if checked:
+        tasks.append(CheckedAnswers(checked, max_tokens=table.answer_tokens))
+    if shown:
+        tasks.append(ShownAnswers(shown, max_tokens=table.answer_tokens))
+    return tasks
 
 
 def part(items: Sequence[ChatExample], percent: int) -> list[ChatExample]:
@@ -189,9 +194,9 @@ def affordable_percent(
     # width
     items = sum(map(len, held_out.values()))
     whole_s = 2 * (loss_s * items + 2 * len(held_out) * table.answer_tokens * token_s * 1.6)
-    seconds = (
-        context.seconds * (1 - SUITES_SHARE - SNAPSHOTS_SHARE if table.suites else 1) - BESIDE_S
-    )
+    seconds = context.seconds - BESIDE_S
+    if table.suites:
+        seconds -= context.seconds * (SUITES_SHARE + SNAPSHOTS_SHARE)
     return min(100.0, max(MIN_PERCENT, 100 * seconds / whole_s))
 
 
@@ -239,43 +244,46 @@ def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
     }
 
 
-def described(results: Mapping[str, Any], percent: int, suites: Mapping[str, Any]) -> StageResult:
+def describe_results(
+    results: Mapping[str, Any], percent: int, suites: Mapping[str, Any]
+) -> StageResult:
     """Return before and after in one line, and in how many suites the models are above chance."""
     loss, checked = results.get("loss", {}), results.get("checked", {})
-    own = {"example": example} if (example := example_of(results)) else {}
-    right = {
-        model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()
-    }
-    said = [f"checked answers {right[BEFORE]} → {right[AFTER]}"] if right else []
-    said += [f"loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}"] if loss else []
-    if text := results.get("text"):
-        said.append(
-            f"own model {text['value']:.3f} bits per byte of {text['split']} text (n = {text['n']} windows)"
-        )
+    text, example = results.get("text"), example_of(results)
+    measured: list[str] = []
+    facts: dict[str, Any] = {}
+    if loss:
+        facts["loss"] = loss
+        facts["checked"] = {model: row["value"] for model, row in checked.items()}
+    if example:
+        facts["example"] = example
+    if checked:
+        right = {
+            model: f"{round(row['value'] * row['n'])} of {row['n']}"
+            for model, row in checked.items()
+        }
+        measured.append(f"checked answers {right[BEFORE]} → {right[AFTER]}")
+    if loss:
+        measured.append(f"loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}")
+    if text:
+        bits = f"{text['value']:.3f} bits per byte of {text['split']} text"
+        measured.append(f"own model {bits} (n = {text['n']} windows)")
     if suites:
         counts = (
-            f"{len(above_chance(suites, m))} ({m})"
-            for m, there in ((OWN, text), (CHAT, loss))
+            f"{len(above_chance(suites, model))} ({model})"
+            for model, there in ((OWN, text), (CHAT, loss))
             if there
         )
-        said.append(f"above chance in {' and '.join(counts)} of {len(suites)} suites")
-    thin = (
-        [f"The chat model was evaluated on {percent} % of the held-out instructions."]
-        if percent < 100
-        else []
-    )
-    if not loss:
-        return StageResult("; ".join(said), own)
-    if not checked:
+        measured.append(f"above chance in {' and '.join(counts)} of {len(suites)} suites")
+    thin = []
+    if loss and percent < 100:
+        share = f"{percent} % of the held-out instructions"
+        thin.append(f"The chat model was evaluated on {share}.")
+    if loss and not checked:
         thin.append("No held-out instruction has an answer that code can check.")
-    elif checked[AFTER]["thin"]:
+    if checked and checked[AFTER]["thin"]:
         thin.append(f"Only {checked[AFTER]['n']} checked answers: the intervals are wide.")
-    facts = {
-        "loss": loss,
-        "checked": {model: row["value"] for model, row in checked.items()},
-        **own,
-    }
-    return StageResult("; ".join(said), facts, tuple(thin))
+    return StageResult("; ".join(measured), facts, tuple(thin))
 
 
 def example_of(results: Mapping[str, Any]) -> str:
@@ -289,7 +297,9 @@ def describe(recipe: Recipe) -> str:
     """Return what is measured."""
     if recipe.of_kind(ChatStage):
         return f"up to {recipe.evaluate.answers} checked answers before and after"
-    return "bits per byte of test text, and samples" if recipe.data.sources else ""
+    if recipe.data.sources:
+        return "bits per byte of test text, and samples"
+    return ""
 
 
 STAGE = Stage(

@@ -45,10 +45,9 @@ def run(context: StageContext) -> StageResult:
     """Export and check the models. Raises ModelError when a gate fails."""
     questions = {name: questions_of(context, name) for name in context.recipe.of_kind(ChatStage)}
     lines, progress = user_lines(context, questions), context.progress
-    stages = {
-        **({OWN: "pretrain"} if context.recipe.data.sources else {}),
-        **{name: name for name in questions},
-    }
+    stages = {name: name for name in questions}
+    if context.recipe.data.sources:
+        stages = {OWN: "pretrain", **stages}
     opened = {
         name: open_model(context.build / stage, context.compute) for name, stage in stages.items()
     }
@@ -82,8 +81,10 @@ def run(context: StageContext) -> StageResult:
         write_json(folder / "results.json", {"files": files, "gates": gates})
     checks, wanted = sum(len(entry["checks"]) for entry in gates), context.recipe.export.prompts
     line = f"{len(gates)} GGUF files agree with ours in real llama.cpp ({checks} checks)"
-    fewer = f"The gate used {prompts} prompts instead of {wanted}."
-    return StageResult(line, {"prompts": prompts}, (fewer,) if prompts < wanted else ())
+    thin = []
+    if prompts < wanted:
+        thin.append(f"The gate used {prompts} prompts instead of {wanted}.")
+    return StageResult(line, {"prompts": prompts}, tuple(thin))
 
 
 def questions_of(context: StageContext, name: str) -> list[str]:
@@ -151,7 +152,8 @@ def disk_bytes(recipe: Recipe) -> float:
     links.
     """
     parameters = len(recipe.of_kind(ChatStage)) * base_bytes(recipe) / FLOAT32_BYTES
-    parameters += parameter_count(own_shape(recipe)).total if recipe.data.sources else 0
+    if recipe.data.sources:
+        parameters += parameter_count(own_shape(recipe)).total
     return parameters * sum(ENCODED_BYTES[encoding] for encoding in recipe.export.encodings)
 
 

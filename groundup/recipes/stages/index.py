@@ -31,40 +31,41 @@ def run(context: StageContext) -> StageResult:
     report = update_index(
         context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress
     )
-    lack = missing_vectors(context, table.vectors) if table.vectors else ""
+    by, lack, few, least = "words", "", "", {}
+    if table.vectors:
+        lack = missing_vectors(context, table.vectors)
+        if not lack:
+            by = f"words and vectors ({table.vectors})"
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
-        asked = questions_of(table) if table.questions else []
-        least = calibrated(index, asked, context) if table.questions else {}
-    by = f"words and vectors ({table.vectors})" if table.vectors and not lack else "words"
-    line = f"{counts.documents:,} documents, {counts.passages:,} passages, searched by {by}; read in {report.elapsed_s:.1f} s"
+        if table.questions:
+            asked = questions_of(table)
+            least, few = calibrate_evidence(index, asked, context), few_note(len(asked))
+    line = (
+        f"{counts.documents:,} documents, {counts.passages:,} passages, "
+        f"searched by {by}; read in {report.elapsed_s:.1f} s"
+    )
     facts = {
         "documents": counts.documents,
         "passages": counts.passages,
         "languages": languages,
         "by": by,
+        "least_evidence": least,
     }
-    facts["least_evidence"] = least
-    few = few_note(len(asked)) if table.questions else ""
-    notes = [
-        *([lack] if lack else []),
-        *([few] if few else []),
-        *other_languages(languages, table.language),
-    ]
-    return StageResult(line, facts, tuple(notes))
+    notes = [note for note in (lack, few) if note]
+    return StageResult(line, facts, (*notes, *other_languages(languages, table.language)))
 
 
 def questions_of(table: IndexStage) -> list[str]:
     """Return up to QUESTIONS of the instructions that a document answers, spread over all."""
     asked = document_questions(pack_rows(Path(table.questions)))
-    return (
-        list(dict.fromkeys(asked[place * len(asked) // QUESTIONS] for place in range(QUESTIONS)))
-        if asked
-        else []
-    )
+    places = sorted({place * len(asked) // QUESTIONS for place in range(QUESTIONS)})
+    return list(dict.fromkeys(asked[place] for place in places if asked))
 
 
-def calibrated(index: Index, questions: Sequence[str], context: StageContext) -> dict[str, float]:
+def calibrate_evidence(
+    index: Index, questions: Sequence[str], context: StageContext
+) -> dict[str, float]:
     """Choose the evidence that an answer needs."""
     vectors = vectors_for(AUTO, context.folder, context.compute.device.type, context.progress)
     return calibrate(index, questions, PASSAGES, vectors, progress=context.progress)
@@ -108,12 +109,10 @@ def stage(name: str, share: float) -> Stage:
 
     def outside(recipe: Recipe) -> Mapping[str, str]:
         questions = table_of(recipe, name).questions
-        asked = {questions: content_hash(Source(questions))} if questions else {}
-        return {
-            **source_content(table_of, name)(recipe),
-            **asked,
-            "format of the index": str(VERSION),
-        }
+        read = dict(source_content(table_of, name)(recipe))
+        if questions:
+            read[questions] = content_hash(Source(questions))
+        return read | {"format of the index": str(VERSION)}
 
     return Stage(
         name,

@@ -40,10 +40,8 @@ LITTLE_READ = 0.1
 def run(context: StageContext) -> StageResult:
     """Train for as many steps as fit the stage's share of the time, and keep that time."""
     recipe, table = context.recipe, context.recipe.pretrain
-    shards, tokenizer = (
-        open_shards(context.build / "tokenizer" / SHARDS),
-        Tokenizer.load(context.build / "tokenizer"),
-    )
+    shards = open_shards(context.build / "tokenizer" / SHARDS)
+    tokenizer = Tokenizer.load(context.build / "tokenizer")
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
     optimizer: dict[str, Any] = {"name": table.optimizer}
     if table.learning_rate is not None:
@@ -56,8 +54,9 @@ def run(context: StageContext) -> StageResult:
         "seed": context.seed,
     }
     fit = pretraining_config(table.steps or 1, fields)
-    seconds, progress = context.seconds * STEPS_SHARE, context.progress
+    seconds, progress, budget = context.seconds * STEPS_SHARE, context.progress, None
     if not table.steps:
+        budget = TimeBudget(seconds, MIN_STEPS)
         benchmark = Benchmark(shards, tokenizer, context.compute, progress, run_s=seconds)
         fit = fit_in_time(context, benchmark, Candidate(shape, fit))
     plan = make_plan(shards, Candidate(shape, fit))
@@ -70,24 +69,29 @@ def run(context: StageContext) -> StageResult:
         summary="A small language model, trained from random weights.",
         data=tuple((source.spec, source.licence) for source in recipe.data.sources),
     )
-    budget, runs = (
-        None if table.steps else TimeBudget(seconds, MIN_STEPS),
-        RunFolder(context.folder),
-    )
     results = pretrain(
-        *(shards, tokenizer, shape, fit, runs),
+        shards,
+        tokenizer,
+        shape,
+        fit,
+        RunFolder(context.folder),
         compute=context.compute,
         progress=progress,
         card=card,
         control=StepControl(budget),
     )
-    on_test = f" (test: {results['test']['bits_per_byte']:.3f})" if "test" in results else ""
+    on_test = ""
+    if "test" in results:
+        on_test = f" (test: {results['test']['bits_per_byte']:.3f})"
     line = (
         f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats per token, "
         f"{results['bits_per_byte']:.3f} bits per byte{on_test}"
     )
-    little = f"The pretrained model has read only {100 * results['epochs']:.0f} % of the text."
-    return StageResult(line, results, (little,) if results["epochs"] < LITTLE_READ else ())
+    thin = []
+    if results["epochs"] < LITTLE_READ:
+        read = f"{100 * results['epochs']:.0f} %"
+        thin.append(f"The pretrained model has read only {read} of the text.")
+    return StageResult(line, results, tuple(thin))
 
 
 def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidate) -> FitConfig:
@@ -118,9 +122,11 @@ def own_shape(recipe: Recipe) -> ModelConfig:
 def describe(recipe: Recipe) -> str:
     """Return the size of the model and the number of steps."""
     shape, table = own_shape(recipe), recipe.pretrain
-    steps = f"{table.steps:,} steps" if table.steps else "as many steps as fit"
-    tokens = table.batch_windows * shape.context_tokens
-    return f"own model of {parameter_count(shape).total / 1e6:.2f}M parameters, {steps}, {tokens:,} tokens each"
+    steps, tokens = "as many steps as fit", table.batch_windows * shape.context_tokens
+    if table.steps:
+        steps = f"{table.steps:,} steps"
+    size = f"{parameter_count(shape).total / 1e6:.2f}M parameters"
+    return f"own model of {size}, {steps}, {tokens:,} tokens each"
 
 
 def memory_bytes(recipe: Recipe) -> float:

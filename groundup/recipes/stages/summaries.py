@@ -65,7 +65,7 @@ def run(context: StageContext) -> StageResult:
     }
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
-    return described(results)
+    return describe(results)
 
 
 def table_of(recipe: Recipe, name: str) -> SummariesStage:
@@ -80,7 +80,9 @@ def first_sentences(text: str) -> str:
     'One. Two. Three.'
     """
     spans = list(sentence_spans(text))[:FIRST_SENTENCES]
-    return text[spans[0][0] : spans[-1][1]] if spans else ""
+    if not spans:
+        return ""
+    return text[spans[0][0] : spans[-1][1]]
 
 
 def summaries(
@@ -143,7 +145,7 @@ def facts_of(row: PackRow, summary: str) -> tuple[float, float]:
     return float(sum(normalise(fact) in normalise(summary) for fact in facts)), float(len(facts))
 
 
-def described(results: Mapping[str, Any]) -> StageResult:
+def describe(results: Mapping[str, Any]) -> StageResult:
     """Return the figures of every arm in one line."""
     arms = results["arms"]
     said = [
