@@ -32,9 +32,10 @@ from measure import machine
 
 from groundup.cli.console import console_progress, table
 from groundup.data.documents import Example
+from groundup.data.reading.data import Data
 from groundup.data.reading.distinct import without_repeats
-from groundup.data.reading.examples import read_labelled, stratified_split
-from groundup.data.reading.sources import SourceOptions
+from groundup.data.reading.examples import read_labelled
+from groundup.data.reading.label_splits import stratified_split
 from groundup.device import Compute, select_compute
 from groundup.evaluate.paired import share_difference
 from groundup.evaluate.tasks.label_baselines import predict_tfidf
@@ -100,8 +101,13 @@ class TextSet:
 def sms() -> TextSet:
     """The distinct messages that quickstart learns spam from."""
     table = load_recipe("quickstart").of_kind(ClassifierStage)["spam"]
-    options = SourceOptions(table.text_column, label_column=table.label_column)
-    found = without_repeats(read_labelled(table.source, options, progress=Silent()))
+    data = Data(
+        table.source.spec,
+        sha256=table.source.sha256,
+        text=table.text_column,
+        label=table.label_column,
+    )
+    found = without_repeats(read_labelled(data, progress=Silent()))
     return TextSet("sms", {"": list(found.examples)})
 
 

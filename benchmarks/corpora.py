@@ -23,9 +23,10 @@ from typing import Any
 from measure import Skipped
 from texts import PACKAGE
 
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.errors import GroundupError
 from groundup.fetch import members
 from groundup.files import atomic_folder, cache_folder, sha256_file, write_text

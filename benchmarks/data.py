@@ -33,9 +33,10 @@ from groundup.data.clean import clean
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing.steps import ProcessConfig
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.progress import Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, rank_encoder, train_tokenizer
 

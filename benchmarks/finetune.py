@@ -36,10 +36,10 @@ from peers import PULLED, pulled_model
 from spine import describe
 
 from groundup.data.batches.loader import IGNORED_LABEL
+from groundup.data.reading.data import Data
 from groundup.data.reading.distinct import without_repeats
-from groundup.data.reading.examples import read_chat, read_labelled, stratified_split
-from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions
+from groundup.data.reading.examples import read_chat, read_labelled
+from groundup.data.reading.label_splits import stratified_split
 from groundup.device import Compute
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruction_data import make_instruction_data
@@ -148,7 +148,7 @@ def chat_data(model: Path) -> dict[str, Any]:
     config, opened = ChatConfig(), open_model(model, CPU)
     limit = config.limit(opened.config.context_tokens)
     data = make_instruction_data(
-        read_chat(Source(source)), opened.require_tokenizer(), max_tokens=limit, seed=config.seed
+        read_chat(Data(source)), opened.require_tokenizer(), max_tokens=limit, seed=config.seed
     )
     lengths = [len(each.ids) for each in data.train]
     batches = epoch_batches(lengths, config.batch_size, seed=config.seed, epoch=0)
@@ -245,8 +245,13 @@ def contenders(
 def spam_splits() -> dict[str, list[tuple[str, str]]]:
     """Quickstart's messages in its own split."""
     spam = load_recipe("quickstart").of_kind(ClassifierStage)["spam"]
-    options = SourceOptions(spam.text_column, label_column=spam.label_column)
-    examples = without_repeats(read_labelled(spam.source, options, progress=Silent())).examples
+    data = Data(
+        spam.source.spec,
+        sha256=spam.source.sha256,
+        text=spam.text_column,
+        label=spam.label_column,
+    )
+    examples = without_repeats(read_labelled(data, progress=Silent())).examples
     sizes = {"train": spam.train, "validation": spam.validation, "test": spam.test}
     splits = stratified_split(examples, sizes, spam.seed or 0)
     return {name: [(each.text, each.label) for each in rows] for name, rows in splits.items()}

@@ -18,9 +18,10 @@ from typing import Any
 from measure import machine
 
 from groundup.cli.console import console_progress, table
+from groundup.data.reading.data import Data
 from groundup.data.reading.distinct import without_repeats
-from groundup.data.reading.examples import read_labelled, stratified_split
-from groundup.data.reading.sources import SourceOptions
+from groundup.data.reading.examples import read_labelled
+from groundup.data.reading.label_splits import stratified_split
 from groundup.device import select_compute
 from groundup.evaluate.tasks.label_baselines import baseline_predictions
 from groundup.finetune.classifier import fit_classifier
@@ -47,8 +48,13 @@ def main() -> None:
     asked = parser.parse_args()
     recipe, compute, progress = load_recipe("quickstart"), select_compute("cpu"), console_progress()
     table = recipe.of_kind(ClassifierStage)["spam"]
-    options = SourceOptions(table.text_column, label_column=table.label_column)
-    examples = without_repeats(read_labelled(table.source, options, progress=Silent())).examples
+    data = Data(
+        table.source.spec,
+        sha256=table.source.sha256,
+        text=table.text_column,
+        label=table.label_column,
+    )
+    examples = without_repeats(read_labelled(data, progress=Silent())).examples
     sizes = {"train": asked.train, "validation": VALIDATION, "test": TEST}
     rows = []
     for seed in asked.seeds:

@@ -7,9 +7,10 @@ from pathlib import Path
 from measure import Skipped
 
 import groundup
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.errors import NetworkError
 
 PACKAGE = Path(groundup.__file__).parent

@@ -172,7 +172,7 @@ def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Pa
         (ConfigError, "must be given once", lambda: groundup.pretrain("my-texts", tmp_path / "x", steps=1, tokens=9)),
         (ConfigError, "named twice", lambda: groundup.run_evaluation(["runs/mine", Path("runs/mine")])),
         (ConfigError, "inspect_data: data must be an address, or a list of addresses .got 5", lambda: groundup.inspect_data(5)),
-        (ConfigError, "options must be of the class SourceOptions .got 'text'", lambda: groundup.inspect_data("my-texts", options="text")),
+        (ConfigError, "process must be of the class ProcessConfig .got 'web'", lambda: groundup.inspect_data("my-texts", process="web")),
         (ConfigError, "index has no argument 'vector'. Did you mean 'vectors'", lambda: groundup.index("my-texts", vector="x")),
         (ConfigError, "index: config must be of the class IndexConfig", lambda: groundup.index("my-texts", tmp_path / "x", config=5)),
         (ConfigError, "search: count must be a whole number", lambda: groundup.search("texts.index", "prize", "5")),

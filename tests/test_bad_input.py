@@ -154,7 +154,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gguf",
         "--out",
         home / "run.gguf",
-        "--encoding",
+        "--charset",
         "f32",
         "--no-check",
     )
@@ -243,7 +243,7 @@ def test_a_binary_file_named_txt_is_refused_alone_and_passed_over_among_others(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "program.txt").write_bytes(bytes(range(256)) * 20)
     for words in reading(home, tmp_path / "in" / "program.txt", tmp_path / "out"):
-        refused(*words, says=("program.txt looks binary", "61 %", "--encoding"))
+        refused(*words, says=("program.txt looks binary", "61 %", "--charset"))
     shutil.copy(home / "texts" / "0.txt", tmp_path / "in")
     found = done("data", "inspect", tmp_path / "in")
     assert (found["documents"], found["read"]["skipped"]["binary"]["examples"]) == (
@@ -263,7 +263,7 @@ def test_bytes_that_are_not_utf_8_are_counted_and_replaced_or_dropped_as_told(
         assert found["read"]["invalid_bytes"] == 1 and found["characters"] == 40 * 31 + len(last)
     (tmp_path / "latin.txt").write_bytes("Ein Müller steht an der Mühle.\n".encode("latin-1") * 40)
     found = done("data", "inspect", tmp_path / "latin.txt")
-    assert (found["read"]["invalid_bytes"], list(found["read"]["encodings"])) == (0, ["cp1252"])
+    assert (found["read"]["invalid_bytes"], list(found["read"]["charsets"])) == (0, ["cp1252"])
     assert found["beginnings"][0]["lines"][0] == "Ein Müller steht an der Mühle."
     refused(
         "data", "inspect", tmp_path / "latin.txt", "--errors", "explode", says=("replace, drop",)

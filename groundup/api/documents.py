@@ -9,7 +9,7 @@ Functions import what they need when they are called: a search by words comes wi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,8 +20,9 @@ from groundup.progress import Progress, Silent
 if TYPE_CHECKING:
     from groundup.data.preparation.inspection import Inspection
     from groundup.data.processing.steps import ProcessConfig
+    from groundup.data.reading.data import Data
+    from groundup.data.reading.decoding import CharsetErrors
     from groundup.data.reading.source_files import Source
-    from groundup.data.reading.sources import SourceOptions
     from groundup.engine.engine import Engine
     from groundup.retrieve.answer import Answer, AskConfig, Part
     from groundup.retrieve.given_passages import GivenPassages
@@ -58,20 +59,20 @@ class IndexResults:
 
 @checked_arguments
 def inspect_data(
-    data: "AnyPath | Source | Sequence[AnyPath | Source]",
+    data: "AnyPath | Data | Source | Sequence[AnyPath | Data | Source]",
     *,
-    options: "SourceOptions | None" = None,
     process: "ProcessConfig | None" = None,
-    follow_links: bool = False,
+    strict: bool = False,
+    charset_errors: "CharsetErrors" = "replace",
     show: int = DOCUMENTS_SHOWN,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> "tuple[Inspection, ...]":
     """Figures of texts or examples before training on them: an inspection of each source.
 
-    `data`: one address or several (docs/data.md), or a .toml that lists them. `options`: how they
-    are read (columns, layout, encoding); by default any layout is recognised. `process`: the steps
-    of a build, which are counted. Of each source the beginnings of `show` documents are kept;
+    `data`: one address or several (docs/data.md), or a .toml that lists them; any layout is
+    recognised. `process`: the steps of a build, which are counted. `strict`: the first bad line is
+    an error. Invalid bytes become U+FFFD, or nothing (`charset_errors` "drop"). Of each source the beginnings of `show` documents are kept;
     `seed` draws the random ones. Raises ConfigError, DataError, NetworkError, MissingExtra.
 
     >>> (found,) = groundup.inspect_data("my-texts")
@@ -81,44 +82,55 @@ def inspect_data(
     from groundup.data.preparation.inspection import inspect_sources
     from groundup.data.processing.steps import ProcessConfig
     from groundup.data.reading.layouts import LAYOUTS
-    from groundup.data.reading.sources import SourceOptions
+    from groundup.data.reading.options import options_of
 
-    require_instance("inspect_data", "options", options, SourceOptions)
     require_instance("inspect_data", "process", process, ProcessConfig)
-    sources = sources_of("inspect_data", data, follow_links=follow_links)
-    found = inspect_sources(
-        sources,
-        options or SourceOptions(wanted=LAYOUTS),
-        process,
-        show=show,
-        seed=seed,
-        progress=progress or Silent(),
-    )
+    sources = []
+    for source, reading in _readings_of("inspect_data", data):
+        options = options_of(reading, LAYOUTS)
+        options = replace(options, strict=strict, charset_errors=charset_errors)
+        sources.append((source, options))
+    found = inspect_sources(sources, process, show=show, seed=seed, progress=progress or Silent())
     return tuple(found)
 
 
 def sources_of(function: str, data: Any, *, follow_links: bool = False) -> "tuple[Source, ...]":
-    """Return the sources that an argument `data` names: an address, a source, or several of them.
+    """Return the sources that an argument `data` names: an address, `Data`, a source, or several of
+    them.
 
     Raises ConfigError.
     """
+    readings = _readings_of(function, data, follow_links=follow_links)
+    return tuple(source for source, _ in readings)
+
+
+def _readings_of(
+    function: str, data: Any, *, follow_links: bool = False
+) -> "list[tuple[Source, Data]]":
+    from groundup.data.reading.data import Data
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_list import read_sources, require_distinct_names
+    from groundup.data.reading.sources import source_of
 
-    single = isinstance(data, str | Path | Source)
-    given = [data] if single or not isinstance(data, Sequence) else list(data)
-    for each in given:
-        if not isinstance(each, str | Path | Source):
+    if isinstance(data, str | Path | Data | Source) or not isinstance(data, Sequence):
+        data = [data]
+    found: list[tuple[Source, Data]] = []
+    for each in data:
+        if isinstance(each, Source):
+            found.append((each, Data(each.spec)))
+            continue
+        if isinstance(each, str | Path):
+            each = Data(each, follow_links=follow_links)
+        if not isinstance(each, Data):
             what = f"{function}: data must be an address, or a list of addresses"
             raise ConfigError(f"{what} (got {each!r:.80}).")
-    found: list[Source] = []
-    for each in given:
-        if isinstance(each, Source):
-            found.append(each)
+        if str(each.path).endswith(".toml"):
+            listed = read_sources([str(each.path)], follow_links=each.follow_links)
+            found += [(source, each) for source in listed]
         else:
-            found.extend(read_sources([str(each)], follow_links=follow_links))
-    require_distinct_names(found)
-    return tuple(found)
+            found.append((source_of(each), each))
+    require_distinct_names([source for source, _ in found])
+    return found
 
 
 @checked_arguments

@@ -1,6 +1,7 @@
 """`run_evaluation` and `run_suites`: models measured on held-out data, and on suites by name."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,29 +39,25 @@ def run_evaluation(
     ['bits_per_byte']
     """
     from groundup.data.preparation.trained_on import read_trained_on
-    from groundup.data.reading.source_files import Source
     from groundup.device import select_compute
     from groundup.evaluate.comparison.run import evaluate_on, kind_of, task_kind
     from groundup.evaluate.task import HeldOut
     from groundup.weights.model_io import open_model
 
     names, data = distinct_names(models), as_data(data)
-    path = instructions_source(str(data.path))
-    source = Source(path, data.sha256, follow_links=data.follow_links)
-    options = data.options()
+    data = replace(data, path=instructions_source(str(data.path)))
     if config.kind:
         kind = task_kind(config.kind)
     else:
-        kind = kind_of(source, options)
+        kind = kind_of(data)
     compute, progress = select_compute(device), progress or Silent()
     opened = {
         name: open_model(name, compute, prefer=kind.prefer, progress=progress) for name in names
     }
     trained_on = {name: read_trained_on(model.path) for name, model in opened.items()}
     held_out = HeldOut(
-        source,
+        data,
         config.items or ITEMS,
-        options,
         config.question,
         config.seed,
         {name: known for name, known in trained_on.items() if known},

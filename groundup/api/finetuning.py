@@ -1,5 +1,6 @@
 """`finetune_classifier`, `finetune_chat` and `finetune_preference`: a model learns a task."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,22 +74,20 @@ def _read_splits(
     data: Data, config: ClassifierConfig, progress: Progress
 ) -> "dict[str, list[Example]]":
     from groundup.data.reading.examples import read_splits
-    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import source_of
 
-    source = data.source()
-    if data.sha256 and source.is_local:
+    if data.sha256 and source_of(data).is_local:
         raise ConfigError(
             f"{data.path} is on disk, so its SHA-256 would not be compared.",
             fix="Leave it out: it is for pypi: and https:.",
         )
     own = {"validation": config.validation, "test": config.test}
     return read_splits(
-        source,
-        data.options(),
-        messages=config.texts,
+        data,
+        texts=config.texts,
         min_per_class=config.min_per_class,
         given={
-            name: Source(str(path), follow_links=data.follow_links)
+            name: replace(data, path=path, sha256="")
             for name, path in own.items()
             if path is not None
         },
@@ -122,7 +121,6 @@ def finetune_chat(
     ['after', 'before']
     """
     from groundup.data.reading.examples import read_chat
-    from groundup.data.reading.source_files import Source
     from groundup.device import select_compute
     from groundup.finetune.instruct import fit_chat
     from groundup.train.run_lifecycle import claim_folder
@@ -130,10 +128,9 @@ def finetune_chat(
 
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
-    source = Source(instructions_source(str(data.path)), follow_links=data.follow_links)
-    options = data.options()
     require_model(model)
-    examples = read_chat(source, options, progress=progress)
+    named = replace(data, path=instructions_source(str(data.path)))
+    examples = read_chat(named, progress=progress)
     claim_folder(run, kind="chat", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = _card_of(run, "Answers short instructions.", data, model, opened.license)
@@ -170,9 +167,8 @@ def finetune_preference(
 
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
-    options = data.options()
     require_model(model)
-    examples = read_preferences(data.source(), options, progress=progress)
+    examples = read_preferences(data, progress=progress)
     claim_folder(run, kind="preference", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = _card_of(run, "Prefers the answers that were chosen.", data, model, opened.license)

@@ -12,8 +12,8 @@ from typer import Argument, Option
 from groundup.api.models import Model, open_model
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import (
+    CharsetOption,
     DeviceOption,
-    EncodingOption,
     FollowLinksOption,
     JsonOption,
     TextColumnOption,
@@ -45,7 +45,7 @@ def command(
         Argument(help="A text, a file with one text per line, or a source: .csv, .mbox, a folder."),
     ],
     text_column: TextColumnOption = "",
-    encoding: EncodingOption = "auto",
+    charset: CharsetOption = "auto",
     follow_links: FollowLinksOption = False,
     why: Annotated[
         bool,
@@ -95,10 +95,10 @@ def command(
         )
         return
     if is_lines(text):
-        named = lines_of(Path(text), encoding)
+        named = lines_of(Path(text), charset)
     else:
         named = documents_of(
-            text, text_column, encoding, follow_links=follow_links, progress=progress
+            text, text_column, charset, follow_links=follow_links, progress=progress
         )
     found = answered(opened, named, why=why, progress=progress)
     if as_json:
@@ -133,19 +133,19 @@ def is_lines(text: str) -> bool:
     return path.is_file() and (path.suffix.lower() in LINE_SUFFIXES or not read_as_source)
 
 
-def lines_of(file: Path, encoding: str) -> Iterator[Named]:
+def lines_of(file: Path, charset: str) -> Iterator[Named]:
     """Yield (name, text) of the non-empty lines.
 
     Raises DataError when there is none, NotTextError for a binary file.
     """
-    from groundup.data.reading.decoding import check_encoding, numbered_lines, text_pieces
+    from groundup.data.reading.decoding import check_charset, numbered_lines, text_pieces
     from groundup.data.reading.source_report import SourceReport
 
-    check_encoding(encoding)
+    check_charset(charset)
     empty = True
     with file.open("rb") as stream:
         for number, line, _ in numbered_lines(
-            text_pieces(stream, file.name, "replace", SourceReport(), encoding)
+            text_pieces(stream, file.name, "replace", SourceReport(), charset)
         ):
             if line and line.strip():
                 empty = False
@@ -155,18 +155,19 @@ def lines_of(file: Path, encoding: str) -> Iterator[Named]:
 
 
 def documents_of(
-    spec: str, text_column: str, encoding: str, *, follow_links: bool, progress: Progress
+    spec: str, text_column: str, charset: str, *, follow_links: bool, progress: Progress
 ) -> Iterator[Named]:
     """Yield (name, text) of the documents of a source, and say what was not read.
 
     Raises DataError when there is none.
     """
+    from groundup.data.reading.options import SourceOptions
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import SourceReport
-    from groundup.data.reading.sources import SourceOptions, read_source
+    from groundup.data.reading.sources import read_source
 
     source, report = Source(spec, follow_links=follow_links), SourceReport()
-    options = SourceOptions(text_column, encoding=encoding, subjects=True)
+    options = SourceOptions(text=text_column, charset=charset, subjects=True)
     for document in read_source(source, options, report, progress=progress):
         yield document.name, document.text
     for reason, tally in report.skipped.items():

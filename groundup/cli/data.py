@@ -11,17 +11,29 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.fields import grouped
+from groundup.cli.fields import ConfigFields, grouped
 from groundup.cli.usage import VerbApp
+from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.data.preparation.inspection import Inspection
     from groundup.data.processing.steps import ProcessConfig
-    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.decoding import CharsetErrors
     from groundup.data.reading.source_report import Tally
 
 app = VerbApp("Inspect texts before training on them.")
+READING = ConfigFields(
+    "text",
+    "label",
+    "columns",
+    "layout",
+    "charset",
+    "follow_links",
+    "sha256",
+    text={"option": "--text-column"},
+    label={"option": "--label-column"},
+)
 ERRORS = ("replace", "drop")
 LANGUAGES_SHOWN = 6
 
@@ -44,17 +56,11 @@ def inspect(
             help="Write all of it as a page, too: one HTML file.",
         ),
     ] = None,
-    text_column: options.TextColumnOption = "",
-    label_column: options.LabelColumnOption = "",
-    columns: options.ColumnsOption = "",
-    layout: options.LayoutOption = "",
-    encoding: options.EncodingOption = "auto",
+    reading: Annotated[Data, READING] = Data(""),
     errors: Annotated[str, Option("--errors", help="Invalid bytes: replace or drop.")] = "replace",
     strict: options.StrictOption = False,
     processing: options.ProcessOptions = options.ProcessOptions(),
     settings: options.SetOption = None,
-    sha256: options.Sha256Option = "",
-    follow_links: options.FollowLinksOption = False,
     show: Annotated[
         int,
         Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown."),
@@ -80,32 +86,23 @@ def inspect(
         groundup data inspect reviews.csv --text-column review --label-column stars
         groundup data inspect questions.jsonl --columns prompt=question,completion=answer
         groundup data inspect "notes/**/*.md" --json
-        groundup data inspect letters.zip --encoding cp1251
+        groundup data inspect letters.zip --charset cp1251
         groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web
             --languages en --out page.html
     """
     from groundup.api.documents import inspect_data
-    from groundup.data.reading.description import parse_columns
-    from groundup.data.reading.layouts import LAYOUTS
-    from groundup.data.reading.sources import SourceOptions
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
-    reading = SourceOptions(
-        text_column,
-        "drop" if errors == "drop" else "replace",
-        strict,
-        encoding,
-        label_column=label_column,
-        columns=parse_columns(columns),
-        layout=layout,
-        wanted=LAYOUTS,
-    )
+    charset_errors: CharsetErrors = "replace"
+    if errors == "drop":
+        charset_errors = "drop"
     progress = console_progress()
     found = inspect_data(
-        _named(sources, sha256, follow_links),
-        options=reading,
+        _with_paths(reading, sources),
         process=_process(processing, settings),
+        strict=strict,
+        charset_errors=charset_errors,
         show=show,
         seed=seed,
         progress=progress,
@@ -197,27 +194,27 @@ def _window_lines(view: dict[str, Any]) -> list[str]:
     return [head, "", *(line.rstrip() for line in table(["", "windows", "packed"], rows))]
 
 
-def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Source]":
-    """Return the sources.
+def _with_paths(reading: Data, specs: Sequence[str]) -> list[Data]:
+    """Return what is read of each address.
 
     Raises ConfigError where one is named twice, or a hash is given for none or several of them.
     """
     from groundup.data.reading.source_files import PINNED
-    from groundup.data.reading.source_list import read_sources
 
-    if twice := next((spec for spec in specs if specs.count(spec) > 1), ""):
-        raise ConfigError(f"The source {twice} is named twice.", fix="Name each source once.")
+    for spec in specs:
+        if specs.count(spec) > 1:
+            raise ConfigError(f"The source {spec} is named twice.", fix="Name each source once.")
     pinned = [spec for spec in specs if spec.startswith(PINNED)]
-    if sha256 and len(pinned) != 1:
-        fix = "Write it behind each: ADDRESS#sha256=HASH." if pinned else "Leave it out."
+    if reading.sha256 and len(pinned) != 1:
+        fix = "Leave it out."
+        if pinned:
+            fix = "Write it behind each: ADDRESS#sha256=HASH."
         raise ConfigError(
             f"--sha256 is the hash of one pypi: or https: address; {len(pinned)} are named.",
             fix=fix,
         )
-    sources = read_sources(specs, follow_links=follow_links)
-    return [
-        replace(each, sha256=sha256) if sha256 and each.spec in pinned else each for each in sources
-    ]
+    hashes = dict.fromkeys(pinned, reading.sha256)
+    return [replace(reading, path=spec, sha256=hashes.get(spec, "")) for spec in specs]
 
 
 def _process(processing: options.ProcessOptions, settings: Sequence[str] | None) -> "ProcessConfig":
@@ -281,7 +278,7 @@ def describe(found: "Inspection") -> list[str]:
         ["bad files", f"{read.bad_files.count:,}", read.bad_files.shown()],
         *(
             [read_as(name), f"{files.count:,}", files.shown()]
-            for name, files in read.encodings.items()
+            for name, files in read.charsets.items()
         ),
         ["invalid bytes", f"{read.invalid_bytes:,}", read.invalid_files.shown()],
     ]

@@ -46,7 +46,7 @@ def command(
     ] = None,
     device: options.DeviceOption = "auto",
     text_column: options.TextColumnOption = "",
-    encoding: options.EncodingOption = "auto",
+    charset: options.CharsetOption = "auto",
     follow_links: options.FollowLinksOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -67,8 +67,8 @@ def command(
     from groundup.retrieve.index_config import IndexConfig
     from groundup.retrieve.passages import MAX_TOKENS
 
-    given = passage_tokens or text_column or encoding != "auto"
-    config = IndexConfig(passage_tokens or MAX_TOKENS, text_column, encoding) if given else None
+    given = passage_tokens or text_column or charset != "auto"
+    config = IndexConfig(passage_tokens or MAX_TOKENS, text_column, charset) if given else None
     results = index(
         docs or [],
         out,

@@ -160,9 +160,10 @@ def _film(
 
 
 def _text(text: str | None, file: Path | None) -> str:
+    from groundup.data.reading.options import SourceOptions
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import SourceReport
-    from groundup.data.reading.sources import SourceOptions, read_source
+    from groundup.data.reading.sources import read_source
 
     if file is None:
         return DEFAULT_TEXT if text is None else text

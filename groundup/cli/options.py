@@ -139,17 +139,17 @@ LayoutOption = Annotated[
         help="text, labelled, multi-labelled, instruction, conversation, prompt-completion or preference.",
     ),
 ]
-EncodingOption = Annotated[
+CharsetOption = Annotated[
     str,
     Option(
-        "--encoding",
-        help="Encoding of text files that are not UTF-8: auto, or a name such as cp1251 or shift_jis; FILE=NAME forces it.",
+        "--charset",
+        help="Charset of text files that are not UTF-8: auto, or a name such as cp1251 or shift_jis; FILE=NAME forces it.",
     ),
 ]
-EngineOption = Annotated[
+RunnerOption = Annotated[
     str,
     Option(
-        "--engine",
+        "--runner",
         help="Who reads and processes texts: one, processes, ray, or auto (processes where they pay).",
     ),
 ]
@@ -298,10 +298,10 @@ class TrainingTexts(ProcessOptions):
     ] = None
     tokenizer: TokenizerOption = None
     text_column: TextColumnOption = ""
-    encoding: EncodingOption = "auto"
+    charset: CharsetOption = "auto"
     test_fraction: TestFractionOption = None
     follow_links: FollowLinksOption = False
-    engine: EngineOption = "auto"
+    runner: RunnerOption = "auto"
     mixture: Annotated[
         str | None,
         Option(
@@ -483,7 +483,7 @@ def tasks_of(name: str, seed: int, progress: "Progress") -> "list[EvaluationTask
 
     Raises ConfigError, DataError.
     """
-    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.data import Data
     from groundup.evaluate.comparison.run import task_kind
     from groundup.evaluate.task import HeldOut
     from groundup.evaluate.tasks.answers import ShownAnswers
@@ -496,6 +496,6 @@ def tasks_of(name: str, seed: int, progress: "Progress") -> "list[EvaluationTask
         data = instructions_source(data or STARTER)
     if not data:
         raise ConfigError(f"--task {kind} needs data.", fix=f"Write --task {kind}=FILE.")
-    found = known.tasks(HeldOut(Source(data), ITEMS, seed=seed), "language", progress)
+    found = known.tasks(HeldOut(Data(data), ITEMS, seed=seed), "language", progress)
     named = [replace(task, name=data) if isinstance(task, BitsPerByte) else task for task in found]
     return [task for task in named if not isinstance(task, ShownAnswers)]

@@ -35,13 +35,13 @@ def command(
     ] = None,
     tokenizer: options.TokenizerOption = None,
     text_column: options.TextColumnOption = "",
-    encoding: options.EncodingOption = "auto",
+    charset: options.CharsetOption = "auto",
     test_fraction: options.TestFractionOption = None,
     keep_dropped: options.KeepDroppedOption = False,
     processing: options.ProcessOptions = options.ProcessOptions(),
     settings: options.SetOption = None,
     follow_links: options.FollowLinksOption = False,
-    engine: options.EngineOption = "auto",
+    runner: options.RunnerOption = "auto",
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
@@ -59,10 +59,10 @@ def command(
     """
     from groundup.config import build_config, duration_s, to_plain
     from groundup.data.batches.mixture_config import source_weights
-    from groundup.data.engines.engine import check_engine
     from groundup.data.preparation.config import DataConfig
     from groundup.data.processing.steps import process_fields
     from groundup.data.reading.source_list import read_sources
+    from groundup.data.runners.runner import check_runner
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset
@@ -81,7 +81,7 @@ def command(
         fix = "Leave fit. and model. out: a sweep chooses shapes and settings itself."
         raise ConfigError("--set of a sweep sets fields of data. only.", fix=fix)
     claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
-    who = check_engine(engine)
+    who = check_runner(runner)
     asked = SweepOptions(
         sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed
     )
@@ -91,7 +91,7 @@ def command(
             "note: the weights of the sources are not used: the runs of a sweep read the texts as they come."
         )
     fields = given["data"] | reading_fields(
-        text_column, encoding, test_fraction, keep_dropped, follow_links
+        text_column, charset, test_fraction, keep_dropped, follow_links
     )
     if steps_over_documents := process_fields(**vars(processing)):
         fields = with_steps(fields, steps_over_documents)
@@ -102,7 +102,7 @@ def command(
         reading,
         tokenizer=tokenizer,
         vocab_size=vocab_size,
-        engine=who,
+        runner=who,
         progress=progress,
     )
     found = sweep(shards, own, out, asked, compute=compute, progress=progress)

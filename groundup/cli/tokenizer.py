@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import (
-    EncodingOption,
+    CharsetOption,
     FollowLinksOption,
     JsonOption,
     OutOption,
@@ -57,7 +57,7 @@ def train(
         ),
     ] = "256MB",
     text_column: TextColumnOption = "",
-    encoding: EncodingOption = "auto",
+    charset: CharsetOption = "auto",
     strict: StrictOption = False,
     follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
@@ -75,16 +75,17 @@ def train(
         groundup tokenizer train messages.csv --text-column body --out my-tokenizer
         groundup tokenizer train my-texts/ --kind character --out characters
     """
+    from groundup.data.reading.options import SourceOptions
     from groundup.data.reading.source_list import read_sources
     from groundup.data.reading.source_report import SourceReport
-    from groundup.data.reading.sources import SourceOptions, describe_source, read_source
+    from groundup.data.reading.sources import describe_source, read_source
     from groundup.tokenizer.kinds import make_tokenizer, require_kind
 
     _require_replaceable(out)
     budget = size_bytes(sample_bytes)
     require(budget > 0, "--sample-bytes", budget, "above 0")
     progress, report = console_progress(), SourceReport()
-    options = SourceOptions(text_column, strict=strict, encoding=encoding)
+    options = SourceOptions(text=text_column, strict=strict, charset=charset)
     chosen = require_kind(kind)
     if not data and chosen != "byte":
         raise ConfigError(
@@ -136,7 +137,7 @@ def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) ->
         "documents": report.documents,
         "characters": report.characters,
         "bad_lines": report.bad_lines.count,
-        "encodings": {name: tally.count for name, tally in report.encodings.items()},
+        "charsets": {name: tally.count for name, tally in report.charsets.items()},
         "invalid_bytes": report.invalid_bytes,
     }
 
@@ -157,7 +158,7 @@ def _train_lines(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> l
         )
     if report.invalid_bytes:
         lines.insert(1, f"{report.invalid_bytes:,} bytes were invalid and became U+FFFD.")
-    for name, files in report.encodings.items():
+    for name, files in report.charsets.items():
         lines.insert(1, f"{files.count:,} files were read as {name} ({files.shown()}).")
     return lines
 
@@ -244,7 +245,7 @@ def compare(
         ),
     ] = None,
     text_column: TextColumnOption = "",
-    encoding: EncodingOption = "auto",
+    charset: CharsetOption = "auto",
     follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -258,8 +259,8 @@ def compare(
         groundup tokenizer compare mine tiktoken:cl100k_base hf:openai-community/gpt2 --text
             my-texts/ --model 512x8 --out page.html
     """
+    from groundup.data.reading.options import SourceOptions
     from groundup.data.reading.source_list import read_sources
-    from groundup.data.reading.sources import SourceOptions
     from groundup.evaluate.tokenizer_comparison import compare_tokenizers, shape_named
     from groundup.evaluate.tokenizer_import import open_tokenizer
 
@@ -271,7 +272,7 @@ def compare(
         )
     limit, shape = size_bytes(sample), shape_named(model)
     require(limit > 0, "--sample", sample, "above 0")
-    options, progress = SourceOptions(text_column, encoding=encoding), console_progress()
+    options, progress = SourceOptions(text=text_column, charset=charset), console_progress()
     named = _short_names(tokenizers)
     opened = {name: open_tokenizer(address, progress=progress) for name, address in named.items()}
     sources = read_sources(text, follow_links=follow_links)

@@ -7,7 +7,7 @@ batches.
 
     reading       addresses -> documents, examples
     processing    documents -> documents, each kept, changed, or dropped with a reason
-    engines       who does both: this process, several, Ray; with the same result
+    runners       who does both: this process, several, Ray; with the same result
     batches       a data folder -> token files -> rows
 
 `pipeline` joins reading and processing and writes the data folder, over several calls where one is

@@ -72,9 +72,7 @@ class ConversationExample:
     held_out: bool = False
     check: Mapping[str, str] | None = None
     tools: tuple[Tool, ...] = field(default=(), hash=False, repr=False)
-    """The tools that the assistant may call. (Not in the repr, whose hash identifies runs of
-    before.)
-    """
+    """The tools that the assistant may call; not in the repr, whose hash identifies runs."""
 
     @property
     def instruction(self) -> str:
@@ -113,8 +111,14 @@ def to_conversation(example: ChatExample, *, answer: bool = True) -> Conversatio
     >>> to_conversation(InstructionExample("Correct this.", "I is here.", "I am here.", id="1")).messages[0].content
     'Correct this.\\n\\nI is here.'
     """
+    tools: tuple[Tool, ...] = ()
     if isinstance(example, ConversationExample):
-        return Conversation(example.messages if answer else example.messages[:-1], example.tools)
-    question = f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
-    turns = (Message("user", question), Message("assistant", example.output))
-    return Conversation(turns if answer else turns[:1])
+        turns, tools = example.messages, example.tools
+    else:
+        question = example.instruction
+        if example.input:
+            question = f"{question}\n\n{example.input}"
+        turns = (Message("user", question), Message("assistant", example.output))
+    if not answer:
+        turns = turns[:-1]
+    return Conversation(turns, tools)

@@ -1,10 +1,9 @@
 """The split of documents into train, validation and test.
 
 A document belongs to validation or test when the hash of its text and the seed lies in that part of
-the hash range, independent of other documents:
-adding a document never moves another one, and the same text is always on the same side. Choices
+the hash range, independent of other documents: adding a document never moves another one, and the same text is always on the same side. Choices
 (the best checkpoint) are made on validation; published figures are those of test. A fraction of 0
-for test gives no such split, as in folders of older versions.
+for test gives no such split.
 
 With few documents, a part may get almost nothing or almost everything by chance. Then the longest
 document is cut near its end, if possible between paragraphs, and the data card reports it (`Cut`);
@@ -69,7 +68,7 @@ def split_of(text: str, fractions: Mapping[str, float], seed: int) -> str:
 
 
 def splits_in(folder: Path) -> tuple[str, ...]:
-    """Return the splits of a data folder: those of older versions have no test."""
+    """Return the splits of a data folder; there may be no test."""
     return tuple(split for split in SPLITS if split != TEST or split_file(folder, split).is_file())
 
 
@@ -109,7 +108,10 @@ class SplitWriter:
     def __init__(self, folder: Path, splits: Sequence[str], counts: Counts | None = None) -> None:
         """With `counts`, what the files hold already: they are appended to."""
         self.counts = counts or {split: SplitCounts() for split in splits}
-        self.files, mode = [split_file(folder, split) for split in splits], "ab" if counts else "wb"
+        self.files = [split_file(folder, split) for split in splits]
+        mode = "wb"
+        if counts:
+            mode = "ab"
         self._files = ExitStack()
         self._handles = {
             split: self._files.enter_context(split_file(folder, split).open(mode))
@@ -156,13 +158,15 @@ def repair_split(
     Raises DataError when there is too little text for all splits.
     """
     total = sum(each.characters for each in counts.values())
-    all_to_train = counts[TRAIN].characters < MIN_TRAIN_OF_ALL * total
-    taken_from = tuple(counts) if all_to_train else (TRAIN,)
-    missing = {}
-    for split, fraction in fractions.items():
-        got = 0 if all_to_train else counts[split].characters
-        if got < MIN_OF_WANTED * fraction * total:
-            missing[split] = round(fraction * total - got)
+    taken_from: tuple[str, ...] = (TRAIN,)
+    got = {split: each.characters for split, each in counts.items()}
+    if got[TRAIN] < MIN_TRAIN_OF_ALL * total:
+        taken_from, got = tuple(counts), dict.fromkeys(counts, 0)
+    missing = {
+        split: round(fraction * total - got[split])
+        for split, fraction in fractions.items()
+        if got[split] < MIN_OF_WANTED * fraction * total
+    }
     if not missing:
         return counts, []
     longest = max(
@@ -174,19 +178,25 @@ def repair_split(
         if place is None:
             _require_all(counts)
             return counts, []
-        had = f"the hash put {counts[split].characters:,} of {total:,} characters into {split}, {fractions[split] * total:,.0f} are wanted"
-        cuts.append(Cut(longest.source, longest.name, place, len(longest.text), had, split))
-        ends[split], rest = (
-            _part(longest, rest[place:], "end" if len(missing) == 1 else f"{split} part"),
-            rest[:place],
+        had = (
+            f"the hash put {counts[split].characters:,} of {total:,} characters into {split}, "
+            f"{fractions[split] * total:,.0f} are wanted"
         )
+        cuts.append(Cut(longest.source, longest.name, place, len(longest.text), had, split))
+        part = f"{split} part"
+        if len(missing) == 1:
+            part = "end"
+        ends[split], rest = _part(longest, rest[place:], part), rest[:place]
     aside = folder / "repaired"
     aside.mkdir()
     with SplitWriter(aside, tuple(counts)) as writer:
         for split in counts:
+            target = split
+            if split in taken_from:
+                target = TRAIN
             for document in read_split(folder, split):
                 if document != longest:
-                    writer.write(TRAIN if split in taken_from else split, document)
+                    writer.write(target, document)
         writer.write(TRAIN, _part(longest, rest, "beginning"))
         for split, end in ends.items():
             writer.write(split, end)
@@ -198,15 +208,15 @@ def repair_split(
 
 
 def _require_all(counts: Counts) -> None:
-    if not all(each.documents for each in counts.values()):
-        documents, characters = (
-            sum(getattr(c, what) for c in counts.values()) for what in ("documents", "characters")
-        )
-        raise DataError(
-            f"The data ({documents} document(s), {characters} characters) can't be split into {', '.join(counts)}: "
-            "there is no white space to cut at.",
-            fix="Add more text: another document, or more paragraphs.",
-        )
+    if all(each.documents for each in counts.values()):
+        return
+    documents = sum(each.documents for each in counts.values())
+    characters = sum(each.characters for each in counts.values())
+    raise DataError(
+        f"The data ({documents} document(s), {characters} characters) can't be split into "
+        f"{', '.join(counts)}: there is no white space to cut at.",
+        fix="Add more text: another document, or more paragraphs.",
+    )
 
 
 def cut_place(text: str, end_characters: int) -> int | None:
@@ -217,11 +227,8 @@ def cut_place(text: str, end_characters: int) -> int | None:
     newline, else the nearest space.
     """
     end_characters = max(1, min(end_characters, len(text) // 2))
-    target, first, last = (
-        len(text) - end_characters,
-        len(text) // 2,
-        len(text) - end_characters // 2,
-    )
+    target, first = len(text) - end_characters, len(text) // 2
+    last = len(text) - end_characters // 2
     for mark in ("\n\n", "\n", " "):
         places = (text.rfind(mark, first, target + len(mark)), text.find(mark, target, last))
         for place in sorted((p for p in places if p >= 0), key=lambda p: abs(p - target)):

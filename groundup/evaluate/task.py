@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from groundup.data.preparation.trained_on import TrainedOn
+from groundup.data.reading.data import Data
 from groundup.data.reading.example_rows import AnyExample
 from groundup.data.reading.layouts import Layout
-from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions
 from groundup.device import Compute
 from groundup.errors import DataError, ModelError
 from groundup.evaluate.metrics import THIN_ITEMS, Interval
@@ -160,11 +159,9 @@ class HeldOut:
     ones.
     """
 
-    source: Source
+    data: Data
     items: int
     """The largest number of answers, labels or documents that a figure is measured on."""
-    options: SourceOptions = field(default_factory=SourceOptions)
-    """Which columns are read; by default they are recognised."""
     question: str | None = None
     """What language models are asked on labels; None: which label fits."""
     seed: int = 0
@@ -195,7 +192,7 @@ class HeldOut:
         if total and left_out == total:
             by = ", ".join(f"{name} on {count:,}" for name, count in counts.items())
             raise DataError(
-                f"Nothing of {self.source.spec} is left to measure on: of its {total:,} item(s), "
+                f"Nothing of {self.data.path} is left to measure on: of its {total:,} item(s), "
                 f"models were trained on all ({by}).",
                 fix="Give data that they have not seen; of a pretraining run, its test texts: "
                 "RUN/data/test.jsonl.",

@@ -20,9 +20,10 @@ from typing import Any
 from groundup.data.batches.shards import batches
 from groundup.data.documents import Document
 from groundup.data.processing.languages import can_detect, language_of
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.model.config import ModelConfig
 from groundup.model.presets import PRESETS

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from groundup.data.preparation.trained_on import write_trained_on
-from groundup.data.reading.multi_label import require_label_sets
+from groundup.data.reading.label_splits import require_label_sets
 from groundup.device import Compute
 from groundup.evaluate.tasks.classification import require_place_for_label
 from groundup.files import sha256_text

@@ -15,11 +15,7 @@ import torch.nn.functional as F
 
 from groundup.data.documents import Example
 from groundup.data.reading.distinct import without_repeats
-from groundup.data.reading.multi_label import (
-    label_counts,
-    labels_of_example,
-    require_label_sets,
-)
+from groundup.data.reading.label_splits import label_counts, labels_of_example, require_label_sets
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.tasks.label_figures import positive_label
 

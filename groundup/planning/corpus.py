@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.data.batches.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
-from groundup.data.engines.engine import Engine
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.file_steps import items_of
 from groundup.data.preparation.pipeline import CARD_FILE, VERSION, prepare
@@ -35,6 +34,7 @@ from groundup.data.reading.source_files import (
 )
 from groundup.data.reading.source_list import read_sources
 from groundup.data.resumable_folder import PARTIAL_PREFIX
+from groundup.data.runners.runner import Runner
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError, DataError, FormatError, NetworkError
 from groundup.files import (
@@ -55,7 +55,7 @@ T = TypeVar("T")
 # Parts of a run folder.
 DATA, SHARDS, TOKENIZER, PREPARED_FILE = "data", "shards", "tokenizer", "prepared.json"
 # Options of reading, which texts that are prepared already would ignore.
-READING = ("text_column", "encoding", "test_fraction", "keep_dropped")
+READING = ("text_column", "charset", "test_fraction", "keep_dropped")
 # What is written into a run folder before run.json.
 PREPARED = (
     DATA,
@@ -75,13 +75,13 @@ def corpus(
     *,
     tokenizer: Path | Tokenizer | None,
     vocab_size: int,
-    engine: Engine = "auto",
+    runner: Runner = "auto",
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
     """The shards of `specs`, with the `tokenizer`, the one in its folder, or one of `vocab_size`
     ids trained on the train split.
 
-    `engine`: who reads and processes texts (`data.engines`).
+    `runner`: who reads and processes texts (`data.runners`).
     Raises ConfigError (shards without their tokenizer, prepared texts that are not alone or with
     steps; another process in the run), FormatError (shards or data that were altered) and what
     reading the texts raises.
@@ -106,7 +106,7 @@ def corpus(
     with only_one(run.path):
         config = config if folder else as_before(run.path / DATA, config, progress)
         texts = folder or read_sources(specs, follow_links=config.follow_links)
-        return _encoded(specs, texts, run.path, config, given or vocab_size, engine, progress)
+        return _encoded(specs, texts, run.path, config, given or vocab_size, runner, progress)
 
 
 def _loaded(tokenizer: Path | Tokenizer) -> Tokenizer:
@@ -119,7 +119,7 @@ def _encoded(
     run: Path,
     config: DataConfig,
     tokenizer: Tokenizer | int,
-    engine: Engine,
+    runner: Runner,
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
     """The shards of a data folder or of sources, with a tokenizer or one of so many ids; what the
@@ -147,7 +147,7 @@ def _encoded(
         if isinstance(texts, Path):
             return _verified(texts) if (texts / MANIFEST).is_file() else texts
         return kept.part(
-            DATA, _verified, lambda path: _prepare(texts, path, config, engine, progress)
+            DATA, _verified, lambda path: _prepare(texts, path, config, runner, progress)
         )
 
     def chosen() -> Tokenizer:
@@ -179,9 +179,9 @@ def _verified(folder: Path) -> Path:
 
 
 def _prepare(
-    sources: Sequence[Source], out: Path, config: DataConfig, engine: Engine, progress: Progress
+    sources: Sequence[Source], out: Path, config: DataConfig, runner: Runner, progress: Progress
 ) -> Path:
-    prepare(sources, out, config, engine=engine, progress=progress)
+    prepare(sources, out, config, runner=runner, progress=progress)
     return out
 
 

@@ -109,7 +109,7 @@ def prepare_run(
         *(options.data, run, data_config),
         tokenizer=options.start.tokenizer if options.start else options.tokenizer,
         vocab_size=options.vocab_size,
-        engine=options.engine,
+        runner=options.runner,
         progress=progress,
     )
     if options.start is not None:

@@ -10,11 +10,11 @@ from typing import Any
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
 from groundup.data.batches.mixture_config import mixture_config
-from groundup.data.engines.engine import Engine, check_engine
 from groundup.data.preparation.config import DataConfig
 from groundup.data.processing.steps import process_fields
 from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.source_list import read_sources
+from groundup.data.runners.runner import Runner, check_runner
 from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
 from groundup.model.heads import require_causal
@@ -100,7 +100,7 @@ class PretrainOptions:
     law: Path | None = None
     """A sweep's folder, whose scaling law replaces the built-in one."""
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
-    engine: Engine = "auto"
+    runner: Runner = "auto"
     """Who reads and processes the texts; the result does not depend on it, so it is in no key."""
     fixed_choices: bool = False
     """Whether nothing is chosen by measuring (`Compute.fixed_choices`)."""
@@ -237,7 +237,7 @@ def pretrain_options(
     law: str | Path | None = None,
     tokenizer: str | Path | None = None,
     text_column: str = "",
-    encoding: str = AUTO,
+    charset: str = AUTO,
     test_fraction: float | None = None,
     keep_dropped: bool = False,
     follow_links: bool = False,
@@ -252,7 +252,7 @@ def pretrain_options(
     settings: Settings | None = None,
     seed: int = 0,
     monitor: MonitorConfig = MonitorConfig(),
-    engine: str = "auto",
+    runner: str = "auto",
     fixed_choices: bool = False,
     default_minutes: float = DEFAULT_MINUTES,
 ) -> PretrainOptions:
@@ -272,9 +272,7 @@ def pretrain_options(
         duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
     )
     length, found = Length(seconds, steps, tokens, epochs), tables(settings)
-    found["data"] |= reading_fields(
-        text_column, encoding, test_fraction, keep_dropped, follow_links
-    )
+    found["data"] |= reading_fields(text_column, charset, test_fraction, keep_dropped, follow_links)
     if processing := process_fields(process, rules, languages, decontaminate):
         found["data"] = with_steps(found["data"], processing)
     rows = found["fit"].setdefault("rows", {})
@@ -299,7 +297,7 @@ def pretrain_options(
     start = None if init_from is None else starting_model(init_from)
     if start is not None:
         found["fit"] = start_fields(start, found["fit"])
-    who = check_engine(engine)
+    who = check_runner(runner)
     return PretrainOptions(
         *(
             specs,
@@ -334,13 +332,13 @@ def with_steps(data: Mapping[str, Any], processing: Mapping[str, Any]) -> dict[s
 
 def reading_fields(
     text_column: str,
-    encoding: str,
+    charset: str,
     test_fraction: float | None,
     keep_dropped: bool,
     follow_links: bool,
 ) -> dict[str, Any]:
     """Return the options of reading texts that are not the defaults, as fields of DataConfig."""
-    given = {"text_column": text_column, "encoding": encoding, "test_fraction": test_fraction}
+    given = {"text_column": text_column, "charset": charset, "test_fraction": test_fraction}
     given |= {"keep_dropped": keep_dropped, "follow_links": follow_links}
     return {
         name: value

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from groundup.config import build_config, to_plain
-from groundup.data.reading.decoding import AUTO, check_encoding
+from groundup.data.reading.decoding import AUTO, check_charset
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
 from groundup.finetune.config import ClassifierConfig, Trained
@@ -19,7 +19,7 @@ from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE
 
 Count = Annotated[int, Field(ge=1)]
-Encoding = Annotated[str, AfterValidator(check_encoding)]
+Charset = Annotated[str, AfterValidator(check_charset)]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # The folder of the own model in the export.
 RESERVED = ("own",)
@@ -65,7 +65,7 @@ class ClassifierStage(StageConfig):
     label_column: str = ""
     text_column: str = ""
     """Both are recognised by default."""
-    encoding: Encoding = AUTO
+    charset: Charset = AUTO
     """As of the data."""
     train: Count = 1600
     validation: Count = 300
@@ -100,7 +100,7 @@ class ChatStage(StageConfig):
     kind: Literal["chat"] = "chat"
     source: str = "starter"
     """`starter` (packaged) or a file or folder of instruction/input/output JSON lines."""
-    encoding: Encoding = AUTO
+    charset: Charset = AUTO
     """As of the data."""
     tokens: Count = 40_000
     """Upper limit of tokens seen in training, prompts and repeats included."""

@@ -30,9 +30,9 @@ from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.named_stages import (
     NAMED,
     AnswersStage,
+    Charset,
     ChatStage,
     Count,
-    Encoding,
     N,
     NamedStage,
     StageConfig,
@@ -69,9 +69,9 @@ class DataStage(StageConfig):
     sources: tuple[Source, ...] = ()
     text_column: str = ""
     """Of .jsonl, .json, .csv and .parquet files; by default it is recognised."""
-    encoding_errors: Literal["replace", "drop"] = "replace"
+    charset_errors: Literal["replace", "drop"] = "replace"
     """How invalid bytes are handled."""
-    encoding: Encoding = AUTO
+    charset: Charset = AUTO
     """Of text files without a byte order mark; "auto": detected."""
     strict: bool = False
     """Fail at the first bad line; otherwise up to 1 % of bad lines are skipped and counted."""
@@ -103,11 +103,11 @@ class DataStage(StageConfig):
         """
         return DataConfig(
             text_column=self.text_column,
-            encoding_errors=self.encoding_errors,
+            charset_errors=self.charset_errors,
             strict=self.strict,
             validation_fraction=self.validation_share,
             test_fraction=self.test_share,
-            encoding=self.encoding,
+            charset=self.charset,
             keep_dropped=self.keep_dropped,
             process=self.process,
         )

@@ -280,7 +280,7 @@ def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
         ("invalid line", table(read, "bad_lines")),
         ("file without text", table(read, "bad_files")),
     ]
-    noted += [(read_as(name), entry) for name, entry in table(read, "encodings").items()]
+    noted += [(read_as(name), entry) for name, entry in table(read, "charsets").items()]
     noted += [("file with invalid bytes", table(read, "invalid_files"))]
     return [(reason, entry) for reason, entry in noted if isinstance(entry, dict)]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from groundup.data.clean import with_windows_1252
 from groundup.data.reading.containers import archive_suffix, suffixes
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import SourceFile
 from groundup.data.reading.source_files import (
     SUFFIXES,
@@ -26,7 +27,7 @@ from groundup.data.reading.source_files import (
     source_files,
 )
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_texts
+from groundup.data.reading.sources import read_texts
 from groundup.files import sha256_file
 
 # A file that was changed so shortly ago may change again without another time: its hash decides the

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.layouts import LAYOUTS
-from groundup.data.reading.sources import SourceOptions
+from groundup.data.reading.options import SourceOptions
 from groundup.errors import require
 from groundup.retrieve.passages import MAX_TOKENS
 
@@ -17,8 +17,8 @@ class IndexConfig:
     """The longest passage, in tokens (estimated by its bytes)."""
     text_column: str = ""
     """The field or column with the text of tables; "": it is recognised."""
-    encoding: str = AUTO
-    """The encoding of text files without a byte order mark."""
+    charset: str = AUTO
+    """The charset of text files without a byte order mark."""
 
     def __post_init__(self) -> None:
         require(
@@ -32,5 +32,5 @@ class IndexConfig:
     def options(self) -> SourceOptions:
         """How files are read; whatever rows they have, they are texts here."""
         return SourceOptions(
-            self.text_column, encoding=self.encoding, wanted=LAYOUTS, headings=True
+            text=self.text_column, charset=self.charset, wanted=LAYOUTS, headings=True
         )

@@ -130,7 +130,7 @@ class _Update:
         self._config = IndexConfig()
         self._retries = False
         self._decoded = SourceReport()
-        """Which files were read in another encoding than UTF-8."""
+        """Which files were read in another charset than UTF-8."""
         self.report = UpdateReport()
 
     def prepare(self, config: IndexConfig | None) -> None:
@@ -191,7 +191,7 @@ class _Update:
                     self._writer.remove_file(each.id)
                     self._count(files_removed=1)
                     self._writer.commit_now_and_then()
-        for line in self._decoded.taken().decoded_lines():
+        for line in self._decoded.take().decoded_lines():
             self._progress.say(f"{source.spec}: {line}.")
 
     def _count(self, **more: int) -> None:
@@ -252,7 +252,7 @@ class _Update:
             )
             self._writer.add_document(id, made)
         self._count(read_bytes=report.read_bytes)
-        self._decoded.add(SourceReport(encodings=report.encodings))
+        self._decoded.add(SourceReport(charsets=report.charsets))
         if file.entry and state and file.state() != state:
             raise DataError(CHANGED_WHILE_READ)
         self._writer.change_file(id, state=state, fault=_shorten(_faults(report)))

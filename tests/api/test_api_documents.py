@@ -16,7 +16,6 @@ from groundup.api import public as api
 from groundup.cli.main import run
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions
 from groundup.errors import ConfigError
 from groundup.retrieve.answer import AskConfig
 from groundup.retrieve.index_config import IndexConfig
@@ -149,13 +148,15 @@ def test_an_inspection_counts_what_the_verb_counts(
 def test_sources_are_named_as_anywhere_and_each_has_an_inspection(docs: Path) -> None:
     (docs / "rows.csv").write_text("review,stars\ngood,5\nbad,1\n")
     first, second = groundup.inspect_data(
-        [Source(str(docs / "rows.csv"), name="reviews"), docs / "boiler.md"],
-        options=SourceOptions(text_column="review"),
+        [
+            groundup.Data(docs / "rows.csv", text="review"),
+            Source(str(docs / "boiler.md"), name="boiler"),
+        ],
         process=ProcessConfig(rules=("web",)),
     )
-    assert first.card.source.title == "reviews" and first.documents == 2
+    assert first.documents == 2 and second.card.source.title == "boiler"
     assert second.documents == 1 and second.rules
-    (shown,) = groundup.inspect_data(str(docs), options=SourceOptions("review"), show=1)
+    (shown,) = groundup.inspect_data(groundup.Data(docs, text="review"), show=1)
     assert (len(shown.beginnings), shown.documents) == (1, 4)
     with pytest.raises(ConfigError, match="Two sources have the name"):
         groundup.index([docs, str(docs)])

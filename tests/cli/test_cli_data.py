@@ -169,8 +169,8 @@ def test_the_verbs_that_prepare_texts_have_an_engine_and_name_the_nearest_one(
 ) -> None:
     (tmp_path / "a.txt").write_text("A tale. " * 99)
     out = [] if verb == "plan" else ["--out", str(tmp_path / "out")]
-    assert run([verb, str(tmp_path), *out, "--engine", "process"]) == 2
-    assert "There is no engine 'process'. Did you mean 'processes'?" in " ".join(
+    assert run([verb, str(tmp_path), *out, "--runner", "process"]) == 2
+    assert "There is no runner 'process'. Did you mean 'processes'?" in " ".join(
         capsys.readouterr().err.split()
     ).replace("error: ", "")
 
@@ -193,7 +193,7 @@ def test_inspect_does_not_show_a_file_outside_and_every_verb_that_reads_texts_ca
         "not meant" not in said.out
         and "1 skipped, a link that leaves the folder: link.txt" in said.out
     )
-    assert "1 links skipped (first: link.txt); --follow-links reads them" in said.err
+    assert "1 links skipped (first: link.txt); to read them, follow links" in said.err
     assert run(["data", "inspect", str(tmp_path / "texts"), "--follow-links"]) == 0
     assert "not meant" in capsys.readouterr().out
     for verb in (

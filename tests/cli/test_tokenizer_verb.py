@@ -114,10 +114,10 @@ def test_the_encoding_of_texts_is_told_or_asked_for(tmp_path: Path) -> None:
     (tmp_path / "east.txt").write_bytes(("Лиса и курица поют о море. " * 30).encode("cp1251"))
     command = ("train", "--out", str(tmp_path / "tok"), "--vocab-size", "300")
     assert "1 files were read as cp1252 (west.txt)" in ran(*command, str(tmp_path / "west.txt"))
-    assert "--encoding cp1251" in refused(*command, str(tmp_path / "east.txt")).fix
-    told = json.loads(ran(*command, str(tmp_path / "east.txt"), "--encoding", "CP1251", "--json"))
-    assert (told["encodings"], told["invalid_bytes"]) == ({"cp1251": 1}, 0)
-    assert "auto" in refused(*command, str(tmp_path / "east.txt"), "--encoding", "hex").fix
+    assert "`charset` cp1251" in refused(*command, str(tmp_path / "east.txt")).fix
+    told = json.loads(ran(*command, str(tmp_path / "east.txt"), "--charset", "CP1251", "--json"))
+    assert (told["charsets"], told["invalid_bytes"]) == ({"cp1251": 1}, 0)
+    assert "auto" in refused(*command, str(tmp_path / "east.txt"), "--charset", "hex").fix
 
 
 def test_a_folder_with_other_things_is_never_replaced(trained: Path, tmp_path: Path) -> None:

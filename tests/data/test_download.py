@@ -15,9 +15,10 @@ import pytest
 from groundup.cache import entries, remove
 from groundup.data.reading import download
 from groundup.data.reading.download import fetch_url, name_of
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source, content_hash, disk_bytes
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.errors import ConfigError, DataError, FormatError, NetworkError
 from groundup.progress import Silent
 

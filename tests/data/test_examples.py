@@ -13,17 +13,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from groundup.data.documents import Example, InstructionExample, to_conversation
+from groundup.data.reading.data import Data
 from groundup.data.reading.distinct import same_text_key, without_repeats
-from groundup.data.reading.examples import (
-    apportion,
-    read_chat,
-    read_labelled,
-    read_splits,
-    stratified_split,
-)
+from groundup.data.reading.examples import read_chat, read_examples, read_labelled, read_splits
+from groundup.data.reading.label_splits import apportion, stratified_split
+from groundup.data.reading.layouts import CHAT_LAYOUTS
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions
 from groundup.errors import DataError
 from groundup.progress import Silent
 from groundup.tokenizer.chat import Message
@@ -33,7 +30,7 @@ SIZES = {"train": 160, "validation": 30, "test": 50}
 
 
 def labelled(path: Path, report: SourceReport | None = None, **options: str) -> list[Example]:
-    return read_labelled(Source(str(path)), SourceOptions(**options), report=report)  # type: ignore[arg-type]
+    return read_labelled(Data(path, **options), report=report)  # type: ignore[arg-type]
 
 
 def messages(count: int) -> list[Example]:
@@ -55,14 +52,14 @@ def test_columns_are_read_by_name(texts: Texts) -> None:
     assert labelled(texts(a_csv="text\tlabel\nHi, you\tham\nWin\tspam\n")) == expected
     rows = [{"body": example.text, "kind": example.label} for example in expected]
     folder = texts(folder="json", a_jsonl="\n".join(map(json.dumps, rows)))
-    assert labelled(folder, text_column="body", label_column="kind") == expected
+    assert labelled(folder, text="body", label="kind") == expected
 
 
 def test_a_missing_label_column_lists_the_columns(texts: Texts) -> None:
     with pytest.raises(DataError, match="not labelled texts; its columns are 'text', 'group'"):
         labelled(texts(a_csv="text,group\nHi,ham\n"))
     with pytest.raises(DataError, match="no column 'kind'; its columns are: 'text', 'group'"):
-        labelled(texts(a_csv="text,group\nHi,ham\n"), label_column="kind")
+        labelled(texts(a_csv="text,group\nHi,ham\n"), label="kind")
 
 
 def test_a_bad_line_among_many_is_named(texts: Texts) -> None:
@@ -157,9 +154,8 @@ def split_counts(
         for number in range(count)
     ]
     (root / "a.tsv").write_text("\n".join(lines))
-    source, options = Source(str(root / "a.tsv")), SourceOptions()
     return read_splits(
-        source, options, messages=limit, min_per_class=min_per_class, seed=0, progress=Silent()
+        Data(root / "a.tsv"), texts=limit, min_per_class=min_per_class, seed=0, progress=Silent()
     )
 
 
@@ -171,12 +167,12 @@ def test_a_class_too_rare_is_named_with_its_count_and_what_to_do(tmp_path: Path)
         "'class3' (and 1 more) is too rare: 2 of 505 distinct examples, none of it among the 63"
         in said
     )
-    assert said.endswith("finetune classifier --min-per-class 5")
+    assert said.endswith("leave out classes with fewer: `min_per_class` 5")
     splits = split_counts([300, 200, 3, 2], 2400, 5, tmp_path)
     assert {example.label for split in splits.values() for example in split} == {"class0", "class1"}
     assert sum(map(len, splits.values())) == 500
     with pytest.raises(
-        DataError, match=r"fewer than two classes with 201 .*'class1' \(200\).*two classes have 200"
+        DataError, match=r"fewer than two labels with 201 .*'class0' \(300\), 'class1' \(200\)"
     ):
         split_counts([300, 200, 3, 2], 2400, 201, tmp_path)
 
@@ -192,9 +188,7 @@ def test_what_the_error_says_is_enough(
     try:
         split_counts(counts, limit, 0, tmp_path)
     except DataError as error:
-        if (
-            "--min-per-class" not in error.fix
-        ):  # no two classes are large enough for splits so small
+        if "`min_per_class`" not in error.fix:  # no two classes are large enough
             return
         enough = int(error.fix.rpartition(" ")[2])
         splits = split_counts(counts, limit, enough, tmp_path)
@@ -229,7 +223,7 @@ def test_instructions_are_read_with_what_may_be_left_out(texts: Texts) -> None:
         a_jsonl=instruction(id="g-1", kind="grammar", held_out=True, check=check),
         b_jsonl='{"instruction": "Say hi.", "output": "Hi."}\n',
     )
-    assert read_chat(Source(str(root))) == [
+    assert read_chat(Data(root)) == [
         InstructionExample("Correct this.", "I is.", "I am.", "g-1", "grammar", True, check),
         InstructionExample("Say hi.", "", "Hi.", "b.jsonl:1"),
     ]
@@ -249,7 +243,7 @@ def test_arguments_and_tools_nested_deep_in_a_text_are_one_bad_line(
     rows = [{"messages": turns, "tools": '[{"name": "f"}]'} for _ in range(300)]
     report = SourceReport()
     root = texts(a_jsonl="\n".join(map(json.dumps, [*rows, *bad])))
-    assert len(read_chat(Source(str(root)), report=report)) == 300
+    assert len(read_chat(Data(root), report=report)) == 300
     assert report.bad_lines.count == 2
     assert (
         "arguments in JSON" in report.bad_lines.examples[0]
@@ -279,10 +273,10 @@ def test_a_bad_instruction_is_named_and_the_rest_used(texts: Texts, line: str, r
     report = SourceReport()
     good = instruction(id="same") + "".join(instruction(id=f"g{n}") for n in range(199))
     root = texts(a_jsonl=good + line)
-    assert len(read_chat(Source(str(root)), report=report)) == 200
+    assert len(read_chat(Data(root), report=report)) == 200
     assert report.bad_lines.examples[0].startswith(f"a.jsonl line 201: {reason}")
     with pytest.raises(DataError, match="line 201"):
-        read_chat(Source(str(root)), SourceOptions(strict=True))
+        read_examples(Source(str(root)), SourceOptions(strict=True), CHAT_LAYOUTS)
 
 
 def test_a_table_marks_what_is_held_out(texts: Texts, tmp_path: Path) -> None:
@@ -290,9 +284,7 @@ def test_a_table_marks_what_is_held_out(texts: Texts, tmp_path: Path) -> None:
         "prompt,completion,held_out",
         *(f"What is {n}?,It is {n},{['True', 'false', ''][n % 3]}" for n in range(9)),
     ]
-    assert [
-        example.held_out for example in read_chat(Source(str(texts(a_csv="\n".join(rows)))))
-    ] == [
+    assert [example.held_out for example in read_chat(Data(texts(a_csv="\n".join(rows))))] == [
         True,
         False,
         False,
@@ -305,7 +297,7 @@ def test_a_table_marks_what_is_held_out(texts: Texts, tmp_path: Path) -> None:
         }
     )
     parquet.write_table(table, tmp_path / "a.parquet")
-    assert [example.held_out for example in read_chat(Source(str(tmp_path / "a.parquet")))] == [
+    assert [example.held_out for example in read_chat(Data(tmp_path / "a.parquet"))] == [
         True,
         False,
         False,
@@ -314,11 +306,11 @@ def test_a_table_marks_what_is_held_out(texts: Texts, tmp_path: Path) -> None:
 
 def test_a_file_without_instructions_is_refused(texts: Texts) -> None:
     with pytest.raises(DataError, match="holds no instruction"):
-        read_chat(Source(str(texts(a_jsonl="\n"))))
+        read_chat(Data(texts(a_jsonl="\n")))
     with pytest.raises(
         DataError, match=r"it holds texts, not conversations, instructions or prompts"
     ):
-        read_chat(Source(str(texts(folder="other", a_txt="x"))))
+        read_chat(Data(texts(folder="other", a_txt="x")))
 
 
 def test_the_conversation_has_the_input_under_the_instruction() -> None:
@@ -346,13 +338,13 @@ def test_the_spam_package_holds_what_the_recipe_counts_on() -> None:
     assert [Counter(e.label for e in split)["spam"] for split in splits.values()] == [198, 37, 62]
 
 
-def numbered(folder: Path, name: str, first: int, last: int) -> Source:
+def numbered(folder: Path, name: str, first: int, last: int) -> Data:
     rows = [
         f"{'win' if n % 3 == 0 else 'see'} number {n},{'spam' if n % 3 == 0 else 'ham'}"
         for n in range(first, last)
     ]
     (folder / name).write_text("\n".join(["text,label", *rows]) + "\n")
-    return Source(str(folder / name))
+    return Data(folder / name)
 
 
 def test_own_splits_are_taken_whole_and_a_text_of_several_counts_once(tmp_path: Path) -> None:
@@ -363,9 +355,8 @@ def test_own_splits_are_taken_whole_and_a_text_of_several_counts_once(tmp_path: 
     said: list[str] = []
     progress = Silent()
     progress.say = said.append  # type: ignore[method-assign]
-    options = SourceOptions()
     both = {"validation": validation, "test": test}
-    splits = read_splits(train, options, messages=1000, given=both, seed=0, progress=progress)
+    splits = read_splits(train, texts=1000, given=both, seed=0, progress=progress)
     assert {name: len(each) for name, each in splits.items()} == {
         "train": 50,
         "validation": 30,
@@ -375,9 +366,7 @@ def test_own_splits_are_taken_whole_and_a_text_of_several_counts_once(tmp_path: 
     assert len(set(texts)) == len(texts) == 120
     assert any(line.startswith("10 validation texts stand in a later split too") for line in said)
     assert any(line.startswith("10 train texts stand in a later split too") for line in said)
-    only = read_splits(
-        train, options, messages=1000, given={"test": test}, seed=0, progress=progress
-    )
+    only = read_splits(train, texts=1000, given={"test": test}, seed=0, progress=progress)
     assert len(only["test"]) == 40 and len(only["train"]) + len(only["validation"]) == 60
     with pytest.raises(DataError, match="All 60 train texts"):
-        read_splits(train, options, messages=1000, given={"test": train}, seed=0, progress=progress)
+        read_splits(train, texts=1000, given={"test": train}, seed=0, progress=progress)

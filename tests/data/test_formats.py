@@ -20,9 +20,10 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 from groundup.data.documents import Document
 from groundup.data.reading.decoding import MAX_LINE_CHARACTERS
 from groundup.data.reading.extract import EXTRACTORS
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source, content_hash, disk_bytes
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.errors import DataError, FormatError
 
 STORY = "The traveller came to the inn at dusk, asked for bread and water, and told a long story."

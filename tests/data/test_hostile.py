@@ -17,9 +17,10 @@ from hostile import HOSTILE
 
 from groundup.data.reading import extract_process
 from groundup.data.reading.extract import EXTRACTORS, Extractor
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.errors import ExpansionError
 
 STORY = "The traveller came to the inn at dusk, asked for bread and water, and told a long story."

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.data.batches.loader import Permutation, Windows, permuted, require_tokens
+from groundup.data.batches.loader import Permutation, Windows, permute, require_tokens
 from groundup.data.batches.shards import ShardSet, SplitTable
 from groundup.errors import DataError
 from groundup.files import sha256_text
@@ -80,12 +80,12 @@ def test_a_batch_depends_on_its_position_only(shards: ShardSet) -> None:
 
 def test_the_order_never_changes() -> None:
     """Runs that were begun with an earlier version go on with the same data: these numbers are a promise."""
-    assert [permuted(place, 10, "0/0") for place in range(10)] == [9, 8, 0, 1, 7, 5, 6, 4, 2, 3]
+    assert [permute(place, 10, "0/0") for place in range(10)] == [9, 8, 0, 1, 7, 5, 6, 4, 2, 3]
 
 
 def test_the_order_is_spread_evenly() -> None:
     """Where the first window lands over 2,000 keys: each of 10 places about 200 times (chi-squared, 9 degrees, p > 0.001)."""
-    counts = np.bincount([permuted(0, 10, f"{seed}/0") for seed in range(2_000)], minlength=10)
+    counts = np.bincount([permute(0, 10, f"{seed}/0") for seed in range(2_000)], minlength=10)
     assert ((counts - 200) ** 2 / 200).sum() < 27.9
 
 
@@ -93,12 +93,12 @@ def test_the_order_is_spread_evenly() -> None:
 def test_the_permutation_with_tables_is_the_readable_one(count: int) -> None:
     fast = Permutation(count, "7/3")
     for place in {*range(min(count, 300)), count // 2, count - 1}:
-        assert fast.at(place) == permuted(place, count, "7/3")
+        assert fast.at(place) == permute(place, count, "7/3")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 16, 17, 1000])
 def test_the_permutation_is_one(count: int) -> None:
-    assert sorted(permuted(place, count, "7/3") for place in range(count)) == list(range(count))
+    assert sorted(permute(place, count, "7/3") for place in range(count)) == list(range(count))
 
 
 def test_reading_in_order_labels_every_token_but_the_first_once(tmp_path: Path) -> None:

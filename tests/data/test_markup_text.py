@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from groundup.cli.main import run
 from groundup.data.reading.markup_text.formats import MARKUP_READERS, plain_text
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.retrieve.passages import split
 
 Texts = Callable[..., Path]

@@ -15,7 +15,7 @@ from groundup.data.batches.loader import Batch, Windows
 from groundup.data.batches.mixture import (
     JoinedSpans,
     Mixture,
-    joined,
+    join_batches,
     mixture_of,
     source_readings,
     source_shards,
@@ -168,7 +168,7 @@ def test_the_rows_of_parts_are_put_where_they_belong() -> None:
         ids = torch.tensor(rows)[:, None].repeat(1, 3)
         return Batch(ids, ids + 1, all_count=all_count)
 
-    whole = joined([part(7, 9), part(5), part(6, 8, all_count=False)], [2, 4, 0, 1, 3])
+    whole = join_batches([part(7, 9), part(5), part(6, 8, all_count=False)], [2, 4, 0, 1, 3])
     assert whole.ids[:, 0].tolist() == [5, 6, 7, 8, 9] and torch.equal(whole.labels, whole.ids + 1)
     assert whole.mask is None and not whole.all_count
 

@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from groundup.data.documents import Example, MultiLabelExample
+from groundup.data.reading.data import Data
 from groundup.data.reading.distinct import without_repeats
-from groundup.data.reading.examples import read_multi_labelled, read_splits
-from groundup.data.reading.multi_label import is_multi_label, iterative_split, label_counts
-from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions
+from groundup.data.reading.examples import is_multi_label, read_multi_labelled, read_splits
+from groundup.data.reading.label_splits import iterative_split, label_counts
 from groundup.errors import DataError
 from groundup.progress import Silent
 
@@ -23,9 +23,9 @@ ROWS: list[tuple[str, list[str]]] = [
 ]
 
 
-def lines(path: Path, rows: Sequence[dict[str, Any]]) -> Source:
+def lines(path: Path, rows: Sequence[dict[str, Any]]) -> Data:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Source(str(path))
+    return Data(path)
 
 
 def of(n: int, *, rare: int = 2) -> list[MultiLabelExample]:
@@ -47,8 +47,8 @@ def test_lists_of_labels_are_recognised_and_a_text_may_have_none(tmp_path: Path)
     source = lines(
         tmp_path / "a.jsonl", [{"text": text, "labels": labels} for text, labels in ROWS]
     )
-    assert is_multi_label(source, SourceOptions())
-    found = read_multi_labelled(source, SourceOptions())
+    assert is_multi_label(source)
+    found = read_multi_labelled(source)
     assert [(e.text, e.labels) for e in found] == [
         (text, tuple(sorted(labels))) for text, labels in ROWS
     ]
@@ -59,19 +59,18 @@ def test_labels_between_separators_are_divided_in_a_table(tmp_path: Path) -> Non
     path.write_text(
         "text,kind\n" + "".join(f"{text},{' ; '.join(labels)}\n" for text, labels in ROWS)
     )
-    options = SourceOptions(label_column="kind", label_separator=";")
-    found = read_multi_labelled(Source(str(path)), options)
+    found = read_multi_labelled(Data(path, label="kind", label_separator=";"))
     assert [e.labels for e in found] == [("complaint", "delivery"), (), ("delivery",)]
     path.write_text(path.read_text().replace("kind", "label"))
-    assert read_multi_labelled(Source(str(path)), SourceOptions(label_separator=";")) == found
+    assert read_multi_labelled(Data(path, label_separator=";")) == found
 
 
 def test_one_label_a_text_stays_one_label_also_beside_a_list(tmp_path: Path) -> None:
     rows = [{"text": text, "label": f"{len(text) % 2}", "tags": labels} for text, labels in ROWS]
     source = lines(tmp_path / "a.jsonl", rows)
-    assert not is_multi_label(source, SourceOptions())
-    assert is_multi_label(source, SourceOptions(label_column="tags"))
-    assert not is_multi_label(source, SourceOptions(label_column="label"))
+    assert not is_multi_label(source)
+    assert is_multi_label(replace(source, label="tags"))
+    assert not is_multi_label(replace(source, label="label"))
 
 
 def test_a_row_that_names_a_label_twice_or_none_at_all_is_bad(tmp_path: Path) -> None:
@@ -80,7 +79,7 @@ def test_a_row_that_names_a_label_twice_or_none_at_all_is_bad(tmp_path: Path) ->
         tmp_path / "a.jsonl",
         [*rows, {"text": "x", "labels": ["a", "a"]}, {"text": "y", "labels": None}],
     )
-    assert len(read_multi_labelled(source, SourceOptions())) == len(rows)
+    assert len(read_multi_labelled(source)) == len(rows)
 
 
 def test_the_same_text_with_other_labels_is_a_conflict() -> None:
@@ -127,7 +126,7 @@ def test_a_label_that_no_training_text_has_is_left_out_with_its_name(tmp_path: P
     rows = [{"text": f"other {i}", "labels": ["a", "strange"]} for i in range(20)]
     said = Said()
     given = {"test": lines(tmp_path / "b.jsonl", rows)}
-    splits = read_splits(source, SourceOptions(), messages=60, given=given, seed=0, progress=said)
+    splits = read_splits(source, texts=60, given=given, seed=0, progress=said)
     assert label_counts(splits["test"]) == {"a": 20}
     assert "Left out, since no training text has them: 'strange' (test)." in said.lines
 
@@ -139,7 +138,7 @@ def test_a_class_that_no_training_text_has_is_left_out_with_its_texts(tmp_path: 
     rows = [{"text": f"other {i}", "label": "abc"[i % 3]} for i in range(30)]
     said = Said()
     given = {"validation": lines(tmp_path / "b.jsonl", rows)}
-    splits = read_splits(source, SourceOptions(), messages=60, given=given, seed=0, progress=said)
+    splits = read_splits(source, texts=60, given=given, seed=0, progress=said)
     assert label_counts(splits["validation"]) == {"a": 10, "b": 10}
     assert "Left out, since no training text has them: 'c' (validation)." in said.lines
 
@@ -147,12 +146,12 @@ def test_a_class_that_no_training_text_has_is_left_out_with_its_texts(tmp_path: 
 def test_rare_labels_are_left_out_and_their_texts_stay(tmp_path: Path) -> None:
     rows = [{"text": example.text, "labels": list(example.labels)} for example in of(90)]
     source = lines(tmp_path / "a.jsonl", rows)
-    read: dict[str, Any] = {"messages": 90, "seed": 0, "progress": Silent()}
-    splits = read_splits(source, SourceOptions(), min_per_class=5, **read)
+    read: dict[str, Any] = {"texts": 90, "seed": 0, "progress": Silent()}
+    splits = read_splits(source, min_per_class=5, **read)
     assert sum(map(len, splits.values())) == 90
     assert set(label_counts([e for found in splits.values() for e in found])) == {"a", "b", "c"}
     with pytest.raises(DataError, match="fewer than two labels with 80"):
-        read_splits(source, SourceOptions(), min_per_class=80, **read)
+        read_splits(source, min_per_class=80, **read)
 
 
 def test_splits_of_two_forms_are_refused(tmp_path: Path) -> None:
@@ -165,7 +164,5 @@ def test_splits_of_two_forms_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="train texts have lists of labels, the test texts one label each"
     ):
-        read_splits(
-            source, SourceOptions(), messages=60, given={"test": one}, seed=0, progress=Silent()
-        )
+        read_splits(source, texts=60, given={"test": one}, seed=0, progress=Silent())
     assert isinstance(of(1)[0], Example)

@@ -13,9 +13,10 @@ import pytest
 from groundup.data.reading.distinct import without_repeats
 from groundup.data.reading.examples import read_examples
 from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE, Layout
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.errors import DataError, FormatError
 
 FOLDER = Path(__file__).parent / "layouts"

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from groundup.data.reading.data import Data
 from groundup.data.reading.examples import read_labelled
-from groundup.data.reading.named_labels import labels_of_names, recognised
+from groundup.data.reading.named_labels import has_name_labels, labels_of_names
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions
 from groundup.errors import DataError
 
 
@@ -41,24 +42,24 @@ def folder_of(root: Path, files: dict[str, str]) -> Source:
 def test_folders_of_texts_are_recognised_and_rows_come_first(tmp_path: Path) -> None:
     by_folder = {"calm/1.txt": "See you\r\nthere.", "loud/1.txt": "WIN NOW", "loud/2.md": "FREE"}
     source = folder_of(tmp_path / "a", by_folder)
-    assert [(e.label, e.text) for e in read_labelled(source)] == [
+    assert [(e.label, e.text) for e in read_labelled(Data(source.spec))] == [
         ("calm", "See you\nthere."),
         ("loud", "WIN NOW"),
         ("loud", "FREE"),
     ]
-    assert not recognised(source, SourceOptions(label_column="kind"))
+    assert not has_name_labels(source, SourceOptions(label="kind"))
     tabbed = "ham\tsee you\nspam\tWIN\nham\tlater\n"
     rows = folder_of(tmp_path / "b", {"x/1.txt": tabbed, "y/2.txt": tabbed})
-    assert {e.label for e in read_labelled(rows)} == {"ham", "spam"}
-    assert {e.label for e in read_labelled(rows, SourceOptions(label_from="name"))} == {"x", "y"}
+    assert {e.label for e in read_labelled(Data(rows.spec))} == {"ham", "spam"}
+    assert {e.label for e in read_labelled(Data(rows.spec, label_from="name"))} == {"x", "y"}
     mixed = folder_of(
         tmp_path / "c", by_folder | {"rows.csv": "text,label\nsee you,ham\nWIN,spam\n"}
     )
-    assert not recognised(mixed, SourceOptions())
+    assert not has_name_labels(mixed, SourceOptions())
 
 
 def test_one_label_only_is_refused_with_what_to_do(tmp_path: Path) -> None:
     source = folder_of(tmp_path, {"1.txt": "See you.", "2.txt": "Win."})
     with pytest.raises(DataError, match="give no label; two are needed") as caught:
-        read_labelled(source, SourceOptions(label_from="name"))
+        read_labelled(Data(source.spec, label_from="name"))
     assert "spam.mbox and ham.mbox" in str(caught.value.fix)

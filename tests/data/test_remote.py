@@ -15,12 +15,14 @@ import pytest
 from pyarrow import parquet
 
 from groundup.data.reading import remote
+from groundup.data.reading.data import Data
 from groundup.data.reading.examples import read_labelled
 from groundup.data.reading.folders import BUILD
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.remote import OTHER_SPLIT, is_store, parse_hub
 from groundup.data.reading.source_files import Source, content_hash, disk_bytes
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, describe_source, read_source
+from groundup.data.reading.sources import describe_source, read_source
 from groundup.errors import ConfigError, DataError, MissingExtra, NetworkError
 
 CLASSES = """---
@@ -100,7 +102,7 @@ def test_a_data_set_is_read_by_its_train_split_and_the_others_are_reported(datas
 
 
 def test_integer_classes_have_their_names(dataset: Path) -> None:
-    found = read_labelled(Source(f"hf:{dataset}"))
+    found = read_labelled(Data(f"hf:{dataset}"))
     assert [(each.text, each.label) for each in found] == [
         ("good", "pos"),
         ("bad", "neg"),

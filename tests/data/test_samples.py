@@ -18,8 +18,8 @@ from groundup.data.preparation.inspection import Inspection, inspect_sources
 from groundup.data.preparation.samples import RandomDocuments, add_length
 from groundup.data.processing import languages
 from groundup.data.processing.languages import UNKNOWN, count_languages, language_of
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions
 from groundup.errors import DataError
 from groundup.progress import Silent
 
@@ -29,7 +29,9 @@ SPACES_AND_LINES = st.text(st.sampled_from(list("ab \t\n\r\x0b")), max_size=400)
 
 def inspected(*specs: Path, seed: int = 0) -> list[Inspection]:
     sources = [Source(str(spec)) for spec in specs]
-    return inspect_sources(sources, SourceOptions(), seed=seed, progress=Silent())
+    return inspect_sources(
+        [(source, SourceOptions()) for source in sources], seed=seed, progress=Silent()
+    )
 
 
 @given(DIRTY)
@@ -80,21 +82,21 @@ def test_random_documents_are_uniform_and_do_not_depend_on_the_order() -> None:
         sample = RandomDocuments(5, seed)
         for name in names:
             sample.add(name, name)
-        drawn.update(name for name, _ in sample.drawn())
+        drawn.update(name for name, _ in sample.draw())
     assert sum(drawn.values()) == 10_000
     # Each is drawn 500 times of 2,000; the standard deviation is 19.
     assert all(400 < drawn[name] < 600 for name in names)
     other = RandomDocuments(5, 1999)
     for name in reversed(names):
         other.add(name, name)
-    assert other.drawn() == sample.drawn()
+    assert other.draw() == sample.draw()
 
 
 def test_memory_of_a_sample_is_bounded() -> None:
     sample = RandomDocuments(3)
     for number in range(1000):
         sample.add(str(number), "x" * 100_000)
-    assert sum(len(text) for _, text in sample.drawn()) == 3000
+    assert sum(len(text) for _, text in sample.draw()) == 3000
 
 
 def test_lengths_are_counted_by_powers_of_two() -> None:

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from groundup.cli.main import run
-from groundup.data.reading.description import ReadingRequest, parse_columns, shorten
+from groundup.data.reading.data import Data
+from groundup.data.reading.description import shorten
 from groundup.data.reading.examples import read_chat, read_examples, read_labelled, read_preferences
 from groundup.data.reading.format_detection import sniff
 from groundup.data.reading.layouts import (
@@ -26,9 +27,10 @@ from groundup.data.reading.layouts import (
     TEXT,
     Layout,
 )
+from groundup.data.reading.options import SourceOptions, parse_columns
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, describe_source, read_source
+from groundup.data.reading.sources import describe_source, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.tokenizer.chat import Message
 
@@ -75,7 +77,7 @@ def test_an_ambiguous_file_is_asked_about_in_one_sentence(
     said = " ".join(capsys.readouterr().err.split())
     assert name in said and "Traceback" not in said and len(said) < 600
     for wanted in (LABELLED, CHAT_LAYOUTS, PREFERENCE):
-        for_one = sniff(FOLDER / name, ReadingRequest(wanted))
+        for_one = sniff(FOLDER / name, SourceOptions(wanted=wanted))
         assert for_one.doubt or for_one.layout in ASKS[name].get("sure_for", [])
 
 
@@ -111,9 +113,9 @@ def test_data_of_another_layout_are_refused_not_read(name: str) -> None:
     layout = SURE[name]["layout"]
     for wanted in (LABELLED, CHAT_LAYOUTS, PREFERENCE):
         if not {layout, *SURE[name].get("also", [])} & set(wanted):
-            assert sniff(FOLDER / name, ReadingRequest(wanted)).doubt, wanted
+            assert sniff(FOLDER / name, SourceOptions(wanted=wanted)).doubt, wanted
     if layout not in OF_TEXTS and "text" not in json.dumps(SURE[name].get("unused", [])):
-        assert sniff(FOLDER / name, ReadingRequest(TEXT)).doubt
+        assert sniff(FOLDER / name, SourceOptions(wanted=TEXT)).doubt
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_EXAMPLES if name.endswith(".jsonl")])
@@ -127,7 +129,7 @@ def test_under_names_that_nobody_uses_the_same_rows_are_asked_about_until_named(
     (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in kept))
     assert "'x0'" in sniff(tmp_path / name).doubt
     given = {role: names[column] for role, column in roles.items()}
-    found = sniff(tmp_path / name, ReadingRequest(given=given))
+    found = sniff(tmp_path / name, SourceOptions(wanted=LAYOUTS, columns=given))
     assert (found.doubt, found.layout, dict(found.roles)) == ("", SURE[name]["layout"], given)
 
 
@@ -156,15 +158,15 @@ def test_what_was_asked_is_answered_by_the_option_that_the_sentence_names() -> N
         columns,
     )
     assert chosen("asks_text_and_question.jsonl", columns=columns) == ("prompt-completion", columns)
-    named = {"text_column": "text", "label_column": "sentiment"}
+    named = {"text": "text", "label": "sentiment"}
     assert chosen("asks_two_labels.csv", **named) == (
         "labelled",
         {"text": "text", "label": "sentiment"},
     )
-    numbered = {"text_column": "3", "label_column": "2"}
+    numbered = {"text": "3", "label": "2"}
     assert chosen("asks_three_fields.tsv", **numbered) == ("labelled", {"text": "3", "label": "2"})
-    assert chosen("asks_three_fields.csv", text_column="3") == ("text", {"text": "3"})
-    with pytest.raises(ConfigError, match="--layout 'poem' is unknown"):
+    assert chosen("asks_three_fields.csv", text="3") == ("text", {"text": "3"})
+    with pytest.raises(ConfigError, match="`layout` 'poem' is unknown"):
         SourceOptions(layout="poem")
     with pytest.raises(ConfigError, match="'poem' is not one of the roles"):
         parse_columns("poem=a")
@@ -175,7 +177,7 @@ def test_integer_labels_are_labels_and_an_empty_label_is_a_bad_row(texts: Texts)
     rows[7]["label"], rows[8]["label"] = None, "  "
     report = SourceReport()
     root = texts(a_jsonl="\n".join(map(json.dumps, rows)))
-    examples = read_labelled(Source(str(root)), report=report)
+    examples = read_labelled(Data(root), report=report)
     assert {example.label for example in examples} == {"0", "1", "2"} and len(examples) == 298
     assert (
         report.bad_lines.count == 2
@@ -186,7 +188,7 @@ def test_integer_labels_are_labels_and_an_empty_label_is_a_bad_row(texts: Texts)
     )
     report = SourceReport()
     assert {
-        e.label for e in read_labelled(Source(str(texts(folder="csv", a_csv=table))), report=report)
+        e.label for e in read_labelled(Data(texts(folder="csv", a_csv=table)), report=report)
     } == {"0", "1"}
     assert report.bad_lines.count == 1
 
@@ -203,7 +205,7 @@ def test_a_stray_readme_and_config_beside_examples_are_passed_over_with_a_count(
     class Said:
         say = said.append
 
-    assert len(read_chat(Source(str(root)), progress=Said())) == 5  # type: ignore[arg-type]
+    assert len(read_chat(Data(root), progress=Said())) == 5  # type: ignore[arg-type]
     assert "passed over, no rows of this kind: 3 (LICENSE.txt, README.md, config.json)" in said[0]
     assert (
         "train.json: conversations (json); messages in 'conversations'" in said[0]
@@ -216,7 +218,7 @@ def test_a_stray_readme_and_config_beside_examples_are_passed_over_with_a_count(
 def test_files_of_a_folder_that_differ_are_each_read_as_they_are(texts: Texts) -> None:
     root = texts(a_csv='question,answer\n"How many?",4 of them\n')
     shutil.copy(FOLDER / "messages.jsonl", root)
-    examples = read_chat(Source(str(root)))
+    examples = read_chat(Data(root))
     assert [type(each).__name__ for each in examples[:2]] == [
         "InstructionExample",
         "ConversationExample",
@@ -238,7 +240,7 @@ def test_files_in_an_archive_and_compressed_ones_are_recognised(tmp_path: Path) 
     (tmp_path / "alpaca.jsonl.gz").write_bytes(
         gzip.compress((FOLDER / "alpaca.jsonl").read_bytes())
     )
-    assert len(read_chat(Source(str(tmp_path)))) == 6 + 4 * 5
+    assert len(read_chat(Data(tmp_path))) == 6 + 4 * 5
 
 
 def test_a_conversation_ends_with_its_last_answer_and_bad_ones_are_counted(texts: Texts) -> None:
@@ -249,26 +251,20 @@ def test_a_conversation_ends_with_its_last_answer_and_bad_ones_are_counted(texts
         {"messages": [{"role": "npc", "content": "Hi"}, *good]},
     ]
     report = SourceReport()
-    examples = read_chat(
-        Source(str(texts(a_jsonl="\n".join(map(json.dumps, rows + bad))))), report=report
-    )
+    examples = read_chat(Data(texts(a_jsonl="\n".join(map(json.dumps, rows + bad)))), report=report)
     assert len(examples) == 200 and examples[0].output == "Ho" and examples[0].instruction == "Hi"
     reasons = " ".join(report.bad_lines.examples)
     assert "has no answer of an assistant" in reasons and "unknown role 'npc'" in reasons
 
 
 def test_preferences_share_the_prompt(texts: Texts) -> None:
-    (first, *_) = read_preferences(Source(str(FOLDER / "preference_transcripts.jsonl")))
+    (first, *_) = read_preferences(Data(FOLDER / "preference_transcripts.jsonl"))
     assert first.prompt == (Message("user", "How many legs has a spider?"),)
     rows = [{"prompt": f"q{n}", "chosen": "yes", "rejected": "no"} for n in range(200)]
     rows[3]["rejected"] = "yes"
     report = SourceReport()
     assert (
-        len(
-            read_preferences(
-                Source(str(texts(a_jsonl="\n".join(map(json.dumps, rows))))), report=report
-            )
-        )
+        len(read_preferences(Data(texts(a_jsonl="\n".join(map(json.dumps, rows)))), report=report))
         == 199
     )
     assert "two answers are the same" in report.bad_lines.examples[0]
@@ -351,10 +347,7 @@ def test_numbered_rows_of_two_files_are_not_taken_for_repeats(texts: Texts) -> N
     rows = "".join(
         json.dumps({"id": n, "prompt": f"q{n}", "completion": "yes"}) + "\n" for n in range(20)
     )
-    assert (
-        len({example.id for example in read_chat(Source(str(texts(a_jsonl=rows, b_jsonl=rows))))})
-        == 40
-    )
+    assert len({example.id for example in read_chat(Data(texts(a_jsonl=rows, b_jsonl=rows)))}) == 40
 
 
 VALUES = st.recursive(
@@ -398,7 +391,7 @@ def test_whatever_the_rows_hold_they_are_read_or_refused_in_one_sentence(
     )
     for wanted in (TEXT, LABELLED, CHAT_LAYOUTS, PREFERENCE, LAYOUTS):
         try:
-            found = sniff(file, ReadingRequest(wanted)).require()
+            found = sniff(file, SourceOptions(wanted=wanted)).require()
             assert found.layout in (*wanted, None) and found.line().isprintable()
             if wanted == LAYOUTS:
                 list(read_source(Source(str(file)), SourceOptions(wanted=LAYOUTS), SourceReport()))

@@ -16,16 +16,17 @@ from pyarrow import parquet
 from groundup.data.documents import Document
 from groundup.data.reading.decoding import (
     MAX_LINE_CHARACTERS,
-    check_encoding,
+    check_charset,
     numbered_lines,
     text_pieces,
 )
 from groundup.data.reading.folders import OUTSIDE
 from groundup.data.reading.layouts import LAYOUTS
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import json_items
 from groundup.data.reading.source_files import README_OF_ROWS, Source, content_hash
 from groundup.data.reading.source_report import LineTally, SourceReport
-from groundup.data.reading.sources import SourceOptions, describe_source, parts_of, read_source
+from groundup.data.reading.sources import describe_source, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 
 Texts = Callable[..., Path]
@@ -120,42 +121,42 @@ def test_invalid_utf8_is_counted_and_replaced_or_dropped(texts: Texts) -> None:
         ("drop", "Größe, caf et th,"),
     ):
         report = SourceReport()
-        options = SourceOptions(encoding_errors=errors)  # type: ignore[arg-type]
+        options = SourceOptions(charset_errors=errors)  # type: ignore[arg-type]
         assert read(root, options, report)[0].text.startswith(expected)
         assert report.invalid_bytes == 2 and report.invalid_files.examples == ["a.txt (2 bytes)"]
-        assert not report.encodings
+        assert not report.charsets
 
 
 FRENCH = "Le café était fermé à Noël, et les élèves attendaient derrière la fenêtre.\n"
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+@pytest.mark.parametrize("charset", ["latin-1", "cp1252"])
 @pytest.mark.parametrize("ascii_bytes", [0, 3 * 2**20], ids=["at once", "after 3 MiB of ASCII"])
 def test_windows_1252_and_latin_1_are_recognised_and_said(
-    texts: Texts, encoding: str, ascii_bytes: int
+    texts: Texts, charset: str, ascii_bytes: int
 ) -> None:
     text = "plain text.\n" * (ascii_bytes // 12) + FRENCH * 5
     report = SourceReport()
-    assert "".join(d.text for d in read(texts(a_txt=text.encode(encoding)), report=report)) == text
-    assert report.encodings["cp1252"].examples == ["a.txt"] and report.invalid_bytes == 0
+    assert "".join(d.text for d in read(texts(a_txt=text.encode(charset)), report=report)) == text
+    assert report.charsets["cp1252"].examples == ["a.txt"] and report.invalid_bytes == 0
 
 
 @pytest.mark.parametrize(
-    ("text", "encoding"),
+    ("text", "charset"),
     [
         ("Привет, как дела? Это обычный русский текст для проверки. ", "cp1251"),
         ("Ο γάτος κοιμάται στον ήλιο και δεν θέλει να φάει τίποτα σήμερα. ", "cp1253"),
         ("これは日本語の文章です。今日は天気がいいですね。", "cp932"),
     ],
 )
-def test_another_encoding_must_be_named(texts: Texts, text: str, encoding: str) -> None:
-    root = texts(a_txt=b"ASCII first. " + (text * 20).encode(encoding))
+def test_another_encoding_must_be_named(texts: Texts, text: str, charset: str) -> None:
+    root = texts(a_txt=b"ASCII first. " + (text * 20).encode(charset))
     with pytest.raises(
         DataError, match=r"a\.txt is neither UTF-8 nor Windows-1252 \(byte 13"
     ) as caught:
         read(root)
-    assert f"--encoding {encoding}" in caught.value.fix.lower()
-    assert read(root, SourceOptions(encoding=encoding))[0].text == "ASCII first. " + text * 20
+    assert f"`charset` {charset}" in caught.value.fix.lower()
+    assert read(root, SourceOptions(charset=charset))[0].text == "ASCII first. " + text * 20
 
 
 GERMAN = "Der Müller aß Brot."
@@ -174,12 +175,12 @@ def test_valid_utf8_is_not_read_in_the_encoding_that_is_named_and_that_is_said(
     report = SourceReport()
     found = [
         document.text[-len(russian) :]
-        for document in read(root, SourceOptions(encoding="cp1251"), report)
+        for document in read(root, SourceOptions(charset="cp1251"), report)
     ]
     assert found[0].endswith(GERMAN) and found[1:] == [russian, "ASCII only"]
     said = report.decoded_lines()
     assert (
-        said[0] == "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (a.txt)"
+        said[0] == "1 files read as utf-8 (valid UTF-8, so the charset named is not used) (a.txt)"
     )
     assert said[1] == "2 files read as cp1251 (b.txt, c.txt)"
 
@@ -188,30 +189,30 @@ def test_an_encoding_named_for_a_file_holds_whatever_its_bytes_are(texts: Texts)
     root = texts(a_txt=GERMAN, b_txt=GERMAN)
     wrong = GERMAN.encode().decode("cp1251")
     report = SourceReport()
-    found = read(root, SourceOptions(encoding="a.txt=cp1251"), report)
+    found = read(root, SourceOptions(charset="a.txt=cp1251"), report)
     assert [document.text for document in found] == [wrong, GERMAN]
     assert report.decoded_lines() == ["1 files read as cp1251 (a.txt)"]
-    assert [each.text for each in read(root, SourceOptions(encoding="cp1253, *.txt=cp1251"))] == [
+    assert [each.text for each in read(root, SourceOptions(charset="cp1253, *.txt=cp1251"))] == [
         wrong,
         wrong,
     ]
     with pytest.raises(ConfigError, match="'cp9999' is unknown"):
-        SourceOptions(encoding="a.txt=cp9999")
-    assert check_encoding("UTF8, old/*.txt=Latin1") == "utf-8,old/*.txt=iso8859-1"
+        SourceOptions(charset="a.txt=cp9999")
+    assert check_charset("UTF8, old/*.txt=Latin1") == "utf-8,old/*.txt=iso8859-1"
 
 
 def test_a_multibyte_text_in_another_encoding_stays_in_it(texts: Texts) -> None:
     japanese = "これは日本語の文章です。" * 3
-    for encoding in ("cp932", "utf-16-le", "iso2022_jp", "gb18030"):
-        root = texts(folder=encoding, a_txt=japanese.encode(encoding))
-        assert read(root, SourceOptions(encoding=encoding))[0].text == japanese, encoding
+    for charset in ("cp932", "utf-16-le", "iso2022_jp", "gb18030"):
+        root = texts(folder=charset, a_txt=japanese.encode(charset))
+        assert read(root, SourceOptions(charset=charset))[0].text == japanese, charset
 
 
 def test_a_short_text_with_many_characters_of_windows_1252_is_not_binary(texts: Texts) -> None:
     text = "\x93No\x94, he\x92d say\x85"
     assert read(texts(a_txt=text))[0].text == text
     assert (
-        read(texts(folder="b", a_txt=text.encode("latin-1")), SourceOptions(encoding="latin-1"))[
+        read(texts(folder="b", a_txt=text.encode("latin-1")), SourceOptions(charset="latin-1"))[
             0
         ].text
         == text
@@ -220,7 +221,7 @@ def test_a_short_text_with_many_characters_of_windows_1252_is_not_binary(texts: 
 
 def test_line_ends_of_ebcdic_are_line_ends(texts: Texts) -> None:
     root = texts(a_txt="one\x85two".encode("cp500"))
-    assert read(root, SourceOptions(encoding="cp500"))[0].text == "one\ntwo"
+    assert read(root, SourceOptions(charset="cp500"))[0].text == "one\ntwo"
 
 
 def test_more_than_one_percent_invalid_bytes_is_an_error_with_file_and_byte(texts: Texts) -> None:
@@ -230,11 +231,11 @@ def test_more_than_one_percent_invalid_bytes_is_an_error_with_file_and_byte(text
     ):
         read(texts(a_txt=text))
     with pytest.raises(ConfigError, match="'latin-99' is unknown"):
-        check_encoding("latin-99")
+        check_charset("latin-99")
     for other in ("hex", "rot13", "undefined", "a\0b", ""):  # codecs that are not of texts
         with pytest.raises(ConfigError):
-            check_encoding(other)
-    assert check_encoding("UTF8") == "utf-8"
+            check_charset(other)
+    assert check_charset("UTF8") == "utf-8"
 
 
 def test_a_character_cut_by_the_end_of_a_file_costs_its_bytes_only(texts: Texts) -> None:
@@ -246,7 +247,7 @@ def test_a_character_cut_by_the_end_of_a_file_costs_its_bytes_only(texts: Texts)
 
 
 @pytest.mark.parametrize(
-    ("mark", "encoding"),
+    ("mark", "charset"),
     [
         (codecs.BOM_UTF8, "utf-8"),
         (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -255,11 +256,11 @@ def test_a_character_cut_by_the_end_of_a_file_costs_its_bytes_only(texts: Texts)
         (codecs.BOM_UTF32_BE, "utf-32-be"),
     ],
 )
-def test_byte_order_marks_are_understood(texts: Texts, mark: bytes, encoding: str) -> None:
+def test_byte_order_marks_are_understood(texts: Texts, mark: bytes, charset: str) -> None:
     text = "Grüße, 世界 👋\n"
-    assert read(texts(a_txt=mark + text.encode(encoding)))[0].text == text
+    assert read(texts(a_txt=mark + text.encode(charset)))[0].text == text
     row = json.dumps({"text": text}, ensure_ascii=False) + "\n"
-    assert read(texts(folder=encoding, a_jsonl=mark + row.encode(encoding)))[0].text == text
+    assert read(texts(folder=charset, a_jsonl=mark + row.encode(charset)))[0].text == text
 
 
 def test_pieces_do_not_depend_on_where_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,11 +371,8 @@ def test_csv_finds_its_delimiter_and_keeps_quoted_newlines(texts: Texts, delimit
 
 def test_csv_without_the_column_lists_those_there_are(texts: Texts) -> None:
     with pytest.raises(DataError, match=r"no column 'text'; its columns are: 'id', 'review'"):
-        read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text_column="text"))
-    assert (
-        read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text_column="review"))[0].text
-        == "good"
-    )
+        read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text="text"))
+    assert read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text="review"))[0].text == "good"
 
 
 def test_a_csv_row_of_another_length_is_a_bad_line(texts: Texts) -> None:
@@ -397,9 +395,9 @@ def test_parquet_is_read_by_column(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "a.parquet")
     assert [d.text for d in read(tmp_path / "a.parquet")] == ["one", "two", "three"]
     with pytest.raises(DataError, match="its columns are: 'id', 'text'"):
-        read(tmp_path / "a.parquet", SourceOptions(text_column="body"))
+        read(tmp_path / "a.parquet", SourceOptions(text="body"))
     with pytest.raises(DataError, match="row 1: 'id' is not a text but int"):
-        read(tmp_path / "a.parquet", SourceOptions(text_column="id"))
+        read(tmp_path / "a.parquet", SourceOptions(text="id"))
 
 
 def test_a_parquet_of_repeated_texts_is_read_and_one_of_times_is_told_what_it_holds(
@@ -410,7 +408,7 @@ def test_a_parquet_of_repeated_texts_is_read_and_one_of_times_is_told_what_it_ho
     parquet.write_table(pyarrow.table({"text": texts, "time": times}), tmp_path / "a.parquet")
     assert [d.text for d in read(tmp_path / "a.parquet")] == ["one", "two", "one"]
     with pytest.raises(DataError, match="row 1: 'time' is not a text but datetime"):
-        read(tmp_path / "a.parquet", SourceOptions(text_column="time"))
+        read(tmp_path / "a.parquet", SourceOptions(text="time"))
 
 
 def test_a_text_in_a_parquet_that_is_not_utf8_costs_its_row(tmp_path: Path) -> None:
@@ -512,7 +510,7 @@ def test_links_that_leave_the_folder_are_passed_over_with_a_count_unless_asked_f
             assert report.skipped[OUTSIDE].examples == ["leaves.txt"]
     with pytest.raises(DataError, match="a link to a folder") as caught:
         read(f"{root}/*/*.txt")
-    assert "--follow-links" in caught.value.fix
+    assert "`follow_links`" in caught.value.fix
     followed = Source(str(root), follow_links=True)
     report = SourceReport()
     names = {d.name: d.text for d in read_source(followed, SourceOptions(), report)}

@@ -24,8 +24,8 @@ from groundup.data.processing.steps import (
     process_fields,
     run_steps,
 )
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions
 from groundup.data.split import SPLITS, read_split
 from groundup.errors import ConfigError, DataError, MissingExtra
 from groundup.progress import Silent
@@ -211,7 +211,7 @@ def test_read_is_kept_and_dropped_with_every_step(
         )
         assert len(rows) == one.kept_documents + one.dropped_documents
         assert sum(one.lengths) == one.kept_documents and min(one.lengths) >= 0
-        inspected = inspect_sources([source], SourceOptions(), process, progress=Silent())[0].card
+        inspected = inspect_sources([(source, SourceOptions())], process, progress=Silent())[0].card
         assert (inspected.kept_documents, inspected.dropped) == (one.kept_documents, one.dropped)
 
 
@@ -221,7 +221,7 @@ def test_inspection_says_what_each_rule_would_drop(tmp_path: Path) -> None:
         {"a.txt": TALE, "b.txt": "Lorem ipsum { }", "c.txt": "lorem ipsum; the hen"},
     )
     (found,) = inspect_sources(
-        [source], SourceOptions(), ProcessConfig(rules=("web",)), progress=Silent()
+        [(source, SourceOptions())], ProcessConfig(rules=("web",)), progress=Silent()
     )
     rule = found.rules["c4-lorem-ipsum"]
     assert rule["documents"] == 2 and [Path(each["name"]).name for each in rule["examples"]] == [
@@ -241,7 +241,7 @@ def test_inspection_counts_lines_of_kept_documents_and_passes_over_rules_for_ano
         tmp_path / "texts", {"a.txt": f"Read more\n{TALE}\nShare", "b.txt": " ".join([GERMAN] * 4)}
     )
     process = ProcessConfig(rules=("c4-line-words", "gopher-stop-words"))
-    (found,) = inspect_sources([source], SourceOptions(), process, progress=Silent())
+    (found,) = inspect_sources([(source, SourceOptions())], process, progress=Silent())
     assert found.card.kept_documents == 2 and found.rules["gopher-stop-words"]["documents"] == 0
     assert (
         found.rules["c4-line-words"]["lines"]
@@ -256,9 +256,9 @@ def test_inspection_counts_lines_of_kept_documents_and_passes_over_rules_for_ano
     [
         ({"process": "repare"}, r"no step 'repare'.*repair"),
         ({"process": "repair,repair"}, "named twice"),
-        ({"process": "rules"}, "--rules web"),
-        ({"process": "languages"}, "--languages en"),
-        ({"process": "decontaminate"}, "--decontaminate"),
+        ({"process": "rules"}, "`rules` web"),
+        ({"process": "languages"}, "`languages` en"),
+        ({"process": "decontaminate"}, "`decontaminate`"),
         ({"rules": "wep"}, "web"),
         ({"languages": "english"}, "en"),
     ],

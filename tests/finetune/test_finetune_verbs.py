@@ -346,10 +346,9 @@ def test_examples_in_another_encoding_are_read_once_it_is_named(
         ("evaluate", base, "--data", tmp_path / "text.txt"),
     )
     for command in commands:
-        option = "--charset" if command[0] == "finetune" else "--encoding"
         assert " cp1251" in refused(capsys, *command)
-        assert "'latin-99' is unknown" in refused(capsys, *command, option, "latin-99")
-        assert run([str(arg) for arg in (*command, option, "cp1251")]) == 0
+        assert "'latin-99' is unknown" in refused(capsys, *command, "--charset", "latin-99")
+        assert run([str(arg) for arg in (*command, "--charset", "cp1251")]) == 0
         assert "1 files read as cp1251" in " ".join(capsys.readouterr().err.split())
 
 
@@ -460,7 +459,7 @@ def test_every_source_of_texts_is_classified_one_row_a_document(
         "folder": ["0.txt", "1.txt"],
     }
     (tmp_path / "lines.txt").write_bytes("привет\n".encode("cp1251"))
-    named = ("classify", finished_spam, tmp_path / "lines.txt", "--encoding", "cp1251", "--json")
+    named = ("classify", finished_spam, tmp_path / "lines.txt", "--charset", "cp1251", "--json")
     assert json.loads(told(capsys, *named))[0]["text"] == "привет"
     (tmp_path / "none").mkdir()
     assert "no file to read" in refused(capsys, "classify", finished_spam, tmp_path / "none")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from groundup.data.documents import ConversationExample, to_conversation
+from groundup.data.reading.data import Data
 from groundup.data.reading.examples import read_chat
-from groundup.data.reading.source_files import Source
 from groundup.errors import DataError, ModelError
 from groundup.finetune.instruction_data import (
     make_instruction_data,
@@ -35,7 +35,7 @@ def with_template(tokenizer: Tokenizer, template: str) -> Tokenizer:
 def masked(row: dict[str, object], tokenizer: Tokenizer, folder: Path) -> tuple[Piece, ...]:
     """The pieces of the one row of a file, as `finetune chat` reads it."""
     (folder / "a.jsonl").write_text(json.dumps(row) + "\n")
-    (example,) = read_chat(Source(str(folder / "a.jsonl")))
+    (example,) = read_chat(Data(folder / "a.jsonl"))
     return pieces(render_to_learn(to_conversation(example), tokenizer), tokenizer)
 
 

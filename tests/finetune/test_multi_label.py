@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 from groundup.cli.main import run
 from groundup.data.documents import Example, MultiLabelExample
-from groundup.data.reading.multi_label import iterative_split
-from groundup.data.reading.source_files import Source
+from groundup.data.reading.data import Data
+from groundup.data.reading.label_splits import iterative_split
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids
@@ -224,9 +224,9 @@ def test_classify_and_evaluate_give_the_set_of_labels(
     data = tmp_path / "new.jsonl"
     rows = [{"text": f"{e.text} now", "labels": list(e.labels)} for e in label_splits["test"]]  # type: ignore[attr-defined]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    held_out = HeldOut(Source(str(data)), 50)
+    held_out = HeldOut(Data(data), 50)
     results = evaluate_on(
-        kind_of(held_out.source),
+        kind_of(held_out.data),
         held_out,
         {"m": open_model(finished, compute)},
         compute=compute,
@@ -242,12 +242,12 @@ def test_one_label_a_text_is_not_measured_with_a_classifier_of_several(
     data = tmp_path / "one.jsonl"
     rows = [{"text": f"text {i}", "label": "left" if i % 2 else "prize"} for i in range(40)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    held_out = HeldOut(Source(str(data)), 20)
+    held_out = HeldOut(Data(data), 20)
     with pytest.raises(
         ModelError, match="gives a text several labels, and these texts have one each"
     ):
         evaluate_on(
-            kind_of(held_out.source),
+            kind_of(held_out.data),
             held_out,
             {"m": open_model(finished, compute)},
             compute=compute,

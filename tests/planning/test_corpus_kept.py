@@ -131,13 +131,13 @@ def test_another_engine_makes_nothing_again(texts: Path, done: list[str]) -> Non
         DataConfig(),
         tokenizer=None,
         vocab_size=280,
-        engine="processes",
+        runner="processes",
         progress=Silent(),
     )
     assert len(done) == 3 and again.fingerprint == first.fingerprint
     plans = [
-        pretrain_options(str(texts), steps=2, engine=engine).key()
-        for engine in ("auto", "processes")
+        pretrain_options(str(texts), steps=2, runner=runner).key()
+        for runner in ("auto", "processes")
     ]
     assert plans[0] == plans[1]
 

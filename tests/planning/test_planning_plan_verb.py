@@ -105,7 +105,7 @@ def test_what_is_said_is_not_chosen(
         (["--machine", "abacus"], "is not a known device"),
         (["--machine", "h100", "--budget", "3m"], "--size and --tokens only"),
         (["--machine", "h100", "--test-fraction", "0"], "--size and --tokens only"),
-        (["TEXTS", "--steps", "1", "--encoding", "latin-99"], "'latin-99' is unknown"),
+        (["TEXTS", "--steps", "1", "--charset", "latin-99"], "'latin-99' is unknown"),
         (["TEXTS", "--steps", "1", "--test-fraction", "0.9"], "must be 0 to 0.5"),
         (["TEXTS", "--epochs", "inf"], "finite"),
         (["TEXTS", "--minutes", "inf"], "finite"),
@@ -152,7 +152,7 @@ def test_a_sweep_reads_its_texts_as_it_is_told(
     command += [
         "--text-column",
         "story",
-        "--encoding",
+        "--charset",
         "cp1251",
         "--test-fraction",
         "0.2",

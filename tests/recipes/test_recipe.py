@@ -42,8 +42,8 @@ def test_every_field_can_be_overridden() -> None:
         ("budget=2s", ["too short", "30s"]),
         ("pretrain.steps", ["has no '='"]),
         ("data.test_share=0.6", ["data.test_share", "less than or equal to 0.5"]),
-        ("data.encoding=latin-99", ["'latin-99' is unknown", "cp1251"]),
-        ("spam.encoding=hex", ["'hex' is unknown"]),
+        ("data.charset=latin-99", ["'latin-99' is unknown", "cp1251"]),
+        ("spam.charset=hex", ["'hex' is unknown"]),
         ("spam.kind=clasifier", ["spam.kind", "'clasifier' is no kind", "classifier, chat"]),
         ("sentiment.train=20", ["Unknown field 'sentiment'", "says its kind", '"classifier"']),
         ("named.x.kind=chat", ["Unknown field 'named'"]),
@@ -66,13 +66,13 @@ def test_shares_that_leave_too_little_to_train_on_are_refused() -> None:
 
 def test_the_data_table_says_how_texts_are_read_and_split() -> None:
     sets = [
-        "data.encoding=CP1251",
+        "data.charset=CP1251",
         "data.keep_dropped=true",
         "data.test_share=0.1",
         "data.validation_share=0.2",
     ]
     config = load_recipe("quickstart", BuildConfig(settings=sets)).data.config
-    assert (config.encoding, config.keep_dropped) == ("cp1251", True)
+    assert (config.charset, config.keep_dropped) == ("cp1251", True)
     assert config.fractions == {"validation": 0.2, "test": 0.1}
     assert load_recipe("quickstart").data.config == DataConfig()
 
@@ -81,12 +81,12 @@ def test_the_data_table_says_how_texts_are_read_and_split() -> None:
     "change",
     [
         *(
-            "data.encoding=cp1251",
+            "data.charset=cp1251",
             "data.keep_dropped=true",
             "data.test_share=0",
             "data.text_column=body",
         ),
-        *("spam.encoding=cp1251", "spam.label_column=stars", "chat.encoding=cp1251"),
+        *("spam.charset=cp1251", "spam.label_column=stars", "chat.charset=cp1251"),
         "spam.source.name=sms",
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 
 from groundup.cli.main import run
 from groundup.data.preparation.inspection import inspect_sources
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions
 from groundup.html_nodes import node
 from groundup.progress import Silent
 from groundup.report.histogram import length_histogram, median_length
@@ -42,7 +42,7 @@ def write_sources(folder: Path) -> list[Path]:
 
 def plain(*specs: Path) -> list[dict[str, Any]]:
     found = inspect_sources(
-        [Source(str(spec)) for spec in specs], SourceOptions(), progress=Silent()
+        [(Source(str(spec)), SourceOptions()) for spec in specs], progress=Silent()
     )
     return [each.to_plain() for each in found]
 

@@ -70,11 +70,10 @@ def test_passages_have_the_characters_of_windows_1252_at_the_places_of_the_file(
 def test_an_update_says_which_files_are_utf8_though_another_encoding_is_named(
     docs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["index", str(docs), "--out", str(tmp_path / "index"), "--encoding", "cp1251"]) == 0
+    assert run(["index", str(docs), "--out", str(tmp_path / "index"), "--charset", "cp1251"]) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert (
-        "1 files read as utf-8 (valid UTF-8, so the encoding named is not used) (hostel.txt)"
-        in said
+        "1 files read as utf-8 (valid UTF-8, so the charset named is not used) (hostel.txt)" in said
     )
 
 

@@ -82,12 +82,12 @@ def test_texts_are_read_and_split_as_the_options_say(
     (texts / "empty.txt").write_text(" ")
     command = ["pretrain", str(texts), "--out", str(out), "--steps", "2", *SMALL]
     assert run(command) == 2
-    assert "--encoding cp1251" in " ".join(capsys.readouterr().err.split())
+    assert "--charset cp1251" in " ".join(capsys.readouterr().err.split())
     assert (
         run(
             [
                 *command,
-                "--encoding",
+                "--charset",
                 "cp1251",
                 "--test-fraction",
                 "0.25",
@@ -100,21 +100,21 @@ def test_texts_are_read_and_split_as_the_options_say(
     results = json.loads(capsys.readouterr().out)
     assert results["test"]["bits_per_byte"] > 0 and results["test"]["tokens"] > 0
     card = read_json(out / "data" / "data.json")
-    assert (card["config"]["encoding"], card["config"]["test_fraction"]) == ("cp1251", 0.25)
-    assert card["sources"][0]["read"]["encodings"]["cp1251"]["count"] == 13
+    assert (card["config"]["charset"], card["config"]["test_fraction"]) == ("cp1251", 0.25)
+    assert card["sources"][0]["read"]["charsets"]["cp1251"]["count"] == 13
     dropped = [
         json.loads(line) for line in (out / "data" / "dropped.jsonl").read_text().splitlines()
     ]
     assert [(row["name"], row["reason"]) for row in dropped] == [("empty.txt", "empty")]
     verify_folder(out / "data")
-    assert run([*command, "--encoding", "cp1251", "--test-fraction", "0.25", "--keep-dropped"]) == 0
+    assert run([*command, "--charset", "cp1251", "--test-fraction", "0.25", "--keep-dropped"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     bits, test = results["bits_per_byte"], results["test"]
     assert (
         f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), {bits:.3f}"
         in said
     )
-    assert run([*command, "--encoding", "cp1251", "--test-fraction", "0", "--fresh", "--json"]) == 0
+    assert run([*command, "--charset", "cp1251", "--test-fraction", "0", "--fresh", "--json"]) == 0
     assert (
         "test" not in json.loads(capsys.readouterr().out)
         and not (out / "data" / "test.jsonl").exists()
@@ -204,7 +204,7 @@ def test_a_run_is_not_done_again_with_other_data(
 ) -> None:
     out = tmp_path / "run"
     assert run(["pretrain", str(texts), "--out", str(out), "--steps", "1", *SMALL]) == 0
-    others = (["--encoding", "cp1251"], ["--test-fraction", "0"], ["--keep-dropped"])
+    others = (["--charset", "cp1251"], ["--test-fraction", "0"], ["--keep-dropped"])
     for wrong in ([str(texts)], ["--steps", "3"], ["--seed", "2"], *others):
         assert run(["pretrain", *wrong, "--again", str(out), "--out", str(tmp_path / "b")]) == 2
         assert "--again takes all options" in capsys.readouterr().err

@@ -59,9 +59,10 @@ def row_of(tree: Split | int, row: int) -> tuple[int, int]:
     """Return the source of a row, and which of its own rows it is."""
     while isinstance(tree, Split):
         before, after = tree.to_left(row), tree.to_left(row + 1)
-        tree, row = (
-            (tree.children[0], before) if after > before else (tree.children[1], row - before)
-        )
+        if after > before:
+            tree, row = tree.children[0], before
+        else:
+            tree, row = tree.children[1], row - before
     return tree, row
 
 
@@ -108,29 +109,40 @@ class Interleaving:
         """Shares are above 0; they need not add up to 1."""
         assert shares and min(shares) > 0 and (most is None or min(most) > 0)
         self.weights = [max(1, round(SCALE * share / sum(shares))) for share in shares]
-        self.most = None if most is None else list(most)
-        self.length = None if self.most is None else sum(self.most)
+        self.most: list[int] | None = None
+        self.length: int | None = None
+        if most is not None:
+            self.most, self.length = list(most), sum(most)
         self._phases = self._all_phases()
         self._starts = [phase.start for phase in self._phases]
 
     def at(self, row: int) -> tuple[int, int]:
         """Return the source of a row, and which of its own rows it is."""
-        turn, row = divmod(row, self.length) if self.length else (0, row)
-        phase = self._phases[bisect_right(self._starts, row) - 1]
-        number, own = row_of(phase.tree, row - phase.start)
+        turn, phase, row = self._place(row)
+        number, own = row_of(phase.tree, row)
         source = phase.sources[number]
-        return source, phase.before[source] + own + (turn * self.most[source] if self.most else 0)
+        own += phase.before[source]
+        if self.most:
+            own += turn * self.most[source]
+        return source, own
 
     def counts(self, rows: int) -> list[int]:
         """Return how many of the first `rows` rows each source has."""
-        turn, rows = divmod(rows, self.length) if self.length else (0, rows)
-        phase = self._phases[bisect_right(self._starts, rows) - 1]
-        found = phase.counts(rows - phase.start)
-        return (
-            [count + turn * most for count, most in zip(found, self.most, strict=True)]
-            if self.most
-            else found
-        )
+        turn, phase, rows = self._place(rows)
+        found = phase.counts(rows)
+        if self.most:
+            found = [count + turn * most for count, most in zip(found, self.most, strict=True)]
+        return found
+
+    def _place(self, row: int) -> tuple[int, Phase, int]:
+        """Return how often the sequence has begun again before a row, its phase, and its number in
+        that.
+        """
+        turn = 0
+        if self.length:
+            turn, row = divmod(row, self.length)
+        phase = self._phases[bisect_right(self._starts, row) - 1]
+        return turn, phase, row - phase.start
 
     def _all_phases(self) -> list[Phase]:
         active, start, before = list(range(len(self.weights))), 0, [0] * len(self.weights)

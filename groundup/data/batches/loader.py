@@ -85,10 +85,9 @@ class Windows:
         require_tokens(len(self.tokens), context_tokens, split)
         self.num_windows = (len(self.tokens) - 1 - context_tokens) // self.stride + 1
         parts = [shards.fingerprint, split, context_tokens, batch_size, seed]
-        strided = (
-            [] if self.stride == context_tokens else [{"stride": self.stride}]
-        )  # older runs stay the same
-        self.fingerprint = sha256_text(json.dumps(parts + strided))
+        if self.stride != context_tokens:
+            parts.append({"stride": self.stride})
+        self.fingerprint = sha256_text(json.dumps(parts))
 
     def batch(self, position: int) -> Batch:
         """Return batch number `position` of the endless sequence; always `batch_size` rows."""
@@ -159,24 +158,24 @@ def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:
 
 
 class Permutation:
-    """The permutation of `permuted` for many places: a value of a round is hashed once, when the
+    """The permutation of `permute` for many places: a value of a round is hashed once, when the
     permutation is made.
     """
 
     def __init__(self, count: int, key: str) -> None:
         self.count, self.key, self.half_bits = count, key, half_bits_of(count)
         self.low = (1 << self.half_bits) - 1
-        values = range(1 << self.half_bits if self.half_bits <= MAX_TABLE_BITS else 0)
-        rounds = range(FEISTEL_ROUNDS if values else 0)
-        self._tables = [
-            array("H", [_mix(key, number, value) & self.low for value in values])
-            for number in rounds
-        ]
+        self._tables: list[array[int]] = []
+        if self.half_bits <= MAX_TABLE_BITS:
+            values = range(1 << self.half_bits)
+            for number in range(FEISTEL_ROUNDS):
+                mixed = [_mix(key, number, value) & self.low for value in values]
+                self._tables.append(array("H", mixed))
 
     def at(self, place: int) -> int:
         """Return the image of `place`."""
         if not self._tables:
-            return permuted(place, self.count, self.key)
+            return permute(place, self.count, self.key)
         while True:
             left, right = place >> self.half_bits, place & self.low
             for table in self._tables:
@@ -191,7 +190,7 @@ def half_bits_of(count: int) -> int:
     return max(1, (max(1, count - 1).bit_length() + 1) // 2)
 
 
-def permuted(place: int, count: int, key: str) -> int:
+def permute(place: int, count: int, key: str) -> int:
     """Return the image of `place` (0..count-1) in the permutation of these numbers that `key`
     determines.
     """
@@ -202,9 +201,8 @@ def permuted(place: int, count: int, key: str) -> int:
         for number in range(FEISTEL_ROUNDS):
             left, right = right, left ^ (_mix(key, number, right) & low)
         place = left << half_bits | right
-        if (
-            place < count
-        ):  # else continue: the walk is a cycle through its start, so it returns into range
+        # else continue: the walk is a cycle through its start, so it returns into range
+        if place < count:
             return place
 
 

@@ -62,9 +62,8 @@ class SourceShards(ShardSet):
         """Return the ids of its train split: mapped where they are in one span, else as they are
         asked for (see `JoinedSpans`).
         """
-        whole = np.asarray(
-            super().tokens(split)
-        )  # mapped as before; indexing a memmap itself takes twice as long
+        # mapped as before; indexing a memmap itself takes twice as long
+        whole = np.asarray(super().tokens(split))
         if len(self.spans) == 1:
             first, count = self.spans[0]
             return whole[first : first + count]
@@ -72,9 +71,9 @@ class SourceShards(ShardSet):
 
     def num_tokens(self, split: str) -> int:
         """Return the tokens of its train split."""
-        return (
-            sum(count for _, count in self.spans) if split == TRAIN else super().num_tokens(split)
-        )
+        if split != TRAIN:
+            return super().num_tokens(split)
+        return sum(count for _, count in self.spans)
 
 
 class JoinedSpans:
@@ -84,10 +83,9 @@ class JoinedSpans:
 
     def __init__(self, whole: np.ndarray, spans: Sequence[tuple[int, int]]) -> None:
         self._whole, self.dtype = whole, whole.dtype
-        self._ends = np.cumsum([count for _, count in spans])
-        self._shifts = (
-            np.array([first for first, _ in spans]) - self._ends + [count for _, count in spans]
-        )
+        firsts, counts = np.array(spans).T
+        self._ends = np.cumsum(counts)
+        self._shifts = firsts - self._ends + counts
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -119,11 +117,9 @@ class Mixture:
     ) -> None:
         self.loaders, self._listed = loaders, list(loaders.values())
         self.batch_size, self.context_tokens = batch_size, self._listed[0].context_tokens
-        most_rows = (
-            None
-            if most is None
-            else [max(1, int(most * loader.num_windows)) for loader in self._listed]
-        )
+        most_rows = None
+        if most is not None:
+            most_rows = [max(1, int(most * loader.num_windows)) for loader in self._listed]
         self.order = Interleaving(shares, most_rows)
         fingerprints = {source: loader.fingerprint for source, loader in loaders.items()}
         self.fingerprint = sha256_text(
@@ -156,7 +152,9 @@ class Mixture:
             places.setdefault(source, []).append(place)
         parts = [self._listed[source].rows(numbers) for source, numbers in rows.items()]
         order = [place for found in places.values() for place in found]
-        return parts[0] if len(parts) == 1 else joined(parts, order)
+        if len(parts) == 1:
+            return parts[0]
+        return join_batches(parts, order)
 
     def counts(self, count: int) -> dict[str, int]:
         """Return how many of the first `count` rows are of each source."""
@@ -177,18 +175,16 @@ class Mixture:
         )
 
 
-def joined(parts: Sequence[Batch], places: Sequence[int]) -> Batch:
+def join_batches(parts: Sequence[Batch], places: Sequence[int]) -> Batch:
     """Return batches as one, their rows at these places of it."""
-    order = torch.tensor(
-        [number for number, _ in sorted(enumerate(places), key=lambda each: each[1])]
-    )
+    order = torch.from_numpy(np.argsort(places))
     values: dict[str, Any] = {}
     for name in FIELDS:
         found = [getattr(part, name) for part in parts]
-        tensors = isinstance(found[0], torch.Tensor)
-        values[name] = (
-            torch.cat(found).index_select(0, order) if tensors else found[0] and all(found)
-        )
+        if isinstance(found[0], torch.Tensor):
+            values[name] = torch.cat(found).index_select(0, order)
+        else:
+            values[name] = found[0] and all(found)
     return Batch(**values)
 
 
@@ -227,7 +223,8 @@ def _shares(shards: ShardSet, config: MixtureConfig, tokens: dict[str, int]) -> 
             for source, _ in read_spans(shards.folder, split, shards.num_tokens(split))
         }
         names = {*(held_out - set(tokens)), *short_names(held_out - set(tokens)).values()}
-        if found := [name for name in config.weights if name in names]:
+        found = [name for name in config.weights if name in names]
+        if found:
             raise DataError(
                 f"{found[0]} has no train tokens: all of its documents are held out.", fix=LEAVE_OUT
             ) from error
@@ -242,7 +239,7 @@ def _whole(shards: ShardSet, config: MixtureConfig) -> ShardSet:
     if config.weights or config.replay or config.temperature != 1:
         raise ConfigError(
             f"The shards in {shards.folder} do not tell sources apart, so none can be mixed.",
-            fix="Name several sources, or a folder with 2 to 16 folders in it; older shards have to be made again.",
+            fix="Name several sources, or a folder with 2 to 16 folders in it.",
         )
     return shards
 
@@ -284,8 +281,8 @@ class SourceReading:
 def source_readings(
     shards: ShardSet, mixture: Mixture | None, rows: int, tokens: int
 ) -> tuple[SourceReading, ...]:
-    """Return what a run of so many rows and label tokens reads of each source; none where the
-    shards do not tell sources apart.
+    """Return what a run of this number of rows and label tokens reads of each source; none where
+    the shards do not tell sources apart.
 
     `mixture` None: as they come.
     """

@@ -87,7 +87,9 @@ class MixtureConfig:
             return f"{replace(self, replay={}).describe()}, with a replay of {shares}"
         if self.weights:
             return "by weights"
-        return "as they come" if self.temperature == 1 else f"by temperature {self.temperature:g}"
+        if self.temperature == 1:
+            return "as they come"
+        return f"by temperature {self.temperature:g}"
 
     def shares(self, tokens: Mapping[str, int]) -> dict[str, float]:
         """Return the share wanted of each source, of its tokens; they add up to 1.
@@ -114,13 +116,11 @@ class MixtureConfig:
         others = {source: count for source, count in tokens.items() if source not in self.replay}
         missing = [name for name in self.replay if name not in tokens]
         if missing or not others:
-            what = (
-                f"{missing[0]} has no training text to be replayed"
-                if missing
-                else "All text is replayed"
-            )
+            what = "All text is replayed"
+            if missing:
+                what = f"{missing[0]} has no training text to be replayed"
             raise ConfigError(
-                f"{what}.", fix="Name the texts to learn from, and others for --replay."
+                f"{what}.", fix="Name the texts to learn from, and others for `replay`."
             )
         left = 1 - sum(self.replay.values())
         shares = replace(self, replay={}).shares(others)
@@ -151,11 +151,9 @@ def parse_mixture(text: str) -> MixtureConfig:
                 f"The mixture names {name.strip()!r} twice.", fix="Give each source one weight."
             )
         found[name.strip()] = value
-    return (
-        MixtureConfig(temperature=found[TEMPERATURE])
-        if list(found) == [TEMPERATURE]
-        else MixtureConfig(found)
-    )
+    if list(found) == [TEMPERATURE]:
+        return MixtureConfig(temperature=found[TEMPERATURE])
+    return MixtureConfig(found)
 
 
 def mixture_config(
@@ -184,7 +182,9 @@ def source_weights(sources: Sequence[Source]) -> dict[str, float]:
     come.
     """
     weights = {source.title: source.weight for source in sources}
-    return {} if all(weight == Source.weight for weight in weights.values()) else weights
+    if all(weight == Source.weight for weight in weights.values()):
+        return {}
+    return weights
 
 
 def short_names(sources: Iterable[str]) -> dict[str, str]:
@@ -197,7 +197,10 @@ def short_names(sources: Iterable[str]) -> dict[str, str]:
     last_parts = {source: source.rstrip("/").rpartition("/")[2] for source in sources}
     short = {source: part.partition(".")[0] or source for source, part in last_parts.items()}
     last = list(short.values())
-    return {source: name if last.count(name) == 1 else source for source, name in short.items()}
+    for source, name in short.items():
+        if last.count(name) > 1:
+            short[source] = source
+    return short
 
 
 def weights_of(weights: Mapping[str, float], sources: Iterable[str]) -> dict[str, float]:
@@ -206,10 +209,9 @@ def weights_of(weights: Mapping[str, float], sources: Iterable[str]) -> dict[str
     Raises ConfigError for an unknown name, and for a source without a weight.
     """
     names = short_names(sources)
-    whole = {
-        **{short: source for source, short in names.items()},
-        **{source: source for source in names},
-    }
+    whole = {short: source for source, short in names.items()} | dict(
+        zip(names, names, strict=True)
+    )
     found: dict[str, float] = {}
     for name, weight in weights.items():
         if name not in whole:

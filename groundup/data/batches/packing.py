@@ -71,12 +71,13 @@ class PackingFigures:
 
     def line(self) -> str:
         """Return the figures for people."""
-        much = (
-            "; a longer context, of several documents, has less"
-            if self.padding_share > MUCH_PADDING
-            else ""
+        line = (
+            f"Packed: {self.pieces:,} documents or parts of them in {self.rows:,} rows, "
+            f"{self.padding_share:.1%} padding"
         )
-        return f"Packed: {self.pieces:,} documents or parts of them in {self.rows:,} rows, {self.padding_share:.1%} padding{much}."
+        if self.padding_share > MUCH_PADDING:
+            line += "; a longer context, of several documents, has less"
+        return f"{line}."
 
 
 class PackedWindows(Windows):
@@ -134,13 +135,11 @@ class PackedWindows(Windows):
 
     def pieces_of(self, row: int) -> list[tuple[int, int]]:
         """Return (place of the first token, labels) of each piece of a row."""
-        first, last = (int(self.plan.ends[row - 1]) if row else 0), int(self.plan.ends[row])
-        pairs = zip(
-            self.plan.starts[first:last].tolist(),
-            self.plan.lengths[first:last].tolist(),
-            strict=True,
-        )
-        return list(pairs)
+        first, last = 0, int(self.plan.ends[row])
+        if row:
+            first = int(self.plan.ends[row - 1])
+        starts, lengths = self.plan.starts[first:last], self.plan.lengths[first:last]
+        return list(zip(starts.tolist(), lengths.tolist(), strict=True))
 
     def _windows(self, windows: Sequence[int]) -> Batch:
         context, pieces = self.context_tokens, [self.pieces_of(row) for row in windows]
@@ -150,9 +149,8 @@ class PackedWindows(Windows):
         before = np.cumsum(lengths) - lengths  # labels in the batch before each piece
         each = np.arange(sum(in_row))
         source = np.repeat(starts - before, lengths) + each  # the place of each token in the file
-        skipped = np.cumsum(
-            [0, *(context - used for used in in_row[:-1])]
-        )  # padding in the batch before each row
+        # padding in the batch before each row
+        skipped = np.cumsum([0, *(context - used for used in in_row[:-1])])
         place = each + np.repeat(skipped, in_row)
         ids, labels, documents = (
             np.full(len(windows) * context, fill) for fill in (0, IGNORED_LABEL, PADDING)
@@ -171,23 +169,17 @@ def plan_of(tokens: np.ndarray, context_tokens: int, key: str, progress: Progres
     """
     if len(tokens) < KEPT_FROM_TOKENS:
         sections = list(plan_sections(tokens, context_tokens))
-        columns = zip(*sections, strict=True) if sections else ((), (), ())
-        return PackingPlan(
-            *(
-                np.concatenate([np.zeros(0, t), *c])
-                for t, c in zip(PLAN_TYPES, columns, strict=True)
-            )
-        )
+        columns: Any = zip(*sections, strict=True)
+        if not sections:
+            columns = ((), (), ())
+        typed = zip(PLAN_TYPES, columns, strict=True)
+        return PackingPlan(*(np.concatenate([np.zeros(0, t), *c]) for t, c in typed))
     folder = cache_folder("packing") / key[:32]
     if not (hold(folder) and _is_whole(folder)):
         _write_plan(tokens, context_tokens, folder, progress)
         hold(folder)
-    return PackingPlan(
-        *(
-            np.memmap(folder / name, t, mode="r")
-            for name, t in zip(PackingPlan._fields, PLAN_TYPES, strict=True)
-        )
-    )
+    named = zip(PackingPlan._fields, PLAN_TYPES, strict=True)
+    return PackingPlan(*(np.memmap(folder / name, t, mode="r") for name, t in named))
 
 
 def _is_whole(folder: Path) -> bool:
@@ -218,10 +210,10 @@ def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[PackingPl
 
     Every token file ends with end-of-text.
     """
-    end_id = end_of_text(tokens) if len(tokens) else None
     begin = earlier = 0
     for first in range(0, len(tokens), SECTION_TOKENS):
-        ends = first + np.flatnonzero(np.asarray(tokens[first : first + SECTION_TOKENS]) == end_id)
+        is_end = np.asarray(tokens[first : first + SECTION_TOKENS]) == end_of_text(tokens)
+        ends = first + np.flatnonzero(is_end)
         starts = np.concatenate([[begin], ends[:-1] + 1])[: len(ends)]
         starts, lengths = split_documents(starts, ends - starts, context_tokens)
         rows, num_rows = best_fit(lengths, context_tokens)
@@ -229,7 +221,8 @@ def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[PackingPl
         pieces = np.cumsum(np.bincount(rows, minlength=num_rows))
         yield PackingPlan(starts[order], lengths[order].astype(np.int32), earlier + pieces)
         earlier += len(starts)
-        begin = int(ends[-1]) + 1 if len(ends) else begin
+        if len(ends):
+            begin = int(ends[-1]) + 1
 
 
 def end_of_text(tokens: np.ndarray) -> int:
@@ -247,9 +240,8 @@ def split_documents(
     [[0, 3, 6, 8], [3, 3, 1, 2]]
     """
     counts = -(-lengths // context_tokens)
-    number = np.arange(counts.sum()) - np.repeat(
-        np.cumsum(counts) - counts, counts
-    )  # of each piece in its document
+    # of each piece in its document
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     left = np.repeat(lengths, counts) - number * context_tokens
     return np.repeat(starts, counts) + number * context_tokens, np.minimum(left, context_tokens)
 
@@ -274,22 +266,23 @@ def best_fit(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, int]:
                 insort(rooms, room)
             by_room.setdefault(room, []).append(some)
 
+    if not len(lengths):
+        return rows, 0
     order = np.argsort(-lengths, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1) if len(order) else ():
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
         length = int(lengths[group[0]])
         while len(group):
             at = bisect_left(rooms, length)
-            room = rooms[at] if at < len(rooms) else capacity
-            each = (
-                room // length
-            )  # a row that was chosen is filled first: its room is then the least
             if at < len(rooms):
+                room = rooms[at]
                 found = by_room[room].pop()
                 if not by_room[room]:
                     del by_room[rooms.pop(at)]
             else:
-                found = num_rows + np.arange(-(-len(group) // each))
+                room = capacity
+                found = num_rows + np.arange(-(-len(group) // (room // length)))
                 num_rows += len(found)
+            each = room // length  # a row that was chosen is filled first: its room is the least
             full = min(len(found), len(group) // each)
             rows[group[: full * each]] = np.repeat(found[:full], each)
             group, left = group[full * each :], found[full:]

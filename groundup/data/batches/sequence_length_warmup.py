@@ -32,12 +32,13 @@ class SequenceLengthWarmup:
     def __post_init__(self) -> None:
         context = self.windows.context_tokens
         if not 0 < self.row_tokens < context or context % self.row_tokens:
-            fits = ", ".join(str(size) for size in range(8, context) if context % size == 0)
+            fits = [str(size) for size in range(8, context) if context % size == 0]
+            fix = "Omit it: the context is too short to begin with a shorter one."
+            if fits:
+                fix = f"Use one of {', '.join(fits)}."
             raise ConfigError(
                 f"start_context_tokens {self.row_tokens} does not divide the context of {context}.",
-                fix=f"Use one of {fits}."
-                if fits
-                else "Omit it: the context is too short to begin with a shorter one.",
+                fix=fix,
             )
 
     @property
@@ -60,8 +61,8 @@ class SequenceLengthWarmup:
         batch = self.windows.batch(position)
         if position >= self.until:
             return batch
-        documents = (
-            None if batch.documents is None else batch.documents.reshape(-1, self.row_tokens)
-        )
         ids, labels = (part.reshape(-1, self.row_tokens) for part in (batch.ids, batch.labels))
+        documents = batch.documents
+        if documents is not None:
+            documents = documents.reshape(-1, self.row_tokens)
         return replace(batch, ids=ids, labels=labels, documents=documents)

@@ -34,6 +34,8 @@ from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
 
 TABLE_FILE = "shards.json"
+FIELDS = {"dtype", "vocab_size", "tokenizer_fingerprint", "splits"}
+COUNTS = ("tokens", "documents", "utf8_bytes")
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 # Text encoded in one call: enough to keep the encoder's threads busy, small enough for memory.
 BATCH_CHARACTERS = 2**21
@@ -111,36 +113,34 @@ def write_shards(
 
     Raises FormatError, DiskError.
     """
-    dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
+    dtype = "uint32"
+    if tokenizer.vocab_size <= 2**16:
+        dtype = "uint16"
     splits = splits_in(data_folder)
-    sizes = [
-        split_file(data_folder, split).stat().st_size
-        for split in splits
-        if split_file(data_folder, split).is_file()
-    ]
+    files = [split_file(data_folder, split) for split in splits]
+    size_bytes = sum(file.stat().st_size for file in files if file.is_file())
     key = sha256_text(repr((data_key(data_folder), tokenizer.fingerprint)))
     # A token of two bytes encodes some three or four of text, so the size of the text is an upper
     # bound.
-    with partial_folder(out, key, needed_bytes=sum(sizes)) as partial:
+    with partial_folder(out, key, needed_bytes=size_bytes) as partial:
         done = partial.state.get("splits", {})
         tables = {split: SplitTable(**each) for split, each in done.items()}
-        with progress.track("Encoding", sum(sizes) / 1e6, "MB") as advance:
+        with progress.track("Encoding", size_bytes / 1e6, "MB") as advance:
             for split in splits[len(done) :]:
                 with _Encoded(partial, split, tables, DTYPES[dtype], tokenizer) as encoded:
                     advance(encoded.utf8_bytes / 1e6)
                     documents = read_split(data_folder, split, passed=encoded.documents)
-                    for batch, ids in _encoded_ahead(batches(documents), tokenizer):
+                    for batch, ids in _encode_ahead(batches(documents), tokenizer):
                         encoded.write(batch, ids)
                         advance(sum(len(document.text) for document in batch) / 1e6)
                     tables[split] = encoded.table()
                     encoded.save()
-        if spans := partial.state["spans"]:
-            write_json(partial.folder / SPANS_FILE, spans)
+        if partial.state["spans"]:
+            write_json(partial.folder / SPANS_FILE, partial.state["spans"])
         shards = ShardSet(out, dtype, tokenizer.vocab_size, tokenizer.fingerprint, tables)
-        write_json(
-            partial.folder / TABLE_FILE,
-            {key: value for key, value in asdict(shards).items() if key != "folder"},
-        )
+        table = asdict(shards)
+        del table["folder"]
+        write_json(partial.folder / TABLE_FILE, table)
     progress.say(_summary(shards))
     return shards
 
@@ -152,16 +152,11 @@ def data_key(folder: Path) -> str:
     if (folder / MANIFEST).is_file():
         return sha256_file(folder / MANIFEST)
     files = [split_file(folder, split) for split in splits_in(folder)]
-    return repr(
-        [
-            (file.name, file.stat().st_size, file.stat().st_mtime_ns)
-            for file in files
-            if file.is_file()
-        ]
-    )
+    found = [(file.name, file.stat()) for file in files if file.is_file()]
+    return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found])
 
 
-def _encoded_ahead(
+def _encode_ahead(
     found: Iterator[list[Document]], tokenizer: Tokenizer
 ) -> Iterator[tuple[list[Document], list[list[int]]]]:
     """Yield each batch with its ids; the next AHEAD are encoded meanwhile.
@@ -170,25 +165,26 @@ def _encoded_ahead(
     One without spaces, which takes most memory, is encoded alone.
     """
     waiting: deque[tuple[list[Document], Future[list[list[int]]]]] = deque()
+
+    def oldest() -> tuple[list[Document], list[list[int]]]:
+        batch, ids = waiting.popleft()
+        return batch, ids.result()
+
     with ThreadPoolExecutor(AHEAD) as pool:
         for batch in found:
-            alone = any(unbroken(document.text) for document in batch)
-            while alone and waiting:
-                done, ids = waiting.popleft()
-                yield done, ids.result()
-            waiting.append(
-                (batch, pool.submit(tokenizer.encode_batch, [document.text for document in batch]))
-            )
-            if alone or len(waiting) > AHEAD:
-                done, ids = waiting.popleft()
-                yield done, ids.result()
+            texts = [document.text for document in batch]
+            is_alone = any(map(unbroken, texts))
+            while is_alone and waiting:
+                yield oldest()
+            waiting.append((batch, pool.submit(tokenizer.encode_batch, texts)))
+            if is_alone or len(waiting) > AHEAD:
+                yield oldest()
         while waiting:
-            done, ids = waiting.popleft()
-            yield done, ids.result()
+            yield oldest()
 
 
 def unbroken(text: str) -> bool:
-    """Whether `text` has RUN_CHARACTERS in a row without a space or line end, from a multiple of it
+    """Return whether `text` has RUN_CHARACTERS in a row without a space or line end, from a multiple of it
     on; so has every run of twice as many.
     """
     starts = range(0, len(text) - RUN_CHARACTERS + 1, RUN_CHARACTERS)
@@ -197,10 +193,10 @@ def unbroken(text: str) -> bool:
 
 def _summary(shards: ShardSet) -> str:
     counts = ", ".join(f"{split} {table.tokens:,}" for split, table in shards.splits.items())
-    tokens, utf8_bytes = (
-        sum(getattr(t, what) for t in shards.splits.values()) for what in ("tokens", "utf8_bytes")
-    )
-    return f"Tokens: {counts} ({utf8_bytes / max(1, tokens):.2f} bytes each, stored as {shards.dtype})."
+    tokens = sum(table.tokens for table in shards.splits.values())
+    utf8_bytes = sum(table.utf8_bytes for table in shards.splits.values())
+    mean = utf8_bytes / max(1, tokens)
+    return f"Tokens: {counts} ({mean:.2f} bytes each, stored as {shards.dtype})."
 
 
 def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
@@ -237,14 +233,10 @@ class _Encoded:
         self.file = token_file(partial.folder, split)
         state = partial.state.get("part", {})
         if state.get("split") == split:
-            self.tokens, self.documents, self.utf8_bytes = (
-                state["tokens"],
-                state["documents"],
-                state["utf8_bytes"],
-            )
-            self.spans = SpanWriter(
-                [(source, folder, count) for source, folder, count in state["spans"]], state["full"]
-            )
+            self.tokens, self.documents = state["tokens"], state["documents"]
+            self.utf8_bytes = state["utf8_bytes"]
+            spans = [(source, folder, count) for source, folder, count in state["spans"]]
+            self.spans = SpanWriter(spans, state["full"])
             with self.file.open("rb") as handle:
                 self.hash = hashlib.file_digest(handle, "sha256")
             self.saved_bytes = self.utf8_bytes
@@ -277,16 +269,21 @@ class _Encoded:
         self.saved_bytes = self.utf8_bytes
         part = {
             "split": self.split,
-            **{name: getattr(self, name) for name in ("tokens", "documents", "utf8_bytes")},
+            "tokens": self.tokens,
+            "documents": self.documents,
+            "utf8_bytes": self.utf8_bytes,
+            "spans": self.spans.spans,
+            "full": self.spans.full,
         }
-        part |= {"spans": self.spans.spans, "full": self.spans.full}
-        spans = dict(self.partial.state.get("spans", {}))
-        if labelled := self.spans.labelled(MAX_MIXED if self.split == TRAIN else MAX_LABELS):
+        most = MAX_LABELS
+        if self.split == TRAIN:
+            most = MAX_MIXED
+        spans, labelled = dict(self.partial.state.get("spans", {})), self.spans.labelled(most)
+        if labelled:
             spans[self.split] = labelled
         done = {split: asdict(table) for split, table in self.tables.items()}
-        files = [
-            token_file(self.partial.folder, split) for split in dict.fromkeys([*done, self.split])
-        ]
+        names = dict.fromkeys([*done, self.split])
+        files = [token_file(self.partial.folder, split) for split in names]
         self.partial.save({"splits": done, "part": part, "spans": spans}, files)
 
     def table(self) -> SplitTable:
@@ -299,21 +296,15 @@ def open_shards(folder: Path) -> ShardSet:
     """
     shards = _read_table(folder)
     entries = verify_folder(folder, hashes=False)["files"]
-    unlisted = {TABLE_FILE, *(token_file(folder, split).name for split in shards.splits)} - set(
-        entries
-    )
+    names = {TABLE_FILE, *(token_file(folder, split).name for split in shards.splits)}
+    unlisted = ", ".join(sorted(names - set(entries)))
     if unlisted:
-        raise FormatError(
-            folder / MANIFEST, "files", f"does not name {', '.join(sorted(unlisted))}"
-        )
+        raise FormatError(folder / MANIFEST, "files", f"does not name {unlisted}")
     hash_all = sum(entry["bytes"] for entry in entries.values()) < HASH_AT_OPEN_BYTES
     for name, entry in entries.items():
         if (hash_all or name == TABLE_FILE) and sha256_file(folder / name) != entry["sha256"]:
-            raise FormatError(
-                folder / name,
-                "sha256",
-                "differs from the manifest: the file was altered or damaged",
-            )
+            reason = "differs from the manifest: the file was altered or damaged"
+            raise FormatError(folder / name, "sha256", reason)
     for split, table in shards.splits.items():
         file = token_file(folder, split)
         expected = table.tokens * DTYPES[shards.dtype].itemsize
@@ -326,43 +317,23 @@ def _read_table(folder: Path) -> ShardSet:
     """Read shards.json and validate types and ranges of its values."""
     file = folder / TABLE_FILE
     value = read_json(file)
-    if not isinstance(value, dict) or set(value) != {
-        "dtype",
-        "vocab_size",
-        "tokenizer_fingerprint",
-        "splits",
-    }:
-        raise FormatError(
-            file, "fields", "are not dtype, vocab_size, tokenizer_fingerprint and splits"
-        )
-    if (
-        value["dtype"] not in list(DTYPES)
-        or not _is_count(value["vocab_size"])
-        or not isinstance(value["tokenizer_fingerprint"], str)
-    ):
+    if not isinstance(value, dict) or set(value) != FIELDS:
+        raise FormatError(file, "fields", f"are not {', '.join(sorted(FIELDS))}")
+    dtype, vocab_size = value["dtype"], value["vocab_size"]
+    fingerprint, splits = value["tokenizer_fingerprint"], value["splits"]
+    is_text = isinstance(fingerprint, str)
+    if dtype not in list(DTYPES) or not _is_count(vocab_size) or not is_text:
         raise FormatError(file, "dtype, vocab_size, tokenizer_fingerprint", "have wrong values")
-    if not isinstance(value["splits"], dict) or set(value["splits"]) not in (
-        {*SPLITS},
-        {*SPLITS} - {TEST},
-    ):
-        raise FormatError(
-            file, "splits", f"are not {', '.join(SPLITS)}, or these without {TEST} as older ones"
-        )
-    tables = {}
-    for split, entry in value["splits"].items():
-        counts = ("tokens", "documents", "utf8_bytes")
-        if (
-            not isinstance(entry, dict)
-            or set(entry) != {*counts, "sha256"}
-            or not all(_is_count(entry[c]) for c in counts)
-        ):
+    if not isinstance(splits, dict) or {*splits} | {TEST} != {*SPLITS}:
+        raise FormatError(file, "splits", f"are not {', '.join(SPLITS)}, or these without {TEST}")
+    for split, entry in splits.items():
+        is_table = isinstance(entry, dict) and set(entry) == {*COUNTS, "sha256"}
+        if not is_table or not all(_is_count(entry[name]) for name in COUNTS):
             raise FormatError(
-                file, f"splits.{split}", f"is not a table of {', '.join(counts)} and sha256"
+                file, f"splits.{split}", f"is not a table of {', '.join(COUNTS)} and sha256"
             )
-        tables[split] = SplitTable(**entry)
-    return ShardSet(
-        folder, value["dtype"], value["vocab_size"], value["tokenizer_fingerprint"], tables
-    )
+    tables = {split: SplitTable(**entry) for split, entry in splits.items()}
+    return ShardSet(folder, dtype, vocab_size, fingerprint, tables)
 
 
 def _is_count(value: object) -> bool:

@@ -5,9 +5,8 @@ mixtures of the sources of train.
                            label and tokens, in the order of the file
 
 The label is the document's source, or with a single source the folder inside it. Sources are read
-one after another, so the spans are few. It is a file beside shards.json, so that older shards stay
-readable (without these figures; before mixtures, train had none) and fingerprints of tokens do not
-change.
+one after another, so the spans are few. It is a file beside shards.json, so that fingerprints of
+tokens do not depend on it.
 """
 
 from collections.abc import Iterable
@@ -41,7 +40,9 @@ class SpanWriter:
 
     def add(self, document: Document, num_tokens: int) -> None:
         """Add the next document of the token file."""
-        folder = document.name.partition("/")[0] if "/" in document.name else "."
+        folder, slash, _ = document.name.partition("/")
+        if not slash:
+            folder = "."
         if self.spans and self.spans[-1][:2] == (document.source, folder):
             num_tokens += self.spans.pop()[2]
         self.full = self.full or len(self.spans) >= MAX_SPANS
@@ -52,16 +53,20 @@ class SpanWriter:
         """Return (label, tokens) of each span; empty for a single label, more than `most` sources,
         too many folders, or too many spans.
         """
-        by_folder = len({source for source, _, _ in self.spans}) == 1
-        spans = [(folder if by_folder else source, count) for source, folder, count in self.spans]
-        many = 2 <= len({label for label, _ in spans}) <= (MAX_LABELS if by_folder else most)
-        return merged(spans) if many and not self.full else []
+        if self.full:
+            return []
+        spans = [(source, count) for source, _, count in self.spans]
+        if len({label for label, _ in spans}) == 1:
+            spans, most = [(folder, count) for _, folder, count in self.spans], MAX_LABELS
+        if not 2 <= len({label for label, _ in spans}) <= most:
+            return []
+        return merge_spans(spans)
 
 
-def merged(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
+def merge_spans(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
     """Return the spans with adjacent ones of the same label merged.
 
-    >>> merged([("a", 1), ("a", 2), ("b", 3)])
+    >>> merge_spans([("a", 1), ("a", 2), ("b", 3)])
     [('a', 3), ('b', 3)]
     """
     return [
@@ -76,7 +81,9 @@ def read_spans(folder: Path, split: str, num_tokens: int) -> list[SourceSpan]:
     if not file.exists():
         return []
     table = read_json(file)
-    spans = table.get(split, []) if isinstance(table, dict) else None
+    spans = None
+    if isinstance(table, dict):
+        spans = table.get(split, [])
     if not isinstance(spans, list) or not all(map(_is_span, spans)):
         raise FormatError(file, split, "is not a list of labels and tokens")
     if spans and sum(count for _, count in spans) != num_tokens:

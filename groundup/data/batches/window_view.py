@@ -30,7 +30,7 @@ from groundup.tokenizer.fast import Tokenizer
 SHARD_FOLDERS = ("", "shards", "tokenizer/shards")
 SHOWN_ROWS = 10
 SHOWN_WINDOWS = 3
-# Rows that are shown are among the first so many.
+# Rows that are shown are among the first ones, up to here.
 LOOKED_AT_ROWS = 2**16
 # Of a shown window: tokens at either end, and before and after an end of text inside.
 AT_ENDS, AROUND = 5, 3
@@ -44,9 +44,11 @@ def find_shards(folder: Path) -> Path:
     for name in SHARD_FOLDERS:
         if (folder / name / TABLE_FILE).is_file():
             return folder / name
+    others = " nor ".join(f"{folder}/{name}" for name in SHARD_FOLDERS[1:])
     raise DataError(
-        f"{folder} has no token shards: neither it nor {' nor '.join(f'{folder}/{name}' for name in SHARD_FOLDERS[1:])} has {TABLE_FILE}.",
-        fix="Name a run, a build or a folder of shards; `groundup pretrain TEXTS --out RUN --dry-run` says what a run would make of texts.",
+        f"{folder} has no token shards: neither it nor {others} has {TABLE_FILE}.",
+        fix="Name a run, a build or a folder of shards; a dry run of `groundup pretrain` says what "
+        "a run would make of texts.",
     )
 
 
@@ -82,7 +84,7 @@ def window_view(
             "cut_documents": cut,
         },
         "packing": {**dataclasses.asdict(packed.figures), "cut_documents": _cut_by_packing(packed)},
-        "shown": _shown(windows.tokens, tokenizer, ends, context_tokens, strided.stride),
+        "shown": _show_windows(windows.tokens, tokenizer, ends, context_tokens, strided.stride),
         "rows": {"windows": _window_rows(windows, ends), "packed": _packed_rows(packed, ends)},
     }
 
@@ -94,21 +96,18 @@ def count_cuts(tokens: np.ndarray, context_tokens: int) -> tuple[int, int]:
     several = cut = 0
     step = max(1, SECTION_TOKENS // context_tokens) * context_tokens
     for starts, ends in _documents(tokens, step):
-        inside = ends[
-            ends % context_tokens != context_tokens - 1
-        ]  # another document follows in the same window
+        # another document follows in the same window
+        inside = ends[ends % context_tokens != context_tokens - 1]
         held = np.unique(inside // context_tokens)
-        several += int(
-            (held < (len(tokens) - 1) // context_tokens).sum()
-        )  # not the rest after the last window
-        cut += int(
-            (starts // context_tokens != np.maximum(starts, ends - 1) // context_tokens).sum()
-        )
+        # not the rest after the last window
+        several += int((held < (len(tokens) - 1) // context_tokens).sum())
+        last = np.maximum(starts, ends - 1)
+        cut += int((starts // context_tokens != last // context_tokens).sum())
     return several, cut
 
 
 def _cut_by_packing(packed: PackedWindows) -> int:
-    """How many documents are longer than a row."""
+    """Return how many documents are longer than a row."""
     stretches = _documents(packed.tokens, SECTION_TOKENS)
     return sum(int((ends - starts > packed.context_tokens).sum()) for starts, ends in stretches)
 
@@ -119,25 +118,24 @@ def _documents(tokens: np.ndarray, step: int) -> Iterator[tuple[np.ndarray, np.n
     """
     begin = 0
     for first in range(0, len(tokens), step):
-        ends = first + np.flatnonzero(
-            np.asarray(tokens[first : first + step]) == end_of_text(tokens)
-        )
+        is_end = np.asarray(tokens[first : first + step]) == end_of_text(tokens)
+        ends = first + np.flatnonzero(is_end)
         if len(ends):
             yield np.concatenate([[begin], ends[:-1] + 1]), ends
             begin = int(ends[-1]) + 1
 
 
 def _first_ends(tokens: np.ndarray) -> np.ndarray:
-    """The places of the ends of text in the part of the file that rows are shown of, the first at
-    least.
+    """Return the places of the ends of text in the part of the file that rows are shown of, the
+    first at least.
     """
     return next(ends for _, ends in _documents(tokens, SECTION_TOKENS))
 
 
-def _shown(
+def _show_windows(
     tokens: np.ndarray, tokenizer: Tokenizer, ends: np.ndarray, context: int, stride: int
 ) -> list[dict[str, Any]]:
-    """Three windows, the second with the first end of text; the middle of each is left out (None)
+    """Return three windows, the second with the first end of text; the middle of each is left out (None)
     where it is long.
     """
     count = (len(tokens) - 1 - context) // stride + 1
@@ -169,22 +167,17 @@ def _pieces(
     for before, place in zip([start - 1, *kept], kept, strict=False):
         if place != before + 1:
             found.append(None)
-        id = int(tokens[place])
-        end = id == end_of_text(tokens)
-        text = "" if end else tokenizer.decode([id])
-        found.append(
-            {
-                "text": text,
-                "end": end,
-                "document": int(np.searchsorted(ends, place)),
-                "place": place,
-            }
-        )
+        id, text = int(tokens[place]), ""
+        is_end = id == end_of_text(tokens)
+        if not is_end:
+            text = tokenizer.decode([id])
+        document = int(np.searchsorted(ends, place))
+        found.append({"text": text, "end": is_end, "document": document, "place": place})
     return found
 
 
 def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, Any]]]:
-    """Windows a context apart from the one before the first end of text on, each as its
+    """Return windows a context apart from the one before the first end of text on, each as its
     documents.
     """
     context, rows = windows.context_tokens, []
@@ -193,15 +186,15 @@ def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, Any]
     for at in range(first, min(first + SHOWN_ROWS, count)):
         start, row = at * context, []
         while start < (at + 1) * context:
-            document = int(np.searchsorted(ends, start))
-            end = int(ends[document]) if document < len(ends) else len(windows.tokens)
+            document, end = int(np.searchsorted(ends, start)), len(windows.tokens)
+            if document < len(ends):
+                end = int(ends[document])
             stop = min((at + 1) * context, end + 1)
-            begins = start == 0 or (document > 0 and start == int(ends[document - 1]) + 1)
             row.append(
                 {
                     "document": document,
                     "tokens": stop - start,
-                    "begins": begins,
+                    "begins": _begins(ends, start, document),
                     "ends": stop == end + 1,
                 }
             )
@@ -211,7 +204,7 @@ def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, Any]
 
 
 def _packed_rows(packed: PackedWindows, ends: np.ndarray) -> list[list[dict[str, Any]]]:
-    """Packed rows, evenly spread over those that hold several documents, as most do of short ones;
+    """Return packed rows, evenly spread over those that hold several documents, as most do of short ones;
     else the first.
     """
     several = np.flatnonzero(np.diff(packed.plan.ends[:LOOKED_AT_ROWS], prepend=0) > 1)
@@ -228,10 +221,14 @@ def _packed_piece(
     packed: PackedWindows, ends: np.ndarray, start: int, length: int
 ) -> dict[str, Any]:
     document = int(np.searchsorted(ends, start))
-    begins = start == 0 or (document > 0 and start == int(ends[document - 1]) + 1)
     return {
         "document": document,
         "tokens": length,
-        "begins": begins,
+        "begins": _begins(ends, start, document),
         "ends": int(packed.tokens[start + length]) == end_of_text(packed.tokens),
     }
+
+
+def _begins(ends: np.ndarray, start: int, document: int) -> bool:
+    """Return whether a document begins at a place."""
+    return start == 0 or (document > 0 and start == int(ends[document - 1]) + 1)

@@ -16,7 +16,7 @@ from groundup.data.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, WINDOW
 
 CONTEXT_CHARACTERS = 50
 MAX_CHANGED_CHARACTERS = 100
-# Of a text so many characters are searched.
+# The characters of a text that are searched.
 SEARCHED_CHARACTERS = 2**17
 EXAMPLES_PER_CHANGE = 2
 GUARD = "|"
@@ -46,11 +46,10 @@ class ChangeExamples:
         for change in changes:
             if self.shown.get(change, 0) >= few:
                 continue
-            example = (
-                change_example(before, change)
-                if change in _PLACES
-                else first_difference(before, after, changes)
-            )
+            if change in _PLACES:
+                example = change_example(before, change)
+            else:
+                example = first_difference(before, after, changes)
             if example:
                 self.found.append({"name": name, **example})
                 self.shown |= {each: self.shown.get(each, 0) + 1 for each in example["changes"]}
@@ -64,12 +63,11 @@ def first_difference(before: str, after: str, changes: Iterable[str]) -> dict[st
     {'changes': ['email replaced'], 'before': 'Write to a@b.org now.', 'after': 'Write to <email>
     now.'}
     """
-    differing = (
-        at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]
-    )
-    at = next(differing, min(len(before), len(after)))
+    pairs = enumerate(zip(before, after, strict=False))
+    at = next((at for at, pair in pairs if pair[0] != pair[1]), min(len(before), len(after)))
     start = max(0, at - CONTEXT_CHARACTERS)
-    start = max(start, before.rfind(" ", start, at) + 1) if start else 0
+    if start:
+        start = max(start, before.rfind(" ", start, at) + 1)
     end = at + CONTEXT_CHARACTERS + MAX_CHANGED_CHARACTERS
     return {"changes": list(changes), "before": before[start:end], "after": after[start:end]}
 
@@ -86,14 +84,16 @@ def change_example(raw: str, change: str) -> dict[str, Any] | None:
         return None
     start, end = _window(raw, *place)
     before = raw[start:end]
-    head, tail = GUARD if start else "", GUARD if end < len(raw) else ""
+    head = tail = ""
+    if start:
+        head = GUARD
+    if end < len(raw):
+        tail = GUARD
     cleaned = clean(f"{head}{before}{tail}")
-    after = cleaned.text[len(head) : len(cleaned.text) - len(tail)]
-    return (
-        {"changes": list(cleaned.changes), "before": before, "after": after}
-        if change in cleaned.changes
-        else None
-    )
+    if change not in cleaned.changes:
+        return None
+    after = cleaned.text.removeprefix(head).removesuffix(tail)
+    return {"changes": list(cleaned.changes), "before": before, "after": after}
 
 
 def _window(raw: str, start: int, end: int) -> Place:
@@ -101,36 +101,44 @@ def _window(raw: str, start: int, end: int) -> Place:
     low, high = max(0, start - CONTEXT_CHARACTERS), min(len(raw), end + CONTEXT_CHARACTERS)
     if low:
         low = max(low, raw.find(" ", low, start) + 1)
-    space = raw.rfind(" ", end, high) if high < len(raw) else -1
-    high = space if space > end else high
-    return low, high if high == len(raw) else end + len(raw[end:high].rstrip(" \t"))
+    if high == len(raw):
+        return low, high
+    space = raw.rfind(" ", end, high)
+    if space > end:
+        high = space
+    return low, end + len(raw[end:high].rstrip(" \t"))
 
 
-def _first(pattern: re.Pattern[str]) -> Callable[[str], Place | None]:
+def _find(pattern: re.Pattern[str]) -> Callable[[str], Place | None]:
     def place(raw: str) -> Place | None:
         found = pattern.search(raw, 0, SEARCHED_CHARACTERS)
-        return found.span() if found else None
+        if not found:
+            return None
+        return found.span()
 
     return place
 
 
-def _trailing_spaces(raw: str) -> Place | None:
+def _find_trailing_spaces(raw: str) -> Place | None:
     found = _SPACE_AT_END.search(raw, 0, SEARCHED_CHARACTERS)
-    if not found and not raw.endswith((" ", "\t")):
+    if found:
+        end = found.end()
+    elif raw.endswith((" ", "\t")):
+        end = len(raw)
+    else:
         return None
-    end = found.end() if found else len(raw)
     before = raw[max(0, end - MAX_CHANGED_CHARACTERS - 1) : end]
     return end - len(before) + len(before.rstrip(" \t")), end
 
 
-def _outer_newlines(raw: str) -> Place | None:
+def _find_outer_newlines(raw: str) -> Place | None:
     white = " \t\n" + NEWLINES
     start, end = len(raw) - len(raw.lstrip(white)), len(raw.rstrip(white))
     places = ((0, start), (end, len(raw)))
     return next((place for place in places if set(raw[slice(*place)]) - {" ", "\t"}), None)
 
 
-def _composed(raw: str) -> Place | None:
+def _find_composed(raw: str) -> Place | None:
     start = 0
     for line in raw[:SEARCHED_CHARACTERS].split("\n"):
         if not unicodedata.is_normalized("NFC", line):
@@ -142,11 +150,11 @@ def _composed(raw: str) -> Place | None:
 
 
 _PLACES: dict[str, Callable[[str], Place | None]] = {
-    "windows_1252": _first(WINDOWS_1252),
-    "newlines": _first(LINE_ENDS),
-    "control_characters": _first(CONTROL),
-    "lone_surrogates": _first(SURROGATES),
-    "trailing_spaces": _trailing_spaces,
-    "outer_newlines": _outer_newlines,
-    "composed": _composed,
+    "windows_1252": _find(WINDOWS_1252),
+    "newlines": _find(LINE_ENDS),
+    "control_characters": _find(CONTROL),
+    "lone_surrogates": _find(SURROGATES),
+    "trailing_spaces": _find_trailing_spaces,
+    "outer_newlines": _find_outer_newlines,
+    "composed": _find_composed,
 }

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from groundup.data.processing.steps import ProcessConfig
-from groundup.data.reading.decoding import AUTO, EncodingErrors, check_encoding
-from groundup.data.reading.sources import SourceOptions
+from groundup.data.reading.decoding import AUTO, CharsetErrors, check_charset
+from groundup.data.reading.options import SourceOptions
 from groundup.data.split import TEST, VALIDATION
 from groundup.errors import ConfigError, require
 
@@ -20,7 +20,7 @@ class DataConfig:
     """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is
     recognised.
     """
-    encoding_errors: EncodingErrors = "replace"
+    charset_errors: CharsetErrors = "replace"
     """Invalid bytes: "replace" (by U+FFFD) or "drop"; both are counted."""
     strict: bool = False
     """Raise an error at the first bad line."""
@@ -34,8 +34,8 @@ class DataConfig:
     """Read links that leave the folder of the texts, and links to folders (pretrain, plan, sweep; a
     recipe sets it for each source).
     """
-    encoding: str = AUTO
-    """The encoding of text files without a byte order mark, or "auto"."""
+    charset: str = AUTO
+    """The charset of text files without a byte order mark, or "auto"."""
     keep_dropped: bool = False
     """Write the dropped documents to `dropped.jsonl`."""
     process: ProcessConfig = field(default_factory=ProcessConfig)
@@ -49,17 +49,22 @@ class DataConfig:
             raise ConfigError(
                 f"{both}; the latter must be 0 to 0.5, and both together at most {MAX_HELD_OUT}."
             )
-        check_encoding(self.encoding)
+        check_charset(self.charset)
 
     @property
     def fractions(self) -> dict[str, float]:
         """The shares of the splits beside train."""
-        return {
-            VALIDATION: self.validation_fraction,
-            **({TEST: self.test_fraction} if self.test_fraction else {}),
-        }
+        fractions = {VALIDATION: self.validation_fraction}
+        if self.test_fraction:
+            fractions[TEST] = self.test_fraction
+        return fractions
 
     @property
     def source_options(self) -> SourceOptions:
         """The options for reading."""
-        return SourceOptions(self.text_column, self.encoding_errors, self.strict, self.encoding)
+        return SourceOptions(
+            text=self.text_column,
+            charset=self.charset,
+            charset_errors=self.charset_errors,
+            strict=self.strict,
+        )

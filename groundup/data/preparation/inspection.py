@@ -5,7 +5,7 @@ It reads exactly as `pipeline.prepare` does and fills the same card, so its coun
 build.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,6 @@ from typing import Any
 
 from groundup.data.clean import clean
 from groundup.data.documents import Document
-from groundup.data.engines.engine import ProcessedDocument
 from groundup.data.preparation.data_card import SourceCard
 from groundup.data.preparation.file_steps import ALL, check_steps, run_file_steps
 from groundup.data.preparation.pipeline import REPEAT, ShownDocuments, kept_documents
@@ -22,8 +21,11 @@ from groundup.data.processing.filters import EMPTY
 from groundup.data.processing.languages import UNKNOWN, can_detect, language_of
 from groundup.data.processing.quality_rules import judge, rules_named
 from groundup.data.processing.steps import ProcessConfig
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions, describe_source
+from groundup.data.reading.source_report import Tally
+from groundup.data.reading.sources import describe_source
+from groundup.data.runners.runner import DocumentReading, ProcessedDocument
 from groundup.data.split import SplitWriter
 from groundup.errors import DataError
 from groundup.progress import Progress
@@ -62,7 +64,7 @@ class Inspection:
 
     def dropped(self, reason: str) -> int:
         """The documents that a build would drop for this reason."""
-        return self.card.dropped[reason].count if reason in self.card.dropped else 0
+        return self.card.dropped.get(reason, Tally()).count
 
     def count(self, document: Document) -> None:
         """Count one cleaned document."""
@@ -101,7 +103,9 @@ class _RuleCounts:
 
     def add(self, document: Document) -> None:
         """Count a cleaned document."""
-        language = language_of(document.text) if self.detects else UNKNOWN
+        language = UNKNOWN
+        if self.detects:
+            language = language_of(document.text)
         judged = judge(document.text, self.rules, language=language, every=True)
         for violation in judged.violations:
             self._note(violation.rule.name, document, documents=1)
@@ -128,10 +132,12 @@ class _KeptDocuments(ShownDocuments):
     def add(self, document: Document, made: ProcessedDocument) -> None:
         """Consider a document."""
         super().add(document, made)
-        self._read(document if self._is_cleaned_only else _cleaned(made.raw))
+        if not self._is_cleaned_only:
+            document = _clean(made.raw)
+        self._read(document)
 
 
-def _cleaned(raw: Document) -> Document:
+def _clean(raw: Document) -> Document:
     return replace(raw, text=clean(raw.text).text)
 
 
@@ -139,28 +145,30 @@ def _require_readable(cards: Sequence[SourceCard]) -> None:
     """Raise DataError where no document of any source could be read, and files or rows could
     not.
     """
-    faults = [
-        (card, card.read.bad_files if card.read.bad_files.count else card.read.bad_lines)
-        for card in cards
-    ]
-    if any(card.read.documents for card in cards) or not any(tally.count for _, tally in faults):
-        return
-    said = "; ".join(
-        f"{card.source.title}: {tally.shown()}" for card, tally in faults if tally.count
-    )
-    raise DataError(f"Nothing could be read. {said}.", fix="Name other files, or correct these.")
+    faults = []
+    for card in cards:
+        tally = card.read.bad_lines
+        if card.read.bad_files.count:
+            tally = card.read.bad_files
+        if tally.count:
+            faults.append(f"{card.source.title}: {tally.shown()}")
+    if faults and not any(card.read.documents for card in cards):
+        raise DataError(
+            f"Nothing could be read. {'; '.join(faults)}.",
+            fix="Name other files, or correct these.",
+        )
 
 
 def inspect_sources(
-    sources: Sequence[Source],
-    options: SourceOptions,
+    sources: Sequence[tuple[Source, SourceOptions]],
     process: ProcessConfig | None = None,
     *,
     show: int = 3,
     seed: int = 0,
     progress: Progress,
 ) -> list[Inspection]:
-    """Read sources and count their contents; a document that an earlier one holds too is a repeat.
+    """Read sources, each with its options, and count their contents; a document that an earlier one
+    holds too is a repeat.
 
     `process`: the steps of the build. `show`: of each source the number of documents whose
     beginnings are kept; `seed` draws the random ones. Raises what `read_source` and
@@ -168,41 +176,24 @@ def inspect_sources(
     """
     process = process or ProcessConfig()
     check_steps(process)
-    near_duplicates = replace(
-        process.near_duplicates, max_dropped_share=1.0
-    )  # it is shown, and stops nothing
-    cards = [  # all of them before the first is read: what can't be read is said at once
-        SourceCard(
-            source, understood=[each.to_plain() for each in describe_source(source, options)]
-        )
-        for source in sources
-    ]
+    # near-duplicates are shown, and stop nothing
+    near_duplicates = replace(process.near_duplicates, max_dropped_share=1.0)
+    cards = []  # all of them before the first is read: what can't be read is said at once
+    for source, options in sources:
+        understood = [each.to_plain() for each in describe_source(source, options)]
+        cards.append(SourceCard(source, understood=understood))
     repeats = ExactRepeats()
     with TemporaryDirectory(prefix="groundup-") as name, SplitWriter(Path(name), (ALL,)) as writer:
-
-        def one(card: SourceCard) -> Inspection:
-            found, rules = Inspection(card), _RuleCounts(process.rules)
-
-            def dropped(raw: Document, reason: str) -> None:
-                read(_cleaned(raw))
-
-            def read(document: Document) -> None:
-                found.count(document)
-                if process.rules:
-                    rules.add(document)
-
-            shown = _KeptDocuments(seed, process, read)
-            for document in kept_documents(
-                card, repeats, options, progress, dropped, shown=shown, process=process
-            ):
+        inspections = []
+        for card, (source, options) in zip(cards, sources, strict=True):
+            reading = DocumentReading(source, options, process, card.read, progress)
+            found = Inspection(card)
+            for document in _inspect(reading, found, repeats, seed):
                 if len(found.beginnings) < show:
                     found.show(document)
                 if process.file_steps:
                     writer.write(ALL, document)
-            found.rules = rules.found
-            return found
-
-        inspections = [one(card) for card in cards]
+            inspections.append(found)
         _require_readable(cards)
         writer.flush()
         if process.file_steps:
@@ -213,3 +204,22 @@ def inspect_sources(
             for found in inspections:
                 found.steps = figures
     return inspections
+
+
+def _inspect(
+    reading: DocumentReading, found: Inspection, repeats: ExactRepeats, seed: int
+) -> Iterator[Document]:
+    """Yield the kept documents of one source, and count all of them."""
+    rules = _RuleCounts(reading.process.rules)
+
+    def read(document: Document) -> None:
+        found.count(document)
+        if rules.rules:
+            rules.add(document)
+
+    def dropped(raw: Document, reason: str) -> None:
+        read(_clean(raw))
+
+    shown = _KeptDocuments(seed, reading.process, read)
+    yield from kept_documents(reading, found.card, repeats, dropped, shown=shown)
+    found.rules = rules.found

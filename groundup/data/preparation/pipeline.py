@@ -14,18 +14,17 @@ train or validation.
 
 The folder is created atomically; a killed preparation goes on behind the files that it saved last
 (`partial`). The result is a pure function of the sources' bytes, the config and the seed: who read
-and processed the documents (`engines`) changes nothing.
+and processed the documents (`runners`) changes nothing.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from groundup.config import build_config
 from groundup.data.documents import Document
-from groundup.data.engines.engine import DocumentReading, Engine, ProcessedDocument, check_engine
 from groundup.data.preparation.change_examples import ChangeExamples
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.data_card import DataCard, SourceCard, split_summary
@@ -36,8 +35,9 @@ from groundup.data.processing.filters import reason_to_drop
 from groundup.data.processing.steps import ProcessConfig, depends_on, document_steps
 from groundup.data.reading.source_files import Source, disk_bytes, quick_hash
 from groundup.data.reading.source_list import require_distinct_names
-from groundup.data.reading.sources import SourceOptions, describe_source
+from groundup.data.reading.sources import describe_source
 from groundup.data.resumable_folder import Partial, partial_folder
+from groundup.data.runners.runner import DocumentReading, ProcessedDocument, Runner, check_runner
 from groundup.data.split import (
     TRAIN,
     Counts,
@@ -67,32 +67,26 @@ def prepare(
     config: DataConfig | None = None,
     *,
     seed: int = 0,
-    engine: str = "auto",
+    runner: str = "auto",
     progress: Progress,
 ) -> DataCard:
     """Write the data folder `out` from `sources`; an existing one is replaced when the new one is
-    complete. `engine`: see `engines`.
+    complete. `runner`: see `runners`.
 
     Raises DataError when no document or no validation text is left, and what reading the sources
     raises.
     """
-    config, engine = config or DataConfig(), check_engine(engine)
+    config, runner = config or DataConfig(), check_runner(runner)
     require_distinct_names(sources)
     check_steps(config.process)
-    parts = (
-        VERSION,
-        [quick_hash(source) for source in sources],
-        config,
-        seed,
-        depends_on(config.process),
-    )
-    key = sha256_text(repr(parts))
+    hashes = [quick_hash(source) for source in sources]
+    key = sha256_text(repr((VERSION, hashes, config, seed, depends_on(config.process))))
     with partial_folder(out, key) as made:
-        with _Preparation(made, sources, config, seed, engine, progress) as preparation:
+        with _Preparation(made, sources, config, seed, runner, progress) as preparation:
             preparation.read()
-            counts = (
-                preparation.run_file_steps() if config.process.file_steps else preparation.counts
-            )
+            counts = preparation.counts
+            if config.process.file_steps:
+                counts = preparation.run_file_steps()
         _require_documents(preparation.cards)
         counts, cuts = repair_split(made.folder, counts, config.fractions, begin=made.forget)
         (made.folder / REPEATS_FILE).unlink()
@@ -113,20 +107,14 @@ class _Preparation:
         sources: Sequence[Source],
         config: DataConfig,
         seed: int,
-        engine: Engine,
+        runner: Runner,
         progress: Progress,
     ) -> None:
-        self.partial, self.config, self.seed, self.engine, self.progress = (
-            partial,
-            config,
-            seed,
-            engine,
-            progress,
-        )
-        state, splits = (
-            partial.state,
-            (ALL,) if config.process.file_steps else (TRAIN, *config.fractions),
-        )
+        self.partial, self.config, self.seed = partial, config, seed
+        self.runner, self.progress = runner, progress
+        state, splits = partial.state, (TRAIN, *config.fractions)
+        if config.process.file_steps:
+            splits = (ALL,)
         self.found: dict[str, dict[str, Any]] = {}
         self.cards = [SourceCard(source) for source in sources]
         counts = None
@@ -140,11 +128,13 @@ class _Preparation:
         self.source, self.files = state.get("source", 0), state.get("files", 0)
         self.shown = ShownDocuments(seed, config.process, state.get("shown"))
         self.saved_bytes = 0
-        dropped = [partial.folder / DROPPED_FILE] if config.keep_dropped else []
         self.writer = SplitWriter(partial.folder, splits, counts)
         self.repeats = ExactRepeats(partial.folder / REPEATS_FILE)
-        self.dropped = dropped[0].open("ab") if dropped else None
-        self.outputs = [*self.writer.files, partial.folder / REPEATS_FILE, *dropped]
+        self.outputs = [*self.writer.files, partial.folder / REPEATS_FILE]
+        self.dropped: BinaryIO | None = None
+        if config.keep_dropped:
+            self.outputs.append(partial.folder / DROPPED_FILE)
+            self.dropped = self.outputs[-1].open("ab")
 
     def __enter__(self) -> "_Preparation":
         return self
@@ -168,27 +158,33 @@ class _Preparation:
             )
             card.understood = [each.to_plain() for each in described]
             self.saved_bytes = card.read.read_bytes
-            for document in kept_documents(
-                *(card, self.repeats, self.config.source_options, self.progress, self.drop),
-                process=self.config.process,
-                engine=self.engine,
-                shown=self.shown,
+            reading = DocumentReading(
+                card.source,
+                self.config.source_options,
+                self.config.process,
+                card.read,
+                self.progress,
                 passed=self.files,
                 after_file=self.after_file,
+            )
+            for document in kept_documents(
+                reading, card, self.repeats, self.drop, shown=self.shown, runner=self.runner
             ):
                 self.write(document)
             self.progress.say(card.summary())
             self.source, self.files = self.source + 1, 0
             self.shown = ShownDocuments(self.seed, self.config.process)
             self.save()
-        self.outputs.remove(
-            self.partial.folder / REPEATS_FILE
-        )  # nothing is compared with it any more
+        # nothing is compared with it any more
+        self.outputs.remove(self.partial.folder / REPEATS_FILE)
         self.save()
 
     def write(self, document: Document) -> None:
         """Write a kept document."""
-        self.writer.write(ALL if ALL in self.counts else self.split_of(document), document)
+        split = ALL
+        if ALL not in self.counts:
+            split = self.split_of(document)
+        self.writer.write(split, document)
 
     def split_of(self, document: Document) -> str:
         """Return the split that a document belongs to."""
@@ -212,14 +208,13 @@ class _Preparation:
     def drop(self, raw: Document, reason: str) -> None:
         """Write a dropped document as it was read, with `keep_dropped`."""
         if self.dropped:
-            text = raw.text.encode(
-                "utf-8", "replace"
-            ).decode()  # a JSON text may hold lone surrogates
+            # a JSON text may hold lone surrogates
+            text = raw.text.encode("utf-8", "replace").decode()
             row = {"text": text, "source": raw.source, "name": raw.name, "reason": reason}
             self.dropped.write(json_bytes(row) + b"\n")
 
     def after_file(self, files: int) -> None:
-        """Save, so many files of the present source being done, if there is enough to be saved."""
+        """Save where enough was read; `files`: those of the present source that are done."""
         read = self.cards[self.source].read
         if read.files and read.read_bytes - self.saved_bytes >= SAVE_BYTES:
             self.files, self.saved_bytes = files, read.read_bytes
@@ -245,11 +240,8 @@ class ShownDocuments:
     def __init__(
         self, seed: int, process: ProcessConfig, state: dict[str, Any] | None = None
     ) -> None:
-        self._sample, self._changes, self._steps = (
-            TextSample(seed),
-            ChangeExamples(),
-            document_steps(process),
-        )
+        self._sample, self._changes = TextSample(seed), ChangeExamples()
+        self._steps = document_steps(process)
         if state:
             self._sample.restore(state["sample"])
             self._changes = ChangeExamples(**state["changes"])
@@ -272,38 +264,31 @@ class ShownDocuments:
 
 
 def kept_documents(
+    reading: DocumentReading,
     card: SourceCard,
     repeats: ExactRepeats,
-    options: SourceOptions,
-    progress: Progress,
     dropped: Callable[[Document, str], None],
     *,
     shown: ShownDocuments,
-    process: ProcessConfig,
-    engine: Engine = "one",
-    passed: int = 0,
-    after_file: Callable[[int], None] = lambda files: None,
+    runner: Runner = "one",
 ) -> Iterator[Document]:
     """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones
     with their reason to `dropped`.
-
-    See `sources.read_files` for `passed` and `after_file`.
     """
     total_mb = disk_bytes(card.source) / 1e6
-    with progress.track(f"Reading {card.source.title}", total_mb, "MB") as advance:
+    with reading.progress.track(f"Reading {card.source.title}", total_mb, "MB") as advance:
 
         def read(read_bytes: int) -> None:
             if read_bytes:
                 advance(read_bytes / 1e6)
 
         read(card.read.read_bytes)  # by an earlier call
-        reading = DocumentReading(
-            card.source, options, process, card.read, progress, read, passed, after_file
-        )
-        for made in reading.documents(engine):
+        reading.advance = read
+        for made in reading.documents(runner):
             raw, document = made.raw, Document(made.made.text, made.raw.source, made.raw.name)
             reason = made.made.reason or reason_to_drop(document)
-            reason = reason or (REPEAT if repeats.is_repeat(document.text) else None)
+            if not reason and repeats.is_repeat(document.text):
+                reason = REPEAT
             if reason:
                 card.drop(raw, reason)
                 dropped(raw, reason)
@@ -322,9 +307,9 @@ def _require_documents(cards: Sequence[SourceCard]) -> None:
     for card in cards:
         reasons.update({reason: noted.count for reason, noted in card.dropped.items()})
         reasons.update(card.read.bad_files.examples)
-    why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    why = [f"{read} read", *(f"{count} {reason}" for reason, count in reasons.items())]
     specs = ", ".join(card.source.spec for card in cards)
     raise DataError(
-        f"No document of {specs} is left: {read} read{f', {why}' if why else ''}.",
+        f"No document of {specs} is left: {', '.join(why)}.",
         fix="Name a source with text in it.",
     )

@@ -60,7 +60,7 @@ class RandomDocuments:
         """Go on from a `state`."""
         self._kept = [(rank, name, text) for rank, name, text in state]
 
-    def drawn(self) -> list[tuple[str, str]]:
+    def draw(self) -> list[tuple[str, str]]:
         """Return (name, beginning) of each, in random order: the first n are a sample of n."""
         return [(name, text) for _, name, text in sorted(self._kept, reverse=True)]
 
@@ -72,23 +72,23 @@ class TextSample:
 
     def __init__(self, seed: int = 0) -> None:
         self._detects = can_detect()
-        self._documents = RandomDocuments(
-            SAMPLED_DOCUMENTS if self._detects else SAMPLES_PER_SOURCE, seed
-        )
-        self.add, self.state, self.restore = (
-            self._documents.add,
-            self._documents.state,
-            self._documents.restore,
-        )
+        limit = SAMPLES_PER_SOURCE
+        if self._detects:
+            limit = SAMPLED_DOCUMENTS
+        self._documents = RandomDocuments(limit, seed)
+        self.add = self._documents.add
+        self.state, self.restore = self._documents.state, self._documents.restore
 
     def shown(self) -> list[dict[str, str]]:
         """Return the beginnings of a few documents."""
-        shown = self._documents.drawn()[:SAMPLES_PER_SOURCE]
+        shown = self._documents.draw()[:SAMPLES_PER_SOURCE]
         return [{"name": name, "text": text[:SAMPLE_CHARACTERS]} for name, text in shown]
 
     def languages(self) -> dict[str, Any] | None:
         """Return the number of documents sampled and of those in each language; None where the
         package is not installed.
         """
-        texts = [text for _, text in self._documents.drawn()]
-        return {"documents": len(texts), "found": count_languages(texts)} if self._detects else None
+        if not self._detects:
+            return None
+        texts = [text for _, text in self._documents.draw()]
+        return {"documents": len(texts), "found": count_languages(texts)}

@@ -76,8 +76,11 @@ class TrainedOn:
         """
         if not isinstance(item, str | Example):
             return text_hash("\n".join(user_turns(item))) in self.hashes
-        raw = item.text if isinstance(item, Example) else item
-        texts = [raw if isinstance(item, Example) else clean(raw).text]
+        if isinstance(item, Example):
+            raw = text = item.text
+        else:
+            raw, text = item, clean(item).text
+        texts = [text]
         if self.process.names:
             texts.append(run_steps(raw, self._steps, lambda *_: None).text)
         parts = [part for text in texts for part in self._parts(text)]
@@ -120,18 +123,22 @@ def keep_trained_on(run: Path) -> None:
     """Write what a pretraining run was trained on into its folder, as its data folder is about to
     be removed. Raises DiskError, FormatError.
     """
-    known = None if (run / TRAINED_ON_FILE).is_file() else read_trained_on(run)
+    if (run / TRAINED_ON_FILE).is_file():
+        return
+    known = read_trained_on(run)
     if known is not None:
         _write(run, known)
 
 
 def _write(folder: Path, known: TrainedOn) -> None:
-    joined = b"".join(sorted(known.hashes)).hex()
-    steps = {"process": asdict(known.process)} if known.process.names else {}
-    write_json(
-        folder / TRAINED_ON_FILE,
-        {"format": FORMAT, "hashes": joined, "beginnings": list(known.beginnings), **steps},
-    )
+    values: dict[str, Any] = {
+        "format": FORMAT,
+        "hashes": b"".join(sorted(known.hashes)).hex(),
+        "beginnings": list(known.beginnings),
+    }
+    if known.process.names:
+        values["process"] = asdict(known.process)
+    write_json(folder / TRAINED_ON_FILE, values)
 
 
 def read_trained_on(model: Path, later: frozenset[Path] = frozenset()) -> TrainedOn | None:
@@ -150,18 +157,12 @@ def read_trained_on(model: Path, later: frozenset[Path] = frozenset()) -> Traine
         joined = bytes.fromhex(hashes)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise FormatError(file, "hashes", "is not a string of hexadecimal digits") from error
-    if (
-        len(joined) % HASH_BYTES
-        or not isinstance(ends, list)
-        or not all(type(end) is int for end in ends)
-    ):
-        raise FormatError(
-            file,
-            "hashes, beginnings",
-            f"are not hashes of {HASH_BYTES} bytes and a list of numbers",
-        )
+    are_ends = isinstance(ends, list) and all(type(end) is int for end in ends)
+    if len(joined) % HASH_BYTES or not are_ends:
+        reason = f"are not hashes of {HASH_BYTES} bytes and a list of numbers"
+        raise FormatError(file, "hashes, beginnings", reason)
     split = (joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES))
-    return TrainedOn(frozenset(split), tuple(ends), _changing_steps(record, file))
+    return TrainedOn(frozenset(split), tuple(ends or ()), _changing_steps(record, file))
 
 
 def _documents(model: Path, later: frozenset[Path]) -> TrainedOn | None:
@@ -174,11 +175,19 @@ def _documents(model: Path, later: frozenset[Path]) -> TrainedOn | None:
         return None
     with split_file(folder, TRAIN).open("rb") as lines:
         hashes = frozenset(filter(None, map(_hash_in, lines)))
-    card = read_json_object(folder / CARD_FILE) if (folder / CARD_FILE).is_file() else {}
-    own = TrainedOn(
-        hashes, _beginnings(card), _changing_steps(card.get("config"), folder / CARD_FILE)
-    )
-    return _joined(own, _of_start(RunFolder(model), later | {model.resolve()}))
+    card: dict[str, Any] = {}
+    if (folder / CARD_FILE).is_file():
+        card = read_json_object(folder / CARD_FILE)
+    steps = _changing_steps(card.get("config"), folder / CARD_FILE)
+    own = TrainedOn(hashes, _beginnings(card), steps)
+    base = _read_start(RunFolder(model), later | {model.resolve()})
+    if base is None:
+        return own
+    # of steps that changed texts those of the run, or where it had none those of its base
+    if not steps.names:
+        steps = base.process
+    ends = {*own.beginnings, *base.beginnings}
+    return TrainedOn(own.hashes | base.hashes, tuple(sorted(ends)), steps)
 
 
 def data_folder(model: Path) -> Path | None:
@@ -188,33 +197,23 @@ def data_folder(model: Path) -> Path | None:
     run = RunFolder(model)
     if not run.run_file.is_file() or run.read_run().get("kind") != "pretrain":
         return None
-    build = model.resolve().parent
-    folders = (model / DATA, *([build / DATA] if (build / BUILD_FILE).is_file() else []))
+    folders, build = [model / DATA], model.resolve().parent
+    if (build / BUILD_FILE).is_file():
+        folders.append(build / DATA)
     return next((folder for folder in folders if split_file(folder, TRAIN).is_file()), None)
 
 
-def _of_start(run: RunFolder, later: frozenset[Path]) -> TrainedOn | None:
+def _read_start(run: RunFolder, later: frozenset[Path]) -> TrainedOn | None:
     """Return what the model was trained on whose training the run continued; None where that is not
     known. Raises FormatError.
     """
     inputs = run.read_run().get("inputs")
-    start = inputs.get("start") if isinstance(inputs, dict) else None
-    model = Path(str(start.get("model"))) if isinstance(start, dict) else run.path
-    return (
-        None if model.resolve() in later else read_trained_on(model, later)
-    )  # two folders may name each other
-
-
-def _joined(own: TrainedOn, base: TrainedOn | None) -> TrainedOn:
-    """Return what one of the two has; of steps that changed texts those of the run, or where it had
-    none those of its base.
-    """
-    if base is None:
-        return own
-    ends = tuple(sorted({*own.beginnings, *base.beginnings}))
-    return TrainedOn(
-        own.hashes | base.hashes, ends, own.process if own.process.names else base.process
-    )
+    if not isinstance(inputs, dict) or not isinstance(inputs.get("start"), dict):
+        return None
+    model = Path(str(inputs["start"].get("model")))
+    if model.resolve() in later:  # two folders may name each other
+        return None
+    return read_trained_on(model, later)
 
 
 def _hash_in(line: bytes) -> bytes | None:
@@ -222,7 +221,9 @@ def _hash_in(line: bytes) -> bytes | None:
     line is not parsed.
     """
     found = _HASH_OF_LINE.search(line[-100:])
-    return bytes.fromhex(found[1].decode())[:HASH_BYTES] if found else None
+    if not found:
+        return None
+    return bytes.fromhex(found[1].decode())[:HASH_BYTES]
 
 
 def _beginnings(card: dict[str, Any]) -> tuple[int, ...]:
@@ -230,21 +231,17 @@ def _beginnings(card: dict[str, Any]) -> tuple[int, ...]:
     cut.
     """
     cuts = card.get("cuts")
-    ends = (
-        [cut.get("at_character") for cut in cuts if isinstance(cut, dict)]
-        if isinstance(cuts, list)
-        else []
-    )
+    if not isinstance(cuts, list):
+        return ()
+    ends = [cut.get("at_character") for cut in cuts if isinstance(cut, dict)]
     return tuple(sorted({end for end in ends if isinstance(end, int)}))
 
 
 def _changing_steps(holder: Any, file: Path) -> ProcessConfig:
-    """Return those of the steps in `holder["process"]` that change texts; none where older versions
-    wrote it. Raises FormatError.
-    """
-    values = holder.get("process") if isinstance(holder, dict) else None
-    if values is None:
+    """Return those of the steps in `holder["process"]` that change texts. Raises FormatError."""
+    if not isinstance(holder, dict) or "process" not in holder:
         return ProcessConfig()
+    values = holder["process"]
     try:
         kept = tuple(name for name in values["steps"] if name in CHANGING_STEPS)
         others = {"languages": (), "decontaminate": ()}

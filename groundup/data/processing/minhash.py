@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from groundup.data.processing.word_ngrams import Ngrams, mixed
+from groundup.data.processing.word_ngrams import Ngrams, mix_bits
 from groundup.errors import require_extra
 
 CLEAN_EXTRA, MODULE = "clean", "rensa"
@@ -80,7 +80,7 @@ class BandKeys:
         self._files: list[Any] = [
             self._stack.enter_context(path.open("wb")) for path in self._paths
         ]
-        self._multipliers = mixed(np.arange(1, self.rows + 1, dtype=np.uint64)) | np.uint64(1)
+        self._multipliers = mix_bits(np.arange(1, self.rows + 1, dtype=np.uint64)) | np.uint64(1)
         self._wordless = array("q")
         self._count = 0
 
@@ -95,7 +95,9 @@ class BandKeys:
         signatures = self._signatures(found).astype(np.uint64)
         for band, file in enumerate(self._files):
             values = signatures[:, band * self.rows : (band + 1) * self.rows]
-            file.write(mixed((values * self._multipliers).sum(axis=1, dtype=np.uint64)).tobytes())
+            file.write(
+                mix_bits((values * self._multipliers).sum(axis=1, dtype=np.uint64)).tobytes()
+            )
         self._wordless.extend((np.flatnonzero(np.diff(found.rows) == 0) + self._count).tolist())
         self._count += len(found.rows) - 1
 
@@ -112,17 +114,18 @@ class BandKeys:
         self._stack.close()
         members, ids, last = [], [], 0
         for path in self._paths:
-            of_band, numbers = self._shared(np.fromfile(path, np.uint64))
+            of_band, numbers = self._find_shared(np.fromfile(path, np.uint64))
             path.unlink()
             members.append(of_band)
             ids.append(numbers + last)
-            last += int(numbers[-1]) + 1 if len(numbers) else 0
+            if len(numbers):
+                last += int(numbers[-1]) + 1
         documents = np.concatenate(members)
         order = np.argsort(documents, kind="stable")
         distinct, rows = np.unique(documents[order], return_index=True)
         return Groups(distinct, np.concatenate(ids)[order], np.append(rows, len(order)))
 
-    def _shared(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _find_shared(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the documents whose key in a band occurs more than once, and the number of the
         group of each.
         """

@@ -71,14 +71,9 @@ class NearDuplicateConfig:
     """A source that would lose a larger share of its documents stops the work; 1: none does."""
 
     def __post_init__(self) -> None:
-        require(
-            0.3 <= self.threshold <= 1,
-            "data.process.near_duplicates.threshold",
-            self.threshold,
-            "0.3 to 1",
-        )
-        share = self.max_dropped_share
-        require(0 <= share <= 1, "data.process.near_duplicates.max_dropped_share", share, "0 to 1")
+        where, share = "data.process.near_duplicates", self.max_dropped_share
+        require(0.3 <= self.threshold <= 1, f"{where}.threshold", self.threshold, "0.3 to 1")
+        require(0 <= share <= 1, f"{where}.max_dropped_share", share, "0 to 1")
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,10 @@ class NearDuplicate:
     def line(self) -> str:
         """Return one line of text."""
         beginning = " ".join(self.passage.split())[:60]
-        return f"'{self.dropped.name}' of '{self.kept.name}' (Jaccard {self.jaccard:.2f}: \"{beginning}\")"
+        return (
+            f"'{self.dropped.name}' of '{self.kept.name}' "
+            f'(Jaccard {self.jaccard:.2f}: "{beginning}")'
+        )
 
 
 @dataclass
@@ -142,9 +140,10 @@ class NearDuplicates:
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
-        counts = {name: asdict(count) for name, count in self.sources.items()}
-        found = {"documents": len(self.kept_of), "dropped": self.dropped, "sources": counts}
-        return found | {
+        return {
+            "documents": len(self.kept_of),
+            "dropped": self.dropped,
+            "sources": {name: asdict(count) for name, count in self.sources.items()},
             "pairs_compared": self.pairs_compared,
             "documents_limited": self.documents_limited,
             "config": asdict(self.config),
@@ -153,9 +152,13 @@ class NearDuplicates:
     def summary(self) -> str:
         """Return one line of text."""
         kept = len(distinct(self.kept_of[self.kept_of != NO_ONE]))
-        line = f"Near-duplicates: {self.dropped:,} of {len(self.kept_of):,} documents, of {kept:,} that are kept"
-        limited = f" ({self.documents_limited:,} not compared with all that resemble them)"
-        return f"{line}{limited if self.documents_limited else ''}."
+        line = (
+            f"Near-duplicates: {self.dropped:,} of {len(self.kept_of):,} documents, "
+            f"of {kept:,} that are kept"
+        )
+        if self.documents_limited:
+            line += f" ({self.documents_limited:,} not compared with all that resemble them)"
+        return f"{line}."
 
 
 def find_near_duplicates(
@@ -174,17 +177,13 @@ def find_near_duplicates(
         kept_of, compared, limited = _decide(groups, lengths, grams, config.threshold, progress)
         counts: dict[str, SourceCount] = {}
         dropped = np.bincount(source_of[kept_of != NO_ONE], minlength=len(sources))
-        for name, all_of, lost in zip(sources, np.bincount(source_of), dropped, strict=True):
-            counts[name] = SourceCount(int(all_of), int(lost))
+        for name, of_source, gone in zip(sources, np.bincount(source_of), dropped, strict=True):
+            counts[name] = SourceCount(int(of_source), int(gone))
         for number, (name, count) in enumerate(counts.items()):
             if count.dropped > config.max_dropped_share * count.documents:
-                lost_ones = np.flatnonzero((source_of == number) & (kept_of != NO_ONE))
-                raise _too_much(
-                    name,
-                    count,
-                    [_pair(each, kept_of, grams) for each in lost_ones[:SHOWN_PAIRS]],
-                    config,
-                )
+                lost = np.flatnonzero((source_of == number) & (kept_of != NO_ONE))[:SHOWN_PAIRS]
+                pairs = [_pair(each, kept_of, grams) for each in lost]
+                raise _too_much(name, count, pairs, config)
         result = NearDuplicates(kept_of, config, counts, compared, limited)
         _write_record(record, result, grams, progress)
     return result
@@ -225,9 +224,8 @@ class _Ngrams:
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
-        found = distinct(
-            hash_ngrams(hash_words([self.documents.read(number).text]), NGRAM_WORDS).hashes
-        )
+        words = hash_words([self.documents.read(number).text])
+        found = distinct(hash_ngrams(words, NGRAM_WORDS).hashes)
         self._kept[number] = found
         self._bytes += found.nbytes
         while self._bytes > CACHE_BYTES and len(self._kept) > 1:
@@ -256,9 +254,8 @@ def _decide(
                     kept_of[number] = other
                     break
             else:
-                limited += len(candidates) > MAX_COMPARED or any(
-                    len(recent[each]) == MAX_RECENT for each in own
-                )
+                is_full = any(len(recent[each]) == MAX_RECENT for each in own)
+                limited += is_full or len(candidates) > MAX_COMPARED
                 for group in own:
                     recent[group].append(number)
             advance()
@@ -282,12 +279,8 @@ def _pair(number: int, kept_of: np.ndarray, grams: _Ngrams) -> NearDuplicate:
     other = int(kept_of[number])
     dropped, kept = grams.documents.read(number), grams.documents.read(other)
     value = jaccard(grams.of(other), grams.of(number))
-    return NearDuplicate(
-        _place(other, kept),
-        _place(number, dropped),
-        value,
-        shared_passage(dropped.text, grams.of(other), NGRAM_WORDS),
-    )
+    passage = shared_passage(dropped.text, grams.of(other), NGRAM_WORDS)
+    return NearDuplicate(_place(other, kept), _place(number, dropped), value, passage)
 
 
 def _place(number: int, document: Document) -> Place:
@@ -299,10 +292,11 @@ def _too_much(
 ) -> DataError:
     shown = "; ".join(pair.line() for pair in pairs)
     return DataError(
-        f"{name} would lose {count.dropped:,} of its {count.documents:,} documents as near-duplicates, more than the share of "
-        f"{config.max_dropped_share:g} that is allowed: {shown}.",
-        fix="Where that is right, allow it with --set data.process.near_duplicates.max_dropped_share=1; else raise "
-        "data.process.near_duplicates.threshold, or leave the step out.",
+        f"{name} would lose {count.dropped:,} of its {count.documents:,} documents as "
+        f"near-duplicates, more than the share of {config.max_dropped_share:g} that is allowed: "
+        f"{shown}.",
+        fix="Where that is right, allow it with data.process.near_duplicates.max_dropped_share=1; "
+        "else raise data.process.near_duplicates.threshold, or leave the step out.",
     )
 
 

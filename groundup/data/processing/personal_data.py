@@ -62,23 +62,17 @@ IBAN_START = re.compile(r"\d(?<=(?<![A-Za-z0-9])[A-Za-z]{2}\d)\d(?=[ -]?[A-Za-z0
 
 # Prefixes and lengths of payment cards. 5018 to 6763: Maestro.
 CARDS = re.compile(
-    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}"
-    r"|35(?:2[89]|[3-8]\d)\d{12}|(?:6011|65\d\d|64[4-9]\d)\d{12}|62\d{14,17}|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
+    r"4(?:\d{12}|\d{15}|\d{18})"
+    r"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"
+    r"|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12}"
+    r"|(?:6011|65\d\d|64[4-9]\d)\d{12}|62\d{14,17}"
+    r"|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
 )
 CARD_CANDIDATE = re.compile(r"\d(?<![\w.,-]\d)(?:[ -]?\d){12,18}+(?![\w]|[.,-]\d)")
-CARD_GROUPS = frozenset(
-    {
-        (4, 4, 4, 4),
-        (4, 4, 4, 4, 3),
-        (4, 4, 4, 4, 1),
-        (4, 4, 4, 4, 2),
-        (4, 6, 5),
-        (4, 6, 4),
-        (4, 4, 4, 1),
-        (6, 13),
-        (4, 4, 4, 2),
-    }
-)
+CARD_GROUPS = frozenset({
+    (4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 6, 5), (4, 6, 4),
+    (4, 4, 4, 1), (6, 13), (4, 4, 4, 2),
+})  # fmt: skip
 
 IPV4 = re.compile(r"\d(?<![\w.-]\d)(?<![A-Za-z]/\d)\d{0,2}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
 # What stands before a number in four parts that is no address.
@@ -130,27 +124,25 @@ def replace(text: str, kinds: Collection[str] = KINDS) -> Replaced:
     for each in found:
         parts += [text[end : each.start], f"<{each.kind}>"]
         end = each.end
-    return Replaced(
-        "".join([*parts, text[end:]]) if found else text, Counter(each.kind for each in found)
-    )
+    return Replaced("".join([*parts, text[end:]]), Counter(each.kind for each in found))
 
 
 def reason_to_drop(text: str, kinds: Collection[str] = KINDS) -> str | None:
     """Return "personal data: email, phone" with the kinds found in the text, or None."""
     found = {each.kind for each in find(text, kinds)}
-    return f"{REASON}: {', '.join(kind for kind in KINDS if kind in found)}" if found else None
+    if not found:
+        return None
+    return f"{REASON}: {', '.join(kind for kind in KINDS if kind in found)}"
 
 
 def find(text: str, kinds: Collection[str] = KINDS) -> list[PersonalDataMatch]:
     """Return the personal data of these kinds in the order of the text; none overlap."""
     found: list[tuple[int, int, str]] = []  # in the order of the text, none overlapping
-    for (
-        kind
-    ) in KINDS:  # all of them: a card number is no phone number, also where cards are not asked for
-        new = [
-            (start, end, kind) for start, end in _FINDERS[kind](text) if _is_free(start, end, found)
-        ]
-        found = sorted([*found, *new]) if new else found
+    # all kinds: a card number is no phone number, also where cards are not asked for
+    for kind in KINDS:
+        places = _FINDERS[kind](text)
+        new = [(start, end, kind) for start, end in places if _is_free(start, end, found)]
+        found = sorted([*found, *new])
     return [PersonalDataMatch(kind, start, end) for start, end, kind in found if kind in kinds]
 
 
@@ -170,16 +162,23 @@ def check_kinds(kinds: Iterable[str]) -> None:
 def _emails(text: str) -> Iterator[tuple[int, int]]:
     at = text.find("@")
     while at >= 0:
-        local = LOCAL_PART.search(text[max(0, at - LOCAL_CHARACTERS) : at])
-        domain = DOMAIN.match(text, at + 1, at + 1 + DOMAIN_CHARACTERS) if local else None
-        if (
-            local
-            and domain
-            and domain[1].lower() not in FILE_ENDINGS
-            and not _is_git(local[0], text[domain.end() :][:2])
-        ):
-            yield at - len(local[0]), domain.end()
+        found = _email_at(text, at)
+        if found:
+            yield found
         at = text.find("@", at + 1)
+
+
+def _email_at(text: str, at: int) -> tuple[int, int] | None:
+    """Return start and end of the mail address around an "@"."""
+    local = LOCAL_PART.search(text[max(0, at - LOCAL_CHARACTERS) : at])
+    if not local:
+        return None
+    domain = DOMAIN.match(text, at + 1, at + 1 + DOMAIN_CHARACTERS)
+    if not domain or domain[1].lower() in FILE_ENDINGS:
+        return None
+    if _is_git(local[0], text[domain.end() :][:2]):
+        return None
+    return at - len(local[0]), domain.end()
 
 
 def _is_git(local: str, after: str) -> bool:
@@ -190,9 +189,11 @@ def _is_git(local: str, after: str) -> bool:
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
     for match in IBAN_START.finditer(text):
         start = match.start() - 2
-        if (length := IBAN_LENGTHS.get(text[start : start + 2].upper())) is None:
+        length = IBAN_LENGTHS.get(text[start : start + 2].upper())
+        if length is None:
             continue
-        if (end := _end_of(text, start, length)) and _mod_97(text[start:end]) == 1:
+        end = _end_of(text, start, length)
+        if end and _mod_97(text[start:end]) == 1:
             yield start, end
 
 
@@ -207,7 +208,9 @@ def _end_of(text: str, start: int, length: int) -> int | None:
         elif text[place] not in " \u00a0-" or text[place - 1] in " \u00a0-":
             return None
         place += 1
-    return None if left or text[place : place + 1].isalnum() else place
+    if left or text[place : place + 1].isalnum():
+        return None
+    return place
 
 
 def _mod_97(iban: str) -> int:
@@ -231,9 +234,8 @@ def _luhn(digits: str) -> bool:
 
 def _ips(text: str) -> Iterator[tuple[int, int]]:
     for match in IPV4.finditer(text):
-        if _is_public_4(match[0]) and not _is_version(
-            match[0], text[max(0, match.start() - CONTEXT_CHARACTERS) : match.start()]
-        ):
+        before = text[max(0, match.start() - CONTEXT_CHARACTERS) : match.start()]
+        if _is_public_4(match[0]) and not _is_version(match[0], before):
             yield match.span()
     last = 0
     for match in IPV6_MARK.finditer(text):
@@ -246,24 +248,27 @@ def _ips(text: str) -> Iterator[tuple[int, int]]:
             end += 1
         last = end
         alone = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
-        if alone and _is_public_6(written := text[start:end].rstrip(":")):
+        written = text[start:end].rstrip(":")
+        if alone and _is_public_6(written):
             yield start, start + len(written)
 
 
 def _is_public_4(address: str) -> bool:
     try:
-        return (found := IPv4Address(address)).is_global and not found.is_multicast
+        found = IPv4Address(address)
     except AddressValueError:
         return False
+    return found.is_global and not found.is_multicast
 
 
 def _is_public_6(address: str) -> bool:
     if len(list(filter(None, address.split(":")))) < IPV6_GROUPS:
         return False
     try:
-        return (found := IPv6Address(address)).is_global and found in IPV6_PUBLIC
+        found = IPv6Address(address)
     except AddressValueError:
         return False
+    return found.is_global and found in IPV6_PUBLIC
 
 
 def _is_version(number: str, before: str) -> bool:

@@ -81,13 +81,12 @@ def find_phones(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_phone(number: str, before: str) -> bool:
-    if with_country := COUNTRY_CODE.match(number):
+    with_country = COUNTRY_CODE.match(number)
+    if with_country:
         digits = "".join(filter(str.isdigit, number[with_country.end() :]))
         return len(digits) in INTERNATIONAL_DIGITS and digits[0] != "0"
-    if (
-        sum(map(str.isdigit, number)) not in NATIONAL_DIGITS
-        or NO_PHONE.fullmatch(number)
-        or OTHER.search(before)
-    ):
+    if sum(map(str.isdigit, number)) not in NATIONAL_DIGITS:
+        return False
+    if NO_PHONE.fullmatch(number) or OTHER.search(before):
         return False
     return FORM.fullmatch(number) is not None or NAMED.search(before) is not None

@@ -14,7 +14,7 @@ that line rules remove. Opt-in.
     judge(text, rules_named(["web"])) -> Judgement: the text without the lines that line rules
         remove, and what it violates
 
-`--rules web|books|code`, or names of rules. Which rule belongs to which set, and why, is in
+Rules are named by a set (web, books, code) or one by one. Which rule belongs to which set, and why, is in
 docs/processing.md. Lines, words, n-grams and characters are defined in `text_measures`. Left out:
 C4's list of bad words (a choice of values, not of quality), its repeated three-sentence spans
 (`dedup` and near-duplicates), its language test (`languages`).
@@ -31,11 +31,8 @@ from groundup.errors import ConfigError, did_you_mean
 
 WEB, BOOKS, CODE = "web", "books", "code"
 SETS = (WEB, BOOKS, CODE)
-C4, GOPHER, GOPHER_TABLE = (
-    "Raffel et al. 2020, 2.2",
-    "Rae et al. 2021, A.1.1",
-    "Rae et al. 2021, table A1",
-)
+C4, GOPHER = "Raffel et al. 2020, 2.2", "Rae et al. 2021, A.1.1"
+GOPHER_TABLE = "Rae et al. 2021, table A1"
 FINEWEB, CODEX, STARCODER = "Penedo et al. 2024, 3.6", "Chen et al. 2021, 3.1", "Li et al. 2023, 3"
 # Raffel et al. 2020: "a period, exclamation mark, question mark, or end quotation mark".
 # Penedo et al. 2024 count the same and "'"; with their like in other scripts.
@@ -43,13 +40,9 @@ TERMINAL_MARKS = (".", "!", "?", '"', "”", "'", "’", "»", "؟", "।")
 ELLIPSES = ("...", "…")
 # "we removed any lines containing the phrases" (C4's footnotes and code); FineWeb took them over.
 POLICY_PHRASES = (
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
+    "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies",
     "use cookies",
-)
+)  # fmt: skip
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})  # Rae et al. 2021
 BULLETS = ("•", "‣", "◦", "▪", "●", "·", "- ", "* ", "– ")
 C4_SENTENCES, C4_LINE_WORDS = 3, 5
@@ -127,7 +120,9 @@ class Judgement:
     @property
     def reason(self) -> str | None:
         """The name of the first violated document rule; None: the document is kept."""
-        return self.violations[0].rule.name if self.violations else None
+        if not self.violations:
+            return None
+        return self.violations[0].rule.name
 
 
 def judge(
@@ -149,7 +144,10 @@ def judge(
     applied = [rule for rule in rules if _applies(rule, language)]
     measures, found = TextMeasures(text), list[Violation]()
     for rule in applied:
-        if isinstance(rule, QualityRule) and not rule.keeps(value := rule.measure(measures)):
+        if not isinstance(rule, QualityRule):
+            continue
+        value = rule.measure(measures)
+        if not rule.keeps(value):
             found.append(Violation(rule, value))
             if not every:
                 break
@@ -178,11 +176,14 @@ def without_lines(
     for raw in text.split("\n"):
         if raw and not raw.isspace():
             line, words = next(judged)
-            if name := next((rule.name for rule in looked_at if rule.removes(line, words)), None):
+            name = next((rule.name for rule in looked_at if rule.removes(line, words)), None)
+            if name:
                 removed[name] += 1
                 continue
         kept.append(raw)
-    return ("\n".join(kept), removed) if removed else (text, removed)
+    if removed:
+        text = "\n".join(kept)
+    return text, removed
 
 
 def rules_named(names: Iterable[str]) -> tuple[QualityRule | LineRule, ...]:
@@ -200,7 +201,8 @@ def rules_named(names: Iterable[str]) -> tuple[QualityRule | LineRule, ...]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    return f"{did_you_mean(name, known)} The sets are {', '.join(SETS)}; single rules are named in docs/processing.md."
+    nearest, sets = did_you_mean(name, known), ", ".join(SETS)
+    return f"{nearest} The sets are {sets}; single rules are named in docs/processing.md."
 
 
 def _applies(rule: QualityRule | LineRule, language: str) -> bool:
@@ -235,13 +237,8 @@ def _has_phrase(line: str, phrases: tuple[str, ...]) -> bool:
 
 def _stop_words(text: TextMeasures) -> float:
     """Different stop words. Rae et al.: "at least two of the following English words"."""
-    return len(
-        {
-            word
-            for word in STOP_WORDS
-            if word in text.distinct_words or word.capitalize() in text.distinct_words
-        }
-    )
+    words = text.distinct_words
+    return sum(word in words or word.capitalize() in words for word in STOP_WORDS)
 
 
 def _hashes(text: TextMeasures) -> float:
@@ -253,7 +250,7 @@ def _ellipses(text: TextMeasures) -> float:
 
 
 def _letters(text: TextMeasures) -> float:
-    return sum(map(str.isalpha, text.text)) / len(text.text) if text.text else 0.0
+    return sum(map(str.isalpha, text.text)) / max(1, len(text.text))
 
 
 def _mean_line(text: TextMeasures) -> float:
@@ -265,7 +262,7 @@ def _top(n: int) -> Callable[[TextMeasures], float]:
     return lambda text: text.top_ngram(n)
 
 
-def _repeated(n: int) -> Callable[[TextMeasures], float]:
+def _repeats(n: int) -> Callable[[TextMeasures], float]:
     return lambda text: text.repeated_ngrams(n)
 
 
@@ -311,7 +308,7 @@ _REGISTERED: tuple[QualityRule | LineRule, ...] = (
          lambda t: t.repeated_paragraphs[1], _WB, at_most=0.20),
     *(QualityRule(f"gopher-top-{n}-gram", GOPHER_TABLE, f"more than {most:.0%} of the characters are in the commonest {n}-gram", _top(n), _WB,
            at_most=most, needs="spaces") for n, most in TOP_NGRAM.items()),
-    *(QualityRule(f"gopher-repeated-{n}-grams", GOPHER_TABLE, f"more than {most:.0%} of the characters are in repeated {n}-grams", _repeated(n), _WB,
+    *(QualityRule(f"gopher-repeated-{n}-grams", GOPHER_TABLE, f"more than {most:.0%} of the characters are in repeated {n}-grams", _repeats(n), _WB,
            at_most=most, needs="spaces") for n, most in REPEATED_NGRAMS.items()),
     QualityRule("codex-mean-line", CODEX, "a mean line length above 100 characters", _mean_line, _C, at_most=100),
     QualityRule("codex-longest-line", CODEX, "a line of more than 1,000 characters", lambda t: max(map(len, t.text.split("\n"))), _C, at_most=1000),

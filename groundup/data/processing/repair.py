@@ -5,7 +5,7 @@ terminal colours.
                                                                 lines only
 
 ftfy reads some 0.5 MB/s where text isn't ASCII. A line can have been UTF-8, decoded as something
-else, only if a lead byte of UTF-8 as that encoding shows it is followed by as many continuation
+else, only if a lead byte of UTF-8 as that charset shows it is followed by as many continuation
 bytes as it announces: a search for these pairs passes over ASCII and nearly all lines of real
 languages. Whether a suspicious line is repaired is ftfy's decision. It must see the characters
 U+0080 to U+009F, which `clean` changes: repair goes first.
@@ -26,20 +26,12 @@ from groundup.errors import require_extra
 
 EXTRA, PACKAGE = "clean", "ftfy"
 
-# The encodings that UTF-8 is mistaken for (those that ftfy knows), with the names of Python's
+# The charsets that UTF-8 is mistaken for (those that ftfy knows), with the names of Python's
 # codecs.
 MISTAKEN = (
-    "latin-1",
-    "cp1252",
-    "cp1251",
-    "cp1250",
-    "cp1253",
-    "cp1254",
-    "cp1257",
-    "iso8859-2",
-    "mac-roman",
-    "cp437",
-)
+    "latin-1", "cp1252", "cp1251", "cp1250", "cp1253", "cp1254", "cp1257", "iso8859-2",
+    "mac-roman", "cp437",
+)  # fmt: skip
 # Lead bytes of UTF-8 and the number of continuation bytes (80 to BF) after them.
 LEADS = ((range(0xC2, 0xE0), 1), (range(0xE0, 0xF0), 2), (range(0xF0, 0xF5), 3))
 # What a continuation byte may have become since; after "Ã" and "Â" a no-break space often is a
@@ -83,7 +75,10 @@ def repair(text: str) -> Repaired:
 
 def _unescape(entity: str, changes: Counter[str]) -> str:
     # html.unescape would read "&notanentity;" as "&not" and the rest.
-    plain = html.unescape(entity) if entity[1] == "#" else html5.get(entity[1:], entity)
+    if entity[1] == "#":
+        plain = html.unescape(entity)
+    else:
+        plain = html5.get(entity[1:], entity)
     changes["html_entities"] += plain != entity
     return plain
 
@@ -94,9 +89,9 @@ def _decode_again(text: str, changes: Counter[str]) -> str:
         return text
     lines = text.split("\n")
     for number, line in enumerate(lines):
-        if is_suspicious(line) and (fixed := _ftfy().fix_encoding(line)) != line:
-            lines[number] = fixed
-            changes["mojibake"] += 1
+        if is_suspicious(line):
+            lines[number] = _ftfy().fix_encoding(line)
+            changes["mojibake"] += lines[number] != line
     return "\n".join(lines)
 
 
@@ -107,30 +102,32 @@ def is_suspicious(line: str) -> bool:
 
 @cache
 def mistaken() -> re.Pattern[str]:
-    """Return the pattern of one character of UTF-8, as one of the mistaken encodings shows its
+    """Return the pattern of one character of UTF-8, as one of the mistaken charsets shows its
     bytes.
     """
-    every, parts = "".join(_shown(codes, name) for codes, _ in LEADS for name in MISTAKEN), []
+    every, parts = (
+        "".join(_decode_bytes(codes, name) for codes, _ in LEADS for name in MISTAKEN),
+        [],
+    )
     for leads, count in LEADS:
-        # A part for each encoding: a lead of one and a continuation of another are no character.
+        # A part for each charset: a lead of one and a continuation of another are no character.
         # The lead is consumed first, as one class, which is fast to search for; then each part
         # looks back at it.
         for name in MISTAKEN:
             parts.append(
-                f"(?<=[{_shown(leads, name)}])[{_shown(range(0x80, 0xC0), name)}{LOST}]{{{count}}}"
+                f"(?<=[{_decode_bytes(leads, name)}])[{_decode_bytes(range(0x80, 0xC0), name)}{LOST}]{{{count}}}"
             )
     parts += [f"(?<={pair[0]}){pair[1]}" for pair in LOST_PAIRS]
     return re.compile(f"[{every}](?:{'|'.join(parts)})")
 
 
-def _shown(codes: range, encoding: str) -> str:
-    """Return the characters that these bytes are in an encoding, for a character class; a byte that
+def _decode_bytes(codes: range, charset: str) -> str:
+    """Return the characters that these bytes are in a charset, for a character class; a byte that
     it does not define stays U+0080 to U+009F.
     """
-    shown = (
-        bytes([code]).decode(encoding, "replace").replace("\ufffd", chr(code)) for code in codes
-    )
-    return "".join(re.escape(each) for each in shown)
+    decoded = [bytes([code]).decode(charset, "replace") for code in codes]
+    pairs = zip(decoded, codes, strict=True)
+    return "".join(re.escape(each.replace("\ufffd", chr(code))) for each, code in pairs)
 
 
 @cache

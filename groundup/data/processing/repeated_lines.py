@@ -15,7 +15,7 @@ What repeats for a reason is not touched: refrains (lines of verse begin with ca
 40 characters and come 10 times), names of speakers (they follow a full stop), headings. Of code,
 recognised by its indentation or line ends, nothing is removed. A line that many documents of a
 source share is not removed: whether it is a banner, a licence, a heading or a formula of prayer
-can't be told from its number; near-duplicates and `--rules web` see those.
+can't be told from its number; near-duplicates and the rules `web` see those.
 
 The form feeds must still be there, so this goes before `clean`.
 """
@@ -31,7 +31,8 @@ NOTICE_CHARACTERS, NOTICE_WORDS, MAX_NOTICES = 40, 6, 10
 CODE_INDENTED, CODE_ENDS, CODE_MARKS = 0.3, 0.15, (";", "{", "}", "):", "},", ");")
 
 PAGE_NUMBER = re.compile(
-    r"[-–—(\[ ]*(?:(?:page|p\.|pg\.|seite|p[áa]gina|pagina|side|sida|strona|стр\.?) ?)?(\d{1,4})(?: ?(?:/|of|von|sur|de|di|из) ?\d{1,4})?[-–—)\] ]*",
+    r"[-–—(\[ ]*(?:(?:page|p\.|pg\.|seite|p[áa]gina|pagina|side|sida|strona|стр\.?) ?)?"
+    r"(\d{1,4})(?: ?(?:/|of|von|sur|de|di|из) ?\d{1,4})?[-–—)\] ]*",
     re.IGNORECASE,
 )
 PAGE, BREAKS, NOTICE = "page_furniture", "breaking_lines", "repeated_notices"
@@ -45,7 +46,7 @@ def remove_repeated_lines(text: str) -> tuple[str, Counter[str]]:
     ('one line\\nanother', Counter())
     """
     lines = text.split("\n")
-    repeated = _repeated(lines)
+    repeated = _repeated_lines(lines)
     if ("\f" not in text and not repeated) or _is_code(lines):
         return text, Counter()
     removed: dict[int, str] = {}
@@ -55,22 +56,19 @@ def remove_repeated_lines(text: str) -> tuple[str, Counter[str]]:
     if not removed:
         return text, Counter()
     # The form feed stays: it ends a page.
-    kept = [
-        "\f" * line.count("\f") if place in removed else line
-        for place, line in enumerate(lines)
-        if place not in removed or "\f" in line
-    ]
+    kept = []
+    for place, line in enumerate(lines):
+        if place not in removed:
+            kept.append(line)
+        elif "\f" in line:
+            kept.append("\f" * line.count("\f"))
     return "\n".join(kept), Counter(removed.values())
 
 
-def _repeated(lines: Sequence[str]) -> dict[str, list[int]]:
+def _repeated_lines(lines: Sequence[str]) -> dict[str, list[int]]:
     """Return the places of the lines that occur often enough for the rules without pages."""
     counts = Counter(lines)
-    often = {
-        line
-        for line, count in counts.items()
-        if count >= MIN_BREAKS and not line.isspace() and line
-    }
+    often = {line for line, count in counts.items() if count >= MIN_BREAKS and line.strip()}
     places: dict[str, list[int]] = defaultdict(list)
     if often:
         for place, line in enumerate(lines):
@@ -96,7 +94,8 @@ def _page_furniture(lines: Sequence[str], repeated: dict[str, list[int]]) -> Ite
     for at, page in enumerate(pages):
         for place in sorted({*page[:BORDER_LINES], *page[-BORDER_LINES:]}):
             line = lines[place].strip()
-            if found := PAGE_NUMBER.fullmatch(line):
+            found = PAGE_NUMBER.fullmatch(line)
+            if found:
                 numbers[int(found[1]) - at].append(place)
             elif len(line.split()) >= HEADER_WORDS and any(map(str.isalpha, line)):
                 headers[line].append(place)
@@ -128,11 +127,9 @@ def _breaking(lines: Sequence[str], repeated: dict[str, list[int]]) -> Iterator[
 def _breaks_sentence(lines: Sequence[str], place: int) -> bool:
     """Return whether the text goes on in the middle of a sentence after this line."""
     before, after = _next_filled(lines, place, -1), _next_filled(lines, place, 1)
-    return (
-        bool(before and after)
-        and (before[-1].isalpha() or before[-1] == ",")
-        and after[0].islower()
-    )
+    if not before or not after:
+        return False
+    return (before[-1].isalpha() or before[-1] == ",") and after[0].islower()
 
 
 def _next_filled(lines: Sequence[str], place: int, step: int) -> str:
@@ -143,9 +140,6 @@ def _next_filled(lines: Sequence[str], place: int, step: int) -> str:
 
 def _notices(lines: Sequence[str], repeated: dict[str, list[int]]) -> Iterator[int]:
     for line, places in repeated.items():
-        if (
-            len(places) > MAX_NOTICES
-            and len(line) >= NOTICE_CHARACTERS
-            and len(line.split()) >= NOTICE_WORDS
-        ):
+        is_long = len(line) >= NOTICE_CHARACTERS and len(line.split()) >= NOTICE_WORDS
+        if is_long and len(places) > MAX_NOTICES:
             yield from places[1:]

@@ -33,6 +33,12 @@ REPAIR, REPEATED_LINES = RAW_STEPS = ("repair", "repeated-lines")
 LANGUAGES, RULES, PERSONAL_DATA = CLEAN_STEPS = ("languages", "rules", "personal-data")
 NEAR_DUPLICATES, DECONTAMINATE = FILE_STEPS = ("near-duplicates", "decontaminate")
 STEPS = (*RAW_STEPS, *CLEAN_STEPS, *FILE_STEPS)
+# What the steps need that go by an option.
+EXAMPLES = {
+    RULES: "`rules` web",
+    LANGUAGES: "`languages` en",
+    DECONTAMINATE: "`decontaminate` questions.jsonl",
+}
 
 
 @dataclass(frozen=True)
@@ -66,12 +72,8 @@ class ProcessConfig:
                 )
             if self.steps.count(name) > 1:
                 raise ConfigError(f"The step {name} is named twice.", fix="Name it once.")
-        for name, given, example in (
-            (RULES, self.rules, "--rules web"),
-            (LANGUAGES, self.languages, "--languages en"),
-            (DECONTAMINATE, self.decontaminate, "--decontaminate questions.jsonl"),
-        ):
-            if name in self.steps and not given:
+        for name, example in EXAMPLES.items():
+            if name in self.steps and not self._given[name]:
                 raise ConfigError(
                     f"The step {name} has nothing to go by.", fix=f"Say what: {example}."
                 )
@@ -81,16 +83,17 @@ class ProcessConfig:
         check_kinds(self.personal_data_kinds)
 
     @property
+    def _given(self) -> dict[str, tuple[str, ...]]:
+        """The options that turn their step on."""
+        return {RULES: self.rules, LANGUAGES: self.languages, DECONTAMINATE: self.decontaminate}
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The steps that run, in order."""
-        given = {RULES: self.rules, LANGUAGES: self.languages, DECONTAMINATE: self.decontaminate}
-        named = [
-            *self.steps,
-            *(name for name in STEPS if given.get(name) and name not in self.steps),
-        ]
-        return tuple(
-            name for kind in (RAW_STEPS, CLEAN_STEPS, FILE_STEPS) for name in named if name in kind
-        )
+        given = [name for name, values in self._given.items() if values and name not in self.steps]
+        named = [*self.steps, *sorted(given, key=STEPS.index)]
+        groups = (RAW_STEPS, CLEAN_STEPS, FILE_STEPS)
+        return tuple(name for group in groups for name in named if name in group)
 
     @property
     def file_steps(self) -> tuple[str, ...]:
@@ -110,22 +113,28 @@ def process_fields(
     >>> process_fields("repair, near-duplicates", languages=["en"])
     {'steps': ('repair', 'near-duplicates'), 'languages': ('en',)}
     """
-    given = {"steps": process, "rules": rules, "languages": languages}
-    found = {
-        name: tuple(filter(None, map(str.strip, value.split(","))))
-        if isinstance(value, str)
-        else tuple(value)
-        for name, value in given.items()
+    given = {
+        "steps": _split_names(process),
+        "rules": _split_names(rules),
+        "languages": _split_names(languages),
+        "decontaminate": tuple(map(str, decontaminate or ())),
     }
-    found["decontaminate"] = tuple(map(str, decontaminate or ()))
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in given.items() if value}
+
+
+def _split_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        names = names.split(",")
+    return tuple(filter(None, map(str.strip, names)))
 
 
 def depends_on(config: ProcessConfig) -> dict[str, str]:
     """Return what beside the config the result of these steps depends on: rules for English pass
     over texts known to be in another language.
     """
-    return {"languages detected": str(can_detect())} if config.rules else {}
+    if not config.rules:
+        return {}
+    return {"languages detected": str(can_detect())}
 
 
 @dataclass(frozen=True)
@@ -202,11 +211,15 @@ def _rules(config: ProcessConfig) -> Step:
     rules, detects = rules_named(config.rules), can_detect()
 
     def step(text: str) -> Processed:
-        judged = judge(text, rules, language=language_of(text) if detects else UNKNOWN)
-        changes = Counter(
-            {f"lines removed by {rule}": count for rule, count in judged.removed_lines.items()}
-        )
-        return Processed(judged.text, changes, f"rule {judged.reason}" if judged.reason else None)
+        language, reason = UNKNOWN, None
+        if detects:
+            language = language_of(text)
+        judged = judge(text, rules, language=language)
+        removed = judged.removed_lines.items()
+        changes = Counter({f"lines removed by {rule}": count for rule, count in removed})
+        if judged.reason:
+            reason = f"rule {judged.reason}"
+        return Processed(judged.text, changes, reason)
 
     return step
 
@@ -216,9 +229,7 @@ def _personal_data(config: ProcessConfig) -> Step:
         if config.personal_data == "drop":
             return Processed(text, reason=reason_to_drop(text, config.personal_data_kinds))
         replaced = replace(text, config.personal_data_kinds)
-        return Processed(
-            replaced.text,
-            Counter({f"{kind} replaced": count for kind, count in replaced.counts.items()}),
-        )
+        counts = {f"{kind} replaced": count for kind, count in replaced.counts.items()}
+        return Processed(replaced.text, Counter(counts))
 
     return step

@@ -45,7 +45,7 @@ class TextMeasures:
     @cached_property
     def lines(self) -> list[str]:
         """The lines that are not blank, without the white space around them."""
-        return [line for raw in self.text.split("\n") if (line := raw.strip())]
+        return list(filter(None, map(str.strip, self.text.split("\n"))))
 
     @cached_property
     def words_of_lines(self) -> list[list[str]]:
@@ -82,7 +82,7 @@ class TextMeasures:
     @property
     def mean_word_length(self) -> float:
         """Characters a word; 0 without words."""
-        return float(self.word_lengths.mean()) if self.words else 0.0
+        return float(self.word_lengths.sum()) / max(1, len(self.words))
 
     @property
     def words_with_letter(self) -> float:
@@ -94,23 +94,23 @@ class TextMeasures:
 
     def share_of_lines(self, count: int) -> float:
         """Return `count` as a share of the lines; 0 without lines."""
-        return count / len(self.lines) if self.lines else 0.0
+        return count / max(1, len(self.lines))
 
     def share_of_words(self, count: int) -> float:
         """Return `count` for each word; 0 without words."""
-        return count / len(self.words) if self.words else 0.0
+        return count / max(1, len(self.words))
 
     @cached_property
     def repeated_lines(self) -> tuple[float, float]:
         """Share of the lines that repeat an earlier one, and of the lines' characters in them."""
-        return _repeated(self.lines)
+        return _repeated_shares(self.lines)
 
     @cached_property
     def repeated_paragraphs(self) -> tuple[float, float]:
         """Share of the paragraphs that repeat an earlier one, and of the paragraphs' characters in
         them.
         """
-        return _repeated([part for raw in PARAGRAPH_END.split(self.text) if (part := raw.strip())])
+        return _repeated_shares(list(filter(None, map(str.strip, PARAGRAPH_END.split(self.text)))))
 
     @cached_property
     def _occurrences(self) -> dict[int, "_Groups"]:
@@ -121,7 +121,8 @@ class TextMeasures:
 
         Of equally common ones it is the longest, of equally long ones the first.
         """
-        if (groups := self._occurrences.get(n)) is None:
+        groups = self._occurrences.get(n)
+        if groups is None:
             return 0.0
         counts = np.bincount(groups.ids)
         most = np.flatnonzero(counts == counts.max())
@@ -135,7 +136,9 @@ class TextMeasures:
     def repeated_ngrams(self, n: int) -> float:
         """Return the share of the characters in n-grams that occurred before."""
         groups = self._occurrences.get(n)
-        return 0.0 if groups is None else self._share_within(groups.repeats(), n)
+        if groups is None:
+            return 0.0
+        return self._share_within(groups.repeats(), n)
 
     def _share_within(self, starts: Ints, n: int) -> float:
         """Return the share of the characters in the n words from each start on; a word in several
@@ -164,7 +167,7 @@ class _Groups:
 
 def _repeated_ngrams(word_ids: Ints) -> Iterator[_Groups]:
     """Yield the n-grams that occur at least twice, for n from 1 as long as there are some."""
-    groups = _grouped(1, np.arange(len(word_ids)), word_ids)
+    groups = _group(1, np.arange(len(word_ids)), word_ids)
     while groups is not None:
         yield groups
         if groups.n == LARGEST_N:
@@ -173,10 +176,10 @@ def _repeated_ngrams(word_ids: Ints) -> Iterator[_Groups]:
         # begin.
         next_to = np.flatnonzero(np.diff(groups.starts) == 1)
         keys = groups.ids[next_to] * (groups.ids.max() + 1) + groups.ids[next_to + 1]
-        groups = _grouped(groups.n + 1, groups.starts[next_to], keys)
+        groups = _group(groups.n + 1, groups.starts[next_to], keys)
 
 
-def _grouped(n: int, starts: Ints, keys: Ints) -> _Groups | None:
+def _group(n: int, starts: Ints, keys: Ints) -> _Groups | None:
     """Return the places whose key occurs at least twice, with ids from 0 in place of the keys; None
     if there are none.
     """
@@ -194,19 +197,16 @@ def _grouped(n: int, starts: Ints, keys: Ints) -> _Groups | None:
     return _Groups(n, starts[kept], ids[kept])
 
 
-def _repeated(parts: Sequence[str]) -> tuple[float, float]:
+def _repeated_shares(parts: Sequence[str]) -> tuple[float, float]:
     """Return the share of the parts that repeat an earlier one, and the share of the characters in
     those.
     """
-    if not parts:
-        return 0.0, 0.0
     distinct = set(parts)
     if len(distinct) == len(parts):
         return 0.0, 0.0
     characters = sum(map(len, parts))
-    return (len(parts) - len(distinct)) / len(parts), (
-        characters - sum(map(len, distinct))
-    ) / characters
+    repeated = characters - sum(map(len, distinct))
+    return (len(parts) - len(distinct)) / len(parts), repeated / characters
 
 
 def sentences(lines: Sequence[str], enough: int) -> int:

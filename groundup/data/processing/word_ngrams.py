@@ -67,17 +67,20 @@ class Ngrams:
 def kind_of(character: str) -> int:
     """Return SEPARATOR, LETTER or ALONE (a word of its own)."""
     code = ord(character)
-    if code >= _TABLE_SIZE or not (
-        character.isalnum() or unicodedata.category(character)[0] == "M"
-    ):
+    is_letter = character.isalnum() or unicodedata.category(character)[0] == "M"
+    if code >= _TABLE_SIZE or not is_letter:
         return SEPARATOR
-    return ALONE if any(first <= code <= last for first, last in _UNSPACED) else LETTER
+    if any(first <= code <= last for first, last in _UNSPACED):
+        return ALONE
+    return LETTER
 
 
-def lowered(character: str) -> str:
+def lower_case(character: str) -> str:
     """Return a character in lower case, where that is one character."""
     lower = character.lower()
-    return lower if len(lower) == 1 else character
+    if len(lower) > 1:
+        return character
+    return lower
 
 
 def words(text: str) -> list[str]:
@@ -91,9 +94,9 @@ def words(text: str) -> list[str]:
     for character in text:
         kind = kind_of(character)
         if kind == LETTER and before == LETTER:
-            found[-1] += lowered(character)
+            found[-1] += lower_case(character)
         elif kind != SEPARATOR:
-            found.append(lowered(character))
+            found.append(lower_case(character))
         before = kind
     return found
 
@@ -108,9 +111,9 @@ def hash_words(texts: Sequence[str]) -> Words:
     """Return the words of the texts; each is hashed alone, whatever stands beside it."""
     codes = np.frombuffer("\n".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
     parts = [_hash_block(block, kinds, at) for at, block, kinds in _blocks(codes)]
-    hashes, starts, ends = (
-        map(np.concatenate, zip(*parts, strict=True)) if parts else ([np.zeros(0, np.int64)] * 3)
-    )
+    if not parts:
+        parts = [(np.zeros(0, np.int64),) * 3]
+    hashes, starts, ends = map(np.concatenate, zip(*parts, strict=True))
     text_starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
     rows = np.searchsorted(starts, text_starts)
     shift = np.repeat(text_starts[:-1], np.diff(rows))
@@ -138,7 +141,7 @@ def _blocks(codes: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
 def _hash_block(
     codes: np.ndarray, kinds: np.ndarray, at: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return hash, start and end of each word of a block that stands `at` so many characters."""
+    """Return hash, start and end of each word of a block; `at`: the characters before it."""
     _, values = _tables()
     powers, inverses = _powers(1 << max(len(codes).bit_length(), BLOCK_CHARACTERS.bit_length()))
     inside = np.zeros(len(codes) + 2, bool)
@@ -149,16 +152,15 @@ def _hash_block(
     sums = np.zeros(len(codes) + 1, np.uint64)
     np.cumsum(values[codes] * powers[: len(codes)], out=sums[1:])
     # sum of value(c_i) p^i over the word, times p^-start: the same wherever the word stands
-    return mixed((sums[ends] - sums[starts]) * inverses[starts]), starts + at, ends + at
+    return mix_bits((sums[ends] - sums[starts]) * inverses[starts]), starts + at, ends + at
 
 
 def hash_ngrams(found: Words, n: int) -> Ngrams:
     """Return the n-grams of each text, of a text with fewer words one with all of them."""
     count = len(found.hashes)
     counts = np.diff(found.rows)
-    left = np.repeat(found.rows[1:], counts) - np.arange(
-        count
-    )  # words from here to the end of the text
+    # words from here to the end of the text
+    left = np.repeat(found.rows[1:], counts) - np.arange(count)
     padded = np.concatenate([found.hashes, np.zeros(n, np.uint64)])
     sums = np.minimum(left, n).astype(np.uint64)
     for place, power in enumerate(_powers(64)[0][1 : n + 1]):
@@ -168,7 +170,7 @@ def hash_ngrams(found: Words, n: int) -> Ngrams:
     whole = np.zeros(count, bool)
     whole[found.rows[:-1][counts > 0]] = True
     rows = np.concatenate([[0], np.cumsum(np.maximum(counts - n + 1, np.minimum(counts, 1)))])
-    return Ngrams(mixed(sums[(left >= n) | whole]), rows)
+    return Ngrams(mix_bits(sums[(left >= n) | whole]), rows)
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
@@ -197,14 +199,12 @@ def shared_passage(text: str, ordered: np.ndarray, n: int) -> str:
         return ""
     first, end = max(edges.reshape(-1, 2).tolist(), key=lambda run: run[1] - run[0])
     passage = text[found.starts[first] : found.ends[min(end + n - 2, len(found.ends) - 1)]]
-    return (
-        passage
-        if len(passage) <= PASSAGE_CHARACTERS
-        else f"{passage[: PASSAGE_CHARACTERS - 4]} ..."
-    )
+    if len(passage) <= PASSAGE_CHARACTERS:
+        return passage
+    return f"{passage[: PASSAGE_CHARACTERS - 4]} ..."
 
 
-def mixed(values: np.ndarray) -> np.ndarray:
+def mix_bits(values: np.ndarray) -> np.ndarray:
     """Return 64-bit values with their bits mixed (the finaliser of SplitMix64: Steele, Lea, Flood
     2014).
     """
@@ -218,8 +218,8 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
     """Return kind and value of each code point."""
     characters = list(map(chr, range(_TABLE_SIZE)))
     kinds = np.fromiter(map(kind_of, characters), np.uint8, _TABLE_SIZE)
-    lower = np.fromiter((ord(lowered(each)) for each in characters), np.uint64, _TABLE_SIZE)
-    return kinds, mixed((lower + np.uint64(1)) * np.uint64(_BASE))
+    lower = np.fromiter((ord(lower_case(each)) for each in characters), np.uint64, _TABLE_SIZE)
+    return kinds, mix_bits((lower + np.uint64(1)) * np.uint64(_BASE))
 
 
 @cache

@@ -2,13 +2,14 @@
 usual names, and their values.
 
 `text_at`, `label_at` and `turns_at` return the value of a column in one row, or raise BadRow. The
-sniffer tries them on the first rows, the reader uses them on all: so what was recognised is what is
-read.
+format detection tries them on the first rows, the reader uses them on all: so what was recognised
+is what is read.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from groundup.data.reading.records import TOO_DEEP, BadRow, RecordRow, Unusable
@@ -102,37 +103,53 @@ def label_at(row: RecordRow, column: str) -> str:
     """Return the label in a column: a text without the white space around it, or a whole number, or
     true or false. Raises BadRow.
 
-    >>> label_at(Row(1, {"stars": 5}), "stars"), label_at(Row(1, {"stars": 5.0}), "stars"), label_at(Row(1, {"spam": True}), "spam")
-    ('5', '5', 'true')
+    >>> label_at(RecordRow(1, {"stars": 5.0}), "stars"), label_at(RecordRow(1, {"spam": True}), "spam")
+    ('5', 'true')
     """
-    value = row.values.get(column)
+    return _to_label(row.values.get(column), column)
+
+
+def _to_label(value: Any, column: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if value is None or isinstance(value, int | str):
-        label = "" if value is None else str(value).strip()
-        if not label:
-            raise BadRow(f"its label ('{column}') is empty")
-        return label
-    raise BadRow(f"'{column}' is not a label but {type(value).__name__}")
+        value = int(value)
+    if value is not None and not isinstance(value, int | str):
+        raise BadRow(f"'{column}' is not a label but {type(value).__name__}")
+    if value is None or not str(value).strip():
+        raise BadRow(f"its label ('{column}') is empty")
+    return str(value).strip()
 
 
 def labels_at(row: RecordRow, column: str) -> tuple[str, ...]:
     """Return the labels in a column, a list of distinct ones that may be empty. Raises BadRow.
 
-    >>> labels_at(Row(1, {"tags": ["delivery", "complaint"]}), "tags")
+    >>> labels_at(RecordRow(1, {"tags": ["delivery", "complaint"]}), "tags")
     ('delivery', 'complaint')
     """
     value = row.values.get(column)
+    if value is None:
+        raise BadRow(f"'{column}' is not a list of labels but missing")
     if not isinstance(value, list):
-        raise BadRow(
-            f"'{column}' is not a list of labels but {'missing' if value is None else type(value).__name__}"
-        )
-    labels = tuple(label_at(RecordRow(row.line, {column: each}), column) for each in value)
+        raise BadRow(f"'{column}' is not a list of labels but {type(value).__name__}")
+    labels = tuple(_to_label(each, column) for each in value)
     if len(set(labels)) < len(labels):
         raise BadRow(f"'{column}' names a label twice")
     return labels
+
+
+def split_labels(row: RecordRow, column: str, separator: str) -> RecordRow:
+    """Return a row with the text in a column as a list of labels; an empty one has none. Raises
+    BadRow.
+
+    >>> split_labels(RecordRow(1, {"tags": "late; rude"}), "tags", ";").values
+    {'tags': ['late', 'rude']}
+    """
+    value = row.values.get(column)
+    if not isinstance(value, str | None):
+        raise BadRow(f"'{column}' is not a text with labels but {type(value).__name__}")
+    parts = [part.strip() for part in (value or "").split(separator)]
+    return replace(row, values={**row.values, column: [part for part in parts if part]})
 
 
 def named_labels_at(row: RecordRow, column: str) -> tuple[str, ...]:
@@ -153,29 +170,17 @@ def turns_at(row: RecordRow, column: str, speaker: Role | None = None) -> tuple[
     value = row.values.get(column)
     if isinstance(value, str) and speaker and value.strip():
         return (Message(speaker, value),)
-    if not isinstance(value, list) or not value:
-        raise BadRow(
-            f"'{column}' is not a list of messages but {'empty' if not value else type(value).__name__}"
-        )
+    if not value:
+        raise BadRow(f"'{column}' is not a list of messages but empty")
+    if not isinstance(value, list):
+        raise BadRow(f"'{column}' is not a list of messages but {type(value).__name__}")
     return tuple(_message(each, column) for each in value)
 
 
 def _message(value: Any, column: str) -> Message:
     """Return one message of a list. Raises BadRow."""
-    if isinstance(value, dict) and value.get("content", "") is None:  # beside tool calls
-        value = {**value, "content": ""}
-    keys = next(
-        (keys for keys in MESSAGE_KEYS if isinstance(value, dict) and set(keys) <= value.keys()),
-        None,
-    )
-    if keys is None and isinstance(value, dict) and value.keys() >= {"role", "tool_calls"}:
-        value, keys = {**value, "content": ""}, MESSAGE_KEYS[0]
-    if keys is None:
-        raise BadRow(f"a message of '{column}' has neither role and content nor from and value")
-    role, content = (value[key] for key in keys)
-    if isinstance(content, list) and all(
-        isinstance(part, dict) and part.get("type") == "text" for part in content
-    ):
+    role, content = _role_and_content(value, column)
+    if isinstance(content, list) and all(map(_is_text_part, content)):
         content = "".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
         raise BadRow(f"a message of '{column}' has no text")
@@ -183,15 +188,34 @@ def _message(value: Any, column: str) -> Message:
         return Message("assistant", "", _calls(content, column))
     if not isinstance(role, str) or role not in SPEAKERS:
         raise BadRow(f"a message of '{column}' has the unknown role {str(role)[:40]!r}")
-    calls = _calls(value["tool_calls"], column) if value.get("tool_calls") else ()
-    if calls and SPEAKERS[role] != "assistant":
-        raise BadRow(f"a message of '{column}' has tool calls, but is the {SPEAKERS[role]}'s")
-    names = (
-        (value.get(key) or "" for key in ("name", "tool_call_id"))
-        if SPEAKERS[role] == "tool"
-        else ("", "")
-    )
-    return Message(SPEAKERS[role], content, calls, *map(str, names))
+    speaker = SPEAKERS[role]
+    if speaker == "tool":
+        name, call_id = (str(value.get(key) or "") for key in ("name", "tool_call_id"))
+    else:
+        name = call_id = ""
+    if not value.get("tool_calls"):
+        return Message(speaker, content, (), name, call_id)
+    calls = _calls(value["tool_calls"], column)
+    if calls and speaker != "assistant":
+        raise BadRow(f"a message of '{column}' has tool calls, but is the {speaker}'s")
+    return Message(speaker, content, calls, name, call_id)
+
+
+def _role_and_content(value: Any, column: str) -> tuple[Any, Any]:
+    """Return the two values of a message; beside tool calls there may be no content."""
+    fields = value if isinstance(value, dict) else {}
+    for role, content in MESSAGE_KEYS:
+        if {role, content} <= fields.keys():
+            if content == "content" and fields[content] is None:
+                return fields[role], ""
+            return fields[role], fields[content]
+    if fields.keys() >= {"role", "tool_calls"}:
+        return fields["role"], ""
+    raise BadRow(f"a message of '{column}' has neither role and content nor from and value")
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text"
 
 
 def _calls(value: Any, column: str) -> tuple[ToolCall, ...]:
@@ -220,19 +244,19 @@ def tools_at(row: RecordRow, column: str) -> tuple[Tool, ...]:
             raise BadRow(f"'{column}' is not JSON") from None
         if is_deeper(value, MAX_JSON_DEPTH):
             raise BadRow(f"'{column}' {TOO_DEEP}")
-    listed = value if isinstance(value, list) else [value]
-    tools = [
-        tool
-        if isinstance(tool, dict) and "function" in tool
-        else {"type": "function", "function": tool}
-        for tool in listed
-    ]
-    if not all(
-        isinstance(tool["function"], dict) and isinstance(tool["function"].get("name"), str)
-        for tool in tools
-    ):
+    if not isinstance(value, list):
+        value = [value]
+    return tuple(_tool(each, column) for each in value)
+
+
+def _tool(value: Any, column: str) -> Tool:
+    tool = value
+    if not isinstance(tool, dict) or "function" not in tool:
+        tool = {"type": "function", "function": value}
+    function = tool["function"]
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise BadRow(f"'{column}' is not a list of tools, each with a name")
-    return tuple(tools)
+    return tool
 
 
 def transcript(text: str) -> tuple[Message, ...]:
@@ -247,7 +271,7 @@ def transcript(text: str) -> tuple[Message, ...]:
         return ()
     roles: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
     return tuple(
-        Message(roles[who], said.strip()) for who, said in zip(parts[::2], parts[1::2], strict=True)
+        Message(roles[who], text.strip()) for who, text in zip(parts[::2], parts[1::2], strict=True)
     )
 
 
@@ -257,13 +281,15 @@ def history_at(row: RecordRow, column: str) -> tuple[Message, ...]:
     Raises BadRow.
     """
     pairs = row.values.get(column) or []
-    if not isinstance(pairs, list) or not all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)
-        for pair in pairs
-    ):
+    if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise BadRow(f"'{column}' is not a list of [question, answer]")
     return tuple(
         message
-        for asked, said in pairs
-        for message in (Message("user", asked), Message("assistant", said))
+        for question, answer in pairs
+        for message in (Message("user", question), Message("assistant", answer))
     )
+
+
+def _is_pair(value: Any) -> bool:
+    is_list = isinstance(value, list) and len(value) == 2
+    return is_list and all(isinstance(each, str) for each in value)

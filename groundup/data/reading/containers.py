@@ -48,14 +48,15 @@ def archive_members(archive: Path, skip: Callable[[str, str], None]) -> Iterator
     Raises FormatError for a damaged one.
     """
     for member in members(archive, skip=skip):
-        hidden = any(
-            part != ".." and part.startswith((".", "__MACOSX"))
-            for part in PurePosixPath(member.name).parts
-        )
+        hidden = any(map(_is_hidden, PurePosixPath(member.name).parts))
         if archive_suffix(member.name):
             skip(NESTED, member.name)
         elif not hidden:
             yield member
+
+
+def _is_hidden(part: str) -> bool:
+    return part != ".." and part.startswith((".", "__MACOSX"))
 
 
 def member_stream(member: Member) -> io.BufferedReader:
@@ -68,15 +69,16 @@ def stream_of(pieces: Iterator[bytes]) -> io.BufferedReader:
     return io.BufferedReader(_Pieces(pieces), buffer_size=2**16)
 
 
-def decompressed(raw: IO[bytes], suffix: str, name: str, size_bytes: int) -> io.BufferedReader:
+def decompress(raw: IO[bytes], suffix: str, name: str, size_bytes: int) -> io.BufferedReader:
     """Return the decompressed stream of a .gz or .zst file of `size_bytes`.
 
     Reading raises FormatError when it is damaged, ExpansionError when it expands too much.
     """
-    pieces = (_gzip_pieces if suffix == ".gz" else _zstd_pieces)(raw, name)
-    return io.BufferedReader(
-        _Pieces(_bounded(pieces, name, expansion_limit(size_bytes)), raw), buffer_size=2**16
-    )
+    read = _zstd_pieces
+    if suffix == ".gz":
+        read = _gzip_pieces
+    pieces = _within_limit(read(raw, name), name, expansion_limit(size_bytes))
+    return io.BufferedReader(_Pieces(pieces, raw), buffer_size=2**16)
 
 
 def _gzip_pieces(raw: IO[bytes], name: str) -> Iterator[bytes]:
@@ -101,27 +103,21 @@ def _zstd_pieces(raw: IO[bytes], name: str) -> Iterator[bytes]:
                 yield frame.decompress(left)
                 left = b""
                 if frame.eof:  # another frame may follow
-                    left, frame, is_open = (
-                        frame.unused_data,
-                        zstandard.ZstdDecompressor().decompressobj(),
-                        False,
-                    )
+                    left, is_open = frame.unused_data, False
+                    frame = zstandard.ZstdDecompressor().decompressobj()
     except zstandard.ZstdError as error:
         raise FormatError(name, "zstd", f"is damaged ({error})") from error
     if is_open:
         raise FormatError(name, "zstd", "is damaged (it ends within a frame)")
 
 
-def _bounded(pieces: Iterator[bytes], name: str, limit_bytes: int) -> Iterator[bytes]:
+def _within_limit(pieces: Iterator[bytes], name: str, limit_bytes: int) -> Iterator[bytes]:
     total = 0
     for piece in pieces:
         total += len(piece)
         if total > limit_bytes:
-            raise ExpansionError(
-                name,
-                "content",
-                f"expands to more than {limit_bytes} bytes, the limit for a file of its size",
-            )
+            reason = f"expands to more than {limit_bytes} bytes, the limit for a file of its size"
+            raise ExpansionError(name, "content", reason)
         yield piece
 
 

@@ -4,8 +4,7 @@ split.
     without_repeats(examples) -> Distinct        the first example of each text, of each
                                                  instruction, of what the user says in a
                                                  conversation
-    hold_out(examples, seed)  -> Sides           training examples and held-out ones, for all kinds
-                                                 that have an id
+    hold_out(examples, seed)  -> TrainAndHeldOut     for all kinds that have an id
 
 What counts is what the user says: two texts are the same when they differ in case and white space
 only, whatever their ids and answers. Examples that differ in the system's text are not repeats;
@@ -75,11 +74,9 @@ def user_turns(example: AnyExample) -> tuple[str, ...]:
 
 def messages_before(example: ChatExample | PreferenceExample) -> tuple[Message, ...]:
     """Return the messages before the (last) answer."""
-    return (
-        example.prompt
-        if isinstance(example, PreferenceExample)
-        else to_conversation(example, answer=False).messages
-    )
+    if isinstance(example, PreferenceExample):
+        return example.prompt
+    return to_conversation(example, answer=False).messages
 
 
 def without_repeats(examples: Sequence[E]) -> Distinct[E]:
@@ -90,7 +87,7 @@ def without_repeats(examples: Sequence[E]) -> Distinct[E]:
     keys = [_repeat_key(example) for example in examples]
     labels: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for key, example in zip(keys, examples, strict=True):
-        labels[key].add(example.label if isinstance(example, Example) else "")
+        labels[key].add(getattr(example, "label", ""))
     firsts: dict[tuple[str, ...], E] = {}
     removed: Counter[str] = Counter()
     for key, example in zip(keys, examples, strict=True):
@@ -143,20 +140,15 @@ def hold_out(examples: Sequence[C], seed: int) -> TrainAndHeldOut[C]:
     marked = [_is_held_out(example) for example in found]
     if any(marked):
         aside = {group for group, is_marked in zip(groups, marked, strict=True) if is_marked}
-        train = [
-            example for example, group in zip(found, groups, strict=True) if group not in aside
-        ]
-        held_out = [example for example, is_marked in zip(found, marked, strict=True) if is_marked]
     else:
-        aside = _chosen_groups([example.id for example in found], groups, seed, distinct.repeats)
-        train = [
-            example for example, group in zip(found, groups, strict=True) if group not in aside
-        ]
-        held_out = [example for example, group in zip(found, groups, strict=True) if group in aside]
+        aside = _choose_groups([example.id for example in found], groups, seed, distinct.repeats)
+        marked = [group in aside for group in groups]
+    held_out = [example for example, is_marked in zip(found, marked, strict=True) if is_marked]
+    train = [example for example, group in zip(found, groups, strict=True) if group not in aside]
     return TrainAndHeldOut(train, held_out, len(examples) - len(train) - len(held_out))
 
 
-def _chosen_groups(
+def _choose_groups(
     ids: Sequence[str], groups: Sequence[tuple[str, ...]], seed: int, repeats: int
 ) -> set[tuple[str, ...]]:
     """Return groups with a tenth of the examples, in the order of the hashes of ids; large groups
@@ -164,12 +156,12 @@ def _chosen_groups(
     """
     sizes = Counter(groups)
     if len(sizes) < 2:
-        count = (
-            f"{len(ids)} distinct instruction is"
-            if len(ids) < 2
-            else f"{len(ids)} conversations with one beginning are"
-        )
-        left_out = f" ({repeats:,} repeats left out)" if repeats else ""
+        count = f"{len(ids)} conversations with one beginning are"
+        if len(ids) < 2:
+            count = f"{len(ids)} distinct instruction is"
+        left_out = ""
+        if repeats:
+            left_out = f" ({repeats:,} repeats left out)"
         raise DataError(
             f"{count} too few{left_out}: one is held out to measure on.", fix="Give more."
         )

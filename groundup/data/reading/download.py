@@ -71,12 +71,13 @@ def fetch_url(url: str, sha256: str = "", *, progress: Progress | None = None) -
         require_sha256(sha256, url)
     downloads = cache_folder(DOWNLOADS)
     own = downloads / f"url-{sha256_text(url)[:HASH_CHARACTERS]}"
-    known = sha256 or _recorded(own)
-    cached = _cached(downloads, known, url, progress) if known else None
-    if cached:
-        return cached
+    known = sha256 or _recorded_hash(own)
+    if known:
+        cached = _find_cached(downloads, known, url, progress)
+        if cached:
+            return cached
     with only_one(own):
-        return _fetched(url, sha256, own, progress)
+        return _fetch(url, sha256, own, progress)
 
 
 def name_of(path: Path) -> str:
@@ -84,13 +85,19 @@ def name_of(path: Path) -> str:
     return path.name[HASH_CHARACTERS + 1 :]
 
 
-def _recorded(own: Path) -> str:
+def _recorded_hash(own: Path) -> str:
     """Return the hash that the file of this address had when it was fetched; "" for none."""
-    record = own / "file.json"
-    return str(read_json_object(record).get("sha256", "")) if record.is_file() else ""
+    return str(_read_record(own / "file.json").get("sha256", ""))
 
 
-def _cached(downloads: Path, sha256: str, url: str, progress: Progress) -> Path | None:
+def _read_record(file: Path) -> dict[str, Any]:
+    """Return what was noted in a file; {} where there is none."""
+    if not file.is_file():
+        return {}
+    return read_json_object(file)
+
+
+def _find_cached(downloads: Path, sha256: str, url: str, progress: Progress) -> Path | None:
     """Return the complete file with that hash."""
     for path in downloads.glob(f"{sha256[:HASH_CHARACTERS]}-*"):
         if _key(path, sha256) in _verified:
@@ -106,7 +113,7 @@ def _key(path: Path, sha256: str) -> tuple[str, str, int]:
     return str(path), sha256, path.stat().st_mtime_ns
 
 
-def _fetched(url: str, sha256: str, own: Path, progress: Progress) -> Path:
+def _fetch(url: str, sha256: str, own: Path, progress: Progress) -> Path:
     """Fetch a file, check its hash, and move it to its place."""
     name = _download(url, own, progress, is_pinned=bool(sha256))
     part = own / "part"
@@ -126,8 +133,11 @@ def _fetched(url: str, sha256: str, own: Path, progress: Progress) -> Path:
     hold(path)
     _verified.add(_key(path, found))
     size = f"Fetched {url}: {path.stat().st_size / 1e6:.1f} MB (kept in {path})"
-    pin = f"its SHA-256 is {found}; to be sure of the same file again, write {url}#sha256={found}"
-    progress.say(f"{size}, SHA-256 as given." if sha256 else f"{size}; {pin}")
+    if sha256:
+        progress.say(f"{size}, SHA-256 as given.")
+    else:
+        pin = f"write {url}#sha256={found}"
+        progress.say(f"{size}; its SHA-256 is {found}; to be sure of the same file again, {pin}")
     return path
 
 
@@ -136,11 +146,10 @@ def _download(url: str, own: Path, progress: Progress, *, is_pinned: bool) -> st
     for wait_s in (*WAITS_S, None):
         try:
             return _attempt(url, own, progress, is_pinned=is_pinned)
-        except (
-            OSError,
-            http.client.HTTPException,
-        ) as error:  # the former is what urllib raises, too
-            code = error.code if isinstance(error, urllib.error.HTTPError) else 0
+        except (OSError, http.client.HTTPException) as error:  # urllib's are OSErrors
+            code = 0
+            if isinstance(error, urllib.error.HTTPError):
+                code = error.code
             if code == NOT_SATISFIABLE:
                 (own / "part").unlink(missing_ok=True)
             elif wait_s is None or (400 <= code < 500 and code != TOO_MANY):
@@ -155,23 +164,25 @@ def _attempt(url: str, own: Path, progress: Progress, *, is_pinned: bool) -> str
     Raises OSError, HTTPException, FormatError (too large), DiskError.
     """
     part, note = own / "part", own / "part.json"
-    validator = str(read_json_object(note).get("validator", "")) if note.is_file() else ""
-    have = part.stat().st_size if part.is_file() and (validator or is_pinned) else 0
-    headers = {"User-Agent": "groundup", "Accept-Encoding": "identity"}
+    validator, have = str(_read_record(note).get("validator", "")), 0
+    if part.is_file() and (validator or is_pinned):
+        have = part.stat().st_size
+    headers = {"User-Agent": "groundup", "Accept-Charset": "identity"}
     if have:
-        headers |= {"Range": f"bytes={have}-", **({"If-Range": validator} if validator else {})}
+        headers["Range"] = f"bytes={have}-"
+        if validator:
+            headers["If-Range"] = validator
     request = urllib.request.Request(quote(url, safe=URL_CHARACTERS), headers=headers)
     with urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT_S) as answer:
-        continues = (
-            answer.status == http.HTTPStatus.PARTIAL_CONTENT
-            and _range_start(answer.headers) == have
-        )
+        is_partial = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+        continues = is_partial and _range_start(answer.headers) == have
         if not continues:
             have = 0
             part.unlink(missing_ok=True)  # before the validator of the new file is noted
             write_json(note, {"url": url, "validator": _validator(answer.headers)})
-        length = answer.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdigit() else None
+        length, total = answer.headers.get("Content-Length", ""), None
+        if length.isdigit():
+            total = have + int(length)
         _write(url, answer, part, have, total, progress)
         return _name(url, answer.headers)
 
@@ -201,15 +212,16 @@ def _write(
 
 def _refuse_large(url: str, size_bytes: int) -> None:
     if size_bytes > MAX_DOWNLOAD_BYTES:
-        raise FormatError(
-            url, "size", f"is more than {MAX_DOWNLOAD_BYTES:,} bytes, the limit for one file"
-        )
+        reason = f"is more than {MAX_DOWNLOAD_BYTES:,} bytes, the limit for one file"
+        raise FormatError(url, "size", reason)
 
 
 def _range_start(headers: Mapping[str, str]) -> int:
     """Return the first byte that a partial answer holds, -1 for none."""
     found = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
+    if not found:
+        return -1
+    return int(found[1])
 
 
 def _validator(headers: Mapping[str, str]) -> str:
@@ -217,7 +229,9 @@ def _validator(headers: Mapping[str, str]) -> str:
     else "".
     """
     tag = headers.get("ETag", "")
-    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
+    if tag and not tag.startswith("W/"):
+        return tag
+    return headers.get("Last-Modified", "")
 
 
 def _name(url: str, headers: http.client.HTTPMessage) -> str:
@@ -226,11 +240,9 @@ def _name(url: str, headers: http.client.HTTPMessage) -> str:
     """
     name = (headers.get_filename() or unquote(urlsplit(url).path)).rpartition("/")[2]
     name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:].strip(".") or "download"
-    return (
-        name
-        if "." in name
-        else name + (mimetypes.guess_extension(headers.get_content_type()) or "")
-    )
+    if "." in name:
+        return name
+    return name + (mimetypes.guess_extension(headers.get_content_type()) or "")
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
@@ -254,5 +266,8 @@ def _network_error(url: str, own: Path, error: Exception) -> NetworkError:
     part = own / "part"
     fix = "Check the address and the network"
     if part.is_file() and part.stat().st_size:
-        fix += f"; the {part.stat().st_size / 1e6:.1f} MB that have arrived are kept, and the same command goes on from there"
+        fix += (
+            f"; the {part.stat().st_size / 1e6:.1f} MB that have arrived are kept, "
+            "and the same command goes on from there"
+        )
     return NetworkError(f"{url} can't be fetched: {reason[:300]}.", fix=f"{fix}.")

@@ -34,6 +34,7 @@ from groundup.data.reading.column_roles import (
 from groundup.data.reading.description import Description
 from groundup.data.reading.records import BadRow, RecordRow
 from groundup.tokenizer.chat import Message
+from groundup.tokenizer.tools import Tool
 
 AnyExample = Example | ChatExample | PreferenceExample
 
@@ -56,33 +57,26 @@ def _multi_labelled(row: RecordRow, roles: Mapping[str, str], name: str) -> Mult
 
 
 def _instruction(row: RecordRow, roles: Mapping[str, str], name: str) -> ChatExample:
-    instruction, output = (
-        filled_text_at(row, roles["instruction"]),
-        filled_text_at(row, roles["output"]),
-    )
+    instruction = filled_text_at(row, roles["instruction"])
+    output = filled_text_at(row, roles["output"])
     given = _optional_text(row, roles, "input")
     example = InstructionExample(
         clean(instruction).text, clean(given).text, clean(output).text, **_identity(row, name)
     )
-    before = (
-        *_system(row, roles),
-        *(history_at(row, roles["history"]) if "history" in roles else ()),
-    )
+    before = _system(row, roles)
+    if "history" in roles:
+        before += history_at(row, roles["history"])
     return _with_turns_before(example, before)
 
 
 def _prompt_completion(row: RecordRow, roles: Mapping[str, str], name: str) -> ChatExample:
-    prompt, completion = (
-        turns_at(row, roles["prompt"], "user"),
-        turns_at(row, roles["completion"], "assistant"),
-    )
+    prompt = turns_at(row, roles["prompt"], "user")
+    completion = turns_at(row, roles["completion"], "assistant")
     identity, before = _identity(row, name), _system(row, roles)
-    if isinstance(row.values[roles["prompt"]], str) and isinstance(
-        row.values[roles["completion"]], str
-    ):
-        texts = clean(prompt[0].content).text, "", clean(completion[0].content).text
-        return _with_turns_before(InstructionExample(*texts, **identity), before)
-    return ConversationExample(_answered((*before, *prompt, *completion)), **identity)
+    if all(isinstance(row.values[roles[role]], str) for role in ("prompt", "completion")):
+        question, answer = (clean(part[0].content).text for part in (prompt, completion))
+        return _with_turns_before(InstructionExample(question, "", answer, **identity), before)
+    return ConversationExample(_up_to_answer((*before, *prompt, *completion)), **identity)
 
 
 def _with_turns_before(example: InstructionExample, before: tuple[Message, ...]) -> ChatExample:
@@ -95,8 +89,10 @@ def _with_turns_before(example: InstructionExample, before: tuple[Message, ...])
 
 
 def _conversation(row: RecordRow, roles: Mapping[str, str], name: str) -> ConversationExample:
-    messages = _answered((*_system(row, roles), *turns_at(row, roles["messages"])))
-    tools = tools_at(row, roles["tools"]) if "tools" in roles else ()
+    messages = _up_to_answer((*_system(row, roles), *turns_at(row, roles["messages"])))
+    tools: tuple[Tool, ...] = ()
+    if "tools" in roles:
+        tools = tools_at(row, roles["tools"])
     return ConversationExample(messages, **_identity(row, name), tools=tools)
 
 
@@ -105,10 +101,9 @@ def _preference(row: RecordRow, roles: Mapping[str, str], name: str) -> Preferen
     begin with.
     """
     chosen, rejected = (_answers(row, roles[role]) for role in ("chosen", "rejected"))
-    prompt = (
-        *_system(row, roles),
-        *(turns_at(row, roles["prompt"], "user") if "prompt" in roles else ()),
-    )
+    prompt = _system(row, roles)
+    if "prompt" in roles:
+        prompt += turns_at(row, roles["prompt"], "user")
     if len(chosen) > 1 or len(rejected) > 1:
         if chosen[:-1] != rejected[:-1]:
             raise BadRow("its two answers do not follow the same messages")
@@ -119,19 +114,21 @@ def _preference(row: RecordRow, roles: Mapping[str, str], name: str) -> Preferen
     better, worse = (clean(each.content).text for each in last)
     if better.strip() == worse.strip():
         raise BadRow("its two answers are the same")
-    return PreferenceExample(tuple(map(_cleaned, prompt)), better, worse, _id(row, name))
+    return PreferenceExample(tuple(map(_clean, prompt)), better, worse, _id(row, name))
 
 
 def _answers(row: RecordRow, column: str) -> tuple[Message, ...]:
     value = row.values.get(column)
-    return (transcript(value) if isinstance(value, str) else ()) or turns_at(
-        row, column, "assistant"
-    )
+    if isinstance(value, str) and transcript(value):
+        return transcript(value)
+    return turns_at(row, column, "assistant")
 
 
 def _system(row: RecordRow, roles: Mapping[str, str]) -> tuple[Message, ...]:
     text = _optional_text(row, roles, "system")
-    return (Message("system", text),) if text.strip() else ()
+    if not text.strip():
+        return ()
+    return (Message("system", text),)
 
 
 def _optional_text(row: RecordRow, roles: Mapping[str, str], role: str) -> str:
@@ -142,21 +139,20 @@ def _optional_text(row: RecordRow, roles: Mapping[str, str], role: str) -> str:
     return value or ""
 
 
-def _answered(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def _up_to_answer(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return the messages up to the last answer, cleaned.
 
     Raises BadRow where nothing is asked and answered.
     """
-    last = max(
-        (place for place, message in enumerate(messages) if message.role == "assistant"), default=0
-    )
-    kept = tuple(map(_cleaned, messages[: last + 1]))
+    answers = [place for place, each in enumerate(messages) if each.role == "assistant"]
+    last = max(answers, default=0)
+    kept = tuple(map(_clean, messages[: last + 1]))
     if last == 0 or not (kept[-1].content.strip() or kept[-1].calls):
         raise BadRow("has no answer of an assistant to a message before it")
     return kept
 
 
-def _cleaned(message: Message) -> Message:
+def _clean(message: Message) -> Message:
     return replace(message, content=clean(message.content).text)
 
 
@@ -187,7 +183,9 @@ def _id(row: RecordRow, name: str) -> str:
         return f"{name}:{row.line}"
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise BadRow("'id' is not a text")
-    return f"{name}:{value}" if str(value).isdecimal() else str(value)
+    if str(value).isdecimal():
+        return f"{name}:{value}"
+    return str(value)
 
 
 def _require_check(check: Any) -> None:

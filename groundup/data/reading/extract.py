@@ -18,7 +18,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from functools import cache
 from importlib.util import find_spec
@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from groundup.data.reading.html_tree import parted, prepared
+from groundup.data.reading.html_tree import prepare_tree, separate_paragraphs
 from groundup.fetch import Member, members
 
 # The largest file that is parsed whole. A book of 1,000 pages has some 10 MB as PDF.
@@ -83,13 +83,18 @@ def html_text(data: bytes | str, headings: bool = False) -> str:
     """Return the text of an HTML page: its article, or all of its text where no article is
     found.
     """
-    _require_plain_tags(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data)
+    if isinstance(data, str):
+        _require_plain_tags(data.encode("utf-8", "surrogatepass"))
+    else:
+        _require_plain_tags(data)
     trafilatura = _trafilatura()
     tree = trafilatura.load_html(data)
     if tree is None:
         return trafilatura.html2txt(data) or ""
-    article = _with_headings if headings else trafilatura.extract
-    found = article(prepared(tree, headings), include_comments=False, favor_recall=True)
+    extract = trafilatura.extract
+    if headings:
+        extract = _with_headings
+    found = extract(prepare_tree(tree, headings), include_comments=False, favor_recall=True)
     return found or trafilatura.html2txt(data) or ""
 
 
@@ -111,27 +116,30 @@ def _with_headings(page: Any, **options: bool) -> str:
     if found is None or found.body is None:
         return ""
     for heading in found.body.iter("head"):
+        if next(heading.iterancestors("cell", "item"), None) is not None:
+            continue
+        if not "".join(heading.itertext()).strip():
+            continue
         level = heading.get("rend", "")[1:]
-        if (
-            next(heading.iterancestors("cell", "item"), None) is None
-            and "".join(heading.itertext()).strip()
-        ):
-            heading.text = f"{'#' * (int(level) if level in tuple('123456') else 2)} {(heading.text or '').lstrip()}"
-    return unicodedata.normalize("NFC", parted(xmltotxt(found.body, include_formatting=False)))
+        if level not in tuple("123456"):
+            level = "2"
+        heading.text = f"{'#' * int(level)} {(heading.text or '').lstrip()}"
+    return unicodedata.normalize(
+        "NFC", separate_paragraphs(xmltotxt(found.body, include_formatting=False))
+    )
 
 
 @cache
 def _trafilatura() -> Any:
     import trafilatura
 
-    logging.getLogger("trafilatura").setLevel(
-        logging.CRITICAL
-    )  # it reports each page without an article as an error
+    # it reports each page without an article as an error
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     return trafilatura
 
 
 def _html(path: Path, headings: bool) -> Iterator[Extracted]:
-    yield _whole(html_text(path.read_bytes(), headings), "holds no text")
+    yield _whole(html_text(path.read_bytes(), headings))
 
 
 def _pdf(path: Path, _: bool) -> Iterator[Extracted]:
@@ -152,9 +160,8 @@ def _pdf(path: Path, _: bool) -> Iterator[Extracted]:
 
 def _page_text(page: Any, read: dict[str, str]) -> str:
     """Return the text of a page; of several that share contents and fonts it is read once."""
-    shared = repr(
-        [dict.get(page, key) for key in ("/Contents", "/Resources")]
-    )  # references, not what they stand for
+    # references, not what they stand for
+    shared = repr([dict.get(page, key) for key in ("/Contents", "/Resources")])
     if shared not in read:
         read[shared] = page.extract_text()
     return read[shared]
@@ -165,18 +172,20 @@ def _docx(path: Path, headings: bool) -> Iterator[Extracted]:
     from docx.table import Table
 
     for member in _parts(path):  # bounds what the zip expands to
-        if (
-            member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS
-        ):  # the shortest tags have 3 bytes
+        # the shortest tags have 3 bytes
+        if member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS:
             _require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
     document = docx.Document(str(path))
     blocks: list[str] = []
     for block in document.iter_inner_content():
         if isinstance(block, Table):
             blocks += _table_rows(block)
-        elif len(block._p) and (text := block.text).strip():
-            blocks.append((_mark(block) if headings else "") + text)
-    yield _whole("\n\n".join(block for block in blocks if block.strip()), "holds no text")
+        elif len(block._p) and block.text.strip():
+            mark = ""
+            if headings:
+                mark = _mark(block)
+            blocks.append(mark + block.text)
+    yield _whole("\n\n".join(block for block in blocks if block.strip()))
 
 
 def _table_rows(table: Any) -> Iterator[str]:
@@ -201,7 +210,9 @@ def _table_rows(table: Any) -> Iterator[str]:
 def _mark(paragraph: Any) -> str:
     """Return "## " for a heading of level 2 of a Word file, "" for other paragraphs."""
     found = re.fullmatch(r"Heading ([1-6])|(Title)", paragraph.style.name or "")
-    return f"{'#' * int(found[1] or 1)} " if found else ""
+    if not found:
+        return ""
+    return f"{'#' * int(found[1] or 1)} "
 
 
 def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
@@ -227,7 +238,7 @@ def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
     ]
     # Each once: the spine must not name an item twice (EPUB 3.3, section 5.7.2).
     chapters = [html_text(files[name], headings) for name in dict.fromkeys(names) if name in files]
-    yield _whole("\n\n".join(text for text in chapters if text.strip()), "holds no text")
+    yield _whole("\n\n".join(text for text in chapters if text.strip()))
 
 
 _EPUB_SUFFIXES = (".xml", ".opf", ".xhtml", ".html", ".htm")
@@ -285,8 +296,9 @@ def _message(data: bytes, part: str, headings: bool) -> Extracted:
     """Return the subject and the text of an e-mail; its HTML only where it has no plain text."""
     try:
         message: EmailMessage = email.message_from_bytes(data, policy=_MAIL_POLICY)
-        body = message.get_body(("plain", "html"))
-        text = str(body.get_content()) if body else ""
+        body, text = message.get_body(("plain", "html")), ""
+        if body:
+            text = str(body.get_content())
         if body and body.get_content_type() == "text/html":
             if not EXTRACTORS[".html"].is_installed:
                 return Extracted("", part, f"is HTML, which the extra {DOCUMENTS_EXTRA!r} reads")
@@ -295,20 +307,18 @@ def _message(data: bytes, part: str, headings: bool) -> Extracted:
         attached = tuple(
             item.get_filename() or item.get_content_type() for item in message.iter_attachments()
         )
-    except (
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:  # observed on damaged headers and bodies
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        # observed on damaged headers and bodies
         return Extracted("", part, f"can't be parsed ({str(error)[:80]})")
-    whole = "\n\n".join(piece for piece in (subject, text.strip()) if piece)
-    return Extracted(whole, part, "" if whole else "holds no text", attached, subject)
+    whole = "\n\n".join(filter(None, (subject, text.strip())))
+    return replace(_whole(whole), part=part, attachments=attached, subject=subject)
 
 
-def _whole(text: str, if_empty: str) -> Extracted:
-    return Extracted(text, fault="" if text.strip() else if_empty)
+def _whole(text: str, fault: str = "holds no text") -> Extracted:
+    """Return a document; without text it has the fault."""
+    if text.strip():
+        return Extracted(text)
+    return Extracted(text, fault=fault)
 
 
 EXTRACTORS = {

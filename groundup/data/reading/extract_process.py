@@ -1,7 +1,7 @@
 """Documents of other formats, read in a child process with limits on processor time, memory and
 output; one process reads many files.
 
-    extracted(path, ".pdf", headings) -> Extracted(part, text, fault), ...
+    extract_documents(path, ".pdf", headings) -> Extracted(part, text, fault), ...
 
 A document that exceeds a limit, or ends the process, is one `Extracted` with its fault; the next
 file gets a new process. Time and text grow with the size of the file, as what an archive may expand
@@ -65,7 +65,7 @@ class OverLimit(Exception):
     """A document that is larger than its limit; the message says so."""
 
 
-def extracted(path: Path, suffix: str, headings: bool) -> Iterator[Extracted]:
+def extract_documents(path: Path, suffix: str, headings: bool) -> Iterator[Extracted]:
     """Yield the documents of a file, read by the extractor of `suffix`.
 
     Raises OSError for a file that can't be opened.
@@ -75,7 +75,7 @@ def extracted(path: Path, suffix: str, headings: bool) -> Iterator[Extracted]:
         yield Extracted("", fault=f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
         return
     request = {"path": os.path.abspath(path), "suffix": suffix, "headings": headings}
-    process: LimitedProcess | None = _taken()
+    process: LimitedProcess | None = _take_idle()
     assert process is not None
     try:
         process.send(request, cpu_seconds=LIMITS.cpu_limit(size_bytes))
@@ -89,11 +89,12 @@ def extracted(path: Path, suffix: str, headings: bool) -> Iterator[Extracted]:
     except ProcessEnded as ended:
         yield Extracted("", fault=str(ended))
     finally:
-        if process:  # also where the caller stopped: the answers that are left would be those to its next request
+        # also where the caller stopped: the answers that are left would be those to its next request
+        if process:
             process.close()
 
 
-def _taken() -> LimitedProcess:
+def _take_idle() -> LimitedProcess:
     """Return an idle process, or a new one."""
     with _lock:
         for entry in reversed(_idle):
@@ -131,7 +132,7 @@ def close_processes() -> None:
 
 
 def main() -> None:
-    """Answer requests of `extracted` until the parent closes the pipe; in the child process."""
+    """Answer requests of `extract_documents` until the parent closes the pipe; in the child process."""
     serve_requests(lambda start: partial(_answers, ExtractionLimits(**start)))
 
 
@@ -139,9 +140,8 @@ def _answers(limits: ExtractionLimits, request: Mapping[str, Any]) -> Iterator[d
     path = Path(request["path"])
     fault, is_kept = "", True
     try:
-        for found in _counted(
-            EXTRACTORS[request["suffix"]].read(path, request["headings"]), path, limits
-        ):
+        documents = EXTRACTORS[request["suffix"]].read(path, request["headings"])
+        for found in _within_limits(documents, path, limits):
             yield {"kind": _DOCUMENT, "document": asdict(found)}
     except OverLimit as error:
         fault = str(error)
@@ -150,9 +150,8 @@ def _answers(limits: ExtractionLimits, request: Mapping[str, Any]) -> Iterator[d
     except MemoryError:
         fault, is_kept = over_memory(limits.memory_bytes), False
     except Exception as error:  # a parsing library raises anything; the file costs itself only
-        if (
-            isinstance(error, OSError) and error.errno is not None
-        ):  # else it is a library's, about the content
+        # an OSError without a number is a library's, about the content
+        if isinstance(error, OSError) and error.errno is not None:
             yield {"kind": _OS_ERROR, "errno": error.errno, "strerror": error.strerror}
             return
         fault = f"can't be read ({type(error).__name__}: {str(error)[:100]})"
@@ -161,7 +160,7 @@ def _answers(limits: ExtractionLimits, request: Mapping[str, Any]) -> Iterator[d
     yield {"kind": _END, "is_kept": is_kept and peak_memory_bytes() < limits.kept_bytes}
 
 
-def _counted(
+def _within_limits(
     documents: Iterator[Extracted], path: Path, limits: ExtractionLimits
 ) -> Iterator[Extracted]:
     """Yield the documents of a file.

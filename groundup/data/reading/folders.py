@@ -50,7 +50,7 @@ class Pattern:
 
     def __init__(self, parts: tuple[str, ...]) -> None:
         self.parts = parts
-        self.start = self._closed({0})
+        self.start = self._close({0})
 
     def after(self, states: set[int], name: str) -> set[int]:
         """Return the pattern's parts that may follow `name`, given those that may match it; empty:
@@ -61,10 +61,11 @@ class Pattern:
         for state in states & set(range(len(self.parts))):
             part = self.parts[state]
             if part == "**":
-                after |= set() if hidden else {state}
+                if not hidden:
+                    after.add(state)
             elif fnmatch.fnmatchcase(name, part) and (not hidden or part.startswith(".")):
                 after.add(state + 1)
-        return self._closed(after)
+        return self._close(after)
 
     def matches(self, name: str) -> bool:
         """Return whether a whole name, of parts with slashes between, matches."""
@@ -73,7 +74,7 @@ class Pattern:
             states = self.after(states, part)
         return len(self.parts) in states
 
-    def _closed(self, states: set[int]) -> set[int]:
+    def _close(self, states: set[int]) -> set[int]:
         """Return `states` and what follows each `**`, which may match nothing."""
         for state in sorted(states):
             while state < len(self.parts) and self.parts[state] == "**":
@@ -86,12 +87,8 @@ class _Walk:
     """A walk below `root` along the parts of a pattern."""
 
     def __init__(self, root: Path, parts: tuple[str, ...], skip: Skip, follow_links: bool) -> None:
-        self.root, self.pattern, self.skip, self.follow_links = (
-            root,
-            Pattern(parts),
-            skip,
-            follow_links,
-        )
+        self.root, self.pattern = root, Pattern(parts)
+        self.skip, self.follow_links = skip, follow_links
         self.seen: set[str] = set()
 
     def names(self) -> Iterator[str]:
@@ -100,17 +97,13 @@ class _Walk:
         while waiting:
             folder, states = waiting.pop()
             entries = self._entries(folder)
-            if (
-                self.pattern.parts == EVERYTHING
-                and {entry.name for entry in entries} >= BUILD_FILES
-            ):
+            is_build = {entry.name for entry in entries} >= BUILD_FILES
+            if is_build and self.pattern.parts == EVERYTHING:
                 self.skip(BUILD, folder or ".")
                 continue
             for entry in entries:
-                after, name = (
-                    self.pattern.after(states, entry.name),
-                    os.path.join(folder, entry.name),
-                )
+                after = self.pattern.after(states, entry.name)
+                name = os.path.join(folder, entry.name)
                 if after and os.path.isdir(entry):
                     if self._enters(entry, name):
                         waiting.append((name, after))

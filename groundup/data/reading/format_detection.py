@@ -6,9 +6,9 @@ and its first row.
 
 Every command that takes data begins here, prints `Description.line()`, and reads by the
 description. Where there is a doubt it does not read:
-`Description.require()` raises one sentence with the columns and the option that settles it. Only
+`Description.require()` raises one sentence with the columns and the field that settles it. Only
 the first rows are looked at (SAMPLE_ROWS, and at most SAMPLE_CHARACTERS of them). The rules for
-columns are in `layouts` and `roles`; here are those for files: JSON array or lines, delimiter,
+columns are in `layouts` and `column_roles`; here are those for files: JSON array or lines, delimiter,
 header.
 """
 
@@ -25,16 +25,24 @@ from groundup.data.reading.decoding import numbered_lines, text_pieces
 from groundup.data.reading.description import (
     TEXT_SUFFIXES,
     Description,
-    ReadingRequest,
-    doubted,
-    other_layout,
-    refused,
+    describe_doubt,
+    describe_other,
+    describe_unknown,
     shorten,
-    unrecognised,
 )
 from groundup.data.reading.extract import EXTRACTORS
-from groundup.data.reading.layouts import FRACTION, LABELLED, Match, choose, listed, misfit
+from groundup.data.reading.layouts import (
+    FRACTION,
+    LABELLED,
+    LAYOUTS,
+    choose,
+    list_names,
+    list_roles,
+    misfit,
+)
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import (
+    Kind,
     RecordRow,
     RowFormat,
     SourceFile,
@@ -43,9 +51,10 @@ from groundup.data.reading.records import (
     place,
     rows,
 )
-from groundup.data.reading.source_report import LineTally, SourceReport
+from groundup.data.reading.source_report import LineTally, SourceReport, Tally
 
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 2**22
+ANY_LAYOUT = SourceOptions(wanted=LAYOUTS)
 # A label is some words without the punctuation of a sentence, and no fraction.
 MAX_LABEL_CHARACTERS, MAX_LABEL_WORDS = 60, 5
 _SENTENCE_END = re.compile(r"[.!?…]$")
@@ -54,115 +63,102 @@ MAX_DISTINCT_SHARE, FEW_ROWS = 1 / 3, 20
 TABBED_SHARE = 0.9
 
 
-def sniff(source: SourceFile | Path | str, asked: ReadingRequest | None = None) -> Description:
+def sniff(source: SourceFile | Path | str, options: SourceOptions = ANY_LAYOUT) -> Description:
     """Return what a file holds, of the layouts that are wanted.
 
     Raises NotTextError (binary), FormatError, MissingExtra, and DataError for a column of
-    `asked.given` that is not there.
+    `options.given` that is not there.
 
     >>> sniff("messages.csv").roles
     {'text': 'text', 'label': 'label'}
     """
-    file = source if isinstance(source, SourceFile) else _file(Path(source))
-    asked = asked or ReadingRequest()
-    if file.suffix in TEXT_SUFFIXES:
-        return _sniff_text(file, asked)
+    file = _file(source)
     if file.suffix in EXTRACTORS:
-        plain = Description(file.name, RowFormat("text"), "text")
-        return (
-            plain if "text" in asked.wanted else refused(plain, *other_layout("text", asked.wanted))
-        )
+        return _describe_text(file, "", options)
     if file.suffix == ".parquet":
-        form = RowFormat("parquet", parquet_columns(file))
-        return _described(file, form, asked)
-    with file.open() as stream:
-        lines = [
-            line or "" for _, line, _ in itertools.islice(_lines(stream, file, asked), SAMPLE_ROWS)
-        ]
+        return _describe(file, RowFormat("parquet", parquet_columns(file)), options)
+    lines = _first_lines(file, options)
+    first = next((line for line in lines if line.strip()), "")
     if file.suffix in (".jsonl", ".json"):
-        first = next((line.lstrip() for line in lines if line.strip()), "")
-        return _described(file, RowFormat("json" if first.startswith("[") else "jsonl"), asked)
-    return _sniff_csv(file, lines, asked)
+        kind: Kind = "jsonl"
+        if first.lstrip().startswith("["):
+            kind = "json"
+        return _describe(file, RowFormat(kind), options)
+    if file.suffix not in TEXT_SUFFIXES:
+        return _describe_csv(file, lines, options)
+    if file.suffix == ".txt" and "labelled" in options.layouts:
+        return _describe_labelled_lines(file, lines, first, options)
+    return _describe_text(file, first, options)
 
 
-def _file(path: Path) -> SourceFile:
+def _file(source: SourceFile | Path | str) -> SourceFile:
+    if isinstance(source, SourceFile):
+        return source
+    path = Path(source)
     return SourceFile(path.name, path.suffix.lower(), lambda: path.open("rb"), path)
 
 
-def _lines(stream: Any, file: SourceFile, asked: ReadingRequest) -> Any:
-    """The lines of the first piece of a file; the last may be cut."""
-    return numbered_lines(
-        itertools.islice(
-            text_pieces(stream, file.name, asked.errors, SourceReport(), asked.encoding), 1
-        )
-    )
-
-
-def _sniff_text(file: SourceFile, asked: ReadingRequest) -> Description:
-    """A text, or, where labelled texts are wanted, lines of label, tab, text."""
+def _first_lines(file: SourceFile, options: SourceOptions) -> list[str]:
+    """Return lines of the first piece of a file; the last may be cut."""
     with file.open() as stream:
-        lines = [
-            line or "" for _, line, _ in itertools.islice(_lines(stream, file, asked), SAMPLE_ROWS)
-        ]
-    first = next((line for line in lines if line.strip()), "")
-    plain = Description(file.name, RowFormat("text"), "text", first={"text": first})
-    if "labelled" not in asked.wanted or file.suffix != ".txt":
-        return (
-            plain if "text" in asked.wanted else refused(plain, *other_layout("text", asked.wanted))
+        pieces = text_pieces(
+            stream, file.name, options.charset_errors, SourceReport(), options.charset
         )
-    tabbed = (
-        _headerless(file, _tabbed_form(lines), replace(asked, wanted=LABELLED))
-        if _is_tabbed(lines)
-        else None
-    )
-    if tabbed and not tabbed.doubt:
-        return tabbed
-    if "text" in asked.wanted:
-        return plain
-    fix = "A line is label, tab, text; or give a .csv or .jsonl with names of columns."
-    return tabbed or replace(
-        plain, layout=None, doubt="its lines have no tab between label and text", fix=fix
-    )
+        lines = numbered_lines(itertools.islice(pieces, 1))
+        return [line or "" for _, line, _ in itertools.islice(lines, SAMPLE_ROWS)]
 
 
-def _sniff_csv(
-    file: SourceFile,
-    lines: Sequence[str],
-    asked: ReadingRequest,
+def _describe_text(file: SourceFile, first: str, options: SourceOptions) -> Description:
+    """Describe a text that begins with the line `first`."""
+    found = Description(file.name, RowFormat("text"), "text")
+    if file.suffix not in EXTRACTORS:
+        found = replace(found, first={"text": first})
+    if "text" in options.layouts:
+        return found
+    return found.with_doubt(*describe_other("text", options.layouts))
+
+
+def _describe_labelled_lines(
+    file: SourceFile, lines: Sequence[str], first: str, options: SourceOptions
 ) -> Description:
-    """Delimited fields: which delimiter, and whether the first row is a header."""
+    """Describe lines of label, tab, text; where texts are wanted, too, it may be one."""
+    doubt = "its lines have no tab between label and text"
+    fix = "A line is label, tab, text; or give a .csv or .jsonl with names of columns."
+    found = Description(file.name, RowFormat("text"), None, {}, {"text": first}, doubt, fix)
+    if _is_tabbed(lines):
+        found = _describe_headerless(file, _tabbed_form(lines), replace(options, wanted=LABELLED))
+    if found.doubt and "text" in options.layouts:
+        return _describe_text(file, first, options)
+    return found
+
+
+def _describe_csv(file: SourceFile, lines: Sequence[str], options: SourceOptions) -> Description:
+    """Describe delimited fields: which delimiter, and whether the first row is a header."""
     if _is_tabbed(lines):
         delimiter, head = "\t", [field.strip().strip('"') for field in lines[0].split("\t")]
     else:
         delimiter, head = csv_columns(iter(lines), file.name)
     if not head:
         return Description(file.name, RowFormat("csv"), None)
-    form = RowFormat("csv", tuple(head), delimiter)
-    below = (
-        [line.rstrip("\n").split("\t") for line in lines[1:]]
-        if delimiter == "\t"
-        else _fields(file, form, asked)
-    )
-    if _is_header(head, below, asked.given):
-        return _described(file, form, asked)
-    form = (
-        _tabbed_form(lines)
-        if delimiter == "\t"
-        else replace(form, columns=_numbers(len(head)), has_header=False)
-    )
-    return _headerless(file, form, asked)
+    named = RowFormat("csv", tuple(head), delimiter)
+    numbered = replace(named, columns=_numbers(len(head)), has_header=False)
+    if delimiter == "\t":
+        numbered = _tabbed_form(lines)
+        below = [line.rstrip("\n").split("\t") for line in lines[1:]]
+    else:
+        found, _ = _sample(file, replace(numbered, has_header=True), options)
+        below = [list(row.values.values()) for row in found]
+    if _is_header(head, below, options.given):
+        return _describe(file, named, options)
+    return _describe_headerless(file, numbered, options)
 
 
 def _is_tabbed(lines: Sequence[str]) -> bool:
-    """Return whether the fields of these lines are separated by tabs."""
+    """Return whether the fields of these lines are separated by tabs, from the first line on."""
+    if not lines or "\t" not in lines[0] or not lines[0].strip():
+        return False
     filled = [line for line in lines if line.strip()]
-    tabbed = sum("\t" in line for line in filled)
-    return (
-        bool(filled)
-        and "\t" in filled[0]
-        and filled[0] == lines[0]
-        and tabbed >= TABBED_SHARE * len(filled)
-    )
+    return sum("\t" in line for line in filled) >= TABBED_SHARE * len(filled)
 
 
 def _tabbed_form(lines: Sequence[str]) -> RowFormat:
@@ -192,12 +188,6 @@ def _is_header(
     return not recurs and all(_is_label(cell) and not cell.isdigit() for cell in head if cell)
 
 
-def _fields(file: SourceFile, form: RowFormat, asked: ReadingRequest) -> list[list[str]]:
-    """The fields of the rows below the first."""
-    numbered = replace(form, columns=_numbers(len(form.columns)))
-    return [list(row.values.values()) for row in _sample(file, numbered, asked)[0]]
-
-
 def _occurs(cell: str, place: int, below: Sequence[Sequence[str]]) -> bool:
     return any(place < len(fields) and fields[place].strip() == cell for fields in below)
 
@@ -208,107 +198,103 @@ def _is_label(cell: str) -> bool:
     return is_short and not (_SENTENCE_END.search(cell) or FRACTION.fullmatch(cell))
 
 
-def _headerless(
-    file: SourceFile,
-    form: RowFormat,
-    asked: ReadingRequest,
-) -> Description:
-    """Rows without names of columns: of two columns, the one with few values, which recur, is the
-    label.
+def _describe_headerless(file: SourceFile, form: RowFormat, options: SourceOptions) -> Description:
+    """Describe rows without names of columns: of two columns, the one with few values, which recur,
+    is the label.
     """
-    found, _ = _sample(file, form, asked)
-    if asked.given:
-        return _described(file, form, asked)
+    if options.given:
+        return _describe(file, form, options)
     columns = form.columns
-    labels = [
-        column
-        for column in columns
-        if _are_labels([str(row.values[column]).strip() for row in found])
-    ]
-    fix = f"Columns without a name are called {listed(columns[:4])}, ...: --text-column 2 --label-column 1, or add a line of names."
-    if len(columns) == 1 and "text" in asked.wanted:
-        return _described(file, form, replace(asked, given={"text": "1"}))
-    if len(columns) != 2 or len(labels) != 1:
-        doubt = f"it has no names of columns, and which of its {len(columns)} columns is the label and which the text is not plain"
-        first = {column: found[0].values[column] for column in columns} if found else {}
-        return Description(
-            file.name, form, None, first=first, doubt=_with_first(doubt, first), fix=fix
-        )
-    label, text = labels[0], next(column for column in columns if column not in labels)
-    form = replace(form, splits_last=label == "2")
-    return _described(file, form, replace(asked, given={"text": text, "label": label}))
-
-
-def _with_first(doubt: str, first: Mapping[str, Any]) -> str:
-    shown = ", ".join(f"{column}: {shorten(value)!r}" for column, value in list(first.items())[:4])
-    return f"{doubt} (first row: {shown})" if shown else doubt
+    if len(columns) == 1 and "text" in options.layouts:
+        return _describe(file, form, options, {"text": "1"})
+    found, _ = _sample(file, form, options)
+    values = {column: [str(row.values[column]).strip() for row in found] for column in columns}
+    labels = [column for column in columns if _are_labels(values[column])]
+    if len(columns) == 2 and len(labels) == 1:
+        (text,) = set(columns) - set(labels)
+        form = replace(form, splits_last=text == "1")
+        return _describe(file, form, options, {"text": text, "label": labels[0]})
+    doubt = (
+        f"it has no names of columns, and which of its {len(columns)} columns is the label "
+        "and which the text is not plain"
+    )
+    first: dict[str, Any] = {}
+    if found:
+        first = {column: found[0].values[column] for column in columns}
+        shown = [f"{column}: {shorten(first[column])!r}" for column in columns[:4]]
+        doubt += f" (first row: {', '.join(shown)})"
+    fix = (
+        f"Columns without a name are called {list_names(columns[:4])}, ...: "
+        "`text` 2 and `label` 1, or add a line of names."
+    )
+    return Description(file.name, form, None, {}, first, doubt, fix)
 
 
 def _are_labels(values: Sequence[str]) -> bool:
     """Return whether values are classes: short, and few of them, which recur."""
-    distinct = len(set(values))
-    few = max(2, len(values) * (1 / 2 if len(values) <= FEW_ROWS else MAX_DISTINCT_SHARE))
-    return distinct < len(values) and distinct <= few and all(map(_is_label, values))
+    distinct, few = len(set(values)), len(values) * MAX_DISTINCT_SHARE
+    if len(values) <= FEW_ROWS:
+        few = len(values) / 2
+    return distinct < len(values) and distinct <= max(2, few) and all(map(_is_label, values))
 
 
 def _sample(
-    file: SourceFile, form: RowFormat, asked: ReadingRequest
+    file: SourceFile, form: RowFormat, options: SourceOptions
 ) -> tuple[list[RecordRow], LineTally]:
     """Return the first rows that can be parsed, and the tally of those before and between that
     can't.
     """
     tally, found, characters = LineTally(file.name, SourceReport()), [], 0
-    for row in rows(file, form, tally, errors=asked.errors, encoding=asked.encoding):
+    for row in rows(file, form, tally, errors=options.charset_errors, charset=options.charset):
         found.append(row)
-        characters += sum(
-            len(value) if isinstance(value, str) else len(str(value))
-            for value in row.values.values()
-        )
+        characters += sum(len(str(value)) for value in row.values.values())
         if len(found) >= SAMPLE_ROWS or characters > SAMPLE_CHARACTERS:
             break
     return found, tally
 
 
-def _described(
+def _describe(
     file: SourceFile,
     form: RowFormat,
-    asked: ReadingRequest,
+    options: SourceOptions,
+    given: Mapping[str, str] | None = None,
 ) -> Description:
-    """Choose the layout by the first rows."""
-    found, tally = _sample(file, form, asked)
+    """Choose the layout by the first rows. `given`: role -> column; by default as in `options`."""
+    if given is None:
+        given = options.given
+    found, tally = _sample(file, form, options)
     if form.kind in ("jsonl", "json"):
-        form = replace(
-            form, columns=tuple(dict.fromkeys(column for row in found for column in row.values))
-        )
+        columns = dict.fromkeys(column for row in found for column in row.values)
+        form = replace(form, columns=tuple(columns))
+    plain = Description(file.name, form, None)
     if not found:
-        bad = tally.bad
-        doubt = (
-            f"none of its first {bad.count:,} rows can be read ({bad.examples[0]})"
-            if bad.count
-            else ""
-        )
-        if doubt and file.suffix == ".json":
-            doubt = "it is neither an array of JSON objects nor one object a line"
-        return Description(
-            file.name, form, None, doubt=doubt, fix="Name another file, or correct it."
-        )
-    for column in asked.given.values():
+        return _describe_without_rows(plain, tally.bad, file.suffix)
+    for column in given.values():
         place(column, form.columns, file.name)
-    best = choose(form.columns, found, wanted=asked.wanted, given=asked.given, layout=asked.layout)
+    best = choose(form.columns, found, wanted=options.layouts, given=given, layout=options.layout)
     if best is None:
-        other = choose(form.columns, found, given=asked.given)
-        return refused(
-            Description(file.name, form, None),
-            *unrecognised(form, asked.wanted, other, misfit(form.columns, found, asked.wanted)),
+        other = choose(form.columns, found, given=given)
+        if other is None:
+            why = misfit(form.columns, found, options.layouts)
+            return plain.with_doubt(*describe_unknown(form, options.layouts, why))
+        roles = f" ({list_roles(other.roles)})"
+        doubt, fix = describe_other(
+            other.layout, options.layouts, roles=roles, columns=form.columns
         )
-    doubt, fix = doubted(best, form) if best.doubt else ("", "")
-    return Description(file.name, form, best.layout, best.roles, _first(best, found), doubt, fix)
+        return plain.with_doubt(doubt, fix)
+    doubt = fix = ""
+    if best.doubt:
+        doubt, fix = describe_doubt(best, form)
+    values = {role: found[0].values.get(column) for role, column in best.roles.items()}
+    first = {role: value for role, value in values.items() if value is not None}
+    return Description(file.name, form, best.layout, best.roles, first, doubt, fix)
 
 
-def _first(best: Match, found: Sequence[RecordRow]) -> dict[str, Any]:
-    row = found[0]
-    return {
-        role: row.values.get(column)
-        for role, column in best.roles.items()
-        if row.values.get(column) is not None
-    }
+def _describe_without_rows(plain: Description, bad: Tally, suffix: str) -> Description:
+    fix = "Name another file, or correct it."
+    if not bad.count:
+        return replace(plain, fix=fix)
+    if suffix == ".json":
+        return plain.with_doubt("it is neither an array of JSON objects nor one object a line", fix)
+    doubt = f"none of its first {bad.count:,} rows can be read ({bad.examples[0]})"
+    return plain.with_doubt(doubt, fix)

@@ -1,7 +1,7 @@
 """An HTML page made ready for the extraction of its text: definition lists, permalinks and code,
 which trafilatura takes apart.
 
-    prepared(tree, headings) changes the tree in place:
+    prepare_tree(tree, headings) changes the tree in place:
 
     <dt>term</dt><dd>what it is</dd>       one paragraph, "term: what it is", so that a sentence has
                                            both
@@ -38,7 +38,7 @@ _SPACE = re.compile(r"[ \t\r\n\f]+")
 _ROW = re.compile(r"\s*(?:[-*•|]|\d{1,3}[.)])(?:\s|\||-)")
 
 
-def prepared(tree: Any, headings: bool) -> Any:
+def prepare_tree(tree: Any, headings: bool) -> Any:
     """Return the tree of a page, changed as said above."""
     for link in list(tree.iter("a")):
         if _is_left_out(link):
@@ -48,11 +48,13 @@ def prepared(tree: Any, headings: bool) -> Any:
         for code in list(tree.iter("pre")):
             _fence(code)
     for terms, level in list(_definition_lists(tree)):
-        _define(terms, level if headings else 0)
+        if not headings:
+            level = 0
+        _define(terms, level)
     return tree
 
 
-def parted(text: str) -> str:
+def separate_paragraphs(text: str) -> str:
     """Return a page's text with a blank line between its paragraphs, of which each is a line;
     items, rows and code stay together.
     """
@@ -60,24 +62,20 @@ def parted(text: str) -> str:
     made = lines[:1]
     for before, line in pairwise(lines):
         is_code ^= before.startswith(FENCE)
-        together = (
-            is_code
-            or not before.strip()
-            or not line.strip()
-            or (_ROW.match(before) and _ROW.match(line))
-        )
-        made += [line] if together else ["", line]
+        is_blank = not before.strip() or not line.strip()
+        are_rows = _ROW.match(before) and _ROW.match(line)
+        if not (is_code or is_blank or are_rows):
+            made.append("")
+        made.append(line)
     return "\n".join(made)
 
 
 def _is_left_out(link: Any) -> bool:
-    classes = " ".join(
-        each.get("class") or "" for each in link.iter() if isinstance(each.tag, str)
-    ).split()
-    is_permalink = "".join(link.itertext()).strip() in PERMALINKS and (
-        link.get("href") or ""
-    ).startswith("#")
-    return is_permalink or not LINKS_LEFT_OUT.isdisjoint(classes)
+    names = [each.get("class") or "" for each in link.iter() if isinstance(each.tag, str)]
+    if not LINKS_LEFT_OUT.isdisjoint(" ".join(names).split()):
+        return True
+    text, target = "".join(link.itertext()).strip(), link.get("href") or ""
+    return text in PERMALINKS and target.startswith("#")
 
 
 def _join_spaces(tree: Any) -> None:
@@ -97,7 +95,9 @@ def _fence(code: Any) -> None:
     text = "".join(code.itertext()).strip("\n")
     for child in list(code):
         code.remove(child)
-    code.text = f"{FENCE}\n{text}\n{FENCE}" if text.strip() and FENCE not in text else text
+    if text.strip() and FENCE not in text:
+        text = f"{FENCE}\n{text}\n{FENCE}"
+    code.text = text
 
 
 def _definition_lists(tree: Any) -> Iterator[tuple[Any, int]]:
@@ -106,52 +106,58 @@ def _definition_lists(tree: Any) -> Iterator[tuple[Any, int]]:
     for element in tree.iter(*HEADINGS, "dl"):
         nested = sum(1 for _ in element.iterancestors("dl"))
         if element.tag != "dl":
-            level = int(element.tag[1]) if not nested else level
+            if not nested:
+                level = int(element.tag[1])
         elif nested <= MAX_NESTED_LISTS and element.getparent() is not None:
             yield element, min(level + 1 + nested, len(HEADINGS))
 
 
 def _define(terms: Any, level: int) -> None:
     """Make a definition list paragraphs; `level` 0: without headings."""
-    groups = [each for child in terms for each in (child if child.tag == "div" else [child])]
+    groups: list[Any] = []
+    for child in terms:
+        if child.tag == "div":
+            groups += child
+        else:
+            groups.append(child)
     waiting: list[Any] = []
     made = _loose(terms, terms.text)
     for each in groups:
         if each.tag == "dt":
             waiting.append(each)
         elif each.tag == "dd":
-            made += _defined(waiting, each, level)
+            made += _paragraphs_of(waiting, each, level)
             waiting = []
     if waiting:
-        made += _defined(waiting, None, level)
+        made += _paragraphs_of(waiting, None, level)
     for each in [*made, *_loose(terms, terms.tail)]:
         each.tail = None
         terms.addprevious(each)
     terms.getparent().remove(terms)
 
 
-def _defined(terms: list[Any], definition: Any, level: int) -> Iterator[Any]:
+def _paragraphs_of(terms: list[Any], definition: Any, level: int) -> Iterator[Any]:
     """Yield a heading for the name of a signature, a paragraph of the terms and the definition's
     beginning, and the rest of that.
     """
-    said = "; ".join(filter(None, (_text(term) for term in terms)))
-    name = next(filter(None, map(_signature_name, terms)), "")
-    maker = definition if definition is not None else terms[0]
-    if name and level:
+    names = "; ".join(filter(None, (_text(term) for term in terms)))
+    signature = next(filter(None, map(_signature_name, terms)), "")
+    maker = definition
+    if definition is None:
+        maker = terms[0]
+    if signature and level:
         heading = maker.makeelement(HEADINGS[level - 1])
-        heading.text = name
+        heading.text = signature
         yield heading
     paragraph = maker.makeelement("p")
-    paragraph.text = said
+    paragraph.text = names
     if definition is None:
         yield paragraph
         return
-    joint = "" if not said else " " if said.endswith((":", "?", "!")) else ": "
-    is_paragraph = (
-        len(definition) and definition[0].tag == "p" and not (definition.text or "").strip()
-    )
-    begins = definition[0] if is_paragraph else definition
-    paragraph.text = f"{said}{joint}{(begins.text or '').lstrip()}"
+    begins = definition
+    if len(definition) and definition[0].tag == "p" and not (definition.text or "").strip():
+        begins = definition[0]
+    paragraph.text = f"{names}{_joint_after(names)}{(begins.text or '').lstrip()}"
     begins.text = None
     for child in list(begins):
         if child.tag not in INLINE:
@@ -164,6 +170,15 @@ def _defined(terms: list[Any], definition: Any, level: int) -> Iterator[Any]:
     if len(definition):
         definition.tag = "div"
         yield definition
+
+
+def _joint_after(names: str) -> str:
+    """Return what stands between terms and their definition."""
+    if not names:
+        return ""
+    if names.endswith((":", "?", "!")):
+        return " "
+    return ": "
 
 
 def _loose(element: Any, text: str | None) -> list[Any]:

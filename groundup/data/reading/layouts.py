@@ -12,7 +12,7 @@ doubt.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -69,14 +69,16 @@ MULTI_LABELLED: tuple[Layout, ...] = ("multi-labelled",)
 OF_TEXTS: tuple[Layout, ...] = (*LABELLED, *MULTI_LABELLED, *TEXT)
 PREFERENCE: tuple[Layout, ...] = ("preference",)
 CHAT_LAYOUTS: tuple[Layout, ...] = ("conversation", "instruction", "prompt-completion")
+# Roles that a text made of an example need not contain.
+NO_PARTS = ("input", "system", "history", "rejected")
 SPEAKER_COLUMNS = ("role", "speaker", "from")
 CHOICE_COLUMNS = ("choices", "options")
 # A column beside the text is a second text where its mean length is at least this share of the
-# text's, with so many words.
+# text's, and it has at least this number of words.
 SECOND_TEXT_SHARE, SECOND_TEXT_WORDS = 0.25, 3
 # A measure, not a class.
 FRACTION = re.compile(r"-?\d+[.,]\d*[1-9]\d*")
-# So many rows, each with a label of its own, are no classes.
+# Where each of this number of rows has a label of its own, the labels are no classes.
 MANY_ROWS = 20
 
 
@@ -124,11 +126,10 @@ def choose(
     `given`: role -> column, and `layout`: as the user named them.
     """
     given = given or {}
-    named = set(given)
     found = [each for known in LAYOUTS if (each := match(known, columns, rows, given))]
     fitting = [each for each in found if each.layout in wanted and layout in ("", each.layout)]
     # of columns that were named, the layouts that have a place for every one
-    fitting = [each for each in fitting if named <= each.roles.keys()] or fitting
+    fitting = [each for each in fitting if given.keys() <= each.roles.keys()] or fitting
     kept = [
         each
         for each in fitting
@@ -137,45 +138,44 @@ def choose(
     if not kept:
         return None
     best = kept[0]
-    twice = next((column for column in best.roles.values() if list(columns).count(column) > 1), "")
-    if twice:
-        return replace(best, doubt=f"there are several columns called {twice!r}")
-    if len(kept) > 1 and not named:
-        fits = " and ".join(f"{PLURALS[each.layout]} ({listed(each.roles)})" for each in kept)
+    for column in best.roles.values():
+        if list(columns).count(column) > 1:
+            return replace(best, doubt=f"there are several columns called {column!r}")
+    if len(kept) > 1 and not given:
+        fits = " and ".join(f"{PLURALS[each.layout]} ({list_roles(each.roles)})" for each in kept)
         return replace(best, doubt=f"it fits {fits}", fits=tuple(each.layout for each in kept))
-    if best.layout == "text" and not named and not layout:
-        whole = next(
-            (each for each in found if each.layout not in OF_TEXTS and _has_columns(each, best)),
-            None,
-        )
-        if whole:
-            return replace(
-                best, doubt=f"it holds {PLURALS[whole.layout]} ({listed(whole.roles)}), not texts"
-            )
-    if (
-        best.layout == "preference"
-        and "prompt" not in best.roles
-        and not _has_prompts(best.roles["chosen"], rows)
-    ):
-        return replace(
-            best, doubt=f"{best.roles['chosen']!r} and {best.roles['rejected']!r} have no prompt"
-        )
-    return (
-        best
-        if named or layout
-        else replace(best, doubt=best.doubt or _doubt_of_rest(best, columns, rows))
-    )
+    is_free = not given and not layout
+    doubt = ""
+    if is_free and best.layout == "text":
+        doubt = _doubt_of_text(best, found)
+    if best.layout == "preference":
+        doubt = doubt or _doubt_of_prompt(best, rows)
+    doubt = doubt or best.doubt
+    if is_free:
+        doubt = doubt or _doubt_of_rest(best, columns, rows)
+    return replace(best, doubt=doubt)
 
 
-def _has_prompts(column: str, rows: Sequence[RecordRow]) -> bool:
-    """Return whether answers stand behind their prompts: in lists of messages, or in a transcript
-    of Human and Assistant.
+def _doubt_of_text(best: Match, found: Sequence[Match]) -> str:
+    """Return which examples the rows hold that a reader of texts would read a column of."""
+    for each in found:
+        if each.layout not in OF_TEXTS and set(best.roles.values()) <= set(each.roles.values()):
+            return f"it holds {PLURALS[each.layout]} ({list_roles(each.roles)}), not texts"
+    return ""
+
+
+def _doubt_of_prompt(best: Match, rows: Sequence[RecordRow]) -> str:
+    """Return what is wrong where answers have no prompt: in a column, or, in lists of messages and
+    transcripts of Human and Assistant, before them.
     """
-    values = [row.values.get(column) for row in rows]
-    return all(
+    chosen = best.roles["chosen"]
+    values = [row.values.get(chosen) for row in rows]
+    if "prompt" in best.roles or all(
         isinstance(value, list) or (isinstance(value, str) and transcript(value))
         for value in values
-    )
+    ):
+        return ""
+    return f"{chosen!r} and {best.roles['rejected']!r} have no prompt"
 
 
 def match(
@@ -186,47 +186,45 @@ def match(
     """
     required, optional = ROLES[layout]
     roles: dict[str, str] = {}
-    doubt = ""
+    doubts: list[str] = []
     for role in (*required, *optional):
         if role in given:
             roles[role] = given[role]
             continue
-        usual = [
-            column for column in columns if is_named(column, role) and column not in roles.values()
-        ]
-        usual = [column for column in usual if column not in given.values()]
+        taken = {*roles.values(), *given.values()}
+        usual = [column for column in columns if is_named(column, role) and column not in taken]
         able = [column for column in usual if _holds(role, column, rows, may_lack=role in optional)]
         able.sort(key=lambda column: _rank(column, role))
-        if not able and role in required:
-            return None
-        if not able and usual:
-            doubt = doubt or f"its {role} {usual[0]!r} does not hold what it should"
         if able:
             roles[role] = able[0]
-            if len(able) > 1 and not (
-                role == "label" and all(_same_classes(able[0], each, rows) for each in able[1:])
-            ):
-                doubt = doubt or f"{listed(able, 'and')} may each be its {role}"
+            is_one = role == "label" and all(
+                _same_classes(able[0], each, rows) for each in able[1:]
+            )
+            if len(able) > 1 and not is_one:
+                doubts.append(f"{list_names(able, ' and ')} may each be its {role}")
+        elif role in required:
+            return None
+        elif usual:
+            doubts.append(f"its {role} {usual[0]!r} does not hold what it should")
     if "label" in roles and "label" not in given:
-        doubt = doubt or _doubt_of_label(roles["label"], rows)
-    return Match(layout, roles, doubt)
+        doubts.append(_doubt_of_label(roles["label"], rows))
+    return Match(layout, roles, next(filter(None, doubts), ""))
 
 
-def listed(names: Collection[str] | Mapping[str, str], joint: str = "") -> str:
-    """Return the names in quotes: 'a', 'b'; of roles, with what they are: prompt 'a', completion
-    'b'.
-    """
-    shown = (
-        [f"{role} {column!r}" for role, column in names.items()]
-        if isinstance(names, Mapping)
-        else map(repr, names)
-    )
-    return (f" {joint} " if joint else ", ").join(shown)
+def list_names(names: Iterable[str], joint: str = ", ") -> str:
+    """Return the names in quotes: 'a', 'b'."""
+    return joint.join(map(repr, names))
+
+
+def list_roles(roles: Mapping[str, str]) -> str:
+    """Return the columns with their roles: prompt 'a', completion 'b'."""
+    return ", ".join(f"{role} {column!r}" for role, column in roles.items())
 
 
 def _rank(column: str, role: str) -> int:
-    name = normal_name(column)
-    return NAMES[role].index(name) if name in NAMES[role] else len(NAMES[role])
+    """Return the place of a column among the usual names of a role, the last for another name."""
+    names = (*NAMES[role], normal_name(column))
+    return names.index(normal_name(column))
 
 
 def _holds(role: str, column: str, rows: Sequence[RecordRow], *, may_lack: bool) -> bool:
@@ -279,30 +277,20 @@ def misfit(columns: Sequence[str], rows: Sequence[RecordRow], wanted: Collection
     return ""
 
 
-def _has_columns(one: Match, other: Match) -> bool:
-    return set(other.roles.values()) <= set(one.roles.values())
-
-
 def _covers(one: Match, other: Match, rows: Sequence[RecordRow]) -> bool:
     """Return whether all that `other` would read is in `one`: its columns, or columns made of them
     (a "text" of instruction and output).
     """
     if LAYOUTS.index(one.layout) > LAYOUTS.index(other.layout):
         return False
-    if (
-        one.layout == "labelled" and other.layout == "multi-labelled"
-    ):  # one label a text, and a list beside it
-        return True
+    if (one.layout, other.layout) == ("labelled", "multi-labelled"):
+        return True  # one label a text, and a list beside it
     more = set(other.roles.values()) - set(one.roles.values())
-    parts = [
-        column
-        for role, column in one.roles.items()
-        if role not in ("input", "system", "history", "rejected")
-    ]
-    return all(_made_of(column, parts, rows) for column in more)
+    parts = [column for role, column in one.roles.items() if role not in NO_PARTS]
+    return all(_contains_parts(column, parts, rows) for column in more)
 
 
-def _made_of(column: str, parts: Sequence[str], rows: Sequence[RecordRow]) -> bool:
+def _contains_parts(column: str, parts: Sequence[str], rows: Sequence[RecordRow]) -> bool:
     """Return whether the text of a column contains those of `parts` in nearly all rows."""
     contained = sum(
         all(flat(row.values.get(part)) in flat(row.values.get(column)) for part in parts)
@@ -317,7 +305,9 @@ def flat(value: Any) -> str:
         return "\n\n".join(map(flat, value))
     if isinstance(value, dict):
         return flat(next((value[key] for key in ("content", "value", "text") if key in value), ""))
-    return "" if value is None else str(value).strip()
+    if value is None:
+        return ""
+    return str(value).strip()
 
 
 def _doubt_of_rest(best: Match, columns: Sequence[str], rows: Sequence[RecordRow]) -> str:
@@ -338,7 +328,8 @@ def _doubt_of_rest(best: Match, columns: Sequence[str], rows: Sequence[RecordRow
 
 
 def _is_second_text(column: str, text: str, rows: Sequence[RecordRow]) -> bool:
-    values = [value for row in rows if isinstance(value := row.values.get(column), str)]
+    every = [row.values.get(column) for row in rows]
+    values = [value for value in every if isinstance(value, str)]
     lengths = [len(flat(row.values.get(text))) for row in rows]
     words = [len(value.split()) for value in values]
     return (

@@ -7,7 +7,7 @@ documents.
     mail/2024/spam.mbox, mail/2024/ham.mbox  folders that all files have in common do not count
 
 Only a mailbox stands for its label by its own name; another file at the top is one text, whose name
-is no class. Where no one says so (`SourceOptions.label_from`), this is recognised in a folder on
+is no class. Without `label_from`, this is recognised in a folder on
 disk in which nothing else gives labels: no rows, no lines of label, tab, text.
 """
 
@@ -23,17 +23,19 @@ from groundup.data.reading.containers import suffixes
 from groundup.data.reading.decoding import NotTextError
 from groundup.data.reading.description import TEXT_SUFFIXES
 from groundup.data.reading.extract import EXTRACTORS
+from groundup.data.reading.format_detection import sniff
 from groundup.data.reading.layouts import LABELLED, TEXT
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import SourceFile
 from groundup.data.reading.source_files import Source, source_files
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_files, read_texts
+from groundup.data.reading.sources import read_files, read_texts
 from groundup.errors import DataError
 from groundup.progress import Progress
 
 MAILBOX = ".mbox"
 UNLABELLED = "in no folder of a label"
-# So many text files of a folder are looked at for lines of label, tab, text.
+# The text files of a folder in which lines of label, tab, text are looked for.
 LOOKED_AT = 20
 SHOWN_LABELS = 20
 FIX = "Give a folder with one mailbox or one folder of texts for each label: spam.mbox and ham.mbox, or spam/ and ham/."
@@ -66,19 +68,19 @@ def _stem(name: str) -> str:
     return name[: len(name) - len("".join(suffixes(name)))]
 
 
-def recognised(source: Source, options: SourceOptions) -> bool:
-    """Return whether the names of a folder's files are the labels of its texts."""
-    if not source.is_local or options.label_column or options.text_column or options.columns:
+def has_name_labels(source: Source, options: SourceOptions) -> bool:
+    """Return whether the names of a folder's files are the labels of its texts, where nothing was
+    said of labels and columns.
+    """
+    named = options.label_from or options.label or options.text or options.columns
+    if named or not source.is_local:
         return False
     files: list[str] = []
     for file in source_files(source, SourceReport(), None):
         if file.suffix not in (*TEXT_SUFFIXES, *EXTRACTORS):
             return False
-        if (
-            file.suffix in TEXT_SUFFIXES
-            and len(files) < LOOKED_AT
-            and _has_labelled_lines(file, options)
-        ):
+        is_text = file.suffix in TEXT_SUFFIXES and len(files) < LOOKED_AT
+        if is_text and _has_labelled_lines(file, options):
             return False
         files.append(file.name)
     return len(set(labels_of_names(files).values())) > 1
@@ -86,7 +88,10 @@ def recognised(source: Source, options: SourceOptions) -> bool:
 
 def _has_labelled_lines(file: SourceFile, options: SourceOptions) -> bool:
     try:
-        return dataclasses.replace(options, wanted=LABELLED).describe(file).layout == "labelled"
+        return (
+            sniff(file, dataclasses.replace(options, wanted=LABELLED)).require().layout
+            == "labelled"
+        )
     except (NotTextError, DataError):
         return False
 
@@ -109,32 +114,27 @@ def read_by_names(
             yield Example(clean(text).text, labels[file.name])
 
     if len(set(labels.values())) < 2:
-        found = f"the label {next(iter(labels.values()))!r} only" if labels else "no label"
+        found = "no label"
+        if labels:
+            found = f"the label {next(iter(labels.values()))!r} only"
         raise DataError(
             f"The names of the files and folders in {source.spec} give {found}; two are needed.",
             fix=FIX,
         )
     examples = list(read_files(source, report, read, progress=progress))
     if progress:
-        progress.say(said(source.spec, Counter(example.label for example in examples), report))
+        counts = Counter(example.label for example in examples)
+        progress.say(f"{source.spec}: {describe_name_labels(counts, report)}.")
     return examples
 
 
-def said(where: str, counts: Mapping[str, int], report: SourceReport) -> str:
-    """Return one line: the labels by the names of files and folders, and what is not read."""
-    shown = ", ".join(
-        f"{label!r} {count:,}" for label, count in sorted(counts.items())[:SHOWN_LABELS]
-    )
-    more = f" and {len(counts) - SHOWN_LABELS} more" if len(counts) > SHOWN_LABELS else ""
-    skipped = [f"{tally.count:,} not read, {reason}" for reason, tally in report.skipped.items()]
-    bad = (
-        [f"{report.bad_files.count:,} without text ({report.bad_files.shown()})"]
-        if report.bad_files.count
-        else []
-    )
-    return (
-        "; ".join(
-            [f"{where}: labels are the names of files and folders: {shown}{more}", *skipped, *bad]
-        )
-        + "."
-    )
+def describe_name_labels(counts: Mapping[str, int], report: SourceReport) -> str:
+    """Return in words the labels by the names of files and folders, and what is not read."""
+    names = [f"{label!r} {count:,}" for label, count in sorted(counts.items())[:SHOWN_LABELS]]
+    parts = [f"labels are the names of files and folders: {', '.join(names)}"]
+    if len(counts) > SHOWN_LABELS:
+        parts[0] += f" and {len(counts) - SHOWN_LABELS} more"
+    parts += [f"{tally.count:,} not read, {reason}" for reason, tally in report.skipped.items()]
+    if report.bad_files.count:
+        parts.append(f"{report.bad_files.count:,} without text ({report.bad_files.shown()})")
+    return "; ".join(parts)

@@ -1,10 +1,10 @@
 """Rows of .jsonl, .json, .csv, .tsv and .parquet files, as column -> value. Bad rows are counted
 and reported; the rest is used.
 
-    file -> row_format() -> RowFormat(kind, delimiter, columns, header) -> rows() -> Row(line,
-        values) -> made_rows(make) -> whatever `make` returns
+    file -> sniff() -> RowFormat(kind, delimiter, columns, header) -> rows() -> RecordRow(line,
+        values) -> make_rows(make) -> whatever `make` returns
 
-What the columns mean is decided elsewhere (`sniff`). How many bad rows a file may have:
+What the columns mean is decided elsewhere (`format_detection`). How many bad rows a file may have:
 `source_report.LineTally`.
 """
 
@@ -23,7 +23,7 @@ from typing import IO, Any, Literal, TypeVar
 from groundup.data.reading.decoding import (
     AUTO,
     MAX_LINE_CHARACTERS,
-    EncodingErrors,
+    CharsetErrors,
     numbered_lines,
     text_pieces,
 )
@@ -37,6 +37,7 @@ Kind = Literal["text", "jsonl", "json", "csv", "parquet"]
 DELIMITERS = (",", "\t", ";")
 # Cells of a batch are in memory together, and one may have 16 Mi characters.
 PARQUET_BATCH_ROWS = 64
+TOO_LONG = f"is longer than {MAX_LINE_CHARACTERS} characters"
 TOO_DEEP = f"is nested too deep (at most {MAX_JSON_DEPTH} levels)"
 # Strings, whose brackets are text, also one that goes on in the next piece; and brackets.
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]')
@@ -105,7 +106,7 @@ class Unusable:
     why: str
 
 
-def made_rows(
+def make_rows(
     found: Iterator[RecordRow], make: Callable[[RecordRow], T], tally: LineTally
 ) -> Iterator[T]:
     """Yield `make(row)` of each row; where it raises BadRow, the row is counted as bad.
@@ -114,12 +115,12 @@ def made_rows(
     """
     for row in found:
         try:
-            made = make(row)
+            value = make(row)
         except BadRow as fault:
             tally.bad_line(row.line, str(fault), lines=row.lines, characters=row.characters)
         else:
             tally.good(row.lines)
-            yield made
+            yield value
     tally.close()
 
 
@@ -129,8 +130,8 @@ def rows(
     tally: LineTally,
     *,
     columns: Sequence[str] | None = None,
-    errors: EncodingErrors = "replace",
-    encoding: str = AUTO,
+    errors: CharsetErrors = "replace",
+    charset: str = AUTO,
     report: SourceReport | None = None,
 ) -> Iterator[RecordRow]:
     """Yield the rows of a file; of .csv and .parquet files only `columns` (None: all).
@@ -144,18 +145,18 @@ def rows(
             report.read_bytes += path.stat().st_size
         return
     with file.open() as stream:
-        pieces = text_pieces(stream, file.name, errors, report, encoding)
+        pieces = text_pieces(stream, file.name, errors, report, charset)
         if form.kind == "csv":
             yield from _csv_rows(pieces, form, columns or form.columns, tally)
-        else:
-            values = (
-                json_values(pieces, tally) if form.kind == "jsonl" else json_items(pieces, tally)
-            )
-            for number, value, size in values:
-                if isinstance(value, dict):
-                    yield RecordRow(number, value, characters=size)
-                else:
-                    tally.bad_line(number, "is not a JSON object", characters=size)
+            return
+        read = json_values
+        if form.kind == "json":
+            read = json_items
+        for number, value, size in read(pieces, tally):
+            if isinstance(value, dict):
+                yield RecordRow(number, value, characters=size)
+            else:
+                tally.bad_line(number, "is not a JSON object", characters=size)
 
 
 def json_values(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any, int]]:
@@ -175,14 +176,16 @@ def json_values(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, 
 def _parse(line: str | None) -> tuple[Any, str]:
     """Return the JSON value of a line, or None and what is wrong with it."""
     if line is None:
-        return None, f"is longer than {MAX_LINE_CHARACTERS} characters"
+        return None, TOO_LONG
     try:
         value = json.loads(line)
     except RecursionError:
         return None, TOO_DEEP
     except ValueError as error:
         return None, f"is not JSON ({str(error)[:80]})"
-    return (None, TOO_DEEP) if is_deeper(value, MAX_JSON_DEPTH) else (value, "")
+    if is_deeper(value, MAX_JSON_DEPTH):
+        return None, TOO_DEEP
+    return value, ""
 
 
 def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any, int]]:
@@ -196,7 +199,11 @@ def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, A
     state, fault = "start", "is missing: the array has no end"
     for piece in pieces:
         text, at = text[at:] + piece, 0
-        while mark := text[(at := _end_of_space(text, at)) : at + 1]:
+        while True:
+            at = _end_of_space(text, at)
+            mark = text[at : at + 1]
+            if not mark:
+                break
             if (state, mark) in _ARRAY_MARKS:
                 state, at = _ARRAY_MARKS[state, mark], at + 1
                 continue
@@ -227,7 +234,9 @@ def _item(decoder: json.JSONDecoder, text: str, at: int) -> tuple[Any, int, str]
         return None, _end_of_brackets(text, at), TOO_DEEP
     except ValueError as error:
         return None, -1, f"is cut, or not JSON ({str(error)[:80]})"
-    return value, end, TOO_DEEP if is_deeper(value, MAX_JSON_DEPTH) else ""
+    if is_deeper(value, MAX_JSON_DEPTH):
+        return value, end, TOO_DEEP
+    return value, end, ""
 
 
 def _end_of_brackets(text: str, at: int) -> int:
@@ -236,7 +245,7 @@ def _end_of_brackets(text: str, at: int) -> int:
     for found in _BRACKETS.finditer(text, at):
         if found[0][0] == '"':
             continue
-        depth += 1 if found[0] in "[{" else -1
+        depth += {"[": 1, "{": 1}.get(found[0], -1)
         if depth == 0:
             return found.end()
     return -1
@@ -262,10 +271,8 @@ def csv_columns(pieces: Iterator[str], name: str) -> tuple[str, list[str]]:
     if not first.strip():
         return ",", []
     delimiter = max(DELIMITERS, key=first.count)
-    return delimiter, [
-        field.strip()
-        for field in _next_row(_csv_reader(chain((first,), lines), delimiter), lines) or []
-    ]
+    row = _next_row(_csv_reader(chain((first,), lines), delimiter), lines)
+    return delimiter, [field.strip() for field in row or ()]
 
 
 def _csv_rows(
@@ -283,27 +290,21 @@ def _csv_rows(
     if form.has_header:
         _next_row(reader, lines)
     places = {column: place(column, form.columns, tally.name) for column in columns}
-    width = len(form.columns)
+    width, line_of_width = len(form.columns), "the first row"
+    if form.has_header:
+        line_of_width = "the header"
     while True:
         before = reader.line_num
         row = _next_row(reader, lines)
         if row is None:
             return
-        if row and len(row) == width:
-            yield RecordRow(
-                before + 1,
-                {name: row[at] for name, at in places.items()},
-                reader.line_num - before,
-                lines.characters,
-            )
+        number, count = before + 1, reader.line_num - before
+        if len(row) == width:
+            values = {name: row[at] for name, at in places.items()}
+            yield RecordRow(number, values, count, lines.characters)
         elif row:
-            expected = f"the header {width}" if form.has_header else f"the first row {width}"
-            tally.bad_line(
-                before + 1,
-                f"has {len(row)} fields, {expected}",
-                lines=reader.line_num - before,
-                characters=lines.characters,
-            )
+            fault = f"has {len(row)} fields, {line_of_width} {width}"
+            tally.bad_line(number, fault, lines=count, characters=lines.characters)
 
 
 def _tabbed_rows(lines: Iterable[str], form: RowFormat, tally: LineTally) -> Iterator[RecordRow]:
@@ -314,15 +315,16 @@ def _tabbed_rows(lines: Iterable[str], form: RowFormat, tally: LineTally) -> Ite
     width = len(form.columns)
     for number, line in enumerate(lines, start=1):
         content = line.removesuffix("\n")
-        fields = (
-            content.rsplit("\t", width - 1) if form.splits_last else content.split("\t", width - 1)
-        )
+        if form.splits_last:
+            fields = content.rsplit("\t", width - 1)
+        else:
+            fields = content.split("\t", width - 1)
         if len(fields) == width:
-            yield RecordRow(
-                number, dict(zip(form.columns, fields, strict=True)), characters=len(content)
-            )
+            values = dict(zip(form.columns, fields, strict=True))
+            yield RecordRow(number, values, characters=len(content))
         elif content.strip():
-            fault = f"has {len(fields)} field{'s' * (len(fields) > 1)}, expected {width} with a tab between"
+            many = "s" * (len(fields) > 1)
+            fault = f"has {len(fields)} field{many}, expected {width} with a tab between"
             tally.bad_line(number, fault, characters=len(content))
 
 
@@ -346,9 +348,7 @@ class _CsvLines:
     def __next__(self) -> str:
         number, line, characters = next(self._lines)
         if line is None:
-            self.tally.bad_line(
-                number, f"is longer than {MAX_LINE_CHARACTERS} characters", characters=characters
-            )
+            self.tally.bad_line(number, TOO_LONG, characters=characters)
             return "\n"
         self.characters += characters
         return line or "\n"
@@ -365,18 +365,17 @@ def _next_row(reader: Any, lines: _CsvLines) -> list[str] | None:
             return next(reader, None)
         except csv.Error as error:
             count = max(1, reader.line_num - before)
-            lines.tally.bad_line(
-                before + 1, f"is not CSV ({error})", lines=count, characters=lines.characters
-            )
+            fault = f"is not CSV ({error})"
+            lines.tally.bad_line(before + 1, fault, lines=count, characters=lines.characters)
 
 
 def place(column: str, columns: Sequence[str], name: str) -> int:
     """Return the place of a column. Raises DataError that lists the columns there are."""
     if column not in columns:
-        listed = ", ".join(repr(title[:40]) for title in columns[:50])
-        fix = "Name one of these (--text-column, --label-column, --columns; for build --set data.text_column=NAME)."
+        names = ", ".join(repr(title[:40]) for title in columns[:50]) or "none"
         raise DataError(
-            f"{name} has no column {column!r}; its columns are: {listed or 'none'}.", fix=fix
+            f"{name} has no column {column!r}; its columns are: {names}.",
+            fix="Name one of these as `text`, `label` or in `columns`.",
         )
     return columns.index(column)
 
@@ -398,7 +397,7 @@ def on_disk(file: SourceFile) -> Iterator[Path]:
 
 def parquet_columns(file: SourceFile) -> tuple[str, ...]:
     """Return the names of the columns. Raises FormatError, MissingExtra."""
-    with on_disk(file) as path, _opened(path, file.name) as opened:
+    with on_disk(file) as path, _open_parquet(path, file.name) as opened:
         return tuple(opened.schema_arrow.names)
 
 
@@ -409,22 +408,22 @@ def _parquet_rows(
 
     Raises DataError as `_csv_rows`, FormatError, MissingExtra.
     """
-    with _opened(path, tally.name) as opened:
+    with _open_parquet(path, tally.name) as opened:
         names = list(opened.schema_arrow.names)
-        columns = names if columns is None else list(columns)
+        if columns is None:
+            columns = names
         for column in columns:
             place(column, names, tally.name)
         number = 0
-        for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=columns):
-            for cells in zip(
-                *(map(_cell, batch.column(column)) for column in columns), strict=True
-            ):
+        for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=list(columns)):
+            cells = [map(_cell, batch.column(column)) for column in columns]
+            for values in zip(*cells, strict=True):
                 number += 1
-                yield RecordRow(number, dict(zip(columns, cells, strict=True)))
+                yield RecordRow(number, dict(zip(columns, values, strict=True)))
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[Any]:
+def _open_parquet(path: Path, name: str) -> Iterator[Any]:
     """A .parquet file. Raises FormatError, MissingExtra."""
     try:
         import pyarrow
@@ -435,25 +434,24 @@ def _opened(path: Path, name: str) -> Iterator[Any]:
         with parquet.ParquetFile(path) as opened:
             yield opened
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise FormatError(
-            name, "parquet", f"can't be read ({str(error).strip()[:200]!r})"
-        ) from error
+        reason = f"can't be read ({str(error).strip()[:200]!r})"
+        raise FormatError(name, "parquet", reason) from error
 
 
 def _cell(scalar: Any) -> Any:
     """Return a value of a .parquet file; Unusable where it can't be one."""
     if type(scalar).__name__ == "DictionaryScalar":
         scalar = scalar.value
-    buffer = scalar.as_buffer() if hasattr(scalar, "as_buffer") else None
-    too_long = Unusable(f"is longer than {MAX_LINE_CHARACTERS} characters")
-    if (
-        buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS
-    ):  # bytes of UTF-8, checked before they are copied
-        return too_long
+    # bytes of UTF-8, checked before they are copied
+    buffer = getattr(scalar, "as_buffer", lambda: None)()
+    if buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS:
+        return Unusable(TOO_LONG)
     try:
         value = scalar.as_py()
     except UnicodeDecodeError:
         return Unusable("is not a text but bytes")
     except ValueError:
         return Unusable(f"is not a text but {scalar.type}")
-    return too_long if isinstance(value, str) and len(value) > MAX_LINE_CHARACTERS else value
+    if isinstance(value, str) and len(value) > MAX_LINE_CHARACTERS:
+        return Unusable(TOO_LONG)
+    return value

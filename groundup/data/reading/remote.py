@@ -15,7 +15,7 @@ data set is run, and of its formats only those with rows are read (FORMATS).
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +64,9 @@ class HubAddress:
     @property
     def folder(self) -> str:
         """The folder on disk, "" for a data set of the hub."""
-        return os.path.expanduser(self.name) if self.name[0] in "./~" else ""
+        if self.name[0] not in "./~":
+            return ""
+        return os.path.expanduser(self.name)
 
 
 def parse_hub(address: str) -> HubAddress:
@@ -74,7 +76,10 @@ def parse_hub(address: str) -> HubAddress:
     HubAddress(name='roneneldan/TinyStories', revision='', config='', split='validation')
     """
     rest = address.removeprefix(HUB)
-    found = (_LOCAL if rest[:1] in tuple("./~") else _NAMED).fullmatch(rest)
+    form = _NAMED
+    if rest.startswith((".", "/", "~")):
+        form = _LOCAL
+    found = form.fullmatch(rest)
     if not found:
         raise ConfigError(
             f"{address!r} is not an address of a data set.", fix=f"Write it as {HUB_FORM}."
@@ -100,21 +105,30 @@ def hub_files(address: str, skip: Skip) -> Iterator[SourceFile]:
     builder = _builder(parts, address)
     with _library_errors(address):
         streams = builder.as_streaming_dataset()
-    chosen = parts.split or (
-        TRAIN if TRAIN in streams else next(iter(streams)) if len(streams) == 1 else ""
-    )
+    chosen = parts.split or _default_split(list(streams))
     if chosen not in streams:
-        what = f"has no split {chosen!r}" if chosen else "names no split"
+        what = "names no split"
+        if chosen:
+            what = f"has no split {chosen!r}"
         raise DataError(
             f"{address} {what}; there are: {', '.join(streams)}.",
             fix="Name one behind a slash: /train.",
         )
-    shown = f"{parts.name.rstrip('/')}{f':{parts.config}' if parts.config else ''}"
+    shown = ":".join(filter(None, (parts.name.rstrip("/"), parts.config)))
     for split in streams:
         if split != chosen:
             skip(OTHER_SPLIT, f"{shown}/{split}")
     pieces = partial(_json_lines, streams[chosen], address)
     yield SourceFile(f"{shown}/{chosen}", ".jsonl", lambda: stream_of(pieces()))
+
+
+def _default_split(names: Sequence[str]) -> str:
+    """Return "train", or the only split, or "" where one must be named."""
+    if TRAIN in names:
+        return TRAIN
+    if len(names) == 1:
+        return names[0]
+    return ""
 
 
 def hub_fingerprint(address: str) -> str:
@@ -156,7 +170,7 @@ def _json_lines(rows: Any, address: str) -> Iterator[bytes]:
         }
         for row in rows:
             named = {
-                column: _class(row[column], names)
+                column: _class_name(row[column], names)
                 for column, names in classes.items()
                 if column in row
             }
@@ -164,12 +178,16 @@ def _json_lines(rows: Any, address: str) -> Iterator[bytes]:
             yield text.encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _class(value: Any, names: list[str]) -> str | None:
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+def _class_name(value: Any, names: list[str]) -> str | None:
+    if isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    return None
 
 
 def _text_or_null(value: Any) -> str | None:
-    return value.isoformat() if hasattr(value, "isoformat") else None
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    return None
 
 
 @dataclass(frozen=True)
@@ -210,11 +228,10 @@ def is_store(address: str) -> bool:
             f"{address} is not fetched: what comes by http: can be altered on the way.", fix=fix
         )
     if scheme not in STORES or "::" in address:
-        known = ", ".join(
-            [HTTPS, *(f"{name}://" for name, (package, _) in STORES.items() if package)]
-        )
+        known = [HTTPS, *(f"{name}://" for name, (package, _) in STORES.items() if package)]
         raise ConfigError(
-            f"{address}: {found[0]} is not read.", fix=f"Addresses that are read: {known}."
+            f"{address}: {found[0]} is not read.",
+            fix=f"Addresses that are read: {', '.join(known)}.",
         )
     return True
 
@@ -228,29 +245,31 @@ def store_files(address: str, skip: Skip) -> Iterator[StoredFile]:
     with _library_errors(address):
         system, path = _file_system(address)
         if not system.isdir(path) and system.isfile(path):
-            yield _stored(path.rpartition("/")[2], system.info(path), system, path)
+            yield _stored_file(path.rpartition("/")[2], system.info(path), system, path)
             return
         parts: tuple[str, ...] = EVERYTHING
-        root = path
-        if (magic := _MAGIC.search(path)) and not system.isdir(path):
+        root, magic = path, _MAGIC.search(path)
+        if magic and not system.isdir(path):
             root = path[: magic.start()].rpartition("/")[0]
             parts = tuple(path[len(root) :].strip("/").split("/"))
-        depth = None if "**" in parts else len(parts)
-        found = {
-            key[len(root) :].strip("/"): (key, info)
-            for key, info in _listed(system, root, depth).items()
-        }
+        files = _list_files(system, root, parts)
+        found = {key[len(root) :].strip("/"): (key, info) for key, info in files.items()}
     if not found:
         raise DataError(f"{address} does not exist, or is empty.", fix="Check the address.")
-    builds = _builds(found) if parts == EVERYTHING else []
+    builds: list[str] = []
+    if parts == EVERYTHING:
+        builds = _builds(found)
     for build in builds:
         skip(BUILD, build.rstrip("/") or ".")
     for name, (key, info) in sorted(found.items()):
         if name and Pattern(parts).matches(name) and not name.startswith(tuple(builds)):
-            yield _stored(name, info, system, key)
+            yield _stored_file(name, info, system, key)
 
 
-def _listed(system: Any, root: str, depth: int | None) -> dict[str, Any]:
+def _list_files(system: Any, root: str, parts: tuple[str, ...]) -> dict[str, Any]:
+    depth: int | None = len(parts)
+    if "**" in parts:
+        depth = None
     found: dict[str, Any] = system.find(root, maxdepth=depth, detail=True)
     return {key: info for key, info in found.items() if info["type"] == "file"}
 
@@ -262,7 +281,7 @@ def _builds(names: Mapping[str, Any]) -> list[str]:
     return sorted({folder for folder in folders if folders.count(folder) == len(BUILD_FILES)})
 
 
-def _stored(name: str, info: Mapping[str, Any], system: Any, path: str) -> StoredFile:
+def _stored_file(name: str, info: Mapping[str, Any], system: Any, path: str) -> StoredFile:
     address = system.unstrip_protocol(path)
     return StoredFile(name, info["size"] or 0, str(system.ukey(path)), address)
 
@@ -286,14 +305,14 @@ def _library_errors(address: str) -> Iterator[None]:
     except GroundupError:
         raise
     except Exception as error:  # a library raises anything
-        reason = (
-            f"{address} can't be read: {' '.join(str(error).split())[:400] or type(error).__name__}"
-        )
-        is_hub = address.startswith(HUB)
-        if not isinstance(error, FileNotFoundError) and (isinstance(error, OSError) or not is_hub):
-            names = "HF_TOKEN" if is_hub else "AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS"
+        what = " ".join(str(error).split())[:400] or type(error).__name__
+        reason = f"{address} can't be read: {what}."
+        names, form = "AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS", ""
+        is_network = not isinstance(error, FileNotFoundError)
+        if address.startswith(HUB):
+            names, form = "HF_TOKEN", f": {HUB_FORM}"
+            is_network = is_network and isinstance(error, OSError)
+        if is_network:
             fix = f"Check the network, and the credentials that the library finds ({names}, ...)."
-            raise NetworkError(f"{reason}.", fix=fix) from error
-        raise DataError(
-            f"{reason}.", fix=f"Check the address{f': {HUB_FORM}' if is_hub else ''}."
-        ) from error
+            raise NetworkError(reason, fix=fix) from error
+        raise DataError(reason, fix=f"Check the address{form}.") from error

@@ -29,7 +29,7 @@ from groundup.data.reading.containers import (
     COMPRESSED,
     archive_members,
     archive_suffix,
-    decompressed,
+    decompress,
     member_stream,
     suffixes,
 )
@@ -57,13 +57,19 @@ ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 # A .json may be a config.
 CERTAIN_ROW_SUFFIXES = tuple(suffix for suffix in ROW_SUFFIXES if suffix != ".json")
 SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES, *EXTRACTORS)
-READ = f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, and in {' '.join(ARCHIVES)}"
+READ = (
+    f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, "
+    f"and in {' '.join(ARCHIVES)}"
+)
 NOT_READ = "a format that is not read"
 README_OF_ROWS = "a README beside rows"
 PACKAGE_PREFIX = "pypi:"
 PIN, MEMORY = "#sha256=", "memory:"
 PINNED = (PACKAGE_PREFIX, HTTPS)
-FORMS = "a folder, a file, a glob, https://HOST/FILE, hf:OWNER/NAME, s3://BUCKET/..., gs://BUCKET/... or pypi:NAME==VERSION!glob"
+FORMS = (
+    "a folder, a file, a glob, https://HOST/FILE, hf:OWNER/NAME, s3://BUCKET/..., gs://BUCKET/... "
+    "or pypi:NAME==VERSION!glob"
+)
 LINKS = (OUTSIDE, LINKED_FOLDER)
 
 
@@ -118,13 +124,20 @@ class Source:
     @property
     def address(self) -> str:
         """The spec without its hash."""
-        return self.spec.partition(PIN)[0] if self.spec.startswith(PINNED) else self.spec
+        return self._parts[0]
 
     @property
     def pin(self) -> str:
         """The hash that the file must have, or ""."""
-        own = self.spec.partition(PIN)[2] if self.spec.startswith(PINNED) else ""
-        return own or self.sha256
+        return self._parts[1] or self.sha256
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        """The spec in two parts: where it is, and the hash behind it."""
+        if not self.spec.startswith(PINNED):
+            return self.spec, ""
+        address, _, own = self.spec.partition(PIN)
+        return address, own
 
 
 @dataclass(frozen=True)
@@ -214,18 +227,18 @@ def _all_files(
 def _entry_files(entry: SourceEntry, report: SourceReport) -> Iterator[SourceFile]:
     if entry.is_stored:
         return _stored_files(StoredFile(entry.name, entry.size_bytes, "", entry.place), report)
-    return _disk_files(Path(entry.place), _shown(entry.name), report)
+    return _disk_files(Path(entry.place), _printable_name(entry.name), report)
 
 
 def _skip(report: SourceReport, reason: str, name: str) -> None:
-    report.skip(reason, _shown(name))
+    report.skip(reason, _printable_name(name))
 
 
 def _stored_files(stored: StoredFile, report: SourceReport) -> Iterator[SourceFile]:
     """Yield a file of an object store, or those of an archive there; an archive and a .parquet as a
     temporary file, the others as a stream.
     """
-    name = _shown(stored.name)
+    name = _printable_name(stored.name)
     archive = archive_suffix(name)
     if archive:
         with on_disk(SourceFile(name, archive, stored.open)) as path:
@@ -299,7 +312,7 @@ def _file(
     suffix, compression = suffixes(name)
     if not compression:
         return SourceFile(name, suffix, opener, path)
-    return SourceFile(name, suffix, lambda: decompressed(opener(), compression, name, size_bytes))
+    return SourceFile(name, suffix, lambda: decompress(opener(), compression, name, size_bytes))
 
 
 def _disk_paths(
@@ -323,7 +336,7 @@ def _disk_paths(
         raise DataError(f"{source.spec} does not exist.", fix=f"A source is {FORMS}.")
 
 
-def _shown(name: str) -> str:
+def _printable_name(name: str) -> str:
     """Return the name of a file on disk for messages and the data card."""
     return printable(os.fsencode(name).decode("utf-8", "replace"))
 
@@ -344,24 +357,25 @@ def disk_bytes(source: Source) -> int:
     """Return the bytes to read; 0 where they are not known before: a package, a data set, archives,
     compressed files. Raises DataError for none.
     """
-    files = [] if source.spec.startswith((PACKAGE_PREFIX, HUB)) else list(_sizes(source))
-    named = [(name, size) for name, size in files if suffixes(name)[0] in SUFFIXES or _packed(name)]
-    return 0 if any(_packed(name) for name, _ in named) else sum(size for _, size in named)
+    if source.spec.startswith((PACKAGE_PREFIX, HUB)):
+        return 0
+    named = [(name, size) for name, size in _sizes(source) if _is_read(name) or _is_packed(name)]
+    if any(_is_packed(name) for name, _ in named):
+        return 0
+    return sum(size for _, size in named)
 
 
 def _sizes(source: Source) -> Iterator[tuple[str, int]]:
     """Yield (name, bytes) of every file."""
     if is_store(source.spec):
-        yield from (
-            (stored.name, stored.size_bytes) for stored in store_files(source.spec, lambda *_: None)
-        )
-    else:
-        yield from (
-            (path.name, path.stat().st_size) for path, _ in _disk_paths(source, SourceReport())
-        )
+        for stored in store_files(source.spec, lambda *_: None):
+            yield stored.name, stored.size_bytes
+        return
+    for path, _ in _disk_paths(source, SourceReport()):
+        yield path.name, path.stat().st_size
 
 
-def _packed(name: str) -> bool:
+def _is_packed(name: str) -> bool:
     return bool(archive_suffix(name) or suffixes(name)[1])
 
 
@@ -379,9 +393,9 @@ def content_hash(source: Source) -> str:
         return source.pin
     if source.spec.startswith(HUB):
         folder = parse_hub(source.spec).folder
-        return (
-            content_hash(replace(source, spec=folder)) if folder else hub_fingerprint(source.spec)
-        )
+        if not folder:
+            return hub_fingerprint(source.spec)
+        return content_hash(replace(source, spec=folder))
     if is_store(source.spec):
         found = store_files(source.spec, lambda *_: None)
         return sha256_text(
@@ -390,8 +404,10 @@ def content_hash(source: Source) -> str:
     files = []
     for path, name in _disk_paths(source, SourceReport()):
         if _is_read(name):
-            with _open(path, _shown(name)) as handle:
-                files.append((_shown(name), hashlib.file_digest(handle, "sha256").hexdigest()))
+            with _open(path, _printable_name(name)) as handle:
+                files.append(
+                    (_printable_name(name), hashlib.file_digest(handle, "sha256").hexdigest())
+                )
     return sha256_text(repr(files))
 
 
@@ -410,9 +426,8 @@ def quick_hash(source: Source) -> str:
     digest = hashlib.sha256(repr((options, readable_suffixes())).encode("utf-8", "surrogatepass"))
     if source.spec.startswith(HUB) or is_store(source.spec):
         digest.update(content_hash(source).encode())
-    elif not source.spec.startswith(
-        PINNED
-    ):  # what is fetched has its hash in the options, or is never fetched again
+    elif not source.spec.startswith(PINNED):
+        # what is fetched has its hash in the options, or is never fetched again
         for path, name in _disk_paths(source, SourceReport()):
             found = path.stat()
             digest.update(
@@ -432,13 +447,14 @@ def readable_suffixes() -> list[str]:
 
 def nothing_to_read(source: Source, report: SourceReport) -> DataError:
     """Return the error for a source without a file that is read, with the skipped ones."""
-    skipped = "; ".join(
-        f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items()
-    )
-    reason = f" Skipped: {skipped}." if skipped else ""
-    glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
-    link_fix = (
-        "--follow-links reads the targets of links. " if set(LINKS) & set(report.skipped) else ""
-    )
-    fix = f"{glob_fix}{link_fix}Files that are read: {READ}."
-    return DataError(f"{source.spec} has no file to read.{reason}", fix=fix)
+    message, fix = f"{source.spec} has no file to read.", f"Files that are read: {READ}."
+    if report.skipped:
+        skipped = [
+            f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items()
+        ]
+        message += f" Skipped: {'; '.join(skipped)}."
+    if set(LINKS) & set(report.skipped):
+        fix = f"The targets of links are read with `follow_links`. {fix}"
+    if source.spec.startswith(PACKAGE_PREFIX):
+        fix = f"Check the glob behind '!'. {fix}"
+    return DataError(message, fix=fix)

@@ -28,11 +28,12 @@ def read_sources(specs: Sequence[str], *, follow_links: bool = False) -> tuple[S
     >>> [source.spec for source in read_sources(["letters/", "hf:roneneldan/TinyStories"])]
     ['letters/', 'hf:roneneldan/TinyStories']
     """
-    found = [
-        source
-        for spec in specs
-        for source in (_listed(Path(spec)) if spec.endswith(".toml") else [Source(spec)])
-    ]
+    found: list[Source] = []
+    for spec in specs:
+        if spec.endswith(".toml"):
+            found += _read_list(Path(spec))
+        else:
+            found.append(Source(spec))
     require_distinct_names(found)
     return tuple(
         replace(source, follow_links=source.follow_links or follow_links) for source in found
@@ -50,25 +51,24 @@ def require_distinct_names(sources: Sequence[Source]) -> None:
             )
 
 
-def _listed(file: Path) -> list[Source]:
+def _read_list(file: Path) -> list[Source]:
     """Return the sources of a file."""
     values = read_toml(file)
-    data: Any = values.get("data")
-    data = data if isinstance(data, dict) else {}
-    tables = data.get("sources")
-    if (
-        not isinstance(tables, list)
-        or not tables
-        or not all(isinstance(table, dict) for table in tables)
-    ):
+    data = values.get("data")
+    if not isinstance(data, dict):
+        data = {}
+    tables: Any = data.get("sources")
+    is_list = isinstance(tables, list) and bool(tables)
+    if not is_list or not all(isinstance(table, dict) for table in tables):
         raise ConfigError(f"{file} names no sources.", fix=EXAMPLE)
-    others = [
-        *(name for name in values if name != "data"),
-        *(f"data.{name}" for name in data if name != "sources"),
-    ]
+    others = [name for name in values if name != "data"]
+    others += [f"data.{name}" for name in data if name != "sources"]
     if others:
-        fix = "`groundup build` reads recipes; here only the tables of sources are read. Leave the others out."
-        raise ConfigError(f"{file} has more than sources: {', '.join(others)}.", fix=fix)
+        raise ConfigError(
+            f"{file} has more than sources: {', '.join(others)}.",
+            fix="`groundup build` reads recipes; here only the tables of sources are read. "
+            "Leave the others out.",
+        )
     return [
         build_config(Source, table, where=f"data.sources.{place}.")
         for place, table in enumerate(tables)

@@ -36,8 +36,10 @@ class Tally:
 
     def shown(self) -> str:
         """Return the first few examples in one line."""
-        more = ", ..." if self.count > EXAMPLES_KEPT else ""
-        return ", ".join(self.examples[:EXAMPLES_KEPT]) + more
+        examples = self.examples[:EXAMPLES_KEPT]
+        if self.count > EXAMPLES_KEPT:
+            examples = [*examples, "..."]
+        return ", ".join(examples)
 
 
 @dataclass
@@ -55,8 +57,8 @@ class SourceReport:
     invalid_bytes: int = 0
     """Bytes that are not UTF-8 (replaced or dropped)."""
     invalid_files: Tally = field(default_factory=Tally)
-    encodings: dict[str, Tally] = field(default_factory=dict)
-    """Files in another encoding than UTF-8, by encoding; "utf-8": those that are UTF-8 though
+    charsets: dict[str, Tally] = field(default_factory=dict)
+    """Files in another charset than UTF-8, by charset; "utf-8": those that are UTF-8 though
     another one was named.
     """
     bad_documents: int = 0
@@ -82,14 +84,15 @@ class SourceReport:
             if isinstance(its, Tally):
                 mine.add(its)
             elif isinstance(its, dict):
+                kept: int | None = EXAMPLES_KEPT
+                if each.name == "skipped":
+                    kept = None
                 for key, tally in its.items():
-                    mine.setdefault(key, Tally()).add(
-                        tally, None if each.name == "skipped" else EXAMPLES_KEPT
-                    )
+                    mine.setdefault(key, Tally()).add(tally, kept)
             else:
                 setattr(self, each.name, mine + its)
 
-    def taken(self) -> "SourceReport":
+    def take(self) -> "SourceReport":
         """Return what was counted, and begin anew."""
         found = replace(self)
         vars(self).update(vars(SourceReport()))
@@ -115,10 +118,10 @@ class SourceReport:
         return report
 
     def decoded_lines(self) -> list[str]:
-        """Return what is to be said of encodings: files in another than UTF-8, invalid bytes."""
+        """Return what is to be said of charsets: files in another than UTF-8, invalid bytes."""
         lines = [
             f"{tally.count:,} {read_as(name)} ({tally.shown()})"
-            for name, tally in self.encodings.items()
+            for name, tally in self.charsets.items()
         ]
         if self.invalid_bytes:
             lines.append(
@@ -140,10 +143,11 @@ class SourceReport:
         tally.examples.append(name)
 
 
-def read_as(encoding: str) -> str:
-    """Return what is said of files in an encoding (see `SourceReport.encodings`)."""
-    said = " (valid UTF-8, so the encoding named is not used)" if encoding == "utf-8" else ""
-    return f"files read as {encoding}{said}"
+def read_as(charset: str) -> str:
+    """Return what is said of files in a charset (see `SourceReport.charsets`)."""
+    if charset == "utf-8":
+        return "files read as utf-8 (valid UTF-8, so the charset named is not used)"
+    return f"files read as {charset}"
 
 
 class LineTally:
@@ -164,7 +168,7 @@ class LineTally:
         self.report.lines += lines
 
     def bad_line(self, line: int, reason: str, *, lines: int = 1, characters: int = 0) -> None:
-        """Count an unusable line of so many characters, or row of `lines` lines.
+        """Count an unusable line, or row of `lines` lines, with its characters.
 
         Raises DataError when strict.
         """
@@ -184,7 +188,11 @@ class LineTally:
     def close(self) -> None:
         """Finish the file. Raises DataError when more than MAX_BAD_SHARE of its lines were bad."""
         if self.bad.count > MAX_BAD_SHARE * self.lines:
-            share = f"{self.bad.count} of {self.lines} lines ({100 * self.bad.count / self.lines:.1f} %) can't be used"
+            share = self.bad.count / self.lines
             first = "; ".join(self.bad.examples[:3])
-            fix = f"At most {100 * MAX_BAD_SHARE:.0f} % may be bad: correct them, or name another column or file."
-            raise DataError(f"{self.name}: {share}; the first: {first}.", fix=fix)
+            raise DataError(
+                f"{self.name}: {self.bad.count} of {self.lines} lines ({100 * share:.1f} %) "
+                f"can't be used; the first: {first}.",
+                fix=f"At most {100 * MAX_BAD_SHARE:.0f} % may be bad: correct them, or name another "
+                "column or file.",
+            )

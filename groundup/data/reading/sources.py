@@ -15,27 +15,26 @@ A file in another format is skipped and reported. At most one document or one me
 in memory.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from groundup.data.documents import Document
 from groundup.data.reading.column_roles import text_at
+from groundup.data.reading.data import Data
 from groundup.data.reading.decoding import (
-    AUTO,
-    EncodingErrors,
     NotTextError,
-    check_encoding,
     text_pieces,
 )
-from groundup.data.reading.description import TEXT_SUFFIXES, Description, ReadingRequest
+from groundup.data.reading.description import TEXT_SUFFIXES, Description
 from groundup.data.reading.extract import EXTRACTORS
-from groundup.data.reading.extract_process import extracted
+from groundup.data.reading.extract_process import extract_documents
 from groundup.data.reading.format_detection import sniff
-from groundup.data.reading.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
+from groundup.data.reading.layouts import flat
 from groundup.data.reading.markup_text.formats import MARKUP_READERS, plain_text
-from groundup.data.reading.records import RecordRow, SourceFile, made_rows, on_disk, rows
+from groundup.data.reading.options import SourceOptions
+from groundup.data.reading.records import RecordRow, SourceFile, make_rows, on_disk, rows
 from groundup.data.reading.source_files import (
     LINKS,
     ROW_SUFFIXES,
@@ -45,93 +44,23 @@ from groundup.data.reading.source_files import (
     source_files,
 )
 from groundup.data.reading.source_report import LineTally, SourceReport
-from groundup.errors import ConfigError, ExpansionError, GroundupError, did_you_mean
+from groundup.errors import ExpansionError, GroundupError
 from groundup.progress import Progress
 
 T = TypeVar("T")
 # A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million
 # characters.
 MAX_DOCUMENT_CHARACTERS = 2**23
-# Of a source with many files, so many are looked at before the reading begins; each is looked at
-# again when it is read.
+# The files of a source that are described before the reading begins; each is described again when
+# it is read.
 MAX_DESCRIBED_FILES = 1000
 # Columns beside the roles: which example it is, and whether it is held out.
 IDENTITY = ("id", "held_out")
-LABEL_FROM = ("", "column", "name")
 
 
-@dataclass(frozen=True)
-class SourceOptions:
-    """Options for reading sources."""
-
-    text_column: str = ""
-    """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised
-    (`sniff`).
-    """
-    encoding_errors: EncodingErrors = "replace"
-    """Invalid bytes become U+FFFD ("replace") or nothing ("drop"); both are counted."""
-    strict: bool = False
-    """Raise an error at the first bad line."""
-    encoding: str = AUTO
-    """The encoding of text files without a byte order mark, or "auto" (see `decoding`)."""
-    label_column: str = ""
-    """The field or column with the label; "": it is recognised."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Further roles by name: {"prompt": COLUMN, ...} (see `layouts.ROLES`)."""
-    layout: str = ""
-    """The one layout that the rows have; "": it is recognised."""
-    wanted: Collection[Layout] = TEXT
-    """The layouts that are read; others are refused."""
-    label_from: str = ""
-    """Where labels are: in a "column", or the "name" of a text's file or folder (see
-    `named_labels`); "": it is recognised.
-    """
-    label_separator: str = ""
-    """What stands between the labels in a column of texts that have several; "": they stand in
-    lists, or there is one.
-    """
-    subjects: bool = False
-    """Whether the name of an e-mail ends with its subject."""
-    headings: bool = False
-    """Whether headings of HTML and Word files are marked by #, as in Markdown."""
-
-    def __post_init__(self) -> None:
-        check_encoding(self.encoding)
-        if self.label_from not in LABEL_FROM:
-            fix = "Choose column or name, or leave it out: then it is recognised."
-            raise ConfigError(f"--label-from {self.label_from!r} is unknown.", fix=fix)
-        if self.layout and self.layout not in LAYOUTS:
-            raise ConfigError(
-                f"--layout {self.layout!r} is unknown.", fix=did_you_mean(self.layout, LAYOUTS)
-            )
-        if self.layout and self.layout not in self.wanted and self.wanted != TEXT:
-            raise ConfigError(
-                f"--layout {self.layout} is not read here.",
-                fix=f"Choose one of {', '.join(self.wanted)}.",
-            )
-
-    @property
-    def asked(self) -> ReadingRequest:
-        """What the sniffer is asked: of the columns that were named, those of wanted roles."""
-        named = {
-            "text": self.text_column,
-            "label": self.label_column,
-            "labels": self.label_column,
-            **self.columns,
-        }
-        roles = {role for layout in self.wanted for part in ROLES[layout] for role in part}
-        if "label" in roles:
-            named.pop("labels")
-        given = {role: column for role, column in named.items() if column and role in roles}
-        wanted = [layout for layout in self.wanted if self.layout in ("", layout)] or self.wanted
-        return ReadingRequest(wanted, given, self.layout, self.encoding_errors, self.encoding)
-
-    def describe(self, file: SourceFile) -> Description:
-        """Return what a file holds.
-
-        Raises DataError where that is in doubt, PassedOver where it may be a file of another kind.
-        """
-        return sniff(file, self.asked).require()
+def source_of(data: Data) -> Source:
+    """Return where texts or examples are. Raises ConfigError."""
+    return Source(str(data.path), data.sha256, follow_links=data.follow_links)
 
 
 def read_source(
@@ -219,15 +148,22 @@ def require_files(
 
     Raises DataError when no file was.
     """
-    if progress and (
-        linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]
-    ):
+    linked = [report.skipped[reason] for reason in LINKS if reason in report.skipped]
+    if progress and linked:
         count, first = sum(tally.count for tally in linked), linked[0].examples[0]
         progress.say(
-            f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them."
+            f"{source.spec}: {count:,} links skipped (first: {first}); to read them, follow links."
         )
     if report.files == 0:
-        raise refused[0] if len(refused) == 1 else nothing_to_read(source, report)
+        raise _no_file_read(source, report, refused)
+
+
+def _no_file_read(
+    source: Source, report: SourceReport, refused: Sequence[GroundupError]
+) -> GroundupError:
+    if len(refused) == 1:
+        return refused[0]
+    return nothing_to_read(source, report)
 
 
 def describe_source(
@@ -241,15 +177,16 @@ def describe_source(
     kinds: dict[str, Description] = {}
     report, refused = SourceReport(), list[GroundupError]()
     for number, file in enumerate(source_files(source, report, progress)):
-        known = "text" if file.suffix in TEXT_SUFFIXES else next(iter(kinds), "")
-        if known in kinds and (
-            number >= MAX_DESCRIBED_FILES
-            or (file.suffix in TEXT_SUFFIXES and "text" in options.wanted)
-        ):
+        is_text = file.suffix in TEXT_SUFFIXES
+        known = next(iter(kinds), "")
+        if is_text:
+            known = "text"
+        is_described = number < MAX_DESCRIBED_FILES and not (is_text and "text" in options.wanted)
+        if known in kinds and not is_described:
             kinds[known] = replace(kinds[known], files=kinds[known].files + 1)
             continue
         try:
-            found = options.describe(file)
+            found = sniff(file, options).require()
         except NotTextError as error:
             report.skip(error.reason, file.name)
             refused.append(error)
@@ -257,12 +194,14 @@ def describe_source(
         except ExpansionError as error:  # counted when it is read
             refused.append(error)
             continue
-        key = (
-            "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
-        )
-        kinds[key] = replace(found, files=kinds[key].files + 1) if key in kinds else found
+        key = f"{found.layout} {sorted(found.roles.items())}"
+        if found.form.kind == "text":
+            key = "text"
+        if key in kinds:
+            found = replace(found, files=kinds[key].files + 1)
+        kinds[key] = found
     if not kinds:
-        raise refused[0] if len(refused) == 1 else nothing_to_read(source, report)
+        raise _no_file_read(source, report, refused)
     *described, last = [each for each in kinds.values() if each.layout] or kinds.values()
     described = [*described, replace(last, passed_over=report.skipped)]
     if progress:
@@ -279,7 +218,7 @@ def first_columns(source: Source, options: SourceOptions) -> tuple[str, ...]:
     files = (
         file for file in source_files(source, SourceReport(), None) if file.suffix in ROW_SUFFIXES
     )
-    return next((sniff(file, options.asked).form.columns for file in files), ())
+    return next((sniff(file, options).form.columns for file in files), ())
 
 
 def read_rows(
@@ -292,26 +231,23 @@ def read_rows(
     """Yield `make(row)` of each row of a file. Raises DataError (too many bad rows, or strict)."""
     if found.layout is None:  # no row
         return
-    unit = "row" if found.form.kind in ("json", "parquet") else "line"
+    unit = {"json": "row", "parquet": "row"}.get(found.form.kind, "line")
     tally = LineTally(file.name, report, strict=options.strict, unit=unit)
-    columns = tuple(
-        dict.fromkeys(
-            [*found.roles.values(), *(name for name in IDENTITY if name in found.form.columns)]
-        )
-    )
+    identity = [name for name in IDENTITY if name in found.form.columns]
+    columns = tuple(dict.fromkeys([*found.roles.values(), *identity]))
     raw = rows(
         file,
         found.form,
         tally,
         columns=columns,
-        errors=options.encoding_errors,
-        encoding=options.encoding,
+        errors=options.charset_errors,
+        charset=options.charset,
         report=report,
     )
-    yield from made_rows(raw, make, tally)
+    yield from make_rows(raw, make, tally)
 
 
-def _extracted(
+def _extract(
     file: SourceFile, options: SourceOptions, report: SourceReport
 ) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of each document that an extractor finds in a file; count those without
@@ -319,8 +255,8 @@ def _extracted(
     """
     with on_disk(file) as path:
         report.read_bytes += path.stat().st_size
-        for found in extracted(path, file.suffix, options.headings):
-            name = f"{file.name}:{found.part}" if found.part else file.name
+        for found in extract_documents(path, file.suffix, options.headings):
+            name = ":".join(filter(None, (file.name, found.part)))
             for attachment in found.attachments:
                 report.skip("an attachment of an e-mail", f"{name}: {printable(attachment)}")
             if found.fault:
@@ -345,35 +281,35 @@ def _texts(
     file: SourceFile, options: SourceOptions, report: SourceReport
 ) -> Iterator[tuple[str, str]]:
     if file.suffix in ROW_SUFFIXES:
-        found = options.describe(file)
+        found = sniff(file, options).require()
 
         def text_of(row: RecordRow) -> tuple[str, str]:
             name, columns = f"{file.name}:{row.line}", found.roles
             if "text" in columns:
                 return name, text_at(row, columns["text"])
-            return name, "\n\n".join(
-                filter(None, (flat(row.values.get(column)) for column in columns.values()))
-            )
+            texts = [flat(row.values.get(column)) for column in columns.values()]
+            return name, "\n\n".join(filter(None, texts))
 
         yield from read_rows(file, found, text_of, options, report)
         return
     if file.suffix in EXTRACTORS:
-        for name, text in _extracted(file, options, report):
+        for name, text in _extract(file, options, report):
             yield from _parts(name, iter((text,)))
         return
     with file.open() as stream:
-        pieces = text_pieces(stream, file.name, options.encoding_errors, report, options.encoding)
+        pieces = text_pieces(stream, file.name, options.charset_errors, report, options.charset)
         for name, text in _parts(file.name, pieces):
-            is_markup = file.suffix in MARKUP_READERS
-            yield (
-                name,
-                plain_text(text, file.suffix, headings=options.headings) if is_markup else text,
-            )
+            if file.suffix in MARKUP_READERS:
+                text = plain_text(text, file.suffix, headings=options.headings)
+            yield name, text
 
 
 def _parts(name: str, pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
     for number, (text, is_whole) in enumerate(parts_of(pieces), start=1):
-        yield name if is_whole else f"{name}#{number}", text
+        if is_whole:
+            yield name, text
+        else:
+            yield f"{name}#{number}", text
 
 
 def parts_of(
@@ -397,7 +333,7 @@ def _last_boundary(text: str, limit: int) -> int:
     """Where to cut at or before `limit`: after the last blank line, else line, else space of the
     second half; else at a quarter.
 
-    Encoding takes some 70 bytes of memory for each letter of a run, so that texts without spaces
+    Charset takes some 70 bytes of memory for each letter of a run, so that texts without spaces
     are cut shorter.
     """
     for mark in ("\n\n", "\n", " "):

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from groundup.data.reading.source_files import Source
+from groundup.data.reading.data import Data
 from groundup.device import Compute
 from groundup.evaluate.comparison.run import paired_difference
 from groundup.evaluate.paired import describe_verdict
@@ -43,7 +43,7 @@ def general_text(file: Path | None, progress: Progress) -> BitsPerByte:
     """Return the task on general text, packaged or of a file. Raises DataError, ConfigError."""
     if file is None:
         return BitsPerByte(PACKAGED_TEXT.read_text(encoding="utf-8").strip().split("\n\n"), GENERAL)
-    (task,) = TEXT.tasks(HeldOut(Source(str(file)), MAX_DOCUMENTS), "language", progress)
+    (task,) = TEXT.tasks(HeldOut(Data(file), MAX_DOCUMENTS), "language", progress)
     assert isinstance(task, BitsPerByte)
     return replace(task, name=GENERAL)
 

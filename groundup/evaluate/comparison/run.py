@@ -1,8 +1,8 @@
 """Evaluation of every model on every task: one table of plain values. `KINDS` lists the tasks that
 users can name.
 
-    source = Source("messages.csv")
-    results = evaluate_on(kind_of(source), HeldOut(source, items=200), models, compute=compute,
+    data = Data("messages.csv")
+    results = evaluate_on(kind_of(data), HeldOut(data, items=200), models, compute=compute,
         progress=progress)
     results = evaluate({"before": base, "after": chat}, [AnswerLoss(held_out),
         CheckedAnswers(held_out)], compute=compute, progress=progress)
@@ -14,9 +14,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from groundup.data.reading.data import Data
 from groundup.data.reading.layouts import PLURALS
-from groundup.data.reading.source_files import Source
-from groundup.data.reading.sources import SourceOptions, describe_source, first_columns
+from groundup.data.reading.options import options_of
+from groundup.data.reading.sources import describe_source, first_columns, source_of
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.evaluate.paired import Difference, ratio_difference, share_difference
@@ -52,13 +53,13 @@ def task_kind(name: str, field: str = "`kind`") -> TaskKind:
     return KINDS[name]
 
 
-def kind_of(source: Source, options: SourceOptions | None = None) -> TaskKind:
+def kind_of(data: Data) -> TaskKind:
     """Return the kind of data that is recognised.
 
     Raises DataError where that is in doubt, and for files of several kinds.
     """
     of_layout = {layout: kind for kind in KINDS.values() for layout in kind.layouts}
-    options = replace(options or SourceOptions(), wanted=tuple(of_layout))
+    source, options = source_of(data), options_of(data, tuple(of_layout))
     if any(kind.field for kind in KINDS.values()):
         columns = first_columns(source, options)
         named = next((kind for kind in KINDS.values() if kind.field in columns), None)

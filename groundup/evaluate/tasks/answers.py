@@ -276,7 +276,7 @@ def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Evaluatio
 
     Held-out ones only, where some are marked.
     """
-    examples = read_chat(data.source, data.options, progress=progress)
+    examples = read_chat(data.data, progress=progress)
     examples = without_repeats(
         [example for example in examples if example.held_out] or examples
     ).examples

@@ -14,13 +14,9 @@ from typing import Any
 
 from groundup.data.documents import Example
 from groundup.data.reading.distinct import without_repeats
-from groundup.data.reading.examples import (
-    read_labelled,
-    read_multi_labelled,
-    stratified_split,
-)
+from groundup.data.reading.examples import is_multi_label, read_labelled, read_multi_labelled
+from groundup.data.reading.label_splits import iterative_split, label_counts, stratified_split
 from groundup.data.reading.layouts import LABELLED, MULTI_LABELLED
-from groundup.data.reading.multi_label import is_multi_label, iterative_split, label_counts
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.generate import require_room
@@ -264,9 +260,9 @@ def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Evaluatio
     """Return the task on at most `items` examples, chosen by hash: a classifier predicts, a
     language model is asked.
     """
-    several = is_multi_label(data.source, data.options)
+    several = is_multi_label(data.data)
     read = read_multi_labelled if several else read_labelled
-    examples = without_repeats(read(data.source, data.options, progress=progress)).examples
+    examples = without_repeats(read(data.data, progress=progress)).examples
     labels, unseen = labels_of(examples), list(data.unseen(examples))
     size = {"test": min(data.items, len(unseen))}
     if several:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from groundup.data.reading import layouts
+from groundup.data.reading.options import options_of
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import describe_source, read_source
+from groundup.data.reading.sources import describe_source, read_source, source_of
 from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import DataError
@@ -132,13 +133,14 @@ def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
 
 
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
-    describe_source(data.source, data.options, progress=progress)
+    source, options = source_of(data.data), options_of(data.data)
+    describe_source(source, options, progress=progress)
     report = SourceReport()
-    documents = read_source(data.source, data.options, report, progress=progress)
+    documents = read_source(source, options, report, progress=progress)
     unseen = data.unseen(document.text for document in documents)
     texts = sample_texts(unseen, seed=data.seed, max_texts=data.items)
     for line in report.decoded_lines():
-        progress.say(f"{data.source.spec}: {line}.")
+        progress.say(f"{source.spec}: {line}.")
     return [BitsPerByte(texts)]
 
 

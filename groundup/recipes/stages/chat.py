@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from groundup.data.documents import ChatExample, ConversationExample
+from groundup.data.reading.data import Data
 from groundup.data.reading.distinct import hold_out
 from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source, content_hash
-from groundup.data.reading.sources import SourceOptions
 from groundup.finetune.chat_results import ChatResults
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruct import fit_chat, measure_tokens_per_s
@@ -163,11 +163,8 @@ def read_instructions(table: ChatStage, context: StageContext) -> list[ChatExamp
         )
         with Index(folder) as index:
             return [grounded(row, index, rank_by) for row in pack_rows(Path(table.source))]
-    source, options = (
-        Source(instructions_source(table.source)),
-        SourceOptions(encoding=table.encoding),
-    )
-    return read_chat(source, options, progress=context.progress)
+    data = Data(instructions_source(table.source), charset=table.charset)
+    return read_chat(data, progress=context.progress)
 
 
 def table_of(recipe: Recipe, name: str) -> ChatStage:

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from groundup.data.documents import Example
+from groundup.data.reading.data import Data
 from groundup.data.reading.distinct import Distinct, without_repeats
-from groundup.data.reading.examples import read_labelled, stratified_split
-from groundup.data.reading.sources import SourceOptions
+from groundup.data.reading.examples import read_labelled
+from groundup.data.reading.label_splits import stratified_split
 from groundup.device import Compute
 from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.finetune.classifier import fit_classifier
@@ -168,10 +169,15 @@ def with_pretraining_worth(
 
 def read_messages(table: ClassifierStage, context: StageContext) -> Distinct[Example]:
     """Return the labelled messages without repeats; prints the counts."""
-    options = SourceOptions(
-        table.text_column, label_column=table.label_column, encoding=table.encoding
+    data = Data(
+        table.source.spec,
+        table.source.follow_links,
+        table.source.sha256,
+        text=table.text_column,
+        label=table.label_column,
+        charset=table.charset,
     )
-    examples = read_labelled(table.source, options, progress=context.progress)
+    examples = read_labelled(data, progress=context.progress)
     distinct = without_repeats(examples)
     context.progress.say(
         f"      {len(examples):,} messages, {len(distinct.examples):,} distinct: "

@@ -12,38 +12,22 @@ from collections.abc import Callable
 from groundup.data.reading.markup_text.text_writer import TextWriter
 
 SECTIONS = (
-    "part",
-    "chapter",
-    "section",
-    "subsection",
-    "subsubsection",
-    "paragraph",
-    "subparagraph",
-)
+    "part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph",
+)  # fmt: skip
 VERBATIM = "verbatim|Verbatim|lstlisting|minted|alltt"
 LEFT_OUT = (
-    "label|ref|eqref|pageref|autoref|cref|Cref|cite|citep|citet|citealp|nocite|includegraphics|input|include|bibliography|bibliographystyle"
-    "|vspace|hspace|vskip|hskip|index|usepackage|documentclass|pagestyle|thispagestyle|setlength|setcounter|hypersetup|newcommand|renewcommand"
+    "label|ref|eqref|pageref|autoref|cref|Cref|cite|citep|citet|citealp|nocite|includegraphics"
+    "|input|include|bibliography|bibliographystyle|vspace|hspace|vskip|hskip|index|usepackage"
+    "|documentclass|pagestyle|thispagestyle|setlength|setcounter|hypersetup|newcommand|renewcommand"
 )
 MAX_NESTED = 12
 _ACCENTS = dict(
     zip("'`^\"~=.cv", "\u0301\u0300\u0302\u0308\u0303\u0304\u0307\u0327\u030c", strict=True)
 )
 _LETTERS = {
-    "ss": "ß",
-    "o": "ø",
-    "O": "Ø",
-    "ae": "æ",
-    "AE": "Æ",
-    "oe": "œ",
-    "OE": "Œ",
-    "aa": "å",
-    "AA": "Å",
-    "l": "ł",
-    "L": "Ł",
-    "i": "i",
-    "j": "j",
-}
+    "ss": "ß", "o": "ø", "O": "Ø", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "aa": "å",
+    "AA": "Å", "l": "ł", "L": "Ł", "i": "i", "j": "j",
+}  # fmt: skip
 _SIGNS = {
     "ldots": "…",
     "dots": "…",
@@ -96,20 +80,22 @@ def latex(text: str, out: TextWriter) -> None:
     text = _COMMENT.sub(r"\1", text)
     title = _TITLE.search(text)
     before, begins, body = text.partition(r"\begin{document}")
-    text = body.partition(r"\end{document}")[0] if begins else before
+    if begins:
+        text = body.partition(r"\end{document}")[0]
+    else:
+        text = before
     code = len(kept)
     text = _MATH.sub(lambda found: keep(found[0]), text)
+    base = 0
     if title:
-        out.heading(1, _restored(_plain(title[1]), kept))
-    base = 1 if title else 0
+        base = 1
+        out.heading(1, _restore(_plain(title[1]), kept))
     used = [SECTIONS.index(found[1]) for found in _SECTION.finditer(text)]
     highest = min(used, default=0)
     place = 0
     for found in _SECTION.finditer(text):
         _write(text[place : found.start()], kept, code, out)
-        out.heading(
-            SECTIONS.index(found[1]) - highest + 1 + base, _restored(_plain(found[2]), kept)
-        )
+        out.heading(SECTIONS.index(found[1]) - highest + 1 + base, _restore(_plain(found[2]), kept))
         place = found.end()
     _write(text[place:], kept, code, out)
 
@@ -120,12 +106,15 @@ def _without_code(text: str, keep: Callable[[str], str]) -> str:
     endless: set[str] = set()
     place = 0
     for found in _CODE.finditer(text):
-        end = -1 if found[1] in endless else text.find(f"\\end{{{found[1]}}}", found.end())
+        if found[1] in endless:
+            continue
+        mark = f"\\end{{{found[1]}}}"
+        end = text.find(mark, found.end())
         if end < 0:
             endless.add(found[1])
         elif found.start() >= place:
             parts += [text[place : found.start()], keep(text[found.end() : end])]
-            place = end + len(f"\\end{{{found[1]}}}")
+            place = end + len(mark)
     return "".join([*parts, text[place:]])
 
 
@@ -135,10 +124,10 @@ def _write(text: str, kept: list[str], code: int, out: TextWriter) -> None:
         if whole and int(whole[1]) < code:
             out.code(kept[int(whole[1])].split("\n"))
         else:
-            out.line(_restored(line, kept).strip())
+            out.line(_restore(line, kept).strip())
 
 
-def _restored(text: str, kept: list[str]) -> str:
+def _restore(text: str, kept: list[str]) -> str:
     return _KEPT.sub(lambda found: kept[int(found[1])], text)
 
 
@@ -165,11 +154,6 @@ def _plain(text: str) -> str:
     text = re.sub(r"\\([%&_#$ ])", r"\1", text)
     text = re.sub(r"(?<!\\)[{}]|\\[,;:!/@\-]", "", text)
     text = re.sub(r"\\([{}])", r"\1", text).replace("\ufdd2", "\\")
-    text = (
-        text.replace("~", " ")
-        .replace("---", "—")
-        .replace("--", "–")
-        .replace("``", "“")
-        .replace("''", "”")
-    )
+    for written, sign in (("~", " "), ("---", "—"), ("--", "–"), ("``", "“"), ("''", "”")):
+        text = text.replace(written, sign)
     return text

@@ -11,7 +11,8 @@ Rules = tuple[tuple[re.Pattern[str], str], ...]
 _ADOC_TITLE = re.compile(r"(={1,6})[ \t]+(\S.*)")
 _ADOC_CODE = re.compile(r"(-{4,}|\.{4,}|`{3,}|/{4,}|\+{4,})(?:\w*)[ \t]*\Z")
 _ADOC_LEFT_OUT = re.compile(
-    r"(?:={4,}|\*{4,}|_{4,}|--|\|={3,}|!={3,}|<<<|'''|\+)[ \t]*\Z|//(?!/)|:!?[\w-]+!?:(?:[ \t]|\Z)|\[[^\]]*\][ \t]*\Z"
+    r"(?:={4,}|\*{4,}|_{4,}|--|\|={3,}|!={3,}|<<<|'''|\+)[ \t]*\Z"
+    r"|//(?!/)|:!?[\w-]+!?:(?:[ \t]|\Z)|\[[^\]]*\][ \t]*\Z"
     r"|(?:include|image|video|audio|ifdef|ifndef|ifeval|endif|toc|link)::"
 )
 _ADOC_ITEM = re.compile(r"[ \t]*(?:\*{1,5}|\.{1,5}|-)[ \t]+(\S.*)")
@@ -28,7 +29,8 @@ _ADOC_INLINE: Rules = (
     ),
     (
         re.compile(
-            r"(?:footnote:\w{0,60}|kbd:|btn:|menu:\w{0,60}|image:[^\s\[\]]{0,500}|stem:|pass:\w{0,9})\[([^\]]{0,500})\]"
+            r"(?:footnote:\w{0,60}|kbd:|btn:|menu:\w{0,60}|image:[^\s\[\]]{0,500}|stem:|pass:\w{0,9})"
+            r"\[([^\]]{0,500})\]"
         ),
         r" \1",
     ),
@@ -62,8 +64,12 @@ def asciidoc(text: str, out: TextWriter) -> None:
                 out.line(f"{term}: {_inline(found[2], _ADOC_INLINE)}")
                 term = ""
         elif line.strip():
-            shown = _inline(line[1:] if re.match(r"\.\w", line) else line, _ADOC_INLINE)
-            out.line(f"{term}: {shown.lstrip()}" if term else shown)
+            if re.match(r"\.\w", line):
+                line = line[1:]
+            shown = _inline(line, _ADOC_INLINE)
+            if term:
+                shown = f"{term}: {shown.lstrip()}"
+            out.line(shown)
             term = ""
         else:
             out.line("")

@@ -10,28 +10,22 @@ from textwrap import dedent
 
 from groundup.data.reading.markup_text.text_writer import TextWriter
 
-CODE = frozenset(
-    {
-        "code",
-        "code-block",
-        "sourcecode",
-        "parsed-literal",
-        "doctest",
-        "testcode",
-        "math",
-        "productionlist",
-        "prompt",
-    }
-)
-LEFT_OUT = frozenset(
-    {"toctree", "image", "include", "literalinclude", "index", "contents", "module", "currentmodule", "raw", "meta", "highlight"}
-    | {"role", "default-role", "sectionauthor", "moduleauthor", "testsetup", "testcleanup", "automodule", "autoclass", "sectnum"}
-    | {"autofunction", "replace", "unicode", "date", "tabularcolumns", "py:module", "py:currentmodule", "only-format", "title"}
-)  # fmt: skip
-SIGNATURES = frozenset(
-    {"function", "method", "class", "attribute", "data", "exception", "option", "describe", "envvar", "macro", "type", "property"}
-    | {"classmethod", "staticmethod", "decorator", "member", "var", "struct", "enum", "cmdoption", "object", "opcode", "pdbcommand"}
-)  # fmt: skip
+CODE = frozenset({
+    "code", "code-block", "sourcecode", "parsed-literal", "doctest", "testcode", "math",
+    "productionlist", "prompt",
+})  # fmt: skip
+LEFT_OUT = frozenset({
+    "toctree", "image", "include", "literalinclude", "index", "contents", "module",
+    "currentmodule", "raw", "meta", "highlight", "role", "default-role", "sectionauthor",
+    "moduleauthor", "testsetup", "testcleanup", "automodule", "autoclass", "sectnum",
+    "autofunction", "replace", "unicode", "date", "tabularcolumns", "py:module",
+    "py:currentmodule", "only-format", "title",
+})  # fmt: skip
+SIGNATURES = frozenset({
+    "function", "method", "class", "attribute", "data", "exception", "option", "describe",
+    "envvar", "macro", "type", "property", "classmethod", "staticmethod", "decorator", "member",
+    "var", "struct", "enum", "cmdoption", "object", "opcode", "pdbcommand",
+})  # fmt: skip
 LABELS = {
     "versionadded": "Added in version",
     "versionchanged": "Changed in version",
@@ -85,7 +79,10 @@ def _blocks(lines: list[str], out: TextWriter, styles: list[str], depth: int) ->
             _explicit(explicit[2] or "", lines[at + 1 : end], out, styles, depth)
             at = end
         elif line.rstrip().endswith("::"):
-            out.line(inline(line.rstrip()[:-1].removesuffix(" :")) if line.strip() != "::" else "")
+            text = ""
+            if line.strip() != "::":
+                text = inline(line.rstrip()[:-1].removesuffix(" :"))
+            out.line(text)
             end = _indented_end(lines, at + 1, len(line) - len(line.lstrip()))
             out.code(lines[at + 1 : end])
             at = end
@@ -100,22 +97,25 @@ def _styles_of(lines: list[str], at: int) -> str:
     no title.
     """
     above, title, below = ([*lines[at : at + 3], "", "", ""])[:3]
-    if (found := _ADORNMENT.match(above)) and title.strip() and (under := _ADORNMENT.match(below)):
-        return found[1] * 2 if found[1] == under[1] else ""
+    over, under = _ADORNMENT.match(above), _ADORNMENT.match(below)
+    if over and under and title.strip():
+        if over[1] != under[1]:
+            return ""
+        return over[1] * 2
     found = _ADORNMENT.match(title)
-    is_title = found and above.strip() and not above[0].isspace() and not _ADORNMENT.match(above)
-    return (
-        found[1]
-        if found and is_title and len(title.rstrip()) >= min(len(above.rstrip()), 4)
-        else ""
-    )
+    is_title = above.strip() and not above[0].isspace() and not over
+    if found and is_title and len(title.rstrip()) >= min(len(above.rstrip()), 4):
+        return found[1]
+    return ""
 
 
 def _title_level(lines: list[str], at: int, styles: list[str]) -> int:
     style = _styles_of(lines, at)
     if style and style not in styles:
         styles.append(style)
-    return styles.index(style) + 1 if style else 0
+    if not style:
+        return 0
+    return styles.index(style) + 1
 
 
 def _indented_end(lines: list[str], at: int, indent: int) -> int:
@@ -136,7 +136,7 @@ def _explicit(head: str, body: list[str], out: TextWriter, styles: list[str], de
     """Write a directive or a footnote; comments and targets are left out."""
     if note := _NOTE.match(head):
         out.line(inline(f"{note[0]}{head[note.end() :]}"))
-        _blocks(_dedented(body), out, styles, depth + 1)
+        _blocks(_dedent(body), out, styles, depth + 1)
         return
     found = _DIRECTIVE.match(head)
     if not found or found[1] in LEFT_OUT or depth >= MAX_NESTED:
@@ -152,8 +152,10 @@ def _explicit(head: str, body: list[str], out: TextWriter, styles: list[str], de
     label = LABELS.get(kind) or f"{kind.replace('-', ' ').capitalize()}:"
     content = _without_options(body)
     out.line("")
-    out.line(inline(f"{label} {argument}" if argument or content else ""))
-    _blocks(_dedented(content), out, styles, depth + 1)
+    if not argument and not content:
+        label = ""
+    out.line(inline(f"{label} {argument}"))
+    _blocks(_dedent(content), out, styles, depth + 1)
     out.line("")
 
 
@@ -170,7 +172,7 @@ def _signature(
     level = out.level
     if out.marked and signatures:
         out.heading(level + 1, re.split(r"[(\[,=]", signatures[0])[0].strip() or signatures[0])
-    content = _dedented(_without_options(body[more:]))
+    content = _dedent(_without_options(body[more:]))
     while content and not content[0].strip():
         content.pop(0)
     begins = (
@@ -194,5 +196,7 @@ def _without_options(body: list[str]) -> list[str]:
     return body[at:]
 
 
-def _dedented(body: list[str]) -> list[str]:
-    return dedent("\n".join(body)).split("\n") if body else []
+def _dedent(body: list[str]) -> list[str]:
+    if not body:
+        return []
+    return dedent("\n".join(body)).split("\n")

@@ -28,24 +28,25 @@ class TextWriter:
     def heading(self, level: int, text: str) -> None:
         """Write a heading of a level from 1."""
         self.level = min(max(level, 1), MAX_LEVEL)
-        mark = f"{'#' * self.level} " if self.marked else ""
-        self.lines += ["", f"{mark}{text.strip()}", ""]
+        text = text.strip()
+        if self.marked:
+            text = f"{'#' * self.level} {text}"
+        self.lines += ["", text, ""]
 
     def code(self, lines: Iterable[str]) -> None:
         """Write a block of code."""
         text = dedent("\n".join(lines)).strip("\n")
         if not text.strip():
             return
-        fence = [FENCE] if self.marked and FENCE not in text else []
-        self.lines += ["", *fence, *text.split("\n"), *fence, ""]
+        if self.marked and FENCE not in text:
+            text = f"{FENCE}\n{text}\n{FENCE}"
+        self.lines += ["", *text.split("\n"), ""]
 
     def text(self) -> str:
         """Return all of it."""
-        return (
-            _BLANK_LINES.sub("\n\n", "\n".join(self.lines)).strip("\n") + "\n"
-            if any(self.lines)
-            else ""
-        )
+        if not any(self.lines):
+            return ""
+        return _BLANK_LINES.sub("\n\n", "\n".join(self.lines)).strip("\n") + "\n"
 
 
 def until(lines: list[str], start: int, end: re.Pattern[str]) -> int:

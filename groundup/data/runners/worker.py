@@ -4,7 +4,7 @@ one of Ray.
     work(task) -> messages     a task: entries of a source that are read here, or texts; with the
                                steps over them
 
-`python -c "from groundup.data.engines.worker import main; main(FD)"` serves tasks that come through
+`python -c "from groundup.data.runners.worker import main; main(FD)"` serves tasks that come through
 a socket, until it is closed.
 """
 
@@ -19,18 +19,18 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from groundup.config import build_config
-from groundup.data.engines.document_batches import (
-    DocumentBatch,
-    pack,
-    pack_pieces,
-    pack_processed,
-    read_pieces,
-    unpack,
-)
 from groundup.data.processing.steps import ProcessConfig, Step, document_steps, run_steps
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import SourceEntry, entry_files
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions
+from groundup.data.runners.document_batches import (
+    DocumentBatch,
+    pack,
+    pack_batches,
+    pack_processed,
+    read_batches,
+    unpack,
+)
 from groundup.errors import GroundupError
 
 # What a message begins with.
@@ -40,7 +40,7 @@ RESULT, FAULT, END = b"r", b"f", b"e"
 def entries_task(
     entries: Sequence[SourceEntry], options: SourceOptions, process: ProcessConfig
 ) -> bytes:
-    """Return the task to read entries; its results are those of `pack_pieces`."""
+    """Return the task to read entries; its results are those of `pack_batches`."""
     reading = {**asdict(options), "wanted": list(options.wanted)}
     return pack(["entries", list(map(asdict, entries)), json.dumps(reading), _plain(process)], [])
 
@@ -66,10 +66,10 @@ def work(task: bytes) -> Iterator[bytes]:
     try:
         steps = _steps(process)
     except GroundupError as error:  # this machine lacks an extra
-        yield pack_pieces([DocumentBatch(error=error)])
+        yield pack_batches([DocumentBatch(error=error)])
         return
-    for pieces in read_pieces(files, _options(reading), steps):
-        yield pack_pieces(pieces)
+    for batches in read_batches(files, _options(reading), steps):
+        yield pack_batches(batches)
 
 
 def _plain(process: ProcessConfig) -> str:
@@ -89,9 +89,8 @@ def _steps(plain: str) -> list[Step]:
 
 def main(descriptor: int) -> None:
     """Serve tasks until the other end is closed; its process may have been killed."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes of a terminal; the first one ends the others
+    # Ctrl-C reaches all processes of a terminal; the first one ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with (
         suppress(EOFError, BrokenPipeError, ConnectionResetError),
         Connection(descriptor) as connection,

@@ -19,14 +19,17 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from groundup.data.engines.worker import END, FAULT
+from groundup.data.runners.worker import END, FAULT
 from groundup.errors import GroundupError, WorkerError
 
-# Of each task; a message holds some megabytes (`pieces.BATCH_CHARACTERS`).
+# Of each task; a message holds some megabytes (`document_batches.BATCH_CHARACTERS`).
 QUEUED_MESSAGES = 8
 # Tasks that are begun before the first of them is used up, beside one for each process.
 MORE_TASKS = 2
-PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from groundup.data.engines.worker import main; main(int(sys.argv[1]))"
+PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from groundup.data.runners.worker import main; main(int(sys.argv[1]))"
+)
 
 
 @dataclass
@@ -87,7 +90,10 @@ class Workers:
                         self.jobs.put(job)
             if waiting:
                 job, given = waiting.popleft()
-                yield given, self._results(job) if job.task else iter(())
+                results: Iterator[bytes] = iter(())
+                if job.task:
+                    results = self._results(job)
+                yield given, results
 
     def _results(self, job: _Job) -> Iterator[bytes]:
         while (found := job.results.get()) is not None:
@@ -104,7 +110,7 @@ class Workers:
                     self._put(job, _result(message))
                 self._put(job, None)
             except (OSError, EOFError):
-                self._put(job, _ended(process))
+                self._put(job, _error_of_end(process))
                 return
 
     def _put(self, job: _Job, result: bytes | Exception | None) -> None:
@@ -130,11 +136,16 @@ def _result(message: bytes) -> bytes | Exception:
     return data
 
 
-def _ended(process: "subprocess.Popen[bytes]") -> Exception:
+def _error_of_end(process: "subprocess.Popen[bytes]") -> Exception:
     """Return the error for a process that ended, which wrote its traceback if it has a defect."""
     code = process.wait()
     if code == 1:
         return RuntimeError("A process that read texts has a defect; its traceback is above.")
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    fix = "It may have run out of memory. The same command goes on from what was saved; --engine one takes less memory."
-    return WorkerError(f"A process that read texts {how}.", fix=fix)
+    how = f"ended with code {code}"
+    if code < 0:
+        how = f"was killed by signal {-code}"
+    return WorkerError(
+        f"A process that read texts {how}.",
+        fix="It may have run out of memory. The same command goes on from what was saved; "
+        "`runner` one takes less memory.",
+    )

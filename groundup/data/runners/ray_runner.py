@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from groundup.data.engines.worker import work
+from groundup.data.runners.worker import work
 from groundup.errors import GroundupError, WorkerError, require_extra
 from groundup.threads import allowed_cores
 
@@ -63,7 +63,9 @@ def _running() -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # What is set here is for a new cluster, and refused for one that runs.
     found = os.environ.get("RAY_ADDRESS")
-    own = {} if found else {"num_cpus": allowed_cores(), "include_dashboard": False}
+    own: dict[str, Any] = {}
+    if not found:
+        own = {"num_cpus": allowed_cores(), "include_dashboard": False}
     with _ray_errors():
         ray.init(address=found, logging_level=logging.ERROR, log_to_driver=False, **own)
     try:

@@ -16,29 +16,30 @@ from typing import Any
 import fsspec
 import pytest
 
-from groundup.data.engines import document_batches, processes
-from groundup.data.engines import engine as engines
-from groundup.data.engines.document_batches import (
-    DocumentBatch,
-    ReadDocument,
-    pack,
-    pack_pieces,
-    unpack,
-    unpack_pieces,
-)
-from groundup.data.engines.engine import chosen_engine
-from groundup.data.engines.processes import Workers
-from groundup.data.engines.worker import entries_task, texts_task, work
 from groundup.data.preparation import pipeline
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing.steps import ProcessConfig, Processed
 from groundup.data.reading.decoding import NotTextError
 from groundup.data.reading.description import SkippedFile
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source, SourceEntry, entries
 from groundup.data.reading.source_report import SourceReport, Tally
-from groundup.data.reading.sources import SourceOptions, read_source
+from groundup.data.reading.sources import read_source
 from groundup.data.resumable_folder import partial_path
+from groundup.data.runners import document_batches, processes
+from groundup.data.runners import runner as runners
+from groundup.data.runners.document_batches import (
+    DocumentBatch,
+    ReadDocument,
+    pack,
+    pack_batches,
+    unpack,
+    unpack_batches,
+)
+from groundup.data.runners.processes import Workers
+from groundup.data.runners.runner import choose_runner
+from groundup.data.runners.worker import entries_task, texts_task, work
 from groundup.errors import (
     ConfigError,
     DataError,
@@ -133,16 +134,16 @@ def whole(
     if request.param.names:
         pytest.importorskip("ftfy"), pytest.importorskip("rensa")
     out = tmp_path_factory.mktemp("whole") / "data"
-    prepare(mixed, out, config(request.param), seed=3, engine="one", progress=Silent())
+    prepare(mixed, out, config(request.param), seed=3, runner="one", progress=Silent())
     return content(out), request.param
 
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many parts and pieces."""
-    monkeypatch.setattr(engines, "PART_BYTES", 20_000)
-    monkeypatch.setattr(engines, "RAY_PART_BYTES", 60_000)
-    monkeypatch.setattr(engines, "LARGE_BYTES", 100_000)
+    monkeypatch.setattr(runners, "PART_BYTES", 20_000)
+    monkeypatch.setattr(runners, "RAY_PART_BYTES", 60_000)
+    monkeypatch.setattr(runners, "LARGE_BYTES", 100_000)
     monkeypatch.setattr(document_batches, "BATCH_CHARACTERS", 30_000)
 
 
@@ -156,9 +157,9 @@ def test_processes_make_the_folder_that_one_makes(
     cores: int,
 ) -> None:
     expected, process = whole
-    monkeypatch.setattr(engines, "allowed_cores", lambda: cores)
+    monkeypatch.setattr(runners, "allowed_cores", lambda: cores)
     prepare(
-        mixed, tmp_path / "data", config(process), seed=3, engine="processes", progress=Silent()
+        mixed, tmp_path / "data", config(process), seed=3, runner="processes", progress=Silent()
     )
     found = content(tmp_path / "data")
     assert json.loads(found["data.json"]) == json.loads(expected["data.json"])
@@ -181,7 +182,7 @@ def test_ray_makes_the_folder_that_one_makes(
     cluster: Any, whole: Any, mixed: list[Source], tmp_path: Path, small_parts: None
 ) -> None:
     expected, process = whole
-    prepare(mixed, tmp_path / "data", config(process), seed=3, engine="ray", progress=Silent())
+    prepare(mixed, tmp_path / "data", config(process), seed=3, runner="ray", progress=Silent())
     assert content(tmp_path / "data") == expected
 
 
@@ -209,17 +210,17 @@ def test_ray_goes_on_within_an_archive_and_says_what_is_wrong(
         (tmp_path / "some" / name).write_bytes((Path(mixed[0].spec) / name).read_bytes())
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pipeline._Preparation, "after_file", stop)
-        prepare(source, tmp_path / "ray", engine="ray", progress=Silent())
+        prepare(source, tmp_path / "ray", runner="ray", progress=Silent())
     assert (
         json.loads((partial_path(tmp_path / "ray") / "state.json").read_text())["state"]["files"]
         == 6
     )
-    for engine in ("ray", "one"):
-        prepare(source, tmp_path / engine, engine=engine, progress=Silent())
+    for runner in ("ray", "one"):
+        prepare(source, tmp_path / runner, runner=runner, progress=Silent())
     assert content(tmp_path / "ray") == content(tmp_path / "one")
     (tmp_path / "some" / "bad.jsonl").write_text('{"text": "One."}\n' + "{\n" * 9)
     with pytest.raises(DataError, match="bad.jsonl: 9 of 10 lines"):
-        prepare(source, tmp_path / "ray", engine="ray", progress=Silent())
+        prepare(source, tmp_path / "ray", runner="ray", progress=Silent())
 
 
 PROGRAM = """
@@ -227,15 +228,15 @@ import os, signal, sys
 from pathlib import Path
 from groundup.data import split
 from groundup.data.preparation import pipeline
-from groundup.data.engines import engine as engines, document_batches
+from groundup.data.runners import document_batches, runner as runners
 from groundup.data.reading.source_files import Source, entries
 from groundup.data.processing.steps import ProcessConfig
 from groundup.progress import Silent
 
-root, left, engine = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+root, left, runner = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 pipeline.SAVE_BYTES = 1
-engines.PART_BYTES, engines.LARGE_BYTES, document_batches.BATCH_CHARACTERS = 20_000, 100_000, 30_000
-engines.allowed_cores = lambda: 2
+runners.PART_BYTES, runners.LARGE_BYTES, document_batches.BATCH_CHARACTERS = 20_000, 100_000, 30_000
+runners.allowed_cores = lambda: 2
 
 def counted(function):
     def call(*values, **named):
@@ -249,13 +250,13 @@ def counted(function):
 os.fsync, split.SplitWriter.write = counted(os.fsync), counted(split.SplitWriter.write)
 config = pipeline.DataConfig(keep_dropped=True, process=ProcessConfig(("repair", "personal-data")))
 sources = [Source(text) for text in sys.argv[5:]]
-pipeline.prepare(sources, root / "data", config, engine=engine, progress=Silent())
+pipeline.prepare(sources, root / "data", config, runner=runner, progress=Silent())
 print(left)
 """
 
 
 def run_program(
-    root: Path, kill_at: int, engine: str, how: str, sources: list[Source]
+    root: Path, kill_at: int, runner: str, how: str, sources: list[Source]
 ) -> subprocess.Popen[str]:
     command = [
         sys.executable,
@@ -263,7 +264,7 @@ def run_program(
         PROGRAM,
         str(root),
         str(kill_at),
-        engine,
+        runner,
         how,
         *(each.spec for each in sources),
     ]
@@ -354,12 +355,12 @@ def test_an_error_in_a_process_is_that_of_one(tmp_path: Path, name: str, small_p
     }
     (tmp_path / "texts" / name).write_bytes(bad[name])
     found = []
-    for engine in ("one", "processes"):
+    for runner in ("one", "processes"):
         with pytest.raises(GroundupError) as raised:
             prepare(
                 [Source(str(tmp_path / "texts"))],
                 tmp_path / "data",
-                engine=engine,
+                runner=runner,
                 progress=Silent(),
             )
         found.append((type(raised.value), raised.value.message, raised.value.fix))
@@ -368,9 +369,9 @@ def test_an_error_in_a_process_is_that_of_one(tmp_path: Path, name: str, small_p
 
 def test_a_source_with_one_binary_file_is_refused_as_by_one(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(bytes(range(256)) * 9)
-    for engine in ("one", "processes"):
+    for runner in ("one", "processes"):
         with pytest.raises(NotTextError, match="looks binary"):
-            prepare([Source(str(tmp_path))], tmp_path / "data", engine=engine, progress=Silent())
+            prepare([Source(str(tmp_path))], tmp_path / "data", runner=runner, progress=Silent())
 
 
 @pytest.mark.parametrize(
@@ -384,8 +385,8 @@ def test_a_source_with_one_binary_file_is_refused_as_by_one(tmp_path: Path) -> N
     ids=lambda error: type(error).__name__,
 )
 def test_errors_pass_between_processes_as_themselves(error: GroundupError) -> None:
-    (piece,) = unpack_pieces(
-        pack_pieces([DocumentBatch([ReadDocument("a", "b", Processed("b"))], error=error)])
+    (piece,) = unpack_batches(
+        pack_batches([DocumentBatch([ReadDocument("a", "b", Processed("b"))], error=error)])
     )
     assert piece.error is not None
     assert (type(piece.error), str(piece.error), vars(piece.error)) == (
@@ -407,12 +408,12 @@ def test_a_process_that_is_killed_is_said_and_what_was_saved_stays(
         if written == 40:
             self.save()
             for process in children_of(os.getpid()):
-                if b"groundup.data.engines.worker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                if b"groundup.data.runners.worker" in Path(f"/proc/{process}/cmdline").read_bytes():
                     os.kill(process, signal.SIGKILL)
 
     monkeypatch.setattr(pipeline._Preparation, "write", write)
     with pytest.raises(WorkerError, match="killed by signal 9"):
-        prepare(mixed, tmp_path / "data", engine="processes", progress=Silent())
+        prepare(mixed, tmp_path / "data", runner="processes", progress=Silent())
     assert (partial_path(tmp_path / "data") / "state.json").is_file()
 
 
@@ -432,12 +433,12 @@ def test_reports_add_up_to_that_of_one_reading() -> None:
             for _ in range(choose.randrange(4)):
                 report.bad_file(f"file {number}", choose.choice("ab"))
                 report.skip(choose.choice(["binary", "other", "third"]), f"skipped {number}")
-                report.encodings.setdefault(choose.choice(["cp1252", "utf-16"]), Tally()).note(
+                report.charsets.setdefault(choose.choice(["cp1252", "utf-16"]), Tally()).note(
                     f"file {number}"
                 )
         parts.add(SourceReport.from_plain(json.loads(json.dumps(part.to_plain()))))
     assert drawn and parts == whole and list(parts.skipped) == list(whole.skipped)
-    assert list(parts.encodings) == list(whole.encodings)
+    assert list(parts.charsets) == list(whole.charsets)
 
 
 def test_entries_in_an_object_store_are_read_by_their_address(mixed: list[Source]) -> None:
@@ -450,7 +451,7 @@ def test_entries_in_an_object_store_are_read_by_their_address(mixed: list[Source
         (each.name, each.text) for each in read_source(source, SourceOptions(), expected_report)
     ]
     task = entries_task(list(entries(source, report, None)), SourceOptions(), ProcessConfig())
-    found = [piece for message in work(task) for piece in unpack_pieces(message)]
+    found = [piece for message in work(task) for piece in unpack_batches(message)]
     assert [(each.name, each.raw) for piece in found for each in piece.documents] == expected
     for piece in found:
         if piece.report:
@@ -461,7 +462,7 @@ def test_entries_in_an_object_store_are_read_by_their_address(mixed: list[Source
 
 def test_a_file_that_is_not_on_the_machine_that_reads_it_is_said(tmp_path: Path) -> None:
     gone = [SourceEntry("a.txt", str(tmp_path / "a.txt"), 9)]
-    ((piece,),) = map(unpack_pieces, work(entries_task(gone, SourceOptions(), ProcessConfig())))
+    ((piece,),) = map(unpack_batches, work(entries_task(gone, SourceOptions(), ProcessConfig())))
     assert (
         type(piece.error) is DataError
         and "a.txt can't be opened: No such file" in piece.error.message
@@ -472,34 +473,34 @@ def test_a_file_that_is_not_on_the_machine_that_reads_it_is_said(tmp_path: Path)
 def test_auto_takes_processes_where_they_pay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "allowed_cores", lambda: 2)
-    monkeypatch.setattr(engines, "WORTH_BYTES", 1000)
+    monkeypatch.setattr(runners, "allowed_cores", lambda: 2)
+    monkeypatch.setattr(runners, "WORTH_BYTES", 1000)
     (tmp_path / "a.txt").write_text("a" * 2000)
     source, cleaning, steps = (
         Source(str(tmp_path)),
         ProcessConfig(),
         ProcessConfig(("personal-data",)),
     )
-    assert [chosen_engine("auto", source, each) for each in (cleaning, steps)] == [
+    assert [choose_runner("auto", source, each) for each in (cleaning, steps)] == [
         "one",
         "processes",
     ]
     (tmp_path / "b.html").write_text("a" * 900)
-    assert chosen_engine("auto", source, cleaning) == "one"
+    assert choose_runner("auto", source, cleaning) == "one"
     (tmp_path / "c.html").write_text("a" * 900)  # finding the text in it is work, too
-    assert chosen_engine("auto", source, cleaning) == "processes"
-    monkeypatch.setattr(engines, "allowed_cores", lambda: 1)
-    assert chosen_engine("auto", source, steps) == "one"
+    assert choose_runner("auto", source, cleaning) == "processes"
+    monkeypatch.setattr(runners, "allowed_cores", lambda: 1)
+    assert choose_runner("auto", source, steps) == "one"
 
 
-def test_an_engine_that_is_none_and_a_missing_extra_are_said(
+def test_a_runner_that_is_none_and_a_missing_extra_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match=r"no engine 'proceses'. Did you mean 'processes'"):
-        prepare([], tmp_path / "data", engine="proceses", progress=Silent())
+    with pytest.raises(ConfigError, match=r"no runner 'proceses'. Did you mean 'processes'"):
+        prepare([], tmp_path / "data", runner="proceses", progress=Silent())
     monkeypatch.setitem(sys.modules, "ray.data", None)
     with pytest.raises(MissingExtra, match=r"pip install 'groundup\[ray\]'"):
-        prepare([], tmp_path / "data", engine="ray", progress=Silent())
+        prepare([], tmp_path / "data", runner="ray", progress=Silent())
 
 
 def test_what_waits_to_be_used_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

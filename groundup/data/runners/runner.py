@@ -1,15 +1,15 @@
-"""Engines: who reads the documents of a source and runs the steps over them. The result is the
+"""Runners: who reads the documents of a source and runs the steps over them. The result is the
 same, to the byte.
 
     one          this process
     processes    as many as there are cores: parts of many small files are read by them; what is
                  large or packed is read here and processed by them
     ray          tasks of Ray Data, on one machine or many, which read the files themselves
-                 (`ray_engine`; extra `ray`)
+                 (`ray_runner`; extra `ray`)
     auto         processes where that is faster, else one
 
 Exact repeats, the split, what the data card shows and all files that are written are this process's
-work: it takes the pieces in order.
+work: it takes the batches in order.
 """
 
 from collections import Counter
@@ -18,18 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from groundup.data.documents import Document
-from groundup.data.engines.document_batches import (
-    DocumentBatch,
-    read_pieces,
-    unpack_pieces,
-    unpack_processed,
-)
-from groundup.data.engines.processes import Workers
-from groundup.data.engines.ray_engine import ray_results
-from groundup.data.engines.worker import entries_task, texts_task
 from groundup.data.processing.steps import ProcessConfig, Processed, Step, document_steps, run_steps
 from groundup.data.reading.containers import archive_suffix, suffixes
 from groundup.data.reading.extract import EXTRACTORS
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import SourceFile
 from groundup.data.reading.source_files import (
     Source,
@@ -40,14 +32,23 @@ from groundup.data.reading.source_files import (
     source_files,
 )
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_source, require_files
+from groundup.data.reading.sources import read_source, require_files
+from groundup.data.runners.document_batches import (
+    DocumentBatch,
+    read_batches,
+    unpack_batches,
+    unpack_processed,
+)
+from groundup.data.runners.processes import Workers
+from groundup.data.runners.ray_runner import ray_results
+from groundup.data.runners.worker import entries_task, texts_task
 from groundup.errors import ConfigError, GroundupError, did_you_mean, require_extra
 from groundup.progress import Progress
 from groundup.threads import allowed_cores
 
-Engine = Literal["auto", "one", "processes", "ray"]
-ENGINES: tuple[Engine, ...] = get_args(Engine)
-# A part has so many bytes or files; on Ray, where to hand one over costs more, more.
+Runner = Literal["auto", "one", "processes", "ray"]
+RUNNERS: tuple[Runner, ...] = get_args(Runner)
+# Bytes and files of a part; on Ray, where to hand one over costs more, it has more.
 PART_BYTES, PART_FILES, RAY_PART_BYTES = 2**22, 500, 2**25
 # What is larger is read here and handed on in batches, so that a single file keeps all processes
 # busy.
@@ -82,50 +83,54 @@ class SourceTask:
     """A part of a source."""
 
     message: bytes = b""
-    """For `worker.work`; empty: the pieces are whole."""
-    pieces: list[DocumentBatch] = field(default_factory=list)
+    """For `worker.work`; empty: the batches are whole."""
+    batches: list[DocumentBatch] = field(default_factory=list)
     """What was read here."""
 
     def results(self, messages: Iterator[bytes]) -> Iterator[DocumentBatch]:
-        """Yield the pieces that messages of a worker hold, or make whole."""
+        """Yield the batches that messages of a worker hold, or make whole."""
         for message in messages:
-            if not self.pieces:
-                yield from unpack_pieces(message)
+            if not self.batches:
+                yield from unpack_batches(message)
                 continue
-            documents = [each for piece in self.pieces for each in piece.documents]
+            documents = [each for batch in self.batches for each in batch.documents]
             made = unpack_processed(message, [each.raw for each in documents])
             for document, processed in zip(documents, made, strict=True):
                 document.made = processed
-        yield from self.pieces
+        yield from self.batches
 
 
-def check_engine(engine: Any) -> Engine:
-    """Return the engine of that name. Raises ConfigError, MissingExtra."""
-    if engine not in ENGINES:
-        raise ConfigError(f"There is no engine {engine!r}.", fix=did_you_mean(engine, ENGINES))
-    if engine == "ray":
+def check_runner(runner: Any) -> Runner:
+    """Return the runner of that name. Raises ConfigError, MissingExtra."""
+    if runner not in RUNNERS:
+        raise ConfigError(f"There is no runner {runner!r}.", fix=did_you_mean(runner, RUNNERS))
+    if runner == "ray":
         require_extra("ray", "ray.data")
-    return engine
+    return runner
 
 
-def chosen_engine(engine: Engine, source: Source, process: ProcessConfig) -> Engine:
-    """Return the engine for a source: of `auto`, what is likely to be faster.
+def choose_runner(runner: Runner, source: Source, process: ProcessConfig) -> Runner:
+    """Return the runner for a source: of `auto`, what is likely to be faster.
 
     Raises DataError for a source that does not exist.
     """
-    if engine != "auto":
-        return engine
+    if runner != "auto":
+        return runner
     if allowed_cores() < 2:
         return "one"
     has_steps = len(document_steps(process)) > 1
-    if not is_divisible(source):
-        return "processes" if has_steps else "one"
-    work = [
-        entry.size_bytes
-        for entry in entries(source, SourceReport(), None)
-        if has_steps or (suffixes(entry.name)[0] in EXTRACTORS and not _is_whole(entry))
-    ]
-    return "processes" if sum(work) >= WORTH_BYTES else "one"
+    if is_divisible(source):
+        work = [
+            entry.size_bytes
+            for entry in entries(source, SourceReport(), None)
+            if has_steps or (suffixes(entry.name)[0] in EXTRACTORS and not _is_whole(entry))
+        ]
+        is_worth_it = sum(work) >= WORTH_BYTES
+    else:
+        is_worth_it = has_steps
+    if is_worth_it:
+        return "processes"
+    return "one"
 
 
 @dataclass
@@ -137,58 +142,56 @@ class DocumentReading:
     process: ProcessConfig
     report: SourceReport
     progress: Progress
-    advance: Callable[[int], None]
+    advance: Callable[[int], None] = lambda read_bytes: None
     """Gets the bytes read since the last call."""
     passed: int = 0
     """The first files, which `report` has counted."""
     after_file: Callable[[int], None] = lambda files: None
     """Gets the number of files done whenever one is."""
 
-    def documents(self, engine: Engine) -> Iterator[ProcessedDocument]:
+    def documents(self, runner: Runner) -> Iterator[ProcessedDocument]:
         """Yield the documents in their order.
 
         Raises what `sources.read_source` raises, and WorkerError.
         """
-        engine = chosen_engine(engine, self.source, self.process)
-        if engine == "one":
+        runner = choose_runner(runner, self.source, self.process)
+        if runner == "one":
             yield from self._here()
             return
         files, refused = self.passed, list[GroundupError]()
-        for piece in self._pieces(engine):
-            self.advance(piece.read_bytes)
-            for each in piece.documents:
+        for batch in self._batches(runner):
+            self.advance(batch.read_bytes)
+            for each in batch.documents:
                 assert each.made is not None
-                yield ProcessedDocument(
-                    Document(each.raw, self.source.title, each.name), each.made, None
-                )
-            refused += piece.refused
-            if piece.report:
-                self.report.add(piece.report)
-            if piece.is_file:
+                raw = Document(each.raw, self.source.title, each.name)
+                yield ProcessedDocument(raw, each.made, None)
+            refused += batch.refused
+            if batch.report:
+                self.report.add(batch.report)
+            if batch.is_file:
                 files += 1
                 self.after_file(files)
-            if piece.error:
-                raise piece.error
+            if batch.error:
+                raise batch.error
         require_files(self.source, self.report, refused, self.progress)
 
     def _here(self) -> Iterator[ProcessedDocument]:
         steps, seen = document_steps(self.process), self.report.read_bytes
         for raw in read_source(
-            *(self.source, self.options, self.report),
+            self.source,
+            self.options,
+            self.report,
             progress=self.progress,
             passed=self.passed,
             after_file=self.after_file,
         ):
             self.advance(self.report.read_bytes - seen)
             seen, changed = self.report.read_bytes, list[Change]()
-            yield ProcessedDocument(
-                raw,
-                run_steps(raw.text, steps, lambda *change, to=changed: to.append(change)),
-                changed,
-            )
+            made = run_steps(raw.text, steps, lambda *change, to=changed: to.append(change))
+            yield ProcessedDocument(raw, made, changed)
 
-    def _pieces(self, engine: Engine) -> Iterator[DocumentBatch]:
-        if engine == "ray":
+    def _batches(self, runner: Runner) -> Iterator[DocumentBatch]:
+        if runner == "ray":
             yield from _with_ray(self._tasks(RAY_PART_BYTES, splits=False))
             return
         with Workers(allowed_cores()) as workers:
@@ -233,11 +236,15 @@ class DocumentReading:
         """
         steps = document_steps(self.process)
         is_here = len(steps) == 1 or not splits
-        for pieces in read_pieces(files, self.options, steps if is_here else None, passed=passed):
-            texts = [each.raw for piece in pieces for each in piece.documents]
-            yield SourceTask(
-                b"" if is_here or not texts else texts_task(texts, self.process), pieces
-            )
+        own_steps = None
+        if is_here:
+            own_steps = steps
+        for batches in read_batches(files, self.options, own_steps, passed=passed):
+            texts = [each.raw for batch in batches for each in batch.documents]
+            message = b""
+            if texts and not is_here:
+                message = texts_task(texts, self.process)
+            yield SourceTask(message, batches)
 
 
 class _CountedFiles:
@@ -254,7 +261,7 @@ class _CountedFiles:
 
 
 def _is_whole(entry: SourceEntry) -> bool:
-    """Whether an entry is large or expands to no one knows what: it is not read by one worker
+    """Return whether an entry is large or expands to an unknown size: it is not read by one worker
     before the others may go on.
     """
     suffix, compression = suffixes(entry.name)
@@ -267,13 +274,13 @@ def _is_whole(entry: SourceEntry) -> bool:
 
 
 def _with_ray(tasks: Iterator[SourceTask]) -> Iterator[DocumentBatch]:
-    """Yield the pieces of tasks: those that were read here come first, the others are worked at by
-    Ray.
+    """Yield the batches of tasks: those that were read here come first, the others are worked at
+    by Ray.
     """
     for task in tasks:
         if not task.message:
-            yield from task.pieces
+            yield from task.batches
             continue
         messages = [task.message, *(each.message for each in tasks)]
         for message in ray_results(messages):
-            yield from unpack_pieces(message)
+            yield from unpack_batches(message)

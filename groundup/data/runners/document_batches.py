@@ -1,10 +1,10 @@
 """What a reading gives: documents as they were read and as the steps made them, with the reports of
 the files that are done.
 
-    files -> read_pieces -> [Piece, ...] some megabytes at once -> pack -> bytes -> unpack, in
-        another process
+    files -> read_batches -> [DocumentBatch, ...] some megabytes at once -> pack -> bytes -> unpack,
+        in another process
 
-The pieces of a source, added up in order, are what reading it in one process counts and yields,
+The batches of a source, added up in order, are what reading it in one process counts and yields,
 whoever read which part of it. A message is one line of JSON and the texts behind it.
 """
 
@@ -16,19 +16,20 @@ from functools import partial
 from typing import Any
 
 from groundup.data.processing.steps import Processed, Step, run_steps
+from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import SourceFile
 from groundup.data.reading.source_report import SourceReport
-from groundup.data.reading.sources import SourceOptions, read_each, read_texts
+from groundup.data.reading.sources import read_each, read_texts
 from groundup.errors import DataError, GroundupError
 
-# Pieces are handed on when their texts have so many characters, or when there are so many documents
-# and files.
+# Batches are handed on when their texts have this number of characters, or when there is this number
+# of documents and files.
 BATCH_CHARACTERS, BATCH_ROWS = 2**20, 2**13
 
 
 @dataclass
 class ReadDocument:
-    """A document of a piece."""
+    """A document of a batch."""
 
     name: str
     raw: str
@@ -38,7 +39,7 @@ class ReadDocument:
 
 @dataclass
 class DocumentBatch:
-    """Some documents of a file, in order, and what was counted since the last piece with a
+    """Some documents of a file, in order, and what was counted since the last batch with a
     report.
     """
 
@@ -48,27 +49,27 @@ class DocumentBatch:
     is_file: bool = False
     """Whether a file ends with it, not only skipped ones."""
     read_bytes: int = 0
-    """Bytes read since the last piece."""
+    """Bytes read since the last batch."""
     refused: list[GroundupError] = field(default_factory=list)
     """Of the files that are not read (see `sources.read_each`)."""
     error: GroundupError | None = None
     """What ended the reading behind these documents."""
 
 
-def read_pieces(
+def read_batches(
     files: Callable[[SourceReport], Iterable[SourceFile]],
     options: SourceOptions,
     steps: Sequence[Step] | None,
     *,
     passed: int = 0,
 ) -> Iterator[list[DocumentBatch]]:
-    """Yield the pieces of some files, what `steps` make of each document with it. The first
-    `passed` files are passed over.
+    """Yield the batches of some files, with what `steps` make of each document. The first `passed`
+    files are passed over.
 
-    An error for users is not raised, but stands in the last piece: what was read before it comes
+    An error for users is not raised, but stands in the last batch: what was read before it comes
     first.
     """
-    batch = _Batch()
+    batch = _Batches()
     read = partial(read_texts, options=options, report=batch.report)
     try:
         for name, raw in read_each(
@@ -79,37 +80,36 @@ def read_pieces(
             passed=passed,
             after_file=lambda _: batch.end_file(),
         ):
-            batch.add(
-                ReadDocument(name, raw, run_steps(raw, steps, lambda *_: None) if steps else None)
-            )
+            document = ReadDocument(name, raw)
+            if steps:
+                document.made = run_steps(raw, steps, lambda *_: None)
+            batch.add(document)
             if batch.is_full:
-                yield batch.taken()
-        batch.end(SourceReport.taken)
+                yield batch.take()
+        batch.end(SourceReport.take)
     except GroundupError as error:
         batch.end(lambda report: None, error)
     except (PermissionError, FileNotFoundError) as error:
-        fix = "A file that another process reads must be there for it, too: on Ray, on every machine under the same path."
-        batch.end(
-            lambda report: None,
-            DataError(f"{error.filename} can't be opened: {error.strerror}.", fix=fix),
+        fault = DataError(
+            f"{error.filename} can't be opened: {error.strerror}.",
+            fix="A file that another process reads must be there for it, too: on Ray, on every "
+            "machine under the same path.",
         )
-    yield batch.taken()
+        batch.end(lambda report: None, fault)
+    yield batch.take()
 
 
-class _Batch:
-    """The pieces that were not handed on yet."""
+class _Batches:
+    """The batches that were not handed on yet."""
 
     def __init__(self) -> None:
         self.report, self.refused, self.seen_bytes = SourceReport(), list[GroundupError](), 0
         self._begin()
 
     def _begin(self) -> None:
-        self.pieces, self.documents, self.characters, self.rows = (
-            list[DocumentBatch](),
-            list[ReadDocument](),
-            0,
-            0,
-        )
+        self.done: list[DocumentBatch] = []
+        self.documents: list[ReadDocument] = []
+        self.characters = self.rows = 0
 
     @property
     def is_full(self) -> bool:
@@ -121,7 +121,7 @@ class _Batch:
         self.rows += 1
 
     def end_file(self) -> None:
-        self.end(SourceReport.taken, is_file=True)
+        self.end(SourceReport.take, is_file=True)
 
     def end(
         self,
@@ -130,23 +130,23 @@ class _Batch:
         *,
         is_file: bool = False,
     ) -> None:
-        """End a piece with the documents since the last one."""
+        """End a batch with the documents since the last one."""
         read_bytes, refused = self.report.read_bytes - self.seen_bytes, list(self.refused)
         self.refused.clear()
         counted = report(self.report)
         self.seen_bytes = self.report.read_bytes
-        self.pieces.append(
+        self.done.append(
             DocumentBatch(self.documents, counted, is_file, read_bytes, refused, error)
         )
         self.documents, self.rows = [], self.rows + 1
 
-    def taken(self) -> list[DocumentBatch]:
+    def take(self) -> list[DocumentBatch]:
         """Return what there is, and begin anew."""
         if self.documents:
             self.end(lambda report: None)
-        pieces = self.pieces
+        done = self.done
         self._begin()
-        return pieces
+        return done
 
 
 def pack(header: Any, texts: Sequence[str]) -> bytes:
@@ -166,44 +166,38 @@ def unpack(message: bytes) -> tuple[Any, list[str]]:
     return header, texts
 
 
-def pack_pieces(pieces: Sequence[DocumentBatch]) -> bytes:
-    """Return pieces as a message."""
+def pack_batches(batches: Sequence[DocumentBatch]) -> bytes:
+    """Return batches as a message."""
     texts: list[str] = []
     header = []
-    for piece in pieces:
+    for batch in batches:
         rows = []
-        for document in piece.documents:
+        for document in batch.documents:
             texts.append(document.raw)
             rows.append([document.name, *_pack_made(document.raw, document.made, texts)])
-        errors = [
-            [error.to_plain() for error in piece.refused],
-            piece.error and piece.error.to_plain(),
-        ]
-        report = piece.report and piece.report.to_plain()
-        header.append([rows, report, piece.is_file, piece.read_bytes, *errors])
+        refused = [error.to_plain() for error in batch.refused]
+        error = batch.error and batch.error.to_plain()
+        report = batch.report and batch.report.to_plain()
+        header.append([rows, report, batch.is_file, batch.read_bytes, refused, error])
     return pack(header, texts)
 
 
-def unpack_pieces(message: bytes) -> list[DocumentBatch]:
-    """Return the pieces of a message."""
+def unpack_batches(message: bytes) -> list[DocumentBatch]:
+    """Return the batches of a message."""
     header, texts = unpack(message)
-    left, pieces = iter(texts), []
+    left, batches = iter(texts), []
     for rows, report, is_file, read_bytes, refused, error in header:
-        documents = []
+        batch = DocumentBatch(is_file=is_file, read_bytes=read_bytes)
         for name, *made in rows:
             raw = next(left)
-            documents.append(ReadDocument(name, raw, _unpack_made(raw, made, left)))
-        pieces.append(
-            DocumentBatch(
-                documents,
-                None if report is None else SourceReport.from_plain(report),
-                is_file,
-                read_bytes,
-                list(map(GroundupError.from_plain, refused)),
-                error and GroundupError.from_plain(error),
-            )
-        )
-    return pieces
+            batch.documents.append(ReadDocument(name, raw, _unpack_made(raw, made, left)))
+        if report is not None:
+            batch.report = SourceReport.from_plain(report)
+        batch.refused = list(map(GroundupError.from_plain, refused))
+        if error:
+            batch.error = GroundupError.from_plain(error)
+        batches.append(batch)
+    return batches
 
 
 def pack_processed(raw: Sequence[str], made: Sequence[Processed]) -> bytes:
@@ -231,4 +225,7 @@ def _pack_made(raw: str, made: Processed | None, texts: list[str]) -> list[Any]:
 
 def _unpack_made(raw: str, row: Sequence[Any], texts: Iterator[str]) -> Processed:
     is_other, reason, changes = row
-    return Processed(next(texts) if is_other else raw, Counter(changes), reason)
+    text = raw
+    if is_other:
+        text = next(texts)
+    return Processed(text, Counter(changes), reason)

@@ -1,9 +1,0 @@
-"""Who reads a source and runs the steps over its documents: this process, several, or Ray. The
-result is the same, to the byte.
-
-engine        the engines, and a source as parts: begin here
-worker        what any process does with a part
-pieces        what comes back: documents, and reports of the files that are done
-processes     a pool of processes on this machine
-ray_engine    Ray Data, on one machine or many (extra `ray`)
-"""

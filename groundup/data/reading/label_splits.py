@@ -1,0 +1,275 @@
+"""Splits of labelled texts, with one label each or with several, and what is left out before.
+
+    keep_common_labels(examples, fewest, ...)   without the labels of too few texts
+    stratified_split(examples, sizes, seed)     one label a text: each class has its proportion in
+                                                each split
+    iterative_split(examples, sizes, seed)      several labels: every label has about its overall
+                                                share in each split (Sechidis, Tsoumakas & Vlahavas
+                                                2011)
+    drop_unlearned(splits, ...)                 without the labels that no training text has
+
+The split of an example depends on its text and the seed, not on the order in the file. Repeats are
+removed before (see `distinct`): else a text could be in train and test, and memorisation would
+count as accuracy.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from groundup.data.documents import Example, MultiLabelExample
+from groundup.data.reading.distinct import same_text_key, without_repeats
+from groundup.errors import DataError
+from groundup.progress import Progress
+
+# What is in no split; no name of one.
+REST = ""
+
+
+def labels_of_example(example: Example) -> tuple[str, ...]:
+    """Return the labels of a text, be it of one or of several."""
+    if isinstance(example, MultiLabelExample):
+        return example.labels
+    return (example.label,)
+
+
+def label_counts(examples: Sequence[Example]) -> dict[str, int]:
+    """Return label -> how many texts have it, in alphabetical order."""
+    counts = Counter(label for example in examples for label in labels_of_example(example))
+    return dict(sorted(counts.items()))
+
+
+def require_classes(examples: Sequence[Example], where: str) -> None:
+    """Raise DataError for examples of fewer than two classes."""
+    labels = sorted({example.label for example in examples})
+    if len(labels) >= 2:
+        return
+    found = "no labelled text"
+    if labels:
+        found = f"only the class {labels[0]!r}"
+    raise DataError(
+        f"{where} has {found}; a classifier needs two classes or more.",
+        fix="Check the label column.",
+    )
+
+
+def require_label_sets(splits: Mapping[str, Sequence[Example]]) -> bool:
+    """Return whether the splits have several labels a text.
+
+    Raises DataError where only some of them do.
+    """
+    filled = [name for name, examples in splits.items() if examples]
+    several = [name for name in filled if isinstance(splits[name][0], MultiLabelExample)]
+    others = [name for name in filled if name not in several]
+    if several and others:
+        raise DataError(
+            f"The {', '.join(several)} texts have lists of labels, "
+            f"the {', '.join(others)} texts one label each.",
+            fix="Give them in the same form.",
+        )
+    return bool(several)
+
+
+def keep_common_labels(
+    examples: Sequence[Example], fewest: int, where: str, progress: Progress
+) -> list[Example]:
+    """Return the examples without the labels that fewer than `fewest` texts have, and say which.
+
+    A text with one label goes with it; one with several stays, without it. Raises DataError for
+    fewer than two labels left.
+    """
+    counts = label_counts(examples)
+    common = {label for label, count in counts.items() if count >= fewest}
+    if len(common) < 2:
+        largest = [f"{label!r} ({count})" for label, count in Counter(counts).most_common(3)]
+        raise DataError(
+            f"{where} has fewer than two labels with {max(1, fewest)} distinct texts "
+            f"(the most common: {', '.join(largest) or 'none'}).",
+            fix="Lower `min_per_class`, or add examples.",
+        )
+    kept = _with_labels(examples, common)
+    if len(common) < len(counts):
+        rare = [f"{label!r} ({count})" for label, count in counts.items() if label not in common]
+        progress.say(
+            f"Labels of fewer than {fewest} texts are left out, "
+            f"and {len(examples) - len(kept):,} texts with them: {', '.join(rare)[:500]}."
+        )
+    return kept
+
+
+def drop_unlearned(
+    splits: Mapping[str, Sequence[Example]], progress: Progress
+) -> dict[str, list[Example]]:
+    """Return the splits without the labels that no training text has, and say which.
+
+    Texts with one label go with it; texts with several stay, without it.
+    """
+    known = set(label_counts(splits["train"]))
+    unlearned = [
+        f"{label!r} ({name})"
+        for name, examples in splits.items()
+        for label in label_counts(examples)
+        if label not in known
+    ]
+    if unlearned:
+        progress.say(f"Left out, since no training text has them: {', '.join(unlearned)[:500]}.")
+    return {name: _with_labels(examples, known) for name, examples in splits.items()}
+
+
+def _with_labels(examples: Sequence[Example], kept: Collection[str]) -> list[Example]:
+    found: list[Example] = []
+    for example in examples:
+        if isinstance(example, MultiLabelExample):
+            labels = [label for label in example.labels if label in kept]
+            found.append(MultiLabelExample.of(example.text, labels))
+        elif example.label in kept:
+            found.append(example)
+    return found
+
+
+def _distinct_in_order(
+    examples: Sequence[Example], sizes: Mapping[str, int], seed: int
+) -> list[Example]:
+    """Return the distinct examples in the order of their hashes. Raises DataError for too few."""
+    found, wanted = without_repeats(examples).examples, sum(sizes.values())
+    if len(found) < wanted:
+        parts = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise DataError(
+            f"There are {len(found)} distinct examples, {wanted} are needed ({parts}).",
+            fix="Make the splits smaller.",
+        )
+    return sorted(found, key=lambda each: _order_key(each, seed))
+
+
+def _order_key(example: Example, seed: int) -> str:
+    return hashlib.sha256(f"{seed}/{same_text_key(example.text)}".encode()).hexdigest()
+
+
+def stratified_split(
+    examples: Sequence[Example], sizes: Mapping[str, int], seed: int, *, every_class: bool = True
+) -> dict[str, list[Example]]:
+    """Return disjoint stratified splits of exactly these sizes: each class has its overall
+    proportion in each. Repeats are removed before.
+
+    Raises DataError for too few examples, fewer than two classes, or, with `every_class`, a class too
+    small to be in every split.
+    """
+    ordered = _distinct_in_order(examples, sizes, seed)
+    require_classes(ordered, "The data")
+    by_label: dict[str, list[Example]] = defaultdict(list)
+    for example in ordered:
+        by_label[example.label].append(example)
+    counts = {label: len(members) for label, members in sorted(by_label.items())}
+    quotas = apportion(sum(sizes.values()), counts)
+    splits: dict[str, list[Example]] = {}
+    for name, size in sizes.items():
+        shares = apportion(size, quotas)
+        if every_class and size:
+            _require_every_class(shares, counts, sizes, name)
+        chosen = [by_label[label].pop() for label, share in shares.items() for _ in range(share)]
+        splits[name] = sorted(chosen, key=lambda e: _order_key(e, seed))
+        quotas = {label: quotas[label] - share for label, share in shares.items()}
+    return splits
+
+
+def iterative_split(
+    examples: Sequence[Example], sizes: Mapping[str, int], seed: int
+) -> dict[str, list[Example]]:
+    """Return disjoint splits of exactly these sizes in which every label has about its overall
+    share; repeats are removed before.
+
+    The rarest label first: each text with it goes where most of that label is missing. Raises
+    DataError for too few examples.
+    """
+    waiting = _distinct_in_order(examples, sizes, seed)
+    count_of_all = len(waiting)
+    room = {**sizes, REST: count_of_all - sum(sizes.values())}
+    missing = {
+        label: {part: count * size / count_of_all for part, size in room.items()}
+        for label, count in label_counts(waiting).items()
+    }
+    splits: dict[str, list[Example]] = {part: [] for part in room}
+    while waiting:
+        left = label_counts(waiting)
+        rarest = min(left, key=lambda label: (left[label], label), default=None)
+        now = [each for each in waiting if rarest is None or rarest in labels_of_example(each)]
+        for example in now:
+            open_parts = [part for part in room if len(splits[part]) < room[part]]
+            lacking = missing.get(rarest or "", {})
+            part = max(
+                open_parts,
+                key=lambda each: (lacking.get(each, 0.0), room[each] - len(splits[each])),
+            )
+            splits[part].append(example)
+            for label in labels_of_example(example):
+                missing[label][part] -= 1
+        done = set(map(id, now))
+        waiting = [each for each in waiting if id(each) not in done]
+    return {name: sorted(splits[name], key=lambda each: _order_key(each, seed)) for name in sizes}
+
+
+def _require_every_class(
+    shares: Mapping[str, int], counts: Mapping[str, int], sizes: Mapping[str, int], split: str
+) -> None:
+    """Raise DataError for a class without a share in a split; it names the count that is enough for
+    all splits.
+    """
+    missing = [label for label, share in shares.items() if not share]
+    if not missing:
+        return
+    label = min(missing, key=lambda each: (counts[each], each))
+    enough = _enough(label, counts, sizes)
+    others = needed = ""
+    fix = "make the splits larger (`texts`)."
+    if len(missing) > 1:
+        others = f" (and {len(missing) - 1} more)"
+    if enough:
+        needed = f"; {enough} are enough to be in each of {', '.join(sizes)}"
+        fix = f"leave out classes with fewer: `min_per_class` {enough}"
+    raise DataError(
+        f"The class {label!r}{others} is too rare: {counts[label]} of {sum(counts.values()):,} "
+        f"distinct examples, none of it among the {sizes[split]:,} of '{split}'{needed}.",
+        fix=f"Add examples of it, or {fix}",
+    )
+
+
+def _enough(label: str, counts: Mapping[str, int], sizes: Mapping[str, int]) -> int:
+    """Return how many examples of a class are enough to be in every split, among the classes that
+    have as many; 0 where there are none.
+    """
+    for enough in range(counts[label] + 1, max(counts.values()) + 1):
+        kept = {each: count for each, count in counts.items() if count >= enough}
+        if len(kept) < 2:
+            return 0
+        if _all_in_all(kept, sizes) and _all_in_all({**kept, label: enough}, sizes):
+            return enough
+    return 0
+
+
+def _all_in_all(counts: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
+    """Return whether all classes are in all splits; of fewer examples than `sizes`, splits in the
+    same proportion.
+    """
+    used = min(sum(sizes.values()), sum(counts.values()))
+    quotas = apportion(used, counts)
+    for size in apportion(used, sizes).values():
+        shares = apportion(size, quotas)
+        if size and not all(shares.values()):
+            return False
+        quotas = {label: quotas[label] - share for label, share in shares.items()}
+    return True
+
+
+def apportion(size: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """Return `size` divided in proportion to `weights` (largest remainder method); no share exceeds
+    its weight while size <= sum(weights).
+
+    >>> apportion(10, {"ham": 87, "spam": 13})
+    {'ham': 9, 'spam': 1}
+    """
+    total = sum(weights.values())
+    shares = {name: size * weight // total for name, weight in weights.items()}
+    by_remainder = sorted(weights, key=lambda name: (-(size * weights[name] % total), name))
+    for name in by_remainder[: size - sum(shares.values())]:
+        shares[name] += 1
+    return shares
