@@ -30,7 +30,8 @@ from groundup.model.presets import PRESETS
 from groundup.model.shape_from_size import shape_of
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
-from groundup.tokenizer.fast import Tokenizer, fits_tiktoken, rank_encoder
+from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.rank_encoder import fits_tiktoken, rank_encoder
 
 SAMPLE_BYTES = 10_000_000
 # Of the texts, what speed is measured on, in so many rounds; the best time counts.

@@ -89,7 +89,9 @@ def most_frequent_pair(words: Mapping[tuple[int, ...], int]) -> Pair | None:
             counts[pair] += count
     # Ties are broken as the `tokenizers` library does, so that both learn the same merges.
     best = min(counts, key=lambda pair: (-counts[pair], pair), default=None)
-    return best if best is not None and counts[best] >= 2 else None
+    if best is None or counts[best] < 2:
+        return None
+    return best
 
 
 def join(ids: Sequence[int], pair: Pair, joined: int) -> list[int]:

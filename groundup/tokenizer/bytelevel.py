@@ -44,7 +44,8 @@ ONE_DIGIT = r"\p{N}"
 CL100K_SPLIT = LLAMA3_SPLIT.replace(r"|\s*[\r\n]+", r"|\s+(?![\s\S])|\s*[\r\n]+")
 _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 O200K_SPLIT = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"  # a word, to the next capital
+    # a word, to the next capital
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
     + _CONTRACTION
     + r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
     + _CONTRACTION
@@ -124,7 +125,8 @@ def pre_tokenizer_spec(split: str) -> dict[str, object]:
     *first, last = SPLITS[split]
     # The ByteLevel step includes GPT-2's expression, where that is the last one.
     built_in = last == GPT2_SPLIT
-    steps = [_step(expression) for expression in (first if built_in else SPLITS[split])]
+    expressions = first if built_in else SPLITS[split]
+    steps = [_step(expression) for expression in expressions]
     steps.append(
         {
             "type": "ByteLevel",
@@ -133,7 +135,9 @@ def pre_tokenizer_spec(split: str) -> dict[str, object]:
             "use_regex": built_in,
         }
     )
-    return steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": steps}
+    if len(steps) == 1:
+        return steps[0]
+    return {"type": "Sequence", "pretokenizers": steps}
 
 
 def _step(expression: str) -> dict[str, object]:
@@ -233,11 +237,9 @@ class ByteLevel:
         in the byte alphabet.
         """
         try:
-            return (
-                token.encode("utf-8", "replace")
-                if added
-                else token.translate(_TO_LATIN_1).encode("latin-1")
-            )
+            if added:
+                return token.encode("utf-8", "replace")
+            return token.translate(_TO_LATIN_1).encode("latin-1")
         except UnicodeEncodeError:
             return None
 

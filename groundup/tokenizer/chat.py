@@ -218,11 +218,11 @@ def _call_starts(template: str, opened: Sequence[dict[str, object]], marked: str
     """
     starts = []
     for variables in opened:
-        with contextlib.suppress(
-            ModelError
-        ):  # a template may refuse to end there; the turn is then not in the mask
+        # a template may refuse to end there; the turn is then not in the mask
+        with contextlib.suppress(ModelError):
             (prompt,) = render_template(template, [variables])
-            starts += [len(prompt)] if marked.startswith(prompt) else []
+            if marked.startswith(prompt):
+                starts.append(len(prompt))
     return starts
 
 
@@ -232,7 +232,8 @@ def _template(tokenizer: Tokenizer) -> str:
         return tokenizer.chat_template
     if not {TURN_START, TURN_END} <= tokenizer.special.tokens.keys():
         raise ModelError(
-            f"This model has no chat template, and no tokens {TURN_START} and {TURN_END} for ChatML.",
+            "This model has no chat template, "
+            f"and no tokens {TURN_START} and {TURN_END} for ChatML.",
             fix="It can continue texts (groundup generate), but not chat.",
         )
     return CHATML_TEMPLATE
@@ -261,9 +262,9 @@ def _mark(message: Message, guard: Callable[[str], str], marks: Marks) -> str:
     if not inner:
         return content
     before, after = content.split(inner, 1)
-    first, last = (
-        (marks.open, marks.close) if message.role == "assistant" else (marks.fence, marks.fence)
-    )
+    first = last = marks.fence
+    if message.role == "assistant":
+        first, last = marks.open, marks.close
     return f"{before}{first}{guard(inner)}{last}{after}"
 
 
@@ -273,13 +274,13 @@ def _variables(
     """Return a template's messages and tools: contents by `content`, every other string of the
     client changed by `text`.
     """
-    tools = [_texts_changed(tool, text) for tool in conversation.tools]
+    tools = [_change_texts(tool, text) for tool in conversation.tools]
     return {
         "messages": [
             {
                 "role": message.role,
                 "content": content(message),
-                **_texts_changed(_tool_fields(message), text),
+                **_change_texts(_tool_fields(message), text),
             }
             for message in conversation.messages
         ],
@@ -291,28 +292,25 @@ def _tool_fields(message: Message) -> dict[str, Any]:
     """Return a message's fields about tools; templates test whether a key exists, so those without
     a value are left out.
     """
-    functions = (
-        (call.id, {"name": call.name, "arguments": call.arguments}) for call in message.calls
-    )
-    calls = [
-        {"type": "function", "function": function, **({"id": id} if id else {})}
-        for id, function in functions
-    ]
+    calls = []
+    for call in message.calls:
+        function = {"name": call.name, "arguments": call.arguments}
+        calls.append({"type": "function", "function": function})
+        if call.id:
+            calls[-1]["id"] = call.id
     fields = {"tool_calls": calls, "name": message.tool, "tool_call_id": message.call_id}
     return {name: value for name, value in fields.items() if value}
 
 
-def _texts_changed(value: Any, change: Callable[[str], str]) -> Any:
+def _change_texts(value: Any, change: Callable[[str], str]) -> Any:
     """Return a JSON value with each string in it changed, keys too."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return {change(key): _texts_changed(each, change) for key, each in value.items()}
-    return (
-        [_texts_changed(each, change) for each in value]
-        if isinstance(value, list | tuple)
-        else value
-    )
+        return {change(key): _change_texts(each, change) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_change_texts(each, change) for each in value]
+    return value
 
 
 def _require_equal(plain: str, unmarked: str) -> None:
@@ -321,7 +319,8 @@ def _require_equal(plain: str, unmarked: str) -> None:
     pairs = zip(plain, unmarked, strict=False)
     at = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
     raise ModelError(
-        f"The model's chat template depends on the contents of a message, so text can't be told from structure: {plain[at : at + 40]!r}.",
+        "The model's chat template depends on the contents of a message, "
+        f"so text can't be told from structure: {plain[at : at + 40]!r}.",
         fix="Change that message, or use another chat template.",
     )
 
@@ -358,7 +357,7 @@ def _answers(
     )
     call = re.compile(rf".*?(?<!{marks.guard})({turn_end})", re.DOTALL)
     position = _Unmarked(marked, marks)
-    calls = [found for start in called if (found := call.match(marked, start))]
+    calls = list(filter(None, (call.match(marked, start) for start in called)))
     inside = [found.span() for found in calls]
     contents = [
         found

@@ -31,7 +31,8 @@ from tokenizers import models, trainers
 from groundup.errors import DataError, FormatError, require
 from groundup.files import read_json, read_text, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
-from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel
+from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, ByteLevel
+from groundup.tokenizer.rank_encoder import fits_tiktoken, in_groups, rank_encoder
 from groundup.tokenizer.sentencepiece import Merge, SentencePiece
 from groundup.tokenizer.spec import (
     MAX_IDS,
@@ -63,12 +64,6 @@ MIN_VOCAB_SIZE = 256
 MASK = "[MASK]"  # BERT's, for training it
 NOT_IN_UTF8 = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
 _SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # whitespace in the `tokenizers` library
-
-# tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a
-# tenth of that on, `tokenizers` is used.
-MAX_RUN_OF_SPACES = 100_000
-GROUP_CHARACTERS = 2**13
-_LONG_SPACES = re.compile(rf"(?<!\s)\s{{{MAX_RUN_OF_SPACES + 1}}}")
 
 
 class Tokenizer:
@@ -123,33 +118,29 @@ class Tokenizer:
 
     def config(self) -> dict[str, Any]:
         """Return the contents of tokenizer_config.json."""
-        roles = self.special.roles.items()
-        named = {role: None if id is None else self._tokens[id].decode() for role, id in roles}
-        settings: dict[str, Any] = {
-            "add_bos_token": self.special.adds_bos,
-            "clean_up_tokenization_spaces": False,
-        }
+        config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        for role, id in self.special.roles.items():
+            config[role] = None if id is None else self._tokens[id].decode()
         if isinstance(self.table.style, WordPiece):
-            named["cls_token"], named["sep_token"] = named.pop("bos_token"), named.pop("eos_token")
-            settings = {
-                "mask_token": MASK if MASK in self.special.tokens else None,
-                "do_lower_case": self.table.style.lowercase,
-            }
-        template = {} if self.chat_template is None else {"chat_template": self.chat_template}
-        return {"tokenizer_class": "PreTrainedTokenizerFast", **named, **settings, **template}
+            config["cls_token"] = config.pop("bos_token")
+            config["sep_token"] = config.pop("eos_token")
+            config["mask_token"] = MASK if MASK in self.special.tokens else None
+            config["do_lower_case"] = self.table.style.lowercase
+        else:
+            config["add_bos_token"] = self.special.adds_bos
+            config["clean_up_tokenization_spaces"] = False
+        if self.chat_template is not None:
+            config["chat_template"] = self.chat_template
+        return config
 
     @property
     def kind(self) -> str:
         """ "bpe", "wordpiece", or without merges "byte" or "character" (`kinds`)."""
         if isinstance(self.table.style, WordPiece):
             return "wordpiece"
-        return (
-            "bpe"
-            if self.table.merges
-            else "byte"
-            if isinstance(self.table.style, ByteLevel)
-            else "character"
-        )
+        if self.table.merges:
+            return "bpe"
+        return "byte" if isinstance(self.table.style, ByteLevel) else "character"
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -177,7 +168,9 @@ class Tokenizer:
         return encoding.ids, encoding.offsets
 
     def _library_for(self, starts: bool) -> tokenizers.Tokenizer:
-        return self._library if starts or not self._has_prefix else self._library_inside
+        if self._has_prefix and not starts:
+            return self._library_inside
+        return self._library
 
     @property
     def _has_prefix(self) -> bool:
@@ -195,11 +188,10 @@ class Tokenizer:
         """
         ids: list[int] = []
         for part, control_id in self.split_control(text):
-            ids.extend(
-                self.encode(part, starts=self.starts_after(ids))
-                if control_id is None
-                else [control_id]
-            )
+            if control_id is None:
+                ids += self.encode(part, starts=self.starts_after(ids))
+            else:
+                ids.append(control_id)
         return ids
 
     def starts_after(self, ids: Sequence[int]) -> bool:
@@ -221,9 +213,9 @@ class Tokenizer:
         other.chat_template = well_formed(template)
         return other
 
-    def fitted(self, rows: int) -> "Tokenizer":
-        """Return this tokenizer without added tokens from id `rows` on, for which a model of so
-        many rows has no embedding (Gemma 3's image token).
+    def without_ids_from(self, rows: int) -> "Tokenizer":
+        """Return this tokenizer without added tokens from id `rows` on, for which a model of
+        `rows` embeddings has none (Gemma 3's image token).
 
         Tokens of the vocabulary and those with a role (bos, eos, ...) stay.
         """
@@ -237,16 +229,12 @@ class Tokenizer:
         """Encode many texts, several times as fast."""
         whole = [well_formed(text) for text in texts]
         if self._ranks is None or not all(map(fits_tiktoken, whole)):
-            return [
-                encoding.ids
-                for encoding in self._library.encode_batch(whole, add_special_tokens=False)
-            ]
+            encodings = self._library.encode_batch(whole, add_special_tokens=False)
+            return [encoding.ids for encoding in encodings]
+        encode = self._ranks.encode_ordinary
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            return list(itertools.chain.from_iterable(pool.map(self._encode_few, grouped(whole))))
-
-    def _encode_few(self, texts: Sequence[str]) -> list[list[int]]:
-        assert self._ranks is not None
-        return [self._ranks.encode_ordinary(text) for text in texts]
+            groups = pool.map(lambda texts: list(map(encode, texts)), in_groups(whole))
+            return list(itertools.chain.from_iterable(groups))
 
     @functools.cached_property
     def _ranks(self) -> tiktoken.Encoding | None:
@@ -266,7 +254,8 @@ class Tokenizer:
             if match.start() > end:
                 yield text[end : match.start()], None
             end = match.end()
-            if match.group() in self._taking_spaces and (spaces := _SPACES.match(text, end)):
+            spaces = _SPACES.match(text, end)
+            if spaces and match.group() in self._taking_spaces:
                 end = spaces.end()
             yield text[match.start() : end], self.special.tokens[match.group()]
         if end < len(text):
@@ -277,10 +266,12 @@ class Tokenizer:
         `split_control`.
         """
         longest_first = sorted(self.special.tokens, key=len, reverse=True)
-        guard = f"(?<!{re.escape(unless_after)})" if unless_after else ""
-        return re.compile(
-            f"{guard}(?:{'|'.join(map(re.escape, longest_first))})" if longest_first else "(?!)"
-        )
+        if not longest_first:
+            return re.compile("(?!)")
+        expression = f"(?:{'|'.join(map(re.escape, longest_first))})"
+        if unless_after:
+            expression = f"(?<!{re.escape(unless_after)}){expression}"
+        return re.compile(expression)
 
     @functools.cached_property
     def _taking_spaces(self) -> frozenset[str]:
@@ -310,7 +301,9 @@ class Tokenizer:
     @property
     def end_ids(self) -> list[int]:
         """The ids that end a text for an encoder: BERT's "[SEP]"; none in other families."""
-        return [] if self.table.eos is None else [self.special.tokens[self.table.eos]]
+        if self.table.eos is None:
+            return []
+        return [self.special.tokens[self.table.eos]]
 
     def decode(self, ids: Iterable[int], *, skip_control: bool = False, starts: bool = True) -> str:
         """Return the text of `ids`; invalid UTF-8 becomes U+FFFD. `skip_control` leaves control
@@ -323,77 +316,15 @@ class Tokenizer:
         text = b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode(
             "utf-8", "replace"
         )
-        return (
-            text.removeprefix(" ")
-            if starts and (self._has_prefix or isinstance(self.table.style, WordPiece))
-            else text
-        )
+        if starts and (self._has_prefix or isinstance(self.table.style, WordPiece)):
+            return text.removeprefix(" ")
+        return text
 
     def token_bytes(self, id: int) -> bytes:
         """Return the bytes of one token (a control token: its text); b"" for an id without a token
         (padded embedding rows).
         """
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
-
-
-def grouped(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yield texts in groups of about GROUP_CHARACTERS: a short text alone takes less time than
-    handing it to a thread.
-    """
-    group, characters = list[str](), 0
-    for text in texts:
-        group.append(text)
-        characters += len(text)
-        if characters >= GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group
-
-
-def fits_tiktoken(text: str) -> bool:
-    """Whether `text` has no longer run of spaces than the limit above."""
-    return len(text) <= MAX_RUN_OF_SPACES or _LONG_SPACES.search(text) is None
-
-
-def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
-    """Return an encoder of the `tiktoken` library, about three times as fast as `tokenizers`, that
-    gives the ids of `table`, or None.
-
-    tiktoken merges the adjacent pair with the lowest merged id; `tokenizers` uses the list of
-    merges. Both give the same ids when
-
-      1. merge n makes a token of a higher id than merge n - 1 (so rank order is merge order), every
-         byte is a token, and every other token is made by one merge; and
-      2. every token, encoded alone, gives itself.
-
-    Proof: tokens are never split, so the merges inside the bytes that are now covered by adjacent
-    tokens (x, y) are the same as for those bytes alone. Alone they end as the token t = xy (2), and
-    the last state before has two tokens: those of t's merge. So (x, y) is that merge, and both
-    libraries see the same candidates. A test also checks it on random vocabularies.
-
-    Where the conditions don't hold (SentencePiece, several split steps, normalisation, added tokens
-    other than control tokens): None.
-    """
-    style = table.style
-    if not isinstance(style, ByteLevel) or len(SPLITS[style.split]) != 1 or style.nfc:
-        return None
-    if len(table.control) != len(table.added):
-        return None
-    tokens = {text: id for text, id in table.vocabulary.items() if text not in table.control}
-    made = [left + right for left, right in table.merges]
-    rising = all(tokens[first] < tokens[second] for first, second in itertools.pairwise(made))
-    if not rising or set(BYTE_TO_CHARACTER.values()) | set(made) != tokens.keys():
-        return None  # condition 1
-    merging = models.BPE(
-        vocab=dict(table.vocabulary), merges=list(table.merges)
-    )  # without the look-up of whole pieces
-    if any([token.id for token in merging.tokenize(text)] != [id] for text, id in tokens.items()):
-        return None  # condition 2
-    ranks = {bytes(CHARACTER_TO_BYTE[each] for each in text): id for text, id in tokens.items()}
-    return tiktoken.Encoding(
-        "groundup", pat_str=SPLITS[style.split][0], mergeable_ranks=ranks, special_tokens={}
-    )
 
 
 @contextlib.contextmanager
@@ -424,7 +355,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises FormatError.
     """
     file, template_file = folder / CONFIG_FILE, folder / TEMPLATE_FILE
-    config = read_json(file, max_bytes=MAX_CONFIG_BYTES) if file.exists() else {}
+    config = {}
+    if file.exists():
+        config = read_json(file, max_bytes=MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise FormatError(file, "top level", "is not a JSON object")
     if template_file.exists():
@@ -463,17 +396,16 @@ def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
     """
     template = config.get("chat_template")
     if isinstance(template, list):
-        entries = [
-            entry
-            for entry in template
-            if isinstance(entry, dict) and entry.get("name") == "default"
-        ]
-        template = entries[0].get("template") if entries else None
-    if template is not None and not isinstance(template, str):
+        entries = [entry for entry in template if isinstance(entry, dict)]
+        defaults = [entry for entry in entries if entry.get("name") == "default"]
+        template = defaults[0].get("template") if defaults else None
+    if template is None:
+        return None
+    if not isinstance(template, str):
         raise FormatError(
             source, "chat_template", f"is a {type(template).__name__}, expected a string"
         )
-    return None if template is None else well_formed(template)
+    return well_formed(template)
 
 
 def train_tokenizer(
@@ -486,9 +418,9 @@ def train_tokenizer(
     """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML
     template.
 
-    Of more than `sample_bytes` of text, so much is chosen evenly at random (`training_sample`); the
-    choice is said. A pair that occurs once is never merged, so little text gives fewer than
-    `vocab_size` ids, which is said. Below 264, the bytes that UTF-8 never has get no id. Raises
+    Of more text than `sample_bytes`, that amount is chosen evenly at random (`training_sample`);
+    the choice is reported. A pair that occurs once is never merged, so little text gives fewer than
+    `vocab_size` ids, which is reported. Below 264, the bytes that UTF-8 never has get no id. Raises
     ConfigError for a size out of range, DataError without text.
     """
     progress, alphabet = progress or Silent(), _alphabet(vocab_size)
@@ -521,12 +453,13 @@ def train_tokenizer(
     vocabulary, merges = model["vocab"], [(left, right) for left, right in model["merges"]]
     tokenizer = our_tokenizer(vocabulary, merges, ByteLevel(SPLIT), source="trained tokenizer")
     progress.say(
-        f"{tokenizer.vocab_size:,} ids ({len(alphabet)} bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) "
-        f"from {characters:,} characters"
+        f"{tokenizer.vocab_size:,} ids ({len(alphabet)} bytes, {len(merges):,} merges, "
+        f"{len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
     )
     if tokenizer.vocab_size < vocab_size:
         progress.say(
-            f"{vocab_size:,} ids were asked for: the text has no more, since no other pair of tokens occurs in it twice."
+            f"{vocab_size:,} ids were asked for: the text has no more, "
+            "since no other pair of tokens occurs in it twice."
         )
     return tokenizer
 
@@ -549,7 +482,7 @@ def our_tokenizer(
 
 
 def _alphabet(vocab_size: int) -> list[str]:
-    """Return the bytes that a vocabulary of so many ids begins with: all, or where there is no room
+    """Return the bytes that a vocabulary of this size begins with: all, or where there is no room
     those of UTF-8. Raises ConfigError.
     """
     size = vocab_size - len(CONTROL_TOKENS)

@@ -79,13 +79,19 @@ def tokenizer_from_gguf(
     # at the end.
     ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
     vocabulary = {token: id for id, token in enumerate(tokens[: ordinary + 1])}
-    merges = (
-        _merges(fields)
-        if isinstance(style, ByteLevel)
-        else _merges_by_score(fields, vocabulary, added)
-    )
-    bos = config["bos_token"] if config["add_bos_token"] else None
+    bos = None
+    if isinstance(style, ByteLevel):
+        merges = _merges(fields)
+    else:
+        merges = _merges_by_score(fields, vocabulary, added)
+    if config["add_bos_token"]:
+        bos = config["bos_token"]
     return Tokenizer(TokenizerTable(vocabulary, merges, style, added, bos), config, source=source)
+
+
+def _full_name(name: str) -> str:
+    """Return a field's whole name; without a point it is one of the tokenizer's."""
+    return name if "." in name else _PREFIX + name
 
 
 class _GGUFFields:
@@ -96,25 +102,27 @@ class _GGUFFields:
         self.source = source
 
     def error(self, name: str, reason: str) -> FormatError:
-        return FormatError(self.source, name if "." in name else _PREFIX + name, reason)
+        return FormatError(self.source, _full_name(name), reason)
 
     def get(self, name: str, kind: type, default: Any = None) -> Any:
         """Return the field's value, `default` if missing.
 
         Raises FormatError on another type (a bool is not an int).
         """
-        value = self.metadata.get(name if "." in name else _PREFIX + name, default)
-        if value is not default and (
-            not isinstance(value, kind) or (kind is int and isinstance(value, bool))
-        ):
+        value = self.metadata.get(_full_name(name), default)
+        is_bool = kind is int and isinstance(value, bool)
+        if value is not default and (is_bool or not isinstance(value, kind)):
             raise self.error(name, f"is a {type(value).__name__}, expected a {kind.__name__}")
         return value
 
     def usual_id(self, name: str) -> int | None:
-        """Return llama.cpp's default id, if the file has so many tokens."""
-        tokens = self.metadata.get(f"{_PREFIX}tokens")
-        id = USUAL_IDS.get(name) if self.metadata.get(f"{_PREFIX}model") == "llama" else None
-        return id if id is not None and isinstance(tokens, Sequence) and id < len(tokens) else None
+        """Return llama.cpp's default id, if the file has a token of that id."""
+        tokens, id = self.metadata.get(f"{_PREFIX}tokens"), USUAL_IDS.get(name)
+        if id is None or self.metadata.get(f"{_PREFIX}model") != "llama":
+            return None
+        if not isinstance(tokens, Sequence) or id >= len(tokens):
+            return None
+        return id
 
     def items(self, name: str, kind: type, at_most: int) -> list[Any]:
         """Return a list of `kind` of at most `at_most` entries. Raises FormatError."""
@@ -224,7 +232,9 @@ def _config(fields: _GGUFFields, tokens: list[str], added: Added, style: Style) 
         id = fields.get(key, int, fields.usual_id(key))
         if id is not None and not 0 <= id < len(tokens) and part != "pad_token":
             raise fields.error(key, f"is {id}, of {len(tokens)} tokens")
-        config[part] = added[id].text if id in added and added[id].control else None
+        config[part] = None
+        if id in added and added[id].control:
+            config[part] = added[id].text
     # By default llama.cpp adds a bos for SentencePiece and for Llama 3's split.
     usual = isinstance(style, SentencePiece) or (
         isinstance(style, ByteLevel) and style.split == "llama-bpe"
@@ -243,7 +253,9 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
     written as unused tokens. With a chat template the eos is the end-of-turn token: programs with a
     single stop token must stop there. Raises ModelError.
     """
-    rows = tokenizer.vocab_size if vocab_size is None else vocab_size
+    rows = tokenizer.vocab_size
+    if vocab_size is not None:
+        rows = vocab_size
     if rows < tokenizer.vocab_size:
         raise ModelError(
             f"The model has {rows} rows for a tokenizer of {tokenizer.vocab_size} ids.",
@@ -253,11 +265,13 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
     if isinstance(table.style, WordPiece):
         raise ModelError(
             "A WordPiece tokenizer is not written as GGUF here.",
-            fix="Use it in a Hugging Face folder (--to hf).",
+            fix="Use it in a Hugging Face folder.",
         )
     texts = table.texts
-    byte_level = isinstance(table.style, ByteLevel)
-    style = _byte_level_fields(table) if byte_level else _pieces_fields(table, texts, rows)
+    if isinstance(table.style, ByteLevel):
+        style = _byte_level_fields(table)
+    else:
+        style = _pieces_fields(table, texts, rows)
     metadata: dict[str, object] = {
         "pre": tokenizer.pre,
         "tokens": [texts.get(id, f"[PAD{id}]") for id in range(rows)],
@@ -266,23 +280,21 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
         **style,
         **_part_ids(tokenizer),
     }
-    template = (
-        {}
-        if tokenizer.chat_template is None
-        else {"tokenizer.chat_template": tokenizer.chat_template}
-    )
-    return {_PREFIX + name: value for name, value in metadata.items()} | template
+    named = {_PREFIX + name: value for name, value in metadata.items()}
+    if tokenizer.chat_template is not None:
+        named["tokenizer.chat_template"] = tokenizer.chat_template
+    return named
 
 
 def _byte_level_fields(table: TokenizerTable) -> dict[str, object]:
     """Return the fields of byte-level BPE. Raises ModelError where llama.cpp has no equal."""
     assert isinstance(table.style, ByteLevel)
-    reason, fix = "", "Use it in a Hugging Face folder (--to hf)"
+    reason, fix = "", "Use it in a Hugging Face folder"
     if table.style.split not in LLAMACPP_SPLITS:
         reason = f"llama.cpp has no split like its {table.style.split!r}, and would give other ids"
     elif not table.merges:  # "cannot find tokenizer merges in model file"
         reason = "it has no merges, and llama.cpp loads no byte-level tokenizer without"
-        fix += "; a tokenizer of characters (tokenizer train --kind character) can be written"
+        fix += "; a tokenizer of the kind character can be written"
     if reason:
         raise ModelError(f"This tokenizer can't be written as GGUF: {reason}.", fix=f"{fix}.")
     merges = [f"{left} {right}" for left, right in table.merges]
@@ -305,8 +317,9 @@ def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -
     reason = unsayable(merges, ordinary)
     if reason is not None:
         raise ModelError(
-            f"This tokenizer's merges can't be written as scores, which GGUF has for SentencePiece: {reason}.",
-            fix="Use it in a Hugging Face folder (--to hf); llama.cpp would give other ids.",
+            "This tokenizer's merges can't be written as scores, "
+            f"which GGUF has for SentencePiece: {reason}.",
+            fix="Use it in a Hugging Face folder; llama.cpp would give other ids.",
         )
     scores = scores_of(merges)
     tokens = {id: texts.get(id, f"[PAD{id}]") for id in range(rows)}
@@ -334,10 +347,12 @@ def _type(id: int, texts: Mapping[int, str], table: TokenizerTable) -> int:
 def _part_ids(tokenizer: Tokenizer) -> dict[str, int]:
     special = tokenizer.special
     turn_end = next((special.tokens[text] for text in TURN_ENDS if text in special.tokens), None)
-    chats = tokenizer.chat_template is not None and turn_end is not None
+    eos: int | None = special.eos_id
+    if tokenizer.chat_template is not None and turn_end is not None:
+        eos = turn_end
     ids = {
         "bos_token_id": special.bos_id,
-        "eos_token_id": turn_end if chats else special.eos_id,
+        "eos_token_id": eos,
         "eot_token_id": turn_end,
         "padding_token_id": special.pad_id,
         "unknown_token_id": special.unk_id,

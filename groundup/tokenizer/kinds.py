@@ -44,11 +44,10 @@ def make_tokenizer(
     progress = progress or Silent()
     if require_kind(kind) == "bpe":
         return train_tokenizer(texts, vocab_size, sample_bytes=sample_bytes, progress=progress)
-    tokenizer = (
-        byte_tokenizer()
-        if kind == "byte"
-        else character_tokenizer(texts, vocab_size, progress=progress)
-    )
+    if kind == "byte":
+        tokenizer = byte_tokenizer()
+    else:
+        tokenizer = character_tokenizer(texts, vocab_size, progress=progress)
     if kind == "byte":
         progress.say(
             f"{tokenizer.vocab_size} ids: 256 bytes and {len(CONTROL_TOKENS)} control tokens"
@@ -102,16 +101,13 @@ def character_tokenizer(
     ]
     vocabulary = {token: id for id, token in enumerate([*sorted(characters), *others])}
     tokenizer = our_tokenizer(vocabulary, [], SentencePiece("never"))
-    covered = sum(counts[each] for each in characters) / counts.total()
-    left = len(counts.keys() - characters)
+    left, rare = counts.keys() - characters, ""
+    if left:
+        share = sum(counts[each] for each in left) / counts.total()
+        rare = f" ({len(left):,} rarer ones, {share:.2%} of the text, are written in bytes)"
     (progress or Silent()).say(
-        f"{tokenizer.vocab_size:,} ids: {len(characters):,} characters"
-        + (
-            f" ({left:,} rarer ones, {1 - covered:.2%} of the text, are written in bytes)"
-            if left
-            else ""
-        )
-        + f", {len(others)} bytes for others, {len(CONTROL_TOKENS)} control tokens"
+        f"{tokenizer.vocab_size:,} ids: {len(characters):,} characters{rare}, "
+        f"{len(others)} bytes for others, {len(CONTROL_TOKENS)} control tokens"
     )
     return tokenizer
 
@@ -122,14 +118,14 @@ def _fitting(counts: Counter[str], vocab_size: int) -> set[str]:
     """
     size = len(BYTE_TOKENS) + len(CONTROL_TOKENS) + 1
     if vocab_size < size:
-        message = f"vocab_size {vocab_size} is too small: 256 bytes, a space and {len(CONTROL_TOKENS)} control tokens need {size}."
         raise ConfigError(
-            message,
+            f"vocab_size {vocab_size} is too small: 256 bytes, a space and "
+            f"{len(CONTROL_TOKENS)} control tokens need {size}.",
             fix="4096 suits most texts; fewer ids are made where there are fewer characters.",
         )
     chosen = {SPACE}  # written in bytes, it would be decoded as U+2581
     for character, _ in sorted(counts.items(), key=lambda each: (-each[1], each[0])):
-        size += 0 if character.isascii() or character == SPACE else 1
+        size += not (character.isascii() or character == SPACE)
         if size > vocab_size:
             break
         chosen.add(character)

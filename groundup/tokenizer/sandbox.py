@@ -98,11 +98,9 @@ def _begin(start: Mapping[str, Any]) -> Handler:
             render = render or renderer(start["template"], start["max_characters"])
             yield {"texts": render(request["variants"])}
         except FAILURES as error:
-            words = (
-                "it exceeds its memory limit"
-                if isinstance(error, MemoryError)
-                else str(error)[:500]
-            )
+            words = str(error)[:500]
+            if isinstance(error, MemoryError):
+                words = "it exceeds its memory limit"
             yield {"error": words or type(error).__name__}
 
     return answers

@@ -63,13 +63,16 @@ class SentencePiece:
             {"type": "ByteFallback"},
             {"type": "Fuse"},
         ]
-        normalizer: dict[str, Any] = _SPACES_TO_MARKS
+        normalizer: dict[str, Any] | None = _SPACES_TO_MARKS
         if self.prefix != "never":
             decoders.append(_STRIP)
             normalizer = {"type": "Sequence", "normalizers": [_PREPEND, _SPACES_TO_MARKS]}
+        pre_tokenizer = None
+        if self.metaspace:
+            normalizer, pre_tokenizer = None, metaspace(self.prefix)
         return {
-            "normalizer": None if self.metaspace else normalizer,
-            "pre_tokenizer": metaspace(self.prefix) if self.metaspace else None,
+            "normalizer": normalizer,
+            "pre_tokenizer": pre_tokenizer,
             "decoder": {"type": "Sequence", "decoders": decoders},
             "model": {"byte_fallback": True, "ignore_merges": False},
         }
@@ -101,7 +104,9 @@ def read_sentencepiece(spec: Mapping[str, Any], source: object) -> SentencePiece
             source, "model.ignore_merges", "is set, which SentencePiece BPE does not support"
         )
     pre_tokenizer = spec.get("pre_tokenizer")
-    found = (spec.get("normalizer"), None if pre_tokenizer == _NO_SPLIT else pre_tokenizer)
+    if pre_tokenizer == _NO_SPLIT:
+        pre_tokenizer = None
+    found = (spec.get("normalizer"), pre_tokenizer)
     for style in _KNOWN:
         parts = style.json_parts()
         if found == (parts["normalizer"], parts["pre_tokenizer"]):
@@ -109,8 +114,8 @@ def read_sentencepiece(spec: Mapping[str, Any], source: object) -> SentencePiece
     raise FormatError(
         source,
         "normalizer and pre_tokenizer",
-        f"mark spaces in an unknown way; supported are a Replace of spaces by {SPACE!r} (with or without a Prepend) "
-        "and a Metaspace that does not split",
+        f"mark spaces in an unknown way; supported are a Replace of spaces by {SPACE!r} "
+        "(with or without a Prepend) and a Metaspace that does not split",
     )
 
 
@@ -196,5 +201,6 @@ def unsayable(merges: Sequence[Merge], tokens: Mapping[str, object]) -> str | No
     missing = [cut for token in tokens for cut in cuts(token, tokens) if cut not in known]
     if missing:
         left, right = missing[0]
-        return f"{len(missing)} pairs form a token without a merge, the first is {left!r} and {right!r}"
+        first = f"the first is {left!r} and {right!r}"
+        return f"{len(missing)} pairs form a token without a merge, {first}"
     return None

@@ -12,7 +12,7 @@ padding, which is the model's matter.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -142,20 +142,20 @@ def _template(
     first, second = (
         {"Sequence": {"id": name, "type_id": number}} for number, name in enumerate("AB")
     )
-    starts, *ends = (
-        [{"SpecialToken": {"id": text, "type_id": number}}] if text is not None else []
-        for text, number in ((bos, 0), (eos, 0), (eos, 1))
-    )
-    tokens = {
-        text: {"id": text, "ids": [control[text]], "tokens": [text]}
-        for text in (bos, eos)
-        if text is not None
+    single: list[object] = [{"SpecialToken": {"id": bos, "type_id": 0}}, first]
+    texts, pair_end = [bos], []
+    if eos is not None:
+        texts.append(eos)
+        single.append({"SpecialToken": {"id": eos, "type_id": 0}})
+        pair_end.append({"SpecialToken": {"id": eos, "type_id": 1}})
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, second, *pair_end],
+        "special_tokens": {
+            text: {"id": text, "ids": [control[text]], "tokens": [text]} for text in texts
+        },
     }
-    templates = {
-        "single": [*starts, first, *ends[0]],
-        "pair": [*starts, first, *ends[0], second, *ends[1]],
-    }
-    return {"type": "TemplateProcessing", **templates, "special_tokens": tokens}
 
 
 def table_from_json(spec: object, source: object) -> TokenizerTable:
@@ -166,24 +166,19 @@ def table_from_json(spec: object, source: object) -> TokenizerTable:
     if model.get("type") == "WordPiece":
         return _wordpiece_table(spec, source)
     _require_plain_bpe(model, source)
-    style = (
-        read_sentencepiece(spec, source)
-        if model.get("byte_fallback")
-        else read_byte_level(spec, source)
-    )
-    added = _added(spec.get("added_tokens", []), source)
+    read_style = read_sentencepiece if model.get("byte_fallback") else read_byte_level
+    style: Style = read_style(spec, source)
+    added = _read_added(spec.get("added_tokens", []), source)
     merges = _merges(model.get("merges"), source)
     if isinstance(style, SentencePiece):
         merges = _without_structure(merges, added)
-    vocabulary, bos = (
-        _vocabulary(model.get("vocab"), source),
-        _bos(spec.get("post_processor"), source),
-    )
+    vocabulary = _vocabulary(model.get("vocab"), source)
+    bos = _bos(spec.get("post_processor"), source)
     return TokenizerTable(vocabulary, merges, style, added, bos)
 
 
 def _wordpiece_table(spec: Mapping[str, Any], source: object) -> TokenizerTable:
-    style, added = read_wordpiece(spec, source), _added(spec.get("added_tokens", []), source)
+    style, added = read_wordpiece(spec, source), _read_added(spec.get("added_tokens", []), source)
     match spec.get("post_processor"):
         case {
             "type": "TemplateProcessing",
@@ -265,7 +260,7 @@ def _without_structure(merges: Sequence[Merge], added: Added) -> list[Merge]:
     return [merge for merge in merges if structure.isdisjoint((*merge, "".join(merge)))]
 
 
-def _added(entries: object, source: object) -> dict[int, AddedToken]:
+def _read_added(entries: object, source: object) -> dict[int, AddedToken]:
     if not isinstance(entries, list) or len(entries) > MAX_ADDED_TOKENS:
         raise FormatError(
             source, "added_tokens", f"is not a list of at most {MAX_ADDED_TOKENS} tokens"
@@ -301,7 +296,8 @@ def _bos(post_processor: object, source: object) -> str | None:
         case {"type": "Sequence", "processors": [*steps]} if not any(
             isinstance(step, dict) and step.get("type") == "Sequence" for step in steps
         ):
-            return next((bos for step in steps if (bos := _bos(step, source)) is not None), None)
+            found = [_bos(step, source) for step in steps]
+            return next((bos for bos in found if bos is not None), None)
     raise FormatError(source, "post_processor", "does more than put one token before a text")
 
 
@@ -315,7 +311,10 @@ def check_table(table: TokenizerTable, source: object) -> None:
         or min(lengths) == 0
         or max(lengths) > MAX_TOKEN_CHARACTERS
     ):
-        reason = f"there are none, over {MAX_IDS}, or one is empty or over {MAX_TOKEN_CHARACTERS} characters long"
+        reason = (
+            f"there are none, over {MAX_IDS}, "
+            f"or one is empty or over {MAX_TOKEN_CHARACTERS} characters long"
+        )
         raise FormatError(source, "tokens", reason)
     try:
         "".join(chain(table.vocabulary, (each.text for each in table.added.values()))).encode()
@@ -338,7 +337,10 @@ def _check_added(table: TokenizerTable, source: object) -> None:
         or contradicting
         or after != list(range(size, size + len(after)))
     ):
-        reason = f"{len(table.added)} tokens are not in, or right after, a vocabulary of {size}, each with a unique id"
+        reason = (
+            f"{len(table.added)} tokens are not in, or right after, "
+            f"a vocabulary of {size}, each with a unique id"
+        )
         raise FormatError(source, "added tokens", reason)
     for text, place in ((table.bos, "before"), (table.eos, "after")):
         if text is not None and text not in table.control:
@@ -383,7 +385,10 @@ def _check_merges(table: TokenizerTable, source: object) -> None:
         number, (left, right) = next(
             (n, pair) for n, (pair, whole) in parts if not ordinary.issuperset((*pair, whole))
         )
-        reason = f"number {number}, {left[:40]!r} and {right[:40]!r}, is not a pair of tokens that makes a token"
+        reason = (
+            f"number {number}, {left[:40]!r} and {right[:40]!r}, "
+            "is not a pair of tokens that makes a token"
+        )
         raise FormatError(source, "merges", reason)
     if len(set(table.merges)) != len(table.merges):
         raise FormatError(
@@ -398,23 +403,20 @@ def token_bytes(table: TokenizerTable, source: object) -> list[bytes]:
     """
     texts = table.texts
     tokens = [b""] * (1 + max(texts))
-    ordinary = [id for id in texts if id not in table.added]
-    joined = (
-        table.style.bytes_of_all([texts[id] for id in ordinary])
-        if isinstance(table.style, ByteLevel)
-        else None
-    )
-    if joined is not None:
-        for id, data in zip(ordinary, joined, strict=True):
-            tokens[id] = data
-    for id in texts if joined is None else table.added:
+    left: Iterable[int] = texts
+    if isinstance(table.style, ByteLevel):
+        ordinary = [id for id in texts if id not in table.added]
+        all_bytes = table.style.bytes_of_all([texts[id] for id in ordinary])
+        if all_bytes is not None:
+            left = table.added
+            for id, data in zip(ordinary, all_bytes, strict=True):
+                tokens[id] = data
+    for id in left:
         text, added = texts[id], table.added.get(id)
-        is_control = added is not None and added.control
-        found = (
-            text.encode("utf-8", "replace")
-            if is_control
-            else table.style.bytes_of(text, added=added is not None)
-        )
+        if added is not None and added.control:
+            found: bytes | None = text.encode("utf-8", "replace")
+        else:
+            found = table.style.bytes_of(text, added=added is not None)
         if found is None:
             raise FormatError(
                 source,

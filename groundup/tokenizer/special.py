@@ -102,29 +102,32 @@ def find_special_tokens(
     """
     document_end = next((tokens[text] for text in DOCUMENT_ENDS if text in tokens), None)
     turn_end = next((tokens[text] for text in TURN_ENDS if text in tokens), None)
-    eos = _named(tokens, config, "eos_token", source)
+    eos = _role_id(tokens, config, "eos_token", source)
     eos = next((id for id in (eos, turn_end, document_end) if id is not None), None)
     if eos is None:
         reason = "is missing: no token ends a text"
         raise FormatError(
             source, "eos_token", reason, fix="Add eos_token to tokenizer_config.json."
         )
-    bos = _named(tokens, config, "bos_token", source)
-    adds_bos = config.get("add_bos_token")  # if missing, the tokenizer.json decides
+    bos = _role_id(tokens, config, "bos_token", source)
+    adds_bos = config.get("add_bos_token")
+    if not isinstance(adds_bos, bool):  # the tokenizer.json decides
+        adds_bos = tokens.get(put_first or "") == bos
+    if document_end is None:
+        document_end = eos
     return SpecialTokens(
         tokens=dict(tokens),
         bos_id=bos,
         eos_id=eos,
-        pad_id=_named(tokens, config, "pad_token", source),
-        unk_id=_named(tokens, config, "unk_token", source),
-        adds_bos=bos is not None
-        and (adds_bos if isinstance(adds_bos, bool) else tokens.get(put_first or "") == bos),
+        pad_id=_role_id(tokens, config, "pad_token", source),
+        unk_id=_role_id(tokens, config, "unk_token", source),
+        adds_bos=bos is not None and adds_bos,
         stop_ids=frozenset({eos, *(tokens[text] for text in GENERATION_ENDS if text in tokens)}),
-        document_end_id=eos if document_end is None else document_end,
+        document_end_id=document_end,
     )
 
 
-def _named(
+def _role_id(
     tokens: Mapping[str, int], config: Mapping[str, object], key: str, source: object
 ) -> int | None:
     """Return the id of the control token in `config[key]`; transformers writes it as a string or as

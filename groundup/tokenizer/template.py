@@ -28,7 +28,10 @@ MAX_ANSWER_BYTES = (
 )  # two variants; JSON writes a character in up to 12 bytes
 KEPT_PROCESSES = 4
 
-_FIX = "Use another chat template: edit chat_template in the model's tokenizer_config.json, or delete it where the model knows ChatML."
+_FIX = (
+    "Use another chat template: edit chat_template in the model's tokenizer_config.json, "
+    "or delete it where the model knows ChatML."
+)
 _cached_renderer = functools.cache(renderer)
 
 
@@ -41,12 +44,16 @@ def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
     if template == CHATML_TEMPLATE:
         return _cached_renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)(variants)
     if len(template) > MAX_TEMPLATE_CHARACTERS:
-        message = f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
+        message = (
+            f"The chat template has {len(template):,} characters, "
+            f"at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
+        )
         raise ModelError(message, fix=_FIX)
     answer = _ask(template, {"variants": variants})
     if answer is None:
         raise ModelError(
-            f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of CPU time, or crashed.",
+            "The model's chat template was stopped: "
+            f"it took over {CPU_SECONDS:.0f} s of CPU time, or crashed.",
             fix=_FIX,
         )
     if "error" in answer:

@@ -7,7 +7,7 @@ one of them.
 tiktoken has no list of merges: of the adjacent pairs that form a token, the one with the lowest
 rank is joined first, and a piece that is a token as a whole is not merged at all. As merges
 (`merges_of_ranks`): when a token's bytes are joined below its own rank, two parts remain, and these
-are the only ones that ever form it (the proof is at `fast.rank_encoder`). Of a token that is not
+are the only ones that ever form it (the proof is at `rank_encoder.rank_encoder`). Of a token that is not
 reached in this way (Llama 3 has some), every pair that forms it is a merge.
 """
 
@@ -56,7 +56,10 @@ class Published(NamedTuple):
 
 
 _R50K = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
-_CL100K = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+_CL100K = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+    r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
 _FIM = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
 # tiktoken_ext/openai_public.py of tiktoken 0.14.
 PUBLISHED: Mapping[str, Published] = {
@@ -64,7 +67,9 @@ PUBLISHED: Mapping[str, Published] = {
     "r50k_base": Published("gpt-2", _R50K, 50_256, {END_OF_TEXT: 50_256}),
     "p50k_base": Published("gpt-2", _R50K, 50_280, {END_OF_TEXT: 50_256}),
     "cl100k_base": Published(
-        *("cl100k", _CL100K, 100_256),
+        "cl100k",
+        _CL100K,
+        100_256,
         {
             END_OF_TEXT: 100_257,
             **{text: 100_258 + n for n, text in enumerate(_FIM)},
@@ -89,30 +94,32 @@ def tiktoken_encoding(source: str, pattern: str = "") -> tiktoken.Encoding:
     name the file has.
     """
     if source.startswith(PREFIX):
-        return _fetched(source.removeprefix(PREFIX))
+        return _fetch(source.removeprefix(PREFIX))
     file = Path(source)
     pattern = pattern or file.stem
     ranks = read_ranks(file)
     named = PUBLISHED.get(pattern)
     if named is None:
-        expression = SPLITS[pattern][0] if pattern in SPLITS else pattern
+        expression = SPLITS.get(pattern, (pattern,))[0]
         if expression not in _SPLIT_OF:
             known = [*PUBLISHED, *(split for split, parts in SPLITS.items() if len(parts) == 1)]
-            message = f"{file} has ranks only, and the split {pattern[:80]!r} is not one of those that can be represented."
             raise ConfigError(
-                message,
-                fix=f"Import it with --pattern: {', '.join(known)}, or its regular expression.",
+                f"{file} has ranks only, and the split {pattern[:80]!r} "
+                "is not one of those that can be represented.",
+                fix=f"Give its `pattern`: {', '.join(known)}, or its regular expression.",
             )
         return tiktoken.Encoding(
             file.stem, pat_str=expression, mergeable_ranks=dict(ranks), special_tokens={}
         )
-    special = dict(named.special) if len(ranks) == named.ranks else {}
+    special: dict[str, int] = {}
+    if len(ranks) == named.ranks:
+        special |= named.special
     return tiktoken.Encoding(
         file.stem, pat_str=named.pattern, mergeable_ranks=dict(ranks), special_tokens=special
     )
 
 
-def _fetched(name: str) -> tiktoken.Encoding:
+def _fetch(name: str) -> tiktoken.Encoding:
     """Return a published encoding, which the library keeps in its cache.
 
     Raises ConfigError for an unknown name, NetworkError.
@@ -171,7 +178,10 @@ def tokenizer_of_encoding(
     """
     split = _SPLIT_OF.get(encoding._pat_str)
     if split is None:
-        reason = f"splits text in an unknown way; supported are those of {', '.join(PUBLISHED)} and of our own splits"
+        known = ", ".join(PUBLISHED)
+        reason = (
+            f"splits text in an unknown way; supported are those of {known} and of our own splits"
+        )
         raise FormatError(source, "pattern", reason)
     ranks = encoding._mergeable_ranks
     texts = {
@@ -180,15 +190,14 @@ def tokenizer_of_encoding(
     special = encoding._special_tokens or {
         text: max(ranks.values()) + 1 + place for place, text in enumerate(CONTROL_TOKENS)
     }
-    if both := special.keys() & texts.keys():
+    both = special.keys() & texts.keys()
+    if both:
         raise FormatError(
             source, "special tokens", f"{min(both)[:40]!r} is a special token and an ordinary one"
         )
-    config = (
-        {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT, "add_bos_token": False}
-        if encoding._special_tokens
-        else {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
-    )
+    config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
+    if encoding._special_tokens:
+        config = {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT, "add_bos_token": False}
     merges = list(merges_of_ranks(ranks, progress=progress))
     # ids may have gaps, so the control tokens are entries of the vocabulary
     added = {id: AddedToken(text, True) for text, id in special.items()}
@@ -208,7 +217,9 @@ def merges_of_ranks(ranks: Ranks, *, progress: Progress | None = None) -> Iterat
             if number % 1000 == 0:
                 advance(min(1000, len(tokens) - number))
             parts = parts_below(token, ranks)
-            pairs = [(parts[0], parts[1])] if len(parts) == 2 else _cuts(token, ranks)
+            pairs = _cuts(token, ranks)
+            if len(parts) == 2:
+                pairs = [(parts[0], parts[1])]
             for pair in pairs:
                 left, right = ("".join(map(BYTE_TO_CHARACTER.__getitem__, part)) for part in pair)
                 yield left, right
@@ -219,11 +230,13 @@ def parts_below(token: bytes, ranks: Ranks) -> list[bytes]:
     parts = [token[place : place + 1] for place in range(len(token))]
     limit = ranks[token]
     while len(parts) > 2:
-        joined = [ranks.get(parts[at] + parts[at + 1], limit) for at in range(len(parts) - 1)]
-        lowest = min(joined)
+        ranks_of_pairs = [
+            ranks.get(parts[at] + parts[at + 1], limit) for at in range(len(parts) - 1)
+        ]
+        lowest = min(ranks_of_pairs)
         if lowest >= limit:
             break
-        at = joined.index(lowest)
+        at = ranks_of_pairs.index(lowest)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts
 

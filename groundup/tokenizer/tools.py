@@ -139,23 +139,25 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
     try:
         # A line break inside a string is invalid JSON, but models that write code produce it.
         value = json.loads(text, strict=False)
-        json.dumps(
-            value, allow_nan=False
-        )  # raises ValueError for NaN and infinities, 1e999 among them
+        # raises ValueError for NaN and infinities, 1e999 among them
+        json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):
         return None
     if is_deeper(value, MAX_JSON_DEPTH):
         return None
-    calls = [_call(each) for each in (value if isinstance(value, list) else [value])]
-    whole = tuple(call for call in calls if call is not None)
-    return whole if whole and len(whole) == len(calls) else None
+    if not isinstance(value, list):
+        value = [value]
+    calls = tuple(filter(None, map(_call, value)))
+    if len(calls) < max(1, len(value)):
+        return None
+    return calls
 
 
 def calls_of(value: Any) -> tuple[ToolCall, ...] | None:
     """Return the calls of a client or of training data: a text of JSON, or a list as OpenAI has it;
     None where one is not a complete call.
 
-    >>> calls_of([{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}, "id": "a"}])
+    >>> calls_of([{"function": {"name": "f", "arguments": '{"x": 1}'}, "id": "a"}])
     (ToolCall(name='f', arguments={'x': 1}, id='a'),)
     """
     if isinstance(value, str):
@@ -168,10 +170,10 @@ def calls_of(value: Any) -> tuple[ToolCall, ...] | None:
         if not isinstance(function, dict):
             return None
         arguments = function.get("arguments", {})
-        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-        read = read_calls(
-            f'{{"name": {json.dumps(function.get("name"))}, "arguments": {text or "{}"}}}'
-        )
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments)
+        name = json.dumps(function.get("name"))
+        read = read_calls(f'{{"name": {name}, "arguments": {arguments or "{}"}}}')
         if read is None:
             return None
         calls.append(replace(read[0], id=str(each.get("id") or "")))
@@ -183,8 +185,6 @@ def _call(value: Any) -> ToolCall | None:
     if not isinstance(value, dict):
         return None
     name, arguments = value.get("name"), value.get("arguments", value.get("parameters", {}))
-    return (
-        ToolCall(name, arguments)
-        if isinstance(name, str) and name and isinstance(arguments, dict)
-        else None
-    )
+    if not isinstance(name, str) or not name or not isinstance(arguments, dict):
+        return None
+    return ToolCall(name, arguments)

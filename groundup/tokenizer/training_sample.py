@@ -70,9 +70,12 @@ class Sample:
         whole = self.sampled_bytes == self.all_bytes
         if whole and self.all_bytes <= MAX_DISTINCT_BYTES:
             return ""
+        how = "all" if whole else "evenly at random"
+        memory_mb = self.distinct_bytes * MEMORY_PER_BYTE / 1e6
         return (
-            f"The tokenizer is trained on {self.sampled_bytes / 1e6:,.1f} of {self.all_bytes / 1e6:,.1f} MB "
-            f"({'all' if whole else 'evenly at random'}); this takes up to {self.distinct_bytes * MEMORY_PER_BYTE / 1e6:,.0f} MB of memory."
+            f"The tokenizer is trained on {self.sampled_bytes / 1e6:,.1f} of "
+            f"{self.all_bytes / 1e6:,.1f} MB ({how}); "
+            f"this takes up to {memory_mb:,.0f} MB of memory."
         )
 
 

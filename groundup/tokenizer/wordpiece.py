@@ -55,7 +55,11 @@ class WordPiece:
         """Return the bytes of a token: inside a word without the mark, else with a space before
         it.
         """
-        text = token if added else token[len(MARK) :] if token.startswith(MARK) else " " + token
+        text = token
+        if token.startswith(MARK) and not added:
+            text = token[len(MARK) :]
+        elif not added:
+            text = " " + token
         return text.encode("utf-8", "replace")
 
     def is_whole(self, token: str) -> bool:
@@ -84,11 +88,12 @@ def read_wordpiece(spec: Mapping[str, Any], source: object) -> WordPiece:
         raise FormatError(
             source, "normalizer", f"is missing; for WordPiece supported are {SUPPORTED}"
         )
+    strip_accents = None
+    if normalizer.get("strip_accents") is not None:
+        strip_accents = _flag(normalizer, "strip_accents", True, source)
     style = WordPiece(
         _flag(normalizer, "lowercase", True, source),
-        None
-        if normalizer.get("strip_accents") is None
-        else _flag(normalizer, "strip_accents", True, source),
+        strip_accents,
         _flag(normalizer, "handle_chinese_chars", True, source),
         model.get("max_input_chars_per_word", 100),
         model.get("unk_token", "[UNK]"),

@@ -317,7 +317,7 @@ def opened_of(model: Model, labels: tuple[str, ...], folder: Path) -> OpenModel:
     """Return a model with what the other files of its folder say. Raises FormatError."""
     tokenizer = _tokenizer(folder)
     if tokenizer is not None:
-        tokenizer = tokenizer.fitted(model.config.vocab_size)
+        tokenizer = tokenizer.without_ids_from(model.config.vocab_size)
     multi_label = read_hf_config(folder).multi_label
     decision = read_decision(folder, labels, multi_label=multi_label) if labels else DecisionRule()
     stacked = read_stacked(folder, model.config, labels) if labels else None

@@ -139,7 +139,7 @@ def test_characters_are_written_as_gguf_and_bytes_are_refused() -> None:
     assert again.encode("to bé x ▁") == CHARACTERS.encode("to bé x ▁")
     with pytest.raises(ModelError, match="no merges") as error:
         gguf_metadata(BYTES)
-    assert "--kind character" in error.value.fix
+    assert "kind character" in error.value.fix
     with pytest.raises(ModelError, match="no split like its 'o200k'"):
         gguf_metadata(in_split("o200k"))
 

@@ -224,9 +224,9 @@ def test_added_tokens_beyond_the_rows_of_a_model_are_left_out(pieces: Tokenizer)
     )
     ours = Tokenizer(table, pieces.config())
     assert ours.vocab_size == rows + 1
-    assert ours.fitted(rows).table == pieces.table
-    assert ours.fitted(rows + 1) is ours
-    assert ours.fitted(5).vocab_size == len(
+    assert ours.without_ids_from(rows).table == pieces.table
+    assert ours.without_ids_from(rows + 1) is ours
+    assert ours.without_ids_from(5).vocab_size == len(
         pieces.table.vocabulary
     )  # what merging makes can't be left out
     as_eos = Tokenizer(table, {**pieces.config(), "eos_token": "<image>"})

@@ -5,7 +5,7 @@ import dataclasses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.tokenizer import fast
+from groundup.tokenizer import rank_encoder
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, ByteLevel
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.spec import AddedToken, TokenizerTable
@@ -20,7 +20,7 @@ def test_random_vocabularies_give_the_same_ids_in_both_libraries(
     texts: list[str], probes: list[str]
 ) -> None:
     trained = train_tokenizer(texts, 256 + len(CONTROL_TOKENS) + 20)
-    encoder = fast.rank_encoder(trained.table)
+    encoder = rank_encoder.rank_encoder(trained.table)
     assert encoder is not None
     assert encoder.encode_ordinary_batch(probes) == [trained.encode(probe) for probe in probes]
 
@@ -30,8 +30,8 @@ def test_merges_out_of_rank_order_are_left_to_tokenizers(tokenizer: Tokenizer) -
     swapped = dataclasses.replace(
         table, merges=[table.merges[1], table.merges[0], *table.merges[2:]]
     )
-    assert fast.rank_encoder(table) is not None
-    assert fast.rank_encoder(swapped) is None
+    assert rank_encoder.rank_encoder(table) is not None
+    assert rank_encoder.rank_encoder(swapped) is None
 
 
 def test_a_token_that_merging_never_reaches_is_left_to_tokenizers() -> None:
@@ -44,20 +44,20 @@ def test_a_token_that_merging_never_reaches_is_left_to_tokenizers() -> None:
     merges = [("b", "c"), ("a", "b"), ("ab", "c")]
     added = {len(vocabulary): AddedToken("<|endoftext|>", True)}
     table = TokenizerTable(vocabulary, merges, ByteLevel("llama-bpe"), added)
-    assert fast.rank_encoder(table) is None
+    assert rank_encoder.rank_encoder(table) is None
     assert Tokenizer(table, {}).encode_batch(["abc"]) == [Tokenizer(table, {}).encode("abc")]
 
 
 def test_what_one_expression_can_not_say_is_left_to_tokenizers(tokenizer: Tokenizer) -> None:
     added = {**tokenizer.table.added, 640: AddedToken("<think>", control=False)}
-    assert fast.rank_encoder(dataclasses.replace(tokenizer.table, added=added)) is None
+    assert rank_encoder.rank_encoder(dataclasses.replace(tokenizer.table, added=added)) is None
     for style in (ByteLevel("smollm"), ByteLevel("llama-bpe", nfc=True)):
-        assert fast.rank_encoder(dataclasses.replace(tokenizer.table, style=style)) is None
+        assert rank_encoder.rank_encoder(dataclasses.replace(tokenizer.table, style=style)) is None
 
 
 def test_only_long_runs_of_spaces_are_sent_away() -> None:
-    limit = fast.MAX_RUN_OF_SPACES
-    assert fast.fits_tiktoken(" " * limit)
-    assert not fast.fits_tiktoken("a" + " " * (limit + 1))
-    assert not fast.fits_tiktoken("a" + "\t \n" * limit)
-    assert fast.fits_tiktoken("a " * limit)
+    limit = rank_encoder.MAX_RUN_OF_SPACES
+    assert rank_encoder.fits_tiktoken(" " * limit)
+    assert not rank_encoder.fits_tiktoken("a" + " " * (limit + 1))
+    assert not rank_encoder.fits_tiktoken("a" + "\t \n" * limit)
+    assert rank_encoder.fits_tiktoken("a " * limit)
