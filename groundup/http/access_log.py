@@ -66,7 +66,6 @@ class AccessLog:
         self.say = say
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the app and log the response."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

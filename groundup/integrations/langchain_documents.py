@@ -67,7 +67,6 @@ class GroundupSplitter(BaseDocumentTransformer):
         self.max_tokens, self.count = max_tokens, count
 
     def split_text(self, text: str) -> list[str]:
-        """Return the parts of a text."""
         return [text[each.start : each.end] for each in split(text, self.max_tokens, self.count)]
 
     def split_documents(self, documents: Iterable[Document]) -> list[Document]:
@@ -79,7 +78,6 @@ class GroundupSplitter(BaseDocumentTransformer):
     def create_documents(
         self, texts: Sequence[str], metadatas: Sequence[dict[str, Any]] | None = None
     ) -> list[Document]:
-        """Return the parts of texts."""
         given = metadatas or [{} for _ in texts]
         return self.split_documents(
             Document(text, metadata=each) for text, each in zip(texts, given, strict=True)

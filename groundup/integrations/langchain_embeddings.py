@@ -41,7 +41,6 @@ class GroundupEmbeddings(BaseModel, Embeddings):
         ]
 
     def embed_query(self, text: str) -> list[float]:
-        """Return the vector of a text."""
         return self.embed_documents([text])[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:

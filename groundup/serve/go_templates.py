@@ -259,7 +259,6 @@ def _jinja(nodes: Sequence[_Text | _Value | _Branches | _Messages], scope: _Scop
 
 
 def _literal(text: str) -> str:
-    """Return a text of jinja."""
     escaped = text.encode("unicode_escape", "surrogatepass").decode("ascii")
     return '"' + escaped.replace('"', '\\"') + '"'
 

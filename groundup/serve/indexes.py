@@ -11,13 +11,15 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from groundup.errors import FormatError
+from groundup.evaluate.answer_match import contains
+from groundup.files import read_json
 from groundup.http.responses import JsonObject
 from groundup.progress import Progress
 from groundup.retrieve.index import (
@@ -32,7 +34,7 @@ from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.search import is_current
 from groundup.retrieve.vectors import Vectors
-from groundup.serve.example_questions import example_questions
+from groundup.runs import read_stage_kinds
 from groundup.serve.requests import RequestError
 from groundup.serve.worker import Worker
 
@@ -41,6 +43,10 @@ THREADS = 2
 SUFFIX = ".index"
 # Of a longer document, the part around a passage is sent.
 EXCERPT_CHARACTERS = 200_000
+# Of a build: how many questions are shown, and how long they may be.
+MAX_QUESTIONS, MAX_CHARACTERS = 3, 90
+# The stage that asked them, and its answers without a model (recipes/stages/answers.py).
+KIND, QUOTATIONS = "answers", "quotations"
 log = logging.getLogger(__name__)
 
 
@@ -90,7 +96,6 @@ class ServedIndexes:
 
     @property
     def names(self) -> list[str]:
-        """The names of all indexes."""
         return list(self._paths)
 
     def index_of(self, model: str) -> str | None:
@@ -206,7 +211,6 @@ def index_entry(name: str, held: IndexCounts, questions: Sequence[str]) -> JsonO
 
 
 def passage_path(name: str, passage: Passage) -> str:
-    """Return the path of a passage on this server."""
     return f"/groundup/passages/{name}/{passage.id}"
 
 
@@ -237,7 +241,6 @@ class PassageNames:
 
 
 def passage_names(passage: Passage) -> PassageNames:
-    """Return how a passage is named."""
     document = passage.document.rpartition("/")[2]
     return PassageNames(passage.title or document, document, passage.document)
 
@@ -270,3 +273,38 @@ def passage_page(name: str, index: Index, id: int) -> JsonObject:
         "next": following,
         "changed": not is_current(index, passage.file),
     }
+
+
+def example_questions(build: Path) -> list[str]:
+    """Return a few short questions that the quotations of a build answered, for its page to open
+    with; [] for anything but a build that asked its questions.
+
+    A damaged file of the build is no reason not to serve it: then none.
+    """
+    try:
+        found = [question for items in _answered_items(build) for question in _questions(items)]
+    except (FormatError, OSError):  # OSError: a stage's name that can't be a folder's
+        return []
+    return found[:MAX_QUESTIONS]
+
+
+def _answered_items(build: Path) -> Iterator[list[Any]]:
+    for stage, kind in read_stage_kinds(build).items():
+        file = build / stage / "results.json"
+        if kind != KIND or not file.is_file():
+            continue
+        results = read_json(file)
+        if isinstance(results, dict) and isinstance(results.get("items"), list):
+            yield results["items"]
+
+
+def _questions(items: list[Any]) -> Iterator[str]:
+    for item in items:
+        try:
+            question, answer = item["question"], item["answer"]
+            quoted = item["answers"][QUOTATIONS]["text"]
+        except (KeyError, TypeError):
+            continue
+        texts = isinstance(question, str) and isinstance(answer, str) and isinstance(quoted, str)
+        if texts and len(question) <= MAX_CHARACTERS and contains(quoted, answer):
+            yield question

@@ -194,7 +194,6 @@ class SourcedAnswer:
         return support_values(pairs, await self._logprobs(pairs))
 
     async def _logprobs(self, pairs: Sequence[Pair]) -> list[float]:
-        """Return ln P of each pair's continuation."""
         config = self._loaded.info.config
         requests = [
             scoring_request(

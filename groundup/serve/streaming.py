@@ -31,15 +31,20 @@ class Translator(Protocol):
 
     media_type: str
 
-    def begin(self) -> bytes: ...
+    def begin(self) -> bytes:
+        """Return what precedes the first event."""
 
-    def chunk(self, index: int, event: ChatEvent) -> bytes: ...
+    def chunk(self, index: int, event: ChatEvent) -> bytes:
+        """Return what an event adds to a stream; b"": nothing."""
 
-    def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes: ...
+    def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
+        """Return the end of a stream."""
 
-    def error(self, message: str, status: int) -> bytes: ...
+    def error(self, message: str, status: int) -> bytes:
+        """Return an error after the first byte, and the end of the stream."""
 
-    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject: ...
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject:
+        """Return the complete answer as one object."""
 
 
 class EventStream(Protocol):

@@ -112,7 +112,6 @@ class ModelSession:
         return answers
 
     def cancel(self, answers: "Answers") -> None:
-        """Cancel the requests of these answers."""
         for id in [id for id, (owner, _) in self._pending.items() if owner is answers]:
             self._forget(id)
             self._cancel(id)

@@ -7,7 +7,7 @@ import pytest
 from groundup.cli.main import run
 from groundup.files import write_json
 from groundup.migrations import BUILD
-from groundup.serve.example_questions import example_questions
+from groundup.serve.indexes import example_questions
 
 
 def test_loading_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture[str]) -> None:

@@ -230,7 +230,7 @@ def test_added_tokens_beyond_the_rows_of_a_model_are_left_out(pieces: Tokenizer)
         pieces.table.vocabulary
     )  # what merging makes can't be left out
     as_eos = Tokenizer(table, {**pieces.config(), "eos_token": "<image>"})
-    assert as_eos.fitted(rows) is as_eos
+    assert as_eos.without_ids_from(rows) is as_eos
 
 
 @pytest.fixture

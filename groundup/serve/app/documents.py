@@ -57,8 +57,6 @@ class AskBody(Body):
 
 
 def routes(server: ModelServer) -> list[Route]:
-    """Return the routes."""
-
     async def indexes(request: Request) -> Response:
         return JsonResponse({"indexes": await server.indexes.entries()})
 
@@ -97,7 +95,6 @@ async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
 
 
 async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:
-    """Yield the lines of the stream."""
     yield line({"sources": source_entries(answer.request.index, answer.reading.sources)})
     try:
         async for part in answer:

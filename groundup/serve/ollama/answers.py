@@ -32,7 +32,6 @@ class OllamaAnswer:
         self.now = now
 
     def begin(self) -> bytes:
-        """Return what precedes the first event: nothing."""
         return b""
 
     def chunk(self, index: int, event: ChatEvent) -> bytes:
@@ -50,11 +49,9 @@ class OllamaAnswer:
         return closing
 
     def error(self, message: str, status: int) -> bytes:
-        """Return a line for an error after the first byte."""
         return line({"error": message})
 
     def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject:
-        """Return the complete answer as one object."""
         [events] = answers
         message = self._message(
             "".join(event.text for event in events),

@@ -136,7 +136,6 @@ def _head(alias: ModelAlias, info: ModelInfo) -> JsonObject:
 
 
 def tags(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> JsonObject:
-    """Return the answer of /api/tags."""
     return {"models": [{**_head(*each), "modified_at": modified(*each)} for each in models]}
 
 

@@ -27,7 +27,6 @@ VERSION = "0.12.11"
 
 
 def routes(server: ModelServer) -> list[Route]:
-    """Return the routes of this dialect."""
     api = _OllamaApi(server)
     return [
         Route("/api/version", api.version, methods=["GET"]),

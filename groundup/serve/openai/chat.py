@@ -128,11 +128,9 @@ class CompletionTranslator:
         return sse({**self._head(self.chunk_name), "choices": [], "usage": usage}) + DONE
 
     def error(self, message: str, status: int) -> bytes:
-        """Return an error after the first byte, and the end of the stream."""
         return sse(error_body(message, status)) + DONE
 
     def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject:
-        """Return the complete answer as one object."""
         choices = [self._choice(index, events) for index, events in enumerate(answers)]
         usage = self._usage([events[-1] for events in answers])
         return {**self._head(self.object_name), "choices": choices, "usage": usage}

@@ -87,11 +87,9 @@ class TextCompletion(CompletionTranslator):
         """Characters of each choice so far, for the offsets of its tokens."""
 
     def begin(self) -> bytes:
-        """Return what precedes the first event: nothing."""
         return b""
 
     def chunk(self, index: int, event: ChatEvent) -> bytes:
-        """Return a chunk."""
         if not (event.text or event.logprobs or event.finish_reason):
             return b""
         return sse({**self._head(self.chunk_name), "choices": [self._choice(index, [event])]})

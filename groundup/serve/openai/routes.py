@@ -26,7 +26,6 @@ from groundup.serve.server import ModelServer
 
 
 def routes(server: ModelServer) -> list[Route]:
-    """Return the routes of this dialect."""
     api = _OpenAIApi(server)
     return [
         Route("/v1/chat/completions", api.chat, methods=["POST"]),

@@ -49,7 +49,6 @@ class SonarAnswer:
         return self.chunk(0, ChatEvent("", None, 0, 0))
 
     def chunk(self, index: int, event: ChatEvent) -> bytes:
-        """Return a chunk."""
         self._text[index] += event.text
         if not self.concise:
             return sse(self._whole(CHUNK, event, index, delta=event.text))
@@ -65,11 +64,9 @@ class SonarAnswer:
         return sse(self._whole(WHOLE, last)) + DONE
 
     def error(self, message: str, status: int) -> bytes:
-        """Return an error after the first byte, and the end of the stream."""
         return sse(error_body(message, status)) + DONE
 
     def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JsonObject:
-        """Return the complete answer as one object."""
         [events] = answers
         self._text[0] = "".join(event.text for event in events)
         return self._whole(COMPLETION, events[-1])

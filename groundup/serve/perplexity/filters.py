@@ -56,7 +56,6 @@ class SearchFilters(Body):
         return keep
 
     def allows(self, passage: Passage, now: datetime) -> bool:
-        """Whether these fields allow a passage."""
         name = passage.document.lower()
         given = [each.lower() for each in self.search_domain_filter]
         wanted = [each for each in given if not each.startswith("-")]

@@ -52,7 +52,6 @@ class SearchBody(SearchFilters):
 
 
 def routes(server: ModelServer) -> list[Route]:
-    """Return the routes of this dialect."""
     api = _PerplexityApi(server)
     return [
         Route("/chat/completions", api.chat, methods=["POST"]),

@@ -62,7 +62,6 @@ class SearchRequest:
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation."""
         [prompt] = self.plain.prompts
         assert isinstance(prompt, Conversation)
         return prompt

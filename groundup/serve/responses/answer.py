@@ -77,7 +77,6 @@ class ResponsesAnswer:
         self._sequence = 0
 
     def begin(self) -> bytes:
-        """Return the events before the answer."""
         started = self._response("in_progress", None)
         events = self._event("response.created", response=started)
         events += self._event("response.in_progress", response=started)
@@ -86,7 +85,6 @@ class ResponsesAnswer:
         return events
 
     def chunk(self, index: int, event: ChatEvent) -> bytes:
-        """Return the events of a piece: of its text, then of its calls."""
         events = b""
         if event.text:
             events += self._add_text(event.text)
@@ -95,7 +93,6 @@ class ResponsesAnswer:
         return events
 
     def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
-        """Return the events after the answer."""
         events, response = self._finish(last_events[-1])
         return events + self._event(f"response.{response['status']}", response=response)
 
@@ -141,7 +138,6 @@ class ResponsesAnswer:
         )
 
     def _open_message(self) -> bytes:
-        """Return the events that open a message."""
         place = len(self._output)
         item: JsonObject = {"type": "message", "id": f"msg_{self.id}_{place}", "role": "assistant"}
         item |= {"status": "in_progress", "content": []}
@@ -150,7 +146,6 @@ class ResponsesAnswer:
         return events + self._event("response.content_part.added", **self._at(), part=_part("", []))
 
     def _close_message(self, status: str) -> bytes:
-        """Return the events that end the message, where one is open."""
         if self._message is None:
             return b""
         text, at, name = "".join(self._pieces), self._at(), "response.output_text"
@@ -170,7 +165,6 @@ class ResponsesAnswer:
         )
 
     def _add_call(self, call: ToolCall) -> bytes:
-        """Return the events of a call."""
         place, arguments = len(self._output), json.dumps(call.arguments, ensure_ascii=False)
         id, call_id = f"fc_{self.id}_{place}", f"call_{self.id[:24]}_{place}"
         begun = {"type": "function_call", "id": id, "call_id": call_id, "name": call.name}
@@ -197,7 +191,6 @@ class ResponsesAnswer:
         return events, response
 
     def _at(self) -> JsonObject:
-        """Return the place of the open message's text."""
         assert self._message is not None
         return {
             "item_id": self._message["id"],

@@ -16,7 +16,6 @@ from groundup.serve.streaming import Translator
 
 
 def routes(server: ModelServer) -> list[Route]:
-    """Return the routes."""
     api = _Api(server)
     return [
         Route("/v1/responses", api.create, methods=["POST"]),
