@@ -20,7 +20,9 @@ def classifier_lines(results: ClassifierResults, out: Path) -> list[str]:
     label.
     """
     example = results.examples[-1]["text"]  # a misclassified one only if all are
-    tables = _label_set_tables if results.multi_label else _label_tables
+    tables = _label_tables
+    if results.multi_label:
+        tables = _label_set_tables
     return [
         *tables(results),
         "",
@@ -33,7 +35,9 @@ def classifier_lines(results: ClassifierResults, out: Path) -> list[str]:
 def _label_tables(results: ClassifierResults) -> list[str]:
     """Return the methods by accuracy, and the confusion matrix."""
     labels = results.labels
-    f1 = f"F1 of {results.positive}" if len(labels) == 2 else "mean F1"
+    f1 = "mean F1"
+    if len(labels) == 2:
+        f1 = f"F1 of {results.positive}"
     rows = []
     for row in results.models:
         found = row["accuracy"]
@@ -79,11 +83,14 @@ def _label_set_tables(results: ClassifierResults) -> list[str]:
 
 
 def _count(found: JsonObject) -> str:
-    return f"{found['n']:,} (thin)" if found["thin"] else f"{found['n']:,}"
+    count = f"{found['n']:,}"
+    return f"{count} (thin)" if found["thin"] else count
 
 
 def _interval(found: JsonObject) -> str:
-    return "" if found["low"] is None else f"{found['low']:.3f} to {found['high']:.3f}"
+    if found.get("low") is None:
+        return ""
+    return f"{found['low']:.3f} to {found['high']:.3f}"
 
 
 def _percent(share: float | None) -> str:

@@ -3,6 +3,7 @@ source, with probabilities.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,14 +12,10 @@ from typer import Argument, Option
 
 from groundup.api.models import Model, open_model
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import (
-    CharsetOption,
-    DeviceOption,
-    FollowLinksOption,
-    JsonOption,
-    TextColumnOption,
-)
+from groundup.cli.fields import ConfigFields, grouped
+from groundup.cli.options import DeviceOption, JsonOption
 from groundup.cli.plain import plain
+from groundup.data.reading.data import Data
 from groundup.errors import DataError
 from groundup.progress import Progress
 from groundup.weights.decision_rule import ABSTAINED, decide
@@ -36,22 +33,28 @@ FILE_ENDINGS = (*LINE_SUFFIXES, ".csv", ".jsonl", ".mbox", ".eml")
 Named = tuple[str, str]
 
 
+READING = ConfigFields("text", "charset", "follow_links", text={"option": "--text-column"})
+
+
+@grouped()
 def command(
     model: Annotated[
         str, Argument(help="A classifier's folder, or a build folder (its classifier).")
     ],
-    text: Annotated[
+    given: Annotated[
         str,
-        Argument(help="A text, a file with one text per line, or a source: .csv, .mbox, a folder."),
+        Argument(
+            metavar="TEXT",
+            help="A text, a file with one text per line, or a source: .csv, .mbox, a folder.",
+        ),
     ],
-    text_column: TextColumnOption = "",
-    charset: CharsetOption = "auto",
-    follow_links: FollowLinksOption = False,
+    reading: Annotated[Data, READING] = Data(""),
     why: Annotated[
         bool,
         Option(
             "--why",
-            help="Show the words that spoke for the label. Cost: a reading more for each word, at most 100.",
+            help="Show the words that spoke for the label. Cost: a reading more for each word, at "
+            "most 100.",
         ),
     ] = False,
     device: DeviceOption = "auto",
@@ -74,38 +77,37 @@ def command(
         groundup classify runs/spam messages.txt
         groundup classify runs/spam inbox.mbox --json
     """
-    progress, many = console_progress(), is_source(text)
-    if not many and text.endswith(FILE_ENDINGS) and not any(c.isspace() for c in text):
-        progress.say(f"note: there is no file {text}, so the argument itself is classified.")
+    progress, many = console_progress(), is_source(given)
+    if not many and given.endswith(FILE_ENDINGS) and not any(c.isspace() for c in given):
+        progress.say(f"note: there is no file {given}, so the argument itself is classified.")
     opened = open_model(model, device, prefer="classifier", progress=progress)
     if not many:
-        only = next(answered(opened, iter([("", text)]), why=why, progress=progress))
-        width = max(map(len, only["probabilities"]))
-        lines = [
-            f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()
-        ]
-        if "labels" in only:
-            lines.append(f"-> {', '.join(map(plain, only['labels'])) or NO_LABEL}")
-        elif only["label"] != next(iter(only["probabilities"])):
-            lines.append(f"-> {only['label']}")
-        print_result(
-            [*lines, *why_lines(only)],
-            {key: value for key, value in only.items() if key != "name"},
-            as_json,
-        )
+        only = next(classify(opened, iter([("", given)]), why=why, progress=progress))
+        del only["name"]
+        print_result([*label_lines(only), *why_lines(only)], only, as_json)
         return
-    if is_lines(text):
-        named = lines_of(Path(text), charset)
+    if is_lines(given):
+        named = lines_of(Path(given), reading.charset)
     else:
-        named = documents_of(
-            text, text_column, charset, follow_links=follow_links, progress=progress
-        )
-    found = answered(opened, named, why=why, progress=progress)
+        named = documents_of(replace(reading, path=given), progress)
+    found = classify(opened, named, why=why, progress=progress)
     if as_json:
         print_result([], list(found), as_json)
     else:
         for each in found:
             print("\n".join([one_line(each), *why_lines(each)]))
+
+
+def label_lines(found: dict[str, Any]) -> list[str]:
+    """Return the probabilities of a text, and the label where it is not the most probable one."""
+    probabilities = found["probabilities"]
+    width = max(map(len, probabilities))
+    lines = [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in probabilities.items()]
+    if "labels" in found:
+        lines.append(f"-> {', '.join(map(plain, found['labels'])) or NO_LABEL}")
+    elif found["label"] != next(iter(probabilities)):
+        lines.append(f"-> {found['label']}")
+    return lines
 
 
 def is_source(text: str) -> bool:
@@ -154,32 +156,29 @@ def lines_of(file: Path, charset: str) -> Iterator[Named]:
         raise DataError(f"{file} has no line with text.", fix="Name a file with one text per line.")
 
 
-def documents_of(
-    spec: str, text_column: str, charset: str, *, follow_links: bool, progress: Progress
-) -> Iterator[Named]:
+def documents_of(data: Data, progress: Progress) -> Iterator[Named]:
     """Yield (name, text) of the documents of a source, and say what was not read.
 
     Raises DataError when there is none.
     """
-    from groundup.data.reading.options import SourceOptions
-    from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import SourceReport
     from groundup.data.reading.sources import read_source
 
-    source, report = Source(spec, follow_links=follow_links), SourceReport()
-    options = SourceOptions(text=text_column, charset=charset, subjects=True)
-    for document in read_source(source, options, report, progress=progress):
+    spec, report = data.path, SourceReport()
+    options = replace(data.options(), subjects=True)
+    for document in read_source(data.source(), options, report, progress=progress):
         yield document.name, document.text
     for reason, tally in report.skipped.items():
         progress.say(f"{spec}: {tally.count:,} not read, {reason} ({tally.shown()}).")
-    if bad := report.bad_documents:
+    bad = report.bad_documents
+    if bad:
         first = [*report.bad_lines.examples, *report.bad_files.examples]
         progress.say(f"{spec}: {bad:,} without a text that can be read ({'; '.join(first[:3])}).")
     if not report.documents:
         raise DataError(f"{spec} has no text to classify.", fix="Name a file or folder with texts.")
 
 
-def classified(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]:
+def _classify(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]:
     """Yield for each text: its name, itself, its label, the probability of each label.
 
     Raises ModelError.
@@ -195,18 +194,18 @@ def classified(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]
             }
 
 
-def answered(
+def classify(
     model: Model, named: Iterator[Named], *, why: bool, progress: Progress
 ) -> Iterator[dict[str, Any]]:
-    """Yield what `classified` does, with `why` with the words that spoke for the label (for the
+    """Yield what `_classify` does, with `why` with the words that spoke for the label (for the
     likeliest one where it is unsure).
     """
     if not why:
-        yield from classified(model, named)
+        yield from _classify(model, named)
         return
     from groundup.lab.word_effects import readings, word_effects
 
-    found = classified(model, named)
+    found = _classify(model, named)
     while some := list(islice(found, BEFORE_WHY)):
         with progress.track(
             "words left out", sum(readings(each["text"]) for each in some), "readings"
@@ -239,12 +238,11 @@ def why_lines(found: dict[str, Any]) -> list[str]:
         words = ", ".join(
             f"{plain(e['word'])} ({100 * e['without']:.1f} % without)" for e in chosen
         )
-        lines += [f"  {side} {why['label']}: {words}"] if words else []
-    untried = (
-        f"; the last {why['of'] - why['tried']:,} words were not tried"
-        if why["of"] > why["tried"]
-        else ""
-    )
+        if words:
+            lines.append(f"  {side} {why['label']}: {words}")
+    untried = ""
+    if why["of"] > why["tried"]:
+        untried = f"; the last {why['of'] - why['tried']:,} words were not tried"
     return [*lines, f"  (read {why['tried']:,} times more, each time without one word{untried})"]
 
 
@@ -255,8 +253,10 @@ def one_line(found: dict[str, Any]) -> str:
     shown = plain(" ".join(found["text"][:SHOWN_CHARACTERS].split()))
     if "labels" in found:
         return f"{describe_labels(found)}  {plain(found['name'])}  {shown}"
-    guess = f" ({found['guess']}?)" if found["label"] == ABSTAINED else ""
-    return f"{found['label']}{guess}  {100 * found['probability']:5.1f} %  {plain(found['name'])}  {shown}"
+    label = found["label"]
+    if label == ABSTAINED:
+        label += f" ({found['guess']}?)"
+    return f"{label}  {100 * found['probability']:5.1f} %  {plain(found['name'])}  {shown}"
 
 
 def describe_labels(found: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
-"""`ChatResults`: results.json of a chat model that was trained on answers (`instruct`) or on pairs of
-them (`preference`), for its writer and for its readers.
+"""`ChatResults`: results.json of a chat model that was trained on answers (`instruct`) or on pairs
+of them (`preference`), for its writer and for its readers.
 """
 
 from collections.abc import Mapping

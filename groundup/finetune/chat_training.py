@@ -7,11 +7,9 @@ The folder holds the adapters in PEFT's format, or a whole model; results.json h
 trained_on.json the hashes of the training examples (`data.preparation.trained_on`).
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from groundup.data.documents import ChatExample, PreferenceExample
 from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute
 from groundup.evaluate.comparison.forgetting import compare, measure, suites
@@ -19,7 +17,7 @@ from groundup.evaluate.task import language_model
 from groundup.finetune.adapters import begin_training, finish_chat
 from groundup.finetune.chat_results import ChatResults
 from groundup.finetune.config import ChatTraining, training_fields
-from groundup.finetune.lengths import Lengths
+from groundup.finetune.instruction_data import ChatData
 from groundup.finetune.order import EpochBatches
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
@@ -32,29 +30,6 @@ from groundup.train.run_lifecycle import begin_or_finished
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import finetune_loss
 from groundup.weights.model_io import ModelCard, OpenModel
-
-
-class ChatData(Protocol):
-    """Examples to learn from and held-out ones."""
-
-    @property
-    def learned(self) -> Sequence[ChatExample] | Sequence[PreferenceExample]:
-        """The training examples."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """`ChatResults.examples`."""
-
-    @property
-    def lengths(self) -> Lengths:
-        """Of the training examples, before they were cut."""
-
-    @property
-    def held_out_key(self) -> str:
-        """SHA-256 of the held-out examples."""
-
-    def report(self, progress: Progress) -> None:
-        """Say how many examples there are, how long they are, and what of them is trained."""
 
 
 class ChatMethod(Protocol):

@@ -28,7 +28,6 @@ from groundup.data.preparation.trained_on import write_trained_on
 from groundup.data.reading.label_splits import require_label_sets
 from groundup.device import Compute
 from groundup.evaluate.tasks.classification import require_place_for_label
-from groundup.files import sha256_text
 from groundup.finetune.classifier_results import (
     ClassifierResults,
     DecisionTarget,
@@ -72,12 +71,7 @@ def fit_classifier(
     job = ClassifierJob(opened, messages, config, compute, progress)
     if config.train in ("stacked", "auto"):
         require_scikit_learn()
-    inputs = {
-        "features": job.fingerprint(job.classifier()),
-        "labels": sha256_text(repr(messages.classes)),
-        "splits": messages.counts(),
-    }
-    finished = begin_or_finished(run, "classifier", training_fields(config), inputs)
+    finished = begin_or_finished(run, "classifier", training_fields(config), job.inputs())
     if finished is not None:
         return ClassifierResults.read(finished)
     progress.say(job.lengths.line())
@@ -100,7 +94,7 @@ def fit_classifier(
     if learned.stacked is not None:
         results = dataclasses.replace(results, plain_head=job.plain_head(learned, progress))
     remove_runs(run)
-    # the best epoch is chosen on the validation messages: they are known to the model, too
+    # the best epoch is chosen on the latter
     seen = [*messages.of_split("train"), *messages.of_split("validation")]
     write_trained_on(run.path, seen, base=opened.path)
     finish(

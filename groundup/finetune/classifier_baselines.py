@@ -15,12 +15,11 @@ from groundup.evaluate.tasks.classification import (
     ZeroShot,
     default_question,
 )
-from groundup.evaluate.tasks.few_shot import FewShot
+from groundup.evaluate.tasks.few_shot import CHOSEN_ON, SHOTS, FewShot, choose_shots
 from groundup.evaluate.tasks.label_baselines import baseline_predictions
 from groundup.evaluate.tasks.label_figures import compare, labels_of_texts
 from groundup.finetune.classifier_results import ClassifierResults, JsonObject
 from groundup.finetune.config import ClassifierConfig
-from groundup.finetune.few_shot import SHOWN, ask_after_examples
 from groundup.finetune.messages import Splits
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -28,6 +27,9 @@ from groundup.train.run_lifecycle import write_finished
 from groundup.weights.model_io import OpenModel
 
 ASKED = "the base model, asked"
+SHOWN = "the base model, shown examples"
+# Where nothing is said of few_shot, the base model is asked so if it takes at most this long.
+MAX_S = 60.0
 Predicted = dict[str, Sequence[Any]]
 """Method -> the label, or the labels, of each test message."""
 
@@ -156,3 +158,78 @@ class _AskedBaseModel:
             return None, {}
         predicted, chosen = found
         return chosen, {SHOWN: predicted}
+
+
+def ask_after_examples(
+    few: FewShot,
+    opened: OpenModel,
+    splits: Splits,
+    shots: int | None,
+    *,
+    zero_shot_s: float,
+    items: int = ZERO_SHOT_ITEMS,
+    compute: Compute,
+    progress: Progress,
+) -> tuple[list[str], JsonObject] | None:
+    """Return the labels of the first `items` test texts and what was chosen; None where it is left
+    out, with the reason said.
+
+    `shots`: examples of each label; 0: not asked; None: chosen on validation texts where that takes
+    at most MAX_S, judged by the seconds that zero-shot took on the same texts.
+    """
+    texts = [example.text for example in splits["test"][:items]]
+    if shots == 0 or not texts:
+        return None
+    begun, tried = time.monotonic(), list[JsonObject]()
+    try:
+        if shots is None:
+            tried_on = [example.text for example in splits["validation"][:CHOSEN_ON]]
+            seconds = expected_s(few, opened, texts, tried_on, zero_shot_s)
+            if seconds > MAX_S:
+                progress.say(
+                    f"Left out: {SHOWN}, which would take about {seconds:.0f} s; "
+                    f"few_shot = {SHOTS[0]} asks it so."
+                )
+                return None
+            tried = choose_shots(
+                few, opened, splits["validation"], compute=compute, progress=progress
+            )
+            shots = tried[0]["shots"]
+        if not few.fits(texts, shots, opened):
+            raise ModelError(
+                f"{shots} examples of each label do not fit the context of "
+                f"{opened.config.context_tokens}."
+            )
+        predicted = few.predict(opened, texts, shots, compute=compute, progress=progress)
+    except ModelError as error:
+        progress.say(f"Left out: {SHOWN}. {error}")
+        return None
+    asked = {"shots": shots, "tried": tried, "asked": len(texts), "of": len(splits["test"])}
+    elapsed_s = round(time.monotonic() - begun, 1)
+    progress.say(
+        f"{SHOWN}: {shots} of each label, {len(texts):,} texts asked about in {elapsed_s:.0f} s."
+    )
+    return predicted, {**asked, "elapsed_s": elapsed_s}
+
+
+def expected_s(
+    few: FewShot,
+    opened: OpenModel,
+    asked: Sequence[str],
+    validation: Sequence[str],
+    zero_shot_s: float,
+) -> float:
+    """Return about how long choosing and asking take, at the speed of zero-shot.
+
+    Raises ModelError where no number of examples fits.
+    """
+    tokenizer = opened.require_tokenizer()
+    fitting = [shots for shots in SHOTS if few.fits(validation, shots, opened)]
+    if not fitting:
+        raise ModelError(
+            f"The context of {opened.config.context_tokens} tokens is too short for an example of "
+            "each label."
+        )
+    chosen_on = sum(few.tokens(validation, shots, tokenizer) for shots in fitting)
+    token_s = zero_shot_s / few.tokens(asked, 0, tokenizer)
+    return token_s * (chosen_on + few.tokens(asked, fitting[-1], tokenizer))

@@ -1,8 +1,8 @@
 """What a trained classifier is worth: the decision rule chosen on the validation messages, then the
 figures of the test messages, judged once.
 
-With one label a text, costs and abstaining set the rule; with several, each label has a threshold of
-its own. `ClassifierResults` is what results.json holds, for its writer and for its readers.
+With one label a text, costs and abstaining set the rule; with several, each label has a threshold
+of its own. `ClassifierResults` is what results.json holds, for its writer and for its readers.
 """
 
 from collections import Counter

@@ -28,6 +28,7 @@ from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ModelError
 from groundup.evaluate.calibration import cross_entropy, fit_temperature
 from groundup.evaluate.metrics import wilson_interval
+from groundup.files import sha256_text
 from groundup.finetune.config import ClassifierConfig, Trained
 from groundup.finetune.features import Features, FrozenBlocks, Windows, keep_features
 from groundup.finetune.learning_rate import choose_learning_rate
@@ -107,7 +108,7 @@ class ClassifierJob:
     @cached_property
     def lengths(self) -> Lengths:
         """How long the messages are, how many are read in windows, and what is cut."""
-        return Lengths.of_windows(self.token_counts, self.max_tokens, self.config.windows)
+        return Lengths.of_texts(self.token_counts, self.max_tokens, self.config.windows)
 
     @cached_property
     def texts(self) -> list[Windows]:
@@ -132,12 +133,19 @@ class ClassifierJob:
             return None
         return FrozenBlocks(model.transformer, layers - trained, self.compute)
 
-    def fingerprint(self, model: Classifier) -> str:
-        """Return the hash of weights and inputs."""
+    def inputs(self) -> dict[str, Any]:
+        """Return what makes a run another one beside its config, for run.json."""
+        model = self.classifier()
         frozen = self.frozen(model)
         if frozen is None:
-            return self.id_inputs(model).fingerprint
-        return frozen.fingerprint(self.texts)
+            fingerprint = self.id_inputs(model).fingerprint
+        else:
+            fingerprint = frozen.fingerprint(self.texts)
+        return {
+            "features": fingerprint,
+            "labels": sha256_text(repr(self.messages.classes)),
+            "splits": self.messages.counts(),
+        }
 
     def id_inputs(self, model: Classifier) -> IdInputs:
         """Return the ids of all messages, for a model that is trained in every block."""

@@ -7,12 +7,13 @@ rendering that `groundup chat` uses too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from groundup.data.batches.loader import IGNORED_LABEL, Batch
-from groundup.data.documents import ChatExample, to_conversation
+from groundup.data.documents import ChatExample, PreferenceExample, to_conversation
 from groundup.data.reading.distinct import hold_out
 from groundup.errors import DataError, ModelError
 from groundup.files import sha256_text
@@ -29,37 +30,28 @@ FORM_EXAMPLES, TASK_EXAMPLES = 1000, 10_000
 
 
 @dataclass(frozen=True)
-class InstructionData:
-    """The training examples and the held-out ones."""
+class ChatData:
+    """Examples to train a chat model on, and held-out ones."""
 
-    train: tuple[Rendered, ...]
-    held_out: tuple[ChatExample, ...]
-    learned: tuple[ChatExample, ...]
+    train: tuple[Any, ...]
+    """Rendered and cut."""
+    held_out: tuple[Any, ...]
+    learned: Sequence[ChatExample] | Sequence[PreferenceExample]
     """The examples of `train`."""
     repeats: int
     """Examples left out, as their instructions occur elsewhere (see `data.reading.distinct`)."""
+    left_out: int
+    """Examples left out, as there is nothing to learn within the limit of tokens."""
     lengths: Lengths
     """Of the training examples, before they were cut."""
-    mask: MaskXray
-    """What of the training examples is trained."""
-
-    @property
-    def left_out(self) -> int:
-        """Training examples whose whole answer was cut off."""
-        return self.lengths.left_out
-
-    @property
-    def supervised_share(self) -> float:
-        """The share of training tokens that have labels."""
-        tokens = sum(len(each.ids) for each in self.train)
-        return sum(sum(each.mask) for each in self.train) / tokens
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many examples are trained on, held out and left out."""
+        """`ChatResults.examples`."""
+        train, held_out = len(self.train), len(self.held_out)
         return {
-            "train": len(self.train),
-            "held_out": len(self.held_out),
+            "train": train,
+            "held_out": held_out,
             "left_out": self.left_out,
             "repeats": self.repeats,
         }
@@ -69,15 +61,31 @@ class InstructionData:
         """SHA-256 of the held-out examples."""
         return sha256_text(repr(self.held_out))
 
-    def report(self, progress: Progress) -> None:
-        """Say how many examples there are and what they can teach, how long they are, and what of
-        them is trained.
-        """
-        repeats = f", {self.repeats:,} repeats left out" if self.repeats else ""
+    def report(self, progress: Progress, what: str = "examples") -> None:
+        """Say how many examples there are and how long they are."""
         progress.say(self.lengths.line())
-        progress.say(
-            f"{len(self.train):,} examples to learn from, {len(self.held_out):,} held out{repeats}."
-        )
+        line = f"{len(self.train):,} {what} to learn from, {len(self.held_out):,} held out"
+        if self.repeats:
+            line += f", {self.repeats:,} repeats left out"
+        progress.say(f"{line}.")
+
+
+@dataclass(frozen=True)
+class InstructionData(ChatData):
+    """Rendered conversations, and held-out ones."""
+
+    mask: MaskXray
+    """What of the training examples is trained."""
+
+    @property
+    def supervised_share(self) -> float:
+        """The share of training tokens that have labels."""
+        tokens = sum(len(each.ids) for each in self.train)
+        return sum(sum(each.mask) for each in self.train) / tokens
+
+    def report(self, progress: Progress, what: str = "examples") -> None:
+        """Say also what of the examples is trained, and what they can teach."""
+        super().report(progress, what)
         self.mask.show(progress)
         progress.say(what_they_teach(len(self.train)))
 
@@ -119,15 +127,15 @@ def make_instruction_data(
     ]
     if not kept:
         raise DataError(
-            f"None of the {len(whole)} training examples has an answer within {max_tokens} tokens: nothing is left to learn.",
+            f"None of the {len(whole)} training examples has an answer within {max_tokens} tokens: "
+            "nothing is left to learn.",
             fix="Give examples with answers, or raise max_tokens.",
         )
     learned, train = zip(*kept, strict=True)
-    lengths, mask = (
-        Lengths.of_answers(whole, max_tokens),
-        MaskXray.of(talks, whole, max_tokens, tokenizer),
-    )
-    return InstructionData(train, tuple(sides.held_out), learned, sides.repeats, lengths, mask)
+    lengths = Lengths.of_answers(whole, max_tokens)
+    mask = MaskXray.of(talks, whole, max_tokens, tokenizer)
+    held_out, left_out = tuple(sides.held_out), lengths.left_out
+    return InstructionData(train, held_out, learned, sides.repeats, left_out, lengths, mask)
 
 
 def render_to_learn(conversation: Conversation, tokenizer: Tokenizer) -> Rendered:
@@ -138,7 +146,8 @@ def render_to_learn(conversation: Conversation, tokenizer: Tokenizer) -> Rendere
     calls = any(message.calls for message in conversation.messages)
     if calls and not can_call_tools(tokenizer):
         raise ModelError(
-            "The conversations have tool calls, and this model's chat template does not write them.",
+            "The conversations have tool calls, and this model's chat template does not write "
+            "them.",
             fix="Use a model that was made for tools, or leave these conversations out.",
         )
     return render(conversation, tokenizer, learn_calls=calls)

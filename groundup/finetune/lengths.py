@@ -3,7 +3,7 @@ first step, and written into results.json.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -31,29 +31,19 @@ class Lengths:
     """Examples that are read in several windows."""
 
     @classmethod
-    def of_texts(cls, lengths: Sequence[int], limit: int) -> "Lengths":
-        """Of texts with so many tokens each."""
-        return cls(
-            limit,
-            len(lengths),
-            round(median(lengths)),
-            max(lengths),
-            sum(each > limit for each in lengths),
-        )
-
-    @classmethod
-    def of_windows(cls, lengths: Sequence[int], limit: int, windows: int) -> "Lengths":
-        """Of texts with so many tokens each, of which up to `windows` windows of `limit` tokens are
+    def of_texts(cls, lengths: Sequence[int], limit: int, windows: int = 1) -> "Lengths":
+        """Of texts of these lengths, of which up to `windows` windows of `limit` tokens are
         read.
         """
-        several = sum(limit < each for each in lengths) if windows > 1 else 0
-        cut = sum(each > limit * windows for each in lengths)
+        several = 0
+        if windows > 1:
+            several = sum(each > limit for each in lengths)
         return cls(
             limit,
             len(lengths),
             round(median(lengths)),
             max(lengths),
-            cut,
+            cut=sum(each > limit * windows for each in lengths),
             windows=windows,
             several=several,
         )
@@ -61,35 +51,36 @@ class Lengths:
     @classmethod
     def of_answers(cls, rendered: Sequence[Rendered], limit: int) -> "Lengths":
         """Of conversations as they are before they are cut."""
-        found = cls.of_texts([len(each.ids) for each in rendered], limit)
-        left_out = sum(not any(each.mask[1:limit]) for each in rendered)
-        ends = sum(any(each.mask[1:limit]) and any(each.mask[limit:]) for each in rendered)
-        return cls(
-            found.limit, found.examples, found.median, found.longest, found.cut, ends, left_out
+        return replace(
+            cls.of_texts([len(each.ids) for each in rendered], limit),
+            answers_cut=sum(
+                any(each.mask[1:limit]) and any(each.mask[limit:]) for each in rendered
+            ),
+            left_out=sum(not any(each.mask[1:limit]) for each in rendered),
         )
 
     def plain(self) -> dict[str, Any]:
         """Return JSON values."""
         return asdict(self)
 
-    def line(self, field: str = "max_tokens") -> str:
-        """Return the lengths as one line; `field` is the setting that sets the limit.
+    def line(self) -> str:
+        """Return the lengths as one line, with the field of the config that sets the limit.
 
         >>> Lengths(64, 100, 24, 310, cut=2).line()
-        'Lengths in tokens: median 24, longest 310; 2 of 100 are longer than 64 and are cut (--set
-        max_tokens).'
+        'Lengths in tokens: median 24, longest 310; 2 of 100 are longer than 64 and are cut
+        (max_tokens).'
         """
         line = f"Lengths in tokens: median {self.median:,}, longest {self.longest:,}"
+        longer = f"{self.examples:,} are longer than {self.limit:,} and are"
         if self.several:
-            line += f"; {self.several:,} of {self.examples:,} are longer than {self.limit:,} and are read in up to {self.windows} windows"
-            return (
-                f"{line}, {self.cut:,} of them are cut after {self.limit * self.windows:,} (--set windows)."
-                if self.cut
-                else f"{line}."
-            )
+            line += f"; {self.several:,} of {longer} read in up to {self.windows} windows"
+            if self.cut:
+                end = self.limit * self.windows
+                line += f", {self.cut:,} of them are cut after {end:,} (windows)"
+            return f"{line}."
         if not self.cut:
             return f"{line}; none is longer than {self.limit:,}, none is cut."
-        line += f"; {self.cut:,} of {self.examples:,} are longer than {self.limit:,} and are cut (--set {field})"
+        line += f"; {self.cut:,} of {longer} cut (max_tokens)"
         if self.answers_cut:
             line += f", {self.answers_cut:,} of their answers lose the end"
         if self.left_out:
@@ -104,7 +95,7 @@ def shortest_limit(lengths: Sequence[int], limits: Sequence[int], share: float =
     >>> shortest_limit([10] * 99 + [300], (64, 128, 256, 512))
     64
     """
-    return next(
-        (each for each in limits if sum(n <= each for n in lengths) >= share * len(lengths)),
-        limits[-1],
-    )
+    for limit in limits:
+        if sum(length <= limit for length in lengths) >= share * len(lengths):
+            return limit
+    return limits[-1]

@@ -69,8 +69,10 @@ class MaskXray:
         endless = sum(not turn.ended for turn in turns)
         if turns and endless == len(turns):
             raise ModelError(
-                "The chat template puts no end-of-turn token after the assistant's turns: a model trained so would not stop.",
-                fix="Name the token that ends a turn as eos_token in tokenizer_config.json, or use another chat template.",
+                "The chat template puts no end-of-turn token after the assistant's turns: a model "
+                "trained so would not stop.",
+                fix="Name the token that ends a turn as eos_token in tokenizer_config.json, or use "
+                "another chat template.",
             )
         return cls(
             sum(spoken),

@@ -15,7 +15,7 @@ from groundup.data.documents import PreferenceExample
 from groundup.data.reading.distinct import hold_out
 from groundup.errors import DataError
 from groundup.files import sha256_text
-from groundup.finetune.instruction_data import padded, render_to_learn
+from groundup.finetune.instruction_data import ChatData, padded, render_to_learn
 from groundup.finetune.lengths import Lengths
 from groundup.finetune.order import EpochBatches
 from groundup.progress import Progress
@@ -74,44 +74,17 @@ def as_batch(pairs: Sequence[Pair], beta: float) -> PreferenceBatch:
 
 
 @dataclass(frozen=True)
-class PreferenceData:
-    """The training pairs and the held-out ones."""
+class PreferenceData(ChatData):
+    """Pairs to train on, and held-out ones."""
 
-    train: tuple[Pair, ...]
-    held_out: tuple[Pair, ...]
-    learned: tuple[PreferenceExample, ...]
-    """The examples of the training pairs."""
     aside: tuple[PreferenceExample, ...]
-    """Those of the held-out pairs."""
-    repeats: int
-    left_out: int
-    """Pairs that are the same within the limit of tokens, or have no answer there."""
-    lengths: Lengths
+    """The examples of the held-out pairs."""
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many pairs are trained on, held out and left out."""
-        return {
-            "train": len(self.train),
-            "held_out": len(self.held_out),
-            "left_out": self.left_out,
-            "repeats": self.repeats,
-        }
-
-    @property
-    def held_out_key(self) -> str:
-        """SHA-256 of the held-out pairs."""
-        return sha256_text(repr([(each.chosen.ids, each.rejected.ids) for each in self.held_out]))
-
-    def report(self, progress: Progress) -> None:
-        """Say how many pairs there are and how long they are."""
-        line = f"{len(self.train):,} pairs to learn from, {len(self.held_out):,} held out"
-        if self.repeats:
-            line += f", {self.repeats:,} repeats left out"
+    def report(self, progress: Progress, what: str = "pairs") -> None:
+        """Say also how many pairs were left out."""
+        super().report(progress, what)
         if self.left_out:
-            line += f", {self.left_out:,} left out that are the same within the limit"
-        progress.say(self.lengths.line())
-        progress.say(f"{line}.")
+            progress.say(f"{self.left_out:,} pairs left out that are the same within the limit.")
 
 
 def prepare_pairs(
@@ -147,7 +120,7 @@ def prepare_pairs(
     texts = [text for example in sides.train for text in whole[id(example)]]
     left_out = len(whole) - len(train) - len(held_out)
     lengths = Lengths.of_answers(texts, max_tokens)
-    return PreferenceData(pairs, others, learned, aside, sides.repeats, left_out, lengths)
+    return PreferenceData(pairs, others, learned, sides.repeats, left_out, lengths, aside)
 
 
 def _rendered(example: PreferenceExample, tokenizer: Tokenizer) -> tuple[Rendered, Rendered]:

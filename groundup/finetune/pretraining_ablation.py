@@ -86,10 +86,8 @@ def add_pretraining_worth(
         "models": rows,
         "own_over_random": share_difference(right[RANDOM], right[OWN]).plain(),
         "public_over_own": share_difference(right[OWN], right[PUBLIC]).plain(),
-        "parameters": sum(parameter.numel() for parameter in own.model.parameters()),
-        "learning_rate": config.learning_rate,
     }
-    return _write(results, found, run)
+    return _write(results, {**found, **_trained(own, config)}, run)
 
 
 def chat_worth_config(config: ChatConfig, own: OpenModel) -> ChatConfig:
@@ -148,15 +146,18 @@ def add_chat_worth(
         ],
         "own_over_random": ratio_difference(bits[RANDOM], bits[OWN], sizes).plain("lower"),
         "public_over_own": ratio_difference(bits[OWN], bits[PUBLIC], sizes).plain("lower"),
-        "parameters": sum(parameter.numel() for parameter in own.model.parameters()),
-        "learning_rate": small.learning_rate,
     }
-    return _write(results, found, run)
+    return _write(results, {**found, **_trained(own, small)}, run)
 
 
 def without_pretraining_worth(results: Results, run: RunFolder, reason: str) -> Results:
     """Return the results with the reason why the comparison was not made, and write them."""
     return _write(results, {"skipped": reason}, run)
+
+
+def _trained(own: OpenModel, config: ClassifierConfig | ChatConfig) -> dict[str, Any]:
+    parameters = sum(parameter.numel() for parameter in own.model.parameters())
+    return {"parameters": parameters, "learning_rate": config.learning_rate}
 
 
 def _both(own: OpenModel, seed: int, compute: Compute) -> list[tuple[str, OpenModel]]:

@@ -12,7 +12,8 @@ from groundup.engine.score import score
 from groundup.errors import ConfigError
 from groundup.evaluate.tasks.classification import answer_ids
 from groundup.evaluate.tasks.few_shot import FewShot, choose_shots, shown_examples
-from groundup.finetune.few_shot import ask_after_examples
+from groundup.finetune.classifier_baselines import ask_after_examples
+from groundup.finetune.config import ClassifierConfig
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
 from groundup.tokenizer.chat import Conversation, Message, render
@@ -133,4 +134,4 @@ def test_it_is_left_out_where_it_would_take_too_long_and_done_when_asked_for(
     assert ask_after_examples(few, opened, splits, 50, **asking) is None
     assert "50 examples of each label do not fit the context of 160" in told.lines[-1]
     with pytest.raises(ConfigError, match="must be 0 or more"):
-        ask_after_examples(few, opened, splits, -1, **asking)
+        ClassifierConfig(few_shot=-1)

@@ -50,19 +50,19 @@ def test_an_answer_that_loses_its_end_is_not_one_that_is_left_out() -> None:
     found = Lengths.of_answers(some, 10)
     assert found == Lengths(10, 6, median=12, longest=32, cut=4, answers_cut=2, left_out=2)
     assert found.line() == (
-        "Lengths in tokens: median 12, longest 32; 4 of 6 are longer than 10 and are cut (--set max_tokens), "
+        "Lengths in tokens: median 12, longest 32; 4 of 6 are longer than 10 and are cut (max_tokens), "
         "2 of their answers lose the end, 2 are left out (the answer lies behind the cut)."
     )
     assert Lengths.of_texts([3, 9], 10).line().endswith("none is longer than 10, none is cut.")
 
 
 def test_windows_read_what_a_limit_would_cut() -> None:
-    found = Lengths.of_windows([3, 9, 25, 90], 10, 8)
+    found = Lengths.of_texts([3, 9, 25, 90], 10, 8)
     assert (found.several, found.cut) == (2, 1)
     assert found.line().endswith(
-        "2 of 4 are longer than 10 and are read in up to 8 windows, 1 of them are cut after 80 (--set windows)."
+        "2 of 4 are longer than 10 and are read in up to 8 windows, 1 of them are cut after 80 (windows)."
     )
-    assert Lengths.of_windows([3, 25], 10, 1).cut == 1
+    assert Lengths.of_texts([3, 25], 10, 1).cut == 1
 
 
 def test_the_limit_is_the_shortest_that_holds_nearly_all() -> None:

@@ -1,5 +1,5 @@
-"""Text classification, of one label a text or of none, one or several: a fine-tuned classifier, and a
-language model that is asked (zero-shot).
+"""Text classification, of one label a text or of none, one or several: a fine-tuned classifier, and
+a language model that is asked (zero-shot).
 
 All methods predict for the same held-out examples and are measured by one function
 (`label_figures.judge`), so that their results are comparable. With one label, the language model is

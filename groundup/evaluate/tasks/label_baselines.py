@@ -1,5 +1,5 @@
-"""Methods without a language model that a classifier is compared with: logistic regression on TF-IDF
-of words and of letters (with several labels one for each), and the commonest label.
+"""Methods without a language model that a classifier is compared with: logistic regression on
+TF-IDF of words and of letters (with several labels one for each), and the commonest label.
 
 They are plain functions of (train, validation, test); like the classifier they may choose settings
 on the validation examples, and never see the test's labels.

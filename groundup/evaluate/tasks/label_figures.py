@@ -2,8 +2,8 @@
 comparison of methods.
 
     judge(actual, predicted, labels, positive)     one label a text: accuracy, F1, confusion matrix
-    judge(actual, predicted, labels)               none, one or several: exact match, micro F1, macro
-                                                   F1, and precision, recall and F1 of each label
+    judge(actual, predicted, labels)               none, one or several: exact match, micro F1,
+                                                   macro F1, and the figures of each label
     compare(predictions, actual, ...)              a row for each method, with its paired `lead`
     choose_thresholds(probabilities, present)      label -> the probability from which it is said
 

@@ -49,14 +49,13 @@ WORTH_FACTOR = 2 * 1.5
 
 def run(context: StageContext) -> StageResult:
     """Measure the training speed, fix the number of tokens, train."""
-    table, compute, progress, started = (
-        table_of(context.recipe, context.name),
-        context.compute,
-        context.progress,
-        time.monotonic(),
-    )
+    table, started = table_of(context.recipe, context.name), time.monotonic()
+    compute, progress = context.compute, context.progress
     examples = read_instructions(table, context)
-    opened = open_model(context.build / (TEACH if context.recipe.teach else "base"), compute)
+    base = "base"
+    if context.recipe.teach:
+        base = TEACH
+    opened = open_model(context.build / base, compute)
     config = ChatConfig(
         epochs=table.epochs,
         max_tokens=table.max_tokens,
@@ -69,14 +68,16 @@ def run(context: StageContext) -> StageResult:
     def affordable_tokens() -> float:
         rate = measure_tokens_per_s(opened, examples, config, compute=compute, progress=progress)
         progress.say(f"      {rate:.0f} tokens per second in training here")
-        most_s = context.seconds * (1.0 if compute.has_bf16 else OVERRUN_WITHOUT_BF16)
+        most_s = context.seconds
+        if not compute.has_bf16:
+            most_s *= OVERRUN_WITHOUT_BF16
         needed_s = table.tokens / (rate * TRAINING_SHARE)
         if context.seconds < needed_s and context.seconds < most_s:
-            device, longer_s = "processor" if compute.is_cpu else "device", min(needed_s, most_s)
-            reason = (
-                f"{longer_s:.0f} s instead of {context.seconds:.0f} s, to train on enough tokens"
+            device = "processor" if compute.is_cpu else "device"
+            progress.say(
+                f"      this {device} has no bf16: {min(needed_s, most_s):.0f} s instead of "
+                f"{context.seconds:.0f} s, to train on enough tokens"
             )
-            progress.say(f"      this {device} has no bf16: {reason}")
         return min(table.tokens, rate * TRAINING_SHARE * most_s)
 
     tokens = context.fix("tokens", affordable_tokens)

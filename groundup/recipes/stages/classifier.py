@@ -57,12 +57,8 @@ WORTH_FACTOR = 2 * 5
 
 def run(context: StageContext) -> StageResult:
     """Read and split the messages, train, and evaluate all methods on the same test messages."""
-    table, compute, progress, started = (
-        table_of(context.recipe, context.name),
-        context.compute,
-        context.progress,
-        time.monotonic(),
-    )
+    table, started = table_of(context.recipe, context.name), time.monotonic()
+    compute, progress = context.compute, context.progress
     opened = open_model(context.build / "base", compute)
     distinct = read_messages(table, context)
     percent = context.fix(
@@ -71,7 +67,9 @@ def run(context: StageContext) -> StageResult:
     sizes = {
         name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")
     }
-    seed = context.seed if table.seed is None else table.seed
+    seed = table.seed
+    if seed is None:
+        seed = context.seed
     splits = stratified_split(distinct.examples, sizes, seed)
     encoder, lack = found_encoder(table, context)
     config = ClassifierConfig(
@@ -85,13 +83,7 @@ def run(context: StageContext) -> StageResult:
         seed=seed,
     )
     runs = RunFolder(context.folder)
-    card = ModelCard(
-        name=f"{context.recipe.name}-{context.name}",
-        summary=f"Classifies short messages: {', '.join(sorted({each.label for each in distinct.examples}))}.",
-        data=((table.source.spec, table.source.licence),),
-        base=context.recipe.base.model,
-        license=opened.license,  # of the model that its weights are from
-    )
+    card = card_of(context, table, distinct.examples, opened)
     results = fit_classifier(
         opened, splits, runs, config, compute=compute, progress=progress, card=card
     )
@@ -115,7 +107,23 @@ def run(context: StageContext) -> StageResult:
     ]
     example = readable_example(right or splits["test"], results.positive)
     result = summarise(results, context.name, sizes, percent, example)
-    return dataclasses.replace(result, thin=(*result.thin, lack)) if lack else result
+    if not lack:
+        return result
+    return dataclasses.replace(result, thin=(*result.thin, lack))
+
+
+def card_of(
+    context: StageContext, table: ClassifierStage, examples: Sequence[Example], opened: OpenModel
+) -> ModelCard:
+    """Return what the model card can say before the training."""
+    labels = ", ".join(sorted({each.label for each in examples}))
+    return ModelCard(
+        name=f"{context.recipe.name}-{context.name}",
+        summary=f"Classifies short messages: {labels}.",
+        data=((table.source.spec, table.source.licence),),
+        base=context.recipe.base.model,
+        license=opened.license,  # of the model that its weights are from
+    )
 
 
 def read_counts(distinct: Distinct[Example]) -> dict[str, int]:
@@ -133,7 +141,10 @@ def found_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, s
         if table.encoder:
             find_model(table.encoder, progress=context.progress)
     except (ModelError, NetworkError, FormatError) as error:
-        lack = f"The classifier {context.name} learned without an encoder's vectors: {error.message} With them: --redo {context.name}."
+        lack = (
+            f"The classifier {context.name} learned without an encoder's vectors: "
+            f"{error.message} With them: --redo {context.name}."
+        )
         context.progress.say(f"      note: {lack}")
         return "", lack
     return table.encoder, ""
@@ -181,7 +192,8 @@ def read_messages(table: ClassifierStage, context: StageContext) -> Distinct[Exa
     distinct = without_repeats(examples)
     context.progress.say(
         f"      {len(examples):,} messages, {len(distinct.examples):,} distinct: "
-        f"{distinct.repeats:,} repeats, {distinct.conflicts:,} with two labels and {distinct.empty:,} empty left out"
+        f"{distinct.repeats:,} repeats, {distinct.conflicts:,} with two labels and "
+        f"{distinct.empty:,} empty left out"
     )
     return distinct
 
@@ -304,7 +316,8 @@ def describe_lead(other: Mapping[str, Any]) -> str:
 
 def describe(table: ClassifierStage) -> str:
     """Return the upper limits of messages."""
-    return f"up to {table.train:,} messages to train on, {table.validation:,} and {table.test:,} to evaluate on"
+    evaluated = f"{table.validation:,} and {table.test:,} to evaluate on"
+    return f"up to {table.train:,} messages to train on, {evaluated}"
 
 
 def stage(name: str, share: float) -> Stage:
