@@ -1,5 +1,5 @@
 """Features, the hidden states of texts after the frozen lower blocks, computed once and kept in the
-cache; and the last block, trained on them.
+cache, from which the last block (`trainable_parts.LastBlock`) is trained.
 
     features = keep_features(FrozenBlocks(transformer, num_blocks, compute), texts,
         precision="auto", progress=progress)
@@ -10,11 +10,6 @@ cache; and the last block, trained on them.
 Rows differ in length and are kept without padding: 2,400 messages of 24 tokens at width 576 are 133
 MB in float32. They stay in the cache (`feature_store`), so that another run on the same texts,
 whatever its splits or its learning rate, computes none again.
-
-The class is read from the last real token, the only one that attends to the whole message. So in
-the last block (`LastBlock`) only that token's query, feed-forward part and norm are needed, and the
-keys and values of the others: an epoch costs little. A test compares its scores with those of the
-whole model.
 """
 
 import hashlib
