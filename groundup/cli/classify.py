@@ -161,12 +161,13 @@ def documents_of(data: Data, progress: Progress) -> Iterator[Named]:
 
     Raises DataError when there is none.
     """
+    from groundup.data.reading.options import options_of
     from groundup.data.reading.source_report import SourceReport
-    from groundup.data.reading.sources import read_source
+    from groundup.data.reading.sources import read_source, source_of
 
     spec, report = data.path, SourceReport()
-    options = replace(data.options(), subjects=True)
-    for document in read_source(data.source(), options, report, progress=progress):
+    options = replace(options_of(data), subjects=True)
+    for document in read_source(source_of(data), options, report, progress=progress):
         yield document.name, document.text
     for reason, tally in report.skipped.items():
         progress.say(f"{spec}: {tally.count:,} not read, {reason} ({tally.shown()}).")
