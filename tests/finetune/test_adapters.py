@@ -103,21 +103,6 @@ def test_a_run_on_an_adapter_s_folder_begins_where_it_ended(
     assert state(second.path, compute).keys() == opened.model.state_dict().keys()
 
 
-def test_an_older_run_of_fewer_fields_is_the_same_run(
-    fit: Fit, base: Path, instructions: list[InstructionExample], compute: Compute
-) -> None:
-    folder = fit("run")
-    file = folder / "run.json"
-    record = json.loads(file.read_text())
-    for name in ("epochs", "train", "targets", "merge"):
-        del record["config"][name]
-    file.write_text(json.dumps(record))
-    (folder / "manifest.json").unlink()
-    fit_chat(open_model(base, compute), instructions, RunFolder(folder), CONFIG, compute=compute)
-    with pytest.raises(ConfigError, match="merge was unset and is True"):
-        fit("run", merge=True)
-
-
 def test_the_verbs_open_an_adapter(
     fit: Fit, base: Path, compute: Compute, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
