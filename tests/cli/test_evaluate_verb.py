@@ -1,6 +1,6 @@
 """What `groundup evaluate` measures on."""
 
-from groundup.data.reading.source_files import Source
+from groundup.data.reading.data import Data
 from groundup.evaluate.comparison.run import kind_of
 from groundup.evaluate.task import EvaluationTask, HeldOut
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
@@ -11,7 +11,7 @@ PACKAGED = instructions_source(STARTER)
 
 
 def answer_tasks(items: int) -> list[EvaluationTask]:
-    return kind_of(Source(PACKAGED)).tasks(HeldOut(Source(PACKAGED), items), "language", Silent())
+    return kind_of(Data(PACKAGED)).tasks(HeldOut(Data(PACKAGED), items), "language", Silent())
 
 
 def test_each_figure_is_measured_on_as_many_items_as_asked_for_of_all_kinds() -> None:
