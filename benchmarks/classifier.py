@@ -104,8 +104,8 @@ def sms() -> TextSet:
     data = Data(
         table.source.spec,
         sha256=table.source.sha256,
-        text=table.text_column,
-        label=table.label_column,
+        text=table.text,
+        label=table.label,
     )
     found = without_repeats(read_labelled(data, progress=Silent()))
     return TextSet("sms", {"": list(found.examples)})

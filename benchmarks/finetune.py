@@ -248,8 +248,8 @@ def spam_splits() -> dict[str, list[tuple[str, str]]]:
     data = Data(
         spam.source.spec,
         sha256=spam.source.sha256,
-        text=spam.text_column,
-        label=spam.label_column,
+        text=spam.text,
+        label=spam.label,
     )
     examples = without_repeats(read_labelled(data, progress=Silent())).examples
     sizes = {"train": spam.train, "validation": spam.validation, "test": spam.test}

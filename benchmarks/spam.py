@@ -51,8 +51,8 @@ def main() -> None:
     data = Data(
         table.source.spec,
         sha256=table.source.sha256,
-        text=table.text_column,
-        label=table.label_column,
+        text=table.text,
+        label=table.label,
     )
     examples = without_repeats(read_labelled(data, progress=Silent())).examples
     sizes = {"train": asked.train, "validation": VALIDATION, "test": TEST}

@@ -38,7 +38,7 @@ def pretrain(
     `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those
     of `groundup pretrain`, by name (`planning.pretrain_options.pretrain_options`): how long
     (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law, settings,
-    seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links),
+    seed, how texts are read (text, charset, test_fraction, keep_dropped, follow_links),
     processed (process, rules, languages, decontaminate), by whom (runner), mixed
     (mixture={"letters": 2, "books": 1}, max_epochs_per_source), and cut into rows (packing,
     stride); with `fixed_choices` precision, threads and compilation follow rules, nothing is

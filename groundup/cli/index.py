@@ -45,7 +45,7 @@ def command(
         ),
     ] = None,
     device: options.DeviceOption = "auto",
-    text_column: options.TextColumnOption = "",
+    text: options.TextColumnOption = "",
     charset: options.CharsetOption = "auto",
     follow_links: options.FollowLinksOption = False,
     as_json: options.JsonOption = False,
@@ -67,8 +67,8 @@ def command(
     from groundup.retrieve.index_config import IndexConfig
     from groundup.retrieve.passages import MAX_TOKENS
 
-    given = passage_tokens or text_column or charset != "auto"
-    config = IndexConfig(passage_tokens or MAX_TOKENS, text_column, charset) if given else None
+    given = passage_tokens or text or charset != "auto"
+    config = IndexConfig(passage_tokens or MAX_TOKENS, text, charset) if given else None
     results = index(
         docs or [],
         out,

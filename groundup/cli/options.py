@@ -297,7 +297,7 @@ class TrainingTexts(ProcessOptions):
         Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")
     ] = None
     tokenizer: TokenizerOption = None
-    text_column: TextColumnOption = ""
+    text: TextColumnOption = ""
     charset: CharsetOption = "auto"
     test_fraction: TestFractionOption = None
     follow_links: FollowLinksOption = False

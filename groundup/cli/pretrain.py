@@ -64,7 +64,7 @@ def command(
     The same command again resumes where it stopped. --set sets fields of the training
     (fit.optimizer.learning_rate, fit.batch_size, fit.accumulation, fit.precision, fit.checkpoints.snapshots, ...), of the
     shape (model.width, model.num_layers, model.vocab_size, ...) and of the reading of texts
-    (data.text_column, data.strict, ...).
+    (data.text, data.strict, ...).
 
     Examples:
         groundup pretrain my-texts/ --out runs/mine --minutes 10

@@ -34,7 +34,7 @@ def command(
         int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")
     ] = None,
     tokenizer: options.TokenizerOption = None,
-    text_column: options.TextColumnOption = "",
+    text: options.TextColumnOption = "",
     charset: options.CharsetOption = "auto",
     test_fraction: options.TestFractionOption = None,
     keep_dropped: options.KeepDroppedOption = False,
@@ -91,7 +91,7 @@ def command(
             "note: the weights of the sources are not used: the runs of a sweep read the texts as they come."
         )
     fields = given["data"] | reading_fields(
-        text_column, charset, test_fraction, keep_dropped, follow_links
+        text, charset, test_fraction, keep_dropped, follow_links
     )
     if steps_over_documents := process_fields(**vars(processing)):
         fields = with_steps(fields, steps_over_documents)

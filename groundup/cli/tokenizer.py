@@ -56,7 +56,7 @@ def train(
             help="Of more text, train on this much, chosen at random.",
         ),
     ] = "256MB",
-    text_column: TextColumnOption = "",
+    text: TextColumnOption = "",
     charset: CharsetOption = "auto",
     strict: StrictOption = False,
     follow_links: FollowLinksOption = False,
@@ -85,7 +85,7 @@ def train(
     budget = size_bytes(sample_bytes)
     require(budget > 0, "--sample-bytes", budget, "above 0")
     progress, report = console_progress(), SourceReport()
-    options = SourceOptions(text=text_column, strict=strict, charset=charset)
+    options = SourceOptions(text=text, strict=strict, charset=charset)
     chosen = require_kind(kind)
     if not data and chosen != "byte":
         raise ConfigError(

@@ -70,7 +70,12 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
     """Return a message with options of the verb in place of fields: `learning_rate`, and a field at
     its beginning, are written as the option is called.
     """
-    text = re.sub(r"`(\w+)`", lambda found: options.get(found[1], found[0]), text)
+
+    def option(found: re.Match[str]) -> str:
+        # where `text` is what a verb reads, the option of the field is `text_column`
+        return options.get(found[1]) or options.get(f"{found[1]}_column", found[0])
+
+    text = re.sub(r"`(\w+)`", option, text)
     return re.sub(r"^(\w+)(?= must be )", lambda found: options.get(found[1], found[1]), text)
 
 

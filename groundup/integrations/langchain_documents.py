@@ -27,13 +27,13 @@ class GroundupLoader(BaseLoader):
     `s3:`).
     """
 
-    def __init__(self, *sources: str, text_column: str = "", charset: str = "auto") -> None:
-        """`text_column`: the field with the text of tables, else it is recognised.
+    def __init__(self, *sources: str, text: str = "", charset: str = "auto") -> None:
+        """`text`: the field with the text of tables, else it is recognised.
 
         Raises ConfigError.
         """
         self.sources = [Source(str(each)) for each in sources]
-        self.config = IndexConfig(text_column=text_column, charset=charset)
+        self.config = IndexConfig(text=text, charset=charset)
         self.report = SourceReport()
         self.faults: list[tuple[str, str]] = []
         """(file, reason) of each file that could not be read."""

@@ -55,7 +55,7 @@ T = TypeVar("T")
 # Parts of a run folder.
 DATA, SHARDS, TOKENIZER, PREPARED_FILE = "data", "shards", "tokenizer", "prepared.json"
 # Options of reading, which texts that are prepared already would ignore.
-READING = ("text_column", "charset", "test_fraction", "keep_dropped")
+READING = ("text", "charset", "test_fraction", "keep_dropped")
 # What is written into a run folder before run.json.
 PREPARED = (
     DATA,

@@ -236,7 +236,7 @@ def pretrain_options(
     replay: str | Sequence[str] | Mapping[str, float] = (),
     law: str | Path | None = None,
     tokenizer: str | Path | None = None,
-    text_column: str = "",
+    text: str = "",
     charset: str = AUTO,
     test_fraction: float | None = None,
     keep_dropped: bool = False,
@@ -272,7 +272,7 @@ def pretrain_options(
         duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
     )
     length, found = Length(seconds, steps, tokens, epochs), tables(settings)
-    found["data"] |= reading_fields(text_column, charset, test_fraction, keep_dropped, follow_links)
+    found["data"] |= reading_fields(text, charset, test_fraction, keep_dropped, follow_links)
     if processing := process_fields(process, rules, languages, decontaminate):
         found["data"] = with_steps(found["data"], processing)
     rows = found["fit"].setdefault("rows", {})
@@ -331,14 +331,14 @@ def with_steps(data: Mapping[str, Any], processing: Mapping[str, Any]) -> dict[s
 
 
 def reading_fields(
-    text_column: str,
+    text: str,
     charset: str,
     test_fraction: float | None,
     keep_dropped: bool,
     follow_links: bool,
 ) -> dict[str, Any]:
     """Return the options of reading texts that are not the defaults, as fields of DataConfig."""
-    given = {"text_column": text_column, "charset": charset, "test_fraction": test_fraction}
+    given = {"text": text, "charset": charset, "test_fraction": test_fraction}
     given |= {"keep_dropped": keep_dropped, "follow_links": follow_links}
     return {
         name: value

@@ -62,8 +62,8 @@ class ClassifierStage(StageConfig):
 
     kind: Literal["classifier"] = "classifier"
     source: Source
-    label_column: str = ""
-    text_column: str = ""
+    label: str = ""
+    text: str = ""
     """Both are recognised by default."""
     charset: Charset = AUTO
     """As of the data."""

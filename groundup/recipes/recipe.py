@@ -67,7 +67,7 @@ class DataStage(StageConfig):
     """Stage 1: collect, clean, split."""
 
     sources: tuple[Source, ...] = ()
-    text_column: str = ""
+    text: str = ""
     """Of .jsonl, .json, .csv and .parquet files; by default it is recognised."""
     charset_errors: Literal["replace", "drop"] = "replace"
     """How invalid bytes are handled."""
@@ -102,7 +102,7 @@ class DataStage(StageConfig):
         Raises ConfigError for shares that are too large together.
         """
         return DataConfig(
-            text_column=self.text_column,
+            text=self.text,
             charset_errors=self.charset_errors,
             strict=self.strict,
             validation_fraction=self.validation_share,

@@ -15,7 +15,7 @@ class IndexConfig:
 
     max_tokens: int = MAX_TOKENS
     """The longest passage, in tokens (estimated by its bytes)."""
-    text_column: str = ""
+    text: str = ""
     """The field or column with the text of tables; "": it is recognised."""
     charset: str = AUTO
     """The charset of text files without a byte order mark."""
@@ -31,6 +31,4 @@ class IndexConfig:
     @property
     def options(self) -> SourceOptions:
         """How files are read; whatever rows they have, they are texts here."""
-        return SourceOptions(
-            text=self.text_column, charset=self.charset, wanted=LAYOUTS, headings=True
-        )
+        return SourceOptions(text=self.text, charset=self.charset, wanted=LAYOUTS, headings=True)

@@ -56,7 +56,7 @@ def test_options_of_reading_are_refused_for_prepared_texts(
     tmp_path: Path, specs: list[str]
 ) -> None:
     made(tmp_path, *specs)
-    config = DataConfig(text_column="body", test_fraction=0.2)
+    config = DataConfig(text="body", test_fraction=0.2)
     with pytest.raises(ConfigError, match="its texts are not read again") as caught:
         other = RunFolder(tmp_path / "other")
         corpus(

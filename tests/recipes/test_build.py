@@ -40,7 +40,7 @@ class FakePipeline:
             Stage(
                 "data",
                 1,
-                self.writer("data", lambda c: c.recipe.data.text_column),
+                self.writer("data", lambda c: c.recipe.data.text),
                 0.1,
                 outputs=("*.txt",),
             ),
@@ -109,7 +109,7 @@ def test_second_build_redoes_nothing(pipeline: FakePipeline, tmp_path: Path) -> 
     ("change", "again"),
     [
         ("tokenizer.vocab_size=512", ["tokenizer"]),
-        ("data.text_column=body", ["data", "tokenizer"]),
+        ("data.text=body", ["data", "tokenizer"]),
         ("data.strict=true", ["data"]),  # the same text comes out: what hangs on it stays
         ("budget=20m", ["tokenizer"]),
         ("seed=5", ["data", "tokenizer"]),

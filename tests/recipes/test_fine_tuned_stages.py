@@ -137,8 +137,8 @@ def stage(
         "spam.validation=20",
         "spam.test=20",
         "spam.zero_shot=2",
-        "spam.text_column=text",
-        "spam.label_column=label",
+        "spam.text=text",
+        "spam.label=label",
     ]
     sets += [f"chat.source={root / 'asked.jsonl'}", "chat.tokens=40"]
     place = (

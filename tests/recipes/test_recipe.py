@@ -84,9 +84,9 @@ def test_the_data_table_says_how_texts_are_read_and_split() -> None:
             "data.charset=cp1251",
             "data.keep_dropped=true",
             "data.test_share=0",
-            "data.text_column=body",
+            "data.text=body",
         ),
-        *("spam.charset=cp1251", "spam.label_column=stars", "chat.charset=cp1251"),
+        *("spam.charset=cp1251", "spam.label=stars", "chat.charset=cp1251"),
         "spam.source.name=sms",
     ],
 )

@@ -16,7 +16,7 @@ MAX_HELD_OUT = 0.8
 class DataConfig:
     """The configuration of reading and splitting texts."""
 
-    text_column: str = ""
+    text: str = ""
     """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is
     recognised.
     """
@@ -63,7 +63,7 @@ class DataConfig:
     def source_options(self) -> SourceOptions:
         """The options for reading."""
         return SourceOptions(
-            text=self.text_column,
+            text=self.text,
             charset=self.charset,
             charset_errors=self.charset_errors,
             strict=self.strict,

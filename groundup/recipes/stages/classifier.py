@@ -184,8 +184,8 @@ def read_messages(table: ClassifierStage, context: StageContext) -> Distinct[Exa
         table.source.spec,
         table.source.follow_links,
         table.source.sha256,
-        text=table.text_column,
-        label=table.label_column,
+        text=table.text,
+        label=table.label,
         charset=table.charset,
     )
     examples = read_labelled(data, progress=context.progress)

@@ -147,7 +147,7 @@ def replayed(context: StageContext, table: TeachStage) -> Iterator[Document]:
     if not table.replay_share:
         return
     folder = context.folder.with_name(".tmp-replay")
-    config = DataConfig(text_column=table.general_column, test_fraction=0.0)
+    config = DataConfig(text=table.general_column, test_fraction=0.0)
     prepare([table.general], folder, config, seed=context.seed, progress=context.progress)
     yield from read_split(folder, TRAIN)
     shutil.rmtree(folder)
