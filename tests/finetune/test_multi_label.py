@@ -232,8 +232,8 @@ def test_classify_and_evaluate_give_the_set_of_labels(
         compute=compute,
         progress=Silent(),
     )
-    assert [row["metric"] for row in results["rows"]] == ["exact_match", "micro_f1", "macro_f1"]
-    assert results["rows"][1]["value"] > 0.9 and results["rows"][0]["n"] == 50
+    assert [row.metric for row in results.rows] == ["exact_match", "micro_f1", "macro_f1"]
+    assert results.rows[1].value > 0.9 and results.rows[0].n == 50
 
 
 def test_one_label_a_text_is_not_measured_with_a_classifier_of_several(
