@@ -34,4 +34,17 @@ from groundup.evaluate.config import EvaluationConfig as EvaluationConfig
 from groundup.finetune.config import ChatConfig as ChatConfig
 from groundup.finetune.config import ClassifierConfig as ClassifierConfig
 from groundup.finetune.config import PreferenceConfig as PreferenceConfig
+from groundup.planning.pretrain_config import ContinuedTraining as ContinuedTraining
+from groundup.planning.pretrain_config import ModelShape as ModelShape
+from groundup.planning.pretrain_config import PretrainConfig as PretrainConfig
+from groundup.planning.pretrain_config import SourceShares as SourceShares
+from groundup.planning.pretrain_config import TextPreparation as TextPreparation
 from groundup.recipes.build_config import BuildConfig as BuildConfig
+from groundup.train.optimizers.adamw import AdamW as AdamW
+from groundup.train.optimizers.muon import Muon as Muon
+from groundup.train.optimizers.sgd import SGD as SGD
+from groundup.train.pretrain_results import PretrainResults as PretrainResults
+from groundup.train.steps.config import Checkpoints as Checkpoints
+from groundup.train.steps.config import Rows as Rows
+from groundup.train.steps.config import Schedule as Schedule
+from groundup.train.steps.config import Stability as Stability

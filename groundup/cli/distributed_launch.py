@@ -29,11 +29,11 @@ STEP_TIMEOUT = timedelta(minutes=10)
 PATIENCE = timedelta(days=30)
 # torchrun's store outlives a restart of the processes; keys of the previous start must not be read.
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
-TOLD = "told"
+ERRORS = "errors"
 
 
 @contextlib.contextmanager
-def joined(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
+def join_group(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
     """Yield the process group (SINGLE_PROCESS without torchrun) and the device. Raises ConfigError.
 
     An error is printed by one process; all exit with its code.
@@ -51,9 +51,8 @@ def joined(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
     try:
         yield group, compute
     except BaseException as error:
-        signal.signal(
-            signal.SIGTERM, signal.SIG_IGN
-        )  # torchrun ends the others; the error is printed first
+        # torchrun ends the others; the error is printed first
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end(group, store, error)
     import torch.distributed as dist
 
@@ -95,7 +94,9 @@ def _join(compute: "Compute") -> "tuple[ProcessGroup, Any]":
     if compute.device.type == "mps":
         fix = "Use --device cpu, or start it without torchrun."
         raise ConfigError("Several processes can't share an Apple GPU.", fix=fix)
+    backend = "gloo"
     if compute.device.type == "cuda":
+        backend = "cpu:gloo,cuda:nccl"
         local = _number("LOCAL_RANK", 0)
         if local >= torch.cuda.device_count():
             fix = "Give torchrun as many processes (--nproc_per_node) as there are GPUs."
@@ -104,7 +105,6 @@ def _join(compute: "Compute") -> "tuple[ProcessGroup, Any]":
                 f"This machine has {count} GPUs, too few for local rank {local}.", fix=fix
             )
         torch.cuda.set_device(local)
-    backend = "cpu:gloo,cuda:nccl" if compute.device.type == "cuda" else "gloo"
     try:
         store = dist.PrefixStore(
             f"groundup/{_number(RESTARTS, 0)}", next(dist.rendezvous("env://"))[0]
@@ -115,15 +115,19 @@ def _join(compute: "Compute") -> "tuple[ProcessGroup, Any]":
         patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        reason = " ".join(str(error).split())[:200]
         raise ConfigError(
-            f"Rank {rank} of {world} could not join the others at {place}: {' '.join(str(error).split())[:200]}.",
-            fix="Check that this machine reaches that address; GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name the network card to use.",
+            f"Rank {rank} of {world} could not join the others at {place}: {reason}.",
+            fix="Check that this machine reaches that address; GLOO_SOCKET_IFNAME and "
+            "NCCL_SOCKET_IFNAME name the network card to use.",
         ) from error
     return ProcessGroup(rank, world, patient), store
 
 
 def _number(name: str, default: int | None = None) -> int:
-    text = os.environ.get(name, "" if default is None else str(default))
+    if default is not None and name not in os.environ:
+        return default
+    text = os.environ.get(name, "")
     if not text.isdecimal():
         fix = "Start it with torchrun, which sets it."
         raise ConfigError(f"The variable {name} is {text!r}, expected a number.", fix=fix)
@@ -134,12 +138,10 @@ def _end(group: "ProcessGroup", store: Any, error: BaseException) -> None:
     """Raise the error to exit with: a GroundupError on the first process that has one, else a
     silent exit with the same code.
     """
-    found: BaseException | None = (
-        error  # a GroundupError that torchrun's signal may have interrupted
-    )
-    while found is not None and not isinstance(found, GroundupError):
-        found = found.__context__ if isinstance(found, SystemExit) else None
-    if found is not None:
+    found: BaseException | None = error
+    while isinstance(found, SystemExit):  # torchrun's signal may have interrupted a GroundupError
+        found = found.__context__
+    if isinstance(found, GroundupError):
         raise found if _is_first(store) else SystemExit(2)
     if isinstance(error, KeyboardInterrupt) and not group.leads:
         raise SystemExit(130)
@@ -151,6 +153,6 @@ def _is_first(store: Any) -> bool:
     printed twice than never.
     """
     try:
-        return int(store.add(TOLD, 1)) == 1
+        return int(store.add(ERRORS, 1)) == 1
     except RuntimeError:
         return True

@@ -1,7 +1,6 @@
 """The options that verbs share, each defined once.
 
-TrainingLength, TrainingTexts, StartOptions, MonitorOptions, ListenOptions,
-    OutputOptions
+ProcessOptions, MonitorOptions, ListenOptions, OutputOptions
         options that verbs take together (`fields.grouped` makes options of them)
 """
 
@@ -9,7 +8,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
@@ -153,21 +152,6 @@ RunnerOption = Annotated[
         help="Who reads and processes texts: one, processes, ray, or auto (processes where they pay).",
     ),
 ]
-KeepDroppedOption = Annotated[
-    bool,
-    Option(
-        "--keep-dropped",
-        help="Write dropped documents, with the reason, to OUT/data/dropped.jsonl.",
-    ),
-]
-TestFractionOption = Annotated[
-    float | None,
-    Option(
-        "--test-fraction",
-        help="Share of the documents in the test split, 0 to 0.5; 0: none.",
-        show_default="0.08",
-    ),
-]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
 Sha256Option = Annotated[
     str, Option("--sha256", help="SHA-256 of the file at a pypi: or https: address.")
@@ -177,16 +161,6 @@ PortOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")
-]
-TokenizerOption = Annotated[
-    Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")
-]
-PackingOption = Annotated[
-    bool,
-    Option(
-        "--packing",
-        help="Pack whole documents into rows; none attends to another. Default: windows.",
-    ),
 ]
 StrideOption = Annotated[
     int | None,
@@ -218,30 +192,6 @@ ModelArgument = Annotated[
 GeneralOption = Annotated[
     Path | None, Option("--general", metavar="FILE", help="General text to measure forgetting on.")
 ]
-
-
-@dataclass(frozen=True)
-class TrainingLength:
-    """Length of a training run and size of the model, for `plan` and `pretrain`."""
-
-    minutes: Annotated[
-        float | None, Option("--minutes", min=0.05, help="Train for this many minutes.")
-    ] = None
-    steps: Annotated[
-        int | None, Option("--steps", min=1, max=10**9, help="Or for this number of steps.")
-    ] = None
-    tokens: Annotated[
-        int | None,
-        Option("--tokens", min=1, max=10**15, help="Or for this many tokens, repeats counted."),
-    ] = None
-    epochs: Annotated[float | None, Option("--epochs", help="Or for this number of epochs.")] = None
-    size: Annotated[
-        str | None, Option("--size", help="Approximate number of parameters: 10M, 1.5B.")
-    ] = None
-    depth: Annotated[
-        int | None, Option("--depth", help="Or number of blocks; the rest of the shape follows.")
-    ] = None
-    preset: Annotated[str | None, Option("--preset", help="Or a preset shape, by name.")] = None
 
 
 def items_to_keep_out(given: list[str] | None) -> list[str] | None:
@@ -285,67 +235,6 @@ class ProcessOptions:
             help="Drop what holds items of this test file, or of a suite: arithmetic, grammar ... (again for more).",
         ),
     ] = None
-
-
-@dataclass(frozen=True)
-class TrainingTexts(ProcessOptions):
-    """Scaling law, tokenizer, reading, processing, mixture and windows of the texts, for `plan` and
-    `pretrain`.
-    """
-
-    law: Annotated[
-        Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")
-    ] = None
-    tokenizer: TokenizerOption = None
-    text: TextColumnOption = ""
-    charset: CharsetOption = "auto"
-    test_fraction: TestFractionOption = None
-    follow_links: FollowLinksOption = False
-    runner: RunnerOption = "auto"
-    mixture: Annotated[
-        str | None,
-        Option(
-            "--mixture",
-            metavar="NAME=WEIGHT,...",
-            help="Shares of the sources in what is read: letters=2,books=1, or temperature=2 (~ the square root of their tokens), or proportional.",
-            show_default="the weights of a .toml list, or proportional",
-        ),
-    ] = None
-    max_epochs_per_source: Annotated[
-        float | None,
-        Option(
-            "--max-epochs-per-source", help="Read no source more often; the others share its part."
-        ),
-    ] = None
-    packing: PackingOption = False
-    stride: StrideOption = None
-    settings: SetOption = None
-
-
-@dataclass(frozen=True)
-class StartOptions:
-    """The model whose training is continued, and replayed text, for `plan` and `pretrain`."""
-
-    init_from: Annotated[
-        str | None,
-        Option(
-            "--from",
-            metavar="MODEL",
-            help="Continue the training of this model, with its own tokenizer.",
-        ),
-    ] = None
-    replay: Annotated[
-        list[str] | None,
-        Option(
-            "--replay",
-            metavar="SOURCE[=SHARE]",
-            help="With --from: general text to be read, too (0.05).",
-        ),
-    ] = None
-
-    def given(self) -> dict[str, Any]:
-        """The options as arguments of the Python surface."""
-        return {"init_from": self.init_from, "replay": self.replay or ()}
 
 
 @dataclass(frozen=True)

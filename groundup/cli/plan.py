@@ -3,24 +3,26 @@
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from groundup.cli import options, training_options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.fields import grouped
-from groundup.cli.options import (
-    DeviceOption,
-    JsonOption,
-    SeedOption,
-    StartOptions,
-    TrainingLength,
-    TrainingTexts,
-)
+from groundup.cli.training_options import NO_DATA, StartOptions, prepared_by, read_as
+from groundup.config import duration_s
 from groundup.errors import ConfigError
+from groundup.planning.pretrain_config import (
+    ModelShape,
+    PretrainConfig,
+    SourceShares,
+    TextPreparation,
+)
+from groundup.train.steps.config import Rows
 
 if TYPE_CHECKING:
-    from groundup.planning.pretrain_options import PretrainOptions
+    from groundup.planning.pretrain_options import AnyData
 
 DEFAULT_MINUTES = 30.0
 
@@ -30,21 +32,28 @@ def command(
     data: Annotated[
         list[str] | None,
         Argument(
-            help="Token shards, a data folder, or texts: one address or more, or a .toml that lists them. None with --machine."
+            help="Token shards, a data folder, or texts: one address or more, "
+            "or a .toml that lists them. None with --machine."
         ),
     ] = None,
     budget: Annotated[
         str | None, Option("--budget", help="Train for this time: 90s, 30m, 2h.")
     ] = None,
-    length: TrainingLength = TrainingLength(),
+    length: training_options.Length = PretrainConfig(),
+    shape: training_options.Shape = ModelShape(),
     machine: Annotated[
         str | None, Option("--machine", help="Without DATA, with --size: devices, h100x8.")
     ] = None,
-    texts: TrainingTexts = TrainingTexts(),
+    reading: training_options.Reading = NO_DATA,
+    texts: training_options.PlannedPreparation = TextPreparation(),
+    processing: options.ProcessOptions = options.ProcessOptions(),
+    shares: training_options.Shares = SourceShares(),
+    rows: training_options.Windows = Rows(),
+    settings: options.SetOption = None,
     start: StartOptions = StartOptions(),
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    seed: options.SeedOption = 0,
+    device: options.DeviceOption = "auto",
+    as_json: options.JsonOption = False,
 ) -> None:
     """Plan a training run: model, batch and learning rate, with expected loss, time, memory and
     disk.
@@ -65,58 +74,83 @@ def command(
         if machine is None:
             fix = "Name texts, or --size and --machine for a large model."
             raise ConfigError("No data and no model size were given.", fix=fix)
-        others = dataclasses.replace(length, size=None, tokens=None)
-        if budget or (others, texts, start) != (TrainingLength(), TrainingTexts(), StartOptions()):
+        groups = (length, shape, reading, texts, processing, shares, rows, start)
+        plain = (PretrainConfig(tokens=length.tokens), ModelShape(shape.size), NO_DATA)
+        defaults = (*plain, TextPreparation(), options.ProcessOptions(), SourceShares(), Rows())
+        if budget or settings or groups != (*defaults, StartOptions()):
             raise ConfigError(
                 "A plan with --machine takes --size and --tokens only.", fix="Leave the others out."
             )
-        _large(length.size, machine, length.tokens, as_json)
+        _show_large(shape.size, machine, length.tokens, as_json)
         return
     if machine is not None:
         fix = "Leave one of them out; this machine is measured."
         raise ConfigError("--machine is for plans without DATA.", fix=fix)
-    from groundup.planning.pretrain_options import pretrain_options
+    config = dataclasses.replace(
+        length,
+        minutes=_minutes(budget, length),
+        model=shape,
+        texts=prepared_by(texts, processing),
+        mixture=shares,
+        rows=None if rows == Rows() else rows,
+        start=start.config(),
+        settings=settings,
+        seed=seed,
+    )
+    show_plan(read_as(data, reading), config, device, as_json=as_json)
 
-    given = {
-        "budget": budget,
-        **vars(length),
-        **vars(texts),
-        **start.given(),
-        "seed": seed,
-        "default_minutes": DEFAULT_MINUTES,
-    }
-    print_result(*planned(pretrain_options(data, **given), device), as_json)
+
+def _minutes(budget: str | None, length: PretrainConfig) -> float | None:
+    """Return the time to train for. Raises ConfigError where it is given twice."""
+    if budget is not None:
+        if length.minutes is not None:
+            raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")
+        return duration_s(budget) / 60
+    if length.steps or length.tokens or length.epochs or length.minutes:
+        return length.minutes
+    return DEFAULT_MINUTES
 
 
-def planned(options: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
-    """Return the plan as lines and as one value; it is made in a temporary folder."""
+def show_plan(
+    data: "AnyData",
+    config: PretrainConfig,
+    device: str,
+    *,
+    fixed_choices: bool = False,
+    as_json: bool,
+) -> None:
+    """Make a plan in a temporary folder and print it."""
     from groundup.config import to_plain
     from groundup.device import select_compute
     from groundup.planning.plan import plan_lines, plan_warnings
     from groundup.planning.prepare import prepare_run
+    from groundup.planning.pretrain_options import pretrain_options
     from groundup.runs import RunFolder
 
+    asked = pretrain_options(data, config, fixed_choices=fixed_choices)
+    compute = select_compute(device, fixed_choices=fixed_choices)
     with tempfile.TemporaryDirectory() as folder:
-        compute = select_compute(device, fixed_choices=options.fixed_choices)
-        made = prepare_run(
-            options, RunFolder(Path(folder)), compute, console_progress(), measured=True
-        )
+        run = RunFolder(Path(folder))
+        made = prepare_run(asked, run, compute, console_progress(), measured=True)
     plan = made.plan
     assert plan is not None
-    value = {**dataclasses.asdict(plan), "minutes": plan.minutes, "tokens_per_s": plan.tokens_per_s}
-    value |= {
+    value = {
+        **dataclasses.asdict(plan),
+        "minutes": plan.minutes,
+        "tokens_per_s": plan.tokens_per_s,
         "warnings": plan_warnings(plan),
-        "model": to_plain(made.shape),
-        "fit": to_plain(made.fit),
+        "model": to_plain(made.inputs.shape),
+        "fit": to_plain(made.inputs.fit),
     }
-    return plan_lines(plan), value
+    print_result(plan_lines(plan), value, as_json)
 
 
-def _large(size: str | None, machine: str, tokens: int | None, as_json: bool) -> None:
+def _show_large(size: str | None, machine: str, tokens: int | None, as_json: bool) -> None:
     """Print days and memory for one size, or for those of SIZES."""
     from groundup.planning.cluster import NOTES, SIZES, cluster_plan, parse_machine
 
     kind, count = parse_machine(machine)
-    plans = [cluster_plan(each, kind, count, tokens=tokens) for each in ([size] if size else SIZES)]
+    sizes = [size] if size else SIZES
+    plans = [cluster_plan(each, kind, count, tokens=tokens) for each in sizes]
     lines = table(list(plans[0].cells()), [list(plan.cells().values()) for plan in plans])
     print_result([*lines, "", *NOTES], [dataclasses.asdict(plan) for plan in plans], as_json)

@@ -2,22 +2,45 @@
 trained already.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from groundup.api.pretraining import pretrain
-from groundup.cli import options
+from groundup.cli import options, training_options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.distributed_launch import joined, progress_of, require_alone
+from groundup.cli.distributed_launch import join_group, progress_of, require_alone
 from groundup.cli.fields import grouped
 from groundup.cli.plain import beginning
+from groundup.cli.training_options import NO_DATA, prepared_by, read_as
 from groundup.errors import ConfigError
+from groundup.planning.pretrain_config import (
+    ModelShape,
+    PretrainConfig,
+    SourceShares,
+    TextPreparation,
+)
 from groundup.runs import RunFolder, read_lines
+from groundup.train.steps.config import Rows
 
 if TYPE_CHECKING:
+    from groundup.train.monitor.config import MonitorConfig
+    from groundup.train.pretrain_results import PretrainResults
     from groundup.train.steps.process_group import ProcessGroup
+
+DEFAULTS = (
+    PretrainConfig(),
+    ModelShape(),
+    NO_DATA,
+    TextPreparation(),
+    options.ProcessOptions(),
+    SourceShares(),
+    Rows(),
+    training_options.StartOptions(),
+    options.MonitorOptions(),
+)
 
 
 @grouped()
@@ -25,7 +48,8 @@ def command(
     data: Annotated[
         list[str] | None,
         Argument(
-            help="Token shards, a data folder, or texts: one address or more, or a .toml that lists them."
+            help="Token shards, a data folder, or texts: one address or more, "
+            "or a .toml that lists them."
         ),
     ] = None,
     *,
@@ -33,11 +57,16 @@ def command(
     again: Annotated[
         Path | None, Option("--again", help="Instead of DATA: reproduce this run.")
     ] = None,
-    length: options.TrainingLength = options.TrainingLength(),
-    texts: options.TrainingTexts = options.TrainingTexts(),
-    start: options.StartOptions = options.StartOptions(),
+    length: training_options.Length = PretrainConfig(),
+    shape: training_options.Shape = ModelShape(),
+    reading: training_options.Reading = NO_DATA,
+    texts: training_options.Preparation = TextPreparation(),
+    processing: options.ProcessOptions = options.ProcessOptions(),
+    shares: training_options.Shares = SourceShares(),
+    rows: training_options.Windows = Rows(),
+    settings: options.SetOption = None,
+    start: training_options.StartOptions = training_options.StartOptions(),
     general: options.GeneralOption = None,
-    keep_dropped: options.KeepDroppedOption = False,
     monitor: options.MonitorOptions = options.MonitorOptions(),
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
@@ -62,8 +91,8 @@ def command(
     other weights. With --fixed-choices (and --steps, --tokens or --epochs) it can't.
 
     The same command again resumes where it stopped. --set sets fields of the training
-    (fit.optimizer.learning_rate, fit.batch_size, fit.accumulation, fit.precision, fit.checkpoints.snapshots, ...), of the
-    shape (model.width, model.num_layers, model.vocab_size, ...) and of the reading of texts
+    (fit.optimizer.learning_rate, fit.batch_size, fit.precision, fit.checkpoints.snapshots, ...), of
+    the shape (model.width, model.num_layers, model.vocab_size, ...) and of the reading of texts
     (data.text, data.strict, ...).
 
     Examples:
@@ -80,82 +109,85 @@ def command(
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set
             fit.parallel=fsdp
     """
-    from groundup.cli.plan import planned
-    from groundup.planning.pretrain_options import pretrain_options
-    from groundup.planning.reproduce import reproduce
-    from groundup.train.monitor.config import MonitorConfig
-
-    given = {
-        **vars(length),
-        **vars(texts),
-        **start.given(),
-        "keep_dropped": keep_dropped,
-        "seed": seed,
-    }
-    given["fixed_choices"] = fixed_choices
     if again is not None:
-        groups = (length, texts, start, monitor)
-        if any((data, dry_run, keep_dropped, seed, general, fixed_choices)) or groups != tuple(
-            type(group)() for group in groups
-        ):
+        groups = (length, shape, reading, texts, processing, shares, rows, start, monitor)
+        others = (data, dry_run, settings, seed, general, fixed_choices)
+        if any(others) or groups != DEFAULTS:
             raise ConfigError(
                 "--again takes all options from the run's folder.",
                 fix="Give --out and --device only.",
             )
-        with joined(device) as (group, compute):
-            results = reproduce(
-                RunFolder(again),
-                RunFolder(out),
-                compute,
-                progress_of(group),
-                fresh=fresh,
-                group=group,
-            )
-        shown(results, out, group, as_json)
+        _reproduce(again, out, device, fresh=fresh, as_json=as_json)
         return
     if not data:
         fix = "Name texts, a data folder or shards, or a run with --again."
         raise ConfigError("No training data was given.", fix=fix)
+    config = replace(
+        length,
+        model=shape,
+        texts=prepared_by(texts, processing),
+        mixture=shares,
+        rows=None if rows == Rows() else rows,
+        start=start.config(general),
+        settings=settings,
+        seed=seed,
+    )
+    named = read_as(data, reading)
 
-    def monitored() -> MonitorConfig:
+    def monitored() -> "MonitorConfig":
         return monitor.config(seed=seed, progress=console_progress())
 
     if dry_run:
+        from groundup.cli.plan import show_plan
+
         require_alone("pretrain --dry-run")
-        print_result(
-            *planned(pretrain_options(data, **given, monitor=monitored()), device), as_json
-        )
+        asked = replace(config, monitor=monitored())
+        show_plan(named, asked, device, fixed_choices=fixed_choices, as_json=as_json)
         return
-    with joined(device) as (group, _):
-        watched = group.made_first(monitored) or MonitorConfig()
+    with join_group(device) as (group, _):
         results = pretrain(
-            data,
+            named,
             out,
+            replace(config, monitor=group.made_first(monitored)),
             device=device,
-            group=group,
-            progress=progress_of(group),
+            fixed_choices=fixed_choices,
             fresh=fresh,
-            general=general,
-            monitor=watched,
-            **given,
+            progress=progress_of(group),
+            group=group,
         )
-    shown(results, out, group, as_json)
+    show_results(results, out, group, as_json=as_json)
 
 
-def shown(results: dict[str, Any], out: Path, group: "ProcessGroup", as_json: bool) -> None:
+def _reproduce(run: Path, out: Path, device: str, *, fresh: bool, as_json: bool) -> None:
+    """Train as a run was trained."""
+    from groundup.planning.reproduce import reproduce
+
+    with join_group(device) as (group, compute):
+        progress = progress_of(group)
+        results = reproduce(
+            RunFolder(run), RunFolder(out), compute, progress, fresh=fresh, group=group
+        )
+    show_results(results, out, group, as_json=as_json)
+
+
+def show_results(
+    results: "PretrainResults", out: Path, group: "ProcessGroup", *, as_json: bool
+) -> None:
     """Print the results on rank 0."""
     if group.leads:
-        print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
+        value = {**results.to_json(), "folder": str(out)}
+        print_result(summarise(results, out), value, as_json)
 
 
-def summary(results: dict[str, Any], out: Path) -> list[str]:
+def summarise(results: "PretrainResults", out: Path) -> list[str]:
     """Return the results as lines for people."""
-    share = 100 * results.get("evaluation_s", 0) / max(results["elapsed_s"], 0.1)
+    share = 100 * results.evaluation_s / max(results.elapsed_s, 0.1)
     return [
-        f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s"
-        f" ({share:.0f} % of it evaluations)",
-        f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats per token",
-        held_out_line(results),
+        f"{results.parameters:,} parameters, {results.steps:,} steps, {results.tokens:,} tokens "
+        f"in {results.elapsed_s:.0f} s ({share:.0f} % of it evaluations)",
+        f"training loss {results.train_loss:.3f}, "
+        f"validation loss {results.validation_loss:.3f} nats per token",
+        describe_held_out(results),
         *_before_lines(results),
         *_source_lines(results),
         *_planned_lines(results),
@@ -163,25 +195,28 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
     ]
 
 
-def held_out_line(results: dict[str, Any]) -> str:
-    """Return the bits per byte on validation and, but for runs on older shards, on test."""
-    validation, test = f"{results['bits_per_byte']:.3f}", results.get("test")
+def describe_held_out(results: "PretrainResults") -> str:
+    """Return the bits per byte on validation and, where there is one, on test."""
+    validation, test = f"{results.bits_per_byte:.3f}", results.test
     if not test:
         return f"{validation} bits per byte of validation text, by which the weights were chosen"
-    return f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), {validation} of validation text"
+    return (
+        f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), "
+        f"{validation} of validation text"
+    )
 
 
-def _before_lines(results: dict[str, Any]) -> list[str]:
+def _before_lines(results: "PretrainResults") -> list[str]:
     """Return what the validation text cost the model before it was trained on, and what it forgot;
     no lines for random weights.
     """
     from groundup.evaluate.comparison.forgetting import forgetting_lines
 
-    if "start" not in results:
+    if not results.start:
         return []
-    before = results["start"]["before"]["bits_per_byte"]
-    first = f"{results['start']['model']} before: {before:.3f} bits per byte of validation text"
-    return [first, *forgetting_lines(results.get("forgetting", {}))]
+    before = results.start["before"]["bits_per_byte"]
+    first = f"{results.start['model']} before: {before:.3f} bits per byte of validation text"
+    return [first, *forgetting_lines(results.forgetting)]
 
 
 def _first_words(out: Path) -> str:
@@ -191,32 +226,28 @@ def _first_words(out: Path) -> str:
     return beginning(" ".join(words[: max(1, len(words) - 1)])) or "'Once'"
 
 
-def _source_lines(results: dict[str, Any]) -> list[str]:
+def _source_lines(results: "PretrainResults") -> list[str]:
     """Return what was read of each source, with its loss on validation, as a table; no lines where
     there is one source.
     """
-    sources = results.get("sources") or []
-    read = max(1, sum(each["read_tokens"] for each in sources))
+    if not results.sources:
+        return []
+    read = max(1, sum(each["read_tokens"] for each in results.sources))
     rows = []
-    for each in sources:
-        bits = results.get(f"bits_per_byte:{each['source']}")
-        shares = (
-            f"{100 * share:.1f} %"
-            for share in (each["share"], each["wanted"], each["read_tokens"] / read)
-        )
-        rows.append(
-            [each["name"], *shares, f"{each['epochs']:.2f}", "" if bits is None else f"{bits:.3f}"]
-        )
-    return (
-        ["", *table(["source", "there", "wanted", "read", "epochs", "bits per byte"], rows)]
-        if rows
-        else []
-    )
+    for each in results.sources:
+        shares = (each["share"], each["wanted"], each["read_tokens"] / read)
+        percents = (f"{100 * share:.1f} %" for share in shares)
+        bits = results.figures.get(f"bits_per_byte:{each['source']}")
+        shown = "" if bits is None else f"{bits:.3f}"
+        rows.append([each["name"], *percents, f"{each['epochs']:.2f}", shown])
+    return ["", *table(["source", "there", "wanted", "read", "epochs", "bits per byte"], rows)]
 
 
-def _planned_lines(results: dict[str, Any]) -> list[str]:
+def _planned_lines(results: "PretrainResults") -> list[str]:
     """Return planned and actual figures as a table; no lines for a run without a plan."""
-    from groundup.train.monitor.plan_vs_actual import compared
+    from groundup.train.monitor.plan_vs_actual import compare
 
-    rows = compared(results.get("planned") or {}, results.get("actual") or {})
-    return ["", *table(["", "planned", "actual", "difference"], rows), ""] if rows else []
+    rows = compare(results.planned, results.actual)
+    if not rows:
+        return []
+    return ["", *table(["", "planned", "actual", "difference"], rows), ""]

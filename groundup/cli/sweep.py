@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.cli import options
+from groundup.cli import options, training_options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.fields import grouped
+from groundup.cli.training_options import NO_DATA, prepared_by, read_as
+from groundup.errors import ConfigError, MissingExtra
+from groundup.planning.pretrain_config import PretrainConfig, TextPreparation
 
 if TYPE_CHECKING:
+    from groundup.data.batches.shards import ShardSet
+    from groundup.data.reading.data import Data
     from groundup.planning.sweep import Sweep
+    from groundup.progress import Progress
+    from groundup.tokenizer.fast import Tokenizer
 
 PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 
@@ -33,15 +40,10 @@ def command(
     steps: Annotated[
         int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")
     ] = None,
-    tokenizer: options.TokenizerOption = None,
-    text: options.TextColumnOption = "",
-    charset: options.CharsetOption = "auto",
-    test_fraction: options.TestFractionOption = None,
-    keep_dropped: options.KeepDroppedOption = False,
+    reading: training_options.Reading = NO_DATA,
+    texts: training_options.Preparation = TextPreparation(),
     processing: options.ProcessOptions = options.ProcessOptions(),
     settings: options.SetOption = None,
-    follow_links: options.FollowLinksOption = False,
-    runner: options.RunnerOption = "auto",
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
@@ -57,18 +59,10 @@ def command(
         groundup sweep my-texts/ --out runs/law
         groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
     """
-    from groundup.config import build_config, duration_s, to_plain
-    from groundup.data.batches.mixture_config import source_weights
-    from groundup.data.preparation.config import DataConfig
-    from groundup.data.processing.steps import process_fields
-    from groundup.data.reading.source_list import read_sources
-    from groundup.data.runners.runner import check_runner
+    from groundup.config import duration_s, to_plain
     from groundup.device import select_compute
-    from groundup.errors import ConfigError, MissingExtra
-    from groundup.model.presets import preset
-    from groundup.planning.corpus import PREPARED, corpus
-    from groundup.planning.pretrain_options import PRESET, reading_fields, tables, with_steps
-    from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, best_for, draw_sweep, sweep
+    from groundup.planning.corpus import PREPARED
+    from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, best_for, sweep
     from groundup.runs import RunFolder
     from groundup.train.run_lifecycle import claim_folder
 
@@ -76,42 +70,18 @@ def command(
         raise ConfigError(
             "--budget and --steps both give the length of the runs.", fix="Give one of them."
         )
-    given = tables(settings)
+    config = PretrainConfig(texts=prepared_by(texts, processing), settings=settings)
+    given = config.tables()
     if given["fit"] or given["model"]:
         fix = "Leave fit. and model. out: a sweep chooses shapes and settings itself."
         raise ConfigError("--set of a sweep sets fields of data. only.", fix=fix)
     claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
-    who = check_runner(runner)
-    asked = SweepOptions(
-        sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed
-    )
+    budget_s = None if steps else duration_s(budget or DEFAULT_BUDGET)
+    asked = SweepOptions(sizes, budget_s, steps, seed)
     compute, progress = select_compute(device), console_progress()
-    if source_weights(read_sources(data)):
-        progress.say(
-            "note: the weights of the sources are not used: the runs of a sweep read the texts as they come."
-        )
-    fields = given["data"] | reading_fields(
-        text, charset, test_fraction, keep_dropped, follow_links
-    )
-    if steps_over_documents := process_fields(**vars(processing)):
-        fields = with_steps(fields, steps_over_documents)
-    reading, vocab_size = build_config(DataConfig, fields), preset(PRESET).vocab_size
-    shards, own = corpus(
-        data,
-        RunFolder(out),
-        reading,
-        tokenizer=tokenizer,
-        vocab_size=vocab_size,
-        runner=who,
-        progress=progress,
-    )
+    shards, own = _corpus(read_as(data, reading), config, out, progress)
     found = sweep(shards, own, out, asked, compute=compute, progress=progress)
-    picture: Path | None = out / PICTURE
-    try:
-        draw_sweep(found).savefig(picture)
-    except MissingExtra as error:
-        progress.say(f"The law is not drawn: {error.message} {error.fix}")
-        picture = None
+    picture = _draw(found, out / PICTURE, progress)
     value = {
         "runs": [asdict(run) for run in found.runs],
         "law": to_plain(found.law),
@@ -121,13 +91,60 @@ def command(
     print_result(_lines(found, value), value, as_json)
 
 
+def _corpus(
+    data: "list[Data]", config: PretrainConfig, out: Path, progress: "Progress"
+) -> "tuple[ShardSet, Tokenizer]":
+    """Return the shards of the texts and their tokenizer."""
+    from groundup.config import build_config
+    from groundup.data.batches.mixture_config import source_weights
+    from groundup.data.preparation.config import DataConfig
+    from groundup.data.reading.source_list import read_sources
+    from groundup.data.runners.runner import check_runner
+    from groundup.model.presets import preset
+    from groundup.planning.corpus import corpus
+    from groundup.planning.pretrain_options import PRESET, reading_of
+    from groundup.runs import RunFolder
+
+    specs, reading = reading_of(data)
+    if source_weights(read_sources(specs)):
+        progress.say(
+            "note: the weights of the sources are not used: "
+            "the runs of a sweep read the texts as they come."
+        )
+    tokenizer = config.texts.tokenizer
+    return corpus(
+        specs,
+        RunFolder(out),
+        build_config(DataConfig, {**reading, **config.tables()["data"]}),
+        tokenizer=None if tokenizer is None else Path(tokenizer),
+        vocab_size=preset(PRESET).vocab_size,
+        runner=check_runner(config.texts.runner),
+        progress=progress,
+    )
+
+
+def _draw(found: "Sweep", path: Path, progress: "Progress") -> Path | None:
+    """Draw the law, where matplotlib is installed."""
+    from groundup.planning.sweep import draw_sweep
+
+    try:
+        draw_sweep(found).savefig(path)
+    except MissingExtra as error:
+        progress.say(f"The law is not drawn: {error.message} {error.fix}")
+        return None
+    return path
+
+
 def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
     """Return the runs, the law, and the best model for some times as lines."""
     law = found.law
     runs = [
         [
-            *(run.name, f"{run.point.parameters:,}", f"{run.point.read_bytes / 1e6:.2f}"),
-            *(f"{run.point.bits_per_byte:.3f}", f"{law.expected(run.point):.3f}"),
+            run.name,
+            f"{run.point.parameters:,}",
+            f"{run.point.read_bytes / 1e6:.2f}",
+            f"{run.point.bits_per_byte:.3f}",
+            f"{law.expected(run.point):.3f}",
         ]
         for run in found.runs
         if run.point
@@ -142,13 +159,15 @@ def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
         ]
         for row in value["asked"]
     ]
+    drawn = [f"drawn: {value['picture']}"] if value["picture"] else []
     return [
         *table(["run", "parameters", "MB read", "bits per byte", "law"], runs),
         "",
         law.words(),
-        f"each run is predicted from the others within {200 * law.spread:.0f} % (two standard deviations)",
+        f"each run is predicted from the others within {200 * law.spread:.0f} % "
+        "(two standard deviations)",
         "",
         *table(["minutes", "model", "parameters", "epochs", "bits per byte"], best),
         "",
-        *([f"drawn: {value['picture']}"] if value["picture"] else []),
+        *drawn,
     ]

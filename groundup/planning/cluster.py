@@ -10,6 +10,7 @@ without the devices.
 First-order estimates: nothing here has run on such machines.
 """
 
+import re
 from dataclasses import dataclass
 
 from groundup.errors import ConfigError, did_you_mean
@@ -56,10 +57,14 @@ DEVICES = {
     "rtx4090": Device("RTX 4090", 165e12, 24e9),
 }
 NOTES = (
-    f"Shapes of --size with a vocabulary of {VOCABULARY:,}; {OPTIMAL_TOKENS_PER_PARAMETER} tokens per parameter unless --tokens is given.",
-    f"Time at {100 * SHARE_OF_PEAK:.0f} % of the devices' bf16 peak, which is assumed, not measured; recomputation takes a third more.",
-    "Memory of each device: float32 weights, gradients and Muon's state, bf16 activations of one row of context, logits, 2 GB for CUDA.",
-    "DDP holds all of it on each device, and bf16 copies of the weights; FSDP shards the first three. Recomputed: one block's activations at a time.",
+    f"Shapes of --size with a vocabulary of {VOCABULARY:,}; {OPTIMAL_TOKENS_PER_PARAMETER} tokens "
+    "per parameter unless --tokens is given.",
+    f"Time at {100 * SHARE_OF_PEAK:.0f} % of the devices' bf16 peak, which is assumed, not "
+    "measured; recomputation takes a third more.",
+    "Memory of each device: float32 weights, gradients and Muon's state, bf16 activations of one "
+    "row of context, logits, 2 GB for CUDA.",
+    "DDP holds all of it on each device, and bf16 copies of the weights; FSDP shards the first "
+    "three. Recomputed: one block's activations at a time.",
 )
 
 
@@ -100,7 +105,8 @@ class ClusterPlan:
         }
 
     def _fits(self, needed: float) -> str:
-        return f"{needed / 1e9:,.1f} GB" + ("" if needed <= self.memory_bytes else ", too much")
+        words = f"{needed / 1e9:,.1f} GB"
+        return words if needed <= self.memory_bytes else f"{words}, too much"
 
 
 def _words(days: float) -> str:
@@ -113,12 +119,13 @@ def _words(days: float) -> str:
 def parse_machine(text: str) -> tuple[str, int]:
     """("h100", 8) from "h100x8"; one device where the number is missing. Raises ConfigError."""
     words = text.strip().lower()
-    kind, _, number = (words, "x", "1") if words in DEVICES else words.rpartition("x")
-    count = int(number) if number.isdecimal() and len(number) < 7 else 0
-    if kind not in DEVICES or count < 1:
+    if words in DEVICES:
+        return words, 1
+    kind, _, number = words.rpartition("x")
+    if kind not in DEVICES or not re.fullmatch("0*[1-9][0-9]{0,5}", number):
         fix = f"{did_you_mean(kind, DEVICES)} With a number: h100x8."
-        raise ConfigError(f"--machine {text!r} is not a known device.", fix=fix)
-    return kind, count
+        raise ConfigError(f"`machine` {text!r} is not a known device.", fix=fix)
+    return kind, int(number)
 
 
 def cluster_plan(size: str, kind: str, count: int, *, tokens: int | None = None) -> ClusterPlan:

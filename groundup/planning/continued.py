@@ -49,11 +49,14 @@ def require_own_parts(
 
     Raises ConfigError.
     """
-    found = [*given, *(f"--set model.{name}" for name in model_fields if name != OWN_FIELD)]
+    named = [f"`{name}`" for name in given]
+    found = [*named, *(f"model.{name}" for name in model_fields if name != OWN_FIELD)]
     if found:
         raise ConfigError(
-            f"{found[0]} can't be given beside --from: {start.name} has its own tokenizer and shape.",
-            fix=f"Leave it out, or --from to train a new model; of the shape only model.{OWN_FIELD} can be set.",
+            f"{found[0]} can't be given beside `init_from`: "
+            f"{start.name} has its own tokenizer and shape.",
+            fix="Leave it out, or `init_from` to train a new model; of the shape only "
+            f"model.{OWN_FIELD} can be set.",
         )
     rows, most = model_fields.get(OWN_FIELD, 1), start.config.context_tokens
     if not isinstance(rows, int) or not 1 <= rows <= most:

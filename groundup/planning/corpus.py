@@ -16,14 +16,14 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.data.batches.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.file_steps import items_of
-from groundup.data.preparation.pipeline import CARD_FILE, VERSION, prepare
+from groundup.data.preparation.pipeline import VERSION, prepare
 from groundup.data.processing.steps import ProcessConfig, depends_on
 from groundup.data.reading.source_files import (
     PINNED,
@@ -88,29 +88,29 @@ def corpus(
     """
     folder = _prepared(specs)
     if folder and config.process != ProcessConfig():
-        fix = "Leave --process, --rules, --languages and --decontaminate out, or name the texts that it was made of."
+        fix = (
+            "Leave `process`, `rules`, `languages` and `decontaminate` out, "
+            "or name the texts that it was made of."
+        )
         raise ConfigError(
             f"{folder} is prepared already: no steps run over its documents.", fix=fix
         )
-    asked = [
-        f"--{name.replace('_', '-')}"
-        for name in READING
-        if getattr(config, name) != getattr(DataConfig, name)
-    ]
+    asked = [f"`{name}`" for name in READING if getattr(config, name) != getattr(DataConfig, name)]
     if folder and asked:
         fix = f"Leave {' and '.join(asked)} out, or name the texts that it was made of."
         raise ConfigError(f"{folder} is prepared already: its texts are not read again.", fix=fix)
     if folder and (folder / TABLE_FILE).is_file():
         return open_shards(folder), _loaded(tokenizer or tokenizer_near(folder))
-    given = _loaded(tokenizer) if tokenizer else None
+    given = _loaded(tokenizer) if tokenizer else vocab_size
     with only_one(run.path):
-        config = config if folder else as_before(run.path / DATA, config, progress)
         texts = folder or read_sources(specs, follow_links=config.follow_links)
-        return _encoded(specs, texts, run.path, config, given or vocab_size, runner, progress)
+        return _encoded(specs, texts, run.path, config, given, runner, progress)
 
 
 def _loaded(tokenizer: Path | Tokenizer) -> Tokenizer:
-    return tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.load(tokenizer)
+    if isinstance(tokenizer, Tokenizer):
+        return tokenizer
+    return Tokenizer.load(tokenizer)
 
 
 def _encoded(
@@ -126,26 +126,26 @@ def _encoded(
     run holds of them is used.
     """
     asked = {
-        "texts": [spec if re.match(r"\w+:", spec) else os.path.abspath(spec) for spec in specs],
-        "reading": _reading(config),
-        "tokenizer": tokenizer if isinstance(tokenizer, int) else tokenizer.fingerprint,
+        "texts": [_absolute(spec) for spec in specs],
+        "reading": json.loads(json_bytes(asdict(config))),
+        "tokenizer": getattr(tokenizer, "fingerprint", tokenizer),
         "formats": readable_suffixes(),
         "version": VERSION,
     }
     asked |= depends_on(config.process)
     if not isinstance(texts, Path) and any(source.name for source in texts):
         asked["names"] = [source.name for source in texts]  # they stand beside each document
-    # what documents are compared with changes them as the texts do
-    kept = _KeptParts(
-        run,
-        asked,
-        texts if isinstance(texts, Path) else [*texts, *items_of(config.process)],
-        progress,
-    )
+    inputs = texts
+    if not isinstance(texts, Path):
+        # what documents are compared with changes them as the texts do
+        inputs = [*texts, *items_of(config.process)]
+    kept = _KeptParts(run, asked, inputs, progress)
 
     def data() -> Path:
         if isinstance(texts, Path):
-            return _verified(texts) if (texts / MANIFEST).is_file() else texts
+            if (texts / MANIFEST).is_file():
+                verify_folder(texts)
+            return texts
         return kept.part(
             DATA, _verified, lambda path: _prepare(texts, path, config, runner, progress)
         )
@@ -163,14 +163,11 @@ def _encoded(
     return shards, chosen()
 
 
-def _reading(config: DataConfig) -> dict[str, Any]:
-    """Return the config as it is in prepared.json: as JSON values, and without `process` where
-    nothing is asked of it, as in older ones.
-    """
-    plain: dict[str, Any] = json.loads(json_bytes(asdict(config)))
-    if config.process == ProcessConfig():
-        del plain["process"]
-    return plain
+def _absolute(spec: str) -> str:
+    """An address, or the absolute path of a file."""
+    if re.match(r"\w+:", spec):
+        return spec
+    return os.path.abspath(spec)
 
 
 def _verified(folder: Path) -> Path:
@@ -210,14 +207,13 @@ class _KeptParts:
         self.record = self._read()
         quick = _quick_hash(texts)
         if self.record.get("asked") != asked or quick not in (None, self.record["quick"]):
-            content = _content_hash(texts)
-            same = self.record.get("asked") == asked and self.record["content"] == content
-            done = self.record["done"] if same else []
+            content, done = _content_hash(texts), []
+            if self.record.get("asked") == asked and self.record["content"] == content:
+                done = self.record["done"]
             self.record = {"asked": asked, "quick": quick, "content": content, "done": done}
         elif quick is None:
-            progress.say(
-                f"{', '.join(asked['texts'])}: gone or out of reach; what was prepared of it is used."
-            )
+            named = ", ".join(asked["texts"])
+            progress.say(f"{named}: gone or out of reach; what was prepared of it is used.")
 
     def _read(self) -> dict[str, Any]:
         """Return prepared.json; {} where it is missing or damaged."""
@@ -226,11 +222,9 @@ class _KeptParts:
         except FormatError:
             return {}
         known = {"asked": dict, "quick": str, "content": str, "done": list}
-        return (
-            record
-            if all(isinstance(record.get(name), kind) for name, kind in known.items())
-            else {}
-        )
+        if not all(isinstance(record.get(name), kind) for name, kind in known.items()):
+            return {}
+        return record
 
     def part(self, name: str, open: Callable[[Path], T], make: Callable[[Path], T]) -> T:
         """Return a part: opened, or where it is missing, of other texts or damaged, made."""
@@ -262,42 +256,26 @@ def _content_hash(texts: Path | Sequence[Source]) -> str:
     """
     if isinstance(texts, Path):
         return data_key(texts)
-    known = [source.pin or not source.spec.startswith(PINNED) for source in texts]
-    return sha256_text(
-        repr([content_hash(s) if k else quick_hash(s) for s, k in zip(texts, known, strict=True)])
-    )
+    return sha256_text(repr([_known_hash(source) for source in texts]))
 
 
-def as_before(data: Path, config: DataConfig, progress: Progress) -> DataConfig:
-    """The config that splits the texts as those in the data folder are: without test, if older
-    versions made it. Raises FormatError.
-    """
-    card = read_json_object(data / CARD_FILE) if (data / CARD_FILE).is_file() else {}
-    before = card.get("config")
-    had_none = isinstance(before, dict) and not before.get(
-        "test_fraction"
-    )  # older versions did not know the field
-    if (
-        not had_none or config.test_fraction != DataConfig.test_fraction
-    ):  # a fraction that is asked for is not ignored
-        return config
-    progress.say(
-        "This run was begun without a test split, as by older versions: it goes on without one."
-    )
-    return replace(config, test_fraction=0.0)
+def _known_hash(source: Source) -> str:
+    if source.pin or not source.spec.startswith(PINNED):
+        return content_hash(source)
+    return quick_hash(source)
 
 
 def licences(specs: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return name and licence of each source, for the model card; texts on disk are the user's own
     where nothing is stated.
     """
-    return tuple(
-        (
-            each.title,
-            "the user's own" if each.is_local and each.licence == Source.licence else each.licence,
-        )
-        for each in read_sources(specs)
-    )
+    return tuple((each.title, _licence(each)) for each in read_sources(specs))
+
+
+def _licence(source: Source) -> str:
+    if source.is_local and source.licence == Source.licence:
+        return "the user's own"
+    return source.licence
 
 
 def _prepared(specs: Sequence[str]) -> Path | None:
@@ -315,7 +293,7 @@ def _prepared(specs: Sequence[str]) -> Path | None:
         raise ConfigError(
             f"{prepared[0]} is prepared already and can't be joined to other texts.", fix=fix
         )
-    return Path(prepared[0]) if prepared else None
+    return next(map(Path, prepared), None)
 
 
 def tokenizer_near(shards: Path) -> Path:
@@ -327,5 +305,5 @@ def tokenizer_near(shards: Path) -> Path:
         if (folder / TOKENIZER_FILE).is_file():
             return folder
     raise ConfigError(
-        f"{shards} has shards but no tokenizer.", fix="Name its folder with --tokenizer."
+        f"{shards} has shards but no tokenizer.", fix="Name its folder in `tokenizer`."
     )

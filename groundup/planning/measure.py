@@ -35,7 +35,14 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.validation import MAX_TOKENS
 from groundup.train.parallel.strategies import precision_probe_config
-from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, train_windows
+from groundup.train.pretrain import (
+    PretrainInputs,
+    evaluation_of,
+    new_model,
+    pretraining_loss,
+    train_windows,
+)
+from groundup.train.starting_model import StartingModel
 from groundup.train.steps.config import EVALUATIONS, FitConfig
 from groundup.train.steps.precision import (
     MEASURED_S,
@@ -124,6 +131,10 @@ class Benchmark:
     processes: int = 1
     """Of several, this one's share of a batch is measured."""
 
+    def inputs(self, candidate: Candidate, start: StartingModel | None = None) -> PretrainInputs:
+        """What a candidate is trained from."""
+        return PretrainInputs(self.shards, self.tokenizer, candidate.shape, candidate.fit, start)
+
     def measure(self, candidate: Candidate, seconds: float | None = None) -> Measured:
         """Take real steps for two seconds in each precision that is open, and one evaluation.
         Raises DataError, ConfigError (too little memory).
@@ -134,11 +145,9 @@ class Benchmark:
         program_bytes = memory_bytes() or peak_memory_bytes()
         share = self.process_share(candidate)
         model, clock, kinds = self._clock(share)
-        evaluation = evaluation_of(
-            self.shards, self.tokenizer, share.shape, share.fit, self.compute, self.monitor
-        )
+        evaluation = evaluation_of(self.inputs(share), self.compute, self.monitor)
         most_s = PROBE_SHARE * self.run_s
-        given_s = min(MEASURED_S, most_s / (2 * len(kinds))) if seconds is None else seconds
+        given_s = seconds or min(MEASURED_S, most_s / (2 * len(kinds)))
         choose_threads(self.compute, lambda: clock.step_s(bf16=kinds[0]))
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         step_s = min(measure_steps(clock, kinds, seconds=given_s, progress=self.progress).values())
@@ -163,11 +172,10 @@ class Benchmark:
         _, clock, _ = self._clock(
             replace(share, fit=precision_probe_config(share.fit, self.compute))
         )
-        run_s = None if math.isinf(self.run_s) else self.run_s
+        run_s = self.run_s if math.isfinite(self.run_s) else None
         decision = decide_precision(clock, progress=self.progress, run_s=run_s)
-        return replace(
-            candidate, fit=replace(candidate.fit, precision=decision.precision)
-        ), decision.step_s
+        fit = replace(candidate.fit, precision=decision.precision)
+        return replace(candidate, fit=fit), decision.step_s
 
     def trial(self, candidate: Candidate) -> Measured:
         """A short measurement, to compare candidates."""
@@ -198,9 +206,11 @@ class Benchmark:
         needed, free = share.training_bytes, free_memory_bytes(self.compute)
         if needed > free:
             raise ConfigError(
-                f"{shape.num_layers} blocks of width {shape.width} with {share.fit.batch_size:,} rows of {shape.context_tokens:,} tokens need "
+                f"{shape.num_layers} blocks of width {shape.width} with "
+                f"{share.fit.batch_size:,} rows of {shape.context_tokens:,} tokens need "
                 f"about {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free.",
-                fix="Set a smaller fit.batch_size (and fit.accumulation for the same effect), fit.recompute=true, or a smaller model.",
+                fix="Set a smaller fit.batch_size (and fit.accumulation for the same effect), "
+                "fit.recompute=true, or a smaller model.",
             )
         return share
 
@@ -221,16 +231,14 @@ def evaluations_within(budget_s: float, measured: Measured) -> int:
     """Evaluations of a run of `budget_s` seconds beside the one before its first step: a tenth of
     the time at most for all, but at least the last.
     """
-    affordable = (
-        EVALUATIONS_SHARE * budget_s / measured.evaluation_s
-        if measured.evaluation_s
-        else EVALUATIONS + 1
-    )
-    return max(1, min(EVALUATIONS, int(affordable) - 1))
+    if not measured.evaluation_s:
+        return EVALUATIONS
+    affordable = int(EVALUATIONS_SHARE * budget_s / measured.evaluation_s)
+    return max(1, min(EVALUATIONS, affordable - 1))
 
 
 def with_evaluations(config: FitConfig, evaluations: int) -> FitConfig:
-    """The config with so many evaluations, where they are fewer than by default and it sets no
+    """The config with this number of evaluations, where they are fewer than by default and it sets no
     interval; checkpoints stay as frequent as before.
     """
     if evaluations >= EVALUATIONS or config.evaluate_every is not None:
@@ -254,12 +262,12 @@ def describe_measured(measured: Measured, budget_s: float) -> str:
     """
     evaluations = evaluations_within(budget_s, measured) + 1
     share = 100 * evaluations * measured.evaluation_s / budget_s
-    busy = (
-        " Other programs use this machine: without them steps would be faster."
-        if measured.busy
-        else ""
-    )
+    busy = ""
+    if measured.busy:
+        busy = " Other programs use this machine: without them steps would be faster."
     return (
-        f"A step takes {1000 * measured.step_s:.0f} ms here: {steps_within(budget_s, measured):,} steps in {budget_s:.0f} s. "
-        f"An evaluation takes {measured.evaluation_s:.2g} s, all {evaluations} of them {share:.0f} % of the time.{busy}"
+        f"A step takes {1000 * measured.step_s:.0f} ms here: "
+        f"{steps_within(budget_s, measured):,} steps in {budget_s:.0f} s. "
+        f"An evaluation takes {measured.evaluation_s:.2g} s, "
+        f"all {evaluations} of them {share:.0f} % of the time.{busy}"
     )

@@ -25,7 +25,7 @@ from groundup.planning.planner import TextStats, expected_loss
 from groundup.planning.scaling_law import Law
 from groundup.progress import Progress
 from groundup.runs import RunFolder
-from groundup.train.pretrain import pretrain, snapshot_bytes, train_windows
+from groundup.train.pretrain import PretrainInputs, pretrain, snapshot_bytes, train_windows
 from groundup.train.steps.config import EVALUATIONS
 from groundup.weights.gguf_architectures import gguf_reason
 from groundup.weights.hf_config import hf_reason
@@ -122,28 +122,33 @@ class RunPlan:
         """Wall time, where a step was measured."""
         if self.step_s is None:
             return None
-        return (
-            self.steps * self.step_s * (1 + OVERHEAD_SHARE) + self.evaluations * self.evaluation_s
-        ) / 60
+        steps_s = self.steps * self.step_s * (1 + OVERHEAD_SHARE)
+        return (steps_s + self.evaluations * self.evaluation_s) / 60
 
     @property
     def tokens_per_s(self) -> float | None:
         """In the steps alone, where one was measured."""
-        return self.batch_tokens / self.step_s if self.step_s else None
+        if not self.step_s:
+            return None
+        return self.batch_tokens / self.step_s
 
     def figures(self) -> dict[str, Any]:
         """The figures that are compared with the run's own when it is finished
         (`train/monitor/plan_vs_actual.py`).
         """
-        expected = self.expected
-        return {
+        bits, bounds = None, None
+        if self.expected is not None:
+            bits, bounds = self.expected.bits_per_byte, [self.expected.low, self.expected.high]
+        figures: dict[str, Any] = {
             "minutes": self.minutes,
             "memory_bytes": self.memory_bytes,
             "tokens_per_s": self.tokens_per_s,
-            "bits_per_byte": expected and expected.bits_per_byte,
-            "bits_per_byte_range": [expected.low, expected.high] if expected else None,
-            **({"precision_step_s": self.precision_step_s} if self.precision_step_s else {}),
+            "bits_per_byte": bits,
+            "bits_per_byte_range": bounds,
         }
+        if self.precision_step_s:
+            figures["precision_step_s"] = self.precision_step_s
+        return figures
 
 
 def make_plan(
@@ -153,6 +158,9 @@ def make_plan(
     a forecast.
     """
     shape, fit = candidate.shape, candidate.fit
+    step_s, evaluation_s = None, 0.0
+    if measured is not None:
+        step_s, evaluation_s = measured.step_s, measured.evaluation_s
     return RunPlan(
         parameters=candidate.parameters,
         steps=fit.steps,
@@ -160,8 +168,8 @@ def make_plan(
         data_tokens=max(1, shards.num_tokens("train")),
         memory_bytes=peak_bytes(candidate, measured, device=device),
         disk_bytes=disk_bytes(candidate),
-        step_s=measured.step_s if measured else None,
-        evaluation_s=measured.evaluation_s if measured else 0.0,
+        step_s=step_s,
+        evaluation_s=evaluation_s,
         evaluations=1 + -(-fit.steps // fit.evaluation_interval),
         attention=attention_path(shape, shape.context_tokens, device, packing=fit.rows.packing),
         gguf=gguf_reason(shape),
@@ -182,11 +190,12 @@ def make_plan(
 def _sources(shards: ShardSet, candidate: Candidate) -> tuple[SourceReading, ...]:
     """What the run reads of each source."""
     shape, fit = candidate.shape, candidate.fit
-    windows = None if fit.rows.mixture.as_they_come else train_windows(shards, shape, fit)
+    mixture = None
+    if not fit.rows.mixture.as_they_come:
+        windows = train_windows(shards, shape, fit)
+        mixture = windows if isinstance(windows, Mixture) else None
     rows = fit.steps * fit.accumulation * fit.batch_size
-    return source_readings(
-        shards, windows if isinstance(windows, Mixture) else None, rows, rows * shape.context_tokens
-    )
+    return source_readings(shards, mixture, rows, rows * shape.context_tokens)
 
 
 def peak_bytes(candidate: Candidate, measured: Measured | None, *, device: str) -> int:
@@ -224,10 +233,8 @@ def forecast(
 
     `own_text`: the law was fitted on this text.
     """
-    loss, read = (
-        expected_loss(candidate, steps, text, law),
-        steps * candidate.step_tokens * text.bytes_per_token,
-    )
+    loss = expected_loss(candidate, steps, text, law)
+    read = steps * candidate.step_tokens * text.bytes_per_token
     if probed is None:
         more = 0.0 if own_text else scaling_constants.TEXT_SPREAD
         return Expected(loss, *law.range(candidate.parameters, read, loss, more=more))
@@ -243,18 +250,22 @@ def forecast(
 def probe_steps(
     candidate: Candidate, steps: int, measured: Measured, text: TextStats, law: Law
 ) -> int:
-    """Steps of a probe for a run of so many steps; 0: a probe is not worth its time."""
+    """Steps of a probe for a run of `steps` steps; 0: a probe is not worth its time."""
     if steps * measured.step_s < PROBE_FROM_S or candidate.parameters > MAX_PROBE_PARAMETERS:
         return 0
     fitting = min(int(PROBE_S / measured.step_s), steps // 4)
     read = fitting * candidate.step_tokens * text.bytes_per_token
-    return fitting if read >= MIN_PROBE_SHARE * law.read_bytes[0] else 0
+    if read < MIN_PROBE_SHARE * law.read_bytes[0]:
+        return 0
+    return fitting
 
 
 def probe(benchmark: Benchmark, candidate: Candidate, steps: int) -> float:
-    """Train so many steps in a temporary folder; returns bits per byte of held-out text."""
+    """Train this many steps in a temporary folder; returns bits per byte of held-out text."""
     benchmark.progress.say(f"Training {steps} steps as a probe of how hard this text is.")
-    precision = "float32" if candidate.fit.precision == "auto" else candidate.fit.precision
+    precision = candidate.fit.precision
+    if precision == "auto":
+        precision = "float32"
     fit = replace(
         candidate.fit,
         steps=steps,
@@ -264,15 +275,13 @@ def probe(benchmark: Benchmark, candidate: Candidate, steps: int) -> float:
         compile="off",
         precision=precision,
     )
-    splits = {
-        split: table for split, table in benchmark.shards.splits.items() if split != TEST
-    }  # not for choices
-    parts = (replace(benchmark.shards, splits=splits), benchmark.tokenizer, candidate.shape, fit)
+    # the test split is not for choices
+    splits = {name: table for name, table in benchmark.shards.splits.items() if name != TEST}
+    shards = replace(benchmark.shards, splits=splits)
+    inputs = PretrainInputs(shards, benchmark.tokenizer, candidate.shape, fit)
     with tempfile.TemporaryDirectory() as folder:
         run, progress = RunFolder(Path(folder) / "probe"), _BarOnly(benchmark.progress)
-        return float(
-            pretrain(*parts, run, compute=benchmark.compute, progress=progress)["bits_per_byte"]
-        )
+        return pretrain(inputs, run, compute=benchmark.compute, progress=progress).bits_per_byte
 
 
 class _BarOnly:
@@ -289,101 +298,126 @@ def plan_lines(plan: RunPlan) -> list[str]:
     """The plan for people."""
     minutes = "not measured" if plan.minutes is None else f"{plan.minutes:.1f} minutes"
     speed = f", {plan.tokens_per_s:,.0f} tokens per second" if plan.tokens_per_s else ""
-    gguf, hugging_face = (
-        f"no ({why.rstrip('.')})" if why else "yes" for why in (plan.gguf, plan.hugging_face)
-    )
-    return [
-        *([f"from        {plan.start}, whose training is continued"] if plan.start else []),
+    per_parameter = f"{plan.tokens_per_parameter:.2g} per parameter"
+    lines = [
         f"parameters  {plan.parameters:,}: {plan.num_layers} blocks of width {plan.width}",
-        f"tokens      {plan.tokens:,} in {plan.steps:,} steps, {plan.tokens_per_parameter:.2g} per parameter",
+        f"tokens      {plan.tokens:,} in {plan.steps:,} steps, {per_parameter}",
         f"text        {plan.data_tokens:,} tokens, read {plan.epochs:.2f} times",
-        *([f"sources     {plan.mixture}", *source_lines(plan.sources)] if plan.sources else []),
-        f"step        {plan.batch_tokens:,} tokens, {_rows(plan)}; learning rate {plan.learning_rate:g}, {plan.optimizer}",
-        *([_expected_line(plan.expected)] if plan.expected else []),
+        *_mixture_lines(plan),
+        f"step        {plan.batch_tokens:,} tokens, {_rows(plan)}; "
+        f"learning rate {plan.learning_rate:g}, {plan.optimizer}",
+        *_expected_lines(plan.expected),
         f"memory      about {plan.memory_bytes / 1e9:.2g} GB",
         f"disk        {plan.disk_bytes / 1e6:.0f} MB",
         f"time        {minutes}{speed}",
         f"attention   {plan.attention}",
-        f"exportable  GGUF {gguf}; Hugging Face {hugging_face}",
+        f"exportable  GGUF {_yes(plan.gguf)}; Hugging Face {_yes(plan.hugging_face)}",
         *(f"why         {reason}" for reason in plan.reasons),
         *(f"note: {warning}" for warning in plan_warnings(plan)),
     ]
+    if plan.start:
+        lines.insert(0, f"from        {plan.start}, whose training is continued")
+    return lines
+
+
+def _yes(obstacle: str | None) -> str:
+    """Whether nothing stands against it."""
+    if obstacle is None:
+        return "yes"
+    return f"no ({obstacle.rstrip('.')})"
+
+
+def _mixture_lines(plan: RunPlan) -> list[str]:
+    if not plan.sources:
+        return []
+    return [f"sources     {plan.mixture}", *source_lines(plan.sources)]
 
 
 def _rows(plan: RunPlan) -> str:
-    strided = f", stride {plan.stride}" if plan.stride else ""
-    return f"context {plan.context_tokens}{strided}{', packed documents' if plan.packing else ''}"
+    words = f"context {plan.context_tokens}"
+    if plan.stride:
+        words += f", stride {plan.stride}"
+    if plan.packing:
+        words += ", packed documents"
+    return words
 
 
-def _expected_line(expected: Expected) -> str:
-    source = (
-        f"after a probe of {expected.probe_steps} steps"
-        if expected.probe_steps
-        else "without a probe"
-    )
+def _expected_lines(expected: Expected | None) -> list[str]:
+    if expected is None:
+        return []
+    source = "without a probe"
+    if expected.probe_steps:
+        source = f"after a probe of {expected.probe_steps} steps"
     bounds = f"{expected.low:.2f} to {expected.high:.2f}; scaling law {source}"
-    return (
-        f"loss        about {expected.bits_per_byte:.2f} bits per byte of held-out text ({bounds})"
-    )
+    loss = f"about {expected.bits_per_byte:.2f} bits per byte of held-out text"
+    return [f"loss        {loss} ({bounds})"]
 
 
 def plan_warnings(plan: RunPlan) -> list[str]:
     """The warnings that apply to a plan. Pure: from its figures alone."""
-    share = scaling_constants.CONTINUED_RATE_SHARE if plan.start else 1.0
-    trained = "a trained model of " if plan.start else ""
-    rate = float(f"{share * scaling_constants.learning_rate_for(plan.width, plan.optimizer):.2g}")
+    rate = scaling_constants.learning_rate_for(plan.width, plan.optimizer)
+    trained = ""
+    if plan.start:
+        rate, trained = scaling_constants.CONTINUED_RATE_SHARE * rate, "a trained model of "
+    rate = float(f"{rate:.2g}")
+    per_parameter = plan.tokens_per_parameter
+    optimal, harmless = (
+        scaling_constants.OPTIMAL_TOKENS_PER_PARAMETER,
+        scaling_constants.HARMLESS_EPOCHS,
+    )
     rules = [
         (
-            not plan.start
-            and plan.tokens_per_parameter < scaling_constants.OPTIMAL_TOKENS_PER_PARAMETER,
-            f"The run reads {plan.tokens_per_parameter:.2g} tokens per parameter; "
-            f"about {scaling_constants.OPTIMAL_TOKENS_PER_PARAMETER} make the best use "
-            "of a given amount of computation (Hoffmann et al. 2022). Expect rough text, or give it more time.",
+            not plan.start and per_parameter < optimal,
+            f"The run reads {per_parameter:.2g} tokens per parameter; about {optimal} make the best "
+            "use of a given amount of computation (Hoffmann et al. 2022). Expect rough text, or "
+            "give it more time.",
         ),
         (
-            not plan.start
-            and plan.tokens_per_parameter > scaling_constants.MANY_TOKENS_PER_PARAMETER,
-            f"The run reads {plan.tokens_per_parameter:,.0f} tokens per parameter: a larger model would learn more from the same amount of "
-            "computation. Try --size or --depth.",
+            not plan.start and per_parameter > scaling_constants.MANY_TOKENS_PER_PARAMETER,
+            f"The run reads {per_parameter:,.0f} tokens per parameter: a larger model would learn "
+            "more from the same amount of computation. Try --size or --depth.",
         ),
         (
-            plan.epochs > scaling_constants.HARMLESS_EPOCHS,
-            f"The run reads the same text {plan.epochs:.0f} times; "
-            f"after about {scaling_constants.HARMLESS_EPOCHS} times repeated text teaches little "
-            "(Muennighoff et al. 2023): more text would help more than more steps.",
+            plan.epochs > harmless,
+            f"The run reads the same text {plan.epochs:.0f} times; after about {harmless} times "
+            "repeated text teaches little (Muennighoff et al. 2023): more text would help more "
+            "than more steps.",
         ),
         (
             plan.data_tokens < plan.parameters and plan.epochs > 1,
-            f"The text has {plan.data_tokens:,} tokens, the model {plan.parameters:,} parameters: it can memorise the text. Rising "
-            "validation loss is the sign of it; the weights with the lowest are kept.",
+            f"The text has {plan.data_tokens:,} tokens, the model {plan.parameters:,} parameters: "
+            "it can memorise the text. Rising validation loss is the sign of it; the weights with "
+            "the lowest are kept.",
         ),
         (
             plan.data_tokens < plan.batch_tokens,
-            f"The whole text has {plan.data_tokens:,} tokens, and one step reads {plan.batch_tokens:,}: every step reads all of it. "
-            "A language model needs some hundred thousand tokens at least.",
+            f"The whole text has {plan.data_tokens:,} tokens, and one step reads "
+            f"{plan.batch_tokens:,}: every step reads all of it. A language model needs some "
+            "hundred thousand tokens at least.",
         ),
         (
             plan.optimizer != "sgd" and plan.learning_rate > scaling_constants.TOO_HIGH * rate,
-            f"The learning rate {plan.learning_rate:g} is probably too high for {trained}width {plan.width}: wider models need a lower one, here "
-            f"about {rate:g}. A loss that jumps or stays high is the sign of it. Try --set fit.optimizer.learning_rate={rate:g}.",
+            f"The learning rate {plan.learning_rate:g} is probably too high for {trained}width "
+            f"{plan.width}: wider models need a lower one, here about {rate:g}. A loss that jumps "
+            f"or stays high is the sign of it. Try --set fit.optimizer.learning_rate={rate:g}.",
         ),
         (
             plan.batch_tokens < scaling_constants.FEW_BATCH_TOKENS,
-            f"A step reads {plan.batch_tokens} tokens: "
-            f"below about {scaling_constants.FEW_BATCH_TOKENS} its gradient is mostly noise. Raise fit.batch_size, or "
-            "fit.accumulation where memory is short.",
+            f"A step reads {plan.batch_tokens} tokens: below about "
+            f"{scaling_constants.FEW_BATCH_TOKENS} its gradient is mostly noise. Raise "
+            "fit.batch_size, or fit.accumulation where memory is short.",
         ),
         (
             not plan.packing and 0 < plan.typical_document_tokens < plan.context_tokens,
-            f"The context of {plan.context_tokens} tokens is longer than a typical document ({plan.typical_document_tokens}): most windows "
-            "hold parts of unrelated documents. A shorter context is faster, and with --packing no document sees another.",
+            f"The context of {plan.context_tokens} tokens is longer than a typical document "
+            f"({plan.typical_document_tokens}): most windows hold parts of unrelated documents. A "
+            "shorter context is faster, and with --packing no document sees another.",
         ),
         (
             plan.steps < scaling_constants.FEW_STEPS,
-            f"{plan.steps} steps are too few: the learning-rate schedule ends before much is learned. Give more time, a smaller "
-            "model, or a smaller batch.",
+            f"{plan.steps} steps are too few: the learning-rate schedule ends before much is "
+            "learned. Give more time, a smaller model, or a smaller batch.",
         ),
     ]
-    return [warning for applies, warning in rules if applies] + source_warnings(
-        plan.sources, plan.epochs
-    )
+    warnings = [warning for applies, warning in rules if applies]
+    return warnings + source_warnings(plan.sources, plan.epochs)

@@ -10,18 +10,17 @@ from groundup.planning import scaling_constants
 
 # More lines would hide the rest of a plan: of the others, the sum.
 SHOWN = 20
-# A source that is read so many times as often as the whole text has its own warning; below, that of
-# the whole says it.
+# A source that is read this many times as often as the whole text has its own warning; below, that
+# of the whole says it.
 MORE_OFTEN = 1.5
 HEAD = ("", "tokens", "there", "wanted", "read", "epochs")
 
 
 def mixture_line(config: MixtureConfig) -> str:
     """Return the mixture in a few words."""
-    most = (
-        f", each read {config.max_epochs:g} times at most" if config.max_epochs is not None else ""
-    )
-    return f"{config.describe()}{most}"
+    if config.max_epochs is None:
+        return config.describe()
+    return f"{config.describe()}, each read {config.max_epochs:g} times at most"
 
 
 def source_lines(sources: Sequence[SourceReading]) -> list[str]:
@@ -40,15 +39,13 @@ def source_lines(sources: Sequence[SourceReading]) -> list[str]:
         for each in shown
     ]
     widths = [max(len(row[column]) for row in (HEAD, *rows)) for column in range(len(HEAD))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in (HEAD, *rows)
-    ]
-    more = [f"and {len(sources) - SHOWN} more"] if len(sources) > SHOWN else []
-    return [" " * 12 + line for line in [*lines, *more]]
+    lines = []
+    for name, *numbers in (HEAD, *rows):
+        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *cells]))
+    if len(sources) > SHOWN:
+        lines.append(f"and {len(sources) - SHOWN} more")
+    return [" " * 12 + line for line in lines]
 
 
 def _percent(share: float) -> str:
@@ -66,11 +63,12 @@ def source_warnings(sources: Sequence[SourceReading], epochs: float) -> list[str
     ]
     if not often:
         return []
-    said = ", ".join(
+    named = ", ".join(
         f"{each.name} ({each.tokens:,} tokens) {each.epochs:.0f} times" for each in often[:SHOWN]
     )
     return [
-        f"The run reads {said}: "
-        f"after about {scaling_constants.HARMLESS_EPOCHS} times repeated text teaches little (Muennighoff et al. 2023), and so small a "
-        "source will be memorised. Lower its weight, limit it with --max-epochs-per-source, or add text of its kind."
+        f"The run reads {named}: after about {scaling_constants.HARMLESS_EPOCHS} times repeated "
+        "text teaches little (Muennighoff et al. 2023), and a source this small will be "
+        "memorised. Lower its weight, limit it with --max-epochs-per-source, or add text of its "
+        "kind."
     ]

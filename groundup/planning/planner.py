@@ -42,7 +42,7 @@ MIN_BLOCKS = 2
 # same rate (docs/log.md).
 BATCH_FACTORS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 MIN_CONTEXT = 32
-# Document lengths are taken from so many tokens at the start of the train split.
+# Document lengths are taken from this many tokens at the start of the train split.
 SAMPLED_TOKENS = 4_000_000
 
 
@@ -77,8 +77,9 @@ def text_stats(shards: ShardSet, document_end_id: int) -> TextStats:
     """Token counts of the shards, and how long documents are."""
     ends = np.flatnonzero(np.asarray(shards.tokens("train")[:SAMPLED_TOKENS]) == document_end_id)
     lengths = np.sort(np.diff(ends, prepend=-1))
-    half = int(np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)) if len(lengths) else 0
-    typical = int(lengths[half]) if len(lengths) else shards.num_tokens("train")
+    typical = shards.num_tokens("train")
+    if len(lengths):
+        typical = int(lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
     tokens, num_bytes = max(1, shards.num_tokens("train")), shards.num_bytes("train")
     return TextStats(tokens, num_bytes, shards.num_tokens("validation"), typical)
 
@@ -132,16 +133,16 @@ def family(vocab_size: int, memory_bytes: float) -> list[ModelConfig]:
 
 
 def expected_loss(candidate: Candidate, steps: int, text: TextStats, law: Law) -> float:
-    """Bits per byte of held-out text after so many steps.
+    """Bits per byte of held-out text after `steps` steps.
 
     The law was fitted with Muon: steps of AdamW count for less.
     """
     step_bytes = candidate.step_tokens * text.bytes_per_token
-    worth = 1 / MUON_WORTH if candidate.fit.optimizer.name == "adamw" else 1.0
-    point = LossPoint(
-        candidate.parameters, worth * steps * step_bytes, float(text.num_bytes), step_bytes
-    )
-    return law.expected(point)
+    read_bytes = steps * step_bytes
+    if candidate.fit.optimizer.name == "adamw":
+        read_bytes /= MUON_WORTH
+    num_bytes = float(text.num_bytes)
+    return law.expected(LossPoint(candidate.parameters, read_bytes, num_bytes, step_bytes))
 
 
 def choose_model(
@@ -150,11 +151,8 @@ def choose_model(
     """The shape and batch given, or the ones of the lowest expected loss in the time; with the
     reasons.
     """
-    vocab_size, seconds, processes = (
-        benchmark.tokenizer.vocab_size,
-        options.length.seconds,
-        benchmark.processes,
-    )
+    vocab_size, processes = benchmark.tokenizer.vocab_size, benchmark.processes
+    seconds = options.length.seconds
     by_shape: list[CandidateForecast] = []
     by_batch: list[CandidateForecast] = []
     if options.open_shape:
@@ -168,7 +166,8 @@ def choose_model(
         shape = by_shape[0].candidate.shape
     else:
         shape = options.shape(vocab_size)
-        shape = _in_context(options, shape, text) if options.in_family else shape
+        if options.in_family:
+            shape = _in_context(options, shape, text)
     candidate = candidate_of(options, shape, processes)
     if (
         seconds is not None and options.open_batch and options.start is None
@@ -201,14 +200,12 @@ def candidate_of(
 def _in_context(options: PretrainOptions, shape: ModelConfig, text: TextStats) -> ModelConfig:
     if "context_tokens" in options.tables["model"]:
         return shape
-    if (
-        options.fit().rows.packing
-    ):  # a row holds several documents, with the less padding the more there are
+    if options.fit().rows.packing:  # the more documents a row holds, the less padding
         text = replace(text, typical_document_tokens=sys.maxsize)
     context = fitting_context(shape, text)
-    return replace(
-        shape, context_tokens=min(context, shape.context_tokens) if options.start else context
-    )
+    if options.start is not None:
+        context = min(context, shape.context_tokens)
+    return replace(shape, context_tokens=context)
 
 
 def choose(
@@ -240,7 +237,9 @@ def choose(
     while at not in found and len(found) < MAX_MEASURED:
         found[at] = forecast(candidates[at], measure(candidates[at]))
         best = min(range(len(candidates)), key=bits_per_byte)
-        at = min(best + 1, len(candidates) - 1) if best in found else best
+        at = best
+        if best in found:
+            at = min(best + 1, len(candidates) - 1)
     return sorted(found.values(), key=lambda each: each.bits_per_byte)
 
 
@@ -263,7 +262,7 @@ def _estimate(candidate: Candidate, known: list[CandidateForecast]) -> Measured:
 
 
 def _step_s(flops: float, near: Sequence[tuple[float, float]]) -> float:
-    """Seconds of a step of so many operations, on the line through the two nearest measured (the
+    """Seconds of a step of `flops` operations, on the line through the two nearest measured (the
     nearest first).
 
     At least as long as if a step's time did not depend on its operations, at most as if it were
@@ -291,13 +290,14 @@ def choice_reasons(
             found, key=lambda each: (each.candidate.parameters, each.candidate.step_tokens)
         )
         losses = {name(each.candidate): each.bits_per_byte for each in by_size}
-        words = (
-            f"{each} {'(chosen)' if each == name(chosen) else f'{loss - losses[name(chosen)]:+.3f}'}"
-            for each, loss in losses.items()
-        )
-        if found:
-            unit = " bits per byte" if len(found) > 1 else ""
-            reasons.append(f"{title}, expected loss in this time: {', '.join(words)}{unit}")
+        if not found:
+            continue
+        own = losses[name(chosen)]
+        above = {each: f"{loss - own:+.3f}" for each, loss in losses.items()}
+        above[name(chosen)] = "(chosen)"
+        words = ", ".join(f"{each} {difference}" for each, difference in above.items())
+        unit = " bits per byte" if len(found) > 1 else ""
+        reasons.append(f"{title}, expected loss in this time: {words}{unit}")
     return tuple(reasons)
 
 
@@ -307,15 +307,18 @@ def choose_optimizer(
     """The candidate with AdamW where Muon's steps take more time than they are worth, and the
     reason; only for a time, unless --set names one.
     """
-    named = "name" in optimizer_fields(options.tables["fit"])
-    if options.length.seconds is None or named:
+    given = set(optimizer_fields(options.tables["fit"]))
+    if options.length.seconds is None or given - {"learning_rate", "weight_decay"}:
         return candidate, ()
     other = candidate_of(options, candidate.shape, optimizer="adamw")
     other = replace(other, fit=replace(other.fit, batch_size=candidate.fit.batch_size))
     step_s = benchmark.optimizer_step_s(
         {each.fit.optimizer.name: each for each in (candidate, other)}
     )
-    return other if best_optimizer(step_s) == "adamw" else candidate, (optimizer_reason(step_s),)
+    reasons = (optimizer_reason(step_s),)
+    if best_optimizer(step_s) == "adamw":
+        return other, reasons
+    return candidate, reasons
 
 
 def best_optimizer(step_s: Mapping[str, float]) -> str:
@@ -331,6 +334,7 @@ def optimizer_reason(step_s: Mapping[str, float]) -> str:
     """The reason for the optimizer, as a line of the plan."""
     muon, adamw = (1000 * step_s[name] for name in ("muon", "adamw"))
     return (
-        f"{best_optimizer(step_s)}: a step takes {muon:.0f} ms with Muon and {adamw:.0f} ms with AdamW, {muon / adamw:.1f} times as long, "
-        f"and is worth {MUON_WORTH} steps of AdamW (docs/log.md)"
+        f"{best_optimizer(step_s)}: a step takes {muon:.0f} ms with Muon and {adamw:.0f} ms with "
+        f"AdamW, {muon / adamw:.1f} times as long, and is worth {MUON_WORTH} steps of AdamW "
+        "(docs/log.md)"
     )

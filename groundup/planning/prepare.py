@@ -31,32 +31,31 @@ from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import table_from_json
-from groundup.train.pretrain import most_steps, require_steps, train_windows
+from groundup.train.monitor.config import MonitorConfig
+from groundup.train.pretrain import PretrainInputs, most_steps, require_steps, train_windows
 from groundup.train.steps.config import EVALUATIONS, FREE_FIELDS, FitConfig
 from groundup.train.steps.process_group import ProcessGroup, require_shares
 
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """Everything that a run is trained from."""
+    """A run that can begin."""
 
-    shards: ShardSet
-    tokenizer: Tokenizer
-    shape: ModelConfig
-    fit: FitConfig
+    inputs: PretrainInputs
     planned: dict[str, Any]
     """The plan's figures, to be compared with the run's own."""
     plan: RunPlan | None = None
     """None: an earlier call made it."""
 
-    def to_plain(self) -> dict[str, Any]:
+    def message(self) -> dict[str, Any]:
         """Return what rank 0 sends to the other ranks."""
+        inputs = self.inputs
         return {
-            "shards": str(self.shards.folder.resolve()),
-            "table": self.tokenizer.table.to_json(),
-            "tokenizer": self.tokenizer.config(),
-            "model": to_plain(self.shape),
-            "fit": to_plain(self.fit),
+            "shards": str(inputs.shards.folder.resolve()),
+            "table": inputs.tokenizer.table.to_json(),
+            "tokenizer": inputs.tokenizer.config(),
+            "model": to_plain(inputs.shape),
+            "fit": to_plain(inputs.fit),
         }
 
 
@@ -73,12 +72,13 @@ def prepare_on_all_ranks(
     own = group.made_first(
         lambda: prepare_run(options, run, compute, progress, processes=group.world)
     )
-    sent = group.first(lambda: own.to_plain() if own else {})
+    sent = group.first(lambda: own.message() if own else {})
     if own is not None:
         return own
-    shards, table = open_shards(Path(sent["shards"])), table_from_json(sent["table"], "rank 0")
+    tokenizer = Tokenizer(table_from_json(sent["table"], "rank 0"), sent["tokenizer"])
     shape, fit = build_config(ModelConfig, sent["model"]), build_config(FitConfig, sent["fit"])
-    return PreparedRun(shards, Tokenizer(table, sent["tokenizer"]), shape, fit, planned={})
+    shards = open_shards(Path(sent["shards"]))
+    return PreparedRun(PretrainInputs(shards, tokenizer, shape, fit, options.start), planned={})
 
 
 def prepare_run(
@@ -97,17 +97,18 @@ def prepare_run(
     and what reading texts raises.
     """
     data_config = build_config(DataConfig, options.tables["data"], where="data.")
-    batch_size = (
-        options.fit().batch_size
-    )  # options that can't be fulfilled are refused before texts are read
+    # options that can't be fulfilled are refused before texts are read
+    batch_size = options.fit().batch_size
     if not options.open_batch:
         require_shares(batch_size, processes)
     options.shape(options.vocab_size)
     if options.law is not None:
         read_law(options.law)
     shards, tokenizer = corpus(
-        *(options.data, run, data_config),
-        tokenizer=options.start.tokenizer if options.start else options.tokenizer,
+        options.data,
+        run,
+        data_config,
+        tokenizer=options.tokenizer,
         vocab_size=options.vocab_size,
         runner=options.runner,
         progress=progress,
@@ -116,14 +117,21 @@ def prepare_run(
         require_its_tokens(options.start, shards)
     kept = _kept_plan(run, options)
     if kept is not None:
-        return PreparedRun(shards, tokenizer, *kept)
+        shape, fit, planned = kept
+        return PreparedRun(PretrainInputs(shards, tokenizer, shape, fit, options.start), planned)
     run_s = options.length.seconds or float("inf")
-    benchmark = Benchmark(shards, tokenizer, compute, progress, options.monitor, run_s, processes)
+    monitor = options.config.monitor or MonitorConfig()
+    benchmark = Benchmark(shards, tokenizer, compute, progress, monitor, run_s, processes)
     candidate, plan = plan_run(options, benchmark, measured=measured)
-    shape, fit, figures = candidate.shape, candidate.fit, plan.figures()
+    figures = plan.figures()
     if not run.run_file.exists():  # otherwise it holds another run, and `fit` says how they differ
-        run.write_plan(options.key(), model=to_plain(shape), fit=to_plain(fit), planned=figures)
-    return PreparedRun(shards, tokenizer, shape, fit, figures, plan)
+        run.write_plan(
+            options.key(),
+            model=to_plain(candidate.shape),
+            fit=to_plain(candidate.fit),
+            planned=figures,
+        )
+    return PreparedRun(benchmark.inputs(candidate, options.start), figures, plan)
 
 
 def _kept_plan(
@@ -142,7 +150,7 @@ def _kept_plan(
         return shape, build_config(FitConfig, fit, where="fit."), record["planned"]
     except ConfigError as error:
         raise FormatError(
-            run.plan_file, "model, fit", error.message, fix="Start again with --fresh."
+            run.plan_file, "model, fit", error.message, fix="Start again with `fresh`."
         ) from error
 
 
@@ -155,9 +163,7 @@ def plan_run(
     # before candidates are measured, since memory that they free is reused
     program_bytes = memory_bytes() or peak_memory_bytes()
     candidate, reasons = choose_model(options, text, law, benchmark)
-    benchmark.process_share(
-        candidate
-    )  # refuse too little text or memory even where nothing is measured
+    benchmark.process_share(candidate)  # refuses too little text or memory
     candidate, more = choose_optimizer(options, candidate, benchmark)
     times = None
     if measured or options.length.seconds is not None:
@@ -171,15 +177,14 @@ def plan_run(
     )
     if options.start is not None:  # the law is of random weights
         return candidate, replace(made, start=options.start.name)
-    probed_for = probe_steps(candidate, steps, times, text, law) if times else 0
-    probed = (probed_for, probe(benchmark, candidate, probed_for)) if probed_for else None
-    return candidate, replace(
-        made,
-        expected=forecast(
-            candidate, steps, text, law, probed=probed, own_text=options.law is not None
-        ),
-        reasons=reasons + more,
-    )
+    probed = None
+    if times is not None:
+        probed_for = probe_steps(candidate, steps, times, text, law)
+        if probed_for:
+            probed = (probed_for, probe(benchmark, candidate, probed_for))
+    own_text = options.law is not None
+    expected = forecast(candidate, steps, text, law, probed=probed, own_text=own_text)
+    return candidate, replace(made, expected=expected, reasons=reasons + more)
 
 
 def with_steps(
@@ -195,19 +200,15 @@ def with_steps(
     Raises ConfigError, also for more steps than the epochs of a mixture have text for; a time is
     cut to them.
     """
-    windows = (
-        None
-        if candidate.fit.rows.mixture.as_they_come
-        else train_windows(shards, candidate.shape, candidate.fit)
-    )
-    most = windows and most_steps(windows, candidate.fit)
+    context, rows = candidate.shape.context_tokens, candidate.fit.rows
+    windows, most = None, None
+    if not rows.mixture.as_they_come:
+        windows = train_windows(shards, candidate.shape, candidate.fit)
+        most = most_steps(windows, candidate.fit)
     seconds, evaluations = options.length.seconds, EVALUATIONS
-    overlap = candidate.shape.context_tokens / (
-        candidate.fit.rows.stride or candidate.shape.context_tokens
-    )
-    steps = options.length.steps_of(
-        candidate.step_tokens, max(1, round(overlap * shards.num_tokens(TRAIN)))
-    )
+    overlap = context / (rows.stride or context)
+    tokens = max(1, round(overlap * shards.num_tokens(TRAIN)))
+    steps = options.length.steps_of(candidate.step_tokens, tokens)
     if "steps" in options.tables["fit"]:
         steps = candidate.fit.steps
     if seconds is not None:
@@ -217,7 +218,7 @@ def with_steps(
             steps = steps_within(seconds, measured)
             steps = min(steps, most or steps)
             progress.say(measure.describe_measured(measured, seconds))
-    fit = build_config(FitConfig, {**to_plain(candidate.fit), "steps": steps}, where="fit.")
-    if windows:
+    fit = candidate.fit.with_fields({"steps": steps})
+    if windows is not None:
         require_steps(windows, fit)
     return replace(candidate, fit=measure.with_evaluations(fit, evaluations))

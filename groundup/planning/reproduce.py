@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.config import build_config
-from groundup.data.batches.shards import TABLE_FILE, ShardSet, open_shards
+from groundup.data.batches.shards import TABLE_FILE, open_shards
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import sha256_file
@@ -24,12 +24,14 @@ from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.train.checkpoint.identity import (
     machine,
+    machine_changes,
     read_record,
     with_muon_precision,
 )
-from groundup.train.checkpoint.state import TrainState, read_state
+from groundup.train.checkpoint.state import read_state
 from groundup.train.monitor.time_budget import StepControl
-from groundup.train.pretrain import pretrain
+from groundup.train.pretrain import PretrainInputs, pretrain
+from groundup.train.pretrain_results import PretrainResults
 from groundup.train.run_lifecycle import claim_folder
 from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.steps.config import Compile, FitConfig
@@ -45,17 +47,12 @@ T = TypeVar("T", Rescale, Threads)
 class Reproduction:
     """Everything that a run was trained from."""
 
-    shards: ShardSet
-    tokenizer: Tokenizer
-    model_config: ModelConfig
-    fit_config: FitConfig
+    inputs: PretrainInputs
     """Precisions and compilation are those that were measured for the run, not measured again."""
-    start: StartingModel | None
-    """The model that its training went on with."""
     rescales: tuple[Rescale, ...]
     """Changes of its number of steps."""
     threads: tuple[Threads, ...]
-    """The number of threads from each step on; none: an older run, which did not record it."""
+    """The number of threads from each step on; none on a GPU."""
     changes: tuple[str, ...]
     """Differences between the machines, one phrase each; they may change the last bits."""
 
@@ -68,43 +65,45 @@ def reproduce(
     *,
     fresh: bool,
     group: ProcessGroup = SINGLE_PROCESS,
-) -> dict[str, Any]:
-    """Train as `run` was trained, into `out`; returns the results, and "same_weights": whether the
-    weights are the same (None: one has no model).
+) -> PretrainResults:
+    """Train as `run` was trained, into `out`; the results say whether the weights are the same.
 
     Raises ConfigError where `out` is the run itself or has files of others, and what `parts_of`
     raises.
     """
     if out.path.resolve() == run.path.resolve():
-        raise ConfigError(
-            f"--out {out.path} is the run itself.", fix="Choose another folder with --out."
-        )
+        raise ConfigError(f"{out.path} is the run itself.", fix="Choose another folder for `out`.")
     made = parts_of(run, compute, group)
     group.first(lambda: claim_folder(out, fresh=fresh, also=PREPARED))
     if made.changes:
         changes = ", ".join(made.changes)
         progress.say(
-            f"note: this machine differs from that of the run ({changes}): the last bits may differ."
+            f"note: this machine differs from that of the run ({changes}): "
+            "the last bits may differ."
         )
-    began = (
-        f"Continued training of {made.start.name}" if made.start else "Trained from random weights"
+    results = pretrain(
+        made.inputs,
+        out,
+        compute=compute,
+        progress=progress,
+        card=_card(run, out, made.inputs.start),
+        group=group,
+        control=StepControl(rescales=made.rescales, threads=made.threads),
     )
-    name, base = out.path.resolve().name, made.start.name if made.start else None
-    card = ModelCard(name, f"{began}, as {run.path.resolve().name} was.", base=base)
-    parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
-    control = StepControl(rescales=made.rescales, threads=made.threads)
-    shared: dict[str, Any] = {
-        "compute": compute,
-        "progress": progress,
-        "card": card,
-        "group": group,
-    }
-    results = pretrain(*parts, out, **shared, control=control, start=made.start)
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
         words = "identical" if same else "NOT identical"
         progress.say(f"The weights are {words} to those of {run.path}, byte for byte.")
-    return {**results, "same_weights": same}
+    return dataclasses.replace(results, same_weights=same)
+
+
+def _card(run: RunFolder, out: RunFolder, start: StartingModel | None) -> ModelCard:
+    """Return the model card without its figures."""
+    name, other = out.path.resolve().name, run.path.resolve().name
+    if start is None:
+        return ModelCard(name, f"Trained from random weights, as {other} was.")
+    summary = f"Continued training of {start.name}, as {other} was."
+    return ModelCard(name, summary, base=start.name)
 
 
 def parts_of(
@@ -117,36 +116,32 @@ def parts_of(
     record = _record(run)
     inputs, config = record["inputs"], record["config"]
     shards = open_shards(_shards_folder(run, inputs))
-    tokenizer = Tokenizer.load(
-        run.path if (run.path / TOKENIZER_FILE).is_file() else shards.folder.parent
-    )
+    beside = (run.path / TOKENIZER_FILE).is_file()
+    tokenizer = Tokenizer.load(run.path if beside else shards.folder.parent)
     for name, found in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
-        if inputs.get(name) != found:
+        known = inputs.get(name)
+        if known != found:
             raise ConfigError(
-                f"{run.path} was trained with other {name} ({str(inputs.get(name))[:12]}, now {found[:12]}).",
+                f"{run.path} was trained with other {name} ({str(known)[:12]}, now {found[:12]}).",
                 fix="Restore what it was trained with; without it the run can't be reproduced.",
             )
-    fit_config = build_config(FitConfig, config["fit"], where="fit.")
-    fitted = read_record(run)
+    fit, shape = (
+        build_config(FitConfig, config["fit"], where="fit."),
+        build_config(ModelConfig, config["model"], where="model."),
+    )
+    fitted, before = read_record(run), {}
     if fitted is not None:
-        compile: Compile = "on" if fitted.get("compiled") else "off"
-        fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
-        fit_config = with_muon_precision(fit_config, fitted)
-    before, now = (fitted or {}).get("machine"), machine(compute, fit_config, group)
-    before = before if isinstance(before, dict) else {}
-    changes = [
-        f"{name} was {before[name]}, is {now[name]}"
-        for name in now
-        if before.get(name, now[name]) != now[name]
-    ]
-    model_config = build_config(ModelConfig, config["model"], where="model.")
+        before = fitted["machine"]
+        compile: Compile = "on" if fitted["compiled"] else "off"
+        fit = dataclasses.replace(fit, precision=fitted["precision"], compile=compile)
+        fit = with_muon_precision(fit, fitted)
+    now = machine(compute, fit, group)
     rescales, threads = recorded_changes(run)
     if threads and compute.thread_counts:  # they are set as they were
-        changes = [change for change in changes if not change.startswith("threads ")]
-    start = _start(run, inputs)
-    return Reproduction(
-        shards, tokenizer, model_config, fit_config, start, rescales, threads, tuple(changes)
-    )
+        now.pop("threads")
+    changes = machine_changes(before or now, now)
+    made = PretrainInputs(shards, tokenizer, shape, fit, _start(run, inputs))
+    return Reproduction(made, rescales, threads, tuple(changes))
 
 
 def recorded_changes(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
@@ -155,7 +150,9 @@ def recorded_changes(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads
     """
     if not run.results_file.is_file():
         checkpoints = step_folders(run.checkpoints)
-        state = read_state(checkpoints[-1][1]) if checkpoints else TrainState("")
+        if not checkpoints:
+            return (), ()
+        state = read_state(checkpoints[-1][1])
         return tuple(state.rescales), tuple(state.threads)
     results = run.read_results()
     threads = _listed(run, results, "threads", Threads)

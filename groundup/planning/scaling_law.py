@@ -157,10 +157,8 @@ def fit_law(
     """
     fitted = _fitted(points, start, looseness)
     spread = start.spread if len(points) < 3 else _left_out_spread(points, start, looseness)
-    sizes, texts = (
-        [float(point.parameters) for point in points],
-        [point.read_bytes for point in points],
-    )
+    sizes = [float(point.parameters) for point in points]
+    texts = [point.read_bytes for point in points]
     return replace(
         fitted,
         spread=spread,
@@ -202,7 +200,10 @@ def _fitted(points: Sequence[LossPoint], start: Law, looseness: Sequence[float])
             square + damping * np.diag(np.diag(square)), -(slopes.T * weights) @ deviations
         )
         better = _huber(off(free + step)[0], len(points)) < _huber(deviations, len(points))
-        free, damping = (free + step, damping / 3) if better else (free, damping * 4)
+        if better:
+            free, damping = free + step, damping / 3
+        else:
+            damping *= 4
     return replace(start, **dict(zip(FREE, np.exp(free).tolist(), strict=True)))
 
 

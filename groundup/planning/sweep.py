@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from groundup.config import build_config, to_plain
 from groundup.data.batches.shards import ShardSet
 from groundup.device import Compute
@@ -115,12 +117,7 @@ def read_law(folder: Path) -> Law:
             f"{folder} has no scaling law.", fix=f"Finish it: groundup sweep DATA --out {folder}"
         )
     law = _part(Law, record["law"], file, "law")
-    numbers = [
-        number
-        for value in asdict(law).values()
-        for number in (value if isinstance(value, tuple) else [value])
-    ]
-    if not all(0 < number < math.inf for number in numbers):
+    if not all(0 < number < math.inf for number in np.hstack(list(asdict(law).values()))):
         raise FormatError(file, "law", "has a number that is not above 0 and finite")
     return law
 
@@ -163,7 +160,9 @@ class _SweepInputs:
         seconds.
         """
         found = candidate_of(depth, self.benchmark.tokenizer.vocab_size, self.text)
-        precision: TrainPrecision = "float32" if self.benchmark.compute.is_cpu else "auto"
+        precision: TrainPrecision = "auto"
+        if self.benchmark.compute.is_cpu:
+            precision = "float32"
         fit = replace(
             found.fit,
             steps=steps,
@@ -251,7 +250,7 @@ def _within(budget_s: float, depths: range, step_s: Callable[[int], float]) -> t
     if steps * LENGTHS[0] < MIN_STEPS:
         needed = MIN_STEPS / LENGTHS[0] * each_step_s / (1 - BESIDE_STEPS_SHARE)
         message = f"A budget of {budget_s:g} s is too short for {len(depths)} sizes."
-        raise ConfigError(message, fix=f"Give at least {math.ceil(needed)}s, or fewer --sizes.")
+        raise ConfigError(message, fix=f"Give at least {math.ceil(needed)}s, or fewer `sizes`.")
     return depths, steps
 
 
@@ -259,14 +258,21 @@ def _train(run: SweepRun, inputs: _SweepInputs, folder: Path, progress: Progress
     """The run with its result; a finished run is not trained again."""
     candidate, benchmark = inputs.candidate(run.depth, run.steps), inputs.benchmark
     progress.say(f"{run.name}: {candidate.parameters:,} parameters, {run.steps} steps")
-    parts = (benchmark.shards, benchmark.tokenizer, candidate.shape, candidate.fit)
-    results = pretrain(*parts, RunFolder(folder), compute=benchmark.compute, progress=progress)
-    read, batch = (
-        tokens * inputs.text.bytes_per_token
-        for tokens in (results["tokens"], candidate.step_tokens)
+    results = pretrain(
+        benchmark.inputs(candidate),
+        RunFolder(folder),
+        compute=benchmark.compute,
+        progress=progress,
     )
-    numbers = (read, float(inputs.text.num_bytes), batch, float(results["bits_per_byte"]))
-    return replace(run, point=LossPoint(candidate.parameters, *numbers))
+    per_token = inputs.text.bytes_per_token
+    point = LossPoint(
+        parameters=candidate.parameters,
+        read_bytes=results.tokens * per_token,
+        unique_bytes=float(inputs.text.num_bytes),
+        batch_bytes=candidate.step_tokens * per_token,
+        bits_per_byte=results.bits_per_byte,
+    )
+    return replace(run, point=point)
 
 
 def best_for(found: Sweep, vocab_size: int) -> list[dict[str, Any]]:
@@ -333,10 +339,8 @@ def draw_sweep(found: Sweep) -> Any:
 def _draw_size(axes: Any, law: Law, points: list[LossPoint], end: float, colour: Any) -> None:
     """Dots for runs; the law solid between them, and dashed up to `end` bytes."""
     read = [point.read_bytes for point in points]
-    inside, ahead = (
-        _curve(law, points[0], 0.9 * min(read), max(read)),
-        _curve(law, points[0], max(read), end),
-    )
+    inside = _curve(law, points[0], 0.9 * min(read), max(read))
+    ahead = _curve(law, points[0], max(read), end)
     axes.plot(*inside, color=colour, linewidth=1.3)
     axes.plot(*ahead, color=colour, linewidth=1.0, linestyle="--")
     losses = [point.bits_per_byte for point in points]
@@ -360,6 +364,7 @@ def _curve(law: Law, point: LossPoint, low: float, high: float) -> tuple[list[fl
 def _caption(found: Sweep) -> str:
     within = 100 * math.expm1(2 * found.law.spread)
     return (
-        f"Dots: {len(found.points)} runs, each trained to its end. Lines: the law fitted to them, {found.law.words()} (Hoffmann et al. 2022), "
-        f"dashed beyond the longest run. Each run is predicted from the others within {within:.0f} % (two standard deviations)."
+        f"Dots: {len(found.points)} runs, each trained to its end. Lines: the law fitted to them, "
+        f"{found.law.words()} (Hoffmann et al. 2022), dashed beyond the longest run. Each run is "
+        f"predicted from the others within {within:.0f} % (two standard deviations)."
     )

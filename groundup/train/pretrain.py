@@ -9,8 +9,8 @@ tokenizer.json, README.md. The result is a pure function of shards, shape, confi
 machine (see `groundup/train/__init__.py`).
 """
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -23,10 +23,10 @@ from groundup.data.batches.packing import PackedWindows
 from groundup.data.batches.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST, TRAIN, VALIDATION
-from groundup.device import Compute, generator
+from groundup.device import Compute, device_memory_bytes, generator, peak_memory_bytes
 from groundup.errors import ConfigError
 from groundup.evaluate.comparison.forgetting import compare, measure
-from groundup.evaluate.task import EvaluationTask
+from groundup.evaluate.task import TaskResult
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initial_deviation, initialise
 from groundup.model.sizes import parameter_count
@@ -38,11 +38,11 @@ from groundup.train.checkpoint.state import require_snapshot_space
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.config import Evaluation, MonitorConfig
-from groundup.train.monitor.plan_vs_actual import actual_figures
 from groundup.train.monitor.samples import Sampler
 from groundup.train.monitor.time_budget import StepControl
 from groundup.train.monitor.validation import Validation
 from groundup.train.parallel.strategies import initial_compute
+from groundup.train.pretrain_results import LOSSES, PretrainResults, read_pretrain_results
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
 from groundup.train.starting_model import StartingModel
 from groundup.train.steps.config import FitConfig
@@ -59,11 +59,56 @@ SNAPSHOT_DTYPE = torch.bfloat16
 SNAPSHOT_TEXT_BYTES = 2**20
 
 
+@dataclass(frozen=True)
+class PretrainInputs:
+    """What a language model is trained from."""
+
+    shards: ShardSet
+    tokenizer: Tokenizer
+    shape: ModelConfig
+    fit: FitConfig
+    start: StartingModel | None = None
+    """The model whose training is continued; None: random weights, by `fit.seed`."""
+
+    def require_fitting(self) -> None:
+        """Refuse parts that do not belong together, before any work. Raises ConfigError."""
+        if self.shards.tokenizer_fingerprint != self.tokenizer.fingerprint:
+            raise ConfigError(
+                f"The shards in {self.shards.folder} were made with another tokenizer.",
+                fix="Give the tokenizer they were made with, or make them again.",
+            )
+        if self.shape.vocab_size < self.shards.vocab_size:
+            raise ConfigError(
+                f"The shards hold ids up to {self.shards.vocab_size - 1}, "
+                f"the model has {self.shape.vocab_size} rows.",
+                fix=f"Set the model's vocab_size to {self.shards.vocab_size}.",
+            )
+        if self.fit.initial_weights != (self.start.weights if self.start else ""):
+            raise ConfigError(
+                "fit.initial_weights is not the hash of the model that the training starts from.",
+                fix="Leave the field out: `init_from` sets it.",
+            )
+
+    def initial_model(self, compute: Compute) -> LanguageModel:
+        """Return the model before its first step."""
+        if self.start is not None:
+            return self.start.model(compute)
+        return new_model(self.shape, self.fit.seed, compute)
+
+    def record(self) -> dict[str, Any]:
+        """Return what run.json has of them."""
+        inputs: dict[str, Any] = {
+            "shards": self.shards.fingerprint,
+            "tokenizer": self.tokenizer.fingerprint,
+            "folder": str(self.shards.folder.resolve()),
+        }
+        if self.start is not None:
+            inputs["start"] = self.start.plain()
+        return inputs
+
+
 def pretrain(
-    shards: ShardSet,
-    tokenizer: Tokenizer,
-    model_config: ModelConfig,
-    fit_config: FitConfig,
+    inputs: PretrainInputs,
     run: RunFolder,
     *,
     compute: Compute,
@@ -72,145 +117,200 @@ def pretrain(
     monitor: MonitorConfig = MonitorConfig(),
     group: ProcessGroup = SINGLE_PROCESS,
     control: StepControl = StepControl(),
-    start: StartingModel | None = None,
-    forgetting: tuple[EvaluationTask, ...] = (),
-) -> dict[str, Any]:
-    """Train a new model, or `start`, on the train split and return the contents of results.json.
-    Called again, it resumes or, finished, does nothing.
+) -> PretrainResults:
+    """Train a new model, or continue the training of one, on the train split and return the
+    results. Called again, it resumes or, finished, does nothing.
 
-    `forgetting`: what `start` is measured on before and after (`evaluate.comparison.forgetting`).
-    Its seed is `fit_config.seed`. Where the folder has a plan, its figures are kept beside the
-    measured ones (`plan_vs_actual.py`). Raises ConfigError (tokenizer, shards and shape don't
-    belong together), DataError (too little text for one window, a prompt without room), FormatError
-    (a finished run was altered) and what `fit` raises.
+    Where the folder has a plan, its figures are kept beside the measured ones
+    (`plan_vs_actual.py`). Raises ConfigError (tokenizer, shards and shape don't belong together),
+    DataError (too little text for one window, a prompt without room), FormatError (a finished run
+    was altered) and what `fit` raises.
     """
-    progress = progress or Silent()
-    require_fitting(shards, tokenizer, model_config)
-    require_start(start, fit_config)
-    planned = group.made_first(lambda: train_windows(shards, model_config, fit_config, progress))
-    windows = planned or train_windows(shards, model_config, fit_config)
-    require_steps(windows, fit_config)
-    control = within_mixture(control, most_steps(windows, fit_config))
-    batches = training_batches(windows, fit_config)
-    made = group.made_first(
-        lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, monitor, group)
-    )
+    inputs.require_fitting()
+    shown = progress or Silent()
+    parts = inputs.shards, inputs.shape, inputs.fit
+    planned = group.made_first(lambda: train_windows(*parts, shown))
+    windows = planned or train_windows(*parts)
+    require_steps(windows, inputs.fit)
+    made = group.made_first(lambda: evaluation_of(inputs, compute, monitor, group))
     evaluation = cast(Evaluation, made)  # rank 0 alone has one, and it alone evaluates
-    where = initial_compute(fit_config, group, compute)
-    model = start.model(where) if start else new_model(model_config, fit_config.seed, where)
-
-    def begin() -> dict[str, Any] | None:
-        identity = identify(model, batches.fingerprint, fit_config)
-        if not run.run_file.exists():
-            require_snapshot_space(run, fit_config, snapshot_bytes(model_config))
-        config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
-        folder = str(shards.folder.resolve())
-        inputs: dict[str, Any] = {
-            "shards": shards.fingerprint,
-            "tokenizer": tokenizer.fingerprint,
-            "folder": folder,
-        }
-        inputs |= {"start": start.plain()} if start else {}
-        return begin_or_finished(
-            run, "pretrain", config, inputs, lambda: require_same(run, read_record(run), identity)
-        )
-
-    finished = group.first(begin)
+    where = initial_compute(inputs.fit, group, compute)
+    model = inputs.initial_model(where)
+    training = _Training(inputs, run, compute, shown, model, windows, evaluation, monitor)
+    finished = group.first(training.begin)
     if finished is not None:
-        return finished
+        return read_pretrain_results(finished, run.results_file)
     if made is not None and made.sampler.searched_share < 1:
         share = f"{made.sampler.searched_share:.1%}"
-        progress.say(
+        shown.say(
             f"The training text is long: samples are compared with {share} of it, evenly spread."
         )
     for line in window_lines(windows):
-        progress.say(line)
-    opened = OpenModel(model, tokenizer, model.config, run.path, "language")
-    before = group.made_first(lambda: measure(forgetting, opened, where, progress))
-    hooks = Hooks(
-        evaluate=lambda: evaluation.measure(model),
-        sample=lambda step: _shown(evaluation.sampler.write(model), progress),
-        snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
-        callbacks=monitor.callbacks,
-        progress=progress,
-        control=control,
-    )
-    loss = pretraining_loss(model_config, fit_config)
+        shown.say(line)
+    before = group.made_first(lambda: training.measure_forgetting(where))
     fitted = fit(
         model,
-        batches,
-        loss,
-        fit_config,
+        training.batches,
+        pretraining_loss(inputs.shape, inputs.fit),
+        inputs.fit,
         run,
         compute=compute,
-        hooks=hooks,
+        hooks=training.hooks(within_mixture(control, most_steps(windows, inputs.fit))),
         group=group,
     )
+    ended = group.first(lambda: training.end(fitted, card, before or {}).to_json())
+    return read_pretrain_results(ended, run.results_file)
 
-    def ended() -> dict[str, Any]:
-        model.eval()
-        figures = (
-            evaluation.measure(model)
-            if load_best(model, fitted, run, progress)
-            else fitted.state.evaluation
+
+@dataclass(frozen=True)
+class _Training:
+    """One call of `pretrain`, around its `fit`."""
+
+    inputs: PretrainInputs
+    run: RunFolder
+    compute: Compute
+    progress: Progress
+    model: LanguageModel
+    windows: Windows | Mixture
+    evaluation: Evaluation
+    monitor: MonitorConfig
+
+    @property
+    def batches(self) -> Windows | Mixture | SequenceLengthWarmup:
+        """The windows as batches: whole, or cut shorter in the first steps. Raises ConfigError."""
+        fit, start_tokens = self.inputs.fit, self.inputs.fit.rows.start_context_tokens
+        if start_tokens is None:
+            return self.windows
+        return SequenceLengthWarmup(self.windows, start_tokens, fit.start_steps * fit.accumulation)
+
+    @property
+    def opened(self) -> OpenModel:
+        """The model as one that was opened."""
+        tokenizer = self.inputs.tokenizer
+        return OpenModel(self.model, tokenizer, self.model.config, self.run.path, "language")
+
+    def begin(self) -> dict[str, Any] | None:
+        """Begin the run; results.json where it is finished."""
+        run, inputs = self.run, self.inputs
+        identity = identify(self.model, self.batches.fingerprint, inputs.fit)
+        if not run.run_file.exists():
+            require_snapshot_space(run, inputs.fit, snapshot_bytes(inputs.shape))
+        config = {"model": to_plain(inputs.shape), "fit": to_plain(inputs.fit)}
+        return begin_or_finished(
+            run,
+            "pretrain",
+            config,
+            inputs.record(),
+            lambda: require_same(run, read_record(run), identity),
         )
-        results = _results(fitted, figures, model.config, windows)
-        results |= {"start": {**start.plain(), "before": figures_before(run)}} if start else {}
-        if forgetting and before:
-            results["forgetting"] = compare(before, measure(forgetting, opened, compute, progress))
-        results |= {"sources": found} if (found := _sources(shards, windows, fitted)) else {}
-        test = evaluation.measure_test(model, progress)
-        results |= {"test": test} if test else {}
-        planned = (run.read_plan() or {}).get("planned")
-        results |= {"actual": actual_figures(results, compute)} | (
-            {"planned": planned} if planned else {}
+
+    def measure_forgetting(self, compute: Compute) -> dict[str, TaskResult]:
+        """Measure the model's other abilities."""
+        return measure(self.monitor.forgetting, self.opened, compute, self.progress)
+
+    def hooks(self, control: StepControl) -> Hooks:
+        """Return what `fit` does besides its steps."""
+        model, tokenizer = self.model, self.inputs.tokenizer
+        return Hooks(
+            evaluate=lambda: self.evaluation.measure(model),
+            sample=lambda step: show_sample(self.evaluation.sampler.write(model), self.progress),
+            snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
+            callbacks=self.monitor.callbacks,
+            progress=self.progress,
+            control=control,
         )
-        finish(run, model, tokenizer, results, card, card_figures(results))
+
+    def end(
+        self, fitted: FitResult, card: ModelCard | None, before: Mapping[str, TaskResult]
+    ) -> PretrainResults:
+        """Measure the best weights, write them and the results."""
+        self.model.eval()
+        figures = fitted.state.evaluation
+        if load_best(self.model, fitted, self.run, self.progress):
+            figures = self.evaluation.measure(self.model)
+        results = self._results(fitted, figures, before)
+        finish(
+            self.run,
+            self.model,
+            self.inputs.tokenizer,
+            results.to_json(),
+            card,
+            card_figures(results),
+        )
         return results
 
-    return group.first(ended)
+    def _results(
+        self, fitted: FitResult, figures: Mapping[str, float], before: Mapping[str, TaskResult]
+    ) -> PretrainResults:
+        """Return the results of the model as it is."""
+        state, start, windows = fitted.state, self.inputs.start, self.windows
+        others = {name: figures[name] for name in figures if name not in LOSSES}
+        forgetting: dict[str, Any] = {}
+        packing: dict[str, Any] = {}
+        began: dict[str, Any] = {}
+        if before:
+            forgetting = compare(before, self.measure_forgetting(self.compute))
+        if isinstance(windows, PackedWindows):
+            packing = asdict(windows.figures)
+        if start is not None:
+            began = {**start.plain(), "before": figures_before(self.run)}
+        found = PretrainResults(
+            train_loss=fitted.last_loss,
+            validation_loss=figures["validation_loss"],
+            bits_per_byte=figures["bits_per_byte"],
+            steps=fitted.steps,
+            skipped_steps=state.skipped,
+            rolled_back=state.rolled_back,
+            best_step=state.best_step,
+            tokens=state.tokens,
+            epochs=round(state.tokens / windows.epoch_tokens, 3),
+            parameters=parameter_count(self.model.config).total,
+            precision=fitted.precision,
+            compiled=fitted.compiled,
+            elapsed_s=round(state.elapsed_s, 1),
+            evaluation_s=round(state.evaluation_s, 1),
+            tokens_per_s=round(fitted.tokens_per_s, 1),
+            figures=others,
+            packing=packing,
+            muon_precision=fitted.muon_precision,
+            rescales=[asdict(each) for each in state.rescales],
+            threads=[asdict(each) for each in state.threads],
+            start=began,
+            forgetting=forgetting,
+            sources=read_of_sources(self.inputs.shards, windows, fitted),
+            test=self.evaluation.measure_test(self.model, self.progress) or {},
+            planned=(self.run.read_plan() or {}).get("planned") or {},
+        )
+        return replace(found, actual=actual_figures(found, self.compute))
 
 
-def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
-    """Return the figures of the model card, each with the split that it is of."""
-    test = results.get("test")
-    on_test = (
-        {f"test bits per byte, on {test['tokens']:,} tokens": f"{test['bits_per_byte']:.3f}"}
-        if test
-        else {}
-    )
+def actual_figures(results: PretrainResults, compute: Compute) -> dict[str, float]:
+    """Return the figures of `Plan.figures()` as measured in a finished run."""
+    on_device = device_memory_bytes(compute)
+    memory = peak_memory_bytes() if on_device is None else on_device[1]
     return {
-        **on_test,
-        "validation bits per byte, by which the weights were chosen": f"{results['bits_per_byte']:.3f}",
-        "validation loss, nats per token": f"{results['validation_loss']:.3f}",
-        "tokens read": f"{results['tokens']:,}",
+        "minutes": results.elapsed_s / 60,
+        "memory_bytes": float(memory),
+        "tokens_per_s": results.tokens_per_s,
+        "bits_per_byte": results.bits_per_byte,
     }
 
 
-def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig) -> None:
-    """Refuse parts that do not belong together, before any work. Raises ConfigError."""
-    if shards.tokenizer_fingerprint != tokenizer.fingerprint:
-        raise ConfigError(
-            f"The shards in {shards.folder} were made with another tokenizer.",
-            fix="Give the tokenizer they were made with, or make them again.",
-        )
-    if model_config.vocab_size < shards.vocab_size:
-        raise ConfigError(
-            f"The shards hold ids up to {shards.vocab_size - 1}, the model has {model_config.vocab_size} rows.",
-            fix=f"Set the model's vocab_size to {shards.vocab_size}.",
-        )
-
-
-def require_start(start: StartingModel | None, fit_config: FitConfig) -> None:
-    """Refuse a config that names other initial weights than those of the model.
-
-    Raises ConfigError.
-    """
-    if fit_config.initial_weights != (start.weights if start else ""):
-        raise ConfigError(
-            "fit.initial_weights is not the hash of the model that the training starts from.",
-            fix="Leave the field out: --from sets it.",
-        )
+def card_figures(results: PretrainResults) -> dict[str, str]:
+    """Return the figures of the model card, each with the split that it is of."""
+    test = results.test
+    on_test = {}
+    if test:
+        name = f"test bits per byte, on {test['tokens']:,} tokens"
+        on_test = {name: f"{test['bits_per_byte']:.3f}"}
+    return {
+        **on_test,
+        "validation bits per byte, by which the weights were chosen": (
+            f"{results.bits_per_byte:.3f}"
+        ),
+        "validation loss, nats per token": f"{results.validation_loss:.3f}",
+        "tokens read": f"{results.tokens:,}",
+    }
 
 
 def figures_before(run: RunFolder) -> dict[str, float]:
@@ -249,24 +349,21 @@ def snapshot_bytes(model_config: ModelConfig) -> int:
 
 
 def train_windows(
-    shards: ShardSet,
-    model_config: ModelConfig,
-    fit_config: FitConfig,
-    progress: Progress | None = None,
+    shards: ShardSet, shape: ModelConfig, fit: FitConfig, progress: Progress | None = None
 ) -> Windows | Mixture:
     """Return the windows or packed rows that a run reads, as they come or of each source by its
     share. Raises DataError, ConfigError.
     """
-    sizes = (model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+    context = shape.context_tokens
 
     def windows(part: ShardSet) -> Windows:
-        if fit_config.rows.packing:
-            return PackedWindows(part, TRAIN, *sizes, progress=progress)
-        return Windows(part, TRAIN, *sizes, fit_config.rows.stride)
+        if fit.rows.packing:
+            return PackedWindows(part, TRAIN, context, fit.batch_size, fit.seed, progress=progress)
+        return Windows(part, TRAIN, context, fit.batch_size, fit.seed, fit.rows.stride)
 
-    if fit_config.rows.mixture.as_they_come:
+    if fit.rows.mixture.as_they_come:
         return windows(shards)
-    return mixture_of(shards, fit_config.rows.mixture, fit_config.batch_size, windows)
+    return mixture_of(shards, fit.rows.mixture, fit.batch_size, windows)
 
 
 def most_steps(windows: Windows | Mixture, fit_config: FitConfig) -> int | None:
@@ -283,21 +380,21 @@ def require_steps(windows: Windows | Mixture, fit_config: FitConfig) -> None:
     most = most_steps(windows, fit_config)
     if most is not None and fit_config.steps > most:
         limit = fit_config.rows.mixture.max_epochs
+        fix = "Raise `max_epochs_per_source`, or add texts."
+        if most:
+            fix = f"Train for at most {most:,} steps, raise `max_epochs_per_source`, or add texts."
         raise ConfigError(
-            f"With at most {limit:g} epochs of each source there is text for {most:,} steps, and the run has {fit_config.steps:,}.",
-            fix=f"Train for at most {most:,} steps, raise --max-epochs-per-source, or add texts."
-            if most
-            else "Raise it, or add texts.",
+            f"With at most {limit:g} epochs of each source there is text for {most:,} steps, "
+            f"and the run has {fit_config.steps:,}.",
+            fix=fix,
         )
 
 
 def within_mixture(control: StepControl, most: int | None) -> StepControl:
-    """Return the control with a time budget of at most so many steps."""
+    """Return the control with a time budget of at most this many steps."""
     if control.time_budget is None or most is None:
         return control
-    return dataclasses.replace(
-        control, time_budget=dataclasses.replace(control.time_budget, max_steps=most)
-    )
+    return replace(control, time_budget=replace(control.time_budget, max_steps=most))
 
 
 def window_lines(windows: Loader | Mixture) -> list[str]:
@@ -316,23 +413,17 @@ def window_lines(windows: Loader | Mixture) -> list[str]:
     if not isinstance(windows, Windows):
         return []
     stride, context = windows.stride, windows.context_tokens
+    if stride == context:
+        return []
     if stride < context:
-        return [
-            f"Stride {stride} of context {context}: an epoch reads every token {context / stride:.3g} times."
-        ]
+        times = f"an epoch reads every token {context / stride:.3g} times."
+        return [f"Stride {stride} of context {context}: {times}"]
     left_out = f"{1 - context / stride:.0%} of the tokens lie between windows and are not read."
-    return (
-        [f"note: stride {stride} is above the context of {context}: {left_out}"]
-        if stride > context
-        else []
-    )
+    return [f"note: stride {stride} is above the context of {context}: {left_out}"]
 
 
 def evaluation_of(
-    shards: ShardSet,
-    tokenizer: Tokenizer,
-    model_config: ModelConfig,
-    fit_config: FitConfig,
+    inputs: PretrainInputs,
     compute: Compute,
     monitor: MonitorConfig = MonitorConfig(),
     group: ProcessGroup = SINGLE_PROCESS,
@@ -342,113 +433,51 @@ def evaluation_of(
 
     Raises DataError, ConfigError.
     """
-    context, size, seed = model_config.context_tokens, fit_config.batch_size, fit_config.seed
-    share = max(1, size // group.world)
+    shards, tokenizer, fit = inputs.shards, inputs.tokenizer, inputs.fit
+    context = inputs.shape.context_tokens
 
     def held_out(split: str, window: int) -> Validation:
-        sizes = {"batch_size": size, "at_once": share, "seed": seed}
-        packing = fit_config.rows.packing
-        aside = tuple(fit_config.rows.mixture.replay)
         return Validation(
             shards,
             tokenizer,
             window,
-            **sizes,
+            batch_size=fit.batch_size,
+            at_once=max(1, fit.batch_size // group.world),
+            seed=fit.seed,
             compute=compute,
             split=split,
-            packing=packing,
-            aside=aside,
+            packing=fit.rows.packing,
+            aside=tuple(fit.rows.mixture.replay),
         )
 
     # a test split that is shorter than the context is read in one window
-    test_window = min(context, shards.num_tokens(TEST) - 1) if TEST in shards.splits else 0
+    test_window = 0
+    if TEST in shards.splits:
+        test_window = min(context, shards.num_tokens(TEST) - 1)
     return Evaluation(
         held_out(VALIDATION, context),
-        Sampler(shards, tokenizer, context, prompts=monitor.prompts, seed=seed, compute=compute),
+        Sampler(
+            shards, tokenizer, context, prompts=monitor.prompts, seed=fit.seed, compute=compute
+        ),
         monitor.tasks,
         held_out(TEST, test_window) if test_window > 0 else None,
     )
 
 
-def training_batches(
-    windows: Windows | Mixture, fit_config: FitConfig
-) -> Windows | Mixture | SequenceLengthWarmup:
-    """Return the windows as batches: whole, or cut shorter in the first steps.
-
-    Raises ConfigError.
-    """
-    if fit_config.rows.start_context_tokens is None:
-        return windows
-    return SequenceLengthWarmup(
-        windows,
-        fit_config.rows.start_context_tokens,
-        fit_config.start_steps * fit_config.accumulation,
-    )
-
-
-def _shown(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
+def show_sample(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
     """Show the first sample on one line, without control characters, and return all."""
     sample = samples[0]
-    text = " ".join(f"{sample['prompt']}|{sample['text']}".split())
-    progress.say(
-        "    "
-        + "".join(
-            c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:SHOWN_CHARACTERS]
-        )
-    )
+    text = " ".join(f"{sample['prompt']}|{sample['text']}".split())[:SHOWN_CHARACTERS]
+    visible = (c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    progress.say(f"    {''.join(visible)}")
     return samples
 
 
-def _sources(
+def read_of_sources(
     shards: ShardSet, windows: Windows | Mixture, fitted: FitResult
 ) -> list[dict[str, Any]]:
     """Return what was read of each source."""
-    mixture, rows = (
-        windows if isinstance(windows, Mixture) else None,
-        fitted.state.data_position * windows.batch_size,
-    )
-    return [
-        dataclasses.asdict(each)
-        for each in source_readings(shards, mixture, rows, fitted.state.tokens)
-    ]
-
-
-def _results(
-    fitted: FitResult,
-    figures: dict[str, float],
-    model_config: ModelConfig,
-    windows: Windows | Mixture,
-) -> dict[str, Any]:
-    state = fitted.state
-    return {
-        "train_loss": fitted.last_loss,
-        **figures,
-        "steps": fitted.steps,
-        "skipped_steps": state.skipped,
-        "rolled_back": state.rolled_back,
-        "best_step": state.best_step,
-        "tokens": state.tokens,
-        "epochs": round(state.tokens / windows.epoch_tokens, 3),
-        **(
-            {"packing": dataclasses.asdict(windows.figures)}
-            if isinstance(windows, PackedWindows)
-            else {}
-        ),
-        "parameters": parameter_count(model_config).total,
-        "precision": fitted.precision,
-        **({"muon_precision": fitted.muon_precision} if fitted.muon_precision else {}),
-        "compiled": fitted.compiled,
-        "elapsed_s": round(state.elapsed_s, 1),
-        "evaluation_s": round(state.evaluation_s, 1),
-        "tokens_per_s": round(fitted.tokens_per_s, 1),
-        **(
-            {"rescales": [dataclasses.asdict(each) for each in state.rescales]}
-            if state.rescales
-            else {}
-        ),
-        **(
-            {"threads": [dataclasses.asdict(each) for each in state.threads]}
-            if state.threads
-            else {}
-        ),
-    }
+    rows = fitted.state.data_position * windows.batch_size
+    mixture = windows if isinstance(windows, Mixture) else None
+    found = source_readings(shards, mixture, rows, fitted.state.tokens)
+    return [asdict(each) for each in found]

@@ -34,7 +34,7 @@ APART = ("checkpoints", "data", LOGS, "packed", "prepared.json", "shards", "snap
 def claim_folder(
     run: RunFolder, *, kind: str = "", fresh: bool = False, also: Sequence[str] = ()
 ) -> None:
-    """Check that the run folder may be written to; with `fresh` (--fresh) remove what an earlier
+    """Check that the run folder may be written to; with `fresh` remove what an earlier
     run left in it.
 
     `also` names what may lie in it before run.json is written, and is removed too. Raises
@@ -44,7 +44,7 @@ def claim_folder(
     if kind and not fresh and run.run_file.exists():
         found = run.read_run().get("kind")
         if found not in (None, kind):
-            fix = "Choose another folder with --out, or --fresh to start again in this one."
+            fix = "Choose another folder for `out`, or `fresh` to start again in this one."
             message = f"{run.path} holds a run of the kind {found}, expected {kind}."
             raise ConfigError(message, fix=fix)
     if run.path.exists() and not run.run_file.exists():
@@ -56,7 +56,7 @@ def claim_folder(
         if others:
             raise ConfigError(
                 f"{run.path} has files in it ('{others[0]}') but is not a run.",
-                fix="Choose another folder with --out.",
+                fix="Choose another folder for `out`.",
             )
     if fresh:
         run.clear()

@@ -30,7 +30,7 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.train.optimizers.adamw import AdamW
-from groundup.train.pretrain import pretrain
+from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.steps.config import Checkpoints, FitConfig
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.verify import verify_path
@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "feedforward_width": 48,
     }
     shape = ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=16, **sizes)
-    pretrain(shards, tokenizer, shape, FIT, RunFolder(root / "run"), compute=CPU)
+    pretrain(PretrainInputs(shards, tokenizer, shape, FIT), RunFolder(root / "run"), compute=CPU)
     return root / "run"
 
 

@@ -10,7 +10,7 @@ import torch
 
 import groundup
 from groundup.cli.main import main
-from groundup.cli.pretrain import summary
+from groundup.cli.pretrain import summarise
 from groundup.data.batches.mixture_config import MixtureConfig
 from groundup.data.preparation.trained_on import read_trained_on
 from groundup.device import Compute
@@ -50,19 +50,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / kind).mkdir()
         for number in range(40):
             (root / kind / f"{number}.txt").write_text(f"{kind} {number}. " + line * 20)
-    groundup.pretrain(root / "general", root / "base", steps=20, settings=SMALL, device="cpu")
+    groundup.pretrain(
+        root / "general",
+        root / "base",
+        groundup.PretrainConfig(steps=20, settings=SMALL),
+        device="cpu",
+    )
     return root
 
 
-def go_on(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
-    given = {
-        "init_from": folder / "base",
-        "steps": 12,
-        "settings": SHORT,
-        "device": "cpu",
-        **changes,
+def config_of(given: dict[str, Any]) -> groundup.PretrainConfig:
+    """The config with these fields, those of its parts among them."""
+    parts = {
+        "model": (groundup.ModelShape, ("size", "depth", "preset")),
+        "start": (groundup.ContinuedTraining, ("init_from", "replay", "general")),
+        "texts": (groundup.TextPreparation, ("tokenizer",)),
+        "mixture": (groundup.SourceShares, ("mixture", "max_epochs_per_source")),
     }
-    return groundup.pretrain(folder / "own", out, **given)
+    given = dict(given)
+    made = {
+        part: kind(**{name: given.pop(name) for name in names if name in given})
+        for part, (kind, names) in parts.items()
+    }
+    return groundup.PretrainConfig(**given, **made)
+
+
+def go_on(folder: Path, out: Path, **changes: Any) -> groundup.PretrainResults:
+    given = {"init_from": folder / "base", "steps": 12, "settings": SHORT, **changes}
+    fresh, progress = given.pop("fresh", False), given.pop("progress", None)
+    config = config_of(given)
+    return groundup.pretrain(
+        folder / "own", out, config, device="cpu", fresh=fresh, progress=progress
+    )
 
 
 def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(
@@ -74,9 +93,9 @@ def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(
         "the rows were of 16 tokens, the model's context is its own"
     )
     assert after.require_tokenizer().fingerprint == before.require_tokenizer().fingerprint
-    start = results["start"]
+    start = results.start
     assert start["model"] == str(folder / "base") and len(start["weights"]) == 64
-    assert results["bits_per_byte"] < start["before"]["bits_per_byte"]
+    assert results.bits_per_byte < start["before"]["bits_per_byte"]
     fit = RunFolder(tmp_path / "run").read_run()["config"]["fit"]
     assert (fit["optimizer"]["name"], fit["optimizer"]["learning_rate"]) == ("adamw", 2e-4)
     assert fit["initial_weights"] == start["weights"]
@@ -89,9 +108,9 @@ def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(
     assert known[0] and known[1] and known[0].hashes > known[1].hashes, (
         "the texts of both are known"
     )
-    general = results["forgetting"]["general"]
+    general = results.forgetting["general"]
     assert general["difference"]["value"] == pytest.approx(general["after"] - general["before"])
-    assert any(line.startswith("general text: ") for line in summary(results, tmp_path / "run"))
+    assert any(line.startswith("general text: ") for line in summarise(results, tmp_path / "run"))
     assert go_on(folder, tmp_path / "run") == results, "the same command only reads it"
 
 
@@ -101,9 +120,9 @@ def test_training_goes_on_from_a_gguf_file(folder: Path, tmp_path: Path) -> None
         go_on(folder, tmp_path / name, init_from=start, steps=3)
         for name, start in (("a", file), ("b", folder / "base"))
     )
-    assert found["start"]["model"] == str(file)
-    assert found["start"]["before"] == pytest.approx(expected["start"]["before"], abs=1e-5)
-    assert found["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], abs=1e-4)
+    assert found.start["model"] == str(file)
+    assert found.start["before"] == pytest.approx(expected.start["before"], abs=1e-5)
+    assert found.bits_per_byte == pytest.approx(expected.bits_per_byte, abs=1e-4)
     assert open_model(tmp_path / "a", CPU).require_tokenizer().encode("Invoice 47") == open_model(
         folder / "base", CPU
     ).require_tokenizer().encode("Invoice 47")
@@ -127,8 +146,8 @@ def test_training_goes_on_from_an_adapter_as_from_its_merged_model(
         go_on(folder, tmp_path / f"from-{name}", init_from=tmp_path / name, steps=3)
         for name in ("adapter", "merged")
     )
-    assert found["start"]["before"] == pytest.approx(expected["start"]["before"], abs=1e-5)
-    assert found["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], abs=1e-4)
+    assert found.start["before"] == pytest.approx(expected.start["before"], abs=1e-5)
+    assert found.bits_per_byte == pytest.approx(expected.bits_per_byte, abs=1e-4)
     assert (tmp_path / "from-adapter/model.safetensors").is_file(), (
         "the whole model was trained, and is written"
     )
@@ -160,11 +179,11 @@ def test_replayed_text_has_its_share_and_weights_are_chosen_by_the_own_text(
     folder: Path, tmp_path: Path
 ) -> None:
     results = go_on(folder, tmp_path / "run", steps=20, replay=[f"{folder / 'general'}=0.25"])
-    read = {each["name"]: each["wanted"] for each in results["sources"]}
+    read = {each["name"]: each["wanted"] for each in results.sources}
     assert read == {"own": 0.75, "general": 0.25}
     own = results.get(f"bits_per_byte:{folder / 'own'}")
-    assert own is None or own == pytest.approx(results["bits_per_byte"])
-    assert results["start"]["before"]["bits_per_byte"] > results["bits_per_byte"]
+    assert own is None or own == pytest.approx(results.bits_per_byte)
+    assert results.start["before"]["bits_per_byte"] > results.bits_per_byte
 
 
 @pytest.mark.slow
@@ -173,7 +192,7 @@ def test_a_continued_run_is_reproduced_from_its_folder(folder: Path, tmp_path: P
     again = reproduce(
         RunFolder(tmp_path / "run"), RunFolder(tmp_path / "again"), CPU, Silent(), fresh=False
     )
-    assert again["same_weights"] is True
+    assert again.same_weights is True
 
 
 def test_the_plan_names_the_model_and_expects_nothing_of_the_law(
@@ -204,10 +223,10 @@ def test_the_plan_names_the_model_and_expects_nothing_of_the_law(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"size": "1M"}, "--size can't be given beside --from"),
-        ({"tokenizer": "tok"}, "--tokenizer can't be given beside --from"),
-        ({"law": "law"}, "--law can't be given beside --from"),
-        ({"settings": {"model.width": 32}}, "model.width can't be given beside --from"),
+        ({"size": "1M"}, "`size` can't be given beside `init_from`"),
+        ({"tokenizer": "tok"}, "`tokenizer` can't be given beside `init_from`"),
+        ({"law": "law"}, "`law` can't be given beside `init_from`"),
+        ({"settings": {"model.width": 32}}, "model.width can't be given beside `init_from`"),
         ({"settings": {"model.context_tokens": 64}}, "context_tokens must be 1 to 32"),
         ({"settings": {"fit.initial_weights": "x"}}, "fit.initial_weights is not the hash"),
         (
@@ -241,14 +260,18 @@ def test_a_classifier_and_tokens_of_another_tokenizer_are_refused(
         go_on(folder, tmp_path / "run", init_from=tmp_path / "spam")
     changed = {"model.vocab_size": 300, "fit.precision": "float32"}
     groundup.pretrain(
-        folder / "own", tmp_path / "else", steps=1, settings={**SMALL, **changed}, device="cpu"
+        folder / "own",
+        tmp_path / "else",
+        groundup.PretrainConfig(steps=1, settings={**SMALL, **changed}),
+        device="cpu",
     )
     with pytest.raises(ConfigError, match="made with another tokenizer than that of"):
         groundup.pretrain(
             tmp_path / "else/shards",
             tmp_path / "run",
-            init_from=folder / "base",
-            steps=1,
+            groundup.PretrainConfig(
+                steps=1, start=groundup.ContinuedTraining(init_from=folder / "base")
+            ),
             device="cpu",
         )
 
@@ -267,7 +290,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(folder: Path, tmp_path: Path) ->
     with pytest.raises(KeyboardInterrupt):
         go_on(folder, tmp_path / "run", steps=4, progress=StopsAtTest())
     found = go_on(folder, tmp_path / "run", steps=4)
-    assert (found["test"], found["start"]) == (expected["test"], expected["start"])
+    assert (found.test, found.start) == (expected.test, expected.start)
 
 
 def test_a_run_is_not_its_own_start(folder: Path) -> None:

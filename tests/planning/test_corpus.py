@@ -67,9 +67,7 @@ def test_options_of_reading_are_refused_for_prepared_texts(
             vocab_size=280,
             progress=Silent(),
         )
-    assert caught.value.fix and caught.value.fix.startswith(
-        "Leave --text-column and --test-fraction out"
-    )
+    assert caught.value.fix and caught.value.fix.startswith("Leave `text` and `test_fraction` out")
 
 
 def test_the_licences_for_the_model_card_are_those_stated(tmp_path: Path) -> None:

@@ -136,7 +136,10 @@ def test_another_engine_makes_nothing_again(texts: Path, done: list[str]) -> Non
     )
     assert len(done) == 3 and again.fingerprint == first.fingerprint
     plans = [
-        pretrain_options(str(texts), steps=2, runner=runner).key()
+        pretrain_options(
+            str(texts),
+            groundup.PretrainConfig(steps=2, texts=groundup.TextPreparation(runner=runner)),
+        ).key()
         for runner in ("auto", "processes")
     ]
     assert plans[0] == plans[1]
@@ -210,8 +213,14 @@ def test_texts_that_are_gone_are_needed_no_more_and_never_found_is_an_error(
 
 def test_a_finished_run_answers_without_its_texts(texts: Path, done: list[str]) -> None:
     out = texts.parent / "run"
-    first = groundup.pretrain(texts, out, steps=2, settings=SMALL)
+    first = groundup.pretrain(texts, out, groundup.PretrainConfig(steps=2, settings=SMALL))
     count = len(done)
-    assert groundup.pretrain(texts, out, steps=2, settings=SMALL) == first and len(done) == count
+    assert (
+        groundup.pretrain(texts, out, groundup.PretrainConfig(steps=2, settings=SMALL)) == first
+        and len(done) == count
+    )
     shutil.rmtree(texts)
-    assert groundup.pretrain(texts, out, steps=2, settings=SMALL) == first and len(done) == count
+    assert (
+        groundup.pretrain(texts, out, groundup.PretrainConfig(steps=2, settings=SMALL)) == first
+        and len(done) == count
+    )

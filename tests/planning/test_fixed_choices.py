@@ -85,16 +85,18 @@ def test_the_measured_precision_is_in_the_plan_and_the_run_trains_in_it_whatever
 
     with monkeypatch.context() as patch:
         patch.setattr(LanguageModel, "train", look)
-        results = groundup.pretrain(texts, out, steps=3, settings=SMALL)
+        results = groundup.pretrain(texts, out, groundup.PretrainConfig(steps=3, settings=SMALL))
     assert "bf16" in seen and "float32" not in seen
     assert (
-        results["precision"] == "bf16"
+        results.precision == "bf16"
         and RunFolder(out).read_run()["config"]["fit"]["precision"] == "bf16"
     )
     plan = json.loads((out / "plan.json").read_text())
     assert plan["planned"]["precision_step_s"] == {"float32": 2.0, "bf16": 1.0}
-    again = groundup.pretrain(texts, out, steps=3, settings=SMALL)  # finished: the plan holds
-    assert again["precision"] == "bf16"
+    again = groundup.pretrain(
+        texts, out, groundup.PretrainConfig(steps=3, settings=SMALL)
+    )  # finished: the plan holds
+    assert again.precision == "bf16"
 
 
 def test_with_fixed_choices_the_same_command_gives_the_same_weights_whatever_is_measured(
@@ -160,14 +162,16 @@ def test_a_time_and_fixed_choices_are_refused_in_one_sentence(texts: Path, tmp_p
     with pytest.raises(
         ConfigError, match="how many steps a time has room for is measured"
     ) as refused:
-        groundup.pretrain(texts, tmp_path / "run", minutes=1, fixed_choices=True)
-    assert "--steps" in (refused.value.fix or "") and not (tmp_path / "run").exists()
+        groundup.pretrain(
+            texts, tmp_path / "run", groundup.PretrainConfig(minutes=1), fixed_choices=True
+        )
+    assert "`steps`" in (refused.value.fix or "") and not (tmp_path / "run").exists()
 
 
 def test_a_plan_that_was_measured_does_not_hold_for_fixed_choices(
     texts: Path, tmp_path: Path, fastest: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    groundup.pretrain(texts, tmp_path / "run", steps=3, settings=SMALL)
+    groundup.pretrain(texts, tmp_path / "run", groundup.PretrainConfig(steps=3, settings=SMALL))
     words = [
         "pretrain",
         str(texts),
@@ -184,7 +188,7 @@ def test_a_plan_that_was_measured_does_not_hold_for_fixed_choices(
 
 def test_a_build_runs_a_stage_again_when_its_choices_become_fixed() -> None:
     before, now = {"version": 1, "seed": 0}, {"version": 1, "seed": 0, "choices": "fixed"}
-    assert changed_parts(before, now) == changed_parts(now, before) == "--fixed-choices"
+    assert changed_parts(before, now) == changed_parts(now, before) == "fixed_choices"
 
 
 def test_fine_tuning_with_fixed_choices_gives_the_same_weights_whatever_is_measured(

@@ -19,7 +19,7 @@ from groundup.planning.planner import (
     fitting_context,
     optimizer_reason,
 )
-from groundup.planning.pretrain_options import Length, pretrain_options
+from groundup.planning.pretrain_config import Length, PretrainConfig
 from groundup.planning.scaling_constants import LAW, learning_rate_for
 from groundup.train.steps.config import pretraining_config
 
@@ -174,24 +174,22 @@ def test_a_length_in_every_unit(said: dict[str, float], steps: int | None) -> No
 
 
 def test_a_length_is_said_once_and_possible() -> None:
-    assert pretrain_options("texts", budget="1h30m").length.seconds == 5_400
-    assert pretrain_options("texts", default_minutes=3.0).length.seconds == 180
+    assert PretrainConfig(minutes=90.0).length.seconds == 5_400
+    assert PretrainConfig().length.seconds == 180
     with pytest.raises(ConfigError, match="given once"):
         Length()
     for said in (
         {"minutes": 1.0, "steps": 3},
-        {"budget": "1m", "minutes": 1.0},
         {"tokens": 5, "epochs": 1.0},
     ):
-        with pytest.raises(ConfigError, match="given once|both give"):
-            pretrain_options("texts", **said)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="given once"):
+            PretrainConfig(**said).length  # type: ignore[arg-type]  # noqa: B018
     for wrong, word in (
-        ({"budget": "soon"}, "not a duration"),
-        ({"budget": "1s"}, "too short"),
+        ({"minutes": 0.01}, "too short"),
         ({"epochs": 0.0}, "above 0"),
     ):
         with pytest.raises(ConfigError, match=word):
-            pretrain_options("texts", **wrong)  # type: ignore[arg-type]
+            PretrainConfig(**wrong).length  # type: ignore[arg-type]  # noqa: B018
 
 
 SOUND = RunPlan(

@@ -7,7 +7,8 @@ import torch
 
 from groundup.device import Compute
 from groundup.planning.prepare import PreparedRun, prepare_run
-from groundup.planning.pretrain_options import Length, PretrainOptions, tables
+from groundup.planning.pretrain_config import PretrainConfig
+from groundup.planning.pretrain_options import pretrain_options
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 
@@ -31,21 +32,20 @@ def made(folder: Path, *, seed: int, sets: tuple[str, ...] = ()) -> PreparedRun:
         (texts / f"{number}.txt").write_text(
             f"Tale {number}. The fox and the hen sang of the sea. " * 20
         )
-    options = PretrainOptions(
-        (str(texts),), Length(steps=4), seed=seed, tables=tables([*SMALL, *sets])
-    )
+    config = PretrainConfig(steps=4, seed=seed, settings=[*SMALL, *sets])
+    options = pretrain_options(texts, config)
     return prepare_run(options, RunFolder(folder / "run"), Compute(torch.device("cpu")), Silent())
 
 
 def test_a_plan_is_kept_for_its_seed_and_made_anew_for_another(tmp_path: Path) -> None:
     first, again, other = (made(tmp_path, seed=seed) for seed in (1, 1, 2))
-    assert (first.fit.seed, again.fit.seed, other.fit.seed) == (1, 1, 2)
+    assert (first.inputs.fit.seed, again.inputs.fit.seed, other.inputs.fit.seed) == (1, 1, 2)
     assert first.plan is not None and again.plan is None and other.plan is not None
-    assert again.fit == first.fit
+    assert again.inputs.fit == first.inputs.fit
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_seed_that_is_set_as_a_field_goes_before_the_option(tmp_path: Path, seed: int) -> None:
     made(tmp_path, seed=1)
     found = made(tmp_path, seed=seed, sets=("fit.seed=9",))
-    assert found.plan is not None and found.fit.seed == 9
+    assert found.plan is not None and found.inputs.fit.seed == 9

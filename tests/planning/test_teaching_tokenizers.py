@@ -7,6 +7,7 @@ import pytest
 from groundup.api.pretraining import pretrain
 from groundup.cli.main import run
 from groundup.evaluate.llamacpp import llama_server
+from groundup.planning.pretrain_config import ModelShape, PretrainConfig, TextPreparation
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.kinds import make_tokenizer, require_kind
@@ -25,9 +26,14 @@ def test_pretraining_on_a_teaching_tokenizer_and_its_export(
     tokenizer.save(tmp_path / "tok")
     out = tmp_path / "run"
     results = pretrain(
-        tmp_path / "texts", out, steps=3, depth=1, tokenizer=tmp_path / "tok", device="cpu"
+        tmp_path / "texts",
+        out,
+        PretrainConfig(
+            steps=3, model=ModelShape(depth=1), texts=TextPreparation(tokenizer=tmp_path / "tok")
+        ),
+        device="cpu",
     )
-    assert 0 < results["bits_per_byte"] < 12
+    assert 0 < results.bits_per_byte < 12
     assert Tokenizer.load(RunFolder(out).path).fingerprint == tokenizer.fingerprint
     assert run(["convert", str(out), "--to", "hf", "--out", str(tmp_path / "hf")]) == 0
     capsys.readouterr()

@@ -164,10 +164,10 @@ def shared_fit(
 
 def main(jobs: list[dict[str, Any]]) -> None:
     """Each job in turn; how it ended is told in FOLDER.RANK.json."""
-    from groundup.cli.distributed_launch import joined
+    from groundup.cli.distributed_launch import join_group
 
     torch.set_num_threads(1)
-    with joined("cpu") as (group, _):
+    with join_group("cpu") as (group, _):
         for job in jobs:
             ended: dict[str, Any] = {}
             try:

@@ -99,7 +99,7 @@ def test_so_many_in_a_row_end_the_run_before_the_update_with_step_and_tensor(
 ) -> None:
     with pytest.raises(GroundupError, match=f"Step 4: the {word}.* .2 steps in a row") as refused:
         trained(tmp_path / "run", with_bad_steps([3, 4], change))
-    assert "--fresh" in refused.value.fix
+    assert "`fresh`" in refused.value.fix
     saved = load_file(tmp_path / "run" / "checkpoints" / "step-3" / "model.safetensors")
     assert all(tensor.isfinite().all() for tensor in saved.values())
     trained(tmp_path / "apart", with_bad_steps([3, 5, 7], change))

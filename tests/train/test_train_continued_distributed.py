@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,9 +34,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / kind).mkdir()
         for number in range(40):
             (root / kind / f"{number}.txt").write_text(f"{kind} {number}. " + line * 20)
-    groundup.pretrain(root / "general", root / "base", steps=8, settings=SMALL, device="cpu")
-    given: dict[str, Any] = {"init_from": root / "base", "replay": {str(root / "general"): 0.25}}
-    groundup.pretrain(root / "own", root / "one", steps=8, settings=SETTINGS, device="cpu", **given)
+    groundup.pretrain(
+        root / "general",
+        root / "base",
+        groundup.PretrainConfig(steps=8, settings=SMALL),
+        device="cpu",
+    )
+    start = groundup.ContinuedTraining(root / "base", {str(root / "general"): 0.25})
+    config = groundup.PretrainConfig(steps=8, settings=SETTINGS, start=start)
+    groundup.pretrain(root / "own", root / "one", config, device="cpu")
     return root
 
 

@@ -25,7 +25,7 @@ from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.validation import Validation
 from groundup.train.optimizers.adamw import AdamW
-from groundup.train.pretrain import pretrain
+from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import next_token_loss
 
@@ -113,7 +113,12 @@ def test_weights_are_the_same_byte_for_byte_whatever_is_looked_at(
     )
     runs = {name: RunFolder(tmp_path / name) for name in ("plain", "looked")}
     for name, extra in (("plain", MonitorConfig()), ("looked", monitor)):
-        pretrain(shards, tokenizer, shape(tokenizer), FIT, runs[name], compute=CPU, monitor=extra)
+        pretrain(
+            PretrainInputs(shards, tokenizer, shape(tokenizer), FIT),
+            runs[name],
+            compute=CPU,
+            monitor=extra,
+        )
     files = [run.path / "model.safetensors" for run in runs.values()]
     assert files[0].read_bytes() == files[1].read_bytes()
     checkpoints = [
@@ -136,9 +141,12 @@ def test_weights_are_the_same_byte_for_byte_whatever_is_looked_at(
     ]  # no part of a letter
     assert whole and all(line["copied_text"] in line["text"] for line in whole)
     result = pretrain(
-        shards, tokenizer, shape(tokenizer), FIT, runs["plain"], compute=CPU, monitor=monitor
+        PretrainInputs(shards, tokenizer, shape(tokenizer), FIT),
+        runs["plain"],
+        compute=CPU,
+        monitor=monitor,
     )
-    assert result == runs["plain"].read_results(), "it is the same run"
+    assert result.to_json() == runs["plain"].read_results(), "it is the same run"
 
 
 def test_what_cannot_be_looked_at_ends_before_the_first_step(
@@ -149,10 +157,7 @@ def test_what_cannot_be_looked_at_ends_before_the_first_step(
     def run(monitor: MonitorConfig) -> None:
         fit = replace(FIT, steps=1)
         pretrain(
-            shards,
-            tokenizer,
-            shape(tokenizer),
-            fit,
+            PretrainInputs(shards, tokenizer, shape(tokenizer), fit),
             RunFolder(tmp_path / "run"),
             compute=CPU,
             monitor=monitor,
@@ -193,6 +198,8 @@ def test_a_text_too_long_to_search_whole_is_said_and_noted(
         "groundup.train.monitor.samples.MAX_SEARCHED_TOKENS", shards.num_tokens("train") // 4
     )
     run, said, fit = RunFolder(tmp_path / "run"), Said(tmp_path / "said"), replace(FIT, steps=1)
-    pretrain(shards, tokenizer, shape(tokenizer), fit, run, compute=CPU, progress=said)
+    pretrain(
+        PretrainInputs(shards, tokenizer, shape(tokenizer), fit), run, compute=CPU, progress=said
+    )
     assert "compared with 25.0% of it, evenly spread" in said.path.read_text()
     assert {line["searched_share"] for line in read_lines(run.samples_file)} == {0.25}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_run import Said
 
+import groundup
 from groundup.data.batches.loader import IGNORED_LABEL
 from groundup.data.batches.packing import PackedWindows
 from groundup.data.batches.shards import ShardSet, write_shards
@@ -25,7 +26,7 @@ from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.monitor.validation import Validation
 from groundup.train.optimizers.adamw import AdamW
-from groundup.train.pretrain import pretrain, train_windows, window_lines
+from groundup.train.pretrain import PretrainInputs, pretrain, train_windows, window_lines
 from groundup.train.steps.batches import rank_slices
 from groundup.train.steps.config import FitConfig, Rows
 from groundup.train.steps.process_group import ProcessGroup
@@ -97,28 +98,28 @@ def test_a_packed_run_learns_resumes_bit_for_bit_and_is_measured_on_packed_docum
         RunFolder(tmp_path / "run"),
         Said(tmp_path / "said"),
     )
-    parts = (shards, tokenizer, shape(tokenizer), FIT)
-    results = pretrain(*parts, whole, compute=CPU, progress=said)
+    inputs = PretrainInputs(shards, tokenizer, shape(tokenizer), FIT)
+    results = pretrain(inputs, whole, compute=CPU, progress=said)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(*parts, run, compute=CPU, progress=StopsAt())
-    assert pretrain(*parts, run, compute=CPU)["validation_loss"] == results["validation_loss"]
+        pretrain(inputs, run, compute=CPU, progress=StopsAt())
+    assert pretrain(inputs, run, compute=CPU).validation_loss == results.validation_loss
     assert (whole.path / "model.safetensors").read_bytes() == (
         run.path / "model.safetensors"
     ).read_bytes()
     assert losses(whole) == losses(run)
     packed = PackedWindows(shards, "train", 48, 6, seed=3)
     counts = [int((packed.batch(step).labels != IGNORED_LABEL).sum()) for step in range(24)]
-    assert results["tokens"] == sum(counts) and results["packing"]["rows"] == packed.num_windows
-    assert results["packing"]["padding_share"] == packed.figures.padding_share < 0.1
+    assert results.tokens == sum(counts) and results.packing["rows"] == packed.num_windows
+    assert results.packing["padding_share"] == packed.figures.padding_share < 0.1
     assert "documents or parts of them in" in said.path.read_text()
     opened = open_model(whole.path, CPU)
     assert opened.tokenizer is not None
     again = Validation(shards, tokenizer, 48, batch_size=6, seed=3, compute=CPU, packing=True)
     measured = again.measure(opened.model)  # type: ignore[arg-type]
-    assert measured == {name: results[name] for name in measured}
+    assert measured == {name: results.to_json()[name] for name in measured}
     documents = shards.splits["validation"].documents
     assert again.num_tokens == shards.num_tokens("validation") - documents
-    assert results["test"]["tokens"] == shards.num_tokens("test") - shards.splits["test"].documents
+    assert results.test["tokens"] == shards.num_tokens("test") - shards.splits["test"].documents
 
 
 def test_the_loss_of_a_packed_evaluation_is_that_of_its_documents_one_by_one(
@@ -126,7 +127,7 @@ def test_the_loss_of_a_packed_evaluation_is_that_of_its_documents_one_by_one(
 ) -> None:
     shards, tokenizer = made
     parts = (shards, tokenizer, shape(tokenizer), replace(FIT, steps=2))
-    pretrain(*parts, RunFolder(tmp_path / "run"), compute=CPU)
+    pretrain(PretrainInputs(*parts), RunFolder(tmp_path / "run"), compute=CPU)
     model = open_model(tmp_path / "run", CPU).model
     found = Validation(
         shards, tokenizer, 48, batch_size=6, seed=3, compute=CPU, packing=True
@@ -159,17 +160,23 @@ def test_a_run_of_before_there_was_packing_or_a_stride_is_still_the_same(
 ) -> None:
     shards, tokenizer = made
     run, config = RunFolder(tmp_path / "run"), FIT.with_fields({"rows.packing": False})
-    pretrain(shards, tokenizer, shape(tokenizer), replace(config, steps=2), run, compute=CPU)
+    pretrain(
+        PretrainInputs(shards, tokenizer, shape(tokenizer), replace(config, steps=2)),
+        run,
+        compute=CPU,
+    )
     for change, words in (
         ({"packing": True}, "packing was False and is True"),
         ({"stride": 8}, "stride was unset and is 8"),
     ):
         with pytest.raises(ConfigError, match=words):
             pretrain(
-                shards,
-                tokenizer,
-                shape(tokenizer),
-                config.with_fields({"steps": 2, "rows": change}),
+                PretrainInputs(
+                    shards,
+                    tokenizer,
+                    shape(tokenizer),
+                    config.with_fields({"steps": 2, "rows": change}),
+                ),
                 run,
                 compute=CPU,
             )
@@ -184,29 +191,39 @@ def test_the_options_reach_plan_and_run(made: Made, tmp_path: Path) -> None:
     write_tokenizer_beside(made)
     folder = made[0].folder
     packed = prepare_run(
-        pretrain_options(folder, steps=3, packing=True), RunFolder(tmp_path / "a"), CPU, Silent()
+        pretrain_options(
+            folder, groundup.PretrainConfig(steps=3, rows=groundup.Rows(packing=True))
+        ),
+        RunFolder(tmp_path / "a"),
+        CPU,
+        Silent(),
     )
-    assert packed.fit.rows.packing and packed.plan is not None
+    assert packed.inputs.fit.rows.packing and packed.plan is not None
     lines = "\n".join(plan_lines(packed.plan))
     assert "without the keys of other documents" in lines
     assert ", packed documents; learning rate" in lines and "unrelated documents" not in lines
     one_row = {"fit.batch_size": 1}
-    strided = pretrain_options(folder, epochs=1, stride=32, settings=one_row)
+    strided = pretrain_options(
+        folder, groundup.PretrainConfig(epochs=1, settings=one_row, rows=groundup.Rows(stride=32))
+    )
     found = prepare_run(strided, RunFolder(tmp_path / "b"), CPU, Silent())
     plain = prepare_run(
-        pretrain_options(folder, epochs=1, settings=one_row),
+        pretrain_options(folder, groundup.PretrainConfig(epochs=1, settings=one_row)),
         RunFolder(tmp_path / "c"),
         CPU,
         Silent(),
     )
-    assert found.fit.rows.stride == 32 and found.plan is not None
-    assert found.fit.steps == pytest.approx(
-        plain.fit.steps * found.shape.context_tokens / 32, abs=2
+    assert found.inputs.fit.rows.stride == 32 and found.plan is not None
+    assert found.inputs.fit.steps == pytest.approx(
+        plain.inputs.fit.steps * found.inputs.shape.context_tokens / 32, abs=2
     )
     assert "stride 32; learning rate" in "\n".join(plan_lines(found.plan))
     with pytest.raises(ConfigError, match="packing and stride 32 can't be combined"):
         prepare_run(
-            pretrain_options(folder, steps=3, stride=32, packing=True),
+            pretrain_options(
+                folder,
+                groundup.PretrainConfig(steps=3, rows=groundup.Rows(stride=32, packing=True)),
+            ),
             RunFolder(tmp_path / "d"),
             CPU,
             Silent(),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_run import Said
 
-from groundup.cli.pretrain import summary
+from groundup.cli.pretrain import summarise
 from groundup.data.batches.shards import ShardSet, write_shards
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.pipeline import prepare
@@ -36,7 +36,7 @@ from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.monitor.validation import Validation
 from groundup.train.optimizers.adamw import AdamW
-from groundup.train.pretrain import pretrain
+from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.steps.config import FitConfig
 from groundup.weights.model_io import ModelCard, open_model
 
@@ -84,19 +84,23 @@ def test_a_model_learns_and_its_folder_opens_to_the_same_model(
     run, said = RunFolder(tmp_path / "run"), Said(tmp_path / "said")
     card = ModelCard("fox", "A model of foxes.", data=[("tales", "CC0")])
     results = pretrain(
-        shards, tokenizer, shape(tokenizer), FIT, run, compute=CPU, progress=said, card=card
+        PretrainInputs(shards, tokenizer, shape(tokenizer), FIT),
+        run,
+        compute=CPU,
+        progress=said,
+        card=card,
     )
-    assert results == run.read_results()
-    assert results["validation_loss"] < 2.0 < math.log(tokenizer.vocab_size)
-    assert results["parameters"] == parameter_count(shape(tokenizer)).total
-    assert results["tokens"] == 60 * 4 * 32
+    assert results.to_json() == run.read_results()
+    assert results.validation_loss < 2.0 < math.log(tokenizer.vocab_size)
+    assert results.parameters == parameter_count(shape(tokenizer)).total
+    assert results.tokens == 60 * 4 * 32
     verify_folder(run.path)
     opened = open_model(run.path, CPU)
     assert isinstance(opened.model, LanguageModel) and opened.tokenizer is not None
     again = Validation(shards, opened.tokenizer, 32, batch_size=4, seed=3, compute=CPU).measure(
         opened.model
     )
-    assert again == {name: results[name] for name in again}
+    assert again == {name: results.to_json()[name] for name in again}
     check_test_figures(shards, opened.tokenizer, opened.model, run, results)
     samples = list(read_lines(run.samples_file))
     assert sorted({s["step"] for s in samples}) == [*range(0, 57, 8), 60]
@@ -116,11 +120,11 @@ def check_test_figures(
 ) -> None:
     """Those of the model in the folder on the whole test split; the card names the split and the tokens of each figure."""
     held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=3, compute=CPU, split="test")
-    assert results["test"] == held_out.figures(model)
-    assert results["test"]["tokens"] == shards.num_tokens("test") - 1
-    assert results["test"]["bits_per_byte"] != results["bits_per_byte"]
-    card, bits = (run.path / "README.md").read_text(), results["test"]["bits_per_byte"]
-    assert f"| test bits per byte, on {results['test']['tokens']:,} tokens | {bits:.3f} |" in card
+    assert results.test == held_out.figures(model)
+    assert results.test["tokens"] == shards.num_tokens("test") - 1
+    assert results.test["bits_per_byte"] != results.bits_per_byte
+    card, bits = (run.path / "README.md").read_text(), results.test["bits_per_byte"]
+    assert f"| test bits per byte, on {results.test['tokens']:,} tokens | {bits:.3f} |" in card
     assert "| validation bits per byte, by which the weights were chosen |" in card
 
 
@@ -147,22 +151,28 @@ def test_a_run_that_is_stopped_while_test_is_measured_ends_as_if_it_were_not(
         }
     )
     whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
-    expected = pretrain(shards, tokenizer, shape(tokenizer), wild, whole, compute=CPU)
+    expected = pretrain(
+        PretrainInputs(shards, tokenizer, shape(tokenizer), wild), whole, compute=CPU
+    )
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             pretrain(
-                shards, tokenizer, shape(tokenizer), wild, run, compute=CPU, progress=StopsAtTest()
+                PretrainInputs(shards, tokenizer, shape(tokenizer), wild),
+                run,
+                compute=CPU,
+                progress=StopsAtTest(),
             )
         assert not run.results_file.exists()
-    results = pretrain(shards, tokenizer, shape(tokenizer), wild, run, compute=CPU)
-    assert results["best_step"] == expected["best_step"] < 12
+    results = pretrain(PretrainInputs(shards, tokenizer, shape(tokenizer), wild), run, compute=CPU)
+    assert results.best_step == expected.best_step < 12
     assert all(
-        results[name] == expected[name] for name in ("test", "validation_loss", "bits_per_byte")
+        getattr(results, name) == getattr(expected, name)
+        for name in ("test", "validation_loss", "bits_per_byte")
     )
     opened = open_model(run.path, CPU)
     assert isinstance(opened.model, LanguageModel)
     held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=3, compute=CPU, split="test")
-    assert results["test"] == held_out.figures(opened.model), "of the best weights, not of the last"
+    assert results.test == held_out.figures(opened.model), "of the best weights, not of the last"
 
 
 @pytest.mark.parametrize(("tokens", "measured"), [(None, None), (1, None), (2, 1), (20, 19)])
@@ -180,17 +190,14 @@ def test_shards_with_no_test_or_a_short_one_are_trained_on_all_the_same(
     cut, run = replace(shards, folder=folder, splits=kept), RunFolder(tmp_path / "run")
     card = ModelCard("fox")
     results = pretrain(
-        cut,
-        tokenizer,
-        shape(tokenizer),
-        replace(FIT, steps=2, evaluate_every=2),
+        PretrainInputs(cut, tokenizer, shape(tokenizer), replace(FIT, steps=2, evaluate_every=2)),
         run,
         compute=CPU,
         card=card,
     )
     assert results.get("test", {}).get("tokens") == measured
     assert ("test bits per byte" in (run.path / "README.md").read_text()) == (measured is not None)
-    assert ("of test text" in " ".join(summary(results, run.path))) == (measured is not None)
+    assert ("of test text" in " ".join(summarise(results, run.path))) == (measured is not None)
 
 
 def check_called_again(
@@ -199,7 +206,10 @@ def check_called_again(
     """A finished run is left alone, and refused when a byte of it was altered."""
     files = [path for path in run.path.rglob("*") if path.is_file()]
     before = {path: path.stat().st_mtime_ns for path in files}
-    assert pretrain(shards, tokenizer, shape(tokenizer), FIT, run, compute=CPU) == results
+    assert (
+        pretrain(PretrainInputs(shards, tokenizer, shape(tokenizer), FIT), run, compute=CPU)
+        == results
+    )
     assert {
         path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()
     } == before
@@ -207,7 +217,7 @@ def check_called_again(
     weights[-1] ^= 1
     (run.path / "model.safetensors").write_bytes(weights)
     with pytest.raises(FormatError, match=r"model\.safetensors"):
-        pretrain(shards, tokenizer, shape(tokenizer), FIT, run, compute=CPU)
+        pretrain(PretrainInputs(shards, tokenizer, shape(tokenizer), FIT), run, compute=CPU)
 
 
 def test_the_best_weights_are_kept_where_the_last_are_worse(
@@ -224,15 +234,17 @@ def test_the_best_weights_are_kept_where_the_last_are_worse(
             "schedule.warmup_steps": 0,
         }
     )
-    results = pretrain(shards, tokenizer, shape(tokenizer), wild, run, compute=CPU, progress=said)
+    results = pretrain(
+        PretrainInputs(shards, tokenizer, shape(tokenizer), wild), run, compute=CPU, progress=said
+    )
     losses = {
         line["step"]: line["validation_loss"]
         for line in read_lines(run.metrics_file)
         if "event" in line
     }
-    assert results["best_step"] == min(losses, key=lambda step: losses[step]) < 12
-    assert results["validation_loss"] == min(losses.values())
-    assert f"lowest after step {results['best_step']}" in said.path.read_text()
+    assert results.best_step == min(losses, key=lambda step: losses[step]) < 12
+    assert results.validation_loss == min(losses.values())
+    assert f"lowest after step {results.best_step}" in said.path.read_text()
 
 
 def test_bits_per_byte_of_a_model_that_knows_nothing(made: tuple[ShardSet, Tokenizer]) -> None:
@@ -270,17 +282,16 @@ def test_parts_that_do_not_belong_together_are_refused(
     run = RunFolder(tmp_path / "run")
     other = train_tokenizer(["some other text, some other text"], 270)
     with pytest.raises(ConfigError, match="another tokenizer"):
-        pretrain(shards, other, shape(tokenizer), FIT, run, compute=CPU)
+        pretrain(PretrainInputs(shards, other, shape(tokenizer), FIT), run, compute=CPU)
     with pytest.raises(ConfigError, match="the model has 200 rows"):
         pretrain(
-            shards, tokenizer, replace(shape(tokenizer), vocab_size=200), FIT, run, compute=CPU
+            PretrainInputs(shards, tokenizer, replace(shape(tokenizer), vocab_size=200), FIT),
+            run,
+            compute=CPU,
         )
     with pytest.raises(DataError, match="are missing"):
         pretrain(
-            shards,
-            tokenizer,
-            replace(shape(tokenizer), context_tokens=10**6),
-            FIT,
+            PretrainInputs(shards, tokenizer, replace(shape(tokenizer), context_tokens=10**6), FIT),
             run,
             compute=CPU,
         )
@@ -364,18 +375,15 @@ def test_a_run_that_begins_with_short_rows_goes_on_equal_before_and_after_they_g
         {"steps": 24, "evaluate_every": 8, "rows.start_context_tokens": 8, "rows.start_share": 0.5}
     )
     whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
-    pretrain(shards, tokenizer, shape(tokenizer), config, whole, compute=CPU)
+    pretrain(PretrainInputs(shards, tokenizer, shape(tokenizer), config), whole, compute=CPU)
     with pytest.raises(KeyboardInterrupt):
         pretrain(
-            shards,
-            tokenizer,
-            shape(tokenizer),
-            config,
+            PretrainInputs(shards, tokenizer, shape(tokenizer), config),
             run,
             compute=CPU,
             progress=StopsOnce(stopped_at),
         )
-    pretrain(shards, tokenizer, shape(tokenizer), config, run, compute=CPU)
+    pretrain(PretrainInputs(shards, tokenizer, shape(tokenizer), config), run, compute=CPU)
     weights = [(folder.path / "model.safetensors").read_bytes() for folder in (whole, run)]
     assert weights[0] == weights[1]
     logs = [
@@ -391,10 +399,12 @@ def test_a_run_that_begins_with_short_rows_goes_on_equal_before_and_after_they_g
     ]
     with pytest.raises(ConfigError, match="start_context_tokens was 8 and is unset"):
         pretrain(
-            shards,
-            tokenizer,
-            shape(tokenizer),
-            config.with_fields({"rows.start_context_tokens": None}),
+            PretrainInputs(
+                shards,
+                tokenizer,
+                shape(tokenizer),
+                config.with_fields({"rows.start_context_tokens": None}),
+            ),
             run,
             compute=CPU,
         )

@@ -108,7 +108,7 @@ def test_when_no_checkpoint_holds_the_run_is_refused_and_kept(tmp_path: Path) ->
         flip_a_byte(step / "state.json", 5)
     with pytest.raises(FormatError, match="none of the 2 is intact") as refused:
         tiny_fit(folder)
-    assert "--fresh" in refused.value.fix
+    assert "`fresh`" in refused.value.fix
     assert len(list(folder.glob("checkpoints/step-*"))) == 2
 
 
@@ -213,7 +213,7 @@ def test_a_run_that_differs_is_refused_with_what_differs(
         change(model)
     with pytest.raises(ConfigError) as refused:
         fit(model, batches, tiny_loss, config, RunFolder(finished), compute=CPU)
-    assert word in refused.value.message and "--fresh" in refused.value.fix
+    assert word in refused.value.message and "`fresh`" in refused.value.fix
 
 
 def test_a_difference_is_named_by_its_place_in_the_config() -> None:

@@ -151,7 +151,7 @@ def test_after_too_many_the_run_ends_with_one_sentence_and_again_when_resumed(
     for _ in range(2):
         with pytest.raises(GroundupError, match="the run was rolled back 1 times already") as ended:
             trained(folder, forever, CONFIG.with_fields({"stability.max_rollbacks": 1}))
-        assert "--fresh" in ended.value.fix
+        assert "`fresh`" in ended.value.fix
     events = [
         line
         for line in read_lines(RunFolder(folder).metrics_file)

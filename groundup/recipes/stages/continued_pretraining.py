@@ -48,7 +48,7 @@ from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.prompts import prompts_of
 from groundup.train.monitor.samples import SAMPLE_TOKENS
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
-from groundup.train.pretrain import pretrain
+from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.steps.config import FitConfig, Rows, pretraining_config
 from groundup.train.steps.precision import open_kinds
@@ -100,22 +100,17 @@ def run(context: StageContext) -> StageResult:
         budget = TimeBudget(training_s, MIN_STEPS, most)
     runs = RunFolder(context.folder)
     results = pretrain(
-        shards,
-        start.tokenizer,
-        candidate.shape,
-        fit,
+        PretrainInputs(shards, start.tokenizer, candidate.shape, fit, start),
         runs,
         compute=context.compute,
         progress=progress,
         card=card_of(context, table, start),
-        monitor=MonitorConfig(prompts=(opening(context),)),
+        monitor=MonitorConfig(prompts=(opening(context),), forgetting=tasks),
         control=StepControl(budget),
-        start=start,
-        forgetting=tasks,
     )
     # each is three times as large as the model, and a finished stage is not resumed
     shutil.rmtree(runs.checkpoints, ignore_errors=True)
-    return describe_results(results, table)
+    return describe_results(results.to_json(), table)
 
 
 def table_of(recipe: Recipe) -> TeachStage:

@@ -25,7 +25,7 @@ from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
-from groundup.train.pretrain import most_steps, pretrain, train_windows
+from groundup.train.pretrain import PretrainInputs, most_steps, pretrain, train_windows
 from groundup.train.steps.config import EVALUATIONS, FitConfig, Rows, pretraining_config
 from groundup.weights.model_io import ModelCard
 
@@ -70,10 +70,7 @@ def run(context: StageContext) -> StageResult:
         data=tuple((source.spec, source.licence) for source in recipe.data.sources),
     )
     results = pretrain(
-        shards,
-        tokenizer,
-        shape,
-        fit,
+        PretrainInputs(shards, tokenizer, shape, fit),
         RunFolder(context.folder),
         compute=context.compute,
         progress=progress,
@@ -81,17 +78,18 @@ def run(context: StageContext) -> StageResult:
         control=StepControl(budget),
     )
     on_test = ""
-    if "test" in results:
-        on_test = f" (test: {results['test']['bits_per_byte']:.3f})"
+    if results.test:
+        on_test = f" (test: {results.test['bits_per_byte']:.3f})"
     line = (
-        f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats per token, "
-        f"{results['bits_per_byte']:.3f} bits per byte{on_test}"
+        f"{results.parameters:,} parameters, {results.steps:,} steps: "
+        f"validation loss {results.validation_loss:.3f} nats per token, "
+        f"{results.bits_per_byte:.3f} bits per byte{on_test}"
     )
     thin = []
-    if results["epochs"] < LITTLE_READ:
-        read = f"{100 * results['epochs']:.0f} %"
+    if results.epochs < LITTLE_READ:
+        read = f"{100 * results.epochs:.0f} %"
         thin.append(f"The pretrained model has read only {read} of the text.")
-    return StageResult(line, results, tuple(thin))
+    return StageResult(line, results.to_json(), tuple(thin))
 
 
 def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidate) -> FitConfig:

@@ -26,7 +26,7 @@ from groundup.train.steps.precision import MeasuredPrecision, MuonDecision
 from groundup.train.steps.process_group import ProcessGroup
 
 ONE_PROCESS = "1"
-FRESH = "Use the old settings to resume it, or --fresh to start again."
+FRESH = "Use the old settings to resume it, or `fresh` to start again."
 
 
 def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict[str, Any]:

@@ -171,11 +171,8 @@ def save_shards(
     from groundup.train.checkpoint.sharded import write_shards
 
     everything = [*weights.values(), *tensors.values()]
-    with (
-        _checkpoint(checkpoints, state, everything, retention)
-        if group.leads
-        else nullcontext() as temporary
-    ):
+    leading = _checkpoint(checkpoints, state, everything, retention)
+    with leading if group.leads else nullcontext() as temporary:
         folder = Path(group.first(lambda: str(temporary)))
         with disk_errors(folder), group.lost_process_errors():
             write_shards(folder, weights, tensors, group)
@@ -232,7 +229,7 @@ def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) ->
             checkpoints,
             "checkpoints",
             f"none of the {len(folders)} is intact",
-            fix="Start again with --fresh.",
+            fix="Start again with `fresh`.",
         )
     return None
 

@@ -50,16 +50,13 @@ def require_fit(
 ) -> None:
     """Refuse a checkpoint whose weights are not those of the model. Raises FormatError."""
     for name in sorted({*expected, *found}):
-        if name not in found or name not in expected:
-            raise FormatError(
-                folder, name, "is missing" if name not in found else "was not expected"
-            )
-        if found[name] != _kind(expected[name]):
-            raise FormatError(
-                folder,
-                name,
-                f"is {_phrase(found[name])}, expected {_phrase(_kind(expected[name]))}",
-            )
+        if name not in found:
+            raise FormatError(folder, name, "is missing")
+        if name not in expected:
+            raise FormatError(folder, name, "was not expected")
+        own = _kind(expected[name])
+        if found[name] != own:
+            raise FormatError(folder, name, f"is {_phrase(found[name])}, expected {_phrase(own)}")
 
 
 def _kind(tensor: Tensor) -> ShapeAndDtype:
@@ -117,7 +114,7 @@ def gather_random_states(states: dict[str, Tensor], group: ProcessGroup) -> dict
 
 
 def _of_rank(name: str, rank: int) -> str:
-    return f"{name}.{rank}" if rank else name
+    return name if rank == 0 else f"{name}.{rank}"
 
 
 def restore_random(
@@ -128,10 +125,11 @@ def restore_random(
     Raises FormatError when they are invalid or rank 0's are missing; a new process keeps its own.
     """
     for name in random_states(device):
-        kind, key = name.removeprefix(RANDOM), _of_rank(name, rank)
+        key, setter = _of_rank(name, rank), torch.set_rng_state
         if rank and key not in tensors:
             continue
-        setter = torch.set_rng_state if kind == "cpu" else _device_random(device).set_rng_state
+        if name != f"{RANDOM}cpu":
+            setter = _device_random(device).set_rng_state
         try:
             setter(tensors[key])
         except (KeyError, RuntimeError, TypeError) as error:

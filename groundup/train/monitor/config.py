@@ -7,7 +7,7 @@ is resumed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from groundup.errors import GroundupError, ModelError
@@ -30,6 +30,12 @@ class MonitorConfig:
     """Measured at each evaluation."""
     callbacks: Sequence[Callback] = ()
     """Receive each line that is logged."""
+    forgetting: tuple[EvaluationTask, ...] = ()
+    """Of continued training: measured before and after (`evaluate.comparison.forgetting`)."""
+
+    def with_forgetting(self, tasks: tuple[EvaluationTask, ...]) -> "MonitorConfig":
+        """Return the config with these tasks measured before and after."""
+        return replace(self, forgetting=tasks)
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,7 @@ class Evaluation:
     sampler: Sampler
     tasks: Sequence[EvaluationTask] = ()
     test: Validation | None = None
-    """The test split, measured once at the end; None where the shards have none, as those of older
-    versions.
-    """
+    """The test split, measured once at the end; None where the shards have none."""
 
     def measure(self, model: LanguageModel) -> dict[str, float]:
         """Return the validation figures, then TASK:METRIC of each task.

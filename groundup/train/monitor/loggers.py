@@ -104,7 +104,7 @@ def loggers(names: Sequence[str]) -> list[Callback]:
     for name in names:
         if name not in LOGGERS:
             raise ConfigError(
-                f"--log {name!r} is not one of {', '.join(LOGGERS)}.",
+                f"`log` {name!r} is not one of {', '.join(LOGGERS)}.",
                 fix=did_you_mean(name, LOGGERS),
             )
         if find_spec(LOGGERS[name][0]) is None:

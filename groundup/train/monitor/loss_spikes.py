@@ -62,12 +62,11 @@ class BadStep:
         return self.median is None
 
     def __str__(self) -> str:
-        compared = (
-            f", {self.value / self.median:.0f} times the median {self.median:.3g}"
-            if self.median
-            else ""
-        )
-        return f"the {self.what} is {self.value:.3g}{compared}"
+        words = f"the {self.what} is {self.value:.3g}"
+        if not self.median:
+            return words
+        times = f"{self.value / self.median:.0f} times"
+        return f"{words}, {times} the median {self.median:.3g}"
 
 
 def find_bad_step(
@@ -104,10 +103,13 @@ def stop_if_diverged(step: int, bad_step: BadStep, in_a_row: int, limit: int) ->
     that is the limit.
     """
     if bad_step.lasting and in_a_row >= limit:
-        many = f" ({in_a_row} steps in a row were non-finite)" if in_a_row > 1 else ""
+        many = ""
+        if in_a_row > 1:
+            many = f" ({in_a_row} steps in a row were non-finite)"
         raise GroundupError(
-            f"Step {step}: {bad_step}{many}; the weights are unchanged, and earlier checkpoints are kept.",
-            fix="Set a lower learning_rate, or precision to float32, and start again with --fresh.",
+            f"Step {step}: {bad_step}{many}; the weights are unchanged, and earlier checkpoints "
+            "are kept.",
+            fix="Set a lower learning_rate, or precision to float32, and start again with `fresh`.",
         )
 
 
@@ -121,7 +123,10 @@ class LossRise:
     """Of those before them."""
 
     def __str__(self) -> str:
-        return f"the loss was {self.lowest:.3g} or more for {RISEN_STEPS} steps, the median before is {self.median:.3g}"
+        return (
+            f"the loss was {self.lowest:.3g} or more for {RISEN_STEPS} steps, "
+            f"the median before is {self.median:.3g}"
+        )
 
 
 def find_loss_rise(losses: list[float], nats: float | None) -> LossRise | None:
@@ -130,14 +135,18 @@ def find_loss_rise(losses: list[float], nats: float | None) -> LossRise | None:
     if nats is None or len(before) < MIN_STEPS:
         return None
     found = LossRise(min(last), median(before))
-    return found if found.lowest > found.median + nats else None
+    if found.lowest <= found.median + nats:
+        return None
+    return found
 
 
 def target_step(state: TrainState, config: FitConfig) -> int | None:
     """Return the step whose checkpoint a roll-back would return to now; None: there is none."""
     interval = config.checkpoint_interval
     newest = (state.step - RISEN_STEPS) // interval * interval
-    return newest if newest > (state.rolled_back_at or 0) else state.rolled_back_to
+    if newest > (state.rolled_back_at or 0):
+        return newest
+    return state.rolled_back_to
 
 
 def needed_steps(state: TrainState, config: FitConfig) -> set[int]:
@@ -147,12 +156,11 @@ def needed_steps(state: TrainState, config: FitConfig) -> set[int]:
     if config.stability.rollback_nats is None:
         return set()
     target, interval = target_step(state, config), config.checkpoint_interval
-    later = range(
-        max(target or 0, state.rolled_back_at or 0) // interval * interval + interval,
-        state.step + 1,
-        interval,
-    )
-    return {*later, *([target] if target else [])}
+    since = max(target or 0, state.rolled_back_at or 0)
+    needed = set(range(since // interval * interval + interval, state.step + 1, interval))
+    if target:
+        needed.add(target)
+    return needed
 
 
 def roll_back(
@@ -178,17 +186,17 @@ def roll_back(
         return None
     if state.rolled_back >= config.stability.max_rollbacks:
         raise GroundupError(
-            f"Step {state.step}: {rise}; the run was rolled back {state.rolled_back} times already (max_rollbacks).",
-            fix="Set a lower learning_rate, or check the text, and start again with --fresh. Earlier checkpoints are kept.",
+            f"Step {state.step}: {rise}; the run was rolled back {state.rolled_back} times "
+            "already (max_rollbacks).",
+            fix="Set a lower learning_rate, or check the text, and start again with `fresh`. "
+            "Earlier checkpoints are kept.",
         )
     before = load_checkpoint(step_folder(checkpoints, target), state.identity)
     restore(before)
     state.rolled_back += 1
     state.rolled_back_at, state.rolled_back_to = state.step, target
-    state.losses, state.gradient_norms = (
-        list(before.state.losses),
-        list(before.state.gradient_norms),
-    )
+    state.losses = list(before.state.losses)
+    state.gradient_norms = list(before.state.gradient_norms)
     line = {"event": "rolled back", "step": state.step, "to_step": target, "reason": str(rise)}
     return {**line, "rolled_back": state.rolled_back}
 
@@ -196,6 +204,7 @@ def roll_back(
 def describe_rollback(line: dict[str, Any], config: FitConfig, steps: int) -> str:
     """Return that line of a run of `steps` steps as a sentence."""
     return (
-        f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}; "
-        f"the text since then is skipped ({line['rolled_back']} of at most {config.stability.max_rollbacks} times)."
+        f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step "
+        f"{line['to_step']}; the text since then is skipped ({line['rolled_back']} of at most "
+        f"{config.stability.max_rollbacks} times)."
     )

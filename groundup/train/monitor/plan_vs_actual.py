@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from groundup.device import Compute, device_memory_bytes, peak_memory_bytes
-
 # name in a plan's figures -> (words, unit's divisor, format)
 FIGURES = {
     "minutes": ("minutes", 1, ".1f"),
@@ -13,18 +11,7 @@ FIGURES = {
 }
 
 
-def actual_figures(results: dict[str, Any], compute: Compute) -> dict[str, float]:
-    """Return the figures of `Plan.figures()` as measured in a finished run."""
-    on_device = device_memory_bytes(compute)
-    return {
-        "minutes": results["elapsed_s"] / 60,
-        "memory_bytes": float(on_device[1] if on_device else peak_memory_bytes()),
-        "tokens_per_s": results["tokens_per_s"],
-        "bits_per_byte": results["bits_per_byte"],
-    }
-
-
-def compared(planned: dict[str, Any], actual: dict[str, float]) -> list[list[str]]:
+def compare(planned: dict[str, Any], actual: dict[str, float]) -> list[list[str]]:
     """Return rows of name, planned, actual, difference; a figure that was not planned is left
     out.
     """

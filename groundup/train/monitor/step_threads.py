@@ -39,7 +39,9 @@ class StepThreads(StepCallback):
         self._is_cpu = compute.is_cpu
         self._counts = compute.thread_counts
         self._tuned = tuned and not replayed
-        self._known_steps: float = math.inf if replayed else -1
+        self._known_steps = -1.0
+        if replayed:
+            self._known_steps = math.inf
         self._recalled: set[int] = set()
         self._tuner = ThreadTuner((), 1)
 
@@ -58,7 +60,8 @@ class StepThreads(StepCallback):
             if state.step and not math.isinf(self._known_steps):
                 self._recall(state, metrics_file)
             set_threads(threads_after(state.threads, max(0, state.step - 1)))
-        self._tuner = ThreadTuner(self._counts if self._tuned else (), torch.get_num_threads())
+        counts = self._counts if self._tuned else ()
+        self._tuner = ThreadTuner(counts, torch.get_num_threads())
 
     def _recall(self, state: TrainState, metrics_file: Path) -> None:
         """Note the changes that the log has after the last checkpoint."""

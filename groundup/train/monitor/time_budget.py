@@ -44,7 +44,7 @@ class TimeReading:
     """Those after later steps, the last step included."""
 
     def end_s(self, steps: int) -> float:
-        """The forecast seconds at the end of a run of so many steps."""
+        """The forecast seconds at the end of a run of `steps` steps."""
         left = steps - self.step
         return (
             self.spent_s + left * self.step_s + min(left, self.evaluations_left) * self.evaluation_s
@@ -77,7 +77,9 @@ class TimeBudget:
             low = min(low, high)
         in_time = bisect_right(range(low, high + 1), self.seconds, key=reading.end_s)
         steps = low + max(0, in_time - 1)
-        return None if steps == schedule.steps else steps
+        if steps == schedule.steps:
+            return None
+        return steps
 
 
 @dataclass(frozen=True)

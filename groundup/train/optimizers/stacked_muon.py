@@ -40,8 +40,9 @@ def orthogonalised(
     tensor([0.7000, 1.1000])
     """
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[-2] > matrix.shape[-1]
-    x = (matrix.mT if tall else matrix).to(dtype)  # wide: X X^T is the smaller product
+    if matrix.shape[-2] > matrix.shape[-1]:  # of a wide one X X^T is the smaller product
+        return orthogonalised(matrix.mT, dtype=dtype).mT
+    x = matrix.to(dtype)
     # no singular value is above the root of the sum of their squares
     x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=MIN_NORM)
     add_product = torch.baddbmm if x.ndim > 2 else torch.addmm
@@ -49,7 +50,7 @@ def orthogonalised(
         square = x @ x.mT
         polynomial = add_product(square, square, square, beta=b, alpha=c)
         x = add_product(x, polynomial, x, beta=a)  # U (a S + b S^3 + c S^5) V^T
-    return x.mT if tall else x
+    return x
 
 
 def muon_step(
@@ -63,13 +64,11 @@ def muon_step(
 ) -> tuple[Float[Tensor, "M N"], Float[Tensor, "M N"]]:
     """Return weight and running mean of the gradient (at first zero) after one update."""
     mean = momentum * mean + (1 - momentum) * gradient
-    ahead = (
-        momentum * mean + (1 - momentum) * gradient
-    )  # Nesterov: the mean after the same gradient once more
+    # Nesterov: the mean after the same gradient once more
+    ahead = momentum * mean + (1 - momentum) * gradient
     rows, columns = weight.shape
-    scale = math.sqrt(
-        max(1, rows / columns)
-    )  # a tall matrix has M outputs and only N directions to move them by
+    # a tall matrix has M outputs and only N directions to move them by
+    scale = math.sqrt(max(1, rows / columns))
     decayed = weight * (1 - rate * weight_decay)
     return decayed - rate * scale * orthogonalised(ahead), mean
 

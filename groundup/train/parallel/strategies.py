@@ -38,11 +38,9 @@ def initial_compute(config: FitConfig, group: ProcessGroup, compute: Compute) ->
     """Where the caller should make its model: one that will be sharded need not lie whole on every
     GPU before.
     """
-    return (
-        Compute(torch.device("cpu"))
-        if config.parallel == "fsdp" and group.patient is not None
-        else compute
-    )
+    if config.parallel == "fsdp" and group.patient is not None:
+        return Compute(torch.device("cpu"))
+    return compute
 
 
 def precision_probe_config(config: FitConfig, compute: Compute) -> FitConfig:

@@ -41,19 +41,19 @@ class Prefetcher:
     def batch(self, position: int) -> Batch:
         """Return the batch at `position`; an error in making it is raised here."""
         if self._thread is None:
-            return self._made(position)
-        waiting = self._next is not None and self._next[0] == position
-        batch = self._next[1].result() if waiting and self._next else self._made(position)
-        self._next = position + 1, self._thread.submit(self._made, position + 1)
+            return self._make_pinned(position)
+        if self._next is not None and self._next[0] == position:
+            batch = self._next[1].result()
+        else:
+            batch = self._make_pinned(position)
+        self._next = position + 1, self._thread.submit(self._make_pinned, position + 1)
         return batch
 
-    def _made(self, position: int) -> Batch:
+    def _make_pinned(self, position: int) -> Batch:
         batch = self._make(position)
-        return (
-            map_tensors(batch, lambda tensor: tensor.pin_memory() if tensor.is_cpu else tensor)
-            if self._pinned
-            else batch
-        )
+        if not self._pinned:
+            return batch
+        return map_tensors(batch, lambda tensor: tensor.pin_memory() if tensor.is_cpu else tensor)
 
     def close(self) -> None:
         """End the thread, after the batch that it is making."""
@@ -65,13 +65,15 @@ def rank_slices(make: Callable[[int], Batch], group: ProcessGroup) -> Callable[[
     """Return `make` (position -> batch), or with several processes the same with this one's rows
     only.
     """
+    if group.world == 1:
+        return make
 
     def make_slice(position: int) -> Batch:
         batch = make(position)
         share = num_rows(batch) // group.world
         return rows_of(batch, group.rank * share, (group.rank + 1) * share)
 
-    return make_slice if group.world > 1 else make
+    return make_slice
 
 
 def rows_of(batch: Batch, first: int, last: int) -> Batch:
@@ -82,8 +84,11 @@ def rows_of(batch: Batch, first: int, last: int) -> Batch:
 def in_micro_batches(batch: Batch, rows: int) -> Iterator[Batch]:
     """Yield the batch, at most `rows` rows at a time."""
     count = num_rows(batch)
+    if count <= rows:
+        yield batch
+        return
     for first in range(0, count, rows):
-        yield rows_of(batch, first, min(first + rows, count)) if rows < count else batch
+        yield rows_of(batch, first, min(first + rows, count))
 
 
 def num_rows(batch: Batch) -> int:

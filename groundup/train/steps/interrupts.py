@@ -50,9 +50,8 @@ class Interrupts:
         trace: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(
-                number, signal.SIG_DFL if handler is None else handler
-            )  # None: it was set outside Python
+            # None: it was set outside Python
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if not self.received:  # a second Ctrl-C changes nothing: the first is being handled
@@ -68,7 +67,9 @@ class Interrupts:
         """Raise KeyboardInterrupt or SystemExit for a signal that was deferred (or whose exception
         was lost in a destructor).
         """
-        number = self._agreed if self._together else self.received
+        number = self.received
+        if self._together:
+            number = self._agreed
         if number == 0 or self._held:
             return
         if number == signal.SIGTERM:

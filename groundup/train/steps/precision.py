@@ -39,7 +39,7 @@ Chosen = Literal["float32", "bf16"]
 MEASURED_S = 2.0
 # No measurement takes more of a run than this share of it, nor is one second too much.
 PROBE_SHARE, SHORT_S = 1 / 20, 1.0
-# A product that takes so many times as long in bf16 is emulated, whatever the processor reports.
+# A product that takes this many times as long in bf16 is emulated, whatever the processor reports.
 EMULATED = 2.0
 # Where steps take too long to be tried in both, a product decides. It has to gain more, as a step
 # is not products alone.

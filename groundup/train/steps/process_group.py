@@ -58,7 +58,9 @@ class ProcessGroup:
         if self.world == 1:
             return work()
         with self.lost_process_errors():
-            return self._lead(work) if self.leads else self._follow()
+            if self.leads:
+                return self._lead(work)
+            return self._follow()
 
     def made_first(self, work: Callable[[], Result]) -> Result | None:
         """As `first`, for results that are no JSON: the other ranks get None."""
@@ -68,7 +70,7 @@ class ProcessGroup:
             made.append(work())
 
         self.first(keep)
-        return made[0] if made else None
+        return next(iter(made), None)
 
     def _lead(self, work: Callable[[], Result]) -> Result:
         try:
@@ -118,9 +120,10 @@ class ProcessGroup:
             if self.world == 1 or not _of_the_network(error):
                 raise
             raise ProcessLost(
-                f"Rank {self.rank} of {self.world} lost contact with another process of this run: it has ended, hangs or can't be reached.",
-                fix="Checkpoints are kept: the same command resumes from there. Why it ended: its own message, torchrun's report below, or the "
-                "system's log (out of memory?).",
+                f"Rank {self.rank} of {self.world} lost contact with another process of this run: "
+                "it has ended, hangs or can't be reached.",
+                fix="Checkpoints are kept: the same command resumes from there. Why it ended: its "
+                "own message, torchrun's report below, or the system's log (out of memory?).",
             ) from error
 
 
@@ -141,6 +144,7 @@ def require_shares(batch_size: int, processes: int) -> None:
         low, high = batch_size - over, batch_size - over + processes
         nearest = f"the nearest are {low} and {high}" if low else f"the smallest is {high}"
         raise ConfigError(
-            f"batch_size {batch_size} can't be divided evenly among {processes} processes; {nearest}.",
-            fix=f"Set it with --set fit.batch_size={high}: it is the whole batch, not a process's share of it.",
+            f"batch_size {batch_size} can't be divided evenly among {processes} processes; "
+            f"{nearest}.",
+            fix=f"Set fit.batch_size={high}: it is the whole batch, not a process's share of it.",
         )

@@ -69,24 +69,27 @@ def sum_gradients(
             part.total.backward()
         totals.append(part.total.detach())
         count += part.count
-    return Summed(
-        sum(total.item() for total in totals), count
-    )  # read last: one synchronisation with a GPU
+    # read last: one synchronisation with a GPU
+    return Summed(sum(total.item() for total in totals), count)
 
 
 def require_supervised(count: int) -> None:
     """Refuse a step without a token to learn from. Raises DataError."""
     if count == 0:
         raise DataError(
-            "No token of this step is supervised: every label is masked, so there is nothing to learn from.",
-            fix="Check that the answers are not cut off by the context length, and that the data have answers.",
+            "No token of this step is supervised: every label is masked, so there is nothing to "
+            "learn from.",
+            fix="Check that the answers are not cut off by the context length, and that the data "
+            "have answers.",
         )
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
     """Return the norm of all gradients as one vector; of sharded ones, over all processes."""
     norm: Any = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    return float((norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item())
+    if hasattr(norm, "full_tensor"):
+        norm = norm.full_tensor()
+    return float(norm.item())
 
 
 def average_and_clip(
@@ -99,8 +102,11 @@ def average_and_clip(
     `clip_norm`. Returns the norm before clipping.
     """
     parameters = list(parameters)
-    norm = (gradient_norm(parameters) if sum_norm is None else sum_norm) / count
-    scale = min(1.0, clip_norm / norm) if norm > 0 else 1.0
+    if sum_norm is None:
+        sum_norm = gradient_norm(parameters)
+    norm, scale = sum_norm / count, 1.0
+    if norm > 0:
+        scale = min(1.0, clip_norm / norm)
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.mul_(scale / count)

@@ -54,7 +54,9 @@ class StepSchedule:
     @property
     def steps(self) -> int:
         """The steps of the whole run, as far as is known."""
-        return self.rescales[-1].steps if self.rescales else self.planned
+        if not self.rescales:
+            return self.planned
+        return self.rescales[-1].steps
 
     def place(self, step: int) -> float:
         """The place in the schedule after `step`, in planned steps: 0 before the first one, exactly
@@ -78,11 +80,11 @@ class StepSchedule:
 
     def passes(self, places: Sequence[int], step: int) -> bool:
         """Whether `step` comes to one of these places or is the first beyond it."""
-        before = self.place(step - 1) if step else -1
+        before = self.place(step - 1)
         return any(before < place <= self.place(step) for place in places)
 
     def comes_to(self, interval: int, step: int) -> bool:
-        """Whether `step` comes to a multiple of so many planned steps or is the first beyond it:
+        """Whether `step` comes to a multiple of `interval` planned steps or is the first beyond it:
         what is due then is due as often as planned.
         """
         return step == 0 or self.place(step) // interval > self.place(step - 1) // interval
@@ -115,7 +117,7 @@ def learning_rate(step: int | float, config: FitConfig) -> float:
 
 @dataclass(frozen=True)
 class Threads:
-    """From here on the steps are computed by so many threads (`step_threads.py`).
+    """From here on the steps are computed by `count` threads (`step_threads.py`).
 
     Raises ConfigError.
     """
