@@ -89,7 +89,7 @@ def main() -> None:
         results[bits] = quality(step, exact.model, ids)
         print(bits, results[bits], flush=True)
         with tempfile.TemporaryDirectory() as made:
-            file = export(exact, "gguf", Path(made) / f"{encoding}.gguf", encoding=encoding)
+            file = export(exact, "gguf", Path(made) / f"{encoding}.gguf", quantization=encoding)
             with llama_server(file, context_tokens=512) as server:
                 contenders = {
                     "groundup": through(model, step, ours(packed)),

@@ -59,7 +59,7 @@ class Bench:
         )
         opened = open_model(folder, CPU)
         self.files = {
-            each: export(opened, "gguf", files / f"{each}.gguf", encoding=each)
+            each: export(opened, "gguf", files / f"{each}.gguf", quantization=each)
             for each in encodings
         }
 

@@ -67,7 +67,7 @@ def bits16(folder: Path, sizes: tuple[int, int], rounds: int) -> list[Row]:
                 open_model(folder, Compute(CPU)),
                 "gguf",
                 temporary / f"{encoding}.gguf",
-                encoding=encoding,
+                quantization=encoding,
             )
             server = stack.enter_context(llama_server(file, context_tokens=2 * PROMPT_TOKENS))
             contenders[f"llama.cpp {encoding}"] = of_llama(server)

@@ -133,7 +133,7 @@ def test_scores_and_vectors_are_those_of_each_text_alone() -> None:
 @pytest.mark.parametrize("format", ["hf", "gguf", "ollama"])
 def test_what_is_saved_is_opened_again(tmp_path: Path, format: str) -> None:
     model, out = groundup.open_model("runs/mine"), tmp_path / "saved.gguf"
-    assert model.save(str(out), format, encoding="f32") == out
+    assert model.save(str(out), format, quantization="f32") == out
     again = groundup.open_model(out)
     assert again.generate("to be", temperature=0, max_tokens=8) == model.generate(
         "to be", temperature=0, max_tokens=8

@@ -393,7 +393,7 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(
         (["convert", "run", "--to", "onnx", "--out", "out"], ("'onnx'", "hf, gguf, ollama")),
         (["convert", "run", "--out", "x.bin"], ("x.bin", ".gguf")),
         (["convert", "run", "--precision", "int5", "--out", "out"], ("'int5'", "int8, int4")),
-        (["convert", "run", "--precision", "int8", "--to", "hf", "--out", "out"], ("neither --encoding nor another --to",)),
+        (["convert", "run", "--precision", "int8", "--to", "hf", "--out", "out"], ("neither --quantization nor another --to",)),
         (["convert", "spam", "--precision", "int8", "--out", "out"], ("spam is a classifier", "--to hf")),
         (["convert", "spam", "--out", "x.gguf"], ("A classifier can't be written as GGUF", "--to hf")),
         (["evaluate", "run", "--data", "nowhere.jsonl"], ("nowhere.jsonl does not exist", "a folder, a file")),

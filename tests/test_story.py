@@ -168,7 +168,7 @@ def it_learns_to_write(tell: Tell) -> None:
 def it_runs_in_llama_cpp(place: Path, tell: Tell) -> None:
     """Own model -> GGUF, which real llama.cpp computes as we do; and back again."""
     for encoding in ("f16", "q8_0"):
-        told = tell(f"convert own --to gguf --out own-{encoding}.gguf --encoding {encoding}")
+        told = tell(f"convert own --to gguf --out own-{encoding}.gguf --quantization {encoding}")
         assert told["checked"]["passed"], told
     ollama = tell("convert own --to ollama --out ollama --no-check")
     assert "FROM ./" in (Path(ollama["path"]) / "Modelfile").read_text()

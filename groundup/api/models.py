@@ -193,11 +193,11 @@ class Model:
         return self.exact.embed([texts] if isinstance(texts, str) else texts, progress=progress)
 
     @checked_arguments
-    def save(self, path: AnyPath, format: str = "hf", *, encoding: str | None = None) -> Path:
+    def save(self, path: AnyPath, format: str = "hf", *, quantization: str | None = None) -> Path:
         """Write the model as a Hugging Face folder ("hf"), a GGUF file ("gguf") or a folder for
         Ollama ("ollama"). Return the path.
 
-        `encoding`: f32, f16, bf16, and in a GGUF file q8_0 or q4_0. `groundup convert` holds the
+        `quantization`: f32, f16, bf16, and in a GGUF file q8_0 or q4_0. `groundup convert` holds the
         file against a real llama.cpp, too.
 
         >>> model = groundup.open_model("runs/mine")
@@ -212,7 +212,7 @@ class Model:
             raise ModelError(
                 "A model in int8 or int4 can't be saved.", fix="Open it with precision='float32'."
             )
-        return export(opened, format, Path(path), encoding=encoding)
+        return export(opened, format, Path(path), quantization=quantization)
 
     def events(
         self, prompt: str, sampling: "Sampling", output: "OutputConstraint | None" = None
@@ -278,7 +278,7 @@ class ConvertResults:
     path: Path
     to: str
     """The format."""
-    encoding: str
+    quantization: str
     size_bytes: int
     parity: "ParityReport | None"
     """The comparison with a real llama.cpp, of a GGUF file; None: there was none."""
@@ -314,7 +314,7 @@ def convert(
     out: AnyPath,
     to: str = "gguf",
     *,
-    encoding: str | None = None,
+    quantization: str | None = None,
     system: str | None = None,
     create: str | None = None,
     check: bool = True,
@@ -323,12 +323,12 @@ def convert(
     """Write a model in another format: "hf" (a Hugging Face folder), "gguf", "gguf-adapter",
     "ollama" (GGUF and Modelfile) or "packed" (weights in int8 or int4, for groundup alone).
 
-    `encoding`: f32, f16, bf16, q8_0 or q4_0, of packed weights int8 or int4; None: f32 for hf, f16
+    `quantization`: f32, f16, bf16, q8_0 or q4_0, of packed weights int8 or int4; None: f32 for hf, f16
     for GGUF. `system`: a system prompt for the Modelfile. `create`: with "ollama", the name by which
     the model is also created there. A GGUF file is written only if a real llama.cpp (extra `demo`)
     computes the same from it; `check` False skips that. Raises ConfigError, ModelError, DiskError.
 
-    >>> results = groundup.convert("runs/mine", "mine.gguf", encoding="f32", check=False)
+    >>> results = groundup.convert("runs/mine", "mine.gguf", quantization="f32", check=False)
     >>> results.path.name, groundup.open_model("mine.gguf").generate("to be", max_tokens=1) != ""
     ('mine.gguf', True)
     """
@@ -339,7 +339,7 @@ def convert(
     from groundup.weights.modelfile import create_in_ollama, require_ollama
 
     path, progress = Path(out), progress or Silent()
-    used = check_target(to, path, encoding)
+    used = check_target(to, path, quantization)
     if create is not None and to != "ollama":
         raise ConfigError(
             f"A model is created in Ollama from the format ollama only (got {to}).",
@@ -354,7 +354,7 @@ def convert(
         outcomes.append(parity(opened, file, to, used, progress))
 
     gate = compare if compares and check else None
-    export(opened, to, path, encoding=used, system=system, check=gate, progress=progress)
+    export(opened, to, path, quantization=used, system=system, check=gate, progress=progress)
     if program is not None and create is not None:
         create_in_ollama(program, create, path)
     outcome = outcomes[0] if outcomes else ""

@@ -33,9 +33,11 @@ def command(
             help="hf (a Hugging Face folder), gguf (default), gguf-adapter (for llama.cpp), ollama (GGUF, Modelfile), packed.",
         ),
     ] = None,
-    encoding: Annotated[
+    quantization: Annotated[
         str | None,
-        Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16."),
+        Option(
+            "--quantization", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16."
+        ),
     ] = None,
     precision: Annotated[
         str | None,
@@ -71,7 +73,7 @@ def command(
     --precision.
 
     Examples:
-        groundup convert runs/quickstart --to gguf --out chat.gguf --encoding q8_0
+        groundup convert runs/quickstart --to gguf --out chat.gguf --quantization q8_0
         groundup convert runs/quickstart --to ollama --out exported --create my-chat
         groundup convert runs/mine --to gguf-adapter --out mine-lora.gguf
         groundup convert model.gguf --to hf --out folder
@@ -79,13 +81,13 @@ def command(
     """
     from groundup.api.models import WITHOUT_CHECK, convert
 
-    to, encoding = target_of(to, encoding, precision)
+    to, quantization = target_of(to, quantization, precision)
     try:
         done = convert(
             model,
             out,
             to,
-            encoding=encoding,
+            quantization=quantization,
             system=system,
             create=create,
             check=check,
@@ -131,19 +133,19 @@ def plain_result(done: "ConvertResults") -> dict[str, Any]:
 
 
 def target_of(
-    to: str | None, encoding: str | None, precision: str | None
+    to: str | None, quantization: str | None, precision: str | None
 ) -> tuple[str, str | None]:
-    """Return format and encoding. Raises ConfigError for --precision with another format."""
+    """Return format and quantization. Raises ConfigError for --precision with another format."""
     if precision is None:
-        return to or "gguf", encoding
-    if to not in (None, "packed") or encoding is not None:
+        return to or "gguf", quantization
+    if to not in (None, "packed") or quantization is not None:
         raise ConfigError(
-            "--precision goes with neither --encoding nor another --to than packed.",
+            "--precision goes with neither --quantization nor another --to than packed.",
             fix="Leave one out.",
         )
     if precision not in ("int8", "int4"):
         raise ConfigError(
             f"--precision {precision!r} is not one of int8, int4.",
-            fix="For others: --to hf --encoding.",
+            fix="For others: --to hf --quantization.",
         )
     return "packed", precision

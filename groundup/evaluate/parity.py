@@ -135,7 +135,7 @@ def gate_adapter(
     base = open_model(base_path(opened.path), Compute(torch.device("cpu")))
     with temporary_folder(adapter.parent) as folder:
         file = folder / "base.gguf"
-        write_gguf(base.model, opened.tokenizer, file, encoding="f32", name="base")
+        write_gguf(base.model, opened.tokenizer, file, quantization="f32", name="base")
         return gate(opened, file, encoding=encoding, adapter=adapter, progress=progress)
 
 

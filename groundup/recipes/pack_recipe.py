@@ -90,5 +90,5 @@ def recipe_of(pack: Pack) -> dict[str, Any]:
         },
         **summaries,
         "evaluate": {"suites": []},
-        "export": {"encodings": []},
+        "export": {"quantizations": []},
     }

@@ -47,7 +47,7 @@ from groundup.train.steps.config import (
     MAX_SNAPSHOTS,
     pretraining_config,
 )
-from groundup.weights.gguf import GGUFEncoding
+from groundup.weights.gguf import GGUFQuantization
 
 MIN_BUDGET_S = 30.0
 # 1,000 paragraphs of five sentences, 0.5 MB; the package has them for another purpose, in columns
@@ -215,7 +215,7 @@ class EvaluateStage(StageConfig):
 class ExportStage(StageConfig):
     """Exported files, and the parity gate against real llama.cpp."""
 
-    encodings: tuple[GGUFEncoding, ...] = ("f16", "q8_0")
+    quantizations: tuple[GGUFQuantization, ...] = ("f16", "q8_0")
     """[]: nothing is exported."""
     prompts: Count = 20
     """Of the gate; a short budget uses fewer."""

@@ -54,6 +54,7 @@ PREFIX = "base_model.model."
 MAX_BASE_CHARACTERS, MAX_ALPHA, MAX_ADAPTERS = 4096, 1_000_000, 8
 HASHED_ROWS = 4
 _TENSOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
+_OWN_BASE_FIX = "Use it with the base that it was trained on."
 _BASE_FIX = f"Put it back, or name it in {ADAPTER_CONFIG} (base_model_name_or_path)."
 # Fields of PEFT that change what an adapter computes, with the values that it has here.
 PLAIN_FIELDS: Mapping[str, tuple[Any, ...]] = {
@@ -87,7 +88,9 @@ def base_hashes(model: nn.Module) -> dict[str, str]:
         if matrix and ".blocks." not in name and "embedding" not in name:
             continue  # a head, which may be quantised
         rows = parameter.detach()[:HASHED_ROWS].to("cpu", torch.bfloat16).contiguous()
-        digest = digests["blocks" if matrix and ".blocks." in name else "outside"]
+        digest = digests["outside"]
+        if matrix and ".blocks." in name:
+            digest = digests["blocks"]
         digest.update(
             f"{name} {list(parameter.shape)}".encode() + rows.view(torch.uint8).numpy().tobytes()
         )
@@ -130,7 +133,15 @@ class AdapterConfig:
         parts = name.split(".")
         ends = (".".join(parts[start:]) for start in range(len(parts)))
         fitting = [end for end in ends if end in self.alphas]
-        return self.alphas[min(fitting, key=self._places.__getitem__)] if fitting else self.alpha
+        if not fitting:
+            return self.alpha
+        return self.alphas[min(fitting, key=self._places.__getitem__)]
+
+    def scale_of(self, name: str, rank: int) -> float:
+        """Return the factor of a module's update B A of this rank."""
+        if self.divides_by_root:
+            return self.alpha_of(name) / math.sqrt(rank)
+        return self.alpha_of(name) / rank
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -181,9 +192,9 @@ def base_path(folder: Path, depth: int = 0) -> Path:
     `depth`: adapters that it is the base of.
     """
     name = base_name(folder)
-    path = (
-        cache_path("models") / name if name in CATALOG and not os.path.exists(name) else Path(name)
-    )
+    path = Path(name)
+    if name in CATALOG and not os.path.exists(name):
+        path = cache_path("models") / name
     if not os.path.exists(path):
         raise ModelError(
             f"The base of the adapter {folder} is not there: {name[:200]}.", fix=_BASE_FIX
@@ -220,7 +231,7 @@ def module_bindings(config: ModelConfig) -> dict[str, Binding]:
     }
 
 
-def joined(binding: Binding, weights: Mapping[str, LoRAWeights]) -> LoRAWeights | None:
+def join_updates(binding: Binding, weights: Mapping[str, LoRAWeights]) -> LoRAWeights | None:
     """Return the update of a file's matrix from those of ours in it; None where none has one.
 
     W = [W_1; W_2] with updates s_i B_i A_i is updated by s_1 [[B_1, 0], [0, s_2/s_1 B_2]] [A_1;
@@ -231,10 +242,12 @@ def joined(binding: Binding, weights: Mapping[str, LoRAWeights]) -> LoRAWeights 
     if not some:
         return None
     scale = some[0].scale
-    blocks = [
-        torch.zeros(rows, 0) if part is None else part.b.float() * (part.scale / scale)
-        for part, rows in zip(parts, binding.rows, strict=True)
-    ]
+    blocks = []
+    for part, rows in zip(parts, binding.rows, strict=True):
+        if part is None:
+            blocks.append(torch.zeros(rows, 0))
+        else:
+            blocks.append(part.b.float() * (part.scale / scale))
     return LoRAWeights(
         torch.cat([part.a.float() for part in some]), torch.block_diag(*blocks), scale
     )
@@ -248,7 +261,7 @@ def write_adapter(
     updates = {
         name: update
         for name, binding in bindings.items()
-        if (update := joined(binding, adapter.weights))
+        if (update := join_updates(binding, adapter.weights))
     }
     tensors: dict[str, Tensor] = {}
     for name, update in updates.items():
@@ -272,7 +285,7 @@ def write_adapter(
 
 def _peft_config(
     base: str, updates: Mapping[str, LoRAWeights], modules: Sequence[str], *, fan_in_fan_out: bool
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return adapter_config.json."""
     ranks = {name: len(update.a) for name, update in updates.items()}
     alphas = {name: update.scale * len(update.a) for name, update in updates.items()}
@@ -319,33 +332,29 @@ def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
     pairs = _pairs(file)
     weights: dict[str, LoRAWeights] = {}
     for name, pair in pairs.items():
-        if name not in bindings or pair.keys() != {"A", "B"}:
-            what = (
-                "is no matrix of this model's blocks"
-                if name not in bindings
-                else "lacks lora_A or lora_B"
-            )
-            raise FormatError(
-                file,
-                f"adapter of {name[:80]!r}",
-                what,
-                fix="Use it with the base that it was trained on.",
-            )
-        rank = len(pair["A"])
-        if not rank:
-            raise FormatError(file, f"adapter of {name[:80]!r}", "has rank 0")
-        scale = config.alpha_of(name) / (math.sqrt(rank) if config.divides_by_root else rank)
+        place = f"adapter of {name[:80]!r}"
+        if name not in bindings:
+            reason = "is no matrix of this model's blocks"
+            raise FormatError(file, place, reason, fix=_OWN_BASE_FIX)
+        if pair.keys() != {"A", "B"}:
+            raise FormatError(file, place, "lacks lora_A or lora_B", fix=_OWN_BASE_FIX)
+        if not len(pair["A"]):
+            raise FormatError(file, place, "has rank 0")
+        scale = config.scale_of(name, len(pair["A"]))
         weights |= _split(bindings[name], pair["A"], pair["B"], scale, file)
     if not weights:
         raise FormatError(file, "tensors", "hold no LoRA adapter")
-    record = read_json_object(folder / BASE_FILE) if (folder / BASE_FILE).is_file() else {}
-    hashes = record.get("hashes")
-    known = (
-        {name: value for name, value in hashes.items() if isinstance(value, str)}
-        if isinstance(hashes, dict)
-        else {}
-    )
-    return Adapter(weights, config.base, known)
+    return Adapter(weights, config.base, _read_base_hashes(folder))
+
+
+def _read_base_hashes(folder: Path) -> dict[str, str]:
+    """Return the hashes of the base; {} in a foreign folder. Raises FormatError."""
+    if not (folder / BASE_FILE).is_file():
+        return {}
+    hashes = read_json_object(folder / BASE_FILE).get("hashes")
+    if not isinstance(hashes, dict):
+        return {}
+    return {name: value for name, value in hashes.items() if isinstance(value, str)}
 
 
 def _require_plain(config: Mapping[str, Any], file: Path) -> None:
@@ -383,16 +392,11 @@ def _split(
     binding: Binding, a: Tensor, b: Tensor, scale: float, file: Path
 ) -> dict[str, LoRAWeights]:
     """Return the updates of our matrices in one of the file. Raises FormatError."""
-    rows, columns = binding.shape[::-1] if binding.transposed else binding.shape
+    rows, columns = binding.our_shape
     if a.shape[1] != columns or b.shape[0] != rows or a.shape[0] != b.shape[1]:
         found = f"{a.shape[0]}x{a.shape[1]} and {b.shape[0]}x{b.shape[1]}"
         reason = f"has matrices of {found}, for one of {rows}x{columns}"
-        raise FormatError(
-            file,
-            f"adapter of {binding.theirs!r}",
-            reason,
-            fix="Use it with the base that it was trained on.",
-        )
+        raise FormatError(file, f"adapter of {binding.theirs!r}", reason, fix=_OWN_BASE_FIX)
     parts = zip(binding.ours, b.split(list(binding.rows)), strict=True)
     return {
         name.removesuffix(".weight"): LoRAWeights(a, part, scale)
@@ -417,7 +421,7 @@ def with_adapter(opened: OpenModel, folder: Path, *, merge: bool) -> OpenModel:
     attach_lora(opened.model, adapter.weights)
     if merge:
         merge_lora(opened.model)
-    tokenizer = _tokenizer(folder) or opened.tokenizer
+    tokenizer = HF_READER.tokenizer(folder) or opened.tokenizer
     return replace(opened, tokenizer=tokenizer, path=folder, adapter=adapter)
 
 
@@ -428,7 +432,9 @@ def adapter_reader(base: Path | None = None) -> ModelReader:
         path = base or base_path(folder)
         if path.is_file():
             return path, GGUF_READER
-        return path, ADAPTER_READER if is_adapter(path) else HF_READER
+        if is_adapter(path):
+            return path, ADAPTER_READER
+        return path, HF_READER
 
     def opened(folder: Path, dtype: torch.dtype) -> OpenModel:
         path, reader = base_of(folder)
@@ -446,23 +452,16 @@ def adapter_reader(base: Path | None = None) -> ModelReader:
     def texts(folder: Path) -> ModelTexts:
         path, reader = base_of(folder)
         found = reader.texts(path)
-        template = (
-            read_template(folder) if (folder / TOKENIZER_FILE).is_file() else found.chat_template
-        )
+        template = found.chat_template
+        if (folder / TOKENIZER_FILE).is_file():
+            template = read_template(folder)
         return replace(found, chat_template=template, chats=template is not None)
 
     def tokenizer(folder: Path) -> Tokenizer | None:
-        own = _tokenizer(folder)
-        if own is not None:
-            return own
         path, reader = base_of(folder)
-        return reader.tokenizer(path)
+        return HF_READER.tokenizer(folder) or reader.tokenizer(path)
 
     return ModelReader("safetensors", opened, summary, texts, tokenizer)
-
-
-def _tokenizer(folder: Path) -> Tokenizer | None:
-    return Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
 
 
 ADAPTER_READER = adapter_reader()

@@ -25,14 +25,18 @@ def empty_model(hf: HFConfig) -> Model:
     with torch.device("meta"), _NoInit():
         if hf.kind == "classifier":
             return Classifier(hf.config, len(hf.labels))
-        return Encoder(hf.config) if hf.kind == "encoder" else LanguageModel(hf.config)
+        if hf.kind == "encoder":
+            return Encoder(hf.config)
+        return LanguageModel(hf.config)
 
 
 def kind_of(model: Model) -> ModelKind:
     """Return the kind of a model."""
     if isinstance(model, Classifier):
         return "classifier"
-    return "encoder" if isinstance(model, Encoder) else "language"
+    if isinstance(model, Encoder):
+        return "encoder"
+    return "language"
 
 
 class _NoInit(TorchFunctionMode):

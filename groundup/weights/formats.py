@@ -40,27 +40,28 @@ def reader_of(path: Path) -> ModelReader:
         return ADAPTER_READER
     if path.is_dir() and packed_bits(path):
         return PACKED_READER
-    suffix = "" if path.is_dir() else path.suffix
+    suffix = ""
+    if not path.is_dir():
+        suffix = path.suffix
     readers = (each.reader for each in FORMATS.values() if each.reader and each.suffix == suffix)
     return next(readers, GGUF_READER)
 
 
-def check_target(to: str, out: Path, encoding: str | None) -> str:
-    """Refuse what can't be written before a model is read; returns the encoding, the format's
+def check_target(to: str, out: Path, quantization: str | None) -> str:
+    """Refuse what can't be written before a model is read; returns the quantization, the format's
     default where it is None.
 
     Raises ConfigError, ModelError.
     """
     if to not in FORMATS:
-        raise ConfigError(f"--to {to!r} is not one of {', '.join(FORMATS)}.")
+        raise ConfigError(f"`to` {to!r} is not one of {', '.join(FORMATS)}.")
     target = FORMATS[to]
-    encoding = encoding or target.default_encoding
-    if encoding not in target.encodings:
-        raise ConfigError(
-            f"--encoding {encoding!r} is not one of {', '.join(target.encodings)} (for --to {to})."
-        )
+    quantization = quantization or target.default_quantization
+    if quantization not in target.quantizations:
+        known = ", ".join(target.quantizations)
+        raise ConfigError(f"`quantization` {quantization!r} is not one of {known} (for {to}).")
     target.require_writable(out)
-    return encoding
+    return quantization
 
 
 def export(
@@ -68,7 +69,7 @@ def export(
     to: str,
     out: Path,
     *,
-    encoding: str | None = None,
+    quantization: str | None = None,
     system: str | None = None,
     check: Check | None = None,
     progress: Progress | None = None,
@@ -76,9 +77,9 @@ def export(
     """Write `opened` in the format `to` at `out`; returns `out`. The options are those of
     `ExportOptions`.
 
-    Raises ConfigError for a format or encoding that is not known, ModelError for a model that the
+    Raises ConfigError for a format or quantization that is not known, ModelError for a model that the
     format can't hold or a folder that holds something else, DiskError.
     """
-    options = ExportOptions(check_target(to, out, encoding), system, check, progress)
+    options = ExportOptions(check_target(to, out, quantization), system, check, progress)
     FORMATS[to].write(opened, out, options)
     return out

@@ -20,17 +20,18 @@ _VALID: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool]]] = {
 }
 
 
-def read_sampling(folder: Path) -> dict[str, Any]:
+def read_sampling(folder: Path) -> dict[str, float]:
     """Return the sampling settings of a folder's generation_config.json; {} where it is missing or
     unreadable.
 
     The file is only a recommendation: a value out of range is ignored, never an error.
     """
     try:
-        content = read_json(folder / GENERATION_FILE, max_bytes=MAX_BYTES)
+        values = read_json(folder / GENERATION_FILE, max_bytes=MAX_BYTES)
     except FormatError:
         return {}
-    values = content if isinstance(content, dict) else {}
+    if not isinstance(values, dict):
+        return {}
     return {
         name: values[name]
         for name, (types, valid) in _VALID.items()

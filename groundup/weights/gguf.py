@@ -7,7 +7,7 @@ write_gguf   the same list in the other direction, one tensor in memory at a tim
 
 The `gguf` package writes files; it never opens a foreign one here.
 
-Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always
+Written quantizations: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always
 F32. q8_0 and q4_0 divide rows into blocks of 32; a matrix whose rows are no multiple of that stays
 F16. In q4_0 the embedding and the head are Q8_0: they lose most by it. Read: these and Q4_1, Q5_0,
 Q5_1, Q2_K to Q6_K.
@@ -77,13 +77,13 @@ from groundup.weights.names import Binding, gguf_bindings
 # ggml's version of its quantised formats (GGML_QNT_VERSION).
 QUANTIZATION_VERSION = 2
 
-GGUFEncoding = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
+GGUFQuantization = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
 READABLE = (
     *(Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1),
     *(Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K),
 )
-ENCODINGS: dict[GGUFEncoding, tuple[Kind, gguf.LlamaFileType]] = {
+QUANTIZATIONS: dict[GGUFQuantization, tuple[Kind, gguf.LlamaFileType]] = {
     "f32": (Kind.F32, gguf.LlamaFileType.ALL_F32),
     "f16": (Kind.F16, gguf.LlamaFileType.MOSTLY_F16),
     "bf16": (Kind.BF16, gguf.LlamaFileType.MOSTLY_BF16),
@@ -116,7 +116,9 @@ def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> OpenModel:
 def _tokenizer(path: Path, header: Header | None = None) -> Tokenizer | None:
     metadata = (header or read_gguf_header(path)).metadata
     has_vocabulary = metadata.get("tokenizer.ggml.model") not in (None, "none", "no_vocab")
-    return tokenizer_from_gguf(metadata, source=path) if has_vocabulary else None
+    if not has_vocabulary:
+        return None
+    return tokenizer_from_gguf(metadata, source=path)
 
 
 def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype) -> LanguageModel:
@@ -165,7 +167,7 @@ def write_gguf(
     tokenizer: Tokenizer | None,
     path: Path,
     *,
-    encoding: GGUFEncoding,
+    quantization: GGUFQuantization,
     name: str,
     license_id: str = "",
     progress: Progress | None = None,
@@ -177,15 +179,15 @@ def write_gguf(
     vocabulary = _exportable(model, tokenizer)
     shapes = parameter_shapes(model)
     bindings = gguf_bindings(model.config, shapes)
-    kinds = {binding.theirs: _tensor_kind(binding, encoding) for binding in bindings}
-    _report_exceptions(model.config, bindings, kinds, encoding, progress or Silent())
+    kinds = {binding.theirs: _tensor_kind(binding, quantization) for binding in bindings}
+    _report_exceptions(model.config, bindings, kinds, quantization, progress or Silent())
     needed_bytes = sum(_num_bytes(binding.shape, kinds[binding.theirs]) for binding in bindings)
     with atomic_file(path, needed_bytes=needed_bytes + 2**20) as temporary:
         writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[model.config.family])
         writer.add_type("model")
         writer.add_name(_safe_name(name, vocabulary))
         writer.add_license(license_id)  # "" is left out
-        writer.add_file_type(ENCODINGS[encoding][1])
+        writer.add_file_type(QUANTIZATIONS[quantization][1])
         writer.add_quantization_version(QUANTIZATION_VERSION)
         add_config(writer, as_llamacpp_runs(model.config))
         add_metadata(writer, vocabulary)
@@ -207,7 +209,7 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
         what = KIND_NAMES[kind_of(model)].capitalize()
         reason = "language models are written here, for llama.cpp to run."
     if reason:
-        raise ModelError(f"{what} can't be written as GGUF: {reason}", fix="Use --to hf.")
+        raise ModelError(f"{what} can't be written as GGUF: {reason}", fix="Use the format hf.")
     if tokenizer is None:
         raise ModelError(
             "A GGUF file needs the tokenizer, and this model has none.",
@@ -220,7 +222,7 @@ def _report_exceptions(
     config: ModelConfig,
     bindings: list[Binding],
     kinds: dict[str, Kind],
-    encoding: GGUFEncoding,
+    quantization: GGUFQuantization,
     progress: Progress,
 ) -> None:
     context_tokens = as_llamacpp_runs(config).context_tokens
@@ -232,11 +234,11 @@ def _report_exceptions(
     left = [
         binding
         for binding in bindings
-        if encoding in ("q8_0", "q4_0") and kinds[binding.theirs] == Kind.F16
+        if quantization in ("q8_0", "q4_0") and kinds[binding.theirs] == Kind.F16
     ]
     if left:
         progress.say(
-            f"{len(left)} of {len(bindings)} tensors stay F16: {encoding} needs rows of a multiple of {QUANT_BLOCK}, "
+            f"{len(left)} of {len(bindings)} tensors stay F16: {quantization} needs rows of a multiple of {QUANT_BLOCK}, "
             f"{left[0].theirs} has {left[0].shape[-1]}."
         )
 
@@ -253,18 +255,20 @@ def _safe_name(name: str, vocabulary: Mapping[str, object]) -> str:
     """Return the name, changed where llama.cpp would take the model for Microsoft's Phi-3 by it."""
     tokens = vocabulary["tokenizer.ggml.tokens"]
     assert isinstance(tokens, list)
-    return name if set(tokens) >= PHI3_TOKENS else PHI3_NAMES.sub("Phi 3", name)
+    if set(tokens) >= PHI3_TOKENS:
+        return name
+    return PHI3_NAMES.sub("Phi 3", name)
 
 
-def _tensor_kind(binding: Binding, encoding: GGUFEncoding) -> Kind:
+def _tensor_kind(binding: Binding, quantization: GGUFQuantization) -> Kind:
     """Return the type in which one tensor is written."""
     if len(binding.shape) == 1 or binding.theirs == POSITIONS or binding.theirs.endswith(ROUTER):
         return Kind.F32
-    if encoding in ("q8_0", "q4_0") and binding.shape[-1] % QUANT_BLOCK:
+    if quantization in ("q8_0", "q4_0") and binding.shape[-1] % QUANT_BLOCK:
         return Kind.F16
-    if encoding == "q4_0" and binding.theirs in (EMBEDDING, HEAD):
+    if quantization == "q4_0" and binding.theirs in (EMBEDDING, HEAD):
         return Kind.Q8_0
-    return ENCODINGS[encoding][0]
+    return QUANTIZATIONS[quantization][0]
 
 
 def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
@@ -310,7 +314,9 @@ def _encoded(binding: Binding, kind: Kind, parameters: Mapping[str, Tensor]) -> 
 
 def _text(metadata: Mapping[str, Any], key: str) -> str | None:
     value = metadata.get(key)
-    return value if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value
+    return None
 
 
 def _summary(path: Path) -> ModelSummary:
@@ -340,7 +346,7 @@ def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
             opened.model,
             opened.tokenizer,
             file,
-            encoding=cast(GGUFEncoding, options.encoding),
+            quantization=cast(GGUFQuantization, options.quantization),
             name=model_name(opened),
             license_id=opened.license,
             progress=options.progress,
@@ -353,5 +359,5 @@ def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
 
 GGUF_READER = ModelReader("gguf", read_gguf, _summary, _texts, _tokenizer)
 GGUF = ModelFormat(
-    "gguf", ".gguf", tuple(ENCODINGS), "f16", export_gguf, GGUF_READER, runs_in_llamacpp=True
+    "gguf", ".gguf", tuple(QUANTIZATIONS), "f16", export_gguf, GGUF_READER, runs_in_llamacpp=True
 )

@@ -17,16 +17,16 @@ from torch import Tensor
 
 from groundup.errors import ModelError
 from groundup.files import atomic_file, disk_errors, make_folder, temporary_folder
-from groundup.weights.adapter import Adapter, joined
+from groundup.weights.adapter import Adapter, join_updates
 from groundup.weights.assemble import parameter_shapes, require_finite
 from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES, gguf_reason
 from groundup.weights.model_format import ExportOptions, ModelFormat, OpenModel, model_name
 from groundup.weights.names import gguf_bindings, interleave
 
-ENCODINGS = {"f32": np.float32, "f16": np.float16}
+QUANTIZATIONS = {"f32": np.float32, "f16": np.float16}
 
 
-def write_gguf_adapter(opened: OpenModel, path: Path, *, encoding: str, name: str) -> None:
+def write_gguf_adapter(opened: OpenModel, path: Path, *, quantization: str, name: str) -> None:
     """Write the adapter that `opened` has in its weights.
 
     Raises ModelError where it has none, or GGUF can't hold it, DiskError.
@@ -34,7 +34,7 @@ def write_gguf_adapter(opened: OpenModel, path: Path, *, encoding: str, name: st
     if not isinstance(opened.adapter, Adapter):
         raise ModelError(
             f"{opened.path} is a whole model, not an adapter.",
-            fix="Give the folder of an adapter (groundup finetune chat without --merge), or use --to gguf.",
+            fix="Give the folder of an adapter (groundup finetune chat without --merge), or use the format gguf.",
         )
     if reason := gguf_reason(opened.config):
         raise ModelError(
@@ -42,7 +42,7 @@ def write_gguf_adapter(opened: OpenModel, path: Path, *, encoding: str, name: st
             fix="Use it as it is, with transformers.",
         )
     alpha, tensors = _tensors(opened)
-    kind = ENCODINGS[encoding]
+    kind = QUANTIZATIONS[quantization]
     with atomic_file(
         path, needed_bytes=sum(4 * tensor.numel() for tensor in tensors.values()) + 2**20
     ) as temporary:
@@ -75,14 +75,12 @@ def _tensors(opened: OpenModel) -> tuple[float, dict[str, Tensor]]:
 def _pairs(opened: OpenModel) -> Iterator[tuple[str, Tensor, Tensor, float]]:
     """Yield name, A, B and scale of each adapted tensor of the base's file."""
     for binding in gguf_bindings(opened.config, parameter_shapes(opened.model)):
-        update = joined(binding, opened.adapter.weights)
+        update = join_updates(binding, opened.adapter.weights)
         if update is None:
             continue
-        b = (
-            interleave(update.b, binding.interleaved_heads)
-            if binding.interleaved_heads
-            else update.b
-        )
+        b = update.b
+        if binding.interleaved_heads:
+            b = interleave(b, binding.interleaved_heads)
         yield binding.theirs, update.a, b, update.scale
 
 
@@ -92,7 +90,7 @@ def export_gguf_adapter(opened: OpenModel, out: Path, options: ExportOptions) ->
     """
     with temporary_folder(make_folder(out.parent)) as folder:
         file = folder / out.name
-        write_gguf_adapter(opened, file, encoding=options.encoding, name=model_name(opened))
+        write_gguf_adapter(opened, file, quantization=options.quantization, name=model_name(opened))
         if options.check is not None:
             options.check(file)
         with disk_errors(out):
@@ -102,7 +100,7 @@ def export_gguf_adapter(opened: OpenModel, out: Path, options: ExportOptions) ->
 GGUF_ADAPTER = ModelFormat(
     "gguf-adapter",
     ".gguf",
-    tuple(ENCODINGS),
+    tuple(QUANTIZATIONS),
     "f32",
     export_gguf_adapter,
     reader=None,

@@ -190,7 +190,8 @@ def _windows(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
         return f"has one RoPE base for all blocks; this model's blocks with a window have window_rope_base {config.window_rope_base:g}"
     scaling = config.rope_scaling
     if scaling and windows.rope_scaled != (config.window_rope_base == 0):
-        return f"{'applies' if windows.rope_scaled else 'does not apply'} RoPE scaling in blocks with a window, unlike this model"
+        applies = {True: "applies", False: "does not apply"}[windows.rope_scaled]
+        return f"{applies} RoPE scaling in blocks with a window, unlike this model"
     if scaling and scaling.attention_factor and windows.own_base and not windows.rope_scaled:
         return "applies YaRN's attention factor in blocks with a window too, unlike this model"
     return None
@@ -203,8 +204,9 @@ def as_llamacpp_runs(config: ModelConfig) -> ModelConfig:
     architecture = ARCHITECTURES[GGUF_ARCHITECTURES[config.family]]
     if not config.window_tokens or (architecture.windows and config.full_every != 1):
         return config
-    no_effect = config.full_every == 1 or config.window_tokens >= config.context_tokens
-    context_tokens = config.context_tokens if no_effect else config.window_tokens
+    context_tokens = config.context_tokens
+    if config.full_every != 1:
+        context_tokens = min(context_tokens, config.window_tokens)
     return replace(
         config, context_tokens=context_tokens, window_tokens=0, full_every=0, window_rope_base=0.0
     )

@@ -53,13 +53,18 @@ OUR_SCALING = "groundup.rope_scaling."
 # 3B), in meta-llama's repositories.
 LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_context_tokens")
 BETAS = {"fast": 32.0, "slow": 1.0}  # llama.cpp's defaults of YaRN
-KNOWN_SCALINGS = (RopeScaling(8.0, 1.0, 4.0, 8192), RopeScaling(32.0, 1.0, 4.0, 8192))
+KNOWN_SCALINGS: tuple[RopeScaling, ...] = (
+    RopeScaling(8.0, 1.0, 4.0, 8192),
+    RopeScaling(32.0, 1.0, 4.0, 8192),
+)
 WINDOW, PATTERN, BASE = (
     "attention.sliding_window",
     "attention.sliding_window_pattern",
     "rope.freq_base_swa",
 )
 
+# ModelConfig.norm -> its key.
+NORM_EPS = {"rms": "attention.layer_norm_rms_epsilon", "layer": "attention.layer_norm_epsilon"}
 # Keys that would change what is computed: only this value (or the absence) is supported.
 REQUIRED_VALUES = {
     "attention.causal": True,
@@ -124,11 +129,11 @@ def entries(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Return the entries whose key begins with `prefix`, without it; floats as the shortest
     decimal.
     """
-    return {
-        key.removeprefix(prefix): shortest(value) if isinstance(value, float) else value
-        for key, value in metadata.items()
-        if key.startswith(prefix)
+    found = {
+        key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
     }
+    floats = {key: shortest(value) for key, value in found.items() if isinstance(value, float)}
+    return found | floats
 
 
 def our_scaling(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,16 +217,17 @@ def _parts(
         field: _softcap(fields, SOFTCAPS[field], default)
         for field, default in architecture.softcaps.items()
     }
-    eps = "layer_norm_rms_epsilon" if parts["norm"] == "rms" else "layer_norm_epsilon"
-    return {**parts, **biases, **softcaps, "norm_eps": fields.number(f"attention.{eps}")}
+    norm_eps = fields.number(NORM_EPS[str(parts["norm"])])
+    return {**parts, **biases, **softcaps, "norm_eps": norm_eps}
 
 
 def _softcap(fields: Fields, key: str, default: float) -> float:
     """Return a soft cap, or 0 for none, which is allowed only where the architecture's default is
     none.
     """
-    none = default == 0 and not fields.get(key, (int, float), "a number", 0)
-    return 0.0 if none else fields.number(key, default)
+    if default == 0 and not fields.get(key, (int, float), "a number", 0):
+        return 0.0
+    return fields.number(key, default)
 
 
 def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,7 +291,9 @@ def _pattern(fields: Fields, num_layers: int, default: int) -> int:
     if isinstance(value, int):
         return fields.integer(PATTERN, default, low=0)
     if len(value) == num_layers and all(isinstance(item, bool) for item in value):
-        every = value.index(False) + 1 if False in value else 0
+        every = 0
+        if False in value:
+            every = value.index(False) + 1
         if value == [every == 0 or (layer + 1) % every > 0 for layer in range(num_layers)]:
             return every
     reason = (
@@ -298,10 +306,12 @@ def _window_base(fields: Fields, windows: GGUFWindows, common: Mapping[str, Any]
     """Return `window_rope_base`: 0 where the blocks with a window have the same rotary positions as
     all others.
     """
-    others = common["rope_base"]
-    base = fields.number(BASE, windows.rope_base or others) if windows.own_base else others
-    same = base == others and (common["rope_scaling"] is None or windows.rope_scaled)
-    return 0.0 if same else float(base)
+    base = others = float(common["rope_base"])
+    if windows.own_base:
+        base = fields.number(BASE, windows.rope_base or others)
+    if base == others and (common["rope_scaling"] is None or windows.rope_scaled):
+        return 0.0
+    return base
 
 
 def _scaling(fields: Fields, context_tokens: int, ours: Mapping[str, Any]) -> RopeScaling | None:
@@ -323,8 +333,9 @@ def _scaling(fields: Fields, context_tokens: int, ours: Mapping[str, Any]) -> Ro
     fields.require("rope.scaling.attn_factor", 1.0)
     if kind not in ("none", "linear"):
         raise fields.error("rope.scaling.type", f"is {kind[:40]!r}; none, linear and yarn are read")
-    scaled = kind == "linear" and factor != 1
-    return RopeScaling(factor, kind="linear", original_context_tokens=original) if scaled else None
+    if kind == "none" or factor == 1:
+        return None
+    return RopeScaling(factor, kind="linear", original_context_tokens=original)
 
 
 def _with_attention_factor(
@@ -333,11 +344,13 @@ def _with_attention_factor(
     """Return `yarn` with `multiplier` times the paper's attention factor; the full-precision value
     of `ours` where the two agree.
     """
+    if multiplier == 1:
+        return yarn
     factor = multiplier * attention_factor(yarn)
     exact = ours.get("attention_factor", factor)
     if isinstance(exact, float) and math.isclose(exact, factor, rel_tol=1e-6):
         factor = exact
-    return yarn if multiplier == 1 else replace(yarn, attention_factor=factor)
+    return replace(yarn, attention_factor=factor)
 
 
 def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
@@ -352,8 +365,8 @@ def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
         values |= {
             "expert_count": config.num_experts,
             "expert_used_count": config.experts_per_token,
+            "expert_feed_forward_length": config.feedforward_width,
         }
-        values["expert_feed_forward_length"] = config.feedforward_width
     values |= {
         "block_count": config.num_layers,
         "attention.head_count": config.num_heads,
@@ -388,33 +401,31 @@ def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
 
 def add_metadata(writer: gguf.GGUFWriter, metadata: Mapping[str, object]) -> None:
     """Write each value with its GGUF type: floats as float32, but those of OUR_SCALING."""
-    write = {
+    writers = {
         bool: writer.add_bool,
         int: writer.add_uint32,
         float: writer.add_float32,
         str: writer.add_string,
     }
     for key, value in metadata.items():
-        exact = key.startswith(OUR_SCALING) and isinstance(value, float)
-        (writer.add_float64 if exact else write.get(type(value), writer.add_array))(key, value)
+        write = writers.get(type(value), writer.add_array)
+        if key.startswith(OUR_SCALING) and isinstance(value, float):
+            write = writer.add_float64
+        write(key, value)
 
 
-def _window_metadata(config: ModelConfig, windows: GGUFWindows | None) -> dict[str, Any]:
+def _window_metadata(config: ModelConfig, windows: GGUFWindows | None) -> dict[str, object]:
     if windows is None or not (config.window_tokens or windows.always):
         return {}
-    tokens, every = (
-        config.window_tokens,
-        config.full_every if config.window_tokens else windows.full_every,
-    )
-    base = (
-        {BASE: float(config.window_rope_base or config.rope_base)}
-        if tokens and windows.own_base
-        else {}
-    )
-    return {WINDOW: tokens or config.context_tokens, PATTERN: every, **base}
+    if not config.window_tokens:
+        return {WINDOW: config.context_tokens, PATTERN: windows.full_every}
+    values: dict[str, object] = {WINDOW: config.window_tokens, PATTERN: config.full_every}
+    if windows.own_base:
+        values[BASE] = float(config.window_rope_base or config.rope_base)
+    return values
 
 
-def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
+def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, object]:
     """Return the metadata of linear scaling and YaRN (and its attention factor in full precision).
 
     Of Llama 3's kind they are only our parameters, since `rope_factors` is its tensor.
@@ -424,7 +435,7 @@ def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
     if scaling.kind == "llama3":
         factors = {OUR_SCALING + name: float(getattr(scaling, name)) for name in LLAMA3[:3]}
         return {**factors, OUR_SCALING + LLAMA3[3]: scaling.original_context_tokens}
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "rope.scaling.type": scaling.kind,
         "rope.scaling.factor": float(scaling.factor),
     }
@@ -448,7 +459,9 @@ def rope_factors(config: ModelConfig) -> Tensor | None:
     needs no such tensor.
     """
     scaling = config.rope_scaling
-    return None if scaling is None or scaling.kind != "llama3" else _factors(config, scaling)
+    if scaling is None or scaling.kind != "llama3":
+        return None
+    return _factors(config, scaling)
 
 
 def _factors(config: ModelConfig, scaling: RopeScaling) -> Tensor:
@@ -463,7 +476,10 @@ def read_factors(
 
     `ours` are the entries under OUR_SCALING. Raises FormatError when none match.
     """
-    for scaling in [_named_scaling(Fields(ours, source))] if ours else KNOWN_SCALINGS:
+    scalings = KNOWN_SCALINGS
+    if ours:
+        scalings = (_named_scaling(Fields(ours, source)),)
+    for scaling in scalings:
         expected = _factors(config, scaling)
         if expected.shape == factors.shape and torch.allclose(expected, factors, rtol=1e-4):
             return scaling

@@ -61,7 +61,8 @@ _U32, _BOOL, _STRING, _ARRAY, _U64 = 4, 7, 8, 9, 10
 _KINDS = {int(kind): kind for kind in GGML_QUANT_SIZES}
 # The least bytes that an entry of each kind takes, to refuse an impossible count before looping
 # over it.
-_LEAST_ENTRY, _LEAST_TENSOR, _LEAST_STRING, _LEAST_ARRAY = 8 + 4 + 1, 8 + 4 + 8 + 4 + 8, 8, 12
+_LEAST_ENTRY, _LEAST_TENSOR = 8 + 4 + 1, 8 + 4 + 8 + 4 + 8
+_LEAST_ITEM = {number: each.size for number, each in _SCALARS.items()} | {_STRING: 8, _ARRAY: 12}
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,9 @@ class _Reader:
 
     def scalar(self, kind: int) -> Any:
         value = _SCALARS[kind].unpack(self.take(_SCALARS[kind].size))[0]
-        return self._bool(value) if kind == _BOOL else value
+        if kind == _BOOL:
+            return self._bool(value)
+        return value
 
     def _bool(self, value: int) -> bool:
         if value > 1:
@@ -194,19 +197,17 @@ class _Reader:
         return self._array(self.u32(), depth)
 
     def _array(self, kind: int, depth: int) -> list[Any]:
-        if kind not in _SCALARS and kind not in (_STRING, _ARRAY):
+        if kind not in _LEAST_ITEM:
             raise self.error(f"has items of the unknown type {kind}")
-        least = (
-            _SCALARS[kind].size
-            if kind in _SCALARS
-            else {_STRING: _LEAST_STRING, _ARRAY: _LEAST_ARRAY}[kind]
-        )
+        least = _LEAST_ITEM[kind]
         count = self.count(least, self.items_left, "items")
         self.items_left -= count
         if kind not in _SCALARS:
             return [self.value(kind, depth + 1) for _ in range(count)]
         values = list(struct.unpack(f"<{count}{_LETTERS[kind]}", self.take(count * least)))
-        return [self._bool(value) for value in values] if kind == _BOOL else values
+        if kind == _BOOL:
+            return [self._bool(value) for value in values]
+        return values
 
     def _tensor_infos(self, num_tensors: int) -> dict[str, TensorInfo]:
         infos: dict[str, TensorInfo] = {}

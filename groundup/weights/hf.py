@@ -362,7 +362,9 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
             "labels": opened.labels,
             "multi_label": opened.decision.multi_label,
         }
-        write_hf(opened.model, folder, opened.tokenizer, **labels, dtype=DTYPES[options.encoding])
+        write_hf(
+            opened.model, folder, opened.tokenizer, **labels, dtype=DTYPES[options.quantization]
+        )
         if opened.labels:
             opened.decision.write(folder)
         if opened.stacked is not None:

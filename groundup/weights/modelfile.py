@@ -203,7 +203,7 @@ def create_in_ollama(program: str, name: str, folder: Path) -> None:
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     # only characters that files and Modelfiles accept everywhere
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model_name(opened)).strip("-.")[:100] or "model"
-    name = f"{stem}-{options.encoding}{GGUF.suffix}"
+    name = f"{stem}-{options.quantization}{GGUF.suffix}"
     with atomic_folder(out, extra={"exported": "ollama"}) as folder:
         export_gguf(opened, folder / name, options)
         write_modelfile(folder, name, opened.require_tokenizer(), options.system)
@@ -211,5 +211,5 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
 
 
 OLLAMA = ModelFormat(
-    "ollama", "", GGUF.encodings, GGUF.default_encoding, _export, runs_in_llamacpp=True
+    "ollama", "", GGUF.quantizations, GGUF.default_quantization, _export, runs_in_llamacpp=True
 )

@@ -212,10 +212,19 @@ class Binding:
     `ours`.
     """
 
+    @property
+    def our_shape(self) -> tuple[int, ...]:
+        """The shape with output rows first."""
+        if self.transposed:
+            return self.shape[::-1]
+        return self.shape
+
     def pack(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return the file's tensor for our parameters, contiguous, in their dtype."""
         parts = [parameters[name] for name in self.ours]
-        joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+        joined = parts[0]
+        if len(parts) > 1:
+            joined = torch.cat(parts)
         if self.expert is not None:
             return joined[self.expert].contiguous()
         if self.offset:
@@ -276,14 +285,16 @@ def _gguf_binding(binding: Binding, name: str | None, config: ModelConfig) -> Bi
             f"GGUF's architecture '{architecture}' has no tensor for {', '.join(binding.ours)}."
         )
     field = HEAD_COUNTS.get(".".join(binding.ours[0].split(".")[-3:-1]))  # of "attention.query"
-    heads = (
-        getattr(config, field)
-        if field and architecture in INTERLEAVED and config.positions == "rope"
-        else 0
-    )
-    shape = binding.shape[::-1] if binding.transposed else binding.shape
+    heads = 0
+    if field and architecture in INTERLEAVED and config.positions == "rope":
+        heads = getattr(config, field)
     return replace(
-        binding, theirs=name, shape=shape, transposed=False, interleaved_heads=heads, offset=0.0
+        binding,
+        theirs=name,
+        shape=binding.our_shape,
+        transposed=False,
+        interleaved_heads=heads,
+        offset=0.0,
     )
 
 

@@ -56,6 +56,7 @@ from groundup.weights.hf import (
     write_texts,
 )
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, has_class, read_hf_config
+from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_format import (
     ExportOptions,
     ModelFormat,
@@ -109,7 +110,9 @@ def unpacked_note(path: Path, precision: str) -> str:
     """Return a sentence where a folder of packed weights is opened in another precision; else
     "".
     """
-    bits = packed_bits(path) if path.is_dir() else None
+    if not path.is_dir():
+        return ""
+    bits = packed_bits(path)
     if bits in (None, precision):
         return ""
     return f"{path} holds {bits} weights, which are unpacked for {precision}; --precision {bits} uses them as they are."
@@ -136,7 +139,9 @@ def open_packed(
     `read` opens the model in bf16. Raises FormatError for a damaged model, not for damaged packed
     weights.
     """
-    found = covered(path) if path.is_dir() else None
+    if not path.is_dir():
+        return None
+    found = covered(path)
     if found is None or packed_bits(path) not in (None, bits) or not _is_language_model(path):
         return None
     folder = packed_folder(path, bits)
@@ -209,7 +214,9 @@ def _changed_s(file: Path) -> float:
         stat = file.stat()
     except OSError:  # missing: whoever reads it says so
         return 0.0
-    return stat.st_mtime if file.name == MANIFEST else max(stat.st_mtime, stat.st_ctime)
+    if file.name == MANIFEST:
+        return stat.st_mtime
+    return max(stat.st_mtime, stat.st_ctime)
 
 
 def _open(path: Path, bits: Bits, source: str) -> tuple[OpenModel, Quantised]:
@@ -357,12 +364,13 @@ def _summary(folder: Path) -> ModelSummary:
 
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     if not isinstance(opened.model, LanguageModel):
-        kind = "an encoder" if opened.kind == "encoder" else "a classifier"
         raise ModelError(
-            f"{opened.path} is {kind}; only language models have packed weights.",
-            fix="Use --to hf.",
+            f"{opened.path} is {KIND_NAMES[opened.kind]}; only language models have packed weights.",
+            fix="Use the format hf.",
         )
-    bits: Bits = "int8" if options.encoding == "int8" else "int4"
+    bits: Bits = "int4"
+    if options.quantization == "int8":
+        bits = "int8"
     hf = HFConfig(opened.config, "language", own=not has_class(opened.config))
     model = copy.deepcopy(opened.model).bfloat16()
     quantise(model, bits)

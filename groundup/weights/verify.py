@@ -86,7 +86,9 @@ def verify_path(path: Path) -> Verified:
     """
     if not path.exists():
         raise FormatError(path, "path", "does not exist", fix="Give an existing folder or file.")
-    files = [path] if path.is_file() else sorted(_files_below(path))
+    files = [path]
+    if path.is_dir():
+        files = sorted(_files_below(path))
     listed: set[Path] = set()
     if path.is_dir():
         _require_manifests(files)

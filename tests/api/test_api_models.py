@@ -13,9 +13,9 @@ from groundup.errors import ConfigError, ModelError
 
 
 def test_a_model_goes_to_gguf_and_back_without_loss(tiny_model: Path, tmp_path: Path) -> None:
-    file = groundup.convert(tiny_model, tmp_path / "x.gguf", encoding="f32", check=False)
-    back = groundup.convert(str(file.path), str(tmp_path / "back"), "hf", encoding="f32")
-    assert (file.to, file.encoding, back.to) == ("gguf", "f32", "hf")
+    file = groundup.convert(tiny_model, tmp_path / "x.gguf", quantization="f32", check=False)
+    back = groundup.convert(str(file.path), str(tmp_path / "back"), "hf", quantization="f32")
+    assert (file.to, file.quantization, back.to) == ("gguf", "f32", "hf")
     assert file.size_bytes == file.path.stat().st_size
     assert file.parity is None and file.unchecked == "check=False" and back.unchecked == ""
     made, given = (groundup.open_model(path, "cpu").exact for path in (back.path, tiny_model))

@@ -90,7 +90,7 @@ def test_answers_are_written_in_int8_where_bf16_numba_and_a_folder_that_keeps_pa
     assert packed_folder(path, "int8").is_dir()
 
     assert default_precision(path, replace(EXACT, native_bf16=False)) == "float32"
-    gguf = export(open_model(path, EXACT), "gguf", tmp_path / "model.gguf", encoding="f32")
+    gguf = export(open_model(path, EXACT), "gguf", tmp_path / "model.gguf", quantization="f32")
     unknown = saved(tmp_path / "gpt", replace(SHAPE, norm="layer"))
     odd = saved(tmp_path / "odd", replace(SHAPE, feedforward_width=72))
     classifier = saved(tmp_path / "classifier", kind=Classifier)
@@ -109,7 +109,7 @@ def test_answers_are_written_in_int8_where_bf16_numba_and_a_folder_that_keeps_pa
 
 def test_a_folder_of_packed_weights_alone_is_written_with_as_it_is(tmp_path: Path) -> None:
     plain = open_model(saved(tmp_path / "model", replace(SHAPE, width=64, head_width=32)), EXACT)
-    small = export(plain, "packed", tmp_path / "small", encoding="int4")
+    small = export(plain, "packed", tmp_path / "small", quantization="int4")
     opened, _ = open_to_write(small, NATIVE)
     assert isinstance(opened.model.transformer.block(0).feedforward.up, Int4Linear)
 

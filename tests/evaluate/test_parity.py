@@ -97,7 +97,7 @@ def f16(opened: OpenModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exported(opened: OpenModel, path: Path, encoding: str) -> Path:
-    write_gguf(opened.model, opened.require_tokenizer(), path, encoding=encoding, name="tiny")  # type: ignore[arg-type]
+    write_gguf(opened.model, opened.require_tokenizer(), path, quantization=encoding, name="tiny")  # type: ignore[arg-type]
     return path
 
 

@@ -115,7 +115,9 @@ def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(
 
 
 def test_training_goes_on_from_a_gguf_file(folder: Path, tmp_path: Path) -> None:
-    file = export(open_model(folder / "base", CPU), "gguf", tmp_path / "base.gguf", encoding="f32")
+    file = export(
+        open_model(folder / "base", CPU), "gguf", tmp_path / "base.gguf", quantization="f32"
+    )
     found, expected = (
         go_on(folder, tmp_path / name, init_from=start, steps=3)
         for name, start in (("a", file), ("b", folder / "base"))

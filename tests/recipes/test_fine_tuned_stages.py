@@ -209,7 +209,7 @@ def test_what_pretraining_is_worth_for_chat_is_measured_where_there_is_time(
 
 def test_a_base_that_is_a_gguf_file_keeps_its_licence(published: Path, tmp_path: Path) -> None:
     file = export(
-        open_model(published / "model", CPU), "gguf", tmp_path / "tiny.gguf", encoding="f32"
+        open_model(published / "model", CPU), "gguf", tmp_path / "tiny.gguf", quantization="f32"
     )
     stage(base.run, "base", published, tmp_path, file)
     assert read_license(tmp_path / "base") == "mit"

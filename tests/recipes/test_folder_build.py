@@ -21,7 +21,7 @@ SETS = [
     "pretrain.batch_windows=1",
     "pretrain.snapshots=0",
     "tokenizer.vocab_size=300",
-    "export.encodings=[]",
+    "export.quantizations=[]",
 ]
 
 

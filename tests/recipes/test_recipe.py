@@ -21,10 +21,10 @@ def test_every_field_can_be_overridden() -> None:
     recipe = load_recipe(
         "quickstart",
         BuildConfig(
-            settings=["pretrain.learning_rate=0.001", "seed=3", "export.encodings=['q8_0']"]
+            settings=["pretrain.learning_rate=0.001", "seed=3", "export.quantizations=['q8_0']"]
         ),
     )
-    assert (recipe.pretrain.learning_rate, recipe.seed, recipe.export.encodings) == (
+    assert (recipe.pretrain.learning_rate, recipe.seed, recipe.export.quantizations) == (
         0.001,
         3,
         ("q8_0",),

@@ -492,7 +492,7 @@ def export_results() -> dict[str, Any]:
                     "path": path,
                     "bytes": int(megabytes * factor * 1e6),
                     "sha256": DIGEST,
-                    "encoding": encoding,
+                    "quantization": encoding,
                     "model": model,
                 }
             )

@@ -69,7 +69,11 @@ def test_a_model_can_call_tools_where_its_template_can_in_both_kinds_of_files(
         save_language(tmp_path / "m", template=TOOL_TEMPLATES.get(template or "")), CPU
     )
     write_gguf(
-        opened.model, opened.require_tokenizer(), tmp_path / "m2.gguf", encoding="f16", name="m2"
+        opened.model,
+        opened.require_tokenizer(),
+        tmp_path / "m2.gguf",
+        quantization="f16",
+        name="m2",
     )
     registry = ModelRegistry({}, tmp_path)
     able = ["tools" in registry.info(alias).capabilities for alias in registry.aliases()]

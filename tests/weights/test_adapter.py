@@ -144,7 +144,7 @@ def test_real_llamacpp_loads_the_exported_adapter(tokenizer: Tokenizer, tmp_path
     for variant in FAMILIES:
         folder = tmp_path / variant
         model = make_model(make_config(variant, tokenizer.vocab_size))
-        write_gguf(model, tokenizer, tmp_path / f"{variant}.gguf", encoding="f32", name="tiny")
+        write_gguf(model, tokenizer, tmp_path / f"{variant}.gguf", quantization="f32", name="tiny")
         plain = order(tmp_path / f"{variant}.gguf", copy.deepcopy(model), tokenizer.vocab_size)
         written(folder, model, tokenizer)
         opened = open_model(folder / "adapter", CPU)

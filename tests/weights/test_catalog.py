@@ -83,7 +83,7 @@ def archived(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         make_model(make_config("llama", tokenizer.vocab_size)),
         tokenizer,
         file,
-        encoding="f16",
+        quantization="f16",
         name="tiny",
     )
     wheel = tmp_path / "tiny.whl"
@@ -340,7 +340,7 @@ def test_smollm2_computes_what_real_llamacpp_computes(
     folder, file = published
     opened = open_model(folder, CPU)
     tokenizer = opened.require_tokenizer()
-    write_gguf(opened.model, tokenizer, tmp_path / "f16.gguf", encoding="f16", name="x")
+    write_gguf(opened.model, tokenizer, tmp_path / "f16.gguf", quantization="f16", name="x")
     texts = ("The capital of France is", "def add(a, b):\n    return", "1 2 3 4 5 6")
     prompts = tuple(tuple(tokenizer.encode(text)) for text in texts)
     plain, vocab_size = tokenizer.encode("!")[0], opened.config.vocab_size

@@ -145,7 +145,7 @@ def test_gguf_files_run_in_real_llamacpp_and_come_back(
     for encoding in ("f32", "f16", "q8_0"):
         path = tmp_path / f"{encoding}.gguf"
         ours = experts(tokenizer.vocab_size, tied_head=encoding == "f16")
-        write_gguf(ours, tokenizer, path, encoding=encoding, name=encoding)
+        write_gguf(ours, tokenizer, path, quantization=encoding, name=encoding)
         again = read_gguf(path).model
         assert again.config == ours.config
         if encoding == "f32":
@@ -157,7 +157,7 @@ def test_gguf_files_run_in_real_llamacpp_and_come_back(
 
 def test_gguf_files_hold_one_stack_for_all_experts(tokenizer: Tokenizer, tmp_path: Path) -> None:
     write_gguf(
-        experts(tokenizer.vocab_size), tokenizer, tmp_path / "m.gguf", encoding="q8_0", name="m"
+        experts(tokenizer.vocab_size), tokenizer, tmp_path / "m.gguf", quantization="q8_0", name="m"
     )
     header = read_gguf_header(tmp_path / "m.gguf")
     stack, router = (
@@ -181,7 +181,7 @@ def test_shares_that_llamacpp_would_normalise_are_refused(
             experts(tokenizer.vocab_size, normalised_router=False),
             tokenizer,
             tmp_path / "m.gguf",
-            encoding="f32",
+            quantization="f32",
             name="m",
         )
     dense = {"family": "llama", "qk_norm": "none"}
@@ -190,7 +190,7 @@ def test_shares_that_llamacpp_would_normalise_are_refused(
             experts(tokenizer.vocab_size, **dense),
             tokenizer,
             tmp_path / "m.gguf",
-            encoding="f32",
+            quantization="f32",
             name="m",
         )
     assert gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.QWEN3MOE] == "qwen3moe"

@@ -81,7 +81,7 @@ def test_a_refusal_names_the_part_and_the_writer_refuses_alike(
     assert reason is not None
     assert words in reason
     with pytest.raises(ModelError) as caught:
-        write_gguf(make_model(config), tokenizer, tmp_path / "m.gguf", encoding="f32", name="x")
+        write_gguf(make_model(config), tokenizer, tmp_path / "m.gguf", quantization="f32", name="x")
     assert reason in caught.value.message
     assert list(tmp_path.iterdir()) == []
 

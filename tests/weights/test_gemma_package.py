@@ -63,7 +63,7 @@ def test_it_computes_what_real_llamacpp_computes(
     path, found = published
     tokenizer = found.tokenizer
     assert tokenizer is not None
-    write_gguf(found.model, tokenizer, tmp_path / "f32.gguf", encoding="f32", name="x")
+    write_gguf(found.model, tokenizer, tmp_path / "f32.gguf", quantization="f32", name="x")
     prompts = tuple(tuple(tokenizer.with_bos(tokenizer.encode(text))) for text in TEXTS)
     assert len(prompts[-1]) > found.model.config.window_tokens
     plain, vocab_size = tokenizer.encode("!")[0], found.model.config.vocab_size

@@ -15,7 +15,7 @@ from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import Classifier
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.gguf import GGUFEncoding, read_gguf, write_gguf
+from groundup.weights.gguf import GGUFQuantization, read_gguf, write_gguf
 from groundup.weights.gguf_config import (
     KNOWN_SCALINGS,
     add_config,
@@ -41,7 +41,12 @@ def test_f32_files_read_back_bit_for_bit(
 ) -> None:
     model = make_model(make_config(variant, tokenizer.vocab_size))
     write_gguf(
-        model, tokenizer, tmp_path / "m.gguf", encoding="f32", name="mine", license_id="apache-2.0"
+        model,
+        tokenizer,
+        tmp_path / "m.gguf",
+        quantization="f32",
+        name="mine",
+        license_id="apache-2.0",
     )
     found = read_gguf(tmp_path / "m.gguf")
     assert found.model.config == model.config
@@ -61,18 +66,18 @@ def test_f32_files_read_back_bit_for_bit(
 @pytest.mark.parametrize("encoding", ["f16", "bf16", "q8_0", "q4_0"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_file_written_from_what_was_read_is_the_same_file(
-    encoding: GGUFEncoding, variant: str, tokenizer: Tokenizer, tmp_path: Path
+    encoding: GGUFQuantization, variant: str, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "1.gguf", tmp_path / "2.gguf"
     write_gguf(
         make_model(make_config(variant, tokenizer.vocab_size)),
         tokenizer,
         first,
-        encoding=encoding,
+        quantization=encoding,
         name="x",
     )
     found = read_gguf(first)
-    write_gguf(found.model, found.tokenizer, second, encoding=encoding, name="x")
+    write_gguf(found.model, found.tokenizer, second, quantization=encoding, name="x")
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -80,7 +85,7 @@ def test_a_mistral_becomes_a_llama(tokenizer: Tokenizer, tmp_path: Path) -> None
     """GGUF has no architecture of its own for it; it computes the same."""
     config = replace(make_config("llama", tokenizer.vocab_size), family="mistral")
     model = make_model(config)
-    write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="f32", name="x")
+    write_gguf(model, tokenizer, tmp_path / "m.gguf", quantization="f32", name="x")
     found = read_gguf(tmp_path / "m.gguf")
     assert found.model.config == replace(config, family="llama")
     ids = torch.arange(20)[None]
@@ -99,7 +104,7 @@ def test_a_window_that_llamacpp_passes_over_ends_the_context(
         full_every=full_every,
     )
     model, heard = make_model(config), Heard()
-    write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="f32", name="x", progress=heard)
+    write_gguf(model, tokenizer, tmp_path / "m.gguf", quantization="f32", name="x", progress=heard)
     found = read_gguf(tmp_path / "m.gguf")
     assert found.model.config == replace(
         config, family="llama", context_tokens=24, window_tokens=0, full_every=0
@@ -119,7 +124,7 @@ def test_a_name_by_which_llamacpp_would_change_the_tokenizer_is_written_apart(
         make_model(make_config("phi3", tokenizer.vocab_size)),
         tokenizer,
         tmp_path / "m.gguf",
-        encoding="f32",
+        quantization="f32",
         name=name,
     )
     assert read_gguf_header(tmp_path / "m.gguf").metadata["general.name"] == written
@@ -134,7 +139,7 @@ def test_rows_that_are_no_blocks_stay_f16_and_this_is_said_once(
         make_model(config),
         tokenizer,
         tmp_path / "m.gguf",
-        encoding="q8_0",
+        quantization="q8_0",
         name="x",
         progress=heard,
     )
@@ -150,7 +155,7 @@ def test_rows_that_are_no_blocks_stay_f16_and_this_is_said_once(
 
 def test_q4_0_keeps_the_embedding_at_q8_0(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model = make_model(make_config("qwen3", tokenizer.vocab_size))
-    write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="q4_0", name="x")
+    write_gguf(model, tokenizer, tmp_path / "m.gguf", quantization="q4_0", name="x")
     kinds = {
         name: info.kind for name, info in read_gguf_header(tmp_path / "m.gguf").tensors.items()
     }
@@ -185,7 +190,7 @@ def test_factors_that_contradict_the_metadata_are_refused(
         make_model(make_config("llama_scaled", tokenizer.vocab_size)),
         tokenizer,
         path,
-        encoding="f32",
+        quantization="f32",
         name="x",
     )
     info = read_gguf_header(path).tensors["rope_freqs.weight"]
@@ -202,7 +207,7 @@ def test_weights_that_are_not_finite_are_named(
 ) -> None:
     path = tmp_path / "m.gguf"
     model = make_model(make_config("llama", tokenizer.vocab_size))
-    write_gguf(model, tokenizer, path, encoding="f32", name="x")
+    write_gguf(model, tokenizer, path, quantization="f32", name="x")
     info = read_gguf_header(path).tensors["blk.1.ffn_up.weight"]
     data = bytearray(path.read_bytes())
     data[info.begin + 40 : info.begin + 44] = np.float32(value).tobytes()
@@ -211,7 +216,7 @@ def test_weights_that_are_not_finite_are_named(
         read_gguf(path)
     model.transformer.blocks[0].feedforward.up.weight.data[0, 0] = value
     with pytest.raises(FormatError, match=r"blk\.0\.ffn_up\.weight"):
-        write_gguf(model, tokenizer, tmp_path / "n.gguf", encoding="f32", name="x")
+        write_gguf(model, tokenizer, tmp_path / "n.gguf", quantization="f32", name="x")
     assert not (tmp_path / "n.gguf").exists()
 
 
@@ -219,7 +224,7 @@ def test_weights_too_large_for_f16_are_named(tokenizer: Tokenizer, tmp_path: Pat
     model = make_model(make_config("llama", tokenizer.vocab_size))
     model.transformer.blocks[0].feedforward.up.weight.data[0, 0] = 70_000.0
     with pytest.raises(FormatError, match=r"as f16.*blk\.0\.ffn_up\.weight"):
-        write_gguf(model, tokenizer, tmp_path / "n.gguf", encoding="f16", name="x")
+        write_gguf(model, tokenizer, tmp_path / "n.gguf", quantization="f16", name="x")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -242,13 +247,13 @@ def test_what_gguf_cannot_hold_is_refused(tokenizer: Tokenizer, tmp_path: Path) 
     }
     for reason, (model, its_tokenizer) in refused.items():
         with pytest.raises(ModelError, match=reason):
-            write_gguf(model, its_tokenizer, tmp_path / "m.gguf", encoding="f32", name="x")
+            write_gguf(model, its_tokenizer, tmp_path / "m.gguf", quantization="f32", name="x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_beyond_the_tokenizer_are_kept(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model = make_model(make_config("llama", tokenizer.vocab_size + 5))
-    write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="f32", name="x")
+    write_gguf(model, tokenizer, tmp_path / "m.gguf", quantization="f32", name="x")
     found = read_gguf(tmp_path / "m.gguf")
     assert found.model.config.vocab_size == tokenizer.vocab_size + 5
     assert found.tokenizer is not None
@@ -351,7 +356,7 @@ def write_changed(path: Path, values: dict[str, object], tokenizer: Tokenizer) -
         make_model(make_config("llama", tokenizer.vocab_size)),
         tokenizer,
         path,
-        encoding="f32",
+        quantization="f32",
         name="x",
     )
     rewrite_metadata(path, values)

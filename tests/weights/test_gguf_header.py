@@ -137,7 +137,7 @@ def test_every_truncation_is_refused(
     tiny_model: LanguageModel, tiny_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.gguf"
-    write_gguf(tiny_model, tiny_tokenizer, path, encoding="f32", name="tiny")
+    write_gguf(tiny_model, tiny_tokenizer, path, quantization="f32", name="tiny")
     whole = path.read_bytes()
     last = max(info.begin + info.num_bytes for info in read_gguf_header(path).tensors.values())
     for size in range(0, last, 37):

@@ -14,7 +14,7 @@ from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata
 from groundup.weights.assemble import parameter_shapes
-from groundup.weights.gguf import GGUFEncoding, read_gguf, write_gguf
+from groundup.weights.gguf import GGUFQuantization, read_gguf, write_gguf
 from groundup.weights.gguf_architectures import ARCHITECTURES
 from groundup.weights.gguf_config import add_config, add_metadata
 from groundup.weights.names import gguf_bindings
@@ -45,9 +45,9 @@ def differences(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def write(
-    path: Path, config: ModelConfig, tokenizer: Tokenizer, encoding: GGUFEncoding = "f32"
+    path: Path, config: ModelConfig, tokenizer: Tokenizer, encoding: GGUFQuantization = "f32"
 ) -> None:
-    write_gguf(make_model(config), tokenizer, path, encoding=encoding, name="Phi-3 and others")
+    write_gguf(make_model(config), tokenizer, path, quantization=encoding, name="Phi-3 and others")
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, *LARGEST])
@@ -70,7 +70,7 @@ def test_llamacpp_passes_over_windows_where_we_say_so(tokenizer: Tokenizer, tmp_
     orders = []
     for name in windowless:
         model = make_model(make_config(name, tokenizer.vocab_size))
-        write_gguf(model, tokenizer, tmp_path / name, encoding="f32", name="tiny")
+        write_gguf(model, tokenizer, tmp_path / name, quantization="f32", name="tiny")
         rewrite_metadata(tmp_path / name, {f"{name}.attention.sliding_window": 16})
         orders.append(order(tmp_path / name, model, tokenizer.vocab_size))
     assert max(largest_differences(orders)) < TABLED

@@ -67,7 +67,7 @@ def test_a_gguf_opens_by_file_or_by_its_folder(
     model: LanguageModel, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     path = tmp_path / "exported" / "m.gguf"
-    write_gguf(model, tokenizer, path, encoding="f32", name="x", license_id="mit")
+    write_gguf(model, tokenizer, path, quantization="f32", name="x", license_id="mit")
     for place in (path, path.parent):
         opened = open_model(place, CPU)
         assert (opened.path, opened.license, opened.config) == (path, "mit", model.config)
@@ -171,7 +171,7 @@ class TestManifest:
         self, model: LanguageModel, tokenizer: Tokenizer, tmp_path: Path
     ) -> None:
         path = tmp_path / "exported" / "m.gguf"
-        write_gguf(model, tokenizer, path, encoding="f32", name="x")
+        write_gguf(model, tokenizer, path, quantization="f32", name="x")
         write_manifest(path.parent)
         open_model(path, CPU)
         whole = path.read_bytes()
@@ -185,7 +185,7 @@ class TestManifest:
         export = tmp_path / "export"
         for name in ("own", "chat"):
             save_model(model, export / name, tokenizer)
-            write_gguf(model, tokenizer, export / name / "m.gguf", encoding="f16", name=name)
+            write_gguf(model, tokenizer, export / name / "m.gguf", quantization="f16", name=name)
         write_manifest(export)
         files = (export / "chat" / "m.gguf", export / "chat" / "model.safetensors")
         for file in files:
@@ -236,7 +236,7 @@ def test_saving_over_a_model_keeps_the_old_one_when_the_disk_is_full(
                 model,
                 open_model(folder, CPU).tokenizer,
                 folder / "m.gguf",
-                encoding="f32",
+                quantization="f32",
                 name="x",
             )
     finally:

@@ -42,7 +42,9 @@ def test_a_gguf_says_its_shape_and_its_size(
 ) -> None:
     """q8_0 as we compute it is what the file holds, the factors of stretched positions apart."""
     path = tmp_path / "model.gguf"
-    write_gguf(make_model(make_config(variant, 320)), tokenizer, path, encoding="q8_0", name="tiny")
+    write_gguf(
+        make_model(make_config(variant, 320)), tokenizer, path, quantization="q8_0", name="tiny"
+    )
     outline = read_model_summary(str(path))
     config = open_model(path, CPU).config
     assert outline.config == config
@@ -148,7 +150,9 @@ def test_what_is_no_model_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> No
     assert "can't be opened as a model" in refused(tmp_path / "empty").message
     assert "no such folder or file" in refused(tmp_path / "none.toml").message
     path = tmp_path / "cut.gguf"
-    write_gguf(make_model(make_config("llama", 320)), tokenizer, path, encoding="f16", name="tiny")
+    write_gguf(
+        make_model(make_config("llama", 320)), tokenizer, path, quantization="f16", name="tiny"
+    )
     path.write_bytes(path.read_bytes()[:-100])
     assert isinstance(refused(path), FormatError)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "lama"}))

@@ -281,7 +281,7 @@ def test_a_packed_folder_is_opened_in_every_precision(
     tmp_path: Path, kind: str, bits: Bits
 ) -> None:
     folder = write_model(tmp_path / "model", **KINDS[kind])
-    out = export(open_model(folder, CPU), "packed", tmp_path / "packed", encoding=bits)
+    out = export(open_model(folder, CPU), "packed", tmp_path / "packed", quantization=bits)
     assert not (out / "model.safetensors").exists()
     verify_path(out)
     expected = in_memory(folder, bits)
@@ -297,7 +297,7 @@ def test_a_packed_folder_is_opened_in_every_precision(
 
 
 def test_a_damaged_packed_folder_is_refused_in_one_sentence(folder: Path, tmp_path: Path) -> None:
-    out = export(open_model(folder, CPU), "packed", tmp_path / "packed", encoding="int8")
+    out = export(open_model(folder, CPU), "packed", tmp_path / "packed", quantization="int8")
     damage(packed_folder(out, "int8") / "model.safetensors")
     for choice in ("int8", "float32", "int4"):
         with pytest.raises(GroundupError, match="differs from the manifest") as refused:
@@ -308,7 +308,7 @@ def test_a_damaged_packed_folder_is_refused_in_one_sentence(folder: Path, tmp_pa
 def test_a_folder_in_another_layout_is_refused_in_one_sentence_and_made_again_beside_a_model(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = export(open_model(folder, CPU), "packed", tmp_path / "packed", encoding="int4")
+    out = export(open_model(folder, CPU), "packed", tmp_path / "packed", quantization="int4")
     for kept in (packed_folder(out, "int4"), packed_folder(folder, "int4")):
         expected = logits("int4", kept.parents[1])
         kept.rename(kept.with_name("int4-v1"))

@@ -150,7 +150,7 @@ def test_convert_goes_around_without_loss(
                 "gguf",
                 "--out",
                 str(gguf),
-                "--encoding",
+                "--quantization",
                 "f32",
                 "--no-check",
             ]
@@ -175,7 +175,7 @@ def test_convert_writes_what_ollama_wants(build: Path, tmp_path: Path) -> None:
         "ollama",
         "--out",
         str(out),
-        "--encoding",
+        "--quantization",
         "q8_0",
         "--system",
         "Be kind.",
@@ -197,7 +197,7 @@ def test_convert_writes_what_ollama_wants(build: Path, tmp_path: Path) -> None:
 
 def test_half_precision_folders_are_written(build: Path, tmp_path: Path) -> None:
     opened = open_model(build, CPU)
-    export(opened, "hf", tmp_path / "x", encoding="bf16")
+    export(opened, "hf", tmp_path / "x", quantization="bf16")
     assert json.loads((tmp_path / "x" / "config.json").read_text())["dtype"] == "bfloat16"
     assert next(opened.model.parameters()).dtype == torch.float32  # the open model stays as it was
 
@@ -218,7 +218,7 @@ def test_targets_that_can_not_be_are_refused_before_the_model_is_read(
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     refused = {
         "onnx": ["--to", "onnx", "--out", "x"],
-        "q8_0": ["--to", "hf", "--out", "x", "--encoding", "q8_0"],
+        "q8_0": ["--to", "hf", "--out", "x", "--quantization", "q8_0"],
         "must be a file": ["--to", "gguf", "--out", "x.bin"],
         "not an earlier export": ["--to", "hf", "--out", str(tmp_path / "mine")],
     }

@@ -54,7 +54,7 @@ def test_mutants_of_a_gguf_give_one_error_class(
     tiny_model: LanguageModel, tiny_tokenizer: Tokenizer, tmp_path: Path, number: int
 ) -> None:
     path = tmp_path / "tiny.gguf"
-    write_gguf(tiny_model, tiny_tokenizer, path, encoding="f16", name="tiny")
+    write_gguf(tiny_model, tiny_tokenizer, path, quantization="f16", name="tiny")
     open_model(path, CPU)  # as it is, it is whole
     original = path.read_bytes()
     outcome = Outcome()
@@ -130,7 +130,7 @@ def test_any_metadata_of_a_gguf_may_be_odd(
         make_model(make_config(variant, tiny_tokenizer.vocab_size)),
         tiny_tokenizer,
         path,
-        encoding="f32",
+        quantization="f32",
         name="x",
     )
     header = read_gguf_header(path)

@@ -58,7 +58,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         chosen.append(answers.stage(name, answers.SHARE / len(answered), (each.index, each.chat)))
     for name, one in summed.items():
         chosen.append(summaries.stage(name, summaries.SHARE / len(summed), one.chat))
-    if recipe.export.encodings and (recipe.data.sources or chats):
+    if recipe.export.quantizations and (recipe.data.sources or chats):
         chosen.append(replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)))
     names = [stage.name for stage in chosen]
     chosen.append(replace(REPORT, needs=tuple(names)))

@@ -24,7 +24,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.pretrain import own_shape
-from groundup.weights.gguf import GGUFEncoding, write_gguf
+from groundup.weights.gguf import GGUFQuantization, write_gguf
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.modelfile import write_modelfile
 
@@ -37,8 +37,8 @@ MIN_PROMPTS = 4
 # Seconds for writing each file of the large model, starting llama.cpp, checks of tokens and
 # templates.
 BESIDE_FILE_S = 4.0
-# Bytes of a weight in each GGUF encoding, block scales included (ggml's block layouts).
-ENCODED_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+# Bytes of a weight in each GGUF quantization, block scales included (ggml's block layouts).
+QUANTIZED_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 
 
 def run(context: StageContext) -> StageResult:
@@ -57,13 +57,15 @@ def run(context: StageContext) -> StageResult:
     with atomic_folder(context.folder) as folder:
         for name, model in opened.items():
             starts = [text[:PROMPT_CHARACTERS] for text in questions.get(name, lines)][:prompts]
-            for encoding in context.recipe.export.encodings:
-                file = write_files(model, folder / name, f"{context.recipe.name}-{name}", encoding)
+            for quantization in context.recipe.export.quantizations:
+                file = write_files(
+                    model, folder / name, f"{context.recipe.name}-{name}", quantization
+                )
                 path, size = file.relative_to(folder).as_posix(), file.stat().st_size
                 entry = {
                     "path": path,
                     "model": name,
-                    "encoding": encoding,
+                    "quantization": quantization,
                     "bytes": size,
                     "sha256": sha256_file(file),
                 }
@@ -71,7 +73,7 @@ def run(context: StageContext) -> StageResult:
                 report = gate(
                     model,
                     file,
-                    encoding=encoding,
+                    encoding=quantization,
                     user_lines=lines,
                     prompts=starts,
                     progress=progress,
@@ -102,11 +104,11 @@ def user_lines(context: StageContext, questions: Mapping[str, Sequence[str]]) ->
     return list(distinct)[:: max(1, len(distinct) // USER_LINES)][:USER_LINES]
 
 
-def write_files(opened: OpenModel, folder: Path, name: str, encoding: GGUFEncoding) -> Path:
+def write_files(opened: OpenModel, folder: Path, name: str, quantization: GGUFQuantization) -> Path:
     """Write the Hugging Face files (once), a GGUF, and a Modelfile for the first GGUF; returns the
     GGUF's path.
     """
-    gguf = folder / f"{name}-{encoding}.gguf"
+    gguf = folder / f"{name}-{quantization}.gguf"
     if not folder.exists():
         folder.mkdir()
         for file in model_files(opened.path):
@@ -116,7 +118,7 @@ def write_files(opened: OpenModel, folder: Path, name: str, encoding: GGUFEncodi
         opened.model,
         opened.tokenizer,
         gguf,
-        encoding=encoding,
+        quantization=quantization,
         name=name,
         license_id=opened.license,
     )
@@ -143,8 +145,8 @@ def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
         token_s = min(repeat(lambda: opened.model(ids[:, :1]), number=1, repeat=3))
         pass_s = min(repeat(lambda: opened.model(ids), number=1, repeat=3))
     prompt_s = NEW_TOKENS * token_s / 3 + 2 * pass_s
-    free_s = context.seconds - BESIDE_FILE_S * len(table.encodings) - 2
-    return min(table.prompts, max(MIN_PROMPTS, free_s / (prompt_s * len(table.encodings))))
+    free_s = context.seconds - BESIDE_FILE_S * len(table.quantizations) - 2
+    return min(table.prompts, max(MIN_PROMPTS, free_s / (prompt_s * len(table.quantizations))))
 
 
 def disk_bytes(recipe: Recipe) -> float:
@@ -154,7 +156,9 @@ def disk_bytes(recipe: Recipe) -> float:
     parameters = len(recipe.of_kind(ChatStage)) * base_bytes(recipe) / FLOAT32_BYTES
     if recipe.data.sources:
         parameters += parameter_count(own_shape(recipe)).total
-    return parameters * sum(ENCODED_BYTES[encoding] for encoding in recipe.export.encodings)
+    return parameters * sum(
+        QUANTIZED_BYTES[quantization] for quantization in recipe.export.quantizations
+    )
 
 
 STAGE = Stage(
@@ -163,9 +167,9 @@ STAGE = Stage(
     run,
     share=0.10,
     describe=lambda recipe: (
-        f"GGUF {', '.join(recipe.export.encodings)}, gate of up to {recipe.export.prompts} prompts"
+        f"GGUF {', '.join(recipe.export.quantizations)}, gate of up to {recipe.export.prompts} prompts"
     ),
-    # the weights, one encoded copy of them and llama.cpp's
+    # the weights, one quantized copy of them and llama.cpp's
     memory_bytes=lambda recipe: 3 * base_bytes(recipe),
     disk_bytes=disk_bytes,
     needs=("data", "pretrain"),  # and the chat models

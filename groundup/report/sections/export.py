@@ -80,9 +80,9 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
     hashes = folded([(text(entry, "path"), text(entry, "sha256")) for entry in files])
     rows: list[list[Child]] = []
     for entry in files:
-        names = (foreign(text(entry, key)) for key in ("path", "model", "encoding"))
+        names = (foreign(text(entry, key)) for key in ("path", "model", "quantization"))
         rows.append([*names, size(number(entry, "bytes"))])
-    head = ["file", "model", "encoding", "size"]
+    head = ["file", "model", "quantization", "size"]
     shown = data_table("Files written below export/", head, rows, figures=(3,))
     return [shown, hashes, beside]
 
