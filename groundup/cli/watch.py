@@ -46,9 +46,10 @@ def command(
 
     watched = Watched(runs)
     missing = [run for run in runs if not run.exists()]
-    for run in missing if as_json or not wait else ():
-        fix = f"{nearest_names(run, 'build', 'run')} If it is going to be made, wait for it with --wait (without --json)."
-        raise ConfigError(f"{run} does not exist.", fix=fix.strip())
+    if missing and (as_json or not wait):
+        fix = nearest_names(missing[0], "build", "run")
+        fix += " If it is going to be made, wait for it with --wait (without --json)."
+        raise ConfigError(f"{missing[0]} does not exist.", fix=fix.strip())
     if as_json:
         details = [{**row, **(watched.detail(row["id"]) or {})} for row in watched.summaries()]
         print_result([], {"runs": details}, as_json)
@@ -69,7 +70,7 @@ def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
     from groundup.http.run_server import run_server
 
     count = len(watched.summaries())
-    what = "for new runs" if count == 0 else "1 run" if count == 1 else f"{count} runs"
+    what = {0: "for new runs", 1: "1 run"}.get(count, f"{count} runs")
     run_server(
         Guard(watch_app(watched), access_for(**vars(listen))),
         listen.host,
