@@ -80,7 +80,7 @@ def attention_record(
                 "head": head + 1,
                 "kind": kind,
                 "score": round(score, DECIMALS),
-                "weights": rounded(maps[layer, head]),
+                "weights": round_matrix(maps[layer, head]),
             }
             for kind, layer, head, score in clearest_heads(maps, ids)
         ],
@@ -103,7 +103,7 @@ def attention_picture(
         "pieces": pieces_of(require_tokenizer(tokenizer), ids),
         "heads_in_all": maps.shape[0] * maps.shape[1],
         "heads": [
-            {"block": layer + 1, "head": head + 1, "weights": rounded(maps[layer, head])}
+            {"block": layer + 1, "head": head + 1, "weights": round_matrix(maps[layer, head])}
             for layer in chosen
             for head in range(maps.shape[1])
         ],
@@ -214,7 +214,7 @@ def pattern_scores(
     return (maps * places).sum(dim=-1)[:, :, rows].mean(dim=-1)
 
 
-def rounded(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
+def round_matrix(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
     """Return a matrix as numbers of four decimals."""
     return [[round(number, DECIMALS) for number in row] for row in matrix.tolist()]
 

@@ -117,7 +117,7 @@ class Candidates:
         self, cosine: Float[Tensor, " n"], size: int, count: int, without: Sequence[str]
     ) -> list[tuple[int, float]]:
         """Search the `size` nearest spellings."""
-        passed = {spelled(word) for word in without}
+        passed = {spelling(word) for word in without}
         found: list[tuple[int, float]] = []
         for place in cosine.topk(size).indices.tolist():
             if len(found) < count and self.words[place] not in passed:
@@ -132,7 +132,7 @@ def table_candidates(model: Model, tokenizer: Tokenizer) -> tuple[Candidates, li
     """
     control = set(tokenizer.special.tokens.values())
     words = {
-        id: spelled(token_text(tokenizer, id))
+        id: spelling(token_text(tokenizer, id))
         for id in range(tokenizer.vocab_size)
         if id not in control
     }
@@ -141,7 +141,7 @@ def table_candidates(model: Model, tokenizer: Tokenizer) -> tuple[Candidates, li
     return Candidates([words[id] for id in ids], F.normalize(table, dim=-1)), ids
 
 
-def spelled(text: str) -> str:
+def spelling(text: str) -> str:
     """Return the word that a token spells, without spaces and in lower case."""
     return text.strip().casefold()
 
@@ -234,7 +234,7 @@ def kind_score(
     }
     return {
         "vocabulary": _scores(table_candidates(model, tokenizer)[0], single, vectors),
-        "listed": _scores(Candidates([spelled(word) for word in every], unit), kinds, vectors),
+        "listed": _scores(Candidates([spelling(word) for word in every], unit), kinds, vectors),
         "caption": KINDS_CAPTION.format(judged=JUDGED),
     }
 
@@ -270,7 +270,7 @@ def _score(
     count = min(JUDGED, len(words) - 1)
     if len(words) < MIN_WORDS:
         return {"words": len(words), "judged": 0, "share": None, "chance": None}
-    kind = {spelled(word) for word in words}
+    kind = {spelling(word) for word in words}
     hits = sum(
         candidates.words[place] in kind
         for word in words

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.lab.attention import MAX_PICTURE_TOKENS, rounded
+from groundup.lab.attention import MAX_PICTURE_TOKENS, round_matrix
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.request import block_index, head_index, ids_of, require_tokenizer
 from groundup.lab.tokens import beginning, pieces_of
@@ -71,14 +71,14 @@ def head_steps(
         "head": head,
         "head_width": attention.head_width,
         "kv_head": number // (model.config.num_heads // model.config.num_kv_heads) + 1,
-        "queries": rounded(steps.queries),
-        "keys": rounded(steps.keys),
-        "values": rounded(steps.values),
+        "queries": round_matrix(steps.queries),
+        "keys": round_matrix(steps.keys),
+        "values": round_matrix(steps.values),
         "steps": [
             {"name": name, "done": done, "table": _finite(table)}
             for name, done, table in steps.tables
         ],
-        "mixed": rounded(steps.mixed),
+        "mixed": round_matrix(steps.mixed),
         "caption": _caption(model, attention, len(ids), block, head),
     }
 
@@ -86,7 +86,7 @@ def head_steps(
 def _finite(table: Float[Tensor, "T T"]) -> list[list[float | None]]:
     """Return a table with None for masked scores: JSON can't represent their minus infinity."""
     rows: list[list[float | None]] = []
-    for row in rounded(table):
+    for row in round_matrix(table):
         rows.append([None] * len(row))
         for place, score in enumerate(row):
             if not math.isinf(score):

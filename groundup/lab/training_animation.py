@@ -36,7 +36,7 @@ from groundup.lab.attention import (
     clearest_heads,
     pattern_scores,
     patterns,
-    rounded,
+    round_matrix,
 )
 from groundup.lab.request import ids_of, require_tokenizer
 from groundup.lab.tokens import beginning, pieces_of, token_text
@@ -97,7 +97,7 @@ def attention_film(
                 round(float(pattern_scores(of_step, places[kind])[layer, head]), DECIMALS)
                 for kind, layer, head, _ in found
             ],
-            "weights": [rounded(of_step[layer, head]) for _, layer, head, _ in found],
+            "weights": [round_matrix(of_step[layer, head]) for _, layer, head, _ in found],
         }
         for step, of_step in maps.items()
     ]
@@ -137,7 +137,7 @@ def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> E
             "step": step,
             "training_loss": losses[step],
             "apart": round(apart(of_step, groups), DECIMALS),
-            "places": rounded((of_step - origin) @ directions[:2].T),  # [n, C] [C, 2]
+            "places": round_matrix((of_step - origin) @ directions[:2].T),  # [n, C] [C, 2]
         }
         for step, of_step in rows.items()
     ]

@@ -5,8 +5,10 @@ In: the cards of sources as JSON values (`data.json` of a build, `data inspect -
 lacks is left out.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from itertools import zip_longest
 
 from groundup.data.preparation.data_card import CHANGE_LABELS
@@ -14,7 +16,6 @@ from groundup.data.processing.language_names import language_name
 from groundup.data.reading.source_report import read_as
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note
-from groundup.report.differences import before_and_after
 from groundup.report.drawing import bar
 from groundup.report.formatting import count, first_letters, percent
 from groundup.report.histogram import length_histogram, median_length
@@ -241,6 +242,46 @@ def _change_card(example: JsonObject) -> Node:
     reasons = "; ".join(_change(change) for change in texts(example, "changes"))
     sides = before_and_after(text(example, "before"), text(example, "after"))
     return node("article", name, foreign(reasons, "p", "time"), sides, class_="answer change")
+
+
+CHANGED_CHARACTERS = 400
+# Shown in the marked parts only: in the others a space is a space.
+SIGNS = {"\n": "⏎\n", "\r": "\\r", "\f": "\\f", "\v": "\\v", "\t": "\\t", " ": "·"}
+
+
+def before_and_after(before: str, after: str) -> Node:
+    """Return both texts side by side; what was removed and what was put in its place are marked."""
+    old, new = before[:CHANGED_CHARACTERS], after[:CHANGED_CHARACTERS]
+    removed, put = foreign("", "p", "changed-text"), foreign("", "p", "changed-text")
+    for kind, start, end, new_start, new_end in SequenceMatcher(
+        None, old, new, autojunk=False
+    ).get_opcodes():
+        for parent, tag, piece in (
+            (removed, "del", old[start:end]),
+            (put, "ins", new[new_start:new_end]),
+        ):
+            if kind == "equal":
+                parent.append(node("span", piece))
+            elif piece:
+                parent.append(node(tag, "".join(map(_sign, piece))))
+    sides = [
+        node("div", node("h4", "before"), removed, class_="side"),
+        node("div", node("h4", "after"), put, class_="side after"),
+    ]
+    return node("div", sides, class_="sides")
+
+
+def _sign(character: str) -> str:
+    """The character, or a sign for one that can't be seen alone.
+
+    >>> _sign("a"), _sign("\\u0301"), _sign("\\x00")
+    ('a', 'U+0301', 'U+0000')
+    """
+    if character in SIGNS:
+        return SIGNS[character]
+    if unicodedata.combining(character) or not character.isprintable():
+        return f"U+{ord(character):04X}"
+    return character
 
 
 def _passed_over(cards: Cards) -> list[Child]:

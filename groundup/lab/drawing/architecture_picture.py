@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groundup import palette
+from groundup.html_nodes import Node, node, to_html
 from groundup.lab.architecture import Architecture, Box, Branch, PartRole
 from groundup.lab.style import close, pyplot
 from groundup.palette import custom_properties
@@ -117,11 +118,8 @@ class DiagramLayout:
 
 def architecture_svg(picture: Architecture) -> str:
     """Return a picture from `lab.architecture` as the text of an SVG file."""
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        + ET.tostring(_drawing(picture), encoding="unicode")
-        + "\n"
-    )
+    drawing = ET.tostring(_drawing(picture), encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{drawing}\n'
 
 
 def architecture_page(
@@ -130,90 +128,81 @@ def architecture_page(
     """Return one HTML page: the drawing, a table (its first row has the headers) and facts (name,
     value). It makes no requests.
     """
-    page = ET.Element("html", lang="en")
-    head = _inside(page, "head")
-    _inside(head, "meta", charset="utf-8")
-    _inside(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
-    _inside(head, "title").text = printable(picture.title)
-    _inside(head, "style").text = _style(PAGE_STYLE)
-    body = _inside(page, "body")
-    body.append(_drawing(picture))
-    body.append(_table(table, "costs"))
-    body.append(_table([("", ""), *facts], "facts"))
-    return "<!DOCTYPE html>\n" + ET.tostring(page, encoding="unicode", method="html") + "\n"
+    head = node(
+        "head",
+        node("meta", charset="utf-8"),
+        node("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        node("title", escape_controls(picture.title)),
+        node("style", _style(PAGE_STYLE)),
+    )
+    tables = [_table(table, "costs"), _table([("", ""), *facts], "facts")]
+    return to_html(node("html", head, node("body", _drawing(picture), tables), lang="en"))
 
 
 def _style(rules: str) -> str:
     return custom_properties(LIGHT, DARK) + rules.replace("FONT", FONT.replace('"', "'"))
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Return the text with control characters, which XML forbids, as escapes."""
-    return "".join(map(_printable, text))
+    return "".join(map(_escape_control, text))
 
 
-def _printable(character: str) -> str:
+def _escape_control(character: str) -> str:
     if character.isprintable() or character == NO_BREAK:
         return character
     return repr(character)[1:-1]
 
 
-def _inside(parent: ET.Element, tag: str, **attributes: str | float) -> ET.Element:
-    return ET.SubElement(
-        parent,
-        tag,
-        {name.rstrip("_").replace("_", "-"): _number(v) for name, v in attributes.items()},
+def _table(rows: Sequence[Sequence[str]], kind: str) -> Node:
+    head, *body = [[escape_controls(cell) for cell in row] for row in rows]
+    lines = [node("tr", [node("th", cell) for cell in head])]
+    lines += [node("tr", [node("td", cell) for cell in row]) for row in body]
+    return node("table", lines, class_=kind)
+
+
+def _drawing(picture: Architecture) -> Node:
+    page = layout(picture)
+    shapes = [node("rect", width="100%", height="100%", fill="var(--paper)")]
+    for box in page.boxes:
+        place = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
+        shapes.append(node("rect", class_="box", rx=7, fill=f"var(--{box.role})", **place))
+    for arrow in page.arrows:
+        shapes.append(node("polyline", points=_points(arrow.points), class_="way"))
+        if arrow.headed:
+            shapes.append(node("polygon", points=_points(_tip(arrow)), class_="tip"))
+    for x, y in page.sums:
+        arm = SUM_RADIUS - 4
+        cross = f"M{x - arm} {y}H{x + arm}M{x} {y - arm}V{y + arm}"
+        shapes.append(node("circle", cx=x, cy=y, r=SUM_RADIUS, class_="plus"))
+        shapes.append(node("path", d=cross, class_="way"))
+    for label in page.labels:
+        words = escape_controls(label.text)
+        shapes.append(node("text", words, x=label.x, y=label.y, class_=label.style))
+    width, height = f"{page.width:.0f}", f"{page.height:.0f}"
+    return node(
+        "svg",
+        node("title", f"Architecture of {escape_controls(picture.title)}"),
+        node("style", _style(STYLE)),
+        shapes,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        width=width,
+        height=height,
     )
 
 
-def _number(value: str | float) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:.1f}".removesuffix(".0")
-
-
-def _table(rows: Sequence[Sequence[str]], kind: str) -> ET.Element:
-    table, tag = ET.Element("table", {"class": kind}), "th"
-    for row in rows:
-        line = _inside(table, "tr")
-        for cell in row:
-            _inside(line, tag).text = printable(cell)
-        tag = "td"
-    return table
-
-
-def _drawing(picture: Architecture) -> ET.Element:
-    page = layout(picture)
-    size = {"width": f"{page.width:.0f}", "height": f"{page.height:.0f}"}
-    view = {"viewBox": f"0 0 {size['width']} {size['height']}", "role": "img"}
-    root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **view, **size})
-    _inside(root, "title").text = f"Architecture of {printable(picture.title)}"
-    _inside(root, "style").text = _style(STYLE)
-    _inside(root, "rect", width="100%", height="100%", fill="var(--paper)")
-    for box in page.boxes:
-        place = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
-        _inside(root, "rect", class_="box", rx="7", fill=f"var(--{box.role})", **place)
-    for arrow in page.arrows:
-        points = " ".join(f"{_number(x)},{_number(y)}" for x, y in arrow.points)
-        _inside(root, "polyline", points=points, class_="way")
-        if arrow.headed:
-            _inside(root, "polygon", points=_tip(arrow), class_="tip")
-    for x, y in page.sums:
-        arm = SUM_RADIUS - 4
-        _inside(root, "circle", cx=x, cy=y, r=SUM_RADIUS, class_="plus")
-        _inside(root, "path", d=f"M{x - arm} {y}H{x + arm}M{x} {y - arm}V{y + arm}", class_="way")
-    for label in page.labels:
-        _inside(root, "text", x=label.x, y=label.y, class_=label.style).text = printable(label.text)
-    return root
-
-
-def _tip(arrow: Arrow) -> str:
-    """Return the points of a triangle at the end of an arrow, which points down or to the left."""
+def _tip(arrow: Arrow) -> list[Point]:
+    """Return the corners of a triangle at the end of an arrow, which points down or to the left."""
     (x0, _), (x, y) = arrow.points[-2:]
-    corners = [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
     if x0 == x:
-        corners = [(x, y), (x - 4, y - 8), (x + 4, y - 8)]
-    return " ".join(f"{_number(a)},{_number(b)}" for a, b in corners)
+        return [(x, y), (x - 4, y - 8), (x + 4, y - 8)]
+    return [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
+
+
+def _points(points: Sequence[Point]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
 def draw_architecture(picture: Architecture) -> Any:
@@ -245,7 +234,7 @@ def draw_architecture(picture: Architecture) -> Any:
         )
         axes.plot(x, y, marker="+", color=ink, markersize=8, zorder=4)
     for label in page.labels:
-        text = printable(label.text).replace("$", r"\$")
+        text = escape_controls(label.text).replace("$", r"\$")
         axes.text(label.x, label.y, text, va="baseline", **FONTS[label.style])
     return close(figure)
 

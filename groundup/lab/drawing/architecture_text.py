@@ -16,11 +16,11 @@ def architecture_lines(picture: Architecture) -> list[str]:
     """Return the drawing of a picture from `lab.architecture`, `WIDTH` columns wide."""
     lines = [" " * RAIL + picture.ids]
     for box in picture.enters:
-        lines += [_at({RAIL: "│"}), *_boxed(box, 0, WIDTH - 6, RAIL)]
+        lines += [_at({RAIL: "│"}), *_box_lines(box, 0, WIDTH - 6, RAIL)]
     lines.append(_at({RAIL: "│"}, picture.stream))
-    lines += _framed(picture)
+    lines += _frame_lines(picture)
     for box in picture.leaves:
-        lines += [_at({RAIL: "│"}, picture.stream), *_boxed(box, 0, WIDTH - 6, RAIL)]
+        lines += [_at({RAIL: "│"}, picture.stream), *_box_lines(box, 0, WIDTH - 6, RAIL)]
     return [*lines, _at({RAIL: "│"}), " " * RAIL + picture.result]
 
 
@@ -34,7 +34,7 @@ def _at(marks: dict[int, str], note: str = "") -> str:
     return "".join(line)
 
 
-def _boxed(box: Box, left: int, right: int, turn: int) -> list[str]:
+def _box_lines(box: Box, left: int, right: int, turn: int) -> list[str]:
     """Return a box from column `left` to `right`, with its input and output at column `turn`."""
     inner = right - left - 1
     top, bottom = ["─"] * inner, ["─"] * inner
@@ -44,7 +44,7 @@ def _boxed(box: Box, left: int, right: int, turn: int) -> list[str]:
     return [" " * left + line for line in (f"┌{''.join(top)}┐", *sides, f"└{''.join(bottom)}┘")]
 
 
-def _framed(picture: Architecture) -> Iterator[str]:
+def _frame_lines(picture: Architecture) -> Iterator[str]:
     """Yield all blocks as one, in a frame with their number."""
     head = f"╭───┴─ {picture.blocks} "
     yield head + "─" * (WIDTH - len(head) - 1) + "╮"
@@ -70,7 +70,7 @@ def _branch(branch: Branch, stream: str) -> Iterator[str]:
             yield from _beside(branch.after)
         yield _added(stream)
     if branch.on_sum is not None:
-        yield from (" " + line[1:] for line in _boxed(branch.on_sum, 2, WIDTH - 4, RAIL))
+        yield from (" " + line[1:] for line in _box_lines(branch.on_sum, 2, WIDTH - 4, RAIL))
 
 
 def _beside(box: Box, *, joined: bool = False, narrow: int = 0) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _beside(box: Box, *, joined: bool = False, narrow: int = 0) -> Iterator[str]
     `joined`: a second branch leaves at its right end.
     """
     right = WIDTH - 4 - narrow
-    lines = _boxed(box, LEFT, right, TURN)
+    lines = _box_lines(box, LEFT, right, TURN)
     if joined:
         lines[-1] = lines[-1][: right - 2] + "┬" + lines[-1][right - 1 :]
     for line in lines:

@@ -85,12 +85,12 @@ def _text(tokens: Sequence[JsonObject]) -> Node:
 
 def _token(token: JsonObject, place: int) -> Node:
     tip = f"{text(token, 'id')} · {bytes(_bytes(token)[:24]).hex(' ')}"
-    made = foreign(_shown(token), "bdi", f"token piece-{place % COLOURS}")
+    made = foreign(_show_token(token), "bdi", f"token piece-{place % COLOURS}")
     made.set("data-tip", tip)
     return made
 
 
-def _shown(token: JsonObject) -> str:
+def _show_token(token: JsonObject) -> str:
     """Return a token's text with visible spaces; a line end also ends the line of the page."""
     piece = bytes(_bytes(token)).decode("utf-8", "backslashreplace")
     return piece.replace(" ", "·").replace("\t", "⇥").replace("\r", "␍").replace("\n", "⏎\n") or "∅"
@@ -101,7 +101,12 @@ def _frequent(tokens: Sequence[JsonObject]) -> Node | None:
     counts = Counter(text(each, "id") for each in tokens)
     first = {text(each, "id"): each for each in reversed(tokens)}
     rows: list[list[Child]] = [
-        [foreign(_shown(first[id]).strip("\n")), id, count(times), percent(times / len(tokens))]
+        [
+            foreign(_show_token(first[id]).strip("\n")),
+            id,
+            count(times),
+            percent(times / len(tokens)),
+        ]
         for id, times in counts.most_common(MAX_FREQUENT)
         if times > 1
     ]

@@ -60,7 +60,7 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     results = report.run(stage).results
     if results.get("multi_label") is True:
         return label_set_parts(results)
-    models = _scored(results, "models")
+    models = _with_accuracy(results, "models")
     if not models:
         return "no classifier has been trained"
     return [
@@ -98,7 +98,7 @@ def split_count(splits: JsonObject, name: str) -> float | None:
     return sum(known)
 
 
-def _scored(results: JsonObject, name: str) -> list[tuple[JsonObject, MeasuredFraction]]:
+def _with_accuracy(results: JsonObject, name: str) -> list[tuple[JsonObject, MeasuredFraction]]:
     """Return the methods of a list that have an accuracy, each with it."""
     found = [(model, measured(model, "accuracy")) for model in tables(results, name)]
     return [(model, accuracy) for model, accuracy in found if accuracy]
@@ -125,7 +125,7 @@ def _comparison(
 
 def _same_messages(results: JsonObject) -> Node | None:
     """All methods on the messages that the base model was asked about (zero-shot)."""
-    models, asked = _scored(results, "same_messages"), number(results, "zero_shot", "asked")
+    models, asked = _with_accuracy(results, "same_messages"), number(results, "zero_shot", "asked")
     if not models or asked is None:
         return None
     rows = [[_name(model), *accuracy_cells(model, found), _lead(model)] for model, found in models]

@@ -6,7 +6,7 @@ from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, more, note
 from groundup.report.formatting import NBSP, count, size
 from groundup.report.report_data import ReportData
-from groundup.report.sections.provenance import folded
+from groundup.report.sections.provenance import hash_details
 from groundup.report.values import JsonObject, number, table, tables, text
 
 # Column titles of the parity checks (evaluate/parity.py).
@@ -77,7 +77,7 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
         node("code", "ollama create NAME -f Modelfile"),
         ".",
     )
-    hashes = folded([(text(entry, "path"), text(entry, "sha256")) for entry in files])
+    hashes = hash_details([(text(entry, "path"), text(entry, "sha256")) for entry in files])
     rows: list[list[Child]] = []
     for entry in files:
         names = (foreign(text(entry, key)) for key in ("path", "model", "quantization"))

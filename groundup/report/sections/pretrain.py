@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from groundup.html_nodes import Child, Node, node
-from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
-from groundup.report.drawing import Point, Series, line_chart
+from groundup.html_nodes import Child, Node, foreign, node
+from groundup.report.chapter import Chapter, StageCard, data_table, facts, figure, more, note
+from groundup.report.drawing import Point, Series, bar, line_chart
 from groundup.report.formatting import (
     count,
     duration,
@@ -19,9 +19,9 @@ from groundup.report.formatting import (
     parameters,
     percent,
     size,
+    three_decimals,
 )
 from groundup.report.report_data import ReportData, RunRecord
-from groundup.report.sections.mixture import mixture
 from groundup.report.sections.provenance import settings_details
 from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
 
@@ -129,6 +129,51 @@ def _bits(run: RunRecord, record: JsonObject) -> Node | None:
     return figure(caption, drawn)
 
 
+SOURCE_COLUMNS = ("read", "there", "wanted", "epochs", "tokens read", "bits per byte")
+
+
+def mixture(results: JsonObject) -> Node | None:
+    """Return the picture; None for runs on one source."""
+    sources = tables(results, "sources")
+    read = [number(each, "read_tokens") or 0.0 for each in sources]
+    total = sum(read)
+    if not total:
+        return None
+    shares = [tokens / total for tokens in read]
+    # room for a mark at the end
+    largest = 1.02 * max(*shares, *[number(each, "share") or 0.0 for each in sources])
+    rows = [
+        _source_row(each, share, largest, results)
+        for each, share in zip(sources, shares, strict=True)
+    ]
+    titles: list[Child] = [
+        "source",
+        node("span", "share of what was read", class_="quiet"),
+        *SOURCE_COLUMNS,
+    ]
+    caption = (
+        "A bar is the share of a source in the tokens that the model read; the vertical mark is "
+        "its share of the text that is there. Beyond about four epochs repeated text teaches "
+        "little, and a small source is memorised. Bits per byte are of its validation text."
+    )
+    figures = range(2, 2 + len(SOURCE_COLUMNS))
+    return figure(
+        caption,
+        data_table("Sources of the training text", titles, rows, figures=figures, class_="bars"),
+    )
+
+
+def _source_row(
+    source: JsonObject, share: float, largest: float, results: JsonObject
+) -> list[Child]:
+    there, wanted, epochs, read = numbers(source, "share", "wanted", "epochs", "read_tokens")
+    drawing = node("div", bar(share, largest, there), class_="drawn")
+    bits = number(results, f"bits_per_byte:{text(source, 'source')}")
+    shares = map(percent, (share, there, wanted))
+    figures = (fixed(epochs), count(read), three_decimals(bits))
+    return [foreign(text(source, "name")), drawing, *shares, *figures]
+
+
 def _kept(run: RunRecord) -> Node | None:
     best, steps = numbers(run.results, "best_step", "steps")
     if best is None or best == steps:
@@ -169,7 +214,7 @@ def samples(report: ReportData) -> Sequence[Child] | str:
     finished = tables(report.evaluation, "samples")
     if finished:
         title = "The finished model, on beginnings of sentences of the test text"
-        parts += [node("h3", title), _listed(finished)]
+        parts += [node("h3", title), _list_samples(finished)]
     return parts or "no samples were written"
 
 
@@ -179,9 +224,9 @@ def sample_parts(run: RunRecord) -> list[Child]:
     if not written:
         return []
     chosen = evenly(of_first, SHOWN)
-    parts: list[Child] = [_listed(chosen)]
+    parts: list[Child] = [_list_samples(chosen)]
     if len(written) > len(chosen):
-        parts.append(more(f"All {count(len(written))} samples", _listed(written)))
+        parts.append(more(f"All {count(len(written))} samples", _list_samples(written)))
     return parts
 
 
@@ -199,7 +244,7 @@ def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
     return [items[round(index * (len(items) - 1) / (wanted - 1))] for index in range(wanted)]
 
 
-def _listed(written: list[JsonObject]) -> Node:
+def _list_samples(written: list[JsonObject]) -> Node:
     items = []
     for sample in written:
         prompt = node("b", text(sample, "prompt"))

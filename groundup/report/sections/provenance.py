@@ -4,14 +4,13 @@ Reproduction: the command, the versions, the machine.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, data_table, figure, more
+from groundup.report.chapter import Chapter, data_table, figure, more, note
 from groundup.report.formatting import MISSING, count
-from groundup.report.report_data import CONTINUED, RUN_KINDS, ReportData, StageRecord
-from groundup.report.sections.measured_choices import measured_choices
-from groundup.report.values import JsonObject, flat, table, text, texts
+from groundup.report.report_data import CONTINUED, RUN_KINDS, ReportData, RunRecord, StageRecord
+from groundup.report.values import JsonObject, flat, number, numbers, table, tables, text, texts
 
 SHOWN_OUTPUTS = 4
 KINDS = [*RUN_KINDS, CONTINUED]
@@ -64,10 +63,10 @@ def _all_hashes(report: ReportData) -> Node | None:
         named += table(stage.record, "key_parts", "outside").items()
         named += [(f"{stage.name}: key", text(stage.record, "key"))]
         named += table(stage.record, "outputs_sha256").items()
-    return folded(named)
+    return hash_details(named)
 
 
-def folded(named: list[tuple[str, object]]) -> Node | None:
+def hash_details(named: list[tuple[str, object]]) -> Node | None:
     """The full hashes, as closed details."""
     rows = [[foreign(name), node("code", text(digest), class_="whole")] for name, digest in named]
     title = f"All {count(len(named))} full hashes"
@@ -83,7 +82,7 @@ def _run_inputs(report: ReportData) -> Sequence[Child] | str:
     if not inputs:
         return "this run names no inputs"
     names = node("ul", [node("li", foreign(name)) for name, _ in inputs], class_="hashes")
-    return [node("p", "This run was made from:"), names, folded(inputs)]
+    return [node("p", "This run was made from:"), names, hash_details(inputs)]
 
 
 LINEAGE = Chapter(
@@ -147,6 +146,60 @@ def _commands(report: ReportData, made_by: JsonObject) -> list[Node]:
 def _command(what: str, line: str) -> Node:
     command = node("pre", node("code", line, dir="ltr"), class_="command")
     return node("div", node("p", what, class_="step"), command)
+
+
+# Pairs of seconds a step in fit.json and plan.json, and what was chosen by them.
+PAIRS = (("precision", "float32", "bf16"), ("torch.compile", "plain", "compiled"))
+# Of the sizes in build.json those that answer a question of the stage itself.
+INTERNAL = ("worth", "worth_s")
+
+
+def measured_choices(report: ReportData) -> list[Node | None]:
+    """A table of the choices, stage by stage; one sentence where there are none."""
+    rows: list[list[Child]] = []
+    for stage in report.kinds:
+        for name, value, how in [*_choices_of(report.run(stage)), *_fitted(report.stage(stage))]:
+            rows.append([foreign(stage), foreign(name.replace("_", " ")), foreign(value), how])
+    if not rows:
+        return [note("No choice was made by measuring the machine.")]
+    caption = (
+        "Chosen by measuring this machine: "
+        "where other programs keep it busy, the same command may choose otherwise"
+    )
+    return [data_table(caption, ["stage", "what", "chosen", "by"], rows)]
+
+
+def _fitted(stage: StageRecord | None) -> Iterator[tuple[str, str, str]]:
+    """Yield the sizes of a stage that were chosen to keep its time."""
+    if stage is None:
+        return
+    for name, value in table(stage.record, "sizes").items():
+        if name not in INTERNAL:
+            yield name, str(value), "the time that it had"
+
+
+def _choices_of(run: RunRecord) -> Iterator[tuple[str, str, str]]:
+    """Yield what was chosen in a run, the choice, and by what."""
+    step_s = {**table(run.results, "planned", "precision_step_s"), **table(run.choices, "step_s")}
+    chosen = {"precision": text(run.choices, "precision"), "torch.compile": "off"}
+    if run.choices.get("compiled"):
+        chosen["torch.compile"] = "on"
+    for name, first, second in PAIRS:
+        before_s, after_s = numbers(step_s, first, second)
+        if before_s is not None and after_s is not None:
+            times = f"{1000 * before_s:.1f} ms {first}, {1000 * after_s:.1f} ms {second}"
+            yield name, chosen[name], f"a step: {times}"
+    if table(run.choices, "product_s"):
+        yield "Muon's precision", text(run.choices, "muon_precision"), "a matrix product in both"
+    threads = tables(run.results, "threads")
+    if len(threads) > 1:
+        changes = (
+            f"{count(number(each, 'count'))} from step {count(number(each, 'step'))}"
+            for each in threads
+        )
+        yield "threads", ", ".join(changes), "the time of the steps"
+    if tables(run.results, "rescales"):
+        yield "steps", count(number(run.results, "steps")), "the clock, to keep the time"
 
 
 REPEAT = Chapter(

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, note, notes_of
-from groundup.report.formatting import count, duration, fill, parameters
+from groundup.report.formatting import count, duration, fill, first_letters, parameters
 from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
 from groundup.report.sections.headlines import headline
-from groundup.report.sections.shown_texts import shown_texts
+from groundup.report.sections.pretrain import evenly, written_samples
 from groundup.report.source_parts import kept
-from groundup.report.values import number, tables, text
+from groundup.report.values import JsonObject, number, table, tables, text
 
 
 def opening(report: ReportData, contents: Node, chapters: Sequence[Chapter]) -> Node:
@@ -102,6 +102,84 @@ def _enumerate(parts: list[str]) -> str:
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+LINE_CHARACTERS, QUESTION_CHARACTERS = 80, 80
+MOST = 2
+
+
+def shown_texts(report: ReportData) -> Node | None:
+    """Return at most two examples as one card; None where the models have written nothing yet."""
+    found = [
+        part for part in (_continued(report), _asked(report), _answered(report)) if part is not None
+    ]
+    if not found:
+        return None
+    return node("div", found[:MOST], class_="shown-texts")
+
+
+def _continued(report: ReportData) -> Node | None:
+    _, samples = written_samples(report.run("pretrain"))
+    if not samples:
+        return None
+    title: list[Child] = ["The own model goes on from ", _quote(text(samples[0], "prompt"))]
+    rows = [
+        (f"step {count(number(sample, 'step'))}", _line(text(sample, "text")))
+        for sample in evenly(samples, 2)
+    ]
+    return _example(title, rows)
+
+
+def _asked(report: ReportData) -> Node | None:
+    """The first answer that became right, else the first that is right after, else the first."""
+    answers = tables(report.evaluation, "answers")
+    answers = [answer for answer in answers if text(answer, "after").strip()]
+    if not answers:
+        return None
+    right = [each for each in answers if each.get("after_right") is True]
+    mended = [each for each in right if each.get("before_right") is False]
+    chosen = (mended or right or answers)[0]
+    rows = [
+        (f"{name}{_mark(chosen, name)}", _line(text(chosen, name))) for name in ("before", "after")
+    ]
+    asked = " ".join(part for part in (text(chosen, "instruction"), text(chosen, "input")) if part)
+    return _example(
+        ["The chat model is asked ", _quote(first_letters(asked, QUESTION_CHARACTERS))], rows
+    )
+
+
+def _answered(report: ReportData) -> Node | None:
+    for stage in report.of_kind("answers"):
+        for item in tables(report.json(f"{stage}/results.json"), "items"):
+            said = text(table(item, "answers", "quotations"), "text")
+            if said.strip() and text(item, "answer"):
+                question = first_letters(text(item, "question"), QUESTION_CHARACTERS)
+                return _example(
+                    ["The documents are asked ", _quote(question)], [("quoted", _line(said))]
+                )
+    return None
+
+
+def _mark(answer: JsonObject, name: str) -> str:
+    match answer.get(f"{name}_right"):
+        case True:
+            return " ✓"
+        case False:
+            return " ✗"
+    return ""
+
+
+def _line(words: str) -> str:
+    return first_letters(" ".join(words.split()), LINE_CHARACTERS)
+
+
+def _quote(words: str) -> Child:
+    return "“", foreign(words), "”"
+
+
+def _example(title: Sequence[Child], rows: Sequence[tuple[str, str]]) -> Node:
+    said = [(node("dt", name), node("dd", foreign(words))) for name, words in rows]
+    return node("article", node("h2", title), node("dl", said))
 
 
 def _stages(report: ReportData, chapters: Sequence[Chapter]) -> Node:
