@@ -71,7 +71,9 @@ def _picture(match: re.Match[str]) -> str:
     code = ord(match.group())
     if code < 0x20:
         return chr(0x2400 + code)
-    return {0x7F: "␡"}.get(code, "�")
+    if code == 0x7F:
+        return "␡"
+    return "�"
 
 
 def foreign(text: str, tag: str = "bdi", class_: str | None = None) -> Node:

@@ -143,7 +143,9 @@ def _scoring(config: ModelConfig) -> list[str]:
     """Return how queries, keys and scores are transformed."""
     lines = []
     if config.qk_norm != "none":
-        each = {"head": "head by head"}.get(config.qk_norm, "all heads together")
+        each = "all heads together"
+        if config.qk_norm == "head":
+            each = "head by head"
         lines.append(f"queries and keys RMS-normalised, {each}")
     divisor = config.score_width or config.head_width
     scores = f"scores {config.num_heads} × T × T, divided by √{divisor}"

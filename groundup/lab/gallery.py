@@ -46,7 +46,9 @@ def _bytes(figure: Any, name: str, form: Form) -> bytes:
     from matplotlib import rc_context  # there, or the drawing had refused
 
     file = io.BytesIO()
-    metadata = {"svg": {"Date": None}}.get(form)
+    metadata = None
+    if form == "svg":
+        metadata = {"Date": None}
     # No date inside, and ids of elements that don't change from run to run.
     with rc_context({"svg.hashsalt": name}):
         figure.savefig(file, format=form, dpi=PNG_DOTS_PER_INCH, metadata=metadata)

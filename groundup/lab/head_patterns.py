@@ -192,5 +192,7 @@ def _best(values: Float[Tensor, "L H"]) -> list[BestHead]:
 
 
 def _span(texts: Sequence[Sequence[int]]) -> str:
-    lengths = sorted({len(ids) // 2 for ids in texts})
-    return " to ".join(dict.fromkeys([str(lengths[0]), str(lengths[-1])]))
+    lengths = [len(ids) // 2 for ids in texts]
+    if min(lengths) == max(lengths):
+        return str(lengths[0])
+    return f"{min(lengths)} to {max(lengths)}"

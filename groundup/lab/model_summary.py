@@ -78,7 +78,7 @@ def anatomy(
         raise ConfigError(
             f"The model's context is {config.context_tokens:,} tokens, {context_tokens:,} were "
             "asked for.",
-            fix=f"Give context_tokens at most {config.context_tokens}.",
+            fix=f"Use a context of at most {config.context_tokens} tokens.",
         )
     flops = flops_per_token(config, context_tokens=context_tokens, num_labels=num_labels)
     parts = _parts(config, flops, num_labels)

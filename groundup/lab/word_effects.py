@@ -95,7 +95,8 @@ def readings(text: str) -> int:
 def word_effects(
     engine: Engine, text: str, label: str, *, advance: Callable[[int], None] = lambda n: None
 ) -> WordEffects:
-    """Return the effect of each word on a label; `advance` is told of texts that were read.
+    """Return the effect of each word on a label; `advance` is called with the number
+    of texts that were read.
 
     Raises ModelError, DataError for an unknown label.
     """

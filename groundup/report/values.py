@@ -1,6 +1,6 @@
 """Values read from JSON.
 
-The files were written by stages that may be older, newer or interrupted. So nothing here raises: a
+The files were written by stages that may be interrupted, and by users. So nothing here raises: a
 value that is missing or of another type is None or empty, and a section shows what is there.
 """
 

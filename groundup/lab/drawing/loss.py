@@ -44,9 +44,7 @@ def draw_loss(metrics: Iterable[Mapping[str, Any]]) -> Any:
 
 
 def draw_loss_by_context(losses: ContextLosses) -> Any:
-    """Draw a line with its error band over a logarithmic axis of context tokens; `losses` is from
-    `loss_by_context`.
-    """
+    """Draw a line with its error band over a logarithmic axis of context tokens."""
     points = losses["points"]
     middles = [(point["from"] * point["to"]) ** 0.5 for point in points]
     means, errors = [point["loss"] for point in points], [point["error"] for point in points]
@@ -80,9 +78,7 @@ def _context_title(points: Sequence[ContextPoint]) -> str:
 
 
 def draw_sentence_losses(losses: SentenceLosses) -> Any:
-    """Draw two joined dots for each sentence: alone, and after all before it; `losses` is from
-    `sentence_losses`.
-    """
+    """Draw two joined dots for each sentence: alone, and after all before it."""
     rows = losses["sentences"]
     places = range(len(rows))
     alone, after = [row["alone"] for row in rows], [row["after"] for row in rows]

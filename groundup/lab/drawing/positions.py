@@ -41,7 +41,9 @@ def draw_positions(picture: PositionPicture) -> Any:
         # Positions from 0, as in the formulas; columns from 1.
         extent=(0.5, columns + 0.5, rows - 0.5, -0.5),
     )
-    down = {"alibi": BACK}.get(picture["scheme"], "position of the token")
+    down = "position of the token"
+    if picture["scheme"] == "alibi":
+        down = BACK
     name_axes(left, picture["table_axis"], down)
     left.tick_params(labelsize=SMALL_SIZE)
     scale_beside(left, image, picture["table_value"])

@@ -60,7 +60,7 @@ AGAINST = {"facecolor": PALE_TWO, "edgecolor": "black", "hatch": "////", "linewi
 
 def draw_lens(picture: LensPicture, *, first: int = 1) -> Any:
     """Draw the predictions at 12 pieces from number `first` on, layers upwards; a frame marks
-    correct ones. `picture` is from `logit_lens`.
+    correct ones.
     """
     layers, names, start = picture["layers"], token_labels(picture["pieces"]), first - 1
     shown = names[start : start + LENS_TOKENS]
@@ -114,9 +114,7 @@ def _draw_bits(axes: Any, layers: Sequence[LensLayer]) -> None:
 
 
 def draw_surprise(picture: SurprisePicture) -> Any:
-    """Draw the first 300 tokens: shaded text above, surprise and entropy as curves below; `picture`
-    is from `surprise`.
-    """
+    """Draw the first 300 tokens: shaded text above, surprise and entropy as curves below."""
     tokens = picture["tokens"][:SHOWN_TOKENS]
     labels = [name.replace("·", " ") for name in token_labels(tokens)]
     ends = [place for place, token in enumerate(tokens) if "\n" in token["text"]]
@@ -180,8 +178,7 @@ def _draw_curves(axes: Any, tokens: Sequence[SurprisingPiece]) -> None:
 def draw_attribution(record: Attribution) -> Any:
     """Draw a bar for each of the first 40 tokens, hatched where it lowers the score, and beside it
     the loss of score without the token.
-
-    `record` is from `class_attribution` or `next_token_attribution`."""
+    """
     pieces = record["pieces"][:ATTRIBUTED_TOKENS]
     columns = {"gradient times input": [piece["contribution"] for piece in pieces]}
     if record["agreement"] is not None:

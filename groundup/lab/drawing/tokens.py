@@ -11,9 +11,7 @@ LINE_CHARACTERS = 64
 
 
 def draw_tokens(picture: TokenPicture) -> Any:
-    """Draw the tokens of a text in alternating colours with their ids below; `picture` is from
-    `token_picture`.
-    """
+    """Draw the tokens of a text in alternating colours with their ids below."""
     plt, pieces = pyplot(), picture["pieces"]
     ids = [str(piece["id"]) for piece in pieces]
     labels = [

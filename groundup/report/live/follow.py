@@ -2,7 +2,7 @@
 
     run = FollowedRun(folder, "name");  run.read();  run.summary();  run.detail()
 
-Each read takes only what is new. Damaged, missing or older files are tolerated.
+Each read takes only what is new. Damaged or missing files are tolerated.
 """
 
 import time
@@ -312,9 +312,9 @@ class FollowedRun:
             for each in log.evaluations.records()
             if each["validation"] is not None and "step" in each
         ]
-        written: list[JsonObject] = []
-        for evaluation in self._history.evaluations()[-1:]:
-            written = evaluation["written"]
+        samples, written = self._history.evaluations(), []
+        if samples:
+            written = samples[-1]["written"]
         return RunView(
             curves=log.curves,
             evaluations=evaluations,

@@ -191,8 +191,8 @@ def _masks(view: JsonObject) -> Node:
         for (row, crossing), caption in zip(pairs, captions, strict=True)
     ]
     see = (
-        "Rows are the tokens that look, columns those that are seen; numbers above are positions. "
-        "Nobody sees what comes after."
+        "Rows are queries, columns are keys; numbers above are positions. "
+        "No token attends to later ones."
     )
     return section(
         "mask",

@@ -55,20 +55,20 @@ def _counts(found: JsonObject) -> Node | None:
 
 
 def _right(arms: Sequence[JsonObject]) -> Node | None:
-    """How often the answer stands in what was said, drawn with intervals, and the paired difference
+    """How often the response contains the expected answer, drawn with intervals, and the paired difference
     from the base alone.
     """
     made = arm_whiskers(
-        "Questions whose answer stands in what was said",
+        "Questions whose expected answer occurs in the response",
         "contains",
-        ["answer stands in it", "95 % interval", "minus the base alone, paired"],
+        ["contains the answer", "95 % interval", "difference from the base alone, paired"],
         arms,
         with_count=True,
     )
     caption = (
-        "Whether the expected words stand in what was said, by a rule. "
+        "Whether the expected words occur in the response, by a rule. "
         "Quotations are sentences of the documents, found without a model: "
-        "what a model adds to them is the question."
+        "the question is what a model adds to them."
     )
     return figure(caption, made)
 
@@ -125,8 +125,8 @@ def _refusals(arms: Sequence[JsonObject]) -> Node | None:
     head = ["", "unanswerable refused", "95 % interval", "answerable refused, too"]
     made = data_table("Questions that no document answers", head, rows, figures=(1, 2, 3))
     caption = (
-        "Refused: nothing was said, no sentence passed the checks, "
-        "or it was said that there is no answer (found by a rule)."
+        "Refused: the response is empty, no sentence passed the checks, "
+        "or it says that there is no answer (found by a rule)."
     )
     return figure(caption, made)
 

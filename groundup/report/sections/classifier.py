@@ -249,7 +249,9 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     if not calibration:
         return []
     chance = number(calibration, "by_chance")
-    by_chance = fill(" ({} is chance with so many messages)", chance, three_decimals)
+    by_chance = fill(
+        " ({} is expected by chance for this number of messages)", chance, three_decimals
+    )
     positive, costs = text(results, "positive"), table(results, "costs")
     shown = facts(
         (
@@ -261,7 +263,7 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
         (count(number(costs, "misses")), f"misses of {positive}"),
         (
             percent(number(coverage, "answered")),
-            "of the test messages answered, the others are for a person",
+            "of the test messages answered, the others are left to a person",
         ),
         (percent(number(coverage, "accuracy")), "of the answered ones right"),
     )
@@ -272,7 +274,7 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
         ]
         for each in tables(coverage, "curve")
     ]
-    head: list[Child] = ["answered from a confidence of", "messages answered", "of these right"]
+    head: list[Child] = ["minimum confidence", "messages answered", "of these right"]
     made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
     abstaining = more("What abstaining would bring", made)
     return [shown, calibration_chart(calibration), coverage_chart(coverage), abstaining]
@@ -285,7 +287,7 @@ def _examples(results: JsonObject) -> Node | None:
         sure = percent(number(example, "probability"))
         judged = right_or_wrong(label == predicted)
         rows.append([message_of(example), foreign(label), foreign(predicted), sure, judged])
-    head = ["message", "label", "prediction", "how sure", ""]
+    head = ["message", "label", "prediction", "confidence", ""]
     made = data_table("Test messages", head, rows, figures=(3,))
     return more("Some messages with their predictions, errors first", made)
 
@@ -305,7 +307,7 @@ def _wrong_labels(results: JsonObject) -> Node | None:
     ]
     if not rows:
         return None
-    head = ["message", "label", "perhaps", "how sure"]
+    head = ["message", "label", "suggested label", "confidence"]
     made = data_table("Labels that are probably wrong", head, rows, figures=(3,))
     suspected, of = map(count, numbers(found, "suspected", "n"))
     said = (
@@ -313,7 +315,7 @@ def _wrong_labels(results: JsonObject) -> Node | None:
         "another label (confident learning). "
         "Nothing was changed by this; the whole list is in results.json."
     )
-    return more("Labels to read: probably wrong", node("p", said), made, is_open=True)
+    return more("Probable label errors", node("p", said), made, is_open=True)
 
 
 def classifier_chapter(stage: str) -> Chapter:

@@ -66,11 +66,11 @@ def calibration_chart(calibration: JsonObject) -> Node | None:
         "accuracy",
         ShareAxis("confidence"),
         [Series("classifier", bins, "marked")],
-        diagonal="as sure as right",
+        diagonal="perfectly calibrated",
     )
     caption = (
-        "Calibration: how often it is right, by how sure it is. "
-        "Below the dotted line it is surer than right."
+        "Calibration: accuracy by confidence. "
+        "Below the dotted line the classifier is overconfident."
     )
     return figure(caption, drawn)
 

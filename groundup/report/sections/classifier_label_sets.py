@@ -40,15 +40,15 @@ def _sizes(results: JsonObject) -> Node | None:
 def _methods(results: JsonObject) -> Node | None:
     made = _method_table("Methods on test messages", tables(results, "models"))
     caption = (
-        "Micro F1 is that of all pairs of a message and a label; a message is all right where its "
-        "labels are all said and no other. In brackets 95 % intervals, over messages; "
+        "Micro F1 is that of all pairs of a message and a label; exact match: all "
+        "labels of a message are predicted and no other. In brackets 95 % intervals, over messages; "
         "the last column is micro F1 on the same messages."
     )
     return figure(caption, made, class_="")
 
 
 def _method_table(title: str, models: list[JsonObject]) -> Node | None:
-    head: list[Child] = ["method", "micro F1", "macro F1", "all right"]
+    head: list[Child] = ["method", "micro F1", "macro F1", "exact match"]
     head.append("classifier minus it, paired")
     rows: list[list[Child]] = [
         [
@@ -78,7 +78,7 @@ def _lead(found: JsonObject) -> str:
 
 
 def _labels(results: JsonObject) -> Node | None:
-    """Precision, recall and F1 of each label, and the probability from which it is said."""
+    """Precision, recall and F1 of each label, and its decision threshold."""
     ours = next(iter(tables(results, "models")), {})
     rows: list[list[Child]] = [
         [
@@ -92,8 +92,8 @@ def _labels(results: JsonObject) -> Node | None:
         ]
         for each in tables(ours, "by_label")
     ]
-    head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times said"]
-    return data_table(BY_LABEL, [*head, "said from"], rows, figures=range(1, 7))
+    head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times predicted"]
+    return data_table(BY_LABEL, [*head, "threshold"], rows, figures=range(1, 7))
 
 
 def _calibration(results: JsonObject) -> Node | None:
@@ -120,8 +120,8 @@ def _examples(results: JsonObject) -> Node | None:
         actual, predicted = texts(each, "actual"), texts(each, "predicted")
         judged = right_or_wrong(set(actual) == set(predicted))
         rows.append([message_of(each), _label_set(actual), _label_set(predicted), judged])
-    made = data_table("Test messages", ["message", "labels", "said", ""], rows)
-    return more("Some messages with what was said, errors first", made)
+    made = data_table("Test messages", ["message", "labels", "prediction", ""], rows)
+    return more("Some messages with their predictions, errors first", made)
 
 
 def _label_set(labels: list[str]) -> Child:

@@ -51,7 +51,8 @@ def _gates(gates: list[JsonObject]) -> Node | None:
     ]
     head: list[Child] = ["file", *[foreign(CHECKS.get(name, name)) for name in names]]
     caption = "Checks in llama.cpp"
-    for version in [text(gate, "llama") for gate in gates if text(gate, "llama")][:1]:
+    version = next((text(gate, "llama") for gate in gates if text(gate, "llama")), "")
+    if version:
         caption += f" ({version})"
     return data_table(caption, head, rows)
 

@@ -108,7 +108,7 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
 
 
 def _bits(run: RunRecord, record: JsonObject) -> Node | None:
-    points = evaluation_points(run, "bits_per_byte", "validation_bits_per_byte")
+    points = evaluation_points(run, "bits_per_byte")
     drawn = line_chart(
         "Bits per byte over training steps",
         "bits per byte of validation text",

@@ -31,7 +31,7 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
 
 
 def _facts(arms: Sequence[JsonObject]) -> Node | None:
-    columns = ["of the key facts", "95 % interval", "minus the base, paired"]
+    columns = ["of the key facts", "95 % interval", "difference from the base, paired"]
     made = arm_whiskers("Key facts in the summaries", "facts", columns, arms)
     caption = (
         "Key facts were chosen with the reference summaries; "
