@@ -762,7 +762,7 @@ def test_spam_says_what_was_tried_and_what_is_stacked(rewrite: Rewrite) -> None:
     assert (
         "after blocks 12, 30 and on 41,000 n-grams" in shown and "plain head alone: 97.5 %" in shown
     )
-    assert "0.021 is chance" in shown
+    assert "0.021 is expected by chance" in shown
 
 
 def test_spam_draws_what_the_results_hold(rewrite: Rewrite) -> None:
