@@ -90,6 +90,32 @@ class ServerOptions:
 
 
 @dataclass(frozen=True)
+class SourceOptions:
+    """What is served besides the named models."""
+
+    folder: Annotated[
+        Path | None,
+        Option("--models", help="A folder of models; default without MODEL: the pulled ones."),
+    ] = None
+    adapters: Annotated[
+        list[str] | None,
+        Option(
+            "--adapter",
+            metavar="NAME=DIR",
+            help="Serve an adapter of MODEL by its name (again for more).",
+        ),
+    ] = None
+    indexes: Annotated[
+        list[str] | None,
+        Option(
+            "--index",
+            metavar="INDEX",
+            help="Answer from an index of documents, or NAME=INDEX (again for more).",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class AccessOptions(ListenOptions):
     """Address of the server, and access to it, of pages too."""
 
@@ -113,26 +139,7 @@ def command(
             "or NAME=PATH.",
         ),
     ] = None,
-    folder: Annotated[
-        Path | None,
-        Option("--models", help="A folder of models; default without MODEL: the pulled ones."),
-    ] = None,
-    adapters: Annotated[
-        list[str] | None,
-        Option(
-            "--adapter",
-            metavar="NAME=DIR",
-            help="Serve an adapter of MODEL by its name (again for more).",
-        ),
-    ] = None,
-    indexes: Annotated[
-        list[str] | None,
-        Option(
-            "--index",
-            metavar="INDEX",
-            help="Answer from an index of documents, or NAME=INDEX (again for more).",
-        ),
-    ] = None,
+    sources: SourceOptions = SourceOptions(),
     port: PortOption = PORT,
     listen: AccessOptions = AccessOptions(),
     options: ServerOptions = ServerOptions(),
@@ -154,46 +161,55 @@ def command(
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     progress = console_progress()
-    loading = ", ".join(models or indexes or ["the pulled models"])
+    loading = ", ".join(models or sources.indexes or ["the pulled models"])
     progress.say(f"Loading {loading} ...")  # torch alone takes seconds
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
     from groundup.http.guard import Guard
-    from groundup.http.limits import Limits
     from groundup.http.run_server import run_server
     from groundup.serve.app.application import app_of, error_body, paths_of
 
     access = access_for(**vars(listen), local_pages=True)
-    models, limits = models or [], Limits()
-    own = indexes_of_builds(models)
-    served = indexes_of([*(indexes or []), *own], assistants_of(models, own))
-    registry = registry_of(
-        models,
-        folder,
-        progress,
-        adapters or [],
-        tools=options.tools,
-        needs_model=not served.names,
-    )
-    served.own_words = options.own_words
-    server = server_of(registry, options, limits, served)
-    served.open_vectors(server.worker, progress)
-    for note in precision_notes(server.loaded_models, registry):
-        progress.say(note)
+    server = _open_server(models or [], sources, options, progress)
     app, log = app_of(server), partial(print, file=sys.stderr, flush=True)
 
     def announce(address: str) -> None:
-        greet(address, [each.name for each in registry.aliases()], served.names, as_json=as_json)
+        names = [each.name for each in server.registry.aliases()]
+        greet(address, names, server.indexes.names, as_json=as_json)
 
     run_server(
-        Guard(app, access, limits, error_body=error_body),
+        Guard(app, access, server.limits, error_body=error_body),
         listen.host,
         port,
         announce=announce,
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
+
+
+def _open_server(
+    models: list[str], sources: SourceOptions, options: ServerOptions, progress: Progress
+) -> "ModelServer":
+    """Return the server of the named models and indexes. Raises GroundupError."""
+    from groundup.http.limits import Limits
+
+    own = indexes_of_builds(models)
+    indexes = indexes_of([*(sources.indexes or []), *own], assistants_of(models, own))
+    indexes.own_words = options.own_words
+    registry = registry_of(
+        models,
+        sources.folder,
+        progress,
+        sources.adapters or [],
+        tools=options.tools,
+        needs_model=not indexes.names,
+    )
+    server = server_of(registry, options, Limits(), indexes)
+    indexes.open_vectors(server.worker, progress)
+    for note in precision_notes(server.loaded_models, registry):
+        progress.say(note)
+    return server
 
 
 def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[str]:

@@ -35,7 +35,8 @@ CLOSING = {"connection": "close"}
 AGAIN_SOON = {"retry-after": "1"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 SECURITY = {
     "content-security-policy": POLICY,

@@ -21,7 +21,7 @@ class GroundupEmbeddings(BaseModel, Embeddings):
     device: str = "auto"
     precision: str = "float32"
     dimensions: int | None = None
-    """Keep only the first so many components, normalised again."""
+    """Keep only this number of components, the first ones, normalised again."""
     truncate: bool = True
     """Embed the beginning of a text that is too long; False: refuse it."""
 

@@ -138,8 +138,8 @@ class ServedIndexes:
         return await self.use(name, lambda index: work(index, self._current_vectors(name)))
 
     async def entries(self) -> list[JsonObject]:
-        """Return what each index holds; one that can't be read now, as while it is made anew, is
-        left out.
+        """Return the contents of each index; one that can't be read now, such as one that is being
+        rebuilt, is left out.
         """
         found = []
         for name in self.names:

@@ -207,7 +207,7 @@ class LoadedModels:
         size_bytes = base_bytes
         if info.base is not None:
             size_bytes += (info.path / ADAPTER_WEIGHTS).stat().st_size
-        if info.kind == "language":  # and at most so many keys and values in a `BatchEngine`
+        if info.kind == "language":  # and the keys and values of a `BatchEngine`
             rows = 2 * self.settings.max_running
             full = cache_bytes(info.config, batch=rows, capacity=info.config.context_tokens)
             size_bytes += min(self.settings.cache_bytes, full)

@@ -211,7 +211,7 @@ def _with_alias_messages(alias: ModelAlias, prompt: Prompt) -> Prompt:
 
 
 def require_ids(ids: Sequence[int], param: str, tokenizer: Tokenizer) -> None:
-    """Raise RequestError for a token id that the model has not."""
+    """Raise RequestError for a token id that the model does not have."""
     most = tokenizer.vocab_size - 1
     if beyond := [id for id in ids if not 0 <= id <= most]:
         raise RequestError(
@@ -220,7 +220,7 @@ def require_ids(ids: Sequence[int], param: str, tokenizer: Tokenizer) -> None:
 
 
 def require_biased_ids(options: Options, tokenizer: Tokenizer) -> None:
-    """Raise RequestError for a `logit_bias` of a token id that the model has not."""
+    """Raise RequestError for a `logit_bias` of a token id that the model does not have."""
     require_ids([id for id, _ in options.logit_bias or ()], "logit_bias", tokenizer)
 
 

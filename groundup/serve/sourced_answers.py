@@ -138,8 +138,8 @@ class SourcedAnswer:
         )
 
     async def prompt(self, reading: QuestionReading) -> Prompted | Omitted:
-        """Return the prompt, with the masks of its constraint that take long, which the engine's
-        steps would else wait for. Loads the model. Raises RequestError, ModelError.
+        """Load the model and return the prompt. The slow masks of its constraint are computed here,
+        so that no engine step waits for them. Raises RequestError, ModelError.
         """
         assert self.request.writer is not None
         alias, info = self.request.writer
@@ -181,7 +181,7 @@ class SourcedAnswer:
     async def supports(
         self, prompt: Prompted, draft: Draft, passages: Sequence[Passage]
     ) -> list[float]:
-        """Return how much each passage supports a sentence; it is computed in the engine's steps."""
+        """Return how much each passage supports a sentence, computed in the engine's steps."""
         pairs = await asyncio.to_thread(
             support_pairs,
             self._loaded.engine,

@@ -50,7 +50,7 @@ class Sample:
     all_bytes: int
     """Bytes of all texts."""
     distinct_bytes: int
-    """The distinct pieces of the chosen blocks have about so many, or fewer."""
+    """An upper bound on the bytes of the distinct pieces of the chosen blocks, approximate."""
 
     @property
     def sampled_bytes(self) -> int:

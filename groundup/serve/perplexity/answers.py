@@ -40,20 +40,20 @@ answer's translator.
 
 
 async def answer(
-    server: ModelServer, asked: SearchRequest, translate: Translate, client: Request
+    server: ModelServer, request: SearchRequest, translate: Translate, client: Request
 ) -> Response:
     """Return the response. Raises RequestError."""
-    writer, plain = await _writer(server, asked.plain.model), asked.plain
+    writer, plain = await _writer(server, request.plain.model), request.plain
     if writer is not None:
         plain = replace(plain, model=writer[0].name)
     require_within(plain, plain.options, server.limits)
-    name = await _index(server, asked, writer)
+    name = await _index(server, request, writer)
     if name is None:
         if writer is None:
             raise no_such_model(plain.model, [])
         return await server.answer(plain, translate(None, None), client)
     async with contextlib.AsyncExitStack() as stack:
-        question = _question(asked, name, _own_words(server, asked, writer))
+        question = _question(request, name, _own_words(server, request, writer))
         found = await sourced_answer(server, question, stack)
         read, base_url = found.reading.sources, base_url_of(client)
         if not found.reading.about:
@@ -88,7 +88,7 @@ async def _writer(server: ModelServer, model: str) -> Writer | None:
     return await server.find(alias.name, "completion")
 
 
-async def _index(server: ModelServer, asked: SearchRequest, writer: Writer | None) -> str | None:
+async def _index(server: ModelServer, request: SearchRequest, writer: Writer | None) -> str | None:
     """Return the name of the index to be searched, or None.
 
     Raises RequestError for one that does not exist.
@@ -96,45 +96,45 @@ async def _index(server: ModelServer, asked: SearchRequest, writer: Writer | Non
     indexes, own = server.indexes, None
     if writer is not None:
         own = indexes.index_of(writer[0].base)
-    if asked.searches == "never" or (asked.searches == "assistant" and own is None):
+    if request.searches == "never" or (request.searches == "assistant" and own is None):
         return None
-    if asked.index is None and not indexes.names:
+    if request.index is None and not indexes.names:
         return None
-    name = indexes.find(asked.index or own)
+    name = indexes.find(request.index or own)
     if await indexes.use(name, lambda index: index.passage_count):
         return name
     return None
 
 
-def _own_words(server: ModelServer, asked: SearchRequest, writer: Writer | None) -> Writer | None:
-    """Return the model that also writes; None: quotations only, as where nobody asked for a model's
+def _own_words(server: ModelServer, request: SearchRequest, writer: Writer | None) -> Writer | None:
+    """Return the model that also writes; None: quotations only, as where nobody request for a model's
     own words. Raises RequestError.
     """
-    if asked.own_words and writer is None:
+    if request.own_words and writer is None:
         raise RequestError("own_words: no chat model is served that could write", param="own_words")
-    if asked.own_words or (asked.own_words is None and server.indexes.own_words):
+    if request.own_words or (request.own_words is None and server.indexes.own_words):
         return writer
     return None
 
 
-def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequest:
-    """Return what is asked of an index.
+def _question(request: SearchRequest, name: str, writer: Writer | None) -> AskRequest:
+    """Return what is request of an index.
 
     Raises RequestError for what only a model that writes can do.
     """
-    turns = [message.content for message in asked.conversation.messages if message.role == "user"]
+    turns = [message.content for message in request.conversation.messages if message.role == "user"]
     if not turns:
         raise RequestError(
             "input: no message of a user is among them, so nothing can be searched", param="input"
         )
-    max_tokens = asked.plain.options.max_tokens
+    max_tokens = request.plain.options.max_tokens
     if max_tokens == 0:
         writer = None
-    if writer is None and asked.plain.constraint is not None:
-        raise _needs_writer(asked.plain.public("response_format"))
-    if writer is None and asked.instructions:
-        raise _needs_writer(asked.system_param)
-    config = AskConfig(asked.num_passages)
+    if writer is None and request.plain.constraint is not None:
+        raise _needs_writer(request.plain.public("response_format"))
+    if writer is None and request.instructions:
+        raise _needs_writer(request.system_param)
+    config = AskConfig(request.num_passages)
     if max_tokens is not None:
         config = replace(config, max_tokens=max(1, max_tokens))
     return AskRequest(
@@ -142,9 +142,9 @@ def _question(asked: SearchRequest, name: str, writer: Writer | None) -> AskRequ
         question_in_context([turn[:MAX_QUESTION_CHARACTERS] for turn in turns]),
         writer,
         config,
-        asked.plain.options,
-        asked.filters.keep(),
-        asked.instructions,
+        request.plain.options,
+        request.filters.keep(),
+        request.instructions,
     )
 
 

@@ -25,7 +25,7 @@ class DocumentResult:
     url: str
     snippet: str
     date: str | None
-    """Of publication, which a file has not."""
+    """Of publication; None: a file has no such date."""
     last_updated: str | None
     source: str = "web"
     origin: str = "document"

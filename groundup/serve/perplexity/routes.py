@@ -65,17 +65,17 @@ class _PerplexityApi:
         self.server = server
 
     async def chat(self, client: Request) -> Response:
-        asked, concise = read_chat(await self.server.read_body(client))
+        request, concise = read_chat(await self.server.read_body(client))
 
         def translate(
             results: list[DocumentResult] | None, found: SourcedAnswer | None
         ) -> Translator:
-            translator = SonarAnswer(asked.plain.model, asked.size, results, concise=concise)
+            translator = SonarAnswer(request.plain.model, request.size, results, concise=concise)
             if found is not None:
                 translator.source_tokens = lambda: found.source_tokens
             return translator
 
-        return await answer(self.server, asked, translate, client)
+        return await answer(self.server, request, translate, client)
 
     async def search(self, client: Request) -> Response:
         body = read_fields(SearchBody, await self.server.read_body(client))

@@ -40,8 +40,8 @@ class Searched:
         queries = [self.question]
         if self.is_perplexitys:
             results = [{"id": n, **vars(each)} for n, each in enumerate(self.results, start=1)]
-            kind = "search_results"
-            return {"type": kind, "id": f"search_{id}", "queries": queries, "results": results}
+            item = {"type": "search_results", "id": f"search_{id}"}
+            return {**item, "queries": queries, "results": results}
         sources = [{"type": "url", "url": each.url} for each in self.results]
         action = {"type": "search", "query": self.question, "queries": queries, "sources": sources}
         call = {"type": "web_search_call", "id": f"ws_{id}"}
@@ -236,11 +236,11 @@ class ResponsesAnswer:
             "usage": usage,
         }
 
-    def _event(self, kind: str, **fields: object) -> bytes:
+    def _event(self, type_name: str, **fields: object) -> bytes:
         """Return one event of the stream, numbered."""
-        data = {"type": kind, "sequence_number": self._sequence, **fields}
+        data = {"type": type_name, "sequence_number": self._sequence, **fields}
         self._sequence += 1
-        return f"event: {kind}\n".encode() + sse(data)
+        return f"event: {type_name}\n".encode() + sse(data)
 
 
 def _part(text: str, annotations: Sequence[JsonObject]) -> JsonObject:

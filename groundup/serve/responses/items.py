@@ -3,7 +3,7 @@
     {"role": "user", "content": "How is the weather?"}
             a message, also as {"type": "message", ...} and with parts
     {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}
-            the assistant's; with what is said before it one message
+            the assistant's; one message together with its text before the call
     {"type": "function_call_output", "call_id": "c", "output": "sunny"}          the result
     {"type": "item_reference", "id": "msg_1"}
             an item of a response that is kept
@@ -78,7 +78,7 @@ def resolve_references(
     for place, item in enumerate(items):
         if not isinstance(item, dict):
             raise RequestError(f"input.{place}: is not an object", param=f"input.{place}")
-        if _kind(item) == "item_reference":
+        if _type_of(item) == "item_reference":
             id = _read(ReferenceItem, item, place).id
             earlier = kept(id)
             if earlier is None:
@@ -95,29 +95,29 @@ def messages_of(items: Sequence[JsonObject]) -> list[ClientMessage]:
     messages: list[ClientMessage] = []
     names: dict[str, str] = {}
     for place, item in enumerate(items):
-        kind = _kind(item)
-        if kind == "message":
+        type_name = _type_of(item)
+        if type_name == "message":
             message = _read(MessageItem, item, place)
             text = _text(message.content, f"input.{place}.content")
             messages.append(ClientMessage(role=message.role, content=text))
-        elif kind == "function_call":
+        elif type_name == "function_call":
             call = _read(CallItem, item, place)
             names[call.call_id] = call.name
             _add_call(messages, call)
-        elif kind == "function_call_output":
+        elif type_name == "function_call_output":
             result = _read(ResultItem, item, place)
             text = _text(result.output, f"input.{place}.output")
             name = names.get(result.call_id, "")
             messages.append(
                 ClientMessage(role="tool", content=text, name=name, tool_call_id=result.call_id)
             )
-        elif kind not in PASSED_OVER:
-            problem = f"an item of type {kind[:40]!r} can't be read here"
+        elif type_name not in PASSED_OVER:
+            problem = f"an item of type {type_name[:40]!r} can't be read here"
             raise RequestError(f"input.{place}.type: {problem}", param=f"input.{place}.type")
     return messages
 
 
-def _kind(item: JsonObject) -> str:
+def _type_of(item: JsonObject) -> str:
     given = item.get("type")
     if given is not None:
         return str(given)
@@ -158,10 +158,10 @@ def _text(content: Any, param: str) -> str:
 def _part_text(part: Any, param: str) -> str:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise RequestError(f"{param}: expected a text or a list of parts with a type", param=param)
-    kind = part["type"]
-    text = part.get(TEXT_OF_PART.get(kind))
+    type_name = part["type"]
+    text = part.get(TEXT_OF_PART.get(type_name))
     if not isinstance(text, str):
         raise RequestError(
-            f"{param}: a part of type {kind[:40]!r} can't be read here, only text", param=param
+            f"{param}: a part of type {type_name[:40]!r} can't be read here, only text", param=param
         )
     return text

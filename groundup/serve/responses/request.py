@@ -134,7 +134,7 @@ class ResponsesBody(Body):
 
     @property
     def calls_in_parallel(self) -> bool:
-        """Whether several calls are allowed; where nothing is said, unless a call is forced."""
+        """Whether several calls are allowed; by default unless a call is forced."""
         if self.parallel_tool_calls is None:
             return bool(self.tool_choice != "required")
         return self.parallel_tool_calls
@@ -272,9 +272,11 @@ def _tool_use(body: ResponsesBody) -> ToolUse:
     return used
 
 
-def _is_search(kind: Any) -> bool:
+def _is_search(type_name: Any) -> bool:
     """Whether a type is that of a search, also with a date behind it (web_search_2025_08_26)."""
-    return isinstance(kind, str) and (kind in SEARCH_TOOLS or kind.startswith("web_search_"))
+    return isinstance(type_name, str) and (
+        type_name in SEARCH_TOOLS or type_name.startswith("web_search_")
+    )
 
 
 def _choose(choice: Any, given: ToolUse) -> ToolUse:
@@ -287,12 +289,12 @@ def _choose(choice: Any, given: ToolUse) -> ToolUse:
         return given
     if not isinstance(choice, dict):
         choice = {}
-    kind, name = choice.get("type"), choice.get("name")
-    if kind == "allowed_tools" and choice.get("mode") in ("auto", "required"):
+    type_name, name = choice.get("type"), choice.get("name")
+    if type_name == "allowed_tools" and choice.get("mode") in ("auto", "required"):
         return _choose(choice["mode"], _keep_allowed(choice.get("tools"), given))
-    if _is_search(kind) and given.search is not None:
+    if _is_search(type_name) and given.search is not None:
         return replace(given, functions=())
-    if kind == "function" and name in [each.function.name for each in given.functions]:
+    if type_name == "function" and name in [each.function.name for each in given.functions]:
         return replace(given, search=None, choice=ToolChoice(function=ToolFunction(name=name)))
     raise RequestError("tool_choice: tools has no such tool", param="tool_choice")
 

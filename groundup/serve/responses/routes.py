@@ -30,21 +30,21 @@ class _Api:
         self.kept = KeptResponses(server.limits)
 
     async def create(self, client: Request) -> Response:
-        asked = read_responses(await self.server.read_body(client), self.kept, self.server.limits)
+        request = read_responses(await self.server.read_body(client), self.kept, self.server.limits)
 
         def keep(response: JsonObject) -> None:
-            if asked.keeps:
-                self.kept.keep(response, asked.items)
+            if request.keeps:
+                self.kept.keep(response, request.items)
 
         def translate(
             results: list[DocumentResult] | None, found: SourcedAnswer | None
         ) -> Translator:
             searched = None
             if results is not None and found is not None:
-                searched = Searched(found.request.question, results, asked.is_perplexitys)
-            return ResponsesAnswer(asked.search.plain.model, asked.echo, searched, keep=keep)
+                searched = Searched(found.request.question, results, request.is_perplexitys)
+            return ResponsesAnswer(request.search.plain.model, request.echo, searched, keep=keep)
 
-        return await answer(self.server, asked.search, translate, client)
+        return await answer(self.server, request.search, translate, client)
 
     async def read(self, client: Request) -> Response:
         return JsonResponse(self.kept.find(client.path_params["id"]).response)
