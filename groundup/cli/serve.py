@@ -90,7 +90,7 @@ class ServerOptions:
 
 
 @dataclass(frozen=True)
-class SourceOptions:
+class ServedSources:
     """What is served besides the named models."""
 
     folder: Annotated[
@@ -139,7 +139,7 @@ def command(
             "or NAME=PATH.",
         ),
     ] = None,
-    sources: SourceOptions = SourceOptions(),
+    sources: ServedSources = ServedSources(),
     port: PortOption = PORT,
     listen: AccessOptions = AccessOptions(),
     options: ServerOptions = ServerOptions(),
@@ -189,7 +189,7 @@ def command(
 
 
 def _open_server(
-    models: list[str], sources: SourceOptions, options: ServerOptions, progress: Progress
+    models: list[str], sources: ServedSources, options: ServerOptions, progress: Progress
 ) -> "ModelServer":
     """Return the server of the named models and indexes. Raises GroundupError."""
     from groundup.http.limits import Limits
