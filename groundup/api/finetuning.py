@@ -40,7 +40,7 @@ def finetune_classifier(
     the base model that is asked. Raises ConfigError, DataError, ModelError, NetworkError.
 
     >>> config = groundup.ClassifierConfig(epochs=1)
-    >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/spam", config)
+    >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/filter", config)
     >>> results.labels
     ['ham', 'spam']
     """
