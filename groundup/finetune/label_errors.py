@@ -30,7 +30,7 @@ from groundup.runs import RunFolder
 
 FOLDS = 4
 FOLDS_FOLDER = "folds"
-# Of the ranked list, this share is kept, and all suspects; at most so many.
+# Of the rank_labels list, this share is kept, and all suspects; at most so many.
 LISTED_SHARE, LISTED = 0.1, 500
 
 ScoresOf = Callable[[Sequence[int], Sequence[int], RunFolder], torch.Tensor]
@@ -75,10 +75,10 @@ def confident_labels(probabilities: np.ndarray, classes: Sequence[int]) -> list[
     ]
 
 
-def ranked(probabilities: np.ndarray, classes: Sequence[int]) -> tuple[list[int], set[int]]:
+def rank_labels(probabilities: np.ndarray, classes: Sequence[int]) -> tuple[list[int], set[int]]:
     """Return all texts, the most suspicious label first, and those that are suspected.
 
-    >>> ranked(np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]), [0, 0, 1])[0]
+    >>> rank_labels(np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]), [0, 0, 1])[0]
     [1, 0, 2]
     """
     given = np.asarray(classes)
@@ -103,7 +103,7 @@ def wrong_labels(
     """
     examples, labels, classes = messages.examples, messages.labels, messages.classes
     probabilities = out_of_fold(scores_of, classes, run)
-    order, suspected = ranked(probabilities, classes)
+    order, suspected = rank_labels(probabilities, classes)
     split_of = {row: split for split, rows in messages.rows.items() for row in rows}
     kept = order[: min(LISTED, max(len(suspected), round(LISTED_SHARE * len(order))))]
     listed = []

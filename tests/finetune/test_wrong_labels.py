@@ -18,7 +18,7 @@ from groundup.finetune.label_errors import (
     confident_labels,
     folds_of,
     out_of_fold,
-    ranked,
+    rank_labels,
     wrong_labels_line,
 )
 from groundup.runs import RunFolder
@@ -30,7 +30,7 @@ def test_a_label_is_said_where_it_reaches_the_mean_of_its_own_texts() -> None:
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9], [0.5, 0.5]])
     classes = [0, 0, 0, 1, 1]
     assert confident_labels(probabilities, classes) == [0, 0, 1, 1, None]
-    order, suspected = ranked(probabilities, classes)
+    order, suspected = rank_labels(probabilities, classes)
     assert suspected == {2} and order == [2, 4, 1, 0, 3]
 
 
@@ -58,7 +58,7 @@ def test_of_five_percent_flipped_labels_ninety_stand_in_the_first_tenth(tmp_path
         weights = np.linalg.lstsq(inputs[list(rows)], np.eye(3)[given[list(rows)]], rcond=None)[0]
         return torch.tensor(8 * inputs[list(held_out)] @ weights)
 
-    order, suspected = ranked(out_of_fold(scores_of, classes, RunFolder(tmp_path)), classes)
+    order, suspected = rank_labels(out_of_fold(scores_of, classes, RunFolder(tmp_path)), classes)
     assert len(flipped & set(order[:100])) >= 45
     assert len(flipped & suspected) >= 45 and len(suspected) < 100
 

@@ -71,7 +71,7 @@ def run(context: StageContext) -> StageResult:
     if seed is None:
         seed = context.seed
     splits = stratified_split(distinct.examples, sizes, seed)
-    encoder, lack = found_encoder(table, context)
+    encoder, lack = find_encoder(table, context)
     config = ClassifierConfig(
         max_tokens=table.max_tokens,
         train=table.learner,
@@ -135,7 +135,7 @@ def read_counts(distinct: Distinct[Example]) -> dict[str, int]:
     }
 
 
-def found_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, str]:
+def find_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, str]:
     """Return the encoder, fetched, and "", or "" and why the classifier learns without it."""
     try:
         if table.encoder:
