@@ -139,6 +139,7 @@ def index(
     out: AnyPath = "index",
     *,
     vectors: str | Path | None = None,
+    store: str = "",
     config: "IndexConfig | None" = None,
     follow_links: bool = False,
     device: str = "auto",
@@ -148,10 +149,11 @@ def index(
     what is gone.
 
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
-    whose vectors are made of each passage, for search by meaning ("all-minilm-l6-v2"). `config`:
-    how documents become passages; None: as the index has it, else the defaults. Files that can't be
-    read are in `counts.faults`, with the reason. Raises ConfigError, DataError, DiskError,
-    FormatError, ModelError.
+    whose vectors are made of each passage, for search by meaning ("all-minilm-l6-v2"), and `store`
+    where new ones are kept, "NAME" or "NAME:ADDRESS" (`retrieve/vector_store.py`); by default in
+    files beside the index. `config`: how documents become passages; None: as the index has it, else
+    the defaults. Files that can't be read are in `counts.faults`, with the reason. Raises
+    ConfigError, DataError, DiskError, FormatError, ModelError.
 
     >>> results = groundup.index("my-texts", "texts.index")
     >>> results.counts.documents
@@ -168,16 +170,18 @@ def index(
         report, made = update_index(folder, sources, config, progress=progress), 0
     else:
         from groundup.device import select_compute
+        from groundup.retrieve.vector_store import FILES, require_store
         from groundup.retrieve.vectors import embed_with, make_vectors
 
         # What can't be opened is refused before the work.
+        require_store(store or FILES)
         embed = embed_with(str(vectors), select_compute(device), progress)
         report = update_index(folder, sources, config, progress=progress)
         progress.say(
             f"{folder} can be searched by words; Ctrl-C stops the vectors, and the same again goes on "
             "with them."
         )
-        made = make_vectors(folder, embed, str(vectors), progress=progress)
+        made = make_vectors(folder, embed, str(vectors), store=store, progress=progress)
     with Index(folder) as opened:
         return IndexResults(folder, made, report, opened.counts())
 

@@ -44,6 +44,15 @@ def command(
             help="Then make a vector of each passage, for search by meaning: all-minilm-l6-v2.",
         ),
     ] = None,
+    store: Annotated[
+        str,
+        Option(
+            "--store",
+            metavar="NAME[:ADDRESS]",
+            help="Where new vectors are kept.",
+            show_default="files beside the index",
+        ),
+    ] = "",
     device: options.DeviceOption = "auto",
     text: options.TextColumnOption = "",
     charset: options.CharsetOption = "auto",
@@ -73,6 +82,7 @@ def command(
         docs or [],
         out,
         vectors=vectors,
+        store=store,
         config=config,
         follow_links=follow_links,
         device=device,

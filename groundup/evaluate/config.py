@@ -14,7 +14,12 @@ ITEMS = 200
 @checked_fields
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How models are measured. Raises ConfigError for an unknown field or a value of a wrong type."""
+    """How models are measured. Raises ConfigError for an unknown field or a value of a wrong type.
+
+    >>> config = groundup.EvaluationConfig(shots=(0, 4), items=100)
+    >>> config.template
+    'auto'
+    """
 
     items: int | None = None
     """At most this many items for each figure; by default 200 of held-out data, all of a suite."""

@@ -47,16 +47,16 @@ def label_curves(probabilities: Sequence[float], positive: Sequence[bool]) -> di
         (b[0] - a[0]) * b[1] for a, b in zip([(0.0, 1.0), *recall], recall, strict=False)
     )
     return {
-        "roc": thinned(roc),
+        "roc": thin_points(roc),
         "roc_area": area,
-        "precision_recall": thinned([(0.0, recall[0][1]), *recall]),
+        "precision_recall": thin_points([(0.0, recall[0][1]), *recall]),
         "average_precision": average,
         "n": len(positive),
         "of_label": own,
     }
 
 
-def thinned(points: Sequence[tuple[float, float]]) -> list[list[float]]:
+def thin_points(points: Sequence[tuple[float, float]]) -> list[list[float]]:
     """Return at most about MAX_POINTS of the points, the first and the last among them."""
     kept = list(points[:: -(-len(points) // MAX_POINTS)])
     if kept[-1] != points[-1]:

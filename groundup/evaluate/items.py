@@ -62,11 +62,11 @@ class Item(Protocol):
         """Return a (total, count) for each metric."""
         ...
 
-    def guessed(self) -> dict[str, Count]:
+    def guess(self) -> dict[str, Count]:
         """Return the same for guessing, where that is defined: the expected values."""
         ...
 
-    def shown(self, responses: Sequence[Response]) -> "ShownItem":
+    def show(self, responses: Sequence[Response]) -> "ShownItem":
         """Return the item and the response for a page."""
         ...
 
@@ -113,13 +113,13 @@ class Choices:
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
         """Accuracy by the normalised log-probability, and by its plain sum (lm-eval's acc)."""
         plain = log_probabilities(responses)[: len(self.choices)]
-        chosen, by_sum = self.chosen(responses), plain.index(max(plain))
+        chosen, by_sum = self.choose(responses), plain.index(max(plain))
         return {
             "accuracy": (chosen == self.answer, 1),
             "accuracy_by_sum": (by_sum == self.answer, 1),
         }
 
-    def chosen(self, responses: Sequence[Response]) -> int:
+    def choose(self, responses: Sequence[Response]) -> int:
         """Return the index of the chosen answer; of equal ones the first."""
         plain, count = log_probabilities(responses), len(self.choices)
         if self.without:
@@ -129,13 +129,13 @@ class Choices:
             scores = [each / size for each, size in zip(plain, sizes, strict=True)]
         return scores.index(max(scores))
 
-    def guessed(self) -> dict[str, Count]:
+    def guess(self) -> dict[str, Count]:
         """All choices equally likely."""
         return dict.fromkeys(("accuracy", "accuracy_by_sum"), (1 / len(self.choices), 1))
 
-    def shown(self, responses: Sequence[Response]) -> ShownItem:
+    def show(self, responses: Sequence[Response]) -> ShownItem:
         """The question, the right answer and the chosen one."""
-        chosen = self.chosen(responses)
+        chosen = self.choose(responses)
         return {
             "asked": self.prompt,
             "expected": self.choices[self.answer],
@@ -166,11 +166,11 @@ class MinimalPair:
         good, bad = log_probabilities(responses)
         return {"accuracy": (good > bad, 1)}
 
-    def guessed(self) -> dict[str, Count]:
+    def guess(self) -> dict[str, Count]:
         """A coin."""
         return {"accuracy": (0.5, 1)}
 
-    def shown(self, responses: Sequence[Response]) -> ShownItem:
+    def show(self, responses: Sequence[Response]) -> ShownItem:
         """Both sentences, and the one that the model prefers."""
         good, bad = log_probabilities(responses)
         shown: ShownItem = {
@@ -237,14 +237,14 @@ class Completion:
             begins_with_answer(each, self.answer) for each in responses if isinstance(each, str)
         )
 
-    def guessed(self) -> dict[str, Count]:
+    def guess(self) -> dict[str, Count]:
         """One of the options; without options nobody guesses it."""
         share = 0.0
         if self.options:
             share = 1 / len(self.options)
         return dict.fromkeys(("accuracy", "accuracy_by_prefix"), (share, 1))
 
-    def shown(self, responses: Sequence[Response]) -> ShownItem:
+    def show(self, responses: Sequence[Response]) -> ShownItem:
         """The text, its continuation, and what the model writes."""
         (written,) = (each for each in responses if isinstance(each, str))
         return {
@@ -285,11 +285,11 @@ class Written:
         """As `measure` has it."""
         return self.measure(self, answer_in(responses))
 
-    def guessed(self) -> dict[str, Count]:
+    def guess(self) -> dict[str, Count]:
         """Undefined for one item: see `Suite.chance`."""
         return {}
 
-    def shown(self, responses: Sequence[Response]) -> ShownItem:
+    def show(self, responses: Sequence[Response]) -> ShownItem:
         """The instruction, the reference and the answer."""
         return {"asked": self.prompt, "expected": self.reference, "answer": answer_in(responses)}
 

@@ -104,7 +104,7 @@ class LlamaServer:
         def read(answer: Any) -> Generated:
             # absent where no token ends a character
             logprobs = answer.get("completion_probabilities", [])
-            return _generated(answer["tokens"], logprobs, answer["stop_type"] == "eos")
+            return _read_generated(answer["tokens"], logprobs, answer["stop_type"] == "eos")
 
         return self._ask("/completion", body, read)
 
@@ -118,7 +118,7 @@ class LlamaServer:
             logprobs = choice["logprobs"]["content"]
             tokens = [entry["id"] for entry in logprobs]
             is_complete = len(tokens) == answer["usage"]["completion_tokens"]
-            return _generated(tokens, logprobs, choice["finish_reason"] == "stop"), is_complete
+            return _read_generated(tokens, logprobs, choice["finish_reason"] == "stop"), is_complete
 
         answer, is_complete = self._ask("/v1/chat/completions", body, read)
         if is_complete:
@@ -166,7 +166,9 @@ def _messages(conversation: Conversation) -> list[dict[str, str]]:
     ]
 
 
-def _generated(ids: Sequence[int], logprobs: Sequence[Mapping[str, Any]], ended: bool) -> Generated:
+def _read_generated(
+    ids: Sequence[int], logprobs: Sequence[Mapping[str, Any]], ended: bool
+) -> Generated:
     """Return the result; `logprobs` lacks tokens that end within a character, since llama.cpp waits
     for the character's end.
     """

@@ -205,7 +205,7 @@ def check_stops(sides: ParitySides) -> Check:
 
 def check_template(sides: ParitySides) -> Check:
     """Check that conversations of every kind render to the same text and ids."""
-    ours = {name: rendered(sides, conversation) for name, conversation in CONVERSATIONS.items()}
+    ours = {name: render_ours(sides, conversation) for name, conversation in CONVERSATIONS.items()}
     accepted = {name: each for name, each in ours.items() if each is not None}
     figures: dict[str, float] = {
         "conversations": len(accepted),
@@ -230,7 +230,7 @@ def check_template(sides: ParitySides) -> Check:
     )
 
 
-def rendered(sides: ParitySides, conversation: Conversation) -> Rendered | None:
+def render_ours(sides: ParitySides, conversation: Conversation) -> Rendered | None:
     """Return our rendering with the assistant's turn opened, or None where the template refuses the
     conversation.
     """
@@ -304,7 +304,7 @@ def check_answers(sides: ParitySides) -> Check:
     longest_prompt, max_tokens = sides.room(ANSWER_TOKENS)
     for question in QUESTIONS:
         conversation = Conversation((Message("user", question),))
-        ours = rendered(sides, conversation)
+        ours = render_ours(sides, conversation)
         if ours is None or len(ours.ids) > longest_prompt:
             continue
         theirs = sides.llama.answer_greedily(conversation, max_tokens=max_tokens)

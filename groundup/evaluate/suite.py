@@ -141,7 +141,7 @@ class SuiteTask:
         }
         step = max(1, len(self.items) // SHOWN_ITEMS)
         shown = [
-            {"id": item.id, "group": item.group, **item.shown(each)}
+            {"id": item.id, "group": item.group, **item.show(each)}
             for item, each in list(zip(self.items, answers, strict=True))[::step][:SHOWN_ITEMS]
         ]
         return {
@@ -197,7 +197,7 @@ def chance_levels(items: Sequence[Item]) -> dict[str, float]:
             each.measure(each, other.reference) for each, other in zip(written, others, strict=True)
         ]
     else:
-        counts = [item.guessed() for item in items]
+        counts = [item.guess() for item in items]
     found = {name: ratio_of(each[name] for each in counts) for name in counts[0]}
     if same_choices(items):
         share = majority_share([str(item.answer) for item in items if isinstance(item, Choices)])

@@ -85,7 +85,7 @@ def open_tokenizer(
     `pattern`: the split of a .tiktoken file; `eos`: the token that ends a text, where a
     tokenizer.json does not say.
     """
-    return _found(source, pattern, eos, progress or Silent()).tokenizer
+    return _find(source, pattern, eos, progress or Silent()).tokenizer
 
 
 def import_tokenizer(
@@ -96,7 +96,7 @@ def import_tokenizer(
 
     A tokenizer whose ids differ is refused with FormatError.
     """
-    found = _found(source, pattern, eos, progress or Silent())
+    found = _find(source, pattern, eos, progress or Silent())
     if importlib.util.find_spec(found.library) is None:
         (progress or Silent()).say(
             "Its ids are not checked against llama.cpp: pip install 'groundup[demo]'"
@@ -109,14 +109,14 @@ def import_tokenizer(
     )
 
 
-def _found(source: str, pattern: str, eos: str, progress: Progress) -> _Found:
+def _find(source: str, pattern: str, eos: str, progress: Progress) -> _Found:
     if source.startswith(PREFIX) or source.endswith(SUFFIX):
         encoding = tiktoken_encoding(source, pattern)
         tokenizer = tokenizer_of_encoding(encoding, source=source, progress=progress)
         return _Found(tokenizer, "tiktoken", lambda: nullcontext(encoding.encode_ordinary))
     if source.startswith(HUB):
         with tempfile.TemporaryDirectory() as folder:
-            return _in_json(_fetched(source.removeprefix(HUB), Path(folder), progress), eos)
+            return _in_json(_fetch(source.removeprefix(HUB), Path(folder), progress), eos)
     path = Path(source)
     if path.suffix == ".json" and path.is_file():
         return _in_json(path, eos)
@@ -128,7 +128,7 @@ def _found(source: str, pattern: str, eos: str, progress: Progress) -> _Found:
     return _Found(tokenizer, "xllamacpp", partial(_llamacpp, path))
 
 
-def _fetched(repository: str, folder: Path, progress: Progress) -> Path:
+def _fetch(repository: str, folder: Path, progress: Progress) -> Path:
     pull_tokenizer(repository, folder, progress)
     if not (folder / TOKENIZER_FILE).exists():
         what = f"{repository} has no {TOKENIZER_FILE} on the hub."

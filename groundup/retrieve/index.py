@@ -59,7 +59,7 @@ class Index:
         self.file = self.folder / INDEX_FILE
         self._lock = threading.RLock()
         self._seen_version = -1
-        self._remembered: dict[Any, Any] = {}
+        self._cached: dict[Any, Any] = {}
         if not self.file.is_file():
             raise missing_index(self.folder)
         self.note = ""
@@ -84,7 +84,7 @@ class Index:
         with self._lock, reading(self.file):
             return self._database.execute(query, values).fetchall()
 
-    def remembered(
+    def cached_rows(
         self, key: Any, query: str, values: Sequence[Any] = (), *, check: bool = True
     ) -> list[tuple[Any, ...]]:
         """Return the rows of a query, from memory while no one has changed the index; without
@@ -93,16 +93,16 @@ class Index:
         with self._lock:
             version = self.rows("PRAGMA data_version")[0][0] if check else self._seen_version
             if version != self._seen_version:
-                self._seen_version, self._remembered = version, {}
-            if key not in self._remembered:
-                self._remembered[key] = self.rows(query, values)
-            found: list[tuple[Any, ...]] = self._remembered[key]
+                self._seen_version, self._cached = version, {}
+            if key not in self._cached:
+                self._cached[key] = self.rows(query, values)
+            found: list[tuple[Any, ...]] = self._cached[key]
             return found
 
     @property
     def config(self) -> IndexConfig:
         """How its documents became passages."""
-        kept = self.remembered("config", "SELECT value FROM setting WHERE name = 'config'")
+        kept = self.cached_rows("config", "SELECT value FROM setting WHERE name = 'config'")
         if not kept:
             return IndexConfig()
         return IndexConfig(**json.loads(kept[0][0]))
@@ -115,7 +115,7 @@ class Index:
     @property
     def mean_terms(self) -> float:
         """The mean number of terms of a passage."""
-        total = self.remembered("terms", "SELECT coalesce(sum(terms), 0) FROM language")[0][0]
+        total = self.cached_rows("terms", "SELECT coalesce(sum(terms), 0) FROM language")[0][0]
         return float(total) / max(1, self.passage_count)
 
     @property
@@ -124,7 +124,7 @@ class Index:
         query = (
             "SELECT code, passages FROM language WHERE passages > 0 ORDER BY passages DESC, code"
         )
-        return dict(self.remembered("languages", query))
+        return dict(self.cached_rows("languages", query))
 
     def passages_with(self, term: str) -> int:
         """Return in how many passages a term occurs, as of the last look at `passage_count`; "東*"
@@ -134,7 +134,7 @@ class Index:
         if term.endswith("*"):
             where, values = "term >= ? AND term < ?", [term[:-1], f"{term[:-1]}\U0010ffff"]
         query = f"SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE {where}"
-        return int(self.remembered(("term", term), query, values, check=False)[0][0])
+        return int(self.cached_rows(("term", term), query, values, check=False)[0][0])
 
     def matching(self, terms: Sequence[str], limit: int) -> list[int]:
         """Return the ids of the passages that FTS5's BM25 ranks first among those with any of these

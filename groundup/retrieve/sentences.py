@@ -54,9 +54,9 @@ def sentence_spans(text: str) -> Iterator[TextSpan]:
             or not _begins_a_sentence(before, text, found.end())
         ):
             continue
-        yield from _trimmed(text, start, found.end())
+        yield from _trim(text, start, found.end())
         start = found.end()
-    yield from _trimmed(text, start, len(text))
+    yield from _trim(text, start, len(text))
 
 
 def _is_in_row(text: str, place: int) -> bool:
@@ -90,7 +90,7 @@ def _begins_a_sentence(before: str, text: str, place: int) -> bool:
     return not is_number and (is_code or _FULL_WORD.search(before) is not None)
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[TextSpan]:
+def _trim(text: str, start: int, end: int) -> Iterator[TextSpan]:
     piece = text[start:end]
     start, end = start + len(piece) - len(piece.lstrip()), end - (len(piece) - len(piece.rstrip()))
     while start < end and (line := _SHORT_LINE.match(text, start, end)):

@@ -176,7 +176,7 @@ def stems(found: list[str], language: str) -> list[str]:
         return [known[word] for word in found]
     except KeyError:  # another thread may clear what is known
         own = {word: known.get(word, "") for word in found}
-        own |= _stemmed({word for word, stem in own.items() if not stem}, language)
+        own |= _stem_words({word for word, stem in own.items() if not stem}, language)
         if len(known) + len(own) > KEPT_STEMS:
             known.clear()
         known.update(own)
@@ -206,7 +206,7 @@ def _known_stems(language: str) -> dict[str, str] | None:
     return {}
 
 
-def _stemmed(new: set[str], language: str) -> dict[str, str]:
+def _stem_words(new: set[str], language: str) -> dict[str, str]:
     if language != ENGLISH:
         with _SNOWBALL_LOCK:  # a stemmer keeps the word it is at
             return {word: _snowball(language).stemWord(word) for word in new}

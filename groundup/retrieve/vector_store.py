@@ -184,10 +184,16 @@ VECTOR_STORES: dict[str, Callable[[Path, int, str], VectorStore]] = {FILES: Mapp
 """Name -> a function of (FOLDER/vectors, numbers of a vector, the address after "NAME:")."""
 
 
-def open_store(store: str, place: Path, width: int) -> VectorStore:
-    """Open the store "NAME" or "NAME:ADDRESS" of an index. Raises ConfigError for another name."""
-    name, _, address = store.partition(":")
+def require_store(store: str) -> None:
+    """Raise ConfigError for a store whose name is unknown."""
+    name = store.partition(":")[0]
     if name not in VECTOR_STORES:
         fix = did_you_mean(name, VECTOR_STORES)
         raise ConfigError(f"There is no vector store {name!r}.", fix=fix)
+
+
+def open_store(store: str, place: Path, width: int) -> VectorStore:
+    """Open the store "NAME" or "NAME:ADDRESS" of an index. Raises ConfigError for another name."""
+    require_store(store)
+    name, _, address = store.partition(":")
     return VECTOR_STORES[name](place, width, address)

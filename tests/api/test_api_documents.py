@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from memory_vectors import MemoryVectors
 from tiny_encoder import save_encoder
 
 import groundup
@@ -20,6 +21,7 @@ from groundup.errors import ConfigError
 from groundup.retrieve.answer import AskConfig
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.saved import verify_answer
+from groundup.retrieve.vector_store import VECTOR_STORES
 
 BOILER = "Clean the filter every 6 months. Use warm water only.\n\nThe warranty lasts 24 months.\n"
 HOSTEL = "The hostel in Oslo closes at 23:00.\n\nBreakfast costs 9 euros.\n"
@@ -94,6 +96,27 @@ def test_a_search_finds_by_words_and_by_vectors_what_the_verb_finds(
         assert told["passages"] == json.loads(json.dumps([passage.to_plain()]))
     words = groundup.search(tmp_path / "index", "clean the filter", by="words")
     assert words.passages[0].file.endswith("boiler.md")
+
+
+def test_vectors_are_kept_in_another_store_where_it_is_named(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = save_encoder(tmp_path / "encoder")
+    with pytest.raises(ConfigError, match="no vector store 'memory'"):
+        groundup.index(docs, tmp_path / "index", vectors=encoder, store="memory:api", device="cpu")
+    assert not (tmp_path / "index").exists()
+    monkeypatch.setitem(VECTOR_STORES, "memory", MemoryVectors)
+    for folder, store in (("files", ""), ("index", "memory:api")):
+        groundup.index(docs, tmp_path / folder, vectors=encoder, store=store, device="cpu")
+    assert len(MemoryVectors.kept["api"]) == groundup.index(out=tmp_path / "index").counts.passages
+    for by in ("vectors", "both"):
+        found, same = (
+            groundup.search(tmp_path / folder, "clean the filter", by=by).passages
+            for folder in ("index", "files")
+        )
+        assert [each.id for each in found] == [each.id for each in same] != []
+    told = spoken(capsys, "search", tmp_path / "index", "clean the filter", "--by", "vectors")
+    assert told["passages"]
 
 
 def test_a_search_by_words_comes_without_torch(indexed: Path) -> None:

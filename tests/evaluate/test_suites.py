@@ -188,10 +188,10 @@ def test_unconditional_choices_subtract_the_probability_without_the_question() -
     item = Choices("e", "", "?", ("rare", "common"), 0, "Word:")
     assert len(item.requests(())) == 4
     responses = [Scored(nats, False, ()) for nats in (-5.0, -4.0, -9.0, -2.0)]
-    assert item.chosen(responses) == 0, "-5 + 9 > -4 + 2"
+    assert item.choose(responses) == 0, "-5 + 9 > -4 + 2"
     assert item.counts(responses) == {"accuracy": (True, 1), "accuracy_by_sum": (False, 1)}
     by_bytes = dataclasses.replace(item, without="")
-    assert by_bytes.chosen([Scored(-5.0, False, ()), Scored(-7.0, False, ())]) == 1, (
+    assert by_bytes.choose([Scored(-5.0, False, ()), Scored(-7.0, False, ())]) == 1, (
         "-5 / 4 < -7 / 6"
     )
 
@@ -400,7 +400,7 @@ def test_a_completion_is_right_only_where_the_answer_ends_and_its_control_is_ano
     )
     longer = COMPARISON.counts([scores_of[0], "200 of them", scores_of[2]])
     assert longer["accuracy"] == (False, 1) and longer["accuracy_by_prefix"] == (True, 1)
-    assert COMPARISON.shown([scores_of[0], "200", scores_of[2]])["answer"] == "200"
+    assert COMPARISON.show([scores_of[0], "200", scores_of[2]])["answer"] == "200"
 
 
 def test_the_chance_of_completions_counts_those_that_offer_their_answers() -> None:

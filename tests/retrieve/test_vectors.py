@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from memory_vectors import MemoryVectors
 from tiny_encoder import save_encoder
 
 from groundup.device import Compute
@@ -16,7 +17,7 @@ from groundup.retrieve import vector_store
 from groundup.retrieve import vectors as module
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import find
-from groundup.retrieve.vector_store import VECTOR_STORES, Ids, MappedVectors, Rows, Vector
+from groundup.retrieve.vector_store import VECTOR_STORES, MappedVectors
 from groundup.retrieve.vectors import (
     Embed,
     Vectors,
@@ -82,33 +83,6 @@ def test_the_nearest_are_those_of_a_full_comparison(
     assert found.cosines(query, [found.store.ids[1], 999]) == {
         found.store.ids[1]: pytest.approx(float(found.store.matrix[1] @ query))
     }
-
-
-class MemoryVectors:
-    """A vector store in memory, by its address."""
-
-    kept: dict[str, dict[int, Vector]] = {}
-
-    def __init__(self, place: Path, width: int, address: str) -> None:
-        self.vectors = self.kept.setdefault(address, {})
-
-    def prepare(self, live: Ids) -> int:
-        for id in set(self.vectors) - set(live.tolist()):
-            del self.vectors[id]
-        return max(self.vectors, default=0)
-
-    def append(self, ids: Sequence[int], rows: Rows) -> None:
-        self.vectors.update(zip(ids, rows, strict=True))
-
-    def nearest(self, query: Vector, limit: int) -> list[tuple[int, float]]:
-        found = [(id, float(row @ query)) for id, row in self.vectors.items()]
-        return sorted(found, key=lambda each: (-each[1], each[0]))[:limit]
-
-    def rows(self, ids: Sequence[int]) -> dict[int, Vector]:
-        return {id: self.vectors[id] for id in ids if id in self.vectors}
-
-    def current(self) -> "MemoryVectors":
-        return self
 
 
 def test_another_vector_store_finds_the_same(

@@ -1,7 +1,7 @@
 """How written answers are measured: (item, answer) -> a (total, count) for each metric. Pure
 functions.
 
-checked      whether an answer has the format that was asked for
+check_format whether an answer has the format that was asked for
 summary      ROUGE-L and ROUGE-1 against the reference (Lin 2004), share of the key facts that are
              mentioned
 translation  chrF of each sentence (Popović 2015); BLEU of the corpus (Papineni et al. 2002), both
@@ -21,7 +21,7 @@ from groundup.evaluate.task import Measure
 _WORD = re.compile(r"[a-z0-9]+")
 
 
-def checked(item: Written, answer: str) -> dict[str, Count]:
+def check_format(item: Written, answer: str) -> dict[str, Count]:
     """Return 1 where the answer has the format."""
     assert isinstance(item.checks, Mapping)
     return {"accuracy": (follows(answer, item.checks), 1)}

@@ -40,7 +40,7 @@ def suite_file(name: str) -> Path | None:
     return FOLDER / f"{FILES.get(name, name)}.jsonl"
 
 
-def packaged(
+def read_packaged(
     name: str, item: Callable[[dict[str, Any]], Item]
 ) -> Callable[[Progress], Sequence[Item]]:
     """Return the function that reads a packaged suite."""
@@ -121,7 +121,7 @@ def _format(row: dict[str, Any]) -> Item:
         row["kind"],
         asked,
         row["sample"],
-        scores.checked,
+        scores.check_format,
         FORMAT_TOKENS,
         row["check"],
         until=ends,
@@ -129,13 +129,13 @@ def _format(row: dict[str, Any]) -> Item:
 
 
 WRITTEN = (
-    Suite("multiple_choice", "Multiple choice", packaged("multiple_choice", _question)),
-    Suite("emotions", "Emotions", packaged("emotions", _emotion)),
-    Suite("grammar", "Grammatical minimal pairs", packaged(FILES["grammar"], _pair)),
+    Suite("multiple_choice", "Multiple choice", read_packaged("multiple_choice", _question)),
+    Suite("emotions", "Emotions", read_packaged("emotions", _emotion)),
+    Suite("grammar", "Grammatical minimal pairs", read_packaged(FILES["grammar"], _pair)),
     Suite("copying", "Copying and recall", _completions("copying")),
     Suite("arithmetic", "Arithmetic", _completions("arithmetic")),
-    Suite("format", "Following a format", packaged("format", _format), template="chat"),
-    Suite("summaries", "Summaries", packaged("summaries", _summary), template="chat"),
+    Suite("format", "Following a format", read_packaged("format", _format), template="chat"),
+    Suite("summaries", "Summaries", read_packaged("summaries", _summary), template="chat"),
     Suite(
         "translation",
         "Translation",
