@@ -177,13 +177,15 @@ def _show(part: "Part") -> None:
 
 def source_lines(answer: "Answer") -> list[str]:
     """Return a line for each cited source, and one for what was left out of the model's text."""
-    lines = [""] if answer.cited else []
+    lines = []
     for number in answer.cited:
         source = answer.sources[number - 1]
-        title = f" ({source.title})" if source.title else ""
-        lines.append(
-            f"[{number}] {source.address}{title}, characters {source.start:,} to {source.end:,}"
-        )
+        place = source.address
+        if source.title:
+            place += f" ({source.title})"
+        lines.append(f"[{number}] {place}, characters {source.start:,} to {source.end:,}")
+    if lines:
+        lines.insert(0, "")
     if answer.omitted:
         reasons = "; ".join(dict.fromkeys(each.reason for each in answer.omitted))
         lines.append(f"Left out of the model's text: {len(answer.omitted)} ({reasons})")

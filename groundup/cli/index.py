@@ -76,8 +76,9 @@ def command(
     from groundup.retrieve.index_config import IndexConfig
     from groundup.retrieve.passages import MAX_TOKENS
 
-    given = passage_tokens or text or charset != "auto"
-    config = IndexConfig(passage_tokens or MAX_TOKENS, text, charset) if given else None
+    config = None
+    if passage_tokens or text or charset != "auto":
+        config = IndexConfig(passage_tokens or MAX_TOKENS, text, charset)
     results = index(
         docs or [],
         out,
@@ -106,15 +107,11 @@ def result_lines(results: "IndexResults", vectors: str | None) -> list[str]:
 
 
 def fault_lines(counts: "IndexCounts") -> list[str]:
-    """Return what is to be said of files that could not be read: the reasons, and the first few
-    files.
-    """
+    """Return the reasons for which files could not be read, and the first few files."""
     reasons = Counter(fault for _, fault in counts.faults)
     lines = [f"skipped: {count:,} x {fault}" for fault, count in reasons.most_common() if count > 1]
     single = [f"skipped: {place}: {fault}" for place, fault in counts.faults if reasons[fault] == 1]
-    more = (
-        [f"skipped: {len(single) - FAULTS_SHOWN:,} others (--json lists all)"]
-        if len(single) > FAULTS_SHOWN
-        else []
-    )
-    return [*lines, *single[:FAULTS_SHOWN], *more]
+    lines += single[:FAULTS_SHOWN]
+    if len(single) > FAULTS_SHOWN:
+        lines.append(f"skipped: {len(single) - FAULTS_SHOWN:,} others (--json lists all)")
+    return lines

@@ -81,8 +81,8 @@ def check(
     lines = [*map(str, checked.objections), *checked.notes, f"{checked.pack.folder}: {counts}"]
     print_result(lines, checked.to_plain(), as_json)
     if checked.objections:
-        count, first = len(checked.objections), checked.objections[0]
+        count, first = f"{len(checked.objections)} objections", checked.objections[0]
+        if len(checked.objections) == 1:
+            count = "1 objection"
         fix = "Mend the text, put the fact into facts.toml, or mark it as free in pack.toml."
-        raise DataError(
-            f"{pack}: {count} objection{'s' if count > 1 else ''}; the first: {first}.", fix=fix
-        )
+        raise DataError(f"{pack}: {count}; the first: {first}.", fix=fix)

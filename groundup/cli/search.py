@@ -25,7 +25,8 @@ ByOption = Annotated[
     str,
     Option(
         "--by",
-        help="words (BM25), vectors (of an index made with --vectors), both, or auto: both where it has vectors.",
+        help="words (BM25), vectors (of an index made with --vectors), both, or auto: both where "
+        "it has vectors.",
     ),
 ]
 
@@ -54,11 +55,9 @@ def command(
 
     found = search(index, words, count, by=by, device=device, progress=console_progress())
     say_outdated(found.outdated)
-    lines = [
-        line
-        for number, passage in enumerate(found.passages, 1)
-        for line in passage_lines(number, passage)
-    ]
+    lines: list[str] = []
+    for number, passage in enumerate(found.passages, 1):
+        lines += passage_lines(number, passage)
     value = {
         "query": words,
         "passages": [each.to_plain() for each in found.passages],
@@ -69,21 +68,24 @@ def command(
 
 def passage_lines(number: int, passage: "Passage") -> list[str]:
     """Return a passage's number, score, place and title, and the beginning of its text."""
-    title = f"  {passage.title}" if passage.title else ""
-    place = f"{passage.address}, characters {passage.start:,} to {passage.end:,}"
+    head = f"[{number}] {passage.score:.2f}  {passage.title}".rstrip()
+    place = f"    {passage.address}, characters {passage.start:,} to {passage.end:,}"
     text = textwrap.shorten(passage.text, SHOWN_CHARACTERS, placeholder=" ...")
     indented = [f"    {line}" for line in textwrap.wrap(text, WIDTH)]
-    return [
-        terminal_safe(line)
-        for line in (f"[{number}] {passage.score:.2f}{title}", f"    {place}", *indented, "")
-    ]
+    return [terminal_safe(line) for line in (head, place, *indented, "")]
 
 
 def say_outdated(files: "tuple[str, ...]") -> None:
     """Say on stderr which files' passages were left out."""
-    if files:
-        more = f" and {len(files) - 3:,} others" if len(files) > 3 else ""
-        message = f"note: changed or deleted since they were read, left out: {', '.join(files[:3])}{more}. Update with: groundup index --out INDEX."
-        stderr_console().print(
-            terminal_safe(message), markup=False, highlight=False, soft_wrap=True, style="dim"
-        )
+    if not files:
+        return
+    named = ", ".join(files[:3])
+    if len(files) > 3:
+        named += f" and {len(files) - 3:,} others"
+    message = (
+        f"note: changed or deleted since they were read, left out: {named}. "
+        "Update with: groundup index --out INDEX."
+    )
+    stderr_console().print(
+        terminal_safe(message), markup=False, highlight=False, soft_wrap=True, style="dim"
+    )
