@@ -38,7 +38,13 @@ COMPUTE = Compute(torch.device("cpu"))
 CONFIG = SHAPES["quickstart"]
 # Calls in a row, of work that is over before a clock can tell.
 CALLS = 100
-NUMBERS = {"step": 1000, "tokens": 1024000, "loss": 3.14159, "lr": 0.003, "grad_norm": 0.7071}
+NUMBERS = {
+    "step": 1000,
+    "tokens": 1024000,
+    "loss": 3.14159,
+    "learning_rate": 0.003,
+    "grad_norm": 0.7071,
+}
 LOG_LINE = {**NUMBERS, "tokens_per_s": 16000.1, "elapsed_s": 61.3}
 
 

@@ -7,7 +7,7 @@
                                figures planned (before run.json)
     RUN/fit.json               the run's identity, and what was measured before the first step
                                (train.checkpoint.identity)
-    RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s,
+    RUN/metrics.jsonl          a line per step: step, tokens, loss, learning_rate, grad_norm,
                                elapsed_s; evaluations have "event": "evaluation" (others: "skipped",
                                "rolled back", "re-aimed" with the new number of steps, "threads"
                                with that of threads)

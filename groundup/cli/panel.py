@@ -224,7 +224,7 @@ def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
         if facts.epoch_tokens:
             figures["text"] = f"{last['tokens'] / facts.epoch_tokens:.2f} epochs, {figures['text']}"
     if last:
-        figures["rate"] = f"{last['lr']:.2g}, gradient {last['grad_norm']:.2g}"
+        figures["rate"] = f"{last['learning_rate']:.2g}, gradient {last['grad_norm']:.2g}"
     return figures
 
 

@@ -8,7 +8,6 @@ finish_chat(run, opened, trained, ...)        the folder: an adapter in PEFT's f
                                               model (with the adapter in `adapter/`)
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from groundup.files import write_text
 from groundup.finetune.config import ChatTraining
 from groundup.model.lora import add_lora, lora_weights, merge_lora
 from groundup.runs import RunFolder
-from groundup.train.run_lifecycle import finish, write_finished
+from groundup.train.run_lifecycle import finish, with_figures, write_finished
 from groundup.weights.adapter import Adapter, base_hashes, write_adapter
 from groundup.weights.card import CARD_FILE
 from groundup.weights.catalog import CATALOG
@@ -87,18 +86,18 @@ def finish_chat(
     merge: bool,
 ) -> None:
     """Write the trained model or adapter, its card and the results."""
+    card = with_figures(card, figures)
     model, tokenizer = language_model(opened)
     if trained is None:
-        finish(run, model, tokenizer, results, card, figures)
+        finish(run, model, tokenizer, results, card)
         return
     adapter = Adapter(lora_weights(model), trained.base, trained.hashes)
     merge_lora(model)
     if merge:
         write_adapter(adapter, model.config, run.path / ADAPTER_FOLDER)
-        finish(run, model, tokenizer, results, card, figures)
+        finish(run, model, tokenizer, results, card)
         return
     write_adapter(adapter, model.config, run.path, tokenizer)
     if card is not None:
-        card = dataclasses.replace(card, figures={**card.figures, **figures})
         write_text(run.path / CARD_FILE, card.markdown())
     write_finished(run, results)

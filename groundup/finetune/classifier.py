@@ -45,7 +45,7 @@ from groundup.finetune.stacked import require_scikit_learn
 from groundup.model.lora import merge_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.run_lifecycle import begin_or_finished, finish
+from groundup.train.run_lifecycle import begin_or_finished, finish, with_figures
 from groundup.weights.model_io import ModelCard, OpenModel
 
 
@@ -102,8 +102,7 @@ def fit_classifier(
         learned.model,
         opened.require_tokenizer(),
         results.plain(),
-        card,
-        card_figures(results),
+        with_figures(card, card_figures(results)),
         messages.labels,
         decision,
         learned.stacked,

@@ -13,7 +13,7 @@ from groundup.report.values import JsonObject, numbers
 
 MAX_CURVE_POINTS = 400
 MAX_RECORDS = 200
-FIGURES = ("loss", "lr", "grad_norm", "tokens_per_s")
+FIGURES = ("loss", "learning_rate", "grad_norm", "tokens_per_s")
 AXES = ("step", "tokens", "elapsed_s")
 MAX_BUCKETS = 1000
 # Significant digits that a curve on a screen needs.

@@ -40,10 +40,10 @@ from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.config import Evaluation, MonitorConfig
 from groundup.train.monitor.samples import Sampler
 from groundup.train.monitor.time_budget import StepControl
-from groundup.train.monitor.validation import Validation
+from groundup.train.monitor.validation import HeldOutRows, Validation
 from groundup.train.parallel.strategies import initial_compute
 from groundup.train.pretrain_results import LOSSES, PretrainResults, read_pretrain_results
-from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
+from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, with_figures
 from groundup.train.starting_model import StartingModel
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import balanced, next_token_loss
@@ -234,8 +234,7 @@ class _Training:
             self.model,
             self.inputs.tokenizer,
             results.to_json(),
-            card,
-            card_figures(results),
+            with_figures(card, card_figures(results)),
         )
         return results
 
@@ -435,20 +434,16 @@ def evaluation_of(
     """
     shards, tokenizer, fit = inputs.shards, inputs.tokenizer, inputs.fit
     context = inputs.shape.context_tokens
+    rows = HeldOutRows(
+        fit.batch_size,
+        fit.seed,
+        at_once=max(1, fit.batch_size // group.world),
+        packing=fit.rows.packing,
+        aside=tuple(fit.rows.mixture.replay),
+    )
 
     def held_out(split: str, window: int) -> Validation:
-        return Validation(
-            shards,
-            tokenizer,
-            window,
-            batch_size=fit.batch_size,
-            at_once=max(1, fit.batch_size // group.world),
-            seed=fit.seed,
-            compute=compute,
-            split=split,
-            packing=fit.rows.packing,
-            aside=tuple(fit.rows.mixture.replay),
-        )
+        return Validation(shards, tokenizer, window, rows, compute=compute, split=split)
 
     # a test split that is shorter than the context is read in one window
     test_window = 0

@@ -127,23 +127,28 @@ def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Pro
     return True
 
 
+def with_figures(card: ModelCard | None, figures: Mapping[str, str]) -> ModelCard | None:
+    """Return the card with these figures, too."""
+    if card is None:
+        return None
+    return dataclasses.replace(card, figures={**card.figures, **figures})
+
+
 def finish(
     run: RunFolder,
     model: LanguageModel | Classifier,
     tokenizer: Tokenizer,
     results: dict[str, Any],
     card: ModelCard | None,
-    figures: Mapping[str, str],
     labels: tuple[str, ...] = (),
     decision: DecisionRule | None = None,
     stacked: Stacked | None = None,
 ) -> None:
-    """Write the model, with `figures` in its card, and the results.
-
-    `labels`, `decision` and `stacked`: of a classifier.
+    """Write the model, its card and the results; `labels`, `decision`, `stacked`: of a
+    classifier.
     """
     if card is not None:
-        card = dataclasses.replace(card, labels=labels, figures={**card.figures, **figures})
+        card = dataclasses.replace(card, labels=labels)
     save_model(
         model, run.path, tokenizer, labels=labels, decision=decision, stacked=stacked, card=card
     )

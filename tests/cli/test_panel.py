@@ -45,7 +45,7 @@ def step_line(step: int, loss: float) -> dict[str, Any]:
         "step": step,
         "tokens": step * 1000,
         "loss": loss,
-        "lr": 0.002,
+        "learning_rate": 0.002,
         "grad_norm": 0.5,
         "tokens_per_s": 8000.0,
     }

@@ -238,7 +238,12 @@ def metrics(
     for step in range(1, steps + 1):
         level = end + (start - end) * math.exp(-step / (steps / 7))
         loss = level + 0.12 * math.sin(step * 12.9898) * math.cos(step * 4.1414)
-        timing = {"lr": 0.001, "grad_norm": 1.0, "tokens_per_s": 9000.0, "elapsed_s": step * 0.11}
+        timing = {
+            "learning_rate": 0.001,
+            "grad_norm": 1.0,
+            "tokens_per_s": 9000.0,
+            "elapsed_s": step * 0.11,
+        }
         records.append({"step": step, "tokens": step * step_tokens, "loss": loss, **timing})
         if step % (steps // 8) == 0:
             bits = (level + 0.14) / 3.41 / math.log(2)

@@ -68,7 +68,7 @@ class Writer:
             rate = 0.002 * min(1.0, step / (0.1 * self.steps)) * (1.02 - step / self.steps)
             figures = {
                 "loss": self.loss(step) + chance.gauss(0, 0.15),
-                "lr": rate,
+                "learning_rate": rate,
                 "grad_norm": math.exp(chance.gauss(0, 0.4)),
             }
             yield {

@@ -140,7 +140,13 @@ def test_whatever_happens_to_a_log_its_reader_has_what_it_holds(
 
 
 def record(step: int, loss: float) -> dict[str, Any]:
-    return {"step": step, "tokens": 10 * step, "elapsed_s": step / 4, "loss": loss, "lr": 0.1}
+    return {
+        "step": step,
+        "tokens": 10 * step,
+        "elapsed_s": step / 4,
+        "loss": loss,
+        "learning_rate": 0.1,
+    }
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300), st.sampled_from((2, 4, 10, 64)))

@@ -287,7 +287,7 @@ def test_all_keep_the_time_of_the_first_one_s_clock(runs: Runs, way: str) -> Non
         max(abs(a - b) for a, b in zip(losses(folder), losses(runs("aimed")), strict=True)) < 1e-5
     )
     rates = [
-        [line["lr"] for line in lines(runs(name)) if "lr" in line]
+        [line["learning_rate"] for line in lines(runs(name)) if "learning_rate" in line]
         for name in (f"{way}-aimed", "aimed", "one")
     ]
     assert rates[0] == rates[1] and rates[0][-1] == rates[2][-1]

@@ -23,7 +23,7 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.monitor.config import MonitorConfig
-from groundup.train.monitor.validation import Validation
+from groundup.train.monitor.validation import HeldOutRows, Validation
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.steps.config import FitConfig
@@ -75,7 +75,9 @@ def test_each_source_with_enough_text_has_its_bits_per_byte_and_they_add_up(
     model = LanguageModel(shape(tokenizer)).eval()
     initialise(model, torch.Generator().manual_seed(0))
     for split in ("validation", "test"):
-        held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU, split=split)
+        held_out = Validation(
+            shards, tokenizer, 32, HeldOutRows(batch_size=4, seed=0), compute=CPU, split=split
+        )
         figures = held_out.figures(model)
         names = {name.rpartition("/")[2] for name in figures if name.startswith("bits_per_byte:")}
         assert names == {"ships", "stars"}
@@ -183,7 +185,9 @@ def test_a_run_that_learned_nothing_is_as_surprised_by_every_source(
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    figures = Validation(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU).measure(model)
+    figures = Validation(
+        shards, tokenizer, 32, HeldOutRows(batch_size=4, seed=0), compute=CPU
+    ).measure(model)
     assert figures["validation_loss"] == pytest.approx(math.log(tokenizer.vocab_size), rel=1e-6)
 
 

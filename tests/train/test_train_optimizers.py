@@ -1,23 +1,29 @@
 """Muon is what its readable version computes; each optimizer takes the parameters that are its own."""
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import nn
 
+from groundup.config import build_config, to_plain
 from groundup.data.batches.loader import Batch
 from groundup.device import Compute
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
+from groundup.model.footprint import StateSize, state_numbers
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.lora import add_lora
 from groundup.model.matmul_precision import ProductTimes
-from groundup.train.optimizers.built import BuiltOptimizer
+from groundup.train.checkpoint.tensors import optimizer_tensors, restore_optimizer
+from groundup.train.optimizers.adamw import AdamW
+from groundup.train.optimizers.built import BuiltOptimizer, parameter_groups, trainable
+from groundup.train.optimizers.known import OPTIMIZERS
 from groundup.train.optimizers.muon import Muon
+from groundup.train.optimizers.optimizer import Optimizer
 from groundup.train.optimizers.stacked_muon import StackedMuon, muon_step, orthogonalised
-from groundup.train.steps.config import FitConfig, TrainPrecision
+from groundup.train.steps.config import FitConfig, TrainPrecision, pretraining_config
 from groundup.train.steps.losses import next_token_loss
 from groundup.train.steps.precision import decide_muon
 
@@ -198,8 +204,6 @@ def test_learning_rates_rise_and_fall_together() -> None:
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
 def test_every_optimizer_learns_and_its_memory_comes_back_by_name(name: str) -> None:
-    from groundup.train.checkpoint.tensors import optimizer_tensors, restore_optimizer
-
     model = model_of()
     optimizer = MUON.with_fields(
         {"optimizer": {"name": name, "learning_rate": 0.01}}
@@ -221,3 +225,59 @@ def test_every_optimizer_learns_and_its_memory_comes_back_by_name(name: str) -> 
     restore_optimizer(model, other, kept)
     again = optimizer_tensors(model, other)
     assert set(again) == set(kept) and all(torch.equal(again[key], kept[key]) for key in kept)
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Lion (Chen et al. 2023): steps along the sign of one running mean."""
+
+    name: str = "lion"
+    learning_rate: float = 3e-4
+    beta1: float = 0.9
+    state_size: ClassVar[tuple[int, int]] = (1, 1)
+
+    def build(self, model: nn.Module) -> BuiltOptimizer:
+        return BuiltOptimizer(
+            [LionSteps(parameter_groups(trainable(model).values(), model, self.weight_decay))]
+        )
+
+
+class LionSteps(torch.optim.Optimizer):
+    def __init__(self, groups: Any) -> None:
+        super().__init__(groups, {"lr": 3e-4})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+                mean.lerp_(weight.grad, 0.1)
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(group["lr"] * mean.sign())
+
+
+def test_a_further_optimizer_is_one_class_and_is_counted_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(OPTIMIZERS, "lion", Lion)
+    config = pretraining_config(3, {"optimizer": {"name": "lion", "beta1": 0.8}})
+    assert config.optimizer == Lion(beta1=0.8)
+    assert build_config(FitConfig, to_plain(config)) == config
+    with pytest.raises(ConfigError, match=r"Unknown field 'fit.optimizer.beta2'"):
+        pretraining_config(3, {"optimizer": {"name": "lion", "beta2": 0.8}})
+    sizes = [StateSize(*kind.state_size) for kind in (Lion, Muon, AdamW)]
+    lion, muon, adamw = (state_numbers(SHAPE, size) for size in sizes)
+    assert lion < muon < adamw == 2 * lion
+    model = model_of()
+    optimizer = config.optimizer.build(model)
+    optimizer.set_rate(0.003)
+    text = torch.arange(17).repeat(4, 1)
+    batch, losses = Batch(text[:, :-1], text[:, 1:]), []
+    for _ in range(6):
+        found = next_token_loss(model, batch)
+        found.total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(found.total.item())
+    assert losses[-1] < losses[0]
+    kept = optimizer_tensors(model, optimizer)
+    assert {name.split(".")[-1] for name in kept} == {"mean"}

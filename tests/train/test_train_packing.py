@@ -24,7 +24,7 @@ from groundup.planning.pretrain_options import pretrain_options
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.train.monitor.validation import Validation
+from groundup.train.monitor.validation import HeldOutRows, Validation
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import PretrainInputs, pretrain, train_windows, window_lines
 from groundup.train.steps.batches import rank_slices
@@ -114,7 +114,9 @@ def test_a_packed_run_learns_resumes_bit_for_bit_and_is_measured_on_packed_docum
     assert "documents or parts of them in" in said.path.read_text()
     opened = open_model(whole.path, CPU)
     assert opened.tokenizer is not None
-    again = Validation(shards, tokenizer, 48, batch_size=6, seed=3, compute=CPU, packing=True)
+    again = Validation(
+        shards, tokenizer, 48, HeldOutRows(batch_size=6, seed=3, packing=True), compute=CPU
+    )
     measured = again.measure(opened.model)  # type: ignore[arg-type]
     assert measured == {name: results.to_json()[name] for name in measured}
     documents = shards.splits["validation"].documents
@@ -130,7 +132,7 @@ def test_the_loss_of_a_packed_evaluation_is_that_of_its_documents_one_by_one(
     pretrain(PretrainInputs(*parts), RunFolder(tmp_path / "run"), compute=CPU)
     model = open_model(tmp_path / "run", CPU).model
     found = Validation(
-        shards, tokenizer, 48, batch_size=6, seed=3, compute=CPU, packing=True
+        shards, tokenizer, 48, HeldOutRows(batch_size=6, seed=3, packing=True), compute=CPU
     ).figures(model)  # type: ignore[arg-type]
     nats, num_bytes = 0.0, 0
     for document in read_split(shards.folder.parent / "data", "validation"):

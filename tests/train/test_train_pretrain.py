@@ -34,7 +34,7 @@ from groundup.planning.plan import RunPlan, make_plan, plan_lines, plan_warnings
 from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.train.monitor.validation import Validation
+from groundup.train.monitor.validation import HeldOutRows, Validation
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.steps.config import FitConfig
@@ -97,9 +97,9 @@ def test_a_model_learns_and_its_folder_opens_to_the_same_model(
     verify_folder(run.path)
     opened = open_model(run.path, CPU)
     assert isinstance(opened.model, LanguageModel) and opened.tokenizer is not None
-    again = Validation(shards, opened.tokenizer, 32, batch_size=4, seed=3, compute=CPU).measure(
-        opened.model
-    )
+    again = Validation(
+        shards, opened.tokenizer, 32, HeldOutRows(batch_size=4, seed=3), compute=CPU
+    ).measure(opened.model)
     assert again == {name: results.to_json()[name] for name in again}
     check_test_figures(shards, opened.tokenizer, opened.model, run, results)
     samples = list(read_lines(run.samples_file))
@@ -119,7 +119,9 @@ def check_test_figures(
     results: dict[str, Any],
 ) -> None:
     """Those of the model in the folder on the whole test split; the card names the split and the tokens of each figure."""
-    held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=3, compute=CPU, split="test")
+    held_out = Validation(
+        shards, tokenizer, 32, HeldOutRows(batch_size=4, seed=3), compute=CPU, split="test"
+    )
     assert results.test == held_out.figures(model)
     assert results.test["tokens"] == shards.num_tokens("test") - 1
     assert results.test["bits_per_byte"] != results.bits_per_byte
@@ -171,7 +173,9 @@ def test_a_run_that_is_stopped_while_test_is_measured_ends_as_if_it_were_not(
     )
     opened = open_model(run.path, CPU)
     assert isinstance(opened.model, LanguageModel)
-    held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=3, compute=CPU, split="test")
+    held_out = Validation(
+        shards, tokenizer, 32, HeldOutRows(batch_size=4, seed=3), compute=CPU, split="test"
+    )
     assert results.test == held_out.figures(opened.model), "of the best weights, not of the last"
 
 
@@ -253,7 +257,9 @@ def test_bits_per_byte_of_a_model_that_knows_nothing(made: tuple[ShardSet, Token
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()  # every logit 0: each of V ids has probability 1 / V
-    figures = Validation(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU).measure(model)
+    figures = Validation(
+        shards, tokenizer, 32, HeldOutRows(batch_size=4, seed=0), compute=CPU
+    ).measure(model)
     tokens = (
         shards.num_tokens("validation") - 1
     )  # the whole split, each token but the first predicted once
@@ -268,7 +274,7 @@ def test_an_evaluation_of_a_long_split_reads_a_fixed_part_of_it(
 ) -> None:
     shards, tokenizer = made
     monkeypatch.setattr("groundup.train.monitor.validation.MAX_TOKENS", 300)
-    held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU)
+    held_out = Validation(shards, tokenizer, 32, HeldOutRows(batch_size=4, seed=0), compute=CPU)
     once, twice = list(held_out.batches()), list(held_out.batches())
     assert sum(batch.ids.numel() for batch in once) == 256
     assert all(torch.equal(a.ids, b.ids) for a, b in zip(once, twice, strict=True))

@@ -121,9 +121,15 @@ def test_the_log_has_a_line_for_every_step_and_evaluation(starter: Starter, tmp_
     steps = [line for line in lines if "event" not in line]
     assert [line["step"] for line in steps] == list(range(1, STEPS + 1))
     assert all(line["tokens"] == line["step"] * 64 for line in steps)
-    assert {"step", "tokens", "loss", "lr", "grad_norm", "tokens_per_s", "elapsed_s"} == set(
-        steps[0]
-    )
+    assert {
+        "step",
+        "tokens",
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens_per_s",
+        "elapsed_s",
+    } == set(steps[0])
     evaluations = [line for line in lines if line.get("event") == "evaluation"]
     assert [line["step"] for line in evaluations] == [0, 6, 12, 18, 24]
     samples = [json.loads(line) for line in RunFolder(folder).samples_file.read_text().splitlines()]

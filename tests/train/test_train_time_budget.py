@@ -138,8 +138,8 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
     assert result.state.elapsed_s == pytest.approx(PLANNED_S, rel=0.05)
     lines = steps_of(folder)
     assert result.steps == len(lines) == lines[-1]["step"] == result.state.rescales[-1].steps != 64
-    assert lines[-1]["lr"] == pytest.approx(learning_rate(63, CONFIG), rel=1e-9)
-    assert max(line["lr"] for line in lines) == pytest.approx(
+    assert lines[-1]["learning_rate"] == pytest.approx(learning_rate(63, CONFIG), rel=1e-9)
+    assert max(line["learning_rate"] for line in lines) == pytest.approx(
         CONFIG.optimizer.learning_rate, rel=1e-12
     )
     assert (

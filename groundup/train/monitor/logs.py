@@ -68,7 +68,7 @@ class RunLog:
             "step": state.step,
             "tokens": state.tokens,
             "loss": summed.mean,
-            "lr": rate,
+            "learning_rate": rate,
             "grad_norm": norm,
         }
         self.metric({**line, "tokens_per_s": round(summed.count / step_s, 1)})

@@ -15,6 +15,7 @@ test, measured once at the end, is not.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
@@ -43,6 +44,22 @@ MAX_TOKENS = 16_384
 MIN_SOURCE_TOKENS = 512
 
 
+@dataclass(frozen=True)
+class HeldOutRows:
+    """Which rows of a split are evaluated, and how."""
+
+    batch_size: int
+    seed: int
+    at_once: int | None = None
+    """How many rows of a batch go through the model together; None: all of them."""
+    packing: bool = False
+    """Rows are packed, as in training."""
+    aside: Sequence[str] = ()
+    """Sources that have figures of their own and do not count in the others: replayed text, as
+    weights are not chosen by it.
+    """
+
+
 class Validation:
     """The validation (or test) split of a shard set: figures of a model on it.
 
@@ -54,30 +71,20 @@ class Validation:
         shards: ShardSet,
         tokenizer: Tokenizer,
         context_tokens: int,
+        rows: HeldOutRows,
         *,
-        batch_size: int,
-        seed: int,
         compute: Compute,
-        at_once: int | None = None,
         split: str = VALIDATION,
-        packing: bool = False,
-        aside: Sequence[str] = (),
     ) -> None:
-        """`at_once`: how many rows of a batch go through the model together; None: all of them.
-        `packing`: rows are packed, as in training.
-
-        `aside`: sources that have figures of their own and do not count in the others: replayed
-        text, as weights are not chosen by it.
-        """
-        kind = PackedWindows if packing else Windows
-        self.windows = kind(shards, split, context_tokens, batch_size, seed)
+        kind = PackedWindows if rows.packing else Windows
+        self.windows = kind(shards, split, context_tokens, rows.batch_size, rows.seed)
         self.compute = compute
-        self.at_once = at_once or batch_size
+        self.at_once = rows.at_once or rows.batch_size
         self.byte_counts = token_byte_counts(tokenizer)
         spans = read_spans(shards.folder, split, len(self.windows.tokens))
         self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
         self._sources = self.windows.over(self._label_at)
-        self._aside = set(aside)
+        self._aside = set(rows.aside)
 
     def batches(self) -> Iterator[Batch]:
         """Yield the same windows at every evaluation: the whole split, or where it is long, windows

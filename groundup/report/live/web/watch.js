@@ -35,7 +35,7 @@ const charts = [
     "Bits per byte is the same loss per byte of text, comparable between models with different vocabularies.",
     (run, view) => [{ ...line(run), points: evaluated(run.detail, choice.value, view.axis), marked: true }],
   ],
-  ["Learning rate", "The factor of each optimizer step.", (run, view) => [{ ...line(run), points: curve(run.detail, "lr", view.axis, 0) }]],
+  ["Learning rate", "The factor of each optimizer step.", (run, view) => [{ ...line(run), points: curve(run.detail, "learning_rate", view.axis, 0) }]],
   [
     "Gradient norm",
     "The norm of the gradient before clipping. Sudden peaks are a sign of instability.",
