@@ -60,7 +60,7 @@ def ours(
     from groundup.data.batches.loader import Batch
     from groundup.device import Compute, keep_freed_memory
     from groundup.model.matmul_precision import fast_matmul
-    from groundup.train.steps.compiled import compiled, repeatable
+    from groundup.train.steps.compiled import compile_loss, repeatable
     from groundup.train.steps.config import pretraining_config
     from groundup.train.steps.losses import next_token_loss
     from groundup.train.steps.step import autocast, average_and_clip, sum_gradients
@@ -74,7 +74,7 @@ def ours(
     )
     optimizer, parameters = config.optimizer.build(model), list(model.parameters())
     batch = Batch(*ids_and_labels(rows, context, vocabulary(folder)))
-    step_loss = compiled(next_token_loss) if compile else next_token_loss
+    step_loss = compile_loss(next_token_loss) if compile else next_token_loss
 
     def forward() -> float:
         with torch.no_grad(), fast_matmul(device), autocast(device, bf16):

@@ -85,14 +85,14 @@ def replay_shares(replay: str | Sequence[str] | Mapping[str, float]) -> dict[str
         return {str(name): float(share) for name, share in replay.items()}
     found: dict[str, float] = {}
     for each in [replay] if isinstance(replay, str) else replay:
-        spec, share = _parsed(str(each))
+        spec, share = _parse(str(each))
         if spec in found:
             raise ConfigError(f"{spec} is replayed twice.", fix="Give each source one share.")
         found[spec] = share
     return found
 
 
-def _parsed(text: str) -> tuple[str, float]:
+def _parse(text: str) -> tuple[str, float]:
     """Return address and share; what stands behind the last = is the address's own where it is no
     number.
     """
@@ -111,7 +111,7 @@ def _parsed(text: str) -> tuple[str, float]:
     return spec, share
 
 
-def named_shares(shares: Mapping[str, float]) -> dict[str, float]:
+def shares_by_title(shares: Mapping[str, float]) -> dict[str, float]:
     """Return the shares by the names that the sources have in shards; those listed in a .toml share
     evenly. Raises ConfigError.
     """

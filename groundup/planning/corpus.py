@@ -100,20 +100,20 @@ def corpus(
         fix = f"Leave {' and '.join(asked)} out, or name the texts that it was made of."
         raise ConfigError(f"{folder} is prepared already: its texts are not read again.", fix=fix)
     if folder and (folder / TABLE_FILE).is_file():
-        return open_shards(folder), _loaded(tokenizer or tokenizer_near(folder))
-    given = _loaded(tokenizer) if tokenizer else vocab_size
+        return open_shards(folder), _load(tokenizer or tokenizer_near(folder))
+    given = _load(tokenizer) if tokenizer else vocab_size
     with only_one(run.path):
         texts = folder or read_sources(specs, follow_links=config.follow_links)
-        return _encoded(specs, texts, run.path, config, given, runner, progress)
+        return _encode(specs, texts, run.path, config, given, runner, progress)
 
 
-def _loaded(tokenizer: Path | Tokenizer) -> Tokenizer:
+def _load(tokenizer: Path | Tokenizer) -> Tokenizer:
     if isinstance(tokenizer, Tokenizer):
         return tokenizer
     return Tokenizer.load(tokenizer)
 
 
-def _encoded(
+def _encode(
     specs: Sequence[str],
     texts: Path | Sequence[Source],
     run: Path,
@@ -122,7 +122,7 @@ def _encoded(
     runner: Runner,
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
-    """The shards of a data folder or of sources, with a tokenizer or one of so many ids; what the
+    """The shards of a data folder or of sources, with a tokenizer or one of that number of ids; what the
     run holds of them is used.
     """
     asked = {
@@ -147,7 +147,7 @@ def _encoded(
                 verify_folder(texts)
             return texts
         return kept.part(
-            DATA, _verified, lambda path: _prepare(texts, path, config, runner, progress)
+            DATA, _verify, lambda path: _prepare(texts, path, config, runner, progress)
         )
 
     def chosen() -> Tokenizer:
@@ -170,7 +170,7 @@ def _absolute(spec: str) -> str:
     return os.path.abspath(spec)
 
 
-def _verified(folder: Path) -> Path:
+def _verify(folder: Path) -> Path:
     verify_folder(folder)
     return folder
 

@@ -17,7 +17,12 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import require_causal
 from groundup.model.presets import preset
 from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
-from groundup.planning.continued import named_shares, replay_shares, require_own_parts, start_fields
+from groundup.planning.continued import (
+    replay_shares,
+    require_own_parts,
+    shares_by_title,
+    start_fields,
+)
 from groundup.planning.pretrain_config import Length, PretrainConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.monitor.time_budget import TimeBudget
@@ -191,7 +196,7 @@ def pretrain_options(
     shares = config.mixture
     replayed = replay_shares(config.start.replay)
     mixed = mixture_config(
-        shares.mixture, shares.max_epochs_per_source, read_sources(specs), named_shares(replayed)
+        shares.mixture, shares.max_epochs_per_source, read_sources(specs), shares_by_title(replayed)
     )
     if not mixed.as_they_come:
         tables["fit"].setdefault("rows", {})["mixture"] = to_plain(mixed)

@@ -155,13 +155,13 @@ def recorded_changes(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads
         state = read_state(checkpoints[-1][1])
         return tuple(state.rescales), tuple(state.threads)
     results = run.read_results()
-    threads = _listed(run, results, "threads", Threads)
+    threads = _read_list(run, results, "threads", Threads)
     if threads and threads[0].step != 0:
         raise FormatError(run.results_file, "threads", "does not begin with the first step's")
-    return _listed(run, results, "rescales", Rescale), threads
+    return _read_list(run, results, "rescales", Rescale), threads
 
 
-def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -> tuple[T, ...]:
+def _read_list(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -> tuple[T, ...]:
     """A list of tables in results.json; empty where it is missing. Raises FormatError."""
     found = results.get(name, [])
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):

@@ -17,7 +17,7 @@ REFERENCE_WIDTH, REFERENCE_BATCH_TOKENS = 128, 1_024
 # 2.0e-4 at 4,096, where GPT-3's table 2.1 has 6e-4 and 1.2e-4, and Llama's table 2 has 3e-4 (Brown
 # et al. 2020, Touvron et al. 2023).
 RATE_POWER = 2 / 3
-# A rate so many times above the rule's is called too high; quickstart's loss was worse from 3 times
+# A rate this many times above the rule's is called too high; quickstart's loss was worse from 3 times
 # on (docs/log.md).
 TOO_HIGH = 3.0
 # The rate does not rise with the batch: at four times the batch, twice the rate ended at 2.89 bits
@@ -37,7 +37,7 @@ LAW = Law(
 # Standard deviation of ln(loss) between texts of one kind, here English prose and verse: the
 # uncertainty about a text before a probe or a sweep.
 TEXT_SPREAD = 0.1
-# One step of Muon is worth so many of AdamW: quickstart's runs of 1,200 and 3,251 steps with AdamW
+# One step of Muon is worth this many of AdamW: quickstart's runs of 1,200 and 3,251 steps with AdamW
 # ended where the law with Muon is after 680 and 1,780 (docs/log.md: 2.123 and 1.951 bits per byte).
 # In shorter ones Muon gains more, 2.6 times at 400 steps.
 MUON_WORTH = 1.8

@@ -32,7 +32,7 @@ BATCH_GROWTH = 0.5
 # (docs/log.md).
 NOISE = 0.01
 HUBER = 2.0
-"""Deviations above so many NOISE count linearly instead of squared."""
+"""Deviations above this many NOISE count linearly instead of squared."""
 # Prior standard deviations of the logarithms of floor, of_parameters, a, of_text, b.
 LOOSENESS = (0.15, 0.5, 0.3, 0.5, 0.3)
 ITERATIONS = 80
@@ -155,7 +155,7 @@ def fit_law(
     """The law fitted to the runs, with `start` as prior; its spread is that of leave-one-out
     predictions, or start's for fewer than three runs.
     """
-    fitted = _fitted(points, start, looseness)
+    fitted = _fit(points, start, looseness)
     spread = start.spread if len(points) < 3 else _left_out_spread(points, start, looseness)
     sizes = [float(point.parameters) for point in points]
     texts = [point.read_bytes for point in points]
@@ -173,14 +173,14 @@ def _left_out_spread(points: Sequence[LossPoint], start: Law, looseness: Sequenc
     """
     squares = []
     for left_out in range(len(points)):
-        law = _fitted([p for i, p in enumerate(points) if i != left_out], start, looseness)
+        law = _fit([p for i, p in enumerate(points) if i != left_out], start, looseness)
         squares.append(
             math.log(points[left_out].bits_per_byte / law.expected(points[left_out])) ** 2
         )
     return max(NOISE, math.sqrt(sum(squares) / len(squares)))
 
 
-def _fitted(points: Sequence[LossPoint], start: Law, looseness: Sequence[float]) -> Law:
+def _fit(points: Sequence[LossPoint], start: Law, looseness: Sequence[float]) -> Law:
     """Least squares by the Levenberg-Marquardt method, with Huber weights for outliers."""
     begin = np.log([getattr(start, name) for name in FREE])
     rows = np.array([(*start.effective(point), math.log(point.bits_per_byte)) for point in points])

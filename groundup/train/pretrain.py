@@ -46,7 +46,7 @@ from groundup.train.pretrain_results import LOSSES, PretrainResults, read_pretra
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, with_figures
 from groundup.train.starting_model import StartingModel
 from groundup.train.steps.config import FitConfig
-from groundup.train.steps.losses import balanced, next_token_loss
+from groundup.train.steps.losses import add_balance, next_token_loss
 from groundup.train.steps.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.steps.step import Loss
 from groundup.weights.model_io import ModelCard, OpenModel, save_model
@@ -339,7 +339,7 @@ def pretraining_loss(model_config: ModelConfig, fit_config: FitConfig) -> Loss:
     """Return the next-token loss; of a model with experts, with their balance loss."""
     if not model_config.num_experts or not fit_config.stability.balance_weight:
         return next_token_loss
-    return balanced(next_token_loss, fit_config.stability.balance_weight)
+    return add_balance(next_token_loss, fit_config.stability.balance_weight)
 
 
 def snapshot_bytes(model_config: ModelConfig) -> int:

@@ -63,7 +63,7 @@ from groundup.train.optimizers.muon import Muon
 from groundup.train.parallel.single_process import SingleProcess
 from groundup.train.parallel.strategies import build_strategy, precision_probe_config
 from groundup.train.steps.batches import BatchSource, Prefetcher, rank_slices
-from groundup.train.steps.compiled import compile_obstacle, compiled, decide_compile
+from groundup.train.steps.compiled import compile_loss, compile_obstacle, decide_compile
 from groundup.train.steps.config import FitConfig, TrainPrecision
 from groundup.train.steps.interrupts import Interrupts
 from groundup.train.steps.precision import StepClock, decide_precision
@@ -123,7 +123,7 @@ class FitResult:
     """Its figures after the last step."""
     precision: TrainPrecision
     muon_precision: TrainPrecision | None
-    """In which Muon orthogonalised; None: another optimizer."""
+    """In which Muon orthogonalise; None: another optimizer."""
     compiled: bool
 
     @property
@@ -241,7 +241,7 @@ class Session:
         job, control = self.job, self.job.hooks.control
         precision, is_compiled = record["precision"], self._is_compiled(record)
         config = with_muon_precision(job.config, record)
-        loss = compiled(job.loss) if is_compiled else job.loss
+        loss = compile_loss(job.loss) if is_compiled else job.loss
         strategy = build_strategy(job.model, loss, config, precision, job.group, job.compute)
         threads = control.threads if job.compute.thread_counts else ()
         state = TrainState(identity, rescales=list(control.rescales), threads=list(threads))

@@ -60,7 +60,7 @@ class StartingModel:
         return model.requires_grad_(True)
 
     def shape(self, context_tokens: int) -> ModelConfig:
-        """Return its shape with rows of so many tokens for the training; the model keeps its own
+        """Return its shape with rows of `context_tokens` for the training; the model keeps its own
         context.
         """
         return replace(self.config, context_tokens=context_tokens)

@@ -15,7 +15,7 @@ from groundup.model.attention_steps import Scoring, naive_attention, window_mask
 from groundup.model.heads import LanguageModel
 from groundup.model.positions import document_positions
 from groundup.model.transformer import use_recompute
-from groundup.train.steps.losses import balanced, next_token_loss
+from groundup.train.steps.losses import add_balance, next_token_loss
 
 ModelOf = Callable[..., LanguageModel]
 # Three rows of 12: lengths of their documents; what is left is padding.
@@ -94,7 +94,7 @@ def test_padding_is_not_balanced_over_experts(
     model = model_of(num_experts=4, experts_per_token=2)
     labels = torch.where(documents >= 0, ids, IGNORED_LABEL)
     other = ids.where(documents >= 0, 9)
-    for loss in (next_token_loss, balanced(next_token_loss, 1.0)):
+    for loss in (next_token_loss, add_balance(next_token_loss, 1.0)):
         found = []
         for each in (ids, other):
             model.zero_grad()

@@ -13,7 +13,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.transformer import use_recompute
 from groundup.train.pretrain import pretraining_loss
-from groundup.train.steps.compiled import compiled, repeatable
+from groundup.train.steps.compiled import compile_loss, repeatable
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.step import sum_gradients
 
@@ -58,7 +58,7 @@ def largest_difference(kind: str) -> float:
     ids = torch.randint(0, 300, (4, 24), generator=torch.Generator().manual_seed(1))
     batch = packed(ids) if "packed" in kind else Batch(ids, ids, None, True)
     loss, found = pretraining_loss(shape, FitConfig(1)), []
-    for made in (loss, compiled(loss)):
+    for made in (loss, compile_loss(loss)):
         model.zero_grad()
         with repeatable(made is not loss, ids.device):
             sum_gradients(model, [batch], made, device=ids.device, bf16=kind.endswith("bf16"))

@@ -19,7 +19,7 @@ from groundup.train.loop import fit
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import pretraining_loss
 from groundup.train.steps.config import Checkpoints, FitConfig
-from groundup.train.steps.losses import balanced, next_token_loss
+from groundup.train.steps.losses import add_balance, next_token_loss
 from groundup.train.steps.step import LossSum
 
 CPU = Compute(torch.device("cpu"))
@@ -67,7 +67,7 @@ def trained(
         calls += 1
         if calls == stop_at:
             raise KeyboardInterrupt
-        return balanced(next_token_loss, weight)(model, batch)
+        return add_balance(next_token_loss, weight)(model, batch)
 
     model = model_of()
     result = fit(
@@ -109,7 +109,7 @@ def test_the_balance_loss_keeps_every_expert_in_use(tmp_path: Path) -> None:
 
 def test_its_figure_is_the_plain_loss_and_its_gradient_has_both() -> None:
     batch, model, plain, other = Counting().batch(0), model_of(), model_of(), model_of()
-    part, alone = balanced(next_token_loss, 0.5)(model, batch), next_token_loss(plain, batch)
+    part, alone = add_balance(next_token_loss, 0.5)(model, batch), next_token_loss(plain, batch)
     assert (part.total.item(), part.count) == (alone.total.item(), alone.count)
     part.total.backward()
     alone.total.backward()
@@ -130,7 +130,7 @@ def test_padding_is_not_balanced() -> None:
     grads = []
     for ids in (batch.ids, other):
         model = model_of()
-        balanced(next_token_loss, 1.0)(model, Batch(ids, labels, mask)).total.backward()
+        add_balance(next_token_loss, 1.0)(model, Batch(ids, labels, mask)).total.backward()
         grads.append(model.transformer.block(1).feedforward.router.weight.grad)  # type: ignore[union-attr]
     torch.testing.assert_close(grads[0], grads[1])
 

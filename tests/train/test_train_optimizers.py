@@ -22,7 +22,7 @@ from groundup.train.optimizers.built import BuiltOptimizer, parameter_groups, tr
 from groundup.train.optimizers.known import OPTIMIZERS
 from groundup.train.optimizers.muon import Muon
 from groundup.train.optimizers.optimizer import Optimizer
-from groundup.train.optimizers.stacked_muon import StackedMuon, muon_step, orthogonalised
+from groundup.train.optimizers.stacked_muon import StackedMuon, muon_step, orthogonalise
 from groundup.train.steps.config import FitConfig, TrainPrecision, pretraining_config
 from groundup.train.steps.losses import next_token_loss
 from groundup.train.steps.precision import decide_muon
@@ -41,7 +41,7 @@ def random_matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
 def test_orthogonalising_keeps_directions_and_evens_their_lengths(rows: int, columns: int) -> None:
     matrix = random_matrix(rows, columns)
     u, lengths, v = torch.linalg.svd(matrix, full_matrices=False)
-    within = u.T @ orthogonalised(matrix) @ v.T  # U^T X V: only its diagonal has numbers
+    within = u.T @ orthogonalise(matrix) @ v.T  # U^T X V: only its diagonal has numbers
     kept = within.diagonal()[lengths > 0.05 * lengths.norm()]
     assert kept.min() > 0.5 and kept.max() < 1.5
     torch.testing.assert_close(within, torch.diag(within.diagonal()), atol=2e-4, rtol=0)

@@ -61,7 +61,7 @@ def _cause(error: CheckpointException) -> BaseException:
     return next(iter(error.failures.values()))[0] if error.failures else error
 
 
-def stored(folder: Path) -> dict[str, TensorStorageMetadata]:
+def read_sizes(folder: Path) -> dict[str, TensorStorageMetadata]:
     """Size and dtype of each tensor of a checkpoint, sharded or not. Raises FormatError."""
     try:
         found = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
@@ -74,7 +74,7 @@ def stored(folder: Path) -> dict[str, TensorStorageMetadata]:
 
 def read_whole(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
     """Return the wanted tensors of a checkpoint, whole. Raises FormatError."""
-    entries = {name: entry for name, entry in stored(folder).items() if wanted(name)}
+    entries = {name: entry for name, entry in read_sizes(folder).items() if wanted(name)}
     found = {
         name: torch.empty(entry.size, dtype=entry.properties.dtype)
         for name, entry in entries.items()
@@ -88,7 +88,7 @@ def restore_shards(model: nn.Module, optimizer: BuiltOptimizer, folder: Path) ->
 
     Raises FormatError, before anything is changed, when they don't fit.
     """
-    found = stored(folder)
+    found = read_sizes(folder)
     weights = weight_tensors(model)
     kinds = {
         name: (tuple(e.size), e.properties.dtype)

@@ -38,14 +38,14 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.monitor.prompts import prompts_of
 
 PROMPTS, PROMPT_TOKENS = 4, 8
-# Prompts are looked for in so many tokens at each of four places of the validation text.
+# Prompts are looked for in this many tokens at each of four places of the validation text.
 PROMPT_SEARCH_TOKENS = 4096
 SAMPLE_TOKENS = 64
-# The beginnings of so many documents of the validation text, beside its first words.
+# The beginnings of this many documents of the validation text, beside its first words.
 OPENINGS = 3
 OPENING_SEARCH_TOKENS = 2**18
 MAX_PROMPTS = 16
-# A word has so many bits: longer samples are cut to it.
+# A word has this many bits: longer samples are cut to it.
 MAX_SAMPLE_TOKENS = 64
 PIECE_TOKENS = 2**19
 # A longer text is searched in as many evenly spread pieces: some 0.1 s a sample.

@@ -36,7 +36,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.steps.batches import in_micro_batches
 from groundup.train.steps.step import to_device
 
-# The loss of single tokens has a standard deviation of some 2.5 nats: the mean of so many is known
+# The loss of single tokens has a standard deviation of some 2.5 nats: the mean of this many is known
 # to about 2.5 / sqrt(16,384) = 0.02.
 MAX_TOKENS = 16_384
 # A source with fewer among them has no figure of its own: it would be known to worse than 2.5 /

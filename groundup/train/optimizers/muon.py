@@ -39,7 +39,7 @@ class Muon(AdamW):
     behind after 1,200.
     """
     precision: Literal["float32", "bf16", "auto"] = "auto"
-    """The precision in which matrices are orthogonalised; "auto": bf16, but float32 where the
+    """The precision in which matrices are orthogonalise; "auto": bf16, but float32 where the
     processor only emulates it.
     """
 

@@ -30,18 +30,18 @@ MIN_NORM = 1e-7
 STACKED_NUMBERS = 2**16
 
 
-def orthogonalised(
+def orthogonalise(
     matrix: Float[Tensor, "*S M N"], *, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "*S M N"]:
     """About U V^T of U S V^T = `matrix`: singular values between 0.5 and 1.5, where they were not
     nearly 0. In `dtype`, of one or a stack.
 
-    >>> orthogonalised(torch.tensor([[30.0, 0.0], [0.0, 2.0]])).diagonal().round(decimals=1)
+    >>> orthogonalise(torch.tensor([[30.0, 0.0], [0.0, 2.0]])).diagonal().round(decimals=1)
     tensor([0.7000, 1.1000])
     """
     a, b, c = COEFFICIENTS
     if matrix.shape[-2] > matrix.shape[-1]:  # of a wide one X X^T is the smaller product
-        return orthogonalised(matrix.mT, dtype=dtype).mT
+        return orthogonalise(matrix.mT, dtype=dtype).mT
     x = matrix.to(dtype)
     # no singular value is above the root of the sum of their squares
     x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=MIN_NORM)
@@ -70,7 +70,7 @@ def muon_step(
     # a tall matrix has M outputs and only N directions to move them by
     scale = math.sqrt(max(1, rows / columns))
     decayed = weight * (1 - rate * weight_decay)
-    return decayed - rate * scale * orthogonalised(ahead), mean
+    return decayed - rate * scale * orthogonalise(ahead), mean
 
 
 class StackedMuon(torch.optim.Muon):
@@ -115,7 +115,7 @@ class StackedMuon(torch.optim.Muon):
                 state["momentum_buffer"] = torch.zeros_like(gradient)
             mean = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
             ahead.append(gradient.lerp(mean, momentum))
-        directions = orthogonalised(
+        directions = orthogonalise(
             torch.stack(ahead) if len(ahead) > 1 else ahead[0], dtype=self.dtype
         )
         length = -group["lr"] * math.sqrt(max(1, rows / columns))

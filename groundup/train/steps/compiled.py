@@ -38,7 +38,7 @@ COMPILE_S = 30.0
 TRIAL_SHARE = 1 / 10
 
 
-def compiled(loss: Loss) -> Loss:
+def compile_loss(loss: Loss) -> Loss:
     """Return `loss`, compiled at its first call and for every new shape of batch.
 
     The model is left as it is: evaluation runs uncompiled.
@@ -121,7 +121,7 @@ class _CompileTrial:
         Where compiling fails, the steps stay uncompiled, and the reason is reported.
         """
         loss, config, device = self.clock.loss, self.clock.config, self.clock.compute.device
-        faster = compiled(loss)
+        faster = compile_loss(loss)
         started = time.perf_counter()
         try:
             self._step_s(faster, repeatably=True)

@@ -125,7 +125,7 @@ def finetune_loss(kind: str, name: str | None) -> Loss:
     return known[name or next(iter(known))]
 
 
-def balanced(loss: Loss, weight: float) -> Loss:
+def add_balance(loss: Loss, weight: float) -> Loss:
     """Return `loss` with a gradient that also spreads the tokens over the experts.
 
     Its value is unchanged: comparable with the validation loss.

@@ -11,7 +11,7 @@ tensors, the first kind with JSON in it, and nothing is pickled:
 
 (Gradients and weights are exchanged by torch itself: `distributed.py`.) Rank 0 may work for hours
 while the others wait, so the first kind goes through a group of its own without a timeout; when
-rank 0 is gone, its connection closes and the others are told at once.
+rank 0 is gone, its connection closes and the others notice at once.
 """
 
 import contextlib
