@@ -125,6 +125,12 @@ def ablation(
             past = _onwards(model, states[index][None], index + 1)
             blocks.append(_change(_losses(model, past, rows)[0] - whole[0]))
             advance(num_layers - index, f"block {index + 1} of {num_layers}")
+    caption = (
+        f"The input of the output projection from one head is replaced by {FILLS[fill]}, one "
+        "head at a time; blocks are skipped as a whole. Change of the mean loss over "
+        f"{len(rows) - 1} tokens of text against the whole model, in nats per token: above "
+        "zero, the text is predicted worse without it."
+    )
     return {
         "text": text,
         "num_tokens": len(rows) - 1,
@@ -135,10 +141,7 @@ def ablation(
         "blocks": [change for change, _ in blocks],
         "blocks_error": [error for _, error in blocks],
         "most": _most(heads),
-        "caption": f"The input of the output projection from one head is replaced by {FILLS[fill]}, one "
-        "head at a time; blocks are skipped as a whole. Change of the mean loss over "
-        f"{len(rows) - 1} tokens of text against the whole model, in nats per token: above "
-        "zero, the text is predicted worse without it.",
+        "caption": caption,
     }
 
 

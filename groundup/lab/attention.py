@@ -98,6 +98,10 @@ def attention_picture(
     chosen = [block_index(model, block) for block in blocks] or range(model.config.num_layers)
     ids = ids_of(model, tokenizer, text, most=MAX_PICTURE_TOKENS)
     maps = attention_maps(model, ids)
+    caption = (
+        f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. "
+        "Row: query; column: key. Each row sums to 1; no token attends to later ones."
+    )
     return {
         "text": text,
         "pieces": pieces_of(require_tokenizer(tokenizer), ids),
@@ -107,8 +111,7 @@ def attention_picture(
             for layer in chosen
             for head in range(maps.shape[1])
         ],
-        "caption": f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. "
-        "Row: query; column: key. Each row sums to 1; no token attends to later ones.",
+        "caption": caption,
     }
 
 
@@ -126,13 +129,16 @@ def attention_from(picture: AttentionPicture, token: int) -> TokenAttention:
         for block in blocks
     }
     shares = [torch.tensor(rows[block]).mean(dim=0)[: index + 1].tolist() for block in blocks]
+    caption = (
+        f"Attention weights of token {token} in each block, mean of its heads "
+        f"({len(rows[blocks[0]])} per block). Each row sums to 1."
+    )
     return {
         "pieces": picture["pieces"][: index + 1],
         "token": token,
         "blocks": blocks,
         "shares": [[round(share, DECIMALS) for share in row] for row in shares],
-        "caption": f"Attention weights of token {token} in each block, mean of its heads "
-        f"({len(rows[blocks[0]])} per block). Each row sums to 1.",
+        "caption": caption,
     }
 
 
@@ -252,13 +258,16 @@ def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> Head
         for layer in range(maps.shape[0])
         for head in range(maps.shape[1])
     ]
+    caption = (
+        f"Means over the tokens 2 to {len(ids)} of one text, in one forward pass. Distance: "
+        "the sum of weight times tokens back, once with all tokens and once without the first "
+        "(the other weights normalised to 1). Entropy: -Σ w log₂ w."
+    )
     return {
         "tokens": len(ids),
         "heads": cast(list[HeadReach], heads),
         "uniform": _measures_at(uniform, 0, 0),
-        "caption": f"Means over the tokens 2 to {len(ids)} of one text, in one forward pass. Distance: "
-        "the sum of weight times tokens back, once with all tokens and once without the first "
-        "(the other weights normalised to 1). Entropy: -Σ w log₂ w.",
+        "caption": caption,
     }
 
 

@@ -58,14 +58,17 @@ def loss_by_context(
     pairs = [([*first, *window[:1]], window[1:]) for window in windows]
     losses = [[-logprob for logprob in row] for row in _logprobs(model, pairs)]
     powers_of_two = [1 << power for power in range((size - 1).bit_length())]
+    caption = (
+        f"Loss of the next token, -ln P, over {len(windows)} windows of {size} tokens of one "
+        "text, by the number of tokens of the window before it, grouped by powers of two. "
+        "Band: one standard error over windows."
+    )
     return {
         "points": [_point(losses, low, min(2 * low, size) - 1) for low in powers_of_two],
         "windows": len(windows),
         "window_tokens": size,
         "mean": round(sum(map(sum, losses)) / (len(windows) * (size - 1)), DECIMALS),
-        "caption": f"Loss of the next token, -ln P, over {len(windows)} windows of {size} tokens of one "
-        "text, by the number of tokens of the window before it, grouped by powers of two. "
-        "Band: one standard error over windows.",
+        "caption": caption,
     }
 
 

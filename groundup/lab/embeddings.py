@@ -45,7 +45,9 @@ MAP_TOKENS = 60
 # umap-learn's own default: small enough for groups of a dozen words.
 UMAP_NEIGHBOURS = 15
 CAPTIONS = {
-    "pca": "The {count} vectors of {width} numbers, centred, on their first two principal components.",
+    "pca": (
+        "The {count} vectors of {width} numbers, centred, on their first two principal components."
+    ),
     "umap": (
         "UMAP of {count} vectors of {width} numbers, by cosine, {neighbours} neighbours each: "
         "only neighbourhoods have a meaning, axes and large distances do not."
@@ -132,6 +134,10 @@ def similarity(
     source = f"the stream after {layer} blocks, each word on its own"
     if layer == 0:
         source = "its row of the embedding table"
+    caption = (
+        f"Cosine between the words' vectors: {source}; "
+        "that of a word of several tokens is their mean."
+    )
     return {
         "words": words,
         "groups": names,
@@ -139,8 +145,7 @@ def similarity(
         "values": [[round(value, DECIMALS) for value in row] for row in values.tolist()],
         "within": _mean(values[same & ~torch.eye(len(names), dtype=torch.bool)]),
         "between": _mean(values[~same]),
-        "caption": f"Cosine between the words' vectors: {source}; "
-        "that of a word of several tokens is their mean.",
+        "caption": caption,
     }
 
 

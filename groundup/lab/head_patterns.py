@@ -62,6 +62,12 @@ def search_heads(
     loss = None
     if isinstance(model, LanguageModel):
         loss = half_losses(model, texts, len(first_ids(tokenizer)))
+    caption = (
+        f"Mean share of attention on {len(texts)} sequences of {_span(texts)} random tokens, "
+        "each repeated once. Induction: from a token of the second half to the token after "
+        "its first occurrence (Olsson et al. 2022). Chance: uniform attention to the token "
+        "and all before it."
+    )
     return {
         "heads": [_head(scores, layer, head) for layer in range(layers) for head in range(heads)],
         "kinds": [
@@ -74,10 +80,7 @@ def search_heads(
         ],
         "loss": loss,
         "sequences": len(texts),
-        "caption": f"Mean share of attention on {len(texts)} sequences of {_span(texts)} random tokens, "
-        "each repeated once. Induction: from a token of the second half to the token after "
-        "its first occurrence (Olsson et al. 2022). Chance: uniform attention to the token "
-        "and all before it.",
+        "caption": caption,
     }
 
 

@@ -93,6 +93,11 @@ def _added(scheme: str, rows: Tensor) -> PositionPicture:
     unit = torch.nn.functional.normalize(rows, dim=-1)
     cosines = unit @ unit.T  # [T, T]
     by_distance = torch.stack([cosines.diagonal(distance).mean() for distance in range(len(rows))])
+    caption = (
+        "Left: the row that is added to the embedding of a token at each position. Right: the "
+        "cosine similarity of two such rows, mean over all pairs of positions at that "
+        "distance."
+    )
     return {
         "scheme": scheme,
         "table": _rounded(rows),
@@ -100,9 +105,7 @@ def _added(scheme: str, rows: Tensor) -> PositionPicture:
         "table_value": "value added",
         "curves": [_curve("mean over all positions", by_distance)],
         "value": "cosine similarity",
-        "caption": "Left: the row that is added to the embedding of a token at each position. Right: the "
-        "cosine similarity of two such rows, mean over all pairs of positions at that "
-        "distance.",
+        "caption": caption,
     }
 
 
@@ -117,6 +120,12 @@ def _rotary(
         curves.append(
             _curve(f"stretched ({scaling.kind}, {scaling.factor:g} times)", table.mean(dim=-1))
         )
+    caption = (
+        f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a "
+        f"head is rotated at each position (base {base:,.0f}). Right: their mean, which is "
+        "the share of the score that is left for a key of the same components at that "
+        "distance."
+    )
     return {
         "scheme": "rope",
         "table": _rounded(table),
@@ -124,10 +133,7 @@ def _rotary(
         "table_value": "cosine of the angle",
         "curves": curves,
         "value": "score kept, of 1",
-        "caption": f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a "
-        f"head is rotated at each position (base {base:,.0f}). Right: their mean, which is "
-        "the share of the score that is left for a key of the same components at that "
-        "distance.",
+        "caption": caption,
     }
 
 
@@ -137,6 +143,10 @@ def _alibi(num_heads: int, num_tokens: int) -> PositionPicture:
         min=-20
     )  # [T, H]
     shown = range(0, num_heads, max(1, num_heads // LINES_OF_HEADS))
+    caption = (
+        "What is added to the score of a key at that distance, a slope for each head; below "
+        "-5 the weight of a key is less than a hundredth of its weight without it."
+    )
     return {
         "scheme": "alibi",
         "table": _rounded(penalties),
@@ -147,12 +157,12 @@ def _alibi(num_heads: int, num_tokens: int) -> PositionPicture:
             for head in shown
         ],
         "value": "added to the score",
-        "caption": "What is added to the score of a key at that distance, a slope for each head; below "
-        "-5 the weight of a key is less than a hundredth of its weight without it.",
+        "caption": caption,
     }
 
 
 def _nothing(num_tokens: int) -> PositionPicture:
+    caption = "No scheme: nothing is added or rotated; order is known from the causal mask only."
     return {
         "scheme": "none",
         "table": _rounded(torch.zeros(num_tokens, 1)),
@@ -160,7 +170,7 @@ def _nothing(num_tokens: int) -> PositionPicture:
         "table_value": "value added",
         "curves": [_curve("all positions", torch.zeros(num_tokens))],
         "value": "added to the score",
-        "caption": "No scheme: nothing is added or rotated; order is known from the causal mask only.",
+        "caption": caption,
     }
 
 

@@ -68,7 +68,10 @@ STEPS = (
 )
 GROUPS = WORDS, CAPITALS, PIECES, MARKS = "words", "with a capital", "parts of words", "marks"
 MIN_STEPS = 2
-HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.checkpoints.snapshots=16"
+HOW = (
+    "Train one that keeps them: groundup pretrain TEXTS --out RUN --set "
+    "fit.checkpoints.snapshots=16"
+)
 
 
 def attention_film(
@@ -101,6 +104,11 @@ def attention_film(
         }
         for step, of_step in maps.items()
     ]
+    caption = (
+        "The heads with the clearest patterns after the last step, on one text, and the "
+        "share of their attention that follows the pattern. "
+        f"{STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}"
+    )
     return {
         "text": shown,
         "pieces": pieces_of(tokenizer, ids),
@@ -108,9 +116,7 @@ def attention_film(
             {"block": layer + 1, "head": head + 1, "kind": kind} for kind, layer, head, _ in found
         ],
         "frames": frames,
-        "caption": "The heads with the clearest patterns after the last step, on one text, and the "
-        "share of their attention that follows the pattern. "
-        f"{STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
+        "caption": caption,
     }
 
 
@@ -142,15 +148,18 @@ def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> E
         for step, of_step in rows.items()
     ]
     chance = (len(set(groups)) - 1) / (len(tokens) - 1)
+    caption = (
+        f"{len(tokens)} rows of {last.shape[1]} numbers of the embedding table on the first "
+        "two principal components of the last step, the same axes at every step "
+        f"({100 * explained:.0f} % of the last step's variance). Apart: the share of the "
+        f"rows' variance, in all dimensions, that is between the groups; {100 * chance:.0f} % "
+        f"by chance. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}"
+    )
     return {
         "tokens": tokens,
         "explained": round(explained, DECIMALS),
         "frames": frames,
-        "caption": f"{len(tokens)} rows of {last.shape[1]} numbers of the embedding table on the first "
-        "two principal components of the last step, the same axes at every step "
-        f"({100 * explained:.0f} % of the last step's variance). Apart: the share of the "
-        f"rows' variance, in all dimensions, that is between the groups; {100 * chance:.0f} % "
-        f"by chance. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
+        "caption": caption,
     }
 
 

@@ -1,8 +1,8 @@
 """The values of every view, as they are written as JSON and read by the drawings, the page and
 notebooks: plain dicts whose keys and types stand here.
 
-Blocks, heads, layers and tokens are counted as in `lab`: layer 0 is the input of block 1, all others
-begin at 1. `caption` says how a view was computed.
+Blocks, heads, layers and tokens are counted as in `lab`: layer 0 is the input of block 1, all
+others begin at 1. `caption` says how a view was computed.
 """
 
 from typing import Any, NotRequired, TypedDict

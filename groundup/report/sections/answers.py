@@ -55,8 +55,8 @@ def _counts(found: JsonObject) -> Node | None:
 
 
 def _right(arms: Sequence[JsonObject]) -> Node | None:
-    """How often the response contains the expected answer, drawn with intervals, and the paired difference
-    from the base alone.
+    """How often the response contains the expected answer, drawn with intervals, and the paired
+    difference from the base alone.
     """
     made = arm_whiskers(
         "Questions whose expected answer occurs in the response",

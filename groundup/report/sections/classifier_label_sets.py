@@ -40,9 +40,9 @@ def _sizes(results: JsonObject) -> Node | None:
 def _methods(results: JsonObject) -> Node | None:
     made = _method_table("Methods on test messages", tables(results, "models"))
     caption = (
-        "Micro F1 is that of all pairs of a message and a label; exact match: all "
-        "labels of a message are predicted and no other. In brackets 95 % intervals, over messages; "
-        "the last column is micro F1 on the same messages."
+        "Micro F1 is that of all pairs of a message and a label; exact match: all labels of a "
+        "message are predicted and no other. In brackets 95 % intervals, over messages; the last "
+        "column is micro F1 on the same messages."
     )
     return figure(caption, made, class_="")
 
