@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from groundup.serve.go_templates import UnknownAction, jinja_of
+from groundup.serve.templates import UnknownAction, jinja_of
 from groundup.tokenizer.sandbox import renderer
 from groundup.weights.modelfile import GO_TEMPLATE
 
