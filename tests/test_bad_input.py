@@ -154,7 +154,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gguf",
         "--out",
         home / "run.gguf",
-        "--charset",
+        "--encoding",
         "f32",
         "--no-check",
     )
