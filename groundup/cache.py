@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import ConfigError
-from groundup.files import TMP_PREFIX, cache_folder, folder_bytes, remove_temporaries
+from groundup.files import TMP_PREFIX, cache_folder
 from groundup.locks import is_locked, unused
+from groundup.temporaries import remove_temporaries
 
 KINDS = {
     "packages": "download",
@@ -88,7 +89,7 @@ def entries(runs: Sequence[Path] = ()) -> list[CacheEntry]:
 
 
 def _entry(kind: str, name: str, path: Path) -> CacheEntry:
-    size = folder_bytes(path) if path.is_dir() else path.stat().st_size
+    size = stored_bytes(path)
     entry = CacheEntry(kind, name, path, size, path.stat().st_mtime, in_use=False)
     return replace(entry, in_use=bool(is_locked(entry.lock)))
 
@@ -124,3 +125,10 @@ def _remove(entry: CacheEntry) -> bool:
             shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
         return free
     return False
+
+
+def stored_bytes(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

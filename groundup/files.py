@@ -11,19 +11,15 @@ Untrusted names:   safe_name(name), inside(root, name)       the only two ways i
 
 import contextlib
 import errno
-import grp
 import hashlib
 import json
 import os
-import pwd
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from stat import S_ISLNK, S_ISVTX, S_IWGRP, S_IWOTH
 from typing import Any
 
 from groundup.errors import DiskError, FormatError
@@ -32,11 +28,6 @@ MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
 OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its replacement is renamed
 MAX_JSON_BYTES = 64 * 2**20
-# Lists and objects within one another, in JSON of others: what reads or shows a value recursively
-# needs a few of Python's 1,000 frames a level.
-MAX_JSON_DEPTH = 100
-# Of one path: Linux follows no more (path_resolution(7)).
-MAX_LINKS = 40
 # Of a file larger than this, a manifest also has the SHA-256 of each part of this size, so that all
 # cores can check it at once.
 PART_BYTES = 16 * 2**20
@@ -92,7 +83,8 @@ def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
             fix = "Choose another folder with --out, or change its permissions."
         elif error.errno not in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
             raise
-        fix = CACHE_FIX if is_cached(path) else fix
+        if is_cached(path):
+            fix = CACHE_FIX
         raise DiskError(f"{path} can't be written: {error.strerror}.", fix=fix) from error
 
 
@@ -106,7 +98,9 @@ def is_cached(path: Path) -> bool:
 
 def no_room(path: Path, needed_bytes: int | None = None) -> DiskError:
     """Return the error for a full disk."""
-    need = f" ({needed_bytes / 1e6:.1f} MB needed)" if needed_bytes else ""
+    need = ""
+    if needed_bytes:
+        need = f" ({needed_bytes / 1e6:.1f} MB needed)"
     return DiskError(
         f"No space left to write {path}{need}; everything saved before is unchanged.",
         fix="Free some space and run the same command again: it resumes from there.",
@@ -122,61 +116,6 @@ def require_free_bytes(path: Path, needed_bytes: int) -> None:
         free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise no_room(path, needed_bytes)
-
-
-def written_by_others(path: Path) -> str:
-    """Return why another user may have written what stands at `path`, or is to be made there; ""
-    where only this user and root can have.
-
-    Looked at are the file or folder, the folders above it, and where links lead. A folder above may
-    be one like /tmp, that all may write and whose entries only their owners replace. A group counts
-    as another user unless it is the user's own (of the same name and without other members).
-    """
-    path = path.absolute()
-    way = list(_way_to(path))
-    for each in dict.fromkeys(way):
-        try:
-            stat = each.lstat()
-        except OSError:  # it is to be made
-            continue
-        if stat.st_uid not in (0, os.geteuid()):
-            return f"{each} belongs to another user"
-        is_shared_folder = each not in (path, way[-1]) and bool(stat.st_mode & S_ISVTX)
-        if S_ISLNK(stat.st_mode) or is_shared_folder:
-            continue
-        if stat.st_mode & S_IWOTH or (stat.st_mode & S_IWGRP and not _is_own_group(stat.st_gid)):
-            return f"{each} can be written by other users"
-    return ""
-
-
-def _way_to(path: Path) -> Iterator[Path]:
-    """Yield the folders and links that lead to what an absolute path names, and that itself last.
-
-    A link is followed as the system does, so that the folders of links to links are among them.
-    """
-    place, links = Path(path.anchor), 0
-    left = list(reversed(path.parts[1:]))
-    yield place
-    while left:
-        name = left.pop()
-        place = place.parent if name == ".." else place / name
-        yield place
-        if place.is_symlink() and links < MAX_LINKS:
-            links += 1
-            target = place.readlink()
-            left += reversed(target.parts)
-            place = place.parent
-            if target.is_absolute():
-                place = Path(left.pop())
-
-
-def _is_own_group(gid: int) -> bool:
-    """Whether a group is this user's, or root's, alone."""
-    try:
-        group, names = grp.getgrgid(gid), {pwd.getpwuid(uid).pw_name for uid in (0, os.geteuid())}
-    except KeyError:
-        return False
-    return group.gr_name in names and set(group.gr_mem) <= names
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
@@ -247,19 +186,15 @@ def read_text(path: Path, *, max_bytes: int) -> str:
 
     Raises FormatError when it can't be read, is over `max_bytes` or not UTF-8.
     """
-    text = _read_utf8(path, max_bytes)
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-
-def _read_utf8(path: Path, max_bytes: int) -> str:
     try:
         with read_errors(path):
             size = path.stat().st_size
             if size > max_bytes:
                 raise FormatError(path, "size", f"{size} bytes, at most {max_bytes} expected")
-            return path.read_bytes().decode("utf-8")
+            text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(path, f"byte {error.start}", "is not UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
@@ -276,22 +211,6 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise FormatError(path, "nesting", "is nested too deep") from error
     except ValueError as error:  # a number with more digits than Python converts
         raise FormatError(path, "number", f"can't be parsed ({error})") from error
-
-
-def is_deeper(value: Any, depth: int) -> bool:
-    """Whether lists and objects in `value` are nested deeper than `depth`.
-
-    >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [1]}, 1)
-    (False, True)
-    """
-    level = [value] if isinstance(value, dict | list) else []
-    while level and depth:
-        inner = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [
-            child for children in inner for child in children if isinstance(child, dict | list)
-        ]
-        depth -= 1
-    return bool(level)
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -453,7 +372,9 @@ def _entry(file: Path) -> dict[str, Any]:
     """Return the entry of a file; PARTS only for a large one."""
     size = file.stat().st_size
     entry: dict[str, Any] = {"bytes": size, "sha256": sha256_file(file)}
-    return entry | {PARTS: sha256_parts(file)} if size > PART_BYTES else entry
+    if size > PART_BYTES:
+        entry[PARTS] = sha256_parts(file)
+    return entry
 
 
 def _content_hash(content: dict[str, Any]) -> str:
@@ -466,24 +387,26 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     FormatError.
     """
     file = folder / MANIFEST
+    if not file.is_file():
+        raise FormatError(file, "file", "is missing")
     try:
-        manifest = read_json(file)
+        manifest = read_json_object(file)
     except FormatError as error:
-        raise FormatError(
-            file, error.place, error.reason if not file.is_file() else _damaged(error.reason)
-        ) from error
-    files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or not all(
-        isinstance(entry, dict)
-        and isinstance(entry.get("bytes"), int)
-        and isinstance(entry.get("sha256"), str)
-        for entry in files.values()
-    ):
+        raise FormatError(file, error.place, _damaged(error.reason)) from error
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(map(_is_entry, files.values())):
         raise FormatError(file, "files", _damaged("is not a table of names with bytes and sha256"))
     if wrong := own_hash_fault(manifest):
         raise FormatError(file, "sha256", _damaged(wrong))
     manifest.pop("sha256", None)
     return manifest
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether a value has what is said of a file."""
+    if not isinstance(entry, dict):
+        return False
+    return isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)
 
 
 def _damaged(reason: str) -> str:
@@ -534,56 +457,13 @@ def _hashes_of(file: Path, *, parts: bool) -> list[str]:
     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, parts)
     if key in known_hashes:
         return known_hashes[key]
-    digests = sha256_parts(file) if parts else [sha256_file(file)]
+    if parts:
+        digests = sha256_parts(file)
+    else:
+        digests = [sha256_file(file)]
     if now - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
         known_hashes[key] = digests
     return digests
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Remove the leftovers of interrupted writes in `folder`; a folder that was moved aside and not
-    replaced is restored.
-
-    Files that another running process is writing (its id ends the name) are kept. Raises DiskError.
-    """
-    with disk_errors(folder):
-        for aside in folder.glob(f"{OLD_PREFIX}*"):
-            path = folder / aside.name.removeprefix(OLD_PREFIX).rpartition("-")[0]
-            if not path.exists() and not _another_writes(aside):
-                os.rename(aside, path)
-        for leftover in folder.glob(f"{TMP_PREFIX}*"):
-            if _another_writes(leftover):
-                continue
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Yield a folder in `parent` that is removed afterwards; leftovers of killed processes are
-    removed now. Raises DiskError.
-    """
-    remove_temporaries(parent)
-    with disk_errors(parent):
-        made = tempfile.TemporaryDirectory(prefix=TMP_PREFIX, suffix=f"-{os.getpid()}", dir=parent)
-    with made as name:
-        yield Path(name)
-
-
-def _another_writes(temporary: Path) -> bool:
-    """Whether the process whose id ends this name is running and is not this one."""
-    pid = temporary.name.rpartition("-")[2]
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", pid) or int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)  # signal 0 only tests
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs as another user
-        pass
-    return True
 
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -616,19 +496,3 @@ def inside(root: Path, name: str) -> Path:
     if not stays:
         raise FormatError(repr(name[:80]), "path", f"would leave the folder {root}")
     return path
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Make a hard link, or a copy where the disk has none.
-
-    Since our writes replace files and never modify one, the two are independent.
-    """
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the bytes of all files below `folder`."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -302,11 +302,9 @@ def nearest_names(path: Path, *kinds: str) -> str:
     if not found:
         return ""
     near = [repr(found[name]) for name in get_close_matches(path.name, found, cutoff=0.6)]
-    return (
-        f"Did you mean {' or '.join(near)}?"
-        if near
-        else f"There are: {', '.join(sorted(found.values())[:SHOWN_NAMES])}."
-    )
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return f"There are: {', '.join(sorted(found.values())[:SHOWN_NAMES])}."
 
 
 def require_place(path: Path, fix: str) -> None:
@@ -394,7 +392,9 @@ def read_line(raw: bytes) -> dict[str, Any] | None:
         record = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    if isinstance(record, dict):
+        return record
+    return None
 
 
 def provenance() -> Provenance:

@@ -29,8 +29,17 @@ ORDER = [
     ("http", "model"),
     ("config", "device", "fetch", "timing"),
     ("cache",),
-    ("locks", "migrations"),
-    ("progress", "files", "html_nodes", "threads", "palette", "limited_process"),
+    ("locks", "migrations", "temporaries"),
+    (
+        "progress",
+        "files",
+        "html_nodes",
+        "threads",
+        "palette",
+        "limited_process",
+        "ownership",
+        "json_depth",
+    ),
     ("errors",),
 ]
 MAX_LONG_LINES, MAX_CONDITIONAL = 10, 22  # per 1,000 lines

@@ -332,8 +332,8 @@ def convert(
     >>> results.path.name, groundup.open_model("mine.gguf").generate("to be", max_tokens=1) != ""
     ('mine.gguf', True)
     """
+    from groundup.cache import stored_bytes
     from groundup.device import select_compute
-    from groundup.files import folder_bytes
     from groundup.weights.formats import FORMATS, check_target, export
     from groundup.weights.model_io import open_model
     from groundup.weights.modelfile import create_in_ollama, require_ollama
@@ -362,7 +362,7 @@ def convert(
         path,
         to,
         used,
-        folder_bytes(path) if path.is_dir() else path.stat().st_size,
+        stored_bytes(path),
         parity=None if isinstance(outcome, str) else outcome,
         unchecked=outcome if isinstance(outcome, str) else "",
         created=create,

@@ -35,7 +35,8 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from groundup.errors import DiskError, GroundupError
-from groundup.files import cache_folder, write_bytes, written_by_others
+from groundup.files import cache_folder, write_bytes
+from groundup.ownership import written_by_others
 
 HASH_BYTES = 32
 # Of folders: the digest of the files here, then that of the processor.

@@ -27,13 +27,13 @@ from groundup.files import (
     require_free_bytes,
     safe_name,
     sha256_file,
-    temporary_folder,
     verify_folder,
     write_json,
     write_text,
 )
 from groundup.locks import hold
 from groundup.progress import Progress, Silent
+from groundup.temporaries import temporary_folder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model, kind_of
 from groundup.weights.card import CARD_FILE, ModelCard

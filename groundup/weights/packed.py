@@ -34,17 +34,17 @@ from groundup.files import (
     json_bytes,
     read_errors,
     read_json,
-    remove_temporaries,
     sha256_file,
     sha256_text,
     verify_folder,
     write_json,
-    written_by_others,
 )
 from groundup.locks import only_one
 from groundup.model.heads import LanguageModel
 from groundup.model.quantised import Bits, Quantised, dequantise, quantise
+from groundup.ownership import written_by_others
 from groundup.progress import Progress
+from groundup.temporaries import remove_temporaries
 from groundup.weights.assemble import check_table, empty_model
 from groundup.weights.generation_config import GENERATION_FILE, read_sampling
 from groundup.weights.hf import (

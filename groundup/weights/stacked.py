@@ -23,8 +23,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from groundup.errors import FormatError
-from groundup.files import atomic_file, disk_errors, link_or_copy, read_json_object, write_json
+from groundup.files import atomic_file, disk_errors, read_json_object, write_json
 from groundup.model.config import ModelConfig
+from groundup.weights.shared_files import link_or_copy
 from groundup.weights.tfidf import TfIdf
 
 FOLDER = "stacked"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup import files
+from groundup import files, ownership
 from groundup.errors import ConfigError, DiskError, FormatError
 from groundup.files import (
     MANIFEST,
@@ -25,19 +25,18 @@ from groundup.files import (
     is_cached,
     make_folder,
     read_json,
-    remove_temporaries,
     replace_folder,
     require_free_bytes,
     safe_name,
-    temporary_folder,
     verify_folder,
     write_bytes,
     write_hashed_json,
     write_json,
     write_manifest,
-    written_by_others,
 )
 from groundup.locks import only_one
+from groundup.ownership import written_by_others
+from groundup.temporaries import remove_temporaries, temporary_folder
 
 TOO_LONG = "a" * 300
 
@@ -283,13 +282,13 @@ def test_what_others_can_write_or_own_or_link_to_is_known(
     (tmp_path / "a" / "round").symlink_to("round")
     assert written_by_others(tmp_path / "a" / "round" / "file") == ""
     folder.chmod(0o775)
-    monkeypatch.setattr(files, "_is_own_group", lambda gid: True)
+    monkeypatch.setattr(ownership, "_is_own_group", lambda gid: True)
     assert written_by_others(file) == ""
     if os.geteuid() == 0:
         os.chown(folder, 4242, -1)
         assert written_by_others(file) == f"{folder} belongs to another user"
     else:
-        monkeypatch.setattr(files.os, "geteuid", lambda: 4242)
+        monkeypatch.setattr(ownership.os, "geteuid", lambda: 4242)
         assert "belongs to another user" in written_by_others(file)
 
 
@@ -302,6 +301,8 @@ def test_a_group_is_ones_own_only_without_other_members(monkeypatch: pytest.Monk
         ("staff", [], False),
     ):
         monkeypatch.setattr(
-            files.grp, "getgrgid", lambda gid, n=name, m=members: grp.struct_group((n, "x", gid, m))
+            ownership.grp,
+            "getgrgid",
+            lambda gid, n=name, m=members: grp.struct_group((n, "x", gid, m)),
         )
-        assert files._is_own_group(7) is expected
+        assert ownership._is_own_group(7) is expected

@@ -49,8 +49,9 @@ from groundup.data.processing.word_ngrams import (
     shared_passage,
 )
 from groundup.errors import DataError, FormatError, require
-from groundup.files import atomic_file, json_bytes, temporary_folder
+from groundup.files import atomic_file, json_bytes
 from groundup.progress import Progress
+from groundup.temporaries import temporary_folder
 
 NGRAM_WORDS = 5
 MAX_RECENT, MAX_COMPARED = 100, 100

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.data.reading.records import TOO_DEEP, BadRow, RecordRow, Unusable
-from groundup.files import MAX_JSON_DEPTH, is_deeper
+from groundup.json_depth import MAX_JSON_DEPTH, is_deeper
 from groundup.tokenizer.chat import Message, Role
 from groundup.tokenizer.tools import Tool, ToolCall, calls_of
 

@@ -29,7 +29,7 @@ from groundup.data.reading.decoding import (
 )
 from groundup.data.reading.source_report import LineTally, SourceReport
 from groundup.errors import DataError, FormatError, MissingExtra
-from groundup.files import MAX_JSON_DEPTH, is_deeper
+from groundup.json_depth import MAX_JSON_DEPTH, is_deeper
 
 T = TypeVar("T")
 Kind = Literal["text", "jsonl", "json", "csv", "parquet"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from groundup.files import atomic_folder, link_or_copy, sha256_file
+from groundup.files import atomic_folder, sha256_file
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.presets import PRESETS
@@ -13,6 +13,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.card import ModelCard
 from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import find_model, open_model, save_model
+from groundup.weights.shared_files import link_or_copy
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 PATTERNS = (

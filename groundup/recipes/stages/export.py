@@ -15,7 +15,7 @@ import torch
 from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.parity import ParityReport, gate
 from groundup.evaluate.parity_checks import NEW_TOKENS
-from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
+from groundup.files import atomic_folder, sha256_file, write_json
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.sizes import parameter_count
 from groundup.recipes.named_stages import ChatStage
@@ -27,6 +27,7 @@ from groundup.recipes.stages.pretrain import own_shape
 from groundup.weights.gguf import GGUFQuantization, write_gguf
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.modelfile import write_modelfile
+from groundup.weights.shared_files import link_or_copy
 
 FAILED_GATE = "gate-failed.json"
 OWN = "own"

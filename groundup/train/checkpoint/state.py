@@ -36,12 +36,12 @@ from groundup.files import (
     atomic_folder,
     disk_errors,
     read_json,
-    remove_temporaries,
     require_free_bytes,
     verify_folder,
     write_json,
 )
 from groundup.runs import RunFolder, step_folders
+from groundup.temporaries import remove_temporaries
 from groundup.train.checkpoint.tensors import is_training_state, restore_weights
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.process_group import ProcessGroup
