@@ -7,8 +7,6 @@ from groundup.cli.console import table
 from groundup.cli.plain import beginning
 from groundup.evaluate.paired import NO_DIFFERENCE, difference_line
 from groundup.finetune.classifier_results import ClassifierResults
-from groundup.finetune.label_errors import wrong_labels_line
-from groundup.finetune.learning_curve import curve_line
 
 SHOWN_SUSPECTS = 10
 METHOD_HEADS = ("n", "the classifier, on the same texts")
@@ -132,8 +130,7 @@ def _decision_lines(results: ClassifierResults) -> list[str]:
             line += f", of which {100 * coverage['accuracy']:.1f} % are right"
         lines.append(f"{line}; unsure of the others")
     if results.learning_curve is not None:
-        curve = results.learning_curve
-        lines.append(curve_line(curve["points"], curve["forecast"]))
+        lines.append(results.learning_curve.line())
     return lines
 
 
@@ -171,15 +168,15 @@ def _wrong_label_lines(results: ClassifierResults) -> list[str]:
         return []
     rows = [
         [
-            each["label"],
-            each["suggested"],
-            f"{100 * each['suggested_probability']:.1f}",
-            beginning(each["text"]),
+            each.label,
+            each.suggested,
+            f"{100 * each.suggested_probability:.1f}",
+            beginning(each.text),
         ]
-        for each in found["list"][:SHOWN_SUSPECTS]
-        if each["suspected"]
+        for each in found.list[:SHOWN_SUSPECTS]
+        if each.suspected
     ]
-    lines = ["", wrong_labels_line(found)]
+    lines = ["", found.line()]
     if rows:
         heads = ["label", "perhaps", "% sure"]
         lines += table([*heads, "text (all of them: results.json, and groundup report)"], rows)

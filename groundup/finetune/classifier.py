@@ -20,7 +20,6 @@ messages (`data.preparation.trained_on`).
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -37,8 +36,8 @@ from groundup.finetune.classifier_results import (
 )
 from groundup.finetune.classifier_training import ClassifierJob, Learner
 from groundup.finetune.config import ClassifierConfig, training_fields
-from groundup.finetune.label_errors import wrong_labels
-from groundup.finetune.learning_curve import learning_curve
+from groundup.finetune.label_errors import WrongLabels, wrong_labels
+from groundup.finetune.learning_curve import LearningCurve, learning_curve
 from groundup.finetune.learning_rate import remove_runs
 from groundup.finetune.messages import Messages, Splits
 from groundup.finetune.stacked import require_scikit_learn
@@ -123,7 +122,7 @@ def messages_of(splits: Splits, config: ClassifierConfig) -> Messages:
 
 def _further_trainings(
     job: ClassifierJob, learner: Learner, run: RunFolder
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+) -> tuple[LearningCurve | None, WrongLabels | None]:
     """Return the learning curve and the labels that are probably wrong, where they were asked
     for.
     """

@@ -7,7 +7,7 @@ of its own. `ClassifierResults` is what results.json holds, for its writer and f
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,8 @@ from groundup.evaluate.tasks.label_figures import (
     said_sets,
     sigmoid,
 )
+from groundup.finetune.label_errors import WrongLabels
+from groundup.finetune.learning_curve import LearningCurve
 from groundup.finetune.messages import Messages
 from groundup.progress import Progress
 from groundup.weights.decision_rule import DecisionRule
@@ -108,8 +110,8 @@ class ClassifierResults:
     """What a stacked classifier is made of."""
     tried: list[JsonObject] | None = None
     """With train = auto: what was trained, with the validation losses, best first."""
-    learning_curve: JsonObject | None = None
-    wrong_labels: JsonObject | None = None
+    learning_curve: LearningCurve | None = None
+    wrong_labels: WrongLabels | None = None
     elapsed_s: float | None = None
     plain_head: JsonObject | None = None
     """Test accuracy of what other programs read of a stacked classifier."""
@@ -132,11 +134,13 @@ class ClassifierResults:
 
     def plain(self) -> JsonObject:
         """Return JSON values, as in results.json."""
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if value is not None or name == "features"
-        }
+        values: JsonObject = {}
+        for name, value in vars(self).items():
+            if is_dataclass(value) and not isinstance(value, type):
+                values[name] = asdict(value)
+            elif value is not None or name == "features":
+                values[name] = value
+        return values
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ labels a little. The classifier of the run learns nothing from the list: it is t
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -32,6 +32,40 @@ FOLDS = 4
 FOLDS_FOLDER = "folds"
 # Of the rank_labels list, this share is kept, and all suspects; at most so many.
 LISTED_SHARE, LISTED = 0.1, 500
+
+
+@dataclass(frozen=True)
+class LabelSuspect:
+    """A text of the ranked list."""
+
+    text: str
+    label: str
+    suggested: str
+    probability: float
+    """Of its label."""
+    suggested_probability: float
+    suspected: bool
+    split: str
+
+
+@dataclass(frozen=True)
+class WrongLabels:
+    """`ClassifierResults.wrong_labels`."""
+
+    n: int
+    """Texts."""
+    suspected: int
+    folds: int
+    list: tuple[LabelSuspect, ...]
+
+    def line(self) -> str:
+        """Return one line about the list."""
+        share = self.suspected / self.n
+        return (
+            f"{self.suspected:,} of {self.n:,} labels ({share:.1%}) are probably wrong, by "
+            "classifiers that did not learn from them: read the list."
+        )
+
 
 ScoresOf = Callable[[Sequence[int], Sequence[int], RunFolder], torch.Tensor]
 
@@ -97,10 +131,8 @@ def rank_labels(probabilities: np.ndarray, classes: Sequence[int]) -> tuple[list
 
 def wrong_labels(
     scores_of: ScoresOf, messages: Messages, run: RunFolder, progress: Progress
-) -> dict[str, Any]:
-    """Return the suspects and the list to be read, as in results.json, and say how many there
-    are.
-    """
+) -> WrongLabels:
+    """Return the suspects and the list to be read, and say how many there are."""
     examples, labels, classes = messages.examples, messages.labels, messages.classes
     probabilities = out_of_fold(scores_of, classes, run)
     order, suspected = rank_labels(probabilities, classes)
@@ -113,25 +145,16 @@ def wrong_labels(
             key=lambda i: probabilities[row, i],
         )
         listed.append(
-            {
-                "text": examples[row].text,
-                "label": examples[row].label,
-                "suggested": labels[other],
-                "probability": round(float(probabilities[row, classes[row]]), 4),
-                "suggested_probability": round(float(probabilities[row, other]), 4),
-                "suspected": row in suspected,
-                "split": split_of[row],
-            }
+            LabelSuspect(
+                text=examples[row].text,
+                label=examples[row].label,
+                suggested=labels[other],
+                probability=round(float(probabilities[row, classes[row]]), 4),
+                suggested_probability=round(float(probabilities[row, other]), 4),
+                suspected=row in suspected,
+                split=split_of[row],
+            )
         )
-    found = {"n": len(examples), "suspected": len(suspected), "folds": FOLDS, "list": listed}
-    progress.say(wrong_labels_line(found))
+    found = WrongLabels(len(examples), len(suspected), FOLDS, tuple(listed))
+    progress.say(found.line())
     return found
-
-
-def wrong_labels_line(found: Mapping[str, Any]) -> str:
-    """Return one line about the list."""
-    share = found["suspected"] / found["n"]
-    count = f"{found['suspected']:,} of {found['n']:,} labels ({share:.1%})"
-    return (
-        f"{count} are probably wrong, by classifiers that did not learn from them: read the list."
-    )

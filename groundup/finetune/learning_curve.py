@@ -12,7 +12,7 @@ import math
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from groundup.evaluate.metrics import wilson_interval
 from groundup.progress import Progress
@@ -21,6 +21,46 @@ from groundup.runs import RunFolder
 CURVE_FOLDER = "learning-curve"
 SMALLEST = 50
 FITTED_POINTS = 4
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Accuracy on the validation messages after training on some of the labels."""
+
+    labels: int
+    accuracy: float
+    low: float | None
+    high: float | None
+    loss: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The accuracy that more labels would probably bring; None with too few points."""
+
+    labels: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """`ClassifierResults.learning_curve`."""
+
+    points: tuple[CurvePoint, ...]
+    forecast: Forecast
+    n: int
+    """Validation messages."""
+
+    def line(self) -> str:
+        """Return the curve as one line."""
+        shown = ", ".join(
+            f"{100 * each.accuracy:.1f} % with {each.labels:,}" for each in self.points
+        )
+        line = f"Accuracy on validation by labels: {shown}"
+        if self.forecast.accuracy is None:
+            return f"{line}; too few sizes for a forecast."
+        likely = f"{100 * self.forecast.accuracy:.1f} %"
+        return f"{line}; {self.forecast.labels:,} would probably bring {likely}."
 
 
 def sizes_up_to(most: int) -> list[int]:
@@ -51,7 +91,7 @@ def learning_curve(
     measured_on: int,
     run: RunFolder,
     progress: Progress,
-) -> dict[str, Any]:
+) -> LearningCurve:
     """Return the points and the forecast; `measure` trains on some rows and returns the figures of
     the `measured_on` validation messages.
     """
@@ -61,50 +101,27 @@ def learning_curve(
             continue  # a label is too rare to be in so few
         figures = measure(sorted(order[:size]), RunFolder(run.path / CURVE_FOLDER / str(size)))
         found = wilson_interval(round(figures["validation_accuracy"] * measured_on), measured_on)
-        points.append(
-            {
-                "labels": size,
-                "accuracy": found.value,
-                "low": found.low,
-                "high": found.high,
-                "loss": figures["validation_loss"],
-            }
-        )
+        loss = figures["validation_loss"]
+        points.append(CurvePoint(size, found.value, found.low, found.high, loss))
     shutil.rmtree(run.path / CURVE_FOLDER, ignore_errors=True)
-    forecast = {
-        "labels": 2 * len(order),
-        "accuracy": forecast_accuracy(points, measured_on, 2 * len(order)),
-    }
-    progress.say(curve_line(points, forecast))
-    return {"points": points, "forecast": forecast, "n": measured_on}
+    labels = 2 * len(order)
+    forecast = Forecast(labels, forecast_accuracy(points, measured_on, labels))
+    curve = LearningCurve(tuple(points), forecast, measured_on)
+    progress.say(curve.line())
+    return curve
 
 
-def forecast_accuracy(
-    points: Sequence[Mapping[str, Any]], measured_on: int, labels: int
-) -> float | None:
-    """Return the accuracy that so many labels would probably bring; None with fewer than three
+def forecast_accuracy(points: Sequence[CurvePoint], measured_on: int, labels: int) -> float | None:
+    """Return the accuracy that this many labels would probably bring; None with fewer than three
     points.
     """
     used = points[-FITTED_POINTS:]
     if len(used) < 3:
         return None
-    x = [math.log(each["labels"]) for each in used]
-    y = [
-        math.log(((1 - each["accuracy"]) * measured_on + 0.5) / (measured_on + 1)) for each in used
-    ]
+    x = [math.log(each.labels) for each in used]
+    y = [math.log(((1 - each.accuracy) * measured_on + 0.5) / (measured_on + 1)) for each in used]
     mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
     slope = math.fsum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / math.fsum(
         (a - mean_x) ** 2 for a in x
     )
     return 1 - math.exp(mean_y + min(slope, 0.0) * (math.log(labels) - mean_x))
-
-
-def curve_line(points: Sequence[Mapping[str, Any]], forecast: Mapping[str, Any]) -> str:
-    """Return the curve as one line."""
-    shown = ", ".join(f"{100 * each['accuracy']:.1f} % with {each['labels']:,}" for each in points)
-    line = f"Accuracy on validation by labels: {shown}"
-    if forecast["accuracy"] is None:
-        return f"{line}; too few sizes for a forecast."
-    return (
-        f"{line}; {forecast['labels']:,} would probably bring {100 * forecast['accuracy']:.1f} %."
-    )

@@ -12,7 +12,9 @@ from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.learning_curve import (
     CURVE_FOLDER,
-    curve_line,
+    CurvePoint,
+    Forecast,
+    LearningCurve,
     forecast_accuracy,
     nested_order,
 )
@@ -28,14 +30,19 @@ def test_every_beginning_has_the_shares_of_the_whole() -> None:
         assert Counter(classes[row] for row in order[:size])[1] == pytest.approx(size / 8, abs=2)
 
 
+def point(labels: int, accuracy: float) -> CurvePoint:
+    return CurvePoint(labels, accuracy, None, None, 0.0)
+
+
 def test_an_error_that_halves_with_every_doubling_does_so_once_more() -> None:
-    points = [{"labels": 50 * 2**k, "accuracy": 1 - 0.32 / 2**k} for k in range(5)]
+    points = [point(50 * 2**k, 1 - 0.32 / 2**k) for k in range(5)]
     assert forecast_accuracy(points, 100_000, 1600) == pytest.approx(0.99, abs=2e-4)
-    flat = [{"labels": 50 * 2**k, "accuracy": 0.9 - 0.01 * k} for k in range(4)]
+    flat = [point(50 * 2**k, 0.9 - 0.01 * k) for k in range(4)]
     found = forecast_accuracy(flat, 1000, 800)
     assert found is not None and found <= 0.9, "no rise is forecast from a fall, and no fall either"
     assert forecast_accuracy(points[:2], 300, 200) is None
-    assert "too few sizes" in curve_line(points[:2], {"labels": 200, "accuracy": None})
+    curve = LearningCurve(tuple(points[:2]), Forecast(200, None), 300)
+    assert "too few sizes" in curve.line()
 
 
 def test_a_curve_is_in_the_results_and_changes_nothing_else(
@@ -53,10 +60,9 @@ def test_a_curve_is_in_the_results_and_changes_nothing_else(
             open_base(), splits, RunFolder(tmp_path / str(wanted)), config, compute=compute
         )
     curve = results[True].learning_curve
-    assert [point["labels"] for point in curve["points"]] == [50, 100, 180] and curve["forecast"][
-        "labels"
-    ] == 360
-    assert all(point["low"] <= point["accuracy"] <= point["high"] for point in curve["points"])
-    assert curve["points"][-1]["accuracy"] == results[True].validation["accuracy"]["value"]
+    assert [each.labels for each in curve.points] == [50, 100, 180]
+    assert curve.forecast.labels == 360
+    assert all(each.low <= each.accuracy <= each.high for each in curve.points)
+    assert curve.points[-1].accuracy == results[True].validation["accuracy"]["value"]
     assert results[True].test == results[False].test and results[False].learning_curve is None
     assert not (tmp_path / "True" / CURVE_FOLDER).exists()

@@ -344,8 +344,8 @@ def test_a_learning_curve_and_wrong_labels_are_found_with_it(
     results = fit_classifier(
         open_base(), flipped, RunFolder(tmp_path / "run"), config, compute=compute
     )
-    assert [each["labels"] for each in results.learning_curve["points"]] == [50, 100, 180]
-    assert wrong.text in [each["text"] for each in results.wrong_labels["list"][:3]]
+    assert [each.labels for each in results.learning_curve.points] == [50, 100, 180]
+    assert wrong.text in [each.text for each in results.wrong_labels.list[:3]]
 
 
 def test_the_share_of_a_part_that_says_nothing_is_none() -> None:

@@ -19,7 +19,6 @@ from groundup.finetune.label_errors import (
     folds_of,
     out_of_fold,
     rank_labels,
-    wrong_labels_line,
 )
 from groundup.runs import RunFolder
 from groundup.weights.model_io import OpenModel
@@ -90,18 +89,14 @@ def test_a_run_lists_flipped_labels_and_is_the_same_classifier(
             open_base(), noisy, RunFolder(tmp_path / str(wanted)), config, compute=compute
         )
     found = results[True].wrong_labels
-    first = [each["text"] for each in found["list"][:30]]
+    first = [each.text for each in found.list[:30]]
     assert len(flipped & set(first)) >= 10, (
         "1.5 by chance; the tiny model is wrong of some 8 % of the true labels too"
     )
-    assert found["n"] == 300 and len(found["list"]) >= 30
-    top = found["list"][0]
-    assert (
-        top["suspected"]
-        and top["suggested"] == other[top["label"]]
-        and top["suggested_probability"] > 0.5
-    )
-    assert {each["split"] for each in found["list"]} == {"train", "validation", "test"}
-    assert f"{found['suspected']} of 300 labels" in wrong_labels_line(found)
+    assert found.n == 300 and len(found.list) >= 30
+    top = found.list[0]
+    assert top.suspected and top.suggested == other[top.label] and top.suggested_probability > 0.5
+    assert {each.split for each in found.list} == {"train", "validation", "test"}
+    assert f"{found.suspected} of 300 labels" in found.line()
     assert results[True].test == results[False].test and results[False].wrong_labels is None
     assert not (tmp_path / "True" / FOLDS_FOLDER).exists()
