@@ -24,7 +24,7 @@ FITTED_POINTS = 4
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class LearningCurvePoint:
     """Accuracy on the validation messages after training on some of the labels."""
 
     labels: int
@@ -35,7 +35,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class AccuracyForecast:
     """The accuracy that more labels would probably bring; None with too few points."""
 
     labels: int
@@ -46,8 +46,8 @@ class Forecast:
 class LearningCurve:
     """`ClassifierResults.learning_curve`."""
 
-    points: tuple[CurvePoint, ...]
-    forecast: Forecast
+    points: tuple[LearningCurvePoint, ...]
+    forecast: AccuracyForecast
     n: int
     """Validation messages."""
 
@@ -102,16 +102,18 @@ def learning_curve(
         figures = measure(sorted(order[:size]), RunFolder(run.path / CURVE_FOLDER / str(size)))
         found = wilson_interval(round(figures["validation_accuracy"] * measured_on), measured_on)
         loss = figures["validation_loss"]
-        points.append(CurvePoint(size, found.value, found.low, found.high, loss))
+        points.append(LearningCurvePoint(size, found.value, found.low, found.high, loss))
     shutil.rmtree(run.path / CURVE_FOLDER, ignore_errors=True)
     labels = 2 * len(order)
-    forecast = Forecast(labels, forecast_accuracy(points, measured_on, labels))
+    forecast = AccuracyForecast(labels, forecast_accuracy(points, measured_on, labels))
     curve = LearningCurve(tuple(points), forecast, measured_on)
     progress.say(curve.line())
     return curve
 
 
-def forecast_accuracy(points: Sequence[CurvePoint], measured_on: int, labels: int) -> float | None:
+def forecast_accuracy(
+    points: Sequence[LearningCurvePoint], measured_on: int, labels: int
+) -> float | None:
     """Return the accuracy that this many labels would probably bring; None with fewer than three
     points.
     """

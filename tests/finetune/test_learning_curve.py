@@ -12,9 +12,9 @@ from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.learning_curve import (
     CURVE_FOLDER,
-    CurvePoint,
-    Forecast,
+    AccuracyForecast,
     LearningCurve,
+    LearningCurvePoint,
     forecast_accuracy,
     nested_order,
 )
@@ -30,8 +30,8 @@ def test_every_beginning_has_the_shares_of_the_whole() -> None:
         assert Counter(classes[row] for row in order[:size])[1] == pytest.approx(size / 8, abs=2)
 
 
-def point(labels: int, accuracy: float) -> CurvePoint:
-    return CurvePoint(labels, accuracy, None, None, 0.0)
+def point(labels: int, accuracy: float) -> LearningCurvePoint:
+    return LearningCurvePoint(labels, accuracy, None, None, 0.0)
 
 
 def test_an_error_that_halves_with_every_doubling_does_so_once_more() -> None:
@@ -41,7 +41,7 @@ def test_an_error_that_halves_with_every_doubling_does_so_once_more() -> None:
     found = forecast_accuracy(flat, 1000, 800)
     assert found is not None and found <= 0.9, "no rise is forecast from a fall, and no fall either"
     assert forecast_accuracy(points[:2], 300, 200) is None
-    curve = LearningCurve(tuple(points[:2]), Forecast(200, None), 300)
+    curve = LearningCurve(tuple(points[:2]), AccuracyForecast(200, None), 300)
     assert "too few sizes" in curve.line()
 
 
