@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.kernels.machine_code import Fixed, MachineCode
-from groundup.kernels.step_memory import ABANDONED, StepCache, room, shared_memory
+from groundup.kernels.step_memory import (
+    ABANDONED,
+    NewTokens,
+    StepCache,
+    shared_buffers,
+    thread_buffers,
+)
 from groundup.kernels.step_weights import StepModel
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
@@ -34,7 +41,7 @@ from groundup.model.paged import PagedStore, TokenSpan
 
 Array = np.ndarray
 STEP = MachineCode("groundup.kernels.step", "step")
-# Buffers of attention have room for a multiple of so many tokens.
+# Buffers of attention are for a multiple of this number of tokens.
 TOKENS = 256
 
 
@@ -52,11 +59,9 @@ class CompiledStep:
         # in 8 bits, about as fast as torch and the same bits in any company; in 4 bits torch is
         # twice as fast
         self.takes_prompts = not any(map(len, described.pairs))
-        self._embedding, self._scaled = (
-            model.transformer.embedding.weight.detach(),
-            model.config.scaled_embedding,
-        )
-        self._fixed = Fixed(described.shape), Fixed(described.weights)
+        self._embedding = model.transformer.embedding.weight.detach()
+        self._scaled = model.config.scaled_embedding
+        self._shape, self._weights = Fixed(described.shape), Fixed(described.weights)
         self._kept = threading.local()  # the buffers of a Python thread's last step
         self._workers = _Workers()
 
@@ -77,15 +82,18 @@ class CompiledStep:
         cache.require_room(texts, new)
         shape, end = self.described.shape, cache.length + new
         places = np.arange(end)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
-        one_layer = texts * shape.kv_heads * capacity * shape.head_width
-        strides = (one_layer, shape.head_width, capacity * shape.head_width)
-        lengths = np.tile(np.arange(cache.length + 1, end + 1), texts)
-        found = StepCache(
-            _bits(cache.keys), _bits(cache.values), places.repeat(new, axis=0), lengths, *strides
+        step_cache = StepCache(
+            keys=_bits(cache.keys),
+            values=_bits(cache.values),
+            slots=places.repeat(new, axis=0),
+            lengths=np.tile(np.arange(cache.length + 1, end + 1), texts),
+            layer_stride=texts * shape.kv_heads * capacity * shape.head_width,
+            slot_stride=shape.head_width,
+            head_stride=capacity * shape.head_width,
         )
-        logits = self._logits(
-            ids.flatten(), found, range(texts * new) if positions is None else positions
-        )
+        if positions is None:
+            positions = range(texts * new)
+        logits = self._logits(ids.flatten(), step_cache, positions)
         cache.advance(new)
         return logits
 
@@ -100,9 +108,8 @@ class CompiledStep:
         where keys and values of all are stored.
         """
         shape, size = self.described.shape, store.page_tokens
-        lengths = np.array(
-            [end for span in spans for end in range(span.start + 1, span.stop + 1)], np.int64
-        )
+        ends = [end for span in spans for end in range(span.start + 1, span.stop + 1)]
+        lengths = np.array(ends, np.int64)
         places = np.zeros((len(lengths), int(lengths.max())), np.int64)
         row = 0
         for span in spans:
@@ -111,45 +118,75 @@ class CompiledStep:
             places[row : row + span.count, : span.stop] = of_span
             row += span.count
         one_slot = shape.kv_heads * shape.head_width
-        strides = (store.keys.shape[1] * one_slot, one_slot, shape.head_width)
-        found = StepCache(_bits(store.keys), _bits(store.values), places, lengths, *strides)
-        return self._logits(torch.tensor(ids), found, positions)
+        step_cache = StepCache(
+            keys=_bits(store.keys),
+            values=_bits(store.values),
+            slots=places,
+            lengths=lengths,
+            layer_stride=store.keys.shape[1] * one_slot,
+            slot_stride=one_slot,
+            head_stride=shape.head_width,
+        )
+        return self._logits(torch.tensor(ids), step_cache, positions)
 
     def _logits(
         self, ids: Tensor, cache: StepCache, positions: Sequence[int]
     ) -> Float[Tensor, "L V"]:
+        shape, threads = self.described.shape, usable_threads()
         hidden = self._embedding[ids]
         if self._scaled:
-            hidden = hidden * torch.tensor(self.described.shape.width**0.5, dtype=hidden.dtype)
+            hidden = hidden * torch.tensor(shape.width**0.5, dtype=hidden.dtype)
         rows = np.ascontiguousarray(hidden.float().numpy())
         cosines, sines = self.described.angles(cache.lengths - 1)
-        wanted, threads = np.array(positions, np.int64), usable_threads()
-        logits = np.empty((len(wanted), self.described.shape.vocab_size), np.float32)
-        counter, shared, rooms = self._buffers(len(rows), cache.slots.shape[1], threads)
-        rest = (*self._fixed, cache, rows, cosines, sines, wanted, logits, shared)
-        self._workers.run(
-            lambda thread, count: STEP(thread, count, *rest, rooms[thread]), threads, counter
-        )
+        tokens = NewTokens(rows, cosines, sines, np.array(positions, np.int64))
+        logits = np.empty((len(positions), shape.vocab_size), np.float32)
+        buffers = self._buffers(len(rows), cache.slots.shape[1], threads)
+
+        def run(thread: int, count: int) -> None:
+            own = buffers.own[thread]
+            if count != threads:  # the system gave no more threads: alone
+                own = Fixed(thread_buffers(shape, len(rows), cache.slots.shape[1]))
+            STEP(self._shape, self._weights, cache, tokens, logits, buffers.shared, own)
+
+        self._workers.run(run, threads, buffers.counter)
         return torch.from_numpy(logits)
 
-    def _buffers(self, rows: int, tokens: int, threads: int) -> tuple[Array, Fixed, list[Fixed]]:
-        """Return the counter of barriers, zero, and the buffers of all threads and of each; the
-        same as before where the sizes are.
+    def _buffers(self, rows: int, tokens: int, threads: int) -> "_Buffers":
+        """Return buffers with the counter of barriers at zero; the same as before where the sizes
+        are.
         """
-        key = (rows, -(-tokens // TOKENS) * TOKENS, threads)
-        if getattr(self._kept, "key", None) != key:
-            shape = self.described.shape
-            shared = shared_memory(shape, rows)
-            rooms = [Fixed(room(shape, rows, key[1])) for _ in range(threads)]
-            self._kept.key, self._kept.buffers = key, (shared.counter, Fixed(shared), rooms)
-        buffers: tuple[Array, Fixed, list[Fixed]] = self._kept.buffers
-        buffers[0][:] = 0
-        return buffers
+        shape, tokens = self.described.shape, -(-tokens // TOKENS) * TOKENS
+        kept: _Buffers | None = getattr(self._kept, "buffers", None)
+        if kept is None or kept.sizes != (rows, tokens, threads):
+            shared = shared_buffers(shape, rows)
+            own = [
+                Fixed(thread_buffers(shape, rows, tokens, thread, threads))
+                for thread in range(threads)
+            ]
+            sizes = (rows, tokens, threads)
+            kept = self._kept.buffers = _Buffers(sizes, shared.counter, Fixed(shared), own)
+        kept.counter[:] = 0
+        return kept
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """The buffers of a step."""
+
+    sizes: tuple[int, int, int]
+    """Rows, tokens and threads."""
+    counter: Array
+    """That of the barriers, part of `shared`."""
+    shared: Fixed
+    own: list[Fixed]
+    """Of each thread."""
 
 
 def usable_threads() -> int:
     """Return torch's number of threads, 1 where threads can't yield their core (Windows)."""
-    return torch.get_num_threads() if hasattr(os, "sched_yield") else 1
+    if hasattr(os, "sched_yield"):
+        return torch.get_num_threads()
+    return 1
 
 
 def _bits(stored: Tensor) -> Array:
@@ -186,9 +223,8 @@ class _Workers:
         if threads == 1:
             work(0, 1)
             return
-        if (
-            self._process != os.getpid()
-        ):  # after a fork: the threads, and perhaps the lock's owner, are the parent's
+        if self._process != os.getpid():
+            # after a fork: the threads, and perhaps the lock's owner, are the parent's
             self._fresh()
         with self._lock:
             pool = self._started(threads - 1)
@@ -208,8 +244,8 @@ class _Workers:
                     other.result()
 
     def _started(self, count: int) -> ThreadPoolExecutor | None:
-        """Return so many threads that run, None where the system gives no more: the threads of a
-        step wait for one another.
+        """Return a pool of at least `count` threads that run, None where the system gives no more:
+        the threads of a step wait for one another.
         """
         if self._pool is not None and self._size >= count:
             return self._pool

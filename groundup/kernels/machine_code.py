@@ -2,8 +2,8 @@
 neither numba nor its compiler.
 
     STEP = MachineCode("groundup.kernels.step", "step")
-    STEP(0, 1, Fixed(weights), x)           # numbers, numpy arrays, named tuples of them; what does
-                                            not change is taken apart once
+    STEP(Fixed(weights), x)                 # numbers, numpy arrays, named tuples of them; what does
+                                            # not change is taken apart once
 
 At the first call of a function on a machine numba compiles it, and the object file is kept with its
 hash beside Python's own files (`__pycache__`), or in the user's cache where that can't be written.

@@ -9,7 +9,7 @@ import numpy as np
 
 from groundup.kernels.compiled import compiled
 from groundup.kernels.products import BLOCK
-from groundup.kernels.step_memory import SharedBuffers, StepCache, ThreadBuffers
+from groundup.kernels.step_memory import NewTokens, SharedBuffers, StepCache, ThreadBuffers
 from groundup.kernels.step_parts import (
     attend,
     barrier,
@@ -29,143 +29,133 @@ Array = np.ndarray
 
 @compiled
 def step(
-    thread: int,
-    threads: int,
     shape: StepShape,
     weights: StepWeights,
     cache: StepCache,
-    hidden: Array,
-    cosines: Array,
-    sines: Array,
-    wanted: Array,
+    tokens: NewTokens,
     logits: Array,
     shared: SharedBuffers,
-    room: ThreadBuffers,
+    own: ThreadBuffers,
 ) -> None:
-    """Store keys and values of one new token for each of R rows, with embeddings `hidden` [R, C];
-    compute the logits [L, V] after those `wanted` [L].
+    """Store keys and values of one new token for each of R rows; compute the logits [L, V] after
+    those that are `wanted`.
 
     Rows may be successive tokens of one text: each attends to the keys up to its own.
     """
-    rows, x, normed, x_scales = hidden.shape[0], room.x, room.normed, room.x_scales
-    rounded, mixed_rounded, inner_rounded = room.rounded, room.mixed_rounded, room.inner_rounded
+    rows = tokens.hidden.shape[0]
     for r in range(rows):
         for i in range(shape.width):
-            x[r, i] = hidden[r, i]
+            own.x[r, i] = tokens.hidden[r, i]
     for layer in range(shape.layers):
-        matrices, norms = weights.matrices[7 * layer : 7 * layer + 7], weights.norms[layer]
-        round_rows(x, norms[0], shape, shape.norms_before, normed, rounded, x_scales)
-        product(
-            matrices[0], weights.scales, rounded, x_scales, thread, threads, shared.queries, room
-        )
-        product(matrices[1], weights.scales, rounded, x_scales, thread, threads, shared.keys, room)
-        product(
-            matrices[2], weights.scales, rounded, x_scales, thread, threads, shared.values, room
-        )
-        barrier(threads, shared.counter)
-        if shape.query_key_norm == 2:
-            for r in range(thread, rows, threads):
-                rms_norm(
-                    shared.queries[r], weights.query_norms[layer], shape.norm_eps, shared.queries[r]
-                )
-                rms_norm(shared.keys[r], weights.key_norms[layer], shape.norm_eps, shared.keys[r])
-            barrier(threads, shared.counter)
-        for unit in range(thread, rows * shape.kv_heads, threads):
-            store_key_value(
-                layer,
-                unit // shape.kv_heads,
-                unit % shape.kv_heads,
-                shape,
-                weights,
-                cache,
-                cosines,
-                sines,
-                shared,
-            )
-        barrier(threads, shared.counter)  # rows of one text attend to one another's keys
-        for unit in range(thread, rows * shape.heads, threads):
-            attention(
-                layer, unit // shape.heads, unit % shape.heads, shape, weights, cache, cosines, sines, shared, room
-            )  # fmt: skip
-        barrier(threads, shared.counter)
-        for r in range(rows):
-            x_scales[r] = round_activations(shared.mixed[r], mixed_rounded[r])
-        product(
-            matrices[3],
-            weights.scales,
-            mixed_rounded,
-            x_scales,
-            thread,
-            threads,
-            shared.added,
-            room,
-        )
-        barrier(threads, shared.counter)
-        add_rows(x, shared.added, norms[1], shape, normed)
-        round_rows(x, norms[2], shape, shape.norms_before, normed, rounded, x_scales)
-        product(matrices[4], weights.scales, rounded, x_scales, thread, threads, shared.gates, room)
-        product(matrices[5], weights.scales, rounded, x_scales, thread, threads, shared.ups, room)
-        blocks = shape.feedforward_width // BLOCK
-        begin, end = (
-            BLOCK * first_of(blocks, thread, threads),
-            BLOCK * first_of(blocks, thread + 1, threads),
-        )
-        for r in range(rows):
-            gate(shared.gates[r, begin:end], shared.ups[r, begin:end], shape.gelu)
-        barrier(threads, shared.counter)
-        for r in range(rows):
-            x_scales[r] = round_activations(shared.gates[r], inner_rounded[r])
-        product(
-            matrices[6],
-            weights.scales,
-            inner_rounded,
-            x_scales,
-            thread,
-            threads,
-            shared.added,
-            room,
-        )
-        barrier(threads, shared.counter)
-        add_rows(x, shared.added, norms[3], shape, normed)
+        attention_part(layer, shape, weights, cache, tokens, shared, own)
+        feedforward_part(layer, shape, weights, shared, own)
+    head(shape, weights, tokens.wanted, logits, own)
+    barrier(own.threads, shared.counter)
+
+
+@compiled
+def attention_part(
+    layer: int,
+    shape: StepShape,
+    weights: StepWeights,
+    cache: StepCache,
+    tokens: NewTokens,
+    shared: SharedBuffers,
+    own: ThreadBuffers,
+) -> None:
+    """Add the attention of one block to the stream."""
+    rows, first = tokens.hidden.shape[0], 7 * layer
+    scales, norms = weights.scales, weights.norms[layer]
+    round_rows(norms[0], shape, own)
+    product(weights.matrices[first], scales, own.rounded, shared.queries, own)
+    product(weights.matrices[first + 1], scales, own.rounded, shared.keys, own)
+    product(weights.matrices[first + 2], scales, own.rounded, shared.values, own)
+    barrier(own.threads, shared.counter)
+    if shape.query_key_norm == 2:
+        for r in range(own.thread, rows, own.threads):
+            queries, keys = shared.queries[r], shared.keys[r]
+            rms_norm(queries, weights.query_norms[layer], shape.norm_eps, queries)
+            rms_norm(keys, weights.key_norms[layer], shape.norm_eps, keys)
+        barrier(own.threads, shared.counter)
+    for unit in range(own.thread, rows * shape.kv_heads, own.threads):
+        r, kv_head = unit // shape.kv_heads, unit % shape.kv_heads
+        store_key_value(layer, r, kv_head, shape, weights, cache, tokens, shared)
+    barrier(own.threads, shared.counter)  # rows of one text attend to one another's keys
+    for unit in range(own.thread, rows * shape.heads, own.threads):
+        r, query_head = unit // shape.heads, unit % shape.heads
+        rotate_query(layer, r, query_head, shape, weights, tokens, shared)
+        attention(layer, r, query_head, shape, weights, cache, shared, own)
+    barrier(own.threads, shared.counter)
+    for r in range(rows):
+        own.x_scales[r] = round_activations(shared.mixed[r], own.mixed_rounded[r])
+    product(weights.matrices[first + 3], scales, own.mixed_rounded, shared.added, own)
+    barrier(own.threads, shared.counter)
+    add_rows(shared.added, norms[1], shape, own)
+
+
+@compiled
+def feedforward_part(
+    layer: int,
+    shape: StepShape,
+    weights: StepWeights,
+    shared: SharedBuffers,
+    own: ThreadBuffers,
+) -> None:
+    """Add the feed-forward network of one block to the stream."""
+    rows, first = own.x.shape[0], 7 * layer + 4
+    scales, norms = weights.scales, weights.norms[layer]
+    round_rows(norms[2], shape, own)
+    product(weights.matrices[first], scales, own.rounded, shared.gates, own)
+    product(weights.matrices[first + 1], scales, own.rounded, shared.ups, own)
+    blocks = shape.feedforward_width // BLOCK
+    begin = BLOCK * first_of(blocks, own.thread, own.threads)
+    end = BLOCK * first_of(blocks, own.thread + 1, own.threads)
+    for r in range(rows):
+        gate(shared.gates[r, begin:end], shared.ups[r, begin:end], shape.gelu)
+    barrier(own.threads, shared.counter)
+    for r in range(rows):
+        own.x_scales[r] = round_activations(shared.gates[r], own.inner_rounded[r])
+    product(weights.matrices[first + 2], scales, own.inner_rounded, shared.added, own)
+    barrier(own.threads, shared.counter)
+    add_rows(shared.added, norms[3], shape, own)
+
+
+@compiled
+def head(
+    shape: StepShape, weights: StepWeights, wanted: Array, logits: Array, own: ThreadBuffers
+) -> None:
+    """Compute the thread's share of the logits [L, V] after the rows `wanted` [L]."""
     count = wanted.shape[0]
     for k in range(count):
-        rms_norm(x[wanted[k]], weights.final_norm, shape.norm_eps, normed[k])
-        x_scales[k] = round_activations(normed[k], rounded[k])
-    head = weights.matrices[7 * shape.layers]
-    product(head, weights.scales, rounded[:count], x_scales, thread, threads, logits, room)
+        rms_norm(own.x[wanted[k]], weights.final_norm, shape.norm_eps, own.normed[k])
+        own.x_scales[k] = round_activations(own.normed[k], own.rounded[k])
+    matrix = weights.matrices[7 * shape.layers]
+    product(matrix, weights.scales, own.rounded[:count], logits, own)
     if shape.logit_softcap > 0:
         blocks = shape.vocab_size // BLOCK
-        begin, end = (
-            BLOCK * first_of(blocks, thread, threads),
-            BLOCK * first_of(blocks, thread + 1, threads),
-        )
+        begin = BLOCK * first_of(blocks, own.thread, own.threads)
+        end = BLOCK * first_of(blocks, own.thread + 1, own.threads)
         for k in range(count):
             soften(logits[k, begin:end], shape.logit_softcap)
-    barrier(threads, shared.counter)
 
 
 @compiled
-def round_rows(
-    x: Array,
-    weight: Array,
-    shape: StepShape,
-    norms: int,
-    normed: Array,
-    rounded: Array,
-    x_scales: Array,
-) -> None:
-    """Normalise the rows (if `norms`) and round them for the products."""
-    for r in range(x.shape[0]):
-        if norms:
-            rms_norm(x[r], weight, shape.norm_eps, normed[r])
-            x_scales[r] = round_activations(normed[r], rounded[r])
+def round_rows(weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
+    """Normalise the rows of the stream, where the model does so before its parts, and round them
+    for the products.
+    """
+    for r in range(own.x.shape[0]):
+        if shape.norms_before:
+            rms_norm(own.x[r], weight, shape.norm_eps, own.normed[r])
+            own.x_scales[r] = round_activations(own.normed[r], own.rounded[r])
         else:
-            x_scales[r] = round_activations(x[r], rounded[r])
+            own.x_scales[r] = round_activations(own.x[r], own.rounded[r])
 
 
 @compiled
-def add_rows(x: Array, added: Array, weight: Array, shape: StepShape, normed: Array) -> None:
+def add_rows(added: Array, weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
     """Add the output of a part to the stream, normalised where the model does so."""
+    x, normed = own.x, own.normed
     for r in range(x.shape[0]):
         if shape.norms_after:
             rms_norm(added[r], weight, shape.norm_eps, normed[r])
@@ -184,8 +174,7 @@ def store_key_value(
     shape: StepShape,
     weights: StepWeights,
     cache: StepCache,
-    cosines: Array,
-    sines: Array,
+    tokens: NewTokens,
     shared: SharedBuffers,
 ) -> None:
     """Normalise and rotate the key of row `r` and key/value head `head`; store it and the value."""
@@ -195,11 +184,31 @@ def store_key_value(
     if shape.query_key_norm == 1:
         rms_norm(key, weights.key_norms[layer, begin:end], shape.norm_eps, key)
     if kind >= 0:
-        rotate(key, cosines[kind, r], sines[kind, r])
+        rotate(key, tokens.cosines[kind, r], tokens.sines[kind, r])
     place = layer * cache.layer_stride + head * cache.head_stride
     place += cache.slots[r, cache.lengths[r] - 1] * cache.slot_stride
     keep(key, cache.keys, place)
     keep(shared.values[r, begin:end], cache.values, place)
+
+
+@compiled
+def rotate_query(
+    layer: int,
+    r: int,
+    head: int,
+    shape: StepShape,
+    weights: StepWeights,
+    tokens: NewTokens,
+    shared: SharedBuffers,
+) -> None:
+    """Normalise and rotate query head `head` of row `r`."""
+    width, kind = shape.head_width, weights.rotations[layer]
+    begin, end = head * width, (head + 1) * width
+    query = shared.queries[r, begin:end]
+    if shape.query_key_norm == 1:
+        rms_norm(query, weights.query_norms[layer, begin:end], shape.norm_eps, query)
+    if kind >= 0:
+        rotate(query, tokens.cosines[kind, r], tokens.sines[kind, r])
 
 
 @compiled
@@ -210,29 +219,16 @@ def attention(
     shape: StepShape,
     weights: StepWeights,
     cache: StepCache,
-    cosines: Array,
-    sines: Array,
     shared: SharedBuffers,
-    room: ThreadBuffers,
+    own: ThreadBuffers,
 ) -> None:
-    """Normalise and rotate query head `head` of row `r`, and let it attend to the stored tokens of
-    its row.
-    """
-    width, kind, end = shape.head_width, weights.rotations[layer], cache.lengths[r]
-    query = shared.queries[r, head * width : (head + 1) * width]
-    if shape.query_key_norm == 1:
-        rms_norm(
-            query,
-            weights.query_norms[layer, head * width : (head + 1) * width],
-            shape.norm_eps,
-            query,
-        )
-    if kind >= 0:
-        rotate(query, cosines[kind, r], sines[kind, r])
-    window = weights.windows[layer]
-    first = end - window if 0 < window < end else 0
+    """Let query head `head` of row `r` attend to the stored tokens of its row."""
+    width, end, first = shape.head_width, cache.lengths[r], 0
+    if weights.windows[layer] > 0:
+        first = max(end - weights.windows[layer], 0)
     base = layer * cache.layer_stride + head // (shape.heads // shape.kv_heads) * cache.head_stride
     for t in range(first, end):
-        room.starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
+        own.starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
+    query = shared.queries[r, head * width : (head + 1) * width]
     out = shared.mixed[r, head * width : (head + 1) * width]
-    attend(query, cache.keys, cache.values, room.starts[: end - first], shape, room.scores, out)
+    attend(query, cache.keys, cache.values, own.starts[: end - first], shape, own.scores, out)

@@ -1,8 +1,8 @@
 """What a step reads and writes besides the weights: the cache of keys and values, buffers of all
 threads and of each, in named tuples.
 
-The caller allocates them (`shared_memory`, `room`): machine code without numba's library has no
-allocator.
+The caller allocates them (`shared_buffers`, `thread_buffers`): machine code without numba's library
+has no allocator.
 """
 
 from typing import NamedTuple
@@ -47,9 +47,24 @@ class StepCache(NamedTuple):
     head_stride: int
 
 
+class NewTokens(NamedTuple):
+    """The tokens that a step computes."""
+
+    hidden: Array
+    """[R, C]: their embeddings."""
+    cosines: Array
+    """[2, R, D/2]: of their positions, for both kinds of rotation; sines too."""
+    sines: Array
+    wanted: Array
+    """[L] int64: the rows after which logits are computed."""
+
+
 class ThreadBuffers(NamedTuple):
     """Buffers of one thread. F: the widest input of a matrix."""
 
+    thread: int
+    """Its index, of `threads`."""
+    threads: int
     x: Array
     """[R, C]: the thread's copy of the residual stream; normed [R, C]; x_scales [R]."""
     normed: Array
@@ -71,7 +86,7 @@ class ThreadBuffers(NamedTuple):
     starts: Array
 
 
-def shared_memory(shape: StepShape, rows: int) -> SharedBuffers:
+def shared_buffers(shape: StepShape, rows: int) -> SharedBuffers:
     """Return the buffers of a step's threads."""
     heads, kv_heads = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
     inner = shape.feedforward_width
@@ -82,8 +97,10 @@ def shared_memory(shape: StepShape, rows: int) -> SharedBuffers:
     return SharedBuffers(queries, keys, values, mixed, gates, ups, added, np.zeros(8, np.int64))
 
 
-def room(shape: StepShape, rows: int, tokens: int) -> ThreadBuffers:
-    """Return the buffers of one thread, for texts of at most so many tokens."""
+def thread_buffers(
+    shape: StepShape, rows: int, tokens: int, thread: int = 0, threads: int = 1
+) -> ThreadBuffers:
+    """Return the buffers of one thread, for texts of at most `tokens` tokens."""
     widths = (shape.width, shape.heads * shape.head_width, shape.feedforward_width)
     # torch aligns to 64 bytes: a product of four rows takes 1.7 times as long where they are at no
     # multiple of 32
@@ -93,6 +110,8 @@ def room(shape: StepShape, rows: int, tokens: int) -> ThreadBuffers:
     x, normed = (np.empty((rows, shape.width), np.float32) for _ in range(2))
     widest = rows * max(widths)
     return ThreadBuffers(
+        thread,
+        threads,
         x,
         normed,
         np.empty(rows, np.float32),

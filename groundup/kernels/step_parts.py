@@ -106,15 +106,12 @@ def round_activations(x: Array, out: Array) -> Number:
         size = abs(x[i])
         largest = max(largest, size)
         total += size
-    if (
-        not total < F(3e38)
-    ):  # NaN or infinite (`isfinite` is optimised away). Integers can't say so, the scale can: the logits become NaN
-        out[:] = 0
+    if not total < F(3e38):  # NaN or infinite (`isfinite` is optimised away)
+        out[:] = 0  # integers can't say so, the scale can: the logits become NaN
         return F(np.nan)
-    room = F(2**31 - 1) / F(127) - F(
-        x.shape[0]
-    )  # half a step for each number may be added by rounding
-    inverse = min(F(MOST) / largest, room / max(total * F(1.001), F(1e-30)))
+    # half a step for each number may be added by rounding
+    limit = F(2**31 - 1) / F(127) - F(x.shape[0])
+    inverse = min(F(MOST) / largest, limit / max(total * F(1.001), F(1e-30)))
     for i in range(x.shape[0]):
         out[i] = np.int16(np.rint(x[i] * inverse))
     return F(1.0) / inverse
@@ -128,61 +125,44 @@ def first_of(parts: int, thread: int, threads: int) -> int:
 
 @compiled
 def rows_together(rows: int) -> int:
-    """How many of so many rows the next product takes: 4, 2 or 1."""
-    return 4 if rows >= 4 else 2 if rows >= 2 else 1
+    """How many of the rows the next product takes: 4, 2 or 1."""
+    if rows >= 4:
+        return 4
+    return min(rows, 2)
 
 
 @compiled
-def product_int4(
-    matrix: Array,
-    scales: Array,
-    x: Array,
-    x_scales: Array,
-    thread: int,
-    threads: int,
-    out: Array,
-    room: ThreadBuffers,
-) -> None:
+def product_int4(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffers) -> None:
     """The same for a matrix in 4 bits."""
-    numbers, rows, columns, bias_start, pairs = (
-        matrix[0],
-        matrix[1],
-        matrix[2],
-        matrix[4],
-        matrix[5],
-    )
-    groups, blocks, sums, count = columns // GROUP, rows // BLOCK, room.sums, x.shape[0]
-    totals, split = np.uint64(room.totals.ctypes.data), np.uint64(room.split.ctypes.data)
+    numbers, rows, columns, bias_start = matrix[0], matrix[1], matrix[2], matrix[4]
+    pairs, groups, blocks, count = matrix[5], columns // GROUP, rows // BLOCK, x.shape[0]
+    totals, split = np.uint64(own.totals.ctypes.data), np.uint64(own.split.ctypes.data)
     totals_bytes, distance = np.uint64(groups * 4), np.uint64(groups * 2 * GROUP)
     for r in range(count):
-        row = np.uint64(r)
-        split_groups(
-            np.uint64(x[r].ctypes.data),
-            np.uint64(groups),
-            split + row * distance,
-            totals + row * totals_bytes,
-        )
-    first, place = split, sums.ctypes.data
+        row, start_of_row = np.uint64(r), np.uint64(x[r].ctypes.data)
+        split_of_row, totals_of_row = split + row * distance, totals + row * totals_bytes
+        split_groups(start_of_row, np.uint64(groups), split_of_row, totals_of_row)
+    first, place = split, own.sums.ctypes.data
     if FORM == PORTABLE:
         first, distance = np.uint64(x.ctypes.data), np.uint64(x.strides[0])
-    for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
+    begin = first_of(blocks, own.thread, own.threads)
+    end = first_of(blocks, own.thread + 1, own.threads)
+    for block in range(begin, end):
         start, r = block * BLOCK, 0
-        weights, scaling = (
-            np.uint64(numbers + start * columns // 2),
-            np.uint64(pairs + start * groups * 4),
-        )
+        weights = np.uint64(numbers + start * columns // 2)
+        scaling = np.uint64(pairs + start * groups * 4)
         while r < count:
             take, row = rows_together(count - r), first + np.uint64(r) * distance
-            sums_of = totals + np.uint64(r) * totals_bytes
+            totals_of = totals + np.uint64(r) * totals_bytes
             if take == 4:
-                int4_four(weights, scaling, row, distance, sums_of, groups, place)
+                int4_four(weights, scaling, row, distance, totals_of, groups, place)
             elif take == 2:
-                int4_two(weights, scaling, row, distance, sums_of, groups, place)
+                int4_two(weights, scaling, row, distance, totals_of, groups, place)
             else:
-                int4_one(weights, scaling, row, distance, sums_of, groups, place)
+                int4_one(weights, scaling, row, distance, totals_of, groups, place)
             for each in range(take):
                 for k in range(BLOCK):
-                    out[r + each, start + k] = sums[each, k] * x_scales[r + each]
+                    out[r + each, start + k] = own.sums[each, k] * own.x_scales[r + each]
                 if bias_start >= 0:
                     for k in range(BLOCK):
                         out[r + each, start + k] += scales[bias_start + start + k]
@@ -190,38 +170,22 @@ def product_int4(
 
 
 @compiled
-def product(
-    matrix: Array,
-    scales: Array,
-    x: Array,
-    x_scales: Array,
-    thread: int,
-    threads: int,
-    out: Array,
-    room: ThreadBuffers,
-) -> None:
+def product(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffers) -> None:
     """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o.
 
-    A block is read from memory once for all rows r.
+    x [R, C] is int16, with the scales `own.x_scales` [R]. A block is read from memory once for all
+    rows r.
     """
     if matrix[5]:
-        product_int4(matrix, scales, x, x_scales, thread, threads, out, room)
+        product_int4(matrix, scales, x, out, own)
         return
-    numbers, rows, columns, scale_start, bias_start = (
-        matrix[0],
-        matrix[1],
-        matrix[2],
-        matrix[3],
-        matrix[4],
-    )
-    blocks, sums, distance, count = (
-        rows // BLOCK,
-        room.whole_sums,
-        np.uint64(x.strides[0]),
-        x.shape[0],
-    )
-    place = sums.ctypes.data
-    for block in range(first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)):
+    numbers, rows, columns = matrix[0], matrix[1], matrix[2]
+    scale_start, bias_start = matrix[3], matrix[4]
+    blocks, distance, count = rows // BLOCK, np.uint64(x.strides[0]), x.shape[0]
+    place = own.whole_sums.ctypes.data
+    begin = first_of(blocks, own.thread, own.threads)
+    end = first_of(blocks, own.thread + 1, own.threads)
+    for block in range(begin, end):
         start, weights, r = block * BLOCK, np.uint64(numbers + block * BLOCK * columns), 0
         while r < count:
             take, row = rows_together(count - r), x[r].ctypes.data
@@ -233,8 +197,8 @@ def product(
                 int8_one(weights, columns, row, distance, columns, place)
             for each in range(take):
                 for k in range(BLOCK):
-                    scale = scales[scale_start + start + k] * x_scales[r + each]
-                    out[r + each, start + k] = F(sums[each, k]) * scale
+                    scale = scales[scale_start + start + k] * own.x_scales[r + each]
+                    out[r + each, start + k] = F(own.whole_sums[each, k]) * scale
                 if bias_start >= 0:
                     for k in range(BLOCK):
                         out[r + each, start + k] += scales[bias_start + start + k]
@@ -272,21 +236,17 @@ def attend(
     `starts` [S]; `scores` [S] is room for them.
     """
     count, width = starts.shape[0], query.shape[0]
-    factor, cap, places, room = (
-        F(shape.score_factor),
-        F(shape.score_softcap),
-        starts.ctypes.data,
-        scores.ctypes.data,
-    )
+    factor, cap = F(shape.score_factor), F(shape.score_softcap)
+    places, sums = starts.ctypes.data, scores.ctypes.data
     scores[:count] = F(0.0)
     d = 0
     while d < width:
         head, part = keys.ctypes.data + 2 * d, query.ctypes.data + 4 * d
         if d + 64 <= width:
-            dots_64(head, places, part, count, room)
+            dots_64(head, places, part, count, sums)
             d += 64
         elif d + 16 <= width:
-            dots_16(head, places, part, count, room)
+            dots_16(head, places, part, count, sums)
             d += 16
         else:
             for t in range(count):
@@ -302,10 +262,10 @@ def attend(
     while d < width:
         head, part = values.ctypes.data + 2 * d, out.ctypes.data + 4 * d
         if d + 64 <= width:
-            mix_64(head, places, room, count, part)
+            mix_64(head, places, sums, count, part)
             d += 64
         elif d + 16 <= width:
-            mix_16(head, places, room, count, part)
+            mix_16(head, places, sums, count, part)
             d += 16
         else:
             out[d] = F(0.0)
@@ -353,12 +313,8 @@ def unpack_int8(numbers: Array, scales: Array, out: Array) -> None:
     rows, columns = out.shape
     for o in range(rows):
         if columns % GROUP == 0:
-            int8_row_to_bf16(
-                np.uint64(numbers[o].ctypes.data),
-                scales[o],
-                np.uint64(columns),
-                np.uint64(out[o].ctypes.data),
-            )
+            row, unpacked = np.uint64(numbers[o].ctypes.data), np.uint64(out[o].ctypes.data)
+            int8_row_to_bf16(row, scales[o], np.uint64(columns), unpacked)
         else:
             for c in range(columns):
                 out[o, c] = bf16_of_float(F(numbers[o, c]) * scales[o])
@@ -369,10 +325,7 @@ def unpack_int4(numbers: Array, pairs: Array, out: Array) -> None:
     """W = s (q - 8) + z, rounded to bf16; `numbers` and `pairs` as `Int4Linear` has them."""
     row_bytes, groups = np.uint64(out.strides[0]), np.uint64(pairs.shape[1])
     for block in range(pairs.shape[0]):
-        weights, scaling = (
-            np.uint64(numbers[block].ctypes.data),
-            np.uint64(pairs[block].ctypes.data),
-        )
-        int4_block_to_bf16(
-            weights, scaling, groups, np.uint64(out[block * BLOCK].ctypes.data), row_bytes
-        )
+        weights = np.uint64(numbers[block].ctypes.data)
+        scaling = np.uint64(pairs[block].ctypes.data)
+        unpacked = np.uint64(out[block * BLOCK].ctypes.data)
+        int4_block_to_bf16(weights, scaling, groups, unpacked, row_bytes)

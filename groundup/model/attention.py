@@ -63,44 +63,54 @@ def sdpa_attention(
     2022).
 
     With T = S and a plain causal mask, `causal_attention` skips the masked half, in the faster of
-    two ways. A single query needs no mask. Shared key/value heads are left to the kernel, since
-    repeating them would copy. When decoding one token, the H / K heads that share keys are passed
-    as that many queries: the kernel then reads the keys once for all of them (SmolLM2's shape, 512
-    stored, bf16: 48 microseconds instead of 370; float32: 36 instead of 39).
+    two ways. Shared key/value heads are left to the kernel, since repeating them would copy.
     """
     scoring = scoring or Scoring(queries.shape[-1])
-    if chooses_flex(queries.device, scoring, allowed, bias) and queries.shape[2] > 1:
+    num_queries, num_keys, factor = queries.shape[2], keys.shape[2], scoring.width**-0.5
+    if chooses_flex(queries.device, scoring, allowed, bias) and num_queries > 1:
         return flex_attention(queries, keys, values, allowed, bias, scoring)
     if scoring.softcap:  # the kernel has no soft cap
         return naive_attention(queries, keys, values, allowed, bias, scoring)
     if allowed is None and not scoring.causal:
-        return _kernel(queries, keys, values, bias, scoring.width**-0.5)
-    num_queries = queries.shape[2]
-    if allowed is None and num_queries == 1 and scoring.window_tokens:
-        keys, values = keys[:, :, -scoring.window_tokens :], values[:, :, -scoring.window_tokens :]
-        bias = None if bias is None else bias[..., -scoring.window_tokens :]
-    num_keys, factor = keys.shape[2], scoring.width**-0.5
-    shared = queries.shape[1] != keys.shape[1]
-    if shared and num_queries == 1 and bias is None:
-        rows = queries.squeeze(2).unflatten(
-            1, (keys.shape[1], -1)
-        )  # [B, H, 1, D] -> [B, K, H/K, D]
-        mixed = _kernel(rows, keys, values, allowed, factor)
-        return mixed.flatten(1, 2).unsqueeze(2)
+        return _kernel(queries, keys, values, bias, factor)
+    if num_queries == 1:
+        return _single_query(queries, keys, values, allowed, bias, scoring)
     windowed = 0 < scoring.window_tokens < num_keys
-    if (
-        allowed is None
-        and (windowed or bias is not None or num_queries < num_keys)
-        and num_queries > 1
-    ):
-        allowed = window_mask(num_queries, num_keys, scoring.window_tokens, queries.device)[
-            None, None
-        ]
-    if allowed is None and num_queries > 1:
+    if allowed is None and (windowed or bias is not None or num_queries < num_keys):
+        seen = window_mask(num_queries, num_keys, scoring.window_tokens, queries.device)
+        allowed = seen[None, None]
+    if allowed is None:
         return causal_attention(queries, keys, values, factor)
     if bias is not None:
-        allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
+        allowed = bias.masked_fill(~allowed, -torch.inf)
     return _kernel(queries, keys, values, allowed, factor)
+
+
+def _single_query(
+    queries: Float[Tensor, "B H 1 D"],
+    keys: Float[Tensor, "B K S D"],
+    values: Float[Tensor, "B K S D"],
+    allowed: Bool[Tensor, "#B 1 1 S"] | None,
+    bias: Float[Tensor, "#B H 1 S"] | None,
+    scoring: Scoring,
+) -> Float[Tensor, "B H 1 D"]:
+    """Decode one token: no mask is needed, as the window is a slice.
+
+    The H / K heads that share keys are passed as that many queries: the kernel then reads the keys
+    once for all of them (SmolLM2's shape, 512 stored, bf16: 48 microseconds instead of 370;
+    float32: 36 instead of 39).
+    """
+    factor, window = scoring.width**-0.5, scoring.window_tokens
+    if allowed is None and window:
+        keys, values = keys[:, :, -window:], values[:, :, -window:]
+    if bias is not None:
+        bias = bias[..., -keys.shape[2] :]
+        mask = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
+        return _kernel(queries, keys, values, mask, factor)
+    if queries.shape[1] == keys.shape[1]:
+        return _kernel(queries, keys, values, allowed, factor)
+    rows = queries.squeeze(2).unflatten(1, (keys.shape[1], -1))  # [B, H, 1, D] -> [B, K, H/K, D]
+    return _kernel(rows, keys, values, allowed, factor).flatten(1, 2).unsqueeze(2)
 
 
 def packed_attention(
@@ -204,9 +214,10 @@ def _mask_mod(
 
     The queries are the last T of the S tokens, after `earlier` others.
     """
+    if allowed is not None and allowed.shape[0] == 1:
+        return lambda row, head, query, key: allowed[0, 0, query, key]
     if allowed is not None:
-        shared = allowed.shape[0] == 1
-        return lambda row, head, query, key: allowed[0 if shared else row, 0, query, key]
+        return lambda row, head, query, key: allowed[row, 0, query, key]
     if not window_tokens:
         return lambda row, head, query, key: key <= query + earlier
     return lambda row, head, query, key: (
@@ -226,8 +237,9 @@ def _score_mod(
         return lambda score, row, head, query, key: softcap * torch.tanh(score / softcap)
     if bias is None:
         return None
-    shared = bias.shape[0] == 1
-    return lambda score, row, head, query, key: score + bias[0 if shared else row, head, query, key]
+    if bias.shape[0] == 1:
+        return lambda score, row, head, query, key: score + bias[0, head, query, key]
+    return lambda score, row, head, query, key: score + bias[row, head, query, key]
 
 
 IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
@@ -281,10 +293,10 @@ class Attention(nn.Module):
         self.output = nn.Linear(num_heads * head_width, width, bias=output_bias)
         self.query_key_norm = query_key_norm
         if query_key_norm != "none":
-            normed_heads = (1, 1) if query_key_norm == "head" else (num_heads, num_kv_heads)
-            self.query_norm, self.key_norm = (
-                RMSNorm(heads * head_width, eps=norm_eps) for heads in normed_heads
-            )
+            widths = head_width, head_width
+            if query_key_norm == "projection":
+                widths = num_heads * head_width, num_kv_heads * head_width
+            self.query_norm, self.key_norm = (RMSNorm(width, eps=norm_eps) for width in widths)
 
     def forward(
         self,
@@ -293,22 +305,19 @@ class Attention(nn.Module):
         *,
         layer_cache: LayerCache | None = None,
     ) -> Float[Tensor, "B T C"]:
-        packed = metadata.packed and self.implementation == "sdpa"
-        function: Callable[..., Tensor] = (
-            packed_attention if packed else IMPLEMENTATIONS[self.implementation]
-        )
+        function = IMPLEMENTATIONS[self.implementation]
+        if metadata.packed and self.implementation == "sdpa":
+            function = packed_attention
         attention = partial(function, scoring=self.scoring)
         queries, keys = self.queries_and_keys(hidden, metadata.rotation)
         values = self.split_heads(self.value(hidden)).transpose(1, 2)  # [B, K, T, D]
         if layer_cache is None:
-            mixed = attention(
-                queries, keys, values, metadata.allowed, metadata.bias
-            )  # [B, H, T, D]
+            mixed = attention(queries, keys, values, metadata.allowed, metadata.bias)
         else:
-            mixed = layer_cache(attention, queries, keys, values, metadata)
+            mixed = layer_cache(attention, queries, keys, values, metadata)  # [B, H, T, D]
         return self.output(
             mixed.transpose(1, 2).flatten(2)
-        )  # heads concatenated: [B, T, H D] -> [B, T, C]
+        )  # heads joined: [B, T, H D] -> [B, T, C]
 
     def weights(
         self, hidden: Float[Tensor, "B T C"], metadata: AttentionMetadata = EMPTY_METADATA
@@ -326,10 +335,7 @@ class Attention(nn.Module):
         queries, keys = self.query(hidden), self.key(hidden)  # [B, T, H D], [B, T, K D]
         if self.query_key_norm == "projection":
             queries, keys = self.query_norm(queries), self.key_norm(keys)
-        queries, keys = (
-            self.split_heads(queries),
-            self.split_heads(keys),
-        )  # [B, T, H, D], [B, T, K, D]
+        queries, keys = self.split_heads(queries), self.split_heads(keys)  # [B, T, heads, D]
         if self.query_key_norm == "head":
             queries, keys = self.query_norm(queries), self.key_norm(keys)
         if rotation is not None:

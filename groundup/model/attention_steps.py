@@ -10,8 +10,7 @@ one:
     masked_multi_head          both: GPT-2's attention                    Radford et al. 2018
     grouped_query_heads        groups of heads share keys and values      Ainslie et al. 2023
     multi_query_heads          all heads share them                       Shazeer 2019
-    sliding_window_heads       only the last few tokens
-            Beltagy et al. 2020; Mistral 7B
+    sliding_window_heads       only the last few tokens                   Beltagy et al. 2020
     cached_heads               token by token, with a KV cache            Pope et al. 2022
 
 Last all heads of a batch in one call (`naive_attention`), which is the test of every faster
@@ -22,7 +21,7 @@ the weight of that token's value:
 
 >>> queries = keys = torch.eye(2)                            # two tokens with orthogonal keys
 >>> weights = softmax(mask(scale(scores(queries, keys), head_width=2), causal_mask(2, 2)))
->>> [[round(w, 2) for w in row] for row in weights.tolist()]  # the first attends only to itself, the second mostly
+>>> [[round(w, 2) for w in row] for row in weights.tolist()]  # the second mostly to itself
 [[1.0, 0.0], [0.33, 0.67]]
 """
 
@@ -73,7 +72,9 @@ def weighted_sum(
 
 def softcap(raw: Float[Tensor, "*N"], cap: float) -> Float[Tensor, "*N"]:
     """Soft-cap numbers to -cap .. cap (Gemma 2 report 2024, section 2); 0: no cap."""
-    return cap * torch.tanh(raw / cap) if cap else raw
+    if cap == 0:
+        return raw
+    return cap * torch.tanh(raw / cap)
 
 
 # Masks: which keys a query may attend to.
@@ -102,11 +103,9 @@ def window_mask(
     [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
     """
     causal = causal_mask(num_queries, num_keys, device)
-    return (
-        causal & ~causal.tril(diagonal=num_keys - num_queries - window_tokens)
-        if window_tokens
-        else causal
-    )
+    if not window_tokens:
+        return causal
+    return causal & ~causal.tril(diagonal=num_keys - num_queries - window_tokens)
 
 
 def padded_mask(
@@ -117,11 +116,11 @@ def padded_mask(
 
     A padding token may attend to itself: the softmax over no keys is NaN, and that would spread.
     """
-    seen: Tensor | bool = (
-        window_mask(num_queries, real.shape[1], window_tokens, real.device) if causal else True
-    )
     itself = window_mask(num_queries, real.shape[1], 1, real.device)
-    return (seen & real[:, None, None, :]) | itself
+    seen = real[:, None, None, :]
+    if causal:
+        seen = seen & window_mask(num_queries, real.shape[1], window_tokens, real.device)
+    return seen | itself
 
 
 # One head, several heads, shared keys, a window, a cache.
@@ -215,10 +214,9 @@ def cached_heads(
     for t in range(queries.shape[1]):
         kept_keys = torch.cat([kept_keys, keys[:, t : t + 1]], dim=1)  # [K, t + 1, D]
         kept_values = torch.cat([kept_values, values[:, t : t + 1]], dim=1)
+        query = queries[:, t : t + 1]
         mixed.append(
-            sliding_window_heads(
-                queries[:, t : t + 1], kept_keys, kept_values, window_tokens=window_tokens
-            )
+            sliding_window_heads(query, kept_keys, kept_values, window_tokens=window_tokens)
         )
     return torch.cat(mixed, dim=1)
 
@@ -260,14 +258,17 @@ def naive_weights(
     scaled scores (ALiBi). `scoring` None: that of eq. 1.
     """
     scoring = scoring or Scoring(queries.shape[-1])
+    num_queries, num_keys = queries.shape[2], keys.shape[2]
     if allowed is None and scoring.causal:
-        allowed = window_mask(
-            queries.shape[2], keys.shape[2], scoring.window_tokens, queries.device
-        )[None, None]
+        seen = window_mask(num_queries, num_keys, scoring.window_tokens, queries.device)
+        allowed = seen[None, None]
     raw = scale(scores(queries, repeat_heads(keys, queries.shape[1])), scoring.width)
     raw = softcap(raw, scoring.softcap)
-    raw = raw if bias is None else raw + bias
-    return softmax(raw if allowed is None else mask(raw, allowed))
+    if bias is not None:
+        raw = raw + bias
+    if allowed is not None:
+        raw = mask(raw, allowed)
+    return softmax(raw)
 
 
 def naive_attention(

@@ -1,7 +1,8 @@
 """A block: attention between tokens, then the feed-forward network for each token.
 
-[B, T, C] -> [B, T, C]. Both are added to the residual stream (He et al. 2016). `WIRINGS` has the formulas, with x for the
-stream, f for either part, n for the norm of its input and m for the norm of its output:
+[B, T, C] -> [B, T, C]. Both are added to the residual stream (He et al. 2016). `WIRINGS` has the
+formulas, with x for the stream, f for either part, n for the norm of its input and m for the norm
+of its output:
 
     pre        x + f(n(x))        GPT-2, Llama, Qwen, Mistral: the stream itself is never normalised
                                   (Xiong et al. 2020: it trains more easily)
@@ -94,7 +95,9 @@ class Block(nn.Module):
 
     def attention_input(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         """Return the input of the attention: the stream, normalised where the wiring does so."""
-        return x if self.attention_norm is None else self.attention_norm(x)
+        if self.attention_norm is None:
+            return x
+        return self.attention_norm(x)
 
 
 def build_block(config: ModelConfig, layer: int) -> Block:

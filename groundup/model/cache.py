@@ -38,11 +38,14 @@ class KVCache:
 
         Raises ModelError when it exceeds the context.
         """
-        self.capacity = config.context_tokens if capacity is None else capacity
-        if not 0 < self.capacity <= config.context_tokens:
+        if capacity is None:
+            capacity = config.context_tokens
+        if not 0 < capacity <= config.context_tokens:
             raise ModelError(
-                f"A cache of {self.capacity} tokens does not suit a model with a context of {config.context_tokens}."
+                f"A cache of {capacity} tokens does not suit a model with a context of "
+                f"{config.context_tokens}."
             )
+        self.capacity = capacity
         shape = (config.num_layers, batch, config.num_kv_heads, self.capacity, config.head_width)
         self.keys, self.values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
         self.length = 0
@@ -68,11 +71,8 @@ class KVCache:
         end = self.length + keys.shape[2]
         for stored, new in ((self.keys, keys), (self.values, values)):
             stored[index, :, :, self.length : end] = new.detach()
-        seen_keys, seen_values = (
-            self.keys[index, :, :, :end],
-            self.values[index, :, :, :end],
-        )  # [B, K, S, D]
-        return attention(queries, seen_keys, seen_values, metadata.allowed, metadata.bias)
+        keys, values = self.keys[index, :, :, :end], self.values[index, :, :, :end]  # [B, K, S, D]
+        return attention(queries, keys, values, metadata.allowed, metadata.bias)
 
     def require_room(self, batch: int, num_tokens: int) -> None:
         """Raise ModelError when `num_tokens` more don't fit, or the batch size differs."""
@@ -80,7 +80,8 @@ class KVCache:
             raise ModelError(f"The cache was made for {self.keys.shape[1]} rows and got {batch}.")
         if self.length + num_tokens > self.capacity:
             raise ModelError(
-                f"The cache holds {self.length} of at most {self.capacity} tokens, and {num_tokens} more do not fit."
+                f"The cache holds {self.length} of at most {self.capacity} tokens, and {num_tokens} "
+                "more do not fit."
             )
 
     def note_real(
@@ -92,12 +93,14 @@ class KVCache:
         """
         end = self.length + num_tokens
         if new is not None and self._real is None and not bool(new.all()):
-            self._real = torch.ones(
-                new.shape[0], self.capacity, dtype=torch.bool, device=new.device
-            )
+            shape = new.shape[0], self.capacity
+            self._real = torch.ones(shape, dtype=torch.bool, device=new.device)
         if self._real is None:
             return None
-        self._real[:, self.length : end] = True if new is None else new
+        if new is None:
+            self._real[:, self.length : end] = True
+        else:
+            self._real[:, self.length : end] = new
         return self._real[:, :end]
 
     def advance(self, num_tokens: int) -> None:

@@ -17,7 +17,7 @@ Left out: noise on the scores, capacity, shared experts (DeepSeek), groups of ex
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -50,7 +50,9 @@ def route(scores: Float[Tensor, "N E"], experts_per_token: int, *, normalised: b
     """
     probabilities = scores.float().softmax(dim=-1)  # eq. 1: over all experts
     shares, experts = probabilities.topk(experts_per_token, dim=-1)
-    return Routing(experts, shares / shares.sum(dim=-1, keepdim=True) if normalised else shares)
+    if normalised:
+        shares = shares / shares.sum(dim=-1, keepdim=True)
+    return Routing(experts, shares)
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,8 @@ def mix_one_by_one(
             _expert(token, matrices.gate[e], matrices.up[e], matrices.down[e], apply_gate)
             for e in experts
         ]
-        rows.append(
-            sum(share * output for share, output in zip(shares, outputs, strict=True))
-        )  # eq. 2
+        weighted = (share * output for share, output in zip(shares, outputs, strict=True))
+        rows.append(sum(weighted))  # eq. 2
     return torch.stack(rows).to(x.dtype)
 
 
@@ -94,19 +95,18 @@ def mix_grouped(
     counts = experts.bincount(minlength=len(matrices.gate)).tolist()
     used = [expert for expert, count in enumerate(counts) if count]
     groups = x.index_select(0, tokens).split([counts[expert] for expert in used])
-    stacks = (matrices.gate, matrices.up, matrices.down)
-    learns = (
-        torch.is_grad_enabled()
-    )  # then unbound, since the gradient of stack[e] is as large as the whole stack
-    gate, up, down = (
-        stack.unbind() if learns and stack.requires_grad else stack for stack in stacks
-    )
-    pairs = zip(used, groups, strict=True)
-    outputs = torch.cat(
-        [_expert(group, gate[e], up[e], down[e], apply_gate) for e, group in pairs]
-    )  # [N A, C]
+    gate: Sequence[Tensor] | Tensor = matrices.gate
+    up: Sequence[Tensor] | Tensor = matrices.up
+    down: Sequence[Tensor] | Tensor = matrices.down
+    if torch.is_grad_enabled():  # the gradient of stack[e] would be as large as the whole stack
+        gate, up, down = matrices.gate.unbind(), matrices.up.unbind(), matrices.down.unbind()
+    outputs = [
+        _expert(group, gate[e], up[e], down[e], apply_gate)
+        for e, group in zip(used, groups, strict=True)
+    ]
     shares = routing.shares.flatten()[order].to(x.dtype)
-    return torch.zeros_like(x).index_add(0, tokens, (shares[:, None] * outputs).to(x.dtype))
+    weighted = (shares[:, None] * torch.cat(outputs)).to(x.dtype)  # [N A, C]
+    return torch.zeros_like(x).index_add(0, tokens, weighted)
 
 
 def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, apply_gate: GateFunction) -> Tensor:
@@ -140,11 +140,8 @@ class Experts(nn.Module):
         normalised: bool = True,
     ) -> None:
         super().__init__()
-        self.experts_per_token, self.normalised, self.apply_gate = (
-            experts_per_token,
-            normalised,
-            kind.apply_gate,
-        )
+        self.experts_per_token, self.normalised = experts_per_token, normalised
+        self.apply_gate = kind.apply_gate
         self.router = nn.Linear(width, num_experts, bias=False)
         self.gate = StackedExperts(num_experts, width, feedforward_width)
         self.up = StackedExperts(num_experts, width, feedforward_width)
@@ -168,15 +165,13 @@ def balance_loss(
     tokens that count (None: all).
     """
     probabilities = scores.float().softmax(dim=-1)  # [N, E]
-    chosen = torch.zeros_like(probabilities).scatter(
-        1, probabilities.topk(experts_per_token).indices, 1.0
-    )
+    best = probabilities.topk(experts_per_token).indices
+    chosen = torch.zeros_like(probabilities).scatter(1, best, 1.0)
     if real is not None:
         probabilities, chosen = probabilities[real], chosen[real]
     fractions, means = chosen.mean(dim=0), probabilities.mean(dim=0)  # eq. 5: f_e; eq. 6: P_e
-    return (
-        scores.shape[1] * (fractions * means).sum()
-    )  # eq. 4: N sum_e f_e P_e, times alpha where it is added
+    # eq. 4: N sum_e f_e P_e, times alpha where it is added
+    return scores.shape[1] * (fractions * means).sum()
 
 
 @contextmanager
@@ -188,7 +183,6 @@ def router_scores(model: nn.Module) -> Iterator[list[Float[Tensor, "N E"]]]:
     routers = [part.router for part in model.modules() if isinstance(part, Experts)]
     with ExitStack() as hooks:
         for router in routers:
-            hooks.enter_context(
-                router.register_forward_hook(lambda _module, _inputs, scores: seen.append(scores))
-            )
+            hook = router.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+            hooks.enter_context(hook)
         yield seen

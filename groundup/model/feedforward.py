@@ -101,11 +101,7 @@ class GELU(FeedForward):
 class ExactGELU(FeedForward):
     """down(gelu(up(x))), with the normal distribution itself as BERT was trained."""
 
-    title, formula, saved_tensors = (
-        "GELU (exact)",
-        "down(gelu(up))",
-        2,
-    )  # before and after the activation
+    title, formula, saved_tensors = "GELU (exact)", "down(gelu(up))", 2  # as `GELU`
 
     @staticmethod
     def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:

@@ -136,7 +136,7 @@ def _norm_saved(config: ModelConfig) -> int:
     """Numbers per token of one norm besides its input and output. RMSNorm: the divisor; LayerNorm:
     mean and standard deviation.
     """
-    return 1 if config.norm == "rms" else 2
+    return {"rms": 1, "layer": 2}[config.norm]
 
 
 def _norms_saved(config: ModelConfig) -> int:
@@ -163,7 +163,9 @@ def _attention_saved(config: ModelConfig, layer: int, context_tokens: int) -> in
     norms = {"none": 0, "head": config.num_heads + config.num_kv_heads, "projection": 2}[
         config.qk_norm
     ]
-    normed = queries + keys + norms if norms else 0
+    normed = 0
+    if norms:
+        normed = queries + keys + norms
     if config.score_softcap:  # naive: keys and values are repeated for every query head
         return normed + 4 * queries
     saved = normed + 2 * queries + 2 * keys

@@ -22,8 +22,9 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
     """Return the dtype of a matrix product of `x`: autocast's where it is enabled (and x is not
     float64), else that of `x`.
     """
-    on = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
-    return torch.get_autocast_dtype(x.device.type) if on else x.dtype
+    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+        return torch.get_autocast_dtype(x.device.type)
+    return x.dtype
 
 
 # A function's context where there is no backward pass.
@@ -35,11 +36,9 @@ def fused(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
 
     Without gradients autograd is bypassed: decoding a token takes about 5 % less time.
     """
-    return (
-        function.apply(*inputs)
-        if torch.is_grad_enabled()
-        else function.forward(_NO_CONTEXT, *inputs)
-    )
+    if torch.is_grad_enabled():
+        return function.apply(*inputs)
+    return function.forward(_NO_CONTEXT, *inputs)
 
 
 class FusedRMSNorm(torch.autograd.Function):
@@ -52,9 +51,8 @@ class FusedRMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        norm = torch.linalg.vector_norm(
-            x, dim=-1, keepdim=True
-        )  # one pass, no intermediate as large as x
+        # one pass, no intermediate as large as x
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         inverse = torch.rsqrt(norm.square_().div_(x.shape[-1]).add_(eps))
         ctx.save_for_backward(x, inverse, weight)
         return (x * inverse).mul_(weight).to(dtype)
@@ -65,9 +63,8 @@ class FusedRMSNorm(torch.autograd.Function):
         x, inverse, weight = ctx.saved_tensors
         g, normed = g.to(x.dtype), x * inverse
         products = (g * normed).flatten(0, -2)  # [tokens, C]
-        shared = (
-            (products @ weight).div_(-x.shape[-1]).view(inverse.shape)
-        )  # -mean(g w n) of every token
+        # -mean(g w n) of every token
+        shared = (products @ weight).div_(-x.shape[-1]).view(inverse.shape)
         return normed.mul_(shared).addcmul_(g, weight).mul_(inverse), products.sum(0), None, None
 
 

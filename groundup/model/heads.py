@@ -88,17 +88,16 @@ class LanguageModel(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
         """Return the scores of all V ids; a tied head uses the embedding matrix."""
-        scores = (
-            F.linear(hidden, self.transformer.embedding.weight)
-            if self.head is None
-            else self.head(hidden)
-        )
+        if self.head is None:
+            scores = F.linear(hidden, self.transformer.embedding.weight)
+        else:
+            scores = self.head(hidden)
         return softcap(scores, self.config.logit_softcap)
 
     @property
     def head_weight(self) -> Float[Tensor, "V C"]:
         """The output matrix."""
-        weight = self.transformer.embedding.weight if self.head is None else self.head.weight
+        weight = (self.head or self.transformer.embedding).weight
         assert isinstance(weight, Tensor)
         return weight
 
@@ -128,10 +127,9 @@ class Classifier(nn.Module):
         """Return class scores from hidden states after the final norm."""
         if mask is None:
             return self.score(hidden[:, -1])
-        last = (torch.arange(hidden.shape[1], device=hidden.device) * mask).argmax(
-            dim=1
-        )  # [B], the last real token
-        return self.score(hidden[torch.arange(hidden.shape[0], device=hidden.device), last])
+        rows, places = (torch.arange(size, device=hidden.device) for size in hidden.shape[:2])
+        last = (places * mask).argmax(dim=1)  # [B], the last real token
+        return self.score(hidden[rows, last])
 
 
 class Encoder(nn.Module):
@@ -158,7 +156,9 @@ class Encoder(nn.Module):
         their angle.
         """
         vectors = mean_pooled(self.hidden(ids, mask=mask), mask)
-        return F.normalize(vectors, dim=-1) if normalised else vectors
+        if normalised:
+            return F.normalize(vectors, dim=-1)
+        return vectors
 
     def hidden(
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None
@@ -211,10 +211,8 @@ def initialise(model: nn.Module, generator: torch.Generator, *, deviation: float
             elif parameter.ndim == 1:
                 parameter.fill_(1.0)
             else:
-                into_the_stream = name.endswith(
-                    ("attention.output.weight", "feedforward.down.weight")
-                )
-                scale = deviation / math.sqrt(2 * layers) if into_the_stream else deviation
-                parameter.copy_(
-                    torch.empty(parameter.shape).normal_(0.0, scale, generator=generator)
-                )
+                scale = deviation
+                if name.endswith(("attention.output.weight", "feedforward.down.weight")):
+                    scale = deviation / math.sqrt(2 * layers)
+                values = torch.empty(parameter.shape).normal_(0.0, scale, generator=generator)
+                parameter.copy_(values)

@@ -35,7 +35,8 @@ GPU_CHUNK_LOGITS = 2**26
 
 def chunk_tokens(vocab_size: int, *, on_cpu: bool = True) -> int:
     """Return the number of tokens of a chunk."""
-    return max(MIN_CHUNK_TOKENS, (CHUNK_LOGITS if on_cpu else GPU_CHUNK_LOGITS) // vocab_size)
+    logits = CHUNK_LOGITS if on_cpu else GPU_CHUNK_LOGITS
+    return max(MIN_CHUNK_TOKENS, logits // vocab_size)
 
 
 def summed_cross_entropy(
@@ -49,13 +50,10 @@ def summed_cross_entropy(
     Under autocast the products have its dtype, all else is float32.
     """
     if cap:  # soft-capped logits have another gradient, and few models have them
-        return F.cross_entropy(
-            softcap(F.linear(hidden, weight), cap).float(), labels, reduction="sum"
-        )
-    needs = (
-        torch.is_grad_enabled() and hidden.requires_grad,
-        torch.is_grad_enabled() and weight.requires_grad,
-    )
+        logits = softcap(F.linear(hidden, weight), cap)
+        return F.cross_entropy(logits.float(), labels, reduction="sum")
+    learns = torch.is_grad_enabled()
+    needs = learns and hidden.requires_grad, learns and weight.requires_grad
     dtype = autocast_dtype(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
         return _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs)
@@ -72,9 +70,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         needs: tuple[bool, bool],
     ) -> Tensor:
         matrix = weight.to(dtype)
-        total = torch.zeros(
-            (), dtype=torch.promote_types(torch.float32, dtype), device=hidden.device
-        )
+        wide = torch.promote_types(torch.float32, dtype)
+        total = torch.zeros((), dtype=wide, device=hidden.device)
         by_hidden = torch.empty_like(hidden) if needs[0] else None
         by_weight = torch.zeros_like(weight) if needs[1] else None
         size = chunk_tokens(weight.shape[0], on_cpu=hidden.is_cpu)
@@ -95,14 +92,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        gradients, ctx.gradients = (
-            ctx.gradients,
-            None,
-        )  # passed on without a copy: dW is as large as the head
+        # passed on without a copy: dW is as large as the head
+        gradients, ctx.gradients = ctx.gradients, None
         assert gradients is not None, "backward was called twice"
-        readable = (
-            g.is_cpu and not torch.compiler.is_compiling()
-        )  # elsewhere the product costs less than reading g
+        # elsewhere the product costs less than reading g
+        readable = g.is_cpu and not torch.compiler.is_compiling()
         if not readable or g.item() != 1:
             gradients = tuple(None if part is None else part.mul_(g) for part in gradients)
         return *gradients, None, None, None
@@ -114,11 +108,9 @@ def cross_entropy_into_gradient(
     """Return the summed cross-entropy; `logits` are overwritten with their gradient."""
     rows = torch.arange(len(labels), device=labels.device)
     top, chosen = logits.amax(dim=-1), logits[rows, labels]
-    torch.softmax(
-        logits, dim=-1, out=logits
-    )  # a row stays in the cache; finite however large the logits
-    log_sums = (
-        top - logits.amax(dim=-1).log()
-    )  # the largest probability is exp(top) / sum of exp(l)
+    # a row stays in the cache; finite however large the logits
+    torch.softmax(logits, dim=-1, out=logits)
+    # the largest probability is exp(top) / sum of exp(l)
+    log_sums = top - logits.amax(dim=-1).log()
     logits[rows, labels] -= 1
     return (log_sums - chosen).sum()

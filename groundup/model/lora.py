@@ -45,10 +45,8 @@ class LoRAWeights:
         """Return the update that training begins with: A is Gaussian and keeps the variance of x, B
         is zero.
         """
-        weight = base.weight
-        first = torch.empty(rank, base.in_features).normal_(
-            0.0, 1 / math.sqrt(base.in_features), generator=generator
-        )
+        weight, deviation = base.weight, 1 / math.sqrt(base.in_features)
+        first = torch.empty(rank, base.in_features).normal_(0.0, deviation, generator=generator)
         zeros = torch.zeros(base.out_features, rank, device=weight.device, dtype=weight.dtype)
         return cls(first.to(weight.device, weight.dtype), zeros, alpha / rank)
 
@@ -63,11 +61,7 @@ class FusedLoRA(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        rows, a, b = (
-            x.reshape(-1, x.shape[-1]),
-            a.to(x.dtype),
-            b.to(x.dtype),
-        )  # rows: [N, I], of any x [.., I]
+        rows, a, b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), b.to(x.dtype)  # rows: [N, I]
         low = (rows @ a.T).mul_(scale)  # [N, R], scaled here where it is smallest
         ctx.save_for_backward(rows, weight, a, b, low)
         ctx.scale = scale
@@ -79,11 +73,9 @@ class FusedLoRA(torch.autograd.Function):
         rows, weight, a, b, low = ctx.saved_tensors
         rows_g = g.reshape(-1, g.shape[-1])
         low_g = (rows_g @ b).mul_(ctx.scale)  # m
-        by_x = (
-            (rows_g @ weight).addmm_(low_g, a).view(*g.shape[:-1], weight.shape[1])
-            if ctx.needs_input_grad[0]
-            else None
-        )
+        by_x = None
+        if ctx.needs_input_grad[0]:
+            by_x = (rows_g @ weight).addmm_(low_g, a).view(*g.shape[:-1], weight.shape[1])
         return by_x, None, low_g.T @ rows, rows_g.T @ low, None
 
 
@@ -95,16 +87,14 @@ class LoRALinear(nn.Module):
         self.base = base
         self.scale = weights.scale
         self.lora_a, self.lora_b = nn.Parameter(weights.a), nn.Parameter(weights.b)
-        self._cast: tuple[Tensor, int, Tensor] | None = (
-            None  # the frozen weight, its version, and the weight in autocast's dtype
-        )
+        # the frozen weight, its version, and the weight in autocast's dtype
+        self._cast: tuple[Tensor, int, Tensor] | None = None
 
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
         if self._is_fused(x):
             dtype = autocast_dtype(x)
-            return FusedLoRA.apply(
-                x.to(dtype), self._frozen(dtype), self.lora_a, self.lora_b, self.scale
-            )
+            weight = self._frozen(dtype)
+            return FusedLoRA.apply(x.to(dtype), weight, self.lora_a, self.lora_b, self.scale)
         low_rank = x @ self.lora_a.T * self.scale  # [.., R], scaled here where it is smallest
         return self.base(x) + low_rank @ self.lora_b.T  # eq. 3: h = W_0 x + B A x
 
@@ -122,23 +112,20 @@ class LoRALinear(nn.Module):
         assert isinstance(weight, Tensor)
         if weight.dtype == dtype:
             return weight
-        kept = self._cast
-        if (
-            kept is None
-            or kept[0] is not weight
-            or kept[1] != weight._version
-            or kept[2].dtype != dtype
-        ):
-            kept = self._cast = weight, weight._version, weight.detach().to(dtype)
-        return kept[2]
+        if self._cast is not None:
+            base, version, cast = self._cast
+            if base is weight and version == weight._version and cast.dtype == dtype:
+                return cast
+        cast = weight.detach().to(dtype)
+        self._cast = weight, weight._version, cast
+        return cast
 
     def merged(self) -> nn.Linear:
         """Return the equivalent plain Linear."""
         assert isinstance(self.base, nn.Linear)
         with torch.no_grad():
-            self.base.weight += (self.lora_b.float() @ self.lora_a.float() * self.scale).to(
-                self.base.weight.dtype
-            )
+            update = self.lora_b.float() @ self.lora_a.float() * self.scale
+            self.base.weight += update.to(self.base.weight.dtype)
         return self.base
 
 
@@ -177,24 +164,20 @@ def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]
     """Yield every Linear of the blocks that can be adapted, as (parent module, name, Linear);
     experts are skipped.
     """
-    for block in model.modules():
-        if isinstance(block, Block):
-            for parent in (block.attention, block.feedforward):
-                children = [] if isinstance(parent, Experts) else parent.named_children()
-                yield from (
-                    (parent, name, child)
-                    for name, child in children
-                    if isinstance(child, nn.Linear)
-                )
+    blocks = [block for block in model.modules() if isinstance(block, Block)]
+    parents = [parent for block in blocks for parent in (block.attention, block.feedforward)]
+    for parent in parents:
+        if isinstance(parent, Experts):
+            continue
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Linear):
+                yield parent, name, child
 
 
 def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters to train: all A and B."""
-    return [
-        parameter
-        for name, parameter in model.named_parameters()
-        if name.endswith((".lora_a", ".lora_b"))
-    ]
+    ends = (".lora_a", ".lora_b")
+    return [each for name, each in model.named_parameters() if name.endswith(ends)]
 
 
 def lora_weights(model: nn.Module) -> dict[str, LoRAWeights]:
@@ -217,9 +200,8 @@ def attach_lora(model: nn.Module, weights: Mapping[str, LoRAWeights]) -> None:
     plain = next(model.parameters())
     for name, each in weights.items():
         a, b = (tensor.to(plain.device, plain.dtype) for tensor in (each.a, each.b))
-        model.set_submodule(
-            name, LoRALinear(model.get_submodule(name), LoRAWeights(a, b, each.scale))
-        )
+        adapted = LoRALinear(model.get_submodule(name), LoRAWeights(a, b, each.scale))
+        model.set_submodule(name, adapted)
 
 
 def shared_copy(model: M) -> M:

@@ -72,11 +72,9 @@ def tensor_core_matmul(device: torch.device) -> contextlib.AbstractContextManage
     The relative error of about 5e-4 is far below the noise of a batch's gradient, so it is for
     training steps; evaluation stays exact.
     """
-    return (
-        _precision(torch.backends.cuda.matmul, "tf32")
-        if device.type == "cuda"
-        else contextlib.nullcontext()
-    )
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return _precision(torch.backends.cuda.matmul, "tf32")
 
 
 def matmul_is_fast() -> bool:

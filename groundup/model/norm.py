@@ -23,12 +23,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         weight = at_least(self.weight, x)
-        if (
-            x.dtype == torch.bfloat16 and weight.dtype == torch.float32
-        ):  # queries and keys under autocast
-            x = (
-                x.float()
-            )  # torch has no kernel for mixed dtypes: it would warn and take many passes
+        if x.dtype == torch.bfloat16 and weight.dtype == torch.float32:
+            # queries and keys under autocast; torch has no kernel for mixed dtypes: it would warn
+            # and take many passes
+            x = x.float()
         eager_cpu = x.is_cpu and not torch.compiler.is_compiling()
         if eager_cpu and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64):
             return fused(FusedRMSNorm, x, weight, self.eps, autocast_dtype(x))
@@ -50,7 +48,9 @@ def at_least(weight: Float[Tensor, " C"], x: Float[Tensor, "*N C"]) -> Float[Ten
     """Return the weight in float32 for a float32 stream (in a sharded run it arrives from the other
     processes in bf16), else unchanged.
     """
-    return weight.float() if x.dtype == torch.float32 else weight
+    if x.dtype == torch.float32:
+        return weight.float()
+    return weight
 
 
 NORMS: dict[str, type[RMSNorm] | type[LayerNorm]] = {"rms": RMSNorm, "layer": LayerNorm}
@@ -73,13 +73,8 @@ def rounded_rms_norm(
     ten times as long (docs/log.md).
     """
     wide = x.float()
-    inverse = (
-        torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        .square_()
-        .div_(x.shape[-1])
-        .add_(eps)
-        .rsqrt_()
-    )
+    norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    inverse = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
     return (wide * inverse).to(x.dtype).mul_(weight)
 
 

@@ -35,8 +35,8 @@ from groundup.model.attention import AttentionFunction, AttentionMetadata, Layer
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 
-# Rows of up to so many tokens (with one new token), or so many new ones, are grouped whatever their
-# lengths: a separate call costs more than the padding.
+# Rows of at most this many tokens (with one new token), or this many new ones, are grouped whatever
+# their lengths: a separate call costs more than the padding.
 SHORT_TOKENS, SHORT_NEW_TOKENS = 256, 64
 # Longer rows only where the shortest has this share of the longest's tokens.
 SIMILAR_SHARE = 3 / 4
@@ -109,10 +109,11 @@ class PagedStore:
         one.
         """
         self.page_tokens = page_tokens
-        layers = 1 if single_use else config.num_layers
-        shape = (layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
+        layers = config.num_layers
+        stored = 1 if single_use else layers
+        shape = (stored, num_pages * page_tokens, config.num_kv_heads, config.head_width)
         self.keys, self.values = (
-            torch.empty(shape, device=device, dtype=dtype).expand(config.num_layers, -1, -1, -1)
+            torch.empty(shape, device=device, dtype=dtype).expand(layers, -1, -1, -1)
             for _ in range(2)
         )  # [L, P page_tokens, K, D] each
 
@@ -130,20 +131,15 @@ class PagedStore:
 
         `separately`: the attention of every row by itself, without padding.
         """
-        groups = tuple(RowGroup((span,)) for span in spans) if separately else grouped(spans)
-        return PagedRows(self, groups)
+        if separately:
+            return PagedRows(self, tuple(RowGroup((span,)) for span in spans))
+        return PagedRows(self, group_spans(spans))
 
 
 def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int:
     """Return the bytes of one page: keys and values of its tokens in every layer."""
-    return (
-        2
-        * config.num_layers
-        * page_tokens
-        * config.num_kv_heads
-        * config.head_width
-        * dtype.itemsize
-    )
+    token_numbers = 2 * config.num_layers * config.num_kv_heads * config.head_width
+    return page_tokens * token_numbers * dtype.itemsize
 
 
 class PagedRows:
@@ -186,14 +182,14 @@ class PagedRows:
             numbers.index_copy_(0, self.slots, new[0].transpose(0, 1).to(numbers.dtype))
         mixed = []
         new_queries = queries.split([group.count for group in self.groups], dim=2)
-        of_groups = zip(
-            self.groups, self.stored, self.real, new_queries, metadata.rows, strict=True
-        )
-        for group, where, real, new, own in of_groups:
+        layouts = zip(self.groups, self.stored, self.real, strict=True)
+        for (group, where, real), new, own in zip(layouts, new_queries, metadata.rows, strict=True):
             seen_keys, seen_values = (self._read(numbers, where, group.stop) for numbers in stored)
             rows = attention(_pad(new, group, real), seen_keys, seen_values, own.allowed, own.bias)
             mixed.append(_unpad(rows, real))
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)
+        if len(mixed) == 1:
+            return mixed[0]
+        return torch.cat(mixed, dim=2)
 
     def _read(
         self, stored: Float[Tensor, "slots K D"], where: slice | Tensor, stop: int
@@ -213,12 +209,11 @@ class PagedRows:
         if len(tables) == 1 and is_contiguous(tables[0]):
             return slice(tables[0][0] * size, tables[0][0] * size + group.stop)
         longest = max(map(len, tables))
-        return torch.tensor(
-            [table + table[-1:] * (longest - len(table)) for table in tables], device=device
-        )
+        padded = [table + table[-1:] * (longest - len(table)) for table in tables]
+        return torch.tensor(padded, device=device)
 
 
-def grouped(spans: Sequence[TokenSpan]) -> tuple[RowGroup, ...]:
+def group_spans(spans: Sequence[TokenSpan]) -> tuple[RowGroup, ...]:
     """Group adjacent rows that fit together; every other row is a group of its own."""
     groups: list[list[TokenSpan]] = []
     for span in spans:
@@ -281,15 +276,18 @@ def _pad(
     if real is not None:
         padded = queries.new_zeros(1, queries.shape[1], rows * group.longest, queries.shape[3])
         queries = padded.index_copy_(2, real, queries)
-    return queries if rows == 1 else queries.unflatten(2, (rows, -1))[0].transpose(0, 1)
+    if rows == 1:
+        return queries
+    return queries.unflatten(2, (rows, -1))[0].transpose(0, 1)
 
 
 def _unpad(
     mixed: Float[Tensor, "rows H T D"], real: Int[Tensor, " N"] | None
 ) -> Float[Tensor, "1 H N D"]:
     """Return the rows of a group concatenated, without padding."""
-    joined = mixed if len(mixed) == 1 else mixed.transpose(0, 1).flatten(1, 2)[None]
-    return joined if real is None else joined.index_select(2, real)
+    if len(mixed) > 1:
+        mixed = mixed.transpose(0, 1).flatten(1, 2)[None]
+    return mixed if real is None else mixed.index_select(2, real)
 
 
 Cache = KVCache | PagedRows

@@ -58,23 +58,19 @@ class RopeScaling:
     """yarn: queries and keys are multiplied by this; 0: 0.1 ln(factor) + 1, as the paper found."""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(ScalingKind):
+        kinds, low, high = get_args(ScalingKind), self.low_freq_factor, self.high_freq_factor
+        if self.kind not in kinds:
+            raise ConfigError(f"rope_scaling kind {self.kind!r} is not one of {', '.join(kinds)}.")
+        if self.factor < 1 or not 0 < low < high or self.original_context_tokens < 1:
             raise ConfigError(
-                f"rope_scaling kind {self.kind!r} is not one of {', '.join(get_args(ScalingKind))}."
-            )
-        if (
-            self.factor < 1
-            or not 0 < self.low_freq_factor < self.high_freq_factor
-            or self.original_context_tokens < 1
-        ):
-            raise ConfigError(
-                f"rope_scaling needs factor >= 1 (got {self.factor}), 0 < low_freq_factor < high_freq_factor "
-                f"(got {self.low_freq_factor} and {self.high_freq_factor}) and original_context_tokens >= 1 (got {self.original_context_tokens})."
+                f"rope_scaling needs factor >= 1 (got {self.factor}), 0 < low_freq_factor < "
+                f"high_freq_factor (got {low} and {high}) and original_context_tokens >= 1 "
+                f"(got {self.original_context_tokens})."
             )
         if not 0 < self.beta_slow < self.beta_fast or self.attention_factor < 0:
             raise ConfigError(
-                f"rope_scaling needs 0 < beta_slow < beta_fast (got {self.beta_slow} and {self.beta_fast}) "
-                f"and attention_factor >= 0 (got {self.attention_factor})."
+                f"rope_scaling needs 0 < beta_slow < beta_fast (got {self.beta_slow} and "
+                f"{self.beta_fast}) and attention_factor >= 0 (got {self.attention_factor})."
             )
 
 
@@ -106,9 +102,8 @@ def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     begins = torch.ones_like(documents, dtype=torch.bool)
     begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    return (
-        places - (places * begins).cummax(dim=1).values
-    )  # the place of the document's first token
+    first = (places * begins).cummax(dim=1).values  # the place of the document's first token
+    return places - first
 
 
 def rotary_frequencies(
@@ -138,9 +133,8 @@ def llama3_frequencies(
     """Llama 3's scaling: high frequencies are unchanged, low ones divided by `factor`, those in
     between interpolated.
     """
-    turns = (
-        scaling.original_context_tokens * frequencies / (2 * math.pi)
-    )  # full rotations within the original context
+    # full rotations within the original context
+    turns = scaling.original_context_tokens * frequencies / (2 * math.pi)
     kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
     kept = kept.clamp(0.0, 1.0)  # 1: unchanged; 0: scaled
     return kept * frequencies + (1 - kept) * frequencies / scaling.factor
@@ -154,21 +148,15 @@ def yarn_frequencies(
 
     The two ends are rounded to whole indices, as in the paper's code and in transformers.
     """
-    half = len(frequencies)
+    half, context = len(frequencies), scaling.original_context_tokens
 
     def index_with(turns: float) -> float:
-        return (
-            half
-            * math.log(scaling.original_context_tokens / (turns * 2 * math.pi))
-            / math.log(base)
-        )
+        return half * math.log(context / (turns * 2 * math.pi)) / math.log(base)
 
     first = max(math.floor(index_with(scaling.beta_fast)), 0)
     last = min(math.ceil(index_with(scaling.beta_slow)), 2 * half - 1)
-    ramp = (torch.arange(half, dtype=torch.float32, device="cpu") - first) / max(
-        last - first, 0.001
-    )
-    scaled = ramp.clamp(0.0, 1.0)  # 0: unchanged; 1: scaled
+    indices = torch.arange(half, dtype=torch.float32, device="cpu")
+    scaled = ((indices - first) / max(last - first, 0.001)).clamp(0.0, 1.0)  # 0: unchanged
     return frequencies / scaling.factor * scaled + frequencies * (1 - scaled)
 
 
@@ -199,9 +187,8 @@ def alibi_bias(
 ) -> Float[Tensor, "#B H T S"]:
     """Return the bias of the scores: -slope times the distance of query and key."""
     distance = (queries[:, :, None] - keys[:, None, :]).float()  # [B, T, S]
-    return (
-        -slopes[:, None, None] * distance[:, None]
-    )  # eq. of section 3: q_i K^T + m [-(i-1), ..., -1, 0]
+    # eq. of section 3: q_i K^T + m [-(i-1), ..., -1, 0]
+    return -slopes[:, None, None] * distance[:, None]
 
 
 def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
@@ -211,9 +198,8 @@ def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor,
     The minus sign of eq. 34 is in `rotation.sine`, so that swapping the two halves is one roll.
     """
     swapped = x.roll(x.shape[-1] // 2, dims=-1)
-    return x * rotation.cosine.to(x.dtype) + swapped * rotation.sine.to(
-        x.dtype
-    )  # eq. 34: x cos + rotate_half(x) sin
+    cosine, sine = rotation.cosine.to(x.dtype), rotation.sine.to(x.dtype)
+    return x * cosine + swapped * sine  # eq. 34: x cos + rotate_half(x) sin
 
 
 class SinusoidTable(nn.Module):
@@ -285,12 +271,9 @@ class SinusoidalPositions(AddedPositions, SinusoidTable):
         super().__init__(width)
 
     def forward(self, positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-        angles = self.angles(
-            positions
-        )  # PE(pos, 2i) = sin(pos / 10000^(2i/C)), PE(pos, 2i+1) = cos(the same)
-        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(
-            -2
-        )  # sines and cosines alternate
+        # PE(pos, 2i) = sin(pos / 10000^(2i/C)), PE(pos, 2i+1) = cos(the same): they alternate
+        angles = self.angles(positions)
+        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
 class LearnedPositions(AddedPositions, nn.Embedding):

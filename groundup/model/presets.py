@@ -42,7 +42,14 @@ PRESETS: dict[str, ModelConfig] = {
     # Radford et al. 2019, the smallest of four, as released (github.com/openai/gpt-2, model 124M):
     # 124,439,808 parameters.
     "gpt2": ModelConfig(
-        *(50_257, 1_024, 768, 12, 12, 3_072, 12, 64),
+        50_257,
+        1_024,
+        768,
+        12,
+        12,
+        3_072,
+        12,
+        64,
         family="gpt2",
         norm="layer",
         positions="learned",
@@ -58,13 +65,27 @@ PRESETS: dict[str, ModelConfig] = {
     "tinyllama-1.1b": ModelConfig(32_000, 2_048, 2_048, 22, 32, 5_632, 4, 64, tied_head=False),
     # meta-llama/Llama-3.2-1B, config.json (Llama 3.2 release, 2024): 1,235,814,400 parameters.
     "llama-3.2-1b": ModelConfig(
-        *(128_256, 131_072, 2_048, 16, 32, 8_192, 8, 64),
+        128_256,
+        131_072,
+        2_048,
+        16,
+        32,
+        8_192,
+        8,
+        64,
         rope_base=500_000.0,
         rope_scaling=RopeScaling(factor=32.0),
     ),
     # meta-llama/Llama-3.1-8B, config.json (Llama team 2024): 8,030,261,248 parameters.
     "llama-3.1-8b": ModelConfig(
-        *(128_256, 131_072, 4_096, 32, 32, 14_336, 8, 128),
+        128_256,
+        131_072,
+        4_096,
+        32,
+        32,
+        14_336,
+        8,
+        128,
         rope_base=500_000.0,
         rope_scaling=RopeScaling(factor=8.0),
         tied_head=False,
@@ -72,7 +93,14 @@ PRESETS: dict[str, ModelConfig] = {
     # HuggingFaceTB/SmolLM3-3B, config.json (2025): 3,075,098,624 parameters. Every fourth block has
     # no rotary positions.
     "smollm3-3b": ModelConfig(
-        *(128_256, 65_536, 2_048, 36, 16, 11_008, 4, 128),
+        128_256,
+        65_536,
+        2_048,
+        36,
+        16,
+        11_008,
+        4,
+        128,
         family="smollm3",
         norm_eps=1e-6,
         rope_base=5_000_000.0,
@@ -80,7 +108,14 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     # mistralai/Mistral-7B-v0.1, config.json (Jiang et al. 2023): 7,241,732,096 parameters.
     "mistral-7b": ModelConfig(
-        *(32_000, 32_768, 4_096, 32, 32, 14_336, 8, 128),
+        32_000,
+        32_768,
+        4_096,
+        32,
+        32,
+        14_336,
+        8,
+        128,
         family="mistral",
         window_tokens=4_096,
         tied_head=False,
@@ -97,7 +132,14 @@ PRESETS: dict[str, ModelConfig] = {
     # Qwen/Qwen3-30B-A3B, config.json (Yang et al. 2025): 30,532,122,624 parameters, 3,353,032,704
     # active per token.
     "qwen3-30b-a3b": ModelConfig(
-        *(151_936, 40_960, 2_048, 48, 32, 768, 4, 128),
+        151_936,
+        40_960,
+        2_048,
+        48,
+        32,
+        768,
+        4,
+        128,
         family="qwen3_moe",
         num_experts=128,
         experts_per_token=8,
@@ -107,7 +149,14 @@ PRESETS: dict[str, ModelConfig] = {
     # google/gemma-2-2b, config.json (Gemma team 2024): 2,614,341,888 parameters. Every other block
     # has no window.
     "gemma-2-2b": ModelConfig(
-        *(256_000, 8_192, 2_304, 26, 8, 9_216, 4, 256),
+        256_000,
+        8_192,
+        2_304,
+        26,
+        8,
+        9_216,
+        4,
+        256,
         family="gemma2",
         window_tokens=4_096,
         full_every=2,
@@ -122,7 +171,14 @@ PRESETS: dict[str, ModelConfig] = {
     "gemma-3-1b": ModelConfig(262_144, 32_768, 1_152, 26, 4, 6_912, 1, 256, **_GEMMA3),
     # microsoft/Phi-3-mini-4k-instruct, config.json (Abdin et al. 2024): 3,821,079,552 parameters.
     "phi-3-mini-4k": ModelConfig(
-        *(32_064, 4_096, 3_072, 32, 32, 8_192, 32, 96),
+        32_064,
+        4_096,
+        3_072,
+        32,
+        32,
+        8_192,
+        32,
+        96,
         family="phi3",
         window_tokens=2_047,
         tied_head=False,
@@ -130,7 +186,14 @@ PRESETS: dict[str, ModelConfig] = {
     # allenai/OLMo-2-0425-1B, config.json (OLMo team 2025): 1,484,916,736 parameters. Norms after
     # the parts only.
     "olmo-2-1b": ModelConfig(
-        *(100_352, 4_096, 2_048, 16, 16, 8_192, 16, 128),
+        100_352,
+        4_096,
+        2_048,
+        16,
+        16,
+        8_192,
+        16,
+        128,
         family="olmo2",
         block="output",
         qk_norm="projection",

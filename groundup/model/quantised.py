@@ -45,7 +45,7 @@ MULTIPLE = {"int8": 16, "int4": 64}
 # Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured,
 # docs/log.md).
 ROWS = 16
-# Above so many rows unpacking and a bf16 product are faster: in 8 bits, and in 4 or where the
+# Above this number of rows unpacking and a bf16 product are faster: in 8 bits, and in 4 or where the
 # compiled step unpacks.
 MANY_ROWS, FEW_ROWS = 64, 32
 KERNELS: Any = torch.ops.aten
@@ -72,8 +72,10 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
-        if rows.shape[0] > (MANY_ROWS if self.unpack is None else FEW_ROWS):
-            product = F.linear(rows, self.weight if self.unpack is None else self.unpack())
+        if self.unpack is not None and len(rows) > FEW_ROWS:
+            product = F.linear(rows, self.unpack())
+        elif len(rows) > MANY_ROWS:
+            product = F.linear(rows, self.weight)
         else:
             parts = [
                 torch._weight_int8pack_mm(part, self.numbers, self.scales)
@@ -118,12 +120,14 @@ class Int4Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
-        if self.torch_numbers is None or rows.shape[0] > FEW_ROWS:
-            product = F.linear(rows, self.weight if self.unpack is None else self.unpack())
-        else:
+        if self.torch_numbers is not None and len(rows) <= FEW_ROWS:
             product = KERNELS._weight_int4pack_mm_for_cpu(
                 rows, self.torch_numbers, GROUP, self.torch_pairs
             )
+        elif self.unpack is not None:
+            product = F.linear(rows, self.unpack())
+        else:
+            product = F.linear(rows, self.weight)
         return _with_bias(product, self.bias).view(*x.shape[:-1], product.shape[1])
 
     @property
@@ -131,12 +135,8 @@ class Int4Linear(nn.Module):
         """The numbers, 0 to 15, a byte each."""
         fours = self.by_block.view(torch.int32).squeeze(4)  # [blocks, G, 4, 8]: faster than bytes
         halves = torch.stack([fours & FOUR_HALVES, fours >> 4 & FOUR_HALVES], dim=2)
-        return (
-            halves.permute(0, 4, 1, 2, 3)
-            .contiguous()
-            .view(torch.uint8)
-            .view(self.shape[0], -1, GROUP)
-        )
+        by_row = halves.permute(0, 4, 1, 2, 3).contiguous()
+        return by_row.view(torch.uint8).view(self.shape[0], -1, GROUP)
 
     @property
     def pairs_by_row(self) -> Float[Tensor, "O G 2"]:
@@ -147,28 +147,20 @@ class Int4Linear(nn.Module):
     def weight(self) -> Float[Tensor, "O C"]:
         """The unpacked matrix."""
         scales, offsets = self.pairs_by_row.float().split(1, dim=2)  # [O, G, 1] each
-        return (
-            self.numbers.float()
-            .mul_(scales)
-            .add_(offsets - 8 * scales)
-            .to(torch.bfloat16)
-            .flatten(1)
-        )
+        weight = self.numbers.float().mul_(scales).add_(offsets - 8 * scales)
+        return weight.to(torch.bfloat16).flatten(1)
 
 
 def _with_bias(product: Tensor, bias: Tensor | None) -> Tensor:
-    return product if bias is None else product + bias
+    if bias is None:
+        return product
+    return product + bias
 
 
 def rounded_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
     """Return the integers and scales of a matrix."""
-    weight = weight.float()
-    scales = (
-        (weight.abs().amax(dim=1) / 127)
-        .clamp_min_(torch.finfo(torch.float32).tiny)
-        .bfloat16()
-        .float()
-    )
+    weight, tiny = weight.float(), torch.finfo(torch.float32).tiny
+    scales = (weight.abs().amax(dim=1) / 127).clamp_min_(tiny).bfloat16().float()
     return (weight / scales[:, None]).round_().clamp_(-127, 127).to(torch.int8), scales
 
 
@@ -189,9 +181,8 @@ def packed_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float
     would import torch's compiler.
     """
     if weight.is_meta:
-        return weight.new_empty(weight.shape, dtype=torch.int8), weight.new_empty(
-            len(weight), dtype=torch.bfloat16
-        )
+        scales = weight.new_empty(len(weight), dtype=torch.bfloat16)
+        return weight.new_empty(weight.shape, dtype=torch.int8), scales
     numbers, scales = rounded_int8(weight)
     return numbers, scales.to(torch.bfloat16)
 
@@ -284,9 +275,8 @@ def dequantise(model: nn.Module, dtype: torch.dtype) -> None:
         if isinstance(part, Int8Linear | Int4Linear):
             linear = nn.Linear(1, 1, bias=False, device="meta")
             linear.weight = nn.Parameter(part.weight)
-            linear.register_parameter(
-                "bias", None if part.bias is None else nn.Parameter(part.bias)
-            )
+            if part.bias is not None:
+                linear.bias = nn.Parameter(part.bias)
             model.set_submodule(name, linear)
     if isinstance(model, LanguageModel) and model.config.tied_head:
         model.head = None

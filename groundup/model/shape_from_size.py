@@ -48,13 +48,14 @@ def parse_size(text: str) -> int:
 
     Raises ConfigError.
     """
-    found = _SIZE.fullmatch(text.strip())
-    size = int(float(re.sub("[_,]", "", found[1])) * UNITS[found[2].lower()]) if found else 0
+    match, size = _SIZE.fullmatch(text.strip()), 0
+    if match:
+        size = int(float(re.sub("[_,]", "", match[1])) * UNITS[match[2].lower()])
     if not size:
-        message = (
-            f"The size {text!r} can't be read, expected parameters as a number with k, M or B."
+        raise ConfigError(
+            f"The size {text!r} can't be read, expected parameters as a number with k, M or B.",
+            fix="Write it as 10M.",
         )
-        raise ConfigError(message, fix="Write it as 10M.")
     return size
 
 
@@ -64,31 +65,32 @@ def shape_of_depth(
     """Return the family's model with `depth` blocks. Raises ConfigError outside of 1 .. 64."""
     if not 1 <= depth <= MAX_DEPTH:
         raise ConfigError(f"depth must be 1 to {MAX_DEPTH} (got {depth}).")
-    return shape_of(depth, _rounded(ideal_width(depth)), vocab_size, context_tokens)
+    return shape_of(depth, _round_width(ideal_width(depth)), vocab_size, context_tokens)
 
 
 def shape_of_size(
     parameters: int, *, vocab_size: int, context_tokens: int | None = None
 ) -> ModelConfig:
-    """Return the shape nearest to the rule of those with about so many parameters.
+    """Return the shape nearest to the rule of those with about this number of parameters.
 
     Raises ConfigError where all are far larger or smaller.
     """
-    likely = sorted(
-        _near_rule(), key=lambda of: abs(math.log(_estimate(of[0], of[1], vocab_size) / parameters))
-    )
-    shapes = [
-        shape_of(depth, width, vocab_size, context_tokens) for depth, width in likely[:LIKELY]
-    ]
-    off = {id(shape): abs(math.log(parameter_count(shape).total / parameters)) for shape in shapes}
-    nearest = min(shapes, key=lambda shape: off[id(shape)])
-    if off[id(nearest)] > math.log(WIDTH_SPREAD):
+
+    def distance(count: int) -> float:
+        return abs(math.log(count / parameters))
+
+    likely = sorted(_near_rule(), key=lambda each: distance(_estimate(*each, vocab_size)))
+    shapes = [shape_of(*each, vocab_size, context_tokens) for each in likely[:LIKELY]]
+    distances = [distance(parameter_count(shape).total) for shape in shapes]
+    nearest = shapes[distances.index(min(distances))]
+    if min(distances) > math.log(WIDTH_SPREAD):
         raise ConfigError(
-            f"No model of the family has about {parameters:,} parameters; with {vocab_size:,} ids the nearest has "
-            f"{parameter_count(nearest).total:,}.",
-            fix="Choose another size, or another vocabulary with --set model.vocab_size.",
+            f"No model of the family has about {parameters:,} parameters; with {vocab_size:,} ids "
+            f"the nearest has {parameter_count(nearest).total:,}.",
+            fix="Choose another size, or another vocabulary (model.vocab_size).",
         )
-    near = [shape for shape in shapes if off[id(shape)] < NEAR] or [nearest]
+    pairs = zip(shapes, distances, strict=True)
+    near = [shape for shape, distance in pairs if distance < NEAR] or [nearest]
     return min(near, key=lambda shape: abs(math.log(shape.width / ideal_width(shape.num_layers))))
 
 
@@ -99,16 +101,13 @@ def ideal_width(depth: int) -> float:
 
 def _near_rule() -> list[tuple[int, int]]:
     """Return (depth, width) of all shapes with a width of 2/3 to 3/2 of the rule's."""
-    found = []
+    shapes = []
     for depth in range(1, MAX_DEPTH + 1):
-        low, high = (
-            _rounded(ideal_width(depth) / WIDTH_SPREAD),
-            _rounded(ideal_width(depth) * WIDTH_SPREAD),
-        )
-        found += [
-            (depth, width) for width in range(low, high + 1, 32) if width == _rounded(float(width))
-        ]
-    return found
+        low = _round_width(ideal_width(depth) / WIDTH_SPREAD)
+        high = _round_width(ideal_width(depth) * WIDTH_SPREAD)
+        widths = [width for width in range(low, high + 1, 32) if width == _round_width(width)]
+        shapes += [(depth, width) for width in widths]
+    return shapes
 
 
 def _estimate(depth: int, width: int, vocab_size: int) -> int:
@@ -118,9 +117,13 @@ def _estimate(depth: int, width: int, vocab_size: int) -> int:
     return vocab_size * width + 11 * depth * width**2
 
 
-def _rounded(width: float) -> int:
+def _round_width(width: float) -> int:
     """Round to a whole number of heads."""
-    step = 32 if width < NARROW_WIDTH else 64 if width < WIDE_WIDTH else 128
+    step = 128
+    if width < NARROW_WIDTH:
+        step = 32
+    elif width < WIDE_WIDTH:
+        step = 64
     return max(step, step * round(width / step))
 
 
@@ -131,13 +134,14 @@ def shape_of(
 
     Raises ConfigError for a width that is not a whole number of heads.
     """
-    nearest = _rounded(float(width))
+    nearest = _round_width(width)
     if width != nearest:
         raise ConfigError(
             f"A width of {width} is not a whole number of heads.", fix=f"The nearest is {nearest}."
         )
     head_width = 32 if width < NARROW_WIDTH else 64
-    heads, step = width // head_width, 256 if width >= WIDE_WIDTH else 64
+    step = 64 if width < WIDE_WIDTH else 256
+    heads = width // head_width
     return ModelConfig(
         vocab_size=vocab_size,
         context_tokens=context_tokens or context_of(width),

@@ -41,7 +41,9 @@ class WeightKind:
     @property
     def flops(self) -> int:
         """Per token: a matrix of n numbers takes n multiplications and n additions."""
-        return 2 * self.used * self.shape[-1] * self.shape[-2] if self.used else 0
+        if not self.used:
+            return 0
+        return 2 * self.used * self.shape[-1] * self.shape[-2]
 
 
 def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[WeightKind]:
@@ -52,74 +54,72 @@ def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[Weight
     yield WeightKind("embedding", "embedding.weight", table, 1)
     added = ADDED_POSITIONS.get(config.positions)
     if added and added.has_table:
-        yield WeightKind(
-            "positions", "position_embedding.weight", (config.context_tokens, config.width), 1
-        )
+        rows = (config.context_tokens, config.width)
+        yield WeightKind("positions", "position_embedding.weight", rows, 1)
     yield from (*_attention(config), *_feedforward(config), *_norms(config))
     if num_labels:  # applied to one token of a text only
         yield WeightKind("head", "score.weight", (num_labels, config.width), 1)
     elif config.causal:
-        yield WeightKind("head", "head.weight", table, 0 if config.tied_head else 1, used=1)
+        yield WeightKind("head", "head.weight", table, int(not config.tied_head), used=1)
 
 
 def _attention(config: ModelConfig) -> Iterator[WeightKind]:
     heads, kv_heads = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
     for name, rows in (("query", heads), ("key", kv_heads), ("value", kv_heads)):
-        yield from _linear(
-            config, f"attention.{name}", (rows, config.width), biased=config.attention_bias
-        )
-    yield from _linear(
-        config, "attention.output", (config.width, heads), biased=config.attention_output_bias
-    )
+        shape = (rows, config.width)
+        yield from _linear(config, "attention", name, shape, biased=config.attention_bias)
+    shape, biased = (config.width, heads), config.attention_output_bias
+    yield from _linear(config, "attention", "output", shape, biased=biased)
 
 
 def _feedforward(config: ModelConfig) -> Iterator[WeightKind]:
-    wide, narrow = (
-        (config.feedforward_width, config.width),
-        (config.width, config.feedforward_width),
-    )
-    gate = [("gate", wide)] if FEEDFORWARDS[config.feedforward].gated else []
-    matrices = [*gate, ("up", wide), ("down", narrow)]
-    if config.num_experts:
-        yield from _linear(config, "feedforward.router", (config.num_experts, config.width))
-        used = config.num_layers * config.experts_per_token
+    wide = (config.feedforward_width, config.width)
+    matrices = [("up", wide), ("down", wide[::-1])]
+    if FEEDFORWARDS[config.feedforward].gated:
+        matrices.insert(0, ("gate", wide))
+    if not config.num_experts:
         for name, shape in matrices:
-            stacked = (config.num_experts, *shape)
-            yield WeightKind(
-                "feedforward", f"feedforward.{name}.weight", stacked, config.num_layers, used
-            )
+            yield from _linear(config, "feedforward", name, shape, biased=config.feedforward_bias)
         return
+    yield from _linear(config, "feedforward", "router", (config.num_experts, config.width))
+    used = config.num_layers * config.experts_per_token
     for name, shape in matrices:
-        yield from _linear(config, f"feedforward.{name}", shape, biased=config.feedforward_bias)
+        stacked = (config.num_experts, *shape)
+        name = f"feedforward.{name}.weight"
+        yield WeightKind("feedforward", name, stacked, config.num_layers, used)
 
 
 def _linear(
-    config: ModelConfig, name: str, shape: tuple[int, int], *, biased: bool = False
+    config: ModelConfig, part: Part, name: str, shape: tuple[int, int], *, biased: bool = False
 ) -> Iterator[WeightKind]:
     """A matrix, and possibly a bias, of every block."""
-    part: Part = "attention" if name.startswith("attention") else "feedforward"
-    yield WeightKind(part, f"{name}.weight", shape, config.num_layers, used=config.num_layers)
+    layers = config.num_layers
+    yield WeightKind(part, f"{part}.{name}.weight", shape, layers, used=layers)
     if biased:
-        yield WeightKind(part, f"{name}.bias", shape[:1], config.num_layers)
+        yield WeightKind(part, f"{part}.{name}.bias", shape[:1], layers)
 
 
 def _norms(config: ModelConfig) -> Iterator[WeightKind]:
     """LayerNorm has a bias, RMSNorm none; "post" blocks end with a norm, so that their model has no
     final one.
     """
-    first = [("embedding_norm", 1)] if config.embedding_norm else []
-    of_blocks = [(name, config.num_layers) for name in NORM_NAMES[config.block]]
-    final = [] if config.block == "post" else [("final_norm", 1)]
-    ends = ("weight", "bias") if config.norm == "layer" else ("weight",)
-    for name, count in [*first, *of_blocks, *final]:
+    counts = [(name, config.num_layers) for name in NORM_NAMES[config.block]]
+    if config.embedding_norm:
+        counts.insert(0, ("embedding_norm", 1))
+    if config.block != "post":
+        counts.append(("final_norm", 1))
+    ends = {"rms": ("weight",), "layer": ("weight", "bias")}[config.norm]
+    for name, count in counts:
         for end in ends:
             yield WeightKind("norms", f"{name}.{end}", (config.width,), count)
-    if config.qk_norm != "none":
-        counted = (1, 1) if config.qk_norm == "head" else (config.num_heads, config.num_kv_heads)
-        for name, heads in zip(("query_norm", "key_norm"), counted, strict=True):
-            yield WeightKind(
-                "norms", f"attention.{name}.weight", (heads * config.head_width,), config.num_layers
-            )
+    heads = {
+        "none": (),
+        "head": (("query_norm", 1), ("key_norm", 1)),
+        "projection": (("query_norm", config.num_heads), ("key_norm", config.num_kv_heads)),
+    }[config.qk_norm]
+    for name, count in heads:
+        shape = (count * config.head_width,)
+        yield WeightKind("norms", f"attention.{name}.weight", shape, config.num_layers)
 
 
 @dataclass(frozen=True)
@@ -203,10 +203,7 @@ def forward_flops_per_token(config: ModelConfig, *, seen_tokens: float) -> float
     """Return the FLOPs of one token's logits when it attends to `seen_tokens` (itself included), or
     at most to the window of a block.
     """
-    windows = [
-        seen_tokens if config.sees_all(layer) else config.window_tokens
-        for layer in range(config.num_layers)
-    ]
+    windows = [config.window_of(layer) or seen_tokens for layer in range(config.num_layers)]
     return _flops(config, sum(min(seen_tokens, window) for window in windows), 0).forward
 
 
@@ -226,12 +223,15 @@ def seen_tokens(config: ModelConfig, layer: int, context_tokens: int) -> float:
     """Return to how many tokens (itself included) a token attends in block `layer`, on average over
     a text of `context_tokens`.
 
-    >>> tiny = ModelConfig(vocab_size=8, context_tokens=4, width=8, num_layers=1, num_heads=2, feedforward_width=16, window_tokens=2)
+    >>> tiny = ModelConfig(
+    ...     vocab_size=8, context_tokens=4, width=8, num_layers=1, num_heads=2,
+    ...     feedforward_width=16, window_tokens=2,
+    ... )
     >>> seen_tokens(tiny, 0, context_tokens=4)  # (1 + 2 + 2 + 2) / 4
     1.75
     """
     if not config.causal:
         return float(context_tokens)
-    window = context_tokens if config.sees_all(layer) else min(config.window_tokens, context_tokens)
+    window = min(config.window_of(layer) or context_tokens, context_tokens)
     growing = window * (window + 1) / 2  # 1 + 2 + ... + window
     return (growing + (context_tokens - window) * window) / context_tokens

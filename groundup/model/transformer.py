@@ -73,7 +73,9 @@ class Transformer(nn.Module):
             if positions is None:
                 positions = torch.arange(ids.shape[1], device=ids.device)[None]
             hidden = hidden + self.position_embedding(positions).to(hidden.dtype)
-        return hidden if self.embedding_norm is None else self.embedding_norm(hidden)
+        if self.embedding_norm is not None:
+            hidden = self.embedding_norm(hidden)
+        return hidden
 
     def block(self, index: int) -> Block:
         """Return one block; -1 is the last."""

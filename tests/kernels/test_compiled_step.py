@@ -50,7 +50,7 @@ from groundup.kernels.machine_code import (
     read_code,
 )
 from groundup.kernels.probe import MAX_ERROR, probe_error, use_compiled_step
-from groundup.kernels.step_memory import room
+from groundup.kernels.step_memory import thread_buffers
 from groundup.kernels.step_weights import StepModel, UnsupportedModel
 from groundup.kernels.unpack import UNPACK_INT8, Unpacked, let_unpack
 
@@ -267,10 +267,9 @@ def test_products_of_extreme_numbers_do_not_overflow() -> None:
         scale = step_parts.round_activations(x, rounded[0])
         weights, out = np.full((8, columns), 127, np.int8), np.empty((1, 8), np.float32)
         matrix = np.array([weights.ctypes.data, 8, columns, 0, -1, 0], np.int64)
-        own = room(StepModel.of(model_of(LLAMA)).shape, 1, 1)
-        step_parts.product(
-            matrix, np.ones(8, np.float32), rounded, np.array([scale], np.float32), 0, 1, out, own
-        )
+        own = thread_buffers(StepModel.of(model_of(LLAMA)).shape, 1, 1)
+        own.x_scales[0] = scale
+        step_parts.product(matrix, np.ones(8, np.float32), rounded, out, own)
         assert np.allclose(out, 127 * x.sum(dtype=np.float64), rtol=1e-3)
 
 
