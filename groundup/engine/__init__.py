@@ -9,7 +9,7 @@ character, and events), `score.py` (log-probabilities of many pairs in ragged ba
 
 `batch.py` answers many requests at once, in steps of schedule, run and process: `scheduler.py`
 (which requests run next) and `pages.py` (where keys and values are stored) decide without tensors,
-`model_runner.py` has the passes through the model, `output_processor.py` the next tokens. `request.py`
-defines a request, `prompt_lookup.py` proposes draft tokens for speculative decoding.
+`model_runner.py` has the passes through the model, `output_processor.py` the next tokens.
+`request.py` defines a request, `prompt_lookup.py` proposes draft tokens for speculative decoding.
 `structured_output.py` describes a constraint on an answer, `grammar.py` enforces it.
 """

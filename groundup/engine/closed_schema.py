@@ -11,49 +11,49 @@ would exclude the properties of the others.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# What of a schema is again a schema, a list of schemas, or a table of schemas. `not`, `if` and the
-# like are conditions and stay as they are.
-_ONE, _SEVERAL = (
-    ("items", "additionalItems", "additionalProperties"),
-    ("prefixItems", "items", "anyOf", "oneOf", "allOf"),
-)
+# Keys of a schema whose value is a schema, a list of schemas, or a table of schemas. `not`, `if` and
+# the like are conditions and stay as they are.
+_ONE = ("items", "additionalItems", "additionalProperties")
+_SEVERAL = ("prefixItems", "items", "anyOf", "oneOf", "allOf")
 _TABLES = ("properties", "patternProperties", "$defs", "definitions")
 _CHOICES = ("anyOf", "oneOf", "$ref")
 _SAYS = ("additionalProperties", "unevaluatedProperties")
 
 
-def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
+def close_objects(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema with every object closed whose properties it lists.
 
-    >>> closed({"properties": {"a": {"type": "object"}}})
+    >>> close_objects({"properties": {"a": {"type": "object"}}})
     {'properties': {'a': {'type': 'object'}}, 'additionalProperties': False}
     """
-    found: dict[str, Any] = _closed(schema, frozenset(_joined_refs(schema)), is_part=False)
-    return found
+    closed: dict[str, Any] = _close(
+        schema, frozenset(_joined_refs(schema)), is_part=False, place="#"
+    )
+    return closed
 
 
-def _closed(schema: Any, joined: frozenset[str], *, is_part: bool, place: str = "#") -> Any:
-    """`joined`: the places that `$ref`s within a joined object name; `is_part`: this schema is a
-    part of one, at `place`.
+def _close(schema: Any, joined: frozenset[str], *, is_part: bool, place: str = "") -> Any:
+    """Close the objects of a part of a schema. `joined`: the places that `$ref`s within a joined
+    object name; `is_part`: this schema is a part of one, at `place`.
     """
     if not isinstance(schema, Mapping):
         return schema
-    found = dict(schema)
+    closed = dict(schema)
     joins = is_part or place in joined or _joins(schema)
     for name, value in schema.items():
         part = joins and name in ("allOf", "anyOf", "oneOf")
         if name in _TABLES and isinstance(value, Mapping):
-            found[name] = {
-                key: _closed(each, joined, is_part=False, place=f"{place}/{name}/{key}")
+            closed[name] = {
+                key: _close(each, joined, is_part=False, place=f"{place}/{name}/{key}")
                 for key, each in value.items()
             }
         elif name in _SEVERAL and isinstance(value, list):
-            found[name] = [_closed(each, joined, is_part=part, place="") for each in value]
+            closed[name] = [_close(each, joined, is_part=part) for each in value]
         elif name in _ONE:
-            found[name] = _closed(value, joined, is_part=False, place="")
+            closed[name] = _close(value, joined, is_part=False)
     if "properties" in schema and not joins and not any(name in schema for name in _SAYS):
-        found["additionalProperties"] = False
-    return found
+        closed["additionalProperties"] = False
+    return closed
 
 
 def _joins(schema: Mapping[str, Any]) -> bool:

@@ -38,7 +38,8 @@ from groundup.weights.model_io import OpenModel, open_model
 ANSWER_SHARE = 1 / 4
 USES: dict[ModelKind, str] = {
     "classifier": "Use it with: groundup classify MODEL TEXT",
-    "encoder": "It makes vectors of texts: groundup.open_model(MODEL).embed(TEXTS) in Python, /v1/embeddings of groundup serve MODEL.",
+    "encoder": "It makes vectors of texts: groundup.open_model(MODEL).embed(TEXTS) in Python, "
+    "/v1/embeddings of groundup serve MODEL.",
 }
 
 
@@ -63,9 +64,8 @@ class Engine:
 
     def prompt_ids(self, text: str) -> list[int]:
         """Return the ids of a text to be continued; the empty text begins a new document."""
-        return self.tokenizer.with_bos(self.tokenizer.encode(text)) or [
-            self.tokenizer.special.document_end_id
-        ]
+        ids = self.tokenizer.with_bos(self.tokenizer.encode(text))
+        return ids or [self.tokenizer.special.document_end_id]
 
     def chat(self, conversation: Conversation, sampling: Sampling) -> Iterator[ChatEvent]:
         """Generate the assistant's next turn. A conversation longer than the context loses its
@@ -89,11 +89,16 @@ class Engine:
         dropped: int,
         constraint: Constraint | None = None,
     ) -> Iterator[ChatEvent]:
-        model = self.language_model()
         stop_ids = self.tokenizer.special.stop_ids
         ids = generate_ids(
-            model, prompt_ids, sampling, stop_ids, compute=self.compute, constraint=constraint, draft_tokens=self.draft_tokens
-        )  # fmt: skip
+            self.language_model(),
+            prompt_ids,
+            sampling,
+            stop_ids,
+            compute=self.compute,
+            constraint=constraint,
+            draft_tokens=self.draft_tokens,
+        )
         start = ChatEvent("", None, len(prompt_ids), 0, dropped)
         return answer_events(ids, TextStream(self.tokenizer, sampling.stop), stop_ids, start)
 
@@ -112,9 +117,10 @@ class Engine:
         if not texts:
             return []
         scores = self.class_scores(texts)
-        probabilities = (
-            scores.sigmoid() if self.opened.decision.multi_label else scores.softmax(dim=-1)
-        )
+        if self.opened.decision.multi_label:
+            probabilities = scores.sigmoid()
+        else:
+            probabilities = scores.softmax(dim=-1)
         pairs = [zip(self.opened.labels, row, strict=True) for row in probabilities.tolist()]
         return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
 
@@ -129,13 +135,13 @@ class Engine:
                 f"{self.opened.path} is {KIND_NAMES[self.opened.kind]} and has no classes.",
                 fix="Train one with: groundup finetune classifier",
             )
-        windows, stacked = [self.windows(text) for text in texts], self.opened.stacked
-        if stacked is None:
-            scores = class_scores(self.opened.model, windows, compute=self.compute)
+        model, windows = self.opened.model, [self.windows(text) for text in texts]
+        if self.opened.stacked is None:
+            scores = class_scores(model, windows, compute=self.compute)
         else:
-            vectors = None if self.encoder is None else self.encoder.embed(texts)
+            vectors = self.encoder and self.encoder.embed(texts)
             scores = stacked_scores(
-                self.opened.model, stacked, texts, windows, vectors=vectors, compute=self.compute
+                model, self.opened.stacked, texts, windows, vectors=vectors, compute=self.compute
             )
         return scores / self.opened.decision.temperature
 
@@ -145,8 +151,9 @@ class Engine:
 
         Raises FormatError, ModelError.
         """
-        folder = self.opened.stacked.encoder if self.opened.stacked else None
-        return None if folder is None else Engine(open_model(folder, self.compute), self.compute)
+        if self.opened.stacked is None or self.opened.stacked.encoder is None:
+            return None
+        return Engine(open_model(self.opened.stacked.encoder, self.compute), self.compute)
 
     def windows(self, text: str) -> list[list[int]]:
         """Return what a classifier reads of a text: windows of its context, as many as it was
@@ -159,8 +166,8 @@ class Engine:
     def embed(
         self, texts: Sequence[str], *, progress: Progress | None = None
     ) -> Float[Tensor, "texts C"]:
-        """Return a vector of length 1 for each text, on the CPU; `progress` is told how many were
-        cut to the context. Raises ModelError.
+        """Return a vector of length 1 for each text, on the CPU; `progress` says how many were cut
+        to the context. Raises ModelError.
         """
         model, context = self.embedding_model(), self.opened.config.context_tokens
         rows = [self.embedding_ids(text) for text in texts]
@@ -183,15 +190,18 @@ class Engine:
         """Return all ids of a text to be embedded, given by itself or by its ids, of an encoder
         with the tokens that mark its start and end.
         """
-        ids = (
-            self.prompt_ids(text) if isinstance(text, str) else self.tokenizer.with_bos(list(text))
-        )
+        if isinstance(text, str):
+            ids = self.prompt_ids(text)
+        else:
+            ids = self.tokenizer.with_bos(list(text))
         return [*ids, *self.tokenizer.end_ids]
 
     def cut(self, ids: list[int], max_tokens: int) -> list[int]:
         """Return the first `max_tokens` ids; the token that marks the end of a text stays last."""
+        if len(ids) <= max_tokens:
+            return ids
         end = self.tokenizer.end_ids
-        return ids if len(ids) <= max_tokens else [*ids[: max_tokens - len(end)], *end]
+        return [*ids[: max_tokens - len(end)], *end]
 
 
 def fit_conversation(
@@ -206,19 +216,15 @@ def fit_conversation(
     messages = conversation.messages
     starts = [0, *(i for i, message in enumerate(messages) if i > 0 and message.role == "user")]
 
-    def kept(start: int) -> Conversation:
-        return replace(
-            conversation,
-            messages=tuple(m for i, m in enumerate(messages) if i >= start or m.role == "system"),
-        )
+    def shorten(start: int) -> Conversation:
+        kept = (m for i, m in enumerate(messages) if i >= start or m.role == "system")
+        return replace(conversation, messages=tuple(kept))
 
     def fits(start: int) -> bool:
-        return (
-            len(render(kept(start), tokenizer, add_generation_prompt=True).ids) + answer_tokens
-            <= context_tokens
-        )
+        rendered = render(shorten(start), tokenizer, add_generation_prompt=True)
+        return len(rendered.ids) + answer_tokens <= context_tokens
 
     # Fewer messages have fewer tokens: bisect for the longest variant that fits; the shortest is
     # taken in any case.
-    found = kept(starts[bisect_left(starts[:-1], True, key=fits)])
-    return render(found, tokenizer, add_generation_prompt=True), len(messages) - len(found.messages)
+    short = shorten(starts[bisect_left(starts[:-1], True, key=fits)])
+    return render(short, tokenizer, add_generation_prompt=True), len(messages) - len(short.messages)

@@ -31,7 +31,7 @@ from groundup.threads import ThreadTuner
 # Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no
 # faster on a CPU.
 PREFILL_TOKENS = 512
-# `fast_matmul` is faster from so many rows on (model/matmul_precision.py).
+# `fast_matmul` is faster from this number of rows on (model/matmul_precision.py).
 FAST_TOKENS = 32
 
 
@@ -48,7 +48,7 @@ def generate_ids(
     """Yield the answer's ids, a stop id included. Raises ModelError at once when the context has no
     room for an answer.
 
-    `draft_tokens`: at most so many are proposed from the text and verified in one pass
+    `draft_tokens`: the most that are proposed from the text and verified in one pass
     (prompt_lookup.py); the ids are those without.
     """
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
@@ -64,13 +64,8 @@ def generate_ids(
         remaining = limit
         while True:
             for row, draft in zip(logits, [*drafts, None], strict=True):
-                chosen = choose(
-                    row,
-                    history,
-                    sampling,
-                    random,
-                    None if constraint is None else constraint.mask(),
-                )
+                allowed = None if constraint is None else constraint.mask()
+                chosen = choose(row, history, sampling, random, allowed)
                 history.append(chosen)
                 remaining -= 1
                 yield chosen
@@ -86,9 +81,8 @@ def generate_ids(
                 cache.shorten(stored)
             if draft_tokens:
                 drafts = lookup.drafts(history)[: remaining - 1]
-            logits = decode(
-                model, torch.tensor([[chosen, *drafts]], device=compute.device), cache, tuner
-            )
+            new_ids = torch.tensor([[chosen, *drafts]], device=compute.device)
+            logits = decode(model, new_ids, cache, tuner)
 
     return answer() if limit else iter(())
 
@@ -97,11 +91,9 @@ def most_drafts(model: LanguageModel, draft_tokens: int) -> int:
     """Return the largest number of drafts of one pass: with a token before them no more than the
     model's own step takes.
     """
-    return (
-        draft_tokens
-        if model.decode_step is None
-        else min(draft_tokens, model.decode_step.max_rows - 1)
-    )
+    if model.decode_step is None:
+        return draft_tokens
+    return min(draft_tokens, model.decode_step.max_rows - 1)
 
 
 def require_room(prompt_tokens: int, context_tokens: int) -> int:
@@ -113,7 +105,8 @@ def require_room(prompt_tokens: int, context_tokens: int) -> int:
         raise ModelError("The prompt has no tokens.", fix="Give at least one token to continue.")
     if prompt_tokens >= context_tokens:
         raise ModelError(
-            f"The prompt has {prompt_tokens:,} tokens, and the model's context of {context_tokens:,} leaves no room for an answer.",
+            f"The prompt has {prompt_tokens:,} tokens, and the model's context of "
+            f"{context_tokens:,} leaves no room for an answer.",
             fix="Shorten the prompt, or use a model with a longer context.",
         )
     return context_tokens - prompt_tokens

@@ -77,17 +77,18 @@ class Grammars:
         matcher = self._library.LLMatcher(
             self._tokens, self._source(constraint), log_level=0, limits=limits
         )
-        is_json = constraint.kind in ("JSON schema", "call of a tool")
-        made = GrammarConstraint(
-            matcher, self._vocab_size, _Blanks(self._texts, self._may_be_blank) if is_json else None
-        )
+        blanks = None
+        if constraint.kind in ("JSON schema", "call of a tool"):
+            blanks = _Blanks(self._texts, self._may_be_blank)
+        compiled = GrammarConstraint(matcher, self._vocab_size, blanks)
         try:
-            made.mask()  # shows whether any first token is allowed
+            compiled.mask()  # shows whether any first token is allowed
         except ModelError as error:
             reason = _reason(matcher.get_error())
-            reason = "there is no text that fits it" if reason.startswith("NoExtension") else reason
+            if reason.startswith("NoExtension"):
+                reason = "there is no text that fits it"
             raise ConfigError(f"The {constraint.kind} can't be followed: {reason}.") from error
-        return made
+        return compiled
 
     def _source(self, constraint: OutputConstraint) -> str:
         """Return the constraint in the library's format. Raises ConfigError."""
@@ -189,9 +190,8 @@ class GrammarConstraint:
 
     def _require_sound(self) -> None:
         if self._matcher.is_error():
-            raise ModelError(
-                f"The constraint on the answer could not be enforced: {_reason(self._matcher.get_error())}."
-            )
+            reason = _reason(self._matcher.get_error())
+            raise ModelError(f"The constraint on the answer could not be enforced: {reason}.")
 
 
 def _reason(error: object) -> str:

@@ -145,7 +145,7 @@ class ModelRunner:
     def _pass(
         self, spans: list[TokenSpan], chunks: list[list[int]], positions: list[int]
     ) -> Float[Tensor, "M V"]:
-        """Run rows through the model as one ragged batch; return the logits at `positions` in it."""
+        """Run rows through the model as one ragged batch; return its logits at `positions`."""
         tokens = [token for chunk in chunks for token in chunk]
         step = self.model.decode_step
         if (

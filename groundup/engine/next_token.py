@@ -53,24 +53,23 @@ def choose(
         if not math.isfinite(greedy(logits)[1]):
             raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
     if sampling.logit_bias:
-        logits = biased(logits, sampling)
+        logits = add_bias(logits, sampling)
     if sampling.penalties:
         logits = penalise(logits, sampling.seen(history), sampling)
     if sampling.temperature == 0:
         return greedy(logits)[0]
     if not 0 < sampling.top_k < len(logits):
         return draw(next_scores(logits, sampling), generator)
-    ids = (
-        logits.topk(sampling.top_k).indices.sort().values
-    )  # the first filter; the others then have few to look at
+    # the first filter; the others then have few to look at
+    ids = logits.topk(sampling.top_k).indices.sort().values
     return draw(next_scores(logits[ids], sampling), generator, ids.numpy())
 
 
 def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
     """Return the most probable id, the first of several, and its logit: NaN where any logit is.
 
-    In numpy, on one thread: torch would start its own for so many numbers, which then wait on the
-    cores that the compiled step's threads need.
+    In numpy, on one thread: torch would start its own, which then wait on the cores that the
+    compiled step's threads need.
     """
     values = logits.numpy()
     best = int(values.argmax())
@@ -98,8 +97,8 @@ def draw(
     sums = gumbel_noise(key, kept if ids is None else ids[kept])
     if not len(even):
         sums += values[kept]
-    best = int(kept[sums.argmax()])
-    return best if ids is None else int(ids[best])
+    best = kept[sums.argmax()]
+    return int(best if ids is None else ids[best])
 
 
 def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
@@ -110,9 +109,8 @@ def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
     that were filtered away cost nothing.
     """
     z = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    z += np.uint64(
-        key
-    )  # in place from here: on fresh arrays the same steps take several times as long
+    # in place from here: on fresh arrays the same steps take several times as long
+    z += np.uint64(key)
     z ^= z >> np.uint64(30)
     z *= np.uint64(0xBF58476D1CE4E5B9)
     z ^= z >> np.uint64(27)
@@ -136,19 +134,17 @@ def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor
     return (logits - logits.max()).double() / sampling.temperature
 
 
-def biased(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
+def add_bias(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
     """Return the logits with the bias of each id added to them.
 
-    Raises ModelError for an id that the model has not.
+    Raises ModelError for an id that the model does not have.
     """
-    ids = torch.tensor([token_id for token_id, _ in sampling.logit_bias], dtype=torch.long)
-    if int(ids.max()) >= len(logits):
+    token_ids, values = zip(*sampling.logit_bias, strict=True)
+    if max(token_ids) >= len(logits):
         raise ModelError(
-            f"logit_bias: the model's token ids are 0 to {len(logits) - 1}, not {int(ids.max())}."
+            f"logit_bias: the model's token ids are 0 to {len(logits) - 1}, not {max(token_ids)}."
         )
-    return logits.index_add(
-        0, ids, torch.tensor([bias for _, bias in sampling.logit_bias], dtype=logits.dtype)
-    )
+    return logits.index_add(0, torch.tensor(token_ids), torch.tensor(values, dtype=logits.dtype))
 
 
 def penalise(

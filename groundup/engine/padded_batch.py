@@ -72,7 +72,7 @@ def classifier_windows(
     A short text is one window, the ids of `classifier_ids`.
     """
     ids = tokenizer.encode(text)
-    room = max_tokens - (len(tokenizer.with_bos([])) if ids else 0)
+    room = max_tokens - len(tokenizer.with_bos([]))
     if len(ids) <= room or windows == 1:
         return [classifier_ids(tokenizer, text, max_tokens)]
     ids = ids[: room * windows]

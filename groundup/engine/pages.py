@@ -76,7 +76,7 @@ class Pages:
         """
         table, digest = BlockTable(), b""
         for start in range(0, len(ids) - self.page_tokens, self.page_tokens):
-            digest = chained(digest, ids[start : start + self.page_tokens])
+            digest = chain_digest(digest, ids[start : start + self.page_tokens])
             page = self._page_of.get(digest)
             if page is None:
                 break
@@ -96,7 +96,7 @@ class Pages:
         if missing > self.available:
             return False
         for _ in range(missing):
-            page = self._take(table.pages[-1] + 1 if table.pages else None)
+            page = self._take(table)
             self._owners[page] = 1
             table.pages.append(page)
             table.fresh.append(page)
@@ -108,13 +108,11 @@ class Pages:
         """
         for index in range(len(table.digests), num_stored // self.page_tokens):
             start = index * self.page_tokens
-            digest = chained(
-                table.digests[-1] if index else b"", ids[start : start + self.page_tokens]
-            )
+            before = table.digests[-1] if index else b""
+            digest = chain_digest(before, ids[start : start + self.page_tokens])
             table.digests.append(digest)
-            if (
-                digest not in self._page_of
-            ):  # else another row registered it first: this copy stays private
+            # else another row registered it first: this copy stays private
+            if digest not in self._page_of:
                 self._page_of[digest] = table.pages[index]
                 self._digest_of[table.pages[index]] = digest
 
@@ -133,47 +131,53 @@ class Pages:
         for known in (table.pages, table.digests, table.fresh):
             known.clear()
 
-    def _take(self, wanted: int | None) -> int:
-        """Return a free page: `wanted` if free (contiguous pages are read without a copy), else one
-        followed by free pages.
+    def _take(self, table: BlockTable) -> int:
+        """Return a free page: the one after the table's last if that is free (contiguous pages are
+        read without a copy), else one followed by free pages.
         """
         if not self._free:
-            for kept in list(self._kept)[
-                : max(1, int(self.num_pages * EVICTED_SHARE))
-            ]:  # least recently used
+            least_recent = list(self._kept)[: max(1, int(self.num_pages * EVICTED_SHARE))]
+            for kept in least_recent:
                 del self._kept[kept], self._page_of[self._digest_of.pop(kept)]
                 self._free.add(kept)
-        page = wanted if wanted is not None and wanted in self._free else roomiest(self._free)
+        if table.pages and table.pages[-1] + 1 in self._free:
+            page = table.pages[-1] + 1
+        else:
+            page = page_of_new_row(self._free)
         self._free.remove(page)
         return page
 
 
-def chained(before: bytes, ids: Sequence[int]) -> bytes:
+def chain_digest(before: bytes, ids: Sequence[int]) -> bytes:
     """Return the digest of a page: the hash of its tokens and of all before them."""
     return hashlib.sha256(before + array("q", ids).tobytes()).digest()
 
 
-def roomiest(free: set[int]) -> int:
+def page_of_new_row(free: set[int]) -> int:
     """Return the first page of a new row: the middle of the longest run of free pages, or page 0
     where that run begins there.
 
-    >>> roomiest({0, 1, 2, 3, 7}), roomiest({4, 5, 6, 7, 9})
+    >>> page_of_new_row({0, 1, 2, 3, 7}), page_of_new_row({4, 5, 6, 7, 9})
     (0, 6)
     """
     best_start, best_length, start, last = 0, 0, 0, -2
     for page in sorted(free):
-        start = page if page != last + 1 else start
+        if page != last + 1:
+            start = page
         if page - start + 1 > best_length:
             best_start, best_length = start, page - start + 1
         last = page
-    return best_start + best_length // 2 if best_start else 0
+    if best_start == 0:
+        return 0
+    return best_start + best_length // 2
 
 
 def pages_within(budget_bytes: int, page_bytes: int) -> int:
     """Return the number of pages within a budget. Raises ConfigError when there is not even one."""
     if budget_bytes < page_bytes:
         raise ConfigError(
-            f"A cache of {budget_bytes:,} bytes does not hold one page of this model, which takes {page_bytes:,}.",
+            f"A cache of {budget_bytes:,} bytes does not hold one page of this model, which takes "
+            f"{page_bytes:,}.",
             fix="Give the cache more memory.",
         )
     return budget_bytes // page_bytes

@@ -27,13 +27,12 @@ def mean_states(
     """Return the mean over the real tokens of the hidden states after each of `blocks` (ascending),
     and all states after the last of them.
     """
-    hidden, done, found = transformer.embed(ids), 0, []
+    hidden, done, means = transformer.embed(ids), 0, []
     for block in blocks:
         hidden, done = transformer.run_blocks(hidden, done, block, mask=mask), block
-        found.append(
-            torch.einsum("btc,bt->bc", hidden.float(), mask.float()) / mask.sum(dim=1, keepdim=True)
-        )
-    return torch.stack(found, dim=1), hidden
+        sums = torch.einsum("btc,bt->bc", hidden.float(), mask.float())
+        means.append(sums / mask.sum(dim=1, keepdim=True))
+    return torch.stack(means, dim=1), hidden
 
 
 @torch.inference_mode()
@@ -53,10 +52,11 @@ def stacked_scores(
     `vectors`: those of its encoder, where it has one.
     """
     rows = [row for each in windows for row in each]
+    lengths = [len(row) for row in rows]
     states = torch.zeros(len(rows), len(stacked.blocks), model.config.width)
-    for batch in (
-        batches_by_length([len(row) for row in rows], batch_tokens) if stacked.blocks else ()
-    ):
+    for batch in batches_by_length(lengths, batch_tokens):
+        if not stacked.blocks:
+            break
         ids, mask = right_padded([rows[i] for i in batch], compute.device)
         states[batch] = mean_states(model.transformer, ids, mask, stacked.blocks)[0].cpu()
     owners = torch.tensor([index for index, each in enumerate(windows) for _ in each])

@@ -3,8 +3,8 @@ no tensors.
 
 Answers quote names, code and passages of the prompt. Where the last n-gram of a text occurred
 before, the tokens that followed it are proposed as drafts. The model verifies them in one pass
-(`model_runner.py`): each position is sampled exactly as without drafts, and the first draft that differs
-from the sample ends the verification, so that the text is the same. Source: Saxena 2023 (prompt
+(`model_runner.py`): each position is sampled exactly as without drafts, and the first draft that
+differs from the sample ends the verification, so that the text is the same. Source: Saxena 2023 (prompt
 lookup decoding); verification in one pass: Leviathan et al. 2022 (arXiv:2211.17192).
 
 A pass with drafts costs more than one without. So a request begins with two, doubles them when all
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 # Length of the n-gram that must match; shorter ones match by chance.
 NGRAM_TOKENS = 3
-# The most draft tokens of `--speculate`: a pass of so many costs torch little more than one of a
-# single token.
+# The default of `--speculate`: a pass with this number of draft tokens costs torch little more than
+# one of a single token.
 DRAFT_TOKENS = 8
 FIRST_DRAFTS = 2
 MAX_PAUSE = 32
@@ -43,8 +43,8 @@ class PromptLookup:
         if self._wait:
             self._wait -= 1
             return []
-        known = self._after.get(tuple(ids[-NGRAM_TOKENS:]))
-        return [] if known is None else list(ids[known : known + self._size])
+        known = self._after.get(tuple(ids[-NGRAM_TOKENS:]), len(ids))
+        return list(ids[known : known + self._size])
 
     def report_accepted(self, proposed: int, accepted: int) -> None:
         """Adapt the number of drafts to how many of the last ones were accepted."""

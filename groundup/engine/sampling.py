@@ -221,10 +221,9 @@ class Sampling:
     @cached_property
     def penalties(self) -> list[tuple[Callable[[Tensor, Tensor, Any], Tensor], Number]]:
         """The penalties that do something, in order, each with its value."""
-        active = [
-            (rule.penalise, value) for rule, value in self._active if rule.penalise is not None
-        ]
-        return active if self.repeat_last_n != 0 else []
+        if self.repeat_last_n == 0:
+            return []
+        return [(rule.penalise, value) for rule, value in self._active if rule.penalise is not None]
 
     @property
     def takes_best(self) -> bool:
@@ -233,19 +232,18 @@ class Sampling:
 
     @property
     def _active(self) -> list[tuple[SamplingRule, Number]]:
+        values = {name: getattr(self, name) for name in RULES}
         return [
             (RULES[name], value)
-            for name in RULES
-            if (value := getattr(self, name)) != getattr(Sampling, name)
+            for name, value in values.items()
+            if value != getattr(Sampling, name)
         ]
 
     def seen(self, history: Sequence[int]) -> Sequence[int]:
         """Return the part of prompt and answer that the penalties look at."""
-        return (
-            history
-            if self.repeat_last_n == -1
-            else history[max(len(history) - self.repeat_last_n, 0) :]
-        )
+        if self.repeat_last_n == -1:
+            return history
+        return history[max(len(history) - self.repeat_last_n, 0) :]
 
 
 _HINTS = get_type_hints(Sampling, include_extras=True)

@@ -102,12 +102,12 @@ def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: in
         )
     if len(continuation) > context_tokens:
         raise ModelError(
-            f"A continuation of {len(continuation):,} tokens can't be scored in a context of {context_tokens:,}.",
+            f"A continuation of {len(continuation):,} tokens can't be scored in a context of "
+            f"{context_tokens:,}.",
             fix="Cut it into shorter pieces.",
         )
-    return [*context, *continuation][: len(context) + max(len(continuation), 1) - 1][
-        -context_tokens:
-    ]
+    row = [*context, *continuation[:-1]]
+    return row[-context_tokens:]
 
 
 @torch.inference_mode()
@@ -194,13 +194,11 @@ def shared_tokens(previous: Row, row: Row) -> int:
     """Return the length of the common prefix; 0 where it is not the entire row and too short to
     share.
     """
-    differing = (
-        position
-        for position, pair in enumerate(zip(previous, row, strict=False))
-        if pair[0] != pair[1]
-    )
+    differing = (i for i, (a, b) in enumerate(zip(previous, row, strict=False)) if a != b)
     count = next(differing, min(len(previous), len(row)))
-    return count if count >= MIN_SHARED_TOKENS or count == len(row) else 0
+    if count < MIN_SHARED_TOKENS and count < len(row):
+        return 0
+    return count
 
 
 def _ragged_batch(rows: Sequence[Row], members: Sequence[tuple[int, int]]) -> RaggedBatch:

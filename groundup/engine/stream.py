@@ -52,16 +52,13 @@ class TextStream:
 
     def _release(self, new: str) -> str:
         text = self._held + new
-        start = earliest(text, self._stop)
-        self.stopped = start is not None
-        kept = len(text) - longest_beginning(text, self._stop) if start is None else start
-        self._held = "" if self.stopped else text[kept:]
+        starts = [text.index(word) for word in self._stop if word in text]
+        if starts:
+            self.stopped, self._held = True, ""
+            return text[: min(starts)]
+        kept = len(text) - longest_beginning(text, self._stop)
+        self._held = text[kept:]
         return text[:kept]
-
-
-def earliest(text: str, stop: Sequence[str]) -> int | None:
-    """Return the start of the first stop string in `text`, or None."""
-    return min((start for word in stop if (start := text.find(word)) >= 0), default=None)
 
 
 def longest_beginning(text: str, stop: Sequence[str]) -> int:
@@ -70,9 +67,8 @@ def longest_beginning(text: str, stop: Sequence[str]) -> int:
     >>> longest_beginning("so a", ["ab"])
     1
     """
-    return max(
-        (n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0
-    )
+    lengths = (n for word in stop for n in range(1, len(word)) if text.endswith(word[:n]))
+    return max(lengths, default=0)
 
 
 class StreamedAnswer:
@@ -98,14 +94,14 @@ class StreamedAnswer:
 
         A stop id or stop string ends the answer: "stop".
         """
-        stops = token_id in self._stop_ids
-        shown = () if logprob is None or (stops and not self._logprob_of_end) else (logprob,)
-        self._event = replace(
-            self._event,
-            text=self._event.text + ("" if stops else self._stream.push(token_id)),
-            completion_tokens=self._event.completion_tokens + 1,
-            logprobs=(*self._event.logprobs, *shown),
-        )
+        stops, event = token_id in self._stop_ids, self._event
+        text, logprobs = event.text, event.logprobs
+        if not stops:
+            text += self._stream.push(token_id)
+        if logprob is not None and (self._logprob_of_end or not stops):
+            logprobs += (logprob,)
+        count = event.completion_tokens + 1
+        self._event = replace(event, text=text, completion_tokens=count, logprobs=logprobs)
         if stops or self._stream.stopped:
             return self.end("stop")
         if not self._event.text:

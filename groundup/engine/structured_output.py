@@ -27,7 +27,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from groundup.engine.closed_schema import closed
+from groundup.engine.closed_schema import close_objects
 from groundup.tokenizer.tools import CallFormat, Tool
 
 # The separators of JSON in llguidance's terms, as Python writes them (grammar.py says why).
@@ -50,7 +50,7 @@ class OutputConstraint:
         """Return the constraint to JSON that fits `schema`, with its objects closed
         (closed_schema.py).
         """
-        return cls("JSON schema", json.dumps(closed(schema)))
+        return cls("JSON schema", json.dumps(close_objects(schema)))
 
     @classmethod
     def schema_in(cls, text: str) -> "OutputConstraint":
@@ -103,32 +103,33 @@ def constraint_with_calls(
 
     `answer`: the JSON schema of an answer without calls; `control`: texts of control tokens.
     """
-    functions = [
-        tool["function"] for tool in tools if not must_call or tool["function"]["name"] in must_call
-    ]
-    marks = [
-        json.dumps(mark) if mark not in control else mark for mark in (calls.opening, calls.closing)
-    ]
-    repeat = "" if one_call or not calls.several else "*"
-    rules = [*_calls(calls, functions), f"marked: {marks[0]} call {marks[1]}"]
-    marked = f'marked ("\\n" marked){repeat}' if repeat else "marked"
+    functions = [tool["function"] for tool in tools]
     if must_call:
-        return _constraint(f"start: {marked}", *rules)
+        functions = [function for function in functions if function["name"] in must_call]
+    opening, closing = (
+        mark if mark in control else json.dumps(mark) for mark in (calls.opening, calls.closing)
+    )
+    several = calls.several and not one_call
+    rules = _calls(calls, functions)
+    marked = f"marked: {opening} call {closing}"
+    all_marked = 'marked ("\\n" marked)*' if several else "marked"
+    if must_call:
+        return _constraint(f"start: {all_marked}", *rules, marked)
     if answer is not None:
-        return _constraint(
-            f"start: {marked} | answer", *rules, _json("answer", json.loads(answer.text))
-        )
+        json_rule = _json("answer", json.loads(answer.text))
+        return _constraint(f"start: {all_marked} | answer", *rules, marked, json_rule)
     if not calls.opening:
         return None
     if calls.opening in control:
-        text = [f"begun: TEXT {marks[0]}", "TEXT: /(?s:.*)/"]
+        text = [f"begun: TEXT {opening}", "TEXT: /(?s:.*)/"]
     else:  # the text ends where the mark occurs, however it is tokenized
         mark = re.escape(calls.opening)
         text = [
-            f"begun[suffix={marks[0]}]: /(?s:.*)/",
+            f"begun[suffix={opening}]: /(?s:.*)/",
             f"TEXT: /(?s:.*)/ & ~/(?s:.*){mark}(?s:.*)/",
         ]
-    return _constraint(f"start: (begun call {marks[1]}){repeat or '?'} TEXT", *text, *rules[:-1])
+    count = "*" if several else "?"
+    return _constraint(f"start: (begun call {closing}){count} TEXT", *text, *rules)
 
 
 def _calls(calls: CallFormat, functions: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -136,13 +137,10 @@ def _calls(calls: CallFormat, functions: Sequence[Mapping[str, Any]]) -> list[st
     rules = ["call: " + " | ".join(f"call_{index}" for index in range(len(functions)))]
     for index, function in enumerate(functions):
         before, after = map(json.dumps, calls.around(function["name"]))
-        schema = function.get("parameters", {})
-        known = (
-            {"type": "object", **closed(schema)}
-            if schema
-            else {"type": "object", "additionalProperties": False}
-        )
-        arguments = _json(f"arguments_{index}", known, lenient=True)
+        schema = {"additionalProperties": False}
+        if function.get("parameters"):
+            schema = close_objects(function["parameters"])
+        arguments = _json(f"arguments_{index}", {"type": "object", **schema}, lenient=True)
         rules += [f"call_{index}: {before} arguments_{index} {after}", arguments]
     return rules
 

@@ -59,7 +59,9 @@ class ToolCallParser:
     def finish(self) -> SplitText:
         """Return what is still held back, when the answer has ended."""
         rest, self._held = self._held, ""
-        return SplitText("" if self._called and not rest.strip(self._between) else rest)
+        if self._called and not rest.strip(self._between):
+            rest = ""
+        return SplitText(rest)
 
     def _take_text(self) -> str:
         """Remove and return what is certainly text, up to where a call begins or may begin."""
@@ -76,17 +78,18 @@ class ToolCallParser:
         one may begin, and None.
         """
         text, mark = self._held, self._format.opening
+        if mark and mark in text:
+            start = text.index(mark)
+            return start, start + len(mark)
         if mark:
-            start = text.find(mark)
-            return (
-                (start, start + len(mark))
-                if start >= 0
-                else (len(text) - longest_beginning(text, [mark]), None)
-            )
+            return len(text) - longest_beginning(text, [mark]), None
         first = len(text) - len(text.lstrip(self._between if self._called else None))
-        if self._may_call and first < len(text):
-            self._may_call = text[first] in "{["
-        return (0, first if first < len(text) else None) if self._may_call else (len(text), None)
+        if first == len(text) and self._may_call:
+            return 0, None
+        self._may_call = self._may_call and text[first] in "{["
+        if self._may_call:
+            return 0, first
+        return len(text), None
 
     def _take_call(self, text_parts: list[str]) -> tuple[ToolCall, ...]:
         """Remove and return the call at the start of the held text once it is complete; move it to
@@ -96,19 +99,24 @@ class ToolCallParser:
         end = self._call.end(self._held, self._format.closing)
         if end is None:
             return ()
-        calls = read_calls(self._call.json(self._held)) if self._call.whole else None
-        if (
-            calls is not None
-            and not self._format.opening
-            and not all(call.name in self._names for call in calls)
-        ):
-            calls = None
+        calls = self._read_calls(self._call)
         if calls is None:
             text_parts.append(self._held[:end])
             self._may_call = False
         self._called = calls is not None
         self._held, self._call = self._held[end:], None
         return calls or ()
+
+    def _read_calls(self, call: "_Call") -> tuple[ToolCall, ...] | None:
+        """Return the calls of complete JSON, None where it is not a call of a known tool."""
+        if not call.whole:
+            return None
+        calls = read_calls(call.json(self._held))
+        if calls is None or self._format.opening:
+            return calls
+        if all(call.name in self._names for call in calls):
+            return calls
+        return None
 
 
 # What models of the format without marks write between two calls, besides white space.
