@@ -64,8 +64,8 @@ class BatchSettings:
     def __post_init__(self) -> None:
         if self.reproducible and self.draft_tokens:
             raise ConfigError(
-                "reproducible and draft_tokens can't be combined: a pass with draft tokens rounds "
-                "differently."
+                "`reproducible` and draft tokens (`speculate`) can't be combined: a pass with draft "
+                "tokens rounds differently."
             )
 
 

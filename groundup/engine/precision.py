@@ -12,8 +12,8 @@ the result in the cache folder, for models of this shape on this machine. It nev
 loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32
 and the other choices give a warning: they compute in emulated bf16, which makes prefill 2 to 6
 times slower. Weights in int8 and int4 are read from the model's folder (weights/packed.py), where
-they are written once. In both, up to 32 tokens at a time go through the compiled step (groundup/kernels)
-where numba is installed.
+they are written once. In both, up to 32 tokens at a time go through the compiled step
+(groundup/kernels) where numba is installed.
 """
 
 import platform
@@ -59,7 +59,7 @@ def as_precision_choice(text: str) -> PrecisionChoice:
     """Return the text as a PrecisionChoice. Raises ConfigError."""
     if text not in get_args(PrecisionChoice):
         raise ConfigError(
-            f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice))
+            f"`precision` {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice))
         )
     return cast(PrecisionChoice, text)
 
@@ -83,16 +83,16 @@ def open_in(
         return _fastest(name_or_path, compute, progress)
     if choice.startswith("int") and not compute.is_cpu:
         raise ConfigError(
-            f"--precision {choice} works on a CPU only.", fix="Use bf16, or --device cpu."
+            f"`precision` {choice} works on a CPU only.", fix="Use bf16, or `device` cpu."
         )
-    compute = replace(compute, dtype=torch.float32 if choice == "float32" else torch.bfloat16)
+    dtype = torch.float32 if choice == "float32" else torch.bfloat16
+    compute = replace(compute, dtype=dtype)
     if choice in ("int8", "int4"):
-        opened, decoder = _open_quantised(choice, name_or_path, compute, progress)
-        if decoder:
-            progress.say(decoder)
-        return opened, compute
-    opened = open_model(name_or_path, compute, progress=progress)
-    if note := unpacked_note(opened.path, choice):
+        opened, note = _open_quantised(choice, name_or_path, compute, progress)
+    else:
+        opened = open_model(name_or_path, compute, progress=progress)
+        note = unpacked_note(opened.path, choice)
+    if note:
         progress.say(note)
     return opened, compute
 
@@ -112,9 +112,8 @@ def open_to_write(
         return open_in(bits, path, compute, progress=progress)
     used = replace(compute, dtype=torch.bfloat16)
     opened, decoder = _open_quantised(bits, path, used, progress)
-    if (
-        getattr(opened.model, "decode_step", None) is None
-    ):  # the step can't be compiled here, or is wrong
+    if getattr(opened.model, "decode_step", None) is None:
+        # the step can't be compiled here, or is wrong
         progress.say(decoder)
         return open_in("float32", path, compute, progress=progress)
     progress.say(
@@ -124,11 +123,10 @@ def open_to_write(
 
 
 def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8", "int4"]:
-    """Return in what answers are written unless said otherwise: float32, or int8 where its weights
-    are kept and the compiled step decodes them.
+    """Return the precision in which answers are written by default: float32, or int8 where its
+    weights are kept and the compiled step decodes them.
 
-    A folder of packed weights alone is used as it is; what is wrong with a damaged one, whoever
-    opens it says.
+    A folder of packed weights alone is used as it is; a damaged one is reported when it is opened.
     """
     if not (compute.is_cpu and compute.has_bf16 and has_compiler()) or not path.is_dir():
         return "float32"
@@ -158,8 +156,11 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
     times = product_times(MOST_SIDE, MOST_SIDE, compute.device)
     figure = f"this processor has no bf16, {times} ({times.slowdown:.2g} times as long)"
     if choice == "auto":
-        return f"--precision auto: float32, as {figure}."
-    return f"--precision {choice}: {figure}, so prompts take several times as long; use --precision float32."
+        return f"Precision auto: float32, as {figure}."
+    return (
+        f"Precision {choice}: {figure}, so prompts take several times as long; use precision "
+        "float32."
+    )
 
 
 def _open_quantised(
@@ -173,20 +174,22 @@ def _open_quantised(
     def read() -> OpenModel:
         return open_model(path, compute, progress=progress)
 
-    found = open_packed(path, bits, read, progress)
-    if found is None:
+    packed = open_packed(path, bits, read, progress)
+    if packed is not None:
+        opened, quantised = packed
+    else:
         opened = read()
-        found = opened, quantise(opened.model, bits)
-    opened, made = found
-    if made.left:
-        total = made.packed + len(made.left)
+        quantised = quantise(opened.model, bits)
+    if quantised.left:
+        total = quantised.packed + len(quantised.left)
         progress.say(
-            f"{bits}: {len(made.left)} of {total} matrices stay in bf16, such as {made.left[0]}: the kernels do not support their size."
+            f"{bits}: {len(quantised.left)} of {total} matrices stay in bf16, such as "
+            f"{quantised.left[0]}: the kernels do not support their size."
         )
-    decoder = (
-        use_compiled_step(opened.model, progress) if isinstance(opened.model, LanguageModel) else ""
-    )
-    if not isinstance(opened.model, LanguageModel) or opened.model.decode_step is None:
+    decoder = ""
+    if isinstance(opened.model, LanguageModel):
+        decoder = use_compiled_step(opened.model, progress)
+    if getattr(opened.model, "decode_step", None) is None:
         add_torch_order(opened.model)
     release_memory()
     return opened, decoder
@@ -200,13 +203,15 @@ def _fastest(
     summary = read_model_summary(str(path))
     record = cache_folder("precision") / f"{fingerprint(summary.config)}.json"
     has_choice = compute.is_cpu and compute.has_bf16 and summary.kind == "language"
-    result = stored_result(record) if has_choice else "float32"
+    result: Precision | None = "float32"
+    if has_choice:
+        result = stored_result(record)
     if result is None:
         taken_s = {name: _measured_s(name, path, compute) for name in MEASURED}
         result = fastest(taken_s)
         write_json(record, {"precision": result, "token_s": taken_s})
         speeds = ", ".join(f"{name} {1 / seconds:.0f}" for name, seconds in taken_s.items())
-        progress.say(f"--precision auto: {result} (tokens per second, measured once: {speeds}).")
+        progress.say(f"Precision auto: {result} (tokens per second, measured once: {speeds}).")
     return open_in(result, path, compute, progress=progress)
 
 
@@ -240,8 +245,10 @@ def stored_result(record: Path) -> Precision | None:
 def fastest(token_s: dict[Precision, float]) -> Precision:
     """Return the highest precision that no lower one clearly beats.
 
-    >>> fastest({"float32": 0.03, "bf16": 0.029, "int8": 0.01}), fastest({"float32": 0.03, "bf16": 0.029})
-    ('int8', 'float32')
+    >>> fastest({"float32": 0.03, "bf16": 0.029, "int8": 0.01})
+    'int8'
+    >>> fastest({"float32": 0.03, "bf16": 0.029})
+    'float32'
     """
     best: Precision = "float32"
     for name, seconds in token_s.items():

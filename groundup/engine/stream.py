@@ -52,13 +52,18 @@ class TextStream:
 
     def _release(self, new: str) -> str:
         text = self._held + new
-        starts = [text.index(word) for word in self._stop if word in text]
-        if starts:
+        start = earliest(text, self._stop)
+        if start is not None:
             self.stopped, self._held = True, ""
-            return text[: min(starts)]
+            return text[:start]
         kept = len(text) - longest_beginning(text, self._stop)
         self._held = text[kept:]
         return text[:kept]
+
+
+def earliest(text: str, stop: Sequence[str]) -> int | None:
+    """Return the start of the first stop string in `text`, or None."""
+    return min((text.index(word) for word in stop if word in text), default=None)
 
 
 def longest_beginning(text: str, stop: Sequence[str]) -> int:

@@ -21,10 +21,10 @@ COMPILING = "Compiling the decoding step, once for this machine (about 10 second
 # Logits of the probe may differ by this share of the largest: order of summation, the polynomial
 # for exp, a key that is rounded to the next bf16.
 MAX_ERROR = 1e-2
-# So many tokens are multiplied by four, two and one at a time.
+# This number of tokens is multiplied by four, two and one at a time.
 PROBE_TOKENS = 7
 # Notes of this process on where code is kept.
-_said: set[str] = set()
+_notes: set[str] = set()
 
 
 def has_compiler() -> bool:
@@ -45,7 +45,10 @@ def expected_note(precision: str) -> str:
     """
     if precision not in ("int8", "int4", "auto"):
         return ""
-    return f"In int8 and int4 the compiled step decodes up to 32 answers at a time{'' if has_compiler() else f', but {WITHOUT_NUMBA}'}."
+    note = "In int8 and int4 the compiled step decodes up to 32 answers at a time"
+    if not has_compiler():
+        note += f", but {WITHOUT_NUMBA}"
+    return f"{note}."
 
 
 def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
@@ -64,18 +67,21 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
         from groundup.kernels.unpack import let_unpack
 
         kept = code_folder()
-        if kept.note and kept.note not in _said:
-            _said.add(kept.note)
+        if kept.note and kept.note not in _notes:
+            _notes.add(kept.note)
             progress.say(f"note: {kept.note}")
         if kept.path is None or not kept.path.exists():
             progress.say(COMPILING)
-        error_share = probe_error("int4" if any(map(len, described.pairs)) else "int8")
+        error_share = probe_error(described.bits)
     except ImportError as error:  # numba refuses a numpy that is newer than itself
         return f"Decoding through torch: numba can't be loaded ({error})."
     except UnknownCode as error:
         return f"Decoding through torch: {error}"
     if not error_share <= MAX_ERROR:
-        return f"Decoding through torch: the compiled step is wrong on this processor (by {error_share:.2g})."
+        return (
+            "Decoding through torch: the compiled step is wrong on this processor (by "
+            f"{error_share:.2g})."
+        )
     model.decode_step = CompiledStep(described, model)
     let_unpack(described, model)
     return "Decoding with the compiled step, up to 32 answers at a time."

@@ -34,10 +34,11 @@ def product(model: StepModel, index: int, x: Array) -> Array:
     else:
         sums = model.numbers[index].astype(np.int64) @ integers
         assert np.abs(sums).max() < 2**31
-        out = sums.astype(np.float32) * (
-            model.weights.scales[scale_start : scale_start + rows] * scale
-        )
-    return out if bias_start < 0 else out + model.weights.scales[bias_start : bias_start + rows]
+        scales = model.weights.scales[scale_start : scale_start + rows]
+        out = sums.astype(np.float32) * (scales * scale)
+    if bias_start >= 0:
+        out = out + model.weights.scales[bias_start : bias_start + rows]
+    return out
 
 
 def unpacked(model: StepModel, index: int) -> Array:
@@ -47,13 +48,9 @@ def unpacked(model: StepModel, index: int) -> Array:
     pairs = (model.pairs[index].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
     scales, offsets = pairs.transpose(3, 0, 2, 1)[..., None]  # [O/8, 8, G, 1] each
     halves = model.numbers[index].transpose(0, 3, 1, 2, 4)  # [O/8, 8, G, 4, 4]
-    numbers = (
-        np.stack([halves & 15, halves >> 4], axis=3)
-        .reshape(*halves.shape[:3], 32)
-        .astype(np.float32)
-        - 8
-    )
-    return (numbers * scales + offsets).reshape(8 * len(pairs), -1)
+    numbers = np.stack([halves & 15, halves >> 4], axis=3).reshape(*halves.shape[:3], 32)
+    weights = (numbers.astype(np.float32) - 8) * scales + offsets
+    return weights.reshape(8 * len(pairs), -1)
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:
@@ -99,24 +96,23 @@ def readable_step(
     The new token's keys and values are written into place `position` of them.
     """
     shape, weights, x = model.shape, model.weights, hidden.astype(np.float32)
+
+    def norm(x: Array, weight: Array, applies: int) -> Array:
+        return rms_norm(x, weight, shape.norm_eps) if applies else x
+
     for layer in range(shape.layers):
-        norms = weights.norms[layer]
-        read = rms_norm(x, norms[0], shape.norm_eps) if shape.norms_before else x
-        mixed = attention(model, layer, read, position, keys[layer], values[layer])
-        added = product(model, 7 * layer + 3, mixed)
-        x = x + (rms_norm(added, norms[1], shape.norm_eps) if shape.norms_after else added)
-        read = rms_norm(x, norms[2], shape.norm_eps) if shape.norms_before else x
-        inner = gate(
-            product(model, 7 * layer + 4, read), product(model, 7 * layer + 5, read), shape.gelu
-        )
-        added = product(model, 7 * layer + 6, inner.astype(np.float32))
-        x = x + (rms_norm(added, norms[3], shape.norm_eps) if shape.norms_after else added)
-    logits = product(model, 7 * shape.layers, rms_norm(x, weights.final_norm, shape.norm_eps))
-    return (
-        shape.logit_softcap * np.tanh(logits / shape.logit_softcap)
-        if shape.logit_softcap
-        else logits
-    )
+        first, norms = 7 * layer, weights.norms[layer]
+        normed = norm(x, norms[0], shape.norms_before)
+        mixed = attention(model, layer, normed, position, keys[layer], values[layer])
+        x = x + norm(product(model, first + 3, mixed), norms[1], shape.norms_after)
+        normed = norm(x, norms[2], shape.norms_before)
+        gates, ups = product(model, first + 4, normed), product(model, first + 5, normed)
+        inner = gate(gates, ups, shape.gelu).astype(np.float32)
+        x = x + norm(product(model, first + 6, inner), norms[3], shape.norms_after)
+    logits = product(model, 7 * shape.layers, norm(x, weights.final_norm, 1))
+    if shape.logit_softcap:
+        logits = shape.logit_softcap * np.tanh(logits / shape.logit_softcap)
+    return logits
 
 
 def attention(
@@ -126,32 +122,23 @@ def attention(
     its cache.
     """
     shape, weights, kind = model.shape, model.weights, model.weights.rotations[layer]
+    width, eps = shape.head_width, shape.norm_eps
+    query_norm, key_norm = weights.query_norms[layer], weights.key_norms[layer]
     queries, key, value = (product(model, 7 * layer + index, x) for index in range(3))
     norm = QUERY_KEY_NORMS[shape.query_key_norm]
     if norm == "projection":
-        queries = rms_norm(queries, weights.query_norms[layer], shape.norm_eps)
-        key = rms_norm(key, weights.key_norms[layer], shape.norm_eps)
-    queries, key, value = (each.reshape(-1, shape.head_width) for each in (queries, key, value))
+        queries, key = rms_norm(queries, query_norm, eps), rms_norm(key, key_norm, eps)
+    queries, key, value = (each.reshape(-1, width) for each in (queries, key, value))
     if norm == "head":
-        queries = np.stack(
-            [
-                rms_norm(head, weights.query_norms[layer][: shape.head_width], shape.norm_eps)
-                for head in queries
-            ]
-        )
-        key = np.stack(
-            [
-                rms_norm(head, weights.key_norms[layer][: shape.head_width], shape.norm_eps)
-                for head in key
-            ]
-        )
+        queries = np.stack([rms_norm(head, query_norm[:width], eps) for head in queries])
+        key = np.stack([rms_norm(head, key_norm[:width], eps) for head in key])
     if kind >= 0:
         cosines, sines = model.angles(np.array([position]))
         queries, key = (rotate(each, cosines[kind, 0], sines[kind, 0]) for each in (queries, key))
     keys[position], values[position] = rounded_to_bf16(key), rounded_to_bf16(value)
-    window = weights.windows[layer]
-    seen = slice(max(0, position + 1 - window) if window else 0, position + 1)
-    groups = queries.reshape(shape.kv_heads, -1, shape.head_width)
+    window = weights.windows[layer] or position + 1
+    seen = slice(max(0, position + 1 - window), position + 1)
+    groups = queries.reshape(shape.kv_heads, -1, width)
     mixed = [
         attend(group, keys[seen, head], values[seen, head], shape)
         for head, group in enumerate(groups)

@@ -22,7 +22,7 @@ from groundup.model.block import AFTER, BEFORE, Block
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.positions import Rotary, attention_factor
-from groundup.model.quantised import Int4Linear, Int8Linear
+from groundup.model.quantised import Bits, Int4Linear, Int8Linear
 
 Array = np.ndarray
 # Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last
@@ -121,6 +121,13 @@ class StepModel:
         numbers = tuple(_numbers(each).numpy() for each in found)
         return cls(_shape(model.config), weights, numbers, pairs, frequencies, factors)
 
+    @property
+    def bits(self) -> Bits:
+        """Those of its blocks' matrices."""
+        if any(map(len, self.pairs)):
+            return "int4"
+        return "int8"
+
     def angles(self, positions: Array) -> tuple[Array, Array]:
         """Return cosines and sines [2, R, D/2] of positions [R]."""
         angles = positions.astype(np.float32)[None, :, None] * self.frequencies[:, None]
@@ -184,20 +191,14 @@ def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]
         if not len(pair):
             pieces.append(_float(linear.scales))
             end += outputs
-        bias_start = -1 if linear.bias is None else end
+        bias_start = -1
         if linear.bias is not None:
+            bias_start = end
             pieces.append(_float(linear.bias))
             end += outputs
-        rows.append(
-            (
-                _numbers(linear).data_ptr(),
-                outputs,
-                inputs,
-                here,
-                bias_start,
-                pair.ctypes.data if len(pair) else 0,
-            )
-        )
+        pairs_address = pair.ctypes.data if len(pair) else 0
+        address = _numbers(linear).data_ptr()
+        rows.append((address, outputs, inputs, here, bias_start, pairs_address))
     return np.array(rows, np.int64), np.concatenate(pieces)
 
 
@@ -206,14 +207,13 @@ def _float(tensor: Any) -> Array:
 
 
 def _norms(blocks: list[Block], width: int) -> Array:
-    one = np.ones(width, np.float32)
-    norms = [[getattr(block, name) for name in NORMS] for block in blocks]
-    return np.stack(
-        [
-            np.stack([one if norm is None else _float(norm.weight) for norm in each])
-            for each in norms
-        ]
-    )
+    weights = np.ones((len(blocks), len(NORMS), width), np.float32)
+    for layer, block in enumerate(blocks):
+        for index, name in enumerate(NORMS):
+            norm = getattr(block, name)
+            if norm is not None:
+                weights[layer, index] = _float(norm.weight)
+    return weights
 
 
 def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
@@ -234,11 +234,9 @@ def _repeated(norm: nn.Module, projection: Any) -> Array:
 
 def _kinds(config: ModelConfig) -> tuple[Array, Array]:
     layers = range(config.num_layers)
-    windows = [0 if config.sees_all(layer) else config.window_tokens for layer in layers]
-    rotations = [
-        (0 if config.sees_all(layer) else 1) if config.rotates(layer) else -1 for layer in layers
-    ]
-    return np.array(windows, np.int64), np.array(rotations, np.int64)
+    windows = np.array([config.window_of(layer) for layer in layers], np.int64)
+    rotates = np.array([config.rotates(layer) for layer in layers])
+    return windows, np.where(rotates, windows > 0, -1).astype(np.int64)
 
 
 def _frequencies(model: LanguageModel) -> tuple[Array, tuple[float, float]]:

@@ -46,13 +46,10 @@ class Unpacked:
         _, rows, columns, scale_start, _, in_4_bits = weights.matrices[self.index]
         if getattr(self.memory, "room", np.empty(0)).size < rows * columns:
             # at a multiple of 64 bytes, as torch allocates: `store_past_caches`
-            self.memory.room = (
-                torch.empty(rows * columns, dtype=torch.int16).numpy().view(np.uint16)
-            )
-        out, numbers = (
-            self.memory.room[: rows * columns].reshape(rows, columns),
-            self.described.numbers[self.index],
-        )
+            empty = torch.empty(rows * columns, dtype=torch.int16)
+            self.memory.room = empty.numpy().view(np.uint16)
+        out = self.memory.room[: rows * columns].reshape(rows, columns)
+        numbers = self.described.numbers[self.index]
         if in_4_bits:
             UNPACK_INT4(numbers, self.described.pairs[self.index], out)
         else:

@@ -121,7 +121,7 @@ def test_serve_refuses_draft_tokens_where_answers_shall_be_reproducible(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["serve", str(folder), "--reproducible", "--speculate", "--port", "0"]) == 2
-    assert "reproducible and draft_tokens can't be combined" in " ".join(
+    assert "--reproducible and draft tokens (--speculate) can't be combined" in " ".join(
         capsys.readouterr().err.split()
     )
 
@@ -130,7 +130,7 @@ def test_generate_refuses_what_is_out_of_range(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["generate", str(folder), "to be", "--top-p", "3"]) == 2
-    assert "--top-p must be above 0 and at most 1 (got 3.0)" in capsys.readouterr().err
+    assert "top_p must be above 0 and at most 1 (got 3.0)" in capsys.readouterr().err
     assert run(["generate", "no-such-model", "to be"]) == 2
     assert "no-such-model" in capsys.readouterr().err
 

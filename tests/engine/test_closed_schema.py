@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from groundup.engine.closed_schema import closed
+from groundup.engine.closed_schema import close_objects
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 
 NAMED = {"properties": {"a": {"type": "string"}}}
@@ -51,20 +51,20 @@ OPEN: list[tuple[str, Any]] = [
 def test_an_object_with_listed_properties_is_closed_wherever_it_stands(
     given: Any, expected: Any
 ) -> None:
-    assert closed(given) == expected
-    assert closed(closed(given)) == expected
+    assert close_objects(given) == expected
+    assert close_objects(close_objects(given)) == expected
 
 
 @pytest.mark.parametrize("given", [each[1] for each in OPEN], ids=[each[0] for each in OPEN])
 def test_an_object_stays_open_where(given: Any) -> None:
-    assert closed(given) == given
+    assert close_objects(given) == given
 
 
 def test_a_property_may_have_the_name_of_a_keyword() -> None:
     given = {
         "properties": {"properties": {"type": "string"}, "allOf": NAMED, "items": {"enum": [NAMED]}}
     }
-    assert closed(given) == {
+    assert close_objects(given) == {
         "properties": {
             "properties": {"type": "string"},
             "allOf": CLOSED,

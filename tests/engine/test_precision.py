@@ -141,8 +141,8 @@ def test_without_bf16_in_the_processor_auto_is_float32_and_the_others_are_warned
     assert open_in("bf16", folder, without, progress=Heard())[1].dtype == torch.bfloat16
     figure = "this processor has no bf16, a matrix product takes 12 ms in bf16 and 0.3 ms in float32 (40 times as long)"
     assert lines == [
-        f"--precision auto: float32, as {figure}.",
-        f"--precision bf16: {figure}, so prompts take several times as long; use --precision float32.",
+        f"Precision auto: float32, as {figure}.",
+        f"Precision bf16: {figure}, so prompts take several times as long; use precision float32.",
     ]
     assert not emulation_note("float32", without) and not emulation_note(
         "int8", replace(CPU, native_bf16=True)
