@@ -19,7 +19,7 @@ from torch import Tensor
 from groundup.device import Compute
 from groundup.engine.generate import PREFILL_TOKENS
 from groundup.model.cache import KVCache
-from groundup.model.heads import Classifier, Encoder, LanguageModel, mean_pooled
+from groundup.model.heads import Classifier, Encoder, LanguageModel, mean_pool
 from groundup.model.matmul_precision import fast_matmul
 from groundup.tokenizer.fast import Tokenizer
 
@@ -45,7 +45,7 @@ def batches_by_length(
         yield batch
 
 
-def right_padded(
+def pad_right(
     rows: Sequence[Sequence[int]], device: torch.device
 ) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
     """Return the rows as one tensor, padded with id 0, and the mask of real tokens."""
@@ -80,7 +80,7 @@ def classifier_windows(
     return [tokenizer.with_bos(ids[start : start + length]) for start in range(0, len(ids), length)]
 
 
-def pooled(scores: Float[Tensor, "W N"], texts: Int[Tensor, " W"]) -> Float[Tensor, "B N"]:
+def pool_windows(scores: Float[Tensor, "W N"], texts: Int[Tensor, " W"]) -> Float[Tensor, "B N"]:
     """Return the mean scores of the windows of each text; `texts` is the text of each window, in
     order.
     """
@@ -104,9 +104,9 @@ def class_scores(
     owners = torch.tensor([index for index, windows in enumerate(texts) for _ in windows])
     result = torch.zeros(len(rows), model.score.out_features)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
-        ids, mask = right_padded([rows[i] for i in batch], compute.device)
+        ids, mask = pad_right([rows[i] for i in batch], compute.device)
         result[batch] = model(ids, mask=mask).float().cpu()
-    return pooled(result, owners)
+    return pool_windows(result, owners)
 
 
 @torch.inference_mode()
@@ -124,8 +124,8 @@ def embed(
             for index in batch:
                 *_, result[index] = embed_in_chunks(model, rows[index], compute=compute)
             continue
-        ids, mask = right_padded([rows[i] for i in batch], compute.device)
-        result[batch] = mean_pooled(model.hidden(ids, mask=mask), mask).cpu()
+        ids, mask = pad_right([rows[i] for i in batch], compute.device)
+        result[batch] = mean_pool(model.hidden(ids, mask=mask), mask).cpu()
     return F.normalize(result, dim=-1)
 
 

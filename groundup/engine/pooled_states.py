@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.device import Compute
-from groundup.engine.padded_batch import BATCH_TOKENS, batches_by_length, pooled, right_padded
+from groundup.engine.padded_batch import BATCH_TOKENS, batches_by_length, pad_right, pool_windows
 from groundup.model.heads import Classifier
 from groundup.model.transformer import Transformer
 from groundup.weights.stacked import Stacked
@@ -57,8 +57,8 @@ def stacked_scores(
     for batch in batches_by_length(lengths, batch_tokens):
         if not stacked.blocks:
             break
-        ids, mask = right_padded([rows[i] for i in batch], compute.device)
+        ids, mask = pad_right([rows[i] for i in batch], compute.device)
         states[batch] = mean_states(model.transformer, ids, mask, stacked.blocks)[0].cpu()
     owners = torch.tensor([index for index, each in enumerate(windows) for _ in each])
-    of_texts = pooled(states.flatten(1), owners).view(len(texts), *states.shape[1:])
+    of_texts = pool_windows(states.flatten(1), owners).view(len(texts), *states.shape[1:])
     return stacked.scores(of_texts, list(texts), vectors).float()

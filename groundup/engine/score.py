@@ -1,5 +1,5 @@
 """Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities. The
-result equals that of each pair alone.
+result equals that of each pair alone. And the log-probabilities of a prompt's own tokens.
 
 Pairs are scored in ragged batches for `model/paged.py`: rows are concatenated without padding, and
 a prefix that several share, as the question before four choices, is computed once.
@@ -23,11 +23,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.device import Compute
+from groundup.engine.events import TokenLogprob
+from groundup.engine.generate import PREFILL_TOKENS
+from groundup.engine.output_processor import rank_tokens
 from groundup.engine.padded_batch import BATCH_TOKENS
 from groundup.errors import ModelError
+from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore, TokenSpan
+from groundup.tokenizer.fast import Tokenizer
 
 Pair = tuple[Sequence[int], Sequence[int]]
 Row = list[int]
@@ -152,6 +157,28 @@ def token_logprobs(
         logprobs.append((chosen - logits.logsumexp(dim=1)).double())  # ln softmax(logits)[target]
         greedy.append(logits.argmax(dim=1) == part_targets)
     return torch.cat(logprobs), torch.cat(greedy)
+
+
+def prompt_logprobs(
+    model: LanguageModel, tokenizer: Tokenizer, ids: Sequence[int], count: int, *, compute: Compute
+) -> Iterator[list[TokenLogprob]]:
+    """Yield each token of a prompt after the first with its logprob and the `count` most probable
+    ones there, in pieces between which a server does other work (`echo` of a completion).
+
+    `ids` fit the context.
+    """
+    cache = KVCache(model.config, 1, len(ids), compute.device, compute.dtype)
+    piece = max(1, min(PREFILL_TOKENS, MAX_LOGITS // model.config.vocab_size))
+    for start in range(0, len(ids) - 1, piece):
+        targets = ids[start + 1 : start + 1 + piece]
+        inputs = torch.tensor([ids[start : start + len(targets)]], device=compute.device)
+        with torch.inference_mode(), fast_matmul(compute.device):
+            logits = model.logits(model.hidden(inputs, cache=cache)[0]).float().cpu()  # [T, V]
+            ranked = [
+                rank_tokens(row, target, count, tokenizer)
+                for row, target in zip(logits, targets, strict=True)
+            ]
+        yield ranked
 
 
 def ragged_batches(rows: Sequence[Row], max_tokens: int = BATCH_TOKENS) -> Iterator[RaggedBatch]:

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.device import Compute, set_threads
-from groundup.engine.padded_batch import batches_by_length, right_padded
+from groundup.engine.padded_batch import batches_by_length, pad_right
 from groundup.files import require_free_bytes, sha256_text
 from groundup.finetune.feature_store import FeatureStore, row_key, segments_of
 from groundup.model.footprint import FLOAT32_BYTES
@@ -136,7 +136,7 @@ class FrozenBlocks:
     @torch.no_grad()
     def run(self, rows: Sequence[Sequence[int]], *, bf16: bool) -> Float[Tensor, "B T C"]:
         """Run one padded batch through embedding and blocks; returns float32 on the CPU."""
-        ids, mask = right_padded(rows, self.compute.device)
+        ids, mask = pad_right(rows, self.compute.device)
         with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
             hidden = self.transformer.run_blocks(
                 self.transformer.embed(ids), 0, self.num_blocks, mask=mask

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.padded_batch import right_padded
+from groundup.engine.padded_batch import pad_right
 from groundup.engine.pooled_states import mean_states
 from groundup.errors import MissingExtra
 from groundup.evaluate.calibration import cross_entropy, fit_temperature
@@ -76,7 +76,7 @@ class PooledBlocks(FrozenBlocks):
     @torch.no_grad()
     def run(self, rows: Sequence[Sequence[int]], *, bf16: bool) -> Float[Tensor, "B K+1 C"]:
         """Run one padded batch through all blocks; returns float32 on the CPU."""
-        ids, mask = right_padded(rows, self.compute.device)
+        ids, mask = pad_right(rows, self.compute.device)
         with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
             means, hidden = mean_states(self.transformer, ids, mask, self.blocks)
             hidden = self.transformer.run_blocks(

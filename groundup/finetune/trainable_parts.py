@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from groundup.engine.padded_batch import pooled, right_padded
+from groundup.engine.padded_batch import pad_right, pool_windows
 from groundup.files import sha256_text
 from groundup.finetune.features import Windows, ids_fingerprint, owners
 from groundup.finetune.order import EpochBatches
@@ -58,7 +58,7 @@ class IdInputs:
     def padded(self, chosen: Sequence[int]) -> Padded:
         """Return the windows of some texts, padded on the right."""
         texts = [self._texts[text] for text in chosen]
-        ids, mask = right_padded([row for windows in texts for row in windows], torch.device("cpu"))
+        ids, mask = pad_right([row for windows in texts for row in windows], torch.device("cpu"))
         return ids, mask, owners(texts)
 
 
@@ -139,7 +139,7 @@ class LastBlock(nn.Module):
         rows, last = torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1  # [W]
         attended = self._attend(hidden, mask, rows, last)
         stream = self.block.wire(hidden[rows, last][:, None], lambda _: attended)  # [W, 1, C]
-        return pooled(self.score(self.final_norm(stream))[:, 0], texts)
+        return pool_windows(self.score(self.final_norm(stream))[:, 0], texts)
 
     def _attend(self, hidden: Tensor, mask: Tensor, rows: Tensor, last: Tensor) -> Tensor:
         """The attention output of the last real tokens: [B, 1, C]."""
@@ -185,7 +185,7 @@ class ScoreHead(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "W 1 C"], mask: Bool[Tensor, "W 1"], texts: Int[Tensor, " W"]
     ) -> Float[Tensor, "B N"]:
-        return pooled(self.score(self.final_norm(hidden))[:, 0], texts)
+        return pool_windows(self.score(self.final_norm(hidden))[:, 0], texts)
 
 
 class WholeModel(nn.Module):
@@ -198,7 +198,7 @@ class WholeModel(nn.Module):
     def forward(
         self, ids: Int[Tensor, "W T"], mask: Bool[Tensor, "W T"], texts: Int[Tensor, " W"]
     ) -> Float[Tensor, "B N"]:
-        return pooled(self.classifier(ids, mask=mask), texts)
+        return pool_windows(self.classifier(ids, mask=mask), texts)
 
 
 @torch.no_grad()

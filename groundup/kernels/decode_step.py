@@ -227,7 +227,7 @@ class _Workers:
             # after a fork: the threads, and perhaps the lock's owner, are the parent's
             self._fresh()
         with self._lock:
-            pool = self._started(threads - 1)
+            pool = self._start(threads - 1)
             if pool is None:
                 work(0, 1)
                 return
@@ -243,7 +243,7 @@ class _Workers:
                 for other in others:
                     other.result()
 
-    def _started(self, count: int) -> ThreadPoolExecutor | None:
+    def _start(self, count: int) -> ThreadPoolExecutor | None:
         """Return a pool of at least `count` threads that run, None where the system gives no more:
         the threads of a step wait for one another.
         """

@@ -30,11 +30,11 @@ from groundup.kernels.products import (
     address,
     bf16_of_floats,
     call,
-    filled,
+    constant,
     lanes_of,
     load,
     multiply_add,
-    repeated,
+    repeat_lanes,
     request,
     store,
     store_past_caches,
@@ -61,7 +61,7 @@ def int4_rows(form: int, vectors: int) -> Any:
         weights, pairs, x, x_bytes, totals, groups, out = arguments
         results, ahead = accumulators(b, FLOAT, vectors), FAR if vectors == 1 else NEAR
         with cgutils.for_range(b, groups) as loop:
-            numbers = unpacked(b, weights, loop.index, ahead)
+            numbers = unpack_numbers(b, weights, loop.index, ahead)
             scale, offset = scale_and_offset(b, pairs, loop.index, ahead)
             own = b.add(x, b.mul(loop.index, INT64(2 * GROUP)))
             sums = group_sums(
@@ -69,7 +69,7 @@ def int4_rows(form: int, vectors: int) -> Any:
             )
             for v in range(vectors):
                 place = b.mul(b.add(loop.index, b.mul(groups, INT64(v))), INT64(4))
-                total = repeated(b, load(b, totals, place, FLOAT), BLOCK)
+                total = repeat_lanes(b, load(b, totals, place, FLOAT), BLOCK)
                 result = multiply_add(b, offset, total, b.load(results[v]))
                 result = multiply_add(b, scale, b.sitofp(sums[v], result.type), result)
                 b.store(result, results[v])
@@ -106,7 +106,7 @@ def split_groups(typing: Any, x: Any, groups: Any, split: Any, totals: Any) -> A
             numbers = load(b, x, start, wide)
             low = b.trunc(numbers, narrow)
             high = b.trunc(
-                b.ashr(b.sub(numbers, b.sext(low, wide)), filled(INT16, GROUP, 8)), narrow
+                b.ashr(b.sub(numbers, b.sext(low, wide)), constant(INT16, GROUP, 8)), narrow
             )
             store(b, high, b.add(split, start))
             store(b, low, b.add(split, b.add(start, INT64(GROUP))))
@@ -126,15 +126,17 @@ def split_groups(typing: Any, x: Any, groups: Any, split: Any, totals: Any) -> A
     return types.void(*[types.uintp] * 4), build
 
 
-def unpacked(b: ir.IRBuilder, weights: Value, group: Value, ahead: tuple[int, int]) -> list[Value]:
+def unpack_numbers(
+    b: ir.IRBuilder, weights: Value, group: Value, ahead: tuple[int, int]
+) -> list[Value]:
     """The numbers of a group, 0 to 15: 8 vectors of 32 bytes, the one at place i with columns 4 i
     to 4 i + 3. What comes later is requested.
     """
     start, kind = b.mul(group, INT64(NUMBER_BYTES)), vector(INT8, 4 * BLOCK)
     request(b, weights, start, NUMBER_BYTES, ahead)
     parts = [load(b, weights, b.add(start, INT64(4 * BLOCK * part)), kind) for part in range(PARTS)]
-    return [b.and_(part, filled(INT8, 4 * BLOCK, 15)) for part in parts] + [
-        b.lshr(part, filled(INT8, 4 * BLOCK, 4)) for part in parts
+    return [b.and_(part, constant(INT8, 4 * BLOCK, 15)) for part in parts] + [
+        b.lshr(part, constant(INT8, 4 * BLOCK, 4)) for part in parts
     ]
 
 
@@ -145,9 +147,9 @@ def scale_and_offset(
     start, kind = b.mul(group, INT64(PAIR_BYTES)), vector(FLOAT, BLOCK)
     request(b, pairs, start, PAIR_BYTES, ahead)
     both = load(b, pairs, start, vector(INT32, BLOCK))
-    scale = b.bitcast(b.shl(both, filled(INT32, BLOCK, 16)), kind)
-    offset = b.bitcast(b.and_(both, filled(INT32, BLOCK, -65536)), kind)
-    return scale, multiply_add(b, scale, filled(FLOAT, BLOCK, -8), offset)
+    scale = b.bitcast(b.shl(both, constant(INT32, BLOCK, 16)), kind)
+    offset = b.bitcast(b.and_(both, constant(INT32, BLOCK, -65536)), kind)
+    return scale, multiply_add(b, scale, constant(FLOAT, BLOCK, -8), offset)
 
 
 def group_sums(b: ir.IRBuilder, numbers: list[Value], x: list[Value], form: int) -> list[Value]:
@@ -160,7 +162,7 @@ def group_sums(b: ir.IRBuilder, numbers: list[Value], x: list[Value], form: int)
         b, numbers, [b.add(each, INT64(half)) for each in x for half in (0, GROUP)], form
     )
     return [
-        b.add(b.shl(high, filled(INT32, BLOCK, 8)), low)
+        b.add(b.shl(high, constant(INT32, BLOCK, 8)), low)
         for high, low in zip(sums[::2], sums[1::2], strict=True)
     ]
 
@@ -169,7 +171,7 @@ def wide_sums(b: ir.IRBuilder, numbers: list[Value], x: Value) -> Value:
     """The same of activations of 16 bits."""
     lanes, total = 4 * BLOCK, None
     for place, part in enumerate(numbers):
-        four = repeated(b, load(b, x, INT64(8 * place), INT64), BLOCK)
+        four = repeat_lanes(b, load(b, x, INT64(8 * place), INT64), BLOCK)
         right = b.sext(b.bitcast(four, vector(INT16, lanes)), vector(INT32, lanes))
         products = b.mul(b.zext(part, vector(INT32, lanes)), right)
         total = products if total is None else b.add(total, products)
@@ -190,7 +192,7 @@ def byte_sums(b: ir.IRBuilder, numbers: list[Value], x: list[Value], form: int) 
     sums: list[Value] = [ir.Constant(kind, [0] * kind.count)] * len(x)
     for place, part in enumerate(numbers):
         for which, start in enumerate(x):
-            four = repeated(b, load(b, start, INT64(4 * place), INT32), BLOCK)
+            four = repeat_lanes(b, load(b, start, INT64(4 * place), INT32), BLOCK)
             if form == VNNI:
                 given = (sums[which], b.bitcast(part, four.type), four)
                 sums[which] = call(b, "llvm.x86.avx512.vpdpbusd.256", kind, *given)
@@ -218,7 +220,7 @@ def int4_block_to_bf16(
         with cgutils.for_range(b, groups) as loop:
             numbers = [
                 b.bitcast(each, vector(INT32, BLOCK))
-                for each in unpacked(b, weights, loop.index, FAR)
+                for each in unpack_numbers(b, weights, loop.index, FAR)
             ]
             scales, offsets = scale_and_offset(b, pairs, loop.index, FAR)
             for row in range(BLOCK):

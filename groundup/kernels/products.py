@@ -61,7 +61,7 @@ def vector(kind: ir.Type, lanes: int) -> ir.Type:
     return ir.VectorType(kind, lanes)
 
 
-def filled(kind: ir.Type, lanes: int, value: int) -> ir.Constant:
+def constant(kind: ir.Type, lanes: int, value: int) -> ir.Constant:
     """A constant vector."""
     return ir.Constant(vector(kind, lanes), [value] * lanes)
 
@@ -81,7 +81,7 @@ def store(b: ir.IRBuilder, value: Value, base: Value) -> None:
     b.store(value, address(b, base, INT64(0), value.type), align=1)
 
 
-def repeated(b: ir.IRBuilder, scalar: Value, lanes: int) -> Value:
+def repeat_lanes(b: ir.IRBuilder, scalar: Value, lanes: int) -> Value:
     """A vector with one value in all lanes."""
     empty = ir.Constant(vector(scalar.type, lanes), ir.Undefined)
     first = b.insert_element(empty, scalar, INT32(0))
@@ -136,7 +136,7 @@ def multiply_add(b: ir.IRBuilder, left: Value, right: Value, total: Value) -> Va
 
 def accumulators(b: ir.IRBuilder, kind: ir.Type, count: int) -> list[Value]:
     """So many variables of 8 lanes, zero."""
-    return [cgutils.alloca_once_value(b, filled(kind, 8, 0)) for _ in range(count)]
+    return [cgutils.alloca_once_value(b, constant(kind, 8, 0)) for _ in range(count)]
 
 
 def int8_rows(form: int, vectors: int) -> Any:
@@ -222,7 +222,7 @@ def floats_of_bf16(b: ir.IRBuilder, bits: Value) -> Value:
     """A vector of bf16 numbers, given as int16, in float32."""
     lanes = bits.type.count
     return b.bitcast(
-        b.shl(b.zext(bits, vector(INT32, lanes)), filled(INT32, lanes, 16)), vector(FLOAT, lanes)
+        b.shl(b.zext(bits, vector(INT32, lanes)), constant(INT32, lanes, 16)), vector(FLOAT, lanes)
     )
 
 
@@ -248,7 +248,7 @@ def dots(eights: int) -> Any:
         left = [load(b, numbers, INT64(32 * place), vector(FLOAT, 8)) for place in range(eights)]
         with cgutils.for_range(b, count) as loop:
             start = b.mul(load(b, starts, b.mul(loop.index, INT64(8)), INT64), INT64(2))
-            total: Value = filled(FLOAT, 8, 0)
+            total: Value = constant(FLOAT, 8, 0)
             for place in range(eights):
                 right = load(b, stored, b.add(start, INT64(16 * place)), vector(INT16, 8))
                 total = multiply_add(b, left[place], floats_of_bf16(b, right), total)
@@ -276,7 +276,7 @@ def weighted_sum(eights: int) -> Any:
         sums = accumulators(b, FLOAT, eights)
         with cgutils.for_range(b, count) as loop:
             start = b.mul(load(b, starts, b.mul(loop.index, INT64(8)), INT64), INT64(2))
-            share = repeated(b, load(b, shares, b.mul(loop.index, INT64(4)), FLOAT), 8)
+            share = repeat_lanes(b, load(b, shares, b.mul(loop.index, INT64(4)), FLOAT), 8)
             for place, total in enumerate(sums):
                 part = load(b, stored, b.add(start, INT64(16 * place)), vector(INT16, 8))
                 b.store(multiply_add(b, share, floats_of_bf16(b, part), b.load(total)), total)
@@ -363,7 +363,7 @@ def int8_row_to_bf16(typing: Any, numbers: Any, scale: Any, columns: Any, out: A
         with cgutils.for_range(b, b.udiv(columns, INT64(GROUP))) as loop:
             column = b.mul(loop.index, INT64(GROUP))
             floats = b.sitofp(load(b, numbers, column, vector(INT8, GROUP)), vector(FLOAT, GROUP))
-            scaled = b.fmul(floats, repeated(b, scale, GROUP))
+            scaled = b.fmul(floats, repeat_lanes(b, scale, GROUP))
             store_past_caches(b, bf16_of_floats(b, scaled), b.add(out, b.mul(column, INT64(2))))
         return cg.get_dummy_value()
 

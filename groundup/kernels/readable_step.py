@@ -30,7 +30,7 @@ def product(model: StepModel, index: int, x: Array) -> Array:
     _, rows, _, scale_start, bias_start, in_4_bits = model.weights.matrices[index]
     integers, scale = round_activations(x)
     if in_4_bits:
-        out = unpacked(model, index) @ integers.astype(np.float32) * scale
+        out = unpack_int4(model, index) @ integers.astype(np.float32) * scale
     else:
         sums = model.numbers[index].astype(np.int64) @ integers
         assert np.abs(sums).max() < 2**31
@@ -41,7 +41,7 @@ def product(model: StepModel, index: int, x: Array) -> Array:
     return out
 
 
-def unpacked(model: StepModel, index: int) -> Array:
+def unpack_int4(model: StepModel, index: int) -> Array:
     """Return a matrix of 4 bits in float32: W = s (q - 8) + z in groups of 32, 8 rows interleaved
     (`Int4Linear.by_block`).
     """
@@ -64,7 +64,7 @@ def rotate(heads: Array, cosine: Array, sine: Array) -> Array:
     return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
 
 
-def rounded_to_bf16(x: Array) -> Array:
+def round_to_bf16(x: Array) -> Array:
     """Return float32 numbers rounded to the nearest bf16."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
@@ -135,7 +135,7 @@ def attention(
     if kind >= 0:
         cosines, sines = model.angles(np.array([position]))
         queries, key = (rotate(each, cosines[kind, 0], sines[kind, 0]) for each in (queries, key))
-    keys[position], values[position] = rounded_to_bf16(key), rounded_to_bf16(value)
+    keys[position], values[position] = round_to_bf16(key), round_to_bf16(value)
     window = weights.windows[layer] or position + 1
     seen = slice(max(0, position + 1 - window), position + 1)
     groups = queries.reshape(shape.kv_heads, -1, width)

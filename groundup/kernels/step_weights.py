@@ -223,11 +223,13 @@ def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
     attentions = [block.attention for block in blocks]
     if attentions[0].query_key_norm == "none":
         return np.ones((1, 1), np.float32), np.ones((1, 1), np.float32)
-    queries = [_repeated(each.query_norm, each.query) for each in attentions]
-    return np.stack(queries), np.stack([_repeated(each.key_norm, each.key) for each in attentions])
+    queries = [_repeat_heads(each.query_norm, each.query) for each in attentions]
+    return np.stack(queries), np.stack(
+        [_repeat_heads(each.key_norm, each.key) for each in attentions]
+    )
 
 
-def _repeated(norm: nn.Module, projection: Any) -> Array:
+def _repeat_heads(norm: nn.Module, projection: Any) -> Array:
     weight = _float(norm.weight)
     return np.tile(weight, projection.shape[0] // len(weight))
 

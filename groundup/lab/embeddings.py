@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.padded_batch import right_padded
+from groundup.engine.padded_batch import pad_right
 from groundup.errors import DataError, MissingExtra, did_you_mean
 from groundup.lab.request import require_tokenizer
 from groundup.lab.stream import batch_stream, begin_id, document_ids, require_layer, stream
@@ -81,7 +81,7 @@ def word_vectors(
     if layer == 0:
         table = model.transformer.embedding.weight
         return torch.stack([table[torch.tensor(each)].float().mean(dim=0) for each in ids]).cpu()
-    rows, mask = right_padded([[begin_id(tokenizer), *each] for each in ids], torch.device("cpu"))
+    rows, mask = pad_right([[begin_id(tokenizer), *each] for each in ids], torch.device("cpu"))
     mask[:, 0] = False  # without the token that begins the document
     states = (
         next(islice(batch_stream(model.transformer, rows), layer, None)).float().cpu()

@@ -155,7 +155,7 @@ class Encoder(nn.Module):
         """Return the vectors; `normalised` to length 1, so that their dot product is the cosine of
         their angle.
         """
-        vectors = mean_pooled(self.hidden(ids, mask=mask), mask)
+        vectors = mean_pool(self.hidden(ids, mask=mask), mask)
         if normalised:
             return F.normalize(vectors, dim=-1)
         return vectors
@@ -167,7 +167,7 @@ class Encoder(nn.Module):
         return self.transformer(ids, mask=mask)
 
 
-def mean_pooled(
+def mean_pool(
     hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None = None
 ) -> Float[Tensor, "B C"]:
     """Return the mean of the hidden states of the real tokens of each row, in float32."""

@@ -120,7 +120,7 @@ class LoRALinear(nn.Module):
         self._cast = weight, weight._version, cast
         return cast
 
-    def merged(self) -> nn.Linear:
+    def merge(self) -> nn.Linear:
         """Return the equivalent plain Linear."""
         assert isinstance(self.base, nn.Linear)
         with torch.no_grad():
@@ -214,7 +214,7 @@ def shared_copy(model: M) -> M:
 
 def merge_lora(model: nn.Module) -> None:
     """Merge every update into its matrix and restore the plain modules, all trainable."""
-    _replace(model, LoRALinear.merged)
+    _replace(model, LoRALinear.merge)
 
 
 def remove_lora(model: nn.Module) -> None:

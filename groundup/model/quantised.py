@@ -65,7 +65,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
-        numbers, scales = packed_int8(weight)
+        numbers, scales = pack_int8(weight)
         self.register_buffer("numbers", numbers)
         self.register_buffer("scales", scales)
         self.bias, self.shape = bias, (weight.shape[0], weight.shape[1])
@@ -111,7 +111,7 @@ class Int4Linear(nn.Module):
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
-        by_block, pairs = packed_int4(weight)
+        by_block, pairs = pack_int4(weight)
         self.register_buffer("by_block", by_block)
         self.register_buffer("pairs", pairs)
         self.register_buffer("torch_numbers", None, persistent=False)
@@ -157,14 +157,14 @@ def _with_bias(product: Tensor, bias: Tensor | None) -> Tensor:
     return product + bias
 
 
-def rounded_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
+def round_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
     """Return the integers and scales of a matrix."""
     weight, tiny = weight.float(), torch.finfo(torch.float32).tiny
     scales = (weight.abs().amax(dim=1) / 127).clamp_min_(tiny).bfloat16().float()
     return (weight / scales[:, None]).round_().clamp_(-127, 127).to(torch.int8), scales
 
 
-def rounded_int4(
+def round_int4(
     weight: Float[Tensor, "O C"],
 ) -> tuple[Int[Tensor, "O C"], Float[Tensor, "O G"], Float[Tensor, "O G"]]:
     """Return the integers, scales and offsets of a matrix, G groups per row."""
@@ -176,28 +176,28 @@ def rounded_int4(
     return numbers.flatten(1).to(torch.int32), scales, offsets
 
 
-def packed_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
+def pack_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
     """Return numbers and bf16 scales of a matrix; on the meta device without arithmetic, which
     would import torch's compiler.
     """
     if weight.is_meta:
         scales = weight.new_empty(len(weight), dtype=torch.bfloat16)
         return weight.new_empty(weight.shape, dtype=torch.int8), scales
-    numbers, scales = rounded_int8(weight)
+    numbers, scales = round_int8(weight)
     return numbers, scales.to(torch.bfloat16)
 
 
-def packed_int4(
+def pack_int4(
     weight: Float[Tensor, "O C"],
 ) -> tuple[UInt8[Tensor, "blocks G 4 8 4"], Float[Tensor, "blocks G 8 2"]]:
     """Return the numbers, two a byte, and bf16 scales and offsets of a matrix, as `Int4Linear`; on
-    the meta device as `packed_int8`.
+    the meta device as `pack_int8`.
     """
     blocks, groups = weight.shape[0] // BLOCK, weight.shape[1] // GROUP
     if weight.is_meta:
         pairs = weight.new_empty((blocks, groups, BLOCK, 2), dtype=torch.bfloat16)
         return weight.new_empty((blocks, groups, 4, BLOCK, 4), dtype=torch.uint8), pairs
-    numbers, scales, offsets = rounded_int4(weight)
+    numbers, scales, offsets = round_int4(weight)
     low, high = numbers.view(blocks, BLOCK, groups, 2, 4, 4).unbind(3)  # [blocks, 8, G, 4, 4] each
     by_block = (low + 16 * high).to(torch.uint8).permute(0, 2, 3, 1, 4).contiguous()
     pairs = torch.stack([scales, offsets], dim=-1).to(torch.bfloat16)

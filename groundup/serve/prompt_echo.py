@@ -6,8 +6,8 @@ import functools
 from collections.abc import AsyncIterator, Sequence
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
-from groundup.engine.prompt_logprobs import prompt_logprobs
 from groundup.engine.request import Request
+from groundup.engine.score import prompt_logprobs
 from groundup.model.heads import LanguageModel
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.requests import GenerateRequest, TextPrompt

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-import groundup.engine.prompt_logprobs as module
+import groundup.engine.score as module
 from groundup.device import Compute
-from groundup.engine.prompt_logprobs import prompt_logprobs
+from groundup.engine.score import prompt_logprobs
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 

@@ -19,7 +19,7 @@ from groundup.engine.padded_batch import (
     class_scores,
     classifier_ids,
     classifier_windows,
-    right_padded,
+    pad_right,
 )
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
@@ -132,7 +132,7 @@ def test_cached_features_give_the_scores_of_the_whole_model(
     frozen = FrozenBlocks(model.transformer, 1, compute)
     features = keep_features(frozen, [[row] for row in ids], precision="float32", progress=Silent())
     hidden, mask, texts = features.padded(range(20))
-    whole_ids, whole_mask = right_padded(ids, compute.device)
+    whole_ids, whole_mask = pad_right(ids, compute.device)
     with torch.no_grad():
         assert torch.equal(mask, whole_mask)
         expected = model(whole_ids, mask=whole_mask)

@@ -216,7 +216,7 @@ def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
         product = torch.cat([linear(rows) for rows in eye.split(FEW_ROWS)]).float()
         assert torch.allclose(linear(eye).float(), product, atol=0.02, rtol=0.02)
     bias = 0 if linear.bias is None else linear.bias.float()
-    weight = torch.tensor(readable_step.unpacked(StepModel.of(model), 6)).T
+    weight = torch.tensor(readable_step.unpack_int4(StepModel.of(model), 6)).T
     assert torch.allclose(product, weight + bias, atol=0.02, rtol=0.02)
 
 
@@ -234,14 +234,14 @@ def test_matrices_unpacked_for_prompts_are_those_of_the_readable_step(bits: Bits
     for index in (6, 7, 14):
         start, rows = described.weights.matrices[index][[3, 1]]
         if described.weights.matrices[index][5]:
-            expected = readable_step.unpacked(described, index)
+            expected = readable_step.unpack_int4(described, index)
         else:
             expected = (
                 described.numbers[index] * described.weights.scales[start : start + rows, None]
             )
         assert np.array_equal(
             Unpacked(described, index, threading.local())().float().numpy(),
-            readable_step.rounded_to_bf16(expected),
+            readable_step.round_to_bf16(expected),
         )
     assert off(query(x).float(), before.float()) < 0.02 and deepcopy(query).unpack is None
 
@@ -251,7 +251,7 @@ def test_rows_of_int8_that_are_no_whole_groups_are_unpacked_too() -> None:
     numbers = np.arange(-127, 129, dtype=np.int16).astype(np.int8)[:240].reshape(5, 48)
     scales, out = np.linspace(0.1, 0.3, 5, dtype=np.float32), np.empty((5, 48), np.uint16)
     step_parts.unpack_int8(numbers, scales, out)
-    expected = readable_step.rounded_to_bf16(numbers * scales[:, None])
+    expected = readable_step.round_to_bf16(numbers * scales[:, None])
     assert np.array_equal(out.astype(np.uint32) << 16, expected.view(np.uint32))
 
 
@@ -292,10 +292,10 @@ def test_every_kernel_is_its_readable_twin() -> None:
     kept = np.empty(64, np.uint16)
     step_parts.keep(x, kept, 0)
     assert np.array_equal(
-        kept.astype(np.uint32) << 16, readable_step.rounded_to_bf16(x).view(np.uint32)
+        kept.astype(np.uint32) << 16, readable_step.round_to_bf16(x).view(np.uint32)
     )
     assert np.array_equal(
-        readable_step.rounded_to_bf16(x), torch.tensor(x).bfloat16().float().numpy()
+        readable_step.round_to_bf16(x), torch.tensor(x).bfloat16().float().numpy()
     )
 
 

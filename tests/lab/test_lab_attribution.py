@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.engine.padded_batch import classifier_ids, right_padded
+from groundup.engine.padded_batch import classifier_ids, pad_right
 from groundup.errors import DataError, ModelError
 from groundup.lab.attribution import (
     class_attribution,
@@ -216,7 +216,7 @@ def trained(tokenizer: Tokenizer, messages: list[tuple[str, int]]) -> Classifier
     initialise(model, torch.Generator().manual_seed(0))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     rows = [classifier_ids(tokenizer, text, 16) for text, _ in messages]
-    ids, mask = right_padded(rows, torch.device("cpu"))
+    ids, mask = pad_right(rows, torch.device("cpu"))
     labels = torch.tensor([label for _, label in messages])
     for _ in range(60):
         optimizer.zero_grad()

@@ -13,7 +13,7 @@ from groundup.model.attention import use_attention
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import cache_bytes
-from groundup.model.heads import Classifier, Encoder, LanguageModel, initialise, mean_pooled
+from groundup.model.heads import Classifier, Encoder, LanguageModel, initialise, mean_pool
 from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.sizes import flops_per_token, parameter_count, weight_kinds
 from groundup.model.transformer import use_recompute
@@ -89,7 +89,7 @@ def test_recomputed_activations_give_the_same_gradients(model: Encoder, ids: Ten
 def test_vectors_have_length_one_unless_they_are_asked_for_as_they_are(ids: Tensor) -> None:
     model = tiny_encoder(V)
     plain = model(ids, normalised=False)
-    torch.testing.assert_close(plain, mean_pooled(model.hidden(ids)))
+    torch.testing.assert_close(plain, mean_pool(model.hidden(ids)))
     torch.testing.assert_close(model(ids), plain / plain.norm(dim=-1, keepdim=True))
 
 

@@ -14,8 +14,8 @@ from groundup.model.quantised import (
     ROWS,
     Int8Linear,
     quantise,
-    rounded_int4,
-    rounded_int8,
+    round_int4,
+    round_int8,
 )
 
 
@@ -31,12 +31,12 @@ def model(width: int = 64, feedforward: int = 128, *, tied: bool = True) -> Lang
 
 def test_no_weight_is_further_off_than_half_a_step_of_its_scale() -> None:
     weight = matrix(64, 96)
-    numbers, scales = rounded_int8(weight)
+    numbers, scales = round_int8(weight)
     off = (numbers * scales[:, None] - weight).abs() / scales[:, None]
     assert (
         off.max() <= 0.75
     )  # a half, and what rounding the scale to bf16 moves the row's largest numbers
-    in_groups, steps, offsets = rounded_int4(weight)
+    in_groups, steps, offsets = round_int4(weight)
     unpacked = (in_groups.unflatten(1, (-1, GROUP)) - 8) * steps[..., None] + offsets[..., None]
     assert ((unpacked - weight.unflatten(1, (-1, GROUP))).abs() / steps[..., None]).max() <= 0.65
 
@@ -57,7 +57,7 @@ def test_int8_products_are_those_of_the_unpacked_weights_for_few_and_many_rows(r
 @pytest.mark.parametrize("rows", [1, 33])
 def test_int4_products_are_those_of_the_rounded_weights(rows: int) -> None:
     weight, x = matrix(128, 64), matrix(rows, 64).bfloat16()
-    numbers, scales, offsets = rounded_int4(weight)
+    numbers, scales, offsets = round_int4(weight)
     unpacked = (numbers.unflatten(1, (-1, GROUP)) - 8) * scales[..., None] + offsets[..., None]
     bias = torch.ones(128, dtype=torch.bfloat16)
     exact = F.linear(x.float(), unpacked.flatten(1), bias.float())
