@@ -78,13 +78,10 @@ def attention_part(
             rms_norm(keys, weights.key_norms[layer], shape.norm_eps, keys)
         barrier(own.threads, shared.counter)
     for unit in range(own.thread, rows * shape.kv_heads, own.threads):
-        r, kv_head = unit // shape.kv_heads, unit % shape.kv_heads
-        store_key_value(layer, r, kv_head, shape, weights, cache, tokens, shared)
+        store_key_value(layer, unit, shape, weights, cache, tokens, shared)
     barrier(own.threads, shared.counter)  # rows of one text attend to one another's keys
     for unit in range(own.thread, rows * shape.heads, own.threads):
-        r, query_head = unit // shape.heads, unit % shape.heads
-        rotate_query(layer, r, query_head, shape, weights, tokens, shared)
-        attention(layer, r, query_head, shape, weights, cache, shared, own)
+        attention(layer, unit, shape, weights, cache, tokens, shared, own)
     barrier(own.threads, shared.counter)
     for r in range(rows):
         own.x_scales[r] = round_activations(shared.mixed[r], own.mixed_rounded[r])
@@ -169,15 +166,17 @@ def add_rows(added: Array, weight: Array, shape: StepShape, own: ThreadBuffers) 
 @compiled
 def store_key_value(
     layer: int,
-    r: int,
-    head: int,
+    unit: int,
     shape: StepShape,
     weights: StepWeights,
     cache: StepCache,
     tokens: NewTokens,
     shared: SharedBuffers,
 ) -> None:
-    """Normalise and rotate the key of row `r` and key/value head `head`; store it and the value."""
+    """Normalise and rotate the key of a unit, one key/value head of one row; store it and the
+    value.
+    """
+    r, head = unit // shape.kv_heads, unit % shape.kv_heads
     width, kind = shape.head_width, weights.rotations[layer]
     begin, end = head * width, (head + 1) * width
     key = shared.keys[r, begin:end]
@@ -192,43 +191,32 @@ def store_key_value(
 
 
 @compiled
-def rotate_query(
+def attention(
     layer: int,
-    r: int,
-    head: int,
+    unit: int,
     shape: StepShape,
     weights: StepWeights,
+    cache: StepCache,
     tokens: NewTokens,
     shared: SharedBuffers,
+    own: ThreadBuffers,
 ) -> None:
-    """Normalise and rotate query head `head` of row `r`."""
+    """Normalise and rotate the query of a unit, one query head of one row, and let it attend to the
+    stored tokens of its row.
+    """
+    r, head = unit // shape.heads, unit % shape.heads
     width, kind = shape.head_width, weights.rotations[layer]
     begin, end = head * width, (head + 1) * width
-    query = shared.queries[r, begin:end]
+    query, mixed = shared.queries[r, begin:end], shared.mixed[r, begin:end]
     if shape.query_key_norm == 1:
         rms_norm(query, weights.query_norms[layer, begin:end], shape.norm_eps, query)
     if kind >= 0:
         rotate(query, tokens.cosines[kind, r], tokens.sines[kind, r])
-
-
-@compiled
-def attention(
-    layer: int,
-    r: int,
-    head: int,
-    shape: StepShape,
-    weights: StepWeights,
-    cache: StepCache,
-    shared: SharedBuffers,
-    own: ThreadBuffers,
-) -> None:
-    """Let query head `head` of row `r` attend to the stored tokens of its row."""
-    width, end, first = shape.head_width, cache.lengths[r], 0
+    stop, first = cache.lengths[r], 0
     if weights.windows[layer] > 0:
-        first = max(end - weights.windows[layer], 0)
+        first = max(stop - weights.windows[layer], 0)
     base = layer * cache.layer_stride + head // (shape.heads // shape.kv_heads) * cache.head_stride
-    for t in range(first, end):
+    for t in range(first, stop):
         own.starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
-    query = shared.queries[r, head * width : (head + 1) * width]
-    out = shared.mixed[r, head * width : (head + 1) * width]
-    attend(query, cache.keys, cache.values, own.starts[: end - first], shape, own.scores, out)
+    starts = own.starts[: stop - first]
+    attend(query, cache.keys, cache.values, starts, shape, own.scores, mixed)

@@ -142,7 +142,8 @@ def product_int4(matrix: Array, scales: Array, x: Array, out: Array, own: Thread
         row, start_of_row = np.uint64(r), np.uint64(x[r].ctypes.data)
         split_of_row, totals_of_row = split + row * distance, totals + row * totals_bytes
         split_groups(start_of_row, np.uint64(groups), split_of_row, totals_of_row)
-    first, place = split, own.sums.ctypes.data
+    sums, x_scales = own.sums, own.x_scales
+    first, place = split, sums.ctypes.data
     if FORM == PORTABLE:
         first, distance = np.uint64(x.ctypes.data), np.uint64(x.strides[0])
     begin = first_of(blocks, own.thread, own.threads)
@@ -162,7 +163,7 @@ def product_int4(matrix: Array, scales: Array, x: Array, out: Array, own: Thread
                 int4_one(weights, scaling, row, distance, totals_of, groups, place)
             for each in range(take):
                 for k in range(BLOCK):
-                    out[r + each, start + k] = own.sums[each, k] * own.x_scales[r + each]
+                    out[r + each, start + k] = sums[each, k] * x_scales[r + each]
                 if bias_start >= 0:
                     for k in range(BLOCK):
                         out[r + each, start + k] += scales[bias_start + start + k]
@@ -182,7 +183,7 @@ def product(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffe
     numbers, rows, columns = matrix[0], matrix[1], matrix[2]
     scale_start, bias_start = matrix[3], matrix[4]
     blocks, distance, count = rows // BLOCK, np.uint64(x.strides[0]), x.shape[0]
-    place = own.whole_sums.ctypes.data
+    sums, x_scales, place = own.whole_sums, own.x_scales, own.whole_sums.ctypes.data
     begin = first_of(blocks, own.thread, own.threads)
     end = first_of(blocks, own.thread + 1, own.threads)
     for block in range(begin, end):
@@ -197,8 +198,8 @@ def product(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffe
                 int8_one(weights, columns, row, distance, columns, place)
             for each in range(take):
                 for k in range(BLOCK):
-                    scale = scales[scale_start + start + k] * own.x_scales[r + each]
-                    out[r + each, start + k] = F(own.whole_sums[each, k]) * scale
+                    scale = scales[scale_start + start + k] * x_scales[r + each]
+                    out[r + each, start + k] = F(sums[each, k]) * scale
                 if bias_start >= 0:
                     for k in range(BLOCK):
                         out[r + each, start + k] += scales[bias_start + start + k]
