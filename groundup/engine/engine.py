@@ -139,7 +139,7 @@ class Engine:
         if self.opened.stacked is None:
             scores = class_scores(model, windows, compute=self.compute)
         else:
-            vectors = self.encoder and self.encoder.embed(texts)
+            vectors = None if self.encoder is None else self.encoder.embed(texts)
             scores = stacked_scores(
                 model, self.opened.stacked, texts, windows, vectors=vectors, compute=self.compute
             )

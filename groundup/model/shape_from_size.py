@@ -79,7 +79,9 @@ def shape_of_size(
     def distance(count: int) -> float:
         return abs(math.log(count / parameters))
 
-    likely = sorted(_near_rule(), key=lambda each: distance(_estimate(*each, vocab_size)))
+    likely = sorted(
+        _near_rule(), key=lambda each: distance(_estimate(each[0], each[1], vocab_size))
+    )
     shapes = [shape_of(*each, vocab_size, context_tokens) for each in likely[:LIKELY]]
     distances = [distance(parameter_count(shape).total) for shape in shapes]
     nearest = shapes[distances.index(min(distances))]
