@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from groundup.engine.pages import BlockTable, Pages, pages_within, roomiest
+from groundup.engine.pages import BlockTable, Pages, page_of_new_row, pages_within
 from groundup.errors import ConfigError
 
 PAGE = 4
@@ -143,8 +143,8 @@ def test_rows_that_grow_side_by_side_lie_in_runs(rows: int) -> None:
 
 
 def test_a_new_row_begins_where_most_is_free() -> None:
-    assert roomiest({5}) == 5
-    assert roomiest({0, 1, 10, 11, 12, 13}) == 12
+    assert page_of_new_row({5}) == 5
+    assert page_of_new_row({0, 1, 10, 11, 12, 13}) == 12
 
 
 def test_a_budget_that_pays_for_no_page_is_refused() -> None:

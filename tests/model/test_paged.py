@@ -10,7 +10,7 @@ from torch import Tensor
 from groundup.errors import ModelError
 from groundup.model.attention import use_attention
 from groundup.model.heads import LanguageModel
-from groundup.model.paged import PagedStore, TokenSpan, grouped, is_contiguous, page_bytes
+from groundup.model.paged import PagedStore, TokenSpan, group_spans, is_contiguous, page_bytes
 
 ModelOf = Callable[..., LanguageModel]
 PAGE = 4
@@ -111,7 +111,7 @@ def test_rows_are_attended_to_together_where_causality_hides_the_padding_or_a_ma
         """How many rows of (start, count) stand in each group."""
         return [
             len(group.spans)
-            for group in grouped([TokenSpan([], start, count) for start, count in spans])
+            for group in group_spans([TokenSpan([], start, count) for start, count in spans])
         ]
 
     assert sizes((3, 1), (200, 1), (7, 1)) == [3]  # one new token each, short
