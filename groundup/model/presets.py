@@ -32,24 +32,23 @@ _GEMMA3 = _GEMMA | {
 }
 _GEMMA3 |= {"window_tokens": 512, "full_every": 6}
 
-# The sizes are the first eight fields of ModelConfig: vocabulary, context, width, layers, query
-# heads, feed-forward, key/value heads, head width.
+
+def config_of(sizes: tuple[int, int, int, int, int, int, int, int], **choices: Any) -> ModelConfig:
+    """Return the config of eight sizes, the first fields of ModelConfig: vocabulary, context, width,
+    layers, query heads, feed-forward, key/value heads, head width.
+    """
+    return ModelConfig(*sizes, **choices)
+
+
 PRESETS: dict[str, ModelConfig] = {
     # Ours: 1.3 million parameters, trained in two minutes on two CPU cores. Rows of its matrices
     # are multiples of 32, which GGUF's q8_0 and q4_0 need, and its architecture is Llama's, which
     # llama.cpp and Ollama load.
-    "quickstart": ModelConfig(4_096, 128, 128, 4, 4, 384, 2, 32),
+    "quickstart": config_of((4_096, 128, 128, 4, 4, 384, 2, 32)),
     # Radford et al. 2019, the smallest of four, as released (github.com/openai/gpt-2, model 124M):
     # 124,439,808 parameters.
-    "gpt2": ModelConfig(
-        50_257,
-        1_024,
-        768,
-        12,
-        12,
-        3_072,
-        12,
-        64,
+    "gpt2": config_of(
+        (50_257, 1_024, 768, 12, 12, 3_072, 12, 64),
         family="gpt2",
         norm="layer",
         positions="learned",
@@ -60,86 +59,51 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     # HuggingFaceTB/SmolLM2-135M, config.json (Allal et al. 2025); as in its GGUF's metadata:
     # 134,515,008 parameters.
-    "smollm2-135m": ModelConfig(49_152, 8_192, 576, 30, 9, 1_536, 3, 64, rope_base=100_000.0),
+    "smollm2-135m": config_of((49_152, 8_192, 576, 30, 9, 1_536, 3, 64), rope_base=100_000.0),
     # TinyLlama/TinyLlama-1.1B-Chat-v1.0, config.json (Zhang et al. 2024): 1,100,048,384 parameters.
-    "tinyllama-1.1b": ModelConfig(32_000, 2_048, 2_048, 22, 32, 5_632, 4, 64, tied_head=False),
+    "tinyllama-1.1b": config_of((32_000, 2_048, 2_048, 22, 32, 5_632, 4, 64), tied_head=False),
     # meta-llama/Llama-3.2-1B, config.json (Llama 3.2 release, 2024): 1,235,814,400 parameters.
-    "llama-3.2-1b": ModelConfig(
-        128_256,
-        131_072,
-        2_048,
-        16,
-        32,
-        8_192,
-        8,
-        64,
+    "llama-3.2-1b": config_of(
+        (128_256, 131_072, 2_048, 16, 32, 8_192, 8, 64),
         rope_base=500_000.0,
         rope_scaling=RopeScaling(factor=32.0),
     ),
     # meta-llama/Llama-3.1-8B, config.json (Llama team 2024): 8,030,261,248 parameters.
-    "llama-3.1-8b": ModelConfig(
-        128_256,
-        131_072,
-        4_096,
-        32,
-        32,
-        14_336,
-        8,
-        128,
+    "llama-3.1-8b": config_of(
+        (128_256, 131_072, 4_096, 32, 32, 14_336, 8, 128),
         rope_base=500_000.0,
         rope_scaling=RopeScaling(factor=8.0),
         tied_head=False,
     ),
     # HuggingFaceTB/SmolLM3-3B, config.json (2025): 3,075,098,624 parameters. Every fourth block has
     # no rotary positions.
-    "smollm3-3b": ModelConfig(
-        128_256,
-        65_536,
-        2_048,
-        36,
-        16,
-        11_008,
-        4,
-        128,
+    "smollm3-3b": config_of(
+        (128_256, 65_536, 2_048, 36, 16, 11_008, 4, 128),
         family="smollm3",
         norm_eps=1e-6,
         rope_base=5_000_000.0,
         unrotated_every=4,
     ),
     # mistralai/Mistral-7B-v0.1, config.json (Jiang et al. 2023): 7,241,732,096 parameters.
-    "mistral-7b": ModelConfig(
-        32_000,
-        32_768,
-        4_096,
-        32,
-        32,
-        14_336,
-        8,
-        128,
+    "mistral-7b": config_of(
+        (32_000, 32_768, 4_096, 32, 32, 14_336, 8, 128),
         family="mistral",
         window_tokens=4_096,
         tied_head=False,
     ),
     # Qwen/Qwen2.5-0.5B, config.json (Qwen team 2024): 494,032,768 parameters.
-    "qwen2.5-0.5b": ModelConfig(151_936, 32_768, 896, 24, 14, 4_864, 2, 64, **_QWEN2),
+    "qwen2.5-0.5b": config_of((151_936, 32_768, 896, 24, 14, 4_864, 2, 64), **_QWEN2),
     # Qwen/Qwen2.5-1.5B-Instruct, config.json (Qwen team 2024): 1,543,714,304 parameters.
-    "qwen2.5-1.5b": ModelConfig(151_936, 32_768, 1_536, 28, 12, 8_960, 2, 128, **_QWEN2),
+    "qwen2.5-1.5b": config_of((151_936, 32_768, 1_536, 28, 12, 8_960, 2, 128), **_QWEN2),
     # Qwen/Qwen3-0.6B, config.json (Yang et al. 2025): 596,049,920 parameters. Heads are wider than
     # width / num_heads.
-    "qwen3-0.6b": ModelConfig(
-        151_936, 40_960, 1_024, 28, 16, 3_072, 8, 128, family="qwen3", **_QWEN3
+    "qwen3-0.6b": config_of(
+        (151_936, 40_960, 1_024, 28, 16, 3_072, 8, 128), family="qwen3", **_QWEN3
     ),
     # Qwen/Qwen3-30B-A3B, config.json (Yang et al. 2025): 30,532,122,624 parameters, 3,353,032,704
     # active per token.
-    "qwen3-30b-a3b": ModelConfig(
-        151_936,
-        40_960,
-        2_048,
-        48,
-        32,
-        768,
-        4,
-        128,
+    "qwen3-30b-a3b": config_of(
+        (151_936, 40_960, 2_048, 48, 32, 768, 4, 128),
         family="qwen3_moe",
         num_experts=128,
         experts_per_token=8,
@@ -148,15 +112,8 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     # google/gemma-2-2b, config.json (Gemma team 2024): 2,614,341,888 parameters. Every other block
     # has no window.
-    "gemma-2-2b": ModelConfig(
-        256_000,
-        8_192,
-        2_304,
-        26,
-        8,
-        9_216,
-        4,
-        256,
+    "gemma-2-2b": config_of(
+        (256_000, 8_192, 2_304, 26, 8, 9_216, 4, 256),
         family="gemma2",
         window_tokens=4_096,
         full_every=2,
@@ -166,34 +123,20 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     # google/gemma-3-270m, config.json (Gemma team 2025): 268,098,176 parameters, 168 million of
     # them embedding.
-    "gemma-3-270m": ModelConfig(262_144, 32_768, 640, 18, 4, 2_048, 1, 256, **_GEMMA3),
+    "gemma-3-270m": config_of((262_144, 32_768, 640, 18, 4, 2_048, 1, 256), **_GEMMA3),
     # google/gemma-3-1b-pt, config.json (Gemma team 2025): 999,885,952 parameters.
-    "gemma-3-1b": ModelConfig(262_144, 32_768, 1_152, 26, 4, 6_912, 1, 256, **_GEMMA3),
+    "gemma-3-1b": config_of((262_144, 32_768, 1_152, 26, 4, 6_912, 1, 256), **_GEMMA3),
     # microsoft/Phi-3-mini-4k-instruct, config.json (Abdin et al. 2024): 3,821,079,552 parameters.
-    "phi-3-mini-4k": ModelConfig(
-        32_064,
-        4_096,
-        3_072,
-        32,
-        32,
-        8_192,
-        32,
-        96,
+    "phi-3-mini-4k": config_of(
+        (32_064, 4_096, 3_072, 32, 32, 8_192, 32, 96),
         family="phi3",
         window_tokens=2_047,
         tied_head=False,
     ),
     # allenai/OLMo-2-0425-1B, config.json (OLMo team 2025): 1,484,916,736 parameters. Norms after
     # the parts only.
-    "olmo-2-1b": ModelConfig(
-        100_352,
-        4_096,
-        2_048,
-        16,
-        16,
-        8_192,
-        16,
-        128,
+    "olmo-2-1b": config_of(
+        (100_352, 4_096, 2_048, 16, 16, 8_192, 16, 128),
         family="olmo2",
         block="output",
         qk_norm="projection",
