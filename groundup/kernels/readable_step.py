@@ -123,15 +123,16 @@ def attention(
     """
     shape, weights, kind = model.shape, model.weights, model.weights.rotations[layer]
     width, eps = shape.head_width, shape.norm_eps
-    query_norm, key_norm = weights.query_norms[layer], weights.key_norms[layer]
     queries, key, value = (product(model, 7 * layer + index, x) for index in range(3))
     norm = QUERY_KEY_NORMS[shape.query_key_norm]
     if norm == "projection":
-        queries, key = rms_norm(queries, query_norm, eps), rms_norm(key, key_norm, eps)
+        queries = rms_norm(queries, weights.query_norms[layer], eps)
+        key = rms_norm(key, weights.key_norms[layer], eps)
     queries, key, value = (each.reshape(-1, width) for each in (queries, key, value))
     if norm == "head":
-        queries = np.stack([rms_norm(head, query_norm[:width], eps) for head in queries])
-        key = np.stack([rms_norm(head, key_norm[:width], eps) for head in key])
+        query_norm, key_norm = weights.query_norms[layer, :width], weights.key_norms[layer, :width]
+        queries = np.stack([rms_norm(head, query_norm, eps) for head in queries])
+        key = np.stack([rms_norm(head, key_norm, eps) for head in key])
     if kind >= 0:
         cosines, sines = model.angles(np.array([position]))
         queries, key = (rotate(each, cosines[kind, 0], sines[kind, 0]) for each in (queries, key))
