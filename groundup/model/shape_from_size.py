@@ -107,7 +107,9 @@ def _near_rule() -> list[tuple[int, int]]:
     for depth in range(1, MAX_DEPTH + 1):
         low = _round_width(ideal_width(depth) / WIDTH_SPREAD)
         high = _round_width(ideal_width(depth) * WIDTH_SPREAD)
-        widths = [width for width in range(low, high + 1, 32) if width == _round_width(width)]
+        widths = [
+            width for width in range(low, high + 1, 32) if width == _round_width(float(width))
+        ]
         shapes += [(depth, width) for width in widths]
     return shapes
 
@@ -136,7 +138,7 @@ def shape_of(
 
     Raises ConfigError for a width that is not a whole number of heads.
     """
-    nearest = _round_width(width)
+    nearest = _round_width(float(width))
     if width != nearest:
         raise ConfigError(
             f"A width of {width} is not a whole number of heads.", fix=f"The nearest is {nearest}."
