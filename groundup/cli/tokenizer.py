@@ -228,7 +228,7 @@ def compare(
             metavar="TOKENIZER...", help="Folders, files, tiktoken:NAME, hf:OWNER/NAME, or models."
         ),
     ],
-    text: Annotated[
+    texts: Annotated[
         list[str] | None,
         Option("--text", metavar="SOURCE", help="Texts to encode, any source (again for more)."),
     ] = None,
@@ -244,7 +244,7 @@ def compare(
             "--out", callback=file_to_write, help="Write a page with examples, too: one HTML file."
         ),
     ] = None,
-    text_column: TextColumnOption = "",
+    text: TextColumnOption = "",
     charset: CharsetOption = "auto",
     follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
@@ -266,16 +266,16 @@ def compare(
 
     if twice := next((name for name in tokenizers if tokenizers.count(name) > 1), ""):
         raise ConfigError(f"The tokenizer {twice} is named twice.", fix="Name each once.")
-    if not text:
+    if not texts:
         raise ConfigError(
             "No texts are named to compare the tokenizers on.", fix="Name some with --text SOURCE."
         )
     limit, shape = size_bytes(sample), shape_named(model)
     require(limit > 0, "--sample", sample, "above 0")
-    options, progress = SourceOptions(text=text_column, charset=charset), console_progress()
+    options, progress = SourceOptions(text=text, charset=charset), console_progress()
     named = _short_names(tokenizers)
     opened = {name: open_tokenizer(address, progress=progress) for name, address in named.items()}
-    sources = read_sources(text, follow_links=follow_links)
+    sources = read_sources(texts, follow_links=follow_links)
     found = compare_tokenizers(
         opened, sources, shape, options=options, sample_bytes=limit, progress=progress
     )
