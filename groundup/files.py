@@ -78,9 +78,9 @@ def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise no_room(path, needed_bytes) from error
-        fix = "Choose another name with --out."
+        fix = "Choose another name."
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            fix = "Choose another folder with --out, or change its permissions."
+            fix = "Choose another folder, or change its permissions."
         elif error.errno not in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
             raise
         if is_cached(path):

@@ -141,7 +141,7 @@ class RunFolder:
         except FormatError as error:
             fix = (
                 f"To write the run's files again from its last checkpoint, remove {self.path / MANIFEST} and run the same "
-                "command; --fresh starts again from the beginning."
+                "command; `fresh` starts again from the beginning."
             )
             raise FormatError(error.file, error.place, error.reason, fix=fix) from error
 
@@ -164,7 +164,7 @@ class RunFolder:
             return None
         record = read_json_object(self.plan_file)
         if not all(isinstance(record.get(name), dict) for name in PLAN_TABLES):
-            fix = "Start again with --fresh."
+            fix = "Start again with `fresh`."
             raise FormatError(self.plan_file, ", ".join(PLAN_TABLES), "are not all tables", fix=fix)
         return record
 
@@ -263,7 +263,7 @@ def build_results(content: dict[str, Any], file: Path) -> BuildResults:
         return build_config(BuildResults, values)
     except ConfigError as error:
         reason = f"is not a record that a build writes ({error.message.removesuffix('.')})"
-        raise FormatError(file, "content", reason, fix="Start again with --fresh.") from error
+        raise FormatError(file, "content", reason, fix="Start again with `fresh`.") from error
 
 
 def read_stage_kinds(build: Path) -> Mapping[str, str]:

@@ -35,7 +35,7 @@ def write_gguf_adapter(opened: OpenModel, path: Path, *, quantization: str, name
     if not isinstance(opened.adapter, Adapter):
         raise ModelError(
             f"{opened.path} is a whole model, not an adapter.",
-            fix="Give the folder of an adapter (groundup finetune chat without --merge), or use the format gguf.",
+            fix="Give the folder of an adapter (one that was not merged), or use the format gguf.",
         )
     if reason := gguf_reason(opened.config):
         raise ModelError(

@@ -85,16 +85,10 @@ class ChatML:
 
     def text(self, messages: tuple[Message, ...]) -> str:
         """Return how Ollama renders a conversation with `GO_TEMPLATE` and this default."""
-        default = (
-            ()
-            if self.default_system is None or messages[0].role == "system"
-            else (self.default_system,)
-        )
-        turns = [*(Message("system", text) for text in default), *messages]
-        return (
-            "".join(f"{TURN_START}{turn.role}\n{turn.content}{TURN_END}\n" for turn in turns)
-            + OPENING
-        )
+        if self.default_system is not None and messages[0].role != "system":
+            messages = (Message("system", self.default_system), *messages)
+        turns = (f"{TURN_START}{turn.role}\n{turn.content}{TURN_END}\n" for turn in messages)
+        return "".join(turns) + OPENING
 
 
 def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
@@ -166,14 +160,14 @@ def require_ollama(name: str) -> str:
     """
     if len(name) > 200 or not _NAME.fullmatch(name):
         raise ConfigError(
-            f"--create {name[:60]!r} is not a valid name for an Ollama model.",
+            f"`create` {name[:60]!r} is not a valid name for an Ollama model.",
             fix="Use letters, digits and . _ -, such as my-chat or me/my-chat:v1.",
         )
     program = shutil.which(PROGRAM)
     if program is None:
         raise ConfigError(
-            f"--create {name} needs Ollama's own program, and there is no `{PROGRAM}` on this machine's PATH.",
-            fix="Install it from ollama.com, or omit --create and copy the folder to a machine that has it.",
+            f"`create` {name} needs Ollama's own program, and there is no `{PROGRAM}` on this machine's PATH.",
+            fix="Install it from ollama.com, or omit `create` and copy the folder to a machine that has it.",
         )
     return program
 
