@@ -18,7 +18,7 @@ from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.progress import Silent
-from groundup.retrieve import generation
+from groundup.retrieve import answer as answering
 from groundup.retrieve.answer import Answer, ask, part_text
 from groundup.retrieve.index import Index
 from groundup.retrieve.support import prompt_ids
@@ -108,7 +108,7 @@ def test_a_model_that_obeys_is_not_shown(
     pattern: dict[str, str], tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says what was ordered, and finds it probable."""
-    monkeypatch.setattr(generation, "supports", lambda *given: iter([1.0] * len(given[4])))
+    monkeypatch.setattr(answering, "supports", lambda *given: iter([1.0] * len(given[4])))
     with index_of(tmp_path, pattern) as index:
         for said in OBEDIENT.get(pattern["kind"]) or [
             word_of(pattern),
