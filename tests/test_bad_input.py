@@ -154,7 +154,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gguf",
         "--out",
         home / "run.gguf",
-        "--encoding",
+        "--quantization",
         "f32",
         "--no-check",
     )
