@@ -34,8 +34,8 @@ _GEMMA3 |= {"window_tokens": 512, "full_every": 6}
 
 
 def config_of(sizes: tuple[int, int, int, int, int, int, int, int], **choices: Any) -> ModelConfig:
-    """Return the config of eight sizes, the first fields of ModelConfig: vocabulary, context, width,
-    layers, query heads, feed-forward, key/value heads, head width.
+    """Return the config of eight sizes, the first fields of ModelConfig: vocabulary, context,
+    width, layers, query heads, feed-forward, key/value heads, head width.
     """
     return ModelConfig(*sizes, **choices)
 
