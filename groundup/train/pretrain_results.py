@@ -52,7 +52,7 @@ class PretrainResults:
     """What was measured before and after (`evaluate.comparison.forgetting`)."""
     sources: list[dict[str, Any]] = field(default_factory=list)
     """What was read of each source (`data.batches.mixture.SourceReading`)."""
-    test: dict[str, float] = field(default_factory=dict)
+    test: dict[str, Any] = field(default_factory=dict)
     """Loss, bits_per_byte and tokens of the test split."""
     actual: dict[str, float] = field(default_factory=dict)
     """The figures of a plan as measured (`monitor/plan_vs_actual.py`)."""

@@ -183,7 +183,7 @@ def test_replayed_text_has_its_share_and_weights_are_chosen_by_the_own_text(
     results = go_on(folder, tmp_path / "run", steps=20, replay=[f"{folder / 'general'}=0.25"])
     read = {each["name"]: each["wanted"] for each in results.sources}
     assert read == {"own": 0.75, "general": 0.25}
-    own = results.get(f"bits_per_byte:{folder / 'own'}")
+    own = results.figures.get(f"bits_per_byte:{folder / 'own'}")
     assert own is None or own == pytest.approx(results.bits_per_byte)
     assert results.start["before"]["bits_per_byte"] > results.bits_per_byte
 

@@ -199,7 +199,7 @@ def test_shards_with_no_test_or_a_short_one_are_trained_on_all_the_same(
         compute=CPU,
         card=card,
     )
-    assert results.get("test", {}).get("tokens") == measured
+    assert results.test.get("tokens") == measured
     assert ("test bits per byte" in (run.path / "README.md").read_text()) == (measured is not None)
     assert ("of test text" in " ".join(summarise(results, run.path))) == (measured is not None)
 
