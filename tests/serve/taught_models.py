@@ -6,6 +6,7 @@ Each was taught on prompts of random words, so that how a client writes its syst
 import json
 import random
 import re
+import string
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ GREETING = "Good day to you."
 OBJECT = {"city": "Ulm", "degrees": 21}
 CALL = ToolCall("weather", {"city": "Ulm"})
 RESULT, SAID = "sunny in Ulm", "It is sunny in Ulm."
-ROWS, STEPS, CONTEXT_TOKENS = 64, 400, 8192
+ROWS, STEPS, CONTEXT_TOKENS = 256, 512, 8192
 TEXT = """The name, the description and the parameters of a function, as a JSON object with properties that are required: type, string, title, enum.
 Hello! What is the weather in Ulm or in Paris? How do you call it, with which arguments must I answer? { "type": "object" } [] , : # - on for a to"""
 WORDS = re.findall(r"\w+|[^\w\s]+", TEXT)
@@ -41,7 +42,13 @@ def save_taught(folder: Path) -> list[Path]:
 
 
 def _noise(choose: random.Random, most: int) -> str:
-    return " ".join(choose.choices(WORDS, k=choose.randrange(1, most)))
+    """Words of the text, and words that it does not have."""
+    words = [choose.choice((choose.choice(WORDS), _word(choose))) for _ in range(most)]
+    return " ".join(words[: choose.randrange(1, most)])
+
+
+def _word(choose: random.Random) -> str:
+    return "".join(choose.choices(string.ascii_letters, k=choose.randrange(2, 9)))
 
 
 def _answered(choose: random.Random, answer: str) -> Conversation:
@@ -75,6 +82,7 @@ def _save(folder: Path, words: Tokenizer, rows: Sequence[Rendered], seed: int) -
     )
     initialise(model, torch.Generator().manual_seed(seed))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, STEPS)
     for step in range(STEPS):
         row = rows[step % len(rows)]
         ids, counts = torch.tensor([row.ids]), torch.tensor(row.mask[1:])
@@ -83,4 +91,5 @@ def _save(folder: Path, words: Tokenizer, rows: Sequence[Rendered], seed: int) -
             model(ids[:, :-1])[0][counts], ids[0, 1:][counts]
         ).backward()
         optimizer.step()
+        decay.step()
     save_model(model, folder, words)
