@@ -9,503 +9,552 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from earlier_changes import EARLIER, Change
 
 import groundup
 
 PACKAGE = Path(groundup.__file__).parent
 TOUR = PACKAGE.parent / "docs" / "tour.md"
 
-
-@dataclass(frozen=True)
-class Change:
-    """One addition to the package."""
-
-    row: str
-    """The first column of the tour's table."""
-    use: str
-    """Python that fails where the addition does not work; `tmp` is an empty folder."""
-    inserted: tuple[tuple[str, str, str], ...] = ()
-    """(file, a text in it, what is put before that text)."""
-    new_files: tuple[tuple[str, str], ...] = ()
-
-
-ACTIVATION = Change(
-    "add an activation",
-    inserted=(
-        (
-            "model/feedforward.py",
-            "\n\nFEEDFORWARDS: ",
-            '''
-
-class SquaredReLU(FeedForward):
-    """down(relu(up(x))^2) (So et al. 2021)."""
-
-    title, formula, saved_tensors = "Squared ReLU", "down(relu(up)²)", 3
-
-    @staticmethod
-    def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
-        return F.relu(x).square()
-''',
-        ),
-        ("model/feedforward.py", '    "gelu": GELU,', '    "relu2": SquaredReLU,\n'),
-    ),
-    use="""
-from groundup.lab.architecture import architecture
-from groundup.model.footprint import training_memory
-from groundup.model.sizes import parameter_count
-
-config = replace(TINY, feedforward="relu2")
-model = LanguageModel(config)
-assert not torch.equal(model(IDS), LanguageModel(TINY)(IDS))
-assert sum(weight.numel() for weight in model.parameters()) == parameter_count(config).total
-assert training_memory(config, batch_size=1, context_tokens=8).total > 0
-assert "Squared ReLU" in str(architecture(config, "tiny"))
-""",
-)
-
-POSITIONS = Change(
-    "add positions to the embedding in another way",
-    inserted=(
-        (
-            "model/positions.py",
-            "\n\nADDED_POSITIONS: ",
-            '''
-
-class Ramp(AddedPositions):
-    """The position itself in every component."""
-
-    title, formula = "Ramp", "a straight line"
-
-    def __init__(self, width: int, context_tokens: int) -> None:
-        super().__init__()
-        self.width = width
-
-    def forward(self, positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-        return positions[..., None].float().expand(-1, -1, self.width)
-''',
-        ),
-        ("model/positions.py", '    "learned": LearnedPositions,', '    "ramp": Ramp,\n'),
-    ),
-    use="""
-from groundup.lab.architecture import architecture
-from groundup.model.cache import KVCache
-from groundup.model.sizes import parameter_count
-
-config = replace(TINY, positions="ramp")
-model = LanguageModel(config).eval()
-assert sum(weight.numel() for weight in model.parameters()) == parameter_count(config).total
-cache = KVCache(config, batch=1)
-pieces = [model(piece, cache=cache) for piece in IDS.split(3, dim=1)]
-torch.testing.assert_close(torch.cat(pieces, dim=1), model(IDS), atol=1e-4, rtol=1e-4)
-embedded = model.transformer.embed(IDS) - model.transformer.embedding(IDS)
-assert torch.allclose(embedded[0, :, 0], torch.arange(IDS.shape[1]).float(), atol=1e-5)
-assert "a straight line, added" in str(architecture(config, "tiny"))
-""",
-)
-
-FAMILY = Change(
-    "load a new model family",
-    inserted=(
-        ("model/config.py", '    "llama",', '    "vicuna",\n'),
-        (
-            "weights/hf_families.py",
-            '    "smollm3": HFFamily(',
-            '    "vicuna": HFFamily("Vicuna", "vicuna", _ROTARY | _NO_BIAS, _KEYS, _DEFAULTS, _SILU),\n',
-        ),
-        ("weights/names.py", '    "smollm3": _LLAMA_LIKE,', '    "vicuna": _LLAMA_LIKE,\n'),
-        ("weights/gguf_architectures.py", '    "mistral": "llama",', '    "vicuna": "llama",\n'),
-        (
-            "model/presets.py",
-            "    # Radford et al. 2019",
-            """    "vicuna-tiny": ModelConfig(
-        family="vicuna",
-        vocab_size=300,
-        context_tokens=32,
-        width=32,
-        num_layers=1,
-        num_heads=2,
-        feedforward_width=64,
-    ),
-""",
-        ),
-    ),
-    use="""
-from groundup.model.presets import preset
-from groundup.weights.model_io import open_model, save_model
-
-model = LanguageModel(preset("vicuna-tiny")).eval()
-save_model(model, tmp / "model")
-assert '"VicunaForCausalLM"' in (tmp / "model" / "config.json").read_text()
-found = open_model(tmp / "model", CPU)
-assert found.config.family == "vicuna" and torch.equal(found.model(IDS), model(IDS))
-export(replace(found, tokenizer=TOKENIZER), "gguf", tmp / "model.gguf", encoding="f32")
-assert torch.equal(open_model(tmp / "model.gguf", CPU).model(IDS), model(IDS))
-""",
-)
-
-FILTER = Change(
-    "add a quality filter",
-    inserted=(
-        (
-            "data/processing/filters.py",
-            "# Applied in this order",
-            '''def is_shouted(document: Document) -> str | None:
-    """All in capitals."""
-    return "shouted" if document.text.isupper() else None
-
-
-''',
-        ),
-        ("data/processing/filters.py", "is_empty,)", "is_shouted, "),
-    ),
-    use="""
-from groundup.data.documents import Document
-from groundup.data.processing.filters import reason_to_drop
-
-assert reason_to_drop(Document("STOP", "source", "name")) == "shouted"
-assert reason_to_drop(Document("Stop.", "source", "name")) is None
-""",
-)
-
-FORMAT = Change(
-    "add an export format, or read another format",
+OPTIMIZER = Change(
+    "add an optimizer",
     new_files=(
         (
-            "weights/npz.py",
-            '''"""A NumPy archive <-> a language model: its parameters by our names, and its config."""
+            "train/optimizers/lion.py",
+            '''"""Lion (Chen et al. 2023, "Symbolic discovery of optimization algorithms"): steps along a sign."""
 
-import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from groundup.train.optimizers.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from groundup.train.optimizers.built import BuiltOptimizer
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Lion for all parameters: one running mean of each gradient."""
+
+    name: str = "lion"
+    learning_rate: float = 3e-4
+    beta1: float = 0.9
+    beta2: float = 0.99
+
+    state_size: ClassVar[tuple[int, int]] = (1, 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_shares("beta1", "beta2")
+
+    def build(self, model: "nn.Module") -> "BuiltOptimizer":
+        import torch
+
+        from groundup.train.optimizers.built import BuiltOptimizer, parameter_groups, trainable
+
+        beta1, beta2 = self.beta1, self.beta2
+
+        class Steps(torch.optim.Optimizer):
+            @torch.no_grad()
+            def step(self, closure: Any = None) -> None:
+                for group in self.param_groups:
+                    decay = 1 - group["lr"] * group["weight_decay"]
+                    for weight in group["params"]:
+                        if weight.grad is None:
+                            continue
+                        mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+                        sign = mean.lerp(weight.grad, 1 - beta1).sign_()
+                        weight.mul_(decay).sub_(group["lr"] * sign)
+                        mean.lerp_(weight.grad, 1 - beta2)
+
+        groups = parameter_groups(trainable(model).values(), model, self.weight_decay)
+        return BuiltOptimizer([Steps(groups, {"lr": self.learning_rate})])
+''',
+        ),
+    ),
+    inserted=(
+        (
+            "train/optimizers/known.py",
+            "from groundup.train.optimizers.muon",
+            "from groundup.train.optimizers.lion import Lion\n",
+        ),
+        ("train/optimizers/known.py", "Muon, SGD)", "Lion, "),
+    ),
+    use="""
+from groundup.data.batches.loader import Batch
+from groundup.model.footprint import StateSize, training_memory
+from groundup.train.steps.config import pretraining_config
+from groundup.train.steps.losses import next_token_loss
+
+fit = pretraining_config(3, {"optimizer": {"name": "lion", "beta1": 0.8}})
+model, text = LanguageModel(TINY), torch.arange(17).repeat(4, 1)
+optimizer, losses = fit.optimizer.build(model), []
+optimizer.set_rate(0.003)
+for _ in range(6):
+    loss = next_token_loss(model, Batch(text[:, :-1], text[:, 1:])).total
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    losses.append(loss.item())
+assert losses[-1] < losses[0]
+kept = [tensor for weight in model.parameters() for tensor in optimizer.state_of(weight).values()]
+state = StateSize(*fit.optimizer.state_size)
+planned = training_memory(TINY, batch_size=4, context_tokens=16, state=state).optimizer
+assert planned == 4 * sum(tensor.numel() for tensor in kept)
+try:
+    pretraining_config(3, {"optimizer": "lions"})
+    raise AssertionError("an unknown optimizer is refused")
+except ConfigError as error:
+    assert "'lion'" in error.fix
+""",
+)
+
+SCHEDULE = Change(
+    "add a learning-rate schedule",
+    inserted=(
+        (
+            "train/steps/config.py",
+            '    "wsd": Decay(',
+            """    # Hägele et al. 2024, section 4: 1 - sqrt
+    "wsd_sqrt": Decay(lambda way: 1 - math.sqrt(way), from_warmup=False),
+""",
+        ),
+    ),
+    use="""
+from groundup.config import build_config, to_plain
+from groundup.train.steps.config import FitConfig, Schedule
+from groundup.train.steps.step_schedule import learning_rate
+
+config, straight = (FitConfig(100, schedule=Schedule(name)) for name in ("wsd_sqrt", "wsd"))
+assert build_config(FitConfig, to_plain(config)) == config
+rates, others = ([learning_rate(step, each) for step in range(100)] for each in (config, straight))
+assert rates[:41] == others[:41] and max(rates) == rates[40] == config.optimizer.learning_rate
+assert all(rate < other for rate, other in zip(rates[41:99], others[41:99]))
+assert rates[99] == config.lowest_learning_rate
+try:
+    Schedule("linear")
+    raise AssertionError("an unknown schedule is refused")
+except ConfigError as error:
+    assert "wsd_sqrt" in str(error)
+""",
+)
+
+VECTOR_STORE = Change(
+    "keep vectors elsewhere (pgvector, Qdrant)",
+    new_files=(
+        (
+            "retrieve/sqlite_vectors.py",
+            '''"""Vectors in a table of SQLite, at an address: the path of its file."""
+
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from groundup.config import build_config, to_plain
-from groundup.model.config import ModelConfig
-from groundup.model.heads import LanguageModel
-from groundup.weights.model_format import ExportOptions, ModelFormat, ModelReader, ModelSummary, ModelTexts, OpenModel
+from groundup.retrieve.vector_store import Ids, Rows, Vector
 
 
-def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
-    arrays = {name: tensor.numpy() for name, tensor in opened.model.state_dict().items()}
-    np.savez(out, config=json.dumps(to_plain(opened.config)), **arrays)
+class SQLiteVectors:
+    """A `VectorStore` that compares a question with all rows."""
 
+    def __init__(self, place: Path, width: int, address: str) -> None:
+        self.connection = sqlite3.connect(address, check_same_thread=False, isolation_level=None)
+        self.connection.execute("CREATE TABLE IF NOT EXISTS vector (id INTEGER PRIMARY KEY, row BLOB)")
 
-def _config(path: Path) -> ModelConfig:
-    return build_config(ModelConfig, json.loads(str(np.load(path)["config"])))
+    def _all(self) -> dict[int, Vector]:
+        rows = self.connection.execute("SELECT id, row FROM vector ORDER BY id")
+        return {id: np.frombuffer(row, dtype=np.float32) for id, row in rows}
 
+    def prepare(self, live: Ids) -> int:
+        found = self._all()
+        gone = [(id,) for id in found.keys() - set(live.tolist())]
+        self.connection.executemany("DELETE FROM vector WHERE id = ?", gone)
+        return max(found, default=0)
 
-def _open(path: Path, dtype: torch.dtype) -> OpenModel:
-    model = LanguageModel(_config(path))
-    archive = np.load(path)
-    model.load_state_dict({name: torch.from_numpy(archive[name]) for name in archive.files if name != "config"})
-    return OpenModel(model.to(dtype).eval(), None, model.config, path, "language")
+    def append(self, ids: Sequence[int], rows: Rows) -> None:
+        written = [(id, row.astype(np.float32).tobytes()) for id, row in zip(ids, rows, strict=True)]
+        self.connection.executemany("INSERT INTO vector VALUES (?, ?)", written)
 
+    def nearest(self, query: Vector, limit: int) -> list[tuple[int, float]]:
+        found = [(id, float(row @ query)) for id, row in self._all().items()]
+        return sorted(found, key=lambda each: (-each[1], each[0]))[:limit]
 
-def _summary(path: Path) -> ModelSummary:
-    return ModelSummary(_config(path), str(path), path.stem, stored={"F32": path.stat().st_size})
+    def rows(self, ids: Sequence[int]) -> dict[int, Vector]:
+        found = self._all()
+        return {id: found[id] for id in ids if id in found}
 
-
-READER = ModelReader("npz", _open, _summary, lambda path: ModelTexts("", None, chats=False), lambda path: None)
-NPZ = ModelFormat("npz", ".npz", ("f32",), "f32", _export, READER)
+    def current(self) -> "SQLiteVectors":
+        return self
 ''',
         ),
     ),
     inserted=(
         (
-            "weights/formats.py",
-            "from groundup.weights.modelfile",
-            "from groundup.weights.npz import NPZ\n",
+            "retrieve/known_stores.py",
+            "from groundup.retrieve.vector_store",
+            "from groundup.retrieve.sqlite_vectors import SQLiteVectors\n",
         ),
-        ("weights/formats.py", '    "ollama": OLLAMA,', '    "npz": NPZ,\n'),
+        ("retrieve/known_stores.py", "FILES: MappedVectors}", '"sqlite": SQLiteVectors, '),
     ),
     use="""
-from groundup.serve.model_registry import ModelRegistry
-from groundup.weights.model_io import open_model, read_model_summary, save_model
+import shutil
 
-model = LanguageModel(TINY).eval()
-save_model(model, tmp / "folder")
-(tmp / "served").mkdir()
-file = export(open_model(tmp / "folder", CPU), "npz", tmp / "served" / "tiny.npz")
-found = open_model(file, CPU)
-assert found.config == TINY and torch.equal(found.model(IDS), model(IDS))
-assert open_model(tmp / "served", CPU).path == file, "the one model file of a folder"
-assert read_model_summary(str(file)).config == TINY
-assert [each.name for each in ModelRegistry({}, tmp / "served").aliases()] == ["tiny:latest"]
-back = open_model(export(found, "hf", tmp / "back"), CPU)
-assert torch.equal(back.model(IDS), model(IDS))
+import numpy as np
+
+from groundup.progress import Silent
+from groundup.retrieve.index import Index
+from groundup.retrieve.search import find
+from groundup.retrieve.vectors import Vectors, make_vectors, read_vectors_info
+
+
+def letters(texts):
+    counts = [[1e-3 + text.lower().count(chr(97 + n)) for n in range(26)] for text in texts]
+    rows = np.array(counts, dtype=np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def found_by(store):
+    shutil.rmtree(folder / "vectors", ignore_errors=True)
+    made = make_vectors(folder, letters, "letters", store=store, progress=Silent())
+    vectors = Vectors(read_vectors_info(folder), letters)
+    with Index(folder) as index:
+        passages = [find(index, "zebra", 9, by).passages for by in (vectors.ranking, vectors.mixture())]
+    return made, [[(each.id, round(each.score, 4)) for each in each_way] for each_way in passages]
+
+
+(tmp / "docs").mkdir()
+for word in ("zebras", "apples", "boilers"):
+    (tmp / "docs" / f"{word}.txt").write_text(f"All about {word}.")
+folder = tmp / "words.index"
+groundup.index(tmp / "docs", folder)
+made, found = found_by(f"sqlite:{tmp / 'vectors.db'}")
+assert made == 3 and len(found[0]) == 3 and not list((folder / "vectors").glob("*.f32"))
+assert (made, found) == found_by("files")
 """,
 )
 
-LOSS = Change(
-    "add a fine-tuning loss",
+ENDPOINT = Change(
+    "add an endpoint to the API of OpenAI",
+    inserted=(
+        (
+            "serve/openai/routes.py",
+            '        Route("/v1/models", api.models',
+            '        Route("/v1/tokenize", api.tokenize, methods=["POST"]),\n',
+        ),
+        (
+            "serve/openai/routes.py",
+            "    async def models(self, request",
+            """    async def tokenize(self, request: Request) -> Response:
+        body = read_fields(ClassifyBody, await self.server.read_body(request))
+        alias, info = await self.server.find(body.model, "completion")
+        async with self.server.loaded_models.lease(alias.base, info, None) as loaded:
+            tokenizer = loaded.tokenizer()
+            return JsonResponse({"tokens": [tokenizer.encode(text) for text in body.input]})
+
+""",
+        ),
+    ),
+    use="""
+from starlette.testclient import TestClient
+
+from groundup.cli.serve import ServerOptions, server_of
+from groundup.http.limits import Limits
+from groundup.serve.app.application import app_of, paths_of
+from groundup.serve.model_registry import ModelRegistry
+from groundup.weights.model_io import save_model
+
+save_model(LanguageModel(TINY), tmp / "tiny", TOKENIZER)
+server = server_of(ModelRegistry({"tiny": tmp / "tiny"}), ServerOptions(), Limits())
+app = app_of(server)
+with TestClient(app) as client:
+    answer = client.post("/v1/tokenize", json={"model": "tiny", "input": ["the fox", "dog"]})
+    assert answer.json() == {"tokens": [TOKENIZER.encode("the fox"), TOKENIZER.encode("dog")]}, answer.text
+    refused = client.post("/v1/tokenize", json={"model": "tiny", "input": 3})
+    assert refused.status_code == 400 and "input" in refused.json()["error"]["message"]
+    lost = client.post("/v1/tokenise", json={})
+    assert "this server has /v1/tokenize." in lost.json()["error"]["message"]
+assert "/v1/tokenize" in paths_of(app), "the access log names it"
+""",
+)
+
+DOCUMENT_TYPE = Change(
+    "read another kind of text with markup",
+    new_files=(
+        (
+            "data/reading/markup_text/subtitles.py",
+            '''"""SubRip subtitles (.srt) as plain text: what is said, without numbers and times."""
+
+from groundup.data.reading.markup_text.text_writer import TextWriter
+
+
+def subtitles(text: str, out: TextWriter) -> None:
+    """Write the lines that are said."""
+    for line in text.split("\\n"):
+        if line.strip() and not line.strip().isdecimal() and "-->" not in line:
+            out.line(line)
+''',
+        ),
+    ),
+    inserted=(
+        (
+            "data/reading/markup_text/formats.py",
+            "from groundup.data.reading.markup_text.text_writer",
+            "from groundup.data.reading.markup_text.subtitles import subtitles\n",
+        ),
+        ("data/reading/markup_text/formats.py", '    ".tex": latex', '    ".srt": subtitles,\n'),
+    ),
+    use="""
+from groundup.data.reading.options import options_of
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import read_source, source_of
+from groundup.retrieve.index import Index
+
+(tmp / "film").mkdir()
+(tmp / "film" / "one.srt").write_text("1\\n00:00:01,000 --> 00:00:02,000\\nThe fox is quick.\\n")
+data, report = groundup.Data(tmp / "film"), SourceReport()
+texts = [each.text for each in read_source(source_of(data), options_of(data), report)]
+assert texts == ["The fox is quick.\\n"] and not report.skipped
+results = groundup.index(tmp / "film", tmp / "film.index")
+assert results.counts.documents == 1
+(passage,) = groundup.search(tmp / "film.index", "quick fox").passages
+assert passage.text == "The fox is quick."
+""",
+)
+
+GRPO = Change(
+    "add a loss of answers that are compared (GRPO)",
     inserted=(
         (
             "train/steps/losses.py",
             "@dataclass(frozen=True)\nclass FinetuneLoss:",
-            '''def smoothed_loss(model: nn.Module, batch: Batch) -> LossSum:
-    """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7): a tenth of each label is spread over the vocabulary."""
-    labels = batch.labels.flatten()
-    logits = model(batch.ids, mask=batch.mask).flatten(0, 1).float()
-    total = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum", label_smoothing=0.1)
-    return LossSum(total, int((labels != IGNORED_LABEL).sum()))
+            '''def grpo_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Group relative policy optimization, summed over groups (Shao et al. 2024, eq. 3), of the
+    answers of a prompt with the rewards 1 and 0, one update a group: no ratio is clipped then.
+
+        A_i = (r_i - mean r) / std r          L = -mean_i (pi / pi_old A_i - beta KL_i)
+    """
+    assert isinstance(model, LanguageModel)
+    labels = batch.labels.flatten(0, 1)
+    size = (labels != IGNORED_LABEL).sum(1).view(-1, 2)  # tokens of each answer, [B, 2]
+    sums = answer_logprobs(model, batch.ids.flatten(0, 1), labels).view(-1, 2)
+    policy, reference = sums / size, batch.reference / size  # log-probability a token
+    rewards = torch.tensor([1.0, 0.0], device=policy.device)
+    advantages = (rewards - rewards.mean()) / rewards.std(unbiased=False)  # [2]
+    ratio = (policy - policy.detach()).exp()  # 1, with the gradient of log pi
+    away = reference - policy
+    divergence = away.exp() - away - 1  # Schulman's k3
+    objective = ratio * advantages - batch.beta * divergence
+    return LossSum(-objective.mean(1).sum(), len(objective))
 
 
 ''',
         ),
         (
             "train/steps/losses.py",
-            '    "class": FinetuneLoss(',
-            '    "smoothed": FinetuneLoss("chat", smoothed_loss),\n',
+            '    "dpo": FinetuneLoss(',
+            '    "grpo": FinetuneLoss("preference", grpo_loss),\n',
         ),
     ),
     use="""
 import json
 
 from groundup.errors import ConfigError
-from groundup.weights.model_io import save_model
+from groundup.weights.model_io import open_model, save_model
 
 save_model(LanguageModel(replace(TINY, vocab_size=TOKENIZER.vocab_size)), tmp / "base", TOKENIZER)
-lines = [json.dumps({"id": str(n), "instruction": f"Say the fox {n}.", "output": "the quick brown fox"}) for n in range(8)]
-(tmp / "instructions.jsonl").write_text("\\n".join(lines) + "\\n")
-losses = []
-for name in ("next_token", "smoothed"):
-    config = groundup.ChatConfig(loss=name, precision="float32", max_tokens=32, tokens=64)
-    results = groundup.finetune_chat(tmp / "base", tmp / "instructions.jsonl", tmp / name, config)
-    losses.append(results.train_loss)
-    assert json.loads((tmp / name / "run.json").read_text())["config"]["loss"] == name
-assert losses[0] != losses[1]
+pairs = [{"prompt": f"Say the fox {n}.", "chosen": "the fox", "rejected": "a dog"} for n in range(12)]
+(tmp / "pairs.jsonl").write_text("".join(json.dumps(each) + "\\n" for each in pairs))
+config = groundup.PreferenceConfig(
+    loss="grpo", epochs=8, learning_rate=5e-3, precision="float32", batch_size=4
+)
+results = groundup.finetune_preference(tmp / "base", tmp / "pairs.jsonl", tmp / "run", config)
+assert json.loads((tmp / "run" / "run.json").read_text())["config"]["loss"] == "grpo"
+assert results.margin > 0 and results.accuracy["value"] == 1.0, results
 try:
-    groundup.ChatConfig(loss="smothed")
-    raise AssertionError("an unknown loss is refused")
-except ConfigError as error:
-    assert "'smoothed'" in error.fix
+    groundup.ChatConfig(loss="grpo")
+    raise AssertionError("a loss of pairs is refused for conversations")
+except ConfigError:
+    pass
 """,
 )
 
-STAGE = Change(
-    "add a stage",
-    new_files=(
-        (
-            "recipes/stages/count.py",
-            '''"""The words of the training texts are counted."""
-
-from groundup.data.split import TRAIN, read_split
-from groundup.files import atomic_folder, write_json
-from groundup.recipes.stage import Stage, StageContext, StageResult
-
-
-def run(context: StageContext) -> StageResult:
-    texts = [document.text for document in read_split(context.build / "data", TRAIN)]
-    words = sum(len(text.split()) for text in texts) * context.recipe.count.times
-    with atomic_folder(context.folder) as folder:
-        write_json(folder / "results.json", {"words": words})
-    return StageResult(f"{words} words")
-
-
-STAGE = Stage("count", 1, run, 0.01, lambda recipe: "words of the texts", needs=("data",), outputs=("results.json",))
-''',
-        ),
-        (
-            "report/sections/count.py",
-            '''"""How many words the training texts have."""
-
-from collections.abc import Sequence
-
-from groundup.html_nodes import Child
-from groundup.report.chapter import Chapter, StageCard, facts
-from groundup.report.report_data import ReportData
-from groundup.report.formatting import count
-from groundup.report.values import number
-
-
-def parts(report: ReportData) -> Sequence[Child] | str:
-    words = number(report.json("count/results.json"), "words")
-    return "no words have been counted" if words is None else [facts((count(words), "words to train on"))]
-
-
-COUNT = Chapter(
-    "count",
-    "Stage 2 · count",
-    "How many words",
-    "The words of the training texts.",
-    parts,
-    cards=[StageCard("count", "Counted words", "counts the words of the texts")],
-)
-''',
-        ),
-    ),
-    inserted=(
-        (
-            "recipes/recipe.py",
-            "class Recipe(",
-            "class CountStage(StageConfig):\n    times: Count = 1\n\n\n",
-        ),
-        ("recipes/recipe.py", "    report: ReportStage", "    count: CountStage = CountStage()\n"),
-        (
-            "recipes/builds/pipeline.py",
-            "from groundup.recipes.stages.data",
-            "from groundup.recipes.stages.count import STAGE as COUNT\n",
-        ),
-        ("recipes/builds/pipeline.py", "    TOKENIZER,\n", "    COUNT,\n"),
-        (
-            "report/pages/build_page.py",
-            "from groundup.report.sections.data",
-            "from groundup.report.sections.count import COUNT\n",
-        ),
-        ("report/pages/build_page.py", "    TOKENS,\n", "    COUNT,\n"),
-    ),
-    use="""
-from groundup.progress import Silent
-from groundup.recipes.build_config import BuildConfig
-from groundup.recipes.builds.build import build
-from groundup.recipes.builds.pipeline import plan_build, stages_of
-from groundup.recipes.recipe import load_recipe
-from groundup.report.pages.build_page import write_page
-
-(tmp / "texts").mkdir()
-for number in range(40):
-    (tmp / "texts" / f"{number}.txt").write_text(f"Text number {number}.")
-recipe = load_recipe(str(tmp / "texts"), BuildConfig(settings=["count.times=1000"]))
-stages = stages_of(recipe)
-assert stages[-1].name == "report" and "count" in stages[-1].needs
-(planned,) = [row for row in plan_build(recipe).stages if row.stage == "count"]
-assert planned.what == "words of the texts" and 5.2 < planned.planned_s < 5.3
-results = build(recipe, tmp / "build", [stage for stage in stages if stage.name in ("data", "count")], compute=CPU, progress=Silent())
-words = results.stages["count"].line.removesuffix(" words")
-page = write_page(tmp / "build").read_text()
-assert int(words) >= 3000 and f"{int(words):,}" in page and "How many words" in page and "Counted words" in page, words
-""",
-)
-
-SAMPLING_RULE = Change(
-    "add a sampling rule",
+END_RULE = Change(
+    "add a rule that ends an answer",
     inserted=(
         (
             "engine/sampling.py",
             "\n\n@dataclass(frozen=True)\nclass SamplingRule",
             '''
 
-def keep_top_n_sigma(logits: Tensor, n: Number) -> Tensor:  # [V]
-    """Tokens further than n standard deviations of the logits below the best become -inf (Tang et al. 2024)."""
-    return logits.masked_fill(logits < logits.max() - n * logits.std(), -math.inf)
+def after_words(text: str, count: int) -> int | None:
+    """Return where the last of this many whole words of a text ends, None before it does."""
+    words = [found.end() for found in re.finditer(r"\\S+(?=\\s)", text)]
+    return words[count - 1] if len(words) >= count else None
 ''',
         ),
+        ("engine/sampling.py", "from collections.abc", "import re\n"),
         (
             "engine/sampling.py",
-            "    repetition_penalty: Annotated[",
-            """    top_n_sigma: Annotated[
-        Number, SamplingRule(lambda value: value >= 0, "0 (off) or more", keep_top_n_sigma, help="Sigmas.", chat=3.0)
-    ] = 0.0
+            "    repeat_last_n: int = 64",
+            """    max_words: Annotated[
+        int,
+        SamplingRule(lambda value: value >= 0, "0 (off) or more", end=after_words, help="Words."),
+    ] = 0
 """,
         ),
     ),
     use="""
-import groundup
 from groundup.cli.generate import SamplingOptions
-from groundup.engine.sampling import Sampling, chat_sampling
-from groundup.serve.model_registry import ModelRegistry
+from groundup.engine.sampling import Sampling, after_words
+from groundup.engine.stream import TextStream
 from groundup.serve.ollama.generation import read_generate
-from groundup.serve.openai.chat import read_chat_completion
 from groundup.serve.request_preparation import sampling_of
 from groundup.weights.model_io import save_model
 
+stream = TextStream(TOKENIZER, ("dog",), ends=Sampling(max_words=3).ends)
+pieces = [stream.push(id) for id in TOKENIZER.encode("the quick brown fox jumps")]
+assert "".join(pieces) + stream.finish() == "the quick brown" and stream.stopped
 save_model(LanguageModel(TINY), tmp / "tiny", TOKENIZER)
 model = groundup.open_model(tmp / "tiny", "cpu")
-greedy = model.generate("the fox", max_tokens=8, temperature=0)
-assert model.generate("the fox", max_tokens=8, temperature=9, top_n_sigma=1e-3) == greedy
-assert SamplingOptions(top_n_sigma=1.0).given()["top_n_sigma"] == 1.0 and chat_sampling(tmp)["top_n_sigma"] == 3.0
+drawn = dict(max_tokens=24, temperature=2.0, seed=3)
+whole = model.generate("the fox", **drawn)
+assert model.generate("the fox", **drawn, max_words=1) == whole[: after_words(whole, 1)] != whole
+assert SamplingOptions(max_words=2).given()["max_words"] == 2
+asked = read_generate({"model": "tiny", "prompt": "a", "options": {"max_words": 2}})
+assert sampling_of(asked.options, 8).max_words == 2
 try:
-    Sampling(top_n_sigma=-1)
+    Sampling(max_words=-1)
+    raise AssertionError("a value that can't be is refused")
 except ConfigError as error:
-    assert str(error).startswith("top_n_sigma must be 0 (off) or more (got -1)")
-asked = read_generate({"model": "tiny", "prompt": "a", "options": {"top_n_sigma": 2}})
-also = read_chat_completion({"model": "tiny", "messages": [{"role": "user", "content": "a"}], "top_n_sigma": 2})
-assert sampling_of(asked.options, 8).top_n_sigma == sampling_of(also.options, 8).top_n_sigma == 2
-ModelRegistry({}, tmp).create("named", "tiny", {"options": asked.options})
-assert ModelRegistry({}, tmp).find("named").options.top_n_sigma == 2
+    assert str(error).startswith("max_words must be 0 (off) or more (got -1)")
 """,
 )
 
-TASK = Change(
-    "add an evaluation task",
-    new_files=(
-        (
-            "evaluate/tasks/pairs.py",
-            '''"""Which of two texts a language model finds more probable."""
-
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from groundup.device import Compute
-from groundup.engine.score import score
-from groundup.evaluate.metrics import wilson_interval
-from groundup.evaluate.task import HeldOut, EvaluationTask, TaskKind, TaskResult, as_measure, language_model
-from groundup.progress import Progress
-from groundup.weights.hf_families import ModelKind
-from groundup.weights.model_io import OpenModel
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The share of pairs whose right text is the more probable one."""
-
-    pairs: Sequence[tuple[str, str]]
-    name: str = "pairs"
-
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        model, tokenizer = language_model(opened)
-        start = [tokenizer.special.document_end_id]
-        found = score(model, [(start, tokenizer.encode(text)) for pair in self.pairs for text in pair], compute=compute)
-        hits = sum(right.logprob > wrong.logprob for right, wrong in zip(found[::2], found[1::2], strict=True))
-        interval = wilson_interval(hits, len(self.pairs))
-        return TaskResult((as_measure("accuracy", interval, len(self.pairs), chance=0.5),))
-
-
-def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
-    records = [json.loads(line) for line in Path(data.source.spec).read_text().splitlines()]
-    return [Pairs([(record["right"], record["wrong"]) for record in records[: data.items]])]
-
-
-PAIRS = TaskKind("pairs", _tasks, field="wrong")
-''',
-        ),
-    ),
+COLOUR = Change(
+    "add a colour to pages and pictures",
     inserted=(
         (
-            "evaluate/comparison/run.py",
-            "from groundup.evaluate.tasks.text",
-            "from groundup.evaluate.tasks.pairs import PAIRS\n",
+            "palette.py",
+            "}\nLIGHT = ",
+            '    "series-9": ("#6b4f2a", "#d6b98c"),\n    "note": ("#1f757c", "#76cdd4"),\n',
         ),
-        ("evaluate/comparison/run.py", "LABELS, TEXT)", "PAIRS, "),
     ),
     use="""
-import groundup, json
-from groundup.cli.evaluate import result_lines
-from groundup.cli.options import tasks_of
-from groundup.progress import Silent
-from groundup.weights.model_io import save_model
+from groundup.html_nodes import node
+from groundup.http.page import custom_properties as of_the_page
+from groundup.lab.drawing.embeddings import SERIES
+from groundup.report.html_page import html_page
 
-save_model(LanguageModel(TINY), tmp / "tiny", TOKENIZER)
-data = tmp / "pairs.jsonl"
-data.write_text('{"right": "the fox", "wrong": "fox the the the the"}\\n' * 3)
-config = groundup.EvaluationConfig(items=2)
-recognised = groundup.run_evaluation(tmp / "tiny", data, config, device="cpu")
-config = replace(config, kind="pairs")
-[row] = groundup.run_evaluation(tmp / "tiny", data, config, device="cpu").rows
-assert (row.task, row.n, row.chance) == ("pairs", 2, 0.5) and recognised.rows[0].value == row.value
-assert any("50.0 %" in line for line in result_lines(recognised))
-assert [task.name for task in tasks_of(f"pairs={data}", 0, Silent())] == ["pairs"]
+page = html_page("colours", node("p", "Noted."))
+assert page.count("--note: #1f757c;") == 1 and page.count("--note: #76cdd4;") == 1
+assert "--series-9: #6b4f2a;" in page and "--note: #1f757c;" in of_the_page()
+assert len(SERIES) == 9 and SERIES[8] == "#6b4f2a", "a ninth curve has a colour of its own"
 """,
 )
 
-CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, TASK, LOSS, SAMPLING_RULE, STAGE, FORMAT)
+QUANTIZATION = Change(
+    "write another GGUF quantization",
+    inserted=(
+        ("weights/gguf.py", '"q8_0", "q4_0"]', '"q5_0", '),
+        (
+            "weights/gguf.py",
+            '    "q4_0": (Kind',
+            '    "q5_0": (Kind.Q5_0, gguf.LlamaFileType.MOSTLY_Q5_0),\n',
+        ),
+        (
+            "evaluate/parity_checks.py",
+            '    "q4_0": Tolerance(',
+            '    "q5_0": Tolerance(near=3.0, worst=8.0, median=0.6, largest=None),\n',
+        ),
+    ),
+    use="""
+from groundup.config import build_config
+from groundup.evaluate.parity_checks import TOLERANCES
+from groundup.recipes.recipe import ExportStage
+from groundup.weights.gguf import weight_bytes
+from groundup.weights.model_io import open_model, read_model_summary, save_model
+
+model = LanguageModel(TINY).eval()
+save_model(model, tmp / "folder", TOKENIZER)
+away = []
+for quantization in ("q8_0", "q5_0", "q4_0"):
+    file = tmp / f"{quantization}.gguf"
+    groundup.convert(tmp / "folder", file, quantization=quantization, check=False)
+    away.append((open_model(file, CPU).model(IDS) - model(IDS)).abs().mean().item())
+assert away == sorted(away) and away[0] < away[1] < away[2], away
+stored = read_model_summary(str(tmp / "q5_0.gguf")).stored
+assert stored["Q5_0"] > 0 and weight_bytes("q5_0") == 22 / 32
+assert "q5_0" in TOLERANCES
+assert build_config(ExportStage, {"quantizations": ["q5_0"]}).quantizations == ("q5_0",)
+try:
+    groundup.convert(tmp / "folder", tmp / "no.gguf", quantization="q5_9")
+    raise AssertionError("an unknown quantization is refused")
+except ConfigError as error:
+    assert "q5_0" in str(error) + error.fix
+""",
+)
+
+METRIC = Change(
+    "add a metric of classifiers",
+    inserted=(
+        (
+            "evaluate/metrics.py",
+            "def f1(",
+            '''def balanced_accuracy(confusion: Sequence[Sequence[int]]) -> Interval:
+    """Return the mean recall of the labels that occur, without an interval."""
+    recalls = [row[i] / sum(row) for i, row in enumerate(confusion) if sum(row)]
+    return Interval(math.fsum(recalls) / len(recalls))
+
+
+''',
+        ),
+        ("evaluate/metrics.py", '    "macro_f1",', '    "balanced_accuracy",\n'),
+        ("evaluate/tasks/label_figures.py", "    confusion_matrix,\n", "    balanced_accuracy,\n"),
+        (
+            "evaluate/tasks/label_figures.py",
+            '    details = {"labels": list(labels), "positive"',
+            '    balanced = as_measure("balanced_accuracy", balanced_accuracy(confusion), n)\n',
+        ),
+        ("evaluate/tasks/label_figures.py", "), details, right)", ", balanced"),
+    ),
+    use="""
+from groundup.cli.evaluate import result_lines
+from groundup.evaluate.tasks.label_figures import compare
+from groundup.weights.model_io import save_model
+
+model = LanguageModel(replace(TINY, context_tokens=256))
+save_model(model, tmp / "tiny", TOKENIZER)
+lines = ["text,label", *(f"the fox {n},{'animal' if n % 4 else 'other'}" for n in range(8))]
+(tmp / "labels.csv").write_text("\\n".join(lines) + "\\n")
+results = groundup.run_evaluation(tmp / "tiny", tmp / "labels.csv", device="cpu")
+[row] = [row for row in results.rows if row.metric == "balanced_accuracy"]
+assert 0 <= row.value <= 1 and row.n == 8
+[shown] = [line for line in result_lines(results) if "balanced_accuracy" in line]
+assert f"{100 * row.value:.1f} %" in shown
+rows, _ = compare({"one": ["a", "b"], "two": ["a", "a"]}, ["a", "b"], ["a", "b"], "b")
+assert [row["name"] for row in rows] == ["one", "two"], "tables of methods go on"
+""",
+)
+
+CHANGES = (
+    *EARLIER,
+    OPTIMIZER,
+    SCHEDULE,
+    VECTOR_STORE,
+    ENDPOINT,
+    DOCUMENT_TYPE,
+    GRPO,
+    END_RULE,
+    COLOUR,
+    QUANTIZATION,
+    METRIC,
+)
 
 # What every use may name.
 BEFORE_USE = """

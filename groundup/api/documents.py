@@ -150,7 +150,7 @@ def index(
 
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
     whose vectors are made of each passage, for search by meaning ("all-minilm-l6-v2"), and `store`
-    where new ones are kept, "NAME" or "NAME:ADDRESS" (`retrieve/vector_store.py`); by default in
+    where new ones are kept, "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in
     files beside the index. `config`: how documents become passages; None: as the index has it, else
     the defaults. Files that can't be read are in `counts.faults`, with the reason. Raises
     ConfigError, DataError, DiskError, FormatError, ModelError.
@@ -170,7 +170,7 @@ def index(
         report, made = update_index(folder, sources, config, progress=progress), 0
     else:
         from groundup.device import select_compute
-        from groundup.retrieve.vector_store import FILES, require_store
+        from groundup.retrieve.known_stores import FILES, require_store
         from groundup.retrieve.vectors import embed_with, make_vectors
 
         # What can't be opened is refused before the work.

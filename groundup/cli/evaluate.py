@@ -268,7 +268,7 @@ def left_out_lines(results: "EvaluationResults") -> list[str]:
 
 def show_value(metric: str, value: float | None) -> str:
     """Return a value as text; proportions in percent, nothing for None."""
-    from groundup.evaluate.task import SHARES
+    from groundup.evaluate.metrics import SHARES
 
     if value is None:
         return ""

@@ -100,7 +100,8 @@ class Engine:
             draft_tokens=self.draft_tokens,
         )
         start = ChatEvent("", None, len(prompt_ids), 0, dropped)
-        return answer_events(ids, TextStream(self.tokenizer, sampling.stop), stop_ids, start)
+        stream = TextStream(self.tokenizer, sampling.stop, ends=sampling.ends)
+        return answer_events(ids, stream, stop_ids, start)
 
     def language_model(self) -> LanguageModel:
         """The model, where it writes text. Raises ModelError for a classifier or an encoder."""

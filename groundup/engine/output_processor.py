@@ -37,7 +37,8 @@ class RunningAnswer:
         self.request, self.scheduled, self.tokenizer = request, scheduled, tokenizer
         self.random = seeded_generator(request.sampling.seed)
         start = ChatEvent("", None, len(request.prompt_ids), 0, request.dropped_messages)
-        stream = TextStream(tokenizer, request.sampling.stop, request.shown_ids)
+        sampling = request.sampling
+        stream = TextStream(tokenizer, sampling.stop, request.shown_ids, sampling.ends)
         self.answer = StreamedAnswer(
             stream, request.stop_ids, start, logprob_of_end=request.logprob_of_end
         )

@@ -95,6 +95,11 @@ class SamplingRule:
 
     Called before all filters.
     """
+    end: Callable[[str, Any], int | None] | None = None
+    """The text so far and the value -> where the answer ends, in characters, or None.
+
+    Called whenever the text grows; what was shown before stays.
+    """
     help: str = ""
     """The help text of its option of `groundup generate` and `chat`; "": it has none."""
     chat: Number | None = None
@@ -224,6 +229,11 @@ class Sampling:
         if self.repeat_last_n == 0:
             return []
         return [(rule.penalise, value) for rule, value in self._active if rule.penalise is not None]
+
+    @cached_property
+    def ends(self) -> list[tuple[Callable[[str, Any], int | None], Number]]:
+        """The rules that end an answer by its text, each with its value."""
+        return [(rule.end, value) for rule, value in self._active if rule.end is not None]
 
     @property
     def takes_best(self) -> bool:

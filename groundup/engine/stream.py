@@ -9,26 +9,35 @@ server.
 """
 
 import codecs
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from groundup.engine.events import ChatEvent, FinishReason, TokenLogprob
 from groundup.tokenizer.fast import Tokenizer
+
+Ends = Sequence[tuple[Callable[[str, Any], int | None], Any]]
+"""Rules that end an answer by its text, each with its value (`Sampling.ends`)."""
 
 
 class TextStream:
     """The text of one answer as it grows: `push` every id, then `finish`.
 
-    `stopped` is True after a stop string.
+    `stopped` is True after a stop string, or where a rule has ended the text.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, stop: Sequence[str] = (), shown_ids: Collection[int] = ()
+        self,
+        tokenizer: Tokenizer,
+        stop: Sequence[str] = (),
+        shown_ids: Collection[int] = (),
+        ends: Ends = (),
     ) -> None:
         """`shown_ids`: control tokens that are part of the text."""
         self._tokenizer = tokenizer
         self._control = frozenset(tokenizer.special.tokens.values()) - frozenset(shown_ids)
-        self._stop = tuple(stop)
+        self._stop, self._ends = tuple(stop), ends
+        self._shown = ""  # what was returned, for the rules
         # "replace" as in Tokenizer.decode: one U+FFFD for each maximal part of an invalid sequence.
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
@@ -52,13 +61,23 @@ class TextStream:
 
     def _release(self, new: str) -> str:
         text = self._held + new
-        start = earliest(text, self._stop)
+        start = self._end_of(text)
         if start is not None:
             self.stopped, self._held = True, ""
             return text[:start]
         kept = len(text) - longest_beginning(text, self._stop)
         self._held = text[kept:]
+        if self._ends:
+            self._shown += text[:kept]
         return text[:kept]
+
+    def _end_of(self, text: str) -> int | None:
+        """Return where the answer ends in the text that was not returned yet, or None."""
+        places = [earliest(text, self._stop)]
+        for end, value in self._ends:
+            place = end(self._shown + text, value)
+            places.append(None if place is None else max(0, place - len(self._shown)))
+        return min((place for place in places if place is not None), default=None)
 
 
 def earliest(text: str, stop: Sequence[str]) -> int | None:

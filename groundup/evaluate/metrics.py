@@ -17,6 +17,16 @@ Z95 = 1.959964  # the normal distribution's 97.5 % point
 # Below this many items, an interval of accuracy near one half is wider than 20 points: the result
 # is marked as thin.
 THIN_ITEMS = 100
+# Metrics that are shown in percent.
+SHARES = (
+    "accuracy",
+    "accuracy_by_sum",
+    "accuracy_by_prefix",
+    "f1",
+    "macro_f1",
+    "exact_match",
+    "micro_f1",
+)
 
 
 @dataclass(frozen=True)

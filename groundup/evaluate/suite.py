@@ -23,10 +23,9 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.config import AskedTemplate, EvaluationConfig
 from groundup.evaluate.items import CONTROL_BITS, Choices, Count, Item, Written
-from groundup.evaluate.metrics import majority_share, ratio_interval, wilson_interval
+from groundup.evaluate.metrics import SHARES, majority_share, ratio_interval, wilson_interval
 from groundup.evaluate.requests import Response, Shot, Template, bos_of, request_tokens, respond
 from groundup.evaluate.task import (
-    SHARES,
     Better,
     EvaluationTask,
     Measure,

@@ -19,7 +19,7 @@ from groundup.data.reading.example_rows import AnyExample
 from groundup.data.reading.layouts import Layout
 from groundup.device import Compute
 from groundup.errors import DataError, ModelError
-from groundup.evaluate.metrics import THIN_ITEMS, Interval
+from groundup.evaluate.metrics import SHARES, THIN_ITEMS, Interval
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
@@ -29,16 +29,6 @@ from groundup.weights.model_io import OpenModel
 Item = TypeVar("Item", bound=AnyExample | str)
 Better = Literal["higher", "lower"]
 AT_CHANCE = "not distinguishable from chance"
-# Metrics that are shown in percent.
-SHARES = (
-    "accuracy",
-    "accuracy_by_sum",
-    "accuracy_by_prefix",
-    "f1",
-    "macro_f1",
-    "exact_match",
-    "micro_f1",
-)
 
 
 @dataclass(frozen=True)

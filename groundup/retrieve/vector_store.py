@@ -1,9 +1,6 @@
 """Vector stores: where the vectors of an index's passages are kept, and how the nearest are found.
 
-`VectorStore` is the interface, `VECTOR_STORES` has the implementations by name. Another one, as of
-pgvector or Qdrant, is a class in a file of its own and a line in the table:
-
-    groundup.index("manuals", "manuals.index", vectors="all-minilm-l6-v2", store="NAME:ADDRESS")
+`VectorStore` is the interface; `known_stores.py` has the implementations by name.
 
 `MappedVectors`, the one that needs nothing else, keeps a mapped matrix beside the index's file:
 
@@ -16,19 +13,17 @@ their row until they are half of all; then new files are written, with the next 
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from groundup.errors import ConfigError, did_you_mean
 from groundup.files import atomic_file, disk_errors, write_bytes
 
 # Rows that are multiplied at once: 25 MB of 384 numbers.
 BLOCK_ROWS = 16_384
-FILES = "files"
 Vector = Float[np.ndarray, " C"]
 Rows = Float[np.ndarray, "N C"]
 Ids = Int[np.ndarray, " N"]
@@ -178,22 +173,3 @@ def _size_of(file: Path) -> int:
         return file.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-VECTOR_STORES: dict[str, Callable[[Path, int, str], VectorStore]] = {FILES: MappedVectors}
-"""Name -> a function of (FOLDER/vectors, numbers of a vector, the address after "NAME:")."""
-
-
-def require_store(store: str) -> None:
-    """Raise ConfigError for a store whose name is unknown."""
-    name = store.partition(":")[0]
-    if name not in VECTOR_STORES:
-        fix = did_you_mean(name, VECTOR_STORES)
-        raise ConfigError(f"There is no vector store {name!r}.", fix=fix)
-
-
-def open_store(store: str, place: Path, width: int) -> VectorStore:
-    """Open the store "NAME" or "NAME:ADDRESS" of an index. Raises ConfigError for another name."""
-    require_store(store)
-    name, _, address = store.partition(":")
-    return VECTOR_STORES[name](place, width, address)

@@ -30,9 +30,10 @@ from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
+from groundup.retrieve.known_stores import FILES, open_store
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import CANDIDATES, Ranking, bm25, question_terms, score, term_weights
-from groundup.retrieve.vector_store import FILES, Rows, Vector, VectorStore, open_store
+from groundup.retrieve.vector_store import Rows, Vector, VectorStore
 from groundup.weights.hf_families import KIND_NAMES
 
 # What an encoder is known by: its vector of this sentence.

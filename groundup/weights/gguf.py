@@ -235,7 +235,7 @@ def _report_exceptions(
     left = [
         binding
         for binding in bindings
-        if quantization in ("q8_0", "q4_0") and kinds[binding.theirs] == Kind.F16
+        if _is_blocked(quantization) and kinds[binding.theirs] == Kind.F16
     ]
     if left:
         progress.say(
@@ -265,11 +265,23 @@ def _tensor_kind(binding: Binding, quantization: GGUFQuantization) -> Kind:
     """Return the type in which one tensor is written."""
     if len(binding.shape) == 1 or binding.theirs == POSITIONS or binding.theirs.endswith(ROUTER):
         return Kind.F32
-    if quantization in ("q8_0", "q4_0") and binding.shape[-1] % QUANT_BLOCK:
+    if _is_blocked(quantization) and binding.shape[-1] % QUANT_BLOCK:
         return Kind.F16
-    if quantization == "q4_0" and binding.theirs in (EMBEDDING, HEAD):
+    is_coarse = weight_bytes(quantization) < weight_bytes("q8_0")
+    if is_coarse and binding.theirs in (EMBEDDING, HEAD):
         return Kind.Q8_0
     return QUANTIZATIONS[quantization][0]
+
+
+def _is_blocked(quantization: GGUFQuantization) -> bool:
+    """Return whether numbers of a row share a scale."""
+    return gguf.GGML_QUANT_SIZES[QUANTIZATIONS[quantization][0]][0] == QUANT_BLOCK
+
+
+def weight_bytes(quantization: GGUFQuantization) -> float:
+    """Return the bytes of a weight, its share of the block's scale included."""
+    block, block_bytes = gguf.GGML_QUANT_SIZES[QUANTIZATIONS[quantization][0]]
+    return block_bytes / block
 
 
 def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:

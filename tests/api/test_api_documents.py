@@ -20,8 +20,8 @@ from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
 from groundup.retrieve.answer import AskConfig
 from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.known_stores import VECTOR_STORES
 from groundup.retrieve.saved import verify_answer
-from groundup.retrieve.vector_store import VECTOR_STORES
 
 BOILER = "Clean the filter every 6 months. Use warm water only.\n\nThe warranty lasts 24 months.\n"
 HOSTEL = "The hostel in Oslo closes at 23:00.\n\nBreakfast costs 9 euros.\n"

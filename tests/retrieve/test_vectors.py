@@ -16,8 +16,9 @@ from groundup.progress import Silent
 from groundup.retrieve import vector_store
 from groundup.retrieve import vectors as module
 from groundup.retrieve.index import Index
+from groundup.retrieve.known_stores import VECTOR_STORES
 from groundup.retrieve.search import find
-from groundup.retrieve.vector_store import VECTOR_STORES, MappedVectors
+from groundup.retrieve.vector_store import MappedVectors
 from groundup.retrieve.vectors import (
     Embed,
     Vectors,

@@ -22,10 +22,11 @@ from typing import Any
 from groundup.data.reading.data import Data
 from groundup.device import Compute
 from groundup.evaluate.comparison.run import paired_difference
+from groundup.evaluate.metrics import SHARES
 from groundup.evaluate.paired import describe_verdict
 from groundup.evaluate.suite import SuiteTask, in_order, items_that_fit
 from groundup.evaluate.suites.registry import SUITES as EVALUATION_SUITES
-from groundup.evaluate.task import AT_CHANCE, SHARES, EvaluationTask, HeldOut, TaskResult
+from groundup.evaluate.task import AT_CHANCE, EvaluationTask, HeldOut, TaskResult
 from groundup.evaluate.tasks.text import TEXT, BitsPerByte
 from groundup.progress import Progress
 from groundup.weights.model_io import OpenModel

@@ -20,6 +20,7 @@ from groundup.data.reading.options import options_of
 from groundup.data.reading.sources import describe_source, first_columns, source_of
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, did_you_mean
+from groundup.evaluate.metrics import SHARES
 from groundup.evaluate.paired import Difference, ratio_difference, share_difference
 from groundup.evaluate.results import (
     EvaluationResults,
@@ -28,7 +29,6 @@ from groundup.evaluate.results import (
     merge_results,
 )
 from groundup.evaluate.task import (
-    SHARES,
     EvaluationTask,
     HeldOut,
     Measure,

@@ -125,7 +125,7 @@ def model_row(name: str, result: TaskResult) -> Row:
     if "by_label" in result.details:
         figures = {each.metric: each.plain() for each in result.measures}
         return {"name": name, **figures, "by_label": result.details["by_label"]}
-    accuracy_found, f1_found = result.measures
+    accuracy_found, f1_found, *_ = result.measures
     return {
         "name": name,
         "accuracy": accuracy_found.plain(),

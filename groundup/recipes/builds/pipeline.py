@@ -28,7 +28,7 @@ from groundup.recipes.stages.pretrain import own_shape
 from groundup.recipes.stages.report import STAGE as REPORT
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
 
-# Those of a recipe with texts: the model of one's own.
+# Those of a recipe with texts, pretraining the last: the model of one's own.
 OF_TEXTS = (DATA, TOKENIZER, PRETRAIN)
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
 PROGRAM_BYTES = 1.0e9
@@ -79,7 +79,7 @@ def of_texts(recipe: Recipe) -> tuple[Stage, ...]:
     """
     if recipe.uses_public_model:
         return OF_TEXTS
-    return (DATA, TOKENIZER, replace(PRETRAIN, share=PRETRAIN_ALONE))
+    return (*OF_TEXTS[:-1], replace(PRETRAIN, share=PRETRAIN_ALONE))
 
 
 @dataclass(frozen=True)

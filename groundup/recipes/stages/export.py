@@ -24,7 +24,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.pretrain import own_shape
-from groundup.weights.gguf import GGUFQuantization, write_gguf
+from groundup.weights.gguf import GGUFQuantization, weight_bytes, write_gguf
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.modelfile import write_modelfile
 from groundup.weights.shared_files import link_or_copy
@@ -38,8 +38,6 @@ MIN_PROMPTS = 4
 # Seconds for writing each file of the large model, starting llama.cpp, checks of tokens and
 # templates.
 BESIDE_FILE_S = 4.0
-# Bytes of a weight in each GGUF quantization, block scales included (ggml's block layouts).
-QUANTIZED_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 
 
 def run(context: StageContext) -> StageResult:
@@ -158,7 +156,7 @@ def disk_bytes(recipe: Recipe) -> float:
     if recipe.data.sources:
         parameters += parameter_count(own_shape(recipe)).total
     return parameters * sum(
-        QUANTIZED_BYTES[quantization] for quantization in recipe.export.quantizations
+        weight_bytes(quantization) for quantization in recipe.export.quantizations
     )
 
 

@@ -14,13 +14,14 @@ import contextlib
 import difflib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
 from groundup.http.access_log import MEDIA_TYPE
@@ -35,20 +36,7 @@ from groundup.serve.requests import RequestError
 from groundup.serve.responses import routes as responses
 from groundup.serve.server import ModelServer
 
-# Paths that clients use: the known ones, and the known path that an unknown one most likely stands
-# for.
-KNOWN = (
-    *(
-        f"/v1/{name}"
-        for name in ("chat/completions", "completions", "embeddings", "models", "classify")
-    ),
-    *(
-        f"/api/{name}"
-        for name in ("generate", "chat", "embed", "embeddings", "tags", "show", "ps", "version")
-    ),
-    *(f"/api/{name}" for name in ("copy", "delete", "create", "pull", "push")),
-    *("/v1/responses", "/v1/sonar", "/chat/completions", "/search"),
-)
+# The known path that an unknown one most likely stands for.
 LIKELY_PATHS = {
     **dict.fromkeys(("/v1/messages", "/v1/chat", "/chat"), "/v1/chat/completions"),
     **dict.fromkeys(("/completions", "/v1/engines/completions", "/v1/generate"), "/v1/completions"),
@@ -75,18 +63,22 @@ def app_of(server: ModelServer) -> Starlette:
         server.metrics.models.set(len(server.loaded_models.current()))
         return Response(server.metrics.text(), media_type=MEDIA_TYPE)
 
+    dialects = [
+        *ollama.routes(server),
+        *openai.routes(server),
+        *perplexity.routes(server),
+        *responses.routes(server),
+    ]
+    explain = partial(unknown_path, known=plain_paths(dialects))
     app = Starlette(
         routes=[
             *page.routes(server),
             *documents.routes(server),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
-            *ollama.routes(server),
-            *openai.routes(server),
-            *perplexity.routes(server),
-            *responses.routes(server),
+            *dialects,
         ],
-        exception_handlers={**error_handlers(error_body, unknown_path), GroundupError: _refuse},
+        exception_handlers={**error_handlers(error_body, explain), GroundupError: _refuse},
         lifespan=_lifespan(server),
     )
     app.router.redirect_slashes = False  # a path with an additional slash is another path: 404
@@ -95,24 +87,32 @@ def app_of(server: ModelServer) -> Starlette:
 
 def paths_of(app: Starlette) -> frozenset[str]:
     """Return every path without a path parameter."""
+    return plain_paths(app.routes)
+
+
+def plain_paths(routes: Sequence[BaseRoute]) -> frozenset[str]:
+    """Return the paths without a path parameter."""
     return frozenset(
-        route.path for route in app.routes if isinstance(route, Route) and "{" not in route.path
+        route.path for route in routes if isinstance(route, Route) and "{" not in route.path
     )
 
 
-def unknown_path(path: str) -> str:
-    """Return the message for an unknown path, with the path that the client most likely means.
+def unknown_path(path: str, known: Collection[str]) -> str:
+    """Return the message for an unknown path, with the `known` path that the client most likely
+    means.
 
-    >>> unknown_path("/v1/messages"), unknown_path("/favicon.ico")
+    >>> unknown_path("/v1/messages", []), unknown_path("/favicon.ico", ["/v1/models"])
     ('There is no such path here; this server has /v1/chat/completions.', 'Not Found')
     """
     path = path.rstrip("/").lower()
     likely = [LIKELY_PATHS[path]] if path in LIKELY_PATHS else []
-    likely += [known for known in KNOWN if path.endswith(known)]
-    likely += difflib.get_close_matches(path, KNOWN, n=1, cutoff=0.8)
-    for known in likely:
-        return f"There is no such path here; this server has {known}."
-    return "Not Found"
+    # of "/x/v1/chat/completions" the longest end, not "/chat/completions"
+    by_length = sorted(known, key=lambda each: (-len(each), each))
+    likely += [each for each in by_length if path.endswith(each)]
+    likely += difflib.get_close_matches(path, by_length, n=1, cutoff=0.8)
+    if not likely:
+        return "Not Found"
+    return f"There is no such path here; this server has {likely[0]}."
 
 
 def error_body(status: int, message: str, path: str) -> bytes:

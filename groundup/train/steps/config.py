@@ -4,7 +4,7 @@ cores.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,6 @@ from groundup.train.optimizers.muon import Muon
 
 TrainPrecision = Literal["float32", "bf16", "auto"]
 Compile = Literal["off", "on", "auto"]
-ScheduleName = Literal["cosine", "wsd"]
 Parallel = Literal["ddp", "fsdp"]
 
 WARMUP_SHARE = 1 / 20
@@ -39,12 +38,29 @@ FREE = {"free": True}
 
 
 @dataclass(frozen=True)
+class Decay:
+    """How the learning rate falls from the highest to the lowest."""
+
+    left: Callable[[float], float]
+    """The share of the way (0 to 1) -> the share of the difference that is left (1 to 0)."""
+    from_warmup: bool = True
+    """Whether it falls from the warm-up on; otherwise over the last `decay_steps`."""
+
+
+SCHEDULES = {
+    # Loshchilov & Hutter 2017, eq. 5: low + (high - low) (1 + cos(pi way)) / 2
+    "cosine": Decay(lambda way: (1 + math.cos(math.pi * way)) / 2),
+    "wsd": Decay(lambda way: 1 - way, from_warmup=False),
+}
+
+
+@dataclass(frozen=True)
 class Schedule:
     """How the learning rate rises and falls. Raises ConfigError."""
 
-    name: ScheduleName = "cosine"
-    """How it falls: "cosine", or "wsd" (warm-up, stable, decay: the highest rate for most of the
-    run, then linearly down).
+    name: str = "cosine"
+    """How it falls, by a name in `SCHEDULES`: "cosine", or "wsd" (warm-up, stable, decay: the
+    highest rate for most of the run, then linearly down).
     """
     min_learning_rate: float | None = None
     """The learning rate of the last step; None: a tenth of the highest."""
@@ -54,7 +70,12 @@ class Schedule:
     """With wsd: the last steps, over which the learning rate falls; None: three fifths of all."""
 
     def __post_init__(self) -> None:
-        require_choices(self)
+        require(self.name in SCHEDULES, "schedule.name", self.name, " or ".join(SCHEDULES))
+
+    @property
+    def fall(self) -> Decay:
+        """How the learning rate falls."""
+        return SCHEDULES[self.name]
 
 
 @dataclass(frozen=True)

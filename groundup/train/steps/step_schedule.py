@@ -8,7 +8,7 @@ are left, so that warm-up, stable part and decay keep their shares of it, whatev
     place(s) = planned - (planned - place at the rescale) (steps - s) / (steps - step of the
         rescale)
 
-The learning rate is a pure function of the place: a linear warm-up, then
+The learning rate is a pure function of the place: a linear warm-up, then (`config.SCHEDULES`)
 
     cosine   half a cosine from the highest to the lowest (Loshchilov & Hutter 2017, eq. 5, one
              cycle)
@@ -17,7 +17,6 @@ The learning rate is a pure function of the place: a linear warm-up, then
              over a fifth of the steps). A checkpoint of the stable part suits a run of any length.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,15 +103,13 @@ def learning_rate(step: int | float, config: FitConfig) -> float:
     low, high = config.lowest_learning_rate, config.optimizer.learning_rate
     if step + 1 <= config.warmup:
         return high * (step + 1) / config.warmup
-    is_wsd = config.schedule.name == "wsd"
-    falls_from = config.steps - config.decay if is_wsd else config.warmup
-    # 0 .. 1; wsd: below 0 before the decay
+    fall = config.schedule.fall
+    falls_from = config.warmup
+    if not fall.from_warmup:
+        falls_from = config.steps - config.decay
+    # 0 .. 1; below 0 before the decay
     way = (step - falls_from) / max(1, config.steps - 1 - falls_from)
-    way = max(0.0, min(1.0, way))
-    if is_wsd:
-        return low + (high - low) * (1 - way)
-    # eq. 5: low + (high - low) (1 + cos(pi way)) / 2
-    return low + (high - low) * (1 + math.cos(math.pi * way)) / 2
+    return low + (high - low) * fall.left(max(0.0, min(1.0, way)))
 
 
 @dataclass(frozen=True)
