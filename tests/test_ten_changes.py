@@ -320,6 +320,8 @@ from groundup.retrieve.index import Index
 data, report = groundup.Data(tmp / "film"), SourceReport()
 texts = [each.text for each in read_source(source_of(data), options_of(data), report)]
 assert texts == ["The fox is quick.\\n"] and not report.skipped
+(inspected,) = groundup.inspect_data(tmp / "film")
+assert inspected.words == 4
 results = groundup.index(tmp / "film", tmp / "film.index")
 assert results.counts.documents == 1
 (passage,) = groundup.search(tmp / "film.index", "quick fox").passages
