@@ -70,18 +70,18 @@ def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
     known = field_types(kind)
     for name, value in values.items():
         if name not in known:
-            fix = _field_of_part(known, name) or did_you_mean(name, known)
+            fix = _field_of_part(known, name, where) or did_you_mean(name, known)
             raise ConfigError(f"Unknown field '{where}{name}'.", fix=fix)
         if isinstance(value, Mapping) and field_types(known[name]):
             _refuse_unknown(known[name], value, f"{where}{name}.")
 
 
-def _field_of_part(known: Mapping[str, Any], name: str) -> str:
+def _field_of_part(known: Mapping[str, Any], name: str, where: str) -> str:
     """Return a sentence with the parts that have a field of about this name; "" for none."""
     if difflib.get_close_matches(name, known):
         return ""
     parts = {
-        field: f"{part}.{field}"
+        field: f"{where}{part}.{field}"
         for part, kind in known.items()
         for field in field_types(get_args(kind)[0] if get_origin(kind) is Annotated else kind)
     }

@@ -23,8 +23,14 @@ from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.model_io import save_model
 
 SENTENCE = "to be or not to be that is the question see you at the station when the prize is over user assistant system"
-EXAMPLES = [
-    *(getattr(api, name) for name in groundup.__all__ if name != "Model"),
+PARTS = {"AdamW", "Muon", "SGD", "Checkpoints", "Rows", "Schedule", "Stability"}
+PARTS |= {"ContinuedTraining", "ModelShape", "SourceShares", "TextPreparation"}
+EXAMPLES = [  # all but results and parts of PretrainConfig
+    *(
+        getattr(api, name)
+        for name in groundup.__all__
+        if name not in {"Model", "PretrainResults", *PARTS}
+    ),
     *(
         getattr(api.Model, name)
         for name in (
@@ -157,8 +163,8 @@ def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Pa
         (ConfigError, "gpu", lambda: groundup.open_model("runs/mine", "gpu")),
         (ConfigError, "ClassifierConfig has no argument 'epoch'. Did you mean 'epochs'", lambda: groundup.ClassifierConfig(epoch=1)),
         (ConfigError, "pretrain has no argument 'steps', it is a field of PretrainConfig", lambda: groundup.pretrain("a", "b", steps=3)),
-        (ConfigError, "pretrain: missing a required argument: 'data'", lambda: groundup.pretrain(foo=3)),
-        (ConfigError, "pretrain: data must be a text or a path or a list", lambda: groundup.pretrain(5, "b")),
+        (ConfigError, "pretrain has no argument 'foo'", lambda: groundup.pretrain(foo=3)),
+        (ConfigError, "pretrain: data must be a text or a path or Data", lambda: groundup.pretrain(5, "b")),
         (ConfigError, "BuildConfig has no argument 'budgt'. Did you mean 'budget'", lambda: groundup.BuildConfig(budgt="3m")),
         (ConfigError, "ChatConfig: train must be 'lora' or 'all'", lambda: groundup.ChatConfig(train="x")),
         (ConfigError, "finetune_chat has no argument 'rank', it is a field of ChatConfig", lambda: groundup.finetune_chat("a", "b", "c", rank=4)),

@@ -354,7 +354,7 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(
         (["build", "quikstart"], ("no recipe or folder 'quikstart'", "Did you mean 'quickstart'?")),
         (["build", "quickstart", "--dry-run", "--set", "pretrain.learnig_rate=1"], ("'pretrain.learnig_rate'", "'learning_rate'")),
         (["build", "quickstart", "--dry-run", "--budget", "soon"], ("'soon' is not a duration", "3m")),
-        (["pretrain", "texts", "--out", "out", "--set", "fit.lerning_rate=1"], ("'fit.lerning_rate'", "'learning_rate'")),
+        (["pretrain", "texts", "--out", "out", "--set", "fit.lerning_rate=1"], ("'fit.lerning_rate'", "'fit.optimizer.learning_rate'")),
         (["pretrain", "texts", "--out", "out", "--set", "model.width=65"], ("65", "nearest are 64 and 68")),
         (["pretrain", "texts", "--out", "out", "--set", "fit.batch_size=many"], ("fit.batch_size", "'many'")),
         (["pretrain", "texts", "--out", "out", "--preset", "gpt3"], ("'gpt3'", "'gpt2'")),

@@ -8,8 +8,8 @@ verbs of the command line call the same.
     pull, convert                         a model's files (models.py)
 
 A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu);
-`progress` is told how far the work is. The same call again resumes a stopped run. `settings` are
-the fields that `--set` of the same verb reaches, as {"fit.optimizer.learning_rate": 0.001}. Errors are
+`progress` is told how far the work is. The same call again resumes a stopped run. Options are
+fields of a config (`PretrainConfig`, `ChatConfig`, `EvaluationConfig`, `BuildConfig` ...). Errors are
 GroundupErrors, with a message and what to do. Functions import what they need when they are called:
 this module comes without torch.
 """

@@ -173,6 +173,8 @@ class PretrainConfig:
     default. Raises ConfigError.
 
     >>> config = groundup.PretrainConfig(steps=300, model=groundup.ModelShape(depth=4))
+    >>> config.model.depth
+    4
     """
 
     minutes: float | None = None

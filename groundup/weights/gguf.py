@@ -210,7 +210,7 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
         what = KIND_NAMES[kind_of(model)].capitalize()
         reason = "language models are written here, for llama.cpp to run."
     if reason:
-        raise ModelError(f"{what} can't be written as GGUF: {reason}", fix="Use the format hf.")
+        raise ModelError(f"{what} can't be written as GGUF: {reason}", fix="Choose `to` hf.")
     if tokenizer is None:
         raise ModelError(
             "A GGUF file needs the tokenizer, and this model has none.",

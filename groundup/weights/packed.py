@@ -366,7 +366,7 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
             f"{opened.path} is {KIND_NAMES[opened.kind]}; only language models have packed weights.",
-            fix="Use the format hf.",
+            fix="Choose `to` hf.",
         )
     bits: Bits = "int4"
     if options.quantization == "int8":

@@ -341,7 +341,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
 @pytest.mark.parametrize(
     ("extra", "word"),
     [
-        (["--set", "fit.learning_rat=1"], "Did you mean 'optimizer.learning_rate'"),
+        (["--set", "fit.learning_rat=1"], "Did you mean 'fit.optimizer.learning_rate'"),
         (["--set", "speed=9"], "Fields begin with"),
         (["--preset", "quickstar"], "quickstart"),
         (["--steps", "3", "--minutes", "1"], "must be given once"),
