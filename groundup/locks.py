@@ -31,13 +31,13 @@ def only_one(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            fix = "Wait for it, or choose another folder with --out."
+            fix = "Wait for it, or choose another folder (`out`)."
             raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
         except OSError as error:  # ENOLCK, ENOSYS, EOPNOTSUPP: some network disks
             message = (
                 f"{folder} has no locks ({error.strerror}): two processes could write it at once."
             )
-            raise DiskError(message, fix="Choose a folder on another disk with --out.") from error
+            raise DiskError(message, fix="Choose a folder on another disk (`out`).") from error
         yield
     finally:
         os.close(descriptor)

@@ -42,7 +42,9 @@ ORDER = [
     ),
     ("errors",),
 ]
-MAX_LONG_LINES, MAX_CONDITIONAL = 10, 22  # per 1,000 lines
+MAX_LONG_LINES, MAX_CONDITIONAL = 4, 6  # per 1,000 lines
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 500, 60, 9
+MAX_ANY_RESULTS = 150  # functions that return dict[str, Any]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}
 MODEL_MAY_IMPORT = {"torch", "jaxtyping", "groundup.errors", "groundup.model"}
 STANDARD_LIBRARY = set(__import__("sys").stdlib_module_names)
@@ -150,6 +152,33 @@ def test_lines_stay_calm() -> None:
     )
     assert sum(len(line) > 100 for line in lines) * 1000 <= MAX_LONG_LINES * len(lines)
     assert conditional * 1000 <= MAX_CONDITIONAL * len(lines)
+
+
+def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_functions_and_signatures_stay_short(path: Path) -> None:
+    """But for the commands of `cli`, whose parameters are options and whose docstrings are help."""
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+    for function in functions_of(path):
+        if room_of(path) == "cli":
+            continue
+        given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        parameters = [each.arg for each in given if each.arg not in ("self", "cls")]
+        lines = (function.end_lineno or 0) - function.lineno + 1
+        assert lines <= MAX_FUNCTION_LINES, f"{function.name} has {lines} lines"
+        assert len(parameters) <= MAX_PARAMETERS, f"{function.name} has {parameters}"
+
+
+def test_results_are_types() -> None:
+    returned = [each.returns for path in FILES for each in functions_of(path) if each.returns]
+    assert sum(ast.unparse(each) == "dict[str, Any]" for each in returned) <= MAX_ANY_RESULTS
 
 
 def test_every_room_has_a_place_in_the_order() -> None:

@@ -34,12 +34,10 @@ def pretrain(
 ) -> "PretrainResults":
     """Train a language model on texts, a data folder or token shards; its folder is `out`.
 
-    `data`: one address or several (docs/data.md), a .toml that lists them, or `Data` that says how
-    they are read. `config`: how long (by default 3 minutes), how large, from which model, and
-    everything else. With `fixed_choices` precision, threads and compilation follow rules, nothing
-    is measured. `group`: the processes that train together. The results, which results.json has
-    too, have the bits per byte of validation, by which the weights were chosen, and of the test
-    split. The same call again resumes, or returns the results of a finished run.
+    `data`: one address or several (docs/data.md), a .toml that lists them, or `Data`. `config`: how
+    long (by default 3 minutes), how large, from which model. With `fixed_choices` nothing is chosen
+    by measuring. `group`: the processes that train together. The results (those of results.json)
+    have the bits per byte of validation, by which the weights were chosen, and of the test split.
 
     >>> config = groundup.PretrainConfig(steps=2, model=groundup.ModelShape(depth=1))
     >>> results = groundup.pretrain("my-texts", "runs/new", config)
@@ -49,7 +47,6 @@ def pretrain(
     from groundup.device import select_compute
     from groundup.evaluate.comparison.forgetting import suites
     from groundup.planning.corpus import PREPARED
-    from groundup.planning.plan import plan_lines
     from groundup.planning.prepare import prepare_on_all_ranks
     from groundup.planning.pretrain_options import pretrain_options
     from groundup.train.monitor.config import MonitorConfig
@@ -72,7 +69,7 @@ def pretrain(
             "note: fit.parallel=fsdp shares a model among processes; "
             "this is a single one (docs/large.md)."
         )
-    for line in plan_lines(made.plan) if made.plan else ():
+    for line in made.plan_lines():
         progress.say(line)
     return pretrain(
         made.inputs,

@@ -191,9 +191,7 @@ def repair_split(
     aside.mkdir()
     with SplitWriter(aside, tuple(counts)) as writer:
         for split in counts:
-            target = split
-            if split in taken_from:
-                target = TRAIN
+            target = dict.fromkeys(taken_from, TRAIN).get(split, split)
             for document in read_split(folder, split):
                 if document != longest:
                     writer.write(target, document)

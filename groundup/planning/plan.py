@@ -355,22 +355,14 @@ def _expected_lines(expected: Expected | None) -> list[str]:
 
 def plan_warnings(plan: RunPlan) -> list[str]:
     """The warnings that apply to a plan. Pure: from its figures alone."""
-    rate = scaling_constants.learning_rate_for(plan.width, plan.optimizer)
-    trained = ""
-    if plan.start:
-        rate, trained = scaling_constants.CONTINUED_RATE_SHARE * rate, "a trained model of "
-    rate = float(f"{rate:.2g}")
-    per_parameter = plan.tokens_per_parameter
-    optimal, harmless = (
-        scaling_constants.OPTIMAL_TOKENS_PER_PARAMETER,
-        scaling_constants.HARMLESS_EPOCHS,
-    )
+    rate, model = _usual_learning_rate(plan)
+    per_parameter, harmless = plan.tokens_per_parameter, scaling_constants.HARMLESS_EPOCHS
+    optimal = scaling_constants.OPTIMAL_TOKENS_PER_PARAMETER
     rules = [
         (
             not plan.start and per_parameter < optimal,
             f"The run reads {per_parameter:.2g} tokens per parameter; about {optimal} make the best "
-            "use of a given amount of computation (Hoffmann et al. 2022). Expect rough text, or "
-            "give it more time.",
+            "use of the computation (Hoffmann et al. 2022). Expect rough text, or give more time.",
         ),
         (
             not plan.start and per_parameter > scaling_constants.MANY_TOKENS_PER_PARAMETER,
@@ -397,8 +389,8 @@ def plan_warnings(plan: RunPlan) -> list[str]:
         ),
         (
             plan.optimizer != "sgd" and plan.learning_rate > scaling_constants.TOO_HIGH * rate,
-            f"The learning rate {plan.learning_rate:g} is probably too high for {trained}width "
-            f"{plan.width}: wider models need a lower one, here about {rate:g}. A loss that jumps "
+            f"The learning rate {plan.learning_rate:g} is probably too high for {model}: "
+            f"wider models need a lower one, here about {rate:g}. A loss that jumps "
             f"or stays high is the sign of it. Try --set fit.optimizer.learning_rate={rate:g}.",
         ),
         (
@@ -419,5 +411,15 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             "learned. Give more time, a smaller model, or a smaller batch.",
         ),
     ]
-    warnings = [warning for applies, warning in rules if applies]
-    return warnings + source_warnings(plan.sources, plan.epochs)
+    found = [warning for applies, warning in rules if applies]
+    return [*found, *source_warnings(plan.sources, plan.epochs)]
+
+
+def _usual_learning_rate(plan: RunPlan) -> tuple[float, str]:
+    """Return the learning rate of the plan's width, to two digits, and what it is for."""
+    rate = scaling_constants.learning_rate_for(plan.width, plan.optimizer)
+    model = f"width {plan.width}"
+    if plan.start:
+        rate *= scaling_constants.CONTINUED_RATE_SHARE
+        model = f"a trained model of {model}"
+    return float(f"{rate:.2g}"), model

@@ -22,7 +22,14 @@ from groundup.planning import measure
 from groundup.planning.continued import require_its_tokens
 from groundup.planning.corpus import corpus
 from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
-from groundup.planning.plan import RunPlan, forecast, make_plan, probe, probe_steps
+from groundup.planning.plan import (
+    RunPlan,
+    forecast,
+    make_plan,
+    plan_lines,
+    probe,
+    probe_steps,
+)
 from groundup.planning.planner import choose_model, choose_optimizer, text_stats
 from groundup.planning.pretrain_options import PretrainOptions
 from groundup.planning.scaling_constants import LAW
@@ -46,6 +53,12 @@ class PreparedRun:
     """The plan's figures, to be compared with the run's own."""
     plan: RunPlan | None = None
     """None: an earlier call made it."""
+
+    def plan_lines(self) -> list[str]:
+        """Return the plan for people, where it was made now."""
+        if self.plan is None:
+            return []
+        return plan_lines(self.plan)
 
     def message(self) -> dict[str, Any]:
         """Return what rank 0 sends to the other ranks."""

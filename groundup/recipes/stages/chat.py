@@ -82,16 +82,7 @@ def run(context: StageContext) -> StageResult:
 
     tokens = context.fix("tokens", affordable_tokens)
     config = dataclasses.replace(config, tokens=tokens)
-    card = ModelCard(
-        name=f"{context.recipe.name}-{context.name}",
-        summary="Answers short instructions. Its base model was already tuned on instructions.",
-        data=(
-            *texts_of(context.recipe),
-            (f"{table.source} instructions", licence_of(table.source)),
-        ),
-        base=context.recipe.base.model,
-        license=opened.license,  # of the model that its weights are from
-    )
+    card = _card(context, opened.license)
     runs = RunFolder(context.folder)
     results = fit_chat(
         opened, examples, runs, config, compute=compute, progress=progress, card=card
@@ -108,6 +99,18 @@ def run(context: StageContext) -> StageResult:
         return StageResult(line, facts)
     fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
     return StageResult(line, facts, (fewer,))
+
+
+def _card(context: StageContext, license_id: str) -> ModelCard:
+    """Return the model card; the licence is that of the model that the weights are from."""
+    source = table_of(context.recipe, context.name).source
+    return ModelCard(
+        name=f"{context.recipe.name}-{context.name}",
+        summary="Answers short instructions. Its base model was already tuned on instructions.",
+        data=(*texts_of(context.recipe), (f"{source} instructions", licence_of(source))),
+        base=context.recipe.base.model,
+        license=license_id,
+    )
 
 
 def with_pretraining_worth(
