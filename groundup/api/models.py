@@ -370,7 +370,7 @@ def convert(
 
 
 def parity(
-    opened: "OpenModel", gguf: Path, to: str, encoding: str, progress: Progress
+    opened: "OpenModel", gguf: Path, to: str, quantization: str, progress: Progress
 ) -> "ParityReport | str":
     """Compare a GGUF file in llama.cpp with the model; return why not, where llama.cpp is missing.
 
@@ -380,7 +380,7 @@ def parity(
 
     check = gate_adapter if to == "gguf-adapter" else gate
     try:
-        report = check(opened, gguf, encoding=encoding, progress=progress)
+        report = check(opened, gguf, quantization=quantization, progress=progress)
     except MissingExtra as missing:
         return f"{missing.message} {missing.fix}"
     try:

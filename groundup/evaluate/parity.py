@@ -1,6 +1,6 @@
 """The parity gate of GGUF exports: whether the file in a real llama.cpp is the same model as ours.
 
-    report = gate(opened, Path("model-f16.gguf"), encoding="f16", user_lines=lines)
+    report = gate(opened, Path("model-f16.gguf"), quantization="f16", user_lines=lines)
     report.require()
 
 Five checks, each with figures; all run, so that one call shows every fault:
@@ -19,7 +19,7 @@ llama.cpp also rounds activations, and two correct texts diverge at the first ne
 *its* text tests at every position whether our model agrees.
 
 "Ends where ours ends" is tested the same way: every token of llama.cpp's answer, the last one
-included, is our argmax, up to the encoding's tolerance (`parity_checks.TOLERANCES`). If it stopped,
+included, is our argmax, up to the quantization's tolerance (`parity_checks.TOLERANCES`). If it stopped,
 ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
 passes, too: the figure `stopped` shows it, and the check "stops" tests its stop ids.
 """
@@ -51,7 +51,7 @@ class ParityReport:
     """The results of the gate for one file."""
 
     file: str
-    encoding: str
+    quantization: str
     llama: str
     """The version of the llama.cpp package."""
     checks: tuple[Check, ...]
@@ -78,25 +78,25 @@ def gate(
     opened: OpenModel,
     gguf: Path,
     *,
-    encoding: str,
+    quantization: str,
     adapter: Path | None = None,
     user_lines: Sequence[str] = (),
     prompts: Sequence[str] = PROMPTS,
     progress: Progress | None = None,
 ) -> ParityReport:
-    """Compare `opened` (float32) with `gguf`, exported from it in `encoding`. `user_lines` are
+    """Compare `opened` (float32) with `gguf`, exported from it in `quantization`. `user_lines` are
     encoded, `prompts` continued.
 
     `adapter`: of an adapter, which is in the weights of `opened`, the GGUF file; `gguf` is then of
     its base.
 
     A difference is a failed check in the report. Raises MissingExtra without xllamacpp, ConfigError
-    for an unknown encoding, ModelError for anything but a float32 language model with a tokenizer.
+    for an unknown quantization, ModelError for anything but a float32 language model with a tokenizer.
     """
-    if encoding not in TOLERANCES:
+    if quantization not in TOLERANCES:
         raise ConfigError(
-            f"Encoding {encoding!r} has no tolerance in the parity gate.",
-            fix=did_you_mean(encoding, TOLERANCES),
+            f"Quantization {quantization!r} has no tolerance in the parity gate.",
+            fix=did_you_mean(quantization, TOLERANCES),
         )
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
@@ -108,7 +108,7 @@ def gate(
             f"The parity gate needs the model in float32; this one is open in {dtype}."
         )
     tokenizer, progress = opened.require_tokenizer(), progress or Silent()
-    name, tolerance = (adapter or gguf).name, TOLERANCES[encoding]
+    name, tolerance = (adapter or gguf).name, TOLERANCES[quantization]
     context_tokens = min(CONTEXT_TOKENS, opened.config.context_tokens)
     checks: list[Check] = []
     try:
@@ -123,11 +123,11 @@ def gate(
     except LlamaError as error:
         checks = [Check("load", False, error.message, {})]
     version = f"xllamacpp {package_version('xllamacpp')}"
-    return ParityReport(name, encoding, version, tuple(checks))
+    return ParityReport(name, quantization, version, tuple(checks))
 
 
 def gate_adapter(
-    opened: OpenModel, adapter: Path, *, encoding: str, progress: Progress | None = None
+    opened: OpenModel, adapter: Path, *, quantization: str, progress: Progress | None = None
 ) -> ParityReport:
     """Compare an open adapter's model with `adapter`, its GGUF file, beside its base, which is
     written as f32 for this. As `gate`.
@@ -136,7 +136,7 @@ def gate_adapter(
     with temporary_folder(adapter.parent) as folder:
         file = folder / "base.gguf"
         write_gguf(base.model, opened.tokenizer, file, quantization="f32", name="base")
-        return gate(opened, file, encoding=encoding, adapter=adapter, progress=progress)
+        return gate(opened, file, quantization=quantization, adapter=adapter, progress=progress)
 
 
 def _run(name: str, sides: ParitySides) -> Check:

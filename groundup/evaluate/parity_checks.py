@@ -2,7 +2,7 @@
 llama.cpp's answers and greedy continuations.
 
 Generated text is scored by one forward pass of our model, and compared within the tolerances of its
-encoding.
+quantization.
 """
 
 import statistics
@@ -33,7 +33,7 @@ FEW_TOKENS, FEW_FACTOR = 48, 3.0
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Tolerances of llama.cpp against our float32 model, for files of one encoding, in logits or
+    """Tolerances of llama.cpp against our float32 model, for files of one quantization, in logits or
     natural log-probabilities.
     """
 
@@ -340,7 +340,7 @@ def _answer_difference(sides: ParitySides, question: str, ours: Rendered, theirs
 
 
 def check_greedy(sides: ParitySides) -> Check:
-    """Check that llama.cpp's greedy continuation of each prompt is ours, up to the encoding's
+    """Check that llama.cpp's greedy continuation of each prompt is ours, up to the quantization's
     tolerance.
     """
     longest_prompt, max_tokens = sides.room(NEW_TOKENS)

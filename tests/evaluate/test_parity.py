@@ -96,8 +96,10 @@ def f16(opened: OpenModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(opened, tmp_path_factory.mktemp("gguf") / "tiny-f16.gguf", "f16")
 
 
-def exported(opened: OpenModel, path: Path, encoding: str) -> Path:
-    write_gguf(opened.model, opened.require_tokenizer(), path, quantization=encoding, name="tiny")  # type: ignore[arg-type]
+def exported(opened: OpenModel, path: Path, quantization: str) -> Path:
+    write_gguf(
+        opened.model, opened.require_tokenizer(), path, quantization=quantization, name="tiny"
+    )  # type: ignore[arg-type]
     return path
 
 
@@ -129,13 +131,13 @@ def failed(report: ParityReport) -> dict[str, str]:
     return {check.name: check.detail for check in report.checks if not check.passed}
 
 
-@pytest.mark.parametrize("encoding", ["f32", "f16", "bf16", "q8_0", "q4_0"])
-def test_a_sound_file_passes(opened: OpenModel, tmp_path: Path, encoding: str) -> None:
-    file = exported(opened, tmp_path / "tiny.gguf", encoding)
+@pytest.mark.parametrize("quantization", ["f32", "f16", "bf16", "q8_0", "q4_0"])
+def test_a_sound_file_passes(opened: OpenModel, tmp_path: Path, quantization: str) -> None:
+    file = exported(opened, tmp_path / "tiny.gguf", quantization)
     report = gate(
         opened,
         file,
-        encoding=encoding,
+        quantization=quantization,
         user_lines=[*LINES, "'\u017f", "\ud800"],
         prompts=SOME_PROMPTS,
     )
@@ -182,7 +184,10 @@ def test_a_window_that_llamacpp_passes_over_is_compared_as_far_as_it_reaches(
     model.load_state_dict(opened.model.state_dict())
     mistral = replace(opened, model=model.eval(), config=config)
     report = gate(
-        mistral, exported(mistral, tmp_path / "m.gguf", "f16"), encoding="f16", prompts=PROMPTS[:2]
+        mistral,
+        exported(mistral, tmp_path / "m.gguf", "f16"),
+        quantization="f16",
+        prompts=PROMPTS[:2],
     )
     assert report.passed, report
 
@@ -207,7 +212,7 @@ def test_a_sound_file_of_another_model_fails(
     opened: OpenModel, tokenizer: Tokenizer, f16: Path
 ) -> None:
     other = tiny(tokenizer, [tokenizer.encode(line[::-1]) for line in LINES])
-    report = gate(other, f16, encoding="f16", prompts=SOME_PROMPTS)
+    report = gate(other, f16, quantization="f16", prompts=SOME_PROMPTS)
     assert {"greedy", "answers"} == failed(report).keys()
     with pytest.raises(
         ModelError, match=r"tiny-f16\.gguf differs from our model in llama\.cpp: answers: "
@@ -219,7 +224,7 @@ def test_a_wrong_pre_tokenizer_fails_the_tokens_with_string_position_and_both_si
     opened: OpenModel, f16: Path, tmp_path: Path
 ) -> None:
     bad = spoiled(f16, tmp_path / "bad.gguf", {"tokenizer.ggml.pre": "gpt-2"})
-    report = gate(opened, bad, encoding="f16", user_lines=["x"], prompts=SOME_PROMPTS)
+    report = gate(opened, bad, quantization="f16", user_lines=["x"], prompts=SOME_PROMPTS)
     assert "differs from token" in failed(report)["tokens"]
     assert "ours" in failed(report)["tokens"] and "llama.cpp" in failed(report)["tokens"]
     assert {check.name: check for check in report.checks}["tokens"].figures["differing"] >= 1
@@ -238,12 +243,12 @@ def test_control_tokens_of_a_type_that_text_can_form_fail_the_tokens(
         tmp_path / "bad.gguf",
         {"tokenizer.ggml.token_type": [int(kind) for kind in user_defined]},
     )
-    assert "<|" in failed(gate(opened, bad, encoding="f16", prompts=SOME_PROMPTS))["tokens"]
+    assert "<|" in failed(gate(opened, bad, quantization="f16", prompts=SOME_PROMPTS))["tokens"]
 
 
-@pytest.mark.parametrize("encoding", ["f16", "q8_0", "q4_0"])
+@pytest.mark.parametrize("quantization", ["f16", "q8_0", "q4_0"])
 def test_unpermuted_keys_fail_the_greedy_text(
-    opened: OpenModel, tmp_path: Path, encoding: str
+    opened: OpenModel, tmp_path: Path, quantization: str
 ) -> None:
     def unpermuted(name: str, data: np.ndarray) -> np.ndarray:
         if not name.endswith("attn_k.weight"):
@@ -251,9 +256,9 @@ def test_unpermuted_keys_fail_the_greedy_text(
         heads, half = opened.config.num_kv_heads, opened.config.head_width // 2
         return data.reshape(heads, half, 2, -1).swapaxes(1, 2).reshape(data.shape)
 
-    good = exported(opened, tmp_path / "good.gguf", encoding)
+    good = exported(opened, tmp_path / "good.gguf", quantization)
     bad = spoiled(good, tmp_path / "bad.gguf", {}, unpermuted)
-    faults = failed(gate(opened, bad, encoding=encoding, prompts=SOME_PROMPTS))
+    faults = failed(gate(opened, bad, quantization=quantization, prompts=SOME_PROMPTS))
     assert {"tokens", "stops", "template"}.isdisjoint(faults)
     assert "greedy" in faults
 
@@ -262,7 +267,7 @@ def test_a_wrong_rotary_base_fails_the_greedy_text(
     opened: OpenModel, f16: Path, tmp_path: Path
 ) -> None:
     bad = spoiled(f16, tmp_path / "bad.gguf", {"llama.rope.freq_base": 500.0})
-    assert "greedy" in failed(gate(opened, bad, encoding="f16", prompts=SOME_PROMPTS))
+    assert "greedy" in failed(gate(opened, bad, quantization="f16", prompts=SOME_PROMPTS))
 
 
 def test_a_missing_stop_fails_the_stops_and_the_answers(
@@ -276,7 +281,7 @@ def test_a_missing_stop_fails_the_stops_and_the_answers(
     wrong = tokenizer.special.tokens["<|reserved_0|>"]
     ids = {"tokenizer.ggml.eos_token_id": wrong, "tokenizer.ggml.eot_token_id": wrong}
     bad = spoiled(f16, tmp_path / "bad.gguf", {"tokenizer.ggml.tokens": tokens, **ids})
-    faults = failed(gate(opened, bad, encoding="f16", prompts=SOME_PROMPTS))
+    faults = failed(gate(opened, bad, quantization="f16", prompts=SOME_PROMPTS))
     assert "continues after our stop token" in faults["stops"]
     assert "answers" in faults
 
@@ -286,7 +291,7 @@ def test_a_wrong_eos_fails_the_stops(
 ) -> None:
     eos = tokenizer.special.tokens["<|endoftext|>"]
     bad = spoiled(f16, tmp_path / "bad.gguf", {"tokenizer.ggml.eos_token_id": eos})
-    faults = failed(gate(opened, bad, encoding="f16", prompts=SOME_PROMPTS))
+    faults = failed(gate(opened, bad, quantization="f16", prompts=SOME_PROMPTS))
     assert faults.keys() == {"stops"}
     assert "'<|im_end|>' here and '<|endoftext|>' in llama.cpp" in faults["stops"]
 
@@ -300,7 +305,7 @@ def test_another_template_fails_the_template(
         gate(
             opened,
             spoiled(f16, tmp_path / "bad.gguf", {"tokenizer.chat_template": other}),
-            encoding="f16",
+            quantization="f16",
             prompts=SOME_PROMPTS,
         )
     )
@@ -312,9 +317,9 @@ def test_a_file_that_llama_cpp_cannot_load_is_a_failed_check(
 ) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(f16.read_bytes()[:-5000])
-    assert "not within the file bounds" in failed(gate(opened, cut, encoding="f16"))["load"]
+    assert "not within the file bounds" in failed(gate(opened, cut, quantization="f16"))["load"]
     unknown = spoiled(f16, tmp_path / "unknown.gguf", {"tokenizer.ggml.pre": "no-such-split"})
-    assert "unknown pre-tokenizer type" in failed(gate(opened, unknown, encoding="f16"))["load"]
+    assert "unknown pre-tokenizer type" in failed(gate(opened, unknown, quantization="f16"))["load"]
 
 
 def test_a_base_model_that_never_stops_passes_and_the_figure_says_so(
@@ -322,7 +327,10 @@ def test_a_base_model_that_never_stops_passes_and_the_figure_says_so(
 ) -> None:
     base = tiny(tokenizer, [tokenizer.encode(line) for line in LINES])
     report = gate(
-        base, exported(base, tmp_path / "base.gguf", "f16"), encoding="f16", prompts=SOME_PROMPTS
+        base,
+        exported(base, tmp_path / "base.gguf", "f16"),
+        quantization="f16",
+        prompts=SOME_PROMPTS,
     )
     assert failed(report) == {}
     assert next(check for check in report.checks if check.name == "answers").figures == {
@@ -343,7 +351,7 @@ def test_characters_that_are_several_tokens_are_compared_like_all_others(
     model = tiny(tokenizer, [*map(tokenizer.encode, lines), *answers])
     prompts = [line[:3] for line in lines]
     report = gate(
-        model, exported(model, tmp_path / "many.gguf", "f16"), encoding="f16", prompts=prompts
+        model, exported(model, tmp_path / "many.gguf", "f16"), quantization="f16", prompts=prompts
     )
     assert failed(report) == {}
     assert next(check for check in report.checks if check.name == "answers").figures == {
@@ -354,17 +362,19 @@ def test_characters_that_are_several_tokens_are_compared_like_all_others(
 
 def test_what_cannot_be_compared_is_refused(opened: OpenModel, f16: Path) -> None:
     with pytest.raises(ConfigError, match=r"q8_1.*q8_0"):
-        gate(opened, f16, encoding="q8_1")
+        gate(opened, f16, quantization="q8_1")
     with pytest.raises(ModelError, match="classifier"):
         gate(
             replace(opened, model=Classifier(opened.config, 2), kind="classifier"),
             f16,
-            encoding="f16",
+            quantization="f16",
         )
     with pytest.raises(ModelError, match="bfloat16"):
-        gate(replace(opened, model=LanguageModel(opened.config).bfloat16()), f16, encoding="f16")
+        gate(
+            replace(opened, model=LanguageModel(opened.config).bfloat16()), f16, quantization="f16"
+        )
     with pytest.raises(ModelError, match="no tokenizer"):
-        gate(replace(opened, tokenizer=None), f16, encoding="f16")
+        gate(replace(opened, tokenizer=None), f16, quantization="f16")
 
 
 def test_without_xllamacpp_the_extra_is_named(
@@ -372,7 +382,7 @@ def test_without_xllamacpp_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(MissingExtra, match=r"groundup\[demo\]"):
-        gate(opened, f16, encoding="f16")
+        gate(opened, f16, quantization="f16")
 
 
 def test_texts_that_the_tables_of_one_side_do_not_know_are_left_out() -> None:

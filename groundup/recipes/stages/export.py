@@ -72,7 +72,7 @@ def run(context: StageContext) -> StageResult:
                 report = gate(
                     model,
                     file,
-                    encoding=quantization,
+                    quantization=quantization,
                     user_lines=lines,
                     prompts=starts,
                     progress=progress,
