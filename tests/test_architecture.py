@@ -4,6 +4,7 @@ The order stands here alone. `python tests/test_architecture.py` writes it into 
 """
 
 import ast
+import functools
 import re
 import textwrap
 from collections import Counter
@@ -69,10 +70,16 @@ def room_of(path: Path) -> str:
     return first.removesuffix(".py")
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def imports_of(path: Path) -> set[str]:
     """Every module named in an import statement of a file, late ones too."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -86,11 +93,10 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
+@functools.cache
 def names_of(path: Path) -> set[str]:
     """Every module that an import statement may name: `from a import b` may mean the file a/b.py."""
-    froms = [
-        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
-    ]
+    froms = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom)]
     return imports_of(path) | {
         f"{node.module}.{alias.name}" for node in froms for alias in node.names
     }
@@ -137,7 +143,7 @@ def test_no_class_name_stands_twice() -> None:
     names = [
         node.name
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ClassDef)
     ]
     assert [name for name, count in Counter(names).items() if count > 1] == []
@@ -157,7 +163,7 @@ def test_lines_stay_calm() -> None:
 def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [
         node
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
 
@@ -219,7 +225,7 @@ def test_only_cli_and_recipes_know_the_report() -> None:
     ids=lambda path: path.parent.name,
 )
 def test_init_files_hold_a_docstring_only(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     assert ast.get_docstring(tree)
     if path.parent != ROOT:
         assert len(tree.body) == 1

@@ -160,6 +160,7 @@ def test_the_time_to_a_loss_is_measured_on_the_same_text(contender: str) -> None
     measured_time_to_a_loss(contender)
 
 
+@pytest.mark.slow
 def test_the_time_to_a_loss_is_measured_on_a_text_of_ones_own(tmp_path: Path) -> None:
     text = tmp_path / "own.txt"
     text.write_text(
@@ -197,6 +198,7 @@ def test_serving_is_measured_in_one_process_over_http_and_from_its_start(tmp_pat
     assert found["streams"] == found["start"] == {"groundup int8", "llama.cpp q8_0"}
 
 
+@pytest.mark.slow
 def test_the_texts_of_the_benchmarks_are_made_from_pinned_packages_or_refused_in_one_sentence(
     tmp_path: Path,
 ) -> None:
@@ -230,6 +232,7 @@ def test_settings_of_threads_are_compared_alone_and_beside_a_busy_thread(tmp_pat
         assert all(rate > 0 for rates in condition.values() for rate in rates)
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_measured_on_planted_pairs(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     command = [

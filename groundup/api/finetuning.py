@@ -55,6 +55,7 @@ def finetune_classifier(
 
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
+    _require_address_of_hash(data)
     require_model(model)
     splits = _read_splits(data, config, progress)
     messages_of(splits, config)  # what does not fit together is refused before the model is opened
@@ -70,10 +71,8 @@ def finetune_classifier(
     return add_baselines(results, opened, splits, run, config, compute=compute, progress=progress)
 
 
-def _read_splits(
-    data: Data, config: ClassifierConfig, progress: Progress
-) -> "dict[str, list[Example]]":
-    from groundup.data.reading.examples import read_splits
+def _require_address_of_hash(data: Data) -> None:
+    """Refuse a hash beside data on disk. Raises ConfigError."""
     from groundup.data.reading.sources import source_of
 
     if data.sha256 and source_of(data).is_local:
@@ -81,6 +80,13 @@ def _read_splits(
             f"{data.path} is on disk, so its SHA-256 would not be compared.",
             fix="Leave it out: it is for pypi: and https:.",
         )
+
+
+def _read_splits(
+    data: Data, config: ClassifierConfig, progress: Progress
+) -> "dict[str, list[Example]]":
+    from groundup.data.reading.examples import read_splits
+
     own = {"validation": config.validation, "test": config.test}
     return read_splits(
         data,

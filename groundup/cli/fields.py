@@ -16,6 +16,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer import Option
 
+LISTS = {tuple, collections.abc.Sequence}
+
 
 class ConfigFields:
     """Which fields of a config are options of a command, as a mark of its parameter: the others are
@@ -52,7 +54,7 @@ class ConfigFields:
         """Return what was written as values of the fields."""
         types = get_type_hints(config)
         return {
-            name: _names_in(value) if _is_listed(types[name]) else value
+            name: _names_in(value) if _origins(types[name]) & LISTS else value
             for name, value in given.items()
         }
 
@@ -61,8 +63,11 @@ def _is_listed(kind: Any) -> bool:
     """Whether a field's type is a tuple or mapping, or a text beside one: text on the command
     line.
     """
-    origins = {get_origin(each) for each in (kind, *get_args(kind))}
-    return bool(origins & {tuple, collections.abc.Sequence, collections.abc.Mapping})
+    return bool(_origins(kind) & {*LISTS, collections.abc.Mapping})
+
+
+def _origins(kind: Any) -> set[Any]:
+    return {get_origin(each) for each in (kind, *get_args(kind))}
 
 
 def _names_in(value: Any) -> Any:

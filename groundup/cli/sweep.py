@@ -115,7 +115,7 @@ def _corpus(
     return corpus(
         specs,
         RunFolder(out),
-        build_config(DataConfig, {**reading, **config.tables()["data"]}),
+        build_config(DataConfig, {**reading, **config.tables()["data"]}, where="data."),
         tokenizer=None if tokenizer is None else Path(tokenizer),
         vocab_size=preset(PRESET).vocab_size,
         runner=check_runner(config.texts.runner),

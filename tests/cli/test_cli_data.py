@@ -157,7 +157,7 @@ def test_a_sweep_sets_fields_of_the_texts_only(
     )
     assert (
         run([*sweep, "data.process=5", "--rules", "web"]) == 2
-        and "is a table" in capsys.readouterr().err
+        and "data.process must be a dictionary" in capsys.readouterr().err
     )
     assert run([*sweep, "data.process.near_duplicates.threshold=7"]) == 2
     assert "0.3 to 1" in capsys.readouterr().err.replace("\n", " ")

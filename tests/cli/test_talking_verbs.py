@@ -130,7 +130,7 @@ def test_generate_refuses_what_is_out_of_range(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["generate", str(folder), "to be", "--top-p", "3"]) == 2
-    assert "top_p must be above 0 and at most 1 (got 3.0)" in capsys.readouterr().err
+    assert "--top-p must be above 0 and at most 1 (got 3.0)" in capsys.readouterr().err
     assert run(["generate", "no-such-model", "to be"]) == 2
     assert "no-such-model" in capsys.readouterr().err
 

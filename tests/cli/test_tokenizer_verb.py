@@ -273,7 +273,7 @@ def test_ranks_of_tiktoken_are_imported_with_their_pattern(tmp_path: Path) -> No
     lines = [f"{base64.b64encode(token).decode()} {rank}" for rank, token in enumerate(tokens)]
     (tmp_path / "x.tiktoken").write_text("\n".join(lines), encoding="utf-8")
     error = refused("import", str(tmp_path / "x.tiktoken"), "--out", str(tmp_path / "tok"))
-    assert isinstance(error, ConfigError) and "--pattern" in error.fix
+    assert isinstance(error, ConfigError) and "`pattern`" in error.fix
     assert not (tmp_path / "tok").exists()
     ran(
         "import",

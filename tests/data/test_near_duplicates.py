@@ -140,6 +140,7 @@ def test_a_text_without_spaces_is_compared_by_characters(find: Find) -> None:
     assert find([text, changed]).kept_of.tolist() == [NO_ONE, 0]
 
 
+@pytest.mark.slow
 def test_the_record_shows_why_and_gives_clusters(find: Find, tmp_path: Path) -> None:
     rng = random.Random(2)
     stories = [" ".join(rng.choice(PROSE.split()) for _ in range(150)) for _ in range(4)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from groundup.data.documents import Example
@@ -62,6 +63,7 @@ def test_of_five_percent_flipped_labels_ninety_stand_in_the_first_tenth(tmp_path
     assert len(flipped & suspected) >= 45 and len(suspected) < 100
 
 
+@pytest.mark.slow
 def test_a_run_lists_flipped_labels_and_is_the_same_classifier(
     open_base: Callable[[], OpenModel],
     splits: dict[str, list[Example]],

@@ -132,6 +132,7 @@ def test_an_agent_calls_two_tools_and_answers(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_classifier_routes_between_two_chains(models: Path) -> None:
     texts = [
         "to be or not to be",
@@ -175,6 +176,7 @@ def address(models: Path) -> Iterator[str]:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_the_same_chain_says_the_same_in_process_and_over_http(models: Path, address: str) -> None:
     said = example("langchain_clients.py", address, "chatty", "--path", str(models / "chatty"))
     answers = dict(line.split(": ", 1) for line in said.splitlines())

@@ -122,6 +122,7 @@ def test_help_page_and_registry_agree_on_the_views(
     assert f"{len(inside['views'])} of the lab's {len(VIEWS)} views" in page.read_text()
 
 
+@pytest.mark.slow
 def test_a_view_is_added_by_its_function_its_drawing_and_one_entry_of_the_registry(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_run_at_a_rate_of_nearly_nothing_keeps_the_weights(folder: Path, tmp_p
         assert torch.allclose(first, second, atol=1e-6), name
 
 
+@pytest.mark.slow
 def test_another_starting_model_is_another_run(folder: Path, tmp_path: Path) -> None:
     go_on(folder, tmp_path / "one", steps=2)
     with pytest.raises(ConfigError, match="initial_weights was .* and is "):

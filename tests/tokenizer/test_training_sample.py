@@ -96,6 +96,7 @@ def test_text_of_new_words_only_is_sampled_so_that_memory_holds_it(
     assert same.sampled_bytes == same.all_bytes and "(all)" in same.line()
 
 
+@pytest.mark.slow
 def test_the_sample_is_said_and_the_tokenizer_is_the_same_twice() -> None:
     texts = [words(BLOCK_BYTES, seed) for seed in range(45)]
     said = Said()

@@ -97,7 +97,7 @@ def test_auto_tries_in_long_runs_and_takes_what_is_clearly_faster(
 ) -> None:
     """Only the clock is made up here: the compiler is a marker, and its steps are said to take `made` seconds."""
     monkeypatch.setattr(compiled, "compile_obstacle", lambda device, shared: "")
-    monkeypatch.setattr(compiled, "compiled", lambda loss: "made")
+    monkeypatch.setattr(compiled, "compile_loss", lambda loss: "made")
     step_s = lambda self, loss, repeatably=False: made if loss == "made" else plain  # noqa: E731
     monkeypatch.setattr(compiled._CompileTrial, "_step_s", step_s)
     monkeypatch.setattr(compiled, "MEASURED_S", 0.001)
@@ -134,7 +134,7 @@ def test_a_compiler_that_fails_is_told_in_one_sentence(
         return fails
 
     monkeypatch.setattr(compiled, "compile_obstacle", lambda device, shared: "")
-    monkeypatch.setattr(compiled, "compiled", failing)
+    monkeypatch.setattr(compiled, "compile_loss", failing)
     found, text = decided(replace(CONFIG, compile="on"), MeasuredPrecision("float32"), tmp_path)
     assert not found.compiled and text == "Training without torch.compile, which failed: c++ died\n"
 

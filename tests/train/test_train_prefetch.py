@@ -11,7 +11,7 @@ from tiny_run import CONFIG, TinyBatches, TinyModel, tiny_loss
 from groundup.data.batches.loader import Batch
 from groundup.device import Compute
 from groundup.runs import RunFolder
-from groundup.train import loop
+from groundup.train import session
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.steps.batches import Prefetcher
@@ -74,7 +74,7 @@ def test_a_run_fed_ahead_is_the_same_run_also_when_it_is_interrupted(
     weights = []
     for ahead in (False, True):
         monkeypatch.setattr(
-            loop,
+            session,
             "Prefetcher",
             lambda make, ahead_here=ahead, **others: Prefetcher(
                 make, ahead=ahead_here, pinned=False

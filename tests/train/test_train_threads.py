@@ -134,6 +134,7 @@ def test_a_run_resumed_between_changes_ends_as_if_never_stopped_bit_for_bit(
     assert facts(folder) == facts(whole)
 
 
+@pytest.mark.slow
 def test_a_run_whose_threads_were_tuned_is_done_again_bit_for_bit(tmp_path: Path) -> None:
     """The tuner is told by a clock on which another program begins and ends to keep a core busy."""
     now_s = 0.0
