@@ -46,7 +46,9 @@ class ConfigFields:
             if {str, Path} <= {*get_args(kind)}:
                 kind = str | None
             elif _is_listed(kind):
-                kind, change["metavar"] = str, change.get("metavar", "NAME,...")
+                is_mapping = collections.abc.Mapping in _origins(kind)
+                change.setdefault("metavar", "NAME=VALUE,..." if is_mapping else "NAME,...")
+                kind = str
             found[name] = Annotated[kind, Option(option, **change)]
         return found
 
