@@ -231,7 +231,7 @@ def test_a_disk_without_locks_is_refused_in_words(
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(DiskError, match="has no locks") as refused, only_one(tmp_path):
         pass
-    assert str(tmp_path) in refused.value.message and "--out" in refused.value.fix
+    assert str(tmp_path) in refused.value.message and "`out`" in refused.value.fix
 
 
 def test_a_temporary_file_is_new_and_never_what_stands_under_its_name(tmp_path: Path) -> None:
