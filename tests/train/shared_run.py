@@ -9,13 +9,13 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from groundup.config import apply_sets, build_config, to_plain
 from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.device import Compute, generator
 from groundup.errors import GroundupError
@@ -132,7 +132,8 @@ def shared_fit(
         once.say(f"sample {group.rank}")
         return [{"prompt": "", "text": str(step)}]
 
-    config = replace(CONFIG, **job.get("config", {}), parallel=job.get("parallel", "ddp"))
+    changed = {**job.get("config", {}), "parallel": job.get("parallel", "ddp")}
+    config = build_config(FitConfig, apply_sets(to_plain(CONFIG), changed))
     stop_at = job.get("stop_at", -1) if group.rank == group.world - 1 else -1
     nonsense = range(*job.get("nonsense", (0, 0)))
     texts = Texts(

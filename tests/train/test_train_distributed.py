@@ -24,15 +24,15 @@ WAYS = ("ddp", "fsdp")
 STOP_AT = 20
 """The first batch of step 11: the signal comes inside it, and it is the last that is done."""
 STOPPED = 11
-MUON, BF16 = {"optimizer": "muon"}, {"precision": "bf16"}
+MUON, BF16 = {"optimizer": {"name": "muon", "learning_rate": 0.01}}, {"precision": "bf16"}
 # Learned after some 30 steps; then eight steps of labels that mean nothing.
 POISONED: dict[str, Any] = {
     "config": {
         "steps": 60,
-        "rollback_nats": 1.0,
-        "checkpoint_every": 5,
+        "stability.rollback_nats": 1.0,
+        "checkpoints.every": 5,
         "evaluate_every": 60,
-        "warmup_steps": 0,
+        "schedule.warmup_steps": 0,
     },
     "nonsense": (80, 96),
 }
