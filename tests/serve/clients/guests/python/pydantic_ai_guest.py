@@ -26,7 +26,8 @@ class Mood(BaseModel):
 
 def model(name: str, provider: str = "openai") -> Model:
     kind = OpenAIResponsesModel if provider == "responses" else OpenAIChatModel
-    return kind(name, provider=PROVIDERS[provider](base_url=f"{ADDRESS}/v1", api_key="any"))
+    address = PROVIDERS[provider](base_url=f"{ADDRESS}/v1", api_key="any")
+    return kind(name, provider=address, settings={"temperature": 0})
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
