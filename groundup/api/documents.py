@@ -52,7 +52,6 @@ class IndexResults:
     counts: "IndexCounts"
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         own = {"index": str(self.index), "vectors_made": self.vectors_made}
         return {**own, **vars(self.update), **vars(self.counts)}
 

@@ -96,7 +96,6 @@ class Model:
 
     @property
     def tokenizer(self) -> "Tokenizer":
-        """The model's tokenizer: text <-> ids."""
         return self.engine.tokenizer
 
     @checked_arguments

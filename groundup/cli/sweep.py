@@ -136,7 +136,6 @@ def _draw(found: "Sweep", path: Path, progress: "Progress") -> Path | None:
 
 
 def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
-    """Return the runs, the law, and the best model for some times as lines."""
     law = found.law
     runs = [
         [

@@ -58,7 +58,6 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     def require(self) -> None:
@@ -70,7 +69,6 @@ class ParityReport:
                 )
 
     def plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return {**asdict(self), "passed": self.passed}
 
 

@@ -73,8 +73,6 @@ TOLERANCES: dict[str, Tolerance] = {
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one comparison."""
-
     name: str
     passed: bool
     detail: str
@@ -265,8 +263,6 @@ ANSWER_TOKENS = 64
 
 @dataclass(frozen=True)
 class Comparison:
-    """llama.cpp's text after one prompt, scored by our model."""
-
     prompt: str
     ids: tuple[int, ...]
     logit_gaps: tuple[float, ...]

@@ -62,11 +62,10 @@ class ChatResults:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "ChatResults":
-        """Return the results that results.json holds. Raises ConfigError."""
+        """Raises ConfigError."""
         return build_config(cls, values)
 
     def plain(self) -> JsonObject:
-        """Return JSON values, as in results.json."""
         return {
             name: value for name, value in vars(self).items() if value is not None or name == "lora"
         }

@@ -165,14 +165,9 @@ class AnswerBatches(EpochBatches):
 
     @property
     def epoch_tokens(self) -> int:
-        """Tokens with labels in an epoch."""
         return sum(sum(each.mask[1:]) for each in self._rendered)
 
     def batch(self, position: int) -> Batch:
-        """Return batch number `position`.
-
-        It needs no mask: padding is on the right, where no real token attends, and has no labels.
-        """
         return Batch(*padded([self._rendered[i] for i in self.indices(position)]))
 
 

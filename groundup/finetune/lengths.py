@@ -60,7 +60,6 @@ class Lengths:
         )
 
     def plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return asdict(self)
 
     def line(self) -> str:

@@ -111,7 +111,6 @@ class Messages:
         return [n / (len(self.labels) * counts[label]) for label in self.labels]
 
     def of_split(self, split: str) -> list[Example]:
-        """The examples of one split."""
         return [self.examples[row] for row in self.rows[split]]
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -187,12 +187,10 @@ class TeachStage(StageConfig):
 
     @property
     def general(self) -> Source:
-        """The general text."""
         return self.replay or GENERAL_TEXT
 
     @property
     def general_column(self) -> str:
-        """The column of the general text; "": it is recognised."""
         if self.replay:
             return self.replay_column
         return self.replay_column or GENERAL_COLUMN
@@ -226,8 +224,6 @@ class ReportStage(StageConfig):
 
 
 class Recipe(StageConfig):
-    """The configuration of a whole build."""
-
     name: str
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 1
@@ -250,12 +246,10 @@ class Recipe(StageConfig):
     """
 
     def table(self, name: str) -> StageConfig:
-        """Return the table of a stage."""
         found: StageConfig = self.named.get(name) or getattr(self, name)
         return found
 
     def of_kind(self, kind: type[N]) -> dict[str, N]:
-        """Return the stages of a kind by their names."""
         return {name: stage for name, stage in self.named.items() if isinstance(stage, kind)}
 
     @property
@@ -265,7 +259,7 @@ class Recipe(StageConfig):
 
     @property
     def mixture(self) -> MixtureConfig:
-        """What pretraining reads of each source. Raises ConfigError."""
+        """Raises ConfigError."""
         table = self.pretrain
         return mixture_config(table.mixture or None, table.max_epochs_per_source, self.data.sources)
 
@@ -308,7 +302,7 @@ def load_recipe(name_or_path: str, config: BuildConfig = DEFAULTS) -> Recipe:
 
 
 def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
-    """Return plain values as a Recipe. Raises ConfigError."""
+    """Raises ConfigError."""
     values = apply_sets(values, sets)
     named = {
         name: named_stage(name, table) for name, table in values.items() if is_named(name, table)

@@ -70,7 +70,6 @@ class StageContext:
 
     @property
     def name(self) -> str:
-        """The stage's name."""
         return self.folder.name
 
     @property
@@ -105,8 +104,6 @@ class StageContext:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a build."""
-
     name: str
     version: int
     run: Callable[[StageContext], StageResult]

@@ -191,7 +191,6 @@ class ShownAnswer(TypedDict):
 
 
 def show_answer(example: ChatExample, answer: str) -> ShownAnswer:
-    """Return an answer with the instruction and the expected output."""
     return {
         "id": example.id,
         "kind": example.kind,

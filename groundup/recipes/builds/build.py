@@ -144,7 +144,6 @@ class _Build:
         return self.results
 
     def record(self, stage: Stage, built: BuiltStage) -> None:
-        """Write build.json with what is known of a stage now."""
         self.results = replace(self.results, stages={**self.results.stages, stage.name: built})
         self.results.write(self.out)
 
@@ -256,7 +255,6 @@ def changed_parts(before: Mapping[str, object], now: Mapping[str, object]) -> st
 
 
 def digest(value: Any) -> str:
-    """Return the hex SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
@@ -277,10 +275,7 @@ def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
 
 
 def check_unaltered(stage: Stage, out: Path, built: BuiltStage) -> None:
-    """Check that a finished stage's files are unchanged.
-
-    Raises FormatError; its fix is to run the stage again.
-    """
+    """Raises FormatError; its fix is to run the stage again."""
     try:
         if stage.has_folder:
             verify_folder(out / stage.name)

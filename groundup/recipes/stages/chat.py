@@ -102,7 +102,6 @@ def run(context: StageContext) -> StageResult:
 
 
 def _card(context: StageContext, license_id: str) -> ModelCard:
-    """Return the model card; the licence is that of the model that the weights are from."""
     source = table_of(context.recipe, context.name).source
     return ModelCard(
         name=f"{context.recipe.name}-{context.name}",
@@ -172,7 +171,6 @@ def read_instructions(table: ChatStage, context: StageContext) -> list[ChatExamp
 
 
 def table_of(recipe: Recipe, name: str) -> ChatStage:
-    """The table of a chat model."""
     return recipe.of_kind(ChatStage)[name]
 
 
@@ -207,14 +205,12 @@ def held_out_instructions(context: StageContext, name: str) -> list[ChatExample]
 
 
 def outside(tables: Iterable[ChatStage]) -> Mapping[str, str]:
-    """The content of the instruction sets."""
     return {
         table.source: content_hash(Source(instructions_source(table.source))) for table in tables
     }
 
 
 def describe(table: ChatStage) -> str:
-    """How much it learns from at most, and the size of its adapters."""
     epochs = f"{table.epochs:g} epochs, at most {table.tokens:,} tokens"
     return f"{epochs} of {table.source} instructions, LoRA of rank {table.rank}"
 
@@ -233,7 +229,6 @@ def memory_bytes(recipe: Recipe, table: ChatStage) -> float:
 
 
 def stage(name: str, share: float, index: str = "") -> Stage:
-    """The stage of a chat model, and of the index that it has its passages from."""
     return Stage(
         name,
         3,

@@ -115,7 +115,6 @@ def run(context: StageContext) -> StageResult:
 def card_of(
     context: StageContext, table: ClassifierStage, examples: Sequence[Example], opened: OpenModel
 ) -> ModelCard:
-    """Return what the model card can say before the training."""
     labels = ", ".join(sorted({each.label for each in examples}))
     return ModelCard(
         name=f"{context.recipe.name}-{context.name}",
@@ -244,7 +243,6 @@ def seconds_per_token(
 
 
 def table_of(recipe: Recipe, name: str) -> ClassifierStage:
-    """Return the table of a classifier."""
     return recipe.of_kind(ClassifierStage)[name]
 
 
@@ -315,13 +313,11 @@ def describe_lead(other: Mapping[str, Any]) -> str:
 
 
 def describe(table: ClassifierStage) -> str:
-    """Return the upper limits of messages."""
     evaluated = f"{table.validation:,} and {table.test:,} to evaluate on"
     return f"up to {table.train:,} messages to train on, {evaluated}"
 
 
 def stage(name: str, share: float) -> Stage:
-    """Return the stage of a classifier."""
     return Stage(
         name,
         3,
