@@ -33,9 +33,8 @@ from measure import machine
 from groundup.cli.console import console_progress, table
 from groundup.data.documents import Example
 from groundup.data.reading.data import Data
-from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.example_splits import stratified_split, without_repeats
 from groundup.data.reading.examples import read_labelled
-from groundup.data.reading.label_splits import stratified_split
 from groundup.device import Compute, select_compute
 from groundup.evaluate.paired import share_difference
 from groundup.evaluate.tasks.label_baselines import predict_tfidf

@@ -37,9 +37,8 @@ from spine import describe
 
 from groundup.data.batches.loader import IGNORED_LABEL
 from groundup.data.reading.data import Data
-from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.example_splits import stratified_split, without_repeats
 from groundup.data.reading.examples import read_chat, read_labelled
-from groundup.data.reading.label_splits import stratified_split
 from groundup.device import Compute
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruction_data import make_instruction_data

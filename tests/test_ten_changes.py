@@ -287,10 +287,10 @@ DOCUMENT_TYPE = Change(
     "read another kind of text with markup",
     new_files=(
         (
-            "data/reading/markup_text/subtitles.py",
+            "data/reading/subtitles.py",
             '''"""SubRip subtitles (.srt) as plain text: what is said, without numbers and times."""
 
-from groundup.data.reading.markup_text.text_writer import TextWriter
+from groundup.data.reading.text_writer import TextWriter
 
 
 def subtitles(text: str, out: TextWriter) -> None:
@@ -303,11 +303,11 @@ def subtitles(text: str, out: TextWriter) -> None:
     ),
     inserted=(
         (
-            "data/reading/markup_text/formats.py",
-            "from groundup.data.reading.markup_text.text_writer",
-            "from groundup.data.reading.markup_text.subtitles import subtitles\n",
+            "data/reading/markup_text.py",
+            "from groundup.data.reading.text_writer",
+            "from groundup.data.reading.subtitles import subtitles\n",
         ),
-        ("data/reading/markup_text/formats.py", '    ".tex": latex', '    ".srt": subtitles,\n'),
+        ("data/reading/markup_text.py", '    ".tex": latex', '    ".srt": subtitles,\n'),
     ),
     use="""
 from groundup.data.reading.options import options_of

@@ -52,6 +52,7 @@ class IndexResults:
     counts: "IndexCounts"
 
     def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         own = {"index": str(self.index), "vectors_made": self.vectors_made}
         return {**own, **vars(self.update), **vars(self.counts)}
 
@@ -108,8 +109,7 @@ def _readings_of(
 ) -> "list[tuple[Source, Data]]":
     from groundup.data.reading.data import Data
     from groundup.data.reading.source_files import Source
-    from groundup.data.reading.source_list import read_sources, require_distinct_names
-    from groundup.data.reading.sources import source_of
+    from groundup.data.reading.sources import read_sources, require_distinct_names, source_of
 
     if isinstance(data, str | Path | Data | Source) or not isinstance(data, Sequence):
         data = [data]

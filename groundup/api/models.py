@@ -96,6 +96,7 @@ class Model:
 
     @property
     def tokenizer(self) -> "Tokenizer":
+        """The model's tokenizer: text <-> ids."""
         return self.engine.tokenizer
 
     @checked_arguments

@@ -39,6 +39,7 @@ class Bar:
 
     @property
     def share(self) -> float:
+        """How much is done, 0 to 1."""
         if self.total <= 0:
             return 0.0
         return min(1.0, self.done / self.total)
@@ -59,6 +60,7 @@ class Bar:
         return (now - self.started) * (1 / self.share - 1)
 
     def line(self, width: int, now: float, *, ascii_only: bool = False) -> str:
+        """Return the line, at most `width` columns."""
         left = self.left_s(now)
         parts = [self.what, self.counted]
         if left is not None:
@@ -114,6 +116,7 @@ class BarLine:
         yield text
 
     def text(self, width: int, *, ascii_only: bool = False) -> str:
+        """Return the line as it is now."""
         now, bar = self._now(), self.bar
         if bar is None:
             return f"{self.title}  {duration(now - self._started)}"[:width]

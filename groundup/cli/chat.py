@@ -225,4 +225,5 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
 
 
 def say(text: str) -> None:
+    """Print a message to stderr."""
     stderr_console().print(text, markup=False, highlight=False, soft_wrap=True, style="dim")

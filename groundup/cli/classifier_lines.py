@@ -31,6 +31,7 @@ def classifier_lines(results: ClassifierResults, out: Path) -> list[str]:
 
 
 def _label_tables(results: ClassifierResults) -> list[str]:
+    """Return the methods by accuracy, and the confusion matrix."""
     labels = results.labels
     f1 = "mean F1"
     if len(labels) == 2:
@@ -54,6 +55,7 @@ def _label_tables(results: ClassifierResults) -> list[str]:
 
 
 def _label_set_tables(results: ClassifierResults) -> list[str]:
+    """Return the methods by micro F1, and the figures of each label."""
     rows = []
     for row in results.models:
         micro, exact = row["micro_f1"], row["exact_match"]
@@ -160,6 +162,7 @@ def _stacked_lines(results: ClassifierResults) -> list[str]:
 
 
 def _wrong_label_lines(results: ClassifierResults) -> list[str]:
+    """Return the first of the labels that are probably wrong."""
     found = results.wrong_labels
     if found is None:
         return []

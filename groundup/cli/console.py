@@ -61,6 +61,7 @@ def _from_here(path: Path) -> str:
 
 @cache
 def stderr_console() -> Console:
+    """Return the console for progress and errors."""
     return Console(stderr=True, emoji=False)  # a path with ":x:" in it is a path
 
 

@@ -298,6 +298,7 @@ def describe(found: "Inspection") -> list[str]:
 
 
 def _languages(found: "Inspection") -> list[list[str]]:
+    """The row of the languages, where they were detected."""
     detected = found.card.languages
     if not detected or not detected["documents"]:
         return []

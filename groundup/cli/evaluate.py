@@ -166,6 +166,7 @@ def require_plot(plot: Path | None, over: str | None) -> None:
 
 
 def draw(curves: Sequence[dict[str, object]], file: Path) -> None:
+    """Write the picture. Raises MissingExtra (matplotlib), DiskError."""
     from groundup.files import atomic_file
     from groundup.lab.drawing.curves import draw_curves
 
@@ -175,11 +176,12 @@ def draw(curves: Sequence[dict[str, object]], file: Path) -> None:
 
 
 def split_names(text: str) -> list[str]:
+    """Return the names in "a,b"."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:
-    """Raises ConfigError."""
+    """Return the numbers in "0,4". Raises ConfigError."""
     parts = split_names(text)
     if not parts or not all(part.isdecimal() for part in parts):
         what = f"--shots {text!r} is not a list of numbers."
@@ -276,6 +278,7 @@ def show_value(metric: str, value: float | None) -> str:
 
 
 def table_row(row: "EvaluationRow") -> list[str]:
+    """Return one figure as a row."""
     value, low, high, chance = (
         show_value(row.metric, each) for each in (row.value, row.low, row.high, row.chance)
     )
@@ -288,6 +291,7 @@ def table_row(row: "EvaluationRow") -> list[str]:
 
 
 def answer_lines(results: "EvaluationResults") -> list[str]:
+    """Return the answers shown, by question."""
     lines: list[str] = []
     models = results.details.get("shown answers", {})
     for same in zip(*(details["answers"] for details in models.values()), strict=True):

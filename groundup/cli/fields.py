@@ -35,6 +35,7 @@ class ConfigFields:
         self.changes = changes
 
     def options(self, config: type) -> dict[str, Any]:
+        """Return the annotation of each field's parameter."""
         types = get_type_hints(config, include_extras=True)
         helps = field_docstrings(config)
         found = {}
@@ -52,6 +53,7 @@ class ConfigFields:
         return found
 
     def values(self, config: type, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was written as values of the fields."""
         types = get_type_hints(config)
         return {
             name: _names_in(value) if _origins(types[name]) & LISTS else value
@@ -160,6 +162,8 @@ def _group_of(hint: Any) -> tuple[Any, Any]:
 
 
 class OptionGroup(ConfigFields):
+    """The fields of a dataclass whose annotations are options already."""
+
     def options(self, config: type) -> dict[str, Any]:
         return get_type_hints(config, include_extras=True)
 

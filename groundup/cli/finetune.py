@@ -223,6 +223,9 @@ def _print(lines: list[str], results: Any, out: Path, as_json: bool) -> None:
 
 
 def chat_lines(results: "ChatResults", out: Path) -> list[str]:
+    """Return the results of a chat model, trained on answers or on pairs of them, as lines for
+    people.
+    """
     from groundup.evaluate.comparison.forgetting import forgetting_lines
 
     loss, counts, of_pairs = results.held_out_loss, results.examples, results.prefers

@@ -297,7 +297,10 @@ class OutputOptions:
 
 
 def _text(file: Path, option: str) -> str:
-    """Raises ConfigError (it can't be read) and DataError (not UTF-8)."""
+    """Return the text of a file.
+
+    Raises ConfigError (it can't be read) and DataError (not UTF-8).
+    """
     try:
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -350,7 +353,7 @@ class MonitorOptions:
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:
-    """Raises ConfigError, DataError."""
+    """Return the non-empty lines of a file. Raises ConfigError, DataError."""
     if file.is_file() and file.stat().st_size > MAX_PROMPT_FILE_BYTES:
         raise DataError(
             f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.",

@@ -55,6 +55,7 @@ class Sparkline:
         self._waiting: list[float] = []
 
     def add(self, value: float) -> None:
+        """Append a value."""
         self._waiting.append(value)
         if len(self._waiting) < self._stride:
             return
@@ -140,6 +141,7 @@ class TrainingView:
 
     @property
     def speed(self) -> float | None:
+        """Tokens per second."""
         return median(self.speeds or [0.0]) or None
 
     def left_s(self, now: float) -> float | None:
@@ -160,6 +162,7 @@ class PanelState:
 
 
 def memory_of(compute: "Compute") -> PanelState:
+    """Return the memory in use."""
     from groundup.device import device_memory_bytes, memory_bytes, peak_memory_bytes
 
     on_device = device_memory_bytes(compute)

@@ -159,6 +159,7 @@ def command(
 
 
 def _reproduce(run: Path, out: Path, device: str, *, fresh: bool, as_json: bool) -> None:
+    """Train as a run was trained."""
     from groundup.planning.reproduce import reproduce
 
     with join_group(device) as (group, compute):
@@ -172,12 +173,14 @@ def _reproduce(run: Path, out: Path, device: str, *, fresh: bool, as_json: bool)
 def show_results(
     results: "PretrainResults", out: Path, group: "ProcessGroup", *, as_json: bool
 ) -> None:
+    """Print the results on rank 0."""
     if group.leads:
         value = {**results.to_json(), "folder": str(out)}
         print_result(summarise(results, out), value, as_json)
 
 
 def summarise(results: "PretrainResults", out: Path) -> list[str]:
+    """Return the results as lines for people."""
     share = 100 * results.evaluation_s / max(results.elapsed_s, 0.1)
     return [
         f"{results.parameters:,} parameters, {results.steps:,} steps, {results.tokens:,} tokens "

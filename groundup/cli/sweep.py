@@ -98,7 +98,7 @@ def _corpus(
     from groundup.config import build_config
     from groundup.data.batches.mixture_config import source_weights
     from groundup.data.preparation.config import DataConfig
-    from groundup.data.reading.source_list import read_sources
+    from groundup.data.reading.sources import read_sources
     from groundup.data.runners.runner import check_runner
     from groundup.model.presets import preset
     from groundup.planning.corpus import corpus
@@ -136,6 +136,7 @@ def _draw(found: "Sweep", path: Path, progress: "Progress") -> Path | None:
 
 
 def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
+    """Return the runs, the law, and the best model for some times as lines."""
     law = found.law
     runs = [
         [

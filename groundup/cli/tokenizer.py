@@ -76,9 +76,8 @@ def train(
         groundup tokenizer train my-texts/ --kind character --out characters
     """
     from groundup.data.reading.options import SourceOptions
-    from groundup.data.reading.source_list import read_sources
     from groundup.data.reading.source_report import SourceReport
-    from groundup.data.reading.sources import describe_source, read_source
+    from groundup.data.reading.sources import describe_source, read_source, read_sources
     from groundup.tokenizer.kinds import make_tokenizer, require_kind
 
     _require_replaceable(out)
@@ -260,7 +259,7 @@ def compare(
             my-texts/ --model 512x8 --out page.html
     """
     from groundup.data.reading.options import SourceOptions
-    from groundup.data.reading.source_list import read_sources
+    from groundup.data.reading.sources import read_sources
     from groundup.evaluate.tokenizer_comparison import compare_tokenizers, shape_named
     from groundup.evaluate.tokenizer_import import open_tokenizer
 

@@ -161,12 +161,14 @@ def _figure(number: float | None) -> str | None:
 
 
 def _name(param: Any) -> str:
+    """An option with its dashes, an argument in capitals."""
     if param.param_type_name == "option":
         return str(max(param.opts, key=len))
     return str(param.metavar or param.name.upper())
 
 
 def _form(context: Any) -> str:
+    """What to write: the command with its arguments and the options that it can't do without."""
     parts = [context.command_path]
     for param in context.command.get_params(context):
         name = _name(param)

@@ -78,6 +78,7 @@ def calibration_bins(confidence: Sequence[float], right: Sequence[bool]) -> list
 
 
 def calibration_error(bins: Sequence[dict[str, float]]) -> float:
+    """Return the expected calibration error."""
     n = sum(each["n"] for each in bins)
     return math.fsum(each["n"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / n
 

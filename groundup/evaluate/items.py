@@ -40,6 +40,8 @@ _GOES_ON = re.compile(r"\w|[.,:']\w")
 
 
 class Item(Protocol):
+    """An evaluation item."""
+
     @property
     def id(self) -> str:
         """Its name, unique in the suite."""
@@ -96,9 +98,11 @@ class Choices:
 
     @property
     def shot(self) -> Shot:
+        """The question with the right answer."""
         return Shot(self.prompt, " " + self.choices[self.answer])
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """A continuation for each choice, and for PMI once more without the question."""
         prompts = [Prompt(self.prompt, shots)]
         if self.without:
             prompts.append(Prompt(self.without))
@@ -107,6 +111,7 @@ class Choices:
         )
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
+        """Accuracy by the normalised log-probability, and by its plain sum (lm-eval's acc)."""
         plain = log_probabilities(responses)[: len(self.choices)]
         chosen, by_sum = self.choose(responses), plain.index(max(plain))
         return {
@@ -125,9 +130,11 @@ class Choices:
         return scores.index(max(scores))
 
     def guess(self) -> dict[str, Count]:
+        """All choices equally likely."""
         return dict.fromkeys(("accuracy", "accuracy_by_sum"), (1 / len(self.choices), 1))
 
     def show(self, responses: Sequence[Response]) -> ShownItem:
+        """The question, the right answer and the chosen one."""
         chosen = self.choose(responses)
         return {
             "asked": self.prompt,
@@ -151,16 +158,20 @@ class MinimalPair:
     shot = None
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """Both sentences as whole texts."""
         return WholeText(self.good), WholeText(self.bad)
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
+        """Right where the good sentence is more probable."""
         good, bad = log_probabilities(responses)
         return {"accuracy": (good > bad, 1)}
 
     def guess(self) -> dict[str, Count]:
+        """A coin."""
         return {"accuracy": (0.5, 1)}
 
     def show(self, responses: Sequence[Response]) -> ShownItem:
+        """Both sentences, and the one that the model prefers."""
         good, bad = log_probabilities(responses)
         shown: ShownItem = {
             "asked": "Which is English?",
@@ -193,9 +204,13 @@ class Completion:
 
     @property
     def shot(self) -> Shot:
+        """The text with its continuation."""
         return Shot(self.prompt, self.answer)
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """The continuation, what greedy decoding writes, and the continuation after another item's
+        prompt.
+        """
         prompt = Prompt(self.prompt, shots)
         longest = next(each for each in COMPLETION_TOKENS if len(self.answer.encode()) + 2 <= each)
         asked = (Continuation(prompt, self.answer), Generation(prompt, (ANSWER_END,), longest))
@@ -217,17 +232,20 @@ class Completion:
         }
 
     def is_right(self, responses: Sequence[Response]) -> bool:
+        """Return whether greedy decoding writes the answer and ends it there."""
         return any(
             begins_with_answer(each, self.answer) for each in responses if isinstance(each, str)
         )
 
     def guess(self) -> dict[str, Count]:
+        """One of the options; without options nobody guesses it."""
         share = 0.0
         if self.options:
             share = 1 / len(self.options)
         return dict.fromkeys(("accuracy", "accuracy_by_prefix"), (share, 1))
 
     def show(self, responses: Sequence[Response]) -> ShownItem:
+        """The text, its continuation, and what the model writes."""
         (written,) = (each for each in responses if isinstance(each, str))
         return {
             "asked": self.prompt,
@@ -256,12 +274,15 @@ class Written:
 
     @property
     def shot(self) -> Shot:
+        """The instruction with the reference."""
         return Shot(self.prompt, " " + self.reference)
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
+        """The greedy answer."""
         return (Generation(Prompt(self.prompt, shots), self.until, self.max_tokens),)
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
+        """As `measure` has it."""
         return self.measure(self, answer_in(responses))
 
     def guess(self) -> dict[str, Count]:
@@ -269,6 +290,7 @@ class Written:
         return {}
 
     def show(self, responses: Sequence[Response]) -> ShownItem:
+        """The instruction, the reference and the answer."""
         return {"asked": self.prompt, "expected": self.reference, "answer": answer_in(responses)}
 
 
@@ -283,6 +305,7 @@ def begins_with_answer(text: str, answer: str) -> bool:
 
 
 def log_probabilities(responses: Sequence[Response]) -> list[float]:
+    """Return the log-probabilities of scored texts."""
     return [each.logprob for each in responses if isinstance(each, Scored)]
 
 

@@ -169,6 +169,9 @@ def _messages(conversation: Conversation) -> list[dict[str, str]]:
 def _read_generated(
     ids: Sequence[int], logprobs: Sequence[Mapping[str, Any]], ended: bool
 ) -> Generated:
+    """Return the result; `logprobs` lacks tokens that end within a character, since llama.cpp waits
+    for the character's end.
+    """
     places = places_of([int(token["id"]) for token in logprobs], ids)
     top: list[Mapping[int, float]] = [{} for _ in ids]
     for place, token in zip(places, logprobs, strict=True):

@@ -40,7 +40,7 @@ class ItemOverlap:
 
 
 def find_overlap(items: Sequence[Item], data: Path, progress: Progress) -> ItemOverlap:
-    """Raises FormatError."""
+    """Return how many items stand in the train split of a data folder. Raises FormatError."""
     texts = item_texts(items)
     index = ItemIndex(zip((item.id for item in items), texts, strict=True), MIN_WORDS)
     found, read, file = np.zeros(len(index.sizes), bool), 0, split_file(data, TRAIN)

@@ -105,6 +105,7 @@ def confusion_matrix(
 
 
 def accuracy(confusion: Sequence[Sequence[int]]) -> Interval:
+    """Return the accuracy of a confusion matrix."""
     return wilson_interval(sum(row[i] for i, row in enumerate(confusion)), sum(map(sum, confusion)))
 
 

@@ -60,6 +60,7 @@ class Difference:
         return "better" if (self.low > 0) == (better == "higher") else "worse"
 
     def plain(self, better: Literal["higher", "lower"] = "higher") -> dict[str, Any]:
+        """Return JSON values, among them the verdict."""
         return {**asdict(self), "thin": self.thin, "verdict": self.verdict(better)}
 
 

@@ -58,6 +58,7 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
+        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     def require(self) -> None:
@@ -69,6 +70,7 @@ class ParityReport:
                 )
 
     def plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         return {**asdict(self), "passed": self.passed}
 
 

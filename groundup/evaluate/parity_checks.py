@@ -73,6 +73,8 @@ TOLERANCES: dict[str, Tolerance] = {
 
 @dataclass(frozen=True)
 class Check:
+    """The result of one comparison."""
+
     name: str
     passed: bool
     detail: str
@@ -263,6 +265,8 @@ ANSWER_TOKENS = 64
 
 @dataclass(frozen=True)
 class Comparison:
+    """llama.cpp's text after one prompt, scored by our model."""
+
     prompt: str
     ids: tuple[int, ...]
     logit_gaps: tuple[float, ...]

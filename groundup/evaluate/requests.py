@@ -36,6 +36,8 @@ Template = Literal["plain", "chat"]
 
 @dataclass(frozen=True)
 class Shot:
+    """A worked example."""
+
     prompt: str
     answer: str
     """As it follows the prompt, with the space or line break between them."""
@@ -43,6 +45,8 @@ class Shot:
 
 @dataclass(frozen=True)
 class Prompt:
+    """What a model is asked."""
+
     text: str
     shots: tuple[Shot, ...] = ()
 
@@ -133,6 +137,7 @@ def respond(
 
 
 def request_tokens(request: Request, template: Template, tokenizer: Tokenizer) -> int:
+    """Return the tokens of the context that a request needs."""
     if isinstance(request, Generation):
         return len(prompt_ids(request.prompt, template, tokenizer)) + request.max_tokens
     context, continuation = scored_ids(request, template, tokenizer)

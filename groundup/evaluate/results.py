@@ -24,6 +24,8 @@ POINT = ("x", "value", "low", "high", "n", "is_chance")
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRow(Measure):
+    """A metric of a model on a task."""
+
     task: str
     model: str
     elapsed_s: float
@@ -38,6 +40,7 @@ class EvaluationRow(Measure):
     """Of `over`: the step, the parameters or the shots."""
 
     def plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         named = {"task": self.task, "model": self.model}
         own = {name: getattr(self, name) for name in Measure.__dataclass_fields__}
         shown = {"thin": self.thin, "is_chance": self.is_chance, "elapsed_s": self.elapsed_s}
@@ -58,6 +61,7 @@ class ModelChange(Difference):
     curve: str = ""
 
     def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         named = {"task": self.task, "from": self.from_model, "to": self.to_model}
         own = {name: getattr(self, name) for name in Difference.__dataclass_fields__}
         found = {"thin": self.thin, "verdict": self.verdict(self.better)}
@@ -78,6 +82,7 @@ class MetricCurve:
     """From the first point to the last."""
 
     def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         first = self.points[0]
         head = {name: getattr(first, name) for name in ("task", "metric", "better", "chance")}
         points = [{name: getattr(each, name) for name in POINT} for each in self.points]
@@ -106,6 +111,7 @@ class EvaluationResults:
     """Of suites: suite -> model -> items in the model's training text, where that is there."""
 
     def to_plain(self) -> dict[str, Any]:
+        """Return the contents of results.json."""
         plain: dict[str, Any] = {}
         if self.over:
             plain["over"] = self.over

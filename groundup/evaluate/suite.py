@@ -115,6 +115,7 @@ class SuiteTask:
         return TaskResult(tuple(measures), self._details(answers, counts), per_item, settings)
 
     def _measures(self, counts: Sequence[Mapping[str, Count]]) -> Iterable[Measure]:
+        """Yield the metrics of the items; those of several kinds in their order."""
         chance = chance_levels(self.items)
         for metric in counts[0]:
             totals, numbers = zip(*(each[metric] for each in counts), strict=True)
@@ -152,6 +153,7 @@ class SuiteTask:
 
 
 def ratio_of(counts: Iterable[Count]) -> float:
+    """Return the sum of the totals over the sum of the counts."""
     totals, numbers = zip(*counts, strict=True)
     return float(sum(totals) / sum(numbers))
 
@@ -272,6 +274,7 @@ def shots_first(items: Sequence[Item], count: int) -> tuple[list[Item], list[Ite
 
 
 def same_choices(items: Sequence[Item]) -> bool:
+    """Return whether all items are questions with the same choices: labels."""
     choices = {item.choices if isinstance(item, Choices) else None for item in items}
     return len(choices) == 1 and None not in choices
 

@@ -33,6 +33,8 @@ AT_CHANCE = "not distinguishable from chance"
 
 @dataclass(frozen=True)
 class Measure:
+    """One metric of one model on one task."""
+
     metric: str
     """Its name, with the unit if it has one: accuracy, f1, loss_nats, bits_per_byte."""
     value: float
@@ -66,12 +68,14 @@ class Measure:
         return self.high >= self.chance
 
     def plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         return {**asdict(self), "thin": self.thin, "is_chance": self.is_chance}
 
 
 def as_measure(
     metric: str, found: Interval, n: int, *, chance: float | None = None, better: Better = "higher"
 ) -> Measure:
+    """Return an Interval as a Measure."""
     return Measure(metric, found.value, found.low, found.high, n, chance, better)
 
 
@@ -116,7 +120,12 @@ class EvaluationTask(Protocol):
     def name(self) -> str:
         """The task's name in tables, unique in one evaluation."""
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult: ...
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
+        """Measure a model.
+
+        Raises ModelError for a model of the wrong kind or without a tokenizer.
+        """
+        ...
 
 
 @dataclass
@@ -200,7 +209,10 @@ class TaskKind:
 
 
 def language_model(opened: OpenModel) -> tuple[LanguageModel, Tokenizer]:
-    """Raises ModelError for another kind of model, or without a tokenizer."""
+    """Return the language model and its tokenizer.
+
+    Raises ModelError for another kind of model, or without a tokenizer.
+    """
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
             f"{opened.path} is {KIND_NAMES[opened.kind]}; this needs a language model.",

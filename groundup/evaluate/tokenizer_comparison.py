@@ -43,6 +43,8 @@ _WIDTH_AND_DEPTH = re.compile(r"(\d{1,6})x(\d{1,4})")
 
 @dataclass
 class _Counts:
+    """The bytes of some texts, and their tokens in each tokenizer."""
+
     documents: int = 0
     utf8_bytes: int = 0
     tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -65,6 +67,7 @@ class _TokenCounts:
         self.by_language: dict[str, _Counts] = defaultdict(_Counts)
 
     def add(self, source: str, texts: Sequence[str]) -> int:
+        """Count texts of a source, and return their bytes."""
         encoded = {
             name: list(map(len, each.encode_batch(texts))) for name, each in self.tokenizers.items()
         }
@@ -241,6 +244,7 @@ def one_thread(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
 
 
 def _example(source: str, text: str, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:
+    """Return the beginning of a text as each tokenizer's tokens."""
     beginning = text[:EXAMPLE_CHARACTERS]
     pieces = {
         name: [token_value(each, id) for id in each.encode(beginning)]
@@ -250,5 +254,8 @@ def _example(source: str, text: str, tokenizers: Mapping[str, Tokenizer]) -> dic
 
 
 def token_value(tokenizer: Tokenizer, id: int) -> dict[str, Any]:
+    """Return a token as plain values: its id, its bytes, and its text with parts of characters as
+    \\xNN.
+    """
     piece = tokenizer.token_bytes(id)
     return {"id": id, "text": piece.decode("utf-8", "backslashreplace"), "bytes": list(piece)}

@@ -85,6 +85,7 @@ def finish_chat(
     *,
     merge: bool,
 ) -> None:
+    """Write the trained model or adapter, its card and the results."""
     card = with_figures(card, figures)
     model, tokenizer = language_model(opened)
     if trained is None:

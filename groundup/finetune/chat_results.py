@@ -62,10 +62,11 @@ class ChatResults:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "ChatResults":
-        """Raises ConfigError."""
+        """Return the results that results.json holds. Raises ConfigError."""
         return build_config(cls, values)
 
     def plain(self) -> JsonObject:
+        """Return JSON values, as in results.json."""
         return {
             name: value for name, value in vars(self).items() if value is not None or name == "lora"
         }

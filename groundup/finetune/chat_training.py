@@ -118,6 +118,7 @@ def train_chat(
 
 
 def fit_config_of(method: ChatMethod) -> FitConfig:
+    """Return `fit()`'s config for the epochs and the token budget."""
     config = method.config
     steps = method.batches.steps(config.epochs, config.tokens)
     return FitConfig(

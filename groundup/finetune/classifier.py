@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import torch
 
 from groundup.data.preparation.trained_on import write_trained_on
-from groundup.data.reading.label_splits import require_label_sets
+from groundup.data.reading.example_splits import require_label_sets
 from groundup.device import Compute
 from groundup.evaluate.tasks.classification import require_place_for_label
 from groundup.finetune.classifier_results import (

@@ -84,6 +84,7 @@ def add_baselines(
 
 
 def _as_labels(predicted: Sequence[Any]) -> list[Any]:
+    """Return labels as in results.json with the several labels of a text as a tuple."""
     return [tuple(each) if isinstance(each, list) else each for each in predicted]
 
 

@@ -129,10 +129,11 @@ class ClassifierResults:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "ClassifierResults":
-        """Raises ConfigError."""
+        """Return the results that results.json holds. Raises ConfigError."""
         return build_config(cls, values)
 
     def plain(self) -> JsonObject:
+        """Return JSON values, as in results.json."""
         values: JsonObject = {}
         for name, value in vars(self).items():
             if is_dataclass(value) and not isinstance(value, type):
@@ -173,6 +174,7 @@ class Predictions:
 
     @property
     def right(self) -> list[bool]:
+        """Whether each is right."""
         return [a == p for a, p in zip(self.actual, self.predicted, strict=True)]
 
 
@@ -404,6 +406,7 @@ def _examples_to_read(messages: Messages, found: Predictions) -> list[JsonObject
 
 
 def card_figures(results: ClassifierResults) -> dict[str, str]:
+    """Return the figures for the model card."""
     measured = results.test
     if results.sizes is not None:
         n = results.sizes["test"]

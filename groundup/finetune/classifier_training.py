@@ -120,6 +120,7 @@ class ClassifierJob:
         ]
 
     def classifier(self) -> Classifier:
+        """Return the classifier before the first step."""
         return classifier_from(self.opened, self.messages.labels, self.config, self.max_tokens)
 
     def frozen(self, model: Classifier) -> FrozenBlocks | None:
@@ -285,6 +286,8 @@ Scorer = Callable[[Sequence[int]], torch.Tensor]
 
 @dataclass(frozen=True)
 class Learned:
+    """A classifier that was trained."""
+
     model: Classifier
     scores: Scorer
     figures: Mapping[str, Any]
@@ -315,6 +318,7 @@ class _Descent:
     tried: list[dict[str, Any]]
 
     def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows, in a folder of its own."""
         part = self.job.learning_part(self.job.classifier())
         load_best(
             part, self.job.train(part, self.inputs, self.rate, folder, rows), folder, Silent()
@@ -375,6 +379,7 @@ class _Stacking:
         return partial(self.training.scores, self.training.fit(rows).stacked)
 
     def final(self, run: RunFolder) -> Learned:
+        """Train on all training messages."""
         found = self.training.fit()
         self.model.score.weight.data = torch.from_numpy(found.head).to(self.model.score.weight)
         figures = {
@@ -406,12 +411,14 @@ class _Best:
     progress: Progress
 
     def loss(self, scores: Scorer) -> float:
+        """Return the loss on the validation messages."""
         rows = self.messages.rows["validation"]
         values = scores(rows).double().numpy()
         classes = self.messages.classes[rows.start : rows.stop]
         return cross_entropy(values, classes, fit_temperature(values, classes))
 
     def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
+        """Train on some rows in every way."""
         found = [
             each.trained_on(rows, RunFolder(folder.path / str(i)))
             for i, each in enumerate(self.learners)

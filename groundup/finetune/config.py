@@ -221,9 +221,11 @@ class ChatTraining:
 
     @property
     def highest_rate(self) -> float:
+        """The highest learning rate."""
         return self.learning_rate or self.learning_rates[self.train]
 
     def limit(self, context_tokens: int) -> int:
+        """Return the most tokens of an example."""
         return min(self.max_tokens or self.longest_tokens, context_tokens)
 
 

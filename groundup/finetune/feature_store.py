@@ -66,6 +66,7 @@ class FeatureStore:
 
     @staticmethod
     def exists(key: str, precision: str) -> bool:
+        """Whether a store has any segment."""
         return any((cache_folder(FOLDER) / f"{key[:32]}-{precision}").glob("segment-*"))
 
     def read(self, lengths: Mapping[bytes, int], width: int) -> dict[bytes, Float[Tensor, "T C"]]:
@@ -119,6 +120,7 @@ def read_segment(file: Path, width: int) -> dict[bytes, Float[Tensor, "T C"]]:
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """Hex SHA-256 of the bytes of some tensors."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)

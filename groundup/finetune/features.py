@@ -66,13 +66,16 @@ class Features:
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
+        """Tokens of each text."""
         return tuple(sum(map(len, windows)) for windows in self.texts)
 
     @property
     def num_bytes(self) -> int:
+        """Bytes on disk."""
         return sum(window.nbytes for windows in self.texts for window in windows)
 
     def plain(self) -> dict[str, Any]:
+        """Return the figures of the features as JSON values."""
         return {
             "texts": len(self.texts),
             "tokens": sum(self.lengths),

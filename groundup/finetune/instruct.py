@@ -92,6 +92,7 @@ class AnswerTraining:
         """The loss needs nothing of the base model."""
 
     def evaluations(self, steps: int) -> int:
+        """Return how often the held-out answers are measured."""
         held_out_tokens = (
             len(self.data.held_out) * self.batches.mean_tokens / self.config.batch_size
         )
@@ -129,10 +130,12 @@ class AnswerTraining:
         )
 
     def describe(self, results: ChatResults) -> str:
+        """Return the loss before and after in one line."""
         before = results.held_out_loss["before"]
         return f"held-out answers, before: {before:.3f}, after: {results.held_out_line}"
 
     def card_figures(self, results: ChatResults) -> dict[str, str]:
+        """Return the figures for the model card."""
         assert results.held_out is not None
         loss, n = results.held_out_loss, results.held_out["n"]
         return {

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.data.documents import ChatExample, PreferenceExample, to_conversation
-from groundup.data.reading.distinct import hold_out
+from groundup.data.reading.example_splits import hold_out
 from groundup.errors import DataError, ModelError
 from groundup.files import sha256_text
 from groundup.finetune.lengths import Lengths
@@ -165,9 +165,14 @@ class AnswerBatches(EpochBatches):
 
     @property
     def epoch_tokens(self) -> int:
+        """Tokens with labels in an epoch."""
         return sum(sum(each.mask[1:]) for each in self._rendered)
 
     def batch(self, position: int) -> Batch:
+        """Return batch number `position`.
+
+        It needs no mask: padding is on the right, where no real token attends, and has no labels.
+        """
         return Batch(*padded([self._rendered[i] for i in self.indices(position)]))
 
 

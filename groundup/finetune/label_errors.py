@@ -36,6 +36,8 @@ LISTED_SHARE, LISTED = 0.1, 500
 
 @dataclass(frozen=True)
 class LabelSuspect:
+    """A text of the ranked list."""
+
     text: str
     label: str
     suggested: str
@@ -57,6 +59,7 @@ class WrongLabels:
     list: tuple[LabelSuspect, ...]
 
     def line(self) -> str:
+        """Return one line about the list."""
         share = self.suspected / self.n
         return (
             f"{self.suspected:,} of {self.n:,} labels ({share:.1%}) are probably wrong, by "

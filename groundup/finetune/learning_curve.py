@@ -52,6 +52,7 @@ class LearningCurve:
     """Validation messages."""
 
     def line(self) -> str:
+        """Return the curve as one line."""
         shown = ", ".join(
             f"{100 * each.accuracy:.1f} % with {each.labels:,}" for each in self.points
         )

@@ -43,4 +43,5 @@ def choose_learning_rate(
 
 
 def remove_runs(run: RunFolder) -> None:
+    """Remove the folders of the choice."""
     shutil.rmtree(run.path / RATES_FOLDER, ignore_errors=True)

@@ -60,6 +60,7 @@ class Lengths:
         )
 
     def plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         return asdict(self)
 
     def line(self) -> str:

@@ -121,6 +121,7 @@ class MaskXray:
             )
 
     def plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         shown = [
             {"pieces": [{"kind": kind, "text": text} for kind, text in example]}
             for example in self.shown

@@ -14,8 +14,12 @@ import torch
 import torch.nn.functional as F
 
 from groundup.data.documents import Example
-from groundup.data.reading.distinct import without_repeats
-from groundup.data.reading.label_splits import label_counts, labels_of_example, require_label_sets
+from groundup.data.reading.example_splits import (
+    label_counts,
+    labels_of_example,
+    require_label_sets,
+    without_repeats,
+)
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.tasks.label_figures import positive_label
 
@@ -111,6 +115,7 @@ class Messages:
         return [n / (len(self.labels) * counts[label]) for label in self.labels]
 
     def of_split(self, split: str) -> list[Example]:
+        """The examples of one split."""
         return [self.examples[row] for row in self.rows[split]]
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -50,6 +50,7 @@ class EpochBatches:
         return epoch_batches(self._lengths, self._batch_size, seed=self._seed, epoch=epoch)
 
     def indices(self, position: int) -> list[int]:
+        """Return the examples of batch number `position`."""
         epoch, place = divmod(position, self.batches_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self._of_epoch(epoch)
@@ -65,6 +66,7 @@ class EpochBatches:
         return sum(self._lengths[i] for i in self.indices(position))
 
     def batch(self, position: int) -> Any:
+        """Return batch number `position`."""
         raise NotImplementedError
 
     def steps_for(self, tokens: int) -> int:

@@ -111,9 +111,11 @@ class PairTraining:
         self.batches, self._held_out = self._in_batches(train), held_out
 
     def evaluations(self, steps: int) -> int:
+        """Return how often the held-out pairs are measured."""
         return EVALUATIONS
 
     def evaluate(self) -> dict[str, float]:
+        """Return `held_out_figures`."""
         sums = self._logprobs(self._held_out, "held-out pairs")
         return held_out_figures(self._held_out, sums, self.config.beta)
 
@@ -133,9 +135,11 @@ class PairTraining:
         )
 
     def describe(self, results: ChatResults) -> str:
+        """Return the accuracy in one line."""
         return f"held-out pairs whose chosen answer gained more: {results.accuracy_line}"
 
     def card_figures(self, results: ChatResults) -> dict[str, str]:
+        """Return the figures for the model card."""
         name = f"chosen answers that gained more, of {len(self._held_out)} held-out pairs"
         return {name: str(results.accuracy_line)}
 
@@ -150,6 +154,7 @@ def logprobs(
     progress: Progress,
     what: str,
 ) -> list[tuple[float, float]]:
+    """Return the log-probabilities of both answers of each pair."""
     found: list[tuple[float, float]] = [(0.0, 0.0)] * len(pairs)
     order = sorted(range(len(pairs)), key=lambda place: pairs[place].num_tokens)
     with progress.track(what, len(pairs), "pairs") as advance:
@@ -167,6 +172,7 @@ def logprobs(
 
 
 def margins(pairs: Sequence[Pair], sums: Sums, beta: float) -> list[float]:
+    """Return the margin of each pair."""
     return [
         beta * ((chosen - pair.reference[0]) - (rejected - pair.reference[1]))
         for pair, (chosen, rejected) in zip(pairs, sums, strict=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from groundup.data.documents import PreferenceExample
-from groundup.data.reading.distinct import hold_out
+from groundup.data.reading.example_splits import hold_out
 from groundup.errors import DataError
 from groundup.files import sha256_text
 from groundup.finetune.instruction_data import ChatData, padded, render_to_learn
@@ -25,6 +25,8 @@ from groundup.tokenizer.fast import Tokenizer
 
 @dataclass(frozen=True)
 class PreferenceBatch:
+    """Pairs of answers; the chosen one first."""
+
     ids: Tensor  # [B, 2, T]
     labels: Tensor  # [B, 2, T]
     reference: Tensor  # [B, 2]
@@ -43,10 +45,13 @@ class Pair:
 
     @property
     def num_tokens(self) -> int:
+        """Tokens of both texts."""
         return len(self.chosen.ids) + len(self.rejected.ids)
 
 
 class PreferenceBatches(EpochBatches):
+    """Pairs as padded batches."""
+
     def __init__(self, pairs: Sequence[Pair], *, beta: float, batch_size: int, seed: int) -> None:
         super().__init__([pair.num_tokens for pair in pairs], batch_size=batch_size, seed=seed)
         self._pairs, self._beta = pairs, beta
@@ -57,10 +62,12 @@ class PreferenceBatches(EpochBatches):
         self.fingerprint = sha256_text(f"{ids} {beta} {batch_size} {seed}")
 
     def batch(self, position: int) -> PreferenceBatch:
+        """Return batch number `position`."""
         return as_batch([self._pairs[i] for i in self.indices(position)], self._beta)
 
 
 def as_batch(pairs: Sequence[Pair], beta: float) -> PreferenceBatch:
+    """Return pairs as one batch."""
     ids, labels = padded([text for pair in pairs for text in (pair.chosen, pair.rejected)])
     reference = torch.tensor([pair.reference for pair in pairs], dtype=torch.float32)
     return PreferenceBatch(ids.unflatten(0, (-1, 2)), labels.unflatten(0, (-1, 2)), reference, beta)

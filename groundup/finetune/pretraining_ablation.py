@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from groundup.data.documents import ChatExample, to_conversation
-from groundup.data.reading.distinct import hold_out
+from groundup.data.reading.example_splits import hold_out
 from groundup.device import Compute
 from groundup.evaluate.metrics import ratio_interval
 from groundup.evaluate.paired import ratio_difference, share_difference

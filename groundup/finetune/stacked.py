@@ -98,6 +98,7 @@ class Linear:
     loss: float
 
     def scores(self, rows: Any) -> np.ndarray:
+        """Return the scores of rows, dense or sparse."""
         return np.asarray(rows @ self.weight + self.bias)
 
 
@@ -153,6 +154,8 @@ def sparse_rows(letters: TfIdf, texts: Sequence[str]) -> Any:
 
 @dataclass(frozen=True)
 class StackedFit:
+    """A stacked classifier that was fitted, and what was chosen."""
+
     stacked: Stacked
     head: np.ndarray
     """The plain head's weight, [N, C]."""
@@ -180,9 +183,11 @@ class StackedTraining:
         return torch.stack([torch.stack(windows).mean(dim=0) for windows in self.features.texts])
 
     def texts(self, rows: Sequence[int]) -> list[str]:
+        """The texts of some rows."""
         return [self.messages.examples[row].text for row in rows]
 
     def scores(self, stacked: Stacked, rows: Sequence[int]) -> Float[Tensor, "rows N"]:
+        """Return the scores of some texts."""
         vectors = (
             None
             if stacked.vectors_weight is None or self.vectors is None
@@ -320,6 +325,7 @@ class Shares:
     """Of the letters, between 0 and 1, where both parts have their temperatures."""
 
     def plain(self) -> dict[str, Any]:
+        """Return JSON values."""
         alone = dict(zip(("states_loss", "letters_loss"), self.losses, strict=True))
         return {"letters_share": self.share, "validation_loss": self.loss, **alone}
 

@@ -56,6 +56,7 @@ class IdInputs:
         self.lengths = [sum(map(len, windows)) for windows in texts]
 
     def padded(self, chosen: Sequence[int]) -> Padded:
+        """Return the windows of some texts, padded on the right."""
         texts = [self._texts[text] for text in chosen]
         ids, mask = pad_right([row for windows in texts for row in windows], torch.device("cpu"))
         return ids, mask, owners(texts)
@@ -209,6 +210,7 @@ def scores_of(
     device: torch.device,
     batch_size: int = 64,
 ) -> Float[Tensor, "rows N"]:
+    """Return the scores of many texts, in order, on the CPU."""
     order = sorted(range(len(rows)), key=lambda i: inputs.lengths[rows[i]])
     scores: dict[int, Tensor] = {}
     for start in range(0, len(order), batch_size):

@@ -11,7 +11,10 @@ from groundup.json_depth import is_deeper
 
 
 def read_object(body: bytes, limits: Limits) -> JsonObject:
-    """Raises RefusedError (400): not JSON, not an object, nested too deep, NaN."""
+    """Return the object in `body` (UTF-8, with or without a BOM).
+
+    Raises RefusedError (400): not JSON, not an object, nested too deep, NaN.
+    """
     too_deep = f"The JSON is nested too deep: at most {limits.json_depth} levels are allowed."
     try:
         value = json.loads(body, parse_constant=_refuse_constant)

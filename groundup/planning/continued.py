@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.data.batches.shards import ShardSet
-from groundup.data.reading.source_list import read_sources
+from groundup.data.reading.sources import read_sources
 from groundup.errors import ConfigError
 from groundup.planning.scaling_constants import (
     CONTINUED_RATE_SHARE,

@@ -32,7 +32,7 @@ from groundup.data.reading.source_files import (
     quick_hash,
     readable_suffixes,
 )
-from groundup.data.reading.source_list import read_sources
+from groundup.data.reading.sources import read_sources
 from groundup.data.resumable_folder import PARTIAL_PREFIX
 from groundup.data.runners.runner import Runner
 from groundup.data.split import TRAIN, read_split, split_file

@@ -10,7 +10,7 @@ from typing import Any
 from groundup.config import build_config, to_plain
 from groundup.data.batches.mixture_config import mixture_config
 from groundup.data.reading.data import Data, as_data
-from groundup.data.reading.source_list import read_sources
+from groundup.data.reading.sources import read_sources
 from groundup.data.runners.runner import Runner, check_runner
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig

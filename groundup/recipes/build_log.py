@@ -56,5 +56,6 @@ class LoggedStage:
 
 @contextmanager
 def logged_stage(progress: Progress, out: Path, title: str) -> Iterator[LoggedStage]:
+    """Show a stage of the build in `out`, and log it."""
     with stage_of(progress, title) as shown:
         yield LoggedStage(shown, out / LOG_FILE, title)

@@ -168,7 +168,7 @@ def kind_of(name: str, table: Mapping[str, Any]) -> Any:
 
 
 def named_stage(name: str, table: Mapping[str, Any]) -> NamedStage:
-    """Raises ConfigError."""
+    """Return the stage of a table. Raises ConfigError."""
     kind = kind_of(name, table)
     fix = f"Kinds: {', '.join(NAMED)}. Names: letters, digits, '-' and '_'."
     if kind not in NAMED:

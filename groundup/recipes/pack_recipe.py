@@ -42,6 +42,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
 
 
 def recipe_of(pack: Pack) -> dict[str, Any]:
+    """Return the values of a pack's recipe."""
     folder, head = pack.folder.resolve(), pack.head
     messages = len(pack.parts["messages"])
     test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)

@@ -23,6 +23,7 @@ def instructions_source(spec: str) -> str:
 
 
 def licence_of(spec: str) -> str:
+    """The licence of instructions, as a model card gives it."""
     if spec == STARTER:
         return "Apache-2.0, written for groundup"
     return "the user's own"

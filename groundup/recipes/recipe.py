@@ -187,10 +187,12 @@ class TeachStage(StageConfig):
 
     @property
     def general(self) -> Source:
+        """The general text."""
         return self.replay or GENERAL_TEXT
 
     @property
     def general_column(self) -> str:
+        """The column of the general text; "": it is recognised."""
         if self.replay:
             return self.replay_column
         return self.replay_column or GENERAL_COLUMN
@@ -224,6 +226,8 @@ class ReportStage(StageConfig):
 
 
 class Recipe(StageConfig):
+    """The configuration of a whole build."""
+
     name: str
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 1
@@ -246,10 +250,12 @@ class Recipe(StageConfig):
     """
 
     def table(self, name: str) -> StageConfig:
+        """Return the table of a stage."""
         found: StageConfig = self.named.get(name) or getattr(self, name)
         return found
 
     def of_kind(self, kind: type[N]) -> dict[str, N]:
+        """Return the stages of a kind by their names."""
         return {name: stage for name, stage in self.named.items() if isinstance(stage, kind)}
 
     @property
@@ -259,7 +265,7 @@ class Recipe(StageConfig):
 
     @property
     def mixture(self) -> MixtureConfig:
-        """Raises ConfigError."""
+        """What pretraining reads of each source. Raises ConfigError."""
         table = self.pretrain
         return mixture_config(table.mixture or None, table.max_epochs_per_source, self.data.sources)
 
@@ -302,7 +308,7 @@ def load_recipe(name_or_path: str, config: BuildConfig = DEFAULTS) -> Recipe:
 
 
 def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
-    """Raises ConfigError."""
+    """Return plain values as a Recipe. Raises ConfigError."""
     values = apply_sets(values, sets)
     named = {
         name: named_stage(name, table) for name, table in values.items() if is_named(name, table)

@@ -70,6 +70,7 @@ class StageContext:
 
     @property
     def name(self) -> str:
+        """The stage's name."""
         return self.folder.name
 
     @property
@@ -104,6 +105,8 @@ class StageContext:
 
 @dataclass(frozen=True)
 class Stage:
+    """One stage of a build."""
+
     name: str
     version: int
     run: Callable[[StageContext], StageResult]

@@ -96,6 +96,7 @@ def affordable_items(task: SuiteTask, suites: int, opened: OpenModel, context: S
 
 
 def timed(task: EvaluationTask, opened: OpenModel, context: StageContext) -> list[float]:
+    """Return the seconds of measuring a model, twice."""
     return repeat(
         lambda: task.measure(opened, compute=context.compute, progress=Silent()), number=1, repeat=2
     )
@@ -124,6 +125,7 @@ def own_curves(
 
 
 def evenly_spread(points: Sequence[CurvePoint], count: int) -> list[CurvePoint]:
+    """Return the first, the last and others between, evenly."""
     if count >= len(points):
         return list(points)
     places = [round(number * (len(points) - 1) / max(1, count - 1)) for number in range(count)]

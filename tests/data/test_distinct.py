@@ -12,7 +12,7 @@ from groundup.data.documents import (
     InstructionExample,
     PreferenceExample,
 )
-from groundup.data.reading.distinct import (
+from groundup.data.reading.example_splits import (
     TrainAndHeldOut,
     groups_of,
     hold_out,

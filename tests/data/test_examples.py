@@ -14,9 +14,13 @@ from pyarrow import parquet
 
 from groundup.data.documents import Example, InstructionExample, to_conversation
 from groundup.data.reading.data import Data
-from groundup.data.reading.distinct import same_text_key, without_repeats
+from groundup.data.reading.example_splits import (
+    apportion,
+    same_text_key,
+    stratified_split,
+    without_repeats,
+)
 from groundup.data.reading.examples import read_chat, read_examples, read_labelled, read_splits
-from groundup.data.reading.label_splits import apportion, stratified_split
 from groundup.data.reading.layouts import CHAT_LAYOUTS
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.cli.main import run
-from groundup.data.reading.markup_text.formats import MARKUP_READERS, plain_text
+from groundup.data.reading.markup_text import MARKUP_READERS, plain_text
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport

@@ -10,9 +10,8 @@ import pytest
 
 from groundup.data.documents import Example, MultiLabelExample
 from groundup.data.reading.data import Data
-from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.example_splits import iterative_split, label_counts, without_repeats
 from groundup.data.reading.examples import is_multi_label, read_multi_labelled, read_splits
-from groundup.data.reading.label_splits import iterative_split, label_counts
 from groundup.errors import DataError
 from groundup.progress import Silent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.example_splits import without_repeats
 from groundup.data.reading.examples import read_examples
 from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE, Layout
 from groundup.data.reading.options import SourceOptions

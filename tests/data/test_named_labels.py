@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from groundup.data.reading.data import Data
-from groundup.data.reading.examples import read_labelled
-from groundup.data.reading.named_labels import has_name_labels, labels_of_names
+from groundup.data.reading.examples import has_name_labels, labels_of_names, read_labelled
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.errors import DataError

@@ -21,7 +21,7 @@ from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing.steps import ProcessConfig, Processed
 from groundup.data.reading.decoding import NotTextError
-from groundup.data.reading.description import SkippedFile
+from groundup.data.reading.format_detection import SkippedFile
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source, SourceEntry, entries
 from groundup.data.reading.source_report import SourceReport, Tally

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from groundup.cli.main import run
 from groundup.data.reading.data import Data
-from groundup.data.reading.description import shorten
 from groundup.data.reading.examples import read_chat, read_examples, read_labelled, read_preferences
-from groundup.data.reading.format_detection import sniff
+from groundup.data.reading.format_detection import shorten, sniff
 from groundup.data.reading.layouts import (
     CHAT_LAYOUTS,
     LABELLED,

@@ -6,7 +6,7 @@ import pytest
 
 from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.source_list import read_sources
+from groundup.data.reading.sources import read_sources
 from groundup.errors import ConfigError
 from groundup.files import read_json_object
 from groundup.progress import Silent

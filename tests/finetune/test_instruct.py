@@ -10,7 +10,7 @@ import torch
 
 from groundup.data.batches.loader import IGNORED_LABEL
 from groundup.data.documents import InstructionExample, to_conversation
-from groundup.data.reading.distinct import hold_out
+from groundup.data.reading.example_splits import hold_out
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.comparison.forgetting import suites

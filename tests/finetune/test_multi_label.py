@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from groundup.cli.main import run
 from groundup.data.documents import Example, MultiLabelExample
 from groundup.data.reading.data import Data
-from groundup.data.reading.label_splits import iterative_split
+from groundup.data.reading.example_splits import iterative_split
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids

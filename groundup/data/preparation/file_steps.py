@@ -32,7 +32,7 @@ from groundup.data.processing.near_duplicates import find_near_duplicates, read_
 from groundup.data.processing.repair import PACKAGE
 from groundup.data.processing.steps import DECONTAMINATE, NEAR_DUPLICATES, REPAIR, ProcessConfig
 from groundup.data.reading.source_files import Source
-from groundup.data.reading.source_list import read_sources
+from groundup.data.reading.sources import read_sources
 from groundup.data.split import SplitWriter, read_split, split_file
 from groundup.errors import require_extra
 from groundup.progress import Progress

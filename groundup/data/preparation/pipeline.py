@@ -34,8 +34,7 @@ from groundup.data.processing.dedup import ExactRepeats
 from groundup.data.processing.filters import reason_to_drop
 from groundup.data.processing.steps import ProcessConfig, depends_on, document_steps
 from groundup.data.reading.source_files import Source, disk_bytes, quick_hash
-from groundup.data.reading.source_list import require_distinct_names
-from groundup.data.reading.sources import describe_source
+from groundup.data.reading.sources import describe_source, require_distinct_names
 from groundup.data.resumable_folder import Partial, partial_folder
 from groundup.data.runners.runner import DocumentReading, ProcessedDocument, Runner, check_runner
 from groundup.data.split import (

@@ -38,8 +38,8 @@ from groundup.data.processing.steps import (
     document_steps,
     run_steps,
 )
-from groundup.data.reading.distinct import same_text_key, user_turns
 from groundup.data.reading.example_rows import AnyExample
+from groundup.data.reading.example_splits import same_text_key, user_turns
 from groundup.data.split import TRAIN, split_file
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, read_json_object, write_json

@@ -1,13 +1,16 @@
-"""One row of a file -> an example, by the description of the file: Example, InstructionExample,
+"""One row of a file -> the values of its columns -> an example: Example, InstructionExample,
 ConversationExample or PreferenceExample.
 
-    make_example(row, description, "a.jsonl") -> the example that the layout gives; BadRow says what
-        is wrong with the row
+    text_at(row, "review"), label_at, turns_at, ... -> the value of a column, or BadRow
+    make_example(row, layout, roles, "a.jsonl")     -> the example that the layout gives, or BadRow
 
-Texts are cleaned as documents are. Conversations end with an answer: messages behind the last one
-are left out.
+`layouts` tries the same readers of values on the first rows: so what was recognised is what is
+read. Texts are cleaned as documents are. Conversations end with an answer: messages behind the
+last one are left out.
 """
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,43 +23,46 @@ from groundup.data.documents import (
     InstructionExample,
     MultiLabelExample,
     PreferenceExample,
+    to_conversation,
 )
-from groundup.data.reading.column_roles import (
-    filled_text_at,
-    history_at,
-    label_at,
-    labels_at,
-    text_at,
-    tools_at,
-    transcript,
-    turns_at,
-)
-from groundup.data.reading.description import Description
-from groundup.data.reading.records import BadRow, RecordRow
-from groundup.tokenizer.chat import Message
-from groundup.tokenizer.tools import Tool
+from groundup.data.reading.records import TOO_DEEP, BadRow, RecordRow, Unusable
+from groundup.json_depth import MAX_JSON_DEPTH, is_deeper
+from groundup.tokenizer.chat import Message, Role
+from groundup.tokenizer.tools import Tool, ToolCall, calls_of
 
 AnyExample = Example | ChatExample | PreferenceExample
+Roles = Mapping[str, str]
+"""Role -> column."""
 
 CHECK_TYPES = ("number", "label", "word")
+SPEAKERS: Mapping[str, Role] = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "bot", "chatgpt", "model"), "assistant"),
+    **dict.fromkeys(("system",), "system"),
+    **dict.fromkeys(("tool", "function", "observation", "function_response"), "tool"),
+}
+# Speakers whose text is a tool call of the assistant (ShareGPT).
+CALLERS = ("function_call", "tool_call")
+# The keys of a message: those of OpenAI and of ShareGPT.
+MESSAGE_KEYS = (("role", "content"), ("from", "value"))
+_TRANSCRIPT = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
 
-def make_example(row: RecordRow, found: Description, name: str) -> AnyExample:
+def make_example(row: RecordRow, layout: str, roles: Roles, name: str) -> AnyExample:
     """Return the example in a row of the file `name`. Raises BadRow."""
-    return MAKERS[found.layout or "text"](row, found.roles, name)
+    return MAKERS[layout](row, roles, name)
 
 
-def _labelled(row: RecordRow, roles: Mapping[str, str], name: str) -> Example:
+def _labelled(row: RecordRow, roles: Roles, name: str) -> Example:
     return Example(clean(text_at(row, roles["text"])).text, label_at(row, roles["label"]))
 
 
-def _multi_labelled(row: RecordRow, roles: Mapping[str, str], name: str) -> MultiLabelExample:
-    return MultiLabelExample.of(
-        clean(text_at(row, roles["text"])).text, labels_at(row, roles["labels"])
-    )
+def _multi_labelled(row: RecordRow, roles: Roles, name: str) -> MultiLabelExample:
+    text = clean(text_at(row, roles["text"])).text
+    return MultiLabelExample.of(text, labels_at(row, roles["labels"]))
 
 
-def _instruction(row: RecordRow, roles: Mapping[str, str], name: str) -> ChatExample:
+def _instruction(row: RecordRow, roles: Roles, name: str) -> ChatExample:
     instruction = filled_text_at(row, roles["instruction"])
     output = filled_text_at(row, roles["output"])
     given = _optional_text(row, roles, "input")
@@ -69,7 +75,7 @@ def _instruction(row: RecordRow, roles: Mapping[str, str], name: str) -> ChatExa
     return _with_turns_before(example, before)
 
 
-def _prompt_completion(row: RecordRow, roles: Mapping[str, str], name: str) -> ChatExample:
+def _prompt_completion(row: RecordRow, roles: Roles, name: str) -> ChatExample:
     prompt = turns_at(row, roles["prompt"], "user")
     completion = turns_at(row, roles["completion"], "assistant")
     identity, before = _identity(row, name), _system(row, roles)
@@ -83,12 +89,11 @@ def _with_turns_before(example: InstructionExample, before: tuple[Message, ...])
     """Return the example itself, or with turns before it a conversation."""
     if not before:
         return example
-    question = "\n\n".join(filter(None, (example.instruction, example.input)))
-    turns = (*before, Message("user", question), Message("assistant", example.output))
+    turns = (*before, *to_conversation(example).messages)
     return ConversationExample(turns, example.id, example.kind, example.held_out, example.check)
 
 
-def _conversation(row: RecordRow, roles: Mapping[str, str], name: str) -> ConversationExample:
+def _conversation(row: RecordRow, roles: Roles, name: str) -> ConversationExample:
     messages = _up_to_answer((*_system(row, roles), *turns_at(row, roles["messages"])))
     tools: tuple[Tool, ...] = ()
     if "tools" in roles:
@@ -96,7 +101,7 @@ def _conversation(row: RecordRow, roles: Mapping[str, str], name: str) -> Conver
     return ConversationExample(messages, **_identity(row, name), tools=tools)
 
 
-def _preference(row: RecordRow, roles: Mapping[str, str], name: str) -> PreferenceExample:
+def _preference(row: RecordRow, roles: Roles, name: str) -> PreferenceExample:
     """Two answers to one prompt; where the prompt has no column, it is what both conversations
     begin with.
     """
@@ -117,6 +122,16 @@ def _preference(row: RecordRow, roles: Mapping[str, str], name: str) -> Preferen
     return PreferenceExample(tuple(map(_clean, prompt)), better, worse, _id(row, name))
 
 
+MAKERS: Mapping[str, Callable[[RecordRow, Roles, str], AnyExample]] = {
+    "labelled": _labelled,
+    "multi-labelled": _multi_labelled,
+    "instruction": _instruction,
+    "prompt-completion": _prompt_completion,
+    "conversation": _conversation,
+    "preference": _preference,
+}
+
+
 def _answers(row: RecordRow, column: str) -> tuple[Message, ...]:
     value = row.values.get(column)
     if isinstance(value, str) and transcript(value):
@@ -124,14 +139,14 @@ def _answers(row: RecordRow, column: str) -> tuple[Message, ...]:
     return turns_at(row, column, "assistant")
 
 
-def _system(row: RecordRow, roles: Mapping[str, str]) -> tuple[Message, ...]:
+def _system(row: RecordRow, roles: Roles) -> tuple[Message, ...]:
     text = _optional_text(row, roles, "system")
     if not text.strip():
         return ()
     return (Message("system", text),)
 
 
-def _optional_text(row: RecordRow, roles: Mapping[str, str], role: str) -> str:
+def _optional_text(row: RecordRow, roles: Roles, role: str) -> str:
     column = roles.get(role, "")
     value = row.values.get(column)
     if value is not None and not isinstance(value, str):
@@ -140,9 +155,8 @@ def _optional_text(row: RecordRow, roles: Mapping[str, str], role: str) -> str:
 
 
 def _up_to_answer(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return the messages up to the last answer, cleaned.
-
-    Raises BadRow where nothing is asked and answered.
+    """Return the messages up to the last answer, cleaned. Raises BadRow for no question with an
+    answer.
     """
     answers = [place for place, each in enumerate(messages) if each.role == "assistant"]
     last = max(answers, default=0)
@@ -167,7 +181,8 @@ def _identity(row: RecordRow, name: str) -> dict[str, Any]:
     if not isinstance(held_out, bool):
         raise BadRow("'held_out' is not true or false")
     check = values.get("check")
-    _require_check(check)
+    if check is not None:
+        _require_check(check)
     return {
         "id": _id(row, name),
         "kind": values.get("kind", ""),
@@ -190,8 +205,6 @@ def _id(row: RecordRow, name: str) -> str:
 
 def _require_check(check: Any) -> None:
     """Raise BadRow for what is no rule to check an answer."""
-    if check is None:
-        return
     if (
         not isinstance(check, dict)
         or check.get("type") not in CHECK_TYPES
@@ -209,11 +222,209 @@ def _require_check(check: Any) -> None:
         raise BadRow(f"the answer of its check, {check['answer'][:40]!r}, is not one of its labels")
 
 
-MAKERS: Mapping[str, Callable[[RecordRow, Mapping[str, str], str], AnyExample]] = {
-    "labelled": _labelled,
-    "multi-labelled": _multi_labelled,
-    "instruction": _instruction,
-    "prompt-completion": _prompt_completion,
-    "conversation": _conversation,
-    "preference": _preference,
-}
+def _not(wanted: str, column: str, value: Any, found: str = "") -> BadRow:
+    return BadRow(f"'{column}' is not {wanted} but {found or type(value).__name__}")
+
+
+def text_at(row: RecordRow, column: str) -> str:
+    """Return the text in a column. Raises BadRow."""
+    value = row.values.get(column)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Unusable):
+        raise BadRow(f"'{column}' {value.why}")
+    if column in row.values:
+        raise _not("a text", column, value)
+    raise BadRow(f"has no '{column}' (it has: {', '.join(row.values)[:200]})")
+
+
+def filled_text_at(row: RecordRow, column: str) -> str:
+    """Return the text in a column, which is not empty. Raises BadRow."""
+    value = row.values.get(column)
+    if not isinstance(value, str) or not value.strip():
+        raise BadRow(f"has no '{column}' text")
+    return value
+
+
+def label_at(row: RecordRow, column: str) -> str:
+    """Return the label in a column: a text without the white space around it, or a whole number, or
+    true or false. Raises BadRow.
+
+    >>> label_at(RecordRow(1, {"stars": 5.0}), "stars"), label_at(RecordRow(1, {"spam": True}), "spam")
+    ('5', 'true')
+    """
+    return _to_label(row.values.get(column), column)
+
+
+def _to_label(value: Any, column: str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is not None and not isinstance(value, int | str):
+        raise _not("a label", column, value)
+    if value is None or not str(value).strip():
+        raise BadRow(f"its label ('{column}') is empty")
+    return str(value).strip()
+
+
+def labels_at(row: RecordRow, column: str, *, are_named: bool = False) -> tuple[str, ...]:
+    """Return the labels in a column, a list of distinct ones that may be empty; `are_named`: texts
+    only, since a list of numbers may be anything. Raises BadRow.
+
+    >>> labels_at(RecordRow(1, {"tags": ["delivery", "complaint"]}), "tags")
+    ('delivery', 'complaint')
+    """
+    value = row.values.get(column)
+    if value is None:
+        raise _not("a list of labels", column, value, "missing")
+    if not isinstance(value, list):
+        raise _not("a list of labels", column, value)
+    if are_named and not all(isinstance(each, str) for each in value):
+        raise BadRow(f"'{column}' is not a list of texts")
+    labels = tuple(_to_label(each, column) for each in value)
+    if len(set(labels)) < len(labels):
+        raise BadRow(f"'{column}' names a label twice")
+    return labels
+
+
+def split_labels(row: RecordRow, column: str, separator: str) -> RecordRow:
+    """Return a row with the text in a column as a list of labels; an empty one has none. Raises
+    BadRow.
+
+    >>> split_labels(RecordRow(1, {"tags": "late; rude"}), "tags", ";").values
+    {'tags': ['late', 'rude']}
+    """
+    value = row.values.get(column)
+    if not isinstance(value, str | None):
+        raise _not("a text with labels", column, value)
+    parts = [part.strip() for part in (value or "").split(separator)]
+    return replace(row, values={**row.values, column: [part for part in parts if part]})
+
+
+def turns_at(row: RecordRow, column: str, speaker: Role | None = None) -> tuple[Message, ...]:
+    """Return the messages in a column: a list of them, or, where it is a text, one message of
+    `speaker`. Raises BadRow.
+    """
+    value = row.values.get(column)
+    if isinstance(value, str) and speaker and value.strip():
+        return (Message(speaker, value),)
+    if not value:
+        raise _not("a list of messages", column, value, "empty")
+    if not isinstance(value, list):
+        raise _not("a list of messages", column, value)
+    return tuple(_message(each, f"a message of '{column}'") for each in value)
+
+
+def _message(value: Any, where: str) -> Message:
+    """Return one message of a list. Raises BadRow."""
+    role, content = _role_and_content(value, where)
+    if isinstance(content, list) and all(map(_is_text_part, content)):
+        content = "".join(str(part.get("text", "")) for part in content)
+    if not isinstance(content, str):
+        raise BadRow(f"{where} has no text")
+    if role in CALLERS:
+        return Message("assistant", "", _calls(content, where))
+    if not isinstance(role, str) or role not in SPEAKERS:
+        raise BadRow(f"{where} has the unknown role {str(role)[:40]!r}")
+    speaker, name, call_id = SPEAKERS[role], "", ""
+    if speaker == "tool":
+        name, call_id = (str(value.get(key) or "") for key in ("name", "tool_call_id"))
+    calls: tuple[ToolCall, ...] = ()
+    if value.get("tool_calls"):
+        calls = _calls(value["tool_calls"], where)
+    if calls and speaker != "assistant":
+        raise BadRow(f"{where} has tool calls, but is the {speaker}'s")
+    return Message(speaker, content, calls, name, call_id)
+
+
+def _role_and_content(value: Any, where: str) -> tuple[Any, Any]:
+    """Return the two values of a message; beside tool calls there may be no content."""
+    fields = value if isinstance(value, dict) else {}
+    for role, content in MESSAGE_KEYS:
+        if {role, content} <= fields.keys():
+            if content == "content" and fields[content] is None:
+                return fields[role], ""
+            return fields[role], fields[content]
+    if fields.keys() >= {"role", "tool_calls"}:
+        return fields["role"], ""
+    raise BadRow(f"{where} has neither role and content nor from and value")
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text"
+
+
+def _calls(value: Any, where: str) -> tuple[ToolCall, ...]:
+    """Return the tool calls of a message: a list of OpenAI's form, or a text of ShareGPT's.
+
+    Raises BadRow.
+    """
+    calls = calls_of(value)
+    if calls is None:
+        raise BadRow(f"{where} has a tool call without a name or without arguments in JSON")
+    return calls
+
+
+def tools_at(row: RecordRow, column: str) -> tuple[Tool, ...]:
+    """Return the tools in a column, a list of them or its JSON; none where it is missing.
+
+    Raises BadRow.
+    """
+    value = row.values.get(column) or []
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise BadRow(f"'{column}' is not JSON") from None
+        if is_deeper(value, MAX_JSON_DEPTH):
+            raise BadRow(f"'{column}' {TOO_DEEP}")
+    if not isinstance(value, list):
+        value = [value]
+    return tuple(_tool(each, column) for each in value)
+
+
+def _tool(value: Any, column: str) -> Tool:
+    tool = value
+    if not isinstance(tool, dict) or "function" not in tool:
+        tool = {"type": "function", "function": value}
+    function = tool["function"]
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise BadRow(f"'{column}' is not a list of tools, each with a name")
+    return tool
+
+
+def transcript(text: str) -> tuple[Message, ...]:
+    """Return the messages of a text with "Human:" and "Assistant:" before them; none where it does
+    not begin so.
+
+    >>> [each.role for each in transcript("\\n\\nHuman: Hi\\n\\nAssistant: Ho")]
+    ['user', 'assistant']
+    """
+    before, *parts = _TRANSCRIPT.split(text)
+    if before.strip():
+        return ()
+    return tuple(
+        Message(SPEAKERS[who.lower()], text.strip())
+        for who, text in zip(parts[::2], parts[1::2], strict=True)
+    )
+
+
+def history_at(row: RecordRow, column: str) -> tuple[Message, ...]:
+    """Return earlier turns, a list of [question, answer]; none where it is missing.
+
+    Raises BadRow.
+    """
+    pairs = row.values.get(column) or []
+    if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
+        raise BadRow(f"'{column}' is not a list of [question, answer]")
+    return tuple(
+        message
+        for question, answer in pairs
+        for message in (Message("user", question), Message("assistant", answer))
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    is_list = isinstance(value, list) and len(value) == 2
+    return is_list and all(isinstance(each, str) for each in value)

@@ -5,41 +5,37 @@ and its first row.
         "stars"}, first={...}, doubt="")
 
 Every command that takes data begins here, prints `Description.line()`, and reads by the
-description. Where there is a doubt it does not read:
-`Description.require()` raises one sentence with the columns and the field that settles it. Only
-the first rows are looked at (SAMPLE_ROWS, and at most SAMPLE_CHARACTERS of them). The rules for
-columns are in `layouts` and `column_roles`; here are those for files: JSON array or lines, delimiter,
-header.
+description. Where there is a doubt it does not read: `Description.require()` raises one sentence
+with the columns and the field of `Data` that settles it. Only the first rows are looked at
+(SAMPLE_ROWS, and at most SAMPLE_CHARACTERS of them). The rules for columns are in `layouts`; here
+are those for files: JSON array or lines, delimiter, header.
 """
 
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from groundup.data.reading.column_roles import NAMES, is_named
-from groundup.data.reading.decoding import numbered_lines, text_pieces
-from groundup.data.reading.description import (
-    TEXT_SUFFIXES,
-    Description,
-    describe_doubt,
-    describe_other,
-    describe_unknown,
-    shorten,
-)
+from groundup.data.reading.decoding import NotTextError, numbered_lines, text_pieces
 from groundup.data.reading.extract import EXTRACTORS
 from groundup.data.reading.layouts import (
     FRACTION,
     LABELLED,
     LAYOUTS,
+    OF_TEXTS,
+    RULES,
+    Layout,
+    Match,
     choose,
+    flat,
+    is_named,
     list_names,
-    list_roles,
     misfit,
 )
+from groundup.data.reading.markup_text import TEXT_SUFFIXES
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import (
     Kind,
@@ -52,6 +48,7 @@ from groundup.data.reading.records import (
     rows,
 )
 from groundup.data.reading.source_report import LineTally, SourceReport, Tally
+from groundup.errors import DataError
 
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 2**22
 ANY_LAYOUT = SourceOptions(wanted=LAYOUTS)
@@ -61,6 +58,97 @@ _SENTENCE_END = re.compile(r"[.!?…]$")
 # A column is labels where it has at most this share of distinct values; of few rows, at most half.
 MAX_DISTINCT_SHARE, FEW_ROWS = 1 / 3, 20
 TABBED_SHARE = 0.9
+SHOWN_CHARACTERS = 60
+SHOWN_COLUMNS = 20
+# In a folder of data these may be something else (a README, a config): they are passed over where
+# they have no rows of the wanted layout.
+LOOSE_SUFFIXES = (*TEXT_SUFFIXES, ".json", *EXTRACTORS)
+
+
+class SkippedFile(NotTextError):
+    """A file of a folder that has nothing of what is read; `reason` is counted."""
+
+    def __init__(self, error: DataError, reason: str) -> None:
+        super().__init__(error.message, fix=error.fix)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file, or the files of a source, hold."""
+
+    name: str
+    form: RowFormat
+    layout: Layout | None
+    """None: not recognised, or no row."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Role -> column."""
+    first: Mapping[str, Any] = field(default_factory=dict)
+    """Role -> value in the first row."""
+    doubt: str = ""
+    """Why it is not sure; "" where it is."""
+    fix: str = ""
+    """What settles the doubt."""
+    files: int = 1
+    passed_over: Mapping[str, Tally] = field(default_factory=dict)
+    """Reason -> files that are not read."""
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The columns that are not read."""
+        return tuple(column for column in self.form.columns if column not in self.roles.values())
+
+    def require(self) -> "Description":
+        """Return itself.
+
+        Raises DataError where there is a doubt; SkippedFile for a file that may be something else.
+        """
+        if not self.doubt:
+            return self
+        error = DataError(f"{self.name}: {self.doubt}.", fix=self.fix)
+        if self.name.endswith(LOOSE_SUFFIXES):
+            raise SkippedFile(error, "no rows of this kind")
+        raise error
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "name": self.name,
+            "kind": self.form.kind,
+            "layout": self.layout,
+            "roles": dict(self.roles),
+            "files": self.files,
+            "first": {role: shorten(value) for role, value in self.first.items()},
+            "unused": list(self.unused),
+            "line": self.line(),
+        }
+
+    def line(self) -> str:
+        """Return one line: what was understood, with the first row."""
+        name, what, form = self.name, "nothing", str(self.form.kind)
+        if self.files > 1:
+            name = f"{name} and {self.files - 1:,} more"
+        if self.layout:
+            what = RULES[self.layout].plural
+        if form == "csv" and not self.form.has_header:
+            form = "csv, no header"
+        parts = [f"{name}: {what} ({form})"]
+        if self.roles:
+            parts.append(", ".join(f"{role} in {column!r}" for role, column in self.roles.items()))
+        if self.unused:
+            parts.append(f"not used: {list_names(self.unused[:10])}")
+        for reason, tally in self.passed_over.items():
+            names = ", ".join(tally.examples[:3])
+            parts.append(f"passed over, {reason}: {tally.count:,} ({names})")
+        line = "; ".join(parts)
+        if not self.first:
+            return f"{line}."
+        first = "; ".join(f"{role} {shorten(value)!r}" for role, value in self.first.items())
+        return f"{line}. First: {first}"
+
+    def with_doubt(self, doubt: str, fix: str) -> "Description":
+        """Return the description of a file that can't be read."""
+        return replace(self, layout=None, doubt=doubt, fix=fix)
 
 
 def sniff(source: SourceFile | Path | str, options: SourceOptions = ANY_LAYOUT) -> Description:
@@ -115,7 +203,7 @@ def _describe_text(file: SourceFile, first: str, options: SourceOptions) -> Desc
         found = replace(found, first={"text": first})
     if "text" in options.layouts:
         return found
-    return found.with_doubt(*describe_other("text", options.layouts))
+    return _other(found, Match("text", {}), options.layouts)
 
 
 def _describe_labelled_lines(
@@ -179,7 +267,7 @@ def _is_header(
     """
     if given and set(given.values()) <= set(head):
         return True
-    known = sum(any(is_named(cell, role) for role in NAMES) for cell in head)
+    known = sum(map(is_named, head))
     recurs = any(_is_label(cell) and _occurs(cell, place, below) for place, cell in enumerate(head))
     if known >= 2 or (known and not recurs):
         return True
@@ -276,18 +364,20 @@ def _describe(
         other = choose(form.columns, found, given=given)
         if other is None:
             why = misfit(form.columns, found, options.layouts)
-            return plain.with_doubt(*describe_unknown(form, options.layouts, why))
-        roles = f" ({list_roles(other.roles)})"
-        doubt, fix = describe_other(
-            other.layout, options.layouts, roles=roles, columns=form.columns
-        )
-        return plain.with_doubt(doubt, fix)
-    doubt = fix = ""
-    if best.doubt:
-        doubt, fix = describe_doubt(best, form)
+            return _unknown(plain, options.layouts, why)
+        return _other(plain, other, options.layouts)
     values = {role: found[0].values.get(column) for role, column in best.roles.items()}
     first = {role: value for role, value in values.items() if value is not None}
-    return Description(file.name, form, best.layout, best.roles, first, doubt, fix)
+    sure = Description(file.name, form, best.layout, best.roles, first)
+    if not best.doubt:
+        return sure
+    fields = " or ".join(f"`layout` {layout}" for layout in best.fits) or RULES[best.layout].fields
+    columns_there = list_names(form.columns[:SHOWN_COLUMNS])
+    return replace(
+        sure,
+        doubt=f"it is not sure what it holds: {best.doubt}; its columns are {columns_there}",
+        fix=f"Say which is meant: {fields}.",
+    )
 
 
 def _describe_without_rows(plain: Description, bad: Tally, suffix: str) -> Description:
@@ -298,3 +388,53 @@ def _describe_without_rows(plain: Description, bad: Tally, suffix: str) -> Descr
         return plain.with_doubt("it is neither an array of JSON objects nor one object a line", fix)
     doubt = f"none of its first {bad.count:,} rows can be read ({bad.examples[0]})"
     return plain.with_doubt(doubt, fix)
+
+
+def _unknown(plain: Description, wanted: Collection[Layout], why: str) -> Description:
+    """Describe a file whose columns have no layout."""
+    known = [RULES[layout].plural for layout in LAYOUTS if layout in wanted]
+    doubt = f"its columns {list_names(plain.form.columns[:SHOWN_COLUMNS])} are not recognised"
+    if len(known) < len(LAYOUTS):
+        doubt += f" as {join_or(known)}"
+    if why:
+        doubt += f" ({why})"
+    return plain.with_doubt(doubt, f"Name them: {_fields(wanted)}.")
+
+
+def _other(plain: Description, found: Match, wanted: Collection[Layout]) -> Description:
+    """Describe data of another layout than is wanted."""
+    known = join_or(RULES[each].plural for each in LAYOUTS if each in wanted)
+    doubt = f"it holds {found}, not {known}"
+    if plain.form.columns:
+        doubt += f"; its columns are {list_names(plain.form.columns[:SHOWN_COLUMNS])}"
+    fix = f"Name other data, or the columns to read: {_fields(wanted)}."
+    verb = RULES[found.layout].learned_by
+    if verb:
+        fix = f"`groundup {verb}` learns from these. {fix}"
+    return plain.with_doubt(doubt, fix)
+
+
+def join_or(names: Iterable[str]) -> str:
+    """Return "a, b or c"."""
+    *before, last = [*names] or [""]
+    return " or ".join(filter(None, (", ".join(before), last)))
+
+
+def _fields(wanted: Collection[Layout]) -> str:
+    """Return the fields that name the columns of these layouts, the simplest first."""
+    fields = dict.fromkeys(
+        RULES[layout].fields for layout in reversed(OF_TEXTS) if layout in wanted
+    )
+    others = [layout for layout in reversed(LAYOUTS) if layout in wanted and layout not in OF_TEXTS]
+    if not others:
+        return join_or(fields)
+    pairs = join_or(" and ".join(RULES[layout].required) for layout in others)
+    return join_or([*fields, f"`columns` ROLE=NAME,... ({pairs})"])
+
+
+def shorten(value: Any) -> str:
+    """Return the text of a value on one line, cut."""
+    text = " ".join(flat(value).split())
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    return f"{text[: SHOWN_CHARACTERS - 1]}…"

@@ -14,16 +14,14 @@ doubt.
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
-from groundup.data.reading.column_roles import (
-    NAMES,
+from groundup.data.reading.example_rows import (
     filled_text_at,
     history_at,
-    is_named,
     label_at,
-    named_labels_at,
-    normal_name,
+    labels_at,
     text_at,
     tools_at,
     transcript,
@@ -41,27 +39,6 @@ Layout = Literal[
     "text",
 ]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
-ROLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "preference": (("chosen", "rejected"), ("prompt", "system")),
-    "conversation": (("messages",), ("system", "tools")),
-    "instruction": (("instruction", "output"), ("input", "system", "history")),
-    "prompt-completion": (("prompt", "completion"), ("system",)),
-    "labelled": (("text", "label"), ()),
-    "multi-labelled": (("text", "labels"), ()),
-    "text": (("text",), ()),
-}
-"""Layout -> the roles that it requires, and those that it may have; a layout with more in a row
-stands first.
-"""
-PLURALS: Mapping[str, str] = {
-    "preference": "preference pairs",
-    "conversation": "conversations",
-    "instruction": "instructions",
-    "prompt-completion": "prompts with completions",
-    "labelled": "labelled texts",
-    "multi-labelled": "texts with lists of labels",
-    "text": "texts",
-}
 TEXT: tuple[Layout, ...] = ("text",)
 LABELLED: tuple[Layout, ...] = ("labelled",)
 MULTI_LABELLED: tuple[Layout, ...] = ("multi-labelled",)
@@ -69,6 +46,115 @@ MULTI_LABELLED: tuple[Layout, ...] = ("multi-labelled",)
 OF_TEXTS: tuple[Layout, ...] = (*LABELLED, *MULTI_LABELLED, *TEXT)
 PREFERENCE: tuple[Layout, ...] = ("preference",)
 CHAT_LAYOUTS: tuple[Layout, ...] = ("conversation", "instruction", "prompt-completion")
+
+
+@dataclass(frozen=True)
+class LayoutRule:
+    """What a layout is made of, and how it is spoken of."""
+
+    required: tuple[str, ...]
+    """The roles that it requires."""
+    optional: tuple[str, ...]
+    """Those that it may have."""
+    plural: str
+    fields: str
+    """The fields of `Data` that name its columns."""
+    learned_by: str = ""
+    """The verb that learns from it."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All of its roles."""
+        return (*self.required, *self.optional)
+
+
+_TEXT_AND_LABEL = "`text` NAME and `label` NAME"
+# A layout with more in a row stands first.
+RULES: Mapping[Layout, LayoutRule] = {
+    "preference": LayoutRule(
+        ("chosen", "rejected"),
+        ("prompt", "system"),
+        "preference pairs",
+        "`columns` prompt=NAME,chosen=NAME,rejected=NAME",
+    ),
+    "conversation": LayoutRule(
+        ("messages",),
+        ("system", "tools"),
+        "conversations",
+        "`columns` messages=NAME",
+        "finetune chat",
+    ),
+    "instruction": LayoutRule(
+        ("instruction", "output"),
+        ("input", "system", "history"),
+        "instructions",
+        "`columns` instruction=NAME,output=NAME",
+        "finetune chat",
+    ),
+    "prompt-completion": LayoutRule(
+        ("prompt", "completion"),
+        ("system",),
+        "prompts with completions",
+        "`columns` prompt=NAME,completion=NAME",
+        "finetune chat",
+    ),
+    "labelled": LayoutRule(
+        ("text", "label"), (), "labelled texts", _TEXT_AND_LABEL, "finetune classifier"
+    ),
+    "multi-labelled": LayoutRule(
+        ("text", "labels"),
+        (),
+        "texts with lists of labels",
+        _TEXT_AND_LABEL,
+        "finetune classifier",
+    ),
+    "text": LayoutRule(("text",), (), "texts", "`text` NAME", "pretrain"),
+}
+# Role -> the usual names of its column, the most usual first.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "text": (
+        *("text", "content", "body", "message", "sentence", "review", "tweet", "comment", "document", "article", "utterance"),
+        *("headline", "sms", "email", "post", "passage", "paragraph", "query", "v2", "raw_content", "story"),
+    ),
+    "label": (
+        *("label", "labels", "class", "category", "target", "sentiment", "emotion", "intent", "topic", "stars", "rating"),
+        *("polarity", "tag", "class_index", "class_name", "label_text", "label_name", "is_spam", "v1", "score"),
+    ),
+    "labels": (
+        *("labels", "label", "tags", "tag", "categories", "category", "topics", "topic", "classes", "class", "emotions", "emotion"),
+        *("intents", "intent", "genres", "targets", "target", "label_names", "label_text"),
+    ),
+    "instruction": ("instruction", "instructions"),
+    "input": ("input", "context"),
+    "output": ("output", "response", "answer", "completion"),
+    "system": ("system", "system_prompt"),
+    "history": ("history",),
+    "messages": ("messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat"),
+    "prompt": ("prompt", "question", "query", "input", "inputs", "problem", "user", "human"),
+    "completion": ("completion", "response", "answer", "output", "targets", "solution", "assistant", "reply"),
+    "chosen": ("chosen", "accepted"),
+    "rejected": ("rejected",),
+    "tools": ("tools", "functions"),
+}  # fmt: skip
+# Roles whose columns are also recognised by the last word of their names: review_text,
+# airline_sentiment.
+BY_LAST_WORD = {
+    "text": ("text", "body", "content", "tweet"),
+    "label": ("label", "labels", "class", "category", "sentiment", "emotion", "intent"),
+}
+_answer_at = partial(turns_at, speaker="assistant")
+# Role -> what reads a value of its column.
+VALUES: Mapping[str, Callable[[RecordRow, str], Any]] = {
+    **dict.fromkeys(("text", "input", "system"), text_at),
+    **dict.fromkeys(("instruction", "output"), filled_text_at),
+    "label": label_at,
+    "labels": partial(labels_at, are_named=True),
+    "history": history_at,
+    "messages": turns_at,
+    "prompt": partial(turns_at, speaker="user"),
+    **dict.fromkeys(("completion", "chosen", "rejected"), _answer_at),
+    "tools": tools_at,
+}
 # Roles that a text made of an example need not contain.
 NO_PARTS = ("input", "system", "history", "rejected")
 SPEAKER_COLUMNS = ("role", "speaker", "from")
@@ -94,23 +180,13 @@ class Match:
     fits: tuple[Layout, ...] = ()
     """The layouts between which it is not decided."""
 
-
-VALUES: Mapping[str, Callable[[RecordRow, str], Any]] = {
-    "text": text_at,
-    "label": label_at,
-    "labels": named_labels_at,
-    "instruction": filled_text_at,
-    "output": filled_text_at,
-    "input": text_at,
-    "system": text_at,
-    "history": history_at,
-    "messages": turns_at,
-    "prompt": lambda row, column: turns_at(row, column, "user"),
-    "completion": lambda row, column: turns_at(row, column, "assistant"),
-    "chosen": lambda row, column: turns_at(row, column, "assistant"),
-    "rejected": lambda row, column: turns_at(row, column, "assistant"),
-    "tools": tools_at,
-}
+    def __str__(self) -> str:
+        """Plural and columns: prompts with completions (prompt 'a', completion 'b')."""
+        plural = RULES[self.layout].plural
+        columns = ", ".join(f"{role} {column!r}" for role, column in self.roles.items())
+        if not columns:
+            return plural
+        return f"{plural} ({columns})"
 
 
 def choose(
@@ -142,25 +218,162 @@ def choose(
         if list(columns).count(column) > 1:
             return replace(best, doubt=f"there are several columns called {column!r}")
     if len(kept) > 1 and not given:
-        fits = " and ".join(f"{PLURALS[each.layout]} ({list_roles(each.roles)})" for each in kept)
-        return replace(best, doubt=f"it fits {fits}", fits=tuple(each.layout for each in kept))
-    is_free = not given and not layout
-    doubt = ""
-    if is_free and best.layout == "text":
-        doubt = _doubt_of_text(best, found)
+        fits = tuple(each.layout for each in kept)
+        return replace(best, doubt=f"it fits {' and '.join(map(str, kept))}", fits=fits)
+    doubts = [best.doubt]
     if best.layout == "preference":
-        doubt = doubt or _doubt_of_prompt(best, rows)
-    doubt = doubt or best.doubt
-    if is_free:
-        doubt = doubt or _doubt_of_rest(best, columns, rows)
-    return replace(best, doubt=doubt)
+        doubts.insert(0, _doubt_of_prompt(best, rows))
+    if not given and not layout:
+        doubts = [_doubt_of_text(best, found), *doubts, _doubt_of_rest(best, columns, rows)]
+    return replace(best, doubt=next(filter(None, doubts), ""))
+
+
+def match(
+    layout: Layout, columns: Sequence[str], rows: Sequence[RecordRow], given: Mapping[str, str]
+) -> Match | None:
+    """Return the columns that have the roles of a layout; None where one that it requires has
+    none.
+    """
+    rule = RULES[layout]
+    roles: dict[str, str] = {}
+    doubts: list[str] = []
+    for role in rule.roles:
+        if role in given:
+            roles[role] = given[role]
+            continue
+        taken = {*roles.values(), *given.values()}
+        usual = [column for column in columns if is_named(column, role) and column not in taken]
+        is_required = role in rule.required
+        able = [column for column in usual if _holds(role, column, rows, may_lack=not is_required)]
+        able.sort(key=lambda column: _rank(column, role))
+        if able:
+            roles[role] = able[0]
+            is_one = role == "label" and all(
+                _same_classes(able[0], each, rows) for each in able[1:]
+            )
+            if len(able) > 1 and not is_one:
+                doubts.append(f"{list_names(able, ' and ')} may each be its {role}")
+        elif is_required:
+            return None
+        elif usual:
+            doubts.append(f"its {role} {usual[0]!r} does not hold what it should")
+    if "label" in roles and "label" not in given:
+        doubts.append(_doubt_of_label(roles["label"], rows))
+    return Match(layout, roles, next(filter(None, doubts), ""))
+
+
+def normal_name(column: str) -> str:
+    """Return a column's name in lower case, its words separated by "_".
+
+    >>> normal_name(" Class Index"), normal_name("reviewText")
+    ('class_index', 'review_text')
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip())
+    return re.sub(r"[^0-9a-z]+", "_", spaced.casefold()).strip("_")
+
+
+def is_named(column: str, role: str = "") -> bool:
+    """Return whether this is a usual name for the role; by default, for any."""
+    name = normal_name(column)
+    roles = [each for each, names in NAMES.items() if name in names]
+    if not roles and "_" in name:
+        word = name.rpartition("_")[2]
+        roles = [each for each, words in BY_LAST_WORD.items() if word in words]
+    return bool(roles) and role in ("", *roles)
+
+
+def list_names(names: Iterable[str], joint: str = ", ") -> str:
+    """Return the names in quotes: 'a', 'b'."""
+    return joint.join(map(repr, names))
+
+
+def _rank(column: str, role: str) -> int:
+    """Return the place of a column among the usual names of a role, the last for another name."""
+    name = normal_name(column)
+    return (*NAMES[role], name).index(name)
+
+
+def _holds(role: str, column: str, rows: Sequence[RecordRow], *, may_lack: bool) -> bool:
+    """Return whether the values of a column are what the role needs, in half of the rows at least;
+    `may_lack`: of those that have one.
+    """
+    if may_lack:
+        rows = [row for row in rows if row.values.get(column) not in (None, "", [])]
+    elif not rows:
+        return False
+    return 2 * sum(_fits(role, column, row) for row in rows) >= len(rows)
+
+
+def _fits(role: str, column: str, row: RecordRow) -> bool:
+    try:
+        value = VALUES[role](row, column)
+    except BadRow:
+        return False
+    if role == "label":
+        return not FRACTION.fullmatch(value)
+    if role == "text":  # under its plainest name, whatever it holds
+        return normal_name(column) == "text" or any(map(str.isalpha, value))
+    return bool(value != "")
+
+
+def _same_classes(one: str, other: str, rows: Sequence[RecordRow]) -> bool:
+    """Return whether two columns name the same classes, as 1 and "positive" do."""
+    pairs = {(str(row.values.get(one)), str(row.values.get(other))) for row in rows}
+    return len(pairs) == len({pair[0] for pair in pairs}) == len({pair[1] for pair in pairs}) > 1
+
+
+def misfit(columns: Sequence[str], rows: Sequence[RecordRow], wanted: Collection[Layout]) -> str:
+    """Return what is wrong with the first column that has the name of a role and not its values; ""
+    where there is none.
+    """
+    roles = [role for layout in LAYOUTS if layout in wanted for role in RULES[layout].required]
+    for role in dict.fromkeys(roles):
+        for column in columns:
+            if is_named(column, role) and not _holds(role, column, rows, may_lack=False):
+                try:
+                    VALUES[role](rows[0], column)
+                except BadRow as fault:
+                    return str(fault)
+    return ""
+
+
+def _covers(one: Match, other: Match, rows: Sequence[RecordRow]) -> bool:
+    """Return whether all that `other` would read is in `one`: its columns, or columns made of them
+    (a "text" of instruction and output, in nearly all rows).
+    """
+    if LAYOUTS.index(one.layout) > LAYOUTS.index(other.layout):
+        return False
+    if (one.layout, other.layout) == ("labelled", "multi-labelled"):
+        return True  # one label a text, and a list beside it
+    more = set(other.roles.values()) - set(one.roles.values())
+    parts = [column for role, column in one.roles.items() if role not in NO_PARTS]
+
+    def contains_parts(row: RecordRow, column: str) -> bool:
+        whole = flat(row.values.get(column))
+        return all(flat(row.values.get(part)) in whole for part in parts)
+
+    return all(
+        sum(contains_parts(row, column) for row in rows) >= 0.9 * len(rows) for column in more
+    )
+
+
+def flat(value: Any) -> str:
+    """Return the text in a value: itself, or the contents of messages one after another."""
+    if isinstance(value, list):
+        return "\n\n".join(map(flat, value))
+    if isinstance(value, dict):
+        return flat(next((value[key] for key in ("content", "value", "text") if key in value), ""))
+    if value is None:
+        return ""
+    return str(value).strip()
 
 
 def _doubt_of_text(best: Match, found: Sequence[Match]) -> str:
     """Return which examples the rows hold that a reader of texts would read a column of."""
     for each in found:
-        if each.layout not in OF_TEXTS and set(best.roles.values()) <= set(each.roles.values()):
-            return f"it holds {PLURALS[each.layout]} ({list_roles(each.roles)}), not texts"
+        is_part = set(best.roles.values()) <= set(each.roles.values())
+        if best.layout == "text" and each.layout not in OF_TEXTS and is_part:
+            return f"it holds {each}, not texts"
     return ""
 
 
@@ -178,143 +391,18 @@ def _doubt_of_prompt(best: Match, rows: Sequence[RecordRow]) -> str:
     return f"{chosen!r} and {best.roles['rejected']!r} have no prompt"
 
 
-def match(
-    layout: Layout, columns: Sequence[str], rows: Sequence[RecordRow], given: Mapping[str, str]
-) -> Match | None:
-    """Return the columns that have the roles of a layout; None where one that it requires has
-    none.
-    """
-    required, optional = ROLES[layout]
-    roles: dict[str, str] = {}
-    doubts: list[str] = []
-    for role in (*required, *optional):
-        if role in given:
-            roles[role] = given[role]
-            continue
-        taken = {*roles.values(), *given.values()}
-        usual = [column for column in columns if is_named(column, role) and column not in taken]
-        able = [column for column in usual if _holds(role, column, rows, may_lack=role in optional)]
-        able.sort(key=lambda column: _rank(column, role))
-        if able:
-            roles[role] = able[0]
-            is_one = role == "label" and all(
-                _same_classes(able[0], each, rows) for each in able[1:]
-            )
-            if len(able) > 1 and not is_one:
-                doubts.append(f"{list_names(able, ' and ')} may each be its {role}")
-        elif role in required:
-            return None
-        elif usual:
-            doubts.append(f"its {role} {usual[0]!r} does not hold what it should")
-    if "label" in roles and "label" not in given:
-        doubts.append(_doubt_of_label(roles["label"], rows))
-    return Match(layout, roles, next(filter(None, doubts), ""))
-
-
-def list_names(names: Iterable[str], joint: str = ", ") -> str:
-    """Return the names in quotes: 'a', 'b'."""
-    return joint.join(map(repr, names))
-
-
-def list_roles(roles: Mapping[str, str]) -> str:
-    """Return the columns with their roles: prompt 'a', completion 'b'."""
-    return ", ".join(f"{role} {column!r}" for role, column in roles.items())
-
-
-def _rank(column: str, role: str) -> int:
-    """Return the place of a column among the usual names of a role, the last for another name."""
-    names = (*NAMES[role], normal_name(column))
-    return names.index(normal_name(column))
-
-
-def _holds(role: str, column: str, rows: Sequence[RecordRow], *, may_lack: bool) -> bool:
-    """Return whether the values of a column are what the role needs, in half of the rows at least;
-    `may_lack`: of those that have one.
-    """
-    if may_lack:
-        rows = [row for row in rows if row.values.get(column) not in (None, "", [])]
-    elif not rows:
-        return False
-    return 2 * sum(_fits(role, column, row) for row in rows) >= len(rows)
-
-
-def _fits(role: str, column: str, row: RecordRow) -> bool:
-    try:
-        value = VALUES[role](row, column)
-        if role == "label":
-            return not FRACTION.fullmatch(value)
-        if role == "text":  # under its plainest name, whatever it holds
-            return normal_name(column) == "text" or any(map(str.isalpha, value))
-        return value != ""
-    except BadRow:
-        return False
-
-
-def _same_classes(one: str, other: str, rows: Sequence[RecordRow]) -> bool:
-    """Return whether two columns name the same classes, as 1 and "positive" do."""
-    pairs = {(str(row.values.get(one)), str(row.values.get(other))) for row in rows}
-    return len(pairs) == len({pair[0] for pair in pairs}) == len({pair[1] for pair in pairs}) > 1
-
-
 def _doubt_of_label(column: str, rows: Sequence[RecordRow]) -> str:
     if len(rows) >= MANY_ROWS and len({str(row.values.get(column)) for row in rows}) == len(rows):
         return f"the label {column!r} is another in each of the first {len(rows)} rows"
     return ""
 
 
-def misfit(columns: Sequence[str], rows: Sequence[RecordRow], wanted: Collection[Layout]) -> str:
-    """Return what is wrong with the first column that has the name of a role and not its values; ""
-    where there is none.
-    """
-    roles = [role for layout in LAYOUTS if layout in wanted for role in ROLES[layout][0]]
-    for role in dict.fromkeys(roles):
-        for column in columns:
-            if is_named(column, role) and not _holds(role, column, rows, may_lack=False):
-                try:
-                    VALUES[role](rows[0], column)
-                except BadRow as fault:
-                    return str(fault)
-    return ""
-
-
-def _covers(one: Match, other: Match, rows: Sequence[RecordRow]) -> bool:
-    """Return whether all that `other` would read is in `one`: its columns, or columns made of them
-    (a "text" of instruction and output).
-    """
-    if LAYOUTS.index(one.layout) > LAYOUTS.index(other.layout):
-        return False
-    if (one.layout, other.layout) == ("labelled", "multi-labelled"):
-        return True  # one label a text, and a list beside it
-    more = set(other.roles.values()) - set(one.roles.values())
-    parts = [column for role, column in one.roles.items() if role not in NO_PARTS]
-    return all(_contains_parts(column, parts, rows) for column in more)
-
-
-def _contains_parts(column: str, parts: Sequence[str], rows: Sequence[RecordRow]) -> bool:
-    """Return whether the text of a column contains those of `parts` in nearly all rows."""
-    contained = sum(
-        all(flat(row.values.get(part)) in flat(row.values.get(column)) for part in parts)
-        for row in rows
-    )
-    return contained >= 0.9 * len(rows)
-
-
-def flat(value: Any) -> str:
-    """Return the text in a value: itself, or the contents of messages one after another."""
-    if isinstance(value, list):
-        return "\n\n".join(map(flat, value))
-    if isinstance(value, dict):
-        return flat(next((value[key] for key in ("content", "value", "text") if key in value), ""))
-    if value is None:
-        return ""
-    return str(value).strip()
-
-
 def _doubt_of_rest(best: Match, columns: Sequence[str], rows: Sequence[RecordRow]) -> str:
     """Return what makes a match doubtful in the columns that it would not read."""
-    rest = {column: normal_name(column) for column in columns if column not in best.roles.values()}
-    for column, name in rest.items():
-        values = [row.values.get(column) for row in rows]
+    for column in columns:
+        if column in best.roles.values():
+            continue
+        name = normal_name(column)
         if best.layout in OF_TEXTS:
             if name in SPEAKER_COLUMNS:
                 return f"{column!r} makes its rows messages of conversations, one a row"
@@ -322,7 +410,9 @@ def _doubt_of_rest(best: Match, columns: Sequence[str], rows: Sequence[RecordRow
                 return f"{column!r} holds texts, too, beside {best.roles['text']!r}"
         elif name in CHOICE_COLUMNS:
             return f"{column!r} makes it multiple choice"
-        elif is_named(column, "label") and any(isinstance(value, bool) for value in values):
+        elif is_named(column, "label") and any(
+            isinstance(row.values.get(column), bool) for row in rows
+        ):
             return f"{column!r} (true or false) marks its answers as good or bad"
     return ""
 

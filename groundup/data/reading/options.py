@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from groundup.data.reading.data import ReadingFields
 from groundup.data.reading.decoding import CharsetErrors, check_charset
-from groundup.data.reading.layouts import LAYOUTS, ROLES, TEXT, Layout
+from groundup.data.reading.layouts import LAYOUTS, RULES, TEXT, Layout
 from groundup.errors import ConfigError, did_you_mean
 
 LABEL_FROM = ("", "column", "name")
@@ -51,7 +51,7 @@ class SourceOptions(ReadingFields):
     @property
     def given(self) -> dict[str, str]:
         """Role -> column, of the columns that were named those of wanted roles."""
-        roles = {role for layout in self.wanted for part in ROLES[layout] for role in part}
+        roles = {role for layout in self.wanted for role in RULES[layout].roles}
         named = {"text": self.text, "label": self.label}
         if "label" not in roles:
             named["labels"] = self.label
@@ -78,7 +78,7 @@ def parse_columns(spec: str | Mapping[str, str]) -> dict[str, str]:
     else:
         parts = spec.items()
     found = {role.strip(): column.strip() for role, column in parts}
-    known = sorted({role for roles in ROLES.values() for part in roles for role in part})
+    known = sorted({role for rule in RULES.values() for role in rule.roles})
     for role, column in found.items():
         if role not in known or not column:
             raise ConfigError(

@@ -18,21 +18,22 @@ in memory.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
+from groundup.config import build_config, read_toml
 from groundup.data.documents import Document
-from groundup.data.reading.column_roles import text_at
 from groundup.data.reading.data import Data
 from groundup.data.reading.decoding import (
     NotTextError,
     text_pieces,
 )
-from groundup.data.reading.description import TEXT_SUFFIXES, Description
+from groundup.data.reading.example_rows import text_at
 from groundup.data.reading.extract import EXTRACTORS
 from groundup.data.reading.extract_process import extract_documents
-from groundup.data.reading.format_detection import sniff
+from groundup.data.reading.format_detection import Description, sniff
 from groundup.data.reading.layouts import flat
-from groundup.data.reading.markup_text.formats import MARKUP_READERS, plain_text
+from groundup.data.reading.markup_text import MARKUP_READERS, TEXT_SUFFIXES, plain_text
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import RecordRow, SourceFile, make_rows, on_disk, rows
 from groundup.data.reading.source_files import (
@@ -44,7 +45,7 @@ from groundup.data.reading.source_files import (
     source_files,
 )
 from groundup.data.reading.source_report import LineTally, SourceReport
-from groundup.errors import ExpansionError, GroundupError
+from groundup.errors import ConfigError, ExpansionError, GroundupError
 from groundup.progress import Progress
 
 T = TypeVar("T")
@@ -56,6 +57,9 @@ MAX_DOCUMENT_CHARACTERS = 2**23
 MAX_DESCRIBED_FILES = 1000
 # Columns beside the roles: which example it is, and whether it is held out.
 IDENTITY = ("id", "held_out")
+TABLE_EXAMPLE = (
+    "A table for each: [[data.sources]] spec = 'my-texts', name = 'letters', licence = 'my own'."
+)
 
 
 def source_of(data: Data) -> Source:
@@ -341,3 +345,57 @@ def _last_boundary(text: str, limit: int) -> int:
         if place >= 0:
             return place + len(mark)
     return max(1, limit // 4)
+
+
+def read_sources(specs: Sequence[str], *, follow_links: bool = False) -> tuple[Source, ...]:
+    """Return the sources of a command's arguments. Raises ConfigError (a file without tables of
+    sources, a name given twice).
+
+    >>> [source.spec for source in read_sources(["letters/", "hf:roneneldan/TinyStories"])]
+    ['letters/', 'hf:roneneldan/TinyStories']
+    """
+    found: list[Source] = []
+    for spec in specs:
+        if spec.endswith(".toml"):
+            found += _read_list(Path(spec))
+        else:
+            found.append(Source(spec))
+    require_distinct_names(found)
+    return tuple(
+        replace(source, follow_links=source.follow_links or follow_links) for source in found
+    )
+
+
+def require_distinct_names(sources: Sequence[Source]) -> None:
+    """Raise ConfigError when two sources have the same name, or one is named twice."""
+    names = [source.title for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"Two sources have the name {name!r}.",
+                fix="Name each source once, or give each its own name.",
+            )
+
+
+def _read_list(file: Path) -> list[Source]:
+    """Return the sources of a file."""
+    values = read_toml(file)
+    data = values.get("data")
+    if not isinstance(data, dict):
+        data = {}
+    tables: Any = data.get("sources")
+    is_list = isinstance(tables, list) and bool(tables)
+    if not is_list or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{file} names no sources.", fix=TABLE_EXAMPLE)
+    others = [name for name in values if name != "data"]
+    others += [f"data.{name}" for name in data if name != "sources"]
+    if others:
+        raise ConfigError(
+            f"{file} has more than sources: {', '.join(others)}.",
+            fix="`groundup build` reads recipes; here only the tables of sources are read. "
+            "Leave the others out.",
+        )
+    return [
+        build_config(Source, table, where=f"data.sources.{place}.")
+        for place, table in enumerate(tables)
+    ]

@@ -51,6 +51,8 @@ HOW_SIZES = "Give two models or more, or the folder of a finished `groundup swee
 
 @dataclass(frozen=True)
 class CurvePoint:
+    """A model on a curve."""
+
     curve: str
     """The curve that it is on, as named by the user."""
     name: str

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from groundup.data.reading.data import Data
-from groundup.data.reading.layouts import PLURALS
+from groundup.data.reading.layouts import RULES
 from groundup.data.reading.options import options_of
 from groundup.data.reading.sources import describe_source, first_columns, source_of
 from groundup.device import Compute
@@ -74,7 +74,7 @@ def kind_of(data: Data) -> TaskKind:
     }
     if len(kinds) > 1:
         listed = ", ".join(
-            f"{each.name} {PLURALS[each.layout]}" for each in kinds.values() if each.layout
+            f"{each.name} {RULES[each.layout].plural}" for each in kinds.values() if each.layout
         )
         fix = f"Choose one as `kind`: {', '.join(kinds)}."
         raise DataError(f"{source.spec} holds data of several kinds: {listed}.", fix=fix)

@@ -22,6 +22,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 
 def check_format(item: Written, answer: str) -> dict[str, Count]:
+    """Return 1 where the answer has the format."""
     assert isinstance(item.checks, Mapping)
     return {"accuracy": (follows(answer, item.checks), 1)}
 
@@ -127,7 +128,7 @@ def f_score(common: int, found: int, wanted: int) -> float:
 
 
 def translation(item: Written, answer: str) -> dict[str, Count]:
-    """Raises MissingExtra (sacrebleu)."""
+    """Return the sentence's chrF, 0 to 1. Raises MissingExtra (sacrebleu)."""
     from_library = sacrebleu().sentence_chrf(answer, [item.reference])
     return {"chrf": (from_library.score / 100, 1)}
 
@@ -147,7 +148,7 @@ def corpus_bleu(items: Sequence[Written], answers: Sequence[str]) -> list[Measur
 
 
 def sacrebleu() -> Any:
-    """Raises MissingExtra."""
+    """Return the library's metrics. Raises MissingExtra."""
     try:
         import sacrebleu as library
     except ImportError as error:

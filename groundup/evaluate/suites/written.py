@@ -24,6 +24,7 @@ SUMMARY_TOKENS, TRANSLATION_TOKENS, FORMAT_TOKENS = 80, 64, 80
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
+    """Return the lines of a packaged suite."""
     lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -104,6 +105,7 @@ def _summary(row: dict[str, Any]) -> Item:
 
 
 def translation_item(row: dict[str, Any]) -> Item:
+    """Return a sentence to be translated."""
     language = LANGUAGES[row["language"]]
     prompt = f"Translate from English to {language}.\nEnglish: {row['source']}\n{language}:"
     return Written(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from groundup.data.documents import ChatExample, to_conversation
-from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.example_splits import without_repeats
 from groundup.data.reading.examples import read_chat
 from groundup.data.reading.layouts import CHAT_LAYOUTS
 from groundup.device import Compute
@@ -191,6 +191,7 @@ class ShownAnswer(TypedDict):
 
 
 def show_answer(example: ChatExample, answer: str) -> ShownAnswer:
+    """Return an answer with the instruction and the expected output."""
     return {
         "id": example.id,
         "kind": example.kind,

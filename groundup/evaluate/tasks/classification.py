@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.data.documents import Example
-from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.example_splits import (
+    iterative_split,
+    label_counts,
+    stratified_split,
+    without_repeats,
+)
 from groundup.data.reading.examples import is_multi_label, read_labelled, read_multi_labelled
-from groundup.data.reading.label_splits import iterative_split, label_counts, stratified_split
 from groundup.data.reading.layouts import LABELLED, MULTI_LABELLED
 from groundup.device import Compute
 from groundup.engine.engine import Engine

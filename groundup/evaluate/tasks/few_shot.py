@@ -52,6 +52,8 @@ def shown_examples(
 
 @dataclass(frozen=True)
 class FewShot:
+    """How a language model is asked for the label of a text after it was shown examples."""
+
     train: Sequence[Example]
     """Among them are the examples that it is shown."""
     labels: tuple[str, ...]
@@ -76,6 +78,7 @@ class FewShot:
         return Message("user", f"{self.question}\n\n{cut}")
 
     def answers(self, tokenizer: Tokenizer) -> list[list[int]]:
+        """Return the ids of each label as a complete answer."""
         return [answer_ids(label, tokenizer) for label in self.labels]
 
     def fits(self, texts: Sequence[str], shots: int, opened: OpenModel) -> bool:

@@ -29,6 +29,8 @@ TFIDF_C = (1.0, 10.0, 100.0)
 
 @dataclass(frozen=True)
 class Baseline:
+    """A method without a language model."""
+
     name: str
     predicted: list[Labels]
     """The label, or the labels, of each test example."""
@@ -150,6 +152,7 @@ class _EachLabel:
 
     @staticmethod
     def _probabilities(models: Sequence[Any], rows: Any) -> np.ndarray:
+        """Return the probability of each label, [n, N]."""
         columns = []
         for model in models:
             if isinstance(model, float):

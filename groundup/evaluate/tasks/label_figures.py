@@ -40,6 +40,7 @@ MIN_TO_CHOOSE = 10
 
 
 def labels_of_texts(examples: Sequence[Example]) -> list[Labels]:
+    """Return the label, or the labels, of each text."""
     return [
         example.labels if isinstance(example, MultiLabelExample) else example.label
         for example in examples
@@ -206,6 +207,7 @@ def indicators(sets: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarr
 
 
 def sigmoid(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Return the probability of each label."""
     return np.asarray((1 + np.tanh(scores / temperature / 2)) / 2)
 
 

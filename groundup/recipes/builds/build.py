@@ -144,6 +144,7 @@ class _Build:
         return self.results
 
     def record(self, stage: Stage, built: BuiltStage) -> None:
+        """Write build.json with what is known of a stage now."""
         self.results = replace(self.results, stages={**self.results.stages, stage.name: built})
         self.results.write(self.out)
 
@@ -255,6 +256,7 @@ def changed_parts(before: Mapping[str, object], now: Mapping[str, object]) -> st
 
 
 def digest(value: Any) -> str:
+    """Return the hex SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
@@ -275,7 +277,10 @@ def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
 
 
 def check_unaltered(stage: Stage, out: Path, built: BuiltStage) -> None:
-    """Raises FormatError; its fix is to run the stage again."""
+    """Check that a finished stage's files are unchanged.
+
+    Raises FormatError; its fix is to run the stage again.
+    """
     try:
         if stage.has_folder:
             verify_folder(out / stage.name)

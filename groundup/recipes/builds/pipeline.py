@@ -84,6 +84,8 @@ def of_texts(recipe: Recipe) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True)
 class PlannedStage:
+    """A stage of a build that is planned."""
+
     stage: str
     """Its name."""
     planned_s: float
@@ -93,6 +95,8 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class BuildPlan:
+    """What a build will take."""
+
     recipe: str
     """The recipe's name."""
     budget_s: float

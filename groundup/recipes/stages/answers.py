@@ -58,10 +58,13 @@ class AnswerMethod:
 
 @dataclass(frozen=True)
 class Documents:
+    """What is asked: an index, with its vectors where it has some."""
+
     index: Index
     vectors: Vectors | None
 
     def ask(self, question: str, engine: Engine | None, config: AskConfig) -> Iterator[Part]:
+        """Answer as `groundup ask` does."""
         return ask(
             self.index,
             question,
@@ -106,6 +109,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def table_of(recipe: Recipe, name: str) -> AnswersStage:
+    """Return the table of the stage."""
     return recipe.of_kind(AnswersStage)[name]
 
 
@@ -199,6 +203,7 @@ def with_documents(
 
 
 def add(arm: AnswerMethod, answer: Answer, text: str, sources: Sequence[int]) -> None:
+    """Add an answer and the documents that it cites."""
     arm.texts.append(text)
     if not text:
         sources = ()
@@ -278,6 +283,7 @@ def arm_figures(arm: AnswerMethod, base: AnswerMethod, rows: Sequence[PackRow]) 
 
 
 def figure_of(interval: Interval, n: int, change: Difference | None = None) -> dict[str, Any]:
+    """Return a figure as JSON values."""
     figure = {**vars(interval), "n": n}
     if change:
         figure["change"] = change.plain("higher")
@@ -315,6 +321,7 @@ def describe(results: Mapping[str, Any], of: int) -> StageResult:
 
 
 def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
+    """Return the stage that asks the questions."""
     return Stage(
         name,
         3,

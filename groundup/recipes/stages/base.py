@@ -93,6 +93,7 @@ def base_bytes(recipe: Recipe) -> float:
 
 
 def describe(recipe: Recipe) -> str:
+    """Return its name and size."""
     shape = base_shape(recipe)
     size = "size unknown until it is opened"
     if shape:

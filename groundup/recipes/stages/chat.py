@@ -9,7 +9,7 @@ from pathlib import Path
 
 from groundup.data.documents import ChatExample, ConversationExample
 from groundup.data.reading.data import Data
-from groundup.data.reading.distinct import hold_out
+from groundup.data.reading.example_splits import hold_out
 from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.finetune.chat_results import ChatResults
@@ -102,6 +102,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def _card(context: StageContext, license_id: str) -> ModelCard:
+    """Return the model card; the licence is that of the model that the weights are from."""
     source = table_of(context.recipe, context.name).source
     return ModelCard(
         name=f"{context.recipe.name}-{context.name}",
@@ -171,6 +172,7 @@ def read_instructions(table: ChatStage, context: StageContext) -> list[ChatExamp
 
 
 def table_of(recipe: Recipe, name: str) -> ChatStage:
+    """The table of a chat model."""
     return recipe.of_kind(ChatStage)[name]
 
 
@@ -205,12 +207,14 @@ def held_out_instructions(context: StageContext, name: str) -> list[ChatExample]
 
 
 def outside(tables: Iterable[ChatStage]) -> Mapping[str, str]:
+    """The content of the instruction sets."""
     return {
         table.source: content_hash(Source(instructions_source(table.source))) for table in tables
     }
 
 
 def describe(table: ChatStage) -> str:
+    """How much it learns from at most, and the size of its adapters."""
     epochs = f"{table.epochs:g} epochs, at most {table.tokens:,} tokens"
     return f"{epochs} of {table.source} instructions, LoRA of rank {table.rank}"
 
@@ -229,6 +233,7 @@ def memory_bytes(recipe: Recipe, table: ChatStage) -> float:
 
 
 def stage(name: str, share: float, index: str = "") -> Stage:
+    """The stage of a chat model, and of the index that it has its passages from."""
     return Stage(
         name,
         3,

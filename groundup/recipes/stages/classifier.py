@@ -16,9 +16,8 @@ import torch
 
 from groundup.data.documents import Example
 from groundup.data.reading.data import Data
-from groundup.data.reading.distinct import Distinct, without_repeats
+from groundup.data.reading.example_splits import Distinct, stratified_split, without_repeats
 from groundup.data.reading.examples import read_labelled
-from groundup.data.reading.label_splits import stratified_split
 from groundup.device import Compute
 from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.finetune.classifier import fit_classifier
@@ -115,6 +114,7 @@ def run(context: StageContext) -> StageResult:
 def card_of(
     context: StageContext, table: ClassifierStage, examples: Sequence[Example], opened: OpenModel
 ) -> ModelCard:
+    """Return what the model card can say before the training."""
     labels = ", ".join(sorted({each.label for each in examples}))
     return ModelCard(
         name=f"{context.recipe.name}-{context.name}",
@@ -243,6 +243,7 @@ def seconds_per_token(
 
 
 def table_of(recipe: Recipe, name: str) -> ClassifierStage:
+    """Return the table of a classifier."""
     return recipe.of_kind(ClassifierStage)[name]
 
 
@@ -313,11 +314,13 @@ def describe_lead(other: Mapping[str, Any]) -> str:
 
 
 def describe(table: ClassifierStage) -> str:
+    """Return the upper limits of messages."""
     evaluated = f"{table.validation:,} and {table.test:,} to evaluate on"
     return f"up to {table.train:,} messages to train on, {evaluated}"
 
 
 def stage(name: str, share: float) -> Stage:
+    """Return the stage of a classifier."""
     return Stage(
         name,
         3,

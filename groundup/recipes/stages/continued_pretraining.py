@@ -114,6 +114,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def table_of(recipe: Recipe) -> TeachStage:
+    """Return the recipe's table, which a recipe with this stage has."""
     assert recipe.teach is not None
     return recipe.teach
 
@@ -238,6 +239,7 @@ def fit_in_time(
 
 
 def with_sample(measured: Measured, candidate: Candidate) -> Measured:
+    """Return the times with that of the sample of each evaluation."""
     sample_s = (
         SAMPLE_TOKENS * GENERATED_COST * FORWARD_SHARE * measured.step_s / candidate.step_tokens
     )
@@ -245,6 +247,7 @@ def with_sample(measured: Measured, candidate: Candidate) -> Measured:
 
 
 def card_of(context: StageContext, table: TeachStage, start: StartingModel) -> ModelCard:
+    """Return the model card without its figures."""
     sources = [*context.recipe.data.sources]
     if table.replay_share:
         sources.append(table.general)
@@ -258,6 +261,7 @@ def card_of(context: StageContext, table: TeachStage, start: StartingModel) -> M
 
 
 def describe_results(results: Mapping[str, Any], table: TeachStage) -> StageResult:
+    """Return what was gained on the test text and forgotten of general text in one line."""
     gained, general = (results["forgetting"][name] for name in (TEXTS, GENERAL))
     changes = f"{describe_change(gained, 'test text')}; {describe_change(general, 'general text')}"
     line = f"{changes}; {results['steps']:,} steps, {results['tokens']:,} tokens"
@@ -272,6 +276,7 @@ def describe_results(results: Mapping[str, Any], table: TeachStage) -> StageResu
 
 
 def epochs_of(results: Mapping[str, Any], table: TeachStage) -> float:
+    """Return how often the texts were read, without the replay."""
     own = [each for each in results.get("sources", ()) if each["source"] != table.general.title]
     there = sum(each["read_tokens"] / each["epochs"] for each in own if each["epochs"])
     if not there:
@@ -286,6 +291,7 @@ def describe_change(found: Mapping[str, Any], what: str) -> str:
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:
+    """Return the content of the general text, where it is read."""
     table = table_of(recipe)
     if not table.replay_share:
         return {}
@@ -293,6 +299,7 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 
 
 def describe(recipe: Recipe) -> str:
+    """Return what is read, and how much of it at most."""
     table = table_of(recipe)
     steps = f"as many steps as fit, at most {table.epochs:g} epochs"
     if table.steps:

@@ -9,6 +9,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
+    """Write the data folder."""
     table = context.recipe.data
     card = prepare(
         table.sources, context.folder, table.config, seed=context.seed, progress=context.progress

@@ -294,6 +294,7 @@ def example_of(results: Mapping[str, Any]) -> str:
 
 
 def describe(recipe: Recipe) -> str:
+    """Return what is measured."""
     if recipe.of_kind(ChatStage):
         return f"up to {recipe.evaluate.answers} checked answers before and after"
     if recipe.data.sources:

@@ -89,6 +89,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def questions_of(context: StageContext, name: str) -> list[str]:
+    """Return what a chat model is asked: its held-out instructions."""
     return [each.instruction for each in held_out_instructions(context, name)]
 
 

@@ -66,6 +66,7 @@ def questions_of(table: IndexStage) -> list[str]:
 def calibrate_evidence(
     index: Index, questions: Sequence[str], context: StageContext
 ) -> dict[str, float]:
+    """Choose the evidence that an answer needs."""
     vectors = vectors_for(AUTO, context.folder, context.compute.device.type, context.progress)
     return calibrate(index, questions, PASSAGES, vectors, progress=context.progress)
 
@@ -99,10 +100,13 @@ def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
 
 
 def table_of(recipe: Recipe, name: str) -> IndexStage:
+    """Return the table of an index."""
     return recipe.of_kind(IndexStage)[name]
 
 
 def stage(name: str, share: float) -> Stage:
+    """Return the stage of an index."""
+
     def outside(recipe: Recipe) -> Mapping[str, str]:
         questions = table_of(recipe, name).questions
         read = dict(source_content(table_of, name)(recipe))

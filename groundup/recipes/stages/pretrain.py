@@ -118,6 +118,7 @@ def own_shape(recipe: Recipe) -> ModelConfig:
 
 
 def describe(recipe: Recipe) -> str:
+    """Return the size of the model and the number of steps."""
     shape, table = own_shape(recipe), recipe.pretrain
     steps, tokens = "as many steps as fit", table.batch_windows * shape.context_tokens
     if table.steps:
@@ -127,6 +128,7 @@ def describe(recipe: Recipe) -> str:
 
 
 def memory_bytes(recipe: Recipe) -> float:
+    """Return the memory of a training step."""
     shape = own_shape(recipe)
     batch_size = recipe.pretrain.batch_windows
     return training_memory(shape, batch_size=batch_size, context_tokens=shape.context_tokens).total

@@ -69,6 +69,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def table_of(recipe: Recipe, name: str) -> SummariesStage:
+    """Return the table of the stage."""
     return recipe.of_kind(SummariesStage)[name]
 
 
@@ -134,6 +135,7 @@ def figures(arms: Mapping[str, Sequence[str]], rows: Sequence[PackRow]) -> dict[
 
 
 def rouge_of(row: PackRow, summary: str) -> tuple[float, float]:
+    """Return ROUGE-L against the reference, and 1."""
     return rouge_l(row["summary"], summary), 1.0
 
 
@@ -144,6 +146,7 @@ def facts_of(row: PackRow, summary: str) -> tuple[float, float]:
 
 
 def describe(results: Mapping[str, Any]) -> StageResult:
+    """Return the figures of every arm in one line."""
     arms = results["arms"]
     said = [
         f"{a['name']} {a['rouge_l']['value']:.2f}, {100 * a['facts']['value']:.0f} % of the facts"
@@ -157,6 +160,7 @@ def describe(results: Mapping[str, Any]) -> StageResult:
 
 
 def stage(name: str, share: float, chat: str) -> Stage:
+    """Return the stage that has texts summarised."""
     return Stage(
         name,
         1,

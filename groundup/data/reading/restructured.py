@@ -8,7 +8,7 @@ what is said of them. Comments, targets, images, tables of contents and options 
 import re
 from textwrap import dedent
 
-from groundup.data.reading.markup_text.text_writer import TextWriter
+from groundup.data.reading.text_writer import TextWriter
 
 CODE = frozenset({
     "code", "code-block", "sourcecode", "parsed-literal", "doctest", "testcode", "math",
