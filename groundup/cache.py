@@ -21,8 +21,7 @@ from typing import Any
 
 from groundup.errors import ConfigError
 from groundup.files import TMP_PREFIX, cache_folder
-from groundup.locks import is_locked, unused
-from groundup.temporaries import remove_temporaries
+from groundup.locks import is_locked, remove_temporaries, unused
 
 KINDS = {
     "packages": "download",

@@ -31,6 +31,7 @@ MAX_TOML_BYTES = 2**20
 _PYDANTIC = re.compile(r"^: Input should be (a )?(valid )?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+MAX_JSON_DEPTH = 100
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -294,3 +295,27 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if value is not None
     }
+
+
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects in `value` are nested deeper than `depth`.
+
+    >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [1]}, 1)
+    (False, True)
+    """
+    level = _nested([value])
+    while level and depth:
+        level = [child for each in level for child in _children(each)]
+        depth -= 1
+    return bool(level)
+
+
+def _children(value: Any) -> list[Any]:
+    """Return the lists and objects that are directly in one."""
+    if isinstance(value, dict):
+        return _nested(value.values())
+    return _nested(value)
+
+
+def _nested(values: Iterable[Any]) -> list[Any]:
+    return [each for each in values if isinstance(each, dict | list)]

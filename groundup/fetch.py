@@ -32,9 +32,8 @@ from typing import IO, Literal
 
 from groundup.errors import ConfigError, ExpansionError, FormatError, NetworkError
 from groundup.files import cache_folder, disk_errors, no_room, sha256_file, sync_file, sync_folder
-from groundup.locks import hold
+from groundup.locks import hold, temporary_folder
 from groundup.progress import Progress, Silent
-from groundup.temporaries import temporary_folder
 
 ArchiveKind = Literal["wheel", "sdist"]
 

@@ -1,22 +1,33 @@
-"""Locks between processes, which the system releases when a process ends, in any way.
+"""What several processes and users share: locks between processes, which the system releases when a
+process ends in any way; temporary files beside those that they become, cleared away where a process
+was interrupted; and who may have written a file.
 
 A command that writes a run or a build has its folder alone (`only_one`); what is read from the
 cache is held until the process ends (`hold`), so that it is not removed meanwhile (`cache`).
 """
 
+import contextlib
 import fcntl
+import grp
 import os
+import pwd
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISLNK, S_ISVTX, S_IWGRP, S_IWOTH
 
 from groundup.errors import ConfigError, DiskError
-from groundup.files import disk_errors, make_folder
+from groundup.files import OLD_PREFIX, TMP_PREFIX, disk_errors, make_folder
 
 # The locks that are held, where Linux has the list. To try a lock would acquire it, and a run that
 # starts at that moment would fail.
 LOCKS = Path("/proc/locks")
 _held: dict[Path, int] = {}
+# Of one path: Linux follows no more (path_resolution(7)).
+MAX_LINKS = 40
 
 
 @contextmanager
@@ -105,3 +116,106 @@ def held(locks: str, device: int, inode: int) -> bool | None:
     if not devices:
         return False
     return expected in devices or None
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove the leftovers of interrupted writes in `folder`; a folder that was moved aside and not
+    replaced is restored.
+
+    Files that another running process is writing (its id ends the name) are kept. Raises DiskError.
+    """
+    with disk_errors(folder):
+        for aside in folder.glob(f"{OLD_PREFIX}*"):
+            path = folder / aside.name.removeprefix(OLD_PREFIX).rpartition("-")[0]
+            if not path.exists() and not _another_writes(aside):
+                os.rename(aside, path)
+        for leftover in folder.glob(f"{TMP_PREFIX}*"):
+            if _another_writes(leftover):
+                continue
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yield a folder in `parent` that is removed afterwards; leftovers of killed processes are
+    removed now. Raises DiskError.
+    """
+    remove_temporaries(parent)
+    with disk_errors(parent):
+        made = tempfile.TemporaryDirectory(prefix=TMP_PREFIX, suffix=f"-{os.getpid()}", dir=parent)
+    with made as name:
+        yield Path(name)
+
+
+def _another_writes(temporary: Path) -> bool:
+    """Whether the process whose id ends this name is running and is not this one."""
+    pid = temporary.name.rpartition("-")[2]
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", pid) or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)  # signal 0 only tests
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs as another user
+        pass
+    return True
+
+
+def written_by_others(path: Path) -> str:
+    """Return why another user may have written what stands at `path`, or is to be made there; ""
+    where only this user and root can have.
+
+    Looked at are the file or folder, the folders above it, and where links lead. A folder above may
+    be one like /tmp, that all may write and whose entries only their owners replace. A group counts
+    as another user unless it is the user's own (of the same name and without other members).
+    """
+    path = path.absolute()
+    way = list(_way_to(path))
+    for each in dict.fromkeys(way):
+        try:
+            stat = each.lstat()
+        except OSError:  # it is to be made
+            continue
+        if stat.st_uid not in (0, os.geteuid()):
+            return f"{each} belongs to another user"
+        is_shared_folder = each not in (path, way[-1]) and bool(stat.st_mode & S_ISVTX)
+        if S_ISLNK(stat.st_mode) or is_shared_folder:
+            continue
+        if stat.st_mode & S_IWOTH or (stat.st_mode & S_IWGRP and not _is_own_group(stat.st_gid)):
+            return f"{each} can be written by other users"
+    return ""
+
+
+def _way_to(path: Path) -> Iterator[Path]:
+    """Yield the folders and links that lead to what an absolute path names, and that itself last.
+
+    A link is followed as the system does, so that the folders of links to links are among them.
+    """
+    place, links = Path(path.anchor), 0
+    left = list(reversed(path.parts[1:]))
+    yield place
+    while left:
+        name = left.pop()
+        place /= name
+        if name == "..":
+            place = place.parent.parent
+        yield place
+        if place.is_symlink() and links < MAX_LINKS:
+            links += 1
+            target = place.readlink()
+            left += reversed(target.parts)
+            place = place.parent
+            if target.is_absolute():
+                place = Path(left.pop())
+
+
+def _is_own_group(gid: int) -> bool:
+    """Whether a group is this user's, or root's, alone."""
+    try:
+        group, names = grp.getgrgid(gid), {pwd.getpwuid(uid).pw_name for uid in (0, os.geteuid())}
+    except KeyError:
+        return False
+    return group.gr_name in names and set(group.gr_mem) <= names

@@ -30,17 +30,8 @@ ORDER = [
     ("http", "model"),
     ("config", "device", "fetch", "timing"),
     ("cache",),
-    ("locks", "migrations", "temporaries"),
-    (
-        "progress",
-        "files",
-        "html_nodes",
-        "threads",
-        "palette",
-        "limited_process",
-        "ownership",
-        "json_depth",
-    ),
+    ("locks", "migrations"),
+    ("progress", "files", "html_nodes", "threads", "palette", "limited_process"),
     ("errors",),
 ]
 MAX_LONG_LINES, MAX_CONDITIONAL = 4, 6  # per 1,000 lines

@@ -2,7 +2,7 @@
 
 In: files, folders, package archives, data sets of the hub, addresses on servers. Out:
 `train.jsonl`, `validation.jsonl`, `test.jsonl` and a data card with what was kept and dropped, and
-why (`pipeline`, `data_card`; with examples: `samples`, `change_examples`), token files, and
+why (`pipeline`, `data_card`; with examples: `samples`), token files, and
 batches.
 
     reading       addresses -> documents, examples

@@ -36,10 +36,10 @@ from groundup.errors import ConfigError, ModelError, did_you_mean
 from groundup.evaluate.llamacpp import LlamaError, llama_server
 from groundup.evaluate.parity_checks import CHECKS, CONTEXT_TOKENS, TOLERANCES, Check, ParitySides
 from groundup.evaluate.parity_texts import PROMPTS, QUESTIONS
+from groundup.locks import temporary_folder
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.runs import package_version
-from groundup.temporaries import temporary_folder
 from groundup.weights.adapter import base_path
 from groundup.weights.gguf import write_gguf
 from groundup.weights.hf_families import KIND_NAMES

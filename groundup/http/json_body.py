@@ -5,9 +5,9 @@ The Content-Type is ignored; errors never quote the body.
 
 import json
 
+from groundup.config import is_deeper
 from groundup.http.limits import Limits
 from groundup.http.responses import JsonObject, RefusedError
-from groundup.json_depth import is_deeper
 
 
 def read_object(body: bytes, limits: Limits) -> JsonObject:

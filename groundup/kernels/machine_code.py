@@ -36,7 +36,7 @@ import numpy as np
 
 from groundup.errors import DiskError, GroundupError
 from groundup.files import cache_folder, write_bytes
-from groundup.ownership import written_by_others
+from groundup.locks import written_by_others
 
 HASH_BYTES = 32
 # Of folders: the digest of the files here, then that of the processor.

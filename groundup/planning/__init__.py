@@ -12,7 +12,7 @@ memory, disk and the expected loss. Begin reading with `prepare.py`.
                         has room for
     planner             which model to train in a given time
     plan                the cost of a run and the loss to expect; its lines and warnings for people
-    law, scaling        the scaling law and its fit; its parameters and rules for the default
+    scaling_law         the scaling law and its fit; its parameters and rules for the default
                         training config
     sweep               a scaling law fitted to the user's own texts, and its picture
     cluster             large models on published hardware

@@ -19,7 +19,7 @@ from groundup.model.footprint import FLOAT32_BYTES, StateSize, activation_bytes,
 from groundup.model.linear_cross_entropy import chunk_tokens
 from groundup.model.shape_from_size import parse_size, shape_of_size
 from groundup.model.sizes import flops_per_token, parameter_count
-from groundup.planning.scaling_constants import OPTIMAL_TOKENS_PER_PARAMETER
+from groundup.planning.scaling_law import OPTIMAL_TOKENS_PER_PARAMETER
 from groundup.train.optimizers.muon import Muon
 
 SIZES = ("124M", "1B", "7B")

@@ -9,7 +9,7 @@ from typing import Any
 from groundup.data.batches.shards import ShardSet
 from groundup.data.reading.sources import read_sources
 from groundup.errors import ConfigError
-from groundup.planning.scaling_constants import (
+from groundup.planning.scaling_law import (
     CONTINUED_RATE_SHARE,
     REPLAY_SHARE,
     learning_rate_for,

@@ -9,6 +9,9 @@ The same command again finds them and reads no text, as long as the names, sizes
 texts are those recorded, or at least their hashes; so does a finished run whose texts are gone.
 They depend on the texts alone: `fit` refuses a run whose texts were changed. What a killed command
 finished is kept: the files read, the tokenizer, the tokens of the texts encoded.
+
+At the end: the sources in a plan, of each what is there, wanted and read, and which will be
+memorised.
 """
 
 import json
@@ -20,6 +23,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from groundup.data.batches.mixture import SourceReading
+from groundup.data.batches.mixture_config import MixtureConfig
 from groundup.data.batches.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.file_steps import items_of
@@ -47,6 +52,7 @@ from groundup.files import (
     write_json,
 )
 from groundup.locks import only_one
+from groundup.planning import scaling_law
 from groundup.progress import Progress
 from groundup.runs import PLAN_FILE, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
@@ -66,6 +72,12 @@ PREPARED = (
     f"{PARTIAL_PREFIX}{SHARDS}",
     PLAN_FILE,
 )
+# More lines would hide the rest of a plan: of the others, the sum.
+SHOWN = 20
+# A source that is read this many times as often as the whole text has its own warning; below, that
+# of the whole says it.
+MORE_OFTEN = 1.5
+HEAD = ("", "tokens", "there", "wanted", "read", "epochs")
 
 
 def corpus(
@@ -307,3 +319,61 @@ def tokenizer_near(shards: Path) -> Path:
     raise ConfigError(
         f"{shards} has shards but no tokenizer.", fix="Name its folder in `tokenizer`."
     )
+
+
+def mixture_line(config: MixtureConfig) -> str:
+    """Return the mixture in a few words."""
+    if config.max_epochs is None:
+        return config.describe()
+    return f"{config.describe()}, each read {config.max_epochs:g} times at most"
+
+
+def source_lines(sources: Sequence[SourceReading]) -> list[str]:
+    """Return the table of the sources; no lines for none. Of many, those that are read most."""
+    if not sources:
+        return []
+    total = max(1, sum(each.read_tokens for each in sources))
+    shown = sorted(sources, key=lambda each: -each.read_tokens)[:SHOWN]
+    rows = [
+        (
+            each.name,
+            f"{each.tokens:,}",
+            *map(_percent, (each.share, each.wanted, each.read_tokens / total)),
+            f"{each.epochs:.2f}",
+        )
+        for each in shown
+    ]
+    widths = [max(len(row[column]) for row in (HEAD, *rows)) for column in range(len(HEAD))]
+    lines = []
+    for name, *numbers in (HEAD, *rows):
+        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *cells]))
+    if len(sources) > SHOWN:
+        lines.append(f"and {len(sources) - SHOWN} more")
+    return [" " * 12 + line for line in lines]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def source_warnings(sources: Sequence[SourceReading], epochs: float) -> list[str]:
+    """Return a warning for the sources that are read much more often than the whole text
+    (`epochs`).
+    """
+    often = [
+        each
+        for each in sources
+        if each.epochs > max(scaling_law.HARMLESS_EPOCHS, MORE_OFTEN * epochs)
+    ]
+    if not often:
+        return []
+    named = ", ".join(
+        f"{each.name} ({each.tokens:,} tokens) {each.epochs:.0f} times" for each in often[:SHOWN]
+    )
+    return [
+        f"The run reads {named}: after about {scaling_law.HARMLESS_EPOCHS} times repeated "
+        "text teaches little (Muennighoff et al. 2023), and a source this small will be "
+        "memorised. Lower its weight, limit it with --max-epochs-per-source, or add text of its "
+        "kind."
+    ]

@@ -18,9 +18,9 @@ from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST
 from groundup.device import peak_memory_bytes
 from groundup.model.footprint import FLOAT32_BYTES, StateSize, attention_path, state_numbers
-from groundup.planning import scaling_constants
+from groundup.planning import scaling_law
+from groundup.planning.corpus import mixture_line, source_lines, source_warnings
 from groundup.planning.measure import OVERHEAD_SHARE, Benchmark, Candidate, Measured
-from groundup.planning.plan_sources import mixture_line, source_lines, source_warnings
 from groundup.planning.planner import TextStats, expected_loss
 from groundup.planning.scaling_law import Law
 from groundup.progress import Progress
@@ -236,7 +236,7 @@ def forecast(
     loss = expected_loss(candidate, steps, text, law)
     read = steps * candidate.step_tokens * text.bytes_per_token
     if probed is None:
-        more = 0.0 if own_text else scaling_constants.TEXT_SPREAD
+        more = 0.0 if own_text else scaling_law.TEXT_SPREAD
         return Expected(loss, *law.range(candidate.parameters, read, loss, more=more))
     probe_steps, bits = probed
     offset = math.log(bits / expected_loss(candidate, probe_steps, text, law))
@@ -356,8 +356,8 @@ def _expected_lines(expected: Expected | None) -> list[str]:
 def plan_warnings(plan: RunPlan) -> list[str]:
     """The warnings that apply to a plan. Pure: from its figures alone."""
     rate, model = _usual_learning_rate(plan)
-    per_parameter, harmless = plan.tokens_per_parameter, scaling_constants.HARMLESS_EPOCHS
-    optimal = scaling_constants.OPTIMAL_TOKENS_PER_PARAMETER
+    per_parameter, harmless = plan.tokens_per_parameter, scaling_law.HARMLESS_EPOCHS
+    optimal = scaling_law.OPTIMAL_TOKENS_PER_PARAMETER
     rules = [
         (
             not plan.start and per_parameter < optimal,
@@ -365,7 +365,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             "use of the computation (Hoffmann et al. 2022). Expect rough text, or give more time.",
         ),
         (
-            not plan.start and per_parameter > scaling_constants.MANY_TOKENS_PER_PARAMETER,
+            not plan.start and per_parameter > scaling_law.MANY_TOKENS_PER_PARAMETER,
             f"The run reads {per_parameter:,.0f} tokens per parameter: a larger model would learn "
             "more from the same amount of computation. Try --size or --depth.",
         ),
@@ -388,15 +388,15 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             "hundred thousand tokens at least.",
         ),
         (
-            plan.optimizer != "sgd" and plan.learning_rate > scaling_constants.TOO_HIGH * rate,
+            plan.optimizer != "sgd" and plan.learning_rate > scaling_law.TOO_HIGH * rate,
             f"The learning rate {plan.learning_rate:g} is probably too high for {model}: "
             f"wider models need a lower one, here about {rate:g}. A loss that jumps "
             f"or stays high is the sign of it. Try --set fit.optimizer.learning_rate={rate:g}.",
         ),
         (
-            plan.batch_tokens < scaling_constants.FEW_BATCH_TOKENS,
+            plan.batch_tokens < scaling_law.FEW_BATCH_TOKENS,
             f"A step reads {plan.batch_tokens} tokens: below about "
-            f"{scaling_constants.FEW_BATCH_TOKENS} its gradient is mostly noise. Raise "
+            f"{scaling_law.FEW_BATCH_TOKENS} its gradient is mostly noise. Raise "
             "fit.batch_size, or fit.accumulation where memory is short.",
         ),
         (
@@ -406,7 +406,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             "shorter context is faster, and with --packing no document sees another.",
         ),
         (
-            plan.steps < scaling_constants.FEW_STEPS,
+            plan.steps < scaling_law.FEW_STEPS,
             f"{plan.steps} steps are too few: the learning-rate schedule ends before much is "
             "learned. Give more time, a smaller model, or a smaller batch.",
         ),
@@ -417,9 +417,9 @@ def plan_warnings(plan: RunPlan) -> list[str]:
 
 def _usual_learning_rate(plan: RunPlan) -> tuple[float, str]:
     """Return the learning rate of the plan's width, to two digits, and what it is for."""
-    rate = scaling_constants.learning_rate_for(plan.width, plan.optimizer)
+    rate = scaling_law.learning_rate_for(plan.width, plan.optimizer)
     model = f"width {plan.width}"
     if plan.start:
-        rate *= scaling_constants.CONTINUED_RATE_SHARE
+        rate *= scaling_law.CONTINUED_RATE_SHARE
         model = f"a trained model of {model}"
     return float(f"{rate:.2g}"), model

@@ -24,7 +24,7 @@ from groundup.model.footprint import training_memory
 from groundup.model.shape_from_size import MAX_DEPTH, context_of, shape_of_depth
 from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
 from groundup.planning.pretrain_options import PretrainOptions
-from groundup.planning.scaling_constants import (
+from groundup.planning.scaling_law import (
     MUON_WORTH,
     REFERENCE_BATCH_TOKENS,
     learning_rate_for,

@@ -32,7 +32,7 @@ from groundup.planning.plan import (
 )
 from groundup.planning.planner import choose_model, choose_optimizer, text_stats
 from groundup.planning.pretrain_options import PretrainOptions
-from groundup.planning.scaling_constants import LAW
+from groundup.planning.scaling_law import LAW
 from groundup.planning.sweep import read_law
 from groundup.progress import Progress
 from groundup.runs import RunFolder

@@ -28,8 +28,7 @@ from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
 from groundup.planning import planner
 from groundup.planning.measure import Benchmark, Candidate, Measured
 from groundup.planning.planner import TextStats
-from groundup.planning.scaling_constants import LAW
-from groundup.planning.scaling_law import Law, LossPoint, fit_law
+from groundup.planning.scaling_law import LAW, Law, LossPoint, fit_law
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer

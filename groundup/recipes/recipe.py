@@ -25,7 +25,7 @@ from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.packs.pack import is_pack, pack_folder, packaged_packs
-from groundup.planning.scaling_constants import HARMLESS_EPOCHS, REPLAY_SHARE
+from groundup.planning.scaling_law import HARMLESS_EPOCHS, REPLAY_SHARE
 from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.named_stages import (
     NAMED,

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 
 from groundup.data.preparation.data_card import CHANGE_LABELS
-from groundup.data.processing.language_names import language_name
+from groundup.data.processing.languages import language_name
 from groundup.data.reading.source_report import read_as
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from groundup.config import is_deeper
 from groundup.http.limits import Limits
 from groundup.http.responses import JsonObject
-from groundup.json_depth import is_deeper
 from groundup.serve.fields import Body
 from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.tokenizer.chat import Conversation, Message

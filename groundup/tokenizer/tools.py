@@ -22,7 +22,7 @@ from typing import Any
 import jinja2
 from jinja2 import nodes
 
-from groundup.json_depth import MAX_JSON_DEPTH, is_deeper
+from groundup.config import MAX_JSON_DEPTH, is_deeper
 from groundup.tokenizer.sandbox import FAILURES
 from groundup.tokenizer.template import MAX_TEMPLATE_CHARACTERS
 

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from groundup.device import Compute, choose_threads, seed_for
-from groundup.locks import only_one
+from groundup.locks import only_one, remove_temporaries
 from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.temporaries import remove_temporaries
 from groundup.train.checkpoint.identity import (
     changed_machine,
     identify,

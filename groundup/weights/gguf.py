@@ -29,10 +29,10 @@ from torch import Tensor
 
 from groundup.errors import FormatError, ModelError
 from groundup.files import atomic_file, disk_errors, make_folder, no_room
+from groundup.locks import temporary_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
-from groundup.temporaries import temporary_folder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
 from groundup.weights.assemble import (

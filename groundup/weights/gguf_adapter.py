@@ -17,7 +17,7 @@ from torch import Tensor
 
 from groundup.errors import ModelError
 from groundup.files import atomic_file, disk_errors, make_folder
-from groundup.temporaries import temporary_folder
+from groundup.locks import temporary_folder
 from groundup.weights.adapter import Adapter, join_updates
 from groundup.weights.assemble import parameter_shapes, require_finite
 from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES, gguf_reason

@@ -31,9 +31,8 @@ from groundup.files import (
     write_json,
     write_text,
 )
-from groundup.locks import hold
+from groundup.locks import hold, temporary_folder
 from groundup.progress import Progress, Silent
-from groundup.temporaries import temporary_folder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model, kind_of
 from groundup.weights.card import CARD_FILE, ModelCard

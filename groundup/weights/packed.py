@@ -39,12 +39,10 @@ from groundup.files import (
     verify_folder,
     write_json,
 )
-from groundup.locks import only_one
+from groundup.locks import only_one, remove_temporaries, written_by_others
 from groundup.model.heads import LanguageModel
 from groundup.model.quantised import Bits, Quantised, dequantise, quantise
-from groundup.ownership import written_by_others
 from groundup.progress import Progress
-from groundup.temporaries import remove_temporaries
 from groundup.weights.assemble import check_table, empty_model
 from groundup.weights.generation_config import GENERATION_FILE, read_sampling
 from groundup.weights.hf import (

@@ -11,8 +11,7 @@ from processor_time import at_most_cpu_s
 
 from groundup.data.clean import clean
 from groundup.data.documents import Document
-from groundup.data.processing.dedup import ExactRepeats
-from groundup.data.processing.filters import reason_to_drop
+from groundup.data.processing.filters import ExactRepeats, reason_to_drop
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from groundup.data.documents import Document
 from groundup.data.processing.decontamination import (
     Contamination,
     DecontaminationConfig,
+    ItemIndex,
     Overlap,
     evaluation_items,
     find_contaminated,
 )
-from groundup.data.processing.item_index import ItemIndex
 from groundup.data.processing.word_ngrams import ngrams, words
 from groundup.data.reading.source_files import Source
 from groundup.data.split import SplitWriter

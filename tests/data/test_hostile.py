@@ -15,7 +15,7 @@ import pypdf
 import pytest
 from hostile import HOSTILE
 
-from groundup.data.reading import extract_process
+from groundup.data.reading import extract
 from groundup.data.reading.extract import EXTRACTORS, Extractor
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
@@ -54,15 +54,13 @@ def reason_of(folder: Path, name: str) -> str:
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    extract_process.close_processes()
+    extract.close_processes()
     yield monkeypatch
-    extract_process.close_processes()
+    extract.close_processes()
 
 
 def change_limits(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
-    monkeypatch.setattr(
-        extract_process, "LIMITS", dataclasses.replace(extract_process.LIMITS, **changed)
-    )
+    monkeypatch.setattr(extract, "LIMITS", dataclasses.replace(extract.LIMITS, **changed))
 
 
 def test_there_are_a_hundred() -> None:
@@ -74,7 +72,7 @@ def test_there_are_a_hundred() -> None:
 def test_a_hostile_file_costs_itself_only_and_stays_within_the_limits(
     tmp_path: Path, name: str
 ) -> None:
-    extract_process.close_processes()
+    extract.close_processes()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     write(tmp_path, name)
     size_bytes = (tmp_path / name).stat().st_size
@@ -84,14 +82,14 @@ def test_a_hostile_file_costs_itself_only_and_stays_within_the_limits(
     texts, report = read(tmp_path)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    extract_process.close_processes()
+    extract.close_processes()
     assert (texts["0.txt"], texts["z.html"]) == (STORY, STORY)
     assert len(texts) > 2 or report.bad_files.count or report.skipped
     assert peak_bytes < 2**28
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     count = 20 if name == "documents.zip" else 1
-    assert cpu_seconds < count * extract_process.LIMITS.cpu_limit(size_bytes) + BESIDE_S
+    assert cpu_seconds < count * extract.LIMITS.cpu_limit(size_bytes) + BESIDE_S
 
 
 QUICK = [
@@ -248,17 +246,17 @@ def test_a_document_that_takes_too_much_memory_is_stopped_with_its_reason(
 
 
 def process_ids() -> list[int]:
-    return [process.process.pid for _, process in extract_process._idle if process.process]
+    return [process.process.pid for _, process in extract._idle if process.process]
 
 
 def test_one_process_reads_many_files_and_one_that_is_gone_is_replaced(tmp_path: Path) -> None:
-    extract_process.close_processes()
+    extract.close_processes()
     for number in range(5):
         (tmp_path / f"{number}.html").write_text(PAGE)
     assert len(read(tmp_path)[0]) == 5
     (first,) = process_ids()
     assert len(read(tmp_path)[0]) == 5 and process_ids() == [first]
-    process = extract_process._idle[0][1].process
+    process = extract._idle[0][1].process
     assert process
     os.kill(first, signal.SIGKILL)
     process.wait()

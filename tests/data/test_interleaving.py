@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data.batches.interleaving import Interleaving
+from groundup.data.batches.mixture import Interleaving
 
 SHARES = st.lists(st.floats(1e-4, 1.0), min_size=1, max_size=12)
 

@@ -18,14 +18,15 @@ from planted_pairs import Pair, jaccard, planted
 import groundup
 from groundup.data.documents import Document
 from groundup.data.processing import near_duplicates, word_ngrams
-from groundup.data.processing.minhash import bands_for, recall
 from groundup.data.processing.near_duplicates import (
     NO_ONE,
     NearDuplicateConfig,
     NearDuplicates,
     all_pairs,
+    bands_for,
     find_near_duplicates,
     read_clusters,
+    recall,
 )
 from groundup.data.processing.word_ngrams import hash_ngrams, hash_words, ngrams, words
 from groundup.data.split import SplitWriter

@@ -15,9 +15,9 @@ import pytest
 from pyarrow import parquet
 
 from groundup.data.reading import remote
+from groundup.data.reading.containers import BUILD
 from groundup.data.reading.data import Data
 from groundup.data.reading.examples import read_labelled
-from groundup.data.reading.folders import BUILD
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.remote import OTHER_SPLIT, is_store, parse_hub
 from groundup.data.reading.source_files import Source, content_hash, disk_bytes

@@ -8,8 +8,14 @@ from processor_time import at_most_cpu_s
 
 from groundup.data.clean import clean
 from groundup.data.processing import repair as module
-from groundup.data.processing.repair import is_suspicious, repair
-from groundup.data.processing.repeated_lines import BREAKS, NOTICE, PAGE, remove_repeated_lines
+from groundup.data.processing.repair import (
+    BREAKS,
+    NOTICE,
+    PAGE,
+    is_suspicious,
+    remove_repeated_lines,
+    repair,
+)
 from groundup.errors import MissingExtra
 
 needs_ftfy = pytest.mark.skipif(importlib.util.find_spec("ftfy") is None, reason="needs ftfy")

@@ -32,14 +32,16 @@ from groundup.data.runners import runner as runners
 from groundup.data.runners.document_batches import (
     DocumentBatch,
     ReadDocument,
+    entries_task,
     pack,
     pack_batches,
+    texts_task,
     unpack,
     unpack_batches,
+    work,
 )
 from groundup.data.runners.processes import Workers
 from groundup.data.runners.runner import choose_runner
-from groundup.data.runners.worker import entries_task, texts_task, work
 from groundup.errors import (
     ConfigError,
     DataError,
@@ -408,7 +410,10 @@ def test_a_process_that_is_killed_is_said_and_what_was_saved_stays(
         if written == 40:
             self.save()
             for process in children_of(os.getpid()):
-                if b"groundup.data.runners.worker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                if (
+                    b"groundup.data.runners.document_batches"
+                    in Path(f"/proc/{process}/cmdline").read_bytes()
+                ):
                     os.kill(process, signal.SIGKILL)
 
     monkeypatch.setattr(pipeline._Preparation, "write", write)

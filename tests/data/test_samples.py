@@ -13,9 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.data.clean import clean
-from groundup.data.preparation.change_examples import EXAMPLES_PER_CHANGE, change_example
 from groundup.data.preparation.inspection import Inspection, inspect_sources
-from groundup.data.preparation.samples import RandomDocuments, add_length
+from groundup.data.preparation.samples import (
+    EXAMPLES_PER_CHANGE,
+    RandomDocuments,
+    add_length,
+    change_example,
+)
 from groundup.data.processing import languages
 from groundup.data.processing.languages import UNKNOWN, count_languages, language_of
 from groundup.data.reading.options import SourceOptions

@@ -14,13 +14,13 @@ import pytest
 from pyarrow import parquet
 
 from groundup.data.documents import Document
+from groundup.data.reading.containers import OUTSIDE
 from groundup.data.reading.decoding import (
     MAX_LINE_CHARACTERS,
     check_charset,
     numbered_lines,
     text_pieces,
 )
-from groundup.data.reading.folders import OUTSIDE
 from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.records import json_items

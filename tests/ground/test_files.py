@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup import files, ownership
+from groundup import files, locks
 from groundup.errors import ConfigError, DiskError, FormatError
 from groundup.files import (
     MANIFEST,
@@ -34,9 +34,7 @@ from groundup.files import (
     write_json,
     write_manifest,
 )
-from groundup.locks import only_one
-from groundup.ownership import written_by_others
-from groundup.temporaries import remove_temporaries, temporary_folder
+from groundup.locks import only_one, remove_temporaries, temporary_folder, written_by_others
 
 TOO_LONG = "a" * 300
 
@@ -282,13 +280,13 @@ def test_what_others_can_write_or_own_or_link_to_is_known(
     (tmp_path / "a" / "round").symlink_to("round")
     assert written_by_others(tmp_path / "a" / "round" / "file") == ""
     folder.chmod(0o775)
-    monkeypatch.setattr(ownership, "_is_own_group", lambda gid: True)
+    monkeypatch.setattr(locks, "_is_own_group", lambda gid: True)
     assert written_by_others(file) == ""
     if os.geteuid() == 0:
         os.chown(folder, 4242, -1)
         assert written_by_others(file) == f"{folder} belongs to another user"
     else:
-        monkeypatch.setattr(ownership.os, "geteuid", lambda: 4242)
+        monkeypatch.setattr(locks.os, "geteuid", lambda: 4242)
         assert "belongs to another user" in written_by_others(file)
 
 
@@ -301,8 +299,8 @@ def test_a_group_is_ones_own_only_without_other_members(monkeypatch: pytest.Monk
         ("staff", [], False),
     ):
         monkeypatch.setattr(
-            ownership.grp,
+            locks.grp,
             "getgrgid",
             lambda gid, n=name, m=members: grp.struct_group((n, "x", gid, m)),
         )
-        assert ownership._is_own_group(7) is expected
+        assert locks._is_own_group(7) is expected

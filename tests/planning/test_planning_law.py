@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from groundup.planning.scaling_constants import LAW
 from groundup.planning.scaling_law import (
+    LAW,
     NOISE,
     Law,
     LossPoint,

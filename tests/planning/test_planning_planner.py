@@ -20,7 +20,7 @@ from groundup.planning.planner import (
     optimizer_reason,
 )
 from groundup.planning.pretrain_config import Length, PretrainConfig
-from groundup.planning.scaling_constants import LAW, learning_rate_for
+from groundup.planning.scaling_law import LAW, learning_rate_for
 from groundup.train.steps.config import pretraining_config
 
 TEXT = TextStats(

@@ -14,7 +14,7 @@ from groundup.data.preparation.config import DataConfig
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.planning.corpus import corpus
-from groundup.planning.scaling_constants import LAW
+from groundup.planning.scaling_law import LAW
 from groundup.planning.sweep import SWEEP_FILE, SweepOptions, read_law, sweep
 from groundup.progress import Silent
 from groundup.runs import RunFolder

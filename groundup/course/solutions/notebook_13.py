@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from groundup.course.exercises import Exercise
-from groundup.data.processing.minhash import recall
+from groundup.data.processing.near_duplicates import recall
 from groundup.retrieve.search import B, K, idf
 
 

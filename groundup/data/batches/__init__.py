@@ -3,7 +3,7 @@
 
     data folder + tokenizer -> shards (spans: which token is of which source)
     shards -> loader.Windows, or packing.PackedWindows: whole documents in rows -> Batch
-    several of them -> mixture.Mixture (interleaving: which row is of which source)
+    several of them -> mixture.Mixture
     shards -> window_view: how a text becomes rows, for people
 
 Begin in `loader.py`.

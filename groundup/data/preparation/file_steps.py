@@ -27,8 +27,12 @@ from groundup.data.processing.decontamination import (
     evaluation_items,
     find_contaminated,
 )
-from groundup.data.processing.minhash import CLEAN_EXTRA, MODULE
-from groundup.data.processing.near_duplicates import find_near_duplicates, read_clusters
+from groundup.data.processing.near_duplicates import (
+    CLEAN_EXTRA,
+    MODULE,
+    find_near_duplicates,
+    read_clusters,
+)
 from groundup.data.processing.repair import PACKAGE
 from groundup.data.processing.steps import DECONTAMINATE, NEAR_DUPLICATES, REPAIR, ProcessConfig
 from groundup.data.reading.source_files import Source

@@ -16,8 +16,7 @@ from groundup.data.documents import Document
 from groundup.data.preparation.data_card import SourceCard
 from groundup.data.preparation.file_steps import ALL, check_steps, run_file_steps
 from groundup.data.preparation.pipeline import REPEAT, ShownDocuments, kept_documents
-from groundup.data.processing.dedup import ExactRepeats
-from groundup.data.processing.filters import EMPTY
+from groundup.data.processing.filters import EMPTY, ExactRepeats
 from groundup.data.processing.languages import UNKNOWN, can_detect, language_of
 from groundup.data.processing.quality_rules import judge, rules_named
 from groundup.data.processing.steps import ProcessConfig

@@ -25,13 +25,11 @@ from typing import Any, BinaryIO
 
 from groundup.config import build_config
 from groundup.data.documents import Document
-from groundup.data.preparation.change_examples import ChangeExamples
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.data_card import DataCard, SourceCard, split_summary
 from groundup.data.preparation.file_steps import ALL, check_steps, run_file_steps
-from groundup.data.preparation.samples import TextSample
-from groundup.data.processing.dedup import ExactRepeats
-from groundup.data.processing.filters import reason_to_drop
+from groundup.data.preparation.samples import ChangeExamples, TextSample
+from groundup.data.processing.filters import ExactRepeats, reason_to_drop
 from groundup.data.processing.steps import ProcessConfig, depends_on, document_steps
 from groundup.data.reading.source_files import Source, disk_bytes, quick_hash
 from groundup.data.reading.sources import describe_source, require_distinct_names

@@ -1,15 +1,23 @@
 """What a data card shows of a source's texts: random documents, their lengths, the languages of a
-sample. One pass, bounded memory.
+sample, and places that cleaning changed, before and after. One pass, bounded memory.
 
 Which documents are drawn depends on their names and the seed, not on their order: of two readings
 of the same source the same ones are drawn.
+
+An example of a change is a window of the text. Characters stand guard at its ends, so that cleaning
+the window does what it did to these characters within the whole text: it removes spaces at the ends
+of lines, not at the ends of the window.
 """
 
 import hashlib
 import heapq
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from groundup.data.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, WINDOWS_1252, clean
 from groundup.data.processing.languages import (
     LOOKED_AT_CHARACTERS,
     SAMPLED_DOCUMENTS,
@@ -19,6 +27,15 @@ from groundup.data.processing.languages import (
 
 SAMPLES_PER_SOURCE = 5
 SAMPLE_CHARACTERS = 600
+CONTEXT_CHARACTERS = 50
+MAX_CHANGED_CHARACTERS = 100
+# The characters of a text that are searched.
+SEARCHED_CHARACTERS = 2**17
+EXAMPLES_PER_CHANGE = 2
+GUARD = "|"
+
+Place = tuple[int, int]
+_SPACE_AT_END = re.compile(f"[ \t](?=[\n{NEWLINES}])")
 
 
 def add_length(lengths: list[int], characters: int, times: int = 1) -> None:
@@ -92,3 +109,138 @@ class TextSample:
             return None
         texts = [text for _, text in self._documents.draw()]
         return {"documents": len(texts), "found": count_languages(texts)}
+
+
+@dataclass
+class ChangeExamples:
+    """A few examples of each kind of change."""
+
+    found: list[dict[str, Any]] = field(default_factory=list)
+    """Name, changes, before and after of each."""
+    shown: dict[str, int] = field(default_factory=dict)
+    """The number of examples of each kind."""
+
+    def wants(self, changes: Iterable[str]) -> bool:
+        """Return whether there are too few examples of one of these changes: else `add` would do
+        nothing.
+        """
+        return any(self.shown.get(change, 0) < EXAMPLES_PER_CHANGE for change in changes)
+
+    def add(self, name: str, changes: Mapping[str, int], before: str, after: str) -> None:
+        """Look for examples of these changes of a step in a text, if there are too few yet."""
+        few = EXAMPLES_PER_CHANGE
+        for change in changes:
+            if self.shown.get(change, 0) >= few:
+                continue
+            if change in _PLACES:
+                example = change_example(before, change)
+            else:
+                example = first_difference(before, after, changes)
+            if example:
+                self.found.append({"name": name, **example})
+                self.shown |= {each: self.shown.get(each, 0) + 1 for each in example["changes"]}
+                few = 1  # a second one of the same document only for what no other has shown
+
+
+def first_difference(before: str, after: str, changes: Iterable[str]) -> dict[str, Any]:
+    """Return the surroundings of the first place where two texts differ, with all the changes.
+
+    >>> first_difference("Write to a@b.org now.", "Write to <email> now.", ["email replaced"])
+    {'changes': ['email replaced'], 'before': 'Write to a@b.org now.', 'after': 'Write to <email>
+    now.'}
+    """
+    pairs = enumerate(zip(before, after, strict=False))
+    at = next((at for at, pair in pairs if pair[0] != pair[1]), min(len(before), len(after)))
+    start = max(0, at - CONTEXT_CHARACTERS)
+    if start:
+        start = max(start, before.rfind(" ", start, at) + 1)
+    end = at + CONTEXT_CHARACTERS + MAX_CHANGED_CHARACTERS
+    return {"changes": list(changes), "before": before[start:end], "after": after[start:end]}
+
+
+def change_example(raw: str, change: str) -> dict[str, Any] | None:
+    """Return a place of a raw text with this kind of change (see `clean.Cleaned`), and all the
+    changes there; None where none can be shown.
+
+    >>> change_example("one  \\ntwo", "trailing_spaces")
+    {'changes': ['trailing_spaces'], 'before': 'one  \\ntwo', 'after': 'one\\ntwo'}
+    """
+    place = _PLACES[change](raw)
+    if place is None or place[1] - place[0] > MAX_CHANGED_CHARACTERS:
+        return None
+    start, end = _window(raw, *place)
+    before = raw[start:end]
+    head = tail = ""
+    if start:
+        head = GUARD
+    if end < len(raw):
+        tail = GUARD
+    cleaned = clean(f"{head}{before}{tail}")
+    if change not in cleaned.changes:
+        return None
+    after = cleaned.text.removeprefix(head).removesuffix(tail)
+    return {"changes": list(cleaned.changes), "before": before, "after": after}
+
+
+def _window(raw: str, start: int, end: int) -> Place:
+    """Return the surroundings of a place, from the beginning of a word to the end of one."""
+    low, high = max(0, start - CONTEXT_CHARACTERS), min(len(raw), end + CONTEXT_CHARACTERS)
+    if low:
+        low = max(low, raw.find(" ", low, start) + 1)
+    if high == len(raw):
+        return low, high
+    space = raw.rfind(" ", end, high)
+    if space > end:
+        high = space
+    return low, end + len(raw[end:high].rstrip(" \t"))
+
+
+def _find(pattern: re.Pattern[str]) -> Callable[[str], Place | None]:
+    def place(raw: str) -> Place | None:
+        found = pattern.search(raw, 0, SEARCHED_CHARACTERS)
+        if not found:
+            return None
+        return found.span()
+
+    return place
+
+
+def _find_trailing_spaces(raw: str) -> Place | None:
+    found = _SPACE_AT_END.search(raw, 0, SEARCHED_CHARACTERS)
+    if found:
+        end = found.end()
+    elif raw.endswith((" ", "\t")):
+        end = len(raw)
+    else:
+        return None
+    before = raw[max(0, end - MAX_CHANGED_CHARACTERS - 1) : end]
+    return end - len(before) + len(before.rstrip(" \t")), end
+
+
+def _find_outer_newlines(raw: str) -> Place | None:
+    white = " \t\n" + NEWLINES
+    start, end = len(raw) - len(raw.lstrip(white)), len(raw.rstrip(white))
+    places = ((0, start), (end, len(raw)))
+    return next((place for place in places if set(raw[slice(*place)]) - {" ", "\t"}), None)
+
+
+def _find_composed(raw: str) -> Place | None:
+    start = 0
+    for line in raw[:SEARCHED_CHARACTERS].split("\n"):
+        if not unicodedata.is_normalized("NFC", line):
+            pairs = enumerate(zip(line, unicodedata.normalize("NFC", line), strict=False))
+            at = start + next((at for at, (old, new) in pairs if old != new), len(line) - 1)
+            return at, at + 1
+        start += len(line) + 1
+    return None
+
+
+_PLACES: dict[str, Callable[[str], Place | None]] = {
+    "windows_1252": _find(WINDOWS_1252),
+    "newlines": _find(LINE_ENDS),
+    "control_characters": _find(CONTROL),
+    "lone_surrogates": _find(SURROGATES),
+    "trailing_spaces": _find_trailing_spaces,
+    "outer_newlines": _find_outer_newlines,
+    "composed": _find_composed,
+}

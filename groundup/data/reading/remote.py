@@ -22,9 +22,15 @@ from functools import partial
 from importlib.util import find_spec
 from typing import IO, Any
 
-from groundup.data.reading.containers import stream_of
+from groundup.data.reading.containers import (
+    BUILD,
+    BUILD_FILES,
+    EVERYTHING,
+    Pattern,
+    Skip,
+    stream_of,
+)
 from groundup.data.reading.download import HTTPS
-from groundup.data.reading.folders import BUILD, BUILD_FILES, EVERYTHING, Pattern, Skip
 from groundup.data.reading.records import SourceFile
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, NetworkError
 from groundup.files import sha256_text

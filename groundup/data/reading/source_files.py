@@ -27,15 +27,18 @@ from typing import IO
 from groundup.data.reading.containers import (
     ARCHIVES,
     COMPRESSED,
+    LINKED_FOLDER,
+    OUTSIDE,
     archive_members,
     archive_suffix,
     decompress,
+    folder_files,
+    glob_files,
     member_stream,
     suffixes,
 )
 from groundup.data.reading.download import HTTPS, fetch_url, name_of
 from groundup.data.reading.extract import DOCUMENTS_EXTRA, EXTRACTORS
-from groundup.data.reading.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
 from groundup.data.reading.markup_text import TEXT_SUFFIXES
 from groundup.data.reading.records import SourceFile, on_disk
 from groundup.data.reading.remote import (

@@ -29,8 +29,7 @@ from groundup.data.reading.decoding import (
     text_pieces,
 )
 from groundup.data.reading.example_rows import text_at
-from groundup.data.reading.extract import EXTRACTORS
-from groundup.data.reading.extract_process import extract_documents
+from groundup.data.reading.extract import EXTRACTORS, extract_documents
 from groundup.data.reading.format_detection import Description, sniff
 from groundup.data.reading.layouts import flat
 from groundup.data.reading.markup_text import MARKUP_READERS, TEXT_SUFFIXES, plain_text

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from groundup.data.runners.worker import END, FAULT
+from groundup.data.runners.document_batches import END, FAULT
 from groundup.errors import GroundupError, WorkerError
 
 # Of each task; a message holds some megabytes (`document_batches.BATCH_CHARACTERS`).
@@ -28,7 +28,7 @@ QUEUED_MESSAGES = 8
 MORE_TASKS = 2
 PROGRAM = (
     "import sys; sys.path[:] = sys.argv[2:]; "
-    "from groundup.data.runners.worker import main; main(int(sys.argv[1]))"
+    "from groundup.data.runners.document_batches import main; main(int(sys.argv[1]))"
 )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from groundup.data.runners.worker import work
+from groundup.data.runners.document_batches import work
 from groundup.errors import GroundupError, WorkerError, require_extra
 from groundup.threads import allowed_cores
 

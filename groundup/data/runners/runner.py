@@ -35,13 +35,14 @@ from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import read_source, require_files
 from groundup.data.runners.document_batches import (
     DocumentBatch,
+    entries_task,
     read_batches,
+    texts_task,
     unpack_batches,
     unpack_processed,
 )
 from groundup.data.runners.processes import Workers
 from groundup.data.runners.ray_runner import ray_results
-from groundup.data.runners.worker import entries_task, texts_task
 from groundup.errors import ConfigError, GroundupError, did_you_mean, require_extra
 from groundup.progress import Progress
 from groundup.threads import allowed_cores

@@ -24,7 +24,7 @@ from typing import Any
 from groundup.device import Compute, choose_threads, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import MANIFEST, sha256_file, verify_folder, write_text
-from groundup.locks import only_one
+from groundup.locks import only_one, remove_temporaries
 from groundup.progress import Progress
 from groundup.recipes.build_log import LOG_FILE, LoggedStage, logged_stage
 from groundup.recipes.recipe import Recipe, write_recipe
@@ -37,7 +37,6 @@ from groundup.runs import (
     provenance,
     read_build,
 )
-from groundup.temporaries import remove_temporaries
 
 
 def build(

@@ -9,6 +9,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, training_memory
 from groundup.model.presets import preset
 from groundup.model.sizes import parameter_count
+from groundup.planning.corpus import source_lines
 from groundup.planning.measure import (
     Benchmark,
     Candidate,
@@ -18,7 +19,6 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import make_plan, plan_warnings
-from groundup.planning.plan_sources import source_lines
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS

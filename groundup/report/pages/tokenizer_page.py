@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from groundup.data.processing.language_names import language_name
+from groundup.data.processing.languages import language_name
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, more, note, section

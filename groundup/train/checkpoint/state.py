@@ -40,8 +40,8 @@ from groundup.files import (
     verify_folder,
     write_json,
 )
+from groundup.locks import remove_temporaries
 from groundup.runs import RunFolder, step_folders
-from groundup.temporaries import remove_temporaries
 from groundup.train.checkpoint.tensors import is_training_state, restore_weights
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.process_group import ProcessGroup
