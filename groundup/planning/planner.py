@@ -27,9 +27,10 @@ from groundup.planning.pretrain_options import PretrainOptions
 from groundup.planning.scaling_law import (
     MUON_WORTH,
     REFERENCE_BATCH_TOKENS,
+    Law,
+    LossPoint,
     learning_rate_for,
 )
-from groundup.planning.scaling_law import Law, LossPoint
 from groundup.train.steps.config import FitConfig, optimizer_fields
 
 # Size of the first model measured.
