@@ -50,6 +50,7 @@ __all__ = [
     "run_evaluation",
     "run_suites",
     "search",
+    "train_tokenizer",
 ]
 
 

@@ -1,7 +1,7 @@
-"""The Python surface for texts and documents: `inspect_data`, `index`, `search` and `ask`, handed
-out by `groundup/api.py`. The verbs of the command line of the same names call the same.
+"""The Python surface for texts and documents, handed out by `public.py`. The verbs of the command
+line of the same names call the same.
 
-    inspect_data(data) -> Inspections
+    inspect_data(data) -> Inspections;       train_tokenizer(data) -> Tokenizer
     index(data, out) -> IndexResults;  search(index, words) -> SearchResult
     ask(index, question) -> Answer;    answer_parts: its parts as they are made
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from groundup.data.reading.data import Data
     from groundup.data.reading.decoding import CharsetErrors
     from groundup.data.reading.source_files import Source
+    from groundup.data.reading.source_report import SourceReport
     from groundup.engine.engine import Engine
     from groundup.retrieve.answer import Answer, AskConfig, Part
     from groundup.retrieve.given_passages import GivenPassages
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
     from groundup.retrieve.index_config import IndexConfig
     from groundup.retrieve.search import SearchResult
     from groundup.retrieve.update import UpdateReport
+    from groundup.tokenizer.fast import Tokenizer
+    from groundup.tokenizer.kinds import Kind
 
 AnyPath = str | Path
 PASSAGES, DOCUMENTS_SHOWN = 5, 3
+SAMPLE_BYTES = 256_000_000
 
 
 class AnsweringModel(Protocol):
@@ -94,6 +98,62 @@ def inspect_data(
     return tuple(found)
 
 
+@checked_arguments
+def train_tokenizer(
+    data: "AnyPath | Data | Source | Sequence[AnyPath | Data | Source]" = (),
+    vocab_size: int = 4096,
+    *,
+    kind: "Kind" = "bpe",
+    sample_bytes: int = SAMPLE_BYTES,
+    strict: bool = False,
+    report: "SourceReport | None" = None,
+    progress: Progress | None = None,
+) -> "Tokenizer":
+    """A tokenizer made from texts, with at most `vocab_size` ids; its `save(folder)` writes it.
+
+    `kind`: "bpe", or for teaching "character" or "byte", which needs no `data`. Of more text than
+    `sample_bytes`, BPE is trained on so much, chosen at random. `strict`: the first bad line is an
+    error. `report` counts what was read. Raises ConfigError, DataError, NetworkError.
+
+    >>> tokenizer = groundup.train_tokenizer("my-texts", vocab_size=300)
+    >>> tokenizer.decode(tokenizer.encode("to be"))
+    'to be'
+    """
+    from groundup.data.reading.options import options_of
+    from groundup.data.reading.source_report import SourceReport
+    from groundup.data.reading.sources import describe_source, read_source
+    from groundup.tokenizer.kinds import make_tokenizer, require_kind
+
+    report, progress = report or SourceReport(), progress or Silent()
+    read = []
+    if require_kind(kind) != "byte":
+        read = [
+            (source, replace(options_of(reading), strict=strict))
+            for source, reading in _readings_of("train_tokenizer", data)
+        ]
+        if not read:
+            what = f"A tokenizer of kind {kind} is made from texts, and none are named."
+            raise ConfigError(what, fix="Name `data`.")
+    for source, options in read:
+        describe_source(source, options, progress=progress)
+    texts = (
+        document.text
+        for source, options in read
+        for document in read_source(source, options, report, progress=progress)
+    )
+    return make_tokenizer(kind, texts, vocab_size, sample_bytes=sample_bytes, progress=progress)
+
+
+def texts_of(data: "Data") -> list[str]:
+    """Return the texts of a source. Raises ConfigError, DataError, NetworkError."""
+    from groundup.data.reading.options import options_of
+    from groundup.data.reading.source_report import SourceReport
+    from groundup.data.reading.sources import read_source, source_of
+
+    documents = read_source(source_of(data), options_of(data), SourceReport())
+    return [document.text for document in documents]
+
+
 def sources_of(function: str, data: Any, *, follow_links: bool = False) -> "tuple[Source, ...]":
     """Return the sources that an argument `data` names: an address, `Data`, a source, or several of
     them.
@@ -134,7 +194,7 @@ def _readings_of(
 
 @checked_arguments
 def index(
-    data: "AnyPath | Source | Sequence[AnyPath | Source]" = (),
+    data: "AnyPath | Data | Source | Sequence[AnyPath | Data | Source]" = (),
     out: AnyPath = "index",
     *,
     vectors: str | Path | None = None,
@@ -151,7 +211,7 @@ def index(
     whose vectors are made of each passage, for search by meaning ("all-minilm-l6-v2"), and `store`
     where new ones are kept, "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in
     files beside the index. `config`: how documents become passages; None: as the index has it, else
-    the defaults. Files that can't be read are in `counts.faults`, with the reason. Raises
+    the defaults; `text` and `charset` of `Data` are those of the config. Files that can't be read are in `counts.faults`, with the reason. Raises
     ConfigError, DataError, DiskError, FormatError, ModelError.
 
     >>> results = groundup.index("my-texts", "texts.index")
@@ -164,7 +224,9 @@ def index(
 
     require_instance("index", "config", config, IndexConfig)
     folder, progress = Path(out), progress or Silent()
-    sources = sources_of("index", data, follow_links=follow_links)
+    readings = _readings_of("index", data, follow_links=follow_links)
+    sources = [source for source, _ in readings]
+    config = _index_config([reading for _, reading in readings], config)
     if vectors is None:
         report, made = update_index(folder, sources, config, progress=progress), 0
     else:
@@ -183,6 +245,24 @@ def index(
         made = make_vectors(folder, embed, str(vectors), store=store, progress=progress)
     with Index(folder) as opened:
         return IndexResults(folder, made, report, opened.counts())
+
+
+def _index_config(readings: "Sequence[Data]", config: "IndexConfig | None") -> "IndexConfig | None":
+    """Return the config with what `Data` says of columns and charsets, the same of all.
+
+    Raises ConfigError.
+    """
+    from groundup.retrieve.index_config import IndexConfig
+
+    plain = IndexConfig()
+    named = {(each.text, each.charset) for each in readings}
+    if named <= {(plain.text, plain.charset)}:
+        return config
+    if len(named) > 1:
+        what = "An index reads all documents in one way, and these have several."
+        raise ConfigError(what, fix="Give each the same `text` and `charset`.")
+    ((text, charset),) = named
+    return replace(config or plain, text=text, charset=charset)
 
 
 @checked_arguments

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from groundup.config import build_config, checked_arguments
+from groundup.data.reading.data import Data
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError
 from groundup.progress import Progress, Silent
 
@@ -136,19 +137,17 @@ class Model:
         return "".join(event.text for event in events)
 
     @checked_arguments
-    def classify(self, texts: str | Sequence[str]) -> Any:
+    def classify(self, texts: str | Sequence[str] | Data) -> Any:
         """The probability of each label, most probable first: a dict for a text, a list of them for
-        several.
+        several, or for those of `Data`.
 
         >>> classifier = groundup.open_model("runs/spam")
         >>> sorted(classifier.classify("see you at the station"))
         ['ham', 'spam']
         """
-        return (
-            self.engine.classify([texts])[0]
-            if isinstance(texts, str)
-            else self.engine.classify(texts)
-        )
+        if isinstance(texts, str):
+            return self.engine.classify([texts])[0]
+        return self.engine.classify(_listed(texts))
 
     @checked_arguments
     def words_for(self, text: str, label: str | None = None) -> dict[str, float]:
@@ -183,14 +182,16 @@ class Model:
         return score(engine.language_model(), [(before, after)], compute=engine.compute)[0]
 
     @checked_arguments
-    def embed(self, texts: str | Sequence[str], *, progress: Progress | None = None) -> "Tensor":
-        """A vector of length 1 for each text, cut to the context: [texts, width], on the CPU; best
+    def embed(
+        self, texts: str | Sequence[str] | Data, *, progress: Progress | None = None
+    ) -> "Tensor":
+        """A vector of length 1 for each text, or each of `Data`, cut to the context: [texts, width], on the CPU; best
         by an encoder ("all-minilm-l6-v2").
 
         >>> model = groundup.open_model("runs/mine")
         >>> near = model.embed(["to be", "to be or not"]) @ model.embed("to be").T
         """
-        return self.exact.embed([texts] if isinstance(texts, str) else texts, progress=progress)
+        return self.exact.embed(_listed(texts), progress=progress)
 
     @checked_arguments
     def save(self, path: AnyPath, format: str = "hf", *, quantization: str | None = None) -> Path:
@@ -235,6 +236,17 @@ class Model:
         return sampling_of(
             {"max_tokens": CHAT_MAX_TOKENS, **chat_sampling(self.engine.opened.path), **given}
         )
+
+
+def _listed(texts: str | Sequence[str] | Data) -> Sequence[str]:
+    """Return one text as a list, and those of `Data`."""
+    from groundup.api.documents import texts_of
+
+    if isinstance(texts, str):
+        return [texts]
+    if isinstance(texts, Data):
+        return texts_of(texts)
+    return texts
 
 
 def sampling_of(given: Mapping[str, Any]) -> "Sampling":

@@ -75,31 +75,24 @@ def train(
         groundup tokenizer train messages.csv --text-column body --out my-tokenizer
         groundup tokenizer train my-texts/ --kind character --out characters
     """
-    from groundup.data.reading.options import SourceOptions
+    from groundup.api.documents import train_tokenizer
+    from groundup.data.reading.data import Data
     from groundup.data.reading.source_report import SourceReport
-    from groundup.data.reading.sources import describe_source, read_source, read_sources
-    from groundup.tokenizer.kinds import make_tokenizer, require_kind
+    from groundup.tokenizer.kinds import require_kind
 
     _require_replaceable(out)
     budget = size_bytes(sample_bytes)
     require(budget > 0, "--sample-bytes", budget, "above 0")
-    progress, report = console_progress(), SourceReport()
-    options = SourceOptions(text=text, strict=strict, charset=charset)
-    chosen = require_kind(kind)
-    if not data and chosen != "byte":
-        raise ConfigError(
-            f"A tokenizer of kind {kind} is made from texts, and none are named.", fix="Name DATA."
-        )
-    sources = read_sources(data if data and chosen != "byte" else [], follow_links=follow_links)
-    for source in sources:
-        describe_source(source, options, progress=progress)
-    documents = (
-        each
-        for source in sources
-        for each in read_source(source, options, report, progress=progress)
+    report = SourceReport()
+    tokenizer = train_tokenizer(
+        [Data(each, text=text, charset=charset, follow_links=follow_links) for each in data or ()],
+        vocab_size,
+        kind=require_kind(kind),
+        sample_bytes=budget,
+        strict=strict,
+        report=report,
+        progress=console_progress(),
     )
-    texts = (document.text for document in documents)
-    tokenizer = make_tokenizer(chosen, texts, vocab_size, sample_bytes=budget, progress=progress)
     with atomic_folder(out) as folder:
         tokenizer.save(folder)
     print_result(

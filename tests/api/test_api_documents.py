@@ -25,7 +25,7 @@ from groundup.retrieve.saved import verify_answer
 
 BOILER = "Clean the filter every 6 months. Use warm water only.\n\nThe warranty lasts 24 months.\n"
 HOSTEL = "The hostel in Oslo closes at 23:00.\n\nBreakfast costs 9 euros.\n"
-FUNCTIONS = ("ask", "convert", "index", "inspect_data", "pull", "search")
+FUNCTIONS = ("ask", "convert", "index", "inspect_data", "pull", "search", "train_tokenizer")
 
 
 @pytest.fixture
@@ -183,6 +183,29 @@ def test_sources_are_named_as_anywhere_and_each_has_an_inspection(docs: Path) ->
     assert (len(shown.beginnings), shown.documents) == (1, 4)
     with pytest.raises(ConfigError, match="Two sources have the name"):
         groundup.index([docs, str(docs)])
+
+
+def test_an_index_and_an_inspection_read_the_column_that_data_names(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("title,review\nA,The hostel is quiet.\nB,Loud at night.\n")
+    reviews = groundup.Data(tmp_path / "rows.csv", text="review")
+    groundup.index(reviews, tmp_path / "index")
+    (passage,) = groundup.search(tmp_path / "index", "quiet").passages
+    assert passage.text == "The hostel is quiet."
+    with pytest.raises(ConfigError, match="in one way"):
+        groundup.index([reviews, groundup.Data(tmp_path, text="title")], tmp_path / "other")
+
+
+def test_a_tokenizer_is_trained_as_by_the_verb(
+    docs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (docs / "rows.csv").write_text("title,review\nA,Warm water\nB,Cold water\n")
+    table = groundup.Data(docs / "rows.csv", text="review")
+    made = groundup.train_tokenizer(table, vocab_size=300, kind="character")
+    words = ("--kind", "character", "--vocab-size", 300, "--text-column", "review")
+    told = spoken(capsys, "tokenizer", "train", table.path, *words, "--out", tmp_path / "tokenizer")
+    assert told["fingerprint"] == made.fingerprint
+    with pytest.raises(ConfigError, match="made from texts, and none are named"):
+        groundup.train_tokenizer()
 
 
 def test_the_page_on_python_names_every_function_and_no_other() -> None:
