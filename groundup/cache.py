@@ -42,8 +42,6 @@ RUN_PARTS = (
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """Something that is kept."""
-
     kind: str
     """download, model, measurement, packing plan, prepared data, features, or the name of its
     folder in the cache.
@@ -61,7 +59,6 @@ class CacheEntry:
         return self.path.parent if (self.path.parent / RUN_FILE).exists() else self.path
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         used = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.last_used))
         return {**asdict(self), "path": str(self.path), "last_used": used}
 

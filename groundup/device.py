@@ -196,9 +196,7 @@ def machine_memory_bytes() -> int:
 
 
 def memory_bytes() -> int | None:
-    """Return the resident set size of this process in bytes; None where the system does not report
-    it.
-    """
+    """None where the system does not report it."""
     return _proc_bytes("self/status", "VmRSS")
 
 

@@ -25,7 +25,6 @@ class GroundupError(Exception):
         return f"{self.message} {self.fix}".strip()
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values, for another process."""
         return {"kind": type(self).__name__, "values": vars(self)}
 
     @classmethod

@@ -112,10 +112,7 @@ def fetch_package(
 
 
 def cached_package(name_version: str, sha256: str) -> Path:
-    """Return the path of that archive in the cache, whether it exists or not.
-
-    Raises ConfigError.
-    """
+    """Raises ConfigError."""
     parts = _PACKAGE.fullmatch(name_version)
     if not parts:
         raise ConfigError(
@@ -127,7 +124,6 @@ def cached_package(name_version: str, sha256: str) -> Path:
 
 
 def require_sha256(sha256: str, what: str) -> None:
-    """Raise ConfigError unless `sha256` is 64 hexadecimal digits."""
     if not _SHA256.fullmatch(sha256):
         raise ConfigError(f"The SHA-256 of {what} must be 64 digits of 0-9a-f, got {sha256!r}.")
 
@@ -162,7 +158,6 @@ def _download(
 
 
 def _explain(output: str, name_version: str, kind: ArchiveKind | None, cached: Path) -> Exception:
-    """Return the error for pip's output."""
     if "DO NOT MATCH THE HASHES" in output:
         return _wrong_hash(name_version)
     if "No space left on device" in output:
@@ -223,7 +218,6 @@ class Member:
             )
 
     def read(self) -> bytes:
-        """Return all bytes."""
         return b"".join(self.chunks())
 
 

@@ -89,7 +89,6 @@ def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
 
 
 def is_cached(path: Path) -> bool:
-    """Whether a path is in the user's cache."""
     try:
         return path.is_relative_to(cache_path())
     except DiskError:
@@ -97,7 +96,6 @@ def is_cached(path: Path) -> bool:
 
 
 def no_room(path: Path, needed_bytes: int | None = None) -> DiskError:
-    """Return the error for a full disk."""
     need = ""
     if needed_bytes:
         need = f" ({needed_bytes / 1e6:.1f} MB needed)"

@@ -173,7 +173,6 @@ class RunFolder:
         return RUN.read(self.path)
 
     def write_results(self, results: dict[str, Any]) -> None:
-        """Write the final figures."""
         write_json(self.results_file, results)
 
     def read_results(self) -> dict[str, Any]:
@@ -221,8 +220,6 @@ class BuiltStage:
 
 @dataclass(frozen=True)
 class BuildResults(Provenance):
-    """The content of build.json."""
-
     recipe: str = ""
     """The recipe's name."""
     description: str = ""
@@ -242,7 +239,6 @@ class BuildResults(Provenance):
         return [name for name, made in self.kinds.items() if made == kind]
 
     def plain(self) -> dict[str, Any]:
-        """Return the JSON values of build.json."""
         return BUILD.stamp(asdict(self))
 
     def write(self, build: Path) -> None:

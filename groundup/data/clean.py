@@ -34,8 +34,6 @@ _CONTROL_BYTES = bytes([*range(9), *range(0x0E, 0x20), 0x7F])
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A cleaned text and the number of changes of each kind."""
-
     text: str
     changes: Counter[str]
     """windows_1252, newlines, control_characters, lone_surrogates, trailing_spaces, outer_newlines:

@@ -22,8 +22,6 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text and its class."""
-
     text: str
     label: str
 
@@ -37,7 +35,6 @@ class MultiLabelExample(Example):
 
     @classmethod
     def of(cls, text: str, labels: Iterable[str]) -> "MultiLabelExample":
-        """Return the example with these labels."""
         named = tuple(sorted(labels))
         return cls(text, ", ".join(named), named)
 
@@ -86,14 +83,11 @@ class ConversationExample:
 
     @property
     def output(self) -> str:
-        """The last answer."""
         return self.messages[-1].content
 
 
 @dataclass(frozen=True, slots=True)
 class PreferenceExample:
-    """A prompt with a better and a worse answer."""
-
     prompt: tuple[Message, ...]
     """The conversation up to the answer."""
     chosen: str

@@ -81,7 +81,6 @@ class Partial:
 
 
 def partial_path(path: Path) -> Path:
-    """Return where `path` is written."""
     return path.with_name(f"{PARTIAL_PREFIX}{path.name}")
 
 

@@ -31,8 +31,6 @@ MIN_TRAIN_OF_ALL = 0.5
 
 @dataclass
 class SplitCounts:
-    """The size of one split."""
-
     documents: int = 0
     characters: int = 0
     utf8_bytes: int = 0
@@ -73,7 +71,6 @@ def splits_in(folder: Path) -> tuple[str, ...]:
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """Return the file of one split in a data folder."""
     return folder / f"{split}.jsonl"
 
 
@@ -91,7 +88,7 @@ def read_split(folder: Path, split: str, *, passed: int = 0) -> Iterator[Documen
 
 
 def document_in(line: bytes, file: Path, number: int) -> Document:
-    """Return the document in a line of a data folder's file. Raises FormatError."""
+    """Raises FormatError."""
     try:
         row = json.loads(line)
         values = [row[field] for field in ("text", "source", "name")]
@@ -125,16 +122,13 @@ class SplitWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
         self._files.close()
 
     def flush(self) -> None:
-        """Hand everything to the system."""
         for handle in self._handles.values():
             handle.flush()
 
     def write(self, split: str, document: Document) -> None:
-        """Append one document to a split."""
         row = {"text": document.text, "source": document.source, "name": document.name}
         line = json_bytes({**row, "sha256": sha256_text(document.text)})
         self._handles[split].write(line + b"\n")

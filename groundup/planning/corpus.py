@@ -176,7 +176,6 @@ def _encode(
 
 
 def _absolute(spec: str) -> str:
-    """An address, or the absolute path of a file."""
     if re.match(r"\w+:", spec):
         return spec
     return os.path.abspath(spec)
@@ -195,7 +194,6 @@ def _prepare(
 
 
 def _train(data: Path, vocab_size: int, out: Path, progress: Progress) -> Tokenizer:
-    """Train a tokenizer on the train split and save it."""
     texts = (document.text for document in read_split(data, TRAIN))
     trained = train_tokenizer(texts, vocab_size, progress=progress)
     with atomic_folder(out) as folder:
@@ -322,7 +320,6 @@ def tokenizer_near(shards: Path) -> Path:
 
 
 def mixture_line(config: MixtureConfig) -> str:
-    """Return the mixture in a few words."""
     if config.max_epochs is None:
         return config.describe()
     return f"{config.describe()}, each read {config.max_epochs:g} times at most"

@@ -83,7 +83,6 @@ class Candidate:
 
     @property
     def training_bytes(self) -> int:
-        """Memory that its training holds."""
         shape, fit, context = self.shape, self.fit, self.shape.context_tokens
         return training_memory(
             shape,
@@ -103,8 +102,6 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Measured:
-    """Times of one candidate on this machine."""
-
     step_s: float
     """In the precision of the config, or in the faster one for "auto"."""
     evaluation_s: float

@@ -59,8 +59,6 @@ class Expected:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The figures of a run before it begins."""
-
     parameters: int
     steps: int
     tokens: int
@@ -114,7 +112,6 @@ class RunPlan:
 
     @property
     def epochs(self) -> float:
-        """How often the text is read."""
         return self.tokens / self.data_tokens
 
     @property
@@ -295,7 +292,6 @@ class _BarOnly:
 
 
 def plan_lines(plan: RunPlan) -> list[str]:
-    """The plan for people."""
     minutes = "not measured" if plan.minutes is None else f"{plan.minutes:.1f} minutes"
     speed = f", {plan.tokens_per_s:,.0f} tokens per second" if plan.tokens_per_s else ""
     per_parameter = f"{plan.tokens_per_parameter:.2g} per parameter"
@@ -321,7 +317,6 @@ def plan_lines(plan: RunPlan) -> list[str]:
 
 
 def _yes(obstacle: str | None) -> str:
-    """Whether nothing stands against it."""
     if obstacle is None:
         return "yes"
     return f"no ({obstacle.rstrip('.')})"

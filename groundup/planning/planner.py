@@ -49,8 +49,6 @@ SAMPLED_TOKENS = 4_000_000
 
 @dataclass(frozen=True)
 class TextStats:
-    """The figures of a text that a plan depends on."""
-
     tokens: int
     num_bytes: int
     validation_tokens: int

@@ -46,8 +46,6 @@ from groundup.train.steps.process_group import ProcessGroup, require_shares
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that can begin."""
-
     inputs: PretrainInputs
     planned: dict[str, Any]
     """The plan's figures, to be compared with the run's own."""
@@ -55,7 +53,6 @@ class PreparedRun:
     """None: an earlier call made it."""
 
     def plan_lines(self) -> list[str]:
-        """Return the plan for people, where it was made now."""
         if self.plan is None:
             return []
         return plan_lines(self.plan)

@@ -83,7 +83,6 @@ class ModelShape:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that are given."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
@@ -156,8 +155,6 @@ class TextPreparation:
 @checked_fields
 @dataclass(frozen=True)
 class SourceShares:
-    """The shares of the sources in what is read."""
-
     mixture: str | Mapping[str, float] | None = None
     """Shares of the sources in what is read: letters=2,books=1, or temperature=2 (~ the square root
     of their tokens), or proportional.

@@ -98,7 +98,6 @@ def reproduce(
 
 
 def _card(run: RunFolder, out: RunFolder, start: StartingModel | None) -> ModelCard:
-    """Return the model card without its figures."""
     name, other = out.path.resolve().name, run.path.resolve().name
     if start is None:
         return ModelCard(name, f"Trained from random weights, as {other} was.")

@@ -74,7 +74,6 @@ class SweepRun:
 
 
 def run_name(depth: int, steps: int) -> str:
-    """Return the name of a run's folder in RUNS."""
     return f"d{depth}-s{steps}"
 
 
@@ -94,8 +93,6 @@ class SweepPlan:
 
 @dataclass(frozen=True)
 class Sweep(SweepPlan):
-    """A finished sweep."""
-
     law: Law
     text: TextStats
 
@@ -105,10 +102,7 @@ class Sweep(SweepPlan):
 
 
 def read_law(folder: Path) -> Law:
-    """The law in a sweep's folder.
-
-    Raises ConfigError (no sweep, or not finished) and FormatError.
-    """
+    """Raises ConfigError (no sweep, or not finished) and FormatError."""
     file = folder / SWEEP_FILE
     record = read_json_object(file) if file.is_file() else {}
     if "law" not in record:
@@ -122,7 +116,7 @@ def read_law(folder: Path) -> Law:
 
 
 def _part(kind: type[T], value: object, file: Path, place: str) -> T:
-    """One part of sweep.json. Raises FormatError."""
+    """Raises FormatError."""
     if not isinstance(value, dict):
         raise FormatError(file, place, "is missing or is not a table", fix=REMOVE)
     try:
@@ -133,8 +127,6 @@ def _part(kind: type[T], value: object, file: Path, place: str) -> T:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """The options of a sweep."""
-
     sizes: int
     """Number of models, of successive depths."""
     budget_s: float | None

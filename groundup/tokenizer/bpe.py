@@ -24,8 +24,6 @@ BYTE_TO_ID = {byte: id for id, byte in enumerate(BYTE_ORDER)}
 
 @dataclass(frozen=True)
 class BPE:
-    """A trained byte-pair encoding."""
-
     tokens: Sequence[bytes]
     """The bytes of every id."""
     merges: Mapping[Pair, int]

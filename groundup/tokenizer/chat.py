@@ -49,7 +49,7 @@ _PRIVATE_USE = range(0xF0000, 0xFFFFE)
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a conversation. Raises DataError for an unknown role."""
+    """Raises DataError for an unknown role."""
 
     role: Role
     content: str
@@ -90,8 +90,6 @@ class Turn:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A rendered conversation."""
-
     text: str
     ids: list[int]
     """Ids of the text; with the bos token once, where the tokenizer adds one."""
@@ -130,7 +128,6 @@ class Marks(NamedTuple):
     guard: str
 
     def removed(self, text: str) -> str:
-        """Return `text` without marks."""
         return text.translate({ord(mark): None for mark in self})
 
 
@@ -227,7 +224,6 @@ def _call_starts(template: str, opened: Sequence[dict[str, object]], marked: str
 
 
 def _template(tokenizer: Tokenizer) -> str:
-    """Return the model's template, else ChatML if the model has its tokens."""
     if tokenizer.chat_template is not None:
         return tokenizer.chat_template
     if not {TURN_START, TURN_END} <= tokenizer.special.tokens.keys():
@@ -389,7 +385,6 @@ class _Unmarked:
 
 
 def _overlapping(offsets: Iterable[TextSpan], spans: Iterable[tuple[Any, ...]]) -> Iterator[bool]:
-    """Yield for each token whether it overlaps one of the spans; both are in order."""
     remaining = deque(spans)
     for start, end in offsets:
         while remaining and remaining[0][1] <= start:

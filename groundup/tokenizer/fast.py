@@ -99,7 +99,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Load the tokenizer of a Hugging Face folder. Raises FormatError."""
+        """Raises FormatError."""
         file = folder / TOKENIZER_FILE
         with _without_collection():
             table = table_from_json(read_json(file, max_bytes=MAX_JSON_BYTES), file)
@@ -117,7 +117,6 @@ class Tokenizer:
         (folder / TEMPLATE_FILE).unlink(missing_ok=True)  # an old one would take precedence
 
     def config(self) -> dict[str, Any]:
-        """Return the contents of tokenizer_config.json."""
         config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
         for role, id in self.special.roles.items():
             config[role] = None if id is None else self._tokens[id].decode()
@@ -208,7 +207,6 @@ class Tokenizer:
         return frozenset(self.special.tokens.values())
 
     def with_template(self, template: str) -> Self:
-        """Return this tokenizer with another chat template."""
         other = copy.copy(self)
         other.chat_template = well_formed(template)
         return other

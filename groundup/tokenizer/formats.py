@@ -137,7 +137,6 @@ class _GGUFFields:
 
 
 def _style(fields: _GGUFFields) -> Style:
-    """Return the style of the vocabulary."""
     model = fields.get("model", str)
     if model is None:
         raise fields.error("model", "is missing")

@@ -56,7 +56,7 @@ def make_tokenizer(
 
 
 def require_kind(name: str) -> Kind:
-    """Return the kind of that name. Raises ConfigError."""
+    """Raises ConfigError."""
     if not _is_kind(name):
         raise ConfigError(f"There is no kind of tokenizer {name!r}.", fix=did_you_mean(name, KINDS))
     return name

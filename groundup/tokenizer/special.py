@@ -54,8 +54,6 @@ GENERATION_ENDS = (*TURN_ENDS, *DOCUMENT_ENDS, "<|eom_id|>", "<|return|>")
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The control tokens of one tokenizer and their roles."""
-
     tokens: Mapping[str, int]
     """Every control token: text -> id."""
     bos_id: int | None

@@ -88,7 +88,6 @@ class TemplateProcess:
             return None
 
     def close(self) -> None:
-        """End the process, if there is one."""
         self.limited.close()
 
 

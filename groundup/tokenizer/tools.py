@@ -48,8 +48,6 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class CallFormat:
-    """The format of tool calls of a family of models."""
-
     name: str
     opening: str
     """The text before a call's JSON; "": none, and then a call is at the start of an answer or

@@ -43,8 +43,6 @@ _PIECE_END = regex.compile(
 
 @dataclass(frozen=True)
 class Sample:
-    """Chosen blocks."""
-
     blocks: list[bytes]
     """In their order where all are chosen, else in random order."""
     all_bytes: int
@@ -54,7 +52,6 @@ class Sample:
 
     @property
     def sampled_bytes(self) -> int:
-        """Bytes of the chosen blocks."""
         return sum(map(len, self.blocks))
 
     def parts(self) -> Iterator[str]:
@@ -119,7 +116,6 @@ def blocks_of(texts: Iterable[str]) -> Iterator[bytes]:
 
 
 def parts_of(block: bytes) -> Iterator[str]:
-    """Yield the parts of a block."""
     return (part.decode() for part in block.split(_SEPARATOR))
 
 

@@ -173,7 +173,6 @@ class Permutation:
                 self._tables.append(array("H", mixed))
 
     def at(self, place: int) -> int:
-        """Return the image of `place`."""
         if not self._tables:
             return permute(place, self.count, self.key)
         while True:

@@ -83,7 +83,6 @@ class SourceShards(ShardSet):
         return JoinedSpans(whole, self.spans)  # type: ignore[return-value]
 
     def num_tokens(self, split: str) -> int:
-        """Return the tokens of its train split."""
         if split != TRAIN:
             return super().num_tokens(split)
         return sum(count for _, count in self.spans)
@@ -146,7 +145,6 @@ class Mixture:
 
     @property
     def num_windows(self) -> int:
-        """The windows of all sources."""
         return sum(loader.num_windows for loader in self._listed)
 
     @property
@@ -226,7 +224,7 @@ def mixture_of(
 
 
 def _shares(shards: ShardSet, config: MixtureConfig, tokens: dict[str, int]) -> dict[str, float]:
-    """Return the shares above 0. Raises ConfigError."""
+    """Raises ConfigError."""
     try:
         return {source: share for source, share in config.shares(tokens).items() if share}
     except ConfigError as error:
@@ -274,8 +272,6 @@ def source_shards(shards: ShardSet) -> dict[str, SourceShards]:
 
 @dataclass(frozen=True)
 class SourceReading:
-    """A source in a run: what is there of it, and what is read of it."""
-
     source: str
     name: str
     """What it is called: the last part of an address."""
@@ -323,7 +319,6 @@ class Split(NamedTuple):
     children: tuple["Split | int", "Split | int"]
 
     def to_left(self, rows: int) -> int:
-        """Return how many of the first `rows` rows go to the first child."""
         return (rows * self.left + self.total // 2) // self.total
 
 
@@ -414,7 +409,6 @@ class Interleaving:
         return source, own
 
     def counts(self, rows: int) -> list[int]:
-        """Return how many of the first `rows` rows each source has."""
         turn, phase, rows = self._place(rows)
         found = phase.counts(rows)
         if self.most:

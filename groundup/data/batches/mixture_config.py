@@ -78,7 +78,6 @@ class MixtureConfig:
         return self == MixtureConfig()
 
     def describe(self) -> str:
-        """Return the mixture in a few words."""
         if self.replay:
             names = short_names(self.replay)
             shares = ", ".join(

@@ -60,8 +60,6 @@ PLAN_TYPES: tuple[np.dtype[Any], ...] = tuple(np.dtype(name) for name in ("<i8",
 
 @dataclass(frozen=True)
 class PackingFigures:
-    """What packing makes of a split."""
-
     rows: int
     pieces: int
     tokens: int
@@ -70,7 +68,6 @@ class PackingFigures:
     """Of all places in the rows."""
 
     def line(self) -> str:
-        """Return the figures for people."""
         line = (
             f"Packed: {self.pieces:,} documents or parts of them in {self.rows:,} rows, "
             f"{self.padding_share:.1%} padding"
@@ -117,12 +114,10 @@ class PackedWindows(Windows):
 
     @property
     def epoch_tokens(self) -> int:
-        """The number of label tokens of an epoch."""
         return self._labels
 
     @property
     def figures(self) -> PackingFigures:
-        """Rows, pieces, and how much is padding."""
         places = self.num_windows * self.context_tokens
         return PackingFigures(
             self.num_windows, len(self.plan.starts), self._labels, 1 - self._labels / places

@@ -43,17 +43,14 @@ class SequenceLengthWarmup:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of the data, their order and the row length."""
         return sha256_text(json.dumps([self.windows.fingerprint, self.row_tokens, self.until]))
 
     @property
     def context_tokens(self) -> int:
-        """The length of full rows."""
         return self.windows.context_tokens
 
     @property
     def epoch_tokens(self) -> int:
-        """The number of label tokens of an epoch."""
         return self.windows.epoch_tokens
 
     def batch(self, position: int) -> Batch:

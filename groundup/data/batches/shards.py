@@ -51,8 +51,6 @@ HASH_AT_OPEN_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class SplitTable:
-    """The entry of one split in shards.json."""
-
     tokens: int
     documents: int
     utf8_bytes: int
@@ -90,7 +88,6 @@ class ShardSet:
         return self._table(split).tokens
 
     def num_bytes(self, split: str) -> int:
-        """Return the UTF-8 bytes of a split's documents."""
         return self._table(split).utf8_bytes
 
     def _table(self, split: str) -> SplitTable:
@@ -102,7 +99,6 @@ class ShardSet:
 
 
 def token_file(folder: Path, split: str) -> Path:
-    """Return the token file of one split."""
     return folder / f"{split}.bin"
 
 

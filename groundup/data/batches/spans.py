@@ -39,7 +39,6 @@ class SpanWriter:
     full: bool = False
 
     def add(self, document: Document, num_tokens: int) -> None:
-        """Add the next document of the token file."""
         folder, slash, _ = document.name.partition("/")
         if not slash:
             folder = "."

@@ -61,10 +61,7 @@ def window_view(
     split: str = "train",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Return the values of the page.
-
-    Raises DataError where the split is too short for one window.
-    """
+    """Raises DataError where the split is too short for one window."""
     windows = Windows(shards, split, context_tokens, 1, 0)
     strided = Windows(shards, split, context_tokens, 1, 0, stride)
     packed = PackedWindows(shards, split, context_tokens, 1, 0, progress=progress)
@@ -107,7 +104,6 @@ def count_cuts(tokens: np.ndarray, context_tokens: int) -> tuple[int, int]:
 
 
 def _cut_by_packing(packed: PackedWindows) -> int:
-    """Return how many documents are longer than a row."""
     stretches = _documents(packed.tokens, SECTION_TOKENS)
     return sum(int((ends - starts > packed.context_tokens).sum()) for starts, ends in stretches)
 
@@ -230,5 +226,4 @@ def _packed_piece(
 
 
 def _begins(ends: np.ndarray, start: int, document: int) -> bool:
-    """Return whether a document begins at a place."""
     return start == 0 or (document > 0 and start == int(ends[document - 1]) + 1)

@@ -14,8 +14,6 @@ MAX_HELD_OUT = 0.8
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The configuration of reading and splitting texts."""
-
     text: str = ""
     """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is
     recognised.
@@ -61,7 +59,6 @@ class DataConfig:
 
     @property
     def source_options(self) -> SourceOptions:
-        """The options for reading."""
         return SourceOptions(
             text=self.text,
             charset=self.charset,

@@ -43,8 +43,6 @@ CHANGE_LABELS = {
 
 @dataclass
 class SourceCard:
-    """The data card of one source."""
-
     source: Source
     read: SourceReport = field(default_factory=SourceReport)
     kept_documents: int = 0
@@ -89,7 +87,6 @@ class SourceCard:
             self.changed = dict(changes + Counter(self.changed))
 
     def drop(self, raw: Document, reason: str) -> None:
-        """Count a dropped document."""
         self.dropped_documents += 1
         self.dropped_characters += len(raw.text)
         tally = self.dropped.setdefault(reason, Tally())
@@ -110,11 +107,9 @@ class SourceCard:
         self.drop(document, reason)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return asdict(self)
 
     def summary(self) -> str:
-        """Return one line of text."""
         parts = [f"{self.kept_documents:,} documents kept, {self.kept_characters:,} characters"]
         parts += [f"{tally.count:,} dropped ({reason})" for reason, tally in self.dropped.items()]
         parts += [
@@ -147,12 +142,10 @@ class DataCard:
     """What the steps over all documents found (see `file_steps`)."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return asdict(self)
 
 
 def split_summary(card: DataCard) -> str:
-    """Return one line of text on the split."""
     parts = [
         f"{name} {size.documents:,} documents, {size.characters:,} characters"
         for name, size in card.splits.items()

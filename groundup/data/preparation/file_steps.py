@@ -50,8 +50,6 @@ SHOWN_CLUSTERS, SHOWN_OF_CLUSTER, SHOWN_OVERLAPS = 20, 5, 20
 
 @dataclass(frozen=True)
 class Dropped:
-    """What a step drops from a file."""
-
     reason: str
     is_dropped: np.ndarray
     """[documents] bool."""
@@ -93,7 +91,6 @@ def run_file_steps(
 
 
 def items_of(config: ProcessConfig) -> tuple[Source, ...]:
-    """Return the sources of evaluation items."""
     return read_sources(config.decontaminate)
 
 

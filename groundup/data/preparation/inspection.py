@@ -58,7 +58,6 @@ class Inspection:
 
     @property
     def documents(self) -> int:
-        """The documents read."""
         return self.card.read.documents
 
     def dropped(self, reason: str) -> int:
@@ -66,7 +65,6 @@ class Inspection:
         return self.card.dropped.get(reason, Tally()).count
 
     def count(self, document: Document) -> None:
-        """Count one cleaned document."""
         self.characters += len(document.text)
         self.words += len(document.text.split())
         if len(document.text) > self.longest["characters"]:
@@ -101,7 +99,6 @@ class _RuleCounts:
         }
 
     def add(self, document: Document) -> None:
-        """Count a cleaned document."""
         language = UNKNOWN
         if self.detects:
             language = language_of(document.text)
@@ -129,7 +126,6 @@ class _KeptDocuments(ShownDocuments):
         self._read, self._is_cleaned_only = read, not process.names
 
     def add(self, document: Document, made: ProcessedDocument) -> None:
-        """Consider a document."""
         super().add(document, made)
         if not self._is_cleaned_only:
             document = _clean(made.raw)
@@ -208,7 +204,6 @@ def inspect_sources(
 def _inspect(
     reading: DocumentReading, found: Inspection, repeats: ExactRepeats, seed: int
 ) -> Iterator[Document]:
-    """Yield the kept documents of one source, and count all of them."""
     rules = _RuleCounts(reading.process.rules)
 
     def read(document: Document) -> None:

@@ -144,11 +144,9 @@ class _Preparation:
 
     @property
     def counts(self) -> Counts:
-        """The sizes of the splits so far."""
         return self.writer.counts
 
     def read(self) -> None:
-        """Read the sources that are left."""
         for card in self.cards[self.source :]:
             described = describe_source(
                 card.source, self.config.source_options, progress=self.progress
@@ -177,14 +175,12 @@ class _Preparation:
         self.save()
 
     def write(self, document: Document) -> None:
-        """Write a kept document."""
         split = ALL
         if ALL not in self.counts:
             split = self.split_of(document)
         self.writer.write(split, document)
 
     def split_of(self, document: Document) -> str:
-        """Return the split that a document belongs to."""
         return split_of(document.text, self.config.fractions, self.seed)
 
     def run_file_steps(self) -> Counts:
@@ -244,14 +240,12 @@ class ShownDocuments:
             self._changes = ChangeExamples(**state["changes"])
 
     def add(self, document: Document, made: ProcessedDocument) -> None:
-        """Consider a document, and what each step changed of it."""
         self._sample.add(document.name, document.text)
         if self._changes.wants(made.made.changes):
             for change in made.changes_by_step(self._steps):
                 self._changes.add(document.name, *change)
 
     def write(self, card: SourceCard) -> None:
-        """Write what was chosen into the card."""
         card.samples, card.languages = self._sample.shown(), self._sample.languages()
         card.change_examples = self._changes.found
 

@@ -97,7 +97,6 @@ class TextSample:
         self.state, self.restore = self._documents.state, self._documents.restore
 
     def shown(self) -> list[dict[str, str]]:
-        """Return the beginnings of a few documents."""
         shown = self._documents.draw()[:SAMPLES_PER_SOURCE]
         return [{"name": name, "text": text[:SAMPLE_CHARACTERS]} for name, text in shown]
 
@@ -113,8 +112,6 @@ class TextSample:
 
 @dataclass
 class ChangeExamples:
-    """A few examples of each kind of change."""
-
     found: list[dict[str, Any]] = field(default_factory=list)
     """Name, changes, before and after of each."""
     shown: dict[str, int] = field(default_factory=dict)

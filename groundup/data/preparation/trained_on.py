@@ -59,8 +59,6 @@ CHANGING_STEPS = (*RAW_STEPS, RULES, PERSONAL_DATA)
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The hashes of texts that a model was trained on."""
-
     hashes: frozenset[bytes]
     beginnings: tuple[int, ...] = ()
     """Characters of documents of which only the beginning was trained on (see `split.Cut`)."""
@@ -96,7 +94,6 @@ class TrainedOn:
 
 
 def text_hash(text: str) -> bytes:
-    """Return the hash by which a text is known."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:HASH_BYTES]
 
 
@@ -166,10 +163,7 @@ def read_trained_on(model: Path, later: frozenset[Path] = frozenset()) -> Traine
 
 
 def _documents(model: Path, later: frozenset[Path]) -> TrainedOn | None:
-    """Return the training documents of a pretraining run whose data folder is there.
-
-    Raises FormatError.
-    """
+    """Raises FormatError."""
     folder = data_folder(model)
     if folder is None:
         return None

@@ -149,8 +149,6 @@ class ItemIndex:
 
 @dataclass(frozen=True)
 class DecontaminationConfig:
-    """The configuration of decontamination."""
-
     ngram_words: int = 13
     """Words of an n-gram."""
     min_ngrams: int = 1
@@ -171,8 +169,6 @@ class DecontaminationConfig:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Why a document was dropped."""
-
     line: int
     """Of the document in the file, from 1."""
     source: str
@@ -186,7 +182,6 @@ class Overlap:
     """The beginning of the longest passage of the document that is in the item."""
 
     def reason(self) -> str:
-        """Return one line of text."""
         beginning = " ".join(self.passage.split())[:60]
         return (
             f"has {self.ngrams:,} n-grams ({self.share:.0%}) of the evaluation item "
@@ -196,8 +191,6 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Contamination:
-    """What was found in a file."""
-
     is_dropped: np.ndarray
     """Whether each document is dropped."""
     items: dict[str, int]
@@ -212,11 +205,9 @@ class Contamination:
 
     @property
     def dropped(self) -> int:
-        """The number of dropped documents."""
         return int(np.count_nonzero(self.is_dropped))
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return {
             "documents": len(self.is_dropped),
             "dropped": self.dropped,
@@ -227,7 +218,6 @@ class Contamination:
         }
 
     def summary(self) -> str:
-        """Return one line of text."""
         return (
             f"Decontamination: {self.dropped:,} of {len(self.is_dropped):,} documents overlap with "
             f"{self.items_found:,} of {self.items['indexed']:,} evaluation items."

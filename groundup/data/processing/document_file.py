@@ -35,7 +35,6 @@ class DocumentFile:
         self._handle.close()
 
     def __len__(self) -> int:
-        """Return the number of documents that were read in order."""
         return len(self._places)
 
     def batches(self, what: str, progress: Progress) -> Iterator[list[Document]]:

@@ -30,7 +30,6 @@ FILTERS: tuple[Filter, ...] = (is_empty,)
 
 
 def reason_to_drop(document: Document) -> str | None:
-    """Return the first reason to drop a document, or None."""
     return next(filter(None, (each(document) for each in FILTERS)), None)
 
 
@@ -50,12 +49,10 @@ class ExactRepeats:
                 self._seen.add(digest)
 
     def flush(self) -> None:
-        """Hand new digests to the system."""
         if self._handle:
             self._handle.flush()
 
     def close(self) -> None:
-        """Close the file."""
         if self._handle:
             self._handle.close()
 

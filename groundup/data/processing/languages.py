@@ -52,7 +52,6 @@ NAMES = {
 
 
 def can_detect() -> bool:
-    """Return whether the package is installed."""
     return find_spec(MODULE) is not None
 
 

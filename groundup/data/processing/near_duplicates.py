@@ -104,7 +104,6 @@ class Groups:
     _rows: np.ndarray
 
     def of(self, place: int) -> list[int]:
-        """Return the groups of members[place]."""
         return self._ids[self._rows[place] : self._rows[place + 1]].tolist()
 
 
@@ -132,7 +131,6 @@ class BandKeys:
         self._stack.close()
 
     def add(self, found: Ngrams) -> None:
-        """Add the next documents, by their n-grams."""
         signatures = self._signatures(found).astype(np.uint64)
         for band, file in enumerate(self._files):
             values = signatures[:, band * self.rows : (band + 1) * self.rows]
@@ -184,8 +182,6 @@ class BandKeys:
 
 @dataclass(frozen=True)
 class NearDuplicateConfig:
-    """The configuration of near-duplicate removal."""
-
     threshold: float = 0.8
     """Jaccard of word 5-grams from which on the shorter document is dropped. 0.8: Lee et al. 2022
     (arXiv 2107.06499).
@@ -210,8 +206,6 @@ class Place:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Why a document was dropped."""
-
     kept: Place
     dropped: Place
     jaccard: float
@@ -219,7 +213,6 @@ class NearDuplicate:
     """The beginning of the longest passage of the dropped document that the kept one has, too."""
 
     def line(self) -> str:
-        """Return one line of text."""
         beginning = " ".join(self.passage.split())[:60]
         return (
             f"'{self.dropped.name}' of '{self.kept.name}' "
@@ -229,16 +222,12 @@ class NearDuplicate:
 
 @dataclass
 class SourceCount:
-    """The documents of one source."""
-
     documents: int = 0
     dropped: int = 0
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """What was found in a file."""
-
     kept_of: np.ndarray
     """For each document the number (from 0) of the kept one that it is dropped for; NO_ONE: it is
     kept.
@@ -254,15 +243,12 @@ class NearDuplicates:
 
     @property
     def dropped(self) -> int:
-        """The number of dropped documents."""
         return int(np.count_nonzero(self.kept_of != NO_ONE))
 
     def is_dropped(self, number: int) -> bool:
-        """Return whether a document, counted from 0, is dropped."""
         return bool(self.kept_of[number] != NO_ONE)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return {
             "documents": len(self.kept_of),
             "dropped": self.dropped,
@@ -273,7 +259,6 @@ class NearDuplicates:
         }
 
     def summary(self) -> str:
-        """Return one line of text."""
         kept = len(distinct(self.kept_of[self.kept_of != NO_ONE]))
         line = (
             f"Near-duplicates: {self.dropped:,} of {len(self.kept_of):,} documents, "
@@ -343,7 +328,6 @@ class _Ngrams:
         self._bytes = 0
 
     def of(self, number: int) -> np.ndarray:
-        """Return those of one document."""
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
@@ -398,7 +382,6 @@ def jaccard(one: np.ndarray, other: np.ndarray, *, at_least: float = 0) -> float
 
 
 def _pair(number: int, kept_of: np.ndarray, grams: _Ngrams) -> NearDuplicate:
-    """Return the evidence for a dropped document."""
     other = int(kept_of[number])
     dropped, kept = grams.documents.read(number), grams.documents.read(other)
     value = jaccard(grams.of(other), grams.of(number))

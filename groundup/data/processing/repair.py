@@ -79,8 +79,6 @@ PAGE, BREAKS, NOTICE = "page_furniture", "breaking_lines", "repeated_notices"
 
 @dataclass(frozen=True)
 class Repaired:
-    """A repaired text and the number of changes of each kind."""
-
     text: str
     changes: Counter[str] = field(default_factory=Counter)
     """mojibake: lines; html_entities, ligatures, terminal_escapes: occurrences."""

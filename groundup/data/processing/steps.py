@@ -138,8 +138,6 @@ def depends_on(config: ProcessConfig) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Processed:
-    """A text after a step."""
-
     text: str
     changes: Counter[str] = field(default_factory=Counter)
     """What was changed: kind -> number."""
@@ -188,7 +186,6 @@ def run_steps(
 
 
 def cleaning(text: str) -> Processed:
-    """The step that all documents go through."""
     cleaned = clean(text)
     return Processed(cleaned.text, cleaned.changes)
 

@@ -37,8 +37,6 @@ LARGEST_N = 10
 
 
 class TextMeasures:
-    """The measures of one text."""
-
     def __init__(self, text: str) -> None:
         self.text = text
 
@@ -49,17 +47,14 @@ class TextMeasures:
 
     @cached_property
     def words_of_lines(self) -> list[list[str]]:
-        """The words of each line."""
         return [line.split() for line in self.lines]
 
     @cached_property
     def words(self) -> list[str]:
-        """The words."""
         return list(chain.from_iterable(self.words_of_lines))
 
     @cached_property
     def lower(self) -> str:
-        """The text in lower case."""
         return self.text.lower()
 
     @cached_property
@@ -69,14 +64,12 @@ class TextMeasures:
 
     @cached_property
     def word_ids(self) -> Ints:
-        """The id of each word."""
         return np.fromiter(
             map(self.distinct_words.__getitem__, self.words), np.int64, len(self.words)
         )
 
     @cached_property
     def word_lengths(self) -> Ints:
-        """The number of characters of each word."""
         return np.fromiter(map(len, self.words), np.int64, len(self.words))
 
     @property

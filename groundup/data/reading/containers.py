@@ -78,12 +78,10 @@ def _is_hidden(part: str) -> bool:
 
 
 def member_stream(member: Member) -> io.BufferedReader:
-    """Return a member as a stream."""
     return stream_of(member.chunks())
 
 
 def stream_of(pieces: Iterator[bytes]) -> io.BufferedReader:
-    """Return the stream of bytes that come in pieces."""
     return io.BufferedReader(_Pieces(pieces), buffer_size=2**16)
 
 
@@ -225,8 +223,6 @@ class Pattern:
 
 
 class _Walk:
-    """A walk below `root` along the parts of a pattern."""
-
     def __init__(self, root: Path, parts: tuple[str, ...], skip: Skip, follow_links: bool) -> None:
         self.root, self.pattern = root, Pattern(parts)
         self.skip, self.follow_links = skip, follow_links

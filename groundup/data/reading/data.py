@@ -56,7 +56,6 @@ class Data(ReadingFields):
 
 
 def as_data(data: str | Path | Data) -> Data:
-    """Return a path as `Data`; `Data` as it is."""
     if isinstance(data, Data):
         return data
     return Data(data)

@@ -81,7 +81,6 @@ def fetch_url(url: str, sha256: str = "", *, progress: Progress | None = None) -
 
 
 def name_of(path: Path) -> str:
-    """Return the name of a fetched file, without the hash."""
     return path.name[HASH_CHARACTERS + 1 :]
 
 
@@ -114,7 +113,6 @@ def _key(path: Path, sha256: str) -> tuple[str, str, int]:
 
 
 def _fetch(url: str, sha256: str, own: Path, progress: Progress) -> Path:
-    """Fetch a file, check its hash, and move it to its place."""
     name = _download(url, own, progress, is_pinned=bool(sha256))
     part = own / "part"
     found = sha256_file(part)
@@ -246,8 +244,6 @@ def _name(url: str, headers: http.client.HTTPMessage) -> str:
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Redirections to https: addresses only."""
-
     def redirect_request(
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:

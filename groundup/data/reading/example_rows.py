@@ -49,7 +49,7 @@ _TRANSCRIPT = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
 
 def make_example(row: RecordRow, layout: str, roles: Roles, name: str) -> AnyExample:
-    """Return the example in a row of the file `name`. Raises BadRow."""
+    """Raises BadRow."""
     return MAKERS[layout](row, roles, name)
 
 
@@ -86,7 +86,6 @@ def _prompt_completion(row: RecordRow, roles: Roles, name: str) -> ChatExample:
 
 
 def _with_turns_before(example: InstructionExample, before: tuple[Message, ...]) -> ChatExample:
-    """Return the example itself, or with turns before it a conversation."""
     if not before:
         return example
     turns = (*before, *to_conversation(example).messages)
@@ -227,7 +226,7 @@ def _not(wanted: str, column: str, value: Any, found: str = "") -> BadRow:
 
 
 def text_at(row: RecordRow, column: str) -> str:
-    """Return the text in a column. Raises BadRow."""
+    """Raises BadRow."""
     value = row.values.get(column)
     if isinstance(value, str):
         return value
@@ -317,7 +316,7 @@ def turns_at(row: RecordRow, column: str, speaker: Role | None = None) -> tuple[
 
 
 def _message(value: Any, where: str) -> Message:
-    """Return one message of a list. Raises BadRow."""
+    """Raises BadRow."""
     role, content = _role_and_content(value, where)
     if isinstance(content, list) and all(map(_is_text_part, content)):
         content = "".join(str(part.get("text", "")) for part in content)
@@ -356,10 +355,7 @@ def _is_text_part(part: Any) -> bool:
 
 
 def _calls(value: Any, where: str) -> tuple[ToolCall, ...]:
-    """Return the tool calls of a message: a list of OpenAI's form, or a text of ShareGPT's.
-
-    Raises BadRow.
-    """
+    """Raises BadRow."""
     calls = calls_of(value)
     if calls is None:
         raise BadRow(f"{where} has a tool call without a name or without arguments in JSON")

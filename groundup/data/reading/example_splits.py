@@ -46,7 +46,6 @@ HELD_OUT_SHARE = 0.1
 
 
 def labels_of_example(example: Example) -> tuple[str, ...]:
-    """Return the labels of a text, be it of one or of several."""
     if isinstance(example, MultiLabelExample):
         return example.labels
     return (example.label,)
@@ -59,7 +58,6 @@ def label_counts(examples: Sequence[Example]) -> dict[str, int]:
 
 
 def require_classes(examples: Sequence[Example], where: str) -> None:
-    """Raise DataError for examples of fewer than two classes."""
     labels = sorted({example.label for example in examples})
     if len(labels) >= 2:
         return
@@ -149,7 +147,7 @@ def _with_labels(examples: Sequence[Example], kept: Collection[str]) -> list[Exa
 def _distinct_in_order(
     examples: Sequence[Example], sizes: Mapping[str, int], seed: int
 ) -> list[Example]:
-    """Return the distinct examples in the order of their hashes. Raises DataError for too few."""
+    """Raises DataError for too few."""
     found, wanted = without_repeats(examples).examples, sum(sizes.values())
     if len(found) < wanted:
         parts = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -296,8 +294,6 @@ def apportion(size: int, weights: Mapping[str, int]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Distinct(Generic[E]):
-    """Distinct examples, and counts of the removed ones."""
-
     examples: list[E]
     repeats: int
     """Examples whose text occurred before (of labelled texts: with the same label)."""
@@ -309,8 +305,6 @@ class Distinct(Generic[E]):
 
 @dataclass(frozen=True)
 class TrainAndHeldOut(Generic[C]):
-    """The training examples and the held-out ones."""
-
     train: list[C]
     held_out: list[C]
     repeats: int

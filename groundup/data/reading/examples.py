@@ -220,7 +220,7 @@ def read_preferences(
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[PreferenceExample]:
-    """Return the preference pairs of a source. Raises DataError as `read_examples`."""
+    """Raises DataError as `read_examples`."""
     source, options = source_of(data), options_of(data)
     found = read_examples(source, options, PREFERENCE, report=report, progress=progress)
     return [each for each in found if isinstance(each, PreferenceExample)]
@@ -257,7 +257,6 @@ def read_splits(
 
 
 def _sizes(used: int, given: Collection[str]) -> dict[str, int]:
-    """Return the sizes of the splits that are not given."""
     shares = {
         "train": TRAIN_SHARE,
         "validation": VALIDATION_SHARE,
@@ -270,7 +269,6 @@ def _sizes(used: int, given: Collection[str]) -> dict[str, int]:
 
 
 def _read_distinct(data: Data, progress: Progress) -> Sequence[Example]:
-    """Return the distinct labelled texts, and say what was left out."""
     examples: Sequence[Example]
     if is_multi_label(data):
         examples = read_multi_labelled(data, progress=progress)

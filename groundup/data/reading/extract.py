@@ -85,8 +85,6 @@ class Extracted:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A reader for one kind of file."""
-
     read: Callable[[Path, bool], Iterator[Extracted]]
     """A function of its path and `headings`."""
     module: str = ""
@@ -94,7 +92,6 @@ class Extractor:
 
     @property
     def is_installed(self) -> bool:
-        """Whether its module can be imported."""
         return not self.module or find_spec(self.module) is not None
 
 
@@ -353,8 +350,6 @@ EXTRACTORS = {
 
 @dataclass(frozen=True)
 class ExtractionLimits:
-    """What reading one file may take."""
-
     cpu_seconds: float = 20.0
     cpu_seconds_per_mib: float = 10.0
     """Added for each MiB of the file. Pages and books of the clean kind take about 1 s."""
@@ -365,7 +360,6 @@ class ExtractionLimits:
     """A process that had more memory than this ends after the file."""
 
     def cpu_limit(self, size_bytes: int) -> float:
-        """Return the processor time for a file."""
         return self.cpu_seconds + self.cpu_seconds_per_mib * size_bytes / 2**20
 
 
@@ -413,7 +407,6 @@ def extract_documents(path: Path, suffix: str, headings: bool) -> Iterator[Extra
 
 
 def _take_idle() -> LimitedProcess:
-    """Return an idle process, or a new one."""
     with _lock:
         for entry in reversed(_idle):
             if entry[0] == os.getpid() and entry[1].start == asdict(LIMITS):

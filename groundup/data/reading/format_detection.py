@@ -75,8 +75,6 @@ class SkippedFile(NotTextError):
 
 @dataclass(frozen=True)
 class Description:
-    """What a file, or the files of a source, hold."""
-
     name: str
     form: RowFormat
     layout: Layout | None
@@ -95,7 +93,6 @@ class Description:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The columns that are not read."""
         return tuple(column for column in self.form.columns if column not in self.roles.values())
 
     def require(self) -> "Description":
@@ -111,7 +108,6 @@ class Description:
         raise error
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return {
             "name": self.name,
             "kind": self.form.kind,
@@ -124,7 +120,6 @@ class Description:
         }
 
     def line(self) -> str:
-        """Return one line: what was understood, with the first row."""
         name, what, form = self.name, "nothing", str(self.form.kind)
         if self.files > 1:
             name = f"{name} and {self.files - 1:,} more"
@@ -197,7 +192,6 @@ def _first_lines(file: SourceFile, options: SourceOptions) -> list[str]:
 
 
 def _describe_text(file: SourceFile, first: str, options: SourceOptions) -> Description:
-    """Describe a text that begins with the line `first`."""
     found = Description(file.name, RowFormat("text"), "text")
     if file.suffix not in EXTRACTORS:
         found = replace(found, first={"text": first})
@@ -250,7 +244,6 @@ def _is_tabbed(lines: Sequence[str]) -> bool:
 
 
 def _tabbed_form(lines: Sequence[str]) -> RowFormat:
-    """Lines of fields between tabs, without a header."""
     counts = Counter(line.count("\t") + 1 for line in lines if "\t" in line)
     return RowFormat("csv", _numbers(counts.most_common(1)[0][0]), "\t", has_header=False)
 
@@ -415,7 +408,6 @@ def _other(plain: Description, found: Match, wanted: Collection[Layout]) -> Desc
 
 
 def join_or(names: Iterable[str]) -> str:
-    """Return "a, b or c"."""
     *before, last = [*names] or [""]
     return " or ".join(filter(None, (", ".join(before), last)))
 

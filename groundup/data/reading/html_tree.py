@@ -173,7 +173,6 @@ def _paragraphs_of(terms: list[Any], definition: Any, level: int) -> Iterator[An
 
 
 def _joint_after(names: str) -> str:
-    """Return what stands between terms and their definition."""
     if not names:
         return ""
     if names.endswith((":", "?", "!")):

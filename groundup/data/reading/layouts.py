@@ -50,8 +50,6 @@ CHAT_LAYOUTS: tuple[Layout, ...] = ("conversation", "instruction", "prompt-compl
 
 @dataclass(frozen=True)
 class LayoutRule:
-    """What a layout is made of, and how it is spoken of."""
-
     required: tuple[str, ...]
     """The roles that it requires."""
     optional: tuple[str, ...]
@@ -64,7 +62,6 @@ class LayoutRule:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """All of its roles."""
         return (*self.required, *self.optional)
 
 
@@ -170,8 +167,6 @@ MANY_ROWS = 20
 
 @dataclass(frozen=True)
 class Match:
-    """A layout, and which column has which role."""
-
     layout: Layout
     roles: dict[str, str]
     """Role -> column."""

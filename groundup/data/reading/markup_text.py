@@ -191,7 +191,6 @@ _KEPT = re.compile("\ufdd0(\\d+)\ufdd1")
 
 
 def latex(text: str, out: TextWriter) -> None:
-    """Write the plain text."""
     kept: list[str] = []
 
     def keep(value: str) -> str:
@@ -255,7 +254,6 @@ def _restore(text: str, kept: list[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text without commands."""
     text = _ACCENT.sub(
         lambda found: unicodedata.normalize("NFC", (found[2] or found[3]) + _ACCENTS[found[1]]),
         text,

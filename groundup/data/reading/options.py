@@ -13,9 +13,7 @@ LABEL_FROM = ("", "column", "name")
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions(ReadingFields):
-    """Options for reading sources: those of `Data`, and what only readers decide. Raises
-    ConfigError.
-    """
+    """Raises ConfigError."""
 
     wanted: Collection[Layout] = TEXT
     """The layouts that are read; others are refused."""
@@ -60,7 +58,7 @@ class SourceOptions(ReadingFields):
 
 
 def options_of(data: ReadingFields, wanted: Collection[Layout] = TEXT) -> SourceOptions:
-    """Return how texts or examples are read, of the layouts that are wanted. Raises ConfigError."""
+    """Raises ConfigError."""
     given = {each.name: getattr(data, each.name) for each in fields(ReadingFields)}
     return SourceOptions(**given, wanted=wanted)
 

@@ -52,8 +52,6 @@ _ARRAY_MARKS = {
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source, on disk or in an archive."""
-
     name: str
     suffix: str
     """The suffix of its format: ".txt" of "notes.txt.gz"."""
@@ -65,8 +63,6 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How the rows of a file are written."""
-
     kind: Kind
     """"jsonl": an object a line; "json": an array of objects; "csv": delimited fields, quoted or
     not; "text": no rows.
@@ -85,8 +81,6 @@ class RowFormat:
 
 @dataclass(frozen=True, slots=True)
 class RecordRow:
-    """One row of a file."""
-
     line: int
     """Its first line; its number in .json and .parquet files."""
     values: dict[str, Any]
@@ -174,7 +168,6 @@ def json_values(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, 
 
 
 def _parse(line: str | None) -> tuple[Any, str]:
-    """Return the JSON value of a line, or None and what is wrong with it."""
     if line is None:
         return None, TOO_LONG
     try:
@@ -396,7 +389,7 @@ def on_disk(file: SourceFile) -> Iterator[Path]:
 
 
 def parquet_columns(file: SourceFile) -> tuple[str, ...]:
-    """Return the names of the columns. Raises FormatError, MissingExtra."""
+    """Raises FormatError, MissingExtra."""
     with on_disk(file) as path, _open_parquet(path, file.name) as opened:
         return tuple(opened.schema_arrow.names)
 
@@ -404,10 +397,7 @@ def parquet_columns(file: SourceFile) -> tuple[str, ...]:
 def _parquet_rows(
     path: Path, columns: Sequence[str] | None, tally: LineTally
 ) -> Iterator[RecordRow]:
-    """Yield the rows of a .parquet file.
-
-    Raises DataError as `_csv_rows`, FormatError, MissingExtra.
-    """
+    """Raises DataError as `_csv_rows`, FormatError, MissingExtra."""
     with _open_parquet(path, tally.name) as opened:
         names = list(opened.schema_arrow.names)
         if columns is None:
@@ -424,7 +414,7 @@ def _parquet_rows(
 
 @contextmanager
 def _open_parquet(path: Path, name: str) -> Iterator[Any]:
-    """A .parquet file. Raises FormatError, MissingExtra."""
+    """Raises FormatError, MissingExtra."""
     try:
         import pyarrow
         from pyarrow import parquet

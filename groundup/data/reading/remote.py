@@ -59,8 +59,6 @@ _MAGIC = re.compile(r"[*?[]")
 
 @dataclass(frozen=True)
 class HubAddress:
-    """The parts of a hf: address."""
-
     name: str
     """OWNER/NAME, or a folder on disk."""
     revision: str
@@ -129,7 +127,6 @@ def hub_files(address: str, skip: Skip) -> Iterator[SourceFile]:
 
 
 def _default_split(names: Sequence[str]) -> str:
-    """Return "train", or the only split, or "" where one must be named."""
     if TRAIN in names:
         return TRAIN
     if len(names) == 1:
@@ -147,7 +144,6 @@ def hub_fingerprint(address: str) -> str:
 
 
 def _builder(parts: HubAddress, address: str) -> Any:
-    """Return the builder of a data set, of a format that is read."""
     if find_spec("datasets") is None:
         raise MissingExtra("datasets", "hub")
     import datasets
@@ -198,8 +194,6 @@ def _text_or_null(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of an object store."""
-
     name: str
     """Within the folder or glob."""
     size_bytes: int
@@ -208,7 +202,6 @@ class StoredFile:
     address: str
 
     def open(self) -> IO[bytes]:
-        """Return its bytes as a stream."""
         return stream_of(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:
@@ -293,7 +286,6 @@ def _stored_file(name: str, info: Mapping[str, Any], system: Any, path: str) -> 
 
 
 def _file_system(address: str) -> tuple[Any, str]:
-    """Return the file system of an address, and the path in it."""
     from fsspec.core import url_to_fs
 
     package, extra = STORES[_SCHEME.match(address)[1].lower()]  # type: ignore[index]

@@ -50,7 +50,6 @@ _INLINE = (
 
 
 def restructured(text: str, out: TextWriter) -> None:
-    """Write the plain text."""
     _blocks(text.expandtabs(8).split("\n"), out, [], 0)
 
 

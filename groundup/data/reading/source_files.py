@@ -78,8 +78,6 @@ LINKS = (OUTSIDE, LINKED_FOLDER)
 
 @dataclass(frozen=True)
 class Source:
-    """A source of texts or examples."""
-
     spec: str
     """Where it is (see above); behind an https: or pypi: address "#sha256=HASH" may stand."""
     sha256: str = ""
@@ -116,17 +114,14 @@ class Source:
 
     @property
     def title(self) -> str:
-        """Its name, or its spec."""
         return self.name or self.spec
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on this machine's disk."""
         return not (self.spec.startswith((*PINNED, HUB)) or is_store(self.spec))
 
     @property
     def address(self) -> str:
-        """The spec without its hash."""
         return self._parts[0]
 
     @property
@@ -369,7 +364,6 @@ def disk_bytes(source: Source) -> int:
 
 
 def _sizes(source: Source) -> Iterator[tuple[str, int]]:
-    """Yield (name, bytes) of every file."""
     if is_store(source.spec):
         for stored in store_files(source.spec, lambda *_: None):
             yield stored.name, stored.size_bytes

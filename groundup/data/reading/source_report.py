@@ -22,7 +22,6 @@ class Tally:
     examples: list[str] = field(default_factory=list)
 
     def note(self, example: str) -> None:
-        """Count one more."""
         self.count += 1
         if len(self.examples) < EXAMPLES_KEPT:
             self.examples.append(example)
@@ -35,7 +34,6 @@ class Tally:
         self.examples = (self.examples + other.examples)[:kept]
 
     def shown(self) -> str:
-        """Return the first few examples in one line."""
         examples = self.examples[:EXAMPLES_KEPT]
         if self.count > EXAMPLES_KEPT:
             examples = [*examples, "..."]
@@ -44,8 +42,6 @@ class Tally:
 
 @dataclass
 class SourceReport:
-    """The report of one source."""
-
     files: int = 0
     """Files read, without skipped ones."""
     read_bytes: int = 0
@@ -108,7 +104,6 @@ class SourceReport:
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "SourceReport":
-        """Return the report of `to_plain`."""
         report = cls(**values)
         for name, value in values.items():
             if isinstance(getattr(cls(), name), Tally):
@@ -130,12 +125,10 @@ class SourceReport:
         return lines
 
     def bad_file(self, name: str, reason: str) -> None:
-        """Count a file or e-mail without readable text."""
         self.bad_documents += 1
         self.bad_files.note(f"{name} {reason}")
 
     def skip(self, reason: str, name: str) -> None:
-        """Count a skipped file."""
         if self.muted:
             return
         tally = self.skipped.setdefault(reason, Tally())
@@ -163,7 +156,6 @@ class LineTally:
         self.bad = Tally()
 
     def good(self, lines: int = 1) -> None:
-        """Count usable lines."""
         self.lines += lines
         self.report.lines += lines
 

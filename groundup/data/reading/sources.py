@@ -62,7 +62,7 @@ TABLE_EXAMPLE = (
 
 
 def source_of(data: Data) -> Source:
-    """Return where texts or examples are. Raises ConfigError."""
+    """Raises ConfigError."""
     return Source(str(data.path), data.sha256, follow_links=data.follow_links)
 
 
@@ -273,7 +273,6 @@ def _extract(
 def read_texts(
     file: SourceFile, options: SourceOptions, report: SourceReport
 ) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each document of a file, and count it."""
     for name, text in _texts(file, options, report):
         report.documents += 1
         report.characters += len(text)
@@ -377,7 +376,6 @@ def require_distinct_names(sources: Sequence[Source]) -> None:
 
 
 def _read_list(file: Path) -> list[Source]:
-    """Return the sources of a file."""
     values = read_toml(file)
     data = values.get("data")
     if not isinstance(data, dict):

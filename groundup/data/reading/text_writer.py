@@ -22,11 +22,9 @@ class TextWriter:
         """The level of the last heading."""
 
     def line(self, text: str) -> None:
-        """Write a line."""
         self.lines.append(text.rstrip())
 
     def heading(self, level: int, text: str) -> None:
-        """Write a heading of a level from 1."""
         self.level = min(max(level, 1), MAX_LEVEL)
         text = text.strip()
         if self.marked:
@@ -34,7 +32,6 @@ class TextWriter:
         self.lines += ["", text, ""]
 
     def code(self, lines: Iterable[str]) -> None:
-        """Write a block of code."""
         text = dedent("\n".join(lines)).strip("\n")
         if not text.strip():
             return
@@ -43,7 +40,6 @@ class TextWriter:
         self.lines += ["", *text.split("\n"), ""]
 
     def text(self) -> str:
-        """Return all of it."""
         if not any(self.lines):
             return ""
         return _BLANK_LINES.sub("\n\n", "\n".join(self.lines)).strip("\n") + "\n"

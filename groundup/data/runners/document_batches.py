@@ -42,8 +42,6 @@ RESULT, FAULT, END = b"r", b"f", b"e"
 
 @dataclass
 class ReadDocument:
-    """A document of a batch."""
-
     name: str
     raw: str
     made: Processed | None = None
@@ -154,7 +152,6 @@ class _Batches:
         self.documents, self.rows = [], self.rows + 1
 
     def take(self) -> list[DocumentBatch]:
-        """Return what there is, and begin anew."""
         if self.documents:
             self.end(lambda report: None)
         done = self.done
@@ -163,13 +160,11 @@ class _Batches:
 
 
 def pack(header: Any, texts: Sequence[str]) -> bytes:
-    """Return a message."""
     line = json.dumps([header, list(map(len, texts))], separators=(",", ":"))
     return line.encode() + b"\n" + "".join(texts).encode("utf-8", "surrogatepass")
 
 
 def unpack(message: bytes) -> tuple[Any, list[str]]:
-    """Return header and texts of a message."""
     line, _, data = message.partition(b"\n")
     header, sizes = json.loads(line)
     whole, texts, start = data.decode("utf-8", "surrogatepass"), [], 0
@@ -180,7 +175,6 @@ def unpack(message: bytes) -> tuple[Any, list[str]]:
 
 
 def pack_batches(batches: Sequence[DocumentBatch]) -> bytes:
-    """Return batches as a message."""
     texts: list[str] = []
     header = []
     for batch in batches:
@@ -196,7 +190,6 @@ def pack_batches(batches: Sequence[DocumentBatch]) -> bytes:
 
 
 def unpack_batches(message: bytes) -> list[DocumentBatch]:
-    """Return the batches of a message."""
     header, texts = unpack(message)
     left, batches = iter(texts), []
     for rows, report, is_file, read_bytes, refused, error in header:
@@ -222,7 +215,6 @@ def pack_processed(raw: Sequence[str], made: Sequence[Processed]) -> bytes:
 
 
 def unpack_processed(message: bytes, raw: Sequence[str]) -> list[Processed]:
-    """Return what steps made of these texts."""
     rows, texts = unpack(message)
     left = iter(texts)
     return [_unpack_made(text, row, left) for text, row in zip(raw, rows, strict=True)]
@@ -258,7 +250,6 @@ def texts_task(texts: Sequence[str], process: ProcessConfig) -> bytes:
 
 
 def work(task: bytes) -> Iterator[bytes]:
-    """Yield the results of a task."""
     (kind, *header), texts = unpack(task)
     if kind == "texts":
         steps = _steps(header[0])

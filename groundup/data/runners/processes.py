@@ -121,7 +121,6 @@ class Workers:
 
 
 def _start() -> tuple["subprocess.Popen[bytes]", Connection]:
-    """Start a process; return it and this end of its socket."""
     ours, its = socket.socketpair()
     with closing(ours), closing(its):
         command = [sys.executable, "-c", PROGRAM, str(its.fileno()), *sys.path]

@@ -46,7 +46,6 @@ def _table(messages: Sequence[bytes]) -> Any:
 
 
 def _work(batch: Any) -> Iterator[Any]:
-    """Yield the results of a task; this runs on a machine of the cluster."""
     for task in batch.column(COLUMN):
         for message in work(task.as_py()):
             yield _table([message])

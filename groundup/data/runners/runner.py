@@ -81,8 +81,6 @@ class ProcessedDocument:
 
 @dataclass
 class SourceTask:
-    """A part of a source."""
-
     message: bytes = b""
     """For `worker.work`; empty: the batches are whole."""
     batches: list[DocumentBatch] = field(default_factory=list)
@@ -102,7 +100,7 @@ class SourceTask:
 
 
 def check_runner(runner: Any) -> Runner:
-    """Return the runner of that name. Raises ConfigError, MissingExtra."""
+    """Raises ConfigError, MissingExtra."""
     if runner not in RUNNERS:
         raise ConfigError(f"There is no runner {runner!r}.", fix=did_you_mean(runner, RUNNERS))
     if runner == "ray":
@@ -151,10 +149,7 @@ class DocumentReading:
     """Gets the number of files done whenever one is."""
 
     def documents(self, runner: Runner) -> Iterator[ProcessedDocument]:
-        """Yield the documents in their order.
-
-        Raises what `sources.read_source` raises, and WorkerError.
-        """
+        """Raises what `sources.read_source` raises, and WorkerError."""
         runner = choose_runner(runner, self.source, self.process)
         if runner == "one":
             yield from self._here()
@@ -255,7 +250,6 @@ class _CountedFiles:
         self.entry, self.seen = entry, 0
 
     def files(self, report: SourceReport) -> Iterator[SourceFile]:
-        """Yield the files."""
         for file in entry_files(self.entry, report):
             self.seen += 1
             yield file
