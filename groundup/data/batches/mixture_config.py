@@ -1,15 +1,7 @@
 """What share of the tokens that a model reads comes from each source: as they come, by weights, or
-by temperature.
-
-    proportional           as they come: one order over the whole text
-    letters=2,books=1      by weights: two tokens of letters for one of books, however large the two
-                           are
-    temperature=2          share ~ tokens^(1/temperature): 1 is proportional, 2 the square root, a
-                           large one gives all sources the same (Raffel et al. 2019, "Exploring the
-                           limits of transfer learning", section 3.5.2)
-
-Of continued training, `replay` names sources that have a share of their own; the other sources
-share the rest as above.
+by temperature (docs/processing.md; Raffel et al. 2019, "Exploring the limits of transfer learning",
+section 3.5.2). Of continued training, `replay` names sources that have a share of their own; the
+other sources share the rest as above.
 
 A source is called by its name, or by the last part of its address without ending: `letters` for
 my-texts/letters/, letters.txt and hf:me/letters.

@@ -1,7 +1,5 @@
-"""Packed documents: rows that hold whole documents instead of windows across them.
-
-Windows cut documents where they end, and a token sees whatever document came before its own. Packed
-rows do neither (Ding et al. 2024, "Fewer Truncations Improve Language Modeling"):
+"""Packed documents: rows that hold whole documents instead of windows across them (docs/processing.md;
+Ding et al. 2024, "Fewer Truncations Improve Language Modeling").
 
     document of n tokens    -> n - 1 (token, next token) pairs: every token is a label exactly once
                             an epoch, except the first of each document
@@ -11,10 +9,8 @@ rows do neither (Ding et al. 2024, "Fewer Truncations Improve Language Modeling"
                             each into the fullest row that has room
     what is left of a row   -> padding: label -100, document -1
 
-No token attends to another document, and positions restart with each piece
-(`model/transformer.py`). Where each piece lies is planned once from the places of the end-of-text
-tokens, in sections of SECTION_TOKENS, so that memory does not grow with the text; of a long text it
-is kept in the cache.
+Where each piece lies is planned once from the places of the end-of-text tokens, in sections of
+SECTION_TOKENS, so that memory does not grow with the text; of a long text it is kept in the cache.
 """
 
 import json

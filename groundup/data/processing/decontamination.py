@@ -1,33 +1,20 @@
 """Decontamination: documents that hold a part of an evaluation item are found, by common word
-n-grams, so that they are not trained on.
+n-grams, so that they are not trained on (the rules: docs/processing.md).
 
     find_contaminated(FILE, items, config, record=RECORD, progress=...) -> Contamination
             which lines of FILE to drop
     evaluation_items(source, options, progress=...)      items of any file or folder: texts, labels,
                                                          chats, preferences, else each text of a row
-    RECORD (.jsonl)                          a line for each document and item: common n-grams,
-                                             their share of the item, the passage
 
-`items` are (name, text) pairs. Case and punctuation do not count (`word_ngrams`). A document is
-dropped for an item when it holds
+`items` are (name, text) pairs. From the literature. 13 words, and 8 as the least: GPT-3 (Brown et
+al. 2020, arXiv 2005.14165, appendix C), whose rule lm-evaluation-harness took over. There, n-grams
+in more than 10 documents are ignored, as licences and menus are in thousands of pages. But a test
+set that was copied eleven times is lost with them; so half of an item counts nevertheless, as Llama
+2 and 3 judge an item by the share of it that was seen (Touvron et al. 2023, arXiv 2307.09288, A.6;
+Llama Team 2024, arXiv 2407.21783, 5.1.4); half is Cosmopedia's limit. GPT-3 cuts 200 characters on
+both sides of a match out of a document; here the whole document goes, which is simpler and, of
+documents of web size, little.
 
-    one of its 13-grams                                      that is in at most 10 documents
-    half of its distinct 13-grams                            however common they are
-    an item of 8 to 12 words as a whole, anywhere in it
-    an item of under 8 words, and nothing else               such a text in a longer one is ordinary
-                                                             language
-
-From the literature. 13 words, and 8 as the least: GPT-3 (Brown et al. 2020, arXiv 2005.14165,
-appendix C), whose rule lm-evaluation-harness took over (`janitor`: 13-grams, lower case, no
-punctuation). There, n-grams in more than 10 documents are ignored, as licences and menus are in
-thousands of pages. But a test set that was copied eleven times is lost with them; so half of an
-item counts nevertheless, as Llama 2 and 3 judge an item by the share of it that was seen (Touvron
-et al. 2023, arXiv 2307.09288, A.6; Llama Team 2024, arXiv 2407.21783, 5.1.4); half is Cosmopedia's
-limit. GPT-3 cuts 200 characters on both sides of a match out of a document; here the whole document
-goes, which is simpler and, of documents of web size, little.
-
-N-grams in more than 10 items and in more than 1 % of them are the items' own boilerplate ("Choose
-the right answer from the following ...") and are ignored. An item that occurs twice counts once.
 Memory: about 40 bytes for each n-gram of the items, and 9 bytes for each document.
 """
 

@@ -1,33 +1,24 @@
-"""Near-duplicates: documents that say nearly the same as a longer one. MinHash signatures (rensa;
-Broder 1997) and banded lookup (Indyk and Motwani 1998) propose pairs, exact Jaccard decides.
+"""Near-duplicates: documents that say nearly the same as a longer one (docs/processing.md). MinHash
+signatures (rensa; Broder 1997) and banded lookup (Indyk and Motwani 1998) propose pairs, exact
+Jaccard decides.
 
     find_near_duplicates(FILE, config, record=RECORD, progress=...) -> NearDuplicates
             which lines of FILE to drop
-    RECORD (.jsonl)                          a line for each dropped document: the kept one,
-                                             Jaccard, a passage of both
     bands_for(0.8)                           18 bands of 7 rows: two texts with Jaccard J share a
                                              band with probability 1 - (1 - J^7)^18
     read_clusters(RECORD)                    a kept document with all that were dropped for it, at a
                                              time
 
-The Jaccard of two documents is the share of their distinct word 5-grams that both have; case and
-punctuation do not count (see `word_ngrams`). Documents are taken from the longest to the shortest,
-of the same length in the order of the file. One is dropped if its Jaccard with a kept one is at
-least the threshold. So nothing is dropped for a resemblance to what was dropped itself (no
-transitive closure: in long chains of slight changes it removes documents that have nothing in
-common with what is left), and what is kept is the longest.
+Documents are taken from the longest to the shortest, of the same length in the order of the file.
+One is dropped if its Jaccard with a kept one is at least the threshold, never for a resemblance to
+what was dropped itself (no transitive closure: in long chains of slight changes it removes
+documents that have nothing in common with what is left).
 
-A document of under 5 words has one n-gram, all of its words: it is a near-duplicate only of one
-with the same words. One without words is kept.
-
-The result depends on the file and the config only. Pairs that share no band are not found
-(`bands_for`: at the threshold at most one in twenty), nor those beyond the last MAX_RECENT
-kept documents of a group, which are the nearest in length, and the first MAX_COMPARED of a
-document:
-these limits keep a file of resembling documents from taking quadratic time, and are counted.
-Memory: about 60 bytes a document, 40 more for each band that it shares with others, CACHE_BYTES,
-and 30 to 90 bytes for each character of the longest document; on disk 8 bytes for each band, in a
-file of its own that is sorted alone.
+The result depends on the file and the config only. Pairs that share no band are not found, nor
+those beyond the last MAX_RECENT kept documents of a group, which are the nearest in length, and the
+first MAX_COMPARED of a document: these limits keep a file of resembling documents from taking
+quadratic time, and are counted. Memory: about 60 bytes a document, 40 more for each band that it
+shares with others, CACHE_BYTES, and 30 to 90 bytes for each character of the longest document.
 """
 
 import json

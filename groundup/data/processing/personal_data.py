@@ -1,23 +1,13 @@
 """Personal data in a text: mail addresses, account (IBAN) and card numbers, IP addresses, phone
-numbers. Found, and replaced by typed marks.
+numbers (`phone_numbers`). Found, and replaced by typed marks.
 
     find(text) -> [Found("phone", 11, 25), ...]
     replace(text).text: "Call us at <phone>."    replace(text).counts: {"phone": 1}
 
 A candidate comes from a cheap search for what it cannot be without ("@", ":", a run of digits);
-then it has to prove itself:
-
-    email   a local part, and a domain whose top level is no file's ending; "git@github.com:..." is
-            none
-    iban    a country's code and length, check digits by mod 97 (ISO 13616)
-    card    a known prefix and length, groups as they are printed, a check digit by Luhn (ISO/IEC
-            7812)
-    ip      a valid public address (192.168.1.1, 127.0.0.1 and ::1 belong to no one) that is no
-            version number
-    phone   written like a phone number, or called one by the word before it (`phone_numbers`)
-
-Names, postal addresses, tax and passport numbers are not looked for. Precision and recall on 300
-written examples are in docs/processing.md.
+then it has to prove itself: by check digits (IBAN: mod 97, ISO 13616; cards: Luhn, ISO/IEC 7812),
+by its form, or by the word before it. Precision and recall on 300 written examples are in
+docs/processing.md.
 """
 
 import re

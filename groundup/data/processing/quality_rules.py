@@ -11,13 +11,10 @@ that line rules remove. Opt-in.
     Li et al. 2023 (StarCoder)      "StarCoder: may the source be with you!", arXiv:2305.06161,
                                     section 3
 
-    judge(text, rules_named(["web"])) -> Judgement: the text without the lines that line rules
-        remove, and what it violates
-
-Rules are named by a set (web, books, code) or one by one. Which rule belongs to which set, and why, is in
-docs/processing.md. Lines, words, n-grams and characters are defined in `text_measures`. Left out:
-C4's list of bad words (a choice of values, not of quality), its repeated three-sentence spans
-(`dedup` and near-duplicates), its language test (`languages`).
+Which rule belongs to which set (web, books, code), and why, is in docs/processing.md. Lines, words,
+n-grams and characters are defined in `text_measures`. Left out: C4's list of bad words (a choice of
+values, not of quality), its repeated three-sentence spans (`filters` and near-duplicates), its
+language test (`languages`).
 """
 
 from collections import Counter

@@ -1,35 +1,15 @@
 """Repair of a text before it is cleaned: wrongly decoded characters, HTML entities, ligatures,
-terminal colours; and lines that repeat.
+terminal colours; and lines that repeat (docs/processing.md).
 
-    repair(text)    "dÃ©jÃ  vu &amp; co" -> "déjà vu & co"      ftfy (extra `clean`), on suspicious
-                                                                lines only
+    repair(text)                  "dÃ©jÃ  vu &amp; co" -> "déjà vu & co"     ftfy (extra `clean`)
+    remove_repeated_lines(text)   page headers, footers and numbers; notices; lines that break
+                                  sentences
 
 ftfy reads some 0.5 MB/s where text isn't ASCII. A line can have been UTF-8, decoded as something
 else, only if a lead byte of UTF-8 as that charset shows it is followed by as many continuation
 bytes as it announces: a search for these pairs passes over ASCII and nearly all lines of real
 languages. Whether a suspicious line is repaired is ftfy's decision. It must see the characters
-U+0080 to U+009F, which `clean` changes: repair goes first.
-
-Not changed: quotation marks, full-width characters (punctuation of Chinese and Japanese), anything
-in a line that ftfy finds well-formed.
-
-    remove_repeated_lines(text)      by three rules that leave verse, plays and code alone
-
-    page      pages are parted by form feeds (as pdftotext does); a line that is among the first or
-              last two of at least 3 pages, and of a third of them, is a header or footer, if it has
-              two words. A bare number, or "Page 7 of 9", that counts along with the pages is a page
-              number.
-    breaks    a line that occurs 4 times, begins with a capital letter or a digit, and at least half
-              of the times breaks a sentence (the line before ends with a letter or comma, the next
-              one begins with a small letter) is no part of the text.
-    notice    a line of at least 40 characters and 6 words that occurs more than 10 times is kept
-              once.
-
-What repeats for a reason is not touched: refrains (lines of verse begin with capitals, and few have
-40 characters and come 10 times), names of speakers (they follow a full stop), headings, lines of
-code. A line that many documents of a source share is not removed: whether it is a banner, a
-licence, a heading or a formula of prayer can't be told from its number; near-duplicates and the
-rules `web` see those.
+U+0080 to U+009F, which `clean` changes, and pages are parted by form feeds: so both go first.
 """
 
 import html

@@ -1,16 +1,8 @@
 """Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those
-of a kind run as they are named.
+of a kind run as they are named (the table of steps: docs/processing.md).
 
-repair            Unicode repair (`repair`)                         changes
-repeated-lines    headers, footers, notices (`repeated_lines`)      changes
-languages         documents in other languages (`languages`)        drops
-rules             published quality rules (`quality_rules`)         drops, and changes by line rules
-personal-data     mail addresses, phone numbers (`personal_data`)   changes, or drops
-near-duplicates   of a longer document (`near_duplicates`)          drops
-decontaminate     what is evaluated on (`decontamination`)          drops
-
-The first two see a document as it is read, before cleaning removes what they look for; the next
-three see it cleaned; the last two run when all documents are read (`file_steps`).
+RAW_STEPS see a document as it is read, before cleaning removes what they look for; CLEAN_STEPS see
+it cleaned; FILE_STEPS run when all documents are read (`file_steps`).
 """
 
 from collections import Counter

@@ -1,19 +1,15 @@
-"""An HTML page made ready for the extraction of its text: definition lists, permalinks and code,
-which trafilatura takes apart.
-
-    prepare_tree(tree, headings) changes the tree in place:
+"""An HTML page made ready for the extraction of its text by trafilatura, which takes definition lists,
+permalinks and code apart.
 
     <dt>term</dt><dd>what it is</dd>       one paragraph, "term: what it is", so that a sentence has
                                            both
-    signatures (<dt> of an API, Sphinx's)  with `headings` below a heading of its name: all that is
-                                           said of it stands under it
+    signatures (<dt> of an API, Sphinx's)  with `headings` below a heading of its name
     permalinks (¶), links to the source    are left out
     white space outside of <pre>           is one space, as browsers show it
     <pre>                                  with `headings` a code block between fences: its # are no
                                            headings
 
-Without `headings`, for training, code and signatures have no marks. Blank lines within code are
-lost in trafilatura.
+Without `headings`, for training, code and signatures have no marks.
 """
 
 import re

@@ -1,11 +1,5 @@
-"""Remote sources: data sets of the Hugging Face hub, and files in object stores.
-
-    hf:OWNER/NAME[@revision][:config][/split]    the rows of a data set, streamed by `datasets`
-                                                 (extra `hub`)
-    hf:./FOLDER[:config][/split]                 the same of a folder on disk that is laid out as
-                                                 the hub lays it
-    s3://BUCKET/..., gs://BUCKET/...             a file, a folder or a glob, read by fsspec with
-                                                 s3fs or gcsfs (extras `s3`, `gs`)
+"""Remote sources: data sets of the Hugging Face hub (hf:OWNER/NAME[@revision][:config][/split]; extra
+`hub`) or laid out like one on disk (hf:./FOLDER), and files in object stores (s3://, gs://; fsspec).
 
 A split becomes a file of JSON lines whose bytes are made as they are read, so that rows go the way
 of all others: `sniff`, `records`. Files of an object store are read as a stream, too. No code of a

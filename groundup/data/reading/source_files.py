@@ -1,16 +1,9 @@
-"""The files of a source whose format is read, wherever it is: on disk, in an archive or a package,
-on a server; the others are reported.
+"""The files of a source whose format is read, wherever it is: on disk or in an archive (`containers`),
+in a package (`fetch`), on a server (`download`), on the hub or in an object store (`remote`); the
+others are reported.
 
-    folder, file, glob                            on disk (`folders`)
-    pypi:NAME==VERSION!glob                       members of a package archive (`fetch`)
-    https://HOST/FILE                             fetched into the cache, then as on disk
-                                                  (`download`)
-    hf:OWNER/NAME[:config][/split]                the rows of a data set (`remote`)
-    s3://BUCKET/..., gs://BUCKET/...              a file, folder or glob of an object store
-                                                  (`remote`)
-
-An address is decided on by its prefix, here and nowhere else. One walk for all that reads, measures
-or hashes a source. What a file holds is for `sources`.
+An address is decided on by its prefix, here and nowhere else (docs/data.md). One walk for all that
+reads, measures or hashes a source. What a file holds is for `sources`.
 """
 
 import glob

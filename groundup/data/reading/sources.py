@@ -1,15 +1,11 @@
-"""Sources of texts, read as a stream: a folder, a file, a glob, an https: or hf: address, an object
-store, or a package archive.
-
-    address -> files     wherever they are (see `source_files`)
+"""Sources of texts, read as a stream, wherever they are (`source_files`); or a .toml file that lists
+them, a table [[data.sources]] each, as in a recipe.
 
     .txt .md                             one document, or several if it is over 8 Mi characters
-    .rst .adoc .tex .org                 the same, as plain text (see `markup_text`)
-    .jsonl .json .csv .tsv .parquet      a document for each line, element or row (see `records`)
-    .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (see `extract`; extra
-                                         `documents`)
-    .zip .tar .tar.gz, and .gz or .zst behind any of them but archives: what they hold (see
-        `containers`)
+    .rst .adoc .tex .org                 the same, as plain text (`markup_text`)
+    .jsonl .json .csv .tsv .parquet      a document for each line, element or row (`records`)
+    .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (`extract`)
+    .zip .tar .tar.gz, .gz, .zst         what they hold (`containers`)
 
 A file in another format is skipped and reported. At most one document or one megabyte of a file is
 in memory.

@@ -1,16 +1,12 @@
 """What a reading gives: documents as they were read and as the steps made them, with the reports of
-the files that are done.
+the files that are done; and `work`, which makes it of a part of a source in any process: this one,
+one of `processes` or one of Ray.
 
     files -> read_batches -> [DocumentBatch, ...] some megabytes at once -> pack -> bytes -> unpack,
         in another process
 
 The batches of a source, added up in order, are what reading it in one process counts and yields,
 whoever read which part of it. A message is one line of JSON and the texts behind it.
-
-`work(task)` is what any process does with a part of a source, be it this one, one of `processes` or
-one of Ray: it reads entries of a source, or takes texts, with the steps over them.
-`python -c "from groundup.data.runners.document_batches import main; main(FD)"` serves tasks that
-come through a socket, until it is closed.
 """
 
 import json
