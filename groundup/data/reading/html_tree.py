@@ -1,5 +1,5 @@
-"""An HTML page made ready for the extraction of its text by trafilatura, which takes definition lists,
-permalinks and code apart.
+"""An HTML page made ready for the extraction of its text by trafilatura, which takes definition
+lists, permalinks and code apart.
 
     <dt>term</dt><dd>what it is</dd>       one paragraph, "term: what it is", so that a sentence has
                                            both

@@ -1,5 +1,6 @@
-"""Remote sources: data sets of the Hugging Face hub (hf:OWNER/NAME[@revision][:config][/split]; extra
-`hub`) or laid out like one on disk (hf:./FOLDER), and files in object stores (s3://, gs://; fsspec).
+"""Remote sources: data sets of the Hugging Face hub (hf:OWNER/NAME[@revision][:config][/split],
+extra `hub`) or laid out like one on disk (hf:./FOLDER), and files in object stores (s3://, gs://, by
+fsspec).
 
 A split becomes a file of JSON lines whose bytes are made as they are read, so that rows go the way
 of all others: `sniff`, `records`. Files of an object store are read as a stream, too. No code of a

@@ -1,6 +1,6 @@
-"""The files of a source whose format is read, wherever it is: on disk or in an archive (`containers`),
-in a package (`fetch`), on a server (`download`), on the hub or in an object store (`remote`); the
-others are reported.
+"""The files of a source whose format is read, wherever it is: on disk or in an archive
+(`containers`), in a package (`fetch`), on a server (`download`), on the hub or in an object store
+(`remote`); the others are reported.
 
 An address is decided on by its prefix, here and nowhere else (docs/data.md). One walk for all that
 reads, measures or hashes a source. What a file holds is for `sources`.

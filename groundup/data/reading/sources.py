@@ -1,5 +1,5 @@
-"""Sources of texts, read as a stream, wherever they are (`source_files`); or a .toml file that lists
-them, a table [[data.sources]] each, as in a recipe.
+"""Sources of texts, read as a stream, wherever they are (`source_files`); or a .toml file that
+lists them, a table [[data.sources]] each, as in a recipe.
 
     .txt .md                             one document, or several if it is over 8 Mi characters
     .rst .adoc .tex .org                 the same, as plain text (`markup_text`)
