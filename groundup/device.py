@@ -1,4 +1,5 @@
-"""Device and dtype (`Compute`), random generators, memory of this machine.
+"""Device and dtype (`Compute`), random generators, memory of this machine, and repeated timing on
+one that may be busy: times that disagree are measured again.
 
 One Compute is made in `cli/` and passed on. Random numbers come from generators seeded by (run
 seed, purpose, rank), so that two purposes never share a stream.
@@ -12,20 +13,26 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 from groundup.errors import ConfigError
 from groundup.limited_process import peak_memory_bytes as peak_memory_bytes
-from groundup.threads import ThreadTuner, allowed_cores, prepare, thread_counts
+from groundup.progress import Progress, Silent
+from groundup.threads import DISTURBED, ThreadTuner, allowed_cores, prepare, thread_counts
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # Parameters of glibc's mallopt(3), and a size above any tensor of a small model's step.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES = 2**30
+Kind = TypeVar("Kind")
+
+# The given time may be exceeded by this factor where times disagree.
+MAX_TIMES = 3
 
 
 @dataclass(frozen=True)
@@ -237,3 +244,48 @@ def release_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)
+
+
+def shortest(
+    takes: Mapping[Kind, Callable[[], float]],
+    *,
+    seconds: float,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Kind, float]:
+    """Return the shortest of the seconds that each of `takes` returns, called for about `seconds`
+    each; up to three times as long if disturbed.
+
+    The shortest, since other programs only add time. The kinds alternate, so that a busy moment
+    affects all; the first call of each is a warm-up. Disturbed: the two shortest times of a kind
+    differ by a factor of more than 1.5, or there is only one.
+    """
+    started, whole_s = clock(), seconds * len(takes)
+    with (progress or Silent()).track("measuring a step", whole_s, "s") as advance:
+        times: dict[Kind, list[float]] = {kind: [] for kind in takes}
+        while True:
+            for kind, take in takes.items():
+                times[kind].append(take())
+                advance(times[kind][-1])
+            spent_s = clock() - started
+            if spent_s >= MAX_TIMES * whole_s or (
+                spent_s >= whole_s and all(agrees(t[1:]) for t in times.values())
+            ):
+                return {kind: min(taken[1:] or taken) for kind, taken in times.items()}
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def agrees(figures: Sequence[float]) -> bool:
+    """Whether the two lowest figures agree.
+
+    >>> agrees([9.0, 1.0, 1.2]), agrees([1.0, 2.0]), agrees([1.0])
+    (True, False, False)
+    """
+    low = sorted(figures)[:2]
+    return len(low) == 2 and low[1] <= DISTURBED * low[0]

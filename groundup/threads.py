@@ -126,7 +126,7 @@ def thread_counts(most: int) -> tuple[int, ...]:
 
 
 # Two times for the same work that differ by more than this factor were disturbed (also
-# `timing.py`).
+# `device.agrees`).
 DISTURBED = 1.5
 # Another number of threads is taken only where it is faster by this factor.
 WORTH_IT = 0.9

@@ -28,7 +28,7 @@ ORDER = [
     ("data", "weights"),
     ("kernels", "tokenizer", "runs", "packs"),
     ("http", "model"),
-    ("config", "device", "fetch", "timing"),
+    ("config", "device", "fetch"),
     ("cache",),
     ("locks", "migrations"),
     ("progress", "files", "html_nodes", "threads", "palette", "limited_process"),

@@ -12,21 +12,26 @@ only this depends on the other documents.
 
 import hashlib
 import json
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from groundup.data.documents import Document
 from groundup.errors import DataError, FormatError
 from groundup.files import json_bytes, sha256_text
+from groundup.progress import Progress
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 # Minimum of validation and of test text, relative to the requested amount, and of training text,
 # relative to all.
 MIN_OF_WANTED = 0.25
 MIN_TRAIN_OF_ALL = 0.5
+# A batch ends with the document that reaches one of them.
+BATCH_BYTES, BATCH_DOCUMENTS = 2**18, 4096
 
 
 @dataclass
@@ -231,3 +236,50 @@ def cut_place(text: str, end_characters: int) -> int | None:
 
 def _part(document: Document, text: str, which: str) -> Document:
     return replace(document, text=text.strip("\n"), name=f"{document.name} ({which})")
+
+
+class DocumentFile:
+    """A context manager: the documents of a file in order by `batches`, once, and then at random by
+    `read`; it keeps the place of each line, 8 bytes a document. Raises FormatError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise FormatError(path, "file", "is missing")
+        self.path = path
+        self._places = array("q")
+        self._handle: BinaryIO = path.open("rb")
+
+    def __enter__(self) -> "DocumentFile":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._handle.close()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def batches(self, what: str, progress: Progress) -> Iterator[list[Document]]:
+        """Yield the documents in order, about BATCH_BYTES at once, under a progress bar named
+        `what`.
+        """
+        self._places, place = array("q"), 0
+        batch: list[Document] = []
+        done = 0
+        with progress.track(what, self.path.stat().st_size / 1e6, "MB") as advance:
+            for number, line in enumerate(self._handle, start=1):
+                batch.append(document_in(line, self.path, number))
+                self._places.append(place)
+                place += len(line)
+                if place - done >= BATCH_BYTES or len(batch) == BATCH_DOCUMENTS:
+                    yield batch
+                    advance((place - done) / 1e6)
+                    batch, done = [], place
+            if batch:
+                yield batch
+                advance((place - done) / 1e6)
+
+    def read(self, number: int) -> Document:
+        """Return one of the documents that were read in order, counted from 0."""
+        self._handle.seek(self._places[number])
+        return document_in(self._handle.readline(), self.path, number + 1)

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from groundup.data.processing.decontamination import MIN_WORDS, ItemIndex
-from groundup.data.processing.document_file import DocumentFile
 from groundup.data.processing.word_ngrams import hash_words, words
-from groundup.data.split import TRAIN, split_file
+from groundup.data.split import TRAIN, DocumentFile, split_file
 from groundup.evaluate.items import Choices, Completion, Item, MinimalPair, Written
 from groundup.progress import Progress
 

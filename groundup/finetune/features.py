@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from groundup.device import Compute, set_threads
+from groundup.device import Compute, set_threads, shortest, timed
 from groundup.engine.padded_batch import batches_by_length, pad_right
 from groundup.files import require_free_bytes, sha256_text
 from groundup.finetune.feature_store import FeatureStore, row_key, segments_of
@@ -32,7 +32,6 @@ from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer
 from groundup.progress import Progress
 from groundup.threads import ThreadTuner
-from groundup.timing import shortest, timed
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.steps.config import TrainPrecision
 from groundup.train.steps.precision import MEASURED_S, WORTH_IT, open_kinds

@@ -22,6 +22,7 @@ from groundup.device import (
     free_memory_bytes,
     memory_bytes,
     peak_memory_bytes,
+    shortest,
 )
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
@@ -30,7 +31,6 @@ from groundup.model.heads import LanguageModel
 from groundup.model.sizes import flops_per_token, parameter_count
 from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
-from groundup.timing import shortest
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.monitor.validation import MAX_TOKENS

@@ -19,7 +19,6 @@ from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.model.config import ModelConfig
 from groundup.planning import measure
-from groundup.planning.continued import require_its_tokens
 from groundup.planning.corpus import corpus
 from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
 from groundup.planning.plan import (
@@ -31,7 +30,7 @@ from groundup.planning.plan import (
     probe_steps,
 )
 from groundup.planning.planner import choose_model, choose_optimizer, text_stats
-from groundup.planning.pretrain_options import PretrainOptions
+from groundup.planning.pretrain_options import PretrainOptions, require_its_tokens
 from groundup.planning.scaling_law import LAW
 from groundup.planning.sweep import read_law
 from groundup.progress import Progress

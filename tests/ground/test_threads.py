@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from groundup.device import shortest
 from groundup.threads import MOST_ROUNDS, ThreadTuner, decide, fastest, is_clear, thread_counts
-from groundup.timing import shortest
 
 Machine = Callable[[int, float], float]
 

@@ -17,7 +17,7 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.model.lora import add_lora, lora_parameters, lora_weights, merge_lora
-from groundup.planning.continued import replay_shares
+from groundup.planning.pretrain_options import replay_shares
 from groundup.planning.reproduce import reproduce
 from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder

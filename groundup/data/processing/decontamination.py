@@ -30,7 +30,6 @@ import numpy as np
 
 from groundup.data.clean import clean
 from groundup.data.documents import Document, Example, PreferenceExample, to_conversation
-from groundup.data.processing.document_file import DocumentFile
 from groundup.data.processing.word_ngrams import (
     Words,
     distinct,
@@ -48,6 +47,7 @@ from groundup.data.reading.records import SourceFile, rows
 from groundup.data.reading.source_files import ROW_SUFFIXES, Source, source_files
 from groundup.data.reading.source_report import LineTally, SourceReport
 from groundup.data.reading.sources import describe_source, read_source, read_texts
+from groundup.data.split import DocumentFile
 from groundup.errors import DataError, require
 from groundup.files import atomic_file, json_bytes
 from groundup.progress import Progress

@@ -34,7 +34,6 @@ from typing import Any
 import numpy as np
 
 from groundup.data.documents import Document
-from groundup.data.processing.document_file import DocumentFile
 from groundup.data.processing.word_ngrams import (
     Ngrams,
     distinct,
@@ -44,6 +43,7 @@ from groundup.data.processing.word_ngrams import (
     ngrams,
     shared_passage,
 )
+from groundup.data.split import DocumentFile
 from groundup.errors import DataError, FormatError, require, require_extra
 from groundup.files import atomic_file, json_bytes
 from groundup.locks import temporary_folder

@@ -28,7 +28,6 @@ from groundup.evaluate.paired import NO_DIFFERENCE
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder
 from groundup.model.footprint import training_memory
-from groundup.planning.continued import start_fields
 from groundup.planning.measure import (
     FORWARD_SHARE,
     Benchmark,
@@ -40,6 +39,7 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.planner import fitting_context, text_stats
+from groundup.planning.pretrain_options import start_fields
 from groundup.recipes.recipe import Recipe, TeachStage
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape

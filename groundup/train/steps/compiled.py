@@ -26,8 +26,8 @@ from typing import Any
 
 import torch
 
+from groundup.device import shortest
 from groundup.progress import Progress
-from groundup.timing import shortest
 from groundup.train.steps.precision import MEASURED_S, WORTH_IT, MeasuredPrecision, StepClock
 from groundup.train.steps.step import Loss
 

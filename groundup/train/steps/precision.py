@@ -19,10 +19,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from groundup.device import Compute, keep_freed_memory
+from groundup.device import Compute, keep_freed_memory, shortest
 from groundup.model.matmul_precision import ProductTimes, product_times
 from groundup.progress import Progress
-from groundup.timing import shortest
 from groundup.train.optimizers.built import trainable
 from groundup.train.optimizers.muon import Muon, is_block_matrix
 from groundup.train.steps.config import FitConfig, TrainPrecision
