@@ -13,7 +13,7 @@ weights, a copy of a tied head. Pickled weights (pytorch_model.bin) are never op
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -297,10 +297,10 @@ def write_texts(hf: HFConfig, folder: Path, tokenizer: Tokenizer | None, dtype: 
         tokenizer.save(folder)
 
 
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: Mapping[str, str] = {}) -> None:
     """Write a safetensors file; the library's own error for a full disk becomes an OSError."""
     try:
-        save_file(tensors, path, metadata={"format": "pt"})
+        save_file(tensors, path, metadata={"format": "pt", **metadata})
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         if code is None:

@@ -1,0 +1,247 @@
+"""The reader: says of each sentence of some passages whether it answers a question.
+
+    [CLS] question [SEP] headings, sentence 1, sentence 2, ... [SEP]     one row a passage
+        -> encoder with a LoRA adapter -> hidden states [T, C]
+        -> of each sentence the mean of its tokens' states, and the state of [CLS] -> a score
+
+A cross-encoder (Nogueira and Cho 2019, arXiv 1901.04085) on all-minilm-l6-v2 that reads question
+and passage together: what it says of a sentence depends on the headings above and the sentences
+around it. With the scores s_i of all sentences that are read for a question
+
+    P(sentence i answers) = exp(s_i) / (1 + sum_j exp(s_j)),    P(none does) = 1 / (1 + sum_j ...)
+
+(the "no answer" score fixed at 0, as in extractive readers for SQuAD 2.0). The adapter of the
+package is in `reader_adapter/`, with a card that says how it was made; `index --tune` trains it
+further on an index's own documents (`finetune/reader_training.py`).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from groundup.device import Compute
+from groundup.engine.engine import Engine
+from groundup.engine.padded_batch import batches_by_length, pad_right
+from groundup.errors import FormatError, ModelError
+from groundup.files import atomic_file, sha256_file
+from groundup.model.heads import Encoder
+from groundup.model.lora import (
+    LoRALinear,
+    LoRAWeights,
+    attach_lora,
+    lora_weights,
+    merge_lora,
+    shared_copy,
+)
+from groundup.retrieve.cite import Statement, statements
+from groundup.retrieve.passages import Passage
+from groundup.retrieve.tables import row_in_words
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.adapter import base_hashes
+from groundup.weights.hf import save_tensors
+
+# Beside the passage's: enough for any question that a customer types.
+MAX_QUESTION_TOKENS, MAX_TOKENS = 96, 400
+PACKAGED = Path(__file__).with_name("reader_adapter")
+ADAPTER_FILE = "reader.safetensors"
+VERSION = "1"
+RANK, ALPHA = 16, 32.0
+OTHER = -1
+"""The sentence that a token belongs to, where it is the question's or a heading's."""
+
+
+class SentenceScorer(nn.Module):
+    """Rows of ids -> a score of each sentence in them."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.config = encoder.config
+        self.transformer = encoder.transformer
+        self.score = nn.Linear(2 * encoder.config.width, 1)
+        nn.init.zeros_(self.score.weight)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(
+        self,
+        ids: Int[Tensor, "B T"],
+        mask: Bool[Tensor, "B T"],
+        owners: Int[Tensor, "B T"],
+        count: int,
+    ) -> Float[Tensor, " S"]:
+        """Return the scores of `count` sentences; `owners`: which of them each token belongs to,
+        or OTHER.
+        """
+        hidden = self.transformer(ids, mask=mask)
+        owned = owners != OTHER
+        of_tokens, places = owners[owned], owned.nonzero()[:, 0]
+        sums = torch.zeros(count, hidden.shape[-1], dtype=torch.float32, device=ids.device)
+        sums = sums.index_add(0, of_tokens, hidden[owned].float())
+        sizes = of_tokens.bincount(minlength=count).clamp(min=1)
+        rows = torch.zeros(count, dtype=torch.long, device=ids.device)
+        rows[of_tokens] = places
+        features = torch.cat([sums / sizes[:, None], hidden[rows, 0].float()], dim=1)
+        scores: Tensor = self.score(features)
+        return scores[:, 0].float()
+
+
+@dataclass(frozen=True)
+class ReaderRow:
+    """A question and a passage as ids, and the sentence that each id belongs to."""
+
+    ids: list[int]
+    owners: list[int]
+
+
+def statement_text(passage: Passage, statement: Statement) -> str:
+    """Return a sentence as the reader reads it and as it is shown: a row of a table with the names
+    of its columns.
+    """
+    if not statement.text.startswith("|"):
+        return statement.text
+    head = ""
+    if statement.head:
+        head = passage.text[slice(*statement.head)]
+    return row_in_words(head, statement.text)
+
+
+def reader_row(tokenizer: Tokenizer, question: str, passage: Passage) -> ReaderRow:
+    """Return the row of a question and a passage, cut to MAX_TOKENS; headings between sentences
+    stand before those that they are above.
+    """
+    end = tokenizer.end_ids
+    ids = [*tokenizer.with_bos(tokenizer.encode(question)[:MAX_QUESTION_TOKENS]), *end]
+    owners, shown = [OTHER] * len(ids), {passage.title}
+
+    def add(text: str, owner: int) -> None:
+        found = tokenizer.encode(text)
+        ids.extend(found)
+        owners.extend([owner] * len(found))
+
+    add(passage.title, OTHER)
+    for number, each in enumerate(statements(passage)):
+        for line in each.above.removeprefix(passage.title).split("\n"):
+            if line.strip() and line not in shown and not line.startswith("|"):
+                shown.add(line)
+                add(line, OTHER)
+        shown.add(each.text)
+        add(statement_text(passage, each), number)
+    room = MAX_TOKENS - len(end)
+    return ReaderRow([*ids[:room], *end], [*owners[:room], *[OTHER] * len(end)])
+
+
+def joined_owners(rows: Sequence[ReaderRow], counts: Sequence[int]) -> Int[Tensor, "B T"]:
+    """Return the sentence of each token of padded rows, numbered through all rows; `counts`:
+    sentences of each.
+    """
+    longest = max(len(row.ids) for row in rows)
+    owners = torch.full((len(rows), longest), OTHER)
+    first = 0
+    for place, (row, count) in enumerate(zip(rows, counts, strict=True)):
+        own = torch.tensor(row.owners)
+        owners[place, : len(row.owners)] = torch.where(own == OTHER, OTHER, own + first)
+        first += count
+    return owners
+
+
+class Reader:
+    """A reader that is open: `scores(question, passages)`."""
+
+    def __init__(self, scorer: SentenceScorer, tokenizer: Tokenizer, compute: Compute) -> None:
+        self.scorer, self.tokenizer, self.compute = scorer.eval(), tokenizer, compute
+        self.bf16 = compute.is_cpu and compute.has_bf16
+
+    @torch.inference_mode()
+    def scores(self, question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
+        """Return of each passage the scores of its `statements`, in nats; a sentence behind the cut
+        has the lowest of all.
+        """
+        counts = [len(statements(passage)) for passage in passages]
+        rows = [reader_row(self.tokenizer, question, passage) for passage in passages]
+        found: list[tuple[float, ...]] = [()] * len(passages)
+        for batch in batches_by_length([len(row.ids) for row in rows]):
+            ids, mask = pad_right([rows[i].ids for i in batch], self.compute.device)
+            own = [counts[i] for i in batch]
+            owners = joined_owners([rows[i] for i in batch], own).to(self.compute.device)
+            with torch.autocast(self.compute.device.type, torch.bfloat16, enabled=self.bf16):
+                scores = self.scorer(ids, mask, owners, sum(own))
+            for i, each in zip(batch, scores.cpu().split(own), strict=True):
+                found[i] = tuple(each.tolist())
+        return found
+
+
+def open_reader(engine: Engine, folder: Path = PACKAGED) -> Reader:
+    """Open the reader in `folder` on an open encoder, whose weights are shared but for the blocks.
+
+    Raises FormatError for a damaged adapter, ModelError for another encoder.
+    """
+    encoder = engine.opened.model
+    if not isinstance(encoder, Encoder):
+        raise ModelError(f"{engine.opened.path} is no encoder; the reader is an adapter of one.")
+    scorer = SentenceScorer(shared_copy(encoder))
+    read_reader(scorer, folder)
+    for part in scorer.modules():
+        if isinstance(part, LoRALinear):  # merging must not change the encoder's own weights
+            assert isinstance(part.base, nn.Linear)
+            part.base.weight = nn.Parameter(part.base.weight.detach().clone())
+    merge_lora(scorer)
+    return Reader(scorer, engine.opened.require_tokenizer(), engine.compute)
+
+
+def read_reader(scorer: SentenceScorer, folder: Path) -> None:
+    """Put the adapter and the score of a folder into a scorer. Raises FormatError, ModelError."""
+    file = folder / ADAPTER_FILE
+    if not file.is_file():
+        raise FormatError(folder, ADAPTER_FILE, "is missing", fix="Train it: groundup index --tune")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            facts = dict(opened.metadata() or {})
+            tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
+    if facts.get("version") != VERSION:
+        raise FormatError(file, "version", f"is {facts.get('version')!r}; {VERSION} is read")
+    known = base_hashes(scorer.transformer)
+    if json.loads(facts.get("base", "{}")) != known:
+        what = f"The reader {folder} was trained on another encoder than the one given."
+        raise ModelError(what, fix="Use all-minilm-l6-v2.")
+    weights, scale = {}, float(facts["scale"])
+    names = {name.rsplit(".", 1)[0] for name in tensors if name.endswith(".lora_a")}
+    for name in names:
+        a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
+        base = scorer.get_parameter(f"{name}.weight")
+        if (len(b), a.shape[1]) != tuple(base.shape) or len(a) != b.shape[1]:
+            raise FormatError(file, name, "has a shape that does not fit the encoder")
+        weights[name] = LoRAWeights(a, b, scale)
+    for part in ("weight", "bias"):
+        own = getattr(scorer.score, part)
+        found = tensors.get(f"score.{part}")
+        if found is None or found.shape != own.shape or not found.isfinite().all():
+            raise FormatError(file, f"score.{part}", "is missing or damaged")
+        own.data.copy_(found)
+    attach_lora(scorer, weights)
+
+
+def write_reader(scorer: SentenceScorer, folder: Path, base: dict[str, str], card: str) -> None:
+    """Write the adapter, the score and a card, atomically; `base`: `base_hashes` of the encoder's
+    transformer. Raises DiskError.
+    """
+    adapters = lora_weights(scorer)
+    tensors = {f"score.{name}": each for name, each in scorer.score.state_dict().items()}
+    for name, each in adapters.items():
+        tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"] = each.a, each.b
+    scale = next(iter(adapters.values())).scale
+    metadata = {"version": VERSION, "base": json.dumps(base), "scale": str(scale), "card": card}
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_file(folder / ADAPTER_FILE) as temporary:
+        save_tensors({k: v.float().contiguous() for k, v in tensors.items()}, temporary, metadata)
+
+
+def reader_hash(folder: Path) -> str:
+    """Return the SHA-256 of a reader's file."""
+    return sha256_file(folder / ADAPTER_FILE)
