@@ -22,7 +22,7 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import require
 from groundup.retrieve.calibration import least_evidence
 from groundup.retrieve.cite import Quote, best_quotes
-from groundup.retrieve.evidence import evidence
+from groundup.retrieve.evidence import READ_PASSAGES, Evidence, evidence
 from groundup.retrieve.generation import (
     Draft,
     Drafts,
@@ -36,7 +36,7 @@ from groundup.retrieve.generation import (
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.search import Keep, Ranking, every, find, is_current
+from groundup.retrieve.search import Keep, Ranking, SearchResult, every, find, is_current
 from groundup.retrieve.support import supports
 
 if TYPE_CHECKING:
@@ -311,6 +311,30 @@ def with_changed_sources(index: Index, answer: Answer) -> Answer:
     return replace(answer, outdated=tuple(dict.fromkeys([*answer.outdated, *changed])))
 
 
+def _read_passages(
+    index: Index | GivenPassages,
+    question: str,
+    count: int,
+    keep: Keep,
+    rank_by: Ranking | None,
+    vectors: "Vectors | None",
+) -> tuple[SearchResult, Evidence]:
+    """Return the `count` best passages and what speaks for them; with a reader the best of
+    READ_PASSAGES by its evidence.
+    """
+    if not isinstance(index, Index):
+        found = index.find(question, count)
+        return found, evidence(index, found.passages, question, vectors)
+    if vectors is None or vectors.read is None:
+        found = find(index, question, count, rank_by, keep)
+        return found, evidence(index, found.passages, question, vectors)
+    found = find(index, question, max(count, READ_PASSAGES), rank_by, keep)
+    known = evidence(index, found.passages, question, vectors)
+    best = sorted(range(len(found.passages)), key=lambda i: -known.values[i])[:count]
+    passages = tuple(replace(found.passages[i], score=known.values[i]) for i in best)
+    return replace(found, passages=passages), known.select(best)
+
+
 def read(
     index: Index | GivenPassages,
     question: str,
@@ -325,11 +349,7 @@ def read(
 
     Raises ConfigError, FormatError.
     """
-    if isinstance(index, Index):
-        found = find(index, question, config.passages, rank_by, keep)
-    else:
-        found = index.find(question, config.passages)
-    known = evidence(index, found.passages, question, vectors)
+    found, known = _read_passages(index, question, config.passages, keep, rank_by, vectors)
     least = config.min_evidence
     if least is None:
         least = known.usual

@@ -1,8 +1,11 @@
-"""Evidence: how much speaks for a passage holding the answer to a question, 0 to 1; by words, and
-where an index has vectors better by both.
+"""Evidence: how much speaks for a passage holding the answer to a question, 0 to 1; by words, where
+an index has vectors better by both, and best by a reader of question and passage together.
 
     by words    the share of the question's weight (idf) that the passage has, words that no passage
                 has included
+    by reader   1 / (1 + exp(-z)) of the best sentence,  z = READER . (1, the reader's score of the
+                sentence (`reader.py`), share of the question's weight that the sentence has, cosine
+                of the passage, that cosine - highest cosine of the others)
     by both     1 / (1 + exp(-(BIAS + SENTENCE (share + cosine) + AHEAD (cosine of the passage -
                 highest cosine of the others))))
 
@@ -31,13 +34,19 @@ from groundup.retrieve.search import Group, WordStatistics, idf, question_terms,
 from groundup.retrieve.terms import terms
 
 if TYPE_CHECKING:
-    from groundup.retrieve.vectors import Rows, Vector, Vectors
+    from groundup.retrieve.vectors import ReadPassages, Rows, Vector, Vectors
 
 BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
 # What a passage must have, chosen on the same questions: most refused with at most a tenth of the
 # answerable ones.
 MIN_BY_WORDS, MIN_BY_BOTH = 0.5, 0.314
-WORDS, BOTH = "words", "both"
+WORDS, BOTH, READER = "words", "both", "reader"
+# Of z by reader: a logistic regression of whether a sentence answers (docs/log.md).
+READER_BIAS, READER_SCORE, READER_SHARE, READER_COSINE, READER_AHEAD = -3.0, 0.6, 1.0, 2.0, 2.0
+MIN_BY_READER = 0.3
+# Passages that a reader reads for a question.
+READ_PASSAGES = 20
+MIN_EVIDENCE = {WORDS: MIN_BY_WORDS, BOTH: MIN_BY_BOTH, READER: MIN_BY_READER}
 # Two passages that are as near to one another say the same.
 REPEATED = 0.95
 # What a question's words count beside the cosines, for the sentences that are quoted; chosen on
@@ -54,14 +63,19 @@ class Evidence:
     sentences: tuple[tuple[float, ...], ...]
     """Of each passage how well its `statements` fit the question; comparable among these only."""
     by: str
-    """WORDS or BOTH."""
+    """WORDS, BOTH or READER."""
 
     @property
     def usual(self) -> float:
         """The lowest value that is an answer, unless another is asked for or was chosen for the
         index (`calibration.py`).
         """
-        return MIN_BY_BOTH if self.by == BOTH else MIN_BY_WORDS
+        return MIN_EVIDENCE[self.by]
+
+    def select(self, places: Sequence[int]) -> "Evidence":
+        """Return that of some of the passages, in this order."""
+        values, sentences = ([of[i] for i in places] for of in (self.values, self.sentences))
+        return Evidence(tuple(values), tuple(sentences), self.by)
 
     @property
     def best(self) -> float:
@@ -95,6 +109,9 @@ def evidence(
 ) -> Evidence:
     """Return what speaks for each passage and its sentences. Raises FormatError."""
     asked = question_words(index, question)
+    if vectors is not None and vectors.read is not None and passages:
+        found = by_reader(vectors, vectors.read, asked, passages, question)
+        return Evidence(tuple(max(each, default=0.0) for each in found), tuple(found), READER)
     if vectors is not None and passages:
         near = nearness(vectors, asked, passages, question)
         values = [by_both(max(each.near, default=0.0), each.ahead) for each in near]
@@ -125,6 +142,44 @@ def by_both(near: float, lead: float) -> float:
     `near`: share + cosine of its best sentence; `lead`: its cosine less the others' highest.
     """
     return 1 / (1 + math.exp(-(BIAS + SENTENCE * near + AHEAD * lead)))
+
+
+def by_reader(
+    vectors: "Vectors",
+    read: "ReadPassages",
+    asked: QuestionWords,
+    passages: Sequence[Passage],
+    question: str,
+) -> list[tuple[float, ...]]:
+    """Return the evidence for each sentence of each passage."""
+    found = []
+    for features in reader_features(vectors, read, asked, passages, question):
+        z = features @ np.array([READER_SCORE, READER_SHARE, READER_COSINE, READER_AHEAD])
+        found.append(tuple(map(float, 1 / (1 + np.exp(-(READER_BIAS + z))))))
+    return found
+
+
+def reader_features(
+    vectors: "Vectors",
+    read: "ReadPassages",
+    asked: QuestionWords,
+    passages: Sequence[Passage],
+    question: str,
+) -> list["Rows"]:
+    """Return of each passage a row for each of its sentences: the reader's score, the share of the
+    question's weight, the passage's cosine and how far it is ahead.
+    """
+    query, rows = vectors.embed([question])[0], vectors.rows_of(passages)
+    leads, found = ahead(rows, query), []
+    scores = read(question, passages)
+    for passage, of, own, lead in zip(passages, scores, rows @ query, leads, strict=True):
+        shares = [
+            asked.share(each.text, passage.language, each.above) for each in statements(passage)
+        ]
+        found.append(
+            np.array([[*each, own, lead] for each in zip(of, shares, strict=True)]).reshape(-1, 4)
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ from groundup.weights.hf import save_tensors
 MAX_QUESTION_TOKENS, MAX_TOKENS = 96, 400
 PACKAGED = Path(__file__).with_name("reader_adapter")
 ADAPTER_FILE = "reader.safetensors"
+# The folder of an index with the reader that was tuned on its documents.
+TUNED = "reader"
 VERSION = "1"
 RANK, ALPHA = 16, 32.0
 OTHER = -1
@@ -191,6 +193,21 @@ def open_reader(engine: Engine, folder: Path = PACKAGED) -> Reader:
             part.base.weight = nn.Parameter(part.base.weight.detach().clone())
     merge_lora(scorer)
     return Reader(scorer, engine.opened.require_tokenizer(), engine.compute)
+
+
+def find_reader(engine: Engine, index: Path) -> Reader | None:
+    """Return the reader that was tuned for the index in a folder, or that of the package; None: the
+    encoder is another one than they were trained on. Raises FormatError.
+    """
+    folder = PACKAGED
+    if (index / TUNED / ADAPTER_FILE).is_file():
+        folder = index / TUNED
+    if not (folder / ADAPTER_FILE).is_file():
+        return None
+    try:
+        return open_reader(engine, folder)
+    except ModelError:
+        return None
 
 
 def read_reader(scorer: SentenceScorer, folder: Path) -> None:

@@ -32,6 +32,7 @@ from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.known_stores import FILES, open_store
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.reader import find_reader
 from groundup.retrieve.search import CANDIDATES, Ranking, bm25, question_terms, score, term_weights
 from groundup.retrieve.vector_store import Rows, Vector, VectorStore
 from groundup.weights.hf_families import KIND_NAMES
@@ -47,6 +48,8 @@ WEIGHT = 4.0
 REMEMBERED = 4096
 Embed = Callable[[Sequence[str]], Rows]
 """A function that makes vectors of length 1 of texts."""
+ReadPassages = Callable[[str, Sequence[Passage]], list[tuple[float, ...]]]
+"""A function of a question and passages that returns a score for each sentence (`reader.py`)."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +147,8 @@ def _begin(folder: Path, model: str, probe: Vector, store: str) -> VectorIndexIn
     return known
 
 
-def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
-    """Return the function of an encoder, by its name or path.
+def open_encoder(model: str, compute: Compute, progress: Progress) -> Engine:
+    """Open an encoder, by its name or path.
 
     Raises ModelError for another kind of model, and what opening it raises.
     """
@@ -153,18 +156,28 @@ def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
     if engine.opened.kind != "encoder":
         what = f"{model} is {KIND_NAMES[engine.opened.kind]}; vectors are made by an encoder."
         raise ModelError(what, fix="Use all-minilm-l6-v2.")
+    return engine
+
+
+def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
+    """Return the function of an encoder, by its name or path. Raises as `open_encoder` does."""
+    engine = open_encoder(model, compute, progress)
     return lambda texts: engine.embed(texts).numpy()
 
 
 def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors | None":
-    """Open the vectors of the index in `folder`, with their encoder; None: it has none.
+    """Open the vectors of the index in `folder`, with their encoder and, where there is one for it,
+    the reader; None: it has none.
 
     Raises FormatError, ModelError.
     """
     known = read_vectors_info(folder)
     if known is None:
         return None
-    return Vectors(known, embed_with(known.model, compute, progress))
+    engine = open_encoder(known.model, compute, progress)
+    reader = find_reader(engine, folder)
+    read = reader.scores if reader else None
+    return Vectors(known, lambda texts: engine.embed(texts).numpy(), read)
 
 
 def text_of(passage: Passage) -> str:
@@ -177,11 +190,16 @@ def text_of(passage: Passage) -> str:
 class Vectors:
     """The vectors of an index, open to be searched."""
 
-    def __init__(self, known: VectorIndexInfo, embed: Embed) -> None:
-        """Raises ModelError where `embed` is of another encoder, FormatError for damaged files."""
+    def __init__(
+        self, known: VectorIndexInfo, embed: Embed, read: ReadPassages | None = None
+    ) -> None:
+        """`read`: the reader of this encoder; None: there is none.
+
+        Raises ModelError where `embed` is of another encoder, FormatError for damaged files.
+        """
         require_undamaged(known.place)
         require_same(known, embed([PROBE])[0], "the model given")
-        self.known, self.embed = known, embed
+        self.known, self.embed, self.read = known, embed, read
         self.store = known.open_store()
         self._made: dict[str, Vector] = {}
 

@@ -86,8 +86,10 @@ class ServedIndexes:
         def open_on_worker(path: Path) -> Vectors | None:
             found = worker.result(lambda: vectors_for(AUTO, path, "cpu", progress))
             if found is not None:
-                embed = found.embed
+                embed, read = found.embed, found.read
                 found.embed = lambda texts: worker.result(lambda: embed(texts))
+                if read is not None:
+                    found.read = lambda *args: worker.result(lambda: read(*args))
             return found
 
         self._open_vectors = open_on_worker
