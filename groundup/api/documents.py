@@ -52,12 +52,18 @@ class IndexResults:
 
     index: Path
     vectors_made: int
+    tuned_on: int
+    """Questions that the reader was tuned on; 0: it was not."""
     update: "UpdateReport"
     counts: "IndexCounts"
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
-        own = {"index": str(self.index), "vectors_made": self.vectors_made}
+        own = {
+            "index": str(self.index),
+            "vectors_made": self.vectors_made,
+            "tuned_on": self.tuned_on,
+        }
         return {**own, **vars(self.update), **vars(self.counts)}
 
 
@@ -199,6 +205,7 @@ def index(
     *,
     vectors: str | Path | None = None,
     store: str = "",
+    tune: bool = False,
     config: "IndexConfig | None" = None,
     follow_links: bool = False,
     device: str = "auto",
@@ -210,7 +217,8 @@ def index(
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
     whose vectors are made of each passage, for search by meaning ("all-minilm-l6-v2"), and `store`
     where new ones are kept, "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in
-    files beside the index. `config`: how documents become passages; None: as the index has it, else
+    files beside the index. `tune`: the reader that judges answers is trained on the documents
+    (`finetune/reader_tuning.py`; the index must have vectors). `config`: how documents become passages; None: as the index has it, else
     the defaults; `text` and `charset` of `Data` are those of the config. Files that can't be read are in `counts.faults`, with the reason. Raises
     ConfigError, DataError, DiskError, FormatError, ModelError.
 
@@ -244,7 +252,13 @@ def index(
         )
         made = make_vectors(folder, embed, str(vectors), store=store, progress=progress)
     with Index(folder) as opened:
-        return IndexResults(folder, made, report, opened.counts())
+        tuned_on = 0
+        if tune:
+            from groundup.device import select_compute
+            from groundup.finetune.reader_tuning import tune_reader
+
+            tuned_on = tune_reader(opened, compute=select_compute(device), progress=progress)
+        return IndexResults(folder, made, tuned_on, report, opened.counts())
 
 
 def _index_config(readings: "Sequence[Data]", config: "IndexConfig | None") -> "IndexConfig | None":

@@ -53,6 +53,13 @@ def command(
             show_default="files beside the index",
         ),
     ] = "",
+    tune: Annotated[
+        bool,
+        Option(
+            "--tune",
+            help="Then train the reader of answers on these documents (needs vectors; 1-3 minutes).",
+        ),
+    ] = False,
     device: options.DeviceOption = "auto",
     text: options.TextColumnOption = "",
     charset: options.CharsetOption = "auto",
@@ -71,6 +78,7 @@ def command(
         groundup index manuals/ letters.mbox "notes/**/*.md" --out mine.index
         groundup index --out mine.index
         groundup index manuals/ --out manuals.index --vectors all-minilm-l6-v2
+        groundup index --out manuals.index --tune
     """
     from groundup.api.documents import index
     from groundup.retrieve.index_config import IndexConfig
@@ -84,6 +92,7 @@ def command(
         out,
         vectors=vectors,
         store=store,
+        tune=tune,
         config=config,
         follow_links=follow_links,
         device=device,
@@ -103,6 +112,8 @@ def result_lines(results: "IndexResults", vectors: str | None) -> list[str]:
     ]
     if vectors:
         lines.append(f"{results.vectors_made:,} vectors made by {vectors}")
+    if results.tuned_on:
+        lines.append(f"the reader tuned on {results.tuned_on:,} questions made from the documents")
     return [*lines, *fault_lines(counts)]
 
 

@@ -23,6 +23,7 @@ from groundup.retrieve.reader import (
     PACKAGED,
     TUNED,
     SentenceScorer,
+    encoder_of,
     read_reader,
     statement_text,
     write_reader,
@@ -165,11 +166,12 @@ def tune_reader(
             f"{index.folder} has no vectors, whose encoder the reader adapts.", fix=fix
         )
     engine = open_encoder(known.model, compute, progress)
-    passages = index.all_passages(0, index.counts().passages)
+    count = index.counts().passages
+    passages = index.all_passages(0, count)
     if not passages:
         raise DataError(f"{index.folder} has no passages to tune the reader on.")
     questions = tuning_questions(passages, asked, engine, seed)
-    scorer = SentenceScorer(engine.opened.model)
+    scorer = SentenceScorer(encoder_of(engine))
     base = base_hashes(scorer.transformer)
     scorer.requires_grad_(False)
     read_reader(scorer, PACKAGED)
@@ -198,6 +200,6 @@ def tune_reader(
             compute=compute,
             hooks=Hooks(progress=progress),
         )
-    card = f"tuned on {len(questions)} questions of {index.counts().passages} passages"
+    card = f"tuned on {len(questions)} questions of {count} passages"
     write_reader(scorer, index.folder / TUNED, base, card)
     return len(questions)

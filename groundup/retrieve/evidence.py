@@ -74,8 +74,8 @@ class Evidence:
 
     def select(self, places: Sequence[int]) -> "Evidence":
         """Return that of some of the passages, in this order."""
-        values, sentences = ([of[i] for i in places] for of in (self.values, self.sentences))
-        return Evidence(tuple(values), tuple(sentences), self.by)
+        values = tuple(self.values[i] for i in places)
+        return Evidence(values, tuple(self.sentences[i] for i in places), self.by)
 
     @property
     def best(self) -> float:

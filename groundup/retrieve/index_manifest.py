@@ -3,6 +3,7 @@ opened.
 
     FOLDER/manifest.json            of index.sqlite and evidence.json
     FOLDER/vectors/manifest.json    of the vectors
+    FOLDER/reader/manifest.json     of the reader that was tuned on its documents
 
 A writer removes the manifest before its first change and writes it anew when it has ended, so that
 none ever lies beside other files than its own:
@@ -20,7 +21,14 @@ from groundup.locks import is_locked
 INDEX_FILE = "index.sqlite"
 # What SQLite makes whenever the index is read; folders with manifests of their own, or of
 # documents.
-NOT_LISTED = (f"{INDEX_FILE}-wal", f"{INDEX_FILE}-shm", "vectors", "documents", "metadata")
+NOT_LISTED = (
+    f"{INDEX_FILE}-wal",
+    f"{INDEX_FILE}-shm",
+    "vectors",
+    "reader",
+    "documents",
+    "metadata",
+)
 
 
 def require_undamaged(folder: Path) -> bool:

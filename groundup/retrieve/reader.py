@@ -29,7 +29,7 @@ from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import batches_by_length, pad_right
 from groundup.errors import FormatError, ModelError
-from groundup.files import atomic_file, sha256_file
+from groundup.files import MANIFEST, atomic_file, make_folder, verify_folder, write_manifest
 from groundup.model.heads import Encoder
 from groundup.model.lora import (
     LoRALinear,
@@ -182,10 +182,7 @@ def open_reader(engine: Engine, folder: Path = PACKAGED) -> Reader:
 
     Raises FormatError for a damaged adapter, ModelError for another encoder.
     """
-    encoder = engine.opened.model
-    if not isinstance(encoder, Encoder):
-        raise ModelError(f"{engine.opened.path} is no encoder; the reader is an adapter of one.")
-    scorer = SentenceScorer(shared_copy(encoder))
+    scorer = SentenceScorer(shared_copy(encoder_of(engine)))
     read_reader(scorer, folder)
     for part in scorer.modules():
         if isinstance(part, LoRALinear):  # merging must not change the encoder's own weights
@@ -193,6 +190,14 @@ def open_reader(engine: Engine, folder: Path = PACKAGED) -> Reader:
             part.base.weight = nn.Parameter(part.base.weight.detach().clone())
     merge_lora(scorer)
     return Reader(scorer, engine.opened.require_tokenizer(), engine.compute)
+
+
+def encoder_of(engine: Engine) -> Encoder:
+    """Return the encoder of an engine. Raises ModelError."""
+    encoder = engine.opened.model
+    if not isinstance(encoder, Encoder):
+        raise ModelError(f"{engine.opened.path} is no encoder; the reader is an adapter of one.")
+    return encoder
 
 
 def find_reader(engine: Engine, index: Path) -> Reader | None:
@@ -213,8 +218,7 @@ def find_reader(engine: Engine, index: Path) -> Reader | None:
 def read_reader(scorer: SentenceScorer, folder: Path) -> None:
     """Put the adapter and the score of a folder into a scorer. Raises FormatError, ModelError."""
     file = folder / ADAPTER_FILE
-    if not file.is_file():
-        raise FormatError(folder, ADAPTER_FILE, "is missing", fix="Train it: groundup index --tune")
+    verify_folder(folder)
     try:
         with safe_open(file, framework="pt") as opened:
             facts = dict(opened.metadata() or {})
@@ -254,11 +258,8 @@ def write_reader(scorer: SentenceScorer, folder: Path, base: dict[str, str], car
         tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"] = each.a, each.b
     scale = next(iter(adapters.values())).scale
     metadata = {"version": VERSION, "base": json.dumps(base), "scale": str(scale), "card": card}
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    (folder / MANIFEST).unlink(missing_ok=True)
     with atomic_file(folder / ADAPTER_FILE) as temporary:
         save_tensors({k: v.float().contiguous() for k, v in tensors.items()}, temporary, metadata)
-
-
-def reader_hash(folder: Path) -> str:
-    """Return the SHA-256 of a reader's file."""
-    return sha256_file(folder / ADAPTER_FILE)
+    write_manifest(folder)

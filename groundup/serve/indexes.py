@@ -32,6 +32,7 @@ from groundup.retrieve.index import (
 )
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
+from groundup.retrieve.reader import ADAPTER_FILE, TUNED
 from groundup.retrieve.search import is_current
 from groundup.retrieve.vectors import Vectors
 from groundup.runs import read_stage_kinds
@@ -71,7 +72,7 @@ class ServedIndexes:
         }
         self._of_models = dict(of_models or {})
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
-        self._vectors: dict[str, tuple[tuple[int, int] | None, Vectors | None]] = {}
+        self._vectors: dict[str, tuple[tuple[tuple[int, int], ...], Vectors | None]] = {}
         self._open_vectors: Callable[[Path], Vectors | None] | None = None
         self._lock, self._vectors_lock = threading.Lock(), threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="search")
@@ -161,8 +162,9 @@ class ServedIndexes:
             if about is None:
                 self._vectors.pop(name, None)
                 return None
-            identity = about.st_ino, about.st_mtime_ns
-            known, vectors = self._vectors.get(name, (None, None))
+            tuned = _stat(self._paths[name] / TUNED / ADAPTER_FILE)
+            identity = tuple((each.st_ino, each.st_mtime_ns) for each in (about, tuned) if each)
+            known, vectors = self._vectors.get(name, ((), None))
             if identity != known:
                 vectors = self._open_vectors(self._paths[name])
             if vectors is not None:
