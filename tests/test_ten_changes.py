@@ -451,7 +451,7 @@ COLOUR = Change(
 from groundup.html_nodes import node
 from groundup.http.page import custom_properties as of_the_page
 from groundup.lab.drawing.embeddings import SERIES
-from groundup.report.html_page import html_page
+from groundup.report.chapter import html_page
 
 page = html_page("colours", node("p", "Noted."))
 assert page.count("--note: #1f757c;") == 1 and page.count("--note: #76cdd4;") == 1

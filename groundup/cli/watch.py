@@ -14,7 +14,7 @@ from groundup.runs import nearest_names
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from groundup.report.live.watched import Watched
+    from groundup.report.live.follow import Watched
 
 PORT = 8765
 
@@ -42,7 +42,7 @@ def command(
         groundup watch runs/tonight --wait
         groundup watch runs/quickstart --json
     """
-    from groundup.report.live.watched import Watched
+    from groundup.report.live.follow import Watched
 
     watched = Watched(runs)
     missing = [run for run in runs if not run.exists()]

@@ -7,7 +7,9 @@ A file in `sections/` ends with its `Chapter`, which names the stages that it sh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from groundup.html_nodes import Child, Node, flatten, node
+from groundup import __version__
+from groundup.html_nodes import Child, Node, flatten, node, policy_hash, read_asset, to_html
+from groundup.palette import PRINT, custom_properties
 from groundup.report.drawing import scale_cell, whisker
 from groundup.report.formatting import MISSING, whole_percent
 from groundup.report.report_data import ReportData
@@ -277,3 +279,27 @@ def more(summary: str, *children: Child, is_open: bool = False) -> Node | None:
 def notes_of(thin: Sequence[str]) -> list[Node]:
     """One remark for each figure that a stage reports as thin (measured on little data)."""
     return [note(sentence, kind="thin") for sentence in thin]
+
+
+def html_page(title: str, *parts: Child) -> str:
+    """Return a document with these parts as its body, as HTML text."""
+    made = f"Made by groundup {__version__}. "
+    made += "This page is self-contained: it loads nothing from the network."
+    body = node("body", *parts, node("footer", node("p", made)))
+    return to_html(node("html", _head(title), body, lang="en"))
+
+
+def _head(title: str) -> Node:
+    sheet = custom_properties(printed=PRINT) + read_asset("groundup.report", "page.css")
+    policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'"
+    policy += "; base-uri 'none'; form-action 'none'"
+    return node(
+        "head",
+        node("meta", charset="utf-8"),
+        node("meta", http_equiv="Content-Security-Policy", content=policy),
+        node("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        node("meta", name="color-scheme", content="light dark"),
+        node("meta", name="referrer", content="no-referrer"),
+        node("title", f"groundup: {title}"),
+        node("style", sheet),
+    )

@@ -13,11 +13,20 @@ carry class names instead: one style sheet serves text and charts (light, dark, 
 selectable, and a page of fifteen charts takes milliseconds and no dependency.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from groundup.html_nodes import Child, Node, node
-from groundup.report.formatting import count, fixed, percent, tick_label, ticks, whole_percent
+from groundup.report.formatting import (
+    count,
+    fixed,
+    percent,
+    three_decimals,
+    tick_label,
+    ticks,
+    whole_percent,
+)
 from groundup.report.values import MeasuredFraction
 
 Point = tuple[float, float]
@@ -230,7 +239,7 @@ def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str
     group.append(node("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)))
     if series.look == "marked" or len(pixels) == 1:
         for (left, top), (x, y) in zip(pixels, series.points, strict=True):
-            title = node("title", f"{series.name} at {x_text(x)}: {fixed(y, 3)}")
+            title = node("title", f"{series.name} at {x_text(x)}: {three_decimals(y)}")
             group.append(node("circle", title, cx=left, cy=top, r=3.5))
     return group
 
@@ -307,3 +316,82 @@ def scale_cell(axis: Point, values: Sequence[float], labels: Sequence[str]) -> N
         node("text", label, x=share(value - start, end - start), y="74%") for value, label in marks
     ]
     return cell(*texts, class_="row-drawing scale")
+
+
+BAR_MARGIN = 1.08
+GAP_PIXELS = 2
+LENGTH_LABEL, Y_LABEL = "characters in a document", "documents"
+
+
+def length_histogram(lengths: Sequence[float]) -> list[Node]:
+    """Return the chart in both sizes; [] without documents."""
+    filled = [place for place, found in enumerate(lengths) if found > 0 and place > 0]
+    if not filled:
+        return []
+    first, last = filled[0], filled[-1]
+    highest = max(lengths[first : last + 1])
+    label = f"Lengths of the documents: from {_range(first)[0]} to {_range(last)[1]} characters."
+    x_marks, y_marks = _x_marks(first, last), _y_marks(highest)
+
+    def draw(size: Size) -> Node:
+        box = Frame(size, (float(first), float(last + 1)), (0.0, highest * BAR_MARGIN))
+        bars = [_bar(box, place, lengths[place]) for place in filled]
+        return chart(
+            box, label, [axes(box, Y_LABEL, LENGTH_LABEL, x_marks=x_marks, y_marks=y_marks), bars]
+        )
+
+    return [draw(size) for size in SIZES]
+
+
+def median_length(lengths: Sequence[float]) -> float | None:
+    """Return the median length to within some 10 %, interpolated within its bar; None without
+    documents.
+    """
+    half = sum(lengths) / 2
+    passed = 0.0
+    for place, found in enumerate(lengths):
+        if found and passed + found >= half:
+            if place == 0:
+                return 0.0
+            return 2.0 ** (place - 1 + (half - passed) / found)
+        passed += found
+    return None
+
+
+def _bar(box: Frame, place: int, found: float) -> Node:
+    span = "1 character"
+    if place > 1:
+        span = f"{' to '.join(_range(place))} characters"
+    left, right = box.x(place) + GAP_PIXELS / 2, box.x(place + 1) - GAP_PIXELS / 2
+    top, height = box.y(found), box.y.start - box.y(found)
+    title = node("title", f"{span}: {count(found)} documents")
+    return node("rect", title, x=left, y=top, width=right - left, height=height, class_="bar")
+
+
+def _range(place: int) -> tuple[str, str]:
+    return count(2 ** (place - 1)), count(2**place - 1)
+
+
+def _x_marks(first: int, last: int) -> list[tuple[float, str]]:
+    """Powers of ten; for a narrow range the ends of its bars."""
+    powers = [(1 + math.log2(10**power), _round_number(10**power)) for power in range(13)]
+    shown = [mark for mark in powers if first <= mark[0] <= last + 1]
+    if len(shown) > 1:
+        return shown
+    return [(place, count(2 ** (place - 1))) for place in (first, last + 1)]
+
+
+def _round_number(value: int) -> str:
+    """1,000 as "1k", 1,000,000 as "1M"."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= unit:
+            return f"{value // unit}{name}"
+    return str(value)
+
+
+def _y_marks(highest: float) -> list[tuple[float, str]]:
+    """Whole numbers."""
+    values = [value for value in ticks(0.0, highest, 4) if value == int(value)]
+    if len(values) < 2:
+        return [(0.0, "0")]
+    return [(value, tick_label(value, values[1] - values[0])) for value in values]

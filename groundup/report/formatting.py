@@ -1,43 +1,52 @@
 """Figures as text: 1,234 · 2 min 05 s · 271 MB · 98.4 %, with non-breaking spaces; None is an en
 dash.
+
+A formatter takes a number, or a table and the keys of the number in it.
 """
 
 import math
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-Format: TypeAlias = Callable[[float | None], str]
+from groundup.report.values import number
+
+Format: TypeAlias = Callable[[Any], str]
 MISSING = "–"
 NBSP = "\u00a0"
 
 
-def count(value: float | None) -> str:
+def count(value: Any, *keys: str) -> str:
     """A whole number with thousands separators."""
-    return fixed(value, 0)
+    return fixed(value, *keys, decimals=0)
 
 
-def fixed(value: float | None, decimals: int = 2) -> str:
+def fixed(value: Any, *keys: str, decimals: int = 2) -> str:
     """A number with a fixed number of decimals."""
-    if value is None:
-        return MISSING
-    return f"{value:,.{decimals}f}"
+    return _written(value, keys, lambda found: f"{found:,.{decimals}f}")
 
 
-def percent(value: float | None, decimals: int = 1) -> str:
+def percent(value: Any, *keys: str, decimals: int = 1) -> str:
     """A fraction of 1 as a percentage."""
+    return _written(value, keys, lambda found: f"{100 * found:.{decimals}f}{NBSP}%")
+
+
+def _written(value: Any, keys: Sequence[str], form: Callable[[float], str]) -> str:
+    """A number, or that below `keys` in a table, in a form; MISSING where there is none."""
+    if keys:
+        value = number(value, *keys)
     if value is None:
         return MISSING
-    return f"{100 * value:.{decimals}f}{NBSP}%"
+    return form(value)
 
 
-def whole_percent(value: float | None) -> str:
+def whole_percent(value: Any, *keys: str) -> str:
     """A fraction of 1 as a percentage without decimals."""
-    return percent(value, 0)
+    return percent(value, *keys, decimals=0)
 
 
-def three_decimals(value: float | None) -> str:
+def three_decimals(value: Any, *keys: str) -> str:
     """A number with three decimals."""
-    return fixed(value, 3)
+    return fixed(value, *keys, decimals=3)
 
 
 def interval(low: float | None, high: float | None, form: Format) -> str:
@@ -58,10 +67,12 @@ def fill(template: str, value: float | None, form: Format = count) -> str:
     return template.format(form(value))
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: Any, *keys: str) -> str:
     """Seconds as "0.42 s", "2.3 s", "12 s", "2 min 05 s" or "1 h 02 min"."""
-    if seconds is None:
-        return MISSING
+    return _written(seconds, keys, _duration)
+
+
+def _duration(seconds: float) -> str:
     for limit, decimals in ((0.995, 2), (9.95, 1), (59.5, 0)):
         if seconds < limit:
             return f"{seconds:.{decimals}f}{NBSP}s"
@@ -72,10 +83,12 @@ def duration(seconds: float | None) -> str:
     return shown.replace(" ", NBSP)
 
 
-def size(number_bytes: float | None) -> str:
+def size(number_bytes: Any, *keys: str) -> str:
     """Bytes in decimal units with three digits: "271 MB"."""
-    if number_bytes is None:
-        return MISSING
+    return _written(number_bytes, keys, _size)
+
+
+def _size(number_bytes: float) -> str:
     for unit in ("bytes", "kB", "MB", "GB"):
         if abs(number_bytes) < 999.5 or unit == "GB":
             break
@@ -86,9 +99,13 @@ def size(number_bytes: float | None) -> str:
     return f"{digits}{NBSP}{unit}"
 
 
-def parameters(value: float | None) -> str:
+def parameters(value: Any, *keys: str) -> str:
     """A parameter count as "1.05 million"; below a million all digits."""
-    if value is None or value < 1e6:
+    return _written(value, keys, _parameters)
+
+
+def _parameters(value: float) -> str:
+    if value < 1e6:
         return count(value)
     if value < 1e9:
         return f"{value / 1e6:.3g}{NBSP}million"

@@ -13,7 +13,7 @@ from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.html_nodes import node
 from groundup.progress import Silent
-from groundup.report.histogram import length_histogram, median_length
+from groundup.report.drawing import length_histogram, median_length
 from groundup.report.pages.inspection_page import render_inspection_page
 from groundup.report.source_parts import source_parts
 

@@ -11,8 +11,7 @@ from live_runs import Writer
 
 from groundup.errors import ConfigError
 from groundup.locks import LOCKS, held, is_locked
-from groundup.report.live.follow import FollowedRun, status_of
-from groundup.report.live.watched import Watched
+from groundup.report.live.follow import FollowedRun, Watched, status_of
 from groundup.runs import RunFolder
 
 

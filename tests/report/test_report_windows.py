@@ -12,9 +12,13 @@ from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.html_nodes import node, to_html
 from groundup.progress import Silent
-from groundup.report.pages.windows_page import render_windows_page
+from groundup.report.pages.windows_page import (
+    mask_drawing,
+    render_windows_page,
+    rows_drawing,
+    stride_drawing,
+)
 from groundup.report.sections.pretrain import _packed
-from groundup.report.window_drawings import mask_drawing, rows_drawing, stride_drawing
 from groundup.tokenizer.fast import train_tokenizer
 
 HOSTILE = "<script>alert(1)</script> \u202eRTL\u202c"

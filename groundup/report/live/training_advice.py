@@ -11,7 +11,7 @@ from statistics import mean, median
 from typing import NamedTuple
 
 from groundup.report.downsampling import Curves
-from groundup.report.formatting import count, first_letters, fixed, whole_percent
+from groundup.report.formatting import count, first_letters, fixed, three_decimals, whole_percent
 from groundup.report.values import JsonObject, number, text
 
 # Levels of a remark, most urgent first.
@@ -107,7 +107,7 @@ def rising(run: RunView) -> Remark | None:
         WARNING,
         "past its best",
         f"The validation loss was best {ago} evaluations ago, at step {count(low.step)}: "
-        f"{fixed(low.validation, 3)}, now {fixed(last.validation, 3)}. The weights of that step "
+        f"{three_decimals(low.validation)}, now {three_decimals(last.validation)}. The weights of that step "
         "are kept at the end, so you can stop the run now.",
     )
 
@@ -214,7 +214,7 @@ def plateau(run: RunView) -> Remark | None:
     return Remark(
         NOTE,
         "plateau",
-        f"The validation loss has stayed at {fixed(third[-1], 3)} for {len(third)} evaluations. "
+        f"The validation loss has stayed at {three_decimals(third[-1])} for {len(third)} evaluations. "
         "If the learning rate is still falling, a last gain is possible; after that, more steps "
         "change little, but a larger model or more text would help.",
     )

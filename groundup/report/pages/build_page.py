@@ -7,24 +7,19 @@ from pathlib import Path
 
 from groundup.files import write_text
 from groundup.html_nodes import node
-from groundup.report.chapter import Chapter, fold
-from groundup.report.html_page import html_page
+from groundup.report.chapter import Chapter, fold, html_page
 from groundup.report.report_data import ReportData, read_report_data
-from groundup.report.sections.answers import answers_chapter
+from groundup.report.sections.answers import answers_chapter, summaries_chapter
 from groundup.report.sections.attention import ATTENTION
-from groundup.report.sections.chat import chat_chapter
+from groundup.report.sections.chat import PREFERENCE, chat_chapter
 from groundup.report.sections.classifier import classifier_chapter
-from groundup.report.sections.data import DATA
+from groundup.report.sections.data import DATA, READERS
 from groundup.report.sections.emergence import EMERGENCE
 from groundup.report.sections.export import EXPORT
-from groundup.report.sections.preference import PREFERENCE
 from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
-from groundup.report.sections.provenance import LINEAGE, REPEAT
-from groundup.report.sections.readers import READERS
-from groundup.report.sections.summaries import summaries_chapter
+from groundup.report.sections.provenance import LINEAGE, REPEAT, TIMES
 from groundup.report.sections.summary import opening
 from groundup.report.sections.teach import TEACH
-from groundup.report.sections.times import TIMES
 from groundup.report.sections.tokens import TOKENS
 from groundup.report.terms import explain
 from groundup.report.values import table

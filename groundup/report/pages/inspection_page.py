@@ -9,11 +9,15 @@ from pathlib import Path
 
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import data_table, facts, section
+from groundup.report.chapter import data_table, facts, html_page, section
 from groundup.report.formatting import count, parameters
-from groundup.report.html_page import html_page
-from groundup.report.process_parts import process_parts, rule_parts
-from groundup.report.source_parts import kept, languages_missing, source_parts
+from groundup.report.source_parts import (
+    kept,
+    languages_missing,
+    process_parts,
+    rule_parts,
+    source_parts,
+)
 from groundup.report.values import JsonObject, number, numbers, table, text
 
 STEPS_SEE = (
@@ -109,14 +113,14 @@ def _chapter(inspection: JsonObject, place: int, of: int) -> Node:
 
 
 def _figures(inspection: JsonObject) -> Node | None:
-    longest = count(number(inspection, "longest", "characters"))
+    longest = count(inspection, "longest", "characters")
     dropped = sum(number(entry, "count") or 0.0 for entry in table(inspection, "dropped").values())
     return facts(
-        (count(number(inspection, "read", "files")), "files"),
-        (count(number(inspection, "documents")), "documents"),
+        (count(inspection, "read", "files"), "files"),
+        (count(inspection, "documents"), "documents"),
         (count(dropped), "of them dropped"),
-        (count(number(inspection, "characters")), "characters"),
-        (count(number(inspection, "words")), "words"),
+        (count(inspection, "characters"), "characters"),
+        (count(inspection, "words"), "words"),
         (longest, "characters in the longest document"),
         (_licence(inspection), "licence"),
     )

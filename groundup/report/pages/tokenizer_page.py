@@ -11,10 +11,9 @@ from pathlib import Path
 from groundup.data.processing.languages import language_name
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import data_table, facts, more, note, section
+from groundup.report.chapter import data_table, facts, html_page, more, note, section
 from groundup.report.drawing import bar
 from groundup.report.formatting import count, fixed, percent
-from groundup.report.html_page import html_page
 from groundup.report.values import JsonObject, items, number, numbers, table, tables, text
 
 MAX_TOKENS = 20_000
@@ -54,7 +53,7 @@ def render_tokens_page(shown: JsonObject) -> str:
         (count(len(ids)), "different ones"),
         (count(num_bytes), "bytes"),
         (rate, "bytes per token"),
-        (count(number(shown, "vocab_size")), "ids in the vocabulary"),
+        (count(shown, "vocab_size"), "ids in the vocabulary"),
     )
     first = tokens[:MAX_TOKENS]
     parts: list[Child] = [_text(first)]
@@ -151,11 +150,8 @@ SEE_GROUPS = (
 
 
 def _lead(compared: JsonObject, best: JsonObject) -> list[Child]:
-    model, rate = table(compared, "model"), fixed(number(best, "bytes_per_token"))
-    shape = (
-        f"a model of width {count(number(model, 'width'))} with {count(number(model, 'layers'))} "
-        "blocks"
-    )
+    model, rate = table(compared, "model"), fixed(best, "bytes_per_token")
+    shape = f"a model of width {count(model, 'width')} with {count(model, 'layers')} blocks"
     words = f" has the most bytes per token, {rate}; the shares of parameters are those of {shape}."
     return [foreign(text(best, "name")), words]
 
@@ -167,11 +163,11 @@ def _figures(rows: Sequence[JsonObject]) -> Node | None:
         [
             foreign(text(each, "name")),
             node("div", bar(number(each, "bytes_per_token"), most), class_="drawn"),
-            fixed(number(each, "bytes_per_token")),
-            count(number(each, "vocab_size")),
-            count(number(each, "tokens")),
-            percent(number(each, "embedding_share")),
-            fixed(number(each, "mb_per_s"), 1),
+            fixed(each, "bytes_per_token"),
+            count(each, "vocab_size"),
+            count(each, "tokens"),
+            percent(each, "embedding_share"),
+            fixed(each, "mb_per_s", decimals=1),
         ]
         for each in rows
     ]

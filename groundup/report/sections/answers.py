@@ -30,7 +30,6 @@ from groundup.report.values import (
     texts,
 )
 
-LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ITEMS_SHOWN, ANSWER_CHARACTERS = 60, 300
 
 
@@ -49,8 +48,8 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
 def _counts(found: JsonObject) -> Node | None:
     asked = table(found, "questions")
     return facts(
-        (count(number(asked, "answerable")), "held-out questions that a document answers"),
-        (count(number(asked, "unanswerable")), "that none answers"),
+        (count(asked, "answerable"), "held-out questions that a document answers"),
+        (count(asked, "unanswerable"), "that none answers"),
     )
 
 
@@ -103,7 +102,7 @@ def _figures(arms: Sequence[JsonObject]) -> Node | None:
         value, low, high = numbers(table(arm, "f1"), "value", "low", "high")
         if low is not None:
             low = max(0.0, low)
-        exact = whole_percent(number(arm, "exact", "value"))
+        exact = whole_percent(arm, "exact", "value")
         rows.append([foreign(text(arm, "name")), exact, fixed(value), interval(low, high, fixed)])
     head = ["", "exact match", "F1 of words", "95 % interval"]
     made = data_table("Exact match and F1, as in SQuAD", head, rows, figures=(1, 2, 3))
@@ -142,7 +141,7 @@ def _checks(arms: Sequence[JsonObject]) -> Node | None:
         words = f": the right document is cited in {whole_percent(cited.value)} ({bounds})"
         words += f" of {count(cited.items)} answers"
         if written:
-            left_out = count(number(arm, "left_out"))
+            left_out = count(arm, "left_out")
             words += f"; {left_out} of {count(written)} sentences failed a check and were left out"
         said.append(node("li", foreign(text(arm, "name")), f"{words}."))
     if not said:
@@ -200,4 +199,72 @@ def answers_chapter(stage: str, report: ReportData) -> Chapter:
         partial(parts, stage),
         stages=[stage],
         cards=[*cards, own],
+    )
+
+
+TEXT_CHARACTERS = 900
+
+
+def summary_parts(stage: str, report: ReportData) -> Sequence[Child] | str:
+    """The figures of every way to summarise, and the summaries."""
+    found = report.json(f"{stage}/results.json")
+    arms = [arm for arm in tables(found, "arms") if measured(arm, "facts")]
+    if not arms:
+        return "no texts have been summarised"
+    return [_facts(arms), _rouge(arms), _summaries(found, arms)]
+
+
+def _facts(arms: Sequence[JsonObject]) -> Node | None:
+    columns = ["of the key facts", "95 % interval", "difference from the base, paired"]
+    made = arm_whiskers("Key facts in the summaries", "facts", columns, arms)
+    caption = (
+        "Key facts were chosen with the reference summaries; "
+        "longer texts have more of them by their length."
+    )
+    return figure(caption, made)
+
+
+def _rouge(arms: Sequence[JsonObject]) -> Node | None:
+    rows: list[list[Child]] = []
+    for arm in arms:
+        rouge = table(arm, "rouge_l")
+        value, low, high = map(fixed, numbers(rouge, "value", "low", "high"))
+        bounds = f"{low} to {high}, n {count(rouge, 'n')}"
+        rows.append([foreign(text(arm, "name")), value, bounds])
+    head = ["", "ROUGE-L", "95 % interval"]
+    made = data_table("ROUGE-L against the reference", head, rows, figures=(1, 2))
+    return figure("The longest common sequence of words with a summary that a person wrote.", made)
+
+
+def _summaries(found: JsonObject, arms: Sequence[JsonObject]) -> Node | None:
+    names = [text(arm, "name") for arm in arms]
+    cards = [_summary(item, names) for item in tables(found, "items")]
+    return answer_cards("Every text with its summaries", cards)
+
+
+def _summary(item: JsonObject, names: Sequence[str]) -> Node:
+    said = [
+        node(
+            "li",
+            node("span", foreign(name), ": ", class_="quiet"),
+            foreign(text(item, "answers", name)),
+        )
+        for name in names
+    ]
+    label, summary = node("span", "reference ", class_="quiet"), foreign(text(item, "summary"))
+    asked = foreign(first_letters(text(item, "text"), TEXT_CHARACTERS), "p", "input")
+    wanted = node("p", label, summary, class_="expected")
+    return node("article", asked, wanted, node("ul", said), class_="answer")
+
+
+def summaries_chapter(stage: str) -> Chapter:
+    """Return the chapter of a stage that has texts summarised."""
+    return Chapter(
+        stage,
+        "",
+        "Summaries",
+        "The first three sentences of a text are a summary that costs nothing. "
+        "A model is worth its cost where it is better than they are.",
+        partial(summary_parts, stage),
+        cards=[StageCard(stage, "Summaries", "summarises held-out texts")],
     )

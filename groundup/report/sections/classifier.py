@@ -15,23 +15,21 @@ from groundup.report.chapter import (
     paired_points,
     whisker_table,
 )
-from groundup.report.formatting import count, fill, fixed, percent, three_decimals, ticks
+from groundup.report.formatting import count, fill, fixed, interval, percent, three_decimals, ticks
 from groundup.report.report_data import ReportData
 from groundup.report.sections.classifier_charts import (
-    by_label,
-    calibration_chart,
-    coverage_chart,
-    label_charts,
-    learning_chart,
-)
-from groundup.report.sections.classifier_label_sets import label_set_parts
-from groundup.report.sections.classifier_parts import (
     BEFORE_TEMPERATURE,
+    BY_LABEL,
     MAX_EXAMPLES,
     SAME_MESSAGES,
     USES,
     accuracy_cells,
+    by_label,
+    calibration_chart,
     confusion,
+    coverage_chart,
+    label_charts,
+    learning_chart,
     message_of,
     right_or_wrong,
     same_messages,
@@ -47,6 +45,7 @@ from groundup.report.values import (
     table,
     tables,
     text,
+    texts,
 )
 
 COLUMNS = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
@@ -140,10 +139,8 @@ def _shots(results: JsonObject) -> Node | None:
         return None
     said = f"Few-shot: it was shown {count(shots)} training messages of each label before."
     if tried:
-        n = count(number(tried[0], "n"))
-        of_each = ", ".join(
-            f"{count(number(e, 'shots'))}: {percent(number(e, 'accuracy'))}" for e in tried
-        )
+        n = count(tried[0], "n")
+        of_each = ", ".join(f"{count(e, 'shots')}: {percent(e, 'accuracy')}" for e in tried)
         said += f" (accuracy on {n} validation messages by their number: {of_each})"
     return node("p", said)
 
@@ -188,7 +185,7 @@ def _how_trained(results: JsonObject) -> list[Node | None]:
     was no choice.
     """
     rows: list[list[Child]] = [
-        [text(each, "train"), fixed(number(each, "validation_loss"), 4)]
+        [text(each, "train"), fixed(each, "validation_loss", decimals=4)]
         for each in tables(results, "tried")
     ]
     made = data_table("What was tried", ["trained", "loss on validation"], rows, figures=(1,))
@@ -198,20 +195,20 @@ def _how_trained(results: JsonObject) -> list[Node | None]:
 def _stacked(results: JsonObject) -> Node | None:
     """What a stacked classifier is made of, and what its plain head reaches."""
     found = table(results, "stacked")
-    blocks = ", ".join(count(number(each, "block")) for each in tables(found, "blocks"))
+    blocks = ", ".join(count(each, "block") for each in tables(found, "blocks"))
     if not blocks:
         return None
-    letters = count(number(found, "letters", "ngrams"))
+    letters = count(found, "letters", "ngrams")
     parts: list[Child] = [
         f"Stacked: regressions on the mean hidden states after blocks {blocks} "
         f"and on {letters} n-grams of letters, "
-        f"of which the latter have a share of {fixed(number(found, 'letters_share'))}"
+        f"of which the latter have a share of {fixed(found, 'letters_share')}"
     ]
     vectors = table(found, "vectors")
     if vectors:
-        encoder, share = foreign(text(vectors, "encoder")), fixed(number(vectors, "share"))
+        encoder, share = foreign(text(vectors, "encoder")), fixed(vectors, "share")
         parts += [", and on vectors of ", encoder, f" with a share of {share}"]
-    plain = percent(number(results, "plain_head", "value"))
+    plain = percent(results, "plain_head", "value")
     return note(
         *parts, f". Other programs read the plain head alone: {plain} on the test messages."
     )
@@ -255,21 +252,21 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     positive, costs = text(results, "positive"), table(results, "costs")
     shown = facts(
         (
-            three_decimals(number(calibration, "error")),
+            three_decimals(calibration, "error"),
             f"calibration error on test: how far confidence is from accuracy{by_chance}",
         ),
-        (three_decimals(number(calibration, "before")), BEFORE_TEMPERATURE),
-        (count(number(costs, "false_alarms")), f"false alarms: {positive} that is none"),
-        (count(number(costs, "misses")), f"misses of {positive}"),
+        (three_decimals(calibration, "before"), BEFORE_TEMPERATURE),
+        (count(costs, "false_alarms"), f"false alarms: {positive} that is none"),
+        (count(costs, "misses"), f"misses of {positive}"),
         (
-            percent(number(coverage, "answered")),
+            percent(coverage, "answered"),
             "of the test messages answered, the others are left to a person",
         ),
-        (percent(number(coverage, "accuracy")), "of the answered ones right"),
+        (percent(coverage, "accuracy"), "of the answered ones right"),
     )
     rows: list[list[Child]] = [
         [
-            three_decimals(number(each, "confidence")),
+            three_decimals(each, "confidence"),
             *map(percent, numbers(each, "coverage", "accuracy")),
         ]
         for each in tables(coverage, "curve")
@@ -284,7 +281,7 @@ def _examples(results: JsonObject) -> Node | None:
     rows: list[list[Child]] = []
     for example in tables(results, "examples")[:MAX_EXAMPLES]:
         label, predicted = text(example, "label"), text(example, "predicted")
-        sure = percent(number(example, "probability"))
+        sure = percent(example, "probability")
         judged = right_or_wrong(label == predicted)
         rows.append([message_of(example), foreign(label), foreign(predicted), sure, judged])
     head = ["message", "label", "prediction", "confidence", ""]
@@ -301,7 +298,7 @@ def _wrong_labels(results: JsonObject) -> Node | None:
             message_of(each),
             foreign(text(each, "label")),
             foreign(text(each, "suggested")),
-            percent(number(each, "suggested_probability")),
+            percent(each, "suggested_probability"),
         ]
         for each in listed[:MAX_SUSPECTS]
     ]
@@ -335,3 +332,114 @@ def classifier_chapter(stage: str) -> Chapter:
         cards=[StageCard(stage, title, "fine-tunes the pulled model to classify")],
         runs=["classifier"],
     )
+
+
+NO_LABEL = "no label"
+
+
+def label_set_parts(results: JsonObject) -> list[Child]:
+    """Return the parts of the chapter."""
+    return [
+        _sizes(results),
+        _methods(results),
+        _by_label(results),
+        _pair_calibration(results),
+        _same_label_sets(results),
+        _label_set_examples(results),
+    ]
+
+
+def _sizes(results: JsonObject) -> Node | None:
+    return size_facts({name: number(results, "sizes", name) for name in USES})
+
+
+def _methods(results: JsonObject) -> Node | None:
+    made = _method_table("Methods on test messages", tables(results, "models"))
+    caption = (
+        "Micro F1 is that of all pairs of a message and a label; exact match: all labels of a "
+        "message are predicted and no other. In brackets 95 % intervals, over messages; the last "
+        "column is micro F1 on the same messages."
+    )
+    return figure(caption, made, class_="")
+
+
+def _method_table(title: str, models: list[JsonObject]) -> Node | None:
+    head: list[Child] = ["method", "micro F1", "macro F1", "exact match"]
+    head.append("classifier minus it, paired")
+    rows: list[list[Child]] = [
+        [
+            foreign(text(model, "name")),
+            f"{three_decimals(model, 'micro_f1', 'value')} ({_interval(table(model, 'micro_f1'))})",
+            three_decimals(model, "macro_f1", "value"),
+            percent(model, "exact_match", "value"),
+            _f1_lead(table(model, "lead", "micro_f1")),
+        ]
+        for model in models
+    ]
+    return data_table(title, head, rows, figures=range(1, 5))
+
+
+def _interval(found: JsonObject) -> str:
+    low, high = numbers(found, "low", "high")
+    return interval(low, high, three_decimals)
+
+
+def _f1_lead(found: JsonObject) -> str:
+    """The lead in micro F1 on the same messages, with its interval."""
+    value, bounds = number(found, "value"), _interval(found)
+    if value is None or not bounds:
+        return ""
+    return f"{value:+.3f} ({bounds})"
+
+
+def _by_label(results: JsonObject) -> Node | None:
+    """Precision, recall and F1 of each label, and its decision threshold."""
+    ours = next(iter(tables(results, "models")), {})
+    rows: list[list[Child]] = [
+        [
+            foreign(text(each, "label")),
+            percent(each, "precision"),
+            percent(each, "recall"),
+            three_decimals(each, "f1"),
+            count(each, "n"),
+            count(each, "said"),
+            fixed(results, "decision", "thresholds", text(each, "label")),
+        ]
+        for each in tables(ours, "by_label")
+    ]
+    head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times predicted"]
+    return data_table(BY_LABEL, [*head, "threshold"], rows, figures=range(1, 7))
+
+
+def _pair_calibration(results: JsonObject) -> Node | None:
+    calibration = table(results, "calibration")
+    if not calibration:
+        return None
+    said = "calibration error on test, over all pairs of a message and a label"
+    error, before = map(three_decimals, numbers(calibration, "error", "before"))
+    shown = facts((error, said), (before, BEFORE_TEMPERATURE))
+    return node("div", shown, calibration_chart(calibration))
+
+
+def _same_label_sets(results: JsonObject) -> Node | None:
+    models, asked = tables(results, "same_messages"), number(results, "zero_shot", "asked")
+    if not models or asked is None:
+        return None
+    made = _method_table(SAME_MESSAGES, models)
+    return same_messages(asked, "The prompt of each label: ", results, made)
+
+
+def _label_set_examples(results: JsonObject) -> Node | None:
+    rows: list[list[Child]] = []
+    for each in tables(results, "examples")[:MAX_EXAMPLES]:
+        actual, predicted = texts(each, "actual"), texts(each, "predicted")
+        judged = right_or_wrong(set(actual) == set(predicted))
+        rows.append([message_of(each), _label_set(actual), _label_set(predicted), judged])
+    made = data_table("Test messages", ["message", "labels", "prediction", ""], rows)
+    return more("Some messages with their predictions, errors first", made)
+
+
+def _label_set(labels: list[str]) -> Child:
+    if not labels:
+        return NO_LABEL
+    return foreign(", ".join(labels))

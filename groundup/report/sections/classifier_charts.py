@@ -3,14 +3,26 @@ recall, calibration, coverage, learning curve.
 """
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
-from groundup.html_nodes import Child, Node, foreign
-from groundup.report.chapter import data_table, figure, more
+from groundup.html_nodes import Child, Node, foreign, node
+from groundup.report.chapter import data_table, facts, figure, more
 from groundup.report.drawing import Point, Series, ShareAxis, share_chart
-from groundup.report.formatting import count, percent, three_decimals
-from groundup.report.sections.classifier_parts import confusion
-from groundup.report.values import JsonObject, items, number, numbers, pairs, table, tables, text
+from groundup.report.formatting import count, fill, first_letters, interval, percent, three_decimals
+from groundup.report.values import (
+    JsonObject,
+    MeasuredFraction,
+    items,
+    matrix,
+    number,
+    numbers,
+    pairs,
+    table,
+    tables,
+    text,
+    texts,
+)
 
 # The lowest share on the axis of accuracies is this multiple at or below the lowest value.
 AXIS_STEP = 0.1
@@ -123,7 +135,7 @@ def learning_chart(results: JsonObject) -> list[Node | None]:
     low = axis_low([y for each in series for _, y in each.points])
     drawn = share_chart("Learning curve", "accuracy on validation", axis, series, y_low=low)
     caption = (
-        f"What more labels bring, on {count(number(curve, 'n'))} validation messages. "
+        f"What more labels bring, on {count(curve, 'n')} validation messages. "
         "The forecast takes the error to fall as a power of their number."
     )
     cells: list[list[Child]] = [
@@ -149,3 +161,51 @@ def axis_low(values: list[float]) -> float:
     0.9
     """
     return round(max(0.0, math.floor(min([*values, 1 - AXIS_STEP]) / AXIS_STEP) * AXIS_STEP), 1)
+
+
+MAX_EXAMPLES = 12
+MESSAGE_CHARACTERS = 200
+SAME_MESSAGES = "Every method on these messages"
+BEFORE_TEMPERATURE = "before the temperature was fitted on validation"
+# The splits, and what each is for.
+USES = {"train": "for training", "validation": "for model selection", "test": "for testing"}
+
+
+def size_facts(sizes: Mapping[str, float | None]) -> Node | None:
+    """Return the sizes of the splits."""
+    return facts(*[(count(sizes[name]), f"messages {use}") for name, use in USES.items()])
+
+
+def accuracy_cells(model: JsonObject, found: MeasuredFraction) -> list[Child]:
+    """Return accuracy, its interval with the number of messages, and F1, as text."""
+    bounds = interval(found.low, found.high, percent) + fill(", n {}", found.items)
+    return [percent(found.value), bounds, three_decimals(model, "f1")]
+
+
+def same_messages(asked: float, prompt: str, results: JsonObject, *children: Child) -> Node | None:
+    """Return the details about the messages that the base model was asked about."""
+    question = node("p", prompt, foreign(text(results, "zero_shot", "question"), "q"))
+    title = f"The {count(asked)} messages that the base model was asked about (zero-shot)"
+    return more(title, question, *children)
+
+
+def message_of(example: JsonObject) -> Node:
+    """Return the beginning of a message."""
+    return foreign(first_letters(text(example, "text"), MESSAGE_CHARACTERS))
+
+
+def right_or_wrong(right: bool) -> Child:
+    """Return whether a prediction was right."""
+    if right:
+        return "right"
+    return node("strong", "wrong", class_="no")
+
+
+def confusion(results: JsonObject, model: JsonObject) -> tuple[list[list[float]], list[str]]:
+    """Return the confusion matrix (true label by predicted one) and its labels; empty where they
+    do not fit together.
+    """
+    counts, labels = matrix(model, "confusion"), texts(results, "labels")
+    if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
+        return [], []
+    return counts, labels

@@ -3,13 +3,14 @@ of the text.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
-from groundup.html_nodes import Child, Node, foreign
+from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, note
-from groundup.report.formatting import count
-from groundup.report.process_parts import process_parts
-from groundup.report.report_data import ReportData
-from groundup.report.source_parts import kept, languages_missing, source_parts
+from groundup.report.formatting import count, fill, fixed, parameters
+from groundup.report.report_data import CONTINUED, ReportData
+from groundup.report.sections.classifier import split_count
+from groundup.report.source_parts import kept, languages_missing, process_parts, source_parts
 from groundup.report.values import JsonObject, number, numbers, table, tables, text
 
 
@@ -44,7 +45,7 @@ def _figures(card: JsonObject) -> Node | None:
 
 def _cut(cut: JsonObject) -> Node:
     """A note on a document whose end went to another split."""
-    start, split = count(number(cut, "at_character")), text(cut, "split") or "validation"
+    start, split = count(cut, "at_character"), text(cut, "split") or "validation"
     end = f" (from character {start}) was held out for {split}, since {text(cut, 'why')}."
     return note("The split is by document, but here the end of ", foreign(text(cut, "name")), end)
 
@@ -68,4 +69,106 @@ DATA = Chapter(
     "where it is from, what was dropped, and why.",
     parts,
     cards=[StageCard("data", "Text", "cleans raw files into documents")],
+)
+
+
+BASE_CARD = StageCard("base", "Pulled model", "fetches a public model")
+
+
+def readers(report: ReportData) -> Sequence[Child] | str:
+    """What each model was trained on."""
+    rows = [_own(report), *[_tuned_row(report, *model) for model in _tuned(report)]]
+    rows = [row for row in rows if row]
+    if not rows:
+        return "no model has been trained yet"
+    columns = ["model", "started from", "trained here on", f"has seen {report.texts}"]
+    return [data_table("Training data of each model", columns, rows), _consequence(report)]
+
+
+def _own(report: ReportData) -> list[Child]:
+    run = report.run("pretrain")
+    if not run.results and not run.run:
+        return []
+    size, tokens, epochs = numbers(run.results, "parameters", "tokens", "epochs")
+    last = number(run.last_step, "tokens")
+    if last is not None:
+        tokens = last
+    began = "random weights" + fill(", {} parameters", size, parameters)
+    read = f"the train part of {report.texts}{fill(', {} tokens', tokens)}"
+    read += fill(" ({} epochs)", epochs, partial(fixed, decimals=1))
+    return ["the pretrained model", began, read, node("strong", "yes", class_="yes")]
+
+
+def _tuned(report: ReportData) -> list[tuple[str, str, str]]:
+    """The models fine-tuned from the pulled one: name, stage, what they were trained on here."""
+    models = [
+        (f"the {name} classifier", name, "labelled messages")
+        for name in report.of_kind("classifier")
+    ]
+    for name in report.of_kind("chat"):
+        title = "the chat model"
+        if name != "chat":
+            title += f" {name}"
+        models.append((title, name, "instructions with their answers"))
+    return models
+
+
+def _tuned_row(report: ReportData, model: str, stage: str, data: str) -> list[Child]:
+    """The row of a model fine-tuned from the pulled one; [] before it is trained."""
+    results = report.run(stage).results
+    if not results:
+        return []
+    used = number(results, "examples", "train")
+    if used is None:
+        used = split_count(table(results, "splits"), "train")
+    began, seen = "", node("strong", "no", class_="no")
+    if stage in report.of_kind("chat") and _taught(report):
+        began, seen = ", trained further here", node("strong", "yes", class_="yes")
+    return [
+        model,
+        node("span", foreign(report.base_name), began),
+        fill("{} ", used) + data,
+        seen,
+    ]
+
+
+def _taught(report: ReportData) -> bool:
+    """Whether the public model read the texts before it learned to chat."""
+    return report.stage(CONTINUED) is not None
+
+
+def _consequence(report: ReportData) -> Node | None:
+    tuned = [model for model, stage, _ in _tuned(report) if report.run(stage).results]
+    if not tuned:
+        return None
+    if _taught(report):
+        read = count(report.run(CONTINUED).results, "tokens")
+        return note(
+            foreign(report.base_name),
+            f" read {read} tokens, nearly all of {report.texts}, before it was made into the "
+            "chat model. So it takes up their words and their turns. Single facts that stand there "
+            "once or twice are not learned that way; for these the way is retrieval. "
+            "A classifier is made from the public model as it is.",
+        )
+    were = "was"
+    if len(tuned) > 1:
+        were = "were"
+    return note(
+        f"{' and '.join(tuned)} {were} fine-tuned from ".capitalize(),
+        foreign(report.base_name),
+        f", which was trained elsewhere on other texts. Asked about {report.texts}, it can only "
+        f"guess. The model pretrained here has seen only {report.texts}: it imitates their style, "
+        "but knows no facts and follows no instructions.",
+    )
+
+
+READERS = Chapter(
+    "readers",
+    "Training data",
+    "Which model was trained on {texts}",
+    "This build makes two kinds of models: one is pretrained here, on the texts of stage 1, "
+    "the others are made from a public one.",
+    readers,
+    stages=["pretrain"],
+    cards=[BASE_CARD],
 )

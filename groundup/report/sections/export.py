@@ -7,7 +7,7 @@ from groundup.report.chapter import Chapter, StageCard, data_table, more, note
 from groundup.report.formatting import NBSP, count, size
 from groundup.report.report_data import ReportData
 from groundup.report.sections.provenance import hash_details
-from groundup.report.values import JsonObject, number, table, tables, text
+from groundup.report.values import JsonObject, table, tables, text
 
 # Column titles of the parity checks (evaluate/parity.py).
 CHECKS = {
@@ -82,7 +82,7 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
     rows: list[list[Child]] = []
     for entry in files:
         names = (foreign(text(entry, key)) for key in ("path", "model", "quantization"))
-        rows.append([*names, size(number(entry, "bytes"))])
+        rows.append([*names, size(entry, "bytes")])
     head = ["file", "model", "quantization", "size"]
     shown = data_table("Files written below export/", head, rows, figures=(3,))
     return [shown, hashes, beside]

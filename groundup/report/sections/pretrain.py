@@ -61,12 +61,12 @@ def _figures(run: RunRecord) -> Node | None:
     results, last = run.results, run.last_step
     on_test, tokens = (number(results, "test", name) for name in ("bits_per_byte", "tokens"))
     return facts(
-        (parameters(number(results, "parameters")), "parameters"),
-        (count(number(last, "step")), "steps"),
-        (count(number(last, "tokens")), "training tokens"),
+        (parameters(results, "parameters"), "parameters"),
+        (count(last, "step"), "steps"),
+        (count(last, "tokens"), "training tokens"),
         (fixed(on_test), f"bits per byte on test (n = {count(tokens)} tokens)"),
-        (fixed(number(results, "bits_per_byte")), "bits per byte on validation"),
-        (duration(number(last, "elapsed_s")), "of training"),
+        (fixed(results, "bits_per_byte"), "bits per byte on validation"),
+        (duration(last, "elapsed_s"), "of training"),
         *_packed(results),
     )
 
@@ -252,7 +252,7 @@ def _list_samples(written: list[JsonObject]) -> Node:
         quote = node("blockquote", prompt, words, class_="document", dir="auto")
         step = "at the end"
         if "step" in sample:
-            step = f"step {count(number(sample, 'step'))}"
+            step = f"step {count(sample, 'step')}"
         items.append(node("li", node("p", step, class_="step"), quote))
     return node("ol", items, class_="samples")
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from groundup.html_nodes import Child, Node, foreign
 from groundup.report.chapter import data_table, figure, note, paired_figure, paired_points
-from groundup.report.formatting import count, fixed, parameters
-from groundup.report.sections.classifier_parts import accuracy_cells
-from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
+from groundup.report.formatting import count, parameters, three_decimals
+from groundup.report.sections.classifier_charts import accuracy_cells
+from groundup.report.values import JsonObject, measured, numbers, table, tables, text
 
 
 def pretraining_parts(found: JsonObject) -> list[Node | None]:
@@ -50,7 +50,7 @@ def _parts(
     rows = [[foreign(name), *row] for name, row in models if row]
     if not rows:
         return []
-    size = parameters(number(found, "parameters"))
+    size = parameters(found, "parameters")
     caption = (
         f"{same}, learned by the model of {size} parameters pretrained here, and by one of that "
         f"shape from random weights, {knows}; both are trained whole, in the same way, "
@@ -73,8 +73,8 @@ def _loss_cells(model: JsonObject) -> list[Child]:
         return []
     bounds = ""
     if low is not None:
-        bounds = f"{fixed(low, 3)} to {fixed(high, 3)}, n {count(n)}"
-    return [fixed(value, 3), bounds]
+        bounds = f"{three_decimals(low)} to {three_decimals(high)}, n {count(n)}"
+    return [three_decimals(value), bounds]
 
 
 def _paired_bits(difference: JsonObject) -> str:

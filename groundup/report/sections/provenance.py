@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, data_table, figure, more, note
-from groundup.report.formatting import MISSING, count
+from groundup.report.chapter import Chapter, data_table, facts, figure, more, note
+from groundup.report.drawing import bar
+from groundup.report.formatting import MISSING, count, duration, size
 from groundup.report.report_data import CONTINUED, RUN_KINDS, ReportData, RunRecord, StageRecord
-from groundup.report.values import JsonObject, flat, number, numbers, table, tables, text, texts
+from groundup.report.values import JsonObject, flat, numbers, table, tables, text, texts
 
 SHOWN_OUTPUTS = 4
 KINDS = [*RUN_KINDS, CONTINUED]
@@ -193,13 +194,10 @@ def _choices_of(run: RunRecord) -> Iterator[tuple[str, str, str]]:
         yield "Muon's precision", text(run.choices, "muon_precision"), "a matrix product in both"
     threads = tables(run.results, "threads")
     if len(threads) > 1:
-        changes = (
-            f"{count(number(each, 'count'))} from step {count(number(each, 'step'))}"
-            for each in threads
-        )
+        changes = (f"{count(each, 'count')} from step {count(each, 'step')}" for each in threads)
         yield "threads", ", ".join(changes), "the time of the steps"
     if tables(run.results, "rescales"):
-        yield "steps", count(number(run.results, "steps")), "the clock, to keep the time"
+        yield "steps", count(run.results, "steps"), "the clock, to keep the time"
 
 
 REPEAT = Chapter(
@@ -210,4 +208,41 @@ REPEAT = Chapter(
     "On another machine the last digits may differ.",
     reproduction,
     runs=KINDS,
+)
+
+
+def times(report: ReportData) -> Sequence[Child] | str:
+    """Time and memory."""
+    timed = [
+        stage
+        for stage in report.stages
+        if stage.elapsed_s is not None and stage.status != "running"
+    ]
+    if not timed:
+        return "no stage has finished yet"
+    memory = [stage.peak_memory_bytes for stage in timed if stage.peak_memory_bytes is not None]
+    totals = facts(
+        (duration(report.elapsed_s), "total time"),
+        (duration(report.build, "budget_s"), "time budget"),
+        (size(max(memory, default=None)), "peak memory"),
+    )
+    largest = max(max(stage.elapsed_s or 0.0, stage.planned_s or 0.0) for stage in timed)
+    rows = [_time_row(stage, largest) for stage in timed]
+    head: list[Child] = ["stage", node("span", "time", class_="quiet"), "took", "planned", "memory"]
+    caption = "Time of each stage, and the peak memory of the process up to its end"
+    return [totals, figure(None, data_table(caption, head, rows, figures=(2, 3, 4), class_="bars"))]
+
+
+def _time_row(stage: StageRecord, largest: float) -> list[Child]:
+    drawing = node("div", bar(stage.elapsed_s, largest, stage.planned_s), class_="drawn")
+    figures = (duration(stage.elapsed_s), duration(stage.planned_s), size(stage.peak_memory_bytes))
+    return [foreign(stage.name), drawing, *figures]
+
+
+TIMES = Chapter(
+    "times",
+    "Cost",
+    "Time and memory",
+    "A bar is the time a stage took; the vertical mark is the time that was planned.",
+    times,
 )

@@ -3,16 +3,25 @@ figure.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, note, notes_of
-from groundup.report.formatting import count, duration, fill, first_letters, parameters
+from groundup.report.formatting import (
+    MISSING,
+    count,
+    duration,
+    fill,
+    first_letters,
+    fixed,
+    parameters,
+    percent,
+    whole_percent,
+)
 from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
-from groundup.report.sections.headlines import headline
 from groundup.report.sections.pretrain import evenly, written_samples
 from groundup.report.source_parts import kept
-from groundup.report.values import JsonObject, number, table, tables, text
+from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
 
 
 def opening(report: ReportData, contents: Node, chapters: Sequence[Chapter]) -> Node:
@@ -124,7 +133,7 @@ def _continued(report: ReportData) -> Node | None:
         return None
     title: list[Child] = ["The own model goes on from ", _quote(text(samples[0], "prompt"))]
     rows = [
-        (f"step {count(number(sample, 'step'))}", _line(text(sample, "text")))
+        (f"step {count(sample, 'step')}", _line(text(sample, "text")))
         for sample in evenly(samples, 2)
     ]
     return _example(title, rows)
@@ -242,3 +251,98 @@ def _warnings(report: ReportData) -> list[Node]:
         figures = f"{count(len(thin))} figures on this page are measured on little data"
         thin = [f"{figures}; each is marked."]
     return [*notes, *notes_of(thin)]
+
+
+Headline = tuple[str, str]
+
+
+def headline(report: ReportData, stage: str) -> Headline | None:
+    """Return the figure of a stage and what it counts; None where it has none."""
+    find = OF_KIND.get(report.kinds.get(stage, stage))
+    if find is None:
+        return None
+    figure, what = find(report, stage)
+    if figure in ("", MISSING):
+        return None
+    return figure, what
+
+
+def short(value: float | None) -> str:
+    """Return a count in at most three digits: 5.05M, 135M, 4,096."""
+    for divisor, unit in ((1e9, "B"), (1e6, "M")):
+        if value is not None and value >= divisor:
+            return f"{value / divisor:.3g}{unit}"
+    return count(value)
+
+
+def _data(report: ReportData, stage: str) -> Headline:
+    return short(kept(tables(report.data_card, "sources"), "characters")), "characters"
+
+
+def _tokenizer(report: ReportData, stage: str) -> Headline:
+    return count(report.tokenizer, "vocab_size"), "tokens"
+
+
+def _pretrained(report: ReportData, stage: str) -> Headline:
+    results = report.run(stage).results
+    bits = number(results, "test", "bits_per_byte")
+    if bits is None:
+        bits = number(results, "bits_per_byte")
+    return fixed(bits), "bits per byte"
+
+
+def _base(report: ReportData, stage: str) -> Headline:
+    return short(number(report.facts(stage), "parameters")), "parameters, pulled"
+
+
+def _classifier(report: ReportData, stage: str) -> Headline:
+    best = next(iter(tables(report.run(stage).results, "models")), {})
+    return percent(best, "accuracy", "value"), f"{stage} accuracy"
+
+
+def _chat(report: ReportData, stage: str) -> Headline:
+    checked = table(report.chat_evaluation(stage), "checked")
+    before, after = measured(checked, "before"), measured(checked, "after")
+    if not before or not after or after.items is None:
+        return fixed(report.run(stage).results, "held_out_loss", "after"), "loss on answers"
+    right = [count(found.value * after.items) for found in (before, after)]
+    return " → ".join(right), f"of {count(after.items)} right"
+
+
+def _taught(report: ReportData, stage: str) -> Headline:
+    gained = table(report.run(stage).results, "forgetting", "texts")
+    before, after = numbers(gained, "before", "after")
+    if before is None or after is None:
+        return "", ""
+    return f"{before:.2f} → {after:.2f}", "bits per byte"
+
+
+def _index(report: ReportData, stage: str) -> Headline:
+    return count(report.facts(stage), "passages"), "passages"
+
+
+def _answers(report: ReportData, stage: str) -> Headline:
+    arms = tables(report.json(f"{stage}/results.json"), "arms")
+    quoted = next((arm for arm in arms if arm.get("name") == "quotations"), {})
+    return whole_percent(quoted, "contains", "value"), "answered by quotations"
+
+
+def _export(report: ReportData, stage: str) -> Headline:
+    files = len(tables(report.export, "files"))
+    if not files:
+        return "", ""
+    return f"{count(files)} files", "for llama.cpp"
+
+
+OF_KIND: dict[str, Callable[[ReportData, str], Headline]] = {
+    "data": _data,
+    "tokenizer": _tokenizer,
+    "pretrain": _pretrained,
+    "base": _base,
+    "classifier": _classifier,
+    "chat": _chat,
+    CONTINUED: _taught,
+    "index": _index,
+    "answers": _answers,
+    "export": _export,
+}

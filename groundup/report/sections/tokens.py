@@ -25,8 +25,8 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 def _figures(record: JsonObject, train_tokens: float | None) -> Node | None:
     return facts(
-        (count(number(record, "vocab_size")), "tokens in the vocabulary"),
-        (fixed(number(record, "characters_per_token")), "characters per token, on validation text"),
+        (count(record, "vocab_size"), "tokens in the vocabulary"),
+        (fixed(record, "characters_per_token"), "characters per token, on validation text"),
         (count(train_tokens), "tokens to train on"),
     )
 
