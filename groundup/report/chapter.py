@@ -1,7 +1,9 @@
-"""A chapter of the page, and the parts of chapters: facts, tables, figures, notes.
+"""A chapter of the page, its parts (facts, tables, figures, notes), and the page around them.
 
-A file in `sections/` ends with its `Chapter`, which names the stages that it shows;
-`page.chapters_of` has the order.
+A file in `sections/` ends with its `Chapter`; `build_page.chapters_of` has the order. The content
+security policy of a page is `default-src 'none'` plus the SHA-256 of its one style sheet: no scripts,
+fonts, external images, form targets or style attributes. Even if the escaping failed, injected markup
+could neither run nor load anything
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +13,7 @@ from groundup import __version__
 from groundup.html_nodes import Child, Node, flatten, node, policy_hash, read_asset, to_html
 from groundup.palette import PRINT, custom_properties
 from groundup.report.drawing import scale_cell, whisker
-from groundup.report.formatting import MISSING, whole_percent
+from groundup.report.formatting import MISSING, Format, interval, whole_percent
 from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, MeasuredFraction, number, numbers, table, text
 
@@ -55,7 +57,6 @@ class Chapter:
     stages: Sequence[str] = ()
 
     def belongs_to(self, report: ReportData) -> bool:
-        """Whether the page of this build or run has the chapter."""
         if not report.is_build:
             return any(kind in self.runs for kind in report.kinds.values())
         return not self._about or any(stage in report.kinds for stage in self._about)
@@ -65,7 +66,6 @@ class Chapter:
         return self.stages or [card.stage for card in self.cards]
 
     def _above(self, report: ReportData) -> str:
-        """The small line above the title."""
         if self.kicker:
             return self.kicker
         if not report.is_build:
@@ -97,7 +97,7 @@ def section(key: str, kicker: str, title: Child, see: str, parts: Sequence[Child
 
 
 def fold(chapter: Node, *, is_open: bool) -> Node:
-    """Return a section as details, whose summary is its head.
+    """A section as details, whose summary is its head.
 
     A link to the section opens it, without a script; on paper it is open.
     """
@@ -109,32 +109,30 @@ def fold(chapter: Node, *, is_open: bool) -> Node:
 
 
 def _details(summary: Node, *children: Child, is_open: bool, class_: str | None = None) -> Node:
-    made = node("details", summary, *children, class_=class_)
-    if is_open:
-        made.set("open", "")
-    return made
+    return node("details", summary, *children, class_=class_, open={True: ""}.get(is_open))
 
 
 def facts(*pairs: tuple[str, str]) -> Node | None:
     """(figure, label) pairs: short figures as a row of large numbers, longer ones as lines below;
     missing ones are left out.
     """
-    shown = [(value, name) for value, name in pairs if value not in ("", MISSING)]
-    figures = [pair for pair in shown if len(pair[0]) <= FIGURE_CHARACTERS]
-    sentences = [pair for pair in shown if len(pair[0]) > FIGURE_CHARACTERS]
-    groups = ((figures, "facts"), (sentences, "findings"))
-    lists = [_pairs(group, class_) for group, class_ in groups if group]
+    shown = [pair for pair in pairs if pair[0] not in ("", MISSING)]
+    groups = {
+        "facts": [pair for pair in shown if len(pair[0]) <= FIGURE_CHARACTERS],
+        "findings": [pair for pair in shown if len(pair[0]) > FIGURE_CHARACTERS],
+    }
+    lists = [
+        node(
+            "dl",
+            [node("div", node("dt", name), node("dd", value)) for value, name in group],
+            class_=class_,
+        )
+        for class_, group in groups.items()
+        if group
+    ]
     if len(lists) > 1:
         return node("div", lists)
     return next(iter(lists), None)
-
-
-def _pairs(pairs: Sequence[tuple[str, str]], class_: str) -> Node:
-    return node(
-        "dl",
-        [node("div", node("dt", name), node("dd", value)) for value, name in pairs],
-        class_=class_,
-    )
 
 
 def data_table(
@@ -189,42 +187,35 @@ def whisker_table(
     low: float = 0.0,
     levels: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
 ) -> Node | None:
-    """A table of measured fractions: name, drawing, cells of further `columns`.
-
-    The drawings' axis goes from `low` to 1.
+    """A table of measured fractions: name, drawing (from `low` to 1), cells of further
+    `columns`.
     """
     axis = (low, 1.0)
-    scale = scale_cell(axis, levels, [whole_percent(level) for level in levels])
-    body = [
-        [name, node("div", whisker(found, axis), class_="drawn"), *cells]
-        for name, found, cells in rows
-    ]
-    head: list[Child] = ["model", node("div", scale, class_="drawn"), *columns]
+    head: list[Child] = ["model", scale_cell(axis, levels, map(whole_percent, levels)), *columns]
+    body = [[name, whisker(found, axis), *cells] for name, found, cells in rows]
     return data_table(caption, head, body, figures=range(2, len(head)), class_="bars whiskers")
 
 
 def paired_points(difference: JsonObject) -> str:
-    """Return a paired difference of two shares in points of percent with its interval; "" without
-    one.
-    """
+    """A paired difference of two shares in points of percent with its interval; "" without one."""
     return paired_figure(difference, lambda share: f"{100 * share:+.1f}")
 
 
-def paired_figure(difference: JsonObject, form: Callable[[float], str]) -> str:
-    """Return a paired difference as "VALUE (LOW to HIGH)"; "" without a value or an interval."""
-    value, low, high = numbers(difference, "value", "low", "high")
-    if value is None or low is None or high is None:
+def paired_figure(difference: JsonObject, form: Format) -> str:
+    """A paired difference as "VALUE (LOW to HIGH)"; "" without a value or an interval."""
+    value, bounds = number(difference, "value"), interval(difference, form)
+    if value is None or not bounds:
         return ""
-    return f"{form(value)} ({form(low)} to {form(high)})"
+    return f"{form(value)} ({bounds})"
 
 
 def meaning(difference: JsonObject) -> str:
-    """Return what the interval of a paired difference says of "after"."""
+    """What the interval of a paired difference says of "after"."""
     return text(difference, "verdict").replace("unclear", "no clear difference")
 
 
 def paired_change(difference: JsonObject, digits: int = 2) -> str:
-    """Return a paired difference with its interval and what it says; "" without one."""
+    """A paired difference with its interval and what it says; "" without one."""
     value = number(difference, "value")
     if value is None:
         return ""
@@ -236,7 +227,7 @@ def paired_change(difference: JsonObject, digits: int = 2) -> str:
 
 
 def before_and_after(found: JsonObject) -> str:
-    """Return a measure before and after a training with the paired difference; "" without them."""
+    """A measure before and after a training with the paired difference; "" without them."""
     before, after = numbers(found, "before", "after")
     if before is None or after is None:
         return ""
@@ -281,11 +272,35 @@ def notes_of(thin: Sequence[str]) -> list[Node]:
     return [note(sentence, kind="thin") for sentence in thin]
 
 
-def html_page(title: str, *parts: Child) -> str:
-    """Return a document with these parts as its body, as HTML text."""
+def page_header(kicker: str, title: str, lead: Child, *parts: Child) -> Node:
+    """The head of a page: a small line, the title, what it says in a sentence."""
+    head = [node("p", kicker, class_="kicker"), node("h1", title), node("p", lead, class_="lead")]
+    return node("header", head, parts, id="top")
+
+
+def cards(*shown: Child) -> Node:
+    """Cards side by side, as the width allows."""
+    return node("div", shown, class_="answers")
+
+
+def expected(answer: Child, label: str = "expected") -> Node:
+    """What an answer is compared with."""
+    return node("p", node("span", f"{label} ", class_="quiet"), answer, class_="expected")
+
+
+def side(name: Child, said: Node, look: str = "") -> Node:
+    """One of two texts side by side."""
+    return node("div", node("h4", name), said, class_=f"side {look}".rstrip())
+
+
+def html_page(title: str, *parts: Child, skip_to: str = "") -> str:
+    """A document with these parts as its body; `skip_to` names what the first link skips to."""
     made = f"Made by groundup {__version__}. "
     made += "This page is self-contained: it loads nothing from the network."
-    body = node("body", *parts, node("footer", node("p", made)))
+    skip = None
+    if skip_to:
+        skip = node("a", f"Skip to the {skip_to}", href="#main", class_="skip")
+    body = node("body", skip, *parts, node("footer", node("p", made)))
     return to_html(node("html", _head(title), body, lang="en"))
 
 

@@ -14,7 +14,7 @@ selectable, and a page of fifteen charts takes milliseconds and no dependency.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from groundup.html_nodes import Child, Node, node
@@ -274,7 +274,9 @@ def swatch(drawing: Node, height: int) -> Node:
 
 def cell(*children: Node | None, class_: str = "row-drawing") -> Node:
     """A drawing as wide as its table cell."""
-    return node("svg", children, class_=class_, width="100%", height="100%", aria_hidden="true")
+    size = {"width": "100%", "height": "100%"}
+    drawing = node("svg", children, class_=class_, **size, aria_hidden="true")
+    return node("div", drawing, class_="drawn")
 
 
 def share(value: float, largest: float) -> str:
@@ -308,12 +310,12 @@ def whisker(found: MeasuredFraction, axis: Point) -> Node:
     return cell(dotted, interval, node("circle", cx=value, cy="50%", r=5, class_="dot"))
 
 
-def scale_cell(axis: Point, values: Sequence[float], labels: Sequence[str]) -> Node:
+def scale_cell(axis: Point, values: Sequence[float], labels: Iterable[str]) -> Node:
     """The axis labels above a column of `whisker` cells."""
     start, end = axis
-    marks = zip(values, labels, strict=True)
     texts = [
-        node("text", label, x=share(value - start, end - start), y="74%") for value, label in marks
+        node("text", label, x=share(value - start, end - start), y="74%")
+        for value, label in zip(values, labels, strict=True)
     ]
     return cell(*texts, class_="row-drawing scale")
 

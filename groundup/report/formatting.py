@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from groundup.report.values import number
+from groundup.report.values import JsonObject, number, numbers
 
 Format: TypeAlias = Callable[[Any], str]
 MISSING = "–"
@@ -49,8 +49,9 @@ def three_decimals(value: Any, *keys: str) -> str:
     return fixed(value, *keys, decimals=3)
 
 
-def interval(low: float | None, high: float | None, form: Format) -> str:
-    """Two bounds as "LOW to HIGH"; "" where one is missing."""
+def interval(found: JsonObject, form: Format) -> str:
+    """The bounds "low" and "high" of a table as "LOW to HIGH"; "" where one is missing."""
+    low, high = numbers(found, "low", "high")
     if low is None or high is None:
         return ""
     return f"{form(low)} to {form(high)}"

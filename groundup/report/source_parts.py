@@ -151,7 +151,7 @@ def _languages(cards: Cards) -> Node | None:
     total, largest = sum(found.values()), max(found.values())
     rows: list[list[Child]] = []
     for name, value in found.most_common(MAX_LANGUAGES):
-        drawing = node("div", bar(value, largest), class_="drawn")
+        drawing = bar(value, largest)
         rows.append([foreign(language_name(name)), drawing, percent(value / total)])
     head: list[Child] = ["language", node("span", "documents", class_="quiet"), "share"]
     caption = f"Languages of {count(sampled)} random documents"

@@ -5,7 +5,7 @@ value that is missing or of another type is None or empty, and a section shows w
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 JsonObject: TypeAlias = Mapping[str, Any]
@@ -109,6 +109,10 @@ class MeasuredFraction(NamedTuple):
     high: float
     items: float | None
     chance: float | None
+
+    def bounds(self, form: Callable[[float], str]) -> str:
+        """The interval as "LOW to HIGH"."""
+        return f"{form(self.low)} to {form(self.high)}"
 
 
 def measured(value: object, *keys: str) -> MeasuredFraction | None:

@@ -162,7 +162,7 @@ def _figures(rows: Sequence[JsonObject]) -> Node | None:
     body: list[list[Child]] = [
         [
             foreign(text(each, "name")),
-            node("div", bar(number(each, "bytes_per_token"), most), class_="drawn"),
+            bar(number(each, "bytes_per_token"), most),
             fixed(each, "bytes_per_token"),
             count(each, "vocab_size"),
             count(each, "tokens"),

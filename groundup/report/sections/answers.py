@@ -1,5 +1,5 @@
-"""Answers to held-out questions: the base and the chat model, alone and with documents; what was
-refused, what was cited.
+"""Answers to held-out questions (the base and the chat model, alone and with documents; what was
+refused, what was cited), and summaries beside the first three sentences (ROUGE, key facts)
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,9 @@ from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import (
     Chapter,
     StageCard,
+    cards,
     data_table,
+    expected,
     facts,
     figure,
     more,
@@ -23,7 +25,6 @@ from groundup.report.values import (
     JsonObject,
     measured,
     number,
-    numbers,
     table,
     tables,
     text,
@@ -53,10 +54,16 @@ def _counts(found: JsonObject) -> Node | None:
     )
 
 
+def _name(arm: JsonObject) -> Node:
+    return foreign(text(arm, "name"))
+
+
+def _speaker(name: str) -> Node:
+    return node("span", foreign(name), ": ", class_="quiet")
+
+
 def _right(arms: Sequence[JsonObject]) -> Node | None:
-    """How often the response contains the expected answer, drawn with intervals, and the paired
-    difference from the base alone.
-    """
+    """Drawn with intervals, and the paired difference from the base alone."""
     made = arm_whiskers(
         "Questions whose expected answer occurs in the response",
         "contains",
@@ -80,30 +87,29 @@ def arm_whiskers(
     *,
     with_count: bool = False,
 ) -> Node | None:
-    """Return one measure of several methods, each with the paired difference from the base."""
+    """One measure of several methods, each with the paired difference from the base."""
     rows = []
     for arm in arms:
         shown = measured(arm, measure)
         assert shown is not None
-        bounds = interval(shown.low, shown.high, whole_percent)
+        bounds, change = shown.bounds(whole_percent), ""
         if with_count:
             bounds += f", n {count(shown.items)}"
-        change = ""
         if text(arm, "name") != "base":
             change = paired_points(table(arm, measure, "change"))
-        cells: list[Child] = [whole_percent(shown.value), bounds, change]
-        rows.append((foreign(text(arm, "name")), shown, cells))
+        rows.append((_name(arm), shown, [whole_percent(shown.value), bounds, change]))
     return whisker_table(caption, columns, rows)
 
 
 def _figures(arms: Sequence[JsonObject]) -> Node | None:
     rows: list[list[Child]] = []
     for arm in arms:
-        value, low, high = numbers(table(arm, "f1"), "value", "low", "high")
+        f1 = table(arm, "f1")
+        low = number(f1, "low")
         if low is not None:
-            low = max(0.0, low)
+            f1 = {**f1, "low": max(0.0, low)}
         exact = whole_percent(arm, "exact", "value")
-        rows.append([foreign(text(arm, "name")), exact, fixed(value), interval(low, high, fixed)])
+        rows.append([_name(arm), exact, fixed(f1, "value"), interval(f1, fixed)])
     head = ["", "exact match", "F1 of words", "95 % interval"]
     made = data_table("Exact match and F1, as in SQuAD", head, rows, figures=(1, 2, 3))
     caption = (
@@ -118,9 +124,10 @@ def _refusals(arms: Sequence[JsonObject]) -> Node | None:
     for arm in arms:
         refused, silent = measured(arm, "refused"), measured(arm, "silent")
         if refused and silent:
-            bounds = interval(refused.low, refused.high, whole_percent)
-            cells = [whole_percent(refused.value), f"{bounds}, n {count(refused.items)}"]
-            rows.append([foreign(text(arm, "name")), *cells, whole_percent(silent.value)])
+            bounds = f"{refused.bounds(whole_percent)}, n {count(refused.items)}"
+            rows.append(
+                [_name(arm), whole_percent(refused.value), bounds, whole_percent(silent.value)]
+            )
     head = ["", "unanswerable refused", "95 % interval", "answerable refused, too"]
     made = data_table("Questions that no document answers", head, rows, figures=(1, 2, 3))
     caption = (
@@ -137,13 +144,12 @@ def _checks(arms: Sequence[JsonObject]) -> Node | None:
         cited, written = measured(arm, "cited"), number(arm, "written")
         if cited is None:
             continue
-        bounds = interval(cited.low, cited.high, whole_percent)
-        words = f": the right document is cited in {whole_percent(cited.value)} ({bounds})"
-        words += f" of {count(cited.items)} answers"
+        words = f": the right document is cited in {whole_percent(cited.value)} "
+        words += f"({cited.bounds(whole_percent)}) of {count(cited.items)} answers"
         if written:
             left_out = count(arm, "left_out")
             words += f"; {left_out} of {count(written)} sentences failed a check and were left out"
-        said.append(node("li", foreign(text(arm, "name")), f"{words}."))
+        said.append(node("li", _name(arm), f"{words}."))
     if not said:
         return None
     return node("div", node("p", "Citations, each checked in code:"), node("ul", said))
@@ -151,26 +157,25 @@ def _checks(arms: Sequence[JsonObject]) -> Node | None:
 
 def _items(found: JsonObject, arms: Sequence[JsonObject]) -> Node | None:
     names = [text(arm, "name") for arm in arms]
-    cards = [_item(item, names) for item in tables(found, "items")[:ITEMS_SHOWN]]
-    return answer_cards("Every question with its answers", cards)
+    shown = [_item(item, names) for item in tables(found, "items")[:ITEMS_SHOWN]]
+    return answer_cards("Every question with its answers", shown)
 
 
-def answer_cards(summary: str, cards: Sequence[Node], *, is_open: bool = False) -> Node | None:
-    """Return cards as closed details; None without any."""
-    if not cards:
+def answer_cards(summary: str, shown: Sequence[Node], *, is_open: bool = False) -> Node | None:
+    """Cards as closed details; None without any."""
+    if not shown:
         return None
-    return more(summary, node("div", cards, class_="answers"), is_open=is_open)
+    return more(summary, cards(shown), is_open=is_open)
 
 
 def _item(item: JsonObject, names: Sequence[str]) -> Node:
-    expected: Child = "that the documents do not say"
+    wanted: Child = "that the documents do not say"
     if text(item, "answer"):
-        expected = foreign(text(item, "answer"))
+        wanted = foreign(text(item, "answer"))
     given = {name: table(item, "answers", name) for name in names}
     answers = [_answer(name, answer) for name, answer in given.items() if answer]
     asked = foreign(text(item, "question"), "p", "input")
-    wanted = node("p", node("span", "expected ", class_="quiet"), expected, class_="expected")
-    return node("article", asked, wanted, node("ul", answers), class_="answer")
+    return node("article", asked, expected(wanted), node("ul", answers), class_="answer")
 
 
 def _answer(name: str, answer: JsonObject) -> Node:
@@ -180,12 +185,12 @@ def _answer(name: str, answer: JsonObject) -> Node:
     cited = ", ".join(dict.fromkeys(texts(answer, "cited")))
     if cited:
         said.append(node("span", " ", foreign(cited), class_="quiet"))
-    return node("li", node("span", foreign(name), ": ", class_="quiet"), said)
+    return node("li", _speaker(name), said)
 
 
 def answers_chapter(stage: str, report: ReportData) -> Chapter:
-    """Return the chapter of a stage that answers questions, with the cards of the indexes."""
-    cards = [
+    """The chapter of a stage that answers questions, with the cards of the indexes."""
+    indexes = [
         StageCard(name, f"Documents: {name}", "makes the documents searchable")
         for name in report.of_kind("index")
     ]
@@ -198,7 +203,7 @@ def answers_chapter(stage: str, report: ReportData) -> Chapter:
         "from memory and with passages found by search.",
         partial(parts, stage),
         stages=[stage],
-        cards=[*cards, own],
+        cards=[*indexes, own],
     )
 
 
@@ -228,9 +233,8 @@ def _rouge(arms: Sequence[JsonObject]) -> Node | None:
     rows: list[list[Child]] = []
     for arm in arms:
         rouge = table(arm, "rouge_l")
-        value, low, high = map(fixed, numbers(rouge, "value", "low", "high"))
-        bounds = f"{low} to {high}, n {count(rouge, 'n')}"
-        rows.append([foreign(text(arm, "name")), value, bounds])
+        bounds = f"{fixed(rouge, 'low')} to {fixed(rouge, 'high')}, n {count(rouge, 'n')}"
+        rows.append([_name(arm), fixed(rouge, "value"), bounds])
     head = ["", "ROUGE-L", "95 % interval"]
     made = data_table("ROUGE-L against the reference", head, rows, figures=(1, 2))
     return figure("The longest common sequence of words with a summary that a person wrote.", made)
@@ -238,27 +242,19 @@ def _rouge(arms: Sequence[JsonObject]) -> Node | None:
 
 def _summaries(found: JsonObject, arms: Sequence[JsonObject]) -> Node | None:
     names = [text(arm, "name") for arm in arms]
-    cards = [_summary(item, names) for item in tables(found, "items")]
-    return answer_cards("Every text with its summaries", cards)
+    shown = [_summary(item, names) for item in tables(found, "items")]
+    return answer_cards("Every text with its summaries", shown)
 
 
 def _summary(item: JsonObject, names: Sequence[str]) -> Node:
-    said = [
-        node(
-            "li",
-            node("span", foreign(name), ": ", class_="quiet"),
-            foreign(text(item, "answers", name)),
-        )
-        for name in names
-    ]
-    label, summary = node("span", "reference ", class_="quiet"), foreign(text(item, "summary"))
+    said = [node("li", _speaker(name), foreign(text(item, "answers", name))) for name in names]
     asked = foreign(first_letters(text(item, "text"), TEXT_CHARACTERS), "p", "input")
-    wanted = node("p", label, summary, class_="expected")
+    wanted = expected(foreign(text(item, "summary")), "reference")
     return node("article", asked, wanted, node("ul", said), class_="answer")
 
 
 def summaries_chapter(stage: str) -> Chapter:
-    """Return the chapter of a stage that has texts summarised."""
+    """The chapter of a stage that has texts summarised."""
     return Chapter(
         stage,
         "",

@@ -1,5 +1,5 @@
 """A chat model: answers before and after instruction fine-tuning, side by side, and the measured
-figures.
+figures; and one tuned on preferences: how far the chosen answers gained on the rejected ones
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from groundup.report.chapter import (
     Chapter,
     StageCard,
     before_and_after,
+    cards,
+    expected,
     facts,
     figure,
     mark,
@@ -18,6 +20,7 @@ from groundup.report.chapter import (
     note,
     paired_change,
     paired_points,
+    side,
     whisker_table,
 )
 from groundup.report.drawing import Series, line_chart
@@ -26,7 +29,6 @@ from groundup.report.formatting import (
     fill,
     first_letters,
     fixed,
-    interval,
     percent,
     whole_percent,
 )
@@ -44,7 +46,6 @@ MASK_KINDS, MASKS_SHOWN = ("trained", "read only", "template"), 3
 
 
 def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
-    """Answers before and after, checked answers, and the loss curve."""
     run, evaluated = report.run(stage), report.chat_evaluation(stage)
     if not run.results and not evaluated:
         return "no chat model has been trained"
@@ -97,8 +98,7 @@ def _unlearned(run: RunRecord) -> str:
     points = paired_points(change)
     if not points:
         return ""
-    before, after = map(percent, numbers(found, "before", "after"))
-    return f"{before} to {after}: {points}, {meaning(change)}"
+    return f"{percent(found, 'before')} to {percent(found, 'after')}: {points}, {meaning(change)}"
 
 
 def _checked(evaluated: JsonObject) -> Node | None:
@@ -110,7 +110,7 @@ def _checked(evaluated: JsonObject) -> Node | None:
         right = percent(found.value)
         if found.items is not None:
             right = f"{count(found.value * found.items)} of {count(found.items)}"
-        rows.append((name, found, [right, interval(found.low, found.high, whole_percent)]))
+        rows.append((name, found, [right, found.bounds(whole_percent)]))
     made = whisker_table("Checked answers", ["right", "95 % interval"], rows)
     caption = "Held-out instructions with an answer that code can check: a number, a label, a word."
     chance = number(evaluated, "checked", "after", "chance")
@@ -127,7 +127,7 @@ def _cards(evaluated: JsonObject) -> list[Child]:
     if not first:
         return []
     hidden = answer_cards(f"{count(len(others))} more", [_card(each) for each in others])
-    return [node("div", [_card(each) for each in first], class_="answers"), hidden]
+    return [cards(map(_card, first)), hidden]
 
 
 def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[JsonObject]]:
@@ -139,38 +139,50 @@ def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[
 
 def _card(answer: JsonObject) -> Node:
     given, reference = text(answer, "input"), text(answer, "reference")
-    card = node(
-        "article",
+    parts: list[Child] = [
         node("p", foreign(text(answer, "kind")), class_="step"),
         foreign(text(answer, "instruction"), "h3", "instruction"),
-    )
+    ]
     if given:
-        card.append(foreign(given, "p", "input"))
-    card.append(node("div", [_side(answer, name) for name in ("before", "after")], class_="sides"))
+        parts.append(foreign(given, "p", "input"))
+    parts.append(node("div", [_side(answer, name) for name in ("before", "after")], class_="sides"))
     if reference:
-        label = node("span", "expected ", class_="quiet")
-        card.append(node("p", label, foreign(reference), class_="expected"))
-    card.set("class", "answer")
-    return card
+        parts.append(expected(foreign(reference)))
+    return node("article", parts, class_="answer")
 
 
 def _side(answer: JsonObject, name: str) -> Node:
     words = text(answer, name)
     shown = node("p", "(empty)", class_="said quiet")
     if words.strip():
-        shown = foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
+        shown = _said(words)
     head: list[Child] = [name]
     right = answer.get(f"{name}_right")  # a boolean, where code can check the answer
     if isinstance(right, bool):
         head += [" · ", mark(right, "right", "wrong")]
-    return node("div", node("h4", head), shown, class_=f"side {name}")
+    return side(head, shown, name)
+
+
+def _said(words: str) -> Node:
+    return foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
 
 
 def _mask(run: RunRecord) -> Node | None:
-    """The first training examples with what of them was trained."""
+    """The first training examples with what of them was trained, each piece in the colour of its
+    kind.
+    """
     mask = table(run.results, "mask")
     examples = [
-        _masked(tables(example, "pieces")) for example in tables(mask, "shown")[:MASKS_SHOWN]
+        node(
+            "pre",
+            [
+                foreign(text(piece, "text"), "span", f"mask {text(piece, 'kind').split()[0]}")
+                for piece in tables(example, "pieces")
+                if text(piece, "kind") in MASK_KINDS
+            ],
+            class_="masked",
+        )
+        for example in tables(mask, "shown")[:MASKS_SHOWN]
     ]
     if not examples:
         return None
@@ -187,24 +199,11 @@ def _mask(run: RunRecord) -> Node | None:
     return more("Loss mask of the first training examples", figure(line, names, examples))
 
 
-def _masked(pieces: list[JsonObject]) -> Node:
-    """Return one example, each piece in the colour of its kind."""
-    known = [(text(each, "kind"), text(each, "text")) for each in pieces]
-    shown = [
-        foreign(said, "span", f"mask {kind.split()[0]}")
-        for kind, said in known
-        if kind in MASK_KINDS
-    ]
-    return node("pre", shown, class_="masked")
-
-
 def _curve(run: RunRecord) -> Node | None:
-    series = [
-        Series("training", run.losses),
-        Series("held out", evaluation_points(run, *VALIDATION_NAMES), "marked"),
-    ]
     drawn = line_chart(
-        "Loss on answers over training steps", "loss, nats per token of the answer", series
+        "Loss on answers over training steps",
+        "loss, nats per token of the answer",
+        [Series("training", run.losses), _held_out(run, *VALIDATION_NAMES)],
     )
     shown = figure("Loss on the tokens of the answers only.", drawn)
     return more("Loss curve of the chat model", shown)
@@ -215,9 +214,9 @@ def chat_chapter(stage: str, report: ReportData) -> Chapter:
     title = "Chat model"
     if stage != "chat":
         title += f" {stage}"
-    cards = [StageCard(stage, title, "fine-tunes the pulled model to follow instructions")]
+    shown = [StageCard(stage, title, "fine-tunes the pulled model to follow instructions")]
     if report.of_kind("chat")[0] == stage:
-        cards.append(EVALUATION)
+        shown.append(EVALUATION)
     return Chapter(
         stage,
         "",
@@ -226,7 +225,7 @@ def chat_chapter(stage: str, report: ReportData) -> Chapter:
         "Read the answers first, then the figures: a few checked answers prove little. "
         "Answers are cut off after some dozens of tokens.",
         partial(parts, stage),
-        cards=cards,
+        cards=shown,
         runs=["chat"],
     )
 
@@ -252,36 +251,33 @@ VERDICTS = {
 
 
 def preference_parts(report: ReportData) -> Sequence[Child] | str:
-    """The figures, the verdict, the curves and the pairs."""
     run = report.run("preference")
     if not run.results and not run.evaluations:
         return "no model was tuned on preferences"
-    return [
-        _preference_figures(run),
-        _preference_verdict(run.results),
-        *_preference_curves(run),
-        *_pairs(run.results),
-    ]
+    sentence, kind = VERDICTS.get(text(run.results, "margins", "difference", "verdict"), ("", ""))
+    verdict = None
+    if sentence:
+        verdict = note(sentence, kind=kind)
+    return [_preference_figures(run), verdict, *_preference_curves(run), *_pairs(run.results)]
 
 
 def _preference_figures(run: RunRecord) -> Node | None:
     results = run.results
     accuracy, likes = table(results, "accuracy"), table(results, "prefers")
     before, after = numbers(likes, "before", "after")
-    preferred, points = interval(before, after, percent), paired_points(table(likes, "difference"))
+    preferred, points = "", paired_points(table(likes, "difference"))
+    if before is not None and after is not None:
+        preferred = f"{percent(before)} to {percent(after)}"
     if preferred and points:
         preferred += f": {points} points"
-    low, high = map(whole_percent, numbers(accuracy, "low", "high"))
+    bounds = f"{whole_percent(accuracy, 'low')} to {whole_percent(accuracy, 'high')}"
     pairs = f"of {count(accuracy, 'n')} held-out pairs"
     return facts(
         (
             paired_change(table(results, "margins", "difference")),
             "reward margin gained, with its 95 % interval; 0 before",
         ),
-        (
-            percent(accuracy, "value"),
-            f"{pairs}: the chosen answer gained more ({low} to {high})",
-        ),
+        (percent(accuracy, "value"), f"{pairs}: the chosen answer gained more ({bounds})"),
         (preferred, "of the pairs: the chosen answer is the likelier per token"),
         (
             before_and_after(table(results, "forgetting", "general")),
@@ -293,21 +289,13 @@ def _preference_figures(run: RunRecord) -> Node | None:
     )
 
 
-def _preference_verdict(results: JsonObject) -> Node | None:
-    verdict = text(results, "margins", "difference", "verdict")
-    if verdict not in VERDICTS:
-        return None
-    sentence, kind = VERDICTS[verdict]
-    return note(sentence, kind=kind)
-
-
 def _preference_curves(run: RunRecord) -> list[Node | None]:
-    losses = [Series("training", run.losses), _points(run, "held_out_loss")]
+    losses = [Series("training", run.losses), _held_out(run, "held_out_loss")]
     loss = line_chart("Loss over training steps", "loss of a pair, nats", losses)
     margin = line_chart(
         "Reward margin over training steps",
         "mean margin of held-out pairs",
-        [_points(run, "margin")],
+        [_held_out(run, "margin")],
     )
     about_loss = (
         "The loss of a pair before the first step is ln 2 = 0.693: "
@@ -317,40 +305,38 @@ def _preference_curves(run: RunRecord) -> list[Node | None]:
     return [figure(about_loss, loss), figure(about_margin, margin)]
 
 
-def _points(run: RunRecord, name: str) -> Series:
-    return Series("held out", evaluation_points(run, name), "marked")
+def _held_out(run: RunRecord, *names: str) -> Series:
+    return Series("held out", evaluation_points(run, *names), "marked")
 
 
 def _pairs(results: JsonObject) -> list[Node | None]:
     """The pairs that went wrong most, then those that gained most."""
-    cards = [_pair_card(pair) for pair in tables(results, "pairs")]
-    if not cards:
+    shown = [_pair_card(pair) for pair in tables(results, "pairs")]
+    if not shown:
         return []
-    first, others = cards[:PAIRS_SHOWN], cards[PAIRS_SHOWN:]
+    others = shown[PAIRS_SHOWN:]
     return [
         node("h3", "Held-out pairs, those with the least margin first"),
-        node("div", first, class_="answers"),
+        cards(shown[:PAIRS_SHOWN]),
         answer_cards(f"{count(len(others))} that gained most", others),
     ]
 
 
 def _pair_card(pair: JsonObject) -> Node:
-    margin, before, after = numbers(pair, "margin", "before", "after")
-    gained = mark((margin or 0.0) > 0, "gained", "lost")
-    lead = f"lead of the chosen answer, nats per token: {fixed(before)} to {fixed(after)}"
-    sides = [_answer_of(pair, "chosen", "after"), _answer_of(pair, "rejected", "before")]
-    preference_parts = [
-        node("p", f"margin {fixed(margin)} · ", gained, class_="step"),
+    gained = mark((number(pair, "margin") or 0.0) > 0, "gained", "lost")
+    lead = "lead of the chosen answer, nats per token: "
+    lead += f"{fixed(pair, 'before')} to {fixed(pair, 'after')}"
+    sides = [
+        side("chosen", _said(text(pair, "chosen")), "after"),
+        side("rejected", _said(text(pair, "rejected")), "before"),
+    ]
+    parts = [
+        node("p", f"margin {fixed(pair, 'margin')} · ", gained, class_="step"),
         foreign(first_letters(text(pair, "prompt"), PROMPT_CHARACTERS), "h3", "instruction"),
         node("div", sides, class_="sides"),
         node("p", lead, class_="expected"),
     ]
-    return node("article", preference_parts, class_="answer")
-
-
-def _answer_of(pair: JsonObject, name: str, look: str) -> Node:
-    said = foreign(first_letters(text(pair, name), ANSWER_CHARACTERS), "p", "said")
-    return node("div", node("h4", name), said, class_=f"side {look}")
+    return node("article", parts, class_="answer")
 
 
 PREFERENCE = Chapter(

@@ -19,7 +19,6 @@ from groundup.report.formatting import count, fill, fixed, interval, percent, th
 from groundup.report.report_data import ReportData
 from groundup.report.sections.classifier_charts import (
     BEFORE_TEMPERATURE,
-    BY_LABEL,
     MAX_EXAMPLES,
     SAME_MESSAGES,
     USES,
@@ -29,6 +28,7 @@ from groundup.report.sections.classifier_charts import (
     confusion,
     coverage_chart,
     label_charts,
+    label_table,
     learning_chart,
     message_of,
     right_or_wrong,
@@ -41,7 +41,6 @@ from groundup.report.values import (
     MeasuredFraction,
     measured,
     number,
-    numbers,
     table,
     tables,
     text,
@@ -50,12 +49,12 @@ from groundup.report.values import (
 
 COLUMNS = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
 HEAT_LEVELS = 8
+EXAMPLES = "Some messages with their predictions, errors first"
 MAX_SUSPECTS = 15
 ROOM_BELOW_CHANCE = 0.06
 
 
 def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
-    """The classifier against its baselines."""
     results = report.run(stage).results
     if results.get("multi_label") is True:
         return label_set_parts(results)
@@ -124,12 +123,10 @@ def _comparison(
 
 def _same_messages(results: JsonObject) -> Node | None:
     """All methods on the messages that the base model was asked about (zero-shot)."""
-    models, asked = _with_accuracy(results, "same_messages"), number(results, "zero_shot", "asked")
-    if not models or asked is None:
-        return None
+    models = _with_accuracy(results, "same_messages")
     rows = [[_name(model), *accuracy_cells(model, found), _lead(model)] for model, found in models]
     made = data_table(SAME_MESSAGES, ["model", *COLUMNS], rows, figures=(1, 2, 3, 4))
-    return same_messages(asked, "The prompt: ", results, _shots(results), made)
+    return same_messages(results, made, "The prompt: ", _shots(results))
 
 
 def _shots(results: JsonObject) -> Node | None:
@@ -139,9 +136,9 @@ def _shots(results: JsonObject) -> Node | None:
         return None
     said = f"Few-shot: it was shown {count(shots)} training messages of each label before."
     if tried:
-        n = count(tried[0], "n")
         of_each = ", ".join(f"{count(e, 'shots')}: {percent(e, 'accuracy')}" for e in tried)
-        said += f" (accuracy on {n} validation messages by their number: {of_each})"
+        said += f" (accuracy on {count(tried[0], 'n')} validation messages by their number: "
+        said += f"{of_each})"
     return node("p", said)
 
 
@@ -150,9 +147,6 @@ def _name(model: JsonObject) -> Node:
 
 
 def _lead(model: JsonObject) -> str:
-    """How far the classifier is ahead of a method on the same messages, in points, with the
-    interval.
-    """
     return paired_points(table(model, "lead", "accuracy"))
 
 
@@ -198,16 +192,15 @@ def _stacked(results: JsonObject) -> Node | None:
     blocks = ", ".join(count(each, "block") for each in tables(found, "blocks"))
     if not blocks:
         return None
-    letters = count(found, "letters", "ngrams")
     parts: list[Child] = [
         f"Stacked: regressions on the mean hidden states after blocks {blocks} "
-        f"and on {letters} n-grams of letters, "
+        f"and on {count(found, 'letters', 'ngrams')} n-grams of letters, "
         f"of which the latter have a share of {fixed(found, 'letters_share')}"
     ]
     vectors = table(found, "vectors")
     if vectors:
-        encoder, share = foreign(text(vectors, "encoder")), fixed(vectors, "share")
-        parts += [", and on vectors of ", encoder, f" with a share of {share}"]
+        encoder = foreign(text(vectors, "encoder"))
+        parts += [", and on vectors of ", encoder, f" with a share of {fixed(vectors, 'share')}"]
     plain = percent(results, "plain_head", "value")
     return note(
         *parts, f". Other programs read the plain head alone: {plain} on the test messages."
@@ -220,10 +213,7 @@ def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
         [foreign(label), *[_count_cell(value, sum(line)) for value in line]]
         for label, line in zip(labels, counts, strict=True)
     ]
-    head: list[Child] = [
-        node("span", "true · predicted", class_="quiet"),
-        *[foreign(label) for label in labels],
-    ]
+    head: list[Child] = [node("span", "true · predicted", class_="quiet"), *map(foreign, labels)]
     caption = (
         "Rows: true label. Columns: predicted label. Correct predictions are on the diagonal; "
         "which mistake costs more is for you to say."
@@ -245,9 +235,10 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     calibration, coverage = table(results, "calibration"), table(results, "coverage")
     if not calibration:
         return []
-    chance = number(calibration, "by_chance")
     by_chance = fill(
-        " ({} is expected by chance for this number of messages)", chance, three_decimals
+        " ({} is expected by chance for this number of messages)",
+        number(calibration, "by_chance"),
+        three_decimals,
     )
     positive, costs = text(results, "positive"), table(results, "costs")
     shown = facts(
@@ -264,14 +255,11 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
         ),
         (percent(coverage, "accuracy"), "of the answered ones right"),
     )
-    rows: list[list[Child]] = [
-        [
-            three_decimals(each, "confidence"),
-            *map(percent, numbers(each, "coverage", "accuracy")),
-        ]
+    rows = [
+        [three_decimals(each, "confidence"), percent(each, "coverage"), percent(each, "accuracy")]
         for each in tables(coverage, "curve")
     ]
-    head: list[Child] = ["minimum confidence", "messages answered", "of these right"]
+    head = ["minimum confidence", "messages answered", "of these right"]
     made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
     abstaining = more("What abstaining would bring", made)
     return [shown, calibration_chart(calibration), coverage_chart(coverage), abstaining]
@@ -281,16 +269,14 @@ def _examples(results: JsonObject) -> Node | None:
     rows: list[list[Child]] = []
     for example in tables(results, "examples")[:MAX_EXAMPLES]:
         label, predicted = text(example, "label"), text(example, "predicted")
-        sure = percent(example, "probability")
         judged = right_or_wrong(label == predicted)
-        rows.append([message_of(example), foreign(label), foreign(predicted), sure, judged])
+        cells = [foreign(label), foreign(predicted), percent(example, "probability"), judged]
+        rows.append([message_of(example), *cells])
     head = ["message", "label", "prediction", "confidence", ""]
-    made = data_table("Test messages", head, rows, figures=(3,))
-    return more("Some messages with their predictions, errors first", made)
+    return more(EXAMPLES, data_table("Test messages", head, rows, figures=(3,)))
 
 
 def _wrong_labels(results: JsonObject) -> Node | None:
-    """The labels that are probably wrong, to be read."""
     found = table(results, "wrong_labels")
     listed = [each for each in tables(found, "list") if each.get("suspected") is True]
     rows: list[list[Child]] = [
@@ -306,17 +292,15 @@ def _wrong_labels(results: JsonObject) -> Node | None:
         return None
     head = ["message", "label", "suggested label", "confidence"]
     made = data_table("Labels that are probably wrong", head, rows, figures=(3,))
-    suspected, of = map(count, numbers(found, "suspected", "n"))
     said = (
-        f"{suspected} of {of}. Classifiers that did not learn from a message confidently say "
-        "another label (confident learning). "
+        f"{count(found, 'suspected')} of {count(found, 'n')}. Classifiers that did not learn from "
+        "a message confidently say another label (confident learning). "
         "Nothing was changed by this; the whole list is in results.json."
     )
     return more("Probable label errors", node("p", said), made, is_open=True)
 
 
 def classifier_chapter(stage: str) -> Chapter:
-    """Return the chapter of a classifier."""
     title = "Classifier"
     if stage != "classifier":
         title = f"{stage.capitalize()} classifier"
@@ -338,38 +322,33 @@ NO_LABEL = "no label"
 
 
 def label_set_parts(results: JsonObject) -> list[Child]:
-    """Return the parts of the chapter."""
-    return [
-        _sizes(results),
-        _methods(results),
-        _by_label(results),
-        _pair_calibration(results),
-        _same_label_sets(results),
-        _label_set_examples(results),
-    ]
-
-
-def _sizes(results: JsonObject) -> Node | None:
-    return size_facts({name: number(results, "sizes", name) for name in USES})
-
-
-def _methods(results: JsonObject) -> Node | None:
-    made = _method_table("Methods on test messages", tables(results, "models"))
+    """The chapter of a classifier of several labels a text: the methods by micro F1, and the
+    figures of each label in place of a confusion matrix.
+    """
+    models = _method_table("Methods on test messages", tables(results, "models"))
     caption = (
         "Micro F1 is that of all pairs of a message and a label; exact match: all labels of a "
         "message are predicted and no other. In brackets 95 % intervals, over messages; the last "
         "column is micro F1 on the same messages."
     )
-    return figure(caption, made, class_="")
+    asked = _method_table(SAME_MESSAGES, tables(results, "same_messages"))
+    return [
+        size_facts({name: number(results, "sizes", name) for name in USES}),
+        figure(caption, models, class_=""),
+        _by_label(results),
+        _pair_calibration(table(results, "calibration")),
+        same_messages(results, asked, "The prompt of each label: "),
+        _label_set_examples(results),
+    ]
 
 
 def _method_table(title: str, models: list[JsonObject]) -> Node | None:
-    head: list[Child] = ["method", "micro F1", "macro F1", "exact match"]
-    head.append("classifier minus it, paired")
+    head = ["method", "micro F1", "macro F1", "exact match", "classifier minus it, paired"]
     rows: list[list[Child]] = [
         [
-            foreign(text(model, "name")),
-            f"{three_decimals(model, 'micro_f1', 'value')} ({_interval(table(model, 'micro_f1'))})",
+            _name(model),
+            f"{three_decimals(model, 'micro_f1', 'value')} "
+            f"({interval(table(model, 'micro_f1'), three_decimals)})",
             three_decimals(model, "macro_f1", "value"),
             percent(model, "exact_match", "value"),
             _f1_lead(table(model, "lead", "micro_f1")),
@@ -379,21 +358,15 @@ def _method_table(title: str, models: list[JsonObject]) -> Node | None:
     return data_table(title, head, rows, figures=range(1, 5))
 
 
-def _interval(found: JsonObject) -> str:
-    low, high = numbers(found, "low", "high")
-    return interval(low, high, three_decimals)
-
-
 def _f1_lead(found: JsonObject) -> str:
-    """The lead in micro F1 on the same messages, with its interval."""
-    value, bounds = number(found, "value"), _interval(found)
+    value, bounds = number(found, "value"), interval(found, three_decimals)
     if value is None or not bounds:
         return ""
     return f"{value:+.3f} ({bounds})"
 
 
 def _by_label(results: JsonObject) -> Node | None:
-    """Precision, recall and F1 of each label, and its decision threshold."""
+    """With the decision threshold of each label."""
     ours = next(iter(tables(results, "models")), {})
     rows: list[list[Child]] = [
         [
@@ -407,26 +380,18 @@ def _by_label(results: JsonObject) -> Node | None:
         ]
         for each in tables(ours, "by_label")
     ]
-    head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times predicted"]
-    return data_table(BY_LABEL, [*head, "threshold"], rows, figures=range(1, 7))
+    return label_table(rows, "threshold")
 
 
-def _pair_calibration(results: JsonObject) -> Node | None:
-    calibration = table(results, "calibration")
+def _pair_calibration(calibration: JsonObject) -> Node | None:
     if not calibration:
         return None
     said = "calibration error on test, over all pairs of a message and a label"
-    error, before = map(three_decimals, numbers(calibration, "error", "before"))
-    shown = facts((error, said), (before, BEFORE_TEMPERATURE))
+    shown = facts(
+        (three_decimals(calibration, "error"), said),
+        (three_decimals(calibration, "before"), BEFORE_TEMPERATURE),
+    )
     return node("div", shown, calibration_chart(calibration))
-
-
-def _same_label_sets(results: JsonObject) -> Node | None:
-    models, asked = tables(results, "same_messages"), number(results, "zero_shot", "asked")
-    if not models or asked is None:
-        return None
-    made = _method_table(SAME_MESSAGES, models)
-    return same_messages(asked, "The prompt of each label: ", results, made)
 
 
 def _label_set_examples(results: JsonObject) -> Node | None:
@@ -436,7 +401,7 @@ def _label_set_examples(results: JsonObject) -> Node | None:
         judged = right_or_wrong(set(actual) == set(predicted))
         rows.append([message_of(each), _label_set(actual), _label_set(predicted), judged])
     made = data_table("Test messages", ["message", "labels", "prediction", ""], rows)
-    return more("Some messages with their predictions, errors first", made)
+    return more(EXAMPLES, made)
 
 
 def _label_set(labels: list[str]) -> Child:

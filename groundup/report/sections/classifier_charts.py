@@ -1,15 +1,15 @@
-"""What a classifier's figures look like: precision and recall of each label, ROC, precision and
-recall, calibration, coverage, learning curve.
+"""What a classifier's figures look like (precision and recall of each label, ROC, calibration,
+coverage, learning curve), and what the chapters on one and on several labels a text share
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, figure, more
 from groundup.report.drawing import Point, Series, ShareAxis, share_chart
-from groundup.report.formatting import count, fill, first_letters, interval, percent, three_decimals
+from groundup.report.formatting import count, fill, first_letters, percent, three_decimals
 from groundup.report.values import (
     JsonObject,
     MeasuredFraction,
@@ -39,8 +39,13 @@ def by_label(results: JsonObject, model: JsonObject) -> Node | None:
         shares = [_ratio(right, said), _ratio(right, is_it)]
         f1 = three_decimals(_ratio(2 * right, is_it + said))
         rows.append([foreign(label), *map(percent, shares), f1, count(is_it), count(said)])
-    head: list[Child] = ["label", "precision", "recall", "F1", "messages of it", "times predicted"]
-    return data_table(BY_LABEL, head, rows, figures=range(1, 6))
+    return label_table(rows)
+
+
+def label_table(rows: Sequence[Sequence[Child]], *further: Child) -> Node | None:
+    """The table of the figures of each label."""
+    head = ["label", "precision", "recall", "F1", "messages of it", "times predicted", *further]
+    return data_table(BY_LABEL, head, rows, figures=range(1, len(head)))
 
 
 def _ratio(part: float, whole: float) -> float | None:
@@ -58,13 +63,13 @@ def label_charts(results: JsonObject) -> list[Node | None]:
     roc = share_chart("ROC curve", recall, rate, rates, diagonal="guessing")
     values = [Series("classifier", points(found, "precision_recall"))]
     both = share_chart("Precision and recall", precision, ShareAxis(recall), values)
-    area, average = map(three_decimals, numbers(found, "roc_area", "average_precision"))
-    of, n = map(count, numbers(found, "of_label", "n"))
     about_roc = (
-        f"ROC: recall against false alarms over all thresholds, {of} of {n} test messages are it. "
-        f"Area under the curve: {area}."
+        f"ROC: recall against false alarms over all thresholds, {count(found, 'of_label')} of "
+        f"{count(found, 'n')} test messages are it. "
+        f"Area under the curve: {three_decimals(found, 'roc_area')}."
     )
-    about_both = f"Precision against recall over all thresholds. Average precision: {average}."
+    about_both = "Precision against recall over all thresholds. "
+    about_both += f"Average precision: {three_decimals(found, 'average_precision')}."
     return [figure(about_roc, roc), figure(about_both, both)]
 
 
@@ -122,10 +127,10 @@ def learning_chart(results: JsonObject) -> list[Node | None]:
     measured = [(math.log2(labels), accuracy) for labels, accuracy, _ in rows]
     series = [Series("measured", measured, "marked")]
     marks = [(math.log2(labels), count(labels)) for labels, _, _ in rows]
-    labels, expected = numbers(table(curve, "forecast"), "labels", "accuracy")
-    if labels and labels > rows[-1][0] and expected is not None:
+    labels, accuracy = numbers(table(curve, "forecast"), "labels", "accuracy")
+    if labels and labels > rows[-1][0] and accuracy is not None:
         power = math.log2(labels)
-        series.append(Series("forecast", [measured[-1], (power, expected)], "marked"))
+        series.append(Series("forecast", [measured[-1], (power, accuracy)], "marked"))
         marks.append((power, count(labels)))
     wide_apart = marks[:1]
     wide_apart += [mark for before, mark in pairwise(marks) if mark[0] - before[0] > 0.5]
@@ -139,10 +144,10 @@ def learning_chart(results: JsonObject) -> list[Node | None]:
         "The forecast takes the error to fall as a power of their number."
     )
     cells: list[list[Child]] = [
-        [count(labels), percent(y), " to ".join(map(percent, numbers(each, "low", "high")))]
+        [count(labels), percent(y), f"{percent(each, 'low')} to {percent(each, 'high')}"]
         for labels, y, each in rows
     ]
-    head: list[Child] = ["labels", "accuracy", "95 % interval"]
+    head = ["labels", "accuracy", "95 % interval"]
     figures = data_table("Accuracy by labels", head, cells, figures=(1, 2))
     return [figure(caption, drawn), more("Accuracy by labels", figures)]
 
@@ -172,30 +177,32 @@ USES = {"train": "for training", "validation": "for model selection", "test": "f
 
 
 def size_facts(sizes: Mapping[str, float | None]) -> Node | None:
-    """Return the sizes of the splits."""
     return facts(*[(count(sizes[name]), f"messages {use}") for name, use in USES.items()])
 
 
 def accuracy_cells(model: JsonObject, found: MeasuredFraction) -> list[Child]:
-    """Return accuracy, its interval with the number of messages, and F1, as text."""
-    bounds = interval(found.low, found.high, percent) + fill(", n {}", found.items)
+    """Accuracy, its interval with the number of messages, and F1."""
+    bounds = found.bounds(percent) + fill(", n {}", found.items)
     return [percent(found.value), bounds, three_decimals(model, "f1")]
 
 
-def same_messages(asked: float, prompt: str, results: JsonObject, *children: Child) -> Node | None:
-    """Return the details about the messages that the base model was asked about."""
+def same_messages(
+    results: JsonObject, made: Node | None, prompt: str, *before: Child
+) -> Node | None:
+    """The details about the messages that the base model was asked about; None without them."""
+    asked = number(results, "zero_shot", "asked")
+    if made is None or asked is None:
+        return None
     question = node("p", prompt, foreign(text(results, "zero_shot", "question"), "q"))
     title = f"The {count(asked)} messages that the base model was asked about (zero-shot)"
-    return more(title, question, *children)
+    return more(title, question, before, made)
 
 
 def message_of(example: JsonObject) -> Node:
-    """Return the beginning of a message."""
     return foreign(first_letters(text(example, "text"), MESSAGE_CHARACTERS))
 
 
 def right_or_wrong(right: bool) -> Child:
-    """Return whether a prediction was right."""
     if right:
         return "right"
     return node("strong", "wrong", class_="no")

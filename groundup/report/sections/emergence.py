@@ -1,5 +1,6 @@
 """What the models can do that nobody taught them, beside chance; and how it came while the own
-model was trained.
+model was trained. Models differ by colour and by shape; a hollow mark is not distinguishable from
+chance
 """
 
 import math
@@ -9,7 +10,9 @@ from typing import NamedTuple
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import (
     Chapter,
+    cards,
     data_table,
+    expected,
     figure,
     mark,
     meaning,
@@ -55,19 +58,21 @@ class SuiteRows(NamedTuple):
 
 
 def suites_chart(suites: Sequence[SuiteRows]) -> list[Node]:
-    """Return the legend and the chart in both sizes: a band for each suite, a mark with its
-    interval for each model, chance as a line.
+    """The legend and the chart in both sizes: a band for each suite, a mark with its interval for
+    each model, chance as a line.
     """
     shown = [model for model in MODELS if any(model in suite.rows for suite in suites)]
-    said = "; ".join(
-        f"{suite.heading}: {', '.join(_said(m, suite.rows[m]) for m in shown if m in suite.rows)}"
+    figures = [
+        ", ".join(
+            f"{MODELS[model][0]} {whole_percent(suite.rows[model], 'value')}"
+            for model in shown
+            if model in suite.rows
+        )
         for suite in suites
-    )
+    ]
+    headings = [suite.heading for suite in suites]
+    said = "; ".join(map(": ".join, zip(headings, figures, strict=True)))
     return [_legend(shown), *[_suites(suites, shown, size, f"{said}.") for size in BAND_SIZES]]
-
-
-def _said(model: str, row: JsonObject) -> str:
-    return f"{MODELS[model][0]} {whole_percent(row, 'value')}"
 
 
 def is_chance(row: JsonObject) -> bool:
@@ -107,10 +112,10 @@ def _band(suite: SuiteRows, shown: Sequence[str], x: Scale, top: float) -> Node:
 
 def _mark(row: JsonObject, model: str, x: Scale, y: float) -> Node:
     value, low, high = numbers(row, "value", "low", "high")
-    name, colour = MODELS[model]
+    bounds, (name, colour) = interval(row, whole_percent), MODELS[model]
     look, title = f"mark mark-{colour}", f"{name}: {percent(value)}"
-    if low is not None and high is not None:
-        title += f" ({interval(low, high, whole_percent)})"
+    if bounds:
+        title += f" ({bounds})"
     if is_chance(row):
         look += " hollow"
         title += f" – {AT_CHANCE}"
@@ -124,7 +129,7 @@ def _mark(row: JsonObject, model: str, x: Scale, y: float) -> Node:
 
 
 def shape(model: str, x: float, y: float, *children: Node) -> Node:
-    """Return the mark of a model: a circle, a square or a diamond."""
+    """The mark of a model: a circle, a square or a diamond."""
     if model == "own":
         return node("circle", *children, cx=x, cy=y, r=MARK)
     if model == "base":
@@ -157,8 +162,8 @@ UNITS = {
 
 
 def curve_chart(curve: JsonObject, title: str) -> Node | None:
-    """Return a small chart of a curve over training steps with its 95 % band and the line of
-    chance; None without two points.
+    """A small chart of a curve over training steps with its 95 % band and the line of chance; None
+    without two points.
     """
     points = [point for point in tables(curve, "points") if _place(point) is not None]
     if len(points) < 2:
@@ -189,7 +194,7 @@ def curve_chart(curve: JsonObject, title: str) -> Node | None:
 
 
 def _place(point: JsonObject) -> float | None:
-    """Return the place of a point on the x axis; None where its value or its step is missing."""
+    """The place of a point on the x axis; None where its value or its step is missing."""
     x, value = numbers(point, "x", "value")
     if x is None or x < 0 or value is None:
         return None
@@ -243,15 +248,18 @@ TITLES = {"grammar": "Grammar", "copying": "Copying", "text": "Held-out text"}
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
-    """The suites beside chance, the curves, the figures, items to read."""
     found = table(report.suites, "suites")
     suites = {name: rows_of(suite) for name, suite in found.items()}
     suites = {name: suite for name, suite in suites.items() if suite.rows}
     if not suites:
         return "its models were not measured on suites"
+    caption = (
+        "Accuracy with its 95 % interval, on a random part of each suite: as many items as fit "
+        "the budget, the same for all models. The line across each group is what guessing reaches."
+    )
     return [
         _verdicts(suites),
-        _chart(list(suites.values())),
+        figure(caption, suites_chart(list(suites.values()))),
         *_curves(report.suites),
         _figures(suites),
         _items(found, suites),
@@ -260,7 +268,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 
 def rows_of(suite: JsonObject) -> SuiteRows:
-    """Return the figures of a suite's models that have a value."""
+    """The figures of a suite's models that have a value."""
     rows = {model: table(suite, "rows", model) for model in MODELS}
     known = {model: row for model, row in rows.items() if number(row, "value") is not None}
     first = next(iter(known.values()), {})
@@ -280,14 +288,6 @@ def _verdicts(suites: Mapping[str, SuiteRows]) -> Node:
             said += f"; {AT_CHANCE} in {len(judged) - len(above)} of {len(judged)}"
         sentences.append(node("li", node("b", f"{name.capitalize()}: "), f"{said}."))
     return node("ul", sentences, class_="verdicts")
-
-
-def _chart(suites: Sequence[SuiteRows]) -> Node | None:
-    caption = (
-        "Accuracy with its 95 % interval, on a random part of each suite: as many items as fit "
-        "the budget, the same for all models. The line across each group is what guessing reaches."
-    )
-    return figure(caption, suites_chart(suites))
 
 
 def _curves(found: JsonObject) -> list[Node | None]:
@@ -313,7 +313,7 @@ def _curves(found: JsonObject) -> list[Node | None]:
 
 
 def _change(curve: JsonObject, title: str) -> str:
-    """Return the paired difference of the last point from the first; "" without one."""
+    """The paired difference of the last point from the first; "" without one."""
     change, metric = table(curve, "change"), text(curve, "metric")
     unit, said = UNITS.get(metric, ""), paired_figure(change, lambda figure: f"{figure:+.2f}")
     if metric == "accuracy":
@@ -327,13 +327,10 @@ def _figures(suites: Mapping[str, SuiteRows]) -> Node | None:
     rows: list[list[Child]] = []
     for suite in suites.values():
         for model, row in suite.rows.items():
-            value, low, high, chance = numbers(row, "value", "low", "high", "chance")
-            said = ""
-            if is_chance(row):
-                said = AT_CHANCE
-            bounds, n = interval(low, high, percent), count(row, "n")
-            name = f"{suite.heading}, {MODELS[model][0]}"
-            rows.append([name, percent(value), bounds, n, percent(chance), said])
+            said = {True: AT_CHANCE}.get(is_chance(row), "")
+            name, bounds = f"{suite.heading}, {MODELS[model][0]}", interval(row, percent)
+            cells = [percent(row, "value"), bounds, count(row, "n"), percent(row, "chance")]
+            rows.append([name, *cells, said])
     head = ["suite and model", "accuracy", "95 % interval", "n", "chance", ""]
     return more("The figures", data_table("Accuracy on suites", head, rows, figures=(1, 2, 3, 4)))
 
@@ -342,41 +339,39 @@ def _items(found: JsonObject, suites: Mapping[str, SuiteRows]) -> Node | None:
     """Items of each suite with the answers of all models."""
     shown = []
     for name, suite in suites.items():
-        cards = [_card(item) for item in tables(found, name, "items")[:ITEMS_SHOWN]]
-        if cards:
-            shown += [node("h3", suite.heading), node("div", cards, class_="answers")]
+        of_suite = [_card(item) for item in tables(found, name, "items")[:ITEMS_SHOWN]]
+        if of_suite:
+            shown += [node("h3", suite.heading), cards(of_suite)]
     return more("Items to read", shown)
 
 
 def _card(item: JsonObject) -> Node:
     given = {model: table(item, "answers", model) for model in MODELS}
     answers = [_answer(answer, MODELS[model][0]) for model, answer in given.items() if answer]
-    label, expected = node("span", "expected ", class_="quiet"), _cut(text(item, "expected"))
     parts = [
         node("p", foreign(text(item, "group")), class_="step"),
-        foreign(_cut(text(item, "asked")), "p", "input"),
-        node("p", label, foreign(expected), class_="expected"),
+        _beginning(item, "asked", "p", "input"),
+        expected(_beginning(item, "expected")),
         node("ul", answers),
     ]
     return node("article", parts, class_="answer")
 
 
-def _cut(words: str) -> str:
-    return first_letters(words, ITEM_CHARACTERS)
+def _beginning(item: JsonObject, key: str, tag: str = "bdi", class_: str | None = None) -> Node:
+    return foreign(first_letters(text(item, key), ITEM_CHARACTERS), tag, class_)
 
 
 def _answer(answer: JsonObject, name: str) -> Node:
     right, verdict = answer.get("right"), None
     if isinstance(right, bool):
         verdict = mark(right)
-    said = foreign(_cut(text(answer, "answer")))
-    return node("li", verdict, node("span", f"{name}: ", class_="quiet"), said)
+    who = node("span", f"{name}: ", class_="quiet")
+    return node("li", verdict, who, _beginning(answer, "answer"))
 
 
 def _overlap(found: JsonObject) -> Node | None:
     """How many items stand in the own model's training text."""
-    overlaps = [table(suite, "overlap") for suite in found.values()]
-    known = [overlap for overlap in overlaps if overlap]
+    known = [table(suite, "overlap") for suite in found.values() if table(suite, "overlap")]
     if not known:
         return None
     items, seen, long = (

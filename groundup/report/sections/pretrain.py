@@ -15,7 +15,6 @@ from groundup.report.formatting import (
     fill,
     first_letters,
     fixed,
-    interval,
     parameters,
     percent,
     size,
@@ -38,7 +37,6 @@ PLANNED = (
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
-    """Loss, bits per byte, and the settings of the run."""
     run = report.run("pretrain")
     if not run.losses and not run.evaluations and not run.results:
         return "no model has been pretrained"
@@ -58,25 +56,21 @@ def training_parts(run: RunRecord, vocabulary: float | None, held_out: JsonObjec
 
 
 def _figures(run: RunRecord) -> Node | None:
-    results, last = run.results, run.last_step
-    on_test, tokens = (number(results, "test", name) for name in ("bits_per_byte", "tokens"))
+    results, last, packing = run.results, run.last_step, []
+    rows = number(results, "packing", "rows")
+    if rows is not None:
+        said = f"padding in {count(rows)} rows of packed documents"
+        packing.append((percent(results, "packing", "padding_share"), said))
+    tested = f"bits per byte on test (n = {count(results, 'test', 'tokens')} tokens)"
     return facts(
         (parameters(results, "parameters"), "parameters"),
         (count(last, "step"), "steps"),
         (count(last, "tokens"), "training tokens"),
-        (fixed(on_test), f"bits per byte on test (n = {count(tokens)} tokens)"),
+        (fixed(results, "test", "bits_per_byte"), tested),
         (fixed(results, "bits_per_byte"), "bits per byte on validation"),
         (duration(last, "elapsed_s"), "of training"),
-        *_packed(results),
+        *packing,
     )
-
-
-def _packed(results: JsonObject) -> list[tuple[str, str]]:
-    """The padding of a run on packed documents."""
-    rows, share = numbers(table(results, "packing"), "rows", "padding_share")
-    if rows is None:
-        return []
-    return [(percent(share), f"padding in {count(rows)} rows of packed documents")]
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
@@ -108,11 +102,10 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
 
 
 def _bits(run: RunRecord, record: JsonObject) -> Node | None:
-    points = evaluation_points(run, "bits_per_byte")
     drawn = line_chart(
         "Bits per byte over training steps",
         "bits per byte of validation text",
-        [Series("validation", points, "marked")],
+        [Series("validation", evaluation_points(run, "bits_per_byte"), "marked")],
     )
     caption = (
         "The same loss in bits per byte of text, which can be compared between models with "
@@ -120,12 +113,11 @@ def _bits(run: RunRecord, record: JsonObject) -> Node | None:
     )
     found = measured(record)
     if found:
-        bounds = interval(found.low, found.high, fixed)
         windows = fill(", n = {} windows", found.items)
         guessed = fill("; a uniform guess gives {}", found.chance, fixed)
         split = text(record, "split") or "validation"
         caption += f" The finished model on {split}: {fixed(found.value)} "
-        caption += f"(95 % interval {bounds}{windows}{guessed})."
+        caption += f"(95 % interval {found.bounds(fixed)}{windows}{guessed})."
     return figure(caption, drawn)
 
 
@@ -133,7 +125,7 @@ SOURCE_COLUMNS = ("read", "there", "wanted", "epochs", "tokens read", "bits per 
 
 
 def mixture(results: JsonObject) -> Node | None:
-    """Return the picture; None for runs on one source."""
+    """The shares of the sources; None for runs on one."""
     sources = tables(results, "sources")
     read = [number(each, "read_tokens") or 0.0 for each in sources]
     total = sum(read)
@@ -146,32 +138,29 @@ def mixture(results: JsonObject) -> Node | None:
         _source_row(each, share, largest, results)
         for each, share in zip(sources, shares, strict=True)
     ]
-    titles: list[Child] = [
-        "source",
-        node("span", "share of what was read", class_="quiet"),
-        *SOURCE_COLUMNS,
-    ]
+    head = ["source", node("span", "share of what was read", class_="quiet"), *SOURCE_COLUMNS]
     caption = (
         "A bar is the share of a source in the tokens that the model read; the vertical mark is "
         "its share of the text that is there. Beyond about four epochs repeated text teaches "
         "little, and a small source is memorised. Bits per byte are of its validation text."
     )
-    figures = range(2, 2 + len(SOURCE_COLUMNS))
-    return figure(
-        caption,
-        data_table("Sources of the training text", titles, rows, figures=figures, class_="bars"),
-    )
+    title, figures = "Sources of the training text", range(2, 2 + len(SOURCE_COLUMNS))
+    return figure(caption, data_table(title, head, rows, figures=figures, class_="bars"))
 
 
 def _source_row(
     source: JsonObject, share: float, largest: float, results: JsonObject
 ) -> list[Child]:
-    there, wanted, epochs, read = numbers(source, "share", "wanted", "epochs", "read_tokens")
-    drawing = node("div", bar(share, largest, there), class_="drawn")
-    bits = number(results, f"bits_per_byte:{text(source, 'source')}")
-    shares = map(percent, (share, there, wanted))
-    figures = (fixed(epochs), count(read), three_decimals(bits))
-    return [foreign(text(source, "name")), drawing, *shares, *figures]
+    return [
+        foreign(text(source, "name")),
+        bar(share, largest, number(source, "share")),
+        percent(share),
+        percent(source, "share"),
+        percent(source, "wanted"),
+        fixed(source, "epochs"),
+        count(source, "read_tokens"),
+        three_decimals(results, f"bits_per_byte:{text(source, 'source')}"),
+    ]
 
 
 def _kept(run: RunRecord) -> Node | None:
@@ -183,7 +172,6 @@ def _kept(run: RunRecord) -> Node | None:
 
 
 def _planned(run: RunRecord) -> Node | None:
-    """Planned and actual figures; None for a run without a plan."""
     pairs = []
     for name, words, form in PLANNED:
         planned, actual = (number(run.results, key, name) for key in ("planned", "actual"))
@@ -231,14 +219,14 @@ def sample_parts(run: RunRecord) -> list[Child]:
 
 
 def written_samples(run: RunRecord) -> tuple[list[JsonObject], list[JsonObject]]:
-    """Return the samples with a text, and those of them that continue the first prompt."""
+    """The samples with a text, and those of them that continue the first prompt."""
     written = [sample for sample in run.samples if text(sample, "text").strip()]
     of_first = [each for each in written if each.get("prompt") == written[0].get("prompt")]
     return written, of_first
 
 
 def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
-    """Return at most `wanted` of the items, evenly spaced, the first and the last among them."""
+    """At most `wanted` of the items, evenly spaced, the first and the last among them."""
     if len(items) <= wanted:
         return items
     return [items[round(index * (len(items) - 1) / (wanted - 1))] for index in range(wanted)]

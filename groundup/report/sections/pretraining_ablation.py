@@ -8,7 +8,7 @@ from groundup.html_nodes import Child, Node, foreign
 from groundup.report.chapter import data_table, figure, note, paired_figure, paired_points
 from groundup.report.formatting import count, parameters, three_decimals
 from groundup.report.sections.classifier_charts import accuracy_cells
-from groundup.report.values import JsonObject, measured, numbers, table, tables, text
+from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
 
 
 def pretraining_parts(found: JsonObject) -> list[Node | None]:
@@ -68,13 +68,14 @@ def _accuracy_cells(model: JsonObject) -> list[Child]:
 
 
 def _loss_cells(model: JsonObject) -> list[Child]:
-    value, low, high, n = numbers(table(model, "loss"), "value", "low", "high", "n")
-    if value is None:
+    loss = table(model, "loss")
+    if number(loss, "value") is None:
         return []
     bounds = ""
-    if low is not None:
-        bounds = f"{three_decimals(low)} to {three_decimals(high)}, n {count(n)}"
-    return [three_decimals(value), bounds]
+    if number(loss, "low") is not None:
+        bounds = f"{three_decimals(loss, 'low')} to {three_decimals(loss, 'high')}, "
+        bounds += f"n {count(loss, 'n')}"
+    return [three_decimals(loss, "value"), bounds]
 
 
 def _paired_bits(difference: JsonObject) -> str:
@@ -87,8 +88,8 @@ def _paired_bits(difference: JsonObject) -> str:
 
 
 def _verdict(found: JsonObject, change: Callable[[JsonObject], str]) -> str:
-    """One sentence: what the own pretraining brought, and what the public model brings beyond it,
-    as far as the intervals allow.
+    """What the own pretraining brought, and what the public model brings beyond it, as far as the
+    intervals allow.
     """
     own, public = table(found, "own_over_random"), table(found, "public_over_own")
     by_own, by_public = change(own), change(public)

@@ -1,6 +1,5 @@
-"""Lineage: the hashes of what each stage read and wrote.
-
-Reproduction: the command, the versions, the machine.
+"""The last chapters: lineage (the hashes of what each stage read and wrote), reproduction (the
+command, the versions, the machine), and the planned and actual time and memory of each stage
 """
 
 import shlex
@@ -18,7 +17,6 @@ KINDS = [*RUN_KINDS, CONTINUED]
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
-    """The table of hashes."""
     if not report.is_build:
         return _run_inputs(report)
     if not report.stages:
@@ -98,7 +96,6 @@ LINEAGE = Chapter(
 
 
 def reproduction(report: ReportData) -> Sequence[Child]:
-    """The command, the versions and the machine."""
     made_by = provenance(report)
     rows = [("created", text(made_by, "created")), ("seed", text(report.build, "seed"))]
     rows += [("groundup", text(made_by, "groundup")), ("Python", text(made_by, "python"))]
@@ -109,16 +106,13 @@ def reproduction(report: ReportData) -> Sequence[Child]:
 
 
 def provenance(report: ReportData) -> JsonObject:
-    """Return the first record of versions and machine in the folder: the build's own, else a
-    run's.
-    """
+    """The first record of versions and machine in the folder: the build's own, else a run's."""
     records = [report.build, *[report.run(stage).run for stage in report.kinds]]
     known = (record for record in records if record.get("packages") or record.get("python"))
     return next(known, {})
 
 
 def settings(pairs: list[tuple[str, str]]) -> Node:
-    """Names and values in two columns."""
     rows = [
         node("div", node("dt", foreign(name)), node("dd", foreign(value))) for name, value in pairs
     ]
@@ -134,19 +128,20 @@ def settings_details(title: str, nested: JsonObject) -> Node | None:
 
 
 def _commands(report: ReportData, made_by: JsonObject) -> list[Node]:
-    typed = ["groundup", *texts(made_by, "argv")[1:]]
-    shown = []
+    typed, shown = ["groundup", *texts(made_by, "argv")[1:]], {}
     if len(typed) > 1 or not report.is_build:
-        shown.append(_command("The command", shlex.join(typed)))
+        shown["The command"] = shlex.join(typed)
     if report.is_build:
         what = "From the recipe in this folder, which has all settings, the seed and the budget"
-        shown.append(_command(what, "groundup build recipe.toml --out AGAIN"))
-    return shown
-
-
-def _command(what: str, line: str) -> Node:
-    command = node("pre", node("code", line, dir="ltr"), class_="command")
-    return node("div", node("p", what, class_="step"), command)
+        shown[what] = "groundup build recipe.toml --out AGAIN"
+    return [
+        node(
+            "div",
+            node("p", what, class_="step"),
+            node("pre", node("code", line, dir="ltr"), class_="command"),
+        )
+        for what, line in shown.items()
+    ]
 
 
 # Pairs of seconds a step in fit.json and plan.json, and what was chosen by them.
@@ -158,9 +153,14 @@ INTERNAL = ("worth", "worth_s")
 def measured_choices(report: ReportData) -> list[Node | None]:
     """A table of the choices, stage by stage; one sentence where there are none."""
     rows: list[list[Child]] = []
-    for stage in report.kinds:
-        for name, value, how in [*_choices_of(report.run(stage)), *_fitted(report.stage(stage))]:
-            rows.append([foreign(stage), foreign(name.replace("_", " ")), foreign(value), how])
+    for name in report.kinds:
+        stage = report.stage(name)
+        chosen = list(_choices_of(report.run(name)))
+        if stage is not None:
+            sizes = table(stage.record, "sizes").items()
+            chosen += [(k, str(v), "the time that it had") for k, v in sizes if k not in INTERNAL]
+        for what, value, how in chosen:
+            rows.append([foreign(name), foreign(what.replace("_", " ")), foreign(value), how])
     if not rows:
         return [note("No choice was made by measuring the machine.")]
     caption = (
@@ -168,15 +168,6 @@ def measured_choices(report: ReportData) -> list[Node | None]:
         "where other programs keep it busy, the same command may choose otherwise"
     )
     return [data_table(caption, ["stage", "what", "chosen", "by"], rows)]
-
-
-def _fitted(stage: StageRecord | None) -> Iterator[tuple[str, str, str]]:
-    """Yield the sizes of a stage that were chosen to keep its time."""
-    if stage is None:
-        return
-    for name, value in table(stage.record, "sizes").items():
-        if name not in INTERNAL:
-            yield name, str(value), "the time that it had"
 
 
 def _choices_of(run: RunRecord) -> Iterator[tuple[str, str, str]]:
@@ -212,7 +203,6 @@ REPEAT = Chapter(
 
 
 def times(report: ReportData) -> Sequence[Child] | str:
-    """Time and memory."""
     timed = [
         stage
         for stage in report.stages
@@ -227,16 +217,19 @@ def times(report: ReportData) -> Sequence[Child] | str:
         (size(max(memory, default=None)), "peak memory"),
     )
     largest = max(max(stage.elapsed_s or 0.0, stage.planned_s or 0.0) for stage in timed)
-    rows = [_time_row(stage, largest) for stage in timed]
-    head: list[Child] = ["stage", node("span", "time", class_="quiet"), "took", "planned", "memory"]
+    rows: list[list[Child]] = [
+        [
+            foreign(stage.name),
+            bar(stage.elapsed_s, largest, stage.planned_s),
+            duration(stage.elapsed_s),
+            duration(stage.planned_s),
+            size(stage.peak_memory_bytes),
+        ]
+        for stage in timed
+    ]
+    head = ["stage", node("span", "time", class_="quiet"), "took", "planned", "memory"]
     caption = "Time of each stage, and the peak memory of the process up to its end"
     return [totals, figure(None, data_table(caption, head, rows, figures=(2, 3, 4), class_="bars"))]
-
-
-def _time_row(stage: StageRecord, largest: float) -> list[Child]:
-    drawing = node("div", bar(stage.elapsed_s, largest, stage.planned_s), class_="drawn")
-    figures = (duration(stage.elapsed_s), duration(stage.planned_s), size(stage.peak_memory_bytes))
-    return [foreign(stage.name), drawing, *figures]
 
 
 TIMES = Chapter(

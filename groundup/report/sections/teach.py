@@ -13,7 +13,6 @@ from groundup.report.values import JsonObject, number, numbers, table, text
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
-    """What was gained and forgotten, the curves, and what the model writes."""
     run = report.run(CONTINUED)
     if not run.results and not run.evaluations:
         return "the training of no model was continued"
@@ -28,27 +27,27 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 def _changes(report: ReportData, results: JsonObject) -> Node | None:
     """Bits per byte before and after, of each text that was measured on."""
-    forgetting = table(results, "forgetting")
-    rows = _change(f"test text, of {report.texts}", table(forgetting, "texts"))
-    rows += _change("general text", table(forgetting, "general"))
-    before, after = (
-        number(results, "start", "before", "bits_per_byte"),
-        number(results, "bits_per_byte"),
-    )
-    if before is not None and after is not None:
-        validation = "validation text, by which the weights were chosen"
-        rows.append([validation, *map(three_decimals, (before, after)), ""])
-    head: list[Child] = ["bits per byte of", "before", "after"]
-    head.append("difference, paired, with its 95 % interval")
+    texts = {f"test text, of {report.texts}": "texts", "general text": "general"}
+    rows = [
+        [what, *cells]
+        for what, name in texts.items()
+        if (cells := _change(table(results, "forgetting", name)))
+    ]
+    chosen = {
+        "before": number(results, "start", "before", "bits_per_byte"),
+        "after": number(results, "bits_per_byte"),
+    }
+    if None not in chosen.values():
+        rows.append(["validation text, by which the weights were chosen", *_change(chosen)])
+    head = ["bits per byte of", "before", "after", "difference, paired, with its 95 % interval"]
     return figure(None, data_table("Before and after", head, rows, figures=(1, 2)))
 
 
-def _change(what: str, found: JsonObject) -> list[list[Child]]:
-    before, after = numbers(found, "before", "after")
-    if before is None or after is None:
+def _change(found: JsonObject) -> list[str]:
+    if None in numbers(found, "before", "after"):
         return []
     change = paired_change(table(found, "difference"), digits=3)
-    return [[what, *map(three_decimals, (before, after)), change]]
+    return [three_decimals(found, "before"), three_decimals(found, "after"), change]
 
 
 def _began(report: ReportData, record: JsonObject) -> Node:
