@@ -1,5 +1,5 @@
 """Stage 1: the sources, what was kept, what was dropped and why, what cleaning changed, and samples
-of the text.
+of the text; and which models were trained on these texts
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,6 @@ from groundup.report.values import JsonObject, number, numbers, table, tables, t
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
-    """The texts: sources, what was dropped, what was changed, samples."""
     card = report.data_card
     if not card:
         return "no text has been prepared"
@@ -23,7 +22,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     return [
         _figures(card),
         *[_cut(cut) for cut in tables(card, "cuts")],
-        _sources(card),
+        _sources(sources),
         *source_parts(sources),
         *process_parts(table(card, "steps")),
         languages_missing(sources),
@@ -32,14 +31,12 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 def _figures(card: JsonObject) -> Node | None:
     sources, splits = tables(card, "sources"), table(card, "splits")
-    sizes = (number(splits, name, "characters") for name in ("train", "validation", "test"))
-    train, validation, test = sizes
     return facts(
         (count(kept(sources, "documents")), "documents kept"),
         (count(kept(sources, "characters")), "characters"),
-        (count(train), "of them for training"),
-        (count(validation), "held out for validation"),
-        (count(test or None), "held out for test"),
+        (count(splits, "train", "characters"), "of them for training"),
+        (count(splits, "validation", "characters"), "held out for validation"),
+        (count(number(splits, "test", "characters") or None), "held out for test"),
     )
 
 
@@ -50,13 +47,16 @@ def _cut(cut: JsonObject) -> Node:
     return note("The split is by document, but here the end of ", foreign(text(cut, "name")), end)
 
 
-def _sources(card: JsonObject) -> Node | None:
-    rows: list[list[Child]] = []
-    for source in tables(card, "sources"):
-        spec = foreign(text(source, "source", "spec"))
-        licence = foreign(text(source, "source", "licence") or "not stated")
-        kept_figures = map(count, numbers(source, "kept_documents", "kept_characters"))
-        rows.append([spec, licence, *kept_figures])
+def _sources(sources: Sequence[JsonObject]) -> Node | None:
+    rows: list[list[Child]] = [
+        [
+            foreign(text(each, "source", "spec")),
+            foreign(text(each, "source", "licence") or "not stated"),
+            count(each, "kept_documents"),
+            count(each, "kept_characters"),
+        ]
+        for each in sources
+    ]
     head = ["source", "licence", "documents", "characters"]
     return data_table("Where the text comes from", head, rows, figures=(2, 3))
 
@@ -76,7 +76,6 @@ BASE_CARD = StageCard("base", "Pulled model", "fetches a public model")
 
 
 def readers(report: ReportData) -> Sequence[Child] | str:
-    """What each model was trained on."""
     rows = [_own(report), *[_tuned_row(report, *model) for model in _tuned(report)]]
     rows = [row for row in rows if row]
     if not rows:
@@ -96,7 +95,12 @@ def _own(report: ReportData) -> list[Child]:
     began = "random weights" + fill(", {} parameters", size, parameters)
     read = f"the train part of {report.texts}{fill(', {} tokens', tokens)}"
     read += fill(" ({} epochs)", epochs, partial(fixed, decimals=1))
-    return ["the pretrained model", began, read, node("strong", "yes", class_="yes")]
+    return ["the pretrained model", began, read, _seen(True)]
+
+
+def _seen(seen: bool) -> Node:
+    word = {True: "yes", False: "no"}[seen]
+    return node("strong", word, class_=word)
 
 
 def _tuned(report: ReportData) -> list[tuple[str, str, str]]:
@@ -121,15 +125,11 @@ def _tuned_row(report: ReportData, model: str, stage: str, data: str) -> list[Ch
     used = number(results, "examples", "train")
     if used is None:
         used = split_count(table(results, "splits"), "train")
-    began, seen = "", node("strong", "no", class_="no")
-    if stage in report.of_kind("chat") and _taught(report):
-        began, seen = ", trained further here", node("strong", "yes", class_="yes")
-    return [
-        model,
-        node("span", foreign(report.base_name), began),
-        fill("{} ", used) + data,
-        seen,
-    ]
+    taught, began = stage in report.of_kind("chat") and _taught(report), ""
+    if taught:
+        began = ", trained further here"
+    base = node("span", foreign(report.base_name), began)
+    return [model, base, fill("{} ", used) + data, _seen(taught)]
 
 
 def _taught(report: ReportData) -> bool:

@@ -21,7 +21,6 @@ CHECKS = {
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
-    """The exported files and the parity gate."""
     files, gates = tables(report.export, "files"), tables(report.export, "gates")
     if not files and not gates:
         return "nothing has been exported"
@@ -79,10 +78,8 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
         ".",
     )
     hashes = hash_details([(text(entry, "path"), text(entry, "sha256")) for entry in files])
-    rows: list[list[Child]] = []
-    for entry in files:
-        names = (foreign(text(entry, key)) for key in ("path", "model", "quantization"))
-        rows.append([*names, size(entry, "bytes")])
+    keys = ("path", "model", "quantization")
+    rows = [[*[foreign(text(entry, key)) for key in keys], size(entry, "bytes")] for entry in files]
     head = ["file", "model", "quantization", "size"]
     shown = data_table("Files written below export/", head, rows, figures=(3,))
     return [shown, hashes, beside]
@@ -96,7 +93,7 @@ def _details(gates: list[JsonObject]) -> Node | None:
 
 def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
     listed = ", ".join(_figure(*each) for each in table(check, "figures").items())
-    result = ". ".join(part for part in (text(check, "detail"), listed) if part)
+    result = ". ".join(filter(None, (text(check, "detail"), listed)))
     return [foreign(_gate_name(gate)), foreign(text(check, "name")), _mark(check), foreign(result)]
 
 

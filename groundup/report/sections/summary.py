@@ -1,5 +1,5 @@
-"""The head of the page: what was built in one sentence, what it writes, and each stage with its
-figure.
+"""The head of the page: what was built in one sentence, what it writes, and each stage with its one
+figure
 """
 
 import shlex
@@ -21,13 +21,11 @@ from groundup.report.formatting import (
 from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
 from groundup.report.sections.pretrain import evenly, written_samples
 from groundup.report.source_parts import kept
-from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
+from groundup.report.values import measured, number, numbers, table, tables, text
 
 
 def opening(report: ReportData, contents: Node, chapters: Sequence[Chapter]) -> Node:
-    """The overview, within one screen: what was built, what it writes, each stage with its figure,
-    the contents; then warnings.
-    """
+    """The overview, within one screen, and the contents; then warnings."""
     what, stages, commands = "run ", None, []
     if report.is_build:
         what, stages, commands = "build ", _stages(report, chapters), _commands(report)
@@ -107,7 +105,6 @@ def _exported(report: ReportData) -> str:
 
 
 def _enumerate(parts: list[str]) -> str:
-    """Return "a, b and c"."""
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -118,10 +115,9 @@ MOST = 2
 
 
 def shown_texts(report: ReportData) -> Node | None:
-    """Return at most two examples as one card; None where the models have written nothing yet."""
-    found = [
-        part for part in (_continued(report), _asked(report), _answered(report)) if part is not None
-    ]
+    """At most two examples as one card; None where the models have written nothing yet."""
+    examples = (_continued(report), _asked(report), _answered(report))
+    found = [part for part in examples if part is not None]
     if not found:
         return None
     return node("div", found[:MOST], class_="shown-texts")
@@ -131,12 +127,10 @@ def _continued(report: ReportData) -> Node | None:
     _, samples = written_samples(report.run("pretrain"))
     if not samples:
         return None
-    title: list[Child] = ["The own model goes on from ", _quote(text(samples[0], "prompt"))]
     rows = [
-        (f"step {count(sample, 'step')}", _line(text(sample, "text")))
-        for sample in evenly(samples, 2)
+        (f"step {count(sample, 'step')}", text(sample, "text")) for sample in evenly(samples, 2)
     ]
-    return _example(title, rows)
+    return _example("The own model goes on from ", text(samples[0], "prompt"), rows)
 
 
 def _asked(report: ReportData) -> Node | None:
@@ -148,13 +142,17 @@ def _asked(report: ReportData) -> Node | None:
     right = [each for each in answers if each.get("after_right") is True]
     mended = [each for each in right if each.get("before_right") is False]
     chosen = (mended or right or answers)[0]
-    rows = [
-        (f"{name}{_mark(chosen, name)}", _line(text(chosen, name))) for name in ("before", "after")
-    ]
+    marks = {True: " ✓", False: " ✗"}
+    rows = []
+    for name in ("before", "after"):
+        judged = chosen.get(f"{name}_right")
+        mark = ""
+        if isinstance(judged, bool):
+            mark = marks[judged]
+        rows.append((f"{name}{mark}", text(chosen, name)))
     asked = " ".join(part for part in (text(chosen, "instruction"), text(chosen, "input")) if part)
-    return _example(
-        ["The chat model is asked ", _quote(first_letters(asked, QUESTION_CHARACTERS))], rows
-    )
+    asked = first_letters(asked, QUESTION_CHARACTERS)
+    return _example("The chat model is asked ", asked, rows)
 
 
 def _answered(report: ReportData) -> Node | None:
@@ -163,49 +161,35 @@ def _answered(report: ReportData) -> Node | None:
             said = text(table(item, "answers", "quotations"), "text")
             if said.strip() and text(item, "answer"):
                 question = first_letters(text(item, "question"), QUESTION_CHARACTERS)
-                return _example(
-                    ["The documents are asked ", _quote(question)], [("quoted", _line(said))]
-                )
+                return _example("The documents are asked ", question, [("quoted", said)])
     return None
 
 
-def _mark(answer: JsonObject, name: str) -> str:
-    match answer.get(f"{name}_right"):
-        case True:
-            return " ✓"
-        case False:
-            return " ✗"
-    return ""
-
-
-def _line(words: str) -> str:
-    return first_letters(" ".join(words.split()), LINE_CHARACTERS)
-
-
-def _quote(words: str) -> Child:
-    return "“", foreign(words), "”"
-
-
-def _example(title: Sequence[Child], rows: Sequence[tuple[str, str]]) -> Node:
-    said = [(node("dt", name), node("dd", foreign(words))) for name, words in rows]
-    return node("article", node("h2", title), node("dl", said))
+def _example(title: str, quoted: str, rows: Sequence[tuple[str, str]]) -> Node:
+    said = [
+        (
+            node("dt", name),
+            node("dd", foreign(first_letters(" ".join(words.split()), LINE_CHARACTERS))),
+        )
+        for name, words in rows
+    ]
+    return node("article", node("h2", title, "“", foreign(quoted), "”"), node("dl", said))
 
 
 def _stages(report: ReportData, chapters: Sequence[Chapter]) -> Node:
-    """Every stage with its one figure, its time, and a link to its chapter; the evaluation's
-    figures are those of the models.
-    """
+    """Every stage with its one figure, its time, and a link to its chapter."""
     cards = {card.stage: (card, chapter.key) for chapter in chapters for card in chapter.cards}
-    names = list(dict.fromkeys([*report.kinds, *(stage.name for stage in report.stages)]))
+    names = dict.fromkeys([*report.kinds, *(stage.name for stage in report.stages)])
     shown = [
-        cards.get(name, (StageCard(name, name, ""), "lineage"))
+        _stage(report, *cards.get(name, (StageCard(name, name, ""), "lineage")))
         for name in names
         if name != OWN_STAGE
     ]
-    return node("ol", [_stage(report, card, target) for card, target in shown], class_="stages")
+    return node("ol", shown, class_="stages")
 
 
 def _stage(report: ReportData, card: StageCard, target: str) -> Node | None:
+    """None for the evaluation, whose figures are those of the models."""
     stage = report.stage(card.stage) or StageRecord(card.stage, {})
     if stage.status == "done" and card.stage == "evaluate":
         return None
@@ -257,10 +241,10 @@ Headline = tuple[str, str]
 
 
 def headline(report: ReportData, stage: str) -> Headline | None:
-    """Return the figure of a stage and what it counts; None where it has none."""
-    find = OF_KIND.get(report.kinds.get(stage, stage))
-    if find is None:
-        return None
+    """The figure of a stage and what it counts ("2.64", "bits per byte"); None where it has
+    none: it is shown by its state alone.
+    """
+    find = OF_KIND.get(report.kinds.get(stage, stage), lambda report, stage: ("", ""))
     figure, what = find(report, stage)
     if figure in ("", MISSING):
         return None
@@ -268,19 +252,11 @@ def headline(report: ReportData, stage: str) -> Headline | None:
 
 
 def short(value: float | None) -> str:
-    """Return a count in at most three digits: 5.05M, 135M, 4,096."""
+    """A count in at most three digits: 5.05M, 135M, 4,096."""
     for divisor, unit in ((1e9, "B"), (1e6, "M")):
         if value is not None and value >= divisor:
             return f"{value / divisor:.3g}{unit}"
     return count(value)
-
-
-def _data(report: ReportData, stage: str) -> Headline:
-    return short(kept(tables(report.data_card, "sources"), "characters")), "characters"
-
-
-def _tokenizer(report: ReportData, stage: str) -> Headline:
-    return count(report.tokenizer, "vocab_size"), "tokens"
 
 
 def _pretrained(report: ReportData, stage: str) -> Headline:
@@ -289,10 +265,6 @@ def _pretrained(report: ReportData, stage: str) -> Headline:
     if bits is None:
         bits = number(results, "bits_per_byte")
     return fixed(bits), "bits per byte"
-
-
-def _base(report: ReportData, stage: str) -> Headline:
-    return short(number(report.facts(stage), "parameters")), "parameters, pulled"
 
 
 def _classifier(report: ReportData, stage: str) -> Headline:
@@ -317,10 +289,6 @@ def _taught(report: ReportData, stage: str) -> Headline:
     return f"{before:.2f} → {after:.2f}", "bits per byte"
 
 
-def _index(report: ReportData, stage: str) -> Headline:
-    return count(report.facts(stage), "passages"), "passages"
-
-
 def _answers(report: ReportData, stage: str) -> Headline:
     arms = tables(report.json(f"{stage}/results.json"), "arms")
     quoted = next((arm for arm in arms if arm.get("name") == "quotations"), {})
@@ -335,14 +303,20 @@ def _export(report: ReportData, stage: str) -> Headline:
 
 
 OF_KIND: dict[str, Callable[[ReportData, str], Headline]] = {
-    "data": _data,
-    "tokenizer": _tokenizer,
+    "data": lambda report, stage: (
+        short(kept(tables(report.data_card, "sources"), "characters")),
+        "characters",
+    ),
+    "tokenizer": lambda report, stage: (count(report.tokenizer, "vocab_size"), "tokens"),
     "pretrain": _pretrained,
-    "base": _base,
+    "base": lambda report, stage: (
+        short(number(report.facts(stage), "parameters")),
+        "parameters, pulled",
+    ),
     "classifier": _classifier,
     "chat": _chat,
     CONTINUED: _taught,
-    "index": _index,
+    "index": lambda report, stage: (count(report.facts(stage), "passages"), "passages"),
     "answers": _answers,
     "export": _export,
 }

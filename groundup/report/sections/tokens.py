@@ -6,7 +6,7 @@ from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more
 from groundup.report.formatting import count, fixed
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, number, tables, text, texts
+from groundup.report.values import JsonObject, tables, text, texts
 
 MAX_EXAMPLES = 8
 MAX_PIECES = 200
@@ -14,26 +14,25 @@ COLOURS = 4
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
-    """Texts cut into tokens, and the vocabulary."""
     record = report.tokenizer
     if not record:
         return "no tokenizer has been trained"
-    pictures = [_picture(example) for example in tables(record, "examples")[:MAX_EXAMPLES]]
-    train_tokens = number(report.facts("tokenizer"), "train_tokens")
-    return [_figures(record, train_tokens), pictures, _vocabulary(record)]
-
-
-def _figures(record: JsonObject, train_tokens: float | None) -> Node | None:
-    return facts(
+    figures = facts(
         (count(record, "vocab_size"), "tokens in the vocabulary"),
         (fixed(record, "characters_per_token"), "characters per token, on validation text"),
-        (count(train_tokens), "tokens to train on"),
+        (count(report.facts("tokenizer"), "train_tokens"), "tokens to train on"),
     )
+    pictures = [_picture(example) for example in tables(record, "examples")[:MAX_EXAMPLES]]
+    return [figures, pictures, _vocabulary(record)]
 
 
 def _picture(example: JsonObject) -> Node | None:
     pieces = tables(example, "pieces")
-    shown = [_piece(piece, index) for index, piece in enumerate(pieces[:MAX_PIECES])]
+    shown = []
+    for index, piece in enumerate(pieces[:MAX_PIECES]):
+        words = foreign(show_spaces(text(piece, "text")), "bdi", "piece-text")
+        id_ = node("span", text(piece, "id"), class_="piece-id")
+        shown.append(node("span", words, id_, class_=f"piece piece-{index % COLOURS}"))
     caption = f"{count(len(pieces))} tokens"
     length = len(text(example, "text"))
     if length:
@@ -41,12 +40,6 @@ def _picture(example: JsonObject) -> Node | None:
     if len(pieces) > MAX_PIECES:
         caption += " (the beginning is shown)"
     return figure(caption, node("p", shown, class_="pieces"), class_="tokens")
-
-
-def _piece(piece: JsonObject, index: int) -> Node:
-    words = foreign(show_spaces(text(piece, "text")), "bdi", "piece-text")
-    id_ = node("span", text(piece, "id"), class_="piece-id")
-    return node("span", words, id_, class_=f"piece piece-{index % COLOURS}")
 
 
 def show_spaces(piece: str) -> str:
