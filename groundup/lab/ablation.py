@@ -75,8 +75,8 @@ def _silence(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Iter
     attention = model.transformer.block(index).attention
 
     def replace(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        """Replace one head's D columns of the input of the output projection, [B, T, H D], in each
-        row.
+        """Replace one head's D columns of the input of the output projection, [B, T, H D], in
+        each row.
         """
         mixed = inputs[0].unflatten(-1, (-1, attention.head_width)).clone()  # [B, T, H, D]
         rows = torch.arange(mixed.shape[0], device=mixed.device)
@@ -148,7 +148,7 @@ def ablation(
 def _without_heads(
     model: LanguageModel, state: Float[Tensor, "T C"], index: int, fill: Fill, rows: Sequence[int]
 ) -> Float[Tensor, "H predicted"]:
-    """Return the losses without each head of one block.
+    """The losses without each head of one block.
 
     The blocks below it run once; the heads are rows of a batch.
     """
@@ -172,8 +172,8 @@ def _onwards(
 def _losses(
     model: LanguageModel, state: Float[Tensor, "B T C"], rows: Sequence[int]
 ) -> Float[Tensor, "B predicted"]:
-    """Return -ln P of each token after the first, in float64 on the CPU, from the residual stream
-    after the last block.
+    """Return -ln P of each token after the first, in float64 on the CPU, from the residual
+    stream after the last block.
     """
     hidden = model.transformer.final_norm(state[:, :-1]).flatten(0, 1)
     targets = torch.tensor(rows[1:], device=hidden.device).repeat(len(state))
@@ -181,7 +181,7 @@ def _losses(
 
 
 def _change(difference: Float[Tensor, " predicted"]) -> tuple[float, float]:
-    """Return the mean over the tokens and its standard error (0 for one token)."""
+    """The mean over the tokens and its standard error (0 for one token)."""
     error = 0.0
     if len(difference) > 1:
         error = float(difference.std()) / len(difference) ** 0.5
@@ -189,7 +189,6 @@ def _change(difference: Float[Tensor, " predicted"]) -> tuple[float, float]:
 
 
 def _most(heads: Sequence[Sequence[tuple[float, float]]]) -> list[HeadChange]:
-    """Return the heads with the largest change, in descending order."""
     found: list[HeadChange] = [
         {"block": block, "head": head, "change": change, "error": error}
         for block, row in enumerate(heads, start=1)

@@ -61,7 +61,7 @@ class Architecture:
 
 
 def architecture(config: ModelConfig, title: str, labels: tuple[str, ...] = ()) -> Architecture:
-    """Return the boxes of a model.
+    """The boxes of a model.
 
     `labels`: of a classifier, in place of the head; an encoder has the mean of its tokens there.
     """
@@ -104,7 +104,7 @@ def _enters(config: ModelConfig) -> tuple[Box, ...]:
 
 
 def _branches(config: ModelConfig) -> tuple[Branch, ...]:
-    """Return the branches as `model/transformer.py` computes them."""
+    """The branches as `model/transformer.py` computes them."""
     norm, attention, feedforward = _norm(config), _attention(config), _feedforward(config)
     if config.block == "parallel":
         return (Branch(norm, (attention, feedforward)),)
@@ -140,7 +140,6 @@ def _attention(config: ModelConfig) -> Box:
 
 
 def _scoring(config: ModelConfig) -> list[str]:
-    """Return how queries, keys and scores are transformed."""
     lines = []
     if config.qk_norm != "none":
         each = "all heads together"
@@ -176,7 +175,7 @@ def _positions(config: ModelConfig) -> list[str]:
 
 
 def _sight(config: ModelConfig) -> list[str]:
-    """Return a line about sliding windows; none where all blocks attend to the whole context."""
+    """A line about sliding windows; none where all blocks attend to the whole context."""
     window, every = config.window_tokens, config.full_every
     if not config.causal:
         return ["every token attends to the whole text"]

@@ -62,7 +62,7 @@ DECIMALS = 4
 def attention_record(
     model: Model, tokenizer: Tokenizer, text: str, *, max_tokens: int = MAX_TOKENS
 ) -> AttentionRecord:
-    """Return the clearest heads of a model on the beginning of a text, as plain values.
+    """The clearest heads of a model on the beginning of a text, as plain values.
 
     Raises ModelError beyond the model's context.
     """
@@ -90,7 +90,7 @@ def attention_record(
 def attention_picture(
     model: Model, tokenizer: Tokenizer | None, text: str, *, blocks: Sequence[int] = ()
 ) -> AttentionPicture:
-    """Return all heads of the given blocks (none given: of all blocks) on a text, as plain values.
+    """All heads of the given blocks (none given: of all blocks) on a text, as plain values.
 
     Raises ModelError (no tokenizer, an unknown block, a text beyond the context), DataError (no
     text, or more than `MAX_PICTURE_TOKENS`).
@@ -116,8 +116,8 @@ def attention_picture(
 
 
 def attention_from(picture: AttentionPicture, token: int) -> TokenAttention:
-    """Return what one token attends to, block by block: shares [blocks, tokens up to it], the mean
-    over the heads of each block.
+    """What one token attends to, block by block: shares [blocks, tokens up to it], the mean over
+    the heads of each block.
 
     `picture` is from `attention_picture`; tokens count from 1. Raises DataError for a token that is
     not there.
@@ -145,8 +145,8 @@ def attention_from(picture: AttentionPicture, token: int) -> TokenAttention:
 def last_token_attention(
     model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]
 ) -> TokenAttention:
-    """Return what the last token of a text attends to, from `views["attention"]` where it was
-    computed. Raises as `attention_picture`.
+    """What the last token of a text attends to, from `views["attention"]` where it was computed.
+    Raises as `attention_picture`.
     """
     picture: AttentionPicture = views.get("attention") or attention_picture(model, tokenizer, text)
     return attention_from(picture, len(picture["pieces"]))
@@ -154,8 +154,8 @@ def last_token_attention(
 
 @torch.no_grad()
 def attention_maps(model: Model, ids: Sequence[int]) -> Float[Tensor, "L H T T"]:
-    """Return every head's weights on one text, float32 on the CPU; row t are those of query t, and
-    sum to 1.
+    """Every head's weights on one text, float32 on the CPU; row t are those of query t, and sum to
+    1.
 
     Raises ModelError beyond the model's context, DataError where the maps would not fit in memory
     (`MAX_WEIGHTS`).
@@ -176,7 +176,7 @@ def attention_maps(model: Model, ids: Sequence[int]) -> Float[Tensor, "L H T T"]
 def clearest_heads(
     maps: Float[Tensor, "L H T T"], ids: Sequence[int]
 ) -> list[tuple[str, int, int, float]]:
-    """Return the head with the highest score for each pattern that the text can show: (kind, layer,
+    """The head with the highest score for each pattern that the text can show: (kind, layer,
     head, score), no head twice.
     """
     taken: set[tuple[int, int]] = set()
@@ -197,7 +197,7 @@ def clearest_heads(
 
 
 def patterns(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
-    """Return the entries [query, key] of each pattern.
+    """The entries [query, key] of each pattern.
 
     Query 2 is left out of `previous` and `first`: its previous token is the first.
     """
@@ -215,20 +215,19 @@ def patterns(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
 def pattern_scores(
     maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]
 ) -> Float[Tensor, "L H"]:
-    """Return the share of attention given to `places`, averaged over the queries that have any."""
+    """The share of attention given to `places`, averaged over the queries that have any."""
     rows = places.any(dim=1)
     return (maps * places).sum(dim=-1)[:, :, rows].mean(dim=-1)
 
 
 def round_matrix(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
-    """Return a matrix as numbers of four decimals."""
     return [[round(number, DECIMALS) for number in row] for row in matrix.tolist()]
 
 
 def example_sentence(
     tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS
 ) -> str:
-    """Return the line of the texts with the most repeated tokens, of 8 to `max_tokens` tokens.
+    """The line of the texts with the most repeated tokens, of 8 to `max_tokens` tokens.
 
     Where no line has that length: the beginning of the longest line; "" where there is no text.
     """
@@ -243,8 +242,8 @@ def example_sentence(
 
 
 def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> HeadDistances:
-    """Return distance, entropy and share of the first token for every head on a text, and the same
-    for uniform attention.
+    """Distance, entropy and share of the first token for every head on a text, and the same for
+    uniform attention.
 
     Raises ModelError (no tokenizer, a text beyond the context), DataError (fewer than three tokens,
     or too many for memory).
@@ -278,14 +277,12 @@ def _measures_at(
 
 
 def mean_distance(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
-    """Return the mean number of tokens back, weighted by attention."""
+    """The mean number of tokens back, weighted by attention."""
     return (maps * _tokens_back(maps.shape[-1])).sum(dim=-1)[..., 1:].mean(dim=-1)
 
 
 def distance_beyond_first(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
-    """Return the same without the first token, the weights of the others normalised to a sum of
-    one.
-    """
+    """The same without the first token, the weights of the others normalised to a sum of one."""
     others = maps.clone()
     others[..., 0] = 0
     back = (others * _tokens_back(maps.shape[-1])).sum(dim=-1) / others.sum(dim=-1).clamp(min=1e-9)
@@ -293,20 +290,19 @@ def distance_beyond_first(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"
 
 
 def entropy_bits(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
-    """Return the entropy; 2 to this power is the number of tokens under uniform attention of the
-    same entropy.
+    """The entropy; 2 to this power is the number of tokens under uniform attention of the same
+    entropy.
     """
     bits = -torch.xlogy(maps, maps).sum(dim=-1) / torch.log(torch.tensor(2.0))  # 0 log 0 = 0
     return bits[..., 1:].mean(dim=-1)
 
 
 def first_share(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
-    """Return the share of attention to the first token."""
     return maps[..., 1:, 0].mean(dim=-1)
 
 
 def uniform_maps(size: int) -> Float[Tensor, "1 1 T T"]:
-    """Return the map of uniform attention, which gives the scores by chance."""
+    """The map of uniform attention, which gives the scores by chance."""
     return (torch.ones(size, size).tril() / torch.arange(1, size + 1)[:, None])[None, None]
 
 

@@ -57,12 +57,11 @@ LEFT_OUT = (
 def gradient_times_input(
     score_of: Callable[[Float[Tensor, "T C"]], Float[Tensor, ""]], inputs: Float[Tensor, "T C"]
 ) -> tuple[Float[Tensor, " T"], float]:
-    """Return each token's contribution to a score, float32 on the CPU, and the score. For a linear
+    """Each token's contribution to a score, float32 on the CPU, and the score. For a linear
     score they are its terms.
 
     >>> gradient_times_input(lambda x: 2 * x[0, 0] - x[1, 1], torch.tensor([[3.0, 1.0], [5.0, 4.0]]))
-    (tensor([ 6., -4.]), 2.0)
-    """
+    (tensor([ 6., -4.]), 2.0)"""
     with torch.enable_grad():
         variable = inputs.detach().clone().requires_grad_()
         score = score_of(variable)
@@ -118,8 +117,8 @@ def next_token_attribution(
     """Explain the prediction of `token` (None: the most probable one) against that of `against`
     (None: the most probable other).
 
-    Both are tokens as they would continue the text, mostly with a leading space: " Paris".
-    Raises ModelError, DataError (no text, a string of several tokens, twice the same).
+    Both are tokens as they would continue the text, mostly with a leading space: " Paris". Raises
+    ModelError, DataError (no text, a string of several tokens, twice the same).
     """
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     ids = document_ids(model, tokenizer, text)
@@ -153,7 +152,7 @@ def decision_attribution(
 
 
 def single_id(tokenizer: Tokenizer, piece: str) -> int:
-    """Return the id of a string that is one token.
+    """The id of a string that is one token.
 
     Raises DataError saying how the tokenizer splits it.
     """
@@ -174,7 +173,7 @@ def _inputs(model: Model, rows: Sequence[Sequence[int]]) -> Float[Tensor, "B T C
 
 
 def _scores(model: Model, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B N"]:
-    """Return a classifier's scores or the logits of the next token, from embeddings."""
+    """A classifier's scores or the logits of the next token, from embeddings."""
     states = model.transformer.run_blocks(inputs, 0, model.config.num_layers)
     final = model.transformer.final_norm(states)
     if isinstance(model, Classifier):
@@ -244,7 +243,7 @@ def _explain(
 
 
 def _rivals(scores: Float[Tensor, " N"], pair: tuple[int | None, int | None]) -> tuple[int, int]:
-    """Return both of a pair, where one is None the highest score among the others."""
+    """Both of a pair, where one is None the highest score among the others."""
     ranked, (chosen, other) = scores.argsort(descending=True).tolist(), pair
     if chosen is None:
         chosen = next(id for id in ranked if id != other)
@@ -257,9 +256,7 @@ def _rivals(scores: Float[Tensor, " N"], pair: tuple[int | None, int | None]) ->
 def _left_out(
     model: Model, margin: Callable[[Tensor], Tensor], ids: Sequence[int], score: float
 ) -> Float[Tensor, " T"] | None:
-    """Return the score minus that of the text without each token in turn; None for a text of one
-    token.
-    """
+    """The score minus that of the text without each token in turn; None for a text of one token."""
     if not 2 <= len(ids) <= MAX_LEFT_OUT:
         return None
     rows = [[*ids[:place], *ids[place + 1 :]] for place in range(len(ids))]
@@ -272,7 +269,6 @@ def rank_correlation(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> fl
     """Return Spearman's rank correlation: 1 for the same order, -1 for the opposite one.
 
     >>> rank_correlation(torch.tensor([1.0, 5.0, 9.0]), torch.tensor([0.1, 0.2, 0.3]))
-    1.0
-    """
+    1.0"""
     ranks = torch.stack([one, other]).argsort(dim=1).argsort(dim=1).double()
     return round(float(torch.corrcoef(ranks)[0, 1]), 4)

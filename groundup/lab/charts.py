@@ -32,7 +32,6 @@ MAX_NUMBERS = 600_000
 
 
 def attention_chart(view: AttentionPicture) -> Chart:
-    """Return the attention map of any head of any block."""
     labels = _labels(piece["text"] for piece in view["pieces"])
     by_place = {(head["block"], head["head"]): head["weights"] for head in view["heads"]}
     step = -(-len(by_place) * len(labels) ** 2 // MAX_NUMBERS)
@@ -50,7 +49,6 @@ def attention_chart(view: AttentionPicture) -> Chart:
 
 
 def heads_chart(view: HeadSearch) -> Chart:
-    """Return every head's score for the chosen pattern."""
     kinds = [kind["kind"] for kind in view["kinds"]]
     blocks = [list(heads) for _, heads in groupby(view["heads"], key=lambda head: head["block"])]
     tables = [[[head["scores"][kind] for head in heads] for heads in blocks] for kind in kinds]
@@ -62,13 +60,11 @@ def heads_chart(view: HeadSearch) -> Chart:
 
 
 def ablation_chart(view: AblationTable) -> Chart:
-    """Return the change of the loss without each head."""
     hover = "without block %{y}, head %{x}: %{z:+.3f} nats per token<extra></extra>"
     return _by_head(view["heads"], hover, largest=None)
 
 
 def lens_chart(view: LensPicture) -> Chart:
-    """Return the prediction of every layer at every token."""
     rows = [layer["cells"] for layer in view["layers"]]
     probabilities = [[cell["probability"] for cell in row] for row in rows]
     columns = _labels(piece["text"] for piece in view["pieces"])
@@ -88,7 +84,7 @@ def _guess(cell: LensCell) -> str:
 
 
 def surprise_chart(view: SurprisePicture) -> Chart:
-    """Return the bits of every token, and what was expected instead."""
+    """The bits of every token, and what was expected instead."""
     tokens = view["tokens"]
     labels = _labels(token["text"] for token in tokens)
     expected = [
@@ -130,7 +126,7 @@ def surprise_chart(view: SurprisePicture) -> Chart:
 
 
 def embeddings_chart(view: EmbeddingMap) -> Chart:
-    """Return the map of tokens, which can be zoomed."""
+    """The map of tokens, which can be zoomed."""
     points = view["points"]
     labels = _labels(point["text"] for point in points)
     trace = {
@@ -149,9 +145,7 @@ def embeddings_chart(view: EmbeddingMap) -> Chart:
 
 
 def _labels(texts: Iterable[str]) -> list[str]:
-    """Return tokens as axis labels; Plotly interprets some HTML in them, and none may come from a
-    text.
-    """
+    """Tokens as axis labels; Plotly interprets some HTML in them, and none may come from a text."""
     return [show_spaces(text).replace("<", "‹").replace("&", "＆") for text in texts]
 
 
@@ -173,7 +167,7 @@ def _heatmap(
     largest: float | None,
     title: str,
 ) -> Chart:
-    """Return a heatmap, darker for larger values.
+    """A heatmap, darker for larger values.
 
     Rows and columns are numbered and named at the ticks, so that equal tokens stay apart.
     """
@@ -206,7 +200,6 @@ def _heatmap(
 
 
 def _layout(height: int, **titles: str) -> Chart:
-    """Return the layout of a chart whose axes x and y have these titles."""
     layout: Chart = {
         "height": height,
         "margin": {"l": 60, "r": 10, "t": 10, "b": 60},

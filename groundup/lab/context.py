@@ -35,8 +35,8 @@ SENTENCE_ENDS = re.compile(r"(?<=[.!?])(?=\s)|(?<=[.!?][\"'”’)])(?=\s)|(?=\n
 def loss_by_context(
     model: Model, tokenizer: Tokenizer | None, text: str, *, window_tokens: int = WINDOW_TOKENS
 ) -> ContextLosses:
-    """Return the mean loss by the number of context tokens, over consecutive windows of the text
-    (64 at most).
+    """The mean loss by the number of context tokens, over consecutive windows of the text (64 at
+    most).
 
     Numbers of tokens are grouped by powers of two; `error` is the standard error over windows, None
     for one window. Windows are shorter where the text or the model's context is. Raises ModelError
@@ -73,8 +73,8 @@ def loss_by_context(
 
 
 def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> SentenceLosses:
-    """Return the loss of each sentence from the second on, alone and after all sentences before it
-    that fit into the context.
+    """The loss of each sentence from the second on, alone and after all sentences before it that
+    fit into the context.
 
     Both are over the same tokens: those of the sentence except its first, which has no context when
     alone. `gain` is the mean difference per token, `error` its standard error over sentences (None
@@ -132,8 +132,8 @@ def split_ids(tokenizer: Tokenizer, text: str) -> list[list[int]]:
 
 
 def _before(first: list[int], sentences: Sequence[list[int]], number: int) -> list[int]:
-    """Return all tokens before the second token of a sentence; `score` truncates their beginning to
-    the context.
+    """All tokens before the second token of a sentence; `score` truncates their beginning to the
+    context.
     """
     earlier = [id for sentence in sentences[:number] for id in sentence]
     return [*first, *earlier, *sentences[number][:1]]
@@ -147,8 +147,8 @@ def _logprobs(
 
 
 def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> ContextPoint:
-    """Return the mean over the context lengths `low` to `high`; `losses[n][i]` is of window n with
-    i + 1 context tokens.
+    """The mean over the context lengths `low` to `high`; `losses[n][i]` is of window n with i +
+    1 context tokens.
     """
     lengths = high - low + 1
     means = torch.tensor(
@@ -167,8 +167,8 @@ def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> ContextPoi
 
 
 def _sum_up(rows: list[SentenceLoss], caption: str) -> SentenceLosses:
-    """Return means per token over all sentences, and the standard error of the gain: a sentence is
-    one observation, weighted by its tokens.
+    """Means per token over all sentences, and the standard error of the gain: a sentence is one
+    observation, weighted by its tokens.
     """
     tokens = torch.tensor([row["tokens"] for row in rows], dtype=torch.float64)
     alone = torch.tensor([row["alone"] for row in rows], dtype=torch.float64)

@@ -56,8 +56,8 @@ CAPTIONS = {
 
 
 def word_ids(tokenizer: Tokenizer, word: str) -> list[int]:
-    """Return the tokens of a word in running text: after a space, unless that takes more tokens
-    than without. Raises DataError for no word.
+    """The tokens of a word in running text: after a space, unless that takes more tokens than
+    without. Raises DataError for no word.
     """
     if not word.strip():
         raise DataError("An empty word has no vector.", fix="Give at least one word.")
@@ -68,8 +68,8 @@ def word_ids(tokenizer: Tokenizer, word: str) -> list[int]:
 def word_vectors(
     model: Model, tokenizer: Tokenizer | None, words: Sequence[str], *, layer: int = 0
 ) -> Float[Tensor, "n C"]:
-    """Return a vector for each word, float32 on the CPU. From layer 1 on the text is the word
-    alone, after the token that begins a document.
+    """A vector for each word, float32 on the CPU. From layer 1 on the text is the word alone, after
+    the token that begins a document.
 
     Raises DataError (no words, an empty one), ModelError (no tokenizer, no such layer, a word
     beyond the context).
@@ -92,7 +92,7 @@ def word_vectors(
 def vector_in_text(
     model: Model, tokenizer: Tokenizer | None, text: str, word: str, *, layer: int
 ) -> Float[Tensor, " C"]:
-    """Return the vector of the first occurrence of a word (or any passage) in a text, after `layer`
+    """The vector of the first occurrence of a word (or any passage) in a text, after `layer`
     blocks: the mean over its tokens.
 
     Raises DataError where the text lacks it, ModelError.
@@ -122,8 +122,8 @@ def similarity(
     *,
     layer: int = 0,
 ) -> SimilarityTable:
-    """Return the cosine of every word with every other, and its mean within and between the groups
-    (None where there are no such pairs).
+    """The cosine of every word with every other, and its mean within and between the groups (None
+    where there are no such pairs).
 
     Raises as `word_vectors`.
     """
@@ -150,7 +150,7 @@ def similarity(
 
 
 def cosines(vectors: Float[Tensor, "n C"]) -> Float[Tensor, "n n"]:
-    """Return cos(a, b) = a b / (|a| |b|) of every pair."""
+    """Cos(a, b) = a b / (|a| |b|) of every pair."""
     unit = F.normalize(vectors, dim=-1)
     return unit @ unit.T
 
@@ -162,7 +162,7 @@ def _mean(values: Tensor) -> float | None:
 
 
 def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = MAP_TOKENS) -> list[int]:
-    """Return the ids that occur most often in the texts and contain a letter."""
+    """The ids that occur most often in the texts and contain a letter."""
     seen: Counter[int] = Counter()
     for text in texts:
         seen.update(tokenizer.encode(text))
@@ -246,8 +246,8 @@ def word_map(
 def _project(
     rows: Float[Tensor, "n C"], method: Method, seed: int
 ) -> tuple[list[list[float]], float | None, str]:
-    """Return coordinates on a plane, the share of the variance that they have (None: UMAP), and a
-    caption that explains the axes.
+    """Coordinates on a plane, the share of the variance that they have (None: UMAP), and a caption
+    that explains the axes.
 
     Raises DataError for an unknown method.
     """
@@ -268,8 +268,8 @@ def _project(
 
 
 def principal_components(rows: Float[Tensor, "n C"]) -> tuple[Float[Tensor, "n 2"], float]:
-    """Return coordinates along the two directions of largest variance, and their share of it (0
-    where all rows are equal).
+    """Coordinates along the two directions of largest variance, and their share of it (0 where
+    all rows are equal).
     """
     centred = rows - rows.mean(dim=0)
     # X = U S V^T; coordinates are U S
@@ -281,7 +281,7 @@ def principal_components(rows: Float[Tensor, "n C"]) -> tuple[Float[Tensor, "n 2
 
 
 def umap_places(rows: Float[Tensor, "n C"], seed: int) -> Float[Tensor, "n 2"]:
-    """Return coordinates by UMAP on cosine distances; the same seed gives the same map.
+    """Coordinates by UMAP on cosine distances; the same seed gives the same map.
 
     Raises MissingExtra without the extra `umap`.
     """

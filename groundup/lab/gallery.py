@@ -27,7 +27,7 @@ FRAME_MS, FIRST_MS, LAST_MS = 450, 900, 3500
 
 
 def picture(name: str, values: Mapping[str, Any], form: Form) -> bytes:
-    """Return one view as the bytes of a picture file; the same values give the same bytes.
+    """One view as the bytes of a picture file; the same values give the same bytes.
 
     Raises MissingExtra without matplotlib.
     """
@@ -35,7 +35,7 @@ def picture(name: str, values: Mapping[str, Any], form: Form) -> bytes:
 
 
 def pictures(name: str, values: Mapping[str, Any], form: Form) -> list[bytes]:
-    """Return the same in the parts that the page shows side by side: most views have one."""
+    """The same in the parts that the page shows side by side: most views have one."""
     parts = VIEWS[name].parts
     if not parts:
         return [picture(name, values, form)]
@@ -56,7 +56,7 @@ def _bytes(figure: Any, name: str, form: Form) -> bytes:
 
 
 def moving_picture(name: str, values: Mapping[str, Any], progress: Progress | None = None) -> bytes:
-    """Return one view that has a `reel` as the bytes of a GIF; the same values give the same bytes.
+    """One view that has a `reel` as the bytes of a GIF; the same values give the same bytes.
 
     Raises MissingExtra without matplotlib.
     """
@@ -80,7 +80,7 @@ def moving_picture(name: str, values: Mapping[str, Any], progress: Progress | No
 
 
 def _image(figure: Any) -> Any:
-    """Return the current pixels of a figure."""
+    """The current pixels of a figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -92,7 +92,7 @@ def _image(figure: Any) -> Any:
 
 
 def _palette(images: Sequence[Any]) -> Any:
-    """Return a palette of the colours of the first, middle and last frame."""
+    """A palette of the colours of the first, middle and last frame."""
     from PIL import Image
 
     chosen = [images[0], images[len(images) // 2], images[-1]]
@@ -104,8 +104,8 @@ def _palette(images: Sequence[Any]) -> Any:
 
 
 def _paper_white(palette: Sequence[int]) -> list[int]:
-    """Return the palette with pure white for near white: quantising averages the background with
-    the edges of letters.
+    """The palette with pure white for near white: quantising averages the background with the
+    edges of letters.
     """
     white: list[int] = []
     for start in range(0, len(palette), 3):

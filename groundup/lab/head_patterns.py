@@ -48,8 +48,8 @@ def search_heads(
     seed: int = 0,
     sequences: int = SEQUENCES,
 ) -> HeadSearch:
-    """Return every head's scores on repeated random tokens, the best of each kind, chance, and (of
-    a language model) the loss in both halves.
+    """Every head's scores on repeated random tokens, the best of each kind, chance, and (of a
+    language model) the loss in both halves.
 
     `ids` are those to sample from, where a model was trained on a part of its vocabulary only; none
     given: all except control tokens (without a tokenizer those too). Raises ModelError where the
@@ -117,12 +117,11 @@ def repeated_sequences(
 
 
 def induction_places(ids: Sequence[int]) -> Bool[Tensor, "T T"]:
-    """Return the entries where the key is the token after an earlier occurrence of the query's
+    """The entries where the key is the token after an earlier occurrence of the query's
     token (and not the query itself).
 
     >>> induction_places([5, 7, 5]).nonzero().tolist()      # the second 5 should attend to the 7
-    [[2, 1]]
-    """
+    [[2, 1]]"""
     values, places = torch.tensor(list(ids)), torch.arange(len(ids))
     before_key = values.roll(1)  # [T]: the token before each key
     matches = before_key[None] == values[:, None]
@@ -130,7 +129,7 @@ def induction_places(ids: Sequence[int]) -> Bool[Tensor, "T T"]:
 
 
 def mean_scores(model: Model, texts: Sequence[Sequence[int]]) -> dict[str, Float[Tensor, "L H"]]:
-    """Return each pattern's scores, averaged over the texts."""
+    """Each pattern's scores, averaged over the texts."""
     return _mean_scores(texts, lambda ids: attention_maps(model, ids))
 
 
@@ -146,8 +145,8 @@ def _mean_scores(
 
 
 def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int) -> HalfLosses:
-    """Return nats per token in the first half, which can't be predicted, and in the second, which
-    can, without the first token of each.
+    """Nats per token in the first half, which can't be predicted, and in the second, which can,
+    without the first token of each.
     """
     compute = Compute(model.transformer.embedding.weight.device)
     scored = score(model, [(ids[:1], ids[1:]) for ids in texts], compute=compute)
@@ -162,8 +161,8 @@ def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int
 
 
 def no_clear_head(found: HeadSearch) -> str:
-    """Return a sentence where no head has a pattern other than attention to the first token, else
-    "". `found` is from `search_heads`.
+    """A sentence where no head has a pattern other than attention to the first token, else "".
+    `found` is from `search_heads`.
     """
     best = {
         kind["kind"]: kind["best"][0]["score"] for kind in found["kinds"] if kind["kind"] != "first"

@@ -68,7 +68,7 @@ def look_through(
     progress: Progress,
     views: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return the values of one view; `views` are those computed before it.
+    """The values of one view; `views` are those computed before it.
 
     Raises DataError, ModelError where it does not suit.
     """
@@ -80,8 +80,8 @@ def look_through(
 
 
 def _describe(opened: OpenModel, name: str) -> ModelFacts:
-    """Return the facts of a model; without a name it has that of its folder, after that of its
-    build, since a build has several models.
+    """The facts of a model; without a name it has that of its folder, after that of its build,
+    since a build has several models.
     """
     config, folder = opened.config, opened.path
     build = stage = ""

@@ -29,8 +29,6 @@ NAMES = {"feedforward": "feed-forward"}
 
 @dataclass(frozen=True)
 class PartCost:
-    """The cost of one part of the model, all blocks together."""
-
     part: str
     parameters: int
     share: float
@@ -107,8 +105,8 @@ def anatomy(
 
 
 def _parts(config: ModelConfig, flops: Flops, num_labels: int) -> tuple[PartCost, ...]:
-    """Return the model's parts in the order of the forward pass; attention scores and their mix are
-    a part without weights.
+    """The model's parts in the order of the forward pass; attention scores and their mix are a
+    part without weights.
     """
     kinds = list(weight_kinds(config, num_labels=num_labels))
     whole = sum(kind.numbers for kind in kinds)
@@ -140,7 +138,6 @@ def _total(parts: tuple[PartCost, ...]) -> PartCost:
 
 
 def to_plain(found: Anatomy, picture: Architecture) -> dict[str, Any]:
-    """Return figures and drawing as JSON values."""
     plain = asdict(found)
     plain["flops"] |= {"forward": found.flops.forward, "training": found.flops.training}
     plain["training"]["total"] = found.training.total

@@ -97,14 +97,13 @@ class Candidates:
 
     @cached_property
     def num_words(self) -> int:
-        """The number of different words."""
         return len(set(self.words))
 
     def nearest(
         self, vector: Float[Tensor, " C"], count: int, without: Sequence[str]
     ) -> list[tuple[int, float]]:
-        """Return the `count` nearest different words except `without`: (index of the nearest
-        spelling, cosine).
+        """The `count` nearest different words except `without`: (index of the nearest spelling,
+        cosine).
         """
         cosine = self.unit @ F.normalize(vector, dim=-1)
         # Sorting all of them for a few takes most of the time, and a few usually suffice.
@@ -127,7 +126,7 @@ class Candidates:
 
 
 def table_candidates(model: Model, tokenizer: Tokenizer) -> tuple[Candidates, list[int]]:
-    """Return all tokens except control tokens, rows without a token and tokens of spaces only; and
+    """All tokens except control tokens, rows without a token and tokens of spaces only; and
     their ids.
     """
     control = set(tokenizer.special.tokens.values())
@@ -142,14 +141,14 @@ def table_candidates(model: Model, tokenizer: Tokenizer) -> tuple[Candidates, li
 
 
 def spelling(text: str) -> str:
-    """Return the word that a token spells, without spaces and in lower case."""
+    """The word that a token spells, without spaces and in lower case."""
     return text.strip().casefold()
 
 
 def neighbours(
     model: Model, tokenizer: Tokenizer | None, word: str, *, count: int = 10
 ) -> WordNeighbours:
-    """Return the words nearest to one in the embedding table; "pieces" are its tokens.
+    """The words nearest to one in the embedding table; "pieces" are its tokens.
 
     Raises DataError, ModelError.
     """
@@ -163,7 +162,7 @@ def neighbours(
 def analogy(
     model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5
 ) -> WordAnalogy:
-    """Return the words nearest to a - b + c, each normalised, except the three themselves.
+    """The words nearest to a - b + c, each normalised, except the three themselves.
 
     Raises DataError, ModelError.
     """
@@ -177,7 +176,7 @@ def analogy(
 def _nearest(
     model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, words: Sequence[str]
 ) -> tuple[list[WordNeighbour], str]:
-    """Return the words nearest to a vector made of `words`, without these and their tokens, and a
+    """The words nearest to a vector made of `words`, without these and their tokens, and a
     caption that says which of them are split.
     """
     if count < 1:
@@ -203,8 +202,8 @@ def _nearest(
 
 
 def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> WordNeighbours:
-    """Return the neighbours of the longest word of a text that is one token, or of its longest
-    word. Raises DataError, ModelError.
+    """The neighbours of the longest word of a text that is one token, or of its longest word.
+    Raises DataError, ModelError.
     """
     words = [word.strip(".,;:!?\"'()[]") for word in text.split()]
     whole = [word for word in words if len(word_ids(tokenizer, word)) == 1]
@@ -214,8 +213,8 @@ def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> Wo
 def kind_score(
     model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Sequence[str]] = KINDS
 ) -> KindScore:
-    """Return the share of neighbours of a word's own category, for each category and on average,
-    and the share by chance: among all words of the vocabulary, and among the listed ones only.
+    """The share of neighbours of a word's own category, for each category and on average, and the
+    share by chance: among all words of the vocabulary, and among the listed ones only.
 
     "share" is None where a category has fewer than three words that count. Raises DataError (fewer
     than two categories), ModelError.
@@ -242,9 +241,7 @@ def kind_score(
 def _scores(
     candidates: Candidates, kinds: Mapping[str, Sequence[str]], vectors: Mapping[str, Tensor]
 ) -> CategoryScores:
-    """Return each category's share and chance, and their means over the categories with enough
-    words.
-    """
+    """Each category's share and chance, and their means over the categories with enough words."""
     found = {kind: _score(candidates, words, vectors) for kind, words in kinds.items()}
     scores = found.values()
     return {
@@ -264,8 +261,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _score(
     candidates: Candidates, words: Sequence[str], vectors: Mapping[str, Tensor]
 ) -> CategoryScore:
-    """Return the share of neighbours in one category; chance is the share of its other words among
-    all other candidates.
+    """The share of neighbours in one category; chance is the share of its other words among all
+    other candidates.
     """
     count = min(JUDGED, len(words) - 1)
     if len(words) < MIN_WORDS:
@@ -287,7 +284,7 @@ def _score(
 
 
 def few_categories(found: KindScore) -> str:
-    """Return a sentence where too few neighbours are of a word's own category, else ""."""
+    """A sentence where too few neighbours are of a word's own category, else ""."""
     score, said = found["vocabulary"], "none"
     if score["share"] is not None:
         said = f"{100 * score['share']:.0f} %"

@@ -56,8 +56,8 @@ def write_lab_page(inside: ModelViews, path: Path) -> None:
 
 
 def render(inside: ModelViews, folder: Path | None = None) -> str:
-    """Return the page as text; links to the concept pages are relative to `folder`, where it will
-    be written.
+    """The page as text; links to the concept pages are relative to `folder`, where it will be
+    written.
     """
     views = inside["views"]
     charts = {
@@ -127,7 +127,6 @@ def _opening(inside: ModelViews) -> Node:
 
 
 def _stage(model: ModelFacts) -> Node | None:
-    """Return a paragraph on which model of a build this is."""
     if not model["build"]:
         return None
     which = (
@@ -144,7 +143,7 @@ def _stage(model: ModelFacts) -> Node | None:
 
 
 def _command(inside: ModelViews) -> Node:
-    """Return the command for the same page of a public model."""
+    """The command for the same page of a public model."""
     words = ["groundup", "lab", PUBLIC_MODEL]
     if len(inside["text"]) <= TYPED_CHARACTERS:
         words += ["--text", inside["text"]]
@@ -167,7 +166,7 @@ def _section(name: str, inside: ModelViews, charts: Mapping[str, Any], folder: P
 
 
 def _remark(name: str, values: Mapping[str, Any]) -> str:
-    """Return a sentence where the model is too small for the view, else ""."""
+    """A sentence where the model is too small for the view, else ""."""
     path = VIEWS[name].remark
     if not path:
         return ""
@@ -175,9 +174,7 @@ def _remark(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _concept(page: str, folder: Path | None) -> Node:
-    """Return a link to the concept page where groundup's source is at hand, else its file name
-    there.
-    """
+    """A link to the concept page where groundup's source is at hand, else its file name there."""
     file = f"docs/concepts/{page}.md"
     source = Path(groundup.__file__).parents[1] / file
     where: list[Child] = [node("code", file), " in groundup's source."]
@@ -189,8 +186,8 @@ def _concept(page: str, folder: Path | None) -> Node:
 
 
 def _film(name: str, values: Mapping[str, Any]) -> Node:
-    """Return the animation, which can be closed; the style sheet hides it from readers with the
-    setting for reduced motion.
+    """The animation, which can be closed; the style sheet hides it from readers with the setting
+    for reduced motion.
     """
     source = base64.b64encode(moving_picture(name, values)).decode()
     alt = f"{VIEWS[name].heading}, as an animation; still pictures follow."
@@ -205,7 +202,7 @@ def _film(name: str, values: Mapping[str, Any]) -> Node:
 
 
 def _stills(name: str, values: Mapping[str, Any]) -> Node:
-    """Return the still picture, or its parts side by side as the width of the page allows."""
+    """The still picture, or its parts side by side as the width of the page allows."""
     caption = str(values.get("caption", ""))
     parts = pictures(name, values, "svg")
     images = []

@@ -43,8 +43,8 @@ def position_picture(
     rope_base: float = 10_000.0,
     rope_scaling: RopeScaling | None = None,
 ) -> PositionPicture:
-    """Return a scheme by its formula ("learned" has none: see `model_positions`). `head_width` is
-    the width of sinusoidal rows too.
+    """A scheme by its formula ("learned" has none: see `model_positions`). `head_width` is the
+    width of sinusoidal rows too.
 
     Raises ConfigError for an unknown scheme.
     """
@@ -66,9 +66,7 @@ def position_picture(
 
 @torch.no_grad()
 def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> PositionPicture:
-    """Return the scheme of a model over the first `max_tokens` of its context, from its own
-    numbers.
-    """
+    """The scheme of a model over the first `max_tokens` of its context, from its own numbers."""
     config, width = model.config, model.config.head_width
     num_tokens = min(config.context_tokens, max_tokens)
     if config.positions == "learned":
@@ -89,7 +87,7 @@ def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> PositionPi
 
 
 def _added(scheme: str, rows: Tensor) -> PositionPicture:
-    """Return a scheme whose rows [T, C] are added to the embedding."""
+    """A scheme whose rows [T, C] are added to the embedding."""
     unit = torch.nn.functional.normalize(rows, dim=-1)
     cosines = unit @ unit.T  # [T, T]
     by_distance = torch.stack([cosines.diagonal(distance).mean() for distance in range(len(rows))])
@@ -179,7 +177,7 @@ def _curve(label: str, values: Tensor) -> PositionCurve:
 
 
 def _rounded(values: Tensor) -> Any:
-    """Return nested lists of rounded numbers."""
+    """Nested lists of rounded numbers."""
     return (
         (values * 10**DECIMALS).round().div(10**DECIMALS).double().round(decimals=DECIMALS).tolist()
     )

@@ -65,7 +65,7 @@ SPACES = re.compile(r"\s*")
 
 
 def logit_lens(model: Model, tokenizer: Tokenizer | None, text: str) -> LensPicture:
-    """Return the predictions of every layer at every token of a text.
+    """The predictions of every layer at every token of a text.
 
     Raises DataError (no text), ModelError (classifier, no tokenizer, too long).
     """
@@ -91,8 +91,8 @@ def logit_lens(model: Model, tokenizer: Tokenizer | None, text: str) -> LensPict
 def lens_logits(
     model: LanguageModel, hidden: Float[Tensor, "T C"], ids: Sequence[int]
 ) -> Iterator[tuple[Float[Tensor, "rows V"], list[int | None]]]:
-    """Yield the head's logits at any layer, float32, a bounded number of rows at a time, each with
-    the actual next tokens.
+    """Yield the head's logits at any layer, float32, a bounded number of rows at a time, each
+    with the actual next tokens.
     """
     following: list[int | None] = [*ids[1:], None]
     size = max(1, MAX_LOGITS // model.config.vocab_size)
@@ -102,7 +102,7 @@ def lens_logits(
 
 
 def _cells(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None]) -> list[LensCell]:
-    """Return a cell for each row: the prediction, and rank and bits of the actual next token (None
+    """A cell for each row: the prediction, and rank and bits of the actual next token (None
     after the last token).
     """
     logprobs = logits.log_softmax(dim=-1)
@@ -119,13 +119,13 @@ def _cells(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None]
 
 
 def _rank_and_bits(logprobs: Float[Tensor, " V"], id: int) -> tuple[int, float]:
-    """Return the rank of a token (1: the most probable) and its surprise."""
+    """The rank of a token (1: the most probable) and its surprise."""
     return 1 + int((logprobs > logprobs[id]).sum()), round(-float(logprobs[id]) / math.log(2), 4)
 
 
 def _layer(layer: int, cells: list[LensCell]) -> LensLayer:
-    """Return one layer with its mean bits and its share of correct predictions, over the tokens
-    whose next one is known.
+    """One layer with its mean bits and its share of correct predictions, over the tokens whose
+    next one is known.
     """
     bits = [cell["bits"] for cell in cells if cell["bits"] is not None]
     right = sum(cell["rank"] == 1 for cell in cells)
@@ -140,8 +140,7 @@ def _layer(layer: int, cells: list[LensCell]) -> LensLayer:
 def surprise(
     model: Model, tokenizer: Tokenizer | None, text: str, *, top: int = 5
 ) -> SurprisePicture:
-    """Return bits, entropy and the `top` expected tokens along a text, and what is expected after
-    it.
+    """Bits, entropy and the `top` expected tokens along a text, and what is expected after it.
 
     Raises DataError (no text, `top` below 1), ModelError (a classifier, no tokenizer, beyond the
     context).
@@ -186,15 +185,14 @@ def surprise(
 
 
 def _expected(tokenizer: Tokenizer, logprobs: Float[Tensor, " V"], top: int) -> list[ExpectedPiece]:
-    """Return the `top` most probable tokens."""
     best, ids = logprobs.topk(min(top, len(logprobs)))
     pieces = zip(pieces_of(tokenizer, ids.tolist()), best.exp().tolist(), strict=True)
     return [{**piece, "probability": round(share, 6)} for piece, share in pieces]
 
 
 def word_bits(tokenizer: Tokenizer, text: str, bits: Sequence[float]) -> list[WordBits]:
-    """Return the bits of each word of `text`: the sum over its tokens, so that the sum over words
-    is that over tokens.
+    """The bits of each word of `text`: the sum over its tokens, so that the sum over words is that
+    over tokens.
 
     A token counts for the word of its first character other than a space; one of spaces only for
     the next word, or for the last one.

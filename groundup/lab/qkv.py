@@ -55,8 +55,8 @@ class Steps:
 def head_steps(
     model: Model, tokenizer: Tokenizer | None, text: str, *, block: int, head: int
 ) -> HeadSteps:
-    """Return the steps of head `head` of block `block` (both from 1) on a text, as plain values;
-    masked scores are None.
+    """The steps of head `head` of block `block` (both from 1) on a text, as plain values; masked
+    scores are None.
 
     Raises ModelError (no tokenizer, unknown block or head, a text beyond the context), DataError
     (no text, or more than `MAX_PICTURE_TOKENS` tokens).
@@ -84,7 +84,7 @@ def head_steps(
 
 
 def _finite(table: Float[Tensor, "T T"]) -> list[list[float | None]]:
-    """Return a table with None for masked scores: JSON can't represent their minus infinity."""
+    """A table with None for masked scores: JSON can't represent their minus infinity."""
     rows: list[list[float | None]] = []
     for row in round_matrix(table):
         rows.append([None] * len(row))
@@ -97,8 +97,8 @@ def _finite(table: Float[Tensor, "T T"]) -> list[list[float | None]]:
 def clearest_head_steps(
     model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]
 ) -> HeadSteps:
-    """Return the steps of the head with the clearest pattern except attention to the first token,
-    on the beginning of a text.
+    """The steps of the head with the clearest pattern except attention to the first token, on the
+    beginning of a text.
 
     The search is that of `views["heads"]` where it is there. Raises as `search_heads` and
     `head_steps`.
@@ -114,8 +114,8 @@ def clearest_head_steps(
 
 @torch.no_grad()
 def steps_of(model: Model, ids: list[int], layer: int, head: int) -> tuple[Attention, Steps]:
-    """Return the same as tensors (float32, on the CPU), layers and heads from 0, with their
-    attention module.
+    """The same as tensors (float32, on the CPU), layers and heads from 0, with their attention
+    module.
     """
     transformer = model.transformer
     tokens = torch.tensor([ids], device=transformer.embedding.weight.device)

@@ -14,7 +14,7 @@ from groundup.weights.hf_families import KIND_NAMES
 def ids_of(
     model: Model, tokenizer: Tokenizer | None, text: str, *, fewest: int = 1, most: int = 0
 ) -> list[int]:
-    """Return the ids of a text, after the begin-of-text token where the model has one.
+    """The ids of a text, after the begin-of-text token where the model has one.
 
     Raises ModelError without a tokenizer or beyond the model's context, DataError for fewer than
     `fewest` tokens of text or more than `most` (0: any number).
@@ -41,7 +41,7 @@ def ids_of(
 
 
 def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
-    """Return the tokenizer. Raises ModelError where there is none."""
+    """The tokenizer. Raises ModelError where there is none."""
     if tokenizer is None:
         raise ModelError(
             "This model has no tokenizer, so it can't read text.",
@@ -51,7 +51,7 @@ def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
 
 
 def first_ids(tokenizer: Tokenizer | None) -> list[int]:
-    """Return the ids that the model expects before every text: its begin-of-text token, or none."""
+    """The ids that the model expects before every text: its begin-of-text token, or none."""
     if tokenizer is None:
         return []
     special = tokenizer.special
@@ -78,7 +78,7 @@ def token_index(num_tokens: int, token: int) -> int:
 
 
 def require_language_model(model: Model) -> LanguageModel:
-    """Return the model if it predicts tokens. Raises ModelError for another kind."""
+    """The model if it predicts tokens. Raises ModelError for another kind."""
     if not isinstance(model, LanguageModel):
         raise ModelError(
             f"This model is {KIND_NAMES[kind_of(model)]}: it predicts no next token.",

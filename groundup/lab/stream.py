@@ -23,7 +23,7 @@ from groundup.weights.assemble import Model
 
 
 def document_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[int]:
-    """Return the ids of a text after `begin_id`, so that its first token is predicted as well.
+    """The ids of a text after `begin_id`, so that its first token is predicted as well.
 
     Raises ModelError without a tokenizer or beyond the model's context, DataError for no text.
     """
@@ -42,8 +42,8 @@ def document_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[i
 
 
 def begin_id(tokenizer: Tokenizer) -> int:
-    """Return the token before a document: bos where the tokenizer adds one, else the one that
-    separates documents in training data.
+    """The token before a document: bos where the tokenizer adds one, else the one that separates
+    documents in training data.
     """
     special = tokenizer.special
     if special.adds_bos and special.bos_id is not None:
@@ -76,7 +76,7 @@ def batch_stream(
 
 
 def require_layer(model: Model, layer: int) -> int:
-    """Return the layer itself. Raises ModelError with the range."""
+    """The layer itself. Raises ModelError with the range."""
     last = model.config.num_layers
     if not 0 <= layer <= last:
         fix = f"Its layers are 0 (the embedding) to {last} (after the last block)."

@@ -112,8 +112,8 @@ def name_tokens(
 
 
 def few_ticks(numbers: Sequence[int], most: int) -> tuple[list[int], list[str]]:
-    """Return places and labels of ticks: all numbers where there are at most `most`, else the first
-    and every fifth.
+    """Places and labels of ticks: all numbers where there are at most `most`, else the first and
+    every fifth.
     """
     step = 1
     if len(numbers) > most:
@@ -129,14 +129,13 @@ def write_at(axes: Any, x: float, y: float, text: str, **style: Any) -> Any:
 
 
 def ink_on(shade: float, dark: float = 0.55) -> str:
-    """Return the colour of a text on a shade of SHARES: black can't be read above `dark`."""
+    """The colour of a text on a shade of SHARES: black can't be read above `dark`."""
     if shade > dark:
         return "white"
     return "black"
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return the first `limit` characters, with an ellipsis where text was cut off."""
     if len(text) <= limit:
         return text
     return text[: limit - 1] + "…"
@@ -150,12 +149,10 @@ def scale_beside(axes: Any, image: Any, unit: str = "", **place: Any) -> None:
 
 
 def show_spaces(piece: str) -> str:
-    """Return a token with spaces, tabs and line ends made visible, and `$` escaped for
-    matplotlib.
-    """
+    """A token with spaces, tabs and line ends made visible, and `$` escaped for matplotlib."""
     return piece.replace(" ", "·").replace("\n", "↵").replace("\t", "→").replace("$", r"\$")
 
 
 def token_labels(pieces: Iterable[TokenPiece | MapPoint]) -> list[str]:
-    """Return the text of each piece with its spaces visible."""
+    """The text of each piece with its spaces visible."""
     return [show_spaces(piece["text"]) for piece in pieces]

@@ -21,12 +21,12 @@ def token_text(tokenizer: Tokenizer, id: int) -> str:
 
 
 def token_picture(tokenizer: Tokenizer, text: str) -> TokenPicture:
-    """Return a text and its tokens in order, each with its id."""
+    """A text and its tokens in order, each with its id."""
     return {"text": text, "pieces": pieces_of(tokenizer, tokenizer.encode(text))}
 
 
 def beginning(tokenizer: Tokenizer, text: str, tokens: int) -> str:
-    """Return the text up to the end of its token number `tokens`, never inside a character."""
+    """The text up to the end of its token number `tokens`, never inside a character."""
     ids, offsets = tokenizer.encode_offsets(text)
     if len(ids) <= tokens:
         return text
@@ -34,14 +34,13 @@ def beginning(tokenizer: Tokenizer, text: str, tokens: int) -> str:
 
 
 def pieces_of(tokenizer: Tokenizer, ids: Iterable[int]) -> list[TokenPiece]:
-    """Return ids with the text of each."""
     return [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
 
 
 def tokenizer_report(
     tokenizer: Tokenizer, examples: Sequence[str], held_out: Iterable[str]
 ) -> TokenizerReport:
-    """Return what a page shows of a tokenizer: examples as tokens, first merges, longest tokens,
+    """What a page shows of a tokenizer: examples as tokens, first merges, longest tokens,
     characters per token on held-out text.
     """
     rate = characters_per_token(tokenizer, held_out)
@@ -57,8 +56,8 @@ def tokenizer_report(
 
 
 def characters_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float | None:
-    """Return characters per token over the beginning of `texts` (half a million characters at
-    most); None where there are none.
+    """Characters per token over the beginning of `texts` (half a million characters at most);
+    None where there are none.
     """
     characters = tokens = 0
     for text in texts:
@@ -73,12 +72,12 @@ def characters_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float | 
 
 
 def first_merges(tokenizer: Tokenizer) -> list[str]:
-    """Return the results of the first merges, the most common pairs of the training text."""
+    """The results of the first merges, the most common pairs of the training text."""
     return [_visible(tokenizer, left + right) for left, right in tokenizer.table.merges[:LISTED]]
 
 
 def longest_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Return the longest tokens of the vocabulary, without control tokens."""
+    """The longest tokens of the vocabulary, without control tokens."""
     learned = [
         text for text, id in tokenizer.table.vocabulary.items() if id not in tokenizer.table.added
     ]

@@ -77,8 +77,7 @@ HOW = (
 def attention_film(
     opened: OpenModel, text: str, *, progress: Progress | None = None
 ) -> AttentionFilm:
-    """Return the clearest heads at every kept step of a model's training run, on the beginning of a
-    text.
+    """The clearest heads at every kept step of a model's training run, on the beginning of a text.
 
     Raises DataError (no run, fewer than two steps that can be read, a text of fewer than three
     tokens), ModelError (no tokenizer).
@@ -121,7 +120,7 @@ def attention_film(
 
 
 def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> EmbeddingsFilm:
-    """Return tokens of four groups on one plane at every kept step of a model's training run.
+    """Tokens of four groups on one plane at every kept step of a model's training run.
 
     Raises DataError (no run, fewer than two steps that can be read, a vocabulary without words),
     ModelError (no tokenizer).
@@ -186,11 +185,10 @@ def map_tokens(tokenizer: Tokenizer) -> list[FilmToken]:
 
 
 def group_of(text: str) -> str:
-    """Return the group of a token by its spelling; "" for one of no group, such as a single letter.
+    """The group of a token by its spelling; "" for one of no group, such as a single letter.
 
     >>> group_of(" the"), group_of("The"), group_of("ing"), group_of(",")
-    ('words', 'with a capital', 'parts of words', 'marks')
-    """
+    ('words', 'with a capital', 'parts of words', 'marks')"""
     word = text.strip()
     if word and all(mark in ".,;:!?'\"-()" for mark in word):
         return MARKS
@@ -204,8 +202,8 @@ def group_of(text: str) -> str:
 
 
 def apart(rows: Float[Tensor, "n C"], groups: Sequence[str]) -> float:
-    """Return the share of the rows' variance that is between their groups (eta^2); 0 where all rows
-    are equal.
+    """The share of the rows' variance that is between their groups (eta^2); 0 where all rows are
+    equal.
     """
     centred = rows - rows.mean(dim=0)
     total, between = float(centred.square().sum()), 0.0
@@ -218,8 +216,8 @@ def apart(rows: Float[Tensor, "n C"], groups: Sequence[str]) -> float:
 
 
 def _training_losses(opened: OpenModel, steps: Sequence[int]) -> dict[int, float | None]:
-    """Return the training loss at each step, a mean of up to `AVERAGED_STEPS` (None where the log
-    has none).
+    """The training loss at each step, a mean of up to `AVERAGED_STEPS` (None where the log has
+    none).
 
     Not the validation loss, which is measured at a few steps only.
     """

@@ -67,7 +67,7 @@ class View:
 
 
 def function(path: str) -> Callable[..., Any]:
-    """Return the function at "module:function" in `groundup.lab`, importing its module."""
+    """The function at "module:function" in `groundup.lab`, importing its module."""
     found: Callable[..., Any] = resolve_name(f"groundup.lab.{path}")
     return found
 

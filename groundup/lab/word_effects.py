@@ -55,7 +55,6 @@ class WordEffects:
     """Distinct words of the text; those after the first MAX_WORDS were not tried."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return {
             "label": self.label,
             "words": [asdict(each) for each in self.effects],
@@ -65,11 +64,10 @@ class WordEffects:
 
 
 def distinct_words(text: str) -> dict[str, list[tuple[int, int]]]:
-    """Return the words of a text without regard to case, with their places.
+    """The words of a text without regard to case, with their places.
 
     >>> distinct_words("Win, don't wait: win!")
-    {'win': [(0, 3), (17, 20)], "don't": [(5, 10)], 'wait': [(11, 15)]}
-    """
+    {'win': [(0, 3), (17, 20)], "don't": [(5, 10)], 'wait': [(11, 15)]}"""
     found: dict[str, list[tuple[int, int]]] = {}
     for match in WORD.finditer(text):
         found.setdefault(match[0].casefold(), []).append(match.span())
@@ -77,26 +75,24 @@ def distinct_words(text: str) -> dict[str, list[tuple[int, int]]]:
 
 
 def without_word(text: str, places: list[tuple[int, int]]) -> str:
-    """Return a text without a word at its places, and without the space behind each.
+    """A text without a word at its places, and without the space behind each.
 
     >>> without_word("Win, don't wait: win!", [(5, 10)])
-    'Win, wait: win!'
-    """
+    'Win, wait: win!'"""
     starts, ends = [start for start, _ in places], [end for _, end in places]
     first, *others = [text[a:b] for a, b in zip([0, *ends], [*starts, len(text)], strict=True)]
     return "".join([first, *[part.removeprefix(" ") for part in others]])
 
 
 def readings(text: str) -> int:
-    """Return how often a text is read again."""
     return min(MAX_WORDS, len(distinct_words(text)))
 
 
 def word_effects(
     engine: Engine, text: str, label: str, *, advance: Callable[[int], None] = lambda n: None
 ) -> WordEffects:
-    """Return the effect of each word on a label; `advance` is called with the number
-    of texts that were read.
+    """The effect of each word on a label; `advance` is called with the number of texts that were
+    read.
 
     Raises ModelError, DataError for an unknown label.
     """
@@ -127,7 +123,7 @@ def word_effects(
 def log_probabilities(
     scores: Float[Tensor, "texts N"], place: int, *, multi_label: bool
 ) -> tuple[Float[Tensor, " texts"], Float[Tensor, " texts"]]:
-    """Return the log-probabilities that a text has the label at `place`, and that it has not."""
+    """The log-probabilities that a text has the label at `place`, and that it has not."""
     if multi_label:
         return F.logsigmoid(scores[:, place]), F.logsigmoid(-scores[:, place])
     logs = scores.log_softmax(dim=-1)

@@ -1,9 +1,8 @@
 """A chapter of the page, its parts (facts, tables, figures, notes), and the page around them.
 
 A file in `sections/` ends with its `Chapter`; `build_page.chapters_of` has the order. The content
-security policy of a page is `default-src 'none'` plus the SHA-256 of its one style sheet: no scripts,
-fonts, external images, form targets or style attributes. Even if the escaping failed, injected markup
-could neither run nor load anything
+security policy of a page is `default-src 'none'` plus the SHA-256 of its one style sheet: even if
+the escaping failed, injected markup could neither run nor load anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -74,7 +73,7 @@ class Chapter:
         return f"Stage {list(report.kinds).index(stage) + 1} · {stage}"
 
     def draw(self, report: ReportData) -> Node:
-        """Return the section, or one of a single line where its stage wrote no files."""
+        """The section, or one of a single line where its stage wrote no files."""
         parts, see = self.parts(report), self.see
         if isinstance(parts, str):
             parts, see = [], f"Not in this build: {parts}."
@@ -113,8 +112,8 @@ def _details(summary: Node, *children: Child, is_open: bool, class_: str | None 
 
 
 def facts(*pairs: tuple[str, str]) -> Node | None:
-    """(figure, label) pairs: short figures as a row of large numbers, longer ones as lines below;
-    missing ones are left out.
+    """(figure, label) pairs: short figures as a row of large numbers, longer ones as lines
+    below; missing ones are left out.
     """
     shown = [pair for pair in pairs if pair[0] not in ("", MISSING)]
     groups = {

@@ -43,8 +43,8 @@ class DownsampledCurve:
             self._each *= 2
 
     def points(self) -> list[tuple[float, float]]:
-        """Return the points so far, each the mean of equally many neighbours (the last of the
-        remaining ones).
+        """The points so far, each the mean of equally many neighbours (the last of the remaining
+        ones).
         """
         if not self._open:
             return list(self._done)
@@ -62,7 +62,6 @@ class EvenSample:
         self._last: JsonObject = {}
 
     def add(self, record: JsonObject) -> None:
-        """Add a record."""
         if self._seen % self._each == 0:
             self._kept.append(record)
         self._last = record
@@ -72,7 +71,6 @@ class EvenSample:
             self._each *= 2
 
     def records(self) -> list[JsonObject]:
-        """Return the records kept."""
         if not self._kept or self._kept[-1] is self._last:
             return self._kept
         return [*self._kept, self._last]
@@ -84,8 +82,6 @@ def _mean(points: list[tuple[float, float]]) -> tuple[float, float]:
 
 @dataclass
 class Cell:
-    """One figure over the steps of a bucket."""
-
     total: float
     low: float
     high: float
@@ -166,7 +162,7 @@ class Curves:
         return {**axes, **figures}
 
     def _column(self, name: str, part: str) -> list[float | None]:
-        """Return the mean, the minimum or the maximum of a figure, bucket by bucket."""
+        """The mean, the minimum or the maximum of a figure, bucket by bucket."""
         column: list[float | None] = [None] * len(self.buckets)
         for place, bucket in enumerate(self.buckets):
             if name in bucket.cells:
@@ -175,9 +171,7 @@ class Curves:
 
 
 def on_axes(record: JsonObject) -> dict[str, float | int]:
-    """Return the position of a log record on each axis that it has; steps and tokens are
-    integers.
-    """
+    """The position of a log record on each axis that it has; steps and tokens are integers."""
     found: dict[str, float | int] = {}
     for name, value in zip(AXES, numbers(record, *AXES), strict=True):
         if value is not None:
@@ -189,6 +183,5 @@ def short(value: float) -> float:
     """Round a number to DIGITS significant digits.
 
     >>> short(4.443187713623047)
-    4.4432
-    """
+    4.4432"""
     return float(f"{value:.{DIGITS}g}")

@@ -137,7 +137,7 @@ def line_chart(
     *,
     reference: tuple[float, str] | None = None,
 ) -> list[Node]:
-    """Return the legend and the chart in both sizes; [] without points.
+    """The legend and the chart in both sizes; [] without points.
 
     `reference` is a horizontal line: (value, name).
     """
@@ -185,8 +185,8 @@ def share_chart(
     diagonal: str = "",
     y_low: float = 0.0,
 ) -> list[Node]:
-    """Return a chart of shares, from `y_low` to 1, in both sizes, with a legend of several lines;
-    [] without points.
+    """A chart of shares, from `y_low` to 1, in both sizes, with a legend of several lines; []
+    without points.
 
     `diagonal` is the name of a dotted line y = x.
     """
@@ -273,7 +273,6 @@ def swatch(drawing: Node, height: int) -> Node:
 
 
 def cell(*children: Node | None, class_: str = "row-drawing") -> Node:
-    """A drawing as wide as its table cell."""
     size = {"width": "100%", "height": "100%"}
     drawing = node("svg", children, class_=class_, **size, aria_hidden="true")
     return node("div", drawing, class_="drawn")
@@ -326,7 +325,7 @@ LENGTH_LABEL, Y_LABEL = "characters in a document", "documents"
 
 
 def length_histogram(lengths: Sequence[float]) -> list[Node]:
-    """Return the chart in both sizes; [] without documents."""
+    """The chart in both sizes; [] without documents."""
     filled = [place for place, found in enumerate(lengths) if found > 0 and place > 0]
     if not filled:
         return []
@@ -346,7 +345,7 @@ def length_histogram(lengths: Sequence[float]) -> list[Node]:
 
 
 def median_length(lengths: Sequence[float]) -> float | None:
-    """Return the median length to within some 10 %, interpolated within its bar; None without
+    """The median length to within some 10 %, interpolated within its bar; None without
     documents.
     """
     half = sum(lengths) / 2

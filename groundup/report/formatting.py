@@ -16,12 +16,10 @@ NBSP = "\u00a0"
 
 
 def count(value: Any, *keys: str) -> str:
-    """A whole number with thousands separators."""
     return fixed(value, *keys, decimals=0)
 
 
 def fixed(value: Any, *keys: str, decimals: int = 2) -> str:
-    """A number with a fixed number of decimals."""
     return _written(value, keys, lambda found: f"{found:,.{decimals}f}")
 
 
@@ -45,7 +43,6 @@ def whole_percent(value: Any, *keys: str) -> str:
 
 
 def three_decimals(value: Any, *keys: str) -> str:
-    """A number with three decimals."""
     return fixed(value, *keys, decimals=3)
 
 
@@ -61,8 +58,7 @@ def fill(template: str, value: float | None, form: Format = count) -> str:
     """A template with the value at its {}; "" where the value is missing.
 
     >>> fill(", n {}", 1200), fill(", n {}", None)
-    (', n 1,200', '')
-    """
+    (', n 1,200', '')"""
     if value is None:
         return ""
     return template.format(form(value))
@@ -124,8 +120,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Return round numbers (1, 2 or 5 times a power of ten apart) within [low, high].
 
     >>> ticks(0, 10)
-    [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
-    """
+    [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]"""
     span = high - low
     if span <= 0:
         return [low]

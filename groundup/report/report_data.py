@@ -77,7 +77,7 @@ class ReportData:
         """
 
     def json(self, name: str) -> JsonObject:
-        """Return a JSON object of the build ("evaluate/results.json"), or an empty one."""
+        """A JSON object of the build ("evaluate/results.json"), or an empty one."""
         if not self.is_build:
             return {}
         return self._table(name, read_json)
@@ -115,22 +115,21 @@ class ReportData:
         return {"gates": [failed]}
 
     def chat_evaluation(self, stage: str) -> JsonObject:
-        """Return what was measured of a chat model; that of the first is the evaluation itself."""
+        """What was measured of a chat model; that of the first is the evaluation itself."""
         if self.of_kind("chat")[:1] == [stage]:
             return self.evaluation
         return table(self.evaluation, "chats", stage)
 
     def facts(self, stage: str) -> JsonObject:
-        """Return the facts of a stage in build.json."""
         return table(self.build, "stages", stage, "facts")
 
     def of_kind(self, kind: str) -> list[str]:
-        """Return the stages that make such things: "classifier", "chat"."""
+        """The stages that make such things: "classifier", "chat"."""
         return [name for name, made in self.kinds.items() if made == kind]
 
     def run(self, stage: str) -> RunRecord:
-        """Return the training run of a stage; in a single run's folder, whose stage is named like
-        its kind, an empty one for any other.
+        """The training run of a stage; in a single run's folder, whose stage is named like its
+        kind, an empty one for any other.
         """
         if not self.is_build and stage not in self.kinds:
             return RunRecord()
@@ -151,7 +150,7 @@ class ReportData:
         return {kind: kind}
 
     def stage(self, name: str) -> StageRecord | None:
-        """Return the stage of that name, if build.json has it."""
+        """The stage of that name, if build.json has it."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
     @property
@@ -164,8 +163,8 @@ class ReportData:
 
     @property
     def texts(self) -> str:
-        """How the page refers to the texts of stage 1: "these texts" for packaged ones, else "your
-        texts".
+        """How the page refers to the texts of stage 1: "these texts" for packaged ones, else
+        "your texts".
         """
         specs = [text(source, "spec") for source in tables(self.recipe, "data", "sources")]
         if specs and all(spec.startswith("pypi:") for spec in specs):
@@ -208,7 +207,7 @@ class ReportData:
         )
 
     def _table(self, name: str, read: Callable[[Path], Any]) -> JsonObject:
-        """Return the table of a file; an empty one where it is missing or damaged."""
+        """The table of a file; an empty one where it is missing or damaged."""
         if name not in self._tables:
             self._tables[name] = {}
             path = self.folder / name

@@ -43,7 +43,7 @@ LAYOUTS = {
 
 
 def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
-    """Return all parts, in order; those without anything to show are None.
+    """All parts, in order; those without anything to show are None.
 
     `is_open`: examples and samples are unfolded.
     """
@@ -59,7 +59,7 @@ def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
 
 
 def lengths(cards: Cards) -> list[float]:
-    """Return the documents by length, summed over the sources (see `histogram`)."""
+    """The documents by length, summed over the sources (see `histogram`)."""
     found = [items(card, "lengths")[:LONGEST_HISTOGRAM] for card in cards]
     totals = [0.0] * max(map(len, found), default=0)
     for each in found:
@@ -69,8 +69,8 @@ def lengths(cards: Cards) -> list[float]:
 
 
 def kept(cards: Cards, what: str) -> float | None:
-    """Return the documents or characters kept, summed over the sources; None where no source has
-    the figure.
+    """The documents or characters kept, summed over the sources; None where no source has the
+    figure.
     """
     found = [number(card, f"kept_{what}") for card in cards]
     known = [value for value in found if value is not None]
@@ -80,7 +80,7 @@ def kept(cards: Cards, what: str) -> float | None:
 
 
 def _in_turn(cards: Cards, name: str) -> list[JsonObject]:
-    """Return the tables of this name, the first of each source before the second of any."""
+    """The tables of this name, the first of each source before the second of any."""
     rounds = zip_longest(*(tables(card, name) for card in cards))
     return [each for round in rounds for each in round if each is not None]
 
@@ -92,7 +92,7 @@ def _understood(cards: Cards) -> Node | None:
 
 
 def _files(found: JsonObject) -> list[Child]:
-    """Return the row of files of one kind: a name, how they are read, their columns."""
+    """The row of files of one kind: a name, how they are read, their columns."""
     name: list[Child] = [_name(text(found, "name"))]
     others = (number(found, "files") or 1.0) - 1
     if others > 0:
@@ -131,9 +131,6 @@ def _lengths(cards: Cards) -> Node | None:
 
 
 def _languages(cards: Cards) -> Node | None:
-    """The shares of the languages; each source counts by its documents, of which equally many are
-    sampled.
-    """
     found: Counter[str] = Counter()
     sampled = 0.0
     for card in cards:
@@ -159,7 +156,7 @@ def _languages(cards: Cards) -> Node | None:
 
 
 def languages_missing(cards: Cards) -> Node | None:
-    """Return how to install what detects languages, where it was missing."""
+    """How to install what detects languages, where it was missing."""
     if not any("languages" in card and card["languages"] is None for card in cards):
         return None
     install = node("code", "pip install 'groundup[languages]'")
@@ -249,7 +246,7 @@ SIGNS = {"\n": "⏎\n", "\r": "\\r", "\f": "\\f", "\v": "\\v", "\t": "\\t", " ":
 
 
 def before_and_after(before: str, after: str) -> Node:
-    """Return both texts side by side; what was removed and what was put in its place are marked."""
+    """Both texts side by side; what was removed and what was put in its place are marked."""
     old, new = before[:CHANGED_CHARACTERS], after[:CHANGED_CHARACTERS]
     removed, put = foreign("", "p", "changed-text"), foreign("", "p", "changed-text")
     for kind, start, end, new_start, new_end in SequenceMatcher(
@@ -338,8 +335,8 @@ PASSAGE_CHARACTERS, SHOWN_EXAMPLES = 160, 3
 
 
 def rule_parts(cards: Sequence[JsonObject]) -> list[Child]:
-    """Return a table of the quality rules: what each would drop of these sources, whatever the
-    others do.
+    """A table of the quality rules: what each would drop of these sources, whatever the others
+    do.
     """
     found = [entry for card in cards for entry in table(card, "rules").items()]
     rows: list[list[Child]] = []
@@ -366,7 +363,6 @@ def _example(example: JsonObject) -> Node:
 
 
 def process_parts(steps: JsonObject, *, is_open: bool = False) -> list[Child]:
-    """Return what the steps over all documents found."""
     return [
         *_near_duplicates(table(steps, NEAR_DUPLICATES), is_open),
         *_contamination(table(steps, DECONTAMINATE), is_open),

@@ -60,8 +60,8 @@ def explain(parts: Sequence[Node]) -> None:
 
 
 def terms_in(words: str, known: set[str]) -> list[str]:
-    """Return the terms of a text that are not in `known`, and those that their definitions use, in
-    the order of TERMS.
+    """The terms of a text that are not in `known`, and those that their definitions use, in the
+    order of TERMS.
     """
     found: set[str] = set()
     searched = words
@@ -74,7 +74,7 @@ def terms_in(words: str, known: set[str]) -> list[str]:
 
 
 def _words(part: Node) -> str:
-    """Return a part's own text, without foreign text."""
+    """A part's own text, without foreign text."""
     if part.tag in NOT_SEARCHED or (part.tag == "bdi" and len(part.text or "") > NAME_CHARACTERS):
         return ""
     pieces = [part.text or ""]

@@ -16,11 +16,10 @@ LARGEST = 1e18
 
 
 def at(value: object, *keys: str) -> object:
-    """Return the value below `keys` in nested dicts, or None.
+    """The value below `keys` in nested dicts, or None.
 
     >>> at({"a": {"b": 1}}, "a", "b")
-    1
-    """
+    1"""
     for key in keys:
         if not isinstance(value, Mapping):
             return None
@@ -29,7 +28,7 @@ def at(value: object, *keys: str) -> object:
 
 
 def items(value: object, *keys: str) -> list[Any]:
-    """Return the list below `keys`, or an empty one."""
+    """The list below `keys`, or an empty one."""
     found = at(value, *keys)
     if isinstance(found, list):
         return found
@@ -37,7 +36,7 @@ def items(value: object, *keys: str) -> list[Any]:
 
 
 def number(value: object, *keys: str) -> float | None:
-    """Return the finite number of at most 1e18 below `keys`, or None (also for a boolean)."""
+    """The finite number of at most 1e18 below `keys`, or None (also for a boolean)."""
     found = at(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -47,18 +46,18 @@ def number(value: object, *keys: str) -> float | None:
 
 
 def numbers(value: object, *names: str) -> list[float | None]:
-    """Return the numbers of these names in a table, None for those that it lacks."""
+    """The numbers of these names in a table, None for those that it lacks."""
     return [number(value, name) for name in names]
 
 
 def pairs(value: object, name: str, x: str, y: str) -> list[tuple[float, float]]:
-    """Return the numbers `x` and `y` of each table in a list that has both."""
+    """The numbers `x` and `y` of each table in a list that has both."""
     found = [numbers(each, x, y) for each in tables(value, name)]
     return [(left, right) for left, right in found if left is not None and right is not None]
 
 
 def text(value: object, *keys: str) -> str:
-    """Return the string below `keys`; a number as string; "" for anything else."""
+    """The string below `keys`; a number as string; "" for anything else."""
     found = at(value, *keys)
     if isinstance(found, bool) or not isinstance(found, str | int | float):
         return ""
@@ -66,7 +65,7 @@ def text(value: object, *keys: str) -> str:
 
 
 def table(value: object, *keys: str) -> JsonObject:
-    """Return the dict below `keys`, or an empty one."""
+    """The dict below `keys`, or an empty one."""
     found = at(value, *keys)
     if isinstance(found, Mapping):
         return found
@@ -74,12 +73,12 @@ def table(value: object, *keys: str) -> JsonObject:
 
 
 def tables(value: object, *keys: str) -> list[JsonObject]:
-    """Return the dicts in the list below `keys`."""
+    """The dicts in the list below `keys`."""
     return [item for item in items(value, *keys) if isinstance(item, Mapping)]
 
 
 def texts(value: object, *keys: str) -> list[str]:
-    """Return the strings in the list below `keys`; a single string as a list of one."""
+    """The strings in the list below `keys`; a single string as a list of one."""
     found = at(value, *keys)
     if isinstance(found, str):
         return [found]
@@ -87,7 +86,7 @@ def texts(value: object, *keys: str) -> list[str]:
 
 
 def matrix(value: object, *keys: str) -> list[list[float]]:
-    """Return the rectangular matrix of finite numbers below `keys`, or [] when there is none."""
+    """The rectangular matrix of finite numbers below `keys`, or [] when there is none."""
     found = items(value, *keys)
     if not all(isinstance(row, list) for row in found):
         return []
@@ -116,7 +115,7 @@ class MeasuredFraction(NamedTuple):
 
 
 def measured(value: object, *keys: str) -> MeasuredFraction | None:
-    """Return the measured fraction below `keys`, or None. A missing bound is the value itself."""
+    """The measured fraction below `keys`, or None. A missing bound is the value itself."""
     names = ("value", "low", "high", "n", "chance")
     found, low, high, count, chance = (number(value, *keys, name) for name in names)
     if found is None:
@@ -129,12 +128,11 @@ def measured(value: object, *keys: str) -> MeasuredFraction | None:
 
 
 def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as (dotted name, value) pairs; entries of a list of dicts are numbered
+    """Nested settings as (dotted name, value) pairs; entries of a list of dicts are numbered
     from 1.
 
     >>> flat({"a": {"b": 1}, "c": "x"})
-    [('a.b', '1'), ('c', 'x')]
-    """
+    [('a.b', '1'), ('c', 'x')]"""
     found: list[tuple[str, str]] = []
     for name, value in nested.items():
         if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):

@@ -52,7 +52,7 @@ class Animation:
 
 
 def attention_reel(film: AttentionFilm) -> Animation:
-    """Return the maps of the film's heads, and below them the score of each at every step."""
+    """The maps of the film's heads, and below them the score of each at every step."""
     heads, frames = film["heads"], film["frames"]
     figure = pyplot().figure(figsize=(max(3.1 * len(heads), MIN_INCHES), 4.9))
     rows = figure.add_gridspec(
@@ -86,9 +86,7 @@ def attention_reel(film: AttentionFilm) -> Animation:
 
 
 def embeddings_reel(film: EmbeddingsFilm) -> Animation:
-    """Return the map of the film's tokens, and below it the variance between its groups at every
-    step.
-    """
+    """The map of the film's tokens, and below it the variance between its groups at every step."""
     frames = film["frames"]
     figure = pyplot().figure(figsize=(8.4, 6.2))
     rows = figure.add_gridspec(
@@ -147,7 +145,6 @@ def attention_strip(film: AttentionFilm) -> Any:
 
 
 def embeddings_strip(film: EmbeddingsFilm) -> Any:
-    """Draw some steps side by side on the same axes."""
     chosen = _strip_frames(film["frames"])
     figure, grid = pyplot().subplots(
         1, len(chosen), figsize=(2.3 * len(chosen), 3.6), sharex=True, sharey=True
@@ -187,7 +184,6 @@ def _map_axes(axes: Any, film: EmbeddingsFilm) -> list[tuple[Any, list[int]]]:
 
 
 def _width(frame: EmbeddingsFrame) -> float:
-    """Return the horizontal extent of the points."""
     across = [x for x, _ in frame["places"]]
     return float(max(across) - min(across))
 
@@ -202,8 +198,8 @@ def _place(groups: Sequence[tuple[Any, list[int]]], places: Sequence[Sequence[fl
 def _timeline(
     figure: Any, axes: Any, frames: Sequence[FilmFrame], what: str, unit: str
 ) -> Callable[[FilmFrame], None]:
-    """Draw the axis of steps and a title, and return a function that moves the mark on this axis to
-    a frame and names it in the title.
+    """Draw the axis of steps and a title, and return a function that moves the mark on this axis
+    to a frame and names it in the title.
     """
     steps = _steps(frames)
     axes.set_xscale("function", functions=(_root, lambda root: root**2))

@@ -117,7 +117,7 @@ class DiagramLayout:
 
 
 def architecture_svg(picture: Architecture) -> str:
-    """Return a picture from `lab.architecture` as the text of an SVG file."""
+    """A picture from `lab.architecture` as the text of an SVG file."""
     drawing = ET.tostring(_drawing(picture), encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{drawing}\n'
 
@@ -125,7 +125,7 @@ def architecture_svg(picture: Architecture) -> str:
 def architecture_page(
     picture: Architecture, table: Sequence[Sequence[str]], facts: Sequence[tuple[str, str]]
 ) -> str:
-    """Return one HTML page: the drawing, a table (its first row has the headers) and facts (name,
+    """One HTML page: the drawing, a table (its first row has the headers) and facts (name,
     value). It makes no requests.
     """
     head = node(
@@ -144,7 +144,7 @@ def _style(rules: str) -> str:
 
 
 def escape_controls(text: str) -> str:
-    """Return the text with control characters, which XML forbids, as escapes."""
+    """The text with control characters, which XML forbids, as escapes."""
     return "".join(map(_escape_control, text))
 
 
@@ -194,7 +194,7 @@ def _drawing(picture: Architecture) -> Node:
 
 
 def _tip(arrow: Arrow) -> list[Point]:
-    """Return the corners of a triangle at the end of an arrow, which points down or to the left."""
+    """The corners of a triangle at the end of an arrow, which points down or to the left."""
     (x0, _), (x, y) = arrow.points[-2:]
     if x0 == x:
         return [(x, y), (x - 4, y - 8), (x + 4, y - 8)]
@@ -240,7 +240,6 @@ def draw_architecture(picture: Architecture) -> Any:
 
 
 def layout(picture: Architecture) -> DiagramLayout:
-    """Return all shapes of a picture from `lab.architecture`."""
     columns, inner = max(len(branch.parts) for branch in picture.branches), ONE_PART
     if columns > 1:
         inner = columns * SIDE_BY_SIDE + (columns - 1) * MARGIN
@@ -265,7 +264,6 @@ def layout(picture: Architecture) -> DiagramLayout:
 
 
 def _down(page: DiagramLayout, shape: str = "") -> None:
-    """Draw the stream downwards, with its shape beside it."""
     page.arrow((STREAM, page.height), (STREAM, page.height + GAP))
     if shape:
         page.label(STREAM + 10, page.height + GAP / 2 + 4, shape, "shape")

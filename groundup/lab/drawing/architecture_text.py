@@ -13,7 +13,7 @@ RAIL, LEFT, TURN = 4, 7, 14
 
 
 def architecture_lines(picture: Architecture) -> list[str]:
-    """Return the drawing of a picture from `lab.architecture`, `WIDTH` columns wide."""
+    """The drawing of a picture from `lab.architecture`, `WIDTH` columns wide."""
     lines = [" " * RAIL + picture.ids]
     for box in picture.enters:
         lines += [_at({RAIL: "│"}), *_box_lines(box, 0, WIDTH - 6, RAIL)]
@@ -25,7 +25,7 @@ def architecture_lines(picture: Architecture) -> list[str]:
 
 
 def _at(marks: dict[int, str], note: str = "") -> str:
-    """Return a line with signs in some columns, and a note after the last."""
+    """A line with signs in some columns, and a note after the last."""
     line = [" "] * (max(marks) + 1)
     for column, sign in marks.items():
         line[column] = sign
@@ -35,7 +35,7 @@ def _at(marks: dict[int, str], note: str = "") -> str:
 
 
 def _box_lines(box: Box, left: int, right: int, turn: int) -> list[str]:
-    """Return a box from column `left` to `right`, with its input and output at column `turn`."""
+    """A box from column `left` to `right`, with its input and output at column `turn`."""
     inner = right - left - 1
     top, bottom = ["─"] * inner, ["─"] * inner
     top[turn - left - 1], bottom[turn - left - 1] = "┴", "┬"
@@ -99,5 +99,5 @@ def _both(parts: tuple[Box, ...], stream: str) -> Iterator[str]:
 
 
 def _added(stream: str) -> str:
-    """Return the line where a branch is added to the stream."""
+    """The line where a branch is added to the stream."""
     return " " * RAIL + "⊕←" + "─" * (TURN - RAIL - 2) + f"┘ {stream}"

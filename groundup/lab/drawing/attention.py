@@ -73,7 +73,6 @@ SHADES = (
 
 
 def draw_attention(record: AttentionRecord) -> Any:
-    """Draw a map for each head of `attention_record`."""
     heads = record["heads"]
     columns = max(1, len(heads))
     figure, grid = pyplot().subplots(1, columns, figsize=(4.2 * columns, 4.8), squeeze=False)
@@ -157,7 +156,7 @@ def square(axes: Any, weights: Sequence[Sequence[float]]) -> Any:
 
 
 def mask_later(weights: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return the rows with NaN (drawn white) for masked keys, which differ from a share of zero."""
+    """The rows with NaN (drawn white) for masked keys, which differ from a share of zero."""
     return [[*row[: y + 1], *[float("nan")] * (len(row) - y - 1)] for y, row in enumerate(weights)]
 
 
@@ -177,7 +176,6 @@ def token_axes(axes: Any, pieces: Sequence[TokenPiece], size: int) -> None:
 
 
 def pattern_title(head: PatternMap | FilmHead, score: float) -> str:
-    """Return the number of a head, its pattern and its score."""
     pattern = PATTERNS.get(head["kind"], head["kind"])
     return f"block {head['block']}, head {head['head']}\n{100 * score:.0f} % {pattern}"
 
@@ -271,7 +269,7 @@ def _table(axes: Any, number: int, step: StepTable, labels: Sequence[str], *, fi
 
 
 def _with_nan(rows: Sequence[Sequence[float | None]]) -> Any:
-    """Return the rows with NaN (drawn white) in place of None."""
+    """The rows with NaN (drawn white) in place of None."""
     import numpy as np
 
     return np.array(rows, dtype=float)

@@ -59,7 +59,6 @@ LEGEND = (
 
 
 def draw_head_search(found: HeadSearch) -> Any:
-    """Draw the scores of all heads for each pattern."""
     heads = found["heads"]
     figure, fields = _by_head_figure(heads, len(found["kinds"]), AROUND_WITHOUT_SCALE)
     image = None
@@ -80,7 +79,6 @@ def draw_head_search(found: HeadSearch) -> Any:
 
 
 def _title(heads: Sequence[HeadScores]) -> str:
-    """Return how many heads have each pattern."""
     counts = Counter(head["named"] for head in heads if head["named"] is not None)
     if not counts:
         return f"None of {len(heads)} heads gives more than half of its attention to one pattern"
@@ -121,8 +119,8 @@ def draw_head_distances(reach: HeadDistances) -> Any:
 def _by_head_figure(
     heads: Iterable[HeadNumber], fields: int, around: float
 ) -> tuple[Any, list[Any]]:
-    """Return a figure with `fields` axes side by side, each with room for a cell for every head and
-    a margin of `around` inches.
+    """A figure with `fields` axes side by side, each with room for a cell for every head and a
+    margin of `around` inches.
     """
     blocks, most = _shape(heads)
     size = (
@@ -137,8 +135,8 @@ def _by_head_figure(
 def _draw_by_head(
     axes: Any, heads: Sequence[HeadNumber], values: Iterable[float], *, top: float | None
 ) -> Any:
-    """Draw the heatmap of one measure and return its image; `top` is the darkest value (None: the
-    largest).
+    """Draw the heatmap of one measure and return its image; `top` is the darkest value (None:
+    the largest).
     """
     blocks, most = _shape(heads)
     field = [[float("nan")] * most for _ in range(blocks)]

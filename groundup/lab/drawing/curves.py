@@ -25,7 +25,7 @@ CAPTION = (
 
 
 def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
-    """Return a figure of all curves. Raises MissingExtra (matplotlib)."""
+    """A figure of all curves. Raises MissingExtra (matplotlib)."""
     panels = list(dict.fromkeys((curve["task"], curve["metric"]) for curve in curves))
     models = list(dict.fromkeys(curve["model"] for curve in curves))
     columns = min(COLUMNS, len(panels))
@@ -49,7 +49,6 @@ def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _panel(axes: Any, curves: Sequence[Mapping[str, Any]], models: Sequence[str]) -> None:
-    """Draw the curves of one task."""
     first = curves[0]
     scale, unit = 1, first["metric"].replace("_", " ")
     if first["metric"] in PERCENT:
@@ -82,8 +81,8 @@ def _draw(axes: Any, curve: Mapping[str, Any], scale: float, colour: str, marker
 
 
 def _x_axis(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
-    """Steps on a square root, as the first ones are closer together; sizes on a logarithm; a tick
-    for each number of shots.
+    """Steps on a square root, as the first ones are closer together; sizes on a logarithm; a
+    tick for each number of shots.
     """
     over = curves[0]["over"]
     x = sorted({point["x"] for curve in curves for point in curve["points"]})
@@ -99,11 +98,10 @@ def _x_axis(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
 
 
 def short(value: float) -> str:
-    """Return a count with three digits and its unit.
+    """A count with three digits and its unit.
 
     >>> short(134_515_008), short(934_000), short(12)
-    ('135M', '934k', '12')
-    """
+    ('135M', '934k', '12')"""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{unit}"

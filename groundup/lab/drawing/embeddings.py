@@ -87,8 +87,8 @@ def set_map_limits(axes: Any, points: Sequence[Sequence[float]], margin: float) 
 def label_places(
     axes: Any, points: Sequence[Sequence[float]], labels: Sequence[str]
 ) -> list[tuple[float, float, bool]]:
-    """Return the centre of each label, and whether it is so far from its point that a line should
-    connect them.
+    """The centre of each label, and whether it is so far from its point that a line should connect
+    them.
 
     The limits of `axes` must be final.
     """
@@ -108,7 +108,7 @@ def label_places(
 
 
 def _free_place(x: float, y: float, label: str, taken: Sequence[Box]) -> tuple[float, float, Box]:
-    """Return the nearest centre for a label whose box overlaps no other; just above the point where
+    """The nearest centre for a label whose box overlaps no other; just above the point where
     none is free.
     """
     wide = len(label) * LETTER_WIDTH * SMALL_SIZE * INCHES / 2

@@ -63,9 +63,7 @@ def draw_loss_by_context(losses: ContextLosses) -> Any:
 
 
 def _context_title(points: Sequence[ContextPoint]) -> str:
-    """Return whether the loss fell by more than two standard errors, or at all where there are
-    none.
-    """
+    """Whether the loss fell by more than two standard errors, or at all where there are none."""
     first, last = points[0], points[-1]
     unsure = 2 * math.hypot(first["error"] or 0.0, last["error"] or 0.0)
     said = "More context does not improve the predictions"
@@ -97,9 +95,7 @@ def draw_sentence_losses(losses: SentenceLosses) -> Any:
 
 
 def _gain_title(losses: SentenceLosses) -> str:
-    """Return the effect of earlier sentences on the loss, if it is more than two standard
-    errors.
-    """
+    """The effect of earlier sentences on the loss, if it is more than two standard errors."""
     gain, error, unsure, effect = losses["gain"], losses["error"], "", "raise"
     if gain > 0:
         effect = "lower"

@@ -176,8 +176,8 @@ def _draw_curves(axes: Any, tokens: Sequence[SurprisingPiece]) -> None:
 
 
 def draw_attribution(record: Attribution) -> Any:
-    """Draw a bar for each of the first 40 tokens, hatched where it lowers the score, and beside it
-    the loss of score without the token.
+    """Draw a bar for each of the first 40 tokens, hatched where it lowers the score, and beside
+    it the loss of score without the token.
     """
     pieces = record["pieces"][:ATTRIBUTED_TOKENS]
     columns = {"gradient times input": [piece["contribution"] for piece in pieces]}
@@ -205,9 +205,7 @@ def draw_attribution(record: Attribution) -> Any:
 
 
 def _attribution_title(record: Attribution) -> str:
-    """Return a title about the token that matters most, by leaving it out where that was
-    measured.
-    """
+    """A title about the token that matters most, by leaving it out where that was measured."""
     against = _quote(record["against"])
     decision = f"{_quote(record['decision'])} ({100 * record['probability']:.0f} % probable)"
     if record["agreement"] is None:

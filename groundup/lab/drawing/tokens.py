@@ -35,8 +35,8 @@ def draw_tokens(picture: TokenPicture) -> Any:
 def in_lines(
     labels: Sequence[str], most: int, *, ends: Sequence[int] = ()
 ) -> list[list[tuple[int, int]]]:
-    """Return labels in lines of at most `most` characters, at least one line: (left edge in
-    characters, index of the label).
+    """Labels in lines of at most `most` characters, at least one line: (left edge in characters,
+    index of the label).
 
     A new line begins after each index of `ends`, too.
     """

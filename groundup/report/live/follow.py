@@ -90,8 +90,8 @@ class Tail:
 
 
 def _rest_of_line(handle: BinaryIO) -> bytes:
-    """Return the last piece of a line longer than any record; without a line end where the file
-    ends first.
+    """The last piece of a line longer than any record; without a line end where the file ends
+    first.
     """
     while (piece := handle.readline(MAX_LINE_BYTES + 1)) and not piece.endswith(b"\n"):
         pass
@@ -148,8 +148,8 @@ class _Log:
 
 @dataclass
 class SampleHistory:
-    """The samples of a run by evaluation, evenly spaced over the run, the first and the last among
-    them.
+    """The samples of a run by evaluation, evenly spaced over the run, the first and the last
+    among them.
     """
 
     _spread: EvenSample = field(default_factory=lambda: EvenSample(MAX_EVALUATIONS))
@@ -226,8 +226,8 @@ class FollowedRun:
 
     @property
     def steps(self) -> int | None:
-        """The planned number of steps, where a file has it: the latest in the log, else the initial
-        one.
+        """The planned number of steps, where a file has it: the latest in the log, else the
+        initial one.
         """
         places = (
             (self.folder.fit_file.name, ("identity", "config", "steps")),
@@ -264,7 +264,6 @@ class FollowedRun:
         return (steps - now["step"]) * (now["elapsed_s"] - then["elapsed_s"]) / done
 
     def summary(self, now_s: float | None = None) -> dict[str, Any]:
-        """The run in one row."""
         if now_s is None:
             now_s = time.time()
         quiet_s, left_s, log = self.quiet_s(now_s), None, self._log
@@ -306,7 +305,6 @@ class FollowedRun:
         }
 
     def view(self) -> RunView:
-        """The input of the advice."""
         log = self._log
         evaluations = [
             EvaluationPoint(each["step"], each["train_loss"], each["validation"])
@@ -330,8 +328,7 @@ def status_of(*, finished: bool, locked: bool | None, quiet_s: float | None) -> 
     """Return "finished", "running", "stopped", or "waiting" (nothing was written yet).
 
     >>> status_of(finished=False, locked=True, quiet_s=600.0)
-    'running'
-    """
+    'running'"""
     if finished:
         return "finished"
     if locked:

@@ -38,8 +38,8 @@ class EvaluationPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class RunView:
-    """The input of the rules: curves, evaluations in order, the latest samples, number of skipped
-    steps and rollbacks, steps done.
+    """The input of the rules: curves, evaluations in order, the latest samples, number of
+    skipped steps and rollbacks, steps done.
     """
 
     curves: Curves = field(default_factory=Curves)
@@ -51,8 +51,8 @@ class RunView:
 
 
 def remarks(run: RunView) -> list[Remark]:
-    """Return all remarks, most urgent first; without a warning, one on the general state of the run
-    is among them.
+    """All remarks, most urgent first; without a warning, one on the general state of the run is
+    among them.
     """
     found = [remark for rule in RULES if (remark := rule(run)) is not None]
     if not any(remark.level == WARNING for remark in found):
@@ -107,8 +107,8 @@ def rising(run: RunView) -> Remark | None:
         WARNING,
         "past its best",
         f"The validation loss was best {ago} evaluations ago, at step {count(low.step)}: "
-        f"{three_decimals(low.validation)}, now {three_decimals(last.validation)}. The weights of that step "
-        "are kept at the end, so you can stop the run now.",
+        f"{three_decimals(low.validation)}, now {three_decimals(last.validation)}. The weights of "
+        "that step are kept at the end, so you can stop the run now.",
     )
 
 
@@ -214,8 +214,8 @@ def plateau(run: RunView) -> Remark | None:
     return Remark(
         NOTE,
         "plateau",
-        f"The validation loss has stayed at {three_decimals(third[-1])} for {len(third)} evaluations. "
-        "If the learning rate is still falling, a last gain is possible; after that, more steps "
+        f"The validation loss has stayed at {three_decimals(third[-1])} for {len(third)} "
+        "evaluations. If the learning rate is still falling, a last gain is possible; after that, more steps "
         "change little, but a larger model or more text would help.",
     )
 
@@ -225,7 +225,6 @@ REPEATS = 0.3
 
 
 def repeating(run: RunView) -> Remark | None:
-    """The samples repeat themselves."""
     found = (number(each, "repetition") for each in run.written)
     shares = [share for share in found if share is not None]
     if not shares or mean(shares) < REPEATS:
@@ -244,7 +243,6 @@ LONG_COPY = 20
 
 
 def copying(run: RunView) -> Remark | None:
-    """The samples are copied from the training text."""
     found = ((number(each, "longest_copy"), text(each, "copied_text")) for each in run.written)
     copies = [(tokens, copied) for tokens, copied in found if tokens]
     longest, copied = max(copies, default=(0.0, ""))
@@ -266,7 +264,6 @@ SLOWER = 0.5
 
 
 def slowing(run: RunView) -> Remark | None:
-    """Training has become slower."""
     speeds = run.curves.means("tokens_per_s")
     window = max(MIN_POINTS, len(speeds) // 10)
     if len(speeds) < 3 * window:

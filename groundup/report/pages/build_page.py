@@ -38,7 +38,7 @@ OF_TEXTS: tuple[Chapter, ...] = (
 
 
 def chapters_of(report: ReportData) -> list[Chapter]:
-    """Return the chapters of a build or run, in order."""
+    """The chapters of a build or run, in order."""
     chapters = [chapter for chapter in OF_TEXTS if chapter is not READERS or report.of_kind("base")]
     chapters += map(classifier_chapter, report.of_kind("classifier"))
     chapters.append(TEACH)
@@ -63,7 +63,6 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
 
 def render_page(report: ReportData) -> str:
-    """Return the page as HTML text."""
     shown = chapters_of(report)
     chapters = [chapter.draw(report) for chapter in shown]
     titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]

@@ -34,7 +34,6 @@ def write_inspection_page(inspections: Sequence[JsonObject], out: Path) -> Path:
 
 
 def render_inspection_page(inspections: Sequence[JsonObject]) -> str:
-    """Return the page as HTML text."""
     chapters = [
         _chapter(each, number, len(inspections)) for number, each in enumerate(inspections, 1)
     ]

@@ -38,7 +38,6 @@ def write_comparison_page(compared: JsonObject, out: Path) -> Path:
 
 
 def render_tokens_page(shown: JsonObject) -> str:
-    """Return the page about a text's tokens as HTML text."""
     name, tokens = text(shown, "name"), tables(shown, "tokens")
     num_bytes = sum(len(_bytes(each)) for each in tokens)
     ids = {number(each, "id") for each in tokens}
@@ -76,7 +75,6 @@ def _bytes(token: JsonObject) -> list[int]:
 
 
 def _text(tokens: Sequence[JsonObject]) -> Node:
-    """Return a text as coloured tokens."""
     return node(
         "p", [_token(each, place) for place, each in enumerate(tokens)], class_="token-text"
     )
@@ -90,13 +88,12 @@ def _token(token: JsonObject, place: int) -> Node:
 
 
 def _show_token(token: JsonObject) -> str:
-    """Return a token's text with visible spaces; a line end also ends the line of the page."""
+    """A token's text with visible spaces; a line end also ends the line of the page."""
     piece = bytes(_bytes(token)).decode("utf-8", "backslashreplace")
     return piece.replace(" ", "·").replace("\t", "⇥").replace("\r", "␍").replace("\n", "⏎\n") or "∅"
 
 
 def _frequent(tokens: Sequence[JsonObject]) -> Node | None:
-    """Return the table of the most frequent tokens."""
     counts = Counter(text(each, "id") for each in tokens)
     first = {text(each, "id"): each for each in reversed(tokens)}
     rows: list[list[Child]] = [
@@ -121,7 +118,6 @@ def _ids(tokens: Sequence[JsonObject]) -> Node | None:
 
 
 def render_comparison_page(compared: JsonObject) -> str:
-    """Return the page about tokenizers as HTML text."""
     rows = tables(compared, "tokenizers")
     names = [text(each, "name") for each in rows]
     best = max(rows, key=lambda each: number(each, "bytes_per_token") or 0.0, default={})
@@ -179,7 +175,7 @@ def _figures(rows: Sequence[JsonObject]) -> Node | None:
 
 
 def _by_group(compared: JsonObject, key: str, names: Sequence[str], title: str) -> Node:
-    """Return the table of bytes per token: a row for each source or language, a column for each
+    """The table of bytes per token: a row for each source or language, a column for each
     tokenizer.
     """
     body: list[list[Child]] = []
@@ -195,7 +191,7 @@ def _by_group(compared: JsonObject, key: str, names: Sequence[str], title: str) 
 
 
 def _rates(group: JsonObject, names: Sequence[str]) -> list[Child]:
-    """Return the bytes per token of each tokenizer, the most of several in bold."""
+    """The bytes per token of each tokenizer, the most of several in bold."""
     rates = numbers(table(group, "bytes_per_token"), *names)
     cells: list[Child] = [fixed(rate) for rate in rates]
     most = max((rate for rate in rates if rate is not None), default=None)

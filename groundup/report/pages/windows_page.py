@@ -28,7 +28,6 @@ def write_windows_page(view: JsonObject, out: Path) -> Path:
 
 
 def render_windows_page(view: JsonObject) -> str:
-    """Return the page as HTML text."""
     skip = node("a", "Skip to the pictures", href="#main", class_="skip")
     chapters = [_windows(view), _strides(view), _packing(view), _masks(view)]
     return html_page("data windows", skip, _opening(view), node("main", chapters, id="main"))
@@ -276,8 +275,8 @@ def _svg(size: Size, label: str, parts: Child) -> Node:
 
 
 def stride_drawing(context: int, stride: int) -> list[Node]:
-    """Return windows that begin `stride` tokens apart, and below how often each token is a label,
-    in both sizes.
+    """Return windows that begin `stride` tokens apart, and below how often each token is a
+    label, in both sizes.
     """
     return [_stride(context, stride, size) for size in SIZES]
 
@@ -317,8 +316,7 @@ def read_counts(context: int, starts: Sequence[int], span: int) -> list[tuple[in
     windows at `starts` make.
 
     >>> read_counts(4, [0, 2, 4], 8)
-    [(0, 2, 1), (2, 6, 2), (6, 8, 1)]
-    """
+    [(0, 2, 1), (2, 6, 2), (6, 8, 1)]"""
     marks = sorted(
         {0, span, *starts, *(start + context for start in starts if start + context < span)}
     )

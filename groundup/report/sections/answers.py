@@ -35,7 +35,6 @@ ITEMS_SHOWN, ANSWER_CHARACTERS = 60, 300
 
 
 def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
-    """The figures of every way to answer, and the answers."""
     found = report.json(f"{stage}/results.json")
     arms = [arm for arm in tables(found, "arms") if measured(arm, "contains")]
     if not arms:
@@ -211,7 +210,6 @@ TEXT_CHARACTERS = 900
 
 
 def summary_parts(stage: str, report: ReportData) -> Sequence[Child] | str:
-    """The figures of every way to summarise, and the summaries."""
     found = report.json(f"{stage}/results.json")
     arms = [arm for arm in tables(found, "arms") if measured(arm, "facts")]
     if not arms:

@@ -36,7 +36,6 @@ CLEAR_PATTERN = 0.3
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:
-    """The attention maps."""
     record = report.attention
     pieces = [show_spaces(text(piece, "text")) for piece in tables(record, "pieces")]
     pictures = [_picture(head, pieces) for head in tables(record, "heads")[:MAX_HEADS]]
@@ -115,7 +114,6 @@ def _stairs(size: int) -> str:
 
 
 def heat_scale() -> Node:
-    """The colour scale of the maps."""
     marks = [(8 + 40 * index, share) for index, share in enumerate(SCALE_STEPS)]
     width = 40 * len(marks)
     ground = node("rect", x=8, y=2, width=width - 2, height=14, class_="heat-ground")

@@ -131,7 +131,7 @@ def _cards(evaluated: JsonObject) -> list[Child]:
 
 
 def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[JsonObject]]:
-    """Return the first answer of each kind, at most CARDS_SHOWN of them, and all others."""
+    """The first answer of each kind, at most CARDS_SHOWN of them, and all others."""
     kinds = {text(answer, "kind"): answer for answer in reversed(answers)}
     firsts = [answer for answer in answers if kinds[text(answer, "kind")] is answer][:CARDS_SHOWN]
     return firsts, [answer for answer in answers if not any(answer is first for first in firsts)]

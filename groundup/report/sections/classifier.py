@@ -88,7 +88,7 @@ def _figures(results: JsonObject) -> list[Node | None]:
 
 
 def split_count(splits: JsonObject, name: str) -> float | None:
-    """Return a split's size, recorded as a number or as a number for each label."""
+    """A split's size, recorded as a number or as a number for each label."""
     counts = [number(value) for value in table(splits, name).values()]
     known = [value for value in counts if value is not None]
     if not known:
@@ -97,7 +97,7 @@ def split_count(splits: JsonObject, name: str) -> float | None:
 
 
 def _with_accuracy(results: JsonObject, name: str) -> list[tuple[JsonObject, MeasuredFraction]]:
-    """Return the methods of a list that have an accuracy, each with it."""
+    """The methods of a list that have an accuracy, each with it."""
     found = [(model, measured(model, "accuracy")) for model in tables(results, name)]
     return [(model, accuracy) for model, accuracy in found if accuracy]
 
@@ -175,9 +175,6 @@ def _verdict(models: list[tuple[JsonObject, MeasuredFraction]]) -> Node | None:
 
 
 def _how_trained(results: JsonObject) -> list[Node | None]:
-    """What was tried on validation, and what a stacked classifier is made of; nothing where there
-    was no choice.
-    """
     rows: list[list[Child]] = [
         [text(each, "train"), fixed(each, "validation_loss", decimals=4)]
         for each in tables(results, "tried")
@@ -229,8 +226,8 @@ def _count_cell(value: float, of_row: float) -> Node:
 
 
 def _put_to_work(results: JsonObject) -> list[Node | None]:
-    """How far its probabilities can be trusted, what costs and abstaining come to, and the curve of
-    coverage against accuracy.
+    """How far its probabilities can be trusted, what costs and abstaining come to, and the curve
+    of coverage against accuracy.
     """
     calibration, coverage = table(results, "calibration"), table(results, "coverage")
     if not calibration:

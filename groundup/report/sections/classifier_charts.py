@@ -111,8 +111,8 @@ def coverage_chart(coverage: JsonObject) -> Node | None:
 
 
 def learning_chart(results: JsonObject) -> list[Node | None]:
-    """Accuracy on validation by the number of labels, each doubling as wide as the one before, and
-    the forecast.
+    """Accuracy on validation by the number of labels, each doubling as wide as the one before,
+    and the forecast.
     """
     curve = table(results, "learning_curve")
     rows = [
@@ -153,7 +153,6 @@ def learning_chart(results: JsonObject) -> list[Node | None]:
 
 
 def points(value: JsonObject, name: str) -> list[Point]:
-    """Return the pairs of numbers in a list."""
     rows = [each for each in items(value, name) if isinstance(each, list) and len(each) == 2]
     found = [(number(x), number(y)) for x, y in rows]
     return [(x, y) for x, y in found if x is not None and y is not None]
@@ -163,8 +162,7 @@ def axis_low(values: list[float]) -> float:
     """Return where an axis of shares begins.
 
     >>> axis_low([0.93, 0.99])
-    0.9
-    """
+    0.9"""
     return round(max(0.0, math.floor(min([*values, 1 - AXIS_STEP]) / AXIS_STEP) * AXIS_STEP), 1)
 
 
@@ -209,9 +207,6 @@ def right_or_wrong(right: bool) -> Child:
 
 
 def confusion(results: JsonObject, model: JsonObject) -> tuple[list[list[float]], list[str]]:
-    """Return the confusion matrix (true label by predicted one) and its labels; empty where they
-    do not fit together.
-    """
     counts, labels = matrix(model, "confusion"), texts(results, "labels")
     if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
         return [], []

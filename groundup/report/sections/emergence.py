@@ -49,8 +49,6 @@ MARK = 5
 
 
 class SuiteRows(NamedTuple):
-    """The accuracy of each model in a suite."""
-
     heading: str
     n: float | None
     chance: float | None
@@ -58,8 +56,8 @@ class SuiteRows(NamedTuple):
 
 
 def suites_chart(suites: Sequence[SuiteRows]) -> list[Node]:
-    """The legend and the chart in both sizes: a band for each suite, a mark with its interval for
-    each model, chance as a line.
+    """The legend and the chart in both sizes: a band for each suite, a mark with its interval
+    for each model, chance as a line.
     """
     shown = [model for model in MODELS if any(model in suite.rows for suite in suites)]
     figures = [
@@ -162,8 +160,8 @@ UNITS = {
 
 
 def curve_chart(curve: JsonObject, title: str) -> Node | None:
-    """A small chart of a curve over training steps with its 95 % band and the line of chance; None
-    without two points.
+    """A small chart of a curve over training steps with its 95 % band and the line of chance;
+    None without two points.
     """
     points = [point for point in tables(curve, "points") if _place(point) is not None]
     if len(points) < 2:

@@ -195,8 +195,8 @@ PRETRAIN = Chapter(
 
 
 def samples(report: ReportData) -> Sequence[Child] | str:
-    """Samples of some evaluations, and all of them; what the finished model writes after beginnings
-    of test sentences.
+    """Samples of some evaluations, and all of them; what the finished model writes after
+    beginnings of test sentences.
     """
     parts = sample_parts(report.run("pretrain"))
     finished = tables(report.evaluation, "samples")

@@ -88,8 +88,8 @@ def _paired_bits(difference: JsonObject) -> str:
 
 
 def _verdict(found: JsonObject, change: Callable[[JsonObject], str]) -> str:
-    """What the own pretraining brought, and what the public model brings beyond it, as far as the
-    intervals allow.
+    """What the own pretraining brought, and what the public model brings beyond it, as far as
+    the intervals allow.
     """
     own, public = table(found, "own_over_random"), table(found, "public_over_own")
     by_own, by_public = change(own), change(public)
