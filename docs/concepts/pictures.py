@@ -12,11 +12,10 @@ from groundup.lab.attention import attention_picture
 from groundup.lab.drawing.attention import draw_head_steps, draw_maps
 from groundup.lab.drawing.embeddings import draw_neighbours
 from groundup.lab.drawing.positions import draw_schemes
-from groundup.lab.internals import look_inside
+from groundup.lab.head_patterns import head_steps
 from groundup.lab.neighbours import neighbours
 from groundup.lab.positions import position_picture
-from groundup.lab.qkv import head_steps
-from groundup.lab.views import VIEWS, function
+from groundup.lab.views import VIEWS, function, look_inside
 from groundup.weights.model_io import open_model
 
 IMAGES = Path(__file__).parents[1] / "images"

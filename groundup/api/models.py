@@ -160,7 +160,7 @@ class Model:
         >>> sorted(classifier.words_for("to be or not to be"))
         ['be', 'not', 'or', 'to']
         """
-        from groundup.lab.word_effects import word_effects
+        from groundup.lab.attribution import word_effects
 
         found = word_effects(self.engine, text, label or next(iter(self.classify(text))))
         return {each.word: each.effect for each in found.effects}

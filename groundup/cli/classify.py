@@ -204,7 +204,7 @@ def classify(
     if not why:
         yield from _classify(model, named)
         return
-    from groundup.lab.word_effects import readings, word_effects
+    from groundup.lab.attribution import readings, word_effects
 
     found = _classify(model, named)
     while some := list(islice(found, BEFORE_WHY)):

@@ -168,7 +168,7 @@ def require_plot(plot: Path | None, over: str | None) -> None:
 def draw(curves: Sequence[dict[str, object]], file: Path) -> None:
     """Write the picture. Raises MissingExtra (matplotlib), DiskError."""
     from groundup.files import atomic_file
-    from groundup.lab.drawing.curves import draw_curves
+    from groundup.lab.drawing.loss import draw_curves
 
     figure = draw_curves(curves)
     with atomic_file(file) as temporary:

@@ -164,9 +164,8 @@ def _write_page(
     as_json: bool,
 ) -> None:
     """Write the page, and the pictures as files."""
-    from groundup.lab.gallery import write_pictures
-    from groundup.lab.internals import look_inside
-    from groundup.lab.page import write_lab_page
+    from groundup.lab.page import write_lab_page, write_pictures
+    from groundup.lab.views import look_inside
 
     inside = look_inside(opened, text, name=name, only=writing.only or (), progress=progress)
     if as_json:
@@ -191,8 +190,8 @@ def _write_film(
     as_json: bool,
 ) -> None:
     """Write the film of a run, and a still picture beside it."""
-    from groundup.lab.gallery import write_film
-    from groundup.lab.internals import look_through
+    from groundup.lab.page import write_film
+    from groundup.lab.views import look_through
 
     name = f"{writing.of}_forming"
     shown = look_through(name, opened, text, progress=progress)

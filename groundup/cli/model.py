@@ -11,8 +11,7 @@ from groundup.cli.usage import VerbApp
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
-    from groundup.lab.architecture import Architecture
-    from groundup.lab.model_summary import Anatomy
+    from groundup.lab.architecture import Anatomy, Architecture
     from groundup.weights.model_format import ModelSummary
 
 app = VerbApp("Show a model's architecture without opening its weights.")
@@ -53,8 +52,7 @@ def show(
         groundup model show model.gguf --tensors
         groundup model show mine.toml --out mine.svg
     """
-    from groundup.lab.architecture import architecture
-    from groundup.lab.model_summary import anatomy, to_plain
+    from groundup.lab.architecture import anatomy, architecture, to_plain
     from groundup.weights.model_io import read_model_summary, tensor_names
 
     if out is not None and out.suffix not in PICTURES:
@@ -90,7 +88,7 @@ def describe(
     picture: "Architecture", outline: "ModelSummary", found: "Anatomy", out: Path | None
 ) -> list[str]:
     """Return drawing, table and facts as lines; `out` is the file of the picture, if any."""
-    from groundup.lab.drawing.architecture_text import architecture_lines
+    from groundup.lab.drawing.architecture_picture import architecture_lines
 
     facts = facts_of(outline, found)
     if out is not None:

@@ -4,16 +4,16 @@ layer represents, which tokens surprise the model.
 Computing is separate from drawing. Each file here turns a model and a text into plain values
 (JSON-able: stages of a build write them beside the model, and the report draws them without opening
 it); files in `drawing` draw them with matplotlib. Blocks, heads and tokens are counted from 1;
-`request` refuses what a model does not have, `style` is the style of all pictures.
+`stream` refuses what a model does not have, `style` is the style of all pictures.
 
     views      the registry of all views: what computes each and what draws it
     text       tokens, predictions (logit lens, surprise)
-    heads      attention (all maps, distances), head_patterns, qkv (one head, step by step),
+    heads      attention (all maps, distances), head_patterns (and one head, step by step),
                ablation (without one)
     layers     embeddings (vectors of words at any layer, maps of them), neighbours (and categories
                of words), positions
-    context    context (the loss by its length), attribution (which token decided)
-    training   film (attention and embeddings over the steps of a run)
+    context    context (the loss by its length), attribution (which token or word decided)
+    training   training_animation (attention and embeddings over the steps of a run)
 
-Begin reading with `tokens`, then `attention`.
+Begin reading with `tokens`, then `attention`
 """

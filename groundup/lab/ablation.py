@@ -30,8 +30,14 @@ from torch import Tensor, nn
 from groundup.engine.padded_batch import BATCH_TOKENS
 from groundup.engine.score import token_logprobs
 from groundup.errors import DataError
-from groundup.lab.request import block_index, head_index, require_language_model, require_tokenizer
-from groundup.lab.stream import document_ids, stream
+from groundup.lab.stream import (
+    block_index,
+    document_ids,
+    head_index,
+    require_language_model,
+    require_tokenizer,
+    stream,
+)
 from groundup.lab.values import AblationTable, HeadChange
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent

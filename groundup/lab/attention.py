@@ -34,7 +34,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundup.errors import DataError
-from groundup.lab.request import block_index, ids_of, require_tokenizer, token_index
+from groundup.lab.stream import block_index, ids_of, require_tokenizer, token_index
 from groundup.lab.tokens import pieces_of
 from groundup.lab.values import (
     AttentionPicture,

@@ -18,7 +18,7 @@ from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import ConfigError, DataError
 from groundup.lab.attention import DECIMALS
-from groundup.lab.request import first_ids, require_language_model, require_tokenizer
+from groundup.lab.stream import first_ids, require_language_model, require_tokenizer
 from groundup.lab.values import ContextLosses, ContextPoint, SentenceLoss, SentenceLosses
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer

@@ -31,8 +31,14 @@ from torch import Tensor
 
 from groundup.engine.padded_batch import pad_right
 from groundup.errors import DataError, MissingExtra, did_you_mean
-from groundup.lab.request import require_tokenizer
-from groundup.lab.stream import batch_stream, begin_id, document_ids, require_layer, stream
+from groundup.lab.stream import (
+    batch_stream,
+    begin_id,
+    document_ids,
+    require_layer,
+    require_tokenizer,
+    stream,
+)
 from groundup.lab.tokens import pieces_of, token_text
 from groundup.lab.values import EmbeddingMap, SimilarityTable
 from groundup.tokenizer.fast import Tokenizer

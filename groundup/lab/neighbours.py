@@ -22,7 +22,7 @@ from torch import Tensor
 
 from groundup.errors import DataError
 from groundup.lab.embeddings import word_ids, word_vectors
-from groundup.lab.request import require_tokenizer
+from groundup.lab.stream import require_tokenizer
 from groundup.lab.tokens import pieces_of, token_text
 from groundup.lab.values import (
     CategoryScore,

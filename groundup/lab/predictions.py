@@ -36,8 +36,7 @@ from torch import Tensor
 
 from groundup.engine.score import MAX_LOGITS
 from groundup.errors import DataError
-from groundup.lab.request import require_language_model, require_tokenizer
-from groundup.lab.stream import document_ids, stream
+from groundup.lab.stream import document_ids, require_language_model, require_tokenizer, stream
 from groundup.lab.tokens import pieces_of, token_text
 from groundup.lab.values import (
     ExpectedPiece,

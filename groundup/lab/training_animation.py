@@ -38,7 +38,7 @@ from groundup.lab.attention import (
     patterns,
     round_matrix,
 )
-from groundup.lab.request import ids_of, require_tokenizer
+from groundup.lab.stream import ids_of, require_tokenizer
 from groundup.lab.tokens import beginning, pieces_of, token_text
 from groundup.lab.values import (
     AttentionFilm,

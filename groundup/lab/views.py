@@ -1,16 +1,25 @@
-"""The registry of the lab's views. To add one: a function that computes plain values, a function
-that draws them, and one `View` in VIEWS.
+"""The registry of the lab's views, and all of them on one model and one text, as plain values. To
+add one: a function that computes plain values, a function that draws them, and one `View` in VIEWS.
 
-`internals.py` computes the views of a model and a text; `gallery.py` draws them, `page.py` puts
-them on a page, and `cli.lab` offers them by name. Functions are named by their place in
-`groundup.lab`, as "module:function", and imported when they are called: listing the views
-(`groundup lab --help`) needs neither torch nor matplotlib.
+    inside = look_inside(opened, "The capital of France is")
+    inside["views"]["attention"], inside["left_out"]["sentences"]
+
+A view that does not suit the model or the text (a classifier predicts no next token, a single
+sentence has none before it) is left out with its reason. `page.py` draws the views and puts them on
+a page, `cli.lab` offers them by name. Functions are named by their place in `groundup.lab`, as
+"module:function", and imported when they are called: listing the views (`groundup lab --help`) needs
+neither torch nor matplotlib
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
+
+from groundup.errors import DataError, ModelError, did_you_mean
+from groundup.lab.values import ModelFacts, ModelViews
+from groundup.progress import Silent
+from groundup.runs import BUILD_FILE
 
 if TYPE_CHECKING:
     from groundup.progress import Progress
@@ -164,7 +173,9 @@ _ALL = (
         "One head, step by step",
         "Queries and keys give scores; these are scaled, masked and normalised by softmax to "
         "weights of the values. All numbers are the model's own.",
-        look=lambda s: function("qkv:clearest_head_steps")(s.model, s.tokenizer, s.text, s.views),
+        look=lambda s: function("head_patterns:clearest_head_steps")(
+            s.model, s.tokenizer, s.text, s.views
+        ),
         draw="drawing.attention:draw_head_steps",
         parts="drawing.attention:draw_step_parts",
         concept="attention",
@@ -254,3 +265,86 @@ _ALL = (
 )
 # In the order of the page.
 VIEWS: dict[str, View] = {view.name: view for view in _ALL}
+
+# Tokens of the text in views with a row or a column for each token; more could not be read (at most
+# `attention.MAX_PICTURE_TOKENS`).
+SHOWN_TOKENS = 32
+
+
+def look_inside(
+    opened: "OpenModel",
+    text: str,
+    *,
+    name: str = "",
+    only: Sequence[str] = (),
+    progress: "Progress | None" = None,
+) -> ModelViews:
+    """Look at a model reading `text` through every view, or through those named in `only`. `name`
+    is its heading ("": that of its folder).
+
+    Raises ModelError (no tokenizer, a text beyond the context), DataError (no text, an unknown
+    view, no view that suits).
+    """
+    for view in only:
+        if view not in VIEWS:
+            raise DataError(f"The lab has no view {view!r}.", fix=did_you_mean(view, VIEWS))
+    progress = progress or Silent()
+    # refuses a text that no view could read
+    function("stream:ids_of")(opened.model, opened.require_tokenizer(), text)
+    views: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    wanted = [view for view in VIEWS if view in only or not only]
+    with progress.track("lab", len(wanted), "views") as advance:
+        for view in wanted:
+            try:
+                views[view] = look_through(view, opened, text, views=views, progress=progress)
+            except (DataError, ModelError) as reason:
+                left_out[view] = reason.message
+            advance(1, view)
+    if not views:
+        raise DataError(f"No view could be made: {'; '.join(left_out.values())}")
+    facts = _describe(opened, name)
+    return {"model": facts, "text": text, "views": views, "left_out": left_out}
+
+
+def look_through(
+    view: str,
+    opened: "OpenModel",
+    text: str,
+    *,
+    progress: "Progress",
+    views: Mapping[str, Any] | None = None,
+) -> Any:
+    """The values of one view; `views` are those computed before it.
+
+    Raises DataError, ModelError where it does not suit.
+    """
+    tokenizer = opened.require_tokenizer()
+    most = min(SHOWN_TOKENS, opened.config.context_tokens - 1)
+    shown = function("tokens:beginning")(tokenizer, text, most)
+    return VIEWS[view].look(
+        Subject(opened, opened.model, tokenizer, text, shown, views or {}, progress)
+    )
+
+
+def _describe(opened: "OpenModel", name: str) -> ModelFacts:
+    """The facts of a model; without a name it has that of its folder, after that of its build,
+    since a build has several models.
+    """
+    config, folder = opened.config, opened.path
+    build = stage = ""
+    own_name = folder.name
+    if (folder.parent / BUILD_FILE).exists():
+        build, stage = folder.parent.name, folder.name
+        own_name = f"{build}/{stage}"
+    return {
+        "name": name or own_name,
+        "build": build,
+        "stage": stage,
+        "kind": opened.kind,
+        "blocks": config.num_layers,
+        "heads": config.num_heads,
+        "width": config.width,
+        "vocabulary": config.vocab_size,
+        "context_tokens": config.context_tokens,
+    }

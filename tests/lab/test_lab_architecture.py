@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from groundup.errors import ConfigError
-from groundup.lab.architecture import Architecture, Box, architecture
+from groundup.lab.architecture import Architecture, Box, anatomy, architecture, to_plain
 from groundup.lab.drawing.architecture_picture import (
+    COLUMNS,
     Rectangle,
+    architecture_lines,
     architecture_page,
     architecture_svg,
     draw_architecture,
     layout,
 )
-from groundup.lab.drawing.architecture_text import WIDTH, architecture_lines
-from groundup.lab.model_summary import anatomy, to_plain
 from groundup.model.attention import Attention
 from groundup.model.block import NORM_NAMES, Block
 from groundup.model.config import ModelConfig, RopeScaling
@@ -137,7 +137,7 @@ def test_the_terminal_drawing_is_whole(kind: str) -> None:
     """Every box's words stand in it, no line is too long, and each line's left part is the stream or a frame."""
     picture = picture_of(kind)
     lines = architecture_lines(picture)
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(len, lines)) <= COLUMNS
     drawn = "\n".join(lines)
     for words in text_of(picture).splitlines():
         assert words in drawn

@@ -19,11 +19,9 @@ from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.lab.attention import attention_picture
 from groundup.lab.embeddings import principal_components
-from groundup.lab.gallery import moving_picture
-from groundup.lab.internals import look_inside
-from groundup.lab.page import render
+from groundup.lab.page import moving_picture, render
 from groundup.lab.training_animation import apart, attention_film, embeddings_film, group_of
-from groundup.lab.views import VIEWS
+from groundup.lab.views import VIEWS, look_inside
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent

@@ -17,8 +17,7 @@ from groundup.lab.drawing.attention import (
 )
 from groundup.lab.drawing.by_head import draw_head_distances, draw_head_search
 from groundup.lab.drawing.loss import draw_loss_by_context, draw_sentence_losses
-from groundup.lab.head_patterns import search_heads
-from groundup.lab.qkv import head_steps
+from groundup.lab.head_patterns import head_steps, search_heads
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 

@@ -19,11 +19,9 @@ from groundup.cli.main import run
 from groundup.errors import DataError, ModelError
 from groundup.files import write_json
 from groundup.lab.charts import attention_chart, heads_chart
-from groundup.lab.gallery import picture
-from groundup.lab.internals import look_inside
-from groundup.lab.page import PUBLIC_MODEL, render, write_lab_page
+from groundup.lab.page import PUBLIC_MODEL, picture, render, write_lab_page
 from groundup.lab.tokens import beginning
-from groundup.lab.views import VIEWS, View, function
+from groundup.lab.views import VIEWS, View, function, look_inside
 from groundup.migrations import BUILD
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer

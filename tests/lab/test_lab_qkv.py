@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from groundup.errors import DataError, ModelError
-from groundup.lab.qkv import head_steps, steps_of
+from groundup.lab.head_patterns import head_steps, steps_of
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer

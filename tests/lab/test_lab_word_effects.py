@@ -9,7 +9,7 @@ import torch
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.errors import DataError, ModelError
-from groundup.lab.word_effects import MAX_WORDS, readings, word_effects
+from groundup.lab.attribution import MAX_WORDS, readings, word_effects
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import train_tokenizer

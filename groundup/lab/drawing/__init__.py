@@ -1,8 +1,7 @@
 """Drawings of plain values: each function takes what a function of `lab` returned (or a run's
-metrics), and returns a matplotlib figure.
+metrics), and returns a matplotlib figure, closed, so that a notebook shows it once.
 
-The figure is closed, so that a notebook shows it once, as the value of its cell. Nothing here needs
-a model. Files are named after those that compute, or after what they draw: `attention` also `qkv`,
-`by_head` the measures of every head and `ablation`, `predictions` also `attribution`, `loss` also
-`context`, `embeddings` also `neighbours`.
+Files are named after those that compute, or after what they draw: `attention` also one head step by
+step, `by_head` the measures of every head and `ablation`, `predictions` also `attribution`, `loss`
+also `context` and the curves of suites, `embeddings` also `neighbours`
 """

@@ -1,4 +1,4 @@
-"""The films of `training_animation.py` as reels, of which `gallery` makes animated GIFs, and as
+"""The films of `training_animation.py` as reels, of which `page` makes animated GIFs, and as
 still pictures of some frames side by side.
 
     attention_reel(film)    -> Animation: a figure and show(n)
