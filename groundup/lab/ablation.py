@@ -1,22 +1,14 @@
 """Ablation: remove one head or one block, and measure how much the loss on a text rises.
 
-    with ablate_head(model, block=4, head=2): ...        the model without that head's output,
-                                                         inside the `with` only
-    with skip_block(model, block=4): ...                 the residual stream bypasses block 4
-    table = ablation(model, tokenizer, text)             every head and every block in turn: change
-                                                         of the loss in nats per token
+    with ablate_head(model, block=4, head=2): ...   without that head's output, inside the `with`
+    table = ablation(model, tokenizer, text)        every head and every block in turn
 
-A head writes to the residual stream through its own columns of the output projection. The input of
-these columns is replaced in one of two ways:
-
-    "mean"   by its mean over the text, so that only what depends on the token is removed. The
-             default: later blocks rely on the constant part, and its absence would change the loss
-             as well (Wang et al. 2022, arXiv:2211.00593, section 2.2). The mean includes later
-             tokens, so a change slightly below zero has no meaning.
-    "zero"   by zeros (Michel et al. 2019, arXiv:1905.10650).
-
-Heads are removed one at a time: of two heads that do the same, neither seems to be needed, as each
-replaces the other.
+A head writes to the residual stream through its own columns of the output projection. Their input
+is replaced by its "mean" over the text, the default: later blocks rely on the constant part, whose
+absence would change the loss as well (Wang et al. 2022, arXiv:2211.00593, section 2.2); the mean
+includes later tokens, so a change slightly below zero has no meaning. Or by "zero" (Michel et al.
+2019, arXiv:1905.10650). Heads are removed one at a time: of two that do the same, neither seems to
+be needed
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,10 +1,11 @@
-"""The architecture of a model as boxes and the shapes between them, from its config alone;
-`drawing/architecture_*.py` draw it.
+"""The architecture of a model as boxes and the shapes between them
+(`drawing/architecture_picture.py` draws them), and its parameters, FLOPs and memory, part by part,
+from its config alone.
 
     ids [T] -> embedding -> T x C -> L blocks, each with one or two branches that are added to the
         residual stream -> final norm -> head -> T x V
 
-T is the number of tokens of a text; a batch of B texts has B times as many.
+T is the number of tokens of a text; a batch of B texts has B times as many
 """
 
 from dataclasses import asdict, dataclass, replace

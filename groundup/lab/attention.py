@@ -1,27 +1,20 @@
 """Attention on one sentence: all maps, what one token attends to, the heads with the clearest
 patterns, how far back each head attends.
 
-    picture = attention_picture(model, tokenizer, "To be, or not to be")    all heads
-    record = attention_record(model, tokenizer, "To be, or not to be")      the clearest heads only
+The score of a pattern is the share of a head's attention that goes to certain keys, averaged over
+the queries that have such a key (`head_patterns.py` searches a whole model for them).
 
-Blocks, heads and tokens are counted from 1. The score of a pattern is the share of a head's
-attention that goes to certain keys, averaged over the queries that have such a key
-(`head_patterns.py` searches a whole model for them).
+    previous   the token before                        (heads that copy the previous token)
+    first      the first token of the text             ("attention sinks": Xiao et al. 2023,
+                                                       arXiv:2309.17453)
+    same       earlier occurrences of the same token   (the first half of an induction head:
+                                                       Olsson et al. 2022, arXiv:2209.11895)
+    distance   sum_s weight(t, s) (t - s), in tokens: 0 for attention to the query's own token
+    entropy    -sum_s weight(t, s) log2 weight(t, s), in bits: log2(t) for even attention to t tokens
 
-    previous   the token before                          (heads that copy the previous token)
-    first      the first token of the text               ("attention sinks": Xiao et al. 2023,
-                                                         arXiv:2309.17453)
-    same       earlier occurrences of the same token     (the first half of an induction head:
-                                                         Olsson et al. 2022, arXiv:2209.11895)
-
-The distance and the entropy of a head are means over the tokens from the second on. Many heads
-attend to the first token when no other is relevant, which makes the distance large. So the share of
-that token is given too, and the distance without it.
-
-    distance   sum_s weight(t, s) (t - s), in tokens: 0 for attention to the query's own token, 1 to
-               the one before
-    entropy    -sum_s weight(t, s) log2 weight(t, s), in bits: 0 for one token, log2(t) for even
-               attention to t tokens
+Distance and entropy of a head are means over the tokens from the second on. Many heads attend to
+the first token when no other is relevant, which makes the distance large: so the share of that
+token is given too, and the distance without it
 """
 
 import math

@@ -1,23 +1,21 @@
-"""Gradient times input: how each token contributes to a decision (Simonyan et al. 2013,
-arXiv:1312.6034; Shrikumar et al. 2016).
+"""How tokens and words contribute to a decision: gradient times input (Simonyan et al. 2013,
+arXiv:1312.6034; Shrikumar et al. 2016), and leaving them out (Li et al. 2016, arXiv:1612.08220).
 
-    class_attribution(classifier, tokenizer, "You have won a prize", labels=("ham", "spam"))
-    next_token_attribution(model, tokenizer, "The capital of France is")
+    contribution of token t = sum over C of x[t, c] * d score / d x[t, c]     x: what enters block 1
 
-    contribution of token t = sum over C of x[t, c] * d score / d x[t, c]
-            x: the vector that enters block 1
-
-This is a linear approximation of the model at this text: how much the score would fall if token t's
+That is a linear approximation of the model at this text: how much the score would fall if token t's
 vector were zero. Softmax depends on differences of scores only, so the explained score is one: that
 of the decision minus that of the strongest alternative, or of a named one (contrastive explanation:
-Yin & Neubig 2022, arXiv:2202.10419).
+Yin & Neubig 2022, arXiv:2202.10419). The model is not linear: the contributions do not add up to
+the score, as integrated gradients do (Sundararajan et al. 2017, arXiv:1703.01365), and the gradient
+may be a poor approximation farther away. So each token is also removed: `without` is the loss of
+score. `sum` against `score`, and the rank correlation of the two orders, show how reliable they
+are.
 
-Limits. The model is not linear, so the contributions do not add up to the score (they are not
-"complete", as integrated gradients are:
-Sundararajan et al. 2017, arXiv:1703.01365), and the gradient at one point may be a poor
-approximation farther away. So each token is also removed (Li et al. 2016, arXiv:1612.08220):
-`without` is the loss of score. `sum` against `score`, and the rank correlation of the two orders
-(1: the same, 0: unrelated), show how reliable the contributions are.
+The effect of a word is the fall of a label's log-odds, log p / (1 - p), when it is left out
+wherever it stands: above 0 it spoke for the label. Log-odds, as a probability of nearly 1 hardly
+moves. Limits: words that say the same thing cover each other, as each is left out alone; letters
+between spaces and marks are a word, also in scripts that put no spaces between words
 """
 
 import re

@@ -1,8 +1,6 @@
-"""The interactive views, as charts for Plotly.
-
-A chart is the input of Plotly ({"data", "layout"}), as plain values, made without the library. With
-"choices" (block, head, ...) its "z" is nested once for each choice, and `page.js` shows the chosen
-table.
+"""The interactive views, as the input of Plotly ({"data", "layout"}), made without the library.
+With "choices" (block, head, ...) its "z" is nested once for each, and `page.js` shows the chosen
+table
 """
 
 from collections.abc import Iterable, Sequence

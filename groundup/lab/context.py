@@ -1,11 +1,8 @@
-"""The loss by the number of context tokens, and of each sentence with and without those before it.
+"""The loss by the number of context tokens, and of each sentence with and without those before it,
+in nats per token: -ln P(token | context).
 
-    loss_by_context(model, tokenizer, text)   ContextLosses: a point for each range of lengths
-    sentence_losses(model, tokenizer, text)   SentenceLosses: alone, and after those before it
-
-Losses are in nats per token, -ln P(token | context), from `engine.score`. A model that uses its
-context predicts the hundredth token better than the tenth: Olsson et al. 2022 (arXiv:2209.11895)
-call that in-context learning.
+A model that uses its context predicts the hundredth token better than the tenth: Olsson et al. 2022
+(arXiv:2209.11895) call that in-context learning
 """
 
 import math

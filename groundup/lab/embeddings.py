@@ -1,22 +1,17 @@
 """Vectors of tokens and words, from the embedding table or any layer, their similarity, and maps of
 them: C dimensions projected to a plane.
 
-    word_vectors(model, tokenizer, ["Monday", "cat"])
-            [2, C]; layer=0: rows of the table, layer=n: after block n
-    vector_in_text(model, tokenizer, "by the bank", "bank", layer=6)
-    similarity(model, tokenizer, {"days": [...], "pets": [...]})
-    embedding_map(model, tokenizer, ids)
+    word_vectors(model, tokenizer, ["Monday", "cat"])       [2, C]; layer=n: after block n
     word_map(model, tokenizer, {"days": ["Monday", ...], "months": [...]}, layer=0, method="umap")
 
 "pca"    principal components (Pearson 1901): the two directions in C dimensions with the largest
          variance; `explained` is their share of the variance, which is small.
 "umap"   UMAP (McInnes et al. 2018, arXiv:1802.03426; the extra `umap`): preserves neighbourhoods.
-         Its axes and its large distances have no meaning, and another seed gives another map;
-         `explained` is None.
+         Its axes and its large distances have no meaning, and another seed gives another map.
 
-A word is encoded as in running text, after a space (" Monday"). The vector of a word of several
-tokens is their mean. At layer 0 it depends on the word alone; from layer 1 on also on the tokens
-before it, so the same word has another vector in each text.
+A word is encoded as in running text, after a space (" Monday"); the vector of a word of several
+tokens is their mean. At layer 0 it depends on the word alone, from layer 1 on also on the tokens
+before it
 """
 
 from collections import Counter

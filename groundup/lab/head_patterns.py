@@ -1,18 +1,19 @@
-"""Heads with a known attention pattern, searched for in a whole model on random repeated tokens.
+"""Heads with a known attention pattern, searched for in a whole model on random repeated tokens;
+and one head on one sentence, step by step with its actual numbers.
 
-    search_heads(model, tokenizer)  ->  HeadSearch: the scores of every head, the best of each
-                                        pattern, chance
+The text of the search is random tokens, repeated once: [A B C D] [A B C D]. In its second half an
+*induction head* attends to the token after the earlier occurrence of the current token, which is
+the next one: its score is the prefix matching score of Olsson et al. 2022 (arXiv:2209.11895, "head
+activation evaluators"). It depends on a head of an earlier block that attends to the previous
+token. The other patterns are those of `attention.patterns`, on the same text. Tokens are random
+because in a real text a head could find the token by its meaning; the sequences have different
+lengths, so that a head which always attends by a fixed distance does not count. Chance is uniform
+attention.
 
-The text is random tokens, repeated once: [A B C D] [A B C D]. In its second half an *induction
-head* attends to the token after the earlier occurrence of the current token, which is the next one.
-Its score is the prefix matching score of Olsson et al. 2022 (arXiv:2209.11895, "head activation
-evaluators"): the attention from each token of the second half to the token after its first
-occurrence. It depends on a head of an earlier block that attends to the previous token. The other
-patterns are those of `attention.patterns`, on the same text.
-
-Tokens are random because in a real text a head could find the token by its meaning. The sequences
-have different lengths, so that a head which always attends by a fixed distance does not count. The
-score by chance is that of uniform attention.
+Of one head, queries, keys and values are rows of D numbers, one for each token, as it compares and
+mixes them. `steps` are the T x T tables between them, in order, by the functions of the model's
+naive attention (`model/attention_steps.py`); `mixed` is the head's part of the input of the output
+projection
 """
 
 import math

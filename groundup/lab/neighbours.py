@@ -1,14 +1,11 @@
 """The nearest neighbours of a word in the embedding table, and the share of neighbours of the same
 category (days, countries, ...).
 
-    neighbours(model, tokenizer, "Monday")      the nearest words
-    kind_score(model, tokenizer)                days: 97 % of 35 neighbours, 0.02 % by chance
-
 Every token of the vocabulary is a candidate. The table contains many spellings of one word
-("Monday", " monday", " MONDAY"), which are each other's nearest neighbours. So of each word only
+("Monday", " monday", " MONDAY"), which are each other's nearest neighbours: so of each word only
 the nearest spelling counts, and none of the query word, nor of its tokens where it has several. A
-small vocabulary may contain few of the words of a category as single tokens, and the score says how
-many.
+small vocabulary may contain few of the words of a category as single tokens; the score says how
+many
 """
 
 from collections.abc import Mapping, Sequence

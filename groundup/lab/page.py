@@ -1,12 +1,9 @@
-"""The lab's page: every view of one model on one text, as pictures to read and charts to point at,
-in one file that works offline.
-
-    write_lab_page(look_inside(opened, text), Path("inside.html"))
+"""The views as files: still pictures, animations, and the lab's page, which works offline.
 
 Each view is a section: what to look for, an interactive chart for some (Plotly, whose script is
 part of the page), and the still picture. The content security policy allows the page's own two
 scripts, by their hashes, and no requests; inline styles are allowed, as Plotly sets them. Texts
-from the model or the user are inserted as text; the data of the charts are JSON without any `<`.
+from the model or the user are inserted as text; the data of the charts are JSON without any `<`
 """
 
 import base64

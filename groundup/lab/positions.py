@@ -1,19 +1,11 @@
 """Position schemes: their tables of numbers, and the similarity of two positions by the distance
 between them.
 
-picture = position_picture("rope", head_width=64, num_tokens=256)
-        any scheme, from its formula
-picture = model_positions(model)
-        the scheme of a model, with its own numbers
-
-sinusoidal    cosine similarity of two rows of the table
-        falls with distance, whatever the positions
-learned       the same for learned rows, mean over positions                   depends on training
-rope          mean over the pairs of cos(distance x angle per token): the part
-              of the score that is left for a query and a key of equal components
-                      falls and oscillates; scaled, it falls later
-alibi         the bias of the score, one curve for each head
-        straight lines, steeper for some heads
+sinusoidal    cosine similarity of two rows of the table    falls with distance
+learned       the same for learned rows, mean over positions
+rope          mean over the pairs of cos(distance x angle per token): the part of the score that is
+              left for a query and a key of equal components    falls and oscillates
+alibi         the bias of the score, one curve for each head    straight lines
 none          nothing: order is known from the causal mask only
 """
 

@@ -1,28 +1,18 @@
-"""The model's predictions along a text: after each block (logit lens), and how surprising each
-token was.
-
-    picture = logit_lens(model, tokenizer, "The capital of France is")
-            nostalgebraist 2020, "interpreting GPT: the logit lens"
+"""The model's predictions along a text: after each block (logit lens: nostalgebraist 2020,
+"interpreting GPT: the logit lens"), and how surprising each token was.
 
 Every block adds to the residual stream, and the head reads it after the last one. The same final
 norm and head applied after an earlier block show how the prediction forms. Layer 0 is the input of
-block 1 (with a tied head it mostly predicts the token itself), the last layer is the model's own
-prediction. Cell t belongs to piece t and predicts piece t + 1; piece 0 is the token that begins a
-document.
+block 1 (with a tied head it mostly predicts the token itself). Cell t belongs to piece t and
+predicts piece t + 1; piece 0 is the token that begins a document. Early layers may contain what
+this head, trained on the last one, can't decode (Belrose et al. 2023, arXiv:2303.08112): a wrong
+early prediction does not prove that the information is absent.
 
-Left out: early layers may contain what this head, trained on the last one, can't decode (Belrose et
-al. 2023, arXiv:2303.08112, train a translator for each layer). So a wrong early prediction does not
-prove that the information is absent.
-
-    picture = surprise(model, tokenizer, "Strawberries and cream")
-
-    surprise of token t   -log2 P(t | all before)
-            (Shannon 1948: its length in an optimal code)
-    entropy before t      -sum over v of P(v) log2 P(v)           the expected surprise
+    surprise of token t   -log2 P(t | all before)      (Shannon 1948: its length in an optimal code)
+    entropy before t      -sum over v of P(v) log2 P(v), the expected surprise
 
 For a calibrated model both have the same mean. Bits per token depend on the tokenizer, bits per
-word do not: they compare models with different tokenizers. A word is a run of characters without
-spaces, with its punctuation.
+word (a run of characters without spaces) do not
 """
 
 import math

@@ -1,12 +1,9 @@
-"""The residual stream of a text at every layer.
+"""What a view reads of a model: the ids of a text, the numbers of blocks, heads and tokens (users
+count from 1; indices of tensors are from 0), and the residual stream at every layer.
 
-    rows = document_ids(model, tokenizer, "to be or not")   the ids of the text after the token that
-                                                            begins a document
-    for state in stream(model.transformer, rows):           [T, C] before block 1, after block 1,
-                                                            ..., after block L
+    for state in stream(model.transformer, ids):    [T, C] before block 1, after block 1, ..., L
 
-Layers are counted from 0 (the input of block 1) to L (after the last block): layer n is the stream
-after n blocks.
+Layer n is the stream after n blocks
 """
 
 from collections.abc import Iterator, Sequence

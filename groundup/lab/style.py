@@ -2,8 +2,7 @@
 how it was computed.
 
 Colour maps keep the order of values in a grey print, as their lightness is monotonic: `SHARES` (0
-to 1) from white to dark, `SIGNED` (around zero) from dark to light. Raises MissingExtra where
-matplotlib is missing.
+to 1) from white to dark, `SIGNED` (around zero) from dark to light
 """
 
 import textwrap

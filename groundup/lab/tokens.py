@@ -1,9 +1,4 @@
-"""The tokens of a text, and the merges and longest tokens of a tokenizer: plain values for a
-picture.
-
-token_picture(tokenizer, "the cat")  ->  {"text": "the cat", "pieces": [{"id": 262, "text": "the"},
-                                         {"id": 501, "text": " cat"}]}
-"""
+"""The tokens of a text, and the merges and longest tokens of a tokenizer"""
 
 from collections.abc import Iterable, Sequence
 

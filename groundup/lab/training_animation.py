@@ -1,20 +1,12 @@
 """Attention and embeddings over a training run: two pictures of a model, the same at every kept
-step, as plain values.
+step (the snapshots of the run or, where it has fewer than two, its checkpoints).
 
-    attention_film(opened, "To be, or not to be")
-    embeddings_film(opened)
-
-Attention: the heads with the clearest patterns at the *last* step (`attention.clearest_heads`),
-from the first step on; `scores` are their scores for these patterns at each step.
-
-Embeddings: rows of the embedding table as points. At every step the axes are the two principal
-components of the last step and the origin is its mean, so that a point moves only if its row
-changes. The tokens are of four groups defined by their spelling, which the model never sees;
-`apart` is the share of the rows' variance, in all C dimensions, that is between the groups:
-eta^2 = sum_g n_g |mean_g - mean|^2 / sum_i |row_i - mean|^2, (groups - 1) / (tokens - 1) by chance.
-
-The kept steps are the snapshots of the run or, where it has fewer than two, its checkpoints. Their
-files are checked against their manifest; one that can't be read is reported and left out.
+Attention: the heads with the clearest patterns at the *last* step, and their scores for these
+patterns from the first step on. Embeddings: rows of the embedding table as points. At every step
+the axes are the two principal components of the last step and the origin is its mean, so that a
+point moves only if its row changes. The tokens are of four groups defined by their spelling, which
+the model never sees; `apart` is the share of the rows' variance, in all C dimensions, that is
+between the groups: eta^2 = sum_g n_g |mean_g - mean|^2 / sum_i |row_i - mean|^2
 """
 
 import copy

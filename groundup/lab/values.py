@@ -1,8 +1,6 @@
 """The values of every view, as they are written as JSON and read by the drawings, the page and
-notebooks: plain dicts whose keys and types stand here.
-
-Blocks, heads, layers and tokens are counted as in `lab`: layer 0 is the input of block 1, all
-others begin at 1. `caption` says how a view was computed.
+notebooks. Layer 0 is the input of block 1, all else is counted from 1. `caption` says how a view
+was computed
 """
 
 from typing import Any, NotRequired, TypedDict
@@ -18,6 +16,14 @@ class TokenPiece(TypedDict):
 class TokenPicture(TypedDict):
     text: str
     pieces: list[TokenPiece]
+
+
+class Captioned(TypedDict):
+    caption: str
+
+
+class CaptionedTokens(TokenPicture, Captioned):
+    pass
 
 
 class TokenizerReport(TypedDict):
@@ -45,28 +51,22 @@ class PatternMap(HeadMap):
     """Share of the head's attention that follows the pattern."""
 
 
-class AttentionRecord(TypedDict):
-    text: str
-    pieces: list[TokenPiece]
+class AttentionRecord(TokenPicture):
     heads_in_all: int
     heads: list[PatternMap]
 
 
-class AttentionPicture(TypedDict):
-    text: str
-    pieces: list[TokenPiece]
+class AttentionPicture(CaptionedTokens):
     heads_in_all: int
     heads: list[HeadMap]
-    caption: str
 
 
-class TokenAttention(TypedDict):
+class TokenAttention(Captioned):
     pieces: list[TokenPiece]
     token: int
     blocks: list[int]
     shares: Rows
     """[blocks, tokens up to `token`]: mean over the heads of a block."""
-    caption: str
 
 
 class HeadReach(HeadNumber):
@@ -76,12 +76,11 @@ class HeadReach(HeadNumber):
     first_share: float
 
 
-class HeadDistances(TypedDict):
+class HeadDistances(Captioned):
     tokens: int
     heads: list[HeadReach]
     uniform: dict[str, float]
     """The same measures of uniform attention."""
-    caption: str
 
 
 class HeadScores(HeadNumber):
@@ -108,12 +107,11 @@ class HalfLosses(TypedDict):
     second_half: float
 
 
-class HeadSearch(TypedDict):
+class HeadSearch(Captioned):
     heads: list[HeadScores]
     kinds: list[PatternSearch]
     loss: HalfLosses | None
     sequences: int
-    caption: str
 
 
 class StepTable(TypedDict):
@@ -124,11 +122,7 @@ class StepTable(TypedDict):
     """[T, T]; None: masked."""
 
 
-class HeadSteps(TypedDict):
-    text: str
-    pieces: list[TokenPiece]
-    block: int
-    head: int
+class HeadSteps(CaptionedTokens, HeadNumber):
     head_width: int
     kv_head: int
     queries: Rows
@@ -137,7 +131,6 @@ class HeadSteps(TypedDict):
     steps: list[StepTable]
     mixed: Rows
     """The weights times the values, [T, D] as the three above."""
-    caption: str
 
 
 class HeadChange(HeadNumber):
@@ -145,7 +138,7 @@ class HeadChange(HeadNumber):
     error: float
 
 
-class AblationTable(TypedDict):
+class AblationTable(Captioned):
     """Changes of the loss in nats per token, with standard errors."""
 
     text: str
@@ -158,7 +151,6 @@ class AblationTable(TypedDict):
     blocks: list[float]
     blocks_error: list[float]
     most: list[HeadChange]
-    caption: str
 
 
 class AttributedPiece(TokenPiece):
@@ -167,7 +159,7 @@ class AttributedPiece(TokenPiece):
     """Loss of score without the token."""
 
 
-class Attribution(TypedDict):
+class Attribution(Captioned):
     text: str
     decision: str
     against: str
@@ -179,7 +171,6 @@ class Attribution(TypedDict):
     agreement: float | None
     """Rank correlation of contributions and losses."""
     pieces: list[AttributedPiece]
-    caption: str
 
 
 ContextPoint = TypedDict(
@@ -189,12 +180,11 @@ ContextPoint = TypedDict(
 )
 
 
-class ContextLosses(TypedDict):
+class ContextLosses(Captioned):
     points: list[ContextPoint]
     windows: int
     window_tokens: int
     mean: float
-    caption: str
 
 
 class SentenceLoss(TypedDict):
@@ -204,16 +194,15 @@ class SentenceLoss(TypedDict):
     after: float
 
 
-class SentenceLosses(TypedDict):
+class SentenceLosses(Captioned):
     alone: float
     after: float
     gain: float
     error: float | None
     sentences: list[SentenceLoss]
-    caption: str
 
 
-class SimilarityTable(TypedDict):
+class SimilarityTable(Captioned):
     words: list[str]
     groups: list[str]
     layer: int
@@ -221,7 +210,6 @@ class SimilarityTable(TypedDict):
     """[words, words]: cosines."""
     within: float | None
     between: float | None
-    caption: str
 
 
 class MapPoint(TypedDict):
@@ -232,12 +220,11 @@ class MapPoint(TypedDict):
     y: float
 
 
-class EmbeddingMap(TypedDict):
+class EmbeddingMap(Captioned):
     points: list[MapPoint]
     method: str
     explained: float | None
     """Share of the variance; None: UMAP."""
-    caption: str
     layer: NotRequired[int]
 
 
@@ -245,18 +232,16 @@ class WordNeighbour(TokenPiece):
     cosine: float
 
 
-class WordNeighbours(TypedDict):
+class WordNeighbours(Captioned):
     word: str
     pieces: list[TokenPiece]
     neighbours: list[WordNeighbour]
-    caption: str
 
 
-class WordAnalogy(TypedDict):
+class WordAnalogy(Captioned):
     words: list[str]
     question: str
     neighbours: list[WordNeighbour]
-    caption: str
 
 
 class CategoryScore(TypedDict):
@@ -274,10 +259,9 @@ class CategoryScores(TypedDict):
     chance: float | None
 
 
-class KindScore(TypedDict):
+class KindScore(Captioned):
     vocabulary: CategoryScores
     listed: CategoryScores
-    caption: str
 
 
 class PositionCurve(TypedDict):
@@ -286,7 +270,7 @@ class PositionCurve(TypedDict):
     """By distance: 0, 1, ..."""
 
 
-class PositionPicture(TypedDict):
+class PositionPicture(Captioned):
     scheme: str
     table: Rows
     """[tokens, components]"""
@@ -295,7 +279,6 @@ class PositionPicture(TypedDict):
     curves: list[PositionCurve]
     value: str
     """The unit of the curves."""
-    caption: str
 
 
 class LensCell(TokenPiece):
@@ -313,11 +296,8 @@ class LensLayer(TypedDict):
     cells: list[LensCell]
 
 
-class LensPicture(TypedDict):
-    text: str
-    pieces: list[TokenPiece]
+class LensPicture(CaptionedTokens):
     layers: list[LensLayer]
-    caption: str
 
 
 class ExpectedPiece(TokenPiece):
@@ -337,7 +317,7 @@ class WordBits(TypedDict):
     tokens: int
 
 
-class SurprisePicture(TypedDict):
+class SurprisePicture(Captioned):
     text: str
     tokens: list[SurprisingPiece]
     words: list[WordBits]
@@ -345,7 +325,6 @@ class SurprisePicture(TypedDict):
     bits_per_token: float
     bits_per_word: float | None
     entropy_bits_per_token: float
-    caption: str
 
 
 class FilmHead(HeadNumber):
@@ -363,12 +342,9 @@ class AttentionFrame(FilmFrame):
     """Of each head of the film."""
 
 
-class AttentionFilm(TypedDict):
-    text: str
-    pieces: list[TokenPiece]
+class AttentionFilm(CaptionedTokens):
     heads: list[FilmHead]
     frames: list[AttentionFrame]
-    caption: str
 
 
 class FilmToken(TokenPiece):
@@ -382,11 +358,10 @@ class EmbeddingsFrame(FilmFrame):
     """[tokens, 2]"""
 
 
-class EmbeddingsFilm(TypedDict):
+class EmbeddingsFilm(Captioned):
     tokens: list[FilmToken]
     explained: float
     frames: list[EmbeddingsFrame]
-    caption: str
 
 
 class ModelFacts(TypedDict):

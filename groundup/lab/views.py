@@ -7,8 +7,8 @@ add one: a function that computes plain values, a function that draws them, and 
 A view that does not suit the model or the text (a classifier predicts no next token, a single
 sentence has none before it) is left out with its reason. `page.py` draws the views and puts them on
 a page, `cli.lab` offers them by name. Functions are named by their place in `groundup.lab`, as
-"module:function", and imported when they are called: listing the views (`groundup lab --help`) needs
-neither torch nor matplotlib
+"module:function", and imported when they are called: listing the views (`groundup lab --help`)
+needs neither torch nor matplotlib
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,11 +1,6 @@
-"""The films of `training_animation.py` as reels, of which `page` makes animated GIFs, and as
-still pictures of some frames side by side.
-
-    attention_reel(film)    -> Animation: a figure and show(n)
-    attention_strip(film)   -> a figure
-
-Below each frame is a timeline of the training; its axis is a square root of the steps, as the first
-frames are closer together.
+"""The films of `training_animation.py` as reels, of which `page` makes animated GIFs, and as still
+pictures of some frames side by side. The timeline below each frame is on a square root of the
+steps, as the first frames are closer together
 """
 
 import textwrap

@@ -1,8 +1,8 @@
-"""The architecture as an SVG, which follows the reader's light or dark setting, as an HTML page,
-and as a matplotlib figure in light colours.
+"""The architecture as an SVG, which follows the reader's light or dark setting, as an HTML page, as
+a matplotlib figure in light colours, and as lines of text for a terminal.
 
 The residual stream runs down the left; each branch leaves it to the right and returns at a plus
-sign. Lengths are in pixels.
+sign. Lengths are in pixels; in text, `RAIL` is the column of the stream, `TURN` that of a branch
 """
 
 import xml.etree.ElementTree as ET

@@ -1,8 +1,6 @@
-"""Attention maps as heatmaps (rows are queries, columns are keys), and one head step by step with
-the vectors and tables of its computation.
+"""Attention maps as heatmaps (rows are queries, columns are keys), and one head step by step.
 
-Shades of a map are proportional to the square root of a share, so that small ones are visible; the
-scale beside the picture shows it.
+Shades of a map are proportional to the square root of a share, so that small ones are visible
 """
 
 from collections.abc import Sequence

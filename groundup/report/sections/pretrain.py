@@ -56,11 +56,7 @@ def training_parts(run: RunRecord, vocabulary: float | None, held_out: JsonObjec
 
 
 def _figures(run: RunRecord) -> Node | None:
-    results, last, packing = run.results, run.last_step, []
-    rows = number(results, "packing", "rows")
-    if rows is not None:
-        said = f"padding in {count(rows)} rows of packed documents"
-        packing.append((percent(results, "packing", "padding_share"), said))
+    results, last = run.results, run.last_step
     tested = f"bits per byte on test (n = {count(results, 'test', 'tokens')} tokens)"
     return facts(
         (parameters(results, "parameters"), "parameters"),
@@ -69,8 +65,17 @@ def _figures(run: RunRecord) -> Node | None:
         (fixed(results, "test", "bits_per_byte"), tested),
         (fixed(results, "bits_per_byte"), "bits per byte on validation"),
         (duration(last, "elapsed_s"), "of training"),
-        *packing,
+        *_packed(results),
     )
+
+
+def _packed(results: JsonObject) -> list[tuple[str, str]]:
+    """The padding of a run on packed documents."""
+    rows = number(results, "packing", "rows")
+    if rows is None:
+        return []
+    said = f"padding in {count(rows)} rows of packed documents"
+    return [(percent(results, "packing", "padding_share"), said)]
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
