@@ -267,8 +267,8 @@ def _examples(results: JsonObject) -> Node | None:
     for example in tables(results, "examples")[:MAX_EXAMPLES]:
         label, predicted = text(example, "label"), text(example, "predicted")
         judged = right_or_wrong(label == predicted)
-        cells = [foreign(label), foreign(predicted), percent(example, "probability"), judged]
-        rows.append([message_of(example), *cells])
+        sure = percent(example, "probability")
+        rows.append([message_of(example), foreign(label), foreign(predicted), sure, judged])
     head = ["message", "label", "prediction", "confidence", ""]
     return more(EXAMPLES, data_table("Test messages", head, rows, figures=(3,)))
 

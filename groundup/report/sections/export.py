@@ -79,7 +79,9 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
     )
     hashes = hash_details([(text(entry, "path"), text(entry, "sha256")) for entry in files])
     keys = ("path", "model", "quantization")
-    rows = [[*[foreign(text(entry, key)) for key in keys], size(entry, "bytes")] for entry in files]
+    rows: list[list[Child]] = [
+        [*[foreign(text(entry, key)) for key in keys], size(entry, "bytes")] for entry in files
+    ]
     head = ["file", "model", "quantization", "size"]
     shown = data_table("Files written below export/", head, rows, figures=(3,))
     return [shown, hashes, beside]

@@ -143,7 +143,11 @@ def mixture(results: JsonObject) -> Node | None:
         _source_row(each, share, largest, results)
         for each, share in zip(sources, shares, strict=True)
     ]
-    head = ["source", node("span", "share of what was read", class_="quiet"), *SOURCE_COLUMNS]
+    head: list[Child] = [
+        "source",
+        node("span", "share of what was read", class_="quiet"),
+        *SOURCE_COLUMNS,
+    ]
     caption = (
         "A bar is the share of a source in the tokens that the model read; the vertical mark is "
         "its share of the text that is there. Beyond about four epochs repeated text teaches "

@@ -227,7 +227,7 @@ def times(report: ReportData) -> Sequence[Child] | str:
         ]
         for stage in timed
     ]
-    head = ["stage", node("span", "time", class_="quiet"), "took", "planned", "memory"]
+    head: list[Child] = ["stage", node("span", "time", class_="quiet"), "took", "planned", "memory"]
     caption = "Time of each stage, and the peak memory of the process up to its end"
     return [totals, figure(None, data_table(caption, head, rows, figures=(2, 3, 4), class_="bars"))]
 
