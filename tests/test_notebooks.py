@@ -17,8 +17,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import groundup
-from groundup.course.catalog import FOLDER, notebooks
 from groundup.course.exercises import RIGHT, Exercise, exercises_of, verdict
+from groundup.course.notebook import FOLDER, notebooks
 
 ROOT = Path(groundup.__file__).parents[1]
 FILES = sorted(FOLDER.glob("*.ipynb"))

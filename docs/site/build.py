@@ -25,7 +25,7 @@ from links import faults_of_site
 from markdown_text import fenced_examples, plain_brackets
 from nbconvert import MarkdownExporter
 
-from groundup.course.catalog import notebooks
+from groundup.course.notebook import notebooks
 from groundup.errors import GroundupError
 from groundup.fetch import fetch_package, members
 

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from groundup.cli.console import print_result, program, table
 from groundup.cli.options import JsonOption, folder_to_write
-from groundup.course.catalog import Notebook, copy_notebook, notebook_of, notebooks
+from groundup.course.notebook import Notebook, copy_notebook, notebook_of, notebooks
 
 COURSE = Path("groundup-course")
 # What a notebook imports beside groundup's own dependencies.

@@ -7,8 +7,7 @@ import pytest
 
 from groundup.cli.learn import _how_to_open
 from groundup.cli.main import run
-from groundup.course.catalog import FOLDER, TEXTS, copy_notebook, notebook_of, notebooks
-from groundup.course.notebook import begin
+from groundup.course.notebook import FOLDER, TEXTS, begin, copy_notebook, notebook_of, notebooks
 from groundup.errors import ConfigError
 
 

@@ -15,24 +15,12 @@ def _matches(query: Vector, keys: Sequence[Vector]) -> torch.Tensor:
     return scores(torch.tensor([query]), torch.tensor(keys))
 
 
+def _scaled(query: Vector, keys: Sequence[Vector]) -> torch.Tensor:
+    return scale(_matches(query, keys), len(query))
+
+
 def _attention_weights(query: Vector, keys: Sequence[Vector]) -> list[float]:
-    return softmax(scale(_matches(query, keys), len(query)))[0].tolist()
-
-
-def _without_root(query: Vector, keys: Sequence[Vector]) -> list[float]:
-    return softmax(_matches(query, keys))[0].tolist()
-
-
-def _by_width(query: Vector, keys: Sequence[Vector]) -> list[float]:
-    return softmax(_matches(query, keys) / len(query))[0].tolist()
-
-
-def _only_powers(query: Vector, keys: Sequence[Vector]) -> list[float]:
-    return scale(_matches(query, keys), len(query)).exp()[0].tolist()
-
-
-def _only_scores(query: Vector, keys: Sequence[Vector]) -> list[float]:
-    return scale(_matches(query, keys), len(query))[0].tolist()
+    return softmax(_scaled(query, keys))[0].tolist()
 
 
 CACHE_BYTES = 2 * 30 * 3 * 64 * 2048 * 4
@@ -50,13 +38,22 @@ EXERCISES = {
     "5.2": Exercise(
         _attention_weights,
         (
-            (_without_root, "The scores are not divided by the root of D."),
-            (_by_width, "The scores are divided by D, and not by its root."),
             (
-                _only_powers,
+                lambda query, keys: softmax(_matches(query, keys))[0].tolist(),
+                "The scores are not divided by the root of D.",
+            ),
+            (
+                lambda query, keys: softmax(_matches(query, keys) / len(query))[0].tolist(),
+                "The scores are divided by D, and not by its root.",
+            ),
+            (
+                lambda query, keys: _scaled(query, keys).exp()[0].tolist(),
                 "These are the powers of e; weights have the sum 1: divide by the sum of all.",
             ),
-            (_only_scores, "These are the scores. The softmax makes weights of them."),
+            (
+                lambda query, keys: _scaled(query, keys)[0].tolist(),
+                "These are the scores. The softmax makes weights of them.",
+            ),
         ),
         hint="For each key the dot product divided by the root of D, then e to that, then divide by the sum of all.",
         cases=(

@@ -15,16 +15,8 @@ def _gated(gate: Vector, up: Vector) -> list[float]:
     return SwiGLU.apply_gate(torch.tensor(gate), torch.tensor(up)).tolist()
 
 
-def _swapped(gate: Vector, up: Vector) -> list[float]:
-    return _gated(up, gate)
-
-
 def _only_sigmoid(gate: Vector, up: Vector) -> list[float]:
     return (torch.tensor(gate).sigmoid() * torch.tensor(up)).tolist()
-
-
-def _without_up(gate: Vector, up: Vector) -> list[float]:
-    return _gated(gate, [1.0] * len(up))
 
 
 def _cut_off(gate: Vector, up: Vector) -> list[float]:
@@ -54,12 +46,18 @@ EXERCISES = {
     "6.2": Exercise(
         _gated,
         (
-            (_swapped, "The activation is applied to the gate, not to up."),
+            (
+                lambda gate, up: _gated(up, gate),
+                "The activation is applied to the gate, not to up.",
+            ),
             (
                 _only_sigmoid,
                 "That is the sigmoid of the gate. SiLU multiplies it with the gate itself.",
             ),
-            (_without_up, "That is the activated gate. Multiply it with up."),
+            (
+                lambda gate, up: _gated(gate, [1.0] * len(up)),
+                "That is the activated gate. Multiply it with up.",
+            ),
             (_cut_off, "That sets negative gates to 0. SiLU is smooth: z / (1 + e to the -z)."),
         ),
         hint="For each pair: gate / (1 + e to the -gate), times up.",

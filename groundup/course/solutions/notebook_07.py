@@ -14,15 +14,12 @@ def _induction_place(ids: Sequence[int], query: int) -> int | None:
 
 
 def _the_occurrence(ids: Sequence[int], query: int) -> int | None:
-    return next((place for place in range(query - 1, -1, -1) if ids[place] == ids[query]), None)
+    after = _induction_place(ids, query)
+    return None if after is None else after - 1
 
 
 def _the_first(ids: Sequence[int], query: int) -> int | None:
     return next((place + 1 for place in range(query) if ids[place] == ids[query]), None)
-
-
-def _itself(ids: Sequence[int], query: int) -> int | None:
-    return query + 1
 
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
@@ -55,7 +52,10 @@ EXERCISES = {
                 "That is the earlier occurrence itself. An induction head attends to the token after it.",
             ),
             (_the_first, "Of several earlier occurrences the latest counts here."),
-            (_itself, "Look at earlier tokens only: what comes next is not known yet."),
+            (
+                lambda ids, query: query + 1,
+                "Look at earlier tokens only: what comes next is not known yet.",
+            ),
         ),
         hint="Walk back from query - 1 until ids[place] == ids[query]; the answer is place + 1.",
         cases=(

@@ -33,10 +33,6 @@ def _times_activation(matrix: Matrix, delta: Vector, a: Vector) -> list[float]:
     return [slope * max(0.0, value) for slope, value in zip(_back(matrix, delta), a, strict=True)]
 
 
-def _clipped_slope(matrix: Matrix, delta: Vector, a: Vector) -> list[float]:
-    return [max(0.0, slope) for slope in _back(matrix, delta)]
-
-
 def _not_transposed(matrix: Matrix, delta: Vector, a: Vector) -> list[float]:
     forward = [sum(w * d for w, d in zip(row, delta, strict=False)) for row in matrix]
     return [slope if value > 0 else 0.0 for slope, value in zip(forward, a, strict=False)]
@@ -141,7 +137,7 @@ EXERCISES = {
                 "That is the gradient by h. ReLU lets it through only where a is above 0.",
             ),
             (
-                _clipped_slope,
+                lambda matrix, delta, a: [max(0.0, slope) for slope in _back(matrix, delta)],
                 "ReLU is applied to the gradient itself. What counts is whether a is above 0.",
             ),
             (

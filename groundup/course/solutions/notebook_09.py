@@ -17,29 +17,21 @@ def _to_neighbours(rows: Sequence[Row]) -> list[Row]:
     return [row for pair in zip(rows[:half], rows[half:], strict=True) for row in pair]
 
 
-def _odd_first(rows: Sequence[Row]) -> list[Row]:
-    return [*rows[1::2], *rows[0::2]]
-
-
 def _shared(kept: Sequence[float]) -> list[float]:
     return [value / sum(kept) for value in kept]
 
 
+def _kept(probabilities: Sequence[float], least: float) -> list[float]:
+    return [p if p >= least else 0.0 for p in probabilities]
+
+
 def _min_p(probabilities: Sequence[float], m: float) -> list[float]:
-    return _shared([p if p >= m * max(probabilities) else 0.0 for p in probabilities])
-
-
-def _not_divided(probabilities: Sequence[float], m: float) -> list[float]:
-    return [p if p >= m * max(probabilities) else 0.0 for p in probabilities]
+    return _shared(_kept(probabilities, m * max(probabilities)))
 
 
 def _of_one(probabilities: Sequence[float], m: float) -> list[float]:
-    kept = [p if p >= m else 0.0 for p in probabilities]
+    kept = _kept(probabilities, m)
     return _shared(kept) if any(kept) else kept
-
-
-def _of_first(probabilities: Sequence[float], m: float) -> list[float]:
-    return _shared([p if p >= m * probabilities[0] else 0.0 for p in probabilities])
 
 
 EMBEDDING_BYTES = 49152 * 576 * 2
@@ -72,7 +64,10 @@ EXERCISES = {
                 _to_neighbours,
                 "That is the way there once more. Both are the same for four rows, and not for six.",
             ),
-            (_odd_first, "The halves are exchanged: row 0 stays the first."),
+            (
+                lambda rows: [*rows[1::2], *rows[0::2]],
+                "The halves are exchanged: row 0 stays the first.",
+            ),
         ),
         hint="Rows 0, 2, 4, ... are the first half. Where is the second?",
         cases=(([0, 3, 1, 4, 2, 5],), (["a", "b", "c", "d", "e", "f", "g", "h"],), ([7, 8],)),
@@ -93,9 +88,15 @@ EXERCISES = {
     "9.4": Exercise(
         _min_p,
         (
-            (_not_divided, "What is kept must have the sum 1: divide by the sum of it."),
+            (
+                lambda row, m: _kept(row, m * max(row)),
+                "What is kept must have the sum 1: divide by the sum of it.",
+            ),
             (_of_one, "The limit is m times the probability of the best token, and not m itself."),
-            (_of_first, "The best token need not be the first in the list."),
+            (
+                lambda row, m: _shared(_kept(row, m * row[0])),
+                "The best token need not be the first in the list.",
+            ),
         ),
         hint="Keep what is at least m times the largest; set the others to 0; divide by the sum.",
         cases=(

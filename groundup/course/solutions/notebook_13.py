@@ -17,10 +17,6 @@ def _any_length(count: int, length: int, mean_length: float, weight: float) -> f
     return weight * count * (K + 1) / (count + K)
 
 
-def _no_numerator(count: int, length: int, mean_length: float, weight: float) -> float:
-    return _term_score(count, length, mean_length, weight) / (K + 1)
-
-
 def _all_length(count: int, length: int, mean_length: float, weight: float) -> float:
     return weight * count * (K + 1) / (count + K * length / mean_length)
 
@@ -33,10 +29,6 @@ def _of_the_found(ranks: Sequence[int]) -> float:
     return sum(1 / rank for rank in ranks if rank) / sum(rank > 0 for rank in ranks)
 
 
-def _of_the_mean(ranks: Sequence[int]) -> float:
-    return len(ranks) / sum(ranks)
-
-
 def _numbers(text: str) -> list[str]:
     return re.findall(r"\d+", text)
 
@@ -47,14 +39,6 @@ def _unsupported(sentence: str, passage: str) -> list[str]:
 
 def _by_characters(sentence: str, passage: str) -> list[str]:
     return [number for number in _numbers(sentence) if number not in passage]
-
-
-def _supported(sentence: str, passage: str) -> list[str]:
-    return [number for number in _numbers(sentence) if number in _numbers(passage)]
-
-
-def _other_way(sentence: str, passage: str) -> list[str]:
-    return _unsupported(passage, sentence)
 
 
 EXERCISES = {
@@ -85,7 +69,7 @@ EXERCISES = {
                 "The length of the passage plays no part here: k is multiplied by 1 - b + b |P| / mean.",
             ),
             (_all_length, "The length counts by b = 0.75 only: 1 - b + b |P| / mean."),
-            (_no_numerator, "The numerator is f (k + 1)."),
+            (lambda *given: _term_score(*given) / (K + 1), "The numerator is f (k + 1)."),
             (
                 lambda count, length, mean_length, weight: weight * count,
                 "A second occurrence should add less than the first: divide as the formula does.",
@@ -102,7 +86,7 @@ EXERCISES = {
                 "A question whose passage is not found adds 0, but it is still a question: divide by all.",
             ),
             (
-                _of_the_mean,
+                lambda ranks: len(ranks) / sum(ranks),
                 "That is the reciprocal of the mean rank; the mean of the reciprocals is asked for.",
             ),
             (
@@ -140,9 +124,14 @@ EXERCISES = {
                 _by_characters,
                 "3 is not a number of a passage that has 30: compare whole numbers, not characters.",
             ),
-            (_supported, "These are the numbers that the passage has."),
             (
-                _other_way,
+                lambda sentence, passage: [
+                    each for each in _numbers(sentence) if each in _numbers(passage)
+                ],
+                "These are the numbers that the passage has.",
+            ),
+            (
+                lambda sentence, passage: _unsupported(passage, sentence),
                 "These are numbers of the passage that the sentence lacks; it may leave out what it likes.",
             ),
         ),

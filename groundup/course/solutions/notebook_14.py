@@ -16,18 +16,6 @@ def _quantise(row: Row, bits: int) -> list[int]:
     return _numbers(row, 2 ** (bits - 1) - 1)
 
 
-def _all_bits(row: Row, bits: int) -> list[int]:
-    return _numbers(row, 2**bits - 1)
-
-
-def _one_more(row: Row, bits: int) -> list[int]:
-    return _numbers(row, 2 ** (bits - 1))
-
-
-def _always_127(row: Row, bits: int) -> list[int]:
-    return _numbers(row, 127)
-
-
 def _cut_down(row: Row, bits: int) -> list[int]:
     levels = 2 ** (bits - 1) - 1
     return [int(weight / (max(map(abs, row)) / levels)) for weight in row]
@@ -39,8 +27,7 @@ def _largest_signed(row: Row, bits: int) -> list[int]:
 
 
 def _back(row: Row, bits: int) -> list[float]:
-    levels = 2 ** (bits - 1) - 1
-    scale = max(map(abs, row)) / levels
+    scale = max(map(abs, row)) / (2 ** (bits - 1) - 1)
     return [scale * number for number in _quantise(row, bits)]
 
 
@@ -48,36 +35,6 @@ def _price(
     parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
 ) -> float:
     return 6 * parameters * tokens / (peak * share) / 3600 * hourly
-
-
-def _for_one(
-    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
-) -> float:
-    return _price(parameters, tokens, devices, peak, share, hourly) / devices
-
-
-def _as_slow_as_one(
-    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
-) -> float:
-    return _price(parameters, tokens, devices, peak, share, hourly) * devices
-
-
-def _at_peak(
-    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
-) -> float:
-    return _price(parameters, tokens, devices, peak, 1, hourly)
-
-
-def _each_second(
-    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
-) -> float:
-    return _price(parameters, tokens, devices, peak, share, hourly) * 3600
-
-
-def _forward_only(
-    parameters: float, tokens: float, devices: int, peak: float, share: float, hourly: float
-) -> float:
-    return _price(parameters, tokens, devices, peak, share, hourly) / 3
 
 
 FLOPS = 6 * 405e9 * 15.6e12
@@ -104,14 +61,17 @@ EXERCISES = {
         _quantise,
         (
             (
-                _all_bits,
+                lambda row, bits: _numbers(row, 2**bits - 1),
                 "One bit is for the sign: the largest whole number is 2 to the (bits − 1), less 1.",
             ),
             (
-                _one_more,
+                lambda row, bits: _numbers(row, 2 ** (bits - 1)),
                 "The largest whole number is one less than that, so that it fits into the bits.",
             ),
-            (_always_127, "127 is for 8 bits. Here their number is given."),
+            (
+                lambda row, bits: _numbers(row, 127),
+                "127 is for 8 bits. Here their number is given.",
+            ),
             (_cut_down, "That cuts off towards 0. Round to the nearest whole number."),
             (
                 _largest_signed,
@@ -154,17 +114,23 @@ EXERCISES = {
         _price,
         (
             (
-                _for_one,
+                lambda *given: _price(*given) / given[2],
                 "Each of the devices is paid for; with more of them each is paid for a shorter time.",
             ),
             (
-                _as_slow_as_one,
+                lambda *given: _price(*given) * given[2],
                 "More devices take less time: divide the operations by the speed of all.",
             ),
-            (_at_peak, "The peak is not reached: multiply it with the share."),
-            (_each_second, "That takes the price for each second. An hour has 3,600."),
             (
-                _forward_only,
+                lambda *given: _price(*given[:4], 1, given[5]),
+                "The peak is not reached: multiply it with the share.",
+            ),
+            (
+                lambda *given: _price(*given) * 3600,
+                "That takes the price for each second. An hour has 3,600.",
+            ),
+            (
+                lambda *given: _price(*given) / 3,
                 "That is the forward pass only: training takes 6 operations for each parameter and token.",
             ),
         ),
