@@ -122,7 +122,7 @@ EXERCISES = {
                 "More devices take less time: divide the operations by the speed of all.",
             ),
             (
-                lambda *given: _price(*given[:4], 1, given[5]),
+                lambda n, d, devices, peak, share, hourly: _price(n, d, devices, peak, 1, hourly),
                 "The peak is not reached: multiply it with the share.",
             ),
             (
