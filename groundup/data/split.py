@@ -1,9 +1,9 @@
 """The split of documents into train, validation and test.
 
 A document belongs to validation or test when the hash of its text and the seed lies in that part of
-the hash range, independent of other documents: adding a document never moves another one, and the same text is always on the same side. Choices
-(the best checkpoint) are made on validation; published figures are those of test. A fraction of 0
-for test gives no such split.
+the hash range, independent of other documents: adding a document never moves another one, and the
+same text is always on the same side. Choices (the best checkpoint) are made on validation;
+published figures are those of test. A fraction of 0 for test gives no such split.
 
 With few documents, a part may get almost nothing or almost everything by chance. Then the longest
 document is cut near its end, if possible between paragraphs, and the data card reports it (`Cut`);

@@ -129,7 +129,9 @@ def parse_machine(text: str) -> tuple[str, int]:
 
 
 def cluster_plan(size: str, kind: str, count: int, *, tokens: int | None = None) -> ClusterPlan:
-    """Days and memory for one size, trained with Muon. Raises ConfigError for a size that can't be read."""
+    """Days and memory for one size, trained with Muon. Raises ConfigError for a size that can't be
+    read.
+    """
     shape = shape_of_size(parse_size(size), vocab_size=VOCABULARY)
     parameters, device = parameter_count(shape).total, DEVICES[kind]
     tokens = tokens or OPTIMAL_TOKENS_PER_PARAMETER * parameters

@@ -134,8 +134,8 @@ def _encode(
     runner: Runner,
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
-    """The shards of a data folder or of sources, with a tokenizer or one of that number of ids; what the
-    run holds of them is used.
+    """The shards of a data folder or of sources, with a tokenizer or one of that number of ids;
+    what the run holds of them is used.
     """
     asked = {
         "texts": [_absolute(spec) for spec in specs],

@@ -235,8 +235,8 @@ def evaluations_within(budget_s: float, measured: Measured) -> int:
 
 
 def with_evaluations(config: FitConfig, evaluations: int) -> FitConfig:
-    """The config with this number of evaluations, where they are fewer than by default and it sets no
-    interval; checkpoints stay as frequent as before.
+    """The config with this number of evaluations, where they are fewer than by default and it sets
+    no interval; checkpoints stay as frequent as before.
     """
     if evaluations >= EVALUATIONS or config.evaluate_every is not None:
         return config

@@ -1,5 +1,5 @@
-"""`PretrainConfig`: what is asked of a pretraining run, in Python and on the command line alike (`cli/`
-derives its options from the fields). No data is read here, and torch is not imported.
+"""`PretrainConfig`: what is asked of a pretraining run, in Python and on the command line alike
+(`cli/` derives its options from the fields). No data is read here, and torch is not imported.
 """
 
 import math

@@ -1,5 +1,5 @@
-"""A pretraining run that was asked for (`pretrain_config.py`), resolved as far as that needs no text:
-which of shape, batch and learning rate are given, and the model that it starts from.
+"""A pretraining run that was asked for (`pretrain_config.py`), resolved as far as that needs no
+text: which of shape, batch and learning rate are given, and the model that it starts from.
 """
 
 import math
@@ -241,7 +241,8 @@ def start_fields(start: StartingModel, fields: Mapping[str, Any]) -> dict[str, A
     """Return the `fields` of FitConfig that are set, with those that follow from the starting
     model. Raises ConfigError.
 
-    The learning rate is a tenth of that for random weights (see `scaling_law.CONTINUED_RATE_SHARE`).
+    The learning rate is a tenth of that for random weights (see
+    `scaling_law.CONTINUED_RATE_SHARE`).
     """
     given = optimizer_fields(fields)
     name = given.get("name", CONTINUED_OPTIMIZER)

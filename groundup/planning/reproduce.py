@@ -112,8 +112,7 @@ def parts_of(
 
     Raises ConfigError (no pretraining run, or its data have changed) and FormatError (damaged).
     """
-    record = _record(run)
-    inputs, config = record["inputs"], record["config"]
+    inputs, config = _inputs_and_config(run)
     shards = open_shards(_shards_folder(run, inputs))
     beside = (run.path / TOKENIZER_FILE).is_file()
     tokenizer = Tokenizer.load(run.path if beside else shards.folder.parent)
@@ -171,8 +170,8 @@ def _read_list(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]
         raise FormatError(run.results_file, name, error.message) from error
 
 
-def _record(run: RunFolder) -> dict[str, Any]:
-    """Return run.json, checked to have its tables. Raises ConfigError, FormatError."""
+def _inputs_and_config(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Raises ConfigError, FormatError."""
     if not run.run_file.is_file():
         raise ConfigError(f"{run.path} is not a run: it has no {run.run_file.name}.")
     record = run.read_run()
@@ -180,14 +179,12 @@ def _record(run: RunFolder) -> dict[str, Any]:
         raise ConfigError(
             f"{run.path} is a run of kind '{record.get('kind')}', expected 'pretrain'."
         )
-    config = record.get("config")
-    tables = [
-        record.get("inputs"),
-        *(config.get(name) for name in ("fit", "model") if isinstance(config, dict)),
-    ]
-    if len(tables) < 3 or not all(isinstance(table, dict) for table in tables):
+    inputs, config = record.get("inputs"), record.get("config")
+    parts = [config.get(name) for name in ("fit", "model")] if isinstance(config, dict) else []
+    if not parts or not all(isinstance(table, dict) for table in (inputs, *parts)):
         raise FormatError(run.run_file, "inputs, config", "are not the tables of a pretraining run")
-    return record
+    assert isinstance(inputs, dict) and isinstance(config, dict)
+    return inputs, config
 
 
 def _start(run: RunFolder, inputs: dict[str, Any]) -> StartingModel | None:

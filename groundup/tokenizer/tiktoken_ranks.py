@@ -7,8 +7,8 @@ one of them.
 tiktoken has no list of merges: of the adjacent pairs that form a token, the one with the lowest
 rank is joined first, and a piece that is a token as a whole is not merged at all. As merges
 (`merges_of_ranks`): when a token's bytes are joined below its own rank, two parts remain, and these
-are the only ones that ever form it (the proof is at `rank_encoder.rank_encoder`). Of a token that is not
-reached in this way (Llama 3 has some), every pair that forms it is a merge.
+are the only ones that ever form it (the proof is at `rank_encoder.rank_encoder`). Of a token that
+is not reached in this way (Llama 3 has some), every pair that forms it is a merge.
 """
 
 import base64

@@ -1,5 +1,5 @@
-"""Packed documents: rows that hold whole documents instead of windows across them (Ding et al. 2024,
-"Fewer Truncations Improve Language Modeling"; docs/processing.md).
+"""Packed documents: rows that hold whole documents instead of windows across them (Ding et al.
+2024, "Fewer Truncations Improve Language Modeling"; docs/processing.md).
 
     document of n tokens    -> n - 1 (token, next token) pairs: every token is a label exactly once
                             an epoch, except the first of each document

@@ -180,8 +180,8 @@ def _encode_ahead(
 
 
 def unbroken(text: str) -> bool:
-    """Return whether `text` has RUN_CHARACTERS in a row without a space or line end, from a multiple of it
-    on; so has every run of twice as many.
+    """Return whether `text` has RUN_CHARACTERS in a row without a space or line end, from a
+    multiple of it on; so has every run of twice as many.
     """
     starts = range(0, len(text) - RUN_CHARACTERS + 1, RUN_CHARACTERS)
     return any(all(text.find(mark, at, at + RUN_CHARACTERS) < 0 for mark in " \n") for at in starts)

@@ -131,8 +131,8 @@ def _first_ends(tokens: np.ndarray) -> np.ndarray:
 def _show_windows(
     tokens: np.ndarray, tokenizer: Tokenizer, ends: np.ndarray, context: int, stride: int
 ) -> list[dict[str, Any]]:
-    """Return three windows, the second with the first end of text; the middle of each is left out (None)
-    where it is long.
+    """Return three windows, the second with the first end of text; the middle of each is left out
+    (None) where it is long.
     """
     count = (len(tokens) - 1 - context) // stride + 1
     middle = min(int(ends[0]) // stride, count - 1)
@@ -172,7 +172,7 @@ def _pieces(
     return found
 
 
-def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, Any]]]:
+def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, int]]]:
     """Return windows a context apart from the one before the first end of text on, each as its
     documents.
     """
@@ -199,9 +199,9 @@ def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, Any]
     return rows
 
 
-def _packed_rows(packed: PackedWindows, ends: np.ndarray) -> list[list[dict[str, Any]]]:
-    """Return packed rows, evenly spread over those that hold several documents, as most do of short ones;
-    else the first.
+def _packed_rows(packed: PackedWindows, ends: np.ndarray) -> list[list[dict[str, int]]]:
+    """Return packed rows, evenly spread over those that hold several documents, as most do of short
+    ones; else the first.
     """
     several = np.flatnonzero(np.diff(packed.plan.ends[:LOOKED_AT_ROWS], prepend=0) > 1)
     if len(several) > SHOWN_ROWS:
@@ -215,7 +215,7 @@ def _packed_rows(packed: PackedWindows, ends: np.ndarray) -> list[list[dict[str,
 
 def _packed_piece(
     packed: PackedWindows, ends: np.ndarray, start: int, length: int
-) -> dict[str, Any]:
+) -> dict[str, int]:
     document = int(np.searchsorted(ends, start))
     return {
         "document": document,

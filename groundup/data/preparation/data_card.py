@@ -9,7 +9,7 @@ Nothing is lost uncounted. For each source, in documents and in characters:
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.data.documents import Document
@@ -106,9 +106,6 @@ class SourceCard:
         self.samples = [each for each in self.samples if each["name"] != document.name]
         self.drop(document, reason)
 
-    def to_plain(self) -> dict[str, Any]:
-        return asdict(self)
-
     def summary(self) -> str:
         parts = [f"{self.kept_documents:,} documents kept, {self.kept_characters:,} characters"]
         parts += [f"{tally.count:,} dropped ({reason})" for reason, tally in self.dropped.items()]
@@ -131,7 +128,7 @@ class SourceCard:
 
 @dataclass
 class DataCard:
-    """What was kept, dropped and changed, and the split. `data.json` holds `to_plain()`."""
+    """What was kept, dropped and changed, and the split. `data.json` holds it."""
 
     sources: list[SourceCard]
     splits: Counts
@@ -140,9 +137,6 @@ class DataCard:
     seed: int
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the steps over all documents found (see `file_steps`)."""
-
-    def to_plain(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def split_summary(card: DataCard) -> str:

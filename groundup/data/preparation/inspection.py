@@ -79,7 +79,7 @@ class Inspection:
         """Return JSON values: those of the card, and the figures of this inspection."""
         own = {name: value for name, value in asdict(self).items() if name != "card"}
         drops = {"empty": self.dropped(EMPTY), "repeats": self.dropped(REPEAT)}
-        return {**self.card.to_plain(), "documents": self.documents, **drops, **own}
+        return {**asdict(self.card), "documents": self.documents, **drops, **own}
 
 
 class _RuleCounts:

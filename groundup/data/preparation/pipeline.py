@@ -88,7 +88,7 @@ def prepare(
         counts, cuts = repair_split(made.folder, counts, config.fractions, begin=made.forget)
         (made.folder / REPEATS_FILE).unlink()
         result = DataCard(preparation.cards, counts, cuts, config, seed, preparation.found)
-        write_json(made.folder / CARD_FILE, result.to_plain())
+        write_json(made.folder / CARD_FILE, asdict(result))
     progress.say(split_summary(result))
     return result
 
@@ -222,7 +222,7 @@ class _Preparation:
         counts = {split: asdict(each) for split, each in self.counts.items()}
         cards = [asdict(card) for card in self.cards]
         state = {"source": self.source, "files": self.files, "cards": cards, "counts": counts}
-        self.partial.save({**state, "shown": self.shown.to_plain()}, self.outputs)
+        self.partial.save({**state, "shown": self.shown.state()}, self.outputs)
 
 
 class ShownDocuments:
@@ -249,8 +249,8 @@ class ShownDocuments:
         card.samples, card.languages = self._sample.shown(), self._sample.languages()
         card.change_examples = self._changes.found
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values: the state, from which another one goes on."""
+    def state(self) -> dict[str, object]:
+        """Return JSON values from which another one goes on."""
         return {"sample": self._sample.state(), "changes": asdict(self._changes)}
 
 

@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from groundup.data.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, WINDOWS_1252, clean
 from groundup.data.processing.languages import (
@@ -110,6 +110,14 @@ class TextSample:
         return {"documents": len(texts), "found": count_languages(texts)}
 
 
+class ShownChange(TypedDict):
+    """A place that a step changed."""
+
+    changes: list[str]
+    before: str
+    after: str
+
+
 @dataclass
 class ChangeExamples:
     found: list[dict[str, Any]] = field(default_factory=list)
@@ -139,7 +147,7 @@ class ChangeExamples:
                 few = 1  # a second one of the same document only for what no other has shown
 
 
-def first_difference(before: str, after: str, changes: Iterable[str]) -> dict[str, Any]:
+def first_difference(before: str, after: str, changes: Iterable[str]) -> ShownChange:
     """Return the surroundings of the first place where two texts differ, with all the changes.
 
     >>> first_difference("Write to a@b.org now.", "Write to <email> now.", ["email replaced"])
@@ -155,7 +163,7 @@ def first_difference(before: str, after: str, changes: Iterable[str]) -> dict[st
     return {"changes": list(changes), "before": before[start:end], "after": after[start:end]}
 
 
-def change_example(raw: str, change: str) -> dict[str, Any] | None:
+def change_example(raw: str, change: str) -> ShownChange | None:
     """Return a place of a raw text with this kind of change (see `clean.Cleaned`), and all the
     changes there; None where none can be shown.
 

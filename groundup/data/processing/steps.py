@@ -8,7 +8,7 @@ it cleaned; FILE_STEPS run when all documents are read (`file_steps`).
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from groundup.data.clean import clean
 from groundup.data.processing.decontamination import DecontaminationConfig
@@ -97,7 +97,7 @@ def process_fields(
     rules: str | Sequence[str] = (),
     languages: str | Sequence[str] = (),
     decontaminate: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, tuple[str, ...]]:
     """Return the fields of ProcessConfig that a user gives, those that are named as one text split
     at commas.
 

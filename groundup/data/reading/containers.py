@@ -6,9 +6,9 @@ folders, as in Python's glob; names that begin with a dot match only where the p
 whose target is outside of the folder, and every link to a folder, is skipped and reported; with
 `follow_links` it is read, each real folder once, so that cyclic links end.
 
-Of an archive nothing is unpacked to disk and no member's name becomes a path. What a file may expand to is
-bounded as for package archives (`fetch`); links, devices, encrypted members and archives within
-archives are skipped and reported.
+Of an archive nothing is unpacked to disk and no member's name becomes a path. What a file may
+expand to is bounded as for package archives (`fetch`); links, devices, encrypted members and
+archives within archives are skipped and reported.
 """
 
 import fnmatch

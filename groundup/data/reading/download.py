@@ -86,14 +86,14 @@ def name_of(path: Path) -> str:
 
 def _recorded_hash(own: Path) -> str:
     """Return the hash that the file of this address had when it was fetched; "" for none."""
-    return str(_read_record(own / "file.json").get("sha256", ""))
+    return _noted(own / "file.json", "sha256")
 
 
-def _read_record(file: Path) -> dict[str, Any]:
-    """Return what was noted in a file; {} where there is none."""
+def _noted(file: Path, name: str) -> str:
+    """Return a value of what was noted in a file, "" where there is none."""
     if not file.is_file():
-        return {}
-    return read_json_object(file)
+        return ""
+    return str(read_json_object(file).get(name, ""))
 
 
 def _find_cached(downloads: Path, sha256: str, url: str, progress: Progress) -> Path | None:
@@ -162,7 +162,7 @@ def _attempt(url: str, own: Path, progress: Progress, *, is_pinned: bool) -> str
     Raises OSError, HTTPException, FormatError (too large), DiskError.
     """
     part, note = own / "part", own / "part.json"
-    validator, have = str(_read_record(note).get("validator", "")), 0
+    validator, have = _noted(note, "validator"), 0
     if part.is_file() and (validator or is_pinned):
         have = part.stat().st_size
     headers = {"User-Agent": "groundup", "Accept-Charset": "identity"}

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 from groundup.config import MAX_JSON_DEPTH, is_deeper
 from groundup.data.clean import clean
@@ -169,8 +169,15 @@ def _clean(message: Message) -> Message:
     return replace(message, content=clean(message.content).text)
 
 
-def _identity(row: RecordRow, name: str) -> dict[str, Any]:
-    """Return id, kind, held_out and check, as our own files have them. Raises BadRow."""
+class _Identity(TypedDict):
+    id: str
+    kind: str
+    held_out: bool
+    check: Mapping[str, str] | None
+
+
+def _identity(row: RecordRow, name: str) -> _Identity:
+    """Return what our own files have beside the columns of a layout. Raises BadRow."""
     values = row.values
     if not isinstance(values.get("kind", ""), str):
         raise BadRow("'kind' is not a text")

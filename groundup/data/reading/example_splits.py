@@ -168,8 +168,8 @@ def stratified_split(
     """Return disjoint stratified splits of exactly these sizes: each class has its overall
     proportion in each. Repeats are removed before.
 
-    Raises DataError for too few examples, fewer than two classes, or, with `every_class`, a class too
-    small to be in every split.
+    Raises DataError for too few examples, fewer than two classes, or, with `every_class`, a class
+    too small to be in every split.
     """
     ordered = _distinct_in_order(examples, sizes, seed)
     require_classes(ordered, "The data")

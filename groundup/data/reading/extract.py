@@ -1,5 +1,5 @@
-"""Text extraction: the documents of a .html, .pdf, .docx, .epub, .eml or .mbox file, read in a child
-process with limits on processor time, memory and output.
+"""Text extraction: the documents of a .html, .pdf, .docx, .epub, .eml or .mbox file, read in a
+child process with limits on processor time, memory and output.
 
     extract_documents(path, ".pdf", headings) -> Extracted(part, text, fault), ...
 
@@ -443,7 +443,9 @@ def close_processes() -> None:
 
 
 def main() -> None:
-    """Answer requests of `extract_documents` until the parent closes the pipe; in the child process."""
+    """Answer requests of `extract_documents` until the parent closes the pipe; in the child
+    process.
+    """
     serve_requests(lambda start: partial(_answers, ExtractionLimits(**start)))
 
 

@@ -1,5 +1,5 @@
-"""Plain text of texts with markup (AsciiDoc, Org and LaTeX here, reStructuredText in `restructured`),
-with headings and code marked as in Markdown where that is asked for.
+"""Plain text of texts with markup (AsciiDoc, Org and LaTeX here, reStructuredText in
+`restructured`), with headings and code marked as in Markdown where that is asked for.
 
     plain_text("Title\\n=====\\n\\nUse ``x``.", ".rst", headings=True) -> "# Title\\n\\nUse x.\\n"
 """

@@ -1,6 +1,6 @@
 """Remote sources: data sets of the Hugging Face hub (hf:OWNER/NAME[@revision][:config][/split],
-extra `hub`) or laid out like one on disk (hf:./FOLDER), and files in object stores (s3://, gs://, by
-fsspec).
+extra `hub`) or laid out like one on disk (hf:./FOLDER), and files in object stores (s3://, gs://,
+by fsspec).
 
 A split becomes a file of JSON lines whose bytes are made as they are read, so that rows go the way
 of all others: `sniff`, `records`. Files of an object store are read as a stream, too. No code of a
@@ -260,11 +260,11 @@ def store_files(address: str, skip: Skip) -> Iterator[StoredFile]:
             yield _stored_file(name, info, system, key)
 
 
-def _list_files(system: Any, root: str, parts: tuple[str, ...]) -> dict[str, Any]:
+def _list_files(system: Any, root: str, parts: tuple[str, ...]) -> dict[str, Mapping[str, Any]]:
     depth: int | None = len(parts)
     if "**" in parts:
         depth = None
-    found: dict[str, Any] = system.find(root, maxdepth=depth, detail=True)
+    found: dict[str, Mapping[str, Any]] = system.find(root, maxdepth=depth, detail=True)
     return {key: info for key, info in found.items() if info["type"] == "file"}
 
 
