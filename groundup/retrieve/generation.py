@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from groundup.engine.engine import ANSWER_SHARE, Engine
 from groundup.engine.events import ChatEvent
 from groundup.retrieve.cite import Quote, fault_of, objections
+from groundup.retrieve.entailment import unsaid
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.quotes import MARK, Quotable, QuoteConstraint
 from groundup.retrieve.sentences import sentence_spans
@@ -164,7 +165,10 @@ def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
         fault = "was said before"
     if fault:
         return Omitted(sentence, fault)
-    missing = [objections(sentence, passage, given.question) for passage in given.passages]
+    missing = [
+        objections(sentence, passage, given.question) or unsaid(sentence, passage, given.question)
+        for passage in given.passages
+    ]
     allowed = [place for place, each in enumerate(missing) if not each]
     if not allowed:
         fewest = min(missing, key=lambda each: len(each))

@@ -308,7 +308,7 @@ def said(text: str, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
 def test_sentences_are_checked_one_by_one(
     index: Index, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "So the warranty lasts 24 months. It covers 99 parts. Penguins freeze. It lasts days. So the warranty lasts 24 months."
+    text = "So the warranty lasts 24 months. It covers 99 parts. Penguins freeze. The warranty lasts days. So the warranty lasts 24 months."
     said(text, monkeypatch, engine)
     monkeypatch.setattr(
         answering,
