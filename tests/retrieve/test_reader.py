@@ -1,0 +1,98 @@
+"""The reader: a row for a passage, a score for each of its sentences, an adapter in a folder."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.device import Compute
+from groundup.engine.engine import Engine
+from groundup.errors import FormatError, ModelError
+from groundup.model.lora import add_lora
+from groundup.retrieve.cite import statements
+from groundup.retrieve.given_passages import given_passage
+from groundup.retrieve.reader import (
+    OTHER,
+    SentenceScorer,
+    encoder_of,
+    find_reader,
+    open_reader,
+    reader_row,
+    write_reader,
+)
+from groundup.weights.adapter import base_hashes
+from groundup.weights.model_io import open_model
+from tests.tiny_encoder import save_encoder
+
+CPU = Compute(torch.device("cpu"))
+PASSAGE = given_passage(
+    1,
+    "Care takes a day.\n\n| Part | Price |\n|---|---|\n| Filter | £12 |\n| Lamp | £30 |\n",
+    "a.md",
+    "Prices",
+)
+OTHER_PASSAGE = given_passage(2, "The warranty lasts 24 months. It covers parts.", "b.md")
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    folder = save_encoder(tmp_path_factory.mktemp("encoder"), context_tokens=128)
+    return Engine(open_model(folder, CPU), CPU)
+
+
+@pytest.fixture(scope="module")
+def saved(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader with random adapters."""
+    scorer = SentenceScorer(encoder_of(Engine(open_model(engine.opened.path, CPU), CPU)))
+    random = torch.Generator().manual_seed(0)
+    base = base_hashes(scorer.transformer)
+    add_lora(scorer, rank=2, alpha=4.0, generator=random)
+    for name, parameter in scorer.named_parameters():
+        if "lora_" in name or name.startswith("score."):
+            parameter.data.normal_(0.0, 0.3, generator=random)
+    folder = tmp_path_factory.mktemp("reader")
+    write_reader(scorer, folder, base, "random")
+    return folder
+
+
+def test_a_row_has_question_heading_and_sentences(engine: Engine) -> None:
+    row = reader_row(engine.tokenizer, "What is the price?", PASSAGE)
+    listed = statements(PASSAGE)
+    assert len(listed) == 3 and set(row.owners) == {OTHER, 0, 1, 2}
+    assert len(row.ids) == len(row.owners)
+    of_row = [id for id, owner in zip(row.ids, row.owners, strict=True) if owner == 2]
+    assert of_row == engine.tokenizer.encode("Lamp: £30 (Price)")
+
+
+def test_scores_are_those_of_each_passage_alone(engine: Engine, saved: Path) -> None:
+    reader = open_reader(engine, saved)
+    together = reader.scores("How long is the warranty?", [PASSAGE, OTHER_PASSAGE])
+    assert [len(each) for each in together] == [3, 2]
+    assert len({round(score, 4) for each in together for score in each}) > 1
+    for passage, scores in zip((PASSAGE, OTHER_PASSAGE), together, strict=True):
+        (alone,) = reader.scores("How long is the warranty?", [passage])
+        assert alone == pytest.approx(scores, abs=2e-2 if reader.bf16 else 1e-4)
+
+
+def test_the_encoder_itself_is_unchanged(engine: Engine, saved: Path) -> None:
+    before = engine.embed(["The warranty lasts."])
+    open_reader(engine, saved)
+    assert torch.equal(engine.embed(["The warranty lasts."]), before)
+
+
+def test_a_damaged_adapter_is_refused(engine: Engine, saved: Path, tmp_path: Path) -> None:
+    for each in saved.iterdir():
+        (tmp_path / each.name).write_bytes(each.read_bytes())
+    file = tmp_path / "reader.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(FormatError, match=r"reader\.safetensors"):
+        open_reader(engine, tmp_path)
+
+
+def test_another_encoder_has_no_reader(saved: Path, tmp_path: Path) -> None:
+    other = Engine(open_model(save_encoder(tmp_path / "other", context_tokens=64), CPU), CPU)
+    with pytest.raises(ModelError, match="another encoder"):
+        open_reader(other, saved)
+    assert find_reader(other, tmp_path / "index") is None
