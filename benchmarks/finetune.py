@@ -44,8 +44,8 @@ from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruction_data import make_instruction_data
 from groundup.finetune.order import epoch_batches
 from groundup.progress import Silent
+from groundup.recipes.build_config import instructions_source
 from groundup.recipes.named_stages import ClassifierStage
-from groundup.recipes.packaged import instructions_source
 from groundup.recipes.recipe import load_recipe
 from groundup.train.steps.precision import open_kinds
 from groundup.weights.model_io import open_model

@@ -34,9 +34,9 @@ def page() -> str:
     return "\n\n".join([INTRODUCTION, *contents, *sections]) + "\n"
 
 
-def contents_of(verbs: dict[str, tuple[str, str]]) -> str:
+def contents_of(verbs: dict[str, str]) -> str:
     """Return the verbs under a heading of `groundup --help`, each with a link to its section."""
-    return "\n".join(f"- [`{name}`](#{name}): {summary}" for name, (_, summary) in verbs.items())
+    return "\n".join(f"- [`{name}`](#{name}): {summary}" for name, summary in verbs.items())
 
 
 def verb_sections(name: str) -> Iterator[str]:

@@ -1,1 +1,2 @@
-"""The Python surface: what `import groundup` hands out (`public`), a file for each group of functions."""
+"""The Python surface: what `import groundup` hands out (`public`), a file for each group of
+functions."""

@@ -1,11 +1,7 @@
-"""The Python surface for texts and documents, handed out by `public.py`. The verbs of the command
-line of the same names call the same.
-
-    inspect_data(data) -> Inspections;       train_tokenizer(data) -> Tokenizer
-    index(data, out) -> IndexResults;  search(index, words) -> SearchResult
-    ask(index, question) -> Answer;    answer_parts: its parts as they are made
-
-Functions import what they need when they are called: a search by words comes without torch.
+"""The Python surface for texts and documents: `inspect_data`, `train_tokenizer`, `index`, `search`
+and `ask`; the
+verbs of the same names call the same. Functions import what they need when they are called: a
+search by words comes without torch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,7 +54,6 @@ class IndexResults:
     counts: "IndexCounts"
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         own = {
             "index": str(self.index),
             "vectors_made": self.vectors_made,
@@ -161,11 +156,7 @@ def texts_of(data: "Data") -> list[str]:
 
 
 def sources_of(function: str, data: Any, *, follow_links: bool = False) -> "tuple[Source, ...]":
-    """Return the sources that an argument `data` names: an address, `Data`, a source, or several of
-    them.
-
-    Raises ConfigError.
-    """
+    """An address, `Data`, a source, or several of them. Raises ConfigError."""
     readings = _readings_of(function, data, follow_links=follow_links)
     return tuple(source for source, _ in readings)
 
@@ -363,9 +354,7 @@ def answer_parts(
     device: str = "auto",
     progress: Progress,
 ) -> "Iterator[Part]":
-    """Yield the parts of an answer as they are made, and last the `Answer`, from an open index or
-    what is in its place; the rest is as in `ask`.
-    """
+    """Yield the parts as they are made, and last the `Answer`; the rest is as in `ask`."""
     from groundup.retrieve.answer import AskConfig, ask
     from groundup.retrieve.index import Index
     from groundup.retrieve.rankings import ranking_of, vectors_for
@@ -383,10 +372,7 @@ def answer_parts(
 
 
 def _engine(model: "AnyPath | AnsweringModel", device: str, progress: Progress) -> "Engine":
-    """Return the engine of an open model, or of one that is opened to write answers.
-
-    Raises ConfigError, and what opening it raises.
-    """
+    """Raises ConfigError, and what opening it raises."""
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
     from groundup.engine.precision import open_to_write

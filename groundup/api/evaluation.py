@@ -10,7 +10,7 @@ from groundup.data.reading.data import Data, as_data
 from groundup.errors import ConfigError
 from groundup.evaluate.config import ITEMS, EvaluationConfig
 from groundup.progress import Progress, Silent
-from groundup.recipes.packaged import STARTER, instructions_source
+from groundup.recipes.build_config import STARTER, instructions_source
 
 if TYPE_CHECKING:
     from groundup.evaluate.results import EvaluationResults
@@ -99,7 +99,7 @@ def run_suites(
 
 
 def distinct_names(models: AnyPath | Sequence[AnyPath]) -> list[str]:
-    """Return the names of models. Raises ConfigError for one that is named twice."""
+    """Raises ConfigError for one that is named twice."""
     if isinstance(models, str | Path):
         return [str(models)]
     names = [str(name) for name in models]

@@ -97,7 +97,6 @@ class Model:
 
     @property
     def tokenizer(self) -> "Tokenizer":
-        """The model's tokenizer: text <-> ids."""
         return self.engine.tokenizer
 
     @checked_arguments
@@ -227,10 +226,7 @@ class Model:
         return self.engine.complete(prompt, sampling, grammars.constraint(output))
 
     def chat_sampling(self, given: Mapping[str, Any]) -> "Sampling":
-        """How the answers of a conversation are drawn: as `given`, else as the model recommends.
-
-        Raises ConfigError.
-        """
+        """As `given`, else as the model recommends. Raises ConfigError."""
         from groundup.engine.sampling import CHAT_MAX_TOKENS, chat_sampling
 
         return sampling_of(
@@ -250,10 +246,7 @@ def _listed(texts: str | Sequence[str] | Data) -> Sequence[str]:
 
 
 def sampling_of(given: Mapping[str, Any]) -> "Sampling":
-    """The options of an answer, checked.
-
-    Raises ConfigError for an unknown name or a value out of range.
-    """
+    """Raises ConfigError for an unknown name or a value out of range."""
     from groundup.engine.sampling import Sampling
 
     stop = given.get("stop")
@@ -261,7 +254,7 @@ def sampling_of(given: Mapping[str, Any]) -> "Sampling":
 
 
 def conversation_of(messages: "str | Sequence[Message | Mapping[str, Any]]") -> "Conversation":
-    """A text as one message of a user, messages as they are. Raises ConfigError, DataError."""
+    """A text is one message of a user. Raises ConfigError, DataError."""
     from groundup.tokenizer.chat import Conversation, Message
 
     given: Any = [Message("user", messages)] if isinstance(messages, str) else messages
@@ -384,10 +377,7 @@ def convert(
 def parity(
     opened: "OpenModel", gguf: Path, to: str, quantization: str, progress: Progress
 ) -> "ParityReport | str":
-    """Compare a GGUF file in llama.cpp with the model; return why not, where llama.cpp is missing.
-
-    Raises ModelError where they differ.
-    """
+    """Return why not, where llama.cpp is missing. Raises ModelError where they differ."""
     from groundup.evaluate.parity import gate, gate_adapter
 
     check = gate_adapter if to == "gguf-adapter" else gate

@@ -9,12 +9,11 @@ verbs of the command line call the same.
 
 A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu);
 `progress` is told how far the work is. The same call again resumes a stopped run. Options are
-fields of a config (`PretrainConfig`, `ChatConfig`, `EvaluationConfig`, `BuildConfig` ...). Errors are
-GroundupErrors, with a message and what to do. Functions import what they need when they are called:
-this module comes without torch.
+fields of a config (`PretrainConfig`, `ChatConfig`, `EvaluationConfig`, `BuildConfig` ...). Errors
+are GroundupErrors, with a message and what to do. Functions import what they need when they are
+called: this module comes without torch.
 """
 
-from groundup.api.building import build as build
 from groundup.api.documents import ask as ask
 from groundup.api.documents import index as index
 from groundup.api.documents import inspect_data as inspect_data
@@ -22,14 +21,15 @@ from groundup.api.documents import search as search
 from groundup.api.documents import train_tokenizer as train_tokenizer
 from groundup.api.evaluation import run_evaluation as run_evaluation
 from groundup.api.evaluation import run_suites as run_suites
-from groundup.api.finetuning import finetune_chat as finetune_chat
-from groundup.api.finetuning import finetune_classifier as finetune_classifier
-from groundup.api.finetuning import finetune_preference as finetune_preference
 from groundup.api.models import Model as Model
 from groundup.api.models import convert as convert
 from groundup.api.models import open_model as open_model
 from groundup.api.models import pull as pull
-from groundup.api.pretraining import pretrain as pretrain
+from groundup.api.training import build as build
+from groundup.api.training import finetune_chat as finetune_chat
+from groundup.api.training import finetune_classifier as finetune_classifier
+from groundup.api.training import finetune_preference as finetune_preference
+from groundup.api.training import pretrain as pretrain
 from groundup.data.reading.data import Data as Data
 from groundup.evaluate.config import EvaluationConfig as EvaluationConfig
 from groundup.finetune.config import ChatConfig as ChatConfig

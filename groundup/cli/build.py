@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from groundup.api.building import build
+from groundup.api.training import build
 from groundup.cli import options
 from groundup.cli.console import (
     console_progress,
@@ -19,9 +19,8 @@ from groundup.cli.console import (
     wrapped,
 )
 from groundup.cli.fields import ConfigFields, grouped
-from groundup.recipes.build_config import BuildConfig
-from groundup.recipes.build_log import LOG_FILE
-from groundup.recipes.packaged import RUNS
+from groundup.recipes.build_config import RUNS, BuildConfig
+from groundup.recipes.builds.build import LOG_FILE
 from groundup.runs import BuildResults
 
 if TYPE_CHECKING:
@@ -103,10 +102,9 @@ def command(
         progress=console_progress(),
     )
     if isinstance(results, BuildResults):
-        lines, plain = _summary(results, out or RUNS / results.recipe), results.plain()
+        print_result(_summary(results, out or RUNS / results.recipe), results.plain(), as_json)
     else:
-        lines, plain = _plan_lines(results), asdict(results)
-    print_result(lines, plain, as_json)
+        print_result(_plan_lines(results), asdict(results), as_json)
 
 
 def _summary(results: BuildResults, folder: Path) -> list[str]:
@@ -152,9 +150,6 @@ def stages_in(given: Sequence[str]) -> list[str]:
 
 
 def own_lines(results: BuildResults, typed: str, named: str) -> list[str]:
-    """Return how to try the model of the user's own texts, with words of these texts, where the
-    build makes no other.
-    """
     others = results.of_kind("chat") + results.of_kind("classifier")
     if "pretrain" not in results.kinds or others:
         return []
@@ -166,12 +161,7 @@ def own_lines(results: BuildResults, typed: str, named: str) -> list[str]:
 
 
 def place(names: Sequence[str], name: str) -> str:
-    """Return what is typed after a build's folder for one of its models of a kind: nothing for the
-    only one.
-    """
-    if len(names) == 1:
-        return ""
-    return f"/{name}"
+    return "" if len(names) == 1 else f"/{name}"
 
 
 def _plan_lines(plan: "BuildPlan") -> list[str]:

@@ -45,11 +45,16 @@ def command(
             "--prune needs a limit.",
             fix="Give --limit 5GB, or --limit 0 for all that is not in use.",
         )
-    found = entries(runs or ())
-    chosen = to_remove(found, size_bytes(limit)) if limit else []
+    found, limit_bytes = entries(runs or ()), size_bytes(limit) if limit else None
+    chosen = [] if limit_bytes is None else to_remove(found, limit_bytes)
+    removed = []
     if prune:
-        _keep_what_runs_were_trained_on(chosen)
-    removed = remove(chosen) if prune else []
+        from groundup.data.preparation.trained_on import keep_trained_on
+
+        for entry in chosen:
+            if entry.kind == PREPARED_DATA:  # `evaluate` leaves out what runs were trained on
+                keep_trained_on(entry.path.parent)
+        removed = remove(chosen)
     left = sum(entry.num_bytes for entry in found) - sum(entry.num_bytes for entry in removed)
     result = {
         "folder": str(cache_folder()),
@@ -59,20 +64,7 @@ def command(
         ],
         "bytes": left,
     }
-    print_result(
-        _lines(found, chosen, removed, size_bytes(limit) if limit else None), result, as_json
-    )
-
-
-def _keep_what_runs_were_trained_on(chosen: list[CacheEntry]) -> None:
-    """Write the hashes of the texts of runs whose prepared data are removed: `evaluate` leaves them
-    out.
-    """
-    from groundup.data.preparation.trained_on import keep_trained_on
-
-    for entry in chosen:
-        if entry.kind == PREPARED_DATA:
-            keep_trained_on(entry.path.parent)
+    print_result(_lines(found, chosen, removed, limit_bytes), result, as_json)
 
 
 def _lines(
@@ -81,12 +73,13 @@ def _lines(
     removed: list[CacheEntry],
     limit_bytes: int | None,
 ) -> list[str]:
-    marks = {id(entry): "to remove" for entry in chosen} | {
-        id(entry): "removed" for entry in removed
-    }
+    marks = dict.fromkeys(map(id, chosen), "to remove") | dict.fromkeys(map(id, removed), "removed")
     rows = [
         [
-            *(entry.kind, entry.name, f"{entry.num_bytes / 1e6:,.1f} MB", _ago(entry.last_used)),
+            entry.kind,
+            entry.name,
+            f"{entry.num_bytes / 1e6:,.1f} MB",
+            _ago(entry.last_used),
             marks.get(id(entry), "in use" if entry.in_use else ""),
         ]
         for entry in found
@@ -98,10 +91,9 @@ def _lines(
     if removed:
         lines.append(f"Removed {len(removed)} entries, {freed / 1e6:,.1f} MB.")
     elif chosen:
-        lines.append(
-            f"--prune would remove {len(chosen)} of them, {sum(e.num_bytes for e in chosen) / 1e6:,.1f} MB."
-        )
-    left = total - (freed or sum(entry.num_bytes for entry in chosen))
+        freed = sum(entry.num_bytes for entry in chosen)
+        lines.append(f"--prune would remove {len(chosen)} of them, {freed / 1e6:,.1f} MB.")
+    left = total - freed
     if limit_bytes is not None and left > limit_bytes:
         lines.append(
             f"{left / 1e6:,.1f} MB are in use, more than the limit of {limit_bytes / 1e6:,.1f} MB."

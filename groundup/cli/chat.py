@@ -14,15 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from groundup.api.models import open_model, sampling_of
-from groundup.cli.console import console_progress, stderr_console
-from groundup.cli.encoding import json_text
+from groundup.cli import console
 from groundup.cli.fields import grouped
 from groundup.cli.generate import OpeningOptions, SamplingOptions
-from groundup.cli.options import (
-    JsonOption,
-    ModelArgument,
-)
-from groundup.cli.plain import json_safe, terminal_safe
+from groundup.cli.options import JsonOption, ModelArgument
+from groundup.cli.plain import json_safe, json_text, terminal_safe
 from groundup.engine.sampling import CHAT_SAMPLING
 from groundup.errors import ModelError
 
@@ -66,31 +62,18 @@ def command(
         printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart
             --json
     """
-    given = sampling.given()
-    sampling_of(given)  # refused before the model is opened
-    _require_chat_model(Path(model))
-    opened = open_model(model, **vars(opening), progress=console_progress())
-    opened.engine.language_model()  # another kind is refused before the first question
-    if not chats(opened.engine.opened.path):
-        say(BASE_MODEL.format(name=model))
-    talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
-
-
-def _require_chat_model(path: Path) -> None:
-    """Refuse a build without a chat model, since its own model only continues texts.
-
-    Raises ModelError, which names the switch.
-    """
+    from groundup.weights.formats import reader_of
     from groundup.weights.model_io import require_stage
 
-    require_stage(path, "chat")
-
-
-def chats(path: Path) -> bool:
-    """Whether a model was tuned to answer."""
-    from groundup.weights.formats import reader_of
-
-    return reader_of(path).texts(path).chats
+    given = sampling.given()
+    sampling_of(given)  # refused before the model is opened
+    require_stage(Path(model), "chat")  # a build's own model only continues texts
+    opened = open_model(model, **vars(opening), progress=console.console_progress())
+    opened.engine.language_model()  # another kind is refused before the first question
+    path = opened.engine.opened.path
+    if not reader_of(path).texts(path).chats:
+        say(BASE_MODEL.format(name=model))
+    talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
 
 
 class Chat:
@@ -101,9 +84,7 @@ class Chat:
         self.turns: list[tuple[str, str]] = []
 
     def ask(self, question: str) -> Generator["ChatEvent", None, None]:
-        """Yield the answer as it is generated; its text, also of a stopped answer, joins the
-        conversation. Raises ModelError.
-        """
+        """Its text, also of a stopped answer, joins the conversation. Raises ModelError."""
         from groundup.tokenizer.chat import Conversation, Message
 
         messages = []
@@ -122,7 +103,7 @@ class Chat:
             self.turns.append((question, answer))
 
     def obey(self, order: str) -> str:
-        """Carry out a command (a line that begins with "/") and return the reply."""
+        """An order begins with "/"; returns the reply."""
         name, _, rest = order.partition(" ")
         if name == "/reset":
             self.turns.clear()
@@ -138,9 +119,6 @@ class Chat:
 
 
 def talk(chat: Chat, *, as_json: bool) -> None:
-    """Read questions from stdin and write answers to stdout, until one of `LEAVING` or the end of
-    input.
-    """
     interactive = sys.stdin.isatty()
     if interactive:
         path = chat.engine.opened.path
@@ -168,7 +146,7 @@ def talk(chat: Chat, *, as_json: bool) -> None:
 
 
 def lines(*, interactive: bool) -> Iterator[str]:
-    """Yield the non-empty lines of stdin. On a terminal Ctrl-C discards the line being typed."""
+    """On a terminal Ctrl-C discards the line being typed."""
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
     if interactive:
         with contextlib.suppress(ImportError):
@@ -192,7 +170,7 @@ def lines(*, interactive: bool) -> Iterator[str]:
 
 @contextlib.contextmanager
 def tolerant(*, interactive: bool) -> Iterator[None]:
-    """On a terminal, let Ctrl-C or a ModelError end the answer instead of the program."""
+    """Ctrl-C or a ModelError ends the answer instead of the program."""
     try:
         yield
     except (KeyboardInterrupt, ModelError) as error:
@@ -214,9 +192,7 @@ def answer_text(chat: Chat, question: str) -> "ChatEvent":
 
 
 def answer_json(chat: Chat, question: str) -> "ChatEvent":
-    """Print the whole answer as one line of JSON and return the last event."""
-    events = list(chat.ask(question))
-    last = events[-1]
+    *_, last = events = list(chat.ask(question))
     counts = ("finish_reason", "prompt_tokens", "completion_tokens", "dropped_messages")
     record = {"question": question, "answer": "".join(event.text for event in events)}
     record |= {name: getattr(last, name) for name in counts}
@@ -225,5 +201,4 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
 
 
 def say(text: str) -> None:
-    """Print a message to stderr."""
-    stderr_console().print(text, markup=False, highlight=False, soft_wrap=True, style="dim")
+    console.say(text, "dim")

@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from groundup.api.models import Model, open_model
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.fields import ConfigFields, grouped
+from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
 from groundup.cli.options import DeviceOption, JsonOption
 from groundup.cli.plain import plain
 from groundup.data.reading.data import Data
@@ -33,7 +33,7 @@ FILE_ENDINGS = (*LINE_SUFFIXES, ".csv", ".jsonl", ".mbox", ".eml")
 Named = tuple[str, str]
 
 
-READING = ConfigFields("text", "charset", "follow_links", text={"option": "--text-column"})
+READING = ConfigFields("text", "charset", "follow_links", **COLUMN_OPTIONS)
 
 
 @grouped()
@@ -99,7 +99,6 @@ def command(
 
 
 def label_lines(found: dict[str, Any]) -> list[str]:
-    """Return the probabilities of a text, and the label where it is not the most probable one."""
     probabilities = found["probabilities"]
     width = max(map(len, probabilities))
     lines = [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in probabilities.items()]
@@ -111,9 +110,7 @@ def label_lines(found: dict[str, Any]) -> list[str]:
 
 
 def is_source(text: str) -> bool:
-    """Whether the argument is the name of a file or folder, or an address of texts (hf:, s3:, gs:;
-    https: and pypi: with their SHA-256).
-    """
+    """A file, folder, or address of texts (hf:, s3:, gs:; https: and pypi: with a SHA-256)."""
     try:
         if text and Path(text).exists():
             return True
@@ -124,9 +121,7 @@ def is_source(text: str) -> bool:
 
 
 def is_lines(text: str) -> bool:
-    """Whether the source is a file that is read line by line: .txt, .md, or of a format that
-    nothing else reads.
-    """
+    """.txt, .md, or a format that nothing else reads."""
     from groundup.data.reading.containers import archive_suffix, suffixes
     from groundup.data.reading.source_files import SUFFIXES
 
@@ -136,10 +131,7 @@ def is_lines(text: str) -> bool:
 
 
 def lines_of(file: Path, charset: str) -> Iterator[Named]:
-    """Yield (name, text) of the non-empty lines.
-
-    Raises DataError when there is none, NotTextError for a binary file.
-    """
+    """Raises DataError when there is none, NotTextError for a binary file."""
     from groundup.data.reading.decoding import check_charset, numbered_lines, text_pieces
     from groundup.data.reading.source_report import SourceReport
 
@@ -157,10 +149,7 @@ def lines_of(file: Path, charset: str) -> Iterator[Named]:
 
 
 def documents_of(data: Data, progress: Progress) -> Iterator[Named]:
-    """Yield (name, text) of the documents of a source, and say what was not read.
-
-    Raises DataError when there is none.
-    """
+    """Say what was not read. Raises DataError when there is none."""
     from groundup.data.reading.options import options_of
     from groundup.data.reading.source_report import SourceReport
     from groundup.data.reading.sources import read_source, source_of
@@ -180,27 +169,18 @@ def documents_of(data: Data, progress: Progress) -> Iterator[Named]:
 
 
 def _classify(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]:
-    """Yield for each text: its name, itself, its label, the probability of each label.
-
-    Raises ModelError.
-    """
+    """Raises ModelError."""
+    decision = model.engine.opened.decision
     while some := list(islice(named, AT_ONCE)):
-        for (name, text), probabilities in zip(
-            some, model.classify([text for _, text in some]), strict=True
-        ):
-            yield {
-                "name": name,
-                "text": text,
-                **decide(model.engine.opened.decision, probabilities),
-            }
+        found = model.classify([text for _, text in some])
+        for (name, text), probabilities in zip(some, found, strict=True):
+            yield {"name": name, "text": text, **decide(decision, probabilities)}
 
 
 def classify(
     model: Model, named: Iterator[Named], *, why: bool, progress: Progress
 ) -> Iterator[dict[str, Any]]:
-    """Yield what `_classify` does, with `why` with the words that spoke for the label (for the
-    likeliest one where it is unsure).
-    """
+    """`why`: with the words that spoke for the label (the likeliest one where it is unsure)."""
     if not why:
         yield from _classify(model, named)
         return
@@ -208,20 +188,15 @@ def classify(
 
     found = _classify(model, named)
     while some := list(islice(found, BEFORE_WHY)):
-        with progress.track(
-            "words left out", sum(readings(each["text"]) for each in some), "readings"
-        ) as advance:
+        total = sum(readings(each["text"]) for each in some)
+        with progress.track("words left out", total, "readings") as advance:
             for each in some:
                 label = each.get("guess", each.get("label")) or next(iter(each["probabilities"]))
-                yield each | {
-                    "why": word_effects(
-                        model.engine, each["text"], label, advance=advance
-                    ).to_plain()
-                }
+                effects = word_effects(model.engine, each["text"], label, advance=advance)
+                yield each | {"why": effects.to_plain()}
 
 
 def why_lines(found: dict[str, Any]) -> list[str]:
-    """Return the words with the largest effect, for and against the label, and what they cost."""
     why = found.get("why")
     if why is None:
         return []
@@ -232,12 +207,11 @@ def why_lines(found: dict[str, Any]) -> list[str]:
         if abs(each["effect"]) >= SHOWN_SHARE * abs(strongest[0]["effect"])
     ]
     lines = []
-    for side, chosen in (
-        ("for", [e for e in strongest if e["effect"] > 0]),
-        ("against", [e for e in strongest if e["effect"] < 0]),
-    ):
+    for side, sign in (("for", 1), ("against", -1)):
         words = ", ".join(
-            f"{plain(e['word'])} ({100 * e['without']:.1f} % without)" for e in chosen
+            f"{plain(e['word'])} ({100 * e['without']:.1f} % without)"
+            for e in strongest
+            if sign * e["effect"] > 0
         )
         if words:
             lines.append(f"  {side} {why['label']}: {words}")
@@ -248,9 +222,6 @@ def why_lines(found: dict[str, Any]) -> list[str]:
 
 
 def one_line(found: dict[str, Any]) -> str:
-    """Return label, probability, name and beginning of one of many texts, without control
-    characters.
-    """
     shown = plain(" ".join(found["text"][:SHOWN_CHARACTERS].split()))
     if "labels" in found:
         return f"{describe_labels(found)}  {plain(found['name'])}  {shown}"

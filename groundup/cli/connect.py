@@ -147,9 +147,7 @@ def address_of(url: str) -> str:
 
 
 def first_chat_model(url: str) -> tuple[str, str]:
-    """Return the name of the first chat model that the server lists, without ":latest", and a note;
-    without one "" and why.
-    """
+    """Without ":latest", and a note; without one "" and why."""
     try:
         with urllib.request.urlopen(f"{url}/v1/models", timeout=WAIT_S) as response:
             entries = json.loads(response.read(MAX_BYTES))["data"]

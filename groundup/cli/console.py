@@ -1,8 +1,8 @@
 """Output: results to stdout, progress and messages to stderr.
 
-On a terminal `track` draws a bar with the time left (`bar.py`), and during training the panel
-(`panel.py`); elsewhere it prints a plain line now and then. A `stage` is one line: its bar while it
-works, then its result. `print_result` prints lines for people or one JSON value for scripts.
+On a terminal `track` draws a bar with the time left, and during training the panel; elsewhere it
+prints a plain line now and then. A `stage` is one line: its bar while it works, then its result.
+`print_result` prints lines for people or one JSON value for scripts.
 """
 
 import re
@@ -22,13 +22,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from groundup.cli.bar import Bar, BarLine
-from groundup.cli.encoding import json_text
-from groundup.cli.plain import json_safe, terminal_safe
+from groundup.cli.panel import Bar, BarLine, LivePanel
+from groundup.cli.plain import json_safe, json_text, terminal_safe
 from groundup.progress import Advance, Silent
 
 if TYPE_CHECKING:
-    from groundup.cli.panel import LivePanel
     from groundup.train.monitor.callbacks import Line, RunFacts
 
 PLAIN_LINE_EVERY_S = 15.0
@@ -39,9 +37,7 @@ _NUMBER = re.compile(r"[-+~]*[\d,]*\.?\d[\d,]*[% ]*")
 
 
 def program() -> str:
-    """Return the command that starts this program: "groundup" where it is in PATH, else its path,
-    quoted for a shell.
-    """
+    """ "groundup" where it is in PATH, else its path, quoted for a shell."""
     started = Path(sys.argv[0])
     found = shutil.which(NAME)
     if found is not None and started.name == NAME and Path(found).resolve() == started.resolve():
@@ -52,7 +48,7 @@ def program() -> str:
 
 
 def _from_here(path: Path) -> str:
-    """Return a path quoted for a shell, relative to the working directory where it is below it."""
+    """Quoted for a shell, relative to the working directory where it is below it."""
     path, here = path.absolute(), Path.cwd()
     if path.is_relative_to(here):
         path = path.relative_to(here)
@@ -61,35 +57,31 @@ def _from_here(path: Path) -> str:
 
 @cache
 def stderr_console() -> Console:
-    """Return the console for progress and errors."""
     return Console(stderr=True, emoji=False)  # a path with ":x:" in it is a path
 
 
 def console_progress() -> "TerminalProgress | PlainProgress":
-    """Return the Progress for stderr: bars and a panel on a terminal, plain lines elsewhere (also
-    on one without cursor movement).
-    """
+    """Bars and a panel on a terminal, plain lines elsewhere."""
     console = stderr_console()
-    return (
-        TerminalProgress()
-        if console.is_terminal and not console.is_dumb_terminal
-        else PlainProgress()
+    if console.is_terminal and not console.is_dumb_terminal:
+        return TerminalProgress()
+    return PlainProgress()
+
+
+def say(text: str, style: str | None = None) -> None:
+    stderr_console().print(
+        terminal_safe(text), markup=False, highlight=False, soft_wrap=True, style=style
     )
 
 
 class TerminalProgress:
-    """Bars with the time left, and the panel during `fit()`, as whose callback it is called.
-
-    Messages are printed above them.
-    """
+    """Bars with the time left, and the panel during `fit()`; messages are printed above them."""
 
     def __init__(self) -> None:
-        self._panel: "LivePanel | None" = None
+        self._panel: LivePanel | None = None
         self._is_drawing = False
 
     def begin(self, facts: "RunFacts") -> None:
-        from groundup.cli.panel import LivePanel
-
         self._panel = LivePanel(stderr_console(), facts)
 
     def observe(self, line: "Line") -> None:
@@ -100,7 +92,7 @@ class TerminalProgress:
         self._panel = None
 
     def say(self, text: str) -> None:
-        stderr_console().print(terminal_safe(text), markup=False, highlight=False, soft_wrap=True)
+        say(text)
 
     def show(self, parts: Sequence[tuple[str, str]]) -> None:
         stderr_console().print(
@@ -109,9 +101,7 @@ class TerminalProgress:
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
-        if (
-            self._panel is not None
-        ):  # the training itself, or work of an evaluation, which is not drawn
+        if self._panel is not None:  # the training, or work of an evaluation, which is not drawn
             with self._panel.shown() as advance:
                 yield advance
             return
@@ -129,16 +119,12 @@ class TerminalProgress:
 
     @contextmanager
     def stage(self, title: str) -> Iterator["TerminalStage"]:
-        """Show a stage as one line: its bar while it works, then its result, cut to the terminal's
-        width.
-        """
+        """One line: its bar while it works, then its result, cut to the terminal's width."""
         stage = TerminalStage(BarLine(title, time.monotonic))
         with _live(stage.line):
             yield stage
         if stage.result is not None:
-            line = Text(
-                terminal_safe(f"{title}  {stage.result}"), no_wrap=True, overflow="ellipsis"
-            )
+            line = Text(terminal_safe(f"{title}  {stage.result}"))
             stderr_console().print(line, no_wrap=True, overflow="ellipsis", crop=True)
 
 
@@ -153,10 +139,7 @@ def _nothing(amount: float = 1, note: str = "", total: float | None = None) -> N
 
 
 class TerminalStage:
-    """A stage on a terminal.
-
-    What it says is not shown; the outermost work that it tracks has the bar.
-    """
+    """What it says is not shown; the outermost work that it tracks has the bar."""
 
     def __init__(self, line: BarLine) -> None:
         self.line = line
@@ -191,9 +174,7 @@ class PlainStage(Silent):
 
 
 class PlainProgress:
-    """Plain lines for logs: messages, a line for each stage, and for work in progress a line every
-    15 seconds.
-    """
+    """Plain lines for logs; of work in progress one every PLAIN_LINE_EVERY_S."""
 
     def say(self, text: str) -> None:
         print(terminal_safe(text), file=sys.stderr, flush=True)
@@ -229,20 +210,20 @@ def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
         print(terminal_safe(line))
 
 
+def in_browser(page: Path) -> str:
+    return f"{page} ({page.stat().st_size / 1000:,.0f} kB): open it in a browser."
+
+
 def terminal_columns() -> int | None:
-    """Return the width of the terminal that results are printed to; None where they go
-    elsewhere.
-    """
+    """None: results go elsewhere than to a terminal."""
     if not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size().columns
 
 
 def table(headers: list[str], rows: list[list[str]], *, columns: int | None = None) -> list[str]:
-    """Return the rows as aligned plain lines under their headers, columns of numbers right-aligned.
-
-    On a terminal (or within `columns`) long texts are continued on lines of their own, in their
-    column.
+    """Columns of numbers are right-aligned. On a terminal (or within `columns`) long texts are
+    continued on lines of their own, in their column.
     """
     columns = columns or terminal_columns()
     numeric = [
@@ -258,22 +239,17 @@ def table(headers: list[str], rows: list[list[str]], *, columns: int | None = No
         return "  ".join(cells).rstrip()
 
     def lines(row: list[str]) -> list[str]:
+        if columns is None:
+            return [line(row)]
         parts = [wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
         return [line(each) for each in zip_longest(*parts, fillvalue="")]
 
-    whole = (
-        [line(row) for row in rows]
-        if columns is None
-        else [each for row in rows for each in lines(row)]
-    )
+    whole = [each for row in rows for each in lines(row)]
     return [line(headers), "  ".join("-" * width for width in widths), *whole]
 
 
 def wrapped(text: str, columns: int | None, indent: str = "") -> list[str]:
-    """Return a text as lines of at most so many columns; None: as one line.
-
-    `indent` begins all but the first.
-    """
+    """None: as one line. `indent` begins all lines but the first."""
     if columns is None or len(text) <= columns:
         return [text]
     return textwrap.wrap(text, columns, subsequent_indent=indent)
@@ -282,9 +258,7 @@ def wrapped(text: str, columns: int | None, indent: str = "") -> list[str]:
 def _fitting_widths(
     rows: Sequence[Sequence[str]], numeric: Sequence[bool], columns: int | None
 ) -> list[int]:
-    """Return the width of each column: that of its widest cell; within `columns` the widest texts
-    are narrower, down to a few words.
-    """
+    """Within `columns` the widest texts are narrower, down to a few words."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(numeric))]
     least = [max(NARROWEST_TEXT, len(header)) for header in rows[0]]
     while columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns:

@@ -99,7 +99,6 @@ def command(
 
 
 def result_lines(done: "ConvertResults") -> list[str]:
-    """Return what was written, whether it was checked, and what can be done with it."""
     lines = [f"{done.path}: {done.size_bytes / 1e6:,.1f} MB.", *check_lines(done)]
     if done.created is not None:
         lines.append(f"Talk to it: ollama run {done.created}")
@@ -112,7 +111,6 @@ def result_lines(done: "ConvertResults") -> list[str]:
 
 
 def check_lines(done: "ConvertResults") -> list[str]:
-    """Return whether a GGUF file was checked in llama.cpp; none for other formats."""
     if done.unchecked:
         from groundup.api.models import WITHOUT_CHECK
 
@@ -126,7 +124,7 @@ def check_lines(done: "ConvertResults") -> list[str]:
 
 
 def plain_result(done: "ConvertResults") -> dict[str, Any]:
-    """Return JSON values; `checked` is the comparison, or why there is none."""
+    """`checked` is the comparison, or why there is none."""
     plain = {"path": str(done.path), "to": done.to, "bytes": done.size_bytes}
     checked = done.parity.plain() if done.parity else "".join(check_lines(done)) or None
     return {**plain, "created": done.created, "checked": checked}
@@ -135,7 +133,7 @@ def plain_result(done: "ConvertResults") -> dict[str, Any]:
 def target_of(
     to: str | None, quantization: str | None, precision: str | None
 ) -> tuple[str, str | None]:
-    """Return format and quantization. Raises ConfigError for --precision with another format."""
+    """Raises ConfigError for --precision with another format."""
     if precision is None:
         return to or "gguf", quantization
     if to not in (None, "packed") or quantization is not None:

@@ -5,13 +5,13 @@ as a page.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Argument, Option
 
 from groundup.cli import options
-from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.fields import ConfigFields, grouped
+from groundup.cli.console import console_progress, in_browser, print_result, table
+from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
 from groundup.cli.usage import VerbApp
 from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
@@ -31,8 +31,7 @@ READING = ConfigFields(
     "charset",
     "follow_links",
     "sha256",
-    text={"option": "--text-column"},
-    label={"option": "--label-column"},
+    **COLUMN_OPTIONS,
 )
 ERRORS = ("replace", "drop")
 LANGUAGES_SHOWN = 6
@@ -94,15 +93,12 @@ def inspect(
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
-    charset_errors: CharsetErrors = "replace"
-    if errors == "drop":
-        charset_errors = "drop"
     progress = console_progress()
     found = inspect_data(
         _with_paths(reading, sources),
         process=_process(processing, settings),
         strict=strict,
-        charset_errors=charset_errors,
+        charset_errors=cast("CharsetErrors", errors),
         show=show,
         seed=seed,
         progress=progress,
@@ -112,7 +108,7 @@ def inspect(
     if out:  # before anything is printed: a pipe that is closed ends the command
         from groundup.report.pages.inspection_page import write_inspection_page
 
-        page = _written(write_inspection_page(plain, out))
+        page = in_browser(write_inspection_page(plain, out))
     print_result(_lines(found), plain[0] if len(plain) == 1 else {"sources": plain}, as_json)
     if page:
         progress.say(page)
@@ -161,7 +157,7 @@ def windows(
     if out:  # before anything is printed, as above
         from groundup.report.pages.windows_page import write_windows_page
 
-        page = _written(write_windows_page(view, out))
+        page = in_browser(write_windows_page(view, out))
     print_result(_window_lines(view), view, as_json)
     if page:
         progress.say(page)
@@ -170,13 +166,10 @@ def windows(
 def _window_lines(view: dict[str, Any]) -> list[str]:
     """Return the counts of windows and of packed rows as a table."""
     found, packed = view["windows"], view["packing"]
+    several = f"{found['of_several_documents']:,}"
     rows = [
         ["rows an epoch", f"{found['count']:,}", f"{packed['rows']:,}"],
-        [
-            "rows of several documents, where one sees the other",
-            f"{found['of_several_documents']:,}",
-            "0",
-        ],
+        ["rows of several documents, where one sees the other", several, "0"],
         ["documents that are cut", f"{found['cut_documents']:,}", f"{packed['cut_documents']:,}"],
         ["labels an epoch", f"{found['labels']:,}", f"{packed['tokens']:,}"],
         ["padding", "0 %", f"{packed['padding_share']:.1%}"],
@@ -184,21 +177,13 @@ def _window_lines(view: dict[str, Any]) -> list[str]:
     stride = f", stride {view['stride']:,}" if view["stride"] != view["context_tokens"] else ""
     head = f"{view['split']}: {view['tokens']:,} tokens in {view['documents']:,} documents, context {view['context_tokens']:,}{stride}"
     if stride:
-        rows.append(
-            [
-                f"windows an epoch with stride {view['stride']:,}",
-                f"{view['strided']['count']:,}",
-                "",
-            ]
-        )
+        count = f"{view['strided']['count']:,}"
+        rows.append([f"windows an epoch with stride {view['stride']:,}", count, ""])
     return [head, "", *(line.rstrip() for line in table(["", "windows", "packed"], rows))]
 
 
 def _with_paths(reading: Data, specs: Sequence[str]) -> list[Data]:
-    """Return what is read of each address.
-
-    Raises ConfigError where one is named twice, or a hash is given for none or several of them.
-    """
+    """Raises ConfigError where one is named twice, or a hash is of none or several of them."""
     from groundup.data.reading.source_files import PINNED
 
     for spec in specs:
@@ -218,7 +203,7 @@ def _with_paths(reading: Data, specs: Sequence[str]) -> list[Data]:
 
 
 def _process(processing: options.ProcessOptions, settings: Sequence[str] | None) -> "ProcessConfig":
-    """Return the steps. Raises ConfigError, also for fields of anything else."""
+    """Raises ConfigError, also for fields of anything else."""
     from groundup.config import apply_sets, build_config
     from groundup.data.processing.steps import ProcessConfig, process_fields
 
@@ -233,12 +218,7 @@ def _process(processing: options.ProcessOptions, settings: Sequence[str] | None)
     )
 
 
-def _written(page: Path) -> str:
-    return f"{page} ({page.stat().st_size / 1000:,.0f} kB): open it in a browser."
-
-
 def _lines(found: "Sequence[Inspection]") -> list[str]:
-    """Return the inspections as lines for people, with a heading each where there are several."""
     if len(found) == 1:
         return describe(found[0])
     return [
@@ -298,7 +278,6 @@ def describe(found: "Inspection") -> list[str]:
 
 
 def _languages(found: "Inspection") -> list[list[str]]:
-    """The row of the languages, where they were detected."""
     detected = found.card.languages
     if not detected or not detected["documents"]:
         return []
@@ -307,14 +286,10 @@ def _languages(found: "Inspection") -> list[list[str]]:
         f"{count / detected['documents']:.0%} {name}"
         for name, count in [*counts.items()][:LANGUAGES_SHOWN]
     ]
-    more = [f"{len(counts) - len(shown)} more"] if len(counts) > len(shown) else []
-    return [
-        [
-            "languages",
-            f"{len(counts):,}",
-            f"{', '.join(shown + more)} of {detected['documents']:,} documents",
-        ]
-    ]
+    if len(counts) > len(shown):
+        shown.append(f"{len(counts) - len(shown)} more")
+    note = f"{', '.join(shown)} of {detected['documents']:,} documents"
+    return [["languages", f"{len(counts):,}", note]]
 
 
 def _noted(what: str, noted: "Tally") -> str:

@@ -34,7 +34,7 @@ ERRORS = "errors"
 
 @contextlib.contextmanager
 def join_group(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
-    """Yield the process group (SINGLE_PROCESS without torchrun) and the device. Raises ConfigError.
+    """SINGLE_PROCESS without torchrun. Raises ConfigError.
 
     An error is printed by one process; all exit with its code.
     """
@@ -60,10 +60,7 @@ def join_group(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
 
 
 def require_alone(verb: str) -> None:
-    """Refuse a verb that can't run in several processes.
-
-    Raises ConfigError on rank 0; the others exit.
-    """
+    """Raises ConfigError on rank 0; the others exit."""
     if (
         verb in SHARED
         or "TORCHELASTIC_RUN_ID" not in os.environ
@@ -135,9 +132,7 @@ def _number(name: str, default: int | None = None) -> int:
 
 
 def _end(group: "ProcessGroup", store: Any, error: BaseException) -> None:
-    """Raise the error to exit with: a GroundupError on the first process that has one, else a
-    silent exit with the same code.
-    """
+    """A GroundupError on the first process that has one, else a silent exit with the same code."""
     found: BaseException | None = error
     while isinstance(found, SystemExit):  # torchrun's signal may have interrupted a GroundupError
         found = found.__context__
@@ -149,9 +144,7 @@ def _end(group: "ProcessGroup", store: Any, error: BaseException) -> None:
 
 
 def _is_first(store: Any) -> bool:
-    """Whether this is the first process with an error; True also where the store is gone: better
-    printed twice than never.
-    """
+    """True also where the store is gone: better printed twice than never."""
     try:
         return int(store.add(ERRORS, 1)) == 1
     except RuntimeError:

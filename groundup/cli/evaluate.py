@@ -12,13 +12,13 @@ from typer import Argument, Option
 from groundup.api.evaluation import run_evaluation, run_suites
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.fields import ConfigFields, grouped
+from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
 from groundup.cli.plain import plain
 from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
 from groundup.evaluate.config import EvaluationConfig
 from groundup.files import write_json
-from groundup.recipes.packaged import STARTER
+from groundup.recipes.build_config import STARTER
 
 if TYPE_CHECKING:
     from groundup.evaluate.results import (
@@ -38,8 +38,7 @@ READING = ConfigFields(
     "layout",
     "charset",
     "follow_links",
-    text={"option": "--text-column"},
-    label={"option": "--label-column"},
+    **COLUMN_OPTIONS,
 )
 MEASURING = ConfigFields(
     "items",
@@ -156,7 +155,6 @@ def command(
 
 
 def require_plot(plot: Path | None, over: str | None) -> None:
-    """Raise ConfigError for a picture of no curves or in a format that is not drawn."""
     if plot is not None and over is None:
         fix = "Give --over steps, sizes or shots as well."
         raise ConfigError("--plot draws the curves of --over.", fix=fix)
@@ -166,7 +164,6 @@ def require_plot(plot: Path | None, over: str | None) -> None:
 
 
 def draw(curves: Sequence[dict[str, object]], file: Path) -> None:
-    """Write the picture. Raises MissingExtra (matplotlib), DiskError."""
     from groundup.files import atomic_file
     from groundup.lab.drawing.loss import draw_curves
 
@@ -176,12 +173,11 @@ def draw(curves: Sequence[dict[str, object]], file: Path) -> None:
 
 
 def split_names(text: str) -> list[str]:
-    """Return the names in "a,b"."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:
-    """Return the numbers in "0,4". Raises ConfigError."""
+    """Raises ConfigError."""
     parts = split_names(text)
     if not parts or not all(part.isdecimal() for part in parts):
         what = f"--shots {text!r} is not a list of numbers."
@@ -190,9 +186,6 @@ def parse_numbers(text: str) -> tuple[int, ...]:
 
 
 def result_lines(results: "EvaluationResults") -> list[str]:
-    """Return the figures as a table, the differences from the first model on the same items, and
-    the answers shown.
-    """
     headers = ["task", "model", "figure", "value", "95 % interval", "n", "chance"]
     return [
         *left_out_lines(results),
@@ -205,9 +198,6 @@ def result_lines(results: "EvaluationResults") -> list[str]:
 
 
 def over_lines(results: "EvaluationResults", plot: Path | None) -> list[str]:
-    """Return the curves, the paired difference of the last point from the first, and which items
-    the training text has.
-    """
     lines = [line for curve in results.curves for line in (*curve_lines(curve), "")]
     lines += [*map(change_line, results.changes), *overlap_lines(results)]
     if plot:
@@ -216,7 +206,6 @@ def over_lines(results: "EvaluationResults", plot: Path | None) -> list[str]:
 
 
 def overlap_lines(results: "EvaluationResults") -> list[str]:
-    """Return of each suite how many items stand in the training text of a model."""
     from groundup.evaluate.memorisation import overlap_line
 
     return [
@@ -245,7 +234,6 @@ def settings_lines(rows: "Sequence[EvaluationRow]") -> list[str]:
 
 
 def change_line(change: "ModelChange") -> str:
-    """Return the difference between two models on the same items, and whether it is one."""
     from groundup.evaluate.paired import describe_verdict
 
     models = f"from {plain(change.from_model)} to {plain(change.to_model)}"
@@ -257,7 +245,6 @@ def change_line(change: "ModelChange") -> str:
 
 
 def left_out_lines(results: "EvaluationResults") -> list[str]:
-    """Return how many items were not measured, as a model was trained on them."""
     found = results.left_out
     if not found or not found.items:
         return []
@@ -267,7 +254,7 @@ def left_out_lines(results: "EvaluationResults") -> list[str]:
 
 
 def show_value(metric: str, value: float | None) -> str:
-    """Return a value as text; proportions in percent, nothing for None."""
+    """Proportions in percent, "" for None."""
     from groundup.evaluate.metrics import SHARES
 
     if value is None:
@@ -278,7 +265,6 @@ def show_value(metric: str, value: float | None) -> str:
 
 
 def table_row(row: "EvaluationRow") -> list[str]:
-    """Return one figure as a row."""
     value, low, high, chance = (
         show_value(row.metric, each) for each in (row.value, row.low, row.high, row.chance)
     )
@@ -291,7 +277,6 @@ def table_row(row: "EvaluationRow") -> list[str]:
 
 
 def answer_lines(results: "EvaluationResults") -> list[str]:
-    """Return the answers shown, by question."""
     lines: list[str] = []
     models = results.details.get("shown answers", {})
     for same in zip(*(details["answers"] for details in models.values()), strict=True):
@@ -303,7 +288,7 @@ def answer_lines(results: "EvaluationResults") -> list[str]:
 
 
 def curve_lines(curve: "MetricCurve") -> list[str]:
-    """Return a curve: its head, and a row for each point with its interval drawn beside it."""
+    """A head, and a row for each point with its interval drawn beside it."""
     from groundup.evaluate.task import AT_CHANCE
 
     first = curve.points[0]
@@ -335,9 +320,7 @@ def drawn_range(points: "Sequence[EvaluationRow]") -> tuple[float, float]:
 
 
 def draw_interval(point: "Measure", chance: float | None, low: float, high: float) -> str:
-    """Return a point with its interval and the place of chance, COLUMNS wide from `low` to
-    `high`.
-    """
+    """COLUMNS wide, from `low` to `high`, with the place of chance."""
 
     def place(value: float) -> int:
         return round((value - low) / (high - low or 1.0) * (COLUMNS - 1))

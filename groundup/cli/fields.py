@@ -1,5 +1,5 @@
-"""Options of a command from the fields of dataclasses: `ConfigFields` names those of a config, with the
-docstring below each as its help; `grouped` makes a command's parameters of them.
+"""Options of a command from the fields of dataclasses: `ConfigFields` names those of a config,
+with the docstring below each as its help; `grouped` makes a command's parameters of them.
 """
 
 import ast
@@ -17,6 +17,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from typer import Option
 
 LISTS = {tuple, collections.abc.Sequence}
+# Of `ConfigFields` of `Data`: the columns, whose options say so.
+COLUMN_OPTIONS = {"text": {"option": "--text-column"}, "label": {"option": "--label-column"}}
 
 
 class ConfigFields:
@@ -26,8 +28,6 @@ class ConfigFields:
     An option is called as its field, with its type, default and the docstring below it as help;
     `changes` says by field what is otherwise: `option` (its name), `metavar`, `help`, `min`, `max`,
     `show_default`. A field with a list of texts is written as NAME,NAME.
-
-        reading: Annotated[Data, ConfigFields("text", text={"option": "--text-column"})] = Data("")
     """
 
     def __init__(self, *names: str, **changes: Mapping[str, Any]) -> None:
@@ -35,7 +35,6 @@ class ConfigFields:
         self.changes = changes
 
     def options(self, config: type) -> dict[str, Any]:
-        """Return the annotation of each field's parameter."""
         types = get_type_hints(config, include_extras=True)
         helps = field_docstrings(config)
         found = {}
@@ -53,7 +52,6 @@ class ConfigFields:
         return found
 
     def values(self, config: type, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was written as values of the fields."""
         types = get_type_hints(config)
         return {
             name: _names_in(value) if _origins(types[name]) & LISTS else value
@@ -62,9 +60,7 @@ class ConfigFields:
 
 
 def _is_listed(kind: Any) -> bool:
-    """Whether a field's type is a tuple or mapping, or a text beside one: text on the command
-    line.
-    """
+    """A tuple or mapping, or a text beside one: text on the command line."""
     return bool(_origins(kind) & {*LISTS, collections.abc.Mapping})
 
 
@@ -80,9 +76,7 @@ def _names_in(value: Any) -> Any:
 
 @functools.cache
 def field_docstrings(config: type) -> dict[str, str]:
-    """Return the docstring below each field of a dataclass and of those it is made from, in one
-    line.
-    """
+    """Below each field, also of the classes it is made from, in one line."""
     found: dict[str, str] = {}
     for owner in reversed(config.__mro__):
         if not is_dataclass(owner):
@@ -102,11 +96,10 @@ def _text_of(below: ast.Expr) -> str:
 def grouped(
     shown: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator: each parameter of a command whose type is a dataclass is replaced by one option
-    per field, or per field that its `ConfigFields` names.
+    """Replace each parameter whose type is a dataclass by one option per field, or per field that
+    its `ConfigFields` names.
 
-    Defaults are those of the parameter's default value; `shown` says what help shows instead, by
-    field.
+    Defaults are those of the parameter's default value; `shown` says what help shows instead.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -151,7 +144,7 @@ def grouped(
 
 
 def _group_of(hint: Any) -> tuple[Any, Any]:
-    """Return the dataclass of a parameter and which of its fields are options; None for others."""
+    """Return the dataclass of a parameter and which of its fields are options."""
     kind, *marks = (
         (hint.__origin__, *hint.__metadata__) if get_origin(hint) is Annotated else (hint,)
     )
@@ -162,8 +155,6 @@ def _group_of(hint: Any) -> tuple[Any, Any]:
 
 
 class OptionGroup(ConfigFields):
-    """The fields of a dataclass whose annotations are options already."""
-
     def options(self, config: type) -> dict[str, Any]:
         return get_type_hints(config, include_extras=True)
 

@@ -1,24 +1,27 @@
 """`groundup finetune classifier | chat | preference`: a pretrained model learns a task."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typer import Argument
 
-from groundup.api.finetuning import finetune_chat, finetune_classifier, finetune_preference
+from groundup.api.training import finetune_chat, finetune_classifier, finetune_preference
 from groundup.cli import options
-from groundup.cli.console import console_progress, print_result
-from groundup.cli.fields import ConfigFields, grouped
+from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
+from groundup.cli.plain import beginning
 from groundup.cli.usage import VerbApp
 from groundup.config import apply_sets, build_config
 from groundup.data.reading.data import Data
 from groundup.finetune.config import ChatConfig, ClassifierConfig, PreferenceConfig
 
 if TYPE_CHECKING:
-    from groundup.finetune.chat_results import ChatResults
+    from groundup.finetune.chat_training import ChatResults
+    from groundup.finetune.classifier_results import ClassifierResults
 
-Config = TypeVar("Config", ClassifierConfig, ChatConfig, PreferenceConfig)
+Results = TypeVar("Results")
 LABELLED = ConfigFields(
     "text",
     "label",
@@ -27,8 +30,7 @@ LABELLED = ConfigFields(
     "charset",
     "follow_links",
     "sha256",
-    text={"option": "--text-column"},
-    label={"option": "--label-column"},
+    **COLUMN_OPTIONS,
 )
 COLUMNS = ConfigFields("columns", "layout", "charset", "follow_links")
 CLASSIFIER = ConfigFields(
@@ -77,9 +79,25 @@ class RunOptions:
     fixed_choices: options.FixedChoicesOption = False
     fresh: options.FreshOption = False
 
-    def complete(self, config: Config) -> Config:
-        """Return the config with the fields that --set names. Raises ConfigError."""
-        return build_config(type(config), apply_sets(vars(config), self.settings))
+    def fit(
+        self,
+        train: Callable[..., Results],
+        model: str,
+        data: Data,
+        out: Path,
+        config: ClassifierConfig | ChatConfig | PreferenceConfig,
+    ) -> Results:
+        """`config` has the fields that --set names, too. Raises ConfigError."""
+        return train(
+            model,
+            data,
+            out,
+            build_config(type(config), apply_sets(vars(config), self.settings)),
+            device=self.device,
+            fixed_choices=self.fixed_choices,
+            fresh=self.fresh,
+            progress=console_progress(),
+        )
 
 
 @app.command()
@@ -122,18 +140,7 @@ def classifier(
             --label-separator ';' --out runs/tickets
         groundup classify runs/reviews "I would buy it again."
     """
-    results = finetune_classifier(
-        model,
-        replace(reading, path=data),
-        out,
-        run.complete(config),
-        device=run.device,
-        fixed_choices=run.fixed_choices,
-        fresh=run.fresh,
-        progress=console_progress(),
-    )
-    from groundup.cli.classifier_lines import classifier_lines
-
+    results = run.fit(finetune_classifier, model, replace(reading, path=data), out, config)
     _print(classifier_lines(results, out), results, out, as_json)
 
 
@@ -168,16 +175,7 @@ def chat(
             100000 --rank 16
         groundup chat runs/mine
     """
-    results = finetune_chat(
-        model,
-        replace(reading, path=data),
-        out,
-        run.complete(config),
-        device=run.device,
-        fixed_choices=run.fixed_choices,
-        fresh=run.fresh,
-        progress=console_progress(),
-    )
+    results = run.fit(finetune_chat, model, replace(reading, path=data), out, config)
     _print(chat_lines(results, out), results, out, as_json)
 
 
@@ -205,16 +203,7 @@ def preference(
         groundup finetune preference smollm2-135m-instruct pairs.jsonl --out runs/preferred --beta
             0.3 --merge
     """
-    results = finetune_preference(
-        model,
-        replace(reading, path=data),
-        out,
-        run.complete(config),
-        device=run.device,
-        fixed_choices=run.fixed_choices,
-        fresh=run.fresh,
-        progress=console_progress(),
-    )
+    results = run.fit(finetune_preference, model, replace(reading, path=data), out, config)
     _print(chat_lines(results, out), results, out, as_json)
 
 
@@ -223,16 +212,11 @@ def _print(lines: list[str], results: Any, out: Path, as_json: bool) -> None:
 
 
 def chat_lines(results: "ChatResults", out: Path) -> list[str]:
-    """Return the results of a chat model, trained on answers or on pairs of them, as lines for
-    people.
-    """
     from groundup.evaluate.comparison.forgetting import forgetting_lines
 
     loss, counts, of_pairs = results.held_out_loss, results.examples, results.prefers
-    what = "examples"
-    if of_pairs:
-        what = "pairs"
-    elif counts["repeats"]:
+    what = "pairs" if of_pairs else "examples"
+    if counts["repeats"] and not of_pairs:
         what = f"examples ({counts['repeats']:,} repeats left out)"
     lines = [
         f"{counts['train']:,} {what}, {results.epochs:.3g} epochs: {results.tokens:,} tokens in "
@@ -258,3 +242,168 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
         *forgetting_lines(results.forgetting or {}),
         f"Try it: groundup chat {out}",
     ]
+
+
+SHOWN_SUSPECTS = 10
+METHOD_HEADS = ("n", "the classifier, on the same texts")
+JsonObject = dict[str, Any]
+
+
+def classifier_lines(results: "ClassifierResults", out: Path) -> list[str]:
+    example = results.examples[-1]["text"]  # a misclassified one only if all are
+    tables = _label_set_tables if results.multi_label else _label_tables
+    return [
+        *tables(results),
+        "",
+        *_decision_lines(results),
+        *_wrong_label_lines(results),
+        f"Try it: groundup classify {out} {beginning(example)}",
+    ]
+
+
+def _label_tables(results: "ClassifierResults") -> list[str]:
+    from groundup.evaluate.paired import difference_line
+
+    labels = results.labels
+    f1 = "mean F1"
+    if len(labels) == 2:
+        f1 = f"F1 of {results.positive}"
+    rows = []
+    for row in results.models:
+        found = row["accuracy"]
+        interval = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
+        figures = [f"{100 * found['value']:.1f}", interval, f"{row['f1']:.3f}"]
+        lead = difference_line(row["lead"]["accuracy"]) if "lead" in row else ""
+        rows.append([row["name"], *figures, _count(found), lead])
+    confusion = [
+        [label, *map(str, counts)]
+        for label, counts in zip(labels, results.models[0]["confusion"], strict=True)
+    ]
+    return [
+        *table(["method", "accuracy %", "95 % interval", f1, *METHOD_HEADS], rows),
+        "",
+        *table(["is \\ said", *labels], confusion),
+    ]
+
+
+def _label_set_tables(results: "ClassifierResults") -> list[str]:
+    rows = []
+    for row in results.models:
+        micro, exact = row["micro_f1"], row["exact_match"]
+        macro = f"{row['macro_f1']['value']:.3f}" if "macro_f1" in row else ""
+        figures = [f"{micro['value']:.3f}", _interval(micro), macro, f"{100 * exact['value']:.1f}"]
+        rows.append([row["name"], *figures, _count(exact), _micro_f1_lead(row)])
+    thresholds = results.decision["thresholds"]
+    labels = [
+        [
+            row["label"],
+            _percent(row["precision"]),
+            _percent(row["recall"]),
+            f"{row['f1']:.3f}",
+            f"{row['n']:,}",
+            f"{row['said']:,}",
+            f"{thresholds[row['label']]:.2f}",
+        ]
+        for row in results.models[0]["by_label"]
+    ]
+    methods = ["method", "micro F1", "95 % interval", "macro F1", "all right %", *METHOD_HEADS]
+    heads = ["label", "precision %", "recall %", "F1", "texts of it", "said", "said from"]
+    return [*table(methods, rows), "", *table(heads, labels)]
+
+
+def _count(found: JsonObject) -> str:
+    count = f"{found['n']:,}"
+    return f"{count} (thin)" if found["thin"] else count
+
+
+def _interval(found: JsonObject) -> str:
+    if found.get("low") is None:
+        return ""
+    return f"{found['low']:.3f} to {found['high']:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def _micro_f1_lead(row: JsonObject) -> str:
+    from groundup.evaluate.paired import NO_DIFFERENCE
+
+    lead = row.get("lead", {}).get("micro_f1", {})
+    if lead.get("low") is None:
+        return ""
+    meaning = lead["verdict"].replace("unclear", NO_DIFFERENCE)
+    interval = f"{lead['low']:+.3f} to {lead['high']:+.3f}"
+    return f"micro F1 {lead['value']:+.3f} (95 % interval {interval}): {meaning}"
+
+
+def _decision_lines(results: "ClassifierResults") -> list[str]:
+    calibration = results.calibration
+    before = f"before the temperature {calibration['before']:.3f}"
+    if "by_chance" in calibration:
+        before += f"; {calibration['by_chance']:.3f} is chance with {calibration['n']:,} texts"
+    lines = [f"calibration error {calibration['error']:.3f} ({before})", *_stacked_lines(results)]
+    costs, coverage = results.costs, results.coverage
+    if costs is None or coverage is None:
+        return lines
+    if costs["false_alarm"] != costs["miss"]:
+        lines.append(
+            f"{costs['false_alarms']} false alarms and {costs['misses']} misses of "
+            f"{results.positive}, a cost of {costs['cost']:.3f} a text; it is said from "
+            f"{results.decision['threshold']:.3f} on"
+        )
+    if results.decision["abstain_below"]:
+        line = f"answers {100 * coverage['answered']:.1f} % of the test texts"
+        if coverage["accuracy"] is not None:
+            line += f", of which {100 * coverage['accuracy']:.1f} % are right"
+        lines.append(f"{line}; unsure of the others")
+    if results.learning_curve is not None:
+        lines.append(results.learning_curve.line())
+    return lines
+
+
+def _stacked_lines(results: "ClassifierResults") -> list[str]:
+    lines = []
+    if results.tried is not None:
+        losses = ", ".join(
+            f"{each['train']} {each['validation_loss']:.4f}" for each in results.tried
+        )
+        lines.append(f"trained: {results.trained}; loss on validation: {losses}")
+    found, head = results.stacked, results.plain_head
+    if found is None or head is None:
+        return lines
+    blocks = ", ".join(str(each["block"]) for each in found["blocks"])
+    parts = [
+        f"mean hidden states after blocks {blocks}",
+        f"and {found['letters']['ngrams']:,} n-grams of letters with a share of "
+        f"{found['letters_share']:.2f}",
+    ]
+    if "vectors" in found:
+        vectors = found["vectors"]
+        parts.append(f"and vectors of {vectors['encoder']} with a share of {vectors['share']:.2f}")
+    lines.append(
+        f"stacked: {', '.join(parts)}; other programs read the plain head alone "
+        f"({100 * head['value']:.1f} % on the test texts)"
+    )
+    return lines
+
+
+def _wrong_label_lines(results: "ClassifierResults") -> list[str]:
+    found = results.wrong_labels
+    if found is None:
+        return []
+    rows = [
+        [
+            each.label,
+            each.suggested,
+            f"{100 * each.suggested_probability:.1f}",
+            beginning(each.text),
+        ]
+        for each in found.list[:SHOWN_SUSPECTS]
+        if each.suspected
+    ]
+    lines = ["", found.line()]
+    if rows:
+        heads = ["label", "perhaps", "% sure"]
+        lines += table([*heads, "text (all of them: results.json, and groundup report)"], rows)
+    return [*lines, ""]

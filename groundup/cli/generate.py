@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.api.models import open_model, sampling_of
-from groundup.cli.console import console_progress, print_result, stderr_console
+from groundup.cli.console import console_progress, print_result, say
 from groundup.cli.fields import grouped
 from groundup.cli.options import (
     DeviceOption,
@@ -145,8 +145,6 @@ class AnswerSpeed:
 
 
 class TokenClock:
-    """The times at which the first tokens of an answer were there, and all of them."""
-
     def __init__(self) -> None:
         self.started_s = time.perf_counter()
         self.first_s: float | None = None
@@ -176,11 +174,8 @@ def _print_speed(prompt_tokens: int, speed: AnswerSpeed) -> None:
     rate = "no further token"
     if speed.tokens_per_s:
         rate = f"{speed.tokens_per_s:.1f} tokens per second"
-    stderr_console().print(
+    say(
         f"{prompt_tokens:,} tokens read and the first written in {speed.first_token_s:.2f} s, "
         f"then {rate} ({speed.decodes_with}, {speed.threads} threads at most).",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-        style="dim",
+        "dim",
     )

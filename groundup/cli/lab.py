@@ -39,7 +39,7 @@ class TextToRead:
     )
 
     def read(self) -> str:
-        """Return the text; one of ours where none is named. Raises DataError, ConfigError."""
+        """One of ours where none is named. Raises DataError, ConfigError."""
         from groundup.data.reading.options import SourceOptions
         from groundup.data.reading.source_files import Source
         from groundup.data.reading.source_report import SourceReport

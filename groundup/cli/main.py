@@ -15,7 +15,7 @@ from typer import Option
 
 from groundup import __version__
 from groundup.cli.distributed_launch import require_alone
-from groundup.cli.encoding import start_in_utf8, tolerate_any_text
+from groundup.cli.plain import start_in_utf8, tolerate_any_text
 from groundup.cli.usage import (
     USAGE_ERROR,
     Verb,
@@ -28,82 +28,49 @@ from groundup.cli.usage import (
 from groundup.errors import GroundupError
 from groundup.threads import prepare
 
-# Heading of the table of contents -> name of a verb -> (module with `app` or `command`, one line),
-# in the order of the stages of a model.
-CONTENTS: dict[str, dict[str, tuple[str, str]]] = {
+# Heading of the table of contents -> name of a verb -> one line, in the order of the stages of a
+# model. The module of its name has an `app` or a `command`.
+CONTENTS: dict[str, dict[str, str]] = {
     "Begin": {
-        "build": ("groundup.cli.build", "Every stage, data to report: build RECIPE|PACK|FOLDER."),
-        "pack": ("groundup.cli.pack", "An assistant's texts, begun and checked: pack new|check."),
-        "learn": ("groundup.cli.learn", "The course in notebooks: learn [NUMBER]."),
+        "build": "Every stage, data to report: build RECIPE|PACK|FOLDER.",
+        "pack": "An assistant's texts, begun and checked: pack new|check.",
+        "learn": "The course in notebooks: learn [NUMBER].",
     },
     "Data": {
-        "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
-        "tokenizer": (
-            "groundup.cli.tokenizer",
-            "Train, import, compare and show tokenizers: tokenizer train.",
-        ),
+        "data": "Inspect texts before training: data inspect SOURCE.",
+        "tokenizer": "Train, import, compare and show tokenizers: tokenizer train.",
     },
     "Train": {
-        "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
-        "plan": (
-            "groundup.cli.plan",
-            "What a training run costs, and its expected loss: plan DATA.",
-        ),
-        "pretrain": (
-            "groundup.cli.pretrain",
-            "Train a model, new or --from one: pretrain DATA --out RUN.",
-        ),
-        "sweep": (
-            "groundup.cli.sweep",
-            "Fit a scaling law to your own texts: sweep DATA --out DIR.",
-        ),
-        "watch": ("groundup.cli.watch", "Follow runs during training: watch RUN..."),
-        "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
-        "finetune": (
-            "groundup.cli.finetune",
-            "Fine-tune a model: finetune classifier|chat MODEL DATA.",
-        ),
+        "model": "Architecture of a model and its costs: model show MODEL.",
+        "plan": "What a training run costs, and its expected loss: plan DATA.",
+        "pretrain": "Train a model, new or --from one: pretrain DATA --out RUN.",
+        "sweep": "Fit a scaling law to your own texts: sweep DATA --out DIR.",
+        "watch": "Follow runs during training: watch RUN...",
+        "pull": "Fetch a named model: pull NAME.",
+        "finetune": "Fine-tune a model: finetune classifier|chat MODEL DATA.",
     },
     "Look": {
-        "evaluate": (
-            "groundup.cli.evaluate",
-            "Measure models on the same held-out data: evaluate MODEL...",
-        ),
-        "lab": ("groundup.cli.lab", "Look inside a model: lab MODEL --text TEXT --out PAGE."),
-        "report": ("groundup.cli.report", "Write the page of a build or run again: report RUN."),
+        "evaluate": "Measure models on the same held-out data: evaluate MODEL...",
+        "lab": "Look inside a model: lab MODEL --text TEXT --out PAGE.",
+        "report": "Write the page of a build or run again: report RUN.",
     },
     "Use": {
-        "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
-        "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
-        "classify": (
-            "groundup.cli.classify",
-            "Classify a text or lines of a file: classify MODEL TEXT|FILE.",
-        ),
-        "index": ("groundup.cli.index", "Make documents searchable: index DOCS... --out INDEX."),
-        "search": ("groundup.cli.search", "Passages that fit some words: search INDEX WORDS."),
-        "ask": ("groundup.cli.ask", "Answer from your documents: ask INDEX QUESTION."),
+        "generate": "Continue a text: generate MODEL PROMPT.",
+        "chat": "Talk with a model in the terminal: chat MODEL.",
+        "classify": "Classify a text or lines of a file: classify MODEL TEXT|FILE.",
+        "index": "Make documents searchable: index DOCS... --out INDEX.",
+        "search": "Passages that fit some words: search INDEX WORDS.",
+        "ask": "Answer from your documents: ask INDEX QUESTION.",
     },
     "Serve": {
-        "serve": (
-            "groundup.cli.serve",
-            "Serve models to clients of Ollama and OpenAI: serve MODEL...",
-        ),
-        "connect": ("groundup.cli.connect", "Let another program use the server: connect PROGRAM."),
+        "serve": "Serve models to clients of Ollama and OpenAI: serve MODEL...",
+        "connect": "Let another program use the server: connect PROGRAM.",
     },
     "Keep": {
-        "convert": (
-            "groundup.cli.convert",
-            "Write a model in another format: convert MODEL --to gguf.",
-        ),
-        "verify": (
-            "groundup.cli.verify",
-            "Check the hashes and sizes of files below a path: verify PATH.",
-        ),
-        "cache": (
-            "groundup.cli.cache",
-            "What is kept for later, and its removal: cache --limit 5GB.",
-        ),
-        "doctor": ("groundup.cli.doctor", "What this machine has, and what that means."),
+        "convert": "Write a model in another format: convert MODEL --to gguf.",
+        "verify": "Check the hashes and sizes of files below a path: verify PATH.",
+        "cache": "What is kept for later, and its removal: cache --limit 5GB.",
+        "doctor": "What this machine has, and what that means.",
     },
 }
 VERBS = {name: verb for verbs in CONTENTS.values() for name, verb in verbs.items()}
@@ -114,19 +81,17 @@ OPTIONS: dict[str, str] = {}
 
 
 class LazyVerbs(VerbGroup):
-    """A group that has names and one-line helps of its verbs without importing them."""
+    """It has names and one-line helps of its verbs without importing them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a placeholder with the one-line help under its heading; `resolve_command` loads
-        the verb.
-        """
+        """A placeholder with the one-line help; `resolve_command` loads the verb."""
         heading = next((heading for heading, verbs in CONTENTS.items() if cmd_name in verbs), None)
         if heading is None:
             return None
-        return Verb(cmd_name, help=VERBS[cmd_name][1], rich_help_panel=heading)
+        return Verb(cmd_name, help=VERBS[cmd_name], rich_help_panel=heading)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
@@ -137,10 +102,8 @@ class LazyVerbs(VerbGroup):
 
 
 def load_verb(name: str) -> Any:
-    """Import a verb's module and return its command, docstrings reflowed so that help wraps at the
-    terminal's width.
-    """
-    module = importlib.import_module(VERBS[name][0])
+    """Docstrings are reflowed so that help wraps at the terminal's width."""
+    module = importlib.import_module(f"groundup.cli.{name}")
     app = getattr(module, "app", None)
     if app is None:
         app = VerbApp()
@@ -186,10 +149,7 @@ def root(
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with its code.
-
-    The number of OpenMP threads is chosen first, before torch is imported.
-    """
+    """The number of OpenMP threads is chosen first, before torch is imported."""
     if args is None:
         start_in_utf8()
     tolerate_any_text()
@@ -198,7 +158,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def run(args: list[str]) -> int:
-    """Run the command line and return its exit code. Bugs keep their traceback."""
+    """Return the exit code. Bugs keep their traceback."""
     try:
         result = app(args, prog_name="groundup", standalone_mode=False)
         sys.stdout.flush()  # a closed pipe is noticed here
@@ -228,13 +188,13 @@ def run(args: list[str]) -> int:
 
 
 def _reader_left() -> int:
-    """Ignore a closed pipe, which is no error: `groundup ... | head`."""
+    """A closed pipe is no error: `groundup ... | head`."""
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (closed at exit)
     return 0
 
 
 def _usage(error: Any, args: list[str]) -> int:
-    """Report an invalid command line. Without any argument, the help is shown instead."""
+    """Without any argument, the help is shown instead."""
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), end="")
         return 2
@@ -255,7 +215,7 @@ def _complain(message: str, fix: str) -> int:
 
 
 def console_escape(text: str) -> str:
-    """Return text for rich with square brackets escaped and control characters made visible."""
+    """For rich: square brackets escaped, control characters made visible."""
     from rich.markup import escape
 
     return escape("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text))

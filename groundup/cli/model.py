@@ -87,7 +87,6 @@ def show(
 def describe(
     picture: "Architecture", outline: "ModelSummary", found: "Anatomy", out: Path | None
 ) -> list[str]:
-    """Return drawing, table and facts as lines; `out` is the file of the picture, if any."""
     from groundup.lab.drawing.architecture_picture import architecture_lines
 
     facts = facts_of(outline, found)
@@ -122,7 +121,7 @@ def rows_of(found: "Anatomy") -> list[list[str]]:
 
 
 def flops_text(flops: float, unit: str = "") -> str:
-    """Return operations with a unit and three digits: 1.18 MFLOP, 132,096 FLOP."""
+    """Three digits: 1.18 MFLOP, 132,096 FLOP."""
     for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
         if flops >= scale * 0.9995:
             return f"{flops / scale:.3g} {prefix}{unit}"
@@ -166,10 +165,7 @@ def _yes_or_why(reason: str | None) -> str:
 def write_picture(
     out: Path, picture: "Architecture", outline: "ModelSummary", found: "Anatomy"
 ) -> None:
-    """Write the drawing in the format of the file's suffix.
-
-    Raises DiskError, MissingExtra (.png without matplotlib).
-    """
+    """By the file's suffix. Raises DiskError, MissingExtra (.png without matplotlib)."""
     from groundup.files import atomic_file, write_text
     from groundup.lab.drawing.architecture_picture import architecture_page, architecture_svg
 

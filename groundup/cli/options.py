@@ -27,20 +27,14 @@ MAX_PROMPT_FILE_BYTES = 2**20
 
 
 def folder_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:
-    """A callback that refuses a path that can't be a folder: it is a file, or is below one.
-
-    Raises ConfigError.
-    """
+    """Refuse a path that is a file, or is below one. Raises ConfigError."""
     if path is not None:
         _require_folder(path, option, path)
     return path
 
 
 def file_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:
-    """A callback that refuses a path that can't be a file: it is a folder, or is below a file.
-
-    Raises ConfigError.
-    """
+    """Refuse a path that is a folder, or is below a file. Raises ConfigError."""
     if path is None:
         return None
     if _exists(path, option) and path.is_dir():
@@ -50,19 +44,14 @@ def file_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None
 
 
 def name_to_write(option: typer.CallbackParam, path: Path) -> Path:
-    """A callback that refuses a path that can be neither a file nor a folder.
-
-    Raises ConfigError.
-    """
+    """Refuse a path that can be neither a file nor a folder. Raises ConfigError."""
     _exists(path, option)
     _require_folder(path.parent, option, path)
     return path
 
 
 def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> None:
-    """Refuse `path` unless `folder` is a folder or can be made: the nearest existing one of its
-    parents is a folder.
-    """
+    """`folder` is a folder or can be made: the nearest existing one of its parents is a folder."""
     nearest = next(
         (parent for parent in (folder, *folder.parents) if _exists(parent, option)), None
     )
@@ -74,7 +63,7 @@ def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> No
 
 
 def _exists(path: Path, option: typer.CallbackParam) -> bool:
-    """Whether the path exists, be it a broken link. Raises ConfigError for an invalid name."""
+    """Also a broken link. Raises ConfigError for an invalid name."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -112,32 +101,6 @@ SpeculateOption = Annotated[
 TextColumnOption = Annotated[
     str, Option("--text-column", help="Field or column with the text; default: recognised.")
 ]
-LabelColumnOption = Annotated[
-    str, Option("--label-column", help="Field or column with the label; default: recognised.")
-]
-LabelSeparatorOption = Annotated[
-    str,
-    Option(
-        "--label-separator",
-        metavar="TEXT",
-        help="What divides the labels of a text that has several: ';'.",
-    ),
-]
-ColumnsOption = Annotated[
-    str,
-    Option(
-        "--columns",
-        metavar="ROLE=NAME,...",
-        help="Other columns: prompt=question,completion=answer.",
-    ),
-]
-LayoutOption = Annotated[
-    str,
-    Option(
-        "--layout",
-        help="text, labelled, multi-labelled, instruction, conversation, prompt-completion or preference.",
-    ),
-]
 CharsetOption = Annotated[
     str,
     Option(
@@ -145,17 +108,7 @@ CharsetOption = Annotated[
         help="Charset of text files that are not UTF-8: auto, or a name such as cp1251 or shift_jis; FILE=NAME forces it.",
     ),
 ]
-RunnerOption = Annotated[
-    str,
-    Option(
-        "--runner",
-        help="Who reads and processes texts: one, processes, ray, or auto (processes where they pay).",
-    ),
-]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
-Sha256Option = Annotated[
-    str, Option("--sha256", help="SHA-256 of the file at a pypi: or https: address.")
-]
 PortOption = Annotated[
     int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")
 ]
@@ -195,10 +148,10 @@ GeneralOption = Annotated[
 
 
 def items_to_keep_out(given: list[str] | None) -> list[str] | None:
-    """Return files of evaluation items; the name of a packaged suite stands for its file."""
+    """The name of a packaged suite stands for its file."""
     if not given or all(os.path.exists(each) for each in given):
         return given
-    from groundup.evaluate.suites.written import suite_file
+    from groundup.evaluate.suites.registry import suite_file
 
     return [each if os.path.exists(each) else str(suite_file(each) or each) for each in given]
 
@@ -273,10 +226,7 @@ class OutputOptions:
     ] = None
 
     def constraint(self) -> "OutputConstraint | None":
-        """The constraint that is asked for.
-
-        Raises ConfigError for two of them, or for a file that can't be read.
-        """
+        """Raises ConfigError for two of them, or for a file that can't be read."""
         from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 
         given = [f"--{name}" for name, value in vars(self).items() if value is not None]
@@ -297,10 +247,7 @@ class OutputOptions:
 
 
 def _text(file: Path, option: str) -> str:
-    """Return the text of a file.
-
-    Raises ConfigError (it can't be read) and DataError (not UTF-8).
-    """
+    """Raises ConfigError (it can't be read) and DataError (not UTF-8)."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -338,7 +285,7 @@ class MonitorOptions:
     ] = None
 
     def config(self, *, seed: int, progress: "Progress") -> "MonitorConfig":
-        """Return the config that the options give. Raises ConfigError, DataError, MissingExtra."""
+        """Raises ConfigError, DataError, MissingExtra."""
         from groundup.train.monitor.config import MonitorConfig
         from groundup.train.monitor.loggers import loggers
 
@@ -353,7 +300,7 @@ class MonitorOptions:
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:
-    """Return the non-empty lines of a file. Raises ConfigError, DataError."""
+    """Raises ConfigError, DataError."""
     if file.is_file() and file.stat().st_size > MAX_PROMPT_FILE_BYTES:
         raise DataError(
             f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.",
@@ -368,16 +315,13 @@ def read_prompts(file: Path) -> tuple[str, ...]:
 
 
 def tasks_of(name: str, seed: int, progress: "Progress") -> "list[EvaluationTask]":
-    """Return the tasks of KIND or KIND=DATA that apply to a base language model.
-
-    Raises ConfigError, DataError.
-    """
+    """Those that apply to a base language model. Raises ConfigError, DataError."""
     from groundup.data.reading.data import Data
     from groundup.evaluate.comparison.run import task_kind
     from groundup.evaluate.task import HeldOut
     from groundup.evaluate.tasks.answers import ShownAnswers
     from groundup.evaluate.tasks.text import BitsPerByte
-    from groundup.recipes.packaged import STARTER, instructions_source
+    from groundup.recipes.build_config import STARTER, instructions_source
 
     kind, _, data = name.partition("=")
     known = task_kind(kind, "--task")

@@ -1,16 +1,11 @@
-"""The panel that a terminal shows during training, redrawn at most four times a second.
-
-    TrainingView     the state of the run, from the lines that it logs (a callback's); no terminal
-    rows(view, ...)  the state as lines of text, the most important first, for a width and a height
-    LivePanel        both on a terminal; removed when training ends or is stopped
-
-The figures are those of the run's log. Only the peak FLOP/s of this machine is measured, once, for
-a tenth of a second.
+"""What a terminal shows of work in progress: one line of a bar within a width (`Bar`), and during
+training the panel, redrawn at most four times a second: `TrainingView` is the state of the run,
+from the lines that it logs, `rows` its lines of text, the most important first.
 """
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,18 +13,123 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import chop_cells
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from groundup.cli.bar import ECHO_COLUMNS, LEAST_BAR_COLUMNS, draw_bar, duration
 from groundup.cli.plain import plain
 from groundup.progress import Advance
 
 if TYPE_CHECKING:
     from groundup.device import Compute
     from groundup.train.monitor.callbacks import Line, RunFacts
+
+BAR_COLUMNS, LEAST_BAR_COLUMNS = 24, 8
+# Room for two echoes of ^C behind the line: one that wraps would leave it behind.
+ECHO_COLUMNS = 4
+# Totals below are counted with a decimal, where they are no whole numbers.
+FEW = 10
+
+
+@dataclass
+class Bar:
+    """Work of a known size, as a line of text. Times are seconds of a monotonic clock."""
+
+    what: str
+    total: float
+    unit: str = ""
+    started: float = 0.0
+    done: float = 0.0
+    note: str = ""
+
+    def advance(self, amount: float = 1, note: str = "", total: float | None = None) -> None:
+        """Count `amount` more; `total` is another total from now on."""
+        self.done += amount
+        self.note = note or self.note
+        if total is not None:
+            self.total = total
+
+    @property
+    def share(self) -> float:
+        if self.total <= 0:
+            return 0.0
+        return min(1.0, self.done / self.total)
+
+    @property
+    def counted(self) -> str:
+        """How much of how much: "23/94 steps"."""
+        is_measured = self.unit in ("s", "MB") or self.total != int(self.total)
+        digits = int(self.total < FEW and is_measured)
+        digits += 0 < self.total < 0.1  # not "0.0/0.0 MB"
+        done = min(self.done, self.total)
+        return f"{done:,.{digits}f}/{self.total:,.{digits}f} {self.unit}".rstrip()
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds to the end at the speed so far; None at the beginning."""
+        if self.share <= 0:
+            return None
+        return (now - self.started) * (1 / self.share - 1)
+
+    def line(self, width: int, now: float, *, ascii_only: bool = False) -> str:
+        left = self.left_s(now)
+        parts = [self.what, self.counted]
+        if left is not None:
+            parts.append(f"{duration(left)} left")
+        if self.note:
+            parts.append(self.note)
+        while len(parts) > 1 and len("  ".join(parts)) + LEAST_BAR_COLUMNS + 2 > width:
+            parts.pop()
+        room = min(BAR_COLUMNS, width - len("  ".join(parts)) - 2)
+        if room >= LEAST_BAR_COLUMNS:
+            parts.insert(1, draw_bar(self.share, room, ascii_only=ascii_only))
+        return "  ".join(parts)[:width]
+
+
+def draw_bar(share: float, columns: int, *, ascii_only: bool = False) -> str:
+    """Return a bar that is full at 1.
+
+    >>> draw_bar(0.5, 4, ascii_only=True)
+    '##..'
+    """
+    full, empty = ("#", ".") if ascii_only else ("━", "─")
+    done = round(share * columns)
+    return full * done + empty * (columns - done)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as minutes and seconds, or hours and minutes.
+
+    >>> duration(83), duration(7_380)
+    ('1:23', '2:03 h')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+class BarLine:
+    """The line of its bar, or how long it takes already. Drawn by rich, at the time of `now`."""
+
+    def __init__(self, title: str, now: Callable[[], float]) -> None:
+        self.title, self._now, self._started = title, now, now()
+        self.bar: Bar | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(1, options.max_width - ECHO_COLUMNS)
+        text = Text(self.text(width, ascii_only=options.ascii_only), no_wrap=True, overflow="crop")
+        text.highlight_regex("━+", "green")
+        text.highlight_regex("─+", "dim")
+        yield text
+
+    def text(self, width: int, *, ascii_only: bool = False) -> str:
+        now, bar = self._now(), self.bar
+        if bar is None:
+            return f"{self.title}  {duration(now - self._started)}"[:width]
+        head = f"{self.title}  ".lstrip()
+        return f"{head}{bar.line(max(1, width - len(head)), now, ascii_only=ascii_only)}"[:width]
+
 
 REDRAW_S = 0.25
 # The speed shown is the median of this many steps.
@@ -45,9 +145,7 @@ MAX_POINTS = 512
 
 
 class Sparkline:
-    """A series of values of bounded length: neighbours are averaged when there are more than
-    MAX_POINTS.
-    """
+    """Neighbours are averaged when there are more than MAX_POINTS."""
 
     def __init__(self) -> None:
         self.points: list[float] = []
@@ -55,7 +153,6 @@ class Sparkline:
         self._waiting: list[float] = []
 
     def add(self, value: float) -> None:
-        """Append a value."""
         self._waiting.append(value)
         if len(self._waiting) < self._stride:
             return
@@ -141,11 +238,10 @@ class TrainingView:
 
     @property
     def speed(self) -> float | None:
-        """Tokens per second."""
         return median(self.speeds or [0.0]) or None
 
     def left_s(self, now: float) -> float | None:
-        """Seconds to the end at the speed of this session, evaluations and checkpoints included."""
+        """At the speed of this session, evaluations and checkpoints included."""
         done = self.step - self.facts.done
         if done <= 0:
             return None
@@ -154,7 +250,7 @@ class TrainingView:
 
 @dataclass(frozen=True)
 class PanelState:
-    """Memory in bytes, now and at the peak: of the GPU in use, else of this process."""
+    """Bytes of the GPU in use, else of this process."""
 
     now: int | None
     peak: int
@@ -162,7 +258,6 @@ class PanelState:
 
 
 def memory_of(compute: "Compute") -> PanelState:
-    """Return the memory in use."""
     from groundup.device import device_memory_bytes, memory_bytes, peak_memory_bytes
 
     on_device = device_memory_bytes(compute)
@@ -174,7 +269,7 @@ def memory_of(compute: "Compute") -> PanelState:
 def rows(
     view: TrainingView, memory: PanelState, now: float, width: int, height: int, *, ascii_only: bool
 ) -> list[Text]:
-    """Return at most `height` lines of at most `width` columns, the most important ones first."""
+    """At most `height` lines of at most `width` columns, the most important ones first."""
     loss = "".join(f"{view.last[name]:.3f}  " for name in ("loss",) if name in view.last)
     columns = view.losses.columns(width - LABEL_COLUMNS - len(loss))
     curve = bars(columns, 1 + (height >= TWO_LINE_HEIGHT), ascii_only=ascii_only)
@@ -209,7 +304,6 @@ def _head(view: TrainingView, now: float, width: int, ascii_only: bool) -> Text:
 
 
 def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
-    """Return the lines of one figure or more by name, of those that there are yet."""
     facts, last = view.facts, view.last
     figures = {"validation": _evaluation(view), "speed": _speed(view)}
     if view.skipped or view.rolled_back:
@@ -229,7 +323,7 @@ def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
 
 
 def _unit(view: TrainingView) -> str:
-    """What is counted: of fine-tuning only the tokens that are learned from."""
+    """Of fine-tuning only the tokens that are learned from."""
     return "tokens" if view.facts.flops_per_token else "learned"
 
 
@@ -247,9 +341,6 @@ def _speed(view: TrainingView) -> str:
 
 
 def _evaluation(view: TrainingView) -> str:
-    """Return the figures of the last evaluation: loss and bits per byte, then those of sources and
-    tasks.
-    """
     names = {"validation_loss": "nats", "bits_per_byte": "bits per byte"}
     shown = [
         f"{value:.3f} {names.get(name, plain(name.replace('_', ' ')))}"
@@ -288,12 +379,12 @@ class LivePanel:
         self._drawn, self._width = 0.0, 0
 
     def observe(self, line: "Line") -> None:
-        """Process a log line; evaluations and samples are drawn at the next step."""
+        """Evaluations and samples are drawn at the next step."""
         self._view.observe(line)
 
     @contextmanager
     def shown(self) -> Iterator[Advance]:
-        """Show the panel during training; other work tracked meanwhile is not drawn."""
+        """Other work tracked meanwhile is not drawn."""
         if self._live is not None:
             yield lambda amount=1, note="", total=None: None
             return

@@ -1,19 +1,25 @@
-"""`groundup plan`: the cost and expected loss of a training run, before it starts."""
+"""`groundup plan`: the cost and expected loss of a training run, before it starts; and the options of
+`plan`, `pretrain` and `sweep`, from the fields of `PretrainConfig` and its parts.
+"""
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from groundup.cli import options, training_options
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.fields import grouped
-from groundup.cli.training_options import NO_DATA, StartOptions, prepared_by, read_as
+from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
+from groundup.cli.options import ProcessOptions
 from groundup.config import duration_s
+from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
 from groundup.planning.pretrain_config import (
+    ContinuedTraining,
     ModelShape,
     PretrainConfig,
     SourceShares,
@@ -23,6 +29,101 @@ from groundup.train.steps.config import Rows
 
 if TYPE_CHECKING:
     from groundup.planning.pretrain_options import AnyData
+
+Length = Annotated[
+    PretrainConfig,
+    ConfigFields(
+        "minutes",
+        "steps",
+        "tokens",
+        "epochs",
+        "law",
+        minutes={"min": 0.05},
+        steps={"min": 1, "max": 10**9},
+        tokens={"min": 1, "max": 10**15},
+    ),
+]
+Shape = Annotated[ModelShape, ConfigFields("size", "depth", "preset")]
+Reading = Annotated[Data, ConfigFields("text", "charset", "follow_links", **COLUMN_OPTIONS)]
+Preparation = Annotated[
+    TextPreparation,
+    ConfigFields(
+        "tokenizer",
+        "test_fraction",
+        "keep_dropped",
+        "runner",
+        test_fraction={"show_default": "0.08"},
+    ),
+]
+PlannedPreparation = Annotated[
+    TextPreparation,
+    ConfigFields("tokenizer", "test_fraction", "runner", test_fraction={"show_default": "0.08"}),
+]
+Shares = Annotated[
+    SourceShares,
+    ConfigFields(
+        "mixture",
+        "max_epochs_per_source",
+        mixture={
+            "metavar": "NAME=WEIGHT,...",
+            "show_default": "the weights of a .toml list, or proportional",
+        },
+    ),
+]
+Windows = Annotated[
+    Rows,
+    ConfigFields(
+        "packing",
+        "stride",
+        packing={
+            "help": "Pack whole documents into rows; none attends to another. Default: windows."
+        },
+        stride={
+            "help": "Tokens from one window to the next.",
+            "min": 1,
+            "max": 10**9,
+            "show_default": "the context",
+        },
+    ),
+]
+NO_DATA = Data("")
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """The model whose training is continued, and replayed text."""
+
+    init_from: Annotated[
+        str | None,
+        Option(
+            "--from",
+            metavar="MODEL",
+            help="Continue the training of this model, with its own tokenizer.",
+        ),
+    ] = None
+    replay: Annotated[
+        list[str] | None,
+        Option(
+            "--replay",
+            metavar="SOURCE[=SHARE]",
+            help="With --from: general text to be read, too (0.05).",
+        ),
+    ] = None
+
+    def config(self, general: Path | None = None) -> ContinuedTraining:
+        """Return the part of a PretrainConfig. Raises ConfigError."""
+        return ContinuedTraining(self.init_from, tuple(self.replay or ()), general)
+
+
+def prepared_by(texts: TextPreparation, processing: ProcessOptions) -> TextPreparation:
+    """Return the preparation of texts with the steps over documents."""
+    return replace(texts, **vars(processing))
+
+
+def read_as(paths: Sequence[str], reading: Data) -> list[Data]:
+    """Return each text to be read in this way."""
+    return [replace(reading, path=path) for path in paths]
+
 
 DEFAULT_MINUTES = 30.0
 
@@ -39,16 +140,16 @@ def command(
     budget: Annotated[
         str | None, Option("--budget", help="Train for this time: 90s, 30m, 2h.")
     ] = None,
-    length: training_options.Length = PretrainConfig(),
-    shape: training_options.Shape = ModelShape(),
+    length: Length = PretrainConfig(),
+    shape: Shape = ModelShape(),
     machine: Annotated[
         str | None, Option("--machine", help="Without DATA, with --size: devices, h100x8.")
     ] = None,
-    reading: training_options.Reading = NO_DATA,
-    texts: training_options.PlannedPreparation = TextPreparation(),
+    reading: Reading = NO_DATA,
+    texts: PlannedPreparation = TextPreparation(),
     processing: options.ProcessOptions = options.ProcessOptions(),
-    shares: training_options.Shares = SourceShares(),
-    rows: training_options.Windows = Rows(),
+    shares: Shares = SourceShares(),
+    rows: Windows = Rows(),
     settings: options.SetOption = None,
     start: StartOptions = StartOptions(),
     seed: options.SeedOption = 0,
@@ -101,7 +202,7 @@ def command(
 
 
 def _minutes(budget: str | None, length: PretrainConfig) -> float | None:
-    """Return the time to train for. Raises ConfigError where it is given twice."""
+    """Raises ConfigError where it is given twice."""
     if budget is not None:
         if length.minutes is not None:
             raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")

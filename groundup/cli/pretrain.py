@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.api.pretraining import pretrain
-from groundup.cli import options, training_options
+from groundup.api.training import pretrain
+from groundup.cli import options, plan
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.distributed_launch import join_group, progress_of, require_alone
 from groundup.cli.fields import grouped
 from groundup.cli.plain import beginning
-from groundup.cli.training_options import NO_DATA, prepared_by, read_as
+from groundup.cli.plan import NO_DATA, prepared_by, read_as
 from groundup.errors import ConfigError
 from groundup.planning.pretrain_config import (
     ModelShape,
@@ -38,7 +38,7 @@ DEFAULTS = (
     options.ProcessOptions(),
     SourceShares(),
     Rows(),
-    training_options.StartOptions(),
+    plan.StartOptions(),
     options.MonitorOptions(),
 )
 
@@ -57,15 +57,15 @@ def command(
     again: Annotated[
         Path | None, Option("--again", help="Instead of DATA: reproduce this run.")
     ] = None,
-    length: training_options.Length = PretrainConfig(),
-    shape: training_options.Shape = ModelShape(),
-    reading: training_options.Reading = NO_DATA,
-    texts: training_options.Preparation = TextPreparation(),
+    length: plan.Length = PretrainConfig(),
+    shape: plan.Shape = ModelShape(),
+    reading: plan.Reading = NO_DATA,
+    texts: plan.Preparation = TextPreparation(),
     processing: options.ProcessOptions = options.ProcessOptions(),
-    shares: training_options.Shares = SourceShares(),
-    rows: training_options.Windows = Rows(),
+    shares: plan.Shares = SourceShares(),
+    rows: plan.Windows = Rows(),
     settings: options.SetOption = None,
-    start: training_options.StartOptions = training_options.StartOptions(),
+    start: plan.StartOptions = plan.StartOptions(),
     general: options.GeneralOption = None,
     monitor: options.MonitorOptions = options.MonitorOptions(),
     seed: options.SeedOption = 0,
@@ -138,11 +138,9 @@ def command(
         return monitor.config(seed=seed, progress=console_progress())
 
     if dry_run:
-        from groundup.cli.plan import show_plan
-
         require_alone("pretrain --dry-run")
         asked = replace(config, monitor=monitored())
-        show_plan(named, asked, device, fixed_choices=fixed_choices, as_json=as_json)
+        plan.show_plan(named, asked, device, fixed_choices=fixed_choices, as_json=as_json)
         return
     with join_group(device) as (group, _):
         results = pretrain(
@@ -159,7 +157,6 @@ def command(
 
 
 def _reproduce(run: Path, out: Path, device: str, *, fresh: bool, as_json: bool) -> None:
-    """Train as a run was trained."""
     from groundup.planning.reproduce import reproduce
 
     with join_group(device) as (group, compute):
@@ -173,14 +170,12 @@ def _reproduce(run: Path, out: Path, device: str, *, fresh: bool, as_json: bool)
 def show_results(
     results: "PretrainResults", out: Path, group: "ProcessGroup", *, as_json: bool
 ) -> None:
-    """Print the results on rank 0."""
     if group.leads:
         value = {**results.to_json(), "folder": str(out)}
         print_result(summarise(results, out), value, as_json)
 
 
 def summarise(results: "PretrainResults", out: Path) -> list[str]:
-    """Return the results as lines for people."""
     share = 100 * results.evaluation_s / max(results.elapsed_s, 0.1)
     return [
         f"{results.parameters:,} parameters, {results.steps:,} steps, {results.tokens:,} tokens "
@@ -196,7 +191,6 @@ def summarise(results: "PretrainResults", out: Path) -> list[str]:
 
 
 def describe_held_out(results: "PretrainResults") -> str:
-    """Return the bits per byte on validation and, where there is one, on test."""
     validation, test = f"{results.bits_per_byte:.3f}", results.test
     if not test:
         return f"{validation} bits per byte of validation text, by which the weights were chosen"
@@ -207,9 +201,7 @@ def describe_held_out(results: "PretrainResults") -> str:
 
 
 def _before_lines(results: "PretrainResults") -> list[str]:
-    """Return what the validation text cost the model before it was trained on, and what it forgot;
-    no lines for random weights.
-    """
+    """What it cost before, and what it forgot; nothing of random weights."""
     from groundup.evaluate.comparison.forgetting import forgetting_lines
 
     if not results.start:
@@ -220,16 +212,14 @@ def _before_lines(results: "PretrainResults") -> list[str]:
 
 
 def _first_words(out: Path) -> str:
-    """Return the prompt of the run's samples, without its last word, which may be cut."""
+    """Of the run's samples, without the last word, which may be cut."""
     record: dict[str, Any] = next(read_lines(RunFolder(out).samples_file), {})
     words = str(record.get("prompt", "")).split()
     return beginning(" ".join(words[: max(1, len(words) - 1)])) or "'Once'"
 
 
 def _source_lines(results: "PretrainResults") -> list[str]:
-    """Return what was read of each source, with its loss on validation, as a table; no lines where
-    there is one source.
-    """
+    """Nothing where there is one source."""
     if not results.sources:
         return []
     read = max(1, sum(each["read_tokens"] for each in results.sources))
@@ -244,7 +234,7 @@ def _source_lines(results: "PretrainResults") -> list[str]:
 
 
 def _planned_lines(results: "PretrainResults") -> list[str]:
-    """Return planned and actual figures as a table; no lines for a run without a plan."""
+    """Nothing of a run without a plan."""
     from groundup.train.monitor.plan_vs_actual import compare
 
     rows = compare(results.planned, results.actual)

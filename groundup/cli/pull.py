@@ -47,23 +47,28 @@ def command(
 def _print_known(as_json: bool) -> None:
     from groundup.weights.catalog import CATALOG
 
-    fields = ("parameters", "license", "gated", "hub")
     rows: list[dict[str, Any]] = [
-        {"name": name}
-        | {field: getattr(entry, field) for field in fields}
-        | {"package": entry.archive and entry.archive.package, "about": entry.about}
+        {
+            "name": name,
+            "parameters": entry.parameters,
+            "license": entry.license,
+            "gated": entry.gated,
+            "hub": entry.hub,
+            "package": entry.archive and entry.archive.package,
+            "about": entry.about,
+        }
         for name, entry in CATALOG.items()
     ]
     cells = [
         [
-            *(
-                name,
-                f"{entry.parameters / 1e6:,.0f} M",
-                entry.license + (" (terms to accept)" if entry.gated else ""),
-            ),
-            *(entry.hub, entry.archive.package if entry.archive else "", entry.about),
+            row["name"],
+            f"{row['parameters'] / 1e6:,.0f} M",
+            row["license"] + (" (terms to accept)" if row["gated"] else ""),
+            row["hub"],
+            row["package"] or "",
+            row["about"],
         ]
-        for name, entry in CATALOG.items()
+        for row in rows
     ]
     headers = [
         "name",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from groundup.cli.console import print_result
+from groundup.cli.console import in_browser, print_result
 from groundup.cli.options import JsonOption, file_to_write
 from groundup.runs import require_place
 
@@ -38,6 +38,4 @@ def command(
     page = write_page(run, out)
     if out is None:
         record_page(run, page)
-    size_bytes = page.stat().st_size
-    value = {"page": str(page), "bytes": size_bytes}
-    print_result([f"{page} ({size_bytes / 1000:,.0f} kB): open it in a browser."], value, as_json)
+    print_result([in_browser(page)], {"page": str(page), "bytes": page.stat().st_size}, as_json)

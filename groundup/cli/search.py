@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from groundup.cli.console import console_progress, print_result, stderr_console
+from groundup.cli.console import console_progress, print_result, say
 from groundup.cli.options import DeviceOption, JsonOption
 from groundup.cli.plain import terminal_safe
 
@@ -67,7 +67,6 @@ def command(
 
 
 def passage_lines(number: int, passage: "Passage") -> list[str]:
-    """Return a passage's number, score, place and title, and the beginning of its text."""
     head = f"[{number}] {passage.score:.2f}  {passage.title}".rstrip()
     place = f"    {passage.address}, characters {passage.start:,} to {passage.end:,}"
     text = textwrap.shorten(passage.text, SHOWN_CHARACTERS, placeholder=" ...")
@@ -82,10 +81,8 @@ def say_outdated(files: "tuple[str, ...]") -> None:
     named = ", ".join(files[:3])
     if len(files) > 3:
         named += f" and {len(files) - 3:,} others"
-    message = (
+    say(
         f"note: changed or deleted since they were read, left out: {named}. "
-        "Update with: groundup index --out INDEX."
-    )
-    stderr_console().print(
-        terminal_safe(message), markup=False, highlight=False, soft_wrap=True, style="dim"
+        "Update with: groundup index --out INDEX.",
+        "dim",
     )

@@ -191,7 +191,7 @@ def command(
 def _open_server(
     models: list[str], sources: ServedSources, options: ServerOptions, progress: Progress
 ) -> "ModelServer":
-    """Return the server of the named models and indexes. Raises GroundupError."""
+    """Raises GroundupError."""
     from groundup.http.limits import Limits
 
     own = indexes_of_builds(models)
@@ -213,9 +213,7 @@ def _open_server(
 
 
 def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[str]:
-    """Return the notes on the precision of the models: one line by default, with warnings where
-    a precision was asked for.
-    """
+    """One line by default, with warnings where a precision was asked for."""
     from groundup.engine.precision import default_precision, emulation_note
     from groundup.kernels.probe import expected_note
     from groundup.serve.model_registry import determinism_note
@@ -237,8 +235,8 @@ def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[s
 
 
 def indexes_of_builds(models: Sequence[str]) -> list[str]:
-    """Return the finished indexes of the builds among the models, as NAME=PATH: a build's only one
-    has the build's name. Raises FormatError.
+    """Of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises
+    FormatError.
     """
     from groundup.retrieve.index import INDEX_FILE
     from groundup.runs import read_stage_kinds
@@ -256,9 +254,7 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
 
 
 def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, str]:
-    """Return the name of the (first) index of each build, by the name of its chat model; `indexes`:
-    those of the builds, as NAME=PATH.
-    """
+    """Chat model -> (first) index of its build; `indexes`: as NAME=PATH."""
     from groundup.serve.model_registry import full_name
 
     found: dict[str, str] = {}
@@ -270,10 +266,7 @@ def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, st
 
 
 def indexes_of(given: Sequence[str], assistants: dict[str, str] | None = None) -> "ServedIndexes":
-    """Return the named indexes, opened; a path's name is that of its folder without ".index".
-
-    Raises ConfigError, FormatError.
-    """
+    """A path's name is that of its folder without ".index". Raises ConfigError, FormatError."""
     from groundup.serve.indexes import SUFFIX, ServedIndexes
 
     named: dict[str, Path] = {}
@@ -291,10 +284,7 @@ def registry_of(
     tools: "ToolSetting" = "forced",
     needs_model: bool = True,
 ) -> "ModelRegistry":
-    """Return the registry of the named models, their adapters, and the models in the folder.
-
-    Raises ConfigError, ModelError, FormatError, NetworkError.
-    """
+    """Raises ConfigError, ModelError, FormatError, NetworkError."""
     from groundup.files import cache_folder
     from groundup.serve.model_registry import ModelRegistry
     from groundup.weights.model_io import find_model
@@ -321,7 +311,7 @@ def registry_of(
 
 
 def _add(named: dict[str, Path], found: dict[str, Path], what: str = "models") -> None:
-    """Add models, or indexes, to the named ones. Raises ConfigError for a name that is taken."""
+    """Raises ConfigError for a name that is taken."""
     for twice in found.keys() & named.keys():
         raise ConfigError(
             f"Two {what} have the name {twice!r}.", fix="Name them yourself: NAME=PATH."
@@ -330,9 +320,8 @@ def _add(named: dict[str, Path], found: dict[str, Path], what: str = "models") -
 
 
 def _base_of(adapter: str, named: dict[str, Path]) -> Path:
-    """Return which of the named models is the base of an adapter's folder.
-
-    Raises ConfigError, ModelError (of another base), FormatError.
+    """Which of the named models it is of. Raises ConfigError, ModelError (of another base),
+    FormatError.
     """
     from groundup.device import select_compute
     from groundup.weights.adapter import base_name, is_adapter, with_adapter
@@ -361,9 +350,7 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
 
 
 def classifiers_of_build(name: str, path: str) -> dict[str, Path]:
-    """Return the finished classifiers of a build, as NAME-STAGE (NAME is its chat model); {} for
-    anything else. Raises FormatError.
-    """
+    """As NAME-STAGE (NAME is its chat model); {} for anything else. Raises FormatError."""
     from groundup.weights.model_io import stages_with_model
 
     found = stages_with_model(Path(path), "classifier")
@@ -392,7 +379,7 @@ def server_of(
     limits: "Limits",
     indexes: "ServedIndexes | None" = None,
 ) -> "ModelServer":
-    """Return a server with one worker. Raises ConfigError for options that can't be fulfilled."""
+    """Raises ConfigError for options that can't be fulfilled."""
     from groundup.device import choose_threads, machine_memory_bytes, select_compute
     from groundup.engine.batch import BatchSettings
     from groundup.engine.precision import as_precision_choice
@@ -437,7 +424,7 @@ def server_of(
 
 
 def greet(address: str, names: Sequence[str], indexes: Sequence[str], *, as_json: bool) -> None:
-    """Print the address to stdout, unbuffered, since the calling program may be waiting for it."""
+    """Unbuffered, since the calling program may be waiting for it."""
     if as_json:
         greeting = {"address": address, "models": list(names), "indexes": list(indexes)}
         print(json.dumps(greeting), flush=True)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.cli import options, training_options
+from groundup.cli import options, plan
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.fields import grouped
-from groundup.cli.training_options import NO_DATA, prepared_by, read_as
+from groundup.cli.plan import NO_DATA, prepared_by, read_as
 from groundup.errors import ConfigError, MissingExtra
 from groundup.planning.pretrain_config import PretrainConfig, TextPreparation
 
@@ -40,8 +40,8 @@ def command(
     steps: Annotated[
         int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")
     ] = None,
-    reading: training_options.Reading = NO_DATA,
-    texts: training_options.Preparation = TextPreparation(),
+    reading: plan.Reading = NO_DATA,
+    texts: plan.Preparation = TextPreparation(),
     processing: options.ProcessOptions = options.ProcessOptions(),
     settings: options.SetOption = None,
     seed: options.SeedOption = 0,
@@ -136,7 +136,6 @@ def _draw(found: "Sweep", path: Path, progress: "Progress") -> Path | None:
 
 
 def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
-    """Return the runs, the law, and the best model for some times as lines."""
     law = found.law
     runs = [
         [

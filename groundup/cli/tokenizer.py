@@ -95,22 +95,24 @@ def train(
     )
     with atomic_folder(out) as folder:
         tokenizer.save(folder)
-    print_result(
-        _train_lines(tokenizer, report, out), _train_results(tokenizer, report, out), as_json
-    )
+    value = {
+        "folder": str(out),
+        **_facts(tokenizer),
+        "documents": report.documents,
+        "characters": report.characters,
+        "bad_lines": report.bad_lines.count,
+        "charsets": {name: tally.count for name, tally in report.charsets.items()},
+        "invalid_bytes": report.invalid_bytes,
+    }
+    print_result(_train_lines(tokenizer, report, out), value, as_json)
 
 
 def _require_replaceable(out: Path) -> None:
-    """Refuse to replace anything but a tokenizer folder. Raises ConfigError."""
+    """Raises ConfigError for anything but a tokenizer folder."""
     from groundup.tokenizer.fast import CONFIG_FILE, TOKENIZER_FILE
 
-    ours = {CONFIG_FILE, TOKENIZER_FILE, MANIFEST}
-    found: set[str] = set()
-    if out.is_dir():
-        found = {path.name for path in out.iterdir()}
-    elif out.exists():
-        found = {out.name}
-    foreign = sorted(found - ours)
+    there = out.iterdir() if out.is_dir() else filter(Path.exists, [out])
+    foreign = sorted({path.name for path in there} - {CONFIG_FILE, TOKENIZER_FILE, MANIFEST})
     if foreign:
         raise ConfigError(
             f"{out} holds {foreign[0]!r}, not part of a tokenizer.",
@@ -118,19 +120,13 @@ def _require_replaceable(out: Path) -> None:
         )
 
 
-def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> dict[str, Any]:
+def _facts(tokenizer: "Tokenizer") -> dict[str, object]:
     return {
-        "folder": str(out),
         "kind": tokenizer.kind,
         "vocab_size": tokenizer.vocab_size,
         "merges": len(tokenizer.table.merges),
         "control_tokens": dict(tokenizer.special.tokens),
         "fingerprint": tokenizer.fingerprint,
-        "documents": report.documents,
-        "characters": report.characters,
-        "bad_lines": report.bad_lines.count,
-        "charsets": {name: tally.count for name, tally in report.charsets.items()},
-        "invalid_bytes": report.invalid_bytes,
     }
 
 
@@ -187,7 +183,7 @@ def import_(
         groundup tokenizer import model.gguf --out theirs
         groundup tokenizer import hf:Qwen/Qwen3-0.6B --out qwen
     """
-    from groundup.evaluate.tokenizer_import import import_tokenizer
+    from groundup.evaluate.tokenizers import import_tokenizer
 
     _require_replaceable(out)
     found = import_tokenizer(source, pattern=pattern, eos=eos, progress=console_progress())
@@ -203,11 +199,7 @@ def import_(
         "folder": str(out),
         **origin,
         "checked_texts": found.checked_texts,
-        "kind": tokenizer.kind,
-        "vocab_size": tokenizer.vocab_size,
-        "merges": len(tokenizer.table.merges),
-        "control_tokens": dict(tokenizer.special.tokens),
-        "fingerprint": tokenizer.fingerprint,
+        **_facts(tokenizer),
     }
     print_result([line], values, as_json)
 
@@ -253,8 +245,11 @@ def compare(
     """
     from groundup.data.reading.options import SourceOptions
     from groundup.data.reading.sources import read_sources
-    from groundup.evaluate.tokenizer_comparison import compare_tokenizers, shape_named
-    from groundup.evaluate.tokenizer_import import open_tokenizer
+    from groundup.evaluate.tokenizers import (
+        compare_tokenizers,
+        open_tokenizer,
+        shape_named,
+    )
 
     if twice := next((name for name in tokenizers if tokenizers.count(name) > 1), ""):
         raise ConfigError(f"The tokenizer {twice} is named twice.", fix="Name each once.")
@@ -265,7 +260,9 @@ def compare(
     limit, shape = size_bytes(sample), shape_named(model)
     require(limit > 0, "--sample", sample, "above 0")
     options, progress = SourceOptions(text=text, charset=charset), console_progress()
-    named = _short_names(tokenizers)
+    named = {Path(name).name or name: name for name in tokenizers}
+    if len(named) < len(tokenizers):  # two end alike
+        named = {name: name for name in tokenizers}
     opened = {name: open_tokenizer(address, progress=progress) for name, address in named.items()}
     sources = read_sources(texts, follow_links=follow_links)
     found = compare_tokenizers(
@@ -278,16 +275,6 @@ def compare(
         from groundup.report.pages.tokenizer_page import write_comparison_page
 
         progress.say(f"{write_comparison_page(found, out)}: open it in a browser.")
-
-
-def _short_names(tokenizers: list[str]) -> dict[str, str]:
-    """Return the tokenizers by the last part of their names, or by their whole names where two end
-    alike.
-    """
-    short = {Path(name).name or name: name for name in tokenizers}
-    if len(short) < len(tokenizers):
-        return {name: name for name in tokenizers}
-    return short
 
 
 def _compared_lines(found: dict[str, Any], model: str) -> list[str]:
@@ -309,23 +296,14 @@ def _compared_lines(found: dict[str, Any], model: str) -> list[str]:
             for row in rows
         ],
     )
-    for key, title in (
-        ("sources", "bytes/token by source"),
-        ("languages", "bytes/token by language"),
-    ):
-        groups = found[key].items()
-        cells = [
-            [name, f"{each['bytes']:,}", *_rates(each["bytes_per_token"], names)]
-            for name, each in groups
-        ]
+    for key in ("source", "language"):
+        cells = []
+        for group, each in found[f"{key}s"].items():
+            rates = {name: f"{rate:.2f}" for name, rate in each["bytes_per_token"].items()}
+            cells.append([group, f"{each['bytes']:,}", *(rates.get(name, "") for name in names)])
         if cells:
-            lines += ["", *table([title, "bytes", *names], cells)]
+            lines += ["", *table([f"bytes/token by {key}", "bytes", *names], cells)]
     return lines
-
-
-def _rates(rates: dict[str, float], names: list[str]) -> list[str]:
-    shown = {name: f"{rate:.2f}" for name, rate in rates.items()}
-    return [shown.get(name, "") for name in names]
 
 
 @app.command()
@@ -354,7 +332,7 @@ def show(
         groundup tokenizer show my-tokenizer letter.txt --out tokens.html
         groundup tokenizer show smollm2-135m-instruct "Hello" --json
     """
-    from groundup.evaluate.tokenizer_import import open_tokenizer
+    from groundup.evaluate.tokenizers import open_tokenizer
 
     progress = console_progress()
     tokenizer = open_tokenizer(model, progress=progress)
@@ -385,9 +363,7 @@ def visible(piece: bytes) -> str:
 
 
 def _print_coloured(pieces: list[tuple[int, bytes]]) -> None:
-    """Print tokens on coloured backgrounds, each followed by its id; without colours, bars separate
-    them.
-    """
+    """On coloured backgrounds, each followed by its id; without colours, bars separate them."""
     from rich.console import Console
     from rich.text import Text
 

@@ -22,7 +22,7 @@ _EXTRA = re.compile(r"extra argument\S* \((.*)\)", re.DOTALL)
 
 
 class WithoutFlagTypes:
-    """A command whose help shows no type for an option that takes no value."""
+    """Help shows no type for an option that takes no value."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
@@ -60,16 +60,13 @@ class VerbApp(typer.Typer):
 
 
 def unknown_verb(name: str, known: Iterable[str], verb: str = "") -> GroundupError:
-    """The error for a verb that there is not, or a command that `verb` has not."""
     before = f"{verb} " if verb else ""
     fix = f"{did_you_mean(name, known)} See groundup {before}--help."
     return GroundupError(f"There is no verb '{before}{name}'.", fix=fix)
 
 
 def name_options(text: str, options: Mapping[str, str]) -> str:
-    """Return a message with options of the verb in place of fields: `learning_rate`, and a field at
-    its beginning, are written as the option is called.
-    """
+    """`learning_rate`, and a field at the beginning, are written as the option is called."""
 
     def option(found: re.Match[str]) -> str:
         # where `text` is what a verb reads, the option of the field is `text_column`
@@ -80,7 +77,6 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
 
 
 def usage_message(error: Any, words: list[str]) -> tuple[str, str]:
-    """Return what is wrong with the command line `words`, and what to do."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else " ".join(["groundup", *words[:1]])
     see = f"See {command} --help."
@@ -118,9 +114,7 @@ def _no_option(error: Any, command: str, see: str) -> tuple[str, str]:
 
 
 def _wrong_value(error: Any) -> str:
-    """The sentence about a value of the wrong type or out of range; typer's own where it does not
-    come from pydantic.
-    """
+    """Typer's own sentence where the error does not come from pydantic."""
     name, first = _name(error.param), _first_fault(error.__cause__)
     if first is None:
         return f"{name}: {error.message}"
@@ -152,7 +146,7 @@ def _bounds(param: Any) -> str:
 
 
 def _figure(number: float | None) -> str | None:
-    """A number as it may be typed; a large one with commas, to be read."""
+    """As it may be typed; a large one with commas, to be read."""
     if number is None:
         return None
     if number < 1_000_000:
@@ -161,14 +155,12 @@ def _figure(number: float | None) -> str | None:
 
 
 def _name(param: Any) -> str:
-    """An option with its dashes, an argument in capitals."""
     if param.param_type_name == "option":
         return str(max(param.opts, key=len))
     return str(param.metavar or param.name.upper())
 
 
 def _form(context: Any) -> str:
-    """What to write: the command with its arguments and the options that it can't do without."""
     parts = [context.command_path]
     for param in context.command.get_params(context):
         name = _name(param)

@@ -60,7 +60,7 @@ def command(
 
 
 def _verify_answer(path: Path, as_json: bool) -> None:
-    """Print what each source of an answer is today. Raises DataError unless all are as cited."""
+    """Raises DataError unless all sources are as cited today."""
     from groundup.retrieve.saved import AS_CITED, verify_answer
 
     checked = verify_answer(path)

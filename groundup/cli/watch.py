@@ -61,10 +61,7 @@ def command(
 
 
 def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
-    """Serve the page until a signal.
-
-    Raises ConfigError: the port is taken, or other machines could connect without a key.
-    """
+    """Raises ConfigError: the port is taken, or other machines could connect without a key."""
     from groundup.http.access import access_for
     from groundup.http.guard import Guard
     from groundup.http.run_server import run_server
@@ -80,9 +77,7 @@ def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
 
 
 def watch_app(watched: "Watched") -> "Starlette":
-    """Return the app: the page, /runs.json (one row per run) and /runs/3.json (everything about one
-    run).
-    """
+    """The page, /runs.json (one row per run) and /runs/3.json (everything about one run)."""
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response

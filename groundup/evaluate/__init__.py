@@ -5,7 +5,7 @@
     comparison/            every model on every task or suite; over steps, sizes, shots; forgetting
     metrics, paired        intervals, and paired differences
     parity                 our model against a real llama.cpp
-    tokenizer_import, tokenizer_comparison
+    tokenizers             imported and compared
 
 All models are measured by the same function on the same items. Begin reading with task.
 """

@@ -13,6 +13,7 @@ threshold       the probability from which a false alarm is expected to cost les
 
 import math
 from collections.abc import Sequence
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,7 @@ def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 def cross_entropy(
     scores: np.ndarray, classes: Sequence[int], temperature: float = 1.0, unsure: float = 0.0
 ) -> float:
-    """Return the mean of minus the logarithm of the true classes' probabilities; `unsure` of the
-    truth is spread over the other classes.
-    """
+    """`unsure` of the truth is spread over the other classes."""
     scaled = scores / temperature
     high = scaled.max(axis=1)
     logs = high + np.log(np.exp(scaled - high[:, None]).sum(axis=1))
@@ -46,7 +45,7 @@ def cross_entropy(
 
 
 def fit_temperature(scores: np.ndarray, classes: Sequence[int]) -> float:
-    """Return the temperature with the lowest cross-entropy, which is convex in 1 / T.
+    """The lowest cross-entropy is convex in 1 / T.
 
     The truth counts as 1 - 1 / (n + 2), as in Platt scaling (1999): else n texts that are all right
     would make every probability 1.
@@ -65,7 +64,7 @@ def fit_temperature(scores: np.ndarray, classes: Sequence[int]) -> float:
 
 
 def calibration_bins(confidence: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:
-    """Return the bins that have texts: their number, mean confidence and accuracy."""
+    """Number, mean confidence and accuracy of each bin that has texts."""
     found = []
     places = [min(BINS - 1, int(each * BINS)) for each in confidence]
     for place in range(BINS):
@@ -78,14 +77,13 @@ def calibration_bins(confidence: Sequence[float], right: Sequence[bool]) -> list
 
 
 def calibration_error(bins: Sequence[dict[str, float]]) -> float:
-    """Return the expected calibration error."""
     n = sum(each["n"] for each in bins)
     return math.fsum(each["n"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / n
 
 
 def error_by_chance(confidence: Sequence[float]) -> float:
-    """Return the mean calibration error of a perfectly calibrated classifier on these confidences,
-    over CHANCE_DRAWS draws.
+    """Mean calibration error of a perfectly calibrated classifier on these confidences, over
+    CHANCE_DRAWS draws.
 
     Each text is right with the probability of its confidence. Of 500 texts with confidences spread
     from 0.4 to 1 that alone makes an error of 0.044.
@@ -98,8 +96,8 @@ def error_by_chance(confidence: Sequence[float]) -> float:
 
 
 def coverage_curve(confidence: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:
-    """Return (confidence from which a text is answered, coverage, accuracy of the answered) from
-    all texts down to few, at most MAX_POINTS points.
+    """(confidence from which a text is answered, coverage, accuracy of the answered), at most
+    MAX_POINTS points.
     """
     order = sorted(range(len(confidence)), key=lambda i: confidence[i])
     hits, points = sum(right), []
@@ -145,11 +143,58 @@ def cost_threshold(cost_false_alarm: float, cost_miss: float) -> float:
 def costs(
     actual: Sequence[str], predicted: Sequence[str], positive: str, false_alarm: float, miss: float
 ) -> dict[str, Any]:
-    """Return how many false alarms and misses of the positive label there are, and what they cost a
-    text.
-    """
     pairs = list(zip(actual, predicted, strict=True))
     alarms = sum(p == positive != a for a, p in pairs)
     misses = sum(a == positive != p for a, p in pairs)
     cost = (alarms * false_alarm + misses * miss) / len(pairs)
     return {"false_alarms": alarms, "misses": misses, "cost": cost}
+
+
+LABEL_CURVE_POINTS = 100
+
+
+def steps_of(probabilities: Sequence[float], positive: Sequence[bool]) -> list[tuple[int, int]]:
+    """(false positives, true positives) from the highest threshold down; equal probabilities are
+    one step.
+    """
+    pairs = sorted(zip(probabilities, positive, strict=True), key=lambda pair: -pair[0])
+    found, false, true = [(0, 0)], 0, 0
+    for _, group in groupby(pairs, key=lambda pair: pair[0]):
+        for _, is_positive in group:
+            true, false = true + is_positive, false + (not is_positive)
+        found.append((false, true))
+    return found
+
+
+def label_curves(probabilities: Sequence[float], positive: Sequence[bool]) -> dict[str, Any] | None:
+    """Return both curves with their areas, as in results.json; None where all texts have the label,
+    or none.
+
+    >>> label_curves([0.9, 0.8, 0.3], [True, False, True])["roc_area"]
+    0.5
+    """
+    steps = steps_of(probabilities, positive)
+    others, own = steps[-1]
+    if not others or not own:
+        return None
+    roc = [(false / others, true / own) for false, true in steps]
+    recall = [(true / own, true / (true + false)) for false, true in steps[1:]]
+    area = math.fsum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(roc))
+    average = math.fsum(
+        (b[0] - a[0]) * b[1] for a, b in zip([(0.0, 1.0), *recall], recall, strict=False)
+    )
+    return {
+        "roc": thin_points(roc),
+        "roc_area": area,
+        "precision_recall": thin_points([(0.0, recall[0][1]), *recall]),
+        "average_precision": average,
+        "n": len(positive),
+        "of_label": own,
+    }
+
+
+def thin_points(points: Sequence[tuple[float, float]]) -> list[list[float]]:
+    kept = list(points[:: -(-len(points) // LABEL_CURVE_POINTS)])
+    if kept[-1] != points[-1]:
+        kept.append(points[-1])
+    return [list(point) for point in kept]

@@ -1,34 +1,179 @@
-"""The four kinds of evaluation items: what each asks a model, and how its responses are counted.
+"""Evaluation items: the three requests that every suite reduces to, with their answers by a language
+model, and the four kinds of items: what each asks, and how its responses are counted, as a (total,
+count) for each of its metrics, whose sums over all items give the metric.
 
-    Choices       a question with several answers: the one with the highest probability counts
-                  accuracy
-    MinimalPair   a good sentence and a bad one: which is more probable
-                  accuracy
-    Completion    a text that can be continued in one way only: greedy decoding must write it
-                  accuracy
-    Written       an instruction whose answer code can measure: checks, overlap with a reference
-                  a score between 0 and 1
-
-An item gives `requests(shots)` and counts the responses to them: a (total, count) for each of its
-metrics, whose sums over all items give the metric.
+A prompt is a question with the worked examples (shots) before it: in the plain template this text,
+in the chat template a turn of the user and one of the assistant for each. Prompt and continuation
+are encoded as one text and split where the prompt's own ids end, as lm-eval does. The bos token
+comes first where the tokenizer puts it before every text; what has no prompt is scored after the
+token that separates documents. The order of requests and the batch size change no result.
 """
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
-from groundup.evaluate.requests import (
-    Continuation,
-    Generation,
-    Prompt,
-    Request,
-    Response,
-    Scored,
-    Shot,
-    WholeText,
-)
+from groundup.device import Compute
+from groundup.engine.batch import generate_answers
+from groundup.engine.padded_batch import BATCH_TOKENS
+from groundup.engine.sampling import Sampling
+from groundup.engine.score import Pair, ScoredContinuation, score
+from groundup.evaluate.task import language_model
+from groundup.progress import Progress
+from groundup.tokenizer.chat import Conversation, Message, render
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.model_io import OpenModel
+
+Template = Literal["plain", "chat"]
+
+
+@dataclass(frozen=True)
+class Shot:
+    prompt: str
+    answer: str
+    """As it follows the prompt, with the space or line break between them."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    text: str
+    shots: tuple[Shot, ...] = ()
+
+    @property
+    def plain(self) -> str:
+        """The text with the examples before it."""
+        return "\n\n".join([*(shot.prompt + shot.answer for shot in self.shots), self.text])
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A request for ln P(text | prompt)."""
+
+    prompt: Prompt
+    text: str
+
+
+@dataclass(frozen=True)
+class WholeText:
+    """A request for ln P(text)."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A request for the greedy answer."""
+
+    prompt: Prompt
+    until: tuple[str, ...]
+    """Texts that end the answer, besides the model's own end."""
+    max_tokens: int
+
+
+Request = Continuation | WholeText | Generation
+Scored = ScoredContinuation
+Response = Scored | str
+
+
+def respond(
+    opened: OpenModel,
+    requests: Sequence[Request],
+    template: Template,
+    *,
+    compute: Compute,
+    progress: Progress,
+    batch_tokens: int = BATCH_TOKENS,
+) -> list[Response]:
+    """In order. Raises ModelError for a classifier, without a tokenizer, or when a request is too
+    long.
+    """
+    model, tokenizer = language_model(opened)
+    found: dict[int, Response] = {}
+    pairs = {
+        number: scored_ids(each, template, tokenizer)
+        for number, each in enumerate(requests)
+        if not isinstance(each, Generation)
+    }
+    if pairs:
+        with progress.track("scoring", len(pairs), "texts") as advance:
+            scored = score(
+                model,
+                list(pairs.values()),
+                compute=compute,
+                batch_tokens=batch_tokens,
+                done=advance,
+            )
+        found.update(zip(pairs, scored, strict=True))
+    asked: dict[tuple[tuple[str, ...], int], dict[int, list[int]]] = {}
+    for number, each in enumerate(requests):
+        if isinstance(each, Generation):
+            prompts = asked.setdefault((each.until, each.max_tokens), {})
+            prompts[number] = prompt_ids(each.prompt, template, tokenizer)
+    for (until, max_tokens), prompts in asked.items():
+        with progress.track("answers", len(prompts), "answers") as advance:
+            texts = generate_answers(
+                list(prompts.values()),
+                model,
+                tokenizer,
+                Sampling(temperature=0, max_tokens=max_tokens, stop=until),
+                compute=compute,
+                stop_ids=tokenizer.special.stop_ids,
+                done=advance,
+            )
+        found.update(zip(prompts, texts, strict=True))
+    return [found[number] for number in range(len(requests))]
+
+
+def request_tokens(request: Request, template: Template, tokenizer: Tokenizer) -> int:
+    if isinstance(request, Generation):
+        return len(prompt_ids(request.prompt, template, tokenizer)) + request.max_tokens
+    context, continuation = scored_ids(request, template, tokenizer)
+    return len(context) + len(continuation)
+
+
+def scored_ids(request: Continuation | WholeText, template: Template, tokenizer: Tokenizer) -> Pair:
+    """Return the ids before a scored text, and its own."""
+    if isinstance(request, WholeText):
+        return _first(tokenizer), tokenizer.encode(request.text)
+    if template == "chat":
+        text = request.text.strip()
+        return prompt_ids(request.prompt, template, tokenizer), tokenizer.encode(text, starts=False)
+    text = request.prompt.plain + request.text
+    # A space at the end of the prompt belongs to the word behind it.
+    prompt, whole = tokenizer.encode(request.prompt.plain.rstrip()), tokenizer.encode(text)
+    return [*_bos(tokenizer), *prompt] or _first(tokenizer), whole[len(prompt) :]
+
+
+def prompt_ids(prompt: Prompt, template: Template, tokenizer: Tokenizer) -> list[int]:
+    """In the chat template with the assistant's turn opened."""
+    if template == "plain":
+        return [*_bos(tokenizer), *tokenizer.encode(prompt.plain)] or _first(tokenizer)
+    turns = [
+        message
+        for shot in prompt.shots
+        for message in (Message("user", shot.prompt), Message("assistant", shot.answer.strip()))
+    ]
+    conversation = Conversation((*turns, Message("user", prompt.text)))
+    return render(conversation, tokenizer, add_generation_prompt=True).ids
+
+
+def bos_of(tokenizer: Tokenizer) -> str:
+    """ "none", or the id of the bos token."""
+    return "".join(map(str, _bos(tokenizer))) or "none"
+
+
+def _bos(tokenizer: Tokenizer) -> list[int]:
+    special = tokenizer.special
+    if not special.adds_bos or special.bos_id is None:
+        return []
+    return [special.bos_id]
+
+
+def _first(tokenizer: Tokenizer) -> list[int]:
+    return _bos(tokenizer) or [tokenizer.special.document_end_id]
+
 
 Count = tuple[float, float]
 ANSWER_END = "\n"
@@ -40,8 +185,6 @@ _GOES_ON = re.compile(r"\w|[.,:']\w")
 
 
 class Item(Protocol):
-    """An evaluation item."""
-
     @property
     def id(self) -> str:
         """Its name, unique in the suite."""
@@ -98,11 +241,9 @@ class Choices:
 
     @property
     def shot(self) -> Shot:
-        """The question with the right answer."""
         return Shot(self.prompt, " " + self.choices[self.answer])
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
-        """A continuation for each choice, and for PMI once more without the question."""
         prompts = [Prompt(self.prompt, shots)]
         if self.without:
             prompts.append(Prompt(self.without))
@@ -111,7 +252,6 @@ class Choices:
         )
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
-        """Accuracy by the normalised log-probability, and by its plain sum (lm-eval's acc)."""
         plain = log_probabilities(responses)[: len(self.choices)]
         chosen, by_sum = self.choose(responses), plain.index(max(plain))
         return {
@@ -120,7 +260,7 @@ class Choices:
         }
 
     def choose(self, responses: Sequence[Response]) -> int:
-        """Return the index of the chosen answer; of equal ones the first."""
+        """Of equal ones the first."""
         plain, count = log_probabilities(responses), len(self.choices)
         if self.without:
             scores = [asked - alone for asked, alone in zip(plain, plain[count:], strict=False)]
@@ -130,11 +270,9 @@ class Choices:
         return scores.index(max(scores))
 
     def guess(self) -> dict[str, Count]:
-        """All choices equally likely."""
         return dict.fromkeys(("accuracy", "accuracy_by_sum"), (1 / len(self.choices), 1))
 
     def show(self, responses: Sequence[Response]) -> ShownItem:
-        """The question, the right answer and the chosen one."""
         chosen = self.choose(responses)
         return {
             "asked": self.prompt,
@@ -158,20 +296,16 @@ class MinimalPair:
     shot = None
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
-        """Both sentences as whole texts."""
         return WholeText(self.good), WholeText(self.bad)
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
-        """Right where the good sentence is more probable."""
         good, bad = log_probabilities(responses)
         return {"accuracy": (good > bad, 1)}
 
     def guess(self) -> dict[str, Count]:
-        """A coin."""
         return {"accuracy": (0.5, 1)}
 
     def show(self, responses: Sequence[Response]) -> ShownItem:
-        """Both sentences, and the one that the model prefers."""
         good, bad = log_probabilities(responses)
         shown: ShownItem = {
             "asked": "Which is English?",
@@ -204,13 +338,9 @@ class Completion:
 
     @property
     def shot(self) -> Shot:
-        """The text with its continuation."""
         return Shot(self.prompt, self.answer)
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
-        """The continuation, what greedy decoding writes, and the continuation after another item's
-        prompt.
-        """
         prompt = Prompt(self.prompt, shots)
         longest = next(each for each in COMPLETION_TOKENS if len(self.answer.encode()) + 2 <= each)
         asked = (Continuation(prompt, self.answer), Generation(prompt, (ANSWER_END,), longest))
@@ -220,8 +350,8 @@ class Completion:
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
         """Right where greedy decoding writes the answer and ends it there; by prefix: where the
-        answer's tokens are the most probable ones, whatever follows (lm-eval's acc). Bits per byte
-        of the answer after both prompts."""
+        answer's tokens are the most probable ones, whatever follows (lm-eval's acc).
+        """
         scored = [each for each in responses if isinstance(each, Scored)]
         size = len(self.answer.encode())
         bits = [(-each.logprob / math.log(2), size) for each in scored]
@@ -232,20 +362,17 @@ class Completion:
         }
 
     def is_right(self, responses: Sequence[Response]) -> bool:
-        """Return whether greedy decoding writes the answer and ends it there."""
         return any(
             begins_with_answer(each, self.answer) for each in responses if isinstance(each, str)
         )
 
     def guess(self) -> dict[str, Count]:
-        """One of the options; without options nobody guesses it."""
         share = 0.0
         if self.options:
             share = 1 / len(self.options)
         return dict.fromkeys(("accuracy", "accuracy_by_prefix"), (share, 1))
 
     def show(self, responses: Sequence[Response]) -> ShownItem:
-        """The text, its continuation, and what the model writes."""
         (written,) = (each for each in responses if isinstance(each, str))
         return {
             "asked": self.prompt,
@@ -274,15 +401,12 @@ class Written:
 
     @property
     def shot(self) -> Shot:
-        """The instruction with the reference."""
         return Shot(self.prompt, " " + self.reference)
 
     def requests(self, shots: tuple[Shot, ...]) -> tuple[Request, ...]:
-        """The greedy answer."""
         return (Generation(Prompt(self.prompt, shots), self.until, self.max_tokens),)
 
     def counts(self, responses: Sequence[Response]) -> dict[str, Count]:
-        """As `measure` has it."""
         return self.measure(self, answer_in(responses))
 
     def guess(self) -> dict[str, Count]:
@@ -290,7 +414,6 @@ class Written:
         return {}
 
     def show(self, responses: Sequence[Response]) -> ShownItem:
-        """The instruction, the reference and the answer."""
         return {"asked": self.prompt, "expected": self.reference, "answer": answer_in(responses)}
 
 
@@ -305,7 +428,6 @@ def begins_with_answer(text: str, answer: str) -> bool:
 
 
 def log_probabilities(responses: Sequence[Response]) -> list[float]:
-    """Return the log-probabilities of scored texts."""
     return [each.logprob for each in responses if isinstance(each, Scored)]
 
 

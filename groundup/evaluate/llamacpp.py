@@ -1,14 +1,8 @@
 """A client of a real llama.cpp server (the package `xllamacpp`) that has loaded a GGUF file.
 
-    with llama_server(Path("model-f16.gguf"), context_tokens=512) as llama:
-        llama.encode("Hello")                       # its token ids
-        llama.continue_greedily(ids, max_tokens=8)  # what it generates, with its log-probabilities
-
 One process for each file (`llamacpp_server.py`), on a free port of the loopback interface with its
-own key and a bounded number of threads; it is stopped when the block is left, and stops by itself
-when this process dies. Every call has a time limit.
-
-Texts are sent as JSON over HTTP and arrive complete, NUL characters included (tested).
+own key; it is stopped when the block is left, and stops by itself when this process dies. Texts are
+sent as JSON over HTTP and arrive complete, NUL characters included (tested).
 """
 
 import contextlib
@@ -47,7 +41,7 @@ T = TypeVar("T")
 
 
 class LlamaError(ModelError):
-    """An error of llama.cpp: it does not load the file, refuses a request, or has ended."""
+    """It does not load the file, refuses a request, or has ended."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +68,14 @@ class LlamaServer:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def encode(self, text: str, *, control: bool = False, add_bos: bool = False) -> list[int]:
-        """Return token ids. `control`: parse control tokens in the text; `add_bos`: with the bos
-        token, where the model adds one.
-        """
+        """`control`: parse control tokens in the text; `add_bos`: where the model adds one."""
         body = {"content": well_formed(text), "parse_special": control, "add_special": add_bos}
         return self._ask(
             "/tokenize", body, lambda answer: [int(token) for token in answer["tokens"]]
         )
 
     def render(self, conversation: Conversation) -> str:
-        """Return the conversation in the file's chat template, with the assistant's turn opened."""
+        """In the file's chat template, with the assistant's turn opened."""
         body = {"messages": _messages(conversation)}
         return self._ask("/apply-template", body, lambda answer: str(answer["prompt"]))
 
@@ -109,7 +101,7 @@ class LlamaServer:
         return self._ask("/completion", body, read)
 
     def answer_greedily(self, conversation: Conversation, *, max_tokens: int) -> Generated:
-        """Return the assistant's next turn, through the route that chat programs use."""
+        """The assistant's next turn, through the route that chat programs use."""
         options = {"max_tokens": max_tokens, "logprobs": True, "top_logprobs": TOP_TOKENS}
         body = {**GREEDY, **options, "messages": _messages(conversation)}
 
@@ -129,9 +121,7 @@ class LlamaServer:
         return replace(self.continue_greedily(ids, max_tokens=max_tokens), ended=answer.ended)
 
     def ends_after(self, token_id: int, prompt_ids: Sequence[int]) -> bool:
-        """Return whether llama.cpp ends a generation at this token, which a bias on its logit makes
-        it generate.
-        """
+        """Whether a generation ends at this token, which a bias on its logit makes it generate."""
         body = {
             **GREEDY,
             "prompt": list(prompt_ids),
@@ -169,9 +159,6 @@ def _messages(conversation: Conversation) -> list[dict[str, str]]:
 def _read_generated(
     ids: Sequence[int], logprobs: Sequence[Mapping[str, Any]], ended: bool
 ) -> Generated:
-    """Return the result; `logprobs` lacks tokens that end within a character, since llama.cpp waits
-    for the character's end.
-    """
     places = places_of([int(token["id"]) for token in logprobs], ids)
     top: list[Mapping[int, float]] = [{} for _ in ids]
     for place, token in zip(places, logprobs, strict=True):
@@ -209,9 +196,8 @@ def _first_places(some: Sequence[int], ids: Sequence[int]) -> list[int]:
 def llama_server(
     gguf: Path, *, context_tokens: int, adapter: Path | None = None
 ) -> Iterator[LlamaServer]:
-    """Start llama.cpp on a file (with a LoRA adapter beside it), with torch's number of threads.
-
-    Raises MissingExtra without `xllamacpp`, LlamaError when loading fails.
+    """Start llama.cpp with torch's number of threads. Raises MissingExtra without `xllamacpp`,
+    LlamaError when loading fails.
     """
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtra("xllamacpp", "demo")
@@ -268,8 +254,8 @@ def _address(process: subprocess.Popen[str], log: IO[str], gguf: Path) -> str:
 
 
 def _reason(log: str) -> str:
-    """Return the first error line of llama.cpp's log ("0.00.046.670 E where: what"), the most
-    specific one; else the last line.
+    """The first error line of the log ("0.00.046.670 E where: what"), the most specific one; else
+    the last line.
     """
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line.split(" E ", 1)[1] for line in lines if " E " in line]

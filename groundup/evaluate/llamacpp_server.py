@@ -16,9 +16,7 @@ import xllamacpp
 
 
 def parameters(path: str, context_tokens: int, threads: int, key: str, adapter: str) -> Any:
-    """Return llama.cpp's defaults with: one request at a time, the CPU, no web page, no prompt
-    cache, a key known to the parent only.
-    """
+    """One request at a time, the CPU, no web page, no cache, a key known to the parent only."""
     params = xllamacpp.CommonParams()
     params.model.path = path
     if adapter:

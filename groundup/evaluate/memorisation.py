@@ -1,11 +1,7 @@
 """Memorisation: how many evaluation items stand in the text that a model was trained on, so that a
-high score may be memory.
-
-    find_overlap(items, RUN/data, progress) -> ItemOverlap
-
-By the n-grams of decontamination (`data.processing.item_index`): an item overlaps where a training
-document has 8 words of it in a row; case and punctuation do not count. Items of fewer words are
-ordinary language and are looked for as whole documents only, so they are counted apart.
+high score may be memory. By the n-grams of decontamination (`data.processing.item_index`): an item
+overlaps where a training document has 8 words of it in a row; shorter items are ordinary language,
+and are looked for as whole documents only.
 """
 
 import os
@@ -39,7 +35,7 @@ class ItemOverlap:
 
 
 def find_overlap(items: Sequence[Item], data: Path, progress: Progress) -> ItemOverlap:
-    """Return how many items stand in the train split of a data folder. Raises FormatError."""
+    """Raises FormatError."""
     texts = item_texts(items)
     index = ItemIndex(zip((item.id for item in items), texts, strict=True), MIN_WORDS)
     found, read, file = np.zeros(len(index.sizes), bool), 0, split_file(data, TRAIN)
@@ -59,9 +55,7 @@ def find_overlap(items: Sequence[Item], data: Path, progress: Progress) -> ItemO
 
 
 def item_texts(items: Sequence[Item]) -> list[str]:
-    """Return the text of each item, without what all prompts begin and end with (the template's
-    words).
-    """
+    """Without what all prompts begin and end with (the template's words)."""
     texts = [_text(item) for item in items]
     if len(texts) < 2:
         return texts

@@ -66,10 +66,8 @@ def wilson_bounds(hits: int, n: int) -> tuple[float, float]:
 
 
 def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval:
-    """Return sum(totals) / sum(counts), each pair from one text, with the delta method's interval
-    over texts (Cochran 1977, section 6.3).
-
-    A single text has no interval.
+    """sum(totals) / sum(counts), each pair from one text, with the delta method's interval over
+    texts (Cochran 1977, section 6.3); none for a single text.
     """
     assert len(totals) == len(counts) > 0 and sum(counts) > 0, (len(totals), len(counts))
     n, count = len(totals), math.fsum(counts)
@@ -85,9 +83,7 @@ def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval
 
 
 def bits_per_byte(nats: float, num_bytes: float) -> float:
-    """Return bits per UTF-8 byte, which are comparable between tokenizers, unlike a loss per
-    token.
-    """
+    """Comparable between tokenizers, unlike a loss per token."""
     return nats / math.log(2) / num_bytes
 
 
@@ -105,7 +101,6 @@ def confusion_matrix(
 
 
 def accuracy(confusion: Sequence[Sequence[int]]) -> Interval:
-    """Return the accuracy of a confusion matrix."""
     return wilson_interval(sum(row[i] for i, row in enumerate(confusion)), sum(map(sum, confusion)))
 
 
@@ -126,13 +121,11 @@ def f1(confusion: Sequence[Sequence[int]], positive: int) -> Interval:
 
 
 def macro_f1(confusion: Sequence[Sequence[int]]) -> Interval:
-    """Return the unweighted mean F1 of all labels that occur, without an interval."""
+    """The unweighted mean of all labels that occur, without an interval."""
     values = [f1(confusion, i).value for i in range(len(confusion)) if sum(confusion[i])]
     return Interval(math.fsum(values) / len(values))
 
 
 def majority_share(actual: Sequence[str]) -> float:
-    """Return the accuracy of always predicting the most frequent label: the chance level of an
-    accuracy.
-    """
+    """The accuracy of always predicting the most frequent label: the chance level."""
     return Counter(actual).most_common(1)[0][1] / len(actual)

@@ -60,7 +60,6 @@ class Difference:
         return "better" if (self.low > 0) == (better == "higher") else "worse"
 
     def plain(self, better: Literal["higher", "lower"] = "higher") -> dict[str, Any]:
-        """Return JSON values, among them the verdict."""
         return {**asdict(self), "thin": self.thin, "verdict": self.verdict(better)}
 
 
@@ -81,10 +80,7 @@ def describe_verdict(verdict: str) -> str:
 
 
 def share_difference(first: Sequence[bool], second: Sequence[bool]) -> Difference:
-    """Return the difference of two accuracies, from whether each method is right on each item.
-
-    The interval contains 0 wherever the exact McNemar test does not reject at 5 %.
-    """
+    """The interval contains 0 wherever the exact McNemar test does not reject at 5 %."""
     pairs = list(zip(first, second, strict=True))
     only_first, only_second = (
         sum(pair == each for pair in pairs) for each in ((True, False), (False, True))
@@ -113,8 +109,8 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
 
 
 def newcombe_bounds(both: int, only_first: int, only_second: int, n: int) -> tuple[float, float]:
-    """Return the bounds of Newcombe's interval (1998, method 10) of second minus first: Wilson's
-    bounds, combined with the correlation.
+    """Newcombe's interval (1998, method 10) of second minus first: Wilson's bounds, combined with
+    the correlation.
     """
     first, second = both + only_first, both + only_second
     neither = n - both - only_first - only_second
@@ -138,9 +134,7 @@ def newcombe_bounds(both: int, only_first: int, only_second: int, n: int) -> tup
 def ratio_difference(
     first: Sequence[float], second: Sequence[float], counts: Sequence[float]
 ) -> Difference:
-    """Return the difference of two losses, each sum(totals) / sum(counts) over the same items, by a
-    paired bootstrap.
-    """
+    """Of two losses, each sum(totals) / sum(counts) over the same items, by a paired bootstrap."""
     columns = np.array([first, second, counts], dtype=float).T
     interval = bootstrap(columns, lambda sums: (sums[:, 1] - sums[:, 0]) / sums[:, 2])
     return Difference(interval.value, interval.low, interval.high, len(counts))
@@ -149,9 +143,7 @@ def ratio_difference(
 def f1_difference(
     actual: Sequence[str], first: Sequence[str], second: Sequence[str], labels: Sequence[str]
 ) -> Difference:
-    """Return the difference of the mean F1 of `labels` (one: the F1 of that label), by a paired
-    bootstrap.
-    """
+    """Of the mean F1 of `labels` (one: the F1 of that label), by a paired bootstrap."""
 
     def columns(predicted: Sequence[str]) -> np.ndarray:
         """Of each label: whether an item is found, and how often it is the truth or the
@@ -180,8 +172,8 @@ def f1_difference(
 
 
 def bootstrap(columns: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> Interval:
-    """Return a statistic of the column sums [N, k] -> [N] of the items [n, k], with its interval
-    from DRAWS resamples; the same each time.
+    """A statistic of the column sums [N, k] -> [N] of the items [n, k], with its interval from
+    DRAWS resamples; the same each time.
     """
     n = len(columns)
     value = float(statistic(columns.sum(axis=0)[None])[0])
@@ -200,7 +192,7 @@ def bootstrap(columns: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
 
 
 def t_quantile(degrees: int) -> float:
-    """Return the 97.5 % point of Student's t with 9 degrees of freedom or more (Abramowitz & Stegun
+    """The 97.5 % point of Student's t with 9 degrees of freedom or more (Abramowitz & Stegun
     26.7.5, within 0.004).
     """
     z = Z95

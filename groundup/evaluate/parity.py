@@ -1,27 +1,15 @@
-"""The parity gate of GGUF exports: whether the file in a real llama.cpp is the same model as ours.
+"""The parity gate of GGUF exports: whether the file in a real llama.cpp is the same model as ours,
+before the export, in float32. Five checks (`parity_checks.CHECKS`), each with figures; all run, so
+that one call shows every fault.
 
     report = gate(opened, Path("model-f16.gguf"), quantization="f16", user_lines=lines)
     report.require()
 
-Five checks, each with figures; all run, so that one call shows every fault:
-
-    tokens     ids of hard strings and of the user's own lines are equal
-    stops      every stop id of ours ends a generation there, an ordinary id does not, and the eos
-               token is the same
-    template   conversations render to the same text and the same ids (with and without a system
-               turn, two turns)
-    answers    short answers through `/v1/chat/completions` end where ours end
-    greedy     a greedy continuation of each prompt, scored by one forward pass of ours, matches our
-               own
-
-Our side is the model before the export, in float32. Greedy texts are not compared as texts:
-llama.cpp also rounds activations, and two correct texts diverge at the first near tie. Scoring
-*its* text tests at every position whether our model agrees.
-
-"Ends where ours ends" is tested the same way: every token of llama.cpp's answer, the last one
-included, is our argmax, up to the quantization's tolerance (`parity_checks.TOLERANCES`). If it stopped,
-ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
-passes, too: the figure `stopped` shows it, and the check "stops" tests its stop ids.
+Greedy texts are not compared as texts: llama.cpp also rounds activations, and two correct texts
+diverge at the first near tie. Scoring *its* text tests at every position whether our model agrees:
+every token of llama.cpp's answer, the last one included, is our argmax, up to the quantization's
+tolerance. So if it stopped, ours would have stopped there. A base model that never stops passes,
+too; the check "stops" tests its stop ids.
 """
 
 from collections.abc import Sequence
@@ -58,7 +46,6 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     def require(self) -> None:
@@ -70,7 +57,6 @@ class ParityReport:
                 )
 
     def plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return {**asdict(self), "passed": self.passed}
 
 
@@ -84,14 +70,13 @@ def gate(
     prompts: Sequence[str] = PROMPTS,
     progress: Progress | None = None,
 ) -> ParityReport:
-    """Compare `opened` (float32) with `gguf`, exported from it in `quantization`. `user_lines` are
-    encoded, `prompts` continued.
+    """Compare `opened` (float32) with `gguf`, exported from it. `user_lines` are encoded, `prompts`
+    continued.
 
     `adapter`: of an adapter, which is in the weights of `opened`, the GGUF file; `gguf` is then of
-    its base.
-
-    A difference is a failed check in the report. Raises MissingExtra without xllamacpp, ConfigError
-    for an unknown quantization, ModelError for anything but a float32 language model with a tokenizer.
+    its base. A difference is a failed check in the report. Raises MissingExtra without xllamacpp,
+    ConfigError for an unknown quantization, ModelError for anything but a float32 language model
+    with a tokenizer.
     """
     if quantization not in TOLERANCES:
         raise ConfigError(
@@ -129,9 +114,7 @@ def gate(
 def gate_adapter(
     opened: OpenModel, adapter: Path, *, quantization: str, progress: Progress | None = None
 ) -> ParityReport:
-    """Compare an open adapter's model with `adapter`, its GGUF file, beside its base, which is
-    written as f32 for this. As `gate`.
-    """
+    """Compare with `adapter`, a GGUF file, beside its base, which is written as f32 for this."""
     base = open_model(base_path(opened.path), Compute(torch.device("cpu")))
     with temporary_folder(adapter.parent) as folder:
         file = folder / "base.gguf"

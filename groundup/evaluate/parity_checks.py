@@ -33,9 +33,7 @@ FEW_TOKENS, FEW_FACTOR = 48, 3.0
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Tolerances of llama.cpp against our float32 model, for files of one quantization, in logits or
-    natural log-probabilities.
-    """
+    """In logits or natural log-probabilities, for files of one quantization."""
 
     near: float
     """99 in 100 of llama.cpp's tokens are at most this far below our argmax at their position."""
@@ -73,8 +71,6 @@ TOLERANCES: dict[str, Tolerance] = {
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one comparison."""
-
     name: str
     passed: bool
     detail: str
@@ -84,8 +80,6 @@ class Check:
 
 @dataclass(frozen=True)
 class ParitySides:
-    """Our model and tokenizer, llama.cpp with the file, and what to compare."""
-
     model: LanguageModel
     tokenizer: Tokenizer
     llama: LlamaServer
@@ -96,18 +90,14 @@ class ParitySides:
     prompts: Sequence[str] = ()
 
     def logits(self, ids: Sequence[int], last: int) -> Tensor:
-        """Return our logits at the positions that predict the `last` last ids: float32 [last, V],
-        by one forward pass.
-        """
+        """Those that predict the `last` last ids: float32 [last, V], by one forward pass."""
         device = self.model.transformer.embedding.weight.device
         with torch.inference_mode():
             hidden = self.model.hidden(torch.tensor([ids], device=device))
             return self.model.logits(hidden[0, len(ids) - last - 1 : len(ids) - 1]).float().cpu()
 
     def room(self, new_tokens: int) -> tuple[int, int]:
-        """Return the maximum length of a prompt, and of the text after it, in a context that may be
-        short.
-        """
+        """Return the longest prompt, and text after it, in a context that may be short."""
         context = min(CONTEXT_TOKENS, as_llamacpp_runs(self.model.config).context_tokens)
         max_new = min(new_tokens, context // 2)
         return context - max_new, max_new
@@ -144,8 +134,8 @@ def short(text: str) -> str:
 
 
 def check_tokens(sides: ParitySides) -> Check:
-    """Check that hard strings and the user's lines have the same ids on both sides, and one prompt
-    including bos.
+    """Hard strings and the user's lines have the same ids on both sides, and one prompt including
+    bos.
     """
     hard = [text for texts in HARD_STRINGS.values() for text in texts]
     lines = [line for line in sides.user_lines if is_comparable(line)]
@@ -171,17 +161,15 @@ def check_tokens(sides: ParitySides) -> Check:
 
 
 def is_comparable(text: str) -> bool:
-    """Return whether both sides must agree on a text: not with characters newer than Python's
-    Unicode tables or the known exception.
-    """
+    """Not with characters newer than Python's Unicode tables, or the known exception."""
     return "'\u017f" not in text and not any(
         unicodedata.category(character) == "Cn" for character in text
     )
 
 
 def check_stops(sides: ParitySides) -> Check:
-    """Check that llama.cpp ends a generation at each of our stop ids, not at an ordinary token, and
-    has the same eos token.
+    """A generation ends at each of our stop ids, not at an ordinary token; the eos token is the
+    same.
     """
     special = sides.tokenizer.special
     prompt_ids, stop_ids = (
@@ -204,7 +192,7 @@ def check_stops(sides: ParitySides) -> Check:
 
 
 def check_template(sides: ParitySides) -> Check:
-    """Check that conversations of every kind render to the same text and ids."""
+    """Conversations of every kind render to the same text and ids."""
     ours = {name: render_ours(sides, conversation) for name, conversation in CONVERSATIONS.items()}
     accepted = {name: each for name, each in ours.items() if each is not None}
     figures: dict[str, float] = {
@@ -231,9 +219,7 @@ def check_template(sides: ParitySides) -> Check:
 
 
 def render_ours(sides: ParitySides, conversation: Conversation) -> Rendered | None:
-    """Return our rendering with the assistant's turn opened, or None where the template refuses the
-    conversation.
-    """
+    """None: the template refuses the conversation."""
     try:
         return render(conversation, sides.tokenizer, add_generation_prompt=True)
     except ModelError:
@@ -265,8 +251,6 @@ ANSWER_TOKENS = 64
 
 @dataclass(frozen=True)
 class Comparison:
-    """llama.cpp's text after one prompt, scored by our model."""
-
     prompt: str
     ids: tuple[int, ...]
     logit_gaps: tuple[float, ...]
@@ -299,7 +283,7 @@ def compare(
 
 
 def check_answers(sides: ParitySides) -> Check:
-    """Check that short answers through llama.cpp's chat route end where ours would."""
+    """Short answers through the chat route end where ours would."""
     stopped = answers = 0
     longest_prompt, max_tokens = sides.room(ANSWER_TOKENS)
     for question in QUESTIONS:
@@ -340,9 +324,7 @@ def _answer_difference(sides: ParitySides, question: str, ours: Rendered, theirs
 
 
 def check_greedy(sides: ParitySides) -> Check:
-    """Check that llama.cpp's greedy continuation of each prompt is ours, up to the quantization's
-    tolerance.
-    """
+    """The greedy continuation of each prompt is ours, up to the quantization's tolerance."""
     longest_prompt, max_tokens = sides.room(NEW_TOKENS)
     compared = []
     for prompt in sides.prompts:

@@ -1,13 +1,5 @@
-"""EvaluationResults: what an evaluation measured, as one type for what is returned, written and
-shown.
-
-    rows       a metric of a model on a task, with its interval
-    changes    paired differences between two models, or the two ends of a curve
-    details    of each task and model JSON values for a page: a confusion matrix, answers
-    curves     of `over`: the rows of each metric by steps, parameters or shots
-
-`to_plain` gives the contents of results.json: rows and changes with the fields below, and where
-they apply "left_out" (of held-out data), "over" and "curves", and "overlap" (of suites).
+"""EvaluationResults: what an evaluation measured, for what is returned, written and shown;
+`to_plain` gives the contents of results.json.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +16,6 @@ POINT = ("x", "value", "low", "high", "n", "is_chance")
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRow(Measure):
-    """A metric of a model on a task."""
-
     task: str
     model: str
     elapsed_s: float
@@ -40,7 +30,6 @@ class EvaluationRow(Measure):
     """Of `over`: the step, the parameters or the shots."""
 
     def plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         named = {"task": self.task, "model": self.model}
         own = {name: getattr(self, name) for name in Measure.__dataclass_fields__}
         shown = {"thin": self.thin, "is_chance": self.is_chance, "elapsed_s": self.elapsed_s}
@@ -50,8 +39,6 @@ class EvaluationRow(Measure):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChange(Difference):
-    """The paired difference of two models in a metric, on the same items."""
-
     task: str
     from_model: str
     to_model: str
@@ -61,7 +48,6 @@ class ModelChange(Difference):
     curve: str = ""
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         named = {"task": self.task, "from": self.from_model, "to": self.to_model}
         own = {name: getattr(self, name) for name in Difference.__dataclass_fields__}
         found = {"thin": self.thin, "verdict": self.verdict(self.better)}
@@ -82,7 +68,6 @@ class MetricCurve:
     """From the first point to the last."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         first = self.points[0]
         head = {name: getattr(first, name) for name in ("task", "metric", "better", "chance")}
         points = [{name: getattr(each, name) for name in POINT} for each in self.points]
@@ -111,7 +96,6 @@ class EvaluationResults:
     """Of suites: suite -> model -> items in the model's training text, where that is there."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the contents of results.json."""
         plain: dict[str, Any] = {}
         if self.over:
             plain["over"] = self.over
@@ -131,7 +115,6 @@ class EvaluationResults:
 
 
 def merge_results(parts: Sequence[EvaluationResults]) -> EvaluationResults:
-    """Return the rows, changes and details of several evaluations of different models."""
     details: dict[str, dict[str, Mapping[str, Any]]] = {}
     for part in parts:
         for task, models in part.details.items():

@@ -1,13 +1,9 @@
 """A suite: named evaluation items with their template, metrics and chance level; and the task that
 measures a model on it.
 
-    tasks = suite_tasks([SUITES["grammar"]], models, EvaluationConfig(shots=(0, 4)), progress)
-    evaluate(models, tasks, compute=compute, progress=progress)
-
 Which items are measured depends on the suite, the options and the models' contexts alone: every
 model gets the same ones, and every number of shots too. Worked examples (shots) are items of the
-suite that are not measured. The settings of a figure stand in its row: shots, template, bos, and a
-hash of all prompts, which is equal where two models were asked the same texts.
+suite that are not measured.
 """
 
 import dataclasses
@@ -22,9 +18,20 @@ from typing import Any
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.config import AskedTemplate, EvaluationConfig
-from groundup.evaluate.items import CONTROL_BITS, Choices, Count, Item, Written
+from groundup.evaluate.items import (
+    CONTROL_BITS,
+    Choices,
+    Count,
+    Item,
+    Response,
+    Shot,
+    Template,
+    Written,
+    bos_of,
+    request_tokens,
+    respond,
+)
 from groundup.evaluate.metrics import SHARES, majority_share, ratio_interval, wilson_interval
-from groundup.evaluate.requests import Response, Shot, Template, bos_of, request_tokens, respond
 from groundup.evaluate.task import (
     Better,
     EvaluationTask,
@@ -81,7 +88,7 @@ class SuiteTask:
         object.__setattr__(self, "name", name)
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure a language model. Raises ModelError for a classifier, or without a tokenizer."""
+        """Raises ModelError for a classifier, or without a tokenizer."""
         _, tokenizer = language_model(opened)
         template = template_for(self.suite, self.template, opened)
         asked = [item.requests(self.shots) for item in self.items]
@@ -115,7 +122,6 @@ class SuiteTask:
         return TaskResult(tuple(measures), self._details(answers, counts), per_item, settings)
 
     def _measures(self, counts: Sequence[Mapping[str, Count]]) -> Iterable[Measure]:
-        """Yield the metrics of the items; those of several kinds in their order."""
         chance = chance_levels(self.items)
         for metric in counts[0]:
             totals, numbers = zip(*(each[metric] for each in counts), strict=True)
@@ -153,16 +159,13 @@ class SuiteTask:
 
 
 def ratio_of(counts: Iterable[Count]) -> float:
-    """Return the sum of the totals over the sum of the counts."""
     totals, numbers = zip(*counts, strict=True)
     return float(sum(totals) / sum(numbers))
 
 
 def template_for(suite: Suite, asked: AskedTemplate, opened: OpenModel) -> Template:
-    """Return the template that a model is asked in: by itself never the chat template of a model
-    that is only pretrained.
-
-    Raises ConfigError for the chat template of a model that has none.
+    """By itself never the chat template of a model that is only pretrained. Raises ConfigError for
+    the chat template of a model that has none.
     """
     has_one = opened.require_tokenizer().chat_template is not None
     if asked == "chat" and not has_one:
@@ -176,15 +179,13 @@ def template_for(suite: Suite, asked: AskedTemplate, opened: OpenModel) -> Templ
 
 
 def is_base(path: Path) -> bool:
-    """Return whether a path is a pretraining run, whose tokenizer has a chat template that the
-    model has never seen.
-    """
+    """A pretraining run, whose tokenizer has a chat template that the model has never seen."""
     run = RunFolder(path)
     return run.run_file.is_file() and run.read_run().get("kind") == "pretrain"
 
 
 def chance_levels(items: Sequence[Item]) -> dict[str, float]:
-    """Return the value of guessing for each metric that has one.
+    """The value of guessing for each metric that has one.
 
     Of questions with the same choices it is the share of the most frequent answer, if that is more;
     of written answers the value of giving each item the reference of the next one.
@@ -210,8 +211,8 @@ def suite_tasks(
     config: EvaluationConfig,
     progress: Progress,
 ) -> list[EvaluationTask]:
-    """Return the tasks of suites for models: the same items for each. Items that don't fit a
-    model's context are left out of all, and named.
+    """Every model gets the same items; those that don't fit a model's context are left out of all,
+    and named.
 
     Raises ConfigError for more shots than there are items, DataError when nothing is left.
     """
@@ -249,17 +250,12 @@ def suite_tasks(
 
 
 def in_order(items: Sequence[Item], seed: int) -> list[Item]:
-    """Return the items in an order by hash of seed and id, so that any first part of them is a
-    random sample.
-    """
+    """By hash of seed and id, so that any first part is a random sample."""
     return sorted(items, key=lambda item: hashlib.sha256(f"{seed}/{item.id}".encode()).digest())
 
 
 def shots_first(items: Sequence[Item], count: int) -> tuple[list[Item], list[Item]]:
-    """Return `count` items to be examples, and the rest.
-
-    Of questions with the same choices each answer comes once before one comes twice.
-    """
+    """Of questions with the same choices each answer comes once before one comes twice."""
     seen: Counter[int] = Counter()
     labelled = same_choices(items)
     rounds: list[tuple[int, int]] = []
@@ -274,7 +270,6 @@ def shots_first(items: Sequence[Item], count: int) -> tuple[list[Item], list[Ite
 
 
 def same_choices(items: Sequence[Item]) -> bool:
-    """Return whether all items are questions with the same choices: labels."""
     choices = {item.choices if isinstance(item, Choices) else None for item in items}
     return len(choices) == 1 and None not in choices
 
@@ -282,9 +277,7 @@ def same_choices(items: Sequence[Item]) -> bool:
 def items_that_fit(
     task: SuiteTask, models: Mapping[str, OpenModel], progress: Progress
 ) -> list[Item]:
-    """Return the items whose prompts and answers fit the context of every model, and name the
-    others.
-    """
+    """Those that fit the context of every model; the others are named."""
     fitting = list(task.items)
     for name, opened in models.items():
         _, tokenizer = language_model(opened)

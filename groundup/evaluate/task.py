@@ -1,11 +1,6 @@
 """The interface of an evaluation task, its result, and the kinds of held-out data that tasks are
-built from.
-
-    result = task.measure(opened, compute=compute, progress=progress)
-    result.measures   metrics: value, 95 % interval, number of items, chance level
-    result.details    plain values for a page: confusion matrix, answers
-
-A task holds its items, already limited to the budget: every model is measured on the same ones.
+built from. A task holds its items, already limited to the budget: every model is measured on the
+same ones.
 """
 
 from collections import Counter
@@ -33,8 +28,6 @@ AT_CHANCE = "not distinguishable from chance"
 
 @dataclass(frozen=True)
 class Measure:
-    """One metric of one model on one task."""
-
     metric: str
     """Its name, with the unit if it has one: accuracy, f1, loss_nats, bits_per_byte."""
     value: float
@@ -58,9 +51,7 @@ class Measure:
 
     @property
     def is_chance(self) -> bool:
-        """Whether the interval holds the value of guessing, or lies on the wrong side of it:
-        nothing is shown.
-        """
+        """The interval holds the value of guessing, or lies on the wrong side of it."""
         if self.chance is None or self.low is None or self.high is None:
             return False
         if self.better == "higher":
@@ -68,14 +59,12 @@ class Measure:
         return self.high >= self.chance
 
     def plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         return {**asdict(self), "thin": self.thin, "is_chance": self.is_chance}
 
 
 def as_measure(
     metric: str, found: Interval, n: int, *, chance: float | None = None, better: Better = "higher"
 ) -> Measure:
-    """Return an Interval as a Measure."""
     return Measure(metric, found.value, found.low, found.high, n, chance, better)
 
 
@@ -120,12 +109,7 @@ class EvaluationTask(Protocol):
     def name(self) -> str:
         """The task's name in tables, unique in one evaluation."""
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure a model.
-
-        Raises ModelError for a model of the wrong kind or without a tokenizer.
-        """
-        ...
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult: ...
 
 
 @dataclass
@@ -143,9 +127,7 @@ class ExcludedItems:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out data of a user.
-
-    Which items are measured depends on the data and the seed alone, so every model gets the same
+    """Which items are measured depends on the data and the seed alone: every model gets the same
     ones.
     """
 
@@ -164,9 +146,8 @@ class HeldOut:
     """Filled by `unseen`."""
 
     def unseen(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items that no model was trained on, and count the others.
-
-        Raises DataError at the end if none was left.
+        """Yield the items that no model was trained on, and count the others. Raises DataError at
+        the end if none was left.
         """
         counts: Counter[str] = Counter()
         total = left_out = 0
@@ -191,10 +172,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TaskKind:
-    """A kind of held-out data, and the tasks that measure models on it.
-
-    All are listed in `KINDS` of `run.py`.
-    """
+    """All are listed in `KINDS` of `run.py`."""
 
     name: str
     """Its name for users: `groundup evaluate --as NAME`, `groundup pretrain --task NAME=DATA`."""
@@ -209,10 +187,7 @@ class TaskKind:
 
 
 def language_model(opened: OpenModel) -> tuple[LanguageModel, Tokenizer]:
-    """Return the language model and its tokenizer.
-
-    Raises ModelError for another kind of model, or without a tokenizer.
-    """
+    """Raises ModelError for another kind of model, or without a tokenizer."""
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
             f"{opened.path} is {KIND_NAMES[opened.kind]}; this needs a language model.",

@@ -3,33 +3,175 @@ their batches and what is measured on the held-out ones; the loss is that of its
 
     examples -> batches -> fit() on LoRA adapters (or all weights) -> folder
 
-The folder holds the adapters in PEFT's format, or a whole model; results.json holds `ChatResults`,
-trained_on.json the hashes of the training examples (`data.preparation.trained_on`).
+The folder holds the adapters in PEFT's format, alone or merged into the whole model; results.json
+holds `ChatResults`, trained_on.json the hashes of the training examples
+(`data.preparation.trained_on`).
 """
 
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
+from groundup.config import build_config
 from groundup.data.preparation.trained_on import write_trained_on
-from groundup.device import Compute
+from groundup.device import Compute, generator
 from groundup.evaluate.comparison.forgetting import compare, measure, suites
 from groundup.evaluate.task import language_model
-from groundup.finetune.adapters import begin_training, finish_chat
-from groundup.finetune.chat_results import ChatResults
+from groundup.files import write_text
 from groundup.finetune.config import ChatTraining, training_fields
 from groundup.finetune.instruction_data import ChatData
 from groundup.finetune.order import EpochBatches
 from groundup.model.heads import LanguageModel
+from groundup.model.lora import add_lora, lora_weights, merge_lora
 from groundup.progress import Progress
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.optimizers.adamw import AdamW
-from groundup.train.run_lifecycle import begin_or_finished
+from groundup.train.run_lifecycle import begin_or_finished, finish, with_figures, write_finished
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import finetune_loss
+from groundup.weights.adapter import Adapter, base_hashes, write_adapter
+from groundup.weights.card import CARD_FILE
+from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import ModelCard, OpenModel
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatResults:
+    """A field that is None was not measured and is not written, but for `lora`."""
+
+    held_out_loss: dict[str, float]
+    """before, after: nats a token of held-out answers, or DPO's loss of held-out pairs."""
+    held_out: JsonObject | None = None
+    """The loss after the training, with its interval. Of answers only, as the next two."""
+    held_out_line: str | None = None
+    supervised_share: float | None = None
+    """The share of the training tokens that have labels."""
+    accuracy: JsonObject | None = None
+    """Share of held-out pairs whose chosen answer gained more than the rejected one, with its
+    interval. Of pairs only, as the next three.
+    """
+    accuracy_line: str | None = None
+    margin: float | None = None
+    beta: float | None = None
+    examples: dict[str, int]
+    """train, held_out, left_out, repeats."""
+    lengths: JsonObject
+    """Of the training examples in tokens, and what was cut (`finetune.order`)."""
+    mask: JsonObject | None = None
+    """Which turns are trained, and the first examples (`finetune.instruction_data`)."""
+    epochs: float
+    tokens: int
+    steps: int
+    train_loss: float
+    train: str
+    """What was trained: lora or all."""
+    lora: JsonObject | None
+    """rank, alpha, parameters; None where all weights were trained."""
+    parameters: int
+    """How many were trained."""
+    precision: str
+    elapsed_s: float
+    margins: JsonObject | None = None
+    """before, after, paired difference: how much more the chosen answer gained, times beta."""
+    prefers: JsonObject | None = None
+    """before, after, paired difference: share of pairs whose chosen answer is the more probable
+    one per token.
+    """
+    pairs: list[JsonObject] | None = None
+    """Some held-out pairs, to be read."""
+    forgetting: JsonObject | None = None
+    """General text before and after (`evaluate.comparison.forgetting`)."""
+    pretraining: JsonObject | None = None
+    """What pretraining is worth (`finetune.pretraining_ablation`)."""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "ChatResults":
+        """Raises ConfigError."""
+        return build_config(cls, values)
+
+    def plain(self) -> JsonObject:
+        return {
+            name: value for name, value in vars(self).items() if value is not None or name == "lora"
+        }
+
+
+ADAPTER_FOLDER = "adapter"
+# PEFT's names of targets -> ours.
+PEFT_TARGETS = {
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "o_proj": "output",
+    "gate_proj": "gate",
+    "up_proj": "up",
+    "down_proj": "down",
+}
+
+
+@dataclass(frozen=True)
+class AdapterBase:
+    """What an adapter must know of its base, read before it is changed."""
+
+    base: str
+    """Its name in the catalog, or its path."""
+    hashes: Mapping[str, str]
+
+
+def begin_training(opened: OpenModel, config: ChatTraining) -> AdapterBase | None:
+    """Make a model ready for training. None: all weights are trained. Raises ConfigError."""
+    model, _ = language_model(opened)
+    if config.train == "all":
+        model.requires_grad_(True)
+        return None
+    trained = AdapterBase(base_of(opened.path), base_hashes(model))
+    targets = [PEFT_TARGETS.get(name, name) for name in config.targets]
+    add_lora(
+        model,
+        rank=config.rank,
+        alpha=config.alpha,
+        generator=generator(config.seed, "lora"),
+        targets=targets,
+    )
+    return trained
+
+
+def base_of(path: Path) -> str:
+    """A pulled base has its name in the catalog, another one its path."""
+    pulled = path.name in CATALOG and path.parent.name == "models"
+    return path.name if pulled else str(path.resolve())
+
+
+def finish_chat(
+    run: RunFolder,
+    opened: OpenModel,
+    trained: AdapterBase | None,
+    results: dict[str, Any],
+    card: ModelCard | None,
+    figures: Mapping[str, str],
+    *,
+    merge: bool,
+) -> None:
+    card = with_figures(card, figures)
+    model, tokenizer = language_model(opened)
+    if trained is None:
+        finish(run, model, tokenizer, results, card)
+        return
+    adapter = Adapter(lora_weights(model), trained.base, trained.hashes)
+    merge_lora(model)
+    if merge:
+        write_adapter(adapter, model.config, run.path / ADAPTER_FOLDER)
+        finish(run, model, tokenizer, results, card)
+        return
+    write_adapter(adapter, model.config, run.path, tokenizer)
+    if card is not None:
+        write_text(run.path / CARD_FILE, card.markdown())
+    write_finished(run, results)
 
 
 class ChatMethod(Protocol):
@@ -75,12 +217,10 @@ def train_chat(
     progress: Progress,
     card: ModelCard | None,
 ) -> ChatResults:
-    """Train by a method and save the model or adapter into the run folder; returns the contents of
-    results.json.
+    """Train by a method and save the model or adapter; returns the contents of results.json.
 
     A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for
-    the result. `card` names data and licences. Raises what `fit` raises, and DataError for general
-    text that can't be read.
+    the result. Raises what `fit` raises, and DataError for general text that can't be read.
     """
     config, data = method.config, method.data
     model, _ = language_model(opened)
@@ -118,7 +258,6 @@ def train_chat(
 
 
 def fit_config_of(method: ChatMethod) -> FitConfig:
-    """Return `fit()`'s config for the epochs and the token budget."""
     config = method.config
     steps = method.batches.steps(config.epochs, config.tokens)
     return FitConfig(
@@ -137,7 +276,6 @@ def fit_config_of(method: ChatMethod) -> FitConfig:
 def results_of(
     method: ChatMethod, fitted: FitResult, model: LanguageModel, run: RunFolder
 ) -> ChatResults:
-    """Return the results that every method has, but for `forgetting`."""
     config, batches = method.config, method.batches
     parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
     lora = None
@@ -163,9 +301,7 @@ def results_of(
 
 
 def loss_before(run: RunFolder) -> float:
-    """Return the held-out loss before the first step from the log (a resumed run did not measure it
-    itself).
-    """
+    """A resumed run did not measure it itself: read from the log."""
     for record in read_lines(run.metrics_file):
         if record.get("event") == "evaluation" and record["step"] == 0:
             return float(record["held_out_loss"])

@@ -4,17 +4,12 @@ trained (or more: `train`), the rest is frozen.
     messages -> ids, in windows -> embedding and frozen blocks, once -> features -> last block,
         norm, head -> class scores
 
-The result is a folder that transformers opens as LlamaForSequenceClassification. Its context is the
-length of a window: the shortest that holds nearly all training messages. Of a longer message up to
-`windows` windows are read and their scores averaged; other programs read the first. Text is
-tokenised without a prompt or an end token, so that any program gives the same scores. How scores
-become a decision is in classifier.json (`weights.decision_rule`).
+The result is a folder that transformers opens as LlamaForSequenceClassification. Of a longer
+message up to `windows` windows are read and their scores averaged; other programs read the first.
+Text is tokenised without a prompt or an end token, so that any program gives the same scores.
 
-Learning rate, epoch, temperature and where it abstains are chosen on the validation messages, and
-so are the settings of the baselines; the test messages are judged once. results.json holds
-`ClassifierResults`, to which `classifier_baselines` adds simple methods and the base model without
-training on the same test messages; trained_on.json the hashes of the training and validation
-messages (`data.preparation.trained_on`).
+Learning rate, epoch, temperature and where it abstains are chosen on the validation messages; the
+test messages are judged once.
 """
 
 import dataclasses
@@ -36,9 +31,13 @@ from groundup.finetune.classifier_results import (
 )
 from groundup.finetune.classifier_training import ClassifierJob, Learner
 from groundup.finetune.config import ClassifierConfig, training_fields
-from groundup.finetune.label_errors import WrongLabels, wrong_labels
-from groundup.finetune.learning_curve import LearningCurve, learning_curve
-from groundup.finetune.learning_rate import remove_runs
+from groundup.finetune.further_trainings import (
+    LearningCurve,
+    WrongLabels,
+    learning_curve,
+    remove_runs,
+    wrong_labels,
+)
 from groundup.finetune.messages import Messages, Splits
 from groundup.finetune.stacked import require_scikit_learn
 from groundup.model.lora import merge_lora
@@ -58,11 +57,11 @@ def fit_classifier(
     progress: Progress | None = None,
     card: ModelCard | None = None,
 ) -> ClassifierResults:
-    """Train on splits["train"], measure on "validation" and "test", save the classifier into the
-    run folder; returns the contents of results.json.
+    """Train on splits["train"], measure on "validation" and "test", save the classifier; returns
+    the contents of results.json.
 
-    A stopped run is resumed; `opened` is left as it was. `card` names data and licences for the
-    model card. Raises DataError (a split empty, one label only), ModelError, ConfigError.
+    A stopped run is resumed; `opened` is left as it was. Raises DataError (a split empty, one label
+    only), ModelError, ConfigError.
     """
     started = time.monotonic()
     progress = progress or Silent()
@@ -110,10 +109,7 @@ def fit_classifier(
 
 
 def messages_of(splits: Splits, config: ClassifierConfig) -> Messages:
-    """Return the messages of all splits, of one label each or of several.
-
-    Raises DataError, and ConfigError for a field that does not apply to several labels.
-    """
+    """Raises DataError, and ConfigError for a field that does not apply to several labels."""
     if require_label_sets(splits):
         config.require_several_labels()
         require_place_for_label(config.question)
@@ -123,9 +119,6 @@ def messages_of(splits: Splits, config: ClassifierConfig) -> Messages:
 def _further_trainings(
     job: ClassifierJob, learner: Learner, run: RunFolder
 ) -> tuple[LearningCurve | None, WrongLabels | None]:
-    """Return the learning curve and the labels that are probably wrong, where they were asked
-    for.
-    """
     config, messages, progress = job.config, job.messages, job.progress
     validation = messages.rows["validation"]
 

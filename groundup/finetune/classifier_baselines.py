@@ -4,7 +4,7 @@ model without training (zero-shot, few-shot).
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from groundup.device import Compute
@@ -15,9 +15,14 @@ from groundup.evaluate.tasks.classification import (
     ZeroShot,
     default_question,
 )
-from groundup.evaluate.tasks.few_shot import CHOSEN_ON, SHOTS, FewShot, choose_shots
-from groundup.evaluate.tasks.label_baselines import baseline_predictions
-from groundup.evaluate.tasks.label_figures import compare, labels_of_texts
+from groundup.evaluate.tasks.label_baselines import (
+    CHOSEN_ON,
+    SHOTS,
+    FewShot,
+    baseline_predictions,
+    choose_shots,
+)
+from groundup.evaluate.tasks.label_figures import compare, labels_of_texts, plain_labels
 from groundup.finetune.classifier_results import ClassifierResults, JsonObject
 from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.messages import Splits
@@ -45,28 +50,38 @@ def add_baselines(
     compute: Compute,
     progress: Progress | None = None,
 ) -> ClassifierResults:
-    """Return the results of `fit_classifier` with its baselines, and write them to the run folder.
-    `opened` is the base model, which is asked about at most `items` test messages.
+    """Return the results of `fit_classifier` with its baselines, and write them. `opened` is the
+    base model, which is asked about at most `items` test messages.
 
-    Without scikit-learn its two baselines are left out, and so is a base model that can't be asked
-    (no chat template, a context too short for the question); both are reported.
+    What can't be done (no scikit-learn, no chat template, a context too short) is left out and
+    reported.
     """
     progress = progress or Silent()
     limit = int((results.lengths or {}).get("limit", ZERO_SHOT_MAX_TOKENS))
     simple, settings = _simple_methods(results, splits, progress)
-    asked = _AskedBaseModel(results, opened, splits, config, items, limit, compute, progress)
     own = {name: _as_labels(labels) for name, labels in results.predictions.items()}
     predictions = {**own, **simple}
-    begun = time.monotonic()
-    zero_shot, predicted = asked.zero_shot()
+    labels, positive, begun = tuple(results.labels), results.positive or "", time.monotonic()
+    test, question = splits["test"], config.question
+    task = ZeroShot(test, labels, positive, question, items=items, max_tokens=limit)
+    zero_shot, predicted = _zero_shot(task, opened, compute, progress)
     predictions |= predicted
     few_shot = None
     if zero_shot is not None and not results.multi_label:
-        few_shot, predicted = asked.few_shot(time.monotonic() - begun)
-        predictions |= predicted
-    models, same_messages = compare(
-        predictions, labels_of_texts(splits["test"]), results.labels, results.positive or ""
-    )
+        few = FewShot(splits["train"], labels, question or default_question(labels), limit)
+        shown = ask_after_examples(
+            few,
+            opened,
+            splits,
+            config.few_shot,
+            zero_shot_s=time.monotonic() - begun,
+            items=items,
+            compute=compute,
+            progress=progress,
+        )
+        if shown is not None:
+            predictions[SHOWN], few_shot = shown
+    models, same_messages = compare(predictions, labels_of_texts(test), results.labels, positive)
     results = replace(
         results,
         baselines=settings,
@@ -74,26 +89,20 @@ def add_baselines(
         few_shot=few_shot,
         models=models,
         same_messages=same_messages,
-        predictions={
-            name: [list(each) if isinstance(each, tuple) else each for each in labels]
-            for name, labels in predictions.items()
-        },
+        predictions={name: plain_labels(each) for name, each in predictions.items()},
     )
     write_finished(run, results.plain())
     return results
 
 
 def _as_labels(predicted: Sequence[Any]) -> list[Any]:
-    """Return labels as in results.json with the several labels of a text as a tuple."""
     return [tuple(each) if isinstance(each, list) else each for each in predicted]
 
 
 def _simple_methods(
     results: ClassifierResults, splits: Splits, progress: Progress
 ) -> tuple[Predicted, dict[str, JsonObject] | None]:
-    """Return the predictions of methods without a language model, and their settings; nothing
-    without scikit-learn, which is reported.
-    """
+    """Nothing without scikit-learn, which is reported."""
     train, validation, test = (splits[name] for name in ("train", "validation", "test"))
     try:
         found = baseline_predictions(train, validation, test, results.labels)
@@ -104,60 +113,16 @@ def _simple_methods(
     return {each.name: each.predicted for each in found}, settings
 
 
-@dataclass(frozen=True)
-class _AskedBaseModel:
-    """The base model asked about the first `items` test messages, at most `limit` tokens of
-    each.
-    """
-
-    results: ClassifierResults
-    opened: OpenModel
-    splits: Splits
-    config: ClassifierConfig
-    items: int
-    limit: int
-    compute: Compute
-    progress: Progress
-
-    def zero_shot(self) -> tuple[JsonObject | None, Predicted]:
-        """Return what was asked, and the predictions; nothing where it can't be asked."""
-        task = ZeroShot(
-            self.splits["test"],
-            tuple(self.results.labels),
-            self.results.positive or "",
-            self.config.question,
-            items=self.items,
-            max_tokens=self.limit,
-        )
-        try:
-            found = task.measure(self.opened, compute=self.compute, progress=self.progress)
-        except ModelError as error:
-            self.progress.say(f"Left out: {ASKED}. {error}")
-            return None, {}
-        asked = {name: found.details[name] for name in ("question", "asked", "of")}
-        return asked, {ASKED: _as_labels(found.details["predictions"])}
-
-    def few_shot(self, zero_shot_s: float) -> tuple[JsonObject | None, Predicted]:
-        """Return what was chosen and the predictions after examples of each label; nothing where
-        it is not asked. `zero_shot_s`: the seconds that zero-shot took.
-        """
-        labels = tuple(self.results.labels)
-        question = self.config.question or default_question(labels)
-        few = FewShot(self.splits["train"], labels, question, self.limit)
-        found = ask_after_examples(
-            few,
-            self.opened,
-            self.splits,
-            self.config.few_shot,
-            zero_shot_s=zero_shot_s,
-            items=self.items,
-            compute=self.compute,
-            progress=self.progress,
-        )
-        if found is None:
-            return None, {}
-        predicted, chosen = found
-        return chosen, {SHOWN: predicted}
+def _zero_shot(
+    task: ZeroShot, opened: OpenModel, compute: Compute, progress: Progress
+) -> tuple[JsonObject | None, Predicted]:
+    try:
+        found = task.measure(opened, compute=compute, progress=progress)
+    except ModelError as error:
+        progress.say(f"Left out: {ASKED}. {error}")
+        return None, {}
+    asked = {name: found.details[name] for name in ("question", "asked", "of")}
+    return asked, {ASKED: _as_labels(found.details["predictions"])}
 
 
 def ask_after_examples(
@@ -171,11 +136,11 @@ def ask_after_examples(
     compute: Compute,
     progress: Progress,
 ) -> tuple[list[str], JsonObject] | None:
-    """Return the labels of the first `items` test texts and what was chosen; None where it is left
-    out, with the reason said.
+    """Return the labels of the first `items` test texts and what was chosen; None: left out, with
+    the reason said.
 
     `shots`: examples of each label; 0: not asked; None: chosen on validation texts where that takes
-    at most MAX_S, judged by the seconds that zero-shot took on the same texts.
+    at most MAX_S, at the speed of zero-shot.
     """
     texts = [example.text for example in splits["test"][:items]]
     if shots == 0 or not texts:
@@ -219,10 +184,7 @@ def expected_s(
     validation: Sequence[str],
     zero_shot_s: float,
 ) -> float:
-    """Return about how long choosing and asking take, at the speed of zero-shot.
-
-    Raises ModelError where no number of examples fits.
-    """
+    """Raises ModelError where no number of examples fits."""
     tokenizer = opened.require_tokenizer()
     fitting = [shots for shots in SHOTS if few.fits(validation, shots, opened)]
     if not fitting:

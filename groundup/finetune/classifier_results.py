@@ -23,9 +23,9 @@ from groundup.evaluate.calibration import (
     coverage_curve,
     error_by_chance,
     fit_temperature,
+    label_curves,
     softmax,
 )
-from groundup.evaluate.curves import label_curves
 from groundup.evaluate.metrics import majority_share
 from groundup.evaluate.paired import difference_line, share_difference
 from groundup.evaluate.task import describe
@@ -35,11 +35,11 @@ from groundup.evaluate.tasks.label_figures import (
     judge,
     labels_of_texts,
     model_row,
+    plain_labels,
     said_sets,
     sigmoid,
 )
-from groundup.finetune.label_errors import WrongLabels
-from groundup.finetune.learning_curve import LearningCurve
+from groundup.finetune.further_trainings import LearningCurve, WrongLabels
 from groundup.finetune.messages import Messages
 from groundup.progress import Progress
 from groundup.weights.decision_rule import DecisionRule
@@ -53,9 +53,7 @@ CARD_METRICS = {"exact_match": "all labels right", "micro_f1": "micro F1", "macr
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierResults:
-    """results.json of a classifier. A field that is None was not measured and is not written, but
-    for `features`.
-    """
+    """A field that is None was not measured and is not written, but for `features`."""
 
     multi_label: Literal[True] | None = None
     """Where a text may have none, one or several labels."""
@@ -94,7 +92,7 @@ class ClassifierResults:
     coverage: JsonObject | None = None
     """How many messages are answered, and how many of these are right."""
     lengths: JsonObject | None = None
-    """Of the messages in tokens (`finetune.lengths`)."""
+    """Of the messages in tokens (`finetune.order`)."""
     features: JsonObject | None = None
     """The cached hidden states; None where every block is trained."""
     trained: str | None = None
@@ -129,11 +127,10 @@ class ClassifierResults:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "ClassifierResults":
-        """Return the results that results.json holds. Raises ConfigError."""
+        """Raises ConfigError."""
         return build_config(cls, values)
 
     def plain(self) -> JsonObject:
-        """Return JSON values, as in results.json."""
         values: JsonObject = {}
         for name, value in vars(self).items():
             if is_dataclass(value) and not isinstance(value, type):
@@ -174,14 +171,13 @@ class Predictions:
 
     @property
     def right(self) -> list[bool]:
-        """Whether each is right."""
         return [a == p for a, p in zip(self.actual, self.predicted, strict=True)]
 
 
 def predict(
     scores: torch.Tensor, messages: Messages, split: str, decision: DecisionRule
 ) -> Predictions:
-    """Return what the decision rule says, given the scores [n, N] of a split."""
+    """`scores` [n, N] of a split."""
     values, examples = scores.double().numpy(), messages.of_split(split)
     if messages.several:
         probabilities = sigmoid(values, decision.temperature)
@@ -201,9 +197,7 @@ def choose_decision(
     windows: int,
     progress: Progress,
 ) -> DecisionRule:
-    """Return the decision rule that the validation messages' scores [n, N] and the target call for;
-    with several labels a threshold for each label.
-    """
+    """`scores` [n, N] of the validation messages; with several labels, a threshold for each."""
     if messages.several:
         return _choose_thresholds(scores, messages, windows, progress)
     rows = messages.rows["validation"]
@@ -249,7 +243,6 @@ def measure(
     target: DecisionTarget,
     progress: Progress,
 ) -> ClassifierResults:
-    """Return the figures of validation and test messages; `scores` are those of each split."""
     found, rows = {}, {}
     for split in ("validation", "test"):
         found[split] = predict(scores[split], messages, split, decision)
@@ -265,7 +258,7 @@ def measure(
         validation=rows["validation"],
         test=rows["test"],
         models=[rows["test"]],
-        predictions={OURS: [_plain_label(label) for label in tested.predicted]},
+        predictions={OURS: plain_labels(tested.predicted)},
         examples=_examples_to_read(messages, tested),
         decision=_plain_decision(decision),
         calibration=_calibration(scores["test"], messages, decision),
@@ -276,28 +269,15 @@ def measure(
     return _with_one_label(results, messages, tested, decision, target, progress)
 
 
-def _plain_label(label: Any) -> Any:
-    return list(label) if isinstance(label, tuple) else label
-
-
 def _plain_decision(decision: DecisionRule) -> JsonObject:
+    of_one = ("positive", "threshold", "abstain_below")
+    fields: JsonObject = {name: getattr(decision, name) for name in of_one}
     if decision.thresholds is not None:
-        return {
-            "temperature": decision.temperature,
-            "thresholds": dict(decision.thresholds),
-            "windows": decision.windows,
-        }
-    return {
-        "temperature": decision.temperature,
-        "positive": decision.positive,
-        "threshold": decision.threshold,
-        "abstain_below": decision.abstain_below,
-        "windows": decision.windows,
-    }
+        fields = {"thresholds": dict(decision.thresholds)}
+    return {"temperature": decision.temperature, **fields, "windows": decision.windows}
 
 
 def _calibration(scores: torch.Tensor, messages: Messages, decision: DecisionRule) -> JsonObject:
-    """Return how far confidence is from accuracy on the test messages."""
     before = calibration_bins(*_confidences(scores, messages, 1.0))
     confidence, right = _confidences(scores, messages, decision.temperature)
     bins = calibration_bins(confidence, right)
@@ -310,9 +290,7 @@ def _calibration(scores: torch.Tensor, messages: Messages, decision: DecisionRul
 def _confidences(
     scores: torch.Tensor, messages: Messages, temperature: float
 ) -> tuple[list[float], list[bool]]:
-    """Return confidences and whether each is right, of the test messages' most probable labels, or
-    of all pairs of a message and a label.
-    """
+    """Of the test messages' most probable labels, or of all pairs of a message and a label."""
     if not messages.several:
         found = predict(scores, messages, "test", DecisionRule(temperature=temperature))
         return found.confidence, found.right
@@ -329,9 +307,7 @@ def _with_one_label(
     target: DecisionTarget,
     progress: Progress,
 ) -> ClassifierResults:
-    """Return the results with what only texts of one label have: the majority, the positive label's
-    curves, costs and coverage.
-    """
+    """Add the majority, the positive label's curves, costs and coverage."""
     answered = [each >= decision.abstain_below for each in found.confidence]
     right = [r for r, is_answered in zip(found.right, answered, strict=True) if is_answered]
     accuracy = sum(right) / len(right) if right else None
@@ -371,9 +347,7 @@ def _with_one_label(
 
 
 def _examples_to_read(messages: Messages, found: Predictions) -> list[JsonObject]:
-    """Return a few test messages for the report, the worst mistakes first: by descending
-    confidence, or with several labels by the number of wrong ones.
-    """
+    """The worst mistakes first: by confidence, or by the number of wrong labels."""
     examples = messages.of_split("test")
     if messages.several:
         sets = [
@@ -400,13 +374,11 @@ def _examples_to_read(messages: Messages, found: Predictions) -> list[JsonObject
         }
         for example, label, probability in zip(examples, found.predicted, found.sure, strict=True)
     ]
-    wrong = [each for each in rows if each["label"] != each["predicted"]]
-    right = [each for each in rows if each["label"] == each["predicted"]]
-    return [*sorted(wrong, key=lambda each: -each["probability"]), *right][:SHOWN_EXAMPLES]
+    rows.sort(key=lambda e: -e["probability"] if e["label"] != e["predicted"] else 0.0)
+    return rows[:SHOWN_EXAMPLES]
 
 
 def card_figures(results: ClassifierResults) -> dict[str, str]:
-    """Return the figures for the model card."""
     measured = results.test
     if results.sizes is not None:
         n = results.sizes["test"]

@@ -1,14 +1,9 @@
-"""The ways to train a classifier (`ClassifierConfig.train`): what learns, from which prepared
-inputs, and what comes of it.
+"""The ways to train a classifier (`ClassifierConfig.train`): gradient descent on the head, the last
+block, adapters or everything (`trainable_parts`), regressions on hidden states and letters
+(`stacked`), or the better of several on the validation messages.
 
 job = ClassifierJob(opened, messages, config, compute, progress)
-job.learner(run).final(run) -> Learned: the classifier, its scores of any rows of the messages, the
-figures of its training
-
-_Descent     gradient descent on the head, the last block, adapters or everything (`class_parts`),
-             at the chosen learning rate
-_Stacking    regressions on hidden states and letters (`stacked`)
-_Best        several of them: the one with the lowest loss on the validation messages
+job.learner(run).final(run) -> Learned
 """
 
 import dataclasses
@@ -31,9 +26,9 @@ from groundup.evaluate.metrics import wilson_interval
 from groundup.files import sha256_text
 from groundup.finetune.config import ClassifierConfig, Trained
 from groundup.finetune.features import Features, FrozenBlocks, Windows, keep_features
-from groundup.finetune.learning_rate import choose_learning_rate
-from groundup.finetune.lengths import Lengths, shortest_limit
+from groundup.finetune.further_trainings import choose_learning_rate
 from groundup.finetune.messages import Messages
+from groundup.finetune.order import Lengths, shortest_limit
 from groundup.finetune.stacked import PooledBlocks, StackedTraining
 from groundup.finetune.trainable_parts import (
     ClassBatches,
@@ -96,9 +91,7 @@ class ClassifierJob:
 
     @cached_property
     def max_tokens(self) -> int:
-        """Tokens of a window: as configured, or from the training messages; at most the model's
-        context.
-        """
+        """As configured, or from the training messages; at most the model's context."""
         limit = self.config.max_tokens
         if limit is None:
             train = self.messages.rows["train"]
@@ -107,7 +100,6 @@ class ClassifierJob:
 
     @cached_property
     def lengths(self) -> Lengths:
-        """How long the messages are, how many are read in windows, and what is cut."""
         return Lengths.of_texts(self.token_counts, self.max_tokens, self.config.windows)
 
     @cached_property
@@ -120,7 +112,6 @@ class ClassifierJob:
         ]
 
     def classifier(self) -> Classifier:
-        """Return the classifier before the first step."""
         return classifier_from(self.opened, self.messages.labels, self.config, self.max_tokens)
 
     def frozen(self, model: Classifier) -> FrozenBlocks | None:
@@ -134,7 +125,7 @@ class ClassifierJob:
         return FrozenBlocks(model.transformer, layers - trained, self.compute)
 
     def inputs(self) -> dict[str, Any]:
-        """Return what makes a run another one beside its config, for run.json."""
+        """What makes a run another one beside its config, for run.json."""
         model = self.classifier()
         frozen = self.frozen(model)
         if frozen is None:
@@ -148,7 +139,6 @@ class ClassifierJob:
         }
 
     def id_inputs(self, model: Classifier) -> IdInputs:
-        """Return the ids of all messages, for a model that is trained in every block."""
         return IdInputs(frozen_fingerprint(model.transformer), self.texts)
 
     def keep(self, frozen: FrozenBlocks) -> Features:
@@ -158,9 +148,8 @@ class ClassifierJob:
         )
 
     def vectors(self) -> tuple[Path | None, torch.Tensor | None]:
-        """Return the encoder's folder and its vectors of all messages; nothing where none is named.
-
-        Raises ModelError, NetworkError.
+        """Return the encoder's folder and its vectors of all messages. Raises ModelError,
+        NetworkError.
         """
         if not self.config.encoder:
             return None, None
@@ -209,9 +198,7 @@ class ClassifierJob:
         return self.messages.class_weights(balanced=self.config.class_weights == "balanced")
 
     def plain_head(self, learned: "Learned", progress: Progress) -> dict[str, Any]:
-        """Return the test accuracy of what other programs read of a stacked classifier, and say
-        so.
-        """
+        """Return the test accuracy of what other programs read of a stacked classifier."""
         assert learned.head_scores is not None
         rows = self.messages.rows["test"]
         truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
@@ -223,9 +210,7 @@ class ClassifierJob:
         return dataclasses.asdict(wilson_interval(right, len(rows)))
 
     def learning_part(self, model: Classifier) -> nn.Module:
-        """Return what learns of a classifier, as a module; what is frozen in it requires no
-        gradient.
-        """
+        """What is frozen in it requires no gradient."""
         if self.config.train == "last-block":
             return LastBlock(model).requires_grad_(True)
         if self.config.train == "lora":
@@ -248,9 +233,7 @@ class ClassifierJob:
         folder: RunFolder,
         rows: Sequence[int] | None = None,
     ) -> FitResult:
-        """Train at a rate on `rows` (None: all training messages); the test messages are not
-        read.
-        """
+        """`rows`: None is all training messages; the test messages are not read."""
         messages, config = self.messages, self.config
         batches = ClassBatches(
             prepared,
@@ -275,7 +258,6 @@ class ClassifierJob:
         )
 
     def validate(self, part: nn.Module, prepared: Inputs) -> dict[str, float]:
-        """Return loss (nats a message) and accuracy on the validation messages."""
         rows = self.messages.rows["validation"]
         return self.messages.figures(scores_of(part, prepared, rows, device=self.compute.device))
 
@@ -286,8 +268,6 @@ Scorer = Callable[[Sequence[int]], torch.Tensor]
 
 @dataclass(frozen=True)
 class Learned:
-    """A classifier that was trained."""
-
     model: Classifier
     scores: Scorer
     figures: Mapping[str, Any]
@@ -318,7 +298,6 @@ class _Descent:
     tried: list[dict[str, Any]]
 
     def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
-        """Train on some rows, in a folder of its own."""
         part = self.job.learning_part(self.job.classifier())
         load_best(
             part, self.job.train(part, self.inputs, self.rate, folder, rows), folder, Silent()
@@ -353,7 +332,6 @@ class _Descent:
 
 
 def warn_of_no_gain(fitted: FitResult, run: RunFolder, progress: Progress) -> None:
-    """Say so where the loss on the validation messages was lowest before the first step."""
     state, lines = fitted.state, read_lines(run.metrics_file)
     before = next(
         (line[BEST_BY] for line in lines if line.get("event") == "evaluation" and BEST_BY in line),
@@ -379,7 +357,6 @@ class _Stacking:
         return partial(self.training.scores, self.training.fit(rows).stacked)
 
     def final(self, run: RunFolder) -> Learned:
-        """Train on all training messages."""
         found = self.training.fit()
         self.model.score.weight.data = torch.from_numpy(found.head).to(self.model.score.weight)
         figures = {
@@ -411,14 +388,12 @@ class _Best:
     progress: Progress
 
     def loss(self, scores: Scorer) -> float:
-        """Return the loss on the validation messages."""
         rows = self.messages.rows["validation"]
         values = scores(rows).double().numpy()
         classes = self.messages.classes[rows.start : rows.stop]
         return cross_entropy(values, classes, fit_temperature(values, classes))
 
     def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
-        """Train on some rows in every way."""
         found = [
             each.trained_on(rows, RunFolder(folder.path / str(i)))
             for i, each in enumerate(self.learners)
@@ -426,7 +401,6 @@ class _Best:
         return min(found, key=self.loss)
 
     def final(self, run: RunFolder) -> Learned:
-        """Train on all training messages in every way, and say how each did."""
         found = [each.final(run) for each in self.learners]
         losses = [self.loss(each.scores) for each in found]
         tried = [
@@ -444,10 +418,8 @@ class _Best:
 def classifier_from(
     opened: OpenModel, labels: Sequence[str], config: ClassifierConfig, max_tokens: int
 ) -> Classifier:
-    """Return a classifier on the language model's transformer, all frozen: what learns is copied,
-    the rest shared, the score head initialised.
-
-    Raises ModelError when it is no language model.
+    """All is frozen: what learns is copied, the rest shared, the score head initialised. Raises
+    ModelError when it is no language model.
     """
     if not isinstance(opened.model, LanguageModel):
         what = (
@@ -475,9 +447,7 @@ def classifier_from(
 
 
 def fit_config_of(batches: ClassBatches, config: ClassifierConfig, rate: float) -> FitConfig:
-    """Return `fit()`'s config: an evaluation after every epoch, float32 on features, as bf16 gains
-    nothing there.
-    """
+    """An evaluation after every epoch; float32 on features, as bf16 gains nothing there."""
     precision: TrainPrecision = "float32"
     if config.train in ("lora", "all"):
         precision = config.precision

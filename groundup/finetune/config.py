@@ -221,11 +221,9 @@ class ChatTraining:
 
     @property
     def highest_rate(self) -> float:
-        """The highest learning rate."""
         return self.learning_rate or self.learning_rates[self.train]
 
     def limit(self, context_tokens: int) -> int:
-        """Return the most tokens of an example."""
         return min(self.max_tokens or self.longest_tokens, context_tokens)
 
 
@@ -277,7 +275,6 @@ class PreferenceConfig(ChatTraining):
 
 
 def _require_loss(name: str | None, *kinds: str) -> None:
-    """Raise ConfigError for a loss that no run of these kinds can have."""
     if name is None:
         return
     from groundup.train.steps.losses import FINETUNE_LOSSES, finetune_loss

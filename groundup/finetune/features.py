@@ -1,5 +1,5 @@
-"""Features, the hidden states of texts after the frozen lower blocks, computed once and kept in the
-cache, from which the last block (`trainable_parts.LastBlock`) is trained.
+"""Features, the hidden states of texts after the frozen lower blocks, computed once and kept in
+the cache, from which the last block (`trainable_parts.LastBlock`) is trained.
 
     features = keep_features(FrozenBlocks(transformer, num_blocks, compute), texts,
         precision="auto", progress=progress)
@@ -7,9 +7,15 @@ cache, from which the last block (`trainable_parts.LastBlock`) is trained.
                                                     which tokens are real, and of which text each
                                                     row is
 
-Rows differ in length and are kept without padding: 2,400 messages of 24 tokens at width 576 are 133
-MB in float32. They stay in the cache (`feature_store`), so that another run on the same texts,
-whatever its splits or its learning rate, computes none again.
+    CACHE/features/KEY/segment-*.safetensors      KEY: weights, number of blocks, precision
+        hidden [tokens, C] float32    starts [rows + 1]    keys [rows, 16]: the first bytes of the
+                                                           SHA-256 of each row's ids
+
+Rows differ in length and are kept without padding: 2,400 messages of 24 tokens at width 576 are
+133 MB in float32. A row is computed once, whatever run, split or learning rate asks for it. The
+rows of a segment were computed together, and differ from rows computed alone in the last bits; a
+killed run loses one segment, a damaged segment is computed anew. `groundup cache` removes the
+longest unused.
 """
 
 import hashlib
@@ -17,16 +23,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from groundup.device import Compute, set_threads, shortest, timed
 from groundup.engine.padded_batch import batches_by_length, pad_right
-from groundup.files import require_free_bytes, sha256_text
-from groundup.finetune.feature_store import FeatureStore, row_key, segments_of
+from groundup.files import atomic_file, cache_folder, require_free_bytes, sha256_text
+from groundup.locks import hold
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer
@@ -36,6 +45,102 @@ from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.steps.config import TrainPrecision
 from groundup.train.steps.precision import MEASURED_S, WORTH_IT, open_kinds
 from groundup.train.steps.step import autocast
+
+FOLDER = "features"
+KEY_BYTES = 16
+# 151 MB of SmolLM2's states: what a killed run computes again, and what is in memory at once.
+SEGMENT_TOKENS = 2**16
+
+
+def row_key(row: Sequence[int]) -> bytes:
+    """Return the first bytes of the SHA-256 of a row's ids."""
+    return hashlib.sha256(f"{list(row)}".encode()).digest()[:KEY_BYTES]
+
+
+def segments_of(rows: Mapping[bytes, Sequence[int]]) -> list[list[bytes]]:
+    """The longest rows first: the same rows give the same segments, and those that a killed run
+    left are its next ones.
+    """
+    segments: list[list[bytes]] = []
+    tokens = SEGMENT_TOKENS
+    for key in sorted(rows, key=lambda each: (-len(rows[each]), each)):
+        if tokens + len(rows[key]) > SEGMENT_TOKENS:
+            segments.append([])
+            tokens = 0
+        segments[-1].append(key)
+        tokens += len(rows[key])
+    return segments
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """The features of one frozen model in one precision."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, key: str, precision: str) -> "FeatureStore":
+        """Its folder is held until this process ends. Raises DiskError."""
+        folder = cache_folder(FOLDER, f"{key[:32]}-{precision}")
+        hold(folder)
+        return cls(folder)
+
+    @staticmethod
+    def exists(key: str, precision: str) -> bool:
+        return any((cache_folder(FOLDER) / f"{key[:32]}-{precision}").glob("segment-*"))
+
+    def read(self, lengths: Mapping[bytes, int], width: int) -> dict[bytes, Float[Tensor, "T C"]]:
+        """Return the rows that are stored with so many tokens, as parts of mapped files."""
+        found: dict[bytes, Tensor] = {}
+        for file in sorted(self.folder.glob("segment-*.safetensors")):
+            for key, hidden in read_segment(file, width).items():
+                if lengths.get(key) == len(hidden):
+                    found[key] = hidden
+        return found
+
+    def write(self, keys: Sequence[bytes], hidden: Sequence[Float[Tensor, "T C"]]) -> None:
+        """Write rows as one segment, atomically. Raises DiskError."""
+        name = hashlib.sha256(b"".join(keys)).hexdigest()[:32]
+        lengths = torch.tensor([0, *map(len, hidden)])
+        whole = torch.cat(list(hidden))
+        tensors = {
+            "hidden": whole,
+            "starts": lengths.cumsum(0),
+            "keys": torch.tensor([list(key) for key in keys], dtype=torch.uint8),
+        }
+        file = self.folder / f"segment-{name}.safetensors"
+        with atomic_file(file, needed_bytes=whole.nbytes) as temporary:
+            save_file(tensors, temporary, metadata={"sha256": digest_of(tensors)})
+
+
+def read_segment(file: Path, width: int) -> dict[bytes, Float[Tensor, "T C"]]:
+    """Return {} where it is damaged, of another width, or removed meanwhile."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in ("hidden", "starts", "keys")}
+            written = (opened.metadata() or {}).get("sha256")
+        hidden, starts, keys = tensors["hidden"], tensors["starts"].tolist(), tensors["keys"]
+        if (
+            written != digest_of(tensors)
+            or hidden.shape != (starts[-1], width)
+            or keys.shape != (len(starts) - 1, KEY_BYTES)
+        ):
+            return {}
+        names = (bytes(key) for key in keys.tolist())
+        return {
+            name: hidden[start:end]
+            for name, start, end in zip(names, starts[:-1], starts[1:], strict=True)
+        }
+    except (SafetensorError, OSError, KeyError, ValueError, IndexError):
+        return {}
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
 
 # About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded
 # to 60.
@@ -65,16 +170,13 @@ class Features:
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
-        """Tokens of each text."""
         return tuple(sum(map(len, windows)) for windows in self.texts)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes on disk."""
         return sum(window.nbytes for windows in self.texts for window in windows)
 
     def plain(self) -> dict[str, Any]:
-        """Return the figures of the features as JSON values."""
         return {
             "texts": len(self.texts),
             "tokens": sum(self.lengths),
@@ -87,8 +189,8 @@ class Features:
     def padded(
         self, chosen: Sequence[int]
     ) -> tuple[Float[Tensor, "W T C"], Bool[Tensor, "W T"], Int[Tensor, " W"]]:
-        """Return the windows of some texts as a batch, padded on the right with zeros, the mask of
-        real tokens, and which text each is of.
+        """Return the windows of some texts, padded on the right with zeros, the mask of real
+        tokens, and which text each is of.
         """
         windows = [window for text in chosen for window in self.texts[text]]
         hidden = torch.nn.utils.rnn.pad_sequence(windows, batch_first=True)
@@ -119,7 +221,7 @@ class FrozenBlocks:
 
     @property
     def last_only(self) -> bool:
-        """Whether all blocks are frozen: then nothing but the last token's state is needed."""
+        """Then nothing but the last token's state is needed."""
         return self.num_blocks == self.transformer.config.num_layers
 
     def fingerprint(self, texts: Sequence[Windows]) -> str:
@@ -134,7 +236,7 @@ class FrozenBlocks:
 
     @torch.no_grad()
     def run(self, rows: Sequence[Sequence[int]], *, bf16: bool) -> Float[Tensor, "B T C"]:
-        """Run one padded batch through embedding and blocks; returns float32 on the CPU."""
+        """Run one padded batch; returns float32 on the CPU."""
         ids, mask = pad_right(rows, self.compute.device)
         with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
             hidden = self.transformer.run_blocks(
@@ -149,9 +251,7 @@ class FrozenBlocks:
         return 1 if self.last_only else len(row)
 
     def takes_bf16(self, rows: Sequence[Sequence[int]], precision: TrainPrecision) -> bool:
-        """Whether bf16 is the precision, or with "auto" the faster one: measured on a batch through
-        two blocks, for about a second.
-        """
+        """With "auto" the faster one: a batch through two blocks, for about a second."""
         if len(open_kinds(precision, self.transformer.config.width, compute=self.compute)) < 2:
             return precision == "bf16"
         few = FrozenBlocks(self.transformer, min(2, self.num_blocks), self.compute)
@@ -171,9 +271,7 @@ def ids_fingerprint(key: str, texts: Sequence[Windows]) -> str:
 def keep_features(
     frozen: FrozenBlocks, texts: Sequence[Windows], *, precision: TrainPrecision, progress: Progress
 ) -> Features:
-    """Return the features of `texts` after the frozen blocks; those that the cache lacks are
-    computed and kept there. Raises DiskError.
-    """
+    """Those that the cache lacks are computed and kept there. Raises DiskError."""
     started = time.monotonic()
     keys = [[row_key(row) for row in windows] for windows in texts]
     wanted = {row_key(row): row for windows in texts for row in windows}
@@ -196,10 +294,8 @@ def keep_features(
     )
     origins = []
     if missing:
-        tokens = sum(map(len, missing.values()))
-        origins.append(
-            f"{tokens:,} tokens computed once in {elapsed_s:.0f} s and kept in the cache"
-        )
+        tokens = f"{sum(map(len, missing.values())):,} tokens"
+        origins.append(f"{tokens} computed once in {elapsed_s:.0f} s and kept in the cache")
     if cached:
         origins.append(f"{cached:,} of {len(wanted):,} windows read from the cache")
     progress.say(
@@ -212,9 +308,7 @@ def keep_features(
 def precision_of(
     frozen: FrozenBlocks, rows: Sequence[Sequence[int]], precision: TrainPrecision
 ) -> TrainPrecision:
-    """Return the precision: with "auto" the one that the cache has features in, else the faster
-    one, measured on the longest batch.
-    """
+    """With "auto" the one that the cache has, else the faster one on the longest batch."""
     if precision == "auto" and not frozen.compute.fixed_choices:
         for kept in ("float32", "bf16"):
             if FeatureStore.exists(frozen.key, kept):
@@ -231,9 +325,7 @@ def compute_features(
     bf16: bool,
     progress: Progress,
 ) -> None:
-    """Run rows through the frozen blocks, sorted by length, and store each segment as soon as it is
-    complete.
-    """
+    """Each segment is stored as soon as it is complete."""
     with progress.track("frozen blocks", sum(map(len, rows.values())), "tokens") as advance:
         tuner = ThreadTuner(frozen.compute.thread_counts, torch.get_num_threads())
         for keys in segments_of(rows):

@@ -1,15 +1,6 @@
 """Instruction tuning: LoRA on all matrices of a language model's blocks (or all weights), trained
-on answers only.
-
-    instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on
-        the LoRA parameters -> folder
-
-The labels of the prompt are masked, which leaves the loss of the answer and its end-of-turn token.
-Their share is reported, and a data set without any is refused. The whole set is read so many
-epochs; a budget of tokens, prompts included and padding not, is a cap. The held-out loss before and
-after is that of `evaluate.tasks.answers`.
-
-The run itself is in `chat_training`.
+on answers only. The labels of the prompt are masked, which leaves the loss of the answer and its
+end-of-turn token. The run itself is in `chat_training`.
 """
 
 import dataclasses
@@ -21,9 +12,7 @@ from groundup.device import Compute
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
-from groundup.finetune.adapters import begin_training
-from groundup.finetune.chat_results import ChatResults
-from groundup.finetune.chat_training import fit_config_of, train_chat
+from groundup.finetune.chat_training import ChatResults, begin_training, fit_config_of, train_chat
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
 from groundup.model.heads import LanguageModel
@@ -53,8 +42,8 @@ def fit_chat(
     progress: Progress | None = None,
     card: ModelCard | None = None,
 ) -> ChatResults:
-    """Train on the examples that are not held out, as `chat_training.train_chat` says. Raises
-    DataError, ModelError, ConfigError, and what that raises.
+    """Train on the examples that are not held out. Raises DataError, ModelError, ConfigError, and
+    what `train_chat` raises.
     """
     progress = progress or Silent()
     method = AnswerTraining.of(opened, examples, config, compute, progress)
@@ -92,7 +81,6 @@ class AnswerTraining:
         """The loss needs nothing of the base model."""
 
     def evaluations(self, steps: int) -> int:
-        """Return how often the held-out answers are measured."""
         held_out_tokens = (
             len(self.data.held_out) * self.batches.mean_tokens / self.config.batch_size
         )
@@ -100,7 +88,6 @@ class AnswerTraining:
         return max(1, round(self.batches.mean_tokens * steps / interval))
 
     def evaluate(self) -> dict[str, float]:
-        """Return the loss of the held-out answers, with its interval and how many there are."""
         limit = self.config.limit(self.opened.config.context_tokens)
         task = AnswerLoss(self.data.held_out, max_tokens=limit)
         result = task.measure(self.opened, compute=self.compute, progress=self.progress)
@@ -114,9 +101,6 @@ class AnswerTraining:
         return {"held_out_loss": found.value, **known}
 
     def complete(self, results: ChatResults, figures: dict[str, float]) -> ChatResults:
-        """Return the results with the loss after the training, and what of the examples was
-        trained.
-        """
         low, high = figures.get("held_out_low"), figures.get("held_out_high")
         interval = Interval(figures["held_out_loss"], low, high)
         n = int(figures["held_out_answers"])
@@ -130,12 +114,10 @@ class AnswerTraining:
         )
 
     def describe(self, results: ChatResults) -> str:
-        """Return the loss before and after in one line."""
         before = results.held_out_loss["before"]
         return f"held-out answers, before: {before:.3f}, after: {results.held_out_line}"
 
     def card_figures(self, results: ChatResults) -> dict[str, str]:
-        """Return the figures for the model card."""
         assert results.held_out is not None
         loss, n = results.held_out_loss, results.held_out["n"]
         return {
@@ -153,8 +135,8 @@ def measure_tokens_per_s(
     compute: Compute,
     progress: Progress,
 ) -> float:
-    """Measure the tokens per second of training on this machine, in the precision it would take:
-    real steps for a few seconds, nothing is kept.
+    """Take real steps for a few seconds, in the precision that training would take; nothing is
+    kept.
     """
     model, _ = language_model(opened)
     few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))

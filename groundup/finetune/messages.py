@@ -71,7 +71,7 @@ class Messages:
 
     @property
     def classes(self) -> list[Any]:
-        """The target of each example: the number of its label, or 0 or 1 for each label."""
+        """The number of each label, or 0 or 1 for each label."""
         if self.several:
             return [
                 [int(label in labels_of_example(example)) for label in self.labels]
@@ -80,8 +80,8 @@ class Messages:
         return [self.labels.index(example.label) for example in self.examples]
 
     def figures(self, scores: torch.Tensor) -> dict[str, float]:
-        """Return loss (nats a message, summed over several labels) and the share of the validation
-        messages whose scores [n, N] are right: accuracy, or exact match at 0.5.
+        """Of scores [n, N]: loss (nats a message, summed over several labels), and accuracy, or
+        exact match at 0.5.
         """
         rows = self.rows["validation"]
         truth = torch.tensor(self.classes[rows.start : rows.stop])
@@ -99,8 +99,8 @@ class Messages:
         }
 
     def class_weights(self, *, balanced: bool) -> list[Any]:
-        """Return the weight of each label in the loss, with several labels those of its 0 and its
-        1: 1, or with `balanced` in inverse proportion to its training messages (mean 1).
+        """With several labels of its 0 and its 1; `balanced`: in inverse proportion to its training
+        messages (mean 1).
         """
         n = len(self.rows["train"])
         counts = label_counts(self.of_split("train"))
@@ -115,7 +115,6 @@ class Messages:
         return [n / (len(self.labels) * counts[label]) for label in self.labels]
 
     def of_split(self, split: str) -> list[Example]:
-        """The examples of one split."""
         return [self.examples[row] for row in self.rows[split]]
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -124,7 +123,6 @@ class Messages:
 
 
 def _require_labels(splits: Splits) -> tuple[str, ...]:
-    """Return the labels of the training messages, in alphabetical order."""
     for split in SPLITS:
         if not splits.get(split):
             raise DataError(

@@ -1,5 +1,6 @@
-"""The order of training examples of different lengths: a pure function of (seed, epoch), with
-little padding.
+"""Training examples of different lengths: their order, a pure function of (seed, epoch) with
+little padding; and their lengths against the limit in tokens, said before the first step and
+written into results.json.
 
 They are shuffled, divided into pools of a few batches, sorted by length within each pool, divided
 into batches, and the batches shuffled: a batch has examples of similar length, yet every epoch has
@@ -7,11 +8,14 @@ other batches in another order.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median
 from typing import Any
 
 import torch
 
 from groundup.device import generator
+from groundup.tokenizer.chat import Rendered
 
 POOL_BATCHES = 8
 
@@ -19,9 +23,7 @@ POOL_BATCHES = 8
 def epoch_batches(
     lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int
 ) -> list[list[int]]:
-    """Return all indices once, in batches of at most `batch_size`; their number is the same in
-    every epoch.
-    """
+    """The number of batches is the same in every epoch."""
     random = generator(seed, f"order of epoch {epoch}")
     order = torch.randperm(len(lengths), generator=random).tolist()
     pool = POOL_BATCHES * batch_size
@@ -33,8 +35,8 @@ def epoch_batches(
 
 
 class EpochBatches:
-    """Batches of examples of known lengths in tokens, epoch after epoch in the order of (seed,
-    epoch); what a batch holds is made by a subclass.
+    """Batches of examples of known lengths in tokens, epoch after epoch; what a batch holds is made
+    by a subclass.
     """
 
     fingerprint: str
@@ -50,7 +52,6 @@ class EpochBatches:
         return epoch_batches(self._lengths, self._batch_size, seed=self._seed, epoch=epoch)
 
     def indices(self, position: int) -> list[int]:
-        """Return the examples of batch number `position`."""
         epoch, place = divmod(position, self.batches_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self._of_epoch(epoch)
@@ -66,13 +67,10 @@ class EpochBatches:
         return sum(self._lengths[i] for i in self.indices(position))
 
     def batch(self, position: int) -> Any:
-        """Return batch number `position`."""
         raise NotImplementedError
 
     def steps_for(self, tokens: int) -> int:
-        """Return how many batches from the first on have `tokens` tokens, padding not counted; at
-        least one.
-        """
+        """Return how many batches have `tokens` tokens, padding not counted; at least one."""
         steps, read = 0, 0
         while read < tokens:
             read += self.num_tokens(steps)
@@ -80,12 +78,10 @@ class EpochBatches:
         return steps
 
     def steps(self, epochs: float, tokens: int | None) -> int:
-        """Return the steps of the epochs, or those that a budget of tokens allows."""
         steps = max(1, round(epochs * self.batches_per_epoch))
         return steps if tokens is None else min(steps, self.steps_for(tokens))
 
     def line(self, epochs: float, tokens: int | None) -> str:
-        """Return how much is read as one line: epochs, and where the budget ends them."""
         steps, whole = self.steps(epochs, tokens), self.batches_per_epoch
         read = (
             f"An epoch has {sum(self._lengths):,} tokens in {whole:,} steps; "
@@ -94,3 +90,88 @@ class EpochBatches:
         if tokens is None or steps == max(1, round(epochs * whole)):
             return f"{read}."
         return f"{read} (of {epochs:g} epochs: the budget of {tokens:,} tokens is a cap)."
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long examples are, in tokens, and how many are cut."""
+
+    limit: int
+    """Tokens that are kept of each."""
+    examples: int
+    median: int
+    longest: int
+    cut: int
+    """Examples that are longer than what is read of them."""
+    answers_cut: int = 0
+    """Of these, the ones whose answer lost its end (but not all of it)."""
+    left_out: int = 0
+    """Of these, the ones whose whole answer lies behind the limit: nothing is learned from them."""
+    windows: int = 1
+    """Windows of `limit` tokens that are read of a longer example."""
+    several: int = 0
+    """Examples that are read in several windows."""
+
+    @classmethod
+    def of_texts(cls, lengths: Sequence[int], limit: int, windows: int = 1) -> "Lengths":
+        """Up to `windows` windows of `limit` tokens are read of each."""
+        return cls(
+            limit,
+            len(lengths),
+            round(median(lengths)),
+            max(lengths),
+            cut=sum(each > limit * windows for each in lengths),
+            windows=windows,
+            several=sum(each > limit for each in lengths) if windows > 1 else 0,
+        )
+
+    @classmethod
+    def of_answers(cls, rendered: Sequence[Rendered], limit: int) -> "Lengths":
+        """Of conversations as they are before they are cut."""
+        return replace(
+            cls.of_texts([len(each.ids) for each in rendered], limit),
+            answers_cut=sum(
+                any(each.mask[1:limit]) and any(each.mask[limit:]) for each in rendered
+            ),
+            left_out=sum(not any(each.mask[1:limit]) for each in rendered),
+        )
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def line(self) -> str:
+        """Return the lengths as one line, with the field of the config that sets the limit.
+
+        >>> Lengths(64, 100, 24, 310, cut=2).line()
+        'Lengths in tokens: median 24, longest 310; 2 of 100 are longer than 64 and are cut
+        (max_tokens).'
+        """
+        line = f"Lengths in tokens: median {self.median:,}, longest {self.longest:,}"
+        longer = f"{self.examples:,} are longer than {self.limit:,} and are"
+        if self.several:
+            line += f"; {self.several:,} of {longer} read in up to {self.windows} windows"
+            if self.cut:
+                end = self.limit * self.windows
+                line += f", {self.cut:,} of them are cut after {end:,} (windows)"
+            return f"{line}."
+        if not self.cut:
+            return f"{line}; none is longer than {self.limit:,}, none is cut."
+        line += f"; {self.cut:,} of {longer} cut (max_tokens)"
+        if self.answers_cut:
+            line += f", {self.answers_cut:,} of their answers lose the end"
+        if self.left_out:
+            line += f", {self.left_out:,} are left out (the answer lies behind the cut)"
+        return f"{line}."
+
+
+def shortest_limit(lengths: Sequence[int], limits: Sequence[int], share: float = 0.95) -> int:
+    """Return the first of the ascending limits that this share of the texts does not exceed; else
+    the last.
+
+    >>> shortest_limit([10] * 99 + [300], (64, 128, 256, 512))
+    64
+    """
+    for limit in limits:
+        if sum(length <= limit for length in lengths) >= share * len(lengths):
+            return limit
+    return limits[-1]

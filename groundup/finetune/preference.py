@@ -1,12 +1,6 @@
-"""Preference tuning (DPO): of two answers to a prompt the chosen one becomes more probable than the
-rejected one, measured from the base model.
-
-    prompt, chosen, rejected -> two conversations -> render() -> ids and masks -> the base's
-        log-probabilities, once -> fit() -> folder
-
-Nothing but the answers counts, as in `instruct`. The reference is the model as it was opened: its
-log-probabilities are computed before the first step, so that no second model is in memory (Rafailov
-et al. 2023). The run itself is in `chat_training`.
+"""Preference tuning (DPO, Rafailov et al. 2023): of two answers to a prompt the chosen one becomes
+more probable than the rejected one, measured from the base model, whose log-probabilities are
+computed before the first step, so that no second model is in memory.
 
 A pair's margin is how much more its chosen answer gained than its rejected one, times beta: the
 difference of DPO's rewards, which is 0 before the first step. `prefers` asks without a reference:
@@ -16,30 +10,159 @@ which answer has the higher log-probability per token?
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from groundup.data.documents import PreferenceExample
+from groundup.data.reading.example_splits import hold_out
 from groundup.device import Compute
+from groundup.errors import DataError
 from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.evaluate.task import as_measure, describe, language_model
-from groundup.finetune.chat_results import ChatResults
-from groundup.finetune.chat_training import train_chat
+from groundup.files import sha256_text
+from groundup.finetune.chat_training import ChatResults, train_chat
 from groundup.finetune.config import PreferenceConfig
-from groundup.finetune.preference_data import (
-    Pair,
-    PreferenceBatches,
-    as_batch,
-    prepare_pairs,
-    with_reference,
-)
+from groundup.finetune.instruction_data import ChatData, padded, render_to_learn
+from groundup.finetune.order import EpochBatches, Lengths
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
+from groundup.tokenizer.chat import Conversation, Message, Rendered
+from groundup.tokenizer.fast import Tokenizer
 from groundup.train.steps.losses import answer_logprobs
 from groundup.weights.model_io import ModelCard, OpenModel
+
+
+@dataclass(frozen=True)
+class PreferenceBatch:
+    ids: Tensor  # [B, 2, T]
+    labels: Tensor  # [B, 2, T]
+    reference: Tensor  # [B, 2]
+    """The log-probabilities of the answers in the base model."""
+    beta: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair, rendered and cut."""
+
+    chosen: Rendered
+    rejected: Rendered
+    reference: tuple[float, float] = (0.0, 0.0)
+    """The log-probabilities of both in the base model."""
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.chosen.ids) + len(self.rejected.ids)
+
+
+class PreferenceBatches(EpochBatches):
+    def __init__(self, pairs: Sequence[Pair], *, beta: float, batch_size: int, seed: int) -> None:
+        super().__init__([pair.num_tokens for pair in pairs], batch_size=batch_size, seed=seed)
+        self._pairs, self._beta = pairs, beta
+        ids = [
+            (pair.chosen.ids, pair.chosen.mask, pair.rejected.ids, pair.rejected.mask)
+            for pair in pairs
+        ]
+        self.fingerprint = sha256_text(f"{ids} {beta} {batch_size} {seed}")
+
+    def batch(self, position: int) -> PreferenceBatch:
+        return as_batch([self._pairs[i] for i in self.indices(position)], self._beta)
+
+
+def as_batch(pairs: Sequence[Pair], beta: float) -> PreferenceBatch:
+    ids, labels = padded([text for pair in pairs for text in (pair.chosen, pair.rejected)])
+    reference = torch.tensor([pair.reference for pair in pairs], dtype=torch.float32)
+    return PreferenceBatch(ids.unflatten(0, (-1, 2)), labels.unflatten(0, (-1, 2)), reference, beta)
+
+
+@dataclass(frozen=True)
+class PreferenceData(ChatData):
+    """Pairs to train on, and held-out ones."""
+
+    aside: tuple[PreferenceExample, ...]
+    """The examples of the held-out pairs."""
+
+    def report(self, progress: Progress, what: str = "pairs") -> None:
+        """Say also how many pairs were left out."""
+        super().report(progress, what)
+        if self.left_out:
+            progress.say(f"{self.left_out:,} pairs left out that are the same within the limit.")
+
+
+def prepare_pairs(
+    examples: Sequence[PreferenceExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
+) -> PreferenceData:
+    """Make distinct, separate the held-out pairs, render, truncate.
+
+    Raises DataError for equal answers, and where nothing is left.
+    """
+    for example in examples:
+        if example.chosen.strip() == example.rejected.strip():
+            raise DataError(
+                f"The pair {example.id!r} has the same answer as chosen and as rejected: nothing "
+                "can be learned from it.",
+                fix="Remove it, or give two answers.",
+            )
+    sides = hold_out(examples, seed)
+    whole = {
+        id(example): _rendered(example, tokenizer) for example in (*sides.train, *sides.held_out)
+    }
+    train, held_out = (
+        [(example, pair) for example in side if (pair := _cut(whole[id(example)], max_tokens))]
+        for side in (sides.train, sides.held_out)
+    )
+    if not train or not held_out:
+        raise DataError(
+            f"No pair of answers differs within {max_tokens} tokens: nothing is left to learn, or "
+            "to measure on.",
+            fix="Give shorter prompts, or raise max_tokens.",
+        )
+    learned, pairs = zip(*train, strict=True)
+    aside, others = zip(*held_out, strict=True)
+    texts = [text for example in sides.train for text in whole[id(example)]]
+    left_out = len(whole) - len(train) - len(held_out)
+    lengths = Lengths.of_answers(texts, max_tokens)
+    return PreferenceData(pairs, others, learned, sides.repeats, left_out, lengths, aside)
+
+
+def _rendered(example: PreferenceExample, tokenizer: Tokenizer) -> tuple[Rendered, Rendered]:
+    """The loss counts in the last answer alone."""
+    chosen, rejected = (
+        _last_only(
+            render_to_learn(
+                Conversation((*example.prompt, Message("assistant", answer))), tokenizer
+            )
+        )
+        for answer in (example.chosen, example.rejected)
+    )
+    return chosen, rejected
+
+
+def _last_only(rendered: Rendered) -> Rendered:
+    start = rendered.turns[-1].start if rendered.turns else len(rendered.ids)
+    return dataclasses.replace(
+        rendered, mask=[counts and place >= start for place, counts in enumerate(rendered.mask)]
+    )
+
+
+def _cut(texts: tuple[Rendered, Rendered], max_tokens: int) -> Pair | None:
+    """None: the answers are the same within the limit, or one has nothing to learn."""
+    chosen, rejected = (text.cut(max_tokens) for text in texts)
+    differs = chosen.ids != rejected.ids and any(chosen.mask[1:]) and any(rejected.mask[1:])
+    return Pair(chosen, rejected) if differs else None
+
+
+def with_reference(pairs: Sequence[Pair], sums: Sequence[tuple[float, float]]) -> list[Pair]:
+    """Return the pairs with the base model's log-probabilities."""
+    return [
+        dataclasses.replace(pair, reference=each) for pair, each in zip(pairs, sums, strict=True)
+    ]
+
 
 EVALUATIONS = 4
 Sums = Sequence[tuple[float, float]]
@@ -59,8 +182,8 @@ def fit_preference(
     progress: Progress | None = None,
     card: ModelCard | None = None,
 ) -> ChatResults:
-    """Train on the pairs that are not held out, as `chat_training.train_chat` says. Raises
-    DataError, ModelError, ConfigError, and what that raises.
+    """Train on the pairs that are not held out. Raises DataError, ModelError, ConfigError, and what
+    `train_chat` raises.
     """
     progress = progress or Silent()
     method = PairTraining(opened, examples, config, compute, progress)
@@ -87,9 +210,9 @@ class PairTraining:
         self._held_out: Sequence[Pair] = self.data.held_out
 
     def _in_batches(self, pairs: Sequence[Pair]) -> PreferenceBatches:
-        config = self.config
+        given = self.config
         return PreferenceBatches(
-            pairs, beta=config.beta, batch_size=config.batch_size, seed=config.seed
+            pairs, beta=given.beta, batch_size=given.batch_size, seed=given.seed
         )
 
     def _logprobs(self, pairs: Sequence[Pair], what: str) -> list[tuple[float, float]]:
@@ -103,7 +226,6 @@ class PairTraining:
         )
 
     def begin(self, model: LanguageModel) -> None:
-        """Compute the log-probabilities of all answers in the base model."""
         train, held_out = (
             with_reference(pairs, self._logprobs(pairs, "reference"))
             for pairs in (self.data.train, self.data.held_out)
@@ -111,16 +233,13 @@ class PairTraining:
         self.batches, self._held_out = self._in_batches(train), held_out
 
     def evaluations(self, steps: int) -> int:
-        """Return how often the held-out pairs are measured."""
         return EVALUATIONS
 
     def evaluate(self) -> dict[str, float]:
-        """Return `held_out_figures`."""
         sums = self._logprobs(self._held_out, "held-out pairs")
         return held_out_figures(self._held_out, sums, self.config.beta)
 
     def complete(self, results: ChatResults, figures: dict[str, float]) -> ChatResults:
-        """Return the results with accuracy, margins and preferences on the held-out pairs."""
         n, beta = len(self._held_out), self.config.beta
         interval = wilson_interval(round(figures["accuracy"] * n), n)
         accuracy = as_measure("accuracy", interval, n, chance=0.5)
@@ -135,11 +254,9 @@ class PairTraining:
         )
 
     def describe(self, results: ChatResults) -> str:
-        """Return the accuracy in one line."""
         return f"held-out pairs whose chosen answer gained more: {results.accuracy_line}"
 
     def card_figures(self, results: ChatResults) -> dict[str, str]:
-        """Return the figures for the model card."""
         name = f"chosen answers that gained more, of {len(self._held_out)} held-out pairs"
         return {name: str(results.accuracy_line)}
 
@@ -154,7 +271,6 @@ def logprobs(
     progress: Progress,
     what: str,
 ) -> list[tuple[float, float]]:
-    """Return the log-probabilities of both answers of each pair."""
     found: list[tuple[float, float]] = [(0.0, 0.0)] * len(pairs)
     order = sorted(range(len(pairs)), key=lambda place: pairs[place].num_tokens)
     with progress.track(what, len(pairs), "pairs") as advance:
@@ -172,7 +288,6 @@ def logprobs(
 
 
 def margins(pairs: Sequence[Pair], sums: Sums, beta: float) -> list[float]:
-    """Return the margin of each pair."""
     return [
         beta * ((chosen - pair.reference[0]) - (rejected - pair.reference[1]))
         for pair, (chosen, rejected) in zip(pairs, sums, strict=True)
@@ -180,8 +295,8 @@ def margins(pairs: Sequence[Pair], sums: Sums, beta: float) -> list[float]:
 
 
 def held_out_figures(pairs: Sequence[Pair], sums: Sums, beta: float) -> dict[str, float]:
-    """Return loss, accuracy and mean margin of the rewards, and the share of pairs whose chosen
-    answer is the more probable per token.
+    """Loss, accuracy and mean margin of the rewards; the share whose chosen answer is the more
+    probable per token.
     """
     found = margins(pairs, sums, beta)
     # -log sigmoid(margin)
@@ -195,7 +310,7 @@ def held_out_figures(pairs: Sequence[Pair], sums: Sums, beta: float) -> dict[str
 
 
 def leads(pairs: Sequence[Pair], sums: Sums) -> list[float]:
-    """Return how much more probable the chosen answer of each pair is, in nats per token."""
+    """How much more probable the chosen answer is, in nats per token."""
     counts = [(sum(pair.chosen.mask[1:]), sum(pair.rejected.mask[1:])) for pair in pairs]
     return [a / n - b / m for (a, b), (n, m) in zip(sums, counts, strict=True)]
 
@@ -203,9 +318,6 @@ def leads(pairs: Sequence[Pair], sums: Sums) -> list[float]:
 def compare_pairs(
     pairs: Sequence[Pair], examples: Sequence[PreferenceExample], sums: Sums, beta: float
 ) -> dict[str, Any]:
-    """Return margin and preference before and after with their paired differences, and pairs to
-    read.
-    """
     found = margins(pairs, sums, beta)
     before, after = leads(pairs, [pair.reference for pair in pairs]), leads(pairs, sums)
     prefer_before, prefer_after = ([lead > 0 for lead in side] for side in (before, after))
@@ -230,7 +342,6 @@ def compare_pairs(
 
 
 def _to_read(found: Sequence[float]) -> list[int]:
-    """Return the places of the pairs with the lowest margins, then of those with the highest."""
     order = sorted(range(len(found)), key=lambda place: found[place])
     return [*order[:READ_AT_EACH_END], *order[READ_AT_EACH_END:][-READ_AT_EACH_END:]]
 

@@ -1,11 +1,7 @@
 """What pretraining is worth: the same labelled texts or conversations, learned from random weights,
-by the same model pretrained, by a public one.
-
-Both small models are trained whole, in the same way, with the same seed: the difference is what
-they knew before the first example. All three are compared, paired, on the same test texts; or on
-the same held-out answers, in bits per byte, since a public model has another tokenizer. Values
-below "pretraining" in the results.json of a classifier or a chat model; "skipped" says why there
-are none.
+by the same model pretrained, by a public one; both small models whole, in the same way, with the
+same seed. Compared, paired, on the same test texts, or on the same held-out answers, in bits per
+byte, since a public model has another tokenizer.
 """
 
 import dataclasses
@@ -24,7 +20,7 @@ from groundup.evaluate.task import as_measure, language_model
 from groundup.evaluate.tasks.answers import answer_nats
 from groundup.evaluate.tasks.label_figures import compare
 from groundup.files import TMP_PREFIX
-from groundup.finetune.chat_results import ChatResults
+from groundup.finetune.chat_training import ChatResults
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_results import OURS, ClassifierResults
 from groundup.finetune.config import ChatConfig, ClassifierConfig
@@ -43,9 +39,7 @@ PUBLIC, OWN, RANDOM = "the public model", "pretrained here", "random weights"
 
 
 def worth_config(max_tokens: int, seed: int) -> ClassifierConfig:
-    """Return how both small models are trained: whole, at one rate, since the usual ones for a
-    pretrained model hardly move random weights.
-    """
+    """Whole, at one rate: those for a pretrained model hardly move random weights."""
     return ClassifierConfig(
         max_tokens=max_tokens,
         train="all",
@@ -65,10 +59,7 @@ def add_pretraining_worth(
     compute: Compute,
     progress: Progress,
 ) -> ClassifierResults:
-    """Return a public model's results with the comparison, and write them to its run folder.
-
-    Raises what `fit_classifier` raises.
-    """
+    """Add the comparison to a public model's results. Raises what `fit_classifier` raises."""
     predicted = {PUBLIC: results.predictions[OURS]}
     for name, opened in _both(own, config.seed, compute):
         progress.say(f"      the same messages, learned from {name}")
@@ -91,9 +82,7 @@ def add_pretraining_worth(
 
 
 def chat_worth_config(config: ChatConfig, own: OpenModel) -> ChatConfig:
-    """Return how both small models learn the conversations that the public one learned by `config`:
-    whole, at one rate.
-    """
+    """Whole, at one rate."""
     limit = config.limit(own.config.context_tokens)
     whole = dataclasses.replace(
         config, train="all", merge=False, learning_rate=FINETUNE_LEARNING_RATE
@@ -112,10 +101,8 @@ def add_chat_worth(
     compute: Compute,
     progress: Progress,
 ) -> ChatResults:
-    """Return the results of `public`, trained by `config`, with the comparison, and write them to
-    its run folder. Raises what `fit_chat` raises.
-
-    Compared are the held-out answers that both tokenizers' models can read whole.
+    """Add the comparison to the results of `public`, on the held-out answers that both tokenizers'
+    models can read whole. Raises what `fit_chat` raises.
     """
     small = chat_worth_config(config, own)
     held_out = [
@@ -151,7 +138,6 @@ def add_chat_worth(
 
 
 def without_pretraining_worth(results: Results, run: RunFolder, reason: str) -> Results:
-    """Return the results with the reason why the comparison was not made, and write them."""
     return _write(results, {"skipped": reason}, run)
 
 
@@ -161,7 +147,6 @@ def _trained(own: OpenModel, config: ClassifierConfig | ChatConfig) -> dict[str,
 
 
 def _both(own: OpenModel, seed: int, compute: Compute) -> list[tuple[str, OpenModel]]:
-    """Return the model pretrained here and one of its shape with random weights."""
     random = dataclasses.replace(own, model=new_model(own.config, seed, compute))
     return [(OWN, own), (RANDOM, random)]
 

@@ -1,16 +1,11 @@
-"""Training of a stacked classifier: logistic regressions on hidden states and on TF-IDF of letters,
-their scores added (`weights.stacked`).
+"""Training of a stacked classifier: logistic regressions on mean hidden states after BLOCKS and on
+TF-IDF of letters, their scores added (`weights.stacked`). Nothing of the language model learns.
 
-    features (mean hidden states after BLOCKS) -> a logistic regression each --mean--+
-    letters of the whole text -> TF-IDF -> a logistic regression ------------------- + share ->
-        scores
-
-Nothing of the language model learns. Each regression has its optimum for its strength of
-regularisation; the strengths and the share of the letters have the lowest cross-entropy on the
-validation texts. The mean over several blocks makes their choice unnecessary, and is as good as the
-best one. Where an encoder is named, the regression on its vectors is a third part, whose share is
-chosen in the same way. The plain head, which other programs read, is a regression on the last
-token's state after all blocks. scikit-learn fits them all.
+Each regression has its optimum for its strength of regularisation; the strengths and the share of
+the letters have the lowest cross-entropy on the validation texts. The mean over several blocks is
+as good as the best one, and makes their choice unnecessary. An encoder's vectors are a third part.
+The plain head, which other programs read, is a regression on the last token's state after all
+blocks. scikit-learn fits them all.
 """
 
 from collections.abc import Sequence
@@ -75,7 +70,6 @@ class PooledBlocks(FrozenBlocks):
 
     @torch.no_grad()
     def run(self, rows: Sequence[Sequence[int]], *, bf16: bool) -> Float[Tensor, "B K+1 C"]:
-        """Run one padded batch through all blocks; returns float32 on the CPU."""
         ids, mask = pad_right(rows, self.compute.device)
         with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
             means, hidden = mean_states(self.transformer, ids, mask, self.blocks)
@@ -98,7 +92,6 @@ class Linear:
     loss: float
 
     def scores(self, rows: Any) -> np.ndarray:
-        """Return the scores of rows, dense or sparse."""
         return np.asarray(rows @ self.weight + self.bias)
 
 
@@ -115,9 +108,7 @@ def fit_linear(
     strengths: Sequence[float],
     **options: Any,
 ) -> Linear:
-    """Return the logistic regression on training rows with the lowest loss on validation rows;
-    `weights`: of each class.
-    """
+    """Return the one with the lowest loss on validation rows; `weights`: of each class."""
     from sklearn.linear_model import LogisticRegression
 
     found = []
@@ -131,9 +122,7 @@ def fit_linear(
 
 
 def weights_of(model: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return W [F, N] and b [N] of scikit-learn's model; a class that it has not seen gets the
-    score UNSEEN.
-    """
+    """Return W [F, N] and b [N]; a class that it has not seen gets the score UNSEEN."""
     weight, bias = model.coef_.T, np.broadcast_to(model.intercept_, len(model.coef_))
     if weight.shape[1] == 1:  # of two classes: the score of the second over that of the first
         weight, bias = np.hstack([-weight / 2, weight / 2]), np.hstack([-bias / 2, bias / 2])
@@ -143,7 +132,7 @@ def weights_of(model: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sparse_rows(letters: TfIdf, texts: Sequence[str]) -> Any:
-    """Return TF-IDF of texts as a sparse matrix of SciPy, which scikit-learn brings."""
+    """As a sparse matrix of SciPy, which scikit-learn brings."""
     from scipy.sparse import csr_matrix
 
     rows = [letters.row(text) for text in texts]
@@ -154,8 +143,6 @@ def sparse_rows(letters: TfIdf, texts: Sequence[str]) -> Any:
 
 @dataclass(frozen=True)
 class StackedFit:
-    """A stacked classifier that was fitted, and what was chosen."""
-
     stacked: Stacked
     head: np.ndarray
     """The plain head's weight, [N, C]."""
@@ -183,11 +170,9 @@ class StackedTraining:
         return torch.stack([torch.stack(windows).mean(dim=0) for windows in self.features.texts])
 
     def texts(self, rows: Sequence[int]) -> list[str]:
-        """The texts of some rows."""
         return [self.messages.examples[row].text for row in rows]
 
     def scores(self, stacked: Stacked, rows: Sequence[int]) -> Float[Tensor, "rows N"]:
-        """Return the scores of some texts."""
         vectors = (
             None
             if stacked.vectors_weight is None or self.vectors is None
@@ -202,9 +187,7 @@ class StackedTraining:
         return self.states[list(rows), -1].double() @ torch.from_numpy(head).T
 
     def fit(self, rows: Sequence[int] | None = None) -> StackedFit:
-        """Learn from some rows (None: all training texts), choose on the validation texts among the
-        others.
-        """
+        """Learn from `rows` (None: all training texts), choose on the other validation texts."""
         known = list(self.messages.rows["train"] if rows is None else rows)
         validation, learned = self.messages.rows["validation"], set(known)
         judged = [row for row in validation if row not in learned] or list(validation)
@@ -245,9 +228,6 @@ class StackedTraining:
     def _with_vectors(
         self, stacked: Stacked, rows: tuple[list[int], list[int]], classes: Any
     ) -> tuple[Stacked, dict[str, Any]]:
-        """A stacked classifier with the encoder's vectors as a further part, and what was
-        chosen.
-        """
         assert self.vectors is not None and self.encoder is not None
         known, judged = (self.vectors[part].double().numpy() for part in rows)
         part = fit_linear((known, judged), classes, self.weights, VECTOR_STRENGTHS)
@@ -274,7 +254,7 @@ class StackedTraining:
         return found, {"vectors": chosen}
 
     def _of_states(self, place: int, rows: tuple[list[int], list[int]], classes: Any) -> Linear:
-        """The regression on the states after one block; standardising is in its weights."""
+        """Standardising is in its weights."""
         known, judged = (self.states[part, place].double().numpy() for part in rows)
         center, scale = known.mean(axis=0), known.std(axis=0) + SMALLEST_DEVIATION
         standard = ((known - center) / scale, (judged - center) / scale)
@@ -325,14 +305,13 @@ class Shares:
     """Of the letters, between 0 and 1, where both parts have their temperatures."""
 
     def plain(self) -> dict[str, Any]:
-        """Return JSON values."""
         alone = dict(zip(("states_loss", "letters_loss"), self.losses, strict=True))
         return {"letters_share": self.share, "validation_loss": self.loss, **alone}
 
 
 def choose_shares(by_states: np.ndarray, by_letters: np.ndarray, classes: Sequence[int]) -> Shares:
-    """Return the mixture of two parts' scores [n, N] with the lowest cross-entropy, each part and
-    the mixture at its best temperature.
+    """Of two parts' scores [n, N]: the lowest cross-entropy, each part and the mixture at its best
+    temperature.
     """
     temperatures = [fit_temperature(part, classes) for part in (by_states, by_letters)]
     states, letters = by_states / temperatures[0], by_letters / temperatures[1]

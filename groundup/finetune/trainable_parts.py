@@ -1,12 +1,6 @@
 """What learns of a classifier, as a module from prepared inputs to class scores, and the batches it
-learns from.
-
-    LastBlock      features that enter the last block -> the block, the final norm, the score head
-    ScoreHead      features after all blocks -> the score head
-    WholeModel     ids -> all of the classifier: with adapters (lora), or every weight (all)
-
-Their inputs are the windows of some texts, the mask of real tokens, and of which text each window
-is; the scores of a text are the mean of those of its windows.
+learns from: `LastBlock` and `ScoreHead` from features, `WholeModel` from ids. The scores of a text
+are the mean of those of its windows.
 
 The class is read from the last real token, the only one that attends to the whole window. So in the
 last block only that token's query, feed-forward part and norm are needed, and the keys and values
@@ -56,7 +50,6 @@ class IdInputs:
         self.lengths = [sum(map(len, windows)) for windows in texts]
 
     def padded(self, chosen: Sequence[int]) -> Padded:
-        """Return the windows of some texts, padded on the right."""
         texts = [self._texts[text] for text in chosen]
         ids, mask = pad_right([row for windows in texts for row in windows], torch.device("cpu"))
         return ids, mask, owners(texts)
@@ -64,8 +57,6 @@ class IdInputs:
 
 @dataclass(frozen=True)
 class ClassBatch:
-    """The windows of a few texts, and the class and weight of each text."""
-
     windows: Float[Tensor, "W T C"] | Int[Tensor, "W T"]
     mask: Bool[Tensor, "W T"]
     texts: Int[Tensor, " W"]
@@ -111,18 +102,14 @@ class ClassBatches(EpochBatches):
 
 
 def weights_of(weights: Tensor, classes: Tensor) -> Tensor:
-    """Return the weight of each text's class, of [N]; or of [N, 2] that of each label's 0 or 1 [B,
-    N].
-    """
+    """Of [N], or of [N, 2] those of each label's 0 or 1 [B, N]."""
     if classes.ndim == 1:
         return weights[classes]
     return weights[torch.arange(classes.shape[1]), classes]
 
 
 class LastBlock(nn.Module):
-    """Last block, final norm and score head of a classifier (the same objects): hidden [W, T, C] ->
-    class scores [B, N].
-    """
+    """Last block, final norm and score head: hidden [W, T, C] -> scores [B, N]."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -168,13 +155,13 @@ class LastBlock(nn.Module):
 def of_last(
     x: Float[Tensor, "B H T D"] | Bool[Tensor, "B 1 T S"], rows: Tensor, last: Tensor
 ) -> Tensor:
-    """Select in each row the query of its last real token: [B, H, 1, D]."""
+    """Select the query of each row's last real token: [B, H, 1, D]."""
     return x[rows, :, last][:, :, None]
 
 
 class ScoreHead(nn.Module):
-    """The score head of a classifier behind its final norm, which alone learns: the last tokens'
-    hidden states [W, 1, C] -> class scores [B, N].
+    """The score head behind the final norm, which alone learns: last tokens' states [W, 1, C] ->
+    scores [B, N].
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -210,7 +197,6 @@ def scores_of(
     device: torch.device,
     batch_size: int = 64,
 ) -> Float[Tensor, "rows N"]:
-    """Return the scores of many texts, in order, on the CPU."""
     order = sorted(range(len(rows)), key=lambda i: inputs.lengths[rows[i]])
     scores: dict[int, Tensor] = {}
     for start in range(0, len(order), batch_size):

@@ -52,7 +52,7 @@ class Access:
     """
 
     def admits_host(self, authority: str) -> bool:
-        """Whether this Host header is accepted. Any port is: it may be forwarded."""
+        """Any port is accepted: it may be forwarded."""
         name = host_name(authority)
         if name is None:
             return False
@@ -60,7 +60,7 @@ class Access:
         return is_loopback(name) or name in self.hosts or (not self.loopback and is_address(name))
 
     def admits_origin(self, origin: str, authority: str) -> bool:
-        """Whether a page of this origin may call: the server's own, and those listed."""
+        """The server's own, and those listed."""
         return self.lists(origin) or is_same_origin(origin, authority)
 
     def lists(self, origin: str) -> bool:
@@ -70,15 +70,11 @@ class Access:
         return bool(origin) and (origin in self.origins or scheme in self.origins or local)
 
     def admits_site(self, site: str, *, navigation: bool) -> bool:
-        """Whether a request with this Sec-Fetch-Site is accepted; "cross-site" and "same-site" only
-        as a link that a person followed.
-        """
+        """ "cross-site" and "same-site" only as a link that a person followed."""
         return site in _OWN_SITE or navigation
 
     def admits_key(self, authorization: str) -> bool:
-        """Whether this Authorization header has the key, as Bearer, or as the password of Basic
-        (for which browsers prompt).
-        """
+        """As Bearer, or as the password of Basic (for which browsers prompt)."""
         if not self.api_key:
             return True
         digests = (
@@ -96,10 +92,8 @@ def access_for(
     origins: Iterable[str] | None = None,
     local_pages: bool = False,
 ) -> Access:
-    """Return the access rules of a server bound to `host`; `api_key` None: without a key.
-
-    Raises ConfigError beyond loopback without a key, unless `is_open`, and for a key or an origin
-    that no client could send.
+    """`api_key` None: without a key. Raises ConfigError beyond loopback without a key, unless
+    `is_open`, and for a key or an origin that no client could send.
     """
     loopback = is_loopback(host)
     if api_key is not None:
@@ -161,9 +155,7 @@ def host_name(authority: str) -> str | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether this name or address is this machine alone, whatever DNS says (RFC 6761: "localhost"
-    and its subdomains).
-    """
+    """Whatever DNS says (RFC 6761: "localhost" and its subdomains)."""
     if name.lower() == "localhost" or name.lower().endswith(".localhost"):
         return True
     return is_address(name) and ipaddress.ip_address(name).is_loopback

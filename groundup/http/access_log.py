@@ -19,8 +19,6 @@ SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 class Metrics:
-    """The metrics of one server."""
-
     def __init__(self) -> None:
         to = self.registry = CollectorRegistry()
         timed = "From a request's headers to its last byte."
@@ -49,8 +47,8 @@ class Metrics:
 
 
 class AccessLog:
-    """An ASGI app around another. `say` gets each line; `known_paths` have their own labels in the
-    metrics, all others share one.
+    """`say` gets each line; `known_paths` have their own labels in the metrics, all others share
+    one.
     """
 
     def __init__(

@@ -1,16 +1,12 @@
 """The middleware of every server, around every route: checks Host, Origin, key, body and deadline,
 in that order.
 
-    run_server(Guard(app, access), ...)
-
 Pure ASGI. The body is counted while it arrives, refused at the first byte too many, and read
-completely before the app is called, so that an app never waits for a slow client. Errors are JSON
-in the form of `error_body`; every response has the headers of `SECURITY`. Endless headers and too
-many connections are handled in `run_server.py`.
+completely before the app is called, so that an app never waits for a slow client. Endless headers
+and too many connections are handled in `run_server.py`.
 
 The content security policy lets the page load its own files and call its own server, and nothing
-else: no inline script or style, nothing from other origins, no form, no embedding in a frame.
-Source: CSP level 3, and the Fetch standard for CORS.
+else. Source: CSP level 3, and the Fetch standard for CORS.
 """
 
 import asyncio
@@ -51,10 +47,7 @@ PREFLIGHT_S = 600
 
 
 class Guard:
-    """An ASGI app that passes on to another what `access` and `limits` allow.
-
-    `error_body` makes the bodies of its errors.
-    """
+    """It passes on what is allowed. `error_body` makes the bodies of its errors."""
 
     def __init__(
         self,
@@ -72,7 +65,6 @@ class Guard:
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, or the server's start and end (lifespan)."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
@@ -113,19 +105,14 @@ class Guard:
     async def _refuse(
         self, refused: RefusedError, scope: Scope, receive: Receive, visit: "_Visit"
     ) -> None:
-        """Answer with an error; a response that has begun is cut off instead, since an error would
-        be read as its end.
-        """
+        """A response that has begun is cut off instead, since an error would be read as its end."""
         if not visit.started:
             body = self.error_body(refused.status_code, refused.detail, scope["path"])
             response = Response(body, refused.status_code, refused.headers, "application/json")
             await response(scope, receive, visit.send)
 
     def _read_headers(self, scope: Scope) -> Headers:
-        """Return the headers.
-
-        Raises RefusedError when they are too many or too long, or give the body two lengths.
-        """
+        """Raises RefusedError when they are too many or too long, or give the body two lengths."""
         raw = [(name.lower(), value) for name, value in scope["headers"]]
         count, total = self.limits.headers, self.limits.header_bytes
         if len(raw) > count or sum(len(name) + len(value) for name, value in raw) > total:
@@ -140,10 +127,7 @@ class Guard:
         return Headers(raw=raw)
 
     def _admit(self, method: str, headers: Headers) -> str:
-        """Check Host and Origin. Return the foreign origin that may read the response, or "".
-
-        Raises RefusedError.
-        """
+        """Return the foreign origin that may read the response, or "". Raises RefusedError."""
         authority, origin = only(headers, "host"), only(headers, "origin")
         if not self.access.admits_host(authority):
             raise RefusedError(403, "This server does not have that host name (Host).")
@@ -170,7 +154,7 @@ class Guard:
     async def _pass_on(
         self, scope: Scope, receive: Receive, visit: "_Visit", headers: Headers
     ) -> None:
-        """Read the body and call the app, each within its deadline. Raises RefusedError."""
+        """Each within its deadline. Raises RefusedError."""
         declared = only(headers, "content-length")
         if declared and (not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes):
             raise self._too_large()
@@ -194,10 +178,7 @@ class Guard:
             ) from None
 
     async def _read_body(self, receive: Receive, visit: "_Visit") -> bytes | None:
-        """Return the body, or None when the client disconnected.
-
-        Raises RefusedError at the first byte too many.
-        """
+        """None: the client disconnected. Raises RefusedError at the first byte too many."""
         parts: list[bytes] = []
         while True:
             message = await receive()
@@ -240,9 +221,7 @@ class _Visit:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that returns the body in one message, and then further messages of the
-    connection.
-    """
+    """The body in one message, then further messages of the connection."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
@@ -254,10 +233,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def only(headers: Headers, name: str) -> str:
-    """Return the value of a header that may occur once, "" if missing.
-
-    Raises RefusedError when it occurs twice.
-    """
+    """ "" if missing. Raises RefusedError when it occurs twice."""
     values = headers.getlist(name)
     if len(values) > 1:
         raise RefusedError(400, f"The header {name} occurs more than once.")
@@ -265,9 +241,7 @@ def only(headers: Headers, name: str) -> str:
 
 
 def secure(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tuple[bytes, bytes]]:
-    """Return an app's response headers with ours, which override the app's, and with those for
-    pages of an allowed origin; "" is none.
-    """
+    """Ours override the app's; with those for pages of an allowed origin, "" is none."""
     headers = MutableHeaders(raw=[(name.lower(), value) for name, value in raw])
     # an app may override it: a file that never changes can be cached
     headers.setdefault("cache-control", "no-store")
@@ -279,9 +253,7 @@ def secure(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tupl
 
 
 def preflight(asked_headers: str) -> dict[str, str]:
-    """Return the headers for a preflight of an allowed origin; the requested headers are
-    granted.
-    """
+    """The requested headers are granted."""
     return {
         "access-control-allow-methods": "GET, HEAD, POST, DELETE",
         "access-control-allow-headers": asked_headers or "content-type",

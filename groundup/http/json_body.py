@@ -11,10 +11,7 @@ from groundup.http.responses import JsonObject, RefusedError
 
 
 def read_object(body: bytes, limits: Limits) -> JsonObject:
-    """Return the object in `body` (UTF-8, with or without a BOM).
-
-    Raises RefusedError (400): not JSON, not an object, nested too deep, NaN.
-    """
+    """Raises RefusedError (400): not JSON, not an object, nested too deep, NaN."""
     too_deep = f"The JSON is nested too deep: at most {limits.json_depth} levels are allowed."
     try:
         value = json.loads(body, parse_constant=_refuse_constant)

@@ -29,9 +29,7 @@ MEDIA_TYPES = {
 
 
 def page_files(package: str) -> dict[str, tuple[str, bytes]]:
-    """Return the files of a package's folder `web`, and the colours: name -> (media type,
-    bytes).
-    """
+    """Those of a package's folder `web`, and the colours: name -> (media type, bytes)."""
     folder = resources.files(package).joinpath("web")
     colours = {COLOURS: (MEDIA_TYPES[".css"], custom_properties().encode())}
     return colours | {

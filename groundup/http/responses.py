@@ -26,10 +26,8 @@ class RefusedError(HTTPException):
 
 
 def path_number(text: str) -> int:
-    """Return the number in a path.
-
-    Raises HTTPException (404): one of more digits than any number of ours is another path, as is no
-    number.
+    """Raises HTTPException (404): a number of more digits than any of ours is another path, as is
+    no number.
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
         raise HTTPException(404)
@@ -37,7 +35,7 @@ def path_number(text: str) -> int:
 
 
 class JsonResponse(JSONResponse):
-    """A JSON response in ASCII: Unicode line breaks and lone surrogates can't break it."""
+    """ASCII: Unicode line breaks and lone surrogates can't break it."""
 
     def render(self, content: Any) -> bytes:
         """Return `content` as bytes."""
@@ -53,9 +51,7 @@ def error_handlers(
     error_body: ErrorBody = plain_error,
     unknown_path: Callable[[str], str] = lambda path: "Not Found",
 ) -> dict[Any, Any]:
-    """Return Starlette's `exception_handlers` for unknown routes, refused requests and bugs (500;
-    the traceback goes to the log).
-
+    """For unknown routes, refused requests and bugs (500; the traceback goes to the log).
     `unknown_path`: the message for a path without a route.
     """
 

@@ -1,8 +1,6 @@
-"""Run a server with uvicorn: its socket, a deadline for each phase of a request, and exit codes.
-
+"""Run a server with uvicorn: its socket, a deadline for each phase of a request, and exit codes:
 Ctrl-C exits with 130 as everywhere in this package, SIGTERM with 0, since a stop by a service
-manager is not a failure. Running responses get `Limits.shutdown_s`; a second later the process ends
-whatever its threads are doing. If the port is in use, the error names the process that has it.
+manager is not a failure.
 
 uvicorn closes a connection only when it idles after a response: one with endless headers or body
 would stay open (slowloris). Each phase has one deadline from its start, which further bytes do not
@@ -56,10 +54,9 @@ def run_server(
     around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     stopping: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until a signal. `announce` is called with the address once the socket listens.
-
-    `around` may wrap the guard in an observer (an access log); `stopping` is called in the event
-    loop at the start of the shutdown.
+    """Serve until a signal. `announce` is called with the address; `around` may wrap the guard in
+    an observer (an access log); `stopping` is called in the event loop at the start of the
+    shutdown.
 
     Raises ConfigError (port in use, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0)
     after SIGTERM.
@@ -98,10 +95,7 @@ def run_server(
 
 
 class _BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 protocol with deadlines, against slow clients and too many connections.
-
-    A subclass sets the limits.
-    """
+    """Deadlines against slow clients, and a limit of connections. A subclass sets the limits."""
 
     limits: Limits
 
@@ -133,7 +127,7 @@ class _BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _phase_now(self) -> str:
-        """Return the current phase: "headers", "body", "linger", or "" (the app)."""
+        """ "headers", "body", "linger", or "" (the app)."""
         if self.transport.is_closing():
             return ""
         if self.conn.their_state is h11.IDLE:
@@ -145,7 +139,7 @@ class _BoundedProtocol(H11Protocol):
         return "body"
 
     def _set_alarm(self, phase: str) -> None:
-        """Start the deadline of a phase; the current phase keeps its own."""
+        """The current phase keeps its own."""
         if phase == self._phase:
             return
         if self._alarm is not None:
@@ -160,9 +154,7 @@ class _BoundedProtocol(H11Protocol):
 
 
 def address_of(listening: socket.socket, host: str) -> str:
-    """Return a URL of the server that can be opened: "http://127.0.0.1:8765"; of one for all
-    networks that of this machine in its network.
-    """
+    """One that can be opened: for all networks that of this machine in its network."""
     if host in WIDE_OPEN:
         host = network_address(host)
     if is_address(host) and ":" in host:
@@ -171,9 +163,7 @@ def address_of(listening: socket.socket, host: str) -> str:
 
 
 def network_address(host: str) -> str:
-    """Return the address of this machine by which others reach it; where it is in no network, that
-    for itself.
-    """
+    """Where it is in no network, that for itself."""
     family, elsewhere = _ELSEWHERE[host]
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -185,8 +175,8 @@ def network_address(host: str) -> str:
 
 @contextlib.contextmanager
 def _exit_0_on_sigterm() -> Iterator[None]:
-    """Exit with code 0 on SIGTERM. uvicorn handles the signal while it runs, and raises it again
-    for this handler after its shutdown.
+    """uvicorn handles SIGTERM while it runs, and raises it again for this handler after its
+    shutdown.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -199,19 +189,14 @@ def _exit_0_on_sigterm() -> Iterator[None]:
 
 
 def _end_after(seconds: float, code: int) -> None:
-    """End the process then, if it is still there: Python would wait for its threads, and nothing
-    can end a thread at work (a prompt, a load).
-    """
+    """Python would wait for its threads, and nothing can end one at work (a prompt, a load)."""
     timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
     timer.start()
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 selects a free one.
-
-    Raises ConfigError: unknown host, port in use, no permission.
-    """
+    """Port 0 selects a free one. Raises ConfigError: unknown host, port in use, no permission."""
     family, address = _resolve(host, port)
     try:
         dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
@@ -223,7 +208,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """Resolve the host, IPv4 first: for "localhost" every client tries 127.0.0.1."""
+    """IPv4 first: for "localhost" every client tries 127.0.0.1."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
@@ -253,9 +238,7 @@ def _refusal(error: OSError, host: str, port: int) -> ConfigError:
 
 
 def holder_of(port: int) -> str:
-    """Return the process that listens on a port, as "python3 (process 123)"; "" if unknown (another
-    user's, or not Linux).
-    """
+    """As "python3 (process 123)"; "" if unknown (another user's, or not Linux)."""
     inodes = _listening_inodes(port)
     if not inodes:
         return ""

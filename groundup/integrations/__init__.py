@@ -5,7 +5,7 @@ Out: that program's answers, by the same engine as everywhere.
 
     lm_eval         the script: lm-eval's command line with our model in it, and the export of our
                     suites
-    lm_eval_model   an lm-eval model around `evaluate.requests`
+    lm_eval_model   an lm-eval model around `evaluate.items`
     lm_eval_tasks   our suites as lm-eval tasks: YAML and JSON lines
     langchain       the names of LangChain's classes of ours; each file langchain_* has one or two
                     of them

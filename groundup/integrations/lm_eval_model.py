@@ -1,7 +1,7 @@
 """`GroundupLM`: a model of groundup as an lm-eval model. Importing this registers it under the name
 "groundup".
 
-Its three requests are ours (`evaluate.requests`): the same ids, batches and numbers as `groundup
+Its three requests are ours (`evaluate.items`): the same ids, batches and numbers as `groundup
 evaluate`, so scores are the same. They are those of lm-eval's own backend "hf" too, with two
 differences in what comes first: "hf" puts the tokenizer's bos token before a text without a prompt,
 even where the model never saw it there (SmolLM2: give it `prefix_token_id`), and in rolling scores
@@ -25,7 +25,7 @@ from groundup.engine.batch import generate_answers
 from groundup.engine.sampling import Sampling
 from groundup.engine.score import Pair, ScoredContinuation, score
 from groundup.errors import ConfigError
-from groundup.evaluate.requests import Continuation, Prompt, WholeText, prompt_ids, scored_ids
+from groundup.evaluate.items import Continuation, Prompt, WholeText, prompt_ids, scored_ids
 from groundup.evaluate.task import language_model
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.weights.model_io import open_model

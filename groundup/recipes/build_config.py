@@ -1,7 +1,10 @@
-"""What is asked of a build besides its recipe: `groundup.build(recipe, out, BuildConfig(...))`."""
+"""What is asked of a build besides its recipe, `groundup.build(recipe, out, BuildConfig(...))`; what the
+package brings: recipes that go by a name, and the starter set of instructions.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from groundup.config import Settings, checked_fields
 
@@ -30,3 +33,26 @@ class BuildConfig:
     """Stages that are done again."""
     settings: Settings | None = None
     """Fields of the recipe: {"pretrain.learning_rate": 0.002}, or as --set takes them."""
+
+
+PACKAGED = Path(__file__).parent
+STARTER = "starter"
+RUNS = Path("runs")
+"""Where builds are written, below the working directory."""
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """Recipes that go by a name."""
+    return {path.stem: path for path in sorted(PACKAGED.glob("*.toml"))}
+
+
+def instructions_source(spec: str) -> str:
+    if spec == STARTER:
+        return str(PACKAGED / STARTER)
+    return spec
+
+
+def licence_of(spec: str) -> str:
+    if spec == STARTER:
+        return "Apache-2.0, written for groundup"
+    return "the user's own"

@@ -1,11 +1,12 @@
-"""The stages that have names of their own, of which a recipe has any number: their tables, and what
-all tables have in common.
+"""The stages that have names of their own, of which a recipe has any number: their tables, what all
+tables have in common, and the recipe of a domain pack, which consists of them.
 
 A table says its kind (`[spam]` with kind = "classifier"), unless it is named like it (`[chat]`).
 """
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -13,8 +14,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from groundup.config import build_config, to_plain
 from groundup.data.reading.decoding import AUTO, check_charset
 from groundup.data.reading.source_files import Source
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, DataError
 from groundup.finetune.config import ClassifierConfig, Trained
+from groundup.packs.check import check_pack
+from groundup.packs.pack import DOCUMENTS, Pack
 from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE
 
@@ -55,9 +58,8 @@ class IndexStage(StageConfig):
 
 
 class ClassifierStage(StageConfig):
-    """A stage by name: the public model is fine-tuned as a classifier.
-
-    Counts are upper limits: a short budget uses fewer.
+    """The public model is fine-tuned as a classifier. Counts are upper limits: a short budget uses
+    fewer.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -95,7 +97,7 @@ class ClassifierStage(StageConfig):
 
 
 class ChatStage(StageConfig):
-    """A stage by name: the public model is fine-tuned on instructions."""
+    """The public model is fine-tuned on instructions."""
 
     kind: Literal["chat"] = "chat"
     source: str = "starter"
@@ -161,14 +163,14 @@ N = TypeVar("N", IndexStage, ClassifierStage, ChatStage, AnswersStage, Summaries
 
 
 def kind_of(name: str, table: Mapping[str, Any]) -> Any:
-    """Return the kind of a stage with a name of its own; None where its table does not say it."""
+    """None: its table does not say it."""
     if name in NAMED:
         return table.get("kind", name)
     return table.get("kind")
 
 
 def named_stage(name: str, table: Mapping[str, Any]) -> NamedStage:
-    """Return the stage of a table. Raises ConfigError."""
+    """Raises ConfigError."""
     kind = kind_of(name, table)
     fix = f"Kinds: {', '.join(NAMED)}. Names: letters, digits, '-' and '_'."
     if kind not in NAMED:
@@ -176,3 +178,84 @@ def named_stage(name: str, table: Mapping[str, Any]) -> NamedStage:
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise ConfigError(f"{name!r} can't name a stage.", fix=fix)
     return build_config(NAMED[kind], table, where=f"{name}.")
+
+
+BUDGET = "15m"
+# Of the messages; the others are trained on.
+VALIDATION_SHARE, TEST_SHARE = 0.15, 0.25
+# Answered messages should be right so often; the others are for a person. With some 200 messages
+# 0.95 left none that were answered (docs/log.md).
+ANSWERED_RIGHT = 0.8
+# A hundred or two messages need more steps than four epochs give.
+CLASSIFIER_EPOCHS = 20
+# A question, its passage and its answer.
+CHAT_TOKENS = 512
+EPOCHS = 2.0
+TRAINED_TOKENS = 200_000
+# Finds passages by their meaning; questions are rarely asked in the documents' words.
+ENCODER = "all-minilm-l6-v2"
+INDEX, INTENTS, CHAT, ANSWERS, SUMMARIES = "index", "intents", "chat", "answers", "summaries"
+
+
+def pack_values(folder: Path) -> dict[str, Any]:
+    """Raises DataError for a pack that can't be built, with the first reason."""
+    checked = check_pack(folder)
+    if checked.blocking:
+        first, *others = map(str, checked.blocking)
+        if others:
+            first += f" ({len(others)} more such)"
+        fix = f"See all: groundup pack check {folder}"
+        raise DataError(f"The pack {folder} can't be built: {first}.", fix=fix)
+    return recipe_of(checked.pack)
+
+
+def recipe_of(pack: Pack) -> dict[str, Any]:
+    folder, head = pack.folder.resolve(), pack.head
+    messages = len(pack.parts["messages"])
+    test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)
+    sizes = {
+        "train": messages - test - validation,
+        "validation": validation,
+        "test": test,
+        "zero_shot": test,
+    }
+    summaries = {}
+    if pack.parts.get(SUMMARIES):
+        source = {"spec": str(folder / "summaries.jsonl")}
+        summaries = {SUMMARIES: {"source": source, "chat": CHAT}}
+    return {
+        "name": head.name,
+        "description": f"{head.title}. {head.about}".strip(),
+        "budget": BUDGET,
+        "pack": str(folder),
+        INDEX: {
+            "source": {"spec": str(folder / DOCUMENTS)},
+            "language": head.language,
+            "vectors": ENCODER,
+            "questions": str(folder / "instructions.jsonl"),
+        },
+        INTENTS: {
+            "kind": "classifier",
+            "source": {"spec": str(folder / "messages.jsonl")},
+            "learner": "auto",
+            "encoder": ENCODER,
+            "epochs": CLASSIFIER_EPOCHS,
+            "abstain": ANSWERED_RIGHT,
+            **sizes,
+        },
+        CHAT: {
+            "source": str(folder / "instructions.jsonl"),
+            "index": INDEX,
+            "max_tokens": CHAT_TOKENS,
+            "epochs": EPOCHS,
+            "tokens": TRAINED_TOKENS,
+        },
+        ANSWERS: {
+            "source": {"spec": str(folder / "questions.jsonl")},
+            "index": INDEX,
+            "chat": CHAT,
+        },
+        **summaries,
+        "evaluate": {"suites": []},
+        "export": {"quantizations": []},
+    }

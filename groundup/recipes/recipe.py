@@ -1,12 +1,8 @@
-"""A recipe: the configuration of a build. Read from TOML, checked on load; `--set
-stage.field=value` overrides a field.
+"""A recipe: the configuration of a build, read from TOML and checked on load; a file names only
+what differs from the defaults here. The line under a field is its meaning.
 
-Each stage has its own table; the line under a field is its meaning. A recipe file names only what
-differs from the defaults here. Packaged recipes are beside this file and are named by their stem.
-
-Classifiers, chat models and indexes have names of their own, which are the names of their tables
-and folders: `[spam]` with kind = "classifier". A table that is named like its kind (`[chat]`) need
-not say it.
+Classifiers, chat models and indexes have names of their own (`named_stages`), which are the names
+of their tables and folders. Packaged recipes are beside this file.
 """
 
 import dataclasses
@@ -26,22 +22,19 @@ from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.packs.pack import is_pack, pack_folder, packaged_packs
 from groundup.planning.scaling_law import HARMLESS_EPOCHS, REPLAY_SHARE
-from groundup.recipes.build_config import BuildConfig
+from groundup.recipes.build_config import BuildConfig, packaged_recipes
 from groundup.recipes.named_stages import (
     NAMED,
-    AnswersStage,
     Charset,
     ChatStage,
     Count,
     N,
     NamedStage,
     StageConfig,
-    SummariesStage,
     kind_of,
     named_stage,
+    pack_values,
 )
-from groundup.recipes.pack_recipe import pack_values
-from groundup.recipes.packaged import packaged_recipes
 from groundup.train.optimizers.muon import Muon
 from groundup.train.steps.config import (
     MAX_SNAPSHOTS,
@@ -87,9 +80,7 @@ class DataStage(StageConfig):
     """What is done with documents after cleaning (docs/processing.md)."""
 
     def key(self) -> dict[str, Any]:
-        """Return the table without the weights of the sources: they are pretraining's, and change
-        no text.
-        """
+        """The weights of the sources are pretraining's, and change no text."""
         table = super().key()
         for source in table["sources"]:
             source.pop("weight", None)
@@ -97,10 +88,7 @@ class DataStage(StageConfig):
 
     @property
     def config(self) -> DataConfig:
-        """The configuration of reading and splitting.
-
-        Raises ConfigError for shares that are too large together.
-        """
+        """Raises ConfigError for shares that are too large together."""
         return DataConfig(
             text=self.text,
             charset_errors=self.charset_errors,
@@ -165,10 +153,7 @@ class BaseStage(StageConfig):
 
 
 class TeachStage(StageConfig):
-    """Optional, before chat: the training of the public model is continued on the texts.
-
-    A recipe with this table has the stage.
-    """
+    """Optional, before chat: the training of the public model is continued on the texts."""
 
     steps: Count | None = None
     """Number of training steps; by default as many as fit the stage's share of the budget."""
@@ -187,12 +172,10 @@ class TeachStage(StageConfig):
 
     @property
     def general(self) -> Source:
-        """The general text."""
         return self.replay or GENERAL_TEXT
 
     @property
     def general_column(self) -> str:
-        """The column of the general text; "": it is recognised."""
         if self.replay:
             return self.replay_column
         return self.replay_column or GENERAL_COLUMN
@@ -226,8 +209,6 @@ class ReportStage(StageConfig):
 
 
 class Recipe(StageConfig):
-    """The configuration of a whole build."""
-
     name: str
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 1
@@ -250,22 +231,19 @@ class Recipe(StageConfig):
     """
 
     def table(self, name: str) -> StageConfig:
-        """Return the table of a stage."""
         found: StageConfig = self.named.get(name) or getattr(self, name)
         return found
 
     def of_kind(self, kind: type[N]) -> dict[str, N]:
-        """Return the stages of a kind by their names."""
         return {name: stage for name, stage in self.named.items() if isinstance(stage, kind)}
 
     @property
     def uses_public_model(self) -> bool:
-        """Whether a stage fine-tunes the pulled model, or goes on with it."""
         return bool(self.named) or self.teach is not None
 
     @property
     def mixture(self) -> MixtureConfig:
-        """What pretraining reads of each source. Raises ConfigError."""
+        """Raises ConfigError."""
         table = self.pretrain
         return mixture_config(table.mixture or None, table.max_epochs_per_source, self.data.sources)
 
@@ -275,8 +253,8 @@ class Recipe(StageConfig):
 
 
 def load_recipe(name_or_path: str, config: BuildConfig = DEFAULTS) -> Recipe:
-    """Read and check a recipe, the settings of the config applied, then its other fields. A folder
-    is that of a pack, or of texts: a model of these texts alone; with `teach` a chat model follows.
+    """Read a recipe, apply the config's settings, then its other fields, and check it. A folder is
+    that of a pack, or of texts: a model of these alone; with `teach` a chat model follows.
 
     Raises ConfigError, DataError of a pack that can't be built.
     """
@@ -308,7 +286,7 @@ def load_recipe(name_or_path: str, config: BuildConfig = DEFAULTS) -> Recipe:
 
 
 def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
-    """Return plain values as a Recipe. Raises ConfigError."""
+    """Raises ConfigError."""
     values = apply_sets(values, sets)
     named = {
         name: named_stage(name, table) for name, table in values.items() if is_named(name, table)
@@ -349,34 +327,27 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
 
 
 def require_stages(recipe: Recipe) -> None:
-    """Refuse stages that need others, or texts, which there are not. Raises ConfigError."""
-    kinds = {name: stage.kind for name, stage in recipe.named.items()}
-    asked = [
-        (f"{name}.index", chat.index, "index")
-        for name, chat in recipe.of_kind(ChatStage).items()
-        if chat.index
-    ]
-    for name, answers in recipe.of_kind(AnswersStage).items():
-        asked += [(f"{name}.index", answers.index, "index"), (f"{name}.chat", answers.chat, "chat")]
-    asked += [
-        (f"{name}.chat", each.chat, "chat") for name, each in recipe.of_kind(SummariesStage).items()
-    ]
+    """Raises ConfigError for stages that need others, or texts, which there are not."""
     if recipe.teach and not recipe.data.sources:
         raise ConfigError(
             "There are no texts to teach: data.sources is empty.",
             fix="Leave out `teach`, or name texts.",
         )
-    for field, stage, kind in asked:
-        if kinds.get(stage) != kind:
-            raise ConfigError(
-                f"{field}: there is no {kind} stage '{stage}'.", fix=f"Stages: {', '.join(kinds)}."
-            )
+    kinds = {name: stage.kind for name, stage in recipe.named.items()}
+    for name, stage in recipe.named.items():
+        for kind in ("index", "chat"):
+            needed: Any = getattr(stage, kind, None)
+            may_lack = needed is None or (not needed and isinstance(stage, ChatStage))
+            if not may_lack and kinds.get(needed) != kind:
+                raise ConfigError(
+                    f"{name}.{kind}: there is no {kind} stage '{needed}'.",
+                    fix=f"Stages: {', '.join(kinds)}.",
+                )
 
 
 def is_named(name: str, value: Any) -> bool:
-    """Whether a field of a recipe is the table of a stage with a name of its own.
-
-    Raises ConfigError for one without its kind.
+    """Whether a field is the table of a stage with a name of its own. Raises ConfigError for one
+    without its kind.
     """
     unknown = name == "named" or name not in Recipe.model_fields
     if not unknown or not isinstance(value, Mapping):
@@ -395,9 +366,7 @@ def is_named(name: str, value: Any) -> bool:
 
 
 def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a recipe's values for the user's own texts, without stages that learn from anything
-    else.
-    """
+    """Leave out the stages that learn from anything but the user's texts."""
     own = {name: value for name, value in values.items() if not is_named(name, value)}
     data = {
         **own.get("data", {}),
@@ -412,8 +381,8 @@ def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def with_stages(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return a recipe's values with stages of quickstart (`build --with spam,chat`); those that it
-    has stay. Raises ConfigError.
+    """Add stages of quickstart (`build --with spam,chat`); those that are there stay. Raises
+    ConfigError.
     """
     offered = stages_to_add()
     for name in names:
@@ -424,19 +393,19 @@ def with_stages(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def stages_to_add() -> dict[str, Any]:
-    """Return the stages of quickstart that any build can have, by name, with their tables."""
+    """Return the tables of the stages of quickstart that any build can have."""
     values = read_toml(packaged_recipes()["quickstart"])
     return {name: value for name, value in values.items() if is_named(name, value)}
 
 
 def write_recipe(recipe: Recipe) -> str:
-    """Return the resolved recipe as TOML, the contents of a build's `recipe.toml`."""
+    """Return the resolved recipe as TOML."""
     plain = to_plain(recipe)
     return tomli_w.dumps(plain | plain.pop("named"))
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of a build's budget. Raises ConfigError, also when it is too short."""
+    """Return seconds. Raises ConfigError, also when they are too few."""
     total = duration_s(text)
     if total < MIN_BUDGET_S:
         problem = f"A budget of {total:g} s is too short to do every stage."

@@ -1,41 +1,36 @@
 """A stage of a build: its name, inputs, outputs, share of the budget, and a function from a context
 to a result.
 
-Each file in `stages/` defines one `STAGE`, or `stage(name, share)` where a recipe may have several;
-`build.py` runs them in order. A stage's `version` is raised whenever its result changes, so that
-older builds run that stage again.
+Each file in `stages/` defines one `STAGE`, or `stage(name, share)` where a recipe may have several.
+A stage's `version` is raised whenever its result changes, so that older builds run it again.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.device import Compute
+from groundup.errors import GroundupError
 from groundup.progress import Progress
+from groundup.recipes.named_stages import N
 from groundup.recipes.recipe import Recipe
+from groundup.weights.model_io import OpenModel, open_model
 
+BASE, CHAT = "base", "fine-tuned"
 # Of a stage's time, what a measurement beside its work may take where none is left.
 EXTRA_SHARE = 0.1
 
 
-class _WithSource(Protocol):
-    @property
-    def source(self) -> Source: ...
+# Of a model that a stage makes, what later stages read.
+MODEL_FILES = ("model.safetensors", "config.json", "tokenizer*.json", "results.json")
 
 
-def source_content(
-    table_of: Callable[[Recipe, str], _WithSource], name: str
-) -> Callable[[Recipe], dict[str, str]]:
+def source_content(source: Source) -> dict[str, str]:
     """Return the `outside` of a stage that reads one source: its hash, by its spec."""
-
-    def outside(recipe: Recipe) -> dict[str, str]:
-        source = table_of(recipe, name).source
-        return {source.spec: content_hash(source)}
-
-    return outside
+    return {source.spec: content_hash(source)}
 
 
 @dataclass(frozen=True)
@@ -51,11 +46,10 @@ class StageResult:
 
 @dataclass(frozen=True)
 class StageContext:
-    """The input of a stage. `seconds` is its share of the budget, `folder` its own folder inside
-    the folder `build`.
+    """The input of a stage.
 
-    `spare_s` is what was left of the whole build's time at its start, but for the least that later
-    stages have.
+    `seconds` is its share of the budget, `folder` its own inside `build`; `spare_s`: what was left
+    of the whole build's time at its start, but for the least that later stages have.
     """
 
     folder: Path
@@ -70,8 +64,22 @@ class StageContext:
 
     @property
     def name(self) -> str:
-        """The stage's name."""
         return self.folder.name
+
+    def table(self, kind: type[N]) -> N:
+        """Return the table of a stage with a name of its own."""
+        return self.recipe.of_kind(kind)[self.name]
+
+    def models(self, chat: str) -> dict[str, OpenModel]:
+        """Return the base and a chat model, opened."""
+        folders = {BASE: self.build / "base", CHAT: self.build / chat}
+        return {name: open_model(folder, self.compute) for name, folder in folders.items()}
+
+    def note(self, what: str, error: GroundupError, way: str) -> str:
+        """Say what a stage went on without and why, and return it; `way`: "them", "it"."""
+        note = f"{what}: {error.message} With {way}: redo {self.name}."
+        self.progress.say(f"      note: {note}")
+        return note
 
     @property
     def seed(self) -> int:
@@ -82,8 +90,8 @@ class StageContext:
         stored in build.json.
 
         A resumed build therefore does the same work, however busy the machine is then; only
-        pretraining, which starts with the stored number of steps, changes it during the run to keep
-        its time budget (`train.monitor.time_budget`).
+        pretraining changes its steps during the run to keep its time budget
+        (`train.monitor.time_budget`).
         """
         if name not in self.sizes:
             self.sizes[name] = max(1, int(measure()))
@@ -91,10 +99,8 @@ class StageContext:
         return self.sizes[name]
 
     def lack_of_time(self, name: str, needed_s: float, started: float) -> str:
-        """Return why something more is not measured, "" where there is time: as much is left of the
-        build's, or it takes a tenth of the stage's.
-
-        `started`: of the stage, by `time.monotonic`. Decided once, by `name`.
+        """Return why something more is not measured; "" where there is time: that much is left of
+        the build's, or it takes a tenth of the stage's. Decided once, by `name`.
         """
         left_s = max(self.seconds, self.spare_s) - (time.monotonic() - started)
         fits = needed_s <= max(left_s, EXTRA_SHARE * self.seconds)
@@ -105,8 +111,6 @@ class StageContext:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a build."""
-
     name: str
     version: int
     run: Callable[[StageContext], StageResult]

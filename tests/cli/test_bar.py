@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.cli.bar import Bar, BarLine
+from groundup.cli.panel import Bar, BarLine
 
 
 def test_a_bar_ends_at_its_end_whatever_is_counted() -> None:

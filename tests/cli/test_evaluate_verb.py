@@ -5,7 +5,7 @@ from groundup.evaluate.comparison.run import kind_of
 from groundup.evaluate.task import EvaluationTask, HeldOut
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
 from groundup.progress import Silent
-from groundup.recipes.packaged import STARTER, instructions_source
+from groundup.recipes.build_config import STARTER, instructions_source
 
 PACKAGED = instructions_source(STARTER)
 

@@ -24,7 +24,7 @@ from groundup.data.processing.word_ngrams import ngrams, words
 from groundup.data.reading.source_files import Source
 from groundup.data.split import SplitWriter
 from groundup.errors import ConfigError, DataError, FormatError
-from groundup.evaluate.suites.written import WRITTEN, suite_file
+from groundup.evaluate.suites.registry import WRITTEN, suite_file
 from groundup.progress import Silent
 
 QUESTION = (

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from groundup.evaluate.curves import MAX_POINTS, label_curves
+from groundup.evaluate.calibration import LABEL_CURVE_POINTS, label_curves
 
 
 @pytest.mark.parametrize("decimals", [1, 6], ids=["with ties", "without"])
@@ -23,7 +23,7 @@ def test_areas_are_those_of_scikit_learn(decimals: int) -> None:
         metrics.average_precision_score(positive, sure)
     )
     for curve in (found["roc"], found["precision_recall"]):
-        assert len(curve) <= MAX_POINTS + 1 and curve[-1][0] == 1.0
+        assert len(curve) <= LABEL_CURVE_POINTS + 1 and curve[-1][0] == 1.0
     assert found["roc"][0] == [0.0, 0.0] and (found["n"], found["of_label"]) == (400, sum(positive))
 
 

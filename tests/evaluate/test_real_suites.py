@@ -10,7 +10,7 @@ import pytest
 
 from groundup.errors import FormatError
 from groundup.evaluate.items import Choices, Written
-from groundup.evaluate.suites import real
+from groundup.evaluate.suites import registry as real
 from groundup.evaluate.suites.registry import SUITES
 from groundup.fetch import cached_package
 from groundup.files import sha256_file

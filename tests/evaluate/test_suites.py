@@ -18,14 +18,19 @@ from groundup.device import Compute, generator
 from groundup.errors import ConfigError, DataError, ModelError
 from groundup.evaluate.comparison.run import evaluate
 from groundup.evaluate.config import EvaluationConfig
-from groundup.evaluate.items import CONTROL_BITS, Choices, Completion, Item, MinimalPair, Written
-from groundup.evaluate.requests import (
+from groundup.evaluate.items import (
+    CONTROL_BITS,
+    Choices,
+    Completion,
     Continuation,
     Generation,
+    Item,
+    MinimalPair,
     Prompt,
     Scored,
     Shot,
     WholeText,
+    Written,
     prompt_ids,
     respond,
     scored_ids,
@@ -39,8 +44,7 @@ from groundup.evaluate.suite import (
     template_for,
 )
 from groundup.evaluate.suites import scores
-from groundup.evaluate.suites.registry import SUITES, suites_named
-from groundup.evaluate.suites.written import rows_of
+from groundup.evaluate.suites.registry import SUITES, rows_of, suites_named
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.runs import RunFolder

@@ -8,8 +8,8 @@ import pytest
 from groundup.data.processing.languages import can_detect
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, DataError
-from groundup.evaluate import tokenizer_comparison
-from groundup.evaluate.tokenizer_comparison import compare_tokenizers, one_thread, shape_named
+from groundup.evaluate import tokenizers as module
+from groundup.evaluate.tokenizers import compare_tokenizers, one_thread, shape_named
 from groundup.model.presets import PRESETS
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.kinds import byte_tokenizer, character_tokenizer
@@ -71,7 +71,7 @@ def test_rates_are_also_by_language(
 def test_without_the_detector_languages_are_left_out(
     tokenizers: dict[str, Tokenizer], sources: list[Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokenizer_comparison, "can_detect", lambda: False)
+    monkeypatch.setattr(module, "can_detect", lambda: False)
     assert compare_tokenizers(tokenizers, sources, shape_named("64x2"))["languages"] == {}
 
 

@@ -9,8 +9,8 @@ import pytest
 import tiktoken
 
 from groundup.errors import ConfigError, FormatError, ModelError, NetworkError
-from groundup.evaluate import tokenizer_import
-from groundup.evaluate.tokenizer_import import SAMPLES, import_tokenizer, open_tokenizer
+from groundup.evaluate import tokenizers
+from groundup.evaluate.tokenizers import SAMPLES, import_tokenizer, open_tokenizer
 from groundup.progress import Progress
 from groundup.tokenizer.fast import CONFIG_FILE, TOKENIZER_FILE, Tokenizer, train_tokenizer
 from groundup.tokenizer.formats import gguf_metadata
@@ -124,7 +124,7 @@ def test_the_end_of_a_text_can_be_named(spec: Any, tmp_path: Path) -> None:
 def test_an_encoding_of_tiktoken_is_imported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     ranks = {bytes([byte]): byte for byte in range(256)} | {b"th": 256, b"the": 257}
     special = {"<|endoftext|>": 260}
-    pattern = tokenizer_import.tiktoken_encoding.__globals__["PUBLISHED"]["cl100k_base"].pattern
+    pattern = tokenizers.tiktoken_encoding.__globals__["PUBLISHED"]["cl100k_base"].pattern
     encoding = tiktoken.Encoding(
         "c", pat_str=pattern, mergeable_ranks=ranks, special_tokens=special
     )
@@ -151,10 +151,10 @@ def test_a_gguf_in_which_llamacpp_sees_something_else_is_refused(
 ) -> None:
     pytest.importorskip("xllamacpp")
     file = write_vocabulary(tokenizer, tmp_path / "v.gguf")
-    metadata = tokenizer_import.read_gguf_header(file).metadata
+    metadata = tokenizers.read_gguf_header(file).metadata
     other = {**metadata, "tokenizer.ggml.merges": metadata["tokenizer.ggml.merges"][::-1]}
-    real = tokenizer_import.write_vocabulary
-    monkeypatch.setattr(tokenizer_import, "write_vocabulary", lambda _, made: real(other, made))
+    real = tokenizers.write_vocabulary
+    monkeypatch.setattr(tokenizers, "write_vocabulary", lambda _, made: real(other, made))
     with pytest.raises(FormatError, match="in xllamacpp"):
         import_tokenizer(str(file))
 
@@ -162,7 +162,7 @@ def test_a_gguf_in_which_llamacpp_sees_something_else_is_refused(
 def test_without_llamacpp_it_says_that_nothing_was_checked(
     tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokenizer_import.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(tokenizers.importlib.util, "find_spec", lambda name: None)
     said: list[str] = []
 
     class Said:
@@ -180,7 +180,7 @@ def test_the_hub_is_asked_for_the_tokenizers_files_only(
         if repository == "owner/model":
             tokenizer.save(folder)
 
-    monkeypatch.setattr(tokenizer_import, "pull_tokenizer", pull)
+    monkeypatch.setattr(tokenizers, "pull_tokenizer", pull)
     assert open_tokenizer("hf:owner/model").fingerprint == tokenizer.fingerprint
     assert import_tokenizer("hf:owner/model").checked_texts == len(SAMPLES)
     with pytest.raises(ModelError, match=r"owner/other has no tokenizer\.json"):

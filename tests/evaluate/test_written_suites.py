@@ -10,9 +10,9 @@ import pytest
 
 from groundup.evaluate.items import Choices, Written
 from groundup.evaluate.suites import scores
-from groundup.evaluate.suites.written import EMOTIONS, WRITTEN, rows_of
+from groundup.evaluate.suites.registry import EMOTIONS, WRITTEN, rows_of
 from groundup.progress import Silent
-from groundup.recipes.packaged import PACKAGED, STARTER
+from groundup.recipes.build_config import PACKAGED, STARTER
 
 from .sums_worked_out import IN_WORDS, WORKED_OUT
 

@@ -28,9 +28,8 @@ from groundup.finetune.classifier_baselines import add_baselines
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.classifier_training import LEARNING_RATES, classifier_from
 from groundup.finetune.config import ClassifierConfig
-from groundup.finetune.feature_store import FeatureStore
-from groundup.finetune.features import FrozenBlocks, keep_features
-from groundup.finetune.learning_rate import RATES_FOLDER
+from groundup.finetune.features import FeatureStore, FrozenBlocks, keep_features
+from groundup.finetune.further_trainings import RATES_FOLDER
 from groundup.finetune.messages import Messages
 from groundup.finetune.trainable_parts import IdInputs, LastBlock, WholeModel, scores_of
 from groundup.model.heads import Classifier, LanguageModel
@@ -204,7 +203,7 @@ def test_a_damaged_segment_is_computed_anew_to_the_same_bits(
 def test_what_a_killed_run_had_computed_is_not_computed_again(
     open_base: OpenBase, compute: Compute, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.finetune.feature_store.SEGMENT_TOKENS", 8)
+    monkeypatch.setattr("groundup.finetune.features.SEGMENT_TOKENS", 8)
     frozen = FrozenBlocks(
         classifier_from(open_base(), ("a", "b"), CONFIG, 48).transformer, 1, compute
     )

@@ -11,7 +11,7 @@ from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import ConfigError
 from groundup.evaluate.tasks.classification import answer_ids
-from groundup.evaluate.tasks.few_shot import FewShot, choose_shots, shown_examples
+from groundup.evaluate.tasks.label_baselines import FewShot, choose_shots, shown_examples
 from groundup.finetune.classifier_baselines import ask_after_examples
 from groundup.finetune.config import ClassifierConfig
 from groundup.model.heads import LanguageModel

@@ -10,7 +10,7 @@ from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.config import ClassifierConfig
-from groundup.finetune.learning_curve import (
+from groundup.finetune.further_trainings import (
     CURVE_FOLDER,
     AccuracyForecast,
     LearningCurve,

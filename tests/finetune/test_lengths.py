@@ -11,7 +11,7 @@ from groundup.errors import DataError
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.config import ChatConfig, ClassifierConfig
 from groundup.finetune.instruct import fit_chat
-from groundup.finetune.lengths import Lengths, shortest_limit
+from groundup.finetune.order import Lengths, shortest_limit
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Rendered
 from groundup.weights.model_io import OpenModel

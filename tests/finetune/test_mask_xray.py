@@ -10,11 +10,13 @@ from groundup.data.reading.data import Data
 from groundup.data.reading.examples import read_chat
 from groundup.errors import DataError, ModelError
 from groundup.finetune.instruction_data import (
+    MaskXray,
+    Piece,
     make_instruction_data,
+    pieces,
     render_to_learn,
     what_they_teach,
 )
-from groundup.finetune.loss_mask_view import MaskXray, Piece, pieces
 from groundup.tokenizer.chat import Conversation, Message, Rendered
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import CHATML_TEMPLATE, our_special_tokens_config

@@ -18,12 +18,15 @@ from groundup.errors import DataError
 from groundup.finetune.config import PreferenceConfig
 from groundup.finetune.preference import (
     READ_AT_EACH_END,
+    Pair,
+    as_batch,
     compare_pairs,
     fit_preference,
     held_out_figures,
     logprobs,
+    prepare_pairs,
+    with_reference,
 )
-from groundup.finetune.preference_data import Pair, as_batch, prepare_pairs, with_reference
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import add_lora, lora_parameters
 from groundup.progress import Silent

@@ -13,7 +13,7 @@ from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.config import ClassifierConfig
-from groundup.finetune.label_errors import (
+from groundup.finetune.further_trainings import (
     FOLDS,
     FOLDS_FOLDER,
     confident_labels,

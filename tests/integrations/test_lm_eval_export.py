@@ -8,8 +8,7 @@ import pytest
 
 from groundup.evaluate.items import Written
 from groundup.evaluate.suite import in_order, shots_first
-from groundup.evaluate.suites.registry import SUITES
-from groundup.evaluate.suites.written import WRITTEN
+from groundup.evaluate.suites.registry import SUITES, WRITTEN
 from groundup.integrations import lm_eval_tasks
 from groundup.integrations.lm_eval import main
 from groundup.progress import Silent

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.api.pretraining import pretrain
+from groundup.api.training import pretrain
 from groundup.cli.main import run
 from groundup.evaluate.llamacpp import llama_server
 from groundup.planning.pretrain_config import ModelShape, PretrainConfig, TextPreparation

@@ -17,8 +17,7 @@ from groundup.files import atomic_folder, read_json, write_json
 from groundup.migrations import BUILD
 from groundup.progress import Silent, StageProgress
 from groundup.recipes.build_config import BuildConfig
-from groundup.recipes.build_log import LOG_FILE
-from groundup.recipes.builds.build import build, stage_seconds
+from groundup.recipes.builds.build import LOG_FILE, build, stage_seconds
 from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.runs import BuildResults

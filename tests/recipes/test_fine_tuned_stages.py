@@ -13,7 +13,7 @@ from groundup.data.preparation.pipeline import prepare
 from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
-from groundup.evaluate.comparison.emergence import CurvePoint
+from groundup.evaluate.comparison.suite_evaluation import CurvePoint
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import read_json, verify_folder
 from groundup.model.config import ModelConfig
@@ -24,7 +24,7 @@ from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import base, chat, classifier, evaluate
 from groundup.recipes.stages.classifier import readable_example
-from groundup.recipes.suites import MIN_ITEMS, evenly_spread
+from groundup.recipes.stages.evaluate import MIN_ITEMS, evenly_spread
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard, read_license
 from groundup.weights.formats import export

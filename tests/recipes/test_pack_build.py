@@ -18,8 +18,7 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.packs.pack import PackRow, new_pack
 from groundup.progress import Silent
 from groundup.recipes.build_config import BuildConfig
-from groundup.recipes.build_log import LOG_FILE
-from groundup.recipes.builds.build import build
+from groundup.recipes.builds.build import LOG_FILE, build
 from groundup.recipes.builds.pipeline import stages_of
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe, load_recipe
@@ -217,9 +216,7 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
 ) -> None:
     found = index_alone(root, tmp_path / "out", "no-such-encoder", monkeypatch)
     [note] = found.thin
-    assert (
-        "searched by words alone" in note and "no-such-encoder" in note and "--redo index" in note
-    )
+    assert "searched by words alone" in note and "no-such-encoder" in note and "redo index" in note
     assert set(found.facts["least_evidence"]) == {"words"}
 
 

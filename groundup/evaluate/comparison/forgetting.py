@@ -1,17 +1,7 @@
 """What a model forgets while it is trained further: the same suites before and after, compared item
-by item.
-
-    suites(file) -> tasks        before = measure(tasks, opened)  ... training ...
-                                 compare(before, measure(tasks, opened))
-
-general            bits per byte of general text: of the packaged one (30 short texts of many kinds,
-                   written for this purpose, so that no public model was trained on them) or of the
-                   user's file; lower is better
-multiple_choice    accuracy on questions of the packaged suite (`suites.written`), the same ones;
-                   higher is better
-
-A suite is a task that compares by item; another one is a line in SUITES. Questions that don't fit
-the model's context are left out.
+by item; SUITES lists them. "general": bits per byte of general text, the packaged one (30 short
+texts of many kinds, written for this purpose, so that no public model was trained on them) or the
+user's; "multiple_choice": accuracy on questions of the packaged suite, those that fit the context.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,7 +31,7 @@ QUESTIONS = 40
 
 
 def general_text(file: Path | None, progress: Progress) -> BitsPerByte:
-    """Return the task on general text, packaged or of a file. Raises DataError, ConfigError."""
+    """Packaged text, or a file's. Raises DataError, ConfigError."""
     if file is None:
         return BitsPerByte(PACKAGED_TEXT.read_text(encoding="utf-8").strip().split("\n\n"), GENERAL)
     (task,) = TEXT.tasks(HeldOut(Data(file), MAX_DOCUMENTS), "language", progress)
@@ -62,19 +52,15 @@ SUITES: dict[str, Callable[[Path | None, Progress], EvaluationTask]] = {
 
 
 def suites(general: str | Path | None, progress: Progress) -> tuple[EvaluationTask, ...]:
-    """Return the tasks of all suites; `general`: a file of general text in place of the packaged
-    one. Raises DataError, ConfigError.
-    """
-    file = None
-    if general:
-        file = Path(general)
+    """`general`: a file in place of the packaged text. Raises DataError, ConfigError."""
+    file = Path(general) if general else None
     return tuple(suite(file, progress) for suite in SUITES.values())
 
 
 def measure(
     tasks: tuple[EvaluationTask, ...], opened: OpenModel, compute: Compute, progress: Progress
 ) -> dict[str, TaskResult]:
-    """Return the result of each suite; the model's mode is left as it was."""
+    """The model's mode is left as it was."""
     training = opened.model.training
     opened.model.eval()
     try:
@@ -89,7 +75,6 @@ def measure(
 def _that_fit(
     tasks: tuple[EvaluationTask, ...], opened: OpenModel, progress: Progress
 ) -> Iterator[EvaluationTask]:
-    """Yield the tasks with the items that fit the model's context, if there are any."""
     for task in tasks:
         if not isinstance(task, SuiteTask):
             yield task
@@ -98,9 +83,7 @@ def _that_fit(
 
 
 def compare(before: Mapping[str, TaskResult], after: Mapping[str, TaskResult]) -> dict[str, Any]:
-    """Return of each suite the measure before and after, and their paired difference, as JSON
-    values.
-    """
+    """Before and after of each suite, and their paired difference, as JSON values."""
     found = {}
     for name, first in before.items():
         second, measure = after[name], first.measures[0]

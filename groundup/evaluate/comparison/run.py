@@ -1,13 +1,7 @@
-"""Evaluation of every model on every task: one table of plain values. `KINDS` lists the tasks that
-users can name.
+"""Evaluation of every model on every task: one table. `KINDS` lists the tasks that users can name.
 
-    data = Data("messages.csv")
-    results = evaluate_on(kind_of(data), HeldOut(data, items=200), models, compute=compute,
-        progress=progress)
-    results = evaluate({"before": base, "after": chat}, [AnswerLoss(held_out),
-        CheckedAnswers(held_out)], compute=compute, progress=progress)
-
-The results are `evaluate.results.EvaluationResults`.
+results = evaluate_on(kind_of(data), HeldOut(data, items=200), models, compute=compute,
+    progress=progress)
 """
 
 import time
@@ -47,17 +41,14 @@ KINDS: dict[str, TaskKind] = {kind.name: kind for kind in (ANSWERS, LABELS, TEXT
 
 
 def task_kind(name: str, field: str = "`kind`") -> TaskKind:
-    """Return the kind of a name, of which a message says which `field` it is. Raises ConfigError."""
+    """Raises ConfigError, whose message says which `field` the name is."""
     if name not in KINDS:
         raise ConfigError(f"{field} {name!r} is unknown.", fix=did_you_mean(name, KINDS))
     return KINDS[name]
 
 
 def kind_of(data: Data) -> TaskKind:
-    """Return the kind of data that is recognised.
-
-    Raises DataError where that is in doubt, and for files of several kinds.
-    """
+    """Raises DataError where the kind is in doubt, and for files of several kinds."""
     of_layout = {layout: kind for kind in KINDS.values() for layout in kind.layouts}
     source, options = source_of(data), options_of(data, tuple(of_layout))
     if any(kind.field for kind in KINDS.values()):
@@ -66,12 +57,10 @@ def kind_of(data: Data) -> TaskKind:
         if named:
             return named
     found = describe_source(source, options)
-    found = [
-        each for each in found if each.form.kind != "text"
-    ] or found  # a README beside rows is none of them
-    kinds = {of_layout[each.layout].name: each for each in found if each.layout} or {
-        TEXT.name: found[0]
-    }
+    rows = [each for each in found if each.form.kind != "text"]
+    found = rows or found  # a README beside rows is none of them
+    kinds = {of_layout[each.layout].name: each for each in found if each.layout}
+    kinds = kinds or {TEXT.name: found[0]}
     if len(kinds) > 1:
         listed = ", ".join(
             f"{each.name} {RULES[each.layout].plural}" for each in kinds.values() if each.layout
@@ -89,7 +78,7 @@ def evaluate_on(
     compute: Compute,
     progress: Progress,
 ) -> EvaluationResults:
-    """Measure models, language models and classifiers apart: on labels they do different tasks."""
+    """Language models and classifiers apart: on labels they do different tasks."""
     found = []
     for model_kind in dict.fromkeys(model.kind for model in models.values()):
         group = {name: model for name, model in models.items() if model.kind == model_kind}
@@ -105,9 +94,8 @@ def evaluate(
     compute: Compute,
     progress: Progress | None = None,
 ) -> EvaluationResults:
-    """Measure each model on each task, task by task.
-
-    Raises ConfigError without models or tasks, ModelError for a model that does not fit.
+    """Measure each model on each task. Raises ConfigError without models or tasks, ModelError for a
+    model that does not fit.
     """
     names = [task.name for task in tasks]
     if not models or not tasks or len(set(names)) < len(names):
@@ -134,7 +122,6 @@ def evaluate(
 def measure(
     task: EvaluationTask, name: str, opened: OpenModel, *, compute: Compute, progress: Progress
 ) -> tuple[TaskResult, list[EvaluationRow]]:
-    """Measure a model on a task, say its figures, and return the result and its rows."""
     started = time.monotonic()
     result = task.measure(opened, compute=compute, progress=progress)
     elapsed_s = round(time.monotonic() - started, 2)
@@ -149,9 +136,7 @@ def measure(
 
 
 def compare_to_first(task: str, results: Mapping[str, TaskResult]) -> list[ModelChange]:
-    """Return the paired difference in the first measure between each further model and the first
-    one; none where the items have different tokens.
-    """
+    """Paired, in the first measure; none where the items have different tokens."""
     (first, baseline), *others = results.items()
     found = []
     for name, result in others:
@@ -172,9 +157,7 @@ def compare_to_first(task: str, results: Mapping[str, TaskResult]) -> list[Model
 
 
 def paired_difference(measure: Measure, before: PerItem, after: PerItem) -> Difference:
-    """Return the difference of two models in a measure: of shares by the exact McNemar test, of
-    losses by the paired bootstrap.
-    """
+    """Of shares by the exact McNemar test, of losses by the paired bootstrap."""
     if measure.metric in SHARES:
         return share_difference(list(map(bool, before.totals)), list(map(bool, after.totals)))
     return ratio_difference(before.totals, after.totals, after.counts)

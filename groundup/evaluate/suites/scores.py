@@ -22,7 +22,6 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 
 def check_format(item: Written, answer: str) -> dict[str, Count]:
-    """Return 1 where the answer has the format."""
     assert isinstance(item.checks, Mapping)
     return {"accuracy": (follows(answer, item.checks), 1)}
 
@@ -78,7 +77,6 @@ FORMATS: dict[str, Callable[[str, Mapping[str, Any]], bool]] = {
 
 
 def summary(item: Written, answer: str) -> dict[str, Count]:
-    """Return ROUGE-L, ROUGE-1 (F) and the share of the facts that are mentioned."""
     facts = item.checks
     assert isinstance(facts, tuple)
     mentioned = sum(any(_has_word(answer, form) for form in forms) for forms in facts)
@@ -90,7 +88,7 @@ def summary(item: Written, answer: str) -> dict[str, Count]:
 
 
 def words(text: str) -> list[str]:
-    """Return the words that ROUGE counts: letters a to z and digits, lower case."""
+    """Letters a to z and digits, lower case."""
     return _WORD.findall(text.lower())
 
 
@@ -123,21 +121,17 @@ def rouge_l(reference: str, answer: str) -> float:
 
 
 def f_score(common: int, found: int, wanted: int) -> float:
-    """Return the harmonic mean of common / found and common / wanted; 0 where nothing is common."""
     return 2 * common / max(1, found + wanted)
 
 
 def translation(item: Written, answer: str) -> dict[str, Count]:
-    """Return the sentence's chrF, 0 to 1. Raises MissingExtra (sacrebleu)."""
+    """Raises MissingExtra (sacrebleu)."""
     from_library = sacrebleu().sentence_chrf(answer, [item.reference])
     return {"chrf": (from_library.score / 100, 1)}
 
 
 def corpus_bleu(items: Sequence[Written], answers: Sequence[str]) -> list[Measure]:
-    """Return BLEU of all sentences, 0 to 1, with the interval of sacrebleu's bootstrap.
-
-    Raises MissingExtra.
-    """
+    """0 to 1, with the interval of sacrebleu's bootstrap. Raises MissingExtra."""
     found = (
         sacrebleu()
         .BLEU()
@@ -148,7 +142,7 @@ def corpus_bleu(items: Sequence[Written], answers: Sequence[str]) -> list[Measur
 
 
 def sacrebleu() -> Any:
-    """Return the library's metrics. Raises MissingExtra."""
+    """Raises MissingExtra."""
     try:
         import sacrebleu as library
     except ImportError as error:

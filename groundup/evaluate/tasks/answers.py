@@ -1,14 +1,7 @@
 """Tasks for chat models: the loss on held-out answers, answers that code can check, and a few
-answers to read.
-
-    AnswerLoss       nats per supervised token of the written answers (and their end-of-turn
-                     tokens), given the prompts
-    CheckedAnswers   greedy answers of at most 48 tokens against a number, a label or a word
-    ShownAnswers     greedy answers without a score, to compare models by reading
-
-Prompts are rendered by `tokenizer.chat.render`, as in training and in `groundup chat`. Answers are
-checked by rules, not by another model: this is reproducible, and stricter than a reader (a right
-answer in unexpected words fails).
+answers to read. Prompts are rendered as in training and in `groundup chat`. Answers are checked by
+rules, not by another model: this is reproducible, and stricter than a reader (a right answer in
+unexpected words fails).
 """
 
 import math
@@ -51,15 +44,15 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
 
 
 def evenly(items: Sequence[ChatExample], count: int) -> list[ChatExample]:
-    """Return at most `count` of the items, evenly spaced, since sets are ordered by kind."""
+    """Sets are ordered by kind."""
     count = min(len(items), count)
     return [items[index * len(items) // count] for index in range(count)]
 
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """The mean nats per supervised token over the answers of `examples`; texts are truncated at
-    `max_tokens`, by default at the context.
+    """Mean nats per supervised token; texts are truncated at `max_tokens`, by default at the
+    context.
     """
 
     examples: Sequence[ChatExample]
@@ -67,9 +60,8 @@ class AnswerLoss:
     max_tokens: int | None = None
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure the loss; `n` counts answers. Chance: all ids equally likely.
-
-        Raises DataError when no answer begins within `max_tokens`.
+        """`n` counts answers. Chance: all ids equally likely. Raises DataError when no answer
+        begins within `max_tokens`.
         """
         model, tokenizer = language_model(opened)
         whole = (
@@ -99,7 +91,7 @@ class AnswerLoss:
 def answer_nats(
     model: LanguageModel, rendered: Sequence[Rendered], *, compute: Compute
 ) -> tuple[list[float], list[int]]:
-    """Return, for each text, the sum of nats of its supervised tokens, and their number."""
+    """Of each text the sum of nats of its supervised tokens, and their number."""
     firsts = [each.mask.index(True) for each in rendered]
     pairs = [
         (each.ids[:first], each.ids[first:]) for each, first in zip(rendered, firsts, strict=True)
@@ -126,13 +118,10 @@ class CheckedAnswers:
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure the accuracy. Chance: a random label; numbers and words are never guessed.
-
-        Raises DataError without a check.
+        """Chance: a random label; numbers and words are never guessed. Raises DataError without a
+        check.
         """
-        checks = [
-            (example, example.check) for example in self.examples if example.check is not None
-        ]
+        checks = [(each, each.check) for each in self.examples if each.check is not None]
         if not checks:
             raise DataError(
                 "No held-out example has an answer that code can check.",
@@ -146,11 +135,9 @@ class CheckedAnswers:
             progress=progress,
         )
         right = [passes(answer, check) for answer, (_, check) in zip(answers, checks, strict=True)]
-        labels = [labels_in(check) for _, check in checks]
-        chance = math.fsum(1 / len(each) for each in labels if each) / len(checks)
-        measure = as_measure(
-            "accuracy", wilson_interval(sum(right), len(right)), len(right), chance=chance
-        )
+        labels, n = [labels_in(check) for _, check in checks], len(checks)
+        chance = math.fsum(1 / len(each) for each in labels if each) / n
+        measure = as_measure("accuracy", wilson_interval(sum(right), n), n, chance=chance)
         shown = [
             {**show_answer(example, answer), "check": dict(check), "right": is_right}
             for (example, check), answer, is_right in zip(checks, answers, right, strict=True)
@@ -169,14 +156,10 @@ class ShownAnswers:
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Generate the answers; they are in the details, without measures."""
         answers = write_answers(
             opened, self.examples, self.max_tokens, compute=compute, progress=progress
         )
-        return TaskResult(
-            (),
-            {"answers": [show_answer(*pair) for pair in zip(self.examples, answers, strict=True)]},
-        )
+        return TaskResult((), {"answers": list(map(show_answer, self.examples, answers))})
 
 
 class ShownAnswer(TypedDict):
@@ -191,7 +174,6 @@ class ShownAnswer(TypedDict):
 
 
 def show_answer(example: ChatExample, answer: str) -> ShownAnswer:
-    """Return an answer with the instruction and the expected output."""
     return {
         "id": example.id,
         "kind": example.kind,
@@ -210,7 +192,7 @@ def write_answers(
     compute: Compute,
     progress: Progress,
 ) -> list[str]:
-    """Return the model's greedy answers, generated as a batch. Raises ModelError."""
+    """Greedy, as a batch. Raises ModelError."""
     model, tokenizer = language_model(opened)
     prompts = [
         render(to_conversation(each, answer=False), tokenizer, add_generation_prompt=True).ids
@@ -244,14 +226,12 @@ def passes(answer: str, check: Check) -> bool:
 
 
 def labels_in(check: Check) -> Sequence[str]:
-    """Return the labels of a label check; without labels it is checked as a word."""
-    if check["type"] != "label":
-        return ()
-    return check.get("labels") or ()
+    """Without labels it is checked as a word."""
+    return check.get("labels") or () if check["type"] == "label" else ()
 
 
 def first_number(text: str) -> float | None:
-    """Return the first number written in digits, or None; "1,000" is one thousand."""
+    """In digits; "1,000" is one thousand."""
     found = _NUMBER.search(text)
     if not found:
         return None
@@ -272,9 +252,8 @@ def words_found(text: str, words: Sequence[str]) -> list[str]:
 
 
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
-    """Return the loss on `items` answers, as many checked ones where there are any, a few to read.
-
-    Held-out ones only, where some are marked.
+    """The loss, checked answers where there are any, a few to read; held-out ones, where some are
+    marked.
     """
     examples = read_chat(data.data, progress=progress)
     examples = without_repeats(

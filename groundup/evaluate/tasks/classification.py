@@ -1,14 +1,9 @@
 """Text classification, of one label a text or of none, one or several: a fine-tuned classifier, and
-a language model that is asked (zero-shot).
-
-All methods predict for the same held-out examples and are measured by one function
-(`label_figures.judge`), so that their results are comparable. With one label, the language model is
-asked which one fits; with several, of each label whether it fits.
-
-`LABELS` is the kind of data with labels: by what the rows hold.
+a language model that is asked (zero-shot) which label fits, or of each whether it fits. All methods
+predict for the same held-out examples and are measured by `label_figures.judge`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +27,7 @@ from groundup.evaluate.tasks.label_figures import (
     judge,
     labels_of,
     labels_of_texts,
+    plain_labels,
     positive_label,
 )
 from groundup.progress import Progress
@@ -59,22 +55,16 @@ class Classification:
     name: str = "classification"
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure a classifier.
-
-        Raises ModelError for a language model, for a classifier without these labels, or where
+        """Raises ModelError for a language model, for a classifier without these labels, or where
         either it or the texts have several.
         """
         several = not self.positive
         if opened.labels and opened.decision.multi_label != several:
+            what = "several labels, and these texts have one each"
+            fix = "Give texts with lists of labels, or a label_separator."
             if several:
-                raise ModelError(
-                    f"{opened.path} gives a text one label, and these texts have several.",
-                    fix="Train one on such texts.",
-                )
-            raise ModelError(
-                f"{opened.path} gives a text several labels, and these texts have one each.",
-                fix="Give texts with lists of labels, or a label_separator.",
-            )
+                what, fix = "one label, and these texts have several", "Train one on such texts."
+            raise ModelError(f"{opened.path} gives a text {what}.", fix=fix)
         unknown = set(label_counts(self.examples)) - set(opened.labels)
         if opened.labels and unknown:
             raise ModelError(
@@ -90,17 +80,12 @@ class Classification:
         outcome = judge(actual, predicted, opened.labels, self.positive)
         return TaskResult(
             outcome.measures,
-            {**outcome.details, "predictions": _plain(predicted)},
+            {**outcome.details, "predictions": plain_labels(predicted)},
             outcome.per_item,
         )
 
 
-def _plain(predicted: Sequence[Labels]) -> list[Any]:
-    return [list(each) if isinstance(each, tuple) else each for each in predicted]
-
-
 def require_place_for_label(question: str | None) -> None:
-    """Raise ConfigError for a question that does not name the label it is asked of."""
     if question is not None and "{label}" not in question:
         raise ConfigError(
             "A question on texts with several labels is asked of each label, and has {label} in "
@@ -111,9 +96,8 @@ def require_place_for_label(question: str | None) -> None:
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """A language model asked about each of the first `items` examples: for its label, the answer
-    with the best log-probability per byte; with several labels of each whether it fits, yes where
-    that is the more probable answer.
+    """A language model asked about the first `items` examples: for the label with the best log-
+    probability per byte; with several labels of each whether it fits.
     """
 
     examples: Sequence[Example]
@@ -135,27 +119,32 @@ class ZeroShot:
             require_place_for_label(self.question)
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure the predictions; `details` has the question and the number of examples used.
-        Raises ModelError.
-        """
+        """Raises ModelError."""
         items, default = self.items, default_question(self.labels)
-        ask: Callable[..., list[Labels]] = predict_zero_shot
         if not self.positive:
             items = max(1, min(self.items, MAX_QUESTIONS // len(self.labels)))
-            ask, default = predict_each_label, LABEL_QUESTION
+            default = LABEL_QUESTION
         used, question = self.examples[:items], self.question or default
         tokenizer = opened.require_tokenizer()
         texts = [
             tokenizer.decode(tokenizer.encode(example.text)[: self.max_tokens]) for example in used
         ]
-        predicted = ask(opened, texts, self.labels, question, compute=compute, progress=progress)
+        predicted = predict_zero_shot(
+            opened,
+            texts,
+            self.labels,
+            question,
+            each_label=not self.positive,
+            compute=compute,
+            progress=progress,
+        )
         outcome = judge(labels_of_texts(used), predicted, self.labels, self.positive)
         details: dict[str, Any] = {
             **outcome.details,
             "question": question,
             "asked": len(used),
             "of": len(self.examples),
-            "predictions": _plain(predicted),
+            "predictions": plain_labels(predicted),
         }
         return TaskResult(outcome.measures, details, outcome.per_item)
 
@@ -176,44 +165,28 @@ def predict_zero_shot(
     labels: Sequence[str],
     question: str,
     *,
-    compute: Compute,
-    progress: Progress,
-) -> list[str]:
-    """Return, for each text, the label with the best log-probability per byte as a complete answer.
-
-    Raises ModelError.
-    """
-    _, tokenizer = language_model(opened)
-    prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
-    what = "asking the base model"
-    return most_probable_labels(opened, prompts, labels, what, compute=compute, progress=progress)
-
-
-def predict_each_label(
-    opened: OpenModel,
-    texts: Sequence[str],
-    labels: Sequence[str],
-    question: str,
-    *,
+    each_label: bool = False,
     compute: Compute,
     progress: Progress,
 ) -> list[Labels]:
-    """Return, for each text, the labels to whose question yes is the more probable answer.
-
-    Raises ModelError.
+    """Return the label with the best log-probability per byte as a complete answer; with
+    `each_label` the labels to whose question yes is the more probable answer. Raises ModelError.
     """
     _, tokenizer = language_model(opened)
-    prompts = [
-        zero_shot_prompt(text, question.replace("{label}", label), tokenizer)
-        for text in texts
-        for label in labels
-    ]
-    what = "asking the base model of each label"
-    found = most_probable_labels(
-        opened, prompts, (NO, YES), what, compute=compute, progress=progress
-    )
-    answers = iter(found)
-    return [tuple(label for label in labels if next(answers) == YES) for _ in texts]
+    answers, what = labels, "asking the base model"
+    prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
+    if each_label:
+        answers, what = (NO, YES), "asking the base model of each label"
+        prompts = [
+            zero_shot_prompt(text, question.replace("{label}", label), tokenizer)
+            for text in texts
+            for label in labels
+        ]
+    found = most_probable_labels(opened, prompts, answers, what, compute=compute, progress=progress)
+    if not each_label:
+        return list(found)
+    said = iter(found)
+    return [tuple(label for label in labels if next(said) == YES) for _ in texts]
 
 
 def most_probable_labels(
@@ -225,8 +198,8 @@ def most_probable_labels(
     compute: Compute,
     progress: Progress,
 ) -> list[str]:
-    """Return, for each prompt, the label with the best log-probability per byte as a complete
-    answer, of equal ones the first. `what` names the work. Raises ModelError.
+    """By log-probability per byte as a complete answer, of equal ones the first. `what` names the
+    work. Raises ModelError.
     """
     model, tokenizer = language_model(opened)
     answers = [answer_ids(label, tokenizer) for label in labels]
@@ -250,9 +223,7 @@ def zero_shot_prompt(question: str, text: str, tokenizer: Tokenizer) -> list[int
 
 
 def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
-    """Return the ids of an assistant's turn that consists of `label`, with the token that ends the
-    turn.
-    """
+    """An assistant's turn that consists of `label`, with the token that ends it."""
     turn = render(Conversation((Message("user", ""), Message("assistant", label))), tokenizer)
     ids = [id for id, is_answer in zip(turn.ids, turn.mask, strict=True) if is_answer]
     if ids[-1] not in tokenizer.special.stop_ids:
@@ -261,9 +232,7 @@ def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
 
 
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:
-    """Return the task on at most `items` examples, chosen by hash: a classifier predicts, a
-    language model is asked.
-    """
+    """`items` examples, chosen by hash: a classifier predicts, a language model is asked."""
     several = is_multi_label(data.data)
     read = read_multi_labelled if several else read_labelled
     examples = without_repeats(read(data.data, progress=progress)).examples

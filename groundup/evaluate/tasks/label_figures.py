@@ -1,12 +1,6 @@
 """Figures of predicted labels against the true ones, decisions on several labels, and the paired
 comparison of methods.
 
-    judge(actual, predicted, labels, positive)     one label a text: accuracy, F1, confusion matrix
-    judge(actual, predicted, labels)               none, one or several: exact match, micro F1,
-                                                   macro F1, and the figures of each label
-    compare(predictions, actual, ...)              a row for each method, with its paired `lead`
-    choose_thresholds(probabilities, present)      label -> the probability from which it is said
-
 exact match   the share of the texts whose labels are all said and no other
 micro F1      of all pairs of a text and a label; macro F1: the mean over the labels that a text has
 Their intervals are those of a bootstrap over texts, as the labels of one text are not independent.
@@ -19,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from groundup.data.documents import Example, MultiLabelExample
+from groundup.data.reading.example_splits import label_counts
 from groundup.errors import DataError
 from groundup.evaluate.metrics import (
     accuracy,
@@ -40,19 +35,20 @@ MIN_TO_CHOOSE = 10
 
 
 def labels_of_texts(examples: Sequence[Example]) -> list[Labels]:
-    """Return the label, or the labels, of each text."""
     return [
         example.labels if isinstance(example, MultiLabelExample) else example.label
         for example in examples
     ]
 
 
-def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
-    """Return the distinct labels in alphabetical order.
+def plain_labels(predicted: Sequence[Labels]) -> list[Any]:
+    """As in results.json: several labels of a text as a list."""
+    return [list(each) if isinstance(each, tuple) else each for each in predicted]
 
-    Raises DataError when there are fewer than two.
-    """
-    labels = tuple(sorted({label for each in examples for label in _named(each)}))
+
+def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
+    """In alphabetical order. Raises DataError when there are fewer than two."""
+    labels = tuple(label_counts(examples))
     if len(labels) < 2:
         found = "there are no examples"
         if examples:
@@ -64,12 +60,8 @@ def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
     return labels
 
 
-def _named(example: Example) -> tuple[str, ...]:
-    return example.labels if isinstance(example, MultiLabelExample) else (example.label,)
-
-
 def positive_label(examples: Sequence[Example]) -> str:
-    """Return the rarest label, the one to detect (spam), whose F1 is reported."""
+    """The rarest label, the one to detect (spam), whose F1 is reported."""
     counts = Counter(example.label for example in examples)
     return min(sorted(counts), key=lambda label: counts[label])
 
@@ -80,10 +72,9 @@ def judge(
     labels: Sequence[str],
     positive: str = "",
 ) -> TaskResult:
-    """Return accuracy (chance: the majority's share), F1 of `positive` (chance 0) or of more than
-    two labels macro F1, and the confusion matrix; without `positive` the figures of several labels
-    a text: exact match (chance: the commonest set), micro F1, macro F1 over the labels that occur,
-    and the figures of each label.
+    """Accuracy (chance: the majority's share), F1 of `positive` (chance 0) or of more than two
+    labels macro F1, and the confusion matrix; without `positive` exact match (chance: the
+    commonest set), micro F1, macro F1 over the labels that occur, and the figures of each label.
     """
     if not positive:
         return _judge_sets(actual, predicted, labels)
@@ -141,17 +132,15 @@ def compare(
     labels: Sequence[str],
     positive: str = "",
 ) -> tuple[list[Row], list[Row]]:
-    """Return rows of all methods on the examples that each predicted (the first ones of `actual`),
-    and on those that all predicted.
+    """Rows of all methods on the examples that each predicted (the first ones of `actual`), and on
+    those that all predicted.
 
     All but the first have `lead`: how much the first method is ahead of this one on the examples
     that both predicted, paired.
     """
     shortest = min(len(predicted) for predicted in predictions.values())
     first, ours = next(iter(predictions.items()))
-    judged = [positive]
-    if len(labels) > 2:
-        judged = [label for label in labels if label in actual]
+    judged = [positive] if len(labels) <= 2 else [label for label in labels if label in actual]
 
     def row(name: str, predicted: Sequence[Labels], longest: int) -> Row:
         used = min(longest, len(predicted))
@@ -172,7 +161,6 @@ def compare(
 def _lead(
     actual: Sequence[str], theirs: Sequence[str], ours: Sequence[str], judged: Sequence[str]
 ) -> Row:
-    """Return our accuracy and F1 minus theirs, paired, with intervals and verdicts."""
     rights = [
         [a == p for a, p in zip(actual, predicted, strict=True)] for predicted in (theirs, ours)
     ]
@@ -186,7 +174,6 @@ def _set_lead(
     ours: Sequence[Labels],
     labels: Sequence[str],
 ) -> Row:
-    """Return our exact match and micro F1 minus theirs, paired, with intervals and verdicts."""
     true, *said = (indicators(each, labels) for each in (actual, theirs, ours))
     rights = [(true == each).all(axis=1).tolist() for each in said]
     both = np.concatenate([sums_of(true, each) for each in said], axis=1)
@@ -207,7 +194,6 @@ def indicators(sets: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarr
 
 
 def sigmoid(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Return the probability of each label."""
     return np.asarray((1 + np.tanh(scores / temperature / 2)) / 2)
 
 
@@ -234,7 +220,7 @@ def best_threshold(probabilities: Sequence[float], present: Sequence[bool | int]
 def choose_thresholds(
     probabilities: np.ndarray, present: np.ndarray, labels: Sequence[str]
 ) -> dict[str, float]:
-    """Return label -> threshold, chosen on validation texts: [n, N] probabilities, and 0 or 1."""
+    """On validation texts: [n, N] probabilities, and 0 or 1."""
     return {
         label: best_threshold(probabilities[:, i].tolist(), present[:, i].tolist())
         for i, label in enumerate(labels)
@@ -242,7 +228,6 @@ def choose_thresholds(
 
 
 def said_sets(probabilities: np.ndarray, thresholds: Mapping[str, float]) -> list[Labels]:
-    """Return the labels of each text whose probabilities reach their thresholds."""
     return [
         tuple(label for label, p in zip(thresholds, row, strict=True) if p >= thresholds[label])
         for row in probabilities.tolist()
@@ -252,8 +237,8 @@ def said_sets(probabilities: np.ndarray, thresholds: Mapping[str, float]) -> lis
 def by_label(
     actual: np.ndarray, predicted: np.ndarray, labels: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return precision (None: never said), recall (None: no text has it) and F1 with its interval
-    of each label, and the counts behind them.
+    """precision (None: never said), recall (None: no text has it), F1 with its interval, and the
+    counts behind them.
     """
     rows = []
     for i, label in enumerate(labels):
@@ -275,19 +260,19 @@ def by_label(
 
 
 def sums_of(actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return for each text, and each label: found (0 or 1), and true plus said (0 to 2); F1 = 2
-    sum(found) / sum(true + said). [n, 2N]
+    """Of each text and label: found (0 or 1), and true plus said (0 to 2); F1 = 2 sum(found) /
+    sum(true + said). [n, 2N]
     """
     return np.concatenate([actual & predicted, actual + predicted], axis=1).astype(float)
 
 
 def micro_f1(sums: np.ndarray) -> np.ndarray:
-    """Return micro F1 of sums over texts [draws, 2N]; 0 where nothing is true or said."""
+    """Of sums over texts [draws, 2N]; 0 where nothing is true or said."""
     half = sums.shape[1] // 2
     return np.asarray(2 * sums[:, :half].sum(axis=1) / np.maximum(sums[:, half:].sum(axis=1), 1))
 
 
 def macro_f1_of_sets(sums: np.ndarray) -> np.ndarray:
-    """Return the mean F1 of the labels, of sums over texts [draws, 2N]."""
+    """The mean F1 of the labels, of sums over texts [draws, 2N]."""
     half = sums.shape[1] // 2
     return np.asarray((2 * sums[:, :half] / np.maximum(sums[:, half:], 1)).mean(axis=1))

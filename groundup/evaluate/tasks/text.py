@@ -43,18 +43,15 @@ MIN_DOCUMENT_CHARACTERS = 1_024
 
 @dataclass(frozen=True)
 class BitsPerByte:
-    """Bits per byte over `texts`, which `sample_texts` selects from larger data: the same for every
-    model, whatever its tokenizer.
-    """
+    """`sample_texts` selects the texts: the same for every model, whatever its tokenizer."""
 
     texts: Sequence[str]
     name: str = "text"
     window_tokens: int = 256
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Measure the bits per byte; `n` counts windows. Chance: all ids equally likely.
-
-        Raises DataError when there is no text.
+        """`n` counts windows. Chance: all ids equally likely. Raises DataError when there is no
+        text.
         """
         model, tokenizer = language_model(opened)
         size = min(self.window_tokens, opened.config.context_tokens - 1)
@@ -80,9 +77,7 @@ class BitsPerByte:
 
 
 def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Iterator[Window]:
-    """Yield (context, continuation) pairs of at most `size` tokens, in order; documents are not
-    mixed.
-    """
+    """(context, continuation) pairs of at most `size` tokens, in order; documents are not mixed."""
     for text in texts:
         ids = [tokenizer.special.document_end_id, *tokenizer.encode(text)]
         for start in range(1, len(ids), size):
@@ -96,12 +91,11 @@ def sample_texts(
     max_texts: int | None = None,
     max_characters: int = MEASURED_CHARACTERS,
 ) -> list[str]:
-    """Return beginnings of documents: at most `max_characters` in total, spread evenly over
-    documents chosen by hash.
+    """Beginnings of documents, spread evenly over documents chosen by hash.
 
-    Of many documents it takes as many as give MIN_DOCUMENT_CHARACTERS each (shorter ones entirely);
-    of few, all. The choice depends on texts and seed, not on their order. Memory is bounded by
-    `max_characters`, not by the number of documents.
+    Of many documents as many as give MIN_DOCUMENT_CHARACTERS each (shorter ones entirely); of few,
+    all. The choice depends on texts and seed, not on their order. Memory is bounded by
+    `max_characters`.
     """
     chosen: list[tuple[bytes, str]] = []
     characters = 0
@@ -118,12 +112,12 @@ def sample_texts(
 
 
 def _least(text: str) -> int:
-    """Return the minimum of characters that a document takes of the budget."""
+    """The minimum of characters that a document takes of the budget."""
     return min(len(text), MIN_DOCUMENT_CHARACTERS)
 
 
 def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
-    """Return beginnings of equal length; what short texts leave goes to the longer ones."""
+    """Of equal length; what short texts leave goes to the longer ones."""
     lengths = [0] * len(texts)
     left = max_characters
     for rank, index in enumerate(sorted(range(len(texts)), key=lambda each: len(texts[each]))):

@@ -2,31 +2,26 @@
 stopped.
 
 A stage's key is the hash of its version, its part of the recipe, the seed, the budget (where it
-counts), what it reads from outside, and the content of what it reads from other stages. A stage
-that is done under the same key is left alone, after every hash of its manifest was checked. A stage
-with a changed key is run again, and those that read changed outputs.
-
-    OUT/recipe.toml  build.json  build.log  data/  tokenizer/  pretrain/  base/  spam/  chat/
-                     evaluate/  export/  report.html
-
-What a build has done so far is build.json (`runs.BuildResults`).
+counts), and the content of what it reads from outside and from other stages. What is done under the
+same key is left alone, after every hash of its manifest was checked. build.json has what is done so
+far (`runs.BuildResults`), build.log what the stages said; no result depends on it.
 """
 
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from groundup.device import Compute, choose_threads, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
-from groundup.files import MANIFEST, sha256_file, verify_folder, write_text
+from groundup.files import MANIFEST, disk_errors, sha256_file, verify_folder, write_text
 from groundup.locks import only_one, remove_temporaries
-from groundup.progress import Progress
-from groundup.recipes.build_log import LOG_FILE, LoggedStage, logged_stage
+from groundup.progress import Advance, Progress, StageProgress, stage_of
 from groundup.recipes.recipe import Recipe, write_recipe
 from groundup.recipes.stage import Stage, StageContext
 from groundup.runs import (
@@ -37,6 +32,50 @@ from groundup.runs import (
     provenance,
     read_build,
 )
+
+LOG_FILE = "build.log"
+# How a training run says that it was stopped and saved (train/loop.py).
+STOPPED = "Stopped after "
+
+
+class LoggedStage:
+    """The Progress of a stage: what it says goes into the log, too."""
+
+    def __init__(self, shown: StageProgress, log: Path, title: str) -> None:
+        self._shown, self._log, self._last = shown, log, ""
+        self._write(title)
+
+    def say(self, text: str) -> None:
+        self._last = text.strip()
+        self._write(text)
+        self._shown.say(text)
+
+    def track(self, what: str, total: float, unit: str = "") -> AbstractContextManager[Advance]:
+        return self._shown.track(what, total, unit)
+
+    def end(self, result: str) -> None:
+        self._write(f"      {result}")
+        self._shown.end(result)
+
+    @property
+    def stopped_after(self) -> str:
+        """Where a stopped training run has saved its state: "after step 3 of 50"."""
+        if not self._last.startswith(STOPPED):
+            return ""
+        return self._last.removeprefix("Stopped ").partition(",")[0]
+
+    def _write(self, text: str) -> None:
+        with (
+            disk_errors(self._log),
+            self._log.open("a", encoding="utf-8", errors="backslashreplace") as log,
+        ):
+            log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+@contextmanager
+def logged_stage(progress: Progress, out: Path, title: str) -> Iterator[LoggedStage]:
+    with stage_of(progress, title) as shown:
+        yield LoggedStage(shown, out / LOG_FILE, title)
 
 
 def build(
@@ -49,11 +88,10 @@ def build(
     fresh: bool = False,
     redo: Sequence[str] = (),
 ) -> BuildResults:
-    """Run `stages` in order into `out`, those that are done already only where `redo` names them;
-    `fresh` removes what an earlier build left.
+    """Run `stages` into `out`, those that are done only where `redo` names them; `fresh` removes
+    what an earlier build left.
 
-    Raises whatever a stage raises; finished stages are kept, and the same call continues from
-    there.
+    Raises whatever a stage raises; finished stages are kept.
     """
     names = [stage.name for stage in stages]
     for name in redo:
@@ -99,9 +137,8 @@ def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: fl
 
 
 def read_stages(out: Path) -> dict[str, BuiltStage]:
-    """Return the stages that an earlier build into `out` has begun.
-
-    Raises ConfigError where `out` holds something else, FormatError.
+    """Return the stages that an earlier build has begun. Raises ConfigError where `out` holds
+    something else, FormatError.
     """
     if (out / BUILD_FILE).exists():
         return dict(read_build(out).stages)
@@ -127,7 +164,6 @@ class _Build:
     progress: Progress
 
     def run(self) -> BuildResults:
-        """Run each stage that is not done, in the time that those before it left."""
         started, budget_s = time.monotonic(), self.recipe.budget_s
         spent_s, left = 0.0, sum(stage.share for stage in self.stages)
         for number, stage in enumerate(self.stages, start=1):
@@ -143,15 +179,11 @@ class _Build:
         return self.results
 
     def record(self, stage: Stage, built: BuiltStage) -> None:
-        """Write build.json with what is known of a stage now."""
         self.results = replace(self.results, stages={**self.results.stages, stage.name: built})
         self.results.write(self.out)
 
     def show(self, stage: Stage, number: int, planned_s: float, spare_s: float) -> None:
-        """Run a stage unless it is done, shown as one line.
-
-        Where it is stopped, that is said, and how it goes on.
-        """
+        """Run a stage unless it is done, shown as one line; where it is stopped, that is said."""
         columns, of = max(len(each.name) for each in self.stages), len(self.stages)
         shown: LoggedStage | None = None
         try:
@@ -187,7 +219,7 @@ class _Build:
         return self._run(stage, built, shown, spare_s)
 
     def _run(self, stage: Stage, built: BuiltStage, shown: Progress, spare_s: float) -> str:
-        """Run a stage from its start, or from where it was stopped: in the time planned then."""
+        """Run a stage from its start or from where it was stopped, in the time planned then."""
         built = replace(built, status="running")
         choose_threads(self.compute)
         self.record(stage, built)
@@ -255,14 +287,11 @@ def changed_parts(before: Mapping[str, object], now: Mapping[str, object]) -> st
 
 
 def digest(value: Any) -> str:
-    """Return the hex SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that later stages read, by its name in the build; from the
-    manifest if there is one.
-    """
+    """Return the SHA-256 of each file that later stages read, by its name in the build."""
     root, known = out, {}
     if stage.has_folder:
         root = out / stage.name
@@ -276,10 +305,7 @@ def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
 
 
 def check_unaltered(stage: Stage, out: Path, built: BuiltStage) -> None:
-    """Check that a finished stage's files are unchanged.
-
-    Raises FormatError; its fix is to run the stage again.
-    """
+    """Raises FormatError; its fix is to run the stage again."""
     try:
         if stage.has_folder:
             verify_folder(out / stage.name)

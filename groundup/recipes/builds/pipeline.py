@@ -38,7 +38,7 @@ PRETRAIN_ALONE = 0.90
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """Return the stages that a recipe has, in order; their shares of the budget add up to 1."""
+    """Return the stages in order; their shares of the budget add up to 1."""
     indexes, classifiers = recipe.of_kind(IndexStage), recipe.of_kind(ClassifierStage)
     chats, answered = recipe.of_kind(ChatStage), recipe.of_kind(AnswersStage)
     summed = recipe.of_kind(SummariesStage)
@@ -74,9 +74,7 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
 
 
 def of_texts(recipe: Recipe) -> tuple[Stage, ...]:
-    """Return the stages of a model of one's own; where the build makes no other, pretraining has
-    most of the time.
-    """
+    """Where the build makes no other model, pretraining has most of the time."""
     if recipe.uses_public_model:
         return OF_TEXTS
     return (*OF_TEXTS[:-1], replace(PRETRAIN, share=PRETRAIN_ALONE))
@@ -84,8 +82,6 @@ def of_texts(recipe: Recipe) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage of a build that is planned."""
-
     stage: str
     """Its name."""
     planned_s: float
@@ -95,8 +91,6 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What a build will take."""
-
     recipe: str
     """The recipe's name."""
     budget_s: float
@@ -111,10 +105,7 @@ class BuildPlan:
 
 
 def plan_build(recipe: Recipe) -> BuildPlan:
-    """Return planned seconds of each stage, parameters, memory, disk and downloads.
-
-    Raises ConfigError.
-    """
+    """Raises ConfigError."""
     base, stages = base_shape(recipe), stages_of(recipe)
     own_parameters = base_parameters = None
     if recipe.data.sources:

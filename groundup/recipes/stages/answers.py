@@ -6,7 +6,7 @@ answers/results.json    questions: how many; arms: of each the figures with inte
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,35 +16,32 @@ from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.errors import DataError
 from groundup.evaluate.answer_match import contains, declines, exact_match, word_f1
-from groundup.evaluate.metrics import Interval, ratio_interval, wilson_interval
-from groundup.evaluate.paired import Difference, ratio_difference, share_difference
+from groundup.evaluate.metrics import ratio_interval, wilson_interval
+from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.evaluate.tasks.answers import write_answers
 from groundup.files import atomic_folder, write_json
 from groundup.packs.pack import PackRow, pack_rows
 from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import AnswersStage
-from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
-from groundup.retrieve.answer import Answer, AskConfig, Part, ask
+from groundup.recipes.stage import BASE, Stage, StageContext, StageResult, source_content
+from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
 from groundup.retrieve.vectors import Vectors
-from groundup.weights.model_io import OpenModel, open_model
+from groundup.weights.model_io import OpenModel
 
+Row = dict[str, Any]
 # Of the budget, for all of a build together.
 SHARE = 0.25
 # Opening two models, and writing.
 BESIDE_S = 5.0
 TIMED, MIN_QUESTIONS = 2, 6
-BASE, CHAT, QUOTES = "base", "fine-tuned", "quotations"
-WITH = "{} with documents"
+QUOTES = "quotations"
 
 
 @dataclass
 class AnswerMethod:
-    """The answers of one way to the first of the questions: quotations to all, a model's to as many
-    as the time allows.
-    """
+    """The answers of one way to the first of the questions."""
 
     name: str
     texts: list[str] = field(default_factory=list)
@@ -55,165 +52,112 @@ class AnswerMethod:
     """Sentences of the model that failed a check."""
     written: int = 0
 
+    def add(self, answer: Answer, text: str, sources: Sequence[int]) -> None:
+        """Add an answer and the documents that it cites."""
+        self.texts.append(text)
+        if not text:
+            sources = ()
+        self.cited.append([answer.sources[number - 1].document for number in sources])
+
 
 @dataclass(frozen=True)
-class Documents:
-    """What is asked: an index, with its vectors where it has some."""
+class _Asking:
+    """What is asked, and how long an answer may be."""
 
     index: Index
     vectors: Vectors | None
+    table: AnswersStage
+    compute: Compute
 
-    def ask(self, question: str, engine: Engine | None, config: AskConfig) -> Iterator[Part]:
+    def ask(self, question: str, engine: Engine | None) -> Answer:
         """Answer as `groundup ask` does."""
-        return ask(
-            self.index,
-            question,
-            engine,
-            config,
-            rank_by=ranking_of(AUTO, self.vectors),
-            vectors=self.vectors,
+        config = AskConfig(self.table.passages, max_tokens=self.table.answer_tokens)
+        rank_by = ranking_of(AUTO, self.vectors)
+        *_, answer = ask(
+            self.index, question, engine, config, rank_by=rank_by, vectors=self.vectors
         )
+        assert isinstance(answer, Answer)
+        return answer
+
+    def quotations(self, rows: Sequence[PackRow], progress: Progress) -> AnswerMethod:
+        arm = AnswerMethod(QUOTES)
+        with progress.track("quotations", len(rows), "questions") as advance:
+            for row in rows:
+                answer = self.ask(row["question"], None)
+                parts = [part for quote in answer.quotes for part in (quote.head, quote) if part]
+                text = " ".join(part.text for part in parts)
+                arm.add(answer, text, [quote.source for quote in answer.quotes])
+                advance()
+        return arm
+
+    def both_ways(
+        self, name: str, opened: OpenModel, rows: Sequence[PackRow], progress: Progress
+    ) -> tuple[AnswerMethod, AnswerMethod]:
+        """Return a model's answers to the bare questions, and as `groundup ask` gives them: the
+        sentences that passed the checks.
+        """
+        asked = [InstructionExample(row["question"], "", "", id=row.place) for row in rows]
+        tokens = self.table.answer_tokens
+        texts = write_answers(opened, asked, tokens, compute=self.compute, progress=progress)
+        alone = AnswerMethod(name, [answer_in(text) for text in texts], [[] for _ in texts])
+        engine, arm = Engine(opened, self.compute), AnswerMethod(f"{name} with documents")
+        with progress.track(f"answers of {arm.name}", len(rows), "questions") as advance:
+            for row in rows:
+                answer = self.ask(row["question"], engine)
+                text = answer_in(" ".join(sentence.text for sentence in answer.sentences))
+                arm.add(answer, text, [sentence.source for sentence in answer.sentences])
+                arm.left_out += len(answer.omitted)
+                arm.written += len(answer.omitted) + len(answer.sentences)
+                advance()
+        return alone, arm
 
 
 def run(context: StageContext) -> StageResult:
-    """Ask all questions without a model, and as many as the time allows in every way; write the
-    figures.
-    """
-    table, compute = table_of(context.recipe, context.name), context.compute
-    progress = context.progress
+    """Ask all questions without a model, and as many as the time allows in every way."""
+    table, compute, progress = context.table(AnswersStage), context.compute, context.progress
     rows = pack_rows(Path(table.source.spec))
-    models = {
-        BASE: open_model(context.build / "base", compute),
-        CHAT: open_model(context.build / table.chat, compute),
-    }
-    folder = context.build / table.index
+    models, folder = context.models(table.chat), context.build / table.index
     with Index(folder) as index:
-        documents = Documents(index, vectors_for(AUTO, folder, compute.device.type, progress))
+        vectors = vectors_for(AUTO, folder, compute.device.type, progress)
+        asking = _Asking(index, vectors, table, compute)
         count = context.fix(
-            "questions", lambda: affordable_questions(rows, models, documents, table, context)
+            "questions", lambda: affordable_questions(rows, models, asking, context.seconds)
         )
         chosen = evenly_chosen(rows, count)
-        arms = [
-            quotations(
-                [*chosen, *(row for row in rows if row not in chosen)], documents, table, progress
-            )
-        ]
+        rows = [*chosen, *(row for row in rows if row not in chosen)]
+        arms = [asking.quotations(rows, progress)]
         for name, opened in models.items():
-            arms += [alone(name, opened, chosen, table, compute, progress)]
-            arms += [with_documents(name, opened, chosen, documents, table, compute, progress)]
-    rows = [*chosen, *(row for row in rows if row not in chosen)]
+            arms += asking.both_ways(name, opened, chosen, progress)
     results = {**figures(arms, rows), "of": len(rows), "chat": table.chat}
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
     return describe(results, len(rows))
 
 
-def table_of(recipe: Recipe, name: str) -> AnswersStage:
-    """Return the table of the stage."""
-    return recipe.of_kind(AnswersStage)[name]
-
-
 def evenly_chosen(rows: Sequence[PackRow], count: int) -> list[PackRow]:
-    """Return `count` of the rows, evenly spaced, answerable and unanswerable in their proportion."""
+    """Answerable and unanswerable ones stay in their proportion."""
     ordered = sorted(rows, key=lambda row: row["answer"] is None)
     count = min(len(ordered), count)
     return [ordered[place * len(ordered) // count] for place in range(count)]
 
 
 def affordable_questions(
-    rows: Sequence[PackRow],
-    models: Mapping[str, OpenModel],
-    documents: Documents,
-    table: AnswersStage,
-    context: StageContext,
+    rows: Sequence[PackRow], models: Mapping[str, OpenModel], asking: _Asking, seconds: float
 ) -> float:
-    """Return the number of questions that fit the time, measured on a few asked in all ways."""
     few, started = evenly_chosen(rows, TIMED), time.monotonic()
     for opened in models.values():
-        alone("", opened, few, table, context.compute, Silent())
-        with_documents("", opened, few, documents, table, context.compute, Silent())
+        asking.both_ways("", opened, few, Silent())
     one_s = (time.monotonic() - started) / len(few)
-    return min(len(rows), max(MIN_QUESTIONS, (context.seconds - BESIDE_S) / one_s))
-
-
-def alone(
-    name: str,
-    opened: OpenModel,
-    rows: Sequence[PackRow],
-    table: AnswersStage,
-    compute: Compute,
-    progress: Progress,
-) -> AnswerMethod:
-    """Return a model's answers to the bare questions."""
-    asked = [InstructionExample(row["question"], "", "", id=row.place) for row in rows]
-    texts = write_answers(opened, asked, table.answer_tokens, compute=compute, progress=progress)
-    return AnswerMethod(name, [answer_in(text) for text in texts], [[] for _ in texts])
+    return min(len(rows), max(MIN_QUESTIONS, (seconds - BESIDE_S) / one_s))
 
 
 def answer_in(text: str) -> str:
     """Return a model's text; "" where it declines to answer."""
-    if declines(text):
-        return ""
-    return text
-
-
-def quotations(
-    rows: Sequence[PackRow], documents: Documents, table: AnswersStage, progress: Progress
-) -> AnswerMethod:
-    """Return the sentences that `groundup ask` quotes, without a model."""
-    arm, config = AnswerMethod(QUOTES), AskConfig(table.passages)
-    with progress.track("quotations", len(rows), "questions") as advance:
-        for row in rows:
-            *_, answer = documents.ask(row["question"], None, config)
-            assert isinstance(answer, Answer)
-            parts = [part for quote in answer.quotes for part in (quote.head, quote) if part]
-            text = " ".join(part.text for part in parts)
-            add(arm, answer, text, [quote.source for quote in answer.quotes])
-            advance()
-    return arm
-
-
-def with_documents(
-    name: str,
-    opened: OpenModel,
-    rows: Sequence[PackRow],
-    documents: Documents,
-    table: AnswersStage,
-    compute: Compute,
-    progress: Progress,
-) -> AnswerMethod:
-    """Return a model's answers as `groundup ask` gives them: the sentences that passed the
-    checks.
-    """
-    engine, config = (
-        Engine(opened, compute),
-        AskConfig(table.passages, max_tokens=table.answer_tokens),
-    )
-    arm = AnswerMethod(WITH.format(name))
-    with progress.track(f"answers of {name} with documents", len(rows), "questions") as advance:
-        for row in rows:
-            *_, answer = documents.ask(row["question"], engine, config)
-            assert isinstance(answer, Answer)
-            text = answer_in(" ".join(sentence.text for sentence in answer.sentences))
-            add(arm, answer, text, [sentence.source for sentence in answer.sentences])
-            arm.left_out += len(answer.omitted)
-            arm.written += len(answer.omitted) + len(answer.sentences)
-            advance()
-    return arm
-
-
-def add(arm: AnswerMethod, answer: Answer, text: str, sources: Sequence[int]) -> None:
-    """Add an answer and the documents that it cites."""
-    arm.texts.append(text)
-    if not text:
-        sources = ()
-    arm.cited.append([answer.sources[number - 1].document for number in sources])
+    return "" if declines(text) else text
 
 
 def figures(arms: Sequence[AnswerMethod], rows: Sequence[PackRow]) -> dict[str, Any]:
-    """Return the figures of every arm, the paired differences from the base alone on the questions
-    that it was asked, and the items.
-    """
+    """Return the figures of every arm, paired with the base alone, and the items."""
     answerable = sum(row["answer"] is not None for row in rows)
     if not answerable:
         raise DataError(
@@ -238,8 +182,7 @@ def figures(arms: Sequence[AnswerMethod], rows: Sequence[PackRow]) -> dict[str, 
     }
 
 
-def arm_figures(arm: AnswerMethod, base: AnswerMethod, rows: Sequence[PackRow]) -> dict[str, Any]:
-    """Return the figures of an arm, with their differences from the base alone."""
+def arm_figures(arm: AnswerMethod, base: AnswerMethod, rows: Sequence[PackRow]) -> Row:
     answerable = [place for place in range(len(arm.texts)) if rows[place]["answer"] is not None]
     others = [place for place in range(len(arm.texts)) if rows[place]["answer"] is None]
     shared = sum(place < len(base.texts) for place in answerable)
@@ -251,49 +194,30 @@ def arm_figures(arm: AnswerMethod, base: AnswerMethod, rows: Sequence[PackRow]) 
             if place < len(of.texts)
         ]
 
+    def share_of(right: Sequence[bool]) -> Row:
+        return {**vars(wilson_interval(sum(right), len(right))), "n": len(right)}
+
     n, ones = len(answerable), [1.0] * len(answerable)
-    found: dict[str, Any] = {"name": arm.name}
+    found: Row = {"name": arm.name}
     for name, judge in (("contains", contains), ("exact", exact_match)):
         right = each(judge, arm)
-        found[name] = figure_of(
-            wilson_interval(sum(right), n),
-            n,
-            share_difference(each(judge, base)[:n], right[:shared]),
-        )
+        change = share_difference(each(judge, base)[:n], right[:shared])
+        found[name] = {**share_of(right), "change": change.plain("higher")}
     f1 = each(word_f1, arm)
-    found["f1"] = figure_of(
-        ratio_interval(f1, ones),
-        n,
-        ratio_difference(each(word_f1, base)[:n], f1[:shared], ones[:shared]),
-    )
-    found["silent"] = figure_of(
-        wilson_interval(sum(not arm.texts[place] for place in answerable), n), n
-    )
+    change = ratio_difference(each(word_f1, base)[:n], f1[:shared], ones[:shared])
+    found["f1"] = {**vars(ratio_interval(f1, ones)), "n": n, "change": change.plain("higher")}
+    found["silent"] = share_of([not arm.texts[place] for place in answerable])
     if others:
-        found["refused"] = figure_of(
-            wilson_interval(sum(not arm.texts[place] for place in others), len(others)), len(others)
-        )
+        found["refused"] = share_of([not arm.texts[place] for place in others])
     cited = [place for place in answerable if arm.cited[place]]
     if cited:
-        right_document = sum(rows[place]["document"] in arm.cited[place] for place in cited)
-        found["cited"] = figure_of(wilson_interval(right_document, len(cited)), len(cited))
+        found["cited"] = share_of([rows[at]["document"] in arm.cited[at] for at in cited])
     if arm.written:
         found |= {"written": arm.written, "left_out": arm.left_out}
     return found
 
 
-def figure_of(interval: Interval, n: int, change: Difference | None = None) -> dict[str, Any]:
-    """Return a figure as JSON values."""
-    figure = {**vars(interval), "n": n}
-    if change:
-        figure["change"] = change.plain("higher")
-    return figure
-
-
 def describe(results: Mapping[str, Any], of: int) -> StageResult:
-    """Return how often each way had the answer, and how often it refused what no document
-    answers.
-    """
     counts, asked = results["questions"], results["asked_of_models"]
     right = ", ".join(
         f"{arm['name']} {100 * arm['contains']['value']:.0f} % of {arm['contains']['n']}"
@@ -307,12 +231,12 @@ def describe(results: Mapping[str, Any], of: int) -> StageResult:
     line = f"the answer stands in: {right}"
     if refused:
         line += f"; unanswerable refused: {', '.join(refused)}"
-    thin = []
+    thin = [
+        f"{counts['answerable']} answerable and {counts['unanswerable']} unanswerable questions: "
+        "the intervals are wide."
+    ]
     if asked < of:
-        thin.append(f"The models were asked {asked} of the {of} questions.")
-    thin.append(
-        f"{counts['answerable']} answerable and {counts['unanswerable']} unanswerable questions: the intervals are wide."
-    )
+        thin.insert(0, f"The models were asked {asked} of the {of} questions.")
     facts = {
         arm["name"]: {name: arm[name]["value"] for name in ("contains", "exact", "f1")}
         for arm in results["arms"]
@@ -321,18 +245,18 @@ def describe(results: Mapping[str, Any], of: int) -> StageResult:
 
 
 def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
-    """Return the stage that asks the questions."""
     return Stage(
         name,
         3,
         run,
         share,
         describe=lambda recipe: (
-            f"the questions of {table_of(recipe, name).source.spec}, with and without documents"
+            f"the questions of {recipe.of_kind(AnswersStage)[name].source.spec}, "
+            "with and without documents"
         ),
         needs=("base", *needs),
         outputs=("results.json",),
         sized_by_budget=True,
-        outside=source_content(table_of, name),
+        outside=lambda recipe: source_content(recipe.of_kind(AnswersStage)[name].source),
         kind="answers",
     )

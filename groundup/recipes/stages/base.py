@@ -53,16 +53,12 @@ def run(context: StageContext) -> StageResult:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder without a run's records and checkpoints; none for a
-    file.
-    """
+    """Leave out a run's records and checkpoints; none for a file."""
     return sorted({file for pattern in PATTERNS for file in folder.glob(pattern)})
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:
-    """Return what identifies the model: the archive's hash for a named one, else the hashes of its
-    files.
-    """
+    """Return the archive's hash for a named model, else the hashes of its files."""
     name = recipe.base.model
     if name in CATALOG:
         entry = CATALOG[name]
@@ -76,16 +72,14 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 
 
 def base_shape(recipe: Recipe) -> ModelConfig | None:
-    """Return the config of the pulled model; None where no preset has it, or the build has none."""
+    """None: no preset has it, or the build has none."""
     if not recipe.uses_public_model:
         return None
     return PRESETS.get(recipe.base.model.removesuffix("-instruct"))
 
 
 def base_bytes(recipe: Recipe) -> float:
-    """Return the bytes of the pulled model's weights in float32; 0 where its size is not known
-    before it is opened.
-    """
+    """In float32; 0 where its size is not known before it is opened."""
     shape = base_shape(recipe)
     if shape is None:
         return 0.0
@@ -93,7 +87,6 @@ def base_bytes(recipe: Recipe) -> float:
 
 
 def describe(recipe: Recipe) -> str:
-    """Return its name and size."""
     shape = base_shape(recipe)
     size = "size unknown until it is opened"
     if shape:

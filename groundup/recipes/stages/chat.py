@@ -12,7 +12,7 @@ from groundup.data.reading.data import Data
 from groundup.data.reading.example_splits import hold_out
 from groundup.data.reading.examples import read_chat
 from groundup.data.reading.source_files import Source, content_hash
-from groundup.finetune.chat_results import ChatResults
+from groundup.finetune.chat_training import ChatResults
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruct import fit_chat, measure_tokens_per_s
 from groundup.finetune.pretraining_ablation import (
@@ -22,10 +22,10 @@ from groundup.finetune.pretraining_ablation import (
 )
 from groundup.model.footprint import training_memory
 from groundup.packs.pack import PackRow, pack_rows
+from groundup.recipes.build_config import instructions_source, licence_of
 from groundup.recipes.named_stages import ChatStage
-from groundup.recipes.packaged import instructions_source, licence_of
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.recipes.stages.continued_pretraining import FOLDER as TEACH
 from groundup.retrieve.index import Index
@@ -49,12 +49,10 @@ WORTH_FACTOR = 2 * 1.5
 
 def run(context: StageContext) -> StageResult:
     """Measure the training speed, fix the number of tokens, train."""
-    table, started = table_of(context.recipe, context.name), time.monotonic()
+    table, started = context.table(ChatStage), time.monotonic()
     compute, progress = context.compute, context.progress
     examples = read_instructions(table, context)
-    base = "base"
-    if context.recipe.teach:
-        base = TEACH
+    base = TEACH if context.recipe.teach else "base"
     opened = open_model(context.build / base, compute)
     config = ChatConfig(
         epochs=table.epochs,
@@ -94,16 +92,16 @@ def run(context: StageContext) -> StageResult:
         f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token "
         f"after {results.tokens:,} tokens"
     )
-    facts = {"tokens": results.tokens, "held_out_loss": loss}
-    if tokens >= table.tokens:
-        return StageResult(line, facts)
-    fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
-    return StageResult(line, facts, (fewer,))
+    thin = []
+    if tokens < table.tokens:
+        thin = [
+            f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
+        ]
+    return StageResult(line, {"tokens": results.tokens, "held_out_loss": loss}, tuple(thin))
 
 
 def _card(context: StageContext, license_id: str) -> ModelCard:
-    """Return the model card; the licence is that of the model that the weights are from."""
-    source = table_of(context.recipe, context.name).source
+    source = context.table(ChatStage).source
     return ModelCard(
         name=f"{context.recipe.name}-{context.name}",
         summary="Answers short instructions. Its base model was already tuned on instructions.",
@@ -121,9 +119,6 @@ def with_pretraining_worth(
     context: StageContext,
     started: float,
 ) -> ChatResults:
-    """Compare with the model pretrained here and with random weights, where the stage's time has
-    room for it.
-    """
     compute, progress = context.compute, context.progress
 
     def own() -> OpenModel:
@@ -145,40 +140,25 @@ def with_pretraining_worth(
 
 
 def texts_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
-    """Name and licence of the texts that the model has read before, where it was taught."""
-    return (
-        tuple((source.spec, source.licence) for source in recipe.data.sources)
-        if recipe.teach
-        else ()
-    )
+    sources = recipe.data.sources if recipe.teach else ()
+    return tuple((source.spec, source.licence) for source in sources)
 
 
 def read_instructions(table: ChatStage, context: StageContext) -> list[ChatExample]:
-    """The examples of the stage's source, those of a stage with an index with a passage before
-    each. Raises DataError.
-    """
+    """With an index, a passage stands before each. Raises DataError."""
     if table.index:
         folder = context.build / table.index
-        rank_by = (
-            ranking_of(
-                AUTO, vectors_for(AUTO, folder, context.compute.device.type, context.progress)
-            )
-            or bm25
-        )
+        vectors = vectors_for(AUTO, folder, context.compute.device.type, context.progress)
+        rank_by = ranking_of(AUTO, vectors) or bm25
         with Index(folder) as index:
             return [grounded(row, index, rank_by) for row in pack_rows(Path(table.source))]
     data = Data(instructions_source(table.source), charset=table.charset)
     return read_chat(data, progress=context.progress)
 
 
-def table_of(recipe: Recipe, name: str) -> ChatStage:
-    """The table of a chat model."""
-    return recipe.of_kind(ChatStage)[name]
-
-
 def grounded(row: PackRow, index: Index, rank_by: Ranking = bm25) -> ChatExample:
-    """An instruction as `groundup ask` asks it, with the passage of its document that fits it best;
-    without a document, the best of all.
+    """Return an instruction as `groundup ask` asks it, with the passage of its document that fits
+    it best; without a document, the best of all.
     """
     question = f"{row['instruction']}\n\n{row['input']}".strip()
 
@@ -197,32 +177,24 @@ def grounded(row: PackRow, index: Index, rank_by: Ranking = bm25) -> ChatExample
 
 
 def held_out_instructions(context: StageContext, name: str) -> list[ChatExample]:
-    """Those that a chat model is not trained on: the marked ones, else a tenth chosen by hash.
-
-    Raises DataError.
-    """
-    return hold_out(
-        read_instructions(table_of(context.recipe, name), context), context.seed
-    ).held_out
+    """Return the marked ones, else a tenth chosen by hash. Raises DataError."""
+    table = context.recipe.of_kind(ChatStage)[name]
+    return hold_out(read_instructions(table, context), context.seed).held_out
 
 
 def outside(tables: Iterable[ChatStage]) -> Mapping[str, str]:
-    """The content of the instruction sets."""
     return {
         table.source: content_hash(Source(instructions_source(table.source))) for table in tables
     }
 
 
 def describe(table: ChatStage) -> str:
-    """How much it learns from at most, and the size of its adapters."""
     epochs = f"{table.epochs:g} epochs, at most {table.tokens:,} tokens"
     return f"{epochs} of {table.source} instructions, LoRA of rank {table.rank}"
 
 
 def memory_bytes(recipe: Recipe, table: ChatStage) -> float:
-    """What a training step of the adapters holds; 0 where the base's size is not known before it is
-    opened.
-    """
+    """0 where the base's size is not known before it is opened."""
     base = base_shape(recipe)
     if base is None:
         return 0.0
@@ -233,18 +205,17 @@ def memory_bytes(recipe: Recipe, table: ChatStage) -> float:
 
 
 def stage(name: str, share: float, index: str = "") -> Stage:
-    """The stage of a chat model, and of the index that it has its passages from."""
     return Stage(
         name,
         3,
         run,
         share,
-        describe=lambda recipe: describe(table_of(recipe, name)),
-        memory_bytes=lambda recipe: memory_bytes(recipe, table_of(recipe, name)),
+        describe=lambda recipe: describe(recipe.of_kind(ChatStage)[name]),
+        memory_bytes=lambda recipe: memory_bytes(recipe, recipe.of_kind(ChatStage)[name]),
         disk_bytes=base_bytes,
         needs=("pretrain", "base", "teach", index),
-        outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+        outputs=MODEL_FILES,
         sized_by_budget=True,
-        outside=lambda recipe: outside([table_of(recipe, name)]),
+        outside=lambda recipe: outside([recipe.of_kind(ChatStage)[name]]),
         kind="chat",
     )

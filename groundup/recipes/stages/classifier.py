@@ -32,8 +32,7 @@ from groundup.finetune.pretraining_ablation import (
 )
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.named_stages import ClassifierStage
-from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
+from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult, source_content
 from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
 from groundup.train.steps.precision import open_kinds
@@ -55,8 +54,7 @@ WORTH_FACTOR = 2 * 5
 
 
 def run(context: StageContext) -> StageResult:
-    """Read and split the messages, train, and evaluate all methods on the same test messages."""
-    table, started = table_of(context.recipe, context.name), time.monotonic()
+    table, started = context.table(ClassifierStage), time.monotonic()
     compute, progress = context.compute, context.progress
     opened = open_model(context.build / "base", compute)
     distinct = read_messages(table, context)
@@ -66,9 +64,7 @@ def run(context: StageContext) -> StageResult:
     sizes = {
         name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")
     }
-    seed = table.seed
-    if seed is None:
-        seed = context.seed
+    seed = context.seed if table.seed is None else table.seed
     splits = stratified_split(distinct.examples, sizes, seed)
     encoder, lack = find_encoder(table, context)
     config = ClassifierConfig(
@@ -86,9 +82,9 @@ def run(context: StageContext) -> StageResult:
     results = fit_classifier(
         opened, splits, runs, config, compute=compute, progress=progress, card=card
     )
-    results = dataclasses.replace(results, source=read_counts(distinct))
+    left_out = {name: getattr(distinct, name) for name in ("repeats", "conflicts", "empty")}
     results = add_baselines(
-        results,
+        dataclasses.replace(results, source=left_out),
         opened,
         splits,
         runs,
@@ -114,7 +110,6 @@ def run(context: StageContext) -> StageResult:
 def card_of(
     context: StageContext, table: ClassifierStage, examples: Sequence[Example], opened: OpenModel
 ) -> ModelCard:
-    """Return what the model card can say before the training."""
     labels = ", ".join(sorted({each.label for each in examples}))
     return ModelCard(
         name=f"{context.recipe.name}-{context.name}",
@@ -125,27 +120,14 @@ def card_of(
     )
 
 
-def read_counts(distinct: Distinct[Example]) -> dict[str, int]:
-    """Return what of the messages was left out: `ClassifierResults.source`."""
-    return {
-        "repeats": distinct.repeats,
-        "conflicts": distinct.conflicts,
-        "empty": distinct.empty,
-    }
-
-
 def find_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, str]:
-    """Return the encoder, fetched, and "", or "" and why the classifier learns without it."""
+    """Return the encoder and "", or "" and why the classifier learns without it."""
     try:
         if table.encoder:
             find_model(table.encoder, progress=context.progress)
     except (ModelError, NetworkError, FormatError) as error:
-        lack = (
-            f"The classifier {context.name} learned without an encoder's vectors: "
-            f"{error.message} With them: --redo {context.name}."
-        )
-        context.progress.say(f"      note: {lack}")
-        return "", lack
+        lacks = f"The classifier {context.name} learned without an encoder's vectors"
+        return "", context.note(lacks, error, "them")
     return table.encoder, ""
 
 
@@ -157,9 +139,6 @@ def with_pretraining_worth(
     context: StageContext,
     started: float,
 ) -> ClassifierResults:
-    """Compare with the model pretrained here and with random weights, where the stage's time has
-    room for it.
-    """
     own, compute = open_model(context.build / "pretrain", context.compute), context.compute
     assert config.max_tokens is not None
     config = worth_config(min(config.max_tokens, own.config.context_tokens), config.seed)
@@ -178,7 +157,6 @@ def with_pretraining_worth(
 
 
 def read_messages(table: ClassifierStage, context: StageContext) -> Distinct[Example]:
-    """Return the labelled messages without repeats; prints the counts."""
     data = Data(
         table.source.spec,
         table.source.follow_links,
@@ -198,16 +176,14 @@ def read_messages(table: ClassifierStage, context: StageContext) -> Distinct[Exa
 
 
 def scaled(upper: int, percent: int) -> int:
-    """Return a percentage of an upper limit, at least 20 so that every class can be present."""
+    """At least 20, so that every class can be present."""
     return min(upper, max(20, upper * percent // 100))
 
 
 def affordable_percent(
     opened: OpenModel, examples: Sequence[Example], table: ClassifierStage, context: StageContext
 ) -> float:
-    """Return the percentage of the upper limits that fits the stage's time, from timed passes over
-    a few messages.
-    """
+    """Return the percentage that fits the stage's time, from timed passes over a few messages."""
     tokenizer = opened.require_tokenizer()
     rows = [tokenizer.encode(example.text)[: table.max_tokens] for example in examples[:256]]
     mean_tokens = sum(map(len, rows)) / len(rows)
@@ -227,9 +203,7 @@ def affordable_percent(
 def seconds_per_token(
     opened: OpenModel, rows: Sequence[Sequence[int]], compute: Compute, *, low_precision: bool
 ) -> float:
-    """Return the seconds a token of a forward pass over rows of similar length, from two or more
-    passes that agree.
-    """
+    """Time forward passes over rows of similar length, until two or more agree."""
     longest = sorted(rows, key=len)[len(rows) // 2 :]
     length = min(map(len, longest))
     ids = torch.tensor([list(row[:length]) for row in longest], device=compute.device)
@@ -240,11 +214,6 @@ def seconds_per_token(
         return (
             steady_s(lambda: timeit(lambda: opened.model.transformer(ids), number=1)) / ids.numel()
         )
-
-
-def table_of(recipe: Recipe, name: str) -> ClassifierStage:
-    """Return the table of a classifier."""
-    return recipe.of_kind(ClassifierStage)[name]
 
 
 def readable_example(messages: Sequence[Example], label: str | None) -> str:
@@ -278,7 +247,6 @@ def plain_words(text: str) -> list[str]:
 def summarise(
     results: ClassifierResults, name: str, sizes: Mapping[str, int], percent: int, example: str
 ) -> StageResult:
-    """Return the accuracies of the classifier and the best baseline in one line."""
     ours, *others = results.models
     found = ours["accuracy"]
     # The zero-shot baseline has fewer messages: it is compared only where there is no other (no
@@ -304,7 +272,6 @@ def summarise(
 
 
 def describe_lead(other: Mapping[str, Any]) -> str:
-    """Return what the paired comparison with a method says of the classifier."""
     verdict = other["lead"]["accuracy"]["verdict"] if "lead" in other else ""
     return {
         "unclear": " (no clear difference)",
@@ -314,23 +281,21 @@ def describe_lead(other: Mapping[str, Any]) -> str:
 
 
 def describe(table: ClassifierStage) -> str:
-    """Return the upper limits of messages."""
     evaluated = f"{table.validation:,} and {table.test:,} to evaluate on"
     return f"up to {table.train:,} messages to train on, {evaluated}"
 
 
 def stage(name: str, share: float) -> Stage:
-    """Return the stage of a classifier."""
     return Stage(
         name,
         3,
         run,
         share,
-        describe=lambda recipe: describe(table_of(recipe, name)),
+        describe=lambda recipe: describe(recipe.of_kind(ClassifierStage)[name]),
         disk_bytes=base_bytes,
         needs=("pretrain", "base"),
-        outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+        outputs=MODEL_FILES,
         sized_by_budget=True,
-        outside=source_content(table_of, name),
+        outside=lambda recipe: source_content(recipe.of_kind(ClassifierStage)[name].source),
         kind="classifier",
     )

@@ -1,12 +1,7 @@
 """Optional stage, before chat: the training of the public model is continued on the texts of stage
-1, so that the chat model has read them.
-
-    train of data/ and the replay -> teach/data/ -> teach/shards/ (the model's own tokenizer) ->
-        pretrain(start=...) -> teach/
-
-General text is read beside the texts (replay), so that less is forgotten. Of validation and test as
-much is taken as the time allows to measure. teach/results.json is that of a pretraining run; under
-"forgetting" it has general text and the test text ("texts") before and after.
+1, so that the chat model has read them, with general text beside them (replay), so that less is
+forgotten. teach/results.json is that of a pretraining run; under "forgetting" it has general text
+and the test text ("texts") before and after.
 """
 
 import dataclasses
@@ -76,9 +71,7 @@ NOT_BETTER = "The public model did not clearly gain on test text: too few steps 
 
 
 def run(context: StageContext) -> StageResult:
-    """Train for as many steps as fit the stage's time, at most so many epochs; measure test text
-    and general text before and after.
-    """
+    """Train for as many steps as fit the stage's time, at most so many epochs."""
     table, progress, started = table_of(context.recipe), context.progress, time.monotonic()
     start = starting_model(context.build / "base")
     shards = teaching_shards(context, table, start)
@@ -114,16 +107,12 @@ def run(context: StageContext) -> StageResult:
 
 
 def table_of(recipe: Recipe) -> TeachStage:
-    """Return the recipe's table, which a recipe with this stage has."""
     assert recipe.teach is not None
     return recipe.teach
 
 
 def teaching_shards(context: StageContext, table: TeachStage, start: StartingModel) -> ShardSet:
-    """Return the tokens that are read and measured on; made once.
-
-    Raises DataError, NetworkError.
-    """
+    """Raises DataError, NetworkError."""
     shards, data = context.folder / "shards", context.folder / "data"
     if (shards / TABLE_FILE).is_file():
         return open_shards(shards)
@@ -138,7 +127,6 @@ def teaching_shards(context: StageContext, table: TeachStage, start: StartingMod
 
 
 def replayed(context: StageContext, table: TeachStage) -> Iterator[Document]:
-    """Yield the general text, cleaned as the texts are; nothing where its share is 0."""
     if not table.replay_share:
         return
     folder = context.folder.with_name(".tmp-replay")
@@ -149,7 +137,6 @@ def replayed(context: StageContext, table: TeachStage) -> Iterator[Document]:
 
 
 def held_out(context: StageContext, split: str) -> list[str]:
-    """Return as much of a split as the stage's time allows to measure on."""
     characters = context.fix("characters", lambda: measured_characters(context.seconds))
     texts = (document.text for document in read_split(context.build / "data", split))
     return sample_texts(texts, seed=context.seed, max_characters=characters)
@@ -165,8 +152,8 @@ def measured_characters(seconds: float) -> float:
 
 
 def opening(context: StageContext) -> str:
-    """Return the first words of a sentence of the held-out text, else of the text: what the model
-    continues at each evaluation.
+    """Return the first words of a held-out sentence, else of the text: what the model continues at
+    each evaluation.
     """
     texts = held_out(context, VALIDATION)
     if found := prompts_of(texts, 1):
@@ -176,9 +163,7 @@ def opening(context: StageContext) -> str:
 
 
 def candidate_of(start: StartingModel, shards: ShardSet, context: StageContext) -> Candidate:
-    """Return the model, in rows no longer than a typical document, and how it is trained; the
-    number of steps may be unknown yet.
-    """
+    """Rows are no longer than a typical document; the number of steps may be unknown yet."""
     recipe, table = context.recipe, table_of(context.recipe)
     text = text_stats(shards, start.tokenizer.special.document_end_id)
     rows = min(ROW_TOKENS, start.config.context_tokens, fitting_context(start.config, text))
@@ -194,16 +179,12 @@ def candidate_of(start: StartingModel, shards: ShardSet, context: StageContext) 
 
 
 def replay_of(table: TeachStage) -> dict[str, float]:
-    """Return the share of the general text, by its title; {} where none is read."""
     if not table.replay_share:
         return {}
     return {table.general.title: table.replay_share}
 
 
 def steps_of_epochs(shards: ShardSet, context: StageContext) -> int:
-    """Return the steps after which the texts have been read as often as they may be, at least
-    one.
-    """
     table, tokens = table_of(context.recipe), shards.num_tokens(TRAIN)
     spans = read_spans(shards.folder, TRAIN, tokens) or []
     own = tokens - sum(count for source, count in spans if source == table.general.title)
@@ -218,9 +199,7 @@ def fit_in_time(
     measured_tokens: int,
     started: float,
 ) -> tuple[FitConfig, float]:
-    """Return the config with the steps and evaluations that fit the time, and that time; measured
-    once and recorded in build.json.
-    """
+    """Return the steps and evaluations that fit the time, and that time; measured once."""
     if "steps" not in context.sizes:
         bf16 = open_kinds("auto", candidate.shape.width, compute=context.compute)[-1]
         precise = dataclasses.replace(candidate.fit, precision="float32")  # one of them is tried
@@ -239,7 +218,6 @@ def fit_in_time(
 
 
 def with_sample(measured: Measured, candidate: Candidate) -> Measured:
-    """Return the times with that of the sample of each evaluation."""
     sample_s = (
         SAMPLE_TOKENS * GENERATED_COST * FORWARD_SHARE * measured.step_s / candidate.step_tokens
     )
@@ -247,7 +225,6 @@ def with_sample(measured: Measured, candidate: Candidate) -> Measured:
 
 
 def card_of(context: StageContext, table: TeachStage, start: StartingModel) -> ModelCard:
-    """Return the model card without its figures."""
     sources = [*context.recipe.data.sources]
     if table.replay_share:
         sources.append(table.general)
@@ -261,7 +238,6 @@ def card_of(context: StageContext, table: TeachStage, start: StartingModel) -> M
 
 
 def describe_results(results: Mapping[str, Any], table: TeachStage) -> StageResult:
-    """Return what was gained on the test text and forgotten of general text in one line."""
     gained, general = (results["forgetting"][name] for name in (TEXTS, GENERAL))
     changes = f"{describe_change(gained, 'test text')}; {describe_change(general, 'general text')}"
     line = f"{changes}; {results['steps']:,} steps, {results['tokens']:,} tokens"
@@ -276,7 +252,6 @@ def describe_results(results: Mapping[str, Any], table: TeachStage) -> StageResu
 
 
 def epochs_of(results: Mapping[str, Any], table: TeachStage) -> float:
-    """Return how often the texts were read, without the replay."""
     own = [each for each in results.get("sources", ()) if each["source"] != table.general.title]
     there = sum(each["read_tokens"] / each["epochs"] for each in own if each["epochs"])
     if not there:
@@ -291,7 +266,6 @@ def describe_change(found: Mapping[str, Any], what: str) -> str:
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:
-    """Return the content of the general text, where it is read."""
     table = table_of(recipe)
     if not table.replay_share:
         return {}
@@ -299,7 +273,6 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 
 
 def describe(recipe: Recipe) -> str:
-    """Return what is read, and how much of it at most."""
     table = table_of(recipe)
     steps = f"as many steps as fit, at most {table.epochs:g} epochs"
     if table.steps:
@@ -311,9 +284,7 @@ def describe(recipe: Recipe) -> str:
 
 
 def memory_bytes(recipe: Recipe) -> float:
-    """Return what a training step of all weights holds; 0 where the base's size is not known before
-    it is opened.
-    """
+    """0 where the base's size is not known before it is opened."""
     base, batch_size = base_shape(recipe), max(1, table_of(recipe).step_tokens // ROW_TOKENS)
     if base is None:
         return 0.0

@@ -9,7 +9,6 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
-    """Write the data folder."""
     table = context.recipe.data
     card = prepare(
         table.sources, context.folder, table.config, seed=context.seed, progress=context.progress
@@ -22,9 +21,6 @@ def run(context: StageContext) -> StageResult:
 
 
 def outside(recipe: Recipe) -> dict[str, str]:
-    """Return the hashes of the texts and of the evaluation items that they are compared with, and
-    what else the steps depend on.
-    """
     table = recipe.data
     texts = {source.spec: content_hash(source) for source in table.sources}
     items = {

@@ -1,12 +1,17 @@
 """Evaluation: the chat models and their base on the same held-out instructions; the pretrained
-model on test.
+model on test; all of them on suites: what they can do that nobody taught them, and how that came
+while the own model was trained.
 
-evaluate/suites.json     the models on suites of items that none of them was trained for
-                         (`recipes.suites`)
 evaluate/results.json    of the first chat model loss, checked answers, answers side by side; of the
                          others the same under "chats", by name; of the own model bits per byte on
                          test, and "samples": what it writes after beginnings of test sentences;
                          "table" is all of it as rows
+evaluate/suites.json     {"suites": {name: {"heading", "rows": {model: {...}}, "change", "items":
+                         [{"group", "asked", "expected", "answers": {model: {...}}}], "overlap"}},
+                         "curves": [...] (see `evaluate.comparison.suite_evaluation`)}
+
+All suites have the same time: how many items of one are asked is fixed by the time of a few on the
+base model, once; how many snapshots by that of one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +23,14 @@ from groundup.data.documents import ChatExample
 from groundup.data.split import read_split, splits_in
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
+from groundup.errors import DataError
 from groundup.evaluate.comparison.run import evaluate
+from groundup.evaluate.comparison.suite_evaluation import CurvePoint, measure_over, points_over
+from groundup.evaluate.config import EvaluationConfig
+from groundup.evaluate.memorisation import find_overlap
+from groundup.evaluate.results import EvaluationResults
+from groundup.evaluate.suite import SuiteTask, suite_tasks
+from groundup.evaluate.suites.registry import suites_named
 from groundup.evaluate.task import EvaluationTask, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, evenly
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
@@ -28,17 +40,8 @@ from groundup.progress import Silent
 from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
-from groundup.recipes.stages.chat import held_out_instructions, table_of
+from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.chat import outside as instructions_outside
-from groundup.recipes.suites import (
-    BASE,
-    CHAT,
-    OWN,
-    SNAPSHOTS_SHARE,
-    SUITES_SHARE,
-    above_chance,
-    measure_suites,
-)
 from groundup.train.monitor.prompts import prompts_of
 from groundup.train.monitor.samples import SAMPLE_TOKENS
 from groundup.weights.model_io import OpenModel, open_model
@@ -51,7 +54,6 @@ MIN_PERCENT = 20
 
 
 def run(context: StageContext) -> StageResult:
-    """Evaluate before and after on the same items, as many as the time allows."""
     results: dict[str, Any] = {"table": []}
     models: dict[str, OpenModel] = {}
     if context.recipe.uses_public_model:
@@ -73,14 +75,11 @@ def run(context: StageContext) -> StageResult:
             results.setdefault("chats", {})[name] = found
         else:
             models[CHAT], results = chat, {**found, **results}
-    own = own_model(context)
+    own, texts = own_model(context), list[str]()
     if own:
         results["table"].append(own.text)
         results |= {"text": own.text, "samples": samples_of(own, context)}
-        models[OWN] = own.opened
-    texts: Sequence[str] = ()
-    if own:
-        texts = own.texts
+        models[OWN], texts = own.opened, list(own.texts)
     suites = {}
     if context.recipe.evaluate.suites:
         suites = measure_suites(context, models, texts)
@@ -98,9 +97,7 @@ def run(context: StageContext) -> StageResult:
 
 @dataclass(frozen=True)
 class OwnModel:
-    """The pretrained model, held-out texts of its data, and its bits per byte on them with the name
-    of their split.
-    """
+    """The pretrained model, held-out texts of its data, and its bits per byte on them."""
 
     opened: OpenModel
     texts: Sequence[str]
@@ -108,7 +105,6 @@ class OwnModel:
 
 
 def own_model(context: StageContext) -> OwnModel | None:
-    """Return the pretrained model, measured; None where the build has none."""
     if not context.recipe.data.sources:
         return None
     own, data = open_model(context.build / "pretrain", context.compute), context.build / "data"
@@ -121,7 +117,6 @@ def own_model(context: StageContext) -> OwnModel | None:
 
 
 def samples_of(own: OwnModel, context: StageContext) -> list[dict[str, str]]:
-    """Return what the finished model writes after the first words of held-out sentences."""
     tokenizer, model = own.opened.require_tokenizer(), language_model(own.opened)[0]
     sampling = Sampling(temperature=SAMPLE_TEMPERATURE, max_tokens=SAMPLE_TOKENS, seed=context.seed)
     samples = []
@@ -141,8 +136,8 @@ def samples_of(own: OwnModel, context: StageContext) -> list[dict[str, str]]:
 def part_tasks(
     held_out: Sequence[ChatExample], percent: int, name: str, context: StageContext
 ) -> list[EvaluationTask]:
-    """Return the tasks of a chat model, on so much of its held-out instructions."""
-    table, max_tokens = context.recipe.evaluate, table_of(context.recipe, name).max_tokens
+    table = context.recipe.evaluate
+    max_tokens = context.recipe.of_kind(ChatStage)[name].max_tokens
     checked = part([e for e in held_out if e.check], percent)[: table.answers]
     shown = part(spread([e for e in held_out if not e.check]), percent)[: table.side_by_side]
     tasks: list[EvaluationTask] = [AnswerLoss(part(held_out, percent), max_tokens=max_tokens)]
@@ -159,9 +154,7 @@ def part(items: Sequence[ChatExample], percent: int) -> list[ChatExample]:
 
 
 def spread(items: Sequence[ChatExample]) -> list[ChatExample]:
-    """Order the items as the first of each kind, the second of each, and so on, so that a few show
-    every kind.
-    """
+    """The first of each kind, the second of each, and so on: a few show every kind."""
     place: dict[str, int] = {}
     order: list[tuple[int, int, ChatExample]] = []
     for item in items:
@@ -173,22 +166,11 @@ def spread(items: Sequence[ChatExample]) -> list[ChatExample]:
 def affordable_percent(
     opened: OpenModel, held_out: Mapping[str, Sequence[ChatExample]], context: StageContext
 ) -> float:
-    """Return the percentage of the held-out sets that fits the stage's time, from a few timed items
-    of the first.
-    """
+    """Return the percentage that fits the stage's time, from a few timed items of the first set."""
     few = list(next(iter(held_out.values()))[:4])
 
-    def cost_s(task: EvaluationTask) -> float:
-        return min(
-            repeat(
-                lambda: task.measure(opened, compute=context.compute, progress=Silent()),
-                number=1,
-                repeat=2,
-            )
-        )
-
-    loss_s = cost_s(AnswerLoss(few)) / len(few)  # an item
-    token_s = cost_s(ShownAnswers(few, max_tokens=8)) / 8
+    loss_s = timed(AnswerLoss(few), opened, context) / len(few)  # an item
+    token_s = timed(ShownAnswers(few, max_tokens=8), opened, context) / 8
     table = context.recipe.evaluate
     # two batches of answers, each as long as its longest answer; a larger batch is slower by its
     # width
@@ -203,7 +185,6 @@ def affordable_percent(
 def answers_of(
     models: Mapping[str, OpenModel], tasks: Sequence[EvaluationTask], context: StageContext
 ) -> dict[str, Any]:
-    """Return the results of a chat model and its base as the report reads them."""
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     rows = {(row.task, row.model): row for row in found.rows}
     loss, checked = AnswerLoss.name, CheckedAnswers.name
@@ -229,9 +210,6 @@ def answers_of(
 
 
 def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one instruction with both answers, and whether each passed its check, where it has
-    one.
-    """
     asked = {key: before[key] for key in ("id", "kind", "instruction", "input")}
     both = ((BEFORE, before), (AFTER, after))
     right = {f"{name}_right": answer["right"] for name, answer in both if "right" in answer}
@@ -247,7 +225,6 @@ def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
 def describe_results(
     results: Mapping[str, Any], percent: int, suites: Mapping[str, Any]
 ) -> StageResult:
-    """Return before and after in one line, and in how many suites the models are above chance."""
     loss, checked = results.get("loss", {}), results.get("checked", {})
     text, example = results.get("text"), example_of(results)
     measured: list[str] = []
@@ -287,14 +264,10 @@ def describe_results(
 
 
 def example_of(results: Mapping[str, Any]) -> str:
-    """Return the first words of a held-out sentence, to try the own model with; "" where there is
-    none.
-    """
     return next((sample["prompt"] for sample in results.get("samples", ())), "")
 
 
 def describe(recipe: Recipe) -> str:
-    """Return what is measured."""
     if recipe.of_kind(ChatStage):
         return f"up to {recipe.evaluate.answers} checked answers before and after"
     if recipe.data.sources:
@@ -313,3 +286,149 @@ STAGE = Stage(
     sized_by_budget=True,
     outside=lambda recipe: instructions_outside(recipe.of_kind(ChatStage).values()),
 )
+
+
+OWN, BASE, CHAT = "own", "base", "chat"
+# Of the stage's time: for the suites, and for the snapshots.
+SUITES_SHARE, SNAPSHOTS_SHARE = 0.3, 0.15
+# Items of each suite at least, whatever the time.
+MIN_ITEMS = 24
+TIMED_ITEMS = 4
+# What moves while a small model is trained; the others stay at chance.
+CURVE_SUITES = ("grammar", "copying")
+CURVE_ITEMS, CURVE_CHARACTERS = 150, 8192
+MIN_SNAPSHOTS, MAX_SNAPSHOTS = 4, 16
+
+
+def measure_suites(
+    context: StageContext, models: Mapping[str, OpenModel], texts: Sequence[str]
+) -> dict[str, Any]:
+    """Raises ConfigError for an unknown suite."""
+    suites, config = (
+        suites_named(context.recipe.evaluate.suites),
+        EvaluationConfig(seed=context.seed),
+    )
+    try:
+        asked = suite_tasks(suites, models, config, context.progress)
+    except DataError as error:  # a model of a very short context
+        context.progress.say(f"      suites are not measured: {error.message}")
+        return {}
+    whole = [task for task in asked if isinstance(task, SuiteTask)]
+    tasks = [
+        first_part(task, affordable_items(task, len(whole), next(iter(models.values())), context))
+        for task in whole
+    ]
+    found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
+    values = {task.suite.name: page_values(task, found, context) for task in tasks}
+    curve_tasks: list[EvaluationTask] = [
+        first_part(task, CURVE_ITEMS) for task in whole if task.suite.name in CURVE_SUITES
+    ]
+    if texts:
+        sampled = sample_texts(texts, seed=context.seed, max_characters=CURVE_CHARACTERS)
+        curve_tasks.append(BitsPerByte(sampled))
+    curves = []
+    if OWN in models:
+        curves = own_curves(context, models[OWN], curve_tasks)
+    return {"suites": values, "curves": curves}
+
+
+def first_part(task: SuiteTask, count: int) -> SuiteTask:
+    """Return the task with its first items, a random sample."""
+    return SuiteTask(task.suite, task.items[:count], task.shots, task.template)
+
+
+def affordable_items(task: SuiteTask, suites: int, opened: OpenModel, context: StageContext) -> int:
+    """Base and chat model are of one size, the own one is small."""
+
+    def affordable() -> float:
+        few = first_part(task, TIMED_ITEMS)
+        item_s = timed(few, opened, context) / len(few.items)
+        return max(MIN_ITEMS, SUITES_SHARE * context.seconds / suites / max(2 * item_s, 1e-9))
+
+    return min(len(task.items), context.fix(f"suite_{task.suite.name}", affordable))
+
+
+def timed(task: EvaluationTask, opened: OpenModel, context: StageContext) -> float:
+    return min(
+        repeat(
+            lambda: task.measure(opened, compute=context.compute, progress=Silent()),
+            number=1,
+            repeat=2,
+        )
+    )
+
+
+def own_curves(
+    context: StageContext, own: OpenModel, tasks: Sequence[EvaluationTask]
+) -> list[dict[str, Any]]:
+    """As many snapshots as the time allows; none where the run keeps none."""
+    try:
+        points = points_over("steps", [str(context.build / "pretrain")], Silent())
+    except DataError:
+        return []
+
+    def affordable() -> float:
+        one_s = sum(timed(task, own, context) for task in tasks)
+        return min(
+            MAX_SNAPSHOTS, max(MIN_SNAPSHOTS, SNAPSHOTS_SHARE * context.seconds / max(one_s, 1e-9))
+        )
+
+    chosen = evenly_spread(points, context.fix("suite_snapshots", affordable))
+    found = measure_over("steps", chosen, tasks, compute=context.compute, progress=context.progress)
+    return [{**curve.to_plain(), "model": OWN} for curve in found.curves]
+
+
+def evenly_spread(points: Sequence[CurvePoint], count: int) -> list[CurvePoint]:
+    if count >= len(points):
+        return list(points)
+    places = [round(number * (len(points) - 1) / max(1, count - 1)) for number in range(count)]
+    return [points[place] for place in sorted(set(places))]
+
+
+def page_values(task: SuiteTask, found: EvaluationResults, context: StageContext) -> dict[str, Any]:
+    """Return the first metric of each model, the paired change from base to chat, items with all
+    answers.
+    """
+    rows: dict[str, Any] = {}
+    for row in found.rows:
+        if row.task == task.name:
+            rows.setdefault(row.model, row.plain())
+    wanted = (task.name, BASE, CHAT)
+    change = next(
+        (c.to_plain() for c in found.changes if (c.task, c.from_model, c.to_model) == wanted), None
+    )
+    shown = {model: details["items"] for model, details in found.details[task.name].items()}
+    items = [
+        {
+            **{key: each[0][key] for key in ("group", "asked", "expected") if key in each[0]},
+            "answers": {
+                m: {k: a[k] for k in ("answer", "right") if k in a}
+                for m, a in zip(shown, each, strict=True)
+            },
+        }
+        for each in zip(*shown.values(), strict=True)
+    ]
+    overlap: Mapping[str, Any] = {}
+    if OWN in shown:
+        overlap = vars(find_overlap(task.items, context.build / "data", Silent()))
+    return {
+        "heading": task.suite.heading,
+        "rows": rows,
+        "change": change,
+        "items": items,
+        "overlap": overlap,
+    }
+
+
+def above_chance(suites: Mapping[str, Any], model: str) -> list[str]:
+    """Return the suites in which a model is above chance.
+
+    >>> above_chance({"grammar": {"rows": {"own": {"is_chance": False, "chance": 0.5}}}}, "own")
+    ['grammar']
+    """
+    known = {name: suite["rows"].get(model, {}) for name, suite in suites.items()}
+    return [
+        name
+        for name, row in known.items()
+        if row.get("chance") is not None and not row["is_chance"]
+    ]

@@ -41,7 +41,7 @@ BESIDE_FILE_S = 4.0
 
 
 def run(context: StageContext) -> StageResult:
-    """Export and check the models. Raises ModelError when a gate fails."""
+    """Raises ModelError when a gate fails."""
     questions = {name: questions_of(context, name) for name in context.recipe.of_kind(ChatStage)}
     lines, progress = user_lines(context, questions), context.progress
     stages = {name: name for name in questions}
@@ -89,12 +89,10 @@ def run(context: StageContext) -> StageResult:
 
 
 def questions_of(context: StageContext, name: str) -> list[str]:
-    """Return what a chat model is asked: its held-out instructions."""
     return [each.instruction for each in held_out_instructions(context, name)]
 
 
 def user_lines(context: StageContext, questions: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return distinct lines of the held-out texts; of a build without texts, the questions."""
     texts: Iterable[str] = (text for asked in questions.values() for text in asked)
     if context.recipe.data.sources:
         texts = (document.text for document in read_split(context.build / "data", VALIDATION))
@@ -104,9 +102,7 @@ def user_lines(context: StageContext, questions: Mapping[str, Sequence[str]]) ->
 
 
 def write_files(opened: OpenModel, folder: Path, name: str, quantization: GGUFQuantization) -> Path:
-    """Write the Hugging Face files (once), a GGUF, and a Modelfile for the first GGUF; returns the
-    GGUF's path.
-    """
+    """Write the Hugging Face files and a Modelfile (once), and a GGUF; returns its path."""
     gguf = folder / f"{name}-{quantization}.gguf"
     if not folder.exists():
         folder.mkdir()
@@ -135,9 +131,7 @@ def require(report: ParityReport, context: StageContext) -> None:
 
 
 def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
-    """Return the prompts a file that fit the time: a token of our model is timed, llama.cpp is
-    about three times as fast.
-    """
+    """A token of our model is timed; llama.cpp is about three times as fast."""
     table = context.recipe.export
     ids = torch.ones(1, 64, dtype=torch.long, device=context.compute.device)
     with torch.no_grad():
@@ -149,9 +143,7 @@ def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
 
 
 def disk_bytes(recipe: Recipe) -> float:
-    """Return the bytes of the models' GGUF files; the Hugging Face files beside them are hard
-    links.
-    """
+    """Of the GGUF files; the Hugging Face files beside them are hard links."""
     parameters = len(recipe.of_kind(ChatStage)) * base_bytes(recipe) / FLOAT32_BYTES
     if recipe.data.sources:
         parameters += parameter_count(own_shape(recipe)).total

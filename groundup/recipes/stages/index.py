@@ -1,6 +1,6 @@
 """An index: the documents are made searchable, as by `groundup index`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from groundup.data.reading.source_files import Source, content_hash
@@ -26,8 +26,7 @@ QUESTIONS = 60
 
 
 def run(context: StageContext) -> StageResult:
-    """Read the documents into the index; those in another language than expected are noted."""
-    table = context.recipe.of_kind(IndexStage)[context.name]
+    table = context.table(IndexStage)
     report = update_index(
         context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress
     )
@@ -36,11 +35,13 @@ def run(context: StageContext) -> StageResult:
         lack = missing_vectors(context, table.vectors)
         if not lack:
             by = f"words and vectors ({table.vectors})"
+    device, progress = context.compute.device.type, context.progress
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
         if table.questions:
-            asked = questions_of(table)
-            least, few = calibrate_evidence(index, asked, context), few_note(len(asked))
+            asked, few = questions_of(table), few_note(len(questions_of(table)))
+            vectors = vectors_for(AUTO, context.folder, device, progress)
+            least = calibrate(index, asked, PASSAGES, vectors, progress=progress)
     line = (
         f"{counts.documents:,} documents, {counts.passages:,} passages, "
         f"searched by {by}; read in {report.elapsed_s:.1f} s"
@@ -57,30 +58,19 @@ def run(context: StageContext) -> StageResult:
 
 
 def questions_of(table: IndexStage) -> list[str]:
-    """Return up to QUESTIONS of the instructions that a document answers, spread over all."""
     asked = document_questions(pack_rows(Path(table.questions)))
     places = sorted({place * len(asked) // QUESTIONS for place in range(QUESTIONS)})
     return list(dict.fromkeys(asked[place] for place in places if asked))
 
 
-def calibrate_evidence(
-    index: Index, questions: Sequence[str], context: StageContext
-) -> dict[str, float]:
-    """Choose the evidence that an answer needs."""
-    vectors = vectors_for(AUTO, context.folder, context.compute.device.type, context.progress)
-    return calibrate(index, questions, PASSAGES, vectors, progress=context.progress)
-
-
 def missing_vectors(context: StageContext, encoder: str) -> str:
-    """Make the vectors; return "", or why there are none: then the documents are searched by
-    words.
-    """
+    """Make the vectors; return "", or why there are none."""
     try:
         embed = embed_with(encoder, context.compute, context.progress)
     except (ModelError, NetworkError, FormatError) as error:
-        lack = f"The documents are searched by words alone, which finds less: {error.message} With it: --redo {context.name}."
-        context.progress.say(f"      note: {lack}")
-        return lack
+        return context.note(
+            "The documents are searched by words alone, which finds less", error, "it"
+        )
     make_vectors(context.folder, embed, encoder, progress=context.progress)
     return ""
 
@@ -99,19 +89,12 @@ def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
     return [f"{found} ({', '.join(others)}): the models here hardly know it."]
 
 
-def table_of(recipe: Recipe, name: str) -> IndexStage:
-    """Return the table of an index."""
-    return recipe.of_kind(IndexStage)[name]
-
-
 def stage(name: str, share: float) -> Stage:
-    """Return the stage of an index."""
-
     def outside(recipe: Recipe) -> Mapping[str, str]:
-        questions = table_of(recipe, name).questions
-        read = dict(source_content(table_of, name)(recipe))
-        if questions:
-            read[questions] = content_hash(Source(questions))
+        table = recipe.of_kind(IndexStage)[name]
+        read = source_content(table.source)
+        if table.questions:
+            read[table.questions] = content_hash(Source(table.questions))
         return read | {"format of the index": str(VERSION)}
 
     return Stage(
@@ -119,7 +102,7 @@ def stage(name: str, share: float) -> Stage:
         1,
         run,
         share,
-        describe=lambda recipe: f"{table_of(recipe, name).source.spec} made searchable",
+        describe=lambda recipe: f"{recipe.of_kind(IndexStage)[name].source.spec} made searchable",
         outputs=(INDEX_FILE, f"{VECTORS_FOLDER}/*", EVIDENCE_FILE),
         outside=outside,
         kind="index",

@@ -20,7 +20,7 @@ from groundup.planning.measure import (
 )
 from groundup.planning.plan import make_plan, plan_warnings
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
@@ -38,7 +38,6 @@ LITTLE_READ = 0.1
 
 
 def run(context: StageContext) -> StageResult:
-    """Train for as many steps as fit the stage's share of the time, and keep that time."""
     recipe, table = context.recipe, context.recipe.pretrain
     shards = open_shards(context.build / "tokenizer" / SHARDS)
     tokenizer = Tokenizer.load(context.build / "tokenizer")
@@ -77,9 +76,7 @@ def run(context: StageContext) -> StageResult:
         card=card,
         control=StepControl(budget),
     )
-    on_test = ""
-    if results.test:
-        on_test = f" (test: {results.test['bits_per_byte']:.3f})"
+    on_test = f" (test: {results.test['bits_per_byte']:.3f})" if results.test else ""
     line = (
         f"{results.parameters:,} parameters, {results.steps:,} steps: "
         f"validation loss {results.validation_loss:.3f} nats per token, "
@@ -93,9 +90,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidate) -> FitConfig:
-    """Return the config with the steps and evaluations that fit the time; measured once and
-    recorded in build.json.
-    """
+    """Measured once and recorded in build.json."""
     if "steps" not in context.sizes:
         measured = benchmark.measure(candidate)
         context.progress.say(describe_measured(measured, benchmark.run_s))
@@ -108,17 +103,13 @@ def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidat
 
 
 def own_shape(recipe: Recipe) -> ModelConfig:
-    """Return the model's config with the tokenizer's largest vocabulary.
-
-    Raises ConfigError for an unknown preset.
-    """
+    """Its vocabulary is the largest that the tokenizer may have. Raises ConfigError."""
     return dataclasses.replace(
         preset(recipe.pretrain.preset), vocab_size=recipe.tokenizer.vocab_size
     )
 
 
 def describe(recipe: Recipe) -> str:
-    """Return the size of the model and the number of steps."""
     shape, table = own_shape(recipe), recipe.pretrain
     steps, tokens = "as many steps as fit", table.batch_windows * shape.context_tokens
     if table.steps:
@@ -128,16 +119,12 @@ def describe(recipe: Recipe) -> str:
 
 
 def memory_bytes(recipe: Recipe) -> float:
-    """Return the memory of a training step."""
     shape = own_shape(recipe)
     batch_size = recipe.pretrain.batch_windows
     return training_memory(shape, batch_size=batch_size, context_tokens=shape.context_tokens).total
 
 
 def outside(recipe: Recipe) -> dict[str, str]:
-    """Return the weights of the sources, which are no part of its table; nothing where all are
-    1.
-    """
     return {
         f"weight of {name}": repr(weight)
         for name, weight in source_weights(recipe.data.sources).items()
@@ -153,7 +140,7 @@ STAGE = Stage(
     memory_bytes=memory_bytes,
     disk_bytes=lambda recipe: parameter_count(own_shape(recipe)).total * FLOAT32_BYTES,
     needs=("tokenizer",),
-    outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+    outputs=MODEL_FILES,
     outside=outside,
     sized_by_budget=True,
 )

@@ -5,7 +5,6 @@ from groundup.report.pages.build_page import REPORT_NAME, write_page
 
 
 def run(context: StageContext) -> StageResult:
-    """Write the report."""
     page = write_page(context.build)
     return StageResult(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
 

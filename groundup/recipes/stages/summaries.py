@@ -6,7 +6,7 @@ NAME/results.json    texts: how many; arms: of each ROUGE-L and the share of the
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,11 @@ from groundup.packs.pack import PackRow, pack_rows
 from groundup.packs.repeats import normalise
 from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import SummariesStage
-from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
+from groundup.recipes.stage import BASE, Stage, StageContext, StageResult, source_content
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.support import question_conversation
 from groundup.tokenizer.chat import Message
-from groundup.weights.model_io import OpenModel, open_model
+from groundup.weights.model_io import OpenModel
 
 # Of the budget, for all of a build together.
 SHARE = 0.08
@@ -33,17 +32,12 @@ FIRST_SENTENCES = 3
 INSTRUCTION = "Summarise this text in two sentences."
 BESIDE_S = 4.0
 MIN_TEXTS = 4
-FIRST, BASE, CHAT = "first three sentences", "base", "fine-tuned"
+FIRST = "first three sentences"
 
 
 def run(context: StageContext) -> StageResult:
-    """Have as many of the texts summarised as the time allows; write the figures."""
-    table, compute = table_of(context.recipe, context.name), context.compute
-    rows = pack_rows(Path(table.source.spec))
-    models = {
-        BASE: open_model(context.build / "base", compute),
-        CHAT: open_model(context.build / table.chat, compute),
-    }
+    table = context.table(SummariesStage)
+    rows, models = pack_rows(Path(table.source.spec)), context.models(table.chat)
 
     def affordable() -> float:
         started = time.monotonic()
@@ -68,11 +62,6 @@ def run(context: StageContext) -> StageResult:
     return describe(results)
 
 
-def table_of(recipe: Recipe, name: str) -> SummariesStage:
-    """Return the table of the stage."""
-    return recipe.of_kind(SummariesStage)[name]
-
-
 def first_sentences(text: str) -> str:
     """Return the first three sentences of a text: what a summary has to beat.
 
@@ -92,7 +81,7 @@ def summaries(
     context: StageContext,
     progress: Progress,
 ) -> list[str]:
-    """Return a model's summaries, asked for in the form in which the chat model learned."""
+    """The texts are asked for in the form in which the chat model learned."""
     examples = [
         ConversationExample(
             (
@@ -109,11 +98,7 @@ def summaries(
 
 
 def figures(arms: Mapping[str, Sequence[str]], rows: Sequence[PackRow]) -> dict[str, Any]:
-    """Return the figures of every arm with their differences from the base, and the items."""
-    scored: dict[str, Callable[[PackRow, str], tuple[float, float]]] = {
-        "rouge_l": rouge_of,
-        "facts": facts_of,
-    }
+    scored = {"rouge_l": rouge_of, "facts": facts_of}
     found = []
     for name, texts in arms.items():
         arm: dict[str, Any] = {"name": name}
@@ -135,18 +120,15 @@ def figures(arms: Mapping[str, Sequence[str]], rows: Sequence[PackRow]) -> dict[
 
 
 def rouge_of(row: PackRow, summary: str) -> tuple[float, float]:
-    """Return ROUGE-L against the reference, and 1."""
     return rouge_l(row["summary"], summary), 1.0
 
 
 def facts_of(row: PackRow, summary: str) -> tuple[float, float]:
-    """Return how many of the key facts stand in a summary, and their number."""
     facts = row["key_facts"]
     return float(sum(normalise(fact) in normalise(summary) for fact in facts)), float(len(facts))
 
 
 def describe(results: Mapping[str, Any]) -> StageResult:
-    """Return the figures of every arm in one line."""
     arms = results["arms"]
     said = [
         f"{a['name']} {a['rouge_l']['value']:.2f}, {100 * a['facts']['value']:.0f} % of the facts"
@@ -160,16 +142,17 @@ def describe(results: Mapping[str, Any]) -> StageResult:
 
 
 def stage(name: str, share: float, chat: str) -> Stage:
-    """Return the stage that has texts summarised."""
     return Stage(
         name,
         1,
         run,
         share,
-        describe=lambda recipe: f"the texts of {table_of(recipe, name).source.spec} summarised",
+        describe=lambda recipe: (
+            f"the texts of {recipe.of_kind(SummariesStage)[name].source.spec} summarised"
+        ),
         needs=("base", chat),
         outputs=("results.json",),
         sized_by_budget=True,
-        outside=source_content(table_of, name),
+        outside=lambda recipe: source_content(recipe.of_kind(SummariesStage)[name].source),
         kind="summaries",
     )

@@ -22,7 +22,6 @@ HARD_LINE = "In 1984: 3.14159, naïve café, 日本 🙂, and <|im_end|> written
 
 
 def run(context: StageContext) -> StageResult:
-    """Train the tokenizer, write the shards and the report's examples."""
     data = context.build / "data"
     texts = (document.text for document in read_split(data, TRAIN))
     table = context.recipe.tokenizer

@@ -1,5 +1,8 @@
-"""`finetune_classifier`, `finetune_chat` and `finetune_preference`: a model learns a task."""
+"""`build`, `pretrain`, `finetune_classifier`, `finetune_chat` and `finetune_preference`: a recipe is
+carried out, a language model is trained from texts, a model learns a task.
+"""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,17 +11,155 @@ from groundup.config import checked_arguments
 from groundup.data.reading.data import Data, as_data
 from groundup.errors import ConfigError
 from groundup.finetune.config import ChatConfig, ClassifierConfig, PreferenceConfig
+from groundup.planning.pretrain_config import PretrainConfig
 from groundup.progress import Progress, Silent
-from groundup.recipes.packaged import instructions_source, licence_of
+from groundup.recipes.build_config import RUNS, BuildConfig, instructions_source, licence_of
 from groundup.runs import RunFolder
 
 if TYPE_CHECKING:
     from groundup.data.documents import Example
-    from groundup.finetune.chat_results import ChatResults
+    from groundup.finetune.chat_training import ChatResults
     from groundup.finetune.classifier_results import ClassifierResults
+    from groundup.planning.pretrain_options import PretrainOptions
+    from groundup.recipes.builds.pipeline import BuildPlan
+    from groundup.runs import BuildResults
+    from groundup.train.pretrain_results import PretrainResults
+    from groundup.train.steps.process_group import ProcessGroup
     from groundup.weights.card import ModelCard
 
 AnyPath = str | Path
+
+
+@checked_arguments
+def build(
+    recipe: AnyPath = "quickstart",
+    out: AnyPath | None = None,
+    config: BuildConfig | None = None,
+    *,
+    device: str = "auto",
+    fixed_choices: bool = False,
+    fresh: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> "BuildResults | BuildPlan":
+    """Carry out a recipe (a name, a .toml file, a folder of texts, or a domain pack) into `out`, by
+    default runs/NAME. Return what build.json holds, with `dry_run` the plan instead, and nothing is
+    done.
+
+    A folder of texts makes a model of these texts alone. `fixed_choices`: precision, threads and
+    compilation follow rules instead of measurements; how much is done in the time is still
+    measured. `fresh`: start again from the beginning.
+
+    >>> plan = groundup.build("my-texts", config=groundup.BuildConfig(budget="3m"), dry_run=True)
+    >>> [stage.stage for stage in plan.stages][:3]
+    ['data', 'tokenizer', 'pretrain']
+    """
+    from groundup.device import select_compute
+    from groundup.recipes.builds.build import build
+    from groundup.recipes.builds.pipeline import plan_build, stages_of
+    from groundup.recipes.recipe import load_recipe
+
+    config, progress = config or BuildConfig(), progress or Silent()
+    loaded = load_recipe(str(recipe), config)
+    if dry_run:
+        return plan_build(loaded)
+    if loaded.pack:
+        about = f"is a domain pack (docs/packs.md), not a folder of texts: {loaded.description}"
+        progress.say(f"{recipe} {about}")
+    return build(
+        loaded,
+        Path(out or RUNS / loaded.name),
+        stages_of(loaded),
+        compute=select_compute(device, fixed_choices=fixed_choices),
+        progress=progress,
+        fresh=fresh,
+        redo=config.redo,
+    )
+
+
+@checked_arguments
+def pretrain(
+    data: AnyPath | Data | Sequence[AnyPath | Data],
+    out: AnyPath,
+    config: PretrainConfig = PretrainConfig(),
+    *,
+    device: str = "auto",
+    fixed_choices: bool = False,
+    fresh: bool = False,
+    progress: Progress | None = None,
+    group: "ProcessGroup | None" = None,
+) -> "PretrainResults":
+    """Train a language model on texts, a data folder or token shards; its folder is `out`.
+
+    `data`: one address or several (docs/data.md), a .toml that lists them, or `Data`. `config`: how
+    long (by default 3 minutes), how large, from which model. With `fixed_choices` nothing is chosen
+    by measuring. `group`: the processes that train together. The results (those of results.json)
+    have the bits per byte of validation, by which the weights were chosen, and of the test split.
+
+    >>> config = groundup.PretrainConfig(steps=2, model=groundup.ModelShape(depth=1))
+    >>> results = groundup.pretrain("my-texts", "runs/new", config)
+    >>> results.steps, results.bits_per_byte > 0
+    (2, True)
+    """
+    from groundup.device import select_compute
+    from groundup.evaluate.comparison.forgetting import suites
+    from groundup.planning.corpus import PREPARED
+    from groundup.planning.prepare import prepare_on_all_ranks
+    from groundup.planning.pretrain_options import pretrain_options
+    from groundup.train.monitor.config import MonitorConfig
+    from groundup.train.monitor.time_budget import StepControl
+    from groundup.train.pretrain import pretrain
+    from groundup.train.run_lifecycle import claim_folder
+    from groundup.train.steps.process_group import SINGLE_PROCESS
+
+    run, group, progress = RunFolder(Path(out)), group or SINGLE_PROCESS, progress or Silent()
+    _require_other_folder(run, config)
+    asked = pretrain_options(data, config, fixed_choices=fixed_choices)
+    compute = select_compute(device, fixed_choices=fixed_choices)
+    monitor = config.monitor or MonitorConfig()
+    if asked.start is not None:
+        monitor = monitor.with_forgetting(suites(config.start.general, progress))
+    group.first(lambda: claim_folder(run, kind="pretrain", fresh=fresh, also=PREPARED))
+    made = prepare_on_all_ranks(asked, run, compute, progress, group)
+    if made.inputs.fit.parallel == "fsdp" and group.patient is None:
+        progress.say(
+            "note: fit.parallel=fsdp shares a model among processes; "
+            "this is a single one (docs/large.md)."
+        )
+    for line in made.plan_lines():
+        progress.say(line)
+    return pretrain(
+        made.inputs,
+        run,
+        compute=compute,
+        progress=progress,
+        card=_card(asked, run),
+        monitor=monitor,
+        group=group,
+        control=StepControl(asked.time_budget),
+    )
+
+
+def _require_other_folder(run: RunFolder, config: PretrainConfig) -> None:
+    """Raises ConfigError for the folder of the starting model."""
+    start = config.start.init_from
+    if start is not None and run.path.resolve() == Path(start).resolve():
+        raise ConfigError(
+            f"{run.path} is the model that the training starts from.",
+            fix="Choose another folder for `out`.",
+        )
+
+
+def _card(asked: "PretrainOptions", run: RunFolder) -> "ModelCard":
+    """Return the model card without its figures."""
+    from groundup.planning.corpus import licences
+    from groundup.weights.card import ModelCard
+
+    name, texts, start = run.path.resolve().name, licences(asked.data), asked.start
+    if start is None:
+        return ModelCard(name, "Trained from random weights.", texts)
+    summary = f"Continued training of {start.name}."
+    return ModelCard(name, summary, texts, base=start.name, license=start.license)
 
 
 @checked_arguments
@@ -47,9 +188,7 @@ def finetune_classifier(
     from groundup.device import select_compute
     from groundup.finetune.classifier import fit_classifier, messages_of
     from groundup.finetune.classifier_baselines import add_baselines
-    from groundup.finetune.label_errors import FOLDS_FOLDER
-    from groundup.finetune.learning_curve import CURVE_FOLDER
-    from groundup.finetune.learning_rate import RATES_FOLDER
+    from groundup.finetune.further_trainings import CURVE_FOLDER, FOLDS_FOLDER, RATES_FOLDER
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model, require_model
 
@@ -186,7 +325,6 @@ def finetune_preference(
 def _card_of(
     run: RunFolder, summary: str, data: Data, model: AnyPath, license_id: str
 ) -> "ModelCard":
-    """What the model card of a fine-tuned model can say before the training."""
     from groundup.weights.card import ModelCard
 
     path = str(data.path)
