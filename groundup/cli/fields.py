@@ -51,13 +51,6 @@ class ConfigFields:
             found[name] = Annotated[kind, Option(option, **change)]
         return found
 
-    def values(self, config: type, given: Mapping[str, Any]) -> dict[str, Any]:
-        types = get_type_hints(config)
-        return {
-            name: _names_in(value) if _origins(types[name]) & LISTS else value
-            for name, value in given.items()
-        }
-
 
 def _is_listed(kind: Any) -> bool:
     """A tuple or mapping, or a text beside one: text on the command line."""
@@ -127,13 +120,13 @@ def grouped(
         @functools.wraps(command)
         def run(**values: Any) -> None:
             for name, (named, default) in groups.items():
-                given = {field: values.pop(field) for field in named.names}
-                given = {
-                    field: value
-                    for field, value in given.items()
-                    if value != _written(getattr(default, field))
-                }
-                values[name] = replace(default, **named.values(type(default), given))
+                types, given = get_type_hints(type(default)), {}
+                for field in named.names:
+                    value = values.pop(field)
+                    if value == _written(getattr(default, field)):
+                        continue
+                    given[field] = _names_in(value) if _origins(types[field]) & LISTS else value
+                values[name] = replace(default, **given)
             command(**values)
 
         run.__annotations__ = {name: each.annotation for name, each in parameters.items()}
@@ -157,9 +150,6 @@ def _group_of(hint: Any) -> tuple[Any, Any]:
 class OptionGroup(ConfigFields):
     def options(self, config: type) -> dict[str, Any]:
         return get_type_hints(config, include_extras=True)
-
-    def values(self, config: type, given: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(given)
 
 
 def _written(default: Any) -> Any:

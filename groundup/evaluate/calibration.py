@@ -142,7 +142,7 @@ def cost_threshold(cost_false_alarm: float, cost_miss: float) -> float:
 
 def costs(
     actual: Sequence[str], predicted: Sequence[str], positive: str, false_alarm: float, miss: float
-) -> dict[str, Any]:
+) -> dict[str, float]:
     pairs = list(zip(actual, predicted, strict=True))
     alarms = sum(p == positive != a for a, p in pairs)
     misses = sum(a == positive != p for a, p in pairs)

@@ -9,7 +9,7 @@ holds `ChatResults`, trained_on.json the hashes of the training examples
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -287,7 +287,7 @@ def results_of(
             "after": fitted.state.evaluation["held_out_loss"],
         },
         examples=method.data.counts,
-        lengths=method.data.lengths.plain(),
+        lengths=asdict(method.data.lengths),
         epochs=round(fitted.steps / batches.batches_per_epoch, 3),
         tokens=sum(batches.num_tokens(position) for position in range(fitted.steps)),
         steps=fitted.steps,

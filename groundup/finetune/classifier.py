@@ -81,7 +81,7 @@ def fit_classifier(
     decision = choose_decision(scores["validation"], messages, target, config.windows, progress)
     results = dataclasses.replace(
         measure(scores, messages, decision, target, progress),
-        lengths=job.lengths.plain(),
+        lengths=dataclasses.asdict(job.lengths),
         learning_curve=curve,
         wrong_labels=suspects,
         elapsed_s=round(time.monotonic() - started, 1),
@@ -90,7 +90,8 @@ def fit_classifier(
     if config.train == "lora":
         merge_lora(learned.model)
     if learned.stacked is not None:
-        results = dataclasses.replace(results, plain_head=job.plain_head(learned, progress))
+        plain_head = dataclasses.asdict(job.plain_head(learned, progress))
+        results = dataclasses.replace(results, plain_head=plain_head)
     remove_runs(run)
     # the best epoch is chosen on the latter
     seen = [*messages.of_split("train"), *messages.of_split("validation")]

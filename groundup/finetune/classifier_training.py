@@ -22,7 +22,7 @@ from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ModelError
 from groundup.evaluate.calibration import cross_entropy, fit_temperature
-from groundup.evaluate.metrics import wilson_interval
+from groundup.evaluate.metrics import Interval, wilson_interval
 from groundup.files import sha256_text
 from groundup.finetune.config import ClassifierConfig, Trained
 from groundup.finetune.features import Features, FrozenBlocks, Windows, keep_features
@@ -197,7 +197,7 @@ class ClassifierJob:
         """The weight of each label in the loss."""
         return self.messages.class_weights(balanced=self.config.class_weights == "balanced")
 
-    def plain_head(self, learned: "Learned", progress: Progress) -> dict[str, Any]:
+    def plain_head(self, learned: "Learned", progress: Progress) -> Interval:
         """Return the test accuracy of what other programs read of a stacked classifier."""
         assert learned.head_scores is not None
         rows = self.messages.rows["test"]
@@ -207,7 +207,7 @@ class ClassifierJob:
             f"Other programs read only the plain head: {100 * right / len(rows):.1f} % of the "
             "test messages are right with it."
         )
-        return dataclasses.asdict(wilson_interval(right, len(rows)))
+        return wilson_interval(right, len(rows))
 
     def learning_part(self, model: Classifier) -> nn.Module:
         """What is frozen in it requires no gradient."""

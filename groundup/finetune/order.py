@@ -8,7 +8,7 @@ other batches in another order.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -135,9 +135,6 @@ class Lengths:
             ),
             left_out=sum(not any(each.mask[1:limit]) for each in rendered),
         )
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
 
     def line(self) -> str:
         """Return the lengths as one line, with the field of the config that sets the limit.

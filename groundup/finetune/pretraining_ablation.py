@@ -141,7 +141,7 @@ def without_pretraining_worth(results: Results, run: RunFolder, reason: str) -> 
     return _write(results, {"skipped": reason}, run)
 
 
-def _trained(own: OpenModel, config: ClassifierConfig | ChatConfig) -> dict[str, Any]:
+def _trained(own: OpenModel, config: ClassifierConfig | ChatConfig) -> dict[str, float | None]:
     parameters = sum(parameter.numel() for parameter in own.model.parameters())
     return {"parameters": parameters, "learning_rate": config.learning_rate}
 

@@ -220,7 +220,10 @@ class StackedTraining:
                     "strength": of_letters.strength,
                     "validation_loss": of_letters.loss,
                 },
-                **shares.plain(),
+                "letters_share": shares.share,
+                "validation_loss": shares.loss,
+                "states_loss": shares.losses[0],
+                "letters_loss": shares.losses[1],
                 **of_vectors,
             },
         )
@@ -303,10 +306,6 @@ class Shares:
     """Of the states alone, of the letters alone, each with its temperature."""
     share: float
     """Of the letters, between 0 and 1, where both parts have their temperatures."""
-
-    def plain(self) -> dict[str, Any]:
-        alone = dict(zip(("states_loss", "letters_loss"), self.losses, strict=True))
-        return {"letters_share": self.share, "validation_loss": self.loss, **alone}
 
 
 def choose_shares(by_states: np.ndarray, by_letters: np.ndarray, classes: Sequence[int]) -> Shares:

@@ -371,6 +371,6 @@ def source_warnings(sources: Sequence[SourceReading], epochs: float) -> list[str
     return [
         f"The run reads {named}: after about {scaling_law.HARMLESS_EPOCHS} times repeated "
         "text teaches little (Muennighoff et al. 2023), and a source this small will be "
-        "memorised. Lower its weight, limit it with --max-epochs-per-source, or add text of its "
+        "memorised. Lower its weight, limit it with max_epochs_per_source, or add text of its "
         "kind."
     ]

@@ -362,7 +362,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
         (
             not plan.start and per_parameter > scaling_law.MANY_TOKENS_PER_PARAMETER,
             f"The run reads {per_parameter:,.0f} tokens per parameter: a larger model would learn "
-            "more from the same amount of computation. Try --size or --depth.",
+            "more from the same amount of computation. Try another size or depth.",
         ),
         (
             plan.epochs > harmless,
@@ -386,7 +386,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             plan.optimizer != "sgd" and plan.learning_rate > scaling_law.TOO_HIGH * rate,
             f"The learning rate {plan.learning_rate:g} is probably too high for {model}: "
             f"wider models need a lower one, here about {rate:g}. A loss that jumps "
-            f"or stays high is the sign of it. Try --set fit.optimizer.learning_rate={rate:g}.",
+            f"or stays high is the sign of it. Try fit.optimizer.learning_rate={rate:g}.",
         ),
         (
             plan.batch_tokens < scaling_law.FEW_BATCH_TOKENS,
@@ -398,7 +398,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             not plan.packing and 0 < plan.typical_document_tokens < plan.context_tokens,
             f"The context of {plan.context_tokens} tokens is longer than a typical document "
             f"({plan.typical_document_tokens}): most windows hold parts of unrelated documents. A "
-            "shorter context is faster, and with --packing no document sees another.",
+            "shorter context is faster, and with packing no document sees another.",
         ),
         (
             plan.steps < scaling_law.FEW_STEPS,

@@ -17,7 +17,7 @@ from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, DataError
 from groundup.finetune.config import ClassifierConfig, Trained
 from groundup.packs.check import check_pack
-from groundup.packs.pack import DOCUMENTS, Pack
+from groundup.packs.pack import DOCUMENTS
 from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE
 
@@ -206,10 +206,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
             first += f" ({len(others)} more such)"
         fix = f"See all: groundup pack check {folder}"
         raise DataError(f"The pack {folder} can't be built: {first}.", fix=fix)
-    return recipe_of(checked.pack)
-
-
-def recipe_of(pack: Pack) -> dict[str, Any]:
+    pack = checked.pack
     folder, head = pack.folder.resolve(), pack.head
     messages = len(pack.parts["messages"])
     test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)

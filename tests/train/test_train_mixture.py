@@ -237,7 +237,7 @@ def test_the_plan_shows_wanted_and_there_and_who_is_memorised(planned: Callable[
         and float(epochs) > 4
     )
     note = next(line for line in lines if "will be memorised" in line)
-    assert "letters (" in note and "books" not in note and "--max-epochs-per-source" in note
+    assert "letters (" in note and "books" not in note and "max_epochs_per_source" in note
 
 
 def test_the_plan_in_json_has_the_sources(planned: Callable[..., str]) -> None:
