@@ -20,7 +20,6 @@ from groundup.cli.console import (
 )
 from groundup.cli.fields import ConfigFields, grouped
 from groundup.recipes.build_config import RUNS, BuildConfig
-from groundup.recipes.builds.build import LOG_FILE
 from groundup.runs import BuildResults
 
 if TYPE_CHECKING:
@@ -108,6 +107,8 @@ def command(
 
 
 def _summary(results: BuildResults, folder: Path) -> list[str]:
+    from groundup.recipes.builds.build import LOG_FILE
+
     rows = [
         [name, f"{stage.planned_s:.0f}", f"{stage.elapsed_s:.0f}", stage.line]
         for name, stage in results.stages.items()

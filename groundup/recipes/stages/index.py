@@ -39,7 +39,8 @@ def run(context: StageContext) -> StageResult:
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
         if table.questions:
-            asked, few = questions_of(table), few_note(len(questions_of(table)))
+            asked = questions_of(table)
+            few = few_note(len(asked))
             vectors = vectors_for(AUTO, context.folder, device, progress)
             least = calibrate(index, asked, PASSAGES, vectors, progress=progress)
     line = (
