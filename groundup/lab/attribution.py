@@ -96,16 +96,20 @@ def class_attribution(
     if len(labels) != model.score.out_features or len(labels) < 2:
         scores = model.score.out_features
         raise DataError(f"The classifier has {scores} scores, got {len(labels)} labels.")
-    if label is not None and label not in labels:
-        raise DataError(f"The classifier has no label {label!r}.", fix=did_you_mean(label, labels))
+    chosen = None
+    if label is not None:
+        chosen = _label_index(labels, label)
     tokenizer = require_tokenizer(tokenizer)
     if not tokenizer.encode(text):
         raise DataError("The text is empty.", fix="Give at least one word.")
     ids = classifier_ids(tokenizer, text, model.config.context_tokens)
-    chosen = None
-    if label is not None:
-        chosen = labels.index(label)
     return _explain(model, tokenizer, text, ids, (chosen, None), labels, alone=multi_label)
+
+
+def _label_index(labels: Sequence[str], label: str) -> int:
+    if label not in labels:
+        raise DataError(f"The classifier has no label {label!r}.", fix=did_you_mean(label, labels))
+    return labels.index(label)
 
 
 def next_token_attribution(
@@ -345,10 +349,7 @@ def word_effects(
 
     Raises ModelError, DataError for an unknown label.
     """
-    labels = engine.opened.labels
-    if label not in labels:
-        raise DataError(f"The classifier has no label {label!r}.", fix=did_you_mean(label, labels))
-    words, place = distinct_words(text), labels.index(label)
+    words, place = distinct_words(text), _label_index(engine.opened.labels, label)
     tried = list(words.values())[:MAX_WORDS]
     texts = [text, *(without_word(text, places) for places in tried)]
     parts = []

@@ -8,6 +8,7 @@ A model that uses its context predicts the hundredth token better than the tenth
 import math
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 
@@ -97,7 +98,9 @@ def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> Sen
         )
     first = first_ids(tokenizer)
     alone = _logprobs(model, [([*first, *sentences[n][:1]], sentences[n][1:]) for n in later])
-    after = _logprobs(model, [(_before(first, sentences, n), sentences[n][1:]) for n in later])
+    # `score` truncates the beginning of what comes before to the context
+    before = [[*first, *chain(*sentences[:n]), *sentences[n][:1]] for n in later]
+    after = _logprobs(model, [(b, sentences[n][1:]) for b, n in zip(before, later, strict=True)])
     rows: list[SentenceLoss] = [
         {
             "text": tokenizer.decode(sentences[n]).strip(),
@@ -126,14 +129,6 @@ def split_ids(tokenizer: Tokenizer, text: str) -> list[list[int]]:
     for id, (start, _) in zip(ids, offsets, strict=True):
         sentences[sum(start >= end for end in ends)].append(id)
     return [sentence for sentence in sentences if tokenizer.decode(sentence).strip()]
-
-
-def _before(first: list[int], sentences: Sequence[list[int]], number: int) -> list[int]:
-    """All tokens before the second token of a sentence; `score` truncates their beginning to the
-    context.
-    """
-    earlier = [id for sentence in sentences[:number] for id in sentence]
-    return [*first, *earlier, *sentences[number][:1]]
 
 
 def _logprobs(

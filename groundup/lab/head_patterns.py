@@ -271,13 +271,7 @@ def head_steps(
 
 def _finite(table: Float[Tensor, "T T"]) -> list[list[float | None]]:
     """A table with None for masked scores: JSON can't represent their minus infinity."""
-    rows: list[list[float | None]] = []
-    for row in round_matrix(table):
-        rows.append([None] * len(row))
-        for place, value in enumerate(row):
-            if not math.isinf(value):
-                rows[-1][place] = value
-    return rows
+    return [[None if math.isinf(value) else value for value in row] for row in round_matrix(table)]
 
 
 def clearest_head_steps(

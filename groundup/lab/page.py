@@ -316,36 +316,31 @@ def _concept(page: str, folder: Path | None) -> Node:
     return node("p", "The concept and its code: ", where, class_="quiet")
 
 
+def _embedded(kind: str, picture: bytes, alt: str) -> Node:
+    source = base64.b64encode(picture).decode()
+    return node("img", src=f"data:image/{kind};base64,{source}", alt=alt)
+
+
 def _film(name: str, values: Mapping[str, Any]) -> Node:
     """The animation, which can be closed; the style sheet hides it from readers with the setting
     for reduced motion.
     """
-    source = base64.b64encode(moving_picture(name, values)).decode()
     alt = f"{VIEWS[name].heading}, as an animation; still pictures follow."
-    moving = node("figure", node("img", src=f"data:image/gif;base64,{source}", alt=alt))
-    return node(
-        "details",
-        node("summary", "The animation (close it to stop it)"),
-        moving,
-        class_="film",
-        open="open",
-    )
+    moving = node("figure", _embedded("gif", moving_picture(name, values), alt))
+    summary = node("summary", "The animation (close it to stop it)")
+    return node("details", summary, moving, class_="film", open="open")
 
 
 def _stills(name: str, values: Mapping[str, Any]) -> Node:
     """The still picture, or its parts side by side as the width of the page allows."""
-    caption = str(values.get("caption", ""))
+    caption, heading = str(values.get("caption", "")), VIEWS[name].heading
     parts = pictures(name, values, "svg")
-    images = []
-    for number, part in enumerate(parts, start=1):
-        title = VIEWS[name].heading
-        if len(parts) > 1:
-            title += f", part {number} of {len(parts)}"
-        source = base64.b64encode(part).decode()
-        address = f"data:image/svg+xml;base64,{source}"
-        images.append(node("img", src=address, alt=f"{title}. {caption}"))
     if len(parts) == 1:
-        return node("figure", images)
+        return node("figure", _embedded("svg+xml", parts[0], f"{heading}. {caption}"))
+    images = [
+        _embedded("svg+xml", part, f"{heading}, part {number} of {len(parts)}. {caption}")
+        for number, part in enumerate(parts, start=1)
+    ]
     return node("figure", node("div", images, class_="parts"), node("figcaption", caption))
 
 

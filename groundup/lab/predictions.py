@@ -60,14 +60,23 @@ def logit_lens(model: Model, tokenizer: Tokenizer | None, text: str) -> LensPict
     """
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     rows = document_ids(model, tokenizer, text)
-    layers = []
+    layers: list[LensLayer] = []
     for layer, hidden in enumerate(stream(model.transformer, rows)):
         cells = [
             cell
             for logits, wanted in lens_logits(model, hidden, rows)
             for cell in _cells(tokenizer, logits, wanted)
         ]
-        layers.append(_layer(layer, cells))
+        bits = [cell["bits"] for cell in cells if cell["bits"] is not None]
+        right = sum(cell["rank"] == 1 for cell in cells) / len(bits)
+        layers.append(
+            {
+                "layer": layer,
+                "bits_per_token": _mean(bits),
+                "right": round(right, 4),
+                "cells": cells,
+            }
+        )
     return {
         "text": text,
         "pieces": pieces_of(tokenizer, rows),
@@ -110,20 +119,6 @@ def _cells(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None]
 def _rank_and_bits(logprobs: Float[Tensor, " V"], id: int) -> tuple[int, float]:
     """The rank of a token (1: the most probable) and its surprise."""
     return 1 + int((logprobs > logprobs[id]).sum()), round(-float(logprobs[id]) / math.log(2), 4)
-
-
-def _layer(layer: int, cells: list[LensCell]) -> LensLayer:
-    """One layer with its mean bits and its share of correct predictions, over the tokens whose
-    next one is known.
-    """
-    bits = [cell["bits"] for cell in cells if cell["bits"] is not None]
-    right = sum(cell["rank"] == 1 for cell in cells)
-    return {
-        "layer": layer,
-        "bits_per_token": _mean(bits),
-        "right": round(right / len(bits), 4),
-        "cells": cells,
-    }
 
 
 def surprise(

@@ -15,6 +15,8 @@ from groundup.palette import LIGHT
 
 SHARES = "Blues"
 SIGNED = "cividis"
+# The shapes of groups, to distinguish them without colour.
+MARKERS = "osD^vP*X"
 ONE, TWO, MUTED = LIGHT["one"], LIGHT["two"], LIGHT["soft"]
 TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11, 9, 7
 # Characters of a caption on an inch of a figure at SMALL_SIZE.
@@ -119,6 +121,11 @@ def few_ticks(numbers: Sequence[int], most: int) -> tuple[list[int], list[str]]:
         step = 5
     places = [place for place, number in enumerate(numbers) if place == 0 or number % step == 0]
     return places, [str(numbers[place]) for place in places]
+
+
+def legend(axes: Any, **place: Any) -> None:
+    """Name the curves in small letters, without a frame; `place` as matplotlib's `legend`."""
+    axes.legend(frameon=False, fontsize=SMALL_SIZE, **place)
 
 
 def write_at(axes: Any, x: float, y: float, text: str, **style: Any) -> Any:

@@ -229,14 +229,24 @@ def _diagonal(box: Frame, name: str) -> Node | None:
 
 def chart(box: Frame, label: str, parts: Child) -> Node:
     """A drawing in one of its two sizes; `label` says what it shows."""
-    view, class_ = f"0 0 {box.size.width} {box.size.height}", f"chart {box.size.name}"
-    return node("svg", parts, viewBox=view, role="img", aria_label=label, class_=class_)
+    return svg(box.size.width, box.size.height, label, box.size.name, parts)
+
+
+def svg(width: float, height: float, label: str, look: str, *parts: Child) -> Node:
+    """A drawing; `label` says what it shows to those who do not see it."""
+    view = f"0 0 {width} {height}"
+    return node("svg", parts, viewBox=view, role="img", aria_label=label, class_=f"chart {look}")
+
+
+def path(points: Iterable[Point]) -> str:
+    """The points of a line or polygon, in pixels."""
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str] = count) -> Node:
     pixels = [(box.x(x), box.y(y)) for x, y in series.points]
     group = node("g", class_=f"series series-{number} {series.look}")
-    group.append(node("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)))
+    group.append(node("polyline", points=path(pixels)))
     if series.look == "marked" or len(pixels) == 1:
         for (left, top), (x, y) in zip(pixels, series.points, strict=True):
             title = node("title", f"{series.name} at {x_text(x)}: {three_decimals(y)}")

@@ -15,10 +15,10 @@ from groundup.data.preparation.data_card import CHANGE_LABELS
 from groundup.data.processing.languages import language_name
 from groundup.data.reading.source_report import read_as
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import data_table, figure, more, note
+from groundup.report.chapter import data_table, figure, more, note, side
 from groundup.report.drawing import bar, length_histogram, median_length
 from groundup.report.formatting import count, first_letters, fixed, percent
-from groundup.report.values import JsonObject, items, number, numbers, table, tables, text, texts
+from groundup.report.values import JsonObject, items, number, table, tables, text, texts
 
 NAME_CHARACTERS = 120
 # Fewer than the cards have of a text, so that a cut is seen.
@@ -105,11 +105,10 @@ def _files(found: JsonObject) -> list[Child]:
         node("div", f"{role}: ", _name(text(found, "roles", role)))
         for role in table(found, "roles")
     ]
-    values = {role: text(found, "first", role) for role in table(found, "first")}
     first = [
-        node("div", f"{role}: ", foreign(value), class_="sample-line")
-        for role, value in values.items()
-        if value
+        node("div", f"{role}: ", foreign(text(found, "first", role)), class_="sample-line")
+        for role in table(found, "first")
+        if text(found, "first", role)
     ]
     return [node("div", name), node("div", form), _lines(roles), _lines(first)]
 
@@ -202,14 +201,12 @@ def _drop_example(example: JsonObject) -> Node:
     return node("div", _name(text(example, "name")), words, class_="sample-line")
 
 
-def _name(name: str, tag: str = "bdi") -> Node:
-    return foreign(first_letters(name, NAME_CHARACTERS), tag)
+def _name(name: str, tag: str = "bdi", class_: str | None = None) -> Node:
+    return foreign(first_letters(name, NAME_CHARACTERS), tag, class_)
 
 
 def _names(names: Sequence[str], few: int) -> list[Child]:
-    return [
-        foreign(first_letters(name, NAME_CHARACTERS), "div", "sample-line") for name in names[:few]
-    ]
+    return [_name(name, "div", "sample-line") for name in names[:few]]
 
 
 def _changed(cards: Cards, is_open: bool) -> list[Child]:
@@ -217,7 +214,9 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
     for card in cards:
         totals.update({name: number(card, "changed", name) or 0 for name in table(card, "changed")})
     rows: list[list[Child]] = [
-        [foreign(_change(name)), count(value)] for name, value in totals.most_common() if value
+        [foreign(CHANGE_LABELS.get(name, name)), count(value)]
+        for name, value in totals.most_common()
+        if value
     ]
     if not rows:
         return []
@@ -229,13 +228,9 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
     ]
 
 
-def _change(name: str) -> str:
-    return CHANGE_LABELS.get(name, name)
-
-
 def _change_card(example: JsonObject) -> Node:
     name = _name(text(example, "name"), "h3")
-    reasons = "; ".join(_change(change) for change in texts(example, "changes"))
+    reasons = "; ".join(CHANGE_LABELS.get(each, each) for each in texts(example, "changes"))
     sides = before_and_after(text(example, "before"), text(example, "after"))
     return node("article", name, foreign(reasons, "p", "time"), sides, class_="answer change")
 
@@ -260,10 +255,7 @@ def before_and_after(before: str, after: str) -> Node:
                 parent.append(node("span", piece))
             elif piece:
                 parent.append(node(tag, "".join(map(_sign, piece))))
-    sides = [
-        node("div", node("h4", "before"), removed, class_="side"),
-        node("div", node("h4", "after"), put, class_="side after"),
-    ]
+    sides = [side("before", removed), side("after", put, "after")]
     return node("div", sides, class_="sides")
 
 
@@ -373,23 +365,24 @@ def _near_duplicates(found: JsonObject, is_open: bool) -> list[Child]:
     if not found:
         return []
     rows: list[list[Child]] = [
-        [foreign(source), *map(count, numbers(entry, "documents", "dropped")), _share(entry)]
+        [
+            foreign(source),
+            count(entry, "documents"),
+            count(entry, "dropped"),
+            percent((number(entry, "dropped") or 0) / max(1, number(entry, "documents") or 0)),
+        ]
         for source, entry in table(found, "sources").items()
     ]
     head = ["source", "documents", "near-duplicates", "share"]
-    threshold = fixed(found, "config", "threshold")
     caption = (
-        f"Documents with a Jaccard similarity of at least {threshold} to a longer one that is kept"
+        f"Documents with a Jaccard similarity of at least {fixed(found, 'config', 'threshold')} "
     )
+    caption += "to a longer one that is kept"
     clusters = [_cluster(each) for each in tables(found, "clusters")]
     return [
         data_table(caption, head, rows, figures=(1, 2, 3)),
         more("Near-duplicates, the largest groups first", clusters, is_open=is_open),
     ]
-
-
-def _share(entry: JsonObject) -> str:
-    return percent((number(entry, "dropped") or 0.0) / max(1.0, number(entry, "documents") or 0.0))
 
 
 def _cluster(cluster: JsonObject) -> Node:
@@ -409,11 +402,10 @@ def _cluster(cluster: JsonObject) -> Node:
 def _contamination(found: JsonObject, is_open: bool) -> list[Child]:
     if not found:
         return []
-    dropped, documents, items = map(count, numbers(found, "dropped", "documents", "items_found"))
-    indexed = count(found, "items", "indexed")
     said = (
-        f"{dropped} of {documents} documents were dropped, "
-        f"since they hold {items} of {indexed} evaluation items."
+        f"{count(found, 'dropped')} of {count(found, 'documents')} documents were dropped, since "
+        f"they hold {count(found, 'items_found')} of {count(found, 'items', 'indexed')} "
+        "evaluation items."
     )
     rows: list[list[Child]] = [
         [

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from groundup.lab.drawing.attention import PATTERNS, mask_later, pattern_title, square, token_axes
-from groundup.lab.drawing.embeddings import MARKERS, label_places, set_map_limits
+from groundup.lab.drawing.embeddings import label_places, set_map_limits
 from groundup.lab.style import (
     LABEL_SIZE,
+    MARKERS,
     MUTED,
     ONE,
     SMALL_SIZE,
@@ -19,6 +20,7 @@ from groundup.lab.style import (
     TWO,
     close,
     finish,
+    legend,
     name_axes,
     plain,
     pyplot,
@@ -65,7 +67,7 @@ def attention_reel(film: AttentionFilm) -> Animation:
         name = f"head {head['block']}.{head['head']}"
         timeline.plot(_steps(frames), scores, line, color=colour, linewidth=1.2, label=name)
     timeline.set_ylim(0, 1)
-    timeline.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", ncols=len(heads))
+    legend(timeline, loc="upper left", ncols=len(heads))
     move = _timeline(figure, timeline, frames, "Attention forming", "score of\nits pattern")
 
     def show(number: int) -> None:
@@ -95,7 +97,7 @@ def embeddings_reel(film: EmbeddingsFilm) -> Animation:
         (x - place[0], y - place[1]) for (x, y, _), place in zip(middles, places, strict=True)
     ]
     texts = [write_at(axes, 0, 0, label, family="monospace") for label in labels]
-    axes.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left")
+    legend(axes, loc="upper left")
     apart = [100 * frame["apart"] for frame in frames]
     timeline.plot(_steps(frames), apart, color=ONE, linewidth=1.2)
     timeline.set_ylim(0, None)
@@ -149,7 +151,7 @@ def embeddings_strip(film: EmbeddingsFilm) -> Any:
         title = f"step {frame['step']:,}\n{100 * frame['apart']:.0f} % apart"
         axes.set_title(title, fontsize=SMALL_SIZE)
         axes.label_outer()
-    grid[0].legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", handletextpad=0.1)
+    legend(grid[0], loc="upper left", handletextpad=0.1)
     title = "Embeddings forming: the same tokens on the same axes, after more and more steps"
     return finish(figure, title=title, caption=film["caption"])
 

@@ -182,14 +182,8 @@ def draw_ablation(table: AblationTable) -> Any:
     return finish(figure, title=title, caption=table["caption"] + LEGEND)
 
 
-def _sign_colour(change: float) -> str:
-    if change >= 0:
-        return ONE
-    return TWO
-
-
 def _draw_blocks(axes: Any, changes: Sequence[float]) -> None:
-    colours = [_sign_colour(change) for change in changes]
+    colours = [{True: ONE, False: TWO}[change >= 0] for change in changes]
     axes.barh(range(len(changes)), changes, color=colours, height=0.7)
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_xscale("symlog", linthresh=0.1)

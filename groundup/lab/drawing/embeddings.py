@@ -11,11 +11,13 @@ from typing import Any
 
 from groundup.lab.style import (
     LABEL_SIZE,
+    MARKERS,
     MUTED,
     ONE,
     SMALL_SIZE,
     TWO,
     finish,
+    legend,
     name_tokens,
     plain,
     pyplot,
@@ -31,8 +33,6 @@ from groundup.lab.values import (
 )
 from groundup.palette import SERIES
 
-# The shapes of groups, to distinguish them without colour.
-MARKERS = "osD^vP*X"
 # A letter of a fixed-width font, in parts of its size; inches per point.
 LETTER_WIDTH, LETTER_HEIGHT, INCHES = 0.62, 1.15, 1 / 72
 STEP_INCHES, RINGS = 0.075, 14
@@ -166,7 +166,7 @@ def draw_kinds(score: KindScore) -> Any:
         axes.set_title(title, fontsize=LABEL_SIZE)
     grid[0].set_yticks(range(len(kinds)), kinds, fontsize=LABEL_SIZE)
     grid[0].invert_yaxis()
-    grid[1].legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend(grid[1], loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return finish(figure, title=_kinds_title(score["vocabulary"]), caption=score["caption"])
 
 

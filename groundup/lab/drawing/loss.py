@@ -9,12 +9,14 @@ from typing import Any
 
 from groundup.lab.style import (
     LABEL_SIZE,
+    MARKERS,
     MUTED,
     ONE,
     SMALL_SIZE,
     TWO,
     close,
     finish,
+    legend,
     plain,
     pyplot,
     shorten,
@@ -101,7 +103,7 @@ def draw_sentence_losses(losses: SentenceLosses) -> Any:
     axes.set_yticks(places, labels, fontsize=SMALL_SIZE)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2, "borderpad": 0}
-    axes.legend(frameon=False, fontsize=SMALL_SIZE, **above)
+    legend(axes, **above)
     plain(axes, x=UNIT)
     return finish(figure, title=_gain_title(losses), caption=losses["caption"])
 
@@ -129,7 +131,6 @@ COLUMNS = 3
 WIDTH_INCHES, HEIGHT_INCHES = 3.1, 2.5
 X_LABELS = {"steps": "training step", "sizes": "parameters", "shots": "worked examples (shots)"}
 TITLES = {"steps": "over training", "sizes": "by size", "shots": "by number of worked examples"}
-MARKERS = "osD^vP*X"
 # Values of metrics that are proportions but not shown in percent are left as they are.
 PERCENT = ("accuracy",)
 CAPTION = (
@@ -157,7 +158,7 @@ def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
     name = "/".join(Path(models[0]).parts[-2:]).replace("$", r"\$")
     if len(models) > 1:
         name = f"{len(models)} models"
-        places[0].legend(frameon=False, fontsize=SMALL_SIZE)
+        legend(places[0])
     title = f"What nobody taught it, {TITLES[curves[0]['over']]}: {name}"
     return finish(figure, title=title, caption=CAPTION)
 

@@ -10,6 +10,7 @@ from groundup.lab.style import (
     SIGNED,
     SMALL_SIZE,
     finish,
+    legend,
     name_axes,
     plain,
     pyplot,
@@ -50,7 +51,7 @@ def draw_positions(picture: PositionPicture) -> Any:
     _draw_curves(right, picture)
     if len(picture["curves"]) > 1:
         beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-        right.legend(frameon=False, fontsize=SMALL_SIZE, **beside)
+        legend(right, **beside)
     return finish(figure, title=TITLES[picture["scheme"]], caption=picture["caption"])
 
 

@@ -16,6 +16,7 @@ from groundup.lab.style import (
     few_ticks,
     finish,
     ink_on,
+    legend,
     name_axes,
     name_tokens,
     plain,
@@ -171,7 +172,7 @@ def _draw_curves(axes: Any, tokens: Sequence[SurprisingPiece]) -> None:
         style = {"rotation": 90, "family": "monospace", "fontsize": SMALL_SIZE}
         axes.set_xticks(places, token_labels(tokens), **style)
     axes.grid(axis="y", color=MUTED, alpha=0.2)
-    axes.legend(frameon=False, fontsize=SMALL_SIZE)
+    legend(axes)
     plain(axes, x="token of the text, in order", y="bits")
 
 

@@ -70,6 +70,5 @@ def render_page(report: ReportData) -> str:
     contents = node("nav", node("ol", links), class_="contents", aria_label="Contents")
     head = opening(report, contents, shown)
     explain([head, *chapters])
-    skip = node("a", "Skip to the chapters", href="#main", class_="skip")
     folded = [fold(chapter, is_open=number == 0) for number, chapter in enumerate(chapters)]
-    return html_page(report.name, skip, head, node("main", folded, id="main"))
+    return html_page(report.name, head, node("main", folded, id="main"), skip_to="chapters")

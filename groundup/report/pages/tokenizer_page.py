@@ -11,7 +11,7 @@ from pathlib import Path
 from groundup.data.processing.languages import language_name
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import data_table, facts, html_page, more, note, section
+from groundup.report.chapter import data_table, facts, html_page, more, note, page_header, section
 from groundup.report.drawing import bar
 from groundup.report.formatting import count, fixed, percent
 from groundup.report.values import JsonObject, items, number, numbers, table, tables, text
@@ -40,7 +40,6 @@ def write_comparison_page(compared: JsonObject, out: Path) -> Path:
 def render_tokens_page(shown: JsonObject) -> str:
     name, tokens = text(shown, "name"), tables(shown, "tokens")
     num_bytes = sum(len(_bytes(each)) for each in tokens)
-    ids = {number(each, "id") for each in tokens}
     title, rate = f"{count(len(tokens))} tokens", ""
     if len(tokens) == 1:
         title = "One token"
@@ -49,7 +48,7 @@ def render_tokens_page(shown: JsonObject) -> str:
     lead: list[Child] = ["The text as the tokenizer ", foreign(name), " gives it to a model."]
     figures = facts(
         (count(len(tokens)), "tokens"),
-        (count(len(ids)), "different ones"),
+        (count(len({number(each, "id") for each in tokens})), "different ones"),
         (count(num_bytes), "bytes"),
         (rate, "bytes per token"),
         (count(shown, "vocab_size"), "ids in the vocabulary"),
@@ -59,15 +58,13 @@ def render_tokens_page(shown: JsonObject) -> str:
     if len(tokens) > len(first):
         cut = f"The first {count(MAX_TOKENS)} of {count(len(tokens))} tokens are shown."
         parts.append(note(cut))
-    parts += [_frequent(tokens), _ids(first)]
+    parts.append(_frequent(tokens))
+    if first:
+        ids = " ".join(text(each, "id") for each in first)
+        parts.append(more("The ids, in order", node("p", ids, class_="token-ids")))
     main = node("main", section("text", "Text", "Cut into tokens", HOVER, parts))
-    header = _header("groundup · tokenizer show", title, lead, figures)
+    header = page_header("groundup · tokenizer show", title, lead, figures)
     return html_page(f"tokens of {name}", header, main)
-
-
-def _header(kicker: str, title: str, lead: Child, *parts: Child) -> Node:
-    head = [node("p", kicker, class_="kicker"), node("h1", title), node("p", lead, class_="lead")]
-    return node("header", head, parts, id="top")
 
 
 def _bytes(token: JsonObject) -> list[int]:
@@ -75,16 +72,12 @@ def _bytes(token: JsonObject) -> list[int]:
 
 
 def _text(tokens: Sequence[JsonObject]) -> Node:
-    return node(
-        "p", [_token(each, place) for place, each in enumerate(tokens)], class_="token-text"
-    )
-
-
-def _token(token: JsonObject, place: int) -> Node:
-    tip = f"{text(token, 'id')} · {bytes(_bytes(token)[:24]).hex(' ')}"
-    made = foreign(_show_token(token), "bdi", f"token piece-{place % COLOURS}")
-    made.set("data-tip", tip)
-    return made
+    made = []
+    for place, token in enumerate(tokens):
+        piece = foreign(_show_token(token), "bdi", f"token piece-{place % COLOURS}")
+        piece.set("data-tip", f"{text(token, 'id')} · {bytes(_bytes(token)[:24]).hex(' ')}")
+        made.append(piece)
+    return node("p", made, class_="token-text")
 
 
 def _show_token(token: JsonObject) -> str:
@@ -110,13 +103,6 @@ def _frequent(tokens: Sequence[JsonObject]) -> Node | None:
     return more("The most frequent tokens", found)
 
 
-def _ids(tokens: Sequence[JsonObject]) -> Node | None:
-    if not tokens:
-        return None
-    ids = " ".join(text(each, "id") for each in tokens)
-    return more("The ids, in order", node("p", ids, class_="token-ids"))
-
-
 def render_comparison_page(compared: JsonObject) -> str:
     rows = tables(compared, "tokenizers")
     names = [text(each, "name") for each in rows]
@@ -131,7 +117,13 @@ def render_comparison_page(compared: JsonObject) -> str:
     ]
     if table(compared, "languages"):
         chapters.insert(2, _by_group(compared, "languages", names, "By language"))
-    header = _header("groundup · tokenizer compare", title, _lead(compared, best))
+    lead = [
+        foreign(text(best, "name")),
+        f" has the most bytes per token, {fixed(best, 'bytes_per_token')}; the shares of "
+        f"parameters are those of a model of width {count(compared, 'model', 'width')} with "
+        f"{count(compared, 'model', 'layers')} blocks.",
+    ]
+    header = page_header("groundup · tokenizer compare", title, lead)
     return html_page("tokenizers", header, node("main", chapters))
 
 
@@ -143,13 +135,6 @@ SEE_GROUPS = (
     "A tokenizer is good at what it was trained on: a language or a format that it has not met "
     "takes more tokens."
 )
-
-
-def _lead(compared: JsonObject, best: JsonObject) -> list[Child]:
-    model, rate = table(compared, "model"), fixed(best, "bytes_per_token")
-    shape = f"a model of width {count(model, 'width')} with {count(model, 'layers')} blocks"
-    words = f" has the most bytes per token, {rate}; the shares of parameters are those of {shape}."
-    return [foreign(text(best, "name")), words]
 
 
 def _figures(rows: Sequence[JsonObject]) -> Node | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import data_table, figure, html_page, note, section
-from groundup.report.drawing import SIZES, Frame, Size, chart
+from groundup.report.chapter import data_table, figure, html_page, note, page_header, section
+from groundup.report.drawing import SIZES, Frame, Size, chart, path, svg
 from groundup.report.formatting import count, percent, whole_percent
 from groundup.report.sections.tokens import show_spaces
 from groundup.report.values import JsonObject, at, items, number, numbers, table, tables, text
@@ -28,24 +28,19 @@ def write_windows_page(view: JsonObject, out: Path) -> Path:
 
 
 def render_windows_page(view: JsonObject) -> str:
-    skip = node("a", "Skip to the pictures", href="#main", class_="skip")
     chapters = [_windows(view), _strides(view), _packing(view), _masks(view)]
-    return html_page("data windows", skip, _opening(view), node("main", chapters, id="main"))
+    main = node("main", chapters, id="main")
+    return html_page("data windows", _opening(view), main, skip_to="pictures")
 
 
 def _opening(view: JsonObject) -> Node:
-    context, split = count(view, "context_tokens"), text(view, "split")
+    context = count(view, "context_tokens")
     lead = (
-        f"The {split} text has {count(view, 'tokens')} tokens in "
+        f"The {text(view, 'split')} text has {count(view, 'tokens')} tokens in "
         f"{count(view, 'documents')} documents. A model with a context of {context} "
         f"tokens reads rows of {context} at a time."
     )
-    parts: list[Child] = [
-        node("p", "groundup · data windows", class_="kicker"),
-        node("h1", "How a text becomes batches"),
-        node("p", lead, class_="lead"),
-    ]
-    return node("header", parts, id="top")
+    return page_header("groundup · data windows", "How a text becomes batches", lead)
 
 
 def _windows(view: JsonObject) -> Node:
@@ -329,8 +324,8 @@ def read_counts(context: int, starts: Sequence[int], span: int) -> list[tuple[in
 
 
 def mask_drawing(row: Sequence[JsonObject], context: float, *, crossing: bool) -> Node:
-    """Return which token attends to which in a row: queries from the top down, keys from left to
-    right. `crossing`: the mask is causal alone.
+    """Which token attends to which in a row: queries from the top down, keys from left to right.
+    `crossing`: the mask is causal alone.
     """
     scale, margin = SIDE / context, MASK_MARGIN
     top, start, words = margin + BAND, 0.0, "every token sees its own document only"
@@ -348,10 +343,9 @@ def mask_drawing(row: Sequence[JsonObject], context: float, *, crossing: bool) -
     for piece in row:
         side, document = (number(piece, "tokens") or 0.0) * scale, number(piece, "document") or 0.0
         left, upper = margin + start, top + start
-        right, lower = left + side, upper + side
-        points = f"{left:.1f},{upper:.1f} {left:.1f},{lower:.1f} {right:.1f},{lower:.1f}"
+        corners = [(left, upper), (left, upper + side), (left + side, upper + side)]
         tooltip = node("title", f"document {count(document)} sees itself")
-        parts.append(node("polygon", tooltip, points=points, class_="heat"))
+        parts.append(node("polygon", tooltip, points=path(corners), class_="heat"))
         colour = _colour(document)
         parts.append(node("rect", x=left, y=margin, width=side, height=BAND - 3, class_=colour))
         parts.append(node("rect", x=margin - 13, y=upper, width=10, height=side, class_=colour))
@@ -360,6 +354,4 @@ def mask_drawing(row: Sequence[JsonObject], context: float, *, crossing: bool) -
         start += side
     if last * scale > 40:
         parts.append(node("text", count(last - 1), x=margin + start, y=margin - 6, class_="end"))
-    view = f"0 0 {margin + SIDE + 4} {top + SIDE + 4}"
-    label = f"Mask: {words}."
-    return node("svg", parts, viewBox=view, role="img", aria_label=label, class_="chart heat-map")
+    return svg(margin + SIDE + 4, top + SIDE + 4, f"Mask: {words}.", "heat-map", parts)

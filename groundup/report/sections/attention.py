@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, node
 from groundup.report.chapter import Chapter, figure
+from groundup.report.drawing import svg
 from groundup.report.formatting import fill, first_letters, whole_percent
 from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
@@ -98,10 +99,8 @@ def heat_map(pieces: Sequence[str], weights: Sequence[Sequence[float]], summary:
     labels = [
         _labels(index, first_letters(piece, LABEL_CHARACTERS)) for index, piece in enumerate(pieces)
     ]
-    view = f"0 0 {MARGIN + side + 34} {TOP_MARGIN + side + 6}"
-    drawing: list[Child] = [ground, cells, labels]
-    class_ = "chart heat-map"
-    return node("svg", drawing, viewBox=view, role="img", aria_label=summary, class_=class_)
+    size = (MARGIN + side + 34, TOP_MARGIN + side + 6)
+    return svg(*size, summary, "heat-map", ground, cells, labels)
 
 
 def _stairs(size: int) -> str:
@@ -122,10 +121,8 @@ def heat_scale() -> Node:
         for x, share in marks
     ]
     labels = [node("text", f"{share} %", x=x + 19, y=32, class_="middle") for x, share in marks]
-    drawing: list[Child] = [ground, steps, labels]
-    view, label = f"0 0 {width + 16} 38", "Colour scale from 0 % (transparent) to 100 % (opaque)"
-    class_ = "chart scale-bar"
-    return node("svg", drawing, viewBox=view, role="img", aria_label=label, class_=class_)
+    label = "Colour scale from 0 % (transparent) to 100 % (opaque)"
+    return svg(width + 16, 38, label, "scale-bar", ground, steps, labels)
 
 
 def _cell(pieces: Sequence[str], row: int, column: int, weight: float) -> Node:

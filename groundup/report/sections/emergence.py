@@ -21,7 +21,7 @@ from groundup.report.chapter import (
     paired_figure,
     paired_points,
 )
-from groundup.report.drawing import Frame, Scale, Size, axes, chart, swatch
+from groundup.report.drawing import Frame, Scale, Size, axes, chart, path, svg, swatch
 from groundup.report.formatting import (
     Format,
     count,
@@ -90,8 +90,7 @@ def _suites(
         grid.append(node("line", x1=x(level), x2=x(level), y1=4, y2=height - FOOT, class_="grid"))
         grid.append(node("text", whole_percent(level), x=x(level), y=height - 8, class_="middle"))
     parts = [_band(suite, shown, x, number * band) for number, suite in enumerate(suites)]
-    view, class_ = f"0 0 {width} {height}", f"chart suites {name}"
-    return node("svg", grid, parts, viewBox=view, role="img", aria_label=label, class_=class_)
+    return svg(width, height, label, f"suites {name}", grid, parts)
 
 
 def _band(suite: SuiteRows, shown: Sequence[str], x: Scale, top: float) -> Node:
@@ -218,8 +217,7 @@ def _band_of(box: Frame, points: Sequence[JsonObject]) -> Node | None:
             lower.append((place, box.y(low)))
     if len(upper) < 2:
         return None
-    around = [*upper, *reversed(lower)]
-    return node("polygon", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in around), class_="band")
+    return node("polygon", points=path([*upper, *reversed(lower)]), class_="band")
 
 
 def _chance_line(box: Frame, chance: float | None) -> Node | None:
@@ -231,7 +229,7 @@ def _chance_line(box: Frame, chance: float | None) -> Node | None:
 
 def _line(box: Frame, points: Sequence[JsonObject], form: Format) -> Node:
     places = [(box.x(_place(p) or 0), box.y(number(p, "value") or 0)) for p in points]
-    line = node("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places))
+    line = node("polyline", points=path(places))
     group = node("g", line, class_="mark mark-1")
     for (x, y), point in zip(places, points, strict=True):
         class_, title = None, f"step {count(point, 'x')}: {form(number(point, 'value'))}"
