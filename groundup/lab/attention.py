@@ -10,7 +10,7 @@ the queries that have such a key (`head_patterns.py` searches a whole model for 
     same       earlier occurrences of the same token   (the first half of an induction head:
                                                        Olsson et al. 2022, arXiv:2209.11895)
     distance   sum_s weight(t, s) (t - s), in tokens: 0 for attention to the query's own token
-    entropy    -sum_s weight(t, s) log2 weight(t, s), in bits: log2(t) for even attention to t tokens
+    entropy    -sum_s weight(t, s) log2 weight(t, s), in bits: log2(t) for even attention
 
 Distance and entropy of a head are means over the tokens from the second on. Many heads attend to
 the first token when no other is relevant, which makes the distance large: so the share of that
@@ -55,9 +55,8 @@ DECIMALS = 4
 def attention_record(
     model: Model, tokenizer: Tokenizer, text: str, *, max_tokens: int = MAX_TOKENS
 ) -> AttentionRecord:
-    """The clearest heads of a model on the beginning of a text, as plain values.
-
-    Raises ModelError beyond the model's context.
+    """The clearest heads of a model on the beginning of a text. Raises ModelError beyond the
+    model's context.
     """
     ids = tokenizer.encode(text)[: min(max_tokens, model.config.context_tokens)]
     if not ids:
@@ -295,7 +294,7 @@ def first_share(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
 
 
 def uniform_maps(size: int) -> Float[Tensor, "1 1 T T"]:
-    """The map of uniform attention, which gives the scores by chance."""
+    """Uniform attention, which gives the scores by chance."""
     return (torch.ones(size, size).tril() / torch.arange(1, size + 1)[:, None])[None, None]
 
 

@@ -138,7 +138,7 @@ def table_candidates(model: Model, tokenizer: Tokenizer) -> tuple[Candidates, li
 
 
 def spelling(text: str) -> str:
-    """The word that a token spells, without spaces and in lower case."""
+    """Without spaces and in lower case."""
     return text.strip().casefold()
 
 

@@ -274,7 +274,6 @@ def _stage(model: ModelFacts) -> Node | None:
 
 
 def _command(inside: ModelViews) -> Node:
-    """The command for the same page of a public model."""
     words = ["groundup", "lab", PUBLIC_MODEL]
     if len(inside["text"]) <= TYPED_CHARACTERS:
         words += ["--text", inside["text"]]

@@ -129,7 +129,6 @@ def legend(axes: Any, **place: Any) -> None:
 
 
 def write_at(axes: Any, x: float, y: float, text: str, **style: Any) -> Any:
-    """Write small text, centred at a point."""
     centred = {"ha": "center", "va": "center", "fontsize": SMALL_SIZE}
     return axes.text(x, y, text, **{**centred, **style})
 
@@ -160,5 +159,4 @@ def show_spaces(piece: str) -> str:
 
 
 def token_labels(pieces: Iterable[TokenPiece | MapPoint]) -> list[str]:
-    """The text of each piece with its spaces visible."""
     return [show_spaces(piece["text"]) for piece in pieces]

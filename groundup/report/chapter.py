@@ -234,7 +234,7 @@ def before_and_after(found: JsonObject) -> str:
 
 
 def figure(caption: Child, *children: Child, class_: str = "wide") -> Node | None:
-    """A figure with its caption below; None where there is nothing to show."""
+    """None where there is nothing to show."""
     shown = list(flatten(children))
     if not shown:
         return None
@@ -244,7 +244,7 @@ def figure(caption: Child, *children: Child, class_: str = "wide") -> Node | Non
 
 
 def note(*children: Child, kind: str = "note") -> Node:
-    """A remark; `kind` is "note", "thin" (a figure from little data), "warning" or "good"."""
+    """`kind` is "note", "thin" (a figure from little data), "warning" or "good"."""
     label = None
     if kind in LABELS:
         label = node("strong", LABELS[kind])
@@ -252,14 +252,13 @@ def note(*children: Child, kind: str = "note") -> Node:
 
 
 def mark(right: bool, yes: str = "", no: str = "") -> Node:
-    """A tick or a cross with a word."""
     if right:
         return node("span", f"✓ {yes}", class_="yes")
     return node("span", f"✗ {no}", class_="no")
 
 
 def more(summary: str, *children: Child, is_open: bool = False) -> Node | None:
-    """Details, closed until clicked unless `is_open`; None where there is nothing in them."""
+    """Closed until clicked unless `is_open`; None where there is nothing in them."""
     shown = list(flatten(children))
     if not shown:
         return None
@@ -267,7 +266,6 @@ def more(summary: str, *children: Child, is_open: bool = False) -> Node | None:
 
 
 def notes_of(thin: Sequence[str]) -> list[Node]:
-    """One remark for each figure that a stage reports as thin (measured on little data)."""
     return [note(sentence, kind="thin") for sentence in thin]
 
 

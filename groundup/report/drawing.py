@@ -228,7 +228,6 @@ def _diagonal(box: Frame, name: str) -> Node | None:
 
 
 def chart(box: Frame, label: str, parts: Child) -> Node:
-    """A drawing in one of its two sizes; `label` says what it shows."""
     return svg(box.size.width, box.size.height, label, box.size.name, parts)
 
 
@@ -277,7 +276,6 @@ def _legend(drawn: Sequence[Series]) -> Node:
 
 
 def swatch(drawing: Node, height: int) -> Node:
-    """The mark of a series beside its name in a legend."""
     view = f"0 0 28 {height}"
     return node("svg", drawing, viewBox=view, class_="swatch", aria_hidden="true")
 
@@ -335,7 +333,10 @@ LENGTH_LABEL, Y_LABEL = "characters in a document", "documents"
 
 
 def length_histogram(lengths: Sequence[float]) -> list[Node]:
-    """The chart in both sizes; [] without documents."""
+    """The documents by length, on a logarithmic scale: each bar stands for lengths from a power
+    of two to the next. `lengths`: documents of 0 characters, of 1, of 2 to 3, ...; [] without
+    documents.
+    """
     filled = [place for place, found in enumerate(lengths) if found > 0 and place > 0]
     if not filled:
         return []

@@ -24,7 +24,6 @@ def fixed(value: Any, *keys: str, decimals: int = 2) -> str:
 
 
 def percent(value: Any, *keys: str, decimals: int = 1) -> str:
-    """A fraction of 1 as a percentage."""
     return _written(value, keys, lambda found: f"{100 * found:.{decimals}f}{NBSP}%")
 
 
@@ -38,7 +37,6 @@ def _written(value: Any, keys: Sequence[str], form: Callable[[float], str]) -> s
 
 
 def whole_percent(value: Any, *keys: str) -> str:
-    """A fraction of 1 as a percentage without decimals."""
     return percent(value, *keys, decimals=0)
 
 

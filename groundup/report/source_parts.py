@@ -59,7 +59,7 @@ def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
 
 
 def lengths(cards: Cards) -> list[float]:
-    """The documents by length, summed over the sources (see `histogram`)."""
+    """The documents by length, summed over the sources."""
     found = [items(card, "lengths")[:LONGEST_HISTOGRAM] for card in cards]
     totals = [0.0] * max(map(len, found), default=0)
     for each in found:
@@ -69,9 +69,7 @@ def lengths(cards: Cards) -> list[float]:
 
 
 def kept(cards: Cards, what: str) -> float | None:
-    """The documents or characters kept, summed over the sources; None where no source has the
-    figure.
-    """
+    """Documents or characters kept; None where no source has the figure."""
     found = [number(card, f"kept_{what}") for card in cards]
     known = [value for value in found if value is not None]
     if not known:

@@ -26,13 +26,13 @@ HOVER = (
 
 
 def write_tokens_page(shown: JsonObject, out: Path) -> Path:
-    """Write the page about a text's tokens to `out`. Raises DiskError."""
+    """The page about the tokens of a text. Raises DiskError."""
     write_text(out, render_tokens_page(shown))
     return out
 
 
 def write_comparison_page(compared: JsonObject, out: Path) -> Path:
-    """Write the page about tokenizers to `out`. Raises DiskError."""
+    """The page about tokenizers. Raises DiskError."""
     write_text(out, render_comparison_page(compared))
     return out
 
@@ -117,7 +117,7 @@ def render_comparison_page(compared: JsonObject) -> str:
     ]
     if table(compared, "languages"):
         chapters.insert(2, _by_group(compared, "languages", names, "By language"))
-    lead = [
+    lead: list[Child] = [
         foreign(text(best, "name")),
         f" has the most bytes per token, {fixed(best, 'bytes_per_token')}; the shares of "
         f"parameters are those of a model of width {count(compared, 'model', 'width')} with "

@@ -66,7 +66,6 @@ def _all_hashes(report: ReportData) -> Node | None:
 
 
 def hash_details(named: list[tuple[str, object]]) -> Node | None:
-    """The full hashes, as closed details."""
     rows = [[foreign(name), node("code", text(digest), class_="whole")] for name, digest in named]
     title = f"All {count(len(named))} full hashes"
     if len(named) == 1:
