@@ -302,7 +302,7 @@ from collections.abc import Sequence
 from groundup.html_nodes import Child
 from groundup.report.chapter import Chapter, StageCard, facts
 from groundup.report.report_data import ReportData
-from groundup.report.formatting import count
+from groundup.report.values import count
 from groundup.report.values import number
 
 

@@ -106,7 +106,7 @@ def describe(
 
 def rows_of(found: "Anatomy") -> list[list[str]]:
     """Return the table of parts, the total last."""
-    from groundup.report.formatting import size
+    from groundup.report.values import size
 
     return [
         [
@@ -130,7 +130,7 @@ def flops_text(flops: float, unit: str = "") -> str:
 
 def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]:
     """Return the facts below the table: (name, value)."""
-    from groundup.report.formatting import size
+    from groundup.report.values import size
 
     context, cache_bytes = f"{found.context_tokens:,} tokens", found.cache_bytes
     cache = f"{size(cache_bytes['float32'])} in float32, {size(cache_bytes['bf16'])} in bf16, for one text of {context}"

@@ -12,9 +12,19 @@ from groundup import __version__
 from groundup.html_nodes import Child, Node, flatten, node, policy_hash, read_asset, to_html
 from groundup.palette import PRINT, custom_properties
 from groundup.report.drawing import scale_cell, whisker
-from groundup.report.formatting import MISSING, Format, interval, whole_percent
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, MeasuredFraction, number, numbers, table, text
+from groundup.report.values import (
+    MISSING,
+    Format,
+    JsonObject,
+    MeasuredFraction,
+    interval,
+    number,
+    numbers,
+    table,
+    text,
+    whole_percent,
+)
 
 # A longer value is a sentence, or a figure with its interval.
 FIGURE_CHARACTERS = 16

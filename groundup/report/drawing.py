@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from groundup.html_nodes import Child, Node, node
-from groundup.report.formatting import (
+from groundup.report.values import (
+    MeasuredFraction,
     count,
     fixed,
     percent,
@@ -27,7 +28,6 @@ from groundup.report.formatting import (
     ticks,
     whole_percent,
 )
-from groundup.report.values import MeasuredFraction
 
 Point = tuple[float, float]
 # The room above and below the lines: a fraction of their range; for a constant line an absolute

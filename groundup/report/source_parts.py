@@ -17,8 +17,19 @@ from groundup.data.reading.source_report import read_as
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note, side
 from groundup.report.drawing import bar, length_histogram, median_length
-from groundup.report.formatting import count, first_letters, fixed, percent
-from groundup.report.values import JsonObject, items, number, table, tables, text, texts
+from groundup.report.values import (
+    JsonObject,
+    count,
+    first_letters,
+    fixed,
+    items,
+    number,
+    percent,
+    table,
+    tables,
+    text,
+    texts,
+)
 
 NAME_CHARACTERS = 120
 # Fewer than the cards have of a text, so that a cut is seen.

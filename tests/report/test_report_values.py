@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from groundup.report import formatting as words
+from groundup.report import values as words
 from groundup.report.values import flat, matrix, number, table, tables, text, texts
 
 

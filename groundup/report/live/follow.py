@@ -17,10 +17,9 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json
 from groundup.locks import is_locked
 from groundup.report.downsampling import Curves, EvenSample, on_axes
-from groundup.report.formatting import first_letters
 from groundup.report.live.training_advice import EvaluationPoint, RunView, remarks
 from groundup.report.sections.pretrain import VALIDATION_NAMES
-from groundup.report.values import JsonObject, flat, number, table, text
+from groundup.report.values import JsonObject, first_letters, flat, number, table, text
 from groundup.runs import MAX_LINE_BYTES, RunFolder, read_line
 
 # The current training loss is the mean of this many steps: single batches differ too much.

@@ -11,8 +11,16 @@ from statistics import mean, median
 from typing import NamedTuple
 
 from groundup.report.downsampling import Curves
-from groundup.report.formatting import count, first_letters, fixed, three_decimals, whole_percent
-from groundup.report.values import JsonObject, number, text
+from groundup.report.values import (
+    JsonObject,
+    count,
+    first_letters,
+    fixed,
+    number,
+    text,
+    three_decimals,
+    whole_percent,
+)
 
 # Levels of a remark, most urgent first.
 LEVELS = WARNING, NOTE, GOOD = "warning", "note", "good"

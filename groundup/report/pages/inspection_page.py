@@ -10,7 +10,6 @@ from pathlib import Path
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, html_page, page_header, section
-from groundup.report.formatting import count, parameters
 from groundup.report.source_parts import (
     kept,
     languages_missing,
@@ -18,7 +17,7 @@ from groundup.report.source_parts import (
     rule_parts,
     source_parts,
 )
-from groundup.report.values import JsonObject, number, numbers, table, text
+from groundup.report.values import JsonObject, count, number, numbers, parameters, table, text
 
 STEPS_SEE = (
     "Compared with one another after the steps over single documents; the evidence for each "

@@ -13,8 +13,18 @@ from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, html_page, more, note, page_header, section
 from groundup.report.drawing import bar
-from groundup.report.formatting import count, fixed, percent
-from groundup.report.values import JsonObject, items, number, numbers, table, tables, text
+from groundup.report.values import (
+    JsonObject,
+    count,
+    fixed,
+    items,
+    number,
+    numbers,
+    percent,
+    table,
+    tables,
+    text,
+)
 
 MAX_TOKENS = 20_000
 MAX_FREQUENT = 30

@@ -12,9 +12,20 @@ from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, html_page, note, page_header, section
 from groundup.report.drawing import SIZES, Frame, Size, chart, path, svg
-from groundup.report.formatting import count, percent, whole_percent
 from groundup.report.sections.tokens import show_spaces
-from groundup.report.values import JsonObject, at, items, number, numbers, table, tables, text
+from groundup.report.values import (
+    JsonObject,
+    at,
+    count,
+    items,
+    number,
+    numbers,
+    percent,
+    table,
+    tables,
+    text,
+    whole_percent,
+)
 
 END_OF_TEXT = "end of text"
 # More documents in a row could not be told apart in the drawing of the mask.

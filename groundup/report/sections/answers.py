@@ -19,16 +19,20 @@ from groundup.report.chapter import (
     paired_points,
     whisker_table,
 )
-from groundup.report.formatting import count, first_letters, fixed, interval, whole_percent
 from groundup.report.report_data import ReportData
 from groundup.report.values import (
     JsonObject,
+    count,
+    first_letters,
+    fixed,
+    interval,
     measured,
     number,
     table,
     tables,
     text,
     texts,
+    whole_percent,
 )
 
 ITEMS_SHOWN, ANSWER_CHARACTERS = 60, 300

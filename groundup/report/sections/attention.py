@@ -9,10 +9,18 @@ from collections.abc import Sequence
 from groundup.html_nodes import Child, Node, node
 from groundup.report.chapter import Chapter, figure
 from groundup.report.drawing import svg
-from groundup.report.formatting import fill, first_letters, whole_percent
 from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
-from groundup.report.values import JsonObject, matrix, number, tables, text
+from groundup.report.values import (
+    JsonObject,
+    fill,
+    first_letters,
+    matrix,
+    number,
+    tables,
+    text,
+    whole_percent,
+)
 
 MAX_HEADS = 4
 MAX_TOKENS = 32

@@ -24,19 +24,25 @@ from groundup.report.chapter import (
     whisker_table,
 )
 from groundup.report.drawing import Series, line_chart
-from groundup.report.formatting import (
-    count,
-    fill,
-    first_letters,
-    fixed,
-    percent,
-    whole_percent,
-)
 from groundup.report.report_data import CONTINUED, ReportData, RunRecord
 from groundup.report.sections.answers import answer_cards
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
 from groundup.report.sections.pretraining_ablation import chat_pretraining_parts
-from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
+from groundup.report.values import (
+    JsonObject,
+    count,
+    fill,
+    first_letters,
+    fixed,
+    measured,
+    number,
+    numbers,
+    percent,
+    table,
+    tables,
+    text,
+    whole_percent,
+)
 
 CARDS_SHOWN = 6
 MAX_CARDS = 24

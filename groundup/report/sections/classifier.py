@@ -15,7 +15,6 @@ from groundup.report.chapter import (
     paired_points,
     whisker_table,
 )
-from groundup.report.formatting import count, fill, fixed, interval, percent, three_decimals, ticks
 from groundup.report.report_data import ReportData
 from groundup.report.sections.classifier_charts import (
     BEFORE_TEMPERATURE,
@@ -39,12 +38,19 @@ from groundup.report.sections.pretraining_ablation import pretraining_parts
 from groundup.report.values import (
     JsonObject,
     MeasuredFraction,
+    count,
+    fill,
+    fixed,
+    interval,
     measured,
     number,
+    percent,
     table,
     tables,
     text,
     texts,
+    three_decimals,
+    ticks,
 )
 
 COLUMNS = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]

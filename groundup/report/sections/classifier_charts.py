@@ -9,19 +9,23 @@ from itertools import pairwise
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, figure, more
 from groundup.report.drawing import Point, Series, ShareAxis, share_chart
-from groundup.report.formatting import count, fill, first_letters, percent, three_decimals
 from groundup.report.values import (
     JsonObject,
     MeasuredFraction,
+    count,
+    fill,
+    first_letters,
     items,
     matrix,
     number,
     numbers,
     pairs,
+    percent,
     table,
     tables,
     text,
     texts,
+    three_decimals,
 )
 
 # The lowest share on the axis of accuracies is this multiple at or below the lowest value.

@@ -7,11 +7,21 @@ from functools import partial
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, note
-from groundup.report.formatting import count, fill, fixed, parameters
 from groundup.report.report_data import CONTINUED, ReportData
 from groundup.report.sections.classifier import split_count
 from groundup.report.source_parts import kept, languages_missing, process_parts, source_parts
-from groundup.report.values import JsonObject, number, numbers, table, tables, text
+from groundup.report.values import (
+    JsonObject,
+    count,
+    fill,
+    fixed,
+    number,
+    numbers,
+    parameters,
+    table,
+    tables,
+    text,
+)
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:

@@ -22,20 +22,25 @@ from groundup.report.chapter import (
     paired_points,
 )
 from groundup.report.drawing import Frame, Scale, Size, axes, chart, path, svg, swatch
-from groundup.report.formatting import (
+from groundup.report.report_data import ReportData
+from groundup.report.values import (
     Format,
+    JsonObject,
     count,
     fill,
     first_letters,
     fixed,
     interval,
+    number,
+    numbers,
     percent,
+    table,
+    tables,
+    text,
     three_decimals,
     ticks,
     whole_percent,
 )
-from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, number, numbers, table, tables, text
 
 # model -> (what the page calls it, number of its colour)
 MODELS = {"own": ("own model", 1), "base": ("pulled model", 3), "chat": ("chat model", 2)}

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, more, note
-from groundup.report.formatting import NBSP, count, size
 from groundup.report.report_data import ReportData
 from groundup.report.sections.provenance import hash_details
-from groundup.report.values import JsonObject, table, tables, text
+from groundup.report.values import NBSP, JsonObject, count, size, table, tables, text
 
 # Column titles of the parity checks (evaluate/parity.py).
 CHECKS = {

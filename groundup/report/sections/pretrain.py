@@ -9,20 +9,26 @@ from functools import partial
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, figure, more, note
 from groundup.report.drawing import Point, Series, bar, line_chart
-from groundup.report.formatting import (
+from groundup.report.report_data import ReportData, RunRecord
+from groundup.report.sections.provenance import settings_details
+from groundup.report.values import (
+    JsonObject,
     count,
     duration,
     fill,
     first_letters,
     fixed,
+    measured,
+    number,
+    numbers,
     parameters,
     percent,
     size,
+    table,
+    tables,
+    text,
     three_decimals,
 )
-from groundup.report.report_data import ReportData, RunRecord
-from groundup.report.sections.provenance import settings_details
-from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
 
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
 SHOWN = 5

@@ -6,9 +6,19 @@ from collections.abc import Callable, Sequence
 
 from groundup.html_nodes import Child, Node, foreign
 from groundup.report.chapter import data_table, figure, note, paired_figure, paired_points
-from groundup.report.formatting import count, parameters, three_decimals
 from groundup.report.sections.classifier_charts import accuracy_cells
-from groundup.report.values import JsonObject, measured, number, numbers, table, tables, text
+from groundup.report.values import (
+    JsonObject,
+    count,
+    measured,
+    number,
+    numbers,
+    parameters,
+    table,
+    tables,
+    text,
+    three_decimals,
+)
 
 
 def pretraining_parts(found: JsonObject) -> list[Node | None]:

@@ -8,9 +8,20 @@ from collections.abc import Iterator, Sequence
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, facts, figure, more, note
 from groundup.report.drawing import bar
-from groundup.report.formatting import MISSING, count, duration, size
 from groundup.report.report_data import CONTINUED, RUN_KINDS, ReportData, RunRecord, StageRecord
-from groundup.report.values import JsonObject, flat, numbers, table, tables, text, texts
+from groundup.report.values import (
+    MISSING,
+    JsonObject,
+    count,
+    duration,
+    flat,
+    numbers,
+    size,
+    table,
+    tables,
+    text,
+    texts,
+)
 
 SHOWN_OUTPUTS = 4
 KINDS = [*RUN_KINDS, CONTINUED]

@@ -7,21 +7,26 @@ from collections.abc import Callable, Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, note, notes_of
-from groundup.report.formatting import (
+from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
+from groundup.report.sections.pretrain import evenly, written_samples
+from groundup.report.source_parts import kept
+from groundup.report.values import (
     MISSING,
     count,
     duration,
     fill,
     first_letters,
     fixed,
+    measured,
+    number,
+    numbers,
     parameters,
     percent,
+    table,
+    tables,
+    text,
     whole_percent,
 )
-from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
-from groundup.report.sections.pretrain import evenly, written_samples
-from groundup.report.source_parts import kept
-from groundup.report.values import measured, number, numbers, table, tables, text
 
 
 def opening(report: ReportData, contents: Node, chapters: Sequence[Chapter]) -> Node:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, figure, note, paired_change
-from groundup.report.formatting import three_decimals
 from groundup.report.report_data import CONTINUED, ReportData
 from groundup.report.sections.pretrain import sample_parts, training_parts
-from groundup.report.values import JsonObject, number, numbers, table, text
+from groundup.report.values import JsonObject, number, numbers, table, text, three_decimals
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:

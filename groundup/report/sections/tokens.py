@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more
-from groundup.report.formatting import count, fixed
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, tables, text, texts
+from groundup.report.values import JsonObject, count, fixed, tables, text, texts
 
 MAX_EXAMPLES = 8
 MAX_PIECES = 200
