@@ -1,13 +1,16 @@
 """Fixtures for every room: a cache of its own, one torch thread in this process and in those it starts (`make test` runs a process on each core)."""
 
+import gc
 import importlib.util
 import os
 import random
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import hypothesis
@@ -38,7 +41,7 @@ class CheckedCalls:
     A training run of a small model makes 100,000 calls, and half of its time were the checks of the same shapes again and again.
     """
 
-    ALL, LATER_SHARE = 1_000, 1 / 32
+    ALL, LATER_SHARE = 300, 1 / 32
     jaxtyping_remove_typechecker_stack = False
 
     def __init__(self) -> None:
@@ -47,6 +50,7 @@ class CheckedCalls:
     def begin(self) -> None:
         """Begin anew; calls of a test are the same each time that it is run."""
         self.calls, self.draw = 0, random.Random(0).random
+        self.inner: set[CodeType] = set()
 
     @property
     def jaxtyping_disable(self) -> bool:
@@ -54,10 +58,32 @@ class CheckedCalls:
         self.calls += 1
         return self.calls > self.ALL and self.draw() > self.LATER_SHARE
 
+    def decorated(self, function: Any, typechecker: Callable[[Any], Any]) -> Any:
+        """The function with its checks. One inside another is defined anew at each call, and decorating it takes longer than the call: its first
+        definition in a test is checked.
+        """
+        if "<locals>" in function.__qualname__ and isinstance(function, FunctionType):
+            if function.__code__ in self.inner:
+                return function
+            self.inner.add(function.__code__)
+        return JAXTYPED(function, typechecker=typechecker)
 
+
+JAXTYPED = jaxtyping.jaxtyped
 CHECKED_CALLS = CheckedCalls()
 if not jaxtyping.config.jaxtyping_disable:  # by its environment variable
     jaxtyping._decorator.config = CHECKED_CALLS  # type: ignore[assignment]
+    # Its import hook calls it so, in the packages that are named in pyproject.toml.
+    jaxtyping.jaxtyped = lambda *, typechecker: partial(  # type: ignore[assignment]
+        CHECKED_CALLS.decorated, typechecker=typechecker
+    )
+
+gc.disable()  # until all tests are collected: a sixth of that time
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -335,7 +335,7 @@ def test_written_outputs_are_checked_and_a_drifted_number_is_named(tmp_path: Pat
     written = nbformat.read(file, as_version=4)
     assert [outputs.printed(cell) for cell in outputs.code_cells(written)] == ["loss 2.5\n", "42"]
     assert written["metadata"]["groundup"]["outputs_of"] == outputs.source_hash(written)
-    assert run("--check", file).returncode == 0 and run("--check", "--full", file).returncode == 0
+    assert run("--check", "--full", file).returncode == 0
     file.write_text(file.read_text().replace("loss 2.5\\n", "loss 2.9\\n"))
     done = run("--check", file)
     assert done.returncode == 1 and done.stdout.startswith("FAILED")
@@ -384,6 +384,7 @@ def test_cells_that_depend_on_small_are_found_through_the_names_they_set() -> No
     ]
 
 
+@pytest.mark.slow
 def test_what_a_small_run_prints_otherwise_is_compared_with_what_an_earlier_one_printed(
     tmp_path: Path,
 ) -> None:

@@ -130,6 +130,7 @@ def tell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     return told
 
 
+@pytest.mark.slow
 def test_from_texts_to_a_model_that_writes_chats_classifies_and_runs_in_llama_cpp(
     place: Path, tell: Tell
 ) -> None:

@@ -109,7 +109,11 @@ def relocated(found: dict[str, bytes], root: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(scope="module", params=[(), ("repair", "near-duplicates")], ids="+".join)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param((), marks=pytest.mark.slow), ("repair", "near-duplicates")],
+    ids="+".join,
+)
 def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Whole:
     """A folder that was prepared without a stop, how many events there were, and the steps."""
     if request.param:

@@ -128,7 +128,13 @@ def config(process: ProcessConfig) -> DataConfig:
     return DataConfig(keep_dropped=True, process=process)
 
 
-@pytest.fixture(scope="module", params=[ProcessConfig(), STEPS], ids=["cleaning", "steps"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(ProcessConfig(), marks=pytest.mark.slow, id="cleaning"),
+        pytest.param(STEPS, id="steps"),
+    ],
+)
 def whole(
     mixed: list[Source], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Any:

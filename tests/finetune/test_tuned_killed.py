@@ -29,7 +29,7 @@ from stopping import (
     steps_logged,
 )
 
-QUICK_KINDS, SLOW_KINDS = ("chat", "last-block"), ("preference", "head", "lora")
+QUICK_KINDS, SLOW_KINDS = ("last-block",), ("chat", "preference", "head", "lora")
 # Weights of a whole model or of an adapter.
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 

@@ -232,6 +232,7 @@ def losses_near_and_far(
         ).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", ["alibi", "learned", "sinusoidal"])
 def test_alibi_holds_in_texts_longer_than_any_it_learned_from(
     config_of: Callable[..., ModelConfig], positions: str

@@ -130,6 +130,7 @@ def test_training_goes_on_from_a_gguf_file(folder: Path, tmp_path: Path) -> None
     ).require_tokenizer().encode("Invoice 47")
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_an_adapter_as_from_its_merged_model(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -181,7 +182,7 @@ def _other(folder: Path, tmp_path: Path) -> Path:
 def test_replayed_text_has_its_share_and_weights_are_chosen_by_the_own_text(
     folder: Path, tmp_path: Path
 ) -> None:
-    results = go_on(folder, tmp_path / "run", steps=20, replay=[f"{folder / 'general'}=0.25"])
+    results = go_on(folder, tmp_path / "run", steps=8, replay=[f"{folder / 'general'}=0.25"])
     read = {each["name"]: each["wanted"] for each in results.sources}
     assert read == {"own": 0.75, "general": 0.25}
     own = results.figures.get(f"bits_per_byte:{folder / 'own'}")

@@ -1,9 +1,10 @@
 """The process that starts training processes, and the run that was never stopped."""
 
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,17 +39,19 @@ def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
 @pytest.fixture(scope="session")
 def whole(
     starter: Starter, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, dict[str, object]]:
-    """The facts of the run that went through in one go, for each kind."""
-    found = {}
-    for kind in ("adamw", "muon", "sgd", "bf16", "muon bf16"):
+) -> Callable[[str], dict[str, object]]:
+    """The facts of the run of a kind that went through in one go."""
+
+    @functools.cache
+    def facts_of(kind: str) -> dict[str, object]:
         folder = tmp_path_factory.mktemp("whole") / kind
         assert starter.run(folder, kind=kind) == 0
-        found[kind] = facts(folder)
-    return found
+        return facts(folder)
+
+    return facts_of
 
 
 @pytest.fixture(scope="session")
-def never_stopped(whole: dict[str, dict[str, object]]) -> dict[str, object]:
+def never_stopped(whole: Callable[[str], dict[str, object]]) -> dict[str, object]:
     """Those of AdamW's."""
-    return whole["adamw"]
+    return whole("adamw")

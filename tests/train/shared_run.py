@@ -164,7 +164,7 @@ def shared_fit(
 
 
 def main(jobs: list[dict[str, Any]]) -> None:
-    """Each job in turn; how it ended is told in FOLDER.RANK.json."""
+    """Each job in turn; how it ended is a line in FOLDER.RANK.jsonl."""
     from groundup.cli.distributed_launch import join_group
 
     torch.set_num_threads(1)
@@ -188,7 +188,8 @@ def main(jobs: list[dict[str, Any]]) -> None:
                 ended = {"exit": stop.code}
             except GroundupError as error:
                 ended = {"error": error.message}
-            Path(job["folder"]).with_suffix(f".{group.rank}.json").write_text(json.dumps(ended))
+            with Path(job["folder"]).with_suffix(f".{group.rank}.jsonl").open("a") as told:
+                told.write(json.dumps(ended) + "\n")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,11 @@ POISONED: dict[str, Any] = {
 # A step takes a second by the first process's clock, and two by the other's.
 AIM_S = 14.0
 TIMES = ("tokens_per_s", "elapsed_s", "evaluation_s")
+OF_ONE: dict[str, dict[str, Any]] = {
+    "one": {},
+    "aimed": {"aim_s": AIM_S},
+    "packed": {"packed": True},
+}
 Runs = Callable[[str], Path]
 
 
@@ -63,19 +68,29 @@ def jobs(way: str) -> list[dict[str, Any]]:
     """The runs of two processes that every suite looks at. A folder that comes twice is stopped and taken up again."""
     return [
         {"folder": way},
-        {"folder": f"{way}-stopped", "stop_at": STOP_AT},
         {"folder": f"{way}-resumed", "stop_at": STOP_AT},
         {"folder": f"{way}-resumed"},
-        {"folder": f"one-to-{way}"},
+        *(aimed("ddp") if way == "ddp" else packed("fsdp")),
+    ]
+
+
+def aimed(way: str) -> list[dict[str, Any]]:
+    return [
         {"folder": f"{way}-aimed", "aim_s": AIM_S, "stop_at": STOP_AT},
         {"folder": f"{way}-aimed", "aim_s": AIM_S},
-        {"folder": f"{way}-packed", "packed": True},
     ]
+
+
+def packed(way: str) -> list[dict[str, Any]]:
+    return [{"folder": f"{way}-packed", "packed": True}]
 
 
 def more_jobs(way: str) -> list[dict[str, Any]]:
     """What takes longer."""
     return [
+        {"folder": f"{way}-stopped", "stop_at": STOP_AT},
+        {"folder": f"one-to-{way}"},
+        *(packed("ddp") if way == "ddp" else aimed("fsdp")),
         {"folder": f"{way}-muon", "config": MUON},
         {"folder": f"{way}-bf16", "config": BF16},
         {"folder": f"{way}-spoiled", "spoiled": True},
@@ -109,22 +124,22 @@ def made(
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    root = tmp_path_factory.mktemp("shared")
-    for way in WAYS:
-        with pytest.raises(SystemExit):
-            shared_fit({"folder": str(root / f"one-to-{way}"), "stop_at": STOP_AT})
-    return made(root, {"one": {}, "aimed": {"aim_s": AIM_S}, "packed": {"packed": True}}, jobs)
+    return made(tmp_path_factory.mktemp("shared"), OF_ONE, jobs)
 
 
 @pytest.fixture(scope="module")
 def more_runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    root = tmp_path_factory.mktemp("more")
+    for way in WAYS:
+        with pytest.raises(SystemExit):
+            shared_fit({"folder": str(root / f"one-to-{way}"), "stop_at": STOP_AT})
     of_one: dict[str, dict[str, Any]] = {
-        "one": {},
+        **OF_ONE,
         "muon": {"config": MUON},
         "bf16": {"config": BF16},
         "poisoned": POISONED,
     }
-    return made(tmp_path_factory.mktemp("more"), of_one, more_jobs)
+    return made(root, of_one, more_jobs)
 
 
 def losses(folder: Path) -> list[float]:
@@ -140,9 +155,15 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k not in TIMES} for line in found]
 
 
+def endings(folder: Path, rank: int) -> list[dict[str, Any]]:
+    """How each run of a folder ended."""
+    return [
+        json.loads(line) for line in folder.with_suffix(f".{rank}.jsonl").read_text().splitlines()
+    ]
+
+
 def ended(folder: Path, rank: int) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(folder.with_suffix(f".{rank}.json").read_text())
-    return found
+    return endings(folder, rank)[-1]
 
 
 def farthest(first: list[float], second: list[float]) -> float:
@@ -159,8 +180,16 @@ def test_two_processes_lose_what_one_does(runs: Runs, way: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_two_processes_lose_on_packed_rows_what_one_does(runs: Runs, way: str) -> None:
+def test_two_processes_lose_on_packed_rows_what_one_does(runs: Runs) -> None:
+    check_packed(runs, "fsdp")
+
+
+@pytest.mark.slow
+def test_two_processes_of_ddp_lose_on_packed_rows_what_one_does(more_runs: Runs) -> None:
+    check_packed(more_runs, "ddp")
+
+
+def check_packed(runs: Runs, way: str) -> None:
     assert farthest(losses(runs(f"{way}-packed")), losses(runs("packed"))) < 1e-5
     assert farthest(losses(runs("packed")), losses(runs("one"))) > 1e-4
 
@@ -187,13 +216,19 @@ def test_the_same_number_of_processes_gives_the_same_bits(runs: Runs, way: str) 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_signal_to_one_stops_all_after_the_same_step_saved(runs: Runs, way: str) -> None:
-    folder = runs(f"{way}-stopped")
-    assert [ended(folder, rank) for rank in (0, 1)] == [{"exit": 143}] * 2
+    folder = runs(f"{way}-resumed")
+    assert [endings(folder, rank)[0] for rank in (0, 1)] == [{"exit": 143}] * 2
+    said = folder.with_suffix(".said").read_text()
+    assert f"Stopped after step {STOPPED} of {STEPS}, saved" in said
+    assert f"Resuming after step {STOPPED} of {STEPS}" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_signal_left_is_the_checkpoint_of_its_step(more_runs: Runs, way: str) -> None:
+    folder = more_runs(f"{way}-stopped")
     checkpoint = load_latest(RunFolder(folder).checkpoints, read_identity(folder), print)
     assert checkpoint is not None and checkpoint.state.step == STOPPED == len(losses(folder))
-    assert (
-        f"Stopped after step {STOPPED} of {STEPS}, saved" in folder.with_suffix(".said").read_text()
-    )
 
 
 def read_identity(folder: Path) -> str:
@@ -201,17 +236,14 @@ def read_identity(folder: Path) -> str:
     return str(json.loads((newest / "state.json").read_text())["identity"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_a_run_goes_on_with_another_number_of_processes(
-    runs: Runs, tmp_path: Path, way: str
-) -> None:
+def test_a_run_goes_on_with_another_number_of_processes(more_runs: Runs, way: str) -> None:
     """The same batches, and losses as of a run that never stopped; that it is not bit for bit is said."""
-    whole = losses(runs("one"))
-    assert farthest(losses(runs(f"one-to-{way}")), whole) < 1e-5
-    assert (
-        f"processes was 1, is 2 by {way}" in runs(f"one-to-{way}").with_suffix(".said").read_text()
-    )
-    stopped = runs(f"{way}-stopped")
+    whole, grown = losses(more_runs("one")), more_runs(f"one-to-{way}")
+    assert farthest(losses(grown), whole) < 1e-5
+    assert f"processes was 1, is 2 by {way}" in grown.with_suffix(".said").read_text()
+    stopped = more_runs(f"{way}-stopped")
     shared_fit({"folder": str(stopped)})
     assert farthest(losses(stopped), whole) < 1e-5
     said = stopped.with_suffix(".said").read_text()
@@ -277,8 +309,16 @@ def test_all_are_rolled_back_together_to_the_same_weights(more_runs: Runs, way: 
     assert farthest(losses(more_runs(f"{way}-poisoned")), losses(more_runs("poisoned"))) < 1e-3
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_all_keep_the_time_of_the_first_one_s_clock(runs: Runs, way: str) -> None:
+def test_all_keep_the_time_of_the_first_one_s_clock(runs: Runs) -> None:
+    check_aimed(runs, "ddp")
+
+
+@pytest.mark.slow
+def test_all_of_fsdp_keep_the_time_of_the_first_one_s_clock(more_runs: Runs) -> None:
+    check_aimed(more_runs, "fsdp")
+
+
+def check_aimed(runs: Runs, way: str) -> None:
     """Also stopped in between, and taken up again."""
     folder = runs(f"{way}-aimed")
     assert ended(folder, 0) == ended(folder, 1) and ended(folder, 0)["turns"] == [[6, 14]]

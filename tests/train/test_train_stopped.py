@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,16 @@ from groundup.files import verify_folder
 from groundup.runs import RunFolder, read_lines
 
 KILLS = 10
-KINDS = ("adamw", "muon", "sgd", "bf16", "muon bf16")
+KINDS = (
+    "adamw",
+    "muon bf16",
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("muon", "sgd", "bf16")),
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
-    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, kind: str
+    starter: Starter, whole: Callable[[str], dict[str, object]], tmp_path: Path, kind: str
 ) -> None:
     folder, dice = tmp_path / "run", random.Random(1)
     inside = killed = 0
@@ -46,7 +51,7 @@ def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
         inside += bool(half_written(folder))
     assert starter.run(folder, kind=kind) == 0
     assert killed >= 6 and inside >= 3, (killed, inside)
-    assert facts(folder) == whole[kind]
+    assert facts(folder) == whole(kind)
     assert not list(RunFolder(folder).checkpoints.glob(".tmp-*"))
     assert sorted(path.name for path in RunFolder(folder).snapshots.iterdir()) == [
         f"step-{s:06d}" for s in (0, 1, 4, 9, 15, 24)
@@ -56,14 +61,14 @@ def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
 SIGNALS = [
     (signal.SIGINT, 130, "adamw"),
     (signal.SIGTERM, 143, "adamw"),
-    (signal.SIGTERM, 143, "muon"),
+    pytest.param(signal.SIGTERM, 143, "muon", marks=pytest.mark.slow),
 ]
 
 
 @pytest.mark.parametrize(("number", "code", "kind"), SIGNALS)
 def test_stopped_by_a_signal_saves_and_goes_on_equal(
     starter: Starter,
-    whole: dict[str, dict[str, object]],
+    whole: Callable[[str], dict[str, object]],
     tmp_path: Path,
     number: int,
     code: int,
@@ -76,12 +81,12 @@ def test_stopped_by_a_signal_saves_and_goes_on_equal(
         assert last_step(folder) == steps_logged(folder), "nothing that was done is done again"
     assert "Stopped after step" in said(folder) and "Resuming after step" in said(folder)
     assert starter.run(folder, kind=kind) == 0
-    assert facts(folder) == whole[kind]
+    assert facts(folder) == whole(kind)
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", ["adamw", pytest.param("muon", marks=pytest.mark.slow)])
 def test_full_disk_ends_in_one_sentence_and_goes_on_when_there_is_room(
-    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, kind: str
+    starter: Starter, whole: Callable[[str], dict[str, object]], tmp_path: Path, kind: str
 ) -> None:
     folder = tmp_path / "run"
     assert (
@@ -95,7 +100,7 @@ def test_full_disk_ends_in_one_sentence_and_goes_on_when_there_is_room(
     assert last_step(folder) == before and not half_written(folder)
     verify_folder(RunFolder(folder).checkpoints / f"step-{before}")
     assert starter.run(folder, kind=kind) == 0
-    assert facts(folder) == whole[kind]
+    assert facts(folder) == whole(kind)
 
 
 def test_a_finished_run_called_again_does_nothing(starter: Starter, tmp_path: Path) -> None:

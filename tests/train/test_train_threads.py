@@ -118,10 +118,10 @@ def test_the_number_of_threads_changes_last_bits_so_its_record_is_needed(
     assert facts(tmp_path / "two")["model"] != facts(whole)["model"]
 
 
-SLOW = [pytest.param(step, marks=pytest.mark.slow) for step in (10, 18, 24)]
+SLOW = [pytest.param(step, marks=pytest.mark.slow) for step in (10, 18, 24, 40)]
 
 
-@pytest.mark.parametrize("stop_at", [11, 40, *SLOW])
+@pytest.mark.parametrize("stop_at", [11, *SLOW])
 def test_a_run_resumed_between_changes_ends_as_if_never_stopped_bit_for_bit(
     whole: Path, tmp_path: Path, stop_at: int
 ) -> None:
@@ -168,6 +168,7 @@ def test_a_run_whose_threads_were_tuned_is_done_again_bit_for_bit(tmp_path: Path
         assert first[name] == second[name]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_the_threads_it_had_and_keeps_their_history(
     tmp_path: Path,
 ) -> None:

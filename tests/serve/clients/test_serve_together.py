@@ -259,6 +259,7 @@ def test_a_server_with_a_key_logs_no_prompt_and_ends_at_ctrl_c(
     assert "hidden" not in said and "secret" not in said
 
 
+@pytest.mark.slow
 def test_company_changes_no_answer_of_packed_weights_where_that_was_asked_for(
     serve: Callable[..., Any], models: Path
 ) -> None:
@@ -269,6 +270,7 @@ def test_company_changes_no_answer_of_packed_weights_where_that_was_asked_for(
         assert list(threads.map(lambda number: ask(packed, number), range(12))) == alone
 
 
+@pytest.mark.slow
 def test_the_compiled_step_answers_several_clients_at_once(
     serve: Callable[..., Any], tmp_path: Path
 ) -> None:
