@@ -87,6 +87,7 @@ def test_planted_pairs_are_found_and_no_others(find: Find, pairs: list[Pair]) ->
     assert sum(0.7 < pair.jaccard < 0.8 for pair in pairs) > 100  # precision was tested
 
 
+@pytest.mark.slow
 def test_pairs_just_at_the_threshold_are_found_as_the_bands_promise(find: Find) -> None:
     near = [
         pair for pair in planted(PROSE, 600, seed=4, levels=(0.8,)) if 0.8 <= pair.jaccard < 0.83

@@ -155,7 +155,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_batches, "BATCH_CHARACTERS", 30_000)
 
 
-@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("cores", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_processes_make_the_folder_that_one_makes(
     whole: Any,
     mixed: list[Source],

@@ -304,6 +304,7 @@ def test_from_instructions_to_a_chat_model_that_is_measured_beside_its_base(
     assert [row["metric"] for row in text["rows"]] == ["bits_per_byte"]
 
 
+@pytest.mark.slow
 def test_examples_in_another_encoding_are_read_once_it_is_named(
     base: Path, splits: dict[str, list[Example]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

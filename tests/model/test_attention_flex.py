@@ -38,6 +38,7 @@ def test_flex_attention_equals_naive(
     torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("device", DEVICES)
 def test_flex_attention_reads_on_behind_a_cache(
