@@ -17,6 +17,7 @@ from groundup.api import public as api
 from groundup.device import generator
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError, ModelError
+from groundup.files import write_manifest
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import train_tokenizer
@@ -61,6 +62,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         initialise(model, generator(1, name))
         save_model(model, folder / "runs" / name, tokenizer, labels=labels)
     shutil.copytree(folder / "runs" / "mine", named)
+    write_manifest(named)  # without it the model is fetched from a registry
     (folder / "my-texts").mkdir()
     draw = random.Random(1)
     for number in range(8):
