@@ -1,5 +1,6 @@
 """Fixtures for every room: a cache of its own, one torch thread in this process and in those it starts (`make test` runs a process on each core)."""
 
+import functools
 import gc
 import importlib.util
 import os
@@ -8,13 +9,12 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
 import hypothesis
-import jaxtyping._decorator
+import jaxtyping
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tiny_encoder
@@ -36,13 +36,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 class CheckedCalls:
-    """jaxtyping's settings, by which the shapes of a test's first calls are checked, and of later ones those of a part.
+    """By whom the shapes of a test's first calls are checked by jaxtyping, and of later ones those of a part.
 
     A training run of a small model makes 100,000 calls, and half of its time were the checks of the same shapes again and again.
     """
 
     ALL, LATER_SHARE = 300, 1 / 32
-    jaxtyping_remove_typechecker_stack = False
 
     def __init__(self) -> None:
         self.begin()
@@ -53,28 +52,40 @@ class CheckedCalls:
         self.inner: set[CodeType] = set()
 
     @property
-    def jaxtyping_disable(self) -> bool:
-        """Read at each call."""
+    def skips(self) -> bool:
+        """Whether the next call is not checked."""
         self.calls += 1
         return self.calls > self.ALL and self.draw() > self.LATER_SHARE
 
     def decorated(self, function: Any, typechecker: Callable[[Any], Any]) -> Any:
-        """The function with its checks. One inside another is defined anew at each call, and decorating it takes longer than the call: its first
-        definition in a test is checked.
+        """The function with its checks, made when they are first wanted: making them takes longer than many calls.
+
+        A function inside another is defined anew at each call: its first definition in a test is checked.
         """
-        if "<locals>" in function.__qualname__ and isinstance(function, FunctionType):
+        if not isinstance(function, FunctionType):
+            return JAXTYPED(function, typechecker=typechecker)
+        if "<locals>" in function.__qualname__:
             if function.__code__ in self.inner:
                 return function
             self.inner.add(function.__code__)
-        return JAXTYPED(function, typechecker=typechecker)
+        checked: Callable[..., Any] | None = None
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal checked
+            if self.skips:
+                return function(*args, **kwargs)
+            checked = checked or JAXTYPED(function, typechecker=typechecker)
+            return checked(*args, **kwargs)
+
+        return call
 
 
 JAXTYPED = jaxtyping.jaxtyped
 CHECKED_CALLS = CheckedCalls()
 if not jaxtyping.config.jaxtyping_disable:  # by its environment variable
-    jaxtyping._decorator.config = CHECKED_CALLS  # type: ignore[assignment]
     # Its import hook calls it so, in the packages that are named in pyproject.toml.
-    jaxtyping.jaxtyped = lambda *, typechecker: partial(  # type: ignore[assignment]
+    jaxtyping.jaxtyped = lambda *, typechecker: functools.partial(  # type: ignore[assignment]
         CHECKED_CALLS.decorated, typechecker=typechecker
     )
 

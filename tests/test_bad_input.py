@@ -631,6 +631,7 @@ def test_an_altered_export_is_refused(home: Path, tmp_path: Path) -> None:
         refused(*words, says=(file.name, "altered or damaged"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_with_one_sentence_and_the_run_goes_on_once_there_is_room(
     home: Path, tmp_path: Path
 ) -> None:
