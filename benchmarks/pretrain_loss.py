@@ -40,7 +40,7 @@ from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.monitor.validation import token_byte_counts
+from groundup.train.monitor.evaluation import token_byte_counts
 from groundup.train.pretrain import new_model
 from groundup.train.steps.config import pretraining_config
 from groundup.train.steps.losses import next_token_loss

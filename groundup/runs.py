@@ -13,7 +13,7 @@
                                with that of threads)
     RUN/samples.jsonl          samples of each evaluation: step, prompt, text, repetition,
                                longest_copy, copied_text
-    RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.loggers), if
+    RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.callbacks), if
                                enabled
     RUN/results.json           the final figures
     RUN/trained_on.json        hashes of training examples: of fine-tuning, of pretraining whose

@@ -76,8 +76,9 @@ CONTENTS: dict[str, dict[str, str]] = {
 VERBS = {name: verb for verbs in CONTENTS.values() for name, verb in verbs.items()}
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 STOPPED = 130
-# Field -> option of the verb that was called, for messages about fields.
-OPTIONS: dict[str, str] = {}
+# Field -> option of the verb that was called, for messages about fields; `added` is one of build, which
+# other verbs name.
+OPTIONS: dict[str, str] = {"added": "--with"}
 
 
 class LazyVerbs(VerbGroup):

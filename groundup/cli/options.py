@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from groundup.engine.structured_output import OutputConstraint
     from groundup.evaluate.task import EvaluationTask
     from groundup.progress import Progress
-    from groundup.train.monitor.config import MonitorConfig
+    from groundup.train.monitor.callbacks import MonitorConfig
 
 # A run has nine evaluations, so tasks are measured on few items; `groundup evaluate` takes all.
 ITEMS = 50

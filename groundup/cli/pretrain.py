@@ -26,7 +26,7 @@ from groundup.runs import RunFolder, read_lines
 from groundup.train.steps.config import Rows
 
 if TYPE_CHECKING:
-    from groundup.train.monitor.config import MonitorConfig
+    from groundup.train.monitor.callbacks import MonitorConfig
     from groundup.train.pretrain_results import PretrainResults
     from groundup.train.steps.process_group import ProcessGroup
 
@@ -237,7 +237,7 @@ def _planned_lines(results: "PretrainResults") -> list[str]:
     """Nothing of a run without a plan."""
     from groundup.train.monitor.plan_vs_actual import compare
 
-    rows = compare(results.planned, results.actual)
+    rows = planned_and_actual(results.planned, results.actual)
     if not rows:
         return []
     return ["", *table(["", "planned", "actual", "difference"], rows), ""]

@@ -33,8 +33,8 @@ from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import ScheduledRequest, Scheduler
 from groundup.errors import ConfigError, GroundupError
+from groundup.model.cache import page_bytes
 from groundup.model.heads import LanguageModel
-from groundup.model.paged import page_bytes
 from groundup.tokenizer.fast import Tokenizer
 
 

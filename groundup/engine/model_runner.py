@@ -1,7 +1,7 @@
 """ModelRunner: what a `BatchEngine` has scheduled -> logits, in passes through the model.
 
 All scheduled tokens, of answers and of prompts, go through the model as one ragged batch
-(model/paged.py), or through the compiled step where the model has one. The runner owns the store of
+(model/cache.py), or through the compiled step where the model has one. The runner owns the store of
 keys and values, proposes draft tokens (prompt_lookup.py) and tunes the number of threads.
 """
 
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from groundup.device import Compute, set_threads
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest
+from groundup.model.cache import PagedStore, TokenSpan
 from groundup.model.heads import DecodeStep, LanguageModel
 from groundup.model.matmul_precision import fast_matmul
-from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.quantised import add_torch_order
 from groundup.threads import ThreadTuner
 

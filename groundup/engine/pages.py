@@ -1,5 +1,5 @@
 """The paged KV cache: which row owns which page of keys and values. Plain bookkeeping; the tensors
-are in `model/paged.py`.
+are in `model/cache.py`.
 
 A page holds `page_tokens` tokens. A row takes pages as it grows and returns them when it ends. A
 full page is identified by its content: the SHA-256 of its tokens and all before them. A row with

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
 from groundup.errors import require
-from groundup.weights.generation_config import read_sampling
+from groundup.weights.card import read_sampling
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,7 +1,7 @@
 """Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities. The
 result equals that of each pair alone. And the log-probabilities of a prompt's own tokens.
 
-Pairs are scored in ragged batches for `model/paged.py`: rows are concatenated without padding, and
+Pairs are scored in ragged batches for `model/cache.py`: rows are concatenated without padding, and
 a prefix that several share, as the question before four choices, is computed once.
 
     (1 2 3 4 5)     in one batch         ids     9 9 1 2 3 4 5 6 7         positions   2 3 4 5 6
@@ -28,10 +28,9 @@ from groundup.engine.generate import PREFILL_TOKENS
 from groundup.engine.output_processor import rank_tokens
 from groundup.engine.padded_batch import BATCH_TOKENS
 from groundup.errors import ModelError
-from groundup.model.cache import KVCache
+from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
-from groundup.model.paged import PagedStore, TokenSpan
 from groundup.tokenizer.fast import Tokenizer
 
 Pair = tuple[Sequence[int], Sequence[int]]

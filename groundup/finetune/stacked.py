@@ -29,8 +29,7 @@ from groundup.finetune.features import Features, FrozenBlocks
 from groundup.finetune.messages import Messages
 from groundup.model.matmul_precision import fast_matmul
 from groundup.train.steps.step import autocast
-from groundup.weights.stacked import Stacked
-from groundup.weights.tfidf import TfIdf
+from groundup.weights.stacked import Stacked, TfIdf
 
 # Of the blocks, where hidden states are read: of 30 after 10, 18 and 26 (docs/log.md).
 BLOCK_SHARES = (1 / 3, 3 / 5, 13 / 15)

@@ -35,9 +35,8 @@ from groundup.kernels.step_memory import (
     thread_buffers,
 )
 from groundup.kernels.step_weights import StepModel
-from groundup.model.cache import KVCache
+from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.heads import LanguageModel
-from groundup.model.paged import PagedStore, TokenSpan
 
 Array = np.ndarray
 STEP = MachineCode("groundup.kernels.step", "step")

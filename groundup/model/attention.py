@@ -29,13 +29,9 @@ from groundup.model.positions import Rotation, rotate
 
 @dataclass(frozen=True)
 class AttentionMetadata:
-    """Positions and mask of one call, for the attention of one block.
-
-    Empty: no positions, causal, no padding.
-    """
+    """Positions and mask of one call, for one block. Empty: no positions, causal, no padding."""
 
     rotation: Rotation | None = None
-    """The angles of the positions (rotary only)."""
     allowed: Bool[Tensor, "#B 1 T S"] | None = None
     """Which stored tokens each query may attend to; None: all up to itself, within the window (of
     an encoder: all).
@@ -43,9 +39,9 @@ class AttentionMetadata:
     bias: Float[Tensor, "#B H T S"] | None = None
     """Added to the scores (ALiBi)."""
     rows: tuple["AttentionMetadata", ...] = ()
-    """Mask and bias of each group of rows in a ragged batch (model/paged.py)."""
+    """Mask and bias of each group of rows in a ragged batch."""
     packed: bool = False
-    """Whether the rows are packed with documents: `allowed` is a mask of T x T for each row."""
+    """The rows are packed with documents: `allowed` is a mask of T x T for each."""
 
 
 EMPTY_METADATA = AttentionMetadata()
@@ -59,11 +55,9 @@ def sdpa_attention(
     bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T D"]:
-    """Eq. 1 in one fused kernel, forward and backward, on the CPU too (FlashAttention, Dao et al.
-    2022).
-
-    With T = S and a plain causal mask, `causal_attention` skips the masked half, in the faster of
-    two ways. Shared key/value heads are left to the kernel, since repeating them would copy.
+    """Eq. 1 in one fused kernel (FlashAttention, Dao et al. 2022). With a plain causal mask
+    `causal_attention` skips the masked half. Shared key/value heads are left to the kernel, since
+    repeating them would copy.
     """
     scoring = scoring or Scoring(queries.shape[-1])
     num_queries, num_keys, factor = queries.shape[2], keys.shape[2], scoring.width**-0.5
@@ -94,11 +88,9 @@ def _single_query(
     bias: Float[Tensor, "#B H 1 S"] | None,
     scoring: Scoring,
 ) -> Float[Tensor, "B H 1 D"]:
-    """Decode one token: no mask is needed, as the window is a slice.
-
-    The H / K heads that share keys are passed as that many queries: the kernel then reads the keys
-    once for all of them (SmolLM2's shape, 512 stored, bf16: 48 microseconds instead of 370;
-    float32: 36 instead of 39).
+    """Decode one token: the window is a slice. The H / K heads that share keys are passed as that
+    many queries: the kernel then reads the keys once for all of them (SmolLM2's shape, 512 stored,
+    bf16: 48 microseconds instead of 370).
     """
     factor, window = scoring.width**-0.5, scoring.window_tokens
     if allowed is None and window:
@@ -122,7 +114,7 @@ def packed_attention(
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T D"]:
     """`sdpa_attention` of packed rows: on a CPU in blocks without the keys that no document of the
-    block has, where there is no bias or cap.
+    block has.
     """
     scoring = scoring or Scoring(queries.shape[-1])
     if bias is None and not scoring.softcap and in_float32(queries):
@@ -133,10 +125,8 @@ def packed_attention(
 def _kernel(
     queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None, factor: float
 ) -> Tensor:
-    """torch's kernel, with a mask.
-
-    Not through oneDNN: one token of 32 rows of SmolLM2's shape took 2.4 ms that way, 0.7 ms without
-    (docs/log.md).
+    """Not through oneDNN: one token of 32 rows of SmolLM2's shape took 2.4 ms that way, 0.7 ms
+    without (docs/log.md).
     """
     shared = queries.shape[1] != keys.shape[1]
     with default_matmul():
@@ -148,8 +138,8 @@ def _kernel(
 def chooses_flex(
     device: torch.device, scoring: Scoring, allowed: Tensor | None, bias: Tensor | None
 ) -> bool:
-    """Whether FlexAttention is used: on CUDA, for what the SDPA kernel needs a T x S mask for
-    (window, padding, ALiBi) or lacks (soft cap).
+    """FlexAttention is used on CUDA, for what the SDPA kernel needs a T x S mask for (window,
+    padding, ALiBi) or lacks (soft cap).
     """
     plain = allowed is None and bias is None and not scoring.softcap and not scoring.window_tokens
     return device.type == "cuda" and not plain
@@ -169,7 +159,7 @@ def flex_attention(
     bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T D"]:
-    """`naive_attention` with FlexAttention; on the CPU without gradients."""
+    """On the CPU without gradients."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     scoring = scoring or Scoring(queries.shape[-1])
@@ -194,9 +184,7 @@ def flex_attention(
 
 @lru_cache(maxsize=2)
 def _flex_kernel(device_type: str) -> Callable[..., Any]:
-    """The kernel, compiled on GPUs: uncompiled it would hold the T x S scores that it is meant to
-    avoid.
-    """
+    """Compiled on GPUs: uncompiled it would hold the T x S scores."""
     from torch.nn.attention.flex_attention import flex_attention as kernel
 
     plain: Callable[..., Any] = kernel
@@ -210,10 +198,7 @@ def _flex_kernel(device_type: str) -> Callable[..., Any]:
 def _mask_mod(
     allowed: Tensor | None, earlier: int, window_tokens: int
 ) -> Callable[[Any, Any, Any, Any], Tensor]:
-    """Whether a query may attend to a key.
-
-    The queries are the last T of the S tokens, after `earlier` others.
-    """
+    """The queries are the last T of the S tokens, after `earlier` others."""
     if allowed is not None and allowed.shape[0] == 1:
         return lambda row, head, query, key: allowed[0, 0, query, key]
     if allowed is not None:
@@ -228,10 +213,7 @@ def _mask_mod(
 def _score_mod(
     bias: Tensor | None, softcap: float
 ) -> Callable[[Any, Any, Any, Any, Any], Tensor] | None:
-    """The change of a scaled score: soft cap or bias.
-
-    No family has both (`naive_weights` would cap first).
-    """
+    """Soft cap or bias; no family has both."""
     if softcap:
         assert bias is None
         return lambda score, row, head, query, key: softcap * torch.tanh(score / softcap)
@@ -250,21 +232,16 @@ IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
 
 
 AttentionFunction = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
-"""One of `IMPLEMENTATIONS` with its scoring: (queries, keys, values, allowed, bias) -> mixed
-values.
-"""
+"""One of `IMPLEMENTATIONS`: (queries, keys, values, allowed, bias) -> mixed values."""
 
 LayerCache = Callable[[AttentionFunction, Tensor, Tensor, Tensor, AttentionMetadata], Tensor]
-"""The KV cache of one layer: stores the keys and values of new tokens and lets their queries attend
-to all stored ones.
+"""The KV cache of one layer: stores new keys and values and lets the queries attend to all stored
+ones.
 """
 
 
 class Attention(nn.Module):
     """Projections around `IMPLEMENTATIONS[implementation]`: hidden [B, T, C] -> [B, T, C].
-
-    `query_key_norm`: RMSNorm of queries and keys before rotation, with `norm_eps`. `scoring` None:
-    that of eq. 1.
 
     >>> Attention(width=8, num_heads=4, num_kv_heads=2, head_width=2)(torch.ones(1, 3, 8)).shape
     torch.Size([1, 3, 8])
@@ -322,15 +299,15 @@ class Attention(nn.Module):
     def weights(
         self, hidden: Float[Tensor, "B T C"], metadata: AttentionMetadata = EMPTY_METADATA
     ) -> Float[Tensor, "B H T T"]:
-        """Return the attention weights that `forward` would use, for inspection."""
+        """The attention weights that `forward` would use."""
         queries, keys = self.queries_and_keys(hidden, metadata.rotation)
         return naive_weights(queries, keys, metadata.allowed, metadata.bias, self.scoring)
 
     def queries_and_keys(
         self, hidden: Float[Tensor, "B T C"], rotation: Rotation | None
     ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B K T D"]]:
-        """Return queries and keys, projected, normalised and rotated; rotated before the transpose,
-        where a token's heads are contiguous.
+        """Projected, normalised and rotated; rotated before the transpose, where a token's heads
+        are contiguous.
         """
         queries, keys = self.query(hidden), self.key(hidden)  # [B, T, H D], [B, T, K D]
         if self.query_key_norm == "projection":
@@ -345,7 +322,6 @@ class Attention(nn.Module):
     def split_heads(
         self, projected: Float[Tensor, "B T heads_times_D"]
     ) -> Float[Tensor, "B T heads D"]:
-        """Split each token's vector into heads."""
         return projected.unflatten(-1, (-1, self.head_width))
 
 
@@ -359,10 +335,7 @@ def apply_rotary(
 
 
 def use_attention(module: nn.Module, implementation: str) -> None:
-    """Set the implementation of every Attention in `module`: "sdpa", "flex" or "naive".
-
-    Raises ConfigError.
-    """
+    """Of every Attention in `module`: "sdpa", "flex" or "naive". Raises ConfigError."""
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(
             f"Attention implementation {implementation!r} is unknown.",

@@ -39,11 +39,9 @@ def causal_attention(
     values: Float[Tensor, "B K T D"],
     factor: float,
 ) -> Float[Tensor, "B H T D"]:
-    """softmax(factor Q K^T) V with a causal mask, by the faster of two implementations.
-
-    Under bf16 autocast both compute in float32: more exact, and on a CPU faster than torch's bf16
-    kernel, which spends its time on conversions (with matrix tiles, AMX, too: docs/log.md,
-    "Fine-tuning against TRL").
+    """softmax(factor Q K^T) V with a causal mask, by the faster of two implementations. Under bf16
+    autocast both compute in float32: more exact, and on a CPU faster than torch's bf16 kernel,
+    which spends its time on conversions.
     """
     widened = in_float32(queries) and autocast_dtype(queries) != torch.float32
     if in_float32(queries) and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
@@ -55,9 +53,7 @@ def causal_attention(
 
 
 def in_float32(queries: Tensor) -> bool:
-    """Whether attention is computed in float32 on the CPU: that is its dtype, or under bf16
-    autocast.
-    """
+    """Whether attention is computed in float32 on the CPU: its dtype, or under bf16 autocast."""
     dtype = autocast_dtype(queries)
     widened = dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu")
     return queries.is_cpu and (widened or dtype == torch.float32)
@@ -71,19 +67,13 @@ def masked_attention(
     allowed: Bool[Tensor, "B 1 T T"],
 ) -> Float[Tensor, "B H T D"]:
     """softmax(factor Q K^T) V with a mask of each row, which is causal; keys that no query of a
-    block sees are skipped.
-
-    In packed rows of short documents that is most of them. Long texts, too: the kernel with such a
-    mask takes twice as long (docs/log.md).
+    block sees are skipped: in packed rows of short documents most of them.
     """
     return _Blocks.apply(queries, keys, values, factor, allowed[:, 0])
 
 
 def _kernel(queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
-    """torch's kernel.
-
-    On a CPU it is about 4 % faster when each key/value head is contiguous in memory.
-    """
+    """About 4 % faster on a CPU when each key/value head is contiguous."""
     if queries.is_cpu:
         keys, values = keys.contiguous(), values.contiguous()
     shared = queries.shape[1] != keys.shape[1]
@@ -155,7 +145,7 @@ class _Blocks(torch.autograd.Function):
 
 
 def contiguous_heads(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads T D"]:
-    """Return `x` contiguous, in float32 (float64 stays), in one pass."""
+    """In float32 (float64 stays), in one pass."""
     wide = torch.promote_types(x.dtype, torch.float32)
     return x.to(wide, memory_format=torch.contiguous_format).contiguous()
 
@@ -163,9 +153,7 @@ def contiguous_heads(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads 
 def empty_token_major(
     like: Float[Tensor, "B heads T D"], dtype: torch.dtype | None = None
 ) -> Float[Tensor, "B heads T D"]:
-    """Return an empty tensor of the same shape in the memory layout of the projections: [B, T,
-    heads, D].
-    """
+    """Of the same shape in the memory layout of the projections: [B, T, heads, D]."""
     batch, heads, tokens, width = like.shape
     return torch.empty(
         batch, tokens, heads, width, dtype=dtype or like.dtype, device=like.device
@@ -179,13 +167,13 @@ class Tile(NamedTuple):
     rows: slice
     """The queries."""
     seen: slice
-    """The keys, from the first that any of them sees up to the last query's own."""
+    """The keys, from the first that any of them sees."""
 
 
 def tiles(
     queries: Float[Tensor, "N shared T D"], allowed: Bool[Tensor, "B T T"] | None = None
 ) -> Iterator[Tile]:
-    """Yield all rows in blocks, and for each block as many heads as fit in a tile."""
+    """All rows in blocks, and for each block as many heads as fit in a tile."""
     num_heads, shared, num_tokens, _ = queries.shape
     block = min(max(num_tokens // 8, SMALLEST_BLOCK), LARGEST_BLOCK)
     for start in range(0, num_tokens, block):
@@ -199,8 +187,8 @@ def tiles(
 def first_seen(
     allowed: Bool[Tensor, "B T T"] | None, heads: slice, rows: slice, num_heads: int
 ) -> int:
-    """Return the first key that any of the rows sees; a compiled step, which can't depend on
-    values, takes all.
+    """The first key that any of the rows sees; a compiled step, which can't depend on values, takes
+    all.
     """
     if allowed is None or torch.compiler.is_compiling():
         return 0
@@ -211,7 +199,7 @@ def first_seen(
 def mask_rows(
     allowed: Bool[Tensor, "B T T"], heads: slice, num_heads: int
 ) -> Int[Tensor, " heads"]:
-    """Return the row of the batch that each head belongs to."""
+    """The row of the batch that each head belongs to."""
     return torch.arange(heads.start, heads.stop, device=allowed.device) // (
         num_heads // allowed.shape[0]
     )
@@ -224,7 +212,7 @@ def block_weights(
     factor: float,
     allowed: Bool[Tensor, "B T T"] | None = None,
 ) -> Float[Tensor, "heads rows seen"]:
-    """Return A: the attention weights of the tile's queries over its keys."""
+    """A: the attention weights of the tile's queries over its keys."""
     heads, rows, seen = tile
     block = queries[heads, :, rows]  # [heads, H/K, rows, D]
     scores = torch.bmm(block.flatten(1, 2), keys[heads, seen].mT).mul_(factor)

@@ -39,13 +39,13 @@ from torch import Tensor
 def scores(
     queries: Float[Tensor, "*N T D"], keys: Float[Tensor, "*N S D"]
 ) -> Float[Tensor, "*N T S"]:
-    """Return the dot product of each query with each key."""
+    """The dot product of each query with each key."""
     return queries @ keys.mT  # Q K^T
 
 
 def scale(raw: Float[Tensor, "*N T S"], head_width: int) -> Float[Tensor, "*N T S"]:
-    """Divide by sqrt(D), the standard deviation of a dot product of D random terms: otherwise the
-    softmax saturates in wide heads.
+    """By sqrt(D), the standard deviation of a dot product of D random terms: else the softmax
+    saturates in wide heads.
     """
     return raw / math.sqrt(head_width)  # / sqrt(D)
 
@@ -56,9 +56,8 @@ def mask(raw: Float[Tensor, "*N T S"], allowed: Bool[Tensor, "*#N T S"]) -> Floa
 
 
 def softmax(raw: Float[Tensor, "*N T S"]) -> Float[Tensor, "*N T S"]:
-    """Turn scores into weights that are positive and sum to one for each query.
-
-    In float32: exponentials are too inexact in 16 bits.
+    """Weights that are positive and sum to one for each query; in float32: exponentials are too
+    inexact in 16 bits.
     """
     return raw.softmax(dim=-1, dtype=torch.float32).to(raw.dtype)  # exp(s_j) / sum_k exp(s_k)
 
@@ -66,7 +65,6 @@ def softmax(raw: Float[Tensor, "*N T S"]) -> Float[Tensor, "*N T S"]:
 def weighted_sum(
     weights: Float[Tensor, "*N T S"], values: Float[Tensor, "*N S D"]
 ) -> Float[Tensor, "*N T D"]:
-    """Return the weighted sum of the values for each query."""
     return weights @ values  # softmax(...) V
 
 
@@ -161,15 +159,14 @@ def multi_head(
 def masked_multi_head(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "H S D"], values: Float[Tensor, "H S D"]
 ) -> Float[Tensor, "H T D"]:
-    """H independent masked heads."""
     return torch.stack([masked_head(*head) for head in zip(queries, keys, values, strict=True)])
 
 
 def grouped_query_heads(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "K S D"], values: Float[Tensor, "K S D"]
 ) -> Float[Tensor, "H T D"]:
-    """H / K adjacent query heads share a key head and a value head, so the KV cache is H / K times
-    smaller. K = H: masked multi-head.
+    """H / K adjacent query heads share a key head and a value head: the KV cache is H / K times
+    smaller.
     """
     shared = (repeat_heads(x[None], len(queries))[0] for x in (keys, values))  # [H, S, D]
     return masked_multi_head(queries, *shared)
@@ -178,7 +175,6 @@ def grouped_query_heads(
 def multi_query_heads(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "S D"], values: Float[Tensor, "S D"]
 ) -> Float[Tensor, "H T D"]:
-    """One key head and one value head for all query heads."""
     return grouped_query_heads(queries, keys[None], values[None])
 
 
@@ -222,9 +218,7 @@ def cached_heads(
 
 
 def repeat_heads(x: Float[Tensor, "B K S D"], num_heads: int) -> Float[Tensor, "B {num_heads} S D"]:
-    """Repeat each key/value head for the H / K adjacent query heads that share it (Ainslie et al.
-    2023, section 2.2).
-    """
+    """For the H / K adjacent query heads that share each (Ainslie et al. 2023, section 2.2)."""
     return x.repeat_interleave(num_heads // x.shape[1], dim=1)
 
 
@@ -236,11 +230,9 @@ class Scoring:
     """Scale and soft cap of the scores, and the window."""
 
     width: int
-    """Scores are divided by the square root of this: D, unless a config has another value."""
+    """Scores are divided by its square root: D, unless a config has another value."""
     softcap: float = 0.0
-    """See `softcap`; 0: none."""
     window_tokens: int = 0
-    """See `window_mask`; 0: no window."""
     causal: bool = True
     """Queries attend to keys up to themselves; false: to all (an encoder)."""
 
@@ -252,10 +244,8 @@ def naive_weights(
     bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T S"]:
-    """Return the attention weights of every head.
-
-    `allowed` None: causal, within the window; all if `scoring` is not. `bias` is added to the
-    scaled scores (ALiBi). `scoring` None: that of eq. 1.
+    """`allowed` None: causal, within the window; all if `scoring` is not. `bias` is added to the
+    scaled scores (ALiBi).
     """
     scoring = scoring or Scoring(queries.shape[-1])
     num_queries, num_keys = queries.shape[2], keys.shape[2]

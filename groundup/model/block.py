@@ -64,7 +64,7 @@ class Block(nn.Module):
         feedforward: FeedForward | Experts,
         norms: dict[str, Norm],
     ) -> None:
-        """`norms` by name, those of `NORM_NAMES[kind]`."""
+        """`norms`: those of `NORM_NAMES[kind]`."""
         super().__init__()
         assert set(norms) == set(NORM_NAMES[kind]), (kind, set(norms))
         self.kind = kind
@@ -85,7 +85,7 @@ class Block(nn.Module):
         return self.wire(x, partial(self.attention, metadata=metadata, layer_cache=layer_cache))
 
     def wire(self, x: Float[Tensor, "#B T C"], attention: Part) -> Float[Tensor, "B T C"]:
-        """Return the block's output for the stream x, with the given function as its attention."""
+        """The output for the stream x, with the given function as attention."""
         if self.kind == "parallel":
             n = self.attention_input
             return x + attention(n(x)) + self.feedforward(n(x))
@@ -94,14 +94,14 @@ class Block(nn.Module):
         return add(x, self.feedforward, self.feedforward_norm, self.feedforward_output_norm)
 
     def attention_input(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        """Return the input of the attention: the stream, normalised where the wiring does so."""
+        """The stream, normalised where the wiring does so."""
         if self.attention_norm is None:
             return x
         return self.attention_norm(x)
 
 
 def build_block(config: ModelConfig, layer: int) -> Block:
-    """Return block `layer`, counted from 0."""
+    """Block `layer`, counted from 0."""
     scoring = Scoring(
         config.score_width or config.head_width,
         config.score_softcap,
@@ -124,12 +124,10 @@ def build_block(config: ModelConfig, layer: int) -> Block:
 
 
 def build_norm(config: ModelConfig) -> Norm:
-    """Return a norm of the residual stream."""
     return NORMS[config.norm](config.width, eps=config.norm_eps)
 
 
 def build_feedforward(config: ModelConfig) -> FeedForward | Experts:
-    """Return the feed-forward part of a block: one network, or experts with a router."""
     network = FEEDFORWARDS[config.feedforward]
     if not config.num_experts:
         return network(config.width, config.feedforward_width, bias=config.feedforward_bias)

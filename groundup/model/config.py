@@ -34,7 +34,7 @@ QueryKeyNorm = Literal["none", "head", "projection"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The config of one Transformer. Raises ConfigError when the values are inconsistent."""
+    """Raises ConfigError when the values are inconsistent."""
 
     vocab_size: int
     """V: ids are 0 .. V-1."""
@@ -49,9 +49,7 @@ class ModelConfig:
     feedforward_width: int
     """F: inner width of the feed-forward network, or of each expert."""
     num_kv_heads: int = 0
-    """K: key/value heads, a divisor of H (grouped-query attention); 0: as many as H (multi-head
-    attention).
-    """
+    """K: key/value heads, a divisor of H (grouped-query attention); 0: as many as H."""
     head_width: int = 0
     """D: components of a head; 0: width / num_heads. Qwen3 and Gemma have other values."""
     family: Family = "llama"
@@ -61,32 +59,21 @@ class ModelConfig:
     norm: Norm = "rms"
     """RMSNorm (Llama, Qwen) or LayerNorm (GPT-2)."""
     block: BlockKind = "pre"
-    """Where the norms are and how the two parts are connected to the residual stream: see
-    `transformer.py`.
-    """
+    """Where the norms are: see `block.py`."""
     causal: bool = True
-    """A token attends to those up to itself; false: to the whole text, as in an encoder (BERT),
-    which predicts no next token.
-    """
+    """A token attends to those up to itself; false: to the whole text, as in an encoder (BERT)."""
     embedding_norm: bool = False
     """The sum of embedding and positions is normalised before the first block (BERT)."""
     norm_eps: float = 1e-5
     """Added under the square root of the norms; 1e-5 as in Llama and GPT-2."""
     positions: str = "rope"
-    """The position encoding: see `positions.py`."""
+    """See `positions.py`."""
     rope_base: float = 10_000.0
-    """The slowest rotation's wavelength is about 2 pi times this, in tokens; 10,000 as in Su et al.
-    2021.
-    """
+    """The slowest rotation's wavelength is about 2 pi times this, in tokens (Su et al. 2021)."""
     rope_scaling: RopeScaling | None = None
-    """How rotary positions are scaled; None: not at all.
-
-    Blocks with their own base (window_rope_base) are never scaled.
-    """
+    """Blocks with their own base (window_rope_base) are never scaled."""
     unrotated_every: int = 0
-    """Every n-th block, counted from 1, has no rotary positions (SmolLM3: 4); 0: all blocks have
-    them.
-    """
+    """Every n-th block, counted from 1, has no rotary positions (SmolLM3: 4); 0: all have."""
     window_tokens: int = 0
     """Tokens that a token attends to, itself included (Mistral, Gemma); 0: no window."""
     full_every: int = 0
@@ -94,17 +81,13 @@ class ModelConfig:
     window_rope_base: float = 0.0
     """rope_base of the blocks with a window (Gemma 3: 10,000); 0: as the others."""
     score_width: int = 0
-    """Scores are divided by the square root of this (Gemma's query_pre_attn_scalar); 0: head_width,
-    as in Vaswani et al. 2017.
-    """
+    """Scores are divided by its square root (Gemma's query_pre_attn_scalar); 0: head_width."""
     score_softcap: float = 0.0
     """Scores are soft-capped: cap tanh(score / cap) (Gemma 2: 50); 0: no cap."""
     logit_softcap: float = 0.0
     """The same for the logits (Gemma 2: 30); 0: no cap."""
     scaled_embedding: bool = False
-    """The embedding is multiplied by the square root of width (Vaswani et al. 2017, section 3.4;
-    Gemma).
-    """
+    """The embedding is multiplied by sqrt(width) (Vaswani et al. 2017, section 3.4; Gemma)."""
     feedforward: str = "swiglu"
     """SwiGLU (Llama, Qwen), GeGLU (Gemma), GELU (GPT-2) or exact GELU (BERT)."""
     num_experts: int = 0
@@ -116,9 +99,7 @@ class ModelConfig:
     attention_bias: bool = False
     """Query, key and value projections have biases (GPT-2, BERT, Qwen2)."""
     attention_output_bias: bool = False
-    """The attention's output projection has a bias (GPT-2)."""
     feedforward_bias: bool = False
-    """The feed-forward projections have biases (GPT-2)."""
     qk_norm: QueryKeyNorm = "none"
     """RMSNorm of queries and keys before rotation: each head (Qwen3, Gemma 3) or the whole
     projection (OLMo 2).
@@ -138,17 +119,15 @@ class ModelConfig:
         self._check_experts()
 
     def window_of(self, layer: int) -> int:
-        """Return the window of block `layer`, counted from 0, in tokens; 0: it has none."""
+        """Of block `layer`, counted from 0, in tokens; 0: it has none."""
         if self.full_every and (layer + 1) % self.full_every == 0:
             return 0
         return self.window_tokens
 
     def sees_all(self, layer: int) -> bool:
-        """Whether block `layer`, counted from 0, has no window."""
         return self.window_of(layer) == 0
 
     def rotates(self, layer: int) -> bool:
-        """Whether block `layer`, counted from 0, has rotary positions."""
         return self.positions == "rope" and not (
             self.unrotated_every and (layer + 1) % self.unrotated_every == 0
         )
@@ -243,7 +222,6 @@ class ModelConfig:
 
 
 def require_even(name: str, value: int, reason: str) -> None:
-    """Raise ConfigError when `value` is odd."""
     if value % 2:
         raise ConfigError(
             f"{name} {value} is odd, and {reason}; the nearest are {value - 1} and {value + 1}."
@@ -251,7 +229,7 @@ def require_even(name: str, value: int, reason: str) -> None:
 
 
 def divide_width(width: int, num_heads: int) -> int:
-    """Return width / num_heads. Raises ConfigError with the nearest divisible widths."""
+    """Raises ConfigError with the nearest divisible widths."""
     if width % num_heads:
         below = width // num_heads * num_heads
         nearest = [str(value) for value in (below, below + num_heads) if value > 0]

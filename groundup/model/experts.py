@@ -34,16 +34,14 @@ GateFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Routing:
-    """The routing of N tokens."""
-
     experts: Int[Tensor, "N A"]
-    """The chosen experts of each token, the largest weight first."""
+    """The largest weight first."""
     shares: Float[Tensor, "N A"]
-    """The weight of each chosen expert's output."""
+    """The weight of each one's output."""
 
 
 def route(scores: Float[Tensor, "N E"], experts_per_token: int, *, normalised: bool) -> Routing:
-    """Return the `experts_per_token` experts with the highest scores and their weights, in float32.
+    """The experts with the highest scores and their weights, in float32.
 
     >>> route(torch.tensor([[0.0, 2.0, 1.0]]), 2, normalised=True).experts.tolist()
     [[1, 2]]
@@ -57,9 +55,7 @@ def route(scores: Float[Tensor, "N E"], experts_per_token: int, *, normalised: b
 
 @dataclass(frozen=True)
 class ExpertMatrices:
-    """The matrices of all experts, stacked; `gate[e]`, `up[e]` and `down[e]` are one gated
-    feed-forward network.
-    """
+    """`gate[e]`, `up[e]` and `down[e]` are one gated feed-forward network."""
 
     gate: Float[Tensor, "E F C"]
     up: Float[Tensor, "E F C"]
@@ -69,9 +65,7 @@ class ExpertMatrices:
 def mix_one_by_one(
     x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, apply_gate: GateFunction
 ) -> Float[Tensor, "N C"]:
-    """Each token's experts one after the other: the readable version and the test of
-    `mix_grouped`.
-    """
+    """The readable version and the test of `mix_grouped`."""
     rows = []
     for token, experts, shares in zip(x, routing.experts.tolist(), routing.shares, strict=True):
         outputs = [
@@ -86,8 +80,8 @@ def mix_one_by_one(
 def mix_grouped(
     x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, apply_gate: GateFunction
 ) -> Float[Tensor, "N C"]:
-    """The same, with the N A (token, expert) pairs sorted by expert, so that each expert's matrices
-    are read once for all of its tokens.
+    """The same, with the (token, expert) pairs sorted by expert: each one's matrices are read once
+    for all its tokens.
     """
     experts = routing.experts.flatten()  # [N A]
     order = experts.argsort(stable=True)
@@ -157,12 +151,9 @@ class Experts(nn.Module):
 def balance_loss(
     scores: Float[Tensor, "N E"], experts_per_token: int, real: Bool[Tensor, " N"] | None = None
 ) -> Float[Tensor, ""]:
-    """Return the load-balancing loss of one router: A when all experts are used equally, up to E
-    when the same A are always chosen.
-
-    Without it the experts that are chosen early learn faster and are chosen more and more. Only the
-    probabilities have a gradient, which lowers those of experts with many tokens. `real`: the
-    tokens that count (None: all).
+    """Of one router: A when all experts are used equally, up to E when the same A are always
+    chosen. Only the probabilities have a gradient, which lowers those of experts with many tokens.
+    `real`: the tokens that count.
     """
     probabilities = scores.float().softmax(dim=-1)  # [N, E]
     best = probabilities.topk(experts_per_token).indices
@@ -176,9 +167,7 @@ def balance_loss(
 
 @contextmanager
 def router_scores(model: nn.Module) -> Iterator[list[Float[Tensor, "N E"]]]:
-    """Collect the scores of every router of `model`, first block first, from the forward passes
-    inside this context.
-    """
+    """The scores of every router, first block first, from the forward passes inside this context."""
     seen: list[Tensor] = []
     routers = [part.router for part in model.modules() if isinstance(part, Experts)]
     with ExitStack() as hooks:

@@ -18,15 +18,12 @@ from groundup.model.fused import FusedSwiGLU, fused
 
 
 class FeedForward(nn.Module):
-    """A feed-forward network without a gate: down(activation(up(x))); `GatedFeedForward` adds the
-    gate.
-    """
+    """Without a gate: down(activation(up(x)))."""
 
     title: ClassVar[str]
     formula: ClassVar[str]
-    """For display."""
     saved_tensors: ClassVar[int]
-    """Number of tensors of width F saved for the backward pass."""
+    """Tensors of width F saved for the backward pass."""
     gated: ClassVar[bool] = False
 
     def __init__(self, width: int, feedforward_width: int, *, bias: bool = False) -> None:
@@ -56,13 +53,10 @@ class GatedFeedForward(FeedForward):
     def apply_gate(
         cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]
     ) -> Float[Tensor, "*N F"]:
-        """activation(gate) * up."""
         return cls.activation(gate) * up
 
 
 class SwiGLU(GatedFeedForward):
-    """down(silu(gate(x)) * up(x))."""
-
     title, formula, saved_tensors = "SwiGLU", "down(silu(gate) × up)", 3  # gate, up, their product
 
     @staticmethod
@@ -79,7 +73,7 @@ class SwiGLU(GatedFeedForward):
 
 
 class GeGLU(GatedFeedForward):
-    """down(gelu(gate(x)) * up(x)), with the tanh form of GELU as Gemma was trained."""
+    """With the tanh form of GELU as Gemma was trained."""
 
     title, formula, saved_tensors = "GeGLU", "down(gelu(gate) × up)", 4  # also the activated gate
 
@@ -89,7 +83,7 @@ class GeGLU(GatedFeedForward):
 
 
 class GELU(FeedForward):
-    """down(gelu(up(x))), with the tanh form of GELU as GPT-2 was trained."""
+    """With the tanh form as GPT-2 was trained."""
 
     title, formula, saved_tensors = "GELU", "down(gelu(up))", 2  # before and after the activation
 
@@ -99,7 +93,7 @@ class GELU(FeedForward):
 
 
 class ExactGELU(FeedForward):
-    """down(gelu(up(x))), with the normal distribution itself as BERT was trained."""
+    """With the normal distribution itself as BERT was trained."""
 
     title, formula, saved_tensors = "GELU (exact)", "down(gelu(up))", 2  # as `GELU`
 

@@ -1,11 +1,5 @@
 """Memory of a model, from its config: weights, gradients, optimizer state, activations, KV cache.
 The tests measure the same.
-
-training_memory(config, batch_size=8, context_tokens=128)   bytes by part at the peak of a step
-state_numbers(config, StateSize(block_matrix=1))            numbers in the optimizer state
-activation_bytes(config, batch_size=8, context_tokens=128)  activations saved for the backward pass
-cache_bytes(config, batch=1, capacity=2048)                 keys and values
-weight_bytes(config, "q8_0")                                the weights in one of ENCODINGS
 """
 
 from dataclasses import dataclass
@@ -28,12 +22,11 @@ ROUTER = "feedforward.router.weight"
 
 @dataclass(frozen=True)
 class StateSize:
-    """How many numbers of state an optimizer keeps for each parameter."""
+    """Numbers of state that an optimizer keeps for each parameter."""
 
     block_matrix: int = 2
-    """For parameters in the matrices of blocks."""
+    """Of the matrices of blocks."""
     rest: int = 2
-    """For all others."""
 
 
 ADAMW_STATE = StateSize()
@@ -41,19 +34,14 @@ ADAMW_STATE = StateSize()
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes of a training step at its peak, by part."""
+    """Bytes of a training step at its peak."""
 
     weights: int
     gradients: int
     optimizer: int
-    """The optimizer state: see `state_numbers`."""
     activations: int
-    """Saved by the blocks for the backward pass."""
     logits: int
-    """Of two chunks of tokens (see `linear_cross_entropy`): one is freed when the next exists.
-
-    With a soft cap: of all tokens, four times (raw, capped, log-probabilities, gradient).
-    """
+    """Of two chunks of tokens (`linear_cross_entropy`); with a soft cap of all, four times."""
 
     @property
     def total(self) -> int:
@@ -69,11 +57,8 @@ def training_memory(
     recompute: bool = False,
     state: StateSize = ADAMW_STATE,
 ) -> TrainingMemory:
-    """Estimate one step in float32 on `batch_size` rows of `context_tokens`; `recompute` as in
-    `activation_bytes`, `state` as in `state_numbers`.
-
-    `trained_parameters` None: all of them. Not counted: the process itself and the allocator's
-    overhead.
+    """One step in float32. `trained_parameters` None: all. Not counted: the process itself and the
+    allocator's overhead.
     """
     total, tokens = parameter_count(config).total, batch_size * context_tokens
     trained, numbers = total, state_numbers(config, state)
@@ -94,10 +79,7 @@ def training_memory(
 
 
 def state_numbers(config: ModelConfig, state: StateSize) -> int:
-    """Return the numbers of the optimizer state of all parameters.
-
-    Which are matrices of blocks: as in `train.optimizers.muon.is_block_matrix`.
-    """
+    """Matrices of blocks: as in `train.optimizers.muon.is_block_matrix`."""
     total = parameter_count(config).total
     parts = (kind for kind in weight_kinds(config) if kind.part in ("attention", "feedforward"))
     flat = sum(kind.numbers for kind in parts if len(kind.shape) == 2 and kind.name != ROUTER)
@@ -107,12 +89,9 @@ def state_numbers(config: ModelConfig, state: StateSize) -> int:
 def activation_bytes(
     config: ModelConfig, *, batch_size: int, context_tokens: int, recompute: bool = False
 ) -> int:
-    """Return what autograd saves in one float32 forward pass up to the final norm's output: see the
-    functions below.
-
-    Besides the numbers per token there are T x T tensors shared by all rows, and the angles of
-    rotary positions. With `recompute` (`transformer.use_recompute`) every block saves its input,
-    and one at a time, in the backward pass, everything.
+    """What autograd saves in one float32 forward pass up to the final norm's output. Besides the
+    numbers per token there are T x T tensors shared by all rows, and the angles of rotary
+    positions. With `recompute` every block saves its input, and one at a time everything.
     """
     layers = range(config.num_layers)
     others = _norms_saved(config) + _feedforward_saved(config)
@@ -133,18 +112,13 @@ def activation_bytes(
 
 
 def _norm_saved(config: ModelConfig) -> int:
-    """Numbers per token of one norm besides its input and output. RMSNorm: the divisor; LayerNorm:
-    mean and standard deviation.
-    """
+    """Per token. RMSNorm: the divisor; LayerNorm: mean and standard deviation."""
     return {"rms": 1, "layer": 2}[config.norm]
 
 
 def _norms_saved(config: ModelConfig) -> int:
-    """Numbers per token of the norms of one block and of the inputs of its matrices that come from
-    the residual stream.
-
-    Each norm saves its input, each matrix what it multiplies. What is only added to the stream is
-    not saved.
+    """Per token, of one block: each norm saves its input, each matrix what it multiplies. What is
+    only added to the stream is not saved.
     """
     norm, width = _norm_saved(config), config.width
     if config.block == "parallel":  # the stream, and the same norm for each of the two parts
@@ -154,9 +128,8 @@ def _norms_saved(config: ModelConfig) -> int:
 
 
 def _attention_saved(config: ModelConfig, layer: int, context_tokens: int) -> int:
-    """Numbers per token: queries, keys, values and the output.
-
-    The fused kernel also saves one log-sum-exp per head, blocks nothing.
+    """Per token: queries, keys, values and the output. The fused kernel also saves one log-sum-exp
+    per head.
     """
     queries, keys = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
     # the inputs of their norms and the divisors: one number per head, or one
@@ -175,7 +148,7 @@ def _attention_saved(config: ModelConfig, layer: int, context_tokens: int) -> in
 
 
 def _square_bytes(config: ModelConfig, layer: int, batch_size: int, context_tokens: int) -> int:
-    """Bytes of the T x T tensors of one block."""
+    """Of the T x T tensors of one block."""
     square = context_tokens**2
     if config.score_softcap:
         # per row and head: the capped scores and the weights; once: the mask, in bytes
@@ -188,7 +161,7 @@ def _square_bytes(config: ModelConfig, layer: int, batch_size: int, context_toke
 
 
 def _feedforward_saved(config: ModelConfig) -> int:
-    """Numbers per token; with experts, those of each chosen expert and of the routing."""
+    """Per token; with experts, of each chosen one and the routing."""
     network = FEEDFORWARDS[config.feedforward].saved_tensors * config.feedforward_width
     if not config.num_experts:
         return network
@@ -203,10 +176,7 @@ def _feedforward_saved(config: ModelConfig) -> int:
 def cache_bytes(
     config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES
 ) -> int:
-    """Return the bytes of a KVCache; an encoder has none.
-
-    Blocks with a window store every token, too (see `needed_cache_bytes`).
-    """
+    """Of a KVCache; an encoder has none. Blocks with a window store every token, too."""
     if not config.causal:
         return 0
     token_numbers = 2 * config.num_layers * config.num_kv_heads * config.head_width
@@ -216,8 +186,8 @@ def cache_bytes(
 def needed_cache_bytes(
     config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES
 ) -> int:
-    """Return the bytes of the keys and values still in the window after `capacity` tokens: a
-    rolling cache would need only these.
+    """Of the keys and values still in the window after `capacity` tokens: a rolling cache would
+    need only these.
     """
     if not config.causal:
         return 0
@@ -227,17 +197,12 @@ def needed_cache_bytes(
 
 
 def weight_bytes(config: ModelConfig, encoding: Encoding, *, num_labels: int = 0) -> int:
-    """Return the bytes of all weights: float32 and bf16 as in memory, q8_0 as in a GGUF file
-    (without its header).
-    """
+    """float32 and bf16 as in memory, q8_0 as in a GGUF file (without its header)."""
     return sum(kind_bytes(kind, encoding) for kind in weight_kinds(config, num_labels=num_labels))
 
 
 def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
-    """Return the bytes of all weights of one kind.
-
-    In q8_0 vectors, routers and position tables stay float32; rows not divisible by 32, float16.
-    """
+    """In q8_0 vectors, routers and position tables stay float32; rows not divisible by 32, float16."""
     stays = len(kind.shape) == 1 or kind.part == "positions" or kind.name == ROUTER
     if encoding == "float32" or (encoding == "q8_0" and stays):
         return kind.numbers * FLOAT32_BYTES
@@ -249,9 +214,7 @@ def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
 def attention_path(
     config: ModelConfig, context_tokens: int, device: str = "cpu", *, packing: bool = False
 ) -> str:
-    """Describe which of `attention.IMPLEMENTATIONS` computes texts of this length on a device
-    ("cpu", "cuda", "mps"), and why.
-    """
+    """Which of `attention.IMPLEMENTATIONS` computes texts of this length on a device, and why."""
     alibi, layers = config.positions == "alibi", range(config.num_layers)
     windowed = sum(0 < config.window_of(layer) < context_tokens for layer in layers)
     if device == "cuda" and (config.score_softcap or alibi or config.window_tokens or packing):

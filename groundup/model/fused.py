@@ -19,9 +19,7 @@ from torch.autograd.function import once_differentiable
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype of a matrix product of `x`: autocast's where it is enabled (and x is not
-    float64), else that of `x`.
-    """
+    """Of a matrix product of `x`: autocast's where it is enabled (and x is not float64)."""
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         return torch.get_autocast_dtype(x.device.type)
     return x.dtype
@@ -32,10 +30,7 @@ _NO_CONTEXT = SimpleNamespace(save_for_backward=lambda *tensors: None)
 
 
 def fused(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
-    """Return the output of one of the functions below.
-
-    Without gradients autograd is bypassed: decoding a token takes about 5 % less time.
-    """
+    """Without gradients autograd is bypassed: decoding a token takes about 5 % less time."""
     if torch.is_grad_enabled():
         return function.apply(*inputs)
     return function.forward(_NO_CONTEXT, *inputs)
@@ -114,7 +109,7 @@ def rotate_half(
     cosine: Float[Tensor, "#B T 1 half"],
     sine: Float[Tensor, "#B T 1 half"],
 ) -> Float[Tensor, "B T heads D"]:
-    """Rotate every pair (i, i + D/2) by its angle."""
+    """Every pair (i, i + D/2) by its angle."""
     rotated = torch.empty_like(x)
     first, second = x.chunk(2, dim=-1)
     out_first, out_second = rotated.chunk(2, dim=-1)

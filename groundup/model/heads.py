@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from groundup.errors import ConfigError
 from groundup.model.attention_steps import softcap
 from groundup.model.block import Block
-from groundup.model.cache import KVCache
+from groundup.model.cache import Cache, KVCache, PagedStore, TokenSpan
 from groundup.model.config import ModelConfig
-from groundup.model.paged import Cache, PagedStore, TokenSpan
 from groundup.model.transformer import Transformer
 
 
@@ -25,15 +24,15 @@ class DecodeStep(Protocol):
     """Another computation of the logits after a few new tokens: `kernels.decode_step`."""
 
     max_rows: int
-    """The most tokens at once; more are left to the model."""
+    """The most tokens at once."""
     takes_prompts: bool
     """Whether a `BatchEngine` gives it prompts of any length, in parts."""
 
     def after_cache(
         self, ids: Int[Tensor, "B T"], cache: KVCache, positions: Sequence[int] | None = None
     ) -> Float[Tensor, "L V"]:
-        """Return the logits after those ids that follow the tokens in `cache`, text after text,
-        that are at `positions`; None: after all.
+        """After those ids that follow the tokens in `cache`, text after text, at `positions`; None:
+        after all.
         """
 
     def after_spans(
@@ -43,16 +42,14 @@ class DecodeStep(Protocol):
         spans: Sequence[TokenSpan],
         positions: Sequence[int],
     ) -> Float[Tensor, "L V"]:
-        """Return the logits after the new tokens at `positions` of the spans of a paged cache."""
+        """After the new tokens at `positions` of the spans of a paged cache."""
 
 
 class LanguageModel(nn.Module):
     """ids [B, T] -> logits [B, T, V]: row t scores every id as the one that follows token t."""
 
     decode_step: DecodeStep | None = None
-    """What decodes single tokens of a few rows instead of torch (`engine/precision.py` sets it);
-    None: torch.
-    """
+    """What decodes single tokens of a few rows instead of torch (`engine/precision.py` sets it)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -81,13 +78,13 @@ class LanguageModel(nn.Module):
         cache: Cache | None = None,
         documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """Return the head's input; apart from `logits`, so that logits can be computed for the last
-        token only.
+        """The head's input; apart from `logits`, so that those can be computed for the last token
+        only.
         """
         return self.transformer(ids, mask=mask, cache=cache, documents=documents)
 
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
-        """Return the scores of all V ids; a tied head uses the embedding matrix."""
+        """A tied head uses the embedding matrix."""
         if self.head is None:
             scores = F.linear(hidden, self.transformer.embedding.weight)
         else:
@@ -96,7 +93,6 @@ class LanguageModel(nn.Module):
 
     @property
     def head_weight(self) -> Float[Tensor, "V C"]:
-        """The output matrix."""
         weight = (self.head or self.transformer.embedding).weight
         assert isinstance(weight, Tensor)
         return weight
@@ -104,9 +100,7 @@ class LanguageModel(nn.Module):
 
 class Classifier(nn.Module):
     """ids [B, T] -> scores [B, N] from the last real token, the only one that attends to the whole
-    text.
-
-    The score matrix has no bias, so that it can be saved as LlamaForSequenceClassification.
+    text. Without a bias, so that it can be saved as LlamaForSequenceClassification.
     """
 
     def __init__(self, config: ModelConfig, num_labels: int) -> None:
@@ -124,7 +118,7 @@ class Classifier(nn.Module):
     def scores(
         self, hidden: Float[Tensor, "B T C"], *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B N"]:
-        """Return class scores from hidden states after the final norm."""
+        """From hidden states after the final norm."""
         if mask is None:
             return self.score(hidden[:, -1])
         rows, places = (torch.arange(size, device=hidden.device) for size in hidden.shape[:2])
@@ -152,9 +146,7 @@ class Encoder(nn.Module):
         mask: Bool[Tensor, "B T"] | None = None,
         normalised: bool = True,
     ) -> Float[Tensor, "B C"]:
-        """Return the vectors; `normalised` to length 1, so that their dot product is the cosine of
-        their angle.
-        """
+        """`normalised` to length 1: their dot product is the cosine of their angle."""
         vectors = mean_pool(self.hidden(ids, mask=mask), mask)
         if normalised:
             return F.normalize(vectors, dim=-1)
@@ -163,21 +155,19 @@ class Encoder(nn.Module):
     def hidden(
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T C"]:
-        """Return the hidden state of every token."""
         return self.transformer(ids, mask=mask)
 
 
 def mean_pool(
     hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None = None
 ) -> Float[Tensor, "B C"]:
-    """Return the mean of the hidden states of the real tokens of each row, in float32."""
+    """Of the real tokens of each row, in float32."""
     if mask is None:
         return hidden.float().mean(dim=1)
     return (hidden.float() * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
 def require_causal(config: ModelConfig, what: str) -> None:
-    """Raise ConfigError for the config of an encoder."""
     if not config.causal:
         message = (
             f"{what} needs a causal mask; this config is that of an encoder (causal is false)."
@@ -186,11 +176,8 @@ def require_causal(config: ModelConfig, what: str) -> None:
 
 
 def initial_deviation(width: int) -> float:
-    """Return the standard deviation of initial weights for a model of this width: GPT-2's 0.02 at
-    625, larger for narrower models.
-
-    With it a matrix times a normalised vector has a standard deviation of 1/2 at every width; with
-    0.02 narrow models learn slowly at first.
+    """GPT-2's 0.02 at 625, larger for narrower models: a matrix times a normalised vector then has
+    a standard deviation of 1/2 at every width; with 0.02 narrow models learn slowly at first.
     """
     return 0.5 / math.sqrt(width)
 

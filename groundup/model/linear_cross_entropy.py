@@ -34,7 +34,6 @@ GPU_CHUNK_LOGITS = 2**26
 
 
 def chunk_tokens(vocab_size: int, *, on_cpu: bool = True) -> int:
-    """Return the number of tokens of a chunk."""
     logits = CHUNK_LOGITS if on_cpu else GPU_CHUNK_LOGITS
     return max(MIN_CHUNK_TOKENS, logits // vocab_size)
 
@@ -45,9 +44,8 @@ def summed_cross_entropy(
     labels: Int[Tensor, " N"],
     cap: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Return -log p(label) in nats, summed over N tokens; `weight` is the head's.
-
-    Under autocast the products have its dtype, all else is float32.
+    """-log p(label) in nats, summed over N tokens. Under autocast the products have its dtype, all
+    else is float32.
     """
     if cap:  # soft-capped logits have another gradient, and few models have them
         logits = softcap(F.linear(hidden, weight), cap)
@@ -105,7 +103,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def cross_entropy_into_gradient(
     logits: Float[Tensor, "N V"], labels: Int[Tensor, " N"]
 ) -> Float[Tensor, ""]:
-    """Return the summed cross-entropy; `logits` are overwritten with their gradient."""
+    """Summed; `logits` are overwritten with their gradient."""
     rows = torch.arange(len(labels), device=labels.device)
     top, chosen = logits.amax(dim=-1), logits[rows, labels]
     # a row stays in the cache; finite however large the logits

@@ -42,9 +42,7 @@ class LoRAWeights:
     def initial(
         cls, base: nn.Linear, *, rank: int, alpha: float, generator: torch.Generator
     ) -> "LoRAWeights":
-        """Return the update that training begins with: A is Gaussian and keeps the variance of x, B
-        is zero.
-        """
+        """A is Gaussian and keeps the variance of x, B is zero."""
         weight, deviation = base.weight, 1 / math.sqrt(base.in_features)
         first = torch.empty(rank, base.in_features).normal_(0.0, deviation, generator=generator)
         zeros = torch.zeros(base.out_features, rank, device=weight.device, dtype=weight.dtype)
@@ -80,7 +78,7 @@ class FusedLoRA(torch.autograd.Function):
 
 
 class LoRALinear(nn.Module):
-    """A frozen Linear (or a quantised one) and its low-rank update: [.., I] -> [.., O]."""
+    """A frozen Linear (or a quantised one) and its low-rank update."""
 
     def __init__(self, base: nn.Module, weights: LoRAWeights) -> None:
         super().__init__()
@@ -99,15 +97,13 @@ class LoRALinear(nn.Module):
         return self.base(x) + low_rank @ self.lora_b.T  # eq. 3: h = W_0 x + B A x
 
     def _is_fused(self, x: Tensor) -> bool:
-        """Whether this is a training step on a CPU, around a frozen Linear without a bias."""
+        """A training step on a CPU, around a frozen Linear without a bias."""
         base = self.base
         plain = type(base) is nn.Linear and base.bias is None and not base.weight.requires_grad
         return x.is_cpu and plain and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
     def _frozen(self, dtype: torch.dtype) -> Float[Tensor, "O I"]:
-        """Return the frozen weight in a dtype; autocast would convert it in every step, and keep it
-        until the backward pass.
-        """
+        """Autocast would convert the weight in every step, and keep it until the backward pass."""
         weight = self.base.weight
         assert isinstance(weight, Tensor)
         if weight.dtype == dtype:
@@ -121,7 +117,6 @@ class LoRALinear(nn.Module):
         return cast
 
     def merge(self) -> nn.Linear:
-        """Return the equivalent plain Linear."""
         assert isinstance(self.base, nn.Linear)
         with torch.no_grad():
             update = self.lora_b.float() @ self.lora_a.float() * self.scale
@@ -138,10 +133,8 @@ def add_lora(
     targets: Sequence[str] = (),
 ) -> None:
     """Add adapters to the Linears of all blocks with a name in `targets` ("query", "down", ...;
-    empty: all) and freeze everything else.
-
-    `rank` R is at least 1; `alpha` is divided by it, so that the learning rate need not change with
-    R. Raises ConfigError.
+    empty: all) and freeze everything else. `alpha` is divided by R, so that the learning rate need
+    not change with it. Raises ConfigError.
     """
     linears = list(block_linears(model))
     known = {name for _, name, _ in linears}
@@ -161,9 +154,7 @@ def add_lora(
 
 
 def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """Yield every Linear of the blocks that can be adapted, as (parent module, name, Linear);
-    experts are skipped.
-    """
+    """(Parent module, name, Linear) of those that can be adapted; experts are skipped."""
     blocks = [block for block in model.modules() if isinstance(block, Block)]
     parents = [parent for block in blocks for parent in (block.attention, block.feedforward)]
     for parent in parents:
@@ -175,15 +166,12 @@ def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]
 
 
 def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters to train: all A and B."""
     ends = (".lora_a", ".lora_b")
     return [each for name, each in model.named_parameters() if name.endswith(ends)]
 
 
 def lora_weights(model: nn.Module) -> dict[str, LoRAWeights]:
-    """Return copies of the adapters on the CPU by the names of their matrices:
-    "transformer.blocks.0.attention.query".
-    """
+    """Copies on the CPU by the names of their matrices: "transformer.blocks.0.attention.query"."""
     return {
         name: LoRAWeights(
             part.lora_a.detach().cpu().clone(), part.lora_b.detach().cpu().clone(), part.scale
@@ -194,9 +182,7 @@ def lora_weights(model: nn.Module) -> dict[str, LoRAWeights]:
 
 
 def attach_lora(model: nn.Module, weights: Mapping[str, LoRAWeights]) -> None:
-    """Put adapters around these matrices, on their device and in their dtype (bf16 where they are
-    quantised); nothing is frozen.
-    """
+    """Put adapters around these matrices (bf16 where they are quantised); nothing is frozen."""
     plain = next(model.parameters())
     for name, each in weights.items():
         a, b = (tensor.to(plain.device, plain.dtype) for tensor in (each.a, each.b))
@@ -205,22 +191,20 @@ def attach_lora(model: nn.Module, weights: Mapping[str, LoRAWeights]) -> None:
 
 
 def shared_copy(model: M) -> M:
-    """Return a model of its own modules and the same tensors: adapters can be put around its
-    matrices, and the weights are in memory once.
+    """Its own modules and the same tensors: adapters can be put around its matrices, and the
+    weights are in memory once.
     """
     tensors = [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
 def merge_lora(model: nn.Module) -> None:
-    """Merge every update into its matrix and restore the plain modules, all trainable."""
+    """Merge every update into its matrix; all is trainable."""
     _replace(model, LoRALinear.merge)
 
 
 def remove_lora(model: nn.Module) -> None:
-    """Remove the adapters: the result is bit-identical to the original model (merging zeros would
-    turn -0.0 into 0.0).
-    """
+    """Bit-identical to the original model (merging zeros would turn -0.0 into 0.0)."""
     _replace(model, lambda adapted: adapted.base)
 
 

@@ -56,21 +56,16 @@ def fast_matmul(device: torch.device) -> Iterator[None]:
 
 
 def default_matmul() -> contextlib.AbstractContextManager[None]:
-    """Inside `fast_matmul`, use torch's default again.
-
-    A compiler must not trace the switch, and does not need it.
-    """
+    """Inside `fast_matmul`, torch's default again. A compiler must not trace the switch."""
     if torch.compiler.is_compiling() or not _fast:
         return contextlib.nullcontext()
     return _precision(ONEDNN.matmul, ORDINARY)
 
 
 def tensor_core_matmul(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Use TF32 on an NVIDIA GPU: factors rounded to 10 bits, sums in float32, several times faster
-    from Ampere on.
-
-    The relative error of about 5e-4 is far below the noise of a batch's gradient, so it is for
-    training steps; evaluation stays exact.
+    """TF32 on an NVIDIA GPU: factors rounded to 10 bits, sums in float32, several times faster from
+    Ampere on. The relative error of about 5e-4 is far below the noise of a batch's gradient;
+    evaluation stays exact.
     """
     if device.type != "cuda":
         return contextlib.nullcontext()
@@ -78,17 +73,13 @@ def tensor_core_matmul(device: torch.device) -> contextlib.AbstractContextManage
 
 
 def matmul_is_fast() -> bool:
-    """Whether `fast_matmul` is in effect: float32 then has half of bf16's speed instead of a
-    quarter.
-    """
+    """float32 then has half of bf16's speed instead of a quarter."""
     return _fast
 
 
 @cache
 def fast_matmul_is_exact() -> bool:
-    """Whether this processor computes in full float32 although it may round: no matrix tiles, and
-    test products are exact.
-    """
+    """Whether this processor computes in full float32 although it may round."""
     if not ONEDNN.is_available() or not hasattr(ONEDNN, "matmul"):
         return False
     if getattr(torch.cpu, "_is_amx_tile_supported", lambda: True)():
@@ -99,7 +90,7 @@ def fast_matmul_is_exact() -> bool:
 
 @contextlib.contextmanager
 def _precision(products: Any, name: str) -> Iterator[None]:
-    """Set the precision of float32 products of a backend, such as `ONEDNN.matmul`."""
+    """Of float32 products of a backend, such as `ONEDNN.matmul`."""
     before = products.fp32_precision
     products.fp32_precision = name
     try:
@@ -109,7 +100,7 @@ def _precision(products: Any, name: str) -> Iterator[None]:
 
 
 def _relative_error(size: int) -> float:
-    """Return the relative error of a product of two generic matrices, alone and in a batch."""
+    """Of a product of two generic matrices, alone and in a batch."""
     wave = torch.arange(size * size, dtype=torch.float64, device="cpu").view(size, size)
     left, right = wave.sin(), (wave * 0.7).cos()
     exact = left @ right
@@ -119,7 +110,7 @@ def _relative_error(size: int) -> float:
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Measure the FLOP/s of a large matrix product: the upper bound for a model's arithmetic."""
+    """The FLOP/s of a large matrix product."""
     side = PEAK_SIDE if device.type == "cpu" else PEAK_SIDE_GPU
     ones = torch.ones(side, side, device=device, dtype=dtype)
     with torch.no_grad(), torch.autocast(device.type, enabled=False), fast_matmul(device):
@@ -134,16 +125,14 @@ def _product_s(left: torch.Tensor, right: torch.Tensor) -> float:
 
 @dataclass(frozen=True)
 class ProductTimes:
-    """The times of one matrix product in both precisions."""
+    """One matrix product in both precisions."""
 
     float32_s: float
     bf16_s: float
 
     @property
     def slowdown(self) -> float:
-        """The ratio of bf16 to float32: about 0.3 where the processor has bf16, 4 to 12 where it is
-        emulated (docs/log.md).
-        """
+        """bf16 to float32: about 0.3 where the processor has bf16, 4 to 12 where it is emulated."""
         return self.bf16_s / self.float32_s
 
     def __str__(self) -> str:
@@ -152,8 +141,8 @@ class ProductTimes:
 
 
 def product_times(rows: int, columns: int, device: torch.device) -> ProductTimes:
-    """Time a [rows, rows] x [rows, columns] product (sides clamped to 128 .. 256) in float32 and
-    bf16: some ms, 0.1 s where bf16 is emulated.
+    """Of [rows, rows] x [rows, columns] (sides clamped to 128 .. 256): some ms, 0.1 s where bf16 is
+    emulated.
     """
     rows, columns = (min(max(side, LEAST_SIDE), MOST_SIDE) for side in (rows, columns))
 
@@ -169,8 +158,7 @@ def product_times(rows: int, columns: int, device: torch.device) -> ProductTimes
 
 
 def steady_s(take_s: Callable[[], float]) -> float:
-    """Return the shortest of several timings of the same work: at least two, until the two shortest
-    agree. Disturbances only ever add time.
+    """The shortest of several timings of the same work: at least two, until the two shortest agree.
 
     >>> steady_s(iter([9.0, 1.0, 7.0, 1.1]).__next__)
     1.0

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from groundup.errors import ModelError
 from groundup.model.attention import EMPTY_METADATA, AttentionMetadata
 from groundup.model.attention_steps import padded_mask, window_mask
+from groundup.model.cache import Cache, PagedRows, RowGroup
 from groundup.model.config import ModelConfig
-from groundup.model.paged import Cache, PagedRows, RowGroup
 from groundup.model.positions import (
     Rotary,
     Rotation,
@@ -37,24 +37,21 @@ from groundup.model.positions import (
 
 @dataclass(frozen=True)
 class ForwardMetadata:
-    """Positions and masks of one call."""
-
     positions: Int[Tensor, "#B T"]
-    """The number of real tokens before each."""
+    """Real tokens before each."""
     by_block: tuple[AttentionMetadata, ...]
-    """For each block; blocks of a kind share one object."""
+    """Blocks of a kind share one object."""
 
 
 class AttentionKind(NamedTuple):
     """What the attention of two blocks may differ in."""
 
     window_tokens: int
-    """Tokens that a token attends to; 0: all before it."""
     rotates: bool
 
 
 class MetadataBuilder(nn.Module):
-    """Builds the `ForwardMetadata` of a call. Has no weights."""
+    """Has no weights."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -81,10 +78,8 @@ class MetadataBuilder(nn.Module):
         dtype: torch.dtype,
         documents: Int[Tensor, "B T"] | None = None,
     ) -> ForwardMetadata:
-        """Return the metadata for `tokens` [B, T] (ids, or any tensor of that shape and device)
-        after those in `cache`. Raises ModelError.
-
-        `dtype` is that of the residual stream: angles are cast once here, not in every block.
+        """For `tokens` [B, T] (ids, or any tensor of that shape and device) after those in `cache`.
+        `dtype`: of the residual stream; angles are cast once here. Raises ModelError.
         """
         if cache is not None and not self.config.causal:
             raise ModelError(
@@ -124,15 +119,15 @@ class MetadataBuilder(nn.Module):
         return ForwardMetadata(positions, tuple(by_kind[kind] for kind in self.kinds))
 
     def _padded(self, mask: Tensor | None) -> Tensor | None:
-        """Return the mask; None without padding, or where the causal mask hides it all."""
+        """None without padding, or where the causal mask hides it all."""
         if mask is None:
             return None
         hidden = is_right_padded(mask) if self.config.causal else bool(mask.all())
         return None if hidden else mask
 
     def _packed(self, documents: Tensor, dtype: torch.dtype) -> ForwardMetadata:
-        """For packed rows: a block mask, and positions that restart with each document (of ALiBi
-        only distances count).
+        """A block mask, and positions that restart with each document (of ALiBi only distances
+        count).
         """
         num_tokens, device = documents.shape[1], documents.device
         self._require_context(num_tokens)
@@ -151,9 +146,7 @@ class MetadataBuilder(nn.Module):
     def _ragged(
         self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype
     ) -> ForwardMetadata:
-        """For a ragged batch, its rows concatenated in `tokens` [1, N]: one rotation for all, mask
-        and bias for each group.
-        """
+        """Rows concatenated in `tokens` [1, N]: one rotation for all, mask and bias for each group."""
         self._require_context(max(group.stop for group in groups))
         spans = [span for group in groups for span in group.spans]
         listed = [position for span in spans for position in range(span.start, span.stop)]
@@ -168,7 +161,7 @@ class MetadataBuilder(nn.Module):
     def _group(
         self, kind: AttentionKind, group: RowGroup, device: torch.device, dtype: torch.dtype
     ) -> AttentionMetadata:
-        """Mask and bias of a group of rows. A single new token without ALiBi needs neither."""
+        """A single new token without ALiBi needs neither mask nor bias."""
         if group.same_start and group.longest == 1 and self.config.positions != "alibi":
             return EMPTY_METADATA
         keys = torch.arange(group.stop, device=device)[None]  # [1, S]
@@ -215,7 +208,7 @@ class MetadataBuilder(nn.Module):
 
 
 def build_window_rotary(config: ModelConfig) -> Rotary:
-    """Return the rotary positions of blocks with a window; their own base is not scaled."""
+    """Of blocks with a window; their own base is not scaled."""
     if config.window_rope_base > 0:
         return Rotary(config.head_width, base=config.window_rope_base)
     return Rotary(config.head_width, base=config.rope_base, scaling=config.rope_scaling)
@@ -224,7 +217,7 @@ def build_window_rotary(config: ModelConfig) -> Rotary:
 def seen_keys(
     positions: Int[Tensor, "rows T"], keys: Int[Tensor, "1 S"], window_tokens: int
 ) -> Bool[Tensor, "rows 1 T S"]:
-    """Return the mask of the keys up to each position, within the window if there is one."""
+    """The keys up to each position, within the window if there is one."""
     distance = positions[:, None, :, None] - keys[:, None, None, :]
     if window_tokens:
         return (distance >= 0) & (distance < window_tokens)
@@ -232,8 +225,6 @@ def seen_keys(
 
 
 def is_right_padded(mask: Bool[Tensor, "B T"]) -> bool:
-    """Whether padding follows the real tokens in every row (or there is none): then no real token
-    can attend to padding.
-    """
+    """Padding follows the real tokens in every row: then no real token can attend to it."""
     real_after_padding = mask[:, 1:] & ~mask[:, :-1]
     return not bool(real_after_padding.any())

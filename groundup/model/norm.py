@@ -45,9 +45,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 def at_least(weight: Float[Tensor, " C"], x: Float[Tensor, "*N C"]) -> Float[Tensor, " C"]:
-    """Return the weight in float32 for a float32 stream (in a sharded run it arrives from the other
-    processes in bf16), else unchanged.
-    """
+    """In float32 for a float32 stream (in a sharded run it arrives in bf16)."""
     if x.dtype == torch.float32:
         return weight.float()
     return weight
@@ -59,7 +57,6 @@ NORMS: dict[str, type[RMSNorm] | type[LayerNorm]] = {"rms": RMSNorm, "layer": La
 def rms_norm(
     x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float
 ) -> Float[Tensor, "*N C"]:
-    """The formula of RMSNorm."""
     mean_square = x.pow(2).mean(dim=-1, keepdim=True)
     return x / torch.sqrt(mean_square + eps) * weight  # eq. 4: x_i / RMS(x) * g_i
 
@@ -67,10 +64,8 @@ def rms_norm(
 def rounded_rms_norm(
     x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float
 ) -> Float[Tensor, "*N C"]:
-    """The same for bf16: x / rms(x) in float32, rounded, times the weight, as in Llama's code.
-
-    torch's kernel multiplies float32 with bf16 numbers without vectorisation: 512 rows of 576 took
-    ten times as long (docs/log.md).
+    """For bf16: x / rms(x) in float32, rounded, times the weight, as in Llama's code. torch's
+    kernel does not vectorise mixed dtypes: ten times as long (docs/log.md).
     """
     wide = x.float()
     norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
@@ -81,7 +76,6 @@ def rounded_rms_norm(
 def layer_norm(
     x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], bias: Float[Tensor, " C"], eps: float
 ) -> Float[Tensor, "*N C"]:
-    """The formula of LayerNorm."""
     centred = x - x.mean(dim=-1, keepdim=True)
     variance = centred.pow(2).mean(dim=-1, keepdim=True)
     return centred / torch.sqrt(variance + eps) * weight + bias  # eq. 4: g / sigma * (a - mu) + b

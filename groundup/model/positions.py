@@ -30,13 +30,12 @@ ScalingKind = Literal["llama3", "linear", "yarn"]
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """The stretching of rotary positions to a longer context than they were first trained for."""
+    """Rotary positions stretched to a longer context than they were first trained for."""
 
     factor: float
     """How many times longer the slow rotations are made."""
     low_freq_factor: float = 1.0
-    """llama3: wavelengths above original_context_tokens / this are stretched by the whole
-    factor.
+    """llama3: wavelengths above original_context_tokens / this are stretched by the whole factor.
     """
     high_freq_factor: float = 4.0
     """llama3: wavelengths below original_context_tokens / this are left alone; in between the two
@@ -45,15 +44,13 @@ class RopeScaling:
     original_context_tokens: int = 8_192
     """llama3 and yarn: tokens of context before stretching."""
     kind: ScalingKind = "llama3"
-    """Llama 3.1's mix by wavelength, the same factor for all (linear: Chen et al. 2023), or YaRN
-    (Peng et al. 2023).
+    """Llama 3.1's mix by wavelength, one factor for all (linear: Chen et al. 2023), or YaRN (Peng
+    et al. 2023).
     """
     beta_fast: float = 32.0
     """yarn: rotations of at least this many turns within the original context are left alone."""
     beta_slow: float = 1.0
-    """yarn: rotations of at most this many turns within the original context are stretched by the
-    whole factor.
-    """
+    """yarn: those of at most this many turns are stretched by the whole factor."""
     attention_factor: float = 0.0
     """yarn: queries and keys are multiplied by this; 0: 0.1 ln(factor) + 1, as the paper found."""
 
@@ -75,17 +72,14 @@ class RopeScaling:
 
 
 class Rotation(NamedTuple):
-    """Cosine and sine of every token's angles, broadcastable to [B, T, H, D]: both [1 or B, T, 1,
-    D].
-    """
+    """Cosine and sine of every token's angles: both [1 or B, T, 1, D]."""
 
     cosine: Tensor
     sine: Tensor
 
 
 def count_positions(real: Bool[Tensor, "B S"], num_tokens: int) -> Int[Tensor, "B {num_tokens}"]:
-    """Return the positions of the last `num_tokens` tokens of every row; `real` marks the real ones
-    of all S.
+    """Of the last `num_tokens` tokens of every row; `real` marks the real ones of all S.
 
     >>> count_positions(torch.tensor([[False, True, True]]), 3).tolist()
     [[0, 0, 1]]
@@ -94,7 +88,7 @@ def count_positions(real: Bool[Tensor, "B S"], num_tokens: int) -> Int[Tensor, "
 
 
 def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-    """Return the positions of packed rows: 0, 1, 2, ... from the first token of each document.
+    """Of packed rows: 0, 1, 2, ... from the first token of each document.
 
     >>> document_positions(torch.tensor([[0, 0, 1, 1, 1]])).tolist()
     [[0, 1, 0, 1, 2]]
@@ -109,12 +103,10 @@ def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
 def rotary_frequencies(
     head_width: int, base: float, scaling: RopeScaling | None = None
 ) -> Float[Tensor, " half"]:
-    """Return the angle per token of each of the D/2 pairs of components, in radians; pair 0 is the
-    fastest.
-
-    In float32 and with the order of operations of transformers: at position 100,000 an angle is
-    rounded to about 0.01 radians, and a more exact computation would give other logits than in
-    training.
+    """The angle per token of each of the D/2 pairs of components, in radians; pair 0 is the
+    fastest. In float32 and with the order of operations of transformers: at position 100,000 an
+    angle is rounded to about 0.01 radians, and a more exact computation would give other logits
+    than in training.
     """
     exponents = torch.arange(0, head_width, 2, dtype=torch.float32, device="cpu") / head_width
     frequencies = 1.0 / base**exponents  # eq. 15: theta_i = base^(-2i / D)
@@ -130,9 +122,7 @@ def rotary_frequencies(
 def llama3_frequencies(
     frequencies: Float[Tensor, " half"], scaling: RopeScaling
 ) -> Float[Tensor, " half"]:
-    """Llama 3's scaling: high frequencies are unchanged, low ones divided by `factor`, those in
-    between interpolated.
-    """
+    """High frequencies are unchanged, low ones divided by `factor`, those in between interpolated."""
     # full rotations within the original context
     turns = scaling.original_context_tokens * frequencies / (2 * math.pi)
     kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
@@ -143,10 +133,8 @@ def llama3_frequencies(
 def yarn_frequencies(
     frequencies: Float[Tensor, " half"], base: float, scaling: RopeScaling
 ) -> Float[Tensor, " half"]:
-    """YaRN's "NTK by parts" (Peng et al. 2023, section 3.2): as Llama 3's, but interpolated
-    linearly over the pair's index, not its wavelength.
-
-    The two ends are rounded to whole indices, as in the paper's code and in transformers.
+    """ "NTK by parts" (Peng et al. 2023, section 3.2): as Llama 3's, but interpolated linearly over
+    the pair's index, whose two ends are rounded as in the paper's code.
     """
     half, context = len(frequencies), scaling.original_context_tokens
 
@@ -161,8 +149,8 @@ def yarn_frequencies(
 
 
 def attention_factor(scaling: RopeScaling | None) -> float:
-    """Return YaRN's factor of queries and keys, which sharpens the attention over a longer context
-    (eq. 22).
+    """YaRN's factor of queries and keys, which sharpens the attention over a longer context (eq.
+    22).
     """
     if scaling is None or scaling.kind != "yarn":
         return 1.0
@@ -170,11 +158,9 @@ def attention_factor(scaling: RopeScaling | None) -> float:
 
 
 def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
-    """Return the penalty per token of distance of each head: 2^(-8/H), 2^(-16/H), ... (Press et al.
-    2022, section 3).
-
-    If H is not a power of two: the slopes of the next lower power, then every other slope of the
-    next higher, as in the paper's code.
+    """The penalty per token of distance of each head: 2^(-8/H), 2^(-16/H), ... (Press et al. 2022,
+    section 3). If H is not a power of two: the slopes of the next lower power, then every other
+    slope of the next higher.
     """
     floor = 2 ** math.floor(math.log2(num_heads))
     slopes = [2 ** (-8 * (i + 1) / floor) for i in range(floor)]
@@ -185,17 +171,15 @@ def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
 def alibi_bias(
     slopes: Float[Tensor, " H"], queries: Int[Tensor, "#B T"], keys: Int[Tensor, "#B S"]
 ) -> Float[Tensor, "#B H T S"]:
-    """Return the bias of the scores: -slope times the distance of query and key."""
+    """-slope times the distance of query and key."""
     distance = (queries[:, :, None] - keys[:, None, :]).float()  # [B, T, S]
     # eq. of section 3: q_i K^T + m [-(i-1), ..., -1, 0]
     return -slopes[:, None, None] * distance[:, None]
 
 
 def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
-    """Rotate each pair (i, i + D/2) of components by its token's angle (the "rotate half" order of
-    Hugging Face).
-
-    The minus sign of eq. 34 is in `rotation.sine`, so that swapping the two halves is one roll.
+    """Each pair (i, i + D/2) by its token's angle (Hugging Face's "rotate half" order). The minus
+    sign of eq. 34 is in `rotation.sine`, so that swapping the two halves is one roll.
     """
     swapped = x.roll(x.shape[-1] // 2, dims=-1)
     cosine, sine = rotation.cosine.to(x.dtype), rotation.sine.to(x.dtype)
@@ -203,13 +187,10 @@ def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor,
 
 
 class SinusoidTable(nn.Module):
-    """The frequencies of rotary or sinusoidal positions, and the angles [B, T, half] of positions
-    [B, T].
-
-    Frequencies are not saved, and are recomputed in float32 when the module moves, so that a model
-    built on the "meta" device, or cast to bfloat16 and back, has them exactly. Cosines are computed
-    in every call (once for all blocks): a table for the 131,072 positions of Llama 3.2 would take
-    34 MB and save no measurable time.
+    """The frequencies of rotary or sinusoidal positions. They are not saved, and are recomputed in
+    float32 when the module moves, so that a model built on the "meta" device, or cast to bfloat16
+    and back, has them exactly. Cosines are computed in every call: a table for the 131,072
+    positions of Llama 3.2 would take 34 MB and save no measurable time.
     """
 
     frequencies: Tensor
@@ -246,20 +227,17 @@ class Rotary(SinusoidTable):
 
 
 class AddedPositions(nn.Module):
-    """Positions [B, T] -> rows [B, T, C] to be added to the embedding; built from width C and the
-    tokens of the context.
-
-    A class in ADDED_POSITIONS is all that another one takes: config, sizes and the drawing of the
-    architecture read its attributes.
+    """Positions [B, T] -> rows [B, T, C] to be added to the embedding. A class in ADDED_POSITIONS
+    is all that another one takes: config, sizes and the drawing of the architecture read its
+    attributes.
     """
 
     title: ClassVar[str]
     formula: ClassVar[str] = ""
-    """For people, where the rows are computed."""
     has_table: ClassVar[bool] = False
-    """Whether its one weight is a row for each position, as `nn.Embedding` has it."""
+    """Its one weight is a row for each position."""
     in_pairs: ClassVar[bool] = False
-    """Whether C must be even."""
+    """C must be even."""
 
 
 class SinusoidalPositions(AddedPositions, SinusoidTable):
@@ -277,8 +255,6 @@ class SinusoidalPositions(AddedPositions, SinusoidTable):
 
 
 class LearnedPositions(AddedPositions, nn.Embedding):
-    """A row of C weights per position."""
-
     title, has_table = "Learned positions", True
 
     def __init__(self, width: int, context_tokens: int) -> None:

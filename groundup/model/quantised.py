@@ -57,10 +57,9 @@ class Int8Linear(nn.Module):
     numbers: Int[Tensor, "O C"]
     scales: Float[Tensor, " O"]
     shape: tuple[int, int]
-    """O and C."""
     unpack: Callable[[], Tensor] | None = None
-    """What unpacks the matrix instead of torch's operations: kernels/unpack.py sets
-    it. Valid until its next call.
+    """Unpacks the matrix instead of torch's operations (set by `kernels/`); valid until its next
+    call.
     """
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
@@ -86,7 +85,6 @@ class Int8Linear(nn.Module):
 
     @property
     def weight(self) -> Float[Tensor, "O C"]:
-        """The unpacked matrix."""
         return self.numbers.to(torch.bfloat16).mul_(self.scales[:, None])
 
 
@@ -98,16 +96,12 @@ class Int4Linear(nn.Module):
     (4) of rows r (8) of bytes j (4), each with column 4 k + j in its low half and column 16 + 4 k +
     j in its high half."""
     pairs: Float[Tensor, "blocks G 8 2"]
-    """Scale and offset of each group and row."""
+    """Scale and offset."""
     shape: tuple[int, int]
-    """O and C."""
     torch_numbers: Tensor | None
     torch_pairs: Tensor | None
-    """Both once more, in the order of torch's kernel (`add_torch_order`); None: matrices are
-    unpacked for each product.
-    """
+    """Both once more, in the order of torch's kernel (`add_torch_order`)."""
     unpack: Callable[[], Tensor] | None = None
-    """As of `Int8Linear`."""
 
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
@@ -132,7 +126,7 @@ class Int4Linear(nn.Module):
 
     @property
     def numbers(self) -> UInt8[Tensor, "O G 32"]:
-        """The numbers, 0 to 15, a byte each."""
+        """0 to 15, a byte each."""
         fours = self.by_block.view(torch.int32).squeeze(4)  # [blocks, G, 4, 8]: faster than bytes
         halves = torch.stack([fours & FOUR_HALVES, fours >> 4 & FOUR_HALVES], dim=2)
         by_row = halves.permute(0, 4, 1, 2, 3).contiguous()
@@ -140,12 +134,10 @@ class Int4Linear(nn.Module):
 
     @property
     def pairs_by_row(self) -> Float[Tensor, "O G 2"]:
-        """Scale and offset of each row and group."""
         return self.pairs.transpose(1, 2).flatten(0, 1)
 
     @property
     def weight(self) -> Float[Tensor, "O C"]:
-        """The unpacked matrix."""
         scales, offsets = self.pairs_by_row.float().split(1, dim=2)  # [O, G, 1] each
         weight = self.numbers.float().mul_(scales).add_(offsets - 8 * scales)
         return weight.to(torch.bfloat16).flatten(1)
@@ -158,7 +150,7 @@ def _with_bias(product: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def round_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
-    """Return the integers and scales of a matrix."""
+    """Integers and scales."""
     weight, tiny = weight.float(), torch.finfo(torch.float32).tiny
     scales = (weight.abs().amax(dim=1) / 127).clamp_min_(tiny).bfloat16().float()
     return (weight / scales[:, None]).round_().clamp_(-127, 127).to(torch.int8), scales
@@ -167,7 +159,7 @@ def round_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[
 def round_int4(
     weight: Float[Tensor, "O C"],
 ) -> tuple[Int[Tensor, "O C"], Float[Tensor, "O G"], Float[Tensor, "O G"]]:
-    """Return the integers, scales and offsets of a matrix, G groups per row."""
+    """Integers, scales and offsets, G groups per row."""
     groups = weight.float().unflatten(1, (-1, GROUP))  # [O, G, GROUP]
     lowest, highest = groups.amin(dim=2), groups.amax(dim=2)
     scales = ((highest - lowest) / 15).clamp_min_(1e-12).bfloat16().float()
@@ -177,8 +169,8 @@ def round_int4(
 
 
 def pack_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
-    """Return numbers and bf16 scales of a matrix; on the meta device without arithmetic, which
-    would import torch's compiler.
+    """Numbers and bf16 scales; on the meta device without arithmetic, which would import torch's
+    compiler.
     """
     if weight.is_meta:
         scales = weight.new_empty(len(weight), dtype=torch.bfloat16)
@@ -190,9 +182,7 @@ def pack_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[T
 def pack_int4(
     weight: Float[Tensor, "O C"],
 ) -> tuple[UInt8[Tensor, "blocks G 4 8 4"], Float[Tensor, "blocks G 8 2"]]:
-    """Return the numbers, two a byte, and bf16 scales and offsets of a matrix, as `Int4Linear`; on
-    the meta device as `pack_int8`.
-    """
+    """As `Int4Linear` has them: two numbers a byte, bf16 scales and offsets."""
     blocks, groups = weight.shape[0] // BLOCK, weight.shape[1] // GROUP
     if weight.is_meta:
         pairs = weight.new_empty((blocks, groups, BLOCK, 2), dtype=torch.bfloat16)
@@ -215,17 +205,15 @@ class Quantised:
     """The result of `quantise`."""
 
     packed: int
-    """Number of quantised matrices."""
+    """Quantised matrices."""
     left: tuple[str, ...]
-    """Names of the matrices that stay in bf16, since the kernels do not support their shape."""
+    """Matrices that stay in bf16, since the kernels do not support their shape."""
 
 
 @torch.no_grad()
 def quantise(model: nn.Module, bits: Bits) -> Quantised:
-    """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place. Raises
-    ConfigError for other models.
-
-    A model on the meta device gets the same modules, for weights that are read later.
+    """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place; on the
+    meta device for weights that are read later. Raises ConfigError for other models.
     """
     weight = next(model.parameters())
     if not weight.is_meta and (weight.dtype != torch.bfloat16 or not weight.is_cpu):
@@ -254,8 +242,8 @@ def _fits(weight: Tensor, bits: Bits) -> bool:
 
 @torch.no_grad()
 def add_torch_order(model: nn.Module) -> None:
-    """Keep 4-bit numbers in the order of torch's kernel, too: for decoding through torch, which
-    otherwise unpacks them at each step. Idempotent.
+    """Keep 4-bit numbers in the order of torch's kernel, too, which otherwise unpacks them at each
+    step. Idempotent.
     """
     for part in model.modules():
         if isinstance(part, Int4Linear) and part.torch_numbers is None:
@@ -267,10 +255,7 @@ def add_torch_order(model: nn.Module) -> None:
 
 
 def dequantise(model: nn.Module, dtype: torch.dtype) -> None:
-    """Unpack all matrices of a quantised model, in place.
-
-    A tied head is the embedding again, which was never rounded.
-    """
+    """In place. A tied head is the embedding again, which was never rounded."""
     for name, part in list(model.named_modules()):
         if isinstance(part, Int8Linear | Int4Linear):
             linear = nn.Linear(1, 1, bias=False, device="meta")

@@ -1,10 +1,5 @@
 """Parameters and FLOPs of a model, from its config (memory: `footprint.py`). The tests count the
 same on real modules.
-
-weight_kinds(config)                          every kind of weight: part, name, shape, number of
-                                              copies
-parameter_count(preset("gpt2")).total         124439808, by part
-flops_per_token(config, context_tokens=1024)  multiplications plus additions, by part
 """
 
 from collections.abc import Iterator
@@ -29,13 +24,12 @@ class WeightKind:
     """As in the state_dict, without the block's index: "attention.query.weight"."""
     shape: tuple[int, ...]
     count: int
-    """Number of copies in the model; 0: it belongs to another part (a tied head)."""
+    """Copies in the model; 0: a tied head."""
     used: int = 0
-    """Number of its matrices that one token is multiplied with; 0: it is looked up or added."""
+    """Matrices that one token is multiplied with; 0: it is looked up or added."""
 
     @property
     def numbers(self) -> int:
-        """Parameters of all copies."""
         return self.count * prod(self.shape)
 
     @property
@@ -47,8 +41,8 @@ class WeightKind:
 
 
 def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[WeightKind]:
-    """Yield the weights of a LanguageModel, of a Classifier if `num_labels` is above 0, or of an
-    Encoder (not causal), in their order.
+    """In their order, of a LanguageModel, of a Classifier if `num_labels` is above 0, or of an
+    Encoder (not causal).
     """
     table = (config.vocab_size, config.width)
     yield WeightKind("embedding", "embedding.weight", table, 1)
@@ -92,7 +86,6 @@ def _feedforward(config: ModelConfig) -> Iterator[WeightKind]:
 def _linear(
     config: ModelConfig, part: Part, name: str, shape: tuple[int, int], *, biased: bool = False
 ) -> Iterator[WeightKind]:
-    """A matrix, and possibly a bias, of every block."""
     layers = config.num_layers
     yield WeightKind(part, f"{part}.{name}.weight", shape, layers, used=layers)
     if biased:
@@ -100,9 +93,7 @@ def _linear(
 
 
 def _norms(config: ModelConfig) -> Iterator[WeightKind]:
-    """LayerNorm has a bias, RMSNorm none; "post" blocks end with a norm, so that their model has no
-    final one.
-    """
+    """LayerNorm has a bias; "post" blocks end with a norm, so that their model has no final one."""
     counts = [(name, config.num_layers) for name in NORM_NAMES[config.block]]
     if config.embedding_norm:
         counts.insert(0, ("embedding_norm", 1))
@@ -124,16 +115,13 @@ def _norms(config: ModelConfig) -> Iterator[WeightKind]:
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters by part."""
-
     embedding: int
     positions: int
     attention: int
     feedforward: int
-    """With experts: of all experts and the router."""
     norms: int
     head: int
-    """0 where the head is tied to the embedding."""
+    """0 where it is tied."""
 
     @property
     def total(self) -> int:
@@ -141,7 +129,6 @@ class ParameterCount:
 
 
 def parameter_count(config: ModelConfig, *, num_labels: int = 0) -> ParameterCount:
-    """Return the parameters of a LanguageModel, or of a Classifier if `num_labels` is above 0."""
     counted = {field.name: 0 for field in fields(ParameterCount)}
     for kind in weight_kinds(config, num_labels=num_labels):
         counted[kind.part] += kind.numbers
@@ -149,9 +136,7 @@ def parameter_count(config: ModelConfig, *, num_labels: int = 0) -> ParameterCou
 
 
 def active_parameters(config: ModelConfig, *, num_labels: int = 0) -> int:
-    """Return the active parameters per token: all of `parameter_count`, but of the experts only the
-    chosen ones.
-    """
+    """Of the experts only the chosen ones."""
     unused = config.num_experts - config.experts_per_token
     stacked = (kind for kind in weight_kinds(config) if len(kind.shape) == 3)
     inactive = sum(kind.numbers // config.num_experts * unused for kind in stacked)
@@ -160,15 +145,13 @@ def active_parameters(config: ModelConfig, *, num_labels: int = 0) -> int:
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of one token by part, multiplications plus additions.
-
-    Norms, softmax and the like, about 1 %, are left out.
+    """Of one token, multiplications plus additions, without norms, softmax and the like (about 1
+    %).
     """
 
     attention: float
-    """Queries, keys, values and the output projection."""
     attention_scores: float
-    """Scores and the weighted sum of values: the part that grows with the length of the text."""
+    """Scores and the weighted sum of values: grows with the length of the text."""
     feedforward: float
     head: float
 
@@ -178,39 +161,30 @@ class Flops:
 
     @property
     def training(self) -> float:
-        """Forward and backward: every product has two gradients, each as expensive as the product.
-
-        A kernel that recomputes the attention weights adds half of the forward FLOPs of
-        `attention_scores`.
+        """Forward and backward: every product has two gradients. A kernel that recomputes the
+        attention weights adds half of the forward FLOPs of `attention_scores`.
         """
         return 3 * self.forward
 
 
 def flops_per_token(config: ModelConfig, *, context_tokens: int, num_labels: int = 0) -> Flops:
-    """Return the mean over a text of `context_tokens`, with the causal mask: token t attends to t
-    tokens, (T + 1) / 2 on average, at most the window.
-
-    An encoder attends to all T.
-
-    Papers that count the full square (Chowdhery et al. 2022, appendix B) take T, and so does
-    torch's counter for the naive implementation.
+    """The mean over a text, with the causal mask: token t attends to t tokens, (T + 1) / 2 on
+    average, at most the window. Papers that count the full square (Chowdhery et al. 2022, appendix
+    B) take T.
     """
     seen = [seen_tokens(config, layer, context_tokens) for layer in range(config.num_layers)]
     return _flops(config, sum(seen), num_labels)
 
 
 def forward_flops_per_token(config: ModelConfig, *, seen_tokens: float) -> float:
-    """Return the FLOPs of one token's logits when it attends to `seen_tokens` (itself included), or
-    at most to the window of a block.
-    """
+    """Of one token's logits when it attends to `seen_tokens` (itself included)."""
     windows = [config.window_of(layer) or seen_tokens for layer in range(config.num_layers)]
     return _flops(config, sum(min(seen_tokens, window) for window in windows), 0).forward
 
 
 def _flops(config: ModelConfig, total_seen: float, num_labels: int) -> Flops:
-    """`total_seen`: attended tokens, summed over the blocks.
-
-    Each costs 2 H D for its score and 2 H D for its value.
+    """`total_seen`: attended tokens, summed over the blocks: 2 H D for a score and 2 H D for a
+    value.
     """
     counted: dict[str, float] = {"attention": 0.0, "feedforward": 0.0, "head": 0.0}
     for kind in weight_kinds(config, num_labels=num_labels):
@@ -220,8 +194,7 @@ def _flops(config: ModelConfig, total_seen: float, num_labels: int) -> Flops:
 
 
 def seen_tokens(config: ModelConfig, layer: int, context_tokens: int) -> float:
-    """Return to how many tokens (itself included) a token attends in block `layer`, on average over
-    a text of `context_tokens`.
+    """To how many tokens (itself included) a token attends in block `layer`, on average.
 
     >>> tiny = ModelConfig(
     ...     vocab_size=8, context_tokens=4, width=8, num_layers=1, num_heads=2,

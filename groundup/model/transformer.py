@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from groundup.model.block import Block, build_block, build_norm
+from groundup.model.cache import Cache
 from groundup.model.config import ModelConfig
 from groundup.model.metadata import ForwardMetadata, MetadataBuilder
-from groundup.model.paged import Cache
 from groundup.model.positions import ADDED_POSITIONS, AddedPositions
 
 
@@ -46,11 +46,9 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """Return hidden states after the final norm. With a cache, `ids` follow the tokens in it,
-        and `mask` is for `ids`.
-
-        `documents`: the rows are packed, and no token attends to another document. Raises
-        ModelError when the text is longer than the context or the cache.
+        """Hidden states after the final norm. With a cache, `ids` follow the tokens in it, and
+        `mask` is for `ids`. `documents`: the rows are packed. Raises ModelError when the text is
+        longer than the context or the cache.
         """
         metadata = self.metadata(ids, mask, cache, documents)
         hidden = self.embed(ids, metadata.positions)
@@ -62,9 +60,8 @@ class Transformer(nn.Module):
     def embed(
         self, ids: Int[Tensor, "B T"], positions: Int[Tensor, "#B T"] | None = None
     ) -> Float[Tensor, "B T C"]:
-        """Return the input of the first block.
-
-        `positions` (for learned and sinusoidal ones) None: 0, 1, 2, ...
+        """The input of the first block. `positions` (for learned and sinusoidal ones) None: 0, 1,
+        2, ...
         """
         hidden = self.embedding(ids)
         if self.config.scaled_embedding:  # in the dtype of the stream, as in Gemma
@@ -78,7 +75,6 @@ class Transformer(nn.Module):
         return hidden
 
     def block(self, index: int) -> Block:
-        """Return one block; -1 is the last."""
         block = self.blocks[index]
         assert isinstance(block, Block)
         return block
@@ -91,20 +87,14 @@ class Transformer(nn.Module):
         *,
         mask: Bool[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """Run blocks first .. last-1: `run_blocks(x, 0, L)` equals `run_blocks(run_blocks(x, 0, n),
-        n, L)`.
-
-        Used to run frozen lower blocks once and keep their output.
-        """
+        """Blocks first .. last-1: to run frozen lower blocks once and keep their output."""
         assert 0 <= first <= last <= self.config.num_layers, (first, last)
         return self._through(hidden, self.metadata(hidden[..., 0], mask, None), first, last, None)
 
     def attention_maps(
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "L B H T T"]:
-        """Return the attention weights of every head of every layer, with the naive
-        implementation.
-        """
+        """The weights of every head of every layer, by the naive implementation."""
         metadata = self.metadata(ids, mask, None)
         hidden, maps = self.embed(ids, metadata.positions), []
         for index in range(self.config.num_layers):
@@ -121,9 +111,6 @@ class Transformer(nn.Module):
         cache: Cache | None,
         documents: Int[Tensor, "B T"] | None = None,
     ) -> ForwardMetadata:
-        """Return positions, angles and mask for `tokens` [B, T] (ids, or any tensor of that shape
-        and device).
-        """
         return self.metadata_builder(tokens, mask, cache, self.embedding.weight.dtype, documents)
 
     def _through(
@@ -141,11 +128,8 @@ class Transformer(nn.Module):
 
 
 def use_recompute(module: nn.Module, recompute: bool) -> None:
-    """Enable or disable activation recomputation in every Transformer of `module`: only the inputs
-    of blocks are saved for the backward pass.
-
-    The gradients are bit-identical, with a third more arithmetic and far less memory (Chen et al.
-    2016, section 4.1; each block a segment).
+    """Whether only the inputs of blocks are saved for the backward pass: bit-identical gradients,
+    with a third more arithmetic and far less memory (Chen et al. 2016, section 4.1).
     """
     for part in module.modules():
         if isinstance(part, Transformer):

@@ -17,7 +17,7 @@ from groundup.errors import ConfigError, did_you_mean
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, StateSize, activation_bytes, state_numbers
 from groundup.model.linear_cross_entropy import chunk_tokens
-from groundup.model.shape_from_size import parse_size, shape_of_size
+from groundup.model.presets import parse_size, shape_of_size
 from groundup.model.sizes import flops_per_token, parameter_count
 from groundup.planning.scaling_law import OPTIMAL_TOKENS_PER_PARAMETER
 from groundup.train.optimizers.muon import Muon

@@ -32,9 +32,8 @@ from groundup.model.sizes import flops_per_token, parameter_count
 from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.monitor.config import MonitorConfig
-from groundup.train.monitor.validation import MAX_TOKENS
-from groundup.train.parallel.strategies import precision_probe_config
+from groundup.train.monitor.callbacks import MonitorConfig
+from groundup.train.monitor.evaluation import MAX_TOKENS
 from groundup.train.pretrain import (
     PretrainInputs,
     evaluation_of,
@@ -42,6 +41,7 @@ from groundup.train.pretrain import (
     pretraining_loss,
     train_windows,
 )
+from groundup.train.session import precision_probe_config
 from groundup.train.starting_model import StartingModel
 from groundup.train.steps.config import EVALUATIONS, FitConfig
 from groundup.train.steps.precision import (

@@ -131,7 +131,7 @@ class RunPlan:
 
     def figures(self) -> dict[str, Any]:
         """The figures that are compared with the run's own when it is finished
-        (`train/monitor/plan_vs_actual.py`).
+        (`train/pretrain_results.py`).
         """
         bits, bounds = None, None
         if self.expected is not None:

@@ -21,7 +21,7 @@ from groundup.data.batches.shards import ShardSet
 from groundup.device import free_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
-from groundup.model.shape_from_size import MAX_DEPTH, context_of, shape_of_depth
+from groundup.model.presets import MAX_DEPTH, context_of, shape_of_depth
 from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
 from groundup.planning.pretrain_options import PretrainOptions
 from groundup.planning.scaling_law import (

@@ -37,7 +37,7 @@ from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import table_from_json
-from groundup.train.monitor.config import MonitorConfig
+from groundup.train.monitor.callbacks import MonitorConfig
 from groundup.train.pretrain import PretrainInputs, most_steps, require_steps, train_windows
 from groundup.train.steps.config import EVALUATIONS, FREE_FIELDS, FitConfig
 from groundup.train.steps.process_group import ProcessGroup, require_shares

@@ -10,6 +10,7 @@ from typing import Any
 
 from groundup.config import Settings, apply_sets, checked_fields, to_plain
 from groundup.errors import ConfigError, require
+from groundup.train.monitor.callbacks import MonitorConfig
 from groundup.train.optimizers.optimizer import Optimizer
 from groundup.train.steps.config import Checkpoints, Rows, Schedule, Stability
 
@@ -193,8 +194,8 @@ class PretrainConfig:
     rows: Rows | None = None
     stability: Stability | None = None
     checkpoints: Checkpoints | None = None
-    monitor: Any = None
-    """Prompts of samples, evaluation tasks, callbacks: a `train.monitor.config.MonitorConfig`."""
+    monitor: MonitorConfig | None = None
+    """Prompts of samples, evaluation tasks, callbacks."""
     law: str | Path | None = None
     """The folder of a sweep, whose scaling law is used."""
     settings: Settings | None = None

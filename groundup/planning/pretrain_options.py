@@ -17,8 +17,7 @@ from groundup.data.runners.runner import Runner, check_runner
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import require_causal
-from groundup.model.presets import preset
-from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
+from groundup.model.presets import parse_size, preset, shape_of_depth, shape_of_size
 from groundup.planning.pretrain_config import Length, PretrainConfig
 from groundup.planning.scaling_law import (
     CONTINUED_RATE_SHARE,

@@ -1,6 +1,6 @@
 """Reproduction of a pretraining run from its folder alone: the same shape, config, tokens and
 arithmetic, into another folder. A run with a time budget (`time_budget.py`) changes its number of
-steps by the clock, and its number of threads (`step_threads.py`); the reproduction makes the same
+steps by the clock, and its number of threads (`step_callbacks.py`); the reproduction makes the same
 changes at the same steps.
 
 On the same machine with the same packages and number of threads the weights are the same, byte for

@@ -24,7 +24,7 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, require
 from groundup.files import read_json_object, write_json
 from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finish, plain, pyplot
-from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
+from groundup.model.presets import MAX_DEPTH, shape_of_depth
 from groundup.planning import planner
 from groundup.planning.measure import Benchmark, Candidate, Measured
 from groundup.planning.planner import TextStats

@@ -4,11 +4,9 @@ stopped run resumes.
     resume -> [evaluation, checkpoint when due] -> step -> [evaluation, checkpoint when due] -> ...
         -> the last step
 
-A run's state is taken at the boundary between two steps. Whatever interrupts it (Ctrl-C, SIGTERM:
-the state at the last boundary is saved first; kill -9, a full disk: the last checkpoint counts), it
-resumes at a boundary and takes the same steps with the same batches, learning rates and random
-numbers. See `groundup/train/__init__.py` for what is bitwise. `session.py` has what is around the
-steps.
+Whatever interrupts a run (Ctrl-C, SIGTERM: the state at the last boundary between two steps is
+saved first; kill -9, a full disk: the last checkpoint counts), it resumes at a boundary and takes
+the same steps with the same batches, learning rates and random numbers.
 """
 
 from torch import nn
@@ -19,10 +17,9 @@ from groundup.runs import RunFolder
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.loss_spikes import BadStep, find_bad_step, stop_if_diverged
 from groundup.train.session import FitJob, FitResult, Session
-from groundup.train.steps.batches import BatchSource
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.process_group import SINGLE_PROCESS, ProcessGroup, require_shares
-from groundup.train.steps.step import Loss, average_and_clip
+from groundup.train.steps.step import BatchSource, Loss, average_and_clip
 from groundup.train.steps.step_schedule import learning_rate
 
 
@@ -42,17 +39,15 @@ def fit(
 
     The model ends with the last step's weights; a finished run only loads them. torch's global
     generators are seeded and drawn from. `hooks.control` may change the number of steps and of
-    threads on the way (`time_budget.py`); no hook is part of a run's identity.
-
-    With a `group` of several processes each calls this with the same model, batches and config, and
-    trains on its rows of every batch (`strategies.py`). Rank 0 alone evaluates, writes and reports;
-    with fsdp a model may lie anywhere, and ends with the last weights there only.
+    threads; no hook is part of a run's identity. With a `group` of several processes each calls
+    this with the same model, batches and config, and trains on its rows of every batch. Rank 0
+    alone evaluates, writes and reports; with fsdp the model ends with the last weights there only.
 
     Raises ConfigError when the folder holds another run, another process trains there or the batch
     can't be divided evenly, DataError when nothing is supervised, FormatError when no checkpoint is
-    intact, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row
-    have a loss or gradient that is not finite, ProcessLost when another of the group is gone; and
-    KeyboardInterrupt or SystemExit(143) after saving, when stopped.
+    intact, DiskError, GroundupError when `max_skipped` steps in a row have a loss or gradient that
+    is not finite, ProcessLost when another of the group is gone; and KeyboardInterrupt or
+    SystemExit(143) after saving, when stopped.
     """
     if compute.is_cpu:
         keep_freed_memory()
@@ -73,10 +68,7 @@ class _Loop:
         self.session, self.trained = session, session.trained
 
     def go(self, advance: Advance) -> None:
-        """Train from the present step to the last one.
-
-        When stopped, the state at the last boundary is saved.
-        """
+        """When stopped, the state at the last boundary is saved."""
         session, trained, state = self.session, self.trained, self.trained.state
         advance(state.step)
         try:
@@ -98,7 +90,7 @@ class _Loop:
             raise
 
     def _step(self) -> None:
-        """One update; an interrupt before the weights change discards the whole step."""
+        """An interrupt before the weights change discards the whole step."""
         session, trained, state = self.session, self.trained, self.trained.state
         stability, clock = trained.config.stability, session.job.hooks.control.clock
         started = clock()
@@ -140,10 +132,7 @@ class _Loop:
             )
 
     def _boundary(self) -> None:
-        """Evaluate, snapshot and save where due after the present step.
-
-        After a restart it does what is missing and nothing twice.
-        """
+        """Evaluate, snapshot and save where due; after a restart nothing twice."""
         session, trained, state = self.session, self.trained, self.trained.state
         at_end = state.step == trained.schedule.steps
         interval = trained.config.evaluation_interval
@@ -160,8 +149,8 @@ class _Loop:
 
     @property
     def _checkpoint_is_due(self) -> bool:
-        """By steps where they were given or a roll-back counts on them (`loss_spikes.py`), else by
-        the place in the schedule, as evaluations are.
+        """By steps where they were given or a roll-back counts on them, else by the place in the
+        schedule.
         """
         step, config = self.trained.state.step, self.trained.config
         interval = config.checkpoint_interval

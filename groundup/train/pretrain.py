@@ -1,12 +1,11 @@
-"""Pretraining: token shards and a shape -> a language model from random weights, as a run folder
-that is a Hugging Face folder too; or, with a `StartingModel`, the continued training of that model.
+"""Pretraining: token shards and a shape -> a language model from random weights, or with a
+`StartingModel` the continued training of that model, as a run folder that is a Hugging Face folder
+too.
 
     weights from a seed, or a model's -> fit() on windows of train -> the weights with the lowest
         validation loss -> their loss on test -> RUN
 
-RUN then has the files of every run (runs.py) and the model: model.safetensors, config.json,
-tokenizer.json, README.md. The result is a pure function of shards, shape, config and seed on one
-machine (see `groundup/train/__init__.py`).
+The result is a pure function of shards, shape, config and seed on one machine.
 """
 
 from collections.abc import Mapping
@@ -36,12 +35,10 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.checkpoint.identity import identify, read_record, require_same
 from groundup.train.checkpoint.state import require_snapshot_space
 from groundup.train.loop import FitResult, fit
-from groundup.train.monitor.callbacks import Hooks
-from groundup.train.monitor.config import Evaluation, MonitorConfig
+from groundup.train.monitor.callbacks import Hooks, MonitorConfig
+from groundup.train.monitor.evaluation import Evaluation, HeldOutRows, Validation
 from groundup.train.monitor.samples import Sampler
 from groundup.train.monitor.time_budget import StepControl
-from groundup.train.monitor.validation import HeldOutRows, Validation
-from groundup.train.parallel.strategies import initial_compute
 from groundup.train.pretrain_results import LOSSES, PretrainResults, read_pretrain_results
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, with_figures
 from groundup.train.starting_model import StartingModel
@@ -61,17 +58,15 @@ SNAPSHOT_TEXT_BYTES = 2**20
 
 @dataclass(frozen=True)
 class PretrainInputs:
-    """What a language model is trained from."""
-
     shards: ShardSet
     tokenizer: Tokenizer
     shape: ModelConfig
     fit: FitConfig
     start: StartingModel | None = None
-    """The model whose training is continued; None: random weights, by `fit.seed`."""
+    """Whose training is continued; None: random weights, by `fit.seed`."""
 
     def require_fitting(self) -> None:
-        """Refuse parts that do not belong together, before any work. Raises ConfigError."""
+        """Refuse parts that do not belong together. Raises ConfigError."""
         if self.shards.tokenizer_fingerprint != self.tokenizer.fingerprint:
             raise ConfigError(
                 f"The shards in {self.shards.folder} were made with another tokenizer.",
@@ -90,13 +85,12 @@ class PretrainInputs:
             )
 
     def initial_model(self, compute: Compute) -> LanguageModel:
-        """Return the model before its first step."""
         if self.start is not None:
             return self.start.model(compute)
         return new_model(self.shape, self.fit.seed, compute)
 
     def record(self) -> dict[str, Any]:
-        """Return what run.json has of them."""
+        """For run.json."""
         inputs: dict[str, Any] = {
             "shards": self.shards.fingerprint,
             "tokenizer": self.tokenizer.fingerprint,
@@ -118,13 +112,10 @@ def pretrain(
     group: ProcessGroup = SINGLE_PROCESS,
     control: StepControl = StepControl(),
 ) -> PretrainResults:
-    """Train a new model, or continue the training of one, on the train split and return the
-    results. Called again, it resumes or, finished, does nothing.
-
-    Where the folder has a plan, its figures are kept beside the measured ones
-    (`plan_vs_actual.py`). Raises ConfigError (tokenizer, shards and shape don't belong together),
-    DataError (too little text for one window, a prompt without room), FormatError (a finished run
-    was altered) and what `fit` raises.
+    """Train a new model, or continue the training of one. Called again, it resumes or, finished,
+    does nothing. Raises ConfigError (tokenizer, shards and shape don't belong together), DataError
+    (too little text for one window, a prompt without room), FormatError (a finished run was
+    altered) and what `fit` raises.
     """
     inputs.require_fitting()
     shown = progress or Silent()
@@ -177,7 +168,7 @@ class _Training:
 
     @property
     def batches(self) -> Windows | Mixture | SequenceLengthWarmup:
-        """The windows as batches: whole, or cut shorter in the first steps. Raises ConfigError."""
+        """Whole windows, or cut shorter in the first steps. Raises ConfigError."""
         fit, start_tokens = self.inputs.fit, self.inputs.fit.rows.start_context_tokens
         if start_tokens is None:
             return self.windows
@@ -185,12 +176,11 @@ class _Training:
 
     @property
     def opened(self) -> OpenModel:
-        """The model as one that was opened."""
         tokenizer = self.inputs.tokenizer
         return OpenModel(self.model, tokenizer, self.model.config, self.run.path, "language")
 
     def begin(self) -> dict[str, Any] | None:
-        """Begin the run; results.json where it is finished."""
+        """Results.json where the run is finished."""
         run, inputs = self.run, self.inputs
         identity = identify(self.model, self.batches.fingerprint, inputs.fit)
         if not run.run_file.exists():
@@ -205,11 +195,9 @@ class _Training:
         )
 
     def measure_forgetting(self, compute: Compute) -> dict[str, TaskResult]:
-        """Measure the model's other abilities."""
         return measure(self.monitor.forgetting, self.opened, compute, self.progress)
 
     def hooks(self, control: StepControl) -> Hooks:
-        """Return what `fit` does besides its steps."""
         model, tokenizer = self.model, self.inputs.tokenizer
         return Hooks(
             evaluate=lambda: self.evaluation.measure(model),
@@ -223,7 +211,6 @@ class _Training:
     def end(
         self, fitted: FitResult, card: ModelCard | None, before: Mapping[str, TaskResult]
     ) -> PretrainResults:
-        """Measure the best weights, write them and the results."""
         self.model.eval()
         figures = fitted.state.evaluation
         if load_best(self.model, fitted, self.run, self.progress):
@@ -241,7 +228,6 @@ class _Training:
     def _results(
         self, fitted: FitResult, figures: Mapping[str, float], before: Mapping[str, TaskResult]
     ) -> PretrainResults:
-        """Return the results of the model as it is."""
         state, start, windows = fitted.state, self.inputs.start, self.windows
         others = {name: figures[name] for name in figures if name not in LOSSES}
         forgetting: dict[str, Any] = {}
@@ -284,7 +270,7 @@ class _Training:
 
 
 def actual_figures(results: PretrainResults, compute: Compute) -> dict[str, float]:
-    """Return the figures of `Plan.figures()` as measured in a finished run."""
+    """The figures of `Plan.figures()` as measured."""
     on_device = device_memory_bytes(compute)
     memory = peak_memory_bytes() if on_device is None else on_device[1]
     return {
@@ -296,7 +282,6 @@ def actual_figures(results: PretrainResults, compute: Compute) -> dict[str, floa
 
 
 def card_figures(results: PretrainResults) -> dict[str, str]:
-    """Return the figures of the model card, each with the split that it is of."""
     test = results.test
     on_test = {}
     if test:
@@ -313,9 +298,7 @@ def card_figures(results: PretrainResults) -> dict[str, str]:
 
 
 def figures_before(run: RunFolder) -> dict[str, float]:
-    """Return the validation figures before the first step, from the log: a resumed run did not
-    measure them itself.
-    """
+    """Before the first step, from the log: a resumed run did not measure them itself."""
     records = (
         each
         for each in read_lines(run.metrics_file)
@@ -329,30 +312,36 @@ def figures_before(run: RunFolder) -> dict[str, float]:
 
 
 def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> LanguageModel:
-    """Return a model with initial weights: the same for the same seed."""
     model = LanguageModel(model_config)
     initialise(model, generator(seed, "weights"), deviation=initial_deviation(model_config.width))
     return model.to(compute.device)
 
 
 def pretraining_loss(model_config: ModelConfig, fit_config: FitConfig) -> Loss:
-    """Return the next-token loss; of a model with experts, with their balance loss."""
+    """Of a model with experts, with their balance loss."""
     if not model_config.num_experts or not fit_config.stability.balance_weight:
         return next_token_loss
     return add_balance(next_token_loss, fit_config.stability.balance_weight)
 
 
 def snapshot_bytes(model_config: ModelConfig) -> int:
-    """Bytes of one snapshot on the disk, at most."""
+    """At most."""
     return SNAPSHOT_DTYPE.itemsize * parameter_count(model_config).total + SNAPSHOT_TEXT_BYTES
+
+
+def initial_compute(config: FitConfig, group: ProcessGroup, compute: Compute) -> Compute:
+    """Where the caller should make its model: one that will be sharded need not lie whole on every
+    GPU before.
+    """
+    if config.parallel == "fsdp" and group.patient is not None:
+        return Compute(torch.device("cpu"))
+    return compute
 
 
 def train_windows(
     shards: ShardSet, shape: ModelConfig, fit: FitConfig, progress: Progress | None = None
 ) -> Windows | Mixture:
-    """Return the windows or packed rows that a run reads, as they come or of each source by its
-    share. Raises DataError, ConfigError.
-    """
+    """What a run reads, as it comes or of each source by its share. Raises DataError, ConfigError."""
     context = shape.context_tokens
 
     def windows(part: ShardSet) -> Windows:
@@ -366,9 +355,7 @@ def train_windows(
 
 
 def most_steps(windows: Windows | Mixture, fit_config: FitConfig) -> int | None:
-    """Return the steps until every source has been read as often as it may be; None: without
-    end.
-    """
+    """Until every source has been read as often as it may be; None: without end."""
     if not isinstance(windows, Mixture) or windows.length is None:
         return None
     return windows.length // (fit_config.batch_size * fit_config.accumulation)
@@ -390,16 +377,14 @@ def require_steps(windows: Windows | Mixture, fit_config: FitConfig) -> None:
 
 
 def within_mixture(control: StepControl, most: int | None) -> StepControl:
-    """Return the control with a time budget of at most this many steps."""
+    """With a time budget of at most this many steps."""
     if control.time_budget is None or most is None:
         return control
     return replace(control, time_budget=replace(control.time_budget, max_steps=most))
 
 
 def window_lines(windows: Loader | Mixture) -> list[str]:
-    """Return what a user should know of packed rows, or of windows that are not a context apart; of
-    a mixture, source by source.
-    """
+    """What a user should know of packed rows, or of windows that are not a context apart."""
     if isinstance(windows, Mixture):
         names = short_names(windows.loaders)
         return [
@@ -427,11 +412,7 @@ def evaluation_of(
     monitor: MonitorConfig = MonitorConfig(),
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Evaluation:
-    """Return the evaluation of a run: the same for any number of processes, with as many rows at
-    once as one of them trains on.
-
-    Raises DataError, ConfigError.
-    """
+    """The same for any number of processes. Raises DataError, ConfigError."""
     shards, tokenizer, fit = inputs.shards, inputs.tokenizer, inputs.fit
     context = inputs.shape.context_tokens
     rows = HeldOutRows(
@@ -460,7 +441,7 @@ def evaluation_of(
 
 
 def show_sample(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
-    """Show the first sample on one line, without control characters, and return all."""
+    """Show the first one on one line, without control characters, and return all."""
     sample = samples[0]
     text = " ".join(f"{sample['prompt']}|{sample['text']}".split())[:SHOWN_CHARACTERS]
     visible = (c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -471,7 +452,6 @@ def show_sample(samples: list[dict[str, Any]], progress: Progress) -> list[dict[
 def read_of_sources(
     shards: ShardSet, windows: Windows | Mixture, fitted: FitResult
 ) -> list[dict[str, Any]]:
-    """Return what was read of each source."""
     rows = fitted.state.data_position * windows.batch_size
     mixture = windows if isinstance(windows, Mixture) else None
     found = source_readings(shards, mixture, rows, fitted.state.tokens)

@@ -1,6 +1,4 @@
-"""The start and the end of a training run's folder, the same for pretraining and fine-tuning: is it
-finished, another run, or still to do?
-
+"""The start and the end of a training run's folder, the same for pretraining and fine-tuning.
 run.json (config and inputs) is written before the first step, the model, results.json and last the
 manifest at the end: with it a run is finished.
 """
@@ -34,12 +32,9 @@ APART = ("checkpoints", "data", LOGS, "packed", "prepared.json", "shards", "snap
 def claim_folder(
     run: RunFolder, *, kind: str = "", fresh: bool = False, also: Sequence[str] = ()
 ) -> None:
-    """Check that the run folder may be written to; with `fresh` remove what an earlier
-    run left in it.
-
-    `also` names what may lie in it before run.json is written, and is removed too. Raises
-    ConfigError where the folder has other files and no run, or without `fresh` a run of another
-    `kind`.
+    """Check that the folder may be written to; with `fresh` remove what an earlier run left. `also`
+    names what may lie in it before run.json, and is removed too. Raises ConfigError where it has
+    other files and no run, or without `fresh` a run of another `kind`.
     """
     if kind and not fresh and run.run_file.exists():
         found = run.read_run().get("kind")
@@ -74,11 +69,9 @@ def begin_or_finished(
     inputs: dict[str, Any],
     require_same: Callable[[], None] | None = None,
 ) -> dict[str, Any] | None:
-    """Return results.json of this very run if it is finished (all hashes are right), else None;
-    run.json is then written.
-
-    `require_same` raises ConfigError when the folder holds another run; None: when its run.json
-    differs. Raises FormatError when a finished run was altered.
+    """results.json of this very run if it is finished, else None; run.json is then written.
+    `require_same` raises ConfigError for another run; None: when its run.json differs. Raises
+    FormatError when a finished run was altered.
     """
     finished = (run.path / MANIFEST).exists()
     if finished:
@@ -95,7 +88,7 @@ def begin_or_finished(
 def _require_same(
     run: RunFolder, kind: str, config: dict[str, Any], inputs: dict[str, Any]
 ) -> None:
-    """Refuse a folder whose run.json differs. Raises ConfigError with the differences."""
+    """Refuse a folder whose run.json differs."""
     before = run.read_run()
     was, read = (before.get(name) or {} for name in ("config", "inputs"))
     if not isinstance(was, dict) or not isinstance(read, dict):
@@ -113,9 +106,7 @@ def _require_same(
 
 
 def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Progress) -> bool:
-    """Load the weights with the lowest validation loss, unless they are the last; returns whether
-    it did.
-    """
+    """Load the weights with the lowest validation loss, unless they are the last; whether it did."""
     best = fitted.state.best_step
     if best is None or best == fitted.steps:
         return False
@@ -128,7 +119,6 @@ def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Pro
 
 
 def with_figures(card: ModelCard | None, figures: Mapping[str, str]) -> ModelCard | None:
-    """Return the card with these figures, too."""
     if card is None:
         return None
     return dataclasses.replace(card, figures={**card.figures, **figures})
@@ -144,9 +134,6 @@ def finish(
     decision: DecisionRule | None = None,
     stacked: Stacked | None = None,
 ) -> None:
-    """Write the model, its card and the results; `labels`, `decision`, `stacked`: of a
-    classifier.
-    """
     if card is not None:
         card = dataclasses.replace(card, labels=labels)
     save_model(
@@ -156,8 +143,8 @@ def finish(
 
 
 def write_finished(run: RunFolder, results: dict[str, Any]) -> None:
-    """Write the results and then the manifest: killed in between, the run counts as unfinished and
-    not as altered.
+    """Results, then the manifest: killed in between, the run counts as unfinished and not as
+    altered.
     """
     (run.path / MANIFEST).unlink(missing_ok=True)
     run.write_results(results)

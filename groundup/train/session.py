@@ -1,13 +1,12 @@
 """What a run is between its steps: where it resumes, what is evaluated, written and saved.
 
-A run resumes at its newest intact checkpoint, computing as its record (fit.json) says; or it begins,
-and the record is made: a new run measures what its config leaves open (number of threads, float32 or
-bf16, torch.compile). A resumed run takes those from the record.
+A new run measures what its config leaves open (number of threads, float32 or bf16, torch.compile);
+a resumed one takes that from its record (fit.json), and goes on at its newest intact checkpoint.
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 
 from groundup.device import Compute, choose_threads, seed_for
 from groundup.locks import only_one, remove_temporaries
+from groundup.model.heads import LanguageModel
+from groundup.model.sizes import flops_per_token
 from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -45,8 +46,7 @@ from groundup.train.checkpoint.tensors import (
     random_states,
     restore_random,
 )
-from groundup.train.monitor.budget_controller import BudgetController
-from groundup.train.monitor.callbacks import CallbackList, Hooks, RunFacts, training_flops
+from groundup.train.monitor.callbacks import CallbackList, Hooks, RunFacts
 from groundup.train.monitor.logs import RunLog
 from groundup.train.monitor.loss_spikes import (
     WINDOW_STEPS,
@@ -54,20 +54,22 @@ from groundup.train.monitor.loss_spikes import (
     needed_steps,
     roll_back,
 )
-from groundup.train.monitor.step_callback import CompiledSteps, StepCallback
-from groundup.train.monitor.step_threads import StepThreads
+from groundup.train.monitor.step_callbacks import (
+    BudgetController,
+    CompiledSteps,
+    StepCallback,
+    StepThreads,
+)
 from groundup.train.monitor.time_budget import describe_rescale
 from groundup.train.optimizers.built import BuiltOptimizer, trainable
 from groundup.train.optimizers.muon import Muon
 from groundup.train.parallel.single_process import SingleProcess
-from groundup.train.parallel.strategies import build_strategy, precision_probe_config
-from groundup.train.steps.batches import BatchSource, Prefetcher, rank_slices
 from groundup.train.steps.compiled import compile_loss, compile_obstacle, decide_compile
 from groundup.train.steps.config import FitConfig, TrainPrecision
 from groundup.train.steps.interrupts import Interrupts
 from groundup.train.steps.precision import StepClock, decide_precision
 from groundup.train.steps.process_group import ProcessGroup
-from groundup.train.steps.step import Batch, Loss, Summed
+from groundup.train.steps.step import Batch, BatchSource, Loss, Prefetcher, Summed, rank_slices
 from groundup.train.steps.step_schedule import StepSchedule
 
 
@@ -91,11 +93,10 @@ class RunningFit:
 
     state: TrainState
     config: FitConfig
-    """With the precision in which this run's Muon orthogonalises."""
+    """With the precision of this run's Muon."""
     precision: TrainPrecision
     compiled: bool
     strategy: SingleProcess
-    """Its `trained` is the model that trains, in this process or in all."""
     parameters: dict[str, nn.Parameter] = field(init=False)
     optimizer: BuiltOptimizer = field(init=False)
 
@@ -105,40 +106,35 @@ class RunningFit:
 
     @property
     def schedule(self) -> StepSchedule:
-        """The steps of the run, and their places in the schedule."""
         return StepSchedule(self.config.steps, self.state.rescales)
 
     @property
     def step_of_all(self) -> str:
-        """The present step in words."""
         return f"step {self.state.step} of {self.schedule.steps}"
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """The result of a run."""
-
     state: TrainState
-    """Its figures after the last step."""
+    """After the last step."""
     precision: TrainPrecision
     muon_precision: TrainPrecision | None
-    """In which Muon orthogonalise; None: another optimizer."""
     compiled: bool
 
     @property
     def steps(self) -> int:
-        """The steps done, skipped ones included."""
+        """Skipped ones included."""
         return self.state.step
 
     @property
     def last_loss(self) -> float:
-        """Training loss of the last step, nats per token."""
+        """Nats per token."""
         assert self.state.last_loss is not None
         return self.state.last_loss
 
     @property
     def tokens_per_s(self) -> float:
-        """Tokens per second in the steps alone, without evaluations and saves."""
+        """In the steps alone."""
         return self.state.tokens / max(self.state.training_s, 1e-9)
 
 
@@ -166,7 +162,7 @@ class Session:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[RunningFit]:
-        """Resume the run, alone in its folder, with signals handled; close it at the end."""
+        """Resume the run, alone in its folder, with signals handled."""
         group = self.job.group
         lock = only_one(self.job.run.path) if group.leads else contextlib.nullcontext()
         with lock, self.interrupts, contextlib.closing(self), group.lost_process_errors():
@@ -174,7 +170,6 @@ class Session:
             yield self.trained
 
     def result(self) -> FitResult:
-        """The result, as far as the run has come."""
         trained, optimizer = self.trained, self.trained.config.optimizer
         muon = optimizer.precision if isinstance(optimizer, Muon) else None
         return FitResult(trained.state, trained.precision, muon, trained.compiled)
@@ -182,7 +177,6 @@ class Session:
     # --- where it resumes
 
     def resume(self) -> None:
-        """Put model, optimizer, random states and logs where the run resumes."""
         job, say = self.job, self.progress.say
         identity = identify(job.model, job.batches.fingerprint, job.config)
         job.model.train()
@@ -205,9 +199,7 @@ class Session:
             self.log.event("re-aimed", steps=self.trained.schedule.steps)
 
     def _find_resume_point(self, identity: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
-        """Return the run's record, which is made where there is none, and the step to resume after.
-        Raises ConfigError, FormatError.
-        """
+        """The run's record and the step to resume after. Raises ConfigError, FormatError."""
         run = self.job.run
         remove_temporaries(run.path)
         record = read_record(run)
@@ -218,7 +210,7 @@ class Session:
         return record, checkpoint.state.step if checkpoint else None
 
     def _begin(self, identity: dict[str, Any]) -> dict[str, Any]:
-        """Measure what the config of a new run leaves open, write its record and return it."""
+        """Measure what a new run's config leaves open, and write its record."""
         job, progress, shared = self.job, self.progress, self.job.group.patient is not None
         config, compute = precision_probe_config(job.config, job.compute), job.compute
         clock = StepClock(job.model, self.next_batches(0), job.loss, config, compute=compute)
@@ -236,7 +228,6 @@ class Session:
         return write_record(job.run, identity, decision, muon, there)
 
     def _build(self, record: dict[str, Any], identity: str) -> RunningFit:
-        """Return the model with its optimizer, computing as the record says."""
         job, control = self.job, self.job.hooks.control
         precision, is_compiled = record["precision"], self._is_compiled(record)
         config = with_muon_precision(job.config, record)
@@ -247,9 +238,7 @@ class Session:
         return RunningFit(state, config, precision, is_compiled, strategy)
 
     def _is_compiled(self, record: dict[str, Any]) -> bool:
-        """Whether the steps are compiled as when the run began; a machine that can't compile them
-        any more is reported.
-        """
+        """As when the run began; a machine that can't compile any more is reported."""
         if not record["compiled"]:
             return False
         shared = self.job.group.patient is not None
@@ -302,7 +291,6 @@ class Session:
         )
 
     def close(self) -> None:
-        """Close the logs, end the prefetcher's thread, release the gradients."""
         self.log.close()
         self.prefetcher.close()
         self.job.model.zero_grad()
@@ -310,12 +298,11 @@ class Session:
     # --- around the steps
 
     def next_batches(self, position: int) -> list[Batch]:
-        """The batches of the step that begins at this position."""
         count = self.job.config.accumulation
         return [self.prefetcher.batch(position + number) for number in range(count)]
 
     def sum_gradients(self, batches: Sequence[Batch]) -> tuple[Summed, float]:
-        """Forward and backward passes: the summed loss, and the norm of the summed gradient."""
+        """The summed loss, and the norm of the summed gradient."""
         bf16, device = self.trained.precision == "bf16", self.job.compute.device
         with contextlib.ExitStack() as around:
             for callback in self.callbacks:
@@ -323,9 +310,7 @@ class Session:
             return self.trained.strategy.sum_gradients(batches, self.interrupts, device, bf16=bf16)
 
     def roll_back(self, loss: float) -> None:
-        """Restore earlier weights where this loss of a step, with those before it, is a lasting
-        rise. Raises GroundupError, FormatError.
-        """
+        """Where the loss has risen for good. Raises GroundupError, FormatError."""
         trained = self.trained
         restore = partial(trained.strategy.restore, trained.optimizer)
         line = roll_back(trained.state, loss, trained.config, self.job.run.checkpoints, restore)
@@ -334,13 +319,12 @@ class Session:
             self.progress.say(describe_rollback(line, trained.config, trained.schedule.steps))
 
     def report_rescales(self) -> None:
-        """Say that a time budget changed the number of steps."""
         planned, steps = self.trained.config.steps, self.trained.schedule.steps
         if self.job.hooks.control.time_budget and steps != planned:
             self.progress.say(describe_rescale(planned, steps))
 
     def count_step(self, norm: float | None) -> None:
-        """Count a step as done; `norm`: of its gradient, where it is finite."""
+        """`norm`: of its gradient, where it is finite."""
         state, config = self.trained.state, self.job.config
         state.step += 1
         state.data_position += config.accumulation
@@ -349,11 +333,10 @@ class Session:
         self.note_random()
 
     def note_random(self) -> None:
-        """Keep the random states of a boundary for the next checkpoint."""
+        """For the next checkpoint."""
         self._random = random_states(self.job.compute.device)
 
     def evaluate(self) -> None:
-        """Log figures and samples of the model as it is."""
         hooks = self.job.hooks
         if hooks.evaluate is None and hooks.sample is None:
             return
@@ -366,7 +349,6 @@ class Session:
             self.log.evaluation(figures, samples, seconds)
 
     def _measure(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Figures and samples."""
         model, hooks = self.job.model, self.job.hooks
         model.eval()
         with torch.no_grad():
@@ -379,7 +361,6 @@ class Session:
         return figures, samples
 
     def keep_snapshot(self) -> None:
-        """Write a snapshot where one is due after the present step."""
         job, step = self.job, self.trained.state.step
         if job.hooks.snapshot is None:
             return
@@ -390,7 +371,7 @@ class Session:
                 keep_snapshot(job.run, step, job.hooks.snapshot)
 
     def save(self) -> None:
-        """Write a checkpoint of the last boundary, unless there is one."""
+        """Of the last boundary, unless there is one."""
         job, trained, state = self.job, self.trained, self.trained.state
         if self._saved == (state.step, state.evaluated_step):
             return
@@ -402,3 +383,40 @@ class Session:
             optimizer, folder = trained.optimizer, job.run.checkpoints
             trained.strategy.save(folder, state, optimizer, random, retention)
             self._saved = (state.step, state.evaluated_step)
+
+
+def training_flops(model: nn.Module, batches: object) -> float | None:
+    """Of one token, forward and backward, of a language model of which every weight trains."""
+    context = getattr(batches, "context_tokens", None)
+    if (
+        not isinstance(model, LanguageModel)
+        or context is None
+        or not all(p.requires_grad for p in model.parameters())
+    ):
+        return None
+    return flops_per_token(model.config, context_tokens=context).training
+
+
+def build_strategy(
+    model: nn.Module,
+    loss: Loss,
+    config: FitConfig,
+    precision: TrainPrecision,
+    group: ProcessGroup,
+    compute: Compute,
+) -> SingleProcess:
+    """As `config.parallel` says where torchrun started this process."""
+    if group.patient is None:
+        return SingleProcess(model, loss, group)
+    from groundup.train.parallel.distributed import DDP, FSDP
+
+    if config.parallel == "ddp":
+        return DDP(model, loss, group)
+    return FSDP(model, loss, group, compute.device, bf16=precision == "bf16")
+
+
+def precision_probe_config(config: FitConfig, compute: Compute) -> FitConfig:
+    """bf16 for a model that will be sharded: it may not fit on one GPU to be measured."""
+    if config.parallel == "fsdp" and compute.device.type == "cuda" and config.precision == "auto":
+        return replace(config, precision="bf16")
+    return config

@@ -1,12 +1,6 @@
-"""The model from which continued pretraining starts: a run, a public model, any language model that
-opens, with its own tokenizer and shape.
-
-    starting_model(name or folder) -> StartingModel     shape, tokenizer and the hash of the
-                                                        weights: the weights themselves are not kept
-    StartingModel.model(compute)                        opened again, to be trained
-
-The hash is part of the run's identity (`FitConfig.initial_weights`): a run is not resumed from
-other weights than it was begun with.
+"""The model from which continued pretraining starts: any language model that opens, with its own
+tokenizer and shape. The hash of its weights is part of the run's identity
+(`FitConfig.initial_weights`): a run is not resumed from others.
 """
 
 import os
@@ -31,26 +25,21 @@ PREFER: Literal["pretrain"] = "pretrain"
 
 @dataclass(frozen=True)
 class StartingModel:
-    """A language model whose training is continued."""
-
     name: str
     """As it was asked for."""
     config: ModelConfig
     tokenizer: Tokenizer
     weights: str
-    """SHA-256 of its weights."""
+    """SHA-256."""
     license: str = ""
 
     @property
     def address(self) -> str:
-        """Its name in the catalog, or its absolute path: it is found again from any folder."""
+        """Its name in the catalog, or its absolute path."""
         return str(Path(self.name).resolve()) if os.path.exists(self.name) else self.name
 
     def model(self, compute: Compute) -> LanguageModel:
-        """Return the model, ready for training.
-
-        Raises ConfigError where its weights are others than when the run was planned.
-        """
+        """Ready for training. Raises ConfigError where its weights have changed."""
         opened = open_model(self.name, Compute(compute.device), prefer=PREFER)
         model, _ = language_model(opened)
         if frozen_fingerprint(model.requires_grad_(False)) != self.weights:
@@ -60,21 +49,16 @@ class StartingModel:
         return model.requires_grad_(True)
 
     def shape(self, context_tokens: int) -> ModelConfig:
-        """Return its shape with rows of `context_tokens` for the training; the model keeps its own
-        context.
-        """
+        """With rows of `context_tokens`; the model keeps its own context."""
         return replace(self.config, context_tokens=context_tokens)
 
     def plain(self) -> dict[str, Any]:
-        """Return what run.json and results.json say of it."""
+        """For run.json and results.json."""
         return {"model": self.address, "weights": self.weights}
 
 
 def starting_model(name_or_path: str | Path, progress: Progress | None = None) -> StartingModel:
-    """Open a language model to see its shape, tokenizer and weights.
-
-    Raises ModelError (a classifier, no tokenizer) and what `open_model` raises.
-    """
+    """Raises ModelError (a classifier, no tokenizer) and what `open_model` raises."""
     opened = open_model(
         name_or_path, Compute(torch.device("cpu")), prefer=PREFER, progress=progress
     )

@@ -1,18 +1,16 @@
 """A folder with a LoRA adapter in PEFT's format: read, written, and opened as a model by the name
 of its base.
 
-    adapter_config.json            PEFT's: rank, alpha, targets, and the base (a name of the catalog
-                                   or a folder)
-    adapter_model.safetensors      lora_A [R, in] and lora_B [out, R] of each matrix, under the
-                                   names that transformers has
+    adapter_config.json            rank, alpha, targets, and the base (a name or a folder)
+    adapter_model.safetensors      lora_A [R, in] and lora_B [out, R] of each matrix, by
+                                   transformers' names
     base.json                      hashes of rows of the base's weights: an adapter for another base
                                    is refused (absent in a foreign folder)
 
 A matrix that is several of ours (GPT-2's c_attn, Phi-3's qkv_proj) has one pair: the A's one below
 another, the B's along a diagonal of blocks, which is the same update; its rank is the sum of
-theirs, so PEFT's rank_pattern and alpha_pattern name it. Left out, and refused where a foreign
-folder has it: DoRA, trained biases, adapters of the embedding or the head, whole modules saved
-beside.
+theirs, so PEFT's rank_pattern and alpha_pattern name it. Refused: DoRA, trained biases, adapters of
+the embedding or the head, whole modules saved beside.
 """
 
 import hashlib
@@ -27,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from groundup.errors import FormatError, ModelError
@@ -45,7 +42,7 @@ from groundup.weights.hf_config import HFConfig, has_class
 from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_format import ModelReader, ModelSummary, ModelTexts, OpenModel
 from groundup.weights.names import Binding, hf_bindings
-from groundup.weights.safetensors_header import read_header
+from groundup.weights.safetensors_header import open_tensors, read_header
 from groundup.weights.verify import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE, verify_covered
 
 PREFIX = "base_model.model."
@@ -68,8 +65,6 @@ PLAIN_FIELDS: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Adapter:
-    """LoRA updates of a base model."""
-
     weights: Mapping[str, LoRAWeights]
     """By our names of the matrices: "transformer.blocks.0.attention.query"."""
     base: str
@@ -79,8 +74,8 @@ class Adapter:
 
 
 def base_hashes(model: nn.Module) -> dict[str, str]:
-    """Return hashes of the first rows of the weights in bf16: of embedding and norms, and of the
-    blocks' matrices, which a quantised model lacks.
+    """Hashes of the first rows in bf16: of embedding and norms, and of the blocks' matrices, which
+    a quantised model lacks.
     """
     digests = {"outside": hashlib.sha256(), "blocks": hashlib.sha256()}
     for name, parameter in sorted(model.named_parameters()):
@@ -116,20 +111,14 @@ def is_adapter(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """What an adapter_config.json says, checked."""
-
     base: str
-    """A name of the catalog, or a path."""
     alpha: float
     alphas: Mapping[str, float]
-    """Of modules whose names are these, or end with these after a point; the first that fits is
-    taken.
-    """
+    """Of modules whose names are these, or end with them after a point; the first fits."""
     divides_by_root: bool
     """By the root of the rank (rsLoRA), not by the rank."""
 
     def alpha_of(self, name: str) -> float:
-        """Return the alpha of a module."""
         parts = name.split(".")
         ends = (".".join(parts[start:]) for start in range(len(parts)))
         fitting = [end for end in ends if end in self.alphas]
@@ -138,19 +127,19 @@ class AdapterConfig:
         return self.alphas[min(fitting, key=self._places.__getitem__)]
 
     def scale_of(self, name: str, rank: int) -> float:
-        """Return the factor of a module's update B A of this rank."""
+        """The factor of a module's update B A."""
         if self.divides_by_root:
             return self.alpha_of(name) / math.sqrt(rank)
         return self.alpha_of(name) / rank
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        """The place of each name of `alphas`: a foreign file may have millions."""
+        """Of each name of `alphas`: a foreign file may have millions."""
         return {name: place for place, name in enumerate(self.alphas)}
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig:
-    """Read what an adapter is. Raises FormatError, also for one that is more or other than LoRA."""
+    """Raises FormatError, also for an adapter that is more or other than LoRA."""
     file = folder / ADAPTER_CONFIG
     config = read_json_object(file)
     _require_plain(config, file)
@@ -181,15 +170,12 @@ def _alpha(value: object, place: str, file: Path) -> float:
 
 
 def base_name(folder: Path) -> str:
-    """Return the name or path of an adapter's base. Raises FormatError."""
     return read_adapter_config(folder).base
 
 
 def base_path(folder: Path, depth: int = 0) -> Path:
-    """Return where an adapter's base lies; one of the catalog in the folder into which it is
-    pulled. Raises ModelError, FormatError.
-
-    `depth`: adapters that it is the base of.
+    """Where an adapter's base lies, or is pulled to. Raises ModelError, FormatError. `depth`:
+    adapters that it is the base of.
     """
     name = base_name(folder)
     path = Path(name)
@@ -213,14 +199,11 @@ def base_path(folder: Path, depth: int = 0) -> Path:
 
 
 def module_bindings(config: ModelConfig) -> dict[str, Binding]:
-    """Return the tensors of the file that may have an adapter, by module name:
+    """The tensors of the file that may have an adapter, by module name:
     "model.layers.0.self_attn.q_proj".
     """
     shapes = parameter_shapes(empty_model(HFConfig(config, "language")))
-    if has_class(config):
-        bindings = hf_bindings(config, shapes)
-    else:
-        bindings = [Binding(name, (name,), shape[:1], shape) for name, shape in shapes.items()]
+    bindings = hf_bindings(config, shapes, own=not has_class(config))
     return {
         each.theirs.removesuffix(".weight"): each
         for each in bindings
@@ -286,7 +269,6 @@ def write_adapter(
 def _peft_config(
     base: str, updates: Mapping[str, LoRAWeights], modules: Sequence[str], *, fan_in_fan_out: bool
 ) -> dict[str, object]:
-    """Return adapter_config.json."""
     ranks = {name: len(update.a) for name, update in updates.items()}
     alphas = {name: update.scale * len(update.a) for name, update in updates.items()}
     (rank, _), (alpha, _) = (Counter(found.values()).most_common(1)[0] for found in (ranks, alphas))
@@ -307,8 +289,8 @@ def _peft_config(
 
 
 def _targets(adapted: Sequence[str], modules: Sequence[str]) -> list[str]:
-    """Return the endings of names that mean the adapted modules and no others: "q_proj", where that
-    is not enough "attn.c_proj", or the names.
+    """The endings of names that mean the adapted modules and no others: "q_proj", "attn.c_proj", or
+    the names.
     """
     for parts in (1, 2):
         endings = {".".join(name.split(".")[-parts:]) for name in adapted}
@@ -321,10 +303,7 @@ def _targets(adapted: Sequence[str], modules: Sequence[str]) -> list[str]:
 
 
 def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
-    """Return the adapter of a folder for `model`.
-
-    Raises FormatError for one that is damaged, of another kind or of other shapes.
-    """
+    """Raises FormatError for an adapter that is damaged, of another kind or of other shapes."""
     config, file = read_adapter_config(folder), folder / ADAPTER_WEIGHTS
     if not file.is_file():
         raise FormatError(folder, ADAPTER_WEIGHTS, "is missing, so this is not a complete adapter")
@@ -348,7 +327,7 @@ def read_adapter(folder: Path, model: LanguageModel) -> Adapter:
 
 
 def _read_base_hashes(folder: Path) -> dict[str, str]:
-    """Return the hashes of the base; {} in a foreign folder. Raises FormatError."""
+    """{}: a foreign folder."""
     if not (folder / BASE_FILE).is_file():
         return {}
     hashes = read_json_object(folder / BASE_FILE).get("hashes")
@@ -358,7 +337,7 @@ def _read_base_hashes(folder: Path) -> dict[str, str]:
 
 
 def _require_plain(config: Mapping[str, Any], file: Path) -> None:
-    """Refuse an adapter that is more or other than LoRA. Raises FormatError."""
+    """Refuse an adapter that is more or other than LoRA."""
     if config.get("peft_type") != "LORA":
         raise FormatError(
             file, "peft_type", f"is {str(config.get('peft_type'))[:40]!r}; LORA is read"
@@ -369,29 +348,23 @@ def _require_plain(config: Mapping[str, Any], file: Path) -> None:
 
 
 def _pairs(file: Path) -> dict[str, dict[str, Tensor]]:
-    """Return module name -> {"A", "B"} -> tensor. Raises FormatError."""
+    """Module name -> {"A", "B"} -> tensor."""
     pairs: dict[str, dict[str, Tensor]] = {}
-    try:
-        entries = read_header(file)
-        with safe_open(file, framework="pt") as opened:
-            for name in entries:
-                match = _TENSOR.fullmatch(name)
-                if match is None or len(entries[name].shape) != 2:
-                    raise FormatError(
-                        file, f"tensor {name[:80]!r}", "is no matrix of a LoRA adapter"
-                    )
-                pairs.setdefault(match[1], {})[match[2]] = require_finite(
-                    opened.get_tensor(name).float(), name, file
-                )
-    except SafetensorError as error:
-        raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
+    entries = read_header(file)
+    with open_tensors(file) as opened:
+        for name in entries:
+            match = _TENSOR.fullmatch(name)
+            if match is None or len(entries[name].shape) != 2:
+                raise FormatError(file, f"tensor {name[:80]!r}", "is no matrix of a LoRA adapter")
+            tensor = require_finite(opened.get_tensor(name).float(), name, file)
+            pairs.setdefault(match[1], {})[match[2]] = tensor
     return pairs
 
 
 def _split(
     binding: Binding, a: Tensor, b: Tensor, scale: float, file: Path
 ) -> dict[str, LoRAWeights]:
-    """Return the updates of our matrices in one of the file. Raises FormatError."""
+    """The updates of our matrices in one of the file."""
     rows, columns = binding.our_shape
     if a.shape[1] != columns or b.shape[0] != rows or a.shape[0] != b.shape[1]:
         found = f"{a.shape[0]}x{a.shape[1]} and {b.shape[0]}x{b.shape[1]}"
@@ -406,10 +379,8 @@ def _split(
 
 
 def with_adapter(opened: OpenModel, folder: Path, *, merge: bool) -> OpenModel:
-    """Return the open base (changed in place) with the adapter of a folder in its weights, or
-    around them.
-
-    Raises FormatError, ModelError (another base).
+    """The open base (changed in place) with an adapter in its weights, or around them. Raises
+    FormatError, ModelError (another base).
     """
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
@@ -426,7 +397,7 @@ def with_adapter(opened: OpenModel, folder: Path, *, merge: bool) -> OpenModel:
 
 
 def adapter_reader(base: Path | None = None) -> ModelReader:
-    """Return how adapters are read, with `base` or the base that their folders name."""
+    """How adapters are read, with `base` or the base that their folders name."""
 
     def base_of(folder: Path) -> tuple[Path, ModelReader]:
         path = base or base_path(folder)

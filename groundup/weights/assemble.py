@@ -1,5 +1,5 @@
 """From a checked config to a model: built on the meta device, compared with the file's tensor
-table, filled tensor by tensor.
+table, filled.
 """
 
 import math
@@ -21,7 +21,7 @@ Model = LanguageModel | Classifier | Encoder
 
 
 def empty_model(hf: HFConfig) -> Model:
-    """Return the model of this config on the meta device: all names and shapes, no memory."""
+    """The model of this config on the meta device: all names and shapes, no memory."""
     with torch.device("meta"), _NoInit():
         if hf.kind == "classifier":
             return Classifier(hf.config, len(hf.labels))
@@ -31,7 +31,6 @@ def empty_model(hf: HFConfig) -> Model:
 
 
 def kind_of(model: Model) -> ModelKind:
-    """Return the kind of a model."""
     if isinstance(model, Classifier):
         return "classifier"
     if isinstance(model, Encoder):
@@ -40,8 +39,8 @@ def kind_of(model: Model) -> ModelKind:
 
 
 class _NoInit(TorchFunctionMode):
-    """A mode that skips weight initialisation: useless on the meta device, where one `normal_`
-    costs one to four seconds of imports.
+    """Skips weight initialisation: on the meta device one `normal_` costs one to four seconds of
+    imports.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -52,17 +51,13 @@ class _NoInit(TorchFunctionMode):
 
 
 def parameter_shapes(model: Model) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of every parameter."""
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def check_table(
     bindings: Iterable[Binding], table: Mapping[str, tuple[int, ...]], source: object
 ) -> None:
-    """Check that the file has exactly the tensors of the model, in their shapes.
-
-    Raises FormatError.
-    """
+    """The file must have exactly the tensors of the model, in their shapes. Raises FormatError."""
     expected = {binding.theirs: binding.shape for binding in bindings}
     for name, shape in expected.items():
         if name not in table:
@@ -83,9 +78,8 @@ def _short(shape: tuple[int, ...]) -> str:
 def fill(
     model: Model, tensors: Iterator[tuple[Binding, Tensor]], dtype: torch.dtype, source: object
 ) -> Model:
-    """Load the tensors of a file into a meta model, in `dtype`, set to evaluation.
-
-    Raises FormatError naming a non-finite one.
+    """Load the tensors of a file into a meta model, in `dtype`, set to evaluation. Raises
+    FormatError.
     """
     parameters: dict[str, Tensor] = {}
     shapes = parameter_shapes(model)
@@ -106,10 +100,7 @@ def fill(
 
 
 def require_finite(tensor: Tensor, name: str, source: object) -> Tensor:
-    """Return `tensor`.
-
-    Raises FormatError when it has non-finite values (also by overflow of its dtype).
-    """
+    """Return `tensor`. Raises FormatError for non-finite values (also by overflow of its dtype)."""
     # a finite sum proves that every value is finite, without extra memory; the exact check runs
     # only otherwise
     if not math.isfinite(_sum(tensor)) and not bool(torch.isfinite(tensor).all()):
@@ -118,9 +109,7 @@ def require_finite(tensor: Tensor, name: str, source: object) -> Tensor:
 
 
 def _sum(tensor: Tensor) -> float:
-    """Return the sum of all values; of float32 by numpy, on one thread: OpenMP's threads wait for a
-    core that hashes, 272 times in a small model.
-    """
+    """Of float32 by numpy, on one thread: OpenMP's threads wait for a core that hashes."""
     if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
         return float(tensor.sum())
     with np.errstate(all="ignore"):  # an infinite sum is the answer, no reason for a warning

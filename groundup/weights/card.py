@@ -1,12 +1,17 @@
-"""The model card: README.md with the front matter that the hub reads, and the licence read back
-from it.
+"""What lies beside a model's weights: README.md, the model card with the hub's front matter, and
+the sampling settings of generation_config.json.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
+from typing import Any
+
+from groundup.errors import FormatError
+from groundup.files import read_json
 
 CARD_FILE = "README.md"
 MAX_BEGINNING_CHARACTERS = 2**16
@@ -14,35 +19,28 @@ MAX_BEGINNING_CHARACTERS = 2**16
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is, what it was made from under which licences, its figures and what it is not
-    for.
-    """
+    """What a model is, what it was made from, its figures and what it is not for."""
 
     name: str
     summary: str = "A language model trained with groundup."
-    """One sentence: what it is."""
     data: tuple[tuple[str, str], ...] = ()
     """(name, licence) of everything it was trained on here."""
     base: str | None = None
     """The model that was fine-tuned, by its hub id where it has one; None: trained from scratch."""
     license: str = ""
-    """The hub's id of the licence of these weights (apache-2.0); "" where unknown."""
+    """The hub's id of the weights' licence (apache-2.0)."""
     figures: Mapping[str, str] = field(default_factory=dict)
-    """Results of training and evaluation: {"test bits per byte, on 16,384 tokens": "2.11"}."""
+    """Of training and evaluation: {"test bits per byte, on 16,384 tokens": "2.11"}."""
     use: str = "Learning how language models are built, and experiments."
     limits: str = (
         "A small language model: it states wrong facts with confidence, repeats its training text, "
         "and must not decide about people."
     )
     labels: tuple[str, ...] = ()
-    """Class names of a classifier."""
     task: str = ""
-    """The hub's word for what it does (pipeline_tag); "": text-generation, or with labels
-    text-classification.
-    """
+    """pipeline_tag; "": text-generation, or with labels text-classification."""
 
     def markdown(self) -> str:
-        """Return the whole README.md."""
         return "\n".join(
             [*self._front_matter(), "", f"# {self.name}", "", self.summary, "", *self._sections()]
         )
@@ -78,23 +76,21 @@ class ModelCard:
 
 
 def _cell(text: str) -> str:
-    """Return text that can't end a table's cell or row."""
+    """Text that can't end a table's cell or row."""
     return " ".join(text.replace("|", "\\|").split())
 
 
 def read_license(folder: Path) -> str:
-    """Return the licence that a model folder's card names, "" where there is none."""
     return _find(r"(?m)^license: *[\"']?([\w.+-]+)[\"']? *$", _read_front_matter(folder))
 
 
 def is_from_scratch(folder: Path) -> bool:
-    """Whether the card was written by groundup and names no base model."""
+    """Whether groundup wrote the card, and it names no base model."""
     front = _read_front_matter(folder)
     return "\n- groundup" in front and "\nbase_model:" not in front
 
 
 def read_title(folder: Path) -> str:
-    """Return the first heading of a model folder's card, "" where there is none."""
     return _find(r"(?m)^# +(\S.{0,98})", _beginning(folder)).strip()
 
 
@@ -103,7 +99,6 @@ def _read_front_matter(folder: Path) -> str:
 
 
 def _find(pattern: str, text: str) -> str:
-    """Return the first group of a pattern in a text, "" where it is not there."""
     found = re.search(pattern, text)
     if found is None:
         return ""
@@ -116,3 +111,32 @@ def _beginning(folder: Path) -> str:
         return ""
     with file.open(encoding="utf-8", errors="replace") as handle:
         return handle.read(MAX_BEGINNING_CHARACTERS)
+
+
+GENERATION_FILE = "generation_config.json"
+MAX_BYTES = 2**16
+# transformers' name -> its types, and whether a value is in range.
+_VALID: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool]]] = {
+    "temperature": ((int, float), lambda value: 0 <= value < inf),
+    "top_k": ((int,), lambda value: value >= 0),
+    "top_p": ((int, float), lambda value: 0 < value <= 1),
+    "min_p": ((int, float), lambda value: 0 <= value <= 1),
+    "repetition_penalty": ((int, float), lambda value: 0 < value < inf),
+}
+
+
+def read_sampling(folder: Path) -> dict[str, float]:
+    """The settings that the publisher recommends; {} where there are none. A value out of range is
+    ignored.
+    """
+    try:
+        values = read_json(folder / GENERATION_FILE, max_bytes=MAX_BYTES)
+    except FormatError:
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return {
+        name: values[name]
+        for name, (types, valid) in _VALID.items()
+        if type(values.get(name)) in types and valid(values[name])
+    }

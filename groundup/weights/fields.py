@@ -1,6 +1,4 @@
-"""Values of a foreign file (config.json, GGUF metadata), each read with its type and range
-checked.
-"""
+"""Values of a foreign file (config.json, GGUF metadata), each read with its type and range checked."""
 
 import math
 from collections.abc import Mapping
@@ -16,10 +14,8 @@ _REQUIRED = object()
 
 
 class Fields:
-    """A table of values and the file it came from. Every getter raises FormatError with file, key
-    and what was expected.
-
-    A key that is missing or null gives the `default`; without one it is an error.
+    """A table of values and its file. Getters raise FormatError; a key that is missing or null
+    gives the `default`, else it is an error.
     """
 
     def __init__(self, values: Mapping[str, Any], source: object) -> None:
@@ -32,7 +28,7 @@ class Fields:
         return FormatError(self.source, key, reason)
 
     def get(self, key: str, kinds: tuple[type, ...], what: str, default: Any = _REQUIRED) -> Any:
-        """Return the value, which must be of one of these types (a bool is no number)."""
+        """A value of one of these types (a bool is no number)."""
         self.keys_read.add(key)
         value = self.values.get(key)
         if value is None:
@@ -46,14 +42,13 @@ class Fields:
     def integer(
         self, key: str, default: Any = _REQUIRED, *, low: int = 1, high: int = MAX_COUNT
     ) -> int:
-        """Return an integer between `low` and `high`."""
         value = self.get(key, (int,), "a whole number", default)
         if not low <= value <= high:
             raise self.error(key, f"is {_short(value)}, between {low} and {high} is expected")
         return int(value)
 
     def number(self, key: str, default: Any = _REQUIRED) -> float:
-        """Return a finite number above 0."""
+        """Finite and above 0."""
         value = self.get(key, (int, float), "a number", default)
         if not 0 < value < 2**63 or not math.isfinite(value):
             raise self.error(key, f"is {_short(value)}, a positive number is expected")
@@ -69,8 +64,8 @@ class Fields:
         return dict(self.get(key, (dict,), "a table", default))
 
     def require(self, key: str, *expected: Any) -> None:
-        """Refuse any value but these, of which the first is the default of a missing key: a feature
-        that our model does not compute.
+        """Refuse any value but these (a missing key is the first): a feature that our model does
+        not compute.
         """
         self.keys_read.add(key)
         value = self.values.get(key, expected[0])
@@ -84,7 +79,6 @@ class Fields:
 
 
 def _short(value: object) -> str:
-    """Return a value for a message; ints too long to print are described."""
     if isinstance(value, int) and value.bit_length() > 256:
         return f"a number of {value.bit_length()} bits"
     return repr(value)[:60]

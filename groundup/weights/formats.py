@@ -27,15 +27,11 @@ FORMATS: dict[str, ModelFormat] = {
 
 
 def file_suffixes() -> tuple[str, ...]:
-    """The suffixes of models that are one file."""
     return tuple(each.suffix for each in FORMATS.values() if each.reader and each.suffix)
 
 
 def reader_of(path: Path) -> ModelReader:
-    """How the model at a path that exists is read.
-
-    A file of no known suffix is taken for GGUF, whose header says what it is.
-    """
+    """How the model at a path that exists is read; a file of no known suffix is taken for GGUF."""
     if path.is_dir() and is_adapter(path):
         return ADAPTER_READER
     if path.is_dir() and packed_bits(path):
@@ -48,10 +44,8 @@ def reader_of(path: Path) -> ModelReader:
 
 
 def check_target(to: str, out: Path, quantization: str | None) -> str:
-    """Refuse what can't be written before a model is read; returns the quantization, the format's
-    default where it is None.
-
-    Raises ConfigError, ModelError.
+    """Refuse what can't be written before a model is read; returns the quantization. Raises
+    ConfigError, ModelError.
     """
     if to not in FORMATS:
         raise ConfigError(f"`to` {to!r} is not one of {', '.join(FORMATS)}.")
@@ -74,11 +68,8 @@ def export(
     check: Check | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write `opened` in the format `to` at `out`; returns `out`. The options are those of
-    `ExportOptions`.
-
-    Raises ConfigError for a format or quantization that is not known, ModelError for a model that the
-    format can't hold or a folder that holds something else, DiskError.
+    """Write `opened` in the format `to` at `out`; returns `out`. Raises ConfigError, ModelError
+    (can't be held, or `out` holds something else), DiskError.
     """
     options = ExportOptions(check_target(to, out, quantization), system, check, progress)
     FORMATS[to].write(opened, out, options)

@@ -1,19 +1,15 @@
 """A GGUF file <-> a language model and its tokenizer: what llama.cpp and Ollama run.
 
 read_gguf    gguf_header checks the whole header; metadata -> config -> the list of tensors that
-             must be there; then each tensor is read from a memory map and dequantised
-write_gguf   the same list in the other direction, one tensor in memory at a time; the file is moved
-             into place when it is complete
+             must be there; then each is read from a memory map and dequantised
+write_gguf   the same list in the other direction, one tensor in memory at a time
 
-The `gguf` package writes files; it never opens a foreign one here.
-
-Written quantizations: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always
-F32. q8_0 and q4_0 divide rows into blocks of 32; a matrix whose rows are no multiple of that stays
-F16. In q4_0 the embedding and the head are Q8_0: they lose most by it. Read: these and Q4_1, Q5_0,
-Q5_1, Q2_K to Q6_K.
+Written: f32, f16, bf16, q8_0, q4_0; norms, biases, routers and position tables always F32. q8_0 and
+q4_0 divide rows into blocks of 32; a matrix whose rows are no multiple of that stays F16. In q4_0
+the embedding and the head are Q8_0: they lose most by it. Read: these and Q4_1, Q5_0, Q5_1, Q2_K to
+Q6_K. The `gguf` package writes files; it never opens a foreign one here.
 """
 
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,8 +24,7 @@ from gguf import GGMLQuantizationType as Kind
 from torch import Tensor
 
 from groundup.errors import FormatError, ModelError
-from groundup.files import atomic_file, disk_errors, make_folder, no_room
-from groundup.locks import temporary_folder
+from groundup.files import atomic_file, no_room
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
@@ -72,6 +67,7 @@ from groundup.weights.model_format import (
     ModelTexts,
     OpenModel,
     model_name,
+    write_checked,
 )
 from groundup.weights.names import Binding, gguf_bindings
 
@@ -97,8 +93,8 @@ ROUTER = "ffn_gate_inp.weight"
 
 
 def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> OpenModel:
-    """Return the model of a GGUF file, dequantised into `dtype`, and its tokenizer if it has a
-    vocabulary. Raises FormatError.
+    """The model of a file, dequantised into `dtype`, and its tokenizer if it has a vocabulary.
+    Raises FormatError.
     """
     header = read_gguf_header(path)
     for info in header.tensors.values():
@@ -141,8 +137,8 @@ def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype
 
 
 def gguf_shape(header: Header, data: np.ndarray, path: Path) -> ModelConfig:
-    """Return the config that a checked header describes; of the tensors, at most the RoPE factors
-    are read. Raises FormatError.
+    """The config of a checked header; of the tensors, at most the RoPE factors are read. Raises
+    FormatError.
     """
     config = read_gguf_config(header, path)
     if (
@@ -157,7 +153,7 @@ def gguf_shape(header: Header, data: np.ndarray, path: Path) -> ModelConfig:
 
 
 def dequantise(data: np.ndarray, info: TensorInfo) -> Tensor:
-    """Return one tensor of the file's bytes as float32. `info` must come from the checked table."""
+    """One tensor as float32; `info` from the checked table."""
     rows = np.array(data[info.begin : info.begin + info.num_bytes]).reshape(*info.shape[:-1], -1)
     with np.errstate(all="ignore"):  # `fill` names a tensor with non-finite values
         return torch.from_numpy(gguf.dequantize(rows, info.kind).reshape(info.shape))
@@ -173,10 +169,7 @@ def write_gguf(
     license_id: str = "",
     progress: Progress | None = None,
 ) -> None:
-    """Write a language model and its tokenizer as one GGUF file.
-
-    Raises ModelError where GGUF can't hold it, DiskError.
-    """
+    """Raises ModelError where GGUF can't hold the model, DiskError."""
     vocabulary = _exportable(model, tokenizer)
     shapes = parameter_shapes(model)
     bindings = gguf_bindings(model.config, shapes)
@@ -203,7 +196,7 @@ def write_gguf(
 
 
 def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
-    """Return the vocabulary's metadata of a model that can be written. Raises ModelError."""
+    """The vocabulary's metadata. Raises ModelError for a model that can't be written."""
     config = model.config
     what, reason = "This model", gguf_reason(config)
     if not isinstance(model, LanguageModel):
@@ -253,7 +246,6 @@ PHI3_NAMES, PHI3_TOKENS = (
 
 
 def _safe_name(name: str, vocabulary: Mapping[str, object]) -> str:
-    """Return the name, changed where llama.cpp would take the model for Microsoft's Phi-3 by it."""
     tokens = vocabulary["tokenizer.ggml.tokens"]
     assert isinstance(tokens, list)
     if set(tokens) >= PHI3_TOKENS:
@@ -262,7 +254,6 @@ def _safe_name(name: str, vocabulary: Mapping[str, object]) -> str:
 
 
 def _tensor_kind(binding: Binding, quantization: GGUFQuantization) -> Kind:
-    """Return the type in which one tensor is written."""
     if len(binding.shape) == 1 or binding.theirs == POSITIONS or binding.theirs.endswith(ROUTER):
         return Kind.F32
     if _is_blocked(quantization) and binding.shape[-1] % QUANT_BLOCK:
@@ -274,18 +265,17 @@ def _tensor_kind(binding: Binding, quantization: GGUFQuantization) -> Kind:
 
 
 def _is_blocked(quantization: GGUFQuantization) -> bool:
-    """Return whether numbers of a row share a scale."""
+    """Whether numbers of a row share a scale."""
     return gguf.GGML_QUANT_SIZES[QUANTIZATIONS[quantization][0]][0] == QUANT_BLOCK
 
 
 def weight_bytes(quantization: GGUFQuantization) -> float:
-    """Return the bytes of a weight, its share of the block's scale included."""
+    """Bytes of a weight, its share of the block's scale included."""
     block, block_bytes = gguf.GGML_QUANT_SIZES[QUANTIZATIONS[quantization][0]]
     return block_bytes / block
 
 
 def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
-    """Return the bytes of a tensor in the file."""
     block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     return int(np.prod(shape, dtype=np.int64)) // block * block_bytes
 
@@ -293,8 +283,8 @@ def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
 def _write_tensors(
     writer: gguf.GGUFWriter, model: Model, bindings: Sequence[Binding], kinds: Mapping[str, Kind]
 ) -> None:
-    """Write the header, the metadata added so far, the tensor table, and then each tensor, computed
-    when it is written.
+    """Write the header, metadata and tensor table, and then each tensor, computed when it is
+    written.
     """
     parameters, factors = model.state_dict(), rope_factors(model.config)
     if factors is not None:
@@ -314,10 +304,7 @@ def _write_tensors(
 
 
 def _encoded(binding: Binding, kind: Kind, parameters: Mapping[str, Tensor]) -> np.ndarray:
-    """Return the file's bytes of a tensor.
-
-    Raises FormatError for a value that the type can't hold.
-    """
+    """The file's bytes of a tensor. Raises FormatError for a value that the type can't hold."""
     rows = binding.pack({ours: parameters[ours].detach().float().cpu() for ours in binding.ours})
     require_finite(rows, binding.theirs, "the model")
     if kind == Kind.F16:
@@ -350,11 +337,7 @@ def _texts(path: Path) -> ModelTexts:
 
 
 def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
-    """Write a GGUF file in a folder beside its place, where it is put once the check of the options
-    has passed.
-    """
-    with temporary_folder(make_folder(out.parent)) as folder:
-        file = folder / out.name
+    def write(file: Path) -> None:
         write_gguf(
             opened.model,
             opened.tokenizer,
@@ -364,10 +347,8 @@ def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
             license_id=opened.license,
             progress=options.progress,
         )
-        if options.check is not None:
-            options.check(file)
-        with disk_errors(out):
-            os.replace(file, out)
+
+    write_checked(out, options, write)
 
 
 GGUF_READER = ModelReader("gguf", read_gguf, _summary, _texts, _tokenizer)

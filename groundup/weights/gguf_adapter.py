@@ -1,11 +1,9 @@
 """A LoRA adapter as a GGUF file, which llama.cpp loads beside its base (`llama-server -m base.gguf
 --lora adapter.gguf`).
 
-Metadata: general.type "adapter", adapter.type "lora", adapter.lora.alpha, and the base's
-architecture. For each matrix NAME of the base's file:
-NAME.lora_a [R, in] and NAME.lora_b [out, R]. llama.cpp multiplies by alpha / R with the R of each
-pair, so one alpha does for all; a pair of another scale has the difference in its B. Rows of query
-and key are in the order that the base's file has (`names.interleave`).
+For each matrix NAME of the base's file: NAME.lora_a [R, in] and NAME.lora_b [out, R]. llama.cpp
+multiplies by alpha / R with the R of each pair, so one alpha does for all; a pair of another scale
+has the difference in its B. Rows of query and key are in the base's order (`names.interleave`).
 """
 
 from collections.abc import Iterator
@@ -16,21 +14,25 @@ import numpy as np
 from torch import Tensor
 
 from groundup.errors import ModelError
-from groundup.files import atomic_file, disk_errors, make_folder
-from groundup.locks import temporary_folder
+from groundup.files import atomic_file
 from groundup.weights.adapter import Adapter, join_updates
 from groundup.weights.assemble import parameter_shapes, require_finite
 from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES, gguf_reason
-from groundup.weights.model_format import ExportOptions, ModelFormat, OpenModel, model_name
+from groundup.weights.model_format import (
+    ExportOptions,
+    ModelFormat,
+    OpenModel,
+    model_name,
+    write_checked,
+)
 from groundup.weights.names import gguf_bindings, interleave
 
 QUANTIZATIONS = {"f32": np.float32, "f16": np.float16}
 
 
 def write_gguf_adapter(opened: OpenModel, path: Path, *, quantization: str, name: str) -> None:
-    """Write the adapter that `opened` has in its weights.
-
-    Raises ModelError where it has none, or GGUF can't hold it, DiskError.
+    """Write the adapter in `opened`. Raises ModelError where there is none, or GGUF can't hold it,
+    DiskError.
     """
     if not isinstance(opened.adapter, Adapter):
         raise ModelError(
@@ -63,7 +65,7 @@ def write_gguf_adapter(opened: OpenModel, path: Path, *, quantization: str, name
 
 
 def _tensors(opened: OpenModel) -> tuple[float, dict[str, Tensor]]:
-    """Return alpha, and the pairs of the base's tensors by their names in the file."""
+    """Alpha, and the pairs by their names in the file."""
     alpha, tensors = 0.0, {}
     for name, a, b, scale in _pairs(opened):
         rank = len(a)
@@ -74,7 +76,7 @@ def _tensors(opened: OpenModel) -> tuple[float, dict[str, Tensor]]:
 
 
 def _pairs(opened: OpenModel) -> Iterator[tuple[str, Tensor, Tensor, float]]:
-    """Yield name, A, B and scale of each adapted tensor of the base's file."""
+    """Name, A, B and scale of each adapted tensor of the base's file."""
     for binding in gguf_bindings(opened.config, parameter_shapes(opened.model)):
         update = join_updates(binding, opened.adapter.weights)
         if update is None:
@@ -86,16 +88,10 @@ def _pairs(opened: OpenModel) -> Iterator[tuple[str, Tensor, Tensor, float]]:
 
 
 def export_gguf_adapter(opened: OpenModel, out: Path, options: ExportOptions) -> None:
-    """Write the file in a folder beside its place, where it is put once the check of the options
-    has passed.
-    """
-    with temporary_folder(make_folder(out.parent)) as folder:
-        file = folder / out.name
+    def write(file: Path) -> None:
         write_gguf_adapter(opened, file, quantization=options.quantization, name=model_name(opened))
-        if options.check is not None:
-            options.check(file)
-        with disk_errors(out):
-            file.replace(out)
+
+    write_checked(out, options, write)
 
 
 GGUF_ADAPTER = ModelFormat(

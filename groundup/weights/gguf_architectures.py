@@ -1,14 +1,11 @@
 """What llama.cpp computes for each of its architectures, as data; and which models it therefore
 runs, decided by their config alone.
 
-A GGUF file names one architecture. llama.cpp has one fixed compute graph for each, in which
-metadata set a few numbers; the rest is listed here field by field. Reading takes from it what the
-metadata leave out, writing refuses a model that differs, with one exception: where an architecture
-has no sliding window, the file's context is shortened to the window, within which both compute the
-same.
-
-Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in
-tests/weights.
+llama.cpp has one fixed compute graph for each architecture, in which metadata set a few numbers.
+Reading takes from here what the metadata leave out, writing refuses a model that differs; but where
+an architecture has no sliding window, the file's context is shortened to the window, within which
+both compute the same. Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and
+runs of it in tests/weights.
 
 To add one: an entry here, its families in `GGUF_ARCHITECTURES`, and a variant in
 tests/weights/tiny_weights.py, which llama.cpp then runs.
@@ -42,22 +39,18 @@ class GGUFWindows:
 
 @dataclass(frozen=True)
 class GGUFArchitecture:
-    """One compute graph of llama.cpp."""
-
     parts: Parts
-    """Field of ModelConfig -> its supported values.
-
-    A field that is not listed is free, or has a rule in `gguf_reason`.
+    """Field of ModelConfig -> supported values; a field not listed is free, or has a rule in
+    `gguf_reason`.
     """
     windows: GGUFWindows | None = None
     """None: a sliding window is ignored."""
     softcaps: Mapping[str, float] = field(default_factory=dict)
     """Soft caps and the default of each. One whose default is not 0 can't be left out."""
     heads_fill_width: bool = False
-    """The heads together are as wide as the residual stream."""
     shared_width_layers: int = 0
-    """A model of this many blocks is taken for the largest of its family, whose scores are divided
-    by sqrt(width / heads).
+    """A model of this many blocks is the largest of its family: scores are divided by sqrt(width /
+    heads).
     """
     reads_factors: bool = False
     """Supports Llama 3's RoPE scaling, as a tensor of factors."""
@@ -65,7 +58,7 @@ class GGUFArchitecture:
     """ModelConfig.family, where it differs from the architecture's name."""
 
     def score_width(self, config: ModelConfig) -> int:
-        """Return the number whose square root divides attention scores."""
+        """The number whose square root divides attention scores."""
         if config.num_layers == self.shared_width_layers:
             return config.width // config.num_heads
         return config.head_width
@@ -82,9 +75,7 @@ _BY_RULE = ("window_tokens", "full_every", "window_rope_base", "score_width")
 
 
 def _parts(family: str, **changes: tuple[object, ...]) -> Parts:
-    """Return what the family's class in transformers has too, without biases, and with the
-    `changes`.
-    """
+    """What the family's class in transformers has too, without biases, and with the `changes`."""
     fixed = {
         name: (value,) for name, value in FAMILIES[family].parts.items() if name not in _BY_RULE
     }
@@ -134,7 +125,7 @@ GGUF_ARCHITECTURES: dict[str, str] = {
 
 
 def gguf_reason(config: ModelConfig) -> str | None:
-    """Return why llama.cpp can't run this model, as one sentence; None: it can."""
+    """Why llama.cpp can't run this model, as one sentence; None: it can."""
     name = GGUF_ARCHITECTURES.get(config.family, "")
     architecture = ARCHITECTURES.get(name)
     if architecture is None:
@@ -198,9 +189,7 @@ def _windows(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
 
 
 def as_llamacpp_runs(config: ModelConfig) -> ModelConfig:
-    """Return the config for a GGUF file of this model: a window that llama.cpp would ignore becomes
-    the context length.
-    """
+    """The config for a GGUF file: a window that llama.cpp would ignore becomes the context length."""
     architecture = ARCHITECTURES[GGUF_ARCHITECTURES[config.family]]
     if not config.window_tokens or (architecture.windows and config.full_every != 1):
         return config

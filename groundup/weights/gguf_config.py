@@ -1,16 +1,12 @@
 """GGUF metadata <-> ModelConfig.
 
-Reading is strict: by the time the config is complete every key of the architecture (`llama.*`) must
-have been read, or be listed as having no effect. A key left over could change what is computed, so
-the file is refused and the key named.
-
-Metadata hold float32; a number is read as the shortest decimal that gives the same float32 (1e-05,
-not 9.999999747378752e-06).
+A key of the architecture (`llama.*`) that is neither read nor listed as without effect could change
+what is computed, so the file is refused. Metadata hold float32; a number is read as the shortest
+decimal that gives the same float32 (1e-05, not 9.999999747378752e-06).
 
 Sliding windows: a pattern of n means that every n-th block attends to all tokens; it may also be
-given block by block. llama.cpp supports windows in some architectures only (`gguf_architectures`)
-and ignores the key in the others; where such a model is known to have been trained with a window
-all the same (Mistral, Phi-3), we apply it.
+given block by block. Where llama.cpp ignores the key but such models are trained with a window all
+the same (Mistral, Phi-3), we apply it.
 
 RoPE scaling has two kinds as metadata, one as a tensor:
 
@@ -18,10 +14,9 @@ RoPE scaling has two kinds as metadata, one as a tensor:
                    + 1 and then by `attn_factor`, which is therefore our attention factor divided by
                    that.
     llama3         D/2 factors in `rope_freqs.weight`: unscaled frequency / scaled one. The four
-                   parameters can't be recovered from the factors in general, so our files name them
-                   too, under `groundup.rope_scaling.*`, which other programs ignore; in other files
-                   the factors must be those of a published model (Llama 3.1, 3.2). Factors that
-                   differ from them are refused.
+                   parameters can't be recovered from them in general, so our files name them too,
+                   under `groundup.rope_scaling.*`; in other files the factors must be those of a
+                   published model (Llama 3.1, 3.2).
 """
 
 import math
@@ -87,9 +82,7 @@ WINDOWED_FAMILIES = {"llama": "mistral", "phi3": "phi3"}
 
 
 def read_gguf_config(header: Header, source: object) -> ModelConfig:
-    """Return the config that metadata and tensor table describe, without Llama 3's RoPE scaling
-    (`read_factors`).
-
+    """The config of metadata and tensor table, without Llama 3's RoPE scaling (`read_factors`).
     Raises FormatError.
     """
     fields = Fields(header.metadata, source)
@@ -126,9 +119,7 @@ def _unknown(name: str, source: object) -> FormatError:
 
 
 def entries(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return the entries whose key begins with `prefix`, without it; floats as the shortest
-    decimal.
-    """
+    """The entries whose key begins with `prefix`, without it; floats as the shortest decimal."""
     found = {
         key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
     }
@@ -137,7 +128,7 @@ def entries(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def our_scaling(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the RoPE scaling that a file written by groundup names, in full precision."""
+    """The RoPE scaling that a file written by groundup names, in full precision."""
     return {
         key.removeprefix(OUR_SCALING): value
         for key, value in metadata.items()
@@ -146,7 +137,6 @@ def our_scaling(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shortest(value: float) -> float:
-    """Return the shortest decimal with the same float32."""
     with np.errstate(over="ignore"):
         return float(str(np.float32(value)))
 
@@ -179,7 +169,6 @@ def _read(
 
 
 def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
-    """Return the sizes, whose keys are the same in all architectures."""
     if EMBEDDING not in tensors or len(tensors[EMBEDDING].shape) != 2:
         raise fields.error(EMBEDDING, "is missing or not a matrix")
     vocab_size = tensors[EMBEDDING].shape[0]
@@ -208,9 +197,6 @@ def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]
 def _parts(
     fields: Fields, tensors: Mapping[str, TensorInfo], architecture: GGUFArchitecture
 ) -> dict[str, Any]:
-    """Return the parts that the architecture fixes, and those of its choices that the file
-    makes.
-    """
     parts = {field: values[0] for field, values in architecture.parts.items() if len(values) == 1}
     biases = {field: tensor in tensors for field, tensor in BIASES.items() if field not in parts}
     softcaps = {
@@ -222,9 +208,7 @@ def _parts(
 
 
 def _softcap(fields: Fields, key: str, default: float) -> float:
-    """Return a soft cap, or 0 for none, which is allowed only where the architecture's default is
-    none.
-    """
+    """0 for none, which is allowed only where the architecture's default is none."""
     if default == 0 and not fields.get(key, (int, float), "a number", 0):
         return 0.0
     return fields.number(key, default)
@@ -245,9 +229,7 @@ def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, Any]:
 def _experts(
     fields: Fields, architecture: GGUFArchitecture, feedforward_width: int
 ) -> dict[str, Any]:
-    """Return the number of experts and the width of each; feed_forward_length is that of a block
-    without experts.
-    """
+    """feed_forward_length is that of a block without experts."""
     if "num_experts" in architecture.parts:
         for key in ("expert_count", "expert_used_count"):
             fields.require(key, 0)
@@ -265,9 +247,7 @@ def _experts(
 
 
 def _windows(fields: Fields, name: str, common: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that say which blocks have a sliding window; `common` are the fields read
-    so far. Raises FormatError.
-    """
+    """Which blocks have a sliding window; `common`: the fields read so far."""
     windows, context_tokens = ARCHITECTURES[name].windows, common["context_tokens"]
     if windows is None:
         tokens = fields.integer(WINDOW, context_tokens, low=0)
@@ -303,9 +283,7 @@ def _pattern(fields: Fields, num_layers: int, default: int) -> int:
 
 
 def _window_base(fields: Fields, windows: GGUFWindows, common: Mapping[str, Any]) -> float:
-    """Return `window_rope_base`: 0 where the blocks with a window have the same rotary positions as
-    all others.
-    """
+    """0 where the blocks with a window have the same rotary positions as all others."""
     base = others = float(common["rope_base"])
     if windows.own_base:
         base = fields.number(BASE, windows.rope_base or others)
@@ -315,10 +293,6 @@ def _window_base(fields: Fields, windows: GGUFWindows, common: Mapping[str, Any]
 
 
 def _scaling(fields: Fields, context_tokens: int, ours: Mapping[str, Any]) -> RopeScaling | None:
-    """Return the RoPE scaling of the metadata.
-
-    `ours` are the entries under OUR_SCALING. Raises FormatError for an unsupported kind.
-    """
     factor = fields.number("rope.scaling.factor", 1.0)
     kind = fields.text("rope.scaling.type", "linear")
     original = fields.integer("rope.scaling.original_context_length", context_tokens)
@@ -341,8 +315,8 @@ def _scaling(fields: Fields, context_tokens: int, ours: Mapping[str, Any]) -> Ro
 def _with_attention_factor(
     yarn: RopeScaling, multiplier: float, ours: Mapping[str, Any]
 ) -> RopeScaling:
-    """Return `yarn` with `multiplier` times the paper's attention factor; the full-precision value
-    of `ours` where the two agree.
+    """`multiplier` times the paper's factor; the full-precision value of `ours` where the two
+    agree.
     """
     if multiplier == 1:
         return yarn
@@ -400,7 +374,7 @@ def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
 
 
 def add_metadata(writer: gguf.GGUFWriter, metadata: Mapping[str, object]) -> None:
-    """Write each value with its GGUF type: floats as float32, but those of OUR_SCALING."""
+    """Floats as float32, but those of OUR_SCALING."""
     writers = {
         bool: writer.add_bool,
         int: writer.add_uint32,
@@ -426,9 +400,8 @@ def _window_metadata(config: ModelConfig, windows: GGUFWindows | None) -> dict[s
 
 
 def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, object]:
-    """Return the metadata of linear scaling and YaRN (and its attention factor in full precision).
-
-    Of Llama 3's kind they are only our parameters, since `rope_factors` is its tensor.
+    """Of linear scaling and YaRN; of Llama 3's kind only our parameters, since `rope_factors` is
+    its tensor.
     """
     if scaling is None:
         return {}
@@ -455,9 +428,7 @@ def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, object]:
 
 
 def rope_factors(config: ModelConfig) -> Tensor | None:
-    """Return `rope_freqs.weight`, the divisor of each of the D/2 frequencies; None where the model
-    needs no such tensor.
-    """
+    """`rope_freqs.weight`, the divisor of each of the D/2 frequencies; None: no such tensor."""
     scaling = config.rope_scaling
     if scaling is None or scaling.kind != "llama3":
         return None
@@ -472,10 +443,7 @@ def _factors(config: ModelConfig, scaling: RopeScaling) -> Tensor:
 def read_factors(
     ours: Mapping[str, Any], factors: Tensor, config: ModelConfig, source: object
 ) -> RopeScaling:
-    """Return the parameters with these factors.
-
-    `ours` are the entries under OUR_SCALING. Raises FormatError when none match.
-    """
+    """The parameters with these factors; `ours`: the entries under OUR_SCALING. Raises FormatError."""
     scalings = KNOWN_SCALINGS
     if ours:
         scalings = (_named_scaling(Fields(ours, source)),)

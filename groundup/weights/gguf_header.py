@@ -1,4 +1,5 @@
-"""The header of a GGUF file, read and checked before any tensor of it is used.
+"""The header of a GGUF file (versions 2 and 3, little-endian, not split), checked before any tensor
+is used.
 
     "GGUF", version u32, number of tensors u64, number of metadata entries u64
     metadata: key, type u32, value                   (strings: length u64 and UTF-8; arrays: type
@@ -6,14 +7,10 @@
     tensors:  name, number of dimensions u32, dimensions u64 (fastest first), type u32, offset u64
     padding to the alignment, then the tensors' bytes
 
-Sizes in a GGUF file can be wrong (CVE-2026-7482), and a reader that allocates by them hangs or
-crashes. Here every number is checked against the bytes left in the file, in Python integers, and
-strings, counts, nesting and dimensions are bounded. The result is plain Python values and a tensor
-table whose extents are inside the file, aligned and without overlap, so that a memory map may be
-sliced by it. Source: the GGUF specification (ggml/docs/gguf.md) and ggml/src/gguf.cpp.
-
-Read: versions 2 and 3, little-endian. Not read: version 1, big-endian files, files split in
-several.
+Sizes in a file can be wrong (CVE-2026-7482). So every number is checked against the bytes left, in
+Python integers, and strings, counts, nesting and dimensions are bounded; extents are inside the
+file, aligned and without overlap, so that a memory map may be sliced by them. Source: the GGUF
+specification (ggml/docs/gguf.md) and ggml/src/gguf.cpp.
 """
 
 import math
@@ -67,28 +64,24 @@ _LEAST_ITEM = {number: each.size for number, each in _SCALARS.items()} | {_STRIN
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """An entry of the tensor table, its extent checked."""
-
     name: str
     shape: tuple[int, ...]
-    """In torch's order, rows first (the file has the fastest dimension first)."""
+    """In torch's order, rows first."""
     kind: GGMLQuantizationType
     begin: int
-    """Offset of the first byte in the file."""
+    """Offset in the file."""
     num_bytes: int
 
 
 @dataclass(frozen=True)
 class Header:
-    """Metadata and tensor table of a GGUF file."""
-
     version: int
     metadata: dict[str, Any]
     tensors: dict[str, TensorInfo]
 
 
 def read_gguf_header(path: Path) -> Header:
-    """Return the checked header of a GGUF file. Raises FormatError."""
+    """Raises FormatError."""
     with read_errors(path):
         if not path.is_file():
             raise FormatError(path, "file", "is missing")
@@ -163,9 +156,7 @@ class _Reader:
             raise self.error("a text is not UTF-8") from error
 
     def count(self, least_bytes: int, at_most: int, what: str) -> int:
-        """Read a count of items of at least `least_bytes` each; refused when the rest of the file
-        can't hold them.
-        """
+        """Read a count; refused when the rest of the file can't hold so many items."""
         count = self.u64()
         left = self.size - self.at
         if count > at_most or count * least_bytes > left:
@@ -220,7 +211,7 @@ class _Reader:
         return infos
 
     def _tensor_info(self) -> TensorInfo:
-        """Read one entry; its `begin` is still the offset within the data."""
+        """`begin` is still the offset within the data."""
         name = self.string(MAX_NAME_BYTES)
         self.place = f"tensor {name!r}"
         num_dimensions = self.u32()
@@ -242,9 +233,7 @@ class _Reader:
         return TensorInfo(name, shape, kind, self.u64(), num_bytes)
 
     def _place_tensors(self, infos: dict[str, TensorInfo], alignment: int) -> dict[str, TensorInfo]:
-        """Turn offsets within the data into offsets in the file: aligned, inside the file, no
-        overlap.
-        """
+        """Turn offsets within the data into offsets in the file."""
         start = (self.at + alignment - 1) // alignment * alignment
         end_of_last = 0
         for info in sorted(infos.values(), key=lambda info: info.begin):

@@ -3,8 +3,7 @@ generation_config.json.
 
 read_hf     config.json -> a model on the meta device -> the list of tensors that must be there,
             compared with the headers of the safetensors files before a weight is read
-write_hf    one model.safetensors, the two configs and the tokenizer's files, each atomically;
-            transformers, vLLM and Ollama open the folder as it is
+write_hf    one model.safetensors, the two configs and the tokenizer's files, each atomically
 
 Older files are read too: base models without a prefix in their names, causal masks among the
 weights, a copy of a tied head. Pickled weights (pytorch_model.bin) are never opened.
@@ -35,9 +34,8 @@ from groundup.weights.assemble import (
     parameter_shapes,
     require_finite,
 )
-from groundup.weights.card import is_from_scratch, read_license
+from groundup.weights.card import GENERATION_FILE, is_from_scratch, read_license
 from groundup.weights.decision_rule import DecisionRule, read_decision
-from groundup.weights.generation_config import GENERATION_FILE
 from groundup.weights.hf_config import (
     CONFIG_FILE,
     HFConfig,
@@ -55,7 +53,7 @@ from groundup.weights.model_format import (
     OpenModel,
     write_card,
 )
-from groundup.weights.names import LAYOUTS, Binding, hf_bindings, widened
+from groundup.weights.names import LAYOUTS, hf_bindings, widened
 from groundup.weights.safetensors_header import TensorEntry, read_header
 from groundup.weights.stacked import read_stacked
 
@@ -74,17 +72,14 @@ Entries: TypeAlias = dict[str, tuple[Path, TensorEntry]]
 
 
 def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
-    """Return the model of a folder, on the CPU, and the labels of a classifier.
-
-    Raises FormatError.
-    """
+    """The model of a folder, on the CPU, and a classifier's labels. Raises FormatError."""
     hf = read_hf_config(folder)
     entries = _named_tensors(folder, hf)
     if len(entries) < hf.config.num_layers:
         reason = f"{hf.config.num_layers} layers, but the weights are {len(entries)} tensors in all"
         raise FormatError(folder / CONFIG_FILE, "num_hidden_layers", reason)
     model = empty_model(hf)
-    bindings = _bindings(hf, parameter_shapes(model))
+    bindings = hf_bindings(hf.config, parameter_shapes(model), own=hf.own)
     table = {name: entry.shape for name, (_, entry) in entries.items()}
     folded = _take_folded(hf, entries, table, folder)
     check_table(
@@ -110,9 +105,7 @@ def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model,
 def _take_folded(
     hf: HFConfig, entries: Entries, table: dict[str, tuple[int, ...]], folder: Path
 ) -> Entries:
-    """Take the tables that are folded into others out of `table`; return them by the name of the
-    other. Raises FormatError.
-    """
+    """Take the tables that are folded into others out of `table`; by the name of the other."""
     folded: Entries = {}
     for name, target in (LAYOUTS[hf.config.family].folded if not hf.own else {}).items():
         if name not in entries:
@@ -126,17 +119,8 @@ def _take_folded(
     return folded
 
 
-def _bindings(hf: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
-    if hf.own:
-        return [Binding(name, (name,), shape[:1], shape) for name, shape in shapes.items()]
-    return hf_bindings(hf.config, shapes)
-
-
 def _named_tensors(folder: Path, hf: HFConfig) -> Entries:
-    """Return the tensors of a folder under their full names, without those that are no weights.
-
-    Raises FormatError.
-    """
+    """The tensors of a folder under their full names, without those that are no weights."""
     entries: Entries = {}
     layout = None if hf.own else LAYOUTS[hf.config.family]
     listed = list_tensors(folder)
@@ -158,10 +142,7 @@ def _named_tensors(folder: Path, hf: HFConfig) -> Entries:
 
 
 def _check_tied(head: tuple[Path, TensorEntry], embedding: tuple[Path, TensorEntry] | None) -> None:
-    """Check that the copy of a tied head that older files have is the embedding.
-
-    Raises FormatError.
-    """
+    """The copy of a tied head that older files have must be the embedding."""
     if embedding is None:
         return
     with _Opened() as opened:
@@ -174,10 +155,7 @@ def _check_tied(head: tuple[Path, TensorEntry], embedding: tuple[Path, TensorEnt
 
 
 class _Opened:
-    """Safetensors files, each opened once, at its first tensor.
-
-    Tensors are mapped, also after the files are closed.
-    """
+    """Safetensors files, each opened once; tensors stay mapped after they are closed."""
 
     def __init__(self) -> None:
         self._files, self._stack = dict[Path, Any](), ExitStack()
@@ -189,23 +167,18 @@ class _Opened:
         self._stack.close()
 
     def load(self, file: Path, entry: TensorEntry) -> Tensor:
-        """Return a tensor. Raises FormatError."""
         try:
             if file not in self._files:
                 self._files[file] = self._stack.enter_context(safe_open(file, framework="pt"))
             tensor: Tensor = self._files[file].get_tensor(entry.name)
         except SafetensorError as error:
-            raise FormatError(
-                file, f"tensor {entry.name!r}", f"can't be read ({str(error)[:120]})"
-            ) from error
+            reason = f"can't be read ({str(error)[:120]})"
+            raise FormatError(file, f"tensor {entry.name!r}", reason) from error
         return tensor
 
 
 def list_tensors(folder: Path) -> Entries:
-    """Return name -> (file, entry), from model.safetensors or all files of its index.
-
-    Raises FormatError.
-    """
+    """Of model.safetensors or all files of its index. Raises FormatError."""
     whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     if whole.is_file():
         return {name: (whole, entry) for name, entry in read_header(whole).items()}
@@ -220,7 +193,7 @@ def list_tensors(folder: Path) -> Entries:
 
 
 def _list_shards(folder: Path, index: Path) -> Entries:
-    """Return the tensors of all shards; the index must list exactly these."""
+    """The index must list exactly the tensors of all shards."""
     content = read_json(index)
     files = content.get("weight_map") if isinstance(content, dict) else None
     if (
@@ -258,16 +231,14 @@ def write_hf(
     multi_label: bool = False,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write model and tokenizer as a Hugging Face folder, in `dtype` or that of the weights;
-    `multi_label`: a text may have several `labels`.
-
-    Raises DiskError, and FormatError naming a non-finite tensor.
+    """Write model and tokenizer, in `dtype` or that of the weights. Raises DiskError, FormatError
+    (not finite).
     """
     kind = kind_of(model)
     hf = HFConfig(model.config, kind, tuple(labels), multi_label, own=not has_class(model.config))
     parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     tensors = {}
-    for binding in _bindings(hf, parameter_shapes(model)):
+    for binding in hf_bindings(hf.config, parameter_shapes(model), own=hf.own):
         packed = binding.pack(parameters)
         tensors[binding.theirs] = require_finite(
             packed.to(dtype or packed.dtype), binding.theirs, folder
@@ -286,10 +257,7 @@ def write_hf(
 
 
 def write_texts(hf: HFConfig, folder: Path, tokenizer: Tokenizer | None, dtype: str) -> None:
-    """Write the two configs and the tokenizer; `dtype`: that of the weights, as torch names it.
-
-    Raises DiskError.
-    """
+    """Write the two configs and the tokenizer. Raises DiskError."""
     write_json(folder / CONFIG_FILE, hf_config_json(hf, tokenizer, dtype))
     if hf.kind == "language":
         write_json(folder / GENERATION_FILE, generation_json(tokenizer))
@@ -314,7 +282,7 @@ def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
 
 
 def opened_of(model: Model, labels: tuple[str, ...], folder: Path) -> OpenModel:
-    """Return a model with what the other files of its folder say. Raises FormatError."""
+    """A model with what the other files of its folder say. Raises FormatError."""
     tokenizer = _tokenizer(folder)
     if tokenizer is not None:
         tokenizer = tokenizer.without_ids_from(model.config.vocab_size)
@@ -332,9 +300,7 @@ def _tokenizer(folder: Path) -> Tokenizer | None:
 
 
 def _summary(folder: Path) -> ModelSummary:
-    """From config.json and the tables of the weights; a folder without weights has nothing
-    stored.
-    """
+    """A folder without weights has nothing stored."""
     shape = read_hf_config(folder)
     stored: Counter[str] = Counter()
     if any(folder.glob("*.safetensors")):
@@ -347,9 +313,7 @@ def _summary(folder: Path) -> ModelSummary:
 
 
 def _texts(folder: Path) -> ModelTexts:
-    """A tokenizer of ours has a chat template from the start, so the card says whether its model
-    was tuned.
-    """
+    """A tokenizer of ours always has a chat template, so the card says whether its model was tuned."""
     template = read_template(folder)
     return ModelTexts(
         read_license(folder), template, chats=template is not None and not is_from_scratch(folder)

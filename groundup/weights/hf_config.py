@@ -1,17 +1,12 @@
 """config.json <-> ModelConfig, read strictly and written completely.
 
-Read: the families of `hf_families.FAMILIES`, as language model (`LlamaForCausalLM`, ...), as
-classifier (`LlamaForSequenceClassification`, ... with `id2label`) and as encoder (`BertModel`). A
-setting that our model does not compute (another activation, quantised weights, another kind of RoPE
-scaling) is refused by name, never ignored.
+Read: the families of `hf_families.FAMILIES`, as language model, classifier (with `id2label`) or
+encoder. A setting that our model does not compute is refused by name, never ignored.
 
 Written: RoPE settings twice, since transformers 5 reads `rope_parameters` while transformers 4,
 vLLM before 0.14 and Ollama read `rope_theta` and `rope_scaling`; the dtype twice for the same
-reason (`dtype`, `torch_dtype`). The two agree.
-
-A model that no class of transformers computes (sinusoidal positions, no positions, ...) is written
-as `model_type: groundup` with our own fields and tensor names: we open it again, other programs
-refuse it as unknown.
+reason. A model that no class of transformers computes is written as `model_type: groundup` with our
+own fields and tensor names; other programs refuse it as unknown.
 """
 
 import dataclasses
@@ -59,21 +54,16 @@ TEXT_PART = {
 
 @dataclass(frozen=True)
 class HFConfig:
-    """The content of config.json: the model's config, which head it has, and the labels of a
-    classifier.
-    """
-
     config: ModelConfig
     kind: ModelKind
     labels: tuple[str, ...] = ()
     multi_label: bool = False
-    """Whether a text of a classifier may have several labels (`problem_type`)."""
     own: bool = False
-    """Written in our own layout (`model_type: groundup`), with our own tensor names."""
+    """Our own layout (`model_type: groundup`) and tensor names."""
 
 
 def read_hf_config(folder: Path) -> HFConfig:
-    """Return the content of `folder/config.json`. Raises FormatError."""
+    """Raises FormatError."""
     file = folder / CONFIG_FILE
     values = read_json(file, max_bytes=MAX_CONFIG_BYTES)
     if not isinstance(values, dict):
@@ -102,7 +92,6 @@ def read_hf_config(folder: Path) -> HFConfig:
 
 
 def _unknown(fields: Fields, model_type: str) -> FormatError:
-    """Return an error that names the nearest known family, and how to add one."""
     if model_type in TEXT_PART:
         reason = f"is {model_type!r}, a model of text and images; text-only models are supported"
         return FormatError(fields.source, "model_type", reason, fix=TEXT_PART[model_type])
@@ -114,7 +103,7 @@ def _unknown(fields: Fields, model_type: str) -> FormatError:
 
 
 def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
-    """Return the kind of head by `architectures`; the first of `classes` where that is missing."""
+    """By `architectures`; the first of `classes` where that is missing."""
     named = fields.get("architectures", (list,), "a list", [next(iter(classes.values()))])
     for kind, name in classes.items():
         if named == [name]:
@@ -125,7 +114,7 @@ def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
 
 
 def _labels(fields: Fields) -> tuple[str, ...]:
-    """Return the class names in order, from `id2label`, else LABEL_0, ... as in transformers."""
+    """From `id2label`, else LABEL_0, ... as in transformers."""
     if fields.values.get("id2label") is None:
         return tuple(f"LABEL_{i}" for i in range(fields.integer("num_labels", 2, high=MAX_LABELS)))
     table = fields.table("id2label")
@@ -138,7 +127,6 @@ def _labels(fields: Fields) -> tuple[str, ...]:
 
 
 def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
-    """Return the config: the settings of the family's table, then RoPE and windows."""
     fields = _renamed(fields, family)
     for key, values in family.fixed.items():
         fields.require(key, *values)
@@ -160,10 +148,7 @@ def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
 
 
 def _renamed(fields: Fields, family: HFFamily) -> Fields:
-    """Return the fields with every key under its name in the family's table.
-
-    Raises FormatError where two names have different values.
-    """
+    """Every key under its name in the family's table; refused where two names differ."""
     values = dict(fields.values)
     for key, other in family.other_names.items():
         found = values.pop(other, None)
@@ -177,7 +162,6 @@ _TYPES = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
 
 
 def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) -> Any:
-    """Return one setting, with the type of its field in ModelConfig."""
     if key in NULL_IS_NONE and key in fields.values and fields.values[key] is None:
         return 0.0
     if fields.values.get(key) is None and key in defaults:
@@ -190,9 +174,7 @@ def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) 
 
 
 def _read_own(fields: Fields) -> ModelConfig:
-    """Return the config of a folder in our own layout, its integers bounded as those of a foreign
-    file.
-    """
+    """Integers are bounded as those of a foreign file."""
     values = fields.table(OWN)
     inner = Fields(values, f"{fields.source}: {OWN}")
     for key, value in values.items():
@@ -234,9 +216,7 @@ def _scales(config: ModelConfig, family: HFFamily) -> bool:
 
 
 def hf_reason(config: ModelConfig) -> str | None:
-    """Return why no class of transformers (and vLLM) computes this model, as one sentence; None:
-    one does. We open every folder of ours.
-    """
+    """Why no class of transformers (and vLLM) computes this model, as one sentence; None: one does."""
     if has_class(config):
         return None
     family = FAMILIES[config.family]
@@ -248,16 +228,14 @@ def hf_reason(config: ModelConfig) -> str | None:
 
 
 def shown(value: object) -> str:
-    """Return a field's value as messages name it."""
+    """A field's value as messages name it."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)
 
 
 def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, object]:
-    """Return the config.json of a model; `dtype` is torch's name ("float32") of the weights on
-    disk.
-    """
+    """`dtype`: torch's name ("float32") of the weights on disk."""
     config = hf.config
     classes, model_type = OWN_CLASSES, OWN
     body: dict[str, object] = {
@@ -280,7 +258,6 @@ def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dic
 
 
 def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
-    """Return every key of the family's table, and those of RoPE and windows."""
     body: dict[str, object] = {key: getattr(config, ours[0]) for key, ours in family.keys.items()}
     body |= {key: body[key] or None for key in NULL_IS_NONE if key in body}
     if "query_pre_attn_scalar" in body:
@@ -308,9 +285,7 @@ def _label_json(labels: Sequence[str], multi_label: bool) -> dict[str, object]:
 
 
 def generation_json(tokenizer: Tokenizer | None) -> dict[str, object]:
-    """Return generation_config.json: every id that ends generation, so that transformers and vLLM
-    stop where we do.
-    """
+    """With every id that ends generation, so that transformers and vLLM stop where we do."""
     body: dict[str, object] = dict(_token_ids(tokenizer))
     if tokenizer is not None:
         end = tokenizer.special.eos_id

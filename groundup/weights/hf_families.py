@@ -1,13 +1,11 @@
 """Every family's config.json as one table: which key is which field of ModelConfig, and what its
 class in transformers computes.
 
-An `HFFamily` has four parts. `parts`: fields of ModelConfig whose value the class fixes. `keys`:
-the keys of config.json that are fields of ModelConfig, read and written. `fixed`: keys that would
-change what is computed, with the supported values; any other is refused by name. `window`: how the
-class configures sliding windows (`hf_positions.py` reads it, and RoPE).
-
-Keys that a class of transformers ignores are ignored here too. A missing key has the default of the
-class. Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
+`parts`: fields of ModelConfig whose value the class fixes. `keys`: keys of config.json that are
+fields of ModelConfig. `fixed`: keys that would change what is computed, with the supported values.
+`window`: how the class configures sliding windows. A missing key has the default of the class; keys
+that it ignores are ignored here too. Source: transformers 5 `models/*/configuration_*.py` and
+`modeling_*.py`.
 
 To add a family: its name in `Family` of model/config.py, an entry here, its tensor names in
 `names.py`, its GGUF in `gguf_architectures.py`, a preset and a case in
@@ -32,33 +30,27 @@ WindowStyle = Literal["none", "uniform", "switched", "alternating"]
 
 @dataclass(frozen=True)
 class Window:
-    """How a class configures sliding windows."""
-
     style: WindowStyle = "none"
     """none: no windows. uniform: `sliding_window` in all layers. switched: with
     `use_sliding_window`, from layer `max_window_layers` on or as in `layer_types`. alternating: as
     in `layer_types`, else all but every `period`-th layer."""
     default: int | None = None
-    """The default of `sliding_window`."""
+    """Of `sliding_window`."""
     period: int = 0
-    """Of the alternating style: the default where both `layer_types` and `sliding_window_pattern`
-    are missing.
-    """
+    """Alternating: where `layer_types` and `sliding_window_pattern` are missing."""
     own_base: bool = False
     """Layers with a window have their own RoPE base (Gemma 3)."""
 
 
 @dataclass(frozen=True)
 class HFFamily:
-    """One family's class in transformers."""
-
     name: str
     """"Llama" in LlamaForCausalLM."""
     model_type: str
     parts: Mapping[str, Any]
     keys: Mapping[str, tuple[str, ...]]
     defaults: Mapping[str, Any]
-    """The defaults of keys. A key without one is required."""
+    """Of keys. A key without one is required."""
     fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Key -> the supported values; the first is written, and a missing key means one of them."""
     window: Window = Window()
@@ -67,9 +59,9 @@ class HFFamily:
     rope_kinds: tuple[str, ...] = ("linear", "llama3", "yarn")
     """Kinds of RoPE scaling that the class computes as we do."""
     language: str = CAUSAL
-    """Suffix of the language model's class name."""
+    """Suffix of the class name."""
     classifier: str = ""
-    """The classifier's class, where it is not `name` + ForSequenceClassification."""
+    """Where it is not `name` + ForSequenceClassification."""
     written: Mapping[str, Any] = field(default_factory=dict)
     """Further keys that other programs expect."""
     other_names: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +69,7 @@ class HFFamily:
 
     @property
     def classes(self) -> dict[ModelKind, str]:
-        """Return kind of head -> class name; what is not causal is an encoder, without a head."""
+        """Kind of head -> class name; what is not causal is an encoder, without a head."""
         if not self.parts["causal"]:
             return {"encoder": self.name + ENCODER}
         return {
@@ -139,7 +131,6 @@ _NO_BIAS = {"attention_bias": False, "attention_output_bias": False, "feedforwar
 
 
 def _changed(parts: Mapping[str, Any], *removed: str, **changes: Any) -> dict[str, Any]:
-    """Return `parts` without the `removed` fields, and with the `changes`."""
     return {name: value for name, value in parts.items() if name not in removed} | changes
 
 

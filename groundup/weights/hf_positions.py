@@ -1,19 +1,15 @@
 """Rotary positions and sliding windows in config.json <-> fields of ModelConfig.
 
-RoPE has two styles of keys:
+RoPE has two styles of keys, both written with the same values; reading follows transformers 5
+(`rope_scaling` first, where it exists):
 
     old (transformers 4, vLLM, Ollama)    rope_theta, rope_scaling {"rope_type" or "type", "factor",
                                           ...}, rope_local_base_freq (Gemma 3)
     new (transformers 5)                  rope_parameters {"rope_theta", "rope_type", "factor",
                                           ...}; for Gemma 3 one such table per type of layer
 
-Both are written with the same values. Reading follows transformers 5: `rope_scaling` first, where
-it exists. A kind of RoPE scaling that we do not compute is refused by name, and so is an unknown
-parameter: it would change the angles.
-
-Windows and NoPE layers: config.json may list a type for every layer. ModelConfig says "every n-th
-layer, counted from 1, is different"; a list without such a pattern is refused by name, since
-another model would be computed.
+config.json may list a type for every layer. ModelConfig says "every n-th layer, counted from 1, is
+different"; a list without such a pattern is refused, since another model would be computed.
 """
 
 from collections.abc import Sequence
@@ -51,7 +47,7 @@ REFUSED = {
 def read_positions(
     fields: Fields, family: HFFamily, num_layers: int, context_tokens: int
 ) -> dict[str, Any]:
-    """Return the fields of ModelConfig for rotary positions and windows. Raises FormatError."""
+    """Raises FormatError."""
     windows = _read_windows(fields, family, num_layers, context_tokens)
     found = _read_rope(fields, family) | windows
     if not windows:
@@ -62,10 +58,7 @@ def read_positions(
 
 
 def _read_rope(fields: Fields, family: HFFamily) -> dict[str, Any]:
-    """Return RoPE base and scaling (and the base of layers with a window) as fields of ModelConfig.
-
-    Raises FormatError.
-    """
+    """Base and scaling, and the base of layers with a window."""
     if family.window.own_base:
         return _read_two_bases(fields, family)
     parameters = fields.table("rope_scaling", {}) or fields.table("rope_parameters", {})
@@ -76,9 +69,7 @@ def _read_rope(fields: Fields, family: HFFamily) -> dict[str, Any]:
 
 
 def _read_two_bases(fields: Fields, family: HFFamily) -> dict[str, Any]:
-    """Gemma 3: layers with full attention and layers with a window have different RoPE
-    parameters.
-    """
+    """Gemma 3: layers with full attention and with a window have different RoPE parameters."""
     tables = fields.table("rope_parameters", {})
     if set(tables) - {FULL, SLIDING}:
         raise fields.error("rope_parameters", f"is not one table for {FULL} and one for {SLIDING}")
@@ -99,7 +90,7 @@ def _read_two_bases(fields: Fields, family: HFFamily) -> dict[str, Any]:
 def _read_parameters(
     fields: Fields, table: dict[str, Any], family: HFFamily, base: float
 ) -> tuple[float, RopeScaling | None]:
-    """Return base and scaling of one table of RoPE parameters; `base` is the default."""
+    """Base and scaling of one table; `base` is the default."""
     parameters = Fields(table, f"{fields.source}: rope parameters")
     for owner in (fields, parameters):
         if owner.values.get("partial_rotary_factor") is not None:
@@ -140,9 +131,7 @@ def _read_scaling(parameters: Fields, kind: str, fields: Fields) -> RopeScaling:
 
 
 def positions_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
-    """Return the keys for rotary positions, windows, and SmolLM3's layers without rotary
-    positions.
-    """
+    """The keys for rotary positions, windows, and SmolLM3's layers without positions."""
     body = _rope_json(config, family) | _windows_json(config, family)
     if "unrotated_every" not in family.parts:
         body["no_rope_layers"] = [int(config.rotates(layer)) for layer in range(config.num_layers)]
@@ -151,7 +140,6 @@ def positions_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
 
 
 def _rope_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
-    """Return the keys of both styles."""
     scaling, kind = None, {"rope_type": "default"}
     if config.rope_scaling:
         kind = scaling = _scaling_json(config.rope_scaling)
@@ -184,9 +172,8 @@ def _scaling_json(scaling: RopeScaling) -> dict[str, Any]:
 def _read_windows(
     fields: Fields, family: HFFamily, num_layers: int, context_tokens: int
 ) -> dict[str, int]:
-    """Return `window_tokens` and `full_every`, {} without a window. Raises FormatError.
-
-    A window as long as the context is none, unless its layers have a RoPE base of their own.
+    """{} without a window. One as long as the context is none, unless its layers have a RoPE base
+    of their own.
     """
     window = _window(fields, family)
     listed = _layer_types(fields, num_layers)
@@ -212,9 +199,7 @@ def _read_windows(
 
 
 def _window(fields: Fields, family: HFFamily) -> int | None:
-    """Return `sliding_window` where it is in use: a missing key is the default of the class, null
-    is none.
-    """
+    """`sliding_window` where it is in use: a missing key is the default of the class, null is none."""
     style = family.window.style
     off = style == "none" or (style == "switched" and not fields.flag("use_sliding_window", False))
     if off or fields.values.get("sliding_window", family.window.default) is None:
@@ -223,7 +208,7 @@ def _window(fields: Fields, family: HFFamily) -> int | None:
 
 
 def _layer_types(fields: Fields, num_layers: int) -> list[bool] | None:
-    """Return which layers have a window by `layer_types`; None where there is no such list."""
+    """Which layers have a window; None: there is no such list."""
     types = fields.get("layer_types", (list,), "a list", None)
     if types is None:
         return None
@@ -240,7 +225,7 @@ def _layer_types(fields: Fields, num_layers: int) -> list[bool] | None:
 def _default_sliding(
     fields: Fields, family: HFFamily, num_layers: int, window: int | None
 ) -> list[bool]:
-    """Return which layers have a window where `layer_types` is missing."""
+    """Which layers have a window where `layer_types` is missing."""
     style = family.window.style
     if style == "switched" and window is not None:
         first = fields.integer("max_window_layers", 28, low=0)
@@ -259,9 +244,7 @@ def _period(fields: Fields, family: HFFamily) -> int:
 
 
 def _every(fields: Fields, key: str, marked: Sequence[bool], expected: int) -> int:
-    """Return the n of "every n-th of these is marked" (`expected` where that fits as well), 0 for
-    none. Raises FormatError.
-    """
+    """The n of "every n-th of these is marked" (`expected` where that fits as well), 0 for none."""
     first = next((number for number, mark in enumerate(marked, 1) if mark), 0)
     for n in (expected, first):
         if all(mark == (n > 0 and number % n == 0) for number, mark in enumerate(marked, 1)):
@@ -273,7 +256,6 @@ def _every(fields: Fields, key: str, marked: Sequence[bool], expected: int) -> i
 
 
 def _windows_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
-    """Return the keys of the family's window style; {} where its class has no window."""
     style, window = family.window.style, config.window_tokens
     if style == "none":
         return {}
@@ -295,9 +277,7 @@ def _windows_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
 
 
 def _read_unrotated(fields: Fields, num_layers: int) -> int:
-    """Return `unrotated_every` from SmolLM3's `no_rope_layers` (1: rotary positions, 0: none), else
-    from its interval. Raises FormatError.
-    """
+    """From SmolLM3's `no_rope_layers` (1: rotary positions, 0: none), else from its interval."""
     interval = fields.integer("no_rope_layer_interval", 4, low=0, high=MAX_LAYERS)
     listed = fields.get("no_rope_layers", (list,), "a list", None)
     if listed is None:

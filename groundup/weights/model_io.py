@@ -3,14 +3,9 @@
 
 open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf,
 a folder with one .gguf, or a build folder (its chat model, or what `prefer` says). Where a manifest
-of ours covers it, every byte is checked before the model is returned: hashing costs 0.7 seconds of
-processor time a gigabyte, on all cores, beside the reading. save_model writes a folder that
-transformers, vLLM and Ollama open as it is.
-
-read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It
-takes, in this order: a .toml with the fields of ModelConfig, a .gguf, a folder (Hugging Face, run,
-build; also a run that has not come to its end, whose run.json has the shape), a preset, a model of
-the catalog that was pulled or whose shape is a preset.
+of ours covers it, every byte is checked, beside the reading (0.7 s of processor time a gigabyte).
+read_model_summary reads headers and configs only; it also takes a .toml with the fields of
+ModelConfig, a run that has not ended, and a preset.
 """
 
 import os
@@ -47,8 +42,8 @@ from groundup.weights.verify import verified_meanwhile
 
 INSTRUCT = "-instruct"
 MODEL_TABLE = "model"
-# What the kinds of a build's models are called, and what `groundup build --with` calls those that a
-# folder of texts has not by itself.
+# What the kinds of a build's models are called, and what `BuildConfig.added` calls those that a folder
+# of texts has not by itself.
 BUILD_WORDS = {"pretrain": "own model", "chat": "chat model", "classifier": "classifier"}
 SWITCHES = {"chat": "chat", "classifier": "spam"}
 # What is opened of a build that does not make the preferred kind.
@@ -62,10 +57,8 @@ def open_model(
     prefer: Literal["chat", "classifier", "pretrain"] = "chat",
     progress: Progress | None = None,
 ) -> OpenModel:
-    """Open a model; a name of the catalog is pulled when it is not there yet.
-
-    Raises ModelError (unknown name, no model there), FormatError (damaged or not understood),
-    NetworkError (can't be pulled).
+    """A name of the catalog is pulled when it is not there yet. Raises ModelError, FormatError
+    (damaged or not understood), NetworkError.
     """
     path = find_model(name_or_path, prefer=prefer, progress=progress, hashes=False)
     try:
@@ -73,9 +66,8 @@ def open_model(
     except FormatError:
         if not is_cached(path) or path.name not in CATALOG:
             raise
-        opened = _read(
-            pull(path.name, None, progress), compute
-        )  # fetched again where it is damaged
+        # fetched again where it is damaged
+        opened = _read(pull(path.name, None, progress), compute)
     opened.model.to(device=compute.device, dtype=compute.dtype)
     return opened
 
@@ -93,9 +85,7 @@ def find_model(
     hashes: bool = True,
 ) -> Path:
     """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError.
-
-    `hashes`: whether those of a named model are checked now; False for one that is going to be
-    opened, which checks them.
+    `hashes`: False for one that is going to be opened, which checks them.
     """
     path = Path(name_or_path)
     require_model(path)
@@ -113,10 +103,7 @@ def find_model(
 
 
 def require_model(name_or_path: str | Path) -> None:
-    """Raise ModelError where a name or path can't be a model.
-
-    Nothing is fetched or opened; of a file the first bytes are read.
-    """
+    """Raise ModelError where a name or path can't be a model; of a file the first bytes are read."""
     path = Path(name_or_path)
     # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's
     # place
@@ -138,17 +125,11 @@ def _begins_as_gguf(file: Path) -> bool:
 
 
 def _with_base(path: Path, progress: Progress | None) -> Path:
-    """Return the path; the base of an adapter is pulled when it is not there yet.
-
-    Raises ModelError, NetworkError.
-    """
-    if (
-        path.is_dir()
-        and is_adapter(path)
-        and (name := base_name(path)) in CATALOG
-        and not os.path.exists(name)
-    ):
-        pull(name, None, progress)
+    """The base of an adapter is pulled when it is not there yet."""
+    if path.is_dir() and is_adapter(path):
+        name = base_name(path)
+        if name in CATALOG and not os.path.exists(name):
+            pull(name, None, progress)
     return path
 
 
@@ -179,9 +160,7 @@ def _inner_model(folder: Path, prefer: str) -> Path:
 
 
 def _kind_of(build: Path, prefer: str) -> str:
-    """Return the kind of stage that is opened: the preferred one, or what the build has in its
-    place. Raises ModelError, FormatError.
-    """
+    """The kind of stage that is opened: the preferred one, or what the build has in its place."""
     kinds = read_stage_kinds(build).values()
     instead = IN_PLACE.get(prefer, "")
     if prefer not in kinds and instead in kinds:
@@ -191,35 +170,31 @@ def _kind_of(build: Path, prefer: str) -> str:
 
 
 def require_stage(build: Path, kind: str) -> None:
-    """Check that a build makes a stage of a kind; anything that is not a build passes.
-
-    Raises ModelError, which names the switch; FormatError.
+    """A build must make a stage of this kind; what is not a build passes. Raises ModelError,
+    FormatError.
     """
     if not (build / BUILD_FILE).is_file() or kind in read_stage_kinds(build).values():
         return
-    name, fix = BUILD_WORDS.get(kind, kind), ""
+    fix = ""
     if kind in SWITCHES:
-        added = SWITCHES[kind]
-        fix = f"The same build command with --with {added} adds one; what is done stays."
-    raise ModelError(f"The build {build} has no {name}.", fix=fix)
+        fix = f"The same build with `added` {SWITCHES[kind]} adds one; what is done stays."
+    raise ModelError(f"The build {build} has no {BUILD_WORDS.get(kind, kind)}.", fix=fix)
 
 
 def opened_line(build: Path, found: Path, prefer: str) -> str:
-    """Return which model of a build is opened, and the switch where it has not the one that was
-    meant.
-    """
+    """Which model of a build is opened, and how to add the one that was meant."""
     kind = read_stage_kinds(build).get(found.name, "")
     line = f"{build}: its {BUILD_WORDS.get(kind, kind)} is opened ({found})"
     if kind == prefer or prefer not in SWITCHES:
         return f"{line}."
-    return f"{line}; it has no {BUILD_WORDS[prefer]}, which the same build with --with {SWITCHES[prefer]} adds."
+    stage = SWITCHES[prefer]
+    return (
+        f"{line}; it has no {BUILD_WORDS[prefer]}: the same build with the stage {stage} adds one."
+    )
 
 
 def stages_with_model(build: Path, kind: str) -> list[Path]:
-    """Return the folders of a build's finished models of a kind: "chat", "classifier", "pretrain".
-
-    Raises FormatError.
-    """
+    """The folders of a build's finished models of a kind. Raises FormatError."""
     kinds = read_stage_kinds(build)
     return [
         build / name
@@ -240,12 +215,8 @@ def save_model(
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write `model` as a Hugging Face folder in `dtype` or that of its weights, every file
-    atomically.
-
-    A classifier needs its `labels`; `decision` is how its scores become one of them, `stacked` what
-    gives the scores instead of its plain head.
-
-    Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
+    atomically. A classifier needs its `labels`. Raises ModelError when the parts do not fit each
+    other, DiskError.
     """
     scores = model.score.weight.shape[0] if isinstance(model, Classifier) else 0
     if scores != len(labels):
@@ -267,10 +238,7 @@ def save_model(
 
 
 def read_model_summary(name_or_path: str) -> ModelSummary:
-    """Return the shape of what a name or path means.
-
-    Raises ModelError, ConfigError, FormatError.
-    """
+    """Raises ModelError, ConfigError, FormatError."""
     path = Path(name_or_path)
     is_file = os.path.isfile(path)
     if is_file and path.suffix == ".toml":
@@ -291,7 +259,7 @@ def read_model_summary(name_or_path: str) -> ModelSummary:
 
 
 def _of_toml(path: Path) -> ModelSummary:
-    """The fields of ModelConfig, at the top or in a table of that name beside others."""
+    """At the top or in a table of that name beside others."""
     values = read_toml(path)
     table = values.get(MODEL_TABLE, values)
     if not isinstance(table, dict):
@@ -301,7 +269,6 @@ def _of_toml(path: Path) -> ModelSummary:
 
 
 def _config(table: dict[str, Any], file: Path) -> ModelConfig:
-    """The config of plain fields. Raises ConfigError, which names the file."""
     try:
         return build_config(ModelConfig, table)
     except ConfigError as error:
@@ -309,7 +276,7 @@ def _config(table: dict[str, Any], file: Path) -> ModelConfig:
 
 
 def _of_unfinished(run: RunFolder) -> ModelSummary:
-    """A training run names its shape before the first step. Raises FormatError."""
+    """A training run names its shape before the first step."""
     config = run.read_run().get("config")
     table = config.get(MODEL_TABLE) if isinstance(config, dict) else None
     if not isinstance(table, dict):
@@ -322,7 +289,7 @@ def _of_unfinished(run: RunFolder) -> ModelSummary:
 
 
 def _of_catalog(name: str) -> ModelSummary:
-    """From the folder it was pulled into, else from the preset of its shape. Raises ModelError."""
+    """From the folder it was pulled into, else from the preset of its shape."""
     folder = cache_path("models") / name
     if (folder / CONFIG_FILE).exists():
         return reader_of(folder).summary(folder)

@@ -1,22 +1,17 @@
 """A GGUF file as an Ollama model: its Modelfile (FROM, TEMPLATE, PARAMETER stop, SYSTEM), and
 `ollama create`.
 
-Ollama renders conversations with a Go template, not with the model's jinja. A wrong one, or a
-missing stop, is the usual cause of endless answers after an export, so the Go template is written
-only where it is known to be right: the model's own template renders a few conversations, and where
-all are ChatML (with or without a default system prompt), this is ChatML in Go. It has two branches:
+Ollama renders conversations with a Go template. A wrong one, or a missing stop, is the usual cause
+of endless answers after an export, so it is written only where it is known to be right: where the
+model's own template renders a few conversations as ChatML (with or without a default system
+prompt), this is ChatML in Go, with two branches:
 
     {{ if .Messages }}    every turn, then the assistant's opening: what current Ollama servers use
     {{ else }}            one exchange of .System, .Prompt and .Response: its early versions
 
-A default system prompt goes into SYSTEM: Ollama puts it before a conversation whose first message
-is not a system message, as the template does. Not covered, since no template can: Ollama joins
+A default system prompt goes into SYSTEM. Not covered, since no template can: Ollama joins
 consecutive messages of one role, and reads a control token that a user typed as one. For any other
-template none is written; Ollama then uses the one in the GGUF if it knows it, and a comment in the
-file says so.
-
-Ollama's own program runs `create`; it reads the Modelfile and hands the GGUF to its server, which
-must be running.
+template Ollama uses the one in the GGUF if it knows it, and a comment says so.
 """
 
 import re
@@ -77,14 +72,12 @@ _PROBES = (
 
 @dataclass(frozen=True)
 class ChatML:
-    """A template that is ChatML; `default_system` is put before a conversation without a system
-    message.
-    """
+    """`default_system` is put before a conversation without a system message."""
 
     default_system: str | None = None
 
     def text(self, messages: tuple[Message, ...]) -> str:
-        """Return how Ollama renders a conversation with `GO_TEMPLATE` and this default."""
+        """How Ollama renders a conversation with `GO_TEMPLATE` and this default."""
         if self.default_system is not None and messages[0].role != "system":
             messages = (Message("system", self.default_system), *messages)
         turns = (f"{TURN_START}{turn.role}\n{turn.content}{TURN_END}\n" for turn in messages)
@@ -92,7 +85,7 @@ class ChatML:
 
 
 def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
-    """Return the model's template as ChatML; None where it is another or missing."""
+    """The model's template as ChatML; None: another or none."""
     if tokenizer.chat_template is None:
         return None
     try:
@@ -114,10 +107,7 @@ def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
 def write_modelfile(
     folder: Path, gguf_name: str, tokenizer: Tokenizer, system: str | None = None
 ) -> Path:
-    """Write `folder/Modelfile` for `folder/gguf_name`; then `ollama create NAME -f Modelfile`.
-
-    Raises ModelError, DiskError.
-    """
+    """Then `ollama create NAME -f Modelfile`. Raises ModelError, DiskError."""
     chatml = recognise_chatml(tokenizer)
     template = "# The model's chat template is not ChatML; Ollama takes the one in the GGUF where it knows it."
     if chatml is not None:
@@ -135,7 +125,7 @@ def write_modelfile(
 
 
 def turn_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Return every token that ends generation or begins a turn, by id."""
+    """Every token that ends generation or begins a turn, by id."""
     special = tokenizer.special
     return [
         text
@@ -154,10 +144,7 @@ def _quoted(text: str, *, short: bool = False) -> str:
 
 
 def require_ollama(name: str) -> str:
-    """Return the path of Ollama's program, and refuse a name that it would not take.
-
-    Raises ConfigError.
-    """
+    """The path of Ollama's program. Raises ConfigError, also for a name that it would not take."""
     if len(name) > 200 or not _NAME.fullmatch(name):
         raise ConfigError(
             f"`create` {name[:60]!r} is not a valid name for an Ollama model.",
@@ -173,10 +160,7 @@ def require_ollama(name: str) -> str:
 
 
 def create_in_ollama(program: str, name: str, folder: Path) -> None:
-    """Run `ollama create NAME` in an exported folder; its output is shown only if it fails.
-
-    Raises ModelError.
-    """
+    """Run `ollama create NAME` in an exported folder. Raises ModelError."""
     command = [program, "create", name, "-f", MODELFILE]
     done = subprocess.run(
         command,

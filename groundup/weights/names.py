@@ -1,25 +1,19 @@
 """Which tensor of a file is which parameter of ours: one table per layout, read in both directions.
 
 A `NameRule` names a module of the file and the modules of ours in it (GPT-2 has query, key and
-value in one matrix). `bind` expands the rules for every block, weight and bias of a model; a
-`Binding` then converts our tensors to the file's (`pack`) and back (`unpack`).
+value in one matrix). `bind` expands the rules for every block, weight and bias; a `Binding`
+converts our tensors to the file's (`pack`) and back (`unpack`). What differs between layouts:
 
-What differs between layouts:
     transposed   GPT-2's Conv1D stores [in, out]; all others store [out, in]
-    offset       Gemma stores norm weights minus one, so that weight decay draws them to one; ours
-                 are the weights themselves
+    offset       Gemma stores norm weights minus one, so that weight decay draws them to one
     interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), we rotate (i, i +
-                 D/2) as Hugging Face does: their rows of query and key are in another order. Other
-                 architectures have ours.
-    experts      ours and GGUF have one tensor for all experts; Hugging Face's files have one per
-                 expert ("{e}")
+                 D/2) as Hugging Face does: their rows of query and key are in another order
+    experts      ours and GGUF have one tensor for all experts; Hugging Face one per expert ("{e}")
     folded       BERT adds a vector for the token's type, the same for all texts but the second of a
                  pair; ours is in the positions
 
-GGUF's names come from the `gguf` package, which maps Hugging Face's names to them, per
-architecture.
-
-To add a family: an entry in LAYOUTS, with a table of its own where its files have other names.
+GGUF's names come from the `gguf` package, which maps Hugging Face's names to them. To add a family:
+an entry in LAYOUTS, with a table of its own where its files have other names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,9 +39,7 @@ QUERY_KEY_VALUE = "attention.query attention.key attention.value"
 
 @dataclass(frozen=True)
 class NameRule:
-    """A module of the file (`theirs`) and the modules of ours in it, concatenated along the output
-    rows.
-    """
+    """A module of the file and the modules of ours in it, concatenated along the output rows."""
 
     theirs: str
     ours: tuple[str, ...]
@@ -58,27 +50,21 @@ class NameRule:
 
 @dataclass(frozen=True)
 class TensorLayout:
-    """The tensor names of a family's Hugging Face files."""
-
     rules: tuple[NameRule, ...]
     prefix: str = "model."
-    """Prefix of every name but the heads'; files of the base model (as openai-community/gpt2) leave
-    it out.
+    """Of every name but the heads'; files of the base model (as openai-community/gpt2) leave it
+    out.
     """
     ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)
     """Suffixes of tensors that are not read: causal masks and rotary tables of older files, BERT's
     pooler.
     """
     folded: Mapping[str, str] = field(default_factory=dict)
-    """Table of the file -> the table to whose every row its first row is added; written as one row
-    of zeros.
+    """Table of the file -> the table to whose every row its first row is added; written as zeros.
     """
 
 
 def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[NameRule, ...]:
-    """Return the rules of a table: module of the file -> modules of ours, in block i where the
-    file's name has a layer i.
-    """
     return tuple(
         NameRule(
             theirs,
@@ -91,9 +77,7 @@ def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[NameRu
 
 
 def _like_llama(modules: Mapping[str, str], norm_offset: float = 0.0) -> TensorLayout:
-    """Return the layout of a family that has these modules in a layer, and Llama's names
-    outside.
-    """
+    """These modules in a layer, and Llama's names outside."""
     layer = {"model.layers.{i}." + theirs: ours for theirs, ours in modules.items()}
     final = {"model.norm": "transformer.final_norm", **_HEADS}
     return TensorLayout(
@@ -194,8 +178,6 @@ LAYOUTS: dict[str, TensorLayout] = {
 
 @dataclass(frozen=True)
 class Binding:
-    """A tensor of a file and the parameters of ours in it."""
-
     theirs: str
     ours: tuple[str, ...]
     rows: tuple[int, ...]
@@ -204,23 +186,19 @@ class Binding:
     """In the file."""
     transposed: bool = False
     interleaved_heads: int = 0
-    """Number of heads whose rows are interleaved in the file; 0: ordered as ours."""
+    """Number of heads whose rows are interleaved in the file."""
     offset: float = 0.0
-    """Our weights are the file's plus this."""
     expert: int | None = None
-    """Index of the one expert in this tensor, where ours has all; None: the tensor is all of
-    `ours`.
-    """
+    """The one expert in this tensor, where ours has all."""
 
     @property
     def our_shape(self) -> tuple[int, ...]:
-        """The shape with output rows first."""
+        """With output rows first."""
         if self.transposed:
             return self.shape[::-1]
         return self.shape
 
     def pack(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return the file's tensor for our parameters, contiguous, in their dtype."""
         parts = [parameters[name] for name in self.ours]
         joined = parts[0]
         if len(parts) > 1:
@@ -234,9 +212,7 @@ class Binding:
         return (joined.T if self.transposed and joined.ndim == 2 else joined).contiguous()
 
     def unpack(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Return our parameters, each contiguous, from the file's tensor; with an offset, in at
-        least float32.
-        """
+        """Each contiguous; with an offset, in at least float32."""
         rows_first = tensor.T if self.transposed and tensor.ndim == 2 else tensor
         if self.offset:
             rows_first = widened(rows_first) + self.offset
@@ -251,13 +227,15 @@ class Binding:
         }
 
 
-def hf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
-    """Return the Hugging Face tensors of a model whose parameters have these shapes."""
+def hf_bindings(config: ModelConfig, shapes: Shapes, *, own: bool = False) -> list[Binding]:
+    """`own`: our names and shapes."""
+    if own:
+        return [Binding(name, (name,), shape[:1], shape) for name, shape in shapes.items()]
     return bind(LAYOUTS[config.family].rules, config.num_layers, shapes)
 
 
 def gguf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
-    """Return the GGUF tensors of the same model. Raises ModelError for a parameter without one."""
+    """Raises ModelError for a parameter without a tensor."""
     import gguf
 
     architecture = GGUF_ARCHITECTURES[config.family]
@@ -276,9 +254,7 @@ def gguf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
 
 
 def _gguf_binding(binding: Binding, name: str | None, config: ModelConfig) -> Binding:
-    """Return a Hugging Face binding under its GGUF name: not transposed, without offset,
-    interleaved where the architecture is.
-    """
+    """A Hugging Face binding under its GGUF name: not transposed, without offset."""
     architecture = GGUF_ARCHITECTURES[config.family]
     if name is None:
         raise ModelError(
@@ -299,9 +275,8 @@ def _gguf_binding(binding: Binding, name: str | None, config: ModelConfig) -> Bi
 
 
 def bind(rules: tuple[NameRule, ...], num_layers: int, shapes: Shapes) -> list[Binding]:
-    """Expand `rules` for every block, weight and bias in `shapes` (our state_dict).
-
-    Raises ModelError for a parameter without a rule.
+    """Expand `rules` for every block, weight and bias in `shapes`. Raises ModelError for a
+    parameter without a rule.
     """
     bindings: list[Binding] = []
     for rule in rules:
@@ -321,7 +296,7 @@ def bind(rules: tuple[NameRule, ...], num_layers: int, shapes: Shapes) -> list[B
 def _bindings(
     rule: NameRule, theirs: str, ours: tuple[str, ...], shapes: Shapes
 ) -> Iterator[Binding]:
-    """Yield one binding, or one per expert."""
+    """One binding, or one per expert."""
     rows = tuple(shapes[name][0] for name in ours)
     rest = shapes[ours[0]][1:]
     if "{e}" in theirs:
@@ -336,8 +311,8 @@ def _bindings(
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return the tensor in at least float32, where 1 + w is exact for bfloat16 w of at least 2^-16
-    (float16: 2^-13) or 0, else within 2^-24.
+    """In at least float32, where 1 + w is exact for bfloat16 w of at least 2^-16 (float16: 2^-13)
+    or 0.
     """
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 

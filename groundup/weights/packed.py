@@ -3,15 +3,13 @@ model's own weights are not read.
 
     MODEL/packed/int4-v2/model.safetensors, manifest.json       beside a model's own weights, made
                                                                 once by `open_packed`
-    the same without weights beside it                          a folder of `convert --precision
-                                                                int8`, which is opened by everything
+    the same without weights beside it                          a folder of `convert --precision`
 
 A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16
 scales [O], or uint8 [O/8, C/32, 4, 8, 4] with bf16 scales and offsets [O/8, C/32, 8, 2]; the rest
-in bf16. The manifest has its hash, and the hash of config and weights that it was made of: where
-either does not agree, or the file is of another layout, it is made again. The model's own weights
-are hashed only where they changed later. Left out: classifiers, encoders, adapters, GGUF files, and
-folders without a manifest of ours, which are not changed; they are quantised in memory each time.
+in bf16. The manifest has its hash, and that of the config and weights it was made of: where either
+does not agree, it is made again. Classifiers, encoders, adapters, GGUF files and folders without a
+manifest of ours are quantised in memory each time.
 """
 
 import copy
@@ -20,11 +18,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from groundup.errors import ConfigError, DiskError, FormatError, ModelError
@@ -43,8 +40,8 @@ from groundup.locks import only_one, remove_temporaries, written_by_others
 from groundup.model.heads import LanguageModel
 from groundup.model.quantised import Bits, Quantised, dequantise, quantise
 from groundup.progress import Progress
-from groundup.weights.assemble import check_table, empty_model
-from groundup.weights.generation_config import GENERATION_FILE, read_sampling
+from groundup.weights.assemble import check_table, empty_model, parameter_shapes
+from groundup.weights.card import GENERATION_FILE, read_sampling
 from groundup.weights.hf import (
     HF_READER,
     INDEX_FILE,
@@ -64,8 +61,8 @@ from groundup.weights.model_format import (
     require_fitting,
     write_card,
 )
-from groundup.weights.names import Binding
-from groundup.weights.safetensors_header import TensorEntry, read_header
+from groundup.weights.names import hf_bindings
+from groundup.weights.safetensors_header import TensorEntry, open_tensors, read_header
 from groundup.weights.verify import Covered, covered, verify_covered
 
 FOLDER = "packed"
@@ -80,13 +77,12 @@ ALIGNMENT = 64
 
 
 def packed_folder(model: Path, bits: Bits) -> Path:
-    """Return where the packed weights of a model's folder lie."""
     return model / FOLDER / f"{bits}-v{LAYOUTS[bits]}"
 
 
 def packed_bits(folder: Path) -> Bits | None:
-    """Return the precision of a folder whose only weights are packed ones; None: it is another one.
-    Raises FormatError for another layout.
+    """The precision of a folder whose only weights are packed ones. Raises FormatError for another
+    layout.
     """
     if any((folder / name).exists() for name in (WEIGHTS_FILE, INDEX_FILE)):
         return None
@@ -105,9 +101,7 @@ def packed_bits(folder: Path) -> Bits | None:
 
 
 def unpacked_note(path: Path, precision: str) -> str:
-    """Return a sentence where a folder of packed weights is opened in another precision; else
-    "".
-    """
+    """A sentence where packed weights are opened in another precision."""
     if not path.is_dir():
         return ""
     bits = packed_bits(path)
@@ -117,10 +111,7 @@ def unpacked_note(path: Path, precision: str) -> str:
 
 
 def keeps_packed(path: Path, bits: Bits) -> bool:
-    """Whether a model is a language model's folder that has packed weights, or can be given them.
-
-    Raises FormatError.
-    """
+    """Whether a model has packed weights, or can be given them. Raises FormatError."""
     if not path.is_dir() or packed_bits(path) not in (None, bits):
         return False
     if covered(path) is None or not _is_language_model(path):
@@ -132,10 +123,8 @@ def open_packed(
     path: Path, bits: Bits, read: Callable[[], OpenModel], progress: Progress
 ) -> tuple[OpenModel, Quantised] | None:
     """Open a language model with packed weights, made first where they are missing or do not agree;
-    None: this model has none.
-
-    `read` opens the model in bf16. Raises FormatError for a damaged model, not for damaged packed
-    weights.
+    None: this model has none. `read` opens it in bf16. Raises FormatError for a damaged model, not
+    for damaged packed weights.
     """
     if not path.is_dir():
         return None
@@ -164,17 +153,13 @@ def open_packed(
 
 
 def _refusal(folder: Path) -> str:
-    """Return why packed weights in a folder, or in where it would be made, may be another user's;
-    else "".
-    """
+    """Why packed weights in a folder, or in where it would be made, may be another user's."""
     reasons = map(written_by_others, (folder, folder / MANIFEST, folder / WEIGHTS_FILE))
     return next(filter(None, reasons), "")
 
 
 def _is_language_model(folder: Path) -> bool:
-    """Whether a folder's config is that of a language model; a damaged one is left to those who
-    verify it.
-    """
+    """A damaged config is left to those who verify it."""
     try:
         return (folder / CONFIG_FILE).is_file() and read_hf_config(folder).kind == "language"
     except FormatError:
@@ -184,9 +169,7 @@ def _is_language_model(folder: Path) -> bool:
 def _open_kept(
     path: Path, bits: Bits, found: Covered, progress: Progress
 ) -> tuple[OpenModel, Quantised] | None:
-    """Open a model with packed weights that lie beside its own; None where they do not agree, which
-    is said. Raises FormatError for the model.
-    """
+    """With packed weights that lie beside its own; None where they do not agree, which is said."""
     written, now_s = packed_folder(path, bits) / MANIFEST, time.time()
     weights = {name for name in found.hashes() if name.endswith(SUFFIX)}
     unchanged = {name for name in weights if _changed_s(path / name) < _changed_s(written)}
@@ -205,8 +188,8 @@ def _open_kept(
 
 
 def _changed_s(file: Path) -> float:
-    """Return when a file or its entry was last changed; of a packed manifest, when the model's
-    weights were last seen to be those it was made of.
+    """When a file or its entry was last changed; of a packed manifest, when the model's weights
+    were last seen to be those it was made of.
     """
     try:
         stat = file.stat()
@@ -223,7 +206,6 @@ def _open(path: Path, bits: Bits, source: str) -> tuple[OpenModel, Quantised]:
 
 
 def _source(found: Covered) -> str:
-    """Return the hash of config and weights, from the manifest."""
     hashes = found.hashes()
     names = [
         name
@@ -234,16 +216,12 @@ def _source(found: Covered) -> str:
 
 
 def source_of(hashes: Mapping[str, str]) -> str:
-    """Return what identifies the files that packed weights were made of: a hash of names and
-    hashes.
-    """
+    """What identifies the files that packed weights were made of."""
     return sha256_text(json_bytes(dict(sorted(hashes.items()))).decode())
 
 
 def _write_kept(model: nn.Module, path: Path, bits: Bits, source: str) -> bool:
-    """Write packed weights beside a model's own; return False where that can't be done now: no
-    permission, no space, another process at it.
-    """
+    """False where that can't be done now: no permission, no space, another process at it."""
     folder = packed_folder(path, bits)
     try:
         with only_one(folder.parent):
@@ -255,7 +233,7 @@ def _write_kept(model: nn.Module, path: Path, bits: Bits, source: str) -> bool:
 
 
 def write_packed(model: nn.Module, folder: Path, bits: Bits, source: str) -> None:
-    """Write a quantised model's weights as a whole folder. Raises DiskError."""
+    """Write a whole folder. Raises DiskError."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     needed_bytes = sum(tensor.nbytes for tensor in tensors.values()) + 2**20
     with atomic_folder(
@@ -265,9 +243,8 @@ def write_packed(model: nn.Module, folder: Path, bits: Bits, source: str) -> Non
 
 
 def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Quantised]:
-    """Return a model with packed weights and what is packed.
-
-    Raises FormatError, also for weights that were made of other files.
+    """A model and what is packed. Raises FormatError, also for weights that were made of other
+    files.
     """
     folder = packed_folder(path, bits)
     manifest = verify_folder(folder)
@@ -278,11 +255,11 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
         )
     if WEIGHTS_FILE not in manifest["files"]:
         raise FormatError(file, "file", "is not in the manifest")
-    model, made = _skeleton(read_hf_config(path), bits)
+    model = empty_model(read_hf_config(path))
+    assert isinstance(model, LanguageModel)
+    made = quantise(model, bits)
     expected, table = model.state_dict(), read_header(file)
-    bindings = [
-        Binding(name, (name,), (), tuple(tensor.shape)) for name, tensor in expected.items()
-    ]
+    bindings = hf_bindings(model.config, parameter_shapes(model), own=True)
     check_table(bindings, {name: entry.shape for name, entry in table.items()}, file)
     for name, tensor in expected.items():
         kind = STORED.get(tensor.dtype, "BF16")
@@ -291,13 +268,8 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
                 file, f"tensor {name!r}", f"is of {table[name].dtype}, {kind} is expected"
             )
     numbers = {name: tensor for name, tensor in model.named_buffers() if name in expected}
-    try:
-        with safe_open(
-            file, framework="pt"
-        ) as opened:  # mapped: of the embedding, only rows that are used are read
-            tensors = {name: opened.get_tensor(name) for name in expected if name not in numbers}
-    except SafetensorError as error:
-        raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
+    with open_tensors(file) as opened:  # mapped: of the embedding, only rows that are used are read
+        tensors = {name: opened.get_tensor(name) for name in expected if name not in numbers}
     tensors |= _read_numbers(file, table, numbers)
     model.load_state_dict(tensors, strict=True, assign=True)
     return model.eval(), made
@@ -306,11 +278,9 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
 def _read_numbers(
     file: Path, table: Mapping[str, TensorEntry], expected: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Read numbers and scales of the matrices into one piece of memory, of huge pages where the
-    system has them.
-
-    Decoding reads all of them for each token: from pages of 2 MiB 1.2 times as fast as from those
-    of a mapped file (docs/log.md).
+    """Read numbers and scales into one piece of memory, of huge pages where the system has them:
+    decoding reads all of them for each token, 1.2 times as fast as from a mapped file
+    (docs/log.md).
     """
     sizes = {name: -(-each.nbytes // ALIGNMENT) * ALIGNMENT for name, each in expected.items()}
     memory = np.empty(sum(sizes.values()) + ALIGNMENT, np.uint8)  # numpy asks for huge pages
@@ -326,15 +296,7 @@ def _read_numbers(
     return found
 
 
-def _skeleton(hf: HFConfig, bits: Bits) -> tuple[LanguageModel, Quantised]:
-    """Return the quantised model of a config on the meta device: all names and shapes."""
-    model = empty_model(hf)
-    assert isinstance(model, LanguageModel)
-    return model, quantise(model, bits)
-
-
 def _open_dequantised(folder: Path, dtype: torch.dtype) -> OpenModel:
-    """Open a folder of packed weights as a plain model."""
     bits, found = packed_bits(folder), covered(folder)
     assert bits is not None
     if found is None:
@@ -347,7 +309,6 @@ def _open_dequantised(folder: Path, dtype: torch.dtype) -> OpenModel:
 
 
 def _summary(folder: Path) -> ModelSummary:
-    """From config.json and the header of the packed weights."""
     bits, shape = packed_bits(folder), read_hf_config(folder)
     assert bits is not None
     stored = sum(
@@ -366,9 +327,7 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
             f"{opened.path} is {KIND_NAMES[opened.kind]}; only language models have packed weights.",
             fix="Choose `to` hf.",
         )
-    bits: Bits = "int4"
-    if options.quantization == "int8":
-        bits = "int8"
+    bits = cast(Bits, options.quantization)
     hf = HFConfig(opened.config, "language", own=not has_class(opened.config))
     model = copy.deepcopy(opened.model).bfloat16()
     quantise(model, bits)

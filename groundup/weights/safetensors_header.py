@@ -5,16 +5,19 @@
         "__metadata__": {text: text}}
     the tensors' bytes, one after the other, without gaps
 
-Every number is checked against the size of the file, in Python integers, and nothing is allocated
-by a number from the file. Source: the format's README (huggingface/safetensors).
+Every number is checked against the size of the file, in Python integers. Source: the format's
+README (huggingface/safetensors).
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from groundup.errors import FormatError
 from groundup.files import read_errors
@@ -39,19 +42,16 @@ DTYPE_BYTES = {
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """An entry of the tensor table."""
-
     name: str
     dtype: str
     shape: tuple[int, ...]
     begin: int
-    """First byte, counted from the start of the data."""
+    """Counted from the start of the data."""
     end: int
-    """Byte after the last."""
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
-    """Return the checked tensor table of a file. Raises FormatError."""
+    """The checked tensor table. Raises FormatError."""
     with read_errors(path):
         if not path.is_file():
             raise FormatError(path, "file", "is missing")
@@ -69,8 +69,17 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     return entries
 
 
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Any]:
+    """The library's file of a checked header, mapped. Raises FormatError."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            yield opened
+    except SafetensorError as error:
+        raise FormatError(path, "tensors", f"can't be read ({str(error)[:120]})") from error
+
+
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
-    """Return the header as a table without repeated names."""
     try:
         table = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_repeats)
     except (ValueError, RecursionError) as error:
@@ -93,7 +102,6 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _entry(path: Path, name: str, value: Any) -> TensorEntry:
-    """Return one entry, its types, bounds and length checked."""
     place = f"tensor {name[:80]!r}"
     if len(name) > MAX_NAME_CHARACTERS or not isinstance(value, Mapping):
         raise FormatError(path, place, "is not a table, or its name is too long")
@@ -114,14 +122,14 @@ def _entry(path: Path, name: str, value: Any) -> TensorEntry:
 
 
 def _counts(value: Any) -> bool:
-    """Whether this is a list of integers from 0 to 2**62."""
+    """A list of integers from 0 to 2**62?"""
     return isinstance(value, list) and all(
         type(item) is int and 0 <= item < 2**62 for item in value
     )
 
 
 def _check_extents(path: Path, entries: Mapping[str, TensorEntry], data_bytes: int) -> None:
-    """Check that the tensors fill the data exactly: no gap, no overlap, nothing outside."""
+    """The tensors fill the data exactly: no gap, no overlap."""
     at = 0
     for entry in sorted(entries.values(), key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != at:

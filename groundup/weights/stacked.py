@@ -4,18 +4,26 @@ vectors of an encoder, each with a linear classifier, their scores added.
     scores = mean over tokens of the hidden states after some blocks x W + TF-IDF of letters x V +
         vector of the encoder x U + b
 
-`stacked/stacked.json` (blocks, n-grams) and `stacked/stacked.safetensors` (W, V, U, b, the rarity
-of the n-grams) lie in a folder of their own in the model's, and so does the encoder
-(`stacked/encoder/`), so that no program takes them for weights of the model: transformers and vLLM
-read the plain head, which decides by itself and differs.
+`stacked/stacked.json` (blocks, n-grams), `stacked/stacked.safetensors` (W, V, U, b, the rarity of
+the n-grams) and `stacked/encoder/` lie in a folder of their own, so that no program takes them for
+weights of the model: transformers and vLLM read the plain head, which differs.
+
+The n-grams of a word are its runs of LOWEST to HIGHEST characters, in lower case and with a space
+on either side (scikit-learn's `char_wb`, which the tests compare). The weight of one is (1 + ln
+count) (1 + ln (1 + n) / (1 + texts that have it)).
 """
 
+import math
+import os
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
@@ -25,8 +33,59 @@ from torch import Tensor
 from groundup.errors import FormatError
 from groundup.files import atomic_file, disk_errors, read_json_object, write_json
 from groundup.model.config import ModelConfig
-from groundup.weights.shared_files import link_or_copy
-from groundup.weights.tfidf import TfIdf
+
+LOWEST, HIGHEST = 2, 5
+
+
+def letter_ngrams(text: str) -> list[str]:
+    """Return the n-grams of a text, repeats included.
+
+    >>> letter_ngrams("Hi")
+    [' h', 'hi', 'i ', ' hi', 'hi ', ' hi ']
+    """
+    found: list[str] = []
+    for word in text.lower().split():
+        padded = f" {word} "
+        for size in range(LOWEST, HIGHEST + 1):
+            found += [
+                padded[start : start + size] for start in range(max(1, len(padded) - size + 1))
+            ]
+            if len(padded) <= size:  # a short word counts once
+                break
+    return found
+
+
+@dataclass(frozen=True)
+class TfIdf:
+    ngrams: tuple[str, ...]
+    """In the order of the components."""
+    rarity: np.ndarray
+    """Inverse document frequency of each, float64."""
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "TfIdf":
+        counts = Counter(ngram for text in texts for ngram in set(letter_ngrams(text)))
+        ngrams = tuple(sorted(counts))
+        rarity = [1 + math.log((1 + len(texts)) / (1 + counts[ngram])) for ngram in ngrams]
+        return cls(ngrams, np.array(rarity, dtype=np.float64))
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """N-gram -> its component."""
+        return {ngram: place for place, ngram in enumerate(self.ngrams)}
+
+    def row(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """The components of a text that are not 0, and their values, a vector of length 1."""
+        places = self.places
+        counts = Counter(
+            place for ngram in letter_ngrams(text) if (place := places.get(ngram)) is not None
+        )
+        indices = np.array(sorted(counts), dtype=np.int64)
+        values = (
+            1 + np.log(np.array([counts[place] for place in indices.tolist()], dtype=np.float64))
+        ) * self.rarity[indices]
+        return indices, values / max(float(np.linalg.norm(values)), 1e-12)
+
 
 FOLDER = "stacked"
 JSON_FILE, TENSOR_FILE = f"{FOLDER}/stacked.json", f"{FOLDER}/stacked.safetensors"
@@ -43,22 +102,17 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Stacked:
-    """What a stacked classifier has learned, float64; the shares of both parts are in the
-    weights.
-    """
+    """Float64; the shares of the parts are in the weights."""
 
     blocks: tuple[int, ...]
-    """Hidden states are read after so many blocks, ascending; none: of letters alone."""
+    """Hidden states are read after so many blocks, ascending."""
     hidden_weight: Float[Tensor, "KC N"]
     """Of the hidden states, those after the first of `blocks` first."""
     letters: TfIdf
-    """No n-grams: of hidden states alone."""
     letters_weight: Float[Tensor, "G N"]
     bias: Float[Tensor, " N"]
     encoder: Path | None = None
-    """The folder of the encoder, where it has one."""
     vectors_weight: Float[Tensor, "E N"] | None = None
-    """Of the encoder's vectors."""
 
     def scores(
         self,
@@ -66,9 +120,7 @@ class Stacked:
         texts: list[str],
         vectors: Float[Tensor, "texts E"] | None = None,
     ) -> Float[Tensor, "texts N"]:
-        """Return the scores of texts, given their mean hidden states after `blocks`, and the
-        encoder's `vectors` of them where there is one.
-        """
+        """Of texts, given their mean hidden states after `blocks` and the encoder's `vectors`."""
         found = states.flatten(1).double() @ self.hidden_weight + self.of_letters(texts) + self.bias
         if self.vectors_weight is None:
             return found
@@ -76,7 +128,6 @@ class Stacked:
         return found + vectors.double() @ self.vectors_weight
 
     def of_letters(self, texts: list[str]) -> Float[Tensor, "texts N"]:
-        """Return what the letters of texts add to the scores."""
         found = torch.zeros(len(texts), len(self.bias), dtype=torch.float64)
         for place, text in enumerate(texts):
             indices, values = self.letters.row(text)
@@ -84,7 +135,6 @@ class Stacked:
         return found
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors of the file."""
         return {
             "hidden_weight": self.hidden_weight,
             "letters_weight": self.letters_weight,
@@ -94,7 +144,7 @@ class Stacked:
         }
 
     def write(self, folder: Path) -> None:
-        """Write it into a model folder, with the encoder, JSON last. Raises DiskError."""
+        """JSON last. Raises DiskError."""
         if self.encoder is not None:
             with disk_errors(folder):
                 (folder / ENCODER_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -115,23 +165,29 @@ class Stacked:
         write_json(folder / JSON_FILE, table)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the disk has none: our writes replace files and never modify
+    one.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def encoder_files(folder: Path) -> list[Path]:
-    """Return the files of an encoder's folder that make its vectors."""
     return sorted(file for pattern in ENCODER_FILES for file in folder.glob(pattern))
 
 
 def remove_stacked(folder: Path) -> None:
-    """Remove what an earlier run left in a model folder. Raises DiskError."""
+    """Remove what an earlier run left. Raises DiskError."""
     with disk_errors(folder):
         (folder / JSON_FILE).unlink(missing_ok=True)
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def read_stacked(folder: Path, config: ModelConfig, labels: tuple[str, ...]) -> Stacked | None:
-    """Return what a classifier's folder has; None: it has only the plain head.
-
-    Raises FormatError.
-    """
+    """None: only the plain head. Raises FormatError."""
     file = folder / JSON_FILE
     if not file.is_file():
         return None
@@ -184,7 +240,6 @@ def _ngrams(values: Mapping[str, Any], file: Path) -> tuple[str, ...]:
 
 
 def _read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """The tensors of the file, finite, float64 and of these shapes. Raises FormatError."""
     try:
         tensors = load_file(file)
     except (SafetensorError, OSError) as error:

@@ -1,8 +1,7 @@
 """Check of sizes and hashes: below a path (`groundup verify`), or of one model before it is opened.
 
 A folder of ours (run, checkpoint, shard set, model, export) has a manifest.json with the size and
-SHA-256 of its files; a build has many. Weight files without a manifest (a foreign model) have their
-headers checked.
+SHA-256 of its files; a build has many. Weight files without a manifest have their headers checked.
 """
 
 import os
@@ -66,23 +65,18 @@ HEADERS: dict[str, Callable[[Path], object]] = {
 
 @dataclass(frozen=True)
 class Verified:
-    """Counts of what was checked."""
-
     manifests: int
     files: int
-    """Files whose size and hash match their manifest."""
     size_bytes: int
     tables: int
-    """Weight files without a manifest whose headers were checked."""
+    """Weight files whose headers alone were checked."""
     unlisted: int
-    """Other files without a manifest, not checked."""
+    """Not checked."""
 
 
 def verify_path(path: Path) -> Verified:
-    """Check everything below `path` (a folder, a .gguf or a .safetensors). Raises FormatError
-    naming the first bad file.
-
-    A build's own files are checked against build.json, which has its own hash.
+    """Check everything below a folder, or a weight file. Raises FormatError naming the first bad
+    file.
     """
     if not path.exists():
         raise FormatError(path, "path", "does not exist", fix="Give an existing folder or file.")
@@ -112,7 +106,7 @@ def verify_path(path: Path) -> Verified:
 
 
 def _require_manifests(files: Sequence[Path]) -> None:
-    """No folder that always gets a manifest stands there without. Raises FormatError."""
+    """A folder that always gets a manifest has one."""
     folders = sorted({file.parent for file in files})
     found = [(folder, kind) for folder in folders if (kind := _always_listed(folder))]
     found += [(stage, "finished stage") for folder in folders for stage in _finished_stages(folder)]
@@ -124,7 +118,7 @@ def _require_manifests(files: Sequence[Path]) -> None:
 
 
 def _always_listed(folder: Path) -> str:
-    """What a folder is, if it is of a kind that is never without a manifest; else ""."""
+    """What a folder is, if of a kind that is never without a manifest."""
     if folder.name.startswith("step-") and folder.parent.name in STEPS:
         return STEPS[folder.parent.name]
     run = RunFolder(folder)
@@ -134,7 +128,6 @@ def _always_listed(folder: Path) -> str:
 
 
 def _finished_stages(folder: Path) -> list[Path]:
-    """The folders of a build's finished stages. Raises FormatError."""
     if not (folder / BUILD_FILE).is_file():
         return []
     found = [(inside(folder, name), files) for name, files in _outputs(_read_build(folder)).items()]
@@ -142,7 +135,6 @@ def _finished_stages(folder: Path) -> list[Path]:
 
 
 def _read_build(folder: Path) -> BuildResults:
-    """Return build.json, its own hash checked. Raises FormatError."""
     file = folder / BUILD_FILE
     content = read_json_object(file)
     wrong = own_hash_fault(content)
@@ -152,8 +144,8 @@ def _read_build(folder: Path) -> BuildResults:
 
 
 def _outputs(results: BuildResults) -> dict[str, Mapping[str, str]]:
-    """Return the finished stages of a build: name -> name of a file in the build -> SHA-256, of
-    those that later stages read.
+    """Finished stages of a build: name -> file in the build -> SHA-256, of those that later stages
+    read.
     """
     return {
         name: stage.outputs_sha256
@@ -163,8 +155,8 @@ def _outputs(results: BuildResults) -> dict[str, Mapping[str, str]]:
 
 
 def _verify_build(folder: Path) -> set[Path]:
-    """Check build.json, and the files beside the stages' folders against it; return those that
-    were. Raises FormatError.
+    """build.json, and the files beside the stages' folders against it; returns those that were
+    checked.
     """
     file = folder / BUILD_FILE
     if not file.is_file():
@@ -196,12 +188,9 @@ def _verify_build(folder: Path) -> set[Path]:
 
 
 def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:
-    """Check a model (a folder or a file) against the nearest manifest that lists it: its own, or
-    one up to two folders above.
-
-    An export has one manifest for several models. Returns whether there was one. Files whose names
-    (within the model) are in `by_size` are not going to be read, so only their sizes are checked.
-    Raises FormatError naming the bad file.
+    """Check a model against the nearest manifest that lists it: its own, or one up to two folders
+    above. Returns whether there was one. Files named in `by_size` are not going to be read, so only
+    their sizes are checked. Raises FormatError.
     """
     found = covered(path)
     if found is None:
@@ -214,9 +203,8 @@ def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:
 
 @contextmanager
 def verified_meanwhile(path: Path) -> Iterator[None]:
-    """`verify_covered` in a thread beside the block, which reads the model.
-
-    Raises FormatError of the check first, since damage has many symptoms.
+    """`verify_covered` in a thread beside the block; its FormatError comes first, since damage has
+    many symptoms.
     """
     with ThreadPoolExecutor(1, "verify") as pool:
         check = pool.submit(verify_covered, path)
@@ -228,29 +216,21 @@ def verified_meanwhile(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Covered:
-    """A model and the entries of the manifest that covers it."""
-
     path: Path
-    """Absolute path of the model."""
     folder: Path
     """Where the manifest lies."""
     entries: dict[str, dict[str, Any]]
     """Name within `folder` -> size and SHA-256."""
 
     def name_in_model(self, name: str) -> str:
-        """Return the name of an entry within the model's folder."""
         return (self.folder / name).relative_to(self.path).as_posix()
 
     def hashes(self) -> dict[str, str]:
-        """Return name within the model -> SHA-256."""
         return {self.name_in_model(name): entry["sha256"] for name, entry in self.entries.items()}
 
 
 def covered(path: Path) -> Covered | None:
-    """Return what the nearest manifest says of a model; None: no manifest covers it.
-
-    Raises FormatError.
-    """
+    """What the nearest manifest says of a model; None: no manifest covers it. Raises FormatError."""
     path = Path(os.path.abspath(path))  # a relative name has no parents
     for folder in ([path] if path.is_dir() else []) + list(path.parents)[:2]:
         if not (folder / MANIFEST).is_file() or (folder != path and not _is_ours(folder)):
@@ -265,7 +245,7 @@ def covered(path: Path) -> Covered | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder's manifest.json is ours; other programs write files of that name too."""
+    """Other programs write files of that name too."""
     content = read_json(folder / MANIFEST)
     return isinstance(content, dict) and "files" in content
 
@@ -278,8 +258,8 @@ def _refuse_unlisted(path: Path, listed: set[Path]) -> None:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Return all files but those left by interrupted writes, and those that SQLite makes anew
-    whenever an index is read.
+    """All but those left by interrupted writes, and those that SQLite makes anew whenever an index
+    is read.
     """
     return [
         file

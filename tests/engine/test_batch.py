@@ -18,9 +18,9 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import QueueFull
 from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ConfigError, GroundupError, ModelError
+from groundup.model.cache import page_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
-from groundup.model.paged import page_bytes
 from groundup.tokenizer.fast import Tokenizer
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -12,9 +12,9 @@ from groundup.engine.events import StepOutput
 from groundup.engine.model_runner import split_spans
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
+from groundup.model.cache import TokenSpan, page_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
-from groundup.model.paged import TokenSpan, page_bytes
 from groundup.model.quantised import quantise
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer

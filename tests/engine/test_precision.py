@@ -30,11 +30,10 @@ from groundup.engine.scheduler import STEP_TOKENS
 from groundup.errors import ConfigError
 from groundup.files import cache_folder
 from groundup.kernels import probe
-from groundup.model.cache import KVCache
+from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.matmul_precision import ProductTimes
-from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.quantised import Int4Linear, Int8Linear
 from groundup.progress import Silent
 from groundup.tokenizer.fast import train_tokenizer

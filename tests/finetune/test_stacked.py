@@ -33,7 +33,7 @@ from groundup.finetune.stacked import (
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
-from groundup.weights.tfidf import TfIdf
+from groundup.weights.stacked import TfIdf
 
 Splits = dict[str, list[Example]]
 OpenBase = Callable[[], OpenModel]

@@ -21,10 +21,9 @@ from groundup.engine.generate import generate_ids, prefill
 from groundup.engine.precision import PrecisionChoice, open_in
 from groundup.engine.sampling import Sampling
 from groundup.files import cache_folder
-from groundup.model.cache import KVCache
+from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
-from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.positions import RopeScaling
 from groundup.model.quantised import FEW_ROWS, Bits, add_torch_order, quantise
 from groundup.progress import Silent

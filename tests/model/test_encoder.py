@@ -10,11 +10,10 @@ from torch import Tensor
 
 from groundup.errors import ConfigError, ModelError
 from groundup.model.attention import use_attention
-from groundup.model.cache import KVCache
+from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import Classifier, Encoder, LanguageModel, initialise, mean_pool
-from groundup.model.paged import PagedStore, TokenSpan
 from groundup.model.sizes import flops_per_token, parameter_count, weight_kinds
 from groundup.model.transformer import use_recompute
 

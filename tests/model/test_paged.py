@@ -9,8 +9,8 @@ from torch import Tensor
 
 from groundup.errors import ModelError
 from groundup.model.attention import use_attention
+from groundup.model.cache import PagedStore, TokenSpan, group_spans, is_contiguous, page_bytes
 from groundup.model.heads import LanguageModel
-from groundup.model.paged import PagedStore, TokenSpan, group_spans, is_contiguous, page_bytes
 
 ModelOf = Callable[..., LanguageModel]
 PAGE = 4

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from groundup.errors import ConfigError
-from groundup.model.shape_from_size import (
+from groundup.model.presets import (
     MAX_DEPTH,
     ideal_width,
     parse_size,

@@ -86,7 +86,7 @@ def test_what_it_does_not_make_is_one_sentence_with_the_switch(
     assert chat is not None
     served = Said()
     assert find_model(own, progress=served) == own / "pretrain"  # type: ignore[arg-type]
-    assert "it has no chat model, which the same build with --with chat adds." in served.lines[0]
+    assert "it has no chat model: the same build with the stage chat adds one." in served.lines[0]
 
 
 def test_a_build_whose_chat_stage_is_not_done_is_told_to_go_on(own: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     monkeypatch.setattr("groundup.train.steps.precision.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
-    monkeypatch.setattr("groundup.train.monitor.validation.MAX_TOKENS", 64)
+    monkeypatch.setattr("groundup.train.monitor.evaluation.MAX_TOKENS", 64)
     monkeypatch.setattr(pretrain, "steps_within", lambda *_: measured)
     name = f"{measured}-{seconds}-{steps}"
     outcome = trained(build, name, seconds, *sets)

@@ -17,8 +17,15 @@ from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.state import MODEL_FILE
 from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.loop import fit
-from groundup.train.monitor.callbacks import Callback, CallbackList, Hooks, Line, RunFacts
-from groundup.train.monitor.loggers import LOGGERS, loggers
+from groundup.train.monitor.callbacks import (
+    LOGGERS,
+    Callback,
+    CallbackList,
+    Hooks,
+    Line,
+    RunFacts,
+    loggers,
+)
 from groundup.train.steps.config import FitConfig
 from groundup.weights.hf import save_tensors
 
@@ -145,7 +152,7 @@ def test_a_logger_that_is_unknown_or_not_installed_is_one_sentence(
     with pytest.raises(ConfigError, match="'tensorbord' is not one of"):
         loggers(["tensorbord"])
     for name in LOGGERS:
-        monkeypatch.setattr("groundup.train.monitor.loggers.find_spec", lambda package: None)
+        monkeypatch.setattr("groundup.train.monitor.callbacks.find_spec", lambda package: None)
         with pytest.raises(MissingExtra) as missing:
             loggers([name])
         assert missing.value.fix == f"Install it with: pip install 'groundup[{name}]'"

@@ -17,9 +17,9 @@ from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.train.monitor.time_budget import StepControl, TimeBudget, TimeReading
 from groundup.train.pretrain import most_steps, require_steps, train_windows, within_mixture
-from groundup.train.steps.batches import rank_slices
 from groundup.train.steps.config import FitConfig, Rows
 from groundup.train.steps.process_group import ProcessGroup
+from groundup.train.steps.step import rank_slices
 from groundup.train.steps.step_schedule import StepSchedule
 
 WORDS = {

@@ -22,8 +22,8 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.train.monitor.config import MonitorConfig
-from groundup.train.monitor.validation import HeldOutRows, Validation
+from groundup.train.monitor.callbacks import MonitorConfig
+from groundup.train.monitor.evaluation import HeldOutRows, Validation
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.steps.config import FitConfig

@@ -24,12 +24,12 @@ from groundup.planning.pretrain_options import pretrain_options
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.train.monitor.validation import HeldOutRows, Validation
+from groundup.train.monitor.evaluation import HeldOutRows, Validation
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import PretrainInputs, pretrain, train_windows, window_lines
-from groundup.train.steps.batches import rank_slices
 from groundup.train.steps.config import FitConfig, Rows
 from groundup.train.steps.process_group import ProcessGroup
+from groundup.train.steps.step import rank_slices
 from groundup.weights.model_io import open_model
 
 CPU = Compute(torch.device("cpu"))

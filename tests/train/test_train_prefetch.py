@@ -14,7 +14,7 @@ from groundup.runs import RunFolder
 from groundup.train import session
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.steps.batches import Prefetcher
+from groundup.train.steps.step import Prefetcher
 
 CPU = Compute(torch.device("cpu"))
 

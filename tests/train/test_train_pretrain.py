@@ -34,7 +34,7 @@ from groundup.planning.plan import RunPlan, make_plan, plan_lines, plan_warnings
 from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.train.monitor.validation import HeldOutRows, Validation
+from groundup.train.monitor.evaluation import HeldOutRows, Validation
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.steps.config import FitConfig
@@ -273,7 +273,7 @@ def test_an_evaluation_of_a_long_split_reads_a_fixed_part_of_it(
     made: tuple[ShardSet, Tokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards, tokenizer = made
-    monkeypatch.setattr("groundup.train.monitor.validation.MAX_TOKENS", 300)
+    monkeypatch.setattr("groundup.train.monitor.evaluation.MAX_TOKENS", 300)
     held_out = Validation(shards, tokenizer, 32, HeldOutRows(batch_size=4, seed=0), compute=CPU)
     once, twice = list(held_out.batches()), list(held_out.batches())
     assert sum(batch.ids.numel() for batch in once) == 256

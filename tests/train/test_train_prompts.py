@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.train.monitor.prompts import prompts_of, sentence_starts
+from groundup.train.monitor.samples import prompts_of, sentence_starts
 
 WINTER = "Now is the winter of our discontent made glorious summer by this sun."
 

@@ -18,8 +18,8 @@ from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.state import MODEL_FILE, TrainState
 from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.loop import FitResult, fit
-from groundup.train.monitor.budget_controller import BudgetController
 from groundup.train.monitor.callbacks import Hooks
+from groundup.train.monitor.step_callbacks import BudgetController
 from groundup.train.monitor.time_budget import (
     CHECKS,
     MAX_SCALE,

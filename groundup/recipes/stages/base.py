@@ -13,7 +13,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.card import ModelCard
 from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import find_model, open_model, save_model
-from groundup.weights.shared_files import link_or_copy
+from groundup.weights.stacked import link_or_copy
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 PATTERNS = (

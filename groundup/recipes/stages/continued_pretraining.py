@@ -39,9 +39,8 @@ from groundup.recipes.recipe import Recipe, TeachStage
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.runs import RunFolder
-from groundup.train.monitor.config import MonitorConfig
-from groundup.train.monitor.prompts import prompts_of
-from groundup.train.monitor.samples import SAMPLE_TOKENS
+from groundup.train.monitor.callbacks import MonitorConfig
+from groundup.train.monitor.samples import SAMPLE_TOKENS, prompts_of
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
 from groundup.train.pretrain import PretrainInputs, pretrain
 from groundup.train.starting_model import StartingModel, starting_model

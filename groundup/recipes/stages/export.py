@@ -27,7 +27,7 @@ from groundup.recipes.stages.pretrain import own_shape
 from groundup.weights.gguf import GGUFQuantization, weight_bytes, write_gguf
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.modelfile import write_modelfile
-from groundup.weights.shared_files import link_or_copy
+from groundup.weights.stacked import link_or_copy
 
 FAILED_GATE = "gate-failed.json"
 OWN = "own"

@@ -1,6 +1,3 @@
-"""Checkpoints of a training run: what is saved, how it is written atomically, what identifies a
-run, and where a run resumes.
-
-In: model, optimizer, `TrainState`. Out: `checkpoints/step-N/` with safetensors, JSON and a
-manifest. Begin reading with `state.py`.
+"""Checkpoints of a training run: what is saved, what identifies a run, where it resumes. Begin with
+`state.py`.
 """

@@ -1,9 +1,9 @@
 """The identity of a run: config, data and model, by which two calls of `fit()` are the same run.
 Written to RUN/fit.json before the first step.
 
-A call with another identity is refused with the differences: it would give a run that is neither
-the old nor the new one. What no result depends on may change: how many checkpoints and snapshots
-are kept, recomputed activations, and the number of processes, which changes last bits only.
+A call with another identity is refused with the differences. What no result depends on may change:
+how many checkpoints and snapshots are kept, recomputed activations, and the number of processes,
+which changes last bits only.
 """
 
 import hashlib
@@ -30,7 +30,6 @@ FRESH = "Use the old settings to resume it, or `fresh` to start again."
 
 
 def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict[str, Any]:
-    """Return the identity of a run as plain values."""
     shapes = {name: [str(p.dtype), *p.shape] for name, p in trainable(model).items()}
     return {
         "config": config.decisive(),
@@ -41,14 +40,12 @@ def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict
 
 
 def identity_hash(identity: dict[str, Any]) -> str:
-    """SHA-256 of an identity, kept in each checkpoint."""
+    """Kept in each checkpoint."""
     return sha256_text(json.dumps(identity, sort_keys=True))
 
 
 def frozen_fingerprint(model: nn.Module) -> str:
-    """SHA-256 of the frozen weights: they are in no checkpoint, so resuming needs the same ones. ""
-    where all train.
-    """
+    """SHA-256 of the frozen weights, which are in no checkpoint; "" where all train."""
     frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
     if not frozen:
         return ""
@@ -60,7 +57,7 @@ def frozen_fingerprint(model: nn.Module) -> str:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return the differences between two identities, one phrase each."""
+    """One phrase each."""
     before = old.get("config")
     found = changed_fields(before if isinstance(before, dict) else {}, new["config"])
     named = {
@@ -72,7 +69,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def changed_fields(before: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> list[str]:
-    """Return a phrase for each field of which the values differ, those of tables by themselves."""
+    """A phrase for each field of which the values differ."""
     found = []
     for name in sorted({**before, **now}):
         was, is_now = before.get(name, "unset"), now.get(name, "unset")
@@ -107,9 +104,7 @@ def write_record(
     muon: MuonDecision,
     machine: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write fit.json and return it: identity, precisions and compiling with the figures that
-    decided them, machine.
-    """
+    """Write fit.json and return it."""
     record = {
         "identity": identity,
         "precision": decision.precision,
@@ -123,9 +118,8 @@ def write_record(
 
 
 def read_record(run: RunFolder) -> dict[str, Any] | None:
-    """fit.json, or None where the run has not begun.
-
-    Raises FormatError when it is damaged or missing beside checkpoints.
+    """None: the run has not begun. Raises FormatError when it is damaged or missing beside
+    checkpoints.
     """
     if not run.fit_file.exists():
         if any(run.checkpoints.glob("step-*")):
@@ -144,23 +138,21 @@ def read_record(run: RunFolder) -> dict[str, Any] | None:
 
 
 def with_muon_precision(config: FitConfig, record: Mapping[str, Any]) -> FitConfig:
-    """Return the config of a recorded run, with the precision in which its Muon orthogonalises."""
+    """The config, with the precision in which a recorded run's Muon orthogonalises."""
     if not isinstance(config.optimizer, Muon):
         return config
     return replace(config, optimizer=replace(config.optimizer, precision=record["muon_precision"]))
 
 
 def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[str, Any]) -> None:
-    """Refuse a folder of another run. Raises ConfigError with the differences."""
+    """Refuse a folder of another run. Raises ConfigError."""
     found = differences(record["identity"], identity) if record else []
     if found:
         raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
 
 
 def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
-    """A sentence when the last bits may differ from here on, since the machine or the number of
-    processes changed; else "".
-    """
+    """A sentence when the last bits may differ from here on; else ""."""
     before = record.get("machine")
     if not isinstance(before, dict) or before == now:
         return ""
@@ -169,6 +161,5 @@ def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a phrase for each difference between the machines of two sessions."""
     names = (name for name in now if before.get(name) != now[name])
     return [f"{name} was {before.get(name)}, is {now[name]}" for name in names]

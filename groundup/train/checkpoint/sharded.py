@@ -6,12 +6,10 @@
                                  ... and of the optimizer state, with its random states
                          shard-00002-...                                 rank 1's
                          state.json, manifest.json
-                                 as in any checkpoint (`state.py`)
 
-The files are written by torch.distributed.checkpoint's safetensors writer (its default one would
-pickle). Each header says which slices of which tensors it holds. Its reader reassembles them for
-any number of processes, and reads the files of an ordinary checkpoint as single slices. While
-writing, that library exchanges its plans between the ranks pickled; nothing of that reaches a file.
+torch.distributed.checkpoint's safetensors writer (its default one would pickle) says in each header
+which slices of which tensors it holds; its reader also reads an ordinary checkpoint. While writing
+it exchanges its plans between the ranks pickled; nothing of that reaches a file.
 """
 
 import warnings
@@ -42,9 +40,8 @@ WEIGHTS, STATE = 1, 2
 def write_shards(
     folder: Path, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor], group: ProcessGroup
 ) -> None:
-    """Write this process's share; all come here together.
-
-    Raises OSError on all when one of them can't write.
+    """Write this process's share; all come here together. Raises OSError on all when one can't
+    write.
     """
     files = {**dict.fromkeys(weights, WEIGHTS), **dict.fromkeys(tensors, STATE)}
     writer = HuggingFaceStorageWriter(
@@ -57,12 +54,12 @@ def write_shards(
 
 
 def _cause(error: CheckpointException) -> BaseException:
-    """The error of the first process that failed: a full disk should be reported as one."""
+    """Of the first process that failed: a full disk should be reported as one."""
     return next(iter(error.failures.values()))[0] if error.failures else error
 
 
 def read_sizes(folder: Path) -> dict[str, TensorStorageMetadata]:
-    """Size and dtype of each tensor of a checkpoint, sharded or not. Raises FormatError."""
+    """Of a checkpoint, sharded or not. Raises FormatError."""
     try:
         found = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
     except (ValueError, KeyError, TypeError) as error:
@@ -73,7 +70,7 @@ def read_sizes(folder: Path) -> dict[str, TensorStorageMetadata]:
 
 
 def read_whole(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
-    """Return the wanted tensors of a checkpoint, whole. Raises FormatError."""
+    """Raises FormatError."""
     entries = {name: entry for name, entry in read_sizes(folder).items() if wanted(name)}
     found = {
         name: torch.empty(entry.size, dtype=entry.properties.dtype)
@@ -84,9 +81,8 @@ def read_whole(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]
 
 
 def restore_shards(model: nn.Module, optimizer: BuiltOptimizer, folder: Path) -> None:
-    """Read this process's share of weights and optimizer state.
-
-    Raises FormatError, before anything is changed, when they don't fit.
+    """Read this process's share of weights and optimizer state. Raises FormatError, before anything
+    is changed.
     """
     found = read_sizes(folder)
     weights = weight_tensors(model)
@@ -113,9 +109,7 @@ def restore_shards(model: nn.Module, optimizer: BuiltOptimizer, folder: Path) ->
 def _empty_state(
     found: Mapping[str, TensorStorageMetadata], name: str, parameter: Tensor
 ) -> dict[str, Tensor]:
-    """Empty tensors for the optimizer state of one parameter: sharded as it is where they have its
-    shape, else whole.
-    """
+    """Sharded as the parameter is where they have its shape, else whole."""
     prefix = f"{OPTIMIZER}{name}."
     kept = {
         key.removeprefix(prefix): entry for key, entry in found.items() if key.startswith(prefix)
@@ -129,10 +123,7 @@ def _empty_state(
 
 
 def fill(folder: Path, targets: dict[str, Any]) -> None:
-    """Read into existing tensors: whole ones, or this process's shares, without communication.
-
-    Raises FormatError.
-    """
+    """Read into whole tensors or this process's shares, without communication. Raises FormatError."""
     reader = HuggingFaceStorageReader(str(folder))
     with warnings.catch_warnings():
         warnings.filterwarnings(

@@ -1,23 +1,18 @@
 """Checkpoints: everything that a run needs to resume exactly; and snapshots of its weights.
-Safetensors and JSON only.
 
     checkpoints/step-120/model.safetensors   the weights that train (frozen ones come from the base)
                          state.safetensors   optimizer tensors ("optimizer.NAME.KEY") and random
                                              states ("random.DEVICE", "random.DEVICE.RANK")
-                         state.json          step, tokens, data position, best, lengths of the logs,
-                                             identity of the run
+                         state.json          `TrainState`
                          manifest.json       length and SHA-256 of each
     snapshots/step-000146/                   the model alone, as the caller of fit() writes it
                                              (pretraining: a Hugging Face folder in bfloat16)
 
-A checkpoint is always at a step boundary: the accumulation position is 0. It is written atomically
-(`files.atomic_folder`); older ones are removed only after the new one has been read back. Loading
-takes the newest intact one, and reports those passed over. `tensors.py` names the tensors. A
-sharded run writes shards instead of the two safetensors files (`sharded.py`).
+A checkpoint is always at a step boundary. Older ones are removed only after the new one has been
+read back. Loading takes the newest intact one, and reports those passed over.
 
-Snapshots are for looking at how a model learned (`lab.training_animation`), never to resume from.
-Which steps have one follows from the config (`FitConfig.snapshot_steps`); those of steps that will
-be done again are removed at resume, so a stopped run has those of one that never was.
+Snapshots are for looking at how a model learned (`lab.training_animation`), never to resume from;
+those of steps that will be done again are removed at resume.
 """
 
 import contextlib
@@ -27,7 +22,6 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from groundup.config import build_config
@@ -47,7 +41,7 @@ from groundup.train.steps.config import FitConfig
 from groundup.train.steps.process_group import ProcessGroup
 from groundup.train.steps.step_schedule import Rescale, Threads
 from groundup.weights.hf import save_tensors
-from groundup.weights.safetensors_header import read_header
+from groundup.weights.safetensors_header import open_tensors, read_header
 
 MODEL_FILE, STATE_TENSORS_FILE, STATE_FILE = "model.safetensors", "state.safetensors", "state.json"
 SHARD_FILES = "shard-*.safetensors"
@@ -57,28 +51,22 @@ SMALL_FILES_BYTES = 64 * 1024
 
 @dataclass
 class TrainState:
-    """The state of a run without its tensors.
-
-    But for times, a resumed run has that of an uninterrupted one.
+    """The state of a run without its tensors; but for times, a resumed run has that of an
+    uninterrupted one.
     """
 
     identity: str
-    """Hash of the run's config, data and model (`identity.py`)."""
     step: int = 0
     """Updates done."""
     data_position: int = 0
-    """Batches taken from the BatchSource: the next one is batch(data_position)."""
+    """Batches taken from the BatchSource."""
     tokens: int = 0
     """Tokens whose loss was counted."""
     rescales: list[Rescale] = field(default_factory=list)
-    """Where the run's number of steps was changed (`step_schedule.py`)."""
     threads: list[Threads] = field(default_factory=list)
-    """The number of threads that computed the steps: the first number, then each change.
-
-    Empty on a GPU.
-    """
+    """The first number, then each change; empty on a GPU."""
     last_loss: float | None = None
-    """Loss of the last step, nats per token."""
+    """Nats per token."""
     skipped: int = 0
     """Skipped steps (`loss_spikes.py`), which count as done."""
     not_finite_in_a_row: int = 0
@@ -90,29 +78,22 @@ class TrainState:
     rolled_back: int = 0
     """How often the run was rolled back."""
     rolled_back_at: int | None = None
-    """After which step it was last."""
     rolled_back_to: int | None = None
     """To the weights of which step."""
     evaluated_step: int | None = None
-    """The last step whose evaluation is in the log: a run stopped just before an evaluation does it
-    when resumed.
-    """
+    """The last step whose evaluation is in the log: one that is missing is done when resumed."""
     evaluation: dict[str, float] = field(default_factory=dict)
-    """The figures of that evaluation."""
     best_step: int | None = None
-    """The step with the lowest validation loss."""
+    """With the lowest validation loss."""
     best_loss: float | None = None
-    """That loss."""
     metrics_bytes: int = 0
-    """Length of metrics.jsonl; later lines are cut when the run resumes."""
+    """Later lines are cut when the run resumes."""
     samples_bytes: int = 0
-    """Length of samples.jsonl."""
     elapsed_s: float = 0.0
     """Seconds inside fit() so far."""
     training_s: float = 0.0
     """Seconds of its steps alone, without evaluations and saves."""
     evaluation_s: float = 0.0
-    """Seconds of its evaluations and samples."""
 
 
 @dataclass(frozen=True)
@@ -123,20 +104,19 @@ class Checkpoint:
     state: TrainState
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors of the optimizer or the random states. Raises FormatError."""
+        """Of the optimizer or the random states. Raises FormatError."""
         return _read(self.folder, STATE_TENSORS_FILE, lambda name: name.startswith(prefix))
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Which checkpoints are kept: the best, the last `keep`, and those of the steps `needed`."""
+    """Which checkpoints stay: the best, the last `keep`, and those of the steps `needed`."""
 
     keep: int
     needed: Collection[int] = ()
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
-    """The folder of the checkpoint of `step`."""
     return checkpoints / f"step-{step}"
 
 
@@ -147,9 +127,8 @@ def save_checkpoint(
     tensors: dict[str, Tensor],
     retention: Retention,
 ) -> Path:
-    """Write step-N, read it back, then remove those that need not stay.
-
-    Raises DiskError; the older ones then stay.
+    """Write step-N, read it back, then remove those that need not stay. Raises DiskError; the older
+    ones then stay.
     """
     with _checkpoint(
         checkpoints, state, [*weights.values(), *tensors.values()], retention
@@ -167,7 +146,7 @@ def save_shards(
     retention: Retention,
     group: ProcessGroup,
 ) -> None:
-    """Write step-N by all processes, each its share; rank 0 completes the folder."""
+    """The same by all processes, each its share; rank 0 completes the folder."""
     from groundup.train.checkpoint.sharded import write_shards
 
     everything = [*weights.values(), *tensors.values()]
@@ -182,9 +161,7 @@ def save_shards(
 def _checkpoint(
     checkpoints: Path, state: TrainState, tensors: Iterable[Tensor], retention: Retention
 ) -> Iterator[Path]:
-    """An atomic folder for the tensors; state.json, the check and the removal of old ones
-    follow.
-    """
+    """An atomic folder for the tensors; state.json, the check and the removal of old ones follow."""
     folder = step_folder(checkpoints, state.step)
     num_bytes = sum(tensor.nbytes for tensor in tensors) + SMALL_FILES_BYTES
     with atomic_folder(folder, needed_bytes=num_bytes) as temporary:
@@ -199,10 +176,7 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _drop_old(checkpoints: Path, state: TrainState, retention: Retention) -> None:
-    """Remove the others.
-
-    Checkpoints of later steps are damaged ones that were passed over when the run resumed.
-    """
+    """Checkpoints of later steps are damaged ones that were passed over."""
     folders = step_folders(checkpoints)
     last = [step for step, _ in folders if step <= state.step][-retention.keep :]
     for step, folder in folders:
@@ -211,11 +185,8 @@ def _drop_old(checkpoints: Path, state: TrainState, retention: Retention) -> Non
 
 
 def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) -> Checkpoint | None:
-    """Return the newest intact checkpoint, None where there are none; those passed over are
-    reported.
-
-    Raises FormatError when there are checkpoints and none of them is intact: starting again is then
-    the user's choice.
+    """The newest intact checkpoint, None where there are none. Raises FormatError when none of them
+    is intact: starting again is then the user's choice.
     """
     remove_temporaries(checkpoints)
     folders = step_folders(checkpoints)
@@ -235,7 +206,7 @@ def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) ->
 
 
 def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
-    """Return one checkpoint, every file checked against its manifest. Raises FormatError."""
+    """Every file is checked against the manifest. Raises FormatError."""
     verify_folder(folder)
     state = read_state(folder)
     if state.identity != identity:
@@ -249,19 +220,13 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Load one checkpoint's weights (the best one's, say) into `model`.
-
-    Raises FormatError, before anything is changed.
-    """
+    """Raises FormatError, before anything is changed."""
     verify_folder(folder)
     restore_weights(model, read_weights(folder), folder)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the weights alone.
-
-    Raises FormatError; the caller checks the folder's manifest (`files.verify_folder`).
-    """
+    """The caller checks the folder's manifest. Raises FormatError."""
     return _read(folder, MODEL_FILE, lambda name: not is_training_state(name))
 
 
@@ -274,7 +239,7 @@ def _read(folder: Path, file: str, wanted: Callable[[str], bool]) -> dict[str, T
 
 
 def read_state(folder: Path) -> TrainState:
-    """Return a checkpoint's state.json. Raises FormatError."""
+    """Raises FormatError."""
     path = folder / STATE_FILE
     values = read_json(path)
     if not isinstance(values, dict):
@@ -287,15 +252,12 @@ def read_state(folder: Path) -> TrainState:
 
 def _read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
     names = read_header(path)
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in names if wanted(name)}
-    except SafetensorError as error:
-        raise FormatError(path, "header", str(error)) from error
+    with open_tensors(path) as file:
+        return {name: file.get_tensor(name) for name in names if wanted(name)}
 
 
 def keep_snapshot(run: RunFolder, step: int, write: Callable[[Path], None]) -> None:
-    """Write the snapshot of `step` atomically, unless it is there. Raises DiskError."""
+    """Write the snapshot of `step`, unless it is there. Raises DiskError."""
     folder = run.snapshot(step)
     if not folder.exists():
         with atomic_folder(folder) as temporary:
@@ -303,9 +265,7 @@ def keep_snapshot(run: RunFolder, step: int, write: Callable[[Path], None]) -> N
 
 
 def drop_snapshots_after(run: RunFolder, step: int) -> None:
-    """Remove the snapshots of steps after `step`, which will be done again, and what a killed write
-    left behind.
-    """
+    """Remove the snapshots of later steps, which will be done again."""
     remove_temporaries(run.snapshots)
     for later, folder in step_folders(run.snapshots):
         if later > step:
@@ -313,9 +273,6 @@ def drop_snapshots_after(run: RunFolder, step: int) -> None:
 
 
 def require_snapshot_space(run: RunFolder, config: FitConfig, snapshot_bytes: int) -> None:
-    """Refuse a run whose snapshots would not fit on the disk, before its first step.
-
-    Raises DiskError.
-    """
+    """Refuse a run whose snapshots would not fit on the disk. Raises DiskError."""
     missing = [step for step in config.snapshot_steps if not run.snapshot(step).exists()]
     require_free_bytes(run.snapshots, len(missing) * snapshot_bytes)

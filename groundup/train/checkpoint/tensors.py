@@ -1,8 +1,6 @@
 """The state of training as flat named tensors, to a checkpoint and back: weights, optimizer state,
-random states.
-
-The generators of Python's `random` and of numpy are not kept: nothing inside `fit()` may draw from
-them.
+random states. Those of Python's `random` and of numpy are not kept: nothing inside `fit()` may draw
+from them.
 """
 
 from collections.abc import Mapping
@@ -22,20 +20,17 @@ OPTIMIZER, RANDOM = "optimizer.", "random."
 
 
 def is_training_state(name: str) -> bool:
-    """Whether a tensor of a checkpoint is optimizer or random state rather than a weight."""
+    """Optimizer or random state rather than a weight?"""
     return name.startswith((OPTIMIZER, RANDOM))
 
 
 def weight_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights that train, by their names in the model."""
+    """The weights that train, by their names in the model."""
     return {name: parameter.detach() for name, parameter in trainable(model).items()}
 
 
 def restore_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
-    """Copy weights into the parameters that train.
-
-    Raises FormatError, before anything is changed, when they don't fit.
-    """
+    """Raises FormatError, before anything is changed, when they don't fit."""
     own = weight_tensors(model)
     require_fit(own, {name: _kind(tensor) for name, tensor in weights.items()}, folder)
     for name, parameter in own.items():
@@ -48,7 +43,7 @@ ShapeAndDtype = tuple[tuple[int, ...], torch.dtype]
 def require_fit(
     expected: dict[str, Tensor], found: Mapping[str, ShapeAndDtype], folder: Path
 ) -> None:
-    """Refuse a checkpoint whose weights are not those of the model. Raises FormatError."""
+    """Raises FormatError."""
     for name in sorted({*expected, *found}):
         if name not in found:
             raise FormatError(folder, name, "is missing")
@@ -69,7 +64,7 @@ def _phrase(kind: ShapeAndDtype) -> str:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: BuiltOptimizer) -> dict[str, Tensor]:
-    """Return the optimizer state under flat names, "optimizer.PARAMETER.KEY"."""
+    """By flat names, "optimizer.PARAMETER.KEY"."""
     return {
         f"{OPTIMIZER}{name}.{key}": value
         for name, parameter in trainable(model).items()
@@ -80,7 +75,7 @@ def optimizer_tensors(model: nn.Module, optimizer: BuiltOptimizer) -> dict[str, 
 def restore_optimizer(
     model: nn.Module, optimizer: BuiltOptimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Restore the optimizer state, each tensor on the device of its parameter."""
+    """Each tensor on the device of its parameter."""
     for name, parameter in trainable(model).items():
         prefix = f"{OPTIMIZER}{name}."
         kept = {
@@ -95,7 +90,7 @@ def restore_optimizer(
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's generators: the CPU's and, where there is one, the device's."""
+    """Of torch's generators: the CPU's and the device's."""
     states = {f"{RANDOM}cpu": torch.get_rng_state()}
     if device.type in ("cuda", "mps"):
         states[f"{RANDOM}{device.type}"] = _device_random(device).get_rng_state()
@@ -103,9 +98,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def gather_random_states(states: dict[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:
-    """Return the random states of all processes: rank 0's under their names, those of the others
-    with ".RANK" appended.
-    """
+    """Of all processes: those of rank 1 and later with ".RANK" appended."""
     return {
         _of_rank(name, rank): state
         for name, own in states.items()
@@ -120,9 +113,8 @@ def _of_rank(name: str, rank: int) -> str:
 def restore_random(
     device: torch.device, tensors: dict[str, Tensor], folder: Path, rank: int = 0
 ) -> None:
-    """Restore the random states.
-
-    Raises FormatError when they are invalid or rank 0's are missing; a new process keeps its own.
+    """Raises FormatError when they are invalid or rank 0's are missing; a new process keeps its
+    own.
     """
     for name in random_states(device):
         key, setter = _of_rank(name, rank), torch.set_rng_state

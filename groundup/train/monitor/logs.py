@@ -1,8 +1,5 @@
 """The records of a run: metrics.jsonl and samples.jsonl, the figures in `TrainState` that go with
-their lines, and the callbacks that receive each.
-
-Where several processes train, only rank 0 opens the files: on the others nothing is written and no
-callback called.
+their lines, and the callbacks that receive each. Of several processes only rank 0 opens them.
 """
 
 from collections.abc import Callable
@@ -19,10 +16,7 @@ BEST_BY = "validation_loss"
 
 
 class RunLog:
-    """The log of one session.
-
-    Lines are written from `open` on; before it, and where it is never called, they are dropped.
-    """
+    """The log of one session. Before `open` lines are dropped."""
 
     def __init__(self, run: RunFolder, callbacks: CallbackList, hooks: Hooks) -> None:
         self._run, self._callbacks = run, callbacks
@@ -33,9 +27,7 @@ class RunLog:
         self._counted_until = 0.0
 
     def open(self, state: TrainState, say: Callable[[str], None]) -> None:
-        """Open both files at the length they had: lines of steps that will be done again are
-        dropped.
-        """
+        """At the length they had: lines of steps that will be done again are dropped."""
         self._metrics = LineLog(self._run.metrics_file)
         self._samples = LineLog(self._run.samples_file)
         lengths = {self._metrics: state.metrics_bytes, self._samples: state.samples_bytes}
@@ -49,16 +41,13 @@ class RunLog:
                 )
 
     def begin(self, state: TrainState, facts: RunFacts) -> None:
-        """Tell the callbacks what run it is, and count its time from now on.
-
-        `state` receives the figures.
-        """
+        """Tell the callbacks what run it is, and count its time from now on."""
         self._state = state
         self._callbacks.begin(facts)
         self._counted_until = self._clock()
 
     def training_step(self, summed: Summed, norm: float, rate: float, step_s: float) -> None:
-        """Record a step that changed the weights; `norm`: of its gradient, before clipping."""
+        """`norm`: of the gradient, before clipping."""
         state = self._state
         state.not_finite_in_a_row = 0
         state.tokens += summed.count
@@ -74,10 +63,7 @@ class RunLog:
         self.metric({**line, "tokens_per_s": round(summed.count / step_s, 1)})
 
     def skipped_step(self, bad_step: BadStep) -> None:
-        """Record a step that was skipped.
-
-        It counts as done: its batches are passed over, and so is its place in the schedule.
-        """
+        """It counts as done: its batches and its place in the schedule are passed over."""
         state = self._state
         state.skipped += 1
         in_a_row = state.not_finite_in_a_row
@@ -89,7 +75,6 @@ class RunLog:
     def evaluation(
         self, figures: dict[str, float], samples: list[dict[str, Any]], seconds: float
     ) -> None:
-        """Record the figures and samples of an evaluation, and the best step so far."""
         state = self._state
         state.evaluation_s += seconds
         state.evaluated_step, state.evaluation = state.step, figures
@@ -103,16 +88,13 @@ class RunLog:
             self._append(self._samples, {"step": state.step, **sample}, event="sample")
 
     def event(self, name: str, **fields: Any) -> None:
-        """Write a line about anything but a step."""
         self.metric({"event": name, "step": self._state.step, **fields})
 
     def metric(self, line: dict[str, Any]) -> None:
-        """Write a line of metrics.jsonl, with the time so far."""
         self.count_elapsed()
         self._append(self._metrics, {**line, "elapsed_s": round(self._state.elapsed_s, 3)})
 
     def count_elapsed(self) -> None:
-        """Add the time since the last call to the state's."""
         now = self._clock()
         self._state.elapsed_s += now - self._counted_until
         self._counted_until = now
@@ -123,13 +105,12 @@ class RunLog:
             self._callbacks.observe({**for_callbacks, **line})
 
     def note_lengths(self) -> None:
-        """Put the lengths of both files into the state, where `open` will look for them."""
+        """Where `open` will look for them."""
         if self._metrics is not None and self._samples is not None:
             self._state.metrics_bytes = self._metrics.length_bytes()
             self._state.samples_bytes = self._samples.length_bytes()
 
     def close(self) -> None:
-        """Close the callbacks and both files."""
         self._callbacks.close()
         for log in (self._metrics, self._samples):
             if log is not None:

@@ -1,14 +1,11 @@
 """Bad steps, which are skipped, and a lasting rise of the loss, after which the run is rolled back.
-Both by rule.
 
-Skipped before the weights change; the batch is not used, the step is counted and reported, weights
-and optimizer state stay as they are:
+Skipped before the weights change; the step is counted and reported:
 
     non-finite   the loss, or the gradient of some tensor, is nan or infinity. `max_skipped` in a
                  row end the run: it would not recover.
-    spike        the gradient norm is above `spike_factor` times the median of the last 64. A
-                 spike's norm joins these like any other: if it was the first of a new kind of text,
-                 the median soon follows.
+    spike        the gradient norm is above `spike_factor` times the median of the last 64, itself
+                 among them: if it was the first of a new kind of text, the median soon follows.
 
 Rolled back to earlier weights, and the text read since then is not read again:
 
@@ -19,11 +16,10 @@ Rolled back to earlier weights, and the text read since then is not read again:
                  roll-back to it have bad weights
     what         weights and optimizer state. The step, the schedule and the position in the data go
                  on: no step is done twice
-    how often    `max_rollbacks` times, then the run ends with one sentence
+    how often    `max_rollbacks` times, then the run ends
 
 The rules depend on nothing but the step and what checkpoints keep (`TrainState`), so a resumed run
-does the same: only regular checkpoints are returned to, and those that may be needed are never
-removed. Where none is old enough yet, the run continues unchanged.
+does the same. Where no checkpoint is old enough yet, the run continues unchanged.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,13 +44,11 @@ RISEN_STEPS = 8
 
 @dataclass(frozen=True)
 class BadStep:
-    """The reason why a step is skipped."""
-
     what: str
     """"loss", "gradient of NAME" or "gradient norm"."""
     value: float
     median: float | None = None
-    """Of a spike: the median norm it is compared with."""
+    """Of a spike."""
 
     @property
     def lasting(self) -> bool:
@@ -76,9 +70,7 @@ def find_bad_step(
     recent: Sequence[float],
     factor: float | None,
 ) -> BadStep | None:
-    """Return why a step of this mean loss and gradient norm is bad, None where it is not; `recent`:
-    the norms before it.
-    """
+    """Why a step of this mean loss and gradient norm is bad; `recent`: the norms before it."""
     if not isfinite(loss):
         return BadStep("loss", loss)
     if not isfinite(norm):
@@ -89,9 +81,7 @@ def find_bad_step(
 
 
 def _not_finite(parameters: Mapping[str, nn.Parameter]) -> str:
-    """The first tensor with a non-finite gradient; where all are finite, their common norm
-    overflowed.
-    """
+    """The first tensor with a non-finite gradient; where all are finite, their norm overflowed."""
     for name, parameter in parameters.items():
         if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
             return f"gradient of {name}"
@@ -99,9 +89,7 @@ def _not_finite(parameters: Mapping[str, nn.Parameter]) -> str:
 
 
 def stop_if_diverged(step: int, bad_step: BadStep, in_a_row: int, limit: int) -> None:
-    """Raise GroundupError when the last `in_a_row` steps, this one counted, were non-finite and
-    that is the limit.
-    """
+    """Raise GroundupError when the last `in_a_row` steps, this one counted, were non-finite."""
     if bad_step.lasting and in_a_row >= limit:
         many = ""
         if in_a_row > 1:
@@ -130,7 +118,7 @@ class LossRise:
 
 
 def find_loss_rise(losses: list[float], nats: float | None) -> LossRise | None:
-    """Return the rise, if the last losses (oldest first) are one."""
+    """`losses`: oldest first."""
     before, last = losses[:-RISEN_STEPS], losses[-RISEN_STEPS:]
     if nats is None or len(before) < MIN_STEPS:
         return None
@@ -141,7 +129,7 @@ def find_loss_rise(losses: list[float], nats: float | None) -> LossRise | None:
 
 
 def target_step(state: TrainState, config: FitConfig) -> int | None:
-    """Return the step whose checkpoint a roll-back would return to now; None: there is none."""
+    """Whose checkpoint a roll-back would return to now."""
     interval = config.checkpoint_interval
     newest = (state.step - RISEN_STEPS) // interval * interval
     if newest > (state.rolled_back_at or 0):
@@ -150,9 +138,7 @@ def target_step(state: TrainState, config: FitConfig) -> int | None:
 
 
 def needed_steps(state: TrainState, config: FitConfig) -> set[int]:
-    """Return the steps whose checkpoints a roll-back may need now or later: the target and the
-    regular ones after it.
-    """
+    """Whose checkpoints a roll-back may need: the target and the regular ones after it."""
     if config.stability.rollback_nats is None:
         return set()
     target, interval = target_step(state, config), config.checkpoint_interval
@@ -171,9 +157,8 @@ def roll_back(
     restore: Callable[[Checkpoint], None],
 ) -> dict[str, Any] | None:
     """Keep a step's loss; where the rule says so, restore the earlier checkpoint, note it in
-    `state` and return the line for the log, else None.
-
-    Raises GroundupError when it was done often enough, FormatError when the checkpoint is damaged.
+    `state` and return the line for the log. Raises GroundupError when it was done often enough,
+    FormatError.
     """
     if config.stability.rollback_nats is None:
         return None
@@ -202,7 +187,6 @@ def roll_back(
 
 
 def describe_rollback(line: dict[str, Any], config: FitConfig, steps: int) -> str:
-    """Return that line of a run of `steps` steps as a sentence."""
     return (
         f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step "
         f"{line['to_step']}; the text since then is skipped ({line['rolled_back']} of at most "

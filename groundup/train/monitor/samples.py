@@ -1,8 +1,5 @@
-"""Samples of a model at each evaluation, always from the same prompts (`prompts.py`), so that they
-can be compared over time.
-
-A sample is a line of samples.jsonl: prompt, text, and two figures about it that need the training
-text or the tokens,
+"""Samples of a model at each evaluation, always from the same prompts: given ones, or the first
+words of sentences of held-out text. A line of samples.jsonl has prompt, text, and
 
     repetition      0 to 1: the share of its runs of four tokens that occurred in it before
     longest_copy    tokens in a row that also occur in the training text; copied_text: which ones.
@@ -17,11 +14,14 @@ position of the sample with that id:
 
 Bit p of m_k[i] says: the k tokens of the text that end at i are those of the sample that end at p.
 The largest k with any bit set is the longest copy. All i go at once in numpy, and only those whose
-word is not zero go on to k + 1: a few after two or three rounds. The text is mapped into memory and
-read in pieces, so memory is bounded.
+word is not zero go on to k + 1. The text is mapped and read in pieces, so memory is bounded.
+
+A sentence here begins a line or follows the end of another in its paragraph, is no heading (most of
+its words begin small) and has no markup. Of scripts without spaces the first letters are taken.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,6 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, DataError
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.monitor.prompts import prompts_of
 
 PROMPTS, PROMPT_TOKENS = 4, 8
 # Prompts are looked for in this many tokens at each of four places of the validation text.
@@ -54,10 +53,7 @@ GRAM_TOKENS = 4
 
 
 class Sampler:
-    """Generates from fixed prompts.
-
-    Raises DataError for a prompt that leaves no room in the context, ConfigError for too many.
-    """
+    """Generates from fixed prompts. Raises DataError, ConfigError."""
 
     def __init__(
         self,
@@ -77,7 +73,6 @@ class Sampler:
         self.prompts = given or own_prompts(shards.tokens(VALIDATION), tokenizer, context_tokens)
 
     def write(self, model: LanguageModel) -> list[dict[str, Any]]:
-        """Return one record a prompt."""
         return [self._record(model, prompt) for prompt in self.prompts]
 
     def _record(self, model: LanguageModel, prompt: list[int]) -> dict[str, Any]:
@@ -107,7 +102,7 @@ class Sampler:
 def require_room_for(
     prompts: Sequence[Sequence[int]], texts: Sequence[str], context_tokens: int
 ) -> None:
-    """Refuse prompts that can't be continued, before any work. Raises ConfigError, DataError."""
+    """Refuse prompts that can't be continued. Raises ConfigError, DataError."""
     if len(prompts) > MAX_PROMPTS:
         raise ConfigError(
             f"There are {len(prompts)} prompts, at most {MAX_PROMPTS} are used at each evaluation."
@@ -121,8 +116,8 @@ def require_room_for(
 
 
 def own_prompts(tokens: np.ndarray, tokenizer: Tokenizer, context_tokens: int) -> list[list[int]]:
-    """Return the first words of up to four sentences of a text, evenly spread; of a text without
-    sentences the beginnings of documents.
+    """The first words of up to four sentences, evenly spread; of a text without sentences the
+    beginnings of documents.
     """
     places = (len(tokens) * number // PROMPTS for number in range(PROMPTS))
     parts = [
@@ -138,8 +133,8 @@ def own_prompts(tokens: np.ndarray, tokenizer: Tokenizer, context_tokens: int) -
 
 
 def openings(tokens: np.ndarray, end_id: int, length: int) -> list[list[int]]:
-    """Return the first `length` tokens, and those of up to three documents: the next ones after a
-    quarter, half and three quarters of the text.
+    """The first `length` tokens, and those of the next documents after a quarter, half and three
+    quarters.
     """
     starts = [0]
     for number in range(1, OPENINGS + 1):
@@ -156,9 +151,7 @@ class Copy:
     """The longest run of a sample's tokens that occurs in the text."""
 
     start: int
-    """Its first token in the sample."""
     num_tokens: int
-    """0: not one token of it occurs."""
 
 
 def repetition(ids: Sequence[int]) -> float:
@@ -173,13 +166,13 @@ def repetition(ids: Sequence[int]) -> float:
 
 
 def searched_share(num_tokens: int) -> float:
-    """Return the share of a text of that length that `longest_copy` reads: 1 up to 2^24 tokens."""
+    """Of a text of that length, what `longest_copy` reads."""
     return min(1.0, MAX_SEARCHED_TOKENS / max(1, num_tokens))
 
 
 def longest_copy(ids: Sequence[int], text: np.ndarray, vocab_size: int) -> Copy:
-    """Return the longest run of `ids` (its first 64) that occurs in `text` [num_tokens]; of equal
-    ones the earliest in `ids`.
+    """The longest run of `ids` (its first 64) that occurs in `text` [num_tokens]; of equal ones the
+    earliest.
     """
     ids = ids[:MAX_SAMPLE_TOKENS]
     places = np.zeros(vocab_size, np.uint64)
@@ -195,17 +188,15 @@ def longest_copy(ids: Sequence[int], text: np.ndarray, vocab_size: int) -> Copy:
 
 
 def piece_starts(num_tokens: int) -> range:
-    """Return where the searched pieces begin: adjacent, or spread evenly over a text that is too
-    long.
-    """
+    """Where the searched pieces begin: adjacent, or spread evenly over a text that is too long."""
     pieces = max(1, -(-num_tokens // PIECE_TOKENS))
     wanted = min(pieces, MAX_SEARCHED_TOKENS // PIECE_TOKENS)
     return range(0, max(1, num_tokens), PIECE_TOKENS if wanted == pieces else num_tokens // wanted)
 
 
 def _longest_in(first: np.ndarray) -> tuple[int, int]:
-    """Return of one piece, given as the words m_1, the largest k and the positions where copies of
-    that length end, as bits.
+    """Of one piece, given as the words m_1: the largest k, and as bits the positions where such
+    copies end.
     """
     length, ends = 0, 0
     at, words = np.flatnonzero(first), first[first != 0]
@@ -217,3 +208,68 @@ def _longest_in(first: np.ndarray) -> tuple[int, int]:
         alive = words != 0
         at, words = at[alive], words[alive]
     return length, ends
+
+
+PROMPT_WORDS, PROMPT_CHARACTERS = 4, 32
+# Shorter sentences leave nothing to continue.
+MIN_WORDS, MIN_CHARACTERS = 7, 30
+SMALL_SHARE = 0.7
+# A text without spaces (Chinese, Japanese, Thai) has sentences of one "word".
+UNSPACED_CHARACTERS = 8
+SEARCHED_CHARACTERS = 20_000
+_SENTENCE = re.compile(
+    r"(?:^|(?<=[.!?…][\s\"'”’)»])|(?<=\n)|(?<=[。！？]))\s*([^\s.!?…。！？][^.!?…。！？]*[.!?…。！？])"
+)
+_BLANK_LINE = re.compile(r"\n\s*\n")
+_MARKUP = re.compile(r"[#|`<>{}\[\]*_=\\/@~^+]|https?:|^[-•\d]", re.MULTILINE)
+
+
+def sentence_starts(text: str) -> Iterator[str]:
+    """The first words of each sentence that fits, of the beginning of a text."""
+    paragraphs = _BLANK_LINE.split(text[:SEARCHED_CHARACTERS])
+    for match in (match for each in paragraphs for match in _SENTENCE.finditer(each)):
+        words = match[1].split()
+        if not _is_sentence(match[1], words):
+            continue
+        if len(words) < MIN_WORDS:
+            yield match[1][:UNSPACED_CHARACTERS]
+            continue
+        count = PROMPT_WORDS
+        while count > 1 and len(" ".join(words[:count])) > PROMPT_CHARACTERS:
+            count -= 1
+        yield " ".join(words[:count]).rstrip(",;:")
+
+
+def _is_sentence(sentence: str, words: Sequence[str]) -> bool:
+    first = sentence[0]
+    spaced = len(words) >= MIN_WORDS and len(sentence) >= MIN_CHARACTERS
+    unspaced = (
+        len(sentence) >= 2 * UNSPACED_CHARACTERS and not sentence.isascii() and len(words) == 1
+    )
+    if (
+        not (spaced or unspaced)
+        or not first.isalpha()
+        or first.islower()
+        or _MARKUP.search(sentence)
+    ):
+        return False
+    small = sum(not word[0].isupper() for word in words[1:])
+    first_words = words[:PROMPT_WORDS]
+    shouted = any(len(word) > 1 and word.isupper() for word in first_words)
+    listed = any(mark in word for word in first_words for mark in ":;()'’\"“")
+    return small >= SMALL_SHARE * (len(words) - 1) and not shouted and not listed
+
+
+def prompts_of(texts: Sequence[str], count: int) -> list[str]:
+    """At most `count` prompts, in turn from each text, from its middle on."""
+    found: list[str] = []
+    sources = [sentence_starts(text[len(text) // 2 :]) for text in texts]
+    sources += [sentence_starts(text) for text in texts]
+    while sources and len(found) < count:
+        for source in list(sources):
+            prompt = next(source, None)
+            if prompt is None:
+                sources.remove(source)
+            elif prompt not in found and len(found) < count:
+                found.append(prompt)
+    return found

@@ -1,20 +1,12 @@
 """Time budgets: a run with one forecasts its end on the way, and changes its number of steps where
 it would end early or late.
 
-A machine's speed is measured before the first step, and then it drifts: heat on a laptop,
-neighbours on a virtual machine. So after each sixteenth of the schedule the end is forecast from
-the steps since the last forecast and from the evaluations so far. Where it is more than 3 % off,
-the number of steps is changed (`step_schedule.Rescale`) to the largest that the time has room for,
-and the schedule follows.
-
-What this leaves out: a run is never cut to less than a quarter of the planned steps, and in the
-last sixteenth of the schedule nothing is changed, so that no schedule ends within a few steps. A
-machine that is slower by more than that overruns the time. Upwards there is room for a run that was
-planned in a busy moment (50 steps where 2,800 fit): evaluations and forecasts go by the place in
-the schedule, so their number stays.
-
-Rescales depend on the clock, so they differ each time; given the rescales of a run, `reproduce.py`
-repeats it bit for bit.
+A machine's speed drifts: heat on a laptop, neighbours on a virtual machine. So after each sixteenth
+of the schedule the end is forecast from the steps since the last forecast and the evaluations so
+far. Where it is more than 3 % off, the number of steps is changed (`step_schedule.Rescale`) to the
+largest that the time has room for, and the schedule follows. A run is never cut to less than a
+quarter of the planned steps, and in the last sixteenth nothing is changed. Rescales depend on the
+clock; given those of a run, `reproduce.py` repeats it bit for bit.
 """
 
 import time
@@ -31,20 +23,17 @@ MIN_SCALE, MAX_SCALE = 1 / 4, 256
 
 @dataclass(frozen=True)
 class TimeReading:
-    """The times measured after a step."""
-
     step: int
     spent_s: float
     """Seconds inside fit() so far, restarts added up."""
     step_s: float
     """Of a step at the present speed, logs and checkpoints included."""
     evaluation_s: float
-    """Of an evaluation; one after this step is among the seconds spent."""
+    """Of an evaluation; that after this step is among the seconds spent."""
     evaluations_left: int
-    """Those after later steps, the last step included."""
+    """After later steps, the last one included."""
 
     def end_s(self, steps: int) -> float:
-        """The forecast seconds at the end of a run of `steps` steps."""
         left = steps - self.step
         return (
             self.spent_s + left * self.step_s + min(left, self.evaluations_left) * self.evaluation_s
@@ -53,12 +42,9 @@ class TimeReading:
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """A time in which a run is to end."""
-
     seconds: float
-    """Inside fit(), evaluations and restarts included: what `TrainState.elapsed_s` counts."""
+    """Inside fit(), evaluations and restarts included."""
     min_steps: int = 1
-    """A run is not cut below these."""
     max_steps: int | None = None
     """For these there is text (a mixture with an end); None: for any number."""
 
@@ -84,21 +70,14 @@ class TimeBudget:
 
 @dataclass(frozen=True)
 class StepControl:
-    """What controls the number of steps of a run, and of the threads that compute them.
-
-    None of it is part of the run's identity.
-    """
+    """What controls the number of steps, and of threads. None of it is part of the run's identity."""
 
     time_budget: TimeBudget | None = None
-    """The time in which the run is to end: its number of steps follows."""
     rescales: Sequence[Rescale] = ()
-    """Those of another run, made again at the same steps (`reproduce.py`)."""
+    """Of another run, made again at the same steps (`reproduce.py`)."""
     threads: Sequence[Threads] = ()
-    """The thread counts of another run; where there are none, they are tuned where `compute` allows
-    it (`step_threads.py`).
-    """
+    """Of another run; else they are tuned where `compute` allows it."""
     clock: Callable[[], float] = time.perf_counter
-    """Gives seconds."""
 
 
 def check_interval(schedule: StepSchedule) -> int:
@@ -107,7 +86,6 @@ def check_interval(schedule: StepSchedule) -> int:
 
 
 def describe_rescale(before: int, steps: int) -> str:
-    """Return a sentence about all rescales of a run together."""
     slower = "slower" if steps < before else "faster"
     return (
         f"The machine was {slower} than expected: "

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AdamW(Optimizer):
-    """AdamW for all parameters."""
-
     name: str = "adamw"
     beta1: float = 0.9
     """Decay of the gradient's running mean."""
@@ -35,7 +33,6 @@ class AdamW(Optimizer):
         return BuiltOptimizer([self.over(trainable(model).values(), model)])
 
     def over(self, parameters: "Iterable[nn.Parameter]", model: "nn.Module") -> "torch.optim.AdamW":
-        """Return torch's AdamW over some parameters of `model`."""
         import torch
 
         from groundup.train.optimizers.built import parameter_groups

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 
 class BuiltOptimizer:
-    """Several torch optimizers as one; each parameter belongs to one of them.
-
-    A group's learning rate is the run's times its "rate_factor".
+    """Several torch optimizers as one. A group's learning rate is the run's times its
+    "rate_factor".
     """
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
@@ -21,48 +20,39 @@ class BuiltOptimizer:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of all."""
         return [group for part in self.parts for group in part.param_groups]
 
     def state_of(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        """The optimizer state of one parameter: {} before its first step."""
+        """{} before its first step."""
         state = self._owner[id(parameter)].state.get(parameter, {})
         return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
     def restore_state(self, parameter: nn.Parameter, state: dict[str, Tensor]) -> None:
-        """Set the optimizer state of one parameter."""
         self._owner[id(parameter)].state[parameter] = state
 
     def set_rate(self, rate: float) -> None:
-        """Set the run's learning rate for the next step."""
         for group in self.param_groups:
             group["lr"] = rate * group["rate_factor"]
 
     def step(self) -> None:
-        """One update of all."""
         for part in self.parts:
             part.step()
 
     def zero_grad(self) -> None:
-        """Release the gradients."""
         for part in self.parts:
             part.zero_grad()
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that train, by name: those that require a gradient.
-
-    Frozen ones belong to the base.
-    """
+    """The parameters that require a gradient; frozen ones belong to the base."""
     return {
         name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
     }
 
 
 def embedding_tables(model: nn.Module) -> set[int]:
-    """Ids of embedding tables, and so of a tied head.
-
-    A row gets a gradient only when its token occurs: decay would shrink rare tokens for being rare.
+    """Ids of embedding tables, and so of a tied head. A row gets a gradient only when its token
+    occurs: decay would shrink rare tokens.
     """
     return {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
 
@@ -70,9 +60,7 @@ def embedding_tables(model: nn.Module) -> set[int]:
 def parameter_groups(
     parameters: Iterable[nn.Parameter], model: nn.Module, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Return torch's parameter groups: what decays (matrices) and what does not (vectors and
-    embedding tables).
-    """
+    """What decays (matrices) and what does not (vectors and embedding tables)."""
     tables = embedding_tables(model)
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []

@@ -33,7 +33,7 @@ def read_optimizer(value: object) -> Optimizer:
 
 
 def optimizer_class(name: object) -> type[Optimizer]:
-    """Return the class of the optimizer of this name. Raises ConfigError for an unknown one."""
+    """Raises ConfigError for an unknown name."""
     kind = OPTIMIZERS.get(str(name))
     if kind is None:
         known = ", ".join(OPTIMIZERS)

@@ -20,9 +20,8 @@ ROUTER = "router.weight"
 
 @dataclass(frozen=True)
 class Muon(AdamW):
-    """Muon for the matrices of blocks, AdamW for the rest. The defaults were measured on small
-    models from random weights (docs/log.md, `benchmarks/pretrain.py`): at AdamW's number of steps
-    0.2 bits per byte better on quickstart, at 1.2 times the time a step.
+    """The defaults were measured on small models from random weights (docs/log.md): at AdamW's
+    number of steps 0.2 bits per byte better on quickstart, at 1.2 times the time a step.
     """
 
     name: str = "muon"
@@ -31,9 +30,7 @@ class Muon(AdamW):
     beta2: float = 0.95
     """Decay of the gradient's running square in AdamW."""
     matrix_learning_rate: float = 0.015
-    """The highest learning rate of the blocks' matrices; it rises and falls as the other. 0.01 and
-    0.02 are a little behind.
-    """
+    """The highest learning rate of the blocks' matrices; 0.01 and 0.02 are a little behind."""
     momentum: float = 0.9
     """Decay of a matrix's running mean gradient; 0.85 is ahead for some hundred steps, 0.95 still
     behind after 1,200.
@@ -68,7 +65,6 @@ class Muon(AdamW):
         return BuiltOptimizer([muon, self.over(rest, model)] if rest else [muon])
 
     def over_matrices(self, weights: "Sequence[nn.Parameter]") -> "torch.optim.Muon":
-        """Return Muon over these matrices."""
         import torch
 
         from groundup.train.optimizers.stacked_muon import StackedMuon
@@ -95,8 +91,7 @@ class Muon(AdamW):
 
 
 def is_block_matrix(name: str, shape: Sequence[int]) -> bool:
-    """Whether Muon updates it: a matrix of a block that maps vectors to vectors.
-
-    A router only gives scores, a row for each expert.
+    """Whether Muon updates it: a matrix of a block that maps vectors to vectors. A router only
+    gives scores.
     """
     return "blocks" in name.split(".") and len(shape) == 2 and not name.endswith(ROUTER)

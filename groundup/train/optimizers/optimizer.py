@@ -17,7 +17,7 @@ MAX_LEARNING_RATE = 10
 
 @dataclass(frozen=True)
 class Optimizer(ABC):
-    """The settings of an optimizer. Raises ConfigError."""
+    """Raises ConfigError."""
 
     name: str = ""
     learning_rate: float = 2e-3
@@ -25,8 +25,7 @@ class Optimizer(ABC):
     quickstart (docs/log.md); larger models need less.
     """
     weight_decay: float = 0.1
-    """How strongly matrices are pulled to zero, times the learning rate; 0.1 as in GPT-3's appendix
-    B.
+    """How strongly matrices are pulled to zero, times the learning rate; as in GPT-3's appendix B.
     """
 
     state_size: ClassVar[tuple[int, int]]
@@ -42,24 +41,21 @@ class Optimizer(ABC):
 
     @abstractmethod
     def build(self, model: "nn.Module") -> "BuiltOptimizer":
-        """Return the optimizer over all parameters of `model` that train. Raises ConfigError where
-        there is none for it.
-        """
+        """Over all parameters that train. Raises ConfigError where there is none for the model."""
 
     def continued(self, share: float) -> dict[str, Any]:
-        """Return the fields that change where the training of a model is continued at this share of
-        the learning rates for random weights, but for `learning_rate`.
+        """Fields, but `learning_rate`, that change where training is continued at this share of the
+        learning rates for random weights.
         """
         return {}
 
     def require_rates(self, *names: str) -> None:
-        """Refuse a learning rate that is not above 0 and below 10. Raises ConfigError."""
         for name in names:
             value = getattr(self, name)
             require(0 < value < MAX_LEARNING_RATE, name, value, "above 0 and below 10")
 
     def require_shares(self, *names: str) -> None:
-        """Refuse a decay of a running mean that is not from 0 to below 1. Raises ConfigError."""
+        """Of the decay of a running mean."""
         for name in names:
             value = getattr(self, name)
             require(0 <= value < 1, name, value, "0 or more and below 1")

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum for all parameters."""
-
     name: str = "sgd"
     momentum: float = 0.9
     """Decay of the gradient's running sum."""

@@ -5,9 +5,8 @@ The gradient of a block's matrix, summed over steps, is nearly of low rank: a fe
 large singular values, most have small ones and are hardly learned. Of G = U S V^T Muon steps along
 U V^T, in which all are equal. Instead of computing singular values, five Newton-Schulz iterations
 of an odd polynomial bring them all near 1, with matrix products alone: in bf16, or in float32 where
-torch emulates bf16, 20 times slower (`precision.decide_muon` decides before the first step). On a
-CPU `StackedMuon` takes the steps, elsewhere torch's own; the readable `muon_step` is the test of
-both.
+torch emulates bf16, 20 times slower. On a CPU `StackedMuon` takes the steps, elsewhere torch's own;
+the readable `muon_step` is the test of both.
 """
 
 import math
@@ -62,7 +61,7 @@ def muon_step(
     momentum: float,
     weight_decay: float,
 ) -> tuple[Float[Tensor, "M N"], Float[Tensor, "M N"]]:
-    """Return weight and running mean of the gradient (at first zero) after one update."""
+    """Weight and running mean of the gradient (at first zero) after one update."""
     mean = momentum * mean + (1 - momentum) * gradient
     # Nesterov: the mean after the same gradient once more
     ahead = momentum * mean + (1 - momentum) * gradient
@@ -74,11 +73,8 @@ def muon_step(
 
 
 class StackedMuon(torch.optim.Muon):
-    """torch's Muon with its groups and its state, orthogonalising in `dtype`; small matrices of one
-    shape together.
-
-    One at a time, a product of small matrices takes less time than its call: a step of quickstart's
-    28 takes 1.5 times as long (docs/log.md).
+    """torch's Muon, orthogonalising in `dtype`; small matrices of one shape together: one at a
+    time, a step of quickstart's 28 takes 1.5 times as long (docs/log.md).
     """
 
     def __init__(self, groups: Any, *, dtype: torch.dtype, **settings: Any) -> None:
@@ -87,10 +83,7 @@ class StackedMuon(torch.optim.Muon):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # torch's also returns what a closure gives
-        """One update of every matrix that has a gradient, as `muon_step`, in place.
-
-        It takes no closure.
-        """
+        """As `muon_step`, in place; without a closure."""
         assert closure is None
         for group in self.param_groups:
             stacks: dict[tuple[int, ...], list[nn.Parameter]] = {}
@@ -105,7 +98,7 @@ class StackedMuon(torch.optim.Muon):
                     self._update(weights, group)
 
     def _update(self, weights: Sequence[nn.Parameter], group: dict[str, Any]) -> None:
-        """Update matrices of one shape."""
+        """Matrices of one shape."""
         momentum, (rows, columns) = group["momentum"], weights[0].shape
         ahead = []
         for weight in weights:

@@ -6,10 +6,9 @@
              weights are gathered when it runs and freed afterwards (Zhao et al. 2023, "PyTorch
              FSDP"; torch's `fully_shard`)
 
-Under fsdp the caller's model is not the one that trains: rank 0 keeps it in the CPU's memory and
-fills it where it is needed (`whole`): to evaluate, to write a snapshot, at the end. So evaluation
-and saving find an ordinary model on one device. What this leaves out: models that no single device
-can hold.
+Under fsdp rank 0 keeps the caller's model in the CPU's memory and fills it where it is needed
+(`whole`): to evaluate, to write a snapshot, at the end. Left out: models that no single device can
+hold.
 """
 
 import contextlib
@@ -39,7 +38,7 @@ BLOCKS = "blocks"
 
 class LossModule(nn.Module):
     """A loss as a module that contains its model: torch's wrappers hook forward(), and losses call
-    other methods of a model.
+    other methods.
     """
 
     def __init__(self, model: nn.Module, loss: Loss) -> None:
@@ -52,9 +51,7 @@ class LossModule(nn.Module):
 
 
 class DDP(SingleProcess):
-    """Distributed data parallel: rank 0's weights are everyone's first, and equal gradients keep
-    them equal.
-    """
+    """Rank 0's weights are everyone's first, and equal gradients keep them equal."""
 
     def __init__(self, model: nn.Module, loss: Loss, group: ProcessGroup) -> None:
         super().__init__(model, loss, group)
@@ -70,9 +67,7 @@ class DDP(SingleProcess):
 
 
 class FSDP(SingleProcess):
-    """Fully sharded data parallel: a second model of the same shape that has a shard of each
-    tensor.
-    """
+    """A second model of the same shape that has a shard of each tensor."""
 
     def __init__(
         self, model: nn.Module, loss: Loss, group: ProcessGroup, device: torch.device, *, bf16: bool
@@ -123,7 +118,7 @@ class FSDP(SingleProcess):
                 own[name].copy_(tensor)
 
     def _park(self) -> None:
-        """Move the whole model to the CPU on rank 0; the others do not need it."""
+        """The whole model to the CPU on rank 0; the others do not need it."""
         self._model.to("cpu" if self.group.leads else "meta")
 
     def save(
@@ -142,7 +137,7 @@ class FSDP(SingleProcess):
 
 
 def meta_copy(model: nn.Module) -> nn.Module:
-    """Return the same modules with parameters of the same shapes that take no memory."""
+    """The same modules with parameters that take no memory."""
     memo: dict[int, Any] = {
         id(p): nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
         for p in model.parameters()
@@ -152,9 +147,7 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def fill_meta_copy(sharded: nn.Module, model: nn.Module, device: torch.device) -> None:
-    """Give the sharded copy its shard of the model's weights, and its buffers, without
-    communication: each process has the model.
-    """
+    """Give the sharded copy its shard of the weights, and its buffers, without communication."""
     sharded.to_empty(device=device)
     whole = dict(model.named_parameters())
     for name, parameter in sharded.named_parameters():
@@ -170,5 +163,5 @@ def fill_meta_copy(sharded: nn.Module, model: nn.Module, device: torch.device) -
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """Return the whole tensor. All processes, each with its shard, call it together."""
+    """All processes call it together."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -1,5 +1,5 @@
 """The work of a training step in one process: forward, backward, saving and restoring. The base of
-the strategies DDP and FSDP (`distributed.py`).
+the strategies DDP and FSDP (`distributed.py`), whose processes call its methods together.
 
 A loss is a sum over the tokens of a batch, so gradients add up over rows, batches and processes
 alike. torch divides the sum over processes by their number, which the loop takes into account
@@ -43,8 +43,6 @@ from groundup.train.steps.step import (
 
 
 class SingleProcess:
-    """Training in one process."""
-
     def __init__(self, model: nn.Module, loss: Loss, group: ProcessGroup) -> None:
         self.trained: nn.Module = model
         """The model whose parameters the optimizer changes."""
@@ -57,17 +55,13 @@ class SingleProcess:
         return self.group.world
 
     def loss(self, model: nn.Module, batch: Batch) -> LossSum:
-        """The loss of this process's rows."""
         return self._loss(model, batch)
 
     def sum_gradients(
         self, batches: Sequence[Batch], interrupts: Interrupts, device: torch.device, *, bf16: bool
     ) -> tuple[Summed, float]:
-        """Forward and backward: the loss over all processes, and the gradient norm of rank 0, by
-        which all decide alike.
-
-        Here all agree on a signal that any of them received. Raises DataError when nothing is
-        supervised.
+        """The loss over all processes, and the gradient norm of rank 0, by which all decide alike.
+        Here all agree on a signal that any received. Raises DataError.
         """
         own = sum_gradients(
             self.trained, batches, self.loss, device=device, bf16=bf16, exchange=self.exchange
@@ -82,23 +76,15 @@ class SingleProcess:
         return Summed(nats, int(count)), float(of_all[0, 2])
 
     def exchange(self, last: bool) -> AbstractContextManager[Any]:
-        """A context around forward and backward pass of a batch: gradients are exchanged with the
-        last one of a step.
-        """
+        """A context around the passes of a batch."""
         return nullcontext()
 
     def whole(self) -> AbstractContextManager[Any]:
-        """Inside, the caller's model on rank 0 has the present weights.
-
-        All processes enter it together.
-        """
+        """Inside, the caller's model on rank 0 has the present weights."""
         return nullcontext()
 
     def end(self) -> None:
-        """Put the last weights into the caller's model on rank 0.
-
-        All processes call it together.
-        """
+        """Put the last weights into the caller's model on rank 0."""
 
     def save(
         self,
@@ -108,12 +94,12 @@ class SingleProcess:
         random: dict[str, Tensor],
         keep: Retention,
     ) -> None:
-        """Write a checkpoint. All processes call it together. Raises DiskError."""
+        """Raises DiskError."""
         if self.group.leads:
             tensors = {**optimizer_tensors(self.trained, optimizer), **random}
             save_checkpoint(checkpoints, state, weight_tensors(self.trained), tensors, keep)
 
     def restore(self, optimizer: BuiltOptimizer, checkpoint: Checkpoint) -> None:
-        """Restore weights and optimizer state. Raises FormatError."""
+        """Raises FormatError."""
         restore_weights(self.trained, read_weights(checkpoint.folder), checkpoint.folder)
         restore_optimizer(self.trained, optimizer, checkpoint.tensors(OPTIMIZER))

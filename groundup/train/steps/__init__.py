@@ -1,5 +1,3 @@
-"""What one training step needs: its configuration, optimizers, losses, precision, batches,
-processes.
-
-In: a model, batches. Out: updated weights and the figures of a step. Begin with step.py.
+"""What one training step needs: configuration, losses, precision, batches, processes. Begin with
+`step.py`.
 """

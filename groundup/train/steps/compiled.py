@@ -6,14 +6,11 @@ time.
     auto    on CUDA always; on a CPU where it was measured to be faster, in runs long enough to pay
             for the trial
 
-What is compiled is one graph from ids to gradients: the plain formulas where `model.fused` has
-fused them by hand, and the hand-written passes of attention and cross-entropy as they are. On a CPU
-20 s of compiling saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a
-tenth of the run pays for the trial. A run of several processes is never compiled: neither with DDP
-nor with FSDP has it been tried.
-
-Compiled code on a CPU gives the same bits every time only under torch's deterministic algorithms.
-`repeatable` sets them for each step.
+One graph goes from ids to gradients: the plain formulas where `model.fused` has fused them by hand,
+and the hand-written passes of attention and cross-entropy as they are. On a CPU 20 s of compiling
+saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a tenth of the run
+pays for it. A run of several processes is never compiled. Compiled code on a CPU gives the same
+bits every time only under torch's deterministic algorithms, which `repeatable` sets.
 """
 
 import contextlib
@@ -39,19 +36,14 @@ TRIAL_SHARE = 1 / 10
 
 
 def compile_loss(loss: Loss) -> Loss:
-    """Return `loss`, compiled at its first call and for every new shape of batch.
-
-    The model is left as it is: evaluation runs uncompiled.
-    """
+    """Compiled at its first call and for every new shape of batch; evaluation runs uncompiled."""
     made: Loss = torch.compile(loss, dynamic=False)
     return made
 
 
 @contextlib.contextmanager
 def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
-    """Inside, on a CPU, compiled steps give the same bits every time; torch's settings are restored
-    afterwards.
-    """
+    """Inside, on a CPU, compiled steps give the same bits every time."""
     if not compiled or device.type != "cpu":
         yield
         return
@@ -67,10 +59,7 @@ def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
 
 
 def compile_obstacle(device: torch.device, *, shared: bool = False) -> str:
-    """What prevents compiling on this machine, in words; "" where nothing does.
-
-    `shared`: several processes train together.
-    """
+    """What prevents compiling on this machine. `shared`: several processes train together."""
     if shared:
         return "it is not tested with several processes"
     if device.type == "cuda":
@@ -85,9 +74,7 @@ def compile_obstacle(device: torch.device, *, shared: bool = False) -> str:
 def decide_compile(
     decision: MeasuredPrecision, clock: StepClock, *, progress: Progress, shared: bool = False
 ) -> MeasuredPrecision:
-    """Return the decision about precision with that about compiling added; the reason is
-    reported.
-    """
+    """The decision about precision with that about compiling added; the reason is reported."""
     compile, device = clock.config.compile, clock.compute.device
     if compile == "off":
         return decision
@@ -110,16 +97,13 @@ class _CompileTrial:
     clock: StepClock
 
     def may_pay(self) -> bool:
-        """Whether the run is so long that compiling costs little of it, even in vain."""
+        """Whether compiling costs little of the run, even in vain."""
         steps, known = self.clock.config.steps, self.decision.step_s.get(self.decision.precision)
         taken = (known or self._step_s(self.clock.loss) for _ in range(2))  # the first warms up
         return all(TRIAL_SHARE * steps * step_s >= COMPILE_S for step_s in taken)
 
     def run(self, progress: Progress) -> MeasuredPrecision:
-        """Compile, time, decide.
-
-        Where compiling fails, the steps stay uncompiled, and the reason is reported.
-        """
+        """Where compiling fails, the steps stay uncompiled."""
         loss, config, device = self.clock.loss, self.clock.config, self.clock.compute.device
         faster = compile_loss(loss)
         started = time.perf_counter()

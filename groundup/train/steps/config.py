@@ -1,6 +1,5 @@
 """The config of a training run: one dataclass with a part for each subject, each checked once, and
-the defaults of pretraining. Its own defaults suit a model of one to two million parameters on two
-cores.
+the defaults of pretraining. Its own defaults suit one to two million parameters on two cores.
 """
 
 import math
@@ -39,8 +38,6 @@ FREE = {"free": True}
 
 @dataclass(frozen=True)
 class Decay:
-    """How the learning rate falls from the highest to the lowest."""
-
     left: Callable[[float], float]
     """The share of the way (0 to 1) -> the share of the difference that is left (1 to 0)."""
     from_warmup: bool = True
@@ -56,7 +53,7 @@ SCHEDULES = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the learning rate rises and falls. Raises ConfigError."""
+    """Raises ConfigError."""
 
     name: str = "cosine"
     """How it falls, by a name in `SCHEDULES`: "cosine", or "wsd" (warm-up, stable, decay: the
@@ -65,7 +62,7 @@ class Schedule:
     min_learning_rate: float | None = None
     """The learning rate of the last step; None: a tenth of the highest."""
     warmup_steps: int | None = None
-    """Steps over which the learning rate rises; None: a twentieth of all."""
+    """None: a twentieth of all."""
     decay_steps: int | None = None
     """With wsd: the last steps, over which the learning rate falls; None: three fifths of all."""
 
@@ -74,32 +71,24 @@ class Schedule:
 
     @property
     def fall(self) -> Decay:
-        """How the learning rate falls."""
         return SCHEDULES[self.name]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Pretraining: how rows are cut from the text. Raises ConfigError."""
+    """How rows are cut from the text. Raises ConfigError."""
 
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
-    """What share of the tokens comes from each source; by default as they come."""
+    """What share of the tokens comes from each source."""
     stride: int | None = None
-    """Tokens from the start of a window to that of the next; None: the context, so that no token is
-    read twice in an epoch.
-    """
+    """Tokens from the start of a window to that of the next; None: the context."""
     packing: bool = False
-    """Rows are packed with whole documents (`data/batches/packing.py`) instead of windows; no token
-    attends to another document.
+    """Rows hold whole documents (`data/batches/packing.py`); no token attends to another document.
     """
     start_context_tokens: int | None = None
-    """The run begins with rows of this many tokens, and more of them; None: whole rows from the
-    first step.
-    """
+    """The run begins with more, shorter rows; None: whole rows from the first step."""
     start_share: float = 0.5
-    """With start_context_tokens: the share of the planned steps, and so of the tokens, that are
-    read in such rows.
-    """
+    """With start_context_tokens: the share of the steps, and so of the tokens, in such rows."""
 
     def __post_init__(self) -> None:
         require_counts(self, "start_context_tokens", "stride")
@@ -114,11 +103,9 @@ class Stability:
     """What keeps a run from diverging. Raises ConfigError."""
 
     clip_norm: float = 1.0
-    """The largest gradient norm: larger gradients are scaled down to it."""
+    """Larger gradient norms are scaled down to it."""
     max_skipped: int = 5
-    """A step whose loss or gradient is not finite is skipped, before the weights change; this many
-    in a row end the run. 1: the first ends it.
-    """
+    """A step whose loss or gradient is not finite is skipped; this many in a row end the run."""
     spike_factor: float | None = None
     """A step whose gradient norm is above the running median times this is skipped; None: none is.
     Clipping is enough for most spikes, and where hardly any error is left (fine-tuning) a large
@@ -128,11 +115,9 @@ class Stability:
     last checkpoint; the text that led there is skipped (`loss_spikes.py`); None: never. For long
     pretraining 1 is a wide margin; sources that differ much in turn need more."""
     max_rollbacks: int = 3
-    """The most roll-backs of a run; one more ends it."""
+    """One more ends the run."""
     balance_weight: float = 0.01
-    """With experts: how strongly they are kept evenly used when a model is trained from random
-    weights; 0.01 as in Fedus et al. 2021.
-    """
+    """With experts: how strongly they are kept evenly used; 0.01 as in Fedus et al. 2021."""
 
     def __post_init__(self) -> None:
         require_counts(self, "max_skipped", "max_rollbacks")
@@ -148,14 +133,12 @@ class Checkpoints:
     """What of a run stays on the disk. Raises ConfigError."""
 
     every: int | None = None
-    """Steps between checkpoints; None: as often as evaluations, and every 500
-    (`FitConfig.checkpoint_interval`).
-    """
+    """None: as often as evaluations, and every 500 steps."""
     keep: int = 2
-    """How many of the last checkpoints stay, beside the best."""
+    """How many of the last stay, beside the best."""
     snapshots: int = 0
-    """How many snapshots of the weights are kept over the run, to see how it learned (`groundup lab
-    RUN --film`); 0: none.
+    """How many snapshots of the weights are kept, to see how it learned (`groundup lab RUN
+    --film`).
     """
 
     def __post_init__(self) -> None:
@@ -170,60 +153,45 @@ def _named(value: object) -> object:
 
 
 def optimizer_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the fields of the optimizer among those of a FitConfig that are set."""
+    """The fields of the optimizer among those of a FitConfig that are set."""
     found = _named(fields.get("optimizer", {}))
     return found if isinstance(found, Mapping) else {}
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """One run of `fit()`. Fields left at None follow from the others, by the property named.
-
-    Raises ConfigError.
-    """
+    """One run of `fit()`. Fields left at None follow from the others. Raises ConfigError."""
 
     steps: int
     """Updates of the weights."""
     batch_size: int = 8
-    """Rows of one batch, over all processes; the caller makes its BatchSource with it."""
+    """Rows of one batch, over all processes."""
     accumulation: int = 1
-    """Batches whose gradients are summed before one update: the effect of a batch that many times as
-    large in the memory of one.
-    """
+    """Batches whose gradients are summed before one update: a larger batch in the memory of one."""
     optimizer: AnyOptimizer = field(default_factory=AdamW)
-    """What updates the weights, with its learning rate: AdamW, Muon or SGD (`train/optimizers`)."""
+    """AdamW, Muon or SGD (`train/optimizers`)."""
     schedule: Annotated[Schedule, BeforeValidator(_named)] = Schedule()
     rows: Rows = field(default_factory=Rows)
     stability: Stability = Stability()
     checkpoints: Checkpoints = field(default=Checkpoints(), metadata=FREE)
     evaluate_every: int | None = None
-    """Steps between evaluations; None: an eighth of all (`evaluation_interval`).
-
-    The first and the last step always have one.
-    """
+    """Steps between evaluations; None: an eighth of all. The first and last always have one."""
     precision: TrainPrecision = "auto"
-    """Precision of the matrix products; "auto" measures this model's step in both and takes the
-    faster.
-    """
+    """Of the matrix products; "auto" measures this model's step in both and takes the faster."""
     compile: Compile = "auto"
-    """Whether torch.compile makes the steps: "auto" on CUDA, and on a CPU where it is measured to
-    pay; for batches of one shape.
-    """
+    """"auto": on CUDA, and on a CPU where it is measured to pay; for batches of one shape."""
     recompute: bool = field(default=False, metadata=FREE)
     """Keep only the input of each block and recompute the rest in the backward pass: the same
     gradients for a third more arithmetic and far less memory, so that a larger model or batch fits.
     """
     parallel: Parallel = field(default="ddp", metadata=FREE)
-    """Under torchrun: "ddp", a copy of the model in each process; "fsdp", each has a share of it,
-    for models too large for one GPU.
+    """Under torchrun: "ddp", a copy of the model in each process; "fsdp", each has a share of it.
     """
     initial_weights: str = ""
-    """Pretraining: SHA-256 of the weights of the model whose training is continued
-    (`starting_model.py`); "": random weights, by the seed.
-    """
+    """Pretraining: SHA-256 of the weights whose training is continued; "": random weights."""
     seed: int = 0
-    """Seed of what is random while training (dropout); data order and initial weights are seeded by
-    the caller.
+    """Of what is random while training (dropout); data order and initial weights are seeded by the
+    caller.
     """
 
     def __post_init__(self) -> None:
@@ -248,41 +216,35 @@ class FitConfig:
 
     @property
     def warmup(self) -> int:
-        """Steps of warm-up."""
         if self.schedule.warmup_steps is None:
             return round(self.steps * WARMUP_SHARE)
         return self.schedule.warmup_steps
 
     @property
     def decay(self) -> int:
-        """Steps of decay in a wsd schedule: where not given, three fifths of all, or what the
-        warm-up leaves.
-        """
+        """Of a wsd schedule: three fifths of all, or what the warm-up leaves."""
         if self.schedule.decay_steps is None:
             return min(round(self.steps * DECAY_SHARE), self.steps - self.warmup)
         return self.schedule.decay_steps
 
     @property
     def lowest_learning_rate(self) -> float:
-        """Where the learning rate ends."""
         if self.schedule.min_learning_rate is None:
             return self.optimizer.learning_rate * MIN_SHARE
         return self.schedule.min_learning_rate
 
     @property
     def evaluation_interval(self) -> int:
-        """Steps between evaluations; by default rounded up: never more than planned for."""
+        """By default rounded up: never more than planned for."""
         return self.evaluate_every or -(-self.steps // EVALUATIONS)
 
     @property
     def checkpoint_interval(self) -> int:
-        """Steps between checkpoints."""
         every = self.checkpoints.every
         return every or min(self.evaluation_interval, MAX_STEPS_BETWEEN_CHECKPOINTS)
 
     @property
     def start_steps(self) -> int:
-        """Steps that read rows of `rows.start_context_tokens`."""
         if self.rows.start_context_tokens is None:
             return 0
         return round(self.rows.start_share * self.steps)
@@ -298,7 +260,7 @@ class FitConfig:
         return tuple(sorted(found))
 
     def decisive(self) -> dict[str, Any]:
-        """Return the fields that results depend on, as plain values."""
+        """The fields that results depend on, as plain values."""
         plain = decisive_fields(to_plain(self))
         if self.stability.rollback_nats is not None:  # checkpoints are returned to
             plain["checkpoints"] = {"every": self.checkpoint_interval}
@@ -309,7 +271,6 @@ FREE_FIELDS = tuple(each.name for each in fields(FitConfig) if each.metadata.get
 
 
 def decisive_fields(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a table that results depend on."""
     return {name: value for name, value in table.items() if name not in FREE_FIELDS}
 
 

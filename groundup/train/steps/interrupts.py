@@ -1,13 +1,10 @@
-"""Ctrl-C and SIGTERM while training: raised at once where nothing is half done, deferred where
-something is.
+"""Ctrl-C and SIGTERM while training: raised at once where nothing is half done, deferred
+(`shielded`) during an update and a save.
 
-A step can be discarded at any moment until the weights change, and an evaluation always; so both
-signals raise out of them, and the state at the last boundary is saved. During an update and a save
-they are deferred (`shielded`).
-
-With several processes none may leave alone: the others would wait for it for ever. There a signal
-is only noted (`received`), every step tells all ranks what any has received, and all end after the
-same step (`agree`).
+A step can be discarded until the weights change, and an evaluation always; so both signals raise
+out of them, and the state at the last boundary is saved. With several processes none may leave
+alone: there a signal is only noted (`received`), every step tells all ranks what any has received,
+and all end after the same step (`agree`).
 """
 
 import contextlib
@@ -24,9 +21,7 @@ TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
 
 
 class Interrupts:
-    """A context manager that handles both signals; in a thread other than the main one Python
-    allows no handlers, and it does nothing.
-    """
+    """Handles both signals; in a thread other than the main one Python allows no handlers."""
 
     def __init__(self, *, together: bool = False) -> None:
         """`together`: with other processes."""
@@ -60,7 +55,7 @@ class Interrupts:
                 self.check()
 
     def agree(self, number: int) -> None:
-        """Set the signal that any of the processes received; from now on `check` raises for it."""
+        """Set the signal that any of the processes received."""
         self._agreed = number
 
     def check(self) -> None:
@@ -78,7 +73,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
-        """Defer signals until the block is done; an error of the block itself takes precedence."""
+        """An error of the block itself takes precedence."""
         self._shielded = True
         try:
             yield
@@ -87,5 +82,5 @@ class Interrupts:
         self.check()
 
     def hold(self) -> None:
-        """From now on no signal raises: the run is being ended."""
+        """The run is being ended."""
         self._held = True

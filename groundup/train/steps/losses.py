@@ -6,8 +6,7 @@ shifted by one. A label of -100 is not counted: prompts, when an assistant is tr
 
 With experts, any loss gets the routers' balance loss beside it (Fedus et al. 2021, section 2.2).
 Left alone, a router sends ever more tokens to the experts that happened to be good first, and the
-others learn nothing. It is taken over the tokens of one batch: with several batches a step
-(`accumulation`) each is balanced by itself.
+others learn nothing. It is taken over the tokens of one batch.
 """
 
 from dataclasses import dataclass
@@ -27,10 +26,8 @@ from groundup.train.steps.step import Loss, LossSum
 
 
 def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
-    """Cross-entropy of the next token, summed over the labels that count.
-
-    The head is applied to those positions alone: with V in the thousands it is a large part of the
-    work.
+    """Cross-entropy of the next token, summed over the labels that count; only there is the head
+    applied.
     """
     assert isinstance(model, LanguageModel)
     hidden = model.hidden(batch.ids, mask=batch.mask, documents=batch.documents).flatten(
@@ -46,8 +43,8 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
 
 
 def class_loss(model: nn.Module, batch: Any) -> LossSum:
-    """Cross-entropy of the true classes, summed over texts: `batch` has the inputs of `model`, and
-    a label and a weight (1 on average) a text.
+    """Cross-entropy of the true classes, summed over texts: `batch` has inputs, a label and a
+    weight (1 on average) a text.
     """
     scores = model(*batch.inputs)
     nats = F.cross_entropy(scores.float(), batch.labels, reduction="none")
@@ -55,8 +52,8 @@ def class_loss(model: nn.Module, batch: Any) -> LossSum:
 
 
 def label_set_loss(model: nn.Module, batch: Any) -> LossSum:
-    """Binary cross-entropy of every label, summed over labels and texts: `batch` has a 0 or 1 and a
-    weight (1 on average) for each, [B, N].
+    """Binary cross-entropy of every label, summed: `batch` has a 0 or 1 and a weight for each, [B,
+    N].
     """
     scores = model(*batch.inputs)
     nats = F.binary_cross_entropy_with_logits(
@@ -68,7 +65,7 @@ def label_set_loss(model: nn.Module, batch: Any) -> LossSum:
 def answer_logprobs(
     model: LanguageModel, ids: Int[Tensor, "N T"], labels: Int[Tensor, "N T"]
 ) -> Float[Tensor, " N"]:
-    """Return the log-probability of each row's labels, summed over those that count."""
+    """Of each row's labels, summed over those that count."""
     hidden, wanted = model.hidden(ids).flatten(0, 1), labels.flatten()  # [N*T, C], [N*T]
     counted = (wanted != IGNORED_LABEL).nonzero().squeeze(1)
     logits = model.logits(hidden.index_select(0, counted)).float()
@@ -99,7 +96,6 @@ class FinetuneLoss:
     """A loss that a fine-tuning run can be trained with: `--set loss=NAME`."""
 
     kind: Literal["chat", "classifier", "multi-label", "preference"]
-    """The kind of run whose batches it reads."""
     loss: Loss
 
 
@@ -113,10 +109,7 @@ FINETUNE_LOSSES: dict[str, FinetuneLoss] = {
 
 
 def finetune_loss(kind: str, name: str | None) -> Loss:
-    """Return the loss of that name for a run of that kind; None: the default.
-
-    Raises ConfigError.
-    """
+    """None: the default of that kind of run. Raises ConfigError."""
     known = {key: each.loss for key, each in FINETUNE_LOSSES.items() if each.kind == kind}
     if name is not None and name not in known:
         raise ConfigError(
@@ -126,10 +119,7 @@ def finetune_loss(kind: str, name: str | None) -> Loss:
 
 
 def add_balance(loss: Loss, weight: float) -> Loss:
-    """Return `loss` with a gradient that also spreads the tokens over the experts.
-
-    Its value is unchanged: comparable with the validation loss.
-    """
+    """`loss` with a gradient that also spreads the tokens over the experts; its value is unchanged."""
 
     def with_balance(model: nn.Module, batch: Batch) -> LossSum:
         with router_scores(model) as scores:

@@ -1,12 +1,11 @@
-"""The time of a training step, and the choice between float32 and bf16 by it. Both are measured on
-the model and batches that will be trained.
+"""The time of a training step, and the choice between float32 and bf16 by it, both measured on the
+model and batches that will be trained.
 
 bf16 halves the work of large matrix products where the processor has it; at small widths the casts
-cost more than they save, and where it is emulated a step may take minutes. So it is measured, and
-never tried where the processor has no bf16 or one small product shows that it is slow. A
-measurement takes a twentieth of the run at most. Another program may change its outcome: with
-`Compute.fixed_choices` nothing is measured, and training is in float32 on a CPU and in bf16 on a
-GPU that has it.
+cost more than they save, and where it is emulated a step may take minutes. So it is measured, for a
+twentieth of the run at most, and never tried where the processor has no bf16 or one small product
+shows that it is slow. Another program may change the outcome: with `Compute.fixed_choices` nothing
+is measured, and training is in float32 on a CPU and in bf16 on a GPU that has it.
 """
 
 import math
@@ -73,7 +72,7 @@ class StepClock:
         self._optimizer.set_rate(0.0)
 
     def step_s(self, *, bf16: bool, loss: Loss | None = None) -> float:
-        """Seconds of one step, with the clock's loss or another version of it (compiled)."""
+        """With the clock's loss or another version of it (compiled)."""
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             summed = sum_gradients(
@@ -92,42 +91,34 @@ class StepClock:
 def measure_steps(
     clock: StepClock, kinds: Sequence[bool], *, seconds: float, progress: Progress | None = None
 ) -> dict[bool, float]:
-    """The shortest seconds of a step in each precision (bf16 or not), measured for about `seconds`
-    each.
-    """
+    """The shortest seconds of a step in each precision (bf16 or not)."""
     takes = {bf16: partial(clock.step_s, bf16=bf16) for bf16 in kinds}
     return shortest(takes, seconds=seconds, progress=progress)
 
 
 @dataclass(frozen=True)
 class MeasuredPrecision:
-    """The precision of a run and the seconds a step that decided it (none where the config says
-    it).
-    """
+    """The precision of a run and the seconds a step that decided it."""
 
     precision: Chosen
     step_s: dict[str, float] = field(default_factory=dict)
     compiled: bool = False
-    """Whether torch.compile makes its steps (`compiled.py`)."""
 
 
 @dataclass(frozen=True)
 class MuonDecision:
-    """The precision in which Muon orthogonalises, and the product measured for it (None: the config
-    says it).
-    """
+    """The precision in which Muon orthogonalises, and the product measured for it."""
 
     precision: Chosen | None
     times: ProductTimes | None = None
 
     def closed(self, config: FitConfig) -> FitConfig:
-        """Return the config with this precision."""
         if self.precision is None:
             return config
         return config.with_fields({"optimizer.precision": self.precision})
 
     def for_record(self) -> dict[str, Any]:
-        """Return the fields of a run's record; {} without Muon."""
+        """{} without Muon."""
         if self.precision is None:
             return {}
         if self.times is None:
@@ -136,9 +127,7 @@ class MuonDecision:
 
 
 def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> MuonDecision:
-    """Return what the config says; for "auto" bf16, but float32 where the processor has no bf16 or
-    emulates it.
-    """
+    """For "auto" bf16, but float32 where the processor has none or emulates it."""
     if not isinstance(config.optimizer, Muon):
         return MuonDecision(None)
     if config.optimizer.precision != "auto":
@@ -153,18 +142,14 @@ def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> Muo
 
 
 def _largest_matrix(model: nn.Module) -> tuple[int, int]:
-    """Rows and columns, the fewer first as Muon transposes them, of the largest matrix that trains
-    in a block; 1, 1 where none does.
-    """
+    """Of those that train in a block: rows and columns, the fewer first as Muon transposes them."""
     shapes = [p.shape for name, p in trainable(model).items() if is_block_matrix(name, p.shape)]
     rows, columns = sorted(max(shapes, key=lambda shape: shape.numel(), default=(1, 1)))
     return rows, columns
 
 
 def open_kinds(precision: TrainPrecision, width: int, *, compute: Compute) -> tuple[bool, ...]:
-    """Which of float32 (False) and bf16 (True) are worth a measured step: bf16 only where the
-    device has it and a product is not slow.
-    """
+    """Which of float32 (False) and bf16 (True) are worth a measured step."""
     if precision != "auto":
         return (precision == "bf16",)
     if compute.fixed_choices:
@@ -180,9 +165,7 @@ def open_kinds(precision: TrainPrecision, width: int, *, compute: Compute) -> tu
 
 
 def fixed_precision(compute: Compute) -> Chosen:
-    """Return the precision of training where nothing is measured: bf16 on a GPU that has it, else
-    float32.
-    """
+    """Where nothing is measured."""
     if compute.has_bf16 and not compute.is_cpu:
         return "bf16"
     return "float32"
@@ -191,10 +174,7 @@ def fixed_precision(compute: Compute) -> Chosen:
 def decide_precision(
     clock: StepClock, *, progress: Progress, run_s: float | None = None
 ) -> MeasuredPrecision:
-    """Return what the config says; for "auto" the faster of the two, both figures reported.
-
-    `run_s`: the time budget of the run.
-    """
+    """For "auto" the faster of the two, both figures reported. `run_s`: the time budget."""
     config, compute = clock.config, clock.compute
     if config.precision != "auto":
         return MeasuredPrecision(config.precision)
@@ -222,7 +202,7 @@ def decide_precision(
 
 
 def _by_product(width: int, compute: Compute, progress: Progress) -> MeasuredPrecision:
-    """Return the precision by one matrix product, where steps take too long to be tried."""
+    """Where steps take too long to be tried."""
     times = product_times(width, width, compute.device)
     chosen: Chosen = "bf16" if times.slowdown < PRODUCT_WORTH_IT else "float32"
     progress.say(

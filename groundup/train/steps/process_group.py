@@ -1,17 +1,14 @@
-"""The processes of one run and the messages between them. In a single process, the usual case, no
-message is sent.
+"""The processes of one run and the messages between them. In a single process no message is sent.
 
 `torchrun` starts the same command several times, each with a rank, 0 to world - 1. Rank 0 leads: it
-alone prepares data, evaluates, writes and reports. The loop needs two kinds of message; both are
+alone prepares data, evaluates, writes and reports. There are two kinds of message; both are
 tensors, the first kind with JSON in it, and nothing is pickled:
 
     first(work)      rank 0 does the work, all get its result or its error
-    gather(numbers)  a few numbers of every rank, to all: the loss of a step, and whether any
-                     received a signal
+    gather(numbers)  a few numbers of every rank, to all
 
-(Gradients and weights are exchanged by torch itself: `distributed.py`.) Rank 0 may work for hours
-while the others wait, so the first kind goes through a group of its own without a timeout; when
-rank 0 is gone, its connection closes and the others notice at once.
+Rank 0 may work for hours while the others wait, so the first kind goes through a group of its own
+without a timeout; when rank 0 is gone, its connection closes and the others notice at once.
 """
 
 import contextlib
@@ -37,8 +34,6 @@ class ProcessLost(GroundupError):
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process and its rank among those of the run."""
-
     rank: int = 0
     world: int = 1
     """The number of processes."""
@@ -47,13 +42,11 @@ class ProcessGroup:
 
     @property
     def leads(self) -> bool:
-        """Whether this is rank 0, which evaluates, writes and reports."""
         return self.rank == 0
 
     def first(self, work: Callable[[], Result]) -> Result:
-        """Return on all ranks the result (plain JSON) of `work`, done on rank 0 alone.
-
-        Raises on all the GroundupError that it raised there.
+        """The result (plain JSON) of `work`, done on rank 0 alone. Raises on all the GroundupError
+        that it raised there.
         """
         if self.world == 1:
             return work()
@@ -98,12 +91,12 @@ class ProcessGroup:
         return message["result"]
 
     def gather(self, numbers: Sequence[float]) -> Float[Tensor, "ranks N"]:
-        """Return the numbers of all ranks in float64, a row a rank."""
+        """Float64, a row a rank."""
         own = torch.tensor(numbers, dtype=torch.float64)
         return torch.stack(self.gather_tensors(own))
 
     def gather_tensors(self, own: Tensor) -> list[Tensor]:
-        """Return a small CPU tensor of each rank, in the order of ranks; all are of one shape."""
+        """A small CPU tensor of each rank; all are of one shape."""
         if self.world == 1:
             return [own]
         found = [torch.empty_like(own) for _ in range(self.world)]
@@ -135,9 +128,8 @@ def _of_the_network(error: RuntimeError) -> bool:
 
 
 def require_shares(batch_size: int, processes: int) -> None:
-    """Refuse a batch that can't be divided evenly among the processes.
-
-    Raises ConfigError with the nearest that can.
+    """A batch must be divided evenly among the processes. Raises ConfigError with the nearest that
+    can.
     """
     over = batch_size % processes
     if over:

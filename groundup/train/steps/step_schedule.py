@@ -2,8 +2,8 @@
 steps was changed, and the learning rate there.
 
 As planned a step's place is its number. A rescale gives the run another number of steps from there
-on (`time_budget.py` decides when): the rest of the schedule is spread evenly over the steps that
-are left, so that warm-up, stable part and decay keep their shares of it, whatever the schedule.
+on: the rest of the schedule is spread evenly over the steps that are left, so that warm-up, stable
+part and decay keep their shares of it.
 
     place(s) = planned - (planned - place at the rescale) (steps - s) / (steps - step of the
         rescale)
@@ -32,11 +32,10 @@ class Rescale:
     """From here on the run has another number of steps. Raises ConfigError."""
 
     step: int
-    """After which step."""
     place: float
-    """The place of that step in the schedule, in planned steps."""
+    """Of that step in the schedule, in planned steps."""
     steps: int
-    """The steps of the whole run from now on."""
+    """Of the whole run from now on."""
 
     def __post_init__(self) -> None:
         if not 0 < self.step < self.steps:
@@ -52,7 +51,6 @@ class StepSchedule:
 
     @property
     def steps(self) -> int:
-        """The steps of the whole run, as far as is known."""
         if not self.rescales:
             return self.planned
         return self.rescales[-1].steps
@@ -72,9 +70,7 @@ class StepSchedule:
         return self.planned - (self.planned - before.place) * left
 
     def update_place(self, step: int) -> float:
-        """The place of the update that leads from `step` to `step + 1`, as a schedule counts: from
-        0 to exactly `planned - 1`.
-        """
+        """Of the update that leads from `step` to `step + 1`: from 0 to exactly `planned - 1`."""
         return self.place(step + 1) - 1
 
     def passes(self, places: Sequence[int], step: int) -> bool:
@@ -83,22 +79,16 @@ class StepSchedule:
         return any(before < place <= self.place(step) for place in places)
 
     def comes_to(self, interval: int, step: int) -> bool:
-        """Whether `step` comes to a multiple of `interval` planned steps or is the first beyond it:
-        what is due then is due as often as planned.
-        """
+        """Whether `step` comes to a multiple of `interval` planned steps or is the first beyond it."""
         return step == 0 or self.place(step) // interval > self.place(step - 1) // interval
 
     def rescaled(self, step: int, steps: int) -> Rescale:
-        """The rescale after `step` by which the whole run has `steps` steps."""
         return Rescale(step, self.place(step), steps)
 
 
 def learning_rate(step: int | float, config: FitConfig) -> float:
-    """The learning rate of the update that leads from `step` to `step + 1` (0 <= step <
-    config.steps).
-
-    The rise ends at the highest rate in the last step of the warm-up; the last step of all has the
-    lowest. Where a run's number of steps was changed, a place may lie between two steps.
+    """Of the update that leads from `step` to `step + 1`: the rise ends at the highest rate in the
+    last step of the warm-up, the last step of all has the lowest.
     """
     low, high = config.lowest_learning_rate, config.optimizer.learning_rate
     if step + 1 <= config.warmup:
@@ -114,13 +104,10 @@ def learning_rate(step: int | float, config: FitConfig) -> float:
 
 @dataclass(frozen=True)
 class Threads:
-    """From here on the steps are computed by `count` threads (`step_threads.py`).
-
-    Raises ConfigError.
-    """
+    """From here on the steps are computed by `count` threads. Raises ConfigError."""
 
     step: int
-    """After which step; 0: from the first on."""
+    """0: from the first on."""
     count: int
 
     def __post_init__(self) -> None:

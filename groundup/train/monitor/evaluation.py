@@ -1,21 +1,20 @@
-"""Validation and test: the loss of a language model on held-out text, always on the same windows,
-source by source.
-
-Loss a token depends on the tokenizer; bits per byte do not: all nats of the evaluated windows,
-divided by ln 2 and by the UTF-8 bytes of the tokens that were predicted in them. An end-of-text
-token has no bytes, but its loss is counted. A run on packed documents is measured on packed
-documents: their first tokens are not predicted, nor seen from another document, so its figures are
-not comparable with those of windows.
+"""Evaluation during training: the loss of a language model on held-out text, always on the same
+windows, source by source; samples and tasks.
 
     validation_loss, bits_per_byte, and where the shards know of several sources:
         bits_per_byte:SOURCE
 
-The best checkpoint is chosen by validation, so that its figure is too good by the choice; that of
-test, measured once at the end, is not.
+Loss a token depends on the tokenizer; bits per byte do not: all nats of the evaluated windows,
+divided by ln 2 and by the UTF-8 bytes of the tokens that were predicted. An end-of-text token has
+no bytes, but its loss is counted. A run on packed documents is measured on packed documents: the
+first token of each is not predicted, so its figures are not comparable with those of windows. The
+best checkpoint is chosen by validation, so that its figure is too good by the choice; that of test,
+measured once at the end, is not.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Int
@@ -27,14 +26,17 @@ from groundup.data.batches.shards import ShardSet
 from groundup.data.batches.spans import LabelAt, read_spans
 from groundup.data.split import VALIDATION
 from groundup.device import Compute
+from groundup.errors import GroundupError, ModelError
 from groundup.evaluate.metrics import bits_per_byte
+from groundup.evaluate.task import EvaluationTask
 from groundup.model.heads import LanguageModel
 from groundup.model.linear_cross_entropy import summed_cross_entropy
 from groundup.model.matmul_precision import fast_matmul
-from groundup.progress import Advance
+from groundup.progress import Advance, Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.steps.batches import in_micro_batches
-from groundup.train.steps.step import to_device
+from groundup.train.monitor.samples import Sampler
+from groundup.train.steps.step import in_micro_batches, to_device
+from groundup.weights.model_io import OpenModel
 
 # The loss of single tokens has a standard deviation of some 2.5 nats: the mean of this many is known
 # to about 2.5 / sqrt(16,384) = 0.02.
@@ -51,19 +53,15 @@ class HeldOutRows:
     batch_size: int
     seed: int
     at_once: int | None = None
-    """How many rows of a batch go through the model together; None: all of them."""
+    """Rows that go through the model together; None: a batch."""
     packing: bool = False
-    """Rows are packed, as in training."""
     aside: Sequence[str] = ()
-    """Sources that have figures of their own and do not count in the others: replayed text, as
-    weights are not chosen by it.
-    """
+    """Sources that have figures of their own and do not count in the others: replayed text."""
 
 
 class Validation:
-    """The validation (or test) split of a shard set: figures of a model on it.
-
-    Raises DataError when it is shorter than one window.
+    """The validation (or test) split of a shard set. Raises DataError when it is shorter than one
+    window.
     """
 
     def __init__(
@@ -87,14 +85,14 @@ class Validation:
         self._aside = set(rows.aside)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the same windows at every evaluation: the whole split, or where it is long, windows
-        drawn from all over it.
+        """The same windows at every evaluation: the whole split, or where it is long, drawn from
+        all over it.
         """
         return self._places(self.windows)
 
     @property
     def num_tokens(self) -> int:
-        """The number of tokens that are predicted in an evaluation."""
+        """Tokens that are predicted in an evaluation."""
         return sum(int((batch.labels != IGNORED_LABEL).sum()) for batch in self.batches())
 
     def _places(self, windows: Windows) -> Iterator[Batch]:
@@ -109,9 +107,7 @@ class Validation:
             yield from in_micro_batches(whole, self.at_once)
 
     def measure(self, model: LanguageModel) -> dict[str, float]:
-        """Return validation_loss (nats per token), bits_per_byte, and bits_per_byte:SOURCE for each
-        source with enough tokens.
-        """
+        """validation_loss (nats per token), bits_per_byte, and bits_per_byte:SOURCE."""
         found = self.figures(model)
         return {
             "validation_loss": found["loss"],
@@ -120,8 +116,8 @@ class Validation:
 
     @torch.no_grad()
     def figures(self, model: LanguageModel, advance: Advance | None = None) -> dict[str, float]:
-        """Return loss (nats per token), bits_per_byte, tokens (how many were predicted), and
-        bits_per_byte:SOURCE; `advance` counts tokens.
+        """loss (nats per token), bits_per_byte, tokens, and bits_per_byte:SOURCE; `advance` counts
+        tokens.
         """
         names = self._label_at.labels
         nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
@@ -166,9 +162,7 @@ class Validation:
 def loss_by_source(
     model: LanguageModel, batch: Batch, groups: Int[Tensor, "B T"], num_groups: int
 ) -> Iterator[float]:
-    """Yield the nats of the labels of each group, from one forward pass; the head is applied to
-    each position once.
-    """
+    """The nats of the labels of each group, from one forward pass."""
     with fast_matmul(batch.ids.device):
         hidden = model.hidden(batch.ids, documents=batch.documents).flatten(0, 1)  # [B*T, C]
         labels = batch.labels.flatten()  # [B*T]
@@ -181,9 +175,44 @@ def loss_by_source(
 
 
 def token_byte_counts(tokenizer: Tokenizer) -> Int[Tensor, " V"]:
-    """Return the UTF-8 bytes of each id; 0 for control tokens, which are no text."""
+    """The UTF-8 bytes of each id; 0 for control tokens."""
     control = set(tokenizer.special.tokens.values())
     counts = (
         0 if id in control else len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)
     )
     return torch.tensor(list(counts))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    validation: Validation
+    sampler: Sampler
+    tasks: Sequence[EvaluationTask] = ()
+    test: Validation | None = None
+    """Measured once at the end."""
+
+    def measure(self, model: LanguageModel) -> dict[str, float]:
+        """The validation figures, then TASK:METRIC. Raises ModelError where a task does not suit
+        the model.
+        """
+        opened = OpenModel(
+            model, self.sampler.tokenizer, model.config, Path("the model in training"), "language"
+        )
+        found = self.validation.measure(model)
+        for task in self.tasks:
+            try:
+                outcome = task.measure(opened, compute=self.validation.compute, progress=Silent())
+            except GroundupError as error:
+                raise ModelError(
+                    f"The task '{task.name}' can't be measured: {error.message}", fix=error.fix
+                ) from error
+            found |= {
+                f"{task.name}:{measure.metric}": measure.value for measure in outcome.measures
+            }
+        return found
+
+    def measure_test(self, model: LanguageModel, progress: Progress) -> dict[str, float] | None:
+        if self.test is None:
+            return None
+        with progress.track("measuring on test", self.test.num_tokens, "tokens") as advance:
+            return self.test.figures(model, advance)
