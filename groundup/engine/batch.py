@@ -8,13 +8,9 @@
 
 A step is schedule -> run -> process: `scheduler.py` decides what to compute, `model_runner.py` runs
 it through the model as one ragged batch (its weights are read once), `output_processor.py` chooses
-the tokens. Requests join and leave between steps. Each has its own random numbers and pages, and
-attends to its own tokens only, so in float32 its text is the same alone and among others
-(`generate_ids` is the simple version that tests this one). In int8 all tokens go through the
-compiled step, up to 32 at a time: a token's numbers are the same, bit for bit, in whatever company
-it is computed.
-
-Not thread-safe: one thread submits, cancels and steps.
+the tokens. Each request has its own random numbers and pages, so in float32 its text is the same
+alone and among others (`generate_ids` tests this); in int8, where all tokens go through the compiled
+step, bit for bit. Not thread-safe: one thread submits, cancels and steps.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,26 +36,20 @@ from groundup.tokenizer.fast import Tokenizer
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """Bounds of one BatchEngine."""
-
     cache_bytes: int = 2**30
-    """Memory for keys and values of running rows, and of finished ones that may be continued."""
+    """For keys and values of running rows, and of finished ones that may be continued."""
     page_tokens: int = 16
-    """Tokens of a page; only full pages are shared, so a smaller page shares more and needs more
-    bookkeeping.
-    """
+    """Only full pages are shared: a smaller page shares more and needs more bookkeeping."""
     max_running: int = 32
-    """Requests that run at once."""
     max_waiting: int = 256
-    """Requests that may wait; further ones are refused with QueueFull."""
+    """Further requests are refused with QueueFull."""
     draft_tokens: int = 0
-    """The maximum of draft tokens for one request (prompt_lookup.py); 0: no speculative
-    decoding.
-    """
+    """Of one request, at most (prompt_lookup.py); 0: no speculative decoding."""
     reproducible: bool = False
-    """Give the same text alone and among others in every precision, not only in float32: answers
-    are computed `model_runner.EXACT_ROWS` at a time, padded, prompts page by page (use pages of
-    64). Slower: a single request then costs as much as EXACT_ROWS."""
+    """The same text alone and among others in every precision: answers are computed
+    `model_runner.EXACT_ROWS` at a time, padded, prompts page by page (use pages of 64). A single
+    request then costs as much as EXACT_ROWS.
+    """
 
     def __post_init__(self) -> None:
         if self.reproducible and self.draft_tokens:
@@ -70,8 +60,6 @@ class BatchSettings:
 
 
 class BatchEngine:
-    """Continues the prompts of many requests with one language model."""
-
     def __init__(
         self,
         model: LanguageModel,
@@ -108,15 +96,10 @@ class BatchEngine:
 
     @property
     def busy(self) -> bool:
-        """Whether a step has something to do."""
         return self.outputs.pending
 
     def submit(self, request: Request) -> None:
-        """Add a request.
-
-        Raises QueueFull, or ModelError when its prompt has no tokens or leaves no room for an
-        answer.
-        """
+        """Raises QueueFull, or ModelError when the prompt has no tokens or leaves no room."""
         num_prompt = len(request.prompt_ids)
         if request.sampling.max_tokens == 0:
             self.outputs.add_empty(request)
@@ -131,14 +114,13 @@ class BatchEngine:
         self.outputs.add(request, scheduled)
 
     def cancel(self, request_id: str) -> None:
-        """End a request without further events and free its pages. An unknown id is ignored."""
+        """Without further events. An unknown id is ignored."""
         self.outputs.remove(request_id)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[str, StepOutput]]:
-        """Run one step and choose a token for each request that is ready.
-
-        Returns events, and errors that ended a request.
+        """Choose a token for each request that is ready. Returns events, and errors that ended a
+        request.
         """
         self.runner.propose_drafts(self.scheduler.running, failed=self.outputs.fail)
         chunks = self.scheduler.schedule()
@@ -156,10 +138,8 @@ def generate_answers(
     stop_ids: frozenset[int] = frozenset(),
     done: Callable[[int], None] = lambda answers: None,
 ) -> list[str]:
-    """Return one text for each prompt, in order, as from `generate_ids`. `done` is called with the
-    number of newly finished answers.
-
-    Raises ModelError when a prompt fills the context, or the logits are non-finite.
+    """One text for each prompt, as from `generate_ids`. `done` gets the number of newly finished
+    ones. Raises ModelError.
     """
     engine = BatchEngine(model, tokenizer, compute, BatchSettings(max_waiting=len(prompts)))
     for number, prompt in enumerate(prompts):

@@ -20,8 +20,7 @@ from torch import Tensor
 from groundup.device import Compute
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
-from groundup.engine.padded_batch import class_scores, classifier_windows, embed
-from groundup.engine.pooled_states import stacked_scores
+from groundup.engine.padded_batch import class_scores, classifier_windows, embed, stacked_scores
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream, answer_events
@@ -44,7 +43,7 @@ USES: dict[ModelKind, str] = {
 
 
 class Engine:
-    """One opened model, without state between calls: the same call gives the same answer."""
+    """Without state between calls: the same call gives the same answer."""
 
     def __init__(self, opened: OpenModel, compute: Compute, *, draft_tokens: int = 0) -> None:
         """`draft_tokens`: of `generate_ids`."""
@@ -52,27 +51,25 @@ class Engine:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer. Raises ModelError when it has none."""
+        """Raises ModelError when there is none."""
         return self.opened.require_tokenizer()
 
     def complete(
         self, prompt: str | Sequence[int], sampling: Sampling, constraint: Constraint | None = None
     ) -> Iterator[ChatEvent]:
-        """Continue a text, or ids that are used as they are. Raises ModelError."""
+        """A text, or ids that are used as they are. Raises ModelError."""
         ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
         return self._events(ids, sampling, dropped=0, constraint=constraint)
 
     def prompt_ids(self, text: str) -> list[int]:
-        """Return the ids of a text to be continued; the empty text begins a new document."""
+        """The empty text begins a new document."""
         ids = self.tokenizer.with_bos(self.tokenizer.encode(text))
         return ids or [self.tokenizer.special.document_end_id]
 
     def chat(self, conversation: Conversation, sampling: Sampling) -> Iterator[ChatEvent]:
-        """Generate the assistant's next turn. A conversation longer than the context loses its
-        oldest messages, never a system message.
-
-        Each event counts them in `dropped_messages`. Raises ModelError when not even the last
-        message fits.
+        """A conversation longer than the context loses its oldest messages, never a system message;
+        events count them in `dropped_messages`. Raises ModelError when not even the last message
+        fits.
         """
         context_tokens = self.opened.config.context_tokens
         answer_tokens = min(sampling.max_tokens, int(context_tokens * ANSWER_SHARE))
@@ -104,17 +101,14 @@ class Engine:
         return answer_events(ids, stream, stop_ids, start)
 
     def language_model(self) -> LanguageModel:
-        """The model, where it writes text. Raises ModelError for a classifier or an encoder."""
+        """Raises ModelError for a classifier or an encoder."""
         if not isinstance(self.opened.model, LanguageModel):
             what = f"{self.opened.path} is {KIND_NAMES[self.opened.kind]} and generates no text."
             raise ModelError(what, fix=USES[self.opened.kind])
         return self.opened.model
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """Return the probability of each label for each text, most probable first.
-
-        Raises ModelError.
-        """
+        """The probability of each label for each text, most probable first. Raises ModelError."""
         if not texts:
             return []
         scores = self.class_scores(texts)
@@ -126,10 +120,8 @@ class Engine:
         return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
 
     def class_scores(self, texts: Sequence[str]) -> Float[Tensor, "texts N"]:
-        """Return the scores of the labels, divided by the temperature: their softmax (of several
-        labels a text: sigmoid) is the probabilities.
-
-        Raises ModelError.
+        """Divided by the temperature: their softmax (of several labels a text: sigmoid) is the
+        probabilities. Raises ModelError.
         """
         if not isinstance(self.opened.model, Classifier):
             raise ModelError(
@@ -148,18 +140,13 @@ class Engine:
 
     @cached_property
     def encoder(self) -> "Engine | None":
-        """The encoder of a stacked classifier that has one, opened at its first text.
-
-        Raises FormatError, ModelError.
-        """
+        """Of a stacked classifier, opened at its first text. Raises FormatError, ModelError."""
         if self.opened.stacked is None or self.opened.stacked.encoder is None:
             return None
         return Engine(open_model(self.opened.stacked.encoder, self.compute), self.compute)
 
     def windows(self, text: str) -> list[list[int]]:
-        """Return what a classifier reads of a text: windows of its context, as many as it was
-        trained with.
-        """
+        """What a classifier reads of a text: as many windows of its context as it was trained with."""
         return classifier_windows(
             self.tokenizer, text, self.opened.config.context_tokens, self.opened.decision.windows
         )
@@ -167,8 +154,8 @@ class Engine:
     def embed(
         self, texts: Sequence[str], *, progress: Progress | None = None
     ) -> Float[Tensor, "texts C"]:
-        """Return a vector of length 1 for each text, on the CPU; `progress` says how many were cut
-        to the context. Raises ModelError.
+        """Vectors of length 1, on the CPU; `progress` says how many texts were cut. Raises
+        ModelError.
         """
         model, context = self.embedding_model(), self.opened.config.context_tokens
         rows = [self.embedding_ids(text) for text in texts]
@@ -180,7 +167,7 @@ class Engine:
         return embed(model, [self.cut(row, context) for row in rows], compute=self.compute)
 
     def embedding_model(self) -> LanguageModel | Encoder:
-        """The model, where it makes vectors. Raises ModelError for a classifier."""
+        """Raises ModelError for a classifier."""
         if isinstance(self.opened.model, Classifier):
             raise ModelError(
                 f"{self.opened.path} is a classifier and embeds no text.", fix=USES["classifier"]
@@ -188,8 +175,8 @@ class Engine:
         return self.opened.model
 
     def embedding_ids(self, text: str | Sequence[int]) -> list[int]:
-        """Return all ids of a text to be embedded, given by itself or by its ids, of an encoder
-        with the tokens that mark its start and end.
+        """All ids of a text or of its ids, of an encoder with the tokens that mark its start and
+        end.
         """
         if isinstance(text, str):
             ids = self.prompt_ids(text)
@@ -198,7 +185,7 @@ class Engine:
         return [*ids, *self.tokenizer.end_ids]
 
     def cut(self, ids: list[int], max_tokens: int) -> list[int]:
-        """Return the first `max_tokens` ids; the token that marks the end of a text stays last."""
+        """The first ids; the token that marks the end of a text stays last."""
         if len(ids) <= max_tokens:
             return ids
         end = self.tokenizer.end_ids
@@ -208,11 +195,9 @@ class Engine:
 def fit_conversation(
     conversation: Conversation, tokenizer: Tokenizer, context_tokens: int, answer_tokens: int
 ) -> tuple[Rendered, int]:
-    """Return the rendered conversation with room for `answer_tokens`, without the oldest messages
-    if necessary, and how many were dropped.
-
-    System messages are kept, and the rest begins with a user message, as templates require. The
-    last user message is always kept, even if the answer then has less room, or none.
+    """Rendered with room for `answer_tokens`, and how many messages were dropped. System messages
+    and the last user message are always kept; the rest begins with a user message, as templates
+    require.
     """
     messages = conversation.messages
     starts = [0, *(i for i, message in enumerate(messages) if i > 0 and message.role == "user")]

@@ -45,11 +45,9 @@ def generate_ids(
     constraint: Constraint | None = None,
     draft_tokens: int = 0,
 ) -> Iterator[int]:
-    """Yield the answer's ids, a stop id included. Raises ModelError at once when the context has no
-    room for an answer.
-
-    `draft_tokens`: the most that are proposed from the text and verified in one pass
-    (prompt_lookup.py); the ids are those without.
+    """The answer's ids, a stop id included. `draft_tokens`: the most that are proposed from the
+    text and verified in one pass (prompt_lookup.py); the ids are those without. Raises ModelError
+    at once when there is no room for an answer.
     """
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
 
@@ -88,19 +86,14 @@ def generate_ids(
 
 
 def most_drafts(model: LanguageModel, draft_tokens: int) -> int:
-    """Return the largest number of drafts of one pass: with a token before them no more than the
-    model's own step takes.
-    """
+    """With a token before them no more than the model's own step takes."""
     if model.decode_step is None:
         return draft_tokens
     return min(draft_tokens, model.decode_step.max_rows - 1)
 
 
 def require_room(prompt_tokens: int, context_tokens: int) -> int:
-    """Return the number of tokens left in the context after the prompt.
-
-    Raises ModelError when none, or for an empty prompt.
-    """
+    """The tokens left in the context. Raises ModelError when none, or for an empty prompt."""
     if prompt_tokens == 0:
         raise ModelError("The prompt has no tokens.", fix="Give at least one token to continue.")
     if prompt_tokens >= context_tokens:
@@ -113,9 +106,7 @@ def require_room(prompt_tokens: int, context_tokens: int) -> int:
 
 
 def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
-    """Run one row of ids [1, T] into the cache, a short one with the model's own step; return the
-    logits after the last of them.
-    """
+    """Run ids [1, T] into the cache; return the logits after the last of them."""
     if model.decode_step is not None and ids.shape[1] <= model.decode_step.max_rows:
         return model.decode_step.after_cache(ids, cache, [ids.shape[1] - 1])[0]
     for chunk in ids.split(PREFILL_TOKENS, dim=1):
@@ -127,10 +118,9 @@ def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, 
 def decode(
     model: LanguageModel, new_ids: Tensor, cache: KVCache, tuner: ThreadTuner
 ) -> Float[Tensor, "T V"]:
-    """Run a few new ids [1, T] into the cache; return the logits after each.
-
-    The model's own step is used where it has one, on the number of threads measured to be fastest:
-    its results do not depend on it, torch's may.
+    """Run a few new ids [1, T] into the cache; return the logits after each. The model's own step
+    runs on the number of threads measured to be fastest: its results do not depend on it, torch's
+    may.
     """
     step = model.decode_step
     if step is None:
@@ -154,9 +144,7 @@ def generate_uncached(
     *,
     compute: Compute,
 ) -> list[int]:
-    """Return the same ids without a cache: the whole text runs through the model for every
-    token.
-    """
+    """The whole text runs through the model for every token."""
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
     random = seeded_generator(sampling.seed)
     history = list(prompt_ids)

@@ -42,15 +42,11 @@ _LARK = re.compile(r"^[ \t]*(%llguidance\b|start[ \t]*(\[|:(?!:)))", re.MULTILIN
 
 
 class Grammars:
-    """Compiles constraints for one model.
-
-    Construction takes a moment: the library builds a tree of all tokens.
-    """
+    """Compiles constraints for one model. The library first builds a tree of all tokens."""
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int) -> None:
-        """`vocab_size`: rows of the embedding, of which the tokenizer may have fewer.
-
-        Raises MissingExtra.
+        """`vocab_size`: rows of the embedding, of which the tokenizer may have fewer. Raises
+        MissingExtra.
         """
         try:
             import llguidance
@@ -67,10 +63,7 @@ class Grammars:
         self._may_be_blank = torch.tensor([text[:1] in (b" ", b"\\") for text in self._texts])
 
     def constraint(self, constraint: OutputConstraint) -> "GrammarConstraint":
-        """Return a constraint for one answer.
-
-        Raises ConfigError when it can't be enforced, or no text satisfies it.
-        """
+        """For one answer. Raises ConfigError when it can't be enforced, or no text satisfies it."""
         limits = self._library.LLParserLimits(
             **_LIMITS.get(constraint.kind, {}), verbose_errors=False
         )
@@ -91,7 +84,7 @@ class Grammars:
         return compiled
 
     def _source(self, constraint: OutputConstraint) -> str:
-        """Return the constraint in the library's format. Raises ConfigError."""
+        """In the library's format. Raises ConfigError."""
         matcher = self._library.LLMatcher
         try:
             if constraint.kind == "JSON schema":
@@ -104,7 +97,7 @@ class Grammars:
 
 
 def _lark(text: str) -> str:
-    """Return a grammar in llguidance's Lark; the library converts GBNF. Raises ValueError."""
+    """The library converts GBNF. Raises ValueError."""
     if _LARK.search(text):
         return text
     if not re.search(r"^[ \t]*root\b", text, re.MULTILINE):
@@ -136,15 +129,15 @@ class _Tokens:
 
 
 class _Blanks:
-    """The blanks at the end of the answer, and the tokens that may not add to them."""
+    """The blanks at the end of the answer."""
 
     def __init__(self, texts: list[bytes], may_be_blank: Bool[Tensor, " V"]) -> None:
         self._texts, self._may_be_blank = texts, may_be_blank
         self._end = b""
 
     def without(self, mask: Bool[Tensor, " V"]) -> Bool[Tensor, " V"]:
-        """Return the mask without tokens that may begin with a blank, if the limit is reached and
-        other tokens are allowed.
+        """Without tokens that may begin with a blank, if the limit is reached and others are
+        allowed.
         """
         found = _BLANKS_AT_END.search(self._end)
         if found is None or len(found[0].replace(b"\\", b"")) < MAX_BLANKS:
@@ -157,7 +150,7 @@ class _Blanks:
 
 
 class GrammarConstraint:
-    """The `engine.request.Constraint` of one answer."""
+    """The `Constraint` of one answer."""
 
     def __init__(self, matcher: Any, vocab_size: int, blanks: _Blanks | None = None) -> None:
         self._matcher = matcher
@@ -167,14 +160,10 @@ class GrammarConstraint:
 
     @property
     def finished(self) -> bool:
-        """Whether only the end may follow."""
         return bool(self._matcher.is_stopped())
 
     def mask(self) -> Bool[Tensor, " V"]:
-        """Return True for each allowed id.
-
-        Raises ModelError when the library's limits are exceeded.
-        """
+        """Raises ModelError when the library's limits are exceeded."""
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._require_sound()
         unpacked = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._vocab_size]
@@ -182,7 +171,7 @@ class GrammarConstraint:
         return mask if self._blanks is None else self._blanks.without(mask)
 
     def accept(self, token_id: int) -> None:
-        """Advance by the chosen id. Raises ModelError."""
+        """Raises ModelError."""
         self._matcher.consume_token(token_id)
         if self._blanks is not None:
             self._blanks.accept(token_id)
@@ -195,9 +184,7 @@ class GrammarConstraint:
 
 
 def _reason(error: object) -> str:
-    """Return the line of the library's message that states the error: the one after "error: ", else
-    the first.
-    """
+    """The line of the library's message that states the error."""
     lines = str(error).strip().splitlines() or ["no reason is known"]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines)[0].rstrip(".")[:300]

@@ -29,10 +29,7 @@ EXACT_ROWS = 8
 
 
 class ModelRunner:
-    """Runs chunks of requests through one language model.
-
-    `reproducible`: all passes have a fixed shape, see `BatchSettings.reproducible`.
-    """
+    """`reproducible`: all passes have a fixed shape."""
 
     def __init__(
         self,
@@ -63,9 +60,8 @@ class ModelRunner:
         running: Sequence[ScheduledRequest],
         failed: Callable[[ScheduledRequest, Exception], None],
     ) -> None:
-        """Propose draft tokens for the requests in decoding, if few enough run: as many as the
-        compiled step takes, where the model has it. `failed` is called with a request whose lookup
-        has a bug.
+        """For the requests in decoding, if few enough run. `failed` is called with a request whose
+        lookup has a bug.
         """
         if not 0 < len(running) <= MAX_DRAFTING_ROWS:
             return
@@ -82,11 +78,9 @@ class ModelRunner:
                 failed(request, error)
 
     def run(self, chunks: Sequence[ScheduledChunk]) -> Float[Tensor, "M V"]:
-        """Return the logits where a token is chosen: at the last id and the draft tokens of each
-        request whose last id is in its chunk.
-
-        Computed with the fastest number of threads for this number of rows; passes with prompts or
-        drafts differ, and are not timed.
+        """The logits where a token is chosen: at the last id and the draft tokens of each request
+        whose last id is in its chunk. By the fastest number of threads for this number of rows;
+        passes with prompts or drafts are not timed.
         """
         if not chunks:
             return self._no_logits()
@@ -111,7 +105,6 @@ class ModelRunner:
             table.fresh.clear()
 
     def _run_together(self, chunks: Sequence[ScheduledChunk]) -> Float[Tensor, "M V"]:
-        """Return the logits from one pass."""
         positions: list[int] = []
         end = 0
         for chunk in chunks:
@@ -122,9 +115,7 @@ class ModelRunner:
         return self._pass(spans, [chunk.tokens for chunk in chunks], positions)
 
     def _run_apart(self, chunks: Sequence[ScheduledChunk]) -> Float[Tensor, "M V"]:
-        """Return the logits from passes of a fixed shape: one chunk of one prompt, or EXACT_ROWS
-        rows, padded.
-        """
+        """Passes of a fixed shape: one chunk of one prompt, or EXACT_ROWS rows, padded."""
         rows: dict[str, Float[Tensor, "1 V"]] = {}
         answers = [chunk for chunk in chunks if chunk.request.is_prefilled]
         for start in range(0, len(answers), EXACT_ROWS):
@@ -145,7 +136,7 @@ class ModelRunner:
     def _pass(
         self, spans: list[TokenSpan], chunks: list[list[int]], positions: list[int]
     ) -> Float[Tensor, "M V"]:
-        """Run rows through the model as one ragged batch; return its logits at `positions`."""
+        """Rows as one ragged batch; the logits at `positions`."""
         tokens = [token for chunk in chunks for token in chunk]
         step = self.model.decode_step
         if (
@@ -170,7 +161,7 @@ class ModelRunner:
     def _by_step(
         self, step: DecodeStep, spans: list[TokenSpan], tokens: list[int], positions: list[int]
     ) -> Float[Tensor, "M V"]:
-        """Run rows through the compiled step, as many tokens at a time as it takes."""
+        """As many tokens at a time as the compiled step takes."""
         logits, begin = [], 0
         for part in split_spans(spans, step.max_rows):
             end = begin + sum(span.count for span in part)
@@ -180,7 +171,7 @@ class ModelRunner:
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _add_torch_order(self) -> None:
-        """Have 4-bit weights as torch's kernel reads them, from the first step that decodes through
+        """4-bit weights as torch's kernel reads them, from the first step that decodes through
         torch.
         """
         if not self._has_torch_order:
@@ -192,8 +183,7 @@ class ModelRunner:
 
 
 def split_spans(spans: Sequence[TokenSpan], most: int) -> Iterator[list[TokenSpan]]:
-    """Yield the spans in order in parts of `most` new tokens, the last of fewer; a span that is
-    longer than what is left of a part is divided.
+    """In parts of `most` new tokens, the last of fewer.
 
     >>> spans = [TokenSpan([0], 9, 1), TokenSpan([1], 0, 5)]
     >>> [[(span.start, span.count) for span in part] for part in split_spans(spans, 3)]

@@ -19,9 +19,7 @@ NOT_FINITE_FIX = "Its weights are damaged, or its training had diverged."
 
 
 def seeded_generator(seed: int | None) -> torch.Generator:
-    """Return the random generator of one request: the same seed gives the same numbers, whatever
-    else runs. Always on the CPU.
-    """
+    """The same seed gives the same numbers, whatever else runs. Always on the CPU."""
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -37,10 +35,8 @@ def choose(
     generator: torch.Generator,
     allowed: Bool[Tensor, " V"] | None = None,
 ) -> int:
-    """Return the next token id. `history` is prompt and answer so far; `allowed`: which ids may be
-    chosen (None: all).
-
-    Raises ModelError when the logits are non-finite, or nothing is allowed.
+    """`history`: prompt and answer so far; `allowed`: which ids may be chosen. Raises ModelError
+    when the logits are non-finite, or nothing is allowed.
     """
     logits = logits.detach().float().cpu()
     best, best_logit = greedy(logits)
@@ -66,10 +62,8 @@ def choose(
 
 
 def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
-    """Return the most probable id, the first of several, and its logit: NaN where any logit is.
-
-    In numpy, on one thread: torch would start its own, which then wait on the cores that the
-    compiled step's threads need.
+    """The first of the most probable ids, and its logit: NaN where any is. In numpy, on one thread:
+    torch's own would wait on the cores that the compiled step's threads need.
     """
     values = logits.numpy()
     best = int(values.argmax())
@@ -79,15 +73,11 @@ def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
 def draw(
     scores: Float[Tensor, " N"], generator: torch.Generator, ids: np.ndarray | None = None
 ) -> int:
-    """Return an id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954;
-    Maddison et al. 2014, arXiv:1411.0030).
-
-    `ids`: those that the scores are of; None: all. Each id has noise of its own, whichever others
-    are kept: rounding in the scores changes the choice only where the two best sums are as near to
-    one another as that rounding. (A place on the sum moves with the rounding of all others.)
-
-    Any scores give an id: NaN counts as -inf; of several +inf one is drawn evenly, and where all
-    are -inf one of all.
+    """An id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954; Maddison
+    et al. 2014, arXiv:1411.0030). `ids`: those that the scores are of. Each id has noise of its
+    own, whichever others are kept: rounding in the scores changes the choice only where the two
+    best sums are as near to one another. Any scores give an id: NaN counts as -inf; of several +inf
+    one is drawn evenly, and where all are -inf one of all.
     """
     key = int(torch.randint(2**63 - 1, (1,), generator=generator))
     values = scores.numpy()
@@ -102,11 +92,9 @@ def draw(
 
 
 def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
-    """Return standard Gumbel noise for each id, in float64: the numbers at places `ids` of the
-    stream that SplitMix64 makes of `key`.
-
-    SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) gives any place of its stream by itself, so ids
-    that were filtered away cost nothing.
+    """Standard Gumbel noise for each id, in float64: the numbers at places `ids` of the stream that
+    SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) makes of `key`: ids that were filtered away
+    cost nothing.
     """
     z = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     # in place from here: on fresh arrays the same steps take several times as long
@@ -124,9 +112,7 @@ def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
 
 
 def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Return the log-probabilities, up to a constant, of the distribution that is drawn from:
-    filters in order, then the temperature (above 0).
-    """
+    """Log-probabilities, up to a constant: filters in order, then the temperature (above 0)."""
     for keep, value in sampling.filters:
         logits = keep(logits, value)
     # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead
@@ -135,10 +121,7 @@ def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor
 
 
 def add_bias(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Return the logits with the bias of each id added to them.
-
-    Raises ModelError for an id that the model does not have.
-    """
+    """Raises ModelError for an id that the model does not have."""
     token_ids, values = zip(*sampling.logit_bias, strict=True)
     if max(token_ids) >= len(logits):
         raise ModelError(
@@ -150,9 +133,7 @@ def add_bias(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, "
 def penalise(
     logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling
 ) -> Float[Tensor, " V"]:
-    """Return the logits with those of `seen` ids changed by each penalty in order: repetition,
-    presence, frequency.
-    """
+    """The logits of `seen` ids, changed by each penalty in order: repetition, presence, frequency."""
     times = Counter(seen)
     ids = torch.tensor(list(times), dtype=torch.long)
     values, counts = logits[ids], torch.tensor(list(times.values()), dtype=logits.dtype)

@@ -23,16 +23,12 @@ log = logging.getLogger(__name__)
 
 
 class PositionLogits(NamedTuple):
-    """The logits of one position, and the largest of them."""
-
     logits: Float[Tensor, " V"]
     best: int
     best_logit: float
 
 
 class RunningAnswer:
-    """A running request and the state to choose its next token."""
-
     def __init__(self, request: Request, scheduled: ScheduledRequest, tokenizer: Tokenizer) -> None:
         self.request, self.scheduled, self.tokenizer = request, scheduled, tokenizer
         self.random = seeded_generator(request.sampling.seed)
@@ -44,7 +40,7 @@ class RunningAnswer:
         )
 
     def choose(self, candidates: PositionLogits) -> int:
-        """Return the next token. Raises ModelError."""
+        """Raises ModelError."""
         sampling, constraint = self.request.sampling, self.request.constraint
         if constraint is not None:
             allowed = constraint.mask()
@@ -57,7 +53,6 @@ class RunningAnswer:
         return choose(candidates.logits, self.scheduled.ids, sampling, self.random, allowed)
 
     def push(self, token_id: int, logits: Float[Tensor, " V"]) -> Iterator[ChatEvent]:
-        """Yield the events of a chosen token."""
         self.scheduled.ids.append(token_id)
         logprob = None
         if self.request.logprobs is not None:
@@ -75,8 +70,6 @@ class RunningAnswer:
 
 
 class OutputProcessor:
-    """The running answers of a `BatchEngine`, and what its next step returns."""
-
     def __init__(self, tokenizer: Tokenizer, scheduler: Scheduler) -> None:
         self.tokenizer, self.scheduler = tokenizer, scheduler
         self.running: dict[str, RunningAnswer] = {}
@@ -84,27 +77,27 @@ class OutputProcessor:
 
     @property
     def pending(self) -> bool:
-        """Whether an answer runs, or an output was not yet returned."""
+        """An answer runs, or an output was not yet returned."""
         return bool(self.running or self._outputs)
 
     def add(self, request: Request, scheduled: ScheduledRequest) -> None:
-        """Add a request that the scheduler has accepted."""
+        """A request that the scheduler has accepted."""
         assert request.id not in self.running, request.id
         self.running[request.id] = RunningAnswer(request, scheduled, self.tokenizer)
 
     def add_empty(self, request: Request) -> None:
-        """Answer a request that may have no token."""
+        """A request that may have no token."""
         event = ChatEvent("", "length", len(request.prompt_ids), 0, request.dropped_messages)
         self._outputs.append((request.id, event))
 
     def remove(self, request_id: str) -> None:
-        """Forget a request and free its pages. An unknown id is ignored."""
+        """An unknown id is ignored."""
         running = self.running.pop(request_id, None)
         if running is not None:
             self.scheduler.remove(running.scheduled)
 
     def fail(self, scheduled: ScheduledRequest, error: Exception) -> None:
-        """End a request with an error for its client; a bug's details go to the log only."""
+        """A bug's details go to the log only."""
         self.remove(scheduled.id)
         if not isinstance(error, GroundupError):
             log.error("an answer failed, the others go on", exc_info=error)
@@ -116,9 +109,7 @@ class OutputProcessor:
     def process(
         self, chunks: Sequence[ScheduledChunk], logits: Float[Tensor, "M V"]
     ) -> list[tuple[str, StepOutput]]:
-        """Choose the next token of every chunk that ends with its request's last id; return the
-        events, and the errors that ended a request.
-        """
+        """Choose the next token of every chunk that ends with its request's last id."""
         candidates = [PositionLogits(row, *greedy(row)) for row in logits]
         for chunk in chunks:
             request = chunk.request
@@ -132,9 +123,7 @@ class OutputProcessor:
         return outputs
 
     def _continue(self, scheduled: ScheduledRequest, candidates: Sequence[PositionLogits]) -> None:
-        """Choose the request's next token, and further ones as long as its draft tokens are
-        accepted.
-        """
+        """The next token, and further ones as long as draft tokens are accepted."""
         running, drafts = self.running[scheduled.id], scheduled.drafts
         scheduled.drafts, accepted = [], 0
         try:
@@ -158,7 +147,7 @@ class OutputProcessor:
 def rank_tokens(
     logits: Float[Tensor, " V"], chosen: int, count: int, tokenizer: Tokenizer
 ) -> TokenLogprob:
-    """Return the chosen token and the `count` most probable ones with their logprobs."""
+    """The chosen token and the `count` most probable ones with their logprobs."""
     logprobs = logits.log_softmax(dim=-1)
 
     def token(token_id: int) -> RankedToken:

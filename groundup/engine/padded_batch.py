@@ -1,12 +1,15 @@
 """Rows of ids -> class scores of a classifier, or embeddings of an encoder or language model, in
 right-padded batches with the same result as alone.
 
-Rows are sorted by length to reduce padding, and batches bounded in tokens. In a causal model no
-token attends to later ones, so padding on the right does not change a row; in an encoder it is
-masked.
+Rows are sorted by length, and batches bounded in tokens. In a causal model no token attends to
+later ones, so padding on the right does not change a row; in an encoder it is masked.
 
 An embedding is the average of the last hidden states, normalised. An encoder was trained for this.
 A language model was not: similar texts get close vectors, but all vectors lie close together.
+
+A classifier's plain head reads the last token's state after all blocks. The mean over the tokens of
+an earlier block's states, which a stacked classifier reads, says more of what a text is about:
+pretraining forms the last state to predict a token.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +24,9 @@ from groundup.engine.generate import PREFILL_TOKENS
 from groundup.model.cache import KVCache
 from groundup.model.heads import Classifier, Encoder, LanguageModel, mean_pool
 from groundup.model.matmul_precision import fast_matmul
+from groundup.model.transformer import Transformer
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.stacked import Stacked
 
 # Fits a small machine's memory for every model trained here; about enough to saturate two cores.
 BATCH_TOKENS = 4096
@@ -30,10 +35,8 @@ BATCH_TOKENS = 4096
 def batches_by_length(
     lengths: Sequence[int], batch_tokens: int = BATCH_TOKENS
 ) -> Iterator[list[int]]:
-    """Yield batches of row indices: rows x longest is at most `batch_tokens`, but a batch has at
-    least one row.
-
-    The longest rows come first, so that running out of memory happens at once and not at the end.
+    """Row indices: rows x longest is at most `batch_tokens`, but at least one row. The longest come
+    first, so that running out of memory happens at once.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -48,7 +51,7 @@ def batches_by_length(
 def pad_right(
     rows: Sequence[Sequence[int]], device: torch.device
 ) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
-    """Return the rows as one tensor, padded with id 0, and the mask of real tokens."""
+    """With id 0, and the mask of real tokens."""
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
@@ -56,9 +59,7 @@ def pad_right(
 
 
 def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int | None = None) -> list[int]:
-    """Return the input ids of a classifier, in training and inference: truncated on the right to
-    `max_tokens` if given, never empty.
-    """
+    """In training and inference: truncated on the right, never empty."""
     ids = tokenizer.with_bos(tokenizer.encode(text)) or [tokenizer.special.document_end_id]
     return ids[:max_tokens]
 
@@ -66,10 +67,8 @@ def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int | None = Non
 def classifier_windows(
     tokenizer: Tokenizer, text: str, max_tokens: int, windows: int
 ) -> list[list[int]]:
-    """Return the input ids of a classifier: a text of over `max_tokens` as up to `windows` windows
-    of about equal length; what is longer is cut.
-
-    A short text is one window, the ids of `classifier_ids`.
+    """A text of over `max_tokens` as up to `windows` windows of about equal length; what is longer
+    is cut.
     """
     ids = tokenizer.encode(text)
     room = max_tokens - len(tokenizer.with_bos([]))
@@ -81,9 +80,7 @@ def classifier_windows(
 
 
 def pool_windows(scores: Float[Tensor, "W N"], texts: Int[Tensor, " W"]) -> Float[Tensor, "B N"]:
-    """Return the mean scores of the windows of each text; `texts` is the text of each window, in
-    order.
-    """
+    """The mean of each text's windows; `texts` is the text of each window, in order."""
     counts = texts.bincount()
     if len(counts) == len(scores):  # one window each: the same bits as without a mean
         return scores
@@ -99,7 +96,7 @@ def class_scores(
     compute: Compute,
     batch_tokens: int = BATCH_TOKENS,
 ) -> Float[Tensor, "texts N"]:
-    """Return the class scores of texts, each a list of windows of ids, in order, on the CPU."""
+    """Of texts, each a list of windows of ids, on the CPU."""
     rows = [window for windows in texts for window in windows]
     owners = torch.tensor([index for index, windows in enumerate(texts) for _ in windows])
     result = torch.zeros(len(rows), model.score.out_features)
@@ -117,7 +114,7 @@ def embed(
     compute: Compute,
     batch_tokens: int = BATCH_TOKENS,
 ) -> Float[Tensor, "rows C"]:
-    """Return a vector for each row of ids (at least one each), in order, on the CPU."""
+    """A vector for each row of ids (at least one each), on the CPU."""
     result = torch.zeros(len(rows), model.config.width)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
         if isinstance(model, LanguageModel) and len(rows[batch[0]]) > PREFILL_TOKENS:
@@ -133,8 +130,8 @@ def embed(
 def embed_in_chunks(
     model: LanguageModel, row: Sequence[int], *, compute: Compute
 ) -> Iterator[Float[Tensor, " C"]]:
-    """Yield the vector of one long row so far after each chunk, so that the caller can do other
-    work in between.
+    """The vector of one long row so far after each chunk, so that the caller can do other work in
+    between.
     """
     cache = KVCache(model.config, 1, len(row), compute.device, compute.dtype)
     total = torch.zeros(model.config.width, device=compute.device)
@@ -146,5 +143,47 @@ def embed_in_chunks(
 
 
 def truncate_vectors(vectors: Float[Tensor, "rows C"], dimensions: int) -> Float[Tensor, "rows d"]:
-    """Return the first `dimensions` components, normalised again."""
+    """The first `dimensions` components, normalised again."""
     return F.normalize(vectors[:, :dimensions], dim=-1)
+
+
+def mean_states(
+    transformer: Transformer,
+    ids: Int[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    blocks: Sequence[int],
+) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B T C"]]:
+    """Over the real tokens, after each of `blocks` (ascending), and all states after the last of
+    them.
+    """
+    hidden, done, means = transformer.embed(ids), 0, []
+    for block in blocks:
+        hidden, done = transformer.run_blocks(hidden, done, block, mask=mask), block
+        sums = torch.einsum("btc,bt->bc", hidden.float(), mask.float())
+        means.append(sums / mask.sum(dim=1, keepdim=True))
+    return torch.stack(means, dim=1), hidden
+
+
+@torch.inference_mode()
+def stacked_scores(
+    model: Classifier,
+    stacked: Stacked,
+    texts: Sequence[str],
+    windows: Sequence[Sequence[Sequence[int]]],
+    *,
+    vectors: Float[Tensor, "texts E"] | None = None,
+    compute: Compute,
+    batch_tokens: int = BATCH_TOKENS,
+) -> Float[Tensor, "texts N"]:
+    """Of texts, each with its windows of ids, on the CPU. `vectors`: those of its encoder."""
+    rows = [row for each in windows for row in each]
+    lengths = [len(row) for row in rows]
+    states = torch.zeros(len(rows), len(stacked.blocks), model.config.width)
+    for batch in batches_by_length(lengths, batch_tokens):
+        if not stacked.blocks:
+            break
+        ids, mask = pad_right([rows[i] for i in batch], compute.device)
+        states[batch] = mean_states(model.transformer, ids, mask, stacked.blocks)[0].cpu()
+    owners = torch.tensor([index for index, each in enumerate(windows) for _ in each])
+    of_texts = pool_windows(states.flatten(1), owners).view(len(texts), *states.shape[1:])
+    return stacked.scores(of_texts, list(texts), vectors).float()

@@ -33,16 +33,14 @@ class BlockTable:
 
     pages: list[int] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
-    """The digests of its first pages, as far as they are full and registered."""
+    """Of its first pages, as far as they are full and registered."""
     fresh: list[int] = field(default_factory=list)
-    """Pages with old content that are not shared; the caller clears them and empties this list."""
+    """With old content; the caller clears them and empties this list."""
     shared_tokens: int = 0
-    """The number of first tokens that were stored when it was opened."""
+    """First tokens that were stored when it was opened."""
 
 
 class Pages:
-    """`num_pages` pages of `page_tokens` tokens, and their owners."""
-
     def __init__(self, num_pages: int, page_tokens: int) -> None:
         self.num_pages, self.page_tokens = num_pages, page_tokens
         self._owners = [0] * num_pages
@@ -53,26 +51,24 @@ class Pages:
 
     @property
     def available(self) -> int:
-        """The number of free and kept pages."""
         return len(self._free) + len(self._kept)
 
     @property
     def owned(self) -> int:
-        """The number of pages that belong to rows; a shared one counts once."""
+        """A shared one counts once."""
         return self.num_pages - self.available
 
     @property
     def kept(self) -> int:
-        """The number of pages without an owner whose content can be reused."""
+        """Without an owner, reusable."""
         return len(self._kept)
 
     def needed(self, num_tokens: int) -> int:
-        """Return the number of pages for `num_tokens` tokens."""
         return -(-num_tokens // self.page_tokens)
 
     def open(self, ids: Sequence[int]) -> BlockTable:
-        """Return a table for a row that begins with `ids`, sharing known pages of its prefix; at
-        least one token is left to compute.
+        """For a row that begins with `ids`, sharing known pages; at least one token is left to
+        compute.
         """
         table, digest = BlockTable(), b""
         for start in range(0, len(ids) - self.page_tokens, self.page_tokens):
@@ -88,10 +84,7 @@ class Pages:
         return table
 
     def reserve(self, table: BlockTable, num_tokens: int) -> bool:
-        """Give the row pages for `num_tokens` tokens in total.
-
-        Return False, and take none, when there are not enough.
-        """
+        """Pages for `num_tokens` tokens in total. False, and none taken, when there are not enough."""
         missing = self.needed(num_tokens) - len(table.pages)
         if missing > self.available:
             return False
@@ -103,8 +96,8 @@ class Pages:
         return True
 
     def note(self, table: BlockTable, ids: Sequence[int], num_stored: int) -> None:
-        """Register that the row's first `num_stored` tokens are stored and equal `ids`: its full
-        pages can now be shared.
+        """The row's first `num_stored` tokens are stored and equal `ids`: its full pages can now be
+        shared.
         """
         for index in range(len(table.digests), num_stored // self.page_tokens):
             start = index * self.page_tokens
@@ -117,10 +110,7 @@ class Pages:
                 self._digest_of[table.pages[index]] = digest
 
     def close(self, table: BlockTable) -> None:
-        """Return all pages of the row.
-
-        Its beginning is evicted last, as it is the most likely to be reused.
-        """
+        """The row's beginning is evicted last, as it is the most likely to be reused."""
         for page in reversed(table.pages):
             self._owners[page] -= 1
             if self._owners[page] == 0:
@@ -132,8 +122,8 @@ class Pages:
             known.clear()
 
     def _take(self, table: BlockTable) -> int:
-        """Return a free page: the one after the table's last if that is free (contiguous pages are
-        read without a copy), else one followed by free pages.
+        """The page after the table's last if that is free (contiguous pages are read without a
+        copy), else one followed by free pages.
         """
         if not self._free:
             least_recent = list(self._kept)[: max(1, int(self.num_pages * EVICTED_SHARE))]
@@ -149,13 +139,12 @@ class Pages:
 
 
 def chain_digest(before: bytes, ids: Sequence[int]) -> bytes:
-    """Return the digest of a page: the hash of its tokens and of all before them."""
+    """The hash of a page's tokens and of all before them."""
     return hashlib.sha256(before + array("q", ids).tobytes()).digest()
 
 
 def page_of_new_row(free: set[int]) -> int:
-    """Return the first page of a new row: the middle of the longest run of free pages, or page 0
-    where that run begins there.
+    """The middle of the longest run of free pages, or page 0 where that run begins there.
 
     >>> page_of_new_row({0, 1, 2, 3, 7}), page_of_new_row({4, 5, 6, 7, 9})
     (0, 6)
@@ -173,7 +162,7 @@ def page_of_new_row(free: set[int]) -> int:
 
 
 def pages_within(budget_bytes: int, page_bytes: int) -> int:
-    """Return the number of pages within a budget. Raises ConfigError when there is not even one."""
+    """Raises ConfigError when there is not even one."""
     if budget_bytes < page_bytes:
         raise ConfigError(
             f"A cache of {budget_bytes:,} bytes does not hold one page of this model, which takes "

@@ -5,15 +5,11 @@ activations. Or "auto": the fastest, measured.
     opened, compute = open_to_write("smollm2-135m-instruct", select_compute())
             # what `chat`, `ask` and `generate` do unless told otherwise
 
-What measures, trains, exports or serves opens a model in float32 unless told otherwise; what writes
-an answer for one person in int8, where this machine and model have the fast path for it
-(`default_precision`). "auto" times single-stream decoding in float32, bf16 and int8 once and stores
-the result in the cache folder, for models of this shape on this machine. It never takes int4, whose
-loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32
-and the other choices give a warning: they compute in emulated bf16, which makes prefill 2 to 6
-times slower. Weights in int8 and int4 are read from the model's folder (weights/packed.py), where
-they are written once. In both, up to 32 tokens at a time go through the compiled step
-(groundup/kernels) where numba is installed.
+What measures, trains, exports or serves opens a model in float32; what writes an answer for one
+person in int8, where this machine and model have the fast path for it. "auto" times decoding in
+float32, bf16 and int8 once for models of this shape on this machine; never int4, whose loss of
+quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32 and the
+other choices give a warning: emulated bf16 makes prefill 2 to 6 times slower.
 """
 
 import platform
@@ -56,7 +52,7 @@ MAX_TIME_RATIO = 0.9
 
 
 def as_precision_choice(text: str) -> PrecisionChoice:
-    """Return the text as a PrecisionChoice. Raises ConfigError."""
+    """Raises ConfigError."""
     if text not in get_args(PrecisionChoice):
         raise ConfigError(
             f"`precision` {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice))
@@ -71,10 +67,7 @@ def open_in(
     *,
     progress: Progress | None = None,
 ) -> tuple[OpenModel, Compute]:
-    """Return a model in the chosen precision, and the Compute to use it with.
-
-    Raises ConfigError, and what `open_model` raises.
-    """
+    """A model, and the Compute to use it with. Raises ConfigError, and what `open_model` raises."""
     progress = progress or Silent()
     note = emulation_note(choice, compute)
     if note:
@@ -100,11 +93,7 @@ def open_in(
 def open_to_write(
     name_or_path: str | Path, compute: Compute, *, progress: Progress | None = None
 ) -> tuple[OpenModel, Compute]:
-    """Return a model in the default precision of what writes answers, which is said where it is not
-    float32, and the Compute to use it with.
-
-    Raises what `open_model` raises.
-    """
+    """In the default precision of what writes answers, which is said where it is not float32."""
     progress = progress or Silent()
     path = find_model(name_or_path, progress=progress, hashes=False)
     bits = default_precision(path, compute)
@@ -123,10 +112,8 @@ def open_to_write(
 
 
 def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8", "int4"]:
-    """Return the precision in which answers are written by default: float32, or int8 where its
-    weights are kept and the compiled step decodes them.
-
-    A folder of packed weights alone is used as it is; a damaged one is reported when it is opened.
+    """float32, or int8 where its weights are kept and the compiled step decodes them. A folder of
+    packed weights alone is used as it is.
     """
     if not (compute.is_cpu and compute.has_bf16 and has_compiler()) or not path.is_dir():
         return "float32"
@@ -139,18 +126,14 @@ def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8"
 
 
 def _is_decoded(config: ModelConfig) -> bool:
-    """Whether the compiled step knows the architecture, and every matrix is of a size that is
-    packed.
-    """
+    """The compiled step knows the architecture, and every matrix is of a size that is packed."""
     heads = (config.num_heads * config.head_width, config.num_kv_heads * config.head_width)
     sizes = (config.width, config.feedforward_width, config.vocab_size, *heads)
     return not unsupported_part(config) and all(size % MULTIPLE["int8"] == 0 for size in sizes)
 
 
 def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
-    """Return a warning, with a measured figure, about a precision that this processor only
-    emulates; "" where there is no need.
-    """
+    """A warning, with a measured figure, about a precision that this processor only emulates."""
     if choice == "float32" or not compute.is_cpu or compute.has_bf16:
         return ""
     times = product_times(MOST_SIDE, MOST_SIDE, compute.device)
@@ -166,9 +149,7 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
 def _open_quantised(
     bits: Bits, name_or_path: str | Path, compute: Compute, progress: Progress
 ) -> tuple[OpenModel, str]:
-    """Open a model in 8 or 4 bits: packed weights of its folder, or where it has none quantised in
-    memory. And a sentence on what decodes it.
-    """
+    """Packed weights of the folder, or quantised in memory; and a sentence on what decodes it."""
     path = find_model(name_or_path, progress=progress, hashes=False)
 
     def read() -> OpenModel:
@@ -198,7 +179,6 @@ def _open_quantised(
 def _fastest(
     name_or_path: str | Path, compute: Compute, progress: Progress
 ) -> tuple[OpenModel, Compute]:
-    """Open a model in the fastest precision, from the stored result or measured now."""
     path = find_model(name_or_path, progress=progress, hashes=False)
     summary = read_model_summary(str(path))
     record = cache_folder("precision") / f"{fingerprint(summary.config)}.json"
@@ -216,13 +196,13 @@ def _fastest(
 
 
 def _measured_s(precision: Precision, path: Path, compute: Compute) -> float:
-    """Open a model in a precision and return the seconds per token."""
+    """Seconds per token."""
     opened, used = open_in(precision, path, compute)
     return _token_s(opened, replace(used, dtype=next(opened.model.parameters()).dtype))
 
 
 def fingerprint(config: ModelConfig) -> str:
-    """Return a hash of the model's shape and the machine, which determine the speed."""
+    """Of the model's shape and the machine."""
     machine = [
         platform.machine(),
         platform.node(),
@@ -234,7 +214,7 @@ def fingerprint(config: ModelConfig) -> str:
 
 
 def stored_result(record: Path) -> Precision | None:
-    """Return the result of an earlier measurement, or None when there is none that is readable."""
+    """Of an earlier measurement."""
     try:
         found = read_json(record)["precision"] if record.exists() else None
     except (FormatError, KeyError, TypeError):
@@ -258,7 +238,7 @@ def fastest(token_s: dict[Precision, float]) -> Precision:
 
 
 def _token_s(opened: OpenModel, compute: Compute) -> float:
-    """Return the seconds per token of short answers, after a warm-up."""
+    """Of short answers, after a warm-up."""
     model, sampling = opened.model, Sampling(temperature=0, max_tokens=MEASURED_TOKENS)
     assert isinstance(model, LanguageModel)
 

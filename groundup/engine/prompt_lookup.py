@@ -23,7 +23,7 @@ MAX_PAUSE = 32
 
 
 class PromptLookup:
-    """The draft tokens of one request, at most `max_tokens` at a time."""
+    """Of one request."""
 
     def __init__(self, max_tokens: int) -> None:
         self._max = max_tokens
@@ -33,10 +33,7 @@ class PromptLookup:
         self._read = NGRAM_TOKENS - 1  # the number of ids in `_after`, without the last n-gram
 
     def drafts(self, ids: Sequence[int]) -> list[int]:
-        """Return draft tokens after `ids`, which must extend those of the last call.
-
-        Empty without a match.
-        """
+        """After `ids`, which must extend those of the last call."""
         for end in range(self._read + 1, len(ids)):  # the last n-gram must not match itself
             self._after[tuple(ids[end - NGRAM_TOKENS : end])] = end
         self._read = max(self._read, len(ids) - 1)
@@ -47,7 +44,7 @@ class PromptLookup:
         return list(ids[known : known + self._size])
 
     def report_accepted(self, proposed: int, accepted: int) -> None:
-        """Adapt the number of drafts to how many of the last ones were accepted."""
+        """Adapt the number of drafts."""
         if proposed == 0:
             return
         if accepted == proposed:

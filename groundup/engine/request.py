@@ -17,44 +17,37 @@ MAX_LOGPROBS = 20
 
 @runtime_checkable
 class Constraint(Protocol):
-    """The allowed next tokens of one answer (JSON schema, grammar, regular expression): `mask`,
-    then `accept` the chosen token.
-    """
+    """The allowed next tokens of one answer: `mask`, then `accept` the chosen token."""
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is complete and nothing may follow; it then ends with the reason
-        "stop".
-        """
+        """Nothing may follow: the answer ends with the reason "stop"."""
 
     def mask(self) -> Bool[Tensor, " V"] | None:
-        """Return True for each allowed id; None: all are."""
+        """True for each allowed id; None: all are."""
 
     def accept(self, token_id: int) -> None:
-        """Advance by the chosen id. Not called for the id that ends the answer."""
+        """Not called for the id that ends the answer."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt to be continued. Raises ConfigError for invalid values."""
+    """Raises ConfigError for invalid values."""
 
     id: str
-    """Unique among running requests; returned with its events."""
+    """Unique among running requests."""
     prompt_ids: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
     stop_ids: frozenset[int] = frozenset()
-    """Ids that end the answer and are not part of its text."""
+    """They end the answer and are not part of its text."""
     logprobs: int | None = None
-    """Return the logprob of each token and of this many alternatives, 0 to 20; None: no
-    logprobs.
-    """
+    """Of each token and of this many alternatives, 0 to 20."""
     logprob_of_end: bool = False
-    """Return also that of the id that ends the answer."""
+    """Also of the id that ends the answer."""
     constraint: Constraint | None = None
     shown_ids: frozenset[int] = frozenset()
-    """Control tokens that are part of the text: marks of tool calls, where they are tokens."""
+    """Control tokens that are part of the text: marks of tool calls."""
     dropped_messages: int = 0
-    """Copied to its events."""
 
     def __post_init__(self) -> None:
         allowed = self.logprobs is None or 0 <= self.logprobs <= MAX_LOGPROBS

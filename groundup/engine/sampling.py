@@ -42,9 +42,7 @@ BIAS_EXPECTED = f"-{MAX_LOGIT_BIAS} to {MAX_LOGIT_BIAS}"
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
-    """Return the logits with all but the k largest at -inf; exactly k stay, ties included. 0 keeps
-    all.
-    """
+    """All but the k largest at -inf; exactly k stay, ties included. 0 keeps all."""
     if k == 0 or k >= logits.numel():
         return logits
     kept = logits.topk(k)
@@ -52,9 +50,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
 
 
 def keep_top_p(logits: Tensor, p: Number) -> Tensor:  # [V]
-    """Return the logits of the smallest set of most probable tokens whose probability reaches p,
-    the others at -inf. 1 keeps all.
-    """
+    """The smallest set of most probable tokens whose probability reaches p. 1 keeps all."""
     if p >= 1:
         return logits
     probabilities = logits.softmax(dim=-1)
@@ -68,7 +64,7 @@ def keep_top_p(logits: Tensor, p: Number) -> Tensor:  # [V]
 
 
 def keep_min_p(logits: Tensor, p: Number) -> Tensor:  # [V]
-    """Return the logits with tokens less probable than p times the best at -inf. 0 keeps all."""
+    """Tokens less probable than p times the best at -inf. 0 keeps all."""
     if p == 0:
         return logits
     # prob >= p * best  <=>  logit >= best logit + ln p
@@ -77,40 +73,33 @@ def keep_min_p(logits: Tensor, p: Number) -> Tensor:  # [V]
 
 @dataclass(frozen=True)
 class SamplingRule:
-    """One rule: the values that it takes, what it does to the logits, and how users set it.
-
-    The default of its field does nothing.
+    """The values that a rule takes, what it does to the logits, and how users set it. The default
+    of its field does nothing.
     """
 
     is_valid: Callable[[Number], bool]
     expected: str
-    """The valid values, in words."""
     keep: Callable[[Tensor, Any], Tensor] | None = None
-    """Logits [V] and the value -> logits that are -inf for the tokens that can't be drawn.
-
-    Called in the order of the rules.
+    """Logits [V] and the value -> logits that are -inf for the tokens that can't be drawn; in the
+    order of the rules.
     """
     penalise: Callable[[Tensor, Tensor, Any], Tensor] | None = None
-    """Logits [N] of the tokens that were seen, how often each was [N], and the value -> new logits.
-
-    Called before all filters.
+    """Logits [N] of the tokens that were seen, how often each was [N], and the value -> new logits;
+    before all filters.
     """
     end: Callable[[str, Any], int | None] | None = None
-    """The text so far and the value -> where the answer ends, in characters, or None.
-
-    Called whenever the text grows; what was shown before stays.
+    """The text so far and the value -> where the answer ends, in characters. What was shown before
+    stays.
     """
     help: str = ""
-    """The help text of its option of `groundup generate` and `chat`; "": it has none."""
+    """Of its option of `groundup generate` and `chat`; "": it has none."""
     chat: Number | None = None
-    """The default in `groundup chat` and on the page of `groundup serve`; None: that of its
-    field.
-    """
+    """The default in `groundup chat` and on the page of `groundup serve`."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one answer is drawn, and where it ends. Checks itself; raises ConfigError."""
+    """How one answer is drawn, and where it ends. Raises ConfigError."""
 
     temperature: Annotated[
         Number,
@@ -164,12 +153,9 @@ class Sampling:
             chat=1.0,
         ),
     ] = 1.0
-    """Divides positive logits of tokens that were seen, multiplies negative ones; 1 does
-    nothing.
-    """
+    """Divides positive logits of tokens that were seen, multiplies negative ones."""
     repeat_last_n: int = 64
     """How far back the penalties look, in tokens, prompt included; 0: nowhere, -1: at everything.
-
     Default: llama.cpp's.
     """
     presence_penalty: Annotated[
@@ -180,9 +166,7 @@ class Sampling:
             penalise=lambda logits, counts, penalty: logits - penalty,
         ),
     ] = 0.0
-    """Subtracted from the logit of every token that was seen; below 0 it makes them more
-    probable.
-    """
+    """Subtracted from the logit of every token that was seen."""
     frequency_penalty: Annotated[
         Number,
         SamplingRule(
@@ -195,12 +179,11 @@ class Sampling:
     seed: int | None = None
     """The same seed gives the same text; None draws a new one."""
     max_tokens: int = 256
-    """The longest answer, in tokens."""
     stop: tuple[str, ...] = ()
     """The answer ends before the earliest of these strings."""
     logit_bias: tuple[tuple[int, Number], ...] = ()
-    """Ids, and what is added to the logit of each before anything else: -100 bans a token, 100
-    makes it the only one.
+    """Added to the logit of each id before anything else: -100 bans a token, 100 makes it the only
+    one.
     """
 
     def __post_init__(self) -> None:
@@ -220,24 +203,21 @@ class Sampling:
 
     @cached_property
     def filters(self) -> list[tuple[Callable[[Tensor, Any], Tensor], Number]]:
-        """The filters that do something, in order, each with its value."""
+        """Those that do something, in order, each with its value."""
         return [(rule.keep, value) for rule, value in self._active if rule.keep is not None]
 
     @cached_property
     def penalties(self) -> list[tuple[Callable[[Tensor, Tensor, Any], Tensor], Number]]:
-        """The penalties that do something, in order, each with its value."""
         if self.repeat_last_n == 0:
             return []
         return [(rule.penalise, value) for rule, value in self._active if rule.penalise is not None]
 
     @cached_property
     def ends(self) -> list[tuple[Callable[[str, Any], int | None], Number]]:
-        """The rules that end an answer by its text, each with its value."""
         return [(rule.end, value) for rule, value in self._active if rule.end is not None]
 
     @property
     def takes_best(self) -> bool:
-        """Whether the next token is the one with the largest logit."""
         return self.temperature == 0 and not self.penalties and not self.logit_bias
 
     @property
@@ -250,7 +230,7 @@ class Sampling:
         ]
 
     def seen(self, history: Sequence[int]) -> Sequence[int]:
-        """Return the part of prompt and answer that the penalties look at."""
+        """What the penalties look at."""
         if self.repeat_last_n == -1:
             return history
         return history[max(len(history) - self.repeat_last_n, 0) :]
@@ -268,7 +248,5 @@ CHAT_SAMPLING = {name: rule.chat for name, rule in RULES.items() if rule.chat is
 
 
 def chat_sampling(path: Path) -> dict[str, Any]:
-    """Return fields of `Sampling` for the model at `path`, a folder or a .gguf file: as its
-    generation_config.json says, else CHAT_SAMPLING.
-    """
+    """For the model at `path`: as its generation_config.json says, else CHAT_SAMPLING."""
     return {**CHAT_SAMPLING, **read_sampling(path)}

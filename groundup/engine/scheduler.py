@@ -32,7 +32,7 @@ MIN_CHUNK_TOKENS = 16
 
 
 class QueueFull(GroundupError):
-    """The maximum of waiting requests is reached."""
+    pass
 
 
 @dataclass(eq=False)
@@ -41,57 +41,53 @@ class ScheduledRequest:
 
     id: str
     ids: list[int]
-    """The prompt and the answer so far; the engine appends."""
+    """Prompt and answer so far."""
     prompt_tokens: int
     max_tokens: int
-    """The maximum length of prompt and answer together."""
+    """Of prompt and answer together."""
     lookup: PromptLookup | None = None
-    """Proposes its draft tokens; None: it has none."""
+    """Proposes its draft tokens."""
     drafts: list[int] = field(default_factory=list)
-    """Draft tokens, to be verified in the next step."""
+    """To be verified in the next step."""
     stored: int = 0
-    """The number of tokens whose keys and values are in the pages."""
+    """Tokens whose keys and values are in the pages."""
     table: BlockTable = field(default_factory=BlockTable)
     order: int = -1
-    """Its position in the order of arrival; set by the scheduler."""
+    """Of arrival."""
 
     @property
     def pending(self) -> int:
-        """The number of tokens to compute before the next one can be chosen."""
+        """Tokens to compute before the next one can be chosen."""
         return len(self.ids) - self.stored
 
     @property
     def is_prefilled(self) -> bool:
-        """Whether keys and values of the whole prompt are stored."""
         return self.stored >= self.prompt_tokens
 
 
 @dataclass(frozen=True)
 class ScheduledChunk:
-    """A part of one step: the next `count` ids of a request, then its draft tokens."""
+    """The next `count` ids of a request, then its draft tokens."""
 
     request: ScheduledRequest
     count: int
 
     @property
     def tokens(self) -> list[int]:
-        """The ids to run through the model."""
         request = self.request
         tokens = request.ids[request.stored : request.stored + self.count]
         return tokens + request.drafts if self.chooses else tokens
 
     @property
     def chooses(self) -> bool:
-        """Whether the request's last id is among them, so that the next one can be chosen."""
+        """The request's last id is among them, so that the next one can be chosen."""
         return self.count == self.request.pending
 
 
 class Scheduler:
-    """Waiting and running requests, oldest first.
-
-    `fixed_chunks`: each token is computed in a chunk that depends on its own text only: prompts
-    page by page, answers token by token even when they are recomputed, and only pages of prompts
-    are shared.
+    """Waiting and running requests, oldest first. `fixed_chunks`: each token is computed in a chunk
+    that depends on its own text only: prompts page by page, answers token by token even when they
+    are recomputed, and only pages of prompts are shared.
     """
 
     def __init__(
@@ -114,7 +110,7 @@ class Scheduler:
         return len(self.waiting) + len(self.running)
 
     def submit(self, request: ScheduledRequest) -> None:
-        """Add a waiting request. Raises QueueFull, or ModelError when it could never run."""
+        """Raises QueueFull, or ModelError when it could never run."""
         if len(self.waiting) >= self.max_waiting:
             raise QueueFull(
                 f"{len(self.waiting)} requests are waiting already.", fix="Try again later."
@@ -131,27 +127,21 @@ class Scheduler:
         self.waiting.append(request)
 
     def remove(self, request: ScheduledRequest) -> None:
-        """Remove a finished or cancelled request and return its pages.
-
-        A removed request is ignored.
-        """
+        """A removed request is ignored."""
         for requests in (self.waiting, self.running):
             if request in requests:
                 requests.remove(request)
         self.pages.close(request.table)
 
     def mark_stored(self, request: ScheduledRequest, num_tokens: int) -> None:
-        """Record that keys and values of the request's first `num_tokens` ids are in its pages."""
         request.stored = num_tokens
         if self.fixed_chunks:
             num_tokens = min(num_tokens, request.prompt_tokens)
         self.pages.note(request.table, request.ids, num_tokens)
 
     def schedule(self) -> list[ScheduledChunk]:
-        """Return what to compute in the next step; empty only when there is nothing to do.
-
-        Answers come before prompts, the longest first: attention groups neighbours of similar
-        length.
+        """Empty only when there is nothing to do. Answers come before prompts, the longest first:
+        attention groups neighbours of similar length.
         """
         chunks = [
             ScheduledChunk(request, 1)
@@ -172,12 +162,12 @@ class Scheduler:
         )
 
     def _is_decoding(self, request: ScheduledRequest) -> bool:
-        """Whether its prompt is computed, so that the next token is one of its answer."""
+        """Its prompt is computed."""
         return request.is_prefilled if self.fixed_chunks else request.pending == 1
 
     def _chunks(self, prompts: Sequence[ScheduledRequest], budget: int) -> list[ScheduledChunk]:
-        """Return the chunks of prompts for this budget. With fixed chunks: one page of each prompt,
-        or its rest, for as many prompts as the budget has pages.
+        """With fixed chunks: one page of each prompt, or its rest, for as many prompts as the
+        budget has pages.
         """
         if self.fixed_chunks:
             size = self.pages.page_tokens
@@ -194,8 +184,8 @@ class Scheduler:
         ]
 
     def _has_room(self, request: ScheduledRequest) -> bool:
-        """Whether the request still runs and has pages for its next token, after preempting younger
-        ones if necessary.
+        """It still runs and has pages for its next token, after preempting younger ones if
+        necessary.
         """
         if request not in self.running:
             return False  # an older one preempted it in this step
@@ -216,9 +206,7 @@ class Scheduler:
         self.preemptions += 1
 
     def _admit(self) -> bool:
-        """Admit the next waiting request, if there are pages for its ids and the next token, and
-        one more for each running request.
-        """
+        """If there are pages for its ids and the next token, and one more for each running request."""
         if not self.waiting or len(self.running) >= self.max_running:
             return False
         request = self.waiting[0]
@@ -235,8 +223,8 @@ class Scheduler:
         return True
 
     def _is_being_computed(self, request: ScheduledRequest) -> bool:
-        """Whether a running prompt has a longer common prefix with this one than is stored: in a
-        few steps it can be shared.
+        """A running prompt has a longer common prefix with this one than is stored: in a few steps
+        it can be shared.
         """
         size = self.pages.page_tokens
         end = request.table.shared_tokens + size  # of the first page that is not stored yet
@@ -251,8 +239,7 @@ def _sum_of_halves(prompts: Sequence[ScheduledRequest], budget: int) -> int:
 
 
 def share_budget(pending: Sequence[int], budget: int) -> list[int]:
-    """Return the number of tokens to compute of each prompt: rounds of `half_each` until the budget
-    or the prompts are used up.
+    """Rounds of `half_each` until the budget or the prompts are used up.
 
     >>> share_budget([400, 30, 10], 128)
     [88, 30, 10]
@@ -266,7 +253,7 @@ def share_budget(pending: Sequence[int], budget: int) -> list[int]:
 
 
 def half_each(pending: Sequence[int], budget: int) -> list[int]:
-    """Return up to half of the remaining budget for each, in order.
+    """Up to half of the remaining budget for each, in order.
 
     >>> half_each([400, 400, 10], 128)
     [64, 32, 10]

@@ -15,6 +15,7 @@ that predict a continuation's token, a bounded number at a time, so that memory 
 length times vocabulary.
 """
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,10 +24,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.device import Compute
-from groundup.engine.events import TokenLogprob
+from groundup.engine.events import ChatEvent, TokenLogprob
 from groundup.engine.generate import PREFILL_TOKENS
 from groundup.engine.output_processor import rank_tokens
 from groundup.engine.padded_batch import BATCH_TOKENS
+from groundup.engine.request import Request
+from groundup.engine.sampling import Sampling
 from groundup.errors import ModelError
 from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.heads import LanguageModel
@@ -45,27 +48,23 @@ MAX_LOGITS = 2**24
 
 @dataclass(frozen=True)
 class RaggedBatch:
-    """Rows that run through the model in one call."""
-
     rows: list[int]
-    """The indices of the rows."""
+    """Indices."""
     positions: list[list[int]]
-    """For each row, the positions of its tokens in `ids`."""
+    """Of each row's tokens in `ids`."""
     ids: list[int]
     spans: list[TokenSpan]
-    """The tokens that each row adds, in the order of `ids`; none for a row that others contain."""
+    """What each row adds, in the order of `ids`; none for a row that others contain."""
 
 
 @dataclass(frozen=True)
 class ScoredContinuation:
-    """The score of one continuation."""
-
     logprob: float
-    """ln P(continuation | context): the sum of `token_logprobs`."""
+    """ln P(continuation | context)."""
     is_greedy: bool
     """Whether greedy decoding would generate it."""
     token_logprobs: tuple[float, ...]
-    """ln P of each token given all before it."""
+    """Given all before each."""
 
 
 def score(
@@ -76,12 +75,9 @@ def score(
     batch_tokens: int = BATCH_TOKENS,
     done: Callable[[int], None] = lambda pairs: None,
 ) -> list[ScoredContinuation]:
-    """Return one result for each pair, in order. A context that doesn't fit before its continuation
-    loses its oldest tokens.
-
-    An empty continuation has probability 1. `done` is called with the number of pairs of each
-    batch. Raises ModelError for an empty context, or a continuation longer than the model's
-    context.
+    """One result for each pair. A context that doesn't fit loses its oldest tokens; an empty
+    continuation has probability 1. `done` gets the number of pairs of each batch. Raises ModelError
+    for an empty context, or a continuation longer than the model's.
     """
     rows = [
         _row(context, continuation, model.config.context_tokens) for context, continuation in pairs
@@ -96,9 +92,7 @@ def score(
 
 
 def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: int) -> list[int]:
-    """Return context and continuation without the last token (it predicts nothing), truncated on
-    the left to fit.
-    """
+    """Without the last token (it predicts nothing), truncated on the left to fit."""
     if not context:
         raise ModelError(
             "A continuation can only be scored after at least one token.",
@@ -147,7 +141,7 @@ def _score_batch(
 def token_logprobs(
     model: LanguageModel, hidden: Float[Tensor, "M C"], targets: Int[Tensor, " M"]
 ) -> tuple[Float[Tensor, " M"], Bool[Tensor, " M"]]:
-    """Return ln P(target) at each position in float64, and whether the target is the argmax."""
+    """ln P(target) at each position in float64, and whether the target is the argmax."""
     logprobs, greedy = [], []
     rows = max(1, MAX_LOGITS // model.config.vocab_size)
     for part, part_targets in zip(hidden.split(rows), targets.split(rows), strict=True):
@@ -161,10 +155,8 @@ def token_logprobs(
 def prompt_logprobs(
     model: LanguageModel, tokenizer: Tokenizer, ids: Sequence[int], count: int, *, compute: Compute
 ) -> Iterator[list[TokenLogprob]]:
-    """Yield each token of a prompt after the first with its logprob and the `count` most probable
-    ones there, in pieces between which a server does other work (`echo` of a completion).
-
-    `ids` fit the context.
+    """Each token of a prompt after the first with its logprob and the `count` most probable ones,
+    in pieces between which a server does other work. `ids` fit the context.
     """
     cache = KVCache(model.config, 1, len(ids), compute.device, compute.dtype)
     piece = max(1, min(PREFILL_TOKENS, MAX_LOGITS // model.config.vocab_size))
@@ -181,9 +173,8 @@ def prompt_logprobs(
 
 
 def ragged_batches(rows: Sequence[Row], max_tokens: int = BATCH_TOKENS) -> Iterator[RaggedBatch]:
-    """Yield all rows in batches of at most `max_tokens` (a longer row is alone). The longest rows
-    come first, with those that share their prefix, so that running out of memory happens at once
-    and not at the end.
+    """Of at most `max_tokens` (a longer row is alone). The longest rows come first, with those that
+    share their prefix, so that running out of memory happens at once.
     """
     members: list[tuple[int, int]] = []
     taken = 0
@@ -199,8 +190,7 @@ def ragged_batches(rows: Sequence[Row], max_tokens: int = BATCH_TOKENS) -> Itera
 
 
 def families(rows: Sequence[Row]) -> list[list[tuple[int, int]]]:
-    """Return groups of rows with a common prefix: each row's index, and how many tokens it shares
-    with the row before it.
+    """Rows with a common prefix: each row's index, and how many tokens it shares with the row before.
 
     >>> families([[7], [1] * 20 + [2], [7], [1] * 18])
     [[(3, 0), (1, 18)], [(0, 0), (2, 1)]]
@@ -217,9 +207,7 @@ def families(rows: Sequence[Row]) -> list[list[tuple[int, int]]]:
 
 
 def shared_tokens(previous: Row, row: Row) -> int:
-    """Return the length of the common prefix; 0 where it is not the entire row and too short to
-    share.
-    """
+    """The common prefix; 0 where it is not the entire row and too short to share."""
     differing = (i for i, (a, b) in enumerate(zip(previous, row, strict=False)) if a != b)
     count = next(differing, min(len(previous), len(row)))
     if count < MIN_SHARED_TOKENS and count < len(row):
@@ -228,9 +216,7 @@ def shared_tokens(previous: Row, row: Row) -> int:
 
 
 def _ragged_batch(rows: Sequence[Row], members: Sequence[tuple[int, int]]) -> RaggedBatch:
-    """Return one batch; rows with equal start positions are adjacent, by length, so that attention
-    handles them in one call.
-    """
+    """Rows with equal start positions are adjacent, by length: attention handles them in one call."""
     counts = [len(rows[index]) - shared for index, shared in members]
     order = sorted(range(len(members)), key=lambda member: (members[member][1], counts[member]))
     ids: list[int] = []
@@ -249,3 +235,44 @@ def _ragged_batch(rows: Sequence[Row], members: Sequence[tuple[int, int]]) -> Ra
         if counts[member]
     ]
     return RaggedBatch([index for index, _ in members], positions, ids, spans)
+
+
+class ForcedTokens:
+    """The `Constraint` of an answer that is known: `score` beside the answers that a `BatchEngine`
+    generates.
+    """
+
+    def __init__(self, ids: Sequence[int], vocab_size: int) -> None:
+        self._ids, self._vocab_size = tuple(ids), vocab_size
+        self._place = 0
+
+    @property
+    def finished(self) -> bool:
+        return self._place == len(self._ids)
+
+    def mask(self) -> Bool[Tensor, " V"]:
+        mask = torch.zeros(self._vocab_size, dtype=torch.bool)
+        mask[self._ids[self._place]] = True
+        return mask
+
+    def accept(self, token_id: int) -> None:
+        assert token_id == self._ids[self._place]
+        self._place += 1
+
+
+def scoring_request(
+    context: Sequence[int], continuation: Sequence[int], *, vocab_size: int, context_tokens: int
+) -> Request:
+    """Its events have the logprobs of a continuation; a context that is too long loses its oldest
+    tokens. A step takes one token, as of any other answer, and prompts with a common prefix share
+    it.
+    """
+    assert context and 0 < len(continuation) < context_tokens
+    prompt = tuple(context)[-(context_tokens - len(continuation)) :]
+    sampling = Sampling(temperature=0.0, max_tokens=len(continuation))
+    constraint = ForcedTokens(continuation, vocab_size)
+    return Request(uuid.uuid4().hex, prompt, sampling, logprobs=0, constraint=constraint)
+
+
+def logprob_of(event: ChatEvent) -> float:
+    return sum((each.token.logprob or 0.0 for each in event.logprobs), 0.0)

@@ -17,13 +17,12 @@ from groundup.engine.events import ChatEvent, FinishReason, TokenLogprob
 from groundup.tokenizer.fast import Tokenizer
 
 Ends = Sequence[tuple[Callable[[str, Any], int | None], Any]]
-"""Rules that end an answer by its text, each with its value (`Sampling.ends`)."""
+"""Rules that end an answer by its text (`Sampling.ends`)."""
 
 
 class TextStream:
-    """The text of one answer as it grows: `push` every id, then `finish`.
-
-    `stopped` is True after a stop string, or where a rule has ended the text.
+    """`push` every id, then `finish`. `stopped`: after a stop string, or where a rule has ended the
+    text.
     """
 
     def __init__(
@@ -44,15 +43,13 @@ class TextStream:
         self.stopped = False
 
     def push(self, token_id: int) -> str:
-        """Return the text that this id completes: "" while it is held back, or after a stop
-        string.
-        """
+        """The text that this id completes: "" while it is held back, or after the end."""
         if self.stopped or token_id in self._control:
             return ""
         return self._release(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
 
     def finish(self) -> str:
-        """Return the text still held back, when the answer has ended."""
+        """The text still held back."""
         if self.stopped:
             return ""
         piece = self._release(self._decoder.decode(b"", final=True)) + self._held
@@ -72,7 +69,7 @@ class TextStream:
         return text[:kept]
 
     def _end_of(self, text: str) -> int | None:
-        """Return where the answer ends in the text that was not returned yet, or None."""
+        """Where the answer ends in the text that was not returned yet."""
         places = [earliest(text, self._stop)]
         for end, value in self._ends:
             place = end(self._shown + text, value)
@@ -81,12 +78,11 @@ class TextStream:
 
 
 def earliest(text: str, stop: Sequence[str]) -> int | None:
-    """Return the start of the first stop string in `text`, or None."""
     return min((text.index(word) for word in stop if word in text), default=None)
 
 
 def longest_beginning(text: str, stop: Sequence[str]) -> int:
-    """Return how many characters at the end of `text` could be the beginning of a stop string.
+    """How many characters at the end of `text` could be the beginning of a stop string.
 
     >>> longest_beginning("so a", ["ab"])
     1
@@ -96,10 +92,7 @@ def longest_beginning(text: str, stop: Sequence[str]) -> int:
 
 
 class StreamedAnswer:
-    """The text of one answer as it grows: `push` every id; it has ended once `reason` is set.
-
-    `start` holds the initial counters.
-    """
+    """`push` every id; it has ended once `reason` is set. `start` holds the initial counters."""
 
     def __init__(
         self,
@@ -114,10 +107,7 @@ class StreamedAnswer:
         self.reason: FinishReason | None = None
 
     def push(self, token_id: int, logprob: TokenLogprob | None = None) -> ChatEvent | None:
-        """Return the event of this id, or None while its text is held back.
-
-        A stop id or stop string ends the answer: "stop".
-        """
+        """None while the text is held back. A stop id or stop string ends the answer."""
         stops, event = token_id in self._stop_ids, self._event
         text, logprobs = event.text, event.logprobs
         if not stops:
@@ -134,7 +124,7 @@ class StreamedAnswer:
         return event
 
     def end(self, reason: FinishReason) -> ChatEvent:
-        """Return the last event, with the text held back."""
+        """With the text held back."""
         self.reason = reason
         self._event = replace(
             self._event, text=self._event.text + self._stream.finish(), finish_reason=reason
@@ -145,7 +135,7 @@ class StreamedAnswer:
 def answer_events(
     ids: Iterator[int], stream: TextStream, stop_ids: frozenset[int], start: ChatEvent
 ) -> Iterator[ChatEvent]:
-    """Yield one event for each piece of text, and a last one with the finish reason."""
+    """One for each piece of text, and a last one with the finish reason."""
     answer = StreamedAnswer(stream, stop_ids, start)
     for token_id in ids:
         event = answer.push(token_id)

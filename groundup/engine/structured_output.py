@@ -1,11 +1,8 @@
 """OutputConstraint: the answer must be JSON that fits a schema, match a regular expression or a
-grammar, be one of some texts, or call tools.
+grammar, be one of some texts, or call tools. `grammar.py` compiles one, or refuses it.
 
     OutputConstraint.regex(r"\\d{4}-\\d\\d"), OutputConstraint.choice(["yes", "no"]),
         OutputConstraint.grammar('root ::= "yes" | "no"')
-
-Plain values, made by an API translator or the command line; `grammar.py` compiles one to a
-`Constraint`, or refuses it.
 
 The constraint on an answer with tools is a grammar in llguidance's Lark that includes the tools'
 schemas (`constraint_with_calls`):
@@ -15,19 +12,23 @@ schemas (`constraint_with_calls`):
     tool_choice required           one or more calls, and nothing else
     with a response schema         calls, or an answer that fits the schema
 
-A tool's schema is enforced as far as the library supports it: unsupported parts (a format, a
-pattern with look-ahead) are ignored, since tools are written for many servers. A call format
-without marks can't be distinguished from text before it ends, so with tool_choice auto and no
-response schema there is no constraint (None).
+Unsupported parts of a tool's schema (a format, a pattern with look-ahead) are ignored, since tools
+are written for many servers. A call format without marks can't be distinguished from text before it
+ends, so with tool_choice auto and no response schema there is no constraint (None).
+
+Objects of a schema are closed: further properties only where `additionalProperties` allows them. A
+model that may add properties adds them without end; OpenAI's strict mode and llama.cpp's converter
+close them, too. Open stay objects without `properties` (`{}` would be the only answer), and those
+that are put together from several schemas (`allOf`, or `properties` beside `anyOf`, `oneOf` or
+`$ref`): each would exclude the properties of the others.
 """
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from groundup.engine.closed_schema import close_objects
 from groundup.tokenizer.tools import CallFormat, Tool
 
 # The separators of JSON in llguidance's terms, as Python writes them (grammar.py says why).
@@ -37,9 +38,8 @@ ConstraintKind = Literal["JSON schema", "regular expression", "grammar", "choice
 
 @dataclass(frozen=True)
 class OutputConstraint:
-    """A constraint: `text` in the language of its kind.
-
-    For a choice it is a regular expression, for calls a Lark grammar.
+    """`text` in the language of its kind: of a choice a regular expression, of calls a Lark
+    grammar.
     """
 
     kind: ConstraintKind
@@ -47,16 +47,12 @@ class OutputConstraint:
 
     @classmethod
     def schema(cls, schema: Mapping[str, Any]) -> "OutputConstraint":
-        """Return the constraint to JSON that fits `schema`, with its objects closed
-        (closed_schema.py).
-        """
+        """JSON that fits `schema`, with its objects closed."""
         return cls("JSON schema", json.dumps(close_objects(schema)))
 
     @classmethod
     def schema_in(cls, text: str) -> "OutputConstraint":
-        """Return the same for a schema in a file; one that is not JSON is refused with its place
-        when it is compiled.
-        """
+        """Of a file; one that is not JSON is refused with its place when it is compiled."""
         try:
             return cls.schema(json.loads(text))
         except (ValueError, TypeError, RecursionError):
@@ -64,17 +60,14 @@ class OutputConstraint:
 
     @classmethod
     def regex(cls, pattern: str) -> "OutputConstraint":
-        """Return the constraint to texts that match as a whole.
-
-        The syntax is that of Rust's `regex`, without lookaround and backreferences.
+        """Texts that match as a whole, in the syntax of Rust's `regex`, without lookaround and
+        backreferences.
         """
         return cls("regular expression", pattern)
 
     @classmethod
     def grammar(cls, text: str) -> "OutputConstraint":
-        """Return the constraint of a grammar in llguidance's Lark (with a rule `start:`) or
-        llama.cpp's GBNF (`root ::=`).
-        """
+        """In llguidance's Lark (with a rule `start:`) or llama.cpp's GBNF (`root ::=`)."""
         return cls("grammar", text)
 
     @classmethod
@@ -99,9 +92,8 @@ def constraint_with_calls(
     answer: OutputConstraint | None = None,
     control: Collection[str] = (),
 ) -> OutputConstraint | None:
-    """Return the constraint, or None for any text.
-
-    `answer`: the JSON schema of an answer without calls; `control`: texts of control tokens.
+    """None: any text. `answer`: the JSON schema of an answer without calls; `control`: texts of
+    control tokens.
     """
     functions = [tool["function"] for tool in tools]
     if must_call:
@@ -133,7 +125,7 @@ def constraint_with_calls(
 
 
 def _calls(calls: CallFormat, functions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return one rule for each function, and `call` for any of them."""
+    """One rule for each function, and `call` for any of them."""
     rules = ["call: " + " | ".join(f"call_{index}" for index in range(len(functions)))]
     for index, function in enumerate(functions):
         before, after = map(json.dumps, calls.around(function["name"]))
@@ -146,12 +138,75 @@ def _calls(calls: CallFormat, functions: Sequence[Mapping[str, Any]]) -> list[st
 
 
 def _json(rule: str, schema: Mapping[str, Any], *, lenient: bool = False) -> str:
-    """Return a rule for JSON of a schema; `lenient`: unsupported parts of the schema are
-    ignored.
-    """
+    """`lenient`: unsupported parts of the schema are ignored."""
     settings = {**SPACING, "lenient": lenient}
     return f"{rule}: %json {json.dumps({**schema, 'x-guidance': settings})}"
 
 
 def _constraint(*rules: str) -> OutputConstraint:
     return OutputConstraint("call of a tool", "\n".join(rules) + "\n")
+
+
+# Keys of a schema whose value is a schema, a list of schemas, or a table of schemas. `not`, `if` and
+# the like are conditions and stay as they are.
+_ONE = ("items", "additionalItems", "additionalProperties")
+_SEVERAL = ("prefixItems", "items", "anyOf", "oneOf", "allOf")
+_TABLES = ("properties", "patternProperties", "$defs", "definitions")
+_CHOICES = ("anyOf", "oneOf", "$ref")
+_SAYS = ("additionalProperties", "unevaluatedProperties")
+
+
+def close_objects(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema with every object closed whose properties it lists.
+
+    >>> close_objects({"properties": {"a": {"type": "object"}}})
+    {'properties': {'a': {'type': 'object'}}, 'additionalProperties': False}
+    """
+    closed: dict[str, Any] = _close(
+        schema, frozenset(_joined_refs(schema)), is_part=False, place="#"
+    )
+    return closed
+
+
+def _close(schema: Any, joined: frozenset[str], *, is_part: bool, place: str = "") -> Any:
+    """`joined`: the places that `$ref`s within a joined object name; `is_part`: a part of one, at
+    `place`.
+    """
+    if not isinstance(schema, Mapping):
+        return schema
+    closed = dict(schema)
+    joins = is_part or place in joined or _joins(schema)
+    for name, value in schema.items():
+        part = joins and name in ("allOf", "anyOf", "oneOf")
+        if name in _TABLES and isinstance(value, Mapping):
+            closed[name] = {
+                key: _close(each, joined, is_part=False, place=f"{place}/{name}/{key}")
+                for key, each in value.items()
+            }
+        elif name in _SEVERAL and isinstance(value, list):
+            closed[name] = [_close(each, joined, is_part=part) for each in value]
+        elif name in _ONE:
+            closed[name] = _close(value, joined, is_part=False)
+    if "properties" in schema and not joins and not any(name in schema for name in _SAYS):
+        closed["additionalProperties"] = False
+    return closed
+
+
+def _joins(schema: Mapping[str, Any]) -> bool:
+    """Whether an object is put together from several schemas."""
+    parts = schema.get("allOf")
+    several = isinstance(parts, list) and len(parts) + ("properties" in schema) > 1
+    return several or ("properties" in schema and any(name in schema for name in _CHOICES))
+
+
+def _joined_refs(schema: Any, *, is_part: bool = False) -> Iterator[str]:
+    """The `$ref`s of parts of joined objects."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _joined_refs(each, is_part=is_part)
+    elif isinstance(schema, Mapping):
+        joins = is_part or _joins(schema)
+        if joins and isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for name, value in schema.items():
+            yield from _joined_refs(value, is_part=joins and name in ("allOf", "anyOf", "oneOf"))

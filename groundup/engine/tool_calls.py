@@ -20,19 +20,16 @@ from groundup.tokenizer.tools import MAX_DEPTH, CallFormat, ToolCall, read_calls
 
 @dataclass(frozen=True)
 class SplitText:
-    """The text and calls that a piece completed."""
-
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
 
 
 class ToolCallParser:
-    """The parser of one answer: `push` every piece, then `finish`."""
+    """`push` every piece, then `finish`."""
 
     def __init__(self, format: CallFormat, names: Collection[str]) -> None:
-        """`names`: those of the tools.
-
-        In formats without marks, JSON is a call only if it names one of them.
+        """`names`: of the tools. In formats without marks, JSON is a call only if it names one of
+        them.
         """
         self._format, self._names = format, frozenset(names)
         self._between = None if format.opening else _BETWEEN  # an argument of str.strip
@@ -42,7 +39,6 @@ class ToolCallParser:
         self._may_call = True
 
     def push(self, text: str) -> SplitText:
-        """Return what this piece completes."""
         self._held += text
         text_parts: list[str] = []
         calls: list[ToolCall] = []
@@ -57,14 +53,14 @@ class ToolCallParser:
         return SplitText("".join(text_parts), tuple(calls))
 
     def finish(self) -> SplitText:
-        """Return what is still held back, when the answer has ended."""
+        """What is still held back."""
         rest, self._held = self._held, ""
         if self._called and not rest.strip(self._between):
             rest = ""
         return SplitText(rest)
 
     def _take_text(self) -> str:
-        """Remove and return what is certainly text, up to where a call begins or may begin."""
+        """What is certainly text, up to where a call begins or may begin."""
         start, after = self._opening()
         kept = len(self._held[:start].rstrip())
         text, self._held = self._held[:kept], self._held[kept:]
@@ -74,8 +70,8 @@ class ToolCallParser:
         return text
 
     def _opening(self) -> tuple[int, int | None]:
-        """Return the start of the next call and the end of its opening mark; without a call, where
-        one may begin, and None.
+        """The start of the next call and the end of its opening mark; without a call, where one may
+        begin, and None.
         """
         text, mark = self._held, self._format.opening
         if mark and mark in text:
@@ -92,8 +88,8 @@ class ToolCallParser:
         return len(text), None
 
     def _take_call(self, text_parts: list[str]) -> tuple[ToolCall, ...]:
-        """Remove and return the call at the start of the held text once it is complete; move it to
-        the text if it is not a call.
+        """The call at the start of the held text once it is complete; moved to the text if it is
+        not a call.
         """
         assert self._call is not None
         end = self._call.end(self._held, self._format.closing)
@@ -108,7 +104,7 @@ class ToolCallParser:
         return calls or ()
 
     def _read_calls(self, call: "_Call") -> tuple[ToolCall, ...] | None:
-        """Return the calls of complete JSON, None where it is not a call of a known tool."""
+        """None where it is not a call of a known tool."""
         if not call.whole:
             return None
         calls = read_calls(call.json(self._held))
@@ -124,7 +120,7 @@ _BETWEEN = "; \t\r\n"
 
 
 class _Call:
-    """The state of reading one call: white space, its JSON, white space, the closing mark."""
+    """White space, its JSON, white space, the closing mark."""
 
     def __init__(self, start: int) -> None:
         self._place = start
@@ -133,15 +129,13 @@ class _Call:
         self._in_text = self._escaped = False
         self._json_read = self._too_deep = False
         self.whole = False
-        """Whether the call is complete."""
 
     def json(self, text: str) -> str:
-        """Return its JSON, once that is complete."""
         return text[slice(*self._json)]
 
     def end(self, text: str, closing: str) -> int | None:
-        """Return the position in `text` where the call ends or proves not to be one; None: more
-        text is needed. `text` only grows.
+        """Where the call ends or proves not to be one; None: more text is needed. `text` only
+        grows.
         """
         if not self._json_read:
             if not self._depth:
@@ -165,9 +159,7 @@ class _Call:
             self._place += 1
 
     def _read_json(self, text: str) -> None:
-        """Read up to the bracket that closes the first one; whether it is valid JSON is checked
-        later.
-        """
+        """Up to the bracket that closes the first one; whether it is valid JSON is checked later."""
         while self._place < len(text) and not self._json_read:
             self._take(text[self._place])
             self._place += 1

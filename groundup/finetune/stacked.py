@@ -20,8 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.padded_batch import pad_right
-from groundup.engine.pooled_states import mean_states
+from groundup.engine.padded_batch import mean_states, pad_right
 from groundup.errors import MissingExtra
 from groundup.evaluate.calibration import cross_entropy, fit_temperature
 from groundup.files import sha256_text

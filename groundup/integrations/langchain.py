@@ -20,10 +20,10 @@ from groundup.errors import MissingExtra
 
 if TYPE_CHECKING:
     from groundup.integrations.langchain_chat import ChatGroundup as ChatGroundup
+    from groundup.integrations.langchain_chat import GroundupLLM as GroundupLLM
     from groundup.integrations.langchain_documents import GroundupLoader as GroundupLoader
     from groundup.integrations.langchain_documents import GroundupSplitter as GroundupSplitter
-    from groundup.integrations.langchain_embeddings import GroundupEmbeddings as GroundupEmbeddings
-    from groundup.integrations.langchain_llm import GroundupLLM as GroundupLLM
+    from groundup.integrations.langchain_retriever import GroundupEmbeddings as GroundupEmbeddings
     from groundup.integrations.langchain_retriever import GroundupRetriever as GroundupRetriever
     from groundup.integrations.langchain_vector_store import (
         GroundupVectorStore as GroundupVectorStore,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 # Where each class is; its file is imported when it is first used.
 CLASSES = {
     "ChatGroundup": "langchain_chat",
-    "GroundupEmbeddings": "langchain_embeddings",
-    "GroundupLLM": "langchain_llm",
+    "GroundupEmbeddings": "langchain_retriever",
+    "GroundupLLM": "langchain_chat",
     "GroundupLoader": "langchain_documents",
     "GroundupRetriever": "langchain_retriever",
     "GroundupSplitter": "langchain_documents",
@@ -47,7 +47,7 @@ NEEDED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return a class. Raises MissingExtra."""
+    """Raises MissingExtra."""
     if name not in CLASSES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

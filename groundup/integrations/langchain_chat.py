@@ -1,4 +1,5 @@
-"""`ChatGroundup`: a model of groundup as LangChain's chat model.
+"""`ChatGroundup`: a model of groundup as LangChain's chat model. `GroundupLLM`: as its LLM, which
+continues texts without a chat template, as /v1/completions.
 
     ChatGroundup(model="smollm2-135m-instruct", temperature=0).invoke("Hello")
 
@@ -23,11 +24,18 @@ from langchain_core.language_models.chat_models import (
     agenerate_from_stream,
     generate_from_stream,
 )
+from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessageChunk, BaseMessage, convert_to_openai_messages
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import (
+    ChatGenerationChunk,
+    ChatResult,
+    Generation,
+    GenerationChunk,
+    LLMResult,
+)
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.runnables.config import RunnableConfig
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
@@ -36,7 +44,7 @@ from pydantic import ConfigDict
 
 from groundup.engine.events import ChatEvent
 from groundup.errors import ConfigError
-from groundup.integrations.langchain_model import ModelFields
+from groundup.integrations.langchain_model import PROVIDER, ModelFields
 from groundup.serve.local_server import TOGETHER, LocalServer
 from groundup.serve.openai.chat import (
     ChatCompletionBody,
@@ -44,40 +52,29 @@ from groundup.serve.openai.chat import (
     logprobs_content,
     read_chat_completion,
 )
+from groundup.serve.openai.completions import CompletionBody, read_completion
 from groundup.serve.request_preparation import prepare
 from groundup.serve.requests import GenerateRequest
 
-PROVIDER = "groundup"
-# Keys of a JSON schema whose values are schemas by name.
-NAMED = ("properties", "$defs", "definitions")
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type]
-    """A chat model; its fields are the fields of an answer.
-
-    The model is opened by the first call. Raises GroundupError.
+    """Its fields are the fields of an answer. The model is opened by the first call. Raises
+    GroundupError.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     streaming: bool = False
-    """Whether `invoke`, too, hands its pieces to callbacks as they come."""
+    """Whether `invoke`, too, hands its pieces to callbacks."""
     logprobs: bool | None = None
-    """Whether the answer's `response_metadata` has the log-probability of each token."""
+    """In `response_metadata`."""
     top_logprobs: int | None = None
-    """And those of this many alternatives, up to 20."""
+    """Alternatives, up to 20."""
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | self.set_fields("logprobs", "top_logprobs")
-
-    @property
-    def _llm_type(self) -> str:
-        return PROVIDER
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        return {"model": self.model, "precision": self.precision, **self.settings()}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": PROVIDER}
@@ -85,9 +82,7 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
     def request(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, given: Mapping[str, Any]
     ) -> tuple[LocalServer, GenerateRequest]:
-        """Return the request of a call and where it goes: to this model, or the `model` that is
-        given. Raises RequestError, ConfigError.
-        """
+        """To this model, or the `model` that is given. Raises RequestError, ConfigError."""
         local = self.served(given.get("model", self.model))
         body = self.body(given, stop, ChatCompletionBody)
         body["messages"] = convert_to_openai_messages(
@@ -142,22 +137,17 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Return how many tokens the prompt has that these messages and tools become, however long
-        (for `trim_messages`).
-        """
+        """Of the prompt that these messages and tools become, however long (for `trim_messages`)."""
         given = {"tools": [convert_to_openai_tool(tool) for tool in tools or ()]}
         local, request = self.request(messages, None, given)
         (prepared,) = prepare(request, request.options, local.tokenizer, sys.maxsize, lambda: None)
         return len(prepared.prompt_ids)
 
     def batch(self, inputs: list[Any], config: Any = None, **kwargs: Any) -> list[Any]:
-        """Answer all inputs, as many together as the engine takes, unless `max_concurrency` says
-        otherwise.
-        """
+        """As many together as the engine takes, unless `max_concurrency` says otherwise."""
         return super().batch(inputs, _together(config), **kwargs)
 
     async def abatch(self, inputs: list[Any], config: Any = None, **kwargs: Any) -> list[Any]:
-        """`batch`, in the event loop of the caller."""
         return await super().abatch(inputs, _together(config), **kwargs)
 
     def bind_tools(
@@ -167,10 +157,8 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         tool_choice: dict[str, Any] | str | bool | None = None,
         **kwargs: Any,
     ) -> Runnable[Any, Any]:
-        """Return the model with tools that it may call; `tool_choice`: "auto", "none", "any" (or
-        "required", True), or the name of one.
-
-        A forced call is one call, as small models repeat it, unless `parallel_tool_calls` is True.
+        """`tool_choice`: "auto", "none", "any" (or "required", True), or the name of one. A forced
+        call is one call, as small models repeat it, unless `parallel_tool_calls` is True.
         """
         if tool_choice in ("any", True):
             tool_choice = "required"
@@ -190,10 +178,8 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
         include_raw: bool = False,
         **kwargs: Any,
     ) -> Runnable[Any, Any]:
-        """Return the model with answers that fit `schema`: a pydantic class (then its objects), a
-        TypedDict, a JSON schema or a tool's (then dicts).
-
-        `method`: "json_schema" allows no other token, "json_mode" any JSON object,
+        """Answers that fit `schema`: a pydantic class (then its objects), a TypedDict, a JSON schema or a
+        tool's (then dicts). `method`: "json_schema" allows no other token, "json_mode" any JSON object,
         "function_calling" forces a call. Raises ConfigError.
         """
         kwargs.pop("strict", None)
@@ -218,8 +204,8 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
 
 
 def _without_call_blocks(message: BaseMessage) -> BaseMessage:
-    """Return a message without the tool calls among its content's blocks (`output_version` "v1"),
-    which its `tool_calls` have.
+    """Without the tool calls among its content's blocks (`output_version` "v1"), which its
+    `tool_calls` have.
     """
     if isinstance(message.content, str) or not getattr(message, "tool_calls", None):
         return message
@@ -230,14 +216,14 @@ def _without_call_blocks(message: BaseMessage) -> BaseMessage:
 
 
 def _together(config: RunnableConfig | list[RunnableConfig] | None) -> Any:
-    """Return the configuration of a batch with the number of its threads, which only wait."""
+    """With the number of its threads, which only wait."""
     if isinstance(config, list):
         return [{"max_concurrency": TOGETHER, **each} for each in config]
     return {"max_concurrency": TOGETHER, **(config or {})}
 
 
 def _response_format(schema: Any, method: Method) -> dict[str, Any]:
-    """Return OpenAI's field. Raises ConfigError for what can't be read as a schema."""
+    """OpenAI's field. Raises ConfigError."""
     if method == "json_mode":
         return {"type": "json_object"}
     try:
@@ -246,37 +232,12 @@ def _response_format(schema: Any, method: Method) -> dict[str, Any]:
         raise ConfigError(f"The schema can't be read: {str(error).splitlines()[0]}") from error
     return {
         "type": "json_schema",
-        "json_schema": {"name": named.get("title", "answer"), "schema": _close(named)},
+        "json_schema": {"name": named.get("title", "answer"), "schema": named},
     }
 
 
-def _close(schema: Any) -> Any:
-    """Return a schema whose objects have no other properties than it names, unless it says so: a
-    small model would make some up without end.
-    """
-    if isinstance(schema, list):
-        return [_close(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed: dict[str, Any] = {}
-    if "properties" in schema:
-        closed["additionalProperties"] = False
-    for name, each in schema.items():
-        close = _close_each if name in NAMED else _close
-        closed[name] = close(each)
-    return closed
-
-
-def _close_each(schemas: Any) -> Any:
-    if not isinstance(schemas, dict):
-        return schemas
-    return {name: _close(each) for name, each in schemas.items()}
-
-
 def _with_parser(model: Runnable[Any, Any], parser: Any, include_raw: bool) -> Runnable[Any, Any]:
-    """Return the model with its answers parsed, with `include_raw` as LangChain's own models do:
-    {"raw", "parsed", "parsing_error"}.
-    """
+    """With `include_raw` as LangChain's own models do: {"raw", "parsed", "parsing_error"}."""
     if not include_raw:
         return model | parser
     parsed = RunnablePassthrough.assign(
@@ -287,15 +248,13 @@ def _with_parser(model: Runnable[Any, Any], parser: Any, include_raw: bool) -> R
 
 
 class Chunks:
-    """The chunks of one answer."""
-
     def __init__(self, model: str) -> None:
         self.model = model
         self._id = uuid.uuid4().hex[:24]
         self._num_calls = 0
 
     def of(self, event: ChatEvent) -> ChatGenerationChunk:
-        """Return the chunk of an event; the last one has the token usage and the finish reason."""
+        """The last one has the token usage and the finish reason."""
         calls = [self._call(call.name, call.arguments) for call in event.calls]
         info: dict[str, Any] = {}
         if event.logprobs:
@@ -322,6 +281,96 @@ class Chunks:
 
 
 def usage_of(last: ChatEvent) -> UsageMetadata:
-    """Return the token counts of an answer, from its last event."""
     prompt, answer = last.prompt_tokens, last.completion_tokens
     return UsageMetadata(input_tokens=prompt, output_tokens=answer, total_tokens=prompt + answer)
+
+
+class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
+    """Its fields are the fields of an answer. The model is opened by the first call. Raises
+    GroundupError.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    max_tokens: int | None = 256
+    """Many models that only continue texts never end one."""
+    logprobs: int | None = None
+    """Of each token, and of this many alternatives, in `generation_info`."""
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | self.set_fields("logprobs")
+
+    def requests(
+        self, prompts: Sequence[str], stop: list[str] | None, given: Mapping[str, Any]
+    ) -> tuple[LocalServer, list[GenerateRequest]]:
+        """One for each prompt. Raises RequestError, ConfigError."""
+        local = self.served(given.get("model", self.model))
+        body = self.body(given, stop, CompletionBody)
+        requests = [read_completion({**body, "prompt": prompt}) for prompt in prompts]
+        return local, [self.with_defaults(request, local) for request in requests]
+
+    def _stream(
+        self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[GenerationChunk]:
+        local, (request,) = self.requests([prompt], stop, kwargs)
+        with closing(local.events(request)) as events:  # type: ignore[type-var]
+            for event in events:
+                chunk = GenerationChunk(text=event.text, generation_info=self._info([event]))
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _astream(
+        self, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[GenerationChunk]:
+        local, (request,) = await asyncio.to_thread(self.requests, [prompt], stop, kwargs)
+        async with aclosing(local.events_async(request)) as events:  # type: ignore[type-var]
+            async for event in events:
+                chunk = GenerationChunk(text=event.text, generation_info=self._info([event]))
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        local, requests = self.requests(prompts, stop, kwargs)
+        return self._result(local.answers(requests))
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        local, requests = await asyncio.to_thread(self.requests, prompts, stop, kwargs)
+        return self._result(await local.answers_async(requests))
+
+    def _result(self, answers: Sequence[Sequence[ChatEvent]]) -> LLMResult:
+        texts = ["".join(event.text for event in events) for events in answers]
+        found = [
+            [Generation(text=text, generation_info=self._info(events))]
+            for text, events in zip(texts, answers, strict=True)
+        ]
+        usages = [usage_of(events[-1]) for events in answers]
+        usage = {
+            name: sum(each[name] for each in usages)
+            for name in ("input_tokens", "output_tokens", "total_tokens")
+        }
+        return LLMResult(
+            generations=found, llm_output={"token_usage": usage, "model_name": self.model}
+        )
+
+    def _info(self, events: Sequence[ChatEvent]) -> dict[str, Any] | None:
+        scores = [score for event in events for score in event.logprobs]
+        info: dict[str, Any] = {}
+        if scores:
+            info["logprobs"] = logprobs_content(scores)
+        if events[-1].finish_reason is not None:
+            info |= {"finish_reason": events[-1].finish_reason, "usage": dict(usage_of(events[-1]))}
+        return info or None

@@ -28,10 +28,7 @@ class GroundupLoader(BaseLoader):
     """
 
     def __init__(self, *sources: str, text: str = "", charset: str = "auto") -> None:
-        """`text`: the field with the text of tables, else it is recognised.
-
-        Raises ConfigError.
-        """
+        """`text`: the field with the text of tables, else it is recognised. Raises ConfigError."""
         self.sources = [Source(str(each)) for each in sources]
         self.config = IndexConfig(text=text, charset=charset)
         self.report = SourceReport()
@@ -39,9 +36,7 @@ class GroundupLoader(BaseLoader):
         """(file, reason) of each file that could not be read."""
 
     def lazy_load(self) -> Iterator[Document]:
-        """Yield one document after the other; its metadata has its address as `source`, and its
-        `title`. Raises DataError for a missing source.
-        """
+        """Metadata: `source`, its address, and `title`. Raises DataError for a missing source."""
         self.report, self.faults = SourceReport(), []
         for source in self.sources:
             for file in doc_files(source, self.report):
@@ -57,10 +52,7 @@ class GroundupLoader(BaseLoader):
 
 
 class GroundupSplitter(BaseDocumentTransformer):
-    """Documents split by their structure: at headings, paragraphs and sentences.
-
-    The parts of a document, joined, are the document.
-    """
+    """At headings, paragraphs and sentences. The parts of a document, joined, are the document."""
 
     def __init__(self, max_tokens: int = MAX_TOKENS, count: Counter = estimated_tokens) -> None:
         """`count`: how many tokens a text has, by default about, from its bytes."""
@@ -70,9 +62,7 @@ class GroundupSplitter(BaseDocumentTransformer):
         return [text[each.start : each.end] for each in split(text, self.max_tokens, self.count)]
 
     def split_documents(self, documents: Iterable[Document]) -> list[Document]:
-        """Return the parts of documents, each with its document's metadata, its headings as `title`
-        and its place as `start_index`.
-        """
+        """With the document's metadata, the headings as `title` and the place as `start_index`."""
         return [part for document in documents for part in self._parts(document)]
 
     def create_documents(
@@ -86,7 +76,6 @@ class GroundupSplitter(BaseDocumentTransformer):
     def transform_documents(
         self, documents: Sequence[Document], **kwargs: Any
     ) -> Sequence[Document]:
-        """`split_documents`, by the name of LangChain's transformers."""
         return self.split_documents(documents)
 
     def _parts(self, document: Document) -> Iterator[Document]:

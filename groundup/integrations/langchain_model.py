@@ -1,9 +1,7 @@
 """What LangChain's chat model and LLM of groundup have in common: the model, the fields of
-sampling, and the body of a request.
-
-A request is the body that OpenAI's clients send (`serve/openai`), so that every field means here
-what it means there, and is refused in the same words. What neither the object nor the call sets is
-as the model's authors recommend (`engine.sampling.chat_sampling`).
+sampling, and the body of a request, which is what OpenAI's clients send (`serve/openai`): every
+field means here what it means there. What neither the object nor the call sets is as the model's
+authors recommend.
 """
 
 from collections.abc import Mapping
@@ -19,6 +17,7 @@ from groundup.serve.local_server import NAME, LocalOptions, LocalServer, local_s
 from groundup.serve.requests import GenerateRequest, Options
 from groundup.serve.tool_prompt import ToolSetting
 
+PROVIDER = "groundup"
 SETTINGS = (*RULES, "max_tokens", "seed", "stop")
 # What LangChain passes to every model, and what has no effect here: a tool's schema is always
 # followed.
@@ -26,8 +25,6 @@ IGNORED = frozenset({"stream", "strict", "ls_structured_output_format"})
 
 
 class _ModelFields(BaseModel):
-    """A model and how it answers."""
-
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     model: str
@@ -54,12 +51,20 @@ class _ModelFields(BaseModel):
     _opened: dict[str, LocalServer] = PrivateAttr(default_factory=dict)
 
     @property
+    def _llm_type(self) -> str:
+        return PROVIDER
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {"model": self.model, "precision": self.precision, **self.settings()}
+
+    @property
     def local(self) -> LocalServer:
-        """The server of the model. Raises ConfigError, FormatError, ModelError, NetworkError."""
+        """Raises ConfigError, FormatError, ModelError, NetworkError."""
         return self.served(self.model)
 
     def served(self, model: str) -> LocalServer:
-        """Return the server of this or another model, which stays open as long as this object."""
+        """It stays open as long as this object."""
         if model not in self._opened:
             self._opened[model] = local_server(
                 model, LocalOptions(self.device, self.precision, self.tools)
@@ -67,23 +72,21 @@ class _ModelFields(BaseModel):
         return self._opened[model]
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the ids of a text, by the model's own tokenizer: what LangChain counts with."""
+        """What LangChain counts with."""
         return self.local.tokenizer.encode(text)
 
     def settings(self) -> dict[str, Any]:
-        """Return the fields of an answer that are set."""
         return self.set_fields(*SETTINGS)
 
     def set_fields(self, *names: str) -> dict[str, Any]:
-        """Return those of these fields that are set."""
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     def body(
         self, given: Mapping[str, Any], stop: list[str] | None, body_type: type[Body]
     ) -> dict[str, Any]:
-        """Return the fields of a request: those of this object, changed by those `given` with a
-        call. Raises ConfigError for unknown ones.
+        """The fields of this object, changed by those `given` with a call. Raises ConfigError for
+        unknown ones.
         """
         changes = {name: value for name, value in given.items() if name not in IGNORED}
         unknown = changes.keys() - body_type.model_fields.keys() - {"json_schema"}
@@ -102,7 +105,6 @@ class _ModelFields(BaseModel):
         return {**self.settings(), **changes, "model": NAME}
 
     def with_defaults(self, request: GenerateRequest, local: LocalServer) -> GenerateRequest:
-        """Return the request with the defaults of a model."""
         return replace(
             request, defaults=Options(**chat_sampling(local.path)), truncate=self.truncate
         )

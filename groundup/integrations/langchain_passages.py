@@ -24,7 +24,7 @@ _FIX = "Write `retriever` as MODULE:ATTRIBUTE, such as: my_documents:retriever."
 
 
 def passages_from(spec: str) -> GivenPassages:
-    """Return what the retriever or vector store at "module:attribute" finds. Raises ConfigError."""
+    """Raises ConfigError."""
     found = named_object(spec)
     if isinstance(found, VectorStore):
         return GivenPassages(lambda question, k: passages_of(found.similarity_search(question, k)))
@@ -38,10 +38,7 @@ def passages_from(spec: str) -> GivenPassages:
 
 
 def named_object(spec: str) -> Any:
-    """Return the object at "module:attribute".
-
-    Raises ConfigError; what the module itself raises is not caught.
-    """
+    """Raises ConfigError; what the module itself raises is not caught."""
     name, _, attributes = spec.partition(":")
     if not all(part.isidentifier() for part in [*name.split("."), *attributes.split(".")]):
         raise ConfigError(f"`retriever` {spec!r} is not MODULE:ATTRIBUTE.", fix=_FIX)
@@ -65,7 +62,6 @@ def named_object(spec: str) -> Any:
 
 
 def passages_of(documents: list[Document]) -> list[Passage]:
-    """Return documents as passages, numbered in their order."""
     return [
         _passage(number, each)
         for number, each in enumerate(documents, 1)

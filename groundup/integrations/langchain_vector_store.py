@@ -28,8 +28,12 @@ from langchain_core.vectorstores import VectorStore
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, DataError
 from groundup.files import read_json, write_bytes, write_text
-from groundup.integrations.langchain_embeddings import GroundupEmbeddings
-from groundup.integrations.langchain_retriever import document_of, embed_with, vectors_of
+from groundup.integrations.langchain_retriever import (
+    GroundupEmbeddings,
+    document_of,
+    embed_with,
+    vectors_of,
+)
 from groundup.progress import Silent
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.index_config import IndexConfig
@@ -49,12 +53,9 @@ ENCODER = "all-minilm-l6-v2"
 
 
 class GroundupVectorStore(VectorStore):
-    """An index that is searched by vectors. Documents can be added and deleted."""
-
     def __init__(self, index: str | Path, embedding: Embeddings | None = None) -> None:
-        """`index`: a folder, made if missing; `embedding`: None: the encoder that made its vectors.
-
-        Raises FormatError, and ModelError where another encoder made its vectors.
+        """`index`: a folder, made if missing; `embedding` None: the encoder that made its vectors.
+        Raises FormatError, ModelError.
         """
         self.folder = Path(index)
         if not (self.folder / INDEX_FILE).exists():
@@ -64,7 +65,6 @@ class GroundupVectorStore(VectorStore):
 
     @property
     def embeddings(self) -> Embeddings | None:
-        """The encoder that was given."""
         return self._given
 
     @classmethod
@@ -77,10 +77,7 @@ class GroundupVectorStore(VectorStore):
         index: str | Path = "",
         **kwargs: Any,
     ) -> Self:
-        """Return the index at `index` with these texts added.
-
-        Raises ConfigError without a folder.
-        """
+        """Raises ConfigError without a folder."""
         if not index:
             raise ConfigError(
                 "from_texts needs a folder for the index.", fix='Name one: index="notes.index".'
@@ -97,9 +94,8 @@ class GroundupVectorStore(VectorStore):
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts, in the place of those with the same id; return their ids.
-
-        Raises DataError, DiskError, ModelError.
+        """In the place of those with the same id; return their ids. Raises DataError, DiskError,
+        ModelError.
         """
         given = list(texts)
         names = [each or uuid.uuid4().hex for each in ids or [None] * len(given)]
@@ -121,7 +117,7 @@ class GroundupVectorStore(VectorStore):
         return names
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
-        """Delete documents that were added; None: all of them. Unknown ids are passed over."""
+        """None: all that were added. Unknown ids are passed over."""
         files: Iterable[Path] = (self.folder / DOCUMENTS).glob("*.txt")
         if ids is not None:
             files = map(self._text_file, ids)
@@ -135,7 +131,6 @@ class GroundupVectorStore(VectorStore):
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Return the documents that were added with these ids, whole."""
         files = [self._text_file(id) for id in dict.fromkeys(ids)]
         return [
             Document(file.read_bytes().decode(), **read_json(self._entry_of(file)))
@@ -144,22 +139,17 @@ class GroundupVectorStore(VectorStore):
         ]
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
-        """Return the passages nearest to a text."""
         return [document for document, _ in self.similarity_search_with_score(query, k)]
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        """Return the passages nearest to a text, each with its cosine.
-
-        Raises ConfigError for an index whose passages have no vectors.
-        """
+        """Each with its cosine. Raises ConfigError for an index whose passages have no vectors."""
         return [(self._document(each), each.score) for each in self._near_text(query, k)]
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, **kwargs: Any
     ) -> list[Document]:
-        """Return the passages nearest to a vector."""
         vectors = self._open()
         if vectors is None:
             return []
@@ -168,8 +158,8 @@ class GroundupVectorStore(VectorStore):
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
-        """Return passages that are near to a text and far from one another, of the `fetch_k`
-        nearest; `lambda_mult` 1: only near.
+        """Near to a text and far from one another, of the `fetch_k` nearest; `lambda_mult` 1: only
+        near.
         """
         found, vectors = self._near_text(query, fetch_k), self._vectors
         if vectors is None or not found:
@@ -182,9 +172,7 @@ class GroundupVectorStore(VectorStore):
         return lambda cosine: max(0.0, cosine)
 
     def _near(self, vectors: Vectors, vector: Vector, k: int) -> list[Passage]:
-        """Return the nearest passages with their cosines, without those of files that were changed
-        since.
-        """
+        """Without those of files that were changed since."""
 
         def rank(index: Index, _: str, limit: int) -> Any:
             return vectors.nearest_live(index, vector, limit)
@@ -198,16 +186,13 @@ class GroundupVectorStore(VectorStore):
         return self._near(vectors, vectors.embed([text])[0], k)
 
     def _open(self) -> Vectors | None:
-        """Return the vectors; None where there are no passages.
-
-        Raises ConfigError for passages without vectors.
-        """
+        """None where there are no passages. Raises ConfigError for passages without vectors."""
         if self._vectors is None and self._index.passage_count:
             raise no_vectors(self.folder)
         return self._vectors
 
     def _update(self) -> None:
-        """Bring the index up to date with its own documents, and its vectors with the index."""
+        """The index with its own documents, and its vectors with the index."""
         documents, sources = (self.folder / DOCUMENTS).absolute(), []
         if any(documents.iterdir()):
             sources.append(Source(str(documents)))
@@ -221,7 +206,7 @@ class GroundupVectorStore(VectorStore):
         self._vectors = vectors_of(self.folder, embedding)
 
     def _document(self, passage: Passage) -> Document:
-        """Return a passage as a document; of one that was added with its own id and metadata."""
+        """One that was added has its own id and metadata."""
         if Path(passage.file).parent != (self.folder / DOCUMENTS).absolute():
             return document_of(passage)
         return Document(passage.text, **read_json(self._entry_of(Path(passage.file))))
@@ -237,9 +222,7 @@ class GroundupVectorStore(VectorStore):
 
 
 def _entry(id: str, metadata: dict[str, Any]) -> bytes:
-    """Return what is kept beside a text, as JSON. Raises DataError for metadata that JSON can't
-    hold.
-    """
+    """What is kept beside a text, as JSON. Raises DataError."""
     try:
         return json.dumps({"id": id, "metadata": metadata}, indent=2, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -250,7 +233,6 @@ def _entry(id: str, metadata: dict[str, Any]) -> bytes:
 
 
 def unit(vector: Sequence[float]) -> Vector:
-    """Return a vector with length 1."""
     found = np.array(vector, dtype=np.float32)
     return found / max(float(np.linalg.norm(found)), float(np.finfo(np.float32).tiny))
 
@@ -258,8 +240,8 @@ def unit(vector: Sequence[float]) -> Vector:
 def most_relevant(
     cosines: Float[np.ndarray, " N"], rows: Rows, k: int, lambda_mult: float
 ) -> list[int]:
-    """Return places by maximal marginal relevance (Carbonell and Goldstein 1998): lambda cosine -
-    (1 - lambda) max cosine to a chosen one.
+    """Maximal marginal relevance (Carbonell and Goldstein 1998): lambda cosine - (1 - lambda) max
+    cosine to a chosen one.
     """
     chosen: list[int] = []
     same = np.zeros(len(rows))

@@ -27,9 +27,7 @@ EXPORT = "export"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export, or run lm-eval's command line; return the exit code: 2 for an error that the user can
-    fix.
-    """
+    """Return the exit code: 2 for an error that the user can fix."""
     if arguments is None:
         arguments = sys.argv[1:]
     given = list(arguments)
@@ -45,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_harness(arguments: Sequence[str]) -> None:
-    """Run lm-eval's command line, which knows the model "groundup". Raises MissingExtra."""
+    """With the model "groundup". Raises MissingExtra."""
     try:
         from lm_eval.__main__ import cli_evaluate
     except ImportError as error:
@@ -57,7 +55,7 @@ def run_harness(arguments: Sequence[str]) -> None:
 
 
 def export_command(arguments: Sequence[str]) -> None:
-    """Write suites as tasks and print their names. Raises ConfigError, DataError."""
+    """Raises ConfigError, DataError."""
     parser = argparse.ArgumentParser(
         prog=f"python -m groundup.integrations.lm_eval {EXPORT}",
         description="Write suites of groundup as tasks of lm-eval: a .yaml and .jsonl files each.",

@@ -42,10 +42,8 @@ class GroundupLM(LM):
     def __init__(
         self, path: str, *, device: str = "auto", max_gen_toks: int = 256, **ignored: Any
     ) -> None:
-        """`path`: what `groundup evaluate` takes; `max_gen_toks`: the most tokens of an answer
-        where a task says nothing.
-
-        Raises ConfigError for an unknown argument, and what `open_model` raises.
+        """`path`: what `groundup evaluate` takes; `max_gen_toks`: where a task says nothing. Raises
+        ConfigError for an unknown argument, and what `open_model` raises.
         """
         super().__init__()
         unknown = ignored.keys() - {"batch_size", "max_batch_size"}
@@ -65,9 +63,7 @@ class GroundupLM(LM):
         """Text -> ids: what users wrote in it never becomes a control token."""
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Return (ln P(continuation | context), whether greedy decoding writes it) for each
-        request.
-        """
+        """(ln P(continuation | context), whether greedy decoding writes it)."""
         pairs = [self._pair(*request.args) for request in requests]
         found = [(each.logprob, each.is_greedy) for each in self._scores(pairs)]
         for request, result in zip(requests, found, strict=True):
@@ -80,9 +76,7 @@ class GroundupLM(LM):
         return scored_ids(Continuation(Prompt(context), continuation), "plain", self.tokenizer)
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Return ln P(text) for each request; a text longer than the context in windows, each token
-        once.
-        """
+        """ln P(text); of one longer than the context in windows, each token once."""
         windows = [self._windows(*request.args) for request in requests]
         scored = iter(self._scores([pair for pairs in windows for pair in pairs]))
         found = [sum(next(scored).logprob for _ in pairs) for pairs in windows]
@@ -103,7 +97,7 @@ class GroundupLM(LM):
             return score(self.model, pairs, compute=self.compute, done=bar.update)
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        """Return an answer for each request, without the text that ended it."""
+        """Without the text that ended it."""
         asked: dict[Sampling, list[int]] = {}
         for number, request in enumerate(requests):
             asked.setdefault(sampling_of(request.args[1], self.max_gen_toks), []).append(number)
@@ -129,9 +123,7 @@ class GroundupLM(LM):
         return found
 
     def _prompt(self, context: str, max_tokens: int) -> list[int]:
-        """Return the ids of a prompt, without its oldest ones where it leaves no room for the
-        answer. Raises ConfigError.
-        """
+        """Without its oldest ids where it leaves no room for the answer. Raises ConfigError."""
         room = self.opened.config.context_tokens - max_tokens
         if room < 1:
             raise ConfigError(
@@ -145,10 +137,7 @@ class GroundupLM(LM):
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """Return a conversation as text, whose ids are kept.
-
-        Raises ModelError for a model that has no chat template.
-        """
+        """As text, whose ids are kept. Raises ModelError without a chat template."""
         turns = tuple(Message(each["role"], each["content"]) for each in chat_history)  # type: ignore[arg-type]
         ids = render(
             Conversation(turns), self.tokenizer, add_generation_prompt=add_generation_prompt
@@ -158,7 +147,6 @@ class GroundupLM(LM):
         return text
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
-        """Return the template that conversations are rendered with."""
         if not chat_template:
             return None
         return self.tokenizer.chat_template
@@ -170,8 +158,8 @@ class GroundupLM(LM):
 
 
 def sampling_of(given: Mapping[str, Any], max_tokens: int) -> Sampling:
-    """Return lm-eval's settings of an answer; greedy unless `do_sample` or a temperature says
-    otherwise. Raises ConfigError for unknown ones.
+    """Greedy unless `do_sample` or a temperature says otherwise. Raises ConfigError for unknown
+    settings.
     """
     values = dict(given)
     limits = [values.pop(name) for name in LIMITS if name in values]

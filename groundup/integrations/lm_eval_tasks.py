@@ -36,16 +36,13 @@ Answered = tuple[str, str, str]
 
 
 class Function(str):
-    """The name of a function that lm-eval imports (YAML `!function`)."""
+    """That lm-eval imports (YAML `!function`)."""
 
 
 def export(
     suites: Sequence[Suite], folder: Path, options: EvaluationConfig, progress: Progress
 ) -> list[str]:
-    """Write suites as tasks; return the tasks' names.
-
-    Raises ConfigError for more shots than items.
-    """
+    """Return the tasks' names. Raises ConfigError for more shots than items."""
     (shots,) = options.shots
     require(shots >= 0, "shots", shots, "0 or more")
     names = []
@@ -91,7 +88,6 @@ def _write(suite: Suite, pool: Sequence[Item], items: Sequence[Item], folder: Pa
 
 
 def row_of(item: Item, suite: Suite) -> Row:
-    """Return an item as lm-eval reads it."""
     row = {"id": item.id, "group": item.group, "suite": suite.name}
     match item:
         case Choices():
@@ -111,7 +107,7 @@ def row_of(item: Item, suite: Suite) -> Row:
 
 
 def task_of(suite: Suite, items: Sequence[Item]) -> dict[str, Any]:
-    """Return the questions and metrics of a task; all items of a suite are of one class."""
+    """All items of a suite are of one class."""
     first = items[0]
     task: dict[str, Any] = {
         "doc_to_text": "prompt",
@@ -163,7 +159,7 @@ def _function(function: Any) -> Function:
 
 
 def as_yaml(value: Any, indent: str = "") -> str:
-    """Return a task's settings as YAML: every plain value is JSON, which YAML contains."""
+    """Every plain value is JSON, which YAML contains."""
     lines = []
     for key, each in value.items():
         if isinstance(each, Function):
@@ -177,9 +173,7 @@ def as_yaml(value: Any, indent: str = "") -> str:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """Return the metrics of one written answer as lm-eval passes it: a (total, count) each, and the
-    answer for a metric over all of them.
-    """
+    """Of one written answer: a (total, count) each, and the answer for a metric over all of them."""
     suite, item = SUITES[doc["suite"]], _items(doc["suite"])[doc["id"]]
     assert isinstance(item, Written)
     answer = results[0].strip()
@@ -195,12 +189,10 @@ def _items(suite: str) -> dict[str, Item]:
 
 
 def ratio(counts: Sequence[tuple[float, float]]) -> float:
-    """Return the sum of totals over the sum of counts: an aggregation of lm-eval."""
     return sum(total for total, _ in counts) / sum(count for _, count in counts)
 
 
 def corpus_value(answered: Sequence[Answered]) -> float:
-    """Return a metric over all answers of a suite (BLEU): an aggregation of lm-eval."""
     suite = SUITES[answered[0][0]]
     assert suite.corpus is not None
     of_suite = [_items(suite.name)[id] for _, id, _ in answered]

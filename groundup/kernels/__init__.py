@@ -2,12 +2,9 @@
 numba compiles (extra `fast`).
 
 In: a `LanguageModel` with weights in 8 or 4 bits (model/quantised.py) and a bf16 cache of keys and
-values. Out: logits. `step_weights.py` has the model in arrays (matrices stay where they are),
-`step_memory.py` the cache and buffers, `readable_step.py` is the step in numpy and the test of
-`step.py`, which is the same compiled. `step_parts.py` has its parts, `products.py` and
-`int4_products.py` the products in LLVM's own instructions; `machine_code.py` keeps what numba has
-compiled. Begin with `readable_step.py`; `decode_step.py` is what `generate_ids` and the
-`BatchEngine` call, and `probe.py` decides whether this machine uses it.
+values. Out: logits. Begin with `readable_step.py`, the step in numpy and the test of `step.py`,
+which is the same compiled; `decode_step.py` is what `generate_ids` and the `BatchEngine` call, and
+`probe.py` decides whether this machine uses it.
 
 Activations are rounded to 16 bits for the products, which are then sums of integers; everything
 else is float32. With a row's scale s and the scale S_o of a row of weights, the output o is s S_o

@@ -1,8 +1,5 @@
 """What `generate_ids` and the `BatchEngine` call: one step of 1 to 32 tokens on a cache of torch's,
-by one thread or several.
-
-The tokens are of as many texts, or some are successive ones of one text (draft tokens,
-prompt_lookup.py).
+by one thread or several. The tokens are of as many texts, or some are successive ones of one text.
 
     model.decode_step = CompiledStep(StepModel.of(model), model)
     logits = model.decode_step.after_cache(next_id, cache)      # [1, V], as
@@ -10,8 +7,10 @@ prompt_lookup.py).
                                                                 cache=cache))
 
 The number of threads is torch's, at each call; the results do not depend on it. Threads besides the
-caller's are this step's own, made when they are first needed and anew after a fork; a step waits
-for another Python thread's.
+caller's are this step's own, made anew after a fork; a step waits for another Python thread's.
+
+Also matrices in 8 or 4 bits -> bf16, for torch's products of a prompt: one pass over the numbers,
+into memory that the model's next one is unpacked into, one for each thread.
 """
 
 import os
@@ -34,7 +33,7 @@ from groundup.kernels.step_memory import (
     shared_buffers,
     thread_buffers,
 )
-from groundup.kernels.step_weights import StepModel
+from groundup.kernels.step_weights import StepModel, linears
 from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.heads import LanguageModel
 
@@ -45,10 +44,7 @@ TOKENS = 256
 
 
 class CompiledStep:
-    """The compiled step of one model.
-
-    Copies of the model do not have it, since they may get other weights (adapters).
-    """
+    """Copies of the model do not have it, since they may get other weights (adapters)."""
 
     max_rows = 32
     """With 64 torch's products in bf16 are as fast (docs/log.md)."""
@@ -70,10 +66,8 @@ class CompiledStep:
     def after_cache(
         self, ids: Tensor, cache: KVCache, positions: Sequence[int] | None = None
     ) -> Float[Tensor, "L V"]:
-        """Return the logits after the new tokens at `positions` (None: all) of ids [B, T], text
-        after text; keys and values of all are stored.
-
-        Raises ModelError (full cache).
+        """The logits after the new tokens at `positions` (None: all) of ids [B, T], text after
+        text. Raises ModelError (full cache).
         """
         texts, new = ids.shape
         capacity = cache.capacity
@@ -103,9 +97,7 @@ class CompiledStep:
         spans: Sequence[TokenSpan],
         positions: Sequence[int],
     ) -> Float[Tensor, "L V"]:
-        """Return the logits after the new tokens at `positions` of the spans of a paged cache,
-        where keys and values of all are stored.
-        """
+        """The same of the spans of a paged cache."""
         shape, size = self.described.shape, store.page_tokens
         ends = [end for span in spans for end in range(span.start + 1, span.stop + 1)]
         lengths = np.array(ends, np.int64)
@@ -151,9 +143,7 @@ class CompiledStep:
         return torch.from_numpy(logits)
 
     def _buffers(self, rows: int, tokens: int, threads: int) -> "_Buffers":
-        """Return buffers with the counter of barriers at zero; the same as before where the sizes
-        are.
-        """
+        """With the counter of barriers at zero; the same as before where the sizes are."""
         shape, tokens = self.described.shape, -(-tokens // TOKENS) * TOKENS
         kept: _Buffers | None = getattr(self._kept, "buffers", None)
         if kept is None or kept.sizes != (rows, tokens, threads):
@@ -170,19 +160,17 @@ class CompiledStep:
 
 @dataclass(frozen=True)
 class _Buffers:
-    """The buffers of a step."""
-
     sizes: tuple[int, int, int]
     """Rows, tokens and threads."""
     counter: Array
-    """That of the barriers, part of `shared`."""
+    """Of the barriers, part of `shared`."""
     shared: Fixed
     own: list[Fixed]
     """Of each thread."""
 
 
 def usable_threads() -> int:
-    """Return torch's number of threads, 1 where threads can't yield their core (Windows)."""
+    """1 where threads can't yield their core (Windows)."""
     if hasattr(os, "sched_yield"):
         return torch.get_num_threads()
     return 1
@@ -203,7 +191,7 @@ def _part(work: Any, thread: int, threads: int, counter: Array) -> None:
 
 class _Workers:
     """Threads that run a step together with the caller's, one step at a time: two at once could
-    wait for one another's threads.
+    wait for one another's.
     """
 
     def __init__(self) -> None:
@@ -214,10 +202,8 @@ class _Workers:
         self._pool: ThreadPoolExecutor | None = None
 
     def run(self, work: Any, threads: int, counter: Array) -> None:
-        """Call work(thread, threads) on each of the threads; return when all are done.
-
-        They meet at barriers with this `counter`: where one fails or the caller is interrupted
-        (Ctrl-C), the others do not wait for it.
+        """work(thread, threads) on each. They meet at barriers with this `counter`: where one fails
+        or the caller is interrupted (Ctrl-C), the others do not wait.
         """
         if threads == 1:
             work(0, 1)
@@ -243,9 +229,7 @@ class _Workers:
                     other.result()
 
     def _start(self, count: int) -> ThreadPoolExecutor | None:
-        """Return a pool of at least `count` threads that run, None where the system gives no more:
-        the threads of a step wait for one another.
-        """
+        """None where the system gives no more: the threads of a step wait for one another."""
         if self._pool is not None and self._size >= count:
             return self._pool
         pool, begin = ThreadPoolExecutor(count, "decode"), threading.Event()
@@ -259,3 +243,40 @@ class _Workers:
             each.result()
         self._pool, self._size = pool, count
         return pool
+
+
+UNPACK_INT8, UNPACK_INT4 = (
+    MachineCode("groundup.kernels.step_parts", name) for name in ("unpack_int8", "unpack_int4")
+)
+
+
+def let_unpack(described: StepModel, model: LanguageModel) -> None:
+    memory = threading.local()  # goes with the model
+    for index, linear in enumerate(linears(model)):
+        linear.unpack = Unpacked(described, index, memory)
+
+
+class Unpacked:
+    """One matrix. Copies of its module do not have it."""
+
+    def __init__(self, described: StepModel, index: int, memory: threading.local) -> None:
+        self.described, self.index, self.memory = described, index, memory
+
+    def __deepcopy__(self, memo: Any) -> None:
+        return None
+
+    def __call__(self) -> Float[Tensor, "O C"]:
+        """Valid until the calling thread's next call of any with the same memory."""
+        weights = self.described.weights
+        _, rows, columns, scale_start, _, in_4_bits = weights.matrices[self.index]
+        if getattr(self.memory, "room", np.empty(0)).size < rows * columns:
+            # at a multiple of 64 bytes, as torch allocates: `store_past_caches`
+            empty = torch.empty(rows * columns, dtype=torch.int16)
+            self.memory.room = empty.numpy().view(np.uint16)
+        out = self.memory.room[: rows * columns].reshape(rows, columns)
+        numbers = self.described.numbers[self.index]
+        if in_4_bits:
+            UNPACK_INT4(numbers, self.described.pairs[self.index], out)
+        else:
+            UNPACK_INT8(numbers, weights.scales[scale_start : scale_start + rows], out)
+        return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)

@@ -47,14 +47,11 @@ PARTS, NUMBER_BYTES, PAIR_BYTES = 4, GROUP // 2 * BLOCK, 4 * BLOCK
 
 
 def int4_rows(form: int, vectors: int) -> Any:
-    """Return `f(weights, pairs, x, x_bytes, totals, groups, out)`: out[vectors, 8] float32 = a
-    block of weights times vectors x.
-
-    Vectors x are int16 in the form PORTABLE, else bytes [groups, high and low, 32] (x = 256 high +
-    low); x_bytes is the distance of two of them, and totals [vectors, groups] (float32) are the
-    sums of their groups. With q in 0 .. 15 a group's product is s sum(q x) + (z - 8 s) sum(x). The
-    sums are whole numbers below 2^24, and groups are added in their order, so that all forms give
-    the same bits.
+    """`f(weights, pairs, x, x_bytes, totals, groups, out)`: out[vectors, 8] float32 = a block of
+    weights times vectors x: int16 in the form PORTABLE, else bytes [groups, high and low, 32] (x =
+    256 high + low); totals [vectors, groups] (float32) are the sums of their groups. With q in 0 ..
+    15 a group's product is s sum(q x) + (z - 8 s) sum(x). The sums are whole numbers below 2^24,
+    and groups are added in their order, so that all forms give the same bits.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
@@ -95,7 +92,7 @@ def int4_rows(form: int, vectors: int) -> Any:
 @intrinsic
 def split_groups(typing: Any, x: Any, groups: Any, split: Any, totals: Any) -> Any:
     """f(x, groups, split, totals): activations int16 [groups, 32] as bytes [groups, high and low,
-    32], x = 256 high + low; their sums as float32.
+    32]; their sums as float32.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
@@ -129,9 +126,7 @@ def split_groups(typing: Any, x: Any, groups: Any, split: Any, totals: Any) -> A
 def unpack_numbers(
     b: ir.IRBuilder, weights: Value, group: Value, ahead: tuple[int, int]
 ) -> list[Value]:
-    """The numbers of a group, 0 to 15: 8 vectors of 32 bytes, the one at place i with columns 4 i
-    to 4 i + 3. What comes later is requested.
-    """
+    """Of a group, 0 to 15: 8 vectors of 32 bytes, the one at place i with columns 4 i to 4 i + 3."""
     start, kind = b.mul(group, INT64(NUMBER_BYTES)), vector(INT8, 4 * BLOCK)
     request(b, weights, start, NUMBER_BYTES, ahead)
     parts = [load(b, weights, b.add(start, INT64(4 * BLOCK * part)), kind) for part in range(PARTS)]
@@ -143,7 +138,7 @@ def unpack_numbers(
 def scale_and_offset(
     b: ir.IRBuilder, pairs: Value, group: Value, ahead: tuple[int, int]
 ) -> tuple[Value, Value]:
-    """s and z - 8 s of a group in float32, a row in each lane."""
+    """s and z - 8 s of a group, a row in each lane."""
     start, kind = b.mul(group, INT64(PAIR_BYTES)), vector(FLOAT, BLOCK)
     request(b, pairs, start, PAIR_BYTES, ahead)
     both = load(b, pairs, start, vector(INT32, BLOCK))
@@ -153,9 +148,7 @@ def scale_and_offset(
 
 
 def group_sums(b: ir.IRBuilder, numbers: list[Value], x: list[Value], form: int) -> list[Value]:
-    """Sums of a group's 32 products with each vector, a row in each lane of 32 bits; the
-    activations of the group lie at `x`.
-    """
+    """Of a group's 32 products with each vector, a row in each lane of 32 bits."""
     if form == PORTABLE:
         return [wide_sums(b, numbers, each) for each in x]
     sums = byte_sums(
@@ -168,7 +161,7 @@ def group_sums(b: ir.IRBuilder, numbers: list[Value], x: list[Value], form: int)
 
 
 def wide_sums(b: ir.IRBuilder, numbers: list[Value], x: Value) -> Value:
-    """The same of activations of 16 bits."""
+    """Of activations of 16 bits."""
     lanes, total = 4 * BLOCK, None
     for place, part in enumerate(numbers):
         four = repeat_lanes(b, load(b, x, INT64(8 * place), INT64), BLOCK)
@@ -184,9 +177,8 @@ def wide_sums(b: ir.IRBuilder, numbers: list[Value], x: Value) -> Value:
 
 
 def byte_sums(b: ir.IRBuilder, numbers: list[Value], x: list[Value], form: int) -> list[Value]:
-    """The same of activations of 8 bits.
-
-    In the form AVX2 sums of 16 bits: at most 8 times two products of 15 and -128, which is -30,720.
+    """Of 8 bits. In the form AVX2 sums of 16 bits: at most 8 times two products of 15 and -128,
+    which is -30,720.
     """
     kind = vector(INT32, BLOCK) if form == VNNI else vector(INT16, 2 * BLOCK)
     sums: list[Value] = [ir.Constant(kind, [0] * kind.count)] * len(x)
@@ -211,8 +203,8 @@ def byte_sums(b: ir.IRBuilder, numbers: list[Value], x: list[Value], form: int) 
 def int4_block_to_bf16(
     typing: Any, weights: Any, pairs: Any, groups: Any, out: Any, row_bytes: Any
 ) -> Any:
-    """f(weights, pairs, groups, out, row_bytes): the 8 rows of a block in bf16, at `out` and
-    `row_bytes` apart: W = s q + z - 8 s.
+    """f(weights, pairs, groups, out, row_bytes): the 8 rows of a block, `row_bytes` apart: W = s q
+    + z - 8 s.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
@@ -239,7 +231,7 @@ def int4_block_to_bf16(
 
 
 def row_of(b: ir.IRBuilder, vectors: list[Value], lane: int) -> Value:
-    """One lane of each of 8 vectors, as a vector."""
+    """One lane of each of 8 vectors."""
     fours = [
         lanes_of(b, left, right, [lane, lane + 8])
         for left, right in zip(vectors[::2], vectors[1::2], strict=True)

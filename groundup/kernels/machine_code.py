@@ -49,13 +49,11 @@ FREE = "define void @NRT_MemInfo_call_dtor(ptr %owner) { ret void }"
 
 
 class UnknownCode(GroundupError):
-    """This version of numba makes something of a function that can't be kept or called this way."""
+    """This numba makes something of a function that can't be kept or called this way."""
 
 
 class Fixed:
-    """An argument of many calls, whose arrays stay where they are: a microsecond an array is saved
-    in each.
-    """
+    """An argument of many calls, whose arrays stay where they are: a microsecond an array is saved."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -74,10 +72,7 @@ class MachineCode:
         self._lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> None:
-        """Call it.
-
-        Raises UnknownCode, and ImportError where numba is needed and can't be loaded.
-        """
+        """Raises UnknownCode, and ImportError where numba is needed and can't be loaded."""
         types: list[str] = []
         numbers: list[Any] = []
         _take_apart(arguments, types, numbers)
@@ -111,19 +106,15 @@ class MachineCode:
 
 @dataclass(frozen=True)
 class CodeFolder:
-    """Where machine code is kept."""
-
     path: Path | None
     """None: nowhere."""
     note: str = ""
-    """Why not where it would be, for people."""
+    """Why not where it would be."""
 
 
 @functools.cache
 def code_folder() -> CodeFolder:
-    """Return the folder of the machine code of the present files of this room, for this processor
-    (or the one that numba is told of).
-    """
+    """For the present files of this room and this processor (or the one that numba is told of)."""
     own = Path(__file__).parent
     made_of = [path.read_bytes() for path in sorted(own.glob("*.py"))]
     made_of += [version(name).encode() for name in ("numba", "llvmlite")]
@@ -138,7 +129,7 @@ def code_folder() -> CodeFolder:
 
 
 def _parents(beside: Path) -> Iterator[Path]:
-    """Yield the folders in which machine code may be kept, the first choice first."""
+    """Where machine code may be kept, the first choice first."""
     if os.access(beside if beside.exists() else beside.parent, os.W_OK):
         yield beside
     with contextlib.suppress(DiskError):
@@ -150,9 +141,7 @@ def _digest(parts: Sequence[bytes]) -> str:
 
 
 def read_code(file: Path) -> bytes | None:
-    """Return the object file, None where there is none, it is damaged, or another user could have
-    written it.
-    """
+    """None where it is missing, damaged, or another user could have written it."""
     try:
         handle = os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     except OSError:
@@ -166,8 +155,8 @@ def read_code(file: Path) -> bytes | None:
 
 
 def keep_code(file: Path, code: bytes) -> None:
-    """Write an object file with its hash, and remove the code of older files of this room; where
-    that fails it is compiled again next time.
+    """With its hash; remove the code of older files. Where that fails it is compiled again next
+    time.
     """
     with contextlib.suppress(DiskError, OSError):
         file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -198,16 +187,16 @@ def _take_apart(value: Any, types: list[str], numbers: list[Any]) -> None:
 
 
 def _address(array: np.ndarray) -> int:
-    """Where its numbers begin; `array.ctypes` takes three times as long."""
+    """`array.ctypes` takes three times as long."""
     if array.size and array.flags.writeable:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     return int(array.ctypes.data)
 
 
 def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, ...]) -> bytes:
-    """Return the object file of a function for arguments of these types, named `name` there."""
+    """The object file of a function for arguments of these types."""
     numba = _import_numba()
-    from groundup.kernels.compiled import OPTIONS
+    from groundup.kernels.products import OPTIONS
 
     plain = getattr(importlib.import_module(module), name).py_func
     made = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(plain)
@@ -231,11 +220,7 @@ def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, .
 
 
 def _rename(code: Any, name: str, numbers: list[Any]) -> None:
-    """Give the function its name.
-
-    Raises UnknownCode where it does not take two pointers and these numbers; an address may be
-    either.
-    """
+    """Raises UnknownCode where the function does not take two pointers and these numbers."""
     found = [
         each
         for each in code.functions
@@ -254,9 +239,7 @@ def _rename(code: Any, name: str, numbers: list[Any]) -> None:
 
 
 def _import_numba() -> Any:
-    """Import numba without scipy's linear algebra, which it only looks for (0.2 s, 10 MB) and
-    imports again where a function needs it; ours don't.
-    """
+    """Without scipy's linear algebra, which it only looks for (0.2 s, 10 MB)."""
     hidden = BLAS not in sys.modules
     if hidden:
         sys.modules[BLAS] = None  # type: ignore[assignment]
@@ -269,7 +252,7 @@ def _import_numba() -> Any:
 
 
 def _processor() -> tuple[str, str]:
-    """Return the processor's name and instruction sets, or those that numba was told to use."""
+    """Name and instruction sets, or those that numba was told to use."""
     name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
     return name or llvm.get_host_cpu_name(), features or llvm.get_host_cpu_features().flatten()
 

@@ -1,8 +1,5 @@
 """Whether this machine decodes with the compiled step: numba is installed, the model is supported,
 and a product of known numbers is right.
-
-note = use_compiled_step(model, progress)       # sets model.decode_step where it can; a sentence
-                                                either way
 """
 
 import importlib.util
@@ -28,21 +25,16 @@ _notes: set[str] = set()
 
 
 def has_compiler() -> bool:
-    """Whether numba is installed."""
     return importlib.util.find_spec("numba") is not None
 
 
 def decodes_with(model: LanguageModel) -> str:
-    """Return what computes a model's next token when at most 32 answers run: "compiled step" or
-    "torch".
-    """
+    """What computes the next token when at most 32 answers run."""
     return "torch" if model.decode_step is None else "compiled step"
 
 
 def expected_note(precision: str) -> str:
-    """Return what will compute single tokens in this precision, before a model is open; "" where
-    there is nothing to say.
-    """
+    """What will compute single tokens in this precision, before a model is open."""
     if precision not in ("int8", "int4", "auto"):
         return ""
     note = "In int8 and int4 the compiled step decodes up to 32 answers at a time"
@@ -52,9 +44,7 @@ def expected_note(precision: str) -> str:
 
 
 def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
-    """Let the model decode with the compiled step where that works; return which step answers, for
-    people, with the reason.
-    """
+    """Let the model decode with the compiled step where that works; return a sentence either way."""
     if not has_compiler():
         return f"Decoding through torch: {WITHOUT_NUMBA}."
     try:
@@ -62,9 +52,8 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
     except UnsupportedModel as error:
         return f"Decoding through torch: {error}"
     try:
-        from groundup.kernels.decode_step import CompiledStep
+        from groundup.kernels.decode_step import CompiledStep, let_unpack
         from groundup.kernels.machine_code import UnknownCode, code_folder
-        from groundup.kernels.unpack import let_unpack
 
         kept = code_folder()
         if kept.note and kept.note not in _notes:
@@ -88,8 +77,8 @@ def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
 
 
 def probe_error(bits: Bits) -> float:
-    """Return the largest error of the logits of a few tokens in a tiny random model, as a share of
-    the largest logit.
+    """The largest error of the logits of a few tokens in a tiny random model, as a share of the
+    largest logit.
     """
     from groundup.kernels.decode_step import CompiledStep
     from groundup.kernels.readable_step import readable_step

@@ -17,10 +17,13 @@ attention on bf16 keys and values, bf16 numbers to float32 and back, and the ato
 barrier.
 """
 
+import inspect
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import llvmlite.binding
+import numba
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core import config as numba_config
@@ -38,10 +41,28 @@ FLOAT = ir.FloatType()
 Value = Any
 
 
-def features() -> set[str]:
-    """Return the names of the processor's instruction sets, or of those that numba was told to use
-    (NUMBA_CPU_FEATURES).
+F = TypeVar("F", bound=Callable[..., Any])
+# Sums may be taken in another order (so that they use whole vectors), there are no checks of
+# bounds, and no errors, for which Python would be needed.
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+}
+
+
+def compiled(function: F) -> F:
+    """Compile a function at its first call, for the types of that call. It runs without Python's
+    lock.
     """
+    made: F = numba.njit(**OPTIONS)(
+        inspect.unwrap(function)
+    )  # without the shape checker of the tests
+    return made
+
+
+def features() -> set[str]:
+    """The processor's instruction sets, or those that numba was told to use (NUMBA_CPU_FEATURES)."""
     given = numba_config.CPU_FEATURES
     if given is None:
         return {name for name, has in llvmlite.binding.get_host_cpu_features().items() if has}
@@ -49,7 +70,6 @@ def features() -> set[str]:
 
 
 def best_form() -> int:
-    """Return the last form that this processor has."""
     found = features()
     if {"avx512vnni", "avx512vl"} <= found or "avxvnni" in found:
         return VNNI
@@ -57,32 +77,28 @@ def best_form() -> int:
 
 
 def vector(kind: ir.Type, lanes: int) -> ir.Type:
-    """The type of a vector."""
     return ir.VectorType(kind, lanes)
 
 
 def constant(kind: ir.Type, lanes: int, value: int) -> ir.Constant:
-    """A constant vector."""
     return ir.Constant(vector(kind, lanes), [value] * lanes)
 
 
 def address(b: ir.IRBuilder, base: Value, offset: Value, kind: ir.Type) -> Value:
-    """A pointer `offset` bytes after the address `base`."""
+    """A pointer `offset` bytes after `base`."""
     return b.inttoptr(b.add(base, offset), kind.as_pointer())
 
 
 def load(b: ir.IRBuilder, base: Value, offset: Value, kind: ir.Type) -> Value:
-    """What lies `offset` bytes after `base`; of any alignment."""
+    """Of any alignment."""
     return b.load(address(b, base, offset, kind), align=1)
 
 
 def store(b: ir.IRBuilder, value: Value, base: Value) -> None:
-    """Write a vector at `base`."""
     b.store(value, address(b, base, INT64(0), value.type), align=1)
 
 
 def repeat_lanes(b: ir.IRBuilder, scalar: Value, lanes: int) -> Value:
-    """A vector with one value in all lanes."""
     empty = ir.Constant(vector(scalar.type, lanes), ir.Undefined)
     first = b.insert_element(empty, scalar, INT32(0))
     return b.shuffle_vector(first, empty, ir.Constant(vector(INT32, lanes), [0] * lanes))
@@ -94,7 +110,7 @@ def lanes_of(b: ir.IRBuilder, left: Value, right: Value, indices: list[int]) -> 
 
 
 def call(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Value:
-    """Call a function of LLVM or the C library."""
+    """Of LLVM or the C library."""
     kind = ir.FunctionType(result, [each.type for each in arguments])
     return b.call(cgutils.get_or_insert_function(b.module, kind, name), arguments)
 
@@ -102,7 +118,7 @@ def call(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Valu
 def request(
     b: ir.IRBuilder, base: Value, offset: Value, count: int, *ahead: tuple[int, int]
 ) -> None:
-    """Request so many bytes from memory, each of `ahead` (NEAR, FAR) later."""
+    """Bytes from memory, each of `ahead` (NEAR, FAR) later."""
     for distance, cache in ahead:
         for line in range(0, count, 64):
             place = address(b, base, b.add(offset, INT64(distance + line)), INT8)
@@ -110,7 +126,7 @@ def request(
 
 
 def pair_sums(b: ir.IRBuilder, left: Value, right: Value, form: int) -> Value:
-    """Products of 16 pairs of 16-bit numbers, neighbours added: 8 sums of 32 bits."""
+    """Products of 16 pairs of 16-bit numbers, neighbours added."""
     if form >= AVX2:
         return call(b, "llvm.x86.avx2.pmadd.wd", vector(INT32, 8), left, right)
     products = b.mul(b.sext(left, vector(INT32, 16)), b.sext(right, vector(INT32, 16)))
@@ -119,7 +135,7 @@ def pair_sums(b: ir.IRBuilder, left: Value, right: Value, form: int) -> Value:
 
 
 def lane_totals(b: ir.IRBuilder, sums: list[Value]) -> Value:
-    """The totals of 8 vectors of 8 lanes, as one vector: neighbours are added three times."""
+    """Of 8 vectors of 8 lanes, as one vector: neighbours are added three times."""
     while len(sums) > 1:
         pairs = zip(sums[::2], sums[1::2], strict=True)
         sums = [
@@ -130,21 +146,19 @@ def lane_totals(b: ir.IRBuilder, sums: list[Value]) -> Value:
 
 
 def multiply_add(b: ir.IRBuilder, left: Value, right: Value, total: Value) -> Value:
-    """left * right + total, in one instruction where there is one."""
+    """In one instruction where there is one."""
     return b.fadd(b.fmul(left, right, flags=("contract",)), total, flags=("contract",))
 
 
 def accumulators(b: ir.IRBuilder, kind: ir.Type, count: int) -> list[Value]:
-    """So many variables of 8 lanes, zero."""
+    """Variables of 8 lanes, zero."""
     return [cgutils.alloca_once_value(b, constant(kind, 8, 0)) for _ in range(count)]
 
 
 def int8_rows(form: int, vectors: int) -> Any:
-    """Return `f(weights, row_bytes, x, x_bytes, columns, out)`: out[vectors, 8] int32 = 8 rows of
-    weights (int8) times vectors x (int16).
-
-    Columns are a multiple of 16, and x_bytes is the distance of two vectors. A weight is read and
-    widened once for all vectors.
+    """`f(weights, row_bytes, x, x_bytes, columns, out)`: out[vectors, 8] int32 = 8 rows of weights
+    (int8) times vectors x (int16). Columns are a multiple of 16, x_bytes the distance of two
+    vectors. A weight is read and widened once for all vectors.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
@@ -189,14 +203,12 @@ def int8_rows(form: int, vectors: int) -> Any:
 
 
 def rows_at_once(vectors: int) -> int:
-    """Rows of a block that are multiplied in one loop: their sums stay in registers."""
+    """Multiplied in one loop: their sums stay in registers."""
     return BLOCK if vectors <= 2 else BLOCK // 2
 
 
 def store_totals(b: ir.IRBuilder, sums: list[Value], rows: int, out: Value, first: int) -> None:
-    """Store the totals of the sums [vectors, rows] in out[vectors, BLOCK], from row `first` on;
-    rows is 8, or 4 where vectors are even.
-    """
+    """The totals of the sums [vectors, rows] in out[vectors, BLOCK], from row `first` on."""
     for start in range(0, len(sums), 8):
         totals = lane_totals(b, [b.load(each) for each in sums[start : start + 8]])
         for part in range(0, 8, rows):
@@ -209,7 +221,7 @@ def store_totals(b: ir.IRBuilder, sums: list[Value], rows: int, out: Value, firs
 
 
 def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:
-    """The sum of the lanes of a vector of 1, 2, 4 or 8 numbers: halves are added to one another."""
+    """Of 1, 2, 4 or 8 numbers: halves are added to one another."""
     while lanes.type.count > 1:
         half = lanes.type.count // 2
         lanes = b.fadd(
@@ -219,7 +231,7 @@ def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:
 
 
 def floats_of_bf16(b: ir.IRBuilder, bits: Value) -> Value:
-    """A vector of bf16 numbers, given as int16, in float32."""
+    """Given as int16."""
     lanes = bits.type.count
     return b.bitcast(
         b.shl(b.zext(bits, vector(INT32, lanes)), constant(INT32, lanes, 16)), vector(FLOAT, lanes)
@@ -227,7 +239,7 @@ def floats_of_bf16(b: ir.IRBuilder, bits: Value) -> Value:
 
 
 def bf16_of_floats(b: ir.IRBuilder, floats: Value) -> Value:
-    """A float32 number or a vector of them, rounded to bf16 (to even), as int16."""
+    """A number or a vector, rounded to even, as int16."""
     count = floats.type.count if isinstance(floats.type, ir.VectorType) else 0
     wide, narrow = (vector(kind, count) if count else kind for kind in (INT32, INT16))
     half, one, shift = (
@@ -239,8 +251,8 @@ def bf16_of_floats(b: ir.IRBuilder, floats: Value) -> Value:
 
 
 def dots(eights: int) -> Any:
-    """Return `f(stored, starts, numbers, count, sums)`: sums[t] += the dot product of 8 `eights`
-    float32 numbers and the bf16 ones at `starts[t]`.
+    """`f(stored, starts, numbers, count, sums)`: sums[t] += the dot product of 8 `eights` float32
+    numbers and the bf16 ones at `starts[t]`.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
@@ -267,8 +279,8 @@ def dots(eights: int) -> Any:
 
 
 def weighted_sum(eights: int) -> Any:
-    """Return `f(stored, starts, shares, count, out)`: out[8 eights] float32 = sum over t of
-    shares[t] times bf16 numbers at `starts[t]` (int64).
+    """`f(stored, starts, shares, count, out)`: out[8 eights] float32 = sum over t of shares[t]
+    times bf16 numbers at `starts[t]`.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
@@ -292,7 +304,7 @@ def weighted_sum(eights: int) -> Any:
 
 @intrinsic
 def float_of_bf16(typing: Any, bits: Any) -> Any:
-    """A bf16 number, given as uint16, in float32."""
+    """Given as uint16."""
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         return b.bitcast(b.shl(b.zext(arguments[0], INT32), INT32(16)), FLOAT)
@@ -302,7 +314,7 @@ def float_of_bf16(typing: Any, bits: Any) -> Any:
 
 @intrinsic
 def bf16_of_float(typing: Any, number: Any) -> Any:
-    """A float32 number rounded to bf16 (to even), as uint16."""
+    """Rounded to even, as uint16."""
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         return bf16_of_floats(b, arguments[0])
@@ -322,7 +334,7 @@ def power_of_two(typing: Any, exponent: Any) -> Any:
 
 @intrinsic
 def add_one(typing: Any, counter: Any) -> Any:
-    """Add 1 to the counter (int64) at an address, in one step for all threads; the old value."""
+    """To the counter (int64) at an address, in one step for all threads; the old value."""
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         return b.atomic_rmw("add", address(b, arguments[0], INT64(0), INT64), INT64(1), "seq_cst")
@@ -332,7 +344,7 @@ def add_one(typing: Any, counter: Any) -> Any:
 
 @intrinsic
 def read_counter(typing: Any, counter: Any) -> Any:
-    """The counter at an address, as other threads have left it."""
+    """As other threads have left it."""
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         return b.load_atomic(address(b, arguments[0], INT64(0), INT64), "acquire", 8)
@@ -342,9 +354,7 @@ def read_counter(typing: Any, counter: Any) -> Any:
 
 @intrinsic
 def yield_core(typing: Any) -> Any:
-    """Let another thread have the core, where there is a call for it
-    (`decode_step.usable_threads`).
-    """
+    """Where there is a call for it."""
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         return call(b, "sched_yield", INT32) if hasattr(os, "sched_yield") else INT32(0)
@@ -354,8 +364,8 @@ def yield_core(typing: Any) -> Any:
 
 @intrinsic
 def int8_row_to_bf16(typing: Any, numbers: Any, scale: Any, columns: Any, out: Any) -> Any:
-    """f(numbers, scale, columns, out): a row of int8 weights times its scale, in bf16; columns are
-    a multiple of `GROUP`, `out` of 64.
+    """f(numbers, scale, columns, out): a row times its scale; columns are a multiple of `GROUP`,
+    `out` of 64.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
@@ -371,8 +381,8 @@ def int8_row_to_bf16(typing: Any, numbers: Any, scale: Any, columns: Any, out: A
 
 
 def store_past_caches(b: ir.IRBuilder, value: Value, base: Value) -> None:
-    """Write 64 bytes at `base`, a multiple of 64, to memory: another core reads them from there
-    faster than from this one's cache (docs/log.md).
+    """64 bytes at a multiple of 64, to memory: another core reads them from there faster than from
+    this one's cache (docs/log.md).
     """
     written = b.store(value, address(b, base, INT64(0), value.type), align=64)
     written.set_metadata("nontemporal", b.module.add_metadata([INT32(1)]))

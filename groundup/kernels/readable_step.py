@@ -15,10 +15,7 @@ Array = np.ndarray
 
 
 def round_activations(x: Array) -> tuple[Array, np.float32]:
-    """Return integers and their scale: x = scale * integers.
-
-    At most 32639, and no sum of 127 |integers| may exceed 31 bits.
-    """
+    """Integers and their scale. At most 32639, and no sum of 127 |integers| may exceed 31 bits."""
     room = np.float32(2**31 - 1) / np.float32(127) - np.float32(len(x))
     total = max(np.abs(x).sum(dtype=np.float32) * np.float32(1.001), np.float32(1e-30))
     inverse = min(np.float32(32639) / max(np.abs(x).max(), np.float32(1e-30)), room / total)
@@ -26,7 +23,7 @@ def round_activations(x: Array) -> tuple[Array, np.float32]:
 
 
 def product(model: StepModel, index: int, x: Array) -> Array:
-    """Return W x + bias of matrix `index`: a sum of integers, times both scales."""
+    """W x + bias of matrix `index`: a sum of integers, times both scales."""
     _, rows, _, scale_start, bias_start, in_4_bits = model.weights.matrices[index]
     integers, scale = round_activations(x)
     if in_4_bits:
@@ -42,9 +39,7 @@ def product(model: StepModel, index: int, x: Array) -> Array:
 
 
 def unpack_int4(model: StepModel, index: int) -> Array:
-    """Return a matrix of 4 bits in float32: W = s (q - 8) + z in groups of 32, 8 rows interleaved
-    (`Int4Linear.by_block`).
-    """
+    """W = s (q - 8) + z in groups of 32, 8 rows interleaved (`Int4Linear.by_block`)."""
     pairs = (model.pairs[index].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
     scales, offsets = pairs.transpose(3, 0, 2, 1)[..., None]  # [O/8, 8, G, 1] each
     halves = model.numbers[index].transpose(0, 3, 1, 2, 4)  # [O/8, 8, G, 4, 4]
@@ -54,18 +49,16 @@ def unpack_int4(model: StepModel, index: int) -> Array:
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:
-    """x / rms(x) * weight."""
     return x / np.sqrt(np.mean(x * x) + np.float32(eps)) * weight
 
 
 def rotate(heads: Array, cosine: Array, sine: Array) -> Array:
-    """Rotate each pair (i, i + D/2) of heads [.., D]."""
+    """Each pair (i, i + D/2)."""
     first, second = np.split(heads, 2, axis=-1)
     return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
 
 
 def round_to_bf16(x: Array) -> Array:
-    """Return float32 numbers rounded to the nearest bf16."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     return ((bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)).view(np.float32)
@@ -81,7 +74,6 @@ def attend(queries: Array, keys: Array, values: Array, shape: StepShape) -> Arra
 
 
 def gate(gates: Array, ups: Array, gelu: int) -> Array:
-    """silu(gates) * ups, or gelu(gates) * ups in the tanh form."""
     if gelu:
         return 0.5 * gates * (1 + np.tanh(np.sqrt(2 / np.pi) * (gates + 0.044715 * gates**3))) * ups
     return gates / (1 + np.exp(-gates)) * ups
@@ -90,10 +82,8 @@ def gate(gates: Array, ups: Array, gelu: int) -> Array:
 def readable_step(
     model: StepModel, hidden: Array, position: int, keys: Array, values: Array
 ) -> Array:
-    """Return the logits [V] of one new token: embedding `hidden` [C], after `position` tokens with
-    keys and values [L, S, K, D].
-
-    The new token's keys and values are written into place `position` of them.
+    """The logits [V] of one new token: embedding `hidden` [C], after `position` tokens with keys
+    and values [L, S, K, D], into which its own are written.
     """
     shape, weights, x = model.shape, model.weights, hidden.astype(np.float32)
 
@@ -118,9 +108,7 @@ def readable_step(
 def attention(
     model: StepModel, layer: int, x: Array, position: int, keys: Array, values: Array
 ) -> Array:
-    """Return the mixed values [H D] of one block, heads concatenated; keys and values [S, K, D] of
-    its cache.
-    """
+    """The mixed values [H D] of one block; keys and values [S, K, D] of its cache."""
     shape, weights, kind = model.shape, model.weights, model.weights.rotations[layer]
     width, eps = shape.head_width, shape.norm_eps
     queries, key, value = (product(model, 7 * layer + index, x) for index in range(3))

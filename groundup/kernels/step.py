@@ -7,8 +7,7 @@ through `SharedBuffers`.
 
 import numpy as np
 
-from groundup.kernels.compiled import compiled
-from groundup.kernels.products import BLOCK
+from groundup.kernels.products import BLOCK, compiled
 from groundup.kernels.step_memory import NewTokens, SharedBuffers, StepCache, ThreadBuffers
 from groundup.kernels.step_parts import (
     attend,
@@ -38,9 +37,8 @@ def step(
     own: ThreadBuffers,
 ) -> None:
     """Store keys and values of one new token for each of R rows; compute the logits [L, V] after
-    those that are `wanted`.
-
-    Rows may be successive tokens of one text: each attends to the keys up to its own.
+    those that are `wanted`. Rows may be successive tokens of one text: each attends to the keys up
+    to its own.
     """
     rows = tokens.hidden.shape[0]
     for r in range(rows):
@@ -63,7 +61,6 @@ def attention_part(
     shared: SharedBuffers,
     own: ThreadBuffers,
 ) -> None:
-    """Add the attention of one block to the stream."""
     rows, first = tokens.hidden.shape[0], 7 * layer
     scales, norms = weights.scales, weights.norms[layer]
     round_rows(norms[0], shape, own)
@@ -98,7 +95,6 @@ def feedforward_part(
     shared: SharedBuffers,
     own: ThreadBuffers,
 ) -> None:
-    """Add the feed-forward network of one block to the stream."""
     rows, first = own.x.shape[0], 7 * layer + 4
     scales, norms = weights.scales, weights.norms[layer]
     round_rows(norms[2], shape, own)
@@ -121,7 +117,7 @@ def feedforward_part(
 def head(
     shape: StepShape, weights: StepWeights, wanted: Array, logits: Array, own: ThreadBuffers
 ) -> None:
-    """Compute the thread's share of the logits [L, V] after the rows `wanted` [L]."""
+    """The thread's share of the logits [L, V] after the rows `wanted` [L]."""
     count = wanted.shape[0]
     for k in range(count):
         rms_norm(own.x[wanted[k]], weights.final_norm, shape.norm_eps, own.normed[k])
@@ -138,9 +134,7 @@ def head(
 
 @compiled
 def round_rows(weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
-    """Normalise the rows of the stream, where the model does so before its parts, and round them
-    for the products.
-    """
+    """Normalise the rows of the stream, where the model does, and round them."""
     for r in range(own.x.shape[0]):
         if shape.norms_before:
             rms_norm(own.x[r], weight, shape.norm_eps, own.normed[r])
@@ -151,7 +145,7 @@ def round_rows(weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
 
 @compiled
 def add_rows(added: Array, weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
-    """Add the output of a part to the stream, normalised where the model does so."""
+    """Add a part's output to the stream, normalised where the model does."""
     x, normed = own.x, own.normed
     for r in range(x.shape[0]):
         if shape.norms_after:
@@ -173,9 +167,7 @@ def store_key_value(
     tokens: NewTokens,
     shared: SharedBuffers,
 ) -> None:
-    """Normalise and rotate the key of a unit, one key/value head of one row; store it and the
-    value.
-    """
+    """Of a unit, one key/value head of one row."""
     r, head = unit // shape.kv_heads, unit % shape.kv_heads
     width, kind = shape.head_width, weights.rotations[layer]
     begin, end = head * width, (head + 1) * width
@@ -201,9 +193,7 @@ def attention(
     shared: SharedBuffers,
     own: ThreadBuffers,
 ) -> None:
-    """Normalise and rotate the query of a unit, one query head of one row, and let it attend to the
-    stored tokens of its row.
-    """
+    """Of a unit, one query head of one row."""
     r, head = unit // shape.heads, unit % shape.heads
     width, kind = shape.head_width, weights.rotations[layer]
     begin, end = head * width, (head + 1) * width

@@ -19,8 +19,6 @@ ABANDONED = 2**62
 
 
 class SharedBuffers(NamedTuple):
-    """Buffers that all threads see, and where they meet."""
-
     queries: Array
     """[R, H D]; keys and values [R, K D]; mixed [R, H D]; gates and ups [R, F]; added [R, C]."""
     keys: Array
@@ -34,22 +32,20 @@ class SharedBuffers(NamedTuple):
 
 
 class StepCache(NamedTuple):
-    """The cache of keys and values, bf16 as uint16, and where the tokens of each row are."""
+    """bf16 as uint16, and where the tokens of each row are."""
 
     keys: Array
     values: Array
     slots: Array
-    """[R, S] int64: the place of each token; a row's new token is the last of its `lengths`."""
+    """[R, S] int64; a row's new token is the last of its `lengths`."""
     lengths: Array
-    """[R] int64: tokens of each row, the new one included."""
+    """[R] int64, the new one included."""
     layer_stride: int
     slot_stride: int
     head_stride: int
 
 
 class NewTokens(NamedTuple):
-    """The tokens that a step computes."""
-
     hidden: Array
     """[R, C]: their embeddings."""
     cosines: Array
@@ -60,10 +56,9 @@ class NewTokens(NamedTuple):
 
 
 class ThreadBuffers(NamedTuple):
-    """Buffers of one thread. F: the widest input of a matrix."""
+    """F: the widest input of a matrix."""
 
     thread: int
-    """Its index, of `threads`."""
     threads: int
     x: Array
     """[R, C]: the thread's copy of the residual stream; normed [R, C]; x_scales [R]."""
@@ -87,7 +82,6 @@ class ThreadBuffers(NamedTuple):
 
 
 def shared_buffers(shape: StepShape, rows: int) -> SharedBuffers:
-    """Return the buffers of a step's threads."""
     heads, kv_heads = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
     inner = shape.feedforward_width
     widths = (heads, kv_heads, kv_heads, heads, inner, inner, shape.width)
@@ -100,7 +94,7 @@ def shared_buffers(shape: StepShape, rows: int) -> SharedBuffers:
 def thread_buffers(
     shape: StepShape, rows: int, tokens: int, thread: int = 0, threads: int = 1
 ) -> ThreadBuffers:
-    """Return the buffers of one thread, for texts of at most `tokens` tokens."""
+    """For texts of at most `tokens` tokens."""
     widths = (shape.width, shape.heads * shape.head_width, shape.feedforward_width)
     # torch aligns to 64 bytes: a product of four rows takes 1.7 times as long where they are at no
     # multiple of 32

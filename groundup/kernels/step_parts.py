@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from groundup.kernels.compiled import compiled
 from groundup.kernels.int4_products import int4_block_to_bf16, int4_rows, split_groups
 from groundup.kernels.products import (
     BLOCK,
@@ -18,6 +17,7 @@ from groundup.kernels.products import (
     add_one,
     best_form,
     bf16_of_float,
+    compiled,
     dots,
     float_of_bf16,
     int8_row_to_bf16,
@@ -62,8 +62,8 @@ def barrier(threads: int, counter: Array) -> None:
 
 @compiled
 def exponential(x: Number) -> Number:
-    """exp(x) = 2^n 2^f with n whole and f in -1/2 .. 1/2, by a polynomial of degree 6: relative
-    error below 1e-6; -87 .. 87.
+    """2^n 2^f with n whole and f in -1/2 .. 1/2, by a polynomial of degree 6: relative error below
+    1e-6; -87 .. 87.
     """
     scaled = min(max(F(x) * F(1.4426950408889634), F(-126.0)), F(126.0))
     whole = np.floor(scaled + F(0.5))
@@ -97,9 +97,8 @@ def rms_norm(x: Array, weight: Array, eps: float, out: Array) -> None:
 
 @compiled
 def round_activations(x: Array, out: Array) -> Number:
-    """Round a row to int16; return the scale.
-
-    As many steps as fit: at most MOST, and no sum of 127 |out| may exceed 31 bits.
+    """To int16; return the scale. As many steps as fit: at most MOST, and no sum of 127 |out| may
+    exceed 31 bits.
     """
     largest, total = F(1e-30), F(0.0)
     for i in range(x.shape[0]):
@@ -119,13 +118,13 @@ def round_activations(x: Array, out: Array) -> Number:
 
 @compiled
 def first_of(parts: int, thread: int, threads: int) -> int:
-    """The first part of a thread's share; the share ends where the next thread's begins."""
+    """A thread's share ends where the next thread's begins."""
     return parts * thread // threads
 
 
 @compiled
 def rows_together(rows: int) -> int:
-    """How many of the rows the next product takes: 4, 2 or 1."""
+    """Of the next product: 4, 2 or 1."""
     if rows >= 4:
         return 4
     return min(rows, 2)
@@ -133,7 +132,6 @@ def rows_together(rows: int) -> int:
 
 @compiled
 def product_int4(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffers) -> None:
-    """The same for a matrix in 4 bits."""
     numbers, rows, columns, bias_start = matrix[0], matrix[1], matrix[2], matrix[4]
     pairs, groups, blocks, count = matrix[5], columns // GROUP, rows // BLOCK, x.shape[0]
     totals, split = np.uint64(own.totals.ctypes.data), np.uint64(own.split.ctypes.data)
@@ -172,10 +170,8 @@ def product_int4(matrix: Array, scales: Array, x: Array, out: Array, own: Thread
 
 @compiled
 def product(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffers) -> None:
-    """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o.
-
-    x [R, C] is int16, with the scales `own.x_scales` [R]. A block is read from memory once for all
-    rows r.
+    """out[r, o] = sum over c of W[o, c] x[r, c], + bias: the thread's share of the rows o. x [R, C]
+    is int16, with the scales `own.x_scales` [R]. A block is read from memory once for all rows r.
     """
     if matrix[5]:
         product_int4(matrix, scales, x, out, own)
@@ -208,7 +204,7 @@ def product(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffe
 
 @compiled
 def rotate(head: Array, cosine: Array, sine: Array) -> None:
-    """Rotate each pair (i, i + D/2), in place."""
+    """Each pair (i, i + D/2), in place."""
     half = head.shape[0] // 2
     for i in range(half):
         first, second = head[i], head[i + half]
@@ -218,7 +214,7 @@ def rotate(head: Array, cosine: Array, sine: Array) -> None:
 
 @compiled
 def keep(numbers: Array, cache: Array, start: int) -> None:
-    """Store a key or a value in the cache, in bf16."""
+    """In bf16."""
     for i in range(numbers.shape[0]):
         cache[start + i] = bf16_of_float(numbers[i])
 
@@ -233,9 +229,7 @@ def attend(
     scores: Array,
     out: Array,
 ) -> None:
-    """Let the query [D] of one head attend to the stored tokens, whose keys and values begin at
-    `starts` [S]; `scores` [S] is room for them.
-    """
+    """One head [D] over the stored tokens at `starts` [S]; `scores` [S] is room for them."""
     count, width = starts.shape[0], query.shape[0]
     factor, cap = F(shape.score_factor), F(shape.score_softcap)
     places, sums = starts.ctypes.data, scores.ctypes.data

@@ -37,8 +37,6 @@ class UnsupportedModel(GroundupError):
 
 
 class StepShape(NamedTuple):
-    """Sizes and choices."""
-
     layers: int
     width: int
     heads: int
@@ -49,9 +47,7 @@ class StepShape(NamedTuple):
     gelu: int
     query_key_norm: int
     norms_before: int
-    """Whether attention and feed-forward network read a normalised stream."""
     norms_after: int
-    """Whether what they add is normalised."""
     norm_eps: float
     score_factor: float
     score_softcap: float
@@ -59,16 +55,14 @@ class StepShape(NamedTuple):
 
 
 class StepWeights(NamedTuple):
-    """All weights."""
-
     matrices: Array
     """[7 L + 1, 6] int64: address of the numbers, rows, columns, where the scales and the bias (or
     -1) begin in `scales`; of a matrix in 4 bits the address of the scales and offsets (bf16 [O/8,
     G, 8, 2]), else 0."""
     scales: Array
-    """float32: scales (8 bits) and biases of all matrices."""
+    """float32, of 8 bits, and biases."""
     norms: Array
-    """[L, 4, C]: weights of the norms in the order of `NORMS`."""
+    """[L, 4, C], in the order of `NORMS`."""
     final_norm: Array
     """[C]."""
     query_norms: Array
@@ -83,27 +77,24 @@ class StepWeights(NamedTuple):
 
 @dataclass(frozen=True)
 class StepModel:
-    """A language model, described."""
-
     shape: StepShape
     weights: StepWeights
     numbers: tuple[Array, ...]
-    """The matrices themselves in the order of `weights.matrices`: int8 [O, C] or, of 4 bits, uint8
-    [O/8, G, 4, 8, 4] as `Int4Linear.by_block`.
+    """In the order of `weights.matrices`: int8 [O, C] or uint8 [O/8, G, 4, 8, 4] as
+    `Int4Linear.by_block`.
     """
     pairs: tuple[Array, ...]
-    """Of each matrix in 4 bits scales and offsets, bf16 as int16 [O/8, G, 8, 2]; of others nothing.
-
-    The addresses are those of these arrays.
+    """Of 4 bits scales and offsets, bf16 as int16 [O/8, G, 8, 2]. The addresses are those of these
+    arrays.
     """
     frequencies: Array
     """[2, D/2]: angle per token of the two kinds of rotation."""
     rotation_factors: tuple[float, float]
-    """By these cosines and sines are multiplied (YaRN)."""
+    """Of cosines and sines (YaRN)."""
 
     @classmethod
     def of(cls, model: LanguageModel) -> "StepModel":
-        """Describe a model. Raises UnsupportedModel."""
+        """Raises UnsupportedModel."""
         require_supported(model)
         found = list(linears(model))
         pairs = tuple(_pairs(each) for each in found)
@@ -123,22 +114,19 @@ class StepModel:
 
     @property
     def bits(self) -> Bits:
-        """Those of its blocks' matrices."""
         if any(map(len, self.pairs)):
             return "int4"
         return "int8"
 
     def angles(self, positions: Array) -> tuple[Array, Array]:
-        """Return cosines and sines [2, R, D/2] of positions [R]."""
+        """Cosines and sines [2, R, D/2] of positions [R]."""
         angles = positions.astype(np.float32)[None, :, None] * self.frequencies[:, None]
         factors = np.array(self.rotation_factors, np.float32)[:, None, None]
         return np.cos(angles) * factors, np.sin(angles) * factors
 
 
 def unsupported_part(config: ModelConfig) -> str:
-    """Return the first part of an architecture that the step does not know, in words; "" where it
-    knows all.
-    """
+    """The first part of an architecture that the step does not know; "": it knows all."""
     wrong = {
         f"norm {config.norm}": config.norm != "rms",
         f"{config.block} blocks": config.block not in ("pre", "output", "sandwich"),
@@ -151,7 +139,6 @@ def unsupported_part(config: ModelConfig) -> str:
 
 
 def require_supported(model: LanguageModel) -> None:
-    """Raise UnsupportedModel for a model that the step does not know."""
     found = unsupported_part(model.config)
     if not found and not all(_is_packed(each) for each in linears(model)):
         found = "a matrix that is not in 8 or 4 bits"
@@ -160,7 +147,7 @@ def require_supported(model: LanguageModel) -> None:
 
 
 def linears(model: LanguageModel) -> Iterator[Any]:
-    """Yield the matrices, in the order of `StepWeights.matrices`."""
+    """In the order of `StepWeights.matrices`."""
     for layer in range(model.config.num_layers):
         block = model.transformer.block(layer)
         for name in MATRICES:
@@ -184,7 +171,7 @@ def _pairs(linear: Any) -> Array:
 
 
 def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Return the rows of `StepWeights.matrices`, and the scales and biases that they point into."""
+    """The rows of `StepWeights.matrices`, and the scales and biases that they point into."""
     rows, pieces, end = [], [np.empty(0, np.float32)], 0
     for linear, pair in zip(linears, pairs, strict=True):
         here, (outputs, inputs) = end, linear.shape
@@ -217,9 +204,7 @@ def _norms(blocks: list[Block], width: int) -> Array:
 
 
 def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
-    """Return the weights of the norms of queries and keys, repeated for every head where heads have
-    them in common.
-    """
+    """Of queries and keys, repeated for every head where heads have them in common."""
     attentions = [block.attention for block in blocks]
     if attentions[0].query_key_norm == "none":
         return np.ones((1, 1), np.float32), np.ones((1, 1), np.float32)

@@ -15,9 +15,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from groundup.engine.events import ChatEvent, FinishReason
-from groundup.engine.forced_tokens import logprob_of, scoring_request
 from groundup.engine.request import Request
-from groundup.engine.score import Pair
+from groundup.engine.score import Pair, logprob_of, scoring_request
 from groundup.engine.stream import earliest, longest_beginning
 from groundup.retrieve.answer import (
     Answer,

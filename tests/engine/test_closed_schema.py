@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from groundup.engine.closed_schema import close_objects
-from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint, close_objects
 
 NAMED = {"properties": {"a": {"type": "string"}}}
 CLOSED = {**NAMED, "additionalProperties": False}

@@ -19,7 +19,7 @@ from groundup.engine.batch import BatchSettings
 from groundup.engine.precision import default_precision, open_to_write
 from groundup.files import atomic_folder
 from groundup.http.limits import Limits
-from groundup.integrations.langchain_embeddings import GroundupEmbeddings
+from groundup.integrations.langchain_retriever import GroundupEmbeddings
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.model.quantised import Int4Linear, Int8Linear
@@ -177,7 +177,7 @@ def test_langchains_models_write_in_int8_by_default_and_its_vectors_are_exact(
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("langchain_core")
-    from groundup.integrations.langchain_llm import GroundupLLM
+    from groundup.integrations.langchain_chat import GroundupLLM
 
     path = saved(tmp_path / "model")
     model = GroundupLLM(model=str(path), device="cpu")

@@ -5,10 +5,9 @@ import torch
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine
-from groundup.engine.forced_tokens import ForcedTokens, logprob_of, scoring_request
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
-from groundup.engine.score import score
+from groundup.engine.score import ForcedTokens, logprob_of, score, scoring_request
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 

@@ -39,7 +39,7 @@ from groundup.kernels import (
     readable_step,
     step_parts,
 )
-from groundup.kernels.decode_step import CompiledStep, _Workers
+from groundup.kernels.decode_step import UNPACK_INT8, CompiledStep, Unpacked, _Workers, let_unpack
 from groundup.kernels.machine_code import (
     CodeFolder,
     MachineCode,
@@ -51,7 +51,6 @@ from groundup.kernels.machine_code import (
 from groundup.kernels.probe import MAX_ERROR, probe_error, use_compiled_step
 from groundup.kernels.step_memory import thread_buffers
 from groundup.kernels.step_weights import StepModel, UnsupportedModel
-from groundup.kernels.unpack import UNPACK_INT8, Unpacked, let_unpack
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
@@ -489,7 +488,7 @@ def without_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "groundup.kernels.compiled", None)
+    monkeypatch.setitem(sys.modules, "groundup.kernels.products", None)
     model = model_of(LLAMA)
     assert (
         "numba can't be loaded" in use_compiled_step(model, Silent()) and model.decode_step is None
@@ -613,7 +612,7 @@ class Heard(Silent):
 
 OF_NUMBA = """
 import numpy as np
-from groundup.kernels.compiled import compiled
+from groundup.kernels.products import compiled
 
 @compiled
 def allocates(out):
