@@ -4,9 +4,8 @@
     for event in engine.chat(Conversation((Message("user", "Hello"),)), Sampling(temperature=0)):
         print(event.text, end="")
 
-A text is encoded by `Tokenizer.encode` (never to control tokens), a conversation by `render`. Both
-then run through `generate_ids` -> `TextStream` -> `ChatEvent`. Errors that can be known before are
-raised by the call itself, not with the first event.
+A text is encoded by `Tokenizer.encode` (never to control tokens), a conversation by `render`.
+Errors that can be known before are raised by the call itself, not with the first event.
 """
 
 from bisect import bisect_left

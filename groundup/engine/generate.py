@@ -1,9 +1,5 @@
-"""Prompt ids -> answer ids: prefill the prompt, then decode token by token with the key/value
-cache.
-
-The prompt is prefilled in chunks, and the head runs on the last hidden state only, so that
-attention masks and logits of a long prompt stay small. Each further token costs one pass over one
-token. `generate_uncached` is the slow, simple version that tests this one.
+"""Prompt ids -> answer ids: prefill the prompt, in chunks, then decode token by token with the
+key/value cache. `generate_uncached` is the slow, simple version that tests this one.
 
 Generation ends at a stop id (which is yielded as the last one), after `max_tokens`, or when prompt
 and answer fill the context. The last two have the finish reason "length".

@@ -5,12 +5,10 @@ library llguidance.
     engine.submit(Request("a", ids, sampling, stop_ids,
         constraint=grammars.constraint(OutputConstraint.regex("[0-9]+"))))
 
-The separators of JSON are exactly ", " and ": ", as Python writes them. With free spaces no
-language would be finite, and a small model might generate spaces without end; with fixed ones an
-answer ends by itself where its constraint allows finitely many texts. Strings of JSON have at most
-MAX_BLANKS blanks in a row, for the same reason. Sampling applies to the allowed tokens. llguidance
-limits the size of a grammar and the work for each token (`_LIMITS`); beyond that a request ends
-with an error.
+The separators of JSON are exactly ", " and ": ", as Python writes them: with free spaces no
+language would be finite, and a small model might generate them without end. Strings have at most
+MAX_BLANKS blanks in a row, for the same reason. llguidance limits the size of a grammar and the
+work for each token (`_LIMITS`); beyond that a request ends with an error.
 """
 
 import re

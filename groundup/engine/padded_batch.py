@@ -12,7 +12,7 @@ an earlier block's states, which a stacked classifier reads, says more of what a
 pretraining forms the last state to predict a token.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -97,13 +97,27 @@ def class_scores(
     batch_tokens: int = BATCH_TOKENS,
 ) -> Float[Tensor, "texts N"]:
     """Of texts, each a list of windows of ids, on the CPU."""
+
+    def scores(ids: Tensor, mask: Tensor) -> Tensor:
+        return model(ids, mask=mask).float()
+
+    return _pooled(scores, (model.score.out_features,), texts, compute, batch_tokens)
+
+
+def _pooled(
+    states: Callable[[Tensor, Tensor], Tensor],
+    shape: tuple[int, ...],
+    texts: Sequence[Sequence[Sequence[int]]],
+    compute: Compute,
+    batch_tokens: int,
+) -> Tensor:
+    """The mean over the windows of each text of what `states` makes of ids and mask."""
     rows = [window for windows in texts for window in windows]
     owners = torch.tensor([index for index, windows in enumerate(texts) for _ in windows])
-    result = torch.zeros(len(rows), model.score.out_features)
+    result = torch.zeros(len(rows), *shape)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
-        ids, mask = pad_right([rows[i] for i in batch], compute.device)
-        result[batch] = model(ids, mask=mask).float().cpu()
-    return pool_windows(result, owners)
+        result[batch] = states(*pad_right([rows[i] for i in batch], compute.device)).cpu()
+    return pool_windows(result.flatten(1), owners).view(len(texts), *shape)
 
 
 @torch.inference_mode()
@@ -176,14 +190,12 @@ def stacked_scores(
     batch_tokens: int = BATCH_TOKENS,
 ) -> Float[Tensor, "texts N"]:
     """Of texts, each with its windows of ids, on the CPU. `vectors`: those of its encoder."""
-    rows = [row for each in windows for row in each]
-    lengths = [len(row) for row in rows]
-    states = torch.zeros(len(rows), len(stacked.blocks), model.config.width)
-    for batch in batches_by_length(lengths, batch_tokens):
-        if not stacked.blocks:
-            break
-        ids, mask = pad_right([rows[i] for i in batch], compute.device)
-        states[batch] = mean_states(model.transformer, ids, mask, stacked.blocks)[0].cpu()
-    owners = torch.tensor([index for index, each in enumerate(windows) for _ in each])
-    of_texts = pool_windows(states.flatten(1), owners).view(len(texts), *states.shape[1:])
-    return stacked.scores(of_texts, list(texts), vectors).float()
+    shape = len(stacked.blocks), model.config.width
+
+    def means(ids: Tensor, mask: Tensor) -> Tensor:
+        return mean_states(model.transformer, ids, mask, stacked.blocks)[0]
+
+    states = torch.zeros(len(texts), *shape)
+    if stacked.blocks:
+        states = _pooled(means, shape, windows, compute, batch_tokens)
+    return stacked.scores(states, list(texts), vectors).float()

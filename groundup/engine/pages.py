@@ -1,19 +1,11 @@
-"""The paged KV cache: which row owns which page of keys and values. Plain bookkeeping; the tensors
-are in `model/cache.py`.
+"""The paged KV cache: which row owns which page of keys and values (Kwon et al. 2023,
+arXiv:2309.06180, section 4). Plain bookkeeping; the tensors are in `model/cache.py`.
 
-A page holds `page_tokens` tokens. A row takes pages as it grows and returns them when it ends. A
-full page is identified by its content: the SHA-256 of its tokens and all before them. A row with
-the same prefix shares such a page instead of recomputing it (prefix caching). A page without an
-owner is kept for the next turn of its conversation until its memory is needed: the least recently
-used is evicted first, the end of a text before its beginning.
-
-    free      no owner, no useful content
-    owned     by one row, or by several with a common prefix
-    kept      no owner, known content: can be shared again, or evicted
-
-The hash is cryptographic because a collision would expose one user's text to another
-(CVE-2025-25183 was Python's `hash` used for this). Source: Kwon et al. 2023 (arXiv:2309.06180),
-section 4.
+A full page is identified by its content: the SHA-256 of its tokens and all before them. A row with
+the same prefix shares such a page (prefix caching). A page without an owner is kept for the next
+turn of its conversation until its memory is needed: the least recently used is evicted first, the
+end of a text before its beginning. The hash is cryptographic because a collision would expose one
+user's text to another (CVE-2025-25183 was Python's `hash` used for this).
 """
 
 import hashlib

@@ -1,14 +1,10 @@
-"""Prompt lookup: draft tokens for speculative decoding, taken from the text itself. Plain Python,
-no tensors.
+"""Prompt lookup: draft tokens for speculative decoding, taken from the text itself (Saxena 2023).
 
-Answers quote names, code and passages of the prompt. Where the last n-gram of a text occurred
-before, the tokens that followed it are proposed as drafts. The model verifies them in one pass
-(`model_runner.py`): each position is sampled exactly as without drafts, and the first draft that
-differs from the sample ends the verification, so that the text is the same. Source: Saxena 2023 (prompt
-lookup decoding); verification in one pass: Leviathan et al. 2022 (arXiv:2211.17192).
-
-A pass with drafts costs more than one without. So a request begins with two, doubles them when all
-were accepted, and when none was, waits for a number of steps that doubles too.
+Where the last n-gram of a text occurred before, the tokens that followed it are proposed. The model
+verifies them in one pass (Leviathan et al. 2022, arXiv:2211.17192): each position is sampled exactly
+as without drafts, and the first draft that differs ends the verification, so that the text is the
+same. A pass with drafts costs more than one without: a request begins with two, doubles them when
+all were accepted, and when none was, waits for a number of steps that doubles too.
 """
 
 from collections.abc import Sequence

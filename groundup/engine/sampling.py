@@ -1,15 +1,11 @@
 """How the next token is drawn: `Sampling`, whose fields are the rules of sampling, and the
-functions of these rules.
+functions of these rules. Nothing here imports torch: the help of the command line reads it.
 
 To add a rule: a function, and a field of `Sampling` annotated with a `SamplingRule`. Its check, its
-option of `groundup generate` and `chat`, and its field in the APIs of `groundup serve` follow from
-that. `next_token.py` applies the rules. Nothing here imports torch: the help of the command line
-reads it.
+option of `groundup generate` and `chat`, and its field in the APIs of `groundup serve` follow.
 
-The rules run in llama.cpp's order, so that an exported model behaves there as it does here:
-penalties, top-k, top-p, min-p, and the temperature last. (Hugging Face's `generate` applies the
-temperature before the filters: with a temperature other than 1, top-p and min-p then keep other
-tokens.) Temperature 0 is greedy, whatever the seed.
+The rules run in llama.cpp's order: penalties, top-k, top-p, min-p, and the temperature last.
+(Hugging Face's `generate` applies it before the filters: top-p and min-p then keep other tokens.)
 
 Sources: top-p is Holtzman et al. 2019 (arXiv:1904.09751), min-p Nguyen et al. 2024
 (arXiv:2407.01082), the repetition penalty Keskar et al. 2019 (CTRL, arXiv:1909.05858), presence and

@@ -2,15 +2,12 @@
 what `Scheduler.schedule` returns.
 
 Each step has a budget of tokens. Requests in decoding come first, with one token each (and draft
-tokens, see `prompt_lookup.py`). The rest goes to prompts (chunked prefill), so that a long prompt
-does not delay the answers of others; each prompt takes at most half of the remaining budget, so
-that a short prompt behind a long one makes progress. New requests are admitted in order of arrival,
-when there are pages for the entire prompt.
+tokens). The rest goes to prompts (chunked prefill), each at most half of what remains, so that a
+short prompt behind a long one makes progress. New requests are admitted in order of arrival, when
+there are pages for the entire prompt.
 
 A request without a page for its next token preempts the youngest one, which returns to the front of
-the queue and is computed again later (its answer so far is then part of its prompt). So the oldest
-request always progresses, and no deadlock is possible: `submit` refuses a request that could never
-fit.
+the queue and is computed again later. So the oldest request always progresses: no deadlock.
 """
 
 from bisect import insort

@@ -1,18 +1,16 @@
-"""Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities. The
-result equals that of each pair alone. And the log-probabilities of a prompt's own tokens.
+"""Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities, as of
+each pair alone. And the log-probabilities of a prompt's own tokens.
 
-Pairs are scored in ragged batches for `model/cache.py`: rows are concatenated without padding, and
-a prefix that several share, as the question before four choices, is computed once.
+Rows are concatenated without padding, and a prefix that several share, as the question before four
+choices, is computed once.
 
     (1 2 3 4 5)     in one batch         ids     9 9 1 2 3 4 5 6 7         positions   2 3 4 5 6
     (1 2 3 6 7)     (three shared        spans   (0, 2), (0, 5), (3, 2)                2 3 4 7 8
     (9 9)           tokens)                      (start, count)                        0 1
 
-A page of the store is one token, and its number the token's position in the batch. In every block
-all keys and values are stored before any query attends to them, so a row can read those of its
-prefix anywhere in the batch, and one call of the model is enough. The head runs only at positions
-that predict a continuation's token, a bounded number at a time, so that memory does not grow with
-length times vocabulary.
+A page of the store (`model/cache.py`) is one token, and its number the token's position in the
+batch: a row can read keys and values of its prefix anywhere in it. The head runs only at positions
+that predict a continuation's token, a bounded number at a time.
 """
 
 import uuid

@@ -1,11 +1,9 @@
 """The token ids of one answer -> its text in pieces (`TextStream`), and `ChatEvent`s with stop
 conditions (`StreamedAnswer`).
 
-A piece is never split inside a character and never contains a part of a stop string. A token may
-hold an incomplete character (byte-level BPE) or a part of a stop string, so bytes that don't yet
-form a character and text that could be the beginning of a stop string are held back. The joined
-pieces are the text up to the earliest stop string. Control tokens have no text, as in llama.cpp's
-server.
+A token may hold an incomplete character (byte-level BPE) or a part of a stop string, so bytes that
+don't yet form a character and text that could begin a stop string are held back. Control tokens
+have no text, as in llama.cpp's server.
 """
 
 import codecs

@@ -4,23 +4,18 @@ grammar, be one of some texts, or call tools. `grammar.py` compiles one, or refu
     OutputConstraint.regex(r"\\d{4}-\\d\\d"), OutputConstraint.choice(["yes", "no"]),
         OutputConstraint.grammar('root ::= "yes" | "no"')
 
-The constraint on an answer with tools is a grammar in llguidance's Lark that includes the tools'
-schemas (`constraint_with_calls`):
+An answer with tools has a grammar in llguidance's Lark (`constraint_with_calls`):
 
-    tool_choice auto               any text; after an opening mark, a call whose arguments fit the
-                                   tool's schema
+    tool_choice auto               any text; after an opening mark, a call whose arguments fit
     tool_choice required           one or more calls, and nothing else
     with a response schema         calls, or an answer that fits the schema
 
-Unsupported parts of a tool's schema (a format, a pattern with look-ahead) are ignored, since tools
-are written for many servers. A call format without marks can't be distinguished from text before it
-ends, so with tool_choice auto and no response schema there is no constraint (None).
+Unsupported parts of a tool's schema are ignored, since tools are written for many servers.
 
-Objects of a schema are closed: further properties only where `additionalProperties` allows them. A
-model that may add properties adds them without end; OpenAI's strict mode and llama.cpp's converter
-close them, too. Open stay objects without `properties` (`{}` would be the only answer), and those
-that are put together from several schemas (`allOf`, or `properties` beside `anyOf`, `oneOf` or
-`$ref`): each would exclude the properties of the others.
+Objects of a schema are closed, as in OpenAI's strict mode and llama.cpp's converter: a model that
+may add properties adds them without end. Open stay objects without `properties` (`{}` would be the
+only answer), and those put together from several schemas (`allOf`, or `properties` beside `anyOf`,
+`oneOf` or `$ref`): each would exclude the properties of the others.
 """
 
 import json
@@ -78,9 +73,6 @@ class OutputConstraint:
         'yes|a\\\\+b'
         """
         return cls("choice", "|".join(map(re.escape, texts)))
-
-
-ANY_OBJECT = OutputConstraint.schema({"type": "object"})
 
 
 def constraint_with_calls(
@@ -210,3 +202,6 @@ def _joined_refs(schema: Any, *, is_part: bool = False) -> Iterator[str]:
             yield schema["$ref"]
         for name, value in schema.items():
             yield from _joined_refs(value, is_part=joins and name in ("allOf", "anyOf", "oneOf"))
+
+
+ANY_OBJECT = OutputConstraint.schema({"type": "object"})

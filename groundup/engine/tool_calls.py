@@ -1,14 +1,13 @@
 """ToolCallParser: the text of an answer as it grows -> the visible text, and the tool calls in it.
 
-The source of a call is never part of the text, however it is split: text that could begin a call is
-held back. What turns out not to be a call, or is incomplete when the answer ends, is returned as
-text unchanged. Only calls, white space before them and after the last one are removed.
+Text that could begin a call is held back. What turns out not to be a call, or is incomplete when
+the answer ends, is returned unchanged. Only calls, white space before them and after the last one
+are removed.
 
     text "It rains."    held "\\n<tool_ca"            pushed "ll>\\n{"name": "umbrella",
                                                       "arguments": {}}\\n</tool_call>"
 
-The work is linear in the length of the text: no character is read again, except the few held back
-before a call.
+The work is linear in the length of the text.
 """
 
 from collections.abc import Collection

@@ -5,11 +5,10 @@ neither numba nor its compiler.
     STEP(Fixed(weights), x)                 # numbers, numpy arrays, named tuples of them; what does
                                             # not change is taken apart once
 
-At the first call of a function on a machine numba compiles it, and the object file is kept with its
-hash beside Python's own files (`__pycache__`), or in the user's cache where that can't be written.
-A file or folder that another user could have written is not used: where both are such, each process
-compiles for itself. llvmlite links it, and it is called through ctypes, without Python's lock, as
-numba's functions call one another (numba's developer documentation, "Numba architecture", and
+At the first call on a machine numba compiles a function, and the object file is kept with its hash
+beside Python's own files (`__pycache__`), or in the user's cache; not where another user could have
+written it. llvmlite links it, and it is called through ctypes, without Python's lock, as numba's
+functions call one another (numba's developer documentation, "Numba architecture", and
 `numba/core/callconv.py`): two pointers for the result and an error, then the numbers that the
 arguments consist of; an array is two pointers to its owner (none), its size, item size, address,
 lengths and strides.

@@ -177,10 +177,7 @@ def cache_bytes(
     config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES
 ) -> int:
     """Of a KVCache; an encoder has none. Blocks with a window store every token, too."""
-    if not config.causal:
-        return 0
-    token_numbers = 2 * config.num_layers * config.num_kv_heads * config.head_width
-    return token_numbers * batch * capacity * value_bytes
+    return _cache_bytes(config, config.num_layers * capacity, batch * value_bytes)
 
 
 def needed_cache_bytes(
@@ -189,11 +186,14 @@ def needed_cache_bytes(
     """Of the keys and values still in the window after `capacity` tokens: a rolling cache would
     need only these.
     """
-    if not config.causal:
-        return 0
     windows = (config.window_of(layer) or capacity for layer in range(config.num_layers))
     tokens = sum(min(capacity, window) for window in windows)
-    return 2 * batch * config.num_kv_heads * tokens * config.head_width * value_bytes
+    return _cache_bytes(config, tokens, batch * value_bytes)
+
+
+def _cache_bytes(config: ModelConfig, tokens: int, value_bytes: int) -> int:
+    """`tokens`: summed over the blocks."""
+    return int(config.causal) * 2 * config.num_kv_heads * config.head_width * tokens * value_bytes
 
 
 def weight_bytes(config: ModelConfig, encoding: Encoding, *, num_labels: int = 0) -> int:

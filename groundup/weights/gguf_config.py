@@ -1,22 +1,19 @@
 """GGUF metadata <-> ModelConfig.
 
 A key of the architecture (`llama.*`) that is neither read nor listed as without effect could change
-what is computed, so the file is refused. Metadata hold float32; a number is read as the shortest
-decimal that gives the same float32 (1e-05, not 9.999999747378752e-06).
+what is computed, so the file is refused. A float32 is read as the shortest decimal that gives it
+(1e-05, not 9.999999747378752e-06).
 
-Sliding windows: a pattern of n means that every n-th block attends to all tokens; it may also be
-given block by block. Where llama.cpp ignores the key but such models are trained with a window all
-the same (Mistral, Phi-3), we apply it.
+Sliding windows: a pattern of n means that every n-th block attends to all tokens. Where llama.cpp
+ignores the key but such models are trained with a window (Mistral, Phi-3), we apply it.
 
 RoPE scaling has two kinds as metadata, one as a tensor:
 
     linear, yarn   `rope.scaling.*`. llama.cpp multiplies queries and keys by YaRN's 0.1 ln(factor)
-                   + 1 and then by `attn_factor`, which is therefore our attention factor divided by
-                   that.
+                   + 1 and then by `attn_factor`: our attention factor divided by that.
     llama3         D/2 factors in `rope_freqs.weight`: unscaled frequency / scaled one. The four
                    parameters can't be recovered from them in general, so our files name them too,
-                   under `groundup.rope_scaling.*`; in other files the factors must be those of a
-                   published model (Llama 3.1, 3.2).
+                   under `groundup.rope_scaling.*`; other files must have those of Llama 3.1 or 3.2.
 """
 
 import math

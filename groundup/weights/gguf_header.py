@@ -7,10 +7,9 @@ is used.
     tensors:  name, number of dimensions u32, dimensions u64 (fastest first), type u32, offset u64
     padding to the alignment, then the tensors' bytes
 
-Sizes in a file can be wrong (CVE-2026-7482). So every number is checked against the bytes left, in
-Python integers, and strings, counts, nesting and dimensions are bounded; extents are inside the
-file, aligned and without overlap, so that a memory map may be sliced by them. Source: the GGUF
-specification (ggml/docs/gguf.md) and ggml/src/gguf.cpp.
+Sizes can be wrong (CVE-2026-7482): every number is checked against the bytes left, in Python
+integers; extents are inside the file, aligned and without overlap. Source: the GGUF specification
+(ggml/docs/gguf.md) and ggml/src/gguf.cpp.
 """
 
 import math

@@ -301,12 +301,16 @@ def _tokenizer(folder: Path) -> Tokenizer | None:
 
 def _summary(folder: Path) -> ModelSummary:
     """A folder without weights has nothing stored."""
-    shape = read_hf_config(folder)
     stored: Counter[str] = Counter()
     if any(folder.glob("*.safetensors")):
         for _, entry in list_tensors(folder).values():
             stored[entry.dtype] += entry.end - entry.begin
-    name = folder.resolve().name
+    return summary_of(folder, stored)
+
+
+def summary_of(folder: Path, stored: Mapping[str, int]) -> ModelSummary:
+    """By config.json; `stored`: bytes by type. Raises FormatError."""
+    shape, name = read_hf_config(folder), folder.resolve().name
     return ModelSummary(
         shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, dict(stored)
     )

@@ -2,16 +2,12 @@
 `ollama create`.
 
 Ollama renders conversations with a Go template. A wrong one, or a missing stop, is the usual cause
-of endless answers after an export, so it is written only where it is known to be right: where the
-model's own template renders a few conversations as ChatML (with or without a default system
-prompt), this is ChatML in Go, with two branches:
-
-    {{ if .Messages }}    every turn, then the assistant's opening: what current Ollama servers use
-    {{ else }}            one exchange of .System, .Prompt and .Response: its early versions
-
-A default system prompt goes into SYSTEM. Not covered, since no template can: Ollama joins
-consecutive messages of one role, and reads a control token that a user typed as one. For any other
-template Ollama uses the one in the GGUF if it knows it, and a comment says so.
+of endless answers after an export, so it is written only where the model's own template renders a
+few conversations as ChatML (with or without a default system prompt, which goes into SYSTEM): ChatML
+in Go, for `.Messages` and, of early versions, for one exchange of .System, .Prompt and .Response.
+For any other Ollama uses the template in the GGUF if it knows it. Not covered, since no template
+can: Ollama joins consecutive messages of one role, and reads a control token that a user typed as
+one.
 """
 
 import re

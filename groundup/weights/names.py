@@ -1,8 +1,7 @@
 """Which tensor of a file is which parameter of ours: one table per layout, read in both directions.
 
 A `NameRule` names a module of the file and the modules of ours in it (GPT-2 has query, key and
-value in one matrix). `bind` expands the rules for every block, weight and bias; a `Binding`
-converts our tensors to the file's (`pack`) and back (`unpack`). What differs between layouts:
+value in one matrix); a `Binding` converts our tensors to the file's (`pack`) and back (`unpack`):
 
     transposed   GPT-2's Conv1D stores [in, out]; all others store [out, in]
     offset       Gemma stores norm weights minus one, so that weight decay draws them to one
@@ -12,8 +11,7 @@ converts our tensors to the file's (`pack`) and back (`unpack`). What differs be
     folded       BERT adds a vector for the token's type, the same for all texts but the second of a
                  pair; ours is in the positions
 
-GGUF's names come from the `gguf` package, which maps Hugging Face's names to them. To add a family:
-an entry in LAYOUTS, with a table of its own where its files have other names.
+To add a family: an entry in LAYOUTS, with a table of its own where its files have other names.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,5 +1,4 @@
-"""Quantised weights on disk (model/quantised.py), read as they are: nothing is rounded again, and a
-model's own weights are not read.
+"""Quantised weights on disk (model/quantised.py), read as they are: nothing is rounded again.
 
     MODEL/packed/int4-v2/model.safetensors, manifest.json       beside a model's own weights, made
                                                                 once by `open_packed`
@@ -7,8 +6,8 @@ model's own weights are not read.
 
 A file has the parameters and buffers of the quantised model by our names: int8 [O, C] with bf16
 scales [O], or uint8 [O/8, C/32, 4, 8, 4] with bf16 scales and offsets [O/8, C/32, 8, 2]; the rest
-in bf16. The manifest has its hash, and that of the config and weights it was made of: where either
-does not agree, it is made again. Classifiers, encoders, adapters, GGUF files and folders without a
+in bf16. Where it, or the config and weights it was made of, does not agree with the hashes of the
+manifest, it is made again. Classifiers, encoders, adapters, GGUF files and folders without a
 manifest of ours are quantised in memory each time.
 """
 
@@ -48,6 +47,7 @@ from groundup.weights.hf import (
     WEIGHTS_FILE,
     opened_of,
     save_tensors,
+    summary_of,
     write_texts,
 )
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, has_class, read_hf_config
@@ -309,16 +309,10 @@ def _open_dequantised(folder: Path, dtype: torch.dtype) -> OpenModel:
 
 
 def _summary(folder: Path) -> ModelSummary:
-    bits, shape = packed_bits(folder), read_hf_config(folder)
+    bits = packed_bits(folder)
     assert bits is not None
-    stored = sum(
-        entry.end - entry.begin
-        for entry in read_header(packed_folder(folder, bits) / WEIGHTS_FILE).values()
-    )
-    name = folder.resolve().name
-    return ModelSummary(
-        shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, {bits: stored}
-    )
+    entries = read_header(packed_folder(folder, bits) / WEIGHTS_FILE).values()
+    return summary_of(folder, {bits: sum(entry.end - entry.begin for entry in entries)})
 
 
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:

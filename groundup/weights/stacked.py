@@ -4,9 +4,7 @@ vectors of an encoder, each with a linear classifier, their scores added.
     scores = mean over tokens of the hidden states after some blocks x W + TF-IDF of letters x V +
         vector of the encoder x U + b
 
-`stacked/stacked.json` (blocks, n-grams), `stacked/stacked.safetensors` (W, V, U, b, the rarity of
-the n-grams) and `stacked/encoder/` lie in a folder of their own, so that no program takes them for
-weights of the model: transformers and vLLM read the plain head, which differs.
+`stacked/` holds it apart from the model: transformers and vLLM read the plain head, which differs.
 
 The n-grams of a word are its runs of LOWEST to HIGHEST characters, in lower case and with a space
 on either side (scikit-learn's `char_wb`, which the tests compare). The weight of one is (1 + ln

@@ -3,16 +3,12 @@
     checkpoints/step-120/model.safetensors   the weights that train (frozen ones come from the base)
                          state.safetensors   optimizer tensors ("optimizer.NAME.KEY") and random
                                              states ("random.DEVICE", "random.DEVICE.RANK")
-                         state.json          `TrainState`
-                         manifest.json       length and SHA-256 of each
-    snapshots/step-000146/                   the model alone, as the caller of fit() writes it
-                                             (pretraining: a Hugging Face folder in bfloat16)
+                         state.json, manifest.json
+    snapshots/step-000146/                   the model alone, to see how it learned
 
 A checkpoint is always at a step boundary. Older ones are removed only after the new one has been
-read back. Loading takes the newest intact one, and reports those passed over.
-
-Snapshots are for looking at how a model learned (`lab.training_animation`), never to resume from;
-those of steps that will be done again are removed at resume.
+read back. Loading takes the newest intact one, and reports those passed over. Snapshots of steps
+that will be done again are removed at resume.
 """
 
 import contextlib

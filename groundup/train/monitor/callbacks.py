@@ -2,18 +2,13 @@
 loggers for TensorBoard and Weights & Biases.
 
     begin(facts)     before the first step of this session
-    observe(line)    each line as it goes into metrics.jsonl, and each sample, as {"event":
-                     "sample", "step", "prompt", "text", ...}
+    observe(line)    each line of metrics.jsonl, and each sample, as {"event": "sample", "step",
+                     "prompt", "text", ...}
     close()          at the end, also of a run that was stopped
 
-A callback that raises is reported once, closed, and not called again: a full log server ends no
-training. A `Progress` that is also a callback is called too.
-
-    --log tensorboard    RUN/logs/tensorboard; shown by: tensorboard --logdir RUN/logs/tensorboard
-    --log wandb          RUN/logs/wandb; offline unless WANDB_MODE says otherwise
-
-A resumed run continues at its step: TensorBoard hides what a killed session had logged beyond it,
-and W&B plots over our own step.
+A callback that raises is reported once, closed, and not called again. A `Progress` that is also a
+callback is called too. Loggers write into RUN/logs; Weights & Biases is offline unless WANDB_MODE
+says otherwise. A resumed run continues at its step.
 """
 
 import contextlib

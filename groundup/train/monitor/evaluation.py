@@ -1,15 +1,11 @@
 """Evaluation during training: the loss of a language model on held-out text, always on the same
 windows, source by source; samples and tasks.
 
-    validation_loss, bits_per_byte, and where the shards know of several sources:
-        bits_per_byte:SOURCE
-
 Loss a token depends on the tokenizer; bits per byte do not: all nats of the evaluated windows,
 divided by ln 2 and by the UTF-8 bytes of the tokens that were predicted. An end-of-text token has
-no bytes, but its loss is counted. A run on packed documents is measured on packed documents: the
-first token of each is not predicted, so its figures are not comparable with those of windows. The
-best checkpoint is chosen by validation, so that its figure is too good by the choice; that of test,
-measured once at the end, is not.
+no bytes, but its loss is counted. Of packed documents the first token of each is not predicted, so
+figures are not comparable with those of windows. The best checkpoint is chosen by validation, so
+that its figure is too good by the choice; that of test, measured once at the end, is not.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,24 +2,21 @@
 
 Skipped before the weights change; the step is counted and reported:
 
-    non-finite   the loss, or the gradient of some tensor, is nan or infinity. `max_skipped` in a
-                 row end the run: it would not recover.
+    non-finite   the loss, or the gradient of some tensor. `max_skipped` in a row end the run
     spike        the gradient norm is above `spike_factor` times the median of the last 64, itself
-                 among them: if it was the first of a new kind of text, the median soon follows.
+                 among them: if it was the first of a new kind of text, the median soon follows
 
 Rolled back to earlier weights, and the text read since then is not read again:
 
     risen        each of the last 8 steps' losses is more than `rollback_nats` above the median of
                  the (up to 64, at least 16) before them
     where to     the newest regular checkpoint (every `checkpoint_interval` steps) from before those
-                 8 steps, and from after an earlier roll-back: those between a checkpoint and a
-                 roll-back to it have bad weights
-    what         weights and optimizer state. The step, the schedule and the position in the data go
-                 on: no step is done twice
-    how often    `max_rollbacks` times, then the run ends
+                 8 steps, and from after an earlier roll-back: between a checkpoint and a roll-back
+                 to it weights are bad
+    what         weights and optimizer state, not the step, the schedule and the position in the
+                 data: no step is done twice. `max_rollbacks` times, then the run ends
 
-The rules depend on nothing but the step and what checkpoints keep (`TrainState`), so a resumed run
-does the same. Where no checkpoint is old enough yet, the run continues unchanged.
+The rules depend on nothing but the step and what checkpoints keep, so a resumed run does the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -5,8 +5,6 @@ words of sentences of held-out text. A line of samples.jsonl has prompt, text, a
     longest_copy    tokens in a row that also occur in the training text; copied_text: which ones.
                     searched_share, below 1: of how much of it
 
-Nothing is drawn from torch's global generators: samples change no run.
-
 `longest_copy` is exact and needs no index. For each token id, a 64-bit word has a bit for each
 position of the sample with that id:
 
@@ -14,10 +12,7 @@ position of the sample with that id:
 
 Bit p of m_k[i] says: the k tokens of the text that end at i are those of the sample that end at p.
 The largest k with any bit set is the longest copy. All i go at once in numpy, and only those whose
-word is not zero go on to k + 1. The text is mapped and read in pieces, so memory is bounded.
-
-A sentence here begins a line or follows the end of another in its paragraph, is no heading (most of
-its words begin small) and has no markup. Of scripts without spaces the first letters are taken.
+word is not zero go on to k + 1. The text is mapped and read in pieces.
 """
 
 import re

@@ -2,10 +2,9 @@
 threads, their number where there is a time budget. What they change is recorded, so that a resumed
 run goes on with it and `reproduce.py` repeats it.
 
-Threads are as recorded, else tuned by the seconds that ordinary steps of the run take. A sum divided
-among another number of threads has other last bits, so each change is kept (`step_schedule.Threads`)
-in checkpoints and results. Nothing is tuned where the user's environment fixes the number, with
-several processes, on a GPU, and in compiled steps (compiled for one number).
+Threads are as recorded, else tuned by the seconds that ordinary steps take, since a sum divided
+among another number of threads has other last bits. Nothing is tuned where the user fixes the
+number, with several processes, on a GPU, and in compiled steps (compiled for one number).
 """
 
 import math

@@ -1,12 +1,10 @@
-"""Time budgets: a run with one forecasts its end on the way, and changes its number of steps where
-it would end early or late.
+"""Time budgets: a run with one forecasts its end on the way, since a machine's speed drifts, and
+changes its number of steps where it would end early or late.
 
-A machine's speed drifts: heat on a laptop, neighbours on a virtual machine. So after each sixteenth
-of the schedule the end is forecast from the steps since the last forecast and the evaluations so
-far. Where it is more than 3 % off, the number of steps is changed (`step_schedule.Rescale`) to the
-largest that the time has room for, and the schedule follows. A run is never cut to less than a
-quarter of the planned steps, and in the last sixteenth nothing is changed. Rescales depend on the
-clock; given those of a run, `reproduce.py` repeats it bit for bit.
+After each sixteenth of the schedule the end is forecast from the steps since the last forecast and
+the evaluations so far. Where it is more than 3 % off, the number of steps becomes the largest that
+the time has room for, and the schedule follows. A run is never cut to less than a quarter of the
+planned steps, and in the last sixteenth nothing is changed.
 """
 
 import time

@@ -1,16 +1,11 @@
 """Compiled steps: torch.compile of the forward and backward pass of a loss, where that is worth its
-time.
-
-    off     never
-    on      always, where this machine can
-    auto    on CUDA always; on a CPU where it was measured to be faster, in runs long enough to pay
-            for the trial
+time. "auto": on CUDA always; on a CPU where it was measured to be faster, in runs of which a tenth
+pays for the trial (20 s of compiling saved a fifth of a small model's step, docs/log.md).
 
 One graph goes from ids to gradients: the plain formulas where `model.fused` has fused them by hand,
-and the hand-written passes of attention and cross-entropy as they are. On a CPU 20 s of compiling
-saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a tenth of the run
-pays for it. A run of several processes is never compiled. Compiled code on a CPU gives the same
-bits every time only under torch's deterministic algorithms, which `repeatable` sets.
+and the hand-written passes of attention and cross-entropy as they are. A run of several processes
+is never compiled. Compiled code on a CPU gives the same bits every time only under torch's
+deterministic algorithms, which `repeatable` sets.
 """
 
 import contextlib

@@ -3,9 +3,8 @@ model and batches that will be trained.
 
 bf16 halves the work of large matrix products where the processor has it; at small widths the casts
 cost more than they save, and where it is emulated a step may take minutes. So it is measured, for a
-twentieth of the run at most, and never tried where the processor has no bf16 or one small product
-shows that it is slow. Another program may change the outcome: with `Compute.fixed_choices` nothing
-is measured, and training is in float32 on a CPU and in bf16 on a GPU that has it.
+twentieth of the run at most, and never tried where one small product shows that it is slow. With
+`Compute.fixed_choices` nothing is measured: float32 on a CPU, bf16 on a GPU that has it.
 """
 
 import math

@@ -1,8 +1,7 @@
 """The processes of one run and the messages between them. In a single process no message is sent.
 
-`torchrun` starts the same command several times, each with a rank, 0 to world - 1. Rank 0 leads: it
-alone prepares data, evaluates, writes and reports. There are two kinds of message; both are
-tensors, the first kind with JSON in it, and nothing is pickled:
+`torchrun` starts the same command several times, each with a rank, 0 to world - 1. Rank 0 alone
+prepares data, evaluates, writes and reports. Messages are tensors, nothing is pickled:
 
     first(work)      rank 0 does the work, all get its result or its error
     gather(numbers)  a few numbers of every rank, to all

@@ -3,12 +3,7 @@
 Each loss gives the *sum* over its tokens and their number. Gradients of sums add up, and one
 division by the number of all tokens gives the gradient of the mean: 16 batches of 1 weigh every
 token as 1 batch of 16 does, however many tokens each supervises. (The mean of batch means does
-not.)
-
-A position gives the same batch in any thread and process: which texts a step learns from is a
-function of seed and position alone. While a GPU works on one batch, a thread makes the next in
-pinned memory; on a CPU a batch takes 0.05 % of the quickstart's step. Several processes share the
-rows of each.
+not.) Which texts a step learns from is a function of seed and position alone.
 """
 
 import dataclasses

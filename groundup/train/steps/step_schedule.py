@@ -1,17 +1,15 @@
 """The step schedule: the place in the schedule of each step of a run, also where its number of
 steps was changed, and the learning rate there.
 
-As planned a step's place is its number. A rescale gives the run another number of steps from there
-on: the rest of the schedule is spread evenly over the steps that are left, so that warm-up, stable
-part and decay keep their shares of it.
+As planned a step's place is its number. A rescale spreads the rest of the schedule evenly over the
+steps that are left, so that warm-up, stable part and decay keep their shares of it.
 
     place(s) = planned - (planned - place at the rescale) (steps - s) / (steps - step of the
         rescale)
 
 The learning rate is a pure function of the place: a linear warm-up, then (`config.SCHEDULES`)
 
-    cosine   half a cosine from the highest to the lowest (Loshchilov & Hutter 2017, eq. 5, one
-             cycle)
+    cosine   half a cosine from the highest to the lowest (Loshchilov & Hutter 2017, eq. 5)
     wsd      warm-up, stable, decay: the highest rate for most of the run, then linearly down (Hu et
              al. 2024, "MiniCPM", section 4; Hägele et al. 2024: as good as a cosine with a decay
              over a fifth of the steps). A checkpoint of the stable part suits a run of any length.
