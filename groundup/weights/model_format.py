@@ -11,9 +11,9 @@ import torch
 
 from groundup.errors import ConfigError, FormatError, ModelError
 from groundup.files import disk_errors, make_folder, read_manifest, write_bytes, write_text
+from groundup.locks import temporary_folder
 from groundup.model.config import ModelConfig
 from groundup.progress import Progress
-from groundup.temporaries import temporary_folder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
