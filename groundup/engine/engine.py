@@ -145,7 +145,9 @@ class Engine:
         return Engine(open_model(self.opened.stacked.encoder, self.compute), self.compute)
 
     def windows(self, text: str) -> list[list[int]]:
-        """What a classifier reads of a text: as many windows of its context as it was trained with."""
+        """What a classifier reads of a text: as many windows of its context as it was trained
+        with.
+        """
         return classifier_windows(
             self.tokenizer, text, self.opened.config.context_tokens, self.opened.decision.windows
         )

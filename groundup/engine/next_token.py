@@ -133,7 +133,9 @@ def add_bias(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, "
 def penalise(
     logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling
 ) -> Float[Tensor, " V"]:
-    """The logits of `seen` ids, changed by each penalty in order: repetition, presence, frequency."""
+    """The logits of `seen` ids, changed by each penalty in order: repetition, presence,
+    frequency.
+    """
     times = Counter(seen)
     ids = torch.tensor(list(times), dtype=torch.long)
     values, counts = logits[ids], torch.tensor(list(times.values()), dtype=logits.dtype)

@@ -76,7 +76,9 @@ class Pages:
         return table
 
     def reserve(self, table: BlockTable, num_tokens: int) -> bool:
-        """Pages for `num_tokens` tokens in total. False, and none taken, when there are not enough."""
+        """Pages for `num_tokens` tokens in total. False, and none taken, when there are not
+        enough.
+        """
         missing = self.needed(num_tokens) - len(table.pages)
         if missing > self.available:
             return False

@@ -203,7 +203,9 @@ class Scheduler:
         self.preemptions += 1
 
     def _admit(self) -> bool:
-        """If there are pages for its ids and the next token, and one more for each running request."""
+        """If there are pages for its ids and the next token, and one more for each running
+        request.
+        """
         if not self.waiting or len(self.running) >= self.max_running:
             return False
         request = self.waiting[0]

@@ -214,7 +214,9 @@ def shared_tokens(previous: Row, row: Row) -> int:
 
 
 def _ragged_batch(rows: Sequence[Row], members: Sequence[tuple[int, int]]) -> RaggedBatch:
-    """Rows with equal start positions are adjacent, by length: attention handles them in one call."""
+    """Rows with equal start positions are adjacent, by length: attention handles them in one
+    call.
+    """
     counts = [len(rows[index]) - shared for index, shared in members]
     order = sorted(range(len(members)), key=lambda member: (members[member][1], counts[member]))
     ids: list[int] = []

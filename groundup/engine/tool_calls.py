@@ -158,7 +158,9 @@ class _Call:
             self._place += 1
 
     def _read_json(self, text: str) -> None:
-        """Up to the bracket that closes the first one; whether it is valid JSON is checked later."""
+        """Up to the bracket that closes the first one; whether it is valid JSON is checked
+        later.
+        """
         while self._place < len(text) and not self._json_read:
             self._take(text[self._place])
             self._place += 1

@@ -137,7 +137,9 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Of the prompt that these messages and tools become, however long (for `trim_messages`)."""
+        """Of the prompt that these messages and tools become, however long (for
+        `trim_messages`).
+        """
         given = {"tools": [convert_to_openai_tool(tool) for tool in tools or ()]}
         local, request = self.request(messages, None, given)
         (prepared,) = prepare(request, request.options, local.tokenizer, sys.maxsize, lambda: None)

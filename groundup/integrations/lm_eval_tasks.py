@@ -173,7 +173,9 @@ def as_yaml(value: Any, indent: str = "") -> str:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """Of one written answer: a (total, count) each, and the answer for a metric over all of them."""
+    """Of one written answer: a (total, count) each, and the answer for a metric over all of
+    them.
+    """
     suite, item = SUITES[doc["suite"]], _items(doc["suite"])[doc["id"]]
     assert isinstance(item, Written)
     answer = results[0].strip()

@@ -126,7 +126,9 @@ def split_groups(typing: Any, x: Any, groups: Any, split: Any, totals: Any) -> A
 def unpack_numbers(
     b: ir.IRBuilder, weights: Value, group: Value, ahead: tuple[int, int]
 ) -> list[Value]:
-    """Of a group, 0 to 15: 8 vectors of 32 bytes, the one at place i with columns 4 i to 4 i + 3."""
+    """Of a group, 0 to 15: 8 vectors of 32 bytes, the one at place i with columns 4 i to 4 i +
+    3.
+    """
     start, kind = b.mul(group, INT64(NUMBER_BYTES)), vector(INT8, 4 * BLOCK)
     request(b, weights, start, NUMBER_BYTES, ahead)
     parts = [load(b, weights, b.add(start, INT64(4 * BLOCK * part)), kind) for part in range(PARTS)]

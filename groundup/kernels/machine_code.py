@@ -52,7 +52,9 @@ class UnknownCode(GroundupError):
 
 
 class Fixed:
-    """An argument of many calls, whose arrays stay where they are: a microsecond an array is saved."""
+    """An argument of many calls, whose arrays stay where they are: a microsecond an array is
+    saved.
+    """
 
     def __init__(self, value: Any) -> None:
         self.value = value

@@ -44,7 +44,9 @@ def expected_note(precision: str) -> str:
 
 
 def use_compiled_step(model: LanguageModel, progress: Progress) -> str:
-    """Let the model decode with the compiled step where that works; return a sentence either way."""
+    """Let the model decode with the compiled step where that works; return a sentence either
+    way.
+    """
     if not has_compiler():
         return f"Decoding through torch: {WITHOUT_NUMBA}."
     try:

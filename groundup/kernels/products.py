@@ -62,7 +62,9 @@ def compiled(function: F) -> F:
 
 
 def features() -> set[str]:
-    """The processor's instruction sets, or those that numba was told to use (NUMBA_CPU_FEATURES)."""
+    """The processor's instruction sets, or those that numba was told to use
+    (NUMBA_CPU_FEATURES).
+    """
     given = numba_config.CPU_FEATURES
     if given is None:
         return {name for name, has in llvmlite.binding.get_host_cpu_features().items() if has}

@@ -57,7 +57,9 @@ class KVCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """`capacity` in tokens; None: the model's context. Raises ModelError when it exceeds that."""
+        """`capacity` in tokens; None: the model's context. Raises ModelError when it exceeds
+        that.
+        """
         if capacity is None:
             capacity = config.context_tokens
         if not 0 < capacity <= config.context_tokens:

@@ -167,7 +167,9 @@ def balance_loss(
 
 @contextmanager
 def router_scores(model: nn.Module) -> Iterator[list[Float[Tensor, "N E"]]]:
-    """The scores of every router, first block first, from the forward passes inside this context."""
+    """The scores of every router, first block first, from the forward passes inside this
+    context.
+    """
     seen: list[Tensor] = []
     routers = [part.router for part in model.modules() if isinstance(part, Experts)]
     with ExitStack() as hooks:

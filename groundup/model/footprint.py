@@ -202,7 +202,9 @@ def weight_bytes(config: ModelConfig, encoding: Encoding, *, num_labels: int = 0
 
 
 def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
-    """In q8_0 vectors, routers and position tables stay float32; rows not divisible by 32, float16."""
+    """In q8_0 vectors, routers and position tables stay float32; rows not divisible by 32,
+    float16.
+    """
     stays = len(kind.shape) == 1 or kind.part == "positions" or kind.name == ROUTER
     if encoding == "float32" or (encoding == "q8_0" and stays):
         return kind.numbers * FLOAT32_BYTES

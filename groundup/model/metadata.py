@@ -146,7 +146,9 @@ class MetadataBuilder(nn.Module):
     def _ragged(
         self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype
     ) -> ForwardMetadata:
-        """Rows concatenated in `tokens` [1, N]: one rotation for all, mask and bias for each group."""
+        """Rows concatenated in `tokens` [1, N]: one rotation for all, mask and bias for each
+        group.
+        """
         self._require_context(max(group.stop for group in groups))
         spans = [span for group in groups for span in group.spans]
         listed = [position for span in spans for position in range(span.start, span.stop)]

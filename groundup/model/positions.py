@@ -122,7 +122,9 @@ def rotary_frequencies(
 def llama3_frequencies(
     frequencies: Float[Tensor, " half"], scaling: RopeScaling
 ) -> Float[Tensor, " half"]:
-    """High frequencies are unchanged, low ones divided by `factor`, those in between interpolated."""
+    """High frequencies are unchanged, low ones divided by `factor`, those in between
+    interpolated.
+    """
     # full rotations within the original context
     turns = scaling.original_context_tokens * frequencies / (2 * math.pi)
     kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)

@@ -341,7 +341,9 @@ def initial_compute(config: FitConfig, group: ProcessGroup, compute: Compute) ->
 def train_windows(
     shards: ShardSet, shape: ModelConfig, fit: FitConfig, progress: Progress | None = None
 ) -> Windows | Mixture:
-    """What a run reads, as it comes or of each source by its share. Raises DataError, ConfigError."""
+    """What a run reads, as it comes or of each source by its share. Raises DataError,
+    ConfigError.
+    """
     context = shape.context_tokens
 
     def windows(part: ShardSet) -> Windows:

@@ -106,7 +106,9 @@ def _require_same(
 
 
 def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Progress) -> bool:
-    """Load the weights with the lowest validation loss, unless they are the last; whether it did."""
+    """Load the weights with the lowest validation loss, unless they are the last; whether it
+    did.
+    """
     best = fitted.state.best_step
     if best is None or best == fitted.steps:
         return False

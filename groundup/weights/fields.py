@@ -1,4 +1,6 @@
-"""Values of a foreign file (config.json, GGUF metadata), each read with its type and range checked."""
+"""Values of a foreign file (config.json, GGUF metadata), each read with its type and range
+checked.
+"""
 
 import math
 from collections.abc import Mapping

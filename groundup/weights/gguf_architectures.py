@@ -189,7 +189,9 @@ def _windows(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
 
 
 def as_llamacpp_runs(config: ModelConfig) -> ModelConfig:
-    """The config for a GGUF file: a window that llama.cpp would ignore becomes the context length."""
+    """The config for a GGUF file: a window that llama.cpp would ignore becomes the context
+    length.
+    """
     architecture = ARCHITECTURES[GGUF_ARCHITECTURES[config.family]]
     if not config.window_tokens or (architecture.windows and config.full_every != 1):
         return config

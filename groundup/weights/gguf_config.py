@@ -440,7 +440,9 @@ def _factors(config: ModelConfig, scaling: RopeScaling) -> Tensor:
 def read_factors(
     ours: Mapping[str, Any], factors: Tensor, config: ModelConfig, source: object
 ) -> RopeScaling:
-    """The parameters with these factors; `ours`: the entries under OUR_SCALING. Raises FormatError."""
+    """The parameters with these factors; `ours`: the entries under OUR_SCALING. Raises
+    FormatError.
+    """
     scalings = KNOWN_SCALINGS
     if ours:
         scalings = (_named_scaling(Fields(ours, source)),)

@@ -317,7 +317,9 @@ def summary_of(folder: Path, stored: Mapping[str, int]) -> ModelSummary:
 
 
 def _texts(folder: Path) -> ModelTexts:
-    """A tokenizer of ours always has a chat template, so the card says whether its model was tuned."""
+    """A tokenizer of ours always has a chat template, so the card says whether its model was
+    tuned.
+    """
     template = read_template(folder)
     return ModelTexts(
         read_license(folder), template, chats=template is not None and not is_from_scratch(folder)

@@ -216,7 +216,9 @@ def _scales(config: ModelConfig, family: HFFamily) -> bool:
 
 
 def hf_reason(config: ModelConfig) -> str | None:
-    """Why no class of transformers (and vLLM) computes this model, as one sentence; None: one does."""
+    """Why no class of transformers (and vLLM) computes this model, as one sentence; None: one
+    does.
+    """
     if has_class(config):
         return None
     family = FAMILIES[config.family]

@@ -199,7 +199,9 @@ def _read_windows(
 
 
 def _window(fields: Fields, family: HFFamily) -> int | None:
-    """`sliding_window` where it is in use: a missing key is the default of the class, null is none."""
+    """`sliding_window` where it is in use: a missing key is the default of the class, null is
+    none.
+    """
     style = family.window.style
     off = style == "none" or (style == "switched" and not fields.flag("use_sliding_window", False))
     if off or fields.values.get("sliding_window", family.window.default) is None:

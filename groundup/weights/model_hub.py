@@ -83,7 +83,9 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
 
 
 def pulled(name: str) -> Path | None:
-    """The folder in the cache, if its files are there in full size. Opening it checks their hashes."""
+    """The folder in the cache, if its files are there in full size. Opening it checks their
+    hashes.
+    """
     folder = cache_folder("models") / name
     hold(folder)
     try:
@@ -182,7 +184,9 @@ def download_from_hub(
 
 
 def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
-    """One of the allowed files, in no folder? The client would write "model/../../x.safetensors"."""
+    """One of the allowed files, in no folder? The client would write
+    "model/../../x.safetensors".
+    """
     allowed = "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     return allowed and safe_name(name) == name
 

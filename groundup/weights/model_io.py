@@ -103,7 +103,9 @@ def find_model(
 
 
 def require_model(name_or_path: str | Path) -> None:
-    """Raise ModelError where a name or path can't be a model; of a file the first bytes are read."""
+    """Raise ModelError where a name or path can't be a model; of a file the first bytes are
+    read.
+    """
     path = Path(name_or_path)
     # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's
     # place

@@ -230,7 +230,9 @@ class Covered:
 
 
 def covered(path: Path) -> Covered | None:
-    """What the nearest manifest says of a model; None: no manifest covers it. Raises FormatError."""
+    """What the nearest manifest says of a model; None: no manifest covers it. Raises
+    FormatError.
+    """
     path = Path(os.path.abspath(path))  # a relative name has no parents
     for folder in ([path] if path.is_dir() else []) + list(path.parents)[:2]:
         if not (folder / MANIFEST).is_file() or (folder != path and not _is_ours(folder)):

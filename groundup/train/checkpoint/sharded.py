@@ -123,7 +123,9 @@ def _empty_state(
 
 
 def fill(folder: Path, targets: dict[str, Any]) -> None:
-    """Read into whole tensors or this process's shares, without communication. Raises FormatError."""
+    """Read into whole tensors or this process's shares, without communication. Raises
+    FormatError.
+    """
     reader = HuggingFaceStorageReader(str(folder))
     with warnings.catch_warnings():
         warnings.filterwarnings(

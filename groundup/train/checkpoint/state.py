@@ -157,7 +157,9 @@ def save_shards(
 def _checkpoint(
     checkpoints: Path, state: TrainState, tensors: Iterable[Tensor], retention: Retention
 ) -> Iterator[Path]:
-    """An atomic folder for the tensors; state.json, the check and the removal of old ones follow."""
+    """An atomic folder for the tensors; state.json, the check and the removal of old ones
+    follow.
+    """
     folder = step_folder(checkpoints, state.step)
     num_bytes = sum(tensor.nbytes for tensor in tensors) + SMALL_FILES_BYTES
     with atomic_folder(folder, needed_bytes=num_bytes) as temporary:

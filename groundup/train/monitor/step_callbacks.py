@@ -58,7 +58,9 @@ class CompiledSteps(StepCallback):
 
 class StepThreads(StepCallback):
     def __init__(self, compute: Compute, *, replayed: bool, tuned: bool) -> None:
-        """`replayed`: the state has the changes of another run. `tuned`: whether this run's may be."""
+        """`replayed`: the state has the changes of another run. `tuned`: whether this run's may
+        be.
+        """
         self._is_cpu = compute.is_cpu
         self._counts = compute.thread_counts
         self._tuned = tuned and not replayed

@@ -68,7 +68,9 @@ class TimeBudget:
 
 @dataclass(frozen=True)
 class StepControl:
-    """What controls the number of steps, and of threads. None of it is part of the run's identity."""
+    """What controls the number of steps, and of threads. None of it is part of the run's
+    identity.
+    """
 
     time_budget: TimeBudget | None = None
     rescales: Sequence[Rescale] = ()

@@ -119,7 +119,9 @@ def finetune_loss(kind: str, name: str | None) -> Loss:
 
 
 def add_balance(loss: Loss, weight: float) -> Loss:
-    """`loss` with a gradient that also spreads the tokens over the experts; its value is unchanged."""
+    """`loss` with a gradient that also spreads the tokens over the experts; its value is
+    unchanged.
+    """
 
     def with_balance(model: nn.Module, batch: Batch) -> LossSum:
         with router_scores(model) as scores:

@@ -77,7 +77,9 @@ class StepSchedule:
         return any(before < place <= self.place(step) for place in places)
 
     def comes_to(self, interval: int, step: int) -> bool:
-        """Whether `step` comes to a multiple of `interval` planned steps or is the first beyond it."""
+        """Whether `step` comes to a multiple of `interval` planned steps or is the first beyond
+        it.
+        """
         return step == 0 or self.place(step) // interval > self.place(step - 1) // interval
 
     def rescaled(self, step: int, steps: int) -> Rescale:
