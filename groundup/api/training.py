@@ -106,7 +106,7 @@ def pretrain(
     from groundup.planning.corpus import PREPARED
     from groundup.planning.prepare import prepare_on_all_ranks
     from groundup.planning.pretrain_options import pretrain_options
-    from groundup.train.monitor.config import MonitorConfig
+    from groundup.train.monitor.callbacks import MonitorConfig
     from groundup.train.monitor.time_budget import StepControl
     from groundup.train.pretrain import pretrain
     from groundup.train.run_lifecycle import claim_folder
@@ -118,7 +118,7 @@ def pretrain(
     compute = select_compute(device, fixed_choices=fixed_choices)
     monitor = config.monitor or MonitorConfig()
     if asked.start is not None:
-        monitor = monitor.with_forgetting(suites(config.start.general, progress))
+        monitor = replace(monitor, forgetting=suites(config.start.general, progress))
     group.first(lambda: claim_folder(run, kind="pretrain", fresh=fresh, also=PREPARED))
     made = prepare_on_all_ranks(asked, run, compute, progress, group)
     if made.inputs.fit.parallel == "fsdp" and group.patient is None:

@@ -286,8 +286,7 @@ class MonitorOptions:
 
     def config(self, *, seed: int, progress: "Progress") -> "MonitorConfig":
         """Raises ConfigError, DataError, MissingExtra."""
-        from groundup.train.monitor.config import MonitorConfig
-        from groundup.train.monitor.loggers import loggers
+        from groundup.train.monitor.callbacks import MonitorConfig, loggers
 
         observers = loggers(self.log or [])
         found = [task for name in self.task or [] for task in tasks_of(name, seed, progress)]

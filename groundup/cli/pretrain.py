@@ -235,7 +235,8 @@ def _source_lines(results: "PretrainResults") -> list[str]:
 
 def _planned_lines(results: "PretrainResults") -> list[str]:
     """Nothing of a run without a plan."""
-    from groundup.train.monitor.plan_vs_actual import compare
+
+    from groundup.train.pretrain_results import planned_and_actual
 
     rows = planned_and_actual(results.planned, results.actual)
     if not rows:

@@ -42,8 +42,7 @@ from groundup.evaluate.parity_checks import first_difference
 from groundup.evaluate.parity_texts import HARD_STRINGS
 from groundup.files import read_json
 from groundup.model.config import ModelConfig
-from groundup.model.presets import PRESETS
-from groundup.model.shape_from_size import shape_of
+from groundup.model.presets import PRESETS, shape_of
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_config

@@ -42,8 +42,7 @@ from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.chat import outside as instructions_outside
-from groundup.train.monitor.prompts import prompts_of
-from groundup.train.monitor.samples import SAMPLE_TOKENS
+from groundup.train.monitor.samples import SAMPLE_TOKENS, prompts_of
 from groundup.weights.model_io import OpenModel, open_model
 
 BEFORE, AFTER = "before", "after"
