@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from groundup.retrieve.passages import Passage, heading_of
+from groundup.retrieve.question_terms import Group, presence
 from groundup.retrieve.quotes import quotations
-from groundup.retrieve.search import TITLE_WEIGHT, Group, occurrences
+from groundup.retrieve.search import TITLE_WEIGHT
 from groundup.retrieve.sentences import TextSpan, sentence_spans
 from groundup.retrieve.stop_words import STOP_WORDS
 from groundup.retrieve.terms import stems, terms, words
@@ -75,12 +76,12 @@ def coverage(
     """Return the share of a question's weight that some counted terms have, 0 to 1; `unknown` is
     that of words that no passage has.
     """
-    matched = sum(weight for group, weight in weights.items() if occurrences(counts, group))
-    if title:
-        missed = (group for group in weights if not occurrences(counts, group))
-        matched += TITLE_WEIGHT * sum(
-            weights[group] for group in missed if occurrences(title, group)
-        )
+    matched = 0.0
+    for group, weight in weights.items():
+        here, above = presence(counts, group), 0.0
+        if title and here < 1:
+            above = TITLE_WEIGHT * presence(title, group)
+        matched += weight * max(here, above)
     return matched / max(1e-9, sum(weights.values()) + unknown)
 
 

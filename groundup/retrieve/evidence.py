@@ -21,7 +21,6 @@ SmolLM2-135M's "yes" or "no" to whether the passage has the answer (chance).
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,8 +29,13 @@ import numpy as np
 
 from groundup.retrieve.cite import coverage, statements
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.search import Group, WordStatistics, idf, question_terms, term_weights
-from groundup.retrieve.terms import terms
+from groundup.retrieve.question_terms import (
+    Group,
+    WordStatistics,
+    question_terms,
+    term_counts,
+)
+from groundup.retrieve.search import idf, term_weights
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import ReadPassages, Rows, Vector, Vectors
@@ -96,8 +100,8 @@ class QuestionWords:
         return coverage(
             self.weights,
             self.unknown,
-            Counter(terms(text, language)),
-            Counter(terms(title, language)),
+            term_counts(text, language, self.weights),
+            term_counts(title, language, self.weights),
         )
 
 

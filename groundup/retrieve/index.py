@@ -136,6 +136,14 @@ class Index:
         query = f"SELECT coalesce(sum(doc), 0) FROM vocabulary WHERE {where}"
         return int(self.cached_rows(("term", term), query, values, check=False)[0][0])
 
+    def terms_from(self, beginning: str) -> dict[str, int]:
+        """Return the terms that begin so, with the number of passages of each, as of the last look
+        at `passage_count`.
+        """
+        query = "SELECT term, doc FROM vocabulary WHERE term >= ? AND term < ?"
+        values = (beginning, f"{beginning}\U0010ffff")
+        return dict(self.cached_rows(("terms", beginning), query, values, check=False))
+
     def matching(self, terms: Sequence[str], limit: int) -> list[int]:
         """Return the ids of the passages that FTS5's BM25 ranks first among those with any of these
         terms; a tie goes to the earlier one.

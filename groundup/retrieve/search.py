@@ -19,27 +19,24 @@ other rankings, as by vectors.
 
 import math
 import os
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 from groundup.errors import require
 from groundup.files import sha256_file
 from groundup.retrieve.doc_files import state_of
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.stop_words import (
-    AFTER_HOW,
-    ASKING_WORDS,
-    STOP_WORDS,
-    UNKNOWN,
-    language_by_stop_words,
+from groundup.retrieve.question_terms import (
+    Group,
+    WordStatistics,
+    occurrences,
+    question_terms,
+    term_counts,
 )
-from groundup.retrieve.terms import is_pair, stems, terms, words
+from groundup.retrieve.terms import terms
 
 K, B = 1.2, 0.75
 TITLE_WEIGHT = 0.5
@@ -48,14 +45,9 @@ TITLE_WEIGHT = 0.5
 # agree (docs/retrieve.md).
 PAIR_WEIGHT, COVERAGE_POWER = 1.0, 0.5
 MAX_RESULTS = 1000
-# A question's words, at most; of a long text that is searched with, the first.
-MAX_WORDS = 256
 # FTS5 takes about a microsecond for each match.
 MAX_MATCHES = 25_000
 CANDIDATES = 100
-MAX_LANGUAGES = 4
-Group = tuple[str, ...]
-"""The terms of one word, one for each language of the index."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +60,6 @@ class SearchResult:
     """Files of passages that were left out, since they were changed or deleted after they were
     read.
     """
-
-
-class WordStatistics(Protocol):
-    """How often words are in passages: an `Index`, or what takes its place."""
-
-    @property
-    def languages(self) -> dict[str, int]: ...
-
-    @property
-    def passage_count(self) -> int: ...
-
-    def passages_with(self, term: str) -> int: ...
 
 
 Ranking = Callable[[Index, str, int], list[tuple[int, float]]]
@@ -142,50 +122,6 @@ def is_current(index: Index, file: str) -> bool:
         return False
 
 
-def question_terms(index: WordStatistics, query: str, *, is_strict: bool = False) -> list[Group]:
-    """Return the terms of each word of a question that says what it is about, in order.
-
-    Left out are words that ask; with `is_strict` all words of grammar. If nothing else is there,
-    they stay.
-    """
-    found = list(dict.fromkeys(words(query)))[:MAX_WORDS]
-    language = _question_language(index, found)
-    stops = ASKING_WORDS.get(language, frozenset())
-    if is_strict:
-        stops = STOP_WORDS.get(language, frozenset())
-    kept = [word for word in found if word not in stops]
-    if is_strict:
-        kept = [
-            word
-            for word in kept
-            if word not in AFTER_HOW or not re.search(rf"\bhow {word}\b", query, re.IGNORECASE)
-        ]
-    languages = list(index.languages)[:MAX_LANGUAGES]
-    return [_group(word, languages) for word in _without_ends(kept or found)]
-
-
-def _question_language(index: WordStatistics, found: Sequence[str]) -> str:
-    """Return the language of a question among those of the index, by default its first one."""
-    known = [code for code in index.languages if code in STOP_WORDS]
-    if len(known) > 1:
-        language = language_by_stop_words(found, known)
-        if language != UNKNOWN:
-            return language
-    return next(iter(known), UNKNOWN)
-
-
-def _without_ends(kept: Sequence[str]) -> list[str]:
-    """Leave out single characters that only end a run of pairs."""
-    ends = {word[1] for word in kept if len(word) == 2 and is_pair(word)}
-    return [word for word in kept if word not in ends or not is_pair(word)]
-
-
-def _group(word: str, languages: Sequence[str]) -> Group:
-    if is_pair(word):
-        return (f"{word}*" if len(word) == 1 else word,)
-    return tuple(dict.fromkeys(stems([word], language)[0] for language in languages))
-
-
 def bm25(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
     """Return (id, score) of the best passages by BM25, at most `limit`, best first."""
     weights = term_weights(index, question_terms(index, query))
@@ -200,7 +136,7 @@ def bm25(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
 def term_weights(index: WordStatistics, groups: Sequence[Group]) -> dict[Group, float]:
     """Return the idf of each group of terms that occurs in the index."""
     total = index.passage_count
-    counts = {group: sum(map(index.passages_with, group)) for group in groups}
+    counts = {group: group.passages_in(index) for group in groups}
     return {group: idf(min(count, total), total) for group, count in counts.items() if count}
 
 
@@ -216,10 +152,11 @@ def _rarest(index: Index, weights: dict[Group, float]) -> list[str]:
     chosen: list[str] = []
     matches = 0
     for group in sorted(weights, key=lambda group: -weights[group]):
-        matches += sum(map(index.passages_with, group))
+        looked_for = (*group.terms, *group.related)
+        matches += sum(map(index.passages_with, looked_for))
         if chosen and matches > MAX_MATCHES:
             break
-        chosen += group
+        chosen += looked_for
     return chosen
 
 
@@ -230,14 +167,14 @@ def score(passage: Passage, weights: dict[Group, float], mean_terms: float) -> f
     if not weights:
         return 0.0
     body = terms(passage.text, passage.language)
-    counts, title = Counter(body), Counter(terms(passage.title, passage.language))
+    counts = term_counts(passage.text, passage.language, weights)
+    title = term_counts(passage.title, passage.language, weights)
     length = 1 - B + B * len(body) / max(1.0, mean_terms)
     total = matched = 0.0
     for group, weight in weights.items():
         count = occurrences(counts, group) + TITLE_WEIGHT * occurrences(title, group)
         total += weight * count * (K + 1) / (count + K * length)
-        if count:
-            matched += weight
+        matched += weight * min(1.0, count)
     coverage: float = (matched / sum(weights.values())) ** COVERAGE_POWER
     return (total + pairs_near(body, weights)) * coverage
 
@@ -246,7 +183,7 @@ def pairs_near(body: Sequence[str], weights: dict[Group, float]) -> float:
     """Return the sum over neighbouring words of the question of PAIR_WEIGHT min(idf) / distance^2,
     at their nearest places in a passage.
     """
-    wanted = {term: group for group in weights for term in group}
+    wanted = {term: group for group in weights for term in group.terms}
     places: dict[Group, list[int]] = {}
     for place, term in enumerate(body):
         if term in wanted:
@@ -257,10 +194,3 @@ def pairs_near(body: Sequence[str], weights: dict[Group, float]) -> float:
             distance = min(abs(a - b) for a in places[first] for b in places[second])
             total += PAIR_WEIGHT * min(weights[first], weights[second]) / max(1, distance) ** 2
     return total
-
-
-def occurrences(counts: Counter[str], group: Group) -> int:
-    """Return how often a word occurs, given the counts of terms."""
-    if group[0].endswith("*"):
-        return sum(count for term, count in counts.items() if term.startswith(group[0][:-1]))
-    return sum(counts[term] for term in group)

@@ -32,8 +32,9 @@ from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.known_stores import FILES, open_store
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.question_terms import question_terms
 from groundup.retrieve.reader import find_reader
-from groundup.retrieve.search import CANDIDATES, Ranking, bm25, question_terms, score, term_weights
+from groundup.retrieve.search import CANDIDATES, Ranking, bm25, score, term_weights
 from groundup.retrieve.vector_store import Rows, Vector, VectorStore
 from groundup.weights.hf_families import KIND_NAMES
 

@@ -10,7 +10,8 @@ from groundup.cli.main import run
 from groundup.errors import ConfigError
 from groundup.retrieve import search as searching
 from groundup.retrieve.index import Index
-from groundup.retrieve.search import bm25, question_terms, search
+from groundup.retrieve.question_terms import question_terms
+from groundup.retrieve.search import bm25, search
 
 from .conftest import Update
 
@@ -89,7 +90,9 @@ def test_words_of_grammar_are_left_out_of_a_question_unless_there_is_nothing_els
 ) -> None:
     (docs / "hamlet.txt").write_text("To be, or not to be, that is the question.")
     update()
-    assert question_terms(index, "What is the warranty?") == [("warranti",)]
+    assert [each.terms for each in question_terms(index, "What is the warranty?")] == [
+        ("warranti",)
+    ]
     assert search(index, "to be or not to be")[0].document == "hamlet.txt"
 
 
