@@ -135,12 +135,15 @@ def _related(
     found: dict[str, list[str]] = {word: [] for word in asked}
     for language in languages:
         everyday, own = everyday_words(language), stems(list(asked), language)
-        for word, term in zip(asked, own, strict=True):
-            found[word] += everyday.of_word.get(term, ())
+        of_phrases: set[str] = set()
         for place, length, others in everyday.phrases_in(own):
             phrase = asked[place : place + length]
+            of_phrases.update(phrase)
             holder = next((word for word in phrase if word not in stops), asked[place])
             found[holder] += others
+        for word, term in zip(asked, own, strict=True):
+            if word not in of_phrases:  # to pay back is not to pay
+                found[word] += everyday.of_word.get(term, ())
         for word, day in relative_days(query, weekdays.today()).items():
             found.setdefault(word, []).extend(stems([day], language))
     for first, second in pairwise(asked):

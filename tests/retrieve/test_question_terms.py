@@ -140,7 +140,7 @@ def test_german_compounds_are_found_by_their_parts_and_the_parts_by_them(
         docs,
         {
             "a.txt": "Die Kontoführungsgebühr ist vier Euro und wird von uns im Monat erhoben.",
-            "b.txt": "Für die Karte ist eine Leihfrist von drei Wochen nicht vorgesehen.",
+            "b.txt": "Für die Karte ist eine Frist von drei Wochen nicht vorgesehen.",
             "c.txt": "Wir haben am Abend geöffnet und sind auch am Sonntag für Sie da.",
         },
     )
