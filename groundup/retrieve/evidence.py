@@ -22,12 +22,13 @@ SmolLM2-135M's "yes" or "no" to whether the passage has the answer (chance).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from groundup.retrieve.cite import coverage, statements
+from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import (
     Group,
@@ -35,6 +36,7 @@ from groundup.retrieve.question_terms import (
     question_terms,
     term_counts,
 )
+from groundup.retrieve.requests_to_reader import known_elsewhere, nothing_known, request_of
 from groundup.retrieve.search import idf, term_weights
 
 if TYPE_CHECKING:
@@ -111,7 +113,33 @@ def evidence(
     question: str,
     vectors: "Vectors | None" = None,
 ) -> Evidence:
-    """Return what speaks for each passage and its sentences. Raises FormatError."""
+    """Return what speaks for each passage and its sentences; nothing for sentences that tell the
+    reader to send a secret, to pay or to follow a link. Raises FormatError.
+    """
+    found = _of_all(index, passages, question, vectors)
+    sentences = []
+    for passage, values in zip(passages, found.sentences, strict=True):
+        requests = requests_in(index, passage)
+        sentences.append(tuple(0.0 if i in requests else each for i, each in enumerate(values)))
+    values = found.values
+    if found.by == READER:
+        values = tuple(max(each, default=0.0) for each in sentences)
+    return replace(found, values=values, sentences=tuple(sentences))
+
+
+def requests_in(index: WordStatistics, passage: Passage) -> set[int]:
+    """Return the places of a passage's `statements` that are its document's requests to the
+    reader.
+    """
+    is_own = known_elsewhere(index, passage) if isinstance(index, Index) else nothing_known
+    found = (request_of(each.text, is_own) for each in statements(passage))
+    return {place for place, request in enumerate(found) if request}
+
+
+def _of_all(
+    index: WordStatistics, passages: Sequence[Passage], question: str, vectors: "Vectors | None"
+) -> Evidence:
+    """`evidence` of all sentences."""
     asked = question_words(index, question)
     if vectors is not None and vectors.read is not None and passages:
         found = by_reader(vectors, vectors.read, asked, passages, question)

@@ -16,6 +16,7 @@ from groundup.retrieve.cite import Quote, fault_of, objections
 from groundup.retrieve.entailment import unsaid
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.quotes import MARK, Quotable, QuoteConstraint
+from groundup.retrieve.requests_to_reader import request_of
 from groundup.retrieve.sentences import sentence_spans
 from groundup.retrieve.support import prompt_ids
 
@@ -159,6 +160,9 @@ def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
     fault = "was not finished"
     if draft.is_whole:
         fault = fault_of(sentence)
+    request = request_of(sentence)
+    if request:
+        fault = f"tells the reader to {request.kind}"
     if one_line(sentence) in given.quoted:
         fault = "is the first quotation"
     if sentence in draft.before:
