@@ -126,7 +126,7 @@ _STORE = re.compile(r"\b(?:app|play) ?store\b|\bgoogle play\b")
 # What stands before a verb that tells the reader to do something.
 _BEFORE = (
     r"(?:^|[.:;,!?()\-–—>*|\"“”]\s*|\b(?:and|then|please|just|simply|now|first|so|or|also|kindly"
-    r"|immediately|always|bitte|if you|by|und|dann|veuillez|et|puis|must|should|shall|(?:have|need|has) to"
+    r"|immediately|always|bitte|if you|und|dann|veuillez|et|puis|must|should|shall|(?:have|need|has) to"
     r"|required to|requested to|asked to|obliged to|sure to|can only|may only|you (?:can|may|could)"
     r"|we need you to|we ask you to|we(?: also| now| must)? ask (?:that )?(?:you|customers|everyone) to"
     r"|for [^.,;:]{1,60}?|in case of [^.,;:]{1,60}?|m[uü]ssen(?: sie)?|sollten(?: sie)?|devez|faut)\s+)"
