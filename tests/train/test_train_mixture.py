@@ -85,7 +85,9 @@ def test_results_say_what_was_read_of_each_source(straight: Path) -> None:
     assert sorted(mixture.values()) == [1, 1, 3]
 
 
-@pytest.mark.parametrize("stop_at", [1, 6, 10])
+@pytest.mark.parametrize(
+    "stop_at", [6, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 10))]
+)
 def test_a_run_that_is_stopped_goes_on_as_if_it_were_not(
     texts: Path, straight: Path, tmp_path: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
