@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from groundup.data.reading.source_report import SourceReport
     from groundup.engine.engine import Engine
     from groundup.retrieve.answer import Answer, AskConfig, Part
+    from groundup.retrieve.calibration import Calibration
     from groundup.retrieve.given_passages import GivenPassages
     from groundup.retrieve.index import Index, IndexCounts
     from groundup.retrieve.index_config import IndexConfig
+    from groundup.retrieve.known_questions import KnownQuestion
     from groundup.retrieve.search import SearchResult
     from groundup.retrieve.update import UpdateReport
     from groundup.tokenizer.fast import Tokenizer
@@ -52,13 +54,17 @@ class IndexResults:
     """Questions that the reader was tuned on; 0: it was not."""
     update: "UpdateReport"
     counts: "IndexCounts"
+    calibration: "Calibration | None" = None
+    """Where it was calibrated."""
 
     def to_plain(self) -> dict[str, Any]:
-        own = {
+        own: dict[str, Any] = {
             "index": str(self.index),
             "vectors_made": self.vectors_made,
             "tuned_on": self.tuned_on,
         }
+        if self.calibration:
+            own["calibration"] = self.calibration.to_plain()
         return {**own, **vars(self.update), **vars(self.counts)}
 
 
@@ -210,7 +216,8 @@ def index(
     where new ones are kept, "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in
     files beside the index. `tune`: the reader that judges answers is trained on the documents
     (`finetune/reader_tuning.py`; the index must have vectors). `config`: how documents become passages; None: as the index has it, else
-    the defaults; `text` and `charset` of `Data` are those of the config. Files that can't be read are in `counts.faults`, with the reason. Raises
+    the defaults; `text` and `charset` of `Data` are those of the config. Files that can't be read are in `counts.faults`, with the reason.
+    An index that was calibrated (`calibrate_index`) is so again where it changes. Raises
     ConfigError, DataError, DiskError, FormatError, ModelError.
 
     >>> results = groundup.index("my-texts", "texts.index")
@@ -249,7 +256,60 @@ def index(
             from groundup.finetune.reader_tuning import tune_reader
 
             tuned_on = tune_reader(opened, compute=select_compute(device), progress=progress)
-        return IndexResults(folder, made, tuned_on, report, opened.counts())
+        has_changed = bool(report.files_read or report.files_removed or made or tuned_on)
+        calibration = _calibrated_again(opened, device, progress) if has_changed else None
+        return IndexResults(folder, made, tuned_on, report, opened.counts(), calibration)
+
+
+def _calibrated_again(opened: "Index", device: str, progress: Progress) -> "Calibration | None":
+    """Calibrate an index on the questions that it has; None: it has none."""
+    from groundup.retrieve.known_questions import QUESTIONS_FILE
+
+    if not (opened.folder / QUESTIONS_FILE).is_file():
+        return None
+    from groundup.retrieve.calibration import kept_questions
+
+    return _calibrated(opened, kept_questions(opened.folder), device, progress)
+
+
+def _calibrated(
+    opened: "Index", known: "Sequence[KnownQuestion]", device: str, progress: Progress
+) -> "Calibration":
+    from groundup.retrieve.calibration import CalibrationQuestions, calibrate
+    from groundup.retrieve.rankings import AUTO, vectors_for
+
+    vectors = vectors_for(AUTO, opened.folder, device, progress)
+    questions = CalibrationQuestions(known=tuple(known))
+    return calibrate(opened, questions, PASSAGES, vectors, progress=progress)
+
+
+@checked_arguments
+def calibrate_index(
+    index: AnyPath,
+    questions: AnyPath,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> "Calibration":
+    """Choose from how much evidence on an index answers, and which error rate it promises, on
+    questions with known answers; both are kept with the index, and so are the questions.
+
+    `questions`: a file of JSON lines, of customers' or hand-written ones
+    (`retrieve/known_questions.py`). Raises ConfigError, DataError, DiskError, FormatError.
+
+    >>> import json
+    >>> made = groundup.index("my-texts", "texts.index")
+    >>> line = json.dumps({"question": "When is the prize over?", "answers": ["in May"]})
+    >>> written = Path("asked.jsonl").write_text(line)
+    >>> groundup.calibrate_index("texts.index", "asked.jsonl").known
+    1
+    """
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.known_questions import read_known_questions
+
+    known = read_known_questions(Path(questions))
+    with Index(index) as opened:
+        return _calibrated(opened, known, device, progress or Silent())
 
 
 def _index_config(readings: "Sequence[Data]", config: "IndexConfig | None") -> "IndexConfig | None":

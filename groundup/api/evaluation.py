@@ -1,11 +1,13 @@
-"""`run_evaluation` and `run_suites`: models measured on held-out data, and on suites by name."""
+"""`run_evaluation` and `run_suites`: models measured on held-out data, and on suites by name;
+`run_questions`: an index's answers, on questions with known answers.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from groundup.config import checked_arguments
+from groundup.config import checked_arguments, require_instance
 from groundup.data.reading.data import Data, as_data
 from groundup.errors import ConfigError
 from groundup.evaluate.config import ITEMS, EvaluationConfig
@@ -14,6 +16,8 @@ from groundup.recipes.build_config import STARTER, instructions_source
 
 if TYPE_CHECKING:
     from groundup.evaluate.results import EvaluationResults
+    from groundup.retrieve.answer import AskConfig
+    from groundup.retrieve.answer_evaluation import AnswerEvaluation
 
 AnyPath = str | Path
 
@@ -96,6 +100,62 @@ def run_suites(
         compute=select_compute(device),
         progress=progress or Silent(),
     )
+
+
+@checked_arguments
+def run_questions(
+    index: AnyPath,
+    questions: AnyPath,
+    *,
+    model: AnyPath | None = None,
+    by: str = "auto",
+    config: "AskConfig | None" = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> "AnswerEvaluation":
+    """Evaluate the answers of an index on questions with known answers: right, partly right, wrong
+    or refused, the promised and the found error, beside baselines without checks.
+
+    `questions`: a file of JSON lines (`retrieve/known_questions.py`). `model`: one that also writes
+    its own sentences, and as a baseline answers from the same passages without checks. `by` and
+    `config`: as in `ask`. Raises ConfigError, DataError, FormatError, ModelError.
+
+    >>> import json
+    >>> made = groundup.index("my-texts", "texts.index")
+    >>> line = json.dumps({"question": "When is the prize over?", "answers": ["in May"]})
+    >>> written = Path("asked.jsonl").write_text(line)
+    >>> found = groundup.run_questions("texts.index", "asked.jsonl")
+    >>> [answerer.name for answerer in found.answerers]
+    ['ask', "BM25's first passage"]
+    """
+    from groundup.device import select_compute
+    from groundup.engine.engine import Engine
+    from groundup.engine.precision import open_to_write
+    from groundup.retrieve.answer import AskConfig
+    from groundup.retrieve.answer_evaluation import evaluate_answers
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.known_questions import read_known_questions
+    from groundup.retrieve.rankings import ranking_of, vectors_for
+
+    require_instance("run_questions", "config", config, AskConfig)
+    progress, known = progress or Silent(), read_known_questions(Path(questions))
+    with Index(index) as opened:
+        if opened.note:
+            progress.say(f"note: {opened.note}")
+        vectors = vectors_for(by, opened.folder, device, progress)
+        writer = None
+        if model is not None:
+            compute = select_compute(device)
+            writer = (Path(model).name, Engine(*open_to_write(model, compute, progress=progress)))
+        return evaluate_answers(
+            opened,
+            known,
+            config or AskConfig(),
+            rank_by=ranking_of(by, vectors),
+            vectors=vectors,
+            model=writer,
+            progress=progress,
+        )
 
 
 def distinct_names(models: AnyPath | Sequence[AnyPath]) -> list[str]:

@@ -55,6 +55,20 @@ def command(
             show_default="that of the index, else 0.5 by words, 0.314 with vectors",
         ),
     ] = None,
+    promised: Annotated[
+        bool,
+        Option(
+            "--promised",
+            help="Answer only what the index's promised error rate covers (index --questions).",
+        ),
+    ] = False,
+    explain: Annotated[
+        bool,
+        Option(
+            "--explain",
+            help="Also print the evidence, what it must be, the promise, and each passage's evidence.",
+        ),
+    ] = False,
     max_tokens: Annotated[
         int, Option("--max-tokens", min=1, help="The model's longest answer, in tokens.")
     ] = 128,
@@ -83,6 +97,7 @@ def command(
         groundup ask manuals.index "How long is the warranty?" --model smollm2-135m-instruct --out
             answer.json
         groundup verify answer.json
+        groundup ask manuals.index "How long is the warranty?" --promised --explain
         groundup ask --retriever my_documents:retriever "How long is the warranty?"
     """
     from groundup.api.documents import answer_parts
@@ -92,7 +107,7 @@ def command(
 
     require_ranking(by)  # before a model is opened
     place, asked = _place_and_question(index, question, retriever)
-    config = AskConfig(count, min_evidence, max_tokens=max_tokens)
+    config = AskConfig(count, min_evidence, max_tokens=max_tokens, promised=promised)
     with _opened(place, retriever) as opened:
         for part in answer_parts(
             opened,
@@ -106,6 +121,8 @@ def command(
             if not as_json:
                 _show(part)
         assert isinstance(part, Answer)
+        if explain and not as_json:
+            print(terminal_safe("\n".join(["", *explain_lines(part)])))
         if as_json:
             print_result([], answer_json(part, opened), as_json)
         if out:
@@ -189,4 +206,35 @@ def source_lines(answer: "Answer") -> list[str]:
     if answer.omitted:
         reasons = "; ".join(dict.fromkeys(each.reason for each in answer.omitted))
         lines.append(f"Left out of the model's text: {len(answer.omitted)} ({reasons})")
+    return lines
+
+
+def explain_lines(answer: "Answer") -> list[str]:
+    """Return why something was answered or not: the evidence, what it must be, what is promised,
+    and what speaks for each passage that was read.
+    """
+    from groundup.retrieve.operating_points import ASKED, DEFAULT, PROMISED
+
+    point = answer.point
+    named = {
+        DEFAULT: "the index's default",
+        PROMISED: "the promised operating point",
+        ASKED: "as asked for",
+    }
+    lines = [
+        f"evidence {answer.evidence:.3f}; answered from {point.least:.3f} on ({named[point.name]})"
+    ]
+    if point.promise is None:
+        lines.append(
+            "promise: none; it wants questions with known answers that are mostly answered right "
+            "(index --questions)"
+        )
+    else:
+        about = "covers this answer" if answer.promised else "does not cover this answer"
+        lines.append(f"promise, from {point.promise.least:.3f} on: {about}. {point.promise.text}")
+    lines.append("passages read:")
+    for number, (source, value) in enumerate(answer.source_values, start=1):
+        place = f"{source.document} ({source.title})" if source.title else source.document
+        shown = "" if value is None else f"{value:.3f}  "
+        lines.append(f"  [{number}] {shown}{place}, search score {source.score:.3f}")
     return lines

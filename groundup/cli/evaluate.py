@@ -12,6 +12,7 @@ from typer import Argument, Option
 from groundup.api.evaluation import run_evaluation, run_suites
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.evaluate_index import evaluate_index, require_no_index
 from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
 from groundup.cli.plain import plain
 from groundup.data.reading.data import Data
@@ -60,7 +61,11 @@ X_NAMES = {"steps": "step", "sizes": "parameters", "shots": "shots"}
 @grouped()
 def command(
     models: Annotated[
-        list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")
+        list[str],
+        Argument(
+            help="One model or more: names, folders, .gguf files, build folders; or an index, with "
+            "--questions."
+        ),
     ],
     data: Annotated[
         str | None,
@@ -78,6 +83,22 @@ def command(
             "'text': held-out text of a run.",
         ),
     ] = "",
+    questions: Annotated[
+        Path | None,
+        Option(
+            "--questions",
+            metavar="FILE",
+            help="Of an index: JSON lines of question, answers and document, which it is asked.",
+        ),
+    ] = None,
+    writer: Annotated[
+        str | None,
+        Option(
+            "--model",
+            metavar="MODEL",
+            help="With --questions: a model that also writes, and answers as a baseline, unchecked.",
+        ),
+    ] = None,
     shots: Annotated[
         str,
         Option(
@@ -126,7 +147,15 @@ def command(
         groundup evaluate runs/mine smollm2-135m-instruct --tasks grammar,copying --shots 0,4
         groundup evaluate runs/mine --tasks grammar,copying,text --over steps --plot curves.png
         groundup evaluate runs/law --tasks grammar,text --over sizes
+        groundup evaluate manuals.index --questions asked.jsonl --out outcomes.json
     """
+    if questions is not None:
+        if data is not None or tasks or plot is not None or len(models) != 1:
+            what = "--questions are asked of one index, without --data, --tasks and --plot."
+            raise ConfigError(what, fix="Write: groundup evaluate INDEX --questions FILE.")
+        evaluate_index(models[0], questions, writer, device=device, out=out, as_json=as_json)
+        return
+    require_no_index(models, writer)
     require_plot(plot, config.over)
     if config.over and not tasks:
         raise ConfigError("--over is of suites.", fix="Name them: --tasks grammar,copying,text")

@@ -1,6 +1,7 @@
 """`groundup index`: make or update an index of one's own documents."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +61,15 @@ def command(
             help="Then train the reader of answers on these documents (needs vectors; 1-3 minutes).",
         ),
     ] = False,
+    questions: Annotated[
+        Path | None,
+        Option(
+            "--questions",
+            metavar="FILE",
+            help="JSON lines of question, answers and document, in customers' words: what error rate is "
+            "promised is chosen on them (docs/retrieve.md).",
+        ),
+    ] = None,
     device: options.DeviceOption = "auto",
     text: options.TextColumnOption = "",
     charset: options.CharsetOption = "auto",
@@ -79,14 +89,18 @@ def command(
         groundup index --out mine.index
         groundup index manuals/ --out manuals.index --vectors all-minilm-l6-v2
         groundup index --out manuals.index --tune
+        groundup index --out manuals.index --questions asked.jsonl
     """
-    from groundup.api.documents import index
+    from groundup.api.documents import calibrate_index, index
     from groundup.retrieve.index_config import IndexConfig
+    from groundup.retrieve.known_questions import read_known_questions
     from groundup.retrieve.passages import MAX_TOKENS
 
     config = None
     if passage_tokens or text or charset != "auto":
         config = IndexConfig(passage_tokens or MAX_TOKENS, text, charset)
+    if questions:
+        read_known_questions(questions)  # what can't be read is refused before the work
     results = index(
         docs or [],
         out,
@@ -98,6 +112,9 @@ def command(
         device=device,
         progress=console_progress(),
     )
+    if questions:
+        found = calibrate_index(out, questions, device=device, progress=console_progress())
+        results = replace(results, calibration=found)
     print_result(result_lines(results, vectors), results.to_plain(), as_json)
 
 
@@ -114,6 +131,11 @@ def result_lines(results: "IndexResults", vectors: str | None) -> list[str]:
         lines.append(f"{results.vectors_made:,} vectors made by {vectors}")
     if results.tuned_on:
         lines.append(f"the reader tuned on {results.tuned_on:,} questions made from the documents")
+    if results.calibration:
+        from groundup.retrieve.calibration import calibration_lines
+
+        *_, by = results.calibration.least  # by both where it has vectors
+        lines += calibration_lines(results.calibration, by)
     return [*lines, *fault_lines(counts)]
 
 

@@ -55,6 +55,10 @@ class IndexStage(StageConfig):
     """JSON lines of instruction, input and document (docs/packs.md); on those without an input it
     is chosen how much evidence an answer needs.
     """
+    known_answers: str = ""
+    """JSON lines of question, answers and document, in customers' words: on them the promised error
+    rate is chosen (docs/retrieve.md).
+    """
 
 
 class ClassifierStage(StageConfig):
@@ -230,6 +234,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
             "language": head.language,
             "vectors": ENCODER,
             "questions": str(folder / "instructions.jsonl"),
+            "known_answers": str(folder / "questions.jsonl"),
         },
         INTENTS: {
             "kind": "classifier",

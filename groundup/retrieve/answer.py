@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
-from groundup.errors import require
-from groundup.retrieve.calibration import least_evidence
+from groundup.errors import ConfigError, require
 from groundup.retrieve.cite import Quote, best_quotes
 from groundup.retrieve.evidence import READ_PASSAGES, Evidence, evidence
 from groundup.retrieve.generation import (
@@ -35,6 +34,7 @@ from groundup.retrieve.generation import (
 )
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
+from groundup.retrieve.operating_points import NO_POINT, OperatingPoint, operating_point
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import Keep, Ranking, SearchResult, every, find, is_current
 from groundup.retrieve.support import supports
@@ -63,11 +63,18 @@ class AskConfig:
     """How much more probable a passage must make a model's sentence, in nats a token."""
     max_tokens: int = MAX_TOKENS
     """The longest text of the model."""
+    promised: bool = False
+    """Whether only what the index's promised error rate covers is answered
+    (`operating_points.py`); not with `min_evidence`.
+    """
 
     def __post_init__(self) -> None:
         require(1 <= self.passages <= 50, "The number of passages", self.passages, "1 to 50")
         require(0 <= (self.min_evidence or 0) <= 1, "The evidence", self.min_evidence, "0 to 1")
         require(self.max_tokens >= 1, "The number of tokens", self.max_tokens, "at least 1")
+        if self.promised and self.min_evidence is not None:
+            what = "A promised error rate has a least evidence of its own."
+            raise ConfigError(what, fix="Give either promised or min_evidence.")
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,10 @@ class Answer:
     """The passages that were read, of which source n is the n-th."""
     outdated: tuple[str, ...]
     """Files that were changed or deleted since they were read, so that nothing of them is cited."""
+    values: tuple[float, ...] = ()
+    """Of each source what speaks for it, 0 to 1."""
+    point: OperatingPoint = NO_POINT
+    """From how much evidence on was answered."""
 
     @property
     def text(self) -> str:
@@ -100,20 +111,33 @@ class Answer:
         return [*self.quotes, *self.sentences]
 
     @property
+    def promised(self) -> bool:
+        """Whether it is one of the answers that the index's promise is about."""
+        return self.found and self.point.promises(self.evidence)
+
+    @property
     def cited(self) -> list[int]:
         """The numbers of the sources that are cited."""
         return sorted({each.source for each in self.parts})
 
+    @property
+    def source_values(self) -> list[tuple[Passage, float | None]]:
+        """The sources with what speaks for each; None: not known."""
+        known = [*self.values, *[None] * (len(self.sources) - len(self.values))]
+        return list(zip(self.sources, known, strict=True))
+
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
         sources = [
-            {"number": number, **each.to_plain()}
-            for number, each in enumerate(self.sources, start=1)
+            {"number": number, **each.to_plain(), "evidence": value}
+            for number, (each, value) in enumerate(self.source_values, start=1)
         ]
         return {
             "question": self.question,
             "found": self.found,
             "evidence": self.evidence,
+            **self.point.to_plain(),
+            "promised": self.promised,
             "answer": self.text,
             "quotes": [each.to_plain() for each in self.quotes],
             "sentences": [vars(each) for each in self.sentences],
@@ -158,6 +182,10 @@ class QuestionReading:
     """The sources that are about the question; (): the documents hold no answer."""
     quotes: tuple[Quote, ...]
     outdated: tuple[str, ...]
+    values: tuple[float, ...] = ()
+    """Of each source what speaks for it."""
+    point: OperatingPoint = NO_POINT
+    """From how much evidence on is answered."""
 
     def answer(self, made: Sequence[Sentence | Omitted] = ()) -> Answer:
         """Return the answer with what a model made of it, checked."""
@@ -171,6 +199,8 @@ class QuestionReading:
             omitted=tuple(part for part in made if isinstance(part, Omitted)),
             sources=self.sources,
             outdated=self.outdated,
+            values=self.values,
+            point=self.point,
         )
 
 
@@ -350,17 +380,28 @@ def read(
     Raises ConfigError, FormatError.
     """
     found, known = _read_passages(index, question, config.passages, keep, rank_by, vectors)
-    least = config.min_evidence
-    if least is None:
-        least = known.usual
-        if isinstance(index, Index):
-            least = least_evidence(index.folder, known.by, known.usual)
+    point = operating_point(
+        index.folder if isinstance(index, Index) else None,
+        known.by,
+        known.usual,
+        min_evidence=config.min_evidence,
+        promised=config.promised,
+    )
     about = [
-        passage for passage, each in zip(found.passages, known.values, strict=True) if each >= least
+        passage
+        for passage, each in zip(found.passages, known.values, strict=True)
+        if each >= point.least
     ]
     quotes: list[Quote] = []
     if about:
         quotes = best_quotes(found.passages, known.sentences)
     return QuestionReading(
-        question, known.best, found.passages, tuple(about), tuple(quotes), found.outdated
+        question,
+        known.best,
+        found.passages,
+        tuple(about),
+        tuple(quotes),
+        found.outdated,
+        known.values,
+        point,
     )

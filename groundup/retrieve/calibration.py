@@ -1,115 +1,258 @@
-"""Calibration: how much evidence an answer from an index needs, chosen on questions that its
-documents answer, and kept with it.
+"""Calibration: from how much evidence an index answers, chosen on its own questions and kept with
+it.
 
-    questions -> the evidence for the best passage of each -> the value that at most MAX_REFUSED of
-        them are below -> FOLDER/evidence.json
-    fewer than MIN_QUESTIONS                        -> OF_SMALL, what was chosen for packaged packs
-            -> FOLDER/evidence.json
+    questions that documents answer  -> the evidence for the best passage of each -> the value that
+        at most MAX_REFUSED of them are below: the default operating point
+    fewer than MIN_QUESTIONS of them -> OF_SMALL, what was chosen for a packaged pack
+    questions with known answers     -> asked as `ask` does, right or wrong -> `risk.py`: the
+        promised operating point, with the promise that so many questions support
+            -> FOLDER/evidence.json, the questions themselves in FOLDER/calibration.jsonl
 
 The usual values (`evidence.py`) are of questions in the words of their passage. Customers ask in
-other words, and most of theirs have less.
+other words, and most of theirs have less. Known answers are customers' or written by hand:
+questions that were made from the documents are easier, so nothing is promised from them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from groundup.errors import FormatError
-from groundup.files import read_json, write_json
+from groundup.files import read_text, write_json, write_text
 from groundup.packs.pack import MIN_QUESTIONS
 from groundup.progress import Progress
-from groundup.retrieve.evidence import BOTH, WORDS, evidence
+from groundup.retrieve.answer import Answer, AskConfig, part_text, read
+from groundup.retrieve.evidence import BOTH, MIN_EVIDENCE, READER, WORDS
 from groundup.retrieve.index import Index
 from groundup.retrieve.index_manifest import begin_change, end_change
+from groundup.retrieve.known_questions import (
+    MAX_BYTES,
+    QUESTIONS_FILE,
+    KnownQuestion,
+    Outcome,
+    outcome_of,
+    questions_in,
+)
+from groundup.retrieve.operating_points import DEFAULT, EVIDENCE_FILE, MAX_REFUSED
 from groundup.retrieve.rankings import AUTO, ranking_of
-from groundup.retrieve.search import find
+from groundup.retrieve.risk import (
+    CONFIDENCE,
+    MAX_ERROR,
+    Promise,
+    control_risk,
+    first_shown,
+    least_questions,
+    percent_above,
+    upper_bound,
+)
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
 
-EVIDENCE_FILE = "evidence.json"
-# Of the questions that documents answer, as for the usual values.
-MAX_REFUSED = 0.1
 # Of an index with too few questions: what `groundup build bank` chose (docs/log.md, 2026-11-26).
-OF_SMALL = {WORDS: 0.238, BOTH: 0.057}
+OF_SMALL = {WORDS: 0.238, BOTH: 0.057, READER: MIN_EVIDENCE[READER]}
+
+
+@dataclass(frozen=True)
+class CalibrationQuestions:
+    """What an index is calibrated on."""
+
+    asked: tuple[str, ...] = ()
+    """Questions that a document answers, besides those of `known`: for the default alone."""
+    known: tuple[KnownQuestion, ...] = ()
+    """Customers' or hand-written ones with known answers: for both."""
+
+    @property
+    def answerable(self) -> list[str]:
+        """Those on which the default is chosen: of `known` only where there are no others, so that
+        held-out questions of a pack choose nothing that is measured on them.
+        """
+        return list(self.asked or (each.question for each in self.known if each.answers))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The operating points that were chosen for an index."""
+
+    least: Mapping[str, float]
+    """By ranking the least evidence of the default."""
+    questions: int
+    """Those on which it was chosen."""
+    promises: Mapping[str, Promise] = field(default_factory=dict)
+    """By ranking, where questions with known answers support one."""
+    known: int = 0
+    """Questions with known answers."""
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether there were enough questions to choose the default."""
+        return self.questions >= MIN_QUESTIONS
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the contents of evidence.json."""
+        promises = {by: each.to_plain() for by, each in self.promises.items()}
+        return {
+            "least": dict(self.least),
+            "questions": self.questions,
+            "refused": MAX_REFUSED,
+            "chosen": self.is_chosen,
+            "known_answers": self.known,
+            "promise": promises,
+        }
 
 
 def calibrate(
     index: Index,
-    questions: Sequence[str],
+    questions: CalibrationQuestions,
     passages: int,
     vectors: "Vectors | None",
     *,
     progress: Progress,
-) -> dict[str, float]:
-    """Choose the least evidence by words, and with `vectors` by both, and keep it with the index;
-    OF_SMALL for fewer than MIN_QUESTIONS questions.
+) -> Calibration:
+    """Choose the operating points by words, and with `vectors` by both or by their reader, and keep
+    them with the index.
 
     `passages`: how many are read for an answer. Raises FormatError, DiskError.
     """
     used: dict[str, Vectors | None] = {WORDS: None}
     if vectors:
-        used[BOTH] = vectors
-    is_chosen = len(questions) >= MIN_QUESTIONS
-    least = {by: OF_SMALL[by] for by in used}
-    if is_chosen:
-        least = _choose(used, index, questions, passages, progress)
+        used[BOTH if vectors.read is None else READER] = vectors
+    found = _choose(used, index, questions, passages, progress)
     begin_change(index.folder)
-    kept = {"least": least, "questions": len(questions), "refused": MAX_REFUSED}
-    write_json(index.folder / EVIDENCE_FILE, kept | {"chosen": is_chosen})
+    write_json(index.folder / EVIDENCE_FILE, found.to_plain())
+    if questions.known:
+        lines = "".join(f"{each.line}\n" for each in questions.known)
+        write_text(index.folder / QUESTIONS_FILE, lines)
     end_change(index.folder)
-    return least
+    return found
 
 
-def few_note(count: int) -> str:
-    """Return a note on an index with `count` questions; "" where they are enough."""
-    if count >= MIN_QUESTIONS:
-        return ""
-    values = f"{OF_SMALL[BOTH]} with vectors, {OF_SMALL[WORDS]} by words"
-    return (
-        f"Only {count} instructions are questions that a document answers, fewer than "
-        f"{MIN_QUESTIONS}: the evidence that an answer needs is not chosen on them, but that of the "
-        f"packaged packs ({values}), and may refuse too much or too little."
-    )
+def kept_questions(folder: Path) -> tuple[KnownQuestion, ...]:
+    """Return the calibration questions of an index; () where it has none.
+
+    Raises FormatError, DataError.
+    """
+    file = folder / QUESTIONS_FILE
+    if not file.is_file():
+        return ()
+    return tuple(questions_in(read_text(file, max_bytes=MAX_BYTES), str(file)))
 
 
 def _choose(
     used: "Mapping[str, Vectors | None]",
     index: Index,
-    questions: Sequence[str],
+    questions: CalibrationQuestions,
     passages: int,
     progress: Progress,
-) -> dict[str, float]:
-    """Return the least evidence of each name in `used`, which has the vectors for it."""
-    found: dict[str, list[float]] = {by: [] for by in used}
-    with progress.track("evidence", len(questions), "questions") as advance:
-        for question in questions:
-            for by, vectors in used.items():
-                best = find(index, question, passages, ranking_of(AUTO, vectors)).passages
-                found[by].append(evidence(index, best, question, vectors).best)
-            advance()
-    return {by: lowest(values) for by, values in found.items()}
+) -> Calibration:
+    """Return the operating points of each name in `used`, which has the vectors for it."""
+    answerable = questions.answerable
+    is_chosen = len(answerable) >= MIN_QUESTIONS
+    known = {each.question: each for each in questions.known}
+    asked = list(dict.fromkeys([*known, *(answerable if is_chosen else ())]))
+    least, promises = {by: OF_SMALL[by] for by in used}, {}
+    with progress.track("calibration", len(asked) * len(used), "questions") as advance:
+        for by, vectors in used.items():
+            values: dict[str, float] = {}
+            scored: list[tuple[float, bool]] = []
+            for question in asked:
+                answer = answer_at_any_evidence(index, question, passages, vectors)
+                values[question] = answer.evidence
+                if question in known:
+                    outcome = outcome_of_answer(known[question], answer)
+                    scored.append((answer.evidence, outcome.is_error or not answer.found))
+                advance()
+            if is_chosen:
+                least[by] = lowest([values[question] for question in answerable])
+            promise = control_risk(scored)
+            if promise:
+                promises[by] = promise
+    return Calibration(least, len(answerable), promises, len(known))
+
+
+def answer_at_any_evidence(
+    index: Index, question: str, passages: int, vectors: "Vectors | None"
+) -> Answer:
+    """Return the answer that is shown if its evidence is enough."""
+    config, ranking = AskConfig(passages, min_evidence=0.0), ranking_of(AUTO, vectors)
+    return read(index, question, config, rank_by=ranking, vectors=vectors).answer()
+
+
+def outcome_of_answer(known: KnownQuestion, answer: Answer) -> Outcome:
+    """Return what came of an answer to a question."""
+    return outcome_of(known, shown_sentences(answer), cited_documents(answer))
+
+
+def shown_sentences(answer: Answer) -> list[str]:
+    """Return the sentences of an answer as they are read, without the numbers of their sources."""
+    if not answer.found:
+        return []
+    cited = [each for each in answer.parts if hasattr(each, "source")]
+    return [part_text(each).rpartition(" [")[0] for each in cited]
+
+
+def cited_documents(answer: Answer) -> list[str]:
+    """Return the document of each sentence of an answer."""
+    cited = [each for each in answer.parts if hasattr(each, "source")]
+    return [answer.sources[each.source - 1].document for each in cited]
 
 
 def lowest(values: Sequence[float]) -> float:
     """Return the value that at most MAX_REFUSED of the values are below.
 
-    >>> lowest([0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.95])
-    0.2
+    >>> lowest([place / 40 for place in range(40)])
+    0.05
     """
     return sorted(values)[int(MAX_REFUSED * len(values))]
 
 
-def least_evidence(folder: Path, by: str, usual: float) -> float:
-    """Return the least evidence that was chosen for the index in `folder`; `usual` where none was.
-    Raises FormatError.
+def calibration_lines(found: Calibration, by: str) -> list[str]:
+    """Return both operating points of a ranking as sentences, and what to add."""
+    least = f"Answers from evidence {found.least[by]:.3f} on"
+    if found.is_chosen:
+        reason = f"at most {percent_above(MAX_REFUSED)} of {found.questions:,} questions refused"
+    else:
+        reason = few_note(found.questions).rstrip(".")
+    lines = [f"{least} ({DEFAULT}: {reason})."]
+    promise = found.promises.get(by)
+    if promise:
+        lines.append(f"From {promise.least:.3f} on (promised): {promise.text}")
+    if note := promise_note(found, by):
+        lines.append(note)
+    return lines
+
+
+def promise_note(found: Calibration, by: str) -> str:
+    """Return what a promise of MAX_ERROR wants; "" where it is made."""
+    promise, confidence = found.promises.get(by), f"{100 * CONFIDENCE:.0f} % confidence"
+    if promise and promise.error <= MAX_ERROR:
+        return ""
+    wanted = f"A promise of {percent_above(MAX_ERROR)} with {confidence}"
+    few = least_questions()
+    if found.known < few:
+        best = percent_above(upper_bound(0, max(1, first_shown(found.known))))
+        there = f"{found.known:,}, all right, support {best}"
+        if not found.known:
+            there = "there is none"
+        elif promise is None:
+            there = f"with the {found.known:,} there are more than half may be wrong"
+        more = f"add at least {few - found.known:,}, in customers' words, with their answers"
+        return f"{wanted} wants at least {few} questions with known answers; {there}: {more}."
+    return (
+        f"{wanted} is not supported: too many of the answers are wrong. `groundup evaluate INDEX "
+        "--questions FILE --out OUTCOMES` lists them; mend the documents, or add questions."
+    )
+
+
+def few_note(count: int) -> str:
+    """Return a note on an index with `count` questions that documents answer; "" where they are
+    enough.
     """
-    file = folder / EVIDENCE_FILE
-    if not file.is_file():
-        return usual
-    match read_json(file):
-        case {"least": dict(least)} if (
-            isinstance(least.get(by, usual), float) and 0 <= least.get(by, usual) <= 1
-        ):
-            return float(least.get(by, usual))
-    raise FormatError(file, f"least.{by}", "is no number from 0 to 1", fix="Make the index again.")
+    if count >= MIN_QUESTIONS:
+        return ""
+    return (
+        f"Only {count} questions are such that a document answers them, fewer than "
+        f"{MIN_QUESTIONS}: the evidence that an answer needs is not chosen on them, but that of the "
+        f"packaged packs ({OF_SMALL[READER]} with a reader, {OF_SMALL[BOTH]} with vectors, "
+        f"{OF_SMALL[WORDS]} by words), and may refuse too much or too little."
+    )

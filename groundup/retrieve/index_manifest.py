@@ -1,7 +1,7 @@
 """The manifests of an index: size and SHA-256 of its files, by which damage is found when it is
 opened.
 
-    FOLDER/manifest.json            of index.sqlite and evidence.json
+    FOLDER/manifest.json            of index.sqlite, evidence.json and calibration.jsonl
     FOLDER/vectors/manifest.json    of the vectors
     FOLDER/reader/manifest.json     of the reader that was tuned on its documents
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.errors import FormatError
-from groundup.evaluate.answer_match import contains
 from groundup.files import read_json
 from groundup.http.responses import JsonObject
 from groundup.progress import Progress
+from groundup.retrieve.answer_match import contains
 from groundup.retrieve.index import (
     INDEX_FILE,
     VECTORS_FILE,

@@ -15,8 +15,9 @@ from groundup.errors import FormatError, GroundupError
 from groundup.files import MANIFEST
 from groundup.progress import Silent
 from groundup.retrieve.answer import Answer, AskConfig, ask
-from groundup.retrieve.calibration import EVIDENCE_FILE, calibrate
+from groundup.retrieve.calibration import CalibrationQuestions, calibrate
 from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index
+from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.search import find
 from groundup.retrieve.update import update_index
 from groundup.retrieve.vectors import Vectors, make_vectors, read_vectors_info
@@ -46,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     with Index(made) as index:
         calibrate(
             index,
-            [f"Which walrus lives in hall {n % 12}?" for n in range(20)],
+            CalibrationQuestions(tuple(f"Which walrus lives in hall {n % 12}?" for n in range(20))),
             3,
             None,
             progress=Silent(),

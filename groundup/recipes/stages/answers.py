@@ -15,7 +15,6 @@ from groundup.data.documents import InstructionExample
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.errors import DataError
-from groundup.evaluate.answer_match import contains, declines, exact_match, word_f1
 from groundup.evaluate.metrics import ratio_interval, wilson_interval
 from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.evaluate.tasks.answers import write_answers
@@ -25,6 +24,7 @@ from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import AnswersStage
 from groundup.recipes.stage import BASE, Stage, StageContext, StageResult, source_content
 from groundup.retrieve.answer import Answer, AskConfig, ask
+from groundup.retrieve.answer_match import contains, declines, exact_match, word_f1
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
 from groundup.retrieve.vectors import Vectors

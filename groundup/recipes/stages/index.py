@@ -10,10 +10,18 @@ from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
 from groundup.retrieve.answer import PASSAGES
-from groundup.retrieve.calibration import EVIDENCE_FILE, calibrate, few_note
+from groundup.retrieve.calibration import (
+    Calibration,
+    CalibrationQuestions,
+    calibrate,
+    few_note,
+    promise_note,
+)
 from groundup.retrieve.database import VERSION
 from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.known_questions import QUESTIONS_FILE, read_known_questions
+from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.stop_words import UNKNOWN
 from groundup.retrieve.update import update_index
@@ -30,7 +38,7 @@ def run(context: StageContext) -> StageResult:
     report = update_index(
         context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress
     )
-    by, lack, few, least = "words", "", "", {}
+    by, lack, chosen = "words", "", None
     if table.vectors:
         lack = missing_vectors(context, table.vectors)
         if not lack:
@@ -38,11 +46,10 @@ def run(context: StageContext) -> StageResult:
     device, progress = context.compute.device.type, context.progress
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
-        if table.questions:
-            asked = questions_of(table)
-            few = few_note(len(asked))
+        if table.questions or table.known_answers:
             vectors = vectors_for(AUTO, context.folder, device, progress)
-            least = calibrate(index, asked, PASSAGES, vectors, progress=progress)
+            asked = questions_of(table)
+            chosen = calibrate(index, asked, PASSAGES, vectors, progress=progress)
     line = (
         f"{counts.documents:,} documents, {counts.passages:,} passages, "
         f"searched by {by}; read in {report.elapsed_s:.1f} s"
@@ -52,16 +59,34 @@ def run(context: StageContext) -> StageResult:
         "passages": counts.passages,
         "languages": languages,
         "by": by,
-        "least_evidence": least,
+        "least_evidence": dict(chosen.least) if chosen else {},
+        "promise": promise_of(chosen),
     }
+    few = few_note(chosen.questions) if chosen else ""
     notes = [note for note in (lack, few) if note]
     return StageResult(line, facts, (*notes, *other_languages(languages, table.language)))
 
 
-def questions_of(table: IndexStage) -> list[str]:
-    asked = document_questions(pack_rows(Path(table.questions)))
+def questions_of(table: IndexStage) -> CalibrationQuestions:
+    """Return up to QUESTIONS of the instructions that a document answers, spread over all, and the
+    questions with known answers.
+    """
+    asked = document_questions(pack_rows(Path(table.questions))) if table.questions else []
     places = sorted({place * len(asked) // QUESTIONS for place in range(QUESTIONS)})
-    return list(dict.fromkeys(asked[place] for place in places if asked))
+    chosen = tuple(dict.fromkeys(asked[place] for place in places if asked))
+    known = read_known_questions(Path(table.known_answers)) if table.known_answers else []
+    return CalibrationQuestions(chosen, tuple(known))
+
+
+def promise_of(chosen: Calibration | None) -> str:
+    """Return the promise by the best ranking there is, and what a better one wants; "" without
+    questions with known answers.
+    """
+    if chosen is None or not chosen.known:
+        return ""
+    *_, by = chosen.least
+    promise = chosen.promises.get(by)
+    return f"{promise.text if promise else ''} {promise_note(chosen, by)}".strip()
 
 
 def missing_vectors(context: StageContext, encoder: str) -> str:
@@ -94,8 +119,8 @@ def stage(name: str, share: float) -> Stage:
     def outside(recipe: Recipe) -> Mapping[str, str]:
         table = recipe.of_kind(IndexStage)[name]
         read = source_content(table.source)
-        if table.questions:
-            read[table.questions] = content_hash(Source(table.questions))
+        for file in filter(None, (table.questions, table.known_answers)):
+            read[file] = content_hash(Source(file))
         return read | {"format of the index": str(VERSION)}
 
     return Stage(
@@ -104,7 +129,7 @@ def stage(name: str, share: float) -> Stage:
         run,
         share,
         describe=lambda recipe: f"{recipe.of_kind(IndexStage)[name].source.spec} made searchable",
-        outputs=(INDEX_FILE, f"{VECTORS_FOLDER}/*", EVIDENCE_FILE),
+        outputs=(INDEX_FILE, f"{VECTORS_FOLDER}/*", EVIDENCE_FILE, QUESTIONS_FILE),
         outside=outside,
         kind="index",
     )

@@ -15,6 +15,7 @@ from groundup.report.chapter import (
     facts,
     figure,
     more,
+    note,
     notes_of,
     paired_points,
     whisker_table,
@@ -45,8 +46,10 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
         return "no questions have been answered"
     indexes = [report.stage(name) for name in report.of_kind("index")]
     thin = [sentence for index in indexes if index for sentence in index.thin]
+    promises = [text(index.record, "facts", "promise") for index in indexes if index]
+    promised = [note(foreign(sentence)) for sentence in promises if sentence]
     shown = [_counts(found), _right(arms), _figures(arms), _refusals(arms), _checks(arms)]
-    return [*shown, *notes_of(thin), _items(found, arms)]
+    return [*shown, *promised, *notes_of(thin), _items(found, arms)]
 
 
 def _counts(found: JsonObject) -> Node | None:

@@ -4,11 +4,13 @@ without `--index` there are none to ask.
 GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents",
                                       "files", "languages", "unread", "questions"}]}
 POST /groundup/ask                    {"index", "question", "model": name or null (quotations only),
-                                      "k": 5, "history": [messages before]}
+                                      "k": 5, "promised": false (true: only what the index's promised
+                                      error rate covers), "history": [messages before]}
      a stream of JSON lines:          {"sources": [...]}, then {"quote": {...}}, {"sentence":
                                       {...}}, {"omitted": {...}} as they are made, last {"done":
                                       true, "found", "answer", "cited", "question" (in its context),
-                                      ...}; or {"error": {...}}
+                                      "evidence", "least_evidence", "operating_point", "promise",
+                                      "promised" (whether the promise covers it), ...}; or {"error": {...}}
 GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
                                       link there gets the page, opened at it
 """
@@ -53,6 +55,7 @@ class AskBody(Body):
     index: str | None = None
     model: str | None = None
     k: Whole = Field(PASSAGES, ge=1, le=MAX_PASSAGES)
+    promised: bool = False
     history: list[ClientMessage] = Field([], max_length=256)
 
 
@@ -91,7 +94,7 @@ async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
     before = (message.message().content for message in body.history if message.role == "user")
     turns = [content[:MAX_QUESTION_CHARACTERS] for content in before]
     question = question_in_context([*turns, body.question])
-    return AskRequest(name, question, writer, AskConfig(passages=body.k))
+    return AskRequest(name, question, writer, AskConfig(passages=body.k, promised=body.promised))
 
 
 async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:
@@ -120,6 +123,8 @@ def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
         "cited": part.cited,
         "question": part.question,
         "evidence": part.evidence,
+        **part.point.to_plain(),
+        "promised": part.promised,
         "outdated": len(part.outdated),
         "prompt_tokens": answer.last_event.prompt_tokens,
         "completion_tokens": answer.last_event.completion_tokens,

@@ -151,8 +151,9 @@ class DocumentAnswer {
     this.waiting.hidden = !this.model;
   }
 
-  #whole({ found, answer, cited, outdated }) {
+  #whole({ found, answer, cited, outdated, promise, promised }) {
     this.isEnded = true;
+    this.promise = found && promise ? promiseNote(promise, promised) : "";
     this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";
     this.text = answer;
     if (!found) refill(this.said, node("p", { class: "not-found" }, answer), this.sources.length ? node("p", { class: "hint" }, "The passages beside come nearest; none has enough of what the question is about.") : null);
@@ -179,6 +180,7 @@ class DocumentAnswer {
   #over(note) {
     this.waiting.hidden = true;
     this.note.textContent = note;
+    if (this.promise) this.note.before(node("p", { class: "hint" }, this.promise));
     this.actions.hidden = !this.text;
     this.element.removeAttribute("aria-busy");
   }
@@ -190,3 +192,10 @@ class DocumentAnswer {
 }
 
 const quoted = (text) => `“${text.replace(/\s+/g, " ").trim()}”`;
+
+/** The promised error rate, and whether it covers an answer; a bound is rounded up. */
+function promiseNote({ error, confidence, questions }, isCovered) {
+  const most = `${Math.ceil(Math.round(error * 1e9) / 1e6) / 10} %`;
+  if (!isCovered) return "Less speaks for this answer than for those that the promised error rate is about: read its source.";
+  return `Of answers for which this much speaks at most ${most} are wrong, with ${Math.round(100 * confidence)} % confidence, from ${count.format(questions)} questions with known answers.`;
+}
