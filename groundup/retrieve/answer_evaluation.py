@@ -61,7 +61,7 @@ CHAIN_PROMPT = (
 
 
 @dataclass(frozen=True)
-class ShownAnswer:
+class JudgedAnswer:
     """An answer as it is read, and what came of it."""
 
     sentences: tuple[str, ...]
@@ -86,7 +86,7 @@ class Answerer:
     """The answers of one way to all questions."""
 
     name: str
-    answers: tuple[ShownAnswer, ...]
+    answers: tuple[JudgedAnswer, ...]
     promise: Promise | None = None
     """Of ASK_PROMISED: what was promised."""
 
@@ -151,7 +151,7 @@ def evaluate_answers(
     """
     asked = _Asked(index, config, rank_by, vectors, model[1] if model else None)
     answers: list[Answer] = []
-    by_name: dict[str, list[ShownAnswer]] = {}
+    by_name: dict[str, list[JudgedAnswer]] = {}
     promise: Promise | None = None
     with progress.track("questions", len(questions), "questions") as advance:
         for known in questions:
@@ -202,23 +202,23 @@ class _Asked:
         return answer if answer.found else self.answer(question, promised=True)
 
 
-def shown(known: KnownQuestion, answer: Answer) -> ShownAnswer:
+def shown(known: KnownQuestion, answer: Answer) -> JudgedAnswer:
     """Return an answer of `ask` as it is read."""
     outcome = outcome_of_answer(known, answer)
     cited = cited_documents(answer) if answer.found else []
-    return ShownAnswer(tuple(shown_sentences(answer)), tuple(cited), outcome, answer.evidence)
+    return JudgedAnswer(tuple(shown_sentences(answer)), tuple(cited), outcome, answer.evidence)
 
 
-def first_passage(index: Index, known: KnownQuestion) -> ShownAnswer:
+def first_passage(index: Index, known: KnownQuestion) -> JudgedAnswer:
     """Return the best sentence by words of the passage that BM25 ranks first."""
     answer = read(index, known.question, AskConfig(1, min_evidence=0.0)).answer()
     if not answer.found:
-        return ShownAnswer((), (), Outcome(REFUSED))
+        return JudgedAnswer((), (), Outcome(REFUSED))
     sentences, cited = shown_sentences(answer)[:1], cited_documents(answer)[:1]
-    return ShownAnswer(tuple(sentences), tuple(cited), outcome_of(known, sentences, cited))
+    return JudgedAnswer(tuple(sentences), tuple(cited), outcome_of(known, sentences, cited))
 
 
-def chain(engine: Engine, known: KnownQuestion, passages: Sequence[Passage]) -> ShownAnswer:
+def chain(engine: Engine, known: KnownQuestion, passages: Sequence[Passage]) -> JudgedAnswer:
     """Return the text that a model writes after the passages, as many as fit its context; one that
     says that it does not know refuses.
     """
@@ -230,7 +230,7 @@ def chain(engine: Engine, known: KnownQuestion, passages: Sequence[Passage]) -> 
     sampling = Sampling(temperature=0.0, max_tokens=CHAIN_TOKENS)
     text = "".join(event.text for event in engine.chat(conversation, sampling)).strip()
     sentences = [] if declines(text) else [text[a:b] for a, b in sentence_spans(text)]
-    return ShownAnswer(tuple(sentences), (), outcome_of(known, sentences))
+    return JudgedAnswer(tuple(sentences), (), outcome_of(known, sentences))
 
 
 def _chain_text(known: KnownQuestion, passages: Sequence[Passage]) -> str:
@@ -272,7 +272,7 @@ def figures_of(answerer: Answerer, questions: Sequence[KnownQuestion]) -> dict[s
     return found | _citations(pairs)
 
 
-def _citations(pairs: Sequence[tuple[KnownQuestion, ShownAnswer]]) -> dict[str, Any]:
+def _citations(pairs: Sequence[tuple[KnownQuestion, JudgedAnswer]]) -> dict[str, Any]:
     """Return citation recall and precision by the questions' documents."""
     named = [(known, each) for known, each in pairs if known.answers and known.documents]
     firsts = [same_document(known, each.cited[0]) for known, each in named if each.cited]

@@ -18,6 +18,7 @@ crosses `error` once as the threshold falls, as it does where a higher score is 
 The promise holds for questions from where the calibration questions came from, and only for them.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -97,6 +98,7 @@ def exact_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[f
     return 1 - upper_bound(n - hits, n, one_sided), upper_bound(hits, n, one_sided)
 
 
+@functools.lru_cache(maxsize=10_000)
 def binomial_cdf(k: int, n: int, p: float) -> float:
     """Return P(Bin(n, p) <= k), for 0 < p < 1 summed from its logarithms."""
     if p <= 0:
