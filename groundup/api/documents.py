@@ -250,15 +250,18 @@ def index(
         )
         made = make_vectors(folder, embed, str(vectors), store=store, progress=progress)
     with Index(folder) as opened:
-        tuned_on = 0
-        if tune:
-            from groundup.device import select_compute
-            from groundup.finetune.reader_tuning import tune_reader
-
-            tuned_on = tune_reader(opened, compute=select_compute(device), progress=progress)
+        tuned_on = _tuned(opened, device, progress) if tune else 0
         has_changed = bool(report.files_read or report.files_removed or made or tuned_on)
         calibration = _calibrated_again(opened, device, progress) if has_changed else None
         return IndexResults(folder, made, tuned_on, report, opened.counts(), calibration)
+
+
+def _tuned(opened: "Index", device: str, progress: Progress) -> int:
+    """Tune the reader on an index's documents; return on how many questions."""
+    from groundup.device import select_compute
+    from groundup.finetune.reader_tuning import tune_reader
+
+    return tune_reader(opened, compute=select_compute(device), progress=progress)
 
 
 def _calibrated_again(opened: "Index", device: str, progress: Progress) -> "Calibration | None":
