@@ -59,6 +59,8 @@ class IndexStage(StageConfig):
     """JSON lines of question, answers and document, in customers' words: on them the promised error
     rate is chosen (docs/retrieve.md).
     """
+    tune: bool = False
+    """Whether the reader of answers is trained on the documents and those questions."""
 
 
 class ClassifierStage(StageConfig):

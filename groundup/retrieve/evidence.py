@@ -3,9 +3,9 @@ an index has vectors better by both, and best by a reader of question and passag
 
     by words    the share of the question's weight (idf) that the passage has, words that no passage
                 has included
-    by reader   1 / (1 + exp(-z)) of the best sentence,  z = READER . (1, the reader's score of the
-                sentence (`reader.py`), share of the question's weight that the sentence has, cosine
-                of the passage, that cosine - highest cosine of the others)
+    by reader   1 / (1 + exp(-z)) of the best sentence,  z = bias + w . (the reader's score of the
+                sentence (`reader.py`), share of the question's weight that it has, its cosine,
+                cosine of the passage, that cosine - highest cosine of the others)
     by both     1 / (1 + exp(-(BIAS + SENTENCE (share + cosine) + AHEAD (cosine of the passage -
                 highest cosine of the others))))
 
@@ -40,7 +40,7 @@ from groundup.retrieve.requests_to_reader import known_elsewhere, nothing_known,
 from groundup.retrieve.search import idf, term_weights
 
 if TYPE_CHECKING:
-    from groundup.retrieve.vectors import ReadPassages, Rows, Vector, Vectors
+    from groundup.retrieve.vectors import Rows, Vector, Vectors
 
 BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
 # What a passage must have, chosen on the same questions: most refused with at most a tenth of the
@@ -48,10 +48,10 @@ BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
 MIN_BY_WORDS, MIN_BY_BOTH = 0.5, 0.314
 WORDS, BOTH, READER = "words", "both", "reader"
 # Of z by reader: a logistic regression of whether a sentence answers (docs/log.md).
-READER_BIAS, READER_SCORE, READER_SHARE, READER_COSINE, READER_AHEAD = -3.0, 0.6, 1.0, 2.0, 2.0
-MIN_BY_READER = 0.3
+READER_BIAS, READER_WEIGHTS = -4.53, (0.47, 1.44, 7.7, 0.49, 4.79)
+MIN_BY_READER = 0.12
 # Passages that a reader reads for a question.
-READ_PASSAGES = 20
+READ_PASSAGES = 8
 MIN_EVIDENCE = {WORDS: MIN_BY_WORDS, BOTH: MIN_BY_BOTH, READER: MIN_BY_READER}
 # Two passages that are as near to one another say the same.
 REPEATED = 0.95
@@ -141,12 +141,13 @@ def _of_all(
 ) -> Evidence:
     """`evidence` of all sentences."""
     asked = question_words(index, question)
-    if vectors is not None and vectors.read is not None and passages:
-        found = by_reader(vectors, vectors.read, asked, passages, question)
-        return Evidence(tuple(max(each, default=0.0) for each in found), tuple(found), READER)
     if vectors is not None and passages:
         near = nearness(vectors, asked, passages, question)
-        values = [by_both(max(each.near, default=0.0), each.ahead) for each in near]
+        if vectors.read is not None:
+            scores = vectors.read(question, passages)
+            found = [each.with_scores(of) for each, of in zip(near, scores, strict=True)]
+            return Evidence(tuple(max(each, default=0.0) for each in found), tuple(found), READER)
+        values = [by_both(each.near, each.ahead) for each in near]
         return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH)
     shares = [asked.share(f"{each.title} {each.text}", each.language) for each in passages]
     best = max((passage.score for passage in passages), default=0.0)
@@ -176,75 +177,69 @@ def by_both(near: float, lead: float) -> float:
     return 1 / (1 + math.exp(-(BIAS + SENTENCE * near + AHEAD * lead)))
 
 
-def by_reader(
-    vectors: "Vectors",
-    read: "ReadPassages",
-    asked: QuestionWords,
-    passages: Sequence[Passage],
-    question: str,
-) -> list[tuple[float, ...]]:
-    """Return the evidence for each sentence of each passage."""
-    found = []
-    for features in reader_features(vectors, read, asked, passages, question):
-        z = features @ np.array([READER_SCORE, READER_SHARE, READER_COSINE, READER_AHEAD])
-        found.append(tuple(map(float, 1 / (1 + np.exp(-(READER_BIAS + z))))))
-    return found
-
-
-def reader_features(
-    vectors: "Vectors",
-    read: "ReadPassages",
-    asked: QuestionWords,
-    passages: Sequence[Passage],
-    question: str,
-) -> list["Rows"]:
-    """Return of each passage a row for each of its sentences: the reader's score, the share of the
-    question's weight, the passage's cosine and how far it is ahead.
-    """
-    query, rows = vectors.embed([question])[0], vectors.rows_of(passages)
-    leads, found = ahead(rows, query), []
-    scores = read(question, passages)
-    for passage, of, own, lead in zip(passages, scores, rows @ query, leads, strict=True):
-        shares = [
-            asked.share(each.text, passage.language, each.above) for each in statements(passage)
-        ]
-        found.append(
-            np.array([[*each, own, lead] for each in zip(of, shares, strict=True)]).reshape(-1, 4)
-        )
-    return found
-
-
 @dataclass(frozen=True)
 class Nearness:
     """How near a passage is to a question."""
 
-    near: tuple[float, ...]
-    """Of each of its `statements` the share of the question's weight, plus the cosine to the
-    question.
-    """
-    sentences: tuple[float, ...]
-    """Of each: SHARE times that share, plus the cosines of the sentence and of the passage."""
+    shares: tuple[float, ...]
+    """Of each of its `statements` the share of the question's weight."""
+    cosines: tuple[float, ...]
+    """Of each the cosine to the question; its vector is made with what stands above it."""
+    cosine: float
+    """That of the passage."""
     ahead: float
     """How much nearer it is than the others."""
+
+    @property
+    def near(self) -> float:
+        """Return share + cosine of the best sentence."""
+        return max(map(sum, zip(self.shares, self.cosines, strict=True)), default=0.0)
+
+    @property
+    def sentences(self) -> tuple[float, ...]:
+        """Return of each sentence SHARE times its share, plus the cosines of it and of the
+        passage.
+        """
+        near = zip(self.shares, self.cosines, strict=True)
+        return tuple(SHARE * share + cosine + self.cosine for share, cosine in near)
+
+    def with_scores(self, scores: Sequence[float]) -> tuple[float, ...]:
+        """Return the evidence for each sentence, given the reader's scores."""
+        return tuple(
+            by_reader((score, share, cosine, self.cosine, self.ahead))
+            for score, share, cosine in zip(scores, self.shares, self.cosines, strict=True)
+        )
+
+
+def by_reader(features: Sequence[float]) -> float:
+    """Return the evidence for a sentence: its score, share and cosine, the passage's cosine, and
+    how far that is ahead.
+    """
+    z = sum(w * feature for w, feature in zip(READER_WEIGHTS, features, strict=True))
+    return 1 / (1 + math.exp(-(READER_BIAS + z)))
 
 
 def nearness(
     vectors: "Vectors", asked: QuestionWords, passages: Sequence[Passage], question: str
 ) -> list[Nearness]:
-    """Return how near each passage is; a sentence's vector is made with what stands above it."""
+    """Return how near each passage is."""
     listed = [statements(passage) for passage in passages]
     texts = [f"{each.above}\n{each.text}".strip() for of_passage in listed for each in of_passage]
     query, *made = vectors.embed_again([question, *texts])
     cosines = iter([float(row @ query) for row in made])
     rows = vectors.rows_of(passages)
     leads = ahead(rows, query)
-    found = []
-    for passage, of_passage, own, lead in zip(passages, listed, rows @ query, leads, strict=True):
-        shares = [asked.share(each.text, passage.language, each.above) for each in of_passage]
-        near = [(share, next(cosines)) for share in shares]
-        whole = tuple(SHARE * share + cosine + float(own) for share, cosine in near)
-        found.append(Nearness(tuple(map(sum, near)), whole, lead))
-    return found
+    return [
+        Nearness(
+            tuple(asked.share(each.text, passage.language, each.above) for each in of_passage),
+            tuple(next(cosines) for _ in of_passage),
+            float(own),
+            lead,
+        )
+        for passage, of_passage, own, lead in zip(
+            passages, listed, rows @ query, leads, strict=True
+        )
+    ]
 
 
 def ahead(rows: "Rows", query: "Vector") -> list[float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.errors import FormatError, ModelError, NetworkError
+from groundup.finetune.reader_tuning import AskedQuestion, tune_reader
 from groundup.packs.pack import document_questions, pack_rows
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
@@ -23,6 +24,7 @@ from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.known_questions import QUESTIONS_FILE, read_known_questions
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
+from groundup.retrieve.reader import TUNED
 from groundup.retrieve.stop_words import UNKNOWN
 from groundup.retrieve.update import update_index
 from groundup.retrieve.vectors import embed_with, make_vectors
@@ -43,6 +45,8 @@ def run(context: StageContext) -> StageResult:
         lack = missing_vectors(context, table.vectors)
         if not lack:
             by = f"words and vectors ({table.vectors})"
+            if table.tune:
+                tune(context, table)
     device, progress = context.compute.device.type, context.progress
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
@@ -65,6 +69,18 @@ def run(context: StageContext) -> StageResult:
     few = few_note(chosen.questions) if chosen else ""
     notes = [note for note in (lack, few) if note]
     return StageResult(line, facts, (*notes, *other_languages(languages, table.language)))
+
+
+def tune(context: StageContext, table: IndexStage) -> None:
+    """Train the reader on the documents and what was asked of them."""
+    rows = pack_rows(Path(table.questions)) if table.questions else []
+    asked = [
+        AskedQuestion(row["instruction"], row["output"], row["document"])
+        for row in rows
+        if row["document"] and not row["input"]
+    ]
+    with Index(context.folder) as index:
+        tune_reader(index, asked, compute=context.compute, progress=context.progress)
 
 
 def questions_of(table: IndexStage) -> CalibrationQuestions:
@@ -129,7 +145,13 @@ def stage(name: str, share: float) -> Stage:
         run,
         share,
         describe=lambda recipe: f"{recipe.of_kind(IndexStage)[name].source.spec} made searchable",
-        outputs=(INDEX_FILE, f"{VECTORS_FOLDER}/*", EVIDENCE_FILE, QUESTIONS_FILE),
+        outputs=(
+            INDEX_FILE,
+            f"{VECTORS_FOLDER}/*",
+            f"{TUNED}/*",
+            EVIDENCE_FILE,
+            QUESTIONS_FILE,
+        ),
         outside=outside,
         kind="index",
     )

@@ -1,0 +1,253 @@
+"""Train the reader that the package ships, on CoQA's stories and on the invented firms of benchmarks/reader_firms:
+
+    python benchmarks/reader.py OUT          half an hour on one core; OUT/reader.safetensors and its manifest
+
+SQuAD, BoolQ, QASPER and the packs' questions are never trained on; one firm (--held) and every tenth story only validate. The same
+command with the same code on the same processor and number of threads gives the same file.
+"""
+
+import argparse
+import json
+import random
+import re
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from retrieve_sets import requests
+
+from groundup.cli.console import console_progress
+from groundup.device import generator, select_compute
+from groundup.finetune.reader_training import Library, ReaderBatches, ReaderQuestion, answer_loss
+from groundup.model.lora import add_lora
+from groundup.retrieve.cite import statements
+from groundup.retrieve.passages import Passage, split
+from groundup.retrieve.reader import ALPHA, RANK, Reader, SentenceScorer, encoder_of, write_reader
+from groundup.retrieve.tables import cells
+from groundup.retrieve.terms import words
+from groundup.retrieve.vectors import open_encoder
+from groundup.runs import RunFolder
+from groundup.train.loop import fit
+from groundup.train.monitor.callbacks import Hooks
+from groundup.train.steps.config import FitConfig
+from groundup.weights.adapter import base_hashes
+
+FIRMS = Path(__file__).with_name("reader_firms")
+COQA = "*coqa/bpb_0shot/requests.jsonl.gz"
+PASSAGES, BATCH, LEARNING_RATE = 4, 8, 8e-4
+_PRONOUN = re.compile(
+    r"\b(he|she|it|they|him|her|his|their|them|that|this|those|there|one)\b", re.I
+)
+
+
+def passages_of(text: str, name: str, max_tokens: int = 256) -> list[Passage]:
+    """The passages of a document, as an index has them."""
+    return [
+        Passage(0, text[p.start : p.end], p.title, name, name, name, "", p.start, p.end, "en", 0)
+        for p in split(text, max_tokens)
+    ]
+
+
+def plain(text: str) -> str:
+    return " " + " ".join(words(text)) + " "
+
+
+def containing(passages: list[Passage], part: str) -> dict[int, set[int]]:
+    """Passage -> sentences that have a text, or are a part of it."""
+    wanted, found = plain(part), defaultdict(set)
+    for number, passage in enumerate(passages):
+        for place, each in enumerate(statements(passage)):
+            own = plain(each.text)
+            if wanted.strip() and (wanted in own or (len(own) > 12 and own in wanted)):
+                found[number].add(place)
+    return dict(found)
+
+
+def coqa(embed, draw: random.Random) -> dict[str, list[ReaderQuestion]]:
+    """Questions of CoQA whose answer stands in one or two sentences of the story."""
+    stories = defaultdict(list)
+    for row in {row["id"]: row for row in requests(COQA)}.values():
+        stories[row["id"].rsplit("_turn", 1)[0]].append(row)
+    found = {"train": [], "validation": []}
+    for number, turns in enumerate(stories.values()):
+        passages = passages_of(turns[0]["story"], "story", draw.choice([48, 64, 96, 128]))
+        library = Library.of(passages, embed)
+        asked = []
+        for turn in turns:
+            question, answer, before = turn["question"], turn["answers"][0], turn["previous_qa"]
+            place = next((n for n, each in enumerate(before) if each["question"] == question), 0)
+            answers = containing(passages, answer)
+            if not 1 <= sum(map(len, answers.values())) <= 2 or len(question.split()) < 3:
+                continue
+            if _PRONOUN.search(question) or len(question.split()) < 4:
+                if place == 0:
+                    continue
+                last = before[place - 1]
+                question = f"{last['question']} {last['answer']}. {question}"
+            asked.append((question, answers))
+        if not asked:
+            continue
+        vectors = torch.as_tensor(embed([question for question, _ in asked]))
+        kind = "validation" if number % 10 == 9 else "train"
+        for (question, answers), vector in zip(asked, vectors, strict=True):
+            is_answered = draw.random() < 0.8
+            found[kind].append(
+                library.question(question, vector, answers, count=PASSAGES, is_answered=is_answered)
+            )
+    return found
+
+
+def styled(question: str, draw: random.Random) -> str:
+    """A question as people type it: some without marks."""
+    return question.rstrip("?!. ") if draw.random() < 0.3 else question
+
+
+def firm(folder: Path, embed, draw: random.Random) -> list[ReaderQuestion]:
+    """Questions of an invented firm, each with and without its answer, and of its tables' cells."""
+    passages = [
+        each
+        for file in sorted((folder / "documents").glob("*.md"))
+        for each in passages_of(file.read_text(encoding="utf-8"), file.name)
+    ]
+    library = Library.of(passages, embed)
+    rows = [
+        json.loads(line) for line in (folder / "questions.jsonl").read_text("utf-8").splitlines()
+    ]
+    asked = []
+    for row in rows:
+        answers = {}
+        if row["kind"] == "answerable":
+            documents = {row["document"], *row.get("also", ())}
+            own = containing(passages, row["sentence"])
+            answers = {n: s for n, s in own.items() if passages[n].document == row["document"]}
+            for each in row["answers"]:
+                for n, s in containing(passages, each).items():
+                    if (
+                        passages[n].document in documents
+                        and n not in answers
+                        and len(plain(each)) > 6
+                    ):
+                        answers[n] = s
+            if not answers:
+                print("no sentence:", folder.name, row["question"])
+                continue
+        asked.append((row["question"], answers))
+    asked += cell_questions(passages, draw)
+    vectors = torch.as_tensor(embed([question for question, _ in asked]))
+    found = []
+    for (question, answers), vector in zip(asked, vectors, strict=True):
+        question = styled(question, draw)
+        found.append(library.question(question, vector, answers, count=PASSAGES + 1))
+        if answers and draw.random() < 0.35:
+            found.append(
+                library.question(question, vector, answers, count=PASSAGES, is_answered=False)
+            )
+    return found
+
+
+def cell_questions(
+    passages: list[Passage], draw: random.Random
+) -> list[tuple[str, dict[int, set[int]]]]:
+    """Questions for some cells of tables: the row's first cell and a column's name."""
+    forms = (
+        "how much is {row}?",
+        "what is the {column} for {row}?",
+        "{row} {column}",
+        "{column} of {row}?",
+        "Can you tell me the {column} for {row}?",
+        "what's the {column} on {row}",
+    )
+    found = []
+    for number, passage in enumerate(passages):
+        for place, each in enumerate(statements(passage)):
+            if not each.text.startswith("|") or not each.head or draw.random() < 0.5:
+                continue
+            names, values = cells(passage.text[slice(*each.head)]), cells(each.text)
+            if len(names) != len(values) or len(values) < 2 or not values[0]:
+                continue
+            column = draw.randrange(1, len(values))
+            form = draw.choice(
+                forms if "£" in values[column] or "€" in values[column] else forms[1:]
+            )
+            question = form.format(row=values[0].lower(), column=names[column].lower())
+            found.append((question, {number: {place}}))
+    return found
+
+
+def validation(questions: list[ReaderQuestion], reader: Reader) -> dict[str, float]:
+    """First sentence right, and the area between answered and not."""
+    right, with_answer, without = [], [], []
+    for each in questions:
+        scores = reader.scores(each.question, each.passages)
+        best, place = max((s, (p, n)) for p, of in enumerate(scores) for n, s in enumerate(of))
+        (with_answer if each.answers else without).append(best)
+        if each.answers:
+            right.append(place in each.answers)
+    a, b = torch.tensor(with_answer), torch.tensor(without)
+    area = float((a[:, None] > b[None]).float().mean()) if len(b) and len(a) else float("nan")
+    return {"n": len(questions), "first right": sum(right) / max(1, len(right)), "area": area}
+
+
+def training_config(steps: int, batch: int) -> FitConfig:
+    return FitConfig(steps).with_fields(
+        {
+            "batch_size": batch,
+            "optimizer": {"name": "adamw", "learning_rate": LEARNING_RATE, "weight_decay": 0.0},
+            "schedule": {"name": "cosine", "warmup_steps": steps // 12},
+            "precision": "float32",
+            "compile": "off",
+            "evaluate_every": steps,
+        }
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--held", default="hotel", help="The firm that only validates.")
+    parser.add_argument("--coqa", type=int, default=1400, help="Questions of CoQA, at most.")
+    parser.add_argument("--times", type=int, default=3, help="How often a firm's question comes.")
+    args = parser.parse_args()
+    compute, draw, progress = select_compute("cpu"), random.Random(0), console_progress()
+    engine = open_encoder("all-minilm-l6-v2", compute, progress)
+    of_stories = coqa(engine.embed, draw)
+    draw.shuffle(of_stories["train"])
+    train, checks = of_stories["train"][: args.coqa], {"coqa": of_stories["validation"][:100]}
+    for folder in sorted(each for each in FIRMS.iterdir() if each.is_dir()):
+        own = firm(folder, engine.embed, draw)
+        if folder.name == args.held:
+            checks[folder.name] = own
+        else:
+            train += own * args.times
+    scorer = SentenceScorer(encoder_of(engine))
+    base = base_hashes(scorer.transformer)
+    add_lora(scorer, rank=RANK, alpha=ALPHA, generator=generator(0, "lora"))
+    scorer.score.requires_grad_(True)
+    batches = ReaderBatches(train, engine.tokenizer, batch_size=BATCH, seed=0)
+    steps = batches.batches_per_epoch
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder(Path(folder))
+        scorer.train()
+        config = training_config(steps, BATCH)
+        fit(
+            scorer,
+            batches,
+            answer_loss,
+            config,
+            run,
+            compute=compute,
+            hooks=Hooks(progress=progress),
+        )
+    reader = Reader(scorer, engine.tokenizer, compute)
+    figures = {name: validation(each, reader) for name, each in checks.items()}
+    print(json.dumps(figures, indent=1))
+    write_reader(
+        scorer, args.out, base, f"benchmarks/reader.py: {len(train)} questions, {steps} steps"
+    )
+
+
+if __name__ == "__main__":
+    main()
