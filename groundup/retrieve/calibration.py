@@ -252,7 +252,8 @@ def few_note(count: int) -> str:
         return ""
     return (
         f"Only {count} questions are such that a document answers them, fewer than "
-        f"{MIN_QUESTIONS}: the evidence that an answer needs is not chosen on them, but that of the "
+        f"{MIN_QUESTIONS}: the evidence that an answer needs is not chosen on them, "
+        "but that of the "
         f"packaged packs ({OF_SMALL[READER]} with a reader, {OF_SMALL[BOTH]} with vectors, "
         f"{OF_SMALL[WORDS]} by words), and may refuse too much or too little."
     )

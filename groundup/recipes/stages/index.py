@@ -127,7 +127,10 @@ def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
     others = {code: count for code, count in languages.items() if code not in (expected, UNKNOWN)}
     if not others:
         return []
-    found = f"{sum(others.values()):,} of {sum(languages.values()):,} passages are in another language than {expected}"
+    found = (
+        f"{sum(others.values()):,} of {sum(languages.values()):,} passages are in another language "
+        f"than {expected}"
+    )
     return [f"{found} ({', '.join(others)}): the models here hardly know it."]
 
 
