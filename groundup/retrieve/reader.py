@@ -222,8 +222,8 @@ def read_reader(scorer: SentenceScorer, folder: Path) -> None:
     try:
         with safe_open(file, framework="pt") as opened:
             facts = dict(opened.metadata() or {})
-            names = list(opened.keys())
-            tensors = {name: opened.get_tensor(name).float() for name in names}
+            stored = list(opened.keys())
+            tensors = {name: opened.get_tensor(name).float() for name in stored}
     except SafetensorError as error:
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
     if facts.get("version") != VERSION:
