@@ -130,7 +130,10 @@ def command(
     cited = {part.sources[number - 1].file for number in part.cited}
     say_outdated(tuple(file for file in part.outdated if file not in cited))
     for file in cited.intersection(part.outdated):
-        message = f"{file} was changed or deleted while the answer was written: ask again after an update."
+        message = (
+            f"{file} was changed or deleted while the answer was written: "
+            "ask again after an update."
+        )
         console_progress().say(terminal_safe(message))
 
 

@@ -170,6 +170,7 @@ def _plan_lines(plan: "BuildPlan") -> list[str]:
     return [
         *table(["stage", "minutes", "what"], rows),
         "",
-        f"memory: at most {plan.memory_bytes / 1e9:.1f} GB; disk: {plan.disk_bytes / 1e9:.1f} GB here"
+        f"memory: at most {plan.memory_bytes / 1e9:.1f} GB; "
+        f"disk: {plan.disk_bytes / 1e9:.1f} GB here"
         f" and {plan.download_bytes / 1e6:.0f} MB downloaded into the cache (once).",
     ]

@@ -67,8 +67,8 @@ PROMPT_CHARACTERS = 40
 # Epochs below which the page notes that the model has read little of the texts.
 LITTLE_READ = 0.5
 NOT_BETTER = (
-    "The public model did not clearly gain on test text: too few steps in this budget, or texts like "
-    "those that it knows."
+    "The public model did not clearly gain on test text: too few steps in this budget, "
+    "or texts like those that it knows."
 )
 
 

@@ -158,7 +158,8 @@ STAGE = Stage(
     run,
     share=0.10,
     describe=lambda recipe: (
-        f"GGUF {', '.join(recipe.export.quantizations)}, gate of up to {recipe.export.prompts} prompts"
+        f"GGUF {', '.join(recipe.export.quantizations)}, "
+        f"gate of up to {recipe.export.prompts} prompts"
     ),
     # the weights, one quantized copy of them and llama.cpp's
     memory_bytes=lambda recipe: 3 * base_bytes(recipe),
