@@ -77,6 +77,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for word in sorted(set(words))
     ]
     (folder / "instructions.jsonl").write_text("\n".join(map(json.dumps, tasks)))
+    asked = {"question": "When is the prize over?", "answers": ["in May"]}
+    (folder / "questions.jsonl").write_text(json.dumps(asked))
     pairs = [
         {"prompt": f"say {word}", "chosen": word, "rejected": "is"}
         for word in sorted({*words} - {"is"})

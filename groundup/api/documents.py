@@ -300,11 +300,8 @@ def calibrate_index(
     `questions`: a file of JSON lines, of customers' or hand-written ones
     (`retrieve/known_questions.py`). Raises ConfigError, DataError, DiskError, FormatError.
 
-    >>> import json
     >>> made = groundup.index("my-texts", "texts.index")
-    >>> line = json.dumps({"question": "When is the prize over?", "answers": ["in May"]})
-    >>> written = Path("asked.jsonl").write_text(line)
-    >>> groundup.calibrate_index("texts.index", "asked.jsonl").known
+    >>> groundup.calibrate_index("texts.index", "questions.jsonl").known
     1
     """
     from groundup.retrieve.index import Index

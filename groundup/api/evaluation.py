@@ -120,11 +120,8 @@ def run_questions(
     its own sentences, and as a baseline answers from the same passages without checks. `by` and
     `config`: as in `ask`. Raises ConfigError, DataError, FormatError, ModelError.
 
-    >>> import json
     >>> made = groundup.index("my-texts", "texts.index")
-    >>> line = json.dumps({"question": "When is the prize over?", "answers": ["in May"]})
-    >>> written = Path("asked.jsonl").write_text(line)
-    >>> found = groundup.run_questions("texts.index", "asked.jsonl")
+    >>> found = groundup.run_questions("texts.index", "questions.jsonl")
     >>> [answerer.name for answerer in found.answerers]
     ['ask', "BM25's first passage"]
     """
