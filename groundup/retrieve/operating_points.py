@@ -70,12 +70,11 @@ def operating_point(
     if not promised:
         return OperatingPoint(DEFAULT, least, promise)
     if promise is None:
-        fix = (
-            f"Give it questions with known answers: groundup index --out {folder} --questions FILE"
-        )
+        # No path of this machine: a server sends this to its clients.
+        fix = "Give it questions with known answers: groundup index --out INDEX --questions FILE"
         if folder is None:
             fix = "Ask an index."
-        raise ConfigError(f"{folder or 'A retriever'} has no promised error rate.", fix=fix)
+        raise ConfigError("The index has no promised error rate.", fix=fix)
     return OperatingPoint(PROMISED, promise.least, promise)
 
 
