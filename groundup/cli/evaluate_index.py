@@ -128,4 +128,6 @@ def _citation_lines(written: Mapping[str, Any]) -> list[str]:
             f"{with_interval(ask['citation_precision'])} of {ask['citation_precision']['n']:,} "
             "citations."
         )
-    return [*lines, ""] if lines else []
+    if lines:
+        lines.append("")
+    return lines

@@ -187,7 +187,7 @@ class _Asked:
     engine: Engine | None
 
     def answer(self, question: str, promised: bool = False) -> Answer:
-        config = replace(self.config, promised=True) if promised else self.config
+        config = replace(self.config, promised=promised or self.config.promised)
         *_, answer = ask(
             self.index, question, self.engine, config, rank_by=self.rank_by, vectors=self.vectors
         )
@@ -199,13 +199,15 @@ class _Asked:
         assert answer.point.promise is not None
         if answer.evidence < answer.point.promise.least:
             return replace(answer, found=False)
-        return answer if answer.found else self.answer(question, promised=True)
+        if answer.found:
+            return answer
+        return self.answer(question, promised=True)
 
 
 def shown(known: KnownQuestion, answer: Answer) -> JudgedAnswer:
     """Return an answer of `ask` as it is read."""
     outcome = outcome_of_answer(known, answer)
-    cited = cited_documents(answer) if answer.found else []
+    cited = cited_documents(answer)
     return JudgedAnswer(tuple(shown_sentences(answer)), tuple(cited), outcome, answer.evidence)
 
 
@@ -229,7 +231,9 @@ def chain(engine: Engine, known: KnownQuestion, passages: Sequence[Passage]) -> 
     conversation = Conversation((Message("user", _chain_text(known, given)),))
     sampling = Sampling(temperature=0.0, max_tokens=CHAIN_TOKENS)
     text = "".join(event.text for event in engine.chat(conversation, sampling)).strip()
-    sentences = [] if declines(text) else [text[a:b] for a, b in sentence_spans(text)]
+    sentences = []
+    if not declines(text):
+        sentences = [text[a:b] for a, b in sentence_spans(text)]
     return JudgedAnswer(tuple(sentences), (), outcome_of(known, sentences))
 
 
@@ -267,7 +271,7 @@ def figures_of(answerer: Answerer, questions: Sequence[KnownQuestion]) -> dict[s
         "unanswerable_refused": share(sum(each.name == REFUSED for each in others), len(others)),
         "shown": len(shown_ones),
         "error": share(sum(each.is_error for each in shown_ones), len(shown_ones)),
-        "promise": answerer.promise.to_plain() if answerer.promise else None,
+        "promise": answerer.promise and answerer.promise.to_plain(),
     }
     return found | _citations(pairs)
 

@@ -193,6 +193,8 @@ def shown_sentences(answer: Answer) -> list[str]:
 
 def cited_documents(answer: Answer) -> list[str]:
     """Return the document of each sentence of an answer."""
+    if not answer.found:
+        return []
     cited = [each for each in answer.parts if hasattr(each, "source")]
     return [answer.sources[each.source - 1].document for each in cited]
 

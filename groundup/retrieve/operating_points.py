@@ -41,7 +41,7 @@ class OperatingPoint:
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
-        promise = self.promise.to_plain() if self.promise else None
+        promise = self.promise and self.promise.to_plain()
         return {"operating_point": self.name, "least_evidence": self.least, "promise": promise}
 
 

@@ -66,7 +66,9 @@ def run(context: StageContext) -> StageResult:
         "least_evidence": dict(chosen.least) if chosen else {},
         "promise": promise_of(chosen),
     }
-    few = few_note(chosen.questions) if chosen else ""
+    few = ""
+    if chosen:
+        few = few_note(chosen.questions)
     notes = [note for note in (lack, few) if note]
     return StageResult(line, facts, (*notes, *other_languages(languages, table.language)))
 
