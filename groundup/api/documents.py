@@ -250,13 +250,9 @@ def index(
         )
         made = make_vectors(folder, embed, str(vectors), store=store, progress=progress)
     with Index(folder) as opened:
-        tuned_on = 0
-        if tune:
-            tuned_on = _tuned(opened, device, progress)
+        tuned_on = _tuned(opened, device, progress) if tune else 0
         has_changed = bool(report.files_read or report.files_removed or made or tuned_on)
-        calibration = None
-        if has_changed:
-            calibration = _calibrated_again(opened, device, progress)
+        calibration = _calibrated_again(opened, device, progress) if has_changed else None
         return IndexResults(folder, made, tuned_on, report, opened.counts(), calibration)
 
 
