@@ -88,9 +88,11 @@ def question_terms(index: WordStatistics, query: str, *, is_strict: bool = False
     languages = list(index.languages)[:MAX_LANGUAGES]
     related = _related(index, query, asked, languages, stops)
     groups = [_group(index, word, related.pop(word, []), languages) for word in _without_ends(kept)]
-    # What a phrase of words of grammar means, as "where are you", takes their place.
+    # What a phrase of words of grammar means, as "where are you", is looked for, too; strictly only
+    # where nothing else is asked, since an answer to "how much" needn't say "price".
     phrases = [tuple(others) for word, others in related.items() if word in stops and others]
-    groups += [Group(others) for others in dict.fromkeys(phrases)]
+    if not (is_strict and groups):
+        groups += [Group(others) for others in dict.fromkeys(phrases)]
     return groups or [_group(index, word, [], languages) for word in _without_ends(found)]
 
 

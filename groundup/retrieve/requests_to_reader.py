@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.terms import words
+from groundup.retrieve.terms import terms
 
 IsOwn = Callable[[str], bool]
 """Whether an address or number is also named by other documents."""
@@ -181,7 +181,7 @@ def known_elsewhere(index: Index, passage: Passage) -> IsOwn:
 
     def is_own(address: str) -> bool:
         host = re.sub(r"^(?:https?://)?(?:www\.)?", "", address).split("/")[0]
-        phrase = " ".join(words(host))
+        phrase = " ".join(terms(host, passage.language))
         ids = index.matching([phrase], MAX_LOOKED_AT) if phrase else []
         return any(each.document_id != passage.document_id for each in index.passages(ids))
 
