@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from groundup.retrieve.answer import Answer, Part
     from groundup.retrieve.given_passages import GivenPassages
     from groundup.retrieve.index import Index
+    from groundup.retrieve.table_rows import Table
+
+# Of a table beside its quoted row, and of the nearest passage where nothing was found.
+TABLE_ROWS, NEAREST_CHARACTERS = 8, 800
 
 
 def command(
@@ -85,8 +89,8 @@ def command(
     precision: options.PrecisionOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Answer from documents: their best sentences word for word, then the model's own as far as a
-    passage supports them.
+    """Answer from documents: the sentence that answers word for word, and what qualifies it; then
+    the model's own as far as a passage supports them.
 
     What stands between quotation marks is always a passage's own text. Of the model's sentences
     those are left out whose numbers, dates or names no passage has, or that no passage makes more
@@ -182,17 +186,58 @@ def _model(model: str | None, device: str, precision: str | None) -> "Model | No
 def _show(part: "Part") -> None:
     """Print a part as it comes; with the whole answer its sources."""
     from groundup.retrieve.answer import NOT_FOUND, Answer, part_text
+    from groundup.retrieve.cite import Quote
     from groundup.retrieve.generation import Omitted
 
     if isinstance(part, Omitted):
         return
     if not isinstance(part, Answer):
         print(terminal_safe(part_text(part)), flush=True)
+        if isinstance(part, Quote) and part.table:
+            print(terminal_safe("\n".join(["", *table_lines(part.table), ""])), flush=True)
         return
     if not part.found:
         print(NOT_FOUND)
-    for line in source_lines(part):
+    for line in [*refusal_lines(part), *source_lines(part)]:
         print(terminal_safe(line))
+
+
+def table_lines(table: "Table") -> list[str]:
+    """Return a table with aligned columns, its quoted row marked by ">": the head and at most
+    TABLE_ROWS rows around that one.
+    """
+    start = max(0, min(table.row - TABLE_ROWS // 2, len(table.rows) - TABLE_ROWS))
+    shown = table.rows[start : start + TABLE_ROWS]
+    named = [table.columns] if any(table.columns) else []
+    count = max(map(len, [*named, *shown]))
+    padded = [[*row, *[""] * (count - len(row))] for row in [*named, *shown]]
+    widths = [max(len(row[place]) for row in padded) for place in range(count)]
+    lines = []
+    for number, row in enumerate(padded, start=start - len(named)):
+        mark = ">" if number == table.row and (named == [] or row is not padded[0]) else " "
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append(f"  {mark} {'  '.join(cells)}".rstrip())
+    left = len(table.rows) - len(shown)
+    if left:
+        lines.append(f"    ... and {left} more rows")
+    return lines
+
+
+def refusal_lines(answer: "Answer") -> list[str]:
+    """Return what is missing where nothing was found, and the text of the nearest passage."""
+    lines = []
+    if answer.missing:
+        lines.append(
+            f"The passages that come nearest have no word like: {', '.join(answer.missing)}."
+        )
+    if answer.nearest:
+        source = answer.sources[answer.nearest.source - 1]
+        named = f"{source.document} ({source.title})" if source.title else source.document
+        text = source.text.strip()
+        if len(text) > NEAREST_CHARACTERS:
+            text = f"{text[:NEAREST_CHARACTERS].rpartition(' ')[0]} ..."
+        lines += [f"Nearest: {named}:", "", *(f"    {line}" for line in text.splitlines())]
+    return lines
 
 
 def source_lines(answer: "Answer") -> list[str]:

@@ -1,9 +1,10 @@
-"""Answers with sources: the best sentences of the documents verbatim, then a model's own sentences
-as far as a passage supports them.
+"""Answers with sources: the sentence of the documents that answers, verbatim, then a model's own
+sentences as far as a passage supports them.
 
-    question -> read: search -> is it there? no: NOT_FOUND
-                                             yes: quotes -> a model under `QuoteConstraint` ->
-                                             sentences, facts and support checked -> Answer
+    question -> read: search -> is it there? no: NOT_FOUND, with the nearest sentence
+                                             yes: quotes (`composition.py`) -> a model under
+                                             `QuoteConstraint` -> sentences, facts and support
+                                             checked -> Answer
 
 The parts come one by one, so that a reader sees the quotations at once; the last one is the whole
 `Answer`. Without a model the quotations are the answer. Whether the documents hold one is decided
@@ -20,7 +21,9 @@ from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, require
-from groundup.retrieve.cite import Quote, best_quotes
+from groundup.retrieve.cite import ANSWERS, DIFFERS, Quote
+from groundup.retrieve.composition import both_said, compose, missing_words, nearest_quote
+from groundup.retrieve.document_dates import BEGINNING_CHARACTERS, document_date
 from groundup.retrieve.evidence import READ_PASSAGES, Evidence, evidence
 from groundup.retrieve.generation import (
     Draft,
@@ -36,6 +39,7 @@ from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.operating_points import NO_POINT, OperatingPoint, operating_point
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.question_parts import QuestionPart, question_parts
 from groundup.retrieve.search import Keep, Ranking, SearchResult, every, find, is_current
 from groundup.retrieve.support import supports
 
@@ -78,6 +82,15 @@ class AskConfig:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What an answer says of itself, in words of the code: a part that is missing, documents that
+    differ.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """An answer with its sources."""
 
@@ -97,6 +110,11 @@ class Answer:
     """Of each source what speaks for it, 0 to 1."""
     point: OperatingPoint = NO_POINT
     """From how much evidence on was answered."""
+    notes: tuple[Note, ...] = ()
+    nearest: Quote | None = None
+    """Where nothing was found, the sentence that comes nearest."""
+    missing: tuple[str, ...] = ()
+    """Where nothing was found, the words of the question that no source has."""
 
     @property
     def text(self) -> str:
@@ -106,9 +124,9 @@ class Answer:
         return "\n".join(map(part_text, self.parts))
 
     @property
-    def parts(self) -> list[Quote | Sentence]:
+    def parts(self) -> "list[Quote | Note | Sentence]":
         """What it is made of, in order."""
-        return [*self.quotes, *self.sentences]
+        return [*self.quotes, *self.notes, *self.sentences]
 
     @property
     def promised(self) -> bool:
@@ -118,7 +136,8 @@ class Answer:
     @property
     def cited(self) -> list[int]:
         """The numbers of the sources that are cited."""
-        return sorted({each.source for each in self.parts})
+        cited: list[Quote | Sentence] = [*self.quotes, *self.sentences]
+        return sorted({each.source for each in cited})
 
     @property
     def source_values(self) -> list[tuple[Passage, float | None]]:
@@ -140,6 +159,9 @@ class Answer:
             "promised": self.promised,
             "answer": self.text,
             "quotes": [each.to_plain() for each in self.quotes],
+            "notes": [each.text for each in self.notes],
+            "nearest": self.nearest and self.nearest.to_plain(),
+            "missing": list(self.missing),
             "sentences": [vars(each) for each in self.sentences],
             "omitted": [vars(each) for each in self.omitted],
             "sources": sources,
@@ -150,21 +172,25 @@ class Answer:
 # Marks that turn the direction of the characters behind them, which would be the number of the
 # source, too.
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
-Part = Quote | Sentence | Omitted | Answer
+Part = Quote | Note | Sentence | Omitted | Answer
 
 
-def part_text(part: Quote | Sentence) -> str:
-    """Return a quotation or a sentence with the number of its source; a row of a table as "its head
-    … row".
+def part_text(part: Quote | Note | Sentence) -> str:
+    """Return a quotation or a sentence with the number of its source; a row of a table in words, an
+    item of a list as "its head … item"; a note as it is.
 
     A quotation's line breaks are spaces here and its marks " are ', so that it can't end early;
-    nothing turns the direction of what follows.
+    nothing turns the direction of what follows. A row in words has no quotation marks.
     """
+    if isinstance(part, Note):
+        return " ".join(_DIRECTIONS.sub("", part.text).split())
     text = part.text
-    if isinstance(part, Quote) and part.head:
+    if isinstance(part, Quote) and part.in_words:
+        text = part.in_words
+    elif isinstance(part, Quote) and part.head:
         text = f"{part.head.text} … {text}"
     text = " ".join(_DIRECTIONS.sub("", text).split())
-    if isinstance(part, Quote):
+    if isinstance(part, Quote) and not part.in_words:
         quoted = text.replace('"', "'")
         text = f'"{quoted}"'
     return f"{text} [{part.source}]"
@@ -186,6 +212,11 @@ class QuestionReading:
     """Of each source what speaks for it."""
     point: OperatingPoint = NO_POINT
     """From how much evidence on is answered."""
+    notes: tuple[Note, ...] = ()
+    nearest: Quote | None = None
+    """The sentence that comes nearest, where nothing answers."""
+    missing: tuple[str, ...] = ()
+    """The words of the question that no source has, where nothing answers."""
 
     def answer(self, made: Sequence[Sentence | Omitted] = ()) -> Answer:
         """Return the answer with what a model made of it, checked."""
@@ -201,6 +232,9 @@ class QuestionReading:
             outdated=self.outdated,
             values=self.values,
             point=self.point,
+            notes=self.notes,
+            nearest=self.nearest,
+            missing=self.missing,
         )
 
 
@@ -283,6 +317,8 @@ async def answer_parts(
     """
     for quote in reading.quotes:
         yield quote
+    for note in reading.notes:
+        yield note
     written: list[Sentence | Omitted] = []
     if writer is not None and reading.about:
         async for part in _write(writer, reading, min_support):
@@ -369,16 +405,39 @@ def read(
     index: Index | GivenPassages,
     question: str,
     config: AskConfig,
-    keep: Keep = every,
+    new_keep: Callable[[], Keep] = lambda: every,
     *,
     rank_by: Ranking | None = None,
     vectors: "Vectors | None" = None,
 ) -> QuestionReading:
-    """Return the passages that fit a question, of those to `keep`, and their best sentences; with
-    `vectors` it is known better whether they answer.
+    """Return the passages that fit a question, and the sentences that answer it; with `vectors` it
+    is known better whether they do. Of a question that asks two things each is read by itself.
 
-    Raises ConfigError, FormatError.
+    `new_keep`: makes for one search what says which passages it may find. Raises ConfigError,
+    FormatError.
     """
+
+    def read_one(asked: str) -> QuestionReading:
+        return _read(index, asked, config, new_keep(), rank_by, vectors)
+
+    parts = question_parts(question)
+    readings = [read_one(part.question) for part in parts] if len(parts) > 1 else []
+    if any(each.about for each in readings):
+        reading = _joined(question, parts, readings)
+    else:
+        reading = read_one(question)
+    return replace(reading, notes=(*_difference(index, reading), *reading.notes))
+
+
+def _read(
+    index: Index | GivenPassages,
+    question: str,
+    config: AskConfig,
+    keep: Keep,
+    rank_by: Ranking | None,
+    vectors: "Vectors | None",
+) -> QuestionReading:
+    """`read` of a question that asks one thing."""
     found, known = _read_passages(index, question, config.passages, keep, rank_by, vectors)
     point = operating_point(
         index.folder if isinstance(index, Index) else None,
@@ -387,21 +446,77 @@ def read(
         min_evidence=config.min_evidence,
         promised=config.promised,
     )
-    about = [
+    about = tuple(
         passage
         for passage, each in zip(found.passages, known.values, strict=True)
         if each >= point.least
-    ]
-    quotes: list[Quote] = []
-    if about:
-        quotes = best_quotes(found.passages, known.sentences)
-    return QuestionReading(
+    )
+    quotes = compose(question, found.passages, known.sentences) if about else []
+    reading = QuestionReading(
         question,
         known.best,
         found.passages,
-        tuple(about),
+        about,
         tuple(quotes),
         found.outdated,
         known.values,
         point,
     )
+    if quotes:
+        return reading
+    nearest = nearest_quote(found.passages, known.sentences)
+    return replace(reading, nearest=nearest, missing=missing_words(question, found.passages))
+
+
+def _joined(
+    question: str, parts: Sequence[QuestionPart], readings: Sequence[QuestionReading]
+) -> QuestionReading:
+    """Return the readings of the parts of a question as one; a part without an answer is named."""
+    sources = list({source.id: source for each in readings for source in each.sources}.values())
+    numbers = {source.id: number for number, source in enumerate(sources, start=1)}
+    about = {source.id: source for each in readings for source in each.about}
+    values: dict[int, list[float]] = {source.id: [0.0] for source in sources}
+    quotes: dict[tuple[int, int], Quote] = {}
+    for reading in readings:
+        for source, value in zip(reading.sources, reading.values, strict=True):
+            values[source.id].append(value)
+        for quote in reading.quotes:
+            number = numbers[reading.sources[quote.source - 1].id]
+            head = quote.head and replace(quote.head, source=number)
+            quote = replace(quote, source=number, head=head)
+            earlier = quotes.get((number, quote.start))
+            quotes[number, quote.start] = quote if earlier is None else both_said(earlier, quote)
+    missing = [
+        Note(f"Not found in your documents: {part.asked.strip(' ?!.,')}.")
+        for part, reading in zip(parts, readings, strict=True)
+        if not reading.quotes
+    ]
+    return QuestionReading(
+        question,
+        min(each.evidence for each in readings if each.about),
+        tuple(sources),
+        tuple(about.values()),
+        tuple(quotes.values()),
+        tuple(dict.fromkeys(file for each in readings for file in each.outdated)),
+        tuple(max(found) for found in values.values()),
+        readings[0].point,
+        tuple(missing),
+    )
+
+
+def _difference(index: Index | GivenPassages, reading: QuestionReading) -> list[Note]:
+    """Return a note on quotations that differ, with the names and dates of their documents."""
+    places = [at for at, each in enumerate(reading.quotes) if each.role == DIFFERS]
+    if not places:
+        return []
+    first = max(at for at in range(places[0]) if reading.quotes[at].role == ANSWERS)
+    named = []
+    for at in (first, *places):
+        number = reading.quotes[at].source
+        source, beginning = reading.sources[number - 1], ""
+        if isinstance(index, Index):
+            beginning = index.document_window(source.document_id, 0, BEGINNING_CHARACTERS)[1]
+        date = document_date(source, beginning)
+        name = source.document.rpartition("/")[2]
+        named.append(f"[{number}] is {name}" + (f" of {date}" if date else ""))
+    return [Note(f"Your documents differ: {', '.join(named)}.")]

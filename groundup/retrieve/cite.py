@@ -10,7 +10,7 @@ supports it.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ from groundup.retrieve.quotes import quotations
 from groundup.retrieve.search import TITLE_WEIGHT
 from groundup.retrieve.sentences import TextSpan, sentence_spans
 from groundup.retrieve.stop_words import STOP_WORDS
+from groundup.retrieve.table_rows import Table
 from groundup.retrieve.terms import stems, terms, words
 
-MAX_QUOTES = 3
-# Further sentences are quoted if they have at least this share of the best one's weight.
-MIN_OF_BEST = 0.7
+# What a quotation is for: it answers, it qualifies the one before it, or another document says
+# otherwise.
+ANSWERS, QUALIFIES, DIFFERS = "answers", "qualifies", "differs"
 # A quotation is no longer: a "sentence" of a table may have a page.
 MAX_QUOTE_CHARACTERS = 600
 # A model's sentence has at most this share of words that neither its passage nor the question has.
@@ -61,6 +62,12 @@ class Quote:
     end: int
     head: "Quote | None" = None
     """The head of the table, or the line before the list, that they are a row or an item of."""
+    role: str = ANSWERS
+    """ANSWERS, QUALIFIES or DIFFERS."""
+    in_words: str = ""
+    """A row of a table with the names of row and columns, as it is shown; "": the text is shown."""
+    table: Table | None = None
+    """The table that it is a row of."""
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -114,7 +121,7 @@ def statements(passage: Passage) -> list[Statement]:
     headings, head = passage.title, None
     for start, end, is_code in _sentences_and_code(passage.text):
         text, following = passage.text[start:end], passage.text[end:]
-        is_row, is_item = text.startswith("|"), bool(_ITEM.match(text))
+        is_row = text.startswith("|")
         if not is_code and _is_heading(text, following, passage.title):
             head = None
             if is_row and any(map(str.isalnum, text)):
@@ -124,7 +131,7 @@ def statements(passage: Passage) -> list[Statement]:
             continue
         if not is_code and is_row and _RULE.fullmatch(text):
             continue
-        is_plain = not is_code and not is_row and not is_item
+        is_plain = not is_code and not is_row and not is_item(text)
         if is_plain or (is_code and not (found and (found[-1].start, found[-1].end) == head)):
             head = None  # code belongs to the line right before it
         above = headings
@@ -136,6 +143,11 @@ def statements(passage: Passage) -> list[Statement]:
         elif is_plain and text.endswith(":"):
             head = (start, end)
     return found
+
+
+def is_item(text: str) -> bool:
+    """Whether a sentence is an item of a list."""
+    return _ITEM.match(text) is not None
 
 
 def _sentences_and_code(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -169,26 +181,6 @@ def _code_blocks(text: str) -> list[tuple[int, int, int, int]]:
     return [(*each.span(), *each.span(3)) for each in blocks]
 
 
-def best_quotes(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> list[Quote]:
-    """Return the sentences of these passages with the highest values, at most MAX_QUOTES, best
-    first.
-
-    `values`: of each passage those of its `statements`, as of `evidence`; a sentence whose value is
-    not above 0 is not quoted.
-    """
-    found: list[tuple[float, Quote]] = []
-    for number, (passage, each) in enumerate(zip(passages, values, strict=True), start=1):
-        for said, value in zip(statements(passage), each, strict=True):
-            if value > 0 and said.end - said.start <= MAX_QUOTE_CHARACTERS:
-                found.append((value, quote_of(passage, number, said)))
-    found.sort(key=lambda each: (-each[0], each[1].source, each[1].start))
-    once: dict[str, Quote] = {}
-    for value, quote in found:
-        if value >= MIN_OF_BEST * found[0][0]:
-            once.setdefault(quote.text, quote)
-    return list(once.values())[:MAX_QUOTES]
-
-
 def quote_of(passage: Passage, number: int, said: Statement) -> Quote:
     """Return a sentence as the quotation of source `number`, below the head of its table or
     list.
@@ -201,6 +193,15 @@ def quote_of(passage: Passage, number: int, said: Statement) -> Quote:
     if not said.head:
         return quote(said.start, said.end)
     return quote(said.start, said.end, quote(*said.head))
+
+
+def shown_text(quote: Quote) -> str:
+    """Return what is shown of a quotation: a row of a table in words, else its text below its
+    head.
+    """
+    if quote.in_words or quote.head is None:
+        return quote.in_words or quote.text
+    return f"{quote.head.text} {quote.text}"
 
 
 def _is_heading(text: str, following: str, title: str) -> bool:

@@ -23,6 +23,7 @@ from groundup.retrieve.doc_files import doc_files, read_documents
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.table_rows import says_row
 from groundup.tokenizer.spec import well_formed
 
 FORMAT, VERSION = "groundup answer", 2
@@ -44,8 +45,10 @@ class CheckedSource:
 
 def answer_json(answer: Answer, index: Index | GivenPassages) -> dict[str, Any]:
     """Return an answer as it is saved, with the sources that it cites."""
-    plain = answer.to_plain()
-    plain["sources"] = [each for each in plain["sources"] if each["number"] in answer.cited]
+    plain, kept = answer.to_plain(), set(answer.cited)
+    if answer.nearest:
+        kept.add(answer.nearest.source)
+    plain["sources"] = [each for each in plain["sources"] if each["number"] in kept]
     return {"format": FORMAT, "version": VERSION, "reading": vars(index.config), **plain}
 
 
@@ -75,9 +78,10 @@ def verify_answer(path: Path) -> list[CheckedSource]:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise FormatError(path, "format", f"is not {FORMAT}, version {VERSION}")
         config = IndexConfig(**content["reading"])
-        quotes = [
-            (int(quote["source"]), span) for quote in content["quotes"] for span in _spans(quote)
-        ]
+        said = [*content["quotes"], *filter(None, [content.get("nearest")])]
+        quotes = [(int(quote["source"]), span) for quote in said for span in _spans(quote)]
+        in_words = [(int(quote["source"]), quote) for quote in said if quote.get("in_words")]
+        untrue = {number for number, quote in in_words if not _is_in_words(quote)}
         cited = {int(each["number"]): _cited(each) for each in content["sources"]}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = f"is no saved answer ({type(error).__name__}: {error})"
@@ -87,10 +91,13 @@ def verify_answer(path: Path) -> list[CheckedSource]:
             reason = f"cite the source {number}, which is not among the sources"
             raise FormatError(path, "quotes", reason)
         cited[number].spans.append(span)
-    return [
-        CheckedSource(number, source.address, *_check(source, config))
-        for number, source in sorted(cited.items())
-    ]
+    checked = []
+    for number, source in sorted(cited.items()):
+        state, detail = _check(source, config)
+        if number in untrue and state != GONE:
+            state, detail = NOT_AS_CITED, "its row in words says something else than the row"
+        checked.append(CheckedSource(number, source.address, state, detail))
+    return checked
 
 
 Span = tuple[int, int, str]
@@ -113,6 +120,12 @@ def _cited(plain: Mapping[str, Any]) -> _Cited:
 def _spans(quote: Mapping[str, Any]) -> list[Span]:
     """Return the span of a quotation, and of the head of its table or list."""
     return [_span(each) for each in (quote, quote.get("head")) if each]
+
+
+def _is_in_words(quote: Mapping[str, Any]) -> bool:
+    """Whether the words for a row of a table are those of the quoted row and of its head."""
+    head = str(quote["head"]["text"]) if quote.get("head") else ""
+    return says_row(str(quote["in_words"]), head, str(quote["text"]))
 
 
 def _span(plain: Mapping[str, Any]) -> Span:

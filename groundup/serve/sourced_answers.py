@@ -11,7 +11,7 @@ dialect they are the events of one text (`SourcedText`).
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from groundup.engine.events import ChatEvent, FinishReason
@@ -66,8 +66,8 @@ class AskRequest:
     """The model that also answers in its own words; None: quotations only."""
     config: AskConfig = field(default_factory=AskConfig)
     options: Options = field(default_factory=Options)
-    keep: Keep = every
-    """Which passages are searched."""
+    new_keep: Callable[[], Keep] = lambda: every
+    """Makes for each search what says which passages it may find."""
     instructions: str = ""
     """The text of the request's system messages."""
 
@@ -98,7 +98,8 @@ async def sourced_answer(
 
     def search(index: Index, vectors: Vectors | None) -> QuestionReading:
         ranking = ranking_of(AUTO, vectors)
-        return read(index, question, request.config, request.keep, rank_by=ranking, vectors=vectors)
+        config, keep = request.config, request.new_keep
+        return read(index, question, config, keep, rank_by=ranking, vectors=vectors)
 
     reading = await server.indexes.search(request.index, search)
     return SourcedAnswer(server, request, reading, resources)

@@ -14,9 +14,7 @@ from groundup.engine.sampling import Sampling
 from groundup.retrieve import answer as answering
 from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask, part_text
 from groundup.retrieve.cite import (
-    MAX_QUOTES,
     Quote,
-    best_quotes,
     facts,
     fault_of,
     misplaced_names,
@@ -24,6 +22,7 @@ from groundup.retrieve.cite import (
     new_words,
     statements,
 )
+from groundup.retrieve.composition import compose
 from groundup.retrieve.evidence import evidence
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, make_prompt
 from groundup.retrieve.index import Index
@@ -84,7 +83,8 @@ def test_headings_are_not_quoted_and_no_sentence_twice(
     update()
     found = search(index, "warranty")
     texts = [
-        quote.text for quote in best_quotes(found, evidence(index, found, "warranty").sentences)
+        quote.text
+        for quote in compose("warranty", found, evidence(index, found, "warranty").sentences)
     ]
     assert (
         texts and len(texts) == len(set(texts)) and not any(text.startswith("#") for text in texts)
@@ -93,10 +93,10 @@ def test_headings_are_not_quoted_and_no_sentence_twice(
 
 def test_a_sentence_that_other_passages_repeat_keeps_its_place(index: Index) -> None:
     given = replace(search(index, "warranty")[0], title="", start=0)
-    rest = " ".join(f"The warranty is number {number}." for number in range(MAX_QUOTES))
+    rest = " ".join(f"The warranty is number {number}." for number in range(3))
     texts = [f"Warranty: 24 months. {rest}", "Warranty: 24 months."]
     passages = [replace(given, id=id, text=text) for id, text in enumerate(texts)]
-    best = best_quotes(passages, evidence(index, passages, "warranty").sentences)[0]
+    best = compose("warranty", passages, evidence(index, passages, "warranty").sentences)[0]
     assert (best.text, best.source, best.start) == ("Warranty: 24 months.", 1, 0)
 
 

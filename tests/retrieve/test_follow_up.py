@@ -12,17 +12,24 @@ WARRANTY = "How long is the warranty of the PX-20?"
     [
         ([], ""),
         ([WARRANTY], WARRANTY),
-        ([WARRANTY, "And how much is it?"], f"{WARRANTY} And how much is it?"),
-        ([WARRANTY, "Why?", "And how much is it?"], f"{WARRANTY} Why? And how much is it?"),
-        ([WARRANTY, "And the filter?"], f"{WARRANTY} And the filter?"),
+        ([WARRANTY, "And how much is it?"], f"{WARRANTY}\nAnd how much is it?"),
+        ([WARRANTY, "Why?", "And how much is it?"], f"{WARRANTY}\nWhy?\nAnd how much is it?"),
+        ([WARRANTY, "And the filter?"], f"{WARRANTY}\nAnd the filter?"),
         ([WARRANTY, "When does the hostel close?"], "When does the hostel close?"),
-        ([WARRANTY, "When does the hostel close?", "Why?"], "When does the hostel close? Why?"),
+        ([WARRANTY, "When does the hostel close?", "Why?"], "When does the hostel close?\nWhy?"),
         (
             ["Wie lange ist die Garantie auf die Pumpe?", "Und wie viel?"],
-            "Wie lange ist die Garantie auf die Pumpe? Und wie viel?",
+            "Wie lange ist die Garantie auf die Pumpe?\nUnd wie viel?",
         ),
         (["", "Why?"], "Why?"),
-        ([WARRANTY, ""], f"{WARRANTY} "),
+        ([WARRANTY, "And for children?"], f"{WARRANTY}\nAnd for children?"),
+        (
+            [WARRANTY, "What about the big ceramic filter?"],
+            f"{WARRANTY}\nWhat about the big ceramic filter?",
+        ),
+        ([WARRANTY, "And how do I clean the filter?"], "And how do I clean the filter?"),
+        ([WARRANTY, "One\nWhy?"], f"{WARRANTY}\nOne Why?"),
+        ([WARRANTY, ""], f"{WARRANTY}\n"),
     ],
 )
 def test_a_turn_that_says_too_little_is_read_with_the_one_before(

@@ -25,6 +25,7 @@ from groundup.recipes.named_stages import AnswersStage
 from groundup.recipes.stage import BASE, Stage, StageContext, StageResult, source_content
 from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.answer_match import contains, declines, exact_match, word_f1
+from groundup.retrieve.cite import shown_text
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
 from groundup.retrieve.vectors import Vectors
@@ -84,8 +85,7 @@ class _Asking:
         with progress.track("quotations", len(rows), "questions") as advance:
             for row in rows:
                 answer = self.ask(row["question"], None)
-                parts = [part for quote in answer.quotes for part in (quote.head, quote) if part]
-                text = " ".join(part.text for part in parts)
+                text = " ".join(map(shown_text, answer.quotes))
                 arm.add(answer, text, [quote.source for quote in answer.quotes])
                 advance()
         return arm

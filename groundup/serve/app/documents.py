@@ -7,10 +7,11 @@ POST /groundup/ask                    {"index", "question", "model": name or nul
                                       "k": 5, "promised": false (true: only what the index's promised
                                       error rate covers), "history": [messages before]}
      a stream of JSON lines:          {"sources": [...]}, then {"quote": {...}}, {"sentence":
-                                      {...}}, {"omitted": {...}} as they are made, last {"done":
-                                      true, "found", "answer", "cited", "question" (in its context),
-                                      "evidence", "least_evidence", "operating_point", "promise",
-                                      "promised" (whether the promise covers it), ...}; or {"error": {...}}
+                                      {...}}, {"note": {...}}, {"omitted": {...}} as they are made,
+                                      last {"done": true, "found", "answer", "cited", "question" (in
+                                      its context), "evidence", "least_evidence", "operating_point",
+                                      "promise", "promised" (whether the promise covers it),
+                                      "nearest" and "missing" of what is not found, ...}; or {"error": {...}}
 GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
                                       link there gets the page, opened at it
 """
@@ -25,7 +26,7 @@ from starlette.routing import Route
 
 from groundup.errors import GroundupError
 from groundup.http.responses import JsonObject, JsonResponse, path_number
-from groundup.retrieve.answer import PASSAGES, AskConfig, Part
+from groundup.retrieve.answer import PASSAGES, AskConfig, Note, Part
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
@@ -112,6 +113,8 @@ def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
     """Return a part of a stream, by its name there."""
     if isinstance(part, Quote):
         return {"quote": part.to_plain()}
+    if isinstance(part, Note):
+        return {"note": vars(part)}
     if isinstance(part, Sentence):
         return {"sentence": vars(part)}
     if isinstance(part, Omitted):
@@ -125,6 +128,8 @@ def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
         "evidence": part.evidence,
         **part.point.to_plain(),
         "promised": part.promised,
+        "nearest": part.nearest and part.nearest.to_plain(),
+        "missing": list(part.missing),
         "outdated": len(part.outdated),
         "prompt_tokens": answer.last_event.prompt_tokens,
         "completion_tokens": answer.last_event.completion_tokens,

@@ -8,19 +8,20 @@ own text alone, which is not checked, and system messages are read. Else both ar
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from groundup.retrieve.answer import AskConfig
+from groundup.retrieve.answer import AskConfig, QuestionReading
 from groundup.retrieve.follow_up import question_in_context
+from groundup.retrieve.passages import Passage
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.perplexity.results import DocumentResult, search_results
 from groundup.serve.perplexity.search_request import SearchRequest, is_own_name
 from groundup.serve.request_preparation import require_within
-from groundup.serve.requests import RequestError, no_such_model
+from groundup.serve.requests import GenerateRequest, RequestError, no_such_model
 from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import (
     MAX_QUESTION_CHARACTERS,
@@ -55,9 +56,7 @@ async def answer(
     async with contextlib.AsyncExitStack() as stack:
         question = _question(request, name, _own_words(server, request, writer))
         found = await sourced_answer(server, question, stack)
-        read, base_url = found.reading.sources, base_url_of(client)
-        if not found.reading.about:
-            read = ()
+        read, base_url = _results_of(found.reading, plain), base_url_of(client)
         results = await server.indexes.use(name, lambda _: search_results(name, read, base_url))
         stream: EventStream = SourcedText(found)
         if plain.constraint is not None:
@@ -66,6 +65,17 @@ async def answer(
             stream, translate(results, found), client, stack, in_pieces=plain.stream
         )
     raise AssertionError("unreachable")  # the stack swallows no exception
+
+
+def _results_of(reading: QuestionReading, plain: GenerateRequest) -> Sequence[Passage]:
+    """Return the passages that a client gets as results: of what is not found the nearest one, and
+    none with a format, which the model then writes without any.
+    """
+    if reading.about:
+        return reading.sources
+    if reading.nearest is None or plain.constraint is not None:
+        return ()
+    return (reading.sources[reading.nearest.source - 1],)
 
 
 def base_url_of(client: Request) -> str:
@@ -143,7 +153,7 @@ def _question(request: SearchRequest, name: str, writer: Writer | None) -> AskRe
         writer,
         config,
         request.plain.options,
-        request.filters.keep(),
+        request.filters.keep,
         request.instructions,
     )
 

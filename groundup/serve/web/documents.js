@@ -5,6 +5,7 @@ import { models, offer } from "./catalog.js";
 import { announce, button, get, node, refill } from "./dom.js";
 import { copyText } from "./leaving.js";
 import { openPassage } from "./passage.js";
+import { besideAnother, nearestPassage, quotation, quoted } from "./quotation.js";
 
 const count = new Intl.NumberFormat("en");
 const SNIPPET_CHARACTERS = 280;
@@ -122,8 +123,9 @@ class DocumentAnswer {
   /** A part of the stream. */
   add(part) {
     if (part.sources) this.#show(part.sources);
-    if (part.quote) this.#say(part.quote, "blockquote", quoted(part.quote.head ? `${part.quote.head.text} … ${part.quote.text}` : part.quote.text));
-    if (part.sentence) this.#say(part.sentence, "p", part.sentence.text);
+    if (part.quote) this.#quote(part.quote);
+    if (part.note) this.said.append(node("p", { class: "hint answer-note" }, part.note.text));
+    if (part.sentence) this.#say(node("p", {}, part.sentence.text, " ", this.#cite(part.sentence)));
     if (part.omitted) this.omitted.push(part.omitted);
     if (part.done) this.#whole(part);
   }
@@ -138,26 +140,54 @@ class DocumentAnswer {
   #source(source) {
     const { number, document, title, text } = source;
     const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": `Source ${number}: ${document}. Open the passage.` });
-    const words = text.replace(/^\s*#+ .*$/gm, "").replace(/\s+/g, " ").trim(); // headings stand above
+    const words = text.replace(/^\s*#+ .*$/gm, "").replace(/^\s*\|[\s:|-]+\|\s*$/gm, "").replace(/^\s*\||\|\s*$/gm, "").replace(/\s\|\s/g, " · ").replace(/\s+/g, " ").trim(); // headings stand above
     const snippet = words.length > SNIPPET_CHARACTERS ? `${words.slice(0, SNIPPET_CHARACTERS)} …` : words;
     return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, title), node("p", { class: "snippet" }, snippet));
   }
 
-  #say(part, tag, words) {
-    const source = this.sources.find(({ number }) => number === part.source);
-    const cite = button(`${part.source}`, () => openPassage(source.url, part), { class: "cite", "aria-label": `Source ${part.source}: ${source.document}. Open the passage.` });
-    this.said.append(node(tag, {}, words, " ", cite));
+  #sourceOf(part) {
+    return this.sources.find(({ number }) => number === part.source);
+  }
+
+  #cite(part) {
+    const source = this.#sourceOf(part);
+    return button(`${part.source}`, () => openPassage(source.url, part), { class: "cite", "aria-label": `Source ${part.source}: ${source.document}. Open the passage.` });
+  }
+
+  #quote(quote) {
+    const element = quotation(quote, this.#cite(quote));
+    const name = this.#sourceOf(quote).document;
+    if (quote.role === "differs") besideAnother(this.said, element, { name, nameBefore: this.answeredBy });
+    else this.#say(element);
+    if (quote.role === "answers") this.answeredBy = name;
+    this.#writing();
+  }
+
+  #say(element) {
+    this.said.append(element);
+    this.#writing();
+  }
+
+  #writing() {
     this.waiting.textContent = `${this.model} is writing`;
     this.waiting.hidden = !this.model;
   }
 
-  #whole({ found, answer, cited, outdated, promise, promised }) {
+  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised }) {
     this.isEnded = true;
     this.promise = found && promise ? promiseNote(promise, promised) : "";
     this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";
     this.text = answer;
-    if (!found) refill(this.said, node("p", { class: "not-found" }, answer), this.sources.length ? node("p", { class: "hint" }, "The passages beside come nearest; none has enough of what the question is about.") : null);
+    if (!found) refill(this.said, node("p", { class: "not-found" }, answer), this.#nearest(nearest, missing));
     for (const item of this.list.children) item.classList.toggle("uncited", !cited.includes(Number(item.dataset.source)));
+  }
+
+  #nearest(nearest, missing) {
+    if (!nearest) return null;
+    const source = this.#sourceOf(nearest);
+    const why = missing.length ? `The passages that come nearest have no word like: ${missing.join(", ")}.` : "The passages beside come nearest; none has enough of what the question is about.";
+    const open = button(source.title === source.document ? source.document : `${source.document}, ${source.title}`, () => openPassage(source.url, nearest), { class: "source" });
+    return [node("p", { class: "hint" }, why), nearestPassage(nearest, source, open)];
   }
 
   /** The stream has ended. */
@@ -190,8 +220,6 @@ class DocumentAnswer {
     return [this.text, ...cited.map(({ number, document, title }) => `[${number}] ${document}${title === document ? "" : `, ${title}`}`)].join("\n");
   }
 }
-
-const quoted = (text) => `“${text.replace(/\s+/g, " ").trim()}”`;
 
 /** The promised error rate, and whether it covers an answer; a bound is rounded up. */
 function promiseNote({ error, confidence, questions }, isCovered) {

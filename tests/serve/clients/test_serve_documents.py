@@ -116,7 +116,7 @@ def test_a_follow_up_is_asked_in_its_context(documents: Documents) -> None:
         {"role": "assistant", "content": "24 months."},
     ]
     *_, last = documents.ask("And how long exactly?", history=history)
-    assert last["found"] and last["question"] == f"{QUESTION} And how long exactly?"
+    assert last["found"] and last["question"] == f"{QUESTION}\nAnd how long exactly?"
     *_, last = documents.ask("When does the hostel close?", history=history)
     assert last["question"] == "When does the hostel close?" and "23:00" in last["answer"]
 

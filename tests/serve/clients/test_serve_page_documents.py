@@ -89,6 +89,56 @@ def test_what_is_not_there_is_an_answer_of_its_own(view: Callable[..., Any]) -> 
     assert answer.locator(".cite").count() == 0
 
 
+PRICES = "# Wharf prices\n\n| Mooring | Price |\n|---|---|\n| Canoe | £4 |\n| Narrowboat | £19 |\n"
+KEYS = "# Keys\n\nUpdated 2026-01-04.\n\nA spare quay key costs £30 for each member.\n"
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_row_is_told_in_words_with_its_table_and_a_refusal_opens_the_nearest_passage(
+    view: Callable[..., Any], documents: Documents, width: int, height: int
+) -> None:
+    file = documents.docs / "wharf.md"
+    file.write_text(PRICES)
+    documents.update()
+    try:
+        page = view(width=width, height=height)
+        answer = ask(page, "What does the mooring of a narrowboat cost?")
+        assert answer.locator(".row-said p").inner_text().startswith("Narrowboat: £19 (Price)")
+        assert answer.locator("table tr.quoted").inner_text().split() == ["Narrowboat", "£19"]
+        assert answer.locator("th[scope=col]").all_inner_texts() == ["Mooring", "Price"]
+        assert answer.locator("blockquote").count() == 0
+        answer.locator(".cite").click()
+        page.locator("mark.cited").wait_for()
+        assert page.locator("mark.cited").inner_text() == "| Narrowboat | £19 |"
+        page.keyboard.press("Escape")
+        refused = ask(page, "Which admiral moored his ironclad battleship fleet here?")
+        assert "ironclad" in refused.locator(".hint").first.inner_text()
+        assert refused.locator(".near-text mark").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    finally:
+        file.unlink()
+        documents.update()
+
+
+def test_documents_that_differ_stand_side_by_side(
+    view: Callable[..., Any], documents: Documents
+) -> None:
+    files = [documents.docs / "keys.md", documents.docs / "keys-2025.md"]
+    files[0].write_text(KEYS)
+    files[1].write_text(KEYS.replace("£30", "£25").replace("2026-01-04", "2025-05-03"))
+    documents.update()
+    try:
+        answer = ask(view(), "What does a spare quay key cost a member?")
+        whose = answer.locator(".differing .whose").all_inner_texts()
+        assert sorted(whose) == ["keys-2025.md", "keys.md"]
+        note = answer.locator(".answer-note").inner_text()
+        assert "keys.md of 2026-01-04" in note and "keys-2025.md of 2025-05-03" in note
+    finally:
+        for file in files:
+            file.unlink()
+        documents.update()
+
+
 def test_markup_in_a_document_or_question_is_text(
     view: Callable[..., Any], documents: Documents
 ) -> None:

@@ -1,0 +1,186 @@
+"""Rows of tables as answers: the row in words, with the values that the question asks for first.
+
+    | Treatment | Price | Guarantee |   "How long is a crown guaranteed?"
+    | Crown     | £690  | 5 years   |   ->  Crown: 5 years (Guarantee)
+
+A column is asked for where the question has a word of its name that not every column has and the
+row's own name has not; else, of several columns, those whose value is of the kind that is asked for
+("how much": a sum of money) come first. A row in words is no quotation: `says_row` checks that it
+says no more than the row.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from groundup.retrieve.stop_words import STOP_WORDS
+from groundup.retrieve.tables import cells
+from groundup.retrieve.terms import stems, words
+
+_NUMBERS = "one two three four five six seven eight nine ten eleven twelve"
+_AS_DIGITS = {word: str(n) for n, word in enumerate(_NUMBERS.split(), start=1)}
+_KINDS = (
+    (
+        re.compile(
+            r"\b(?:how much|costs?|prices?|fees?|charges?|pay|rates?|wie teuer|kostet)\b", re.I
+        ),
+        re.compile(r"[£$€]|\d\s?(?:p|pence|pounds?|euros?|dollars?|%)(?!\w)|\bfree\b", re.I),
+    ),
+    (
+        re.compile(r"\bhow (?:long|soon|quickly|fast)\b|\bwie lange\b", re.I),
+        re.compile(r"\d\s?(?:seconds?|minutes?|mins?|hours?|days?|weeks?|months?|years?)\b", re.I),
+    ),
+    (
+        re.compile(r"\b(?:how often|every)\b|\bwie oft\b", re.I),
+        re.compile(r"\b(?:every|once|twice|daily|weekly|fortnightly|monthly|yearly|times)\b", re.I),
+    ),
+    (
+        re.compile(r"\b(?:when|what time|open|close|shut|until|how late|wann)\b", re.I),
+        re.compile(
+            r"\d(?:[.:]\d\d)?\s?(?:am|pm|uhr)\b|\b\d\d?[.:]\d\d\b|\bnoon\b|\bclosed\b", re.I
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a table that stand in the passage of a quoted one."""
+
+    columns: tuple[str, ...]
+    """Their names; () where the passage lacks the table's head."""
+    rows: tuple[tuple[str, ...], ...]
+    row: int
+    """Which of them is quoted, from 0."""
+
+
+def answer_in_words(table: Table, question: str, language: str) -> str:
+    """Return the quoted row in words: the column that is asked for first, without values of other
+    kinds where no other row has the same name.
+
+    Two prices are told together: which of them holds is for the reader to see.
+
+    >>> rows = (("Filling", "£95", "1 year"), ("Crown", "£690", "5 years"))
+    >>> table = Table(("Treatment", "Price", "Guarantee"), rows, 1)
+    >>> answer_in_words(table, "What guarantee has a crown?", "en")
+    'Crown: 5 years (Guarantee)'
+    >>> answer_in_words(table, "Tell me about crowns", "en")
+    'Crown: £690 (Price), 5 years (Guarantee)'
+    """
+    values = table.rows[table.row]
+    filled = [place for place in range(1, len(values)) if values[place]]
+    named = [place for place in _named(table, question, language) if place in filled]
+    is_unique = [row[0] for row in table.rows].count(values[0]) == 1
+    if not named:
+        named, is_unique = _of_kind(values, question, filled), False
+    others = [place for place in filled if place not in named]
+    if is_unique:
+        kinds = {kind for place in named for kind in _kinds(values[place])}
+        others = [place for place in others if kinds & _kinds(values[place])]
+    return _in_words(table.columns, values, [*named, *others])
+
+
+def has_asked_kind(question: str, text: str) -> bool:
+    """Whether a text has what a question asks for by its kind: a sum, a time, how long, how often;
+    True where it asks for none of these.
+
+    >>> has_asked_kind("How much is it?", "It costs £5."), has_asked_kind("How much is it?", "No.")
+    (True, False)
+    """
+    asked = [values for asks, values in _KINDS if asks.search(question)]
+    return not asked or any(values.search(text) for values in asked)
+
+
+def _kinds(value: str) -> set[int]:
+    return {kind for kind, (_, values) in enumerate(_KINDS) if values.search(value)}
+
+
+def joined_in_words(table: Table, first: str, second: str) -> str:
+    """Return the values of two phrases of the same row as one phrase.
+
+    >>> table = Table(("", "Price", "Guarantee"), (("Crown", "£690", "5 years"),), 0)
+    >>> joined_in_words(table, "Crown: £690 (Price)", "Crown: 5 years (Guarantee)")
+    'Crown: £690 (Price), 5 years (Guarantee)'
+    """
+    values = table.rows[table.row]
+    filled = [place for place in range(1, len(values)) if values[place]]
+    known = {place: _value_in_words(table.columns, values, place) for place in filled}
+    chosen = [place for place in filled if known[place] in first or known[place] in second]
+    return _in_words(table.columns, values, chosen)
+
+
+def _in_words(columns: Sequence[str], values: Sequence[str], chosen: Sequence[int]) -> str:
+    said = ", ".join(_value_in_words(columns, values, place) for place in chosen)
+    name = _row_name(columns, values)
+    return ": ".join(filter(None, [name, said]))
+
+
+def _row_name(columns: Sequence[str], values: Sequence[str]) -> str:
+    """Return the first cell; a bare number with the name of its column, as "Zone 3"."""
+    if values[0].isdigit() and columns and columns[0]:
+        return f"{columns[0]} {values[0]}"
+    return values[0]
+
+
+def _value_in_words(columns: Sequence[str], values: Sequence[str], place: int) -> str:
+    name = columns[place] if place < len(columns) else ""
+    if not name or name.lower() == values[place].lower():
+        return values[place]
+    return f"{values[place]} ({name})"
+
+
+def says_row(said: str, head: str, row: str) -> bool:
+    """Whether a phrase is a row of a table in words: its name and some of its values, each with the
+    name of its column.
+
+    >>> says_row("Crown: £690 (Price)", "| Treatment | Price |", "| Crown | £690 |")
+    True
+    >>> says_row("Crown: £960 (Price)", "| Treatment | Price |", "| Crown | £690 |")
+    False
+    """
+    columns, values = cells(head) if head else [], cells(row)
+    if name := _row_name(columns, values):
+        if said == name:
+            return True
+        if not said.startswith(f"{name}: "):
+            return False
+        said = said[len(name) + 2 :]
+    places = (place for place in range(1, len(values)) if values[place])
+    known = [_value_in_words(columns, values, place) for place in places]
+    for each in sorted(known, key=len, reverse=True):
+        rest = f", {said}, ".replace(f", {each}, ", ", ", 1)
+        said = rest[2:-2]
+    return not said
+
+
+def _named(table: Table, question: str, language: str) -> list[int]:
+    """Return the columns that a question names, those with most of their words first."""
+    of_columns = [_terms(name, language) for name in table.columns]
+    if len(of_columns) < 3:
+        return []
+    shared = set.intersection(*map(set, of_columns[1:]))
+    asked = _terms(question, language) - _terms(table.rows[table.row][0], language) - shared
+    matched = {
+        place: len(asked & names)
+        for place, names in enumerate(of_columns)
+        if place and asked & names
+    }
+    most = max(matched.values(), default=0)
+    return [place for place, count in matched.items() if count == most]
+
+
+def _of_kind(values: Sequence[str], question: str, filled: Sequence[int]) -> list[int]:
+    """Return the columns whose value is of the kind that is asked for; [] where all are."""
+    chosen: list[int] = []
+    for asks, value in _KINDS:
+        if asks.search(question):
+            chosen += [
+                place for place in filled if value.search(values[place]) and place not in chosen
+            ]
+    return chosen if len(chosen) < len(filled) else []
+
+
+def _terms(text: str, language: str) -> set[str]:
+    stops = STOP_WORDS.get(language, STOP_WORDS["en"])
+    found = [_AS_DIGITS.get(word, word) for word in words(text) if word not in stops]
+    return set(stems(found, language))

@@ -1,0 +1,54 @@
+// What is shown of a document: its words in quotation marks, a list below its head, a row of a table in words with the table beside, the nearest passage.
+
+import { node } from "./dom.js";
+
+const ITEM = /^\s*(?:[-*•]|\d{1,3}[.)])\s+/;
+
+/** The element of a quotation; `cite` is the button with the number of its source. */
+export function quotation(quote, cite) {
+  if (quote.in_words) return node("div", { class: `row-said ${quote.role}` }, node("p", {}, quote.in_words, " ", cite), quote.table ? tableOf(quote.table) : null);
+  const lines = quote.text.split(/\n\s*/).filter((line) => line.trim());
+  if (!quote.head && lines.length > 1 && lines.slice(1).every((line) => ITEM.test(line))) return listed(lines[0], lines.slice(1), quote.role, cite);
+  if (quote.head && ITEM.test(quote.text)) return listed(quote.head.text, [quote.text], quote.role, cite);
+  return node("blockquote", { class: quote.role }, quoted(quote.head ? `${quote.head.text} … ${quote.text}` : quote.text), " ", cite);
+}
+
+function listed(head, items, role, cite) {
+  const rows = items.map((item, place) => node("li", {}, item.replace(ITEM, "").replace(/\s+/g, " "), place === items.length - 1 ? ["”", " ", cite] : null));
+  return node("blockquote", { class: role }, node("p", {}, `“${head}`), node("ul", {}, rows));
+}
+
+/** A table with its quoted row marked. */
+function tableOf({ columns, rows, row }) {
+  const count = Math.max(columns.length, ...rows.map((cells) => cells.length));
+  const filled = (cells, tag, attributes) => Array.from({ length: count }, (_, place) => node(tag, attributes(place), cells[place] ?? ""));
+  const head = columns.some((name) => name) ? node("thead", {}, node("tr", {}, filled(columns, "th", () => ({ scope: "col" })))) : null;
+  const body = rows.map((cells, number) => {
+    const [first, ...others] = filled(cells, "td", () => ({}));
+    return node("tr", { class: number === row ? "quoted" : null, "aria-current": number === row ? "true" : null }, node("th", { scope: "row" }, ...first.childNodes), others);
+  });
+  const name = "The table in the document; the quoted row is marked";
+  return node("div", { class: "table", tabindex: 0, role: "region", "aria-label": name }, node("table", {}, head, node("tbody", {}, body)));
+}
+
+/** Put a quotation that differs beside the one that answers, each below its document's name. */
+export function besideAnother(said, element, { name, nameBefore }) {
+  const last = [...said.children].filter(({ classList }) => classList.contains("answers") || classList.contains("differing")).at(-1);
+  let pair = last;
+  if (last.classList.contains("answers")) {
+    pair = node("div", { class: "differing" });
+    last.replaceWith(pair);
+    pair.append(node("div", {}, node("p", { class: "whose" }, nameBefore), last));
+  }
+  pair.append(node("div", {}, node("p", { class: "whose" }, name), element));
+}
+
+/** The passage that comes nearest to a question without an answer, opened, with its nearest sentence marked. */
+export function nearestPassage(nearest, source, open) {
+  const characters = [...source.text]; // places count characters, not UTF-16 units
+  const slice = (from, to) => characters.slice(from - source.start, to - source.start).join("");
+  const marked = [slice(source.start, nearest.start).trimStart(), node("mark", {}, slice(nearest.start, nearest.end)), slice(nearest.end, source.end).trimEnd()];
+  return node("section", { class: "nearest", "aria-label": "The nearest passage" }, node("p", {}, "Nearest: ", open), node("div", { class: "near-text" }, marked));
+}
+
+export const quoted = (text) => `“${text.replace(/\s+/g, " ").trim()}”`;
