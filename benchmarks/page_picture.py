@@ -18,7 +18,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-QUESTION = "How much is a replacement card abroad?"
+QUESTION = "What is the fee for a cash withdrawal abroad?"
 SIZE, COLOURS = (1180, 680), 64
 
 
