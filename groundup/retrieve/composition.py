@@ -56,7 +56,7 @@ _FOOTNOTE = re.compile(r"\\?[*†¹²]")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ScoredStatement:
     """A sentence that could be shown."""
 
     value: float
@@ -95,10 +95,10 @@ def compose(
     return quotes
 
 
-def ranked(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> list[Candidate]:
+def ranked(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> list[ScoredStatement]:
     """Return the sentences that can be shown, those with the highest values first."""
     found = [
-        Candidate(value, number, passage, place, said)
+        ScoredStatement(value, number, passage, place, said)
         for number, (passage, each) in enumerate(zip(passages, values, strict=True), start=1)
         for place, (said, value) in enumerate(zip(statements(passage), each, strict=True))
         if value > 0 and said.end - said.start <= MAX_QUOTE_CHARACTERS
@@ -136,7 +136,7 @@ def both_said(first: Quote, second: Quote) -> Quote:
     return replace(first, in_words=joined_in_words(first.table, first.in_words, second.in_words))
 
 
-def _best_of(found: Sequence[Candidate], question: str) -> Candidate:
+def _best_of(found: Sequence[ScoredStatement], question: str) -> ScoredStatement:
     """Return the best sentence, of those about as good one with the kind of thing that is asked
     for; of a follow-up one with the words that it changes.
     """
@@ -155,7 +155,7 @@ def _best_of(found: Sequence[Candidate], question: str) -> Candidate:
     return found[0]
 
 
-def _quote(best: Candidate, question: str) -> Quote:
+def _quote(best: ScoredStatement, question: str) -> Quote:
     """Return a sentence as it is shown."""
     passage, said = best.passage, best.said
     if listed := _list_below(passage, best.place):
@@ -228,9 +228,9 @@ def qualifying_statement(passage: Passage, place: int) -> Statement | None:
     return behind if refers or shared else None
 
 
-def differing(best: Candidate, found: Sequence[Candidate]) -> list[Candidate]:
+def differing(best: ScoredStatement, found: Sequence[ScoredStatement]) -> list[ScoredStatement]:
     """Return the sentences of other documents that say the same with other numbers, one of each."""
-    language, kept = best.passage.language, dict[int, Candidate]()
+    language, kept = best.passage.language, dict[int, ScoredStatement]()
     mine = _own_terms(best.whole, language)
     for each in found:
         other = each.passage.document_id
@@ -245,7 +245,7 @@ def differing(best: Candidate, found: Sequence[Candidate]) -> list[Candidate]:
     return list(kept.values())
 
 
-def _is_like(each: Candidate, best: Candidate) -> bool:
+def _is_like(each: ScoredStatement, best: ScoredStatement) -> bool:
     """Whether two sentences are both prose, or rows of the same name."""
     if each.said.text.startswith("|") != best.said.text.startswith("|"):
         return False
@@ -254,7 +254,7 @@ def _is_like(each: Candidate, best: Candidate) -> bool:
     return cells(each.said.text)[0].lower() == cells(best.said.text)[0].lower()
 
 
-def _has_other_values(each: Candidate, best: Candidate) -> bool:
+def _has_other_values(each: ScoredStatement, best: ScoredStatement) -> bool:
     """Whether two sentences have other numbers of the same units; of rows, in a column of the same
     name.
     """
