@@ -42,7 +42,8 @@ MIN_SAME_WORDS = 0.75
 MAX_DIFFERING = 2
 _CONDITION = re.compile(
     r"\A(?:if|unless|wenn|falls|si)\b|\b(?:unless|except(?:ions?|ing)?|only|until|only if|provided|"
-    r"excluding|apart from|as long as|however|but not|doesn't|don't|isn't|aren't|won't|can't|cannot|"
+    r"excluding|apart from|as long as|however|but not|doesn't|don't|isn't|"
+    r"aren't|won't|can't|cannot|"
     r"not|no longer|nur|au(?:ss|ß)er|nicht|ausgenommen|sauf|seulement)\b",
     re.IGNORECASE,
 )

@@ -25,7 +25,8 @@ _CHANGES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ASKS_ITSELF = re.compile(
-    r"(?:how|what|when|where|who|which|why|whose|is|are|do|does|did|can|could|will|would|should|may|"
+    r"(?:how|what|when|where|who|which|why|whose|is|are|do|does|did|can|could|will|would|"
+    r"should|may|"
     r"must|have|has|i|we|wie|was|wann|wo|wer|warum|welche\w?|ist|sind|kann|combien|comment|quand|"
     r"qui|quel\w*|pourquoi|est)\b",
     re.IGNORECASE,

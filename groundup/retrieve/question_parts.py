@@ -31,7 +31,8 @@ _BEGINS = re.compile(
 )
 _ASKING_WORD = re.compile(rf"\b{_ASKS}\b", re.IGNORECASE)
 _REFERS = re.compile(
-    r"\b(?:it|its|it's|they|them|their|that|this|these|those|he|she|him|her|one|es|sie|ihn|il|elle)\b",
+    r"\b(?:it|its|it's|they|them|their|that|this|these|those|he|she|him|her|one|es|sie|ihn|il|"
+    r"elle)\b",
     re.IGNORECASE,
 )
 

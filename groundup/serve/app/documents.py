@@ -11,7 +11,8 @@ POST /groundup/ask                    {"index", "question", "model": name or nul
                                       last {"done": true, "found", "answer", "cited", "question" (in
                                       its context), "evidence", "least_evidence", "operating_point",
                                       "promise", "promised" (whether the promise covers it),
-                                      "nearest" and "missing" of what is not found, ...}; or {"error": {...}}
+                                      "nearest" and "missing" of what is not found, ...};
+                                      or {"error": {...}}
 GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
                                       link there gets the page, opened at it
 """
