@@ -21,9 +21,8 @@ from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, require
-from groundup.retrieve.cite import ANSWERS, DIFFERS, Quote
+from groundup.retrieve.cite import Quote
 from groundup.retrieve.composition import both_said, compose, missing_words, nearest_quote
-from groundup.retrieve.document_dates import BEGINNING_CHARACTERS, document_date
 from groundup.retrieve.evidence import READ_PASSAGES, Evidence, evidence
 from groundup.retrieve.generation import (
     Draft,
@@ -37,6 +36,8 @@ from groundup.retrieve.generation import (
 )
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
+from groundup.retrieve.notes import Note as Note
+from groundup.retrieve.notes import difference_notes
 from groundup.retrieve.operating_points import NO_POINT, OperatingPoint, operating_point
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_parts import QuestionPart, question_parts
@@ -79,15 +80,6 @@ class AskConfig:
         if self.promised and self.min_evidence is not None:
             what = "A promised error rate has a least evidence of its own."
             raise ConfigError(what, fix="Give either promised or min_evidence.")
-
-
-@dataclass(frozen=True)
-class Note:
-    """What an answer says of itself, in words of the code: a part that is missing, documents that
-    differ.
-    """
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -426,7 +418,9 @@ def read(
         reading = _joined(question, parts, readings)
     else:
         reading = read_one(question)
-    return replace(reading, notes=(*_difference(index, reading), *reading.notes))
+    return replace(
+        reading, notes=(*difference_notes(index, reading.quotes, reading.sources), *reading.notes)
+    )
 
 
 def _read(
@@ -502,21 +496,3 @@ def _joined(
         readings[0].point,
         tuple(missing),
     )
-
-
-def _difference(index: Index | GivenPassages, reading: QuestionReading) -> list[Note]:
-    """Return a note on quotations that differ, with the names and dates of their documents."""
-    places = [at for at, each in enumerate(reading.quotes) if each.role == DIFFERS]
-    if not places:
-        return []
-    first = max(at for at in range(places[0]) if reading.quotes[at].role == ANSWERS)
-    named = []
-    for at in (first, *places):
-        number = reading.quotes[at].source
-        source, beginning = reading.sources[number - 1], ""
-        if isinstance(index, Index):
-            beginning = index.document_window(source.document_id, 0, BEGINNING_CHARACTERS)[1]
-        date = document_date(source, beginning)
-        name = source.document.rpartition("/")[2]
-        named.append(f"[{number}] is {name}" + (f" of {date}" if date else ""))
-    return [Note(f"Your documents differ: {', '.join(named)}.")]
