@@ -3,8 +3,8 @@ an index has vectors better by both, and best by a reader of question and passag
 
     by words    the share of the question's weight (idf) that the passage has, words that no passage
                 has included
-    by reader   1 / (1 + exp(-z)) of the best sentence,  z = bias + w . (the reader's score of the
-                sentence (`reader.py`), share of the question's weight that it has, its cosine,
+    by reader   1 / (1 + exp(-(bias + factor f))) of the best sentence,  f = its cosine + w . (the
+                reader's score of it (`reader.py`), the share of the question's weight that it has,
                 cosine of the passage, that cosine - highest cosine of the others)
     by both     1 / (1 + exp(-(BIAS + SENTENCE (share + cosine) + AHEAD (cosine of the passage -
                 highest cosine of the others))))
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from groundup.retrieve.cite import coverage, statements
+from groundup.retrieve.contact_details import contact_detail
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import (
@@ -47,8 +48,8 @@ BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
 # answerable ones.
 MIN_BY_WORDS, MIN_BY_BOTH = 0.5, 0.314
 WORDS, BOTH, READER = "words", "both", "reader"
-# Of z by reader: a logistic regression of whether a sentence answers (docs/log.md).
-READER_BIAS, READER_WEIGHTS = -4.53, (0.47, 1.44, 7.7, 0.49, 4.79)
+# By reader: a logistic regression of whether a sentence answers (docs/log.md).
+READER_BIAS, READER_FACTOR, READER_WEIGHTS = -4.53, 7.7, (0.061, 0.187, 0.064, 0.622)
 MIN_BY_READER = 0.12
 # Passages that a reader reads for a question.
 READ_PASSAGES = 8
@@ -123,7 +124,7 @@ def evidence(
         sentences.append(tuple(0.0 if i in requests else each for i, each in enumerate(values)))
     values = found.values
     if found.by == READER:
-        values = tuple(max(each, default=0.0) for each in sentences)
+        values = tuple(by_reader(max(each, default=0.0)) for each in sentences)
     return replace(found, values=values, sentences=tuple(sentences))
 
 
@@ -146,7 +147,8 @@ def _of_all(
         if vectors.read is not None:
             scores = vectors.read(question, passages)
             found = [each.with_scores(of) for each, of in zip(near, scores, strict=True)]
-            return Evidence(tuple(max(each, default=0.0) for each in found), tuple(found), READER)
+            values = [by_reader(max(each, default=0.0)) for each in found]
+            return Evidence(tuple(values), tuple(found), READER)
         values = [by_both(each.near, each.ahead) for each in near]
         return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH)
     shares = [asked.share(f"{each.title} {each.text}", each.language) for each in passages]
@@ -184,7 +186,9 @@ class Nearness:
     shares: tuple[float, ...]
     """Of each of its `statements` the share of the question's weight."""
     cosines: tuple[float, ...]
-    """Of each the cosine to the question; its vector is made with what stands above it."""
+    """Of each the cosine to the question, whose vector is made with what stands above it, and more
+    where it holds the contact detail that is asked for (`contact_details.py`).
+    """
     cosine: float
     """That of the passage."""
     ahead: float
@@ -204,19 +208,20 @@ class Nearness:
         return tuple(SHARE * share + cosine + self.cosine for share, cosine in near)
 
     def with_scores(self, scores: Sequence[float]) -> tuple[float, ...]:
-        """Return the evidence for each sentence, given the reader's scores."""
+        """Return how well each sentence fits by the reader's scores and the rest, at least 0; on
+        the scale of cosines.
+        """
         return tuple(
-            by_reader((score, share, cosine, self.cosine, self.ahead))
+            max(
+                0.0, cosine + float(np.dot(READER_WEIGHTS, (score, share, self.cosine, self.ahead)))
+            )
             for score, share, cosine in zip(scores, self.shares, self.cosines, strict=True)
         )
 
 
-def by_reader(features: Sequence[float]) -> float:
-    """Return the evidence for a sentence: its score, share and cosine, the passage's cosine, and
-    how far that is ahead.
-    """
-    z = sum(w * feature for w, feature in zip(READER_WEIGHTS, features, strict=True))
-    return 1 / (1 + math.exp(-(READER_BIAS + z)))
+def by_reader(best: float) -> float:
+    """Return the evidence for a passage whose best sentence fits so well."""
+    return 1 / (1 + math.exp(-(READER_BIAS + READER_FACTOR * best)))
 
 
 def nearness(
@@ -232,7 +237,7 @@ def nearness(
     return [
         Nearness(
             tuple(asked.share(each.text, passage.language, each.above) for each in of_passage),
-            tuple(next(cosines) for _ in of_passage),
+            tuple(next(cosines) + contact_detail(question, each.text) for each in of_passage),
             float(own),
             lead,
         )
