@@ -53,6 +53,7 @@ __all__ = [
     "run_suites",
     "search",
     "train_tokenizer",
+    "tune_index",
 ]
 
 

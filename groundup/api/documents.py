@@ -50,8 +50,6 @@ class IndexResults:
 
     index: Path
     vectors_made: int
-    tuned_on: int
-    """Questions that the reader was tuned on; 0: it was not."""
     update: "UpdateReport"
     counts: "IndexCounts"
     calibration: "Calibration | None" = None
@@ -61,7 +59,6 @@ class IndexResults:
         own: dict[str, Any] = {
             "index": str(self.index),
             "vectors_made": self.vectors_made,
-            "tuned_on": self.tuned_on,
         }
         if self.calibration:
             own["calibration"] = self.calibration.to_plain()
@@ -202,7 +199,6 @@ def index(
     *,
     vectors: str | Path | None = None,
     store: str = "",
-    tune: bool = False,
     config: "IndexConfig | None" = None,
     follow_links: bool = False,
     device: str = "auto",
@@ -214,8 +210,7 @@ def index(
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
     whose vectors are made of each passage, for search by meaning ("all-minilm-l6-v2"), and `store`
     where new ones are kept, "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in
-    files beside the index. `tune`: the reader that judges answers is trained on the documents
-    (`finetune/reader_tuning.py`; the index must have vectors). `config`: how documents become passages; None: as the index has it, else
+    files beside the index. `config`: how documents become passages; None: as the index has it, else
     the defaults; `text` and `charset` of `Data` are those of the config. Files that can't be read are in `counts.faults`, with the reason.
     An index that was calibrated (`calibrate_index`) is so again where it changes. Raises
     ConfigError, DataError, DiskError, FormatError, ModelError.
@@ -250,18 +245,33 @@ def index(
         )
         made = make_vectors(folder, embed, str(vectors), store=store, progress=progress)
     with Index(folder) as opened:
-        tuned_on = _tuned(opened, device, progress) if tune else 0
-        has_changed = bool(report.files_read or report.files_removed or made or tuned_on)
+        has_changed = bool(report.files_read or report.files_removed or made)
         calibration = _calibrated_again(opened, device, progress) if has_changed else None
-        return IndexResults(folder, made, tuned_on, report, opened.counts(), calibration)
+        return IndexResults(folder, made, report, opened.counts(), calibration)
 
 
-def _tuned(opened: "Index", device: str, progress: Progress) -> int:
-    """Tune the reader on an index's documents; return on how many questions."""
+@checked_arguments
+def tune_index(index: AnyPath, *, device: str = "auto", progress: Progress | None = None) -> int:
+    """Train the reader, which judges answers, on questions made from the documents of an index
+    (`finetune/reader_tuning.py`), which must have vectors of all-minilm-l6-v2; return on how many.
+
+    It is kept with the index, which is calibrated again where it has questions. Raises DataError,
+    DiskError, FormatError, ModelError (no vectors, or those of another encoder).
+
+    >>> made = groundup.index("my-texts", "texts.index")
+    >>> groundup.tune_index("texts.index")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    groundup.errors.ModelError: texts.index has no vectors, whose encoder the reader adapts.
+    """
     from groundup.device import select_compute
     from groundup.finetune.reader_tuning import tune_reader
+    from groundup.retrieve.index import Index
 
-    return tune_reader(opened, compute=select_compute(device), progress=progress)
+    progress = progress or Silent()
+    with Index(index) as opened:
+        count = tune_reader(opened, compute=select_compute(device), progress=progress)
+        _calibrated_again(opened, device, progress)
+    return count
 
 
 def _calibrated_again(opened: "Index", device: str, progress: Progress) -> "Calibration | None":

@@ -91,7 +91,7 @@ def command(
         groundup index --out manuals.index --tune
         groundup index --out manuals.index --questions asked.jsonl
     """
-    from groundup.api.documents import calibrate_index, index
+    from groundup.api.documents import calibrate_index, index, tune_index
     from groundup.retrieve.index_config import IndexConfig
     from groundup.retrieve.known_questions import read_known_questions
     from groundup.retrieve.passages import MAX_TOKENS
@@ -106,16 +106,21 @@ def command(
         out,
         vectors=vectors,
         store=store,
-        tune=tune,
         config=config,
         follow_links=follow_links,
         device=device,
         progress=console_progress(),
     )
+    tuned: dict[str, int] = {}
+    if tune:
+        tuned["tuned_on"] = tune_index(out, device=device, progress=console_progress())
     if questions:
         found = calibrate_index(out, questions, device=device, progress=console_progress())
         results = replace(results, calibration=found)
-    print_result(result_lines(results, vectors), results.to_plain(), as_json)
+    lines = result_lines(results, vectors)
+    for count in tuned.values():
+        lines.append(f"the reader tuned on {count:,} questions made from the documents")
+    print_result(lines, results.to_plain() | tuned, as_json)
 
 
 def result_lines(results: "IndexResults", vectors: str | None) -> list[str]:
@@ -129,8 +134,6 @@ def result_lines(results: "IndexResults", vectors: str | None) -> list[str]:
     ]
     if vectors:
         lines.append(f"{results.vectors_made:,} vectors made by {vectors}")
-    if results.tuned_on:
-        lines.append(f"the reader tuned on {results.tuned_on:,} questions made from the documents")
     if results.calibration:
         from groundup.retrieve.calibration import calibration_lines
 

@@ -311,7 +311,9 @@ def similar_length(size: int, other: int, short: int) -> bool:
 
 
 def is_contiguous(pages: Sequence[int]) -> bool:
-    """>>> is_contiguous([4, 5, 6]), is_contiguous([4, 6])
+    """Whether each page follows the one before.
+
+    >>> is_contiguous([4, 5, 6]), is_contiguous([4, 6])
     (True, False)
     """
     return all(page == first for first, page in enumerate(pages, pages[0]))

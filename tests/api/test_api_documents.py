@@ -189,7 +189,7 @@ def test_an_index_and_an_inspection_read_the_column_that_data_names(tmp_path: Pa
     (tmp_path / "rows.csv").write_text("title,review\nA,The hostel is quiet.\nB,Loud at night.\n")
     reviews = groundup.Data(tmp_path / "rows.csv", text="review")
     groundup.index(reviews, tmp_path / "index")
-    (passage,) = groundup.search(tmp_path / "index", "quiet").passages
+    passage, *_ = groundup.search(tmp_path / "index", "quiet").passages
     assert passage.text == "The hostel is quiet."
     with pytest.raises(ConfigError, match="in one way"):
         groundup.index([reviews, groundup.Data(tmp_path, text="title")], tmp_path / "other")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from groundup.config import to_plain
 from groundup.data.batches.shards import open_shards, write_shards
 from groundup.data.preparation.config import DataConfig
 from groundup.data.preparation.data_card import DataCard
@@ -45,7 +46,7 @@ def test_documents_are_cleaned_and_dropped_with_a_reason(
     root = write_stories(
         texts(a_txt=story(1).replace("\n", "\r\n"), b_txt="", c_txt=" \n"), story, 3
     )
-    card = run(root, tmp_path / "out").to_plain()
+    card = to_plain(run(root, tmp_path / "out"))
     source = card["sources"][0]
     assert source["dropped"]["empty"] == {"count": 2, "examples": ["b.txt", "c.txt"]}
     assert source["dropped"]["exact repeat"]["count"] == 1

@@ -250,6 +250,7 @@ def test_only_what_writes_answers_for_people_has_another_default_than_float32() 
     assert users("open_to_write") == {
         "api/models.py",
         "api/documents.py",  # ask with the name of a model
+        "api/evaluation.py",  # an index is evaluated as ask answers
         "engine/precision.py",
         "serve/loaded_models.py",
     }

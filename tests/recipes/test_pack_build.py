@@ -97,7 +97,7 @@ def test_a_pack_is_built_without_a_model_of_ones_own(root: Path, built: Path) ->
     assert record["stages"]["index"]["facts"]["documents"] == 4
     verify_folder(built / "index")
     [few] = record["stages"]["index"]["thin"]
-    assert "instructions are questions that a document answers, fewer than 20" in few
+    assert "questions are such that a document answers them, fewer than 20" in few
     again = build(
         recipe_of(root), built, stages_of(recipe_of(root)), compute=CPU, progress=Silent()
     )
