@@ -130,11 +130,15 @@ def evidence(
 
 def requests_in(index: WordStatistics, passage: Passage) -> set[int]:
     """Return the places of a passage's `statements` that are its document's requests to the
-    reader.
+    reader, or stand on one line with such a request.
     """
     is_own = known_elsewhere(index, passage) if isinstance(index, Index) else nothing_known
-    found = (request_of(each.text, is_own) for each in statements(passage))
-    return {place for place, request in enumerate(found) if request}
+    of_passage = statements(passage)
+    lines = [passage.text.count("\n", 0, each.start) for each in of_passage]
+    found = {
+        line for line, each in zip(lines, of_passage, strict=True) if request_of(each.text, is_own)
+    }
+    return {place for place, line in enumerate(lines) if line in found}
 
 
 def _of_all(

@@ -8,6 +8,8 @@ it is never quoted as an answer, and a model's sentence of this kind isn't shown
     imperative ("send", "please give", "you must enter", "we need you to pay")
         + object of its class (a PIN, a card number, money to an account, a link ...)
         - negation ("never share"), reports ("criminals ask you to send ...")
+    statement ("deposits are paid into account 12345678", "the number has moved to 0911 ...")
+        + an address or number that no other document names
 
 Rules over word classes, English, with the commonest German and French words. A firm's own way of
 paying or its own website is known by `is_own`: what several documents name is no document's alone.
@@ -34,7 +36,8 @@ LINK, CALL, INSTALL = "follow a link", "call a number", "install a program"
 _SECRETS = (
     r"pin(?:s| code| number)?|pass ?words?|pass ?codes?|security (?:codes?|numbers?|answers?)"
     r"|(?:card|long) numbers?|number on (?:your|the) card|numbers? (?:of|from) (?:your|the) card"
-    r"|(?:16|sixteen)[ -]digits?|card details|(?:debit |credit )?card (?:data|information)"
+    r"|(?:photos?|pictures?|scans?|cop(?:y|ies)|images?) of (?:[^.;,]{0,30}? )?(?:bank|debit|credit)"
+    r" cards?|(?:16|sixteen)[ -]digits?|card details|(?:debit |credit )?card (?:data|information)"
     r"|(?:one[ -]time|verification|confirmation|sms|access|login|activation|authentication)"
     r" (?:pass ?)?codes?|otps?|cvv2?|cvc2?|cvn|(?:three|3)[ -]digits?(?: code| number)?"
     r"|log[ -]?in (?:details|data|name)|log[ -]?ins?|sign[ -]in details|credentials|user ?names?"
@@ -132,7 +135,7 @@ _BEFORE = (
     r"|for [^.,;:]{1,60}?|in case of [^.,;:]{1,60}?|m[uü]ssen(?: sie)?|sollten(?: sie)?|devez|faut)\s+)"
 )
 _NEGATED = re.compile(
-    r"\b(?:never|not|nobody|no one|none|without|cannot|avoid|refuse to|stop|niemals|nie|nicht|kein\w*"
+    r"\b(?:never|not|nobody|no one|none|cannot|avoid|refuse to|stop|niemals|nie|nicht|kein\w*"
     r"|jamais|ne|n'|pas)\b|n['’]t\b"
 )
 _REPORTED = re.compile(
@@ -156,6 +159,23 @@ _PATTERNS = {
         rf"{_BEFORE}(?P<verb>{verbs})\b(?P<rest>[^.!?;]*?(?<!\w)(?:{objects}).*)", re.DOTALL
     )
     for kind, (verbs, objects) in _CLASSES.items()
+}
+
+# Statements that name where secrets, money or calls go; with what they name.
+_ACCOUNT = r"[a-z]{2}\d{2}(?: ?[a-z\d]{4}){3,}|\b\d{2}-\d{2}-\d{2}\b|\b\d{6,}\b"
+_STATED = {
+    SECRET: (
+        re.compile(rf"\b(?:sign|log)s? in\b[^.;]*?\bwith\b[^.;]*?(?<!\w)(?:{_SECRETS})(?!\w)"),
+        re.compile(_LINKED),
+    ),
+    PAYMENT: (
+        re.compile(r"\b(?:paid|paying|settled|settling|transferred|sent)\b[^;]*\baccount\b"),
+        re.compile(_ACCOUNT),
+    ),
+    CALL: (
+        re.compile(r"\b(?:number|line)\b[^;]*\b(?:moved|switched over|changed|diverted) to\b"),
+        re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d)\+?\d[\d ()/-]{5,}\d"),
+    ),
 }
 
 
@@ -201,6 +221,18 @@ def request_of(sentence: str, is_own: IsOwn = nothing_known) -> ReaderRequest | 
         for found in pattern.finditer(text):
             if not _is_denied(text, found) and _is_of(kind, text, found, is_own):
                 return ReaderRequest(kind, found[0].strip())
+    return _stated(text, is_own)
+
+
+def _stated(text: str, is_own: IsOwn) -> ReaderRequest | None:
+    """Return what a sentence says to be sent, paid or called where no other document says so."""
+    for kind, (pattern, place) in _STATED.items():
+        found = pattern.search(text)
+        if not found or _NEGATED.search(text) or _REPORTED.search(text):
+            continue
+        named = (each[0].strip(" .,;:!?)]") for each in place.finditer(text))
+        if not all(map(is_own, named)):
+            return ReaderRequest(kind, found[0].strip())
     return None
 
 
@@ -254,7 +286,7 @@ def _is_of(kind: str, text: str, found: re.Match[str], is_own: IsOwn) -> bool:
 
 def _is_strange_account(rest: str, is_own: IsOwn) -> bool:
     """Whether what is paid into is named by this document alone."""
-    numbers = re.findall(r"[a-z]{2}\d{2}(?: ?[a-z\d]{4}){3,}|\d{2}-\d{2}-\d{2}|\d{6,}", rest)
+    numbers = re.findall(_ACCOUNT, rest)
     if numbers:
         return not all(map(is_own, numbers))
     return bool(

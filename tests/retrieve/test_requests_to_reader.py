@@ -60,6 +60,21 @@ def test_a_request_is_never_quoted_and_the_honest_sentence_is(
     assert "9 am" in answer.quotes[0].text
 
 
+def test_what_stands_on_one_line_with_a_request_is_not_quoted(
+    docs: Path, update: Update, index: Index
+) -> None:
+    harmless = "The bonus of a new account is paid sooner after a check."
+    (docs / "a.md").write_text(f"{harmless} Email your PIN to check@bonus.example.\n")
+    update()
+    config = AskConfig(min_evidence=0.05)
+    *_, before = ask(index, "When is the bonus paid sooner?", config=config)
+    (docs / "a.md").write_text(f"{harmless}\n\nEmail your PIN to check@bonus.example.\n")
+    update()
+    *_, after = ask(index, "When is the bonus paid sooner?", config=config)
+    assert isinstance(before, Answer) and isinstance(after, Answer)
+    assert not before.quotes and after.quotes[0].text == harmless
+
+
 def test_a_website_that_other_documents_name_is_the_firms_own(
     docs: Path, update: Update, index: Index
 ) -> None:
