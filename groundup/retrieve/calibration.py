@@ -237,7 +237,7 @@ def promise_note(found: Calibration, by: str) -> str:
         if not found.known:
             there = "there is none"
         elif promise is None:
-            there = f"with the {found.known:,} there are more than half may be wrong"
+            there = f"of the {found.known:,} there are, more than half may be answered wrong"
         more = f"add at least {few - found.known:,}, in customers' words, with their answers"
         return f"{wanted} wants at least {few} questions with known answers; {there}: {more}."
     return (

@@ -38,6 +38,43 @@ def test_a_turn_that_says_too_little_is_read_with_the_one_before(
     assert question_in_context(turns) == question
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "how much is a crown",
+        "where are you",
+        "do you do mortgages?",
+        "is there aircon?",
+        "What's the deposit?",
+        "Wo seid ihr?",
+        "Was kostet eine Krone?",
+        "Combien coûte une couronne ?",
+        "thanks!",
+        "good morning",
+    ],
+)
+def test_a_short_turn_that_refers_to_nothing_stands_by_itself(turn: str) -> None:
+    assert question_in_context(["What time do you shut on a Friday?", turn]) == turn
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "how much for children?",
+        "how long does it take?",
+        "when exactly?",
+        "is that free?",
+        "how do I get there?",
+        "Und für Kinder?",
+        "Et pour les enfants ?",
+    ],
+)
+def test_a_short_turn_without_a_verb_or_with_a_word_that_refers_is_read_with_the_one_before(
+    turn: str,
+) -> None:
+    assert question_in_context([WARRANTY, turn]) == f"{WARRANTY}\n{turn}"
+
+
 def test_words_of_grammar_and_words_that_ask_are_none_of_its_own() -> None:
     assert (
         own_words("And how much is it?")

@@ -5,10 +5,13 @@ import { models, offer } from "./catalog.js";
 import { announce, button, get, node, refill } from "./dom.js";
 import { copyText } from "./leaving.js";
 import { openPassage } from "./passage.js";
-import { besideAnother, nearestPassage, quotation, quoted } from "./quotation.js";
+import { besideAnother, nearestPassage, quotation, quoted, readable, showRow } from "./quotation.js";
 
 const count = new Intl.NumberFormat("en");
 const SNIPPET_CHARACTERS = 280;
+const LONG_QUESTION = 400; // characters
+const NEAREST = "Passages that come nearest"; // what the sources of a refusal are
+const MISSING = 8; // words that are named
 const HISTORY = 6; // questions and answers before this one that are sent with it
 
 export class Documents {
@@ -116,7 +119,9 @@ class DocumentAnswer {
     this.beside = node("aside", { "aria-label": "Sources", hidden: true }, node("h4", {}, "Sources"), this.list);
     this.actions = node("div", { class: "actions", hidden: true }, button("Copy", () => copyText(this.#copied()), { class: "plain", "aria-label": "Copy answer" }));
     const main = node("div", { class: "found" }, this.said, this.waiting, this.left, this.note, this.actions);
-    this.element = node("article", { class: "asked", "aria-label": question, "aria-busy": "true" }, node("h3", { class: "question" }, question), node("div", { class: "beside" }, main, this.beside));
+    const isLong = question.length > LONG_QUESTION; // then its box is scrolled
+    const name = isLong ? `${question.slice(0, LONG_QUESTION)} …` : question;
+    this.element = node("article", { class: "asked", "aria-label": name, "aria-busy": "true" }, node("h3", { class: "question", tabindex: isLong ? 0 : null }, question), node("div", { class: "beside" }, main, this.beside));
     this.model = model;
   }
 
@@ -140,7 +145,7 @@ class DocumentAnswer {
   #source(source) {
     const { number, document, title, text } = source;
     const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": `Source ${number}: ${document}. Open the passage.` });
-    const words = text.replace(/^\s*#+ .*$/gm, "").replace(/^\s*\|[\s:|-]+\|\s*$/gm, "").replace(/^\s*\||\|\s*$/gm, "").replace(/\s\|\s/g, " · ").replace(/\s+/g, " ").trim(); // headings stand above
+    const words = readable(text).replace(/\s+/g, " ").trim();
     const snippet = words.length > SNIPPET_CHARACTERS ? `${words.slice(0, SNIPPET_CHARACTERS)} …` : words;
     return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, title), node("p", { class: "snippet" }, snippet));
   }
@@ -160,6 +165,7 @@ class DocumentAnswer {
     if (quote.role === "differs") besideAnother(this.said, element, { name, nameBefore: this.answeredBy });
     else this.#say(element);
     if (quote.role === "answers") this.answeredBy = name;
+    showRow(element);
     this.#writing();
   }
 
@@ -178,16 +184,22 @@ class DocumentAnswer {
     this.promise = found && promise ? promiseNote(promise, promised) : "";
     this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";
     this.text = answer;
-    if (!found) refill(this.said, node("p", { class: "not-found" }, answer), this.#nearest(nearest, missing));
+    if (!found) {
+      this.beside.setAttribute("aria-label", NEAREST);
+      this.beside.querySelector("h4").textContent = NEAREST;
+      refill(this.said, node("p", { class: "not-found" }, answer), this.#nearest(nearest, missing));
+    }
     for (const item of this.list.children) item.classList.toggle("uncited", !cited.includes(Number(item.dataset.source)));
   }
 
   #nearest(nearest, missing) {
-    if (!nearest) return null;
+    const others = missing.length > MISSING ? ` and ${missing.length - MISSING} more` : "";
+    const why = missing.length ? `The passages that come nearest have no word like: ${missing.slice(0, MISSING).join(", ")}${others}.` : "The passages beside come nearest; none has enough of what the question is about.";
+    const hint = node("p", { class: "hint" }, why);
+    if (!nearest) return this.sources.length ? hint : null;
     const source = this.#sourceOf(nearest);
-    const why = missing.length ? `The passages that come nearest have no word like: ${missing.join(", ")}.` : "The passages beside come nearest; none has enough of what the question is about.";
-    const open = button(source.title === source.document ? source.document : `${source.document}, ${source.title}`, () => openPassage(source.url, nearest), { class: "source" });
-    return [node("p", { class: "hint" }, why), nearestPassage(nearest, source, open)];
+    const open = button(source.title === source.document ? source.document : `${source.document}, ${source.title}`, () => openPassage(source.url, nearest), { class: "source", "aria-label": `Nearest passage: ${source.document}. Open the passage.` });
+    return [hint, nearestPassage(nearest, source, open)];
   }
 
   /** The stream has ended. */

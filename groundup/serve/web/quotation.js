@@ -10,7 +10,7 @@ export function quotation(quote, cite) {
   const lines = quote.text.split(/\n\s*/).filter((line) => line.trim());
   if (!quote.head && lines.length > 1 && lines.slice(1).every((line) => ITEM.test(line))) return listed(lines[0], lines.slice(1), quote.role, cite);
   if (quote.head && ITEM.test(quote.text)) return listed(quote.head.text, [quote.text], quote.role, cite);
-  return node("blockquote", { class: quote.role }, quoted(quote.head ? `${quote.head.text} … ${quote.text}` : quote.text), " ", cite);
+  return node("blockquote", { class: quote.role }, quoted(quote.head ? `${quote.head.text} … ${quote.text}` : quote.text.replace(ITEM, "")), " ", cite);
 }
 
 function listed(head, items, role, cite) {
@@ -31,6 +31,18 @@ function tableOf({ columns, rows, row }) {
   return node("div", { class: "table", tabindex: 0, role: "region", "aria-label": name }, node("table", {}, head, node("tbody", {}, body)));
 }
 
+/** Scroll the table of a quotation, once it is on the page, to its quoted row. */
+export function showRow(element) {
+  const row = element.querySelector(".table .quoted");
+  if (!row) return;
+  const table = row.closest(".table");
+  const hidden = row.offsetTop + row.offsetHeight - table.clientHeight;
+  if (hidden > 0) table.scrollTop = hidden + (table.clientHeight - row.offsetHeight) / 2;
+}
+
+/** The text of a passage as it is read: without its headings (its title has them), rows of tables with dots between the cells. */
+export const readable = (text) => text.replace(/^\s*#{1,6} .*$/gm, "").replace(/^\s*\|[\s:|-]+\|\s*$\n?/gm, "").replace(/^\s*\||\|\s*$/gm, "").replace(/[^\S\n]*\|[^\S\n]*/g, " · ");
+
 /** Put a quotation that differs beside the one that answers, each below its document's name. */
 export function besideAnother(said, element, { name, nameBefore }) {
   const last = [...said.children].filter(({ classList }) => classList.contains("answers") || classList.contains("differing")).at(-1);
@@ -47,7 +59,8 @@ export function besideAnother(said, element, { name, nameBefore }) {
 export function nearestPassage(nearest, source, open) {
   const characters = [...source.text]; // places count characters, not UTF-16 units
   const slice = (from, to) => characters.slice(from - source.start, to - source.start).join("");
-  const marked = [slice(source.start, nearest.start).trimStart(), node("mark", {}, slice(nearest.start, nearest.end)), slice(nearest.end, source.end).trimEnd()];
+  const shown = (from, to) => readable(slice(from, to));
+  const marked = [shown(source.start, nearest.start).trimStart(), node("mark", {}, shown(nearest.start, nearest.end).trim()), shown(nearest.end, source.end).trimEnd()];
   return node("section", { class: "nearest", "aria-label": "The nearest passage" }, node("p", {}, "Nearest: ", open), node("div", { class: "near-text" }, marked));
 }
 

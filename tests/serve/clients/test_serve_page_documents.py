@@ -111,13 +111,56 @@ def test_a_row_is_told_in_words_with_its_table_and_a_refusal_opens_the_nearest_p
         page.locator("mark.cited").wait_for()
         assert page.locator("mark.cited").inner_text() == "| Narrowboat | £19 |"
         page.keyboard.press("Escape")
-        refused = ask(page, "Which admiral moored his ironclad battleship fleet here?")
+        refused = ask(page, "Which admiral took his ironclad battleship to the narrowboat?")
         assert "ironclad" in refused.locator(".hint").first.inner_text()
         assert refused.locator(".near-text mark").inner_text()
+        assert "|" not in refused.locator(".near-text").inner_text()
+        assert refused.get_by_role("complementary", name="Passages that come nearest").count() == 1
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     finally:
         file.unlink()
         documents.update()
+
+
+def test_the_quoted_row_of_a_long_table_is_in_view_and_its_words_are_whole(
+    view: Callable[..., Any], documents: Documents
+) -> None:
+    file = documents.docs / "slips.md"
+    rows = [f"| Slipway {number} | £{number + 200} | by lantern |" for number in range(30)]
+    head = "| Berth | Mooringcharge | Illumination |\n|---|---|---|\n"
+    file.write_text("# Slips\n\n" + head + "\n".join(rows) + "\n| Ketch | £77 | none |\n")
+    documents.update()
+    try:
+        answer = ask(view(width=390, height=844), "What is the mooringcharge of a ketch?")
+        table, row = answer.locator(".table"), answer.locator("tr.quoted")
+        box, inside = table.bounding_box(), row.bounding_box()
+        assert (
+            box["y"] <= inside["y"] and inside["y"] + inside["height"] <= box["y"] + box["height"]
+        )
+        assert table.evaluate("(each) => getComputedStyle(each).overflowWrap") == "normal"
+    finally:
+        file.unlink()
+        documents.update()
+
+
+def test_a_question_of_5000_characters_leaves_room_for_its_answer(
+    view: Callable[..., Any],
+) -> None:
+    page = view(width=390, height=844)
+    answer = ask(page, (f"{QUESTION} " * 200)[:5_000])
+    asked = answer.locator(".question")
+    assert asked.bounding_box()["height"] < 200 and asked.get_attribute("tabindex") == "0"
+    assert len(answer.get_attribute("aria-label")) < 500
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_short_question_is_not_answered_with_the_one_before(
+    view: Callable[..., Any],
+) -> None:
+    page = view()
+    ask(page, QUESTION)
+    answer = ask(page, "Do you do mortgages?")
+    assert answer.locator(".not-found").inner_text() == "Not found in your documents."
 
 
 def test_documents_that_differ_stand_side_by_side(
