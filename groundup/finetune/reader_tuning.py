@@ -31,7 +31,7 @@ from groundup.retrieve.reader import (
 from groundup.retrieve.stop_words import STOP_WORDS
 from groundup.retrieve.tables import cells
 from groundup.retrieve.terms import terms, words
-from groundup.retrieve.vectors import open_encoder, read_vectors_info
+from groundup.retrieve.vectors import PROBE, open_encoder, read_vectors_info, require_same
 from groundup.runs import RunFolder
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
@@ -166,6 +166,7 @@ def tune_reader(
             f"{index.folder} has no vectors, whose encoder the reader adapts.", fix=fix
         )
     engine = open_encoder(known.model, compute, progress)
+    require_same(known, engine.embed([PROBE]).numpy()[0], "what has that name now")
     count = index.counts().passages
     passages = index.all_passages(0, count)
     if not passages:

@@ -1,12 +1,15 @@
 """Training of the reader: its loss, its batches, and that it learns which sentence answers."""
 
+import json
 import math
 
 import pytest
 import torch
 
+import groundup
 from groundup.device import Compute, generator
 from groundup.engine.engine import Engine
+from groundup.errors import ModelError
 from groundup.finetune.reader_training import Library, ReaderBatches, ReaderQuestion, answer_loss
 from groundup.finetune.reader_tuning import AskedQuestion, mark, questions_from
 from groundup.model.lora import add_lora
@@ -92,3 +95,18 @@ def test_questions_are_made_of_cells_headings_and_sentences() -> None:
     )
     assert found is not None and found.answers == {0: frozenset([1])}
     assert mark([CARE], AskedQuestion("?", "Nothing of it stands there.", "care.md")) is None
+
+
+def test_an_index_of_another_encoder_is_refused_before_anything_is_trained(tmp_path) -> None:
+    (tmp_path / "care.md").write_text("# Care\n\nThe filter is cleaned each week.\n")
+    encoder = save_encoder(tmp_path / "encoder", context_tokens=128)
+    made = tmp_path / "index"
+    groundup.index(tmp_path / "care.md", made, vectors=encoder)
+    with pytest.raises(ModelError, match="trained on another encoder"):
+        groundup.tune_index(made)
+    file = made / "vectors" / "vectors.json"
+    known = json.loads(file.read_text())
+    file.write_text(json.dumps(known | {"probe": [-each for each in known["probe"]]}))
+    with pytest.raises(ModelError, match="is another encoder"):
+        groundup.tune_index(made)
+    assert not (made / "reader").exists()
