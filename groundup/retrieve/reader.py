@@ -156,7 +156,6 @@ class Reader:
 
     def __init__(self, scorer: SentenceScorer, tokenizer: Tokenizer, compute: Compute) -> None:
         self.scorer, self.tokenizer, self.compute = scorer.eval(), tokenizer, compute
-        self.bf16 = compute.is_cpu and compute.has_bf16
 
     @torch.inference_mode()
     def scores(self, question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
@@ -170,8 +169,7 @@ class Reader:
             ids, mask = pad_right([rows[i].ids for i in batch], self.compute.device)
             own = [counts[i] for i in batch]
             owners = joined_owners([rows[i] for i in batch], own).to(self.compute.device)
-            with torch.autocast(self.compute.device.type, torch.bfloat16, enabled=self.bf16):
-                scores = self.scorer(ids, mask, owners, sum(own))
+            scores = self.scorer(ids, mask, owners, sum(own))
             for i, each in zip(batch, scores.cpu().split(own), strict=True):
                 found[i] = tuple(each.tolist())
         return found
