@@ -16,7 +16,7 @@ from groundup.engine.engine import Engine
 from groundup.errors import DataError, ModelError
 from groundup.finetune.reader_training import Library, ReaderBatches, ReaderQuestion, answer_loss
 from groundup.progress import Progress
-from groundup.retrieve.cite import statements
+from groundup.retrieve.cite import statement_text, statements
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.reader import (
@@ -25,7 +25,6 @@ from groundup.retrieve.reader import (
     SentenceScorer,
     encoder_of,
     read_reader,
-    statement_text,
     write_reader,
 )
 from groundup.retrieve.stop_words import STOP_WORDS

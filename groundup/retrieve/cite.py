@@ -21,6 +21,7 @@ from groundup.retrieve.search import TITLE_WEIGHT
 from groundup.retrieve.sentences import TextSpan, sentence_spans
 from groundup.retrieve.stop_words import STOP_WORDS
 from groundup.retrieve.table_rows import Table
+from groundup.retrieve.tables import row_in_words
 from groundup.retrieve.terms import stems, terms, words
 
 # What a quotation is for: it answers, it qualifies the one before it, or another document says
@@ -148,6 +149,18 @@ def statements(passage: Passage) -> list[Statement]:
 def is_item(text: str) -> bool:
     """Whether a sentence is an item of a list."""
     return _ITEM.match(text) is not None
+
+
+def statement_text(passage: Passage, statement: Statement) -> str:
+    """Return a sentence as the reader reads it and as it is shown: a row of a table with the names
+    of its columns.
+    """
+    if not statement.text.startswith("|"):
+        return statement.text
+    head = ""
+    if statement.head:
+        head = passage.text[slice(*statement.head)]
+    return row_in_words(head, statement.text)
 
 
 def _sentences_and_code(text: str) -> Iterator[tuple[int, int, bool]]:

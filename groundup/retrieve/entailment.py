@@ -19,10 +19,9 @@ languages only the words are compared.
 import re
 from collections.abc import Iterator
 
-from groundup.retrieve.cite import Statement, statements
+from groundup.retrieve.cite import Statement, statement_text, statements
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.stop_words import STOP_WORDS
-from groundup.retrieve.tables import row_in_words
 from groundup.retrieve.terms import stems, words
 
 # Of the words of a sentence, those that one sentence of the passage (or the question) must have.
@@ -65,7 +64,7 @@ def _differences(
     sentence: str, statement: Statement, passage: Passage, question: str
 ) -> Iterator[str]:
     """Yield what a sentence says otherwise than a statement."""
-    own_text = _in_words(statement, passage)
+    own_text = statement_text(passage, statement)
     language = passage.language
     said = _content(f"{statement.above} {own_text}", language)
     own = _content(sentence, language)
@@ -102,13 +101,6 @@ def _moved_numbers(sentence: str, text: str, above: str, language: str) -> Itera
             shares = [len(beside & content) for content in holders]
             if beside and max(shares, default=0) < MIN_BESIDE * len(beside):
                 yield f"{number} beside the same words"
-
-
-def _in_words(statement: Statement, passage: Passage) -> str:
-    if not statement.text.startswith("|"):
-        return statement.text
-    head = passage.text[slice(*statement.head)] if statement.head else ""
-    return row_in_words(head, statement.text)
 
 
 def _clauses(text: str) -> list[str]:

@@ -39,9 +39,8 @@ from groundup.model.lora import (
     merge_lora,
     shared_copy,
 )
-from groundup.retrieve.cite import Statement, statements
+from groundup.retrieve.cite import statement_text, statements
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.tables import row_in_words
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import base_hashes
 from groundup.weights.hf import save_tensors
@@ -98,18 +97,6 @@ class ReaderRow:
 
     ids: list[int]
     owners: list[int]
-
-
-def statement_text(passage: Passage, statement: Statement) -> str:
-    """Return a sentence as the reader reads it and as it is shown: a row of a table with the names
-    of its columns.
-    """
-    if not statement.text.startswith("|"):
-        return statement.text
-    head = ""
-    if statement.head:
-        head = passage.text[slice(*statement.head)]
-    return row_in_words(head, statement.text)
 
 
 def reader_row(tokenizer: Tokenizer, question: str, passage: Passage) -> ReaderRow:
@@ -226,16 +213,19 @@ def read_reader(scorer: SentenceScorer, folder: Path) -> None:
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
     if facts.get("version") != VERSION:
         raise FormatError(file, "version", f"is {facts.get('version')!r}; {VERSION} is read")
-    known = base_hashes(scorer.transformer)
-    if json.loads(facts.get("base", "{}")) != known:
+    try:
+        base, scale = json.loads(facts["base"]), float(facts["scale"])
+    except (KeyError, ValueError) as error:
+        raise FormatError(file, "metadata", "has no base and scale of a reader") from error
+    if base != base_hashes(scorer.transformer):
         what = f"The reader {folder} was trained on another encoder than the one given."
         raise ModelError(what, fix="Use all-minilm-l6-v2.")
-    weights, scale = {}, float(facts["scale"])
+    weights = {}
     names = {name.rsplit(".", 1)[0] for name in tensors if name.endswith(".lora_a")}
     for name in names:
         a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
-        base = scorer.get_parameter(f"{name}.weight")
-        if (len(b), a.shape[1]) != tuple(base.shape) or len(a) != b.shape[1]:
+        adapted = scorer.get_parameter(f"{name}.weight")
+        if (len(b), a.shape[1]) != tuple(adapted.shape) or len(a) != b.shape[1]:
             raise FormatError(file, name, "has a shape that does not fit the encoder")
         weights[name] = LoRAWeights(a, b, scale)
     for part in ("weight", "bias"):

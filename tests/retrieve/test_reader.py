@@ -8,6 +8,7 @@ import torch
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.errors import FormatError, ModelError
+from groundup.files import write_manifest
 from groundup.model.lora import add_lora
 from groundup.retrieve.cite import statements
 from groundup.retrieve.given_passages import given_passage
@@ -21,6 +22,7 @@ from groundup.retrieve.reader import (
     write_reader,
 )
 from groundup.weights.adapter import base_hashes
+from groundup.weights.hf import save_tensors
 from groundup.weights.model_io import open_model
 from tests.tiny_encoder import save_encoder
 
@@ -96,3 +98,10 @@ def test_another_encoder_has_no_reader(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="another encoder"):
         open_reader(other, saved)
     assert find_reader(other, tmp_path / "index") is None
+
+
+def test_a_file_of_other_tensors_is_refused(engine: Engine, tmp_path: Path) -> None:
+    save_tensors({"a": torch.zeros(2)}, tmp_path / "reader.safetensors", {"version": "1"})
+    write_manifest(tmp_path)
+    with pytest.raises(FormatError, match="no base and scale of a reader"):
+        open_reader(engine, tmp_path)
