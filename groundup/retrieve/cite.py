@@ -123,7 +123,8 @@ def statements(passage: Passage) -> list[Statement]:
     for start, end, is_code in _sentences_and_code(passage.text):
         text, following = passage.text[start:end], passage.text[end:]
         is_row = text.startswith("|")
-        if not is_code and _is_heading(text, following, passage.title):
+        is_listed = _in_list(passage.text, start, end)
+        if not is_code and not is_listed and _is_heading(text, following, passage.title):
             head = None
             if is_row and any(map(str.isalnum, text)):
                 head = (start, end)
@@ -149,6 +150,14 @@ def statements(passage: Passage) -> list[Statement]:
 def is_item(text: str) -> bool:
     """Whether a sentence is an item of a list."""
     return _ITEM.match(text) is not None
+
+
+def _in_list(text: str, start: int, end: int) -> bool:
+    """Whether a sentence is an item with another one on the line before or after, so that "1. Costs"
+    is no heading.
+    """
+    lines = text[:start].split("\n")[-2:-1] + text[end:].split("\n")[1:2]
+    return is_item(text[start:end]) and any(is_item(line.lstrip()) for line in lines)
 
 
 def statement_text(passage: Passage, statement: Statement) -> str:

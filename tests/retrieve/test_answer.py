@@ -91,6 +91,20 @@ def test_headings_are_not_quoted_and_no_sentence_twice(
     )
 
 
+def test_numbered_items_of_a_list_are_quoted_and_numbered_headings_are_not(
+    index: Index,
+) -> None:
+    given = replace(search(index, "warranty")[0], title="Report", start=0)
+    items = (
+        "A report has these parts:\n\n1. Summary\n2. Costs, at most four\n3. Risks\n\nIt is short."
+    )
+    listed = [each.text for each in statements(replace(given, text=items))]
+    assert listed[1:-1] == ["1. Summary", "2. Costs, at most four", "3. Risks"]
+    chapters = "1. Introduction\n\nWe met.\n\n2. Results\n\nIt is good.\n"
+    found = [each.text for each in statements(replace(given, text=chapters))]
+    assert found == ["We met.", "It is good."]
+
+
 def test_a_sentence_that_other_passages_repeat_keeps_its_place(index: Index) -> None:
     given = replace(search(index, "warranty")[0], title="", start=0)
     rest = " ".join(f"The warranty is number {number}." for number in range(3))
