@@ -430,6 +430,8 @@ def answer_parts(
     from groundup.retrieve.rankings import ranking_of, vectors_for
 
     require_instance("ask", "config", config, AskConfig)
+    if not question.strip():
+        raise ConfigError("The question is empty.", fix="Write what is asked of the documents.")
     vectors = None
     if isinstance(opened, Index):
         if opened.note:

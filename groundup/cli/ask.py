@@ -185,7 +185,8 @@ def _model(model: str | None, device: str, precision: str | None) -> "Model | No
 
 def _show(part: "Part") -> None:
     """Print a part as it comes; with the whole answer its sources."""
-    from groundup.retrieve.answer import NOT_FOUND, Answer, part_text
+    from groundup.retrieve.answer import Answer
+    from groundup.retrieve.answer_text import part_text
     from groundup.retrieve.cite import Quote
     from groundup.retrieve.generation import Omitted
 
@@ -197,7 +198,7 @@ def _show(part: "Part") -> None:
             print(terminal_safe("\n".join(["", *table_lines(part.table), ""])), flush=True)
         return
     if not part.found:
-        print(NOT_FOUND)
+        print(terminal_safe(part.text))
     for line in [*refusal_lines(part), *source_lines(part)]:
         print(terminal_safe(line))
 
@@ -225,6 +226,8 @@ def table_lines(table: "Table") -> list[str]:
 
 def refusal_lines(answer: "Answer") -> list[str]:
     """Return what is missing where nothing was found, and the text of the nearest passage."""
+    from groundup.retrieve.document_requests import marked_text
+
     lines = []
     if answer.missing:
         lines.append(
@@ -233,7 +236,7 @@ def refusal_lines(answer: "Answer") -> list[str]:
     if answer.nearest:
         source = answer.sources[answer.nearest.source - 1]
         named = f"{source.document} ({source.title})" if source.title else source.document
-        text = source.text.strip()
+        text = marked_text(source, answer.requests_of(answer.nearest.source)).strip()
         if len(text) > NEAREST_CHARACTERS:
             text = f"{text[:NEAREST_CHARACTERS].rpartition(' ')[0]} ..."
         lines += [f"Nearest: {named}:", "", *(f"    {line}" for line in text.splitlines())]

@@ -12,7 +12,6 @@ by the evidence for the best passage (`evidence.py`). A sentence that fails a ch
 named in `omitted` with the reason.
 """
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,9 +20,16 @@ from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, require
+from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.composition import both_said, compose, missing_words, nearest_quote
-from groundup.retrieve.evidence import READ_PASSAGES, Evidence, evidence
+from groundup.retrieve.document_requests import (
+    Requests,
+    first_quote,
+    request_spans,
+    without_requests,
+)
+from groundup.retrieve.evidence import Evidence, no_evidence
 from groundup.retrieve.generation import (
     Draft,
     Drafts,
@@ -41,13 +47,15 @@ from groundup.retrieve.notes import difference_notes
 from groundup.retrieve.operating_points import NO_POINT, OperatingPoint, operating_point
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_parts import QuestionPart, question_parts
-from groundup.retrieve.search import Keep, Ranking, SearchResult, every, find, is_current
+from groundup.retrieve.read_passages import read_passages
+from groundup.retrieve.refusals import NOTHING_FOUND, Refusal, refusal_of
+from groundup.retrieve.search import Keep, Ranking, every, is_current
+from groundup.retrieve.sentences import TextSpan
 from groundup.retrieve.support import supports
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
 
-NOT_FOUND = "Not found in your documents."
 PASSAGES, MAX_TOKENS = 5, 128
 # The nats a token that a passage must give a sentence: 29 of 30 with the right answer have it, and
 # 32 of 37 others (docs/retrieve.md, "Answers").
@@ -107,12 +115,16 @@ class Answer:
     """Where nothing was found, the sentence that comes nearest."""
     missing: tuple[str, ...] = ()
     """Where nothing was found, the words of the question that no source has."""
+    refusal: Refusal = NOTHING_FOUND
+    """What is said where nothing was found."""
+    requests: Requests = ()
+    """Of each source what it asks of its reader: spans in its document."""
 
     @property
     def text(self) -> str:
         """The answer as it is read."""
         if not self.found:
-            return NOT_FOUND
+            return self.refusal.text
         return "\n".join(map(part_text, self.parts))
 
     @property
@@ -137,10 +149,19 @@ class Answer:
         known = [*self.values, *[None] * (len(self.sources) - len(self.values))]
         return list(zip(self.sources, known, strict=True))
 
+    def requests_of(self, number: int) -> Sequence[TextSpan]:
+        """Return what the source of a number asks of its reader."""
+        return self.requests[number - 1] if self.requests else ()
+
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
         sources = [
-            {"number": number, **each.to_plain(), "evidence": value}
+            {
+                "number": number,
+                **each.to_plain(),
+                "evidence": value,
+                "requests": [list(span) for span in self.requests_of(number)],
+            }
             for number, (each, value) in enumerate(self.source_values, start=1)
         ]
         return {
@@ -154,6 +175,7 @@ class Answer:
             "notes": [each.text for each in self.notes],
             "nearest": self.nearest and self.nearest.to_plain(),
             "missing": list(self.missing),
+            "refusal": None if self.found else vars(self.refusal),
             "sentences": [vars(each) for each in self.sentences],
             "omitted": [vars(each) for each in self.omitted],
             "sources": sources,
@@ -161,31 +183,7 @@ class Answer:
         }
 
 
-# Marks that turn the direction of the characters behind them, which would be the number of the
-# source, too.
-_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 Part = Quote | Note | Sentence | Omitted | Answer
-
-
-def part_text(part: Quote | Note | Sentence) -> str:
-    """Return a quotation or a sentence with the number of its source; a row of a table in words, an
-    item of a list as "its head … item"; a note as it is.
-
-    A quotation's line breaks are spaces here and its marks " are ', so that it can't end early;
-    nothing turns the direction of what follows. A row in words has no quotation marks.
-    """
-    if isinstance(part, Note):
-        return " ".join(_DIRECTIONS.sub("", part.text).split())
-    text = part.text
-    if isinstance(part, Quote) and part.in_words:
-        text = part.in_words
-    elif isinstance(part, Quote) and part.head:
-        text = f"{part.head.text} … {text}"
-    text = " ".join(_DIRECTIONS.sub("", text).split())
-    if isinstance(part, Quote) and not part.in_words:
-        quoted = text.replace('"', "'")
-        text = f'"{quoted}"'
-    return f"{text} [{part.source}]"
 
 
 @dataclass(frozen=True)
@@ -209,6 +207,10 @@ class QuestionReading:
     """The sentence that comes nearest, where nothing answers."""
     missing: tuple[str, ...] = ()
     """The words of the question that no source has, where nothing answers."""
+    refusal: Refusal = NOTHING_FOUND
+    """What is said where nothing answers."""
+    requests: Requests = ()
+    """Of each source what it asks of its reader: spans in its document."""
 
     def answer(self, made: Sequence[Sentence | Omitted] = ()) -> Answer:
         """Return the answer with what a model made of it, checked."""
@@ -227,6 +229,8 @@ class QuestionReading:
             notes=self.notes,
             nearest=self.nearest,
             missing=self.missing,
+            refusal=self.refusal,
+            requests=self.requests,
         )
 
 
@@ -369,30 +373,6 @@ def with_changed_sources(index: Index, answer: Answer) -> Answer:
     return replace(answer, outdated=tuple(dict.fromkeys([*answer.outdated, *changed])))
 
 
-def _read_passages(
-    index: Index | GivenPassages,
-    question: str,
-    count: int,
-    keep: Keep,
-    rank_by: Ranking | None,
-    vectors: "Vectors | None",
-) -> tuple[SearchResult, Evidence]:
-    """Return the `count` best passages and what speaks for them; with a reader the best of
-    READ_PASSAGES by its evidence.
-    """
-    if not isinstance(index, Index):
-        found = index.find(question, count)
-        return found, evidence(index, found.passages, question, vectors)
-    if vectors is None or vectors.read is None:
-        found = find(index, question, count, rank_by, keep)
-        return found, evidence(index, found.passages, question, vectors)
-    found = find(index, question, max(count, READ_PASSAGES), rank_by, keep)
-    known = evidence(index, found.passages, question, vectors)
-    best = sorted(range(len(found.passages)), key=lambda i: -known.values[i])[:count]
-    passages = tuple(replace(found.passages[i], score=known.values[i]) for i in best)
-    return replace(found, passages=passages), known.select(best)
-
-
 def read(
     index: Index | GivenPassages,
     question: str,
@@ -408,19 +388,28 @@ def read(
     `new_keep`: makes for one search what says which passages it may find. Raises ConfigError,
     FormatError.
     """
+    # With a least evidence of 0 any passage will do.
+    refusal = None if config.min_evidence == 0 else refusal_of(index, question)
+    if refusal and refusal.is_small_talk:
+        point = _point(index, no_evidence(vectors), config)
+        return QuestionReading(question, 0.0, (), (), (), (), point=point, refusal=refusal)
 
     def read_one(asked: str) -> QuestionReading:
-        return _read(index, asked, config, new_keep(), rank_by, vectors)
+        return _read(index, asked, config, new_keep(), rank_by, vectors, refusal)
 
-    parts = question_parts(question)
+    parts = question_parts(question) if refusal is None else []
     readings = [read_one(part.question) for part in parts] if len(parts) > 1 else []
     if any(each.about for each in readings):
         reading = _joined(question, parts, readings)
     else:
         reading = read_one(question)
-    return replace(
-        reading, notes=(*difference_notes(index, reading.quotes, reading.sources), *reading.notes)
-    )
+    requests = tuple(request_spans(index, source) for source in reading.sources)
+    quotes = without_requests(reading.quotes, requests)
+    notes = (*difference_notes(index, quotes, reading.sources), *reading.notes)
+    reading = replace(reading, quotes=quotes, notes=notes, requests=requests)
+    if quotes or reading.nearest:
+        return reading
+    return replace(reading, nearest=first_quote(reading.sources, requests))
 
 
 def _read(
@@ -430,20 +419,15 @@ def _read(
     keep: Keep,
     rank_by: Ranking | None,
     vectors: "Vectors | None",
+    refusal: Refusal | None,
 ) -> QuestionReading:
-    """`read` of a question that asks one thing."""
-    found, known = _read_passages(index, question, config.passages, keep, rank_by, vectors)
-    point = operating_point(
-        index.folder if isinstance(index, Index) else None,
-        known.by,
-        known.usual,
-        min_evidence=config.min_evidence,
-        promised=config.promised,
-    )
+    """`read` of a question that asks one thing; with a `refusal` it has no answer."""
+    found, known = read_passages(index, question, config.passages, keep, rank_by, vectors)
+    point = _point(index, known, config)
     about = tuple(
         passage
         for passage, each in zip(found.passages, known.values, strict=True)
-        if each >= point.least
+        if each >= point.least and refusal is None
     )
     quotes = compose(question, found.passages, known.sentences) if about else []
     reading = QuestionReading(
@@ -455,11 +439,23 @@ def _read(
         found.outdated,
         known.values,
         point,
+        refusal=refusal or NOTHING_FOUND,
     )
     if quotes:
         return reading
     nearest = nearest_quote(found.passages, known.sentences)
-    return replace(reading, nearest=nearest, missing=missing_words(question, found.passages))
+    missing = () if refusal else missing_words(question, found.passages)
+    return replace(reading, nearest=nearest, missing=missing)
+
+
+def _point(index: Index | GivenPassages, known: Evidence, config: AskConfig) -> OperatingPoint:
+    return operating_point(
+        index.folder if isinstance(index, Index) else None,
+        known.by,
+        known.usual,
+        min_evidence=config.min_evidence,
+        promised=config.promised,
+    )
 
 
 def _joined(

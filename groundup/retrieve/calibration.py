@@ -14,14 +14,15 @@ questions that were made from the documents are easier, so nothing is promised f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.files import read_text, write_json, write_text
 from groundup.packs.pack import MIN_QUESTIONS
 from groundup.progress import Progress
-from groundup.retrieve.answer import Answer, AskConfig, part_text, read
+from groundup.retrieve.answer import Answer, AskConfig, read
+from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.evidence import BOTH, MIN_EVIDENCE, READER, WORDS
 from groundup.retrieve.index import Index
 from groundup.retrieve.index_manifest import begin_change, end_change
@@ -35,6 +36,7 @@ from groundup.retrieve.known_questions import (
 )
 from groundup.retrieve.operating_points import DEFAULT, EVIDENCE_FILE, MAX_REFUSED
 from groundup.retrieve.rankings import AUTO, ranking_of
+from groundup.retrieve.refusals import refusal_of
 from groundup.retrieve.risk import (
     CONFIDENCE,
     MAX_ERROR,
@@ -173,9 +175,14 @@ def _choose(
 def answer_at_any_evidence(
     index: Index, question: str, passages: int, vectors: "Vectors | None"
 ) -> Answer:
-    """Return the answer that is shown if its evidence is enough."""
+    """Return the answer that is shown if its evidence is enough; one without evidence for a
+    question that is refused whatever the documents hold.
+    """
     config, ranking = AskConfig(passages, min_evidence=0.0), ranking_of(AUTO, vectors)
-    return read(index, question, config, rank_by=ranking, vectors=vectors).answer()
+    answer = read(index, question, config, rank_by=ranking, vectors=vectors).answer()
+    if refusal_of(index, question):
+        return replace(answer, found=False, evidence=0.0)
+    return answer
 
 
 def outcome_of_answer(known: KnownQuestion, answer: Answer) -> Outcome:

@@ -128,6 +128,14 @@ def evidence(
     return replace(found, values=values, sentences=tuple(sentences))
 
 
+def no_evidence(vectors: "Vectors | None") -> Evidence:
+    """Return that of no passages, as `vectors` would judge them."""
+    by = WORDS
+    if vectors is not None:
+        by = BOTH if vectors.read is None else READER
+    return Evidence((), (), by)
+
+
 def requests_in(index: WordStatistics, passage: Passage) -> set[int]:
     """Return the places of a passage's `statements` that are its document's requests to the
     reader, or stand on one line with such a request.

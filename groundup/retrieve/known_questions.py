@@ -102,6 +102,9 @@ def read_known_questions(file: Path) -> list[KnownQuestion]:
     """Return the questions of a file, each once. Raises DataError for the first line that is none,
     and for a file that has none or can't be read.
     """
+    if file.is_dir():
+        fix = f"Give a file of JSON lines: {FORM}"
+        raise DataError(f"{file} is a folder, and a file of questions is expected.", fix=fix)
     try:
         text = read_text(file, max_bytes=MAX_BYTES)
     except FormatError as error:

@@ -22,6 +22,7 @@ from groundup.files import read_json
 from groundup.http.responses import JsonObject
 from groundup.progress import Progress
 from groundup.retrieve.answer_match import contains
+from groundup.retrieve.document_requests import Requests
 from groundup.retrieve.index import (
     INDEX_FILE,
     VECTORS_FILE,
@@ -218,8 +219,8 @@ def passage_path(name: str, passage: Passage) -> str:
     return f"/groundup/passages/{name}/{passage.id}"
 
 
-def source_entries(name: str, sources: Sequence[Passage]) -> list[JsonObject]:
-    """Return the sources of an answer, numbered from 1."""
+def source_entries(name: str, sources: Sequence[Passage], requests: Requests) -> list[JsonObject]:
+    """Return the sources of an answer, numbered from 1, with what each asks of its reader."""
     return [
         {
             "number": number,
@@ -228,8 +229,9 @@ def source_entries(name: str, sources: Sequence[Passage]) -> list[JsonObject]:
             "text": passage.text,
             "start": passage.start,
             "end": passage.end,
+            "requests": [list(span) for span in spans],
         }
-        for number, passage in enumerate(sources, start=1)
+        for number, (passage, spans) in enumerate(zip(sources, requests, strict=True), start=1)
     ]
 
 

@@ -24,10 +24,10 @@ from groundup.retrieve.answer import (
     Part,
     QuestionReading,
     answer_parts,
-    part_text,
     read,
     with_changed_sources,
 )
+from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage

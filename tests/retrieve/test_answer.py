@@ -12,7 +12,8 @@ from groundup.engine.engine import ANSWER_SHARE, Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.retrieve import answer as answering
-from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask, part_text
+from groundup.retrieve.answer import Answer, AskConfig, ask
+from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.cite import (
     Quote,
     facts,
@@ -27,6 +28,7 @@ from groundup.retrieve.evidence import evidence
 from groundup.retrieve.generation import Draft, Drafts, Omitted, Prompted, Sentence, make_prompt
 from groundup.retrieve.index import Index
 from groundup.retrieve.quotes import quotations
+from groundup.retrieve.refusals import NOT_FOUND
 from groundup.retrieve.search import search
 from groundup.retrieve.support import prompt_ids, supports
 from groundup.weights.model_io import save_model

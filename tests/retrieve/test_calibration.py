@@ -10,7 +10,7 @@ from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import read_json, verify_folder
 from groundup.packs.pack import MIN_QUESTIONS
 from groundup.progress import Silent
-from groundup.retrieve.answer import NOT_FOUND, AskConfig, read
+from groundup.retrieve.answer import AskConfig, read
 from groundup.retrieve.calibration import (
     OF_SMALL,
     Calibration,
@@ -33,6 +33,7 @@ from groundup.retrieve.known_questions import (
     read_known_questions,
 )
 from groundup.retrieve.operating_points import EVIDENCE_FILE, MAX_REFUSED
+from groundup.retrieve.refusals import NOT_FOUND
 
 # Of the words with a meaning the documents have one in three.
 ASKED = "gate for penguins swimming"

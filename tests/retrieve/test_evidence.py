@@ -9,9 +9,10 @@ import pytest
 
 from groundup.errors import ConfigError
 from groundup.progress import Silent
-from groundup.retrieve.answer import NOT_FOUND, Answer, AskConfig, ask
+from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.evidence import MIN_BY_BOTH, MIN_BY_WORDS, ahead, by_both, evidence
 from groundup.retrieve.index import Index
+from groundup.retrieve.refusals import NOT_FOUND
 from groundup.retrieve.search import find
 from groundup.retrieve.terms import terms
 from groundup.retrieve.vectors import Vectors, make_vectors, read_vectors_info, text_of

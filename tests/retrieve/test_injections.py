@@ -19,7 +19,8 @@ from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.progress import Silent
 from groundup.retrieve import answer as answering
-from groundup.retrieve.answer import Answer, ask, part_text
+from groundup.retrieve.answer import Answer, ask
+from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.index import Index
 from groundup.retrieve.support import prompt_ids
 from groundup.retrieve.update import update_index

@@ -11,7 +11,8 @@ POST /groundup/ask                    {"index", "question", "model": name or nul
                                       last {"done": true, "found", "answer", "cited", "question" (in
                                       its context), "evidence", "least_evidence", "operating_point",
                                       "promise", "promised" (whether the promise covers it),
-                                      "nearest" and "missing" of what is not found, ...};
+                                      "nearest", "missing" and "refusal" ({"kind", "text"}) of what
+                                      is not found, ...};
                                       or {"error": {...}}
 GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
                                       link there gets the page, opened at it
@@ -100,7 +101,9 @@ async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
 
 
 async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:
-    yield line({"sources": source_entries(answer.request.index, answer.reading.sources)})
+    reading = answer.reading
+    entries = source_entries(answer.request.index, reading.sources, reading.requests)
+    yield line({"sources": entries})
     try:
         async for part in answer:
             yield line(_part_entry(part, answer))
@@ -131,6 +134,7 @@ def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
         "promised": part.promised,
         "nearest": part.nearest and part.nearest.to_plain(),
         "missing": list(part.missing),
+        "refusal": None if part.found else vars(part.refusal),
         "outdated": len(part.outdated),
         "prompt_tokens": answer.last_event.prompt_tokens,
         "completion_tokens": answer.last_event.completion_tokens,

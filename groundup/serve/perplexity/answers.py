@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from groundup.retrieve.answer import AskConfig, QuestionReading
+from groundup.retrieve.document_requests import marked_text
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.passages import Passage
 from groundup.serve.model_registry import ModelAlias, ModelInfo
@@ -68,14 +69,19 @@ async def answer(
 
 
 def _results_of(reading: QuestionReading, plain: GenerateRequest) -> Sequence[Passage]:
-    """Return the passages that a client gets as results: of what is not found the nearest one, and
-    none with a format, which the model then writes without any.
+    """Return the passages that a client gets as results, their requests to the reader marked: of
+    what is not found the nearest one, and none with a format, which the model then writes without
+    any.
     """
+    sources = tuple(
+        replace(source, text=marked_text(source, spans))
+        for source, spans in zip(reading.sources, reading.requests, strict=True)
+    )
     if reading.about:
-        return reading.sources
+        return sources
     if reading.nearest is None or plain.constraint is not None:
         return ()
-    return (reading.sources[reading.nearest.source - 1],)
+    return (sources[reading.nearest.source - 1],)
 
 
 def base_url_of(client: Request) -> str:

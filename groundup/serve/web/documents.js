@@ -5,7 +5,7 @@ import { models, offer } from "./catalog.js";
 import { announce, button, get, node, refill } from "./dom.js";
 import { copyText } from "./leaving.js";
 import { openPassage } from "./passage.js";
-import { besideAnother, nearestPassage, quotation, quoted, readable, showRow } from "./quotation.js";
+import { besideAnother, markedText, nearestPassage, quotation, quoted, readable, showRow } from "./quotation.js";
 
 const count = new Intl.NumberFormat("en");
 const SNIPPET_CHARACTERS = 280;
@@ -143,9 +143,9 @@ class DocumentAnswer {
   }
 
   #source(source) {
-    const { number, document, title, text } = source;
+    const { number, document, title, start, end } = source;
     const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": `Source ${number}: ${document}. Open the passage.` });
-    const words = readable(text).replace(/\s+/g, " ").trim();
+    const words = readable(markedText(source, start, end)).replace(/\s+/g, " ").trim();
     const snippet = words.length > SNIPPET_CHARACTERS ? `${words.slice(0, SNIPPET_CHARACTERS)} …` : words;
     return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, title), node("p", { class: "snippet" }, snippet));
   }

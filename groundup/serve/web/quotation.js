@@ -55,11 +55,20 @@ export function besideAnother(said, element, { name, nameBefore }) {
   pair.append(node("div", {}, node("p", { class: "whose" }, name), element));
 }
 
+/** What stands before a sentence that its document asks of its reader. */
+const REQUEST = "[the document's own request] ";
+
+/** A passage's text from one place of its document to another, its requests to the reader marked; places count characters, not UTF-16 units. */
+export function markedText({ text, start, requests = [] }, from, to) {
+  const characters = [...text];
+  const cuts = requests.map(([first]) => first).filter((first) => from <= first && first < to);
+  const places = [from, ...cuts, to];
+  return places.slice(1).map((place, number) => `${number ? REQUEST : ""}${characters.slice(places[number] - start, place - start).join("")}`).join("");
+}
+
 /** The passage that comes nearest to a question without an answer, opened, with its nearest sentence marked. */
 export function nearestPassage(nearest, source, open) {
-  const characters = [...source.text]; // places count characters, not UTF-16 units
-  const slice = (from, to) => characters.slice(from - source.start, to - source.start).join("");
-  const shown = (from, to) => readable(slice(from, to));
+  const shown = (from, to) => readable(markedText(source, from, to));
   const marked = [shown(source.start, nearest.start).trimStart(), node("mark", {}, shown(nearest.start, nearest.end).trim()), shown(nearest.end, source.end).trimEnd()];
   return node("section", { class: "nearest", "aria-label": "The nearest passage" }, node("p", {}, "Nearest: ", open), node("div", { class: "near-text" }, marked));
 }
