@@ -37,7 +37,8 @@ from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.cite import missing_facts
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import find
-from groundup.retrieve.vectors import Vectors, embed_with, make_vectors, read_vectors_info
+from groundup.retrieve.vectors import Vectors, embed_with, make_vectors
+from groundup.retrieve.vectors_info import read_vectors_info
 from groundup.tokenizer.chat import Conversation, Message
 
 CPU = Compute(torch.device("cpu"))

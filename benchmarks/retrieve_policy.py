@@ -25,7 +25,8 @@ from groundup.progress import Silent
 from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.index import Index
 from groundup.retrieve.update import update_index
-from groundup.retrieve.vectors import Vectors, embed_with, make_vectors, read_vectors_info
+from groundup.retrieve.vectors import Vectors, embed_with, make_vectors
+from groundup.retrieve.vectors_info import read_vectors_info
 
 CPU = Compute(torch.device("cpu"))
 # Least evidence: the package's own, and one as the domain packs choose it on their instructions (docs/packs.md).

@@ -28,7 +28,8 @@ from groundup.evaluate.paired import ratio_difference
 from groundup.progress import Silent
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import Ranking, bm25, find
-from groundup.retrieve.vectors import Embed, Vectors, embed_with, make_vectors, read_vectors_info
+from groundup.retrieve.vectors import Embed, Vectors, embed_with, make_vectors
+from groundup.retrieve.vectors_info import read_vectors_info
 
 SETS = ("squad", "papers", "bank", "boolq")
 DEPTH, AT = 20, (1, 5, 10)

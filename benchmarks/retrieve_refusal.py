@@ -35,14 +35,8 @@ from groundup.retrieve.answer import PASSAGES
 from groundup.retrieve.evidence import evidence, nearness, question_words
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import Ranking, find
-from groundup.retrieve.vectors import (
-    Embed,
-    Rows,
-    Vectors,
-    embed_with,
-    make_vectors,
-    read_vectors_info,
-)
+from groundup.retrieve.vectors import Embed, Rows, Vectors, embed_with, make_vectors
+from groundup.retrieve.vectors_info import read_vectors_info
 
 CPU = Compute(torch.device("cpu"))
 # The share of answerable questions that may be refused.

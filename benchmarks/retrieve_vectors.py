@@ -1,6 +1,6 @@
-"""Retrieval by vectors: an encoder's tokens a second, its ranking and the mixture with BM25 on SQuAD, and milliseconds of a scan.
+"""Retrieval by vectors: an encoder's tokens a second, its ranking and the mixture with BM25 on SQuAD, milliseconds of a scan and of the mixture.
 
-python benchmarks/retrieve_vectors.py [--quick] [--only speed|quality|scan] [--set squad|boolq] [--encoder all-minilm-l6-v2] [--threads 1 2]
+python benchmarks/retrieve_vectors.py [--quick] [--only speed|quality|scan|mixture] [--set squad|boolq] [--encoder all-minilm-l6-v2] [--threads 1 2]
     [--sizes 100000] [--json OUT]
 
 Speed: the 803 passages of SQuAD in the batches of `make_vectors`, on each number of threads.
@@ -8,14 +8,20 @@ Quality: the 1,000 questions of `retrieve.py`, or 400 search queries of BoolQ. T
 the smallest); that of the package weighs both sets (docs/log.md). Odd questions are reported, where the mixture is compared with the better of the
 two on the same questions: exact McNemar for recall, paired bootstrap for MRR.
 Scan: rows drawn at random, as many as --sizes says, in a file that is mapped; the 10 nearest of a vector, warm.
+Mixture: the passages of `retrieve.py --only speed`, indexed by words, with random rows for vectors; a query is one of their sentences, embedded by
+the encoder and ranked by both, to the 10 passages found, warm. Its parts apart, each by the wall clock and by processor time, which other programs
+disturb less; memory is that of the process at its end.
 """
 
 import argparse
 import json
+import random
+import resource
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from measure import machine
-from retrieve import DEPTH, figures, indexed, rank_in, squad, table, text_number
+from retrieve import DEPTH, figures, indexed, made_passages, rank_in, squad, table, text_number
 from retrieve_sets import boolq
 from spine import describe
 
@@ -31,19 +37,20 @@ from groundup.device import Compute
 from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.progress import Silent
 from groundup.retrieve.index import Index
+from groundup.retrieve.search import bm25, find
 from groundup.retrieve.vectors import (
+    PROBE,
     TOGETHER,
     Embed,
-    VectorIndexInfo,
     Vectors,
     embed_with,
     make_vectors,
     mix,
-    read_vectors_info,
     score_by_both,
 )
+from groundup.retrieve.vectors_info import VectorIndexInfo, read_vectors_info
 
-PARTS = ("speed", "quality", "scan")
+PARTS = ("speed", "quality", "scan", "mixture")
 WEIGHTS = (0.0, 0.5, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
 CANDIDATES, WIDTH, QUERIES, WARM_UP, FILLED_AT_ONCE = 100, 384, 60, 5, 50_000
 CPU = Compute(torch.device("cpu"))
@@ -172,6 +179,50 @@ def scan(sizes: Sequence[int]) -> dict[str, dict[str, float]]:
     return found
 
 
+def mixture(sizes: Sequence[int], encoder: str) -> dict[str, dict[str, float]]:
+    """Milliseconds of a search by words and vectors, and of its parts; megabytes of memory."""
+    found, embed = {}, embed_with(encoder, CPU, Silent())
+    for size in sizes:
+        passages, sentences = made_passages(size, seed=1)
+        with tempfile.TemporaryDirectory() as folder:
+            index, _ = indexed(passages, Path(folder))
+            place = index.folder / "vectors"
+            place.mkdir()
+            known, _ = random_rows(place, size, np.random.default_rng(0))
+            with index:
+                known = replace(known, probe=tuple(map(float, embed([PROBE])[0])))
+                vectors = Vectors(known, embed)
+                queries = random.Random(2).choices(sentences, k=QUERIES + WARM_UP)
+                for name, part in search_parts(index, vectors).items():
+                    found[f"{size:,}, {name}"] = {"passages": size, **timed(part, queries)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {name: {**row, "memory MB": peak} for name, row in found.items()}
+
+
+def search_parts(index: Index, vectors: Vectors) -> dict[str, Callable[[str], Any]]:
+    """A search by both, and its parts."""
+    return {
+        "encoder": lambda query: vectors.embed([query]),
+        "words": lambda query: bm25(index, query, CANDIDATES),
+        "both": lambda query: find(index, query, 10, vectors.mixture()),
+    }
+
+
+def timed(part: Callable[[str], Any], queries: Sequence[str]) -> dict[str, float]:
+    """The milliseconds of a function of a query, by the wall clock and of the processor."""
+    times = []
+    for query in queries:
+        started, worked = time.perf_counter(), time.process_time()
+        part(query)
+        times.append((time.perf_counter() - started, time.process_time() - worked))
+    figures = {}
+    for name, column in (("", 0), ("processor ", 1)):
+        kept = sorted(1000 * each[column] for each in times[WARM_UP:])
+        figures[f"{name}p50 ms"] = median(kept)
+        figures[f"{name}p95 ms"] = kept[int(0.95 * len(kept))]
+    return figures
+
+
 def random_rows(place: Path, size: int, draw: np.random.Generator) -> tuple[VectorIndexInfo, Embed]:
     """A file of random rows, and what opens it."""
     probe = np.zeros(WIDTH, dtype=np.float32)
@@ -214,7 +265,8 @@ def main() -> None:
             torch.set_num_threads(options.threads[0])
             tables[name], compared = quality(options.encoder, options.quick, options.set)
         else:
-            tables[name] = scan(options.sizes[:1] if options.quick else options.sizes)
+            sizes = options.sizes[:1] if options.quick else options.sizes
+            tables[name] = scan(sizes) if name == "scan" else mixture(sizes, options.encoder)
         print(f"\n{name}\n\n{table(tables[name])}", flush=True)
     if compared:
         print(f"\nThe mixture less the better of the two, on odd questions: {json.dumps(compared)}")

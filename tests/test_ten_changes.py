@@ -210,7 +210,8 @@ import numpy as np
 from groundup.progress import Silent
 from groundup.retrieve.index import Index
 from groundup.retrieve.search import find
-from groundup.retrieve.vectors import Vectors, make_vectors, read_vectors_info
+from groundup.retrieve.vectors import Vectors, make_vectors
+from groundup.retrieve.vectors_info import read_vectors_info
 
 
 def letters(texts):

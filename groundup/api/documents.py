@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from groundup.retrieve.known_questions import KnownQuestion
     from groundup.retrieve.search import SearchResult
     from groundup.retrieve.update import UpdateReport
+    from groundup.retrieve.updated_vectors import VectorsReport
     from groundup.tokenizer.fast import Tokenizer
     from groundup.tokenizer.kinds import Kind
 
@@ -49,16 +50,18 @@ class IndexResults:
     """What `index` did, and what the index holds now."""
 
     index: Path
-    vectors_made: int
     update: "UpdateReport"
     counts: "IndexCounts"
+    vectors: "VectorsReport"
     calibration: "Calibration | None" = None
     """Where it was calibrated."""
 
     def to_plain(self) -> dict[str, Any]:
         own: dict[str, Any] = {
             "index": str(self.index),
-            "vectors_made": self.vectors_made,
+            "encoder": self.vectors.encoder,
+            "vectors_made": self.vectors.count,
+            "vectors_s": self.vectors.elapsed_s,
         }
         if self.calibration:
             own["calibration"] = self.calibration.to_plain()
@@ -208,10 +211,13 @@ def index(
     what is gone.
 
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
-    whose vectors are made of each passage, for search by meaning ("all-minilm-l6-v2"), and `store`
-    where new ones are kept, "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in
-    files beside the index. `config`: how documents become passages; None: as the index has it, else
-    the defaults; `text` and `charset` of `Data` are those of the config. Files that can't be read are in `counts.faults`, with the reason.
+    whose vectors are made of each passage, for search by meaning; None: of an index the one that
+    made its vectors, of a new index all-minilm-l6-v2, if it is on this machine and most passages
+    are English; "none": no vectors are made. `store`: where new ones are kept, "NAME" or
+    "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in files beside the index. `config`: how
+    documents become passages; None: as the index has it, else the defaults;
+    `text` and `charset` of `Data` are those of the config. Files that can't be read are in
+    `counts.faults`, with the reason.
     An index that was calibrated (`calibrate_index`) is so again where it changes. Raises
     ConfigError, DataError, DiskError, FormatError, ModelError.
 
@@ -221,33 +227,26 @@ def index(
     """
     from groundup.retrieve.index import Index
     from groundup.retrieve.index_config import IndexConfig
-    from groundup.retrieve.update import update_index
+    from groundup.retrieve.updated_vectors import update_with_vectors
 
     require_instance("index", "config", config, IndexConfig)
     folder, progress = Path(out), progress or Silent()
     readings = _readings_of("index", data, follow_links=follow_links)
-    sources = [source for source, _ in readings]
-    config = _index_config([reading for _, reading in readings], config)
-    if vectors is None:
-        report, made = update_index(folder, sources, config, progress=progress), 0
-    else:
-        from groundup.device import select_compute
-        from groundup.retrieve.known_stores import FILES, require_store
-        from groundup.retrieve.vectors import embed_with, make_vectors
-
-        # What can't be opened is refused before the work.
-        require_store(store or FILES)
-        embed = embed_with(str(vectors), select_compute(device), progress)
-        report = update_index(folder, sources, config, progress=progress)
-        progress.say(
-            f"{folder} can be searched by words; Ctrl-C stops the vectors, and the same again goes on "
-            "with them."
-        )
-        made = make_vectors(folder, embed, str(vectors), store=store, progress=progress)
+    report, made = update_with_vectors(
+        folder,
+        [source for source, _ in readings],
+        _index_config([reading for _, reading in readings], config),
+        None if vectors is None else str(vectors),
+        store=store,
+        device=device,
+        progress=progress,
+    )
+    if made.note:
+        progress.say(f"note: {made.note}. Vectors are added by: {made.fix}")
     with Index(folder) as opened:
-        has_changed = bool(report.files_read or report.files_removed or made)
+        has_changed = bool(report.files_read or report.files_removed or made.count)
         calibration = _calibrated_again(opened, device, progress) if has_changed else None
-        return IndexResults(folder, made, report, opened.counts(), calibration)
+        return IndexResults(folder, report, opened.counts(), made, calibration)
 
 
 @checked_arguments

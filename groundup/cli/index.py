@@ -42,7 +42,9 @@ def command(
         Option(
             "--vectors",
             metavar="ENCODER",
-            help="Then make a vector of each passage, for search by meaning: all-minilm-l6-v2.",
+            help="Then make a vector of each passage with this encoder, for search by meaning; none: by "
+            "words alone.",
+            show_default="that of the index; of a new one all-minilm-l6-v2, where it is here",
         ),
     ] = None,
     store: Annotated[
@@ -80,14 +82,16 @@ def command(
     what is gone.
 
     Files that can't be read are listed and skipped. The index can be searched while it is written,
-    by words also while --vectors are made; these are added to at each later call that names them,
-    and go on where they were stopped.
+    by words also while vectors are made. A new index has vectors where the encoder all-minilm-l6-v2
+    is on this machine and most passages are English; later calls make those that are missing. An
+    index by words stays so until --vectors names an encoder.
 
     Examples:
         groundup index manuals/ --out manuals.index
         groundup index manuals/ letters.mbox "notes/**/*.md" --out mine.index
         groundup index --out mine.index
-        groundup index manuals/ --out manuals.index --vectors all-minilm-l6-v2
+        groundup index --out mine.index --vectors all-minilm-l6-v2
+        groundup index manuals/ --out words.index --vectors none
         groundup index --out manuals.index --tune
         groundup index --out manuals.index --questions asked.jsonl
     """
@@ -117,13 +121,13 @@ def command(
     if questions:
         found = calibrate_index(out, questions, device=device, progress=console_progress())
         results = replace(results, calibration=found)
-    lines = result_lines(results, vectors)
+    lines = result_lines(results)
     for count in tuned.values():
         lines.append(f"the reader tuned on {count:,} questions made from the documents")
     print_result(lines, results.to_plain() | tuned, as_json)
 
 
-def result_lines(results: "IndexResults", vectors: str | None) -> list[str]:
+def result_lines(results: "IndexResults") -> list[str]:
     """Return what was done, what the index holds, and what could not be read."""
     did, counts = results.update, results.counts
     lines = [
@@ -132,8 +136,9 @@ def result_lines(results: "IndexResults", vectors: str | None) -> list[str]:
         f"{results.index}: {counts.files:,} files, {counts.documents:,} documents, "
         f"{counts.passages:,} passages",
     ]
-    if vectors:
-        lines.append(f"{results.vectors_made:,} vectors made by {vectors}")
+    made = results.vectors
+    if made.encoder:
+        lines.append(f"{made.count:,} vectors made by {made.encoder}: {made.elapsed_s:.1f} s")
     if results.calibration:
         from groundup.retrieve.calibration import calibration_lines
 

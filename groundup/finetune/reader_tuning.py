@@ -30,7 +30,8 @@ from groundup.retrieve.reader import (
 from groundup.retrieve.stop_words import STOP_WORDS
 from groundup.retrieve.tables import cells
 from groundup.retrieve.terms import terms, words
-from groundup.retrieve.vectors import PROBE, open_encoder, read_vectors_info, require_same
+from groundup.retrieve.vectors import PROBE, open_encoder, require_same
+from groundup.retrieve.vectors_info import read_vectors_info
 from groundup.runs import RunFolder
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks

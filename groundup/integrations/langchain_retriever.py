@@ -23,7 +23,8 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import no_vectors
 from groundup.retrieve.search import Ranking, bm25, find
-from groundup.retrieve.vectors import Vectors, read_vectors_info
+from groundup.retrieve.vectors import Vectors
+from groundup.retrieve.vectors_info import read_vectors_info
 from groundup.serve.local_server import NAME, LocalOptions, LocalServer, local_server
 from groundup.serve.requests import EmbedRequest
 

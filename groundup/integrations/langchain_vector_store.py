@@ -41,15 +41,15 @@ from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import no_vectors
 from groundup.retrieve.search import find
 from groundup.retrieve.update import DOCUMENTS, make_index, update_index
-from groundup.retrieve.vectors import Rows, Vector, Vectors, make_vectors, read_vectors_info
+from groundup.retrieve.vectors import Rows, Vector, Vectors, make_vectors
+from groundup.retrieve.vectors_info import read_vectors_info
 from groundup.tokenizer.spec import well_formed
+from groundup.weights.catalog import DEFAULT_ENCODER
 
 # A document that was added is found as a whole, unless it is longer than this (and no encoder reads
 # as much).
 MAX_TOKENS = 4096
 METADATA = "metadata"
-# Where no encoder is given, of a new index.
-ENCODER = "all-minilm-l6-v2"
 
 
 class GroundupVectorStore(VectorStore):
@@ -197,7 +197,7 @@ class GroundupVectorStore(VectorStore):
         if any(documents.iterdir()):
             sources.append(Source(str(documents)))
         update_index(self.folder, sources, progress=Silent())
-        known, encoder = read_vectors_info(self.folder), ENCODER
+        known, encoder = read_vectors_info(self.folder), DEFAULT_ENCODER
         if known is not None:
             encoder = known.model
         embedding = self._given or GroundupEmbeddings(model=encoder)

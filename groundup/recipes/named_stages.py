@@ -20,6 +20,7 @@ from groundup.packs.check import check_pack
 from groundup.packs.pack import DOCUMENTS
 from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE
+from groundup.weights.catalog import DEFAULT_ENCODER
 
 Count = Annotated[int, Field(ge=1)]
 Charset = Annotated[str, AfterValidator(check_charset)]
@@ -48,8 +49,9 @@ class IndexStage(StageConfig):
     language: str = "en"
     """The language that the documents should have: that of the models."""
     vectors: str = ""
-    """The encoder that also makes a vector of each passage, so that it is found by its meaning:
-    all-minilm-l6-v2; "": searched by words alone.
+    """The encoder that also makes a vector of each passage, so that it is found by its meaning;
+    "": all-minilm-l6-v2 where it is on this machine and the documents are English; "none": searched
+    by words alone.
     """
     questions: str = ""
     """JSON lines of instruction, input and document (docs/packs.md); on those without an input it
@@ -198,8 +200,6 @@ CLASSIFIER_EPOCHS = 20
 CHAT_TOKENS = 512
 EPOCHS = 2.0
 TRAINED_TOKENS = 200_000
-# Finds passages by their meaning; questions are rarely asked in the documents' words.
-ENCODER = "all-minilm-l6-v2"
 INDEX, INTENTS, CHAT, ANSWERS, SUMMARIES = "index", "intents", "chat", "answers", "summaries"
 
 
@@ -234,7 +234,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
         INDEX: {
             "source": {"spec": str(folder / DOCUMENTS)},
             "language": head.language,
-            "vectors": ENCODER,
+            "vectors": DEFAULT_ENCODER,
             "questions": str(folder / "instructions.jsonl"),
             "known_answers": str(folder / "questions.jsonl"),
         },
@@ -242,7 +242,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
             "kind": "classifier",
             "source": {"spec": str(folder / "messages.jsonl")},
             "learner": "auto",
-            "encoder": ENCODER,
+            "encoder": DEFAULT_ENCODER,
             "epochs": CLASSIFIER_EPOCHS,
             "abstain": ANSWERED_RIGHT,
             **sizes,

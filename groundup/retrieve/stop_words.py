@@ -81,7 +81,7 @@ AFTER_HOW = frozenset(
 STOP_WORDS = {language: frozenset(words.split()) for language, words in _LISTS.items()}
 
 _OWNERS = {
-    word: [code for code in STOP_WORDS if word in STOP_WORDS[code]]
+    word: tuple(code for code in STOP_WORDS if word in STOP_WORDS[code])
     for word in frozenset().union(*STOP_WORDS.values())
 }
 
@@ -93,8 +93,11 @@ def language_by_stop_words(words: Sequence[str], languages: Iterable[str] = STOP
     'de'
     """
     looked_at = words[:LOOKED_AT_WORDS]
-    owners = [code for word in looked_at for code in _OWNERS.get(word, ())]
-    counted = Counter({code: owners.count(code) for code in languages})
+    counted = Counter(dict.fromkeys(languages, 0))
+    for owners, count in Counter(map(_OWNERS.get, looked_at)).items():
+        for code in owners or ():
+            if code in counted:
+                counted[code] += count
     (first, most), (_, next_most) = [*counted.most_common(2), ("", 0), ("", 0)][:2]
     if most == 0 or most < MIN_SHARE * len(looked_at) or most < MIN_AHEAD * next_most:
         return UNKNOWN

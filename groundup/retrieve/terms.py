@@ -58,6 +58,9 @@ SNOWBALL_NAMES = {
 }
 # Words whose stems are kept in memory, for each language.
 KEPT_STEMS = 500_000
+# Texts whose words are kept: the language of a short document and its terms are of the same words,
+# and 500 passages are written between them.
+KEPT_TEXTS = 1024
 # A language is decided on by the beginning of a text.
 LOOKED_AT_CHARACTERS = 1000
 # Longer terms, as of encoded pictures, are cut: no one types them.
@@ -77,7 +80,6 @@ _WITHOUT_SPACES = (
 )
 _DROPPED = re.compile(f"[{_DIACRITICS}\u00ad\u200b-\u200f\u2060\ufeff]")
 _NUMBER = r"\d+(?:[.,]\d+)+"
-_SEPARATED = re.compile(r"\d[.,]\d")
 _ASCII_WORD = re.compile(rf"{_NUMBER}|[a-z0-9]+[+#]*")
 _SIGNS = (
     "\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u0981-\u0983\u09bc-\u09cd\u0a01-\u0a03"
@@ -125,7 +127,7 @@ def words(text: str) -> list[str]:
     return list(_words(text))
 
 
-@lru_cache(maxsize=4)  # the language and the terms of a short document are of the same words
+@lru_cache(maxsize=KEPT_TEXTS)
 def _words(text: str) -> tuple[str, ...]:
     folded = fold(text)
     found: list[str] = []
@@ -134,7 +136,9 @@ def _words(text: str) -> tuple[str, ...]:
     else:
         for run, other in _WORD.findall(folded):
             found += pairs(run) or [other]
-    if max(map(len, found), default=0) <= MAX_TERM_CHARACTERS and not _SEPARATED.search(folded):
+    joined = " ".join(found)
+    has_separated = "," in joined or "." in joined  # within numbers only
+    if max(map(len, found), default=0) <= MAX_TERM_CHARACTERS and not has_separated:
         return tuple(found)
     return tuple(_number_or_word(word) for word in found)
 
@@ -172,14 +176,16 @@ def stems(found: list[str], language: str) -> list[str]:
     known = _known_stems(language)
     if known is None:
         return found
+    new = set(found).difference(known)
+    if new:
+        made = _stem_words(new, language)
+        if len(known) + len(made) > KEPT_STEMS:
+            known.clear()
+        known.update(made)
     try:
         return [known[word] for word in found]
-    except KeyError:  # another thread may clear what is known
-        own = {word: known.get(word, "") for word in found}
-        own |= _stem_words({word for word, stem in own.items() if not stem}, language)
-        if len(known) + len(own) > KEPT_STEMS:
-            known.clear()
-        known.update(own)
+    except KeyError:  # cleared just now, or by another thread
+        own = _stem_words(set(found), language)
         return [own[word] for word in found]
 
 

@@ -12,7 +12,7 @@ it is listed with the reason.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,12 +59,14 @@ def update_index(
     sources: Sequence[Source],
     config: IndexConfig | None = None,
     *,
+    before: Callable[[], None] | None = None,
     progress: Progress,
 ) -> UpdateReport:
     """Bring an index up to date with `sources` (none: with those that it has); it is made where
     there is none.
 
-    `config` None: as the index has it, else the defaults. Raises ConfigError, DataError, DiskError,
+    `config` None: as the index has it, else the defaults. `before` is called when the folder is
+    there and nothing is read yet. Raises ConfigError, DataError, DiskError,
     FormatError.
     """
     started = time.monotonic()
@@ -81,6 +83,8 @@ def update_index(
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
         update = _Update(writer, folder.absolute(), progress)
         update.prepare(config)
+        if before:
+            before()
         for source in given or update.known_sources():
             update.bring_up_to_date(source)
     return replace(update.report, elapsed_s=time.monotonic() - started)

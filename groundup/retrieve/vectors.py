@@ -16,7 +16,6 @@ vectors alone are better there than a mixture with 1.25 (docs/log.md).
 import copy
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +23,18 @@ import numpy as np
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.precision import open_in
-from groundup.errors import ConfigError, FormatError, ModelError
-from groundup.files import read_json, write_json
+from groundup.errors import ConfigError, ModelError
 from groundup.locks import only_one
 from groundup.progress import Progress
-from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER, Index
+from groundup.retrieve.index import VECTORS_FOLDER, Index
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
-from groundup.retrieve.known_stores import FILES, open_store
+from groundup.retrieve.known_stores import FILES
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import question_terms
 from groundup.retrieve.reader import find_reader
 from groundup.retrieve.search import CANDIDATES, Ranking, bm25, score, term_weights
-from groundup.retrieve.vector_store import Rows, Vector, VectorStore
+from groundup.retrieve.vector_store import Rows, Vector
+from groundup.retrieve.vectors_info import VectorIndexInfo, read_vectors_info
 from groundup.weights.hf_families import KIND_NAMES
 
 # What an encoder is known by: its vector of this sentence.
@@ -51,50 +50,6 @@ Embed = Callable[[Sequence[str]], Rows]
 """A function that makes vectors of length 1 of texts."""
 ReadPassages = Callable[[str, Sequence[Passage]], list[tuple[float, ...]]]
 """A function of a question and passages that returns a score for each sentence (`reader.py`)."""
-
-
-@dataclass(frozen=True)
-class VectorIndexInfo:
-    """Which encoder made the vectors of an index, and where they are."""
-
-    place: Path
-    """FOLDER/vectors."""
-    model: str
-    """Its name or path."""
-    probe: tuple[float, ...]
-    """Its vector of PROBE."""
-    store: str = FILES
-    """The store, as "NAME" or "NAME:ADDRESS"."""
-
-    def open_store(self) -> VectorStore:
-        """Open the store. Raises ConfigError for an unknown one."""
-        return open_store(self.store, self.place, len(self.probe))
-
-    def write(self) -> None:
-        """Write vectors.json, atomically."""
-        kept = {"model": self.model, "probe": list(self.probe), "store": self.store}
-        write_json(self.place / VECTORS_FILE, kept)
-
-
-def read_vectors_info(folder: Path) -> VectorIndexInfo | None:
-    """Return which encoder made the vectors of the index in `folder`; None: it has none.
-
-    Raises FormatError.
-    """
-    file = folder / VECTORS_FOLDER / VECTORS_FILE
-    if not file.exists():
-        return None
-    match read_json(file):
-        case {"model": str(model), "probe": [float(), *_] as probe, "store": str(store)} if all(
-            isinstance(x, float) for x in probe
-        ):
-            return VectorIndexInfo(file.parent, model, tuple(probe), store)
-    raise FormatError(
-        file,
-        "model, probe and store",
-        "are not a name, a vector and a name",
-        fix=f"Delete {file.parent} to make new vectors.",
-    )
 
 
 def require_same(known: VectorIndexInfo, probe: Vector, model: str) -> None:
@@ -137,6 +92,14 @@ def make_vectors(
                 advance(len(passages))
         end_change(known.place)
     return made
+
+
+def begin_vectors(folder: Path, embed: Embed, model: str, store: str = "") -> None:
+    """Write which encoder makes the vectors of an index, if it has none yet: from then on it is one
+    with vectors. Raises ConfigError for an unknown store.
+    """
+    if read_vectors_info(folder) is None:
+        _begin(folder, model, embed([PROBE])[0], store or FILES)
 
 
 def _begin(folder: Path, model: str, probe: Vector, store: str) -> VectorIndexInfo:

@@ -18,8 +18,6 @@ from typing import Any, NamedTuple
 from groundup.errors import DiskError, FormatError
 from groundup.files import disk_errors, no_room
 from groundup.retrieve.database import (
-    SHOWN,
-    SHOWN_FROM,
     WORDS,
     connect,
     create,
@@ -121,7 +119,6 @@ class IndexWriter:
 
     def __init__(self, database: sqlite3.Connection, folder: Path) -> None:
         self._database, self._folder = database, folder
-        database.create_function("hash_of", -1, lambda *shown: hash_of(shown))
         self._committed_s = time.monotonic()
         self._next = dict.fromkeys(("document", "passage"), 1)
         self._added = _Added([], [], [])
@@ -244,15 +241,25 @@ class IndexWriter:
         self._database.executemany(query, added.documents)
         query = "INSERT INTO passage (id, document_id, start, title, text) VALUES (?, ?, ?, ?, ?)"
         self._database.executemany(query, added.passages)
-        if added.passages:
-            hashes = f"SELECT passage.id, hash_of({SHOWN}) {SHOWN_FROM} WHERE passage.id >= ?"
-            query = f"INSERT INTO passage_hash (id, hash) {hashes}"
-            self._database.execute(query, (added.passages[0][0],))
+        query = "INSERT INTO passage_hash (id, hash) VALUES (?, ?)"
+        self._database.executemany(query, list(self._hashes(added)))
         by_language: dict[str, list[tuple[int, str, str]]] = {}
         for language, rows in added.words:
             by_language.setdefault(language, []).extend(rows)
         for language, rows in by_language.items():
             self._change_words(rows, language, 1)
+
+    def _hashes(self, added: _Added) -> Iterator[tuple[int, bytes]]:
+        """Yield (id, hash) of the passages that were added; the hash is of their values of SHOWN."""
+        documents = {values[0]: values for values in added.documents}
+        files: dict[int, tuple[str, str]] = {}
+        for id, document, start, title, text in added.passages:
+            _, file_id, name, address, _, language = documents[document]
+            if file_id not in files:
+                query = "SELECT place, sha256 FROM file WHERE id = ?"
+                files[file_id] = self._database.execute(query, (file_id,)).fetchone()
+            where = (name, address, *files[file_id], start, language, document)
+            yield id, hash_of((id, text, title, *where))
 
     def remove_file(self, id: int) -> None:
         """Take a file and its documents out."""

@@ -132,6 +132,9 @@ CATALOG: dict[str, CatalogEntry] = {
     ),
 }
 
+# Makes the vectors of an index where none is named and it is here.
+DEFAULT_ENCODER, ENCODER_LANGUAGE = "all-minilm-l6-v2", "en"
+
 
 def find_entry(name: str) -> CatalogEntry:
     if name not in CATALOG:

@@ -20,7 +20,8 @@ from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.search import find
 from groundup.retrieve.update import update_index
-from groundup.retrieve.vectors import Vectors, make_vectors, read_vectors_info
+from groundup.retrieve.vectors import Vectors, make_vectors
+from groundup.retrieve.vectors_info import read_vectors_info
 
 from .test_vectors import letters
 

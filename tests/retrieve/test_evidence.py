@@ -15,7 +15,8 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.refusals import NOT_FOUND
 from groundup.retrieve.search import find
 from groundup.retrieve.terms import terms
-from groundup.retrieve.vectors import Vectors, make_vectors, read_vectors_info, text_of
+from groundup.retrieve.vectors import Vectors, make_vectors, text_of
+from groundup.retrieve.vectors_info import read_vectors_info
 
 from .conftest import BOILER, Update
 

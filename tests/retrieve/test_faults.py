@@ -27,7 +27,8 @@ from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.passages import PassageSpan
 from groundup.retrieve.search import find, search
 from groundup.retrieve.update import update_index
-from groundup.retrieve.vectors import Vectors, make_vectors, read_vectors_info, text_of
+from groundup.retrieve.vectors import Vectors, make_vectors, text_of
+from groundup.retrieve.vectors_info import read_vectors_info
 
 from .conftest import Update
 from .test_vectors import letters

@@ -25,10 +25,10 @@ from groundup.retrieve.vectors import (
     embed_with,
     make_vectors,
     mix,
-    read_vectors_info,
     score_by_both,
     text_of,
 )
+from groundup.retrieve.vectors_info import read_vectors_info
 
 from .conftest import Update
 

@@ -334,6 +334,8 @@ def _printable_name(name: str) -> str:
 
 def printable(name: str) -> str:
     """Return a name without control characters, which file names may contain."""
+    if name.isprintable():
+        return name
     return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from groundup.data.reading.source_files import Source, content_hash
-from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.finetune.reader_tuning import AskedQuestion, tune_reader
 from groundup.packs.pack import document_questions, pack_rows
 from groundup.recipes.named_stages import IndexStage
@@ -26,8 +25,8 @@ from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import TUNED
 from groundup.retrieve.stop_words import UNKNOWN
-from groundup.retrieve.update import update_index
-from groundup.retrieve.vectors import embed_with, make_vectors
+from groundup.retrieve.updated_vectors import update_with_vectors
+from groundup.weights.catalog import DEFAULT_ENCODER
 
 # Of the budget, for all indexes of a build together.
 SHARE = 0.02
@@ -37,16 +36,20 @@ QUESTIONS = 60
 
 def run(context: StageContext) -> StageResult:
     table = context.table(IndexStage)
-    report = update_index(
-        context.folder, [table.source], IndexConfig(table.passage_tokens), progress=context.progress
+    report, made = update_with_vectors(
+        context.folder,
+        [table.source],
+        IndexConfig(table.passage_tokens),
+        table.vectors or None,
+        is_required=False,
+        device=context.compute.device.type,
+        progress=context.progress,
     )
-    by, lack, chosen = "words", "", None
-    if table.vectors:
-        lack = missing_vectors(context, table.vectors)
-        if not lack:
-            by = f"words and vectors ({table.vectors})"
-            if table.tune:
-                tune(context, table)
+    by, chosen = "words", None
+    if made.encoder:
+        by = f"words and vectors ({made.encoder})"
+        if table.tune:
+            tune(context, table)
     device, progress = context.compute.device.type, context.progress
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
@@ -69,6 +72,12 @@ def run(context: StageContext) -> StageResult:
     few = ""
     if chosen:
         few = few_note(chosen.questions)
+    lack = ""
+    if made.note:
+        way = f"redo {context.name}"
+        if not table.vectors:
+            way = f"set {context.name}.vectors to {DEFAULT_ENCODER}, then {way}"
+        lack = f"The documents are {made.note}. With vectors: {way}."
     notes = [note for note in (lack, few) if note]
     return StageResult(line, facts, (*notes, *other_languages(languages, table.language)))
 
@@ -105,18 +114,6 @@ def promise_of(chosen: Calibration | None) -> str:
     *_, by = chosen.least
     promise = chosen.promises.get(by)
     return f"{promise.text if promise else ''} {promise_note(chosen, by)}".strip()
-
-
-def missing_vectors(context: StageContext, encoder: str) -> str:
-    """Make the vectors; return "", or why there are none."""
-    try:
-        embed = embed_with(encoder, context.compute, context.progress)
-    except (ModelError, NetworkError, FormatError) as error:
-        return context.note(
-            "The documents are searched by words alone, which finds less", error, "it"
-        )
-    make_vectors(context.folder, embed, encoder, progress=context.progress)
-    return ""
 
 
 def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
