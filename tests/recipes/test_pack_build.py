@@ -71,7 +71,9 @@ def recipe_of(root: Path, *sets: str) -> Recipe:
         "answers.answer_tokens=4",
         "evaluate.answer_tokens=4",
     ]
-    return load_recipe(str(root / "firm"), BuildConfig(settings=[*given, "index.vectors=", *sets]))
+    return load_recipe(
+        str(root / "firm"), BuildConfig(settings=[*given, "index.vectors=none", *sets])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +220,8 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
     [note] = found.thin
     assert "searched by words alone" in note and "no-such-encoder" in note and "redo index" in note
     assert set(found.facts["least_evidence"]) == {"words"}
+    [note] = index_alone(root, tmp_path / "default", "", monkeypatch).thin
+    assert "is not on this machine" in note and "set index.vectors to all-minilm-l6-v2" in note
 
 
 def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(
@@ -227,7 +231,7 @@ def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(
     german = "Wir reparieren alle Räder, und bitte bringen Sie das Rad am Vormittag zu uns, damit wir es noch am gleichen Tag prüfen können."
     (pack / "documents/de.md").write_text(f"# Werkstatt\n\n{german}\n")
     monkeypatch.setattr("groundup.retrieve.calibration.MIN_QUESTIONS", 3)
-    recipe = load_recipe(str(pack), BuildConfig(settings=["index.vectors="]))
+    recipe = load_recipe(str(pack), BuildConfig(settings=["index.vectors=none"]))
     [stage] = [each for each in stages_of(recipe) if each.name == "index"]
     results = build(recipe, tmp_path / "out", [stage], compute=CPU, progress=Silent())
     found = results.stages["index"]
