@@ -14,6 +14,7 @@ named in `omitted` with the reason.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from groundup.engine.engine import Engine
@@ -43,7 +44,7 @@ from groundup.retrieve.generation import (
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.notes import Note as Note
-from groundup.retrieve.notes import difference_notes
+from groundup.retrieve.notes import date_in, noted
 from groundup.retrieve.operating_points import NO_POINT, OperatingPoint, operating_point
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_parts import QuestionPart, question_parts
@@ -404,9 +405,11 @@ def read(
     else:
         reading = read_one(question)
     requests = tuple(request_spans(index, source) for source in reading.sources)
-    quotes = without_requests(reading.quotes, requests)
-    notes = (*difference_notes(index, quotes, reading.sources), *reading.notes)
-    reading = replace(reading, quotes=quotes, notes=notes, requests=requests)
+    kept = without_requests(reading.quotes, requests)
+    quotes, notes = noted(index, question, kept, reading.sources)
+    reading = replace(
+        reading, quotes=quotes, notes=(*notes, *reading.notes), requests=requests
+    )
     if quotes or reading.nearest:
         return reading
     return replace(reading, nearest=first_quote(reading.sources, requests))
@@ -429,7 +432,8 @@ def _read(
         for passage, each in zip(found.passages, known.values, strict=True)
         if each >= point.least and refusal is None
     )
-    quotes = compose(question, found.passages, known.sentences) if about else []
+    dates = partial(date_in, index)
+    quotes = compose(question, found.passages, known.sentences, date_of=dates) if about else []
     reading = QuestionReading(
         question,
         known.best,

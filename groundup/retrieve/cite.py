@@ -69,6 +69,8 @@ class Quote:
     """A row of a table with the names of row and columns, as it is shown; "": the text is shown."""
     table: Table | None = None
     """The table that it is a row of."""
+    dated: str = ""
+    """The date of its document, where documents differ."""
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""

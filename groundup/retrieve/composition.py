@@ -1,19 +1,23 @@
 """Composition: from the values of the sentences of some passages to what is shown of them.
 
-    the sentence with the highest value          a row of a table in words, an item below the head
-                                                 of its list, a whole list where its head is asked
+    the sentence with the highest value          among those about as good by `choice.py`; a row of a
+                                                 table in words, an item below the head of its list,
+                                                 a whole list where its head is asked
     at most one that qualifies it                a condition or exception beside it, of the same
                                                  subject
-    sentences of other documents that differ     the same words with other numbers
+    sentences of other documents that differ     the same with other numbers (`differences.py`); the
+                                                 latest document first
 
 Nothing else is shown. What qualifies and what differs are plain rules that would rather show
 nothing; they were chosen on the questions of eight invented firms and of four packs (docs/log.md).
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
 
+from groundup.retrieve import choice, weekdays
 from groundup.retrieve.cite import (
     DIFFERS,
     MAX_QUOTE_CHARACTERS,
@@ -24,21 +28,25 @@ from groundup.retrieve.cite import (
     quote_of,
     statements,
 )
+from groundup.retrieve.differences import differing
+from groundup.retrieve.document_dates import is_later
 from groundup.retrieve.follow_up import own_words
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_parts import focus_words
-from groundup.retrieve.stop_words import STOP_WORDS
-from groundup.retrieve.table_rows import Table, answer_in_words, has_asked_kind, joined_in_words
+from groundup.retrieve.scored_statements import (
+    ScoredStatement,
+    own_terms,
+    ranked,
+    same_table,
+    table_of,
+)
+from groundup.retrieve.table_rows import answer_in_words, joined_in_words
 from groundup.retrieve.tables import cells
-from groundup.retrieve.terms import stems, terms, words
+from groundup.retrieve.terms import stems, terms
 
-# Of the best value: what a sentence needs that has the word which a follow-up changes, and one of
-# another document that is compared with the best.
-MIN_OF_FOCUSED, MIN_OF_OTHER = 0.6, 0.5
-# And one with the kind of thing that is asked for, a sum of money for "how much".
-MIN_OF_KIND = 0.85
-# Two sentences speak of the same where they share this much of their words other than numbers.
-MIN_SAME_WORDS = 0.75
+# Of the best value: what a sentence needs that has the word which a follow-up changes, one among
+# which is chosen (`choice.py`), a row that is of what is asked, an exception that the question names.
+MIN_OF_FOCUSED, MIN_CHOSEN, MIN_OF_NAMED, MIN_OF_EXCEPTION = 0.6, 0.5, 0.7, 0.85
 MAX_DIFFERING = 2
 _CONDITION = re.compile(
     r"\A(?:if|unless|wenn|falls|si)\b|\b(?:unless|except(?:ions?|ing)?|only|until|only if|provided|"
@@ -52,59 +60,76 @@ _REFERS = re.compile(
     r"only|dies|das|sie|es|sonst|ausser|außer|nur)\b",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_EXCEPTION = re.compile(
+    r"\b(?:no|not|never|none|nothing|without|except\w*|unless|apart from|free|instead of|"
+    r"\w+n't|cannot|exempt\w*|kein\w*|nicht|ohne|außer|sauf|sans|gratuit\w*)\b",
+    re.IGNORECASE,
+)
 _FOOTNOTE = re.compile(r"\\?[*†¹²]")
 
 
-@dataclass(frozen=True)
-class ScoredStatement:
-    """A sentence that could be shown."""
-
-    value: float
-    source: int
-    """The number of its passage, from 1."""
-    passage: Passage
-    place: int
-    """Among the passage's statements."""
-    said: Statement
-
-    @property
-    def whole(self) -> str:
-        """The sentence with what stands above it."""
-        return f"{self.said.above} {self.said.text}"
+def no_date(passage: Passage) -> str:
+    """Know no document's date."""
+    return ""
 
 
 def compose(
-    question: str, passages: Sequence[Passage], values: Sequence[Sequence[float]]
+    question: str,
+    passages: Sequence[Passage],
+    values: Sequence[Sequence[float]],
+    *,
+    date_of: Callable[[Passage], str] = no_date,
+    today: date | None = None,
 ) -> list[Quote]:
     """Return what is shown: the sentence that answers, at most one that qualifies it, and those of
-    other documents that differ; [] where no value is above 0.
+    other documents that differ, the latest of these and the first one first; [] where no value is
+    above 0.
 
-    `values`: of each passage those of its `statements`, as of `evidence`.
+    `values`: of each passage those of its `statements`, as of `evidence`; `date_of`: the date that
+    a passage's document states, or ""; `today`: None: that of this computer's clock.
     """
     found = ranked(passages, values)
+    today = today or weekdays.today()
     if not found:
         return []
-    best = _best_of(found, question)
+    best = _best_of(found, question, today)
+    others = differing(question, best, found, today)[:MAX_DIFFERING]
+    for each in others:
+        if is_later(date_of(each.passage), date_of(best.passage), today):
+            others = [best, *(other for other in others if other is not each)]
+            best = each
     quotes = [_quote(best, question)]
-    qualifying = qualifying_statement(best.passage, best.place)
-    if qualifying is not None and qualifying.start >= quotes[0].end - best.passage.start:
+    qualifying = _exception(best, found, question) or qualifying_statement(best.passage, best.place)
+    if qualifying is not None and not _overlaps(qualifying, quotes[0], best.passage):
         quote = quote_of(best.passage, best.source, replace(qualifying, head=None))
         quotes.append(replace(quote, role=QUALIFIES))
-    for each in differing(best, found)[:MAX_DIFFERING]:
-        quotes.append(replace(_quote(each, question), role=DIFFERS))
-    return quotes
+    return quotes + [replace(_quote(each, question), role=DIFFERS) for each in others]
 
 
-def ranked(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> list[ScoredStatement]:
-    """Return the sentences that can be shown, those with the highest values first."""
-    found = [
-        ScoredStatement(value, number, passage, place, said)
-        for number, (passage, each) in enumerate(zip(passages, values, strict=True), start=1)
-        for place, (said, value) in enumerate(zip(statements(passage), each, strict=True))
-        if value > 0 and said.end - said.start <= MAX_QUOTE_CHARACTERS
-    ]
-    return sorted(found, key=lambda each: (-each.value, each.source, each.said.start))
+def _overlaps(said: Statement, quote: Quote, passage: Passage) -> bool:
+    """Whether a statement is part of a quotation, as an item of a whole list."""
+    start, end = quote.start - passage.start, quote.end - passage.start
+    return said.start < end and start < said.end
+
+
+def _exception(
+    best: ScoredStatement, found: Sequence[ScoredStatement], question: str
+) -> Statement | None:
+    """Return the exception to the best sentence that the question names: a sentence of the same
+    passage with a word of the question that the best one has, and one that it lacks.
+    """
+    language = best.passage.language
+    asked, known = own_terms(question, language), own_terms(best.whole, language)
+    for each in found:
+        if each.value < MIN_OF_EXCEPTION * best.value:
+            break
+        said = each.said
+        if each.source != best.source or each is best or each.is_row or is_item(said.text):
+            continue
+        own = own_terms(said.text, language)
+        if own & (asked - known) and own & known & asked and _EXCEPTION.search(said.text):
+            return None if said.is_code or said.text.endswith((":", "?")) else said
+    return None
 
 
 def nearest_quote(passages: Sequence[Passage], values: Sequence[Sequence[float]]) -> Quote | None:
@@ -137,7 +162,7 @@ def both_said(first: Quote, second: Quote) -> Quote:
     return replace(first, in_words=joined_in_words(first.table, first.in_words, second.in_words))
 
 
-def _best_of(found: Sequence[ScoredStatement], question: str) -> ScoredStatement:
+def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> ScoredStatement:
     """Return the best sentence, of those about as good one with the kind of thing that is asked
     for; of a follow-up one with the words that it changes.
     """
@@ -148,12 +173,24 @@ def _best_of(found: Sequence[ScoredStatement], question: str) -> ScoredStatement
             break
         if set(stems(focus, language)) <= set(terms(each.whole, language)):
             return each
-    for each in found:
-        if each.value < MIN_OF_KIND * found[0].value:
-            break
-        if has_asked_kind(question, each.said.text):
-            return each
-    return found[0]
+
+    def value(each: ScoredStatement) -> float:
+        return each.value * choice.factor(
+            question, each.said.text, today, lambda: table_of(each.passage, each.place)
+        )
+
+    near = [each for each in found if each.value >= MIN_CHOSEN * found[0].value]
+    best = max(near, key=value)
+    table = table_of(best.passage, best.place)
+    if table is None:
+        return best
+    if (row := choice.row_of_band(question, table, today)) is not None:
+        place = best.place + row - table.row
+        return replace(best, place=place, said=statements(best.passage)[place])
+    rows = [each for each in near if each.is_row and each.value >= MIN_OF_NAMED * best.value]
+    names = [cells(each.said.text)[0] for each in rows]
+    named = choice.named_row(question, cells(best.said.text)[0], names, best.passage.language)
+    return best if named is None else rows[named]
 
 
 def _quote(best: ScoredStatement, question: str) -> Quote:
@@ -182,26 +219,6 @@ def _list_below(passage: Passage, place: int) -> Statement | None:
     return replace(said, end=end, text=passage.text[said.start : end], head=None)
 
 
-def table_of(passage: Passage, place: int) -> Table | None:
-    """Return the table that a statement is a row of, as far as the passage has it."""
-    listed = statements(passage)
-    said = listed[place]
-    if said.is_code or not said.text.startswith("|"):
-        return None
-    first = last = place
-    while first > 0 and _same_table(listed[first - 1], said):
-        first -= 1
-    while last + 1 < len(listed) and _same_table(listed[last + 1], said):
-        last += 1
-    columns = cells(passage.text[slice(*said.head)]) if said.head else []
-    rows = tuple(tuple(cells(each.text)) for each in listed[first : last + 1])
-    return Table(tuple(columns), rows, place - first)
-
-
-def _same_table(other: Statement, said: Statement) -> bool:
-    return not other.is_code and other.text.startswith("|") and other.head == said.head
-
-
 def qualifying_statement(passage: Passage, place: int) -> Statement | None:
     """Return the statement that qualifies the one at a place: the next one, or the one right behind
     its table, if it has a condition, exception or negation and speaks of the same.
@@ -209,7 +226,7 @@ def qualifying_statement(passage: Passage, place: int) -> Statement | None:
     listed, said = statements(passage), statements(passage)[place]
     is_row = said.text.startswith("|") and not said.is_code
     after = place + 1
-    while is_row and after < len(listed) and _same_table(listed[after], said):
+    while is_row and after < len(listed) and same_table(listed[after], said):
         after += 1
     if after >= len(listed) or said.is_code:
         return None
@@ -225,65 +242,5 @@ def qualifying_statement(passage: Passage, place: int) -> Statement | None:
     if "\n\n" in passage.text[said.end : behind.start] and not is_row:
         return None
     refers = _REFERS.match(text) is not None
-    shared = _own_terms(said.text, passage.language) & _own_terms(text, passage.language)
+    shared = own_terms(said.text, passage.language) & own_terms(text, passage.language)
     return behind if refers or shared else None
-
-
-def differing(best: ScoredStatement, found: Sequence[ScoredStatement]) -> list[ScoredStatement]:
-    """Return the sentences of other documents that say the same with other numbers, one of each."""
-    language, kept = best.passage.language, dict[int, ScoredStatement]()
-    mine = _own_terms(best.whole, language)
-    for each in found:
-        other = each.passage.document_id
-        if each.value < MIN_OF_OTHER * best.value:
-            break
-        if other == best.passage.document_id or other in kept or not _is_like(each, best):
-            continue
-        if _has_other_values(each, best):
-            own = _own_terms(each.whole, language)
-            if len(mine & own) >= MIN_SAME_WORDS * len(mine | own):
-                kept[other] = each
-    return list(kept.values())
-
-
-def _is_like(each: ScoredStatement, best: ScoredStatement) -> bool:
-    """Whether two sentences are both prose, or rows of the same name."""
-    if each.said.text.startswith("|") != best.said.text.startswith("|"):
-        return False
-    if not best.said.text.startswith("|"):
-        return True
-    return cells(each.said.text)[0].lower() == cells(best.said.text)[0].lower()
-
-
-def _has_other_values(each: ScoredStatement, best: ScoredStatement) -> bool:
-    """Whether two sentences have other numbers of the same units; of rows, in a column of the same
-    name.
-    """
-    other, own = table_of(each.passage, each.place), table_of(best.passage, best.place)
-    if other is None or own is None:
-        return _numbers_differ(each.said.text, best.said.text)
-    theirs, mine = _named_values(other), _named_values(own)
-    return any(_numbers_differ(theirs[name], mine[name]) for name in mine if name in theirs)
-
-
-def _named_values(table: Table) -> dict[str, str]:
-    return dict(zip(table.columns[1:], table.rows[table.row][1:], strict=False))
-
-
-def _numbers_differ(first: str, second: str) -> bool:
-    numbers = _NUMBER.findall(first), _NUMBER.findall(second)
-    return bool(numbers[0]) and numbers[0] != numbers[1] and _units(first) == _units(second)
-
-
-def _units(text: str) -> list[str]:
-    """Return what stands right before or behind the numbers of a text: "£", "days"."""
-    return sorted(
-        f"{before}{after.lower().rstrip('s')}"
-        for before, after in re.findall(r"([£$€]?)\d+(?:[.,:]\d+)*\s?(%|[^\W\d_]+)?", text)
-    )
-
-
-def _own_terms(text: str, language: str) -> set[str]:
-    stops = STOP_WORDS.get(language, STOP_WORDS["en"])
-    own = [word for word in words(text) if word not in stops and not word.isdigit()]
-    return set(stems(own, language))

@@ -8,8 +8,6 @@ import os
 import re
 from datetime import UTC, date, datetime
 
-from groundup.retrieve.passages import Passage
-
 # Of a document: what is dated stands in its first lines.
 BEGINNING_CHARACTERS = 1000
 _MONTHS = (
@@ -32,15 +30,6 @@ _DATED = re.compile(
 )
 
 
-def document_date(passage: Passage, beginning: str) -> str:
-    """Return the date of a passage's document as "2026-03-01", "2026-03" or "2026"; "" where there
-    is none.
-
-    `beginning`: the document's first characters.
-    """
-    return stated_date(passage.document, beginning) or _changed(passage.file)
-
-
 def stated_date(name: str, beginning: str) -> str:
     """Return the date that a document's name or beginning states: of its headings, and of lines
     that say what the date is for ("updated", "valid from"); "" where it states none.
@@ -55,6 +44,22 @@ def stated_date(name: str, beginning: str) -> str:
             return found
     plain = name.rpartition("/")[2]
     return _date_in(plain.replace("_", " ").replace("-", " ")) or _date_in(plain) or _year_in(name)
+
+
+def is_later(first: str, second: str, today: date) -> bool:
+    """Whether a date is later than another, as far as both are known, and not yet to come.
+
+    >>> today = date(2026, 11, 29)
+    >>> [is_later(first, "2026-03", today) for first in ("2026-05-01", "2026", "2027-01", "")]
+    [True, False, False, False]
+    """
+    length = min(len(first), len(second))
+    return bool(length) and first[:length] > second[:length] and not is_to_come(first, today)
+
+
+def is_to_come(stated: str, today: date) -> bool:
+    """Whether a date begins after today."""
+    return stated > today.isoformat()[: len(stated)]
 
 
 def _date_in(text: str) -> str:
@@ -91,7 +96,7 @@ def _year_in(text: str) -> str:
     return found[1] if found else ""
 
 
-def _changed(file: str) -> str:
+def changed(file: str) -> str:
     """Return the day of a file's last change; "" for what is no file on this disk."""
     if not os.path.isabs(file):
         return ""

@@ -11,22 +11,26 @@ read, and not asked again. Plain rules, without a model.
 import re
 from dataclasses import dataclass
 
-from groundup.retrieve.follow_up import MIN_OWN_WORDS, is_elliptical, own_words
+from groundup.retrieve.follow_up import is_elliptical, own_words, stands_alone
 
 MAX_PARTS = 2
+# Of a follow-up that is no question by itself; and what in it only stands for the subject before.
+MAX_BARE_WORDS = 3
+_STAND_INS = frozenset({"ok", "okay", "one", "ones", "please"})
 _ASKS = (
-    r"(?:how|what|what's|whats|when|where|where's|who|which|why|whose|wie|was|wann|wo|wer|warum|"
+    r"(?:(?:until |till |from |by )when|how|what|what's|whats|when|where|where's|who|which|why|whose|wie|was|wann|wo|wer|warum|"
     r"welche[rsnm]?|combien|comment|quand|o[uù]|qui|quels?|quelles?|pourquoi)"
 )
 _VERBS = r"(?:is|are|do|does|did|can|could|will|would|should|may|must|have|has|am)"
 # What a second question follows: "... and how", "...? When", "..., and can I".
 _BETWEEN = re.compile(
-    rf"(?:\s*[?;.]\s+(?:(?:and|but|also|und|et)\s+)?|\s*,?\s+(?:and|und|et)\s+)"
-    rf"(?=(?:also\s+)?(?:{_ASKS}\b|{_VERBS}\s+(?:i|we|you|it|they|there|my|the)\b))",
+    rf"(?:\s*[?;.]\s+(?:(?:and|but|also|und|et)\s+)?|\s*,?\s+(?:and|&|plus|as well as|und|et)\s+)"
+    rf"(?:if so,?\s+)?(?=(?:also\s+)?(?:{_ASKS}\b|{_VERBS}\s+(?:i|we|you|it|they|there|my|the)\b))",
     re.IGNORECASE,
 )
 _BEGINS = re.compile(
-    rf"(?:{_ASKS}|{_VERBS})\b|(?:\w+[,:]?\s+){{1,2}}(?:how|what|when|where|who|which|why)\b",
+    rf"(?:{_ASKS}|{_VERBS})\b|(?:\w+[,:]?\s+){{1,2}}(?:how|what|when|where|who|which|why)\b"
+    rf"|[^?]{{1,120}}[,;:.]\s+(?:{_ASKS}|{_VERBS})\b",
     re.IGNORECASE,
 )
 _ASKING_WORD = re.compile(rf"\b{_ASKS}\b", re.IGNORECASE)
@@ -62,9 +66,9 @@ def question_parts(question: str) -> list[QuestionPart]:
         return [QuestionPart(question.strip(), question)]
     first, second = pieces
     of_first, of_second = first, second
-    if not _subject(first):
+    if not (_subject(first) or stands_alone(first)):
         of_first = f"{' '.join(_subject(second))}\n{first}"
-    if len(_subject(second)) < MIN_OWN_WORDS or _REFERS.search(second):
+    if _REFERS.search(second) or not (_subject(second) and stands_alone(second)):
         of_second = f"{' '.join(_subject(first))}\n{second}"
     asked = [QuestionPart(first, of_first), QuestionPart(second, of_second)]
     if not context:
@@ -84,6 +88,11 @@ def focus_words(question: str) -> list[str]:
     (['children'], [])
     """
     context, _, last = question.rpartition("\n")
-    if not context.strip() or not is_elliptical(last):
+    if not context.strip() or not (is_elliptical(last) or _is_bare(last)):
         return []
-    return own_words(last)
+    return [word for word in own_words(last) if word not in _STAND_INS]
+
+
+def _is_bare(turn: str) -> bool:
+    """Whether a turn is some words without a question of its own: "children?"."""
+    return not _BEGINS.match(turn) and len(own_words(turn)) <= MAX_BARE_WORDS

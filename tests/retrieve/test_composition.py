@@ -187,11 +187,36 @@ def test_both_parts_of_a_question_are_answered_or_the_missing_one_is_named(
         ("How much is it and how long does it take?", 2),
         ("Can I bring my dog? What does he cost?", 2),
         ("Who, and why, and where, and when is it?", 1),
+        ("Where are you & when do you open?", 2),
+        ("My son is 9, when are the meetings and what do they cost?", 2),
+        ("What do I pay as well as how long will it take?", 2),
         ("", 1),
     ],
 )
 def test_only_two_questions_are_two_parts(question: str, parts: int) -> None:
     assert len(question_parts(question)) == parts
+
+
+@pytest.mark.parametrize(
+    ("question", "second"),
+    [
+        ("When are you open and where can I park?", "where can I park?"),
+        ("How much is a crown and how long does it last?", "crown\nhow long does it last?"),
+        ("Is it open on Mondays and if so until when?", "open mondays\nuntil when?"),
+    ],
+)
+def test_a_second_question_has_the_subject_of_the_first_only_where_it_lacks_one(
+    question: str, second: str
+) -> None:
+    assert [each.question for each in question_parts(question)][1] == second
+
+
+@pytest.mark.parametrize(
+    ("turn", "words"),
+    [("children?", ["children"]), ("ok and the porcelain one", ["porcelain"]), ("how much?", [])],
+)
+def test_a_bare_turn_turns_on_its_words(turn: str, words: list[str]) -> None:
+    assert focus_words(f"How much is a crown?\n{turn}") == words
 
 
 def test_a_follow_up_keeps_its_subject_and_turns_on_its_word(answered: Shown) -> None:
@@ -207,15 +232,59 @@ def test_documents_that_differ_are_shown_with_names_and_dates(answered: Shown) -
         "fees.md": "# Fees\n\nUpdated 2026-01-04.\n\nA new key costs £30 for each member.\n",
     }
     answer = answered("What does a new key cost for a member?", documents)
-    assert [each.role for each in answer.quotes] == [ANSWERS, DIFFERS]
-    first, second = (answer.sources[each.source - 1].document for each in answer.quotes)
-    dates = {"fees-2025.md": "2025-05-03", "fees.md": "2026-01-04"}
+    assert [(each.text, each.role, each.dated) for each in answer.quotes] == [
+        ("A new key costs £30 for each member.", ANSWERS, "2026-01-04"),
+        ("A new key costs £25 for each member.", DIFFERS, "2025-05-03"),
+    ]
+    later, earlier = (each.source for each in answer.quotes)
     assert answer.notes == (
         Note(
-            f"Your documents differ: [1] is {first} of {dates[first]}, "
-            f"[2] is {second} of {dates[second]}."
+            f"Your documents differ; the later one stands first: [{later}] is fees.md of "
+            f"2026-01-04, [{earlier}] is fees-2025.md of 2025-05-03."
         ),
     )
+    assert [each["dated"] for each in answer.to_plain()["quotes"]] == ["2026-01-04", "2025-05-03"]
+
+
+ROW = "# Prices 2025\n\n| Treatment | Price |\n|---|---|\n| Filling | £95 |\n| Crown | £690 |\n"
+
+
+@pytest.mark.parametrize(
+    ("news", "texts"),
+    [
+        (
+            "# News of May 2026\n\nFrom 1 June 2026 a crown costs £720.\n",
+            ["From 1 June 2026 a crown costs £720.", "| Crown | £690 |"],
+        ),
+        (
+            "# Prices\n\n| | Until 31 July | From 1 August |\n|---|---|---|\n| Crown | £690 | £720 |\n",
+            ["| Crown | £690 |", "| Crown | £690 | £720 |"],
+        ),
+        ("# News of May 2026\n\nA bridge beside a crown costs £720.\n", ["| Crown | £690 |"]),
+        ("# News of May 2026\n\nFrom 1 June 2026 a crown costs £690.\n", ["| Crown | £690 |"]),
+        ("# News of May 2026\n\nFrom 1 June 2026 a crown takes 9 days.\n", ["| Crown | £690 |"]),
+    ],
+)
+def test_an_announcement_of_another_value_differs_from_a_row(
+    answered: Shown, news: str, texts: list[str]
+) -> None:
+    answer = answered("What is the price of a crown?", {"prices.md": ROW, "news.md": news})
+    said = [each.text for each in answer.quotes]
+    assert said == texts or (len(texts) == 1 and texts[0] in said and not answer.notes)
+    assert bool(answer.notes) == (len(texts) == 2)
+
+
+def test_a_document_that_is_yet_to_come_does_not_stand_first(answered: Shown) -> None:
+    documents = {
+        "a.md": "# Fees\n\nUpdated 3 May 2025.\n\nA new key costs £25 for each member.\n",
+        "b.md": "# Fees\n\nValid from 1 May 2098.\n\nA new key costs £30 for each member.\n",
+    }
+    answer = answered("What does a new key cost for a member?", documents)
+    [note] = answer.notes
+    assert note.text.endswith("b.md of 2098-05-01, which is yet to come.") or (
+        "b.md of 2098-05-01, which is yet to come, " in note.text
+    )
+    assert "later one" not in note.text
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,8 @@ class DocumentAnswer {
 
   #quote(quote) {
     const element = quotation(quote, this.#cite(quote));
-    const name = this.#sourceOf(quote).document;
+    const file = this.#sourceOf(quote).document;
+    const name = quote.dated ? `${file}, ${quote.dated}` : file;
     if (quote.role === "differs") besideAnother(this.said, element, { name, nameBefore: this.answeredBy });
     else this.#say(element);
     if (quote.role === "answers") this.answeredBy = name;

@@ -1,0 +1,346 @@
+"""Calendar dates: the days that a question means, and whether a sentence is about them.
+
+    "are you open on Christmas Day?"   25 December   in  "Closed 24 December to 2 January"  -> HOLDS
+    "open tomorrow?", on a 29 November 30 November   in  "1 May to 30 September"            -> MISSES
+
+Dates are "25 December", "December 25th", lists ("24, 25 and 31 December"), ranges over the end of a
+year, whole months, "on the 3rd", today, tomorrow, "next Friday", and feasts with a date of their
+own; Easter by the rule of Meeus (Astronomical Algorithms, chapter 8). "Bank holidays" are those of
+England and Wales without the days that are proclaimed once. A date without a year is the next one
+from `today`, and is held against a range by month and day. Month names of English, German and
+French.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import lru_cache
+
+from groundup.retrieve.number_ranges import HOLDS, MISSES
+from groundup.retrieve.weekdays import DAYS
+
+_MONTH_NAMES = (
+    "january february march april may june july august september october november december",
+    "januar februar märz april mai juni juli august september oktober november dezember",
+    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "jan feb mar apr may jun jul aug sep oct nov dec",
+    "jan feb mär apr mai jun jul aug sept okt nov dez",
+)
+_OF_MONTH = {name: n for each in _MONTH_NAMES for n, name in enumerate(each.split(), start=1)}
+_MONTH = rf"(?:{'|'.join(sorted(_OF_MONTH, key=len, reverse=True))})"
+_WEEKDAY = rf"(?:(?:{'|'.join(DAYS['en'] + DAYS['de'] + DAYS['fr'])})s?,?\s+)?"
+_DAY = r"(?:the\s+)?\d{1,2}(?:st|nd|rd|th|\.)?"
+_YEAR = r"(?:,?\s+((?:19|20)\d\d))?"
+_JOIN = r"\s*(?:,|and|or|und|oder|et|&)\s*"
+_TO = r"\s*(?:-|–|—|to|until|till|through|bis(?: zum)?|au)\s*"
+# "24, 25 and 31 December 2026"
+_LISTED = re.compile(
+    rf"\b{_WEEKDAY}({_DAY}(?:{_JOIN}{_WEEKDAY}{_DAY})*)\s+(?:of\s+)?({_MONTH})\b\.?{_YEAR}", re.I
+)
+_MONTH_FIRST = re.compile(
+    rf"\b({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!\s*[:.]\d){_YEAR}", re.I
+)
+# "18 to 26 October", "24 December 2026 to 2 January", "1 May-30 September", "between 3 and 9 June"
+_RANGE = re.compile(
+    rf"\b(?:(between)\s+)?{_WEEKDAY}({_DAY})(?:\s+(?:of\s+)?({_MONTH})\b\.?{_YEAR})?"
+    rf"(?:{_TO}|(?(1)\s+and\s+|(?!)))"
+    rf"{_WEEKDAY}({_DAY})\s+(?:of\s+)?({_MONTH})\b\.?{_YEAR}",
+    re.IGNORECASE,
+)
+_MONTHS_RANGE = re.compile(
+    rf"\b({_MONTH})\b(?:\s*[-–—]\s*|\s+(?:to|until|till|bis|à)\s+)({_MONTH})\b", re.I
+)
+_WHOLE_MONTH = re.compile(
+    rf"(?<!\d )(?<!\d\. )(?<!th )(?<!st )\b({_MONTH})\b(?!\.?\s+\d{{1,2}}\b)", re.I
+)
+_LATER_DAY = re.compile(r"(?<=\bon )the (\d{1,2})(?:st|nd|rd|th)\b", re.IGNORECASE)
+_OPEN = re.compile(
+    r"\b(?:(?P<start>from|since|after|as of|ab|à partir du)|(?P<end>until|till|by|before|bis|avant))"
+    r"\s+\Z",
+    re.IGNORECASE,
+)
+# The verb: "you may", "May I".
+_MODAL_MAY = re.compile(
+    r"(?<!\d )(?<!th )(?<!st )(?<!\bin )(?<!\bof )(?<!next )(?<!until )(?<!from )"
+    r"(?:\bmay\b(?! \d)"
+    r"|\bMay(?=\s+(?:I|we|you|it|he|she|they|the|my|our|your|an?|some\w*|any\w*|people)\b))"
+)
+_NEXT = re.compile(rf"\b(?:next|this|coming)\s+({'|'.join(DAYS['en'])})\b", re.IGNORECASE)
+_RELATIVE = (
+    (re.compile(r"\bday after tomorrow\b|\bübermorgen\b", re.IGNORECASE), 2),
+    (re.compile(r"(?<!after )\btomorrow\b|\bdemain\b", re.IGNORECASE), 1),
+    (re.compile(r"\b(?:today|tonight|heute|aujourd'hui)\b", re.IGNORECASE), 0),
+)
+# The feasts of a date of their own, and those by their distance from Easter Sunday.
+_FIXED = (
+    (re.compile(r"\b(?:christmas|xmas) eve\b|\bheiligabend\b", re.I), (12, 24)),
+    (re.compile(r"\b(?:christmas|xmas) day\b", re.I), (12, 25)),
+    (re.compile(r"\bboxing day\b", re.I), (12, 26)),
+    (re.compile(r"\bnew year'?s eve\b|\bsilvester\b", re.I), (12, 31)),
+    (re.compile(r"\bnew year'?s day\b|\bneujahr\b", re.I), (1, 1)),
+    (re.compile(r"\bvalentine'?s(?: day)?\b", re.I), (2, 14)),
+    (re.compile(r"\bhallowe'?en\b", re.I), (10, 31)),
+)
+_BY_EASTER = (
+    (re.compile(r"\bgood friday\b|\bkarfreitag\b", re.I), -2),
+    (re.compile(r"\beaster saturday\b", re.I), -1),
+    (re.compile(r"\beaster sunday\b|\bostersonntag\b", re.I), 0),
+    (re.compile(r"\beaster monday\b|\bostermontag\b", re.I), 1),
+)
+_BANK_HOLIDAY = re.compile(r"\b(?:bank|public) holidays?\b", re.IGNORECASE)
+_NEXT_BANK_HOLIDAY = re.compile(r"\bnext (?:bank|public) holiday\b( monday)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Days:
+    """The days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+    has_year: bool = False
+    """Whether the year is stated or known from today; else it is the next one."""
+    words: str = ""
+    """What names them."""
+    is_guess: bool = False
+    """Whether the month is not stated: "on the 3rd"."""
+    is_open: bool = False
+    """Whether one end is not stated: "from 1 August", which is read as until the year's end."""
+
+    @property
+    def is_day(self) -> bool:
+        """Whether it is a single day."""
+        return self.first == self.last
+
+    def meets(self, other: "Days") -> bool:
+        """Whether they have a day in common, in any year where one has no year."""
+        if self.has_year and other.has_year:
+            return self.first <= other.last and other.first <= self.last
+        own, others = (_of_year(each) for each in (self, other))
+        return any(a <= d and c <= b for a, b in own for c, d in others)
+
+
+def _of_year(days: Days) -> list[tuple[int, int]]:
+    """Return the days as one or two spans of a year, 100 times the month plus the day."""
+    first, last = (100 * each.month + each.day for each in (days.first, days.last))
+    if (days.last - days.first).days >= 365:
+        return [(101, 1231)]
+    return [(first, last)] if first <= last else [(first, 1231), (101, last)]
+
+
+def fit_of_date(question: str, text: str, today: date) -> int:
+    """Return HOLDS where a sentence is about a day that a question means, MISSES where it states
+    other days alone, 0 where one of them has no date.
+
+    >>> ask = "Are you open on Christmas Day?"
+    >>> [fit_of_date(ask, text, date(2026, 11, 29)) for text in
+    ...  ("Closed 24 December to 2 January.", "In August we close at 4.", "Open 9 to 5.")]
+    [1, -1, 0]
+    """
+    asked = [each for each in asked_days(question, today) if not each.is_open]
+    if not asked:
+        return 0
+    if _BANK_HOLIDAY.search(text) and any(is_bank_holiday(each.first) for each in asked):
+        return HOLDS
+    stated = days_in(text, today)
+    closed = [each for each in stated if not each.is_open]
+    if any(one.meets(other) for one in asked for other in closed):
+        return HOLDS
+    return (
+        MISSES
+        if closed and closed == list(stated) and not all(each.is_guess for each in asked)
+        else 0
+    )
+
+
+@lru_cache(maxsize=64)
+def asked_days(question: str, today: date) -> tuple[Days, ...]:
+    """Return the days that a question means.
+
+    >>> [(str(each.first), each.words) for each in asked_days("open tomorrow?", date(2026, 11, 29))]
+    [('2026-11-30', 'tomorrow')]
+    """
+    found = [
+        Days(day, day, True, match[0])
+        for pattern, offset in _RELATIVE
+        if (match := pattern.search(question))
+        for day in [today + timedelta(days=offset)]
+    ]
+    for match in _NEXT.finditer(question):
+        ahead = (DAYS["en"].index(match[1].lower()) - today.weekday() - 1) % 7 + 1
+        day = today + timedelta(days=ahead)
+        found.append(Days(day, day, True, match[0]))
+    if match := _NEXT_BANK_HOLIDAY.search(question):
+        day = next_bank_holiday(today, is_monday=bool(match[1]))
+        found.append(Days(day, day, True, match[0]))
+    found += days_in(question, today)
+    if not found:
+        found += _next_day_of_month(question, today)
+    return tuple(found)
+
+
+def _next_day_of_month(question: str, today: date) -> Iterator[Days]:
+    """Yield the next day with the number that "on the 3rd" has."""
+    for match in _LATER_DAY.finditer(question):
+        for ahead in range(62):
+            day = today + timedelta(days=ahead)
+            if day.day == int(match[1]):
+                yield Days(day, day, True, match[0], is_guess=True)
+                break
+
+
+@lru_cache(maxsize=4096)
+def days_in(text: str, today: date) -> tuple[Days, ...]:
+    """Return the days that a text states, as dates, ranges, months and feasts; the year of those
+    without one is the next from today.
+
+    >>> [f"{each.first:%d %b} {each.last:%d %b}" for each in
+    ...  days_in("Shut on 24 and 25 December, and 18 to 26 October.", date(2026, 11, 29))]
+    ['18 Oct 26 Oct', '24 Dec 24 Dec', '25 Dec 25 Dec']
+    """
+    found: list[Days] = []
+    rest = _MODAL_MAY.sub("   ", text)
+
+    def take(pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+        nonlocal rest
+        matches = list(pattern.finditer(rest))
+        yield from matches
+        for match in matches:
+            rest = rest[: match.start()] + " " * len(match[0]) + rest[match.end() :]
+
+    for match in take(_RANGE):
+        found += _range(match, today)
+    for match in take(_LISTED):
+        numbers = [int(each) for each in re.findall(r"\d+", match[1])]
+        made = [_date(number, match[2], match[3], today) for number in numbers]
+        days = [Days(each, each, bool(match[3]), match[0].strip()) for each in made if each]
+        found += _opened(days, rest[: match.start()]) if len(days) == 1 else days
+    for match in take(_MONTH_FIRST):
+        if each := _date(int(match[2]), match[1], match[3], today):
+            days = [Days(each, each, bool(match[3]), match[0])]
+            found += _opened(days, rest[: match.start()])
+    later = _LATER_DAY.search(rest)  # "on 24 and 25 December; on the 26th"
+    if found and later and (each := _replaced(found[-1].last, int(later[1]))):
+        found.append(Days(each, each, found[-1].has_year, later[0]))
+    for match in take(_MONTHS_RANGE):
+        found.append(_months(_OF_MONTH[match[1].lower()], _OF_MONTH[match[2].lower()], today))
+    for match in take(_WHOLE_MONTH):
+        month = _OF_MONTH[match[1].lower()]
+        found += _opened([_months(month, month, today)], rest[: match.start()])
+    return (*found, *_feasts(text, today))
+
+
+def _replaced(day: date, number: int) -> date | None:
+    try:
+        return day.replace(day=number)
+    except ValueError:
+        return None
+
+
+def _date(day: int, month: str, year: str | None, today: date) -> date | None:
+    """Return a date; without a year the next from today; None where there is no such day."""
+    number = _OF_MONTH[month.lower()]
+    for tried in [int(year)] if year else range(today.year, today.year + 5):
+        try:
+            made = date(tried, number, day)
+        except ValueError:
+            continue
+        if year or made >= today:
+            return made
+    return None
+
+
+def _range(match: re.Match[str], today: date) -> Iterator[Days]:
+    _, first, month, year, last, last_month, last_year = match.groups()
+    start = _date(int(re.sub(r"\D", "", first)), month or last_month, year or last_year, today)
+    end = _date(int(re.sub(r"\D", "", last)), last_month, last_year or year, today)
+    if not start or not end:
+        return
+    if end < start and not (year and last_year):  # "24 December to 2 January": of the year before
+        start = start.replace(year=end.year - ((end.month, end.day) < (start.month, start.day)))
+    yield Days(start, max(start, end), bool(year or last_year), match[0])
+
+
+def _opened(days: list[Days], before: str) -> list[Days]:
+    """Return a day as all from or until it in its year, where the words before say so."""
+    found = _OPEN.search(before)
+    if not days or not found:
+        return days
+    (day,) = days
+    if found["start"]:
+        return [replace(day, last=day.first.replace(month=12, day=31), is_open=True)]
+    if found[0].strip().lower() == "before":
+        day = replace(day, last=day.first)
+    return [replace(day, first=day.last.replace(month=1, day=1), is_open=True)]
+
+
+def _months(first: int, last: int, today: date) -> Days:
+    """Return the days of some months, the next ones from today."""
+    year = today.year + (last < today.month)
+    after = date(year + (last == 12), last % 12 + 1, 1)
+    return Days(date(year - (first > last), first, 1), after - timedelta(days=1))
+
+
+def _feasts(text: str, today: date) -> Iterator[Days]:
+    for pattern, (month, number) in _FIXED:
+        if match := pattern.search(text):
+            day = date(today.year, month, number)
+            day = day if day >= today else day.replace(year=today.year + 1)
+            yield Days(day, day, words=match[0])
+    for pattern, offset in _BY_EASTER:
+        if match := pattern.search(text):
+            days = [easter(year) + timedelta(days=offset) for year in (today.year, today.year + 1)]
+            day = days[0] if days[0] >= today else days[1]
+            yield Days(day, day, words=match[0])
+
+
+def easter(year: int) -> date:
+    """Return Easter Sunday of a year.
+
+    >>> easter(2026), easter(2027)
+    (datetime.date(2026, 4, 5), datetime.date(2027, 3, 28))
+    """
+    a, (b, c) = year % 19, divmod(year, 100)
+    d, e = divmod(b, 4)
+    g = (8 * b + 13) // 25
+    h = (19 * a + b - d - g + 15) % 30
+    i, k = divmod(c, 4)
+    m = (a + 11 * h) // 319
+    r = (2 * e + 2 * i - k - h + m + 32) % 7
+    month = (h - m + r + 90) // 25
+    return date(year, month, (h - m + r + month + 19) % 32)
+
+
+@lru_cache(maxsize=64)
+def bank_holidays(year: int) -> frozenset[date]:
+    """Return the bank holidays of England and Wales, but for days that are proclaimed once; one
+    that falls on a weekend is moved to the next weekday that is none.
+
+    >>> sorted(f"{each:%d %b}" for each in bank_holidays(2027) if each.month == 12)
+    ['27 Dec', '28 Dec']
+    """
+    sunday = easter(year)
+    found = {sunday - timedelta(days=2), sunday + timedelta(days=1), _monday(year, 5, 1)}
+    found |= {_monday(year, 6, 1) - timedelta(days=7), _monday(year, 9, 1) - timedelta(days=7)}
+    for day in (date(year, 1, 1), date(year, 12, 25), date(year, 12, 26)):
+        while day.weekday() > 4 or day in found:
+            day += timedelta(days=1)
+        found.add(day)
+    return frozenset(found)
+
+
+def _monday(year: int, month: int, day: int) -> date:
+    """Return the first Monday from a date on."""
+    start = date(year, month, day)
+    return start + timedelta(days=-start.weekday() % 7)
+
+
+def is_bank_holiday(day: date) -> bool:
+    """Whether a day is a bank holiday of England and Wales (`bank_holidays`)."""
+    return day in bank_holidays(day.year)
+
+
+def next_bank_holiday(today: date, *, is_monday: bool = False) -> date:
+    """Return the next bank holiday after a day, or the next that is a Monday."""
+    days = sorted(bank_holidays(today.year) | bank_holidays(today.year + 1))
+    return next(day for day in days if day > today and (not is_monday or day.weekday() == 0))

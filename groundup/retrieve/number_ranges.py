@@ -1,0 +1,297 @@
+"""Numbers held against ranges and limits: which band of a table a question's value falls into.
+
+    "I've got six thousand pounds, which rate?"   6,000 money   in  "£3,000 to £7,499"   -> HOLDS
+    "my son is 9"                                 9 years       in  "10 and over"        -> MISSES
+    "how much is a crown?"                        no number                              -> 0
+
+A number is compared with a range of the same dimension: money, mass, length, time, people, or the
+same noun. A range without a unit is one of ages, of people or of what its row names. Times of day
+and dates are no numbers here (`calendar_dates.py`). English, and the commonest words of German.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
+
+HOLDS, MISSES = 1, -1
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+_TEENS = "fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_VALUES = {word: n for n, word in enumerate(f"{_ONES} {_TEENS}".split())}
+_VALUES |= {word: 10 * n for n, word in enumerate(_TENS.split(), start=2)}
+_SCALES = {"hundred": 100, "thousand": 1000, "grand": 1000, "million": 1_000_000, "dozen": 12}
+_NUMBER_WORD = "|".join(sorted([*_VALUES, *_SCALES], key=len, reverse=True))
+_WRITTEN = re.compile(
+    rf"\b(?:an?\s+(?={'|'.join(_SCALES)}))?(\d+(?:\.\d+)?\s+(?=hundred|thousand|grand|million))?"
+    rf"(?:{_NUMBER_WORD})(?:(?:[\s-]+|\s+and\s+)(?:{_NUMBER_WORD}))*(?:th|s)?\b",
+    re.IGNORECASE,
+)
+MONEY, PEOPLE, AGE, DAYS = "money", "people", "age", "days"
+_UNITS = {
+    **dict.fromkeys(("pound", "quid", "euro", "dollar"), (MONEY, 1.0)),
+    **dict.fromkeys(("p", "pence", "cent"), (MONEY, 0.01)),
+    **dict.fromkeys(("kg", "kilo", "kilogram"), ("mass", 1.0)),
+    **dict.fromkeys(("g", "gram"), ("mass", 0.001)),
+    **dict.fromkeys(("m", "metre", "meter"), ("length", 1.0)),
+    **dict.fromkeys(("cm", "centimetre", "centimeter"), ("length", 0.01)),
+    "mm": ("length", 0.001),
+    **dict.fromkeys(("km", "kilometre", "kilometer"), ("length", 1000.0)),
+    "mile": ("length", 1609.0),
+    **dict.fromkeys(("l", "litre", "liter"), ("volume", 1.0)),
+    "ml": ("volume", 0.001),
+    **dict.fromkeys(("minute", "min", "minuten"), (DAYS, 1 / 1440)),
+    **dict.fromkeys(("hour", "hr", "stunde", "stunden"), (DAYS, 1 / 24)),
+    **dict.fromkeys(("day", "tag", "tage", "tagen"), (DAYS, 1.0)),
+    **dict.fromkeys(("week", "woche", "wochen"), (DAYS, 7.0)),
+    **dict.fromkeys(("month", "monat", "monate"), (DAYS, 30.4)),
+    **dict.fromkeys(("year", "yr", "jahr", "jahre", "jahren"), (DAYS, 365.25)),
+    **dict.fromkeys(("people", "person", "guest", "adult", "kid", "child"), (PEOPLE, 1.0)),
+    **dict.fromkeys(("children", "pupil", "head", "personen"), (PEOPLE, 1.0)),
+}
+_YEAR_DAYS = 365.25
+_NUMBER = r"(?:[£$€]\s?)?\d+(?:,\d{3})*(?:\.\d+)?k?"
+_UNIT = r"(?:[\s-]?(?:working[\s-])?(%|[^\W\d_]+))?"
+_NAMED_UNIT = _UNIT.replace("(%|", "(?P<unit>%|")
+_TO = r"\s*(?:-|–|—|to|bis|and|or)\s*(?:£|\$|€)?\s?"
+_BELOW = (
+    "under|below|less than|fewer than|younger than|smaller than|shorter than|lighter than|before"
+    "|unter"
+)
+_AT_MOST = "up to|no more than|not more than|at most|maximum(?: of)?|max|within|bis zu|höchstens"
+_ABOVE = "over|above|more than|older than|larger than|longer than|exceeding|beyond|über"
+_AT_LEAST = "from|at least|minimum(?: of)?|no less than|no fewer than|ab|mindestens"
+_RANGE = re.compile(
+    rf"(?P<between>\bbetween\s+)?(?P<low>{_NUMBER}){_UNIT}(?P<to>{_TO})(?P<high>{_NUMBER}){_UNIT}",
+    re.IGNORECASE,
+)
+_LIMIT = re.compile(
+    rf"\b(?:(?P<below>{_BELOW})|(?P<most>{_AT_MOST})|(?P<above>{_ABOVE})|(?P<least>{_AT_LEAST}))"
+    rf"\s+(?:the age of\s+|a\s+)?(?P<number>{_NUMBER}){_NAMED_UNIT}",
+    re.IGNORECASE,
+)
+_OPEN = re.compile(
+    rf"(?P<number>{_NUMBER}){_NAMED_UNIT}(?:\s*(?P<plus>\+)|(?:\s+[^\W\d_]+)?,?\s*\b(?:(?:or|and)\s+"
+    r"(?:(?P<more>more|over|above|older|upwards?|longer|larger|heavier)"
+    r"|(?P<less>under|less|fewer|below|younger|shorter|smaller))\b))",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(rf"(?<![\w.,:/£$€-])({_NUMBER}){_UNIT}", re.IGNORECASE)
+_MONTHS = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mär|mai|okt|dez)[^\W\d_]*"
+# What is no amount: a time of day, a date, an ordinal, a number of a thing ("line 4").
+_NO_AMOUNT = re.compile(rf"(?:[ap]m|a\.m|p\.m|uhr|o|clock|st|nd|rd|th|{_MONTHS})\Z", re.IGNORECASE)
+_CLOCK = re.compile(r"\b\d{1,2}[:.]\d\d(?!\d)|\b\d{1,2}(?:[:.]\d\d)?\s?(?:[ap]\.?m\b|uhr\b)", re.I)
+_AT_TIME = re.compile(r"\b(?:at|by|before|after|since|till|until)\s+\Z", re.IGNORECASE)
+_AGE_BEFORE = re.compile(
+    r"\b(?:aged?|i'?m|i am|(?:s?he|who)(?:'s| is)|turn(?:s|ed|ing)?|is(?: only| just)?|"
+    r"(?:son|daughter|mum|dad|girl|boy|kid|child)'?s)(?: only| just| nearly)?\s*\Z",
+    re.IGNORECASE,
+)
+_AGE_BEHIND = re.compile(r"[\s-]*(?:olds?\b|of age\b)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class NumberRange:
+    """The numbers from `low` to `high` of a dimension; of a single number both are the same."""
+
+    low: float
+    high: float
+    dimension: str
+    """MONEY, PEOPLE, AGE, DAYS ..., the noun that is counted, or ""; of AGE and DAYS in days."""
+    is_open: bool = False
+    """Whether the limits themselves are outside, as of "under 5"."""
+
+    def holds(self, value: float) -> bool:
+        if self.is_open:
+            return self.low < value < self.high
+        return self.low <= value <= self.high
+
+
+def fit_of_number(question: str, text: str) -> int:
+    """Return HOLDS where a range of a text holds a number of the question, MISSES where ranges of
+    the same dimension hold none, 0 where there is nothing to compare.
+
+    >>> bands = "£1,000 to £2,999", "£3,000 to £7,499", "The rate is fixed."
+    >>> [fit_of_number("which rate for six thousand pounds?", each) for each in bands]
+    [-1, 1, 0]
+    """
+    asked = asked_numbers(question)
+    if not asked:
+        return 0
+    found = 0
+    for limits in ranges_in(text):
+        for number in asked:
+            if (value := _comparable(number, limits, text)) is not None:
+                if limits.holds(value):
+                    return HOLDS
+                found = MISSES
+    return found
+
+
+def _comparable(number: NumberRange, limits: NumberRange, text: str) -> float | None:
+    """Return a number in the unit of a range; None where they are of different dimensions."""
+    asked, has = number.dimension, limits.dimension
+    if asked == has:
+        return number.low if asked or number.low == number.high else None
+    if {asked, has} == {AGE, DAYS}:
+        return number.low
+    if not has:  # a bare range: ages in years, people, or what the text names
+        if asked == AGE:
+            return number.low / _YEAR_DAYS
+        is_named = asked not in (MONEY, DAYS) and asked.rstrip("s") in text.lower()
+        return number.low if asked == PEOPLE or is_named else None
+    if not asked and has == MONEY:
+        return number.low
+    return None
+
+
+@lru_cache(maxsize=64)  # the same question for each sentence
+def asked_numbers(question: str) -> tuple[NumberRange, ...]:
+    """Return the amounts of a question.
+
+    >>> [(each.low, each.dimension) for each in asked_numbers("twenty eight thousand, 12 items")]
+    [(28000.0, ''), (12.0, 'item')]
+    """
+    text = _without_clock(with_digits(question))
+    found = []
+    for match in _ALONE.finditer(text):
+        if _NO_AMOUNT.match(match[2] or ""):
+            continue
+        before, behind = text[: match.start()], text[match.end() :]
+        if _AT_TIME.search(before) and (not match[2] or match[2].lower() in _NO_UNIT):
+            continue
+        value, dimension = _amount(match[1], match[2])
+        is_age = dimension == DAYS and _AGE_BEHIND.match(behind) is not None
+        if not match[2] or dimension not in _KNOWN:
+            is_said = _AGE_BEFORE.search(before) is not None
+            is_age = is_age or (is_said and value < 120 and dimension != MONEY)
+            is_bare = not match[2] or not re.match(r"\s*\w", match[2])
+            if is_age and (is_bare or match[2].lower() in _AFTER_AGE):
+                value, dimension = value * _YEAR_DAYS, AGE
+        elif is_age:
+            dimension = AGE
+        found.append(NumberRange(value, value, dimension))
+    return tuple(found)
+
+
+_AFTER = "and or so but in can is may does what which now"
+_AFTER_AGE = frozenset(_AFTER.split())
+_KNOWN = frozenset(dimension for dimension, _ in _UNITS.values()) | {"%"}
+
+
+@lru_cache(maxsize=4096)
+def ranges_in(text: str) -> tuple[NumberRange, ...]:
+    """Return the ranges and limits that a text states, cell by cell of a row.
+
+    >>> [(each.low, each.high) for each in ranges_in("| Squirrels | 4 and 5 | under 30 kg |")]
+    [(4.0, 5.0), (-inf, 30.0)]
+    """
+    found: list[NumberRange] = []
+    is_row = text.startswith("|")
+    for cell in text.split("|") if is_row else [text]:
+        found += _ranges(_without_clock(with_digits(cell.strip())), is_row)
+    return tuple(found)
+
+
+def _ranges(text: str, is_cell: bool) -> Iterator[NumberRange]:
+    taken: list[tuple[int, int]] = []
+    for match in _RANGE.finditer(text):
+        unit = match[6] or match[3]
+        joins = match["to"].strip(" £$€").lower()
+        is_pair = joins in ("and", "or") and not match["between"]
+        is_whole = is_cell and match[0] == text
+        if _NO_AMOUNT.match(match[3] or "") or _NO_AMOUNT.match(match[6] or ""):
+            taken.append(match.span())
+            continue
+        if is_pair and not is_whole:
+            continue
+        low, high = match["low"], match["high"]
+        if not re.match(r"[£$€]", low):
+            low = _sign(match["to"] + high) + low
+        if re.match(r"[£$€]", low) and not re.match(r"[£$€]", high):
+            high = low[0] + high
+        first, dimension = _amount(low, match[3] or unit)
+        last, _ = _amount(high, unit)
+        taken.append(match.span())
+        yield NumberRange(min(first, last), max(first, last), dimension)
+    for pattern in (_OPEN, _LIMIT):
+        for match in pattern.finditer(text):
+            if any(start < match.end() and match.start() < end for start, end in taken):
+                continue
+            unit = match["unit"]
+            if _NO_AMOUNT.match(unit or ""):
+                continue
+            taken.append(match.span())
+            value, dimension = _amount(match["number"], unit)
+            kinds = match.groupdict()
+            if kinds.get("below") or kinds.get("most") or kinds.get("less"):
+                yield NumberRange(-inf, value, dimension, bool(kinds.get("below")))
+            else:
+                yield NumberRange(value, inf, dimension, bool(kinds.get("above")))
+
+
+def _amount(number: str, unit: str | None) -> tuple[float, str]:
+    """Return a number in the first unit of its dimension, and this dimension."""
+    plain = number.lower().replace(",", "")
+    sign, digits = _sign(plain), plain.lstrip("£$€ ").removesuffix("k")
+    value = float(digits) * (1000 if plain.endswith("k") else 1)
+    if sign:
+        return value, MONEY
+    name = (unit or "").lower()
+    if name == "%":
+        return value, "%"
+    for each in (name, name.removesuffix("s")):
+        if each in _UNITS:
+            dimension, factor = _UNITS[each]
+            return value * factor, dimension
+    if name == "of":  # "there are six of us"
+        return value, PEOPLE
+    if name in _NO_UNIT or len(name) < 2:
+        return value, ""
+    return value, name.removesuffix("s")
+
+
+_NOT_UNITS = (
+    "or and to in on at for from by is are was be if it the a an but do does can may i we you he "
+    "she which what when how who with s plus per as until each that will would no not more less "
+    "und oder bis von so then now there"
+)
+_NO_UNIT = frozenset(_NOT_UNITS.split())
+
+
+def _sign(text: str) -> str:
+    found = re.search(r"[£$€]", text)
+    return found[0] if found else ""
+
+
+def _without_clock(text: str) -> str:
+    """Blank the times of day of a text, and decimals are kept where a unit follows."""
+    if not re.search(r"[ap]\.?m\b|uhr|:\d\d", text, re.IGNORECASE):
+        return text
+    return _CLOCK.sub(lambda match: " " * len(match[0]), text)
+
+
+def with_digits(text: str) -> str:
+    """Return a text with its number words as digits; "one" alone stays, which is a pronoun, too.
+
+    >>> with_digits("twenty-eight thousand pounds, a hundred and five people, this one")
+    '28000 pounds, 105 people, this one'
+    """
+    return _WRITTEN.sub(_digits, text)
+
+
+def _digits(match: re.Match[str]) -> str:
+    said = match[0].lower()
+    if said in ("one", "ones", "grand", "hundreds", "thousands", "millions") or said.endswith("th"):
+        return match[0]
+    total, current = 0.0, float(match[1]) if match[1] else 0.0
+    for word in re.findall(r"[a-z]+", said):
+        word = word if word in _VALUES or word in _SCALES else word.removesuffix("s")
+        if word in _VALUES:
+            current += _VALUES[word]
+        elif word == "hundred" or word == "dozen":
+            current = max(1.0, current) * _SCALES[word]
+        elif word in _SCALES:
+            total, current = total + max(1.0, current) * _SCALES[word], 0.0
+    return f"{total + current:g}" if total + current < 1e6 else str(int(total + current))
