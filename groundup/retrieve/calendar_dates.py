@@ -125,7 +125,9 @@ def _of_year(days: Days) -> list[tuple[int, int]]:
     first, last = (100 * each.month + each.day for each in (days.first, days.last))
     if (days.last - days.first).days >= 365:
         return [(101, 1231)]
-    return [(first, last)] if first <= last else [(first, 1231), (101, last)]
+    if first <= last:
+        return [(first, last)]
+    return [(first, 1231), (101, last)]
 
 
 def fit_of_date(question: str, text: str, today: date) -> int:
@@ -214,7 +216,7 @@ def days_in(text: str, today: date) -> tuple[Days, ...]:
         numbers = [int(each) for each in re.findall(r"\d+", match[1])]
         made = [_date(number, match[2], match[3], today) for number in numbers]
         days = [Days(each, each, bool(match[3]), match[0].strip()) for each in made if each]
-        found += _opened(days, rest[: match.start()]) if len(days) == 1 else days
+        found += _opened(days, rest[: match.start()])
     for match in take(_MONTH_FIRST):
         if each := _date(int(match[2]), match[1], match[3], today):
             days = [Days(each, each, bool(match[3]), match[0])]
@@ -264,7 +266,7 @@ def _range(match: re.Match[str], today: date) -> Iterator[Days]:
 def _opened(days: list[Days], before: str) -> list[Days]:
     """Return a day as all from or until it in its year, where the words before say so."""
     found = _OPEN.search(before)
-    if not days or not found:
+    if len(days) != 1 or not found:
         return days
     (day,) = days
     if found["start"]:
@@ -285,12 +287,13 @@ def _feasts(text: str, today: date) -> Iterator[Days]:
     for pattern, (month, number) in _FIXED:
         if match := pattern.search(text):
             day = date(today.year, month, number)
-            day = day if day >= today else day.replace(year=today.year + 1)
+            if day < today:
+                day = day.replace(year=today.year + 1)
             yield Days(day, day, words=match[0])
     for pattern, offset in _BY_EASTER:
         if match := pattern.search(text):
             days = [easter(year) + timedelta(days=offset) for year in (today.year, today.year + 1)]
-            day = days[0] if days[0] >= today else days[1]
+            day = next(each for each in days if each >= today)
             yield Days(day, day, words=match[0])
 
 

@@ -37,14 +37,18 @@ def factor(
     question: str, text: str, today: date, table: Callable[[], Table | None] = lambda: None
 ) -> float:
     """Return what a sentence's value is multiplied with; `table`: the table that it is a row of."""
-    found = KIND if has_asked_kind(question, text) else 1.0
+    found = 1.0
+    if has_asked_kind(question, text):
+        found = KIND
     if text.startswith("|"):
         if asked_numbers(question):
             found *= _in_band(table(), IN_BAND, lambda cell: fit_of_number(question, cell))
         if asked_days(question, today):
             found *= _in_band(table(), IN_DAYS, lambda cell: fit_of_date(question, cell, today))
-    elif any(each.is_day for each in asked_days(question, today)):
-        found *= OF_DAY if fit_of_date(question, text, today) == HOLDS else 1.0
+        return found
+    is_of_day = any(each.is_day for each in asked_days(question, today))
+    if is_of_day and fit_of_date(question, text, today) == HOLDS:
+        found *= OF_DAY
     return found
 
 
@@ -55,10 +59,17 @@ def _in_band(table: Table | None, inside: float, fit: Callable[[str], int]) -> f
     if table is None:
         return 1.0
     for place in range(len(table.rows[table.row])):
-        fits = [fit(row[place]) if place < len(row) else 0 for row in table.rows]
-        if HOLDS in fits and MISSES in fits and fits[table.row]:
-            return inside if fits[table.row] == HOLDS else BESIDE_BAND
+        fits = _fits(table, place, fit)
+        if HOLDS in fits and fits[table.row] == MISSES:
+            return BESIDE_BAND
+        if MISSES in fits and fits[table.row] == HOLDS:
+            return inside
     return 1.0
+
+
+def _fits(table: Table, place: int, fit: Callable[[str], int]) -> list[int]:
+    """Return how the cells of a column fit; a row that has no such cell has an empty one."""
+    return [fit("".join(row[place : place + 1])) for row in table.rows]
 
 
 def row_of_band(question: str, table: Table, today: date) -> int | None:
@@ -78,7 +89,7 @@ def row_of_band(question: str, table: Table, today: date) -> int | None:
 
     for fit in (of_number, of_day):
         for place in range(len(table.rows[table.row])):
-            fits = [fit(row[place]) if place < len(row) else 0 for row in table.rows]
+            fits = _fits(table, place, fit)
             if fits[table.row] == MISSES and fits.count(HOLDS) == 1:
                 return fits.index(HOLDS)
     return None

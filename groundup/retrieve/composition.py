@@ -190,7 +190,9 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
     rows = [each for each in near if each.is_row and each.value >= MIN_OF_NAMED * best.value]
     names = [cells(each.said.text)[0] for each in rows]
     named = choice.named_row(question, cells(best.said.text)[0], names, best.passage.language)
-    return best if named is None else rows[named]
+    if named is None:
+        return best
+    return rows[named]
 
 
 def _quote(best: ScoredStatement, question: str) -> Quote:

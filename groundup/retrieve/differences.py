@@ -45,7 +45,7 @@ def differing(
         if each.is_row and best.is_row:
             differs = _rows_differ(each, best, today)
         elif each.is_row or best.is_row:
-            row, prose = (each, best) if each.is_row else (best, each)
+            row, prose = sorted((each, best), key=lambda one: not one.is_row)
             differs = _row_and_prose_differ(row, prose, today)
         else:
             differs = _prose_differs(question, each, best, today)

@@ -95,7 +95,7 @@ def difference_note(
         named.append(f"[{number}] is {each.name}{said}")
     first, *others = (each.stated for each in documents)
     is_latest = all(is_later(first, each, today) for each in others)
-    order = "; the later one stands first" if is_latest else ""
+    order = "; the later one stands first" * is_latest
     return Note(f"Your documents differ{order}: {', '.join(named)}.")
 
 

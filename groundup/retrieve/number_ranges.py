@@ -133,14 +133,15 @@ def _comparable(number: NumberRange, limits: NumberRange, text: str) -> float | 
     """Return a number in the unit of a range; None where they are of different dimensions."""
     asked, has = number.dimension, limits.dimension
     if asked == has:
-        return number.low if asked or number.low == number.high else None
+        return number.low
     if {asked, has} == {AGE, DAYS}:
         return number.low
     if not has:  # a bare range: ages in years, people, or what the text names
         if asked == AGE:
             return number.low / _YEAR_DAYS
         is_named = asked not in (MONEY, DAYS) and asked.rstrip("s") in text.lower()
-        return number.low if asked == PEOPLE or is_named else None
+        if asked == PEOPLE or is_named:
+            return number.low
     if not asked and has == MONEY:
         return number.low
     return None
@@ -189,7 +190,10 @@ def ranges_in(text: str) -> tuple[NumberRange, ...]:
     """
     found: list[NumberRange] = []
     is_row = text.startswith("|")
-    for cell in text.split("|") if is_row else [text]:
+    parts = [text]
+    if is_row:
+        parts = text.split("|")
+    for cell in parts:
         found += _ranges(_without_clock(with_digits(cell.strip())), is_row)
     return tuple(found)
 
@@ -261,8 +265,7 @@ _NO_UNIT = frozenset(_NOT_UNITS.split())
 
 
 def _sign(text: str) -> str:
-    found = re.search(r"[£$€]", text)
-    return found[0] if found else ""
+    return "".join(re.findall(r"[£$€]", text)[:1])
 
 
 def _without_clock(text: str) -> str:
@@ -285,13 +288,14 @@ def _digits(match: re.Match[str]) -> str:
     said = match[0].lower()
     if said in ("one", "ones", "grand", "hundreds", "thousands", "millions") or said.endswith("th"):
         return match[0]
-    total, current = 0.0, float(match[1]) if match[1] else 0.0
+    total, current = 0.0, float(match[1] or 0)
     for word in re.findall(r"[a-z]+", said):
-        word = word if word in _VALUES or word in _SCALES else word.removesuffix("s")
+        if word not in _VALUES and word not in _SCALES:
+            word = word.removesuffix("s")
         if word in _VALUES:
             current += _VALUES[word]
         elif word == "hundred" or word == "dozen":
             current = max(1.0, current) * _SCALES[word]
         elif word in _SCALES:
             total, current = total + max(1.0, current) * _SCALES[word], 0.0
-    return f"{total + current:g}" if total + current < 1e6 else str(int(total + current))
+    return f"{total + current:.12g}"
