@@ -407,9 +407,7 @@ def read(
     requests = tuple(request_spans(index, source) for source in reading.sources)
     kept = without_requests(reading.quotes, requests)
     quotes, notes = noted(index, question, kept, reading.sources)
-    reading = replace(
-        reading, quotes=quotes, notes=(*notes, *reading.notes), requests=requests
-    )
+    reading = replace(reading, quotes=quotes, notes=(*notes, *reading.notes), requests=requests)
     if quotes or reading.nearest:
         return reading
     return replace(reading, nearest=first_quote(reading.sources, requests))

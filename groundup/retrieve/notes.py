@@ -52,7 +52,7 @@ def noted(
     """
     today = today or weekdays.today()
     dated, notes = list(quotes), day_notes(question, quotes, today)
-    if places := _differing(quotes):
+    if len(places := _differing(quotes)) > 1:
         found = [_dated(index, sources[quotes[at].source - 1]) for at in places]
         for at, each in zip(places, found, strict=True):
             dated[at] = replace(quotes[at], dated=each.stated or each.saved)
@@ -102,9 +102,8 @@ def difference_note(
 def _differing(quotes: Sequence[Quote]) -> list[int]:
     """Return the places of quotations that differ, behind that of the one that they differ from."""
     places = [at for at, each in enumerate(quotes) if each.role == DIFFERS]
-    if not places:
-        return []
-    return [max(at for at in range(places[0]) if quotes[at].role == ANSWERS), *places]
+    answers = [at for at in range(min(places, default=0)) if quotes[at].role == ANSWERS]
+    return [*answers[-1:], *places]
 
 
 def day_notes(question: str, quotes: Sequence[Quote], today: date) -> list[Note]:
