@@ -45,6 +45,7 @@ __all__ = [
     "finetune_preference",
     "index",
     "inspect_data",
+    "open_assistant",
     "open_model",
     "pretrain",
     "pull",

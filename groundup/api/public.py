@@ -1,10 +1,12 @@
 """The Python surface of groundup: what `import groundup` hands out, for notebooks and scripts. The
 verbs of the command line call the same.
 
+    open_assistant -> Assistant   reply, parts; the documents and fixed texts of a build
     open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
     pretrain, finetune_classifier, finetune_chat, finetune_preference, run_evaluation, run_suites,
         run_questions, build      each returns the results that it writes
-    inspect_data, train_tokenizer, index, calibrate_index, tune_index, search, ask      texts and documents (documents.py)
+    inspect_data, train_tokenizer, index, calibrate_index, tune_index, search, ask
+                                          texts and documents (documents.py)
     pull, convert                         a model's files (models.py)
 
 A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu);
@@ -14,6 +16,7 @@ are GroundupErrors, with a message and what to do. Functions import what they ne
 called: this module comes without torch.
 """
 
+from groundup.api.assistant import open_assistant as open_assistant
 from groundup.api.documents import ask as ask
 from groundup.api.documents import calibrate_index as calibrate_index
 from groundup.api.documents import index as index

@@ -123,7 +123,7 @@ def command(
             progress=console_progress(),
         ):
             if not as_json:
-                _show(part)
+                show_part(part)
         assert isinstance(part, Answer)
         if explain and not as_json:
             print(terminal_safe("\n".join(["", *explain_lines(part)])))
@@ -183,10 +183,11 @@ def _model(model: str | None, device: str, precision: str | None) -> "Model | No
     return open_model(model, device, precision, progress=console_progress())
 
 
-def _show(part: "Part") -> None:
+def show_part(part: "Part") -> None:
     """Print a part as it comes; with the whole answer its sources."""
     from groundup.retrieve.answer import Answer
     from groundup.retrieve.answer_text import part_text
+    from groundup.retrieve.assistant import AssistantReply
     from groundup.retrieve.cite import Quote
     from groundup.retrieve.generation import Omitted
 
@@ -197,9 +198,10 @@ def _show(part: "Part") -> None:
         if isinstance(part, Quote) and part.table:
             print(terminal_safe("\n".join(["", *table_lines(part.table), ""])), flush=True)
         return
-    if not part.found:
-        print(terminal_safe(part.text))
-    for line in [*refusal_lines(part), *source_lines(part)]:
+    refusal = []
+    if not part.found and not isinstance(part, AssistantReply):
+        refusal = [part.text, *refusal_lines(part)]
+    for line in [*refusal, *source_lines(part)]:
         print(terminal_safe(line))
 
 

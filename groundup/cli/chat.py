@@ -7,27 +7,29 @@ a terminal there is no prompt, and only answers go to stdout.
 
 import contextlib
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from groundup.api.assistant import open_assistant
 from groundup.api.models import open_model, sampling_of
 from groundup.cli import console
+from groundup.cli.assistant import talk_with_assistant
 from groundup.cli.fields import grouped
 from groundup.cli.generate import OpeningOptions, SamplingOptions
 from groundup.cli.options import JsonOption, ModelArgument
 from groundup.cli.plain import json_safe, json_text, terminal_safe
+from groundup.cli.prompt import LEAVING, lines, say, tolerant
 from groundup.engine.sampling import CHAT_SAMPLING
-from groundup.errors import ModelError
+from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.engine.engine import Engine
     from groundup.engine.events import ChatEvent
     from groundup.engine.sampling import Sampling
 
-PROMPT = "you> "
 HELP = """/help           show this help
 /reset          forget the conversation, keep the system prompt
 /system TEXT    how the model should behave; without TEXT: show it
@@ -37,7 +39,6 @@ BASE_MODEL = (
     "Let it write: groundup generate {name} TEXT; "
     "or make a chat model of it: groundup finetune chat {name} starter --out RUN"
 )
-LEAVING = ("/bye", "/quit", "/exit")
 
 
 @grouped({name: f"the model's own, else {value:g}" for name, value in CHAT_SAMPLING.items()})
@@ -50,23 +51,36 @@ def command(
     opening: OpeningOptions = OpeningOptions(),
     as_json: JsonOption = False,
 ) -> None:
-    """Talk with a model. In the terminal, /help lists the commands; /bye or Ctrl-D exits. Questions
-    can also be piped in, one per line.
+    """Talk with a model, or the assistant of a build with an index, which answers from documents
+    with sources (its plain chat model: the build's folder `chat`). In the terminal, /help lists the
+    commands; /bye or Ctrl-D exits. Questions can also be piped in, one per line.
 
     Sampling options that are not given come from the model's generation_config.json, else from the
     defaults below.
 
     Examples:
         groundup chat runs/quickstart
+        groundup chat runs/bank
+        groundup chat runs/bank/chat
         groundup chat smollm2-135m-instruct --system "You answer in one sentence." --temperature 0
         printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart
             --json
     """
+    from groundup.retrieve.assistant import index_folders
     from groundup.weights.formats import reader_of
     from groundup.weights.model_io import require_stage
 
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
+    if index_folders(Path(model)):
+        plain = (sampling, system, opening.precision, opening.speculate)
+        if plain != (SamplingOptions(), "", None, False):
+            what = f"{model} is an assistant: it answers from documents, not as these options say."
+            raise ConfigError(what, fix=f"They are for its chat model: groundup chat {model}/chat")
+        progress = console.console_progress()
+        with open_assistant(model, device=opening.device, progress=progress) as assistant:
+            talk_with_assistant(assistant, as_json=as_json)
+        return
     require_stage(Path(model), "chat")  # a build's own model only continues texts
     opened = open_model(model, **vars(opening), progress=console.console_progress())
     opened.engine.language_model()  # another kind is refused before the first question
@@ -145,43 +159,6 @@ def talk(chat: Chat, *, as_json: bool) -> None:
                 say(f"Cut after {tokens} (--max-tokens, or a full context).")
 
 
-def lines(*, interactive: bool) -> Iterator[str]:
-    """On a terminal Ctrl-C discards the line being typed."""
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    if interactive:
-        with contextlib.suppress(ImportError):
-            import readline  # noqa: F401 (imported, it gives `input` a history and editing)
-    prompt = PROMPT if interactive else ""
-    while True:
-        try:
-            line = input(prompt).strip()
-        except EOFError:
-            if interactive:
-                print()
-            return
-        except KeyboardInterrupt:
-            if not interactive:
-                raise
-            print()
-            continue
-        if line:
-            yield line
-
-
-@contextlib.contextmanager
-def tolerant(*, interactive: bool) -> Iterator[None]:
-    """Ctrl-C or a ModelError ends the answer instead of the program."""
-    try:
-        yield
-    except (KeyboardInterrupt, ModelError) as error:
-        if not interactive:
-            raise
-        if isinstance(error, ModelError):
-            say(str(error))
-        else:
-            print()
-
-
 def answer_text(chat: Chat, question: str) -> "ChatEvent":
     """Print the answer as it is generated and return the last event."""
     with contextlib.closing(chat.ask(question)) as events:
@@ -198,7 +175,3 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
     record |= {name: getattr(last, name) for name in counts}
     print(json_safe(json_text(record)), flush=True)
     return last
-
-
-def say(text: str) -> None:
-    console.say(text, "dim")

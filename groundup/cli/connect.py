@@ -167,7 +167,7 @@ def first_chat_model(url: str) -> tuple[str, str]:
         )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return "", _no_list(url, "answered something else than a list of models")
-    chats = [name for name, kind in names if kind == "chat" and name.isprintable()]
+    chats = [name for name, kind in names if kind in ("assistant", "chat") and name.isprintable()]
     if not chats:
         note = f"The server at {url} has no chat model."
         return "", f"{note} Put the name of another one for {PLACEHOLDER}."

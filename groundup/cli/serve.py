@@ -5,7 +5,7 @@ LangChain with no change but the address.
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -195,7 +195,7 @@ def _open_server(
     from groundup.http.limits import Limits
 
     own = indexes_of_builds(models)
-    indexes = indexes_of([*(sources.indexes or []), *own], assistants_of(models, own))
+    indexes = indexes_of([*(sources.indexes or []), *own])
     indexes.own_words = options.own_words
     registry = registry_of(
         models,
@@ -204,6 +204,7 @@ def _open_server(
         sources.adapters or [],
         tools=options.tools,
         needs_model=not indexes.names,
+        assistants=assistants_of(models, own),
     )
     server = server_of(registry, options, Limits(), indexes)
     indexes.open_vectors(server.worker, progress)
@@ -238,14 +239,11 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
     """Of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises
     FormatError.
     """
-    from groundup.retrieve.index import INDEX_FILE
-    from groundup.runs import read_stage_kinds
+    from groundup.retrieve.assistant import index_folders
 
     found: list[str] = []
     for name, path in map(name_and_path, models):
-        stages = read_stage_kinds(Path(path)).items()
-        folders = [Path(path) / stage for stage, kind in stages if kind == "index"]
-        folders = [folder for folder in folders if (folder / INDEX_FILE).is_file()]
+        folders = index_folders(Path(path))
         if len(folders) == 1:
             found.append(f"{name}={folders[0]}")
         else:
@@ -254,25 +252,23 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
 
 
 def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, str]:
-    """Chat model -> (first) index of its build; `indexes`: as NAME=PATH."""
-    from groundup.serve.model_registry import full_name
-
+    """Build -> its (first) index; `indexes`: as NAME=PATH."""
     found: dict[str, str] = {}
     for name, path in map(name_and_path, models):
         for index, folder in map(name_and_path, indexes):
             if Path(folder).parent == Path(path):
-                found.setdefault(full_name(name), index)
+                found.setdefault(name, index)
     return found
 
 
-def indexes_of(given: Sequence[str], assistants: dict[str, str] | None = None) -> "ServedIndexes":
+def indexes_of(given: Sequence[str]) -> "ServedIndexes":
     """A path's name is that of its folder without ".index". Raises ConfigError, FormatError."""
     from groundup.serve.indexes import SUFFIX, ServedIndexes
 
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, given):
         _add(named, {name.removesuffix(SUFFIX): Path(path)}, "indexes")
-    return ServedIndexes(named, assistants)
+    return ServedIndexes(named)
 
 
 def registry_of(
@@ -283,12 +279,16 @@ def registry_of(
     *,
     tools: "ToolSetting" = "forced",
     needs_model: bool = True,
+    assistants: Mapping[str, str] | None = None,
 ) -> "ModelRegistry":
-    """Raises ConfigError, ModelError, FormatError, NetworkError."""
+    """`assistants`: of the models those that answer from an index. Raises ConfigError, ModelError,
+    FormatError, NetworkError.
+    """
     from groundup.files import cache_folder
-    from groundup.serve.model_registry import ModelRegistry
+    from groundup.serve.model_registry import ModelRegistry, chat_name
     from groundup.weights.model_io import find_model
 
+    assistants = assistants or {}
     if folder is not None and not folder.is_dir():
         raise ConfigError(
             f"--models {folder} is not a folder.", fix="Name a folder with models in it."
@@ -297,12 +297,13 @@ def registry_of(
         folder = cache_folder("models")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
-        _add(named, {name: find_model(path, progress=progress, hashes=False)})
+        own = chat_name(name) if name in assistants else name
+        _add(named, {own: find_model(path, progress=progress, hashes=False)})
         _add(named, classifiers_of_build(name, path))
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):
         _add(named, {name: Path(path)})
-    registry = ModelRegistry(named, folder, bases, tools)
+    registry = ModelRegistry(named, folder, bases, tools, assistants)
     if needs_model and not registry.aliases():
         raise ConfigError(
             "There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart"

@@ -14,6 +14,7 @@ from groundup.packs.known import Known, known_of
 from groundup.packs.pack import (
     DOCUMENTS,
     MIN_QUESTIONS,
+    PACK_FILE,
     Pack,
     PackIssue,
     document_questions,
@@ -96,6 +97,8 @@ def unknown_facts(pack: Pack) -> Iterator[PackIssue]:
                     continue
                 texts += [value] if isinstance(value, str) else value
             yield from _objections(known, row.place, "\n".join(texts))
+    for field, text in pack.head.assistant.own.items():
+        yield from _objections(known, f"{PACK_FILE}: assistant.{field}", text)
 
 
 def _objections(known: Known, place: str, text: str) -> Iterator[PackIssue]:

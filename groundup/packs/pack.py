@@ -15,6 +15,7 @@ from typing import Any
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, DataError, FormatError, did_you_mean
 from groundup.files import read_text, safe_name, write_text
+from groundup.packs.assistant_texts import AssistantTexts
 
 PACKAGED = Path(__file__).parent
 SKELETON = "skeleton"
@@ -72,6 +73,8 @@ class Head:
     none_label: str = "none of these"
     """The label of messages that have none of the intents."""
     free: Free = Free()
+    assistant: AssistantTexts = field(default_factory=AssistantTexts)
+    """What its assistant says in fixed words."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ A table says its kind (`[spam]` with kind = "classifier"), unless it is named li
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -216,21 +217,18 @@ def pack_values(folder: Path) -> dict[str, Any]:
     folder, head = pack.folder.resolve(), pack.head
     messages = len(pack.parts["messages"])
     test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)
-    sizes = {
-        "train": messages - test - validation,
-        "validation": validation,
-        "test": test,
-        "zero_shot": test,
-    }
+    train = messages - test - validation
+    sizes = {"train": train, "validation": validation, "test": test, "zero_shot": test}
     summaries = {}
     if pack.parts.get(SUMMARIES):
-        source = {"spec": str(folder / "summaries.jsonl")}
-        summaries = {SUMMARIES: {"source": source, "chat": CHAT}}
+        spec = str(folder / "summaries.jsonl")
+        summaries = {SUMMARIES: {"source": {"spec": spec}, "chat": CHAT}}
     return {
         "name": head.name,
         "description": f"{head.title}. {head.about}".strip(),
         "budget": BUDGET,
         "pack": str(folder),
+        "assistant": {**asdict(head.assistant), "organisation": head.organisation},
         INDEX: {
             "source": {"spec": str(folder / DOCUMENTS)},
             "language": head.language,

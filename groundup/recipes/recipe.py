@@ -20,6 +20,7 @@ from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
+from groundup.packs.assistant_texts import AssistantTexts
 from groundup.packs.pack import is_pack, pack_folder, packaged_packs
 from groundup.planning.scaling_law import HARMLESS_EPOCHS, REPLAY_SHARE
 from groundup.recipes.build_config import BuildConfig, packaged_recipes
@@ -225,6 +226,8 @@ class Recipe(StageConfig):
     report: ReportStage = ReportStage()
     pack: str = ""
     """The folder of the domain pack that it is made from, where there is one."""
+    assistant: AssistantTexts = AssistantTexts()
+    """What the assistant of its index says in fixed words."""
     named: dict[str, NamedStage] = {}
     """The stages with names of their own, in the order of the recipe; in the file each is a table
     like the others.

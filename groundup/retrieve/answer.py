@@ -255,7 +255,7 @@ def ask(
     async def recheck(answer: Answer) -> Answer:
         return with_changed_sources(index, answer) if isinstance(index, Index) else answer
 
-    yield from _iterate(answer_parts(reading, writer, config.min_support, recheck))
+    yield from iterate(answer_parts(reading, writer, config.min_support, recheck))
 
 
 class AnswerWriter(Protocol):
@@ -346,7 +346,7 @@ async def _write(
             yield judge_draft(prompt, draft, allowed, found, min_support)
 
 
-def _iterate(parts: AsyncIterator[Part]) -> Iterator[Part]:
+def iterate(parts: AsyncIterator[Part]) -> Iterator[Part]:
     """Yield the parts of an iterator whose steps never wait, without an event loop."""
     while True:
         try:

@@ -6,6 +6,7 @@
 
     a question -> perplexity/, responses/, documents.py -> `sourced_answers.py`: an index of
         `indexes.py`, the same engine, checks -> an answer
+    a conversation with an assistant -> `assistants.py` -> the same, in every dialect
 
 `server.py` carries out this path; `model_registry.py` maps names to models, `loaded_models.py`
 holds those in memory, `app/` has the routes. `local_server.py` is the same without a socket, for

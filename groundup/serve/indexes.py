@@ -13,15 +13,17 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.errors import FormatError
 from groundup.files import read_json
 from groundup.http.responses import JsonObject
+from groundup.packs.assistant_texts import AssistantTexts
 from groundup.progress import Progress
 from groundup.retrieve.answer_match import contains
+from groundup.retrieve.assistant import texts_of_build
 from groundup.retrieve.document_requests import Requests
 from groundup.retrieve.index import (
     INDEX_FILE,
@@ -55,14 +57,8 @@ log = logging.getLogger(__name__)
 class ServedIndexes:
     """The table of names, in the order in which they were given; the first one is the default."""
 
-    def __init__(
-        self, paths: Mapping[str, Path], of_models: Mapping[str, str] | None = None
-    ) -> None:
-        """`of_models`: the index of each model that is an assistant, by the model's name with its
-        tag.
-
-        Raises FormatError for what is no index, or is damaged.
-        """
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        """Raises FormatError for what is no index, or is damaged, also of a build's recipe."""
         self.own_words = False
         """Whether an answer also has a model's own sentences where the request does not say; else
         quotations only.
@@ -71,7 +67,7 @@ class ServedIndexes:
         self._questions = {
             name: example_questions(path.parent) for name, path in self._paths.items()
         }
-        self._of_models = dict(of_models or {})
+        self._texts = {name: texts_of_build(path.parent) for name, path in self._paths.items()}
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
         self._vectors: dict[str, tuple[tuple[tuple[int, int], ...], Vectors | None]] = {}
         self._open_vectors: Callable[[Path], Vectors | None] | None = None
@@ -102,12 +98,16 @@ class ServedIndexes:
     def names(self) -> list[str]:
         return list(self._paths)
 
-    def index_of(self, model: str) -> str | None:
-        """Return the index that a model answers from, always; None: the model is no assistant.
-
-        `model`: its own name with its tag.
+    def texts_of(self, name: str) -> AssistantTexts:
+        """Return what the assistant of an index says in fixed words; without questions of its own
+        those that the build's quotations answered.
         """
-        return self._of_models.get(model)
+        texts = self._texts[name]
+        return replace(
+            texts,
+            organisation=texts.organisation or name,
+            questions=texts.questions or tuple(self._questions[name]),
+        )
 
     def find(self, name: str | None) -> str:
         """Return the name of an index; None: the first one. Raises RequestError (404)."""

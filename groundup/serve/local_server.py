@@ -32,8 +32,12 @@ from groundup.engine.precision import as_precision_choice
 from groundup.errors import GroundupError
 from groundup.http.access_log import Metrics
 from groundup.http.limits import Limits
+from groundup.progress import Silent
+from groundup.retrieve.assistant import index_folders
+from groundup.serve import assistants
+from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModels
-from groundup.serve.model_registry import ModelRegistry
+from groundup.serve.model_registry import ModelRegistry, chat_name
 from groundup.serve.requests import (
     FOREVER_S,
     Embeddings,
@@ -69,21 +73,24 @@ class LocalOptions:
     """Which models get tools (see `tool_prompt.py`)."""
 
 
-_OPEN: weakref.WeakValueDictionary[tuple[Path, LocalOptions], "LocalServer"] = (
+_OPEN: weakref.WeakValueDictionary[tuple[Path, Path | None, LocalOptions], "LocalServer"] = (
     weakref.WeakValueDictionary()
 )
 _OPENING = threading.Lock()
 
 
 def local_server(model: str | Path, options: LocalOptions = LocalOptions()) -> "LocalServer":
-    """Return the server of a model, by its name or path; the weights are loaded by the first
-    request. Raises ConfigError, FormatError, ModelError.
+    """Return the server of a model, by its name or path, of a build with an index that of its
+    assistant; the weights are loaded by the first request. Raises ConfigError, FormatError,
+    ModelError.
     """
     path = find_model(model, hashes=False).resolve()
+    index = next(iter(index_folders(Path(model))), None)
+    key = path, index and index.resolve(), options
     with _OPENING:
-        found = _OPEN.get((path, options))
+        found = _OPEN.get(key)
         if found is None:
-            found = _OPEN[path, options] = LocalServer(path, options)
+            found = _OPEN[key] = LocalServer(path, options, index)
     return found
 
 
@@ -92,10 +99,15 @@ class LocalServer:
     object.
     """
 
-    def __init__(self, path: Path, options: LocalOptions) -> None:
-        """Raises ConfigError, FormatError, ModelError."""
+    def __init__(self, path: Path, options: LocalOptions, index: Path | None = None) -> None:
+        """`index`: it answers from this one, as an assistant. Raises ConfigError, FormatError,
+        ModelError.
+        """
         settings, self.path, self.limits = BatchSettings(), path, Limits()
         registry = ModelRegistry({NAME: path}, tools=options.tools)
+        if index is not None:
+            named = {chat_name(NAME): path}
+            registry = ModelRegistry(named, tools=options.tools, assistants={NAME: NAME})
         worker, precision = Worker(TOGETHER), None
         if options.precision is not None:
             precision = as_precision_choice(options.precision)
@@ -107,7 +119,9 @@ class LocalServer:
             memory_bytes=machine_memory_bytes(),
             settings=settings,
         )
-        self.server = ModelServer(registry, loaded, worker, self.limits, Metrics())
+        indexes = ServedIndexes({} if index is None else {NAME: index})
+        indexes.open_vectors(worker, Silent())
+        self.server = ModelServer(registry, loaded, worker, self.limits, Metrics(), indexes)
         self._free = asyncio.Semaphore(TOGETHER)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=_run, args=(self._loop,), name="groundup", daemon=True).start()
@@ -192,7 +206,7 @@ class LocalServer:
     async def _deliver(self, request: GenerateRequest, put: Callable[[ChatEvent], None]) -> None:
         with _with_cause():
             async with self._free, contextlib.AsyncExitStack() as stack:
-                async for _, event in await self.server.stream(request, stack):
+                async for _, event in await assistants.stream(self.server, request, stack):
                     put(event)
 
     async def _embeddings(self, requests: Sequence[EmbedRequest]) -> list[Embeddings]:

@@ -67,10 +67,14 @@ class ModelInfo:
     """Whether it is a chat model; a base model only continues texts."""
     base: Path | None = None
     """Of an adapter, the model whose weights it changes."""
+    is_assistant: bool = False
+    """Whether it is served as an assistant, which answers from documents (`assistants.py`)."""
 
     @property
-    def use(self) -> Literal["chat", "base", "classifier", "encoder"]:
+    def use(self) -> Literal["assistant", "chat", "base", "classifier", "encoder"]:
         """What it is for: its kind, of a language model whether it chats."""
+        if self.is_assistant:
+            return "assistant"
         if self.kind != "language":
             return self.kind
         return "chat" if self.chats else "base"
@@ -82,6 +86,8 @@ class ModelInfo:
             return ("classification",)
         if self.kind == "encoder":
             return ("embedding",)
+        if self.is_assistant:
+            return ("completion",)
         if self.tools in ("template", "general"):
             return ("completion", "embedding", "tools")
         return ("completion", "embedding")
@@ -193,7 +199,7 @@ def determinism_note(precision: PrecisionChoice, *, reproducible: bool) -> str:
 
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
-LATEST = "latest"
+LATEST, CHAT = "latest", "chat"
 _FIX = "Correct it, or delete it; the names that clients made are then lost."
 
 
@@ -213,6 +219,8 @@ class ModelAlias:
     """A chat template in place of the model's; "": its own."""
     created: str = ""
     """When a client created it (RFC 3339)."""
+    assistant: str = ""
+    """The index that it always answers from, as an assistant; "": it is the model alone."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +246,15 @@ def full_name(name: str) -> str:
     return f"{safe_name(first)}:{safe_name(tag)}"
 
 
+def chat_name(name: str) -> str:
+    """Return the name of the model of an assistant, without its documents.
+
+    >>> chat_name("bank")
+    'bank:chat'
+    """
+    return f"{full_name(name).partition(':')[0]}:{CHAT}"
+
+
 class ModelRegistry:
     """The table of names.
 
@@ -250,9 +267,10 @@ class ModelRegistry:
         folder: Path | None = None,
         bases: Mapping[str, Path] | None = None,
         tools: ToolSetting = "forced",
+        assistants: Mapping[str, str] | None = None,
     ) -> None:
         """`models`: name -> path; `bases`: name of an adapter -> its base; `tools`: which models
-        get tools.
+        get tools; `assistants`: name -> index, each over the model `chat_name(name)`.
 
         Raises ModelError or FormatError for an unusable model, ConfigError for an invalid name.
         """
@@ -260,6 +278,10 @@ class ModelRegistry:
         self._info: dict[str, ModelInfo] = {
             full_name(name): read_model_info(path, bases.get(name), tools)
             for name, path in models.items()
+        }
+        self._assistants = {
+            full_name(name): ModelAlias(full_name(name), chat_name(name), assistant=index)
+            for name, index in (assistants or {}).items()
         }
         self._aliases: dict[str, ModelAlias] = {}
         self._hidden: set[str] = set()
@@ -269,12 +291,15 @@ class ModelRegistry:
             self._aliases = _read_names(folder / NAMES_FILE)
 
     def aliases(self) -> list[ModelAlias]:
-        """Return every name whose model exists, in alphabetical order."""
+        """Return every name whose model exists, in alphabetical order; of one with several tags
+        "latest" first.
+        """
         with self._lock:
             self._scan_folder()
-            found = {name: ModelAlias(name, name) for name in self._info.keys() - self._hidden}
+            found = {name: self._own(name) for name in self._own_names()}
             found |= self._aliases
-            return [found[name] for name in sorted(found) if found[name].base in self._info]
+            names = sorted(found, key=lambda name: name.removesuffix(LATEST))
+            return [found[name] for name in names if found[name].base in self._info]
 
     def paths(self) -> list[Path]:
         """Return where the models lie."""
@@ -290,22 +315,31 @@ class ModelRegistry:
             if full not in self._info:
                 self._scan_folder()
             full = self._as_known(full)
-            found = self._aliases.get(full) or ModelAlias(full, full)
+            found = self._aliases.get(full) or self._own(full)
             is_hidden = full in self._hidden and full not in self._aliases
             if is_hidden or found.base not in self._info:
                 raise self._unknown(name)
             return found
 
     def default(self) -> ModelAlias | None:
-        """Return the first chat model, in the order in which they were given; None: there is
-        none.
+        """Return the first chat model, in the order in which they were given, of a build its
+        assistant; None: there is none.
         """
         with self._lock:
             self._scan_folder()
-            for name, info in self._info.items():
-                if info.use == "chat" and name not in self._hidden:
-                    return self.find(name)
+            over = {each.base: name for name, each in self._assistants.items()}
+            for base, info in self._info.items():
+                for name in filter(None, (over.get(base), base)):
+                    if info.use == "chat" and name not in self._hidden:
+                        return self.find(name)
             return None
+
+    def _own(self, name: str) -> ModelAlias:
+        """Return what a name stands for that no client made."""
+        return self._assistants.get(name) or ModelAlias(name, name)
+
+    def _own_names(self) -> set[str]:
+        return {*self._info, *self._assistants} - self._hidden
 
     def _unknown(self, name: str) -> RequestError:
         return no_such_model(name, [each.name for each in self.aliases()])
@@ -314,7 +348,7 @@ class ModelRegistry:
         """Return `name` if it is known, else the known name that differs in case only, else
         `name`.
         """
-        known = [*self._aliases, *(own for own in self._info if own not in self._hidden)]
+        known = [*self._aliases, *sorted(self._own_names())]
         if name in known:
             return name
         return next((each for each in known if each.lower() == name.lower()), name)
@@ -324,6 +358,8 @@ class ModelRegistry:
         one.
         """
         info = self._info[alias.base]
+        if alias.assistant:
+            return replace(info, is_assistant=True, tools="none")
         if not alias.template or info.kind != "language":
             return info
         has_tools = call_format(alias.template) is not None
@@ -366,7 +402,7 @@ class ModelRegistry:
 
     def _put(self, alias: ModelAlias) -> None:
         alias = replace(alias, name=self._as_known(alias.name))
-        if alias.name in self._info:
+        if alias.name in self._info or alias.name in self._assistants:
             raise RequestError("this is the name of a model; choose another one", param="model")
         if len(self._aliases) >= MAX_NAMES and alias.name not in self._aliases:
             raise RequestError(f"clients have made {MAX_NAMES} names already; delete one first")

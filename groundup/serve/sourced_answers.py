@@ -18,6 +18,7 @@ from groundup.engine.events import ChatEvent, FinishReason
 from groundup.engine.request import Request
 from groundup.engine.score import Pair, logprob_of, scoring_request
 from groundup.engine.stream import earliest, longest_beginning
+from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import (
     Answer,
     AskConfig,
@@ -28,6 +29,12 @@ from groundup.retrieve.answer import (
     with_changed_sources,
 )
 from groundup.retrieve.answer_text import part_text
+from groundup.retrieve.assistant import (
+    AssistantReading,
+    read_conversation,
+    reply_parts,
+    searching,
+)
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
@@ -40,6 +47,7 @@ from groundup.retrieve.support import (
     support_values,
 )
 from groundup.retrieve.vectors import Vectors
+from groundup.serve.indexes import passage_names
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.request_preparation import require_biased_ids, sampling_of
@@ -47,6 +55,7 @@ from groundup.serve.requests import GenerateRequest, Options, RequestError
 from groundup.serve.server import ModelServer
 from groundup.serve.streaming import AnswerStream, RequestTimer
 from groundup.serve.worker import ModelSession
+from groundup.tokenizer.chat import Message
 
 # A model's own words from a source are the most probable ones, unless a client wants others.
 DEFAULTS = Options(temperature=0.0)
@@ -70,6 +79,10 @@ class AskRequest:
     """Makes for each search what says which passages it may find."""
     instructions: str = ""
     """The text of the request's system messages."""
+    conversation: tuple[Message, ...] = ()
+    """With `texts`: what an assistant replies to, in place of the question."""
+    texts: AssistantTexts | None = None
+    """What the assistant says in fixed words; None: documents alone answer."""
 
 
 async def sourced_answer(
@@ -96,9 +109,12 @@ async def sourced_answer(
             require_biased_ids(request.options, loaded.engine.tokenizer)
     question = request.question[:MAX_QUESTION_CHARACTERS]
 
-    def search(index: Index, vectors: Vectors | None) -> QuestionReading:
+    def search(index: Index, vectors: Vectors | None) -> QuestionReading | AssistantReading:
         ranking = ranking_of(AUTO, vectors)
         config, keep = request.config, request.new_keep
+        if request.texts is not None:
+            found = searching(index, config, keep, rank_by=ranking, vectors=vectors)
+            return read_conversation(request.conversation, request.texts, found)
         return read(index, question, config, keep, rank_by=ranking, vectors=vectors)
 
     reading = await server.indexes.search(request.index, search)
@@ -117,10 +133,14 @@ class SourcedAnswer:
         self,
         server: ModelServer,
         request: AskRequest,
-        reading: QuestionReading,
+        reading: QuestionReading | AssistantReading,
         resources: contextlib.AsyncExitStack,
     ) -> None:
-        self.request, self.reading = request, reading
+        self.request = request
+        self.assistant = reading if isinstance(reading, AssistantReading) else None
+        """What an assistant replies."""
+        self.reading = reading.documents if isinstance(reading, AssistantReading) else reading
+        """What the documents hold."""
         self.last_event = ChatEvent("", "stop", 0, 0)
         """Of the model's text."""
         self.source_tokens = 0
@@ -128,8 +148,13 @@ class SourcedAnswer:
         self.server, self._resources = server, resources
 
     def __aiter__(self) -> AsyncIterator[Part]:
-        writer = None if self.request.writer is None else self
-        return answer_parts(self.reading, writer, self.request.config.min_support, self._recheck)
+        writer, support = (
+            None if self.request.writer is None else self,
+            self.request.config.min_support,
+        )
+        if self.assistant is not None:
+            return reply_parts(self.assistant, writer, support, self._recheck)
+        return answer_parts(self.reading, writer, support, self._recheck)
 
     async def _recheck(self, answer: Answer) -> Answer:
         name = self.request.index
@@ -249,8 +274,11 @@ class SourcedText:
 
     count = 1
 
-    def __init__(self, answer: SourcedAnswer) -> None:
-        self.answer = answer
+    def __init__(self, answer: SourcedAnswer, *, lists_sources: bool = False) -> None:
+        """`lists_sources`: the text ends with a line for each source, for an API that has no other
+        place for them.
+        """
+        self.answer, self.lists_sources = answer, lists_sources
         self.timer = RequestTimer()
         self.last_events: dict[int, ChatEvent] = {}
 
@@ -261,6 +289,8 @@ class SourcedText:
         async for part in self.answer:
             is_last = isinstance(part, Answer)
             text = _text_with(text, part)
+            if isinstance(part, Answer) and self.lists_sources and part.cited:
+                text = "\n".join([text, "", *source_list(part)])
             end, reason = len(text), self._reason() if is_last else None
             stopped = earliest(text, stop)
             if stopped is not None:
@@ -282,6 +312,18 @@ class SourcedText:
         """
         limited = self.answer.request.options.max_tokens is not None
         return "length" if limited and self.answer.last_event.finish_reason == "length" else "stop"
+
+
+def source_list(answer: Answer) -> list[str]:
+    """Return a line for each cited source: "[1] Cards > Lost cards (cards.md)"."""
+    lines = []
+    for number in answer.cited:
+        names = passage_names(answer.sources[number - 1])
+        place = (
+            names.document if names.title == names.document else f"{names.title} ({names.document})"
+        )
+        lines.append(f"[{number}] {place}")
+    return lines
 
 
 def _text_with(text: str, part: Part) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_encoder import save_encoder
 
-from groundup.cli.serve import indexes_of_builds, registry_of
+from groundup.cli.serve import assistants_of, indexes_of_builds, registry_of
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.files import read_json, verify_folder
@@ -25,6 +25,7 @@ from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stages.answers import AnswerMethod, evenly_chosen, figures
 from groundup.recipes.stages.chat import grounded
 from groundup.retrieve.answer import Answer, ask
+from groundup.retrieve.assistant import texts_of_build
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import vectors_for
 from groundup.runs import BuiltStage
@@ -175,10 +176,14 @@ def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_c
     built: Path,
 ) -> None:
     assert indexes_of_builds([str(built)]) == [f"out={built / 'index'}"]
-    assert sorted(each.name for each in registry_of([str(built)], None, Silent()).aliases()) == [
-        "out-intents:latest",
-        "out:latest",
-    ]
+    assistants = assistants_of([str(built)], indexes_of_builds([str(built)]))
+    registry = registry_of([str(built)], None, Silent(), assistants=assistants)
+    assert {each.name: registry.info(each).use for each in registry.aliases()} == {
+        "out:latest": "assistant",
+        "out:chat": "chat",
+        "out-intents:latest": "classifier",
+    }
+    assert texts_of_build(built).contact.startswith("call 01632 960 145")
     assert open_model(built, CPU, prefer="classifier").labels == ("hire", "none of these", "repair")
 
 

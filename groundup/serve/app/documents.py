@@ -1,9 +1,12 @@
 """/groundup/...: the routes by which the page asks one's own documents, outside of any API dialect;
 without `--index` there are none to ask.
 
+GET  /groundup/assistants             the assistants: {"assistants": [{"name", "index",
+                                      "organisation", "greeting", "questions", "colour"}]}
 GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents",
                                       "files", "languages", "unread", "questions"}]}
 POST /groundup/ask                    {"index", "question", "model": name or null (quotations only),
+                                      "assistant": name (it replies, in place of index and model),
                                       "k": 5, "promised": false (true: only what the index's promised
                                       error rate covers), "history": [messages before]}
      a stream of JSON lines:          {"sources": [...]}, then {"quote": {...}}, {"sentence":
@@ -12,12 +15,13 @@ POST /groundup/ask                    {"index", "question", "model": name or nul
                                       its context), "evidence", "least_evidence", "operating_point",
                                       "promise", "promised" (whether the promise covers it),
                                       "nearest", "missing" and "refusal" ({"kind", "text"}) of what
-                                      is not found, ...};
+                                      is not found, "kind" and "summary" of an assistant's reply, ...};
                                       or {"error": {...}}
 GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
                                       link there gets the page, opened at it
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -28,16 +32,19 @@ from starlette.routing import Route
 
 from groundup.errors import GroundupError
 from groundup.http.responses import JsonObject, JsonResponse, path_number
-from groundup.retrieve.answer import PASSAGES, AskConfig, Note, Part
+from groundup.retrieve.answer import PASSAGES, Answer, AskConfig, Note, Part
+from groundup.retrieve.assistant import AssistantReply
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
+from groundup.serve.assistants import question_of
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
 from groundup.serve.messages import ClientMessage
+from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama.answers import MEDIA_TYPE, line
 from groundup.serve.openai.fields import error_body
-from groundup.serve.requests import RequestError
+from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import (
     MAX_QUESTION_CHARACTERS,
@@ -46,6 +53,7 @@ from groundup.serve.sourced_answers import (
     sourced_answer,
 )
 from groundup.serve.streaming import HeldStreamingResponse
+from groundup.tokenizer.chat import Conversation, Message
 
 MAX_PASSAGES = 20
 MAX_ID = 2**63 - 1
@@ -57,6 +65,7 @@ class AskBody(Body):
     question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARACTERS)
     index: str | None = None
     model: str | None = None
+    assistant: str | None = None
     k: Whole = Field(PASSAGES, ge=1, le=MAX_PASSAGES)
     promised: bool = False
     history: list[ClientMessage] = Field([], max_length=256)
@@ -65,6 +74,11 @@ class AskBody(Body):
 def routes(server: ModelServer) -> list[Route]:
     async def indexes(request: Request) -> Response:
         return JsonResponse({"indexes": await server.indexes.entries()})
+
+    async def assistants(request: Request) -> Response:
+        aliases = await asyncio.to_thread(server.registry.aliases)
+        found = [each for each in aliases if each.assistant in server.indexes.names]
+        return JsonResponse({"assistants": [assistant_entry(server, each) for each in found]})
 
     async def ask(request: Request) -> Response:
         question = await read_ask(server, await server.read_body(request))
@@ -82,6 +96,7 @@ def routes(server: ModelServer) -> list[Route]:
         return JsonResponse(page, headers={"Vary": "Accept"})
 
     return [
+        Route("/groundup/assistants", assistants),
         Route("/groundup/indexes", indexes),
         Route("/groundup/ask", ask, methods=["POST"]),
         Route("/groundup/passages/{index}/{id}", passage),
@@ -91,6 +106,8 @@ def routes(server: ModelServer) -> list[Route]:
 async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
     """Return the request of a body. Raises RequestError."""
     body = read_fields(AskBody, value)
+    if body.assistant is not None:
+        return await _read_assistant_ask(server, body, body.assistant)
     name, writer = server.indexes.find(body.index), None
     if body.model is not None:
         writer = await server.find(body.model, "completion")
@@ -98,6 +115,29 @@ async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
     turns = [content[:MAX_QUESTION_CHARACTERS] for content in before]
     question = question_in_context([*turns, body.question])
     return AskRequest(name, question, writer, AskConfig(passages=body.k, promised=body.promised))
+
+
+async def _read_assistant_ask(server: ModelServer, body: AskBody, name: str) -> AskRequest:
+    alias, info = await server.find(name, "completion")
+    if not alias.assistant:
+        raise RequestError(f'assistant: "{name[:120]}" is none', param="assistant")
+    messages = [*(each.message() for each in body.history), Message("user", body.question)]
+    request = GenerateRequest(name, (Conversation(tuple(messages)),))
+    writer = (alias, info) if server.indexes.own_words else None
+    return question_of(server, request, alias, writer, AskConfig(passages=body.k))
+
+
+def assistant_entry(server: ModelServer, alias: ModelAlias) -> JsonObject:
+    """Return what the page shows of an assistant."""
+    texts = server.indexes.texts_of(alias.assistant)
+    return {
+        "name": alias.name,
+        "index": alias.assistant,
+        "organisation": texts.firm,
+        "greeting": texts.hello,
+        "questions": list(texts.questions),
+        "colour": texts.colour,
+    }
 
 
 async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:
@@ -136,6 +176,14 @@ def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
         "missing": list(part.missing),
         "refusal": None if part.found else vars(part.refusal),
         "outdated": len(part.outdated),
+        **_reply_fields(part),
         "prompt_tokens": answer.last_event.prompt_tokens,
         "completion_tokens": answer.last_event.completion_tokens,
     }
+
+
+def _reply_fields(answer: Answer) -> JsonObject:
+    """Return the fields that only an assistant's reply has."""
+    if not isinstance(answer, AssistantReply):
+        return {}
+    return {"kind": answer.kind, "summary": list(answer.summary)}

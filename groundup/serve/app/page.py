@@ -41,7 +41,7 @@ from groundup.serve.server import ModelServer
 from groundup.serve.worker import Worker
 from groundup.weights.model_io import OpenModel
 
-KINDS = ("chat", "base", "classifier", "encoder")
+KINDS = ("assistant", "chat", "base", "classifier", "encoder")
 # Tokens along one side of an attention map. Attribution runs the classifier once without each
 # token: quadratic work.
 SHOWN_TOKENS = 48

@@ -8,6 +8,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from groundup.http.responses import JsonObject, JsonResponse
+from groundup.serve import assistants
 from groundup.serve.fields import read_fields
 from groundup.serve.model_registry import ModelAlias, template_and_stops
 from groundup.serve.ollama import naming
@@ -93,7 +94,7 @@ class _OllamaApi:
         translator = OllamaAnswer(parsed.model, chat=chat)
         if isinstance(parsed, LoadRequest):
             return JsonResponse(translator.empty(await self.server.load(parsed)))
-        return await self.server.answer(parsed, translator, request)
+        return await assistants.answer(self.server, parsed, translator, request)
 
     async def embed(self, request: Request) -> Response:
         parsed = read_embed(await self.server.read_body(request))

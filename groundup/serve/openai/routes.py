@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.http.responses import JsonObject, JsonResponse
+from groundup.serve import assistants
 from groundup.serve.fields import Body, Texts, Whole, read_fields
 from groundup.serve.model_registry import ModelInfo
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
@@ -43,11 +44,11 @@ class _OpenAIApi:
 
     async def chat(self, request: Request) -> Response:
         parsed = read_chat_completion(await self.server.read_body(request))
-        return await self.server.answer(parsed, ChatCompletion(parsed), request)
+        return await assistants.answer(self.server, parsed, ChatCompletion(parsed), request)
 
     async def completions(self, request: Request) -> Response:
         parsed = read_completion(await self.server.read_body(request))
-        return await self.server.answer(parsed, TextCompletion(parsed), request)
+        return await assistants.answer(self.server, parsed, TextCompletion(parsed), request)
 
     async def embeddings(self, request: Request) -> Response:
         parsed, as_base64 = read_embedding(await self.server.read_body(request))
@@ -73,7 +74,7 @@ class _OpenAIApi:
 def model_entry(id: str, info: ModelInfo) -> JsonObject:
     """Return one model; `id` as the client wrote it, or the name with its tag.
 
-    `kind`, a field of ours: "chat", "base", "classifier", "encoder".
+    `kind`, a field of ours: "assistant", "chat", "base", "classifier", "encoder".
     """
     return {
         "id": id,

@@ -3,7 +3,8 @@ or nothing is indexed.
 
 From documents a client gets quotations, and the model's own sentences, checked, only where it asks
 for them (`own_words`, or `serve --own-words`); then with a format (a JSON schema, ...) the model's
-own text alone, which is not checked, and system messages are read. Else both are refused.
+own text alone, which is not checked, and system messages are read. Else both are refused. An
+assistant (`serve/assistants.py`) replies as it does everywhere.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from groundup.retrieve.answer import AskConfig, QuestionReading
 from groundup.retrieve.document_requests import marked_text
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.passages import Passage
+from groundup.serve import assistants
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.perplexity.results import DocumentResult, search_results
 from groundup.serve.perplexity.search_request import SearchRequest, is_own_name
@@ -53,9 +55,14 @@ async def answer(
     if name is None:
         if writer is None:
             raise no_such_model(plain.model, [])
-        return await server.answer(plain, translate(None, None), client)
+        return await assistants.answer(server, plain, translate(None, None), client)
     async with contextlib.AsyncExitStack() as stack:
-        question = _question(request, name, _own_words(server, request, writer))
+        writes = _own_words(server, request, writer)
+        if writer is not None and writer[0].assistant == name:
+            config, keep = AskConfig(request.num_passages), request.filters.keep
+            question = assistants.question_of(server, plain, writer[0], writes, config, keep)
+        else:
+            question = _question(request, name, writes)
         found = await sourced_answer(server, question, stack)
         read, base_url = _results_of(found.reading, plain), base_url_of(client)
         results = await server.indexes.use(name, lambda _: search_results(name, read, base_url))
@@ -111,7 +118,7 @@ async def _index(server: ModelServer, request: SearchRequest, writer: Writer | N
     """
     indexes, own = server.indexes, None
     if writer is not None:
-        own = indexes.index_of(writer[0].base)
+        own = writer[0].assistant or None
     if request.searches == "never" or (request.searches == "assistant" and own is None):
         return None
     if request.index is None and not indexes.names:

@@ -41,7 +41,7 @@ class _Api:
         ) -> Translator:
             searched = None
             if results is not None and found is not None:
-                searched = Searched(found.request.question, results, request.is_perplexitys)
+                searched = Searched(found.reading.question, results, request.is_perplexitys)
             return ResponsesAnswer(request.search.plain.model, request.echo, searched, keep=keep)
 
         return await answer(self.server, request.search, translate, client)

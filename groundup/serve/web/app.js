@@ -1,5 +1,6 @@
 // The page: which of its views is shown, by the part of the address behind "#": #documents, or #documents/INDEX/ID for a place in it.
 
+import { Assistant } from "./assistant.js";
 import { exampleQuestions, models } from "./catalog.js";
 import { Chat } from "./chat.js";
 import { Classify } from "./classify.js";
@@ -11,6 +12,7 @@ import { Models } from "./models.js";
 
 const inside = new Inside();
 const views = {
+  assistant: new Assistant(),
   chat: new Chat((text, model) => {
     inside.take(text, model);
     location.hash = "inside";
@@ -22,10 +24,11 @@ const views = {
   models: new Models(),
 };
 
-/** The view that the page opens on: the documents where some come with questions, as those of a pack, or nothing else is served. */
+/** The view that the page opens on: an assistant where there is one, the documents where some come with questions, as those of a pack, or nothing else is served. */
 async function first() {
   try {
     const [questions, found] = await Promise.all([exampleQuestions(), models()]);
+    if (found.some(({ kind }) => kind === "assistant")) return "assistant";
     return questions.length || !found.some(({ capabilities }) => capabilities.includes("completion")) ? "documents" : "chat";
   } catch {
     return "chat"; // which says what is wrong
@@ -42,6 +45,7 @@ async function show() {
     else link.removeAttribute("aria-current");
   }
   get("readout").hidden = true;
+  document.body.classList.toggle("for-customers", name === "assistant");
   document.title = `${name[0].toUpperCase()}${name.slice(1)} – groundup`;
   try {
     await views[name].refresh(place.join("/"));

@@ -1,0 +1,97 @@
+"""`open_assistant` and the open assistant: what a build replies to a conversation, as its server
+and `groundup chat` do.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from groundup.config import checked_arguments
+from groundup.errors import ConfigError, ModelError
+from groundup.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from groundup.packs.assistant_texts import AssistantTexts
+    from groundup.retrieve.answer import Part
+    from groundup.retrieve.assistant import AssistantReply
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.vectors import Vectors
+    from groundup.tokenizer.chat import Message
+
+AnyPath = str | Path
+
+
+@checked_arguments
+def open_assistant(
+    build: AnyPath, *, device: str = "auto", progress: Progress | None = None
+) -> "Assistant":
+    """Open the assistant of a build with an index: it answers from the documents with sources, and
+    in fixed words of its own (docs/packs.md). No language model is opened.
+
+    Raises ModelError where there is no index, FormatError for a damaged one.
+
+    >>> assistant = groundup.open_assistant("runs/my-firm")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    groundup.errors.ModelError: runs/my-firm has no index, which an assistant answers from.
+    """
+    from dataclasses import replace
+
+    from groundup.retrieve.assistant import index_folders, texts_of_build
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.rankings import AUTO, vectors_for
+
+    folder, progress = Path(build), progress or Silent()
+    folders = index_folders(folder)
+    if not folders:
+        fix = "Build a pack: groundup build bank."
+        raise ModelError(f"{folder} has no index, which an assistant answers from.", fix=fix)
+    texts = texts_of_build(folder)
+    texts = replace(texts, organisation=texts.organisation or folder.resolve().name)
+    index = Index(folders[0])
+    return Assistant(index, texts, vectors_for(AUTO, folders[0], device, progress))
+
+
+class Assistant:
+    """An open assistant; a context manager, or `close` it."""
+
+    def __init__(self, index: "Index", texts: "AssistantTexts", vectors: "Vectors | None") -> None:
+        self.index, self.texts, self.vectors = index, texts, vectors
+
+    def reply(self, conversation: "str | Sequence[Message]") -> "AssistantReply":
+        """Return the reply to a question, or to the last message of a conversation."""
+        from groundup.retrieve.assistant import AssistantReply
+
+        *_, last = self.parts(conversation)
+        assert isinstance(last, AssistantReply)
+        return last
+
+    def parts(self, conversation: "str | Sequence[Message]") -> "Iterator[Part]":
+        """Yield the parts of a reply as they are made, and last the `AssistantReply`."""
+        from groundup.retrieve.assistant import reply
+        from groundup.retrieve.rankings import AUTO, ranking_of
+        from groundup.tokenizer.chat import Message
+
+        if isinstance(conversation, str):
+            conversation = [Message("user", conversation)]
+        if not conversation:
+            raise ConfigError("The conversation has no message.")
+        ranking = ranking_of(AUTO, self.vectors)
+        yield from reply(
+            self.index, conversation, self.texts, rank_by=ranking, vectors=self.vectors
+        )
+
+    def close(self) -> None:
+        """Close the index."""
+        self.index.close()
+
+    def __enter__(self) -> "Assistant":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,101 @@
+"""AssistantTexts: what an assistant says of itself and its firm in fixed words, `[assistant]` in
+pack.toml and in a recipe. What is left empty has a default that names nothing but the firm.
+
+These are all the sentences without a source that an assistant ever says (`retrieve/assistant.py`),
+so `groundup pack check` holds them against the facts, as every text of a pack.
+"""
+
+import re
+from dataclasses import dataclass
+
+from groundup.errors import require
+
+# The phone numbers are the emergency numbers of the EU and most of the world, of the United
+# Kingdom, and of the United States (ITU-T E.161.1).
+EMERGENCY = (
+    "If someone may be in danger, call the emergency services now: 112, 999 or 911. "
+    "I am a computer program and can't get help for you."
+)
+SELF_HARM = (
+    "I am sorry that things are this hard. I am a computer program; please talk to a person now: "
+    "someone you trust, a doctor, or a helpline near you (findahelpline.com lists them). "
+    "If you are in danger, call the emergency services: 112, 999 or 911."
+)
+MAX_QUESTIONS, MAX_QUESTION_CHARACTERS, MAX_TEXT_CHARACTERS = 5, 90, 600
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class AssistantTexts:
+    """Fixed texts of an assistant; raises ConfigError for one that is too long."""
+
+    organisation: str = ""
+    """The firm; in pack.toml it is the pack's."""
+    greeting: str = ""
+    """Replies to a greeting, and opens the page."""
+    can_do: str = ""
+    """What the assistant can be asked, one sentence."""
+    questions: tuple[str, ...] = ()
+    """Examples that the page offers."""
+    contact: str = ""
+    """How a person is reached, as it follows "To speak to a person: "; "": a telephone number or
+    e-mail address of the documents is quoted.
+    """
+    colour: str = ""
+    """Of the page's buttons, as #1d5c4f."""
+    emergency: str = EMERGENCY
+    """Stands above the answer to a message that tells of danger to life."""
+    self_harm: str = SELF_HARM
+    """The same for a message that tells of self-harm."""
+
+    def __post_init__(self) -> None:
+        name = "assistant.questions"
+        require(len(self.questions) <= MAX_QUESTIONS, name, self.questions, "at most 5")
+        for each in self.questions:
+            fits = 0 < len(each.strip()) <= MAX_QUESTION_CHARACTERS
+            require(fits, name, each, f"of at most {MAX_QUESTION_CHARACTERS} characters each")
+        for field in ("organisation", "greeting", "can_do", "contact", "emergency", "self_harm"):
+            text = getattr(self, field)
+            what = f"of at most {MAX_TEXT_CHARACTERS} characters"
+            require(len(text) <= MAX_TEXT_CHARACTERS, f"assistant.{field}", text[:80], what)
+        has_colour = not self.colour or _COLOUR.fullmatch(self.colour) is not None
+        require(has_colour, "assistant.colour", self.colour, "as #1d5c4f")
+
+    @property
+    def own(self) -> dict[str, str]:
+        """The texts that a pack may write itself, by their fields; without the defaults."""
+        written = {name: getattr(self, name) for name in ("greeting", "can_do", "contact")}
+        written["questions"] = "\n".join(self.questions)
+        for name, default in (("emergency", EMERGENCY), ("self_harm", SELF_HARM)):
+            if getattr(self, name) != default:
+                written[name] = getattr(self, name)
+        return written
+
+    @property
+    def hello(self) -> str:
+        """The greeting, or its default."""
+        return self.greeting or f"Hello. {self.identity} {self.ability}"
+
+    @property
+    def identity(self) -> str:
+        """Who speaks."""
+        return f"I am {self.possessive} automatic assistant, a computer program and not a person."
+
+    @property
+    def ability(self) -> str:
+        """What can be asked."""
+        return self.can_do or "I answer questions from its documents and show where it says so."
+
+    @property
+    def firm(self) -> str:
+        """The firm's name, in a sentence."""
+        return self.organisation or "this organisation"
+
+    @property
+    def possessive(self) -> str:
+        """The firm's name in the genitive.
+
+        >>> AssistantTexts("Larkfell Air").possessive, AssistantTexts("Spokewell Cycles").possessive
+        ("Larkfell Air's", "Spokewell Cycles'")
+        """
+        return f"{self.firm}'" if self.firm.endswith("s") else f"{self.firm}'s"

@@ -1,0 +1,333 @@
+"""An assistant: what is replied to a conversation, one way for the page, terminal and every API.
+
+    conversation -> danger to life? its fixed text, above whatever the documents say
+                 -> small talk?     fixed words: who I am, what I can do
+                 -> a person asked for? how one is reached, and what was asked so far
+                 -> documents       found: their sentences, as `ask` composes them
+                                    not found: that, and how a person is reached
+
+`read_conversation` is a function of the conversation, the fixed texts (`packs/assistant_texts.py`)
+and a search, so the same conversation gets the same reply. Nothing else than the fixed texts, which
+are checked against the pack's facts, is said without a source. A model writes, where one does, only
+from the documents that answer. Actions will stand between documents and the handover.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from groundup.config import build_config, read_toml
+from groundup.errors import ConfigError, FormatError
+from groundup.http.responses import JsonObject
+from groundup.packs.assistant_texts import AssistantTexts
+from groundup.retrieve.answer import (
+    Answer,
+    AnswerWriter,
+    AskConfig,
+    EngineWriter,
+    Part,
+    QuestionReading,
+    answer_parts,
+    iterate,
+    read,
+    with_changed_sources,
+)
+from groundup.retrieve.answer_text import part_text
+from groundup.retrieve.cite import Quote, quote_of, statements
+from groundup.retrieve.contact_details import contact_detail
+from groundup.retrieve.document_requests import Requests, without_requests
+from groundup.retrieve.follow_up import question_in_context
+from groundup.retrieve.index import INDEX_FILE
+from groundup.retrieve.notes import Note
+from groundup.retrieve.scope import urgent, wants_person
+from groundup.retrieve.search import Keep, Ranking, every
+from groundup.retrieve.small_talk import BOT, GOODBYE, GREETING, THANKS, small_talk
+from groundup.runs import RECIPE_FILE, read_stage_kinds
+from groundup.tokenizer.chat import Message
+
+if TYPE_CHECKING:
+    from groundup.engine.engine import Engine
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.vectors import Vectors
+
+ReplyKind = Literal["answer", "refusal", "small_talk", "person", "emergency", "self_harm"]
+CONTACT_QUESTIONS = ("What is your telephone number?", "What is your e-mail address?")
+# Read for a contact: by words alone, passages on telephones in general often come first.
+CONTACT_PASSAGES = 10
+MAX_SUMMARY, MAX_SUMMARY_CHARACTERS = 10, 200
+# Of a message; a search reads the first 256 words.
+MAX_MESSAGE_CHARACTERS = 8000
+ASSISTANT_TABLE = "assistant"
+
+
+class Search(Protocol):
+    """Reads a question (`answer.read`)."""
+
+    def __call__(self, question: str, passages: int | None = None) -> QuestionReading:
+        """Return what the documents hold; `passages`: how many are read, None: as configured."""
+
+
+@dataclass(frozen=True)
+class AssistantReading:
+    """What is replied to a conversation, before a model writes."""
+
+    kind: ReplyKind
+    documents: QuestionReading
+    """What the documents hold; without sources where they were not asked."""
+    opening: tuple[str, ...] = ()
+    """Fixed texts above the quotations."""
+    closing: tuple[str, ...] = ()
+    """Fixed texts below them."""
+    summary: tuple[str, ...] = ()
+    """What was asked, for the person to whom the conversation is handed over."""
+
+    def reply(self, answer: Answer) -> "AssistantReply":
+        """Return the reply with the answer of its documents."""
+        held = {each.name: getattr(answer, each.name) for each in fields(Answer)}
+        held["found"] = answer.found and self.kind not in ("refusal", "person")
+        return AssistantReply(
+            **held,
+            kind=self.kind,
+            opening=self.opening,
+            closing=self.closing,
+            summary=self.summary,
+        )
+
+
+@dataclass(frozen=True)
+class AssistantReply(Answer):
+    """A reply with its sources; `found`: whether documents answer it."""
+
+    kind: ReplyKind = "answer"
+    opening: tuple[str, ...] = ()
+    closing: tuple[str, ...] = ()
+    summary: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The reply as it is read."""
+        return "\n".join([*self.opening, *map(part_text, self.parts), *self.closing])
+
+    def to_plain(self) -> JsonObject:
+        """Return JSON values."""
+        return {**super().to_plain(), "kind": self.kind, "summary": list(self.summary)}
+
+
+def read_conversation(
+    messages: Sequence[Message], texts: AssistantTexts, search: Search
+) -> AssistantReading:
+    """Return what is replied to the last message of the user; those before give its context.
+
+    Raises what the search raises; ConfigError without a message of the user.
+    """
+    turns = [each.content[:MAX_MESSAGE_CHARACTERS] for each in messages if each.role == "user"]
+    if not turns:
+        raise ConfigError("No message of a user is among them, so nothing is asked.")
+    last = turns[-1]
+    question = question_in_context([*filter(_asks_documents, turns[:-1]), last])
+    danger, talk = urgent(last), small_talk(last)
+    if danger is not None:
+        found = search(question)
+        said = texts.emergency if danger == "emergency" else texts.self_harm
+        return AssistantReading(danger, found if found.quotes else _nothing(last), (said,))
+    if wants_person(last):
+        return _handover("person", _nothing(last), messages, texts, search)
+    if talk is not None:
+        return AssistantReading("small_talk", _nothing(last), _small_talk_texts(talk, texts))
+    found = search(question)
+    if found.quotes:
+        return AssistantReading("answer", found)
+    return _handover("refusal", found, messages, texts, search)
+
+
+def _asks_documents(turn: str) -> bool:
+    return bool(turn.strip()) and small_talk(turn) is None and not wants_person(turn)
+
+
+def _nothing(question: str) -> QuestionReading:
+    return QuestionReading(question, 0.0, (), (), (), ())
+
+
+def _small_talk_texts(kind: str, texts: AssistantTexts) -> tuple[str, ...]:
+    if kind == GREETING:
+        return (texts.hello,)
+    if kind == BOT:
+        return (f"{texts.identity} {texts.ability}",)
+    if kind == THANKS:
+        return ("You're welcome. Is there anything else?",)
+    if kind == GOODBYE:
+        return ("Goodbye.",)
+    return (f"I only answer questions about {texts.firm}. {texts.ability}",)
+
+
+def refusal_text(texts: AssistantTexts) -> str:
+    """Return the sentence that says that the documents hold no answer."""
+    return f"I can't find an answer to that in {texts.possessive} documents."
+
+
+def _handover(
+    kind: Literal["person", "refusal"],
+    found: QuestionReading,
+    messages: Sequence[Message],
+    texts: AssistantTexts,
+    search: Search,
+) -> AssistantReading:
+    """Return how a person is reached, by the pack's text, else by a quotation of the documents."""
+    summary = conversation_summary(messages, texts)
+    opening, closing = [refusal_text(texts)] if kind == "refusal" else [], []
+    if texts.contact:
+        opening.append(f"To speak to a person: {texts.contact}")
+    else:
+        quoted = _quoted_contact(search)
+        if quoted is None:
+            opening.append("I can't put you through to a person from here.")
+        else:
+            opening.append(f"To speak to a person at {texts.firm}:")
+            found = _with_quote(found, *quoted)
+    if kind == "person" and summary:
+        closing = ["What you have asked so far, to pass on:", *(f"- {each}" for each in summary)]
+    return AssistantReading(kind, found, tuple(opening), tuple(closing), summary)
+
+
+def _quoted_contact(search: Search) -> tuple[Quote, QuestionReading] | None:
+    """Return the first sentence with a telephone number or e-mail address among those that answer
+    a question for it, else in the passages that are about it; None: there is none.
+    """
+    for question in CONTACT_QUESTIONS:
+        found = search(question, CONTACT_PASSAGES)
+        said = tuple(
+            quote_of(source, number, each)
+            for number, source in enumerate(found.sources, start=1)
+            for each in statements(source)
+        )
+        for quote in (*found.quotes, *without_requests(said, found.requests)):
+            if contact_detail(question, quote.in_words or quote.text):
+                return quote, found
+    return None
+
+
+def _with_quote(reading: QuestionReading, quote: Quote, found: QuestionReading) -> QuestionReading:
+    """Return a reading with a quotation of another one, and of its own sources the nearest."""
+    kept = [(found, quote.source)]
+    if reading.nearest is not None:
+        kept.append((reading, reading.nearest.source))
+    sources = tuple(each.sources[number - 1] for each, number in kept)
+    requests: Requests = tuple(
+        each.requests[number - 1] if each.requests else () for each, number in kept
+    )
+    head = quote.head and replace(quote.head, source=1)
+    return replace(
+        reading,
+        sources=sources,
+        requests=requests,
+        values=(),
+        about=sources[:1],
+        quotes=(replace(quote, source=1, head=head),),
+        nearest=reading.nearest and replace(reading.nearest, source=2),
+    )
+
+
+def conversation_summary(messages: Sequence[Message], texts: AssistantTexts) -> tuple[str, ...]:
+    """Return what the user asked, one line a question, the last MAX_SUMMARY, each with a mark where
+    the documents held no answer.
+    """
+    refused, lines = refusal_text(texts), []
+    for place, message in enumerate(messages):
+        if message.role != "user" or not _asks_documents(message.content):
+            continue
+        line = " ".join(message.content.split())
+        if len(line) > MAX_SUMMARY_CHARACTERS:
+            line = f"{line[:MAX_SUMMARY_CHARACTERS].rpartition(' ')[0]} ..."
+        following = messages[place + 1 : place + 2]
+        if following and following[0].content.startswith(refused):
+            line += " (not answered)"
+        lines.append(line)
+    return tuple(lines[-MAX_SUMMARY:])
+
+
+async def reply_parts(
+    reading: AssistantReading,
+    writer: AnswerWriter | None,
+    min_support: float,
+    recheck: Callable[[Answer], Awaitable[Answer]],
+) -> AsyncIterator[Part]:
+    """Yield the parts of a reply as they are made, fixed texts as notes, and last the
+    `AssistantReply`. Raises what `answer_parts` does.
+    """
+    for text in reading.opening:
+        yield Note(text)
+    writes = writer if reading.kind == "answer" else None
+    async for part in answer_parts(reading.documents, writes, min_support, recheck):
+        if isinstance(part, Answer):
+            answer = part
+        else:
+            yield part
+    for text in reading.closing:
+        yield Note(text)
+    yield reading.reply(answer)
+
+
+def reply(
+    index: "Index",
+    messages: Sequence[Message],
+    texts: AssistantTexts,
+    engine: "Engine | None" = None,
+    config: AskConfig | None = None,
+    *,
+    rank_by: Ranking | None = None,
+    vectors: "Vectors | None" = None,
+) -> Iterator[Part]:
+    """Yield the parts of a reply, and last the `AssistantReply`, in this process.
+
+    Raises as `ask` does.
+    """
+    config = config or AskConfig()
+    search = searching(index, config, rank_by=rank_by, vectors=vectors)
+    reading = read_conversation(messages, texts, search)
+    writer = EngineWriter(engine, config.max_tokens) if engine else None
+
+    async def recheck(answer: Answer) -> Answer:
+        return with_changed_sources(index, answer)
+
+    yield from iterate(reply_parts(reading, writer, config.min_support, recheck))
+
+
+def searching(
+    index: "Index",
+    config: AskConfig,
+    new_keep: Callable[[], Keep] = lambda: every,
+    *,
+    rank_by: Ranking | None = None,
+    vectors: "Vectors | None" = None,
+) -> Search:
+    """Return the search of an index, for `read_conversation`."""
+
+    def search(question: str, passages: int | None = None) -> QuestionReading:
+        asked = replace(config, passages=passages or config.passages)
+        return read(index, question, asked, new_keep, rank_by=rank_by, vectors=vectors)
+
+    return search
+
+
+def texts_of_build(build: Path) -> AssistantTexts:
+    """Return the fixed texts of a build's assistant, which its recipe has; without, the defaults.
+
+    Raises FormatError where they can't be read.
+    """
+    file = build / RECIPE_FILE
+    if not file.is_file():
+        return AssistantTexts()
+    try:
+        found = read_toml(file).get(ASSISTANT_TABLE, {})
+        return build_config(AssistantTexts, found, where=f"{ASSISTANT_TABLE}.")
+    except ConfigError as error:
+        fix = "Build it again: the same command writes it."
+        raise FormatError(file, ASSISTANT_TABLE, error.message, fix=fix) from error
+
+
+def index_folders(build: Path) -> list[Path]:
+    """Return the finished indexes of a build; [] for anything else. Raises FormatError."""
+    stages = read_stage_kinds(build).items()
+    folders = [build / stage for stage, kind in stages if kind == "index"]
+    return [folder for folder in folders if (folder / INDEX_FILE).is_file()]

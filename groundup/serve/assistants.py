@@ -1,0 +1,99 @@
+"""Assistants: models by name that answer every conversation from an index
+(`retrieve/assistant.py`), for the APIs of chats. A request to any other model goes to the server as it is.
+
+What an assistant replies does not depend on the sampling options of a request nor on its system
+messages. What it can't do is refused, and the name of its plain model is told: tools, several
+answers, a format, texts to continue.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from groundup.retrieve.answer import AskConfig
+from groundup.retrieve.search import Keep, every
+from groundup.serve.model_registry import ModelAlias, ModelInfo
+from groundup.serve.request_preparation import require_within
+from groundup.serve.requests import ContinuedPrompt, GenerateRequest, RequestError
+from groundup.serve.server import ModelServer
+from groundup.serve.sourced_answers import AskRequest, SourcedText, sourced_answer
+from groundup.serve.streaming import EventStream, Translator, respond
+from groundup.tokenizer.chat import Conversation, Message
+
+
+async def answer(
+    server: ModelServer, request: GenerateRequest, translator: Translator, client: HttpRequest
+) -> Response:
+    """Return the response to a request. Raises what `ModelServer.answer` does."""
+    async with contextlib.AsyncExitStack() as stack:
+        found = await stream(server, request, stack)
+        return await respond(found, translator, client, stack, in_pieces=request.stream)
+    raise AssertionError("unreachable")  # the stack swallows no exception
+
+
+async def stream(
+    server: ModelServer, request: GenerateRequest, resources: contextlib.AsyncExitStack
+) -> EventStream:
+    """Return the events of the answers, of an assistant those of its reply.
+
+    Raises what `ModelServer.stream` does.
+    """
+    alias, info = await server.find(request.model, "completion", request.template)
+    if not alias.assistant:
+        return await server.stream(request, resources)
+    writer = (alias, info) if server.indexes.own_words else None
+    asked = question_of(server, request, alias, writer)
+    return SourcedText(await sourced_answer(server, asked, resources), lists_sources=True)
+
+
+def question_of(
+    server: ModelServer,
+    request: GenerateRequest,
+    alias: ModelAlias,
+    writer: tuple[ModelAlias, ModelInfo] | None,
+    config: AskConfig = AskConfig(),
+    new_keep: Callable[[], Keep] = lambda: every,
+) -> AskRequest:
+    """Return what a request asks of an assistant. `writer`: the model that also answers in its own
+    words. Raises RequestError for what an assistant can't do.
+    """
+    require_within(request, request.options, server.limits)
+    index = server.indexes.find(alias.assistant)
+    return AskRequest(
+        index,
+        "",
+        writer,
+        config,
+        request.options,
+        new_keep,
+        conversation=_conversation(request, alias),
+        texts=server.indexes.texts_of(index),
+    )
+
+
+def _conversation(request: GenerateRequest, alias: ModelAlias) -> tuple[Message, ...]:
+    """Return what was said, with what the alias has said before. Raises RequestError for what an
+    assistant can't do.
+    """
+    [prompt, *others] = request.prompts
+    if isinstance(prompt, ContinuedPrompt):
+        prompt = prompt.conversation
+    refused = {
+        "messages": bool(others) or not isinstance(prompt, Conversation),
+        "n": request.choices > 1,
+        "response_format": request.constraint is not None,
+        "tools": bool(request.tools),
+    }
+    for name, is_asked in refused.items():
+        if is_asked:
+            param = request.public(name)
+            what = f'"{request.model[:120]}" is an assistant, which answers conversations in text'
+            raise RequestError(f"{param}: {what}; {alias.base} has it", param=param)
+    assert isinstance(prompt, Conversation)
+    messages = (*alias.messages, *prompt.messages)
+    if not any(each.role == "user" for each in messages):
+        param = request.public("messages")
+        raise RequestError(f"{param}: no message of a user is among them", param=param)
+    return messages

@@ -1,0 +1,112 @@
+// The assistant of a firm, as its customers see it: its name and colour, a greeting, example questions, answers with their sources beside.
+
+import { ask, parts } from "./api.js";
+import { DocumentAnswer } from "./document_answer.js";
+import { announce, button, get, node, refill } from "./dom.js";
+import { copyText, saveFile } from "./leaving.js";
+
+const HISTORY = 40; // messages before this one that are sent with it
+const PERSON = "I want to speak to a person.";
+
+export class Assistant {
+  constructor() {
+    this.question = get("assistant-question");
+    this.thread = get("assistant-thread");
+    this.ideas = get("assistant-ideas");
+    this.said = []; // {role, content}
+    this.running = null; // AbortController of the reply that is being written
+    get("assistant-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.running) this.running.abort();
+      else this.#ask(this.question.value.trim());
+    });
+    this.question.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      if (!this.running) this.#ask(this.question.value.trim());
+    });
+    get("assistant-person").addEventListener("click", () => this.#ask(PERSON));
+    get("assistant-again").addEventListener("click", () => this.#fresh());
+    get("assistant-save").addEventListener("click", () => saveFile("conversation.txt", this.#transcript(), "text/plain"));
+  }
+
+  /** Ask who is served; `name` of one, else the first. Throws Refusal. */
+  async refresh(name = "") {
+    const { assistants } = await ask("/groundup/assistants");
+    const asked = assistants.find((each) => each.name === name || each.name === `${name}:latest`) ?? assistants[0];
+    get("no-assistant").hidden = Boolean(asked);
+    get("assistant-room").hidden = !asked;
+    if (!asked) return;
+    if (this.firm?.name !== asked.name) this.#open(asked);
+    document.title = asked.organisation;
+    const others = assistants.filter((each) => each !== asked);
+    refill(get("assistant-others"), others.map((each) => [node("a", { href: `#assistant/${each.name}` }, each.organisation), " "]));
+  }
+
+  #open(firm) {
+    this.firm = firm;
+    get("assistant-name").textContent = firm.organisation;
+    const room = get("assistant");
+    room.classList.toggle("coloured", Boolean(firm.colour));
+    if (firm.colour) {
+      room.style.setProperty("--firm", firm.colour);
+      room.style.setProperty("--on-firm", isDark(firm.colour) ? "#fff" : "#111");
+    }
+    this.#fresh();
+  }
+
+  /** Forget what was said. */
+  #fresh() {
+    this.running?.abort();
+    this.said = [];
+    refill(this.thread, node("p", { class: "greeting" }, this.firm.greeting));
+    refill(this.ideas, this.firm.questions.map((question) => button(question, () => this.#ask(question), { class: "idea" })));
+    this.ideas.hidden = !this.firm.questions.length;
+    get("assistant-save").hidden = true;
+  }
+
+  async #ask(question) {
+    if (!question || this.running) return;
+    this.question.value = "";
+    this.ideas.hidden = true;
+    const reply = new DocumentAnswer(question, "", true);
+    this.thread.append(reply.element);
+    reply.element.scrollIntoView({ block: "start" });
+    const running = this.#run(new AbortController());
+    try {
+      const request = { assistant: this.firm.name, question, history: this.said.slice(-HISTORY) };
+      for await (const part of parts(request, running.signal)) reply.add(part);
+      reply.end();
+      this.said.push({ role: "user", content: question }, { role: "assistant", content: reply.text });
+      if (reply.kind === "person" && reply.summary.length) reply.said.append(button("Copy what I asked", () => copyText(reply.summary.join("\n"))));
+      reply.element.classList.add(`is-${reply.kind}`);
+      reply.element.scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      reply.fail(error.name === "AbortError" ? "stopped by you" : error.message, error.name !== "AbortError");
+    }
+    if (this.running === running) this.#run(null);
+    get("assistant-save").hidden = !this.said.length;
+    announce(reply.text);
+  }
+
+  #run(running) {
+    this.running = running;
+    get("assistant-send").textContent = running ? "Stop" : "Send";
+    return running;
+  }
+
+  #transcript() {
+    const lines = this.said.map(({ role, content }) => `${role === "user" ? "You" : this.firm.organisation}: ${content}`);
+    return `${this.firm.organisation}, automatic assistant, ${new Date().toISOString()}\n\n${lines.join("\n\n")}\n`;
+  }
+}
+
+/** Whether white is read better on a colour than black (WCAG 2.2, relative luminance). */
+function isDark(colour) {
+  const [red, green, blue] = [1, 3, 5].map((at) => {
+    const share = parseInt(colour.slice(at, at + 2), 16) / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  const luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  return 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05;
+}

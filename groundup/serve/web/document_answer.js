@@ -1,0 +1,153 @@
+// An answer from documents: quotations, checked sentences and fixed texts, each with the number of its source. A number opens the passage in its document.
+
+import { button, node, refill } from "./dom.js";
+import { copyText } from "./leaving.js";
+import { openPassage } from "./passage.js";
+import { besideAnother, markedText, nearestPassage, quotation, quoted, readable, showRow } from "./quotation.js";
+
+const count = new Intl.NumberFormat("en");
+const SNIPPET_CHARACTERS = 280;
+const LONG_QUESTION = 400; // characters
+const NEAREST = "Passages that come nearest"; // what the sources of a refusal are
+const MISSING = 8; // words that are named
+
+/** A question with its answer, and the sources beside it. */
+export class DocumentAnswer {
+  /** `who` writes besides the quotations; of an assistant's reply fixed texts are its own words. */
+  constructor(question, who, isReply = false) {
+    this.text = "";
+    this.sources = [];
+    this.omitted = [];
+    this.isEnded = false;
+    this.said = node("div", { class: "answer cited" });
+    this.waiting = node("p", { class: "waiting", role: "status" }, "Searching");
+    this.left = node("div");
+    this.note = node("p", { class: "note" });
+    this.list = node("ol", { class: "sources" });
+    this.beside = node("aside", { "aria-label": "Sources", hidden: true }, node("h4", {}, "Sources"), this.list);
+    this.actions = node("div", { class: "actions", hidden: true }, button("Copy", () => copyText(this.#copied()), { class: "plain", "aria-label": "Copy answer" }));
+    const main = node("div", { class: "found" }, this.said, this.waiting, this.left, this.note, this.actions);
+    const isLong = question.length > LONG_QUESTION; // then its box is scrolled
+    const name = isLong ? `${question.slice(0, LONG_QUESTION)} …` : question;
+    this.element = node("article", { class: "asked", "aria-label": name, "aria-busy": "true" }, node("h3", { class: "question", tabindex: isLong ? 0 : null }, question), node("div", { class: "beside" }, main, this.beside));
+    this.model = who;
+    this.isReply = isReply;
+  }
+
+  /** A part of the stream. */
+  add(part) {
+    if (part.sources) this.#show(part.sources);
+    if (part.quote) this.#quote(part.quote);
+    if (part.note) this.said.append(node("p", { class: this.isReply ? "fixed" : "hint answer-note" }, part.note.text));
+    if (part.sentence) this.#say(node("p", {}, part.sentence.text, " ", this.#cite(part.sentence)));
+    if (part.omitted) this.omitted.push(part.omitted);
+    if (part.done) this.#whole(part);
+  }
+
+  #show(sources) {
+    this.sources = sources;
+    refill(this.list, sources.map((source) => this.#source(source)));
+    this.beside.hidden = !sources.length;
+    this.waiting.textContent = this.model ? `${this.model} is reading` : "Reading";
+  }
+
+  #source(source) {
+    const { number, document, title, start, end } = source;
+    const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": `Source ${number}: ${document}. Open the passage.` });
+    const words = readable(markedText(source, start, end)).replace(/\s+/g, " ").trim();
+    const snippet = words.length > SNIPPET_CHARACTERS ? `${words.slice(0, SNIPPET_CHARACTERS)} …` : words;
+    return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, title), node("p", { class: "snippet" }, snippet));
+  }
+
+  #sourceOf(part) {
+    return this.sources.find(({ number }) => number === part.source);
+  }
+
+  #cite(part) {
+    const source = this.#sourceOf(part);
+    return button(`${part.source}`, () => openPassage(source.url, part), { class: "cite", "aria-label": `Source ${part.source}: ${source.document}. Open the passage.` });
+  }
+
+  #quote(quote) {
+    const element = quotation(quote, this.#cite(quote));
+    const file = this.#sourceOf(quote).document;
+    const name = quote.dated ? `${file}, ${quote.dated}` : file;
+    if (quote.role === "differs") besideAnother(this.said, element, { name, nameBefore: this.answeredBy });
+    else this.#say(element);
+    if (quote.role === "answers") this.answeredBy = name;
+    showRow(element);
+    this.#writing();
+  }
+
+  #say(element) {
+    this.said.append(element);
+    this.#writing();
+  }
+
+  #writing() {
+    this.waiting.textContent = `${this.model} is writing`;
+    this.waiting.hidden = !this.model;
+  }
+
+  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, kind, summary = [] }) {
+    [this.kind, this.summary] = [kind, summary];
+    this.isEnded = true;
+    this.promise = found && promise ? promiseNote(promise, promised) : "";
+    this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";
+    this.text = answer;
+    if (this.isReply) this.beside.hidden = !cited.length;
+    else if (!found) {
+      this.beside.setAttribute("aria-label", NEAREST);
+      this.beside.querySelector("h4").textContent = NEAREST;
+      refill(this.said, node("p", { class: "not-found" }, answer), this.#nearest(nearest, missing));
+    }
+    for (const item of this.list.children) item.classList.toggle("uncited", !cited.includes(Number(item.dataset.source)));
+  }
+
+  #nearest(nearest, missing) {
+    const others = missing.length > MISSING ? ` and ${missing.length - MISSING} more` : "";
+    const why = missing.length ? `The passages that come nearest have no word like: ${missing.slice(0, MISSING).join(", ")}${others}.` : "The passages beside come nearest; none has enough of what the question is about.";
+    const hint = node("p", { class: "hint" }, why);
+    if (!nearest) return this.sources.length ? hint : null;
+    const source = this.#sourceOf(nearest);
+    const open = button(source.title === source.document ? source.document : `${source.document}, ${source.title}`, () => openPassage(source.url, nearest), { class: "source", "aria-label": `Nearest passage: ${source.document}. Open the passage.` });
+    return [hint, nearestPassage(nearest, source, open)];
+  }
+
+  /** The stream has ended. */
+  end() {
+    if (!this.isEnded) return this.fail("The answer is incomplete: the connection was lost.", true);
+    if (this.omitted.length) {
+      const what = this.omitted.length === 1 ? "1 sentence of the model was left out" : `${this.omitted.length} sentences of the model were left out`;
+      const rows = this.omitted.map(({ text, reason }) => node("li", {}, text ? quoted(text) : null, node("span", { class: "quiet" }, ` ${reason}`)));
+      refill(this.left, node("details", { class: "omitted" }, node("summary", {}, `${what}: no source supports ${this.omitted.length === 1 ? "it" : "them"}`), node("ul", {}, rows)));
+    }
+    this.#over(this.changed);
+  }
+
+  /** It was stopped, or it failed. */
+  fail(note, isFailure) {
+    this.note.classList.toggle("failed", isFailure);
+    this.#over(note);
+  }
+
+  #over(note) {
+    this.waiting.hidden = true;
+    this.note.textContent = note;
+    if (this.promise) this.note.before(node("p", { class: "hint" }, this.promise));
+    this.actions.hidden = !this.text;
+    this.element.removeAttribute("aria-busy");
+  }
+
+  #copied() {
+    const cited = this.sources.filter(({ number }) => this.text.includes(`[${number}]`));
+    return [this.text, ...cited.map(({ number, document, title }) => `[${number}] ${document}${title === document ? "" : `, ${title}`}`)].join("\n");
+  }
+}
+
+/** The promised error rate, and whether it covers an answer; a bound is rounded up. */
+function promiseNote({ error, confidence, questions }, isCovered) {
+  const most = `${Math.ceil(Math.round(error * 1e9) / 1e6) / 10} %`;
+  if (!isCovered) return "Less speaks for this answer than for those that the promised error rate is about: read its source.";
+  return `Of answers for which this much speaks at most ${most} are wrong, with ${Math.round(100 * confidence)} % confidence, from ${count.format(questions)} questions with known answers.`;
+}

@@ -1,0 +1,231 @@
+"""An assistant's replies to a small firm's patients: which way a message goes, and that nothing is said without a source."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import groundup
+from groundup.errors import ConfigError, FormatError, ModelError
+from groundup.packs.assistant_texts import EMERGENCY, SELF_HARM, AssistantTexts
+from groundup.packs.check import check_pack
+from groundup.packs.pack import new_pack, packaged_packs
+from groundup.retrieve.answer import AskConfig
+from groundup.retrieve.answer_text import part_text
+from groundup.retrieve.assistant import (
+    AssistantReply,
+    conversation_summary,
+    read_conversation,
+    reply,
+    searching,
+    texts_of_build,
+)
+from groundup.retrieve.index import Index
+from groundup.retrieve.scope import urgent, wants_person
+from groundup.tokenizer.chat import Message
+
+FIRM = Path(__file__).with_name("small_firm")
+TEXTS = AssistantTexts("Pebblegate Dental Practice", greeting="Good day.", can_do="Ask me.")
+CONTACT = AssistantTexts("Pebblegate", contact="ring the desk.")
+WARRANTY = "How much is a porcelain crown?"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return groundup.index(FIRM / "documents", tmp_path_factory.mktemp("firm") / "index").index
+
+
+@pytest.fixture(scope="module")
+def say(index: Path) -> Callable[..., AssistantReply]:
+    """say(turn, ..., texts=...) -> the reply to the last of a user's turns, each replied to."""
+
+    def replied(*turns: str, texts: AssistantTexts = TEXTS) -> AssistantReply:
+        messages: list[Message] = []
+        with Index(index) as opened:
+            for turn in turns:
+                messages.append(Message("user", turn))
+                *_, last = reply(opened, messages, texts)
+                messages.append(Message("assistant", last.text))
+        assert isinstance(last, AssistantReply)
+        return last
+
+    return replied
+
+
+def test_documents_answer_as_ask_does(index: Path, say: Callable[..., AssistantReply]) -> None:
+    found, asked = say(WARRANTY), groundup.ask(index, WARRANTY)
+    assert (found.kind, found.found, found.text) == ("answer", True, asked.text)
+    assert found.quotes == asked.quotes and found.sources == asked.sources
+
+
+def test_small_talk_gets_fixed_words_and_searches_nothing(
+    say: Callable[..., AssistantReply],
+) -> None:
+    assert (say("hi").text, say("hi").kind, say("hi").sources) == ("Good day.", "small_talk", ())
+    who = say("are you a robot?").text
+    assert "Pebblegate Dental Practice's automatic assistant, a computer program" in who
+    assert who.endswith("Ask me.") and say("thanks!").text.startswith("You're welcome")
+
+
+def test_what_no_document_has_is_refused_with_the_way_to_a_person(
+    say: Callable[..., AssistantReply],
+) -> None:
+    found = say("What is the capital of France?")
+    assert found.kind == "refusal" and not found.found
+    first, second, quoted = found.text.splitlines()
+    assert first == "I can't find an answer to that in Pebblegate Dental Practice's documents."
+    assert second == "To speak to a person at Pebblegate Dental Practice:"
+    assert "01632 960530" in quoted and quoted.endswith("[1]")
+    assert found.sources[0].text.count("01632 960530") == 1, "from the documents, with its source"
+    own = say("What is the capital of France?", texts=CONTACT)
+    assert own.text.endswith("To speak to a person: ring the desk.") and not own.quotes
+
+
+def test_a_person_who_is_asked_for_gets_what_was_asked_so_far(
+    say: Callable[..., AssistantReply],
+) -> None:
+    turns = ("hello", WARRANTY, "What is the capital of France?", "thanks")
+    found = say(*turns, "Can I talk to someone?", texts=CONTACT)
+    assert found.kind == "person" and not found.found
+    assert found.summary == (WARRANTY, "What is the capital of France? (not answered)")
+    assert found.text.splitlines()[-2:] == [f"- {each}" for each in found.summary]
+    asked = say("Can I talk to someone?", texts=CONTACT)
+    assert asked.text == "To speak to a person: ring the desk." and asked.summary == ()
+
+
+def test_danger_to_life_stands_above_what_the_documents_say(
+    say: Callable[..., AssistantReply],
+) -> None:
+    found = say("A swelling makes it hard to breathe or swallow, do I go to hospital?")
+    first, quoted = found.text.splitlines()
+    assert (found.kind, first) == ("emergency", EMERGENCY) and "Go to hospital at once" in quoted
+    assert say("I want to die").text == SELF_HARM and say("I want to die").kind == "self_harm"
+
+
+def test_thanks_in_between_do_not_end_the_subject(say: Callable[..., AssistantReply]) -> None:
+    found = say(WARRANTY, "thanks", "can i talk to someone?", "and a denture?")
+    assert found.question == f"{WARRANTY}\nand a denture?"
+
+
+def test_every_sentence_is_fixed_or_quoted(index: Path) -> None:
+    with Index(index) as opened:
+        for line in (FIRM / "questions.jsonl").read_text().splitlines():
+            *_, last = reply(opened, [Message("user", json.loads(line)["question"])], TEXTS)
+            assert isinstance(last, AssistantReply)
+            assert last.text == "\n".join(
+                [*last.opening, *map(part_text, last.parts), *last.closing]
+            )
+            for quote in last.quotes:
+                source = last.sources[quote.source - 1]
+                assert source.text[quote.start - source.start : quote.end - source.start].strip()
+            assert not last.sentences and (last.quotes or last.opening)
+
+
+def test_a_conversation_without_a_user_is_refused(index: Path) -> None:
+    with Index(index) as opened, pytest.raises(ConfigError, match="No message of a user"):
+        search = searching(opened, AskConfig())
+        read_conversation([Message("assistant", "Hello")], TEXTS, search)
+
+
+def test_a_summary_is_short() -> None:
+    said = [Message("user", f"Question {number} " + "word " * 80) for number in range(20)]
+    found = conversation_summary(said, TEXTS)
+    assert len(found) == 10 and found[-1].startswith("Question 19 ")
+    assert all(len(each) <= 204 and each.endswith("...") for each in found)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("my husband has collapsed and isn't breathing", "emergency"),
+        ("it won’t stop bleeding", "emergency"),
+        ("I think I'm having a heart attack", "emergency"),
+        ("ich bekomme keine Luft", "emergency"),
+        ("my daughter self-harms", "self_harm"),
+        ("i don't want to be here anymore", "self_harm"),
+        ("My dad died of a heart attack, who closes his account?", None),
+        ("we are drowning in paperwork", None),
+        ("do you have emergency appointments?", None),
+        ("What does a crown cost?", None),
+    ],
+)
+def test_danger_is_recognised(message: str, kind: str | None) -> None:
+    assert urgent(message) == kind
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "can I talk to someone",
+        "I'd like to speak to a real person please",
+        "put me through to an agent",
+        "human",
+        "I want a human being!",
+        "is there anyone I can speak to?",
+        "Can I speak with somebody at the bank?",
+        "je voudrais parler à quelqu'un",
+        "Kann ich mit einem Mitarbeiter sprechen?",
+    ],
+)
+def test_a_wish_for_a_person_is_recognised(message: str) -> None:
+    assert wants_person(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Can I talk to someone about a loan?",
+        "Could I just talk to someone before anybody touches my teeth?",
+        "how many people work for you",
+        "Do I need a manager's signature?",
+        "Can my mum bring my son?",
+        "a person under 18, may they open an account?",
+    ],
+)
+def test_a_question_is_no_wish_for_a_person(message: str) -> None:
+    assert not wants_person(message)
+
+
+@pytest.mark.parametrize("name", sorted(packaged_packs()))
+def test_each_pack_has_texts_that_its_facts_bear_out(name: str) -> None:
+    texts = check_pack(packaged_packs()[name]).pack.head.assistant
+    assert texts.greeting and "program" in texts.greeting and texts.contact and texts.can_do
+    assert len(texts.questions) == 3 and texts.colour
+    assert (texts.emergency, texts.self_harm) == (EMERGENCY, SELF_HARM)
+
+
+def test_texts_are_held_against_the_facts(tmp_path: Path) -> None:
+    new_pack("mine", tmp_path / "mine")
+    file = tmp_path / "mine" / "pack.toml"
+    file.write_text(file.read_text().replace("01632 960 145", "01632 960 999"))
+    found = [str(each) for each in check_pack(tmp_path / "mine").objections]
+    assert any(each.startswith("pack.toml: assistant.contact: ") for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"colour": "red"}, "assistant.colour"),
+        ({"questions": ["a"] * 6}, "assistant.questions"),
+        ({"questions": ["a" * 91]}, "assistant.questions"),
+        ({"greeting": "a" * 601}, "assistant.greeting"),
+    ],
+)
+def test_texts_that_do_not_fit_are_refused(values: dict[str, object], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        AssistantTexts(**values)  # type: ignore[arg-type]
+
+
+def test_texts_of_a_build_are_those_of_its_recipe(tmp_path: Path) -> None:
+    assert texts_of_build(tmp_path) == AssistantTexts()
+    (tmp_path / "recipe.toml").write_text('[assistant]\norganisation = "Spokewell"\n')
+    assert texts_of_build(tmp_path).possessive == "Spokewell's"
+    (tmp_path / "recipe.toml").write_text("[assistant]\ngreetings = 1\n")
+    with pytest.raises(FormatError, match="greetings"):
+        texts_of_build(tmp_path)
+
+
+def test_what_has_no_index_is_no_assistant(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has no index"):
+        groundup.open_assistant(tmp_path)
