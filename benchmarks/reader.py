@@ -12,6 +12,7 @@ import random
 import re
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -36,6 +37,10 @@ from groundup.weights.adapter import base_hashes
 FIRMS = Path(__file__).with_name("reader_firms")
 COQA = "*coqa/bpb_0shot/requests.jsonl.gz"
 PASSAGES, BATCH, LEARNING_RATE = 4, 8, 8e-4
+# Tokens of a passage and passages of a question, for firms.
+SIZES = ((112, 6), (224, 4))
+# The share of questions whose passages are without the answer.
+WITHOUT = 0.2
 _PRONOUN = re.compile(
     r"\b(he|she|it|they|him|her|his|their|them|that|this|those|there|one)\b", re.I
 )
@@ -103,47 +108,50 @@ def styled(question: str, draw: random.Random) -> str:
     return question.rstrip("?!. ") if draw.random() < 0.3 else question
 
 
-def firm(folder: Path, embed, draw: random.Random) -> list[ReaderQuestion]:
-    """Questions of an invented firm, each with and without its answer, and of its tables' cells."""
-    passages = [
-        each
-        for file in sorted((folder / "documents").glob("*.md"))
-        for each in passages_of(file.read_text(encoding="utf-8"), file.name)
-    ]
-    library = Library.of(passages, embed)
+def firm(folder: Path, embed, draw: random.Random) -> Iterator[ReaderQuestion]:
+    """Questions of an invented firm and of its tables' cells, once on short passages and once on
+    those of an index; of some the answer is left out.
+    """
     rows = [
         json.loads(line) for line in (folder / "questions.jsonl").read_text("utf-8").splitlines()
     ]
-    asked = []
-    for row in rows:
-        answers = {}
-        if row["kind"] == "answerable":
-            documents = {row["document"], *row.get("also", ())}
-            own = containing(passages, row["sentence"])
-            answers = {n: s for n, s in own.items() if passages[n].document == row["document"]}
-            for each in row["answers"]:
-                for n, s in containing(passages, each).items():
-                    if (
-                        passages[n].document in documents
-                        and n not in answers
-                        and len(plain(each)) > 6
-                    ):
-                        answers[n] = s
-            if not answers:
-                print("no sentence:", folder.name, row["question"])
-                continue
-        asked.append((row["question"], answers))
-    asked += cell_questions(passages, draw)
-    vectors = torch.as_tensor(embed([question for question, _ in asked]))
-    found = []
-    for (question, answers), vector in zip(asked, vectors, strict=True):
-        question = styled(question, draw)
-        found.append(library.question(question, vector, answers, count=PASSAGES + 1))
-        if answers and draw.random() < 0.35:
-            found.append(
-                library.question(question, vector, answers, count=PASSAGES, is_answered=False)
+    for max_tokens, count in SIZES:
+        passages = [
+            each
+            for file in sorted((folder / "documents").glob("*.md"))
+            for each in passages_of(file.read_text(encoding="utf-8"), file.name, max_tokens)
+        ]
+        library = Library.of(passages, embed)
+        asked = [(row["question"], answers_of(row, passages)) for row in rows]
+        asked += cell_questions(passages, draw)
+        vectors = torch.as_tensor(embed([question for question, _ in asked]))
+        for (question, answers), vector in zip(asked, vectors, strict=True):
+            yield library.question(
+                styled(question, draw),
+                vector,
+                answers,
+                count=count,
+                is_answered=not answers or draw.random() > WITHOUT,
+                draw=draw,
             )
-    return found
+
+
+def answers_of(row, passages: list[Passage]) -> dict[int, set[int]]:
+    """The sentences that answer a firm's question: that it was written from, and others that hold
+    its answer, in the document and those that say the same.
+    """
+    if row["kind"] != "answerable":
+        return {}
+    documents = {row["document"], *row.get("also", ())}
+    own = containing(passages, row["sentence"])
+    answers = {n: s for n, s in own.items() if passages[n].document == row["document"]}
+    for each in row["answers"]:
+        for n, s in containing(passages, each).items():
+            if passages[n].document in documents and n not in answers and len(plain(each)) > 6:
+                answers[n] = s
+    if not answers:
+        raise ValueError(f"No sentence of {row['document']} answers {row['question']!r}.")
+    return answers
 
 
 def cell_questions(
@@ -161,7 +169,7 @@ def cell_questions(
     found = []
     for number, passage in enumerate(passages):
         for place, each in enumerate(statements(passage)):
-            if not each.text.startswith("|") or not each.head or draw.random() < 0.5:
+            if not each.text.startswith("|") or not each.head or draw.random() < 0.7:
                 continue
             names, values = cells(passage.text[slice(*each.head)]), cells(each.text)
             if len(names) != len(values) or len(values) < 2 or not values[0]:
@@ -207,9 +215,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--held", default="hotel", help="The firm that only validates.")
-    parser.add_argument("--coqa", type=int, default=1400, help="Questions of CoQA, at most.")
-    parser.add_argument("--times", type=int, default=3, help="How often a firm's question comes.")
+    parser.add_argument(
+        "--held",
+        nargs="*",
+        default=["ferry", "hotel", "style-guide"],
+        help="Firms that only validate.",
+    )
+    parser.add_argument("--coqa", type=int, default=800, help="Questions of CoQA, at most.")
     args = parser.parse_args()
     compute, draw, progress = select_compute("cpu"), random.Random(0), console_progress()
     engine = open_encoder("all-minilm-l6-v2", compute, progress)
@@ -217,11 +229,10 @@ def main() -> None:
     draw.shuffle(of_stories["train"])
     train, checks = of_stories["train"][: args.coqa], {"coqa": of_stories["validation"][:100]}
     for folder in sorted(each for each in FIRMS.iterdir() if each.is_dir()):
-        own = firm(folder, engine.embed, draw)
-        if folder.name == args.held:
-            checks[folder.name] = own
+        if folder.name in args.held:
+            checks[folder.name] = list(firm(folder, engine.embed, draw))
         else:
-            train += own * args.times
+            train += firm(folder, engine.embed, draw)
     scorer = SentenceScorer(encoder_of(engine))
     base = base_hashes(scorer.transformer)
     add_lora(scorer, rank=RANK, alpha=ALPHA, generator=generator(0, "lora"))

@@ -11,6 +11,7 @@ L = -log(1 / (1 + sum exp(s_i))). The passages that don't answer are the nearest
 question, so that near is not enough.
 """
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from groundup.engine.padded_batch import pad_right
+from groundup.engine.padded_batch import batches_by_length, pad_right
 from groundup.files import sha256_text
 from groundup.finetune.order import EpochBatches
 from groundup.retrieve.cite import statements
@@ -28,6 +29,11 @@ from groundup.retrieve.passages import Passage
 from groundup.retrieve.reader import ReaderRow, SentenceScorer, joined_owners, reader_row
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.steps.step import LossSum
+
+# Passages behind the nearest, as an answer reads them, from which some are drawn.
+FURTHER = 16
+# Rows of a batch that are padded together: padding to the longest of all was half of the work.
+GROUP_TOKENS = 2048
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,22 @@ class ReaderQuestion:
 
 
 @dataclass(frozen=True)
-class ReaderBatch:
-    """The rows of several questions."""
+class PaddedRows:
+    """Rows of about equal length, and their number of sentences."""
 
     ids: Int[Tensor, "B T"]
     mask: Bool[Tensor, "B T"]
     owners: Int[Tensor, "B T"]
+    sentences: int
+
+
+@dataclass(frozen=True)
+class ReaderBatch:
+    """The rows of several questions, in groups of about equal length."""
+
+    groups: tuple[PaddedRows, ...]
     questions: Int[Tensor, " S"]
-    """The question of each sentence."""
+    """The question of each sentence, through all groups."""
     right: Bool[Tensor, " S"]
     """Whether it answers."""
     count: int
@@ -85,34 +99,32 @@ class ReaderBatches(EpochBatches):
 
     def batch(self, position: int) -> ReaderBatch:
         """Return batch number `position`."""
-        rows: list[ReaderRow] = []
-        counts: list[int] = []
+        chosen = self.indices(position)
+        places = [
+            (number, i, p) for number, i in enumerate(chosen) for p in range(len(self._rows[i]))
+        ]
+        lengths = [len(self._rows[i][place].ids) for _, i, place in places]
+        groups: list[PaddedRows] = []
         questions: list[int] = []
         right: list[bool] = []
-        chosen = self.indices(position)
-        for number, index in enumerate(chosen):
-            for place, (row, count) in enumerate(
-                zip(self._rows[index], self._counts[index], strict=True)
-            ):
-                rows.append(row)
+        for group in batches_by_length(lengths, GROUP_TOKENS):
+            rows: list[ReaderRow] = []
+            counts: list[int] = []
+            for number, index, place in (places[each] for each in group):
+                count = self._counts[index][place]
+                rows.append(self._rows[index][place])
                 counts.append(count)
                 questions += [number] * count
                 right += [(place, each) in self._answers[index] for each in range(count)]
-        ids, mask = pad_right([row.ids for row in rows], torch.device("cpu"))
-        return ReaderBatch(
-            ids,
-            mask,
-            joined_owners(rows, counts),
-            torch.tensor(questions),
-            torch.tensor(right),
-            len(chosen),
-        )
+            ids, mask = pad_right([row.ids for row in rows], torch.device("cpu"))
+            groups.append(PaddedRows(ids, mask, joined_owners(rows, counts), sum(counts)))
+        return ReaderBatch(tuple(groups), torch.tensor(questions), torch.tensor(right), len(chosen))
 
 
 def answer_loss(model: nn.Module, batch: ReaderBatch) -> LossSum:
     """The loss of the module, summed over questions."""
     assert isinstance(model, SentenceScorer)
-    scores = model(batch.ids, batch.mask, batch.owners, len(batch.questions))
+    scores = torch.cat([model(g.ids, g.mask, g.owners, g.sentences) for g in batch.groups])
     every = _log_sums(scores, batch.questions, batch.count, start=0.0)
     is_answered = torch.zeros(batch.count, dtype=torch.bool, device=scores.device)
     is_answered[batch.questions[batch.right]] = True
@@ -150,15 +162,23 @@ class Library:
         *,
         count: int,
         is_answered: bool = True,
+        draw: random.Random | None = None,
     ) -> ReaderQuestion:
         """Return a question with `count` passages: those that answer (at most two; none unless
-        `is_answered`), and the nearest of the others.
+        `is_answered`), and the nearest of the others; with `draw` only half of them are the
+        nearest, and half are drawn from the FURTHER next ones.
 
         `answers`: passage -> its sentences that answer.
         """
         near = (self.vectors @ vector).argsort(descending=True).tolist()
         right = [i for i in near if i in answers][:2] if is_answered else []
-        others = [i for i in near if i not in answers][: count - len(right)]
+        others = [i for i in near if i not in answers]
+        room = count - len(right)
+        if draw is not None:
+            nearest = others[: (room + 1) // 2]
+            further = others[len(nearest) : len(nearest) + FURTHER]
+            others = nearest + draw.sample(further, min(room // 2, len(further)))
+        others = others[:room]
         found = frozenset(
             (place, each) for place, index in enumerate(right) for each in answers[index]
         )

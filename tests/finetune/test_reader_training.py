@@ -43,7 +43,8 @@ def test_the_loss_is_that_of_its_formula(engine: Engine) -> None:
     torch.nn.init.normal_(scorer.score.weight, generator=torch.Generator().manual_seed(1))
     batch = ReaderBatches(QUESTIONS, engine.tokenizer, batch_size=3, seed=0).batch(0)
     summed = answer_loss(scorer, batch)
-    scores = scorer(batch.ids, batch.mask, batch.owners, len(batch.questions)).tolist()
+    groups = [scorer(each.ids, each.mask, each.owners, each.sentences) for each in batch.groups]
+    scores = torch.cat(groups).tolist()
     expected = 0.0
     for question in range(3):
         own = [i for i, q in enumerate(batch.questions.tolist()) if q == question]
