@@ -49,8 +49,8 @@ BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
 MIN_BY_WORDS, MIN_BY_BOTH = 0.5, 0.314
 WORDS, BOTH, READER = "words", "both", "reader"
 # By reader: a logistic regression of whether a sentence answers (docs/log.md).
-READER_BIAS, READER_FACTOR, READER_WEIGHTS = -4.53, 7.7, (0.061, 0.187, 0.064, 0.622)
-MIN_BY_READER = 0.12
+READER_BIAS, READER_FACTOR, READER_WEIGHTS = -3.51, 4.45, (0.171, 0.243, 0.451, 0.810)
+MIN_BY_READER = 0.15
 # Passages that a reader reads for a question.
 READ_PASSAGES = 8
 MIN_EVIDENCE = {WORDS: MIN_BY_WORDS, BOTH: MIN_BY_BOTH, READER: MIN_BY_READER}
