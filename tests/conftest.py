@@ -18,6 +18,9 @@ import jaxtyping
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tiny_encoder
+# Containers often forbid Python to keep what it compiles: each of the 150 processes that tests start would compile the package anew (2 s).
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 collect_ignore = ["langchain_standard"]  # make test-langchain
 
 # The same examples in every run, without a limit on their time; `make test-slow` also draws others, and more of them.

@@ -67,10 +67,15 @@ def tree_of(path: Path) -> ast.Module:
 
 
 @functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree_of(path)))
+
+
+@functools.cache
 def imports_of(path: Path) -> set[str]:
     """Every module named in an import statement of a file, late ones too."""
     names: set[str] = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -87,7 +92,7 @@ def imports_of(path: Path) -> set[str]:
 @functools.cache
 def names_of(path: Path) -> set[str]:
     """Every module that an import statement may name: `from a import b` may mean the file a/b.py."""
-    froms = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom)]
+    froms = [node for node in nodes_of(path) if isinstance(node, ast.ImportFrom)]
     return imports_of(path) | {
         f"{node.module}.{alias.name}" for node in froms for alias in node.names
     }
@@ -132,31 +137,22 @@ def test_no_circle_between_folders_of_a_room() -> None:
 
 def test_no_class_name_stands_twice() -> None:
     names = [
-        node.name
-        for path in FILES
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.ClassDef)
+        node.name for path in FILES for node in nodes_of(path) if isinstance(node, ast.ClassDef)
     ]
     assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 def test_lines_stay_calm() -> None:
     """What was reached: lines above 100 characters, and conditional expressions, per 1,000 lines."""
-    texts = [path.read_text() for path in FILES]
-    lines = [line for text in texts for line in text.splitlines()]
-    conditional = sum(
-        isinstance(node, ast.IfExp) for text in texts for node in ast.walk(ast.parse(text))
-    )
+    lines = [line for path in FILES for line in path.read_text().splitlines()]
+    conditional = sum(isinstance(node, ast.IfExp) for path in FILES for node in nodes_of(path))
     assert sum(len(line) > 100 for line in lines) * 1000 <= MAX_LONG_LINES * len(lines)
     assert conditional * 1000 <= MAX_CONDITIONAL * len(lines)
 
 
 def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [
-        node
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return [node for node in nodes_of(path) if isinstance(node, kinds)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -245,19 +245,29 @@ class _Parser:
 def _pieces(template: str) -> Iterator[tuple[bool, str]]:
     """Yield texts (False) and actions (True), with the white space that actions trim removed."""
     place, trims = 0, False
-    for found in re.finditer(r"\{\{(.*?)\}\}", template, re.DOTALL):
-        text, action = template[place : found.start()], found[1]
+    for start, action in _actions(template):
+        text = template[place:start]
         if trims:
             text = text.lstrip()
         if re.match(r"-\s", action):
             text = text.rstrip()
         yield False, text
-        trims, place = re.search(r"\s-\Z", action) is not None, found.end()
+        trims, place = re.search(r"\s-\Z", action) is not None, start + len(action) + 4
         if trims:
             action = action.removesuffix("-")
         yield True, action.removeprefix("-").strip()
     text = template[place:]
     yield False, text.lstrip() if trims else text
+
+
+def _actions(template: str) -> Iterator[tuple[int, str]]:
+    """Yield where each action begins, and what stands between its braces, in linear time: where no
+    end follows there is no further action.
+    """
+    start = template.find("{{")
+    while start >= 0 and (end := template.find("}}", start + 2)) >= 0:
+        yield start, template[start + 2 : end]
+        start = template.find("{{", end + 2)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from groundup.weights.hf_config import HFConfig
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.names import gguf_bindings
 
-each_number = pytest.mark.parametrize("number", [400, pytest.param(2000, marks=pytest.mark.slow)])
+each_number = pytest.mark.parametrize("number", [150, pytest.param(2000, marks=pytest.mark.slow)])
 SLOWEST_CPU_S = 5.0
 MORE_MEMORY_BYTES = 300e6
 

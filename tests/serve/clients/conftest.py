@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
+from forked_program import ForkedProgram, Forker
 from served_documents import Documents
 from small_models import save_classifier, save_language
 
@@ -22,15 +23,8 @@ from small_models import save_classifier, save_language
 class Serving:
     """A server process: its address, what it says on stderr, and how it ends."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        own = {"OMP_NUM_THREADS": "1", **environment}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "groundup", "serve", "--json", *arguments],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **own},
-        )
+    def __init__(self, process: "subprocess.Popen[str] | ForkedProgram") -> None:
+        self.process = process
         self.said = ""
         assert self.process.stdout is not None
         # A pipe that nobody empties would stop the server at its next line.
@@ -76,23 +70,41 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SERVE = ("serve", "--json", "--port", "0")
+
+
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[..., Serving]]:
-    """serve(arguments) starts one more; all are ended at the end."""
+    """serve(arguments) starts one more, forked from a process that has imported it; all are ended at the end."""
     started: list[Serving] = []
+    forker: list[Forker] = []
 
     def start(*arguments: str, **environment: str) -> Serving:
-        started.append(Serving(*arguments, "--port", "0", **environment))
+        forker[:] = forker or [Forker()]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        started.append(Serving(forker[0].start((*SERVE, *arguments), environment)))
         return started[-1]
 
     yield start
     for each in started:
         each.kill()
+    for process in forker:
+        process.close()
 
 
 @pytest.fixture(scope="session")
-def server(serve: Callable[..., Serving], models: Path) -> Serving:
-    return serve("--models", str(models))
+def server(models: Path) -> Iterator[Serving]:
+    """As a user starts it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groundup", *SERVE, "--models", str(models)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    started = Serving(process)
+    yield started
+    started.kill()
 
 
 @pytest.fixture(scope="session")
