@@ -31,7 +31,8 @@ def open_assistant(
 
     Raises ModelError where there is no index, FormatError for a damaged one.
 
-    >>> assistant = groundup.open_assistant("runs/my-firm")  # doctest: +IGNORE_EXCEPTION_DETAIL
+    >>> import groundup
+    >>> groundup.open_assistant("runs/my-firm")  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
     groundup.errors.ModelError: runs/my-firm has no index, which an assistant answers from.
     """
