@@ -229,3 +229,22 @@ def test_texts_of_a_build_are_those_of_its_recipe(tmp_path: Path) -> None:
 def test_what_has_no_index_is_no_assistant(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="has no index"):
         groundup.open_assistant(tmp_path)
+
+
+EXAMPLES = {
+    "airline": ["60 minutes before departure", "within 10 working days", "£14"],
+    "bank": ["08081 570 210", "£300 a day", "9:30 am to 4:30 pm"],
+    "restaurant": ["until 24 hours before", "within 3 miles", "welcome in the bar"],
+    "school": ["by 8:30 am", "18 December 2026", "£10"],
+    "writing": ["45 minutes", "400 to 700 words", "from 2 pm to 4 pm"],
+}
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("name", sorted(packaged_packs()))
+def test_the_example_questions_of_each_pack_are_answered(name: str, tmp_path: Path) -> None:
+    folder = packaged_packs()[name]
+    made = groundup.index(folder / "documents", tmp_path / "index", vectors="all-minilm-l6-v2")
+    questions = check_pack(folder).pack.head.assistant.questions
+    for question, words in zip(questions, EXAMPLES[name], strict=True):
+        assert words in groundup.ask(made.index, question).text, question
