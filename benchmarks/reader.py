@@ -1,6 +1,6 @@
 """Train the reader that the package ships, on CoQA's stories and on the invented firms of benchmarks/reader_firms:
 
-    python benchmarks/reader.py OUT          half an hour on one core; OUT/reader.safetensors and its manifest
+    python benchmarks/reader.py OUT          75 minutes on two busy cores; OUT/reader.safetensors and its manifest
 
 SQuAD, BoolQ, QASPER and the packs' questions are never trained on; one firm (--held) and every tenth story only validate. The same
 command with the same code on the same processor and number of threads gives the same file.
