@@ -46,7 +46,7 @@ class AssistantTexts:
     emergency: str = EMERGENCY
     """Stands above the answer to a message that tells of danger to life."""
     self_harm: str = SELF_HARM
-    """The same for a message that tells of self-harm."""
+    """The whole reply to a message that tells of self-harm."""
 
     def __post_init__(self) -> None:
         name = "assistant.questions"

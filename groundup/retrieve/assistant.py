@@ -1,6 +1,7 @@
 """An assistant: what is replied to a conversation, one way for the page, terminal and every API.
 
     conversation -> danger to life? its fixed text, above whatever the documents say
+                 -> self-harm?      its fixed text alone: a quotation by chance would hurt
                  -> small talk?     fixed words: who I am, what I can do
                  -> a person asked for? how one is reached, and what was asked so far
                  -> documents       found: their sentences, as `ask` composes them
@@ -127,10 +128,13 @@ def read_conversation(
     last = turns[-1]
     question = question_in_context([*filter(_asks_documents, turns[:-1]), last])
     danger, talk = urgent(last), small_talk(last)
+    if danger == "self_harm":
+        return AssistantReading(danger, _nothing(last), (texts.self_harm,))
     if danger is not None:
         found = search(question)
-        said = texts.emergency if danger == "emergency" else texts.self_harm
-        return AssistantReading(danger, found if found.quotes else _nothing(last), (said,))
+        return AssistantReading(
+            danger, found if found.quotes else _nothing(last), (texts.emergency,)
+        )
     if wants_person(last):
         return _handover("person", _nothing(last), messages, texts, search)
     if talk is not None:
@@ -186,7 +190,8 @@ def _handover(
             opening.append(f"To speak to a person at {texts.firm}:")
             found = _with_quote(found, *quoted)
     if kind == "person" and summary:
-        closing = ["What you have asked so far, to pass on:", *(f"- {each}" for each in summary)]
+        asked = ["What you have asked so far, to pass on:", *(f"- {each}" for each in summary)]
+        closing = ["\n".join(asked)]
     return AssistantReading(kind, found, tuple(opening), tuple(closing), summary)
 
 

@@ -100,7 +100,14 @@ def test_danger_to_life_stands_above_what_the_documents_say(
     found = say("A swelling makes it hard to breathe or swallow, do I go to hospital?")
     first, quoted = found.text.splitlines()
     assert (found.kind, first) == ("emergency", EMERGENCY) and "Go to hospital at once" in quoted
-    assert say("I want to die").text == SELF_HARM and say("I want to die").kind == "self_harm"
+
+
+@pytest.mark.parametrize("message", ["I want to die", "A crown costs £690, I want to kill myself"])
+def test_self_harm_gets_its_fixed_text_alone(
+    say: Callable[..., AssistantReply], message: str
+) -> None:
+    found = say(message)
+    assert (found.kind, found.text, found.sources) == ("self_harm", SELF_HARM, ())
 
 
 def test_thanks_in_between_do_not_end_the_subject(say: Callable[..., AssistantReply]) -> None:

@@ -58,7 +58,7 @@ async function reached(path, asked) {
     return await fetch(path, asked);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("groundup serve does not answer. Is it still running?");
+    throw new Refusal("The server does not answer. Try again in a moment.");
   }
 }
 

@@ -66,8 +66,9 @@ export class Assistant {
   }
 
   async #ask(question) {
-    if (!question || this.running) return;
+    if (!question || this.running || !this.firm) return;
     this.question.value = "";
+    if (this.ideas.contains(document.activeElement)) this.thread.focus({ preventScroll: true }); // a hidden button loses the focus
     this.ideas.hidden = true;
     const reply = new DocumentAnswer(question, "", true);
     this.thread.append(reply.element);
@@ -78,13 +79,15 @@ export class Assistant {
       for await (const part of parts(request, running.signal)) reply.add(part);
       reply.end();
       this.said.push({ role: "user", content: question }, { role: "assistant", content: reply.text });
-      if (reply.kind === "person" && reply.summary.length) reply.said.append(button("Copy what I asked", () => copyText(reply.summary.join("\n"))));
+      if (reply.kind === "person" && reply.summary.length) reply.actions.append(button("Copy what I asked", () => copyText(reply.summary.join("\n")), { class: "plain" }));
       reply.element.classList.add(`is-${reply.kind}`);
-      reply.element.scrollIntoView({ block: "nearest" });
     } catch (error) {
-      reply.fail(error.name === "AbortError" ? "stopped by you" : error.message, error.name !== "AbortError");
+      const isStopped = error.name === "AbortError";
+      reply.fail(isStopped ? "stopped by you" : error.message, !isStopped);
+      if (!isStopped) this.question.value ||= question; // to be sent again
     }
     if (this.running === running) this.#run(null);
+    reply.element.scrollIntoView({ block: "nearest" });
     get("assistant-save").hidden = !this.said.length;
     announce(reply.text);
   }

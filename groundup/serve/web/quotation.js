@@ -3,25 +3,35 @@
 import { node } from "./dom.js";
 
 const ITEM = /^\s*(?:[-*•]|\d{1,3}[.)])\s+/;
+const AMOUNT = /(\d) (?=[€£$%])/g; // stays on one line
+const LONG_WORD = 24; // characters
 
 /** The element of a quotation; `cite` is the button with the number of its source. */
 export function quotation(quote, cite) {
-  if (quote.in_words) return node("div", { class: `row-said ${quote.role}` }, node("p", {}, quote.in_words, " ", cite), quote.table ? tableOf(quote.table) : null);
+  if (quote.in_words) return node("div", { class: `row-said ${quote.role}` }, node("p", {}, withNumber(quote.in_words, cite)), quote.table ? tableOf(quote.table) : null);
   const lines = quote.text.split(/\n\s*/).filter((line) => line.trim());
   if (!quote.head && lines.length > 1 && lines.slice(1).every((line) => ITEM.test(line))) return listed(lines[0], lines.slice(1), quote.role, cite);
   if (quote.head && ITEM.test(quote.text)) return listed(quote.head.text, [quote.text], quote.role, cite);
-  return node("blockquote", { class: quote.role }, quoted(quote.head ? `${quote.head.text} … ${quote.text}` : quote.text.replace(ITEM, "")), " ", cite);
+  return node("blockquote", { class: quote.role }, withNumber(quoted(quote.head ? `${quote.head.text} … ${quote.text}` : quote.text.replace(ITEM, "")), cite));
+}
+
+/** A text with the number of its source, which stays on the line of a last word that is not long. */
+function withNumber(text, cite) {
+  const last = text.slice(text.lastIndexOf(" ") + 1);
+  if (last.length > LONG_WORD) return [text, " ", cite];
+  return [text.slice(0, text.length - last.length), node("span", { class: "numbered" }, last, " ", cite)];
 }
 
 function listed(head, items, role, cite) {
-  const rows = items.map((item, place) => node("li", {}, item.replace(ITEM, "").replace(/\s+/g, " "), place === items.length - 1 ? ["”", " ", cite] : null));
+  const texts = items.map((item) => item.replace(ITEM, "").replace(/\s+/g, " "));
+  const rows = texts.map((text, place) => node("li", {}, place === items.length - 1 ? withNumber(`${text}”`, cite) : text));
   return node("blockquote", { class: role }, node("p", {}, `“${head}`), node("ul", {}, rows));
 }
 
 /** A table with its quoted row marked. */
 function tableOf({ columns, rows, row }) {
   const count = Math.max(columns.length, ...rows.map((cells) => cells.length));
-  const filled = (cells, tag, attributes) => Array.from({ length: count }, (_, place) => node(tag, attributes(place), cells[place] ?? ""));
+  const filled = (cells, tag, attributes) => Array.from({ length: count }, (_, place) => node(tag, attributes(place), (cells[place] ?? "").replace(AMOUNT, "$1\u00a0")));
   const head = columns.some((name) => name) ? node("thead", {}, node("tr", {}, filled(columns, "th", () => ({ scope: "col" })))) : null;
   const body = rows.map((cells, number) => {
     const [first, ...others] = filled(cells, "td", () => ({}));

@@ -41,10 +41,10 @@ PERSON = "To speak to a person: call 01632 960530."
 REFUSAL = f"I can't find an answer to that in Pebblegate's documents.\n{PERSON}"
 
 
-def make_build(folder: Path) -> Path:
+def make_build(folder: Path, documents: Path = FIRM) -> Path:
     """A build with a chat model that writes for ever and an index by words."""
     save_language(folder / "chat")
-    update_index(folder / "index", [Source(str(FIRM))], progress=Silent())
+    update_index(folder / "index", [Source(str(documents))], progress=Silent())
     (folder / "recipe.toml").write_text(RECIPE)
     kinds = {"index": "index", "chat": "chat"}
     BuildResults(**asdict(provenance()), recipe="clinic", kinds=kinds).write(folder)

@@ -290,7 +290,7 @@ def test_a_server_that_is_gone_is_said_in_words(
     own.kill()
     page.locator("#question").fill("To be")
     page.keyboard.press("Enter")
-    page.get_by_text("groundup serve does not answer. Is it still running?").first.wait_for()
+    page.get_by_text("The server does not answer. Try again in a moment.").first.wait_for()
     page.close()
 
 

@@ -173,7 +173,7 @@ def test_documents_that_differ_stand_side_by_side(
     try:
         answer = ask(view(), "What does a spare quay key cost a member?")
         whose = answer.locator(".differing .whose").all_inner_texts()
-        assert sorted(whose) == ["keys-2025.md", "keys.md"]
+        assert sorted(whose) == ["keys-2025.md, 2025-05-03", "keys.md, 2026-01-04"]
         note = answer.locator(".answer-note").inner_text()
         assert "keys.md of 2026-01-04" in note and "keys-2025.md of 2025-05-03" in note
     finally:

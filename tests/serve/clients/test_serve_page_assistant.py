@@ -1,0 +1,146 @@
+"""The page of an assistant in a real Chromium, as a firm's customers see it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_serve_assistant import QUESTION, make_build
+
+pytestmark = pytest.mark.browser
+
+OPENING_HOURS = "When are you open?"
+PERSON = "To speak to a person: call 01632 960530."
+SCREENS = [(1280, 800, "light"), (1280, 800, "dark"), (390, 844, "light"), (390, 844, "dark")]
+
+
+@pytest.fixture(scope="module")
+def clinic(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return serve(str(make_build(tmp_path_factory.mktemp("page") / "clinic")))
+
+
+@pytest.fixture
+def view(opened: Callable[..., Any], clinic: Any) -> Callable[..., Any]:
+    """view() -> the server's page, with its assistant open."""
+
+    def show(**options: Any) -> Any:
+        page = opened(clinic.address, **options)
+        page.get_by_role("heading", name="Pebblegate").wait_for()
+        return page
+
+    return show
+
+
+def replied(page: Any, number: int) -> Any:
+    """The article of a question, counted from 0, once its reply has ended."""
+    article = page.locator("#assistant-thread .asked").nth(number)
+    article.and_(page.locator(":not([aria-busy])")).wait_for()
+    return article
+
+
+def ask(page: Any, question: str, number: int = 0) -> Any:
+    page.locator("#assistant-question").fill(question)
+    page.keyboard.press("Enter")
+    return replied(page, number)
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), SCREENS)
+def test_a_conversation(view: Callable[..., Any], width: int, height: int, scheme: str) -> None:
+    page = view(width=width, height=height, scheme=scheme)
+    assert page.title() == "Pebblegate" and not page.locator("nav").is_visible()
+    greeting = page.locator(".greeting")
+    assert greeting.inner_text() == "Hello, I am Pebblegate's computer program."
+    assert "not to a person" in page.locator(".firm").inner_text()
+
+    page.get_by_role("button", name=OPENING_HOURS).click()
+    opening = replied(page, 0)
+    assert not page.locator("#assistant-ideas").is_visible()
+    assert "opening-hours.md" in opening.get_by_role("complementary", name="Sources").inner_text()
+
+    price = ask(page, QUESTION, 1)
+    sources = price.get_by_role("complementary", name="Sources")
+    assert "£690" in price.locator(".cited").inner_text()
+    assert sources.get_by_role("button").all_inner_texts() == ["prices.md"]
+    said, beside = price.locator(".cited").bounding_box(), sources.bounding_box()
+    assert (beside["x"] > said["x"] + said["width"]) == (width > 1000)  # below on a phone
+
+    page.get_by_role("button", name="Speak to a person").click()
+    person = replied(page, 2).locator(".cited").inner_text()
+    assert PERSON in person and f"- {OPENING_HOURS}\n- {QUESTION}" in person
+    assert page.get_by_role("button", name="Copy what I asked").is_visible()
+    assert fits(page, width)
+
+
+def fits(page: Any, width: int) -> bool:
+    """Whether nothing is scrolled sideways, and the last reply and what is below it are in view."""
+    form = page.locator("#assistant-form").bounding_box()
+    last = page.locator("#assistant-thread .asked").last.bounding_box()
+    below = page.locator(".workbench").bounding_box()
+    widest = "Math.max(...[document.documentElement, assistant].map((each) => each.scrollWidth))"
+    return bool(
+        page.evaluate(widest) <= width
+        and last["y"] + last["height"] <= form["y"]
+        and below["y"] + below["height"] <= page.viewport_size["height"]
+    )
+
+
+def test_the_number_of_a_source_opens_its_place_and_closing_goes_back(
+    view: Callable[..., Any],
+) -> None:
+    page = view(width=390, height=844)
+    ask(page, QUESTION).locator(".cite").click()
+    assert page.locator("mark.cited").inner_text() == "| Porcelain crown | £690 |"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.className") == "cite"
+
+
+def test_by_keyboard_an_example_leads_on_to_its_answer(view: Callable[..., Any]) -> None:
+    page = view()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    replied(page, 0)
+    assert page.evaluate("document.activeElement.id") == "assistant-thread"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "cite"
+
+
+def test_a_question_that_failed_can_be_sent_again(clinic: Any, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(clinic.address)
+    page.get_by_role("heading", name="Pebblegate").wait_for()
+    too_long = "crown " * 4000
+    assert "8000 characters" in ask(page, too_long).locator(".note.failed").inner_text()
+    assert page.locator("#assistant-question").input_value() == too_long.strip()
+    assert fits(page, 390)
+    page.close()
+
+
+def test_start_again_forgets(view: Callable[..., Any]) -> None:
+    page = view()
+    ask(page, QUESTION)
+    page.get_by_role("button", name="Start again").click()
+    assert page.locator(".asked").count() == 0
+    assert page.get_by_role("button", name=OPENING_HOURS).is_visible()
+    again = ask(page, "Can I talk to someone?").locator(".cited").inner_text()
+    assert again == PERSON
+
+
+def test_in_sentences_and_tables_what_belongs_together_stays_on_a_line(
+    opened: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A number of a source and the word before it, an amount and its currency; German and long."""
+    word = "Schwimmbadbenutzungsgebührenermäßigungsantrag"
+    rows = f"| Karte | Preis | {word} |\n|---|---|---|\n| Zehnerkarte | 125 € | {word} |\n"
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "bad.md").write_text(
+        f"# Hallenbad\n\n{rows}\n## Kurse\n\nDen {word} gibt es hier.\n"
+    )
+    own = serve(str(make_build(tmp_path / "clinic", documents)))
+    page = opened(own.address, width=390, height=844)
+    page.get_by_role("heading", name="Pebblegate").wait_for()
+    table = ask(page, "Was kostet die Zehnerkarte?").locator(".quoted td").first
+    assert table.inner_text() == "125\N{NO-BREAK SPACE}€"
+    quoted = ask(page, f"Wo gibt es den {word}?", 1).locator(".numbered").first
+    assert quoted.evaluate("(each) => each.getClientRects().length") == 1
+    assert fits(page, 390)
