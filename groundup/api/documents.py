@@ -425,12 +425,14 @@ def answer_parts(
 ) -> "Iterator[Part]":
     """Yield the parts as they are made, and last the `Answer`; the rest is as in `ask`."""
     from groundup.retrieve.answer import AskConfig, ask
+    from groundup.retrieve.follow_up import question_in_context
     from groundup.retrieve.index import Index
     from groundup.retrieve.rankings import ranking_of, vectors_for
 
     require_instance("ask", "config", config, AskConfig)
     if not question.strip():
         raise ConfigError("The question is empty.", fix="Write what is asked of the documents.")
+    question = question_in_context([question])  # one turn, of however many lines
     vectors = None
     if isinstance(opened, Index):
         if opened.note:

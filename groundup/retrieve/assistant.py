@@ -122,7 +122,8 @@ def read_conversation(
 
     Raises what the search raises; ConfigError without a message of the user.
     """
-    turns = [each.content[:MAX_MESSAGE_CHARACTERS] for each in messages if each.role == "user"]
+    said = (each.content[:MAX_MESSAGE_CHARACTERS] for each in messages if each.role == "user")
+    turns = [" ".join(each.split()) for each in said]  # thanks on a line below end no question
     if not turns:
         raise ConfigError("No message of a user is among them, so nothing is asked.")
     last = turns[-1]
@@ -146,7 +147,8 @@ def read_conversation(
 
 
 def _asks_documents(turn: str) -> bool:
-    return bool(turn.strip()) and small_talk(turn) is None and not wants_person(turn)
+    turn = " ".join(turn.split())
+    return bool(turn) and small_talk(turn) is None and not wants_person(turn)
 
 
 def _nothing(question: str) -> QuestionReading:
@@ -243,7 +245,8 @@ def conversation_summary(messages: Sequence[Message], texts: AssistantTexts) -> 
             continue
         line = " ".join(message.content.split())
         if len(line) > MAX_SUMMARY_CHARACTERS:
-            line = f"{line[:MAX_SUMMARY_CHARACTERS].rpartition(' ')[0]} ..."
+            cut = line[:MAX_SUMMARY_CHARACTERS]
+            line = f"{cut.rpartition(' ')[0] or cut} ..."
         following = messages[place + 1 : place + 2]
         if following and following[0].content.startswith(refused):
             line += " (not answered)"

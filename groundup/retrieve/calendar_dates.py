@@ -12,6 +12,7 @@ French.
 """
 
 import re
+from calendar import isleap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -36,7 +37,8 @@ _JOIN = r"\s*(?:,|and|or|und|oder|et|&)\s*"
 _TO = r"\s*(?:-|–|—|to|until|till|through|bis(?: zum)?|au)\s*"
 # "24, 25 and 31 December 2026"
 _LISTED = re.compile(
-    rf"\b{_WEEKDAY}({_DAY}(?:{_JOIN}{_WEEKDAY}{_DAY})*)\s+(?:of\s+)?({_MONTH})\b\.?{_YEAR}", re.I
+    rf"\b{_WEEKDAY}({_DAY}(?:{_JOIN}{_WEEKDAY}{_DAY}){{0,11}})\s+(?:of\s+)?({_MONTH})\b\.?{_YEAR}",
+    re.IGNORECASE,
 )
 _MONTH_FIRST = re.compile(
     rf"\b({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!\s*[:.]\d){_YEAR}", re.I
@@ -60,13 +62,15 @@ _OPEN = re.compile(
     r"\s+\Z",
     re.IGNORECASE,
 )
+# Where such a word is looked for: characters before a date.
+_NEAR = 30
 # The verb: "you may", "May I".
 _MODAL_MAY = re.compile(
     r"(?<!\d )(?<!th )(?<!st )(?<!\bin )(?<!\bof )(?<!next )(?<!until )(?<!from )"
     r"(?:\bmay\b(?! \d)"
     r"|\bMay(?=\s+(?:I|we|you|it|he|she|they|the|my|our|your|an?|some\w*|any\w*|people)\b))"
 )
-_NEXT = re.compile(rf"\b(?:next|this|coming)\s+({'|'.join(DAYS['en'])})\b", re.IGNORECASE)
+_NEXT = re.compile(rf"\b(next|this|coming)\s+({'|'.join(DAYS['en'])})\b", re.IGNORECASE)
 _RELATIVE = (
     (re.compile(r"\bday after tomorrow\b|\bübermorgen\b", re.IGNORECASE), 2),
     (re.compile(r"(?<!after )\btomorrow\b|\bdemain\b", re.IGNORECASE), 1),
@@ -88,6 +92,7 @@ _BY_EASTER = (
     (re.compile(r"\beaster sunday\b|\bostersonntag\b", re.I), 0),
     (re.compile(r"\beaster monday\b|\bostermontag\b", re.I), 1),
 )
+_STATED_YEAR = re.compile(r",?\s+((?:19|20)\d\d)\b")
 _BANK_HOLIDAY = re.compile(r"\b(?:bank|public) holidays?\b", re.IGNORECASE)
 _NEXT_BANK_HOLIDAY = re.compile(r"\bnext (?:bank|public) holiday\b( monday)?", re.IGNORECASE)
 
@@ -169,7 +174,9 @@ def asked_days(question: str, today: date) -> tuple[Days, ...]:
         for day in [today + timedelta(days=offset)]
     ]
     for match in _NEXT.finditer(question):
-        ahead = (DAYS["en"].index(match[1].lower()) - today.weekday() - 1) % 7 + 1
+        ahead = (DAYS["en"].index(match[2].lower()) - today.weekday()) % 7
+        if not ahead and match[1].lower() != "this":
+            ahead = 7
         day = today + timedelta(days=ahead)
         found.append(Days(day, day, True, match[0]))
     if match := _NEXT_BANK_HOLIDAY.search(question):
@@ -205,10 +212,8 @@ def days_in(text: str, today: date) -> tuple[Days, ...]:
 
     def take(pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
         nonlocal rest
-        matches = list(pattern.finditer(rest))
-        yield from matches
-        for match in matches:
-            rest = rest[: match.start()] + " " * len(match[0]) + rest[match.end() :]
+        yield from pattern.finditer(rest)
+        rest = pattern.sub(lambda match: " " * len(match[0]), rest)
 
     for match in take(_RANGE):
         found += _range(match, today)
@@ -216,11 +221,11 @@ def days_in(text: str, today: date) -> tuple[Days, ...]:
         numbers = [int(each) for each in re.findall(r"\d+", match[1])]
         made = [_date(number, match[2], match[3], today) for number in numbers]
         days = [Days(each, each, bool(match[3]), match[0].strip()) for each in made if each]
-        found += _opened(days, rest[: match.start()])
+        found += _opened(days, rest, match.start())
     for match in take(_MONTH_FIRST):
         if each := _date(int(match[2]), match[1], match[3], today):
             days = [Days(each, each, bool(match[3]), match[0])]
-            found += _opened(days, rest[: match.start()])
+            found += _opened(days, rest, match.start())
     later = _LATER_DAY.search(rest)  # "on 24 and 25 December; on the 26th"
     if found and later and (each := _replaced(found[-1].last, int(later[1]))):
         found.append(Days(each, each, found[-1].has_year, later[0]))
@@ -228,7 +233,7 @@ def days_in(text: str, today: date) -> tuple[Days, ...]:
         found.append(_months(_OF_MONTH[match[1].lower()], _OF_MONTH[match[2].lower()], today))
     for match in take(_WHOLE_MONTH):
         month = _OF_MONTH[match[1].lower()]
-        found += _opened([_months(month, month, today)], rest[: match.start()])
+        found += _opened([_months(month, month, today)], rest, match.start())
     return (*found, *_feasts(text, today))
 
 
@@ -259,13 +264,26 @@ def _range(match: re.Match[str], today: date) -> Iterator[Days]:
     if not start or not end:
         return
     if end < start and not (year and last_year):  # "24 December to 2 January": of the year before
-        start = start.replace(year=end.year - ((end.month, end.day) < (start.month, start.day)))
+        is_over = (end.month, end.day) < (start.month, start.day)
+        if year:
+            end = _of_year_of(end, start.year + is_over)
+        else:
+            start = _of_year_of(start, end.year - is_over)
     yield Days(start, max(start, end), bool(year or last_year), match[0])
 
 
-def _opened(days: list[Days], before: str) -> list[Days]:
-    """Return a day as all from or until it in its year, where the words before say so."""
-    found = _OPEN.search(before)
+def _of_year_of(day: date, year: int) -> date:
+    """Return a date in another year; 29 February is the 28th where there is none."""
+    if (day.month, day.day) == (2, 29):
+        day = day.replace(day=28 + isleap(year))
+    return day.replace(year=year)
+
+
+def _opened(days: list[Days], text: str, place: int) -> list[Days]:
+    """Return a day as all from or until it in its year, where the words before its place in a text
+    say so.
+    """
+    found = _OPEN.search(text, max(0, place - _NEAR), place)
     if len(days) != 1 or not found:
         return days
     (day,) = days
@@ -286,15 +304,24 @@ def _months(first: int, last: int, today: date) -> Days:
 def _feasts(text: str, today: date) -> Iterator[Days]:
     for pattern, (month, number) in _FIXED:
         if match := pattern.search(text):
-            day = date(today.year, month, number)
-            if day < today:
-                day = day.replace(year=today.year + 1)
-            yield Days(day, day, words=match[0])
+            days = [date(year, month, number) for year in _years(text, match, today)]
+            yield _next(days, today, match)
     for pattern, offset in _BY_EASTER:
         if match := pattern.search(text):
-            days = [easter(year) + timedelta(days=offset) for year in (today.year, today.year + 1)]
-            day = next(each for each in days if each >= today)
-            yield Days(day, day, words=match[0])
+            days = [easter(year) + timedelta(days=offset) for year in _years(text, match, today)]
+            yield _next(days, today, match)
+
+
+def _years(text: str, match: re.Match[str], today: date) -> list[int]:
+    """Return the year behind a feast, or this one and the next."""
+    stated = _STATED_YEAR.match(text, match.end())
+    return [int(stated[1])] if stated else [today.year, today.year + 1]
+
+
+def _next(days: list[date], today: date, match: re.Match[str]) -> Days:
+    """Return the one day, or the first from today."""
+    day = next((each for each in days if each >= today), days[-1])
+    return Days(day, day, has_year=len(days) == 1, words=match[0])
 
 
 def easter(year: int) -> date:

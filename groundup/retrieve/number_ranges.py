@@ -51,7 +51,7 @@ _UNITS = {
     **dict.fromkeys(("children", "pupil", "head", "personen"), (PEOPLE, 1.0)),
 }
 _YEAR_DAYS = 365.25
-_NUMBER = r"(?:[£$€]\s?)?\d+(?:,\d{3})*(?:\.\d+)?k?"
+_NUMBER = r"(?:[£$€]\s?)?(?<!\d)\d{1,12}(?!\d)(?:,\d{3}){0,4}(?:\.\d{1,12})?k?"
 _UNIT = r"(?:[\s-]?(?:working[\s-])?(%|[^\W\d_]+))?"
 _NAMED_UNIT = _UNIT.replace("(%|", "(?P<unit>%|")
 _TO = r"\s*(?:-|–|—|to|bis|and|or)\s*(?:£|\$|€)?\s?"
@@ -88,6 +88,8 @@ _AGE_BEFORE = re.compile(
     r"(?:son|daughter|mum|dad|girl|boy|kid|child)'?s)(?: only| just| nearly)?\s*\Z",
     re.IGNORECASE,
 )
+# Where these are looked for: characters before a number.
+_NEAR = 40
 _AGE_BEHIND = re.compile(r"[\s-]*(?:olds?\b|of age\b)", re.IGNORECASE)
 
 
@@ -159,13 +161,13 @@ def asked_numbers(question: str) -> tuple[NumberRange, ...]:
     for match in _ALONE.finditer(text):
         if _NO_AMOUNT.match(match[2] or ""):
             continue
-        before, behind = text[: match.start()], text[match.end() :]
-        if _AT_TIME.search(before) and (not match[2] or match[2].lower() in _NO_UNIT):
+        near = max(0, match.start() - _NEAR), match.start()
+        if _AT_TIME.search(text, *near) and (not match[2] or match[2].lower() in _NO_UNIT):
             continue
         value, dimension = _amount(match[1], match[2])
-        is_age = dimension == DAYS and _AGE_BEHIND.match(behind) is not None
+        is_age = dimension == DAYS and _AGE_BEHIND.match(text, match.end()) is not None
         if not match[2] or dimension not in _KNOWN:
-            is_said = _AGE_BEFORE.search(before) is not None
+            is_said = _AGE_BEFORE.search(text, *near) is not None
             is_age = is_age or (is_said and value < 120 and dimension != MONEY)
             is_bare = not match[2] or not re.match(r"\s*\w", match[2])
             if is_age and (is_bare or match[2].lower() in _AFTER_AGE):

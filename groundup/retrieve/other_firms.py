@@ -33,6 +33,9 @@ _DAYS = (
     "january february march april may june july august september october november december monday "
     "tuesday wednesday thursday friday saturday sunday easter christmas ramadan diwali eid"
 )
+# Names of people, and what is the same whoever issues it.
+_TITLE = re.compile(r"(?:Dr|Mr|Mrs|Ms|Miss|Mx|Prof|Professor)\b")
+_COMMON = frozenset({"visa", "mastercard", "maestro", "amex", "android", "iphone", "ipad"})
 _PLACES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -86,8 +89,10 @@ def _is_about(joined: str, name: str) -> bool:
 
 
 def _is_name(name: str) -> bool:
-    """Whether it is more than a short form ("VAT") or a day."""
-    return not re.fullmatch(r"[A-Z\d]{1,5}s?", name) and set(_DAYS.split()).isdisjoint(words(name))
+    """Whether it is more than a short form ("VAT"), a day, a person or a common thing."""
+    if re.fullmatch(r"[A-Z\d]{1,5}s?", name) or _TITLE.match(name):
+        return False
+    return _COMMON.union(_DAYS.split()).isdisjoint(words(name))
 
 
 def is_known(index: WordStatistics, name: str) -> bool:

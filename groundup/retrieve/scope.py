@@ -40,6 +40,15 @@ _EMERGENCY = re.compile(
     r"|crise cardiaque|peux (?:pas|plus) respirer|inconscient\w*|une ambulance)\b",
     re.IGNORECASE,
 )
+# What says the same of a thing or of a rule.
+_HARMLESS = re.compile(
+    r"\blife (?:insurance|assurance|cover|polic(?:y|ies)|membership|savings)\b"
+    r"|\bfire (?:alarms?|doors?|drills?|exits?|escapes?|extinguishers?|pits?|safety|sale|tests?)\b"
+    r"|\b(?:app|page|phone|screen|site|system|website) (?:is|was|has been|went) unresponsive\b"
+    r"|\b(?:account|website|site|system) (?:is|was|has been) (?:being )?attacked\b"
+    r"|\bshot (?:down|glass(?:es)?)\b",
+    re.IGNORECASE,
+)
 # Of someone who has died there is nothing to be done in haste.
 _BEREAVED = re.compile(r"\b(?:died|dead|death|deceased|passed away|funeral)\b", re.IGNORECASE)
 _PERSON = (
@@ -57,8 +66,9 @@ _WISHES = tuple(
     re.compile(pattern + _END, re.IGNORECASE)
     for pattern in (
         rf"\b(?:speak|talk|chat|write|get through) (?:to|with) (?:{_PERSON}|{_SOMEONE})",
-        r"\b(?:put|get|connect|transfer|pass|hand|give|refer) (?:me )?(?:on |over |through )?"
-        rf"(?:to )?{_PERSON}",
+        r"\b(?:(?:put|get|connect|transfer) (?:me )?|(?:pass|hand|give|refer) me )"
+        rf"(?:on |over |through )?(?:to )?{_PERSON}",
+        r"(?<!\bdo i )(?<!\bdo we )(?<!\bdo you )"
         rf"\b(?:want|need|would like|i'?d like|prefer|would rather have) {_PERSON}",
         rf"\b(?:{_PERSON}|{_SOMEONE}) (?:there |here )?(?:that |who )?"
         r"i (?:can|could) (?:speak|talk) (?:to|with)",
@@ -75,8 +85,10 @@ def urgent(message: str) -> Urgent | None:
 
     >>> urgent("he is not breathing"), urgent("I want to die"), urgent("How much is a crown?")
     ('emergency', 'self_harm', None)
+    >>> urgent("how do I end my life insurance?"), urgent("there is a fire drill on Monday")
+    (None, None)
     """
-    text = message.replace("’", "'")
+    text = _HARMLESS.sub(";", message.replace("’", "'"))
     if _SELF_HARM.search(text):
         return "self_harm"
     if _EMERGENCY.search(text) and not _BEREAVED.search(text):
@@ -88,6 +100,8 @@ def wants_person(message: str) -> bool:
     """Whether a message says that somebody wants to speak to a person, and nothing else.
 
     >>> wants_person("Can I talk to someone?"), wants_person("Can I talk to someone about a loan?")
+    (True, False)
+    >>> wants_person("I need an adviser"), wants_person("Do I need an adviser?")
     (True, False)
     """
     text = " ".join(message.replace("’", "'").split())

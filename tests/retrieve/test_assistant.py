@@ -115,6 +115,16 @@ def test_thanks_in_between_do_not_end_the_subject(say: Callable[..., AssistantRe
     assert found.question == f"{WARRANTY}\nand a denture?"
 
 
+def test_thanks_below_a_question_do_not_stand_for_it(
+    index: Path, say: Callable[..., AssistantReply]
+) -> None:
+    said = f"Hello,\n\n{WARRANTY}\n\nThanks"
+    found = say(said)
+    assert found.kind == "answer" and found.quotes[0].text == say(WARRANTY).quotes[0].text
+    assert say(said, "Can I talk to someone?").summary == (" ".join(said.split()),)
+    assert groundup.ask(index, said).quotes == found.quotes
+
+
 def test_every_sentence_is_fixed_or_quoted(index: Path) -> None:
     with Index(index) as opened:
         for line in (FIRM / "questions.jsonl").read_text().splitlines():
@@ -140,6 +150,7 @@ def test_a_summary_is_short() -> None:
     found = conversation_summary(said, TEXTS)
     assert len(found) == 10 and found[-1].startswith("Question 19 ")
     assert all(len(each) <= 204 and each.endswith("...") for each in found)
+    assert conversation_summary([Message("user", "予" * 300)], TEXTS) == ("予" * 200 + " ...",)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +166,12 @@ def test_a_summary_is_short() -> None:
         ("we are drowning in paperwork", None),
         ("do you have emergency appointments?", None),
         ("What does a crown cost?", None),
+        ("how do I end my life insurance?", None),
+        ("I want to end my life", "self_harm"),
+        ("there's a fire alarm test on Monday?", None),
+        ("there's a fire in the kitchen", "emergency"),
+        ("your app is unresponsive", None),
+        ("she is unresponsive", "emergency"),
     ],
 )
 def test_danger_is_recognised(message: str, kind: str | None) -> None:
@@ -188,6 +205,10 @@ def test_a_wish_for_a_person_is_recognised(message: str) -> None:
         "Do I need a manager's signature?",
         "Can my mum bring my son?",
         "a person under 18, may they open an account?",
+        "Do I need an adviser?",
+        "do you need staff",
+        "can I refer a colleague?",
+        "can I give another person?",
     ],
 )
 def test_a_question_is_no_wish_for_a_person(message: str) -> None:

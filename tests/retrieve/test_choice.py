@@ -1,5 +1,6 @@
 """The choice among sentences: bands of numbers, calendar dates, heads of rows, exceptions."""
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,14 @@ from groundup.retrieve.answer import Answer, AskConfig, ask, part_text
 from groundup.retrieve.calendar_dates import asked_days, bank_holidays, easter, fit_of_date
 from groundup.retrieve.choice import named_row, row_of_band
 from groundup.retrieve.index import Index
-from groundup.retrieve.number_ranges import HOLDS, MISSES, fit_of_number, with_digits
+from groundup.retrieve.number_ranges import (
+    HOLDS,
+    MISSES,
+    asked_numbers,
+    fit_of_number,
+    ranges_in,
+    with_digits,
+)
 from groundup.retrieve.table_rows import Table
 
 from .conftest import Update
@@ -118,6 +126,9 @@ def test_number_words_are_numbers() -> None:
         ("open on 31 June?", "Closed in June.", 0),
         ("open on Friday?", "Closed in June.", 0),
         ("paid on 2 May", "From 1 May it costs £4.", 0),
+        ("open on 1 March?", "Closed 29 February to 3 January.", HOLDS),
+        ("open on 1 January 2027?", "Closed 30 December 2026 to 3 January.", HOLDS),
+        ("open on Boxing Day 2027?", "Closed on 26 December 2026.", MISSES),
     ],
 )
 def test_days_are_held_against_dates_ranges_and_feasts(question: str, text: str, fit: int) -> None:
@@ -131,6 +142,17 @@ def test_a_day_is_the_next_one_from_today() -> None:
     assert leap.first == date(2028, 2, 29)
     [friday] = asked_days("next Friday", date(2026, 12, 4))
     assert friday.first == date(2026, 12, 11)
+    [friday] = asked_days("this Friday", date(2026, 12, 4))
+    assert friday.first == date(2026, 12, 4)
+    [feast] = asked_days("Easter Monday 2029", TODAY)
+    assert (feast.first, feast.words) == (date(2029, 4, 2), "Easter Monday")
+
+
+@pytest.mark.parametrize("piece", ["1, ", "1 ", "May ", "1 May ", "the 1st, ", "1"])
+def test_what_repeats_is_read_in_time_linear_in_it(piece: str) -> None:
+    text, started = piece * (30_000 // len(piece)), time.process_time()
+    asked_days(text, TODAY), asked_numbers(text), ranges_in(text)
+    assert time.process_time() - started < 5, "it took a minute where it was quadratic"
 
 
 def test_easter_and_bank_holidays_are_those_of_the_calendar() -> None:

@@ -138,6 +138,8 @@ def test_a_name_that_no_document_has_refuses(index: Index) -> None:
         ("DOES THE HOSTEL OPEN IN MERRIFOLD", None),
         ("Wann öffnet Quillmere Bank?", None),
         ("What does Straßburg charge?", None),
+        ("How do I cancel my stay with Dr Patel?", None),
+        ("My Visa card was declined", None),
     ],
 )
 def test_the_name_of_another_firm_stands_in_its_place(
