@@ -242,9 +242,9 @@ def _amount(number: str, unit: str | None) -> tuple[float, str]:
     plain = number.lower().replace(",", "")
     sign, digits = _sign(plain), plain.lstrip("£$€ ").removesuffix("k")
     value = float(digits) * (1000 if plain.endswith("k") else 1)
-    if sign:
-        return value, MONEY
     name = (unit or "").lower()
+    if sign:
+        return value * (1_000_000 if name == "m" else 1), MONEY
     if name == "%":
         return value, "%"
     for each in (name, name.removesuffix("s")):

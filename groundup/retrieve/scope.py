@@ -1,9 +1,10 @@
-"""What a customer's message is about, as far as it decides who replies: danger to life and
-self-harm (fixed texts stand first), and the wish to speak to a person.
+"""What a customer's message is about, as far as it decides who replies: danger to life (a fixed
+text stands above the answer), self-harm (a fixed text stands alone), and the wish to speak to a
+person.
 
 Plain rules over the words, in English and, shorter, in German and French. Danger is looked for
-broadly, since its text stands above the answer and does not replace it; a wish for a person
-narrowly, since "can I talk to someone about a loan?" is a question that documents may answer.
+broadly, also in what is only asked about it; a wish for a person narrowly, since "can I talk to
+someone about a loan?" is a question that documents may answer.
 """
 
 import re
@@ -46,7 +47,10 @@ _HARMLESS = re.compile(
     r"|\bfire (?:alarms?|doors?|drills?|exits?|escapes?|extinguishers?|pits?|safety|sale|tests?)\b"
     r"|\b(?:app|page|phone|screen|site|system|website) (?:is|was|has been|went) unresponsive\b"
     r"|\b(?:account|website|site|system) (?:is|was|has been) (?:being )?attacked\b"
-    r"|\bshot (?:down|glass(?:es)?)\b",
+    r"|\bshot (?:down|glass(?:es)?)\b"
+    r"|\b(?:suicide|self[- ]?harm) (?:awareness|policy|prevention|training)\b"
+    r"|\bhurt (?:myself|himself|herself|themselves) "
+    r"(?:falling|playing|slipping|tripping|(?:at|in|on) your)\b",
     re.IGNORECASE,
 )
 # Of someone who has died there is nothing to be done in haste.

@@ -82,6 +82,8 @@ def shown(
         ("six thousand pounds", "£3,000 to £7,499", HOLDS),
         ("I've £350k", "£200,001 to £400,000", HOLDS),
         ("I've 11 thousand", "£10,000 or more", HOLDS),
+        ("a house of £2.5m", "£1m to £5m", HOLDS),
+        ("a house of £500,000", "£1m or more", MISSES),
         ("my son is 9", "| 10 and over | £4 |", MISSES),
         ("my 4 year old", "| Under 5s |", HOLDS),
         ("ten months old", "| 6 to 17 months |", HOLDS),
