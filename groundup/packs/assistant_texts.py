@@ -42,7 +42,7 @@ class AssistantTexts:
     e-mail address of the documents is quoted.
     """
     colour: str = ""
-    """Of the page's buttons, as #1d5c4f."""
+    """Of the page's buttons: # and six hexadecimal digits."""
     emergency: str = EMERGENCY
     """Stands above the answer to a message that tells of danger to life."""
     self_harm: str = SELF_HARM
@@ -59,7 +59,7 @@ class AssistantTexts:
             what = f"of at most {MAX_TEXT_CHARACTERS} characters"
             require(len(text) <= MAX_TEXT_CHARACTERS, f"assistant.{field}", text[:80], what)
         has_colour = not self.colour or _COLOUR.fullmatch(self.colour) is not None
-        require(has_colour, "assistant.colour", self.colour, "as #1d5c4f")
+        require(has_colour, "assistant.colour", self.colour, "# and six hexadecimal digits")
 
     @property
     def own(self) -> dict[str, str]:

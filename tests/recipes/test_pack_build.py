@@ -73,7 +73,8 @@ def recipe_of(root: Path, *sets: str) -> Recipe:
         "evaluate.answer_tokens=4",
     ]
     return load_recipe(
-        str(root / "firm"), BuildConfig(settings=[*given, "index.vectors=none", *sets])
+        str(root / "firm"),
+        BuildConfig(settings=[*given, "index.vectors=none", "intents.encoder=", *sets]),
     )
 
 
@@ -225,6 +226,7 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
     [note] = found.thin
     assert "searched by words alone" in note and "no-such-encoder" in note and "redo index" in note
     assert set(found.facts["least_evidence"]) == {"words"}
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     [note] = index_alone(root, tmp_path / "default", "", monkeypatch).thin
     assert "is not on this machine" in note and "set index.vectors to all-minilm-l6-v2" in note
 
