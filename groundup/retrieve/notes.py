@@ -125,4 +125,6 @@ def day_notes(question: str, quotes: Sequence[Quote], today: date) -> list[Note]
     also = ", a bank holiday in England and Wales" * is_bank_holiday(day)
     if f"{day:%B}".lower() in named.lower():
         return [Note(f"{whole} is a {weekday}{also}.")]
-    return [Note(f"{named[0].upper()}{named[1:]} is {weekday}, {whole}{also}.")]
+    if weekday.lower() not in named.lower():
+        whole = f"{weekday}, {whole}"
+    return [Note(f"{named[0].upper()}{named[1:]} is {whole}{also}.")]

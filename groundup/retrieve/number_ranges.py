@@ -271,7 +271,9 @@ def _sign(text: str) -> str:
 
 
 def _without_clock(text: str) -> str:
-    """Blank the times of day of a text, and decimals are kept where a unit follows."""
+    """Blank the times of day of a text; "9.30" is one where another is written as "9:30" or "6 pm",
+    else a decimal.
+    """
     if not re.search(r"[ap]\.?m\b|uhr|:\d\d", text, re.IGNORECASE):
         return text
     return _CLOCK.sub(lambda match: " " * len(match[0]), text)

@@ -186,6 +186,7 @@ def test_the_row_or_sentence_whose_range_holds_the_value_is_shown(
 
 def test_the_day_that_is_meant_is_said(shown: Shown) -> None:
     assert shown("Are you open tomorrow?", HOURS)[-1] == "Tomorrow is Monday, 30 November 2026."
+    assert shown("Are you open next Friday?", HOURS)[-1] == "Next Friday is 4 December 2026."
     assert shown("Open next bank holiday?", HOURS)[-1] == (
         "Next bank holiday is Friday, 25 December 2026, a bank holiday in England and Wales."
     )
