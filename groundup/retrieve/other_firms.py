@@ -7,7 +7,8 @@
 
 A name counts where no passage has one of its words, and nothing that is spelled nearly so. Names in
 other places are a customer's own, a child's or a town's ("I live in Ashdale", "does Ella eat"), and
-say nothing. The rules are of English; they were chosen on 50 invented firms (docs/log.md).
+say nothing; nor do people with a title ("Dr Patel") and what is the same whoever issues it
+("Visa"). The rules are of English; they were chosen on 50 invented firms (docs/log.md).
 """
 
 import re
