@@ -60,7 +60,8 @@ def command(
         bool,
         Option(
             "--tune",
-            help="Then train the reader of answers on these documents (needs vectors; 1-3 minutes).",
+            help="Then train the reader of answers on these documents (needs vectors; 1-3 minutes). "
+            "Worse where it was measured last (docs/retrieve.md): compare with evaluate.",
         ),
     ] = False,
     questions: Annotated[
