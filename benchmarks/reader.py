@@ -2,7 +2,7 @@
 
     python benchmarks/reader.py OUT          75 minutes on two busy cores; OUT/reader.safetensors and its manifest
 
-SQuAD, BoolQ, QASPER and the packs' questions are never trained on; one firm (--held) and every tenth story only validate. The same
+SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate. The same
 command with the same code on the same processor and number of threads gives the same file.
 """
 

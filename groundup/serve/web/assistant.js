@@ -2,7 +2,7 @@
 
 import { ask, parts } from "./api.js";
 import { DocumentAnswer } from "./document_answer.js";
-import { announce, button, get, node, refill } from "./dom.js";
+import { announce, button, get, node, refill, whenSent } from "./dom.js";
 import { copyText, saveFile } from "./leaving.js";
 
 const HISTORY = 40; // messages before this one that are sent with it
@@ -15,16 +15,7 @@ export class Assistant {
     this.ideas = get("assistant-ideas");
     this.said = []; // {role, content}
     this.running = null; // AbortController of the reply that is being written
-    get("assistant-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (this.running) this.running.abort();
-      else this.#ask(this.question.value.trim());
-    });
-    this.question.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      if (!this.running) this.#ask(this.question.value.trim());
-    });
+    whenSent(get("assistant-form"), this.question, () => this.running, (text) => this.#ask(text));
     get("assistant-person").addEventListener("click", () => this.#ask(PERSON));
     get("assistant-again").addEventListener("click", () => this.#fresh());
     get("assistant-save").addEventListener("click", () => saveFile("conversation.txt", this.#transcript(), "text/plain"));

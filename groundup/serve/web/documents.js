@@ -3,7 +3,7 @@
 import { ask, parts } from "./api.js";
 import { models, offer } from "./catalog.js";
 import { DocumentAnswer } from "./document_answer.js";
-import { announce, button, get, node, refill } from "./dom.js";
+import { announce, button, get, node, refill, whenSent } from "./dom.js";
 import { openPassage } from "./passage.js";
 
 const count = new Intl.NumberFormat("en");
@@ -18,16 +18,7 @@ export class Documents {
     this.ideas = get("documents-ideas");
     this.history = [];
     this.running = null; // AbortController of the answer that is being written
-    get("documents-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (this.running) this.running.abort();
-      else this.#ask(this.question.value.trim());
-    });
-    this.question.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      if (!this.running) this.#ask(this.question.value.trim());
-    });
+    whenSent(get("documents-form"), this.question, () => this.running, (text) => this.#ask(text));
     this.index.addEventListener("change", () => this.#fresh());
     get("documents-new").addEventListener("click", () => this.#fresh());
   }

@@ -37,3 +37,17 @@ function fill(element, attributes, children) {
 }
 
 const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined);
+
+/** Send the question of a form at its button or Enter; while `running()` is an AbortController, the button ends that instead. */
+export function whenSent(form, field, running, send) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (running()) running().abort();
+    else send(field.value.trim());
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    if (!running()) send(field.value.trim());
+  });
+}
