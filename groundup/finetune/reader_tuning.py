@@ -15,6 +15,8 @@ from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.errors import DataError, ModelError
 from groundup.finetune.reader_training import Library, ReaderBatches, ReaderQuestion, answer_loss
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import terms, words
 from groundup.progress import Progress
 from groundup.retrieve.cite import statement_text, statements
 from groundup.retrieve.index import Index
@@ -27,9 +29,7 @@ from groundup.retrieve.reader import (
     read_reader,
     write_reader,
 )
-from groundup.retrieve.stop_words import STOP_WORDS
 from groundup.retrieve.tables import cells
-from groundup.retrieve.terms import terms, words
 from groundup.retrieve.vectors import PROBE, open_encoder, require_same
 from groundup.retrieve.vectors_info import read_vectors_info
 from groundup.runs import RunFolder

@@ -11,13 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-)
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-ONE_TO_NINETEEN = {word: number for number, word in enumerate(ONES.split())}
-TWENTY_TO_NINETY = {word: 10 * number for number, word in enumerate(TENS.split(), start=2)}
+from groundup.language.number_words import ONE_TO_NINETEEN, TWENTY_TO_NINETY
+
 SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 ALONE = {"half": "0.5", "twice": "2", "dozen": "12"}
 HOURS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}

@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from functools import lru_cache
 
-from groundup.retrieve.calendar_dates import asked_days, fit_of_date
+from groundup.language.calendar_dates import asked_days
+from groundup.language.terms import stems, words
+from groundup.retrieve.date_fit import fit_of_date
 from groundup.retrieve.follow_up import own_words
 from groundup.retrieve.number_ranges import HOLDS, MISSES, asked_numbers, fit_of_number
 from groundup.retrieve.table_rows import Table, has_asked_kind
-from groundup.retrieve.terms import stems, words
 
 KIND = 1 / 0.85
 # Of a row in the band of numbers or of days that is asked for, of one beside it, and of a sentence

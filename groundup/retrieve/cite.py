@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import stems, terms, words
 from groundup.retrieve.passages import Passage, heading_of
 from groundup.retrieve.question_terms import Group, presence
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.search import TITLE_WEIGHT
 from groundup.retrieve.sentences import TextSpan, sentence_spans
-from groundup.retrieve.stop_words import STOP_WORDS
 from groundup.retrieve.table_rows import Table
 from groundup.retrieve.tables import row_in_words
-from groundup.retrieve.terms import stems, terms, words
 
 # What a quotation is for: it answers, it qualifies the one before it, or another document says
 # otherwise.

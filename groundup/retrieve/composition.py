@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 
-from groundup.retrieve import choice, weekdays
+from groundup.language import weekdays
+from groundup.language.terms import stems, terms
+from groundup.retrieve import choice
 from groundup.retrieve.cite import (
     DIFFERS,
     MAX_QUOTE_CHARACTERS,
@@ -42,7 +44,6 @@ from groundup.retrieve.scored_statements import (
 )
 from groundup.retrieve.table_rows import answer_in_words, joined_in_words
 from groundup.retrieve.tables import cells
-from groundup.retrieve.terms import stems, terms
 
 # Of the best value: what a sentence needs that has the word which a follow-up changes, one among
 # which is chosen (`choice.py`), a row that is of what is asked, an exception that the question names.

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from datetime import date
 
-from groundup.retrieve.calendar_dates import days_in
+from groundup.language.calendar_dates import days_in
 from groundup.retrieve.scored_statements import ScoredStatement, own_terms, table_of
 from groundup.retrieve.table_rows import Table
 

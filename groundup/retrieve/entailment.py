@@ -19,10 +19,10 @@ languages only the words are compared.
 import re
 from collections.abc import Iterator
 
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import stems, words
 from groundup.retrieve.cite import Statement, statement_text, statements
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.stop_words import STOP_WORDS
-from groundup.retrieve.terms import stems, words
 
 # Of the words of a sentence, those that one sentence of the passage (or the question) must have.
 MIN_SAID = 0.8

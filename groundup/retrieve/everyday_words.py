@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from groundup.retrieve.stop_words import STOP_WORDS
-from groundup.retrieve.terms import terms, words
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import terms, words
 
 FOLDER = Path(__file__).parent / "everyday"
 # Words that may stand within a phrase of a question: "pull a bad tooth".

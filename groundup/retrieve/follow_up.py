@@ -12,8 +12,8 @@ short as they are. Plain rules, without a model: what "it" is stands in the turn
 import re
 from collections.abc import Sequence
 
-from groundup.retrieve.stop_words import AFTER_HOW, STOP_WORDS, language_by_stop_words
-from groundup.retrieve.terms import words
+from groundup.language.stop_words import AFTER_HOW, STOP_WORDS, language_by_stop_words
+from groundup.language.terms import words
 
 MIN_OWN_WORDS = 2
 # Of a turn that only changes a word.

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from groundup.retrieve.document_language import language_of_text
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import SearchResult
-from groundup.retrieve.terms import language_of_text
 
 Finder = Callable[[str, int], list[Passage]]
 """A function of a question and a number that returns at most so many passages, best first."""

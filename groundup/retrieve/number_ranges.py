@@ -6,7 +6,7 @@
 
 A number is compared with a range of the same dimension: money, mass, length, time, people, or the
 same noun. A range without a unit is one of ages, of people or of what its row names. Times of day
-and dates are no numbers here (`calendar_dates.py`). English, and the commonest words of German.
+and dates are no numbers here (`date_fit.py`). English, and the commonest words of German.
 """
 
 import re
@@ -15,19 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 
+from groundup.language.number_words import with_digits
+
 HOLDS, MISSES = 1, -1
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-_TEENS = "fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_VALUES = {word: n for n, word in enumerate(f"{_ONES} {_TEENS}".split())}
-_VALUES |= {word: 10 * n for n, word in enumerate(_TENS.split(), start=2)}
-_SCALES = {"hundred": 100, "thousand": 1000, "grand": 1000, "million": 1_000_000, "dozen": 12}
-_NUMBER_WORD = "|".join(sorted([*_VALUES, *_SCALES], key=len, reverse=True))
-_WRITTEN = re.compile(
-    rf"\b(?:an?\s+(?={'|'.join(_SCALES)}))?(\d+(?:\.\d+)?\s+(?=hundred|thousand|grand|million))?"
-    rf"(?:{_NUMBER_WORD})(?:(?:[\s-]+|\s+and\s+)(?:{_NUMBER_WORD}))*(?:th|s)?\b",
-    re.IGNORECASE,
-)
 MONEY, PEOPLE, AGE, DAYS = "money", "people", "age", "days"
 _UNITS = {
     **dict.fromkeys(("pound", "quid", "euro", "dollar"), (MONEY, 1.0)),
@@ -277,29 +267,3 @@ def _without_clock(text: str) -> str:
     if not re.search(r"[ap]\.?m\b|uhr|:\d\d", text, re.IGNORECASE):
         return text
     return _CLOCK.sub(lambda match: " " * len(match[0]), text)
-
-
-def with_digits(text: str) -> str:
-    """Return a text with its number words as digits; "one" alone stays, which is a pronoun, too.
-
-    >>> with_digits("twenty-eight thousand pounds, a hundred and five people, this one")
-    '28000 pounds, 105 people, this one'
-    """
-    return _WRITTEN.sub(_digits, text)
-
-
-def _digits(match: re.Match[str]) -> str:
-    said = match[0].lower()
-    if said in ("one", "ones", "grand", "hundreds", "thousands", "millions") or said.endswith("th"):
-        return match[0]
-    total, current = 0.0, float(match[1] or 0)
-    for word in re.findall(r"[a-z]+", said):
-        if word not in _VALUES and word not in _SCALES:
-            word = word.removesuffix("s")
-        if word in _VALUES:
-            current += _VALUES[word]
-        elif word == "hundred" or word == "dozen":
-            current = max(1.0, current) * _SCALES[word]
-        elif word in _SCALES:
-            total, current = total + max(1.0, current) * _SCALES[word], 0.0
-    return f"{total + current:.12g}"

@@ -14,10 +14,10 @@ say nothing; nor do people with a title ("Dr Patel") and what is the same whoeve
 import re
 from functools import cache
 
+from groundup.language.terms import stems, words
 from groundup.retrieve.everyday_words import FOLDER
 from groundup.retrieve.question_terms import MAX_LANGUAGES, WordStatistics
 from groundup.retrieve.spelling import spelled_like
-from groundup.retrieve.terms import stems, words
 
 _CAPITAL = r"(?!(?:I|I'\w+|A|The)\b)[A-Z][\w'’.-]*\w|[A-Z]{2}"
 _ONE = rf"(?:{_CAPITAL})"

@@ -4,7 +4,7 @@
         language of the index, and related ones
 
 Related are words that mean much the same (`everyday_words.py`), the same word written apart or
-together ("check up", "checkup"), the days that a word means (`weekdays.py`), and, for a word that
+together ("check up", "checkup"), the days that a word means (`language/weekdays.py`), and, for a word that
 no passage has, words of passages that are spelled nearly so (`spelling.py`). A related one counts
 RELATED of an own one. What is related is found when the question is asked: an index knows nothing
 of it.
@@ -18,18 +18,18 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
-from groundup.retrieve import weekdays
-from groundup.retrieve.everyday_words import everyday_words
-from groundup.retrieve.spelling import of_compounds, spelled_like, written_apart
-from groundup.retrieve.stop_words import (
+from groundup.language import weekdays
+from groundup.language.stop_words import (
     AFTER_HOW,
     ASKING_WORDS,
     STOP_WORDS,
     UNKNOWN,
     language_by_stop_words,
 )
-from groundup.retrieve.terms import is_pair, stems, terms, words
-from groundup.retrieve.weekdays import implied_days, names_day, relative_days
+from groundup.language.terms import is_pair, stems, terms, words
+from groundup.language.weekdays import implied_days, names_day, relative_days
+from groundup.retrieve.everyday_words import everyday_words
+from groundup.retrieve.spelling import of_compounds, spelled_like, written_apart
 
 # A question's words, at most; of a long text that is searched with, the first.
 MAX_WORDS = 256

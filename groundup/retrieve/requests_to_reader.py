@@ -20,9 +20,9 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from groundup.language.terms import terms
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.terms import terms
 
 IsOwn = Callable[[str], bool]
 """Whether an address or number is also named by other documents."""

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import stems, words
 from groundup.retrieve.cite import MAX_QUOTE_CHARACTERS, Statement, statements
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.stop_words import STOP_WORDS
 from groundup.retrieve.table_rows import Table
 from groundup.retrieve.tables import cells
-from groundup.retrieve.terms import stems, words
 
 
 @dataclass(frozen=True)

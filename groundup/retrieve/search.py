@@ -26,6 +26,7 @@ from pathlib import Path
 
 from groundup.errors import require
 from groundup.files import sha256_file
+from groundup.language.terms import terms
 from groundup.retrieve.doc_files import state_of
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
@@ -36,7 +37,6 @@ from groundup.retrieve.question_terms import (
     question_terms,
     term_counts,
 )
-from groundup.retrieve.terms import terms
 
 K, B = 1.2, 0.75
 TITLE_WEIGHT = 0.5

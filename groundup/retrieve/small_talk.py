@@ -13,8 +13,8 @@ greeting is a question. Plain rules, without a model; what they don't know is a 
 import re
 from functools import cache
 
+from groundup.language.terms import fold, words
 from groundup.retrieve.everyday_words import FOLDER
-from groundup.retrieve.terms import fold, words
 
 GREETING, THANKS, GOODBYE, BOT, OTHER = "greeting", "thanks", "goodbye", "bot", "other"
 _FILLER = "filler"

@@ -12,7 +12,8 @@ one are compared.
 from collections.abc import Iterator
 from typing import Protocol
 
-from groundup.retrieve.terms import stems
+from groundup.language.edit_distance import is_within
+from groundup.language.terms import stems
 
 MIN_LENGTH, FAR_FROM, MAX_TERMS = 5, 8, 2
 MIN_PART, MIN_IN_COMPOUND = 3, 5
@@ -56,31 +57,6 @@ def _one_edit(word: str) -> Iterator[str]:
             yield before + letter + after
             if after:
                 yield before + letter + after[1:]
-
-
-def is_within(first: str, second: str, most: int) -> bool:
-    """Whether the optimal string alignment distance of two words is at most `most`.
-
-    >>> is_within("acommodtion", "accommodation", 2), is_within("window", "winter", 2)
-    (True, False)
-    """
-    if abs(len(first) - len(second)) > most:
-        return False
-    before: list[int] = []
-    row = list(range(len(second) + 1))
-    for place, letter in enumerate(first, start=1):
-        older, before, row = before, row, [place]
-        for at, other in enumerate(second, start=1):
-            cost = min(row[-1] + 1, before[at] + 1, before[at - 1] + (letter != other))
-            is_swap = (
-                at > 1 and place > 1 and letter == second[at - 2] and first[place - 2] == other
-            )
-            if is_swap:
-                cost = min(cost, older[at - 2] + 1)
-            row.append(cost)
-        if min(row) > most:
-            return False
-    return row[-1] <= most
 
 
 def written_apart(index: Vocabulary, word: str, language: str) -> list[str]:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundup.retrieve.stop_words import STOP_WORDS
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import stems, words
 from groundup.retrieve.tables import cells
-from groundup.retrieve.terms import stems, words
 
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve"
 _AS_DIGITS = {word: str(n) for n, word in enumerate(_NUMBERS.split(), start=1)}

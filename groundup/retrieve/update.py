@@ -25,13 +25,14 @@ from groundup.data.reading.source_files import (
 )
 from groundup.data.reading.source_report import SourceReport
 from groundup.errors import ConfigError, DataError, GroundupError
+from groundup.language.terms import analysis
 from groundup.locks import only_one
 from groundup.progress import Progress, Silent
 from groundup.retrieve.doc_files import DocFile, doc_files, read_documents
+from groundup.retrieve.document_language import language_of_text
 from groundup.retrieve.index import INDEX_FILE
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.passages import split
-from groundup.retrieve.terms import analysis, language_of_text
 from groundup.retrieve.writer import IndexWriter, KnownFile, NewDocument, writing
 from groundup.runs import kind_of_place
 from groundup.tokenizer.spec import well_formed

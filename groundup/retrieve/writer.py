@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from groundup.errors import DiskError, FormatError
 from groundup.files import disk_errors, no_room
+from groundup.language.terms import analysis, terms_of_each
 from groundup.retrieve.database import (
     WORDS,
     connect,
@@ -27,7 +28,6 @@ from groundup.retrieve.database import (
 )
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.passages import PassageSpan
-from groundup.retrieve.terms import analysis, terms_of_each
 
 COMMIT_EVERY_S = 2.0
 # Passages are written together: one statement a document would cost more than its terms.

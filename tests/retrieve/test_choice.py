@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from groundup.retrieve import weekdays
+from groundup.language import weekdays
+from groundup.language.calendar_dates import asked_days, bank_holidays, easter
+from groundup.language.number_words import with_digits
 from groundup.retrieve.answer import Answer, AskConfig, ask, part_text
-from groundup.retrieve.calendar_dates import asked_days, bank_holidays, easter, fit_of_date
 from groundup.retrieve.choice import named_row, row_of_band
+from groundup.retrieve.date_fit import fit_of_date
 from groundup.retrieve.index import Index
 from groundup.retrieve.number_ranges import (
     HOLDS,
@@ -18,7 +20,6 @@ from groundup.retrieve.number_ranges import (
     asked_numbers,
     fit_of_number,
     ranges_in,
-    with_digits,
 )
 from groundup.retrieve.table_rows import Table
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from groundup.errors import ConfigError
+from groundup.language.terms import terms
 from groundup.progress import Silent
 from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.evidence import MIN_BY_BOTH, MIN_BY_WORDS, ahead, by_both, evidence
 from groundup.retrieve.index import Index
 from groundup.retrieve.refusals import NOT_FOUND
 from groundup.retrieve.search import find
-from groundup.retrieve.terms import terms
 from groundup.retrieve.vectors import Vectors, make_vectors, text_of
 from groundup.retrieve.vectors_info import read_vectors_info
 

@@ -20,8 +20,9 @@ from groundup.cli.main import run
 from groundup.data.reading.source_files import Source
 from groundup.errors import DiskError, GroundupError
 from groundup.files import MANIFEST
+from groundup.language import terms
 from groundup.progress import Silent
-from groundup.retrieve import terms, vectors, writer
+from groundup.retrieve import vectors, writer
 from groundup.retrieve.answer import Answer, ask
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.passages import PassageSpan

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from groundup.retrieve import weekdays
+from groundup.language import weekdays
+from groundup.language.edit_distance import is_within
+from groundup.language.weekdays import implied_days, relative_days
 from groundup.retrieve.answer import Answer, AskConfig, ask
-from groundup.retrieve.everyday_words import everyday_words
+from groundup.retrieve.everyday_words import FOLDER, everyday_words
 from groundup.retrieve.evidence import question_words
 from groundup.retrieve.index import Index
 from groundup.retrieve.question_terms import question_terms
 from groundup.retrieve.search import search
-from groundup.retrieve.spelling import is_within
-from groundup.retrieve.weekdays import implied_days, relative_days
 
 from .conftest import Update
 
@@ -155,8 +155,7 @@ def test_edits_are_counted_with_swaps_of_neighbours() -> None:
 
 
 def test_no_member_of_a_list_stands_there_twice_and_none_is_empty() -> None:
-    folder = Path(weekdays.__file__).parent / "everyday"
-    for file in folder.iterdir():
+    for file in FOLDER.iterdir():
         for line in file.read_text("utf-8").splitlines():
             if line and not line.startswith("#"):
                 for part in line.split(" > "):

@@ -17,9 +17,10 @@ from groundup.cli.main import run
 from groundup.data.reading import sources as data_sources
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, FormatError
+from groundup.language import terms
 from groundup.locks import only_one
 from groundup.progress import Silent
-from groundup.retrieve import doc_files, terms, writer
+from groundup.retrieve import doc_files, writer
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.index_config import IndexConfig
 from groundup.retrieve.search import find, search

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from groundup.data.reading.source_files import Source, content_hash
 from groundup.finetune.reader_tuning import AskedQuestion, tune_reader
+from groundup.language.stop_words import UNKNOWN
 from groundup.packs.pack import document_questions, pack_rows
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
@@ -24,7 +25,6 @@ from groundup.retrieve.known_questions import QUESTIONS_FILE, read_known_questio
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import TUNED
-from groundup.retrieve.stop_words import UNKNOWN
 from groundup.retrieve.updated_vectors import update_with_vectors
 from groundup.weights.catalog import DEFAULT_ENCODER
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from groundup.retrieve.stop_words import STOP_WORDS
-from groundup.retrieve.terms import SNOWBALL, fold, language_of_text, stems, terms, words
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import SNOWBALL, fold, stems, terms, words
+from groundup.retrieve.document_language import language_of_text
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Calendar dates: the days that a question means, and whether a sentence is about them.
+"""Calendar dates: the days that a text states and that a question means.
 
-    "are you open on Christmas Day?"   25 December   in  "Closed 24 December to 2 January"  -> HOLDS
-    "open tomorrow?", on a 29 November 30 November   in  "1 May to 30 September"            -> MISSES
+    days_in("Closed 24 December to 2 January")     24 December to 2 January
+    asked_days("open tomorrow?")                   30 November, asked on the 29th
 
 Dates are "25 December", "December 25th", lists ("24, 25 and 31 December"), ranges over the end of a
 year, whole months, "on the 3rd", today, tomorrow, "next Friday", and feasts with a date of their
@@ -18,8 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 
-from groundup.retrieve.number_ranges import HOLDS, MISSES
-from groundup.retrieve.weekdays import DAYS
+from groundup.language.weekdays import DAYS
 
 _MONTH_NAMES = (
     "january february march april may june july august september october november december",
@@ -93,7 +92,7 @@ _BY_EASTER = (
     (re.compile(r"\beaster monday\b|\bostermontag\b", re.I), 1),
 )
 _STATED_YEAR = re.compile(r",?\s+((?:19|20)\d\d)\b")
-_BANK_HOLIDAY = re.compile(r"\b(?:bank|public) holidays?\b", re.IGNORECASE)
+BANK_HOLIDAY = re.compile(r"\b(?:bank|public) holidays?\b", re.IGNORECASE)
 _NEXT_BANK_HOLIDAY = re.compile(r"\bnext (?:bank|public) holiday\b( monday)?", re.IGNORECASE)
 
 
@@ -133,31 +132,6 @@ def _of_year(days: Days) -> list[tuple[int, int]]:
     if first <= last:
         return [(first, last)]
     return [(first, 1231), (101, last)]
-
-
-def fit_of_date(question: str, text: str, today: date) -> int:
-    """Return HOLDS where a sentence is about a day that a question means, MISSES where it states
-    other days alone, 0 where one of them has no date.
-
-    >>> ask = "Are you open on Christmas Day?"
-    >>> [fit_of_date(ask, text, date(2026, 11, 29)) for text in
-    ...  ("Closed 24 December to 2 January.", "In August we close at 4.", "Open 9 to 5.")]
-    [1, -1, 0]
-    """
-    asked = [each for each in asked_days(question, today) if not each.is_open]
-    if not asked:
-        return 0
-    if _BANK_HOLIDAY.search(text) and any(is_bank_holiday(each.first) for each in asked):
-        return HOLDS
-    stated = days_in(text, today)
-    closed = [each for each in stated if not each.is_open]
-    if any(one.meets(other) for one in asked for other in closed):
-        return HOLDS
-    return (
-        MISSES
-        if closed and closed == list(stated) and not all(each.is_guess for each in asked)
-        else 0
-    )
 
 
 @lru_cache(maxsize=64)

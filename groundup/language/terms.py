@@ -11,7 +11,7 @@ single one is found by its prefix.
 
 Stems: of English by the Porter stemmer of SQLite's FTS5, of other languages by Snowball where the
 extra `retrieve` is installed, else none. The same function makes the terms of documents and of
-questions. Stop words stay in: they are left out of questions (`search`).
+questions. Stop words stay in: they are left out of questions (`retrieve/search.py`).
 """
 
 import importlib.metadata
@@ -24,9 +24,6 @@ from functools import cache, lru_cache
 from importlib.util import find_spec
 from itertools import chain, islice
 from typing import Any
-
-from groundup.data.processing.languages import can_detect, language_of
-from groundup.retrieve.stop_words import UNKNOWN, language_by_stop_words
 
 # Raised by one whenever the same text gets other terms than before: older indexes then make theirs
 # again.
@@ -61,8 +58,6 @@ KEPT_STEMS = 500_000
 # Texts whose words are kept: the language of a short document and its terms are of the same words,
 # and 500 passages are written between them.
 KEPT_TEXTS = 1024
-# A language is decided on by the beginning of a text.
-LOOKED_AT_CHARACTERS = 1000
 # Longer terms, as of encoded pictures, are cut: no one types them.
 MAX_TERM_CHARACTERS = 64
 
@@ -187,21 +182,6 @@ def stems(found: list[str], language: str) -> list[str]:
     except KeyError:  # cleared just now, or by another thread
         own = _stem_words(set(found), language)
         return [own[word] for word in found]
-
-
-def language_of_text(text: str) -> str:
-    """Return the language of a document by its beginning: by its stop words, else by the extra
-    `languages`, else "unknown".
-
-    A text of ASCII letters whose language is unknown, as a table of names, counts as English.
-    """
-    beginning = text[:LOOKED_AT_CHARACTERS]
-    found = language_by_stop_words(words(beginning))
-    if found == UNKNOWN and can_detect():
-        found = language_of(beginning)
-    if found == UNKNOWN and beginning.isascii():
-        return ENGLISH
-    return found
 
 
 @cache

@@ -1,0 +1,5 @@
+"""The words of a text: folded and stemmed words, stop words, number words, weekdays and calendar
+dates, spelling. Text goes in, values come out; nothing is read but the text.
+
+Begin with `terms.py`.
+"""
