@@ -22,12 +22,14 @@ from groundup.cli.options import (
     PortOption,
     PrecisionOption,
     SpeculateOption,
+    file_to_write,
 )
 from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress
 
 if TYPE_CHECKING:
     from groundup.http.limits import Limits
+    from groundup.serve.feedback import FeedbackRecorder
     from groundup.serve.indexes import ServedIndexes
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.model_registry import ModelRegistry
@@ -87,6 +89,17 @@ class ServerOptions:
             "else quotations only.",
         ),
     ] = False
+    feedback: Annotated[
+        Path | None,
+        Option(
+            "--feedback",
+            metavar="FILE",
+            callback=file_to_write,
+            help="Keep readers' ratings, and questions that found no answer, in FILE "
+            "(JSON lines; personal data masked); the page says so.",
+            show_default="nothing is kept",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,7 @@ def command(
         groundup serve smollm2-135m-instruct --precision float32
         groundup serve smollm2-135m-instruct --adapter brief=runs/brief --adapter polite=runs/polite
         groundup serve smollm2-135m-instruct --index manuals.index
+        groundup serve runs/my-firm --feedback feedback.jsonl
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     progress = console_progress()
@@ -208,9 +222,24 @@ def _open_server(
     )
     server = server_of(registry, options, Limits(), indexes)
     indexes.open_vectors(server.worker, progress)
+    if options.feedback is not None:
+        server.feedback = _recorder(options.feedback, indexes, progress)
     for note in precision_notes(server.loaded_models, registry):
         progress.say(note)
     return server
+
+
+def _recorder(file: Path, indexes: "ServedIndexes", progress: Progress) -> "FeedbackRecorder":
+    """Raises ConfigError without an index, whose answers could be rated; DiskError."""
+    from groundup.packs.feedback import FeedbackFile
+    from groundup.serve.feedback import FeedbackRecorder
+
+    if not indexes.names:
+        fix = "Serve a build with an index, or name one: --index INDEX"
+        raise ConfigError("--feedback: no documents are served, so no answer is rated.", fix=fix)
+    recorder = FeedbackRecorder(FeedbackFile(file))
+    progress.say(f"Ratings, and questions that found no answer, are kept in {file}.")
+    return recorder
 
 
 def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[str]:

@@ -29,6 +29,7 @@ from groundup.http.limits import Limits
 from groundup.http.responses import JsonObject
 from groundup.model.heads import LanguageModel
 from groundup.serve.context import ContextRecorder
+from groundup.serve.feedback import FeedbackRecorder
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
@@ -87,6 +88,8 @@ class ModelServer:
         self.worker = worker
         self.limits = limits
         self.metrics = metrics
+        self.feedback: FeedbackRecorder | None = None
+        """Where the operator keeps what readers say; None: nothing is kept."""
         # Constraints are compiled, and clients' chat templates run, one at a time, so that they
         # never take more than one of the threads that all requests share, nor more than one
         # process.

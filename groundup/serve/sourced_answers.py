@@ -145,9 +145,17 @@ class SourcedAnswer:
         """Of the model's text."""
         self.source_tokens = 0
         """Of its prompt, those of the sources."""
+        self.reply_number = ""
+        """By which the reply can be rated, once it has ended; "": it can't be."""
         self.server, self._resources = server, resources
 
-    def __aiter__(self) -> AsyncIterator[Part]:
+    async def __aiter__(self) -> AsyncIterator[Part]:
+        async for part in self._parts():
+            if isinstance(part, Answer) and self.server.feedback is not None:
+                self.reply_number = await self.server.feedback.keep(self.request.index, part)
+            yield part
+
+    def _parts(self) -> AsyncIterator[Part]:
         writer, support = (
             None if self.request.writer is None else self,
             self.request.config.min_support,

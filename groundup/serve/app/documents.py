@@ -2,7 +2,8 @@
 without `--index` there are none to ask.
 
 GET  /groundup/assistants             the assistants: {"assistants": [{"name", "index",
-                                      "organisation", "greeting", "questions", "colour"}]}
+                                      "organisation", "greeting", "questions", "colour",
+                                      "notice"}]}
 GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents",
                                       "files", "languages", "unread", "questions"}]}
 POST /groundup/ask                    {"index", "question", "model": name or null (quotations only),
@@ -15,7 +16,8 @@ POST /groundup/ask                    {"index", "question", "model": name or nul
                                       its context), "evidence", "least_evidence", "operating_point",
                                       "promise", "promised" (whether the promise covers it),
                                       "nearest", "missing" and "refusal" ({"kind", "text"}) of what
-                                      is not found, "kind" and "summary" of an assistant's reply, ...};
+                                      is not found, "kind" and "summary" of an assistant's reply,
+                                      "reply" (the number to rate it by, where that is kept), ...};
                                       or {"error": {...}}
 GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
                                       link there gets the page, opened at it
@@ -38,6 +40,7 @@ from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
 from groundup.serve.assistants import question_of
+from groundup.serve.feedback import NOTICE
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
 from groundup.serve.messages import ClientMessage
@@ -137,6 +140,7 @@ def assistant_entry(server: ModelServer, alias: ModelAlias) -> JsonObject:
         "greeting": texts.hello,
         "questions": list(texts.questions),
         "colour": texts.colour,
+        "notice": NOTICE if server.feedback is not None else "",
     }
 
 
@@ -177,6 +181,7 @@ def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
         "refusal": None if part.found else vars(part.refusal),
         "outdated": len(part.outdated),
         **_reply_fields(part),
+        "reply": answer.reply_number,
         "prompt_tokens": answer.last_event.prompt_tokens,
         "completion_tokens": answer.last_event.completion_tokens,
     }

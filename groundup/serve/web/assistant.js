@@ -4,6 +4,7 @@ import { ask, parts } from "./api.js";
 import { DocumentAnswer } from "./document_answer.js";
 import { announce, button, get, node, refill, whenSent } from "./dom.js";
 import { copyText, saveFile } from "./leaving.js";
+import { rating } from "./rating.js";
 
 const HISTORY = 40; // messages before this one that are sent with it
 const PERSON = "I want to speak to a person.";
@@ -37,6 +38,7 @@ export class Assistant {
   #open(firm) {
     this.firm = firm;
     get("assistant-name").textContent = firm.organisation;
+    get("assistant-notice").textContent = firm.notice; // what is kept, where readers may rate
     const room = get("assistant");
     room.classList.toggle("coloured", Boolean(firm.colour));
     if (firm.colour) {
@@ -72,6 +74,7 @@ export class Assistant {
       this.said.push({ role: "user", content: question }, { role: "assistant", content: reply.text });
       if (reply.kind === "person" && reply.summary.length) reply.actions.append(button("Copy what I asked", () => copyText(reply.summary.join("\n")), { class: "plain" }));
       reply.element.classList.add(`is-${reply.kind}`);
+      if (reply.number) reply.actions.after(rating(reply.number));
     } catch (error) {
       const isStopped = error.name === "AbortError";
       reply.fail(isStopped ? "stopped by you" : error.message, !isStopped);

@@ -89,8 +89,8 @@ export class DocumentAnswer {
     this.waiting.hidden = !this.model;
   }
 
-  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, kind, summary = [] }) {
-    [this.kind, this.summary] = [kind, summary];
+  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, kind, summary = [], reply }) {
+    [this.kind, this.summary, this.number] = [kind, summary, reply];
     this.isEnded = true;
     this.promise = found && promise ? promiseNote(promise, promised) : "";
     this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";

@@ -1,5 +1,6 @@
 """The page of an assistant in a real Chromium, as a firm's customers see it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,43 @@ def test_start_again_forgets(view: Callable[..., Any]) -> None:
     assert page.get_by_role("button", name=OPENING_HOURS).is_visible()
     again = ask(page, "Can I talk to someone?").locator(".cited").inner_text()
     assert again == PERSON
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), [SCREENS[0], SCREENS[-1]])
+def test_a_reply_is_rated_and_the_page_says_what_is_kept(
+    opened: Callable[..., Any],
+    serve: Callable[..., Any],
+    tmp_path: Path,
+    width: int,
+    height: int,
+    scheme: str,
+) -> None:
+    file = tmp_path / "feedback.jsonl"
+    rated = serve(str(make_build(tmp_path / "clinic")), "--feedback", str(file))
+    page = opened(rated.address, width=width, height=height, scheme=scheme)
+    page.get_by_role("heading", name="Pebblegate").wait_for()
+    assert "are kept" in page.locator("#assistant-notice").inner_text()
+    ask(page, QUESTION).get_by_role("button", name="No", exact=True).click()
+    field = page.get_by_label("What is wrong or missing?")
+    field.fill("Another crown")
+    assert page.get_by_role("button", name="No", exact=True).get_attribute("aria-pressed") == "true"
+    send, form = page.get_by_role("button", name="Send comment"), page.locator("#assistant-form")
+    below = send.bounding_box()["y"] + send.bounding_box()["height"]
+    assert below <= form.bounding_box()["y"]  # not behind it
+    send.click()
+    field.wait_for(state="detached")
+    last = json.loads(file.read_text().splitlines()[-1])
+    assert (last["question"], last["rating"], last["text"]) == (QUESTION, "down", "Another crown")
+    assert page.evaluate("document.activeElement.className") == "down"
+    assert fits(page, width)
+    danger = ask(page, "I want to kill myself", 1)
+    assert danger.get_by_role("group", name="Rate this answer").count() == 0
+
+
+def test_without_feedback_nothing_is_asked_of_readers(view: Callable[..., Any]) -> None:
+    page = view()
+    assert ask(page, QUESTION).locator(".rating").count() == 0
+    assert not page.locator("#assistant-notice").is_visible()
 
 
 def test_in_sentences_and_tables_what_belongs_together_stays_on_a_line(

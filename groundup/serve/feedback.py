@@ -1,0 +1,156 @@
+"""FeedbackRecorder: what readers say of replies, and the questions that found no answer, on their way
+into the operator's file (`packs/feedback.py`). There is one only where the operator asks for it
+(`groundup serve --feedback FILE`).
+
+    a reply          -> keep(index, reply)          its number, which a rating names; a refusal is written
+    a reader's word  -> rate(number, rating, text)  written with the question and the reply
+
+Clients name a reply by its number alone, so what is written as question and answer is what was asked
+and said here. What tells of danger or self-harm is never kept, nor a handover, which repeats a
+conversation. Of questions, comments, and replies with a person's own words, personal data is masked
+(`masking.py`); the quotations of documents stand as they are, firm's telephone numbers too.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from groundup.errors import GroundupError
+from groundup.packs.feedback import REFUSAL, CitedDocument, FeedbackEvent, FeedbackFile
+from groundup.retrieve.answer import Answer
+from groundup.retrieve.assistant import AssistantReply
+from groundup.retrieve.scope import urgent
+from groundup.serve.indexes import passage_names
+from groundup.serve.masking import masked
+from groundup.serve.requests import RequestError
+
+# What a reader is told where replies can be rated.
+NOTICE = (
+    "Questions that found no answer here, and answers that you rate, are kept, with the time, your "
+    "rating and what you write about them. E-mail addresses, telephone, card and account numbers "
+    "are masked. Please write no names."
+)
+# Replies that can still be rated: 12 MB at most.
+REMEMBERED = 1024
+MAX_QUESTION_CHARACTERS, MAX_ANSWER_CHARACTERS, MAX_TEXT_CHARACTERS = 2000, 8000, 2000
+# What is written in a minute, of ratings and of refusals: so a script can't fill the disk, nor push
+# the older lines out of the files within hours.
+PER_MINUTE, MINUTE_S = 60, 60.0
+# A reader may change a rating, or write more to it.
+PER_REPLY = 5
+NEVER_KEPT = ("emergency", "self_harm", "person")
+# Replies of these hold no word of the person who asks.
+_OF_DOCUMENTS = ("answer", REFUSAL, "small_talk")
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _RatedReply:
+    event: FeedbackEvent
+    written: int = 0
+
+
+class RateLimit:
+    """At most `count` events in each span of `seconds`."""
+
+    def __init__(
+        self, count: int, seconds: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._times: deque[float] = deque(maxlen=count)
+        self._seconds, self._now = seconds, now
+
+    def admits(self) -> bool:
+        """Whether one more may happen now, which then counts."""
+        now = self._now()
+        is_full = len(self._times) == self._times.maxlen
+        if is_full and now - self._times[0] < self._seconds:
+            return False
+        self._times.append(now)
+        return True
+
+
+class FeedbackRecorder:
+    """Writes feedback within limits. Its methods run in the event loop, writing in threads."""
+
+    def __init__(self, file: FeedbackFile, per_minute: int = PER_MINUTE) -> None:
+        """Raises DiskError where the file can't be written."""
+        file.prepare()
+        self.file = file
+        self._replies: OrderedDict[str, _RatedReply] = OrderedDict()
+        self._ratings = RateLimit(per_minute, MINUTE_S)
+        self._refusals = RateLimit(per_minute, MINUTE_S)
+
+    async def keep(self, index: str, reply: Answer) -> str:
+        """Return the number by which a reply can be rated, "" for none; a refusal is written. What
+        can't be written is logged: the reply goes on.
+        """
+        kind = _kind_of(reply)
+        if kind in NEVER_KEPT or urgent(reply.question):
+            return ""
+        event = _event_of(index, kind, reply)
+        self._replies[event.reply] = _RatedReply(event)
+        if len(self._replies) > REMEMBERED:
+            self._replies.popitem(last=False)
+        if kind == REFUSAL and self._refusals.admits():
+            try:
+                await asyncio.to_thread(self.file.append, event)
+            except (GroundupError, OSError) as error:
+                log.error("a question without an answer could not be kept: %s", error)
+        return event.reply
+
+    async def rate(self, reply: str, rating: str, text: str) -> None:
+        """Write what a reader says of a reply.
+
+        Raises RequestError (404) for a reply that is not remembered, 429 beyond the limits, 503
+        where the file can't be written.
+        """
+        rated = self._replies.get(reply)
+        if rated is None:
+            problem = "reply: there is no such reply, or it is too long ago"
+            raise RequestError(problem, status=404, param="reply")
+        if rated.written >= PER_REPLY:
+            problem = f"reply: it was rated {PER_REPLY} times"
+            raise RequestError(problem, status=429, param="reply")
+        if not self._ratings.admits():
+            raise RequestError("too many ratings at once: try again in a minute", status=429)
+        rated.written += 1
+        event = replace(rated.event, time=_now(), rating=rating, text=masked(text.strip()))
+        try:
+            await asyncio.to_thread(self.file.append, event)
+        except (GroundupError, OSError) as error:
+            log.error("a rating could not be kept: %s", error)
+            raise RequestError("the rating could not be kept", status=503) from error
+
+
+def _kind_of(reply: Answer) -> str:
+    if isinstance(reply, AssistantReply):
+        return reply.kind
+    if reply.found:
+        return "answer"
+    return "small_talk" if reply.refusal.is_small_talk else REFUSAL
+
+
+def _event_of(index: str, kind: str, reply: Answer) -> FeedbackEvent:
+    answer = reply.text[:MAX_ANSWER_CHARACTERS]
+    if kind not in _OF_DOCUMENTS or reply.sentences:
+        answer = masked(answer)
+    names = [passage_names(reply.sources[number - 1]) for number in reply.cited]
+    sources = [CitedDocument(each.document, each.title) for each in names]
+    return FeedbackEvent(
+        _now(),
+        secrets.token_hex(8),
+        index,
+        kind,
+        masked(reply.question[-MAX_QUESTION_CHARACTERS:]),
+        answer,
+        tuple(sources),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
