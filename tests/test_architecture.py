@@ -27,6 +27,7 @@ ORDER = [
     ("engine",),
     ("data", "weights"),
     ("kernels", "tokenizer", "runs", "packs"),
+    ("actions",),
     ("http", "model"),
     ("config", "device", "fetch"),
     ("cache",),
