@@ -209,6 +209,7 @@ BORDERS: tuple[tuple[str, str, dict[str, Any], dict[str, dict[str, Any]]], ...] 
 @cache
 def world(pack: str) -> sqlite3.Connection:
     database = sqlite3.connect(":memory:")
+    database.create_function("today", 0, lambda: TODAY)
     database.executescript((packaged_packs()[pack] / "world.sql").read_text())
     return database
 
@@ -249,3 +250,14 @@ def test_each_rule_of_airline_and_bank_has_its_border_tested() -> None:
                 quotes = [q for p, a, q in tested if (p, a) == (pack, name)]
                 known = [*quotes, signed_in]
                 assert any(rule["quote"].startswith(q) for q in known), (name, rule["quote"])
+
+
+@pytest.mark.parametrize("day", [f"2027-02-{day:02d}" for day in range(1, 8)])
+def test_every_booking_has_its_flight_whatever_day_the_airline_s_world_is_made(day: str) -> None:
+    database = sqlite3.connect(":memory:")
+    database.create_function("today", 0, lambda: day)
+    database.executescript((packaged_packs()["airline"] / "world.sql").read_text())
+    lost = "SELECT booking FROM bookings WHERE booking NOT IN (SELECT booking FROM journeys)"
+    assert database.execute(lost).fetchall() == []
+    states = dict(database.execute("SELECT state, count(*) FROM journeys GROUP BY state"))
+    assert states["cancelled"] == 1 and states["moved"] == 2 and states["weather notice"] == 1

@@ -1,56 +1,58 @@
--- The world in which Larkfell Air's actions are tried: flights from November 2026 to October 2027,
--- some bookings with the names of the pack's stories. All invented. A booking is one flight.
+-- The world in which Larkfell Air's actions are tried: flights of a year around the day on which it is
+-- made (today()), some bookings with the names of the pack's stories. All invented. A booking is one flight.
 
 CREATE TABLE timetable (
     flight TEXT, departs TEXT, origin TEXT, destination TEXT, minutes INTEGER,
     weekdays TEXT,                      -- 0 is Sunday
-    first_day TEXT, last_day TEXT, fare_group TEXT
+    fare_group TEXT,
+    first_day TEXT DEFAULT '', last_day TEXT DEFAULT '9999'
 );
+INSERT INTO timetable (flight, departs, origin, destination, minutes, weekdays, fare_group) VALUES
+    ('LFA201', '07:00', 'Thornmere', 'Castle Dorran', 55, '12345', 'mainland'),
+    ('LFA202', '08:30', 'Castle Dorran', 'Thornmere', 55, '12345', 'mainland'),
+    ('LFA203', '10:30', 'Thornmere', 'Castle Dorran', 55, '0123456', 'mainland'),
+    ('LFA204', '12:00', 'Castle Dorran', 'Thornmere', 55, '0123456', 'mainland'),
+    ('LFA205', '14:30', 'Thornmere', 'Castle Dorran', 55, '12345', 'mainland'),
+    ('LFA206', '16:00', 'Castle Dorran', 'Thornmere', 55, '12345', 'mainland'),
+    ('LFA207', '18:00', 'Thornmere', 'Castle Dorran', 55, '0123456', 'mainland'),
+    ('LFA208', '19:30', 'Castle Dorran', 'Thornmere', 55, '0123456', 'mainland'),
+    ('LFA301', '07:30', 'Thornmere', 'Port Hallan', 65, '0123456', 'mainland'),
+    ('LFA302', '09:20', 'Port Hallan', 'Thornmere', 65, '0123456', 'mainland'),
+    ('LFA303', '12:30', 'Thornmere', 'Port Hallan', 65, '0123456', 'mainland'),
+    ('LFA304', '14:20', 'Port Hallan', 'Thornmere', 65, '0123456', 'mainland'),
+    ('LFA305', '17:30', 'Thornmere', 'Port Hallan', 65, '0123456', 'mainland'),
+    ('LFA306', '19:20', 'Port Hallan', 'Thornmere', 65, '0123456', 'mainland'),
+    ('LFA401', '08:00', 'Thornmere', 'Ellerwick', 70, '012345', 'mainland'),
+    ('LFA402', '09:50', 'Ellerwick', 'Thornmere', 70, '012345', 'mainland'),
+    ('LFA403', '16:30', 'Thornmere', 'Ellerwick', 70, '012345', 'mainland'),
+    ('LFA404', '18:20', 'Ellerwick', 'Thornmere', 70, '012345', 'mainland'),
+    ('LFA501', '11:00', 'Castle Dorran', 'Port Hallan', 45, '12345', 'mainland'),
+    ('LFA502', '12:30', 'Port Hallan', 'Castle Dorran', 45, '12345', 'mainland'),
+    ('LFA801', '08:00', 'Port Hallan', 'Isle of Venna', 20, '123456', 'island'),
+    ('LFA802', '08:40', 'Isle of Venna', 'Port Hallan', 20, '123456', 'island'),
+    ('LFA803', '10:00', 'Port Hallan', 'Isle of Venna', 20, '0123456', 'island'),
+    ('LFA804', '10:40', 'Isle of Venna', 'Port Hallan', 20, '0123456', 'island'),
+    ('LFA805', '12:00', 'Port Hallan', 'Isle of Venna', 20, '123456', 'island'),
+    ('LFA806', '12:40', 'Isle of Venna', 'Port Hallan', 20, '123456', 'island'),
+    ('LFA807', '14:00', 'Port Hallan', 'Isle of Venna', 20, '123456', 'island'),
+    ('LFA808', '14:40', 'Isle of Venna', 'Port Hallan', 20, '123456', 'island'),
+    ('LFA809', '16:00', 'Port Hallan', 'Isle of Venna', 20, '0123456', 'island'),
+    ('LFA810', '16:40', 'Isle of Venna', 'Port Hallan', 20, '0123456', 'island'),
+    ('LFA811', '18:00', 'Port Hallan', 'Isle of Venna', 20, '123456', 'island'),
+    ('LFA812', '18:40', 'Isle of Venna', 'Port Hallan', 20, '123456', 'island'),
+    ('LFA901', '09:00', 'Port Hallan', 'Isle of Ruska', 35, '123456', 'island'),
+    ('LFA902', '09:50', 'Isle of Ruska', 'Port Hallan', 35, '123456', 'island'),
+    ('LFA903', '13:00', 'Port Hallan', 'Isle of Ruska', 35, '123456', 'island'),
+    ('LFA904', '13:50', 'Isle of Ruska', 'Port Hallan', 35, '123456', 'island'),
+    ('LFA905', '17:00', 'Port Hallan', 'Isle of Ruska', 35, '123456', 'island'),
+    ('LFA906', '17:50', 'Isle of Ruska', 'Port Hallan', 35, '123456', 'island');
 INSERT INTO timetable VALUES
-    ('LFA201', '07:00', 'Thornmere', 'Castle Dorran', 55, '12345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA202', '08:30', 'Castle Dorran', 'Thornmere', 55, '12345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA203', '10:30', 'Thornmere', 'Castle Dorran', 55, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA204', '12:00', 'Castle Dorran', 'Thornmere', 55, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA205', '14:30', 'Thornmere', 'Castle Dorran', 55, '12345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA206', '16:00', 'Castle Dorran', 'Thornmere', 55, '12345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA207', '18:00', 'Thornmere', 'Castle Dorran', 55, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA208', '19:30', 'Castle Dorran', 'Thornmere', 55, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA301', '07:30', 'Thornmere', 'Port Hallan', 65, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA302', '09:20', 'Port Hallan', 'Thornmere', 65, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA303', '12:30', 'Thornmere', 'Port Hallan', 65, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA304', '14:20', 'Port Hallan', 'Thornmere', 65, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA305', '17:30', 'Thornmere', 'Port Hallan', 65, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA306', '19:20', 'Port Hallan', 'Thornmere', 65, '0123456', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA401', '08:00', 'Thornmere', 'Ellerwick', 70, '012345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA402', '09:50', 'Ellerwick', 'Thornmere', 70, '012345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA403', '16:30', 'Thornmere', 'Ellerwick', 70, '012345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA404', '18:20', 'Ellerwick', 'Thornmere', 70, '012345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA501', '11:00', 'Castle Dorran', 'Port Hallan', 45, '12345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA502', '12:30', 'Port Hallan', 'Castle Dorran', 45, '12345', '2026-11-01', '2027-10-30', 'mainland'),
-    ('LFA601', '07:15', 'Thornmere', 'Skelby', 50, '012345', '2027-03-28', '2027-10-30', 'mainland'),
-    ('LFA602', '08:40', 'Skelby', 'Thornmere', 50, '012345', '2027-03-28', '2027-10-30', 'mainland'),
-    ('LFA603', '17:40', 'Thornmere', 'Skelby', 50, '012345', '2027-03-28', '2027-10-30', 'mainland'),
-    ('LFA604', '19:05', 'Skelby', 'Thornmere', 50, '012345', '2027-03-28', '2027-10-30', 'mainland'),
-    ('LFA701', '10:20', 'Thornmere', 'Saint-Orvain', 95, '36', '2027-05-01', '2027-09-25', 'abroad'),
-    ('LFA702', '13:45', 'Saint-Orvain', 'Thornmere', 95, '36', '2027-05-01', '2027-09-25', 'abroad'),
-    ('LFA801', '08:00', 'Port Hallan', 'Isle of Venna', 20, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA802', '08:40', 'Isle of Venna', 'Port Hallan', 20, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA803', '10:00', 'Port Hallan', 'Isle of Venna', 20, '0123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA804', '10:40', 'Isle of Venna', 'Port Hallan', 20, '0123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA805', '12:00', 'Port Hallan', 'Isle of Venna', 20, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA806', '12:40', 'Isle of Venna', 'Port Hallan', 20, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA807', '14:00', 'Port Hallan', 'Isle of Venna', 20, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA808', '14:40', 'Isle of Venna', 'Port Hallan', 20, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA809', '16:00', 'Port Hallan', 'Isle of Venna', 20, '0123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA810', '16:40', 'Isle of Venna', 'Port Hallan', 20, '0123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA811', '18:00', 'Port Hallan', 'Isle of Venna', 20, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA812', '18:40', 'Isle of Venna', 'Port Hallan', 20, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA901', '09:00', 'Port Hallan', 'Isle of Ruska', 35, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA902', '09:50', 'Isle of Ruska', 'Port Hallan', 35, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA903', '13:00', 'Port Hallan', 'Isle of Ruska', 35, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA904', '13:50', 'Isle of Ruska', 'Port Hallan', 35, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA905', '17:00', 'Port Hallan', 'Isle of Ruska', 35, '123456', '2026-11-01', '2027-10-30', 'island'),
-    ('LFA906', '17:50', 'Isle of Ruska', 'Port Hallan', 35, '123456', '2026-11-01', '2027-10-30', 'island');
+    ('LFA601', '07:15', 'Thornmere', 'Skelby', 50, '012345', 'mainland', '2027-03-28', '9999'),
+    ('LFA602', '08:40', 'Skelby', 'Thornmere', 50, '012345', 'mainland', '2027-03-28', '9999'),
+    ('LFA603', '17:40', 'Thornmere', 'Skelby', 50, '012345', 'mainland', '2027-03-28', '9999'),
+    ('LFA604', '19:05', 'Skelby', 'Thornmere', 50, '012345', 'mainland', '2027-03-28', '9999'),
+    ('LFA701', '10:20', 'Thornmere', 'Saint-Orvain', 95, '36', 'abroad', '2027-05-01', '2027-09-25'),
+    ('LFA702', '13:45', 'Saint-Orvain', 'Thornmere', 95, '36', 'abroad', '2027-05-01', '2027-09-25');
 
 -- The lowest Light fare of a group of routes, and what Plus and Flex cost more (facts.toml, fares).
 CREATE TABLE fares (fare_group TEXT, fare TEXT, lowest REAL, more REAL);
@@ -70,7 +72,7 @@ CREATE TABLE flights (
     PRIMARY KEY (flight, day)
 );
 WITH RECURSIVE days (day) AS (
-    SELECT '2026-11-01' UNION ALL SELECT date(day, '+1 day') FROM days WHERE day < '2027-10-30'
+    SELECT date(today(), '-30 days') UNION ALL SELECT date(day, '+1 day') FROM days WHERE day < date(today(), '+335 days')
 )
 INSERT INTO flights (flight, day, departs, origin, destination, fare_group, light, seats)
 SELECT flight, day, departs, origin, destination, fare_group,
@@ -80,18 +82,18 @@ FROM days JOIN timetable ON instr(weekdays, strftime('%w', day)) AND day BETWEEN
 JOIN fares USING (fare_group)
 WHERE fare = 'Light' AND strftime('%m-%d', day) <> '12-25';
 INSERT INTO flights (flight, day, departs, origin, destination, fare_group, light, seats)
-VALUES ('LFA203', '2020-06-10', '10:30', 'Thornmere', 'Castle Dorran', 'mainland', 39, 0);
+VALUES ('LFA203', date(today(), '-7 years'), '10:30', 'Thornmere', 'Castle Dorran', 'mainland', 39, 0);
 
-UPDATE flights SET state = 'cancelled', cause = 'a shortage of crew' WHERE flight = 'LFA207' AND day = '2026-12-04';
-UPDATE flights SET state = 'moved', minutes_moved = 150 WHERE flight = 'LFA403' AND day = '2026-12-09';
-UPDATE flights SET state = 'moved', minutes_moved = 45 WHERE flight = 'LFA203' AND day = '2026-12-16';
-UPDATE flights SET state = 'weather notice', cause = 'a storm' WHERE destination = 'Port Hallan' AND day = '2026-12-07';
-UPDATE flights SET seats = 0 WHERE destination = 'Port Hallan' AND origin = 'Thornmere' AND day = '2026-12-19';
-UPDATE flights SET state = 'flown' WHERE day < '2026-12-01';
-UPDATE flights SET minutes_late = 240, cause = 'a technical fault' WHERE flight = 'LFA203' AND day = '2026-11-17';
-UPDATE flights SET minutes_late = 300, cause = 'fog' WHERE flight = 'LFA301' AND day = '2026-11-12';
-UPDATE flights SET minutes_late = 70, cause = 'a technical fault' WHERE flight = 'LFA402' AND day = '2026-11-20';
-UPDATE flights SET minutes_late = 240, cause = 'a shortage of crew' WHERE day = '2020-06-10';
+UPDATE flights SET state = 'cancelled', cause = 'a shortage of crew' WHERE flight = 'LFA207' AND day = date(today(), '+3 days', 'weekday 5');
+UPDATE flights SET state = 'moved', minutes_moved = 150 WHERE flight = 'LFA403' AND day = date(today(), '+8 days', 'weekday 3');
+UPDATE flights SET state = 'moved', minutes_moved = 45 WHERE flight = 'LFA203' AND day = date(today(), '+15 days', 'weekday 3');
+UPDATE flights SET state = 'weather notice', cause = 'a storm' WHERE destination = 'Port Hallan' AND day = date(today(), '+6 days', 'weekday 1');
+UPDATE flights SET seats = 0 WHERE destination = 'Port Hallan' AND origin = 'Thornmere' AND day = date(today(), '+18 days', 'weekday 6');
+UPDATE flights SET state = 'flown' WHERE day < today();
+UPDATE flights SET minutes_late = 240, cause = 'a technical fault' WHERE flight = 'LFA203' AND day = date(today(), '-14 days', 'weekday 2');
+UPDATE flights SET minutes_late = 300, cause = 'fog' WHERE flight = 'LFA301' AND day = date(today(), '-19 days', 'weekday 4');
+UPDATE flights SET minutes_late = 70, cause = 'a technical fault' WHERE flight = 'LFA402' AND day = date(today(), '-11 days', 'weekday 5');
+UPDATE flights SET minutes_late = 240, cause = 'a shortage of crew' WHERE day = date(today(), '-7 years');
 
 CREATE TABLE bookings (
     booking TEXT PRIMARY KEY, surname TEXT, passenger TEXT, people INTEGER, fare TEXT,
@@ -106,29 +108,29 @@ CREATE TABLE bookings (
     cancelled INTEGER DEFAULT 0
 );
 INSERT INTO bookings (booking, surname, passenger, people, fare, flight, day, price, taxes, booked, hold_bags) VALUES
-    ('HQWKTR', 'Bramley', 'Elsie Bramley', 1, 'Light', 'LFA303', '2026-12-11', 45, 13, '2026-10-20 18:05', 0),
-    ('PLMNVS', 'Okafor', 'Idris Okafor', 2, 'Plus', 'LFA205', '2026-12-14', 68, 13, '2026-09-03 09:12', 2),
-    ('ZBVTQL', 'Sutter', 'Nell Sutter', 1, 'Flex', 'LFA401', '2026-12-18', 111, 13, '2026-11-02 21:40', 2),
-    ('RKDWXM', 'Pellow', 'Jonah Pellow', 1, 'Light', 'LFA803', '2026-12-12', 27, 7, '2026-11-15 12:00', 0),
-    ('GTNHSB', 'Quayle', 'Moira Quayle', 3, 'Light', 'LFA303', '2026-12-07', 39, 13, '2026-08-30 08:00', 1),
-    ('CVXPJD', 'Hossain', 'Tom Hossain', 1, 'Light', 'LFA207', '2026-12-04', 51, 13, '2026-10-01 10:10', 0),
-    ('WNFRLK', 'Dunmore', 'Katya Dunmore', 2, 'Light', 'LFA403', '2026-12-09', 45, 13, '2026-11-11 11:11', 0),
-    ('MXTGBC', 'Achterberg', 'Priya Achterberg', 1, 'Flex', 'LFA701', '2027-06-05', 135, 26, '2026-11-20 16:30', 2),
-    ('YDKSVN', 'Pellow', 'Moira Pellow', 1, 'Light', 'LFA301', '2026-12-20', 45, 13, '2026-12-01 00:05', 0),
-    ('SGWPXH', 'Bramley', 'Tom Bramley', 1, 'Light', 'LFA303', '2026-12-02', 39, 13, '2026-11-25 19:20', 0),
-    ('JTBKLM', 'Sutter', 'Elise Sutter', 1, 'Flex', 'LFA901', '2026-12-02', 66, 7, '2026-11-26 07:45', 2),
-    ('VRCDQN', 'Okafor', 'Nell Okafor', 1, 'Plus', 'LFA803', '2026-12-12', 43, 7, '2026-10-10 10:00', 1),
-    ('XKGLTS', 'Hossain', 'Priya Hossain', 1, 'Plus', 'LFA402', '2026-12-15', 62, 13, '2026-10-05 15:00', 3),
-    ('PDFVNK', 'Achterberg', 'Jonah Achterberg', 1, 'Plus', 'LFA304', '2026-12-16', 74, 13, '2025-12-20 13:00', 1),
-    ('QTRZWD', 'Quayle', 'Idris Quayle', 2, 'Plus', 'LFA203', '2026-12-16', 62, 13, '2026-11-18 14:00', 2),
-    ('BSNWZF', 'Dunmore', 'Elsie Dunmore', 2, 'Light', 'LFA203', '2026-11-17', 39, 13, '2026-10-02 10:00', 0),
-    ('FJQMDL', 'Okafor', 'Katya Okafor', 1, 'Flex', 'LFA301', '2026-11-12', 105, 13, '2026-10-02 10:00', 2),
-    ('DHXCTV', 'Sutter', 'Nell Sutter', 1, 'Light', 'LFA402', '2026-11-20', 39, 13, '2026-10-02 10:00', 0),
-    ('NVZRKG', 'Bramley', 'Elsie Bramley', 1, 'Light', 'LFA203', '2020-06-10', 39, 13, '2020-05-02 10:00', 0);
+    ('HQWKTR', 'Bramley', 'Elsie Bramley', 1, 'Light', 'LFA303', date(today(), '+10 days', 'weekday 5'), 45, 13, date(today(), '-42 days') || ' 18:05', 0),
+    ('PLMNVS', 'Okafor', 'Idris Okafor', 2, 'Plus', 'LFA205', date(today(), '+13 days', 'weekday 1'), 68, 13, date(today(), '-89 days') || ' 09:12', 2),
+    ('ZBVTQL', 'Sutter', 'Nell Sutter', 1, 'Flex', 'LFA401', date(today(), '+17 days', 'weekday 5'), 111, 13, date(today(), '-29 days') || ' 21:40', 2),
+    ('RKDWXM', 'Pellow', 'Jonah Pellow', 1, 'Light', 'LFA803', date(today(), '+11 days', 'weekday 6'), 27, 7, date(today(), '-16 days') || ' 12:00', 0),
+    ('GTNHSB', 'Quayle', 'Moira Quayle', 3, 'Light', 'LFA303', date(today(), '+6 days', 'weekday 1'), 39, 13, date(today(), '-93 days') || ' 08:00', 1),
+    ('CVXPJD', 'Hossain', 'Tom Hossain', 1, 'Light', 'LFA207', date(today(), '+3 days', 'weekday 5'), 51, 13, date(today(), '-61 days') || ' 10:10', 0),
+    ('WNFRLK', 'Dunmore', 'Katya Dunmore', 2, 'Light', 'LFA403', date(today(), '+8 days', 'weekday 3'), 45, 13, date(today(), '-20 days') || ' 11:11', 0),
+    ('MXTGBC', 'Achterberg', 'Priya Achterberg', 1, 'Flex', 'LFA701', '2027-06-05', 135, 26, date(today(), '-11 days') || ' 16:30', 2),
+    ('YDKSVN', 'Pellow', 'Moira Pellow', 1, 'Light', 'LFA301', date(today(), '+19 days', 'weekday 0'), 45, 13, today() || ' 00:05', 0),
+    ('SGWPXH', 'Bramley', 'Tom Bramley', 1, 'Light', 'LFA303', date(today(), '+1 day'), 39, 13, date(today(), '-6 days') || ' 19:20', 0),
+    ('JTBKLM', 'Sutter', 'Elise Sutter', 1, 'Flex', 'LFA803', date(today(), '+1 day'), 66, 7, date(today(), '-5 days') || ' 07:45', 2),
+    ('VRCDQN', 'Okafor', 'Nell Okafor', 1, 'Plus', 'LFA803', date(today(), '+11 days', 'weekday 6'), 43, 7, date(today(), '-52 days') || ' 10:00', 1),
+    ('XKGLTS', 'Hossain', 'Priya Hossain', 1, 'Plus', 'LFA402', date(today(), '+14 days', 'weekday 2'), 62, 13, date(today(), '-57 days') || ' 15:00', 3),
+    ('PDFVNK', 'Achterberg', 'Jonah Achterberg', 1, 'Plus', 'LFA304', date(today(), '+15 days', 'weekday 3'), 74, 13, date(today(), '-346 days') || ' 13:00', 1),
+    ('QTRZWD', 'Quayle', 'Idris Quayle', 2, 'Plus', 'LFA203', date(today(), '+15 days', 'weekday 3'), 62, 13, date(today(), '-13 days') || ' 14:00', 2),
+    ('BSNWZF', 'Dunmore', 'Elsie Dunmore', 2, 'Light', 'LFA203', date(today(), '-14 days', 'weekday 2'), 39, 13, date(today(), '-60 days') || ' 10:00', 0),
+    ('FJQMDL', 'Okafor', 'Katya Okafor', 1, 'Flex', 'LFA301', date(today(), '-19 days', 'weekday 4'), 105, 13, date(today(), '-60 days') || ' 10:00', 2),
+    ('DHXCTV', 'Sutter', 'Nell Sutter', 1, 'Light', 'LFA402', date(today(), '-11 days', 'weekday 5'), 39, 13, date(today(), '-60 days') || ' 10:00', 0),
+    ('NVZRKG', 'Bramley', 'Elsie Bramley', 1, 'Light', 'LFA203', date(today(), '-7 years'), 39, 13, date(today(), '-8 years') || ' 10:00', 0);
 INSERT INTO bookings (booking, surname, passenger, people, fare, flight, day, price, taxes, booked, hold_bags, sold_by, baby) VALUES
-    ('TQJBHW', 'Dunmore', 'Jonah Dunmore', 1, 'Plus', 'LFA306', '2026-12-13', 62, 13, '2026-09-15 10:00', 1, 'agent', 0),
-    ('KLVGPR', 'Achterberg', 'Eleanor Achterberg', 12, 'Plus', 'LFA204', '2027-02-12', 60, 13, '2026-11-01 10:00', 12, 'groups desk', 0),
-    ('LWHZPB', 'Quayle', 'Priya Quayle', 1, 'Light', 'LFA205', '2026-12-17', 39, 13, '2026-11-09 10:00', 0, 'us', 1);
+    ('TQJBHW', 'Dunmore', 'Jonah Dunmore', 1, 'Plus', 'LFA306', date(today(), '+12 days', 'weekday 0'), 62, 13, date(today(), '-77 days') || ' 10:00', 1, 'agent', 0),
+    ('KLVGPR', 'Achterberg', 'Eleanor Achterberg', 12, 'Plus', 'LFA204', date(today(), '+73 days', 'weekday 5'), 60, 13, date(today(), '-30 days') || ' 10:00', 12, 'groups desk', 0),
+    ('LWHZPB', 'Quayle', 'Priya Quayle', 1, 'Light', 'LFA205', date(today(), '+16 days', 'weekday 4'), 39, 13, date(today(), '-22 days') || ' 10:00', 0, 'us', 1);
 
 -- What has been asked for in conversations.
 CREATE TABLE assistance (reference TEXT, booking TEXT, help TEXT, promised INTEGER);
@@ -137,7 +139,7 @@ CREATE TABLE charges (reference TEXT, booking TEXT, what TEXT, amount REAL, day 
 CREATE TABLE refunds (reference TEXT, booking TEXT, amount REAL, day TEXT);
 CREATE TABLE sports_items (reference TEXT, booking TEXT, item TEXT);
 CREATE TABLE taken_seats (flight TEXT, day TEXT, seat TEXT, PRIMARY KEY (flight, day, seat));
-INSERT INTO taken_seats VALUES ('LFA303', '2026-12-11', '7A'), ('LFA205', '2026-12-14', '1B');
+INSERT INTO taken_seats VALUES ('LFA303', date(today(), '+10 days', 'weekday 5'), '7A'), ('LFA205', date(today(), '+13 days', 'weekday 1'), '1B');
 
 -- A booking with its flight, and whether it may move without a fee: we cancelled, moved the flight by
 -- more than 2 hours, or published a Weather Notice.

@@ -1,4 +1,5 @@
--- The world in which Brackenmere Bank's actions are tried, as of December 2026. All invented.
+-- The world in which Brackenmere Bank's actions are tried, seeded around the day on which it is made
+-- (today()). All invented.
 
 -- Whose chat it is where nobody is signed in: so that the pack can be tried. Delete the row to serve
 -- people: then what belongs to a customer is done only for the one whom the operator's page signed in.
@@ -46,28 +47,28 @@ CREATE TABLE payments (
     state TEXT DEFAULT 'paid'                           -- or held, disputed
 );
 INSERT INTO payments VALUES
-    (1, 'C1001', 'Fenwick Shoes', 64.50, '2026-11-12', NULL, 'card payment', 'paid'),
-    (2, 'C1001', 'Orchard Sofas', 420.00, '2026-07-20', '2026-09-10', 'card payment', 'paid'),
-    (3, 'C1001', 'Quill Magazine', 9.99, '2026-11-24', NULL, 'card payment', 'paid'),
-    (4, 'C1001', 'Ridge Lamps', 82.00, '2026-07-02', NULL, 'card payment', 'paid'),
-    (5, 'C1001', 'Dale Petrol', 120.00, '2026-11-29', NULL, 'card payment', 'held'),
-    (6, 'C1001', 'Cash machine, Market Place', 180.00, '2026-11-21', NULL, 'cash withdrawal', 'paid'),
-    (7, 'C1001', 'Tarn Plumbing', 240.00, '2026-11-18', NULL, 'bank transfer', 'paid'),
-    (8, 'C1001', 'Lisbon Grill', 37.00, '2026-11-16', NULL, 'card payment', 'disputed'),
-    (9, 'C1001', 'Lark Hairdresser', 42.00, '2026-11-20', NULL, 'card payment', 'paid'),
-    (10, 'C1001', 'Beck Coats', 71.00, '2026-11-05', '2026-11-15', 'card payment', 'paid'),
-    (11, 'C1002', 'Harbour Books', 350.00, '2026-11-10', NULL, 'card payment', 'paid'),
-    (12, 'C1005', 'Moor Bikes', 640.00, '2026-11-22', NULL, 'card payment', 'paid');
+    (1, 'C1001', 'Fenwick Shoes', 64.50, date(today(), '-19 days'), NULL, 'card payment', 'paid'),
+    (2, 'C1001', 'Orchard Sofas', 420.00, date(today(), '-134 days'), date(today(), '-82 days'), 'card payment', 'paid'),
+    (3, 'C1001', 'Quill Magazine', 9.99, date(today(), '-7 days'), NULL, 'card payment', 'paid'),
+    (4, 'C1001', 'Ridge Lamps', 82.00, date(today(), '-152 days'), NULL, 'card payment', 'paid'),
+    (5, 'C1001', 'Dale Petrol', 120.00, date(today(), '-2 days'), NULL, 'card payment', 'held'),
+    (6, 'C1001', 'Cash machine, Market Place', 180.00, date(today(), '-10 days'), NULL, 'cash withdrawal', 'paid'),
+    (7, 'C1001', 'Tarn Plumbing', 240.00, date(today(), '-13 days'), NULL, 'bank transfer', 'paid'),
+    (8, 'C1001', 'Lisbon Grill', 37.00, date(today(), '-15 days'), NULL, 'card payment', 'disputed'),
+    (9, 'C1001', 'Lark Hairdresser', 42.00, date(today(), '-11 days'), NULL, 'card payment', 'paid'),
+    (10, 'C1001', 'Beck Coats', 71.00, date(today(), '-26 days'), date(today(), '-16 days'), 'card payment', 'paid'),
+    (11, 'C1002', 'Harbour Books', 350.00, date(today(), '-21 days'), NULL, 'card payment', 'paid'),
+    (12, 'C1005', 'Moor Bikes', 640.00, date(today(), '-9 days'), NULL, 'card payment', 'paid');
 
 CREATE TABLE direct_debits (
     debit INTEGER PRIMARY KEY, customer TEXT, firm TEXT, due TEXT, state TEXT DEFAULT 'active'
 );
 INSERT INTO direct_debits VALUES
-    (1, 'C1001', 'Senby Energy', '2026-12-15', 'active'),
-    (2, 'C1001', 'Weir Gym', '2026-12-01', 'active'),
-    (3, 'C1001', 'Aldwater Insurance', '2026-12-28', 'active'),
-    (4, 'C1001', 'Dale Phones', '2026-12-07', 'active'),
-    (5, 'C1002', 'Quay Water', '2026-12-18', 'active');
+    (1, 'C1001', 'Senby Energy', date(today(), '+14 days'), 'active'),
+    (2, 'C1001', 'Weir Gym', today(), 'active'),
+    (3, 'C1001', 'Aldwater Insurance', date(today(), '+27 days'), 'active'),
+    (4, 'C1001', 'Dale Phones', date(today(), '+6 days', 'weekday 1'), 'active'),
+    (5, 'C1002', 'Quay Water', date(today(), '+17 days'), 'active');
 
 -- When the branches are open; 0 is Sunday.
 CREATE TABLE opening_hours (branch TEXT, weekdays TEXT, opens TEXT, closes TEXT, last_day TEXT DEFAULT '9999-12-31');
@@ -82,10 +83,10 @@ INSERT INTO public_holidays VALUES
     ('2027-05-31'), ('2027-08-30'), ('2027-12-27'), ('2027-12-28');
 
 CREATE TABLE appointments (reference TEXT, branch TEXT, day TEXT, time TEXT, subject TEXT, name TEXT);
-INSERT INTO appointments VALUES ('B7K2MD', 'Hethersby', '2026-12-08', '10:00', 'a loan', 'Tom Lister');
+INSERT INTO appointments VALUES ('B7K2MD', 'Hethersby', date(today(), '+7 days', 'weekday 2'), '10:00', 'a loan', 'Tom Lister');
 
 -- What has been asked for in conversations.
 CREATE TABLE disputes (reference TEXT, payment INTEGER, reason TEXT, day TEXT);
 CREATE TABLE new_cards (reference TEXT, customer TEXT, card TEXT, state TEXT, day TEXT);
-INSERT INTO new_cards VALUES ('B3X9QW', 'C1002', '5571', 'to send', '2026-11-29');
+INSERT INTO new_cards VALUES ('B3X9QW', 'C1002', '5571', 'to send', date(today(), '-2 days'));
 CREATE TABLE addresses_before (reference TEXT, customer TEXT, address TEXT, address_check INTEGER);
