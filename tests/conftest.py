@@ -143,6 +143,16 @@ def short_measurements() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def short_samples() -> Iterator[None]:
+    """Samples of a run are of 8 tokens: of 64 they take longer than all steps of the small runs here."""
+    import groundup.train.monitor.samples
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groundup.train.monitor.samples, "SAMPLE_TOKENS", 8)
+        yield
+
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 

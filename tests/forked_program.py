@@ -1,10 +1,11 @@
-"""`groundup` as a process forked from one that has imported what a server needs: it starts in 0.3 s of processor time instead of 2.
+"""A program as a process forked from one that has imported what it needs: a server starts in 0.3 s of processor time instead of 2.
 
 What is forked is a process like any other: its own arguments, environment, output, signals and exit status.
 """
 
 import array
 import gc
+import importlib
 import json
 import os
 import select
@@ -16,14 +17,8 @@ from collections.abc import Sequence
 from typing import IO
 
 MAX_REQUEST_BYTES = 2**16
-IMPORTED = (
-    "torch",
-    "uvicorn",
-    "groundup.cli.main",
-    "groundup.cli.serve",
-    "groundup.serve.app",
-    "groundup.serve.server",
-)
+GROUNDUP = "groundup.__main__"
+SERVER = ("uvicorn", "groundup.cli.serve", "groundup.serve.app", "groundup.serve.server")
 
 
 class ForkedProgram:
@@ -65,11 +60,18 @@ class ForkedProgram:
 
 
 class Forker:
-    """The process that imports once, and forks."""
+    """The process that imports the module `program` and what it names later, once, and forks; its `main` is the program."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = GROUNDUP, imported: Sequence[str] = SERVER) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, __file__, str(theirs.fileno())]
+        names = ("torch", "groundup.cli.main", *imported, program)
+        command = [
+            sys.executable,
+            __file__,
+            str(theirs.fileno()),
+            os.pathsep.join(sys.path),
+            *names,
+        ]
         # Read when torch is imported: what a fork's own environment says is too late.
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
@@ -128,17 +130,13 @@ def become(
 
 
 if __name__ == "__main__":
-    import importlib
-
-    sys.path[0] = ""  # as `python -m groundup` has it
-    for name in IMPORTED:
-        importlib.import_module(name)
-    from groundup.__main__ import main
-
+    place, path, *names = sys.argv[1:]
+    sys.path[:] = ["", *path.split(os.pathsep)]  # as `python -m groundup` has it, and the tests
+    *_, program = map(importlib.import_module, names)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
-    with socket.socket(fileno=int(sys.argv[1])) as asked:
+    with socket.socket(fileno=int(place)) as asked:
         given = serve_forks(asked)
     if given is not None:
         sys.argv[1:] = given
-        main()
+        program.main()

@@ -200,9 +200,13 @@ def listen(host: str, port: int) -> socket.socket:
     family, address = _resolve(host, port)
     try:
         dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
-        return socket.create_server(
+        listening = socket.create_server(
             address, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack
         )
+        # Its connections inherit it, and asyncio sets it only for sockets made with IPPROTO_TCP.
+        # Without, a body waits until the client has acknowledged the headers: 40 ms (RFC 896, 1122).
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         raise _refusal(error, host, port) from error
 

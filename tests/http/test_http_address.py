@@ -17,6 +17,16 @@ def test_the_printed_address_can_be_opened(host: str) -> None:
         socket.create_connection((parts.hostname, parts.port), timeout=10).close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_is_sent_to_a_client_waits_for_no_acknowledgement(host: str) -> None:
+    with (
+        listen(host, 0) as listening,
+        socket.create_connection(listening.getsockname()[:2], timeout=10),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_server_for_all_networks_prints_its_address_in_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

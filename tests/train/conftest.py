@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from forked_program import Forker
 from stopping import Starter, facts
 
 
@@ -34,6 +35,16 @@ def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield Starter(process)
+
+
+@pytest.fixture(scope="session")
+def torchrun_forker() -> Iterator[Forker]:
+    """Starts forked_torchrun.py."""
+    forker = Forker(
+        "forked_torchrun", ("groundup.cli.pretrain", "groundup.train.pretrain", "shared_run")
+    )
+    yield forker
+    forker.close()
 
 
 @pytest.fixture(scope="session")

@@ -163,10 +163,11 @@ def shared_fit(
     return model, result
 
 
-def main(jobs: list[dict[str, Any]]) -> None:
-    """Each job in turn; how it ended is a line in FOLDER.RANK.jsonl."""
+def main() -> None:
+    """Each job of a file in turn; how it ended is a line in FOLDER.RANK.jsonl."""
     from groundup.cli.distributed_launch import join_group
 
+    jobs: list[dict[str, Any]] = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(1)
     with join_group("cpu") as (group, _):
         for job in jobs:
@@ -193,4 +194,4 @@ def main(jobs: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    main()

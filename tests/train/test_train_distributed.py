@@ -1,5 +1,9 @@
-"""Two processes train as one does. Real processes started by torchrun, over gloo; all runs of theirs are made in one start."""
+"""Two processes train as one does. Real processes over gloo, started by torchrun's agent; all runs of theirs are made in one start.
 
+Those of the default suite are forked from a process that has imported everything, the slow ones started by the command itself.
+"""
+
+import functools
 import json
 import os
 import subprocess
@@ -10,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked_program import Forker
 from safetensors.torch import load_file
 from shared_run import STEPS, shared_fit
 
@@ -47,21 +52,14 @@ OF_ONE: dict[str, dict[str, Any]] = {
 Runs = Callable[[str], Path]
 
 
-def torchrun(
-    *words: str, processes: int = 2, timeout_s: float = 300
-) -> "subprocess.CompletedProcess[str]":
-    """Start a command twice; torchrun's own warnings are its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        f"--nproc_per_node={processes}",
-        *words,
-    ]
+def torchrun(*words: str) -> tuple[int, str]:
+    """Start a command twice: the exit status of torchrun, and what was said."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=environment, check=False
     )
+    return done.returncode, done.stderr
 
 
 def jobs(way: str) -> list[dict[str, Any]]:
@@ -106,9 +104,12 @@ def more_jobs(way: str) -> list[dict[str, Any]]:
 
 
 def made(
-    root: Path, of_one: dict[str, dict[str, Any]], chosen: Callable[[str], list[dict[str, Any]]]
+    root: Path,
+    of_one: dict[str, dict[str, Any]],
+    chosen: Callable[[str], list[dict[str, Any]]],
+    start: Callable[[str], tuple[int, str]],
 ) -> Runs:
-    """Make runs of one process here and those of two by torchrun; where each lies."""
+    """Make runs of one process here and those of two by `start`; where each lies."""
     for name, job in of_one.items():
         shared_fit({"folder": str(root / name), **job})
     every = [
@@ -117,14 +118,20 @@ def made(
         for job in chosen(way)
     ]
     (root / "jobs.json").write_text(json.dumps(every))
-    done = torchrun(str(SCRIPT), str(root / "jobs.json"))
-    assert done.returncode == 0, done.stderr[:3000]
+    status, said = start(str(root / "jobs.json"))
+    assert status == 0, said[:3000]
     return lambda name: root / name
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return made(tmp_path_factory.mktemp("shared"), OF_ONE, jobs)
+def runs(tmp_path_factory: pytest.TempPathFactory, torchrun_forker: Forker) -> Runs:
+    def forked(file: str) -> tuple[int, str]:
+        process = torchrun_forker.start(["shared_run", file], dict(os.environ))
+        with process.stdout, process.stderr:
+            said = process.stderr.read()
+        return process.wait(300), said
+
+    return made(tmp_path_factory.mktemp("shared"), OF_ONE, jobs, forked)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +146,7 @@ def more_runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "bf16": {"config": BF16},
         "poisoned": POISONED,
     }
-    return made(root, of_one, more_jobs)
+    return made(root, of_one, more_jobs, functools.partial(torchrun, str(SCRIPT)))
 
 
 def losses(folder: Path) -> list[float]:

@@ -1,4 +1,7 @@
-"""`torchrun ... -m groundup pretrain`: a process that is killed ends the run in one sentence, and the run goes on from its checkpoint."""
+"""`torchrun ... -m groundup pretrain`: a process that is killed ends the run in one sentence, and the run goes on from its checkpoint.
+
+That of the default suite is forked (forked_torchrun.py), the slow ones are started by the command itself.
+"""
 
 import json
 import os
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked_program import Forker
 
 from groundup.cli.main import run
 from groundup.device import Compute
@@ -57,45 +61,57 @@ def started(*words: str) -> "subprocess.Popen[str]":
         "--nproc_per_node=2",
         "-m",
         "groundup",
-        *words,
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [*command, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
 
 
 def process_of_rank(rank: int, torchrun: int) -> int:
-    """The process id of a rank among torchrun's children."""
-    for child in Path(f"/proc/{torchrun}/task/{torchrun}/children").read_text().split():
-        if f"\0RANK={rank}\0".encode() in Path(f"/proc/{child}/environ").read_bytes():
-            return int(child)
-    raise AssertionError("no such rank")
+    """The process id of a rank: torchrun starts its children in their order."""
+    return int(Path(f"/proc/{torchrun}/task/{torchrun}/children").read_text().split()[rank])
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the process in /proc")
 @pytest.mark.parametrize(
-    ("way", "victim"),
+    ("way", "victim", "start"),
     [
-        ("fsdp", 1),
-        *(pytest.param(*each, marks=pytest.mark.slow) for each in [("ddp", 1), ("ddp", 0)]),
+        ("fsdp", 1, "forked"),
+        pytest.param("ddp", 1, "command", marks=pytest.mark.slow),
+        pytest.param("ddp", 0, "command", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_rank_ends_the_run_in_one_sentence_and_it_goes_on(
-    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str, victim: int
+    texts: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    torchrun_forker: Forker,
+    way: str,
+    victim: int,
+    start: str,
 ) -> None:
     out = tmp_path / "run"
     command = ["pretrain", str(texts), "--out", str(out), *SMALL]
-    with started(*command, "--set", f"fit.parallel={way}") as process:
+    words = [*command, "--set", f"fit.parallel={way}"]
+    process = (
+        started(*words)
+        if start == "command"
+        else torchrun_forker.start(["groundup.__main__", *words], dict(os.environ))
+    )
+    assert process.stdout is not None and process.stderr is not None
+    with process.stdout, process.stderr:
         ends = time.monotonic() + 240
         while not (out / "checkpoints" / "step-20").is_dir():
-            assert process.poll() is None and time.monotonic() < ends, process.communicate()[1][
-                :3000
-            ]
+            assert process.poll() is None and time.monotonic() < ends, process.stderr.read(3000)
             time.sleep(0.01)
         os.kill(process_of_rank(victim, process.pid), signal.SIGKILL)
-        printed, said = process.communicate(timeout=240)
-    assert process.returncode != 0 and printed == ""
+        said, printed = process.stderr.read(), process.stdout.read()
+    assert process.wait(240) != 0 and printed == ""
     assert (
         said.count("lost contact with another process") == 1
         and "the same command resumes from there" in said
