@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
+from groundup.cli.access import AccessOptions, access_of
 from groundup.cli.console import console_progress
 from groundup.cli.fields import grouped
 from groundup.cli.options import (
     DeviceOption,
     JsonOption,
-    ListenOptions,
     PortOption,
     PrecisionOption,
     SpeculateOption,
@@ -128,20 +128,6 @@ class ServedSources:
     ] = None
 
 
-@dataclass(frozen=True)
-class AccessOptions(ListenOptions):
-    """Address of the server, and access to it, of pages too."""
-
-    origins: Annotated[
-        list[str] | None,
-        Option(
-            "--cors",
-            metavar="ORIGIN",
-            help="Allow web pages of https://example.org, or app:// (again for more).",
-        ),
-    ] = None
-
-
 @grouped()
 def command(
     models: Annotated[
@@ -173,32 +159,34 @@ def command(
         groundup serve smollm2-135m-instruct --index manuals.index
         groundup serve runs/my-firm --feedback feedback.jsonl
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
+        groundup serve runs/bank --api-key "$KEY" --public-key bank --cors https://bank.example
     """
     progress = console_progress()
     loading = ", ".join(models or sources.indexes or ["the pulled models"])
     progress.say(f"Loading {loading} ...")  # torch alone takes seconds
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
-    from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
     from groundup.http.guard import Guard
     from groundup.http.run_server import run_server
-    from groundup.serve.app.application import app_of, error_body, paths_of
+    from groundup.serve.app.application import error_body
+    from groundup.serve.app.by_key import AppsByKey
 
-    access = access_for(**vars(listen), local_pages=True)
+    access, public = access_of(listen)
     server = _open_server(models or [], sources, options, progress)
-    app, log = app_of(server), partial(print, file=sys.stderr, flush=True)
+    app, log = AppsByKey(server, access), partial(print, file=sys.stderr, flush=True)
 
     def announce(address: str) -> None:
         names = [each.name for each in server.registry.aliases()]
-        greet(address, names, server.indexes.names, as_json=as_json)
+        greet(address, names, server.indexes.names, public, as_json=as_json)
 
     run_server(
-        Guard(app, access, server.limits, error_body=error_body),
+        Guard(app, app.access, server.limits, error_body=error_body),
         listen.host,
         port,
         announce=announce,
-        around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), log),
+        around=lambda guard: AccessLog(guard, server.metrics, app.paths, log),
         stopping=lambda: server.stop(LAST_WORDS_S),
+        proxies=listen.proxies or (),
     )
 
 
@@ -453,19 +441,29 @@ def server_of(
     return ModelServer(registry, loaded, worker, limits, Metrics(), indexes)
 
 
-def greet(address: str, names: Sequence[str], indexes: Sequence[str], *, as_json: bool) -> None:
-    """Unbuffered, since the calling program may be waiting for it."""
+def greet(
+    address: str,
+    names: Sequence[str],
+    indexes: Sequence[str],
+    public: Mapping[str, str],
+    *,
+    as_json: bool,
+) -> None:
+    """Unbuffered, since the calling program may be waiting for it. `public`: assistant -> key."""
     if as_json:
-        greeting = {"address": address, "models": list(names), "indexes": list(indexes)}
-        print(json.dumps(greeting), flush=True)
+        served = {"models": list(names), "indexes": list(indexes), "public_keys": dict(public)}
+        print(json.dumps({"address": address, **served}), flush=True)
         return
-    served = [", ".join(name.removesuffix(":latest") for name in names)]
+    named = [", ".join(name.removesuffix(":latest") for name in names)]
     if indexes:
-        served.append(f"the documents of {', '.join(indexes)}")
-    print(f"Serving {' and '.join(filter(None, served))} at {address}")
+        named.append(f"the documents of {', '.join(indexes)}")
+    print(f"Serving {' and '.join(filter(None, named))} at {address}")
     print(f"  In a browser     {address}")
     print(f"  Ollama clients   {address}       (OLLAMA_HOST={address})")
     print(f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)")
     if indexes:
         print(f"  Perplexity's     {address}       (PERPLEXITY_BASE_URL={address})")
+    for assistant, key in public.items():
+        data = f'data-assistant="{assistant}" data-key="{key}"'
+        print(f'  In your site     <script src="{address}/embed.js" {data} async></script>')
     print("Ctrl-C ends it.", flush=True)

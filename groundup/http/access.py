@@ -1,4 +1,4 @@
-"""Access rules of a server: host names (Host), origins of pages (Origin), API key.
+"""Access rules of a server: host names (Host), origins of pages (Origin), keys.
 
 Host: a foreign page can let its own name point to 127.0.0.1 and then read the server as its own
 origin (DNS rebinding); the Host header still has that name, so only the server's own names are
@@ -7,15 +7,21 @@ accepted. Origin: any page can send a form or a simple POST; browsers send its o
 
 import base64
 import binascii
-import hashlib
-import hmac
+import functools
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from groundup.errors import ConfigError
+from groundup.http.keys import (
+    ClientKey,
+    key_for,
+    operator_key,
+    require_different,
+    require_sendable,
+)
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::(\d{1,5}))?")
 _ORIGIN = re.compile(r"(https?)://([^/?#@\s]{1,300})")
@@ -40,8 +46,10 @@ class Access:
 
     loopback: bool
     """Bound to this machine alone."""
-    api_key: str = ""
-    """The key that each request must have; "": none."""
+    api_key: str = field(default="", repr=False)
+    """The operator's key; "": whoever connects is the operator."""
+    keys: tuple[ClientKey, ...] = ()
+    """Further keys, each for what it lists; only beside an operator's key."""
     hosts: frozenset[str] = frozenset()
     """Further host names of the server."""
     origins: frozenset[str] = frozenset()
@@ -49,6 +57,10 @@ class Access:
     local_pages: bool = False
     """Whether pages of this machine and of installed programs may call too, as in Ollama: a server
     on another port, an editor's view.
+    """
+    open_paths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Paths that pages of any site may load and that need no key, with their security headers; one
+    that ends in "/" stands for all directly in it.
     """
 
     def admits_host(self, authority: str) -> bool:
@@ -59,28 +71,51 @@ class Access:
         # DNS rebinding needs a name; an address can't be made to point elsewhere.
         return is_loopback(name) or name in self.hosts or (not self.loopback and is_address(name))
 
-    def admits_origin(self, origin: str, authority: str) -> bool:
-        """The server's own, and those listed."""
-        return self.lists(origin) or is_same_origin(origin, authority)
-
     def lists(self, origin: str) -> bool:
-        """Whether a page of this foreign origin may call."""
+        """Whether a page of this foreign origin may call, with the operator's key where there is
+        one.
+        """
         scheme = origin[: origin.find("://") + 3]
         local = self.local_pages and _LOCAL_PAGE.fullmatch(origin) is not None
         return bool(origin) and (origin in self.origins or scheme in self.origins or local)
+
+    def lists_for(self, origin: str, key: ClientKey) -> bool:
+        """Whether a page of this foreign origin may call with a key: with a public one never just
+        because it is a page of this machine.
+        """
+        if key.origins is not None:
+            return origin in key.origins
+        return origin in self.origins if key.public else self.lists(origin)
+
+    def lists_for_any(self, origin: str) -> bool:
+        """Whether a page of this foreign origin may call with some key: a browser asks before it
+        sends one.
+        """
+        return self.lists(origin) or any(self.lists_for(origin, key) for key in self.keys)
 
     def admits_site(self, site: str, *, navigation: bool) -> bool:
         """ "cross-site" and "same-site" only as a link that a person followed."""
         return site in _OWN_SITE or navigation
 
-    def admits_key(self, authorization: str) -> bool:
-        """As Bearer, or as the password of Basic (for which browsers prompt)."""
+    @functools.cached_property
+    def operator(self) -> ClientKey:
+        """The key that may do everything."""
+        return operator_key(self.api_key)
+
+    def key_of(self, authorization: str) -> ClientKey | None:
+        """Return the key of a request, as Bearer or as the password of Basic (for which browsers
+        prompt); None: it has none of the server's.
+        """
         if not self.api_key:
-            return True
-        digests = (
-            hashlib.sha256(key).digest() for key in (_key_in(authorization), self.api_key.encode())
-        )
-        return hmac.compare_digest(*digests)  # in constant time, whatever the lengths
+            return self.operator
+        return key_for((self.operator, *self.keys), _key_in(authorization))
+
+    def open_headers(self, method: str, path: str) -> Mapping[str, str] | None:
+        """Return the security headers of a path that needs no key; None: it does."""
+        if method not in ("GET", "HEAD"):
+            return None
+        folder = path[: path.rfind("/") + 1]
+        return self.open_paths.get(path) or (folder != "/" and self.open_paths.get(folder)) or None
 
 
 def access_for(
@@ -91,13 +126,21 @@ def access_for(
     hosts: Iterable[str] = (),
     origins: Iterable[str] | None = None,
     local_pages: bool = False,
+    keys: Sequence[ClientKey] = (),
 ) -> Access:
     """`api_key` None: without a key. Raises ConfigError beyond loopback without a key, unless
     `is_open`, and for a key or an origin that no client could send.
     """
     loopback = is_loopback(host)
     if api_key is not None:
-        _require_key(api_key)
+        require_sendable(api_key)
+    if keys and api_key is None:
+        raise ConfigError(
+            "Keys of clients were given and none of the operator: every request without a key "
+            "could do everything.",
+            fix="Give an `api_key` (or GROUNDUP_API_KEY in the environment).",
+        )
+    require_different((operator_key(api_key or ""), *keys))
     if not loopback and not api_key and not is_open:
         raise ConfigError(
             f"`host` {host} lets other machines connect, and no key was given.",
@@ -105,27 +148,22 @@ def access_for(
             "or `is_open` to accept every client.",
         )
     origins = frozenset(origins or ())
-    for origin in origins:
+    for origin in origins.union(*(key.origins or () for key in keys)):
         _require_origin(origin)
-    names = {name.lower() for name in hosts}
+    names = {_required_name(name) for name in hosts}
     if not loopback:
         machine = socket.gethostname().lower()
         names |= {host.lower(), machine, f"{machine}.local"}
-    return Access(loopback, api_key or "", frozenset(names), origins, local_pages)
+    return Access(loopback, api_key or "", tuple(keys), frozenset(names), origins, local_pages)
 
 
-def _require_key(api_key: str) -> None:
-    """Raise ConfigError for a key that no client can send."""
-    problem = ""
-    if not api_key.strip():
-        problem = "is blank"
-    elif api_key != api_key.strip() or not api_key.isprintable():
-        problem = "begins or ends with a blank, or has a control character"
-    if problem:
+def _required_name(name: str) -> str:
+    """Return a host name in lower case. Raises ConfigError for one with a scheme, port or path."""
+    if host_name(name) != name.lower():
         raise ConfigError(
-            f"The API key {problem}: no client can send it.",
-            fix="Give a key of letters, digits and signs.",
+            f"{name[:100]!r} is not a host name.", fix="Write the name alone: assistant.example"
         )
+    return name.lower()
 
 
 def _require_origin(origin: str) -> None:

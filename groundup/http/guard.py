@@ -10,23 +10,28 @@ else. Source: CSP level 3, and the Fetch standard for CORS.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from groundup.http.access import Access, is_same_origin
+from groundup.http.keys import ClientKey
 from groundup.http.limits import Limits
+from groundup.http.rates import Rates
 from groundup.http.responses import ErrorBody, RefusedError, plain_error
 
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 NO_KEY = "An API key is required: Authorization: Bearer KEY."
 WRONG_KEY = (
-    "The API key is wrong: it is not the one that the server was started with "
-    "(--api-key, or GROUNDUP_API_KEY)."
+    "The API key is wrong: it is none that the server was started with "
+    "(--api-key or GROUNDUP_API_KEY, --keys, --public-key)."
 )
+NOT_FROM_A_PAGE = "A public key is for web pages: this request is of none (Origin)."
 CHALLENGE = {"www-authenticate": 'Basic realm="groundup", charset="UTF-8"'}
+# To a wrong key of a program or script: a browser asks nobody for a password.
+WRONG_BEARER = {"www-authenticate": 'Bearer realm="groundup"'}
 CLOSING = {"connection": "close"}
 AGAIN_SOON = {"retry-after": "1"}
 POLICY = (
@@ -42,6 +47,8 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+# Where the app finds in its scope the key of a request: a `ClientKey`, or None for an open path.
+KEY = "groundup.key"
 # How long a browser may cache the response to a preflight, in seconds.
 PREFLIGHT_S = 600
 
@@ -56,11 +63,13 @@ class Guard:
         limits: Limits | None = None,
         *,
         error_body: ErrorBody = plain_error,
+        rates: Rates | None = None,
     ) -> None:
         self.app = app
         self.access = access
         self.limits = limits or Limits()
         self.error_body = error_body
+        self.rates = rates or Rates()
         self._requests = 0
         self._held_bytes = 0
 
@@ -78,20 +87,23 @@ class Guard:
         self._requests += 1
         try:
             headers = self._read_headers(scope)
-            visit.origin = self._admit(scope["method"], headers)
-            if visit.origin and scope["method"] == "OPTIONS":
-                asked = only(headers, "access-control-request-headers")
-                await Response(status_code=204, headers=preflight(asked))(
-                    scope, receive, visit.send
-                )
-                return
-            authorization = only(headers, "authorization")
-            if not self.access.admits_key(authorization):
-                problem = WRONG_KEY if authorization else NO_KEY
-                raise RefusedError(401, problem, CHALLENGE)
+            if not self.access.admits_host(only(headers, "host")):
+                raise RefusedError(403, "This server does not have that host name (Host).")
+            open_headers = self.access.open_headers(scope["method"], scope["path"])
+            key = None
+            if open_headers is not None:
+                visit.security = open_headers
+            else:
+                visit.origin = self._admit(scope["method"], headers)
+                if visit.origin and scope["method"] == "OPTIONS":
+                    asked = only(headers, "access-control-request-headers")
+                    answer = Response(status_code=204, headers=preflight(asked))
+                    await answer(scope, receive, visit.send)
+                    return
+                key = self._key(scope, visit, headers)
             if self._requests > self.limits.requests:
                 raise RefusedError(503, "Too many requests at once.", AGAIN_SOON)
-            await self._pass_on(scope, receive, visit, headers)
+            await self._pass_on({**scope, KEY: key}, receive, visit, headers)
         except RefusedError as refused:
             await self._refuse(refused, scope, receive, visit)
         except asyncio.CancelledError:  # only the end of the server cancels a request
@@ -129,16 +141,16 @@ class Guard:
     def _admit(self, method: str, headers: Headers) -> str:
         """Return the foreign origin that may read the response, or "". Raises RefusedError."""
         authority, origin = only(headers, "host"), only(headers, "origin")
-        if not self.access.admits_host(authority):
-            raise RefusedError(403, "This server does not have that host name (Host).")
         if only(headers, "upgrade").lower() == "websocket":
             raise RefusedError(400, "WebSockets are not supported.")
-        if origin and not self.access.admits_origin(origin, authority):
+        if is_same_origin(origin, authority):
+            origin = ""
+        elif origin and not self.access.lists_for_any(origin):
             problem = "Pages of other origins may not call this server (Origin)."
             if self.access.local_pages:
                 problem += " --cors ORIGIN allows one when the server is started."
             raise RefusedError(403, problem)
-        if self.access.lists(origin) and not is_same_origin(origin, authority):
+        if origin:
             return origin
         followed = (
             only(headers, "sec-fetch-mode") == "navigate"
@@ -150,6 +162,27 @@ class Guard:
                 403, "Pages of other origins may not call this server (Sec-Fetch-Site)."
             )
         return ""
+
+    def _key(self, scope: Scope, visit: "_Visit", headers: Headers) -> ClientKey:
+        """Return the key of a request, and count it. Raises RefusedError."""
+        authorization = only(headers, "authorization")
+        key = self.access.key_of(authorization)
+        if key is None:
+            by_program = authorization.lower().startswith("bearer ")
+            challenge = WRONG_BEARER if by_program else CHALLENGE
+            raise RefusedError(401, WRONG_KEY if authorization else NO_KEY, challenge)
+        if visit.origin and not self.access.lists_for(visit.origin, key):
+            visit.origin = ""
+            raise RefusedError(403, "Pages of this origin may not call with this key (Origin).")
+        own_page = "origin" in headers or only(headers, "sec-fetch-site") == "same-origin"
+        if key.public and not own_page:
+            raise RefusedError(403, NOT_FROM_A_PAGE)
+        client, *_ = scope.get("client") or ("-",)
+        wait_s = self.rates.wait_s(key, str(client))
+        if wait_s:
+            problem = f"Too many requests: try again in {wait_s} s."
+            raise RefusedError(429, problem, {"retry-after": str(wait_s)})
+        return key
 
     async def _pass_on(
         self, scope: Scope, receive: Receive, visit: "_Visit", headers: Headers
@@ -202,13 +235,14 @@ class Guard:
 
 
 class _Visit:
-    """The state of one request: bytes of its body in memory, allowed foreign origin, whether the
-    response has begun.
+    """The state of one request: bytes of its body in memory, allowed foreign origin, security
+    headers, whether the response has begun.
     """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.origin = ""
+        self.security: Mapping[str, str] = SECURITY
         self.held_bytes = 0
         self.started = False
 
@@ -216,7 +250,8 @@ class _Visit:
         """Send, with the security headers."""
         if message["type"] == "http.response.start":
             self.started = True
-            message = {**message, "headers": secure(message.get("headers", []), self.origin)}
+            raw = secure(message.get("headers", []), self.origin, self.security)
+            message = {**message, "headers": raw}
         await self._send(message)
 
 
@@ -240,12 +275,16 @@ def only(headers: Headers, name: str) -> str:
     return values[0].strip() if values else ""
 
 
-def secure(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tuple[bytes, bytes]]:
+def secure(
+    raw: Iterable[tuple[bytes, bytes]],
+    allowed_origin: str,
+    security: Mapping[str, str] = SECURITY,
+) -> list[tuple[bytes, bytes]]:
     """Ours override the app's; with those for pages of an allowed origin, "" is none."""
     headers = MutableHeaders(raw=[(name.lower(), value) for name, value in raw])
     # an app may override it: a file that never changes can be cached
     headers.setdefault("cache-control", "no-store")
-    headers.update(SECURITY)
+    headers.update(security)
     if allowed_origin:
         headers["access-control-allow-origin"] = allowed_origin
     headers.append("vary", "Origin")

@@ -6,6 +6,8 @@ request can reach another file.
 /page/NAME         its styles and scripts
 """
 
+import functools
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import PurePosixPath
 
@@ -28,6 +30,7 @@ MEDIA_TYPES = {
 }
 
 
+@functools.cache
 def page_files(package: str) -> dict[str, tuple[str, bytes]]:
     """Those of a package's folder `web`, and the colours: name -> (media type, bytes)."""
     folder = resources.files(package).joinpath("web")
@@ -49,6 +52,12 @@ def page_routes(package: str) -> list[Route]:
         media_type, content = files[INDEX]
         return Response(content, media_type=media_type, headers={"Vary": "Accept"})
 
+    return [Route("/", front), file_route(files)]
+
+
+def file_route(files: Mapping[str, tuple[str, bytes]]) -> Route:
+    """Return the route of a page's files."""
+
     async def file(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in files:
@@ -56,4 +65,4 @@ def page_routes(package: str) -> list[Route]:
         media_type, content = files[name]
         return Response(content, media_type=media_type)
 
-    return [Route("/", front), Route("/page/{name}", file)]
+    return Route("/page/{name}", file)

@@ -15,13 +15,14 @@ extend:
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import os
 import re
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -53,12 +54,14 @@ def run_server(
     announce: Callable[[str], None] | None = None,
     around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     stopping: Callable[[], None] = lambda: None,
+    proxies: Sequence[str] = (),
 ) -> None:
     """Serve until a signal. `announce` is called with the address; `around` may wrap the guard in
     an observer (an access log); `stopping` is called in the event loop at the start of the
-    shutdown.
+    shutdown; `proxies`: addresses and networks of proxies, whose X-Forwarded-For and
+    X-Forwarded-Proto say who the client is.
 
-    Raises ConfigError (port in use, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0)
+    Raises ConfigError (port in use, host unknown, a proxy that is no address), KeyboardInterrupt after Ctrl-C and SystemExit(0)
     after SIGTERM.
     """
     limits = guard.limits
@@ -73,7 +76,8 @@ def run_server(
         timeout_keep_alive=limits.idle_s,
         timeout_graceful_shutdown=limits.shutdown_s,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=[_network(each) for each in proxies],
         access_log=False,
         log_level="error",
     )
@@ -92,6 +96,17 @@ def run_server(
                 await super().shutdown(sockets)
 
         GuardedServer(config).run(sockets=[listening])
+
+
+def _network(proxy: str) -> str:
+    """Raises ConfigError for what is no address or network: "*" would believe every client."""
+    try:
+        ipaddress.ip_network(proxy)
+    except ValueError as error:
+        raise ConfigError(
+            f"`proxy` {proxy[:100]!r} is not an address.", fix="Write it as 127.0.0.1."
+        ) from error
+    return proxy
 
 
 class _BoundedProtocol(H11Protocol):

@@ -8,17 +8,19 @@ of this machine goes to a client: a document is named by its place within its so
 
 import asyncio
 import contextlib
+import copy
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from groundup.errors import FormatError
+from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import read_json
+from groundup.http.keys import ALL
 from groundup.http.responses import JsonObject
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.progress import Progress
@@ -97,6 +99,21 @@ class ServedIndexes:
     @property
     def names(self) -> list[str]:
         return list(self._paths)
+
+    def limited_to(self, names: Collection[str], also: Collection[str]) -> "ServedIndexes":
+        """Return these indexes with the given names alone (all with "*") and those of `also`; files
+        and vectors stay open in common. Raises ConfigError for an unknown name.
+        """
+        known = set(self._paths)
+        for name in set(names) - known - {ALL}:
+            raise ConfigError(
+                f"A key is for the index {name!r}, which is not served.",
+                fix=did_you_mean(name, known),
+            )
+        limited = copy.copy(self)
+        wanted = known if ALL in names else {*names, *also}
+        limited._paths = {name: path for name, path in self._paths.items() if name in wanted}
+        return limited
 
     def texts_of(self, name: str) -> AssistantTexts:
         """Return what the assistant of an index says in fixed words; without questions of its own

@@ -299,7 +299,12 @@ class ModelRegistry:
             found = {name: self._own(name) for name in self._own_names()}
             found |= self._aliases
             names = sorted(found, key=lambda name: name.removesuffix(LATEST))
-            return [found[name] for name in names if found[name].base in self._info]
+            there = (found[name] for name in names if found[name].base in self._info)
+            return [each for each in there if self.shows(each)]
+
+    def shows(self, alias: ModelAlias) -> bool:
+        """Whether clients may use a model; `LimitedRegistry` shows some alone."""
+        return True
 
     def paths(self) -> list[Path]:
         """Return where the models lie."""
@@ -317,7 +322,7 @@ class ModelRegistry:
             full = self._as_known(full)
             found = self._aliases.get(full) or self._own(full)
             is_hidden = full in self._hidden and full not in self._aliases
-            if is_hidden or found.base not in self._info:
+            if is_hidden or found.base not in self._info or not self.shows(found):
                 raise self._unknown(name)
             return found
 
@@ -330,7 +335,9 @@ class ModelRegistry:
             over = {each.base: name for name, each in self._assistants.items()}
             for base, info in self._info.items():
                 for name in filter(None, (over.get(base), base)):
-                    if info.use == "chat" and name not in self._hidden:
+                    if info.use != "chat" or name in self._hidden:
+                        continue
+                    if self.shows(self._own(name)):
                         return self.find(name)
             return None
 

@@ -11,6 +11,7 @@ disconnects cancels its requests, streaming or not.
 
 import asyncio
 import contextlib
+import copy
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,12 +26,14 @@ from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import ConfigError
 from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
+from groundup.http.keys import ClientKey, operator_key
 from groundup.http.limits import Limits
 from groundup.http.responses import JsonObject
 from groundup.model.heads import LanguageModel
 from groundup.serve.context import ContextRecorder
 from groundup.serve.feedback import FeedbackRecorder
 from groundup.serve.indexes import ServedIndexes
+from groundup.serve.limited_registry import LimitedRegistry
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
 from groundup.serve.model_registry import AliasChanges, ModelAlias, ModelInfo, ModelRegistry
@@ -66,6 +69,7 @@ from groundup.weights.formats import reader_of
 TEXTS_AT_ONCE_TOKENS = 128
 # Sentences of answers from documents that are checked at once; others wait.
 CHECKS_AT_ONCE = 2
+OPERATOR = operator_key("")
 
 
 class ModelServer:
@@ -82,6 +86,8 @@ class ModelServer:
         metrics: Metrics,
         indexes: ServedIndexes | None = None,
     ) -> None:
+        self.client = OPERATOR
+        """Whose requests are answered (see `seen_with`)."""
         self.registry = registry
         self.indexes = indexes or ServedIndexes({})
         self.loaded_models = loaded_models
@@ -96,6 +102,19 @@ class ModelServer:
         self._costly_lock = asyncio.Lock()
         # Each check of a sentence is some answers more.
         self.checks = asyncio.Semaphore(CHECKS_AT_ONCE)
+
+    def seen_with(self, key: ClientKey) -> "ModelServer":
+        """Return this server as it is for the clients of a key: names that it may not use are
+        unknown, and none can be made or deleted; all else is shared.
+
+        Raises ConfigError for a name that is not served.
+        """
+        view = copy.copy(self)
+        view.client = key
+        view.registry = LimitedRegistry(self.registry, key.models, key.assistants)
+        own = {each.assistant for each in view.registry.aliases() if each.assistant}
+        view.indexes = self.indexes.limited_to(key.indexes, own)
+        return view
 
     async def read_body(self, request: HttpRequest) -> JsonObject:
         """Return the JSON object of a request within the limits. Raises RequestError."""

@@ -81,8 +81,8 @@ def test_a_link_from_elsewhere_may_be_followed_and_nothing_else() -> None:
 def test_key_comes_as_bearer_or_as_the_password_that_a_browser_asks_for() -> None:
     access = Access(loopback=True, api_key="sésame")
     basic = base64.b64encode("anyone:sésame".encode()).decode()
-    assert access.admits_key("Bearer " + "sésame".encode().decode("latin-1"))
-    assert access.admits_key(f"Basic {basic}")
+    for right in ("Bearer " + "sésame".encode().decode("latin-1"), f"Basic {basic}"):
+        assert access.key_of(right) is access.operator
     for wrong in (
         "",
         "Bearer",
@@ -93,8 +93,8 @@ def test_key_comes_as_bearer_or_as_the_password_that_a_browser_asks_for() -> Non
         "Digest x",
         "Bearer sésame x",
     ):
-        assert not access.admits_key(wrong), wrong
-    assert LOOPBACK.admits_key("Bearer whatever")  # none is asked for
+        assert access.key_of(wrong) is None, wrong
+    assert LOOPBACK.key_of("Bearer whatever") is LOOPBACK.operator  # none is asked for
 
 
 def test_beyond_loopback_a_key_or_open_is_required() -> None:
@@ -112,9 +112,10 @@ def test_beyond_loopback_a_key_or_open_is_required() -> None:
 def test_an_origin_that_no_browser_would_send_is_refused_at_the_start() -> None:
     with pytest.raises(ConfigError, match=r"'example\.org' is not an origin"):
         access_for("127.0.0.1", origins=["example.org"])
-    assert access_for("127.0.0.1", origins=["https://a.example"]).admits_origin(
-        "https://a.example", "localhost"
-    )
+    assert access_for("127.0.0.1", origins=["https://a.example"]).lists("https://a.example")
+    for name in ("https://a.example", "a.example:80", "a/b", ""):
+        with pytest.raises(ConfigError, match="is not a host name"):
+            access_for("127.0.0.1", hosts=[name])
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from groundup.serve.openai.fields import error_body as openai_error
 from groundup.serve.perplexity import routes as perplexity
 from groundup.serve.requests import RequestError
 from groundup.serve.responses import routes as responses
-from groundup.serve.server import ModelServer
+from groundup.serve.server import OPERATOR, ModelServer
 
 # The known path that an unknown one most likely stands for.
 LIKELY_PATHS = {
@@ -76,10 +76,10 @@ def app_of(server: ModelServer) -> Starlette:
             *documents.routes(server),
             *feedback.routes(server),
             Route("/healthz", healthz),
-            Route("/metrics", metrics),
+            *([Route("/metrics", metrics)] if server.client is OPERATOR else []),
             *dialects,
         ],
-        exception_handlers={**error_handlers(error_body, explain), GroundupError: _refuse},
+        exception_handlers={**error_handlers(error_body, explain), GroundupError: refuse},
         lifespan=_lifespan(server),
     )
     app.router.redirect_slashes = False  # a path with an additional slash is another path: 404
@@ -129,7 +129,7 @@ def _shape(
     return openai_error(message, status, param=param, code=code)
 
 
-def _refuse(request: Request, error: Exception) -> Response:
+def refuse(request: Request, error: Exception) -> Response:
     """Return the response for a refused request. Invalid values and missing packages are shown to
     the client; other errors (those about files contain paths) only go to the log."""
     assert isinstance(error, GroundupError)

@@ -75,6 +75,8 @@ class AskBody(Body):
 
 
 def routes(server: ModelServer) -> list[Route]:
+    """Return the routes; with a public key those that ask its assistants."""
+
     async def indexes(request: Request) -> Response:
         return JsonResponse({"indexes": await server.indexes.entries()})
 
@@ -98,12 +100,14 @@ def routes(server: ModelServer) -> list[Route]:
         page = await server.indexes.use(name, lambda index: passage_page(name, index, id))
         return JsonResponse(page, headers={"Vary": "Accept"})
 
-    return [
+    found = [
         Route("/groundup/assistants", assistants),
-        Route("/groundup/indexes", indexes),
         Route("/groundup/ask", ask, methods=["POST"]),
         Route("/groundup/passages/{index}/{id}", passage),
     ]
+    if not server.client.public:
+        found.append(Route("/groundup/indexes", indexes))
+    return found
 
 
 async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
@@ -111,6 +115,10 @@ async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
     body = read_fields(AskBody, value)
     if body.assistant is not None:
         return await _read_assistant_ask(server, body, body.assistant)
+    if server.client.public:
+        raise RequestError(
+            "assistant: is required with a public key", param="assistant", status=403
+        )
     name, writer = server.indexes.find(body.index), None
     if body.model is not None:
         writer = await server.find(body.model, "completion")

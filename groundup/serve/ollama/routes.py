@@ -59,11 +59,11 @@ class _OllamaApi:
         return JsonResponse(naming.tags([(alias, registry.info(alias)) for alias in aliases]))
 
     async def ps(self, request: Request) -> Response:
+        loaded = self.server.loaded_models.current()
         models = [
-            naming.loaded_entry(
-                ModelAlias(base, base), each.info, each.size_bytes, each.expires_in_s
-            )
-            for base, each in self.server.loaded_models.current().items()
+            naming.loaded_entry(alias, each.info, each.size_bytes, each.expires_in_s)
+            for base, each in loaded.items()
+            if self.server.registry.shows(alias := ModelAlias(base, base))
         ]
         return JsonResponse({"models": models})
 

@@ -3,6 +3,13 @@
 /** A refusal of the server, with its message. */
 export class Refusal extends Error {}
 
+let key = ""; // of a page in a frame of another site; the browser sends the key of this server's own page
+
+/** Send a public key with every request, and no cookie or password. */
+export function useKey(value) {
+  key = value;
+}
+
 /** GET, or POST where there is a body; gives the JSON. Throws Refusal. */
 export async function ask(path, body, signal) {
   return (await fetched(path, body, signal)).json();
@@ -46,7 +53,8 @@ function piece(said) {
 }
 
 async function fetched(path, body, signal) {
-  const asked = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const asked = body === undefined ? { headers: {} } : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  if (key) Object.assign(asked, { credentials: "omit", headers: { ...asked.headers, authorization: `Bearer ${key}` } });
   const response = await reached(path, { ...asked, signal });
   if (response.ok) return response;
   const told = await response.json().catch(() => null);
