@@ -1,6 +1,6 @@
 """The app of each key: over the server as the key's clients see it (`ModelServer.seen_with`), so that
-no route can reach more than the key may use. A public key has the routes that ask its assistants,
-a request of an open path (no key) those of `embed.py`.
+no route can reach more than the key may use. A public key has the routes that ask its assistants and
+rate their replies, a request of an open path (no key) those of `embed.py`.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from groundup.http.access import Access
 from groundup.http.guard import KEY
 from groundup.http.keys import ClientKey
 from groundup.http.responses import RefusedError, error_handlers
-from groundup.serve.app import documents
+from groundup.serve.app import documents, feedback
 from groundup.serve.app.application import app_of, error_body, paths_of, refuse
 from groundup.serve.app.embed import open_app, open_paths
 from groundup.serve.server import ModelServer
@@ -61,6 +61,6 @@ def _app_of_key(server: ModelServer, key: ClientKey) -> Starlette:
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     rest = Route("/{path:path}", nothing_else, methods=methods)
     return Starlette(
-        routes=[*documents.routes(view), rest],
+        routes=[*documents.routes(view), *feedback.routes(view), rest],
         exception_handlers={**error_handlers(error_body), GroundupError: refuse},
     )

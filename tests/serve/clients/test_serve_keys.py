@@ -229,6 +229,8 @@ def test_a_public_key_asks_its_assistant(keyed: Keyed) -> None:
         assert "set-cookie" not in answer.headers
     first = json.loads(answer.text.splitlines()[0])
     assert "£690" in keyed.page(first["sources"][0]["url"]).json()["text"]
+    rated = keyed.page("/groundup/feedback", {"reply": "1", "rating": "up"})
+    assert rated.status_code == 404 and "--feedback" in rated.text  # which this server lacks
     [entry] = keyed.page("/groundup/assistants").json()["assistants"]
     assert entry["organisation"] == "Pebblegate"
 
