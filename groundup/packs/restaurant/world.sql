@@ -1,5 +1,6 @@
 -- A small world to try the actions on: an empty copy of what the restaurant's own system would hold, with some bookings.
 -- It is made once, as world.sqlite, when the assistant is first opened; the actions change that copy, never this file.
+-- Its dates follow the day on which it is made, today(), so that there is always a table to cancel.
 
 -- When the kitchen takes orders (opening-hours.md); weekday 0 is Sunday, as in SQLite's strftime('%w').
 CREATE TABLE kitchen (weekday INTEGER NOT NULL, first TEXT NOT NULL, last TEXT NOT NULL);
@@ -29,25 +30,25 @@ CREATE TABLE bookings (
   status TEXT NOT NULL DEFAULT 'booked' CHECK (status IN ('booked', 'cancelled'))
 );
 INSERT INTO bookings (reference, name, phone, date, time, guests, card_details, status) VALUES
-  ('H4LLS7', 'Hollis', '01632 960511', '2026-12-05', '19:00', 4, 'given', 'booked'),
-  ('P7RYA2', 'Priya', '01632 960512', '2026-12-03', '12:30', 3, 'not needed', 'booked'),
-  ('B3YRN8', 'Tessa Byrne', '01632 960513', '2026-12-01', '20:00', 2, 'not needed', 'booked'),
-  ('K5ORO6', 'Daniel Okoro', '01632 960514', '2026-12-04', '18:30', 6, 'given', 'booked'),
-  ('W9LEN4', 'Lena Whitcombe', '01632 960515', '2026-12-16', '18:00', 2, 'not needed', 'booked'),
-  ('M2CUS9', 'Marcus', '01632 960516', '2026-12-06', '13:00', 5, 'given', 'booked'),
-  ('F6RAH3', 'Farah', '01632 960517', '2026-11-20', '19:30', 2, 'given', 'booked'),
-  ('V8OLI5', 'Oliver', '01632 960518', '2026-12-11', '19:00', 4, 'given', 'cancelled'),
-  ('S4SAM7', 'Sam', '01632 960519', '2026-12-01', '21:00', 6, 'given', 'booked');
--- Saturday 12 December 2026: the dining room is full from 19:00, with 63 of 64 seats.
+  ('H4LLS7', 'Hollis', '01632 960511', date(today(), '+1 day', 'weekday 6'), '19:00', 4, 'given', 'booked'),
+  ('P7RYA2', 'Priya', '01632 960512', date(today(), '+2 days', 'weekday 4'), '12:30', 3, 'not needed', 'booked'),
+  ('B3YRN8', 'Tessa Byrne', '01632 960513', date(today(), 'weekday 2'), '20:00', 2, 'not needed', 'booked'),
+  ('K5ORO6', 'Daniel Okoro', '01632 960514', date(today(), '+1 day', 'weekday 5'), '18:30', 6, 'given', 'booked'),
+  ('W9LEN4', 'Lena Whitcombe', '01632 960515', date(today(), '+14 days', 'weekday 3'), '18:00', 2, 'not needed', 'booked'),
+  ('M2CUS9', 'Marcus', '01632 960516', date(today(), '+1 day', 'weekday 0'), '13:00', 5, 'given', 'booked'),
+  ('F6RAH3', 'Farah', '01632 960517', date(today(), '-11 days'), '19:30', 2, 'given', 'booked'),
+  ('V8OLI5', 'Oliver', '01632 960518', date(today(), '+8 days', 'weekday 5'), '19:00', 4, 'given', 'cancelled'),
+  ('S4SAM7', 'Sam', '01632 960519', date(today(), 'weekday 2'), '21:00', 6, 'given', 'booked');
+-- On the Saturday of next week the dining room is full from 19:30: 63 of 64 seats are taken.
 INSERT INTO bookings (reference, name, phone, date, time, guests, card_details) VALUES
-  ('A2FUL2', 'Askew', '01632 960521', '2026-12-12', '19:00', 8, 'given'),
-  ('A3FUL3', 'Pell', '01632 960522', '2026-12-12', '19:00', 8, 'given'),
-  ('A4FUL4', 'Marsh', '01632 960523', '2026-12-12', '19:15', 8, 'given'),
-  ('A5FUL5', 'Lind', '01632 960524', '2026-12-12', '19:15', 8, 'given'),
-  ('A6FUL6', 'Adeyemi', '01632 960525', '2026-12-12', '19:30', 8, 'given'),
-  ('A7FUL7', 'Farah', '01632 960526', '2026-12-12', '19:30', 8, 'given'),
-  ('A8FUL8', 'Marcus', '01632 960527', '2026-12-12', '19:30', 8, 'given'),
-  ('A9FUL9', 'Lena Whitcombe', '01632 960515', '2026-12-12', '19:00', 7, 'given');
+  ('A2FUL2', 'Askew', '01632 960521', date(today(), '+8 days', 'weekday 6'), '19:00', 8, 'given'),
+  ('A3FUL3', 'Pell', '01632 960522', date(today(), '+8 days', 'weekday 6'), '19:00', 8, 'given'),
+  ('A4FUL4', 'Marsh', '01632 960523', date(today(), '+8 days', 'weekday 6'), '19:15', 8, 'given'),
+  ('A5FUL5', 'Lind', '01632 960524', date(today(), '+8 days', 'weekday 6'), '19:15', 8, 'given'),
+  ('A6FUL6', 'Adeyemi', '01632 960525', date(today(), '+8 days', 'weekday 6'), '19:30', 8, 'given'),
+  ('A7FUL7', 'Farah', '01632 960526', date(today(), '+8 days', 'weekday 6'), '19:30', 8, 'given'),
+  ('A8FUL8', 'Marcus', '01632 960527', date(today(), '+8 days', 'weekday 6'), '19:30', 8, 'given'),
+  ('A9FUL9', 'Lena Whitcombe', '01632 960515', date(today(), '+8 days', 'weekday 6'), '19:00', 7, 'given');
 
 -- The bookings with the minutes of the day between which their seats are taken: 2 hours for up to 4 guests, else 2 hours 30 minutes.
 CREATE VIEW seats_taken AS
@@ -96,12 +97,12 @@ CREATE TABLE vouchers (
   blocked INTEGER NOT NULL DEFAULT 0
 );
 INSERT INTO vouchers VALUES
-  ('QV7K2M9PX4TC', 50.00, '2027-08-31', 0, 0),
-  ('QV3H8R5WZ6NB', 12.40, '2026-12-20', 0, 0),
-  ('QV9D4T2LJ7GF', 25.00, '2026-11-15', 0, 0),
-  ('QV5X6C8SY3KM', 100.00, '2026-09-30', 0, 0),
-  ('QV2B9N4VQ8RD', 25.00, '2027-01-31', 1, 0),
-  ('QV8P3W7HT5LX', 100.00, '2027-06-30', 0, 1);
+  ('QV7K2M9PX4TC', 50.00, date(today(), '+273 days'), 0, 0),
+  ('QV3H8R5WZ6NB', 12.40, date(today(), '+19 days'), 0, 0),
+  ('QV9D4T2LJ7GF', 25.00, date(today(), '-16 days'), 0, 0),
+  ('QV5X6C8SY3KM', 100.00, date(today(), '-62 days'), 0, 0),
+  ('QV2B9N4VQ8RD', 25.00, date(today(), '+61 days'), 1, 0),
+  ('QV8P3W7HT5LX', 100.00, date(today(), '+211 days'), 0, 1);
 
 CREATE TABLE lost_reports (
   reference TEXT PRIMARY KEY,

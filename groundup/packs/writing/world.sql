@@ -1,5 +1,6 @@
 -- A small world to try the actions on: an empty copy of what the centre's own diary would hold, with some bookings.
 -- It is made once, as world.sqlite, when the assistant is first opened; the actions change that copy, never this file.
+-- The appointments' dates follow the day on which it is made, today(), so that there is always one to cancel.
 
 -- The terms of the university; all other days are vacation (about-the-centre.md has the hours of both).
 CREATE TABLE terms (term TEXT PRIMARY KEY, first TEXT NOT NULL, last TEXT NOT NULL);
@@ -26,15 +27,15 @@ CREATE TABLE appointments (
   status TEXT NOT NULL DEFAULT 'booked' CHECK (status IN ('booked', 'cancelled', 'held', 'missed'))
 );
 INSERT INTO appointments (reference, name, date, time, status) VALUES
-  ('W4MEN7', 'Mensa', '2026-12-09', '11:00', 'booked'),
-  ('W2BEN5', 'Ben', '2026-12-02', '14:00', 'booked'),
-  ('W6CAR8', 'Carla', '2026-12-03', '10:00', 'booked'),
-  ('W7MAR2', 'Marsh', '2026-12-03', '10:30', 'booked'),
-  ('W8DEL3', 'Delaney', '2026-11-19', '10:00', 'missed'),
-  ('W9DEL4', 'Delaney', '2026-11-26', '10:00', 'missed'),
-  ('W3SIX1', 'Sie', '2026-10-06', '10:00', 'held'), ('W3SIX2', 'Sie', '2026-10-13', '10:00', 'held'),
-  ('W3SIX3', 'Sie', '2026-10-20', '10:00', 'held'), ('W3SIX4', 'Sie', '2026-10-27', '10:00', 'held'),
-  ('W3SIX5', 'Sie', '2026-11-03', '10:00', 'held'), ('W3SIX6', 'Sie', '2026-11-10', '10:00', 'held');
+  ('W4MEN7', 'Mensa', date(today(), '+7 days', 'weekday 3'), '11:00', 'booked'),
+  ('W2BEN5', 'Ben', date(today(), '+1 day', 'weekday 3'), '14:00', 'booked'),
+  ('W6CAR8', 'Carla', date(today(), '+2 days', 'weekday 4'), '10:00', 'booked'),
+  ('W7MAR2', 'Marsh', date(today(), '+2 days', 'weekday 4'), '10:30', 'booked'),
+  ('W8DEL3', 'Delaney', date(today(), '-12 days'), '10:00', 'missed'),
+  ('W9DEL4', 'Delaney', date(today(), '-5 days'), '10:00', 'missed'),
+  ('W3SIX1', 'Sie', date(today(), '-56 days'), '10:00', 'held'), ('W3SIX2', 'Sie', date(today(), '-49 days'), '10:00', 'held'),
+  ('W3SIX3', 'Sie', date(today(), '-42 days'), '10:00', 'held'), ('W3SIX4', 'Sie', date(today(), '-35 days'), '10:00', 'held'),
+  ('W3SIX5', 'Sie', date(today(), '-28 days'), '10:00', 'held'), ('W3SIX6', 'Sie', date(today(), '-21 days'), '10:00', 'held');
 
 CREATE TABLE workshops (workshop TEXT PRIMARY KEY, date TEXT NOT NULL, leader TEXT NOT NULL, places INTEGER NOT NULL);
 INSERT INTO workshops VALUES
