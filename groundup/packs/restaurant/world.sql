@@ -52,10 +52,10 @@ INSERT INTO bookings (reference, name, phone, date, time, guests, card_details) 
 
 -- The bookings with the minutes of the day between which their seats are taken: 2 hours for up to 4 guests, else 2 hours 30 minutes.
 CREATE VIEW seats_taken AS
-  SELECT reference, date, guests,
+  SELECT reference, date, place, guests,
     substr(time, 1, 2) * 60 + substr(time, 4, 2) AS starts,
     substr(time, 1, 2) * 60 + substr(time, 4, 2) + CASE WHEN guests <= 4 THEN 120 ELSE 150 END AS ends
-  FROM bookings WHERE status = 'booked' AND place = 'dining room';
+  FROM bookings WHERE status = 'booked';
 
 CREATE TABLE dietary_notes (
   reference TEXT PRIMARY KEY,
