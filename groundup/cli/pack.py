@@ -67,7 +67,8 @@ def check(
 
     Each number, price, time and name must be in facts.toml or be marked as free in pack.toml. An
     answer must stand in its document, no text may nearly repeat another, and an intent needs ten
-    messages.
+    messages. Actions must be whole, their SQL must fit world.sql, and a rule's quotation must stand
+    in its document.
 
     Examples:
         groundup pack check bank
@@ -77,7 +78,7 @@ def check(
     from groundup.packs.pack import pack_folder
 
     checked = check_pack(pack_folder(pack))
-    counts = ", ".join(f"{count:,} {part}" for part, count in checked.pack.counts.items())
+    counts = ", ".join(f"{count:,} {part}" for part, count in checked.counts.items())
     lines = [*map(str, checked.objections), *checked.notes, f"{checked.pack.folder}: {counts}"]
     print_result(lines, checked.to_plain(), as_json)
     if checked.objections:

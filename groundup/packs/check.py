@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from groundup.packs.action_check import action_texts, actions_of, asked_texts, wrong_actions
 from groundup.packs.known import Known, known_of
 from groundup.packs.pack import (
     DOCUMENTS,
@@ -40,6 +41,12 @@ class CheckedPack:
     """What could not be checked."""
 
     @property
+    def counts(self) -> dict[str, int]:
+        """The number of documents, of the lines of each part, and of actions where there are."""
+        actions = len(actions_of(self.pack).actions)
+        return {**self.pack.counts, **({"actions": actions} if actions else {})}
+
+    @property
     def blocking(self) -> list[PackIssue]:
         """The objections with which nothing can be built."""
         return [each for each in self.objections if each.blocks]
@@ -51,7 +58,7 @@ class CheckedPack:
         return {
             "pack": str(self.pack.folder),
             "name": self.pack.head.name,
-            "counts": self.pack.counts,
+            "counts": self.counts,
             "labels": dict(labels),
             "unanswerable": unanswerable,
             "objections": [vars(each) for each in self.objections],
@@ -99,6 +106,8 @@ def unknown_facts(pack: Pack) -> Iterator[PackIssue]:
             yield from _objections(known, row.place, "\n".join(texts))
     for field, text in pack.head.assistant.own.items():
         yield from _objections(known, f"{PACK_FILE}: assistant.{field}", text)
+    for each in action_texts(actions_of(pack)):
+        yield from _objections(known, each.place, each.text)
 
 
 def _objections(known: Known, place: str, text: str) -> Iterator[PackIssue]:
@@ -190,6 +199,7 @@ def repeated_texts(pack: Pack) -> Iterator[PackIssue]:
     asked = [Text(row.place, f"{row['instruction']} {row['input']}") for row in instructions]
     asked += [Text(row.place, row["text"]) for row in pack.parts["messages"]]
     asked += [Text(row.place, row["question"]) for row in pack.parts["questions"]]
+    asked += asked_texts(actions_of(pack))
     documents = [Text(f"{DOCUMENTS}/{name}", text) for name, text in pack.documents.items()]
     summaries = [Text(row.place, row["text"]) for row in pack.parts.get("summaries", ())]
     for texts in (asked, documents, summaries):
@@ -207,4 +217,5 @@ CHECKS: tuple[Callable[[Pack], Iterator[PackIssue]], ...] = (
     wrong_labels,
     empty_parts,
     repeated_texts,
+    wrong_actions,
 )
