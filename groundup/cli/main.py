@@ -33,7 +33,7 @@ from groundup.threads import prepare
 CONTENTS: dict[str, dict[str, str]] = {
     "Begin": {
         "build": "Every stage, data to report: build RECIPE|PACK|FOLDER.",
-        "pack": "An assistant's texts, begun and checked: pack new|check.",
+        "pack": "An assistant's texts: pack new|check|improve.",
         "learn": "The course in notebooks: learn [NUMBER].",
     },
     "Data": {

@@ -1,5 +1,5 @@
-"""`groundup pack new`, `groundup pack check`: the texts from which an assistant of an organisation
-is built.
+"""`groundup pack new`, `groundup pack check`, `groundup pack improve`: the texts from which an
+assistant of an organisation is built.
 """
 
 from pathlib import Path
@@ -87,3 +87,70 @@ def check(
             count = "1 objection"
         fix = "Mend the text, put the fact into facts.toml, or mark it as free in pack.toml."
         raise DataError(f"{pack}: {count}; the first: {first}.", fix=fix)
+
+
+@app.command("improve")
+def improve(
+    pack: Annotated[
+        str, Argument(metavar="PACK", help="A pack's folder, or the name of a packaged pack.")
+    ],
+    feedback: Annotated[
+        Path, Option("--feedback", metavar="FILE", help="What `serve --feedback FILE` wrote.")
+    ] = Path("feedback.jsonl"),
+    index: Annotated[
+        str, Option("--index", metavar="NAME", help="Only what this index was asked; default: all.")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        Option(
+            "--out",
+            metavar="FILE",
+            callback=options.file_to_write,
+            help="Write a line of JSON for each group, to be filled in.",
+        ),
+    ] = None,
+    corrections: Annotated[
+        Path | None,
+        Option("--corrections", metavar="FILE", help="Write the filled-in lines into the pack."),
+    ] = None,
+    ask: Annotated[
+        bool, Option("--ask", help="Ask for an answer to each group, and write it at once.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        Option(
+            "--html", metavar="FILE", callback=options.file_to_write, help="Write a page of them."
+        ),
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show what readers asked in vain, in groups, the biggest first, and which document to write or
+    extend; answers become held-out questions or sentences of documents, never both.
+
+    A question that was refused, or whose answer a reader disliked, is grouped with those that ask
+    the same. A held-out question ("use": "question") measures; its answer stands in a document word
+    for word, or is null: rightly refused. A sentence ("use": "document") goes into a document.
+    improved.jsonl remembers both, so that what measures never teaches: docs/howto/assistant.md.
+
+    Examples:
+        groundup pack improve my-firm --feedback feedback.jsonl
+        groundup pack improve my-firm --html asked.html
+        groundup pack improve my-firm --ask
+        groundup pack improve my-firm --out corrections.jsonl
+        groundup pack improve my-firm --corrections corrections.jsonl
+    """
+    from groundup.cli import pack_improve
+    from groundup.packs.pack import pack_folder
+
+    folder = pack_folder(pack)
+    given = {"--corrections": corrections, "--ask": ask or None, "--out": out, "--html": html}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1 and named != ["--out", "--html"]:
+        fix = "Give one of them."
+        raise ConfigError(f"{named[0]} and {named[1]} can't be combined.", fix=fix)
+    if corrections is not None:
+        pack_improve.apply(folder, corrections, as_json)
+    elif ask:
+        pack_improve.ask(folder, feedback, index)
+    else:
+        pack_improve.show(folder, feedback, index, out, html, as_json)

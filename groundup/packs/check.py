@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.packs.action_check import action_texts, actions_of, asked_texts, wrong_actions
+from groundup.packs.corrections import IMPROVED_FILE, taught_again
 from groundup.packs.known import Known, known_of
 from groundup.packs.pack import (
     DOCUMENTS,
@@ -208,6 +209,15 @@ def repeated_texts(pack: Pack) -> Iterator[PackIssue]:
             yield PackIssue(text.place, f"{reason}: {text.text[:60]!r}")
 
 
+def taught_questions(pack: Pack) -> Iterator[PackIssue]:
+    """Yield what teaches a question that `pack improve` made one that measures, whether or not
+    questions.jsonl still has it.
+    """
+    for place, question in taught_again(pack):
+        reason = f"nearly repeats {question[:60]!r}, which is held out ({IMPROVED_FILE})"
+        yield PackIssue(place, reason)
+
+
 CHECKS: tuple[Callable[[Pack], Iterator[PackIssue]], ...] = (
     unknown_facts,
     unchecked_files,
@@ -218,4 +228,5 @@ CHECKS: tuple[Callable[[Pack], Iterator[PackIssue]], ...] = (
     empty_parts,
     repeated_texts,
     wrong_actions,
+    taught_questions,
 )
