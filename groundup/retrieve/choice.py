@@ -19,10 +19,11 @@ from functools import lru_cache
 
 from groundup.language.calendar_dates import asked_days
 from groundup.language.terms import stems, words
+from groundup.retrieve.asked_values import has_asked_value
 from groundup.retrieve.date_fit import fit_of_date
 from groundup.retrieve.follow_up import own_words
 from groundup.retrieve.number_ranges import HOLDS, MISSES, asked_numbers, fit_of_number
-from groundup.retrieve.table_rows import Table, has_asked_kind
+from groundup.retrieve.table_rows import Table
 
 KIND = 1 / 0.85
 # Of a row in the band of numbers or of days that is asked for, of one beside it, and of a sentence
@@ -39,7 +40,7 @@ def factor(
 ) -> float:
     """Return what a sentence's value is multiplied with; `table`: the table that it is a row of."""
     found = 1.0
-    if has_asked_kind(question, text):
+    if has_asked_value(question, text):
         found = KIND
     if text.startswith("|"):
         if asked_numbers(question):

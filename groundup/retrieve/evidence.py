@@ -5,7 +5,8 @@ an index has vectors better by both, and best by a reader of question and passag
                 has included
     by reader   1 / (1 + exp(-(bias + factor f))) of the best sentence,  f = its cosine + w . (the
                 reader's score of it (`reader.py`), the share of the question's weight that it has,
-                cosine of the passage, that cosine - highest cosine of the others)
+                cosine of the passage, that cosine - highest cosine of the others, 1 where it has
+                the kind of value that is asked for (`asked_values.py`))
     by both     1 / (1 + exp(-(BIAS + SENTENCE (share + cosine) + AHEAD (cosine of the passage -
                 highest cosine of the others))))
 
@@ -15,8 +16,8 @@ its neighbours are all about as near. A repeat of the passage is no other one. T
 a logistic regression on the even questions of SQuAD, each with its passage and without it
 (`benchmarks/retrieve_refusal.py`).
 
-Tried and left out (docs/log.md): the kind of thing that is asked for, a name, a date, a number (no
-gain); a model's ln P of the question with and without the passage (some gain, a second a question);
+Tried and left out (docs/log.md): by both, the kind of thing that is asked for, a name, a date, a
+number (no gain); a model's ln P of the question with and without the passage (some gain, a second a question);
 SmolLM2-135M's "yes" or "no" to whether the passage has the answer (chance).
 """
 
@@ -27,7 +28,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundup.retrieve.cite import coverage, statements
+from groundup.retrieve.asked_values import has_asked_value
+from groundup.retrieve.cite import coverage, statement_text, statements
 from groundup.retrieve.contact_details import contact_detail
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
@@ -49,8 +51,9 @@ BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
 MIN_BY_WORDS, MIN_BY_BOTH = 0.5, 0.314
 WORDS, BOTH, READER = "words", "both", "reader"
 # By reader: a logistic regression of whether a sentence answers (docs/log.md).
-READER_BIAS, READER_FACTOR, READER_WEIGHTS = -3.51, 4.45, (0.171, 0.243, 0.451, 0.810)
-MIN_BY_READER = 0.15
+READER_BIAS, READER_FACTOR = -3.675, 4.327
+READER_WEIGHTS = (0.175, 0.258, 0.381, 0.759, 0.469)
+MIN_BY_READER = 0.13
 # Passages that a reader reads for a question.
 READ_PASSAGES = 8
 MIN_EVIDENCE = {WORDS: MIN_BY_WORDS, BOTH: MIN_BY_BOTH, READER: MIN_BY_READER}
@@ -205,6 +208,8 @@ class Nearness:
     """That of the passage."""
     ahead: float
     """How much nearer it is than the others."""
+    has_value: tuple[bool, ...]
+    """Of each of its `statements` whether it has the kind of value that is asked for."""
 
     @property
     def near(self) -> float:
@@ -223,12 +228,12 @@ class Nearness:
         """Return how well each sentence fits by the reader's scores and the rest, at least 0; on
         the scale of cosines.
         """
-        return tuple(
-            max(
-                0.0, cosine + float(np.dot(READER_WEIGHTS, (score, share, self.cosine, self.ahead)))
-            )
-            for score, share, cosine in zip(scores, self.shares, self.cosines, strict=True)
-        )
+        each = zip(scores, self.shares, self.cosines, self.has_value, strict=True)
+        rows = [
+            (cosine, (score, share, self.cosine, self.ahead, has_value))
+            for score, share, cosine, has_value in each
+        ]
+        return tuple(max(0.0, cosine + float(np.dot(READER_WEIGHTS, row))) for cosine, row in rows)
 
 
 def by_reader(best: float) -> float:
@@ -252,6 +257,7 @@ def nearness(
             tuple(next(cosines) + contact_detail(question, each.text) for each in of_passage),
             float(own),
             lead,
+            tuple(has_asked_value(question, statement_text(passage, each)) for each in of_passage),
         )
         for passage, of_passage, own, lead in zip(
             passages, listed, rows @ query, leads, strict=True

@@ -9,38 +9,18 @@ row's own name has not; else, of several columns, those whose value is of the ki
 says no more than the row.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, words
+from groundup.retrieve.asked_values import VALUE_KINDS
 from groundup.retrieve.tables import cells
 
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve"
 _AS_DIGITS = {word: str(n) for n, word in enumerate(_NUMBERS.split(), start=1)}
-_KINDS = (
-    (
-        re.compile(
-            r"\b(?:how much|costs?|prices?|fees?|charges?|pay|rates?|wie teuer|kostet)\b", re.I
-        ),
-        re.compile(r"[£$€]|\d\s?(?:p|pence|pounds?|euros?|dollars?|%)(?!\w)|\bfree\b", re.I),
-    ),
-    (
-        re.compile(r"\bhow (?:long|soon|quickly|fast)\b|\bwie lange\b", re.I),
-        re.compile(r"\d\s?(?:seconds?|minutes?|mins?|hours?|days?|weeks?|months?|years?)\b", re.I),
-    ),
-    (
-        re.compile(r"\b(?:how often|every)\b|\bwie oft\b", re.I),
-        re.compile(r"\b(?:every|once|twice|daily|weekly|fortnightly|monthly|yearly|times)\b", re.I),
-    ),
-    (
-        re.compile(r"\b(?:when|what time|open|close|shut|until|how late|wann)\b", re.I),
-        re.compile(
-            r"\d(?:[.:]\d\d)?\s?(?:am|pm|uhr)\b|\b\d\d?[.:]\d\d\b|\bnoon\b|\bclosed\b", re.I
-        ),
-    ),
-)
+# Of the values by which columns are chosen.
+_COLUMN_KINDS = VALUE_KINDS[:4]
 
 
 @dataclass(frozen=True)
@@ -80,19 +60,8 @@ def answer_in_words(table: Table, question: str, language: str) -> str:
     return _in_words(table.columns, values, [*named, *others])
 
 
-def has_asked_kind(question: str, text: str) -> bool:
-    """Whether a text has what a question asks for by its kind: a sum, a time, how long, how often;
-    True where it asks for none of these.
-
-    >>> has_asked_kind("How much is it?", "It costs £5."), has_asked_kind("How much is it?", "No.")
-    (True, False)
-    """
-    asked = [values for asks, values in _KINDS if asks.search(question)]
-    return not asked or any(values.search(text) for values in asked)
-
-
 def _kinds(value: str) -> set[int]:
-    return {kind for kind, (_, values) in enumerate(_KINDS) if values.search(value)}
+    return {place for place, each in enumerate(_COLUMN_KINDS) if each.value.search(value)}
 
 
 def joined_in_words(table: Table, first: str, second: str) -> str:
@@ -172,10 +141,12 @@ def _named(table: Table, question: str, language: str) -> list[int]:
 def _of_kind(values: Sequence[str], question: str, filled: Sequence[int]) -> list[int]:
     """Return the columns whose value is of the kind that is asked for; [] where all are."""
     chosen: list[int] = []
-    for asks, value in _KINDS:
-        if asks.search(question):
+    for kind in _COLUMN_KINDS:
+        if kind.asks.search(question):
             chosen += [
-                place for place in filled if value.search(values[place]) and place not in chosen
+                place
+                for place in filled
+                if kind.value.search(values[place]) and place not in chosen
             ]
     return chosen if len(chosen) < len(filled) else []
 
