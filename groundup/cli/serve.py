@@ -142,6 +142,14 @@ def command(
     port: PortOption = PORT,
     listen: AccessOptions = AccessOptions(),
     options: ServerOptions = ServerOptions(),
+    mcp: Annotated[
+        Literal["http", "stdio"] | None,
+        Option(
+            "--mcp",
+            help="Search and ask as tools of the Model Context Protocol: http also at /mcp, "
+            "stdio there alone.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve models over the Ollama API (/api) and the OpenAI API (/v1) on one port, and with
@@ -153,6 +161,7 @@ def command(
 
     Examples:
         groundup serve runs/quickstart
+        groundup serve runs/my-firm --mcp stdio
         groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
         groundup serve smollm2-135m-instruct --precision float32
         groundup serve smollm2-135m-instruct --adapter brief=runs/brief --adapter polite=runs/polite
@@ -171,9 +180,19 @@ def command(
     from groundup.serve.app.application import error_body
     from groundup.serve.app.by_key import AppsByKey
 
+    if mcp is not None:
+        require_extra("mcp", "mcp")
+        from groundup.serve.mcp.endpoint import McpEndpoint, serve_stdio
     access, public = access_of(listen)
     server = _open_server(models or [], sources, options, progress)
-    app, log = AppsByKey(server, access), partial(print, file=sys.stderr, flush=True)
+    if mcp is not None and not server.indexes.names:
+        fix = "Serve a build with an index, or name one: --index INDEX"
+        raise ConfigError("--mcp: no documents are served, which its tools search.", fix=fix)
+    if mcp == "stdio":
+        serve_stdio(server)
+        return
+    beside = McpEndpoint() if mcp == "http" else None
+    app, log = AppsByKey(server, access, beside), partial(print, file=sys.stderr, flush=True)
 
     def announce(address: str) -> None:
         names = [each.name for each in server.registry.aliases()]

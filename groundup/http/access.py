@@ -150,6 +150,12 @@ def access_for(
     origins = frozenset(origins or ())
     for origin in origins.union(*(key.origins or () for key in keys)):
         _require_origin(origin)
+    for key in keys:
+        if key.public and not (origins if key.origins is None else key.origins):
+            raise ConfigError(
+                f"The public key {key.name!r} is for pages of no site.",
+                fix="List the sites, as `origins` https://bank.example",
+            )
     names = {_required_name(name) for name in hosts}
     if not loopback:
         machine = socket.gethostname().lower()

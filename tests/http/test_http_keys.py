@@ -110,6 +110,9 @@ def test_keys_need_an_operators_one_that_is_different(tmp_path: Path) -> None:
         access_for("127.0.0.1", keys=keys, is_open=True)
     with pytest.raises(ConfigError, match="are the same"):
         access_for("127.0.0.1", api_key=DESK, keys=keys)
+    public = ClientKey("site", DIGEST, public=True, assistants=frozenset("b"))
+    with pytest.raises(ConfigError, match="pages of no site"):
+        access_for("127.0.0.1", api_key="k", keys=[public], local_pages=True)
     with pytest.raises(ConfigError, match="not an origin"):
         key = ClientKey("a", DIGEST, models=frozenset("m"), origins=frozenset(["bank.example"]))
         access_for("127.0.0.1", api_key="k", keys=[key])

@@ -16,7 +16,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from functools import partial
-from typing import Any
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -52,7 +52,7 @@ LIKELY_PATHS = {
 log = logging.getLogger(__name__)
 
 
-def app_of(server: ModelServer) -> Starlette:
+def app_of(server: ModelServer, beside: "ServedBeside | None" = None) -> Starlette:
     """Return the app, to be wrapped in `http.guard.Guard`."""
 
     async def healthz(request: Request) -> Response:
@@ -78,9 +78,10 @@ def app_of(server: ModelServer) -> Starlette:
             Route("/healthz", healthz),
             *([Route("/metrics", metrics)] if server.client is OPERATOR else []),
             *dialects,
+            *([] if beside is None else [beside.route(server)]),
         ],
         exception_handlers={**error_handlers(error_body, explain), GroundupError: refuse},
-        lifespan=_lifespan(server),
+        lifespan=lambda app: running(server, beside),
     )
     app.router.redirect_slashes = False  # a path with an additional slash is another path: 404
     return app
@@ -130,31 +131,49 @@ def _shape(
 
 
 def refuse(request: Request, error: Exception) -> Response:
-    """Return the response for a refused request. Invalid values and missing packages are shown to
-    the client; other errors (those about files contain paths) only go to the log."""
+    """Return the response for a refused request."""
     assert isinstance(error, GroundupError)
-    if isinstance(error, ConfigError | DataError | ModelError):
-        error = RequestError(error.message)
-    elif isinstance(error, MissingExtra):
-        error = RequestError(error.message, status=501)
-    elif not isinstance(error, RequestError):
-        log.error("a request could not be answered: %s", error)
-        error = RequestError("internal server error; the server's log has the details", status=500)
-    shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
-    response = JsonResponse(shape, error.status)
-    if error.status == 503:
+    shown = shown_error(error)
+    shape = _shape(request.url.path, shown.status, shown.message, shown.param, shown.code)
+    response = JsonResponse(shape, shown.status)
+    if shown.status == 503:
         response.headers["Retry-After"] = "1"
     return response
 
 
-def _lifespan(server: ModelServer) -> Any:
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+def shown_error(error: GroundupError) -> RequestError:
+    """Return what a client is told of an error. Invalid values and missing packages are shown; other
+    errors (those about files contain paths) only go to the log.
+    """
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, ConfigError | DataError | ModelError):
+        return RequestError(error.message)
+    if isinstance(error, MissingExtra):
+        return RequestError(error.message, status=501)
+    log.error("a request could not be answered: %s", error)
+    return RequestError("internal server error; the server's log has the details", status=500)
+
+
+class ServedBeside(Protocol):
+    """Something that is served beside the APIs."""
+
+    def route(self, server: ModelServer) -> Route:
+        """Return its route, over a server as one key sees it."""
+
+    def running(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Run for as long as the server does."""
+
+
+@contextlib.asynccontextmanager
+async def running(server: ModelServer, beside: ServedBeside | None = None) -> AsyncIterator[None]:
+    """Hold what a server needs while it runs, in its event loop."""
+    async with contextlib.AsyncExitStack() as stack:
+        if beside is not None:
+            await stack.enter_async_context(beside.running())
         watching = asyncio.create_task(server.loaded_models.watch())
         try:
             yield
         finally:
             watching.cancel()
             server.worker.close()
-
-    return lifespan

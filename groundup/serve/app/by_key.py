@@ -17,7 +17,13 @@ from groundup.http.guard import KEY
 from groundup.http.keys import ClientKey
 from groundup.http.responses import RefusedError, error_handlers
 from groundup.serve.app import documents, feedback
-from groundup.serve.app.application import app_of, error_body, paths_of, refuse
+from groundup.serve.app.application import (
+    ServedBeside,
+    app_of,
+    error_body,
+    paths_of,
+    refuse,
+)
 from groundup.serve.app.embed import open_app, open_paths
 from groundup.serve.server import ModelServer
 
@@ -27,14 +33,16 @@ PUBLIC_ONLY = "A public key may ask its assistants, and nothing else."
 class AppsByKey:
     """One ASGI app of several: the operator's, and one for each further key."""
 
-    def __init__(self, server: ModelServer, access: Access) -> None:
+    def __init__(
+        self, server: ModelServer, access: Access, beside: ServedBeside | None = None
+    ) -> None:
         """Raises ConfigError for a key of a name that is not served."""
         public = [key for key in access.keys if key.public]
         self.access = replace(access, open_paths=open_paths(access, public) if public else {})
         """With the paths that pages of other sites load, where there is a public key."""
-        self.operators = app_of(server)
+        self.operators = app_of(server, beside)
         self._open = open_app({name for key in public for name in key.assistants})
-        self._apps = {key.name: _app_of_key(server, key) for key in access.keys}
+        self._apps = {key.name: _app_of_key(server, key, beside) for key in access.keys}
         self._apps[access.operator.name] = self.operators
 
     @property
@@ -50,10 +58,10 @@ class AppsByKey:
         await app(scope, receive, send)
 
 
-def _app_of_key(server: ModelServer, key: ClientKey) -> Starlette:
+def _app_of_key(server: ModelServer, key: ClientKey, beside: ServedBeside | None) -> Starlette:
     view = server.seen_with(key)
     if not key.public:
-        return app_of(view)
+        return app_of(view, beside)
 
     async def nothing_else(request: Request) -> Response:
         raise RefusedError(403, PUBLIC_ONLY)

@@ -19,6 +19,7 @@ from groundup.retrieve.update import update_index
 SITE, ELSEWHERE = "https://clinic.example", "https://elsewhere.example"
 OPERATOR, CLINIC, SHOP = "operator", "clinic-0123456789abcdef", "shop-0123456789abcdef"
 PUBLIC, NARROW = "pk-clinic-0123456789", "pk-narrow-0123456789"
+LISTED = ["--api-key", "k", "--cors", SITE]
 KEYS = f"""
 [clinic]
 key = "{CLINIC}"
@@ -51,7 +52,7 @@ SHOP_TEXT = "# Hours\n\nThe shop for kites opens at 7:15.\n"
 class Keyed:
     """A server of two packs, a model and an index, for the operator and four further keys."""
 
-    def __init__(self, folder: Path, serve: Callable[..., Any]) -> None:
+    def __init__(self, folder: Path, serve: Callable[..., Any], *options: str) -> None:
         self.clinic = make_build(folder / "clinic")
         for name in ("kites", "manuals"):
             (folder / name).mkdir()
@@ -65,7 +66,7 @@ class Keyed:
         self.keys.chmod(0o600)
         models = [str(self.clinic), str(self.shop), str(save_language(folder / "tiny"))]
         access = ["--api-key", OPERATOR, "--keys", str(self.keys), "--cors", SITE]
-        self.server = serve(*models, "--index", str(manuals), *access)
+        self.server = serve(*models, "--index", str(manuals), *access, *options)
 
     def ask(self, key: str, path: str, body: Any = None, **options: Any) -> Any:
         method = options.pop("method", "GET" if body is None else "POST")
@@ -329,7 +330,8 @@ def test_without_public_keys_nothing_is_open(guarded: Any) -> None:
 
 def test_the_server_says_the_key_that_it_derives(keyed: Keyed, serve: Callable[..., Any]) -> None:
     proxied = ["--server-name", "assistant.example", "--proxy", "127.0.0.1"]
-    server = serve(str(keyed.clinic), "--api-key", "k", "--public-key", "clinic", *proxied)
+    public = ["--api-key", "k", "--public-key", "clinic", "--cors", SITE]
+    server = serve(str(keyed.clinic), *public, *proxied)
     key = public_key_derived("k")
     headers = {"host": "assistant.example", "authorization": f"Bearer {key}"}
     headers["origin"] = "https://assistant.example"
@@ -354,8 +356,9 @@ def public_key_derived(api_key: str) -> str:
     ("options", "says"),
     [
         (["--public-key", "clinic"], "none of the operator"),
-        (["--api-key", "k", "--public-key", "clinick"], "assistant 'clinick'"),
-        (["--api-key", "k", "--public-key", "clinic:chat"], "assistant 'clinic:chat'"),
+        (["--api-key", "k", "--public-key", "clinic"], "pages of no site"),
+        ([*LISTED, "--public-key", "clinick"], "assistant 'clinick'"),
+        ([*LISTED, "--public-key", "clinic:chat"], "assistant 'clinic:chat'"),
         (["--api-key", "k", "--public-key", "clinic=pk-1"], "fewer than 16"),
         (["--api-key", "k", "--keys", "none.toml"], "none.toml"),
         (["--server-name", "assistant.example"], "no key was given"),
