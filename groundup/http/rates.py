@@ -1,8 +1,8 @@
 """Rates: how many requests a minute a key may send, from all clients and from one address.
 
 The generic cell rate algorithm (ITU-T I.371, as virtual scheduling): one number for each count, the
-time at which its minute would be empty again, in place of a list of requests. A full minute may come
-at once, then one request each 60 s / rate.
+time at which its minute would be empty again, in place of a list of requests. A full minute may
+come at once, then one request each 60 s / rate.
 """
 
 import ipaddress

@@ -61,8 +61,8 @@ def run_server(
     shutdown; `proxies`: addresses and networks of proxies, whose X-Forwarded-For and
     X-Forwarded-Proto say who the client is.
 
-    Raises ConfigError (port in use, host unknown, a proxy that is no address), KeyboardInterrupt after Ctrl-C and SystemExit(0)
-    after SIGTERM.
+    Raises ConfigError (port in use, host unknown, a proxy that is no address), KeyboardInterrupt
+    after Ctrl-C and SystemExit(0) after SIGTERM.
     """
     limits = guard.limits
     config = uvicorn.Config(

@@ -142,8 +142,8 @@ def refuse(request: Request, error: Exception) -> Response:
 
 
 def shown_error(error: GroundupError) -> RequestError:
-    """Return what a client is told of an error. Invalid values and missing packages are shown; other
-    errors (those about files contain paths) only go to the log.
+    """Return what a client is told of an error. Invalid values and missing packages are shown;
+    other errors (those about files contain paths) only go to the log.
     """
     if isinstance(error, RequestError):
         return error

@@ -1,6 +1,6 @@
-"""The app of each key: over the server as the key's clients see it (`ModelServer.seen_with`), so that
-no route can reach more than the key may use. A public key has the routes that ask its assistants and
-rate their replies, a request of an open path (no key) those of `embed.py`.
+"""The app of each key: over the server as the key's clients see it (`ModelServer.seen_with`), so
+that no route can reach more than the key may use. A public key has the routes that ask its
+assistants and rate their replies, a request of an open path (no key) those of `embed.py`.
 """
 
 from dataclasses import replace
