@@ -129,13 +129,15 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def short_measurements() -> Iterator[None]:
-    """A choice by measured times takes a few steps instead of seconds: no test depends on which choice is the faster one on this machine."""
-    import groundup.train.steps.precision
+    """A choice by measured times takes a few steps instead of seconds: no test depends on which choice is the faster one on this machine.
+
+    Products of a shape are measured once: beside busy processes two runs would choose differently for Muon.
+    """
+    from groundup.train.steps import precision
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            groundup.train.steps.precision, "MEASURED_S", 0.02
-        )  # what is imported from now on takes it from there
+        patch.setattr(precision, "product_times", functools.cache(precision.product_times))
+        patch.setattr(precision, "MEASURED_S", 0.02)  # what is imported from now on takes it there
         for name in [name for name in sys.modules if name.startswith("groundup.")]:
             for seconds in ("MEASURED_S", "TRIAL_S"):
                 if hasattr(sys.modules[name], seconds):

@@ -581,11 +581,9 @@ def test_a_shared_cache_keeps_no_code_and_this_is_said_once(
     found = code_folder.__wrapped__()
     assert found.path is None and f"{shared} can be written by other users" in found.note
     monkeypatch.setattr(machine_code, "code_folder", lambda: found)
-    monkeypatch.setattr(
-        decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name)
-    )
     for _ in range(2):
         assert "compiled step" in use_compiled_step(model_of(LLAMA), heard)
+        assert unpacked_by(MachineCode(UNPACK_INT8.module, UNPACK_INT8.name))
     assert sum(found.note in line for line in heard.lines) == 1
     assert [each.name for each in shared.rglob("*.o")] == []
 
