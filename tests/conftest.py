@@ -1,5 +1,6 @@
 """Fixtures for every room: a cache of its own, one torch thread in this process and in those it starts (`make test` runs a process on each core)."""
 
+import dataclasses
 import functools
 import gc
 import importlib.util
@@ -44,27 +45,31 @@ class CheckedCalls:
     A training run of a small model makes 100,000 calls, and half of its time were the checks of the same shapes again and again.
     """
 
-    ALL, LATER_SHARE = 300, 1 / 32
+    ALL, LATER_GAP = 300, 256
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
         """Begin anew; calls of a test are the same each time that it is run."""
-        self.calls, self.draw = 0, random.Random(0).random
+        self.calls, self.checked_next, self.draw = 0, 0, random.Random(0).randrange
         self.inner: set[CodeType] = set()
 
-    @property
-    def skips(self) -> bool:
-        """Whether the next call is not checked."""
-        self.calls += 1
-        return self.calls > self.ALL and self.draw() > self.LATER_SHARE
+    def choose_next(self) -> None:
+        """Which call is checked after this one."""
+        gap = 1 if self.calls < self.ALL else self.draw(1, 2 * self.LATER_GAP)
+        self.checked_next = self.calls + gap
 
     def decorated(self, function: Any, typechecker: Callable[[Any], Any]) -> Any:
         """The function with its checks, made when they are first wanted: making them takes longer than many calls.
 
         A function inside another is defined anew at each call: its first definition in a test is checked.
         """
+        if dataclasses.is_dataclass(function):  # of a class jaxtyping checks no more than this
+            made: Any = function.__init__
+            if not hasattr(made, "__wrapped__"):  # an inherited one is checked already
+                function.__init__ = self.decorated(made, typechecker)  # type: ignore[misc]
+            return function
         if not isinstance(function, FunctionType):
             return JAXTYPED(function, typechecker=typechecker)
         if "<locals>" in function.__qualname__:
@@ -76,8 +81,10 @@ class CheckedCalls:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             nonlocal checked
-            if self.skips:
+            self.calls += 1
+            if self.calls < self.checked_next:
                 return function(*args, **kwargs)
+            self.choose_next()
             checked = checked or JAXTYPED(function, typechecker=typechecker)
             return checked(*args, **kwargs)
 
@@ -142,6 +149,17 @@ def short_measurements() -> Iterator[None]:
             for seconds in ("MEASURED_S", "TRIAL_S"):
                 if hasattr(sys.modules[name], seconds):
                     patch.setattr(sys.modules[name], seconds, 0.02)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_power_cut() -> Iterator[None]:
+    """Tests don't wait until a disk has what they wrote, which is up to 7 ms a file where others write too.
+
+    Other processes read it at once, and killed ones leave it; those that tests start do wait.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 
