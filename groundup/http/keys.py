@@ -36,6 +36,7 @@ ALL = "*"
 MAX_KEYS = 256
 # A key of a file: 16 characters of 64 are 96 bits.
 MIN_CHARACTERS = 16
+SCRYPT = {"n": 2**14, "r": 8, "p": 1}  # 16 MiB
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Of a public key, where its table says nothing: a visitor reads some seconds on each answer, and a
 # quotation takes the server about 50 ms.
@@ -184,7 +185,8 @@ def require_different(keys: Sequence[ClientKey]) -> None:
 
 def public_keys(given: Sequence[str], api_key: str) -> dict[str, str]:
     """Return assistant -> key of each --public-key: ASSISTANT=KEY, or ASSISTANT, whose key is
-    derived from the operator's, so that it stays the same (HMAC-SHA-256, 128 bits of it).
+    derived from the operator's, so that it stays the same. Whoever reads it may guess at that one
+    offline, so a short one is refused, and each guess costs some 50 ms (scrypt, RFC 7914).
 
     Raises ConfigError.
 
@@ -198,10 +200,14 @@ def public_keys(given: Sequence[str], api_key: str) -> dict[str, str]:
                 f"--public-key names {name!r} twice.", fix="Several keys stand in --keys FILE."
             )
         if not equals:
-            derived = hmac.new(api_key.encode(), f"public:{name}".encode(), hashlib.sha256)
-            key = f"pk-{derived.hexdigest()[:32]}"
+            key = _derived(_long_enough("of the operator", api_key), name)
         found[name] = _long_enough(f"--public-key {name}", key)
     return found
+
+
+def _derived(api_key: str, name: str) -> str:
+    salt = f"groundup public key {name}".encode()
+    return f"pk-{hashlib.scrypt(api_key.encode(), salt=salt, dklen=16, **SCRYPT).hex()}"
 
 
 def public_key_of(assistant: str, key: str) -> ClientKey:

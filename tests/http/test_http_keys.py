@@ -119,16 +119,22 @@ def test_keys_need_an_operators_one_that_is_different(tmp_path: Path) -> None:
 
 
 def test_public_keys_are_given_or_derived_from_the_operators() -> None:
-    found = public_keys([f"bank={PUBLIC}", "school"], "operator")
-    assert found["bank"] == PUBLIC and found["school"].startswith("pk-")
-    assert public_keys(["school"], "operator")["school"] == found["school"]
-    others = {
-        public_keys([name], key)[name] for name, key in (("bank", "operator"), ("school", "x"))
-    }
+    operator = "operator-0123456"
+    found = public_keys([f"bank={PUBLIC}", "school"], operator)
+    assert found["bank"] == PUBLIC and len(found["school"]) == 35
+    assert public_keys(["school"], operator)["school"] == found["school"]
+    others = {public_keys(["bank"], operator)["bank"], *public_keys(["school"], DESK).values()}
     assert found["school"] not in others and len(others) == 2
-    for given, says in ((["bank=pk"], "fewer than 16"), (["bank", f"bank={PUBLIC}"], "twice")):
+    wrong = ((["bank=pk"], "fewer than 16"), (["bank", f"bank={PUBLIC}"], "twice"))
+    for given, says in wrong:
         with pytest.raises(ConfigError, match=says):
-            public_keys(given, "operator")
+            public_keys(given, operator)
+
+
+def test_nobody_guesses_a_short_operators_key_by_a_public_one() -> None:
+    with pytest.raises(ConfigError, match="'of the operator' has fewer than 16"):
+        public_keys(["bank"], "secret")
+    assert public_keys([f"bank={PUBLIC}"], "secret") == {"bank": PUBLIC}
 
 
 def test_the_app_learns_whose_key_it_was(access: Access) -> None:

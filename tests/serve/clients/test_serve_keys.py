@@ -19,7 +19,7 @@ from groundup.retrieve.update import update_index
 SITE, ELSEWHERE = "https://clinic.example", "https://elsewhere.example"
 OPERATOR, CLINIC, SHOP = "operator", "clinic-0123456789abcdef", "shop-0123456789abcdef"
 PUBLIC, NARROW = "pk-clinic-0123456789", "pk-narrow-0123456789"
-LISTED = ["--api-key", "k", "--cors", SITE]
+LISTED = ["--api-key", SHOP, "--cors", SITE]
 KEYS = f"""
 [clinic]
 key = "{CLINIC}"
@@ -330,9 +330,9 @@ def test_without_public_keys_nothing_is_open(guarded: Any) -> None:
 
 def test_the_server_says_the_key_that_it_derives(keyed: Keyed, serve: Callable[..., Any]) -> None:
     proxied = ["--server-name", "assistant.example", "--proxy", "127.0.0.1"]
-    public = ["--api-key", "k", "--public-key", "clinic", "--cors", SITE]
+    public = ["--api-key", CLINIC, "--public-key", "clinic", "--cors", SITE]
     server = serve(str(keyed.clinic), *public, *proxied)
-    key = public_key_derived("k")
+    key = public_key_derived(CLINIC)
     headers = {"host": "assistant.example", "authorization": f"Bearer {key}"}
     headers["origin"] = "https://assistant.example"
     for number in range(22):  # one rate for each address that the proxy names
@@ -355,8 +355,9 @@ def public_key_derived(api_key: str) -> str:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--public-key", "clinic"], "none of the operator"),
-        (["--api-key", "k", "--public-key", "clinic"], "pages of no site"),
+        (["--public-key", f"clinic={PUBLIC}"], "none of the operator"),
+        (["--api-key", SHOP, "--public-key", "clinic"], "pages of no site"),
+        (["--api-key", "k", "--public-key", "clinic"], "fewer than 16"),
         ([*LISTED, "--public-key", "clinick"], "assistant 'clinick'"),
         ([*LISTED, "--public-key", "clinic:chat"], "assistant 'clinic:chat'"),
         (["--api-key", "k", "--public-key", "clinic=pk-1"], "fewer than 16"),
