@@ -13,7 +13,7 @@ French.
 
 import re
 from calendar import isleap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -27,8 +27,8 @@ _MONTH_NAMES = (
     "jan feb mar apr may jun jul aug sep oct nov dec",
     "jan feb mär apr mai jun jul aug sept okt nov dez",
 )
-_OF_MONTH = {name: n for each in _MONTH_NAMES for n, name in enumerate(each.split(), start=1)}
-_MONTH = rf"(?:{'|'.join(sorted(_OF_MONTH, key=len, reverse=True))})"
+OF_MONTH = {name: n for each in _MONTH_NAMES for n, name in enumerate(each.split(), start=1)}
+MONTH = rf"(?:{'|'.join(sorted(OF_MONTH, key=len, reverse=True))})"
 _WEEKDAY = rf"(?:(?:{'|'.join(DAYS['en'] + DAYS['de'] + DAYS['fr'])})s?,?\s+)?"
 _DAY = r"(?:the\s+)?\d{1,2}(?:st|nd|rd|th|\.)?"
 _YEAR = r"(?:,?\s+((?:19|20)\d\d))?"
@@ -36,24 +36,24 @@ _JOIN = r"\s*(?:,|and|or|und|oder|et|&)\s*"
 _TO = r"\s*(?:-|–|—|to|until|till|through|bis(?: zum)?|au)\s*"
 # "24, 25 and 31 December 2026"
 _LISTED = re.compile(
-    rf"\b{_WEEKDAY}({_DAY}(?:{_JOIN}{_WEEKDAY}{_DAY}){{0,11}})\s+(?:of\s+)?({_MONTH})\b\.?{_YEAR}",
+    rf"\b{_WEEKDAY}({_DAY}(?:{_JOIN}{_WEEKDAY}{_DAY}){{0,11}})\s+(?:of\s+)?({MONTH})\b\.?{_YEAR}",
     re.IGNORECASE,
 )
 _MONTH_FIRST = re.compile(
-    rf"\b({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!\s*[:.]\d){_YEAR}", re.I
+    rf"\b({MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!\s*[:.]\d){_YEAR}", re.I
 )
 # "18 to 26 October", "24 December 2026 to 2 January", "1 May-30 September", "between 3 and 9 June"
 _RANGE = re.compile(
-    rf"\b(?:(between)\s+)?{_WEEKDAY}({_DAY})(?:\s+(?:of\s+)?({_MONTH})\b\.?{_YEAR})?"
+    rf"\b(?:(between)\s+)?{_WEEKDAY}({_DAY})(?:\s+(?:of\s+)?({MONTH})\b\.?{_YEAR})?"
     rf"(?:{_TO}|(?(1)\s+and\s+|(?!)))"
-    rf"{_WEEKDAY}({_DAY})\s+(?:of\s+)?({_MONTH})\b\.?{_YEAR}",
+    rf"{_WEEKDAY}({_DAY})\s+(?:of\s+)?({MONTH})\b\.?{_YEAR}",
     re.IGNORECASE,
 )
 _MONTHS_RANGE = re.compile(
-    rf"\b({_MONTH})\b(?:\s*[-–—]\s*|\s+(?:to|until|till|bis|à)\s+)({_MONTH})\b", re.I
+    rf"\b({MONTH})\b(?:\s*[-–—]\s*|\s+(?:to|until|till|bis|à)\s+)({MONTH})\b", re.I
 )
 _WHOLE_MONTH = re.compile(
-    rf"(?<!\d )(?<!\d\. )(?<!th )(?<!st )\b({_MONTH})\b(?!\.?\s+\d{{1,2}}\b)", re.I
+    rf"(?<!\d )(?<!\d\. )(?<!th )(?<!st )\b({MONTH})\b(?!\.?\s+\d{{1,2}}\b)", re.I
 )
 _LATER_DAY = re.compile(r"(?<=\bon )the (\d{1,2})(?:st|nd|rd|th)\b", re.IGNORECASE)
 _OPEN = re.compile(
@@ -64,7 +64,7 @@ _OPEN = re.compile(
 # Where such a word is looked for: characters before a date.
 _NEAR = 30
 # The verb: "you may", "May I".
-_MODAL_MAY = re.compile(
+MODAL_MAY = re.compile(
     r"(?<!\d )(?<!th )(?<!st )(?<!\bin )(?<!\bof )(?<!next )(?<!until )(?<!from )"
     r"(?:\bmay\b(?! \d)"
     r"|\bMay(?=\s+(?:I|we|you|it|he|she|they|the|my|our|your|an?|some\w*|any\w*|people)\b))"
@@ -182,7 +182,7 @@ def days_in(text: str, today: date) -> tuple[Days, ...]:
     ['18 Oct 26 Oct', '24 Dec 24 Dec', '25 Dec 25 Dec']
     """
     found: list[Days] = []
-    rest = _MODAL_MAY.sub("   ", text)
+    rest = MODAL_MAY.sub("   ", text)
 
     def take(pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
         nonlocal rest
@@ -204,9 +204,9 @@ def days_in(text: str, today: date) -> tuple[Days, ...]:
     if found and later and (each := _replaced(found[-1].last, int(later[1]))):
         found.append(Days(each, each, found[-1].has_year, later[0]))
     for match in take(_MONTHS_RANGE):
-        found.append(_months(_OF_MONTH[match[1].lower()], _OF_MONTH[match[2].lower()], today))
+        found.append(_months(OF_MONTH[match[1].lower()], OF_MONTH[match[2].lower()], today))
     for match in take(_WHOLE_MONTH):
-        month = _OF_MONTH[match[1].lower()]
+        month = OF_MONTH[match[1].lower()]
         found += _opened([_months(month, month, today)], rest, match.start())
     return (*found, *_feasts(text, today))
 
@@ -220,7 +220,7 @@ def _replaced(day: date, number: int) -> date | None:
 
 def _date(day: int, month: str, year: str | None, today: date) -> date | None:
     """Return a date; without a year the next from today; None where there is no such day."""
-    number = _OF_MONTH[month.lower()]
+    number = OF_MONTH[month.lower()]
     for tried in [int(year)] if year else range(today.year, today.year + 5):
         try:
             made = date(tried, number, day)
@@ -276,20 +276,25 @@ def _months(first: int, last: int, today: date) -> Days:
 
 
 def _feasts(text: str, today: date) -> Iterator[Days]:
+    for match, days in feasts_in(text, (today.year, today.year + 1)):
+        yield _next(days, today, match)
+
+
+def feasts_in(text: str, years: Sequence[int]) -> Iterator[tuple[re.Match[str], list[date]]]:
+    """Yield the feasts that a text names, with their days in the stated year, else in `years`."""
     for pattern, (month, number) in _FIXED:
         if match := pattern.search(text):
-            days = [date(year, month, number) for year in _years(text, match, today)]
-            yield _next(days, today, match)
+            yield match, [date(year, month, number) for year in _years(text, match, years)]
     for pattern, offset in _BY_EASTER:
         if match := pattern.search(text):
-            days = [easter(year) + timedelta(days=offset) for year in _years(text, match, today)]
-            yield _next(days, today, match)
+            sundays = map(easter, _years(text, match, years))
+            yield match, [sunday + timedelta(days=offset) for sunday in sundays]
 
 
-def _years(text: str, match: re.Match[str], today: date) -> list[int]:
-    """Return the year behind a feast, or this one and the next."""
+def _years(text: str, match: re.Match[str], years: Sequence[int]) -> Sequence[int]:
+    """Return the year behind a feast, or the given ones."""
     stated = _STATED_YEAR.match(text, match.end())
-    return [int(stated[1])] if stated else [today.year, today.year + 1]
+    return [int(stated[1])] if stated else years
 
 
 def _next(days: list[date], today: date, match: re.Match[str]) -> Days:

@@ -12,13 +12,15 @@ TWENTY_TO_NINETY = {word: 10 * number for number, word in enumerate(_TENS.split(
 _VALUES = ONE_TO_NINETEEN | TWENTY_TO_NINETY
 _SCALES = {"hundred": 100, "thousand": 1000, "grand": 1000, "million": 1_000_000, "dozen": 12}
 _NUMBER_WORD = "|".join(sorted([*_VALUES, *_SCALES], key=len, reverse=True))
-# Its first group is a number in digits before a scale: "2 million".
-WRITTEN = re.compile(
-    rf"\b(?:an?\s+(?={'|'.join(_SCALES)}))?(\d+(?:\.\d+)?\s+(?=hundred|thousand|grand|million))?"
-    rf"(?:{_NUMBER_WORD})(?:(?:[\s-]+|\s+and\s+)(?:{_NUMBER_WORD}))*(?:th|s)?\b",
-    re.IGNORECASE,
+# As a pattern without groups: "twenty-eight", "a hundred and five", "2 million".
+IN_WORDS = (
+    rf"\b(?:an?\s+(?={'|'.join(_SCALES)}))?"
+    r"(?:\d+(?:\.\d+)?\s+(?=hundred|thousand|grand|million))?"
+    rf"(?:{_NUMBER_WORD})(?:(?:[\s-]+|\s+and\s+)(?:{_NUMBER_WORD}))*(?:th|s)?\b"
 )
-_NO_NUMBERS = ("one", "ones", "grand", "hundreds", "thousands", "millions")
+_WRITTEN = re.compile(IN_WORDS, re.IGNORECASE)
+_FIGURES = re.compile(r"\d+(?:\.\d+)?")
+_NO_NUMBERS = ("ones", "grand", "hundreds", "thousands", "millions")
 
 
 def with_digits(text: str) -> str:
@@ -27,24 +29,30 @@ def with_digits(text: str) -> str:
     >>> with_digits("twenty-eight thousand pounds, a hundred and five people, this one")
     '28000 pounds, 105 people, this one'
     """
-    return WRITTEN.sub(_digits, text)
+    return _WRITTEN.sub(_digits, text)
 
 
 def _digits(match: re.Match[str]) -> str:
-    said = match[0].lower()
-    if said in _NO_NUMBERS or said.endswith("th"):
+    if match[0].lower() == "one":
         return match[0]
-    return f"{number_of(match):.12g}"
+    number = read_number(match[0])
+    return match[0] if number is None else f"{number:.12g}"
 
 
-def number_of(match: re.Match[str]) -> float:
-    """Return the number of a match of WRITTEN.
+def read_number(said: str) -> float | None:
+    """Return the number of "1,200", "twenty-five" or "2 million"; None: it is none, as "fifth".
 
-    >>> number_of(WRITTEN.search("a hundred and five people"))
-    105.0
+    >>> read_number("a hundred and five"), read_number("grand")
+    (105.0, None)
     """
-    total, current = 0.0, float(match[1] or 0)
-    for word in re.findall(r"[a-z]+", match[0].lower()):
+    said = said.lower().replace(",", "")
+    if _FIGURES.fullmatch(said):
+        return float(said)
+    if said in _NO_NUMBERS or said.endswith("th") or not _WRITTEN.fullmatch(said):
+        return None
+    figures = _FIGURES.match(said)
+    total, current = 0.0, float(figures[0]) if figures else 0.0
+    for word in re.findall(r"[a-z]+", said):
         if word not in _VALUES and word not in _SCALES:
             word = word.removesuffix("s")
         if word in _VALUES:

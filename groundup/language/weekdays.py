@@ -19,7 +19,7 @@ DAYS = {
     "de": ["montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag"],
     "fr": ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
 }
-_SHORT = {
+SHORT_DAYS = {
     "en": ["mon", "tue tues", "wed weds", "thu thur thurs", "fri", "sat", "sun"],
     "de": ["mo", "di", "mi", "do", "fr", "sa sonnabend", "so"],
     "fr": ["lun", "mar", "mer", "jeu", "ven", "sam", "dim"],
@@ -70,7 +70,7 @@ def today() -> date:
 
 def _days_by_name(language: str) -> dict[str, int]:
     found = {name: number for number, name in enumerate(DAYS[language])}
-    for number, names in enumerate(_SHORT[language]):
+    for number, names in enumerate(SHORT_DAYS[language]):
         found |= dict.fromkeys(names.split(), number)
     return found
 

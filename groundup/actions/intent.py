@@ -1,0 +1,383 @@
+"""Which action a message asks for.
+
+    "can you cancel my table"              cancel_booking
+    "how late can I cancel a table?"       None: a question, which documents answer
+
+A message is compared with the examples of each action, word by word, against the examples of the
+others and against what documents answer (a naive Bayes of a few texts). How much it takes depends
+on the form of the message: little for a request ("please cancel", "I'd like to"), more for a
+statement ("I've lost my card") and for "can I ...?", most for a question. Counts and rules, no
+model: the same message always has the same action.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import inf, log, sqrt
+from typing import Literal
+
+from groundup.actions.definition import Action
+from groundup.actions.intent_words import (
+    CODE,
+    COUNT,
+    DATE,
+    MONEY,
+    OWN_BOOKING,
+    TIME,
+    VALUE_TYPES,
+    names_in,
+    words_of,
+)
+from groundup.language.terms import fold, words
+
+Form = Literal["request", "wish", "statement", "question"]
+# Each count of a word in the texts of an action is raised by so much.
+SMOOTHING = 0.3
+# The least score (natural logarithm of the odds) by the form of a message, and how far the best
+# action must be ahead of the next one.
+LEAST = {"request": 2.0, "wish": 3.0, "statement": 4.0, "question": inf}
+COVERED = {"request": 0.34, "wish": 0.5, "statement": 0.6, "question": 1.0}
+AHEAD = 0.5
+TYPES = {"date": DATE, "time": TIME, "code": CODE, "money": MONEY, "number": COUNT}
+# From so many kinds of values on, a statement counts as a request: "four, Friday at 8".
+MANY_VALUES = 3
+# A label of the pack's classifier that the action names.
+LABEL = 1.5
+# Similarity (cosine of words) to an example from which on a question counts as the same question.
+SAME_QUESTION = 0.7
+# From so much on a message is an example but for its values.
+SAME = 0.9
+MAX_SENTENCES, WHOLE_SENTENCES, MAX_CHARACTERS = 8, 3, 1000
+_SENTENCE = re.compile(r"[^.!?;\n]+[.!?;\n]*(?=\s|\Z)|[^.!?;\n]+[.!?;\n]*")
+_OPENING = (
+    r"(?:(?:hi|hello|hey|hiya|dear \w+|good (?:morning|afternoon|evening)|so|and|then|ok|okay|also"
+    r"|but|sorry|oh|well|yes|no|thanks|thank you|please|pls|plz|just|now|there|all|team|everyone)"
+    r"\b[\s,!.:-]*)*"
+)
+_TELL = (
+    r"(?:tell|explain|say|describe|advise|remind|clarify|recommend|suggest|know|understand|wonder"
+    r"|find out|ask (?:you )?(?:if|whether|what|how|when|about)"
+    r"|give (?:me|us) (?:the steps|an? (?:list|example|overview|idea)|details|information"
+    r"|advice))\b"
+)
+_YOU = r"(?:you|u|ya|someone|somebody|anyone|anybody)(?: guys)?"
+_WE = r"(?:i|we)"
+_TELLING = re.compile(
+    rf"{_OPENING}(?:can|could|would|will|may|might) (?:{_YOU}|{_WE})(?: please| kindly| pls)?"
+    rf" {_TELL}",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(
+    rf"{_TELLING.pattern}|{_OPENING}(?:{_TELL}(?! (?:the|my|our|your) (?!rules|steps))"
+    rf"|{_WE}(?:'d| would|'ll| will|d)? (?:like|love|want|need|have) to {_TELL}"
+    r"|(?:let me know|i was wondering|i'm wondering|we're wondering|i wonder|any idea|is it true)\b"
+    r"|(?:what|whats|what's|when|whens|where|wheres|who|whom|whose|which|why|how|hows)\b"
+    r"|(?:till|until|from|by|at|on|in|for|since|with|to|before|about|after) (?:what|when|which"
+    r"|whom?|how)\b"
+    r"|(?:if|is|are|was|were|has|have|had|do|does|did|should|must|am|isn't|aren't|don't|doesn't"
+    r"|didn't|shall|might|need) (?!to\b|you (?:got|anything)|it possible|there any)"
+    rf"|(?:will|would|can|could|may|cant|can't) (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+)",
+    re.IGNORECASE,
+)
+_WISHING = re.compile(
+    rf"{_OPENING}(?:(?:can|could|may|might) (?:{_WE}|my \w+|our \w+|(?-i:[A-Z])\w+)\b"
+    r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
+    r" there any\b"
+    r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
+    r"|(?:do|would) you (?:still )?have (?:a|an|any|room|space|something|anything)\b)",
+    re.IGNORECASE,
+)
+_REQUESTING = re.compile(
+    rf"\b(?:(?:can|could|would|will|cud|wud) {_YOU}\b"
+    rf"|{_WE}(?:'d| would|d|'ll| will)(?: really)? (?:like|love|prefer|take|have|need|be"
+    rf" grateful)\b"
+    rf"|{_WE} (?:want|need|wish|wanna)\b"
+    r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to) (?:a|an|to"
+    r"|some|book|the)\b"
+    r"|let me\b|help me\b|would you mind\b|need to\b)",
+    re.IGNORECASE,
+)
+_PLEASE = re.compile(r"\b(?:please|pls|plz|kindly)\b", re.IGNORECASE)
+_MUST = re.compile(rf"\b{_WE}(?:'ve| have)? (?:must|have to|got to|gotta|had to)\b", re.IGNORECASE)
+# "..., how quickly do I have to answer"
+_ASKED_BEHIND = re.compile(
+    r"[,;-]\s*(?:(?:and|but|so)\s+)?(?:how|what|when|where|which|why|who|is it|do i|do we|does"
+    r"|can i|am i)\b",
+    re.IGNORECASE,
+)
+# Of so few words none of which is "my", "we" and the like, a message is what is searched for.
+QUERY_WORDS = 7
+_PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
+_NOT_WANTED = re.compile(rf"\b{_WE} (?:don'?t|do not|didn'?t|never) (?:want|need|wish)", re.I)
+
+
+def message_form(message: str, verbs: frozenset[str] = frozenset()) -> Form:
+    """Return the form of a message: that of the sentence which asks most clearly for something.
+    `verbs`: with which an order begins.
+
+    >>> message_form("How late can I cancel?"), message_form("Can I cancel my table?")
+    ('question', 'wish')
+    >>> verbs = frozenset(["freeze"])
+    >>> message_form("My card is gone. Please freeze it.", verbs), message_form("I lost my card")
+    ('request', 'statement')
+    """
+    found = [_form(each, verbs) for each in _sentences(message)]
+    order: tuple[Form, ...] = ("request", "wish", "question", "statement")
+    return next((form for form in order if form in found), "statement")
+
+
+def _sentences(message: str) -> list[str]:
+    text = message[:MAX_CHARACTERS].replace("’", "'")
+    found = (each[0].strip() for each in _SENTENCE.finditer(text))
+    return [each for each in found if each][:MAX_SENTENCES]
+
+
+def _form(sentence: str, verbs: frozenset[str]) -> Form:
+    if _WISHING.match(sentence) and not _TELLING.match(sentence):
+        is_own = words_of(sentence) & (VALUE_TYPES | {OWN_BOOKING})
+        return "wish" if is_own else "question"
+    if _ASKING.match(sentence):
+        return "question"
+    own = words(sentence)
+    has_order = not verbs.isdisjoint(own)
+    if _REQUESTING.search(sentence) and not _NOT_WANTED.search(sentence):
+        return "request"
+    if _PLEASE.search(sentence):
+        return "request" if has_order else "wish"
+    if _MUST.search(sentence) and has_order:
+        return "request"
+    first = re.match(rf"{_OPENING}(\w+)", sentence, re.IGNORECASE)
+    if first and fold(first[1]) in verbs:
+        return "request"
+    is_query = len(own) <= QUERY_WORDS and _PERSONAL.isdisjoint(own)
+    is_asked = sentence.rstrip().endswith("?") or _ASKED_BEHIND.search(sentence) is not None
+    return (
+        "question"
+        if is_asked or (is_query and not words_of(sentence) & VALUE_TYPES)
+        else "statement"
+    )
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of one kind, as their words."""
+
+    texts: tuple[frozenset[str], ...]
+    counts: Counter[str]
+
+    @property
+    def size(self) -> int:
+        return len(self.texts)
+
+
+def _nearest(own: frozenset[str], texts: Iterable[frozenset[str]]) -> float:
+    """Return the similarity of the nearest text: the cosine of their words."""
+    return max((_cosine(own, each) for each in texts), default=0.0)
+
+
+def _cosine(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / sqrt(len(one) * len(other)) if one and other else 0.0
+
+
+class ActionChooser:
+    """Chooses among the actions of a pack."""
+
+    def __init__(self, actions: Sequence[Action]) -> None:
+        self._verbs = _first_words(actions)
+        self._titles = {_plain(each.title): each.name for each in actions}
+        self._intents = {each.name: frozenset(each.intents) for each in actions}
+        self._asked = {each.name: _texts([each.title, *each.examples]) for each in actions}
+        self._questions = {
+            each.name: [
+                (_first_word(text), words_of(text))
+                for text in each.examples
+                if message_form(text, self._verbs) in ("question", "wish")
+            ]
+            for each in actions
+        }
+        self._forms = {
+            each.name: [(message_form(text, self._verbs), words_of(text)) for text in each.examples]
+            for each in actions
+        }
+        self._known = frozenset().union(*(texts.counts for texts in self._asked.values()))
+        self._types = {
+            each.name: frozenset(TYPES.get(slot.type, "") for slot in each.askable)
+            for each in actions
+        }
+        self._options = {each.name: _option_words(each) for each in actions}
+        self._answered = _texts(text for each in actions for text in each.not_examples)
+
+    def choose(self, message: str, labels: Iterable[str] = ()) -> str | None:
+        """Return the name of the action that a message asks for; None: of none. `labels`: what the
+        pack's classifier says of it.
+        """
+        if title := self._titles.get(_plain(message)):
+            return title
+        message = message[:MAX_CHARACTERS]
+        if said := self._said_in_examples(message):
+            return said
+        given = frozenset(labels)
+        found = [self._chosen(text, form, given) for text, form in self._parts(message)]
+        return max(filter(None, found), default=(0.0, None))[1]
+
+    def _said_in_examples(self, message: str) -> str | None:
+        """Return the action that has a message among its examples, but for values and"
+        " politeness."""
+        own, form = words_of(message), message_form(message, self._verbs)
+        near = {
+            name: max((_cosine(own, each) for kind, each in texts if kind == form), default=0.0)
+            for name, texts in self._forms.items()
+        }
+        best = max(near, key=lambda name: near[name], default=None)
+        if best is None or near[best] < SAME or near[best] <= _nearest(own, self._answered.texts):
+            return None
+        return best if sum(each == near[best] for each in near.values()) == 1 else None
+
+    def _parts(self, message: str) -> Iterator[tuple[str, Form]]:
+        """Yield the sentences of a message, and a short message as a whole, with their forms. What
+        is told before a question is part of the question.
+        """
+        sentences = _sentences(message)
+        whole = message_form(message, self._verbs)
+        if 1 < len(sentences) <= WHOLE_SENTENCES:
+            yield " ".join(sentences), whole
+        for each in sentences:
+            form = _form(each, self._verbs)
+            yield each, "question" if form == "statement" and whole == "question" else form
+
+    def _chosen(self, text: str, form: Form, labels: frozenset[str]) -> tuple[float, str] | None:
+        """Return the action that a part of a message asks for, with its score."""
+        own = words_of(text)
+        scores = {name: self._score(name, own, labels) for name in self._asked}
+        if not own or not scores:
+            return None
+        best, *others = sorted(scores, key=lambda name: (-scores[name], name))
+        if others and scores[best] < scores[others[0]] + AHEAD:
+            return None
+        form = self._raised(text, form, own, best)
+        is_about = self._covers(best, own - (names_in(text) - self._known)) >= COVERED[form]
+        has_key = self._has_key(best, own) or self._values(best, own) >= MANY_VALUES
+        return (
+            (scores[best], best) if is_about and has_key and scores[best] >= LEAST[form] else None
+        )
+
+    def _raised(self, text: str, form: Form, own: frozenset[str], name: str) -> Form:
+        """Return the form that a text counts as: a question of the examples is a request, one that
+        is nearer to those of documents, or has nothing of one's own, a question; many values of the
+        action's are a request.
+        """
+        if form == "request":
+            return form
+        asked, answered = self._asked[name].texts, self._answered.texts
+        if form in ("question", "wish") and self._same_question(text, own, name):
+            return "request"
+        if form == "question" or _nearest(own, answered) > _nearest(own, asked):
+            return "question"
+        if self._values(name, own) >= MANY_VALUES:
+            return "request"
+        return "wish" if form == "statement" and CODE in own else form
+
+    def _values(self, name: str, own: frozenset[str]) -> int:
+        """Return how many kinds of values a text has that the action needs."""
+        return len(own & self._types[name])
+
+    def _same_question(self, text: str, own: frozenset[str], name: str) -> bool:
+        """Whether a question begins as one among the examples and has its words, and not those of
+        one that documents answer.
+        """
+        first = _first_word(text)
+        near = _nearest(own, (asked for word, asked in self._questions[name] if word == first))
+        return near >= SAME_QUESTION and near > _nearest(own, self._answered.texts)
+
+    def _has_key(self, name: str, own: frozenset[str]) -> bool:
+        """Whether a text has a word of the action's title, or of two of its examples."""
+        texts = self._asked[name]
+        return any(texts.counts[word] > 1 or word in texts.texts[0] for word in own - VALUE_TYPES)
+
+    def _covers(self, name: str, own: frozenset[str]) -> float:
+        """Return the share of a text's words that the action's texts, options or slots know."""
+        known = sum(word in self._asked[name].counts or word in self._options[name] for word in own)
+        return known / max(1, len(own))
+
+    def _score(self, name: str, own: frozenset[str], labels: frozenset[str]) -> float:
+        """Return the logarithm of the odds that a text asks for an action."""
+        score = sum(self._weight(name, word) for word in own)
+        return score + LABEL * bool(labels & self._intents[name])
+
+    def _weight(self, name: str, word: str) -> float:
+        """Return what a word says for an action: how often its texts have it, against the"
+        " others'."""
+        own = self._asked[name]
+        in_own = own.counts[word] + (word in self._options[name])
+        others = [texts for other, texts in self._asked.items() if other != name]
+        in_others = sum(texts.counts[word] for texts in others) + self._answered.counts[word]
+        in_others += sum(word in self._options[other] for other in self._asked if other != name)
+        if not in_own and not in_others:
+            return 0.0
+        total = sum(texts.size for texts in others) + self._answered.size
+        share = (in_own + SMOOTHING) / (own.size + 2 * SMOOTHING)
+        return log(share) - log((in_others + SMOOTHING) / (total + 2 * SMOOTHING))
+
+
+def choose_action(
+    actions: Sequence[Action], message: str, labels: Iterable[str] | None = None
+) -> str | None:
+    """Return the name of the action that a message asks for; None where it asks for none, or asks
+    something about one.
+    """
+    return _chooser(_Given(tuple(actions))).choose(message, labels or ())
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Actions as the key of their chooser: they are the same where their texts are."""
+
+    actions: tuple[Action, ...] = field(hash=False)
+
+    def __hash__(self) -> int:
+        return hash(tuple((each.name, each.examples, each.not_examples) for each in self.actions))
+
+
+@lru_cache(maxsize=8)
+def _chooser(given: _Given) -> ActionChooser:
+    return ActionChooser(given.actions)
+
+
+def _plain(text: str) -> str:
+    return " ".join(word for word in words(text) if word not in ("please", "pls"))
+
+
+def _texts(texts: Iterable[str]) -> _Texts:
+    made = tuple(words_of(text) for text in texts)
+    return _Texts(made, Counter(word for each in made for word in each))
+
+
+def _option_words(action: Action) -> frozenset[str]:
+    """Return the words of the options that an action has."""
+    found: frozenset[str] = frozenset()
+    for slot in action.slots:
+        for key, synonyms in (slot.options or {}).items():
+            found |= frozenset().union(*map(words_of, (key, *synonyms)))
+    return found - VALUE_TYPES
+
+
+# Words with which an order begins, besides those of a pack's titles and examples.
+_ORDERS = (
+    "add apply block book bring cancel change check delete end extend find fix freeze get give"
+    " help "
+    "include lock make mark move note order pause put rebook register remove renew "
+    "replace report request reserve save send set show sign start stop switch take unblock unlock "
+    "update withdraw"
+)
+
+
+def _first_word(text: str) -> str:
+    found = re.match(rf"{_OPENING}(\w+)", text, re.IGNORECASE)
+    return fold(found[1]) if found else ""
+
+
+def _first_words(actions: Sequence[Action]) -> frozenset[str]:
+    titles = {words(each.title)[0] for each in actions if words(each.title)}
+    return frozenset(_ORDERS.split()) | titles

@@ -1,0 +1,111 @@
+"""The words of a message by which the wish for an action is known: stems, with one word for those
+that mean much the same, and the types of its values in place of them.
+
+    words_of("Pls scrap our booking tonight")  ->  {"cancel", "book", "<date>"}
+"""
+
+import re
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+from groundup.actions.read_dates import read_dates
+from groundup.actions.read_times import read_times
+from groundup.actions.reading import blanked
+from groundup.actions.respelling import Respelled
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import stems, words
+
+FILE = Path(__file__).parent / "same_words_en.txt"
+_POLITE = (
+    "please pls plz hi hello hey hiya dear thanks thank cheers sorry like want need would could"
+    " can "
+    "also get u ur ok okay good morning afternoon evening well possible may might let know"
+    " wondering "
+    "us im ive id went go got one two three four five six seven eight nine ten really just still"
+)
+_CODE = re.compile(r"\b(?=\w*\d)(?=\w*[^\W\d_])\w{5,12}\b|\b[A-Z]{6}\b(?![^.!?]*\b[A-Z]{6}\b)")
+_MONEY = re.compile(r"[£$€]\s?\d[\d,.]*|\b\d[\d,.]*\s?(?:pounds?|quid|euros?)\b", re.IGNORECASE)
+_COUNT = re.compile(
+    r"\b\d{1,3}\b|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", re.IGNORECASE
+)
+ANY_DAY = date(2026, 1, 1)
+TODAY = ANY_DAY.isoformat()
+DATE, PAST_DATE, TIME, CODE, MONEY, COUNT = (
+    "<date>",
+    "<past date>",
+    "<time>",
+    "<code>",
+    "<money>",
+    "<count>",
+)
+# "my booking", "our table"
+OWN_BOOKING = "ownbook"
+VALUE_TYPES = frozenset([DATE, PAST_DATE, TIME, CODE, MONEY, COUNT])
+
+
+def _same_words() -> dict[tuple[str, ...], str]:
+    """Return the stems of each wording of FILE with the stem that stands for it."""
+    found: dict[tuple[str, ...], str] = {}
+    for line in FILE.read_text("utf-8").splitlines():
+        first, colon, others = line.partition(": ")
+        if colon and not line.startswith("#"):
+            for wording in (first, *others.split(", ")):
+                found[tuple(stems(words(wording), "en"))] = stems([first], "en")[0]
+    return found
+
+
+@lru_cache(maxsize=1)
+def _same() -> tuple[dict[tuple[str, ...], str], int]:
+    found = _same_words()
+    return found, max(map(len, found))
+
+
+@lru_cache(maxsize=1)
+def _left_out() -> frozenset[str]:
+    return frozenset(stems([*STOP_WORDS["en"], *_POLITE.split()], "en"))
+
+
+@lru_cache(maxsize=4096)
+def words_of(text: str) -> frozenset[str]:
+    """Return the words of a text that say what is wished, and the types of its values.
+
+    >>> sorted(words_of("Pls scrap our booking tonight"))
+    ['<date>', 'book', 'cancel']
+    """
+    rest, found = Respelled(text.replace("’", "'")).text, set[str]()
+    for kind, readings in ((DATE, read_dates(rest, ANY_DAY)), (TIME, read_times(rest))):
+        if readings:
+            is_past = kind == DATE and all(str(day) < TODAY for r in readings for day in r.values)
+            found.add(PAST_DATE if is_past else kind)
+            rest = blanked(rest, readings)
+    for kind, pattern in ((CODE, _CODE), (MONEY, _MONEY), (COUNT, _COUNT)):
+        if pattern.search(rest):
+            found.add(kind)
+            rest = pattern.sub(" ", rest)
+    return frozenset(found) | frozenset(_merged(stems(words(rest), "en")))
+
+
+def _merged(own: list[str]) -> list[str]:
+    """Return stems, the longest listed wordings first as what stands for them, without words of
+    grammar.
+    """
+    same, longest = _same()
+    found, place = list[str](), 0
+    while place < len(own):
+        for length in range(min(longest, len(own) - place), 0, -1):
+            if kept := same.get(tuple(own[place : place + length])):
+                found.append(kept)
+                place += length
+                break
+        else:
+            if own[place] not in _left_out() and not own[place].isdigit():
+                found.append(own[place])
+            place += 1
+    return found
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Return the stems of words with a capital within a sentence, which are names for the most."""
+    found = re.findall(r"(?<=[^\s.!?:] )[A-ZÀ-ÖØ-Þ][^\W\d_]+", text)
+    return frozenset(stems(words(" ".join(found)), "en"))

@@ -1,0 +1,179 @@
+"""Numbers of a message, in figures and words: "three adults and a baby" are 4 guests.
+
+A number in front of the slot's units counts before any other. Where people are counted, what stands
+in a row is added up, "for two", "six of us" and "my wife and I" count, and what only adds to what
+was before ("two people more") is none.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from groundup.actions.definition import Slot
+from groundup.actions.reading import Reading, overlaps
+from groundup.language.number_words import IN_WORDS, read_number
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import stems, words
+
+_PEOPLE = "people persons person guests ppl pax pers covers seats places chairs heads"
+_KINDS_OF_PEOPLE = (
+    "adults kids children child babies baby toddlers infants grown-ups men women boys girls "
+    "teenagers friends colleagues pupils students ladies gentlemen"
+)
+_KIN = (
+    "wife|husband|partner|mum|mom|mother|dad|father|son|daughter|girlfriend|boyfriend|friend|nan"
+    "|brother|sister|aunt|uncle|gran|grandma|gran?dad|grandmother|grandfather|cousin|colleague"
+    "|boss|fianc[eé]e?"
+)
+_FIGURES = (
+    r"(?<![\w.,:/£$€+-])\d{1,9}(?:,\d{3})*(?:\.\d{1,9})?"
+    r"(?![\d:/%£€$]|[.,]\d|\s?(?:[ap]\.?m|o'?clock)\b|(?:st|nd|rd|th|h|k|p)\b)"
+)
+NUMBER = rf"(?:{_FIGURES}|{IN_WORDS})"
+_COUNTED = re.compile(
+    rf"(?:(?P<number>{NUMBER})|\b(?P<article>an?|another))(?P<more>\s+(?:more|extra|additional))?"
+    r"[\s-]+(?:[^\W\d_]+[\s-]+){0,2}?(?P<noun>[^\W\d_]+(?:-ups)?)"
+    r"(?P<added>\s+(?:more|extra|fewer|less)\b)?",
+    re.IGNORECASE,
+)
+_ROW = re.compile(r"[\s,]*(?:(?:\band\b|\bplus\b|\+|&|\bwith\b)\s*)?", re.IGNORECASE)
+_FOR = re.compile(
+    rf"\b(?:for|party of|group of|table of|family of|us|we are|we're|we(?:'ll| will|'d| would)"
+    rf" be)\s+"
+    rf"(?:only\s+|just\s+|now\s+|about\s+|the\s+)*(?P<number>{NUMBER})(?=[\s,.;!?)]+"
+    r"(?P<behind>[^\W\d_]+)|\W*\Z|\W+\d)",
+    re.IGNORECASE,
+)
+_OF_US = re.compile(rf"\b(?P<number>{NUMBER})\s+of\s+us\b|\bboth\s+of\s+us\b", re.IGNORECASE)
+_WITH_KIN = re.compile(
+    rf"\b(?:(?:me|myself|i)\s*(?:and|\+|&|plus)\s*(?:my|a)\s+(?:{_KIN})"
+    rf"|(?:{_KIN})\s+(?:and|\+|&)\s+(?:i|me|myself))\b"
+    r"(?!\s*(?:,|and|plus|\+|&|with)+\s*(?:and\s+)?(?:my|our|a|an|the|two|three|\d)\b)",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(r"\b(?:just|only)\s+(?:me|myself)\b(?!\s*(?:and|\+|&|plus|,))", re.IGNORECASE)
+_AFTER_NUMBER = (
+    "around please pls plz thanks thank tonight today tomorrow lunch lunchtime dinner breakfast"
+    " brunch supper "
+    "sunday monday tuesday wednesday thursday friday saturday instead maybe"
+)
+_FOLLOWING = frozenset(_AFTER_NUMBER.split())
+_PLAIN = re.compile(NUMBER, re.IGNORECASE)
+_ONE = re.compile(r"(?:\W|just|only)*(one|1)\W*(?:please|pls)?\W*", re.IGNORECASE)
+_CHANGED = re.compile(
+    rf"\b(?:make (?:it|that)|change (?:it|that) to)\s+({NUMBER})(?=\W*\Z|\W+(?:instead|please"
+    rf"|pls)\b)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """A number with what it counts."""
+
+    start: int
+    end: int
+    number: int | float
+    general: bool
+    """Whether it counts people of any kind: "eight people, two children" may be eight or ten."""
+    added: bool
+    """Whether it adds to what was before."""
+    article: bool
+
+
+@lru_cache(maxsize=256)
+def _stems_of(listed: str) -> frozenset[str]:
+    return frozenset(stems(words(listed), "en"))
+
+
+def counts_people(slot: Slot) -> bool:
+    """Whether a number is one of people, by its units."""
+    own = _stems_of(" ".join(slot.unit))
+    return not own.isdisjoint(_stems_of(f"{_PEOPLE} {_KINDS_OF_PEOPLE}"))
+
+
+def read_numbers(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
+    """Return the numbers of a text that a slot may mean; times, dates and amounts are blank in it.
+    `asked`: the text is the reply to the question for it.
+
+    >>> slot = Slot("guests", "number", ask="How many?", unit=("people",))
+    >>> [each.values for each in read_numbers("three adults and a baby", slot)]
+    [(4,)]
+    """
+    people = counts_people(slot)
+    found = list(_people(text, slot)) if people else list(_things(text, slot))
+    for match, value in _of_people(text) if people else ():
+        if not overlaps(*match.span(), found):
+            found.append(Reading(*match.span(), (value,)))
+    if found:
+        return found
+    if asked and (alone := _ONE.fullmatch(text)):
+        return [Reading(*alone.span(1), (1,))]
+    for match in (_PLAIN if asked else _CHANGED).finditer(text):
+        place = 0 if asked else 1
+        number = plain_number(match[place])
+        if number is not None and match[place].lower() != "one":
+            found.append(Reading(*match.span(place), (number,)))
+    return found
+
+
+def _people(text: str, slot: Slot) -> Iterator[Reading]:
+    """Yield the numbers of people, those in a row as their sum."""
+    row: list[_Count] = []
+    for each in [*_counts(text, slot, f"{_PEOPLE} {_KINDS_OF_PEOPLE}"), None]:
+        if row and (each is None or not _ROW.fullmatch(text, row[-1].end, each.start)):
+            is_said = not any(one.added for one in row) and not all(one.article for one in row)
+            if is_said:
+                total = sum(one.number for one in row)
+                values: tuple[int | float, ...] = (total,)
+                if row[0].general and len(row) > 1:
+                    values = (row[0].number, total)
+                yield Reading(row[0].start, row[-1].end, values)
+            row = []
+        if each is not None:
+            row.append(each)
+
+
+def _things(text: str, slot: Slot) -> Iterator[Reading]:
+    for each in _counts(text, slot, ""):
+        yield Reading(each.start, each.end, (each.number,))
+
+
+def _counts(text: str, slot: Slot, further: str) -> Iterator[_Count]:
+    """Yield the numbers in front of a unit of the slot, or of further ones."""
+    units = _stems_of(f"{' '.join(slot.unit)} {further}")
+    place = 0
+    while match := _COUNTED.search(text, place):
+        place = match.start() + 1
+        noun = stems(words(match["noun"]), "en")
+        number = 1 if match["article"] else plain_number(match["number"])
+        if not noun or noun[-1] not in units or number is None:
+            continue
+        place = match.end()
+        added = bool(match["more"] or match["added"] or (match["article"] or "").endswith("other"))
+        general = noun[-1] in _stems_of(_PEOPLE)
+        end = match.end("noun")
+        yield _Count(match.start(), end, number, general, added, bool(match["article"]))
+
+
+def _of_people(text: str) -> Iterator[tuple[re.Match[str], int | float]]:
+    """Yield the wordings that count people without a noun for them."""
+    for pattern, value in ((_WITH_KIN, 2), (_ALONE, 1)):
+        for match in pattern.finditer(text):
+            yield match, value
+    for match in _OF_US.finditer(text):
+        number = plain_number(match["number"] or "2")
+        if number is not None:
+            yield match, number
+    for match in _FOR.finditer(text):
+        behind, number = (match["behind"] or "").lower(), plain_number(match["number"])
+        is_noun = behind and behind not in STOP_WORDS["en"] | _FOLLOWING
+        if number is not None and not is_noun and behind not in ("more", "few"):
+            yield match, number
+
+
+def plain_number(said: str) -> int | float | None:
+    """Return a number in figures or words; an int where it is whole."""
+    value = read_number(said)
+    return int(value) if value is not None and value.is_integer() else value

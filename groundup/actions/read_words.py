@@ -1,0 +1,260 @@
+"""Values that are words of a message: choices with synonyms and spelling mistakes, codes by their
+pattern, names, free text.
+
+    choice   "diner please"                     dinner
+    code     "it's lk7-q2m"                     LK7Q2M
+    name     "in the name of van der Berg"      van der Berg
+    text     "my new address is 14 Mill Lane"   14 Mill Lane
+"""
+
+import re
+from collections.abc import Iterator
+
+from groundup.actions.definition import MAX_CHARACTERS, Slot
+from groundup.actions.reading import Reading, overlaps
+from groundup.language.edit_distance import is_within
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import fold, stems, words
+
+_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# A word is compared with its spelling mistakes from so many characters on: with one, with two.
+_ONE_MISTAKE, _TWO_MISTAKES = 4, 8
+_LEAD = (
+    r"(?:\W|\b(?:it'?s|it is|its|that'?s|that is|that would be|this is|the|my|our|new|is|number"
+    r"|code|reference|ref|booking|reservation|card|voucher|ok|okay|yes|yep|sure|hi|hello|oh"
+    r"|sorry|and"
+    r"|ends? (?:in|with)|ending(?: in| with)?|last (?:four|4)(?: digits)?(?: are)?|are|of"
+    r"|please)\b)*"
+)
+_TAIL = r"(?:\W|\b(?:please|pls|thanks|thank you|cheers|i think|i believe|ta)\b)*"
+_CODE_CUE = re.compile(
+    r"\b(?:reference|ref|code|number|no|ending|ends|digits|booking|reservation|card|voucher"
+    r"|seat|row)"
+    r"(?:\s+(?:number|code|reference|ref|no|in|with|is|are|'?s))*\W*\Z",
+    re.IGNORECASE,
+)
+_SURE_CUE = re.compile(
+    r"\b(?:reference|ref|code|(?:booking|reservation|voucher|card) (?:number|no|ref\w*|code))"
+    r"(?:\s+(?:number|is|are|'?s))*\W*\Z",
+    re.IGNORECASE,
+)
+MIN_SURE_DIGITS = 7
+_PART = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
+_TITLE = r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|sir|lady|herr|frau|mme)\b\.?"
+_CAPITAL = (
+    rf"(?:(?:van|von|de|der|den|la|le|da|di|du|al|el|bin|st)\s+)*(?-i:[A-ZÀ-ÖØ-Þ])(?:{_PART})?"
+)
+_CAPITALS = rf"{_CAPITAL}(?:\s+{_CAPITAL}){{0,3}}"
+_PLAIN_NAME = rf"{_PART}(?:\s+{_PART}){{0,3}}"
+# "name is hollis": any words; "it's Sam Okoro": capitals only.
+_SAID_NAME = re.compile(
+    rf"\b(?:(?:sur|last |first |full |family )?name(?:'?s| is| was|:|,)?\s+(?:is\s+|of\s+)?"
+    rf"(?:under\s+)?|in the name of\s+|call me\s+|surname\s+)({_PLAIN_NAME})",
+    re.IGNORECASE,
+)
+_CAPITAL_NAME = re.compile(
+    rf"\b(?:(?:booked |reserved )?under\s+(?:the name\s+(?:of\s+)?)?|it'?s\s+|this is\s+"
+    rf"|(?:i'?m|i am)\s+(?={_TITLE}|{_CAPITAL}\s+{_CAPITAL})"
+    rf"|signed,?\s+|for\s+(?={_TITLE}))((?:{_TITLE}\s+)?{_CAPITALS})(?=[\s,.;!?)]|\Z)",
+    re.IGNORECASE,
+)
+_TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
+_SIGNED = re.compile(
+    rf"\b(?:regards|wishes|thanks|thank you|cheers|sincerely|faithfully),?\s+"
+    rf"((?:{_TITLE}\s+)?{_CAPITALS})[\s.!]*\Z",
+    re.IGNORECASE,
+)
+_NAME_REPLY = re.compile(
+    rf"(?:\W|\b(?:it'?s|it is|its|that'?s|that is|this is|(?:my|the|our|her|his|full|whole|sur"
+    rf"|last)"
+    rf"|(?:sur)?name(?:'?s| is)?|is|i'?m|i am|call me|book it|put it|make it|under|in the name"
+    rf" of|for"
+    rf"|the name of|ok|okay|yes|yep|sure|hi|hello|sorry|please|by)\b(?!['’-]))*"
+    rf"({_PLAIN_NAME}(?:\s+{_PART}){{0,2}})"
+    rf"(?:\W|\b(?:please|pls|thanks|thank you|cheers|here|speaking|ta)\b)*",
+    re.IGNORECASE,
+)
+_PARTICLES = frozenset(["van", "von", "de", "der", "den", "la", "le", "da", "di", "du", "al", "el"])
+# Names, though they are words of grammar or months, too.
+_ALSO_NAMES = _PARTICLES | {"will", "may", "s", "o", "d", "t", "i", "a", "an", "do", "so"}
+_NO_NAMES = frozenset(
+    words(
+        "yes no nope ok okay none nothing nobody anyone maybe why what who how when where which"
+        " cancel stop undo help never later don't know not sure skip forget leave wait one two"
+        " three four five six seven eight nine ten people guests please thanks you me today"
+        " tomorrow"
+        " tonight monday tuesday wednesday thursday friday saturday sunday"
+    )
+)
+_TEXT_LEAD = re.compile(
+    r"\s*(?:(?:it'?s|it is|(?:my|the|our) (?:new )?(?:[^\W\d_]+ )?(?:is|are)|please (?:write"
+    r"|note|say)"
+    r"(?: that)?|that would be|just|ok|okay|yes)\b[\s,:]*)?",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"[\"“”«„]([^\"“”«»„]{3,})[\"“”»]")
+
+
+def read_choices(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
+    """Return the options that a text names, by their keys, the longest wordings first; spelling
+    mistakes count in the reply to the question, else in longer words.
+
+    >>> slot = Slot("meal", "choice", ask="Which?", options={"lunch": (), "dinner": ("supper",)})
+    >>> [each.values for each in read_choices("Supper, please", slot)]
+    [('dinner',)]
+    """
+    tokens = [(match.start(), match.end(), fold(match[0])) for match in _TOKEN.finditer(text)]
+    own = stems([word for _, _, word in tokens], "en")
+    found: list[Reading] = []
+    wordings = [
+        (words(wording), key)
+        for key, synonyms in (slot.options or {}).items()
+        for wording in (key, *synonyms)
+    ]
+    least = _ONE_MISTAKE if asked else _TWO_MISTAKES - 2
+    for is_exact in (True, False):
+        for wording, key in sorted(wordings, key=lambda each: -len(each[0])):
+            wanted = stems(wording, "en")
+            for place in range(len(tokens) - len(wording) + 1 if wording else 0):
+                span = tokens[place][0], tokens[place + len(wording) - 1][1]
+                said = own[place : place + len(wording)]
+                if overlaps(*span, found):
+                    continue
+                typed = [word for _, _, word in tokens[place : place + len(wording)]]
+                pairs = zip(typed, wording, strict=True)
+                if said == wanted or (not is_exact and all(_is_like(*p, least) for p in pairs)):
+                    found.append(Reading(*span, (key,)))
+    return found
+
+
+def _is_like(typed: str, wanted: str, least: int) -> bool:
+    """Whether a word is another one with spelling mistakes."""
+    if typed == wanted or typed[:1] != wanted[:1] or len(wanted) < least:
+        return typed == wanted
+    return is_within(typed, wanted, 2 if len(wanted) >= _TWO_MISTAKES else 1)
+
+
+def read_codes(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
+    """Return the codes of a text that fit the slot's pattern, in the case of its example.
+
+    Unasked, a code is taken that can be no word or plain number: with letters and digits, in
+    capitals, of many digits, or behind "reference", "card" and the like.
+    """
+    if asked and (reply := _code_reply(text, slot)):
+        return [reply]
+    found: list[Reading] = []
+    pattern = re.compile(rf"(?<![\w-])(?:{slot.pattern})(?![\w-]|[.,]\d)", re.IGNORECASE)
+    for match in pattern.finditer(text):
+        value = _in_case(match[0], slot)
+        if value is not None and _is_code(text, match, asked):
+            found.append(Reading(*match.span(), (value,)))
+    return found
+
+
+def _code_reply(text: str, slot: Slot) -> Reading | None:
+    """Return the code that a whole reply is: "it's lk7-q2m, I think"."""
+    match = re.fullmatch(rf"{_LEAD}(.*?){_TAIL}", text, re.IGNORECASE | re.DOTALL)
+    said = match[1] if match else ""
+    for tried in (said, re.sub(r"[\s.\-/]", "", said)):
+        value = _in_case(tried, slot)
+        if match and value is not None:
+            return Reading(*match.span(1), (value,))
+    return None
+
+
+def _in_case(said: str, slot: Slot) -> str | None:
+    """Return a text as it fits the pattern: as typed, in capitals or in small letters."""
+    for tried in (said, said.upper(), said.lower()):
+        if len(tried) <= MAX_CHARACTERS["code"] and re.fullmatch(slot.pattern, tried):
+            return tried
+    return None
+
+
+def _is_code(text: str, match: re.Match[str], asked: bool) -> bool:
+    said = match[0]
+    digits = sum(letter.isdigit() for letter in said)
+    letters = sum(letter.isalpha() for letter in said)
+    if letters and digits:
+        return True
+    if letters:
+        is_shouted = text.upper() == text and " " in text.strip()
+        before = text[: match.start()]
+        return (said.isupper() and not is_shouted) or _SURE_CUE.search(before) is not None
+    return digits >= MIN_SURE_DIGITS or asked or _CODE_CUE.search(text[: match.start()]) is not None
+
+
+def read_names(text: str, *, asked: bool = False) -> list[Reading]:
+    """Return the names that a text gives: "Name is Hollis", "for Mrs Byrne", "it's Sam Okoro".
+
+    >>> [each.values for each in read_names("for two, under Sam Okoro")]
+    [('Sam Okoro',)]
+    """
+    found: list[Reading] = []
+    for pattern in (_SAID_NAME, _CAPITAL_NAME, _TITLED, _SIGNED):
+        for match in pattern.finditer(text):
+            start, end = _name_end(text, match.start(1), match.end(1))
+            if end > start and not overlaps(start, end, found):
+                found.append(Reading(start, end, (_as_name(text[start:end]),)))
+    reply = _NAME_REPLY.fullmatch(text.strip())
+    if not found and asked and reply:
+        start = reply.start(1) + len(text) - len(text.lstrip())
+        start, end = _name_end(text, start, start + len(reply[1]), is_whole=True)
+        if end > start:
+            found.append(Reading(start, end, (_as_name(text[start:end]),)))
+    return found
+
+
+def _name_end(text: str, start: int, end: int, *, is_whole: bool = False) -> tuple[int, int]:
+    """Return where a name begins and ends: before the first word that is of no name. `is_whole`:
+    nowhere, where it has such a word.
+    """
+    last = start
+    for match in re.finditer(_PART, text[start:end]):
+        own = [word for word in words(match[0]) if word not in _ALSO_NAMES]
+        if any(word in _NO_NAMES or word in STOP_WORDS["en"] for word in own):
+            if is_whole:
+                return start, start
+            break
+        last = start + match.end()
+    said = text[start:last].rstrip(" .,")
+    if not said or words(said)[-1] in _PARTICLES or len(said) > MAX_CHARACTERS["name"]:
+        return start, start
+    if all(word in _ALSO_NAMES and word != "will" and word != "may" for word in words(said)):
+        return start, start
+    return start, start + len(said)
+
+
+def _as_name(said: str) -> str:
+    """Return a name with capitals where it was typed without or in nothing else."""
+    said = " ".join(said.replace("’", "'").split())
+    if said != said.lower() and (said != said.upper() or len(said) < 4):
+        return said
+    parts = re.split(r"([\s'-])", said.lower())
+    return "".join(part if part in _PARTICLES else part.capitalize() for part in parts)
+
+
+def read_text(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
+    """Return the free text for a slot: the whole reply; unasked what stands in quotation marks, or
+    behind the slot's name ("address to ...") or a colon.
+    """
+    if asked:
+        match = _TEXT_LEAD.match(text)
+        start = match.end() if match else 0
+        end = len(text.rstrip())
+        return [Reading(start, end, (text[start:end],))] if end > start else []
+    for start, end in _behind_cues(text, slot):
+        said = text[start:end].rstrip(" .!\n")
+        if len(words(said)) > 1:
+            return [Reading(start, start + len(said), (said,))]
+    return []
+
+
+def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
+    for match in _QUOTED.finditer(text):
+        yield match.span(1)
+    name = re.escape(slot.name.replace("_", " "))
+    cue = rf"\b{name}\s*(?:is|to|are|as|:|will be)\s+(?!a\b|an\b|the\b|on\b)([^.!?\n]+)"
+    for match in re.finditer(cue, text, re.IGNORECASE):
+        yield match.span(1)
+    for match in re.finditer(r"[^\W\d_]\s*:\s+(\S[\s\S]+)\Z", text):
+        yield match.span(1)

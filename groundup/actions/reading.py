@@ -1,0 +1,73 @@
+"""Readings: what a part of a message says, before it is the value of a slot.
+
+"move it from 7 to 8.30"     19:00, 20:30   -> 20:30: the second is where it is moved to
+"five, not six"              5, 6           -> 5
+"Friday or Saturday"         both           -> none is chosen; both can be offered
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from groundup.actions.definition import SlotValue
+
+# A reading of a reply has no more values that can be offered.
+MAX_OFFERED = 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A part of a message and the values that it may mean."""
+
+    start: int
+    end: int
+    values: tuple[SlotValue, ...]
+    """One: it is clear."""
+
+
+_BEFORE_DENIED = re.compile(
+    r"\b(?:not|except(?: for)?|instead of|rather than|other than|isn'?t|without"
+    r"|any(?:thing|body|one| ?day| ?time)? (?:but|except))\s+"
+    r"(?:(?:on|at|for|the|in|of|by|from)\s+)*\Z",
+    re.IGNORECASE,
+)
+_MOVES = re.compile(
+    r"\b(?:mov|chang|switch|swap|shift|bring|brought|push|put|postpon|reschedul|rebook|transfer"
+    r"|alter|amend|correct)\w*",
+    re.IGNORECASE,
+)
+_TO = re.compile(
+    r"\s*(?:(?:\w+\s+){0,2}?(?:to|for|until|into)|->|→)\s+(?:(?:the|on|at|around|about)\s+)*\Z",
+    re.IGNORECASE,
+)
+_INSTEAD = re.compile(r"[^.!?]*?\binstead\b(?! of)", re.IGNORECASE)
+
+
+def meant(text: str, readings: Sequence[Reading]) -> list[Reading]:
+    """Return the readings that a text means, in its order: without what it denies ("not Friday")
+    and what it moves away from ("from 7 to 8").
+    """
+    found = sorted(readings, key=lambda each: each.start)
+    found = [each for each in found if not _BEFORE_DENIED.search(text, 0, each.start)]
+    if len(found) < 2:
+        return found
+    moves = _MOVES.search(text, 0, found[0].start) is not None
+    kept = [
+        each
+        for each, following in zip(found, [*found[1:], None], strict=True)
+        if not (moves and following and _TO.fullmatch(text, each.end, following.start))
+    ]
+    instead = [each for each in kept[-1:] if _INSTEAD.match(text, each.end)]
+    return instead or kept
+
+
+def overlaps(start: int, end: int, readings: Iterable[Reading]) -> bool:
+    """Whether a part of a message has characters in common with a reading."""
+    return any(start < each.end and each.start < end for each in readings)
+
+
+def blanked(text: str, readings: Sequence[Reading]) -> str:
+    """Return a text of the same length with the parts of readings as spaces."""
+    for each in readings:
+        text = text[: each.start] + " " * (each.end - each.start) + text[each.end :]
+    return text

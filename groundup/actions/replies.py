@@ -1,0 +1,131 @@
+"""What a short reply says: yes, no, leave it, undo it.
+
+A reply counts only where wordings of its kind cover it from its first word to its last ("yes, but
+at 8" is no yes); fillers ("please", "thanks") may stand between.
+"""
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+_Kind = Literal["filler", "yes", "done", "no", "leave", "undo"]
+_IT = r"(?:it|that|this|them|one|all|everything|(?:the|my|our) [a-z]+)"
+_IS_IT = r"(?:that|it|this)(?:'?s| is)"
+# Each is matched with words in small letters, one space between.
+_WORDINGS: dict[_Kind, tuple[str, ...]] = {
+    "filler": (
+        "please|pls|plz|thanks(?: a lot)?|thank you(?: very much)?|thx|ta|cheers|then|ok|okay|well",
+        "oh|hm+|ah|sorry|actually|wait|oops|just|now|so|and|i think|for me|again|hi|hello|all",
+        "great|wonderful|lovely",
+    ),
+    "yes": (
+        "yes+|yeah+|yea|yep|yup|ya|y|ja|oui|si|ok(?:ay|ey|e)?|k|sure|of course|certainly|right",
+        "absolutely|definitely|please do|go (?:ahead|for it|on)|confirm(?:ed)?|i confirm|correct",
+        r"(?:that|it|this|all)(?:'?s| is| looks| sounds| seems)? (?:all )?"
+        r"(?:right|correct|fine|good|great|perfect|ok(?:ay)?|it)",
+        "exactly|(?:sounds|looks) (?:good|right|great|fine|perfect)|fine|perfect|good|great|agreed",
+        "(?:i'?d like|i want) (?:that|it)|that works|works for me|why not|(?:yes )?i do|do",
+        "(?:do|book|send|add|change|make|move|order|report|save|confirm|submit|put|extend"
+        "|record|set"
+        "|note|register|reserve|file) (?:it|that|this|them)(?: (?:for me|in|down|up|through))?",
+    ),
+    # Behind a yes, whatever is to be done: "cancel it" alone leaves what is under way.
+    "done": (
+        r"(?:(?:you|can you|could you)(?: can| may)? )?(?!(?:not|don|leave|forget|drop|skip"
+        r"|never|on|at|in|for|by|to|of|with|from|but"
+        rf"|scrap)\b)\w+ {_IT}(?: (?:for me|in|down|up|off|through))?",
+    ),
+    "no": (
+        "no+|nope|nah|n|nein|non|never|don'?t|do not|wrong|incorrect|rather not|i'?d rather not",
+        "not (?:now|yet|really|quite|today|right|correct|that)|no need|no way",
+        rf"{_IS_IT} (?:not(?: (?:right|correct|it))?|wrong|incorrect|false)",
+        r"(?:that|it|this) (?:isn'?t|is not) (?:right|correct|it|what i (?:said|want(?:ed)?"
+        r"|meant))",
+        rf"{_IS_IT} not what i (?:said|want(?:ed)?|meant)",
+        rf"(?:don'?t|do not) \w+ {_IT}|i (?:don'?t|do not) (?:want|need) (?:to|that|it|this)",
+    ),
+    "leave": (
+        "(?:leave|forget|drop|skip|scrap|stop|abort|cancel|quit|exit|end|ignore)"
+        "(?: (?:about )?(?:it|that|this|everything|the whole thing))?",
+        "never ?mind|nvm|not (?:any ?more|any longer)|no longer (?:needed|necessary)|let'?s not",
+        "don'?t bother|let'?s leave it|(?:i(?:'?ve)? )?changed my mind|i give up",
+        "i (?:don'?t|do not) (?:want|need) (?:it|that|this|to)(?: any ?more)?",
+        "(?:it|that)(?: does|'?s)?(?:n'?t| not)? matter(?: any ?more)?|another time|maybe later"
+        "|later",
+        "some other time|start (?:again|over)",
+    ),
+    "undo": (
+        r"undo(?: (?:it|that|this|(?:the|my) \w+))?|(?:take|put|turn) (?:it|that|this) back|revert",
+        "(?:cancel|revert|reverse|delete|remove) (?:it|that|this)(?: again)?|that was a mistake|no",
+        "(?:can|could) you undo (?:it|that|this)",
+    ),
+}
+_PATTERNS = {kind: re.compile("|".join(each)) for kind, each in _WORDINGS.items()}
+_SIGNS = {"👍": " yes ", "✅": " yes ", "👌": " yes ", "👎": " no ", "❌": " no "}
+_WORD = re.compile(r"\w+(?:'\w+)*")
+MAX_WORDS, MAX_WORDING = 14, 7
+
+
+def reads_yes(message: str) -> bool:
+    """Whether a message says yes and nothing else.
+
+    >>> reads_yes("Yes please, book it"), reads_yes("yes, but at 8"), reads_yes("ok?")
+    (True, False, False)
+    """
+    if message.rstrip().endswith("?"):
+        return False
+    said = _kinds(message, ("yes", "filler"))
+    return "yes" in said or {"yes", "done"} <= _kinds(message, ("yes", "done", "filler"))
+
+
+def reads_no(message: str) -> bool:
+    """Whether a message says no and nothing else, not "no, leave it", which is `reads_cancel`.
+
+    >>> reads_no("No thanks"), reads_no("no, Saturday"), reads_no("that's not right")
+    (True, False, True)
+    """
+    return "no" in _kinds(message, ("no", "filler"))
+
+
+def reads_cancel(message: str) -> bool:
+    """Whether a message says that what is under way is not wanted any more.
+
+    >>> reads_cancel("never mind"), reads_cancel("no, forget it"), reads_cancel("cancel my table")
+    (True, True, False)
+    """
+    return "leave" in _kinds(message, ("leave", "no", "filler")) and not reads_no(message)
+
+
+def reads_undo(message: str) -> bool:
+    """Whether a message says that what was just done shall be undone.
+
+    >>> reads_undo("undo that please"), reads_undo("cancel that"), reads_undo("cancel my table")
+    (True, True, False)
+    """
+    found = _kinds(message, ("undo", "filler"))
+    return "undo" in found and not reads_no(message)
+
+
+@lru_cache(maxsize=256)
+def _kinds(message: str, allowed: tuple[_Kind, ...]) -> frozenset[_Kind]:
+    """Return the kinds of the wordings that cover a message, of those allowed, each as early in the
+    order as it can be; none where something is left over.
+    """
+    for sign, word in _SIGNS.items():
+        message = message.replace(sign, word)
+    found = _WORD.findall(message.replace("’", "'").lower())
+    if not found or len(found) > MAX_WORDS:
+        return frozenset()
+    covered: list[frozenset[_Kind] | None] = [frozenset(), *[None] * len(found)]
+    for end in range(1, len(found) + 1):
+        for start in range(max(0, end - MAX_WORDING), end):
+            before = covered[start]
+            if before is None:
+                continue
+            wording = " ".join(found[start:end])
+            kind = next((each for each in allowed if _PATTERNS[each].fullmatch(wording)), None)
+            if kind is not None and (
+                covered[end] is None or len(before) >= len(covered[end] or ())
+            ):
+                covered[end] = before | {kind}
+    return covered[-1] or frozenset()

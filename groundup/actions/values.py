@@ -1,0 +1,188 @@
+"""Values of a message: what it says for the slots of an action, each with its place in the message.
+
+    read_values(slots, "a table for two this Saturday around 7, Hollis", today)
+        guests 2, date 2026-12-05, time 19:00
+
+A message that answers a question is read for the asked slot first. What may mean two things is no
+value: `unclear_values` has both, so that the dialogue can ask which. Plain rules, no model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from groundup.actions.definition import Slot, SlotValue
+from groundup.actions.read_dates import read_dates
+from groundup.actions.read_money import read_money
+from groundup.actions.read_numbers import read_numbers
+from groundup.actions.read_times import read_times
+from groundup.actions.read_words import read_choices, read_codes, read_names, read_text
+from groundup.actions.reading import MAX_OFFERED, Reading, blanked, meant, overlaps
+from groundup.actions.respelling import Respelled
+
+# Values but free text are read in so many characters of a message; longer ones are pasted texts.
+MAX_READ_CHARACTERS = 1000
+# Each type sees what those before it left.
+_ORDER = ("code", "date", "time", "money", "number", "choice", "name", "text")
+
+
+@dataclass(frozen=True)
+class ReadValue:
+    """A value, and where the message says it."""
+
+    value: SlotValue
+    start: int
+    end: int
+
+
+def read_values(
+    slots: Sequence[Slot], message: str, today: date, asked: Slot | None = None
+) -> dict[str, ReadValue]:
+    """Return the values that a message has for slots, by their names; without those that are
+    unclear. `asked`: the slot whose question the message replies to.
+
+    >>> slots = Slot("day", "date", ask="When?"), Slot("who", "name", ask="Who?")
+    >>> read_values(slots, "tomorrow, it's Sam Okoro", date(2026, 11, 29))["day"]
+    ReadValue(value='2026-11-30', start=0, end=8)
+    """
+    found = _readings(slots, message, today, asked)
+    return {
+        name: ReadValue(each.values[0], each.start, each.end)
+        for name, each in found.items()
+        if len(each.values) == 1
+    }
+
+
+def unclear_values(
+    slots: Sequence[Slot], message: str, today: date, asked: Slot | None = None
+) -> dict[str, tuple[SlotValue, ...]]:
+    """Return for slots what a message may mean where that is more than one thing, or where it is a
+    date that does not fit its weekday.
+
+    >>> slots = (Slot("at", "time", ask="When?"),)
+    >>> unclear_values(slots, "at 7", date(2026, 11, 29))
+    {'at': ('07:00', '19:00')}
+    """
+    found = _readings(slots, message, today, asked)
+    return {
+        name: each.values for name, each in found.items() if 1 < len(each.values) <= MAX_OFFERED
+    }
+
+
+def spoken(slot: Slot, value: SlotValue) -> str:
+    """Return a value as sentences have it.
+
+    >>> spoken(Slot("day", "date", ask="When?"), "2026-12-04")
+    'Friday 4 December 2026'
+    """
+    if slot.type == "date":
+        day = date.fromisoformat(str(value))
+        return f"{day:%A} {day.day} {day:%B %Y}"
+    if slot.type == "money":
+        amount = float(value)
+        return (
+            f"{slot.currency}{amount:,.0f}"
+            if amount.is_integer()
+            else f"{slot.currency}{amount:,.2f}"
+        )
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return str(value)
+
+
+def _readings(
+    slots: Sequence[Slot], message: str, today: date, asked: Slot | None
+) -> dict[str, Reading]:
+    """Return for each slot its one reading, with several values where it is unclear."""
+    reader = _MessageReader(message, today)
+    found: dict[str, Reading] = {}
+    others = list(slots)
+    if asked is not None:
+        alike = [each for each in others if each.type == asked.type]
+        place = next((n for n, each in enumerate(alike) if each.name == asked.name), 0)
+        found |= reader.read([asked, *alike[place + 1 :]], asked=True)
+        if asked.type == "text":  # its words are no values of others
+            return found
+        others = [each for each in others if each.type != asked.type or asked.name not in found]
+    for kind in _ORDER:
+        alike = [each for each in others if each.type == kind and each.name not in found]
+        if alike:
+            found |= reader.read(alike, asked=False)
+    return found
+
+
+class _MessageReader:
+    """Reads one message; what is a value of one slot is none of another."""
+
+    def __init__(self, message: str, today: date) -> None:
+        self._message, self._today = message, today
+        self._taken: list[Reading] = []
+
+    def read(self, slots: Sequence[Slot], *, asked: bool) -> dict[str, Reading]:
+        """Return the readings of slots of one type: in their order where the message has as many,
+        of the first slot alone where it is the asked one.
+        """
+        own = [self._of(slot, asked=asked and place == 0) for place, slot in enumerate(slots)]
+        found: dict[str, Reading] = {}
+        is_alike = len(slots) > 1 and own[0] and all(each == own[0] for each in own[1:])
+        if is_alike and len(own[0]) == len(slots):
+            own = [[each] for each in own[0]]
+        elif is_alike:  # which slot it is for is not said
+            own = [own[0] if asked else [], *([] for _ in slots[1:])]
+        for slot, readings in zip(slots, own, strict=True):
+            rest = [each for each in readings if not overlaps(each.start, each.end, found.values())]
+            found |= _one(slot, rest)
+        self._taken += found.values()
+        return found
+
+    def _of(self, slot: Slot, *, asked: bool) -> list[Reading]:
+        """Return what the message may mean for a slot."""
+        rest = blanked(self._message, self._taken)
+        if slot.type == "text":
+            return read_text(self._message if asked else rest, slot, asked=asked)
+        rest = rest[:MAX_READ_CHARACTERS]
+        if slot.type == "name":
+            return read_names(rest, asked=asked)
+        if slot.type == "code":
+            return read_codes(rest, slot, asked=asked)
+        if slot.type == "choice":
+            return meant(rest, read_choices(rest, slot, asked=asked))
+        if slot.type in ("date", "time"):
+            return meant(rest, self._dates_or_times(slot, rest, asked=asked))
+        read = read_numbers if slot.type == "number" else read_money
+        return meant(rest, read(self._without_times(rest), slot, asked=asked))
+
+    def _dates_or_times(self, slot: Slot, rest: str, *, asked: bool) -> list[Reading]:
+        respelled = Respelled(rest)
+        if slot.type == "date":
+            found = read_dates(respelled.text, self._today, past=slot.past, asked=asked)
+            return respelled.placed(found)
+        dates = [] if asked else read_dates(respelled.text, self._today)
+        written = [each for each in dates if _has_digit(respelled.text, each)]
+        bounds = {
+            name: str(bound)
+            for name, bound in (("least", slot.least), ("most", slot.most))
+            if bound is not None
+        }
+        text = blanked(respelled.text, written)
+        return respelled.placed(read_times(text, asked=asked, **bounds))
+
+    def _without_times(self, rest: str) -> str:
+        """Return the text without dates and times."""
+        respelled = Respelled(rest)
+        found = [*read_dates(respelled.text, self._today), *read_times(respelled.text)]
+        return blanked(rest, respelled.placed(found))
+
+
+def _has_digit(text: str, reading: Reading) -> bool:
+    return any(letter.isdigit() for letter in text[reading.start : reading.end])
+
+
+def _one(slot: Slot, readings: Sequence[Reading]) -> dict[str, Reading]:
+    """Return the reading of a slot, with the values of all where they differ."""
+    values = tuple(
+        dict.fromkeys(value for each in readings for value in each.values if slot.accepts(value))
+    )
+    if not values:
+        return {}
+    return {slot.name: Reading(readings[0].start, readings[0].end, values)}

@@ -1,0 +1,87 @@
+"""Intent: a request has its action, a question about it none."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.actions.action_file import read_actions
+from groundup.actions.definition import Action
+from groundup.actions.intent import choose_action, message_form
+from groundup.packs.pack import PACKAGED
+
+PACKS = sorted(file.parent for file in PACKAGED.glob("*/actions.toml"))
+packs = pytest.mark.parametrize("pack", PACKS, ids=[each.name for each in PACKS])
+HELD_OUT = Path(__file__).parents[2] / "benchmarks" / "held_out" / "actions"
+
+
+def actions_of(pack: Path) -> tuple[Action, ...]:
+    found = read_actions(pack)
+    assert found is not None
+    return found.actions
+
+
+def lines(file: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+@packs
+def test_examples_and_titles_choose_their_action_and_near_questions_none(pack: Path) -> None:
+    actions = actions_of(pack)
+    for action in actions:
+        for text in (action.title, f"{action.title}, please", *action.examples):
+            assert choose_action(actions, text) == action.name, text
+        assert [choose_action(actions, text) for text in action.not_examples] == [None] * len(
+            action.not_examples
+        )
+
+
+@packs
+def test_a_question_that_documents_answer_starts_no_action(pack: Path) -> None:
+    actions = actions_of(pack)
+    asked = [row["question"] for row in lines(pack / "questions.jsonl")]
+    asked += [row["text"] for row in lines(HELD_OUT / f"{pack.name}.jsonl") if not row["actions"]]
+    started = [text for text in asked if choose_action(actions, text)]
+    assert len(started) <= len(asked) // 50, started
+
+
+@packs
+def test_requests_in_other_words_choose_their_action(pack: Path) -> None:
+    actions = actions_of(pack)
+    rows = [row for row in lines(HELD_OUT / f"{pack.name}.jsonl") if row["actions"]]
+    right = sum(choose_action(actions, row["text"]) in row["actions"] for row in rows)
+    assert right >= 0.6 * len(rows)
+
+
+def test_a_label_of_the_classifier_decides_between_actions_of_the_same_words() -> None:
+    (table, *_) = actions_of(PACKAGED / "restaurant")
+    other = dataclasses.replace(table, name="book_bar", title="A bar table", intents=("bar",))
+    said = "Could you keep a table for us on Sunday please, we are four?"
+    assert choose_action((table, other), said) is None
+    assert choose_action((table, other), said, labels=["bar"]) == "book_bar"
+
+
+@pytest.mark.parametrize(
+    ("message", "form"),
+    [
+        ("How late can I cancel a table?", "question"),
+        ("Could you tell me how I cancel?", "question"),
+        ("what happens if we come late", "question"),
+        ("My voucher ran out. Is there anything I can do?", "question"),
+        ("got a text that a table is free, how quickly do I have to answer", "question"),
+        ("Can I cancel my table?", "wish"),
+        ("any room for 5 on Sunday?", "wish"),
+        ("Hi, can you cancel my table?", "request"),
+        ("hi cant come tmrw. please cancel", "request"),
+        ("I've lost my card", "statement"),
+    ],
+)
+def test_forms_of_messages(message: str, form: str) -> None:
+    assert message_form(message, frozenset(["cancel"])) == form
+
+
+def test_nothing_and_long_messages_choose_nothing() -> None:
+    actions = actions_of(PACKAGED / "restaurant")
+    assert choose_action(actions, "") is None and choose_action((), "book a table") is None
+    assert choose_action(actions, "?! " * 5000) is None

@@ -1,0 +1,35 @@
+"""Short replies: yes, no, leave it and undo, each only where nothing else is said."""
+
+from collections.abc import Callable
+
+import pytest
+
+from groundup.actions.replies import reads_cancel, reads_no, reads_undo, reads_yes
+
+SAID: dict[Callable[[str], bool], str] = {
+    reads_yes: "Yes; yes please; yep; ok; Okay, go ahead; sure; That's right; book it; 👍; perfect,"
+    " thank you; please do; yes do it; Yes, freeze it.; Yes, cancel the booking; yeah thats fine",
+    reads_no: "No; nope; no thanks; No, that's wrong; no don't book it; not now; that's not right; 👎",
+    reads_cancel: "Leave it; never mind; forget it; no, leave it; stop; I changed my mind; cancel it;"
+    " sorry, never mind; I don't want it any more",
+    reads_undo: "Undo; undo that; cancel that; take it back; please undo it; undo my booking",
+}
+OTHERS = (
+    "yes, but at 8; no, Saturday; ok?; make it five; I don't know; not sure; how late can I cancel?;"
+    " cancel my booking on Friday; yesterday; none; no milk please; stop my card; the 3rd;"
+    " right on the 3rd; sure, 4 people; OK Oliver; no nuts; yes for 5 people"
+)
+
+
+@pytest.mark.parametrize("reads", SAID)
+def test_what_is_said_is_read_and_nothing_longer(reads: Callable[[str], bool]) -> None:
+    assert [text for text in SAID[reads].split(";") if not reads(text)] == []
+    assert [text for text in OTHERS.split(";") if reads(text)] == []
+
+
+def test_no_reply_is_both_yes_and_no_or_leave() -> None:
+    for text in ";".join(SAID.values()).split(";"):
+        assert reads_yes(text) + (reads_no(text) or reads_cancel(text)) <= 1, text
+    assert not any(
+        map(reads_yes, ("cancel it", "cancel my table", "yes leave it", "sure forget it"))
+    )

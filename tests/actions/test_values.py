@@ -1,0 +1,123 @@
+"""Values of messages: what is said is read, with its place; what may mean two things is no value."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from groundup.actions.definition import Slot
+from groundup.actions.values import read_values, spoken, unclear_values
+
+SUNDAY, TUESDAY = date(2026, 11, 29), date(2026, 12, 1)
+GUESTS = Slot("guests", "number", ask="How many?", least=1, unit=("people", "guests"))
+DAY = Slot("day", "date", ask="Which day?")
+AT = Slot("at", "time", ask="At what time?", least="11:30", most="22:30")
+NAME = Slot("name", "name", ask="In what name?")
+PHONE = Slot("phone", "code", ask="Number?", pattern="0[0-9 ]{8,12}[0-9]", example="01632 960519")
+NOTE = Slot("note", "text", optional=True)
+TABLE = (GUESTS, DAY, AT, NAME, PHONE, NOTE)
+# The slots of said_values.jsonl.
+SLOTS = {
+    "date": DAY,
+    "past": Slot("day", "date", ask="When?", past=True),
+    "time": AT,
+    "open": Slot("at", "time", ask="When?"),
+    "number": GUESTS,
+    "money": Slot("limit", "money", ask="How much?", currency="£"),
+    "name": NAME,
+    "choice": Slot(
+        "meal",
+        "choice",
+        ask="Which?",
+        options={"lunch": ("midday",), "dinner": ("in the evening", "supper")},
+    ),
+    "code": Slot("code", "code", ask="Which?", pattern="[A-Z0-9]{6}", example="LK7Q2M"),
+    "text": Slot("address", "text", ask="Where?"),
+}
+SAID = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "said_values.jsonl").read_text("utf-8").splitlines()
+]
+
+
+def values(slots: tuple[Slot, ...], message: str, today: date = SUNDAY) -> dict[str, object]:
+    return {name: each.value for name, each in read_values(slots, message, today).items()}
+
+
+@pytest.mark.parametrize("row", SAID, ids=[f"{each['type']}: {each['message']}" for each in SAID])
+def test_what_a_message_says_is_read_and_nothing_else(row: dict[str, str]) -> None:
+    slot = SLOTS[row["type"]]
+    asked = slot if row["asked"] else None
+    others = (GUESTS, DAY, AT) if row["type"] in ("date", "time", "number", "name") else ()
+    slots = (slot, *(each for each in others if each.name != slot.name and not asked))
+    found = read_values(slots, row["message"], SUNDAY, asked).get(slot.name)
+    unclear = unclear_values(slots, row["message"], SUNDAY, asked).get(slot.name, ())
+    if row["value"] and " or " in row["value"]:
+        assert found is None and [str(each) for each in unclear] == row["value"].split(" or ")
+    else:
+        assert (None if found is None else str(found.value)) == row["value"]
+
+
+def test_a_message_gives_several_values_each_with_its_place() -> None:
+    said = "Hi, a table for 4 this Saturday around 7 please, 01632 960519. Name is Hollis."
+    found = read_values(TABLE, said, SUNDAY)
+    shown = {name: said[each.start : each.end] for name, each in found.items()}
+    assert shown == {
+        "guests": "for 4",
+        "day": "this Saturday",
+        "at": "7",
+        "name": "Hollis",
+        "phone": "01632 960519",
+    }
+    assert found["day"].value == "2026-12-05" and found["at"].value == "19:00"
+
+
+def test_places_are_those_of_the_message_where_days_are_misspelled() -> None:
+    said = "tommorow or wensday? No, fryday at 8"
+    found = read_values((DAY, AT), "Toomorrow at 8", SUNDAY)
+    assert "day" in found and (found["day"].start, found["day"].end) == (0, 9)
+    assert len(unclear_values((DAY, AT), said, SUNDAY)["day"]) > 1
+
+
+def test_next_friday_on_a_tuesday_and_a_weekday_that_does_not_fit_are_asked_back() -> None:
+    assert unclear_values((DAY,), "next Friday", TUESDAY) == {"day": ("2026-12-04", "2026-12-11")}
+    assert unclear_values((DAY,), "Friday 12 June", SUNDAY) == {"day": ("2027-06-12", "2027-06-11")}
+    assert unclear_values((DAY,), "on Tuesday", TUESDAY) == {"day": ("2026-12-01", "2026-12-08")}
+
+
+def test_what_is_moved_away_from_and_what_is_denied_are_no_values() -> None:
+    assert values((AT,), "can you move it from 7 to 8.30?") == {"at": "20:30"}
+    assert values((AT, DAY), "Please swap Monday for Wednesday") == {"day": "2026-12-02"}
+    assert values((GUESTS,), "we'll be five and not six people") == {"guests": 5}
+    assert values((AT,), "I have a table at 7. Could we come at 8 instead?") == {"at": "20:00"}
+    assert values((GUESTS,), "two people more, please") == {}
+
+
+def test_two_dates_fill_two_slots_in_their_order_and_one_date_none_of_them() -> None:
+    first, last = (Slot(name, "date", ask="?") for name in ("first_day", "last_day"))
+    assert values((first, last), "from 3 to 7 March") == {
+        "first_day": "2027-03-03",
+        "last_day": "2027-03-07",
+    }
+    assert values((first, last), "from 3 March") == {}
+    reply = read_values((first, last), "from 3 to 7 March", SUNDAY, first)
+    assert [each.value for each in reply.values()] == ["2027-03-03", "2027-03-07"]
+
+
+def test_what_the_controls_of_the_page_send_is_read() -> None:
+    for slot, sent in ((DAY, "2026-12-04"), (AT, "19:00"), (GUESTS, "4")):
+        assert str(read_values(TABLE, sent, SUNDAY, slot)[slot.name].value) == sent
+    assert read_values((SLOTS["open"],), "09:00", SUNDAY, SLOTS["open"])["at"].value == "09:00"
+    assert read_values((SLOTS["money"],), "12.50", SUNDAY, SLOTS["money"])["limit"].value == 12.5
+
+
+def test_the_reply_for_a_text_gives_no_other_values() -> None:
+    found = read_values(TABLE, "2 of us are vegan, and we come at 8", SUNDAY, NOTE)
+    assert list(found) == ["note"]
+
+
+def test_values_are_spoken_as_in_sentences() -> None:
+    assert spoken(DAY, "2026-12-04") == "Friday 4 December 2026"
+    assert spoken(AT, "19:00") == "19:00" and spoken(GUESTS, 4) == "4"
+    assert [spoken(SLOTS["money"], each) for each in (1500, 12.5)] == ["£1,500", "£12.50"]
