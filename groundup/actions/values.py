@@ -17,7 +17,7 @@ from groundup.actions.read_money import read_money
 from groundup.actions.read_numbers import read_numbers
 from groundup.actions.read_times import read_times
 from groundup.actions.read_words import read_choices, read_codes, read_names, read_text
-from groundup.actions.reading import MAX_OFFERED, Reading, blanked, meant, overlaps
+from groundup.actions.reading import MAX_OFFERED, Reading, blanked, meant
 from groundup.actions.respelling import Respelled
 
 # Values but free text are read in so many characters of a message; longer ones are pasted texts.
@@ -124,14 +124,14 @@ class _MessageReader:
         """
         own = [self._of(slot, asked=asked and place == 0) for place, slot in enumerate(slots)]
         found: dict[str, Reading] = {}
-        is_alike = len(slots) > 1 and own[0] and all(each == own[0] for each in own[1:])
-        if is_alike and len(own[0]) == len(slots):
-            own = [[each] for each in own[0]]
-        elif is_alike:  # which slot it is for is not said
-            own = [own[0] if asked else [], *([] for _ in slots[1:])]
+        if len(slots) > 1 and own[0] and all(each == own[0] for each in own[1:]):
+            if len(own[0]) == len(slots):
+                own = [[each] for each in own[0]]
+            else:  # which slot it is for is not said
+                own = [own[0] if asked else [], *([] for _ in slots[1:])]
         for slot, readings in zip(slots, own, strict=True):
-            rest = [each for each in readings if not overlaps(each.start, each.end, found.values())]
-            found |= _one(slot, rest)
+            new = [each for each in readings if all(each != one for one in found.values())]
+            found |= _one(slot, new)
         self._taken += found.values()
         return found
 
