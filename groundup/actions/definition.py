@@ -24,7 +24,7 @@ TODAY, NOW, REFERENCE, CUSTOMER = "today", "now", "reference", "customer"
 KNOWN = (TODAY, NOW, REFERENCE, CUSTOMER)
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 # Of a value.
-MAX_CHARACTERS = {"name": 80, "text": 500, "code": 40, "choice": 80}
+MAX_CHARACTERS = {"name": 80, "text": 6000, "code": 40, "choice": 80}
 MAX_PATTERN_CHARACTERS, MAX_NUMBER = 100, 1e12
 # Of a regular expression without its escapes and sets: repeats whose work has no bound.
 _PLAIN = re.compile(r"\\.|\[[^\]]*\]")
@@ -301,6 +301,17 @@ class ActionSet:
 
     actions: tuple[Action, ...]
     world_sql: str = ""
+
+    @property
+    def queries(self) -> list[str]:
+        """The SQL of all lookups and rules."""
+        found: list[str] = []
+        for action in self.actions:
+            found += [lookup.sql for lookup in action.lookups]
+            found += [rule.refuse_if for rule in action.rules]
+            if action.undo is not None and action.undo.refuse_if:
+                found.append(action.undo.refuse_if)
+        return found
 
     def action(self, name: str) -> Action | None:
         """Return the action of a name."""

@@ -17,7 +17,7 @@ from groundup.actions.definition import (
     Effect,
     Undo,
 )
-from groundup.actions.statements import WorldTables
+from groundup.actions.statements import WorldTables, tables_in_memory
 from groundup.actions.templates import template_names
 from groundup.errors import ConfigError, did_you_mean
 
@@ -39,22 +39,23 @@ class ActionFault:
 
 
 def faults(found: ActionSet) -> Iterator[ActionFault]:
-    """Yield all that is wrong."""
+    """Yield all that is wrong with actions beside their world.sql."""
     try:
-        tables = WorldTables(found.world_sql)
+        with tables_in_memory(found.world_sql) as tables:
+            yield from faults_beside(found, tables)
     except ConfigError as error:
         yield ActionFault("The world can't be made:", error.message.removesuffix("."))
-        return
+
+
+def faults_beside(found: ActionSet, tables: WorldTables) -> Iterator[ActionFault]:
+    """Yield all that is wrong with actions beside some tables."""
     titles: set[str] = set()
-    try:
-        for action in found.actions:
-            if action.title in titles:
-                reason = f"is {action.title!r} like that of another action"
-                yield ActionFault(f"actions.{action.name}.title", reason)
-            titles.add(action.title)
-            yield from _Checks(action, tables).faults()
-    finally:
-        tables.close()
+    for action in found.actions:
+        if action.title in titles:
+            reason = f"is {action.title!r} like that of another action"
+            yield ActionFault(f"actions.{action.name}.title", reason)
+        titles.add(action.title)
+        yield from _Checks(action, tables).faults()
 
 
 class _Checks:

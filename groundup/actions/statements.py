@@ -6,8 +6,10 @@ ATTACH, PRAGMA, transactions, extensions, nor functions whose result differs eac
 (sqlite.org/c3ref/set_authorizer.html, sqlite.org/security.html). Work and sizes are bounded.
 """
 
+import contextlib
 import re
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,8 +22,8 @@ SOME_DAY = "2026-12-01"
 OWN_TABLES = ("audit", "conversations", "outbox")
 MAX_VALUE_BYTES = 2**20
 MAX_STATEMENT_CHARACTERS = 20_000
-# Instructions of SQLite's virtual machine, of one statement: about a second.
-MAX_INSTRUCTIONS, INSTRUCTIONS_A_CALL = 50_000_000, 10_000
+# Instructions of SQLite's virtual machine, of one statement: about a tenth of a second.
+MAX_INSTRUCTIONS, INSTRUCTIONS_A_CALL = 5_000_000, 10_000
 # Two runs of one conversation would differ; `load_extension` runs code.
 REFUSED_FUNCTIONS = frozenset(
     {
@@ -132,12 +134,11 @@ class CheckedStatement:
 
 
 class WorldTables:
-    """The tables of a world.sql in memory, for checks. Raises ConfigError where it can't be run."""
+    """Checks statements against the tables of a database."""
 
-    def __init__(self, world_sql: str) -> None:
-        self._database = sqlite3.connect(":memory:", isolation_level=None)
-        self._instructions = limit(self._database)
-        make_tables(self._database, world_sql)
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._instructions = limit(database)
 
     def query(self, sql: str) -> CheckedStatement:
         """Return what is to be known of a query: it is run once, each parameter NULL."""
@@ -150,10 +151,6 @@ class WorldTables:
         if found.fault or authority.used & CHANGING:
             return replace(found, columns=())
         return replace(found, fault="changes no row: expected INSERT, UPDATE or DELETE")
-
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
 
     def _checked(self, sql: str, prefix: str, authority: Authority) -> CheckedStatement:
         if len(sql) > MAX_STATEMENT_CHARACTERS:
@@ -170,6 +167,15 @@ class WorldTables:
         except ERRORS as error:
             return CheckedStatement(fault=sql_fault(error, authority))
         return CheckedStatement(tuple(parameters), tuple(columns))
+
+
+@contextlib.contextmanager
+def tables_in_memory(world_sql: str) -> Iterator[WorldTables]:
+    """Yield the tables of a world.sql, for checks. Raises ConfigError where it can't be run."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        limit(database)
+        make_tables(database, world_sql)
+        yield WorldTables(database)
 
 
 def make_tables(database: sqlite3.Connection, world_sql: str, today: str = SOME_DAY) -> None:

@@ -55,9 +55,7 @@ def template_names(template: str) -> TemplateNames:
 
 
 def fill(template: str, said: Mapping[str, str]) -> str:
-    """Return a sentence with its values, those without one left out of `said`.
-
-    Raises KeyError for a name outside of brackets that has no value.
+    """Return a sentence with its values; a name that is not in `said` has none.
 
     >>> fill("For {guests}[, note: {note}]: right?", {"guests": "4"})
     'For 4: right?'
@@ -72,7 +70,7 @@ def _pieces(template: str, said: Mapping[str, str]) -> Iterator[str]:
         end = match.end()
         name, part = match.groups()
         if name is not None:
-            yield said[name]
+            yield said.get(name, "")
         elif all(each in said for each in template_names(part).needed):
             yield fill(part, said)
     yield template[end:]

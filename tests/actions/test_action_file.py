@@ -1,6 +1,5 @@
 """actions.toml: what it says is read as it stands, and each mistake in it is said with its place."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,6 @@ from groundup.actions.definition import Slot
 from groundup.actions.soundness import faults
 from groundup.actions.templates import fill
 from groundup.errors import ConfigError
-
-CAFE = Path(__file__).parent / "cafe"
-
-
-@pytest.fixture
-def cafe(tmp_path: Path) -> Path:
-    """A copy of the café's actions."""
-    return Path(shutil.copytree(CAFE, tmp_path / "cafe"))
 
 
 def replace(file: Path, old: str, new: str) -> None:

@@ -1,0 +1,299 @@
+"""ActionDesk: what a server, a terminal or a program asks for actions.
+
+    desk = ActionDesk(Path("runs/cafe/actions"), world=Path("runs/cafe/world.sqlite"))
+    turn = desk.turn("conversation-7", ["I'd like to book a table"])
+
+Nothing is held in memory: each call reads the conversation's state from the world's file and writes
+the next one in the same transaction as what was done. So any number of threads and processes may
+use one world, a page that is closed is resumed, and the same messages again get the same reply
+without being carried out again.
+"""
+
+import contextlib
+import datetime
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from groundup.actions import conversations, ledger
+from groundup.actions.action_file import ACTIONS_FILE, read_actions
+from groundup.actions.conversations import KEPT_WITHOUT_ID_S, KnownTalk, Talk, talk_of
+from groundup.actions.definition import REFERENCE, Action
+from groundup.actions.dialogue import (
+    Choose,
+    Heard,
+    Step,
+    finished,
+    hash_of,
+    pending,
+    step,
+    undo_of,
+    undo_refusal,
+)
+from groundup.actions.effects import TIMEOUT_S, call, python_effects, require_addresses
+from groundup.actions.intent import choose_action
+from groundup.actions.ledger import Party
+from groundup.actions.progress import in_sentences, known_values, said
+from groundup.actions.state import (
+    ActionState,
+    ActionTurn,
+    HeldValue,
+    LastDone,
+    Outcome,
+    Performance,
+)
+from groundup.actions.world import WORLD_FILE, World
+from groundup.errors import ConfigError
+
+# Above an effect's timeout: until then another process may still write how its call ended.
+GRACE_S, POLL_S = 2.0, 0.05
+
+
+class ActionDesk:
+    """The actions of a folder with their world. Raises ConfigError where actions are wrong or need
+    what was not allowed, FormatError where the world does not fit them, DiskError.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        world: Path | None = None,
+        allow_http: Sequence[str] = (),
+        python_modules: Sequence[str] = (),
+        choose: Choose = choose_action,
+        timeout_s: float = TIMEOUT_S,
+        today: datetime.date | None = None,
+    ) -> None:
+        """Open them.
+
+        `folder` has actions.toml and world.sql; `world`: the file (default: world.sqlite there).
+        `allow_http`: addresses that effects may send to, and what is below them; `python_modules`:
+        modules whose functions they may call. `choose` reads which action a message asks for.
+        `timeout_s` bounds a call outside of the world. `today`: of a world that is made now.
+        """
+        found = read_actions(folder)
+        if found is None:
+            raise ConfigError(f"{folder} has no {ACTIONS_FILE}.", fix="See docs/actions.md.")
+        require_addresses(found, allow_http)
+        self._functions = python_effects(found, python_modules)
+        self.actions = found
+        self.world = World(world or folder / WORLD_FILE, found, today)
+        self._choose = choose
+        self._timeout_s = timeout_s
+
+    def turn(
+        self,
+        conversation: str,
+        user_turns: Sequence[str],
+        today: datetime.date | None = None,
+        customer: str | None = None,
+    ) -> ActionTurn | None:
+        """Return what is replied to the last message of a user; None: it is for no action (one may
+        be under way: `pending`).
+
+        `conversation`: an id that no other conversation has; without one ("") two conversations
+        with the same words are the same for an hour. `customer`: who is signed in.
+        Raises FormatError, also for a rule that can't be checked, and DiskError; nothing was done
+        then.
+        """
+        if not user_turns:
+            return None
+        talk = talk_of(conversation, customer, user_turns)
+        heard = self._heard(talk, today, customer)
+        known, idle = self._look(talk, heard)
+        if known.replied:
+            return known.reply
+        if idle:
+            return None
+        party = Party(conversation, customer, _utc())
+        with self.world.writing() as database:
+            known = self._find(database, talk)
+            if known.replied:
+                return known.reply
+            made = self._step(known, talk, heard)
+            what = made.performance
+            if what is None:
+                return self._keep(database, talk, made)
+            what = self._with_own_key(database, what, party)
+            if not _is_outside(what):
+                outcome = self._perform(database, what, party)
+                return self._keep(database, talk, finished(self.actions, what, outcome))
+            outcome_or_start = self._begin(database, what, party)
+        outcome = self._call(what, party, outcome_or_start)
+        with self.world.writing() as database:
+            return self._keep(database, talk, finished(self.actions, what, outcome))
+
+    def pending(
+        self, conversation: str, user_turns: Sequence[str], customer: str | None = None
+    ) -> ActionTurn | None:
+        """Return the turn whose question waits after these messages; None: no action is under way."""
+        talk = talk_of(conversation, customer, user_turns)
+        with self.world.connection(read_only=True) as database:
+            return pending(self.actions, self._find(database, talk).state)
+
+    def handled(
+        self, conversation: str, user_turns: Sequence[str], customer: str | None = None
+    ) -> list[bool]:
+        """Return of each message whether an action took it."""
+        talk = talk_of(conversation, customer, user_turns)
+        with self.world.connection(read_only=True) as database:
+            return conversations.handled(database, talk, time.time())
+
+    def undo(self, reference: str) -> ActionTurn:
+        """Take back what has a reference, as its user could: for the operator.
+
+        Raises ConfigError where nothing has it, or it was taken back already.
+        """
+        sql = (
+            'SELECT key, action, "values", conversation, customer FROM audit'
+            " WHERE reference = ? AND result = 'done' AND effect != 'undo'"
+        )
+        with self.world.writing() as database:
+            row = database.execute(sql, (reference,)).fetchone()
+            action = row and self.actions.action(row[1])
+            if row is None or action is None:
+                fix = "See what was done: groundup actions."
+                raise ConfigError(f"Nothing that was done has the reference {reference}.", fix=fix)
+            if action.undo is None:
+                raise ConfigError(f"The action '{action.name}' has no undo.")
+            last = _last_done(action, row[0], reference, row[2])
+            what = undo_of(action, last, ActionState())
+            if ledger.done_reference(database, what.key):
+                raise ConfigError(f"{reference} was taken back already.")
+            heard = known_values(datetime.date.today(), _now(), row[4])
+            with self.world.reader() as reader:
+                refusal = undo_refusal(reader, action.undo, last, heard)
+            if refusal:
+                return ActionTurn("refused", refusal, action, reference=reference)
+            outcome = self._perform(database, what, Party(row[3], row[4], _utc()))
+            turn = finished(self.actions, what, outcome).turn
+            assert turn is not None
+            return turn
+
+    def _heard(self, talk: Talk, today: datetime.date | None, customer: str | None) -> Heard:
+        day = today or datetime.date.today()
+        return Heard(talk.message, talk.key, day, _now(), customer, choose=self._choose)
+
+    def _find(self, database: sqlite3.Connection, talk: Talk) -> KnownTalk:
+        return conversations.find(database, talk, self.actions, time.time())
+
+    def _look(self, talk: Talk, heard: Heard) -> tuple[KnownTalk, bool]:
+        """Return what is known, and whether the message is for no action: most are not, and need
+        not hold the file.
+        """
+        with self.world.connection(read_only=True) as database:
+            known = self._find(database, talk)
+        if known.replied or known.state.waits:
+            return known, False
+        made = self._step(known, talk, heard)
+        return known, made.turn is None and made.performance is None
+
+    def _step(self, known: KnownTalk, talk: Talk, heard: Heard) -> Step:
+        is_answer = known.turns == len(talk.keys) - 2
+        with self.world.reader() as reader:
+            return step(self.actions, reader, known.state, replace(heard, is_answer=is_answer))
+
+    def _keep(self, database: sqlite3.Connection, talk: Talk, made: Step) -> ActionTurn | None:
+        conversations.store(database, talk, made.state, made.turn, time.time())
+        return made.turn
+
+    def _with_own_key(
+        self, database: sqlite3.Connection, what: Performance, party: Party
+    ) -> Performance:
+        """Give what was done with the same words by another conversation without id, an hour ago or
+        more, another key.
+        """
+        key, number = what.key, 0
+        while not party.conversation:
+            done = ledger.done_reference(database, key)
+            if done is None or (party.at - done[1]).total_seconds() < KEPT_WITHOUT_ID_S:
+                break
+            number += 1
+            key = hash_of(what.key, str(number))
+        return replace(what, key=key)
+
+    def _perform(self, database: sqlite3.Connection, what: Performance, party: Party) -> Outcome:
+        done = ledger.done_reference(database, what.key)
+        if done is not None:  # by another window, with another word for yes
+            return Outcome("done", done[0])
+        return ledger.perform(database, what, in_sentences(what.held, what.values), party)
+
+    def _begin(
+        self, database: sqlite3.Connection, what: Performance, party: Party
+    ) -> Outcome | datetime.datetime | None:
+        """Write that a call begins; None. Return its outcome where it is known, or since when
+        another process makes it.
+        """
+        done = ledger.done_reference(database, what.key)
+        if done is not None:
+            return Outcome("done", done[0])
+        line = ledger.last_line(database, what.key)
+        if line is not None and line[0].result == "pending":
+            return line[1]
+        begun = Outcome("pending", ledger.reference_of(database, what))
+        ledger.write_line(database, what, party, begun)
+        return None
+
+    def _call(
+        self, what: Performance, party: Party, begun: Outcome | datetime.datetime | None
+    ) -> Outcome:
+        """Call what is outside of the world, unless another process does, and write how it ended."""
+        if isinstance(begun, Outcome):
+            return begun
+        if begun is not None:
+            return self._await(what, party, begun)
+        with self.world.connection(read_only=True) as database:
+            reference = ledger.reference_of(database, what)
+        values = {**what.values, REFERENCE: reference}
+        outcome = call(what.action, values, what.key, self._functions, self._timeout_s)
+        outcome = replace(outcome, reference=reference)
+        with (
+            self.world.writing() as database,
+            contextlib.suppress(sqlite3.IntegrityError),
+        ):  # done once by its key
+            ledger.write_line(database, what, replace(party, at=_utc()), outcome)
+        return outcome
+
+    def _await(self, what: Performance, party: Party, begun: datetime.datetime) -> Outcome:
+        """Return how the call of another process ends; where that has ended, nobody can tell."""
+        ends = begun + datetime.timedelta(seconds=self._timeout_s + GRACE_S)
+        while True:
+            with self.world.connection(read_only=True) as database:
+                line = ledger.last_line(database, what.key)
+            assert line is not None
+            if line[0].result != "pending":
+                return line[0]
+            if _utc() > ends:
+                break
+            time.sleep(POLL_S)
+        reason = "the process that made the call has ended"
+        outcome = Outcome("unknown", line[0].reference, reason)
+        with self.world.writing() as database:
+            ledger.write_line(database, what, replace(party, at=_utc()), outcome)
+        return outcome
+
+
+def _is_outside(what: Performance) -> bool:
+    return what.kind in ("http", "python")
+
+
+def _last_done(action: Action, key: str, reference: str, values_json: str) -> LastDone:
+    values = json.loads(values_json)
+    held = {
+        name: HeldValue("", "lookup", shown=said(action.slot(name), value))
+        for name, value in values.items()
+    }
+    shown = {**in_sentences(held, values), REFERENCE: reference}
+    return LastDone(action.name, key, reference, values, shown)
+
+
+def _utc() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _now() -> str:
+    return f"{datetime.datetime.now():%H:%M}"

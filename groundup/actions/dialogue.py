@@ -1,0 +1,457 @@
+"""The order of a conversation about an action: a state machine over slots and rules.
+
+    a message -> an action is asked for? its values are read from the message
+              -> lookups, rules (`progress.py`): refused? a slot is asked for, one after another
+              -> all known: one confirmation with the values
+              -> yes: the same rules once more, then the effect (`desk.py` carries it out)
+
+Language reading says which action, which values, yes and no (`intent.py`, `values.py`); all else is
+decided here by code, so the same messages have the same result, and no wording alters a rule. An
+effect follows only on a plain yes to a confirmation that showed the very values that are written:
+where a value or a lookup has changed since, it is shown again.
+"""
+
+import datetime
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from groundup.actions.definition import NOW, REFERENCE, TODAY, Action, ActionSet, Slot, Undo
+from groundup.actions.intent import choose_action, reads_cancel, reads_no, reads_undo, reads_yes
+from groundup.actions.progress import (
+    Bound,
+    KnownWorld,
+    Progress,
+    advance,
+    in_sentences,
+    known_values,
+    said,
+)
+from groundup.actions.state import (
+    ActionState,
+    ActionTurn,
+    HeldValue,
+    LastDone,
+    Outcome,
+    Performance,
+    TurnKind,
+    ValueSource,
+    Wish,
+)
+from groundup.actions.templates import fill
+from groundup.actions.values import read_values, spoken, unclear_values
+
+CANCELLED = "All right, nothing was done."
+STAYS = "All right, it stays as it is."
+FAILED = "I could not do that. Nothing was changed."
+UNKNOWN = (
+    "I can't tell whether that was done, since I got no answer. It is not tried again by itself. "
+    "The reference is {reference}."
+)
+NOT_UNDOABLE = "That can't be taken back here."
+OFFER = 'You also asked for something else: "{title}". Shall I go on with it?'
+FIRST_THIS = "I note that. First this one."
+YES_OR_NO = "I expected yes or no."
+MAX_WISHES = 3
+HINTS = {
+    "date": "a day, such as Friday or 4 December",
+    "time": "a time, such as 19:00",
+    "number": "a number, such as 4",
+    "money": "an amount, such as {currency}20",
+    "choice": "one of these: {options}",
+    "name": "a name",
+    "text": "a few words",
+    "code": "a code, such as {example}",
+}
+# Where one wish of a message may end and another begin.
+_CLAUSES = re.compile(r"[.;!?]\s+|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?|,?\s+also\s+", re.I)
+Choose = Callable[[Sequence[Action], str], str | None]
+"""Which action a message asks for, by name; None: none (`intent.choose_action`)."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A message, and what is known beside it."""
+
+    message: str
+    key: str
+    """Of the conversation up to this message."""
+    today: datetime.date
+    now: str
+    """HH:MM."""
+    customer: str | None = None
+    is_answer: bool = True
+    """Whether the question that waits was shown right above the message."""
+    choose: Choose = choose_action
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a message leads to."""
+
+    state: ActionState
+    turn: ActionTurn | None = None
+    """None: the message is not for an action, or is to be performed."""
+    performance: Performance | None = None
+    """To be carried out; `finished` makes the turn of it."""
+
+
+def step(actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard) -> Step:
+    """Return what a message leads to. Raises what the world does."""
+    return _Dialogue(actions, world, state, heard).step()
+
+
+def pending(actions: ActionSet, state: ActionState) -> ActionTurn | None:
+    """Return the turn whose question waits for an answer; None: no question does."""
+    action = actions.action(_waiting_action(state))
+    if not state.waits or action is None:
+        return None
+    asked = action.slot(state.asked)
+    expected = YES_OR_NO
+    if asked is not None:
+        expected = f"I expected {_hint(asked)}."
+    kind: TurnKind = "confirm" if state.waits in ("confirm", "undo") else "ask"
+    unread = f"{expected} {state.question}"
+    return ActionTurn(kind, state.question, action, asked, state.values, unread=unread)
+
+
+def _waiting_action(state: ActionState) -> str:
+    if state.waits == "undo" and state.last is not None:
+        return state.last.action
+    if state.waits == "offer" and state.wishes:
+        return state.wishes[0].action
+    return state.action
+
+
+def _hint(slot: Slot) -> str:
+    options = ", ".join(slot.options or ())
+    form = slot.hint or HINTS[slot.type]
+    values = {"options": options, "currency": slot.currency, "example": slot.example}
+    return fill(form, values)
+
+
+def finished(actions: ActionSet, what: Performance, outcome: Outcome) -> Step:
+    """Return the turn after a performance."""
+    values = in_sentences(what.held, what.values) | {REFERENCE: outcome.reference}
+    state = replace(ActionState(), wishes=what.state.wishes, unsettled=what.state.unsettled)
+    turn = ActionTurn("failed", FAILED, what.action, values=what.held, read=what.read)
+    if outcome.result == "unknown":
+        unsettled = {**state.unsettled, _fingerprint(what.action, what.values): what.key}
+        state = replace(state, unsettled=unsettled)
+        text = fill(UNKNOWN, values)
+        turn = replace(turn, kind="unknown", text=text, reference=outcome.reference)
+    elif outcome.result == "done" and what.undo:
+        assert what.action.undo is not None
+        text = fill(what.action.undo.done, values)
+        turn = replace(turn, kind="undone", text=text, reference=outcome.reference)
+    elif outcome.result == "done":
+        text = fill(what.action.done, values)
+        turn = replace(turn, kind="done", text=text)
+        if what.action.effect is not None:
+            turn = replace(turn, reference=outcome.reference)
+            last = LastDone(what.action.name, what.key, outcome.reference, what.values, values)
+            state = replace(state, last=last)
+            turn = replace(turn, undoable=what.action.undo is not None)
+    return _with_offer(actions, Step(state, turn))
+
+
+def _with_offer(actions: ActionSet, made: Step) -> Step:
+    """Offer the next wish behind a turn that ends an action."""
+    turn, state = made.turn, made.state
+    if turn is None or not state.wishes:
+        return made
+    action = actions.action(state.wishes[0].action)
+    if action is None:
+        return replace(made, state=replace(state, wishes=()))
+    offer = fill(OFFER, {"title": action.title})
+    state = replace(state, waits="offer", question=offer)
+    return replace(made, state=state, turn=replace(turn, text=f"{turn.text} {offer}"))
+
+
+def _fingerprint(action: Action, bound: Mapping[str, object]) -> str:
+    """Return what an action comes to, whenever it is done."""
+    values = {name: value for name, value in bound.items() if name not in (TODAY, NOW)}
+    return hash_of(action.name, json.dumps(values, sort_keys=True, ensure_ascii=False))
+
+
+def hash_of(*texts: str) -> str:
+    """Return the hexadecimal SHA-256 of some texts."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The values of a message."""
+
+    values: dict[str, HeldValue] = field(default_factory=dict)
+    unclear: dict[str, str] = field(default_factory=dict)
+    """Questions for what can be read in two ways, by slots."""
+
+
+class _Dialogue:
+    def __init__(
+        self, actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard
+    ) -> None:
+        self.actions = actions
+        self.world = world
+        self.state = state
+        self.heard = heard
+        self.message = heard.message
+        self.known = known_values(heard.today, heard.now, heard.customer)
+
+    def step(self) -> Step:
+        state = self.state
+        if self.actions.action(_waiting_action(state)) is None:
+            state = self.state = replace(state, waits="", action="", wishes=())
+        if state.last is not None and state.waits in ("", "offer") and reads_undo(self.message):
+            return self._ask_undo(state.last)
+        if state.waits == "undo":
+            return self._undo_answer()
+        if state.waits == "offer":
+            return self._offer_answer()
+        if state.waits:
+            return self._answer()
+        return self._begin()
+
+    def _begin(self) -> Step:
+        wishes = list(self._wishes())
+        if not wishes:
+            return Step(self.state)
+        return self._start(wishes[0], wishes[1:MAX_WISHES])
+
+    def _wishes(self) -> Iterator[Wish]:
+        """Yield the different actions that a message asks for, each with its part of the message."""
+        cuts = [match.end() for match in _CLAUSES.finditer(self.message)]
+        found: list[tuple[str, int]] = []
+        for start, end in zip([0, *cuts], [*cuts, len(self.message)], strict=True):
+            name = self.heard.choose(self.actions.actions, self.message[start:end])
+            if name is not None and name not in [each for each, _ in found]:
+                found.append((name, start))
+        if len(found) < 2:
+            name = self.heard.choose(self.actions.actions, self.message)
+            if name is not None:
+                yield Wish(name, self.message)
+            return
+        starts = [0, *(start for _, start in found[1:])]
+        ends = [*starts[1:], len(self.message)]
+        for (name, _), start, end in zip(found, starts, ends, strict=True):
+            yield Wish(name, self.message[start:end], start)
+
+    def _start(self, wish: Wish, others: Sequence[Wish], more: _Read | None = None) -> Step:
+        action = self.actions.action(wish.action)
+        assert action is not None
+        read = self._read(action, wish.message, wish.start)
+        values = read.values
+        if more is not None:  # the wish stands in an earlier message
+            values = {name: replace(each, start=0, end=0) for name, each in values.items()}
+            values |= more.values
+            read = more
+        self.state = ActionState(
+            action=action.name, wishes=tuple(others), unsettled=self.state.unsettled
+        )
+        return self._go_on(action, values, read)
+
+    def _read(
+        self, action: Action, message: str, start: int = 0, asked: Slot | None = None
+    ) -> _Read:
+        """Return the values of a message that their slots accept."""
+        slots, today = action.askable, self.heard.today
+        values: dict[str, HeldValue] = {}
+        for name, each in read_values(slots, message, today, asked).items():
+            slot = action.slot(name)
+            if slot is None or not slot.accepts(each.value):
+                continue
+            source: ValueSource = "asked" if asked and asked.name == name else "message"
+            place = (start + each.start, start + each.end)
+            values[name] = HeldValue(each.value, source, *place, said(slot, each.value))
+        unclear = {}
+        for name, readings in unclear_values(slots, message, today, asked).items():
+            slot = action.slot(name)
+            if slot is not None and name not in values:
+                choices = " or ".join(spoken(slot, value) for value in readings)
+                unclear[name] = f"Do you mean {choices}?"
+        return _Read(values, unclear)
+
+    def _answer(self) -> Step:
+        action = self.actions.action(self.state.action)
+        assert action is not None
+        if reads_cancel(self.message) or reads_undo(self.message):
+            return self._ended("cancelled", CANCELLED, action)
+        held = self.state.values
+        read = self._read(action, self.message, 0, action.slot(self.state.asked))
+        changes = any(
+            name not in held or held[name].value != each.value for name, each in read.values.items()
+        )
+        if self.state.waits == "confirm" and not changes and not read.unclear:
+            if reads_yes(self.message):
+                return self._confirmed(action)
+            if reads_no(self.message):
+                return self._ended("cancelled", CANCELLED, action)
+        if read.values or read.unclear:
+            return self._go_on(action, {**held, **read.values}, read)
+        return self._other_wish(action)
+
+    def _other_wish(self, action: Action) -> Step:
+        """Note another action that is asked for meanwhile."""
+        noted = [action.name, *(each.action for each in self.state.wishes)]
+        wishes = [each for each in self._wishes() if each.action not in noted]
+        waiting = pending(self.actions, self.state)
+        if not wishes or waiting is None:
+            return Step(self.state)
+        kept = (*self.state.wishes, *(replace(each, start=0) for each in wishes))[:MAX_WISHES]
+        turn = replace(waiting, text=f"{FIRST_THIS} {waiting.text}")
+        return Step(replace(self.state, wishes=kept), turn)
+
+    def _confirmed(self, action: Action) -> Step:
+        """Perform what was confirmed, if it still is what was shown."""
+        progress = advance(action, self.world, self.state.values, self.known)
+        stops = progress.refused or progress.missing or progress.needed
+        as_shown = self.state.fingerprint == _fingerprint(action, progress.bound)
+        if stops or not as_shown or not self.heard.is_answer:
+            return self._after(action, progress, _Read())
+        return self._perform(action, progress, self.state.key)
+
+    def _perform(
+        self, action: Action, progress: Progress, key: str, read: Sequence[str] = ()
+    ) -> Step:
+        held = progress.held
+        what = Performance(action, False, key, progress.bound, held, self.state, tuple(read))
+        return Step(self.state, performance=what)
+
+    def _go_on(self, action: Action, values: Mapping[str, HeldValue], read: _Read) -> Step:
+        return self._after(action, advance(action, self.world, values, self.known), read)
+
+    def _after(self, action: Action, progress: Progress, read: _Read) -> Step:
+        """Refuse, ask or confirm, as far as the values reach."""
+        values = {name: each for name, each in progress.held.items() if each.source != "lookup"}
+        self.state = replace(self.state, values=values, asked="")
+        if progress.refused is not None or progress.missing is not None:
+            return self._stopped(action, progress, read)
+        turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
+        unclear = [slot for slot in action.askable if slot.name in read.unclear]
+        for slot in (*unclear, progress.needed):
+            if slot is not None and slot.name not in values:
+                return self._asking(turn, slot, read.unclear.get(slot.name, slot.ask))
+        fingerprint = _fingerprint(action, progress.bound)
+        key = self.state.key
+        if fingerprint != self.state.fingerprint or not key:
+            new_key = hash_of(self.heard.key, action.name)
+            key = self.state.unsettled.get(fingerprint, new_key)
+        if action.effect is None:
+            return self._perform(action, progress, key, turn.read)
+        text = fill(action.confirm, in_sentences(progress.held, progress.bound))
+        state = replace(
+            self.state, waits="confirm", key=key, fingerprint=fingerprint, question=text
+        )
+        return Step(state, replace(turn, kind="confirm", text=text))
+
+    def _stopped(self, action: Action, progress: Progress, read: _Read) -> Step:
+        """Say why it can't go on: by a rule, or since a lookup found nothing."""
+        rule, lookup = progress.refused, progress.missing
+        values = in_sentences(progress.held, progress.bound)
+        again: tuple[str, ...] = ()
+        if rule is not None:
+            text = fill(rule.say, values)
+            if not rule.ends:
+                again = rule.ask_again or self.world.parameters(rule.refuse_if)
+        else:
+            assert lookup is not None
+            text = fill(lookup.missing, values)
+            held = self.state.values
+            again = tuple(each for each in self.world.parameters(lookup.sql) if each in held)
+        slots = [slot for slot in action.askable if slot.name in again]
+        kind: TurnKind = "refused" if rule is not None else "ask"
+        turn = ActionTurn(
+            kind, text, action, values=progress.held, rule=rule, read=tuple(read.values)
+        )
+        if not slots:
+            return self._ended("refused", text, action, turn)
+        names = [slot.name for slot in slots]
+        kept = {name: each for name, each in self.state.values.items() if name not in names}
+        self.state = replace(self.state, values=kept)
+        asked = next((slot for slot in slots if slot.ask), slots[0])
+        question = text
+        if not text.endswith("?"):
+            question = asked.ask
+            text = f"{text} {question}".rstrip()
+        return self._asking(turn, asked, question or text, text)
+
+    def _asking(self, turn: ActionTurn, slot: Slot, question: str, text: str = "") -> Step:
+        state = replace(
+            self.state, waits="value", asked=slot.name, question=question, key="", fingerprint=""
+        )
+        return Step(state, replace(turn, text=text or question, asked=slot))
+
+    def _ended(
+        self, kind: TurnKind, text: str, action: Action, turn: ActionTurn | None = None
+    ) -> Step:
+        turn = replace(turn or ActionTurn(kind, text, action), kind=kind, text=text)
+        state = ActionState(wishes=self.state.wishes, unsettled=self.state.unsettled)
+        return _with_offer(self.actions, Step(state, turn))
+
+    def _offer_answer(self) -> Step:
+        first, *others = self.state.wishes
+        action = self.actions.action(first.action)
+        assert action is not None
+        if reads_yes(self.message):
+            read = self._read(action, self.message)
+            return self._start(replace(first, start=0), others, read)
+        self.state = replace(self.state, waits="", wishes=())
+        if reads_no(self.message) or reads_cancel(self.message):
+            return Step(self.state, ActionTurn("cancelled", CANCELLED, action))
+        made = self._begin()
+        if made.turn is None and made.performance is None:
+            return replace(made, state=replace(self.state, waits="offer", wishes=(first, *others)))
+        return made
+
+    def _ask_undo(self, last: LastDone) -> Step:
+        action = self.actions.action(last.action)
+        if action is None:
+            return Step(self.state)
+        turn = ActionTurn("refused", NOT_UNDOABLE, action, reference=last.reference)
+        if action.undo is None:
+            return Step(self.state, turn)
+        refusal = undo_refusal(self.world, action.undo, last, self.known)
+        if refusal:
+            return Step(self.state, replace(turn, text=refusal))
+        text = fill(action.undo.confirm, last.said)
+        state = replace(self.state, waits="undo", wishes=(), question=text)
+        return Step(state, replace(turn, kind="confirm", text=text))
+
+    def _undo_answer(self) -> Step:
+        last = self.state.last
+        assert last is not None
+        action = self.actions.action(last.action)
+        assert action is not None and action.undo is not None
+        if reads_yes(self.message):
+            refusal = undo_refusal(self.world, action.undo, last, self.known)
+            if refusal or not self.heard.is_answer:
+                self.state = replace(self.state, waits="")
+                return self._ask_undo(last)
+            return Step(self.state, performance=undo_of(action, last, self.state))
+        if reads_no(self.message) or reads_cancel(self.message):
+            state = replace(self.state, waits="")
+            return Step(state, ActionTurn("cancelled", STAYS, action))
+        before = self.state
+        self.state = replace(self.state, waits="")
+        made = self._begin()
+        if made.turn is None and made.performance is None:
+            return Step(before)
+        return made
+
+
+def undo_refusal(world: KnownWorld, undo: Undo, last: LastDone, known: Bound) -> str:
+    """Return the sentence with which an undo is refused; "" where it is not."""
+    values = {**last.values, **known, REFERENCE: last.reference}
+    if undo.refuse_if and world.is_true(undo.refuse_if, values):
+        return fill(undo.say, last.said)
+    return ""
+
+
+def undo_of(action: Action, last: LastDone, state: ActionState) -> Performance:
+    """Return the performance that takes back what was done."""
+    values = {**last.values, REFERENCE: last.reference}
+    held = {name: HeldValue(shown, "lookup", shown=shown) for name, shown in last.said.items()}
+    return Performance(action, True, hash_of(last.key, "undo"), values, held, state)

@@ -1,0 +1,170 @@
+"""How far the values of an action reach: which lookups they let run, which rule refuses, which value
+is needed next.
+
+    advance(action, world, held, known) -> Progress
+
+Rules and lookups run in the order of the file, each as soon as all its names are known; an optional
+slot that was not said counts as NULL once all others are known.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from groundup.actions.definition import (
+    CUSTOMER,
+    NOW,
+    TODAY,
+    Action,
+    Lookup,
+    Rule,
+    Slot,
+    SlotValue,
+    is_date,
+)
+from groundup.actions.state import HeldValue
+from groundup.actions.templates import template_names
+from groundup.actions.values import spoken
+
+_DATE = Slot("date", "date")
+Bound = dict[str, SlotValue | None]
+
+
+class KnownWorld(Protocol):
+    """What lookups and rules ask (`world.WorldReader`)."""
+
+    def parameters(self, sql: str) -> tuple[str, ...]:
+        """Return the names of a query's parameters."""
+
+    def first_row(
+        self, sql: str, values: Mapping[str, SlotValue | None]
+    ) -> dict[str, SlotValue | None] | None:
+        """Return the first row of a query by its columns; None: there is none."""
+
+    def is_true(self, sql: str, values: Mapping[str, SlotValue | None]) -> bool:
+        """Return whether the one value of a query is true."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the values of an action come to."""
+
+    bound: Bound
+    """All parameters that are known."""
+    held: dict[str, HeldValue]
+    """The values of slots and the columns of lookups, as they are shown."""
+    refused: Rule | None = None
+    missing: Lookup | None = None
+    """A lookup without a row."""
+    needed: Slot | None = None
+    """The first slot whose value is to be asked for."""
+
+
+def known_values(today: datetime.date, now: str, customer: str | None) -> Bound:
+    """Return what is known without an action."""
+    return {TODAY: today.isoformat(), NOW: now, CUSTOMER: customer}
+
+
+def advance(
+    action: Action, world: KnownWorld, held: Mapping[str, HeldValue], known: Bound
+) -> Progress:
+    """Run all lookups and rules that can run. Raises what the world does."""
+    return _Advance(action, world, held, known).run()
+
+
+def in_sentences(held: Mapping[str, HeldValue], bound: Bound) -> dict[str, str]:
+    """Return values as sentences have them; those that are NULL are left out."""
+    known = {
+        name: said(None, bound[name])
+        for name in (TODAY, NOW, CUSTOMER)
+        if bound.get(name) is not None
+    }
+    return known | {name: each.shown for name, each in held.items() if each.shown}
+
+
+def said(slot: Slot | None, value: SlotValue | None) -> str:
+    """Return a value as sentences have it.
+
+    >>> said(None, "2026-12-04"), said(None, 2.0)
+    ('Friday 4 December 2026', '2')
+    """
+    if value is None:
+        return ""
+    if slot is not None and slot.accepts(value):
+        return spoken(slot, value)
+    if isinstance(value, str) and is_date(value):
+        return spoken(_DATE, value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+class _Advance:
+    def __init__(
+        self, action: Action, world: KnownWorld, held: Mapping[str, HeldValue], known: Bound
+    ) -> None:
+        self.action = action
+        self.world = world
+        askable = {slot.name: slot for slot in action.askable}
+        self.held = {
+            name: each
+            for name, each in held.items()
+            if name in askable and askable[name].accepts(each.value)
+        }
+        self.bound: Bound = {**known, **{name: each.value for name, each in self.held.items()}}
+        self.rules = list(action.rules)
+        self.lookups = list(action.lookups)
+
+    def run(self) -> Progress:
+        while True:
+            refused = self._first_true_rule()
+            if refused is not None:
+                return Progress(self.bound, self.held, refused=refused)
+            ready = [each for each in self.lookups if self._is_ready(each.sql, each.missing)]
+            if ready:
+                lookup = ready[0]
+                self.lookups.remove(lookup)
+                row = self.world.first_row(lookup.sql, self.bound)
+                if row is None:
+                    return Progress(self.bound, self.held, missing=lookup)
+                self._add(row)
+                continue
+            needed = self._needed()
+            unsaid = [slot.name for slot in self.action.slots if slot.name not in self.bound]
+            if needed is not None or not unsaid:
+                return Progress(self.bound, self.held, needed=needed)
+            self.bound |= dict.fromkeys(unsaid)
+
+    def _first_true_rule(self) -> Rule | None:
+        for rule in list(self.rules):
+            if self._is_ready(rule.refuse_if, rule.say):
+                self.rules.remove(rule)
+                if self.world.is_true(rule.refuse_if, self.bound):
+                    return rule
+        return None
+
+    def _is_ready(self, sql: str, sentence: str) -> bool:
+        names: Iterable[str] = (*self.world.parameters(sql), *template_names(sentence).needed)
+        return all(name in self.bound for name in names)
+
+    def _add(self, row: Mapping[str, SlotValue | None]) -> None:
+        """Take the columns of a lookup; what the user said of a slot that is asked for stays."""
+        for name, value in row.items():
+            slot = self.action.slot(name)
+            if slot is not None and slot.asked and (name in self.held or not slot.accepts(value)):
+                continue
+            self.bound[name] = value
+            self.held[name] = HeldValue(
+                "" if value is None else value, "lookup", shown=said(slot, value)
+            )
+
+    def _needed(self) -> Slot | None:
+        return next(
+            (
+                slot
+                for slot in self.action.slots
+                if slot.ask and not slot.optional and slot.name not in self.bound
+            ),
+            None,
+        )

@@ -1,0 +1,171 @@
+"""What is kept of a conversation between its messages, and what is replied to one: values, as JSON
+in world.sqlite and back.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pydantic
+
+from groundup.actions.definition import Action, ActionSet, Rule, Slot, SlotValue
+
+TurnKind = Literal["ask", "confirm", "done", "refused", "cancelled", "failed", "unknown", "undone"]
+ValueSource = Literal["message", "asked", "lookup"]
+
+
+@dataclass(frozen=True)
+class HeldValue:
+    """A slot's value, and where it was said."""
+
+    value: SlotValue
+    source: ValueSource
+    """message: found in one; asked: the answer to the question for it; lookup: known."""
+    start: int = 0
+    end: int = 0
+    """Its characters in the message in which it was said; 0, 0 for none."""
+    shown: str = ""
+    """As it is read."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A second action that a message asked for."""
+
+    action: str
+    message: str
+    """The part of the message that asks for it."""
+    start: int = 0
+    """Where that part begins."""
+
+
+@dataclass(frozen=True)
+class LastDone:
+    """What was done last, for its undo."""
+
+    action: str
+    key: str
+    reference: str
+    values: dict[str, SlotValue | None]
+    """Everything that was bound to the effect."""
+    said: dict[str, str]
+    """The same, as sentences have it."""
+
+
+@dataclass(frozen=True)
+class ActionState:
+    """Where a conversation stands."""
+
+    action: str = ""
+    """The one under way; "": none."""
+    values: dict[str, HeldValue] = field(default_factory=dict)
+    """What the user said, by slots."""
+    asked: str = ""
+    """The slot whose question waits."""
+    waits: Literal["", "value", "confirm", "undo", "offer"] = ""
+    """For what: a slot's value, or a yes or no to one of three questions."""
+    question: str = ""
+    """What waits for an answer, as it was shown."""
+    key: str = ""
+    """The idempotency key of the confirmation that was shown."""
+    fingerprint: str = ""
+    """The hash of its values."""
+    wishes: tuple[Wish, ...] = ()
+    last: LastDone | None = None
+    unsettled: dict[str, str] = field(default_factory=dict)
+    """The keys of effects of which it can't be told whether they happened, by what they were."""
+
+    def to_json(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ActionState":
+        """Return what `to_json` wrote."""
+        return _STATE.validate_json(text)
+
+
+_STATE = pydantic.TypeAdapter(ActionState)
+
+
+@dataclass(frozen=True)
+class ActionTurn:
+    """What is replied to a message that an action is asked for in, or that belongs to one."""
+
+    kind: TurnKind
+    text: str
+    action: Action
+    asked: Slot | None = None
+    """The slot that the text asks for."""
+    values: Mapping[str, HeldValue] = field(default_factory=dict)
+    """All values so far, by slots and columns of lookups."""
+    rule: Rule | None = None
+    """The one that refused."""
+    read: tuple[str, ...] = ()
+    """The slots whose values were read from this message."""
+    reference: str | None = None
+    """Of what was done."""
+    undoable: bool = False
+    unread: str = ""
+    """Said in place of a refusal where a message was no answer to the question, nor anything that
+    documents hold: what was expected, and the question again.
+    """
+
+    def to_json(self) -> str:
+        """Return it as JSON, with the names of action, slot and rule."""
+        plain = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        plain["action"] = self.action.name
+        plain["asked"] = self.asked and self.asked.name
+        plain["rule"] = self.rule and self.action.rules.index(self.rule)
+        plain["values"] = {name: dataclasses.asdict(each) for name, each in self.values.items()}
+        return json.dumps(plain, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, actions: ActionSet) -> "ActionTurn | None":
+        """Return what `to_json` wrote; None where the actions have changed since."""
+        plain = json.loads(text)
+        action = actions.action(plain["action"])
+        rule, asked = plain["rule"], plain["asked"]
+        if action is None or (rule is not None and rule >= len(action.rules)):
+            return None
+        values = {name: HeldValue(**each) for name, each in plain["values"].items()}
+        plain |= {"action": action, "values": values, "read": tuple(plain["read"])}
+        plain["asked"] = asked and action.slot(asked)
+        plain["rule"] = None if rule is None else action.rules[rule]
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What is to be done, now that it was confirmed."""
+
+    action: Action
+    undo: bool
+    key: str
+    """The idempotency key."""
+    values: dict[str, SlotValue | None]
+    """All parameters but :reference."""
+    held: Mapping[str, HeldValue]
+    """The values as they were shown."""
+    state: ActionState
+    """As it was when the yes was read."""
+    read: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What it is in the audit."""
+        if self.undo:
+            return "undo"
+        return self.action.effect.kind if self.action.effect else "none"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a performance ended."""
+
+    result: Literal["done", "failed", "unknown", "pending"]
+    reference: str = ""
+    reason: str = ""
+    """For the audit; never shown."""

@@ -1,0 +1,22 @@
+"""The actions of an invented café, in a folder of the test's own."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from groundup.actions import world
+
+CAFE = Path(__file__).parent / "cafe"
+
+
+@pytest.fixture(autouse=True)
+def without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here takes the power from the machine."""
+    monkeypatch.setattr(world, "SYNCHRONOUS", "OFF")
+
+
+@pytest.fixture
+def cafe(tmp_path: Path) -> Path:
+    """A copy of the café's actions."""
+    return Path(shutil.copytree(CAFE, tmp_path / "cafe"))

@@ -1,0 +1,395 @@
+"""A desk among retries, other windows, other processes and effects that fail: nothing is done twice, nothing half."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from cafe_talk import TODAY, Talker, rows
+
+from groundup.actions.desk import ActionDesk
+from groundup.errors import ConfigError, FormatError
+
+WISH = "I'd like to book a table for two people on 2026-12-04 at 19:00"
+COUNT = "SELECT count(*) FROM bookings"
+Answer = Callable[["BookingSystem", dict[str, object]], int]
+
+
+@pytest.fixture
+def desk(cafe: Path) -> ActionDesk:
+    return ActionDesk(cafe, today=TODAY)
+
+
+def outside(cafe: Path, effect: str) -> None:
+    """Let the booking be made by another system."""
+    file = cafe / "actions.toml"
+    text = file.read_text()
+    old = 'sql = "INSERT INTO bookings VALUES (:reference, :day, :at, :guests, :holder, :note)"'
+    assert old in text
+    file.write_text(text.replace(old, effect))
+
+
+class BookingSystem:
+    """A server that takes requests, and answers each as told."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.received: list[tuple[str, dict[str, object]]] = []
+        self.done: set[str] = set()
+        system = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                system.received.append((self.headers["Idempotency-Key"], body))
+                status = answer(system, body)
+                if status:
+                    self.send_response(status)
+                    self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/bookings"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def booking_system(cafe: Path) -> Iterator[Callable[[Answer], BookingSystem]]:
+    """Start a booking system to which the café's bookings are sent."""
+    started: list[BookingSystem] = []
+
+    def start(answer: Answer) -> BookingSystem:
+        started.append(BookingSystem(answer))
+        outside(cafe, f'http = {{url = "{started[0].url}"}}')
+        return started[0]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def test_the_same_messages_again_get_the_same_reply_and_do_nothing(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    done = guest.hear(WISH, "Ada", "Yes")
+    for number in range(1, len(guest.said) + 1):
+        again = desk.turn("talk", guest.said[:number], TODAY)
+        assert again is not None and rows(desk, COUNT) == [(2,)]
+    assert again == done and len(desk.world.audit()) == 1
+
+
+def test_another_window_that_says_yes_in_other_words_books_the_same(desk: ActionDesk) -> None:
+    guest, other = Talker(desk), Talker(desk)
+    guest.hear(WISH, "Ada")
+    other.said = list(guest.said)
+    assert other.say("Do you have parking?") is None
+    first, second = guest.hear("Yes"), other.hear("yes please")
+    assert first.reference == second.reference and second.kind == "done"
+    assert rows(desk, COUNT) == [(2,)] and len(desk.world.audit()) == 1
+
+
+def test_another_conversation_with_the_same_words_is_another_booking(desk: ActionDesk) -> None:
+    references = {Talker(desk, name).hear(WISH, "Ada", "Yes").reference for name in ("a", "b")}
+    signed_in = Talker(desk, "a", customer="Ada").hear(WISH, "Ada", "Yes").reference
+    assert len({*references, signed_in}) == 3 and rows(desk, COUNT) == [(4,)]
+
+
+def test_without_an_id_the_same_words_are_the_same_for_an_hour(desk: ActionDesk) -> None:
+    first = Talker(desk, "").hear(WISH, "Ada", "Yes")
+    assert Talker(desk, "").hear(WISH, "Ada", "Yes") == first and rows(desk, COUNT) == [(2,)]
+    with desk.world.writing() as database:
+        database.execute("UPDATE conversations SET at = at - 3601")
+        database.execute("UPDATE audit SET at = '2026-11-01T00:00:00+00:00'")
+    later = Talker(desk, "").hear(WISH, "Ada", "Yes")
+    assert later.reference != first.reference and rows(desk, COUNT) == [(3,)]
+
+
+def test_a_conversation_goes_on_in_another_process_after_its_page_was_closed(
+    desk: ActionDesk, cafe: Path
+) -> None:
+    guest = Talker(desk)
+    guest.hear(WISH, "Ada")
+    resumed = Talker(ActionDesk(cafe))
+    resumed.said = guest.said
+    assert resumed.hear("Yes").kind == "done"
+
+
+def say_yes(cafe: Path, said: list[str], start: "multiprocessing.synchronize.Barrier") -> None:
+    desk = ActionDesk(cafe)
+    start.wait()
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(desk.turn, "talk", said, TODAY) for _ in range(4)]
+        kinds = {each.result().kind for each in found}  # type: ignore[union-attr]
+    os._exit(0 if kinds == {"done"} else 1)
+
+
+def test_threads_and_processes_that_say_the_same_yes_at_once_book_once(
+    desk: ActionDesk, cafe: Path
+) -> None:
+    guest = Talker(desk)
+    guest.hear(WISH, "Ada")
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(2)
+    processes = [
+        context.Process(target=say_yes, args=(cafe, [*guest.said, word], start))
+        for word in ("Yes", "yes please")
+    ]
+    for each in processes:
+        each.start()
+    for each in processes:
+        each.join()
+    assert [each.exitcode for each in processes] == [0, 0]
+    assert rows(desk, COUNT) == [(2,)]
+    assert [line.result for line in desk.world.audit()] == ["done"]
+
+
+def test_an_http_effect_sends_the_values_with_its_key_and_is_told_as_done(
+    cafe: Path, booking_system: Callable[[Answer], BookingSystem]
+) -> None:
+    system = booking_system(lambda *_: 201)
+    desk = ActionDesk(cafe, allow_http=[system.url], today=TODAY)
+    turn = Talker(desk).hear(WISH, "Ada", "Yes")
+    assert turn.kind == "done"
+    [(key, body)] = system.received
+    assert (body["guests"], body["holder"], body["reference"]) == (2, "Ada", turn.reference)
+    lines = desk.world.audit()
+    assert [(line.key, line.result) for line in lines] == [(key, "pending"), (key, "done")]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "result"),
+    [(409, "unknown", "unknown"), (422, "failed", "failed"), (302, "failed", "failed"),
+     (500, "unknown", "unknown"), (0, "unknown", "unknown")],
+)  # fmt: skip
+def test_an_http_effect_that_fails_says_so_and_one_without_an_answer_too(
+    cafe: Path,
+    booking_system: Callable[[Answer], BookingSystem],
+    status: int,
+    kind: str,
+    result: str,
+) -> None:
+    system = booking_system(lambda *_: status)
+    desk = ActionDesk(cafe, allow_http=[system.url], today=TODAY)
+    guest = Talker(desk)
+    turn = guest.hear(WISH, "Ada", "Yes")
+    assert (turn.kind, desk.world.audit()[-1].result) == (kind, result)
+    assert desk.turn("talk", guest.said, TODAY) == turn and len(system.received) == 1
+    assert turn.reference is None or turn.reference in turn.text
+
+
+def test_an_address_where_nobody_listens_has_failed(cafe: Path) -> None:
+    outside(cafe, 'http = {url = "http://127.0.0.1:9/x"}')
+    desk = ActionDesk(cafe, allow_http=["http://127.0.0.1:9"], today=TODAY)
+    assert Talker(desk).hear(WISH, "Ada", "Yes").kind == "failed"
+
+
+def test_what_is_unknown_is_repeated_only_when_asked_and_with_its_own_key(
+    cafe: Path, booking_system: Callable[[Answer], BookingSystem]
+) -> None:
+    def answer(system: BookingSystem, body: dict[str, object]) -> int:
+        system.done.add(str(system.received[-1][0]))
+        return 200 if len(system.received) > 1 else 500
+
+    system = booking_system(answer)
+    desk = ActionDesk(cafe, allow_http=[system.url], today=TODAY)
+    guest = Talker(desk)
+    assert guest.hear(WISH, "Ada", "Yes").kind == "unknown"
+    assert guest.say("Yes") is None and len(system.received) == 1
+    assert guest.hear(WISH, "Ada", "Yes").kind == "done"
+    keys = [key for key, _ in system.received]
+    assert len(keys) == 2 and len(set(keys)) == 1 and len(system.done) == 1
+
+
+PROGRAM = """
+import sys
+from cafe_talk import TODAY, Talker
+from groundup.actions.desk import ActionDesk
+from pathlib import Path
+guest = Talker(ActionDesk(Path(sys.argv[1]), allow_http=[sys.argv[2]]))
+guest.say(*sys.argv[3:])
+"""
+
+
+def test_a_process_killed_in_the_middle_of_a_call_leaves_it_unknown_and_unrepeated(
+    cafe: Path, booking_system: Callable[[Answer], BookingSystem]
+) -> None:
+    received, answered = threading.Event(), threading.Event()
+
+    def answer(system: BookingSystem, body: dict[str, object]) -> int:
+        received.set()
+        answered.wait(30)
+        return 0
+
+    system = booking_system(answer)
+    said = [WISH, "Ada", "Yes"]
+    tests = str(Path(__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(cafe), system.url, *said],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, *sys.path])},
+    )
+    assert received.wait(60)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    answered.set()
+    desk = ActionDesk(cafe, allow_http=[system.url], timeout_s=-2.0)  # the call is long over
+    assert [line.result for line in desk.world.audit()] == ["pending"]
+    guest = Talker(desk)
+    turn = guest.hear(*said)
+    assert turn.kind == "unknown" and "It is not tried again by itself" in turn.text
+    assert len(system.received) == 1
+    assert [line.result for line in desk.world.audit()] == ["pending", "unknown"]
+    assert desk.turn("talk", said, TODAY) == turn
+
+
+KILLED = """
+import os, signal, sys
+from cafe_talk import TODAY, Talker
+from groundup.actions import ledger
+from groundup.actions.desk import ActionDesk
+from pathlib import Path
+
+def killed(*args):
+    change_rows(*args)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+change_rows, ledger.change_rows = ledger.change_rows, killed
+Talker(ActionDesk(Path(sys.argv[1]))).say(*sys.argv[2:])
+"""
+
+
+def test_a_process_killed_when_its_rows_are_written_has_written_none(
+    desk: ActionDesk, cafe: Path
+) -> None:
+    said = [WISH, "Ada", "Yes"]
+    tests = str(Path(__file__).parents[1])
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, str(cafe), *said],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, *sys.path])},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    guest = Talker(desk)
+    assert rows(desk, COUNT) == [(1,)] and desk.world.audit() == []
+    assert desk.turn("talk", said[:2], TODAY) == guest.hear(*said[:2])
+    assert guest.hear("Yes").kind == "done" and rows(desk, COUNT) == [(2,)]
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of the operator."""
+    module = ModuleType("cafe_shop")
+    monkeypatch.setitem(sys.modules, "cafe_shop", module)
+    return module
+
+
+def test_a_python_effect_gets_values_and_key_and_may_fail_or_be_late(
+    cafe: Path, shop: ModuleType
+) -> None:
+    outside(cafe, 'python = "cafe_shop:book"')
+    called: list[tuple[dict[str, object], str]] = []
+    late = threading.Event()
+
+    def book(values: dict[str, object], key: str) -> None:
+        called.append((values, key))
+        if values["holder"] == "Bo":
+            raise ValueError("no table")
+        if values["holder"] == "Cy":
+            late.wait(30)
+
+    shop.book = book  # type: ignore[attr-defined]
+    desk = ActionDesk(cafe, python_modules=["cafe_shop"], today=TODAY, timeout_s=0.2)
+    kinds = [Talker(desk, name).hear(WISH, name, "Yes").kind for name in ("Ada", "Bo", "Cy")]
+    late.set()
+    assert kinds == ["done", "failed", "unknown"]
+    assert [values["guests"] for values, _ in called] == [2, 2, 2]
+    assert [line.result for line in desk.world.audit()] == [
+        *("pending", "done", "pending", "failed", "pending", "unknown")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("effect", "allowed", "says"),
+    [
+        ('http = {url = "https://a.example/x"}', {}, "sends to https://a.example/x.*--allow-address"),
+        ('http = {url = "https://a.example/x"}', {"allow_http": ["https://a.example.evil"]}, "sends to"),
+        ('http = {url = "https://a.example/x"}', {"allow_http": ["http://a.example"]}, "sends to"),
+        ('http = {url = "https://a.example/x/../y"}', {"allow_http": ["https://a.example/x"]}, "sends to"),
+        ('python = "os:remove"', {}, "calls os:remove.*--allow-module os"),
+        ('python = "cafe_shop:bok"', {"python_modules": ["cafe_shop"]}, "no function 'bok'.*'book'"),
+        ('python = "no_such:x"', {"python_modules": ["no_such"]}, "can't be imported"),
+    ],
+)  # fmt: skip
+def test_what_the_operator_did_not_allow_does_not_start(
+    cafe: Path, shop: ModuleType, effect: str, allowed: dict[str, list[str]], says: str
+) -> None:
+    shop.book = print  # type: ignore[attr-defined]
+    outside(cafe, effect)
+    with pytest.raises(ConfigError, match=says):
+        ActionDesk(cafe, **allowed)
+
+
+def test_the_operator_takes_back_what_has_a_reference(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    reference = guest.hear(WISH, "Ada", "Yes").reference
+    assert reference is not None
+    turn = desk.undo(reference)
+    assert (turn.kind, turn.text) == ("undone", f"Your booking {reference} is cancelled.")
+    assert rows(desk, COUNT) == [(1,)]
+    with pytest.raises(ConfigError, match="was taken back already"):
+        desk.undo(reference)
+    with pytest.raises(ConfigError, match="Nothing that was done has the reference X2AAAA"):
+        desk.undo("X2AAAA")
+    assert guest.hear("undo", "Yes").kind == "undone", "the user is told, and nothing is done twice"
+    assert len(desk.world.audit()) == 2
+
+
+def test_a_world_stays_as_it_is_and_must_fit_its_actions(desk: ActionDesk, cafe: Path) -> None:
+    Talker(desk).hear(WISH, "Ada", "Yes")
+    world = cafe / "world.sql"
+    world.write_text(world.read_text() + "CREATE TABLE menus (day TEXT);\n")
+    assert rows(ActionDesk(cafe), COUNT) == [(2,)]
+    file = cafe / "actions.toml"
+    file.write_text(file.read_text().replace("SELECT 1 FROM closed", "SELECT 1 FROM menus"))
+    with pytest.raises(
+        FormatError, match=r"do not fit: actions.book_table.rules\[2\].*no such table: menus"
+    ):
+        ActionDesk(cafe)
+    desk.world.file.write_bytes(b"no database" * 100)
+    with pytest.raises(FormatError, match="can't be used"):
+        ActionDesk(cafe)
+
+
+def test_a_rule_that_cannot_be_checked_lets_nothing_pass(cafe: Path) -> None:
+    file = cafe / "actions.toml"
+    endless = (
+        "WITH RECURSIVE r(x) AS (SELECT :guests UNION ALL SELECT x + 1 FROM r) SELECT max(x) FROM r"
+    )
+    file.write_text(file.read_text().replace("SELECT :guests > 8", f"{endless} WHERE :guests > 0"))
+    desk = ActionDesk(cafe, today=TODAY)
+    with pytest.raises(FormatError, match="takes too long"):
+        Talker(desk).hear(WISH)
+    assert desk.world.audit() == []
+
+
+def test_old_states_and_a_conversation_that_is_to_be_forgotten_go(desk: ActionDesk) -> None:
+    Talker(desk, "old").hear(WISH)
+    Talker(desk, "kept").hear(WISH, "Ada", "Yes")
+    with desk.world.writing() as database:
+        database.execute("UPDATE conversations SET at = at - 31 * 86400 WHERE conversation = 'old'")
+    Talker(desk, "new").hear(WISH)
+    names = rows(desk, "SELECT DISTINCT conversation FROM conversations ORDER BY 1")
+    assert names == [("kept",), ("new",)]
+    assert desk.world.forget("kept") == 3 and len(desk.world.audit()) == 1
