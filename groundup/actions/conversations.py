@@ -1,7 +1,7 @@
 """Where conversations stand, in the world's file: a state and a reply for each sequence of a user's
 messages.
 
-A conversation is known by its id, who is signed in, and the user's messages, of which a hash is kept
+A conversation is known by its id, who is signed in, the client, and the user's messages, of which a hash is kept
 (a chain, one link a message). So the same messages again, from a retry or another window, find the
 reply that was given; a conversation goes on from its longest part that is known.
 """
@@ -38,12 +38,14 @@ class Talk:
         return self.keys[-1]
 
 
-def talk_of(conversation: str, customer: str | None, user_turns: Sequence[str]) -> Talk:
+def talk_of(
+    conversation: str, customer: str | None, client: str, user_turns: Sequence[str]
+) -> Talk:
     """Return a conversation by its messages, each in one line, without characters that are not
     seen.
     """
     turns = [plain_line(each[:MAX_MESSAGE_CHARACTERS]) for each in user_turns]
-    keys = [_hash(json.dumps([conversation, customer]))]
+    keys = [_hash(json.dumps([conversation, customer, client]))]
     for turn in turns:
         keys.append(_hash(json.dumps([keys[-1], turn])))
     return Talk(conversation, tuple(keys), (turns or [""])[-1])

@@ -91,18 +91,20 @@ class ActionDesk:
         user_turns: Sequence[str],
         today: datetime.date | None = None,
         customer: str | None = None,
+        client: str = "",
     ) -> ActionTurn | None:
         """Return what is replied to the last message of a user; None: it is for no action (one may
         be under way: `pending`).
 
         `conversation`: an id that no other conversation has; without one ("") two conversations
-        with the same words are the same for an hour. `customer`: who is signed in.
+        with the same words are the same for an hour, unless their `client` (such as a key's name)
+        or `customer` (who is signed in) differs.
         Raises FormatError, also for a rule that can't be checked, and DiskError; nothing was done
         then.
         """
         if not user_turns:
             return None
-        talk = talk_of(conversation, customer, user_turns)
+        talk = talk_of(conversation, customer, client, user_turns)
         heard = self._heard(talk, today, customer)
         known, idle = self._look(talk, heard)
         if known.replied:
@@ -128,18 +130,26 @@ class ActionDesk:
             return self._keep(database, talk, finished(self.actions, what, outcome))
 
     def pending(
-        self, conversation: str, user_turns: Sequence[str], customer: str | None = None
+        self,
+        conversation: str,
+        user_turns: Sequence[str],
+        customer: str | None = None,
+        client: str = "",
     ) -> ActionTurn | None:
         """Return the turn whose question waits after these messages; None: no action is under way."""
-        talk = talk_of(conversation, customer, user_turns)
+        talk = talk_of(conversation, customer, client, user_turns)
         with self.world.connection(read_only=True) as database:
             return pending(self.actions, self._find(database, talk).state)
 
     def handled(
-        self, conversation: str, user_turns: Sequence[str], customer: str | None = None
+        self,
+        conversation: str,
+        user_turns: Sequence[str],
+        customer: str | None = None,
+        client: str = "",
     ) -> list[bool]:
         """Return of each message whether an action took it."""
-        talk = talk_of(conversation, customer, user_turns)
+        talk = talk_of(conversation, customer, client, user_turns)
         with self.world.connection(read_only=True) as database:
             return conversations.handled(database, talk, time.time())
 

@@ -5,10 +5,10 @@
               -> all known: one confirmation with the values
               -> yes: the same rules once more, then the effect (`desk.py` carries it out)
 
-Language reading says which action, which values, yes and no (`intent.py`, `values.py`); all else is
-decided here by code, so the same messages have the same result, and no wording alters a rule. An
-effect follows only on a plain yes to a confirmation that showed the very values that are written:
-where a value or a lookup has changed since, it is shown again.
+Language reading says which action, which values, yes and no (`intent.py`, `values.py`,
+`replies.py`); all else is decided here by code, so the same messages have the same result, and no
+wording alters a rule. An effect follows only on a plain yes to a confirmation that showed the very
+values that are written: where a value or a lookup has changed since, it is shown again.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from groundup.actions.definition import NOW, REFERENCE, TODAY, Action, ActionSet, Slot, Undo
-from groundup.actions.intent import choose_action, reads_cancel, reads_no, reads_undo, reads_yes
+from groundup.actions.intent import choose_action
 from groundup.actions.progress import (
     Bound,
     KnownWorld,
@@ -29,6 +29,7 @@ from groundup.actions.progress import (
     known_values,
     said,
 )
+from groundup.actions.replies import reads_cancel, reads_no, reads_undo, reads_yes
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -67,6 +68,8 @@ HINTS = {
 }
 # Where one wish of a message may end and another begin.
 _CLAUSES = re.compile(r"[.;!?]\s+|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?|,?\s+also\s+", re.I)
+# What ends something: the action under way, or what the action is about.
+_ENDING = re.compile(r"\b(?:cancel|delete|remove|stop|undo|revoke|withdraw)\b", re.I)
 Choose = Callable[[Sequence[Action], str], str | None]
 """Which action a message asks for, by name; None: none (`intent.choose_action`)."""
 
@@ -100,7 +103,7 @@ class Step:
 
 def step(actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard) -> Step:
     """Return what a message leads to. Raises what the world does."""
-    return _Dialogue(actions, world, state, heard).step()
+    return _marked(_Dialogue(actions, world, state, heard).step())
 
 
 def pending(actions: ActionSet, state: ActionState) -> ActionTurn | None:
@@ -114,7 +117,8 @@ def pending(actions: ActionSet, state: ActionState) -> ActionTurn | None:
         expected = f"I expected {_hint(asked)}."
     kind: TurnKind = "confirm" if state.waits in ("confirm", "undo") else "ask"
     unread = f"{expected} {state.question}"
-    return ActionTurn(kind, state.question, action, asked, state.values, unread=unread)
+    turn = ActionTurn(kind, state.question, action, asked, state.values, unread=unread)
+    return replace(turn, yes_no=asked is None)
 
 
 def _waiting_action(state: ActionState) -> str:
@@ -154,7 +158,15 @@ def finished(actions: ActionSet, what: Performance, outcome: Outcome) -> Step:
             last = LastDone(what.action.name, what.key, outcome.reference, what.values, values)
             state = replace(state, last=last)
             turn = replace(turn, undoable=what.action.undo is not None)
-    return _with_offer(actions, Step(state, turn))
+    return _marked(_with_offer(actions, Step(state, turn)))
+
+
+def _marked(made: Step) -> Step:
+    """Say of a turn whether its question is for yes or no."""
+    if made.turn is None:
+        return made
+    yes_no = made.state.waits in ("confirm", "undo", "offer")
+    return replace(made, turn=replace(made.turn, yes_no=yes_no))
 
 
 def _with_offer(actions: ActionSet, made: Step) -> Step:
@@ -277,6 +289,8 @@ class _Dialogue:
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)
         assert action is not None
+        if self._is_two_sided():
+            return self._again()
         if reads_cancel(self.message) or reads_undo(self.message):
             return self._ended("cancelled", CANCELLED, action)
         held = self.state.values
@@ -292,6 +306,27 @@ class _Dialogue:
         if read.values or read.unclear:
             return self._go_on(action, {**held, **read.values}, read)
         return self._other_wish(action)
+
+    def _is_two_sided(self) -> bool:
+        """Whether a reply to a yes-or-no question may be either: "cancel it" where the question is
+        whether to cancel, and "yes, cancel it" where it is not.
+        """
+        if self.state.waits not in ("confirm", "undo"):
+            return False
+        said, asked = (
+            set(map(str.lower, _ENDING.findall(text)))
+            for text in (self.message, self.state.question)
+        )
+        if reads_yes(self.message):
+            return bool(said - asked)
+        is_end = reads_cancel(self.message) or reads_undo(self.message)
+        return is_end and bool(said & asked)
+
+    def _again(self) -> Step:
+        """Ask the question that waits once more."""
+        waiting = pending(self.actions, self.state)
+        assert waiting is not None
+        return Step(self.state, replace(waiting, text=waiting.unread))
 
     def _other_wish(self, action: Action) -> Step:
         """Note another action that is asked for meanwhile."""
@@ -425,6 +460,8 @@ class _Dialogue:
         assert last is not None
         action = self.actions.action(last.action)
         assert action is not None and action.undo is not None
+        if self._is_two_sided():
+            return self._again()
         if reads_yes(self.message):
             refusal = undo_refusal(self.world, action.undo, last, self.known)
             if refusal or not self.heard.is_answer:

@@ -108,6 +108,8 @@ class ActionTurn:
     reference: str | None = None
     """Of what was done."""
     undoable: bool = False
+    yes_no: bool = False
+    """Whether the text ends with a question for yes or no."""
     unread: str = ""
     """Said in place of a refusal where a message was no answer to the question, nor anything that
     documents hold: what was expected, and the question again.

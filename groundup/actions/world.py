@@ -167,19 +167,26 @@ class World:
     @contextlib.contextmanager
     def connection(self, *, read_only: bool) -> Iterator[sqlite3.Connection]:
         """Yield an open connection of this thread; closed afterwards."""
-        mode = "ro" if read_only else "rw"
-        database = sqlite3.connect(
-            f"{self.file.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            timeout=BUSY_TIMEOUT_S,
-        )
+        database = self._open("ro" if read_only else "rw")
+        try:
+            database.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            database.close()
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                raise
+            # A process was killed while it wrote: what it began is taken back by who may write.
+            with self.connection(read_only=False):
+                database = self._open("ro")
         try:
             database.execute("PRAGMA trusted_schema = OFF")
             database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
             yield database
         finally:
             database.close()
+
+    def _open(self, mode: str) -> sqlite3.Connection:
+        uri = f"{self.file.absolute().as_uri()}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -241,6 +248,7 @@ def _make(file: Path, actions: ActionSet, today: datetime.date) -> None:
             make_tables(database, actions.world_sql, today.isoformat())
             database.set_progress_handler(None, 0)
             database.executescript(OUR_TABLES)
+        temporary.chmod(0o600)  # people's names and wishes
         sync_file(temporary)
         with contextlib.suppress(FileExistsError):
             os.link(temporary, file)

@@ -113,6 +113,7 @@ def test_without_an_id_the_same_words_are_the_same_for_an_hour(desk: ActionDesk)
     with desk.world.writing() as database:
         database.execute("UPDATE conversations SET at = at - 3601")
         database.execute("UPDATE audit SET at = '2026-11-01T00:00:00+00:00'")
+    assert desk.turn("", [WISH, "Ada", "Yes"], TODAY, client="another") is None
     later = Talker(desk, "").hear(WISH, "Ada", "Yes")
     assert later.reference != first.reference and rows(desk, COUNT) == [(3,)]
 
@@ -285,6 +286,31 @@ def test_a_process_killed_when_its_rows_are_written_has_written_none(
     assert rows(desk, COUNT) == [(1,)] and desk.world.audit() == []
     assert desk.turn("talk", said[:2], TODAY) == guest.hear(*said[:2])
     assert guest.hear("Yes").kind == "done" and rows(desk, COUNT) == [(2,)]
+
+
+HALF_WRITTEN = """
+import os, signal, sys
+from groundup.actions.desk import ActionDesk
+from pathlib import Path
+
+with ActionDesk(Path(sys.argv[1])).world.writing() as database:
+    database.execute("PRAGMA cache_size = 1")  # pages go to the disk before the end
+    database.executemany("INSERT INTO closed VALUES (?)", [(f"{n:0500}",) for n in range(500)])
+    database.execute("UPDATE bookings SET holder = 'Nobody'")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_file_that_was_half_written_is_as_before_for_who_reads_it_next(
+    desk: ActionDesk, cafe: Path
+) -> None:
+    size = desk.world.file.stat().st_size
+    subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(cafe)], check=False)
+    assert desk.world.file.stat().st_size > size, "pages were written"
+    assert desk.pending("talk", []) is None
+    assert rows(desk, "SELECT holder FROM bookings") == [("Ines Warrow",)]
+    assert rows(desk, "SELECT count(*) FROM closed") == [(1,)]
+    assert desk.world.file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.fixture
