@@ -28,7 +28,6 @@ from groundup.actions.dialogue import (
     Step,
     finished,
     hash_of,
-    pending,
     step,
     undo_of,
     undo_refusal,
@@ -36,6 +35,7 @@ from groundup.actions.dialogue import (
 from groundup.actions.effects import TIMEOUT_S, call, python_effects, require_addresses
 from groundup.actions.intent import choose_action
 from groundup.actions.ledger import Party
+from groundup.actions.pending import pending
 from groundup.actions.progress import in_sentences, known_values, said
 from groundup.actions.state import (
     ActionState,

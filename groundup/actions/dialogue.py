@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from groundup.actions.definition import NOW, REFERENCE, TODAY, Action, ActionSet, Slot, Undo
 from groundup.actions.intent import choose_action
+from groundup.actions.pending import pending, waiting_action
 from groundup.actions.progress import (
     Bound,
     KnownWorld,
@@ -54,18 +55,7 @@ UNKNOWN = (
 NOT_UNDOABLE = "That can't be taken back here."
 OFFER = 'You also asked for something else: "{title}". Shall I go on with it?'
 FIRST_THIS = "I note that. First this one."
-YES_OR_NO = "I expected yes or no."
 MAX_WISHES = 3
-HINTS = {
-    "date": "a day, such as Friday or 4 December",
-    "time": "a time, such as 19:00",
-    "number": "a number, such as 4",
-    "money": "an amount, such as {currency}20",
-    "choice": "one of these: {options}",
-    "name": "a name",
-    "text": "a few words",
-    "code": "a code, such as {example}",
-}
 # Where one wish of a message may end and another begin.
 _CLAUSES = re.compile(r"[.;!?]\s+|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?|,?\s+also\s+", re.I)
 # What ends something: the action under way, or what the action is about.
@@ -104,36 +94,6 @@ class Step:
 def step(actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard) -> Step:
     """Return what a message leads to. Raises what the world does."""
     return _marked(_Dialogue(actions, world, state, heard).step())
-
-
-def pending(actions: ActionSet, state: ActionState) -> ActionTurn | None:
-    """Return the turn whose question waits for an answer; None: no question does."""
-    action = actions.action(_waiting_action(state))
-    if not state.waits or action is None:
-        return None
-    asked = action.slot(state.asked)
-    expected = YES_OR_NO
-    if asked is not None:
-        expected = f"I expected {_hint(asked)}."
-    kind: TurnKind = "confirm" if state.waits in ("confirm", "undo") else "ask"
-    unread = f"{expected} {state.question}"
-    turn = ActionTurn(kind, state.question, action, asked, state.values, unread=unread)
-    return replace(turn, yes_no=asked is None)
-
-
-def _waiting_action(state: ActionState) -> str:
-    if state.waits == "undo" and state.last is not None:
-        return state.last.action
-    if state.waits == "offer" and state.wishes:
-        return state.wishes[0].action
-    return state.action
-
-
-def _hint(slot: Slot) -> str:
-    options = ", ".join(slot.options or ())
-    form = slot.hint or HINTS[slot.type]
-    values = {"options": options, "currency": slot.currency, "example": slot.example}
-    return fill(form, values)
 
 
 def finished(actions: ActionSet, what: Performance, outcome: Outcome) -> Step:
@@ -215,7 +175,7 @@ class _Dialogue:
 
     def step(self) -> Step:
         state = self.state
-        if self.actions.action(_waiting_action(state)) is None:
+        if self.actions.action(waiting_action(state)) is None:
             state = self.state = replace(state, waits="", action="", wishes=())
         if state.last is not None and state.waits in ("", "offer") and reads_undo(self.message):
             return self._ask_undo(state.last)
