@@ -1,12 +1,12 @@
 """A desk among retries, other windows, other processes and effects that fail: nothing is done twice, nothing half."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -128,33 +128,48 @@ def test_a_conversation_goes_on_in_another_process_after_its_page_was_closed(
     assert resumed.hear("Yes").kind == "done"
 
 
-def say_yes(cafe: Path, said: list[str], start: "multiprocessing.synchronize.Barrier") -> None:
-    desk = ActionDesk(cafe)
-    start.wait()
-    with ThreadPoolExecutor(4) as pool:
-        found = [pool.submit(desk.turn, "talk", said, TODAY) for _ in range(4)]
-        kinds = {each.result().kind for each in found}  # type: ignore[union-attr]
-    os._exit(0 if kinds == {"done"} else 1)
+SAY_AT_ONCE = """
+import sys
+from cafe_talk import TODAY
+from concurrent.futures import ThreadPoolExecutor
+from groundup.actions.desk import ActionDesk
+from pathlib import Path
+
+desk = ActionDesk(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+with ThreadPoolExecutor(4) as pool:
+    found = [pool.submit(desk.turn, "talk", sys.argv[2:], TODAY) for _ in range(4)]
+    print({each.result().reference for each in found})
+"""
 
 
-def test_threads_and_processes_that_say_the_same_yes_at_once_book_once(
-    desk: ActionDesk, cafe: Path
-) -> None:
+def test_threads_and_processes_that_say_yes_at_once_book_once(desk: ActionDesk, cafe: Path) -> None:
     guest = Talker(desk)
     guest.hear(WISH, "Ada")
-    context = multiprocessing.get_context("fork")
-    start = context.Barrier(2)
-    processes = [
-        context.Process(target=say_yes, args=(cafe, [*guest.said, word], start))
-        for word in ("Yes", "yes please")
-    ]
-    for each in processes:
-        each.start()
-    for each in processes:
-        each.join()
-    assert [each.exitcode for each in processes] == [0, 0]
+    other = subprocess.Popen(
+        [sys.executable, "-c", SAY_AT_ONCE, str(cafe), *guest.said, "yes please"],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdin is not None and other.stdout is not None
+    assert other.stdout.readline() == "ready\n"
+    other.stdin.write("\n")
+    other.stdin.flush()
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(desk.turn, "talk", [*guest.said, "Yes"], TODAY) for _ in range(4)]
+    references = {turn.reference for turn in (each.result() for each in found) if turn}
+    assert other.communicate()[0] == f"{references}\n" and len(references) == 1
     assert rows(desk, COUNT) == [(2,)]
     assert [line.result for line in desk.world.audit()] == ["done"]
+
+
+def environment() -> dict[str, str]:
+    """That of a program with the modules of the tests."""
+    tests = str(Path(__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([tests, *sys.path])}
 
 
 def test_an_http_effect_sends_the_values_with_its_key_and_is_told_as_done(
@@ -214,6 +229,34 @@ def test_what_is_unknown_is_repeated_only_when_asked_and_with_its_own_key(
     assert len(keys) == 2 and len(set(keys)) == 1 and len(system.done) == 1
 
 
+def test_who_says_yes_while_the_call_is_made_waits_for_its_end(
+    cafe: Path,
+    booking_system: Callable[[Answer], BookingSystem],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    received, others_wait = threading.Event(), threading.Event()
+
+    def answer(system: BookingSystem, body: dict[str, object]) -> int:
+        received.set()
+        return 200 if others_wait.wait(30) else 500
+
+    system = booking_system(answer)
+    desk = ActionDesk(cafe, allow_http=[system.url], today=TODAY, timeout_s=60)
+    guest, other = Talker(desk), Talker(desk)
+    guest.hear(WISH, "Ada")
+    other.said = list(guest.said)
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda s: (others_wait.set(), sleep(s)))
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(guest.hear, "Yes")
+        assert received.wait(30)
+        again = pool.submit(desk.turn, "talk", [*other.said, "Yes"], TODAY)
+        second = pool.submit(other.hear, "ok")
+    references = {each.result().reference for each in (first, second)}
+    assert again.result() == first.result() and len(references) == 1
+    assert first.result().kind == second.result().kind == "done" and len(system.received) == 1
+
+
 PROGRAM = """
 import sys
 from cafe_talk import TODAY, Talker
@@ -236,10 +279,8 @@ def test_a_process_killed_in_the_middle_of_a_call_leaves_it_unknown_and_unrepeat
 
     system = booking_system(answer)
     said = [WISH, "Ada", "Yes"]
-    tests = str(Path(__file__).parents[1])
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(cafe), system.url, *said],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, *sys.path])},
+        [sys.executable, "-c", PROGRAM, str(cafe), system.url, *said], env=environment()
     )
     assert received.wait(60)
     process.send_signal(signal.SIGKILL)
@@ -275,11 +316,8 @@ def test_a_process_killed_when_its_rows_are_written_has_written_none(
     desk: ActionDesk, cafe: Path
 ) -> None:
     said = [WISH, "Ada", "Yes"]
-    tests = str(Path(__file__).parents[1])
     ended = subprocess.run(
-        [sys.executable, "-c", KILLED, str(cafe), *said],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, *sys.path])},
-        check=False,
+        [sys.executable, "-c", KILLED, str(cafe), *said], env=environment(), check=False
     )
     assert ended.returncode == -signal.SIGKILL
     guest = Talker(desk)
