@@ -251,7 +251,8 @@ class _Dialogue:
         assert action is not None
         if self._is_two_sided():
             return self._again()
-        if reads_cancel(self.message) or reads_undo(self.message):
+        says_yes = self.state.waits == "confirm" and reads_yes(self.message)
+        if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
             return self._ended("cancelled", CANCELLED, action)
         held = self.state.values
         read = self._read(action, self.message, 0, action.slot(self.state.asked))
@@ -259,7 +260,7 @@ class _Dialogue:
             name not in held or held[name].value != each.value for name, each in read.values.items()
         )
         if self.state.waits == "confirm" and not changes and not read.unclear:
-            if reads_yes(self.message):
+            if says_yes:
                 return self._confirmed(action)
             if reads_no(self.message):
                 return self._ended("cancelled", CANCELLED, action)
