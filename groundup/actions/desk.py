@@ -40,9 +40,9 @@ from groundup.actions.progress import in_sentences, known_values, said
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
+    EffectOutcome,
     HeldValue,
     LastDone,
-    Outcome,
     Performance,
 )
 from groundup.actions.world import WORLD_FILE, World
@@ -226,33 +226,35 @@ class ActionDesk:
             key = hash_of(what.key, str(number))
         return replace(what, key=key)
 
-    def _perform(self, database: sqlite3.Connection, what: Performance, party: Party) -> Outcome:
+    def _perform(
+        self, database: sqlite3.Connection, what: Performance, party: Party
+    ) -> EffectOutcome:
         done = ledger.done_reference(database, what.key)
         if done is not None:  # by another window, with another word for yes
-            return Outcome("done", done[0])
+            return EffectOutcome("done", done[0])
         return ledger.perform(database, what, in_sentences(what.held, what.values), party)
 
     def _begin(
         self, database: sqlite3.Connection, what: Performance, party: Party
-    ) -> Outcome | datetime.datetime | None:
+    ) -> EffectOutcome | datetime.datetime | None:
         """Write that a call begins; None. Return its outcome where it is known, or since when
         another process makes it.
         """
         done = ledger.done_reference(database, what.key)
         if done is not None:
-            return Outcome("done", done[0])
+            return EffectOutcome("done", done[0])
         line = ledger.last_line(database, what.key)
         if line is not None and line[0].result == "pending":
             return line[1]
-        begun = Outcome("pending", ledger.reference_of(database, what))
+        begun = EffectOutcome("pending", ledger.reference_of(database, what))
         ledger.write_line(database, what, party, begun)
         return None
 
     def _call(
-        self, what: Performance, party: Party, begun: Outcome | datetime.datetime | None
-    ) -> Outcome:
+        self, what: Performance, party: Party, begun: EffectOutcome | datetime.datetime | None
+    ) -> EffectOutcome:
         """Call what is outside of the world, unless another process does, and write how it ended."""
-        if isinstance(begun, Outcome):
+        if isinstance(begun, EffectOutcome):
             return begun
         if begun is not None:
             return self._await(what, party, begun)
@@ -268,7 +270,7 @@ class ActionDesk:
             ledger.write_line(database, what, replace(party, at=_utc()), outcome)
         return outcome
 
-    def _await(self, what: Performance, party: Party, begun: datetime.datetime) -> Outcome:
+    def _await(self, what: Performance, party: Party, begun: datetime.datetime) -> EffectOutcome:
         """Return how the call of another process ends; where that has ended, nobody can tell."""
         ends = begun + datetime.timedelta(seconds=self._timeout_s + GRACE_S)
         while True:
@@ -281,7 +283,7 @@ class ActionDesk:
                 break
             time.sleep(POLL_S)
         reason = "the process that made the call has ended"
-        outcome = Outcome("unknown", line[0].reference, reason)
+        outcome = EffectOutcome("unknown", line[0].reference, reason)
         with self.world.writing() as database:
             ledger.write_line(database, what, replace(party, at=_utc()), outcome)
         return outcome

@@ -22,9 +22,9 @@ from groundup.actions.definition import NOW, REFERENCE, TODAY, Action, ActionSet
 from groundup.actions.intent import choose_action
 from groundup.actions.pending import pending, waiting_action
 from groundup.actions.progress import (
+    ActionProgress,
     Bound,
     KnownWorld,
-    Progress,
     advance,
     in_sentences,
     known_values,
@@ -34,9 +34,9 @@ from groundup.actions.replies import reads_cancel, reads_no, reads_undo, reads_y
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
+    EffectOutcome,
     HeldValue,
     LastDone,
-    Outcome,
     Performance,
     TurnKind,
     ValueSource,
@@ -96,7 +96,7 @@ def step(actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard
     return _marked(_Dialogue(actions, world, state, heard).step())
 
 
-def finished(actions: ActionSet, what: Performance, outcome: Outcome) -> Step:
+def finished(actions: ActionSet, what: Performance, outcome: EffectOutcome) -> Step:
     """Return the turn after a performance."""
     values = in_sentences(what.held, what.values) | {REFERENCE: outcome.reference}
     state = replace(ActionState(), wishes=what.state.wishes, unsettled=what.state.unsettled)
@@ -310,7 +310,7 @@ class _Dialogue:
         return self._perform(action, progress, self.state.key)
 
     def _perform(
-        self, action: Action, progress: Progress, key: str, read: Sequence[str] = ()
+        self, action: Action, progress: ActionProgress, key: str, read: Sequence[str] = ()
     ) -> Step:
         held = progress.held
         what = Performance(action, False, key, progress.bound, held, self.state, tuple(read))
@@ -319,7 +319,7 @@ class _Dialogue:
     def _go_on(self, action: Action, values: Mapping[str, HeldValue], read: _Read) -> Step:
         return self._after(action, advance(action, self.world, values, self.known), read)
 
-    def _after(self, action: Action, progress: Progress, read: _Read) -> Step:
+    def _after(self, action: Action, progress: ActionProgress, read: _Read) -> Step:
         """Refuse, ask or confirm, as far as the values reach."""
         values = {name: each for name, each in progress.held.items() if each.source != "lookup"}
         self.state = replace(self.state, values=values, asked="")
@@ -343,7 +343,7 @@ class _Dialogue:
         )
         return Step(state, replace(turn, kind="confirm", text=text))
 
-    def _stopped(self, action: Action, progress: Progress, read: _Read) -> Step:
+    def _stopped(self, action: Action, progress: ActionProgress, read: _Read) -> Step:
         """Say why it can't go on: by a rule, or since a lookup found nothing."""
         rule, lookup = progress.refused, progress.missing
         values = in_sentences(progress.held, progress.bound)

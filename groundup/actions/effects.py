@@ -16,7 +16,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 
 from groundup.actions.definition import Action, ActionSet, Effect, HttpEffect, SlotValue
-from groundup.actions.state import Outcome
+from groundup.actions.state import EffectOutcome
 from groundup.actions.statements import CHANGING, ERRORS, READING, Authority, sql_fault
 from groundup.actions.templates import fill
 from groundup.errors import ConfigError, did_you_mean
@@ -133,7 +133,7 @@ def call(
     key: str,
     functions: Mapping[str, PythonEffect],
     timeout_s: float = TIMEOUT_S,
-) -> Outcome:
+) -> EffectOutcome:
     """Carry out an effect outside of the world: at most `timeout_s` seconds."""
     effect = action.effect
     assert effect is not None
@@ -141,18 +141,18 @@ def call(
         carry_out = functools.partial(_send, effect.http, values, key, timeout_s / 2)
     else:
         carry_out = functools.partial(_call_python, functions[effect.python], dict(values), key)
-    outcomes: list[Outcome] = []
+    outcomes: list[EffectOutcome] = []
     thread = threading.Thread(
         target=lambda: outcomes.append(carry_out()), name="effect", daemon=True
     )
     thread.start()
     thread.join(timeout_s)  # a thread that goes on is left behind
     if not outcomes:
-        return Outcome("unknown", reason=f"no answer within {timeout_s:g} s")
+        return EffectOutcome("unknown", reason=f"no answer within {timeout_s:g} s")
     return outcomes[0]
 
 
-def _send(request: HttpEffect, values: Values, key: str, timeout_s: float) -> Outcome:
+def _send(request: HttpEffect, values: Values, key: str, timeout_s: float) -> EffectOutcome:
     parts = urllib.parse.urlsplit(request.url)
     kinds = {"https": http.client.HTTPSConnection, "http": http.client.HTTPConnection}
     connection = kinds[parts.scheme](parts.hostname or "", parts.port, timeout=timeout_s)
@@ -162,28 +162,30 @@ def _send(request: HttpEffect, values: Values, key: str, timeout_s: float) -> Ou
     try:
         connection.connect()
     except OSError as error:
-        return Outcome("failed", reason=f"{request.url} can't be reached: {error}")
+        return EffectOutcome("failed", reason=f"{request.url} can't be reached: {error}")
     try:
         connection.request(request.method, path, body, headers)
         answer = connection.getresponse()
         answer.read(MAX_ANSWER_BYTES)
     except (OSError, http.client.HTTPException) as error:
-        return Outcome("unknown", reason=f"{request.url} gave no answer: {error!r}")
+        return EffectOutcome("unknown", reason=f"{request.url} gave no answer: {error!r}")
     finally:
         connection.close()
     said = f"{request.url} answered {answer.status}"
     if REFUSED_FROM <= answer.status < REFUSED_BELOW and answer.status not in UNTOLD_STATUS:
-        return Outcome("failed", reason=said)
+        return EffectOutcome("failed", reason=said)
     if 200 <= answer.status < REFUSED_FROM:
-        return Outcome("done", reason=said)
-    return Outcome("unknown", reason=said)
+        return EffectOutcome("done", reason=said)
+    return EffectOutcome("unknown", reason=said)
 
 
-def _call_python(function: PythonEffect, values: dict[str, SlotValue | None], key: str) -> Outcome:
+def _call_python(
+    function: PythonEffect, values: dict[str, SlotValue | None], key: str
+) -> EffectOutcome:
     try:
         function(values, key)
     except TimeoutError as error:
-        return Outcome("unknown", reason=repr(error))
+        return EffectOutcome("unknown", reason=repr(error))
     except Exception as error:  # the operator's library raises what it likes
-        return Outcome("failed", reason=repr(error))
-    return Outcome("done")
+        return EffectOutcome("failed", reason=repr(error))
+    return EffectOutcome("done")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from groundup.actions.definition import REFERENCE, SlotValue
 from groundup.actions.effects import EffectFault, change_rows, draft_mail
-from groundup.actions.state import Outcome, Performance
+from groundup.actions.state import EffectOutcome, Performance
 
 # Without those that are read for another: I, O, 0, 1. The second one is a digit, so that a reference
 # is no word.
@@ -33,7 +33,9 @@ class Party:
     """UTC."""
 
 
-def last_line(database: sqlite3.Connection, key: str) -> tuple[Outcome, datetime.datetime] | None:
+def last_line(
+    database: sqlite3.Connection, key: str
+) -> tuple[EffectOutcome, datetime.datetime] | None:
     """Return how the action of a key stands, and since when; None: it was never begun. The result
     of one that was begun only is "pending".
     """
@@ -41,7 +43,7 @@ def last_line(database: sqlite3.Connection, key: str) -> tuple[Outcome, datetime
     row = database.execute(sql, (key,)).fetchone()
     if row is None:
         return None
-    return Outcome(*row[:3]), datetime.datetime.fromisoformat(row[3])
+    return EffectOutcome(*row[:3]), datetime.datetime.fromisoformat(row[3])
 
 
 def done_reference(database: sqlite3.Connection, key: str) -> tuple[str, datetime.datetime] | None:
@@ -52,7 +54,7 @@ def done_reference(database: sqlite3.Connection, key: str) -> tuple[str, datetim
 
 
 def write_line(
-    database: sqlite3.Connection, what: Performance, party: Party, outcome: Outcome
+    database: sqlite3.Connection, what: Performance, party: Party, outcome: EffectOutcome
 ) -> None:
     """Add a line to the audit."""
     values = json.dumps(what.values, ensure_ascii=False)
@@ -68,19 +70,19 @@ def write_line(
 
 def perform(
     database: sqlite3.Connection, what: Performance, said: Mapping[str, str], party: Party
-) -> Outcome:
+) -> EffectOutcome:
     """Write rows and drafts with their line, within an open transaction; where one statement fails,
     nothing of it but the line that says so.
     """
     reference = reference_of(database, what)
-    outcome = Outcome("done", reference)
+    outcome = EffectOutcome("done", reference)
     database.execute("SAVEPOINT effect")
     try:
         _change(database, what, {**said, REFERENCE: reference}, reference, party)
         write_line(database, what, party, outcome)
     except EffectFault as error:
         database.execute("ROLLBACK TO effect")
-        outcome = Outcome("failed", reference, str(error))
+        outcome = EffectOutcome("failed", reference, str(error))
         write_line(database, what, party, outcome)
     database.execute("RELEASE effect")
     return outcome

@@ -1,7 +1,7 @@
 """How far the values of an action reach: which lookups they let run, which rule refuses, which value
 is needed next.
 
-    advance(action, world, held, known) -> Progress
+    advance(action, world, held, known) -> ActionProgress
 
 Rules and lookups run in the order of the file, each as soon as all its names are known; an optional
 slot that was not said counts as NULL once all others are known.
@@ -47,7 +47,7 @@ class KnownWorld(Protocol):
 
 
 @dataclass(frozen=True)
-class Progress:
+class ActionProgress:
     """What the values of an action come to."""
 
     bound: Bound
@@ -68,7 +68,7 @@ def known_values(today: datetime.date, now: str, customer: str | None) -> Bound:
 
 def advance(
     action: Action, world: KnownWorld, held: Mapping[str, HeldValue], known: Bound
-) -> Progress:
+) -> ActionProgress:
     """Run all lookups and rules that can run. Raises what the world does."""
     return _Advance(action, world, held, known).run()
 
@@ -116,24 +116,24 @@ class _Advance:
         self.rules = list(action.rules)
         self.lookups = list(action.lookups)
 
-    def run(self) -> Progress:
+    def run(self) -> ActionProgress:
         while True:
             refused = self._first_true_rule()
             if refused is not None:
-                return Progress(self.bound, self.held, refused=refused)
+                return ActionProgress(self.bound, self.held, refused=refused)
             ready = [each for each in self.lookups if self._is_ready(each.sql, each.missing)]
             if ready:
                 lookup = ready[0]
                 self.lookups.remove(lookup)
                 row = self.world.first_row(lookup.sql, self.bound)
                 if row is None:
-                    return Progress(self.bound, self.held, missing=lookup)
+                    return ActionProgress(self.bound, self.held, missing=lookup)
                 self._add(row)
                 continue
             needed = self._needed()
             unsaid = [slot.name for slot in self.action.slots if slot.name not in self.bound]
             if needed is not None or not unsaid:
-                return Progress(self.bound, self.held, needed=needed)
+                return ActionProgress(self.bound, self.held, needed=needed)
             self.bound |= dict.fromkeys(unsaid)
 
     def _first_true_rule(self) -> Rule | None:

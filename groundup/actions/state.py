@@ -164,7 +164,7 @@ class Performance:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EffectOutcome:
     """How a performance ended."""
 
     result: Literal["done", "failed", "unknown", "pending"]
