@@ -26,6 +26,7 @@ from groundup.actions.dialogue import (
     Choose,
     Heard,
     Step,
+    done_elsewhere,
     finished,
     hash_of,
     step,
@@ -117,6 +118,8 @@ class ActionDesk:
             if known.replied:
                 return known.reply
             made = self._step(known, talk, heard)
+            if made.turn is not None or made.performance is not None:
+                made = self._elsewhere(database, known.state, made) or made
             what = made.performance
             if what is None:
                 return self._keep(database, talk, made)
@@ -206,6 +209,22 @@ class ActionDesk:
         is_answer = known.turns == len(talk.keys) - 2
         with self.world.reader() as reader:
             return step(self.actions, reader, known.state, replace(heard, is_answer=is_answer))
+
+    def _elsewhere(
+        self, database: sqlite3.Connection, state: ActionState, made: Step
+    ) -> Step | None:
+        """Return what is replied where the confirmation that waits here was said yes to in another
+        window: that nothing was done would be false.
+        """
+        says_yes = made.performance is not None and made.performance.key == state.key
+        action = self.actions.action(state.action)
+        if state.waits != "confirm" or says_yes or action is None:
+            return None
+        sql = "SELECT reference, \"values\" FROM audit WHERE key = ? AND result = 'done'"
+        row = database.execute(sql, (state.key,)).fetchone()
+        if row is None:
+            return None
+        return done_elsewhere(state, action, _last_done(action, state.key, *row))
 
     def _keep(self, database: sqlite3.Connection, talk: Talk, made: Step) -> ActionTurn | None:
         conversations.store(database, talk, made.state, made.turn, time.time())

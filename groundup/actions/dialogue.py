@@ -13,6 +13,7 @@ values that are written: where a value or a lookup has changed since, it is show
 
 import datetime
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ from groundup.actions.values import read_values, spoken, unclear_values
 
 CANCELLED = "All right, nothing was done."
 STAYS = "All right, it stays as it is."
+ELSEWHERE = "That was done already, in another window."
 FAILED = "I could not do that. Nothing was changed."
 UNKNOWN = (
     "I can't tell whether that was done, since I got no answer. It is not tried again by itself. "
@@ -55,7 +57,7 @@ UNKNOWN = (
 NOT_UNDOABLE = "That can't be taken back here."
 OFFER = 'You also asked for something else: "{title}". Shall I go on with it?'
 FIRST_THIS = "I note that. First this one."
-MAX_WISHES = 3
+MAX_WISHES, MAX_CLAUSES = 3, 12
 # Where one wish of a message may end and another begin.
 _CLAUSES = re.compile(r"[.;!?]\s+|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?|,?\s+also\s+", re.I)
 # What ends something: the action under way, or what the action is about.
@@ -119,6 +121,14 @@ def finished(actions: ActionSet, what: Performance, outcome: EffectOutcome) -> S
             state = replace(state, last=last)
             turn = replace(turn, undoable=what.action.undo is not None)
     return _marked(_with_offer(actions, Step(state, turn)))
+
+
+def done_elsewhere(state: ActionState, action: Action, last: LastDone) -> Step:
+    """Return what is replied in a window whose confirmation was said yes to in another one."""
+    text = f"{ELSEWHERE} {fill(action.done, last.said)}"
+    turn = ActionTurn("done", text, action, values=state.values, reference=last.reference)
+    turn = replace(turn, undoable=action.undo is not None)
+    return Step(ActionState(last=last, unsettled=state.unsettled), turn)
 
 
 def _marked(made: Step) -> Step:
@@ -195,7 +205,8 @@ class _Dialogue:
 
     def _wishes(self) -> Iterator[Wish]:
         """Yield the different actions that a message asks for, each with its part of the message."""
-        cuts = [match.end() for match in _CLAUSES.finditer(self.message)]
+        clauses = itertools.islice(_CLAUSES.finditer(self.message), MAX_CLAUSES)
+        cuts = [match.end() for match in clauses]
         found: list[tuple[str, int]] = []
         for start, end in zip([0, *cuts], [*cuts, len(self.message)], strict=True):
             name = self.heard.choose(self.actions.actions, self.message[start:end])
@@ -328,7 +339,7 @@ class _Dialogue:
         turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
         unclear = [slot for slot in action.askable if slot.name in read.unclear]
         for slot in (*unclear, progress.needed):
-            if slot is not None and slot.name not in values:
+            if slot is not None:
                 return self._asking(turn, slot, read.unclear.get(slot.name, slot.ask))
         fingerprint = _fingerprint(action, progress.bound)
         key = self.state.key
@@ -413,7 +424,7 @@ class _Dialogue:
         if refusal:
             return Step(self.state, replace(turn, text=refusal))
         text = fill(action.undo.confirm, last.said)
-        state = replace(self.state, waits="undo", wishes=(), question=text)
+        state = replace(self.state, waits="undo", question=text)
         return Step(state, replace(turn, kind="confirm", text=text))
 
     def _undo_answer(self) -> Step:
@@ -431,7 +442,8 @@ class _Dialogue:
             return Step(self.state, performance=undo_of(action, last, self.state))
         if reads_no(self.message) or reads_cancel(self.message):
             state = replace(self.state, waits="")
-            return Step(state, ActionTurn("cancelled", STAYS, action))
+            made = Step(state, ActionTurn("cancelled", STAYS, action))
+            return _with_offer(self.actions, made)
         before = self.state
         self.state = replace(self.state, waits="")
         made = self._begin()

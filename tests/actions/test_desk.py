@@ -101,6 +101,20 @@ def test_another_window_that_says_yes_in_other_words_books_the_same(desk: Action
     assert rows(desk, COUNT) == [(2,)] and len(desk.world.audit()) == 1
 
 
+@pytest.mark.parametrize("word", ["make it five", "No", "Leave it", "undo"])
+def test_another_window_is_told_that_it_was_done_before_it_changes_or_leaves_it(
+    desk: ActionDesk, word: str
+) -> None:
+    guest, other = Talker(desk), Talker(desk)
+    guest.hear(WISH, "Ada")
+    other.said = list(guest.said)
+    reference = guest.hear("Yes").reference
+    turn = other.hear(word)
+    assert turn.text.startswith("That was done already, in another window. Your table for 2 on")
+    assert (turn.kind, turn.reference, turn.undoable) == ("done", reference, True)
+    assert other.hear("undo", "Yes").kind == "undone" and rows(desk, COUNT) == [(1,)]
+
+
 def test_another_conversation_with_the_same_words_is_another_booking(desk: ActionDesk) -> None:
     references = {Talker(desk, name).hear(WISH, "Ada", "Yes").reference for name in ("a", "b")}
     signed_in = Talker(desk, "a", customer="Ada").hear(WISH, "Ada", "Yes").reference

@@ -132,6 +132,21 @@ def test_of_two_wishes_the_second_is_offered_when_the_first_is_done(desk: Action
     assert results(desk) == [("book_table", "sql", "done"), ("send_feedback", "mail", "done")]
 
 
+def test_a_second_wish_outlives_an_undo_of_the_first(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    guest.hear(f"{WISH} and I'd like to leave feedback", "Ada", "Yes")
+    turn = guest.hear("undo", "Yes")
+    assert turn.kind == "undone" and turn.text.endswith('"Send feedback". Shall I go on with it?')
+    assert guest.hear("Yes").text == "What shall I pass on?"
+
+
+def test_what_can_be_read_in_two_ways_is_asked_also_in_place_of_a_value(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    asked = guest.hear(WISH, "Ada", "make it at 8")
+    assert (asked.kind, asked.text) == ("ask", "Do you mean 08:00 or 20:00?")
+    assert " at 20:00 " in guest.hear("20:00").text
+
+
 def test_another_wish_meanwhile_is_noted_and_comes_after(desk: ActionDesk) -> None:
     guest = Talker(desk)
     turn = guest.hear("Book a table", "I want to cancel my booking")
