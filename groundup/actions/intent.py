@@ -10,13 +10,11 @@ statement ("I've lost my card") and for "can I ...?", most for a question. Count
 model: the same message always has the same action.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf, log, sqrt
-from typing import Literal
 
 from groundup.actions.definition import Action
 from groundup.actions.intent_words import (
@@ -24,22 +22,45 @@ from groundup.actions.intent_words import (
     COUNT,
     DATE,
     MONEY,
-    OWN_BOOKING,
     TIME,
     VALUE_TYPES,
     names_in,
     words_of,
 )
-from groundup.language.terms import fold, words
+from groundup.actions.message_form import (
+    ORDERS,
+    Form,
+    first_word,
+    message_form,
+    sentence_forms,
+    sentences,
+)
+from groundup.language.terms import words
 
-Form = Literal["request", "wish", "statement", "question"]
 # Each count of a word in the texts of an action is raised by so much.
 SMOOTHING = 0.3
 # The least score (natural logarithm of the odds) by the form of a message, and how far the best
 # action must be ahead of the next one.
-LEAST = {"request": 2.0, "wish": 3.0, "statement": 4.0, "question": inf}
-COVERED = {"request": 0.34, "wish": 0.5, "statement": 0.6, "question": 1.0}
-AHEAD = 0.5
+LEAST: dict[Form, float] = {
+    "request": 2.0,
+    "please": 3.0,
+    "want": 2.0,
+    "wish": 3.0,
+    "may": inf,
+    "statement": 4.0,
+    "question": inf,
+}
+# The least share of its words that the action's examples have.
+COVERED: dict[Form, float] = {
+    "request": 0.33,
+    "please": 0.5,
+    "want": 0.33,
+    "wish": 0.5,
+    "may": 0.5,
+    "statement": 0.6,
+    "question": 1.0,
+}
+AHEAD = 0.1
 TYPES = {"date": DATE, "time": TIME, "code": CODE, "money": MONEY, "number": COUNT}
 # From so many kinds of values on, a statement counts as a request: "four, Friday at 8".
 MANY_VALUES = 3
@@ -47,117 +68,10 @@ MANY_VALUES = 3
 LABEL = 1.5
 # Similarity (cosine of words) to an example from which on a question counts as the same question.
 SAME_QUESTION = 0.7
+QUESTIONS = ("question", "wish", "may")
 # From so much on a message is an example but for its values.
 SAME = 0.9
-MAX_SENTENCES, WHOLE_SENTENCES, MAX_CHARACTERS = 8, 3, 1000
-_SENTENCE = re.compile(r"[^.!?;\n]+[.!?;\n]*(?=\s|\Z)|[^.!?;\n]+[.!?;\n]*")
-_OPENING = (
-    r"(?:(?:hi|hello|hey|hiya|dear \w+|good (?:morning|afternoon|evening)|so|and|then|ok|okay|also"
-    r"|but|sorry|oh|well|yes|no|thanks|thank you|please|pls|plz|just|now|there|all|team|everyone)"
-    r"\b[\s,!.:-]*)*"
-)
-_TELL = (
-    r"(?:tell|explain|say|describe|advise|remind|clarify|recommend|suggest|know|understand|wonder"
-    r"|find out|ask (?:you )?(?:if|whether|what|how|when|about)"
-    r"|give (?:me|us) (?:the steps|an? (?:list|example|overview|idea)|details|information"
-    r"|advice))\b"
-)
-_YOU = r"(?:you|u|ya|someone|somebody|anyone|anybody)(?: guys)?"
-_WE = r"(?:i|we)"
-_TELLING = re.compile(
-    rf"{_OPENING}(?:can|could|would|will|may|might) (?:{_YOU}|{_WE})(?: please| kindly| pls)?"
-    rf" {_TELL}",
-    re.IGNORECASE,
-)
-_ASKING = re.compile(
-    rf"{_TELLING.pattern}|{_OPENING}(?:{_TELL}(?! (?:the|my|our|your) (?!rules|steps))"
-    rf"|{_WE}(?:'d| would|'ll| will|d)? (?:like|love|want|need|have) to {_TELL}"
-    r"|(?:let me know|i was wondering|i'm wondering|we're wondering|i wonder|any idea|is it true)\b"
-    r"|(?:what|whats|what's|when|whens|where|wheres|who|whom|whose|which|why|how|hows)\b"
-    r"|(?:till|until|from|by|at|on|in|for|since|with|to|before|about|after) (?:what|when|which"
-    r"|whom?|how)\b"
-    r"|(?:if|is|are|was|were|has|have|had|do|does|did|should|must|am|isn't|aren't|don't|doesn't"
-    r"|didn't|shall|might|need) (?!to\b|you (?:got|anything)|it possible|there any)"
-    rf"|(?:will|would|can|could|may|cant|can't) (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+)",
-    re.IGNORECASE,
-)
-_WISHING = re.compile(
-    rf"{_OPENING}(?:(?:can|could|may|might) (?:{_WE}|my \w+|our \w+|(?-i:[A-Z])\w+)\b"
-    r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
-    r" there any\b"
-    r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
-    r"|(?:do|would) you (?:still )?have (?:a|an|any|room|space|something|anything)\b)",
-    re.IGNORECASE,
-)
-_REQUESTING = re.compile(
-    rf"\b(?:(?:can|could|would|will|cud|wud) {_YOU}\b"
-    rf"|{_WE}(?:'d| would|d|'ll| will)(?: really)? (?:like|love|prefer|take|have|need|be"
-    rf" grateful)\b"
-    rf"|{_WE} (?:want|need|wish|wanna)\b"
-    r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to) (?:a|an|to"
-    r"|some|book|the)\b"
-    r"|let me\b|help me\b|would you mind\b|need to\b)",
-    re.IGNORECASE,
-)
-_PLEASE = re.compile(r"\b(?:please|pls|plz|kindly)\b", re.IGNORECASE)
-_MUST = re.compile(rf"\b{_WE}(?:'ve| have)? (?:must|have to|got to|gotta|had to)\b", re.IGNORECASE)
-# "..., how quickly do I have to answer"
-_ASKED_BEHIND = re.compile(
-    r"[,;-]\s*(?:(?:and|but|so)\s+)?(?:how|what|when|where|which|why|who|is it|do i|do we|does"
-    r"|can i|am i)\b",
-    re.IGNORECASE,
-)
-# Of so few words none of which is "my", "we" and the like, a message is what is searched for.
-QUERY_WORDS = 7
-_PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
-_NOT_WANTED = re.compile(rf"\b{_WE} (?:don'?t|do not|didn'?t|never) (?:want|need|wish)", re.I)
-
-
-def message_form(message: str, verbs: frozenset[str] = frozenset()) -> Form:
-    """Return the form of a message: that of the sentence which asks most clearly for something.
-    `verbs`: with which an order begins.
-
-    >>> message_form("How late can I cancel?"), message_form("Can I cancel my table?")
-    ('question', 'wish')
-    >>> verbs = frozenset(["freeze"])
-    >>> message_form("My card is gone. Please freeze it.", verbs), message_form("I lost my card")
-    ('request', 'statement')
-    """
-    found = [_form(each, verbs) for each in _sentences(message)]
-    order: tuple[Form, ...] = ("request", "wish", "question", "statement")
-    return next((form for form in order if form in found), "statement")
-
-
-def _sentences(message: str) -> list[str]:
-    text = message[:MAX_CHARACTERS].replace("’", "'")
-    found = (each[0].strip() for each in _SENTENCE.finditer(text))
-    return [each for each in found if each][:MAX_SENTENCES]
-
-
-def _form(sentence: str, verbs: frozenset[str]) -> Form:
-    if _WISHING.match(sentence) and not _TELLING.match(sentence):
-        is_own = words_of(sentence) & (VALUE_TYPES | {OWN_BOOKING})
-        return "wish" if is_own else "question"
-    if _ASKING.match(sentence):
-        return "question"
-    own = words(sentence)
-    has_order = not verbs.isdisjoint(own)
-    if _REQUESTING.search(sentence) and not _NOT_WANTED.search(sentence):
-        return "request"
-    if _PLEASE.search(sentence):
-        return "request" if has_order else "wish"
-    if _MUST.search(sentence) and has_order:
-        return "request"
-    first = re.match(rf"{_OPENING}(\w+)", sentence, re.IGNORECASE)
-    if first and fold(first[1]) in verbs:
-        return "request"
-    is_query = len(own) <= QUERY_WORDS and _PERSONAL.isdisjoint(own)
-    is_asked = sentence.rstrip().endswith("?") or _ASKED_BEHIND.search(sentence) is not None
-    return (
-        "question"
-        if is_asked or (is_query and not words_of(sentence) & VALUE_TYPES)
-        else "statement"
-    )
+WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
 
 
 @dataclass(frozen=True)
@@ -191,9 +105,9 @@ class ActionChooser:
         self._asked = {each.name: _texts([each.title, *each.examples]) for each in actions}
         self._questions = {
             each.name: [
-                (_first_word(text), words_of(text))
+                (first_word(text), words_of(text))
                 for text in each.examples
-                if message_form(text, self._verbs) in ("question", "wish")
+                if message_form(text, self._verbs) in QUESTIONS
             ]
             for each in actions
         }
@@ -239,13 +153,16 @@ class ActionChooser:
         """Yield the sentences of a message, and a short message as a whole, with their forms. What
         is told before a question is part of the question.
         """
-        sentences = _sentences(message)
-        whole = message_form(message, self._verbs)
-        if 1 < len(sentences) <= WHOLE_SENTENCES:
-            yield " ".join(sentences), whole
-        for each in sentences:
-            form = _form(each, self._verbs)
-            yield each, "question" if form == "statement" and whole == "question" else form
+        parts, whole = sentences(message), message_form(message, self._verbs)
+        if 1 < len(parts) <= WHOLE_SENTENCES:
+            yield " ".join(parts), whole
+        forms = sentence_forms(message, self._verbs)
+        for part, form in zip(parts, forms, strict=True):
+            if form == "want" and "question" in forms:
+                form = "statement"
+            elif form == "statement" and whole in ("question", "may"):
+                form = "question"
+            yield part, form
 
     def _chosen(self, text: str, form: Form, labels: frozenset[str]) -> tuple[float, str] | None:
         """Return the action that a part of a message asks for, with its score."""
@@ -268,12 +185,12 @@ class ActionChooser:
         is nearer to those of documents, or has nothing of one's own, a question; many values of the
         action's are a request.
         """
-        if form == "request":
+        if form in ("request", "please", "want"):
             return form
         asked, answered = self._asked[name].texts, self._answered.texts
-        if form in ("question", "wish") and self._same_question(text, own, name):
+        if form in QUESTIONS and self._same_question(text, own, name):
             return "request"
-        if form == "question" or _nearest(own, answered) > _nearest(own, asked):
+        if form == "question" or _nearest(own, answered) >= _nearest(own, asked):
             return "question"
         if self._values(name, own) >= MANY_VALUES:
             return "request"
@@ -287,7 +204,7 @@ class ActionChooser:
         """Whether a question begins as one among the examples and has its words, and not those of
         one that documents answer.
         """
-        first = _first_word(text)
+        first = first_word(text)
         near = _nearest(own, (asked for word, asked in self._questions[name] if word == first))
         return near >= SAME_QUESTION and near > _nearest(own, self._answered.texts)
 
@@ -363,21 +280,6 @@ def _option_words(action: Action) -> frozenset[str]:
     return found - VALUE_TYPES
 
 
-# Words with which an order begins, besides those of a pack's titles and examples.
-_ORDERS = (
-    "add apply block book bring cancel change check delete end extend find fix freeze get give"
-    " help "
-    "include lock make mark move note order pause put rebook register remove renew "
-    "replace report request reserve save send set show sign start stop switch take unblock unlock "
-    "update withdraw"
-)
-
-
-def _first_word(text: str) -> str:
-    found = re.match(rf"{_OPENING}(\w+)", text, re.IGNORECASE)
-    return fold(found[1]) if found else ""
-
-
 def _first_words(actions: Sequence[Action]) -> frozenset[str]:
     titles = {words(each.title)[0] for each in actions if words(each.title)}
-    return frozenset(_ORDERS.split()) | titles
+    return ORDERS | titles

@@ -8,7 +8,8 @@ import pytest
 
 from groundup.actions.action_file import read_actions
 from groundup.actions.definition import Action
-from groundup.actions.intent import choose_action, message_form
+from groundup.actions.intent import choose_action
+from groundup.actions.message_form import message_form
 from groundup.packs.pack import PACKAGED
 
 PACKS = sorted(file.parent for file in PACKAGED.glob("*/actions.toml"))

@@ -1,0 +1,157 @@
+"""The form of a message: a request, a wish, a statement or a question.
+
+    request    "please cancel it", "can you cancel my table", "cancel my table"
+    please     "the diet form, please": no verb says what is to be done
+    want       "I'd like to cancel"
+    wish       "can I move my table", "any room for 5 on Sunday": with values, or of one's own
+    may        "can I bring a dog": without
+    statement  "I've lost my card"
+    question   "how late can I cancel?", "bus pass price"
+
+Plain rules over the words, in English.
+"""
+
+import re
+from typing import Literal
+
+from groundup.actions.intent_words import OWN_BOOKING, VALUE_TYPES, words_of
+from groundup.language.terms import fold, words
+
+Form = Literal["request", "please", "want", "wish", "may", "statement", "question"]
+MAX_SENTENCES, MAX_CHARACTERS = 8, 1000
+# Words with which an order begins, besides those of a pack's titles and examples.
+_VERBS = (
+    "add apply block book bring cancel change check delete end extend find fix freeze get give help "
+    "include lock make mark move note order pause put rebook register remove renew replace report "
+    "request reserve save send set show sign start stop switch take unblock unlock update withdraw"
+)
+ORDERS = frozenset(_VERBS.split())
+_SENTENCE = re.compile(r"[^\n]+?(?:[.!?;]+(?=\s|\Z)|(?=\n)|\Z)")
+_OPENING = (
+    r"(?:(?:hi|hello|hey|hiya|dear \w+|good (?:morning|afternoon|evening)|so|and|then|ok|okay|also"
+    r"|but|sorry|oh|well|yes|no|thanks|thank you|please|pls|plz|just|now|there|all|team|everyone)"
+    r"\b[\s,!.:-]*)*"
+)
+_TELL = (
+    r"(?:tell|explain|say|describe|advise|remind|clarify|recommend|suggest|know|understand|wonder"
+    r"|find out|ask (?:you )?(?:if|whether|what|how|when|about)"
+    r"|give (?:me|us) (?:the steps|an? (?:list|example|overview|idea)|details|information"
+    r"|advice))\b"
+)
+_YOU = r"(?:you|u|ya|someone|somebody|anyone|anybody)(?: guys)?"
+_WE = r"(?:i|we)"
+_TELLING = re.compile(
+    rf"{_OPENING}(?:can|could|would|will|may|might) (?:{_YOU}|{_WE})(?: please| kindly| pls)?"
+    rf" {_TELL}",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(
+    rf"{_TELLING.pattern}|{_OPENING}(?:{_TELL}(?! (?:the|my|our|your) (?!rules|steps))"
+    rf"|{_WE}(?:'d| would|'ll| will|d)? (?:like|love|want|need|have) to {_TELL}"
+    r"|(?:let me know|i was wondering|i'm wondering|we're wondering|i wonder|any idea|is it true)\b"
+    r"|(?:what|whats|what's|when|whens|where|wheres|who|whom|whose|which|why|how|hows)\b"
+    r"|(?:till|until|from|by|at|on|in|for|since|with|to|before|about|after) (?:what|when|which"
+    r"|whom?|how)\b"
+    r"|(?:if|is|are|was|were|has|have|had|do|does|did|should|must|am|isn't|aren't|don't|doesn't"
+    r"|didn't|shall|might|need) (?!to\b|you (?:got|anything)|it possible|there any)"
+    rf"|(?:will|would|can|could|may|cant|can't) (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+)",
+    re.IGNORECASE,
+)
+_WISHING = re.compile(
+    rf"{_OPENING}(?:(?:can|could|may|might) (?:{_WE}|my \w+|our \w+|(?-i:[A-Z])\w+)\b"
+    r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
+    r" there any\b"
+    r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
+    r"|(?:do|would) you (?:still )?have (?:a|an|any|room|space|something|anything)\b)",
+    re.IGNORECASE,
+)
+_REQUESTING = re.compile(
+    rf"\b(?:(?:can|could|would|will|cud|wud) {_YOU}\b|let me\b|help me\b|would you mind\b)",
+    re.IGNORECASE,
+)
+_WANTING = re.compile(
+    rf"\b(?:{_WE}(?:'d| would|d|'ll| will)(?: really)?"
+    r" (?:like|love|prefer|take|have|need|be grateful)\b"
+    rf"|{_WE} (?:want|need|wish|wanna)\b|need to\b"
+    r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to)"
+    r" (?:a|an|to|some|book|the)\b)",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    rf"(?:\A{_OPENING}|,\s+|\s-\s+|\s(?:and|so|then)\s)(?:please |pls |just )?(\w+)", re.IGNORECASE
+)
+_PLEASE = re.compile(r"\b(?:please|pls|plz|kindly)\b", re.IGNORECASE)
+_MUST = re.compile(rf"\b{_WE}(?:'ve| have)? (?:must|have to|got to|gotta|had to)\b", re.IGNORECASE)
+# "..., how quickly do I have to answer"
+_ASKED_BEHIND = re.compile(
+    r"[,;-]\s*(?:(?:and|but|so)\s+)?(?:how|what|when|where|which|why|who|is it|do i|do we|does"
+    r"|can i|am i)\b",
+    re.IGNORECASE,
+)
+# Of so few words none of which is "my", "we" and the like, a message is what is searched for.
+QUERY_WORDS = 7
+_PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
+_NOT_WANTED = re.compile(rf"\b{_WE} (?:don'?t|do not|didn'?t|never) (?:want|need|wish)", re.I)
+
+
+def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:
+    """Return the form of a message: that of the sentence which asks most clearly for something. A
+    want before a question ("I want to buy a car. Does my limit allow it?") is a statement.
+    `verbs`: words with which an order begins.
+
+    >>> message_form("How late can I cancel?"), message_form("Can I cancel my table?")
+    ('question', 'wish')
+    >>> message_form("My card is gone. Please freeze it."), message_form("I lost my card")
+    ('request', 'statement')
+    """
+    found = sentence_forms(message, verbs)
+    order: tuple[Form, ...] = ("request", "please", "wish", "want", "question", "may", "statement")
+    if "want" in found and "question" in found:
+        order = ("request", "please", "wish", "statement")
+    return next((form for form in order if form in found), "statement")
+
+
+def sentence_forms(message: str, verbs: frozenset[str] = ORDERS) -> list[Form]:
+    """Return the form of each sentence of a message."""
+    listed = sentences(message)
+    return [_form(each, verbs, is_alone=len(listed) == 1) for each in listed]
+
+
+def sentences(message: str) -> list[str]:
+    """Return the first sentences of a message."""
+    text = message[:MAX_CHARACTERS].replace("’", "'")
+    found = (each[0].strip() for each in _SENTENCE.finditer(text))
+    return [each for each in found if each][:MAX_SENTENCES]
+
+
+def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
+    if _WISHING.match(sentence) and not _TELLING.match(sentence):
+        is_own = words_of(sentence) & (VALUE_TYPES | {OWN_BOOKING})
+        return "wish" if is_own else "may"
+    if _ASKING.match(sentence):
+        return "question"
+    has_order = not verbs.isdisjoint(words(sentence))
+    begins = {fold(each[1]) for each in _CLAUSE.finditer(sentence)}
+    if _REQUESTING.search(sentence) or not verbs.isdisjoint(begins):
+        return "request"
+    if _PLEASE.search(sentence):
+        return "request" if has_order else "please"
+    if _WANTING.search(sentence) and not _NOT_WANTED.search(sentence):
+        return "want"
+    if _MUST.search(sentence) and has_order:
+        return "want"
+    return _told(sentence, is_alone=is_alone)
+
+
+def _told(sentence: str, *, is_alone: bool) -> Form:
+    """Return whether a sentence without any wish is a question or a statement."""
+    own = words(sentence)
+    if sentence.rstrip().endswith("?") or _ASKED_BEHIND.search(sentence):
+        return "question"
+    is_query = is_alone and len(own) <= QUERY_WORDS and _PERSONAL.isdisjoint(own)
+    return "question" if is_query and not words_of(sentence) & VALUE_TYPES else "statement"
+
+
+def first_word(text: str) -> str:
+    found = re.match(rf"{_OPENING}(\w+)", text, re.IGNORECASE)
+    return fold(found[1]) if found else ""
