@@ -18,7 +18,9 @@ from groundup.data.split import SPLITS, read_split
 from groundup.errors import DataError
 from groundup.progress import Silent
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(
+    max_examples=settings.default.max_examples // 3, suppress_health_check=[HealthCheck.too_slow]
+)
 # Surrogates can't be encoded; "\0" makes a file binary; a CSV cell of other line ends is changed by every CSV writer.
 TEXTS = st.lists(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=60),

@@ -182,7 +182,8 @@ def test_a_class_too_rare_is_named_with_its_count_and_what_to_do(tmp_path: Path)
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=settings.default.max_examples // 2,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.integers(1, 60), max_size=6), st.integers(100, 800), st.integers(30, 500))
 def test_what_the_error_says_is_enough(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.cli.main import run
@@ -227,7 +227,6 @@ LONG = [
 ]
 
 
-@settings(max_examples=150, derandomize=True, database=None)
 @given(
     st.lists(st.sampled_from(PIECES), max_size=30).map("".join),
     st.sampled_from(list(MARKUP_READERS)),

@@ -59,7 +59,7 @@ def find(tmp_path: Path) -> Find:
 
 @pytest.fixture(scope="module")
 def pairs() -> list[Pair]:
-    return planted(PROSE, 1200, seed=3, levels=(0.74, 0.8, 0.85, 0.9, 0.93, 0.97))
+    return planted(PROSE, 800, seed=3, levels=(0.74, 0.8, 0.85, 0.9, 0.93, 0.97))
 
 
 def found_of(pairs: Sequence[Pair], find: Find) -> list[bool]:
@@ -82,7 +82,7 @@ def test_planted_pairs_are_found_and_no_others(find: Find, pairs: list[Pair]) ->
     found = found_of(pairs, find)
     for threshold, least in ((0.8, 0.95), (0.9, 0.99)):
         above = [was for pair, was in zip(pairs, found, strict=True) if pair.jaccard >= threshold]
-        assert len(above) > 300 and sum(above) / len(above) >= least
+        assert len(above) > 250 and sum(above) / len(above) >= least
     assert not any(was for pair, was in zip(pairs, found, strict=True) if pair.jaccard < 0.8)
     assert sum(0.7 < pair.jaccard < 0.8 for pair in pairs) > 100  # precision was tested
 
@@ -239,9 +239,7 @@ LONG = st.builds(
 
 
 @given(st.lists(WORDS | LONG, min_size=1, max_size=14), st.sampled_from([0.5, 0.8, 1.0]))
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_result_is_that_of_all_pairs_less_those_that_share_no_band(
     find: Find, tmp_path: Path, texts: list[str], threshold: float
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.cache import entries
@@ -57,7 +57,6 @@ def test_grouped_best_fit_fills_rows_as_the_plain_algorithm_does(lengths: list[i
     )
 
 
-@settings(max_examples=60)
 @given(lengths=Lengths, context=st.integers(1, 24), batch_size=st.integers(1, 5))
 def test_every_token_but_the_first_of_each_document_is_a_label_once(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], context: int, batch_size: int

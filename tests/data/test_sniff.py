@@ -374,9 +374,7 @@ COLUMNS = st.sampled_from(
 )
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.dictionaries(COLUMNS, VALUES, max_size=4), max_size=6),
     st.sampled_from(["jsonl", "json"]),

@@ -158,7 +158,9 @@ def test_each_step_does_its_work_and_is_counted(tmp_path: Path) -> None:
     ],
     ids=lambda each: "+".join(each.names),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=settings.default.max_examples // 3, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(
     suffix=st.sampled_from(SUFFIXES),
     rows=st.lists(

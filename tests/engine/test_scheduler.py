@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.engine.pages import Pages
@@ -65,7 +65,6 @@ def counts(work: list[ScheduledChunk]) -> dict[str, int]:
     return {each.request.id: each.count for each in work}
 
 
-@settings(deadline=None, max_examples=80)
 @given(
     sizes=st.lists(
         st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(0, 2)),

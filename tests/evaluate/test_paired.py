@@ -135,7 +135,7 @@ def test_an_f1_difference_is_scikit_learns_and_its_bootstrap_scipys(labels: list
         (everything,),
         lambda chosen: mean_f1(chosen, second) - mean_f1(chosen, first),
         method="percentile",
-        n_resamples=600,
+        n_resamples=250,
         vectorized=False,
         rng=np.random.default_rng(1),
     ).confidence_interval

@@ -1,7 +1,7 @@
 """The readable BPE is the test of the fast tokenizer, and the other way round."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.tokenizer.bpe import BPE, join, most_frequent_pair, train_bpe
@@ -42,7 +42,6 @@ def test_both_encode_hard_strings_to_the_same_ids(
         assert readable.decode(ids) == text
 
 
-@settings(max_examples=200, deadline=None)
 @given(text=st.text(alphabet=st.sampled_from("ab \n\t0é日😀\u0301'<|>"), max_size=40))
 def test_both_encode_any_text_to_the_same_ids(
     readable: BPE, tokenizer: Tokenizer, text: str
@@ -50,7 +49,6 @@ def test_both_encode_any_text_to_the_same_ids(
     assert readable.encode(text) == tokenizer.encode(text)
 
 
-@settings(max_examples=60, deadline=None)
 @given(texts=st.lists(st.text(alphabet="ab ", min_size=1, max_size=30), min_size=1, max_size=6))
 def test_ties_are_broken_alike(texts: list[str]) -> None:
     fast = train_tokenizer(texts, 256 + len(CONTROL_TOKENS) + 12)

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.errors import DataError, ModelError
@@ -194,7 +194,6 @@ CONTENT = st.lists(
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(max_examples=120, deadline=None)
 @given(contents=st.tuples(*[CONTENT] * len(ROLES)))
 def test_no_content_makes_a_control_token(
     tokenizer: Tokenizer, name: str, contents: tuple[str, ...]

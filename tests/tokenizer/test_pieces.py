@@ -74,7 +74,6 @@ def test_the_readable_way_gives_the_same_ids(pieces: Tokenizer, text: str) -> No
 AB = st.text(alphabet="ab", min_size=1, max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     tokens=st.lists(AB, max_size=10, unique=True),
     probes=st.lists(st.text("ab", max_size=25), min_size=1),

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.tokenizer import rank_encoder
@@ -14,7 +14,6 @@ from groundup.tokenizer.special import CONTROL_TOKENS
 AB = st.text(alphabet="aab b", min_size=1, max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
 @given(texts=st.lists(AB, min_size=1, max_size=6), probes=st.lists(AB, min_size=1, max_size=10))
 def test_random_vocabularies_give_the_same_ids_in_both_libraries(
     texts: list[str], probes: list[str]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiktoken
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.errors import ConfigError, FormatError, NetworkError
@@ -44,7 +44,6 @@ def ranks(tokenizer: Tokenizer) -> dict[bytes, int]:
     return {bytes(CHARACTER_TO_BYTE[character] for character in text): id for text, id in tokens}
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     words=st.lists(st.text(alphabet="abc", min_size=2, max_size=6), unique=True, max_size=25),
     probes=st.lists(st.text(alphabet="abc ", max_size=30), min_size=1, max_size=8),
