@@ -61,11 +61,15 @@ def mutant(content: bytes, chance: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", MUTANTS)
-def test_a_mutant_of_a_file_is_read_or_refused_in_one_sentence(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("part", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_mutant_of_a_file_is_read_or_refused_in_one_sentence(
+    tmp_path: Path, suffix: str, part: int
+) -> None:
     files, chance, ends = sorted(FOLDER.glob(f"*.{suffix}")), random.Random(suffix), Counter[str]()
     contents = [file.read_bytes() for file in files]
     wanted: tuple[tuple[Layout, ...], ...] = (LABELLED, CHAT_LAYOUTS, PREFERENCE)
-    for number in range(MUTANTS[suffix]):
+    count = MUTANTS[suffix] // part
+    for number in range(count):
         place = number % len(files)
         file = tmp_path / files[place].name
         file.write_bytes(mutant(contents[place], chance))
@@ -80,4 +84,4 @@ def test_a_mutant_of_a_file_is_read_or_refused_in_one_sentence(tmp_path: Path, s
         except (DataError, FormatError) as error:
             assert error.message and error.message.isprintable(), file.read_bytes()
             ends["refused"] += 1
-    assert min(ends["read"], ends["refused"]) > MUTANTS[suffix] // 100, ends
+    assert min(ends["read"], ends["refused"]) > count // 100, ends

@@ -26,8 +26,7 @@ from groundup.runs import RunFolder, read_lines
 KILLS = 10
 KINDS = (
     "adamw",
-    "muon bf16",
-    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("muon", "sgd", "bf16")),
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("muon bf16", "muon", "sgd", "bf16")),
 )
 
 
