@@ -150,7 +150,7 @@ class World:
         self._require_world(actions)
 
     def _require_world(self, actions: ActionSet) -> None:
-        with _reading(self.file), self.connection(read_only=True) as database:
+        with self.connection(read_only=True) as database:
             mark, version = (
                 database.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("application_id", "user_version")
@@ -166,7 +166,20 @@ class World:
 
     @contextlib.contextmanager
     def connection(self, *, read_only: bool) -> Iterator[sqlite3.Connection]:
-        """Yield an open connection of this thread; closed afterwards."""
+        """Yield an open connection of this thread; closed afterwards.
+
+        Raises FormatError, DiskError, also for what SQLite says of the file meanwhile.
+        """
+        with _reading(self.file):
+            database = self._opened(read_only=read_only)
+            try:
+                database.execute("PRAGMA trusted_schema = OFF")
+                database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+                yield database
+            finally:
+                database.close()
+
+    def _opened(self, *, read_only: bool) -> sqlite3.Connection:
         database = self._open("ro" if read_only else "rw")
         try:
             database.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -177,12 +190,7 @@ class World:
             # A process was killed while it wrote: what it began is taken back by who may write.
             with self.connection(read_only=False):
                 database = self._open("ro")
-        try:
-            database.execute("PRAGMA trusted_schema = OFF")
-            database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
-            yield database
-        finally:
-            database.close()
+        return database
 
     def _open(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.file.absolute().as_uri()}?mode={mode}"
@@ -195,7 +203,7 @@ class World:
 
         Raises FormatError where another program keeps the file locked, DiskError.
         """
-        with _reading(self.file), self.connection(read_only=False) as database:
+        with self.connection(read_only=False) as database:
             limit(database)
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -208,14 +216,14 @@ class World:
     @contextlib.contextmanager
     def reader(self) -> Iterator[WorldReader]:
         """Yield what lookups and rules run on."""
-        with _reading(self.file), self.connection(read_only=True) as database:
+        with self.connection(read_only=True) as database:
             yield WorldReader(database, self.file, self._parameters)
 
     def audit(self) -> list[AuditLine]:
         """Return all audit lines, the oldest first."""
         names = [each.name for each in fields(AuditLine)]
         columns = ", ".join(f'"{name}"' for name in names)
-        with _reading(self.file), self.connection(read_only=True) as database:
+        with self.connection(read_only=True) as database:
             rows = database.execute(f"SELECT {columns} FROM audit ORDER BY id").fetchall()
         lines = [dict(zip(names, row, strict=True)) for row in rows]
         return [AuditLine(**{**line, "values": json.loads(line["values"])}) for line in lines]
@@ -223,7 +231,7 @@ class World:
     def outbox(self) -> list[OutboxMail]:
         """Return all mail drafts, the oldest first."""
         names = "recipient, subject, body, at"
-        with _reading(self.file), self.connection(read_only=True) as database:
+        with self.connection(read_only=True) as database:
             rows = database.execute(f"SELECT {names} FROM outbox ORDER BY id").fetchall()
         return [OutboxMail(*row) for row in rows]
 

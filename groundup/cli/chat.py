@@ -19,7 +19,7 @@ from groundup.cli import console
 from groundup.cli.assistant import talk_with_assistant
 from groundup.cli.fields import grouped
 from groundup.cli.generate import OpeningOptions, SamplingOptions
-from groundup.cli.options import JsonOption, ModelArgument
+from groundup.cli.options import ActionOptions, JsonOption, ModelArgument
 from groundup.cli.plain import json_safe, json_text, terminal_safe
 from groundup.cli.prompt import LEAVING, lines, say, tolerant
 from groundup.engine.sampling import CHAT_SAMPLING
@@ -49,11 +49,13 @@ def command(
     ] = "",
     sampling: SamplingOptions = SamplingOptions(),
     opening: OpeningOptions = OpeningOptions(),
+    actions: ActionOptions = ActionOptions(),
     as_json: JsonOption = False,
 ) -> None:
     """Talk with a model, or the assistant of a build with an index, which answers from documents
-    with sources (its plain chat model: the build's folder `chat`). In the terminal, /help lists the
-    commands; /bye or Ctrl-D exits. Questions can also be piped in, one per line.
+    with sources and does the pack's actions (its plain chat model: the build's folder `chat`). In
+    the terminal, /help lists the commands; /bye or Ctrl-D exits. Questions can also be piped in,
+    one per line.
 
     Sampling options that are not given come from the model's generation_config.json, else from the
     defaults below.
@@ -78,7 +80,10 @@ def command(
             what = f"{model} is an assistant: it answers from documents, not as these options say."
             raise ConfigError(what, fix=f"They are for its chat model: groundup chat {model}/chat")
         progress = console.console_progress()
-        with open_assistant(model, device=opening.device, progress=progress) as assistant:
+        given_actions = actions.given()
+        with open_assistant(
+            model, device=opening.device, progress=progress, **given_actions
+        ) as assistant:
             talk_with_assistant(assistant, as_json=as_json)
         return
     require_stage(Path(model), "chat")  # a build's own model only continues texts

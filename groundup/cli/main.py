@@ -65,6 +65,7 @@ CONTENTS: dict[str, dict[str, str]] = {
     "Serve": {
         "serve": "Serve models to clients of Ollama and OpenAI: serve MODEL...",
         "connect": "Let another program use the server: connect PROGRAM.",
+        "actions": "What an assistant has done, and undo: actions BUILD.",
     },
     "Keep": {
         "convert": "Write a model in another format: convert MODEL --to gguf.",

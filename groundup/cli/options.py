@@ -136,6 +136,34 @@ FreshOption = Annotated[
 ]
 OutOption = Annotated[Path, Option("--out", callback=folder_to_write, help="The folder to write.")]
 DryRunOption = Annotated[bool, Option("--dry-run", help="Print the plan and do nothing else.")]
+
+
+@dataclass(frozen=True)
+class ActionOptions:
+    """What the actions of an assistant may use beyond their own database."""
+
+    allow_http: Annotated[
+        list[str] | None,
+        Option(
+            "--allow-address",
+            metavar="ADDRESS",
+            help="Actions may send requests to this address and those below it (again for more).",
+        ),
+    ] = None
+    python_modules: Annotated[
+        list[str] | None,
+        Option(
+            "--allow-module",
+            metavar="MODULE",
+            help="Actions may call functions of this Python module (again for more).",
+        ),
+    ] = None
+
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """Return them as arguments."""
+        return {name: tuple(value or ()) for name, value in vars(self).items()}
+
+
 ModelArgument = Annotated[
     str,
     Argument(help="A model's name, its folder, a .gguf file, or a build folder (its chat stage)."),

@@ -17,12 +17,20 @@ from groundup.cli.access import AccessOptions, access_of
 from groundup.cli.console import console_progress
 from groundup.cli.fields import grouped
 from groundup.cli.options import (
+    ActionOptions,
     DeviceOption,
     JsonOption,
     PortOption,
     PrecisionOption,
     SpeculateOption,
     file_to_write,
+)
+from groundup.cli.served_builds import (
+    assistants_of,
+    classifiers_of_build,
+    indexes_of_builds,
+    name_and_path,
+    open_desks,
 )
 from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress
@@ -89,6 +97,15 @@ class ServerOptions:
             "else quotations only.",
         ),
     ] = False
+    customer_header: Annotated[
+        str,
+        Option(
+            "--customer-header",
+            metavar="NAME",
+            help="HTTP header by which a proxy before the server says who is signed in, for the "
+            "rules of actions.",
+        ),
+    ] = ""
     feedback: Annotated[
         Path | None,
         Option(
@@ -150,6 +167,7 @@ def command(
             "stdio there alone.",
         ),
     ] = None,
+    actions: ActionOptions = ActionOptions(),
     as_json: JsonOption = False,
 ) -> None:
     """Serve models over the Ollama API (/api) and the OpenAI API (/v1) on one port, and with
@@ -184,7 +202,7 @@ def command(
         require_extra("mcp", "mcp")
         from groundup.serve.mcp.endpoint import McpEndpoint, serve_stdio
     access, public = access_of(listen)
-    server = _open_server(models or [], sources, options, progress)
+    server = _open_server(models or [], sources, options, actions, progress)
     if mcp is not None and not server.indexes.names:
         fix = "Serve a build with an index, or name one: --index INDEX"
         raise ConfigError("--mcp: no documents are served, which its tools search.", fix=fix)
@@ -210,7 +228,11 @@ def command(
 
 
 def _open_server(
-    models: list[str], sources: ServedSources, options: ServerOptions, progress: Progress
+    models: list[str],
+    sources: ServedSources,
+    options: ServerOptions,
+    actions: ActionOptions,
+    progress: Progress,
 ) -> "ModelServer":
     """Raises GroundupError."""
     from groundup.http.limits import Limits
@@ -218,6 +240,8 @@ def _open_server(
     own = indexes_of_builds(models)
     indexes = indexes_of([*(sources.indexes or []), *own])
     indexes.own_words = options.own_words
+    assistants = assistants_of(models, own)
+    open_desks(indexes, models, assistants, actions)
     registry = registry_of(
         models,
         sources.folder,
@@ -225,9 +249,10 @@ def _open_server(
         sources.adapters or [],
         tools=options.tools,
         needs_model=not indexes.names,
-        assistants=assistants_of(models, own),
+        assistants=assistants,
     )
     server = server_of(registry, options, Limits(), indexes)
+    server.customer_header = header_name(options.customer_header)
     indexes.open_vectors(server.worker, progress)
     if options.feedback is not None:
         server.feedback = _recorder(options.feedback, indexes, progress)
@@ -271,30 +296,16 @@ def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[s
     return [determinism_note("float32", reproducible=reproducible)]
 
 
-def indexes_of_builds(models: Sequence[str]) -> list[str]:
-    """Of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises
-    FormatError.
+def header_name(given: str) -> str:
+    """Return the name of a header; "": none. Raises ConfigError for what can't be one.
+
+    >>> header_name("X-Customer")
+    'X-Customer'
     """
-    from groundup.retrieve.assistant import index_folders
-
-    found: list[str] = []
-    for name, path in map(name_and_path, models):
-        folders = index_folders(Path(path))
-        if len(folders) == 1:
-            found.append(f"{name}={folders[0]}")
-        else:
-            found += [f"{name}-{folder.name}={folder}" for folder in folders]
-    return found
-
-
-def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, str]:
-    """Build -> its (first) index; `indexes`: as NAME=PATH."""
-    found: dict[str, str] = {}
-    for name, path in map(name_and_path, models):
-        for index, folder in map(name_and_path, indexes):
-            if Path(folder).parent == Path(path):
-                found.setdefault(name, index)
-    return found
+    if given and not given.replace("-", "").isalnum():
+        fix = "Write its name alone: --customer-header X-Customer"
+        raise ConfigError(f"--customer-header {given[:60]!r} is no name of a header.", fix=fix)
+    return given
 
 
 def indexes_of(given: Sequence[str]) -> "ServedIndexes":
@@ -384,30 +395,6 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
     if not same:  # a copy, or another model: its weights tell
         with_adapter(open_model(base, select_compute("cpu")), folder, merge=False)
     return base
-
-
-def classifiers_of_build(name: str, path: str) -> dict[str, Path]:
-    """As NAME-STAGE (NAME is its chat model); {} for anything else. Raises FormatError."""
-    from groundup.weights.model_io import stages_with_model
-
-    found = stages_with_model(Path(path), "classifier")
-    return {f"{name}-{stage.name}": stage for stage in found}
-
-
-def name_and_path(given: str) -> tuple[str, str]:
-    """Return the name and path of NAME=PATH, or of a path (or a catalog's name), whose last part is
-    the name.
-
-    >>> name_and_path("my=runs/x/chat"), name_and_path("runs/x")
-    (('my', 'runs/x/chat'), ('x', 'runs/x'))
-    """
-    from groundup.files import safe_name
-    from groundup.serve.model_registry import default_name
-
-    name, equals, path = given.partition("=")
-    if equals and not os.path.exists(given):
-        return safe_name(name), path
-    return default_name(Path(given)), given
 
 
 def server_of(

@@ -32,7 +32,10 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "summaries": {"document": MAYBE, "text": TEXT, "summary": TEXT, "key_facts": TEXTS},
 }
 OPTIONAL = ("summaries",)
-FILES = (PACK_FILE, FACTS_FILE, "documents/*.md", *(f"{part}.jsonl" for part in FIELDS))
+FILES = (
+    *(PACK_FILE, FACTS_FILE, "documents/*.md", *(f"{part}.jsonl" for part in FIELDS)),
+    *("actions.toml", "world.sql"),
+)
 # May be empty.
 EMPTY = ("input",)
 _SURROGATE = re.compile("[\ud800-\udfff]")

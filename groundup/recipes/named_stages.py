@@ -12,13 +12,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from groundup.actions.action_file import ACTIONS_FILE
 from groundup.config import build_config, to_plain
 from groundup.data.reading.decoding import AUTO, check_charset
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, DataError
 from groundup.finetune.config import ClassifierConfig, Trained
+from groundup.http.responses import JsonObject
 from groundup.packs.check import check_pack
-from groundup.packs.pack import DOCUMENTS
+from groundup.packs.pack import DOCUMENTS, Pack
 from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE
 from groundup.weights.catalog import DEFAULT_ENCODER
@@ -64,6 +66,14 @@ class IndexStage(StageConfig):
     """
     tune: bool = False
     """Whether the reader of answers is trained on the documents and those questions."""
+
+
+class ActionsStage(StageConfig):
+    """What the assistant may do is checked, and copied for serving."""
+
+    kind: Literal["actions"] = "actions"
+    source: str
+    """The folder with actions.toml and world.sql (docs/packs.md)."""
 
 
 class ClassifierStage(StageConfig):
@@ -160,15 +170,16 @@ class SummariesStage(StageConfig):
     summary_tokens: Count = 96
 
 
-NamedStage = IndexStage | ClassifierStage | ChatStage | AnswersStage | SummariesStage
+NamedStage = IndexStage | ActionsStage | ClassifierStage | ChatStage | AnswersStage | SummariesStage
 NAMED: dict[str, type[NamedStage]] = {
     "index": IndexStage,
+    "actions": ActionsStage,
     "classifier": ClassifierStage,
     "chat": ChatStage,
     "answers": AnswersStage,
     "summaries": SummariesStage,
 }
-N = TypeVar("N", IndexStage, ClassifierStage, ChatStage, AnswersStage, SummariesStage)
+N = TypeVar("N", IndexStage, ActionsStage, ClassifierStage, ChatStage, AnswersStage, SummariesStage)
 
 
 def kind_of(name: str, table: Mapping[str, Any]) -> Any:
@@ -202,6 +213,7 @@ CHAT_TOKENS = 512
 EPOCHS = 2.0
 TRAINED_TOKENS = 200_000
 INDEX, INTENTS, CHAT, ANSWERS, SUMMARIES = "index", "intents", "chat", "answers", "summaries"
+ACTIONS = "actions"
 
 
 def pack_values(folder: Path) -> dict[str, Any]:
@@ -219,10 +231,6 @@ def pack_values(folder: Path) -> dict[str, Any]:
     test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)
     train = messages - test - validation
     sizes = {"train": train, "validation": validation, "test": test, "zero_shot": test}
-    summaries = {}
-    if pack.parts.get(SUMMARIES):
-        spec = str(folder / "summaries.jsonl")
-        summaries = {SUMMARIES: {"source": {"spec": spec}, "chat": CHAT}}
     return {
         "name": head.name,
         "description": f"{head.title}. {head.about}".strip(),
@@ -257,7 +265,18 @@ def pack_values(folder: Path) -> dict[str, Any]:
             "index": INDEX,
             "chat": CHAT,
         },
-        **summaries,
+        **_optional_tables(pack, folder),
         "evaluate": {"suites": []},
         "export": {"quantizations": []},
     }
+
+
+def _optional_tables(pack: Pack, folder: Path) -> JsonObject:
+    """Return the tables of the stages for what a pack need not have."""
+    found: JsonObject = {}
+    if (folder / ACTIONS_FILE).is_file():
+        found[ACTIONS] = {"source": str(folder)}
+    if pack.parts.get(SUMMARIES):
+        spec = str(folder / "summaries.jsonl")
+        found[SUMMARIES] = {"source": {"spec": spec}, "chat": CHAT}
+    return found

@@ -2,15 +2,20 @@
 
     conversation -> danger to life? its fixed text, above whatever the documents say
                  -> self-harm?      its fixed text alone: a quotation by chance would hurt
-                 -> small talk?     fixed words: who I am, what I can do
                  -> a person asked for? how one is reached, and what was asked so far
+                 -> an action?      what the desk says: a question, a confirmation, what was done;
+                                    where a rule refused, its sentence of the documents
+                 -> small talk?     fixed words: who I am, what I can do
                  -> documents       found: their sentences, as `ask` composes them
                                     not found: that, and how a person is reached
 
-`read_conversation` is a function of the conversation, the fixed texts (`packs/assistant_texts.py`)
-and a search, so the same conversation gets the same reply. Nothing else than the fixed texts, which
-are checked against the pack's facts, is said without a source. A model writes, where one does, only
-from the documents that answer. Actions will stand between documents and the handover.
+In the middle of an action a message that is not for it goes the other ways, and the question that
+waits is asked again below.
+
+`read_conversation` is a function of the conversation, the fixed texts (`packs/assistant_texts.py`),
+a search and the desk (`actions/desk.py`), so the same conversation gets the same reply. Nothing
+else than the fixed texts and the sentences of actions, which are checked against the pack's facts,
+is said without a source. A model writes, where one does, only from the documents that answer.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -18,6 +23,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from groundup.actions.desk import ActionDesk
+from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
 from groundup.http.responses import JsonObject
@@ -35,6 +42,7 @@ from groundup.retrieve.answer import (
     with_changed_sources,
 )
 from groundup.retrieve.answer_text import part_text
+from groundup.retrieve.assistant_actions import Caller, action_entry, rule_reading
 from groundup.retrieve.cite import Quote, quote_of, statements
 from groundup.retrieve.contact_details import contact_detail
 from groundup.retrieve.document_requests import Requests, without_requests
@@ -52,13 +60,15 @@ if TYPE_CHECKING:
     from groundup.retrieve.index import Index
     from groundup.retrieve.vectors import Vectors
 
-ReplyKind = Literal["answer", "refusal", "small_talk", "person", "emergency", "self_harm"]
+ReplyKind = Literal["answer", "refusal", "small_talk", "person", "emergency", "self_harm", "action"]
 CONTACT_QUESTIONS = ("What is your telephone number?", "What is your e-mail address?")
 # Read for a contact: by words alone, passages on telephones in general often come first.
 CONTACT_PASSAGES = 10
 MAX_SUMMARY, MAX_SUMMARY_CHARACTERS = 10, 200
 # Of a message; a search reads the first 256 words.
 MAX_MESSAGE_CHARACTERS = 8000
+# Before the last one, in which what it refers to is looked for.
+MAX_CONTEXT_TURNS = 20
 ASSISTANT_TABLE = "assistant"
 
 
@@ -82,6 +92,8 @@ class AssistantReading:
     """Fixed texts below them."""
     summary: tuple[str, ...] = ()
     """What was asked, for the person to whom the conversation is handed over."""
+    action: ActionTurn | None = None
+    """What the desk says, or what waits while something else is replied to."""
 
     def reply(self, answer: Answer) -> "AssistantReply":
         """Return the reply with the answer of its documents."""
@@ -93,6 +105,7 @@ class AssistantReading:
             opening=self.opening,
             closing=self.closing,
             summary=self.summary,
+            action=self.action,
         )
 
 
@@ -104,6 +117,7 @@ class AssistantReply(Answer):
     opening: tuple[str, ...] = ()
     closing: tuple[str, ...] = ()
     summary: tuple[str, ...] = ()
+    action: ActionTurn | None = None
 
     @property
     def text(self) -> str:
@@ -112,38 +126,89 @@ class AssistantReply(Answer):
 
     def to_plain(self) -> JsonObject:
         """Return JSON values."""
-        return {**super().to_plain(), "kind": self.kind, "summary": list(self.summary)}
+        return {**super().to_plain(), **self.kind_to_plain()}
+
+    def kind_to_plain(self) -> JsonObject:
+        """Return as JSON values what only an assistant's reply has."""
+        action = self.action and action_entry(self.action)
+        return {"kind": self.kind, "summary": list(self.summary), "action": action}
 
 
 def read_conversation(
-    messages: Sequence[Message], texts: AssistantTexts, search: Search
+    messages: Sequence[Message],
+    texts: AssistantTexts,
+    search: Search,
+    desk: ActionDesk | None = None,
+    caller: Caller = Caller(),
 ) -> AssistantReading:
     """Return what is replied to the last message of the user; those before give its context.
 
-    Raises what the search raises; ConfigError without a message of the user.
+    `desk`: does what may be done, for the `caller`. Raises what search and desk raise; ConfigError
+    without a message of the user.
     """
     said = (each.content[:MAX_MESSAGE_CHARACTERS] for each in messages if each.role == "user")
     turns = [" ".join(each.split()) for each in said]  # thanks on a line below end no question
     if not turns:
         raise ConfigError("No message of a user is among them, so nothing is asked.")
-    last = turns[-1]
-    question = question_in_context([*filter(_asks_documents, turns[:-1]), last])
-    danger, talk = urgent(last), small_talk(last)
+    last, danger = turns[-1], urgent(turns[-1])
     if danger == "self_harm":
         return AssistantReading(danger, _nothing(last), (texts.self_harm,))
+    question = _in_context(turns, desk, caller)
     if danger is not None:
         found = search(question)
         return AssistantReading(
             danger, found if found.quotes else _nothing(last), (texts.emergency,)
         )
+    pending = None if desk is None else desk.pending(user_turns=turns[:-1], **vars(caller))
+    turn, is_talk = None, pending is None and small_talk(last) is not None
+    if desk is not None and not wants_person(last) and not is_talk:
+        turn = desk.turn(user_turns=turns, **vars(caller))
+    if turn is not None:
+        documents = rule_reading(last, turn.rule, search)
+        return AssistantReading("action", documents, (turn.text,), action=turn)
+    reading = _read_beside_actions(question, messages, texts, search, desk)
+    return reading if pending is None else _with_pending(reading, pending)
+
+
+def _read_beside_actions(
+    question: str,
+    messages: Sequence[Message],
+    texts: AssistantTexts,
+    search: Search,
+    desk: ActionDesk | None,
+) -> AssistantReading:
+    """Return what is replied to a question in its context that no action takes."""
+    last = question.rpartition("\n")[2]
+    talk = small_talk(last)
     if wants_person(last):
         return _handover("person", _nothing(last), messages, texts, search)
     if talk is not None:
-        return AssistantReading("small_talk", _nothing(last), _small_talk_texts(talk, texts))
+        return AssistantReading("small_talk", _nothing(last), _small_talk_texts(talk, texts, desk))
     found = search(question)
     if found.quotes:
         return AssistantReading("answer", found)
     return _handover("refusal", found, messages, texts, search)
+
+
+def _with_pending(reading: AssistantReading, pending: ActionTurn) -> AssistantReading:
+    """Return a reply in the middle of an action: the question that waits is asked again below, and
+    where the documents hold nothing, the message is taken for an answer that was not understood.
+    """
+    if reading.kind == "refusal" and pending.unread:
+        nothing = _nothing(reading.documents.question)
+        return AssistantReading("action", nothing, (pending.unread,), action=pending)
+    return replace(reading, closing=(*reading.closing, pending.text), action=pending)
+
+
+def _in_context(turns: Sequence[str], desk: ActionDesk | None, caller: Caller) -> str:
+    """Return the question that the last turn asks the documents; what was said for an action or
+    asked nothing is no context.
+    """
+    acted = [False] * len(turns)
+    if desk is not None:
+        acted = desk.handled(user_turns=turns, **vars(caller))
+    asked = [turn for turn, was_action in zip(turns[:-1], acted, strict=False) if not was_action]
+    return question_in_context([*filter(_asks_documents, asked[-MAX_CONTEXT_TURNS:]), turns[-1]])
 
 
 def _asks_documents(turn: str) -> bool:
@@ -155,16 +220,20 @@ def _nothing(question: str) -> QuestionReading:
     return QuestionReading(question, 0.0, (), (), (), ())
 
 
-def _small_talk_texts(kind: str, texts: AssistantTexts) -> tuple[str, ...]:
+def _small_talk_texts(kind: str, texts: AssistantTexts, desk: ActionDesk | None) -> tuple[str, ...]:
+    ability = texts.ability
+    if desk is not None:
+        titles = (each.title for each in desk.actions.actions)
+        ability += f" I can also do this for you: {'; '.join(titles)}."
     if kind == GREETING:
         return (texts.hello,)
     if kind == BOT:
-        return (f"{texts.identity} {texts.ability}",)
+        return (f"{texts.identity} {ability}",)
     if kind == THANKS:
         return ("You're welcome. Is there anything else?",)
     if kind == GOODBYE:
         return ("Goodbye.",)
-    return (f"I only answer questions about {texts.firm}. {texts.ability}",)
+    return (f"I only answer questions about {texts.firm}. {ability}",)
 
 
 def refusal_text(texts: AssistantTexts) -> str:
@@ -285,6 +354,8 @@ def reply(
     *,
     rank_by: Ranking | None = None,
     vectors: "Vectors | None" = None,
+    desk: ActionDesk | None = None,
+    caller: Caller = Caller(),
 ) -> Iterator[Part]:
     """Yield the parts of a reply, and last the `AssistantReply`, in this process.
 
@@ -292,7 +363,7 @@ def reply(
     """
     config = config or AskConfig()
     search = searching(index, config, rank_by=rank_by, vectors=vectors)
-    reading = read_conversation(messages, texts, search)
+    reading = read_conversation(messages, texts, search, desk, caller)
     writer = EngineWriter(engine, config.max_tokens) if engine else None
 
     async def recheck(answer: Answer) -> Answer:

@@ -7,12 +7,15 @@ answers, a format, texts to continue.
 """
 
 import contextlib
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from groundup.retrieve.answer import AskConfig
+from groundup.retrieve.assistant_actions import Caller
 from groundup.retrieve.search import Keep, every
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.request_preparation import require_within
@@ -22,11 +25,14 @@ from groundup.serve.sourced_answers import AskRequest, SourcedText, sourced_answ
 from groundup.serve.streaming import EventStream, Translator, respond
 from groundup.tokenizer.chat import Conversation, Message
 
+MAX_CUSTOMER_CHARACTERS = 256
+
 
 async def answer(
     server: ModelServer, request: GenerateRequest, translator: Translator, client: HttpRequest
 ) -> Response:
     """Return the response to a request. Raises what `ModelServer.answer` does."""
+    request = replace(request, caller=caller_of(server, request.caller, client))
     async with contextlib.AsyncExitStack() as stack:
         found = await stream(server, request, stack)
         return await respond(found, translator, client, stack, in_pieces=request.stream)
@@ -70,7 +76,18 @@ def question_of(
         new_keep,
         conversation=_conversation(request, alias),
         texts=server.indexes.texts_of(index),
+        caller=request.caller,
     )
+
+
+def caller_of(server: ModelServer, said: Caller, client: HttpRequest) -> Caller:
+    """Return whose conversation it is: under each key another client, and who is signed in, where a
+    proxy before the server says it.
+    """
+    customer = None
+    if server.customer_header:
+        customer = client.headers.get(server.customer_header, "")[:MAX_CUSTOMER_CHARACTERS] or None
+    return Caller(said.conversation, json.dumps([server.client.name, said.client]), customer)
 
 
 def _conversation(request: GenerateRequest, alias: ModelAlias) -> tuple[Message, ...]:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from groundup.actions.desk import ActionDesk
+from groundup.actions.world import WORLD_FILE
 from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import read_json
 from groundup.http.keys import ALL
@@ -65,6 +67,8 @@ class ServedIndexes:
         """Whether an answer also has a model's own sentences where the request does not say; else
         quotations only.
         """
+        self.desks: dict[str, ActionDesk] = {}
+        """Of the indexes that an assistant answers from, what does its actions."""
         self._paths = dict(paths)
         self._questions = {
             name: example_questions(path.parent) for name, path in self._paths.items()
@@ -148,6 +152,11 @@ class ServedIndexes:
             return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
         except FormatError as error:
             log.error("the index %s: %s", name, error)
+            if Path(error.file).name == WORLD_FILE:
+                problem = (
+                    "this can't be done now, and nothing was changed; the server's log says why"
+                )
+                raise RequestError(problem, status=503) from error
             problem = f"index \"{name}\" can't be read now; the server's log says why"
             raise RequestError(problem, status=500, param="index") from error
 

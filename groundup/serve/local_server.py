@@ -34,6 +34,7 @@ from groundup.http.access_log import Metrics
 from groundup.http.limits import Limits
 from groundup.progress import Silent
 from groundup.retrieve.assistant import index_folders
+from groundup.retrieve.assistant_actions import desk_of_build
 from groundup.serve import assistants
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModels
@@ -120,6 +121,9 @@ class LocalServer:
             settings=settings,
         )
         indexes = ServedIndexes({} if index is None else {NAME: index})
+        desk = None if index is None else desk_of_build(index.parent)
+        if desk is not None:
+            indexes.desks[NAME] = desk
         indexes.open_vectors(worker, Silent())
         self.server = ModelServer(registry, loaded, worker, self.limits, Metrics(), indexes)
         self._free = asyncio.Semaphore(TOGETHER)

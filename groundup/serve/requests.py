@@ -15,6 +15,7 @@ from typing import get_type_hints
 from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import GroundupError
+from groundup.retrieve.assistant_actions import Caller
 from groundup.tokenizer.chat import Conversation
 from groundup.tokenizer.tools import Tool
 
@@ -154,6 +155,8 @@ class GenerateRequest:
     """How long the model stays loaded afterwards; None: the server's default."""
     names: Mapping[str, str] = field(default_factory=dict)
     """The client's names of fields, where they differ from those of OpenAI's chat completions."""
+    caller: Caller = field(default_factory=Caller)
+    """Whose conversation it is, for an assistant that acts."""
 
     def public(self, name: str) -> str:
         """Return what the client calls a field of OpenAI's chat completions."""

@@ -96,6 +96,8 @@ class ModelServer:
         self.metrics = metrics
         self.feedback: FeedbackRecorder | None = None
         """Where the operator keeps what readers say; None: nothing is kept."""
+        self.customer_header = ""
+        """By which a proxy says who is signed in, for the rules of actions; "": nobody says it."""
         # Constraints are compiled, and clients' chat templates run, one at a time, so that they
         # never take more than one of the threads that all requests share, nor more than one
         # process.
@@ -111,6 +113,8 @@ class ModelServer:
         """
         view = copy.copy(self)
         view.client = key
+        if key.public:  # any page can send the header
+            view.customer_header = ""
         view.registry = LimitedRegistry(self.registry, key.models, key.assistants)
         own = {each.assistant for each in view.registry.aliases() if each.assistant}
         view.indexes = self.indexes.limited_to(key.indexes, own)

@@ -35,6 +35,7 @@ from groundup.retrieve.assistant import (
     reply_parts,
     searching,
 )
+from groundup.retrieve.assistant_actions import Caller
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
@@ -83,6 +84,10 @@ class AskRequest:
     """With `texts`: what an assistant replies to, in place of the question."""
     texts: AssistantTexts | None = None
     """What the assistant says in fixed words; None: documents alone answer."""
+    acts: bool = True
+    """Whether an assistant may do what it is asked for."""
+    caller: Caller = field(default_factory=Caller)
+    """Whose conversation it is, for what it asks to be done."""
 
 
 async def sourced_answer(
@@ -114,7 +119,10 @@ async def sourced_answer(
         config, keep = request.config, request.new_keep
         if request.texts is not None:
             found = searching(index, config, keep, rank_by=ranking, vectors=vectors)
-            return read_conversation(request.conversation, request.texts, found)
+            desk = server.indexes.desks.get(request.index) if request.acts else None
+            return read_conversation(
+                request.conversation, request.texts, found, desk, request.caller
+            )
         return read(index, question, config, keep, rank_by=ranking, vectors=vectors)
 
     reading = await server.indexes.search(request.index, search)

@@ -18,7 +18,7 @@ CONTENTS = {
     "Train": "model plan pretrain sweep watch pull finetune",
     "Look": "evaluate lab report",
     "Use": "generate chat classify index search ask",
-    "Serve": "serve connect",
+    "Serve": "serve connect actions",
     "Keep": "convert verify cache doctor",
 }
 PROGRAM = (sys.executable, "-m", "groundup")

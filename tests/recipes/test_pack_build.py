@@ -9,7 +9,8 @@ import pytest
 import torch
 from tiny_encoder import save_encoder
 
-from groundup.cli.serve import assistants_of, indexes_of_builds, registry_of
+from groundup.cli.serve import registry_of
+from groundup.cli.served_builds import assistants_of, indexes_of_builds
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.files import read_json, verify_folder
@@ -26,6 +27,7 @@ from groundup.recipes.stages.answers import AnswerMethod, evenly_chosen, figures
 from groundup.recipes.stages.chat import grounded
 from groundup.retrieve.answer import Answer, ask
 from groundup.retrieve.assistant import texts_of_build
+from groundup.retrieve.assistant_actions import desk_of_build
 from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import vectors_for
 from groundup.runs import BuiltStage
@@ -92,12 +94,13 @@ def test_a_pack_is_built_without_a_model_of_ones_own(root: Path, built: Path) ->
     record = read_json(built / "build.json")
     kinds = {"base": "base", "index": "index", "intents": "classifier", "chat": "chat"}
     assert record["kinds"] == kinds | {
+        "actions": "actions",
         "evaluate": "evaluate",
         "answers": "answers",
         "summaries": "summaries",
         "report": "report",
     }
-    assert [entry["status"] for entry in record["stages"].values()] == ["done"] * 8
+    assert [entry["status"] for entry in record["stages"].values()] == ["done"] * 9
     assert record["stages"]["index"]["facts"]["documents"] == 4
     verify_folder(built / "index")
     [few] = record["stages"]["index"]["thin"]
@@ -108,6 +111,31 @@ def test_a_pack_is_built_without_a_model_of_ones_own(root: Path, built: Path) ->
     assert {name: stage.elapsed_s for name, stage in again.stages.items() if name != "report"} == {
         name: entry["elapsed_s"] for name, entry in record["stages"].items() if name != "report"
     }, "nothing is done twice"
+
+
+def test_actions_are_checked_and_what_was_done_outlives_a_build(root: Path, tmp_path: Path) -> None:
+    pack, out = Path(shutil.copytree(root / "firm", tmp_path / "firm")), tmp_path / "out"
+
+    def build_actions() -> BuiltStage:
+        recipe = load_recipe(str(pack))
+        only = [stage for stage in stages_of(recipe) if stage.kind == "actions"]
+        return build(recipe, out, only, compute=CPU, progress=Silent(), fresh=True).stages[
+            "actions"
+        ]
+
+    assert build_actions().facts == {"actions": ["Hire a bicycle", "Cancel a hire"]}
+    desk = desk_of_build(out)
+    assert desk is not None
+    done = desk.turn("a", ["Cancel a hire"])
+    assert done is not None and done.asked is not None
+    file = pack / "actions.toml"
+    file.write_text(file.read_text().replace('title = "Cancel a hire"', 'title = "End a hire"'))
+    assert build_actions().facts["actions"][1] == "End a hire"
+    again = desk_of_build(out)
+    assert again is not None and again.pending("a", ["Cancel a hire"]) is not None
+    file.write_text(file.read_text().replace(":hire", ":rental"))
+    with pytest.raises((ConfigError, DataError), match="rental"):
+        build_actions()
 
 
 @pytest.mark.slow

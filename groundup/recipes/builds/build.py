@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from groundup.actions.world import WORLD_FILE
 from groundup.device import Compute, choose_threads, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import MANIFEST, disk_errors, sha256_file, verify_folder, write_text
@@ -143,7 +144,7 @@ def read_stages(out: Path) -> dict[str, BuiltStage]:
     if (out / BUILD_FILE).exists():
         return dict(read_build(out).stages)
     if any(
-        entry.name not in (RECIPE_FILE, LOG_FILE) and not entry.name.startswith(".")
+        entry.name not in (RECIPE_FILE, LOG_FILE) and not entry.name.startswith((".", WORLD_FILE))
         for entry in out.iterdir()
     ):
         raise ConfigError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from groundup.model.sizes import parameter_count
 from groundup.recipes.named_stages import (
+    ActionsStage,
     AnswersStage,
     ChatStage,
     ClassifierStage,
@@ -16,7 +17,7 @@ from groundup.recipes.named_stages import (
 )
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage
-from groundup.recipes.stages import answers, chat, classifier, index, summaries
+from groundup.recipes.stages import actions, answers, chat, classifier, index, summaries
 from groundup.recipes.stages.base import STAGE as BASE
 from groundup.recipes.stages.base import base_shape
 from groundup.recipes.stages.continued_pretraining import STAGE as TEACH
@@ -48,6 +49,8 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     if recipe.uses_public_model:
         chosen.append(BASE)
     chosen += (index.stage(name, index.SHARE / len(indexes)) for name in indexes)
+    acting = recipe.of_kind(ActionsStage)
+    chosen += (actions.stage(name, actions.SHARE / len(acting)) for name in acting)
     chosen += (classifier.stage(name, classifier.SHARE / len(classifiers)) for name in classifiers)
     if recipe.teach:
         chosen.append(TEACH)

@@ -26,6 +26,7 @@ GET  /groundup/passages/INDEX/ID      a passage within its document's text; a br
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from pydantic import Field
 from starlette.requests import Request
@@ -36,17 +37,18 @@ from groundup.errors import GroundupError
 from groundup.http.responses import JsonObject, JsonResponse, path_number
 from groundup.retrieve.answer import PASSAGES, Answer, AskConfig, Note, Part
 from groundup.retrieve.assistant import AssistantReply
+from groundup.retrieve.assistant_actions import Caller
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
-from groundup.serve.assistants import question_of
+from groundup.serve.assistants import caller_of, question_of
 from groundup.serve.feedback import NOTICE
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
 from groundup.serve.messages import ClientMessage
 from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama.answers import MEDIA_TYPE, line
-from groundup.serve.openai.fields import error_body
+from groundup.serve.openai.fields import MAX_ID_CHARACTERS, error_body
 from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import (
@@ -66,6 +68,7 @@ class AskBody(Body):
     """The body of /groundup/ask."""
 
     question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARACTERS)
+    conversation: str = Field("", max_length=MAX_ID_CHARACTERS)
     index: str | None = None
     model: str | None = None
     assistant: str | None = None
@@ -87,6 +90,7 @@ def routes(server: ModelServer) -> list[Route]:
 
     async def ask(request: Request) -> Response:
         question = await read_ask(server, await server.read_body(request))
+        question = replace(question, caller=caller_of(server, question.caller, request))
         async with contextlib.AsyncExitStack() as stack:
             answer = await sourced_answer(server, question, stack)
             return HeldStreamingResponse(_lines(answer), MEDIA_TYPE, stack.pop_all())
@@ -133,7 +137,8 @@ async def _read_assistant_ask(server: ModelServer, body: AskBody, name: str) -> 
     if not alias.assistant:
         raise RequestError(f'assistant: "{name[:120]}" is none', param="assistant")
     messages = [*(each.message() for each in body.history), Message("user", body.question)]
-    request = GenerateRequest(name, (Conversation(tuple(messages)),))
+    conversation = Conversation(tuple(messages))
+    request = GenerateRequest(name, (conversation,), caller=Caller(body.conversation))
     writer = (alias, info) if server.indexes.own_words else None
     return question_of(server, request, alias, writer, AskConfig(passages=body.k))
 
@@ -141,6 +146,8 @@ async def _read_assistant_ask(server: ModelServer, body: AskBody, name: str) -> 
 def assistant_entry(server: ModelServer, alias: ModelAlias) -> JsonObject:
     """Return what the page shows of an assistant."""
     texts = server.indexes.texts_of(alias.assistant)
+    desk = server.indexes.desks.get(alias.assistant)
+    actions = () if desk is None else desk.actions.actions
     return {
         "name": alias.name,
         "index": alias.assistant,
@@ -148,6 +155,7 @@ def assistant_entry(server: ModelServer, alias: ModelAlias) -> JsonObject:
         "greeting": texts.hello,
         "questions": list(texts.questions),
         "colour": texts.colour,
+        "actions": [{"name": each.name, "title": each.title} for each in actions],
         "notice": NOTICE if server.feedback is not None else "",
     }
 
@@ -199,4 +207,4 @@ def _reply_fields(answer: Answer) -> JsonObject:
     """Return the fields that only an assistant's reply has."""
     if not isinstance(answer, AssistantReply):
         return {}
-    return {"kind": answer.kind, "summary": list(answer.summary)}
+    return answer.kind_to_plain()

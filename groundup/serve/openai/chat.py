@@ -26,6 +26,7 @@ from groundup.serve.openai.fields import (
     DONE,
     MEDIA_TYPE,
     CompletionFields,
+    ConversationFields,
     error_body,
     sse,
 )
@@ -61,7 +62,7 @@ class ChatFields(CompletionFields):
         return self.max_completion_tokens
 
 
-class ChatCompletionBody(ChatFields):
+class ChatCompletionBody(ConversationFields, ChatFields):
     """The body of /v1/chat/completions."""
 
     logprobs: bool = False
@@ -90,6 +91,7 @@ def read_chat_completion(value: JsonObject) -> GenerateRequest:
         truncate=False,
         names=body.names(),
         usage_in_stream=body.stream_options.include_usage,
+        caller=body.caller,
     )
     return with_tools(request, body.tools, body.tool_choice, parallel=body.parallel_tool_calls)
 

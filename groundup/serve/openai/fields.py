@@ -25,11 +25,13 @@ from pydantic_core import PydanticCustomError
 from groundup.engine.sampling import BIAS_EXPECTED, MAX_LOGIT_BIAS
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.http.responses import JsonObject
+from groundup.retrieve.assistant_actions import Caller
 from groundup.serve.fields import Body, Texts, Whole, with_sampling_rules
 from groundup.serve.requests import Options, RequestError
 
 MEDIA_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
+CONVERSATION_ID, MAX_ID_CHARACTERS = "conversation_id", 256
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -205,6 +207,26 @@ class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  #
         if self.stop is not None:
             values["stop"] = tuple(filter(None, self.stop))
         return Options(**values)
+
+
+class ConversationFields(Body):
+    """The fields that say which conversation a request continues, for an assistant that acts."""
+
+    metadata: Annotated[dict[str, Any], Field(max_length=16)] = {}
+    user: str = Field("", max_length=512)
+
+    @property
+    def caller(self) -> Caller:
+        """Return whose conversation it is: `metadata.conversation_id`, and the name of the user.
+
+        Raises RequestError for an id that is no text.
+        """
+        found = self.metadata.get(CONVERSATION_ID, "")
+        if not isinstance(found, str) or len(found) > MAX_ID_CHARACTERS:
+            param = f"metadata.{CONVERSATION_ID}"
+            what = f"expected a text of at most {MAX_ID_CHARACTERS} characters"
+            raise RequestError(f"{param}: {what}", param=param)
+        return Caller(found, self.user)
 
 
 def are_ids(value: Any) -> bool:

@@ -60,6 +60,7 @@ async def answer(
         writes = _own_words(server, request, writer)
         if writer is not None and writer[0].assistant == name:
             config, keep = AskConfig(request.num_passages), request.filters.keep
+            plain = replace(plain, caller=assistants.caller_of(server, plain.caller, client))
             question = assistants.question_of(server, plain, writer[0], writes, config, keep)
         else:
             question = _question(request, name, writes)

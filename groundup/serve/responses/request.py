@@ -26,7 +26,7 @@ from groundup.serve.messages import (
     with_tools,
 )
 from groundup.serve.openai.chat import ResponseFormat, constraint_of_format
-from groundup.serve.openai.fields import DEFAULTS
+from groundup.serve.openai.fields import DEFAULTS, ConversationFields
 from groundup.serve.perplexity.filters import SearchFilters
 from groundup.serve.perplexity.search_request import (
     DEFAULT_MODEL,
@@ -97,7 +97,7 @@ class TextOptions(Body):
     format: TextFormat = Field(default_factory=lambda: TextFormat.model_validate({}))
 
 
-class ResponsesBody(Body):
+class ResponsesBody(ConversationFields):
     """The body of /v1/responses. `disable_search`, `index` and `own_words` are ours; `models`,
     `preset` and `response_format` are Perplexity's.
     """
@@ -224,6 +224,7 @@ def _plain(body: ResponsesBody, used: ToolUse, items: Sequence[JsonObject]) -> G
         constraint=body.text.format.constraint() or own,
         truncate=body.truncation == "auto",
         names=names,
+        caller=body.caller,
     )
     parallel = body.parallel_tool_calls
     if parallel is None:

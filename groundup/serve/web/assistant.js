@@ -1,12 +1,14 @@
 // The assistant of a firm, as its customers see it: its name and colour, a greeting, example questions, answers with their sources beside.
 
+import { actionPanel, markTaken } from "./action.js";
 import { ask, parts } from "./api.js";
 import { DocumentAnswer } from "./document_answer.js";
 import { announce, button, get, node, refill, whenSent } from "./dom.js";
+import { keepConversation, keptConversation, newConversation } from "./kept.js";
 import { copyText, saveFile } from "./leaving.js";
 import { rating } from "./rating.js";
 
-const HISTORY = 40; // messages before this one that are sent with it
+const HISTORY = 254; // messages before this one that are sent with it
 const PERSON = "I want to speak to a person.";
 
 export class Assistant {
@@ -14,7 +16,7 @@ export class Assistant {
     this.question = get("assistant-question");
     this.thread = get("assistant-thread");
     this.ideas = get("assistant-ideas");
-    this.said = []; // {role, content}
+    this.conversation = newConversation(); // its exchanges: {question, parts}
     this.running = null; // AbortController of the reply that is being written
     whenSent(get("assistant-form"), this.question, () => this.running, (text) => this.#ask(text));
     get("assistant-person").addEventListener("click", () => this.#ask(PERSON));
@@ -45,45 +47,91 @@ export class Assistant {
       room.style.setProperty("--firm", firm.colour);
       room.style.setProperty("--on-firm", isDark(firm.colour) ? "#fff" : "#111");
     }
-    this.#fresh();
+    this.#resume(keptConversation(firm.name));
   }
 
   /** Forget what was said. */
   #fresh() {
     this.running?.abort();
-    this.said = [];
+    this.#resume(newConversation());
+    this.#keep();
+  }
+
+  /** Show a conversation as it was left, and ask again what had no reply yet: the server does nothing twice. */
+  #resume(conversation) {
+    this.conversation = conversation;
     refill(this.thread, node("p", { class: "greeting" }, this.firm.greeting));
-    refill(this.ideas, this.firm.questions.map((question) => button(question, () => this.#ask(question), { class: "idea" })));
-    this.ideas.hidden = !this.firm.questions.length;
-    get("assistant-save").hidden = true;
+    const asks = this.firm.questions.map((question) => button(question, () => this.#ask(question), { class: "idea" }));
+    const acts = this.firm.actions.map(({ title }) => button(title, () => this.#ask(title), { class: "idea action" }));
+    refill(this.ideas, acts, asks);
+    this.ideas.hidden = !this.ideas.childElementCount || conversation.exchanges.length > 0;
+    conversation.exchanges.forEach((exchange, place, all) => this.#shown(exchange, place === all.length - 1));
+    this.thread.lastElementChild.scrollIntoView({ block: "nearest" });
+    get("assistant-save").hidden = !conversation.exchanges.length;
+    if (conversation.asked) this.#ask(conversation.asked);
+  }
+
+  /** An exchange of before, as it was. */
+  #shown({ question, parts: said }, isLast) {
+    const reply = new DocumentAnswer(question, "", true);
+    this.thread.append(reply.element);
+    said.forEach((part) => reply.add(part));
+    reply.end();
+    this.#complete(reply, question, isLast);
+  }
+
+  /** What a reply has besides its text. */
+  #complete(reply, question, isOpen) {
+    reply.element.classList.add(`is-${reply.kind}`);
+    if (reply.kind === "person" && reply.summary.length) reply.actions.append(button("Copy what I asked", () => copyText(reply.summary.join("\n")), { class: "plain" }));
+    if (reply.number) reply.actions.after(rating(reply.number));
+    if (!reply.action) return;
+    markTaken(reply.heading, question, reply.action);
+    refill(reply.left, actionPanel(reply.action, reply.text, (text) => this.#ask(text), isOpen));
   }
 
   async #ask(question) {
     if (!question || this.running || !this.firm) return;
     this.question.value = "";
-    if (this.ideas.contains(document.activeElement)) this.thread.focus({ preventScroll: true }); // a hidden button loses the focus
+    const usedButton = [this.ideas, this.thread].some((each) => each.contains(document.activeElement));
+    if (usedButton) this.thread.focus({ preventScroll: true }); // a button that goes away loses the focus
     this.ideas.hidden = true;
+    this.thread.querySelectorAll(".ways, .understood").forEach((each) => each.remove());
     const reply = new DocumentAnswer(question, "", true);
     this.thread.append(reply.element);
     reply.element.scrollIntoView({ block: "start" });
-    const running = this.#run(new AbortController());
+    const [running, { id, exchanges }] = [this.#run(new AbortController()), this.conversation];
+    const history = exchanges.flatMap(({ question: asked, parts: said }) => [{ role: "user", content: asked }, { role: "assistant", content: said.at(-1).answer }]);
+    this.#keep(question);
     try {
-      const request = { assistant: this.firm.name, question, history: this.said.slice(-HISTORY) };
-      for await (const part of parts(request, running.signal)) reply.add(part);
+      const request = { assistant: this.firm.name, conversation: id, question, history: history.slice(-HISTORY) };
+      const said = [];
+      for await (const part of parts(request, running.signal)) {
+        reply.add(part);
+        said.push(part);
+      }
       reply.end();
-      this.said.push({ role: "user", content: question }, { role: "assistant", content: reply.text });
-      if (reply.kind === "person" && reply.summary.length) reply.actions.append(button("Copy what I asked", () => copyText(reply.summary.join("\n")), { class: "plain" }));
-      reply.element.classList.add(`is-${reply.kind}`);
-      if (reply.number) reply.actions.after(rating(reply.number));
+      if (reply.isEnded) {
+        exchanges.push({ question, parts: said });
+        this.#complete(reply, question, true);
+      }
+      if (usedButton) reply.left.querySelector("button, input")?.focus({ preventScroll: true });
     } catch (error) {
       const isStopped = error.name === "AbortError";
       reply.fail(isStopped ? "stopped by you" : error.message, !isStopped);
       if (!isStopped) this.question.value ||= question; // to be sent again
     }
     if (this.running === running) this.#run(null);
+    if (this.conversation.id === id) this.#keep();
     reply.element.scrollIntoView({ block: "nearest" });
-    get("assistant-save").hidden = !this.said.length;
+    get("assistant-save").hidden = !exchanges.length;
     announce(reply.text);
+  }
+
+  /** Keep the conversation for this tab; `asked`: what has no reply yet. */
+  #keep(asked = "") {
+    this.conversation.asked = asked;
+    keepConversation(this.firm.name, this.conversation);
   }
 
   #run(running) {
@@ -93,7 +141,7 @@ export class Assistant {
   }
 
   #transcript() {
-    const lines = this.said.map(({ role, content }) => `${role === "user" ? "You" : this.firm.organisation}: ${content}`);
+    const lines = this.conversation.exchanges.flatMap(({ question, parts: said }) => [`You: ${question}`, `${this.firm.organisation}: ${said.at(-1).answer}`]);
     return `${this.firm.organisation}, automatic assistant, ${new Date().toISOString()}\n\n${lines.join("\n\n")}\n`;
   }
 }

@@ -29,7 +29,8 @@ export class DocumentAnswer {
     const main = node("div", { class: "found" }, this.said, this.waiting, this.left, this.note, this.actions);
     const isLong = question.length > LONG_QUESTION; // then its box is scrolled
     const name = isLong ? `${question.slice(0, LONG_QUESTION)} …` : question;
-    this.element = node("article", { class: "asked", "aria-label": name, "aria-busy": "true" }, node("h3", { class: "question", tabindex: isLong ? 0 : null }, question), node("div", { class: "beside" }, main, this.beside));
+    this.heading = node("h3", { class: "question", tabindex: isLong ? 0 : null }, question);
+    this.element = node("article", { class: "asked", "aria-label": name, "aria-busy": "true" }, this.heading, node("div", { class: "beside" }, main, this.beside));
     this.model = who;
     this.isReply = isReply;
   }
@@ -89,8 +90,8 @@ export class DocumentAnswer {
     this.waiting.hidden = !this.model;
   }
 
-  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, kind, summary = [], reply }) {
-    [this.kind, this.summary, this.number] = [kind, summary, reply];
+  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, kind, summary = [], action = null, reply }) {
+    [this.kind, this.summary, this.action, this.number] = [kind, summary, action, reply];
     this.isEnded = true;
     this.promise = found && promise ? promiseNote(promise, promised) : "";
     this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";

@@ -1,0 +1,127 @@
+"""Actions in an assistant's reply: the desk of a build, the sentence of the documents behind a rule
+that refused, and what the page and programs are told of a turn.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.actions.definition import Rule, Slot
+from groundup.actions.desk import ActionDesk
+from groundup.actions.state import ActionTurn
+from groundup.actions.world import WORLD_FILE
+from groundup.http.responses import JsonObject
+from groundup.retrieve.answer import QuestionReading
+from groundup.retrieve.cite import Quote
+from groundup.runs import read_stage_kinds
+
+# The stage of a build that has them.
+KIND = "actions"
+# Read for the sentence of a rule.
+RULE_PASSAGES = 10
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose conversation it is, as far as nothing may be done twice, nor for someone else."""
+
+    conversation: str = ""
+    """An id that no other conversation has; "": two with the same words are one, for an hour."""
+    client: str = ""
+    """Who asks without an id, so that the same words of others are another conversation."""
+    customer: str | None = None
+    """Who is signed in, by the operator's front end; None: unknown."""
+
+
+def desk_of_build(
+    build: Path, *, allow_http: Sequence[str] = (), python_modules: Sequence[str] = ()
+) -> ActionDesk | None:
+    """Return the open actions of a build; None: it has none. What is done with them stands in the
+    build's own folder, since a stage that is run again loses its folder.
+
+    Raises FormatError, ConfigError for an effect that was not allowed.
+    """
+    stages = [build / stage for stage, kind in read_stage_kinds(build).items() if kind == KIND]
+    if not stages or not stages[0].is_dir():
+        return None
+    return ActionDesk(
+        stages[0],
+        world=build / WORLD_FILE,
+        allow_http=allow_http,
+        python_modules=python_modules,
+    )
+
+
+def rule_reading(
+    message: str, rule: Rule | None, search: Callable[[str, int], QuestionReading]
+) -> QuestionReading:
+    """Return the sentence of the documents that a rule is taken from, as a quotation with its
+    source; without one where the documents no longer have it.
+    """
+    nothing = QuestionReading(message, 0.0, (), (), (), ())
+    if rule is None or not rule.quote:
+        return nothing
+    wanted = re.compile(r"\s+".join(map(re.escape, rule.quote.split())))
+    found = search(rule.quote, RULE_PASSAGES)
+    for source, requests in zip(found.sources, found.requests, strict=True):
+        said = wanted.search(source.text)
+        if said is None or source.document.rpartition("/")[2] != rule.document:
+            continue
+        quote = Quote(said[0], 1, source.start + said.start(), source.start + said.end())
+        about = (source,)
+        return QuestionReading(
+            message, 1.0, about, about, (quote,), found.outdated, requests=(requests,)
+        )
+    return nothing
+
+
+def action_entry(turn: ActionTurn) -> JsonObject:
+    """Return as JSON values what a page shows of a turn: what is asked, and what was understood.
+
+    `start` and `end` of a value are its characters in the message that is replied to, or null.
+    """
+    order = [slot.name for slot in turn.action.slots if slot.name in turn.values]
+    names = dict.fromkeys([*order, *turn.values])
+    values = {name: _value_entry(name, turn) for name in names}
+    return {
+        "name": turn.action.name,
+        "title": turn.action.title,
+        "state": turn.kind,
+        "asked": turn.asked and _asked_entry(turn.asked),
+        "yes_no": turn.yes_no,
+        "values": values,
+        "reference": turn.reference,
+        "undoable": turn.undoable,
+    }
+
+
+def _value_entry(name: str, turn: ActionTurn) -> JsonObject:
+    held = turn.values[name]
+    start, end = None, None
+    if name in turn.read and held.end:
+        start, end = held.start, held.end
+    return {
+        "label": _label(name),
+        "value": held.value,
+        "shown": held.shown,
+        "from": held.source,
+        "start": start,
+        "end": end,
+    }
+
+
+def _asked_entry(slot: Slot) -> JsonObject:
+    return {
+        "slot": slot.name,
+        "label": _label(slot.name),
+        "type": slot.type,
+        "options": list(slot.options or ()),
+        "least": slot.least,
+        "most": slot.most,
+    }
+
+
+def _label(name: str) -> str:
+    """Return a name as it is read: "delivery_address" is "delivery address"."""
+    return name.replace("_", " ")

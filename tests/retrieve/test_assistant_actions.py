@@ -1,0 +1,134 @@
+"""The assistant of a build that acts, in Python and in the terminal, and what its operator sees."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+import groundup
+from groundup.cli.main import run
+from groundup.retrieve.assistant import AssistantReply
+from groundup.runs import BuildResults, provenance
+from groundup.tokenizer.chat import Message
+
+FIRM = Path(__file__).with_name("small_firm")
+BOOKING = ("Book a check-up on 5 March 2031 at 11:00", "Ada Brook", "yes")
+
+
+@pytest.fixture(scope="module")
+def firm_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return groundup.index(FIRM / "documents", tmp_path_factory.mktemp("firm") / "index").index
+
+
+@pytest.fixture
+def build(tmp_path: Path, firm_index: Path) -> Path:
+    """A clinic's build, as far as an assistant needs it."""
+    folder = tmp_path / "clinic"
+    shutil.copytree(firm_index, folder / "index")
+    (folder / "actions").mkdir()
+    for name in ("actions.toml", "world.sql"):
+        shutil.copy(FIRM / name, folder / "actions" / name)
+    kinds = {"index": "index", "actions": "actions"}
+    BuildResults(**asdict(provenance()), recipe="clinic", kinds=kinds).write(folder)
+    return folder
+
+
+@pytest.fixture
+def say(build: Path) -> Callable[..., AssistantReply]:
+    """say(turn, ..., id=...) -> the reply to the last of a user's turns, each replied to."""
+
+    def replied(*turns: str, id: str = "one") -> AssistantReply:
+        messages: list[Message] = []
+        with groundup.open_assistant(build) as assistant:
+            for turn in turns:
+                messages.append(Message("user", turn))
+                found = assistant.reply(messages, id)
+                messages.append(Message("assistant", found.text))
+        return found
+
+    return replied
+
+
+def test_booked_in_python_and_listed_and_undone_by_the_operator(
+    build: Path, say: Callable[..., AssistantReply], capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = say(*BOOKING)
+    assert done.kind == "action" and done.action is not None and done.action.kind == "done"
+    reference = done.action.reference
+    assert run(["actions", str(build)]) == 0
+    listed = capsys.readouterr().out
+    assert f"book_appointment  {reference}" in listed and "name Ada Brook" in listed
+    assert run(["actions", str(build), "--undo", str(reference).lower()]) == 0
+    assert capsys.readouterr().out == f"Your appointment {reference} is cancelled.\n"
+    assert run(["actions", str(build), "--json"]) == 0
+    [entry] = json.loads(capsys.readouterr().out)["actions"]
+    assert (entry["state"], entry["values"]["time"]) == ("undone", "11:00")
+    for wrong in (str(reference), "AAAAAA"):
+        assert run(["actions", str(build), "--undo", wrong]) == 2
+        assert wrong in capsys.readouterr().err
+
+
+def test_without_a_build_or_actions_it_says_so(
+    build: Path, firm_index: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["actions", str(firm_index)]) == 2
+    assert "is no build" in capsys.readouterr().err
+    shutil.rmtree(build / "actions")
+    assert run(["actions", str(build)]) == 2
+    assert "has no actions" in capsys.readouterr().err
+
+
+def test_what_was_said_for_an_action_is_no_context_of_a_question(
+    say: Callable[..., AssistantReply],
+) -> None:
+    found = say("How much is a porcelain crown?", *BOOKING, "and a denture?")
+    assert found.kind == "answer"
+    assert found.question == "How much is a porcelain crown?\nand a denture?"
+
+
+@pytest.mark.parametrize("message", ["thanks", "Can I talk to someone?"])
+def test_talk_in_the_middle_keeps_the_question_that_waits(
+    say: Callable[..., AssistantReply], message: str
+) -> None:
+    found = say(BOOKING[0], message)
+    assert found.kind in ("small_talk", "person") and found.text.endswith("In whose name?")
+    assert found.action is not None and found.action.asked is not None
+
+
+def test_what_is_no_answer_and_no_question_is_asked_for_again(
+    say: Callable[..., AssistantReply],
+) -> None:
+    found = say("Book a check-up at 11:00 in the name of Ada Brook", "purple elephants")
+    assert found.kind == "action" and "can't find an answer" not in found.text
+    assert found.text.endswith("On which day?")
+
+
+def test_in_the_terminal(
+    build: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):  # the second time it is another conversation, and the time is taken
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(BOOKING).encode())))
+        assert run(["chat", str(build)]) == 0
+        said = capsys.readouterr().out
+    assert "That time is taken. At what other time?" in said
+
+
+def test_an_address_that_was_not_allowed_is_refused_at_the_start(
+    build: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = build / "actions" / "actions.toml"
+    outside = '[actions.cancel_appointment.effect]\nhttp = {url = "https://desk.example/cancel"}\n'
+    head, _, rest = file.read_text().partition("[actions.cancel_appointment.effect]")
+    file.write_text(
+        head
+        + outside
+        + "[actions.cancel_appointment.undo]"
+        + rest.partition("[actions.cancel_appointment.undo]")[2]
+    )
+    assert run(["chat", str(build)]) == 2
+    told = capsys.readouterr().err
+    assert "cancel_appointment" in told and "--allow-address" in told
