@@ -1,5 +1,6 @@
 """AccessOptions: who may use `groundup serve`, and `access_of`, the rules that they make."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,3 +75,12 @@ def access_of(listen: AccessOptions) -> tuple["Access", dict[str, str]]:
         keys=keys,
     )
     return access, public
+
+
+def script_tags(listen: AccessOptions, address: str, public: Mapping[str, str]) -> str:
+    """Return the tags for the pages of sites, of assistant -> key; behind a proxy with its name."""
+    for name in (listen.hosts or ())[:1]:
+        address = f"https://{name}"
+    data = (f'data-assistant="{name}" data-key="{key}"' for name, key in public.items())
+    tags = [f'<script src="{address}/embed.js" {each} async></script>' for each in data]
+    return "\n                   ".join(tags)

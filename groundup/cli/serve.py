@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
-from groundup.cli.access import AccessOptions, access_of
+from groundup.cli.access import AccessOptions, access_of, script_tags
 from groundup.cli.console import console_progress
 from groundup.cli.fields import grouped
 from groundup.cli.options import (
@@ -214,7 +214,12 @@ def command(
 
     def announce(address: str) -> None:
         names = [each.name for each in server.registry.aliases()]
-        greet(address, names, server.indexes.names, public, as_json=as_json)
+        further = {}
+        if beside is not None:
+            further["MCP clients"] = f"{address}/mcp"
+        if public:
+            further["In your site"] = script_tags(listen, address, public)
+        greet(address, names, server.indexes.names, further, as_json=as_json)
 
     run_server(
         Guard(app, app.access, server.limits, error_body=error_body),
@@ -451,25 +456,26 @@ def greet(
     address: str,
     names: Sequence[str],
     indexes: Sequence[str],
-    public: Mapping[str, str],
+    further: Mapping[str, str],
     *,
     as_json: bool,
 ) -> None:
-    """Unbuffered, since the calling program may be waiting for it. `public`: assistant -> key."""
+    """Unbuffered, since the calling program may be waiting for it. `further`: lines by their
+    beginnings.
+    """
     if as_json:
-        served = {"models": list(names), "indexes": list(indexes), "public_keys": dict(public)}
-        print(json.dumps({"address": address, **served}), flush=True)
+        greeting = {"address": address, "models": list(names), "indexes": list(indexes)}
+        print(json.dumps(greeting), flush=True)
         return
-    named = [", ".join(name.removesuffix(":latest") for name in names)]
+    served = [", ".join(name.removesuffix(":latest") for name in names)]
     if indexes:
-        named.append(f"the documents of {', '.join(indexes)}")
-    print(f"Serving {' and '.join(filter(None, named))} at {address}")
+        served.append(f"the documents of {', '.join(indexes)}")
+    print(f"Serving {' and '.join(filter(None, served))} at {address}")
     print(f"  In a browser     {address}")
     print(f"  Ollama clients   {address}       (OLLAMA_HOST={address})")
     print(f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)")
     if indexes:
         print(f"  Perplexity's     {address}       (PERPLEXITY_BASE_URL={address})")
-    for assistant, key in public.items():
-        data = f'data-assistant="{assistant}" data-key="{key}"'
-        print(f'  In your site     <script src="{address}/embed.js" {data} async></script>')
+    for beginning, line in further.items():
+        print(f"  {beginning:<16} {line}")
     print("Ctrl-C ends it.", flush=True)

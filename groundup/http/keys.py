@@ -200,12 +200,19 @@ def public_keys(given: Sequence[str], api_key: str) -> dict[str, str]:
                 f"--public-key names {name!r} twice.", fix="Several keys stand in --keys FILE."
             )
         if not equals:
-            key = _derived(_long_enough("of the operator", api_key), name)
+            key = _derived(api_key, name)
         found[name] = _long_enough(f"--public-key {name}", key)
     return found
 
 
 def _derived(api_key: str, name: str) -> str:
+    """Raises ConfigError for an operator's key that could be guessed."""
+    if len(api_key) < MIN_CHARACTERS:
+        raise ConfigError(
+            f"--public-key {name} is derived from the operator's key, and that has fewer than "
+            f"{MIN_CHARACTERS} characters, so whoever reads the one could guess the other.",
+            fix=f"Give a longer --api-key, or a key of its own: --public-key {name}=KEY",
+        )
     salt = f"groundup public key {name}".encode()
     return f"pk-{hashlib.scrypt(api_key.encode(), salt=salt, dklen=16, **SCRYPT).hex()}"
 

@@ -132,7 +132,7 @@ def test_public_keys_are_given_or_derived_from_the_operators() -> None:
 
 
 def test_nobody_guesses_a_short_operators_key_by_a_public_one() -> None:
-    with pytest.raises(ConfigError, match="'of the operator' has fewer than 16"):
+    with pytest.raises(ConfigError, match="that has fewer than 16"):
         public_keys(["bank"], "secret")
     assert public_keys([f"bank={PUBLIC}"], "secret") == {"bank": PUBLIC}
 

@@ -11,6 +11,7 @@ import pytest
 from small_models import save_language
 from test_serve_assistant import QUESTION, RECIPE, TEXT, make_build, turn
 
+from groundup.cli.access import AccessOptions, script_tags
 from groundup.cli.main import run
 from groundup.data.reading.source_files import Source
 from groundup.progress import Silent
@@ -350,6 +351,14 @@ def public_key_derived(api_key: str) -> str:
     from groundup.http.keys import public_keys
 
     return public_keys(["clinic"], api_key)["clinic"]
+
+
+def test_the_tag_has_the_name_that_the_proxy_has() -> None:
+    listen = AccessOptions(hosts=["assistant.example"])
+    tag = '<script src="https://assistant.example/embed.js" data-assistant="a" data-key="k" async>'
+    assert script_tags(listen, "http://127.0.0.1:1", {"a": "k"}) == f"{tag}</script>"
+    tag = '<script src="http://127.0.0.1:1/embed.js"'
+    assert script_tags(AccessOptions(), "http://127.0.0.1:1", {"a": "k"}).startswith(tag)
 
 
 @pytest.mark.parametrize(
