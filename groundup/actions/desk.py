@@ -14,19 +14,20 @@ import datetime
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from groundup.actions import conversations, ledger
 from groundup.actions.action_file import ACTIONS_FILE, read_actions
 from groundup.actions.conversations import KEPT_WITHOUT_ID_S, KnownTalk, Talk, talk_of
-from groundup.actions.definition import REFERENCE, Action
+from groundup.actions.definition import REFERENCE, Action, SlotValue
 from groundup.actions.dialogue import (
     Choose,
     Heard,
     Step,
     done_elsewhere,
+    filled,
     finished,
     hash_of,
     step,
@@ -51,6 +52,8 @@ from groundup.errors import ConfigError
 
 # Above an effect's timeout: until then another process may still write how its call ended.
 GRACE_S, POLL_S = 2.0, 0.05
+# The message by which a program confirms.
+CONFIRMED = "Yes"
 
 
 class ActionDesk:
@@ -113,11 +116,63 @@ class ActionDesk:
         if idle:
             return None
         party = Party(conversation, customer, _utc())
+        return self._reply(talk, party, lambda known: self._step(known, talk, heard))
+
+    def fill(
+        self,
+        conversation: str,
+        action: str,
+        values: Mapping[str, SlotValue],
+        today: datetime.date | None = None,
+        customer: str | None = None,
+        client: str = "",
+    ) -> ActionTurn:
+        """Return what an action comes to whose values a program gives: its confirmation, why not,
+        or what it reads. No language is read; all else is as of `turn`.
+
+        Raises ConfigError for an unknown action, and what `turn` does.
+        """
+        found = self.actions.action(action)
+        if found is None:
+            raise ConfigError(f"There is no action '{action}'.")
+        talk = talk_of(conversation, customer, client, _given(action, values))
+        heard = self._heard(talk, today, customer)
+
+        def begin(known: KnownTalk) -> Step:
+            with self.world.reader() as reader:
+                return filled(self.actions, reader, found, values, heard)
+
+        turn = self._reply(talk, Party(conversation, customer, _utc()), begin)
+        assert turn is not None
+        return turn
+
+    def confirm(
+        self,
+        conversation: str,
+        action: str,
+        values: Mapping[str, SlotValue],
+        today: datetime.date | None = None,
+        customer: str | None = None,
+        client: str = "",
+    ) -> ActionTurn | None:
+        """Return what follows on a yes to the confirmation that `fill` returned of the very same;
+        None: there is none.
+        """
+        turns = _given(action, values)
+        waiting = self.pending(conversation, turns, customer, client)
+        if waiting is None or waiting.kind != "confirm":
+            return None
+        return self.turn(conversation, [*turns, CONFIRMED], today, customer, client)
+
+    def _reply(
+        self, talk: Talk, party: Party, step_of: Callable[[KnownTalk], Step]
+    ) -> ActionTurn | None:
+        """Take a step, with what is to be done, unless it was taken before."""
         with self.world.writing() as database:
             known = self._find(database, talk)
             if known.replied:
                 return known.reply
-            made = self._step(known, talk, heard)
+            made = step_of(known)
             if made.turn is not None or made.performance is not None:
                 made = self._elsewhere(database, known.state, made) or made
             what = made.performance
@@ -306,6 +361,12 @@ class ActionDesk:
         with self.world.writing() as database:
             ledger.write_line(database, what, replace(party, at=_utc()), outcome)
         return outcome
+
+
+def _given(action: str, values: Mapping[str, SlotValue]) -> list[str]:
+    """Return the messages of a conversation in which a program gives values."""
+    given = json.dumps([action, dict(values)], sort_keys=True, ensure_ascii=False)
+    return [hash_of(given)]
 
 
 def _is_outside(what: Performance) -> bool:

@@ -19,7 +19,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from groundup.actions.definition import NOW, REFERENCE, TODAY, Action, ActionSet, Slot, Undo
+from groundup.actions.definition import (
+    NOW,
+    REFERENCE,
+    TODAY,
+    Action,
+    ActionSet,
+    Slot,
+    SlotValue,
+    Undo,
+)
 from groundup.actions.intent import choose_action
 from groundup.actions.pending import pending, waiting_action
 from groundup.actions.progress import (
@@ -96,6 +105,24 @@ class Step:
 def step(actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard) -> Step:
     """Return what a message leads to. Raises what the world does."""
     return _marked(_Dialogue(actions, world, state, heard).step())
+
+
+def filled(
+    actions: ActionSet,
+    world: KnownWorld,
+    action: Action,
+    values: Mapping[str, SlotValue],
+    heard: Heard,
+) -> Step:
+    """Return what an action comes to whose values are given, without a message that is read. Raises
+    what the world does.
+    """
+    held: dict[str, HeldValue] = {}
+    for slot in action.askable:
+        if slot.name in values and slot.accepts(values[slot.name]):
+            value = values[slot.name]
+            held[slot.name] = HeldValue(value, "message", shown=said(slot, value))
+    return _marked(_Dialogue(actions, world, ActionState(), heard).begin_with(action, held))
 
 
 def finished(actions: ActionSet, what: Performance, outcome: EffectOutcome) -> Step:
@@ -196,6 +223,11 @@ class _Dialogue:
         if state.waits:
             return self._answer()
         return self._begin()
+
+    def begin_with(self, action: Action, values: Mapping[str, HeldValue]) -> Step:
+        """Take the values of an action as they are."""
+        self.state = ActionState(action=action.name)
+        return self._go_on(action, values, _Read())
 
     def _begin(self) -> Step:
         wishes = list(self._wishes())
