@@ -117,7 +117,9 @@ class ActionChooser:
         }
         self._known = frozenset().union(*(texts.counts for texts in self._asked.values()))
         self._types = {
-            each.name: frozenset(TYPES.get(slot.type, "") for slot in each.askable)
+            each.name: frozenset(
+                TYPES.get(slot.type, "") for slot in each.slots if not slot.optional
+            )
             for each in actions
         }
         self._options = {each.name: _option_words(each) for each in actions}

@@ -88,6 +88,12 @@ _ASKED_BEHIND = re.compile(
     r"|can i|am i)\b",
     re.IGNORECASE,
 )
+# What is done already is told for a question or a complaint.
+_DONE = re.compile(
+    rf"{_OPENING}{_WE}(?:'ve| have|'d| had)?(?: already| just)? (?:ask|book|cancel|chang|order|report"
+    rf"|reserv|request|appl|disput|complain|claim)\w*ed\b|{_OPENING}{_WE}(?:'ve| have)? sent\b",
+    re.IGNORECASE,
+)
 # Of so few words none of which is "my", "we" and the like, a message is what is searched for.
 QUERY_WORDS = 7
 _PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
@@ -146,7 +152,7 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
 def _told(sentence: str, *, is_alone: bool) -> Form:
     """Return whether a sentence without any wish is a question or a statement."""
     own = words(sentence)
-    if sentence.rstrip().endswith("?") or _ASKED_BEHIND.search(sentence):
+    if sentence.endswith("?") or _DONE.match(sentence) or _ASKED_BEHIND.search(sentence):
         return "question"
     is_query = is_alone and len(own) <= QUERY_WORDS and _PERSONAL.isdisjoint(own)
     return "question" if is_query and not words_of(sentence) & VALUE_TYPES else "statement"

@@ -86,7 +86,12 @@ _IN_SPAN = re.compile(
     re.IGNORECASE,
 )
 _AGO = re.compile(rf"\b({_COUNT})\s+{_SPAN}\s+ago\b", re.IGNORECASE)
-_WEEKDAY = re.compile(rf"\b(?:(this|next|coming|following|last)\s+(?:coming\s+)?)?({_DAY})\b", re.I)
+# Without "on a Friday evening": any one.
+_WEEKDAY = re.compile(
+    r"(?<!\ba )(?<!\bevery )(?<!\beach )(?<!\bany )"
+    rf"\b(?:(this|next|coming|following|last)\s+(?:coming\s+)?)?({_DAY})\b",
+    re.IGNORECASE,
+)
 
 Days = tuple[date, ...]
 _Read = Callable[[re.Match[str]], Iterable[Days]]

@@ -41,11 +41,16 @@ _ROW = re.compile(r"[\s,]*(?:(?:\band\b|\bplus\b|\+|&|\bwith\b)\s*)?", re.IGNORE
 _FOR = re.compile(
     rf"\b(?:for|party of|group of|table of|family of|us|we are|we're|we(?:'ll| will|'d| would)"
     rf" be)\s+"
-    rf"(?:only\s+|just\s+|now\s+|about\s+|the\s+)*(?P<number>{NUMBER})(?=[\s,.;!?)]+"
-    r"(?P<behind>[^\W\d_]+)|\W*\Z|\W+\d)",
+    rf"(?:only\s+|just\s+|now\s+|about\s+|the\s+)*(?P<number>{NUMBER})"
+    r"(?=[^\S\n]+(?P<behind>[^\W\d_]+)|[\s]*[,.;!?)\n]|\W*\Z|\W+\d)",
     re.IGNORECASE,
 )
-_OF_US = re.compile(rf"\b(?P<number>{NUMBER})\s+of\s+us\b|\bboth\s+of\s+us\b", re.IGNORECASE)
+# "Two of us are vegan" is no number of guests.
+_OF_US = re.compile(
+    rf"(?:\b(?P<number>{NUMBER})|\bboth)\s+of\s+us\b(?!\s+(?:is|are|was|were|has|have|will|would|uses?"
+    r"|needs?|eats?|can'?t|cannot|don'?t|doesn'?t|likes?|comes?|wants?|also)\b)",
+    re.IGNORECASE,
+)
 _WITH_KIN = re.compile(
     rf"\b(?:(?:me|myself|i)\s*(?:and|\+|&|plus)\s*(?:my|a)\s+(?:{_KIN})"
     rf"|(?:{_KIN})\s+(?:and|\+|&)\s+(?:i|me|myself))\b"
@@ -102,8 +107,8 @@ def read_numbers(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
     [(4,)]
     """
     people = counts_people(slot)
-    found = list(_people(text, slot)) if people else list(_things(text, slot))
-    for match, value in _of_people(text) if people else ():
+    found = list(_people(text, slot, asked)) if people else list(_things(text, slot))
+    for match, value in _of_people(text, asked) if people else ():
         if not overlaps(*match.span(), found):
             found.append(Reading(*match.span(), (value,)))
     if found:
@@ -118,13 +123,13 @@ def read_numbers(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
     return found
 
 
-def _people(text: str, slot: Slot) -> Iterator[Reading]:
+def _people(text: str, slot: Slot, asked: bool) -> Iterator[Reading]:
     """Yield the numbers of people, those in a row as their sum."""
     row: list[_Count] = []
     for each in [*_counts(text, slot, f"{_PEOPLE} {_KINDS_OF_PEOPLE}"), None]:
         if row and (each is None or not _ROW.fullmatch(text, row[-1].end, each.start)):
-            is_said = not any(one.added for one in row) and not all(one.article for one in row)
-            if is_said:
+            is_said = asked or not all(one.article for one in row)
+            if is_said and not any(one.added for one in row):
                 total = sum(one.number for one in row)
                 values: tuple[int | float, ...] = (total,)
                 if row[0].general and len(row) > 1:
@@ -154,17 +159,18 @@ def _counts(text: str, slot: Slot, further: str) -> Iterator[_Count]:
         added = bool(match["more"] or match["added"] or (match["article"] or "").endswith("other"))
         general = noun[-1] in _stems_of(_PEOPLE)
         end = match.end("noun")
-        yield _Count(match.start(), end, number, general, added, bool(match["article"]))
+        article = bool(match["article"]) or match["number"].lower() == "one"
+        yield _Count(match.start(), end, number, general, added, article)
 
 
-def _of_people(text: str) -> Iterator[tuple[re.Match[str], int | float]]:
+def _of_people(text: str, asked: bool) -> Iterator[tuple[re.Match[str], int | float]]:
     """Yield the wordings that count people without a noun for them."""
     for pattern, value in ((_WITH_KIN, 2), (_ALONE, 1)):
         for match in pattern.finditer(text):
             yield match, value
     for match in _OF_US.finditer(text):
         number = plain_number(match["number"] or "2")
-        if number is not None:
+        if number is not None and (number > 1 or asked):
             yield match, number
     for match in _FOR.finditer(text):
         behind, number = (match["behind"] or "").lower(), plain_number(match["number"])

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from groundup.actions.reading import Reading, overlaps
-from groundup.language.number_words import ONE_TO_NINETEEN
+from groundup.language.number_words import ONE_TO_NINETEEN, read_number
 
 _HOURS = {word: ONE_TO_NINETEEN[word] for word in list(ONE_TO_NINETEEN)[1:13]}
 _MINUTES = {"five": 5, "ten": 10, "quarter": 15, "a quarter": 15, "twenty": 20, "twenty-five": 25}
@@ -19,13 +19,17 @@ _HALF = r"(?:\s?([ap])\.?\s?m\b\.?)"
 _CLOCK = re.compile(rf"(?<![\d:.,£$€])([01]?\d|2[0-4]):([0-5]\d)(?!\d|:\d){_HALF}?", re.IGNORECASE)
 _AM_PM = re.compile(rf"(?<![\d:.,£$€])\b({_HOUR})(?:[.:]?([0-5]\d))?{_HALF}", re.IGNORECASE)
 _WITH_H = re.compile(
-    r"(?<![\d:.,£$€])\b(?:([01]?\d|2[0-4])(?:[.:]([0-5]\d))?\s?uhr|(1[3-9]|2[0-4])\s?h"
+    r"(?<![\d:.,£$€])\b(?:([01]?\d|2[0-4])(?:[.:]([0-5]\d))?\s?uhr|(1[3-9]|2[0-4])(?:[.:]([0-5]\d))?\s?h"
     r"|([01]?\d|2[0-4])h([0-5]\d))\b",
     re.IGNORECASE,
 )
 _PAST = re.compile(
     rf"(?<!\bfrom )\b(?:(?:(half|{'|'.join(sorted(_MINUTES, key=len, reverse=True))}|5|10|20|25"
     rf"|[12]?\d(?= min))(?:\s+min(?:ute)?s?)?\s+(past|to))|(half))[\s-]+({_HOUR})\b{_HALF}?",
+    re.IGNORECASE,
+)
+_IN_WORDS = re.compile(
+    rf"\b({_WORD})[\s-]+(fifteen|twenty|thirty|forty[\s-]five|forty|fifty)\b(?![\s-]+\w+s\b){_HALF}?",
     re.IGNORECASE,
 )
 _O_CLOCK = re.compile(rf"\b({_HOUR})\s?o\W?\s?clock\b", re.IGNORECASE)
@@ -85,11 +89,13 @@ def _said(text: str, asked: bool) -> Iterator[tuple[int, int, tuple[str, ...]]]:
         for match in pattern.finditer(text):
             yield *match.span(), _times(match[1], match[2], match[3])
     for match in _WITH_H.finditer(text):
-        hour, minute = match[1] or match[3] or match[4], match[2] or match[5]
+        hour, minute = match[1] or match[3] or match[5], match[2] or match[4] or match[6]
         yield *match.span(), (_time(int(hour), minute),)
     for match in _PAST.finditer(text):
         if match[5] or _FOLLOWS.match(text, match.end()):
             yield *match.span(), _past(match)
+    for match in _IN_WORDS.finditer(text):
+        yield *match.span(), _times(match[1], f"{read_number(match[2]):.0f}", match[3])
     for match in _O_CLOCK.finditer(text):
         yield *match.span(), _times(match[1])
     for match in _NAMED.finditer(text):

@@ -53,7 +53,7 @@ _SAID_NAME = re.compile(
     re.IGNORECASE,
 )
 _CAPITAL_NAME = re.compile(
-    rf"\b(?:(?:booked |reserved )?under\s+(?:the name\s+(?:of\s+)?)?|it'?s\s+|this is\s+"
+    rf"\b(?:(?:booked |reserved )?under\s+(?:the name\s+(?:of\s+)?)?|it's\s+|this is\s+"
     rf"|(?:i'?m|i am)\s+(?={_TITLE}|{_CAPITAL}\s+{_CAPITAL})"
     rf"|signed,?\s+|for\s+(?={_TITLE}))((?:{_TITLE}\s+)?{_CAPITALS})(?=[\s,.;!?)]|\Z)",
     re.IGNORECASE,

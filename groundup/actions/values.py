@@ -115,7 +115,7 @@ class _MessageReader:
     """Reads one message; what is a value of one slot is none of another."""
 
     def __init__(self, message: str, today: date) -> None:
-        self._message, self._today = message, today
+        self._message, self._today = message.replace("’", "'"), today
         self._taken: list[Reading] = []
 
     def read(self, slots: Sequence[Slot], *, asked: bool) -> dict[str, Reading]:
