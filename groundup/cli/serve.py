@@ -163,8 +163,8 @@ def command(
         Literal["http", "stdio"] | None,
         Option(
             "--mcp",
-            help="Search and ask as tools of the Model Context Protocol: http also at /mcp, "
-            "stdio there alone.",
+            help="Search, ask and actions as tools of the Model Context Protocol: http also at "
+            "/mcp, stdio there alone.",
         ),
     ] = None,
     actions: ActionOptions = ActionOptions(),

@@ -8,7 +8,7 @@ answers, a format, texts to continue.
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from starlette.requests import Request as HttpRequest
@@ -84,10 +84,15 @@ def caller_of(server: ModelServer, said: Caller, client: HttpRequest) -> Caller:
     """Return whose conversation it is: under each key another client, and who is signed in, where a
     proxy before the server says it.
     """
-    customer = None
-    if server.customer_header:
-        customer = client.headers.get(server.customer_header, "")[:MAX_CUSTOMER_CHARACTERS] or None
-    return Caller(said.conversation, json.dumps([server.client.name, said.client]), customer)
+    who = json.dumps([server.client.name, said.client])
+    return Caller(said.conversation, who, customer_of(server, client.headers))
+
+
+def customer_of(server: ModelServer, headers: Mapping[str, str]) -> str | None:
+    """Return who is signed in, where the operator's front end says it in a header."""
+    if not server.customer_header:
+        return None
+    return headers.get(server.customer_header, "")[:MAX_CUSTOMER_CHARACTERS] or None
 
 
 def _conversation(request: GenerateRequest, alias: ModelAlias) -> tuple[Message, ...]:

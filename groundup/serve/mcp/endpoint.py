@@ -26,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 import groundup
 from groundup.errors import GroundupError
 from groundup.serve.app.application import running, shown_error
+from groundup.serve.assistants import customer_of
 from groundup.serve.mcp.tools import call_tool, tools_of
 from groundup.serve.server import ModelServer
 
@@ -87,7 +88,10 @@ def mcp_server(server_of: Callable[[Context], ModelServer]) -> Server[Any]:
         return ListToolsResult(tools=tools_of(server_of(context)))
 
     async def call(context: Context, params: CallToolRequestParams) -> CallToolResult:
-        called = call_tool(server_of(context), params.name, params.arguments or {})
+        server, customer = server_of(context), None
+        if context.request is not None:
+            customer = customer_of(server, context.request.headers)
+        called = call_tool(server, params.name, params.arguments or {}, customer)
         # a bug is returned, too: the SDK would send its text, with paths, to the client
         [result] = await asyncio.gather(called, return_exceptions=True)
         if isinstance(result, CallToolResult):

@@ -2,13 +2,15 @@
 
     search   the passages of an index that fit a query best
     ask      an answer with its sources, of an index with an assistant the assistant's reply
+    ...      one for each action of the assistants (`actions.py`)
 
-Both only read. A passage may hold sentences that ask their reader for something, as to send money:
+The first two only read. A passage may hold sentences that ask their reader for something, as to send money:
 they are marked, as everywhere, and are content of the document.
 """
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
@@ -25,6 +27,7 @@ from groundup.retrieve.vectors import Vectors
 from groundup.serve.app.documents import MAX_PASSAGES, read_ask
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_names, source_entries
+from groundup.serve.mcp.actions import action_tools, as_tool, call_action
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import (
@@ -60,6 +63,10 @@ def tools_of(server: ModelServer) -> list[Tool]:
     names = server.indexes.names
     if not names:
         return []
+    actions = [
+        as_tool(each, server.indexes.texts_of(each.index).firm)
+        for each in action_tools(server).values()
+    ]
     of = ", ".join(server.indexes.texts_of(name).firm for name in names)
     return [
         Tool(
@@ -97,6 +104,7 @@ def tools_of(server: ModelServer) -> list[Tool]:
             ),
             annotations=READS,
         ),
+        *actions,
     ]
 
 
@@ -115,8 +123,16 @@ def _schema(indexes: Sequence[str], **fields: JsonObject) -> JsonObject:
     }
 
 
-async def call_tool(server: ModelServer, name: str, arguments: JsonObject) -> CallToolResult:
-    """Return the result of a tool. Raises GroundupError, RequestError for a wrong call."""
+async def call_tool(
+    server: ModelServer, name: str, arguments: JsonObject, customer: str | None = None
+) -> CallToolResult:
+    """Return the result of a tool; `customer`: who is signed in, where that is known.
+
+    Raises GroundupError, RequestError for a wrong call.
+    """
+    actions = action_tools(server)
+    if name in actions:
+        return await call_action(server, actions[name], arguments, customer)
     calls = {SEARCH: _search, ASK: _ask}
     if name not in calls or not server.indexes.names:
         known = ", ".join(tool.name for tool in tools_of(server)) or "none"
@@ -157,7 +173,7 @@ async def _ask(server: ModelServer, arguments: JsonObject) -> CallToolResult:
         if alias.assistant == name:
             body["assistant"] = alias.name
             break
-    request = await read_ask(server, body)
+    request = replace(await read_ask(server, body), acts=False)
     async with contextlib.AsyncExitStack() as stack:
         found = await sourced_answer(server, request, stack)
         parts = [part async for part in found]

@@ -24,11 +24,13 @@ def keyed(tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., Any]) -
     return Keyed(tmp_path_factory.mktemp("mcp"), serve, "--mcp", "http")
 
 
-def with_client(keyed: Keyed, key: str, use: Callable[[Client], Any], mode: Any = "auto") -> Any:
+def with_client(
+    keyed: Any, key: str, use: Callable[[Client], Any], mode: Any = "auto", **headers: str
+) -> Any:
     """What `use` returns of a client over HTTP with a key."""
+    headers["authorization"] = f"Bearer {key}"
 
     async def run_it() -> Any:
-        headers = {"authorization": f"Bearer {key}"}
         async with httpx2.AsyncClient(headers=headers) as http:
             transport = streamable_http_client(f"{keyed.server.address}/mcp", http_client=http)
             async with Client(transport, mode=mode) as client:
