@@ -10,6 +10,7 @@ statement ("I've lost my card") and for "can I ...?", most for a question. Count
 model: the same message always has the same action.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,9 @@ def _cosine(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / sqrt(len(one) * len(other)) if one and other else 0.0
 
 
+_QUOTED = re.compile(r"[\"“„][^\"“”]*[\"”“]")
+
+
 class ActionChooser:
     """Chooses among the actions of a pack."""
 
@@ -115,6 +119,11 @@ class ActionChooser:
             each.name: [(message_form(text, self._verbs), words_of(text)) for text in each.examples]
             for each in actions
         }
+        self._answered_forms = [
+            (message_form(text, self._verbs), words_of(text))
+            for each in actions
+            for text in each.not_examples
+        ]
         self._known = frozenset().union(*(texts.counts for texts in self._asked.values()))
         self._types = {
             each.name: frozenset(
@@ -131,7 +140,7 @@ class ActionChooser:
         """
         if title := self._titles.get(_plain(message)):
             return title
-        message = message[:MAX_CHARACTERS]
+        message = _unquoted(message[:MAX_CHARACTERS])
         if said := self._said_in_examples(message):
             return said
         given = frozenset(labels)
@@ -147,7 +156,8 @@ class ActionChooser:
             for name, texts in self._forms.items()
         }
         best = max(near, key=lambda name: near[name], default=None)
-        if best is None or near[best] < SAME or near[best] <= _nearest(own, self._answered.texts):
+        answered = (each for kind, each in self._answered_forms if kind == form)
+        if best is None or near[best] < SAME or near[best] <= _nearest(own, answered):
             return None
         return best if sum(each == near[best] for each in near.values()) == 1 else None
 
@@ -187,7 +197,7 @@ class ActionChooser:
         is nearer to those of documents, or has nothing of one's own, a question; many values of the
         action's are a request.
         """
-        if form in ("request", "please", "want"):
+        if form in ("request", "want"):
             return form
         asked, answered = self._asked[name].texts, self._answered.texts
         if form in QUESTIONS and self._same_question(text, own, name):
@@ -262,6 +272,12 @@ class _Given:
 @lru_cache(maxsize=8)
 def _chooser(given: _Given) -> ActionChooser:
     return ActionChooser(given.actions)
+
+
+def _unquoted(message: str) -> str:
+    """Return a message without what it quotes, where it says something else."""
+    rest = _QUOTED.sub(" ", message)
+    return rest if words(rest) else message
 
 
 def _plain(text: str) -> str:

@@ -21,9 +21,10 @@ Form = Literal["request", "please", "want", "wish", "may", "statement", "questio
 MAX_SENTENCES, MAX_CHARACTERS = 8, 1000
 # Words with which an order begins, besides those of a pack's titles and examples.
 _VERBS = (
-    "add apply block book bring cancel change check delete end extend find fix freeze get give help "
-    "include lock make mark move note order pause put rebook register remove renew replace report "
-    "request reserve save send set show sign start stop switch take unblock unlock update withdraw"
+    "add apply arrange block book bring cancel change check claim close delete dispute end extend "
+    "find fix freeze get give help include increase lock lower make mark move note order pass pause "
+    "plan put raise rebook record reduce register remove renew replace report request reserve save "
+    "send set show sign start stop store switch take unblock unlock update withdraw write"
 )
 ORDERS = frozenset(_VERBS.split())
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?;]+(?=\s|\Z)|(?=\n)|\Z)")
@@ -66,7 +67,8 @@ _WISHING = re.compile(
     re.IGNORECASE,
 )
 _REQUESTING = re.compile(
-    rf"\b(?:(?:can|could|would|will|cud|wud) {_YOU}\b|let me\b|help me\b|would you mind\b)",
+    rf"\b(?:(?:can|could|would|will|cud|wud) (?:you|u|ya|(?:someone|somebody|anyone|anybody)"
+    rf"(?= (?:please|{'|'.join(sorted(ORDERS))})))\b|let me\b|help me\b|would you mind\b)",
     re.IGNORECASE,
 )
 _WANTING = re.compile(
@@ -80,6 +82,7 @@ _WANTING = re.compile(
 _CLAUSE = re.compile(
     rf"(?:\A{_OPENING}|,\s+|\s-\s+|\s(?:and|so|then)\s)(?:please |pls |just )?(\w+)", re.IGNORECASE
 )
+_ABLE = re.compile(rf"{_OPENING}(?:can|could|do|will|would) (?:you|u|ya)\b", re.IGNORECASE)
 _PLEASE = re.compile(r"\b(?:please|pls|plz|kindly)\b", re.IGNORECASE)
 _MUST = re.compile(rf"\b{_WE}(?:'ve| have)? (?:must|have to|got to|gotta|had to)\b", re.IGNORECASE)
 # "..., how quickly do I have to answer"
@@ -96,6 +99,7 @@ _DONE = re.compile(
 )
 # Of so few words none of which is "my", "we" and the like, a message is what is searched for.
 QUERY_WORDS = 7
+_POINTING = frozenset(["it", "this", "that", "these", "him", "her", "them"])
 _PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
 _NOT_WANTED = re.compile(rf"\b{_WE} (?:don'?t|do not|didn'?t|never) (?:want|need|wish)", re.I)
 
@@ -139,7 +143,7 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
     has_order = not verbs.isdisjoint(words(sentence))
     begins = {fold(each[1]) for each in _CLAUSE.finditer(sentence)}
     if _REQUESTING.search(sentence) or not verbs.isdisjoint(begins):
-        return "request"
+        return "may" if _ABLE.match(sentence) and _is_general(sentence) else "request"
     if _PLEASE.search(sentence):
         return "request" if has_order else "please"
     if _WANTING.search(sentence) and not _NOT_WANTED.search(sentence):
@@ -147,6 +151,17 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
     if _MUST.search(sentence) and has_order:
         return "want"
     return _told(sentence, is_alone=is_alone)
+
+
+def _is_general(sentence: str) -> bool:
+    """Whether a sentence has nothing of the person who writes: "can you do gluten free?"."""
+    own = words(sentence)
+    is_polite = _PLEASE.search(sentence) is not None
+    return (
+        not is_polite
+        and (_PERSONAL | _POINTING).isdisjoint(own)
+        and not words_of(sentence) & VALUE_TYPES
+    )
 
 
 def _told(sentence: str, *, is_alone: bool) -> Form:
