@@ -227,7 +227,7 @@ def test_a_recipe_of_before_is_told_to_name_the_kind_of_its_classifier(tmp_path:
     )
     with pytest.raises(ConfigError, match="Unknown field 'spam'") as caught:
         load_recipe(str(tmp_path / "mine.toml"))
-    assert 'spam.kind = one of "index", "classifier", "chat"' in caught.value.fix
+    assert 'spam.kind = one of "index", "actions", "classifier", "chat"' in caught.value.fix
 
 
 def test_a_recipe_without_texts_and_stages_is_refused_and_one_without_texts_has_no_model_of_its_own(

@@ -13,6 +13,7 @@ import pytest
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.http.limits import Limits
+from groundup.retrieve.assistant_actions import Caller
 from groundup.serve.ollama.answers import OllamaAnswer
 from groundup.serve.ollama.generation import read_chat, read_generate
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
@@ -127,7 +128,7 @@ def _plain_part(value: Any) -> Any:
     return {
         name: said
         for name, (said, default) in parts.items()
-        if said != default and name not in OF_ERRORS
+        if said not in (default, Caller()) and name not in OF_ERRORS
     }
 
 

@@ -248,4 +248,5 @@ def test_the_page_learns_who_speaks(clinic: Any) -> None:
         "questions": ["When are you open?"],
         "colour": "#1d5c4f",
         "notice": "",
+        "actions": [],
     }
