@@ -15,6 +15,8 @@ from groundup.packs.pack import PACKAGED
 PACKS = sorted(file.parent for file in PACKAGED.glob("*/actions.toml"))
 packs = pytest.mark.parametrize("pack", PACKS, ids=[each.name for each in PACKS])
 HELD_OUT = Path(__file__).parents[2] / "benchmarks" / "held_out" / "actions"
+HELD = sorted(PACKAGED / file.stem for file in HELD_OUT.glob("*.jsonl"))
+held_out = pytest.mark.parametrize("pack", HELD, ids=[each.name for each in HELD])
 
 
 def actions_of(pack: Path) -> tuple[Action, ...]:
@@ -38,7 +40,7 @@ def test_examples_and_titles_choose_their_action_and_near_questions_none(pack: P
         )
 
 
-@packs
+@held_out
 def test_a_question_that_documents_answer_starts_no_action(pack: Path) -> None:
     actions = actions_of(pack)
     asked = [row["question"] for row in lines(pack / "questions.jsonl")]
@@ -47,7 +49,7 @@ def test_a_question_that_documents_answer_starts_no_action(pack: Path) -> None:
     assert len(started) <= len(asked) // 50, started
 
 
-@packs
+@held_out
 def test_requests_in_other_words_choose_their_action(pack: Path) -> None:
     actions = actions_of(pack)
     rows = [row for row in lines(HELD_OUT / f"{pack.name}.jsonl") if row["actions"]]
