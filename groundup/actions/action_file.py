@@ -50,7 +50,7 @@ def parse_actions(folder: Path) -> ActionSet | None:
         actions = tables.get(TABLE)
         expected = f"1 to {MAX_ACTIONS} tables [{TABLE}.NAME]"
         fits = isinstance(actions, dict) and 0 < len(actions) <= MAX_ACTIONS
-        require(fits, TABLE, len(actions or ()), expected)
+        require(fits, TABLE, repr(actions)[:60], expected)
         assert isinstance(actions, dict)
         found = tuple(_action(name, table) for name, table in actions.items())
     except ConfigError as error:

@@ -22,19 +22,16 @@ from groundup.actions import conversations, ledger
 from groundup.actions.action_file import ACTIONS_FILE, read_actions
 from groundup.actions.conversations import KEPT_WITHOUT_ID_S, KnownTalk, Talk, talk_of
 from groundup.actions.definition import REFERENCE, Action, SlotValue
-from groundup.actions.dialogue import (
-    Choose,
-    Heard,
+from groundup.actions.dialogue import Choose, Heard, filled, step
+from groundup.actions.effects import TIMEOUT_S, call, python_effects, require_addresses
+from groundup.actions.endings import (
     Step,
     done_elsewhere,
-    filled,
     finished,
     hash_of,
-    step,
     undo_of,
     undo_refusal,
 )
-from groundup.actions.effects import TIMEOUT_S, call, python_effects, require_addresses
 from groundup.actions.intent import choose_action
 from groundup.actions.ledger import Party
 from groundup.actions.pending import pending

@@ -12,28 +12,30 @@ values that are written: where a value or a lookup has changed since, it is show
 """
 
 import datetime
-import hashlib
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from groundup.actions.definition import (
-    NOW,
-    REFERENCE,
-    TODAY,
     Action,
     ActionSet,
     Slot,
     SlotValue,
-    Undo,
+)
+from groundup.actions.endings import (
+    Step,
+    fingerprint_of,
+    hash_of,
+    marked,
+    undo_of,
+    undo_refusal,
+    with_offer,
 )
 from groundup.actions.intent import choose_action
 from groundup.actions.pending import pending, waiting_action
 from groundup.actions.progress import (
     ActionProgress,
-    Bound,
     KnownWorld,
     advance,
     in_sentences,
@@ -44,7 +46,6 @@ from groundup.actions.replies import reads_cancel, reads_no, reads_undo, reads_y
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
-    EffectOutcome,
     HeldValue,
     LastDone,
     Performance,
@@ -57,14 +58,7 @@ from groundup.actions.values import read_values, spoken, unclear_values
 
 CANCELLED = "All right, nothing was done."
 STAYS = "All right, it stays as it is."
-ELSEWHERE = "That was done already, in another window."
-FAILED = "I could not do that. Nothing was changed."
-UNKNOWN = (
-    "I can't tell whether that was done, since I got no answer. It is not tried again by itself. "
-    "The reference is {reference}."
-)
 NOT_UNDOABLE = "That can't be taken back here."
-OFFER = 'You also asked for something else: "{title}". Shall I go on with it?'
 FIRST_THIS = "I note that. First this one."
 MAX_WISHES, MAX_CLAUSES = 3, 12
 # Where one wish of a message may end and another begin.
@@ -91,20 +85,9 @@ class Heard:
     choose: Choose = choose_action
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a message leads to."""
-
-    state: ActionState
-    turn: ActionTurn | None = None
-    """None: the message is not for an action, or is to be performed."""
-    performance: Performance | None = None
-    """To be carried out; `finished` makes the turn of it."""
-
-
 def step(actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard) -> Step:
     """Return what a message leads to. Raises what the world does."""
-    return _marked(_Dialogue(actions, world, state, heard).step())
+    return marked(_Dialogue(actions, world, state, heard).step())
 
 
 def filled(
@@ -122,72 +105,7 @@ def filled(
         if slot.name in values and slot.accepts(values[slot.name]):
             value = values[slot.name]
             held[slot.name] = HeldValue(value, "message", shown=said(slot, value))
-    return _marked(_Dialogue(actions, world, ActionState(), heard).begin_with(action, held))
-
-
-def finished(actions: ActionSet, what: Performance, outcome: EffectOutcome) -> Step:
-    """Return the turn after a performance."""
-    values = in_sentences(what.held, what.values) | {REFERENCE: outcome.reference}
-    state = replace(ActionState(), wishes=what.state.wishes, unsettled=what.state.unsettled)
-    turn = ActionTurn("failed", FAILED, what.action, values=what.held, read=what.read)
-    if outcome.result == "unknown":
-        unsettled = {**state.unsettled, _fingerprint(what.action, what.values): what.key}
-        state = replace(state, unsettled=unsettled)
-        text = fill(UNKNOWN, values)
-        turn = replace(turn, kind="unknown", text=text, reference=outcome.reference)
-    elif outcome.result == "done" and what.undo:
-        assert what.action.undo is not None
-        text = fill(what.action.undo.done, values)
-        turn = replace(turn, kind="undone", text=text, reference=outcome.reference)
-    elif outcome.result == "done":
-        text = fill(what.action.done, values)
-        turn = replace(turn, kind="done", text=text)
-        if what.action.effect is not None:
-            turn = replace(turn, reference=outcome.reference)
-            last = LastDone(what.action.name, what.key, outcome.reference, what.values, values)
-            state = replace(state, last=last)
-            turn = replace(turn, undoable=what.action.undo is not None)
-    return _marked(_with_offer(actions, Step(state, turn)))
-
-
-def done_elsewhere(state: ActionState, action: Action, last: LastDone) -> Step:
-    """Return what is replied in a window whose confirmation was said yes to in another one."""
-    text = f"{ELSEWHERE} {fill(action.done, last.said)}"
-    turn = ActionTurn("done", text, action, values=state.values, reference=last.reference)
-    turn = replace(turn, undoable=action.undo is not None)
-    return Step(ActionState(last=last, unsettled=state.unsettled), turn)
-
-
-def _marked(made: Step) -> Step:
-    """Say of a turn whether its question is for yes or no."""
-    if made.turn is None:
-        return made
-    yes_no = made.state.waits in ("confirm", "undo", "offer")
-    return replace(made, turn=replace(made.turn, yes_no=yes_no))
-
-
-def _with_offer(actions: ActionSet, made: Step) -> Step:
-    """Offer the next wish behind a turn that ends an action."""
-    turn, state = made.turn, made.state
-    if turn is None or not state.wishes:
-        return made
-    action = actions.action(state.wishes[0].action)
-    if action is None:
-        return replace(made, state=replace(state, wishes=()))
-    offer = fill(OFFER, {"title": action.title})
-    state = replace(state, waits="offer", question=offer)
-    return replace(made, state=state, turn=replace(turn, text=f"{turn.text} {offer}"))
-
-
-def _fingerprint(action: Action, bound: Mapping[str, object]) -> str:
-    """Return what an action comes to, whenever it is done."""
-    values = {name: value for name, value in bound.items() if name not in (TODAY, NOW)}
-    return hash_of(action.name, json.dumps(values, sort_keys=True, ensure_ascii=False))
-
-
-def hash_of(*texts: str) -> str:
-    """Return the hexadecimal SHA-256 of some texts."""
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+    return marked(_Dialogue(actions, world, ActionState(), heard).begin_with(action, held))
 
 
 @dataclass(frozen=True)
@@ -347,7 +265,7 @@ class _Dialogue:
         """Perform what was confirmed, if it still is what was shown."""
         progress = advance(action, self.world, self.state.values, self.known)
         stops = progress.refused or progress.missing or progress.needed
-        as_shown = self.state.fingerprint == _fingerprint(action, progress.bound)
+        as_shown = self.state.fingerprint == fingerprint_of(action, progress.bound)
         if stops or not as_shown or not self.heard.is_answer:
             return self._after(action, progress, _Read())
         return self._perform(action, progress, self.state.key)
@@ -373,7 +291,7 @@ class _Dialogue:
         for slot in (*unclear, progress.needed):
             if slot is not None:
                 return self._asking(turn, slot, read.unclear.get(slot.name, slot.ask))
-        fingerprint = _fingerprint(action, progress.bound)
+        fingerprint = fingerprint_of(action, progress.bound)
         key = self.state.key
         if fingerprint != self.state.fingerprint or not key:
             new_key = hash_of(self.heard.key, action.name)
@@ -428,7 +346,7 @@ class _Dialogue:
     ) -> Step:
         turn = replace(turn or ActionTurn(kind, text, action), kind=kind, text=text)
         state = ActionState(wishes=self.state.wishes, unsettled=self.state.unsettled)
-        return _with_offer(self.actions, Step(state, turn))
+        return with_offer(self.actions, Step(state, turn))
 
     def _offer_answer(self) -> Step:
         first, *others = self.state.wishes
@@ -475,25 +393,10 @@ class _Dialogue:
         if reads_no(self.message) or reads_cancel(self.message):
             state = replace(self.state, waits="")
             made = Step(state, ActionTurn("cancelled", STAYS, action))
-            return _with_offer(self.actions, made)
+            return with_offer(self.actions, made)
         before = self.state
         self.state = replace(self.state, waits="")
         made = self._begin()
         if made.turn is None and made.performance is None:
             return Step(before)
         return made
-
-
-def undo_refusal(world: KnownWorld, undo: Undo, last: LastDone, known: Bound) -> str:
-    """Return the sentence with which an undo is refused; "" where it is not."""
-    values = {**last.values, **known, REFERENCE: last.reference}
-    if undo.refuse_if and world.is_true(undo.refuse_if, values):
-        return fill(undo.say, last.said)
-    return ""
-
-
-def undo_of(action: Action, last: LastDone, state: ActionState) -> Performance:
-    """Return the performance that takes back what was done."""
-    values = {**last.values, REFERENCE: last.reference}
-    held = {name: HeldValue(shown, "lookup", shown=shown) for name, shown in last.said.items()}
-    return Performance(action, True, hash_of(last.key, "undo"), values, held, state)

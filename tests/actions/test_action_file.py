@@ -1,8 +1,13 @@
 """actions.toml: what it says is read as it stands, and each mistake in it is said with its place."""
 
+import itertools
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
 
 from groundup.actions.action_file import ACTIONS_FILE, read_actions
 from groundup.actions.definition import Slot
@@ -137,3 +142,34 @@ def test_a_value_that_looks_like_a_template_stays_text() -> None:
     assert fill("For {holder}[, {note}][ at {at}].", {"holder": "{at} [x]", "at": "7"}) == (
         "For {at} [x] at 7."
     )
+
+
+def paths(value: Any) -> Iterator[tuple[str | int, ...]]:
+    """Yield where each value of nested tables and lists stands."""
+    if isinstance(value, dict | list):
+        places = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in places:
+            yield (name,)
+            yield from ((name, *rest) for rest in paths(inner))
+
+
+def test_a_value_of_a_wrong_kind_anywhere_is_a_config_error(cafe: Path) -> None:
+    file = cafe / ACTIONS_FILE
+    text = file.read_text()
+    wrong = itertools.cycle([3, "x", [], {}, True, 1.5, ["x"], [{}], "{", "[x]", [[1]]])
+    places = list(paths(tomllib.loads(text)))
+    assert len(places) > 140
+    refused = 0
+    for place, value in itertools.islice(zip(places * 11, wrong, strict=False), 0, None, 31):
+        table = tomllib.loads(text)
+        inner = table
+        for name in place[:-1]:
+            inner = inner[name]
+        inner[place[-1]] = value
+        file.write_text(tomli_w.dumps(table))
+        try:
+            read_actions(cafe)
+        except ConfigError as error:
+            assert str(file) in error.message
+            refused += 1
+    assert refused > 20

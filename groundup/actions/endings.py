@@ -1,0 +1,117 @@
+"""How an action ends: done, failed, unknown or taken back, and what is offered next."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from groundup.actions.definition import NOW, REFERENCE, TODAY, Action, ActionSet, Undo
+from groundup.actions.progress import Bound, KnownWorld, in_sentences
+from groundup.actions.state import (
+    ActionState,
+    ActionTurn,
+    EffectOutcome,
+    HeldValue,
+    LastDone,
+    Performance,
+)
+from groundup.actions.templates import fill
+
+ELSEWHERE = "That was done already, in another window."
+FAILED = "I could not do that. Nothing was changed."
+UNKNOWN = (
+    "I can't tell whether that was done, since I got no answer. It is not tried again by itself. "
+    "The reference is {reference}."
+)
+OFFER = 'You also asked for something else: "{title}". Shall I go on with it?'
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a message leads to."""
+
+    state: ActionState
+    turn: ActionTurn | None = None
+    """None: the message is not for an action, or is to be performed."""
+    performance: Performance | None = None
+    """To be carried out; `finished` makes the turn of it."""
+
+
+def finished(actions: ActionSet, what: Performance, outcome: EffectOutcome) -> Step:
+    """Return the turn after a performance."""
+    values = in_sentences(what.held, what.values) | {REFERENCE: outcome.reference}
+    state = replace(ActionState(), wishes=what.state.wishes, unsettled=what.state.unsettled)
+    turn = ActionTurn("failed", FAILED, what.action, values=what.held, read=what.read)
+    if outcome.result == "unknown":
+        unsettled = {**state.unsettled, fingerprint_of(what.action, what.values): what.key}
+        state = replace(state, unsettled=unsettled)
+        text = fill(UNKNOWN, values)
+        turn = replace(turn, kind="unknown", text=text, reference=outcome.reference)
+    elif outcome.result == "done" and what.undo:
+        assert what.action.undo is not None
+        text = fill(what.action.undo.done, values)
+        turn = replace(turn, kind="undone", text=text, reference=outcome.reference)
+    elif outcome.result == "done":
+        text = fill(what.action.done, values)
+        turn = replace(turn, kind="done", text=text)
+        if what.action.effect is not None:
+            turn = replace(turn, reference=outcome.reference)
+            last = LastDone(what.action.name, what.key, outcome.reference, what.values, values)
+            state = replace(state, last=last)
+            turn = replace(turn, undoable=what.action.undo is not None)
+    return marked(with_offer(actions, Step(state, turn)))
+
+
+def done_elsewhere(state: ActionState, action: Action, last: LastDone) -> Step:
+    """Return what is replied in a window whose confirmation was said yes to in another one."""
+    text = f"{ELSEWHERE} {fill(action.done, last.said)}"
+    turn = ActionTurn("done", text, action, values=state.values, reference=last.reference)
+    turn = replace(turn, undoable=action.undo is not None)
+    return Step(ActionState(last=last, unsettled=state.unsettled), turn)
+
+
+def marked(made: Step) -> Step:
+    """Say of a turn whether its question is for yes or no."""
+    if made.turn is None:
+        return made
+    yes_no = made.state.waits in ("confirm", "undo", "offer")
+    return replace(made, turn=replace(made.turn, yes_no=yes_no))
+
+
+def with_offer(actions: ActionSet, made: Step) -> Step:
+    """Offer the next wish behind a turn that ends an action."""
+    turn, state = made.turn, made.state
+    if turn is None or not state.wishes:
+        return made
+    action = actions.action(state.wishes[0].action)
+    if action is None:
+        return replace(made, state=replace(state, wishes=()))
+    offer = fill(OFFER, {"title": action.title})
+    state = replace(state, waits="offer", question=offer)
+    return replace(made, state=state, turn=replace(turn, text=f"{turn.text} {offer}"))
+
+
+def fingerprint_of(action: Action, bound: Mapping[str, object]) -> str:
+    """Return what an action comes to, whenever it is done."""
+    values = {name: value for name, value in bound.items() if name not in (TODAY, NOW)}
+    return hash_of(action.name, json.dumps(values, sort_keys=True, ensure_ascii=False))
+
+
+def hash_of(*texts: str) -> str:
+    """Return the hexadecimal SHA-256 of some texts."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+def undo_refusal(world: KnownWorld, undo: Undo, last: LastDone, known: Bound) -> str:
+    """Return the sentence with which an undo is refused; "" where it is not."""
+    values = {**last.values, **known, REFERENCE: last.reference}
+    if undo.refuse_if and world.is_true(undo.refuse_if, values):
+        return fill(undo.say, last.said)
+    return ""
+
+
+def undo_of(action: Action, last: LastDone, state: ActionState) -> Performance:
+    """Return the performance that takes back what was done."""
+    values = {**last.values, REFERENCE: last.reference}
+    held = {name: HeldValue(shown, "lookup", shown=shown) for name, shown in last.said.items()}
+    return Performance(action, True, hash_of(last.key, "undo"), values, held, state)
