@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from test_serve_assistant import QUESTION, make_build
+from acting_build import make_acting_build
+from test_serve_assistant import QUESTION
 
 pytestmark = pytest.mark.browser
 
@@ -56,7 +57,7 @@ def site(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) ->
     rates = "requests_per_minute_and_address = 1000\nrequests_per_minute = 1000"
     file.write_text(f'[site]\nkey = "{KEY}"\npublic = true\nassistants = ["clinic"]\n{rates}\n')
     file.chmod(0o600)
-    build = make_build(tmp_path_factory.mktemp("embedded") / "clinic")
+    build = make_acting_build(tmp_path_factory.mktemp("embedded") / "clinic")
     access = ("--api-key", "operator", "--keys", str(file), "--cors", found.address)
     found.server = serve(str(build), *access).address
     found.tag = tag(found, "clinic", KEY)
@@ -144,6 +145,21 @@ def ask_in(frame: Any, question: str, number: int = 0) -> Any:
     article = frame.locator("#assistant-thread .asked").nth(number)
     article.and_(frame.locator(":not([aria-busy])")).wait_for()
     return article
+
+
+def test_an_appointment_is_booked_from_the_site(visit: Callable[..., Any]) -> None:
+    """With the public key alone, also where the browser denies a frame its storage."""
+    frame = opened_frame(visit(width=390, height=844))
+    frame.get_by_role("button", name="Book an appointment").click()
+    frame.get_by_role("button", name="hygiene visit").click()
+    frame.get_by_label("date").fill("2031-03-05")
+    frame.get_by_role("button", name="Use this").click()
+    frame.get_by_label("time").fill("11:00")
+    frame.get_by_role("button", name="Use this").click()
+    frame.locator("#assistant-thread").get_by_text("In whose name?").wait_for()
+    confirm = ask_in(frame, "Ada Brook", 4)
+    confirm.get_by_role("button", name="Yes").click()
+    frame.locator("#assistant-thread").get_by_text("Your reference is").wait_for()
 
 
 def test_by_keyboard_it_opens_is_typed_into_and_closes(visit: Callable[..., Any]) -> None:
