@@ -87,6 +87,19 @@ class _Texts:
         return len(self.texts)
 
 
+@dataclass(frozen=True)
+class _Example:
+    """A message as it is compared with others."""
+
+    form: Form
+    first: str
+    words: frozenset[str]
+
+    def nearest(self, others: Iterable["_Example"]) -> float:
+        """Return the similarity of the nearest of the same form."""
+        return _nearest(self.words, (each.words for each in others if each.form == self.form))
+
+
 def _nearest(own: frozenset[str], texts: Iterable[frozenset[str]]) -> float:
     """Return the similarity of the nearest text: the cosine of their words."""
     return max((_cosine(own, each) for each in texts), default=0.0)
@@ -107,23 +120,10 @@ class ActionChooser:
         self._titles = {_plain(each.title): each.name for each in actions}
         self._intents = {each.name: frozenset(each.intents) for each in actions}
         self._asked = {each.name: _texts([each.title, *each.examples]) for each in actions}
-        self._questions = {
-            each.name: [
-                (first_word(text), words_of(text))
-                for text in each.examples
-                if message_form(text, self._verbs) in QUESTIONS
-            ]
-            for each in actions
+        self._examples = {
+            each.name: [self._example(text) for text in each.examples] for each in actions
         }
-        self._forms = {
-            each.name: [(message_form(text, self._verbs), words_of(text)) for text in each.examples]
-            for each in actions
-        }
-        self._answered_forms = [
-            (message_form(text, self._verbs), words_of(text))
-            for each in actions
-            for text in each.not_examples
-        ]
+        self._near = [self._example(text) for each in actions for text in each.not_examples]
         self._known = frozenset().union(*(texts.counts for texts in self._asked.values()))
         self._types = {
             each.name: frozenset(
@@ -147,17 +147,15 @@ class ActionChooser:
         found = [self._chosen(text, form, given) for text, form in self._parts(message)]
         return max(filter(None, found), default=(0.0, None))[1]
 
+    def _example(self, text: str) -> "_Example":
+        return _Example(message_form(text, self._verbs), first_word(text), words_of(text))
+
     def _said_in_examples(self, message: str) -> str | None:
-        """Return the action that has a message among its examples, but for values and"
-        " politeness."""
-        own, form = words_of(message), message_form(message, self._verbs)
-        near = {
-            name: max((_cosine(own, each) for kind, each in texts if kind == form), default=0.0)
-            for name, texts in self._forms.items()
-        }
+        """Return the action that has a message among its examples, but for its values."""
+        said = self._example(message)
+        near = {name: said.nearest(texts) for name, texts in self._examples.items()}
         best = max(near, key=lambda name: near[name], default=None)
-        answered = (each for kind, each in self._answered_forms if kind == form)
-        if best is None or near[best] < SAME or near[best] <= _nearest(own, answered):
+        if best is None or near[best] < SAME or near[best] <= said.nearest(self._near):
             return None
         return best if sum(each == near[best] for each in near.values()) == 1 else None
 
@@ -217,7 +215,8 @@ class ActionChooser:
         one that documents answer.
         """
         first = first_word(text)
-        near = _nearest(own, (asked for word, asked in self._questions[name] if word == first))
+        asked = (each for each in self._examples[name] if each.form in QUESTIONS)
+        near = _nearest(own, (each.words for each in asked if each.first == first))
         return near >= SAME_QUESTION and near > _nearest(own, self._answered.texts)
 
     def _has_key(self, name: str, own: frozenset[str]) -> bool:
@@ -236,8 +235,7 @@ class ActionChooser:
         return score + LABEL * bool(labels & self._intents[name])
 
     def _weight(self, name: str, word: str) -> float:
-        """Return what a word says for an action: how often its texts have it, against the"
-        " others'."""
+        """Return what a word says for an action: the odds of it in its texts and in others'."""
         own = self._asked[name]
         in_own = own.counts[word] + (word in self._options[name])
         others = [texts for other, texts in self._asked.items() if other != name]

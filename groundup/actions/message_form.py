@@ -101,7 +101,11 @@ _DONE = re.compile(
 QUERY_WORDS = 7
 _POINTING = frozenset(["it", "this", "that", "these", "him", "her", "them"])
 _PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
-_NOT_WANTED = re.compile(rf"\b{_WE} (?:don'?t|do not|didn'?t|never) (?:want|need|wish)", re.I)
+# "Please don't cancel it", "I don't want to move".
+_DENIED = re.compile(
+    rf"\b(?:don'?t|do not|didn'?t|never) (?:\w+ ){{0,3}}?(?:want|need|wish|{'|'.join(sorted(ORDERS))})",
+    re.IGNORECASE,
+)
 
 
 def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:
@@ -140,13 +144,15 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
         return "wish" if is_own else "may"
     if _ASKING.match(sentence):
         return "question"
+    if _DENIED.search(sentence):
+        return "statement"
     has_order = not verbs.isdisjoint(words(sentence))
     begins = {fold(each[1]) for each in _CLAUSE.finditer(sentence)}
     if _REQUESTING.search(sentence) or not verbs.isdisjoint(begins):
         return "may" if _ABLE.match(sentence) and _is_general(sentence) else "request"
     if _PLEASE.search(sentence):
         return "request" if has_order else "please"
-    if _WANTING.search(sentence) and not _NOT_WANTED.search(sentence):
+    if _WANTING.search(sentence):
         return "want"
     if _MUST.search(sentence) and has_order:
         return "want"
@@ -174,5 +180,6 @@ def _told(sentence: str, *, is_alone: bool) -> Form:
 
 
 def first_word(text: str) -> str:
+    """Return the first word of a text behind greetings."""
     found = re.match(rf"{_OPENING}(\w+)", text, re.IGNORECASE)
     return fold(found[1]) if found else ""

@@ -78,6 +78,8 @@ def test_a_label_of_the_classifier_decides_between_actions_of_the_same_words() -
         ("Hi, can you cancel my table?", "request"),
         ("hi cant come tmrw. please cancel", "request"),
         ("I've lost my card", "statement"),
+        ("Please don't cancel my table", "statement"),
+        ("I don't want to cancel my table any more", "statement"),
     ],
 )
 def test_forms_of_messages(message: str, form: str) -> None:
