@@ -56,6 +56,9 @@ class Slot:
     """Of money: the sign."""
     options: Mapping[str, tuple[str, ...]] | None = None
     """Of a choice: each with its synonyms."""
+    among: str = ""
+    """Of a name: a query over :today, :now and :customer; a word of a message that is among its first
+    column is the value, wherever it stands."""
     pattern: str = ""
     """Of a code: a regular expression whose repeats are bounded."""
     example: str = ""
@@ -70,6 +73,7 @@ class Slot:
             ("unit", self.unit, ("number",)),
             ("currency", self.currency, ("money",)),
             ("options", self.options is not None, ("choice",)),
+            ("among", self.among, ("name",)),
             ("pattern", self.pattern, ("code",)),
             ("example", self.example, ("code",)),
         )
@@ -304,9 +308,10 @@ class ActionSet:
 
     @property
     def queries(self) -> list[str]:
-        """The SQL of all lookups and rules."""
+        """The SQL of all lookups, rules and known names."""
         found: list[str] = []
         for action in self.actions:
+            found += [slot.among for slot in action.slots if slot.among]
             found += [lookup.sql for lookup in action.lookups]
             found += [rule.refuse_if for rule in action.rules]
             if action.undo is not None and action.undo.refuse_if:

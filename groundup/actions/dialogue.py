@@ -62,7 +62,10 @@ NOT_UNDOABLE = "That can't be taken back here."
 FIRST_THIS = "I note that. First this one."
 MAX_WISHES, MAX_CLAUSES = 3, 12
 # Where one wish of a message may end and another begin.
-_CLAUSES = re.compile(r"[.;!?]\s+|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?|,?\s+also\s+", re.I)
+_CLAUSES = re.compile(
+    r"[.;!?]\s+|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?|,?\s+also\s+(?!like\b|want\b|need\b|have\b)",
+    re.I,
+)
 # What ends something: the action under way, or what the action is about.
 _ENDING = re.compile(r"\b(?:cancel|delete|remove|stop|undo|revoke|withdraw)\b", re.I)
 Choose = Callable[[Sequence[Action], str], str | None]
@@ -192,7 +195,13 @@ class _Dialogue:
         """Return the values of a message that their slots accept."""
         slots, today = action.askable, self.heard.today
         values: dict[str, HeldValue] = {}
-        for name, each in read_values(slots, message, today, asked).items():
+        known = tuple(self._with_names(slot) for slot in slots)
+        asked_of = next((slot for slot in known if asked and slot.name == asked.name), None)
+        found = dict(read_values(known, message, today, asked_of))
+        if known != slots:  # a name that is not among the known ones
+            others = read_values(slots, message, today, asked).items()
+            found |= {name: each for name, each in others if name not in found}
+        for name, each in found.items():
             slot = action.slot(name)
             if slot is None or not slot.accepts(each.value):
                 continue
@@ -200,12 +209,21 @@ class _Dialogue:
             place = (start + each.start, start + each.end)
             values[name] = HeldValue(each.value, source, *place, said(slot, each.value))
         unclear = {}
-        for name, readings in unclear_values(slots, message, today, asked).items():
+        for name, readings in unclear_values(known, message, today, asked_of).items():
             slot = action.slot(name)
             if slot is not None and name not in values:
                 choices = " or ".join(spoken(slot, value) for value in readings)
                 unclear[name] = f"Do you mean {choices}?"
         return _Read(values, unclear)
+
+    def _with_names(self, slot: Slot) -> Slot:
+        """Return a slot of a name as a choice among the names that are known."""
+        if not slot.among:
+            return slot
+        names = self.world.names(slot.among, self.known)
+        if not names:
+            return slot
+        return replace(slot, type="choice", among="", options=dict.fromkeys(names, ()))
 
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)
@@ -217,6 +235,8 @@ class _Dialogue:
             return self._ended("cancelled", CANCELLED, action)
         held = self.state.values
         read = self._read(action, self.message, 0, action.slot(self.state.asked))
+        if not self.state.set_aside.keys().isdisjoint(read.values):
+            held = {**self.state.set_aside, **held}
         changes = any(
             name not in held or held[name].value != each.value for name, each in read.values.items()
         )
@@ -283,7 +303,8 @@ class _Dialogue:
     def _after(self, action: Action, progress: ActionProgress, read: _Read) -> Step:
         """Refuse, ask or confirm, as far as the values reach."""
         values = {name: each for name, each in progress.held.items() if each.source != "lookup"}
-        self.state = replace(self.state, values=values, asked="")
+        aside = {name: each for name, each in self.state.set_aside.items() if name not in values}
+        self.state = replace(self.state, values=values, set_aside=aside, asked="")
         if progress.refused is not None or progress.missing is not None:
             return self._stopped(action, progress, read)
         turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
@@ -326,8 +347,10 @@ class _Dialogue:
         if not slots:
             return self._ended("refused", text, action, turn)
         names = [slot.name for slot in slots]
-        kept = {name: each for name, each in self.state.values.items() if name not in names}
-        self.state = replace(self.state, values=kept)
+        held = self.state.values
+        kept = {name: each for name, each in held.items() if name not in names}
+        aside = {name: each for name, each in held.items() if name in names}
+        self.state = replace(self.state, values=kept, set_aside=aside)
         asked = next((slot for slot in slots if slot.ask), slots[0])
         question = text
         if not text.endswith("?"):

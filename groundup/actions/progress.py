@@ -37,6 +37,9 @@ class KnownWorld(Protocol):
     def parameters(self, sql: str) -> tuple[str, ...]:
         """Return the names of a query's parameters."""
 
+    def names(self, sql: str, values: Mapping[str, SlotValue | None]) -> tuple[str, ...]:
+        """Return the first column of a query."""
+
     def first_row(
         self, sql: str, values: Mapping[str, SlotValue | None]
     ) -> dict[str, SlotValue | None] | None:

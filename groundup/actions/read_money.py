@@ -26,7 +26,8 @@ _NAME = "|".join(sorted(_OF_NAME, key=len, reverse=True))
 _SIGNED = re.compile(rf"([£$€])\s?({_FIGURES}){_FACTOR}(?![\d.]\d)", re.IGNORECASE)
 _NAMED = re.compile(
     rf"(?<![\w.,£$€])(?:({_FIGURES}){_FACTOR}|({NUMBER}|an?))\s?({_NAME}|€|£)(?!\w)"
-    r"(?:\s+(?:and\s+)?(\d\d)(?:\s?p\b)?(?![\w.,]))?",
+    r"(?:\s+(?:and\s+)?(\d\d|(?:ten|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)"
+    r"(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?)(?:\s?p\b)?(?![\w.,]))?",
     re.IGNORECASE,
 )
 _NAME_FIRST = re.compile(rf"\b(gbp|eur|usd)\s?({_FIGURES}){_FACTOR}", re.IGNORECASE)
@@ -76,7 +77,7 @@ def _amounts(text: str) -> Iterator[tuple[int, int, str, int | float]]:
         if name in _HUNDREDTHS:
             value = _whole(value / 100)
         elif match[5]:
-            value = _whole(value + int(match[5]) / 100)
+            value = _whole(value + (read_number(match[5]) or 0) / 100)
         yield *match.span(), _OF_NAME.get(name, name), value
 
 

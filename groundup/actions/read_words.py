@@ -61,7 +61,13 @@ _CAPITAL_NAME = re.compile(
 _TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
 _SIGNED = re.compile(
     rf"\b(?:regards|wishes|thanks|thank you|cheers|sincerely|faithfully),?\s+"
-    rf"((?:{_TITLE}\s+)?{_CAPITALS})[\s.!]*\Z",
+    rf"((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z",
+    re.IGNORECASE,
+)
+# "for Harmon, 01632 960700", "at 7 pm, Ross": what is no other value at the end of a list.
+_LISTED = re.compile(
+    rf"(?:[,;]\s*|\bfor\s+)((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z"
+    rf"|\bfor\s+({_CAPITALS})(?=,|\s+(?:please|pls)\b)",
     re.IGNORECASE,
 )
 _NAME_REPLY = re.compile(
@@ -83,7 +89,7 @@ _NO_NAMES = frozenset(
         " cancel stop undo help never later don't know not sure skip forget leave wait one two"
         " three four five six seven eight nine ten people guests please thanks you me today"
         " tomorrow"
-        " tonight monday tuesday wednesday thursday friday saturday sunday"
+        " tonight christmas easter regards cheers bye hello monday tuesday wednesday thursday friday saturday sunday"
     )
 )
 _TEXT_LEAD = re.compile(
@@ -103,7 +109,10 @@ def read_choices(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
     >>> [each.values for each in read_choices("Supper, please", slot)]
     [('dinner',)]
     """
-    tokens = [(match.start(), match.end(), fold(match[0])) for match in _TOKEN.finditer(text)]
+    tokens = [
+        (match.start(), match.end(), re.sub(r"['’]s\Z", "", fold(match[0])))
+        for match in _TOKEN.finditer(text)
+    ]
     own = stems([word for _, _, word in tokens], "en")
     found: list[Reading] = []
     wordings = [
@@ -190,9 +199,9 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
     [('Sam Okoro',)]
     """
     found: list[Reading] = []
-    for pattern in (_SAID_NAME, _CAPITAL_NAME, _TITLED, _SIGNED):
+    for pattern in (_SAID_NAME, _CAPITAL_NAME, _TITLED, _SIGNED, _LISTED):
         for match in pattern.finditer(text):
-            start, end = _name_end(text, match.start(1), match.end(1))
+            start, end = _name_end(text, *match.span(match.lastindex or 1))
             if end > start and not overlaps(start, end, found):
                 found.append(Reading(start, end, (_as_name(text[start:end]),)))
     reply = _NAME_REPLY.fullmatch(text.strip())
@@ -253,7 +262,7 @@ def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
     for match in _QUOTED.finditer(text):
         yield match.span(1)
     name = re.escape(slot.name.replace("_", " "))
-    cue = rf"\b{name}\s*(?:is|to|are|as|:|will be)\s+(?!a\b|an\b|the\b|on\b)([^.!?\n]+)"
+    cue = rf"\b{name}\s*(?:is|to|are|as|:|will be)\s+(?!(?:an?|the|on|my|our|your|his|her|their|this|that)\b)([^.!?\n]+)"
     for match in re.finditer(cue, text, re.IGNORECASE):
         yield match.span(1)
     for match in re.finditer(r"[^\W\d_]\s*:\s+(\S[\s\S]+)\Z", text):

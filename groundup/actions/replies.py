@@ -16,11 +16,12 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
     "filler": (
         "please|pls|plz|thanks(?: a lot)?|thank you(?: very much)?|thx|ta|cheers|then|ok|okay|well",
         "oh|hm+|ah|sorry|actually|wait|oops|just|now|so|and|i think|for me|again|hi|hello|all",
-        "great|wonderful|lovely",
+        "great|wonderful|lovely|already|finally|at last|damn(?: it)?|good riddance",
+        "for (?:god|heaven|goodness|pete|christ)'?s'? sake",
     ),
     "yes": (
         "yes+|yeah+|yea|yep|yup|ya|y|ja|oui|si|ok(?:ay|ey|e)?|k|sure|of course|certainly|right",
-        "absolutely|definitely|please do|go (?:ahead|for it|on)|confirm(?:ed)?|i confirm|correct",
+        "absolutely|definitely|obviously|naturally|please do|go (?:ahead|for it|on)|confirm(?:ed)?|i confirm|correct",
         r"(?:that|it|this|all)(?:'?s| is| looks| sounds| seems)? (?:all )?"
         r"(?:right|correct|fine|good|great|perfect|ok(?:ay)?|it)",
         "exactly|(?:sounds|looks) (?:good|right|great|fine|perfect)|fine|perfect|good|great|agreed",

@@ -96,6 +96,11 @@ class _Checks:
                 yield ActionFault(where, reason)
             if slot.ask:
                 yield from self._sentence(f"{where}.ask", slot.ask, ())
+            if slot.among:
+                checked = self.tables.query(slot.among)
+                if checked.fault:
+                    yield ActionFault(f"{where}.among", checked.fault)
+                yield from self._unknown(f"{where}.among", checked.parameters, BEFORE)
 
     def _lookups(self) -> Iterator[ActionFault]:
         for number, lookup in enumerate(self.action.lookups):

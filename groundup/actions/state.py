@@ -62,6 +62,8 @@ class ActionState:
     """The one under way; "": none."""
     values: dict[str, HeldValue] = field(default_factory=dict)
     """What the user said, by slots."""
+    set_aside: dict[str, HeldValue] = field(default_factory=dict)
+    """Values of slots that are asked again: they hold where the reply gives another one of them."""
     asked: str = ""
     """The slot whose question waits."""
     waits: Literal["", "value", "confirm", "undo", "offer"] = ""

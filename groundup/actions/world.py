@@ -60,6 +60,8 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
 Values = Mapping[str, SlotValue | None]
+# That a message may have one of (`Slot.among`).
+MAX_NAMES = 1000
 
 
 @dataclass(frozen=True)
@@ -111,25 +113,35 @@ class WorldReader:
         """Return the names of a query's parameters."""
         return self._parameters[sql]
 
+    def names(self, sql: str, values: Values) -> tuple[str, ...]:
+        """Return the first column of a query, at most MAX_NAMES rows of it."""
+        rows, _ = self._rows(sql, values, MAX_NAMES)
+        return tuple(str(row[0]) for row in rows if row[0])
+
     def first_row(self, sql: str, values: Values) -> dict[str, SlotValue | None] | None:
         """Return the first row of a query by its columns; None: there is none."""
-        self._instructions.start()
-        self._authority.refused = ""
-        try:
-            cursor = self._database.execute(sql, dict(values))
-            row = cursor.fetchone()
-            names = [each[0] for each in cursor.description or ()]
-            cursor.close()
-        except ERRORS as error:
-            raise FormatError(self._file, sql, sql_fault(error, self._authority)) from error
-        if row is None:
-            return None
-        return dict(zip(names, row, strict=True))
+        rows, names = self._rows(sql, values, 1)
+        return dict(zip(names, rows[0], strict=True)) if rows else None
 
     def is_true(self, sql: str, values: Values) -> bool:
         """Return whether the one value of a query is true: no row, NULL and 0 are not."""
         row = self.first_row(sql, values)
         return row is not None and next(iter(row.values())) not in (None, 0, "")
+
+    def _rows(
+        self, sql: str, values: Values, most: int
+    ) -> tuple[list[tuple[SlotValue | None, ...]], list[str]]:
+        """Return the first rows of a query, and the names of its columns."""
+        self._instructions.start()
+        self._authority.refused = ""
+        try:
+            cursor = self._database.execute(sql, dict(values))
+            rows = cursor.fetchmany(most)
+            names = [each[0] for each in cursor.description or ()]
+            cursor.close()
+        except ERRORS as error:
+            raise FormatError(self._file, sql, sql_fault(error, self._authority)) from error
+        return rows, names
 
 
 Parameters = dict[str, tuple[str, ...]]

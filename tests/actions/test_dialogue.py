@@ -6,6 +6,7 @@ import pytest
 from cafe_talk import TODAY, Talker, rows
 
 from groundup.actions.desk import ActionDesk
+from groundup.packs.pack import packaged_packs
 
 BOOKINGS = "SELECT day, at, guests, holder, note FROM bookings WHERE reference != 'KQM274'"
 WISH = "I'd like to book a table for two people on 2026-12-04 at 19:00"
@@ -69,6 +70,29 @@ def test_a_refusal_is_the_rules_sentence_whatever_the_user_says(desk: ActionDesk
         assert turn.text == "We book tables for more than eight by telephone only."
         assert turn.rule is not None and turn.rule.document == "bookings.md"
     assert bookings(desk) == [] and results(desk) == []
+
+
+def test_after_a_refusal_values_hold_that_the_reply_gives_no_other_for(tmp_path: Path) -> None:
+    writing = ActionDesk(packaged_packs()["writing"], world=tmp_path / "world.sqlite", today=TODAY)
+    guest = Talker(writing)
+    refused = guest.hear("appointment on Thursday at 10 am, I'm a student, my name is Hale")
+    assert (refused.kind, refused.text.startswith("No tutor is free")) == ("refused", True)
+    moved = guest.hear("at 1 pm then")
+    assert (moved.kind, moved.values["date"].value) == ("confirm", "2026-12-03")
+    guest = Talker(writing, "again")
+    guest.hear("appointment on Thursday at 10 am, I'm a student, my name is Hale", "Friday")
+    assert guest.hear("Yes").kind == "done" and guest.said[-2] == "Friday"
+
+
+def test_a_name_that_the_world_knows_is_read_wherever_it_stands(tmp_path: Path) -> None:
+    school = ActionDesk(packaged_packs()["school"], world=tmp_path / "world.sqlite", today=TODAY)
+    for message in ("Please raise Finn's lunch limit to £7", "Set the lunch limit of finn to £7"):
+        turn = Talker(school, message).hear(message)
+        assert (turn.kind, turn.values["child"].value) == ("confirm", "Finn")
+    both = Talker(school, "both").hear("Please set the lunch limit of Finn and Isla to £7")
+    assert (both.kind, both.text) == ("ask", "Do you mean Finn or Isla?")
+    other = Talker(school, "other", "osei").hear("Please raise Finn's lunch limit to £7")
+    assert (other.kind, other.text) == ("ask", "Which child is it about?")
 
 
 def test_rules_that_do_not_end_ask_their_slots_again(desk: ActionDesk) -> None:

@@ -41,7 +41,7 @@ def world(pack: str) -> sqlite3.Connection:
 
 @cache
 def parameters(pack: str, sql: str) -> tuple[str, ...]:
-    return WorldTables(actions_of(pack).world_sql).query(sql).parameters
+    return WorldTables(world(pack)).query(sql).parameters
 
 
 def found_of(pack: str, action: Action, values: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from groundup.actions.replies import reads_cancel, reads_no, reads_undo, reads_y
 
 SAID: dict[Callable[[str], bool], str] = {
     reads_yes: "Yes; yes please; yep; ok; Okay, go ahead; sure; That's right; book it; 👍; perfect,"
-    " thank you; please do; yes do it; Yes, freeze it.; Yes, cancel the booking; yeah thats fine",
+    " thank you; please do; yes do it; Yes, freeze it.; Yes, cancel the booking; yeah thats fine; YES OBVIOUSLY; yes and good riddance",
     reads_no: "No; nope; no thanks; No, that's wrong; no don't book it; not now; that's not right; 👎",
     reads_cancel: "Leave it; never mind; forget it; no, leave it; stop; I changed my mind; cancel it;"
     " sorry, never mind; I don't want it any more",
