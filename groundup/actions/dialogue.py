@@ -15,7 +15,7 @@ import datetime
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from groundup.actions.definition import (
     Action,
@@ -33,6 +33,7 @@ from groundup.actions.endings import (
     with_offer,
 )
 from groundup.actions.intent import choose_action
+from groundup.actions.message_values import MessageReading, MessageValues
 from groundup.actions.pending import pending, waiting_action
 from groundup.actions.progress import (
     ActionProgress,
@@ -50,11 +51,9 @@ from groundup.actions.state import (
     LastDone,
     Performance,
     TurnKind,
-    ValueSource,
     Wish,
 )
 from groundup.actions.templates import fill
-from groundup.actions.values import read_values, spoken, unclear_values
 
 CANCELLED = "All right, nothing was done."
 STAYS = "All right, it stays as it is."
@@ -111,15 +110,6 @@ def filled(
     return marked(_Dialogue(actions, world, ActionState(), heard).begin_with(action, held))
 
 
-@dataclass(frozen=True)
-class _Read:
-    """The values of a message."""
-
-    values: dict[str, HeldValue] = field(default_factory=dict)
-    unclear: dict[str, str] = field(default_factory=dict)
-    """Questions for what can be read in two ways, by slots."""
-
-
 class _Dialogue:
     def __init__(
         self, actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard
@@ -148,7 +138,7 @@ class _Dialogue:
     def begin_with(self, action: Action, values: Mapping[str, HeldValue]) -> Step:
         """Take the values of an action as they are."""
         self.state = ActionState(action=action.name)
-        return self._go_on(action, values, _Read())
+        return self._go_on(action, values, MessageValues())
 
     def _begin(self) -> Step:
         wishes = list(self._wishes())
@@ -175,7 +165,7 @@ class _Dialogue:
         for (name, _), start, end in zip(found, starts, ends, strict=True):
             yield Wish(name, self.message[start:end], start)
 
-    def _start(self, wish: Wish, others: Sequence[Wish], more: _Read | None = None) -> Step:
+    def _start(self, wish: Wish, others: Sequence[Wish], more: MessageValues | None = None) -> Step:
         action = self.actions.action(wish.action)
         assert action is not None
         read = self._read(action, wish.message, wish.start)
@@ -191,39 +181,9 @@ class _Dialogue:
 
     def _read(
         self, action: Action, message: str, start: int = 0, asked: Slot | None = None
-    ) -> _Read:
-        """Return the values of a message that their slots accept."""
-        slots, today = action.askable, self.heard.today
-        values: dict[str, HeldValue] = {}
-        known = tuple(self._with_names(slot) for slot in slots)
-        asked_of = next((slot for slot in known if asked and slot.name == asked.name), None)
-        found = dict(read_values(known, message, today, asked_of))
-        if known != slots:  # a name that is not among the known ones
-            others = read_values(slots, message, today, asked).items()
-            found |= {name: each for name, each in others if name not in found}
-        for name, each in found.items():
-            slot = action.slot(name)
-            if slot is None or not slot.accepts(each.value):
-                continue
-            source: ValueSource = "asked" if asked and asked.name == name else "message"
-            place = (start + each.start, start + each.end)
-            values[name] = HeldValue(each.value, source, *place, said(slot, each.value))
-        unclear = {}
-        for name, readings in unclear_values(known, message, today, asked_of).items():
-            slot = action.slot(name)
-            if slot is not None and name not in values:
-                choices = " or ".join(spoken(slot, value) for value in readings)
-                unclear[name] = f"Do you mean {choices}?"
-        return _Read(values, unclear)
-
-    def _with_names(self, slot: Slot) -> Slot:
-        """Return a slot of a name as a choice among the names that are known."""
-        if not slot.among:
-            return slot
-        names = self.world.names(slot.among, self.known)
-        if not names:
-            return slot
-        return replace(slot, type="choice", among="", options=dict.fromkeys(names, ()))
+    ) -> MessageValues:
+        reader = MessageReading(action, self.world, self.known, self.heard.today)
+        return reader.read(message, start, asked)
 
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)
@@ -287,7 +247,7 @@ class _Dialogue:
         stops = progress.refused or progress.missing or progress.needed
         as_shown = self.state.fingerprint == fingerprint_of(action, progress.bound)
         if stops or not as_shown or not self.heard.is_answer:
-            return self._after(action, progress, _Read())
+            return self._after(action, progress, MessageValues())
         return self._perform(action, progress, self.state.key)
 
     def _perform(
@@ -297,10 +257,10 @@ class _Dialogue:
         what = Performance(action, False, key, progress.bound, held, self.state, tuple(read))
         return Step(self.state, performance=what)
 
-    def _go_on(self, action: Action, values: Mapping[str, HeldValue], read: _Read) -> Step:
+    def _go_on(self, action: Action, values: Mapping[str, HeldValue], read: MessageValues) -> Step:
         return self._after(action, advance(action, self.world, values, self.known), read)
 
-    def _after(self, action: Action, progress: ActionProgress, read: _Read) -> Step:
+    def _after(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
         """Refuse, ask or confirm, as far as the values reach."""
         values = {name: each for name, each in progress.held.items() if each.source != "lookup"}
         aside = {name: each for name, each in self.state.set_aside.items() if name not in values}
@@ -325,7 +285,7 @@ class _Dialogue:
         )
         return Step(state, replace(turn, kind="confirm", text=text))
 
-    def _stopped(self, action: Action, progress: ActionProgress, read: _Read) -> Step:
+    def _stopped(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
         """Say why it can't go on: by a rule, or since a lookup found nothing."""
         rule, lookup = progress.refused, progress.missing
         values = in_sentences(progress.held, progress.bound)

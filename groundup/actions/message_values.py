@@ -1,0 +1,72 @@
+"""The values of a message that the slots of an action accept, as a conversation keeps them, with the
+questions for those that are unclear. Names that the world knows (`Slot.among`) are read as choices.
+"""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from groundup.actions.definition import Action, Slot
+from groundup.actions.progress import Bound, KnownWorld, said
+from groundup.actions.state import HeldValue, ValueSource
+from groundup.actions.values import ReadValue, read_values, spoken, unclear_values
+
+
+@dataclass(frozen=True)
+class MessageValues:
+    """The values of a message."""
+
+    values: dict[str, HeldValue] = field(default_factory=dict)
+    unclear: dict[str, str] = field(default_factory=dict)
+    """Questions for what can be read in two ways, by slots."""
+
+
+@dataclass(frozen=True)
+class MessageReading:
+    """Reads the messages of a conversation about an action. Raises what the world does."""
+
+    action: Action
+    world: KnownWorld
+    known: Bound
+    """What is known without a message."""
+    today: datetime.date
+
+    def read(self, message: str, start: int = 0, asked: Slot | None = None) -> MessageValues:
+        """Return the values of a message that begins at `start` of a longer one. `asked`: the slot
+        whose question it replies to.
+        """
+        slots = tuple(self._with_names(slot) for slot in self.action.askable)
+        asked_of = next((slot for slot in slots if asked and slot.name == asked.name), None)
+        values = {}
+        for slot, each in self._accepted(slots, message, asked, asked_of):
+            source: ValueSource = "asked" if asked and asked.name == slot.name else "message"
+            place = (start + each.start, start + each.end)
+            values[slot.name] = HeldValue(each.value, source, *place, said(slot, each.value))
+        unclear = {}
+        for name, readings in unclear_values(slots, message, self.today, asked_of).items():
+            own = self.action.slot(name)
+            if own is not None and name not in values:
+                choices = " or ".join(spoken(own, value) for value in readings)
+                unclear[name] = f"Do you mean {choices}?"
+        return MessageValues(values, unclear)
+
+    def _accepted(
+        self, slots: tuple[Slot, ...], message: str, asked: Slot | None, asked_of: Slot | None
+    ) -> Iterator[tuple[Slot, ReadValue]]:
+        """Yield the values that their slots accept."""
+        found = dict(read_values(slots, message, self.today, asked_of))
+        if slots != self.action.askable:  # a name that is not among the known ones
+            others = read_values(self.action.askable, message, self.today, asked).items()
+            known = [slot.name for slot in self.action.askable if slot.among]
+            found = {name: each for name, each in others if name in known} | found
+        for name, each in found.items():
+            slot = self.action.slot(name)
+            if slot is not None and slot.accepts(each.value):
+                yield slot, each
+
+    def _with_names(self, slot: Slot) -> Slot:
+        """Return a slot of a name as a choice among the names that are known."""
+        names = self.world.names(slot.among, self.known) if slot.among else ()
+        if not names:
+            return slot
+        return replace(slot, type="choice", among="", options=dict.fromkeys(names, ()))
