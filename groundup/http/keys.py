@@ -38,9 +38,9 @@ MAX_KEYS = 256
 MIN_CHARACTERS = 16
 SCRYPT = {"n": 2**14, "r": 8, "p": 1}  # 16 MiB
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# Of a public key, where its table says nothing: a visitor reads some seconds on each answer, and a
-# quotation takes the server about 50 ms.
-PUBLIC_PER_MINUTE, PUBLIC_PER_MINUTE_AND_ADDRESS = 300, 20
+# Of a public key, where its table says nothing: a quotation takes the server about 50 ms, and the
+# visitors of one office have one address.
+PUBLIC_PER_MINUTE, PUBLIC_PER_MINUTE_AND_ADDRESS = 300, 60
 _PRIVATE = "The keys in it would be everyone's. Let yourself alone read it: chmod 600"
 
 

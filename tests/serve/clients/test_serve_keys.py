@@ -14,6 +14,7 @@ from test_serve_assistant import QUESTION, RECIPE, TEXT, make_build, turn
 from groundup.cli.access import AccessOptions, script_tags
 from groundup.cli.main import run
 from groundup.data.reading.source_files import Source
+from groundup.http.keys import public_keys
 from groundup.progress import Silent
 from groundup.retrieve.update import update_index
 
@@ -287,7 +288,7 @@ def test_too_many_questions_of_a_public_key(keyed: Keyed) -> None:
     body = {"assistant": "shop", "question": "When does the shop for kites open?"}
     answers = [keyed.page("/groundup/ask", body, key=NARROW, origin=SITE) for _ in range(3)]
     assert [each.status_code for each in answers] == [200, 200, 429]
-    assert 20 <= int(answers[-1].headers["retry-after"]) <= 30
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 30
     assert "try again in" in answers[-1].json()["error"]["message"]
     assert keyed.page("/groundup/assistants").status_code == 200  # another key
 
@@ -329,28 +330,37 @@ def test_without_public_keys_nothing_is_open(guarded: Any) -> None:
         assert known == (200 if path.startswith("/page/") else 404)
 
 
-def test_the_server_says_the_key_that_it_derives(keyed: Keyed, serve: Callable[..., Any]) -> None:
+def test_behind_a_proxy_each_client_has_its_own_rate(
+    keyed: Keyed, serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.toml"
+    rates = "requests_per_minute = 100\nrequests_per_minute_and_address = 1"
+    file.write_text(KEYS.replace("requests_per_minute = 2", rates))
+    file.chmod(0o600)
     proxied = ["--server-name", "assistant.example", "--proxy", "127.0.0.1"]
+    access = ["--api-key", OPERATOR, "--keys", str(file), "--cors", SITE]
+    served = [str(keyed.clinic), str(keyed.shop), str(keyed.shop.parent / "tiny")]
+    manuals = keyed.shop.parent / "manuals.index"
+    server = serve(*served, "--index", str(manuals), *access, *proxied)
+
+    def status(address: str) -> int:
+        headers = {"host": "assistant.example", "origin": "https://assistant.example"}
+        headers |= {"authorization": f"Bearer {NARROW}", "x-forwarded-for": address}
+        return int(server.get("/groundup/assistants", headers=headers).status_code)
+
+    assert [status("192.0.2.1"), status("192.0.2.1"), status("192.0.2.2")] == [200, 429, 200]
+    assert status("192.0.2.9, 192.0.2.1") == 429  # what a client writes itself counts for nothing
+
+
+def test_a_derived_key_is_the_public_key_of_the_assistant(
+    keyed: Keyed, serve: Callable[..., Any]
+) -> None:
     public = ["--api-key", CLINIC, "--public-key", "clinic", "--cors", SITE]
-    server = serve(str(keyed.clinic), *public, *proxied)
-    key = public_key_derived(CLINIC)
-    headers = {"host": "assistant.example", "authorization": f"Bearer {key}"}
-    headers["origin"] = "https://assistant.example"
-    for number in range(22):  # one rate for each address that the proxy names
-        forwarded = {"x-forwarded-for": f"192.0.2.{number % 2}"}
-        answer = server.get("/groundup/assistants", headers={**headers, **forwarded})
-        assert answer.status_code == 200
-    found = [
-        server.get("/groundup/assistants", headers={**headers, "x-forwarded-for": "192.0.2.9"})
-        for _ in range(21)
-    ]
-    assert [each.status_code for each in found] == [200] * 20 + [429]
-
-
-def public_key_derived(api_key: str) -> str:
-    from groundup.http.keys import public_keys
-
-    return public_keys(["clinic"], api_key)["clinic"]
+    server = serve(str(keyed.clinic), *public)
+    key = public_keys(["clinic"], CLINIC)["clinic"]
+    headers = {"authorization": f"Bearer {key}", "origin": SITE}
+    assert server.get("/groundup/assistants", headers=headers).status_code == 200
+    assert server.get("/v1/models", headers=headers).status_code == 403
 
 
 def test_the_tag_has_the_name_that_the_proxy_has() -> None:
