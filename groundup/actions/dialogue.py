@@ -58,7 +58,9 @@ from groundup.actions.templates import fill
 CANCELLED = "All right, nothing was done."
 STAYS = "All right, it stays as it is."
 NOT_UNDOABLE = "That can't be taken back here."
-FIRST_THIS = "I note that. First this one."
+FIRST_THIS = "I'll come to that next. First:"
+# What is repeated of a text, before the first question.
+MAX_REPEATED_CHARACTERS = 60
 MAX_WISHES, MAX_CLAUSES = 3, 12
 # Where one wish of a message may end and another begin.
 _CLAUSES = re.compile(
@@ -174,10 +176,28 @@ class _Dialogue:
             values = {name: replace(each, start=0, end=0) for name, each in values.items()}
             values |= more.values
             read = more
+        values = {**self._reference_of_last(action, values), **values}
         self.state = ActionState(
             action=action.name, wishes=tuple(others), unsettled=self.state.unsettled
         )
-        return self._go_on(action, values, read)
+        made = self._go_on(action, values, read)
+        turn = made.turn
+        if turn is None or turn.kind != "ask" or turn.text != made.state.question:
+            return made
+        text = f"{_understood(action, made.state.values)} {turn.text}".lstrip()
+        return replace(made, turn=replace(turn, text=text))
+
+    def _reference_of_last(
+        self, action: Action, values: Mapping[str, HeldValue]
+    ) -> dict[str, HeldValue]:
+        """Return the reference of what was done last as the one code that an action asks for."""
+        codes = [slot for slot in action.askable if slot.type == "code"]
+        last = self.state.last
+        if last is None or len(codes) != 1 or codes[0].name in values:
+            return {}
+        if not codes[0].accepts(last.reference):
+            return {}
+        return {codes[0].name: HeldValue(last.reference, "known", shown=last.reference)}
 
     def _read(
         self, action: Action, message: str, start: int = 0, asked: Slot | None = None
@@ -207,6 +227,8 @@ class _Dialogue:
                 return self._ended("cancelled", CANCELLED, action)
         if read.values or read.unclear:
             return self._go_on(action, {**held, **read.values}, read)
+        if reads_yes(self.message) or reads_no(self.message):
+            return self._again()
         return self._other_wish(action)
 
     def _is_two_sided(self) -> bool:
@@ -225,7 +247,7 @@ class _Dialogue:
         return is_end and bool(said & asked)
 
     def _again(self) -> Step:
-        """Ask the question that waits once more."""
+        """Ask the question that waits once more, with what an answer looks like."""
         waiting = pending(self.actions, self.state)
         assert waiting is not None
         return Step(self.state, replace(waiting, text=waiting.unread))
@@ -352,6 +374,9 @@ class _Dialogue:
             return Step(self.state)
         turn = ActionTurn("refused", NOT_UNDOABLE, action, reference=last.reference)
         if action.undo is None:
+            made = self._begin()  # "cancel that" may ask for an action that cancels
+            if made.turn is not None or made.performance is not None:
+                return made
             return Step(self.state, turn)
         refusal = undo_refusal(self.world, action.undo, last, self.known)
         if refusal:
@@ -383,3 +408,18 @@ class _Dialogue:
         if made.turn is None and made.performance is None:
             return Step(before)
         return made
+
+
+def _understood(action: Action, values: Mapping[str, HeldValue]) -> str:
+    """Return in a sentence what a message said for an action; "" for nothing."""
+    parts = []
+    for slot in action.askable:
+        if slot.name not in values:
+            continue
+        shown = values[slot.name].shown
+        if slot.type == "number" and slot.unit and values[slot.name].value != 1:
+            shown = f"{shown} {slot.unit[0]}"
+        if len(shown) > MAX_REPEATED_CHARACTERS:
+            shown = f"{shown[:MAX_REPEATED_CHARACTERS].rpartition(' ')[0]} ..."
+        parts.append(shown)
+    return f"{action.title}: {', '.join(parts)}." if parts else ""

@@ -58,7 +58,8 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
     "undo": (
         r"undo(?: (?:it|that|this|(?:the|my) \w+))?|(?:take|put|turn) (?:it|that|this) back|revert",
         "(?:cancel|revert|reverse|delete|remove) (?:it|that|this)(?: again)?|that was a mistake|no",
-        "(?:can|could) you undo (?:it|that|this)",
+        r"(?:can|could|would|will) you (?:please )?(?:undo|cancel|revert|reverse|delete|remove)"
+        r" (?:it|that|this)(?: again)?",
     ),
 }
 _PATTERNS = {kind: re.compile("|".join(each)) for kind, each in _WORDINGS.items()}
@@ -102,6 +103,8 @@ def reads_undo(message: str) -> bool:
 
     >>> reads_undo("undo that please"), reads_undo("cancel that"), reads_undo("cancel my table")
     (True, True, False)
+    >>> reads_undo("actually can you cancel that?")
+    True
     """
     found = _kinds(message, ("undo", "filler"))
     return "undo" in found and not reads_no(message)

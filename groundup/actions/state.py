@@ -13,7 +13,7 @@ import pydantic
 from groundup.actions.definition import Action, ActionSet, Rule, Slot, SlotValue
 
 TurnKind = Literal["ask", "confirm", "done", "refused", "cancelled", "failed", "unknown", "undone"]
-ValueSource = Literal["message", "asked", "lookup"]
+ValueSource = Literal["message", "asked", "lookup", "known"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,9 @@ class HeldValue:
 
     value: SlotValue
     source: ValueSource
-    """message: found in one; asked: the answer to the question for it; lookup: known."""
+    """message: found in one; asked: the answer to the question for it; lookup: a column of one;
+    known: the reference of what was done last.
+    """
     start: int = 0
     end: int = 0
     """Its characters in the message in which it was said; 0, 0 for none."""

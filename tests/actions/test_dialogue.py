@@ -30,7 +30,10 @@ def test_values_are_taken_from_the_message_asked_for_confirmed_and_written(
 ) -> None:
     guest = Talker(desk)
     first = guest.hear(WISH)
-    assert (first.kind, first.text) == ("ask", "In whose name?") and first.asked is not None
+    understood = "Book a table: 2 people, Friday 4 December 2026, 19:00."
+    assert (first.kind, first.text) == ("ask", f"{understood} In whose name?")
+    waiting = desk.pending("talk", guest.said)
+    assert waiting is not None and waiting.text == "In whose name?"
     assert set(first.read) == {"guests", "day", "at"}
     day = first.values["day"]
     assert WISH[day.start : day.end] == "2026-12-04" and day.source == "message"
@@ -156,6 +159,32 @@ def test_of_two_wishes_the_second_is_offered_when_the_first_is_done(desk: Action
     assert results(desk) == [("book_table", "sql", "done"), ("send_feedback", "mail", "done")]
 
 
+def test_a_yes_or_no_to_the_question_for_a_value_gets_what_is_expected(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    for word in ("yes", "ok", "no"):
+        turn = guest.hear(WISH, word)
+        assert turn.text == "I expected a name. In whose name?" and turn.asked is not None
+        guest.say("Leave it")
+
+
+def test_what_was_just_done_is_cancelled_without_its_reference_being_asked_for(
+    desk: ActionDesk, cafe: Path
+) -> None:
+    guest = Talker(desk)
+    guest.hear(WISH, "Ada", "Yes")
+    asked = guest.hear("actually can you cancel that?")
+    assert asked.kind == "confirm" and asked.text.startswith("Shall I cancel the booking")
+    guest.hear("No")
+    file = cafe / "actions.toml"
+    file.write_text(file.read_text().replace("[A-Z]{3}[0-9]{3}", "[A-Z0-9]{6}"))
+    later = Talker(ActionDesk(cafe))
+    later.said = guest.said
+    asked = later.hear("I want to cancel my booking")
+    assert asked.kind == "confirm" and "of Ada on Friday 4 December 2026" in asked.text
+    assert asked.values["booking"].source == "known"
+    assert later.hear("Yes").kind == "done" and bookings(desk) == []
+
+
 def test_a_second_wish_outlives_an_undo_of_the_first(desk: ActionDesk) -> None:
     guest = Talker(desk)
     guest.hear(f"{WISH} and I'd like to leave feedback", "Ada", "Yes")
@@ -174,7 +203,7 @@ def test_what_can_be_read_in_two_ways_is_asked_also_in_place_of_a_value(desk: Ac
 def test_another_wish_meanwhile_is_noted_and_comes_after(desk: ActionDesk) -> None:
     guest = Talker(desk)
     turn = guest.hear("Book a table", "I want to cancel my booking")
-    assert turn.text == "I note that. First this one. For how many people?"
+    assert turn.text == "I'll come to that next. First: For how many people?"
     turn = guest.hear("never mind")
     assert turn.kind == "cancelled" and '"Cancel a booking"' in turn.text
     assert guest.hear("Yes").text == "What is your booking reference?"
