@@ -10,7 +10,7 @@ PIP_ARGS ?=
 # Other programs that use `groundup serve`, for their tests only: Python packages, and below node/ those of npm.
 GUESTS := .venv-guests
 GUEST_FILES := tests/serve/clients/guests
-# Tests in one process a core, each of one thread and half a gigabyte; tests/conftest.py says the rest.
+# Tests in a process a core and one more (tests/conftest.py), each of one thread and up to two gigabytes.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
 .PHONY: demo test test-slow test-guests test-langchain check notebooks docs bench clean

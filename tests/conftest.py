@@ -99,6 +99,13 @@ if not jaxtyping.config.jaxtyping_disable:  # by its environment variable
         CHECKED_CALLS.decorated, typechecker=typechecker
     )
 
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, since one or another always waits: for a deadline of a server, for a process to end."""
+    return (os.cpu_count() or 1) + 1
+
+
 gc.disable()  # until all tests are collected: a sixth of that time
 
 
