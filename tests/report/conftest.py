@@ -594,6 +594,12 @@ def build_folder(tmp_path: Path) -> Path:
     return write_build(tmp_path / "quickstart")
 
 
+@pytest.fixture(scope="session")
+def finished_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that no test changes."""
+    return write_build(tmp_path_factory.mktemp("finished") / "quickstart")
+
+
 @pytest.fixture
 def rewrite(build_folder: Path) -> Callable[[str, Callable[[Any], None]], Path]:
     """Change one JSON file of the build in place: `rewrite("data/data.json", lambda card: card.update(...))`."""

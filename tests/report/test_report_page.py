@@ -80,6 +80,11 @@ def page_of(folder: Path) -> Checked:
     return Checked(render_page(read_report_data(folder)))
 
 
+@pytest.fixture(scope="module")
+def finished_page(finished_build: Path) -> Checked:
+    return page_of(finished_build)
+
+
 def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
     page = page_of(build_folder)
     assert [values["id"] for tag, values in page.tags if tag == "section"] == SECTIONS
@@ -169,8 +174,8 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
         ("repeat", "groundup build quickstart --budget 10m"),
     ],
 )
-def test_chapters_say_what_the_files_say(build_folder: Path, section: str, said: str) -> None:
-    assert said in page_of(build_folder).text[section]
+def test_chapters_say_what_the_files_say(finished_page: Checked, section: str, said: str) -> None:
+    assert said in finished_page.text[section]
 
 
 def test_figures_of_a_build_without_a_test_split_are_of_validation(
