@@ -139,13 +139,13 @@ def sentences(message: str) -> list[str]:
 
 
 def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
+    if _DENIED.search(sentence) and not sentence.endswith("?"):
+        return "statement"
     if _WISHING.match(sentence) and not _TELLING.match(sentence):
         is_own = words_of(sentence) & (VALUE_TYPES | {OWN_BOOKING})
         return "wish" if is_own else "may"
     if _ASKING.match(sentence):
         return "question"
-    if _DENIED.search(sentence):
-        return "statement"
     has_order = not verbs.isdisjoint(words(sentence))
     begins = {fold(each[1]) for each in _CLAUSE.finditer(sentence)}
     if _REQUESTING.search(sentence) or not verbs.isdisjoint(begins):

@@ -75,6 +75,7 @@ def test_a_label_of_the_classifier_decides_between_actions_of_the_same_words() -
         ("got a text that a table is free, how quickly do I have to answer", "question"),
         ("Can I cancel my table?", "wish"),
         ("any room for 5 on Sunday?", "wish"),
+        ("Can I book a check-up on 5 March 2031?", "wish"),
         ("Hi, can you cancel my table?", "request"),
         ("hi cant come tmrw. please cancel", "request"),
         ("I've lost my card", "statement"),
