@@ -148,6 +148,8 @@ def improve(
     if len(named) > 1 and named != ["--out", "--html"]:
         fix = "Give one of them."
         raise ConfigError(f"{named[0]} and {named[1]} can't be combined.", fix=fix)
+    if ask and as_json:
+        raise ConfigError("--ask and --json can't be combined.", fix="Give one of them.")
     if corrections is not None:
         pack_improve.apply(folder, corrections, as_json)
     elif ask:

@@ -68,7 +68,7 @@ def show(
     for number, group in enumerate(found.groups[:SHOWN], start=1):
         lines += ["", *_group_lines(number, group)]
     if len(found.groups) > SHOWN:
-        lines += ["", f"{len(found.groups) - SHOWN:,} more groups: --json has all."]
+        lines += ["", f"{len(found.groups) - SHOWN:,} more groups: --json and --out have them."]
     if out is not None:
         rows = [json.dumps(_group_row(each), ensure_ascii=False) for each in found.groups]
         write_text(out, "".join(f"{row}\n" for row in rows))
@@ -121,6 +121,8 @@ def _key(question: str) -> str:
 
 
 def _summary(found: Findings) -> Iterator[str]:
+    from groundup.retrieve.question_groups import MAX_GROUPS
+
     counts = found.counts
     yield (
         f"{found.pack.head.name}: {counts['replies']:,} replies in {found.feedback.files[-1]}: "
@@ -135,7 +137,8 @@ def _summary(found: Findings) -> Iterator[str]:
         by = "by the vectors of all-minilm-l6-v2"
         if found.by == "words":
             by = "by their words (by vectors where all-minilm-l6-v2 is on this machine)"
-        yield f"{len(found.groups):,} groups of questions that ask the same, {by}"
+        most = "the biggest " if len(found.groups) == MAX_GROUPS else ""
+        yield f"{most}{len(found.groups):,} groups of questions that ask the same, {by}"
     else:
         yield "No question was refused or had a disliked answer."
 

@@ -16,6 +16,7 @@ from typer import Argument, Option
 from groundup.cli.access import AccessOptions, access_of, script_tags
 from groundup.cli.console import console_progress
 from groundup.cli.fields import grouped
+from groundup.cli.kept import KeptOptions, open_kept
 from groundup.cli.options import (
     ActionOptions,
     DeviceOption,
@@ -23,7 +24,6 @@ from groundup.cli.options import (
     PortOption,
     PrecisionOption,
     SpeculateOption,
-    file_to_write,
 )
 from groundup.cli.served_builds import (
     assistants_of,
@@ -37,7 +37,6 @@ from groundup.progress import Progress
 
 if TYPE_CHECKING:
     from groundup.http.limits import Limits
-    from groundup.serve.feedback import FeedbackRecorder
     from groundup.serve.indexes import ServedIndexes
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.model_registry import ModelRegistry
@@ -106,17 +105,6 @@ class ServerOptions:
             "rules of actions.",
         ),
     ] = ""
-    feedback: Annotated[
-        Path | None,
-        Option(
-            "--feedback",
-            metavar="FILE",
-            callback=file_to_write,
-            help="Keep readers' ratings, and questions that found no answer, in FILE "
-            "(JSON lines; personal data masked); the page says so.",
-            show_default="nothing is kept",
-        ),
-    ] = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +156,7 @@ def command(
         ),
     ] = None,
     actions: ActionOptions = ActionOptions(),
+    kept: KeptOptions = KeptOptions(),
     as_json: JsonOption = False,
 ) -> None:
     """Serve models over the Ollama API (/api) and the OpenAI API (/v1) on one port, and with
@@ -203,6 +192,7 @@ def command(
         from groundup.serve.mcp.endpoint import McpEndpoint, serve_stdio
     access, public = access_of(listen)
     server = _open_server(models or [], sources, options, actions, progress)
+    open_kept(server, kept, progress)
     if mcp is not None and not server.indexes.names:
         fix = "Serve a build with an index, or name one: --index INDEX"
         raise ConfigError("--mcp: no documents are served, which its tools search.", fix=fix)
@@ -259,24 +249,9 @@ def _open_server(
     server = server_of(registry, options, Limits(), indexes)
     server.customer_header = header_name(options.customer_header)
     indexes.open_vectors(server.worker, progress)
-    if options.feedback is not None:
-        server.feedback = _recorder(options.feedback, indexes, progress)
     for note in precision_notes(server.loaded_models, registry):
         progress.say(note)
     return server
-
-
-def _recorder(file: Path, indexes: "ServedIndexes", progress: Progress) -> "FeedbackRecorder":
-    """Raises ConfigError without an index, whose answers could be rated; DiskError."""
-    from groundup.packs.feedback import FeedbackFile
-    from groundup.serve.feedback import FeedbackRecorder
-
-    if not indexes.names:
-        fix = "Serve a build with an index, or name one: --index INDEX"
-        raise ConfigError("--feedback: no documents are served, so no answer is rated.", fix=fix)
-    recorder = FeedbackRecorder(FeedbackFile(file))
-    progress.say(f"Ratings, and questions that found no answer, are kept in {file}.")
-    return recorder
 
 
 def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[str]:

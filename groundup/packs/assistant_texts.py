@@ -22,6 +22,9 @@ SELF_HARM = (
     "If you are in danger, call the emergency services: 112, 999 or 911."
 )
 MAX_QUESTIONS, MAX_QUESTION_CHARACTERS, MAX_TEXT_CHARACTERS = 5, 90, 600
+# Of what is personal: in shorter ones words and prices would be masked.
+MAX_SHAPES, MIN_SHAPE = 20, 3
+_SHAPE = re.compile(r"[A9](?:[A9 ./-]{0,38}[A9])")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -41,6 +44,10 @@ class AssistantTexts:
     """How a person is reached, as it follows "To speak to a person: "; "": a telephone number or
     e-mail address of the documents is quoted.
     """
+    personal: tuple[str, ...] = ()
+    """Shapes of what says who somebody is, such as "AAA-9999" for a customer number, A a letter and
+    9 a digit: masked in what is kept of messages (`serve/masking.py`).
+    """
     colour: str = ""
     """Of the page's buttons: # and six hexadecimal digits."""
     emergency: str = EMERGENCY
@@ -58,6 +65,13 @@ class AssistantTexts:
             text = getattr(self, field)
             what = f"of at most {MAX_TEXT_CHARACTERS} characters"
             require(len(text) <= MAX_TEXT_CHARACTERS, f"assistant.{field}", text[:80], what)
+        what = f"at most {MAX_SHAPES}"
+        require(len(self.personal) <= MAX_SHAPES, "assistant.personal", self.personal, what)
+        for shape in self.personal:
+            what = 'a shape such as "AAA-9999": A a letter, 9 a digit, of these at least 3 and a 9'
+            is_shape = _SHAPE.fullmatch(shape) is not None and "9" in shape
+            fits = is_shape and sum(map(shape.count, "A9")) >= MIN_SHAPE
+            require(fits, "assistant.personal", shape[:80], what)
         has_colour = not self.colour or _COLOUR.fullmatch(self.colour) is not None
         require(has_colour, "assistant.colour", self.colour, "# and six hexadecimal digits")
 

@@ -1,15 +1,16 @@
 """Corrections: what an operator answers to questions that readers asked in vain. Each becomes a
 held-out question of the pack or a sentence of a document, never both.
 
-    {"question": "...", "also": ["..."], "use": "question", "answer": "4 pm", "document": "repairs.md"}
+    {"question": "...", "also": ["..."], "use": "question", "answer": "4 pm",
+     "document": "repairs.md"}
     {"question": "...", "use": "question", "answer": null, "document": null}
     {"question": "...", "use": "document", "answer": "We deliver ...", "document": "hire.md",
      "heading": "Hire > Hotels", "title": ""}
 
 A held-out question measures whether the assistant finds what a document already says ("4 pm", word
 for word), or rightly refuses (null). A sentence is what no document says yet: it goes under a
-heading, or into a new document with a title. A question whose answer was written because of it would
-be no test of anything, and one that measures must not teach: so improved.jsonl in the pack remembers
+heading, or into a new document with a title. A question whose answer was written because of it
+would measure nothing, and one that measures must not teach: so improved.jsonl in the pack remembers
 each with its use, and `pack check` holds instructions and messages against it for ever.
 
 All corrections of a file are checked before the first is written.

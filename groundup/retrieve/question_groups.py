@@ -16,8 +16,9 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,14 @@ from groundup.packs.repeats import ASKS_THE_SAME, content_words, shared
 from groundup.progress import Progress, Silent
 from groundup.retrieve.evidence import question_words
 from groundup.retrieve.index import Index
-from groundup.retrieve.search import Ranking, find
+from groundup.retrieve.rankings import AUTO, ranking_of
+from groundup.retrieve.search import find
 from groundup.retrieve.update import update_index
 from groundup.retrieve.updated_vectors import is_here
 from groundup.weights.catalog import DEFAULT_ENCODER
+
+if TYPE_CHECKING:
+    from groundup.retrieve.vectors import Vectors
 
 Matrix = NDArray[np.float32]
 Similarity = Callable[[Sequence[str]], Matrix]
@@ -46,6 +51,8 @@ NEAR = {VECTORS: 0.42, WORDS: 0.41}
 PASSAGES = 3
 # Different questions that are grouped, the latest ones: the time grows with their square.
 MAX_QUESTIONS = 2000
+# That are shown: each is searched for.
+MAX_GROUPS = 200
 # What is read of a question in its context, in characters.
 MAX_CHARACTERS = 1000
 MAX_TITLE_WORDS = 8
@@ -104,20 +111,22 @@ class PackSearch:
     this machine by vectors.
     """
 
-    def __init__(self, index: Index, by: str, ranking: Ranking | None, similarity: Similarity):
-        self.index, self.by, self.similarity = index, by, similarity
-        self._ranking = ranking
+    def __init__(self, index: Index, similarity: Similarity, vectors: "Vectors | None" = None):
+        self.index, self.similarity, self._vectors = index, similarity, vectors
+        self.by = WORDS if vectors is None else VECTORS
+        self._ranking = ranking_of(AUTO, vectors)
 
     def nearest(self, question: str) -> Nearest:
         """Return the passage that is nearest. Raises FormatError."""
         found = find(self.index, question, PASSAGES, self._ranking).passages
         if not found:
             return Nearest()
-        texts = [f"{each.title}\n{each.text}" for each in found]
-        if self.by == VECTORS:
-            near = float(self.similarity([question, *texts])[0, 1:].max())
+        if self._vectors is not None:
+            rows = self._vectors.rows_of(found)
+            near = float((rows @ self._vectors.embed_again([question])[0]).max())
         else:
             asked = question_words(self.index, question)
+            texts = [f"{each.title}\n{each.text}" for each in found]
             near = max(asked.share(each, found[0].language) for each in texts)
         return Nearest(found[0].document, found[0].title, near, near >= NEAR[self.by])
 
@@ -135,7 +144,7 @@ def searched_documents(
         update_index(place, [Source(str(documents))], progress=Silent())
         with Index(place) as index:
             if not is_here(encoder):
-                yield PackSearch(index, WORDS, None, similarity_by_words(language))
+                yield PackSearch(index, similarity_by_words(language))
                 return
             from groundup.device import select_compute
             from groundup.retrieve.vectors import Vectors, embed_with, make_vectors
@@ -151,7 +160,7 @@ def searched_documents(
                 rows = np.asarray(embed(texts), dtype=np.float32)
                 return rows @ rows.T
 
-            yield PackSearch(index, VECTORS, vectors.mixture(), cosines)
+            yield PackSearch(index, cosines, vectors)
 
 
 def similarity_by_words(language: str) -> Similarity:
@@ -175,7 +184,7 @@ def group_questions(
     events: Sequence[FeedbackEvent], search: PackSearch, language: str = "en"
 ) -> list[QuestionGroup]:
     """Return the groups of the questions that found no answer or whose answer was disliked, each
-    with its nearest document; that with the most events first. Raises FormatError.
+    with its nearest document; the MAX_GROUPS with the most events, these first. Raises FormatError.
     """
     as_written: dict[str, str] = {}
     of_question: dict[str, list[FeedbackEvent]] = {}
@@ -189,14 +198,20 @@ def group_questions(
         return []
     least = SAME_COSINE if search.by == VECTORS else ASKS_THE_SAME
     weights = np.array([len(of_question[each]) for each in latest])
-    groups = []
+    groups: list[QuestionGroup] = []
     for members in stars(search.similarity(latest) >= least, weights):
         questions = [latest[place] for place in members]
         kept = [event for each in questions for event in of_question[each]]
-        title = title_from(questions, language)
-        nearest = search.nearest(questions[0])
-        groups.append(QuestionGroup(questions[0], tuple(questions), tuple(kept), nearest, title))
-    return sorted(groups, key=lambda each: (-len(each.events), each.question))
+        groups.append(QuestionGroup(questions[0], tuple(questions), tuple(kept)))
+    groups.sort(key=lambda each: (-len(each.events), each.question))
+    return [
+        replace(
+            each,
+            nearest=search.nearest(each.question),
+            title=title_from(each.questions, language),
+        )
+        for each in groups[:MAX_GROUPS]
+    ]
 
 
 def stars(alike: NDArray[np.bool_], weights: NDArray[np.int64]) -> Iterator[list[int]]:

@@ -1,14 +1,15 @@
-"""FeedbackRecorder: what readers say of replies, and the questions that found no answer, on their way
-into the operator's file (`packs/feedback.py`). There is one only where the operator asks for it
+"""FeedbackRecorder: what readers say of replies, and the questions that found no answer, on their
+way into the operator's file (`packs/feedback.py`). There is one only where the operator asks for it
 (`groundup serve --feedback FILE`).
 
-    a reply          -> keep(index, reply)          its number, which a rating names; a refusal is written
+    a reply          -> keep(index, reply)          its number, by which it is rated; a refusal is
+                                                    written
     a reader's word  -> rate(number, rating, text)  written with the question and the reply
 
-Clients name a reply by its number alone, so what is written as question and answer is what was asked
-and said here. What tells of danger or self-harm is never kept, nor a handover, which repeats a
-conversation. Of questions, comments, and replies with a person's own words, personal data is masked
-(`masking.py`); the quotations of documents stand as they are, firm's telephone numbers too.
+Clients name a reply by its number alone, so what is written as question and answer is what was
+asked and said here. What tells of danger or self-harm is never kept, nor a handover, which repeats
+a conversation. Of questions, comments, and replies with a person's own words, personal data is
+masked (`masking.py`); the quotations of documents stand as they are, a firm's telephone number too.
 """
 
 import asyncio
@@ -32,8 +33,7 @@ from groundup.serve.requests import RequestError
 # What a reader is told where replies can be rated.
 NOTICE = (
     "Questions that found no answer here, and answers that you rate, are kept, with the time, your "
-    "rating and what you write about them. E-mail addresses, telephone, card and account numbers "
-    "are masked. Please write no names."
+    "rating and what you write about them."
 )
 # Replies that can still be rated: 12 MB at most.
 REMEMBERED = 1024
@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 @dataclass
 class _RatedReply:
     event: FeedbackEvent
+    shapes: tuple[str, ...]
     written: int = 0
 
 
@@ -85,15 +86,15 @@ class FeedbackRecorder:
         self._ratings = RateLimit(per_minute, MINUTE_S)
         self._refusals = RateLimit(per_minute, MINUTE_S)
 
-    async def keep(self, index: str, reply: Answer) -> str:
+    async def keep(self, index: str, reply: Answer, shapes: tuple[str, ...] = ()) -> str:
         """Return the number by which a reply can be rated, "" for none; a refusal is written. What
-        can't be written is logged: the reply goes on.
+        can't be written is logged: the reply goes on. `shapes`: see `masked`.
         """
-        kind = _kind_of(reply)
+        kind = kind_of(reply)
         if kind in NEVER_KEPT or urgent(reply.question):
             return ""
-        event = _event_of(index, kind, reply)
-        self._replies[event.reply] = _RatedReply(event)
+        event = event_of(index, reply, shapes)
+        self._replies[event.reply] = _RatedReply(event, shapes)
         if len(self._replies) > REMEMBERED:
             self._replies.popitem(last=False)
         if kind == REFUSAL and self._refusals.admits():
@@ -119,7 +120,9 @@ class FeedbackRecorder:
         if not self._ratings.admits():
             raise RequestError("too many ratings at once: try again in a minute", status=429)
         rated.written += 1
-        event = replace(rated.event, time=_now(), rating=rating, text=masked(text.strip()))
+        event = replace(
+            rated.event, time=_now(), rating=rating, text=masked(text.strip(), rated.shapes)
+        )
         try:
             await asyncio.to_thread(self.file.append, event)
         except (GroundupError, OSError) as error:
@@ -127,7 +130,8 @@ class FeedbackRecorder:
             raise RequestError("the rating could not be kept", status=503) from error
 
 
-def _kind_of(reply: Answer) -> str:
+def kind_of(reply: Answer) -> str:
+    """Return the kind of a reply; without an assistant whether documents answer."""
     if isinstance(reply, AssistantReply):
         return reply.kind
     if reply.found:
@@ -135,20 +139,16 @@ def _kind_of(reply: Answer) -> str:
     return "small_talk" if reply.refusal.is_small_talk else REFUSAL
 
 
-def _event_of(index: str, kind: str, reply: Answer) -> FeedbackEvent:
-    answer = reply.text[:MAX_ANSWER_CHARACTERS]
+def event_of(index: str, reply: Answer, shapes: tuple[str, ...] = ()) -> FeedbackEvent:
+    """Return a reply as it is kept, with a new number, personal data masked."""
+    kind, answer = kind_of(reply), reply.text[:MAX_ANSWER_CHARACTERS]
     if kind not in _OF_DOCUMENTS or reply.sentences:
-        answer = masked(answer)
+        answer = masked(answer, shapes)
     names = [passage_names(reply.sources[number - 1]) for number in reply.cited]
     sources = [CitedDocument(each.document, each.title) for each in names]
+    question = masked(reply.question[-MAX_QUESTION_CHARACTERS:], shapes)
     return FeedbackEvent(
-        _now(),
-        secrets.token_hex(8),
-        index,
-        kind,
-        masked(reply.question[-MAX_QUESTION_CHARACTERS:]),
-        answer,
-        tuple(sources),
+        _now(), secrets.token_hex(8), index, kind, question, answer, tuple(sources)
     )
 
 

@@ -59,6 +59,7 @@ from groundup.serve.requests import (
 )
 from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, respond
 from groundup.serve.templates import to_jinja_template
+from groundup.serve.transcripts import TranscriptStore
 from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.decision_rule import decide
@@ -98,6 +99,8 @@ class ModelServer:
         """Where the operator keeps what readers say; None: nothing is kept."""
         self.customer_header = ""
         """By which a proxy says who is signed in, for the rules of actions; "": nobody says it."""
+        self.transcripts: TranscriptStore | None = None
+        """Where the operator keeps conversations; None: they are not kept."""
         # Constraints are compiled, and clients' chat templates run, one at a time, so that they
         # never take more than one of the threads that all requests share, nor more than one
         # process.

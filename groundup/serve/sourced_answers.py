@@ -159,9 +159,19 @@ class SourcedAnswer:
 
     async def __aiter__(self) -> AsyncIterator[Part]:
         async for part in self._parts():
-            if isinstance(part, Answer) and self.server.feedback is not None:
-                self.reply_number = await self.server.feedback.keep(self.request.index, part)
+            if isinstance(part, Answer):
+                await self._keep(part)
             yield part
+
+    async def _keep(self, reply: Answer) -> None:
+        """Keep what the operator keeps of replies."""
+        index, server = self.request.index, self.server
+        shapes = server.indexes.texts_of(index).personal
+        if server.feedback is not None:
+            self.reply_number = await server.feedback.keep(index, reply, shapes)
+        if server.transcripts is not None and self.request.texts is not None:
+            number = self.request.caller.conversation
+            await server.transcripts.keep(server.client.name, number, index, reply, shapes)
 
     def _parts(self) -> AsyncIterator[Part]:
         writer, support = (

@@ -34,6 +34,7 @@ FILES = {
     "report": ["report", "nowhere", "--out"],
     "ask": ["ask", "nowhere", "why?", "--out"],
     "data windows": ["data", "windows", "nowhere", "--out"],
+    "pack improve": ["pack", "improve", "nowhere", "--out"],
 }
 EITHER = {"convert": ["convert", "nowhere", "--to", "hf", "--out"]}
 ALL = [*FOLDERS.values(), *FILES.values(), *EITHER.values()]

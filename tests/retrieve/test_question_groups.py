@@ -98,4 +98,4 @@ def test_an_encoder_that_is_here_decides_by_its_vectors(tmp_path: Path) -> None:
         search.similarity = watched
         [group] = group_questions(refused("is the cat on the mat", "is the cat on the mat"), search)
     assert search.by == "vectors" and group.nearest.document == "cat.md"
-    assert seen[0] == ["is the cat on the mat"] and seen[1][1].startswith("The cat\n")
+    assert seen == [["is the cat on the mat"]]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from groundup.errors import ConfigError
+from groundup.packs.assistant_texts import AssistantTexts
 from groundup.serve.masking import masked
 
 
@@ -23,3 +25,15 @@ from groundup.serve.masking import masked
 )
 def test_personal_data_becomes_marks(text: str, kept: str) -> None:
     assert masked(text) == kept
+
+
+def test_a_pack_says_what_else_is_personal() -> None:
+    texts = AssistantTexts(personal=("AAA 999", "A.99-99"))
+    text = "I am abc 123 (x.12-34), not abc 1234, xabc 123 or ABC123."
+    kept = "I am <code> (<code>), not abc 1234, xabc 123 or ABC123."
+    assert masked(text, texts.personal) == kept
+    for shape in ("AAA", "A9", "[a-z]+", "9" * 41, " 999", "", "AAA|999"):
+        with pytest.raises(ConfigError, match=r"assistant\.personal"):
+            AssistantTexts(personal=(shape,))
+    with pytest.raises(ConfigError, match="at most 20"):
+        AssistantTexts(personal=("9999",) * 21)

@@ -3,13 +3,15 @@ without `--index` there are none to ask.
 
 GET  /groundup/assistants             the assistants: {"assistants": [{"name", "index",
                                       "organisation", "greeting", "questions", "colour",
-                                      "notice"}]}
+                                      "notice" (what is kept), "deletable"}]}
 GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents",
                                       "files", "languages", "unread", "questions"}]}
 POST /groundup/ask                    {"index", "question", "model": name or null (quotations only),
                                       "assistant": name (it replies, in place of index and model),
                                       "k": 5, "promised": false (true: only what the index's promised
-                                      error rate covers), "history": [messages before]}
+                                      error rate covers), "history": [messages before],
+                                      "conversation": its id, at random: by it nothing is done
+                                      twice, and what is kept of it can be deleted}
      a stream of JSON lines:          {"sources": [...]}, then {"quote": {...}}, {"sentence":
                                       {...}}, {"note": {...}}, {"omitted": {...}} as they are made,
                                       last {"done": true, "found", "answer", "cited", "question" (in
@@ -45,6 +47,7 @@ from groundup.serve.assistants import caller_of, question_of
 from groundup.serve.feedback import NOTICE
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
+from groundup.serve.masking import NOTICE_OF_MASKS
 from groundup.serve.messages import ClientMessage
 from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama.answers import MEDIA_TYPE, line
@@ -156,8 +159,21 @@ def assistant_entry(server: ModelServer, alias: ModelAlias) -> JsonObject:
         "questions": list(texts.questions),
         "colour": texts.colour,
         "actions": [{"name": each.name, "title": each.title} for each in actions],
-        "notice": NOTICE if server.feedback is not None else "",
+        "notice": _notice(server),
+        "deletable": server.transcripts is not None or alias.assistant in server.indexes.desks,
     }
+
+
+def _notice(server: ModelServer) -> str:
+    """Return what is kept of conversations; "" for nothing."""
+    notices = []
+    if server.transcripts is not None:
+        notices.append(server.transcripts.notice)
+    if server.feedback is not None:
+        notices.append(NOTICE)
+    if notices:
+        notices.append(NOTICE_OF_MASKS)
+    return " ".join(notices)
 
 
 async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:

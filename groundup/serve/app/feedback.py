@@ -1,9 +1,13 @@
-"""/groundup/feedback: how a reader rates a reply of /groundup/ask, where the operator keeps that.
+"""How a reader rates a reply of /groundup/ask, and deletes a conversation, where the operator keeps
+that.
 
 POST /groundup/feedback   {"reply": the "reply" of the last line of /groundup/ask, "rating": "up" or
                           "down", "text": a comment}     ->  {"kept": true}
+POST /groundup/forget     {"conversation": its id, as /groundup/ask was given it}
+                          ->  {"forgotten": whether anything of it was kept}
 """
 
+import asyncio
 from typing import Literal
 
 from pydantic import Field
@@ -14,6 +18,7 @@ from starlette.routing import Route
 from groundup.http.responses import JsonResponse
 from groundup.serve.feedback import MAX_TEXT_CHARACTERS
 from groundup.serve.fields import Body, read_fields
+from groundup.serve.openai.fields import MAX_ID_CHARACTERS
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
 
@@ -26,6 +31,12 @@ class RatingBody(Body):
     text: str = Field("", max_length=MAX_TEXT_CHARACTERS)
 
 
+class ForgetBody(Body):
+    """The body of /groundup/forget."""
+
+    conversation: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
+
+
 def routes(server: ModelServer) -> list[Route]:
     async def feedback(request: Request) -> Response:
         body = read_fields(RatingBody, await server.read_body(request))
@@ -35,4 +46,24 @@ def routes(server: ModelServer) -> list[Route]:
         await server.feedback.rate(body.reply, body.rating, body.text)
         return JsonResponse({"kept": True})
 
-    return [Route("/groundup/feedback", feedback, methods=["POST"])]
+    async def forget(request: Request) -> Response:
+        body = read_fields(ForgetBody, await server.read_body(request))
+        found = await asyncio.to_thread(forget_conversation, server, body.conversation)
+        return JsonResponse({"forgotten": found})
+
+    return [
+        Route("/groundup/feedback", feedback, methods=["POST"]),
+        Route("/groundup/forget", forget, methods=["POST"]),
+    ]
+
+
+def forget_conversation(server: ModelServer, conversation: str) -> bool:
+    """Delete the transcript of a conversation and how far its actions were; return whether there
+    was any. What was done for it, and its audit, stays. Raises DiskError.
+    """
+    store, indexes = server.transcripts, server.indexes
+    found = store is not None and store.forget(server.client.name, conversation)
+    for name in indexes.names:
+        if name in indexes.desks:
+            found = indexes.desks[name].world.forget(conversation) > 0 or found
+    return found

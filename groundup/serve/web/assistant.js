@@ -21,6 +21,7 @@ export class Assistant {
     whenSent(get("assistant-form"), this.question, () => this.running, (text) => this.#ask(text));
     get("assistant-person").addEventListener("click", () => this.#ask(PERSON));
     get("assistant-again").addEventListener("click", () => this.#fresh());
+    get("assistant-forget").addEventListener("click", () => this.#forget());
     get("assistant-save").addEventListener("click", () => saveFile("conversation.txt", this.#transcript(), "text/plain"));
   }
 
@@ -57,6 +58,28 @@ export class Assistant {
     this.#keep();
   }
 
+  /** Have the server delete what it keeps of the conversation. */
+  async #forget() {
+    if (this.running) return;
+    let said = "The conversation is deleted.";
+    try {
+      await ask("/groundup/forget", { conversation: this.conversation.id });
+      this.#fresh();
+    } catch (error) {
+      said = error.message;
+    }
+    this.thread.append(node("p", { class: "hint" }, said));
+    this.thread.focus({ preventScroll: true }); // its button is gone
+    announce(said);
+  }
+
+  /** What can be done with a conversation that has begun. */
+  #offer() {
+    const hasBegun = this.conversation.exchanges.length > 0;
+    get("assistant-save").hidden = !hasBegun;
+    get("assistant-forget").hidden = !hasBegun || !this.firm.deletable;
+  }
+
   /** Show a conversation as it was left, and ask again what had no reply yet: the server does nothing twice. */
   #resume(conversation) {
     this.conversation = conversation;
@@ -67,7 +90,7 @@ export class Assistant {
     this.ideas.hidden = !this.ideas.childElementCount || conversation.exchanges.length > 0;
     conversation.exchanges.forEach((exchange, place, all) => this.#shown(exchange, place === all.length - 1));
     this.thread.lastElementChild.scrollIntoView({ block: "nearest" });
-    get("assistant-save").hidden = !conversation.exchanges.length;
+    this.#offer();
     if (conversation.asked) this.#ask(conversation.asked);
   }
 
@@ -124,7 +147,7 @@ export class Assistant {
     if (this.running === running) this.#run(null);
     if (this.conversation.id === id) this.#keep();
     reply.element.scrollIntoView({ block: "nearest" });
-    get("assistant-save").hidden = !exchanges.length;
+    this.#offer();
     announce(reply.text);
   }
 

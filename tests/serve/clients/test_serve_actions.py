@@ -205,3 +205,17 @@ def test_a_world_that_another_program_damaged_changes_nothing(
     assert given.status_code == 503 and "nothing was changed" in given.text
     assert "world.sqlite" not in given.text
     server.kill()
+
+
+def test_a_conversation_that_is_deleted_is_forgotten(
+    clinic: Any, build: Path, appointments: Callable[[], list[tuple[Any, ...]]]
+) -> None:
+    assert clinic.get("/groundup/assistants").json()["assistants"][0]["deletable"]
+    talk(clinic, *BOOKING[:2], conversation="gone")
+    forgotten = [clinic.post("/groundup/forget", {"conversation": "gone"}).json() for _ in range(2)]
+    assert forgotten == [{"forgotten": True}, {"forgotten": False}]
+    with contextlib.closing(sqlite3.connect(build / "world.sqlite")) as database:
+        found = "SELECT count(*) FROM conversations WHERE conversation = 'gone'"
+        assert database.execute(found).fetchone() == (0,)
+    talk(clinic, "yes", conversation="gone")
+    assert appointments() == []

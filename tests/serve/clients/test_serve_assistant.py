@@ -247,6 +247,7 @@ def test_the_page_learns_who_speaks(clinic: Any) -> None:
         "greeting": "Hello, I am Pebblegate's computer program.",
         "questions": ["When are you open?"],
         "colour": "#1d5c4f",
-        "notice": "",
         "actions": [],
+        "notice": "",
+        "deletable": False,
     }

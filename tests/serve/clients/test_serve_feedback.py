@@ -143,3 +143,36 @@ def test_ratings_at_once_are_whole_lines_within_the_limits(
     assert len(kept) == 60 and {each.status_code for each in found} == {200, 429}
     assert all("minute" in each.text for each in found if each.status_code == 429)
     assert len(served.lines()) == 60 and read_feedback(served.file).damaged == 0
+
+
+def test_conversations_are_kept_where_told_and_deleted_by_their_number(
+    serve: Callable[..., Any], build: Path, tmp_path: Path
+) -> None:
+    folder, recipe = tmp_path / "kept", build / "recipe.toml"
+    texts = recipe.read_text()
+    recipe.write_text(f'{texts}personal = ["AAA-999"]\n')
+    options = ("--transcripts", str(folder), "--transcript-days", "14")
+    server = serve(str(build), *options)
+    recipe.write_text(texts)
+    [entry] = server.get("/groundup/assistants").json()["assistants"]
+    assert "for 14 days" in entry["notice"] and entry["deletable"]
+    number = "0b9c8d3e-1111-4222-8333-444455556666"
+    for question in (QUESTION, "I am ABC-123, where is my crown?", "I want to kill myself"):
+        asked(server, question, conversation=number)
+    asked(server, QUESTION)
+    asked(server, QUESTION, conversation="another")
+    mine, other = sorted(folder.iterdir(), key=lambda file: -file.stat().st_size)
+    assert number not in mine.name and number not in mine.read_text()
+    lines = [json.loads(line) for line in mine.read_text().splitlines()]
+    assert (lines[0]["kind"], lines[0]["answer"]) == ("answer", TEXT)
+    assert lines[1]["question"].endswith("I am <code>, where is my crown?")
+    assert (lines[2]["kind"], lines[2]["question"]) == ("self_harm", "(not kept)")
+    assert number not in server.said
+
+    forget = "/groundup/forget"
+    assert server.post(forget, {"conversation": number}).json() == {"forgotten": True}
+    assert server.post(forget, {"conversation": number}).json() == {"forgotten": False}
+    assert list(folder.iterdir()) == [other]
+    for body in ({}, {"conversation": ""}, {"conversation": 5}, {"conversation": "a" * 257}):
+        answer = server.post(forget, body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "conversation")

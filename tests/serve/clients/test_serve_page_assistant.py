@@ -10,6 +10,7 @@ from test_serve_assistant import QUESTION, make_build
 
 pytestmark = pytest.mark.browser
 
+UNKNOWN = "What is the capital of France?"
 OPENING_HOURS = "When are you open?"
 PERSON = "To speak to a person: call 01632 960530."
 SCREENS = [(1280, 800, "light"), (1280, 800, "dark"), (390, 844, "light"), (390, 844, "dark")]
@@ -157,10 +158,30 @@ def test_a_reply_is_rated_and_the_page_says_what_is_kept(
     assert danger.get_by_role("group", name="Rate this answer").count() == 0
 
 
+def test_a_kept_conversation_is_deleted_by_its_reader(
+    opened: Callable[..., Any], serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "kept"
+    keeps = serve(str(make_build(tmp_path / "clinic")), "--transcripts", str(folder))
+    page = opened(keeps.address, width=390, height=844)
+    page.get_by_role("heading", name="Pebblegate").wait_for()
+    assert "for 30 days" in page.locator("#assistant-notice").inner_text()
+    delete = page.get_by_role("button", name="Delete conversation")
+    assert not delete.is_visible()
+    ask(page, UNKNOWN)
+    [file] = folder.iterdir()
+    assert UNKNOWN in file.read_text() and fits(page, 390)
+    delete.click()
+    page.get_by_text("The conversation is deleted.").first.wait_for()
+    assert list(folder.iterdir()) == [] and page.locator(".asked").count() == 0
+    assert page.evaluate("document.activeElement.id") == "assistant-thread"
+
+
 def test_without_feedback_nothing_is_asked_of_readers(view: Callable[..., Any]) -> None:
     page = view()
     assert ask(page, QUESTION).locator(".rating").count() == 0
     assert not page.locator("#assistant-notice").is_visible()
+    assert not page.locator("#assistant-forget").is_visible()
 
 
 def test_in_sentences_and_tables_what_belongs_together_stays_on_a_line(
