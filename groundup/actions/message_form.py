@@ -14,7 +14,7 @@ Plain rules over the words, in English.
 import re
 from typing import Literal
 
-from groundup.actions.intent_words import OWN_BOOKING, VALUE_TYPES, words_of
+from groundup.actions.intent_words import OWN_BOOKING, VALUE_TYPES, names_in, words_of
 from groundup.language.terms import fold, words
 
 Form = Literal["request", "please", "want", "wish", "may", "statement", "question"]
@@ -72,9 +72,9 @@ _REQUESTING = re.compile(
     re.IGNORECASE,
 )
 _WANTING = re.compile(
-    rf"\b(?:{_WE}(?:'d| would|d|'ll| will)(?: really)?"
+    rf"\b(?:{_WE}(?:'d| would|d|'ll| will)(?: really| also| just)*"
     r" (?:like|love|prefer|take|have|need|be grateful)\b"
-    rf"|{_WE} (?:want|need|wish|wanna)\b|need to\b"
+    rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b|need to\b"
     r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to)"
     r" (?:a|an|to|some|book|the)\b)",
     re.IGNORECASE,
@@ -167,6 +167,7 @@ def _is_general(sentence: str) -> bool:
         not is_polite
         and (_PERSONAL | _POINTING).isdisjoint(own)
         and not words_of(sentence) & VALUE_TYPES
+        and not names_in(sentence)
     )
 
 
