@@ -39,7 +39,7 @@ def command(
     Examples:
         groundup actions runs/my-firm
         groundup actions runs/my-firm --json
-        groundup actions runs/my-firm --undo K7WQ4M
+        groundup actions runs/my-firm --undo S2SNL5
     """
     from groundup.retrieve.assistant_actions import desk_of_build
 

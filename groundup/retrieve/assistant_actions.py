@@ -10,6 +10,7 @@ from pathlib import Path
 from groundup.actions.definition import Rule, Slot
 from groundup.actions.desk import ActionDesk
 from groundup.actions.state import ActionTurn
+from groundup.actions.templates import template_names
 from groundup.actions.world import WORLD_FILE
 from groundup.http.responses import JsonObject
 from groundup.retrieve.answer import QuestionReading
@@ -77,12 +78,15 @@ def rule_reading(
 
 
 def action_entry(turn: ActionTurn) -> JsonObject:
-    """Return as JSON values what a page shows of a turn: what is asked, and what was understood.
+    """Return as JSON values what a page shows of a turn: what is asked, and what was understood:
+    the slots in their order, and what else the action's sentences name.
 
     `start` and `end` of a value are its characters in the message that is replied to, or null.
     """
-    order = [slot.name for slot in turn.action.slots if slot.name in turn.values]
-    names = dict.fromkeys([*order, *turn.values])
+    slots = [slot.name for slot in turn.action.slots]
+    sentences = (turn.action.confirm, turn.action.done)
+    said = [name for sentence in sentences for name in template_names(sentence).all]
+    names = [name for name in dict.fromkeys([*slots, *said]) if name in turn.values]
     values = {name: _value_entry(name, turn) for name in names}
     return {
         "name": turn.action.name,
