@@ -72,7 +72,7 @@ def test_an_appointment_is_booked_once_and_undone(
     clinic: Any, appointments: Callable[[], list[tuple[Any, ...]]]
 ) -> None:
     asked, confirm, done = talk(clinic, *BOOKING)
-    assert asked["kind"] == "action" and asked["answer"] == "In whose name?"
+    assert asked["kind"] == "action" and asked["answer"].endswith("In whose name?")
     action = asked["action"]
     assert (action["name"], action["state"]) == ("book_appointment", "ask")
     assert action["asked"]["slot"] == "name"
