@@ -7,14 +7,15 @@ A message that answers a question is read for the asked slot first. What may mea
 value: `unclear_values` has both, so that the dialogue can ask which. Plain rules, no model.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from groundup.actions.definition import Slot, SlotValue
 from groundup.actions.read_dates import read_dates
 from groundup.actions.read_money import read_money
-from groundup.actions.read_numbers import read_numbers
+from groundup.actions.read_numbers import NUMBER, plain_number, read_numbers
 from groundup.actions.read_times import read_times
 from groundup.actions.read_words import read_choices, read_codes, read_names, read_text
 from groundup.actions.reading import MAX_OFFERED, Reading, blanked, meant
@@ -22,6 +23,8 @@ from groundup.actions.respelling import Respelled
 
 # Values but free text are read in so many characters of a message; longer ones are pasted texts.
 MAX_READ_CHARACTERS = 1000
+_TELEPHONE = re.compile(r"(?<![\d£$€.,])(?:\+\d|0)\d(?:[\s()/-]{0,2}\d){6,13}(?!\d)")
+_COUNT_BEFORE = re.compile(rf"({NUMBER})\s*(?:x|×|times|portions? of)?\s*\Z", re.IGNORECASE)
 # Each type sees what those before it left.
 _ORDER = ("code", "date", "time", "money", "number", "choice", "name", "text")
 
@@ -108,7 +111,7 @@ def _readings(
         alike = [each for each in others if each.type == kind and each.name not in found]
         if alike:
             found |= reader.read(alike, asked=False)
-    return found
+    return found | reader.counts_of_choices(slots, found)
 
 
 class _MessageReader:
@@ -134,6 +137,25 @@ class _MessageReader:
             found |= _one(slot, new)
         self._taken += found.values()
         return found
+
+    def counts_of_choices(
+        self, slots: Sequence[Slot], found: Mapping[str, Reading]
+    ) -> dict[str, Reading]:
+        """Return for the one number that is not read what stands before the words of a choice:
+        "two chickpea curries".
+        """
+        numbers = [slot for slot in slots if slot.type == "number" and slot.name not in found]
+        chosen = [
+            found[slot.name] for slot in slots if slot.type == "choice" and slot.name in found
+        ]
+        if len(numbers) != 1 or len(chosen) != 1:
+            return {}
+        rest = self._without_times(blanked(self._message, self._taken)[: chosen[0].start])
+        match = _COUNT_BEFORE.search(rest)
+        number = plain_number(match[1]) if match else None
+        if match is None or number is None:
+            return {}
+        return _one(numbers[0], [Reading(*match.span(1), (number,))])
 
     def _of(self, slot: Slot, *, asked: bool) -> list[Reading]:
         """Return what the message may mean for a slot."""
@@ -168,7 +190,8 @@ class _MessageReader:
         return respelled.placed(read_times(text, asked=asked, **bounds))
 
     def _without_times(self, rest: str) -> str:
-        """Return the text without dates and times."""
+        """Return the text without dates, times and telephone numbers."""
+        rest = _TELEPHONE.sub(lambda match: " " * len(match[0]), rest)
         respelled = Respelled(rest)
         found = [*read_dates(respelled.text, self._today), *read_times(respelled.text)]
         return blanked(rest, respelled.placed(found))

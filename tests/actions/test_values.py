@@ -94,6 +94,14 @@ def test_what_is_moved_away_from_and_what_is_denied_are_no_values() -> None:
     assert values((GUESTS,), "two people more, please") == {}
 
 
+def test_a_number_before_a_choice_counts_it_and_a_telephone_number_counts_nothing() -> None:
+    dish = Slot("dish", "choice", ask="Which?", options={"curry": ("curries",), "pie": ("pies",)})
+    portions = Slot("portions", "number", ask="How many?", unit=("portions",))
+    assert values((dish, portions), "two curries at 7 pm") == {"dish": "curry", "portions": 2}
+    assert values((dish, portions), "on 3 May a pie") == {"dish": "pie"}
+    assert read_values((dish, portions), "01632 960519", SUNDAY, portions) == {}
+
+
 def test_two_dates_fill_two_slots_in_their_order_and_one_date_none_of_them() -> None:
     first, last = (Slot(name, "date", ask="?") for name in ("first_day", "last_day"))
     assert values((first, last), "from 3 to 7 March") == {
