@@ -95,7 +95,7 @@ def test_a_name_that_the_world_knows_is_read_wherever_it_stands(tmp_path: Path) 
     both = Talker(school, "both").hear("Please set the lunch limit of Finn and Isla to £7")
     assert both.kind == "ask" and both.text.endswith(": £7. Do you mean Finn or Isla?")
     other = Talker(school, "other", "osei").hear("Please raise Finn's lunch limit to £7")
-    assert (other.kind, other.text) == ("ask", "Which child is it about?")
+    assert other.kind == "ask" and other.text.endswith("Which child is it about?")
 
 
 def test_rules_that_do_not_end_ask_their_slots_again(desk: ActionDesk) -> None:
