@@ -32,7 +32,7 @@ def questions_of(file: Path) -> Iterator[tuple[str, str]]:
     for line in file.read_text("utf-8").splitlines():
         row = json.loads(line)
         if file.name != "injections.jsonl":
-            yield row.get("kind", "answerable"), row["question"]
+            yield row.get("kind", "answerable"), row.get("question") or row["text"]
 
 
 @pytest.mark.parametrize(
