@@ -67,7 +67,9 @@ _FOLLOWING = frozenset(_AFTER_NUMBER.split())
 _PLAIN = re.compile(NUMBER, re.IGNORECASE)
 _ONE = re.compile(r"(?:\W|just|only)*(one|1)\W*(?:please|pls)?\W*", re.IGNORECASE)
 _CHANGED = re.compile(
-    rf"\b(?:make (?:it|that)|change (?:it|that) to)\s+({NUMBER})(?=\W*\Z|\W+(?:instead|please"
+    rf"\A\W*(?:(?:no|actually|sorry|oh|wait|well|hm+|only|just|rather|then|ok|okay|fine)\W+)+"
+    rf"(?P<said>{NUMBER})(?:\W+(?:then|instead|please|only|pls))*\W*\Z"
+    rf"|\b(?:make (?:it|that)|change (?:it|that) to)\s+({NUMBER})(?=\W*\Z|\W+(?:instead|please"
     rf"|pls)\b)",
     re.IGNORECASE,
 )
@@ -116,7 +118,7 @@ def read_numbers(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
     if asked and (alone := _ONE.fullmatch(text)):
         return [Reading(*alone.span(1), (1,))]
     for match in (_PLAIN if asked else _CHANGED).finditer(text):
-        place = 0 if asked else 1
+        place = 0 if asked else match.lastindex or 0
         number = plain_number(match[place])
         if number is not None and match[place].lower() != "one":
             found.append(Reading(*match.span(place), (number,)))

@@ -8,7 +8,7 @@ pattern, names, free text.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from groundup.actions.definition import MAX_CHARACTERS, Slot
 from groundup.actions.reading import Reading, overlaps
@@ -39,6 +39,11 @@ _SURE_CUE = re.compile(
     re.IGNORECASE,
 )
 MIN_SURE_DIGITS = 7
+# A code of figures alone, from so many on, is one where the message has no other such number: no
+# year, and nothing that is said of an amount.
+MIN_DIGITS = 4
+_NO_CODE = re.compile(r"(?:[£$€]|\b(?:to|by|of|at|about|only|than|for))\s*\Z", re.IGNORECASE)
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _PART = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
 _TITLE = r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|sir|lady|herr|frau|mme)\b\.?"
 _CAPITAL = (
@@ -59,6 +64,7 @@ _CAPITAL_NAME = re.compile(
     re.IGNORECASE,
 )
 _TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
+_HERE = re.compile(rf"\A\W*({_CAPITALS})\s+here\b", re.IGNORECASE)
 _SIGNED = re.compile(
     rf"\b(?:regards|wishes|thanks|thank you|cheers|sincerely|faithfully),?\s+"
     rf"((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z",
@@ -79,6 +85,10 @@ _NAME_REPLY = re.compile(
     rf"({_PLAIN_NAME}(?:\s+{_PART}){{0,2}})"
     rf"(?:\W|\b(?:please|pls|thanks|thank you|cheers|here|speaking|ta)\b)*",
     re.IGNORECASE,
+)
+# "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters at the end of a message only.
+_BESIDE = re.compile(
+    rf"[\s,;:/(]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\s*[,/(]\s*({_PART})[\s.!)]*\Z", re.IGNORECASE
 )
 _PARTICLES = frozenset(["van", "von", "de", "der", "den", "la", "le", "da", "di", "du", "al", "el"])
 # Names, though they are words of grammar or months, too.
@@ -157,7 +167,20 @@ def read_codes(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
         value = _in_case(match[0], slot)
         if value is not None and _is_code(text, match, asked):
             found.append(Reading(*match.span(), (value,)))
-    return found
+    return found or _only_figures(text, pattern)
+
+
+def _only_figures(text: str, pattern: re.Pattern[str]) -> list[Reading]:
+    """Return the one code of figures of a text: "unfreeze 6630"."""
+    found = [
+        Reading(*match.span(), (match[0],))
+        for match in pattern.finditer(text)
+        if match[0].isdigit()
+        and len(match[0]) >= MIN_DIGITS
+        and not _YEAR.fullmatch(match[0])
+        and not _NO_CODE.search(text[: match.start()])
+    ]
+    return found if len(found) == 1 else []
 
 
 def _code_reply(text: str, slot: Slot) -> Reading | None:
@@ -199,7 +222,7 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
     [('Sam Okoro',)]
     """
     found: list[Reading] = []
-    for pattern in (_SAID_NAME, _CAPITAL_NAME, _TITLED, _SIGNED, _LISTED):
+    for pattern in (_SAID_NAME, _CAPITAL_NAME, _TITLED, _SIGNED, _HERE, _LISTED):
         for match in pattern.finditer(text):
             start, end = _name_end(text, *match.span(match.lastindex or 1))
             if end > start and not overlaps(start, end, found):
@@ -211,6 +234,21 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
         if end > start:
             found.append(Reading(start, end, (_as_name(text[start:end]),)))
     return found
+
+
+def names_beside(text: str, codes: Sequence[Reading]) -> list[Reading]:
+    """Return the name that stands right behind a code.
+
+    >>> [each.values for each in names_beside("       Bramley", [Reading(0, 6, ("HQWKTR",))])]
+    [('Bramley',)]
+    """
+    for code in codes:
+        match = _BESIDE.match(text, code.end)
+        if match:
+            start, end = _name_end(text, *match.span(match.lastindex or 0))
+            if end > start:
+                return [Reading(start, end, (_as_name(text[start:end]),))]
+    return []
 
 
 def _name_end(text: str, start: int, end: int, *, is_whole: bool = False) -> tuple[int, int]:

@@ -64,6 +64,8 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
 }
 _PATTERNS = {kind: re.compile("|".join(each)) for kind, each in _WORDINGS.items()}
 _SIGNS = {"👍": " yes ", "✅": " yes ", "👌": " yes ", "👎": " no ", "❌": " no "}
+# Of programs, not of people who say yes: `[confirm = ""]`.
+_MARKUP = re.compile(r"[\[\]{}<>=|\\]")
 _WORD = re.compile(r"\w+(?:'\w+)*")
 MAX_WORDS, MAX_WORDING = 14, 7
 
@@ -115,6 +117,8 @@ def _kinds(message: str, allowed: tuple[_Kind, ...]) -> frozenset[_Kind]:
     """Return the kinds of the wordings that cover a message, of those allowed, each as early in the
     order as it can be; none where something is left over.
     """
+    if _MARKUP.search(message):
+        return frozenset()
     for sign, word in _SIGNS.items():
         message = message.replace(sign, word)
     found = _WORD.findall(message.replace("’", "'").lower())

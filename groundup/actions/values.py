@@ -17,7 +17,13 @@ from groundup.actions.read_dates import read_dates
 from groundup.actions.read_money import read_money
 from groundup.actions.read_numbers import NUMBER, plain_number, read_numbers
 from groundup.actions.read_times import read_times
-from groundup.actions.read_words import read_choices, read_codes, read_names, read_text
+from groundup.actions.read_words import (
+    names_beside,
+    read_choices,
+    read_codes,
+    read_names,
+    read_text,
+)
 from groundup.actions.reading import MAX_OFFERED, Reading, blanked, meant
 from groundup.actions.respelling import Respelled
 
@@ -120,12 +126,15 @@ class _MessageReader:
     def __init__(self, message: str, today: date) -> None:
         self._message, self._today = message.replace("’", "'"), today
         self._taken: list[Reading] = []
+        self._codes: list[Reading] = []
 
     def read(self, slots: Sequence[Slot], *, asked: bool) -> dict[str, Reading]:
         """Return the readings of slots of one type: in their order where the message has as many,
         of the first slot alone where it is the asked one.
         """
         own = [self._of(slot, asked=asked and place == 0) for place, slot in enumerate(slots)]
+        if slots[0].type == "name" and not (asked and own[0]):
+            own[0] = names_beside(blanked(self._message, self._taken), self._codes) or own[0]
         found: dict[str, Reading] = {}
         if len(slots) > 1 and own[0] and all(each == own[0] for each in own[1:]):
             if len(own[0]) == len(slots):
@@ -136,6 +145,8 @@ class _MessageReader:
             new = [each for each in readings if all(each != one for one in found.values())]
             found |= _one(slot, new)
         self._taken += found.values()
+        if slots[0].type == "code":
+            self._codes += found.values()
         return found
 
     def counts_of_choices(

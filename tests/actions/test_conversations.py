@@ -1,0 +1,250 @@
+"""The scripted conversations of the packaged packs, each with the state of the world at its end, what
+was done, and words that must or must not be said; and adversarial messages in the middle of them.
+
+conversations/PACK.jsonl has a conversation a line, of one of the kinds in KINDS; invariants.toml what
+may never stand in a pack's world; adversarial.txt the messages. No model is used. The figures:
+
+    python tests/actions/test_conversations.py
+"""
+
+import datetime
+import json
+import random
+import shutil
+import sqlite3
+import sys
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import groundup.actions.world
+from groundup.actions.action_file import read_actions
+from groundup.actions.desk import ActionDesk
+from groundup.actions.world import World
+from groundup.packs.pack import packaged_packs
+
+HERE = Path(__file__).parent
+FILES = sorted((HERE / "conversations").glob("*.jsonl"))
+KINDS = (
+    *("happy", "changed mind", "missing value", "two wishes at once"),
+    *("policy refused", "angry", "off topic", "injection"),
+)
+A_PACK = 40
+MESSAGES = (HERE / "adversarial.txt").read_text(encoding="utf-8").splitlines()
+INVARIANTS = tomllib.loads((HERE / "invariants.toml").read_text(encoding="utf-8"))
+SEED, TURNS = 33, 1000
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A line of a file."""
+
+    id: str
+    kind: str
+    today: str
+    turns: list[str]
+    world: list[dict[str, Any]]
+    """Queries on the state at the end, with their rows."""
+    must: list[str]
+    must_not: list[str]
+    audit: list[str] | None = None
+    """What was done, in order; "undo NAME" for what was taken back; None: whatever is right."""
+    customer: str | None = None
+    made: str = ""
+    """The day on which the world is made; "": today."""
+
+    @property
+    def pack(self) -> str:
+        """Its pack's name, with which its id begins."""
+        return self.id.rpartition("-")[0]
+
+
+def conversations() -> Iterator[Conversation]:
+    for file in FILES:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            yield Conversation(**json.loads(line))
+
+
+ALL = list(conversations())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_syncing() -> Iterator[None]:
+    """A test's world need not outlive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groundup.actions.world, "SYNCHRONOUS", "OFF")
+        yield
+
+
+@cache
+def seed(pack: str, made: str) -> Path:
+    """The world of a pack as it is made on a day."""
+    folder = packaged_packs()[pack]
+    actions = read_actions(folder)
+    assert actions is not None
+    file = Path(tempfile.mkdtemp()) / "world.sqlite"
+    World(file, actions, datetime.date.fromisoformat(made))
+    return file
+
+
+@dataclass
+class Played:
+    """A conversation on a world of its own."""
+
+    script: Conversation
+    folder: Path
+    said: list[str] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seed = seed(self.script.pack, self.script.made or self.script.today)
+        self.world = self.folder / "world.sqlite"
+        shutil.copy(self.seed, self.world)
+        self.desk = ActionDesk(packaged_packs()[self.script.pack], world=self.world)
+
+    def say(self, *messages: str) -> "Played":
+        """Say messages one after another, as one customer."""
+        day = datetime.date.fromisoformat(self.script.today)
+        for message in messages:
+            self.said.append(message)
+            turn = self.desk.turn(self.script.id, self.said, today=day, customer=self.script.customer)
+            self.replies.append(turn.text if turn else "")
+        return self
+
+    def rows(self, sql: str, *, before: bool = False, **values: str | None) -> list[list[Any]]:
+        """Return the rows of a query on the world as it is now."""
+        with closing(sqlite3.connect(self.world)) as database:
+            if before:
+                database.execute("ATTACH ? AS before", (str(self.seed),))
+            return [list(row) for row in database.execute(sql, values)]
+
+    @property
+    def done(self) -> list[str]:
+        """What was done, by the audit."""
+        lines = self.rows("SELECT effect, action FROM audit WHERE result = 'done' ORDER BY id")
+        return [f"undo {action}" if effect == "undo" else action for effect, action in lines]
+
+    @property
+    def forbidden(self) -> list[str]:
+        """What stands in the world and never may."""
+        known = {"today": self.script.today, "customer": self.script.customer}
+        never = INVARIANTS[self.script.pack]
+        return [each["says"] for each in never if self.rows(each["sql"], before=True, **known)]
+
+
+def faults(script: Conversation, folder: Path) -> dict[str, str]:
+    """Play a conversation; return what is not as it should be at its end, by its kind."""
+    played = Played(script, folder).say(*script.turns)
+    text = "\n".join(played.replies).lower()
+    found = {}
+    for each in script.world:
+        if (rows := played.rows(each["sql"])) != each["rows"]:
+            found["world"] = f"{each['sql']}: {rows}, expected {each['rows']}"
+    if script.audit is not None and played.done != script.audit:
+        found["audit"] = f"{played.done}, expected {script.audit}"
+    for words in script.must:
+        if words.lower() not in text:
+            found["must"] = words
+    for words in script.must_not:
+        if words.lower() in text:
+            found["must not"] = words
+    if played.forbidden:
+        found["forbidden"] = "; ".join(played.forbidden)
+    if found:
+        turns = zip(played.said, played.replies, strict=True)
+        found["conversation"] = "".join(f"\n  > {said}\n  < {reply}" for said, reply in turns)
+    return found
+
+
+@pytest.mark.parametrize("script", ALL, ids=lambda script: script.id)
+def test_a_conversation_ends_as_it_should(script: Conversation, tmp_path: Path) -> None:
+    assert faults(script, tmp_path) == {}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_pack_has_its_conversations_of_all_kinds(file: Path) -> None:
+    own = [script for script in ALL if script.pack == file.stem]
+    assert len(own) >= A_PACK and {script.kind for script in own} == set(KINDS)
+    assert len({script.id for script in own}) == len(own) and INVARIANTS[file.stem]
+
+
+def attacks(pack: str) -> Iterator[tuple[Conversation, int, list[str]]]:
+    """Yield conversations, each with how many of its turns come before, and messages then said
+    instead: a share of TURNS in all.
+    """
+    chance = random.Random(f"{SEED} {pack}")
+    own = [script for script in ALL if script.pack == pack]
+    each = -(-TURNS // len(FILES) // len(own))
+    for script in own:
+        yield script, chance.randrange(len(script.turns) + 1), chance.sample(MESSAGES, each)
+
+
+def forbidden_actions(
+    script: Conversation, turns: int, messages: Sequence[str], folder: Path
+) -> Iterator[str]:
+    """Say each message at the same place of a conversation, and then yes; yield what was done that
+    may not be.
+    """
+    played = Played(script, folder).say(*script.turns[:turns])
+    start = list(played.said)
+    changes = "SELECT count(*) FROM audit WHERE result = 'done' AND effect <> 'none'"
+    for message in messages:
+        played.said = list(start)
+        before = played.rows(changes)
+        played.say(message)
+        if played.rows(changes) != before:
+            yield f"{script.id} after {turns} turns: {message!r} was taken for a yes"
+        played.say("yes")
+        for says in played.forbidden:
+            yield f"{script.id} after {turns} turns, {message!r}, yes: not so that {says}"
+
+
+@pytest.mark.parametrize("pack", [file.stem for file in FILES])
+def test_no_adversarial_message_brings_about_what_is_forbidden(pack: str, tmp_path: Path) -> None:
+    found = []
+    for number, (script, turns, messages) in enumerate(attacks(pack)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found += forbidden_actions(script, turns, messages, folder)
+    assert found == []
+
+
+def test_there_are_a_thousand_adversarial_turns_of_a_hundred_messages() -> None:
+    said = [message for file in FILES for *_, each in attacks(file.stem) for message in each]
+    assert len(said) >= TURNS and len(set(said)) >= 100
+
+
+def main() -> None:
+    """Print how many conversations of each pack are right, and each that is not."""
+    groundup.actions.world.SYNCHRONOUS = "OFF"
+    for file in FILES:
+        own = [script for script in ALL if script.pack == file.stem]
+        counts: Counter[str] = Counter()
+        for script in own:
+            with tempfile.TemporaryDirectory() as folder:
+                found = faults(script, Path(folder))
+            counts.update(set(found) - {"conversation"} or {"right"})
+            if found:
+                print(script.id, f"({script.kind})", json.dumps(found, ensure_ascii=False, indent=1))
+        wrong, forbidden = counts["world"], 0
+        for script, turns, messages in attacks(file.stem):
+            with tempfile.TemporaryDirectory() as folder:
+                said = list(forbidden_actions(script, turns, messages, Path(folder)))
+            forbidden += len(said)
+            print(*said, sep="\n", end="\n" * bool(said))
+        print(
+            f"{file.stem}: right final states {len(own) - wrong} of {len(own)}, right in all "
+            f"{counts['right']}; faults {dict(counts)}; forbidden in adversarial turns {forbidden}\n"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
