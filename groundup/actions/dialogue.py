@@ -43,7 +43,7 @@ from groundup.actions.progress import (
     known_values,
     said,
 )
-from groundup.actions.replies import reads_cancel, reads_no, reads_undo, reads_yes
+from groundup.actions.replies import begins_with_yes, reads_cancel, reads_no, reads_undo, reads_yes
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -357,7 +357,7 @@ class _Dialogue:
         first, *others = self.state.wishes
         action = self.actions.action(first.action)
         assert action is not None
-        if reads_yes(self.message):
+        if reads_yes(self.message) or begins_with_yes(self.message):
             read = self._read(action, self.message)
             return self._start(replace(first, start=0), others, read)
         self.state = replace(self.state, waits="", wishes=())

@@ -90,6 +90,7 @@ _NAME_REPLY = re.compile(
 _BESIDE = re.compile(
     rf"[\s,;:/(]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\s*[,/(]\s*({_PART})[\s.!)]*\Z", re.IGNORECASE
 )
+_SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr))(?<!\bmrs)\.\s", re.IGNORECASE)
 _PARTICLES = frozenset(["van", "von", "de", "der", "den", "la", "le", "da", "di", "du", "al", "el"])
 # Names, though they are words of grammar or months, too.
 _ALSO_NAMES = _PARTICLES | {"will", "may", "s", "o", "d", "t", "i", "a", "an", "do", "so"}
@@ -245,7 +246,10 @@ def names_beside(text: str, codes: Sequence[Reading]) -> list[Reading]:
     for code in codes:
         match = _BESIDE.match(text, code.end)
         if match:
-            start, end = _name_end(text, *match.span(match.lastindex or 0))
+            start, end = match.span(match.lastindex or 0)
+            if (stop := _SENTENCE_END.search(text, start, end)) is not None:
+                end = stop.start()
+            start, end = _name_end(text, start, end)
             if end > start:
                 return [Reading(start, end, (_as_name(text[start:end]),))]
     return []

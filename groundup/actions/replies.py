@@ -21,7 +21,8 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
     ),
     "yes": (
         "yes+|yeah+|yea|yep|yup|ya|y|ja|oui|si|ok(?:ay|ey|e)?|k|sure|of course|certainly|right",
-        "absolutely|definitely|obviously|naturally|please do|go (?:ahead|for it|on)|confirm(?:ed)?|i confirm|correct",
+        "absolutely|definitely|obviously|naturally|i(?:'m| am) sure|please do|correct",
+        "go (?:ahead|for it|on)|confirm(?:ed)?|i confirm",
         r"(?:that|it|this|all)(?:'?s| is| looks| sounds| seems)? (?:all )?"
         r"(?:right|correct|fine|good|great|perfect|ok(?:ay)?|it)",
         "exactly|(?:sounds|looks) (?:good|right|great|fine|perfect)|fine|perfect|good|great|agreed",
@@ -66,6 +67,10 @@ _PATTERNS = {kind: re.compile("|".join(each)) for kind, each in _WORDINGS.items(
 _SIGNS = {"👍": " yes ", "✅": " yes ", "👌": " yes ", "👎": " no ", "❌": " no "}
 # Of programs, not of people who say yes: `[confirm = ""]`.
 _MARKUP = re.compile(r"[\[\]{}<>=|\\]")
+_YES_AND_MORE = re.compile(
+    r"\W*(?:yes+|yeah|yep|yup|sure|ok(?:ay)?)\b(?!.*\b(?:no|not|\w+n't|never|later|leave|stop)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 _WORD = re.compile(r"\w+(?:'\w+)*")
 MAX_WORDS, MAX_WORDING = 14, 7
 
@@ -80,6 +85,15 @@ def reads_yes(message: str) -> bool:
         return False
     said = _kinds(message, ("yes", "filler"))
     return "yes" in said or {"yes", "done"} <= _kinds(message, ("yes", "done", "filler"))
+
+
+def begins_with_yes(message: str) -> bool:
+    """Whether a message says yes and then more: enough to begin what will be confirmed by itself.
+
+    >>> begins_with_yes("Yes, on Friday at 10"), begins_with_yes("yes, but not now")
+    (True, False)
+    """
+    return _YES_AND_MORE.match(message) is not None and not _MARKUP.search(message)
 
 
 def reads_no(message: str) -> bool:

@@ -115,7 +115,9 @@ class Played:
         day = datetime.date.fromisoformat(self.script.today)
         for message in messages:
             self.said.append(message)
-            turn = self.desk.turn(self.script.id, self.said, today=day, customer=self.script.customer)
+            turn = self.desk.turn(
+                self.script.id, self.said, today=day, customer=self.script.customer
+            )
             self.replies.append(turn.text if turn else "")
         return self
 
@@ -233,7 +235,9 @@ def main() -> None:
                 found = faults(script, Path(folder))
             counts.update(set(found) - {"conversation"} or {"right"})
             if found:
-                print(script.id, f"({script.kind})", json.dumps(found, ensure_ascii=False, indent=1))
+                print(
+                    script.id, f"({script.kind})", json.dumps(found, ensure_ascii=False, indent=1)
+                )
         wrong, forbidden = counts["world"], 0
         for script, turns, messages in attacks(file.stem):
             with tempfile.TemporaryDirectory() as folder:
