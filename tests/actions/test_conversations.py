@@ -40,6 +40,14 @@ KINDS = (
 A_PACK = 40
 MESSAGES = (HERE / "adversarial.txt").read_text(encoding="utf-8").splitlines()
 INVARIANTS = tomllib.loads((HERE / "invariants.toml").read_text(encoding="utf-8"))
+OPEN = {
+    number: why.strip()
+    for number, _, why in (
+        line.partition(" ")
+        for line in (HERE / "conversations" / "open.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    )
+}
 SEED, TURNS = 33, 1000
 
 
@@ -166,7 +174,14 @@ def faults(script: Conversation, folder: Path) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("script", ALL, ids=lambda script: script.id)
+def scripts() -> Iterator[Any]:
+    """Yield the conversations; those in open.txt may fail."""
+    for script in ALL:
+        marks = [pytest.mark.xfail(reason=OPEN[script.id])] if script.id in OPEN else []
+        yield pytest.param(script, id=script.id, marks=marks)
+
+
+@pytest.mark.parametrize("script", list(scripts()))
 def test_a_conversation_ends_as_it_should(script: Conversation, tmp_path: Path) -> None:
     assert faults(script, tmp_path) == {}
 
