@@ -134,7 +134,9 @@ class _MessageReader:
         """
         own = [self._of(slot, asked=asked and place == 0) for place, slot in enumerate(slots)]
         if slots[0].type == "name" and not (asked and own[0]):
-            own[0] = names_beside(blanked(self._message, self._taken), self._codes) or own[0]
+            beside = names_beside(blanked(self._message, self._taken), self._codes)
+            if beside:
+                own = [beside, *([one for one in each if one not in beside] for each in own[1:])]
         found: dict[str, Reading] = {}
         if len(slots) > 1 and own[0] and all(each == own[0] for each in own[1:]):
             if len(own[0]) == len(slots):

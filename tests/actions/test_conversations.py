@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+import groundup.actions.desk
 import groundup.actions.world
 from groundup.actions.action_file import read_actions
 from groundup.actions.desk import ActionDesk
@@ -86,9 +87,10 @@ ALL = list(conversations())
 
 @pytest.fixture(autouse=True, scope="module")
 def no_syncing() -> Iterator[None]:
-    """A test's world need not outlive a power cut."""
+    """A test's world need not outlive a power cut, and a pack's actions are read once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(groundup.actions.world, "SYNCHRONOUS", "OFF")
+        patch.setattr(groundup.actions.desk, "read_actions", cache(read_actions))
         yield
 
 
