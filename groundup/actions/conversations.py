@@ -1,8 +1,9 @@
 """Where conversations stand, in the world's file: a state and a reply for each sequence of a user's
 messages.
 
-A conversation is known by its id, who is signed in, the client, and the user's messages, of which a hash is kept
-(a chain, one link a message). So the same messages again, from a retry or another window, find the
+A conversation is known by its id, who is signed in, the client, and the user's messages, of which a
+hash is kept (a chain, one link a message): another client or customer with the same id has another
+conversation, and can neither go on with this one nor remove it. So the same messages again, from a retry or another window, find the
 reply that was given; a conversation goes on from its longest part that is known.
 """
 
@@ -19,6 +20,10 @@ KEPT_S = 30 * 24 * 3600
 # Of conversations without an id: two people may say the same.
 KEPT_WITHOUT_ID_S = 3600
 MAX_MESSAGE_CHARACTERS = 8000
+# States of all conversations, some 5 kB each on the disk; beyond, the oldest go.
+MAX_STATES = 100_000
+# That a message removes at most: its transaction stays short.
+REMOVED_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,11 @@ class Talk:
     """A hash for each number of messages, none first."""
     message: str
     """The last one."""
+
+    @property
+    def owned_id(self) -> str:
+        """The id as it is kept: a hash with its client and customer; "" without an id."""
+        return self.keys[0] if self.conversation else ""
 
     @property
     def key(self) -> str:
@@ -121,13 +131,15 @@ def store(
     reply: ActionTurn | None,
     now_s: float,
 ) -> None:
-    """Keep a state and a reply, and remove old ones."""
-    database.execute("DELETE FROM conversations WHERE at <= ?", (now_s - KEPT_S,))
-    database.execute(
-        "DELETE FROM conversations WHERE conversation = '' AND at <= ?",
-        (now_s - KEPT_WITHOUT_ID_S,),
-    )
+    """Keep a state and a reply, and remove old ones, and the oldest beyond MAX_STATES."""
+    beyond = "SELECT at FROM conversations ORDER BY at DESC LIMIT 1 OFFSET ?"
+    row = database.execute(beyond, (MAX_STATES - 1,)).fetchone()
+    before = max(now_s - KEPT_S, row[0] if row else 0.0)
+    for more, at in (("", before), (" AND conversation = ''", now_s - KEPT_WITHOUT_ID_S)):
+        old = f"SELECT key FROM conversations WHERE at <= ?{more} ORDER BY at LIMIT ?"
+        sql = f"DELETE FROM conversations WHERE key IN ({old})"
+        database.execute(sql, (at, REMOVED_AT_ONCE))
     database.execute(
         "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?)",
-        (talk.key, talk.conversation, state.to_json(), reply and reply.to_json(), now_s),
+        (talk.key, talk.owned_id, state.to_json(), reply and reply.to_json(), now_s),
     )

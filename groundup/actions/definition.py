@@ -136,7 +136,9 @@ class Slot:
             return False
         if not math.isfinite(value) or abs(value) > MAX_NUMBER:
             return False
-        return float(self.least or -MAX_NUMBER) <= value <= float(self.most or MAX_NUMBER)
+        if self.least is not None and value < float(self.least):
+            return False
+        return self.most is None or value <= float(self.most)
 
 
 def is_date(text: str) -> bool:

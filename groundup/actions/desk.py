@@ -208,6 +208,17 @@ class ActionDesk:
         with self.world.connection(read_only=True) as database:
             return conversations.handled(database, talk, time.time())
 
+    def forget(self, conversation: str, customer: str | None = None, client: str = "") -> int:
+        """Remove the states and replies of a conversation with an id, of this client and customer;
+        return their number. What was done, and its audit, stays.
+        """
+        owned = talk_of(conversation, customer, client, ()).owned_id
+        if not owned:
+            return 0
+        with self.world.writing() as database:
+            sql = "DELETE FROM conversations WHERE conversation = ?"
+            return database.execute(sql, (owned,)).rowcount
+
     def undo(self, reference: str) -> ActionTurn:
         """Take back what has a reference, as its user could: for the operator.
 

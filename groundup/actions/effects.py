@@ -78,14 +78,17 @@ def address_allowed(url: str, allowed: Sequence[str]) -> bool:
     True
     >>> address_allowed("https://a.example.evil/b", ["https://a.example"])
     False
+    >>> address_allowed("https://a.example/b/%2e%2e/c", ["https://a.example/b"])
+    False
     """
     parts = urllib.parse.urlsplit(url)
+    steps = urllib.parse.unquote(parts.path).split("/")
     for each in allowed:
         other = urllib.parse.urlsplit(each)
         path = other.path.rstrip("/")
         below = parts.path == path or parts.path.startswith(f"{path}/") or not path
         is_same_host = (parts.scheme, parts.netloc) == (other.scheme, other.netloc)
-        if is_same_host and below and ".." not in parts.path.split("/"):
+        if is_same_host and below and ".." not in steps:
             return True
     return False
 

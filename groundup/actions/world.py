@@ -247,16 +247,6 @@ class World:
             rows = database.execute(f"SELECT {names} FROM outbox ORDER BY id").fetchall()
         return [OutboxMail(*row) for row in rows]
 
-    def forget(self, conversation: str) -> int:
-        """Remove all states and replies of a conversation; return their number. What was done, and
-        its audit, stays.
-        """
-        with self.writing() as database:
-            found = database.execute(
-                "DELETE FROM conversations WHERE conversation = ?", (conversation,)
-            )
-            return found.rowcount
-
 
 def _make(file: Path, actions: ActionSet, today: datetime.date) -> None:
     """Make the file under a temporary name; where two processes do, that of the first one stays."""

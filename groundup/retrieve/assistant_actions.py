@@ -2,6 +2,7 @@
 that refused, and what the page and programs are told of a turn.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ class Caller:
     """Who asks without an id, so that the same words of others are another conversation."""
     customer: str | None = None
     """Who is signed in, by the operator's front end; None: unknown."""
+
+    @property
+    def owner(self) -> str:
+        """Who alone may delete what is kept of the conversation."""
+        return json.dumps([self.client, self.customer])
 
 
 def desk_of_build(

@@ -8,12 +8,14 @@ answers, a format, texts to continue.
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
+from starlette.datastructures import Headers
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from groundup.http.guard import only
 from groundup.retrieve.answer import AskConfig
 from groundup.retrieve.assistant_actions import Caller
 from groundup.retrieve.search import Keep, every
@@ -88,11 +90,19 @@ def caller_of(server: ModelServer, said: Caller, client: HttpRequest) -> Caller:
     return Caller(said.conversation, who, customer_of(server, client.headers))
 
 
-def customer_of(server: ModelServer, headers: Mapping[str, str]) -> str | None:
-    """Return who is signed in, where the operator's front end says it in a header."""
+def customer_of(server: ModelServer, headers: Headers) -> str | None:
+    """Return who is signed in, where the operator's front end says it in a header.
+
+    Raises RequestError for a header that is there twice, since one may be the client's own, or is
+    too long: cut off, it could be someone else's.
+    """
     if not server.customer_header:
         return None
-    return headers.get(server.customer_header, "")[:MAX_CUSTOMER_CHARACTERS] or None
+    customer = only(headers, server.customer_header)
+    if len(customer) > MAX_CUSTOMER_CHARACTERS:
+        what = f"expected at most {MAX_CUSTOMER_CHARACTERS} characters"
+        raise RequestError(f"the header {server.customer_header}: {what}")
+    return customer or None
 
 
 def _conversation(request: GenerateRequest, alias: ModelAlias) -> tuple[Message, ...]:

@@ -170,8 +170,8 @@ class SourcedAnswer:
         if server.feedback is not None:
             self.reply_number = await server.feedback.keep(index, reply, shapes)
         if server.transcripts is not None and self.request.texts is not None:
-            number = self.request.caller.conversation
-            await server.transcripts.keep(server.client.name, number, index, reply, shapes)
+            caller = self.request.caller
+            await server.transcripts.keep(caller.owner, caller.conversation, index, reply, shapes)
 
     def _parts(self) -> AsyncIterator[Part]:
         writer, support = (

@@ -4,7 +4,7 @@
     FOLDER/HASH.jsonl    a line for each reply, with the fields of feedback.jsonl
                          (`packs/feedback.py`)
 
-HASH is the SHA-256 of the name of the key and the conversation's id, which the page draws at random
+HASH is the SHA-256 of whose conversation it is (`Caller.owner`) and of its id, which the page draws at random
 and no file here has: who has the id may delete the conversation, and nobody can list them. Without
 an id nothing is kept, since it could not be deleted. Personal data is masked; of messages of danger
 and self-harm it is kept that there was one, and not what it said. Files that had no line for `days`

@@ -126,6 +126,8 @@ def test_only_values_in_their_form_and_bounds_are_accepted() -> None:
     meal = Slot("meal", "choice", options={"lunch": (), "dinner": ("supper",)})
     accepted: list[tuple[Slot, list[object], list[object]]] = [
         (number, [1, 8, 2.5], [0, 9, "2", True, float("nan"), float("inf"), None]),
+        (Slot("amount", "number", least=0), [0, 5], [-1, -0.01]),
+        (Slot("debt", "number", most=0), [0, -5], [1]),
         (Slot("day", "date"), ["2026-12-04"], ["2026-13-04", "20261204", "Friday", 4, ""]),
         (Slot("at", "time"), ["19:00", "00:00"], ["25:00", "19", "19:00:00", 19]),
         (Slot("at", "time", least="12:00", most="21:30"), ["12:00", "21:30"], ["11:59", "21:31"]),

@@ -16,6 +16,8 @@ from types import ModuleType
 import pytest
 from cafe_talk import TODAY, Talker, rows
 
+from groundup.actions import conversations
+from groundup.actions.conversations import talk_of
 from groundup.actions.desk import ActionDesk
 from groundup.errors import ConfigError, FormatError
 
@@ -27,6 +29,11 @@ Answer = Callable[["BookingSystem", dict[str, object]], int]
 @pytest.fixture
 def desk(cafe: Path) -> ActionDesk:
     return ActionDesk(cafe, today=TODAY)
+
+
+def owned_id(conversation: str) -> str:
+    """Return an id as a world keeps it."""
+    return talk_of(conversation, None, "", ()).owned_id
 
 
 def outside(cafe: Path, effect: str) -> None:
@@ -466,8 +473,29 @@ def test_old_states_and_a_conversation_that_is_to_be_forgotten_go(desk: ActionDe
     Talker(desk, "old").hear(WISH)
     Talker(desk, "kept").hear(WISH, "Ada", "Yes")
     with desk.world.writing() as database:
-        database.execute("UPDATE conversations SET at = at - 31 * 86400 WHERE conversation = 'old'")
+        database.execute(
+            "UPDATE conversations SET at = at - 31 * 86400 WHERE conversation = ?",
+            (owned_id("old"),),
+        )
     Talker(desk, "new").hear(WISH)
-    names = rows(desk, "SELECT DISTINCT conversation FROM conversations ORDER BY 1")
-    assert names == [("kept",), ("new",)]
-    assert desk.world.forget("kept") == 3 and len(desk.world.audit()) == 1
+    names = rows(desk, "SELECT DISTINCT conversation FROM conversations")
+    assert {each for (each,) in names} == {owned_id("kept"), owned_id("new")}
+    assert desk.forget("kept") == 3 and len(desk.world.audit()) == 1
+    assert desk.forget("kept") == desk.forget("") == 0
+
+
+def test_what_others_keep_under_the_same_id_is_not_forgotten(desk: ActionDesk) -> None:
+    desk.turn("7", [WISH], TODAY, "ada", "site")
+    assert desk.forget("7") == desk.forget("7", "ada") == desk.forget("7", "bob", "site") == 0
+    assert desk.pending("7", [WISH], "ada", "site") is not None
+    assert desk.forget("7", "ada", "site") == 1
+    assert desk.pending("7", [WISH], "ada", "site") is None
+
+
+def test_of_too_many_states_the_oldest_go(
+    desk: ActionDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversations, "MAX_STATES", 2)
+    for number in range(4):
+        desk.turn(str(number), [WISH], TODAY)
+    assert [desk.forget(str(number)) for number in range(4)] == [0, 0, 1, 1]

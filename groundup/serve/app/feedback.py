@@ -3,7 +3,8 @@ that.
 
 POST /groundup/feedback   {"reply": the "reply" of the last line of /groundup/ask, "rating": "up" or
                           "down", "text": a comment}     ->  {"kept": true}
-POST /groundup/forget     {"conversation": its id, as /groundup/ask was given it}
+POST /groundup/forget     {"conversation": its id, as /groundup/ask was given it, "user": as the
+                          other APIs were}, with the same key and customer
                           ->  {"forgotten": whether anything of it was kept}
 """
 
@@ -16,9 +17,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.http.responses import JsonResponse
+from groundup.retrieve.assistant_actions import Caller
+from groundup.serve.assistants import caller_of
 from groundup.serve.feedback import MAX_TEXT_CHARACTERS
 from groundup.serve.fields import Body, read_fields
-from groundup.serve.openai.fields import MAX_ID_CHARACTERS
+from groundup.serve.openai.fields import MAX_ID_CHARACTERS, MAX_USER_CHARACTERS
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
 
@@ -35,6 +38,7 @@ class ForgetBody(Body):
     """The body of /groundup/forget."""
 
     conversation: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
+    user: str = Field("", max_length=MAX_USER_CHARACTERS)
 
 
 def routes(server: ModelServer) -> list[Route]:
@@ -48,7 +52,8 @@ def routes(server: ModelServer) -> list[Route]:
 
     async def forget(request: Request) -> Response:
         body = read_fields(ForgetBody, await server.read_body(request))
-        found = await asyncio.to_thread(forget_conversation, server, body.conversation)
+        caller = caller_of(server, Caller(body.conversation, body.user), request)
+        found = await asyncio.to_thread(forget_conversation, server, caller)
         return JsonResponse({"forgotten": found})
 
     return [
@@ -57,13 +62,14 @@ def routes(server: ModelServer) -> list[Route]:
     ]
 
 
-def forget_conversation(server: ModelServer, conversation: str) -> bool:
-    """Delete the transcript of a conversation and how far its actions were; return whether there
-    was any. What was done for it, and its audit, stays. Raises DiskError.
+def forget_conversation(server: ModelServer, caller: Caller) -> bool:
+    """Delete the transcript of a caller's conversation and how far its actions were; return whether
+    there was any. What was done for it, and its audit, stays. Raises DiskError.
     """
     store, indexes = server.transcripts, server.indexes
-    found = store is not None and store.forget(server.client.name, conversation)
+    found = store is not None and store.forget(caller.owner, caller.conversation)
     for name in indexes.names:
         if name in indexes.desks:
-            found = indexes.desks[name].world.forget(conversation) > 0 or found
+            gone = indexes.desks[name].forget(caller.conversation, caller.customer, caller.client)
+            found = gone > 0 or found
     return found

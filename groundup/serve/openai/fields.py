@@ -32,6 +32,7 @@ from groundup.serve.requests import Options, RequestError
 MEDIA_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 CONVERSATION_ID, MAX_ID_CHARACTERS = "conversation_id", 256
+MAX_USER_CHARACTERS = 512
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -213,7 +214,7 @@ class ConversationFields(Body):
     """The fields that say which conversation a request continues, for an assistant that acts."""
 
     metadata: Annotated[dict[str, Any], Field(max_length=16)] = {}
-    user: str = Field("", max_length=512)
+    user: str = Field("", max_length=MAX_USER_CHARACTERS)
 
     @property
     def caller(self) -> Caller:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from acting_build import make_acting_build
 
+from groundup.actions.conversations import talk_of
 from groundup.cli.main import run
 
 BOOKING = (
@@ -184,6 +185,12 @@ say = "Only Ada may cancel."
     for customer, said in (("ada", "What is its reference?"), ("eve", "Only Ada may cancel.")):
         given = server.post("/groundup/ask", body, headers={"X-Customer": customer})
         assert json.loads(given.text.splitlines()[-1])["answer"] == said
+    for customer, forgotten in (("eve", True), ("eve", False), ("bob", False), ("ada", True)):
+        headers = {"X-Customer": customer}
+        given = server.post("/groundup/forget", {"conversation": "c"}, headers=headers)
+        assert given.json() == {"forgotten": forgotten}, customer
+    for wrong in ([("X-Customer", "eve"), ("X-Customer", "ada")], [("X-Customer", "a" * 300)]):
+        assert server.post("/groundup/ask", body, headers=wrong).status_code == 400
     server.kill()
 
 
@@ -215,7 +222,8 @@ def test_a_conversation_that_is_deleted_is_forgotten(
     forgotten = [clinic.post("/groundup/forget", {"conversation": "gone"}).json() for _ in range(2)]
     assert forgotten == [{"forgotten": True}, {"forgotten": False}]
     with contextlib.closing(sqlite3.connect(build / "world.sqlite")) as database:
-        found = "SELECT count(*) FROM conversations WHERE conversation = 'gone'"
-        assert database.execute(found).fetchone() == (0,)
+        found = "SELECT count(*) FROM conversations WHERE conversation = ?"
+        owned = talk_of("gone", None, json.dumps(["", ""]), ()).owned_id
+        assert database.execute(found, (owned,)).fetchone() == (0,)
     talk(clinic, "yes", conversation="gone")
     assert appointments() == []
