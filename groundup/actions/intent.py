@@ -13,7 +13,7 @@ model: the same message always has the same action.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import inf, log, sqrt
 
@@ -36,6 +36,7 @@ from groundup.actions.message_form import (
     sentence_forms,
     sentences,
 )
+from groundup.language.edit_distance import is_within
 from groundup.language.terms import words
 
 # Each count of a word in the texts of an action is raised by so much.
@@ -73,6 +74,8 @@ QUESTIONS = ("question", "wish", "may")
 # From so much on a message is an example but for its values.
 SAME = 0.9
 WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
+# The least length of a stem that may be a slip.
+MISSPELT_LETTERS = 6
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ class ActionChooser:
     def _said_in_examples(self, message: str) -> str | None:
         """Return the action that has a message among its examples, but for its values."""
         said = self._example(message)
+        said = replace(said, words=self._respelt(said.words))
         near = {name: said.nearest(texts) for name, texts in self._examples.items()}
         best = max(near, key=lambda name: near[name], default=None)
         if best is None or near[best] < SAME or near[best] <= said.nearest(self._near):
@@ -176,7 +180,7 @@ class ActionChooser:
 
     def _chosen(self, text: str, form: Form, labels: frozenset[str]) -> tuple[float, str] | None:
         """Return the action that a part of a message asks for, with its score."""
-        own = words_of(text)
+        own = self._respelt(words_of(text))
         scores = {name: self._score(name, own, labels) for name in self._asked}
         if not own or not scores:
             return None
@@ -189,6 +193,13 @@ class ActionChooser:
         return (
             (scores[best], best) if is_about and has_key and scores[best] >= LEAST[form] else None
         )
+
+    def _respelt(self, own: frozenset[str]) -> frozenset[str]:
+        """Return words with the one that the actions' texts know in place of a long one that they
+        don't and that is one slip away from it.
+        """
+        known = [*self._known, *self._answered.counts]
+        return frozenset(_nearest_word(word, known) for word in own)
 
     def _raised(self, text: str, form: Form, own: frozenset[str], name: str) -> Form:
         """Return the form that a text counts as: a question of the examples is a request, one that
@@ -270,6 +281,13 @@ class _Given:
 @lru_cache(maxsize=8)
 def _chooser(given: _Given) -> ActionChooser:
     return ActionChooser(given.actions)
+
+
+def _nearest_word(word: str, known: Sequence[str]) -> str:
+    if len(word) < MISSPELT_LETTERS or word in known or not word.isalpha():
+        return word
+    near = {each for each in known if is_within(word, each, 1)}
+    return near.pop() if len(near) == 1 else word
 
 
 def _unquoted(message: str) -> str:

@@ -54,7 +54,7 @@ _ASKING = re.compile(
     r"|(?:till|until|from|by|at|on|in|for|since|with|to|before|about|after) (?:what|when|which"
     r"|whom?|how)\b"
     r"|(?:if|is|are|was|were|has|have|had|do|does|did|should|must|am|isn't|aren't|don't|doesn't"
-    r"|didn't|shall|might|need) (?!to\b|you (?:got|anything)|it possible|there any)"
+    r"|didn't|shall|might|need(?! (?:an?|some|my)\b)) (?!to\b|you (?:got|anything)|it possible|there any)"
     rf"|(?:will|would|can|could|may|cant|can't) (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+)",
     re.IGNORECASE,
 )
@@ -74,7 +74,7 @@ _REQUESTING = re.compile(
 _WANTING = re.compile(
     rf"\b(?:{_WE}(?:'d| would|d|'ll| will)(?: really| also| just)*"
     r" (?:like|love|prefer|take|have|need|be grateful)\b"
-    rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b|need to\b"
+    rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b|need to\b|\Aneed (?:an?|my|the|some)\b"
     r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to)"
     r" (?:a|an|to|some|book|the)\b)",
     re.IGNORECASE,
@@ -150,10 +150,13 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
     begins = {fold(each[1]) for each in _CLAUSE.finditer(sentence)}
     if _REQUESTING.search(sentence) or not verbs.isdisjoint(begins):
         return "may" if _ABLE.match(sentence) and _is_general(sentence) else "request"
-    if _PLEASE.search(sentence):
-        return "request" if has_order else "please"
+    is_polite = _PLEASE.search(sentence) is not None
+    if is_polite and has_order:
+        return "request"
     if _WANTING.search(sentence):
         return "want"
+    if is_polite:
+        return "please"
     if _MUST.search(sentence) and has_order:
         return "want"
     return _told(sentence, is_alone=is_alone)

@@ -94,3 +94,17 @@ def test_nothing_and_long_messages_choose_nothing() -> None:
     actions = actions_of(PACKAGED / "restaurant")
     assert choose_action(actions, "") is None and choose_action((), "book a table") is None
     assert choose_action(actions, "?! " * 5000) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "need an appointment pls",
+        "need an apointment pls",
+        "I need an appointment please",
+        "i'd like to book an apointment",
+    ],
+)
+def test_a_need_without_i_a_please_and_a_slip_of_the_pen_are_a_wish(message: str) -> None:
+    clinic = actions_of(Path(__file__).parents[1] / "retrieve" / "small_firm")
+    assert choose_action(clinic, message) == "book_appointment"
