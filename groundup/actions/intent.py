@@ -121,6 +121,7 @@ class ActionChooser:
     def __init__(self, actions: Sequence[Action]) -> None:
         self._verbs = _first_words(actions)
         self._titles = {_plain(each.title): each.name for each in actions}
+        self._title_words = {each.name: words_of(each.title) for each in actions}
         self._intents = {each.name: frozenset(each.intents) for each in actions}
         self._asked = {each.name: _texts([each.title, *each.examples]) for each in actions}
         self._examples = {
@@ -187,6 +188,8 @@ class ActionChooser:
         best, *others = sorted(scores, key=lambda name: (-scores[name], name))
         if others and scores[best] < scores[others[0]] + AHEAD:
             return None
+        if form in ("request", "want") and self._title_words[best] == own - VALUE_TYPES:
+            return max(scores[best], LEAST[form]), best
         form = self._raised(text, form, own, best)
         is_about = self._covers(best, own - (names_in(text) - self._known)) >= COVERED[form]
         has_key = self._has_key(best, own) or self._values(best, own) >= MANY_VALUES

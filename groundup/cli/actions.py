@@ -57,7 +57,8 @@ def command(
         return
     lines, drafts = desk.world.audit(), desk.world.outbox()
     shown = {"actions": _entries(lines), "drafts": [vars(each) for each in reversed(drafts)]}
-    print_result(_lines(shown["actions"], drafts), shown, as_json)
+    slots = {each.name: [slot.name for slot in each.slots] for each in desk.actions.actions}
+    print_result(_lines(shown["actions"], drafts, slots), shown, as_json)
 
 
 def _entries(lines: "list[AuditLine]") -> "list[JsonObject]":
@@ -77,8 +78,10 @@ def _entries(lines: "list[AuditLine]") -> "list[JsonObject]":
     return found
 
 
-def _lines(entries: "list[JsonObject]", drafts: "list[OutboxMail]") -> list[str]:
-    """Return the lists as lines for people."""
+def _lines(
+    entries: "list[JsonObject]", drafts: "list[OutboxMail]", slots: dict[str, list[str]]
+) -> list[str]:
+    """Return the lists as lines for people, with the values of the actions' slots."""
     if not entries and not drafts:
         return ["Nothing was done yet."]
     rows = [
@@ -87,7 +90,7 @@ def _lines(entries: "list[JsonObject]", drafts: "list[OutboxMail]") -> list[str]
             each["action"],
             each["reference"],
             each["state"],
-            _values_line(each["values"]),
+            _values_line(each["values"], slots.get(each["action"])),
         ]
         for each in entries
     ]
@@ -98,10 +101,13 @@ def _lines(entries: "list[JsonObject]", drafts: "list[OutboxMail]") -> list[str]
     return found
 
 
-def _values_line(values: "JsonObject") -> str:
-    """Return what was said; a time that is in `at`, and who is not signed in, are left out."""
-    said = {name: value for name, value in values.items() if name not in (TODAY, NOW)}
-    return ", ".join(f"{name} {_short(value)}" for name, value in said.items() if value is not None)
+def _values_line(values: "JsonObject", slots: list[str] | None) -> str:
+    """Return what was said; of an action that the pack no longer has, everything that was known
+    but for the time, which is in `at`.
+    """
+    names = slots or [name for name in values if name not in (TODAY, NOW)]
+    said = [(name, values.get(name)) for name in names]
+    return ", ".join(f"{name} {_short(value)}" for name, value in said if value is not None)
 
 
 def _short(value: object) -> str:

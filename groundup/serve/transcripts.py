@@ -8,7 +8,7 @@ HASH is the SHA-256 of whose conversation it is (`Caller.owner`) and of its id, 
 and no file here has: who has the id may delete the conversation, and nobody can list them. Without
 an id nothing is kept, since it could not be deleted. Personal data is masked; of messages of danger
 and self-harm it is kept that there was one, and not what it said. Files that had no line for `days`
-days are removed.
+days are removed, and the oldest where all together are larger than MAX_TOTAL_BYTES.
 """
 
 import asyncio
@@ -30,6 +30,10 @@ DAYS = 30
 DAY_S = 86_400.0
 # A longer conversation is kept up to here.
 MAX_BYTES = 2**20
+# Of all conversations; beyond it the oldest go, down to KEPT_SHARE of it.
+MAX_TOTAL_BYTES, KEPT_SHARE = 2**30, 0.9
+# The least that a file takes on a disk.
+BLOCK_BYTES = 4096
 # Replies of all conversations in a minute: so a script can't fill the disk within hours.
 PER_MINUTE = 600
 NOT_KEPT = "(not kept)"
@@ -49,7 +53,7 @@ class TranscriptStore:
             make_folder(folder).chmod(0o700)
         make_folder(folder)  # raises where it is something else
         self._limit = RateLimit(PER_MINUTE, MINUTE_S)
-        self._cleaned = 0.0
+        self._cleaned, self._bytes = 0.0, 0
         self.remove_old()
 
     @property
@@ -71,8 +75,12 @@ class TranscriptStore:
         def write() -> None:
             if time.time() - self._cleaned > DAY_S:
                 self.remove_old()
-            if not file.exists() or file.stat().st_size < MAX_BYTES:
+            before = file.stat().st_size if file.exists() else -BLOCK_BYTES
+            if before < MAX_BYTES:
                 FeedbackFile(file, max_bytes=2 * MAX_BYTES).append(event)
+                self._bytes += file.stat().st_size - before
+            if self._bytes > MAX_TOTAL_BYTES:
+                self.remove_old()
 
         try:
             await asyncio.to_thread(write)
@@ -90,13 +98,20 @@ class TranscriptStore:
         return True
 
     def remove_old(self) -> int:
-        """Delete the conversations without a line for `days` days; return how many."""
+        """Delete the conversations without a line for `days` days, and the oldest where all are too
+        large; return how many.
+        """
         self._cleaned, removed = time.time(), 0
-        for file in filter(_is_ours, self.folder.iterdir()):
+        states = {file: file.stat() for file in self.folder.iterdir() if _is_ours(file)}
+        self._bytes = sum(max(BLOCK_BYTES, each.st_size) for each in states.values())
+        most = KEPT_SHARE * MAX_TOTAL_BYTES if self._bytes > MAX_TOTAL_BYTES else MAX_TOTAL_BYTES
+        for file, state in sorted(states.items(), key=lambda each: each[1].st_mtime):
+            if self._cleaned - state.st_mtime <= self.days * DAY_S and self._bytes <= most:
+                break
             try:
-                if self._cleaned - file.stat().st_mtime > self.days * DAY_S:
-                    file.unlink()
-                    removed += 1
+                file.unlink()
+                removed += 1
+                self._bytes -= max(BLOCK_BYTES, state.st_size)
             except OSError as error:  # deleted just now, or no file of ours
                 log.warning("%s was not removed: %s", file.name, error.strerror)
         return removed

@@ -108,3 +108,9 @@ def test_nothing_and_long_messages_choose_nothing() -> None:
 def test_a_need_without_i_a_please_and_a_slip_of_the_pen_are_a_wish(message: str) -> None:
     clinic = actions_of(Path(__file__).parents[1] / "retrieve" / "small_firm")
     assert choose_action(clinic, message) == "book_appointment"
+
+
+def test_a_wish_in_the_words_of_the_title_needs_no_example() -> None:
+    skeleton = actions_of(PACKAGED / "skeleton")
+    assert choose_action(skeleton, "I'd like to hire a bicycle") == "hire_bicycle"
+    assert choose_action(skeleton, "Can you tell me how I hire a bicycle?") is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from groundup.packs.feedback import FeedbackEvent, read_feedback
 from groundup.retrieve.answer import Answer
 from groundup.retrieve.assistant import AssistantReply
 from groundup.serve import transcripts
-from groundup.serve.transcripts import DAY_S, TranscriptStore
+from groundup.serve.transcripts import BLOCK_BYTES, DAY_S, TranscriptStore
 
 REPLY = AssistantReply("", True, 1.0, (), (), (), (), (), kind="answer", opening=("Yes.",))
 NUMBER = "5b2f\ud800../../etc/passwd"
@@ -68,6 +69,19 @@ def test_old_conversations_and_no_other_file_are_removed(tmp_path: Path) -> None
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted(
         ["feedback.jsonl", store.file_of("site", "new").name]
     )
+
+
+def test_beyond_the_bound_of_all_the_oldest_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.serve.transcripts.MAX_TOTAL_BYTES", 10 * BLOCK_BYTES)
+    store, files = TranscriptStore(tmp_path), list[Path]()
+    for place in range(12):
+        keep(store, "Is it open?", number=f"{NUMBER}{place}")
+        files.append(store.file_of("site", f"{NUMBER}{place}"))
+        os.utime(files[-1], (time.time() - 1000 + place,) * 2)
+    left = [place for place, file in enumerate(files) if file.exists()]
+    assert left[-1] == 11 and 0 not in left and len(left) <= 10
 
 
 def test_long_conversations_and_full_disks_stop_no_reply(
