@@ -1,4 +1,4 @@
-"""The text of an answer's parts, each on one line with the number of its source."""
+"""The text of an answer's parts: quotations and sentences on one line with their source's number."""
 
 import re
 
@@ -13,13 +13,14 @@ _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 def part_text(part: Quote | Note | Sentence) -> str:
     """Return a quotation or a sentence with the number of its source; a row of a table in words, an
-    item of a list as "its head … item"; a note as it is.
+    item of a list as "its head … item"; a note as it is, with its lines.
 
     A quotation's line breaks are spaces here and its marks " are ', so that it can't end early;
     nothing turns the direction of what follows. A row in words has no quotation marks.
     """
     if isinstance(part, Note):
-        return " ".join(_DIRECTIONS.sub("", part.text).split())
+        lines = _DIRECTIONS.sub("", part.text).split("\n")
+        return "\n".join(" ".join(line.split()) for line in lines)
     text = part.text
     if isinstance(part, Quote) and part.in_words:
         text = part.in_words

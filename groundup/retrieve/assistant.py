@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from groundup.actions.desk import ActionDesk
+from groundup.actions.intent import choose_action
 from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
@@ -153,7 +154,11 @@ def read_conversation(
     last, danger = turns[-1], urgent(turns[-1])
     if danger == "self_harm":
         return AssistantReading(danger, _nothing(last), (texts.self_harm,))
-    question = _in_context(turns, desk, caller)
+    acted = [False] * len(turns)
+    if desk is not None:
+        acted = list(desk.handled(user_turns=turns, **vars(caller)))
+        messages = _without_values(messages, acted, desk)
+    question = _in_context(turns, acted)
     if danger is not None:
         found = search(question)
         return AssistantReading(
@@ -200,15 +205,26 @@ def _with_pending(reading: AssistantReading, pending: ActionTurn) -> AssistantRe
     return replace(reading, closing=(*reading.closing, pending.text), action=pending)
 
 
-def _in_context(turns: Sequence[str], desk: ActionDesk | None, caller: Caller) -> str:
+def _in_context(turns: Sequence[str], acted: Sequence[bool]) -> str:
     """Return the question that the last turn asks the documents; what was said for an action or
     asked nothing is no context.
     """
-    acted = [False] * len(turns)
-    if desk is not None:
-        acted = desk.handled(user_turns=turns, **vars(caller))
     asked = [turn for turn, was_action in zip(turns[:-1], acted, strict=False) if not was_action]
     return question_in_context([*filter(_asks_documents, asked[-MAX_CONTEXT_TURNS:]), turns[-1]])
+
+
+def _without_values(
+    messages: Sequence[Message], acted: Sequence[bool], desk: ActionDesk
+) -> list[Message]:
+    """Return messages without those that only gave an action its values or a yes."""
+    was_action = iter(acted)
+    return [
+        each
+        for each in messages
+        if each.role != "user"
+        or not next(was_action, False)
+        or choose_action(desk.actions.actions, each.content) is not None
+    ]
 
 
 def _asks_documents(turn: str) -> bool:

@@ -132,3 +132,12 @@ def test_an_address_that_was_not_allowed_is_refused_at_the_start(
     assert run(["chat", str(build)]) == 2
     told = capsys.readouterr().err
     assert "cancel_appointment" in told and "--allow-address" in told
+
+
+def test_a_person_gets_what_was_wished_for_line_by_line_and_no_bare_values(
+    say: Callable[..., AssistantReply],
+) -> None:
+    found = say(*BOOKING, "Do you see children?", "I want to speak to a person")
+    assert found.kind == "person"
+    assert found.summary[0] == BOOKING[0] and not {"Ada Brook", "yes"} & set(found.summary)
+    assert f"\n- {BOOKING[0]}\n- Do you see children?" in found.text
