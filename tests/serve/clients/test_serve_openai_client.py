@@ -141,7 +141,10 @@ def test_logprobs_are_those_of_the_distribution_before_temperature(
         if chunk.choices[0].logprobs
         for place in chunk.choices[0].logprobs.content or []
     ]
-    assert [place.logprob for place in told] == [place.logprob for place in content]
+    # by rounding: the second request reads its prompt from the cache, or not, as the first one ends
+    assert [place.token for place in told] == [place.token for place in content]
+    expected = pytest.approx([place.logprob for place in content], abs=1e-5)
+    assert [place.logprob for place in told] == expected
     old = client.completions.create(
         model="tiny", prompt="To be", max_tokens=4, temperature=0, logprobs=2
     )
