@@ -157,7 +157,6 @@ def read_conversation(
     acted = [False] * len(turns)
     if desk is not None:
         acted = list(desk.handled(user_turns=turns, **vars(caller)))
-        messages = _without_values(messages, acted, desk)
     question = _in_context(turns, acted)
     if danger is not None:
         found = search(question)
@@ -171,28 +170,34 @@ def read_conversation(
     if turn is not None:
         documents = rule_reading(last, turn.rule, search)
         return AssistantReading("action", documents, (turn.text,), action=turn)
-    reading = _read_beside_actions(question, messages, texts, search, desk)
+
+    def for_a_person() -> Sequence[Message]:
+        return messages if desk is None else _without_values(messages, acted, desk)
+
+    reading = _read_beside_actions(question, for_a_person, texts, search, desk)
     return reading if pending is None else _with_pending(reading, pending)
 
 
 def _read_beside_actions(
     question: str,
-    messages: Sequence[Message],
+    for_a_person: Callable[[], Sequence[Message]],
     texts: AssistantTexts,
     search: Search,
     desk: ActionDesk | None,
 ) -> AssistantReading:
-    """Return what is replied to a question in its context that no action takes."""
+    """Return what is replied to a question in its context that no action takes; `for_a_person`: the
+    messages that a person is told of.
+    """
     last = question.rpartition("\n")[2]
     talk = small_talk(last)
     if wants_person(last):
-        return _handover("person", _nothing(last), messages, texts, search)
+        return _handover("person", _nothing(last), for_a_person(), texts, search)
     if talk is not None:
         return AssistantReading("small_talk", _nothing(last), _small_talk_texts(talk, texts, desk))
     found = search(question)
     if found.quotes:
         return AssistantReading("answer", found)
-    return _handover("refusal", found, messages, texts, search)
+    return _handover("refusal", found, for_a_person(), texts, search)
 
 
 def _with_pending(reading: AssistantReading, pending: ActionTurn) -> AssistantReading:
