@@ -334,7 +334,7 @@ def convert(
     computes the same from it; `check` False skips that. Raises ConfigError, ModelError, DiskError.
 
     >>> results = groundup.convert("runs/mine", "mine.gguf", quantization="f32", check=False)
-    >>> results.path.name, groundup.open_model("mine.gguf").generate("to be", max_tokens=1) != ""
+    >>> results.path.name, groundup.open_model("mine.gguf").score("to be", " or not").logprob < 0
     ('mine.gguf', True)
     """
     from groundup.cache import stored_bytes
