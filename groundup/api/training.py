@@ -185,6 +185,7 @@ def finetune_classifier(
     >>> results.labels
     ['ham', 'spam']
     """
+    from groundup.data.reading.sources import source_of
     from groundup.device import select_compute
     from groundup.finetune.classifier import fit_classifier, messages_of
     from groundup.finetune.classifier_baselines import add_baselines
@@ -194,7 +195,7 @@ def finetune_classifier(
 
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
-    _require_address_of_hash(data)
+    source_of(data)  # a hash beside data on disk is refused before anything else
     require_model(model)
     splits = _read_splits(data, config, progress)
     messages_of(splits, config)  # what does not fit together is refused before the model is opened
@@ -208,17 +209,6 @@ def finetune_classifier(
     if results.same_messages is not None:
         return results
     return add_baselines(results, opened, splits, run, config, compute=compute, progress=progress)
-
-
-def _require_address_of_hash(data: Data) -> None:
-    """Refuse a hash beside data on disk. Raises ConfigError."""
-    from groundup.data.reading.sources import source_of
-
-    if data.sha256 and source_of(data).is_local:
-        raise ConfigError(
-            f"{data.path} is on disk, so its SHA-256 would not be compared.",
-            fix="Leave it out: it is for pypi: and https:.",
-        )
 
 
 def _read_splits(

@@ -12,7 +12,7 @@ from groundup.config import build_config, to_plain
 from groundup.data.batches.mixture_config import mixture_config
 from groundup.data.batches.shards import ShardSet
 from groundup.data.reading.data import Data, as_data
-from groundup.data.reading.sources import read_sources
+from groundup.data.reading.sources import read_sources, source_of
 from groundup.data.runners.runner import Runner, check_runner
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
@@ -233,7 +233,7 @@ def reading_of(data: AnyData) -> tuple[tuple[str, ...], dict[str, Any]]:
             "The texts of one training are read in the same way, and their options differ.",
             fix="Prepare them one by one with `groundup data`.",
         )
-    return tuple(str(part.path) for part in each), next(iter(found), {})
+    return tuple(source_of(part).pinned_spec for part in each), next(iter(found), {})
 
 
 def start_fields(start: StartingModel, fields: Mapping[str, Any]) -> dict[str, Any]:

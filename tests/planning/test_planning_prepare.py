@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from groundup.data.reading.data import Data
 from groundup.device import Compute
+from groundup.errors import ConfigError
 from groundup.planning.prepare import PreparedRun, prepare_run
 from groundup.planning.pretrain_config import PretrainConfig
 from groundup.planning.pretrain_options import pretrain_options
@@ -49,3 +51,11 @@ def test_a_seed_that_is_set_as_a_field_goes_before_the_option(tmp_path: Path, se
     made(tmp_path, seed=1)
     found = made(tmp_path, seed=seed, sets=("fit.seed=9",))
     assert found.plan is not None and found.inputs.fit.seed == 9
+
+
+def test_the_hash_of_data_goes_with_its_address() -> None:
+    sha256 = "ab" * 32
+    pinned = Data("https://localhost/a.txt", sha256=sha256)
+    assert pretrain_options(pinned).data == (f"https://localhost/a.txt#sha256={sha256}",)
+    with pytest.raises(ConfigError, match="on disk, so its SHA-256 would not be compared"):
+        pretrain_options(Data("a.txt", sha256=sha256))

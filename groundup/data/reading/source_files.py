@@ -123,6 +123,11 @@ class Source:
         return self._parts[1] or self.sha256
 
     @property
+    def pinned_spec(self) -> str:
+        """The spec with its hash behind it."""
+        return f"{self.address}{PIN}{self.pin}" if self.pin else self.spec
+
+    @property
     def _parts(self) -> tuple[str, str]:
         """The spec in two parts: where it is, and the hash behind it."""
         if not self.spec.startswith(PINNED):

@@ -58,8 +58,14 @@ TABLE_EXAMPLE = (
 
 
 def source_of(data: Data) -> Source:
-    """Raises ConfigError."""
-    return Source(str(data.path), data.sha256, follow_links=data.follow_links)
+    """Raises ConfigError, also for a hash beside data on disk."""
+    source = Source(str(data.path), data.sha256, follow_links=data.follow_links)
+    if data.sha256 and source.is_local:
+        raise ConfigError(
+            f"{data.path} is on disk, so its SHA-256 would not be compared.",
+            fix="Leave it out: it is for pypi: and https:.",
+        )
+    return source
 
 
 def read_source(
