@@ -15,16 +15,18 @@ import errno
 import fnmatch
 import gzip
 import importlib.util
+import os
 import re
 import stat
 import struct
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,6 +63,8 @@ BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 FORMAT_OPTIONS = {"wheel": "--only-binary", "sdist": "--no-binary"}
 # Enough for 93 MB at 50 kB/s; pip itself times out on a silent connection much sooner.
 PIP_TIMEOUT_S = 3600
+# How often it is looked at what pip has fetched.
+WATCH_S = 0.3
 
 # What zipfile, tarfile and their decompressors raise on damaged archives, as documented or
 # observed.
@@ -75,20 +79,50 @@ _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9._+!
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+def fetch_wheels(
+    wheels: Mapping[str, str], size_bytes: int, progress: Progress | None = None
+) -> list[Path]:
+    """Return wheels that belong together, NAME==VERSION -> SHA-256, of `size_bytes` in all, with one
+    bar. Each is kept as soon as it is whole: an interrupted download goes on with the next.
+
+    Raises what `fetch_package` raises.
+    """
+    progress = progress or Silent()
+    cached = [cached_package(*wheel) for wheel in wheels.items()]
+    here = [path for path in cached if path.is_file()]
+    if len(here) == len(cached):
+        return [fetch_package(*wheel, kind="wheel") for wheel in wheels.items()]
+    left_mb = (size_bytes - sum(path.stat().st_size for path in here)) / 1e6
+    wanted = f"{', '.join(wheels)} with pip, {left_mb:.0f} MB"
+    progress.say(f"Fetching {wanted} (kept in {cached[0].parent}) ...")
+    found: list[Path] = []
+    with progress.track("fetch", left_mb, "MB") as advance:
+
+        def watch(num_bytes: int) -> None:
+            advance(num_bytes / 1e6)
+
+        for name_version, sha256 in wheels.items():
+            found.append(fetch_package(name_version, sha256, kind="wheel", watch=watch))
+    progress.say(f"Fetched {len(found)} packages, SHA-256 as pinned.")
+    return found
+
+
 def fetch_package(
     name_version: str,
     sha256: str,
     *,
     kind: ArchiveKind | None = None,
     progress: Progress | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> Path:
     """Return the archive of `NAME==VERSION` with that SHA-256, from the cache or else from pip's
     package registry.
 
     A cached file is used if its hash matches. `kind` is needed only for a registry that does not
-    list hashes: from others pip picks the file, wheel or sdist, with this one. Raises ConfigError
-    (not a pinned name or hash), FormatError (wrong hash) and NetworkError (not reachable, not
-    there, or no pip in this environment).
+    list hashes: from others pip picks the file, wheel or sdist, with this one. `watch` is called
+    with the number of bytes that came since its last call. Raises ConfigError (not a pinned name or
+    hash), FormatError (wrong hash) and NetworkError (not reachable, not there, or no pip in this
+    environment).
     """
     cached = cached_package(name_version, sha256)
     if hold(cached) and sha256_file(cached) == sha256:
@@ -100,7 +134,7 @@ def fetch_package(
         )
     progress.say(f"Fetching {name_version} with pip (kept in {cached.parent}) ...")
     with disk_errors(cached), temporary_folder(cached.parent) as temporary:
-        archive = _download(name_version, sha256, kind, temporary, cached)
+        archive = _download(name_version, sha256, kind, temporary, cached, watch)
         sync_file(archive)
         archive.replace(cached)
         sync_folder(cached.parent)
@@ -129,7 +163,12 @@ def require_sha256(sha256: str, what: str) -> None:
 
 
 def _download(
-    name_version: str, sha256: str, kind: ArchiveKind | None, folder: Path, cached: Path
+    name_version: str,
+    sha256: str,
+    kind: ArchiveKind | None,
+    folder: Path,
+    cached: Path,
+    watch: Callable[[int], None] | None,
 ) -> Path:
     """Let pip download the archive into `folder`, and return its file, the hash checked again."""
     requirements, out = folder / "requirements.txt", folder / "out"
@@ -142,10 +181,7 @@ def _download(
     files = ("--dest", str(out), "--requirement", str(requirements))
     command = [sys.executable, "-m", "pip", "download", *quiet, *options, *files]
     try:
-        done = subprocess.run(
-            command, cwd=folder, timeout=PIP_TIMEOUT_S, capture_output=True, stdin=subprocess.DEVNULL,
-            text=True, errors="replace",
-        )  # fmt: skip
+        done = _run_pip(command, folder, watch)
     except subprocess.TimeoutExpired as error:
         reason = f"was not fetched within {PIP_TIMEOUT_S // 60} minutes"
         raise _network_error(reason, name_version, cached) from error
@@ -155,6 +191,43 @@ def _download(
     if sha256_file(found[0]) != sha256:
         raise _wrong_hash(name_version)
     return found[0]
+
+
+def _run_pip(
+    command: list[str], folder: Path, watch: Callable[[int], None] | None
+) -> subprocess.CompletedProcess[str]:
+    """Run pip with its temporary files in `folder`, the largest of which is what it downloads.
+    Raises TimeoutExpired.
+    """
+    settings = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))}
+    deadline, seen_bytes = time.monotonic() + PIP_TIMEOUT_S, 0
+    with subprocess.Popen(
+        command, cwd=folder, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, errors="replace",
+    ) as process:  # fmt: skip
+        output = None
+        try:
+            while output is None:
+                try:
+                    output = process.communicate(timeout=WATCH_S)
+                except subprocess.TimeoutExpired:
+                    if time.monotonic() > deadline:
+                        raise
+                came_bytes = max(0, _largest_file(folder) - seen_bytes)
+                seen_bytes += came_bytes
+                if watch is not None:
+                    watch(came_bytes)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, *output)
+
+
+def _largest_file(folder: Path) -> int:
+    """In bytes; files may vanish while they are looked at."""
+    with suppress(OSError):
+        return max((file.stat().st_size for file in folder.rglob("*")), default=0)
+    return 0
 
 
 def _explain(output: str, name_version: str, kind: ArchiveKind | None, cached: Path) -> Exception:

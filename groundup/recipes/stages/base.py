@@ -11,7 +11,7 @@ from groundup.model.sizes import parameter_count
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.card import ModelCard
-from groundup.weights.catalog import CATALOG
+from groundup.weights.catalog import CATALOG, shape_of
 from groundup.weights.model_io import find_model, open_model, save_model
 from groundup.weights.stacked import link_or_copy
 
@@ -75,7 +75,7 @@ def base_shape(recipe: Recipe) -> ModelConfig | None:
     """None: no preset has it, or the build has none."""
     if not recipe.uses_public_model:
         return None
-    return PRESETS.get(recipe.base.model.removesuffix("-instruct"))
+    return PRESETS.get(shape_of(recipe.base.model))
 
 
 def base_bytes(recipe: Recipe) -> float:
