@@ -9,7 +9,7 @@ when it is made (`action_file.py` makes them); what is wrong with the whole is f
 import datetime
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -211,9 +211,45 @@ class HttpEffect:
 
 
 @dataclass(frozen=True)
+class McpEffect:
+    """A call of a tool of an MCP server, which the operator allows by its name."""
+
+    server: str
+    """The name under which the operator allows it."""
+    tool: str
+    arguments: Mapping[str, str] | None = None
+    """The tool's arguments, each with the name of a value; None: every slot that has a value, under
+    its own name.
+    """
+    error: Literal["unknown", "failed"] = "unknown"
+    """What an error of the tool (`isError`) says: "failed", that nothing was done, where the tool's
+    makers say so; else it can't be told.
+    """
+
+    def __post_init__(self) -> None:
+        require_choices(self)
+        form, what = r"[\w.-]{1,64}", "letters, digits, _, - and . (at most 64)"
+        fits = re.fullmatch(form, self.server, re.ASCII) is not None
+        require(fits, "server", repr(self.server), what)
+        form, what = r"[\w./-]{1,128}", "letters, digits, _, -, . and / (at most 128)"
+        fits = re.fullmatch(form, self.tool, re.ASCII) is not None
+        require(fits, "tool", repr(self.tool), what)
+
+    @property
+    def name(self) -> str:
+        """As the operator allows it."""
+        return f"{self.server}:{self.tool}"
+
+    def names(self, slots: Collection[str]) -> Mapping[str, str]:
+        """Return the arguments, each with the name of its value."""
+        return dict(zip(slots, slots, strict=True)) if self.arguments is None else self.arguments
+
+
+@dataclass(frozen=True)
 class Effect:
-    """What an action does: SQL, a mail draft, or both in one transaction; or an HTTP request; or a
-    Python function of a module that the operator names.
+    """What an action does: SQL, a mail draft, or both in one transaction; or, outside of the world,
+    an HTTP request, a tool of an MCP server, or a Python function of a module that the operator
+    names.
     """
 
     sql: tuple[str, ...] = ()
@@ -221,13 +257,14 @@ class Effect:
     """How many rows each statement must change; with any other number nothing is done."""
     mail: MailDraft | None = None
     http: HttpEffect | None = None
+    mcp: McpEffect | None = None
     python: str = ""
     """MODULE:FUNCTION."""
 
     def __post_init__(self) -> None:
-        kinds = [bool(self.sql or self.mail), self.http is not None, bool(self.python)]
-        expected = "one of sql, mail, http and python (sql and mail may stand together)"
-        require(sum(kinds) == 1, "effect", f"{sum(kinds)} of them", expected)
+        count = bool(self.sql or self.mail) + len(self._outside)
+        expected = "one of sql, mail, http, mcp and python (sql and mail may stand together)"
+        require(count == 1, "effect", f"{count} of them", expected)
         require(self.rows >= 1, "rows", self.rows, "at least 1")
         form = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
         fits = not self.python or re.fullmatch(form, self.python) is not None
@@ -236,11 +273,16 @@ class Effect:
     @property
     def kind(self) -> str:
         """Its name in the audit."""
-        if self.http is not None:
-            return "http"
-        if self.python:
-            return "python"
-        return "sql" if self.sql else "mail"
+        return next(iter(self._outside), "sql" if self.sql else "mail")
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it is done outside of the world."""
+        return bool(self._outside)
+
+    @property
+    def _outside(self) -> list[str]:
+        return [name for name in ("http", "mcp", "python") if getattr(self, name)]
 
 
 @dataclass(frozen=True)

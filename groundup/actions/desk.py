@@ -23,7 +23,7 @@ from groundup.actions.action_file import ACTIONS_FILE, read_actions
 from groundup.actions.conversations import KEPT_WITHOUT_ID_S, KnownTalk, Talk, talk_of
 from groundup.actions.definition import REFERENCE, Action, SlotValue
 from groundup.actions.dialogue import Choose, Heard, filled, step
-from groundup.actions.effects import TIMEOUT_S, call, python_effects, require_addresses
+from groundup.actions.effects import TIMEOUT_S, allowed_effects, call
 from groundup.actions.endings import (
     Step,
     done_elsewhere,
@@ -65,6 +65,7 @@ class ActionDesk:
         world: Path | None = None,
         allow_http: Sequence[str] = (),
         python_modules: Sequence[str] = (),
+        mcp_tools: Sequence[str] = (),
         choose: Choose = choose_action,
         timeout_s: float = TIMEOUT_S,
         today: datetime.date | None = None,
@@ -73,14 +74,14 @@ class ActionDesk:
 
         `folder` has actions.toml and world.sql; `world`: the file (default: world.sqlite there).
         `allow_http`: addresses that effects may send to, and what is below them; `python_modules`:
-        modules whose functions they may call. `choose` reads which action a message asks for.
+        modules whose functions they may call; `mcp_tools`: tools of MCP servers, each as
+        "SERVER:TOOL=COMMAND" or "SERVER:TOOL=URL". `choose` reads which action a message asks for.
         `timeout_s` bounds a call outside of the world. `today`: of a world that is made now.
         """
         found = read_actions(folder)
         if found is None:
             raise ConfigError(f"{folder} has no {ACTIONS_FILE}.", fix="See docs/actions.md.")
-        require_addresses(found, allow_http)
-        self._functions = python_effects(found, python_modules)
+        self._allowed = allowed_effects(found, allow_http, python_modules, mcp_tools)
         self.actions = found
         self.world = World(world or folder / WORLD_FILE, found, today)
         self._choose = choose
@@ -176,7 +177,7 @@ class ActionDesk:
             if what is None:
                 return self._keep(database, talk, made)
             what = self._with_own_key(database, what, party)
-            if not _is_outside(what):
+            if not what.is_outside:
                 outcome = self._perform(database, what, party)
                 return self._keep(database, talk, finished(self.actions, what, outcome))
             outcome_or_start = self._begin(database, what, party)
@@ -343,7 +344,7 @@ class ActionDesk:
         with self.world.connection(read_only=True) as database:
             reference = ledger.reference_of(database, what)
         values = {**what.values, REFERENCE: reference}
-        outcome = call(what.action, values, what.key, self._functions, self._timeout_s)
+        outcome = call(what.action, values, what.key, self._allowed, self._timeout_s)
         outcome = replace(outcome, reference=reference)
         with (
             self.world.writing() as database,
@@ -375,10 +376,6 @@ def _given(action: str, values: Mapping[str, SlotValue]) -> list[str]:
     """Return the messages of a conversation in which a program gives values."""
     given = json.dumps([action, dict(values)], sort_keys=True, ensure_ascii=False)
     return [hash_of(given)]
-
-
-def _is_outside(what: Performance) -> bool:
-    return what.kind in ("http", "python")
 
 
 def _last_done(action: Action, key: str, reference: str, values_json: str) -> LastDone:

@@ -3,7 +3,7 @@ SQL that does not fit the tables, values that would be written without having be
 """
 
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from groundup.actions.definition import (
@@ -84,6 +84,7 @@ class _Checks:
             yield from self._sentence(f"{self.where}.confirm", action.confirm, self.known)
             yield from self._changes(f"{self.where}.effect", effect, after)
             yield from self._mail(effect, after)
+            yield from self._tool(effect, after)
             yield from self._unshown(effect, after)
         if action.undo is not None:
             yield from self._undo(action.undo, after)
@@ -170,6 +171,16 @@ class _Checks:
             reason = f"names the slot '{name}': a user would choose who gets the message"
             yield ActionFault(f"{where}.to", reason)
 
+    def _tool(self, effect: Effect, known: Set[str]) -> Iterator[ActionFault]:
+        for argument, name in self._tool_names(effect).items():
+            where = f"{self.where}.effect.mcp.arguments.{argument}"
+            yield from self._unknown(where, [name], known)
+
+    def _tool_names(self, effect: Effect) -> Mapping[str, str]:
+        if effect.mcp is None:
+            return {}
+        return effect.mcp.names([slot.name for slot in self.action.slots])
+
     def _unshown(self, effect: Effect, known: Set[str]) -> Iterator[ActionFault]:
         """Nothing is written that the user was not shown before saying yes."""
         written: set[str] = set()
@@ -178,6 +189,7 @@ class _Checks:
         if effect.mail is not None:
             for text in (effect.mail.to, effect.mail.subject, effect.mail.body):
                 written |= set(template_names(text).all)
+        written |= set(self._tool_names(effect).values())
         if effect.http is not None or effect.python:
             written = self.slots
         shown = set(template_names(self.action.confirm).all)

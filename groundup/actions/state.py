@@ -166,6 +166,12 @@ class Performance:
             return "undo"
         return self.action.effect.kind if self.action.effect else "none"
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether it is done outside of the world."""
+        effect = self.action.effect
+        return effect is not None and effect.is_outside and not self.undo
+
 
 @dataclass(frozen=True)
 class EffectOutcome:

@@ -31,12 +31,14 @@ def open_assistant(
     progress: Progress | None = None,
     allow_http: Sequence[str] = (),
     python_modules: Sequence[str] = (),
+    mcp_tools: Sequence[str] = (),
 ) -> "Assistant":
     """Open the assistant of a build with an index: it answers from the documents with sources and
     in fixed words of its own, and does the pack's actions (docs/packs.md). No language model is
     opened.
 
-    `allow_http`, `python_modules`: the addresses and modules that actions may use. Raises
+    `allow_http`, `python_modules`, `mcp_tools`: the addresses, modules and tools of MCP servers
+    (as "SERVER:TOOL=COMMAND" or "SERVER:TOOL=URL") that actions may use. Raises
     ModelError where there is no index, FormatError for a damaged one, ConfigError for an action
     that needs what was not allowed.
 
@@ -59,7 +61,9 @@ def open_assistant(
         raise ModelError(f"{folder} has no index, which an assistant answers from.", fix=fix)
     texts = texts_of_build(folder)
     texts = replace(texts, organisation=texts.organisation or folder.resolve().name)
-    desk = desk_of_build(folder, allow_http=allow_http, python_modules=python_modules)
+    desk = desk_of_build(
+        folder, allow_http=allow_http, python_modules=python_modules, mcp_tools=mcp_tools
+    )
     index = Index(folders[0])
     return Assistant(index, texts, vectors_for(AUTO, folders[0], device, progress), desk)
 

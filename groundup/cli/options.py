@@ -159,6 +159,16 @@ class ActionOptions:
         ),
     ] = None
 
+    mcp_tools: Annotated[
+        list[str] | None,
+        Option(
+            "--allow-tool",
+            metavar="SERVER:TOOL=COMMAND",
+            help="Actions may call this tool of the MCP server that the command starts, or of a URL "
+            "(again for more; SERVER:TOOL,TOOL=... for several of one server).",
+        ),
+    ] = None
+
     def given(self) -> dict[str, tuple[str, ...]]:
         """Return them as arguments."""
         return {name: tuple(value or ()) for name, value in vars(self).items()}

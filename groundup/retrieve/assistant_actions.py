@@ -42,7 +42,11 @@ class Caller:
 
 
 def desk_of_build(
-    build: Path, *, allow_http: Sequence[str] = (), python_modules: Sequence[str] = ()
+    build: Path,
+    *,
+    allow_http: Sequence[str] = (),
+    python_modules: Sequence[str] = (),
+    mcp_tools: Sequence[str] = (),
 ) -> ActionDesk | None:
     """Return the open actions of a build; None: it has none. What is done with them stands in the
     build's own folder, since a stage that is run again loses its folder.
@@ -57,6 +61,7 @@ def desk_of_build(
         world=build / WORLD_FILE,
         allow_http=allow_http,
         python_modules=python_modules,
+        mcp_tools=mcp_tools,
     )
 
 

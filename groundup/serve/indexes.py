@@ -2,7 +2,9 @@
 as clients see them.
 
 A name is only looked up in a table and never becomes a path. Searching reads files and hashes, so
-it runs in a few threads of its own: searches never take those that other requests wait for. No path
+it runs in a few threads of its own: searches never take those that other requests wait for. A
+conversation with actions may wait for an address or a locked file, so it has other threads, and
+searches in the former. No path
 of this machine goes to a client: a document is named by its place within its source.
 """
 
@@ -48,6 +50,8 @@ from groundup.serve.worker import Worker
 
 T = TypeVar("T")
 THREADS = 2
+# More than wait for calls outside (`actions.effects.MAX_CALLS`).
+CONVERSATION_THREADS = 32
 SUFFIX = ".index"
 # Of a longer document, the part around a passage is sent.
 EXCERPT_CHARACTERS = 200_000
@@ -79,6 +83,7 @@ class ServedIndexes:
         self._open_vectors: Callable[[Path], Vectors | None] | None = None
         self._lock, self._vectors_lock = threading.Lock(), threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="search")
+        self._conversations = ThreadPoolExecutor(CONVERSATION_THREADS, "conversation")
         for name in self._paths:
             self._current(name).counts()
 
@@ -147,9 +152,23 @@ class ServedIndexes:
 
         Raises what it raises, RequestError (500) for an index that can't be read.
         """
+        return await self._in_thread(self._threads, name, lambda: work(self._current(name)))
+
+    async def converse(self, name: str, work: Callable[[], T]) -> T:
+        """Return the result of `work`, which may do actions, in a thread for such; it searches by
+        `searched`. Raises as `use` does.
+        """
+        return await self._in_thread(self._conversations, name, work)
+
+    def searched(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
+        """Return the result of `search` in a thread of `converse`."""
+        found = self._threads.submit(lambda: work(self._current(name), self._current_vectors(name)))
+        return found.result()
+
+    async def _in_thread(self, threads: ThreadPoolExecutor, name: str, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, lambda: work(self._current(name)))
+            return await loop.run_in_executor(threads, work)
         except FormatError as error:
             log.error("the index %s: %s", name, error)
             if Path(error.file).name == WORLD_FILE:

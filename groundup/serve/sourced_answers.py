@@ -10,6 +10,7 @@ dialect they are the events of one text (`SourcedText`).
 
 import asyncio
 import contextlib
+import functools
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,6 @@ from groundup.retrieve.answer import (
     Part,
     QuestionReading,
     answer_parts,
-    read,
     with_changed_sources,
 )
 from groundup.retrieve.answer_text import part_text
@@ -114,19 +114,40 @@ async def sourced_answer(
             require_biased_ids(request.options, loaded.engine.tokenizer)
     question = request.question[:MAX_QUESTION_CHARACTERS]
 
-    def search(index: Index, vectors: Vectors | None) -> QuestionReading | AssistantReading:
-        ranking = ranking_of(AUTO, vectors)
-        config, keep = request.config, request.new_keep
-        if request.texts is not None:
-            found = searching(index, config, keep, rank_by=ranking, vectors=vectors)
-            desk = server.indexes.desks.get(request.index) if request.acts else None
-            return read_conversation(
-                request.conversation, request.texts, found, desk, request.caller
-            )
-        return read(index, question, config, keep, rank_by=ranking, vectors=vectors)
-
-    reading = await server.indexes.search(request.index, search)
+    reading: QuestionReading | AssistantReading
+    if request.texts is None:
+        search = functools.partial(_search, request, question, None)
+        reading = await server.indexes.search(request.index, search)
+    else:
+        work = functools.partial(_conversation_reading, server, request, request.texts)
+        reading = await server.indexes.converse(request.index, work)
     return SourcedAnswer(server, request, reading, resources)
+
+
+def _search(
+    request: AskRequest,
+    question: str,
+    passages: int | None,
+    index: Index,
+    vectors: Vectors | None,
+) -> QuestionReading:
+    """Return what an index holds on a question; `passages`: how many are read, None: as configured."""
+    ranking = ranking_of(AUTO, vectors)
+    search = searching(index, request.config, request.new_keep, rank_by=ranking, vectors=vectors)
+    return search(question, passages)
+
+
+def _conversation_reading(
+    server: ModelServer, request: AskRequest, texts: AssistantTexts
+) -> AssistantReading:
+    """Return what an assistant replies; what it looks up is searched as all else is."""
+
+    def search(question: str, passages: int | None = None) -> QuestionReading:
+        work = functools.partial(_search, request, question, passages)
+        return server.indexes.searched(request.index, work)
+
+    desk = server.indexes.desks.get(request.index) if request.acts else None
+    return read_conversation(request.conversation, texts, search, desk, request.caller)
 
 
 class SourcedAnswer:

@@ -70,7 +70,7 @@ SQL = 'sql = "DELETE FROM bookings WHERE reference = :booking"'
         (SQL, "sql = \"ATTACH '/tmp/x.sqlite' AS x\"", "may not use ATTACH"),
         (SQL, 'sql = "COMMIT"', "may not use BEGIN, COMMIT or ROLLBACK"),
         (SQL, 'sql = "DELETE FROM audit"', "no such table: audit"),
-        (SQL, SQL + '\npython = "a:b"', "effect.effect must be one of sql, mail, http and python"),
+        (SQL, SQL + '\npython = "a:b"', "effect.effect must be one of sql, mail, http, mcp and python"),
         (SQL, 'python = "os.system"', "python must be MODULE:FUNCTION"),
         (SQL, 'http = {url = "ftp://x"}', "url must be an address that begins with https"),
         (SQL, 'http = {url = "https://x", method = "GET"}', "method must be one of POST"),

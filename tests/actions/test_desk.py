@@ -14,14 +14,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from cafe_talk import TODAY, Talker, rows
+from cafe_talk import TODAY, WISH, Talker, outside, rows
 
-from groundup.actions import conversations
+from groundup.actions import conversations, effects
 from groundup.actions.conversations import talk_of
 from groundup.actions.desk import ActionDesk
 from groundup.errors import ConfigError, FormatError
 
-WISH = "I'd like to book a table for two people on 2026-12-04 at 19:00"
 COUNT = "SELECT count(*) FROM bookings"
 Answer = Callable[["BookingSystem", dict[str, object]], int]
 
@@ -34,15 +33,6 @@ def desk(cafe: Path) -> ActionDesk:
 def owned_id(conversation: str) -> str:
     """Return an id as a world keeps it."""
     return talk_of(conversation, None, "", ()).owned_id
-
-
-def outside(cafe: Path, effect: str) -> None:
-    """Let the booking be made by another system."""
-    file = cafe / "actions.toml"
-    text = file.read_text()
-    old = 'sql = "INSERT INTO bookings VALUES (:reference, :day, :at, :guests, :holder, :note)"'
-    assert old in text
-    file.write_text(text.replace(old, effect))
 
 
 class BookingSystem:
@@ -276,6 +266,29 @@ def test_who_says_yes_while_the_call_is_made_waits_for_its_end(
     references = {each.result().reference for each in (first, second)}
     assert again.result() == first.result() and len(references) == 1
     assert first.result().kind == second.result().kind == "done" and len(system.received) == 1
+
+
+def test_one_call_more_than_may_wait_at_once_has_failed_and_others_go_on(
+    cafe: Path, monkeypatch: pytest.MonkeyPatch, booking_system: Callable[[Answer], BookingSystem]
+) -> None:
+    monkeypatch.setattr(effects, "_calls", threading.BoundedSemaphore(1))
+    received, go_on = threading.Event(), threading.Event()
+
+    def answer(*_: object) -> int:
+        received.set()
+        return 200 if go_on.wait(60) else 500
+
+    system = booking_system(answer)
+    desk = ActionDesk(cafe, allow_http=[system.url], today=TODAY, timeout_s=60)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(Talker(desk, "first").hear, WISH, "Ada", "Yes")
+        assert received.wait(60)
+        second = Talker(desk, "second")
+        assert second.hear(WISH, "Bo", "Yes").kind == "failed"
+        assert "calls were waiting" in desk.world.audit()[-1].reason
+        go_on.set()
+        assert first.result().kind == "done"
+    assert second.hear(WISH, "Bo", "Yes").kind == "done"
 
 
 PROGRAM = """

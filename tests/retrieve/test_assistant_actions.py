@@ -117,11 +117,16 @@ def test_in_the_terminal(
     assert "That time is taken. At what other time?" in said
 
 
-def test_an_address_that_was_not_allowed_is_refused_at_the_start(
-    build: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("effect", "option"),
+    [('http = {url = "https://desk.example/cancel"}', "--allow-address"),
+     ('mcp = {server = "desk", tool = "cancel"}', "--allow-tool 'desk:cancel=COMMAND', or =URL.")],
+)  # fmt: skip
+def test_an_effect_that_was_not_allowed_is_refused_at_the_start(
+    build: Path, capsys: pytest.CaptureFixture[str], effect: str, option: str
 ) -> None:
     file = build / "actions" / "actions.toml"
-    outside = '[actions.cancel_appointment.effect]\nhttp = {url = "https://desk.example/cancel"}\n'
+    outside = f"[actions.cancel_appointment.effect]\n{effect}\n"
     head, _, rest = file.read_text().partition("[actions.cancel_appointment.effect]")
     file.write_text(
         head
@@ -131,7 +136,7 @@ def test_an_address_that_was_not_allowed_is_refused_at_the_start(
     )
     assert run(["chat", str(build)]) == 2
     told = capsys.readouterr().err
-    assert "cancel_appointment" in told and "--allow-address" in told
+    assert "cancel_appointment" in told and option in told
 
 
 def test_a_person_gets_what_was_wished_for_line_by_line_and_no_bare_values(

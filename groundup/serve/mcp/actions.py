@@ -10,11 +10,11 @@ twice. A client can skip the first call of no action that writes: a confirmation
 values that were shown.
 """
 
-import asyncio
+import functools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 
@@ -25,6 +25,7 @@ from groundup.http.responses import JsonObject
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
 
+T = TypeVar("T")
 CONFIRMATION = "confirmation"
 MAX_CONFIRMATION = 64
 TWO_CALLS = (
@@ -127,16 +128,18 @@ async def call_action(
     if not isinstance(known, str) or len(known) > MAX_CONFIRMATION:
         raise RequestError(f"{CONFIRMATION}: is none of this server")
     desk, name, client = tool.desk, tool.action.name, server.client.name
+
+    async def act(step: Callable[..., T], known: str) -> T:
+        given = f"mcp {known}", name, values
+        work = functools.partial(step, *given, customer=customer, client=client)
+        return await server.indexes.converse(tool.index, work)
+
     turn = None
     if known:
-        turn = await asyncio.to_thread(
-            desk.confirm, f"mcp {known}", name, values, customer=customer, client=client
-        )
+        turn = await act(desk.confirm, known)
     if turn is None:  # one that is not known counts for nothing, so that nobody can choose one
         known = secrets.token_urlsafe(16)
-        turn = await asyncio.to_thread(
-            desk.fill, f"mcp {known}", name, values, customer=customer, client=client
-        )
+        turn = await act(desk.fill, known)
     return _result(turn, known)
 
 

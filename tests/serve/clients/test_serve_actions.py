@@ -1,10 +1,12 @@
 """A served build whose assistant acts: the same in every API, and nothing twice."""
 
+import asyncio
 import contextlib
 import json
 import shutil
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from acting_build import make_acting_build
 
 from groundup.actions.conversations import talk_of
+from groundup.actions.effects import MAX_CALLS
 from groundup.cli.main import run
+from groundup.serve.indexes import ServedIndexes
 
 BOOKING = (
     "I'd like to book a check-up on 5 March 2031 at 11:00",
@@ -227,3 +231,51 @@ def test_a_conversation_that_is_deleted_is_forgotten(
         assert database.execute(found, (owned,)).fetchone() == (0,)
     talk(clinic, "yes", conversation="gone")
     assert appointments() == []
+
+
+def test_conversations_that_wait_for_an_address_stop_no_search(build: Path) -> None:
+    indexes = ServedIndexes({"clinic": build / "index"})
+    waiting, answered = threading.Semaphore(0), threading.Event()
+
+    def wait_for_an_address() -> bool:
+        waiting.release()
+        return answered.wait(60)
+
+    def search() -> Any:
+        return indexes.searched("clinic", lambda index, vectors: index.passage_count)
+
+    async def use() -> list[int]:
+        slow = [
+            asyncio.ensure_future(indexes.converse("clinic", wait_for_an_address))
+            for _ in range(MAX_CALLS)
+        ]
+        for _ in slow:
+            assert await asyncio.to_thread(waiting.acquire, timeout=60)
+        found = await asyncio.wait_for(indexes.use("clinic", lambda index: index.passage_count), 30)
+        again = await asyncio.wait_for(indexes.converse("clinic", search), 30)
+        assert not any(each.done() for each in slow)
+        answered.set()
+        assert all(await asyncio.gather(*slow))
+        return [found, again]
+
+    first, second = asyncio.run(use())
+    assert first == second > 0
+
+
+def test_a_tool_of_an_mcp_server_is_called_once_by_a_served_assistant(
+    tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    build, received = make_acting_build(tmp_path / "clinic"), tmp_path / "received.jsonl"
+    file = build / "actions" / "actions.toml"
+    head, mark, rest = file.read_text().partition("[actions.book_appointment.effect]\n")
+    undo = "[actions.book_appointment.undo]"
+    tool = 'mcp = {server = "desk", tool = "book", arguments = {day = "date", at = "time", holder = "name"}}\n'
+    file.write_text(head + mark + tool + undo + rest.partition(undo)[2])
+    script = Path(__file__).parents[2] / "actions" / "booking_mcp.py"
+    command = f"'{sys.executable}' '{script}' '{received}' twice"
+    server = serve(str(build), "--allow-tool", f"desk:book={command}")
+    *_, done = talk(server, *BOOKING)
+    assert done["action"]["state"] == "done", done
+    assert talk(server, *BOOKING)[-1]["action"] == done["action"]
+    [call] = [json.loads(line) for line in received.read_text().splitlines()]
+    assert call[0] == {"day": "2031-03-05", "at": "11:00", "holder": "Ada Brook"}
