@@ -53,7 +53,7 @@ def tool_fault(effect: McpEffect, place: str, slots: Sequence[str]) -> str:
 
     try:
         anyio.run(look)
-    except Exception as error:  # a server may fail in any way
+    except Exception as error:  # a library raises what its transports do
         log.warning("the MCP server of %s can't be reached: %s", effect.name, _reason(error))
         return ""
     known = {tool.name: tool for tool in found}
@@ -105,7 +105,7 @@ def call_tool(
 
     try:
         anyio.run(run)
-    except Exception as error:  # of a connection, a protocol, a server
+    except Exception as error:  # as above, the library raises what its transports do
         if not told:
             why = f"{effect.name} {'gave no answer' if sent else 'was not called'}"
             tell(EffectOutcome("unknown" if sent else "failed", reason=f"{why}: {_reason(error)}"))
