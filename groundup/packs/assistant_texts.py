@@ -7,6 +7,7 @@ so `groundup pack check` holds them against the facts, as every text of a pack.
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from groundup.errors import require
 
@@ -24,6 +25,7 @@ SELF_HARM = (
 MAX_QUESTIONS, MAX_QUESTION_CHARACTERS, MAX_TEXT_CHARACTERS = 5, 90, 600
 # Of what is personal: in shorter ones words and prices would be masked.
 MAX_SHAPES, MIN_SHAPE = 20, 3
+MAX_PATTERNS = 100
 _SHAPE = re.compile(r"[A9](?:[A9 ./-]{0,38}[A9])")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -47,6 +49,10 @@ class AssistantTexts:
     personal: tuple[str, ...] = ()
     """Shapes of what says who somebody is, such as "AAA-9999" for a customer number, A a letter and
     9 a digit: masked in what is kept of messages (`serve/masking.py`).
+    """
+    staff_documents: tuple[str, ...] = ()
+    """Patterns ("staff-*", "internal/*") of names of documents that nobody sees with a public key:
+    they are neither searched nor opened.
     """
     colour: str = ""
     """Of the page's buttons: # and six hexadecimal digits."""
@@ -72,8 +78,25 @@ class AssistantTexts:
             is_shape = _SHAPE.fullmatch(shape) is not None and "9" in shape
             fits = is_shape and sum(map(shape.count, "A9")) >= MIN_SHAPE
             require(fits, "assistant.personal", shape[:80], what)
+        name, what = "assistant.staff_documents", f"at most {MAX_PATTERNS} patterns, none empty"
+        fits = len(self.staff_documents) <= MAX_PATTERNS and all(self.staff_documents)
+        require(fits, name, self.staff_documents, what)
         has_colour = not self.colour or _COLOUR.fullmatch(self.colour) is not None
         require(has_colour, "assistant.colour", self.colour, "# and six hexadecimal digits")
+
+    def is_for_staff(self, document: str) -> bool:
+        """Whether a document is for the staff alone, by its place within its source or its name.
+
+        >>> texts = AssistantTexts(staff_documents=("staff-*", "internal/*"))
+        >>> texts.is_for_staff("b/Staff-pay.md"), texts.is_for_staff("internal/a/menu.md")
+        (True, True)
+        >>> texts.is_for_staff("menu.md")
+        False
+        """
+        place = document.casefold()
+        names = place, place.rpartition("/")[2]
+        patterns = map(str.casefold, self.staff_documents)
+        return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
     @property
     def own(self) -> dict[str, str]:

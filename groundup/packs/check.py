@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.packs.action_check import action_texts, actions_of, asked_texts, wrong_actions
+from groundup.packs.assistant_texts import AssistantTexts
 from groundup.packs.corrections import IMPROVED_FILE, taught_again
 from groundup.packs.known import Known, known_of
 from groundup.packs.pack import (
@@ -129,6 +130,15 @@ def unchecked_files(pack: Pack) -> Iterator[PackIssue]:
             yield PackIssue(f"{DOCUMENTS}/{name.as_posix()}", reason)
 
 
+def missing_staff_documents(pack: Pack) -> Iterator[PackIssue]:
+    """Yield each pattern of documents for staff that no document has: a misspelt one hides nothing."""
+    for pattern in pack.head.assistant.staff_documents:
+        texts = AssistantTexts(staff_documents=(pattern,))
+        if not any(map(texts.is_for_staff, pack.documents)):
+            reason = f"has {pattern!r}, which is the name of no document in {DOCUMENTS}/"
+            yield PackIssue(f"{PACK_FILE}: assistant.staff_documents", reason)
+
+
 def missing_documents(pack: Pack) -> Iterator[PackIssue]:
     """Yield each line whose document there is not."""
     for rows in pack.parts.values():
@@ -222,6 +232,7 @@ CHECKS: tuple[Callable[[Pack], Iterator[PackIssue]], ...] = (
     unknown_facts,
     unchecked_files,
     missing_documents,
+    missing_staff_documents,
     missing_answers,
     wrong_summaries,
     wrong_labels,

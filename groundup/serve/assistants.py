@@ -69,13 +69,19 @@ def question_of(
     """
     require_within(request, request.options, server.limits)
     index = server.indexes.find(alias.assistant)
+    shown = server.indexes.shown(index)
+
+    def new_keep_of_shown() -> Keep:
+        keep = new_keep()
+        return lambda passage: shown(passage) and keep(passage)
+
     return AskRequest(
         index,
         "",
         writer,
         config,
         request.options,
-        new_keep,
+        new_keep_of_shown,
         conversation=_conversation(request, alias),
         texts=server.indexes.texts_of(index),
         caller=request.caller,

@@ -42,7 +42,7 @@ from groundup.retrieve.index import (
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import ADAPTER_FILE, TUNED
-from groundup.retrieve.search import is_current
+from groundup.retrieve.search import Keep, every, is_current
 from groundup.retrieve.vectors import Vectors
 from groundup.runs import read_stage_kinds
 from groundup.serve.requests import RequestError
@@ -73,6 +73,7 @@ class ServedIndexes:
         """
         self.desks: dict[str, ActionDesk] = {}
         """Of the indexes that an assistant answers from, what does its actions."""
+        self._public = False
         self._paths = dict(paths)
         self._questions = {
             name: example_questions(path.parent) for name, path in self._paths.items()
@@ -109,9 +110,12 @@ class ServedIndexes:
     def names(self) -> list[str]:
         return list(self._paths)
 
-    def limited_to(self, names: Collection[str], also: Collection[str]) -> "ServedIndexes":
+    def limited_to(
+        self, names: Collection[str], also: Collection[str], *, public: bool = False
+    ) -> "ServedIndexes":
         """Return these indexes with the given names alone (all with "*") and those of `also`; files
-        and vectors stay open in common. Raises ConfigError for an unknown name.
+        and vectors stay open in common. `public`: without the documents for staff. Raises
+        ConfigError for an unknown name.
         """
         known = set(self._paths)
         for name in set(names) - known - {ALL}:
@@ -120,6 +124,7 @@ class ServedIndexes:
                 fix=did_you_mean(name, known),
             )
         limited = copy.copy(self)
+        limited._public = public
         wanted = known if ALL in names else {*names, *also}
         limited._paths = {name: path for name, path in self._paths.items() if name in wanted}
         return limited
@@ -134,6 +139,15 @@ class ServedIndexes:
             organisation=texts.organisation or name,
             questions=texts.questions or tuple(self._questions[name]),
         )
+
+    def shown(self, name: str) -> Keep:
+        """Return which passages of an index its readers may see: with a public key none of the
+        documents for staff (`AssistantTexts.staff_documents`).
+        """
+        texts = self._texts[name]
+        if not self._public or not texts.staff_documents:
+            return every
+        return lambda passage: not texts.is_for_staff(passage.document)
 
     def find(self, name: str | None) -> str:
         """Return the name of an index; None: the first one. Raises RequestError (404)."""
@@ -296,12 +310,13 @@ def passage_names(passage: Passage) -> PassageNames:
     return PassageNames(passage.title or document, document, passage.document)
 
 
-def passage_page(name: str, index: Index, id: int) -> JsonObject:
+def passage_page(name: str, index: Index, id: int, shown: Keep = every) -> JsonObject:
     """Return a passage within the text of its document.
 
-    Raises RequestError (404) for one that is gone, with its file or from the index.
+    Raises RequestError (404) for one that is gone, with its file or from the index, or is not
+    `shown`.
     """
-    found = index.passages([id])
+    found = [each for each in index.passages([id]) if shown(each)]
     if not found or (os.path.isabs(found[0].file) and not os.path.exists(found[0].file)):
         raise RequestError(
             "this passage is gone: its document was changed or deleted", status=404, param="id"

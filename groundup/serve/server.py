@@ -120,7 +120,7 @@ class ModelServer:
             view.customer_header = ""
         view.registry = LimitedRegistry(self.registry, key.models, key.assistants)
         own = {each.assistant for each in view.registry.aliases() if each.assistant}
-        view.indexes = self.indexes.limited_to(key.indexes, own)
+        view.indexes = self.indexes.limited_to(key.indexes, own, public=key.public)
         return view
 
     async def read_body(self, request: HttpRequest) -> JsonObject:

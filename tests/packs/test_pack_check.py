@@ -53,6 +53,12 @@ def replace(pack: Path, file: str, old: str, new: str) -> None:
     (pack / file).write_text(text.replace(old, new, 1))
 
 
+def test_a_pattern_of_documents_for_staff_that_fits_none_is_named(pack: Path) -> None:
+    replace(pack, "pack.toml", "[assistant]", '[assistant]\nstaff_documents = ["hire*", "staf-*"]')
+    [found] = objections(pack)
+    assert "assistant.staff_documents" in found and "'staf-*'" in found
+
+
 def test_a_new_pack_is_whole_and_passes_its_check(pack: Path) -> None:
     checked = check_pack(pack)
     assert (checked.objections, checked.pack.head.name) == ((), "mine")

@@ -104,7 +104,8 @@ def routes(server: ModelServer) -> list[Route]:
         id = min(path_number(request.path_params["id"]), MAX_ID)
         if "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(f"/#documents/{name}/{id}", 303, headers={"Vary": "Accept"})
-        page = await server.indexes.use(name, lambda index: passage_page(name, index, id))
+        shown = server.indexes.shown(name)
+        page = await server.indexes.use(name, lambda index: passage_page(name, index, id, shown))
         return JsonResponse(page, headers={"Vary": "Accept"})
 
     found = [

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from small_models import save_language
-from test_serve_assistant import QUESTION, RECIPE, TEXT, make_build, turn
+from test_serve_assistant import FIRM, QUESTION, RECIPE, TEXT, make_build, turn
 
 from groundup.cli.access import AccessOptions, script_tags
 from groundup.cli.main import run
@@ -48,6 +49,8 @@ assistants = ["shop"]
 origins = ["{SITE}"]
 requests_per_minute = 2
 """
+STAFF_TEXT = "# For staff\n\nThe safe behind the desk opens with 480517.\n"
+SAFE = "What opens the safe behind the desk?"
 SHOP_TEXT = "# Hours\n\nThe shop for kites opens at 7:15.\n"
 
 
@@ -55,7 +58,10 @@ class Keyed:
     """A server of two packs, a model and an index, for the operator and four further keys."""
 
     def __init__(self, folder: Path, serve: Callable[..., Any], *options: str) -> None:
-        self.clinic = make_build(folder / "clinic")
+        firm = Path(shutil.copytree(FIRM, folder / "firm"))
+        (firm / "staff-safe.md").write_text(STAFF_TEXT)
+        self.clinic = make_build(folder / "clinic", firm)
+        (self.clinic / "recipe.toml").write_text(f'{RECIPE}staff_documents = ["Staff-*"]\n')
         for name in ("kites", "manuals"):
             (folder / name).mkdir()
             (folder / name / "hours.md").write_text(SHOP_TEXT)
@@ -236,6 +242,25 @@ def test_a_public_key_asks_its_assistant(keyed: Keyed) -> None:
     assert rated.status_code == 404 and "--feedback" in rated.text  # which this server lacks
     [entry] = keyed.page("/groundup/assistants").json()["assistants"]
     assert entry["organisation"] == "Pebblegate"
+
+
+def test_a_public_key_sees_no_document_for_staff_neither_by_a_question_nor_by_number(
+    keyed: Keyed,
+) -> None:
+    body = {"assistant": "clinic", "question": SAFE}
+    found = keyed.ask(CLINIC, "/groundup/ask", body)
+    assert "480517" in found.text
+    [place] = {each["url"] for each in json.loads(found.text.splitlines()[0])["sources"]
+               if each["document"] == "staff-safe.md"}  # fmt: skip
+    assert "480517" in keyed.ask(CLINIC, place).text
+    hidden = keyed.page(place)
+    gone = keyed.page("/groundup/passages/clinic/999999")
+    assert (hidden.status_code, hidden.text) == (gone.status_code, gone.text)
+    assert gone.status_code == 404
+    for question in (SAFE, "safe desk opens", "staff rules", "I want to speak to a person"):
+        answer = keyed.page("/groundup/ask", {**body, "question": question})
+        assert answer.status_code == 200
+        assert "480517" not in answer.text and "staff-safe" not in answer.text
 
 
 def test_a_public_key_does_nothing_else(keyed: Keyed) -> None:
