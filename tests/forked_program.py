@@ -1,9 +1,13 @@
 """A program as a process forked from one that has imported what it needs: a server starts in 0.3 s of processor time instead of 2.
 
-What is forked is a process like any other: its own arguments, environment, output, signals and exit status.
+What is forked is a process like any other: its own arguments, environment, input, output, signals and exit status. Not forked are programs
+whose start is what a test is about: what they import, and what the environment says to Python or torch when they begin.
 """
 
 import array
+import atexit
+import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -13,23 +17,28 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from typing import IO
 
-MAX_REQUEST_BYTES = 2**16
-GROUNDUP = "groundup.__main__"
+MAX_REQUEST_BYTES = 2**17
+GROUNDUP, CODE = "groundup.__main__", "-c"
 SERVER = ("uvicorn", "groundup.cli.serve", "groundup.serve.app", "groundup.serve.server")
+# An optimizer imports torch._dynamo, for a second and more.
+TRAINING = ("torch._dynamo", "groundup.cli.pretrain", "groundup.train.pretrain")
 
 
 class ForkedProgram:
     """One such process, with the part of subprocess.Popen that tests use."""
 
-    def __init__(self, socket_: socket.socket, request: bytes) -> None:
+    def __init__(self, socket_: socket.socket, request: bytes, has_input: bool) -> None:
         out, err, status = os.pipe(), os.pipe(), os.pipe()
-        passed = array.array("i", [out[1], err[1], status[1]])
+        into = os.pipe() if has_input else (os.open(os.devnull, os.O_RDONLY),)
+        passed = array.array("i", [into[0], out[1], err[1], status[1]])
         socket_.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
         for each in passed:
             os.close(each)
+        self.stdin = os.fdopen(into[1], "w", encoding="utf-8") if has_input else None
         self.stdout: IO[str] = os.fdopen(out[0], encoding="utf-8")
         self.stderr: IO[str] = os.fdopen(err[0], encoding="utf-8")
         self._status: IO[str] = os.fdopen(status[0], encoding="utf-8")
@@ -58,85 +67,128 @@ class ForkedProgram:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def communicate(self) -> tuple[str, str]:
+        """All that it writes until it has ended, to stdout and to stderr."""
+        said: list[str] = []
+        with self.stdout, self.stderr:
+            reading = threading.Thread(target=lambda: said.append(self.stderr.read()))
+            reading.start()
+            printed = self.stdout.read()
+            reading.join()
+        self.wait(60)
+        return printed, said[0]
+
 
 class Forker:
-    """The process that imports the module `program` and what it names later, once, and forks; its `main` is the program."""
+    """The process that imports torch and the command line once, more where it is asked to, and forks."""
 
-    def __init__(self, program: str = GROUNDUP, imported: Sequence[str] = SERVER) -> None:
+    def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        names = ("torch", "groundup.cli.main", *imported, program)
-        command = [
-            sys.executable,
-            __file__,
-            str(theirs.fileno()),
-            os.pathsep.join(sys.path),
-            *names,
-        ]
+        command = [sys.executable, __file__, str(theirs.fileno()), os.pathsep.join(sys.path)]
         # Read when torch is imported: what a fork's own environment says is too late.
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
 
-    def start(self, arguments: Sequence[str], environment: dict[str, str]) -> ForkedProgram:
-        request = json.dumps([os.getcwd(), environment, list(arguments)]).encode()
+    def start(
+        self,
+        arguments: Sequence[str],
+        environment: dict[str, str] | None = None,
+        *,
+        program: str = GROUNDUP,
+        imported: Sequence[str] = (),
+        has_input: bool = False,
+    ) -> ForkedProgram:
+        """`program`: a module whose `main` is called, or "-c": the first argument is Python's code. `imported`: before it is forked."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
+        asked = [sys.path, list(imported), os.getcwd(), environment, program, list(arguments)]
+        request = json.dumps(asked).encode()
         assert len(request) < MAX_REQUEST_BYTES
-        return ForkedProgram(self._socket, request)
+        return ForkedProgram(self._socket, request, has_input)
 
     def close(self) -> None:
-        """It ends when nobody can ask it any more."""
         self._socket.close()
+        self._process.kill()
         self._process.wait()
 
 
-def serve_forks(requests: socket.socket) -> list[str] | None:
-    """In the process that imported, until the other end is closed: None. In a forked one: the arguments of its program."""
+@functools.cache
+def forker() -> Forker:
+    """That of all tests of this process."""
+    made = Forker()
+    atexit.register(made.close)
+    return made
+
+
+def run(
+    *arguments: object, program: str = GROUNDUP, imported: Sequence[str] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A program from its start to its end."""
+    words = list(map(str, arguments))
+    process = forker().start(words, environment, program=program, imported=imported)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(words, process.wait(), out, err)
+
+
+def serve_forks(requests: socket.socket) -> tuple[str, list[str]] | None:
+    """In the process that imported, until the other end is closed: None. In a forked one: its program and the arguments of that."""
     while True:
-        request, passed, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 3)
+        request, passed, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 4)
         if not request:
             return None
+        # The first place is the working folder, as `python -m groundup` has it.
+        path, imported, folder, environment, program, arguments = json.loads(request)
+        sys.path[:] = ["", *path]
+        for name in (*imported, *([] if program == CODE else [program])):
+            with contextlib.suppress(ImportError):  # what is forked says it
+                importlib.import_module(name)
+        gc.freeze()
         if os.fork() == 0:
             status = passed.pop()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            program = os.fork()
-            if program == 0:
+            forked = os.fork()
+            if forked == 0:
                 requests.close()
                 os.close(status)
-                return become(*json.loads(request), *passed)
+                become(folder, environment, passed)
+                return program, arguments
             for each in passed:
                 os.close(each)
-            os.write(status, f"{program}\n".encode())
-            code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+            os.write(status, f"{forked}\n".encode())
+            code = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
             os.write(status, f"{code}\n".encode())
             os._exit(0)
         for each in passed:
             os.close(each)
 
 
-def become(
-    folder: str, environment: dict[str, str], arguments: list[str], out: int, err: int
-) -> list[str]:
+def become(folder: str, environment: dict[str, str], streams: Sequence[int]) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    for at, each in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
+    for at, each in enumerate(streams):
         os.dup2(each, at)
         os.close(each)
     # As Python opens them.
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(
         2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
     )
-    return arguments
 
 
 if __name__ == "__main__":
-    place, path, *names = sys.argv[1:]
-    sys.path[:] = ["", *path.split(os.pathsep)]  # as `python -m groundup` has it, and the tests
-    *_, program = map(importlib.import_module, names)
-    gc.freeze()
+    sys.path[:] = ["", *sys.argv[2].split(os.pathsep)]
+    for first in ("torch", "groundup.cli.main"):
+        importlib.import_module(first)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
-    with socket.socket(fileno=int(place)) as asked:
+    with socket.socket(fileno=int(sys.argv[1])) as asked:
         given = serve_forks(asked)
     if given is not None:
-        sys.argv[1:] = given
-        program.main()
+        name, words = given
+        sys.argv[1:] = words
+        if name == CODE:
+            sys.argv = ["-c", *words[1:]]
+            exec(words[0], {"__name__": "__main__"})
+        else:
+            importlib.import_module(name).main()

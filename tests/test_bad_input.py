@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_program import TRAINING, forker
 from tiny_encoder import save_encoder
 
 from groundup.cli.main import VERBS, run
@@ -733,21 +734,19 @@ def test_without_a_network_a_package_of_texts_says_where_to_put_it(
 
 
 def test_ctrl_c_saves_and_ends_with_130(home: Path, tmp_path: Path) -> None:
-    training = [*PROGRAM, *map(str, pretraining(home, tmp_path / "run"))]
+    training = list(map(str, pretraining(home, tmp_path / "run")))
     training[training.index("--steps") + 1] = "1000000"
     training += [
         "--set",
         "fit.compile=off",
     ]  # a run of that many steps would try the compiler first
-    process = subprocess.Popen(training, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    with process:
-        for line in process.stderr:
-            if line.startswith("step 2 of"):
-                break
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=240)
-    assert (process.returncode, out) == (130, "")
+    process = forker().start(training, imported=TRAINING)
+    for line in process.stderr:
+        if line.startswith("step 2 of"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.wait(240), out) == (130, "")
     assert "saved: the same command resumes from there." in err and "Traceback" not in err
     assert list((tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"))
 

@@ -240,5 +240,5 @@ def test_any_text_is_read(text: str, suffix: str) -> None:
 @pytest.mark.parametrize("piece", LONG)
 def test_time_grows_with_the_length_of_a_text(piece: str, suffix: str) -> None:
     started = time.process_time()
-    plain_text(piece * (100_000 // len(piece)), suffix, headings=True)
-    assert time.process_time() - started < 20  # quadratic ones take minutes
+    plain_text(piece * (30_000 // len(piece)), suffix, headings=True)
+    assert time.process_time() - started < 4  # quadratic ones take ten and more

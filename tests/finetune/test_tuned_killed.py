@@ -1,8 +1,6 @@
 """A fine-tuning run killed with SIGKILL and started again is bit for bit the run that never was: chat, preference, and what a classifier trains."""
 
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import save_model
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
 from stopping import (
@@ -26,6 +25,7 @@ from stopping import (
     is_held,
     last_step,
     said,
+    starting,
     steps_logged,
 )
 
@@ -36,18 +36,8 @@ WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 
 @pytest.fixture(scope="module")
 def starter() -> Iterator[Starter]:
-    script = Path(__file__).parent / "tuned_run.py"
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        yield Starter(process)
-        assert process.stdin is not None
-        process.stdin.close()
+    with starting("tuned_run") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch._dynamo  # an optimizer imports it, for a second and more: once, before forking
+from stopping import hold_in_save
 
 from groundup.data.documents import Example, InstructionExample, PreferenceExample
 from groundup.device import Compute
@@ -21,10 +22,6 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Message
 from groundup.weights.model_io import open_model
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
-
-from stopping import hold_in_save
 
 CPU = Compute(torch.device("cpu"))
 SENTENCE = "see you at the station call me when it is over we can meet later today what is left of right up down"
@@ -92,7 +89,7 @@ def child(request: dict[str, Any]) -> None:
         classifier(base, run, progress, kind)
 
 
-def serve() -> None:
+def main() -> None:
     torch.set_num_threads(1)
     instruct.EVALUATE_EVERY_TOKENS = 1000  # so that a short run has several checkpoints
     print("ready", flush=True)
@@ -107,7 +104,3 @@ def serve() -> None:
                 os._exit(code)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-
-
-if __name__ == "__main__":
-    serve()

@@ -18,7 +18,7 @@ from groundup.retrieve.risk import (
     upper_bound,
 )
 
-DRAWS = 1000
+DRAWS = 400
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ RISKS = {
     "level": Risk(lambda s: 0.051, lambda s: 0.051),
 }
 # Two standard errors of the share of draws in which a bound holds that is exactly at its level.
-NOISE = 14
+NOISE = 9
 
 
 @pytest.mark.parametrize("wrong, n", [(0, 1), (0, 18), (1, 18), (3, 90), (17, 18), (40, 1000)])

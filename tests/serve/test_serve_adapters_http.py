@@ -2,17 +2,14 @@
 
 import http.client
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked_program import SERVER, forker
 from small_models import save_language
 
 from groundup.device import Compute
@@ -57,28 +54,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def port(models: dict[str, Path]) -> Iterator[int]:
     root = models["base"].parent
     adapters = [part for name in ("one", "two") for part in ("--adapter", f"{name}={root / name}")]
-    command = [
-        sys.executable,
-        "-m",
-        "groundup",
-        "serve",
-        str(models["base"]),
-        *adapters,
-        "--port",
-        "0",
-    ]
+    command = ["serve", str(models["base"]), *adapters, "--port", "0"]
     command += ["--precision", "float32", "--device", "cpu"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
-    ) as process:
-        assert process.stdout is not None
+    process = forker().start(command, imported=SERVER)
+    with process.stdout, process.stderr:
         said = ""
         while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", said)):
             line = process.stdout.readline()
             assert line, said
             said += line
         yield int(found[1])
-        process.send_signal(signal.SIGINT)
+        process.kill()
+        process.wait(60)
 
 
 def ask(port: int, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:

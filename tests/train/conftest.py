@@ -1,8 +1,6 @@
 """The process that starts training processes, and the run that was never stopped."""
 
 import functools
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,40 +9,28 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from forked_program import Forker
-from stopping import Starter, facts
+from forked_program import TRAINING, ForkedProgram, forker
+from stopping import Starter, facts, starting
 
 
 @pytest.fixture(scope="session")
 def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
     """Imports torch once; see tiny_run.py. What it compiles is kept until the tests are done, and compiled by the process itself."""
     kept = str(tmp_path_factory.mktemp("compiled"))
-    script = Path(__file__).parent / "tiny_run.py"
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "TORCHINDUCTOR_CACHE_DIR": kept,
-            "TORCHINDUCTOR_COMPILE_THREADS": "1",
-        },
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield Starter(process)
+    environment = {"TORCHINDUCTOR_CACHE_DIR": kept, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    with starting("tiny_run", environment) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
-def torchrun_forker() -> Iterator[Forker]:
-    """Starts forked_torchrun.py."""
-    forker = Forker(
-        "forked_torchrun", ("groundup.cli.pretrain", "groundup.train.pretrain", "shared_run")
-    )
-    yield forker
-    forker.close()
+def forked_torchrun() -> Callable[..., ForkedProgram]:
+    """forked_torchrun(module, arguments) starts forked_torchrun.py."""
+
+    def start(*words: str) -> ForkedProgram:
+        imported = (*TRAINING, "shared_run")
+        return forker().start(words, program="forked_torchrun", imported=imported)
+
+    return start
 
 
 @pytest.fixture(scope="session")

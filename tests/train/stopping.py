@@ -4,11 +4,12 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from forked_program import TRAINING, ForkedProgram, forker
 
 from groundup import files
 from groundup.runs import RunFolder, read_lines
@@ -21,13 +22,13 @@ TIMES = ("tokens_per_s", "elapsed_s", "evaluation_s")
 class Starter:
     """Starts runs of tiny_run.py, each in a process of its own."""
 
-    process: "subprocess.Popen[str]"
+    process: ForkedProgram
 
     def run(
         self, folder: Path, *, signal: int = 0, moment: Moment | None = None, **request: object
     ) -> int:
         """One run, sent `signal` when `moment(folder)` holds. Returns its exit status (negative: killed by that signal)."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
         _held_file(folder).unlink(missing_ok=True)
         self.process.stdin.write(json.dumps({"folder": str(folder), **request}) + "\n")
         self.process.stdin.flush()
@@ -38,6 +39,19 @@ class Starter:
                 os.kill(pid, 0)
             os.kill(pid, signal)
         return int(self.process.stdout.readline())
+
+
+@contextlib.contextmanager
+def starting(module: str, environment: dict[str, str] | None = None) -> Iterator[Starter]:
+    """The Starter of that module, tiny_run or one like it."""
+    process = forker().start(
+        (), environment, program=module, imported=(*TRAINING, module), has_input=True
+    )
+    assert process.stdin and process.stdout.readline() == "ready\n"
+    yield Starter(process)
+    with process.stdin, process.stdout, process.stderr:
+        process.stdin.close()
+        process.wait(60)
 
 
 def after_seconds(seconds: float) -> Moment:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from forked_program import Forker
+from forked_program import ForkedProgram
 from safetensors.torch import load_file
 from shared_run import STEPS, shared_fit
 
@@ -124,12 +124,13 @@ def made(
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, torchrun_forker: Forker) -> Runs:
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, forked_torchrun: Callable[..., ForkedProgram]
+) -> Runs:
     def forked(file: str) -> tuple[int, str]:
-        process = torchrun_forker.start(["shared_run", file], dict(os.environ))
-        with process.stdout, process.stderr:
-            said = process.stderr.read()
-        return process.wait(300), said
+        process = forked_torchrun("shared_run", file)
+        _, said = process.communicate()
+        return process.wait(), said
 
     return made(tmp_path_factory.mktemp("shared"), OF_ONE, jobs, forked)
 

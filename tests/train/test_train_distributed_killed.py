@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from forked_program import Forker
+from forked_program import ForkedProgram
 
 from groundup.cli.main import run
 from groundup.device import Compute
@@ -90,7 +91,7 @@ def test_a_killed_rank_ends_the_run_in_one_sentence_and_it_goes_on(
     texts: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    torchrun_forker: Forker,
+    forked_torchrun: Callable[..., ForkedProgram],
     way: str,
     victim: int,
     start: str,
@@ -99,9 +100,7 @@ def test_a_killed_rank_ends_the_run_in_one_sentence_and_it_goes_on(
     command = ["pretrain", str(texts), "--out", str(out), *SMALL]
     words = [*command, "--set", f"fit.parallel={way}"]
     process = (
-        started(*words)
-        if start == "command"
-        else torchrun_forker.start(["groundup.__main__", *words], dict(os.environ))
+        started(*words) if start == "command" else forked_torchrun("groundup.__main__", *words)
     )
     assert process.stdout is not None and process.stderr is not None
     with process.stdout, process.stderr:

@@ -210,7 +210,7 @@ def child(request: dict[str, object]) -> int:
     return 0
 
 
-def serve() -> None:
+def main() -> None:
     torch.set_num_threads(1)
     compiled.MEASURED_S = 0.05
     print("ready", flush=True)
@@ -231,7 +231,3 @@ def serve() -> None:
                 os._exit(code)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-
-
-if __name__ == "__main__":
-    serve()

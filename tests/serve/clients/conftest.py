@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,9 +16,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from forked_program import ForkedProgram, Forker
+from forked_program import SERVER, ForkedProgram, forker
 from served_documents import Documents
 from small_models import save_classifier, save_language
+
+TLS = ssl.create_default_context()  # a client of its own makes one: 8 ms a request
 
 
 class Serving:
@@ -40,10 +43,10 @@ class Serving:
             self.said += line
 
     def get(self, path: str, **options: Any) -> Any:
-        return httpx.get(self.address + path, timeout=60, **options)
+        return httpx.get(self.address + path, timeout=60, verify=TLS, **options)
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
-        return httpx.post(self.address + path, json=body, timeout=60, **options)
+        return httpx.post(self.address + path, json=body, timeout=60, verify=TLS, **options)
 
     def ended(self, limit_s: float = 60.0) -> int:
         """Its exit code, once it has ended and all that it said has been read."""
@@ -77,19 +80,15 @@ SERVE = ("serve", "--json", "--port", "0")
 def serve() -> Iterator[Callable[..., Serving]]:
     """serve(arguments) starts one more, forked from a process that has imported it; all are ended at the end."""
     started: list[Serving] = []
-    forker: list[Forker] = []
 
     def start(*arguments: str, **environment: str) -> Serving:
-        forker[:] = forker or [Forker()]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        started.append(Serving(forker[0].start((*SERVE, *arguments), environment)))
+        forked = forker().start((*SERVE, *arguments), environment, imported=SERVER)
+        started.append(Serving(forked))
         return started[-1]
 
     yield start
     for each in started:
         each.kill()
-    for process in forker:
-        process.close()
 
 
 @pytest.fixture(scope="session")
