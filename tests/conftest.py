@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -171,12 +172,21 @@ def no_power_cut() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def short_samples() -> Iterator[None]:
-    """Samples of a run are of 8 tokens: of 64 they take longer than all steps of the small runs here."""
-    import groundup.train.monitor.samples
+def one_tls_context() -> Iterator[None]:
+    """Each client of httpx reads all certificates of the world anew: 8 of the 10 ms of a request to a server of ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_evaluations() -> Iterator[None]:
+    """Samples of a run are of 8 tokens, of 64 they take longer than all steps of the small runs here; and an evaluation measures 2,048."""
+    from groundup.train.monitor import evaluation, samples
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(groundup.train.monitor.samples, "SAMPLE_TOKENS", 8)
+        patch.setattr(samples, "SAMPLE_TOKENS", 8)
+        patch.setattr(evaluation, "MAX_TOKENS", 2048)
         yield
 
 

@@ -365,4 +365,4 @@ def test_in_a_terminal_ctrl_c_stops_the_answer_and_ctrl_d_leaves(terminal: Termi
     terminal.wait_for("half a line")
     terminal.press_ctrl_c_until("you> ")
     terminal.type("\x04")
-    assert terminal.process.wait(30) == 0
+    assert terminal.process.wait(120) == 0

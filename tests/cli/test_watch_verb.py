@@ -44,7 +44,7 @@ def address(folder: Path) -> Iterator[str]:
         assert line.startswith("Watching 1 run: http://127.0.0.1:")
         yield line.split()[3]
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
 
 
 def get(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -105,7 +105,7 @@ def test_without_the_key_a_page_for_the_network_is_closed(folder: Path) -> None:
         assert get(address)[0] == 401
         assert get(address, Authorization="Bearer sesame")[0] == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(120) == 130
 
 
 def test_json_prints_what_is_known_and_ends(

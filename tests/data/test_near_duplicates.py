@@ -59,7 +59,7 @@ def find(tmp_path: Path) -> Find:
 
 @pytest.fixture(scope="module")
 def pairs() -> list[Pair]:
-    return planted(PROSE, 800, seed=3, levels=(0.74, 0.8, 0.85, 0.9, 0.93, 0.97))
+    return planted(PROSE, 500, seed=3, levels=(0.74, 0.8, 0.85, 0.9, 0.93, 0.97))
 
 
 def found_of(pairs: Sequence[Pair], find: Find) -> list[bool]:
@@ -82,9 +82,9 @@ def test_planted_pairs_are_found_and_no_others(find: Find, pairs: list[Pair]) ->
     found = found_of(pairs, find)
     for threshold, least in ((0.8, 0.95), (0.9, 0.99)):
         above = [was for pair, was in zip(pairs, found, strict=True) if pair.jaccard >= threshold]
-        assert len(above) > 250 and sum(above) / len(above) >= least
+        assert len(above) > 150 and sum(above) / len(above) >= least
     assert not any(was for pair, was in zip(pairs, found, strict=True) if pair.jaccard < 0.8)
-    assert sum(0.7 < pair.jaccard < 0.8 for pair in pairs) > 100  # precision was tested
+    assert sum(0.7 < pair.jaccard < 0.8 for pair in pairs) > 60  # precision was tested
 
 
 @pytest.mark.slow

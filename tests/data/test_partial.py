@@ -4,10 +4,11 @@ import json
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
+import forked_program
 import pytest
+from forked_program import CODE
 
 from groundup.data.batches.shards import RUN_CHARACTERS, open_shards, unbroken, write_shards
 from groundup.data.preparation import pipeline
@@ -93,8 +94,8 @@ def write_sources(root: Path, rows: int = 200) -> None:
 def run_program(
     root: Path, kill_at: int, steps: tuple[str, ...]
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PROGRAM, str(root), str(kill_at), *steps]
-    return subprocess.run(command, capture_output=True, text=True)
+    imported = ("groundup.data.preparation.pipeline", "groundup.tokenizer.fast", "ftfy", "rensa")
+    return forked_program.run(PROGRAM, root, kill_at, *steps, program=CODE, imported=imported)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -39,7 +39,7 @@ NAMES = (
     "東京",
     "京都",
 )
-TOKENS, ROWS = 40, 50
+TOKENS, ROWS = 40, 30
 Prefer = Callable[[Sequence[bytes]], Tensor]
 """What answers so far -> the logits of their next tokens, a row each."""
 
@@ -122,7 +122,7 @@ def trained_to_lie(quotable: Quotable, tokenizer: Tokenizer, draw: random.Random
     initialise(model, torch.Generator().manual_seed(1))
     ids = torch.tensor(tokenizer.encode("".join(false_quotation(draw) for _ in range(2000))))
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(100):
+    for _ in range(60):
         starts = torch.tensor([draw.randrange(len(ids) - 33) for _ in range(16)])
         batch = ids[starts[:, None] + torch.arange(33)]
         loss = F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())

@@ -119,11 +119,15 @@ def test_a_slow_template_holds_up_no_other_one_and_its_own_waiters_get_a_new_pro
 
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(stopped)
-        while (os.getpid(), slow) not in template._processes:
+        while not (started := template._processes.get((os.getpid(), slow))):
             time.sleep(0.01)
+        while not started.limited.process:
+            time.sleep(0.01)
+        started.limited.process.send_signal(signal.SIGSTOP)  # it is not done before the other one
         behind = threads.submit(render_template, slow, [{"messages": []}])
         assert rendered("{{ messages[0].role }} at once") == "user at once"
         assert not first.done()
+        started.limited.process.send_signal(signal.SIGCONT)
         assert first.result() and behind.result() == ["ok"]
 
 
@@ -158,5 +162,5 @@ def test_the_process_ends_when_its_parent_is_gone() -> None:
     command = child_command(sandbox.__name__)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     first = {"memory_bytes": 2**30, "start": {"template": "x", "max_characters": 100}}
-    out, _ = process.communicate(json.dumps(first).encode() + b"\n", timeout=30)
+    out, _ = process.communicate(json.dumps(first).encode() + b"\n", timeout=120)
     assert (process.returncode, out) == (0, b"")

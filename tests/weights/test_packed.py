@@ -244,10 +244,15 @@ def _answer(folder: Path, answers: Any) -> None:
     answers.put(logits("int8", folder).numpy())
 
 
+def server_of_forks() -> Any:
+    """New processes, of which the first imports this module and torch, and the others are forked from it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def test_a_write_that_was_interrupted_leaves_nothing_that_is_read(folder: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(
-        target=_killed_while_writing, args=(folder,)
-    )
+    process = server_of_forks().Process(target=_killed_while_writing, args=(folder,))
     process.start()
     process.join()
     kept = packed_folder(folder, "int8")
@@ -260,7 +265,7 @@ def test_a_write_that_was_interrupted_leaves_nothing_that_is_read(folder: Path) 
 def test_processes_that_open_a_model_at_once_all_answer_and_leave_one_set_of_weights(
     folder: Path,
 ) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = server_of_forks()
     answers: Any = context.SimpleQueue()
     processes = [context.Process(target=_answer, args=(folder, answers)) for _ in range(2)]
     for process in processes:

@@ -124,7 +124,7 @@ ODD_METADATA = (
 def test_any_metadata_of_a_gguf_may_be_odd(
     variant: str, tiny_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    """A config that a model can be built of, or the one error."""
+    """A config that a model can be built of, or the one error; a third of all, another one with the next variant."""
     path = tmp_path / "m.gguf"
     write_gguf(
         make_model(make_config(variant, tiny_tokenizer.vocab_size)),
@@ -139,6 +139,7 @@ def test_any_metadata_of_a_gguf_may_be_odd(
         prefix + key for key in SPOKEN_OF
     }
     odd = [(key, value) for key in sorted(keys) for value in ODD_METADATA]
+    odd = odd[VARIANTS.index(variant) % 3 :: 3]
     refused = 0
     for key, value in odd:
         try:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import ssl
 import subprocess
 import sys
 import threading
@@ -16,11 +15,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from forked_program import SERVER, ForkedProgram, forker
+from forked_program import CODE, SERVER, ForkedProgram, forker
 from served_documents import Documents
 from small_models import save_classifier, save_language
-
-TLS = ssl.create_default_context()  # a client of its own makes one: 8 ms a request
 
 
 class Serving:
@@ -43,10 +40,10 @@ class Serving:
             self.said += line
 
     def get(self, path: str, **options: Any) -> Any:
-        return httpx.get(self.address + path, timeout=60, verify=TLS, **options)
+        return httpx.get(self.address + path, timeout=60, **options)
 
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
-        return httpx.post(self.address + path, json=body, timeout=60, verify=TLS, **options)
+        return httpx.post(self.address + path, json=body, timeout=60, **options)
 
     def ended(self, limit_s: float = 60.0) -> int:
         """Its exit code, once it has ended and all that it said has been read."""
@@ -78,11 +75,17 @@ SERVE = ("serve", "--json", "--port", "0")
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[..., Serving]]:
-    """serve(arguments) starts one more, forked from a process that has imported it; all are ended at the end."""
+    """serve(arguments) starts one more, forked from a process that has imported it; all are ended at the end.
+
+    `first`: what its process does before, in Python.
+    """
     started: list[Serving] = []
 
-    def start(*arguments: str, **environment: str) -> Serving:
-        forked = forker().start((*SERVE, *arguments), environment, imported=SERVER)
+    def start(*arguments: str, first: str = "", **environment: str) -> Serving:
+        program = f"{first}\nfrom groundup.cli import main; main.main()"
+        forked = forker().start(
+            (program, *SERVE, *arguments), environment, program=CODE, imported=SERVER
+        )
         started.append(Serving(forked))
         return started[-1]
 

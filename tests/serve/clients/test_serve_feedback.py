@@ -135,7 +135,8 @@ def test_ratings_at_once_are_whole_lines_within_the_limits(
     serve: Callable[..., Any], build: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "feedback.jsonl"
-    served = Served(serve(str(build), "--feedback", str(file)), file)
+    first = "from groundup.serve import feedback; feedback.MINUTE_S = 3600.0"
+    served = Served(serve(str(build), "--feedback", str(file), first=first), file)
     replies = [served.reply_to(QUESTION) for _ in range(16)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(served.rate, replies * 4))

@@ -51,6 +51,8 @@ requests_per_minute = 2
 """
 STAFF_TEXT = "# For staff\n\nThe safe behind the desk opens with 480517.\n"
 SAFE = "What opens the safe behind the desk?"
+# A minute of an hour: the third question comes within it, however busy the machine is.
+LONG_MINUTE = "from groundup.http import rates; rates.MINUTE_S = 3600.0"
 SHOP_TEXT = "# Hours\n\nThe shop for kites opens at 7:15.\n"
 
 
@@ -74,7 +76,8 @@ class Keyed:
         self.keys.chmod(0o600)
         models = [str(self.clinic), str(self.shop), str(save_language(folder / "tiny"))]
         access = ["--api-key", OPERATOR, "--keys", str(self.keys), "--cors", SITE]
-        self.server = serve(*models, "--index", str(manuals), *access, *options)
+        indexes = ["--index", str(manuals)]
+        self.server = serve(*models, *indexes, *access, *options, first=LONG_MINUTE)
 
     def ask(self, key: str, path: str, body: Any = None, **options: Any) -> Any:
         method = options.pop("method", "GET" if body is None else "POST")
@@ -313,7 +316,7 @@ def test_too_many_questions_of_a_public_key(keyed: Keyed) -> None:
     body = {"assistant": "shop", "question": "When does the shop for kites open?"}
     answers = [keyed.page("/groundup/ask", body, key=NARROW, origin=SITE) for _ in range(3)]
     assert [each.status_code for each in answers] == [200, 200, 429]
-    assert 1 <= int(answers[-1].headers["retry-after"]) <= 30
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 1800
     assert "try again in" in answers[-1].json()["error"]["message"]
     assert keyed.page("/groundup/assistants").status_code == 200  # another key
 
@@ -366,7 +369,7 @@ def test_behind_a_proxy_each_client_has_its_own_rate(
     access = ["--api-key", OPERATOR, "--keys", str(file), "--cors", SITE]
     served = [str(keyed.clinic), str(keyed.shop), str(keyed.shop.parent / "tiny")]
     manuals = keyed.shop.parent / "manuals.index"
-    server = serve(*served, "--index", str(manuals), *access, *proxied)
+    server = serve(*served, "--index", str(manuals), *access, *proxied, first=LONG_MINUTE)
 
     def status(address: str) -> int:
         headers = {"host": "assistant.example", "origin": "https://assistant.example"}

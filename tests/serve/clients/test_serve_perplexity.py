@@ -66,7 +66,9 @@ def test_an_answer_has_its_sources(
         and first.source == "web"
     )
     assert first.origin == "document", "what it is here stands beside Perplexity's own value"
-    assert first.last_updated == datetime.now(UTC).date().isoformat() and first.date is None
+    written_s = (documents.docs / "boilers" / "px20.md").stat().st_mtime
+    written = datetime.fromtimestamp(written_s, UTC).date().isoformat()
+    assert first.last_updated == written and first.date is None
     used = answer.usage
     assert (
         used.total_tokens == used.prompt_tokens + used.completion_tokens

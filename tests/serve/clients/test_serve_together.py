@@ -52,8 +52,9 @@ def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long_server(serve: Callable[..., Any], long_folder: Path) -> Any:
-    """A server whose model writes for minutes."""
-    return serve(str(long_folder / "long"), str(long_folder / "breaks"))
+    """A server whose model writes for minutes, and half a second once it is told to stop."""
+    first = "import groundup.cli.serve as serve; serve.LAST_WORDS_S = 0.5"
+    return serve(str(long_folder / "long"), str(long_folder / "breaks"), first=first)
 
 
 def in_hand(server: Any) -> int:

@@ -182,7 +182,7 @@ def test_a_call_that_must_be_made_is_made_and_its_arguments_fit(
         "max_tokens": 400,
     }
     named = {"type": "function", "function": {"name": "weather"}}
-    for choice in ask(tool_choice=named, n=4, seed=1, **asked).choices:
+    for choice in ask(tool_choice=named, n=2, seed=1, **asked).choices:
         [call] = choice.message.tool_calls
         assert call.function.name == "weather" and json.loads(call.function.arguments)["city"] in (
             "Ulm",
@@ -198,8 +198,8 @@ def test_a_call_that_must_be_made_is_made_and_its_arguments_fit(
     ids = [call.id for choice in some for call in choice.message.tool_calls]
     assert len(set(ids)) == len(ids)
     for once in ({}, {"parallel_tool_calls": False}):
-        one = ask(tool_choice="required", n=4, seed=2, **once, **asked).choices
-        assert [len(choice.message.tool_calls) for choice in one] == [1, 1, 1, 1]
+        one = ask(tool_choice="required", n=2, seed=2, **once, **asked).choices
+        assert [len(choice.message.tool_calls) for choice in one] == [1, 1]
 
 
 def test_langchain_makes_objects_by_calls(server: Any) -> None:
