@@ -63,6 +63,8 @@ _CAPITAL_NAME = re.compile(
     rf"|signed,?\s+|for\s+(?={_TITLE}))((?:{_TITLE}\s+)?{_CAPITALS})(?=[\s,.;!?)]|\Z)",
     re.IGNORECASE,
 )
+# In capitals what follows is no name by its own.
+_SHOUTED = re.compile(r"(?:IT'S|THIS IS)\s")
 _TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
 _HERE = re.compile(rf"\A\W*({_CAPITALS})\s+here\b", re.IGNORECASE)
 _SIGNED = re.compile(
@@ -221,11 +223,15 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
 
     >>> [each.values for each in read_names("for two, under Sam Okoro")]
     [('Sam Okoro',)]
+    >>> read_names("THIS IS RIDICULOUS")
+    []
     """
     found: list[Reading] = []
     for pattern in (_SAID_NAME, _CAPITAL_NAME, _TITLED, _SIGNED, _HERE, _LISTED):
         for match in pattern.finditer(text):
             start, end = _name_end(text, *match.span(match.lastindex or 1))
+            if not asked and _SHOUTED.match(text, match.start(), start):
+                continue
             if end > start and not overlaps(start, end, found):
                 found.append(Reading(start, end, (_as_name(text[start:end]),)))
     reply = _NAME_REPLY.fullmatch(text.strip())

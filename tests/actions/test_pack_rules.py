@@ -1,5 +1,6 @@
 """Each rule of the packaged packs' actions at its border: refused on one side, not on the other."""
 
+import datetime
 import sqlite3
 import tomllib
 from functools import cache
@@ -10,6 +11,7 @@ import pytest
 
 from groundup.actions.action_file import read_actions
 from groundup.actions.definition import Action, ActionSet
+from groundup.actions.desk import ActionDesk
 from groundup.actions.statements import WorldTables, make_tables
 from groundup.packs.pack import packaged_packs
 
@@ -99,3 +101,21 @@ def test_every_booking_has_its_flight_whatever_day_the_airline_s_world_is_made(d
     assert database.execute(lost).fetchall() == []
     states = dict(database.execute("SELECT state, count(*) FROM journeys GROUP BY state"))
     assert states["cancelled"] == 1 and states["moved"] == 2 and states["weather notice"] == 1
+
+
+@pytest.mark.parametrize("wish", ["Please cancel A9FUL9", "Move my booking A9FUL9 to 18:30"])
+def test_who_has_a_reference_alone_changes_no_booking_of_the_restaurant(
+    wish: str, tmp_path: Path
+) -> None:
+    day = datetime.date.fromisoformat(TODAY)
+    desk = ActionDesk(packaged_packs()["restaurant"], world=tmp_path / "w.sqlite", today=day)
+    for number, name in enumerate(("Hollis", "Lena", "%", "Whit", "yes", "A9FUL9")):
+        said = [wish, f"the name is {name}"]
+        for heard in (said[:1], said):
+            turn = desk.turn(f"stranger-{number}", heard, day)
+            assert turn is None or (turn.kind == "ask" and "7" not in turn.text), turn
+    said = [wish, "it's WHITCOMBE"]
+    desk.turn("guest", said[:1], day)
+    turn = desk.turn("guest", said, day)
+    assert turn is not None and turn.kind == "confirm"
+    assert desk.world.audit() == []
