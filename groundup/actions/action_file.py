@@ -15,8 +15,9 @@ from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError, require
 from groundup.files import read_text
 
-ACTIONS_FILE, TABLE = "actions.toml", "actions"
+ACTIONS_FILE, TABLE, TRIAL = "actions.toml", "actions", "trial_customer"
 MAX_WORLD_BYTES = 2**22
+MAX_CUSTOMER_CHARACTERS = 256
 MAX_ACTIONS, MAX_SLOTS, MAX_RULES = 40, 12, 30
 SEE = "See docs/actions.md."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -43,7 +44,7 @@ def parse_actions(folder: Path) -> ActionSet | None:
         return None
     try:
         tables = read_toml(file)
-        unknown = sorted(tables.keys() - {TABLE})
+        unknown = sorted(tables.keys() - {TABLE, TRIAL})
         if unknown:
             fix = f"Each action is a table: [{TABLE}.NAME]."
             raise ConfigError(f"Unknown table '{unknown[0]}'.", fix=fix)
@@ -53,14 +54,18 @@ def parse_actions(folder: Path) -> ActionSet | None:
         require(fits, TABLE, repr(actions)[:60], expected)
         assert isinstance(actions, dict)
         found = tuple(_action(name, table) for name, table in actions.items())
+        trial = tables.get(TRIAL, "")
+        what = f"a text of at most {MAX_CUSTOMER_CHARACTERS} characters"
+        is_text = isinstance(trial, str) and len(trial) <= MAX_CUSTOMER_CHARACTERS
+        require(is_text, TRIAL, repr(trial)[:60], what)
     except ConfigError as error:
         message = error.message.removeprefix(f"{file}: ")
         raise ConfigError(f"{file}: {message}", fix=error.fix or SEE) from error
     world = folder / WORLD_SQL
     if not world.exists():
-        return ActionSet(found)
+        return ActionSet(found, trial_customer=trial)
     try:
-        return ActionSet(found, read_text(world, max_bytes=MAX_WORLD_BYTES))
+        return ActionSet(found, read_text(world, max_bytes=MAX_WORLD_BYTES), trial)
     except FormatError as error:
         raise ConfigError(f"{error.message}.", fix=error.fix) from error
 

@@ -349,6 +349,8 @@ class ActionSet:
 
     actions: tuple[Action, ...]
     world_sql: str = ""
+    trial_customer: str = ""
+    """Who a pack that is only tried takes for signed in; "": nobody."""
 
     @property
     def queries(self) -> list[str]:

@@ -35,7 +35,7 @@ def open_assistant(
 ) -> "Assistant":
     """Open the assistant of a build with an index: it answers from the documents with sources and
     in fixed words of its own, and does the pack's actions (docs/packs.md). No language model is
-    opened.
+    opened. Nobody is signed in; who asks is the trial customer of actions that have one.
 
     `allow_http`, `python_modules`, `mcp_tools`: the addresses, modules and tools of MCP servers
     (as "SERVER:TOOL=COMMAND" or "SERVER:TOOL=URL") that actions may use. Raises
@@ -62,7 +62,11 @@ def open_assistant(
     texts = texts_of_build(folder)
     texts = replace(texts, organisation=texts.organisation or folder.resolve().name)
     desk = desk_of_build(
-        folder, allow_http=allow_http, python_modules=python_modules, mcp_tools=mcp_tools
+        folder,
+        allow_http=allow_http,
+        python_modules=python_modules,
+        mcp_tools=mcp_tools,
+        trial=True,
     )
     index = Index(folders[0])
     return Assistant(index, texts, vectors_for(AUTO, folders[0], device, progress), desk)

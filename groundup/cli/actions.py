@@ -46,7 +46,7 @@ def command(
     if kind_of_place(build) != "build":
         fix = f"{nearest_names(build, 'build')} Build a pack: groundup build PACK.".strip()
         raise ModelError(f"{build} is no build.", fix=fix)
-    desk = desk_of_build(build, **allowed.given())
+    desk = desk_of_build(build, **allowed.given(), trial=False)
     if desk is None:
         fix = "Write an actions.toml in its pack (docs/actions.md), and build it again."
         raise ModelError(f"{build} has no actions.", fix=fix)

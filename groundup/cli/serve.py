@@ -105,6 +105,15 @@ class ServerOptions:
             "rules of actions.",
         ),
     ] = ""
+    trial: Annotated[
+        bool | None,
+        Option(
+            "--trial/--no-trial",
+            help="Where nobody is signed in, a pack's trial customer is; default: on this machine "
+            "alone, without --customer-header and public keys.",
+            show_default=False,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +200,9 @@ def command(
         require_extra("mcp", "mcp")
         from groundup.serve.mcp.endpoint import McpEndpoint, serve_stdio
     access, public = access_of(listen)
+    if options.trial is None:
+        private = access.loopback and not any((access.hosts, access.keys, options.customer_header))
+        options = replace(options, trial=private)
     server = _open_server(models or [], sources, options, actions, progress)
     open_kept(server, kept, progress)
     if mcp is not None and not server.indexes.names:
@@ -236,7 +248,8 @@ def _open_server(
     indexes = indexes_of([*(sources.indexes or []), *own])
     indexes.own_words = options.own_words
     assistants = assistants_of(models, own)
-    open_desks(indexes, models, assistants, actions)
+    for note in open_desks(indexes, models, assistants, actions, trial=bool(options.trial)):
+        progress.say(note)
     registry = registry_of(
         models,
         sources.folder,

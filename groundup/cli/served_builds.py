@@ -68,12 +68,23 @@ def open_desks(
     models: Sequence[str],
     assistants: Mapping[str, str],
     actions: ActionOptions,
-) -> None:
-    """Open the actions of the builds among the models. Raises ConfigError, FormatError."""
+    *,
+    trial: bool,
+) -> list[str]:
+    """Open the actions of the builds among the models; `trial`: also for trial customers. Return
+    what to say of those. Raises ConfigError, FormatError.
+    """
     from groundup.retrieve.assistant_actions import desk_of_build
 
+    notes = []
     for name, path in map(name_and_path, models):
+        desk = None
         if name in assistants:
-            desk = desk_of_build(Path(path), **actions.given())
-            if desk is not None:
-                indexes.desks[assistants[name]] = desk
+            desk = desk_of_build(Path(path), **actions.given(), trial=trial)
+        if desk is None:
+            continue
+        indexes.desks[assistants[name]] = desk
+        if desk.trial_customer:
+            what = f"nobody is signed in, and who asks is its trial customer {desk.trial_customer}"
+            notes.append(f"{name}: {what} (for people: --no-trial, or --customer-header NAME)")
+    return notes

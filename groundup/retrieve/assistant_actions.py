@@ -47,22 +47,27 @@ def desk_of_build(
     allow_http: Sequence[str] = (),
     python_modules: Sequence[str] = (),
     mcp_tools: Sequence[str] = (),
+    trial: bool = False,
 ) -> ActionDesk | None:
     """Return the open actions of a build; None: it has none. What is done with them stands in the
-    build's own folder, since a stage that is run again loses its folder.
+    build's own folder, since a stage that is run again loses its folder. `trial`: where nobody is
+    signed in, the pack's trial customer is.
 
     Raises FormatError, ConfigError for an effect that was not allowed.
     """
     stages = [build / stage for stage, kind in read_stage_kinds(build).items() if kind == KIND]
     if not stages or not stages[0].is_dir():
         return None
-    return ActionDesk(
+    desk = ActionDesk(
         stages[0],
         world=build / WORLD_FILE,
         allow_http=allow_http,
         python_modules=python_modules,
         mcp_tools=mcp_tools,
     )
+    if trial and desk.actions.trial_customer:
+        desk.trial_customer = desk.actions.trial_customer
+    return desk
 
 
 def rule_reading(

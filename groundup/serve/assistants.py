@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from groundup.actions.action_file import MAX_CUSTOMER_CHARACTERS
 from groundup.http.guard import only
 from groundup.retrieve.answer import AskConfig
 from groundup.retrieve.assistant_actions import Caller
@@ -26,8 +27,6 @@ from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import AskRequest, SourcedText, sourced_answer
 from groundup.serve.streaming import EventStream, Translator, respond
 from groundup.tokenizer.chat import Conversation, Message
-
-MAX_CUSTOMER_CHARACTERS = 256
 
 
 async def answer(

@@ -121,7 +121,7 @@ class LocalServer:
             settings=settings,
         )
         indexes = ServedIndexes({} if index is None else {NAME: index})
-        desk = None if index is None else desk_of_build(index.parent)
+        desk = None if index is None else desk_of_build(index.parent, trial=True)
         if desk is not None:
             indexes.desks[NAME] = desk
         indexes.open_vectors(worker, Silent())

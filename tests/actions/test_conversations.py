@@ -119,6 +119,7 @@ class Played:
         self.world = self.folder / "world.sqlite"
         shutil.copy(self.seed, self.world)
         self.desk = ActionDesk(packaged_packs()[self.script.pack], world=self.world)
+        self.desk.trial_customer = self.desk.actions.trial_customer or None
 
     def say(self, *messages: str) -> "Played":
         """Say messages one after another, as one customer."""

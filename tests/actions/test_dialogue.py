@@ -89,6 +89,7 @@ def test_after_a_refusal_values_hold_that_the_reply_gives_no_other_for(tmp_path:
 
 def test_a_name_that_the_world_knows_is_read_wherever_it_stands(tmp_path: Path) -> None:
     school = ActionDesk(packaged_packs()["school"], world=tmp_path / "world.sqlite", today=TODAY)
+    school.trial_customer = school.actions.trial_customer
     for message in ("Please raise Finn's lunch limit to £7", "Set the lunch limit of finn to £7"):
         turn = Talker(school, message).hear(message)
         assert (turn.kind, turn.values["child"].value) == ("confirm", "Finn")

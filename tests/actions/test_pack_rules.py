@@ -48,7 +48,7 @@ def parameters(pack: str, sql: str) -> tuple[str, ...]:
 
 def found_of(pack: str, action: Action, values: dict[str, Any]) -> dict[str, Any]:
     """Return values with what the lookups find for them."""
-    known = {"today": TODAY, "now": NOW, "customer": None}
+    known = {"today": TODAY, "now": NOW, "customer": actions_of(pack).trial_customer or None}
     known |= dict.fromkeys(slot.name for slot in action.slots if slot.optional) | values
     for lookup in action.lookups:
         if set(parameters(pack, lookup.sql)) <= known.keys():
@@ -101,6 +101,26 @@ def test_every_booking_has_its_flight_whatever_day_the_airline_s_world_is_made(d
     assert database.execute(lost).fetchall() == []
     states = dict(database.execute("SELECT state, count(*) FROM journeys GROUP BY state"))
     assert states["cancelled"] == 1 and states["moved"] == 2 and states["weather notice"] == 1
+
+
+@pytest.mark.parametrize(
+    ("pack", "message", "for_all"),
+    [("bank", "Please freeze my card 4471", False), ("school", "Report an absence", False),
+     ("bank", "I'd like to book an appointment", True)],
+)  # fmt: skip
+def test_what_is_a_customers_own_needs_one_who_is_signed_in_or_the_trial_customer(
+    pack: str, message: str, for_all: bool, tmp_path: Path
+) -> None:
+    day = datetime.date.fromisoformat(TODAY)
+    desk = ActionDesk(packaged_packs()[pack], world=tmp_path / "w.sqlite", today=day)
+    nobody = desk.turn("nobody", [message], day)
+    assert nobody is not None and (nobody.kind != "refused") == for_all, nobody
+    assert for_all or (nobody.rule and nobody.rule.quote.startswith(SIGNED_IN))
+    signed_in = desk.turn("signed in", [message], day, customer=desk.actions.trial_customer)
+    desk.trial_customer = desk.actions.trial_customer
+    tried = desk.turn("tried", [message], day)
+    assert tried is not None and signed_in is not None
+    assert tried.text == signed_in.text and tried.kind != "refused"
 
 
 @pytest.mark.parametrize("wish", ["Please cancel A9FUL9", "Move my booking A9FUL9 to 18:30"])

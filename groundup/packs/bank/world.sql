@@ -1,11 +1,6 @@
 -- The world in which Brackenmere Bank's actions are tried, seeded around the day on which it is made
 -- (today()). All invented.
 
--- Whose chat it is where nobody is signed in: so that the pack can be tried. Delete the row to serve
--- people: then what belongs to a customer is done only for the one whom the operator's page signed in.
-CREATE TABLE trial (customer TEXT);
-INSERT INTO trial VALUES ('C1001');
-
 CREATE TABLE customers (
     customer TEXT PRIMARY KEY, name TEXT, role TEXT,    -- holder, or helper under a Third-Party Mandate
     address TEXT, address_check INTEGER DEFAULT 0       -- 1: changed a short time ago

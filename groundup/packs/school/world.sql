@@ -1,10 +1,6 @@
 -- A small world to try the actions on: an empty copy of what the school's own systems would hold, with three families.
 -- It is made once, as world.sqlite, when the assistant is first opened; the actions change that copy, never this file.
 
--- Whom the assistant takes for signed in where the operator's site names nobody (:customer). Delete the row before you serve real people.
-CREATE TABLE trial (parent TEXT PRIMARY KEY);
-INSERT INTO trial VALUES ('reid');
-
 CREATE TABLE parents (parent TEXT PRIMARY KEY, name TEXT NOT NULL, phone TEXT NOT NULL);
 INSERT INTO parents VALUES
   ('reid', 'Mrs Reid', '01632 960 301'), ('patel', 'Mr Patel', '01632 960 302'), ('osei', 'Mrs Osei', '01632 960 303');

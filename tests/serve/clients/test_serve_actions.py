@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import sqlite3
 import sys
 import threading
@@ -279,3 +280,23 @@ def test_a_tool_of_an_mcp_server_is_called_once_by_a_served_assistant(
     assert talk(server, *BOOKING)[-1]["action"] == done["action"]
     [call] = [json.loads(line) for line in received.read_text().splitlines()]
     assert call[0] == {"day": "2031-03-05", "at": "11:00", "holder": "Ada Brook"}
+
+
+TRIAL = "clinic: nobody is signed in, and who asks is its trial customer P-100"
+
+
+@pytest.mark.parametrize(
+    ("options", "tried"),
+    [((), True), (("--customer-header", "X-Customer"), False), (("--no-trial",), False),
+     (("--api-key", "0123456789abcdef", "--public-key", "clinic", "--cors", "https://a.example"), False)],
+)  # fmt: skip
+def test_a_trial_customer_is_said_at_the_start_and_is_none_of_people(
+    tmp_path: Path, serve: Callable[..., Any], options: tuple[str, ...], tried: bool
+) -> None:
+    build = make_acting_build(tmp_path / "clinic")
+    file = build / "actions" / "actions.toml"
+    file.write_text(f'trial_customer = "P-100"\n{file.read_text()}')
+    server = serve(str(build), *options)
+    server.process.send_signal(signal.SIGTERM)
+    server.ended()
+    assert (TRIAL in server.said) == tried, server.said
