@@ -18,7 +18,7 @@ from groundup.files import read_text
 ACTIONS_FILE, TABLE, TRIAL = "actions.toml", "actions", "trial_customer"
 MAX_WORLD_BYTES = 2**22
 MAX_CUSTOMER_CHARACTERS = 256
-MAX_ACTIONS, MAX_SLOTS, MAX_RULES = 40, 12, 30
+MAX_ACTIONS, MAX_SLOTS, MAX_RULES = 40, 20, 30
 SEE = "See docs/actions.md."
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 

@@ -56,6 +56,14 @@ class Slot:
     """Of money: the sign."""
     options: Mapping[str, tuple[str, ...]] | None = None
     """Of a choice: each with its synonyms."""
+    behind: tuple[str, ...] = ()
+    """Words right behind which its value stands in a message that does not answer its question:
+    "from" of an origin, "after" of a time."""
+    followed_by: tuple[str, ...] = ()
+    """Likewise words right after it: "or later"."""
+    rows: str = ""
+    """Of a code or a name: a query over the values so far. Its first column are the values to choose
+    from, the others say what each is."""
     among: str = ""
     """Of a name: a query over :today, :now and :customer; a word of a message that is among its first
     column is the value, wherever it stands."""
@@ -71,6 +79,9 @@ class Slot:
             ("most", self.most is not None, ("number", "money", "time")),
             ("past", self.past, ("date",)),
             ("unit", self.unit, ("number",)),
+            ("behind", self.behind, ("date", "time", "choice", "name")),
+            ("followed_by", self.followed_by, ("date", "time", "choice", "name")),
+            ("rows", self.rows, ("code", "name")),
             ("currency", self.currency, ("money",)),
             ("options", self.options is not None, ("choice",)),
             ("among", self.among, ("name",)),
@@ -357,7 +368,7 @@ class ActionSet:
         """The SQL of all lookups, rules and known names."""
         found: list[str] = []
         for action in self.actions:
-            found += [slot.among for slot in action.slots if slot.among]
+            found += [sql for slot in action.slots for sql in (slot.among, slot.rows) if sql]
             found += [lookup.sql for lookup in action.lookups]
             found += [rule.refuse_if for rule in action.rules]
             if action.undo is not None and action.undo.refuse_if:

@@ -41,9 +41,13 @@ from groundup.actions.progress import (
     advance,
     in_sentences,
     known_values,
+    rows_of,
     said,
 )
+from groundup.actions.read_words import read_codes
+from groundup.actions.reading import blanked
 from groundup.actions.replies import begins_with_yes, reads_cancel, reads_no, reads_undo, reads_yes
+from groundup.actions.rows import listed, meant_row
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -61,6 +65,8 @@ NOT_UNDOABLE = "That can't be taken back here."
 FIRST_THIS = "I'll come to that next. First:"
 # What is repeated of a text, before the first question.
 MAX_REPEATED_CHARACTERS = 60
+# Of the message that asked for an action.
+MAX_KEPT_CHARACTERS = 1000
 MAX_WISHES, MAX_CLAUSES = 3, 12
 # Where one wish of a message may end and another begin.
 _CLAUSES = re.compile(
@@ -167,6 +173,20 @@ class _Dialogue:
         for (name, _), start, end in zip(found, starts, ends, strict=True):
             yield Wish(name, self.message[start:end], start)
 
+    def _by_codes(self, name: str, message: str) -> Iterator[Wish]:
+        """Yield a wish for each of the codes that a message has for a slot: "cancel A1 and B2"."""
+        action = self.actions.action(name)
+        assert action is not None
+        for slot in action.askable:
+            found = read_codes(message, slot) if slot.type == "code" else []
+            values = list(dict.fromkeys(each.values for each in found))
+            if len(values) > 1:
+                for value in values:
+                    others = [each for each in found if each.values != value]
+                    yield Wish(name, blanked(message, others))
+                return
+        yield Wish(name, message)
+
     def _start(self, wish: Wish, others: Sequence[Wish], more: MessageValues | None = None) -> Step:
         action = self.actions.action(wish.action)
         assert action is not None
@@ -178,7 +198,10 @@ class _Dialogue:
             read = more
         values = {**self._reference_of_last(action, values), **values}
         self.state = ActionState(
-            action=action.name, wishes=tuple(others), unsettled=self.state.unsettled
+            action=action.name,
+            message=wish.message[:MAX_KEPT_CHARACTERS],
+            wishes=tuple(others),
+            unsettled=self.state.unsettled,
         )
         made = self._go_on(action, values, read)
         turn = made.turn
@@ -214,7 +237,22 @@ class _Dialogue:
         if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
             return self._ended("cancelled", CANCELLED, action)
         held = self.state.values
-        read = self._read(action, self.message, 0, action.slot(self.state.asked))
+        read = MessageValues()
+        if not says_yes:  # a choice may have "yes" among its wordings
+            read = self._read(action, self.message, 0, action.slot(self.state.asked))
+        if self.state.asked in read.unclear:
+            first, *others = self._by_codes(action.name, self.message)
+            if others:
+                wishes = (*self.state.wishes, *others)[:MAX_WISHES]
+                self.state = replace(self.state, wishes=wishes)
+                read = self._read(action, first.message, 0, action.slot(self.state.asked))
+        asked = action.slot(self.state.asked)
+        if asked is not None and asked.rows and not says_yes:
+            others = {name: each for name, each in read.values.items() if name != asked.name}
+            progress = advance(action, self.world, {**held, **others}, self.known)
+            values = [row[0] for row in rows_of(asked, self.world, progress.bound)]
+            if asked.name not in read.values or read.values[asked.name].value not in values:
+                read = replace(read, values={**read.values, **self._chosen_row(asked, progress)})
         if not self.state.set_aside.keys().isdisjoint(read.values):
             held = {**self.state.set_aside, **held}
         changes = any(
@@ -289,11 +327,15 @@ class _Dialogue:
         self.state = replace(self.state, values=values, set_aside=aside, asked="")
         if progress.refused is not None or progress.missing is not None:
             return self._stopped(action, progress, read)
+        chosen = self._chosen_row(progress.needed, progress)
+        if chosen:
+            return self._go_on(action, {**values, **chosen}, read)
         turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
         unclear = [slot for slot in action.askable if slot.name in read.unclear]
         for slot in (*unclear, progress.needed):
             if slot is not None:
-                return self._asking(turn, slot, read.unclear.get(slot.name, slot.ask))
+                question = read.unclear.get(slot.name) or self._question(slot, progress)
+                return self._asking(turn, slot, question)
         fingerprint = fingerprint_of(action, progress.bound)
         key = self.state.key
         if fingerprint != self.state.fingerprint or not key:
@@ -306,6 +348,22 @@ class _Dialogue:
             self.state, waits="confirm", key=key, fingerprint=fingerprint, question=text
         )
         return Step(state, replace(turn, kind="confirm", text=text))
+
+    def _chosen_row(self, slot: Slot | None, progress: ActionProgress) -> dict[str, HeldValue]:
+        """Return the value of a slot whose row the message describes."""
+        if slot is None or not slot.rows:
+            return {}
+        rows = rows_of(slot, self.world, progress.bound)
+        least = 1 if self.state.asked == slot.name else 2
+        row = meant_row(rows, self.message, least) or meant_row(rows, self.state.message, 2)
+        if row is None or not slot.accepts(row):
+            return {}
+        return {slot.name: HeldValue(row, "message", shown=said(slot, row))}
+
+    def _question(self, slot: Slot, progress: ActionProgress) -> str:
+        """Return the question for a slot, with the rows that its value is chosen from."""
+        rows = rows_of(slot, self.world, progress.bound)
+        return f"{slot.ask} {listed(rows)}.".lstrip() if rows else slot.ask
 
     def _stopped(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
         """Say why it can't go on: by a rule, or since a lookup found nothing."""
@@ -336,8 +394,10 @@ class _Dialogue:
         asked = next((slot for slot in slots if slot.ask), slots[0])
         question = text
         if not text.endswith("?"):
-            question = asked.ask
+            question = self._question(asked, progress)
             text = f"{text} {question}".rstrip()
+        elif asked.rows:
+            text = f"{text} {self._question(replace(asked, ask=''), progress)}".rstrip()
         return self._asking(turn, asked, question or text, text)
 
     def _asking(self, turn: ActionTurn, slot: Slot, question: str, text: str = "") -> Step:

@@ -23,8 +23,8 @@ MAX_SENTENCES, MAX_CHARACTERS = 8, 1000
 _VERBS = (
     "add apply arrange block book bring cancel change check claim close delete dispute end extend "
     "find fix freeze get give help include increase lock lower make mark move note order pass pause "
-    "plan put raise rebook record reduce register remove renew replace report request reserve save "
-    "send set show sign start stop store switch take unblock unlock update withdraw write"
+    "downgrade plan put raise rebook record reduce register remove renew replace report request reserve save "
+    "send set show sign start stop store switch take unblock unlock update upgrade withdraw write"
 )
 ORDERS = frozenset(_VERBS.split())
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?;]+(?=\s|\Z)|(?=\n)|\Z)")
@@ -33,6 +33,7 @@ _OPENING = (
     r"|but|sorry|oh|well|yes|no|thanks|thank you|please|pls|plz|just|now|there|all|team|everyone)"
     r"\b[\s,!.:-]*)*"
 )
+_CONDITION = re.compile(rf"{_OPENING}(?:only )?if\b[^,?]{{1,80}},\s*(?:then\s+)?(?=\w)", re.IGNORECASE)
 _TELL = (
     r"(?:tell|explain|say|describe|advise|remind|clarify|recommend|suggest|know|understand|wonder"
     r"|find out|ask (?:you )?(?:if|whether|what|how|when|about)"
@@ -139,6 +140,9 @@ def sentences(message: str) -> list[str]:
 
 
 def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
+    condition = _CONDITION.match(sentence)
+    if condition and not sentence.endswith("?"):  # "If it is basic economy, then upgrade it"
+        sentence = sentence[condition.end() :]
     if _DENIED.search(sentence) and not sentence.endswith("?"):
         return "statement"
     if _WISHING.match(sentence) and not _TELLING.match(sentence):

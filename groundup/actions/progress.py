@@ -40,6 +40,11 @@ class KnownWorld(Protocol):
     def names(self, sql: str, values: Mapping[str, SlotValue | None]) -> tuple[str, ...]:
         """Return the first column of a query."""
 
+    def rows(
+        self, sql: str, values: Mapping[str, SlotValue | None]
+    ) -> tuple[tuple[str, ...], ...]:
+        """Return the rows of a query as texts."""
+
     def first_row(
         self, sql: str, values: Mapping[str, SlotValue | None]
     ) -> dict[str, SlotValue | None] | None:
@@ -103,6 +108,15 @@ def said(slot: Slot | None, value: SlotValue | None) -> str:
     return str(value)
 
 
+def rows_of(slot: Slot, world: KnownWorld, bound: Bound) -> tuple[tuple[str, ...], ...]:
+    """Return the rows that a slot's value is chosen from, each with its value first; () where it has
+    none, or not all is known yet.
+    """
+    if not slot.rows or any(name not in bound for name in world.parameters(slot.rows)):
+        return ()
+    return world.rows(slot.rows, bound)
+
+
 class _Advance:
     def __init__(
         self, action: Action, world: KnownWorld, held: Mapping[str, HeldValue], known: Bound
@@ -122,6 +136,8 @@ class _Advance:
     def run(self) -> ActionProgress:
         while True:
             refused = self._first_true_rule()
+            if refused is not None and self._take_asked_row(refused):
+                continue
             if refused is not None:
                 return ActionProgress(self.bound, self.held, refused=refused)
             ready = [each for each in self.lookups if self._is_ready(each.sql, each.missing)]
@@ -134,6 +150,8 @@ class _Advance:
                 self._add(row)
                 continue
             needed = self._needed()
+            if needed is not None and self._take_only_row(needed):
+                continue
             unsaid = [slot.name for slot in self.action.slots if slot.name not in self.bound]
             if needed is not None or not unsaid:
                 return ActionProgress(self.bound, self.held, needed=needed)
@@ -161,6 +179,22 @@ class _Advance:
             self.held[name] = HeldValue(
                 "" if value is None else value, "lookup", shown=said(slot, value)
             )
+
+    def _take_only_row(self, slot: Slot) -> bool:
+        """Take the value of a slot that has one row to choose from."""
+        rows = rows_of(slot, self.world, self.bound)
+        if len(rows) != 1 or not slot.accepts(rows[0][0]):
+            return False
+        self._add({slot.name: rows[0][0]})
+        return True
+
+    def _take_asked_row(self, rule: Rule) -> bool:
+        """Take the one row of a slot that a rule asks again; the rule is then checked once more."""
+        slots = [self.action.slot(name) for name in rule.ask_again]
+        if not any(slot and slot.name not in self.held and self._take_only_row(slot) for slot in slots):
+            return False
+        self.rules.insert(0, rule)
+        return True
 
     def _needed(self) -> Slot | None:
         return next(

@@ -243,6 +243,22 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
     return found
 
 
+def names_behind(text: str, cues: Sequence[str]) -> list[Reading]:
+    """Return the names with capitals that stand right behind one of some words.
+
+    >>> [each.values for each in names_behind("Ann Lee becomes Ann Hay", ["becomes"])]
+    [('Ann Hay',)]
+    """
+    found: list[Reading] = []
+    if cues:
+        words = "|".join(map(re.escape, sorted(cues, key=len, reverse=True)))
+        for match in re.finditer(rf"\b(?:{words})\W+({_CAPITALS})", text, re.IGNORECASE):
+            start, end = _name_end(text, *match.span(1))
+            if end > start:
+                found.append(Reading(start, end, (_as_name(text[start:end]),)))
+    return found
+
+
 def names_beside(text: str, codes: Sequence[Reading]) -> list[Reading]:
     """Return the name that stands right behind a code.
 

@@ -27,10 +27,12 @@ class Reading:
 
 _BEFORE_DENIED = re.compile(
     r"\b(?:not|except(?: for)?|instead of|rather than|other than|isn'?t|without"
-    r"|any(?:thing|body|one| ?day| ?time)? (?:but|except))\s+"
+    r"|with or|any(?:thing|body|one| ?day| ?time)? (?:but|except)"
+    r"|if (?:it|they|one|any|either|this|that)(?:'s|'re| is| are| was))\s+"
     r"(?:(?:on|at|for|the|in|of|by|from)\s+)*\Z",
     re.IGNORECASE,
 )
+_OR_NOT = re.compile(r"\s+or not\b", re.IGNORECASE)
 _MOVES = re.compile(
     r"\b(?:mov|chang|switch|swap|shift|bring|brought|push|put|postpon|reschedul|rebook|transfer"
     r"|alter|amend|correct)\w*",
@@ -48,7 +50,11 @@ def meant(text: str, readings: Sequence[Reading]) -> list[Reading]:
     and what it moves away from ("from 7 to 8").
     """
     found = sorted(readings, key=lambda each: each.start)
-    found = [each for each in found if not _BEFORE_DENIED.search(text, 0, each.start)]
+    found = [
+        each
+        for each in found
+        if not _BEFORE_DENIED.search(text, 0, each.start) and not _OR_NOT.match(text, each.end)
+    ]
     if len(found) < 2:
         return found
     moves = _MOVES.search(text, 0, found[0].start) is not None

@@ -102,6 +102,16 @@ class _Checks:
                 if checked.fault:
                     yield ActionFault(f"{where}.among", checked.fault)
                 yield from self._unknown(f"{where}.among", checked.parameters, BEFORE)
+            if slot.rows:
+                checked = self.tables.query(slot.rows)
+                if checked.fault:
+                    yield ActionFault(f"{where}.rows", checked.fault)
+                names = self.known | self._lookup_columns()
+                yield from self._unknown(f"{where}.rows", checked.parameters, names - {slot.name})
+
+    def _lookup_columns(self) -> set[str]:
+        listed = (self.tables.query(lookup.sql).columns for lookup in self.action.lookups)
+        return {name for columns in listed for name in columns}
 
     def _lookups(self) -> Iterator[ActionFault]:
         for number, lookup in enumerate(self.action.lookups):

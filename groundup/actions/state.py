@@ -62,6 +62,8 @@ class ActionState:
 
     action: str = ""
     """The one under way; "": none."""
+    message: str = ""
+    """The one that asked for it: a later question may be answered in it."""
     values: dict[str, HeldValue] = field(default_factory=dict)
     """What the user said, by slots."""
     set_aside: dict[str, HeldValue] = field(default_factory=dict)

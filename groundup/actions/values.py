@@ -18,6 +18,7 @@ from groundup.actions.read_money import read_money
 from groundup.actions.read_numbers import NUMBER, plain_number, read_numbers
 from groundup.actions.read_times import read_times
 from groundup.actions.read_words import (
+    names_behind,
     names_beside,
     read_choices,
     read_codes,
@@ -30,6 +31,8 @@ from groundup.actions.respelling import Respelled
 # Values but free text are read in so many characters of a message; longer ones are pasted texts.
 MAX_READ_CHARACTERS = 1000
 _TELEPHONE = re.compile(r"(?<![\d£$€.,])(?:\+\d|0)\d(?:[\s()/-]{0,2}\d){6,13}(?!\d)")
+# A reply of no things: "none", "no bags".
+_NONE = re.compile(r"\W*(?:i (?:have|need|want) )?(none|no|nope|nothing|not any|zero)\b(?!\W+\d)", re.IGNORECASE)
 _COUNT_BEFORE = re.compile(rf"({NUMBER})\s*(?:x|×|times|portions? of)?\s*\Z", re.IGNORECASE)
 # Each type sees what those before it left.
 _ORDER = ("code", "date", "time", "money", "number", "choice", "name", "text")
@@ -172,18 +175,37 @@ class _MessageReader:
 
     def _of(self, slot: Slot, *, asked: bool) -> list[Reading]:
         """Return what the message may mean for a slot."""
+        found = self._all_of(slot, asked=asked)
+        if not (slot.behind or slot.followed_by):
+            return found
+        marked = [each for each in found if self._is_marked(slot, each)]
+        return marked if marked or not asked else found
+
+    def _is_marked(self, slot: Slot, found: Reading) -> bool:
+        """Whether a reading stands behind or before words that the slot names for it."""
+        cue = rf"(?<!\bnot )\b(?:{_any_of(slot.behind)})\W+(?:(?:the|at|on|in|about|around)\s+)*\Z"
+        is_behind = slot.behind and re.search(cue, self._message[: found.start], re.IGNORECASE)
+        after = rf"(?:\W+[A-Z]{{2,4}})?\W+(?:{_any_of(slot.followed_by)})\b"
+        rest = self._message[found.end :]
+        is_before = slot.followed_by and re.match(after, rest, re.IGNORECASE)
+        return bool(is_behind or is_before)
+
+    def _all_of(self, slot: Slot, *, asked: bool) -> list[Reading]:
         rest = blanked(self._message, self._taken)
         if slot.type == "text":
             return read_text(self._message if asked else rest, slot, asked=asked)
         rest = rest[:MAX_READ_CHARACTERS]
         if slot.type == "name":
-            return read_names(rest, asked=asked)
+            return [*names_behind(rest, slot.behind), *read_names(rest, asked=asked)]
         if slot.type == "code":
             return read_codes(rest, slot, asked=asked)
         if slot.type == "choice":
             return meant(rest, read_choices(rest, slot, asked=asked))
         if slot.type in ("date", "time"):
             return meant(rest, self._dates_or_times(slot, rest, asked=asked))
+        none = _NONE.match(rest) if asked and slot.type == "number" and slot.accepts(0) else None
+        if none:
+            return [Reading(*none.span(1), (0,))]
         read = read_numbers if slot.type == "number" else read_money
         return meant(rest, read(self._without_times(rest), slot, asked=asked))
 
@@ -208,6 +230,11 @@ class _MessageReader:
         respelled = Respelled(rest)
         found = [*read_dates(respelled.text, self._today), *read_times(respelled.text)]
         return blanked(rest, respelled.placed(found))
+
+
+def _any_of(wordings: Sequence[str]) -> str:
+    """Return a pattern for one of some wordings, the longest first."""
+    return "|".join(map(re.escape, sorted(wordings, key=len, reverse=True)))
 
 
 def _has_digit(text: str, reading: Reading) -> bool:

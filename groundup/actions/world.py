@@ -62,6 +62,8 @@ PRAGMA user_version = {VERSION};
 Values = Mapping[str, SlotValue | None]
 # That a message may have one of (`Slot.among`).
 MAX_NAMES = 1000
+# That a person may choose from (`Slot.rows`).
+MAX_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,11 @@ class WorldReader:
         """Return the first row of a query by its columns; None: there is none."""
         rows, names = self._rows(sql, values, 1)
         return dict(zip(names, rows[0], strict=True)) if rows else None
+
+    def rows(self, sql: str, values: Values) -> tuple[tuple[str, ...], ...]:
+        """Return the rows of a query as texts, at most MAX_ROWS of them; NULL is ""."""
+        rows, _ = self._rows(sql, values, MAX_ROWS)
+        return tuple(tuple("" if each is None else str(each) for each in row) for row in rows)
 
     def is_true(self, sql: str, values: Values) -> bool:
         """Return whether the one value of a query is true: no row, NULL and 0 are not."""

@@ -1,0 +1,76 @@
+"""A value that is chosen from rows of the world (`Slot.rows`): how they are listed, and which one a
+message means.
+
+    Q69X3R  Philadelphia to LaGuardia, 20 May          "the one from Philadelphia to LaGuardia"
+    ZC1K0T  Newark to Chicago, 25 May                  "my last one": the first row
+"""
+
+import re
+from collections.abc import Sequence
+
+from groundup.language.edit_distance import is_within
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import stems, words
+
+Rows = Sequence[tuple[str, ...]]
+# In a question; of more rows the first ones.
+MAX_LISTED = 10
+# From so many letters on, a word may be misspelt.
+LONG_WORD = 5
+# A query gives its rows in the order in which they count: the first is the last one made.
+_FIRST = re.compile(
+    r"\b(?:(?:most )?recent|latest|newest|last (?:one|booking|reservation|order)|the first one)\b",
+    re.IGNORECASE,
+)
+
+_AMOUNT = re.compile(r"[$£€]\s?\d+")
+
+
+def listed(rows: Rows) -> str:
+    """Return rows as a list for a question.
+
+    >>> listed([("A1", "to Rome"), ("B2", "to Oslo")])
+    'A1 (to Rome), B2 (to Oslo)'
+    """
+    shown = [f"{value} ({', '.join(filter(None, more))})" if more else value for value, *more in rows]
+    rest = len(shown) - MAX_LISTED
+    return ", ".join(shown[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def meant_row(rows: Rows, message: str, least: int = 1) -> str | None:
+    """Return the value of the row that a message names by its words; None where none, or more than
+    one, fits best, or with fewer words than `least`. Words count that not all rows have, but amounts, and neighbours ("to Rome") count twice.
+
+    >>> rows = [("A1", "Rome to Oslo"), ("B2", "Oslo to Rome"), ("C3", "Rome to Bern")]
+    >>> meant_row(rows, "the one from Oslo to Rome"), meant_row(rows, "to Rome?")
+    ('B2', 'B2')
+    >>> meant_row(rows, "something to Paris"), meant_row(rows, "my last booking")
+    (None, 'A1')
+    """
+    if not rows:
+        return None
+    own = [_features(" ".join(row)) for row in rows]
+    said = _features(message, frozenset().union(*own))
+    common = frozenset.intersection(*own) if len(own) > 1 else frozenset()
+    fits = [len(said & each - common) for each in own]
+    best = max(fits)
+    if best >= least and fits.count(best) == 1:
+        return rows[fits.index(best)][0]
+    return rows[0][0] if best < least and _FIRST.search(message) else None
+
+
+def _features(text: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return the words of a text that say something, and its pairs of neighbours. A long word with
+    one slip counts as the `known` one.
+    """
+    own = [_respelt(word, known) for word in stems(words(_AMOUNT.sub(" ", text)), "en")]
+    pairs = [f"{one} {other}" for one, other in zip(own, own[1:], strict=False)]
+    plain = STOP_WORDS["en"]
+    return frozenset([*(each for each in own if each not in plain), *pairs])
+
+
+def _respelt(word: str, known: frozenset[str]) -> str:
+    if len(word) < LONG_WORD or word in known or not word.isalpha():
+        return word
+    near = sorted(each for each in known if each[:1] == word[:1] and is_within(word, each, 1))
+    return near[0] if near else word
