@@ -32,8 +32,12 @@ FIRM = Path(__file__).parent / "tau2_firm"
 TODAY = date(2024, 5, 15)  # of the policy
 Z = 1.96
 WRITES = {
-    **{"cancel": "cancel_reservation", "change_cabin": "update_reservation_flights", "change_flights": "update_reservation_flights"},
-    **{"add_bags": "update_reservation_baggages", "change_passenger": "update_reservation_passengers", "compensate": "send_certificate"},
+    "cancel": "cancel_reservation",
+    "change_cabin": "update_reservation_flights",
+    "change_flights": "update_reservation_flights",
+    "add_bags": "update_reservation_baggages",
+    "change_passenger": "update_reservation_passengers",
+    "compensate": "send_certificate",
     "book": "book_reservation",
 }
 
@@ -60,7 +64,9 @@ def make_firm(folder: Path) -> Path:
     folder.mkdir()
     lines = policy().splitlines()
     text = (FIRM / "actions.toml").read_text("utf-8")
-    quoted = re.sub(r'"line (\d+)"', lambda match: json.dumps(lines[int(match[1]) - 1].strip(" -")), text)
+    quoted = re.sub(
+        r'"line (\d+)"', lambda match: json.dumps(lines[int(match[1]) - 1].strip(" -")), text
+    )
     (folder / "actions.toml").write_text(quoted, "utf-8")
     shutil.copy(FIRM / "world.sql", folder)
     return folder
@@ -121,20 +127,41 @@ class Airline:
         shutil.copy(self.base, self.desk.world.file)
         name, self.after_menu = f"{user.task}-{user.variant}", False
         talk = converse(user, lambda said: self._reply(name, said))
-        done = [line for line in self.desk.world.audit() if line.result == "done" and line.action in WRITES]
-        right = (hash_of(state_of(self.desk.world.file, self.found)) if done else self.begin) == wanted
+        done = [
+            line
+            for line in self.desk.world.audit()
+            if line.result == "done" and line.action in WRITES
+        ]
+        right = (
+            hash_of(state_of(self.desk.world.file, self.found)) if done else self.begin
+        ) == wanted
         left = Counter(_of_gold(action) for action in actions)
         extra = []
         for line in done:
-            reservation = "" if line.action == "compensate" else str(line.values.get("reservation") or "")
+            reservation = (
+                "" if line.action == "compensate" else str(line.values.get("reservation") or "")
+            )
             key = (WRITES[line.action], reservation)
             is_named = key in left
             left[key] -= 1
             if not is_named:
                 extra.append(f"{line.action} {line.values.get('reservation') or ''}".strip())
-        told = all(each.lower() in talk.told for each in case["evaluation_criteria"].get("communicate_info") or [])
+        told = all(
+            each.lower() in talk.told
+            for each in case["evaluation_criteria"].get("communicate_info") or []
+        )
         cause = "" if right else _cause(left, extra, done, talk)
-        return Outcome(user.task, user.variant, wanted != self.begin, right, wanted == self.begin, told, tuple(extra), cause, talk)
+        return Outcome(
+            user.task,
+            user.variant,
+            wanted != self.begin,
+            right,
+            wanted == self.begin,
+            told,
+            tuple(extra),
+            cause,
+            talk,
+        )
 
 
 def _of_gold(action: dict[str, Any]) -> tuple[str, str]:
@@ -155,17 +182,24 @@ def show(outcomes: list[Outcome]) -> None:
     """Print the table."""
     print(f"{'':<30}{'right':>8}{'of':>5}{'share':>8}   {'95 % interval':<16}{'doing nothing':>14}")
     variants = sorted({each.variant for each in outcomes})
-    groups = [("all cases", lambda each: True), ("cases that need a write", lambda each: each.writes), ("cases that need none", lambda each: not each.writes)]
+    groups = [
+        ("all cases", outcomes),
+        ("cases that need a write", [each for each in outcomes if each.writes]),
+        ("cases that need none", [each for each in outcomes if not each.writes]),
+    ]
     for variant in [*variants, None]:
-        own = [each for each in outcomes if variant is None or each.variant == variant]
-        for title, belongs in groups:
-            part = [each for each in own if belongs(each)]
+        for title, group in groups:
+            part = [each for each in group if variant is None or each.variant == variant]
             right, n = sum(each.right for each in part), len(part)
             low, high = wilson(right, n)
             name = f"{'all users' if variant is None else f'users {variant}'}: {title}"
             nothing = sum(each.nothing_right for each in part)
-            print(f"{name:<36}{right:>4}{n:>5}{100 * right / max(1, n):>7.1f} %   {100 * low:>4.1f} to {100 * high:<7.1f}{nothing:>8} of {n}")
-    print(f"state right and all said that is to be said: {sum(each.right and each.told for each in outcomes)} of {len(outcomes)}")
+            print(
+                f"{name:<36}{right:>4}{n:>5}{100 * right / max(1, n):>7.1f} %   {100 * low:>4.1f} to {100 * high:<7.1f}{nothing:>8} of {n}"
+            )
+    print(
+        f"state right and all said that is to be said: {sum(each.right and each.told for each in outcomes)} of {len(outcomes)}"
+    )
     print(f"writes that the right actions do not have: {sum(len(each.extra) for each in outcomes)}")
     for each in outcomes:
         if each.extra:
@@ -182,13 +216,21 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--users", type=Path, help="another file of users")
     parser.add_argument("--only", help="the cases of these numbers, with commas between")
-    parser.add_argument("--talks", action="store_true", help="print the conversations of wrong cases, too")
-    parser.add_argument("--once", action="store_true", help="without the second run, which must be equal")
+    parser.add_argument(
+        "--talks", action="store_true", help="print the conversations of wrong cases, too"
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="without the second run, which must be equal"
+    )
     parser.add_argument("--json", type=Path, help="write the outcomes to this file")
     arguments = parser.parse_args()
     cases = {case["id"]: case for case in tasks(arguments.split)}
     users = read_users(arguments.users or FIRM / f"users_{arguments.split}.jsonl")
-    users = [user for user in users if user.task in cases and (not arguments.only or user.task in arguments.only.split(","))]
+    users = [
+        user
+        for user in users
+        if user.task in cases and (not arguments.only or user.task in arguments.only.split(","))
+    ]
     users.sort(key=lambda user: (user.variant, int(user.task)))
     with tempfile.TemporaryDirectory() as folder:
         airline = Airline(Path(folder))
@@ -202,7 +244,8 @@ def main() -> None:
             print(f"\n## case {each.task}, user {each.variant}: {each.cause}")
             print("\n".join(f"{who:>9}: {text}" for who, text in each.talk.lines))
     if arguments.json:
-        rows = [{"task": each.task, "variant": each.variant, "writes": each.writes, "right": each.right, "told": each.told, "cause": each.cause} for each in outcomes]
+        fields = ("task", "variant", "writes", "right", "told", "cause", "extra")
+        rows = [{name: getattr(each, name) for name in fields} for each in outcomes]
         arguments.json.write_text(json.dumps(rows, indent=1))
 
 

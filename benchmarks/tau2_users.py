@@ -17,13 +17,21 @@ from groundup.actions.state import ActionTurn
 
 # Of slots whose name is not their topic.
 TOPICS = {
-    **{"outbound": "flight", "shift": "date", "day": "date", "back_day": "date", "pick": "flight", "trip": "trip_type", "more": "bags", "method": "payment"},
-    **{"card": "payment", "old_name": "passengers", "new_name": "passengers", "born": "birth_date"},
+    **dict.fromkeys(("outbound", "pick"), "flight"),
+    **dict.fromkeys(("day", "back_day"), "date"),
+    **dict.fromkeys(("method", "card"), "payment"),
+    **dict.fromkeys(("old_name", "new_name"), "passengers"),
+    "trip": "trip_type",
+    "more": "bags",
+    "born": "birth_date",
 }
 MENU = "I can book a flight, change flights, cabin or a passenger, add bags, cancel, or see to a late flight. What shall I do?"
 MAX_MESSAGES, MAX_ASKED = 40, 3
 UNKNOWN, LEAVE, AGREED = "I don't know.", "Never mind, leave it.", "Yes"
-_LIMIT = re.compile(r"(?:up to|less than|below|under|more than|above|over|at most|maximum of|budget (?:is|of)|within|max) (?:my budget of )?\$ ?(\d+)", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"(?:up to|less than|below|under|more than|above|over|at most|maximum of|budget (?:is|of)|within|max) (?:my budget of )?\$ ?(\d+)",
+    re.IGNORECASE,
+)
 _COST = re.compile(r"\bcosts? \$(\d+)")
 Reply = Callable[[list[str]], ActionTurn | None]
 
@@ -43,7 +51,9 @@ class ScriptedUser:
     @property
     def limit(self) -> float:
         """The largest amount that the lines allow ("up to $650"), in dollars."""
-        lines = " ".join([self.opening, *self.answers.values(), self.agrees["else"], *self.then, *self.insists])
+        lines = " ".join(
+            [self.opening, *self.answers.values(), self.agrees["else"], *self.then, *self.insists]
+        )
         return min((float(each) for each in _LIMIT.findall(lines)), default=float("inf"))
 
     def agrees_to(self, summary: str) -> bool:
@@ -51,7 +61,9 @@ class ScriptedUser:
         said = summary.lower()
         if any(int(cost) > self.limit for cost in _COST.findall(summary)):
             return False
-        return all(each.lower() in said for each in self.agrees["must"]) and not any(each.lower() in said for each in self.agrees["must_not"])
+        return all(each.lower() in said for each in self.agrees["must"]) and not any(
+            each.lower() in said for each in self.agrees["must_not"]
+        )
 
 
 def read_users(file: Path) -> list[ScriptedUser]:
@@ -69,7 +81,11 @@ class Talk:
     @property
     def told(self) -> str:
         """All that the assistant said, as the benchmark compares it."""
-        return "\n".join(text for who, text in self.lines if who == "assistant").lower().replace(",", "")
+        return (
+            "\n".join(text for who, text in self.lines if who == "assistant")
+            .lower()
+            .replace(",", "")
+        )
 
 
 def converse(user: ScriptedUser, reply: Reply) -> Talk:

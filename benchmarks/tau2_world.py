@@ -9,9 +9,9 @@ The tools are the package's (inspect_evals), run as they are; of inspect_ai, whi
 their place: an exception and the base of a model.
 """
 
+import contextlib
 import gzip
 import hashlib
-import importlib
 import json
 import sqlite3
 import sys
@@ -25,7 +25,7 @@ from retrieve_sets import INSPECT_EVALS
 from groundup.fetch import fetch_package, members
 
 AIRLINE = "inspect_evals/tau2/data/domains/airline/"
-CODE = ("*tau2/airline/AirlineAgentTools.py", "*tau2/airline/data_model.py", "*tau2/environment/db.py", "*tau2/utils.py")
+CODE = ("environment/db.py", "airline/data_model.py", "airline/AirlineAgentTools.py")
 Json = dict[str, Any]
 
 
@@ -64,15 +64,21 @@ def fill_world(file: Path, found: Json, cities: dict[str, str]) -> None:
         people, methods, saved = [], [], []
         for name, user in found["users"].items():
             own = user["name"]
-            people.append((name, own["first_name"], own["last_name"], user["dob"], user["membership"]))
-            saved += [(name, p["first_name"], p["last_name"], p["dob"]) for p in user["saved_passengers"]]
+            people.append(
+                (name, own["first_name"], own["last_name"], user["dob"], user["membership"])
+            )
+            saved += [
+                (name, p["first_name"], p["last_name"], p["dob"]) for p in user["saved_passengers"]
+            ]
             for place, (key, method) in enumerate(user["payment_methods"].items()):
                 more = (method.get("amount"), method.get("brand", ""), method.get("last_four", ""))
                 methods.append((name, key, method["source"], *more, place))
         put("users", people)
         put("methods", methods)
         put("saved_passengers", saved)
-        places = {key: n for user in found["users"].values() for n, key in enumerate(user["reservations"])}
+        places = {
+            key: n for user in found["users"].values() for n, key in enumerate(user["reservations"])
+        }
         for name, each in found["reservations"].items():
             _put_reservation(put, name, each, places.get(name, 0))
     base.close()
@@ -82,7 +88,9 @@ def _put_flights(put: Any, flights: Json) -> None:
     rows, days, seats = [], [], []
     for name, each in flights.items():
         departs, arrives = each["scheduled_departure_time_est"], each["scheduled_arrival_time_est"]
-        rows.append((name, each["origin"], each["destination"], departs, arrives[:8], int("+1" in arrives)))
+        rows.append(
+            (name, each["origin"], each["destination"], departs, arrives[:8], int("+1" in arrives))
+        )
         for day, state in each["dates"].items():
             days.append((name, day, state["status"]))
             for cabin, left in state.get("available_seats", {}).items():
@@ -95,12 +103,46 @@ def _put_flights(put: Any, flights: Json) -> None:
 def _put_reservation(put: Any, name: str, each: Json, place: int) -> None:
     bags = (each["total_baggages"], each["nonfree_baggages"])
     route = (each["origin"], each["destination"], each["flight_type"], each["cabin"])
-    put("reservations", [(name, each["user_id"], *route, each["created_at"], *bags, each["insurance"], each.get("status"), place)])
-    legs = [(name, n, leg["flight_number"], leg["date"], leg["price"], leg["origin"], leg["destination"]) for n, leg in enumerate(each["flights"])]
+    put(
+        "reservations",
+        [
+            (
+                name,
+                each["user_id"],
+                *route,
+                each["created_at"],
+                *bags,
+                each["insurance"],
+                each.get("status"),
+                place,
+            )
+        ],
+    )
+    legs = [
+        (
+            name,
+            n,
+            leg["flight_number"],
+            leg["date"],
+            leg["price"],
+            leg["origin"],
+            leg["destination"],
+        )
+        for n, leg in enumerate(each["flights"])
+    ]
     put("legs", legs)
-    put("passengers", [(name, n, p["first_name"], p["last_name"], p["dob"]) for n, p in enumerate(each["passengers"])])
+    put(
+        "passengers",
+        [
+            (name, n, p["first_name"], p["last_name"], p["dob"])
+            for n, p in enumerate(each["passengers"])
+        ],
+    )
     if each["payment_history"]:
-        put("payments", [(None, name, paid["payment_id"], paid["amount"]) for paid in each["payment_history"]])
+        put(
+            "payments",
+            [(None, name, paid["payment_id"], paid["amount"]) for paid in each["payment_history"]],
+        )
 
 
 def state_of(file: Path, found: Json) -> Json:
@@ -109,7 +151,9 @@ def state_of(file: Path, found: Json) -> Json:
     base = sqlite3.connect(file)
     base.row_factory = sqlite3.Row
     for row in base.execute("SELECT * FROM seats"):
-        made["flights"][row["flight"]]["dates"][row["day"]]["available_seats"][row["cabin"]] = row["free"]
+        made["flights"][row["flight"]]["dates"][row["day"]]["available_seats"][row["cabin"]] = row[
+            "free"
+        ]
     for user in made["users"].values():
         user["payment_methods"], user["reservations"] = {}, []
     for row in base.execute("SELECT * FROM methods ORDER BY user, place"):
@@ -122,18 +166,41 @@ def state_of(file: Path, found: Json) -> Json:
     made["reservations"] = {}
     for row in base.execute("SELECT * FROM reservations ORDER BY user, place"):
         made["users"][row["user"]]["reservations"].append(row["id"])
-        names = {"reservation_id": "id", "user_id": "user", "origin": "origin", "destination": "destination", "flight_type": "trip", "cabin": "cabin"}
-        more = {"created_at": "made", "total_baggages": "bags", "nonfree_baggages": "paid_bags", "insurance": "insurance", "status": "status"}
-        made["reservations"][row["id"]] = {key: row[column] for key, column in (names | more).items()}
+        names = {
+            "reservation_id": "id",
+            "user_id": "user",
+            "origin": "origin",
+            "destination": "destination",
+            "flight_type": "trip",
+            "cabin": "cabin",
+        }
+        more = {
+            "created_at": "made",
+            "total_baggages": "bags",
+            "nonfree_baggages": "paid_bags",
+            "insurance": "insurance",
+            "status": "status",
+        }
+        made["reservations"][row["id"]] = {
+            key: row[column] for key, column in (names | more).items()
+        }
         made["reservations"][row["id"]] |= {"flights": [], "passengers": [], "payment_history": []}
     for row in base.execute("SELECT * FROM legs ORDER BY reservation, number"):
-        leg = {"origin": row["origin"], "destination": row["destination"], "flight_number": row["flight"], "date": row["day"], "price": row["price"]}
+        leg = {
+            "origin": row["origin"],
+            "destination": row["destination"],
+            "flight_number": row["flight"],
+            "date": row["day"],
+            "price": row["price"],
+        }
         made["reservations"][row["reservation"]]["flights"].append(leg)
     for row in base.execute("SELECT * FROM passengers ORDER BY reservation, number"):
         person = {"first_name": row["first"], "last_name": row["last"], "dob": row["born"]}
         made["reservations"][row["reservation"]]["passengers"].append(person)
     for row in base.execute("SELECT * FROM payments ORDER BY id"):
-        made["reservations"][row["reservation"]]["payment_history"].append({"payment_id": row["method"], "amount": row["amount"]})
+        made["reservations"][row["reservation"]]["payment_history"].append(
+            {"payment_id": row["method"], "amount": row["amount"]}
+        )
     base.close()
     return made
 
@@ -146,10 +213,8 @@ def right_state(found: Json, actions: list[Json]) -> Json:
     for action in actions:
         if action["name"] in ("calculate", "transfer_to_human_agents"):
             continue
-        try:
+        with contextlib.suppress(error):  # as the benchmark does
             getattr(own, action["name"])(**action["arguments"])
-        except error:
-            pass
     made: Json = own.db.model_dump()
     return made
 
@@ -163,18 +228,17 @@ def hash_of(state: Json) -> str:
 def _tools() -> tuple[Any, type[Exception]]:
     """Return the package's module of tools, and the exception that it raises."""
     name = "inspect_evals.tau2.airline.AirlineAgentTools"
-    if name in sys.modules:
-        return sys.modules[name], sys.modules["inspect_ai.tool"].ToolError
-    _module("inspect_ai")
-    _module("inspect_ai.tool").ToolError = type("ToolError", (Exception,), {})
-    _module("inspect_ai.util").__dict__.update(StoreModel=BaseModel, store_as=None)
-    for package in ("inspect_evals", "inspect_evals.tau2", "inspect_evals.tau2.airline", "inspect_evals.tau2.environment"):
-        _module(package).__path__ = []
-    utils = _module("inspect_evals.tau2.utils")
-    utils.__dict__.update(TAU2_DATA_DIR=None, dump_file=None, load_file=None, get_pydantic_hash=None)
-    for code, module in (("environment/db.py", "environment.db"), ("airline/data_model.py", "airline.data_model"), ("airline/AirlineAgentTools.py", "airline.AirlineAgentTools")):
-        made = _module(f"inspect_evals.tau2.{module}")
-        exec(compile(part(f"*tau2/{code}"), code, "exec"), made.__dict__)  # the benchmark's own code, at a fixed hash
+    if name not in sys.modules:
+        _module("inspect_ai")
+        _module("inspect_ai.tool").ToolError = type("ToolError", (Exception,), {})
+        _module("inspect_ai.util").__dict__.update(StoreModel=BaseModel, store_as=None)
+        for package in ("", ".tau2", ".tau2.airline", ".tau2.environment"):
+            _module(f"inspect_evals{package}").__path__ = []
+        unused = ("TAU2_DATA_DIR", "dump_file", "load_file", "get_pydantic_hash")
+        _module("inspect_evals.tau2.utils").__dict__.update(dict.fromkeys(unused))
+        for code in CODE:
+            made = _module(f"inspect_evals.tau2.{code.removesuffix('.py').replace('/', '.')}")
+            exec(compile(part(f"*tau2/{code}"), code, "exec"), made.__dict__)  # of a fixed hash
     return sys.modules[name], sys.modules["inspect_ai.tool"].ToolError
 
 
@@ -187,10 +251,7 @@ def _module(name: str) -> Any:
 def cities() -> dict[str, str]:
     """Return the city of each airport, as the benchmark's tools list them."""
     tools, _ = _tools()
-    return {each["iata"]: each["city"] for each in json.loads(tools.AirlineAgentTools().list_all_airports())}
-
-
-def imported() -> list[str]:
-    """Return the names of the package's modules that run as they are."""
-    _tools()
-    return sorted(each for each in sys.modules if each.startswith("inspect_evals.") and importlib)
+    return {
+        each["iata"]: each["city"]
+        for each in json.loads(tools.AirlineAgentTools().list_all_airports())
+    }

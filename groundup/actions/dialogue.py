@@ -237,22 +237,8 @@ class _Dialogue:
         if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
             return self._ended("cancelled", CANCELLED, action)
         held = self.state.values
-        read = MessageValues()
-        if not says_yes:  # a choice may have "yes" among its wordings
-            read = self._read(action, self.message, 0, action.slot(self.state.asked))
-        if self.state.asked in read.unclear:
-            first, *others = self._by_codes(action.name, self.message)
-            if others:
-                wishes = (*self.state.wishes, *others)[:MAX_WISHES]
-                self.state = replace(self.state, wishes=wishes)
-                read = self._read(action, first.message, 0, action.slot(self.state.asked))
-        asked = action.slot(self.state.asked)
-        if asked is not None and asked.rows and not says_yes:
-            others = {name: each for name, each in read.values.items() if name != asked.name}
-            progress = advance(action, self.world, {**held, **others}, self.known)
-            values = [row[0] for row in rows_of(asked, self.world, progress.bound)]
-            if asked.name not in read.values or read.values[asked.name].value not in values:
-                read = replace(read, values={**read.values, **self._chosen_row(asked, progress)})
+        # A choice may have "yes" among its wordings.
+        read = MessageValues() if says_yes else self._read_answer(action)
         if not self.state.set_aside.keys().isdisjoint(read.values):
             held = {**self.state.set_aside, **held}
         changes = any(
@@ -268,6 +254,27 @@ class _Dialogue:
         if reads_yes(self.message) or reads_no(self.message):
             return self._again()
         return self._other_wish(action)
+
+    def _read_answer(self, action: Action) -> MessageValues:
+        """Return the values of a reply: of several codes for the asked slot the first one, and the
+        others as wishes; the row that it describes.
+        """
+        asked = action.slot(self.state.asked)
+        read = self._read(action, self.message, 0, asked)
+        if asked is not None and asked.name in read.unclear:
+            first, *others = self._by_codes(action.name, self.message)
+            if others:
+                wishes = (*self.state.wishes, *others)[:MAX_WISHES]
+                self.state = replace(self.state, wishes=wishes)
+                read = self._read(action, first.message, 0, asked)
+        if asked is None or not asked.rows:
+            return read
+        held = {name: each for name, each in read.values.items() if name != asked.name}
+        progress = advance(action, self.world, {**self.state.values, **held}, self.known)
+        known = [row[0] for row in rows_of(asked, self.world, progress.bound)]
+        if asked.name in read.values and read.values[asked.name].value in known:
+            return read
+        return replace(read, values={**read.values, **self._chosen_row(asked, progress)})
 
     def _is_two_sided(self) -> bool:
         """Whether a reply to a yes-or-no question may be either: "cancel it" where the question is

@@ -33,7 +33,9 @@ _OPENING = (
     r"|but|sorry|oh|well|yes|no|thanks|thank you|please|pls|plz|just|now|there|all|team|everyone)"
     r"\b[\s,!.:-]*)*"
 )
-_CONDITION = re.compile(rf"{_OPENING}(?:only )?if\b[^,?]{{1,80}},\s*(?:then\s+)?(?=\w)", re.IGNORECASE)
+_CONDITION = re.compile(
+    rf"{_OPENING}(?:only )?if\b[^,?]{{1,80}},\s*(?:then\s+)?(?=\w)", re.IGNORECASE
+)
 _TELL = (
     r"(?:tell|explain|say|describe|advise|remind|clarify|recommend|suggest|know|understand|wonder"
     r"|find out|ask (?:you )?(?:if|whether|what|how|when|about)"

@@ -40,9 +40,7 @@ class KnownWorld(Protocol):
     def names(self, sql: str, values: Mapping[str, SlotValue | None]) -> tuple[str, ...]:
         """Return the first column of a query."""
 
-    def rows(
-        self, sql: str, values: Mapping[str, SlotValue | None]
-    ) -> tuple[tuple[str, ...], ...]:
+    def rows(self, sql: str, values: Mapping[str, SlotValue | None]) -> tuple[tuple[str, ...], ...]:
         """Return the rows of a query as texts."""
 
     def first_row(
@@ -191,7 +189,9 @@ class _Advance:
     def _take_asked_row(self, rule: Rule) -> bool:
         """Take the one row of a slot that a rule asks again; the rule is then checked once more."""
         slots = [self.action.slot(name) for name in rule.ask_again]
-        if not any(slot and slot.name not in self.held and self._take_only_row(slot) for slot in slots):
+        if not any(
+            slot and slot.name not in self.held and self._take_only_row(slot) for slot in slots
+        ):
             return False
         self.rules.insert(0, rule)
         return True

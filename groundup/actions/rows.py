@@ -5,6 +5,7 @@ message means.
     ZC1K0T  Newark to Chicago, 25 May                  "my last one": the first row
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -32,7 +33,9 @@ def listed(rows: Rows) -> str:
     >>> listed([("A1", "to Rome"), ("B2", "to Oslo")])
     'A1 (to Rome), B2 (to Oslo)'
     """
-    shown = [f"{value} ({', '.join(filter(None, more))})" if more else value for value, *more in rows]
+    shown = [
+        f"{value} ({', '.join(filter(None, more))})" if more else value for value, *more in rows
+    ]
     rest = len(shown) - MAX_LISTED
     return ", ".join(shown[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -64,7 +67,7 @@ def _features(text: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
     one slip counts as the `known` one.
     """
     own = [_respelt(word, known) for word in stems(words(_AMOUNT.sub(" ", text)), "en")]
-    pairs = [f"{one} {other}" for one, other in zip(own, own[1:], strict=False)]
+    pairs = [f"{one} {other}" for one, other in itertools.pairwise(own)]
     plain = STOP_WORDS["en"]
     return frozenset([*(each for each in own if each not in plain), *pairs])
 

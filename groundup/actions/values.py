@@ -32,7 +32,9 @@ from groundup.actions.respelling import Respelled
 MAX_READ_CHARACTERS = 1000
 _TELEPHONE = re.compile(r"(?<![\d£$€.,])(?:\+\d|0)\d(?:[\s()/-]{0,2}\d){6,13}(?!\d)")
 # A reply of no things: "none", "no bags".
-_NONE = re.compile(r"\W*(?:i (?:have|need|want) )?(none|no|nope|nothing|not any|zero)\b(?!\W+\d)", re.IGNORECASE)
+_NONE = re.compile(
+    r"\W*(?:i (?:have|need|want) )?(none|no|nope|nothing|not any|zero)\b(?!\W+\d)", re.IGNORECASE
+)
 _COUNT_BEFORE = re.compile(rf"({NUMBER})\s*(?:x|×|times|portions? of)?\s*\Z", re.IGNORECASE)
 # Each type sees what those before it left.
 _ORDER = ("code", "date", "time", "money", "number", "choice", "name", "text")
