@@ -62,8 +62,9 @@ class Slot:
     followed_by: tuple[str, ...] = ()
     """Likewise words right after it: "or later"."""
     rows: str = ""
-    """Of a code or a name: a query over the values so far. Its first column are the values to choose
-    from, the others say what each is."""
+    """Of a code or a name: a query over the values so far. Its first column are the values that are
+    chosen from, the others say what each is.
+    """
     among: str = ""
     """Of a name: a query over :today, :now and :customer; a word of a message that is among its first
     column is the value, wherever it stands."""

@@ -361,7 +361,7 @@ class _Dialogue:
         if slot is None or not slot.rows:
             return {}
         rows = rows_of(slot, self.world, progress.bound)
-        least = 1 if self.state.asked == slot.name else 2
+        least = 2 - (self.state.asked == slot.name)
         row = meant_row(rows, self.message, least) or meant_row(rows, self.state.message, 2)
         if row is None or not slot.accepts(row):
             return {}
@@ -370,7 +370,9 @@ class _Dialogue:
     def _question(self, slot: Slot, progress: ActionProgress) -> str:
         """Return the question for a slot, with the rows that its value is chosen from."""
         rows = rows_of(slot, self.world, progress.bound)
-        return f"{slot.ask} {listed(rows)}.".lstrip() if rows else slot.ask
+        if not rows:
+            return slot.ask
+        return f"{slot.ask} {listed(rows)}.".lstrip()
 
     def _stopped(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
         """Say why it can't go on: by a rule, or since a lookup found nothing."""

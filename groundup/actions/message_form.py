@@ -23,8 +23,9 @@ MAX_SENTENCES, MAX_CHARACTERS = 8, 1000
 _VERBS = (
     "add apply arrange block book bring cancel change check claim close delete dispute end extend "
     "find fix freeze get give help include increase lock lower make mark move note order pass pause "
-    "downgrade plan put raise rebook record reduce register remove renew replace report request reserve save "
-    "send set show sign start stop store switch take unblock unlock update upgrade withdraw write"
+    "downgrade plan put raise rebook record reduce register remove renew replace report request "
+    "reserve save send set show sign start stop store switch take unblock unlock update upgrade "
+    "withdraw write"
 )
 ORDERS = frozenset(_VERBS.split())
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?;]+(?=\s|\Z)|(?=\n)|\Z)")

@@ -107,8 +107,8 @@ def said(slot: Slot | None, value: SlotValue | None) -> str:
 
 
 def rows_of(slot: Slot, world: KnownWorld, bound: Bound) -> tuple[tuple[str, ...], ...]:
-    """Return the rows that a slot's value is chosen from, each with its value first; () where it has
-    none, or not all is known yet.
+    """Return the rows that a slot's value is chosen from, each with its value first; () where it
+    has none, or not all is known yet.
     """
     if not slot.rows or any(name not in bound for name in world.parameters(slot.rows)):
         return ()

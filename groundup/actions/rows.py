@@ -33,16 +33,17 @@ def listed(rows: Rows) -> str:
     >>> listed([("A1", "to Rome"), ("B2", "to Oslo")])
     'A1 (to Rome), B2 (to Oslo)'
     """
-    shown = [
-        f"{value} ({', '.join(filter(None, more))})" if more else value for value, *more in rows
-    ]
-    rest = len(shown) - MAX_LISTED
-    return ", ".join(shown[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    shown = [f"{value} ({', '.join(filter(None, more))})" for value, *more in rows]
+    text = ", ".join(each.removesuffix(" ()") for each in shown[:MAX_LISTED])
+    if len(shown) > MAX_LISTED:
+        text += f" and {len(shown) - MAX_LISTED} more"
+    return text
 
 
 def meant_row(rows: Rows, message: str, least: int = 1) -> str | None:
     """Return the value of the row that a message names by its words; None where none, or more than
-    one, fits best, or with fewer words than `least`. Words count that not all rows have, but amounts, and neighbours ("to Rome") count twice.
+    one, fits best, or with fewer words than `least`. Words count that not all rows have, without
+    amounts, and neighbours ("to Rome") count twice.
 
     >>> rows = [("A1", "Rome to Oslo"), ("B2", "Oslo to Rome"), ("C3", "Rome to Bern")]
     >>> meant_row(rows, "the one from Oslo to Rome"), meant_row(rows, "to Rome?")
@@ -50,16 +51,18 @@ def meant_row(rows: Rows, message: str, least: int = 1) -> str | None:
     >>> meant_row(rows, "something to Paris"), meant_row(rows, "my last booking")
     (None, 'A1')
     """
-    if not rows:
+    if len(rows) < 2:
         return None
     own = [_features(" ".join(row)) for row in rows]
     said = _features(message, frozenset().union(*own))
-    common = frozenset.intersection(*own) if len(own) > 1 else frozenset()
+    common = frozenset.intersection(*own)
     fits = [len(said & each - common) for each in own]
     best = max(fits)
     if best >= least and fits.count(best) == 1:
         return rows[fits.index(best)][0]
-    return rows[0][0] if best < least and _FIRST.search(message) else None
+    if best < least and _FIRST.search(message):
+        return rows[0][0]
+    return None
 
 
 def _features(text: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
@@ -76,4 +79,4 @@ def _respelt(word: str, known: frozenset[str]) -> str:
     if len(word) < LONG_WORD or word in known or not word.isalpha():
         return word
     near = sorted(each for each in known if each[:1] == word[:1] and is_within(word, each, 1))
-    return near[0] if near else word
+    return (near or [word])[0]

@@ -205,8 +205,8 @@ class _MessageReader:
             return meant(rest, read_choices(rest, slot, asked=asked))
         if slot.type in ("date", "time"):
             return meant(rest, self._dates_or_times(slot, rest, asked=asked))
-        none = _NONE.match(rest) if asked and slot.type == "number" and slot.accepts(0) else None
-        if none:
+        none = _NONE.match(rest)
+        if none and asked and slot.type == "number" and slot.accepts(0):
             return [Reading(*none.span(1), (0,))]
         read = read_numbers if slot.type == "number" else read_money
         return meant(rest, read(self._without_times(rest), slot, asked=asked))
