@@ -240,7 +240,7 @@ def everything_can_be_seen_and_checked(place: Path, tell: Tell) -> None:
         )
         tell(f"verify {name}")
     assert tell("verify .")["manifests"] > 8
-    assert any(row["what"] == "memory" for row in tell("doctor"))
+    assert any(row["what"] == "memory" for row in tell("doctor")["machine"])
     damaged = place / "own" / "model.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
     assert run(["verify", "own"]) == run(["generate", "own", "The"]) == 2

@@ -47,7 +47,11 @@ def command(
     ] = None,
     config: Annotated[
         BuildConfig,
-        ConfigFields("budget", "teach", "follow_links", "seed", seed={"min": 0}),
+        ConfigFields(
+            *("budget", "base", "teach", "follow_links", "seed"),
+            seed={"min": 0},
+            base={"metavar": "NAME|FOLDER"},
+        ),
     ] = DEFAULTS,
     added: Annotated[
         list[str] | None,
@@ -87,6 +91,7 @@ def command(
         groundup build my-texts/ --with spam,chat --budget 30m
         groundup build my-texts/ --teach --budget 1h
         groundup build my-firm/ --budget 15m
+        groundup build bank --base qwen2.5-coder-0.5b --budget 40m
         groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
         groundup build quickstart --dry-run
     """

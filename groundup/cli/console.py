@@ -33,7 +33,7 @@ PLAIN_LINE_EVERY_S = 15.0
 # Columns of a text in a table that is too wide for its terminal, at least.
 NARROWEST_TEXT = 16
 NAME = "groundup"
-_NUMBER = re.compile(r"[-+~]*[\d,]*\.?\d[\d,]*[% ]*")
+_NUMBER = re.compile(r"[-+~]*[\d,]*\.?\d[\d,]*[% ]*|-")
 
 
 def program() -> str:

@@ -5,6 +5,8 @@ import os
 import platform
 import shutil
 import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from groundup.cli.console import print_result, table
 from groundup.cli.options import JsonOption
@@ -12,6 +14,9 @@ from groundup.errors import DiskError
 from groundup.files import cache_folder
 from groundup.runs import package_version
 from groundup.threads import allowed_cores, decide, seen_cores
+
+if TYPE_CHECKING:
+    from groundup.planning.model_fit import ModelFit
 
 # extra -> modules that it installs
 EXTRAS = {
@@ -48,15 +53,59 @@ ENOUGH_DISK_BYTES = 5e9
 
 def command(as_json: JsonOption = False) -> None:
     """Report what this machine has (device, bf16, compiler, memory, disk, extras) and what that
-    means.
+    means; and which public models fit it, before any is fetched.
+
+    Of each model: the download, the licence, and in weights of 8 and 4 bits the
+    memory (weights, and keys and values of 4,096 tokens; the program takes some 0.5 GB besides) and
+    the tokens a second that one answer should be written with on this processor, from the memory
+    bandwidth that is measured now. Other programs slow both.
 
     Examples:
         groundup doctor
         groundup doctor --json
     """
     rows = examine()
-    lines = table(["what", "found", "what it means"], [list(row.values()) for row in rows])
-    print_result(lines, rows, as_json)
+    models = fitting_models()
+    lines = [
+        *table(["what", "found", "what it means"], [list(row.values()) for row in rows]),
+        "",
+        *_model_lines(models),
+    ]
+    found = {"machine": rows, "models": [asdict(model) for model in models]}
+    print_result(lines, found, as_json)
+
+
+def fitting_models() -> "list[ModelFit]":
+    """None where there is no place for a cache, which a row says."""
+    from groundup.device import machine_memory_bytes
+    from groundup.planning.model_fit import model_fits, read_bandwidth
+
+    try:
+        free_bytes = shutil.disk_usage(cache_folder()).free
+    except DiskError:
+        return []
+    memory_bytes = machine_memory_bytes()
+    return model_fits(bandwidth=read_bandwidth(), memory_bytes=memory_bytes, disk_bytes=free_bytes)
+
+
+def _model_lines(models: "list[ModelFit]") -> list[str]:
+    headers = [
+        *("model", "download MB", "licence", "memory MB int8", "int4", "tokens/s int8", "int4"),
+        "fits",
+    ]
+    lines = table(headers, [_model_row(model) for model in models])
+    notes = [f"{model.name}: {model.origin}." for model in models if model.origin]
+    if importlib.util.find_spec("numba") is None:
+        notes.append("These speeds need the extra fast: pip install 'groundup[fast]'.")
+    return [*lines, *notes]
+
+
+def _model_row(model: "ModelFit") -> list[str]:
+    download = model.download_bytes / 1e6
+    memory = [f"{size / 1e6:,.0f}" for size in model.memory_bytes.values()]
+    speeds = [f"{speed:.0f}" for speed in model.tokens_per_s.values()] or ["-", "-"]
+    fits = model.obstacle or ("yes" if download else "yes, it is here")
+    return [model.name, f"{download:,.0f}", model.license, *memory, *speeds, fits]
 
 
 def examine() -> list[dict[str, str]]:

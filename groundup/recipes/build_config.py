@@ -23,6 +23,9 @@ class BuildConfig:
     """Wall time of the whole build: 3m, 10m, 1h; default: the recipe's."""
     seed: int | None = None
     """Random seed; default: the recipe's."""
+    base: str | None = None
+    """The public model that is fine-tuned: a name that `groundup pull` knows, or a model folder;
+    default: the recipe's."""
     added: Sequence[str] = ()
     """Stages of quickstart that are made of a public model besides: spam (a filter of SMS), chat."""
     teach: bool = False

@@ -278,8 +278,10 @@ def load_recipe(name_or_path: str, config: BuildConfig = DEFAULTS) -> Recipe:
     values = apply_sets(with_stages(values, added), config.settings)
     if config.teach:
         values.setdefault("teach", {})
-    given = {"budget": config.budget, "seed": config.seed}
+    given = {"budget": config.budget, "seed": config.seed, "base.model": config.base}
     recipe = check(values, {name: value for name, value in given.items() if value is not None})
+    if config.base is not None:
+        require_base(recipe)
     if not config.follow_links:
         return recipe
     sources = tuple(
@@ -327,6 +329,20 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
             fix=fix,
         )
     return recipe
+
+
+def require_base(recipe: Recipe) -> None:
+    """Raises ConfigError where no stage would use a public model, ModelError for one that there is
+    not.
+    """
+    from groundup.weights.model_io import require_model  # with torch, so for named ones only
+
+    if not recipe.uses_public_model:
+        raise ConfigError(
+            f"`base` {recipe.base.model}: this build makes no model of a public one.",
+            fix="Add `teach`, or `added` chat: then one is fine-tuned.",
+        )
+    require_model(recipe.base.model)
 
 
 def require_stages(recipe: Recipe) -> None:

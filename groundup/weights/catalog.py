@@ -9,6 +9,9 @@ from difflib import get_close_matches
 
 from groundup.errors import ModelError
 
+# Of a parameter in bf16 or float16.
+PUBLISHED_BYTES = 2
+
 
 @dataclass(frozen=True)
 class PackageArchive:
@@ -70,6 +73,11 @@ class CatalogEntry:
     """Who made the archive, where it is not the model's publisher."""
     shape: str = ""
     """The preset of its shape, where that is not its own name without "-instruct"."""
+
+    @property
+    def download_bytes(self) -> int:
+        """Of the archive; of the hub's files about two bytes a parameter."""
+        return self.archive.download_bytes if self.archive else PUBLISHED_BYTES * self.parameters
 
 
 CATALOG: dict[str, CatalogEntry] = {

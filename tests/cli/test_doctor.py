@@ -15,12 +15,25 @@ ROWS = ["groundup", "device", "threads", "bf16", "compiler", "memory", "disk"]
 
 def test_every_row_has_a_finding_and_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["machine"]
     assert [row["what"] for row in rows][:7] == ROWS
     assert all(row["found"] and row["meaning"] for row in rows)
     assert run(["doctor"]) == 0
     shown = capsys.readouterr()
     assert shown.err == "" and all(what in shown.out for what in ROWS)
+
+
+def test_the_models_that_fit_are_told_before_any_is_fetched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.device.machine_memory_bytes", lambda: 4_000_000_000)
+    assert run(["doctor"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "478  apache-2.0" in lines["qwen2.5-coder-0.5b"]
+    assert lines["qwen2.5-coder-0.5b"].endswith("yes")
+    assert "a third party's upload" in lines["qwen2.5-coder-0.5b:"]
+    wanted = "pulling needs 6.7 GB of memory, here are 4.0"
+    assert lines["qwen2.5-1.5b-instruct"].endswith(wanted)
 
 
 def test_a_missing_extra_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:

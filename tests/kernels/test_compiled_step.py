@@ -59,6 +59,7 @@ FAMILIES = {
     "llama3, own head": replace(LLAMA, rope_scaling=RopeScaling(8.0, original_context_tokens=16), tied_head=False),
     "yarn": replace(LLAMA, rope_scaling=RopeScaling(4.0, kind="yarn", original_context_tokens=16)),
     "qwen2": replace(LLAMA, attention_bias=True, attention_output_bias=True, feedforward_bias=True),
+    "qwen2.5": ModelConfig(192, 32, 448, 1, 14, 128, 2, 32, attention_bias=True, tied_head=False),
     "qwen3": replace(LLAMA, qk_norm="head", head_width=32),
     "smollm3": replace(LLAMA, unrotated_every=2),
     "mistral": replace(LLAMA, window_tokens=4),
@@ -202,7 +203,7 @@ def run_product(product: Any, *given: Any) -> None:
     numba.njit(names["call"])(*map(np.uint64, numbers))
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen2.5", "gemma2"])
 def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
     """And the readable one's matrices are those that torch's kernel multiplies with, and those that are unpacked for prompts."""
     model = model_of(replace(FAMILIES[family], head_width=32), "int4")

@@ -43,7 +43,7 @@ CPU = Compute(torch.device("cpu"))
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small pack and a tiny public model."""
+    """A small pack and a tiny public model, with Qwen2.5's biases and 14 heads for 2 of keys."""
     root = tmp_path_factory.mktemp("packs")
     new_pack("firm", root / "firm")
     text = "All our work has a guarantee of 90 days. Wear is not covered. A bicycle is kept for 14 days. After that storage costs £2 a day."
@@ -61,7 +61,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if file.suffix in (".md", ".jsonl")
     ]
     tokenizer = train_tokenizer([*texts, "user assistant system source " * 9], 500)
-    model = LanguageModel(ModelConfig(tokenizer.vocab_size, 1024, 16, 1, 2, 32))
+    shape = ModelConfig(
+        tokenizer.vocab_size, 1024, 28, 1, 14, 32, 2, family="qwen2", attention_bias=True
+    )
+    model = LanguageModel(shape)
     initialise(model, torch.Generator().manual_seed(0))
     save_model(model, root / "model", tokenizer, card=ModelCard("tiny", license="mit"))
     return root
@@ -69,14 +72,16 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe_of(root: Path, *sets: str) -> Recipe:
     given = [
-        f"base.model={root / 'model'}",
         "chat.tokens=2000",
         "answers.answer_tokens=4",
         "evaluate.answer_tokens=4",
     ]
     return load_recipe(
         str(root / "firm"),
-        BuildConfig(settings=[*given, "index.vectors=none", "intents.encoder=", *sets]),
+        BuildConfig(
+            base=str(root / "model"),
+            settings=[*given, "index.vectors=none", "intents.encoder=", *sets],
+        ),
     )
 
 

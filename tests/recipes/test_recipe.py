@@ -7,7 +7,7 @@ import pytest
 
 from groundup.config import read_toml
 from groundup.data.preparation.config import DataConfig
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, ModelError
 from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.builds.build import digest
 from groundup.recipes.builds.pipeline import plan_build, stages_of
@@ -219,6 +219,19 @@ def test_a_recipe_has_any_number_of_classifiers_and_chat_models_by_name() -> Non
     assert {row.stage: row.what for row in plan_build(recipe).stages}["writer"].endswith(
         "LoRA of rank 8"
     )
+
+
+def test_the_public_model_is_named_by_base(tmp_path: Path) -> None:
+    plan = plan_build(load_recipe("bank", BuildConfig(base="qwen2.5-coder-0.5b")))
+    assert plan.base_parameters == 494_032_768 and plan.download_bytes > 470e6
+    assert plan.memory_bytes > plan_build(load_recipe("bank")).memory_bytes + 1e9
+    folder = BuildConfig(base=str(tmp_path), added=("chat",))
+    assert load_recipe("quickstart", folder).base.model == str(tmp_path)
+    with pytest.raises(ModelError, match="There is no model 'qwen2.5-codr-0.5b'") as caught:
+        load_recipe("bank", BuildConfig(base="qwen2.5-codr-0.5b"))
+    assert "Did you mean 'qwen2.5-coder-0.5b'" in caught.value.fix
+    with pytest.raises(ConfigError, match="makes no model of a public one"):
+        load_recipe(str(tmp_path), BuildConfig(base="gpt2"))
 
 
 def test_a_recipe_of_before_is_told_to_name_the_kind_of_its_classifier(tmp_path: Path) -> None:

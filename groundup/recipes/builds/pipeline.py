@@ -28,6 +28,7 @@ from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 from groundup.recipes.stages.pretrain import own_shape
 from groundup.recipes.stages.report import STAGE as REPORT
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
+from groundup.weights.catalog import CATALOG
 
 # Those of a recipe with texts, pretraining the last: the model of one's own.
 OF_TEXTS = (DATA, TOKENIZER, PRETRAIN)
@@ -122,9 +123,17 @@ def plan_build(recipe: Recipe) -> BuildPlan:
         base_parameters,
         memory_bytes=PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in stages),
         disk_bytes=sum(stage.disk_bytes(recipe) for stage in stages),
-        download_bytes=DEFAULT_DOWNLOAD_BYTES * recipe.uses_public_model,
+        download_bytes=_download_bytes(recipe),
         stages=tuple(
             PlannedStage(stage.name, stage.share * recipe.budget_s, stage.describe(recipe))
             for stage in stages
         ),
     )
+
+
+def _download_bytes(recipe: Recipe) -> float:
+    """At most: what the cache has is not fetched again."""
+    if not recipe.uses_public_model:
+        return 0.0
+    entry = CATALOG.get(recipe.base.model)
+    return max(DEFAULT_DOWNLOAD_BYTES, entry.download_bytes if entry else 0.0)

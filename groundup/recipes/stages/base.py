@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from groundup.errors import ModelError
 from groundup.files import atomic_folder, sha256_file
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES
@@ -12,6 +13,7 @@ from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.card import ModelCard
 from groundup.weights.catalog import CATALOG, shape_of
+from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_io import find_model, open_model, save_model
 from groundup.weights.stacked import link_or_copy
 
@@ -45,6 +47,11 @@ def run(context: StageContext) -> StageResult:
         for file in model_files(source):
             link_or_copy(file, folder / file.name)
     opened = open_model(context.folder, context.compute)
+    if opened.kind != "language":
+        raise ModelError(
+            f"{name} is {KIND_NAMES[opened.kind]}: it can't be fine-tuned to answer.",
+            fix="Name a language model as the base: see `groundup pull`.",
+        )
     parameters = sum(parameter.numel() for parameter in opened.model.parameters())
     facts = {"name": name, "parameters": parameters, "licence": opened.license}
     return StageResult(
