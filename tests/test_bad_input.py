@@ -668,7 +668,7 @@ def program(
         [*PROGRAM, *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         preexec_fn=preexec_fn,
     )

@@ -25,7 +25,7 @@ def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_pa
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
 
@@ -246,7 +246,7 @@ def test_near_duplicates_are_measured_on_planted_pairs(tmp_path: Path) -> None:
         [*command, "--datatrove", str(tmp_path / "none")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "datatrove is left out" in done.stdout

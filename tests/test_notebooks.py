@@ -308,7 +308,7 @@ def write_notebook(file: Path, *sources: str, tags: tuple[str, ...] = ()) -> Non
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(RUN), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def test_runner_names_the_cell_and_the_error_and_writes_nothing(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ main()
 
 def test_ctrl_c_before_a_verb_begins_ends_with_one_word() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=600, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
 

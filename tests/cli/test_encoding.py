@@ -18,7 +18,7 @@ def program(*words: str, **env: str) -> tuple[int, bytes, bytes]:
         [sys.executable, "-m", "groundup", *words],
         capture_output=True,
         env={**os.environ, **env},
-        timeout=120,
+        timeout=600,
     )
     return ended.returncode, ended.stdout, ended.stderr
 

@@ -502,7 +502,7 @@ def test_where_the_code_is_kept_numba_is_not_needed() -> None:
         "import sys; from groundup.kernels import probe; assert probe.probe_error('int8') < probe.MAX_ERROR; "
         "print([name for name in sys.modules if name.split('.')[0] == 'numba'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.stdout.strip() == "[]", done.stderr
 
 
@@ -743,7 +743,7 @@ def test_compiled_for_an_older_processor_the_step_is_the_readable_one(
     assert done.returncode == 0, done.stdout[-3000:]
     code = f"from groundup.kernels import products, step_parts; print(step_parts.FORM == products.{form})"
     found = subprocess.run(
-        [sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=600
     )
     assert found.stdout.strip() == "True", found.stderr
 

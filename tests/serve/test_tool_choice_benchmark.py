@@ -38,7 +38,7 @@ def test_a_table_has_each_outcome_with_its_interval(tmp_path: Path) -> None:
         [*command, "--json", str(tmp_path / "out.json")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     rows = {

@@ -88,7 +88,7 @@ def test_two_processes_go_on_as_one_does(root: Path, way: str) -> None:
         [*command, "--json"],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         env=environment,
         check=False,
     )

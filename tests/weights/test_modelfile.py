@@ -95,7 +95,7 @@ def go_renders(asked: dict[str, Any]) -> list[dict[str, str]]:
         input=json.dumps(asked),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

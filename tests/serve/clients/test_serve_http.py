@@ -24,11 +24,11 @@ def test_a_body_is_read_whatever_it_is_called_and_however_it_comes(server: Any) 
         yield raw[10:]
 
     said = {
-        httpx.post(url, content=raw, headers={"Content-Type": kind}).json()["response"]
+        httpx.post(url, content=raw, headers={"Content-Type": kind}, timeout=60).json()["response"]
         for kind in ("application/x-www-form-urlencoded", "text/plain", "application/json", "")
     }
-    said.add(httpx.post(url, content=chunks()).json()["response"])
-    said.add(httpx.post(url, content=b"\xef\xbb\xbf" + raw).json()["response"])
+    said.add(httpx.post(url, content=chunks(), timeout=60).json()["response"])
+    said.add(httpx.post(url, content=b"\xef\xbb\xbf" + raw, timeout=60).json()["response"])
     assert len(said) == 1
 
 
@@ -97,8 +97,11 @@ def test_hard_texts_are_answered(server: Any, text: str) -> None:
 
 def test_half_a_character_is_answered_or_refused_and_echoed_harmlessly(server: Any) -> None:
     raw = b'{"model": "tiny", "prompt": "\\ud800x", "stream": false, "options": {"num_predict": 2}}'
-    assert httpx.post(f"{server.address}/api/generate", content=raw).status_code in (200, 400)
-    missing = httpx.post(f"{server.address}/api/show", content=b'{"model": "\\ud800"}')
+    assert httpx.post(f"{server.address}/api/generate", content=raw, timeout=60).status_code in (
+        200,
+        400,
+    )
+    missing = httpx.post(f"{server.address}/api/show", content=b'{"model": "\\ud800"}', timeout=60)
     assert missing.status_code == 404 and missing.json()["error"].startswith(
         'model "\ud800" not found'
     )
@@ -106,10 +109,14 @@ def test_half_a_character_is_answered_or_refused_and_echoed_harmlessly(server: A
 
 def test_refusals_of_the_guard_have_the_dialects_shape(server: Any) -> None:
     big = b"[" + b"0," * (3 * 2**20) + b"0]"
-    assert isinstance(httpx.post(f"{server.address}/api/chat", content=big).json()["error"], str)
-    refused = httpx.post(f"{server.address}/v1/completions", content=big)
+    assert isinstance(
+        httpx.post(f"{server.address}/api/chat", content=big, timeout=60).json()["error"], str
+    )
+    refused = httpx.post(f"{server.address}/v1/completions", content=big, timeout=60)
     assert (refused.status_code, refused.json()["error"]["type"]) == (413, "invalid_request_error")
-    foreign = httpx.get(f"{server.address}/v1/models", headers={"Origin": "https://evil.example"})
+    foreign = httpx.get(
+        f"{server.address}/v1/models", headers={"Origin": "https://evil.example"}, timeout=60
+    )
     assert (foreign.status_code, foreign.json()["error"]["type"]) == (403, "permission_error")
 
 

@@ -80,7 +80,7 @@ def test_one_clients_impossible_penalty_does_not_end_another_clients_stream(serv
     expected = server.post("/v1/chat/completions", asked).json()["choices"][0]["message"]["content"]
     text = ""
     with httpx.stream(
-        "POST", f"{server.address}/v1/chat/completions", json={**asked, "stream": True}
+        "POST", f"{server.address}/v1/chat/completions", json={**asked, "stream": True}, timeout=60
     ) as stream:
         lines = (line.removeprefix("data: ") for line in stream.iter_lines() if line)
         for number, line in enumerate(lines):

@@ -31,7 +31,7 @@ def with_client(
     headers["authorization"] = f"Bearer {key}"
 
     async def run_it() -> Any:
-        async with httpx2.AsyncClient(headers=headers) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=120) as http:
             transport = streamable_http_client(f"{keyed.server.address}/mcp", http_client=http)
             async with Client(transport, mode=mode) as client:
                 return await use(client)
@@ -146,7 +146,7 @@ def test_a_wrong_call_is_answered_in_a_sentence(
 def test_a_malformed_body_is_refused(keyed: Keyed, body: str) -> None:
     headers = {"authorization": f"Bearer {OPERATOR}", "accept": "application/json"}
     address = f"{keyed.server.address}/mcp"
-    answer = httpx2.post(address, content=body, headers=headers)
+    answer = httpx2.post(address, content=body, headers=headers, timeout=120)
     assert answer.status_code == 400 and "Traceback" not in answer.text
     assert keyed.ask(OPERATOR, "/healthz").status_code == 200
 

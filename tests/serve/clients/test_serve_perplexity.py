@@ -81,7 +81,7 @@ def test_an_answer_has_its_sources(
 
 def test_a_citation_opens_the_passage_in_its_document(client: perplexity.Perplexity) -> None:
     answer = chat(client)
-    page = httpx.get(answer.citations[0]).json()
+    page = httpx.get(answer.citations[0], timeout=60).json()
     assert page["text"][page["start"] : page["end"]] == answer.search_results[0].snippet
 
 
@@ -348,7 +348,9 @@ def test_a_client_that_hangs_up_frees_everything(
     documents: Documents, client: perplexity.Perplexity
 ) -> None:
     body = {"model": "sonar", "messages": [TURN], "stream": True}
-    with httpx.stream("POST", f"{documents.server.address}/chat/completions", json=body) as stream:
+    with httpx.stream(
+        "POST", f"{documents.server.address}/chat/completions", json=body, timeout=60
+    ) as stream:
         next(stream.iter_bytes())
     deadline = time.monotonic() + 120
     while "groundup_answers_in_hand 0.0" not in documents.server.get("/metrics").text:

@@ -98,7 +98,7 @@ def test_an_answer_has_its_sources_as_annotations(client: Any, given: Any) -> No
     [part] = message.content
     for each in part.annotations:
         assert part.text[each.start_index : each.end_index] == "[1]" and each.type == "url_citation"
-        assert httpx.get(each.url).json()["text"] == BOILER and "px20.md" in each.title
+        assert httpx.get(each.url, timeout=60).json()["text"] == BOILER and "px20.md" in each.title
     assert len(part.annotations) == 2
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens > 0
 
@@ -137,7 +137,7 @@ def test_a_model_searches_by_the_tool_and_says_so_in_openais_form(
         QUESTION,
     )
     assert answer.output_text == TEXT and len(message.content[0].annotations) == 2
-    assert httpx.get(search.action.sources[0].url).json()["text"] == BOILER
+    assert httpx.get(search.action.sources[0].url, timeout=60).json()["text"] == BOILER
     events = list(openai_client.responses.create(**fields, stream=True))
     assert [event.type for event in events[2:7]] == [
         "response.output_item.added",
