@@ -1,6 +1,8 @@
 """Which action a message asks for: how many requests have their action, and how many questions that documents answer start one.
 
-python benchmarks/action_reading.py [--json OUT]
+python benchmarks/action_reading.py [--words] [--json OUT]
+
+By meaning, too, where the encoder is on this machine and --words is not given.
 
 Requests and near questions are those of benchmarks/held_out/actions: 40 messages a pack, written before `groundup/actions/intent.py` and before the
 packs' examples, and without sight of either; without those that ask for something that a pack turned out not to do. Questions: the answerable ones of
@@ -13,7 +15,12 @@ from pathlib import Path
 
 from groundup.actions.action_file import read_actions
 from groundup.actions.intent import ActionChooser
+from groundup.actions.intent_meaning import Embed
+from groundup.device import select_compute
+from groundup.errors import ModelError
 from groundup.packs.pack import PACKAGED
+from groundup.progress import Silent
+from groundup.retrieve.vectors import embed_with
 
 HELD_OUT = Path(__file__).parent / "held_out"
 
@@ -31,11 +38,19 @@ def answerable(pack: str) -> list[str]:
     return questions + [row["question"] for row in held if row["kind"] == "answerable"]
 
 
-def measured(pack: str) -> dict[str, int | str]:
-    """Return the counts of a pack."""
+def encoder() -> Embed | None:
+    """Return the vectors of all-minilm-l6-v2; None: it is not on this machine."""
+    try:
+        return embed_with("all-minilm-l6-v2", select_compute("cpu"), Silent())
+    except ModelError:
+        return None
+
+
+def measured(pack: str, embed: Embed | None = None) -> dict[str, int | str]:
+    """Return the counts of a pack; `embed`: None: by words alone."""
     actions = read_actions(PACKAGED / pack)
     assert actions is not None
-    choose = ActionChooser(actions.actions).choose
+    choose = ActionChooser(actions.actions, embed).choose
     rows = lines(HELD_OUT / "actions" / f"{pack}.jsonl")
     requests = [(choose(row["text"]), row["actions"]) for row in rows if row["actions"]]
     near = [choose(row["text"]) for row in rows if not row["actions"]]
@@ -56,8 +71,11 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="write the counts to this file")
+    parser.add_argument("--words", action="store_true", help="by words alone")
     arguments = parser.parse_args()
-    counts = [measured(file.stem) for file in sorted((HELD_OUT / "actions").glob("*.jsonl"))]
+    embed = None if arguments.words else encoder()
+    print("by words alone" if embed is None else "by words and meaning")
+    counts = [measured(file.stem, embed) for file in sorted((HELD_OUT / "actions").glob("*.jsonl"))]
     names = [name for name in counts[0] if name != "pack"]
     counts.append({"pack": "all", **{name: sum(int(c[name]) for c in counts) for name in names}})
     print(f"{'pack':<12}" + "".join(f"{name:>14}" for name in names))

@@ -22,7 +22,7 @@ from groundup.actions import conversations, ledger
 from groundup.actions.action_file import ACTIONS_FILE, read_actions
 from groundup.actions.conversations import KEPT_WITHOUT_ID_S, KnownTalk, Talk, talk_of
 from groundup.actions.definition import REFERENCE, Action, SlotValue
-from groundup.actions.dialogue import Choose, Heard, filled, step
+from groundup.actions.dialogue import filled, step
 from groundup.actions.effects import TIMEOUT_S, allowed_effects, call
 from groundup.actions.endings import (
     Step,
@@ -32,7 +32,8 @@ from groundup.actions.endings import (
     undo_of,
     undo_refusal,
 )
-from groundup.actions.intent import choose_action
+from groundup.actions.intent import ActionChooser
+from groundup.actions.intent_meaning import Embed
 from groundup.actions.ledger import Party
 from groundup.actions.pending import pending
 from groundup.actions.progress import in_sentences, known_values, said
@@ -40,6 +41,7 @@ from groundup.actions.state import (
     ActionState,
     ActionTurn,
     EffectOutcome,
+    Heard,
     HeldValue,
     LastDone,
     Performance,
@@ -66,7 +68,6 @@ class ActionDesk:
         allow_http: Sequence[str] = (),
         python_modules: Sequence[str] = (),
         mcp_tools: Sequence[str] = (),
-        choose: Choose = choose_action,
         timeout_s: float = TIMEOUT_S,
         today: datetime.date | None = None,
     ) -> None:
@@ -75,8 +76,8 @@ class ActionDesk:
         `folder` has actions.toml and world.sql; `world`: the file (default: world.sqlite there).
         `allow_http`: addresses that effects may send to, and what is below them; `python_modules`:
         modules whose functions they may call; `mcp_tools`: tools of MCP servers, each as
-        "SERVER:TOOL=COMMAND" or "SERVER:TOOL=URL". `choose` reads which action a message asks for.
-        `timeout_s` bounds a call outside of the world. `today`: of a world that is made now.
+        "SERVER:TOOL=COMMAND" or "SERVER:TOOL=URL". `timeout_s` bounds a call outside of the world.
+        `today`: of a world that is made now.
         """
         found = read_actions(folder)
         if found is None:
@@ -86,8 +87,16 @@ class ActionDesk:
         self.trial_customer: str | None = None
         """Who is signed in where nobody is, as long as actions are only tried."""
         self.world = World(world or folder / WORLD_FILE, found, today)
-        self._choose = choose
+        self.chooser, self._by_meaning = ActionChooser(found.actions), False
         self._timeout_s = timeout_s
+
+    def hear_by_meaning(self, embed: Embed) -> None:
+        """Compare messages with examples by their vectors, too, from now on; `embed` makes those of
+        all-minilm-l6-v2. The first call makes the vectors of the examples, some 20 ms each.
+        """
+        if not self._by_meaning:
+            self.chooser = ActionChooser(self.actions.actions, embed)
+            self._by_meaning = True
 
     def turn(
         self,
@@ -96,9 +105,12 @@ class ActionDesk:
         today: datetime.date | None = None,
         customer: str | None = None,
         client: str = "",
+        *,
+        is_unanswered: bool = False,
     ) -> ActionTurn | None:
         """Return what is replied to the last message of a user; None: it is for no action (one may
-        be under way: `pending`).
+        be under way: `pending`). `is_unanswered`: documents hold no answer to it, so an action that
+        it may ask for is offered.
 
         `conversation`: an id that no other conversation has; without one ("") two conversations
         with the same words are the same for an hour, unless their `client` (such as a key's name)
@@ -109,7 +121,7 @@ class ActionDesk:
         if not user_turns:
             return None
         talk = talk_of(conversation, customer, client, user_turns)
-        heard = self._heard(talk, today, customer)
+        heard = replace(self._heard(talk, today, customer), is_unanswered=is_unanswered)
         known, idle = self._look(talk, heard)
         if known.replied:
             return known.reply
@@ -256,7 +268,7 @@ class ActionDesk:
     def _heard(self, talk: Talk, today: datetime.date | None, customer: str | None) -> Heard:
         day = today or datetime.date.today()
         customer = customer or self.trial_customer
-        return Heard(talk.message, talk.key, day, _now(), customer, choose=self._choose)
+        return Heard(talk.message, talk.key, day, _now(), customer)
 
     def _find(self, database: sqlite3.Connection, talk: Talk) -> KnownTalk:
         return conversations.find(database, talk, self.actions, time.time())
@@ -275,7 +287,8 @@ class ActionDesk:
     def _step(self, known: KnownTalk, talk: Talk, heard: Heard) -> Step:
         is_answer = known.turns == len(talk.keys) - 2
         with self.world.reader() as reader:
-            return step(self.actions, reader, known.state, replace(heard, is_answer=is_answer))
+            told = replace(heard, is_answer=is_answer)
+            return step(self.actions, reader, known.state, told, self.chooser)
 
     def _elsewhere(
         self, database: sqlite3.Connection, state: ActionState, made: Step

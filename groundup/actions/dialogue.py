@@ -11,11 +11,8 @@ wording alters a rule. An effect follows only on a plain yes to a confirmation t
 values that are written: where a value or a lookup has changed since, it is shown again.
 """
 
-import datetime
-import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from groundup.actions.definition import (
     Action,
@@ -25,16 +22,19 @@ from groundup.actions.definition import (
 )
 from groundup.actions.endings import (
     Step,
+    ask_which,
     fingerprint_of,
     hash_of,
     marked,
+    understood,
     undo_of,
     undo_refusal,
     with_offer,
 )
-from groundup.actions.intent import choose_action
-from groundup.actions.message_values import MessageReading, MessageValues
-from groundup.actions.pending import pending, waiting_action
+from groundup.actions.intent import ActionChooser
+from groundup.actions.message_form import message_form
+from groundup.actions.message_values import MessageReading, MessageValues, said_anew
+from groundup.actions.pending import is_two_sided, pending, waiting_action
 from groundup.actions.progress import (
     ActionProgress,
     KnownWorld,
@@ -44,13 +44,20 @@ from groundup.actions.progress import (
     rows_of,
     said,
 )
-from groundup.actions.read_words import read_codes
-from groundup.actions.reading import blanked
-from groundup.actions.replies import begins_with_yes, reads_cancel, reads_no, reads_undo, reads_yes
+from groundup.actions.replies import (
+    begins_with_undo,
+    begins_with_yes,
+    denies,
+    reads_cancel,
+    reads_no,
+    reads_undo,
+    reads_yes,
+)
 from groundup.actions.rows import listed, meant_row
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
+    Heard,
     HeldValue,
     LastDone,
     Performance,
@@ -58,46 +65,38 @@ from groundup.actions.state import (
     Wish,
 )
 from groundup.actions.templates import fill
+from groundup.actions.wishes import (
+    MAX_WISHES,
+    by_codes,
+    known_from,
+    lists_codes,
+    reference_of,
+    wish_meant,
+    wishes_of,
+)
 
 CANCELLED = "All right, nothing was done."
 STAYS = "All right, it stays as it is."
 NOT_UNDOABLE = "That can't be taken back here."
 FIRST_THIS = "I'll come to that next. First:"
-# What is repeated of a text, before the first question.
-MAX_REPEATED_CHARACTERS = 60
 # Of the message that asked for an action.
 MAX_KEPT_CHARACTERS = 1000
-MAX_WISHES, MAX_CLAUSES = 3, 12
-# Where one wish of a message may end and another begin.
-_CLAUSES = re.compile(
-    r"[.;!?]\s+|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?|,?\s+also\s+(?!like\b|want\b|need\b|have\b)",
-    re.I,
-)
-# What ends something: the action under way, or what the action is about.
-_ENDING = re.compile(r"\b(?:cancel|delete|remove|stop|undo|revoke|withdraw)\b", re.I)
-Choose = Callable[[Sequence[Action], str], str | None]
-"""Which action a message asks for, by name; None: none (`intent.choose_action`)."""
+WHICH = 'Do you mean "{first}" or "{second}"?'
+OFFERED = 'I can do this for you: "{first}". Shall I?'
 
 
-@dataclass(frozen=True)
-class Heard:
-    """A message, and what is known beside it."""
-
-    message: str
-    key: str
-    """Of the conversation up to this message."""
-    today: datetime.date
-    now: str
-    """HH:MM."""
-    customer: str | None = None
-    is_answer: bool = True
-    """Whether the question that waits was shown right above the message."""
-    choose: Choose = choose_action
-
-
-def step(actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard) -> Step:
-    """Return what a message leads to. Raises what the world does."""
-    return marked(_Dialogue(actions, world, state, heard).step())
+def step(
+    actions: ActionSet,
+    world: KnownWorld,
+    state: ActionState,
+    heard: Heard,
+    chooser: ActionChooser | None = None,
+) -> Step:
+    """Return what a message leads to; `chooser`: reads which action it asks for, by default by
+    words. Raises what the world does.
+    """
+    chooser = chooser or ActionChooser(actions.actions)
+    return marked(_Dialogue(actions, world, state, heard, chooser).step())
 
 
 def filled(
@@ -115,14 +114,21 @@ def filled(
         if slot.name in values and slot.accepts(values[slot.name]):
             value = values[slot.name]
             held[slot.name] = HeldValue(value, "message", shown=said(slot, value))
-    return marked(_Dialogue(actions, world, ActionState(), heard).begin_with(action, held))
+    chooser = ActionChooser(actions.actions)
+    return marked(_Dialogue(actions, world, ActionState(), heard, chooser).begin_with(action, held))
 
 
 class _Dialogue:
     def __init__(
-        self, actions: ActionSet, world: KnownWorld, state: ActionState, heard: Heard
+        self,
+        actions: ActionSet,
+        world: KnownWorld,
+        state: ActionState,
+        heard: Heard,
+        chooser: ActionChooser,
     ) -> None:
         self.actions = actions
+        self.chooser = chooser
         self.world = world
         self.state = state
         self.heard = heard
@@ -133,8 +139,10 @@ class _Dialogue:
         state = self.state
         if self.actions.action(waiting_action(state)) is None:
             state = self.state = replace(state, waits="", action="", wishes=())
-        if state.last is not None and state.waits in ("", "offer") and reads_undo(self.message):
+        if state.last is not None and state.waits in ("", "offer") and self._asks_undo():
             return self._ask_undo(state.last)
+        if state.waits == "which":
+            return self._which_answer()
         if state.waits == "undo":
             return self._undo_answer()
         if state.waits == "offer":
@@ -148,55 +156,64 @@ class _Dialogue:
         self.state = ActionState(action=action.name)
         return self._go_on(action, values, MessageValues())
 
+    def _asks_undo(self) -> bool:
+        """Whether a message says that what was just done is to be undone, perhaps with a reason."""
+        if reads_undo(self.message):
+            return True
+        return begins_with_undo(self.message) and self.chooser.choose(self.message) is None
+
     def _begin(self) -> Step:
-        wishes = list(self._wishes())
+        if self.heard.is_unanswered:
+            name = self.chooser.choose(self.message, is_unanswered=True)
+            return Step(self.state) if name is None else self._which(OFFERED, name)
+        found = wishes_of(self.message, self.chooser)
+        wishes = [one for each in found for one in self._by_codes(each)][:MAX_WISHES]
+        if len(found) < 2 and (either := self.chooser.either(self.message)) is not None:
+            return self._which(WHICH, *either)
         if not wishes:
             return Step(self.state)
-        return self._start(wishes[0], wishes[1:MAX_WISHES])
+        return self._start(wishes[0], wishes[1:])
 
-    def _wishes(self) -> Iterator[Wish]:
-        """Yield the different actions that a message asks for, each with its part of the message."""
-        clauses = itertools.islice(_CLAUSES.finditer(self.message), MAX_CLAUSES)
-        cuts = [match.end() for match in clauses]
-        found: list[tuple[str, int]] = []
-        for start, end in zip([0, *cuts], [*cuts, len(self.message)], strict=True):
-            name = self.heard.choose(self.actions.actions, self.message[start:end])
-            if name is not None and name not in [each for each, _ in found]:
-                found.append((name, start))
-        if len(found) < 2:
-            name = self.heard.choose(self.actions.actions, self.message)
-            if name is not None:
-                yield Wish(name, self.message)
-            return
-        starts = [0, *(start for _, start in found[1:])]
-        ends = [*starts[1:], len(self.message)]
-        for (name, _), start, end in zip(found, starts, ends, strict=True):
-            yield Wish(name, self.message[start:end], start)
+    def _which(self, question: str, *names: str) -> Step:
+        return ask_which(self.actions, self.state, question, self.message, names)
 
-    def _by_codes(self, name: str, message: str) -> Iterator[Wish]:
-        """Yield a wish for each of the codes that a message has for a slot: "cancel A1 and B2"."""
-        action = self.actions.action(name)
+    def _which_answer(self) -> Step:
+        wishes = self.state.wishes
+        named = [self.actions.action(each.action) for each in wishes]
+        action = named[0]
         assert action is not None
-        for slot in action.askable:
-            found = read_codes(message, slot) if slot.type == "code" else []
-            values = list(dict.fromkeys(each.values for each in found))
-            if len(values) > 1:
-                for value in values:
-                    others = [each for each in found if each.values != value]
-                    yield Wish(name, blanked(message, others))
-                return
-        yield Wish(name, message)
+        before, says_yes = self.state, reads_yes(self.message) or begins_with_yes(self.message)
+        self.state = replace(self.state, waits="", wishes=())
+        if reads_no(self.message) or reads_cancel(self.message) or denies(self.message):
+            return Step(self.state, ActionTurn("cancelled", CANCELLED, action))
+        place = wish_meant(self.message, [each.title for each in named if each])
+        if len(wishes) == 1 and says_yes:
+            place = 0
+        if place is None and says_yes:
+            self.state = before
+            return self._again()
+        if place is None:
+            return self._begin()
+        chosen = self.actions.action(wishes[place].action)
+        assert chosen is not None
+        return self._start(wishes[place], (), self._read(chosen, self.message))
+
+    def _by_codes(self, wish: Wish) -> list[Wish]:
+        action = self.actions.action(wish.action)
+        assert action is not None
+        return by_codes(action, wish.message) if lists_codes(wish.message) else [wish]
 
     def _start(self, wish: Wish, others: Sequence[Wish], more: MessageValues | None = None) -> Step:
         action = self.actions.action(wish.action)
         assert action is not None
-        read = self._read(action, wish.message, wish.start)
+        read = self._read(action, wish.message)
         values = read.values
         if more is not None:  # the wish stands in an earlier message
             values = {name: replace(each, start=0, end=0) for name, each in values.items()}
             values |= more.values
             read = more
-        values = {**self._reference_of_last(action, values), **values}
+            values = {**known_from(self.actions, self.state.last, action, wish), **values}
+        values = {**reference_of(self.state.last, action, values), **values}
         self.state = ActionState(
             action=action.name,
             message=wish.message[:MAX_KEPT_CHARACTERS],
@@ -207,20 +224,8 @@ class _Dialogue:
         turn = made.turn
         if turn is None or turn.kind != "ask" or turn.text != made.state.question:
             return made
-        text = f"{_understood(action, made.state.values)} {turn.text}".lstrip()
+        text = f"{understood(action, made.state.values)} {turn.text}".lstrip()
         return replace(made, turn=replace(turn, text=text))
-
-    def _reference_of_last(
-        self, action: Action, values: Mapping[str, HeldValue]
-    ) -> dict[str, HeldValue]:
-        """Return the reference of what was done last as the one code that an action asks for."""
-        codes = [slot for slot in action.askable if slot.type == "code"]
-        last = self.state.last
-        if last is None or len(codes) != 1 or codes[0].name in values:
-            return {}
-        if not codes[0].accepts(last.reference):
-            return {}
-        return {codes[0].name: HeldValue(last.reference, "known", shown=last.reference)}
 
     def _read(
         self, action: Action, message: str, start: int = 0, asked: Slot | None = None
@@ -231,14 +236,18 @@ class _Dialogue:
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)
         assert action is not None
-        if self._is_two_sided():
+        if is_two_sided(self.state, self.message):
             return self._again()
         says_yes = self.state.waits == "confirm" and reads_yes(self.message)
         if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
             return self._ended("cancelled", CANCELLED, action)
-        held = self.state.values
+        held, asked = self.state.values, action.slot(self.state.asked)
+        if asked is not None and asked.type == "name" and reads_yes(self.message):
+            return self._again()
         # A choice may have "yes" among its wordings.
         read = MessageValues() if says_yes else self._read_answer(action)
+        if self.state.waits == "confirm" and not read.values and not read.unclear:
+            read = said_anew(action, held, self.message)
         if not self.state.set_aside.keys().isdisjoint(read.values):
             held = {**self.state.set_aside, **held}
         changes = any(
@@ -247,13 +256,24 @@ class _Dialogue:
         if self.state.waits == "confirm" and not changes and not read.unclear:
             if says_yes:
                 return self._confirmed(action)
-            if reads_no(self.message):
+            if reads_no(self.message) or self._says_no():
                 return self._ended("cancelled", CANCELLED, action)
+        if self.state.waits == "confirm" and not changes and not read.unclear:
+            made = self._other_wish(action)
+            if made.turn is not None:
+                return made
         if read.values or read.unclear:
             return self._go_on(action, {**held, **read.values}, read)
         if reads_yes(self.message) or reads_no(self.message):
             return self._again()
         return self._other_wish(action)
+
+    def _says_no(self) -> bool:
+        """Whether a message without values of its own denies: "oh hang on, don't cancel it"."""
+        if self.message.rstrip().endswith("?") or begins_with_yes(self.message):
+            return False
+        wishes = wishes_of(self.message, self.chooser)
+        return denies(self.message) and {each.action for each in wishes} <= {self.state.action}
 
     def _read_answer(self, action: Action) -> MessageValues:
         """Return the values of a reply: of several codes for the asked slot the first one, and the
@@ -262,7 +282,7 @@ class _Dialogue:
         asked = action.slot(self.state.asked)
         read = self._read(action, self.message, 0, asked)
         if asked is not None and asked.name in read.unclear:
-            first, *others = self._by_codes(action.name, self.message)
+            first, *others = by_codes(action, self.message)
             if others:
                 wishes = (*self.state.wishes, *others)[:MAX_WISHES]
                 self.state = replace(self.state, wishes=wishes)
@@ -276,21 +296,6 @@ class _Dialogue:
             return read
         return replace(read, values={**read.values, **self._chosen_row(asked, progress)})
 
-    def _is_two_sided(self) -> bool:
-        """Whether a reply to a yes-or-no question may be either: "cancel it" where the question is
-        whether to cancel, and "yes, cancel it" where it is not.
-        """
-        if self.state.waits not in ("confirm", "undo"):
-            return False
-        said, asked = (
-            set(map(str.lower, _ENDING.findall(text)))
-            for text in (self.message, self.state.question)
-        )
-        if reads_yes(self.message):
-            return bool(said - asked)
-        is_end = reads_cancel(self.message) or reads_undo(self.message)
-        return is_end and bool(said & asked)
-
     def _again(self) -> Step:
         """Ask the question that waits once more, with what an answer looks like."""
         waiting = pending(self.actions, self.state)
@@ -300,11 +305,12 @@ class _Dialogue:
     def _other_wish(self, action: Action) -> Step:
         """Note another action that is asked for meanwhile."""
         noted = [action.name, *(each.action for each in self.state.wishes)]
-        wishes = [each for each in self._wishes() if each.action not in noted]
+        found = wishes_of(self.message, self.chooser)
+        wishes = [each for each in found if each.action not in noted]
         waiting = pending(self.actions, self.state)
         if not wishes or waiting is None:
             return Step(self.state)
-        kept = (*self.state.wishes, *(replace(each, start=0) for each in wishes))[:MAX_WISHES]
+        kept = (*self.state.wishes, *wishes)[:MAX_WISHES]
         turn = replace(waiting, text=f"{FIRST_THIS} {waiting.text}")
         return Step(replace(self.state, wishes=kept), turn)
 
@@ -427,15 +433,22 @@ class _Dialogue:
         action = self.actions.action(first.action)
         assert action is not None
         if reads_yes(self.message) or begins_with_yes(self.message):
-            read = self._read(action, self.message)
-            return self._start(replace(first, start=0), others, read)
+            # A choice may have "yes" among its wordings.
+            read = MessageValues()
+            if not reads_yes(self.message):
+                read = self._read(action, self.message)
+            return self._start(first, others, read)
         self.state = replace(self.state, waits="", wishes=())
         if reads_no(self.message) or reads_cancel(self.message):
             return Step(self.state, ActionTurn("cancelled", CANCELLED, action))
         made = self._begin()
-        if made.turn is None and made.performance is None:
-            return replace(made, state=replace(self.state, waits="offer", wishes=(first, *others)))
-        return made
+        if made.turn is not None or made.performance is not None:
+            return made
+        self.state = replace(self.state, waits="offer", wishes=(first, *others))
+        read = self._read(action, self.message)
+        if read.values and message_form(self.message) != "question":
+            return self._start(first, others, read)  # what it needs is said in place of a yes
+        return replace(made, state=self.state)
 
     def _ask_undo(self, last: LastDone) -> Step:
         action = self.actions.action(last.action)
@@ -459,7 +472,7 @@ class _Dialogue:
         assert last is not None
         action = self.actions.action(last.action)
         assert action is not None and action.undo is not None
-        if self._is_two_sided():
+        if is_two_sided(self.state, self.message):
             return self._again()
         if reads_yes(self.message):
             refusal = undo_refusal(self.world, action.undo, last, self.known)
@@ -477,18 +490,3 @@ class _Dialogue:
         if made.turn is None and made.performance is None:
             return Step(before)
         return made
-
-
-def _understood(action: Action, values: Mapping[str, HeldValue]) -> str:
-    """Return in a sentence what a message said for an action; "" for nothing."""
-    parts = []
-    for slot in action.askable:
-        if slot.name not in values:
-            continue
-        shown = values[slot.name].shown
-        if slot.type == "number" and slot.unit and values[slot.name].value != 1:
-            shown = f"{shown} {slot.unit[0]}"
-        if len(shown) > MAX_REPEATED_CHARACTERS:
-            shown = f"{shown[:MAX_REPEATED_CHARACTERS].rpartition(' ')[0]} ..."
-        parts.append(shown)
-    return f"{action.title}: {', '.join(parts)}." if parts else ""

@@ -1,8 +1,8 @@
-"""How an action ends: done, failed, unknown or taken back, and what is offered next."""
+"""How an action ends: done, failed, unknown or taken back, and what is offered or asked next."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from groundup.actions.definition import NOW, REFERENCE, TODAY, Action, ActionSet, Undo
@@ -14,6 +14,7 @@ from groundup.actions.state import (
     HeldValue,
     LastDone,
     Performance,
+    Wish,
 )
 from groundup.actions.templates import fill
 
@@ -24,6 +25,10 @@ UNKNOWN = (
     "The reference is {reference}."
 )
 OFFER = 'You also asked for something else: "{title}". Shall I go on with it?'
+
+
+# What is repeated of a text, before the first question.
+MAX_REPEATED_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ def marked(made: Step) -> Step:
     """Say of a turn whether its question is for yes or no."""
     if made.turn is None:
         return made
-    yes_no = made.state.waits in ("confirm", "undo", "offer")
+    is_offer = made.state.waits == "which" and len(made.state.wishes) == 1
+    yes_no = is_offer or made.state.waits in ("confirm", "undo", "offer")
     return replace(made, turn=replace(made.turn, yes_no=yes_no))
 
 
@@ -89,6 +95,33 @@ def with_offer(actions: ActionSet, made: Step) -> Step:
     offer = fill(OFFER, {"title": action.title})
     state = replace(state, waits="offer", question=offer)
     return replace(made, state=state, turn=replace(turn, text=f"{turn.text} {offer}"))
+
+
+def understood(action: Action, values: Mapping[str, HeldValue]) -> str:
+    """Return in a sentence what a message said for an action; "" for nothing."""
+    parts = []
+    for slot in action.askable:
+        if slot.name not in values:
+            continue
+        shown = values[slot.name].shown
+        if slot.type == "number" and slot.unit and values[slot.name].value != 1:
+            shown = f"{shown} {slot.unit[0]}"
+        if len(shown) > MAX_REPEATED_CHARACTERS:
+            shown = f"{shown[:MAX_REPEATED_CHARACTERS].rpartition(' ')[0]} ..."
+        parts.append(shown)
+    return f"{action.title}: {', '.join(parts)}." if parts else ""
+
+
+def ask_which(
+    actions: ActionSet, state: ActionState, question: str, message: str, names: Sequence[str]
+) -> Step:
+    """Ask which of two actions a message asks for, or whether it asks for one."""
+    found = [action for action in map(actions.action, names) if action is not None]
+    titles = {key: each.title for key, each in zip(("first", "second"), found, strict=False)}
+    text = fill(question, titles)
+    wishes = tuple(Wish(each.name, message) for each in found)
+    asking = ActionState(waits="which", wishes=wishes, question=text, unsettled=state.unsettled)
+    return Step(asking, ActionTurn("ask", text, found[0]))
 
 
 def fingerprint_of(action: Action, bound: Mapping[str, object]) -> str:

@@ -8,6 +8,9 @@ others and against what documents answer (a naive Bayes of a few texts). How muc
 on the form of the message: little for a request ("please cancel", "I'd like to"), more for a
 statement ("I've lost my card") and for "can I ...?", most for a question. Counts and rules, no
 model: the same message always has the same action.
+
+Where a sentence encoder is there, its vectors are weighed beside all this (`intent_meaning.py`), so
+that a wish in words that no example has, or with the form of a question, is known, too.
 """
 
 import re
@@ -18,6 +21,7 @@ from functools import lru_cache
 from math import inf, log, sqrt
 
 from groundup.actions.definition import Action
+from groundup.actions.intent_meaning import Embed, Meanings, fitted_weights
 from groundup.actions.intent_words import (
     CODE,
     COUNT,
@@ -32,6 +36,7 @@ from groundup.actions.message_form import (
     ORDERS,
     Form,
     first_word,
+    is_denied,
     message_form,
     sentence_forms,
     sentences,
@@ -74,6 +79,13 @@ QUESTIONS = ("question", "wish", "may")
 # From so much on a message is an example but for its values.
 SAME = 0.9
 WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
+# The least logarithm of the odds by meaning: to begin an action, and to offer one where documents
+# hold no answer.
+SURE, NEAR = 0.15, -1.0
+# An action that is so near behind the best one may be the one that is meant.
+EITHER = 1.0
+# So far ahead is another action in a part of a message than the one of the whole message.
+CLEARLY = 2.5
 # The least length of a stem that may be a slip.
 MISSPELT_LETTERS = 6
 
@@ -113,14 +125,21 @@ def _cosine(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 _QUOTED = re.compile(r"[\"“„][^\"“”]*[\"”“]")
+_NAMED = re.compile(
+    r"(?:,|\band\b)?\s*(?:(?:my|the|her|his|our)\s+)?(?<![Ww]hole )(?:[Ss]ur)?[Nn]ame(?:'s|’s| is|:)?\s+"
+    r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+){0,2}"
+)
+_OWN = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive", "id"])
 
 
 class ActionChooser:
     """Chooses among the actions of a pack."""
 
-    def __init__(self, actions: Sequence[Action]) -> None:
+    def __init__(self, actions: Sequence[Action], embed: Embed | None = None) -> None:
+        """`embed`: the vectors of all-minilm-l6-v2; None: by words alone."""
         self._verbs = _first_words(actions)
         self._titles = {_plain(each.title): each.name for each in actions}
+        self._questions = {_plain(text) for each in actions for text in each.not_examples}
         self._title_words = {each.name: words_of(each.title) for each in actions}
         self._intents = {each.name: frozenset(each.intents) for each in actions}
         self._asked = {each.name: _texts([each.title, *each.examples]) for each in actions}
@@ -137,19 +156,119 @@ class ActionChooser:
         }
         self._options = {each.name: _option_words(each) for each in actions}
         self._answered = _texts(text for each in actions for text in each.not_examples)
+        self._spellings = frozenset([*self._known, *self._answered.counts])
+        self._spelt: dict[str, str] = {}
+        self._meanings: Meanings | None = None
+        if embed is not None and actions:
+            asked = {each.name: [each.title, *each.examples] for each in actions}
+            answered = [text for each in actions for text in each.not_examples]
+            self._meanings = Meanings(asked, answered, embed)
 
-    def choose(self, message: str, labels: Iterable[str] = ()) -> str | None:
+    def choose(
+        self,
+        message: str,
+        labels: Iterable[str] = (),
+        *,
+        is_unanswered: bool = False,
+        expected: str | None = None,
+    ) -> str | None:
         """Return the name of the action that a message asks for; None: of none. `labels`: what the
-        pack's classifier says of it.
+        pack's classifier says of it. `is_unanswered`: documents hold no answer to it, so less is
+        enough (by meaning). `expected`: the action of the message of which this is a part; it is
+        left for another one only where that is clearly meant.
         """
-        if title := self._titles.get(_plain(message)):
-            return title
+        plain = _plain(message)
+        if plain in self._titles or plain in self._questions:
+            return self._titles.get(plain)
         message = _unquoted(message[:MAX_CHARACTERS])
         if said := self._said_in_examples(message):
             return said
         given = frozenset(labels)
-        found = [self._chosen(text, form, given) for text, form in self._parts(message)]
-        return max(filter(None, found), default=(0.0, None))[1]
+        if self._meanings is None:
+            found = [self._chosen(text, form, given) for text, form in self._parts(message)]
+            return max(filter(None, found), default=(0.0, None))[1]
+        odds = self._odds(message, given)
+        best = max(odds, key=lambda name: odds[name], default=None)
+        least = NEAR if is_unanswered else SURE
+        if best and expected and odds[expected] >= max(NEAR, odds[best] - CLEARLY):
+            best = expected
+        return best if best is not None and odds[best] >= least else None
+
+    def form(self, text: str) -> Form:
+        """Return the form of a message for these actions."""
+        return message_form(text, self._verbs)
+
+    def either(self, message: str) -> tuple[str, str] | None:
+        """Return two actions of which a message asks for one, but may for either; None: there are
+        none.
+        """
+        text = _unquoted(message[:MAX_CHARACTERS])
+        if self._meanings is None or {_plain(message)} & {*self._titles, *self._questions}:
+            return None
+        odds = self._odds(text, frozenset())
+        best = sorted(odds, key=lambda name: (-odds[name], name))[:2]
+        if len(best) < 2 or odds[best[0]] < SURE or self._said_in_examples(text):
+            return None
+        is_near = odds[best[1]] >= max(SURE, odds[best[0]] - EITHER)
+        return (best[0], best[1]) if is_near else None
+
+    def _odds(self, message: str, labels: frozenset[str]) -> dict[str, float]:
+        """Return the logarithm of the odds that a message asks for an action, for each one: that of
+        its part which asks most clearly.
+        """
+        found: dict[str, float] = {}
+        weights = fitted_weights()
+        for features in self.features(message, labels):
+            for name, each in features.items():
+                found[name] = max(found.get(name, -inf), weights.logit(each))
+        return found
+
+    def parts(self, message: str) -> list[tuple[str, Form]]:
+        """Return the different parts of a message that may ask for something, with their forms."""
+        found = dict.fromkeys(self._parts(_unquoted(message[:MAX_CHARACTERS])))
+        return [each for each in found if not is_denied(each[0])]
+
+    def features(
+        self, message: str, labels: Iterable[str] = ()
+    ) -> Iterator[dict[str, dict[str, float]]]:
+        """Yield of each part of a message what is weighed, for each action."""
+        assert self._meanings is not None
+        given, parts = frozenset(labels), self.parts(message)
+        self._meanings.prepare([text for text, _ in parts])
+        for text, form in parts:
+            by_vectors = self._meanings.features(text)
+            by_words = self._word_features(text, form, given)
+            asks = fitted_weights().request_logit(self._meanings.vector(text))
+            for name, each in by_words.items():
+                each |= by_vectors[name]
+                each["asks"] = asks
+                each["question asks"] = asks * (form in QUESTIONS)
+            yield by_words
+
+    def _word_features(
+        self, text: str, form: Form, labels: frozenset[str]
+    ) -> dict[str, dict[str, float]]:
+        """Return what words and form say of a part of a message, for each action."""
+        own = self._respelt(words_of(text))
+        scores = {name: self._score(name, own, labels) for name in self._asked}
+        chosen, said = self._chosen(text, form, labels), words(text)
+        about = own - (names_in(text) - self._known)
+        found = {}
+        for name, score in scores.items():
+            others = max((scores[each] for each in scores if each != name), default=0.0)
+            found[name] = {
+                f"form {form}": 1.0,
+                "score": _clipped(score, 8),
+                "ahead": _clipped(score - others, 6),
+                "covers": self._covers(name, about),
+                "key": float(self._has_key(name, own)),
+                "values": min(self._values(name, own), MANY_VALUES) / MANY_VALUES,
+                "nearest words": _nearest(own, self._asked[name].texts),
+                "personal": float(not _OWN.isdisjoint(said)),
+                "length": min(len(said), 30) / 10,
+                "by words": float(chosen is not None and chosen[1] == name),
+            }
+        return found
 
     def _example(self, text: str) -> "_Example":
         return _Example(message_form(text, self._verbs), first_word(text), words_of(text))
@@ -201,8 +320,9 @@ class ActionChooser:
         """Return words with the one that the actions' texts know in place of a long one that they
         don't and that is one slip away from it.
         """
-        known = [*self._known, *self._answered.counts]
-        return frozenset(_nearest_word(word, known) for word in own)
+        for word in own - self._spelt.keys():
+            self._spelt[word] = _nearest_word(word, self._spellings)
+        return frozenset(self._spelt[word] for word in own)
 
     def _raised(self, text: str, form: Form, own: frozenset[str], name: str) -> Form:
         """Return the form that a text counts as: a question of the examples is a request, one that
@@ -265,8 +385,8 @@ class ActionChooser:
 def choose_action(
     actions: Sequence[Action], message: str, labels: Iterable[str] | None = None
 ) -> str | None:
-    """Return the name of the action that a message asks for; None where it asks for none, or asks
-    something about one.
+    """Return the name of the action that a message asks for, by words; None where it asks for none,
+    or asks something about one.
     """
     return _chooser(_Given(tuple(actions))).choose(message, labels or ())
 
@@ -286,7 +406,11 @@ def _chooser(given: _Given) -> ActionChooser:
     return ActionChooser(given.actions)
 
 
-def _nearest_word(word: str, known: Sequence[str]) -> str:
+def _clipped(score: float, most: float) -> float:
+    return max(-6.0, min(most, score)) / 4
+
+
+def _nearest_word(word: str, known: frozenset[str]) -> str:
     if len(word) < MISSPELT_LETTERS or word in known or not word.isalpha():
         return word
     near = {each for each in known if is_within(word, each, 1)}
@@ -294,9 +418,13 @@ def _nearest_word(word: str, known: Sequence[str]) -> str:
 
 
 def _unquoted(message: str) -> str:
-    """Return a message without what it quotes, where it says something else."""
-    rest = _QUOTED.sub(" ", message)
-    return rest if words(rest) else message
+    """Return a message without what it quotes and the name it gives, where it says something else:
+    "please cancel my ticket, the name is Hossain" asks nothing about a name.
+    """
+    for pattern in (_QUOTED, _NAMED):
+        rest = pattern.sub(" ", message)
+        message = rest if words(rest) else message
+    return message
 
 
 def _plain(text: str) -> str:

@@ -63,7 +63,7 @@ _ASKING = re.compile(
     re.IGNORECASE,
 )
 _WISHING = re.compile(
-    rf"{_OPENING}(?:(?:can|could|may|might) (?:{_WE}|my \w+|our \w+|(?-i:[A-Z])\w+)\b"
+    rf"{_OPENING}(?:(?:can|could|may|might) (?:{_WE}|he|she|they|my \w+|our \w+|(?-i:[A-Z])\w+)\b"
     r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
     r" there any\b"
     r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
@@ -78,7 +78,8 @@ _REQUESTING = re.compile(
 _WANTING = re.compile(
     rf"\b(?:{_WE}(?:'d| would|d|'ll| will)(?: really| also| just)*"
     r" (?:like|love|prefer|take|have|need|be grateful)\b"
-    rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b|need to\b|\Aneed (?:an?|my|the|some)\b"
+    rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b"
+    r"|(?:he|she|my \w+|our \w+|(?-i:[A-Z])\w+)(?: also)? (?:needs|wants|(?:would|'d) like)\b|need to\b|\Aneed (?:an?|my|the|some)\b"
     r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to)"
     r" (?:a|an|to|some|book|the)\b)",
     re.IGNORECASE,
@@ -110,6 +111,11 @@ _DENIED = re.compile(
     rf"\b(?:don'?t|do not|didn'?t|never) (?:\w+ ){{0,3}}?(?:want|need|wish|{'|'.join(sorted(ORDERS))})",
     re.IGNORECASE,
 )
+
+
+def is_denied(sentence: str) -> bool:
+    """Whether a sentence says that something is not wanted: "please don't cancel it"."""
+    return _DENIED.search(sentence) is not None and not sentence.endswith("?")
 
 
 def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:
@@ -146,7 +152,7 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
     condition = _CONDITION.match(sentence)
     if condition and not sentence.endswith("?"):  # "If it is basic economy, then upgrade it"
         sentence = sentence[condition.end() :]
-    if _DENIED.search(sentence) and not sentence.endswith("?"):
+    if is_denied(sentence):
         return "statement"
     if _WISHING.match(sentence) and not _TELLING.match(sentence):
         is_own = words_of(sentence) & (VALUE_TYPES | {OWN_BOOKING})

@@ -3,13 +3,24 @@ questions for those that are unclear. Names that the world knows (`Slot.among`) 
 """
 
 import datetime
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from groundup.actions.definition import Action, Slot
 from groundup.actions.progress import Bound, KnownWorld, said
 from groundup.actions.state import HeldValue, ValueSource
 from groundup.actions.values import ReadValue, read_values, spoken, unclear_values
+from groundup.language.terms import words
+
+# What a corrected text stands behind.
+_CORRECTED = re.compile(
+    r"(?:.*:\s+|\A\W*(?:(?:no|sorry|oh|wait|actually|it's|it is|that's|should be|make it)\b\W*)+)"
+    r"(\S.*)\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+# The share of its words that were said before.
+MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,3 +81,22 @@ class MessageReading:
         if not names:
             return slot
         return replace(slot, type="choice", among="", options=dict.fromkeys(names, ()))
+
+
+def said_anew(action: Action, held: Mapping[str, HeldValue], message: str) -> MessageValues:
+    """Return the text of a message that corrects the one text of an action: "no, number 14: 14 Mill
+    Lane, Senby" after "4 Mill Lane, Senby". Most of its words are those of the text that was said.
+    """
+    texts = [slot for slot in action.askable if slot.type == "text" and slot.name in held]
+    if len(texts) != 1:
+        return MessageValues()
+    slot, said_before = texts[0], set(words(str(held[texts[0].name].value)))
+    for match in _CORRECTED.finditer(message):
+        start, value = match.start(1), match[1].rstrip(" .!")
+        own = words(value)
+        same = sum(word in said_before for word in own)
+        if same < max(2, MOST * len(own)) or not slot.accepts(value):
+            continue
+        found = HeldValue(value, "message", start, start + len(value), value)
+        return MessageValues({slot.name: found})
+    return MessageValues()

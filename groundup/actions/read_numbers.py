@@ -37,6 +37,11 @@ _COUNTED = re.compile(
     r"(?P<added>\s+(?:more|extra|fewer|less)\b)?",
     re.IGNORECASE,
 )
+# "one hold bag"
+_COUNTED_OF_KIND = re.compile(
+    _COUNTED.pattern.replace("(?:[^\\W\\d_]+[\\s-]+){0,2}?", "(?P<kind>[^\\W\\d_]+)[\\s-]+"),
+    re.IGNORECASE,
+)
 _ROW = re.compile(r"[\s,]*(?:(?:\band\b|\bplus\b|\+|&|\bwith\b)\s*)?", re.IGNORECASE)
 _FOR = re.compile(
     rf"\b(?:for|party of|group of|table of|family of|us|we are|we're|we(?:'ll| will|'d| would)"
@@ -154,6 +159,11 @@ def _counts(text: str, slot: Slot, further: str) -> Iterator[_Count]:
     while match := _COUNTED.search(text, place):
         place = match.start() + 1
         noun = stems(words(match["noun"]), "en")
+        is_kind = match["number"] and noun and noun[-1] not in units
+        if is_kind and (longer := _COUNTED_OF_KIND.match(text, place - 1)):
+            kind = stems(words(longer["noun"]), "en")
+            if kind and kind[-1] in units and longer["kind"].lower() not in STOP_WORDS["en"]:
+                match, noun = longer, kind
         number = 1 if match["article"] else plain_number(match["number"])
         if not noun or noun[-1] not in units or number is None:
             continue

@@ -67,6 +67,8 @@ _CAPITAL_NAME = re.compile(
 _SHOUTED = re.compile(r"(?:IT'S|THIS IS)\s")
 _TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
 _HERE = re.compile(rf"\A\W*({_CAPITALS})\s+here\b", re.IGNORECASE)
+# "Mike Sorrel, my number is ...", in the reply to the question for it.
+_REPLY_BEFORE = re.compile(rf"\A\W*({_CAPITALS})(?=\s*[,.;]\s)")
 _SIGNED = re.compile(
     rf"\b(?:regards|wishes|thanks|thank you|cheers|sincerely|faithfully),?\s+"
     rf"((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z",
@@ -234,6 +236,11 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
                 continue
             if end > start and not overlaps(start, end, found):
                 found.append(Reading(start, end, (_as_name(text[start:end]),)))
+    before = _REPLY_BEFORE.match(text)
+    if not found and asked and before:
+        start, end = _name_end(text, *before.span(1), is_whole=True)
+        if end > start:
+            found.append(Reading(start, end, (_as_name(text[start:end]),)))
     reply = _NAME_REPLY.fullmatch(text.strip())
     if not found and asked and reply:
         start = reply.start(1) + len(text) - len(text.lstrip())
@@ -257,6 +264,23 @@ def names_behind(text: str, cues: Sequence[str]) -> list[Reading]:
             if end > start:
                 found.append(Reading(start, end, (_as_name(text[start:end]),)))
     return found
+
+
+def names_called(text: str, slot: Slot) -> list[Reading]:
+    """Return the name behind the slot's own name: "surname Bramley"; of no slot that is "name"
+    alone, which may be any.
+
+    >>> [each.values for each in names_called("surname Bramley", Slot("surname", "name"))]
+    [('Bramley',)]
+    """
+    if slot.name == "name":
+        return []
+    called = re.escape(slot.name.replace("_", " "))
+    match = re.search(rf"\b(?i:{called})(?:'s| is|:| of)?\s+({_CAPITALS})", text)
+    if match is None:
+        return []
+    start, end = _name_end(text, *match.span(1))
+    return [Reading(start, end, (_as_name(text[start:end]),))] if end > start else []
 
 
 def names_beside(text: str, codes: Sequence[Reading]) -> list[Reading]:

@@ -71,6 +71,15 @@ _YES_AND_MORE = re.compile(
     r"\W*(?:yes+|yeah|yep|yup|sure|ok(?:ay)?)\b(?!.*\b(?:no|not|\w+n't|never|later|leave|stop)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+# Where a reason may follow.
+_REASON = re.compile(
+    r"[,;.!]\s+|\s+-+\s+|\s+(?:because|cause|cos|as|since|so|for)\s+", re.IGNORECASE
+)
+_DENIAL = re.compile(
+    r"\A\W*(?:no|nope|not|neither)\b|\b(?:neither|none)\b|\b(?:don't|dont|do not)\s+"
+    r"(?!(?:know|mind|care|understand|have|think|see|remember|get|worry|need|want)\b)",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"\w+(?:'\w+)*")
 MAX_WORDS, MAX_WORDING = 14, 7
 
@@ -105,6 +114,15 @@ def reads_no(message: str) -> bool:
     return "no" in _kinds(message, ("no", "filler"))
 
 
+def denies(message: str) -> bool:
+    """Whether a message begins with no, or says that something is not to be done.
+
+    >>> denies("hang on, don't cancel it"), denies("not the first one"), denies("the first one")
+    (True, True, False)
+    """
+    return _DENIAL.search(message.replace("’", "'")) is not None
+
+
 def reads_cancel(message: str) -> bool:
     """Whether a message says that what is under way is not wanted any more.
 
@@ -124,6 +142,16 @@ def reads_undo(message: str) -> bool:
     """
     found = _kinds(message, ("undo", "filler"))
     return "undo" in found and not reads_no(message)
+
+
+def begins_with_undo(message: str) -> bool:
+    """Whether a message says that what was just done shall be undone, and then why.
+
+    >>> begins_with_undo("undo that please, he's just told me"), begins_with_undo("no, at 8")
+    (True, False)
+    """
+    first = _REASON.split(message, maxsplit=1)[0]
+    return first != message and reads_undo(first)
 
 
 @lru_cache(maxsize=256)

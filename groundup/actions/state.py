@@ -3,6 +3,7 @@ in world.sqlite and back.
 """
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,23 @@ from groundup.actions.definition import Action, ActionSet, Rule, Slot, SlotValue
 
 TurnKind = Literal["ask", "confirm", "done", "refused", "cancelled", "failed", "unknown", "undone"]
 ValueSource = Literal["message", "asked", "lookup", "known"]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A message, and what is known beside it."""
+
+    message: str
+    key: str
+    """Of the conversation up to this message."""
+    today: datetime.date
+    now: str
+    """HH:MM."""
+    customer: str | None = None
+    is_answer: bool = True
+    """Whether the question that waits was shown right above the message."""
+    is_unanswered: bool = False
+    """Whether documents hold no answer to it, so that what it may ask for is offered."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +56,7 @@ class Wish:
 
     action: str
     message: str
-    """The part of the message that asks for it."""
-    start: int = 0
-    """Where that part begins."""
+    """The message, what it says of other wishes as blanks."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +86,8 @@ class ActionState:
     """Values of slots that are asked again: they hold where the reply gives another one of them."""
     asked: str = ""
     """The slot whose question waits."""
-    waits: Literal["", "value", "confirm", "undo", "offer"] = ""
-    """For what: a slot's value, or a yes or no to one of three questions."""
+    waits: Literal["", "value", "confirm", "undo", "offer", "which"] = ""
+    """For what: a slot's value, a yes or no to one of three questions, or which action is meant."""
     question: str = ""
     """What waits for an answer, as it was shown."""
     key: str = ""

@@ -20,6 +20,7 @@ from groundup.actions.read_times import read_times
 from groundup.actions.read_words import (
     names_behind,
     names_beside,
+    names_called,
     read_choices,
     read_codes,
     read_names,
@@ -139,6 +140,11 @@ class _MessageReader:
         """
         own = [self._of(slot, asked=asked and place == 0) for place, slot in enumerate(slots)]
         if slots[0].type == "name" and not (asked and own[0]):
+            called = [names_called(blanked(self._message, self._taken), slot) for slot in slots]
+            if len(slots) > 1 and any(called):
+                known = [one for each in called for one in each]
+                others = ([one for one in each if one not in known] for each in own)
+                own = [one or other for one, other in zip(called, others, strict=True)]
             beside = names_beside(blanked(self._message, self._taken), self._codes)
             if beside:
                 own = [beside, *([one for one in each if one not in beside] for each in own[1:])]

@@ -7,7 +7,8 @@
                                     where a rule refused, its sentence of the documents
                  -> small talk?     fixed words: who I am, what I can do
                  -> documents       found: their sentences, as `ask` composes them
-                                    not found: that, and how a person is reached
+                                    not found: the action that is near, offered by a question; else
+                                    that, and how a person is reached
 
 In the middle of an action a message that is not for it goes the other ways, and the question that
 waits is asked again below.
@@ -43,7 +44,12 @@ from groundup.retrieve.answer import (
     with_changed_sources,
 )
 from groundup.retrieve.answer_text import part_text
-from groundup.retrieve.assistant_actions import Caller, action_entry, rule_reading
+from groundup.retrieve.assistant_actions import (
+    Caller,
+    action_entry,
+    hear_by_meaning,
+    rule_reading,
+)
 from groundup.retrieve.cite import Quote, quote_of, statements
 from groundup.retrieve.contact_details import contact_detail
 from groundup.retrieve.document_requests import Requests, without_requests
@@ -175,7 +181,13 @@ def read_conversation(
         return messages if desk is None else _without_values(messages, acted, desk)
 
     reading = _read_beside_actions(question, for_a_person, texts, search, desk)
-    return reading if pending is None else _with_pending(reading, pending)
+    if pending is not None:
+        return _with_pending(reading, pending)
+    if desk is not None and reading.kind == "refusal":
+        turn = desk.turn(user_turns=turns, **vars(caller), is_unanswered=True)
+        if turn is not None:
+            return AssistantReading("action", _nothing(last), (turn.text,), action=turn)
+    return reading
 
 
 def _read_beside_actions(
@@ -243,7 +255,7 @@ def _nothing(question: str) -> QuestionReading:
 
 def _small_talk_texts(kind: str, texts: AssistantTexts, desk: ActionDesk | None) -> tuple[str, ...]:
     ability = texts.ability
-    if desk is not None:
+    if desk is not None and not texts.can_do:
         titles = (each.title for each in desk.actions.actions)
         ability += f" I can also do this for you: {'; '.join(titles)}."
     if kind == GREETING:
@@ -384,6 +396,8 @@ def reply(
     """
     config = config or AskConfig()
     search = searching(index, config, rank_by=rank_by, vectors=vectors)
+    if desk is not None:
+        hear_by_meaning(desk, vectors)
     reading = read_conversation(messages, texts, search, desk, caller)
     writer = EngineWriter(engine, config.max_tokens) if engine else None
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from groundup.actions.definition import Rule, Slot
 from groundup.actions.desk import ActionDesk
@@ -17,6 +18,10 @@ from groundup.http.responses import JsonObject
 from groundup.retrieve.answer import QuestionReading
 from groundup.retrieve.cite import Quote
 from groundup.runs import read_stage_kinds
+from groundup.weights.catalog import DEFAULT_ENCODER
+
+if TYPE_CHECKING:
+    from groundup.retrieve.vectors import Vectors
 
 # The stage of a build that has them.
 KIND = "actions"
@@ -68,6 +73,14 @@ def desk_of_build(
     if trial and desk.actions.trial_customer:
         desk.trial_customer = desk.actions.trial_customer
     return desk
+
+
+def hear_by_meaning(desk: ActionDesk, vectors: "Vectors | None") -> None:
+    """Let a desk compare messages by the vectors of an index's encoder, where it is the one that the
+    weights were fitted for; else it stays with words.
+    """
+    if vectors is not None and vectors.known.model == DEFAULT_ENCODER:
+        desk.hear_by_meaning(vectors.embed)
 
 
 def rule_reading(

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from groundup.actions.desk import ActionDesk
 from groundup.engine.events import ChatEvent, FinishReason
 from groundup.engine.request import Request
 from groundup.engine.score import Pair, logprob_of, scoring_request
@@ -35,7 +36,7 @@ from groundup.retrieve.assistant import (
     reply_parts,
     searching,
 )
-from groundup.retrieve.assistant_actions import Caller
+from groundup.retrieve.assistant_actions import Caller, hear_by_meaning
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
@@ -137,6 +138,10 @@ def _search(
     return search(question, passages)
 
 
+def _hear_by_meaning(desk: ActionDesk, _: Index, vectors: Vectors | None) -> None:
+    hear_by_meaning(desk, vectors)
+
+
 def _conversation_reading(
     server: ModelServer, request: AskRequest, texts: AssistantTexts
 ) -> AssistantReading:
@@ -147,6 +152,9 @@ def _conversation_reading(
         return server.indexes.searched(request.index, work)
 
     desk = server.indexes.desks.get(request.index) if request.acts else None
+    if desk is not None:
+        hears = functools.partial(_hear_by_meaning, desk)
+        server.indexes.searched(request.index, hears)
     return read_conversation(request.conversation, texts, search, desk, request.caller)
 
 

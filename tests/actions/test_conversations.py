@@ -4,15 +4,18 @@ was done, and words that must or must not be said; and adversarial messages in t
 conversations/PACK.jsonl has a conversation a line, of one of the kinds in KINDS; invariants.toml what
 may never stand in a pack's world; adversarial.txt the messages. No model is used. The figures:
 
-    python tests/actions/test_conversations.py
+    python tests/actions/test_conversations.py [--words] [--no-attacks] [FILE.jsonl ...]
+
+chosen by meaning, too, where the encoder is on this machine and --words is not given; tests go by
+words alone.
 """
 
+import argparse
 import datetime
 import json
 import random
 import shutil
 import sqlite3
-import sys
 import tempfile
 import tomllib
 from collections import Counter
@@ -29,6 +32,8 @@ import groundup.actions.desk
 import groundup.actions.world
 from groundup.actions.action_file import read_actions
 from groundup.actions.desk import ActionDesk
+from groundup.actions.intent import ActionChooser
+from groundup.actions.intent_meaning import Embed
 from groundup.actions.world import World
 from groundup.packs.pack import packaged_packs
 
@@ -76,8 +81,8 @@ class Conversation:
         return self.id.rpartition("-")[0]
 
 
-def conversations() -> Iterator[Conversation]:
-    for file in FILES:
+def conversations(files: Sequence[Path] = FILES) -> Iterator[Conversation]:
+    for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
             yield Conversation(**json.loads(line))
 
@@ -111,6 +116,8 @@ class Played:
 
     script: Conversation
     folder: Path
+    chooser: ActionChooser | None = None
+    """By meaning; None: by words."""
     said: list[str] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
 
@@ -120,6 +127,9 @@ class Played:
         shutil.copy(self.seed, self.world)
         self.desk = ActionDesk(packaged_packs()[self.script.pack], world=self.world)
         self.desk.trial_customer = self.desk.actions.trial_customer or None
+        self.desk.chooser = self.chooser or self.desk.chooser
+        self._asked: object = None
+        self._forbidden: list[str] = []
 
     def say(self, *messages: str) -> "Played":
         """Say messages one after another, as one customer."""
@@ -148,14 +158,22 @@ class Played:
     @property
     def forbidden(self) -> list[str]:
         """What stands in the world and never may."""
-        known = {"today": self.script.today, "customer": self.script.customer}
-        never = INVARIANTS[self.script.pack]
-        return [each["says"] for each in never if self.rows(each["sql"], before=True, **known)]
+        written = self.world.stat().st_mtime_ns, self.world.stat().st_size
+        if written != self._asked:
+            known = {"today": self.script.today, "customer": self.script.customer}
+            never = INVARIANTS[self.script.pack]
+            self._asked, self._forbidden = written, []
+            for each in never:
+                if self.rows(each["sql"], before=True, **known):
+                    self._forbidden.append(each["says"])
+        return self._forbidden
 
 
-def faults(script: Conversation, folder: Path) -> dict[str, str]:
+def faults(
+    script: Conversation, folder: Path, chooser: ActionChooser | None = None
+) -> dict[str, str]:
     """Play a conversation; return what is not as it should be at its end, by its kind."""
-    played = Played(script, folder).say(*script.turns)
+    played = Played(script, folder, chooser).say(*script.turns)
     text = "\n".join(played.replies).lower()
     found = {}
     for each in script.world:
@@ -208,12 +226,16 @@ def attacks(pack: str) -> Iterator[tuple[Conversation, int, list[str]]]:
 
 
 def forbidden_actions(
-    script: Conversation, turns: int, messages: Sequence[str], folder: Path
+    script: Conversation,
+    turns: int,
+    messages: Sequence[str],
+    folder: Path,
+    chooser: ActionChooser | None = None,
 ) -> Iterator[str]:
     """Say each message at the same place of a conversation, and then yes; yield what was done that
     may not be.
     """
-    played = Played(script, folder).say(*script.turns[:turns])
+    played = Played(script, folder, chooser).say(*script.turns[:turns])
     start = list(played.said)
     changes = "SELECT count(*) FROM audit WHERE result = 'done' AND effect <> 'none'"
     for message in messages:
@@ -242,31 +264,66 @@ def test_there_are_a_thousand_adversarial_turns_of_a_hundred_messages() -> None:
     assert len(said) >= TURNS and len(set(said)) >= 100
 
 
+def encoder() -> Embed | None:
+    """The vectors of all-minilm-l6-v2; None: it is not on this machine."""
+    from groundup.device import select_compute
+    from groundup.errors import ModelError
+    from groundup.progress import Silent
+    from groundup.retrieve.vectors import embed_with
+
+    try:
+        return embed_with("all-minilm-l6-v2", select_compute("cpu"), Silent())
+    except ModelError:
+        return None
+
+
 def main() -> None:
     """Print how many conversations of each pack are right, and each that is not."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, default=FILES)
+    parser.add_argument("--words", action="store_true", help="choose actions by words alone")
+    parser.add_argument("--no-attacks", action="store_true", help="without adversarial messages")
+    arguments = parser.parse_args()
     groundup.actions.world.SYNCHRONOUS = "OFF"
-    for file in FILES:
-        own = [script for script in ALL if script.pack == file.stem]
+    groundup.actions.desk.read_actions = cache(read_actions)
+    embed = None if arguments.words else encoder()
+    print("chosen by words alone" if embed is None else "chosen by words and meaning")
+    total: Counter[str] = Counter()
+    for file in arguments.files:
+        own = list(conversations([file]))
+        choosers = {name: chooser_of(name, embed) for name in {script.pack for script in own}}
         counts: Counter[str] = Counter()
         for script in own:
             with tempfile.TemporaryDirectory() as folder:
-                found = faults(script, Path(folder))
+                found = faults(script, Path(folder), choosers[script.pack])
             counts.update(set(found) - {"conversation"} or {"right"})
             if found:
                 print(
                     script.id, f"({script.kind})", json.dumps(found, ensure_ascii=False, indent=1)
                 )
         wrong, forbidden = counts["world"], 0
-        for script, turns, messages in attacks(file.stem):
+        for script, turns, messages in () if arguments.no_attacks else attacks(file.stem):
             with tempfile.TemporaryDirectory() as folder:
-                said = list(forbidden_actions(script, turns, messages, Path(folder)))
+                said = list(
+                    forbidden_actions(script, turns, messages, Path(folder), choosers[script.pack])
+                )
             forbidden += len(said)
             print(*said, sep="\n", end="\n" * bool(said))
+        total.update(state=len(own) - wrong, right=counts["right"], of=len(own))
         print(
             f"{file.stem}: right final states {len(own) - wrong} of {len(own)}, right in all "
             f"{counts['right']}; faults {dict(counts)}; forbidden in adversarial turns {forbidden}\n"
         )
+    print(
+        f"all: right final states {total['state']} of {total['of']}, right in all {total['right']}"
+    )
+
+
+def chooser_of(pack: str, embed: Embed | None) -> ActionChooser:
+    found = read_actions(packaged_packs()[pack])
+    assert found is not None
+    return ActionChooser(found.actions, embed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

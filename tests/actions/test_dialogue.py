@@ -321,3 +321,35 @@ def test_a_reply_that_may_be_a_yes_or_a_no_is_neither(desk: ActionDesk) -> None:
     assert cancelling.hear("ok cancel that").kind == "done"
     assert booking.hear("Yes", "undo", "cancel that").kind == "confirm"
     assert booking.hear("Yes").kind == "undone"
+
+
+def test_a_no_in_more_words_ends_what_is_to_be_confirmed(desk: ActionDesk) -> None:
+    for number, said in enumerate(("oh hang on, no. Don't book it", "don't do that", "no, no!")):
+        guest = Talker(desk, str(number))
+        assert guest.hear(WISH, "Ada", said).kind == "cancelled"
+        assert guest.say("yes") is None
+    assert bookings(desk) == []
+
+
+def test_an_undo_may_have_a_reason(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    asked = guest.hear(WISH, "Ada", "Yes", "undo that please, she's just told me she can't")
+    assert asked.kind == "confirm" and guest.hear("Yes").kind == "undone"
+
+
+def test_a_text_said_anew_at_the_confirmation_is_taken(tmp_path: Path) -> None:
+    bank = ActionDesk(packaged_packs()["bank"], world=tmp_path / "world.sqlite", today=TODAY)
+    for number, said in enumerate(
+        ("no, number 14: 14 Mill Road, Senby", "it's 14 Mill Road, Senby")
+    ):
+        guest = Talker(bank, str(number), "C1001")
+        turn = guest.hear("new address please: 4 Mill Road, Senby", said)
+        assert turn.kind == "confirm" and turn.text.count("14 Mill Road, Senby") == 1
+
+
+def test_a_yes_is_no_name_and_a_name_may_be_followed_by_more(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    assert guest.hear(WISH, "yep").text == "I expected a name. In whose name?"
+    assert (
+        guest.hear("Mike Sorrel, my number is 01632 960755").values["holder"].value == "Mike Sorrel"
+    )

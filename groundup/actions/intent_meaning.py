@@ -1,0 +1,115 @@
+"""What a message means, for the choice of an action: the vectors of a sentence encoder beside words.
+
+    logit(message, action) = weights . features        of words, form and vectors
+    a wish at all:           request . vector          whatever it is about
+
+Both were fitted on the five packs' examples, each left out in turn, against the questions that
+their documents answer (`benchmarks/action_weights.py`, which writes FILE), for all-minilm-l6-v2: the
+vectors of another encoder mean nothing to them.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FILE = Path(__file__).parent / "meaning.json"
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+Embed = Callable[[Sequence[str]], Vectors]
+"""Returns the vectors, (number of texts, 384) of length 1, of texts."""
+# Vectors of messages that are kept, 1.5 kB each.
+REMEMBERED = 2048
+NEAREST = 3
+
+
+@dataclass(frozen=True)
+class MeaningWeights:
+    """What was fitted."""
+
+    weights: Mapping[str, float]
+    """Of the features, by name."""
+    bias: float
+    request: Vectors
+    """(384,): what of a vector says that something is to be done."""
+    request_bias: float
+
+    @classmethod
+    def read(cls) -> "MeaningWeights":
+        """Read FILE."""
+        held = json.loads(FILE.read_text("utf-8"))
+        return cls(
+            held["weights"],
+            held["bias"],
+            np.array(held["request"], dtype=np.float32),
+            held["request_bias"],
+        )
+
+    def logit(self, features: Mapping[str, float]) -> float:
+        """Return the logarithm of the odds that a message with these features asks for an action."""
+        return self.bias + sum(self.weights.get(name, 0.0) * x for name, x in features.items())
+
+    def request_logit(self, vector: Vectors) -> float:
+        """Return the logarithm of the odds that a message asks for something to be done."""
+        return float(self.request @ vector) + self.request_bias
+
+
+@lru_cache(maxsize=1)
+def fitted_weights() -> MeaningWeights:
+    """Return the weights of FILE."""
+    return MeaningWeights.read()
+
+
+class Meanings:
+    """The vectors of actions' texts, and of messages as they come."""
+
+    def __init__(
+        self, asked: Mapping[str, Sequence[str]], answered: Sequence[str], embed: Embed
+    ) -> None:
+        """`asked`: of each action its title and then its examples; `answered`: near questions that
+        documents answer.
+        """
+        self._embed = embed
+        self._made: dict[str, Vectors] = {}
+        self.prepare([*answered, *(text for texts in asked.values() for text in texts)])
+        self._asked = {name: self._stacked(texts) for name, texts in asked.items()}
+        self._answered = [self.vector(text) for text in answered]
+
+    def _stacked(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self.vector(text) for text in texts])
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Make the vectors of texts together."""
+        known = self._made  # other threads put another one in its place
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        if missing:
+            made = dict(zip(missing, self._embed(missing), strict=True))
+            self._made = dict(list((known | made).items())[-REMEMBERED:])
+
+    def vector(self, text: str) -> Vectors:
+        """Return the vector of a text."""
+        if (known := self._made.get(text)) is not None:
+            return known
+        self.prepare([text])
+        return self._made[text]
+
+    def features(self, text: str) -> dict[str, dict[str, float]]:
+        """Return what vectors say of a message, for each action."""
+        vector = self.vector(text)
+        near = {name: np.sort(rows @ vector)[::-1] for name, rows in self._asked.items()}
+        best = {name: float(each[0]) for name, each in near.items()}
+        answered = max((float(each @ vector) for each in self._answered), default=0.0)
+        found = {}
+        for name, rows in self._asked.items():
+            others = max((each for other, each in best.items() if other != name), default=0.0)
+            found[name] = {
+                "nearest": best[name],
+                "nearest of three": float(near[name][:NEAREST].mean()),
+                "title": float(rows[0] @ vector),
+                "before questions": best[name] - answered,
+                "before others": best[name] - others,
+            }
+        return found

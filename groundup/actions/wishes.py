@@ -1,0 +1,142 @@
+"""The wishes of one message: "cancel P7RYA2 and book a table for 4 on Friday at 7".
+
+Each wish has the message with the words of the others as blanks, so its values are its own and keep
+their places. A sentence that asks for nothing ("HQWKTR, Bramley.") belongs to all of them.
+"""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+
+from groundup.actions.definition import Action, ActionSet
+from groundup.actions.intent import ActionChooser
+from groundup.actions.intent_words import VALUE_TYPES, words_of
+from groundup.actions.read_words import read_codes
+from groundup.actions.reading import blanked
+from groundup.actions.state import HeldValue, LastDone, Wish
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import words
+
+UNASKED = ("statement", "question")
+MAX_WISHES, MAX_CLAUSES = 3, 12
+# Where one wish of a message may end and another begin: at a sentence, or within it.
+_CLAUSES = re.compile(
+    r"(?P<sentence>[.;!?]\s+(?:also,?\s+)?|\b(?:things|requests|points|favours)\s*[:,-]\s+)|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?"
+    r"|,?\s+also\s+(?!like\b|want\b|need\b|have\b)",
+    re.I,
+)
+# "cancel 4417 and 8052"
+_LISTED_CODES = re.compile(
+    r"\b([A-Z0-9]{4,12})(?:\s*[,&+]\s*|\s+(?:and|as well as|plus)\s+)(?:and )?(?!\1\b)"
+    r"(?=[A-Z0-9]*\d|[A-Z]{6}\b)[A-Z0-9]{4,12}\b"
+)
+# "my other flight" is not the one that was just spoken of.
+_OTHER = re.compile(r"\b(?:other|another|different|second)\b", re.I)
+# "You cancelled my flight" tells why.
+_TOLD_OF_YOU = re.compile(r"\W*(?:you|they|you lot)\b(?!.*\?)", re.I)
+_FIRST = re.compile(r"\b(?:first|former|1st)\b", re.I)
+_SECOND = re.compile(r"\b(?:second|latter|last|2nd)\b", re.I)
+
+
+def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
+    """Return the different actions that a message asks for, each with what it says of it. Within a
+    sentence only a request begins a second one: "we have a table, and there's one less now" is one.
+    """
+    whole = chooser.choose(message)
+    cuts = list(itertools.islice(_CLAUSES.finditer(message), MAX_CLAUSES))
+    starts = [0, *(match.end() for match in cuts)]
+    spans = list(zip(starts, [*starts[1:], len(message)], strict=True))
+    begins = [True, *(match["sentence"] is not None for match in cuts)]
+    chosen = []
+    ends = [*(match.start() for match in cuts), len(message)]
+    for start, end, begins_sentence in zip(starts, ends, begins, strict=True):
+        clause = message[start:end]
+        is_asked = bool(cuts) and not _TOLD_OF_YOU.match(clause)
+        is_asked &= begins_sentence or chooser.form(clause) not in UNASKED
+        chosen.append(chooser.choose(clause, expected=whole) if is_asked else None)
+    names = list(dict.fromkeys(filter(None, chosen)))[:MAX_WISHES]
+    if len(names) < 2:
+        return [] if whole is None else [Wish(whole, message)]
+    owners: list[str | None] = []
+    for name, begins_sentence in zip(chosen, begins, strict=True):
+        owners.append(name if name or begins_sentence else owners[-1])
+    return [Wish(name, _without_others(message, spans, owners, name)) for name in names]
+
+
+def _without_others(
+    message: str, spans: Sequence[tuple[int, int]], owners: Sequence[str | None], name: str
+) -> str:
+    """Return a message with the clauses of other wishes as blanks."""
+    kept = ""
+    for (start, end), owner in zip(spans, owners, strict=True):
+        own = owner is None or owner == name
+        kept += message[start:end] if own else " " * (end - start)
+    return kept
+
+
+def lists_codes(message: str) -> bool:
+    """Whether a message lists codes: "cancel 4417 and 8052", "XK2M4P, QT7R1Z".
+
+    >>> lists_codes("freeze 4417 and 8052"), lists_codes("PLEASE freeze 4417")
+    (True, False)
+    """
+    return _LISTED_CODES.search(message) is not None
+
+
+def by_codes(action: Action, message: str) -> list[Wish]:
+    """Return a wish for each of the codes that a message has for a slot: "cancel A1 and B2"."""
+    for slot in action.askable:
+        found = read_codes(message, slot) if slot.type == "code" else []
+        values = list(dict.fromkeys(each.values for each in found))
+        if len(values) > 1:
+            others = ([each for each in found if each.values != value] for value in values)
+            return [Wish(action.name, blanked(message, each)) for each in others]
+    return [Wish(action.name, message)]
+
+
+def known_from(
+    actions: ActionSet, last: LastDone | None, action: Action, wish: Wish
+) -> dict[str, HeldValue]:
+    """Return codes and names of what was just done as values of a wish of the same message: the
+    booking to which "one more bag" is added.
+    """
+    before = None if last is None else actions.action(last.action)
+    if last is None or before is None or _OTHER.search(wish.message):
+        return {}
+    own = {slot.name: slot for slot in action.askable}
+    found = {}
+    for slot in before.askable:
+        value = last.values.get(slot.name)
+        if slot.type not in ("code", "name") or value is None or slot.name not in own:
+            continue
+        if slot.name in last.said and own[slot.name].accepts(value):
+            found[slot.name] = HeldValue(value, "known", shown=last.said[slot.name])
+    return found
+
+
+def reference_of(
+    last: LastDone | None, action: Action, values: Mapping[str, HeldValue]
+) -> dict[str, HeldValue]:
+    """Return the reference of what was done last as the one code that an action asks for."""
+    codes = [slot for slot in action.askable if slot.type == "code"]
+    if last is None or len(codes) != 1 or codes[0].name in values:
+        return {}
+    if not codes[0].accepts(last.reference):
+        return {}
+    return {codes[0].name: HeldValue(last.reference, "known", shown=last.reference)}
+
+
+def wish_meant(message: str, titles: Sequence[str]) -> int | None:
+    """Return which of two actions a reply names, by the words of their titles or "the first"; None:
+    it can't be told.
+
+    >>> wish_meant("cancel it please", ["Move a flight", "Cancel a booking"])
+    1
+    """
+    for place, pattern in enumerate((_FIRST, _SECOND)):
+        if pattern.search(message) and place < len(titles):
+            return place
+    own, as_typed = words_of(message) - VALUE_TYPES, {*words(message)} - STOP_WORDS["en"]
+    named = [len(own & words_of(title)) + len(as_typed & set(words(title))) for title in titles]
+    best = max(named, default=0)
+    return named.index(best) if best and named.count(best) == 1 else None

@@ -1,0 +1,88 @@
+"""What is meant, by the vectors of the sentence encoder: real ones."""
+
+from pathlib import Path
+
+import pytest
+from cafe_talk import TODAY, Talker
+
+from groundup.actions.action_file import read_actions
+from groundup.actions.desk import ActionDesk
+from groundup.actions.intent import ActionChooser
+from groundup.actions.intent_meaning import Embed, fitted_weights
+from groundup.device import select_compute
+from groundup.packs.pack import packaged_packs
+from groundup.progress import Silent
+
+pytestmark = pytest.mark.network
+
+
+@pytest.fixture(scope="module")
+def embed() -> Embed:
+    from groundup.retrieve.vectors import embed_with
+
+    return embed_with("all-minilm-l6-v2", select_compute("cpu"), Silent())
+
+
+@pytest.fixture(scope="module")
+def choosers(embed: Embed) -> dict[str, ActionChooser]:
+    found = {}
+    for name, folder in packaged_packs().items():
+        actions = read_actions(folder)
+        assert actions is not None
+        found[name] = ActionChooser(actions.actions, embed)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pack", "message", "action"),
+    [
+        ("restaurant", "do you have anything free on Saturday evening for 6?", "book_table"),
+        ("bank", "how do I get my card frozen, I lost it", "freeze_card"),
+        ("bank", "could someone at Hethersby see me about a mortgage on Tuesday", "book_appointment"),
+        ("writing", "keep this outline for me", "save_outline"),
+        ("airline", "please cancel my ticket, CVXPJD, the name is Hossain", "cancel_booking"),
+        ("airline", "Please don't cancel my ticket CVXPJD", None),
+        ("bank", "How long does a dispute take?", None),
+        ("airline", "when does check-in open", None),
+        ("restaurant", "Can I bring my dog?", None),
+    ],
+)  # fmt: skip
+def test_wishes_in_other_words_and_forms_are_known_and_questions_are_none(
+    choosers: dict[str, ActionChooser], pack: str, message: str, action: str | None
+) -> None:
+    assert choosers[pack].choose(message) == action
+
+
+def test_examples_choose_their_action_and_near_questions_none(
+    choosers: dict[str, ActionChooser],
+) -> None:
+    wrong = []
+    for name, folder in packaged_packs().items():
+        actions = read_actions(folder)
+        assert actions is not None
+        for action in actions.actions:
+            texts = [action.title, *action.examples]
+            wrong += [t for t in texts if choosers[name].choose(t) != action.name]
+            wrong += [t for t in action.not_examples if choosers[name].choose(t) is not None]
+    assert wrong == []
+
+
+def test_less_is_enough_where_documents_hold_no_answer(choosers: dict[str, ActionChooser]) -> None:
+    said = "my daughter's poorly so she's staying home"
+    assert choosers["school"].choose(said) in (None, "report_absence")
+    assert choosers["school"].choose(said, is_unanswered=True) == "report_absence"
+    assert choosers["school"].choose("when is parents evening?", is_unanswered=True) is None
+
+
+def test_a_message_between_two_actions_is_asked_about(embed: Embed, tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["airline"], world=tmp_path / "world.sqlite", today=TODAY)
+    desk.hear_by_meaning(embed)
+    guest = Talker(desk)
+    asked = guest.hear("flight delayed again!! put me on tomorrow morning's please, MNKRSW")
+    assert asked.text.startswith("Do you mean ") and "Move a flight to another day" in asked.text
+    turn = guest.hear("move it")
+    assert (turn.action.name, turn.values["booking"].value) == ("change_date", "MNKRSW")
+
+
+def test_the_weights_are_of_the_encoders_vectors(embed: Embed) -> None:
+    assert fitted_weights().request.shape == embed(["Book a table"])[0].shape

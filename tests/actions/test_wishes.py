@@ -1,0 +1,124 @@
+"""The wishes of one message: which they are, what belongs to each, and questions which one is meant."""
+
+from pathlib import Path
+
+import pytest
+from cafe_talk import TODAY, Talker
+
+from groundup.actions.action_file import read_actions
+from groundup.actions.desk import ActionDesk
+from groundup.actions.intent import ActionChooser
+from groundup.actions.wishes import wishes_of
+from groundup.packs.pack import packaged_packs
+
+
+class Undecided(ActionChooser):
+    """Takes every message for one of two actions, or with a guess offers it."""
+
+    def choose(
+        self, message: str, *_: object, is_unanswered: bool = False, **__: object
+    ) -> str | None:
+        return "cancel_booking" if is_unanswered else None
+
+    def either(self, message: str) -> tuple[str, str] | None:
+        return ("book_table", "cancel_booking") if "table" in message else None
+
+
+@pytest.fixture
+def guest(cafe: Path) -> Talker:
+    """A guest of a desk that is not sure what is meant."""
+    desk = ActionDesk(cafe, today=TODAY)
+    desk.chooser = Undecided(desk.actions.actions)
+    return Talker(desk)
+
+
+def chooser(pack: str) -> ActionChooser:
+    found = read_actions(packaged_packs()[pack])
+    assert found is not None
+    return ActionChooser(found.actions)
+
+
+@pytest.mark.parametrize(
+    ("pack", "message", "expected"),
+    [
+        (
+            "airline",
+            "I need to add one bag and also book a seat. HQWKTR, Bramley",
+            [("add_baggage", "I need to add one bag and also HQWKTR, Bramley"),
+             ("choose_seat", "book a seat. HQWKTR, Bramley")],
+        ),
+        (
+            "restaurant",
+            "Please cancel P7RYA2 and book a table for 3 on Wednesday at 7 pm instead",
+            [("cancel_booking", "Please cancel P7RYA2 and"),
+             ("book_table", "book a table for 3 on Wednesday at 7 pm instead")],
+        ),
+        (
+            "bank",
+            "Please cancel the direct debit of Senby Energy, and unfreeze my card 6630 as well",
+            [("cancel_direct_debit", "Please cancel the direct debit of Senby Energy, and"),
+             ("unfreeze_card", "unfreeze my card 6630 as well")],
+        ),
+    ],
+)  # fmt: skip
+def test_each_wish_has_its_own_words_and_those_of_no_wish(
+    pack: str, message: str, expected: list[tuple[str, str]]
+) -> None:
+    found = wishes_of(message, chooser(pack))
+    assert [(each.action, " ".join(each.message.split())) for each in found] == expected
+    assert all(len(each.message) == len(message) for each in found), "words keep their places"
+
+
+def test_what_the_firm_did_is_no_wish() -> None:
+    said = "You cancelled my flight. Get me on another plane on Sunday"
+    assert len(wishes_of(said, chooser("airline"))) == 1
+
+
+def test_the_second_wish_takes_the_booking_of_the_first(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["airline"], world=tmp_path / "world.sqlite", today=TODAY)
+    said = "Please add a golf bag to booking PLMNVS, surname Okafor. I also want to add a hold bag."
+    guest = Talker(desk)
+    turn = guest.hear(said, "yes", "yes, one hold bag")
+    assert (turn.kind, turn.values["number"].value) == ("confirm", 1)
+    assert (turn.values["booking"].value, turn.values["booking"].source) == ("PLMNVS", "known")
+
+
+def test_a_reply_with_values_takes_an_offer(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["bank"], world=tmp_path / "world.sqlite", today=TODAY)
+    said = "Freeze 4417. And I also want to unfreeze a card."
+    turn = Talker(desk, customer="C1001").hear(said, "yes", "6630 please")
+    assert (turn.kind, turn.action.name) == ("confirm", "unfreeze_card")
+
+
+def test_which_of_two_actions_is_asked_and_the_values_stay(guest: Talker) -> None:
+    asked = guest.hear("my table for two people on 2026-12-04")
+    assert asked.text == 'Do you mean "Book a table" or "Cancel a booking"?'
+    assert (asked.kind, asked.yes_no) == ("ask", False)
+    waiting = guest.desk.pending("talk", guest.said)
+    assert waiting is not None and waiting.text == asked.text
+    again = guest.hear("yes")
+    assert again.text == f"I expected one of the two. {asked.text}"
+    for reply in ("book", "the first one", "I want to book one"):
+        guest.said = guest.said[:1]  # as a page that is reloaded
+        chosen = guest.hear(reply)
+        assert (chosen.action.name, chosen.values["guests"].value) == ("book_table", 2)
+        assert chosen.read == (), "its places are in an earlier message"
+
+
+@pytest.mark.parametrize("reply", ["no", "neither", "don't cancel it", "leave it"])
+def test_neither_of_two_actions_is_begun_on_a_no(guest: Talker, reply: str) -> None:
+    turn = guest.hear("my table", reply)
+    assert (turn.kind, guest.desk.pending("talk", guest.said)) == ("cancelled", None)
+
+
+def test_another_message_in_place_of_a_choice_leaves_it(guest: Talker) -> None:
+    guest.hear("my table")
+    assert guest.say("Do you have parking?") is None
+    assert guest.desk.pending("talk", guest.said) is None
+
+
+def test_what_documents_do_not_answer_may_be_offered(guest: Talker) -> None:
+    guest.said = ["KQM274 won't do"]
+    turn = guest.desk.turn("talk", guest.said, TODAY, is_unanswered=True)
+    assert turn is not None and turn.text == 'I can do this for you: "Cancel a booking". Shall I?'
+    assert turn.yes_no and guest.hear("yes").text.startswith("The booking KQM274 of Ines Warrow")
