@@ -22,6 +22,7 @@ from groundup.model.attention_blocks import causal_attention, in_float32, masked
 from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
 from groundup.model.config import QueryKeyNorm
 from groundup.model.fused import FusedRotary, fused
+from groundup.model.linear import FastLinear
 from groundup.model.matmul_precision import default_matmul
 from groundup.model.norm import RMSNorm
 from groundup.model.positions import Rotation, rotate
@@ -264,10 +265,10 @@ class Attention(nn.Module):
         self.head_width = head_width
         self.scoring = scoring or Scoring(head_width)
         self.implementation = "sdpa"
-        self.query = nn.Linear(width, num_heads * head_width, bias=bias)
-        self.key = nn.Linear(width, num_kv_heads * head_width, bias=bias)
-        self.value = nn.Linear(width, num_kv_heads * head_width, bias=bias)
-        self.output = nn.Linear(num_heads * head_width, width, bias=output_bias)
+        self.query = FastLinear(width, num_heads * head_width, bias=bias)
+        self.key = FastLinear(width, num_kv_heads * head_width, bias=bias)
+        self.value = FastLinear(width, num_kv_heads * head_width, bias=bias)
+        self.output = FastLinear(num_heads * head_width, width, bias=output_bias)
         self.query_key_norm = query_key_norm
         if query_key_norm != "none":
             widths = head_width, head_width

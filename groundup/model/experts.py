@@ -22,11 +22,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from groundup.model.feedforward import GatedFeedForward, SwiGLU
+from groundup.model.linear import linear
 
 GateFunction = Callable[[Tensor, Tensor], Tensor]
 """`GatedFeedForward.apply_gate`: activation(gate) * up."""
@@ -104,7 +104,7 @@ def mix_grouped(
 
 
 def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, apply_gate: GateFunction) -> Tensor:
-    return F.linear(apply_gate(F.linear(x, gate), F.linear(x, up)), down)
+    return linear(apply_gate(linear(x, gate), linear(x, up)), down)
 
 
 class StackedExperts(nn.Module):

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.model.fused import FusedSwiGLU, fused
+from groundup.model.linear import FastLinear
 
 
 class FeedForward(nn.Module):
@@ -29,9 +30,9 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, feedforward_width: int, *, bias: bool = False) -> None:
         super().__init__()
         if self.gated:  # first, for the order in which random weights are drawn
-            self.gate = nn.Linear(width, feedforward_width, bias=bias)
-        self.up = nn.Linear(width, feedforward_width, bias=bias)
-        self.down = nn.Linear(feedforward_width, width, bias=bias)
+            self.gate = FastLinear(width, feedforward_width, bias=bias)
+        self.up = FastLinear(width, feedforward_width, bias=bias)
+        self.down = FastLinear(feedforward_width, width, bias=bias)
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         return self.down(self.activation(self.up(x)))

@@ -16,6 +16,7 @@ from groundup.model.attention_steps import softcap
 from groundup.model.block import Block
 from groundup.model.cache import Cache, KVCache, PagedStore, TokenSpan
 from groundup.model.config import ModelConfig
+from groundup.model.linear import FastLinear, linear
 from groundup.model.transformer import Transformer
 
 
@@ -58,7 +59,7 @@ class LanguageModel(nn.Module):
         self.transformer = Transformer(config)
         self.head: nn.Module | None = None  # tied: the embedding's matrix
         if not config.tied_head:
-            self.head = nn.Linear(config.width, config.vocab_size, bias=False)
+            self.head = FastLinear(config.width, config.vocab_size, bias=False)
 
     def forward(
         self,
@@ -86,7 +87,7 @@ class LanguageModel(nn.Module):
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
         """A tied head uses the embedding matrix."""
         if self.head is None:
-            scores = F.linear(hidden, self.transformer.embedding.weight)
+            scores = linear(hidden, self.transformer.embedding.weight)
         else:
             scores = self.head(hidden)
         return softcap(scores, self.config.logit_softcap)

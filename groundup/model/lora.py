@@ -99,7 +99,7 @@ class LoRALinear(nn.Module):
     def _is_fused(self, x: Tensor) -> bool:
         """A training step on a CPU, around a frozen Linear without a bias."""
         base = self.base
-        plain = type(base) is nn.Linear and base.bias is None and not base.weight.requires_grad
+        plain = isinstance(base, nn.Linear) and base.bias is None and not base.weight.requires_grad
         return x.is_cpu and plain and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
     def _frozen(self, dtype: torch.dtype) -> Float[Tensor, "O I"]:

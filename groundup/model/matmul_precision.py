@@ -7,7 +7,7 @@ which torch includes too). torch uses oneDNN only where rounding to bf16 is *all
 with matrix tiles (AMX) and some ARM ones then do round; all others compute in full float32. So it
 is allowed only where a test product shows that nothing is rounded.
 
-It is enabled in a context, not globally: MKL is faster for a few rows (decoding a token) and inside
+It is enabled in a context, not globally: MKL is faster for a few rows (of one row: linear.py) and inside
 torch's attention kernel (`default_matmul`), with many small products of ever new shapes, since
 oneDNN prepares each shape.
 """

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 from groundup.errors import ConfigError
 from groundup.model.heads import LanguageModel
+from groundup.model.linear import FastLinear
 
 Bits = Literal["int8", "int4"]
 # Numbers that share a scale in 4 bits: llama.cpp's Q4_0 has as many.
@@ -258,7 +259,7 @@ def dequantise(model: nn.Module, dtype: torch.dtype) -> None:
     """In place. A tied head is the embedding again, which was never rounded."""
     for name, part in list(model.named_modules()):
         if isinstance(part, Int8Linear | Int4Linear):
-            linear = nn.Linear(1, 1, bias=False, device="meta")
+            linear = FastLinear(1, 1, bias=False, device="meta")
             linear.weight = nn.Parameter(part.weight)
             if part.bias is not None:
                 linear.bias = nn.Parameter(part.bias)

@@ -48,6 +48,7 @@ def make_home(home: Path) -> None:
         json.dumps({"instruction": "Say mill.", "input": "", "output": "mill"}) + "\n"
     )
     (home / "empty.txt").touch()
+    (home / "broken.docx").write_text(TEXT)
     (home / "empty").mkdir()
     (home / "broken.toml").write_text("[data\n")
     make_models(home)

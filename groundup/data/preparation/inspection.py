@@ -146,7 +146,7 @@ def _require_readable(cards: Sequence[SourceCard]) -> None:
         if card.read.bad_files.count:
             tally = card.read.bad_files
         if tally.count:
-            faults.append(f"{card.source.title}: {tally.shown()}")
+            faults.append(tally.shown())
     if faults and not any(card.read.documents for card in cards):
         raise DataError(
             f"Nothing could be read. {'; '.join(faults)}.",

@@ -263,8 +263,12 @@ _EPUB_SUFFIXES = (".xml", ".opf", ".xhtml", ".html", ".htm")
 def _parts(path: Path) -> Iterator[Member]:
     """Yield the members of a zip that is one document.
 
-    Raises ValueError for one that expands to more than MAX_EXPANDED_BYTES.
+    Raises FormatError for a file that is no zip, and ValueError for one that expands to more than
+    MAX_EXPANDED_BYTES.
     """
+    with path.open("rb") as handle:
+        if handle.read(2) != b"PK":  # the first letters of every zip
+            raise FormatError(path, "it", f"is no zip, which every {path.suffix.lower()} file is")
     expanded = 0
     for member in members(path):
         expanded += member.size_bytes
