@@ -212,8 +212,9 @@ class _Dialogue:
             values = {name: replace(each, start=0, end=0) for name, each in values.items()}
             values |= more.values
             read = more
-            values = {**known_from(self.actions, self.state.last, action, wish), **values}
-        values = {**reference_of(self.state.last, action, values), **values}
+        last, is_later = self.state.last, more is None
+        values = {**known_from(self.actions, last, action, wish, is_later=is_later), **values}
+        values = {**reference_of(last, action, values), **values}
         self.state = ActionState(
             action=action.name,
             message=wish.message[:MAX_KEPT_CHARACTERS],

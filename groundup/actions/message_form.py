@@ -70,6 +70,12 @@ _WISHING = re.compile(
     r"|(?:do|would) you (?:still )?have (?:a|an|any|room|space|something|anything)\b)",
     re.IGNORECASE,
 )
+# "Could Finn get a bus pass?"
+_OF_SOMEONE = re.compile(
+    rf"{_OPENING}(?:can|could|may|might) (?:my (?:son|daughter|child|wife|husband|mum|dad|partner)"
+    r"|(?-i:[A-Z][a-z]+)) (?:get|have|join|go|come|take|be added|be signed|start|use)\b",
+    re.IGNORECASE,
+)
 _REQUESTING = re.compile(
     rf"\b(?:(?:can|could|would|will|cud|wud) (?:you|u|ya|(?:someone|somebody|anyone|anybody)"
     rf"(?= (?:please|{'|'.join(sorted(ORDERS))})))\b|let me\b|help me\b|would you mind\b)",
@@ -156,7 +162,7 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
         return "statement"
     if _WISHING.match(sentence) and not _TELLING.match(sentence):
         is_own = words_of(sentence) & (VALUE_TYPES | {OWN_BOOKING})
-        return "wish" if is_own else "may"
+        return "wish" if is_own or _OF_SOMEONE.match(sentence) else "may"
     if _ASKING.match(sentence):
         return "question"
     has_order = not verbs.isdisjoint(words(sentence))

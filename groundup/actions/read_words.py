@@ -92,7 +92,8 @@ _NAME_REPLY = re.compile(
 )
 # "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters at the end of a message only.
 _BESIDE = re.compile(
-    rf"[\s,;:/(]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\s*[,/(]\s*({_PART})[\s.!)]*\Z", re.IGNORECASE
+    rf"[\s,;:/(]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z|\s*[,/(]\s*({_PART})[\s.!)]*\Z",
+    re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr))(?<!\bmrs)\.\s", re.IGNORECASE)
 _PARTICLES = frozenset(["van", "von", "de", "der", "den", "la", "le", "da", "di", "du", "al", "el"])

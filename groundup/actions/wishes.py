@@ -19,12 +19,16 @@ from groundup.language.terms import words
 
 UNASKED = ("statement", "question")
 MAX_WISHES, MAX_CLAUSES = 3, 12
+# Of a sentence that tells a wish: "Reference P7RYA2" has one.
+LEAST_WORDS = 2
 # Where one wish of a message may end and another begin: at a sentence, or within it.
 _CLAUSES = re.compile(
     r"(?P<sentence>[.;!?]\s+(?:also,?\s+)?|\b(?:things|requests|points|favours)\s*[:,-]\s+)|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?"
     r"|,?\s+also\s+(?!like\b|want\b|need\b|have\b)",
     re.I,
 )
+# "unfreeze it again" after something was done.
+_SAME = re.compile(r"\b(?:it|that|this|them|same)\b", re.I)
 # "cancel 4417 and 8052"
 _LISTED_CODES = re.compile(
     r"\b([A-Z0-9]{4,12})(?:\s*[,&+]\s*|\s+(?:and|as well as|plus)\s+)(?:and )?(?!\1\b)"
@@ -52,7 +56,8 @@ def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     for start, end, begins_sentence in zip(starts, ends, begins, strict=True):
         clause = message[start:end]
         is_asked = bool(cuts) and not _TOLD_OF_YOU.match(clause)
-        is_asked &= begins_sentence or chooser.form(clause) not in UNASKED
+        is_told = begins_sentence and len(words_of(clause) - VALUE_TYPES) >= LEAST_WORDS
+        is_asked &= is_told or chooser.form(clause) not in UNASKED
         chosen.append(chooser.choose(clause, expected=whole) if is_asked else None)
     names = list(dict.fromkeys(filter(None, chosen)))[:MAX_WISHES]
     if len(names) < 2:
@@ -95,13 +100,15 @@ def by_codes(action: Action, message: str) -> list[Wish]:
 
 
 def known_from(
-    actions: ActionSet, last: LastDone | None, action: Action, wish: Wish
+    actions: ActionSet, last: LastDone | None, action: Action, wish: Wish, *, is_later: bool
 ) -> dict[str, HeldValue]:
     """Return codes and names of what was just done as values of a wish of the same message: the
-    booking to which "one more bag" is added.
+    booking to which "one more bag" is added; of a later one (`is_later`) only where it says "it".
     """
     before = None if last is None else actions.action(last.action)
     if last is None or before is None or _OTHER.search(wish.message):
+        return {}
+    if is_later and not _SAME.search(wish.message):
         return {}
     own = {slot.name: slot for slot in action.askable}
     found = {}
