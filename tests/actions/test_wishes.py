@@ -122,3 +122,19 @@ def test_what_documents_do_not_answer_may_be_offered(guest: Talker) -> None:
     turn = guest.desk.turn("talk", guest.said, TODAY, is_unanswered=True)
     assert turn is not None and turn.text == 'I can do this for you: "Cancel a booking". Shall I?'
     assert turn.yes_no and guest.hear("yes").text.startswith("The booking KQM274 of Ines Warrow")
+
+
+def test_it_is_what_was_just_done(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["bank"], world=tmp_path / "world.sqlite", today=TODAY)
+    guest = Talker(desk, customer="C1001")
+    turn = guest.hear("Freeze 4417", "yes", "found the card! please unfreeze it")
+    assert (turn.kind, turn.values["card"].value) == ("confirm", "4417")
+    guest.hear("no")
+    other = guest.hear("Freeze 8052", "yes", "please unfreeze a card")
+    assert other.asked is not None and other.asked.name == "card"
+
+
+def test_a_reference_alone_is_no_wish() -> None:
+    said = "We can't make it tonight after all. Reference P7RYA2"
+    [wish] = wishes_of(said, chooser("restaurant"))
+    assert (wish.action, wish.message) == ("cancel_booking", said)
