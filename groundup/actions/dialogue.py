@@ -32,7 +32,7 @@ from groundup.actions.endings import (
     with_offer,
 )
 from groundup.actions.intent import ActionChooser
-from groundup.actions.message_form import message_form
+from groundup.actions.message_form import asks_something, message_form
 from groundup.actions.message_values import MessageReading, MessageValues, said_anew
 from groundup.actions.pending import is_two_sided, pending, waiting_action
 from groundup.actions.progress import (
@@ -45,7 +45,7 @@ from groundup.actions.progress import (
     said,
 )
 from groundup.actions.replies import (
-    begins_with_undo,
+    asks_undo,
     begins_with_yes,
     denies,
     reads_cancel,
@@ -160,7 +160,9 @@ class _Dialogue:
         """Whether a message says that what was just done is to be undone, perhaps with a reason."""
         if reads_undo(self.message):
             return True
-        return begins_with_undo(self.message) and self.chooser.choose(self.message) is None
+        last = self.state.last
+        other = self.chooser.choose(self.message)
+        return asks_undo(self.message) and (other is None or other == (last and last.action))
 
     def _begin(self) -> Step:
         if self.heard.is_unanswered:
@@ -245,6 +247,8 @@ class _Dialogue:
         held, asked = self.state.values, action.slot(self.state.asked)
         if asked is not None and asked.type == "name" and reads_yes(self.message):
             return self._again()
+        if asked is not None and asked.type == "text" and asks_something(self.message):
+            return self._other_wish(action)
         # A choice may have "yes" among its wordings.
         read = MessageValues() if says_yes else self._read_answer(action)
         if self.state.waits == "confirm" and not read.values and not read.unclear:

@@ -126,7 +126,8 @@ def _cosine(one: frozenset[str], other: frozenset[str]) -> float:
 
 _QUOTED = re.compile(r"[\"“„][^\"“”]*[\"”“]")
 _NAMED = re.compile(
-    r"(?:,|\band\b)?\s*(?:(?:my|the|her|his|our)\s+)?(?<![Ww]hole )(?:[Ss]ur)?[Nn]ame(?:'s|’s| is|:)?\s+"
+    r"(?:,|\band\b)?\s*(?:(?:my|the|her|his|our)\s+)?(?<![Ww]hole )(?:[Ss]ur)?[Nn]ame"
+    r"(?:'s|’s| is|:)?\s+"
     r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+){0,2}"
 )
 _OWN = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive", "id"])

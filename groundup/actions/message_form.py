@@ -63,7 +63,8 @@ _ASKING = re.compile(
     re.IGNORECASE,
 )
 _WISHING = re.compile(
-    rf"{_OPENING}(?:(?:can|could|may|might) (?:{_WE}|he|she|they|my \w+|our \w+|(?-i:[A-Z])\w+)\b"
+    rf"{_OPENING}(?:(?:can|could|may|might)"
+    rf" (?:{_WE}|he|she|they|my \w+|our \w+|(?-i:[A-Z])\w+)\b"
     r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
     r" there any\b"
     r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
@@ -85,7 +86,8 @@ _WANTING = re.compile(
     rf"\b(?:{_WE}(?:'d| would|d|'ll| will)(?: really| also| just)*"
     r" (?:like|love|prefer|take|have|need|be grateful)\b"
     rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b"
-    r"|(?:he|she|my \w+|our \w+|(?-i:[A-Z])\w+)(?: also)? (?:needs|wants|(?:would|'d) like)\b|need to\b|\Aneed (?:an?|my|the|some)\b"
+    r"|(?:he|she|my \w+|our \w+|(?-i:[A-Z])\w+)(?: also)? (?:needs|wants|(?:would|'d) like)\b"
+    r"|need to\b|\Aneed (?:an?|my|the|some)\b"
     r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to)"
     r" (?:a|an|to|some|book|the)\b)",
     re.IGNORECASE,
@@ -139,6 +141,11 @@ def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:
     if "want" in found and "question" in found:
         order = ("request", "please", "wish", "statement")
     return next((form for form in order if form in found), "statement")
+
+
+def asks_something(message: str) -> bool:
+    """Whether a message is a question and nothing else: "did you see the game?"."""
+    return message.rstrip().endswith("?") and message_form(message) == "question"
 
 
 def sentence_forms(message: str, verbs: frozenset[str] = ORDERS) -> list[Form]:

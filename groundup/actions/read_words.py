@@ -77,7 +77,8 @@ _SIGNED = re.compile(
 # "for Harmon, 01632 960700", "at 7 pm, Ross": what is no other value at the end of a list.
 _LISTED = re.compile(
     rf"(?:[,;]\s*|\bfor\s+)((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z"
-    rf"|\bfor\s+({_CAPITALS})(?=,|\s+(?:please|pls)\b)",
+    rf"|\bfor\s+({_CAPITALS})(?=,|\s+(?:please|pls)\b)"
+    rf"|[.!?]\s+({_CAPITALS}),?\s{{6,}}\Z",
     re.IGNORECASE,
 )
 _NAME_REPLY = re.compile(
@@ -92,7 +93,8 @@ _NAME_REPLY = re.compile(
 )
 # "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters at the end of a message only.
 _BESIDE = re.compile(
-    rf"[\s,;:/(]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z|\s*[,/(]\s*({_PART})[\s.!)]*\Z",
+    rf"[\s,;:/(]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z"
+    rf"|\s*[,/(]\s*({_PART})[\s.!)]*\Z",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr))(?<!\bmrs)\.\s", re.IGNORECASE)

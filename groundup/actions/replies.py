@@ -57,7 +57,7 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "some other time|start (?:again|over)",
     ),
     "undo": (
-        r"undo(?: (?:it|that|this|(?:the|my) \w+))?|(?:take|put|turn) (?:it|that|this) back|revert",
+        r"undo(?: (?:it|that|this|(?:the|my) \w+))?|(?:take|put|turn) (?:it|that|this|(?:the|my) \w+) back|revert",
         "(?:cancel|revert|reverse|delete|remove) (?:it|that|this)(?: again)?|that was a mistake|no",
         r"(?:can|could|would|will) you (?:please )?(?:undo|cancel|revert|reverse|delete|remove)"
         r" (?:it|that|this)(?: again)?",
@@ -144,14 +144,16 @@ def reads_undo(message: str) -> bool:
     return "undo" in found and not reads_no(message)
 
 
-def begins_with_undo(message: str) -> bool:
-    """Whether a message says that what was just done shall be undone, and then why.
+def asks_undo(message: str) -> bool:
+    """Whether a message says that what was just done shall be undone, and why.
 
-    >>> begins_with_undo("undo that please, he's just told me"), begins_with_undo("no, at 8")
+    >>> asks_undo("undo that please, he's just told me"), asks_undo("no, at 8")
     (True, False)
+    >>> asks_undo("oh no, that was the wrong one. Please undo it")
+    True
     """
-    first = _REASON.split(message, maxsplit=1)[0]
-    return first != message and reads_undo(first)
+    first, last = _REASON.split(message, maxsplit=1)[0], re.split(r"[.!?;]\s+", message)[-1]
+    return {first, last} != {message} and (reads_undo(first) or reads_undo(last))
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,8 @@ MAX_WISHES, MAX_CLAUSES = 3, 12
 LEAST_WORDS = 2
 # Where one wish of a message may end and another begin: at a sentence, or within it.
 _CLAUSES = re.compile(
-    r"(?P<sentence>[.;!?]\s+(?:also,?\s+)?|\b(?:things|requests|points|favours)\s*[:,-]\s+)|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?"
+    r"(?P<sentence>[.;!?]\s+(?:also,?\s+)?|\b(?:things|requests|points|favours)\s*[:,-]\s+)"
+    r"|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?"
     r"|,?\s+also\s+(?!like\b|want\b|need\b|have\b)",
     re.I,
 )
