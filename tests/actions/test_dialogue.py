@@ -353,3 +353,19 @@ def test_a_yes_is_no_name_and_a_name_may_be_followed_by_more(desk: ActionDesk) -
     assert (
         guest.hear("Mike Sorrel, my number is 01632 960755").values["holder"].value == "Mike Sorrel"
     )
+
+
+def test_a_question_in_place_of_a_text_is_no_value(tmp_path: Path) -> None:
+    school = ActionDesk(packaged_packs()["school"], world=tmp_path / "world.sqlite", today=TODAY)
+    guest = Talker(school, customer="reid")
+    assert (
+        guest.say("Please send the special diet form of Callum", "did you see the game last night?")
+        is None
+    )
+    assert guest.hear("no pork at all please").values["diet"].value == "no pork at all please"
+
+
+def test_a_name_alone_before_a_telephone_number_is_read(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["restaurant"], world=tmp_path / "world.sqlite", today=TODAY)
+    said = "a table for 6 on Saturday 12 December at 1pm please. Nowak, 07700 900453"
+    assert Talker(desk).hear(said).values["name"].value == "Nowak"
