@@ -26,7 +26,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 collect_ignore = ["langchain_standard"]  # make test-langchain
 
 # The same examples in every run, without a limit on their time; `make test-slow` also draws others, and more of them.
-hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.register_profile("at-large", deadline=None, derandomize=False, max_examples=300)
 hypothesis.settings.load_profile("groundup")
 

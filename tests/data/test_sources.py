@@ -466,7 +466,7 @@ def test_memory_does_not_grow_with_the_file(
 ) -> None:
     monkeypatch.setattr("groundup.data.reading.decoding.PIECE_BYTES", 2**14)
     line = '{"text": "a short line"}\n' if suffix == "jsonl" else "7,a short line\n"
-    few, many = ("id,text\n" * (suffix == "csv") + line * count for count in (2_000, 40_000))
+    few, many = ("id,text\n" * (suffix == "csv") + line * count for count in (1_500, 15_000))
     small = peak_bytes(texts(folder="few", **{f"a_{suffix}": few}))
     assert peak_bytes(texts(folder="many", **{f"a_{suffix}": many})) < 1.5 * small
 

@@ -19,7 +19,7 @@ DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("padded", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("device", DEVICES)
 def test_flex_attention_equals_naive(
     model_of: Callable[..., LanguageModel],

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Serving:
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
         return httpx.post(self.address + path, json=body, timeout=60, **options)
 
-    def ended(self, limit_s: float = 60.0) -> int:
+    def ended(self, limit_s: float = 600.0) -> int:
         """Its exit code, once it has ended and all that it said has been read."""
         code = self.process.wait(limit_s)
         self._reading.join()
@@ -73,9 +74,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SERVE = ("serve", "--json", "--port", "0")
 
 
-@pytest.fixture(scope="session")
-def serve() -> Iterator[Callable[..., Serving]]:
-    """serve(arguments) starts one more, forked from a process that has imported it; all are ended at the end.
+@contextmanager
+def servers() -> Iterator[Callable[..., Serving]]:
+    """A function (arguments) that starts one more, forked from a process that has imported it; all are ended at the end.
 
     `first`: what its process does before, in Python.
     """
@@ -94,6 +95,20 @@ def serve() -> Iterator[Callable[..., Serving]]:
         each.kill()
 
 
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[..., Serving]]:
+    """serve(arguments) starts one more, until the module ends: a server at rest looks ten times a second whether it shall stop."""
+    with servers() as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def serve_all() -> Iterator[Callable[..., Serving]]:
+    """As `serve`, until all tests are done."""
+    with servers() as start:
+        yield start
+
+
 @pytest.fixture(scope="session")
 def server(models: Path) -> Iterator[Serving]:
     """As a user starts it."""
@@ -110,9 +125,9 @@ def server(models: Path) -> Iterator[Serving]:
 
 
 @pytest.fixture(scope="session")
-def guarded(serve: Callable[..., Serving], models: Path) -> Serving:
+def guarded(serve_all: Callable[..., Serving], models: Path) -> Serving:
     """A server that wants the key "secret"."""
-    return serve(str(models / "tiny"), "--api-key", "secret")
+    return serve_all(str(models / "tiny"), "--api-key", "secret")
 
 
 @pytest.fixture(scope="session")
@@ -121,9 +136,11 @@ def address(server: Serving) -> str:
 
 
 @pytest.fixture(scope="session")
-def documents(tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., Serving]) -> Documents:
+def documents(
+    tmp_path_factory: pytest.TempPathFactory, serve_all: Callable[..., Serving]
+) -> Documents:
     """Two documents on a server with the indexes "manuals" and "none", an empty one, and the model "reader"."""
-    return Documents(tmp_path_factory.mktemp("documents"), serve)
+    return Documents(tmp_path_factory.mktemp("documents"), serve_all)
 
 
 @pytest.fixture
