@@ -75,7 +75,7 @@ class ForkedProgram:
             reading.start()
             printed = self.stdout.read()
             reading.join()
-        self.wait(60)
+        self.wait(600)
         return printed, said[0]
 
 
