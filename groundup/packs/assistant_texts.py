@@ -1,5 +1,6 @@
 """AssistantTexts: what an assistant says of itself and its firm in fixed words, `[assistant]` in
-pack.toml and in a recipe. What is left empty has a default that names nothing but the firm.
+pack.toml and in a recipe. What is left empty has a default in the pack's language
+(`fixed_texts.py`), which names nothing but the firm.
 
 These are all the sentences without a source that an assistant ever says (`retrieve/assistant.py`),
 so `groundup pack check` holds them against the facts, as every text of a pack.
@@ -10,18 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from groundup.errors import require
+from groundup.packs.fixed_texts import FixedTexts, fixed_texts
 
-# The phone numbers are the emergency numbers of the EU and most of the world, of the United
-# Kingdom, and of the United States (ITU-T E.161.1).
-EMERGENCY = (
-    "If someone may be in danger, call the emergency services now: 112, 999 or 911. "
-    "I am a computer program and can't get help for you."
-)
-SELF_HARM = (
-    "I am sorry that things are this hard. I am a computer program; please talk to a person now: "
-    "someone you trust, a doctor, or a helpline near you (findahelpline.com lists them). "
-    "If you are in danger, call the emergency services: 112, 999 or 911."
-)
 MAX_QUESTIONS, MAX_QUESTION_CHARACTERS, MAX_TEXT_CHARACTERS = 5, 90, 600
 # Of what is personal: in shorter ones words and prices would be masked.
 MAX_SHAPES, MIN_SHAPE = 20, 3
@@ -36,6 +27,8 @@ class AssistantTexts:
 
     organisation: str = ""
     """The firm; in pack.toml it is the pack's."""
+    language: str = "en"
+    """Of the defaults: en, de or fr; in pack.toml it is the pack's."""
     greeting: str = ""
     """Replies to a greeting, and opens the page."""
     can_do: str = ""
@@ -56,9 +49,9 @@ class AssistantTexts:
     """
     colour: str = ""
     """Of the page's buttons: # and six hexadecimal digits."""
-    emergency: str = EMERGENCY
+    emergency: str = ""
     """Stands above the answer to a message that tells of danger to life."""
-    self_harm: str = SELF_HARM
+    self_harm: str = ""
     """The whole reply to a message that tells of self-harm."""
 
     def __post_init__(self) -> None:
@@ -101,38 +94,50 @@ class AssistantTexts:
     @property
     def own(self) -> dict[str, str]:
         """The texts that a pack may write itself, by their fields; without the defaults."""
-        written = {name: getattr(self, name) for name in ("greeting", "can_do", "contact")}
-        written["questions"] = "\n".join(self.questions)
-        for name, default in (("emergency", EMERGENCY), ("self_harm", SELF_HARM)):
-            if getattr(self, name) != default:
-                written[name] = getattr(self, name)
-        return written
+        names = ("greeting", "can_do", "contact", "emergency", "self_harm")
+        written = {name: getattr(self, name) for name in names}
+        return {**written, "questions": "\n".join(self.questions)}
+
+    @property
+    def fixed(self) -> FixedTexts:
+        """The sentences of the language."""
+        return fixed_texts(self.language)
+
+    def say(self, sentence: str, **values: str) -> str:
+        """Return a sentence of `fixed` with the firm's name and what else it names.
+
+        >>> texts = AssistantTexts("Larkfell Air", "fr")
+        >>> texts.say(texts.fixed.person_at)
+        'Pour parler à une personne chez Larkfell Air :'
+        """
+        return sentence.format(firm=self.firm, of=self.fixed.of(self.firm), **values)
+
+    @property
+    def in_danger(self) -> str:
+        """What stands above the answer to a message that tells of danger to life."""
+        return self.emergency or self.fixed.emergency
+
+    @property
+    def in_self_harm(self) -> str:
+        """The whole reply to a message that tells of self-harm."""
+        return self.self_harm or self.fixed.self_harm
 
     @property
     def hello(self) -> str:
         """The greeting, or its default."""
-        return self.greeting or f"Hello. {self.identity} {self.ability}"
+        return self.greeting or f"{self.fixed.hello} {self.identity} {self.ability}"
 
     @property
     def identity(self) -> str:
         """Who speaks."""
-        return f"I am {self.possessive} automatic assistant, a computer program and not a person."
+        return self.say(self.fixed.identity)
 
     @property
     def ability(self) -> str:
         """What can be asked."""
-        return self.can_do or "I answer questions from its documents and show where it says so."
+        return self.can_do or self.fixed.ability
 
     @property
     def firm(self) -> str:
         """The firm's name, in a sentence."""
-        return self.organisation or "this organisation"
-
-    @property
-    def possessive(self) -> str:
-        """The firm's name in the genitive.
-
-        >>> AssistantTexts("Larkfell Air").possessive, AssistantTexts("Spokewell Cycles").possessive
-        ("Larkfell Air's", "Spokewell Cycles'")
-        """
-        return f"{self.firm}'" if self.firm.endswith("s") else f"{self.firm}'s"
+        return self.organisation or self.fixed.unnamed

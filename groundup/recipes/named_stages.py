@@ -236,7 +236,11 @@ def pack_values(folder: Path) -> dict[str, Any]:
         "description": f"{head.title}. {head.about}".strip(),
         "budget": BUDGET,
         "pack": str(folder),
-        "assistant": {**asdict(head.assistant), "organisation": head.organisation},
+        "assistant": {
+            **asdict(head.assistant),
+            "organisation": head.organisation,
+            "language": head.language,
+        },
         INDEX: {
             "source": {"spec": str(folder / DOCUMENTS)},
             "language": head.language,

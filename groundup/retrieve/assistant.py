@@ -31,6 +31,7 @@ from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
 from groundup.http.responses import JsonObject
 from groundup.packs.assistant_texts import AssistantTexts
+from groundup.packs.fixed_texts import ENGLISH
 from groundup.retrieve.answer import (
     Answer,
     AnswerWriter,
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
 
 ReplyKind = Literal["answer", "refusal", "small_talk", "person", "emergency", "self_harm", "action"]
-CONTACT_QUESTIONS = ("What is your telephone number?", "What is your e-mail address?")
 # Read for a contact: by words alone, passages on telephones in general often come first.
 CONTACT_PASSAGES = 10
 MAX_SUMMARY, MAX_SUMMARY_CHARACTERS = 10, 200
@@ -159,7 +159,7 @@ def read_conversation(
         raise ConfigError("No message of a user is among them, so nothing is asked.")
     last, danger = turns[-1], urgent(turns[-1])
     if danger == "self_harm":
-        return AssistantReading(danger, _nothing(last), (texts.self_harm,))
+        return AssistantReading(danger, _nothing(last), (texts.in_self_harm,))
     acted = [False] * len(turns)
     if desk is not None:
         acted = list(desk.handled(user_turns=turns, **vars(caller)))
@@ -167,7 +167,7 @@ def read_conversation(
     if danger is not None:
         found = search(question)
         return AssistantReading(
-            danger, found if found.quotes else _nothing(last), (texts.emergency,)
+            danger, found if found.quotes else _nothing(last), (texts.in_danger,)
         )
     pending = None if desk is None else desk.pending(user_turns=turns[:-1], **vars(caller))
     turn, is_talk = None, pending is None and small_talk(last) is not None
@@ -256,22 +256,22 @@ def _nothing(question: str) -> QuestionReading:
 def _small_talk_texts(kind: str, texts: AssistantTexts, desk: ActionDesk | None) -> tuple[str, ...]:
     ability = texts.ability
     if desk is not None and not texts.can_do:
-        titles = (each.title for each in desk.actions.actions)
-        ability += f" I can also do this for you: {'; '.join(titles)}."
+        titles = "; ".join(each.title for each in desk.actions.actions)
+        ability += f" {texts.say(texts.fixed.can_do, titles=titles)}"
     if kind == GREETING:
         return (texts.hello,)
     if kind == BOT:
         return (f"{texts.identity} {ability}",)
     if kind == THANKS:
-        return ("You're welcome. Is there anything else?",)
+        return (texts.fixed.thanks,)
     if kind == GOODBYE:
-        return ("Goodbye.",)
-    return (f"I only answer questions about {texts.firm}. {ability}",)
+        return (texts.fixed.goodbye,)
+    return (f"{texts.say(texts.fixed.only)} {ability}",)
 
 
 def refusal_text(texts: AssistantTexts) -> str:
     """Return the sentence that says that the documents hold no answer."""
-    return f"I can't find an answer to that in {texts.possessive} documents."
+    return texts.say(texts.fixed.refusal)
 
 
 def _handover(
@@ -285,25 +285,26 @@ def _handover(
     summary = conversation_summary(messages, texts)
     opening, closing = [refusal_text(texts)] if kind == "refusal" else [], []
     if texts.contact:
-        opening.append(f"To speak to a person: {texts.contact}")
+        opening.append(texts.say(texts.fixed.person, contact=texts.contact))
     else:
-        quoted = _quoted_contact(search)
+        quoted = _quoted_contact(search, texts)
         if quoted is None:
-            opening.append("I can't put you through to a person from here.")
+            opening.append(texts.fixed.no_person)
         else:
-            opening.append(f"To speak to a person at {texts.firm}:")
+            opening.append(texts.say(texts.fixed.person_at))
             found = _with_quote(found, *quoted)
     if kind == "person" and summary:
-        asked = ["What you have asked so far, to pass on:", *(f"- {each}" for each in summary)]
+        asked = [texts.fixed.asked, *(f"- {each}" for each in summary)]
         closing = ["\n".join(asked)]
     return AssistantReading(kind, found, tuple(opening), tuple(closing), summary)
 
 
-def _quoted_contact(search: Search) -> tuple[Quote, QuestionReading] | None:
+def _quoted_contact(search: Search, texts: AssistantTexts) -> tuple[Quote, QuestionReading] | None:
     """Return the first sentence with a telephone number or e-mail address among those that answer
     a question for it, else in the passages that are about it; None: there is none.
     """
-    for question in CONTACT_QUESTIONS:
+    forms = ENGLISH.contact_questions
+    for form, question in zip(forms, texts.fixed.contact_questions, strict=True):
         found = search(question, CONTACT_PASSAGES)
         said = tuple(
             quote_of(source, number, each)
@@ -311,7 +312,7 @@ def _quoted_contact(search: Search) -> tuple[Quote, QuestionReading] | None:
             for each in statements(source)
         )
         for quote in (*found.quotes, *without_requests(said, found.requests)):
-            if contact_detail(question, quote.in_words or quote.text):
+            if contact_detail(form, quote.in_words or quote.text):
                 return quote, found
     return None
 
@@ -351,7 +352,7 @@ def conversation_summary(messages: Sequence[Message], texts: AssistantTexts) -> 
             line = f"{cut.rpartition(' ')[0] or cut} ..."
         following = messages[place + 1 : place + 2]
         if following and following[0].content.startswith(refused):
-            line += " (not answered)"
+            line += f" {texts.fixed.unanswered}"
         lines.append(line)
     return tuple(lines[-MAX_SUMMARY:])
 

@@ -1,16 +1,20 @@
 """An assistant's replies to a small firm's patients: which way a message goes, and that nothing is said without a source."""
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import groundup
 from groundup.errors import ConfigError, FormatError, ModelError
-from groundup.packs.assistant_texts import EMERGENCY, SELF_HARM, AssistantTexts
+from groundup.packs.assistant_texts import AssistantTexts
 from groundup.packs.check import check_pack
+from groundup.packs.fixed_texts import ENGLISH, FixedTexts
 from groundup.packs.pack import new_pack, packaged_packs, read_head
+from groundup.recipes.named_stages import pack_values
 from groundup.retrieve.answer import AskConfig
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant import (
@@ -99,7 +103,10 @@ def test_danger_to_life_stands_above_what_the_documents_say(
 ) -> None:
     found = say("A swelling makes it hard to breathe or swallow, do I go to hospital?")
     first, quoted = found.text.splitlines()
-    assert (found.kind, first) == ("emergency", EMERGENCY) and "Go to hospital at once" in quoted
+    assert (found.kind, first) == (
+        "emergency",
+        ENGLISH.emergency,
+    ) and "Go to hospital at once" in quoted
 
 
 @pytest.mark.parametrize("message", ["I want to die", "A crown costs £690, I want to kill myself"])
@@ -107,7 +114,7 @@ def test_self_harm_gets_its_fixed_text_alone(
     say: Callable[..., AssistantReply], message: str
 ) -> None:
     found = say(message)
-    assert (found.kind, found.text, found.sources) == ("self_harm", SELF_HARM, ())
+    assert (found.kind, found.text, found.sources) == ("self_harm", ENGLISH.self_harm, ())
 
 
 def test_thanks_in_between_do_not_end_the_subject(say: Callable[..., AssistantReply]) -> None:
@@ -224,7 +231,72 @@ def test_each_pack_has_texts(name: str) -> None:
     texts = read_head(packaged_packs()[name]).assistant
     assert texts.greeting and "program" in texts.greeting and texts.contact and texts.can_do
     assert len(texts.questions) == 3 and texts.colour
-    assert (texts.emergency, texts.self_harm) == (EMERGENCY, SELF_HARM)
+    assert (texts.in_danger, texts.in_self_harm) == (ENGLISH.emergency, ENGLISH.self_harm)
+
+
+FRISCH = """# Öffnungszeiten
+
+Der Laden öffnet am Samstag um 9 Uhr.
+
+# Kontakt
+
+Sie erreichen uns unter der Telefonnummer 030 1234567.
+"""
+GERMAN_TEXTS = AssistantTexts("Radhaus", "de")
+IN_GERMAN = [
+    ("Guten Tag", "Guten Tag. Ich bin der automatische Assistent von Radhaus, ein Computerprogramm und kein Mensch. Ich beantworte Fragen aus den "
+     "Unterlagen und zeige, wo es steht."),
+    ("Danke!", "Gern geschehen. Kann ich sonst noch etwas für Sie tun?"),
+    ("Tschüss", "Auf Wiedersehen."),
+    ("Mein Mann bekommt keine Luft", "Wenn jemand in Gefahr sein könnte, rufen Sie sofort den Notruf: 112."),
+    ("Ich will mich umbringen", "Es tut mir leid, dass es Ihnen so schlecht geht."),
+    ("Verkauft ihr Segelboote nach Australien?", "Dazu finde ich in den Unterlagen von Radhaus keine Antwort.\n"
+     "So erreichen Sie einen Menschen bei Radhaus:\n\"Sie erreichen uns unter der Telefonnummer 030 1234567.\""),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def german(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("radhaus")
+    (folder / "docs").mkdir()
+    (folder / "docs" / "laden.md").write_text(FRISCH)
+    return groundup.index(folder / "docs", folder / "index").index
+
+
+@pytest.mark.parametrize(("message", "beginning"), IN_GERMAN)
+def test_a_german_pack_is_answered_in_german(german: Path, message: str, beginning: str) -> None:
+    with Index(german) as opened:
+        *_, last = reply(opened, [Message("user", message)], GERMAN_TEXTS)
+    assert isinstance(last, AssistantReply) and last.text.startswith(beginning), last.text
+
+
+@pytest.mark.parametrize("language", ["de", "fr", "de-AT", "it"])
+def test_fixed_texts_of_each_language_are_whole(language: str) -> None:
+    texts = AssistantTexts("Atelier", language)
+    english = AssistantTexts("Atelier")
+    for field in fields(FixedTexts):
+        said = getattr(texts.fixed, field.name)
+        if isinstance(said, str):
+            told = texts.say(said, titles="A; B", contact="C")
+            assert told and "{" not in told
+            names = set(re.findall(r"{\w+}", said)) - {"{firm}", "{of}"}
+            assert names == set(re.findall(r"{\w+}", getattr(english.fixed, field.name))) - {
+                "{firm}",
+                "{of}",
+            }
+            assert (said == getattr(ENGLISH, field.name)) == (language == "it"), field.name
+    assert "112" in texts.in_danger and "112" in texts.in_self_harm
+    assert len(texts.in_danger) < 600 and len(texts.in_self_harm) < 600
+
+
+def test_a_pack_of_another_language_has_the_texts_of_its_language(tmp_path: Path) -> None:
+    new_pack("mine", tmp_path / "mine")
+    file = tmp_path / "mine" / "pack.toml"
+    text = file.read_text()
+    assert 'language = "en"' in text
+    file.write_text(text.replace('language = "en"', 'language = "de"'))
+    values = pack_values(tmp_path / "mine")
+    assert values["assistant"]["language"] == "de" and values["assistant"]["emergency"] == ""
 
 
 def test_texts_are_held_against_the_facts(tmp_path: Path) -> None:
@@ -252,7 +324,7 @@ def test_texts_that_do_not_fit_are_refused(values: dict[str, object], reason: st
 def test_texts_of_a_build_are_those_of_its_recipe(tmp_path: Path) -> None:
     assert texts_of_build(tmp_path) == AssistantTexts()
     (tmp_path / "recipe.toml").write_text('[assistant]\norganisation = "Spokewell"\n')
-    assert texts_of_build(tmp_path).possessive == "Spokewell's"
+    assert texts_of_build(tmp_path).organisation == "Spokewell"
     (tmp_path / "recipe.toml").write_text("[assistant]\ngreetings = 1\n")
     with pytest.raises(FormatError, match="greetings"):
         texts_of_build(tmp_path)
