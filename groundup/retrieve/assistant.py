@@ -171,7 +171,8 @@ def read_conversation(
         )
     pending = None if desk is None else desk.pending(user_turns=turns[:-1], **vars(caller))
     turn, is_talk = None, pending is None and small_talk(last) is not None
-    if desk is not None and not wants_person(last) and not is_talk:
+    asks_a_person = wants_person(last) and not _is_option(pending, last)
+    if desk is not None and not asks_a_person and not is_talk:
         turn = desk.turn(user_turns=turns, **vars(caller))
     if turn is not None:
         documents = rule_reading(last, turn.rule, search)
@@ -210,6 +211,14 @@ def _read_beside_actions(
     if found.quotes:
         return AssistantReading("answer", found)
     return _handover("refusal", found, for_a_person(), texts, search)
+
+
+def _is_option(pending: ActionTurn | None, message: str) -> bool:
+    """Whether a message is one of the options that were asked for, such as "staff"."""
+    slot = None if pending is None else pending.asked
+    options = (slot and slot.options) or {}
+    named = [name for option, synonyms in options.items() for name in (option, *synonyms)]
+    return message.strip(" .!").casefold() in map(str.casefold, named)
 
 
 def _with_pending(reading: AssistantReading, pending: ActionTurn) -> AssistantReading:

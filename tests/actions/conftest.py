@@ -1,9 +1,13 @@
 """The actions of an invented café, in a folder of the test's own."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # test_conversations
+sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))  # small_models
 
 from groundup.actions import world
 

@@ -170,10 +170,13 @@ class Played:
 
 
 def faults(
-    script: Conversation, folder: Path, chooser: ActionChooser | None = None
+    script: Conversation,
+    folder: Path,
+    chooser: ActionChooser | None = None,
+    play: type[Played] = Played,
 ) -> dict[str, str]:
     """Play a conversation; return what is not as it should be at its end, by its kind."""
-    played = Played(script, folder, chooser).say(*script.turns)
+    played = play(script, folder, chooser).say(*script.turns)
     text = "\n".join(played.replies).lower()
     found = {}
     for each in script.world:

@@ -11,6 +11,7 @@ import pytest
 
 import groundup
 from groundup.cli.main import run
+from groundup.packs.pack import packaged_packs
 from groundup.retrieve.assistant import AssistantReply
 from groundup.runs import BuildResults, provenance
 from groundup.tokenizer.chat import Message
@@ -70,6 +71,20 @@ def test_booked_in_python_and_listed_and_undone_by_the_operator(
     for wrong in (str(reference), "AAAAAA"):
         assert run(["actions", str(build), "--undo", wrong]) == 2
         assert wrong in capsys.readouterr().err
+
+
+def test_an_option_that_was_asked_for_is_no_wish_for_a_person(build: Path) -> None:
+    for name in ("actions.toml", "world.sql"):
+        shutil.copy(packaged_packs()["writing"] / name, build / "actions" / name)
+    messages = []
+    with groundup.open_assistant(build) as assistant:
+        for said in ("work out a price for me", "4200", "a journal paper", "Staff."):
+            messages.append(Message("user", said))
+            found = assistant.reply(messages, "one")
+            messages.append(Message("assistant", found.text))
+        assert found.kind == "action" and found.text == "Standard or express?", found.text
+        messages.append(Message("user", "I want to talk to the staff"))
+        assert assistant.reply(messages, "one").kind == "person"
 
 
 def test_without_a_build_or_actions_it_says_so(

@@ -101,6 +101,21 @@ def predict_tfidf(
     judged, unknown = (
         vectorizer.transform([example.text for example in split]) for split in (validation, test)
     )
+    return predict_regression(name, train, validation, labels, (known, judged, unknown))
+
+
+def predict_regression(
+    name: str,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    labels: Sequence[str],
+    rows: tuple[Any, Any, Any],
+) -> Baseline:
+    """Logistic regression on features of the texts; settings are chosen as for TF-IDF.
+
+    `rows`: a matrix of features (texts, features) to train on, to choose on, and to predict.
+    """
+    known, judged, unknown = rows
     regression: _OneLabel | _EachLabel = _OneLabel(train, validation)
     if isinstance(train[0], MultiLabelExample):
         regression = _EachLabel(train, validation, labels)
