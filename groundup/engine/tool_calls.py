@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from groundup.engine.stream import longest_beginning
-from groundup.tokenizer.tools import MAX_DEPTH, CallFormat, ToolCall, read_calls
+from groundup.tokenizer.tools import FENCE, MAX_DEPTH, CallFormat, ToolCall, read_calls
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,14 @@ class ToolCallParser:
     """`push` every piece, then `finish`."""
 
     def __init__(self, format: CallFormat, names: Collection[str]) -> None:
-        """`names`: of the tools. In formats without marks, JSON is a call only if it names one of
-        them.
+        """`names`: of the tools. Without marks of its format, JSON is a call only if it names one
+        of them.
         """
         self._format, self._names = format, frozenset(names)
         self._between = None if format.opening else _BETWEEN  # an argument of str.strip
         self._held = ""
         self._call: _Call | None = None  # the call at the start of `_held`
+        self._mark = ""  # the text that opened it
         self._called = False  # whether no text has followed the last call
         self._may_call = True
 
@@ -72,12 +73,13 @@ class ToolCallParser:
         """The start of the next call and the end of its opening mark; without a call, where one may
         begin, and None.
         """
-        text, mark = self._held, self._format.opening
-        if mark and mark in text:
-            start = text.index(mark)
-            return start, start + len(mark)
-        if mark:
-            return len(text) - longest_beginning(text, [mark]), None
+        text, marks = self._held, list(self._format.closings)
+        found = [(text.index(mark), mark) for mark in marks if mark in text]
+        if found:
+            start, self._mark = min(found)
+            return start, start + len(self._mark)
+        if marks:
+            return len(text) - longest_beginning(text, marks), None
         first = len(text) - len(text.lstrip(self._between if self._called else None))
         if first == len(text) and self._may_call:
             return 0, None
@@ -91,7 +93,7 @@ class ToolCallParser:
         not a call.
         """
         assert self._call is not None
-        end = self._call.end(self._held, self._format.closing)
+        end = self._call.end(self._held, self._format.closings.get(self._mark, ""))
         if end is None:
             return ()
         calls = self._read_calls(self._call)
@@ -107,7 +109,8 @@ class ToolCallParser:
         if not call.whole:
             return None
         calls = read_calls(call.json(self._held))
-        if calls is None or self._format.opening:
+        is_marked = self._mark != "" and self._mark not in FENCE
+        if calls is None or is_marked:
             return calls
         if all(call.name in self._names for call in calls):
             return calls

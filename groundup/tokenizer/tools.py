@@ -5,7 +5,8 @@ So its literal texts show the format; the template is parsed, not run. The suppo
 `FORMATS`:
 
     tagged    <tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>, anywhere in an answer
-              (Hermes, Qwen 2.5, Qwen 3, SmolLM2 1.7B)
+              (Hermes, Qwen 2.5, Qwen 3, SmolLM2 1.7B); also a fence of code, ```json, whose JSON
+              is a call of a known tool: Qwen2.5-Coder writes that instead
     bare      {"name": ..., "parameters": {...}} and nothing else (Llama 3.1 and later)
 
 Left out: the formats of other families (Mistral, DeepSeek, GLM, gpt-oss, Qwen3-Coder), and the
@@ -63,6 +64,11 @@ class CallFormat:
     signs: tuple[re.Pattern[str], ...]
     """Patterns that all occur in the literal texts of a template of this format."""
 
+    @property
+    def closings(self) -> Mapping[str, str]:
+        """The texts before a call's JSON and those after it; {} without."""
+        return {self.opening: self.closing, **FENCE} if self.opening else {}
+
     def around(self, name: str) -> tuple[str, str]:
         """Return the text before and after the arguments of a call of `name`, between opening and
         closing.
@@ -77,6 +83,7 @@ class CallFormat:
         )
 
 
+FENCE = {"```json": "```"}
 _TAGGED = (
     re.compile(r"""<tool_call>[\s\[]*\{\s*["'](?:name|arguments)["']"""),
     re.compile("</tool_call>"),

@@ -46,6 +46,8 @@ FRAGMENTS = [
     " ",
     "x",
     "<tool",
+    "```json",
+    "```",
     "[",
     "]",
     ";",
@@ -177,3 +179,26 @@ def test_text_is_said_as_soon_as_it_can_not_be_a_call() -> None:
         "It", " rains", ".", "", "", " <tool_x"
     ]  # fmt: skip
     assert ToolCallParser(BARE, ["f"]).push("It").text == "It"
+
+
+@given(st.lists(CALLS, min_size=1, max_size=2), st.lists(st.integers(0, 500)))
+def test_a_fence_of_code_whose_json_is_a_call_of_a_known_tool_is_a_call(
+    calls: list[ToolCall], places: list[int]
+) -> None:
+    """As Qwen2.5-Coder answers where its template asks for <tool_call>."""
+    objects = [{"name": each.name, "arguments": dict(each.arguments)} for each in calls]
+    whole = objects if len(objects) > 1 else objects[0]
+    fence = f"```json\n{json.dumps(whole, indent=2)}\n```"
+    text, found = part(TAGGED, cut(f"Let me see.\n\n{fence}", places))
+    assert (text, found) == ("Let me see.", calls)
+    text, found = part(BARE, cut(f"Let me see.\n\n{fence}", places))
+    assert (text, found) == (f"Let me see.\n\n{fence}", []), "of another format"
+
+
+@given(st.lists(st.integers(0, 500)))
+def test_a_fence_with_anything_else_is_text(places: list[int]) -> None:
+    for inside in ('{"name": "unknown", "arguments": {}}', '{"a": 1}', "[1, 2]", "not JSON", ""):
+        shown = f"So:\n```json\n{inside}\n```\nDone. ```python\nx\n```"
+        assert part(TAGGED, cut(shown, places)) == (shown, [])
+    cut_off = '```json\n{"name": "f", "arguments": {"x"'
+    assert part(TAGGED, cut(cut_off, places)) == (cut_off, [])
