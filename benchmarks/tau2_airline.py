@@ -31,6 +31,8 @@ from groundup.actions.state import ActionTurn
 FIRM = Path(__file__).parent / "tau2_firm"
 TODAY = date(2024, 5, 15)  # of the policy
 Z = 1.96
+# After these turns a message is asked for what else may be done.
+OVER, ELSE = ("done", "refused", "cancelled", "failed"), "What else may I do?"
 WRITES = {
     "cancel": "cancel_reservation",
     "change_cabin": "update_reservation_flights",
@@ -107,7 +109,10 @@ class Airline:
     def _reply(self, name: str, said: list[str]) -> ActionTurn | None:
         """Return the turn of an action; the question that waits where the message is no answer to it, as the assistant does."""
         turn = self.desk.turn(name, said, today=TODAY)
-        self.after_menu = turn is None
+        is_over = turn is None or (turn.kind in OVER and not turn.yes_no and turn.asked is None)
+        self.after_menu = is_over
+        if turn is not None and is_over:
+            return replace(turn, text=f"{turn.text} {ELSE}")
         if turn is not None:
             return turn
         waiting = self.desk.pending(name, said)

@@ -20,10 +20,10 @@ TOPICS = {
     **dict.fromkeys(("outbound", "pick"), "flight"),
     **dict.fromkeys(("day", "back_day"), "date"),
     **dict.fromkeys(("method", "card"), "payment"),
-    **dict.fromkeys(("old_name", "new_name"), "passengers"),
+    **dict.fromkeys(("old_name", "new_name", "fliers", "companion"), "passengers"),
     "trip": "trip_type",
     "more": "bags",
-    "born": "birth_date",
+    **dict.fromkeys(("born", "companion_born"), "birth_date"),
 }
 MENU = "I can book a flight, change flights, cabin or a passenger, add bags, cancel, or see to a late flight. What shall I do?"
 MAX_MESSAGES, MAX_ASKED = 40, 3
@@ -106,7 +106,9 @@ def converse(user: ScriptedUser, reply: Reply) -> Talk:
 def _script(user: ScriptedUser, talk: Talk) -> Iterator[Any]:
     """Yield each message of a user, sent the turn that the last one had; None at the end."""
     insists = list(user.insists)
-    for wish in [user.opening, *user.then, user.answers.get("anything_else", "No.")]:
+    # Where nothing follows, the answer to "anything else?" may.
+    last = user.then or [user.answers.get("anything_else", "No.")]
+    for wish in [user.opening, *last]:
         message, asked, is_last_word, offered = wish, {}, False, 0
         while message is not None:
             turn = yield message

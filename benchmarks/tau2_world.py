@@ -60,6 +60,7 @@ def fill_world(file: Path, found: Json, cities: dict[str, str]) -> None:
             base.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
 
         put("airports", list(cities.items()))
+        put("places", [(name, code) for code, city in cities.items() for name in (code, city)])
         _put_flights(put, found["flights"])
         people, methods, saved = [], [], []
         for name, user in found["users"].items():

@@ -4,6 +4,9 @@ CREATE TABLE users (id TEXT PRIMARY KEY, first TEXT, last TEXT, born TEXT, level
 CREATE TABLE saved_passengers (user TEXT, first TEXT, last TEXT, born TEXT);
 CREATE TABLE methods (user TEXT, id TEXT, source TEXT, amount REAL, brand TEXT, last_four TEXT, place INTEGER, PRIMARY KEY (user, id));
 CREATE TABLE airports (code TEXT PRIMARY KEY, city TEXT) WITHOUT ROWID;
+-- What people call an airport, besides its code.
+CREATE TABLE places (name TEXT PRIMARY KEY, code TEXT) WITHOUT ROWID;
+INSERT INTO places VALUES ('NYC', 'JFK'), ('New York City', 'JFK'), ('LA', 'LAX'), ('Vegas', 'LAS'), ('La Guardia', 'LGA'), ('San Fran', 'SFO'), ('Philly', 'PHL');
 CREATE TABLE flights (id TEXT PRIMARY KEY, origin TEXT, destination TEXT, departs TEXT, arrives TEXT, days INTEGER) WITHOUT ROWID;
 CREATE TABLE flight_days (flight TEXT, day TEXT, status TEXT, PRIMARY KEY (flight, day)) WITHOUT ROWID;
 CREATE TABLE seats (flight TEXT, day TEXT, cabin TEXT, free INTEGER, price INTEGER, PRIMARY KEY (flight, day, cabin)) WITHOUT ROWID;
@@ -125,7 +128,7 @@ END;
 CREATE VIEW trips AS
 SELECT r.id AS reservation, r.*, a.city || ' to ' || b.city AS names, r.origin || ' to ' || r.destination AS codes,
        a.city || ' to ' || b.city AS route,
-       (SELECT replace(group_concat(DISTINCT ltrim(substr(l.day, 9), '0') || ' May'), ',', ', ') FROM legs l WHERE l.reservation = r.id) AS days,
+       (SELECT replace(group_concat(DISTINCT 'May ' || ltrim(substr(l.day, 9), '0')), ',', ', ') FROM legs l WHERE l.reservation = r.id) AS days,
        (SELECT min(l.day) FROM legs l WHERE l.reservation = r.id) AS first_day,
        replace(r.cabin, '_', ' ') AS cabin_name,
        (SELECT count(*) FROM passengers p WHERE p.reservation = r.id) AS heads,

@@ -124,6 +124,11 @@ class Slot:
         """Whether its value may come from a user's message."""
         return bool(self.ask) or self.optional
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether words beside its value show which one of a message is meant."""
+        return bool(self.behind or self.followed_by)
+
     def accepts(self, value: object) -> bool:
         """Whether a value is of the slot's type, in its form and within its bounds: what language
         reading found is checked before anything is done with it.

@@ -83,6 +83,11 @@ FIRST_THIS = "I'll come to that next. First:"
 MAX_KEPT_CHARACTERS = 1000
 WHICH = 'Do you mean "{first}" or "{second}"?'
 OFFERED = 'I can do this for you: "{first}". Shall I?'
+# A reply that names none of what may be chosen: it is about what the one before was about.
+_NO_OTHER = re.compile(
+    r"\b(?:same|that one|forgot|no idea|(?:don'?t|dont|not) (?:know|kno|sure|remember|have))\b",
+    re.I,
+)
 
 
 def step(
@@ -220,6 +225,7 @@ class _Dialogue:
         self.state = ActionState(
             action=action.name,
             message=wish.message[:MAX_KEPT_CHARACTERS],
+            last=self.state.last,
             wishes=tuple(others),
             unsettled=self.state.unsettled,
         )
@@ -299,7 +305,16 @@ class _Dialogue:
         known = [row[0] for row in rows_of(asked, self.world, progress.bound)]
         if asked.name in read.values and read.values[asked.name].value in known:
             return read
-        return replace(read, values={**read.values, **self._chosen_row(asked, progress)})
+        chosen = self._chosen_row(asked, progress) or self._row_of_last(asked, known)
+        return replace(read, values={**read.values, **chosen})
+
+    def _row_of_last(self, slot: Slot, known: Sequence[str]) -> dict[str, HeldValue]:
+        """Return the row that what was done last was about, for a reply that says no other."""
+        last = self.state.last
+        value = last.values.get(slot.name) if last is not None else None
+        if value is None or value not in known or not _NO_OTHER.search(self.message):
+            return {}
+        return {slot.name: HeldValue(value, "known", shown=said(slot, value))}
 
     def _again(self) -> Step:
         """Ask the question that waits once more, with what an answer looks like."""

@@ -128,14 +128,16 @@ class _Advance:
             if name in askable and askable[name].accepts(each.value)
         }
         self.bound: Bound = {**known, **{name: each.value for name, each in self.held.items()}}
+        self.said, self.known = dict(self.held), known
         self.rules = list(action.rules)
         self.lookups = list(action.lookups)
 
     def run(self) -> ActionProgress:
         while True:
             refused = self._first_true_rule()
-            if refused is not None and self._take_asked_row(refused):
-                continue
+            taken = self._only_row_asked_by(refused)
+            if taken:
+                return advance(self.action, self.world, {**self.said, **taken}, self.known)
             if refused is not None:
                 return ActionProgress(self.bound, self.held, refused=refused)
             ready = [each for each in self.lookups if self._is_ready(each.sql, each.missing)]
@@ -186,15 +188,15 @@ class _Advance:
         self._add({slot.name: rows[0][0]})
         return True
 
-    def _take_asked_row(self, rule: Rule) -> bool:
-        """Take the one row of a slot that a rule asks again; the rule is then checked once more."""
-        slots = [self.action.slot(name) for name in rule.ask_again]
-        if not any(
-            slot and slot.name not in self.held and self._take_only_row(slot) for slot in slots
-        ):
-            return False
-        self.rules.insert(0, rule)
-        return True
+    def _only_row_asked_by(self, rule: Rule | None) -> dict[str, HeldValue]:
+        """Return the value of a slot that a rule asks again and that has one row to choose from."""
+        if rule is None:
+            return {}
+        for name in rule.ask_again:
+            slot = self.action.slot(name)
+            if slot is not None and name not in self.said and self._take_only_row(slot):
+                return {name: self.held[name]}
+        return {}
 
     def _needed(self) -> Slot | None:
         return next(

@@ -24,6 +24,7 @@ _FIRST = re.compile(
     re.IGNORECASE,
 )
 
+_PARTS = re.compile(r"[,;()]|\.\s")
 _AMOUNT = re.compile(r"[$£€]\s?\d+")
 
 
@@ -53,7 +54,7 @@ def meant_row(rows: Rows, message: str, least: int = 1) -> str | None:
     """
     if len(rows) < 2:
         return None
-    own = [_features(" ".join(row)) for row in rows]
+    own = [_features(", ".join(row)) for row in rows]
     said = _features(message, frozenset().union(*own))
     common = frozenset.intersection(*own)
     fits = [len(said & each - common) for each in own]
@@ -69,10 +70,12 @@ def _features(text: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
     """Return the words of a text that say something, and its pairs of neighbours. A long word with
     one slip counts as the `known` one.
     """
-    own = [_respelt(word, known) for word in stems(words(_AMOUNT.sub(" ", text)), "en")]
-    pairs = [f"{one} {other}" for one, other in itertools.pairwise(own)]
-    plain = STOP_WORDS["en"]
-    return frozenset([*(each for each in own if each not in plain), *pairs])
+    found: set[str] = set()
+    for part in _PARTS.split(_AMOUNT.sub(" ", text)):
+        own = [_respelt(word, known) for word in stems(words(part), "en")]
+        found |= {each for each in own if each not in STOP_WORDS["en"]}
+        found |= {f"{one} {other}" for one, other in itertools.pairwise(own)}
+    return frozenset(found)
 
 
 def _respelt(word: str, known: frozenset[str]) -> str:

@@ -154,7 +154,8 @@ class _MessageReader:
                 own = [[each] for each in own[0]]
             else:  # which slot it is for is not said
                 own = [own[0] if asked else [], *([] for _ in slots[1:])]
-        for slot, readings in zip(slots, own, strict=True):
+        marked = sorted(zip(slots, own, strict=True), key=lambda each: not each[0].is_marked)
+        for slot, readings in marked:
             new = [each for each in readings if all(each != one for one in found.values())]
             found |= _one(slot, new)
         self._taken += found.values()
@@ -184,7 +185,7 @@ class _MessageReader:
     def _of(self, slot: Slot, *, asked: bool) -> list[Reading]:
         """Return what the message may mean for a slot."""
         found = self._all_of(slot, asked=asked)
-        if not (slot.behind or slot.followed_by):
+        if not slot.is_marked:
             return found
         marked = [each for each in found if self._is_marked(slot, each)]
         return marked if marked or not asked else found

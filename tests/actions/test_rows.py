@@ -133,6 +133,12 @@ def test_cities_and_names_are_told_apart_by_the_words_before_them() -> None:
     read = read_values((origin, goal), "a flight to Miami from Boston", TODAY)
     assert (read["origin"].value, read["goal"].value) == ("BOS", "MIA")
     assert read_values((origin, goal), "Boston", TODAY, goal)["goal"].value == "BOS"
+    day, back = (
+        Slot("day", "date", ask="When?"),
+        Slot("back", "date", optional=True, behind=("back",)),
+    )
+    read = read_values((day, back), "on 3 May, back 9 May", TODAY)
+    assert (read["day"].value, read["back"].value) == ("2027-05-03", "2027-05-09")
     name = Slot("name", "name", ask="Who?", behind=("becomes",))
     assert read_values((name,), "Ann Lee becomes Ann Hay", TODAY)["name"].value == "Ann Hay"
 
@@ -156,3 +162,43 @@ def test_rows_over_what_nothing_gives_are_refused(firm: Path) -> None:
     assert any("slots.trip.rows uses :who" in str(fault) for fault in faults(found))
     with pytest.raises(ConfigError, match="rows is given for a slot of type date|rows"):
         Slot("day", "date", ask="When?", rows="SELECT 1")
+
+
+def test_a_rule_that_asks_for_one_of_one_row_takes_it(firm: Path) -> None:
+    text = (firm / "actions.toml").read_text("utf-8")
+    text = text.replace('ask = "Which trip?"', 'ask = "Which trip?"\noptional = true')
+    text = text.replace('"Trip {trip}', '"{member}[, trip {trip}]', 1).replace(
+        '"Trip {trip} is', '"Trip [{trip}] is'
+    )
+    rule = (
+        'refuse_if = "SELECT :trip IS NULL"\nsay = "Which one?"\nends = false\nask_again = ["trip"]'
+    )
+    (firm / "actions.toml").write_text(f"{text}\n[[actions.cancel_trip.rules]]\n{rule}\n", "utf-8")
+    talker = Talker(ActionDesk(firm, today=TODAY))
+    assert talker.hear("Cancel my trip", "M002").text == "M002, trip GH78: shall I cancel it?"
+    other = Talker(ActionDesk(firm, today=TODAY), "other")
+    assert other.hear("Cancel my trip", "M001").text.startswith("Which one? AB12 (Bern to Oslo")
+
+
+def test_a_reply_that_names_no_row_is_about_what_was_done_last(firm: Path) -> None:
+    more = """
+[actions.add_bag]
+title = "Add a bag"
+examples = ["Add a bag to my trip", "One more bag please", "I'd like to bring a bag", "Put a bag on it", "please add a bag"]
+not_examples = ["What does a bag cost?", "How heavy may a bag be?", "My bag is lost."]
+confirm = "{member}, trip {trip}: shall I add a bag?"
+done = "Trip {trip} has a bag more."
+"""
+    text = (firm / "actions.toml").read_text("utf-8")
+    text = text.replace('"Trip {trip}:', '"{member}, trip {trip}:').replace(
+        "DELETE FROM trips", "UPDATE trips SET day = '' "
+    )
+    slots = text[text.index("[actions.cancel_trip.slots.member]") :].replace(
+        "cancel_trip", "add_bag"
+    )
+    (firm / "actions.toml").write_text(text + more + slots, "utf-8")
+    talker = Talker(ActionDesk(firm, today=TODAY))
+    talker.hear("Please cancel my trip from Oslo to Bern", "M001", "yes")
+    asked = talker.hear("Please add a bag", "M001")
+    assert asked.text.startswith("Which trip?")
+    assert talker.hear("I don't know the number").text == "M001, trip CD34: shall I add a bag?"
