@@ -1,6 +1,6 @@
 """tau2-bench's airline through groundup's actions: how many cases end in the right state.
 
-python benchmarks/tau2_airline.py [--split train|test] [--users FILE] [--talks] [--json OUT]
+python benchmarks/tau2_airline.py [--split train|test] [--meaning] [--users FILE] [--talks] [--json OUT]
 
 The benchmark's database becomes a world (tau2_world.py), its policy the rules of tau2_firm/actions.toml, and scripted users (tau2_users.py)
 ask for what their case's scenario has. At the end the world is compared with what the benchmark's right actions make of the database, by
@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -23,10 +23,13 @@ from typing import Any
 from tau2_users import ScriptedUser, Talk, converse, read_users
 from tau2_world import cities, database, fill_world, hash_of, policy, right_state, state_of, tasks
 
-from groundup.actions.definition import Action
 from groundup.actions.desk import ActionDesk
-from groundup.actions.intent import choose_action
+from groundup.actions.intent import ActionChooser
+from groundup.actions.intent_meaning import Embed
 from groundup.actions.state import ActionTurn
+from groundup.device import select_compute
+from groundup.progress import Silent
+from groundup.retrieve.vectors import embed_with
 
 FIRM = Path(__file__).parent / "tau2_firm"
 TODAY = date(2024, 5, 15)  # of the policy
@@ -83,10 +86,23 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return (middle - half) / (1 + Z * Z / n), (middle + half) / (1 + Z * Z / n)
 
 
+class AskedChooser(ActionChooser):
+    """Takes a message that answers "What shall I do?" for a request, whatever its form."""
+
+    after_menu = False
+
+    def choose(self, message: str, labels: Iterable[str] = (), **options: Any) -> str | None:
+        """Return the action that a message asks for."""
+        found = super().choose(message, labels, **options)
+        if found is None and self.after_menu:
+            return super().choose(f"Please {message}", labels, **options)
+        return found
+
+
 class Airline:
     """Runs cases, each in a copy of one world."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, embed: Embed | None = None) -> None:
         self.folder = folder
         self.found = database()
         self.firm = make_firm(folder / "firm")
@@ -94,12 +110,13 @@ class Airline:
         ActionDesk(self.firm, world=self.base, today=TODAY)
         fill_world(self.base, self.found, cities())
         shutil.copy(self.base, folder / "world.sqlite")
-        self.desk = ActionDesk(self.firm, world=folder / "world.sqlite", choose=self._choose)
+        self.desk = ActionDesk(self.firm, world=folder / "world.sqlite")
+        self.chooser = AskedChooser(self.desk.actions.actions, embed)
+        self.desk.chooser = self.chooser
         self.begin = hash_of(state_of(self.base, self.found))
         if self.begin != hash_of(right_state(self.found, [])):
             raise SystemExit("The world is not what the benchmark's database has.")
         self.wanted: dict[str, str] = {}
-        self.after_menu = False
 
     def _wanted(self, name: str, actions: list[dict[str, Any]]) -> str:
         if name not in self.wanted:
@@ -110,7 +127,7 @@ class Airline:
         """Return the turn of an action; the question that waits where the message is no answer to it, as the assistant does."""
         turn = self.desk.turn(name, said, today=TODAY)
         is_over = turn is None or (turn.kind in OVER and not turn.yes_no and turn.asked is None)
-        self.after_menu = is_over
+        self.chooser.after_menu = is_over
         if turn is not None and is_over:
             return replace(turn, text=f"{turn.text} {ELSE}")
         if turn is not None:
@@ -118,19 +135,12 @@ class Airline:
         waiting = self.desk.pending(name, said)
         return None if waiting is None else replace(waiting, text=waiting.unread)
 
-    def _choose(self, actions: Sequence[Action], message: str) -> str | None:
-        """Return the action that a message asks for; one that answers "What shall I do?" is a request, whatever its form."""
-        found = choose_action(actions, message)
-        if found is None and self.after_menu:
-            return choose_action(actions, f"Please {message}")
-        return found
-
     def outcome(self, case: dict[str, Any], user: ScriptedUser) -> Outcome:
         """Run a case with a user."""
         actions = case["evaluation_criteria"]["actions"] or []
         wanted = self._wanted(case["id"], actions)
         shutil.copy(self.base, self.desk.world.file)
-        name, self.after_menu = f"{user.task}-{user.variant}", False
+        name, self.chooser.after_menu = f"{user.task}-{user.variant}", False
         talk = converse(user, lambda said: self._reply(name, said))
         done = [
             line
@@ -220,6 +230,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--users", type=Path, help="another file of users")
+    meaning = (
+        "choose actions by the vectors of all-minilm-l6-v2, too (22M parameters; no language model)"
+    )
+    parser.add_argument("--meaning", action="store_true", help=meaning)
     parser.add_argument("--only", help="the cases of these numbers, with commas between")
     parser.add_argument(
         "--talks", action="store_true", help="print the conversations of wrong cases, too"
@@ -238,7 +252,12 @@ def main() -> None:
     ]
     users.sort(key=lambda user: (user.variant, int(user.task)))
     with tempfile.TemporaryDirectory() as folder:
-        airline = Airline(Path(folder))
+        embed = (
+            embed_with("all-minilm-l6-v2", select_compute("cpu"), Silent())
+            if arguments.meaning
+            else None
+        )
+        airline = Airline(Path(folder), embed)
         outcomes = [airline.outcome(cases[user.task], user) for user in users]
         if not arguments.once:
             again = [airline.outcome(cases[user.task], user) for user in users]

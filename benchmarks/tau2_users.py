@@ -136,12 +136,12 @@ def _script(user: ScriptedUser, talk: Talk) -> Iterator[Any]:
             elif turn.yes_no:  # another wish of the same message
                 message = AGREED
             elif turn.kind == "ask" or (turn.kind == "refused" and turn.asked is not None):
-                assert turn.asked is not None
-                answer = user.answers.get(TOPICS.get(turn.asked.name, turn.asked.name), UNKNOWN)
+                slot = turn.asked.name if turn.asked is not None else "which_change"
+                answer = user.answers.get(TOPICS.get(slot, slot), UNKNOWN)
                 message = answer if asked[key] < MAX_ASKED else LEAVE
                 is_last_word = message == LEAVE
                 if is_last_word:
-                    talk.why.append(f"no answer read: {turn.asked.name}")
+                    talk.why.append(f"no answer read: {slot}")
             elif turn.kind == "refused":
                 talk.why.append("refused")
                 message = insists.pop(0) if insists else None

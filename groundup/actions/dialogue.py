@@ -11,6 +11,7 @@ wording alters a rule. An effect follows only on a plain yes to a confirmation t
 values that are written: where a value or a lookup has changed since, it is shown again.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
