@@ -11,7 +11,6 @@ wording alters a rule. An effect follows only on a plain yes to a confirmation t
 values that are written: where a value or a lookup has changed since, it is shown again.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -54,7 +53,7 @@ from groundup.actions.replies import (
     reads_undo,
     reads_yes,
 )
-from groundup.actions.rows import listed, meant_row
+from groundup.actions.rows import listed, meant_row, names_none
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -84,11 +83,6 @@ FIRST_THIS = "I'll come to that next. First:"
 MAX_KEPT_CHARACTERS = 1000
 WHICH = 'Do you mean "{first}" or "{second}"?'
 OFFERED = 'I can do this for you: "{first}". Shall I?'
-# A reply that names none of what may be chosen: it is about what the one before was about.
-_NO_OTHER = re.compile(
-    r"\b(?:same|that one|forgot|no idea|(?:don'?t|dont|not) (?:know|kno|sure|remember|have))\b",
-    re.I,
-)
 
 
 def step(
@@ -306,16 +300,12 @@ class _Dialogue:
         known = [row[0] for row in rows_of(asked, self.world, progress.bound)]
         if asked.name in read.values and read.values[asked.name].value in known:
             return read
-        chosen = self._chosen_row(asked, progress) or self._row_of_last(asked, known)
-        return replace(read, values={**read.values, **chosen})
-
-    def _row_of_last(self, slot: Slot, known: Sequence[str]) -> dict[str, HeldValue]:
-        """Return the row that what was done last was about, for a reply that says no other."""
+        chosen = self._chosen_row(asked, progress)
         last = self.state.last
-        value = last.values.get(slot.name) if last is not None else None
-        if value is None or value not in known or not _NO_OTHER.search(self.message):
-            return {}
-        return {slot.name: HeldValue(value, "known", shown=said(slot, value))}
+        value = last and last.values.get(asked.name)
+        if not chosen and value in known and names_none(self.message):
+            chosen = {asked.name: HeldValue(str(value), "known", shown=str(value))}
+        return replace(read, values={**read.values, **chosen})
 
     def _again(self) -> Step:
         """Ask the question that waits once more, with what an answer looks like."""
@@ -387,19 +377,15 @@ class _Dialogue:
         """Return the value of a slot whose row the message describes."""
         if slot is None or not slot.rows:
             return {}
-        rows = rows_of(slot, self.world, progress.bound)
-        least = 2 - (self.state.asked == slot.name)
+        rows, least = rows_of(slot, self.world, progress.bound), 2 - (self.state.asked == slot.name)
         row = meant_row(rows, self.message, least) or meant_row(rows, self.state.message, 2)
-        if row is None or not slot.accepts(row):
-            return {}
-        return {slot.name: HeldValue(row, "message", shown=said(slot, row))}
+        fits = row is not None and slot.accepts(row)
+        return {slot.name: HeldValue(row, "message", shown=row)} if row and fits else {}
 
     def _question(self, slot: Slot, progress: ActionProgress) -> str:
         """Return the question for a slot, with the rows that its value is chosen from."""
         rows = rows_of(slot, self.world, progress.bound)
-        if not rows:
-            return slot.ask
-        return f"{slot.ask} {listed(rows)}.".lstrip()
+        return f"{slot.ask} {listed(rows)}.".strip() if rows else slot.ask
 
     def _stopped(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
         """Say why it can't go on: by a rule, or since a lookup found nothing."""

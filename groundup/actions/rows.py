@@ -27,6 +27,20 @@ _FIRST = re.compile(
 _PARTS = re.compile(r"[,;()]|\.\s")
 _AMOUNT = re.compile(r"[$£€]\s?\d+")
 
+_NO_OTHER = re.compile(
+    r"\b(?:same|that one|forgot|no idea|(?:don'?t|dont|not) (?:know|kno|sure|remember|have))\b",
+    re.IGNORECASE,
+)
+
+
+def names_none(reply: str) -> bool:
+    """Whether a reply names none of what may be chosen: it is about what the one before was about.
+
+    >>> names_none("I don't know the number"), names_none("the one to Oslo")
+    (True, False)
+    """
+    return _NO_OTHER.search(reply) is not None
+
 
 def listed(rows: Rows) -> str:
     """Return rows as a list for a question.
