@@ -244,7 +244,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the outcomes to this file")
     arguments = parser.parse_args()
     cases = {case["id"]: case for case in tasks(arguments.split)}
-    users = read_users(arguments.users or FIRM / f"users_{arguments.split}.jsonl")
+    file = arguments.users or FIRM / f"users_{arguments.split}.jsonl"
+    if not file.is_file():
+        parser.error(f"--users: there is no file {file}; its format is in tau2_users.py")
+    users = read_users(file)
     users = [
         user
         for user in users
