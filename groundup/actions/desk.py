@@ -106,11 +106,11 @@ class ActionDesk:
         customer: str | None = None,
         client: str = "",
         *,
-        is_unanswered: bool = False,
+        is_unsure: bool = False,
     ) -> ActionTurn | None:
         """Return what is replied to the last message of a user; None: it is for no action (one may
-        be under way: `pending`). `is_unanswered`: documents hold no answer to it, so an action that
-        it may ask for is offered.
+        be under way: `pending`). `is_unsure`: it was None without, and an
+        action that the message may ask for is offered.
 
         `conversation`: an id that no other conversation has; without one ("") two conversations
         with the same words are the same for an hour, unless their `client` (such as a key's name)
@@ -121,7 +121,7 @@ class ActionDesk:
         if not user_turns:
             return None
         talk = talk_of(conversation, customer, client, user_turns)
-        heard = replace(self._heard(talk, today, customer), is_unanswered=is_unanswered)
+        heard = replace(self._heard(talk, today, customer), is_unsure=is_unsure)
         known, idle = self._look(talk, heard)
         if known.replied:
             return known.reply

@@ -69,7 +69,7 @@ from groundup.actions.wishes import (
     MAX_WISHES,
     by_codes,
     known_from,
-    lists_codes,
+    listed_wishes,
     reference_of,
     wish_meant,
     wishes_of,
@@ -165,11 +165,11 @@ class _Dialogue:
         return asks_undo(self.message) and (other is None or other == (last and last.action))
 
     def _begin(self) -> Step:
-        if self.heard.is_unanswered:
-            name = self.chooser.choose(self.message, is_unanswered=True)
+        if self.heard.is_unsure:
+            name = self.chooser.choose(self.message, is_unsure=True)
             return Step(self.state) if name is None else self._which(OFFERED, name)
         found = wishes_of(self.message, self.chooser)
-        wishes = [one for each in found for one in self._by_codes(each)][:MAX_WISHES]
+        wishes = [one for each in found for one in listed_wishes(self.actions, each)][:MAX_WISHES]
         if len(found) < 2 and (either := self.chooser.either(self.message)) is not None:
             return self._which(WHICH, *either)
         if not wishes:
@@ -188,9 +188,11 @@ class _Dialogue:
         self.state = replace(self.state, waits="", wishes=())
         if reads_no(self.message) or reads_cancel(self.message) or denies(self.message):
             return Step(self.state, ActionTurn("cancelled", CANCELLED, action))
-        place = wish_meant(self.message, [each.title for each in named if each])
-        if len(wishes) == 1 and says_yes:
+        titles, place = [each.title for each in named if each], None
+        if len(wishes) == 1 and (says_yes or self._gives_values(action)):
             place = 0
+        elif len(wishes) > 1 and not asks_something(self.message):
+            place = wish_meant(self.message, titles)
         if place is None and says_yes:
             self.state = before
             return self._again()
@@ -199,11 +201,6 @@ class _Dialogue:
         chosen = self.actions.action(wishes[place].action)
         assert chosen is not None
         return self._start(wishes[place], (), self._read(chosen, self.message))
-
-    def _by_codes(self, wish: Wish) -> list[Wish]:
-        action = self.actions.action(wish.action)
-        assert action is not None
-        return by_codes(action, wish.message) if lists_codes(wish.message) else [wish]
 
     def _start(self, wish: Wish, others: Sequence[Wish], more: MessageValues | None = None) -> Step:
         action = self.actions.action(wish.action)
@@ -452,10 +449,15 @@ class _Dialogue:
         if made.turn is not None or made.performance is not None:
             return made
         self.state = replace(self.state, waits="offer", wishes=(first, *others))
-        read = self._read(action, self.message)
-        if read.values and message_form(self.message) != "question":
-            return self._start(first, others, read)  # what it needs is said in place of a yes
+        if self._gives_values(action):
+            return self._start(first, others, self._read(action, self.message))
         return replace(made, state=self.state)
+
+    def _gives_values(self, action: Action) -> bool:
+        """Whether a message says what an offered action needs, in place of a yes."""
+        if message_form(self.message) == "question" or wishes_of(self.message, self.chooser):
+            return False
+        return bool(self._read(action, self.message).values)
 
     def _ask_undo(self, last: LastDone) -> Step:
         action = self.actions.action(last.action)

@@ -79,8 +79,7 @@ QUESTIONS = ("question", "wish", "may")
 # From so much on a message is an example but for its values.
 SAME = 0.9
 WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
-# The least logarithm of the odds by meaning: to begin an action, and to offer one where documents
-# hold no answer.
+# The least logarithm of the odds by meaning: to begin an action, and to offer one.
 SURE, NEAR = 0.15, -1.0
 # An action that is so near behind the best one may be the one that is meant.
 EITHER = 1.0
@@ -170,13 +169,13 @@ class ActionChooser:
         message: str,
         labels: Iterable[str] = (),
         *,
-        is_unanswered: bool = False,
+        is_unsure: bool = False,
         expected: str | None = None,
     ) -> str | None:
         """Return the name of the action that a message asks for; None: of none. `labels`: what the
-        pack's classifier says of it. `is_unanswered`: documents hold no answer to it, so less is
-        enough (by meaning). `expected`: the action of the message of which this is a part; it is
-        left for another one only where that is clearly meant.
+        pack's classifier says of it. `is_unsure`: less is enough (by meaning), for an offer.
+        `expected`: the action of the message of which this is a part; it is left for another one
+        only where that is clearly meant.
         """
         plain = _plain(message)
         if plain in self._titles or plain in self._questions:
@@ -190,7 +189,7 @@ class ActionChooser:
             return max(filter(None, found), default=(0.0, None))[1]
         odds = self._odds(message, given)
         best = max(odds, key=lambda name: odds[name], default=None)
-        least = NEAR if is_unanswered else SURE
+        least = NEAR if is_unsure else SURE
         if best and expected and odds[expected] >= max(NEAR, odds[best] - CLEARLY):
             best = expected
         return best if best is not None and odds[best] >= least else None

@@ -30,8 +30,8 @@ class Heard:
     customer: str | None = None
     is_answer: bool = True
     """Whether the question that waits was shown right above the message."""
-    is_unanswered: bool = False
-    """Whether documents hold no answer to it, so that what it may ask for is offered."""
+    is_unsure: bool = False
+    """Whether what it may ask for is offered, since it asks for nothing surely."""
 
 
 @dataclass(frozen=True)

@@ -80,13 +80,12 @@ def _without_others(
     return kept
 
 
-def lists_codes(message: str) -> bool:
-    """Whether a message lists codes: "cancel 4417 and 8052", "XK2M4P, QT7R1Z".
-
-    >>> lists_codes("freeze 4417 and 8052"), lists_codes("PLEASE freeze 4417")
-    (True, False)
-    """
-    return _LISTED_CODES.search(message) is not None
+def listed_wishes(actions: ActionSet, wish: Wish) -> list[Wish]:
+    """Return a wish for each of the codes that one lists: "cancel 4417 and 8052"."""
+    action = actions.action(wish.action)
+    if action is None or not _LISTED_CODES.search(wish.message):
+        return [wish]
+    return by_codes(action, wish.message)
 
 
 def by_codes(action: Action, message: str) -> list[Wish]:

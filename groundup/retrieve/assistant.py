@@ -7,8 +7,8 @@
                                     where a rule refused, its sentence of the documents
                  -> small talk?     fixed words: who I am, what I can do
                  -> documents       found: their sentences, as `ask` composes them
-                                    not found: the action that is near, offered by a question; else
-                                    that, and how a person is reached
+                                    not found: that, and how a person is reached
+                                    an action that is near is offered below, or in place of that
 
 In the middle of an action a message that is not for it goes the other ways, and the question that
 waits is asked again below.
@@ -177,6 +177,8 @@ def read_conversation(
     if turn is not None:
         documents = rule_reading(last, turn.rule, search)
         return AssistantReading("action", documents, (turn.text,), action=turn)
+    if desk is not None and pending is not None:  # the message may have ended it without a word
+        pending = desk.pending(user_turns=turns, **vars(caller))
 
     def for_a_person() -> Sequence[Message]:
         return messages if desk is None else _without_values(messages, acted, desk)
@@ -184,11 +186,14 @@ def read_conversation(
     reading = _read_beside_actions(question, for_a_person, texts, search, desk)
     if pending is not None:
         return _with_pending(reading, pending)
-    if desk is not None and reading.kind == "refusal":
-        turn = desk.turn(user_turns=turns, **vars(caller), is_unanswered=True)
-        if turn is not None:
-            return AssistantReading("action", _nothing(last), (turn.text,), action=turn)
-    return reading
+    offered = None
+    if desk is not None and reading.kind in ("answer", "refusal"):
+        offered = desk.turn(user_turns=turns, **vars(caller), is_unsure=True)
+    if offered is None:
+        return reading
+    if reading.kind == "refusal":
+        return AssistantReading("action", _nothing(last), (offered.text,), action=offered)
+    return replace(reading, closing=(*reading.closing, offered.text), action=offered)
 
 
 def _read_beside_actions(

@@ -70,8 +70,8 @@ def test_examples_choose_their_action_and_near_questions_none(
 def test_less_is_enough_where_documents_hold_no_answer(choosers: dict[str, ActionChooser]) -> None:
     said = "my daughter's poorly so she's staying home"
     assert choosers["school"].choose(said) in (None, "report_absence")
-    assert choosers["school"].choose(said, is_unanswered=True) == "report_absence"
-    assert choosers["school"].choose("when is parents evening?", is_unanswered=True) is None
+    assert choosers["school"].choose(said, is_unsure=True) == "report_absence"
+    assert choosers["school"].choose("when is parents evening?", is_unsure=True) is None
 
 
 def test_a_message_between_two_actions_is_asked_about(embed: Embed, tmp_path: Path) -> None:

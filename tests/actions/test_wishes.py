@@ -8,17 +8,16 @@ from cafe_talk import TODAY, Talker
 from groundup.actions.action_file import read_actions
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
-from groundup.actions.wishes import wishes_of
+from groundup.actions.state import Wish
+from groundup.actions.wishes import listed_wishes, wishes_of
 from groundup.packs.pack import packaged_packs
 
 
 class Undecided(ActionChooser):
     """Takes every message for one of two actions, or with a guess offers it."""
 
-    def choose(
-        self, message: str, *_: object, is_unanswered: bool = False, **__: object
-    ) -> str | None:
-        return "cancel_booking" if is_unanswered else None
+    def choose(self, message: str, *_: object, is_unsure: bool = False, **__: object) -> str | None:
+        return "cancel_booking" if is_unsure else None
 
     def either(self, message: str) -> tuple[str, str] | None:
         return ("book_table", "cancel_booking") if "table" in message else None
@@ -117,11 +116,26 @@ def test_another_message_in_place_of_a_choice_leaves_it(guest: Talker) -> None:
     assert guest.desk.pending("talk", guest.said) is None
 
 
-def test_what_documents_do_not_answer_may_be_offered(guest: Talker) -> None:
+def test_each_code_of_a_list_is_a_wish() -> None:
+    actions = read_actions(packaged_packs()["restaurant"])
+    assert actions is not None
+    said = "Please cancel P7RYA2 and H4LLS7"
+    found = listed_wishes(actions, Wish("cancel_booking", said))
+    assert [each.message.split()[-1] for each in found] == ["and", "H4LLS7"]
+    said = "PLEASE CANCEL P7RYA2"
+    assert listed_wishes(actions, Wish("cancel_booking", said)) == [Wish("cancel_booking", said)]
+
+
+def test_what_may_be_asked_for_is_offered(guest: Talker) -> None:
     guest.said = ["KQM274 won't do"]
-    turn = guest.desk.turn("talk", guest.said, TODAY, is_unanswered=True)
+    turn = guest.desk.turn("talk", guest.said, TODAY, is_unsure=True)
     assert turn is not None and turn.text == 'I can do this for you: "Cancel a booking". Shall I?'
     assert turn.yes_no and guest.hear("yes").text.startswith("The booking KQM274 of Ines Warrow")
+    guest = Talker(guest.desk, "another")
+    guest.said = ["what about KQM274"]
+    guest.desk.turn("another", guest.said, TODAY, is_unsure=True)
+    assert guest.say("Do you have parking?") is None
+    assert guest.desk.pending("another", guest.said) is None, "an offer is made once"
 
 
 def test_it_is_what_was_just_done(tmp_path: Path) -> None:
