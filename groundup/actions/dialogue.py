@@ -52,6 +52,7 @@ from groundup.actions.replies import (
     reads_no,
     reads_undo,
     reads_yes,
+    refuses,
 )
 from groundup.actions.rows import listed, meant_row, names_none
 from groundup.actions.state import (
@@ -158,11 +159,9 @@ class _Dialogue:
 
     def _asks_undo(self) -> bool:
         """Whether a message says that what was just done is to be undone, perhaps with a reason."""
-        if reads_undo(self.message):
-            return True
-        last = self.state.last
-        other = self.chooser.choose(self.message)
-        return asks_undo(self.message) and (other is None or other == (last and last.action))
+        last, other = self.state.last, self.chooser.choose(self.message)
+        is_other = other is not None and other != (last and last.action)
+        return reads_undo(self.message) or (asks_undo(self.message) and not is_other)
 
     def _begin(self) -> Step:
         if self.heard.is_unsure:
@@ -273,10 +272,8 @@ class _Dialogue:
 
     def _says_no(self) -> bool:
         """Whether a message without values of its own denies: "oh hang on, don't cancel it"."""
-        if self.message.rstrip().endswith("?") or begins_with_yes(self.message):
-            return False
         wishes = wishes_of(self.message, self.chooser)
-        return denies(self.message) and {each.action for each in wishes} <= {self.state.action}
+        return refuses(self.message) and {each.action for each in wishes} <= {self.state.action}
 
     def _read_answer(self, action: Action) -> MessageValues:
         """Return the values of a reply: of several codes for the asked slot the first one, and the
@@ -449,9 +446,9 @@ class _Dialogue:
         if made.turn is not None or made.performance is not None:
             return made
         self.state = replace(self.state, waits="offer", wishes=(first, *others))
-        if self._gives_values(action):
-            return self._start(first, others, self._read(action, self.message))
-        return replace(made, state=self.state)
+        if not self._gives_values(action):
+            return replace(made, state=self.state)
+        return self._start(first, others, self._read(action, self.message))
 
     def _gives_values(self, action: Action) -> bool:
         """Whether a message says what an offered action needs, in place of a yes."""

@@ -123,6 +123,12 @@ def denies(message: str) -> bool:
     return _DENIAL.search(message.replace("’", "'")) is not None
 
 
+def refuses(message: str) -> bool:
+    """Whether a message denies, and is no question and no yes: "oh hang on, don't cancel it"."""
+    is_question = message.rstrip().endswith("?")
+    return denies(message) and not is_question and not begins_with_yes(message)
+
+
 def reads_cancel(message: str) -> bool:
     """Whether a message says that what is under way is not wanted any more.
 
