@@ -9,7 +9,6 @@ supports it.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,9 +16,7 @@ from typing import Any
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, terms, words
 from groundup.retrieve.passages import Passage, heading_of
-from groundup.retrieve.question_terms import Group, presence
 from groundup.retrieve.quotes import quotations
-from groundup.retrieve.search import TITLE_WEIGHT
 from groundup.retrieve.sentences import TextSpan, sentence_spans
 from groundup.retrieve.table_rows import Table
 from groundup.retrieve.tables import row_in_words
@@ -75,24 +72,6 @@ class Quote:
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values."""
         return asdict(self)
-
-
-def coverage(
-    weights: dict[Group, float],
-    unknown: float,
-    counts: Counter[str],
-    title: Counter[str] | None = None,
-) -> float:
-    """Return the share of a question's weight that some counted terms have, 0 to 1; `unknown` is
-    that of words that no passage has.
-    """
-    matched = 0.0
-    for group, weight in weights.items():
-        here, above = presence(counts, group), 0.0
-        if title and here < 1:
-            above = TITLE_WEIGHT * presence(title, group)
-        matched += weight * max(here, above)
-    return matched / max(1e-9, sum(weights.values()) + unknown)
 
 
 @dataclass(frozen=True)

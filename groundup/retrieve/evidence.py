@@ -24,23 +24,24 @@ SmolLM2-135M's "yes" or "no" to whether the passage has the answer (chance).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from groundup.retrieve.asked_values import has_asked_value
-from groundup.retrieve.cite import coverage, statement_text, statements
+from groundup.retrieve.cite import statement_text, statements
 from groundup.retrieve.contact_details import contact_detail
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import (
     Group,
+    LookedFor,
     WordStatistics,
     question_terms,
-    term_counts,
 )
 from groundup.retrieve.requests_to_reader import known_elsewhere, nothing_known, request_of
-from groundup.retrieve.search import idf, term_weights
+from groundup.retrieve.search import TITLE_WEIGHT, idf, term_weights
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Rows, Vector, Vectors
@@ -101,14 +102,19 @@ class QuestionWords:
     unknown: float
     """The weight of words that no passage has; each weighs as one that a single passage has."""
 
+    @cached_property
+    def looked_for(self) -> LookedFor:
+        """The same words, to be counted."""
+        return LookedFor(self.weights)
+
     def share(self, text: str, language: str, title: str = "") -> float:
         """Return the share of the question's weight that a text has."""
-        return coverage(
-            self.weights,
-            self.unknown,
-            term_counts(text, language, self.weights),
-            term_counts(title, language, self.weights),
-        )
+        here = self.looked_for.counts(text, language)
+        above = self.looked_for.counts(title, language)
+        matched = 0.0
+        for weight, own, titled in zip(self.weights.values(), here, above, strict=True):
+            matched += weight * max(own.presence, TITLE_WEIGHT * titled.presence)
+        return matched / max(1e-9, sum(self.weights.values()) + self.unknown)
 
 
 def evidence(

@@ -14,9 +14,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from groundup.language import weekdays
 from groundup.language.stop_words import (
@@ -180,41 +179,69 @@ def _group(
     return Group(own, tuple(dict.fromkeys(others)), is_day)
 
 
-def term_counts(text: str, language: str, groups: Iterable[Group]) -> Counter[str]:
-    """Return how often a text has each term, and each phrase and implied weekday that is looked
-    for.
-    """
-    found = terms(text, language)
-    counts = Counter(found)
-    phrases, is_about_days = _looked_for(tuple(groups))
-    if phrases:
-        joined = f" {' '.join(found)} "
-        counts.update({phrase: joined.count(f" {phrase} ") for phrase in phrases})
-    if is_about_days:
-        for day in stems(implied_days(text, language), language):
-            counts[day] = max(1, counts[day])
-    return counts
+class Count(NamedTuple):
+    """How often a text has one word of a question."""
+
+    own: int
+    related: int
+
+    @property
+    def is_there(self) -> bool:
+        return self.own > 0 or self.related > 0
+
+    @property
+    def occurrences(self) -> float:
+        """Each of a related word counts RELATED."""
+        return self.own + RELATED * self.related
+
+    @property
+    def presence(self) -> float:
+        """1 for a word that occurs, RELATED where only related ones do, else 0."""
+        if self.own:
+            return 1.0
+        return RELATED if self.related else 0.0
 
 
-@lru_cache(maxsize=64)  # the same question for each passage and sentence
-def _looked_for(groups: tuple[Group, ...]) -> tuple[tuple[str, ...], bool]:
-    """Return the phrases among what is looked for, and whether weekdays are."""
-    phrases = {term for group in groups for term in group.related if " " in term}
-    return tuple(phrases), any(group.is_day for group in groups)
+_NONE = Count(0, 0)
 
 
-def occurrences(counts: Counter[str], group: Group) -> float:
-    """Return how often a word occurs, given the counts of terms; a related one counts RELATED."""
-    if group.terms and group.terms[0].endswith("*"):
-        beginning = group.terms[0][:-1]
-        return sum(count for term, count in counts.items() if term.startswith(beginning))
-    own = sum(counts[term] for term in group.terms)
-    return own + RELATED * sum(counts[term] for term in group.related)
+class LookedFor:
+    """What a question looks for, to be counted in many texts."""
 
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self._groups = tuple(groups)
+        related = {term for group in self._groups for term in group.related}
+        self._phrases = [term for term in related if " " in term]
+        self._is_about_days = any(group.is_day for group in self._groups)
+        self._beginnings = {
+            place: group.terms[0][:-1]
+            for place, group in enumerate(self._groups)
+            if group.terms and group.terms[0].endswith("*")
+        }
+        self._places: dict[str, set[int]] = {}
+        for place, group in enumerate(self._groups):
+            for term in (*group.terms, *group.related):
+                self._places.setdefault(term, set()).add(place)
 
-def presence(counts: Counter[str], group: Group) -> float:
-    """Return 1 for a word that occurs, RELATED where only related ones do, else 0."""
-    found = occurrences(counts, group)
-    if found < 1 or any(counts[term] for term in group.terms) or not group.related:
-        return min(1.0, found)
-    return RELATED
+    def counts(self, text: str, language: str, found: list[str] | None = None) -> list[Count]:
+        """Return how often a text has each group, in order. `found`: its terms, where known."""
+        if not text:
+            return [_NONE] * len(self._groups)
+        found = terms(text, language) if found is None else found
+        counts = Counter(found)
+        if self._phrases:
+            joined = f" {' '.join(found)} "
+            counts.update({phrase: joined.count(f" {phrase} ") for phrase in self._phrases})
+        if self._is_about_days:
+            for day in stems(implied_days(text, language), language):
+                counts[day] = max(1, counts[day])
+        each = [_NONE] * len(self._groups)
+        there = counts.keys() & self._places.keys()
+        for place in set().union(*map(self._places.__getitem__, there)):
+            group = self._groups[place]
+            own = sum(counts[term] for term in group.terms)
+            each[place] = Count(own, sum(counts[term] for term in group.related))
+        for place, beginning in self._beginnings.items():
+            own = sum(count for term, count in counts.items() if term.startswith(beginning))
+            each[place] = Count(own, 0)
+        return each

@@ -21,7 +21,6 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 from groundup.errors import require
@@ -32,10 +31,9 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import (
     Group,
+    LookedFor,
     WordStatistics,
-    occurrences,
     question_terms,
-    term_counts,
 )
 
 K, B = 1.2, 0.75
@@ -128,8 +126,8 @@ def bm25(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
     if not weights:
         return []
     passages = index.passages(index.matching(_rarest(index, weights), max(limit, CANDIDATES)))
-    mean_terms = index.mean_terms
-    scored = [(passage.id, score(passage, weights, mean_terms)) for passage in passages]
+    fit = QuestionScore(weights, index.mean_terms)
+    scored = [(passage.id, fit.of(passage)) for passage in passages]
     return sorted(scored, key=lambda each: (-each[1], each[0]))[:limit]
 
 
@@ -160,37 +158,48 @@ def _rarest(index: Index, weights: dict[Group, float]) -> list[str]:
     return chosen
 
 
-def score(passage: Passage, weights: dict[Group, float], mean_terms: float) -> float:
-    """Return how well a passage fits: BM25 and pairs, times the share of the question's weight that
-    it has to a power.
+class QuestionScore:
+    """How well passages fit one question: BM25 and pairs, times the share of the question's weight
+    that a passage has to a power.
     """
-    if not weights:
-        return 0.0
-    body = terms(passage.text, passage.language)
-    counts = term_counts(passage.text, passage.language, weights)
-    title = term_counts(passage.title, passage.language, weights)
-    length = 1 - B + B * len(body) / max(1.0, mean_terms)
-    total = matched = 0.0
-    for group, weight in weights.items():
-        count = occurrences(counts, group) + TITLE_WEIGHT * occurrences(title, group)
-        total += weight * count * (K + 1) / (count + K * length)
-        matched += weight * min(1.0, count)
-    coverage: float = (matched / sum(weights.values())) ** COVERAGE_POWER
-    return (total + pairs_near(body, weights)) * coverage
 
+    def __init__(self, weights: dict[Group, float], mean_terms: float) -> None:
+        """`weights`: the idf of each group of terms; `mean_terms`: the mean number of terms of a
+        passage of the index.
+        """
+        self._weights, self._mean_terms = list(weights.values()), max(1.0, mean_terms)
+        self._looked_for = LookedFor(weights)
+        self._own = {term: place for place, group in enumerate(weights) for term in group.terms}
 
-def pairs_near(body: Sequence[str], weights: dict[Group, float]) -> float:
-    """Return the sum over neighbouring words of the question of PAIR_WEIGHT min(idf) / distance^2,
-    at their nearest places in a passage.
-    """
-    wanted = {term: group for group in weights for term in group.terms}
-    places: dict[Group, list[int]] = {}
-    for place, term in enumerate(body):
-        if term in wanted:
-            places.setdefault(wanted[term], []).append(place)
-    total = 0.0
-    for first, second in pairwise(weights):
-        if first in places and second in places:
-            distance = min(abs(a - b) for a in places[first] for b in places[second])
-            total += PAIR_WEIGHT * min(weights[first], weights[second]) / max(1, distance) ** 2
-    return total
+    def of(self, passage: Passage) -> float:
+        """Return the score of a passage, at least 0."""
+        if not self._weights:
+            return 0.0
+        body = terms(passage.text, passage.language)
+        counts = self._looked_for.counts(passage.text, passage.language, body)
+        title = self._looked_for.counts(passage.title, passage.language)
+        length = 1 - B + B * len(body) / self._mean_terms
+        total = matched = 0.0
+        for weight, here, above in zip(self._weights, counts, title, strict=True):
+            if here.is_there or above.is_there:
+                count = here.occurrences + TITLE_WEIGHT * above.occurrences
+                total += weight * count * (K + 1) / (count + K * length)
+                matched += weight * min(1.0, count)
+        coverage: float = (matched / sum(self._weights)) ** COVERAGE_POWER
+        return (total + self._pairs_near(body)) * coverage
+
+    def _pairs_near(self, body: Sequence[str]) -> float:
+        """Return the sum over neighbouring words of the question of PAIR_WEIGHT min(idf) /
+        distance^2, at their nearest places in a passage.
+        """
+        places: dict[int, list[int]] = {}
+        for place, term in enumerate(body):
+            if term in self._own:
+                places.setdefault(self._own[term], []).append(place)
+        total = 0.0
+        for first in sorted(places):
+            if first + 1 in places:
+                distance = min(abs(a - b) for a in places[first] for b in places[first + 1])
+                idfs = self._weights[first : first + 2]
+                total += PAIR_WEIGHT * min(idfs) / max(1, distance) ** 2
+        return total

@@ -32,7 +32,7 @@ from groundup.retrieve.known_stores import FILES
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import question_terms
 from groundup.retrieve.reader import find_reader
-from groundup.retrieve.search import CANDIDATES, Ranking, bm25, score, term_weights
+from groundup.retrieve.search import CANDIDATES, QuestionScore, Ranking, bm25, term_weights
 from groundup.retrieve.vector_store import Rows, Vector
 from groundup.retrieve.vectors_info import VectorIndexInfo, read_vectors_info
 from groundup.weights.hf_families import KIND_NAMES
@@ -230,10 +230,10 @@ def score_by_both(
     """
     vector = vectors.embed([query])[0]
     scores = dict(bm25(index, query, limit))
-    weights, mean_terms = term_weights(index, question_terms(index, query)), index.mean_terms
+    fit = QuestionScore(term_weights(index, question_terms(index, query)), index.mean_terms)
     others = [id for id, _ in vectors.store.nearest(vector, limit) if id not in scores]
     for passage in index.passages(others):
-        scores[passage.id] = score(passage, weights, mean_terms)
+        scores[passage.id] = fit.of(passage)
     return scores, vectors.cosines(vector, list(scores))
 
 
