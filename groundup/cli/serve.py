@@ -96,6 +96,13 @@ class ServerOptions:
             "else quotations only.",
         ),
     ] = False
+    promised: Annotated[
+        bool,
+        Option(
+            "--promised",
+            help="Answer from documents only what each index's promised error rate covers.",
+        ),
+    ] = False
     customer_header: Annotated[
         str,
         Option(
@@ -246,7 +253,7 @@ def _open_server(
 
     own = indexes_of_builds(models)
     indexes = indexes_of([*(sources.indexes or []), *own])
-    indexes.own_words = options.own_words
+    indexes.own_words, indexes.promised = options.own_words, options.promised
     assistants = assistants_of(models, own)
     for note in open_desks(indexes, models, assistants, actions, trial=bool(options.trial)):
         progress.say(note)
@@ -262,6 +269,9 @@ def _open_server(
     server = server_of(registry, options, Limits(), indexes)
     server.customer_header = header_name(options.customer_header)
     indexes.open_vectors(server.worker, progress)
+    if options.promised:
+        for sentence in indexes.require_promises():
+            progress.say(f"Answers only what is promised. {sentence}")
     for note in precision_notes(server.loaded_models, registry):
         progress.say(note)
     return server

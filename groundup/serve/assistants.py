@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from groundup.actions.action_file import MAX_CUSTOMER_CHARACTERS
 from groundup.http.guard import only
-from groundup.retrieve.answer import AskConfig
+from groundup.retrieve.answer import PASSAGES
 from groundup.retrieve.assistant_actions import Caller
 from groundup.retrieve.search import Keep, every
 from groundup.serve.model_registry import ModelAlias, ModelInfo
@@ -60,7 +60,7 @@ def question_of(
     request: GenerateRequest,
     alias: ModelAlias,
     writer: tuple[ModelAlias, ModelInfo] | None,
-    config: AskConfig = AskConfig(),
+    passages: int = PASSAGES,
     new_keep: Callable[[], Keep] = lambda: every,
 ) -> AskRequest:
     """Return what a request asks of an assistant. `writer`: the model that also answers in its own
@@ -78,7 +78,7 @@ def question_of(
         index,
         "",
         writer,
-        config,
+        server.indexes.ask_config(passages),
         request.options,
         new_keep_of_shown,
         conversation=_conversation(request, alias),

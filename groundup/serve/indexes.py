@@ -28,9 +28,11 @@ from groundup.http.keys import ALL
 from groundup.http.responses import JsonObject
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.progress import Progress
+from groundup.retrieve.answer import PASSAGES, AskConfig
 from groundup.retrieve.answer_match import contains
 from groundup.retrieve.assistant import texts_of_build
 from groundup.retrieve.document_requests import Requests
+from groundup.retrieve.evidence import no_evidence
 from groundup.retrieve.index import (
     INDEX_FILE,
     VECTORS_FILE,
@@ -39,6 +41,7 @@ from groundup.retrieve.index import (
     IndexCounts,
     missing_index,
 )
+from groundup.retrieve.operating_points import operating_point
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import ADAPTER_FILE, TUNED
@@ -70,6 +73,10 @@ class ServedIndexes:
         self.own_words = False
         """Whether an answer also has a model's own sentences where the request does not say; else
         quotations only.
+        """
+        self.promised = False
+        """Whether only what an index's promised error rate covers is answered, also where the
+        request does not say.
         """
         self.desks: dict[str, ActionDesk] = {}
         """Of the indexes that an assistant answers from, what does its actions."""
@@ -105,6 +112,31 @@ class ServedIndexes:
         self._open_vectors = open_on_worker
         for name in self._paths:
             self._current_vectors(name)
+
+    def require_promises(self) -> list[str]:
+        """Return what is promised of each index, a sentence each. Raises ConfigError for one
+        without a promise.
+        """
+        found = []
+        for name, path in self._paths.items():
+            judged = no_evidence(self._current_vectors(name))
+            try:
+                point = operating_point(path, judged.by, judged.usual, promised=True)
+            except ConfigError as error:
+                fix = (
+                    "Give it questions with known answers: "
+                    f"groundup index --out {path} --questions FILE"
+                )
+                raise ConfigError(f"{path} has no promised error rate.", fix=fix) from error
+            assert point.promise is not None
+            found.append(f"{name}: {point.promise.text}")
+        return found
+
+    def ask_config(self, passages: int = PASSAGES, *, promised: bool = False) -> AskConfig:
+        """Return how a question is answered from so many passages; `promised` as the request wants
+        it.
+        """
+        return AskConfig(passages, promised=promised or self.promised)
 
     @property
     def names(self) -> list[str]:

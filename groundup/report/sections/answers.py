@@ -37,6 +37,7 @@ from groundup.report.values import (
 )
 
 ITEMS_SHOWN, ANSWER_CHARACTERS = 60, 300
+PROMISED_ONLY = " groundup serve --promised answers only these."
 
 
 def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
@@ -47,7 +48,7 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     indexes = [report.stage(name) for name in report.of_kind("index")]
     thin = [sentence for index in indexes if index for sentence in index.thin]
     promises = [text(index.record, "facts", "promise") for index in indexes if index]
-    promised = [note(foreign(sentence)) for sentence in promises if sentence]
+    promised = [note(foreign(sentence), PROMISED_ONLY) for sentence in promises if sentence]
     shown = [_counts(found), _right(arms), _figures(arms), _refusals(arms), _checks(arms)]
     return [*shown, *promised, *notes_of(thin), _items(found, arms)]
 

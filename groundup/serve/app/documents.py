@@ -37,7 +37,7 @@ from starlette.routing import Route
 
 from groundup.errors import GroundupError
 from groundup.http.responses import JsonObject, JsonResponse, path_number
-from groundup.retrieve.answer import PASSAGES, Answer, AskConfig, Note, Part
+from groundup.retrieve.answer import PASSAGES, Answer, Note, Part
 from groundup.retrieve.assistant import AssistantReply
 from groundup.retrieve.assistant_actions import Caller
 from groundup.retrieve.cite import Quote
@@ -133,7 +133,8 @@ async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
     before = (message.message().content for message in body.history if message.role == "user")
     turns = [content[:MAX_QUESTION_CHARACTERS] for content in before]
     question = question_in_context([*turns, body.question])
-    return AskRequest(name, question, writer, AskConfig(passages=body.k, promised=body.promised))
+    config = server.indexes.ask_config(body.k, promised=body.promised)
+    return AskRequest(name, question, writer, config)
 
 
 async def _read_assistant_ask(server: ModelServer, body: AskBody, name: str) -> AskRequest:
@@ -144,7 +145,7 @@ async def _read_assistant_ask(server: ModelServer, body: AskBody, name: str) -> 
     conversation = Conversation(tuple(messages))
     request = GenerateRequest(name, (conversation,), caller=Caller(body.conversation))
     writer = (alias, info) if server.indexes.own_words else None
-    return question_of(server, request, alias, writer, AskConfig(passages=body.k))
+    return question_of(server, request, alias, writer, body.k)
 
 
 def assistant_entry(server: ModelServer, alias: ModelAlias) -> JsonObject:

@@ -59,11 +59,12 @@ async def answer(
     async with contextlib.AsyncExitStack() as stack:
         writes = _own_words(server, request, writer)
         if writer is not None and writer[0].assistant == name:
-            config, keep = AskConfig(request.num_passages), request.filters.keep
+            count, keep = request.num_passages, request.filters.keep
             plain = replace(plain, caller=assistants.caller_of(server, plain.caller, client))
-            question = assistants.question_of(server, plain, writer[0], writes, config, keep)
+            question = assistants.question_of(server, plain, writer[0], writes, count, keep)
         else:
-            question = _question(request, name, writes)
+            config = server.indexes.ask_config(request.num_passages)
+            question = _question(request, name, writes, config)
         found = await sourced_answer(server, question, stack)
         read, base_url = _results_of(found.reading, plain), base_url_of(client)
         results = await server.indexes.use(name, lambda _: search_results(name, read, base_url))
@@ -141,7 +142,9 @@ def _own_words(server: ModelServer, request: SearchRequest, writer: Writer | Non
     return None
 
 
-def _question(request: SearchRequest, name: str, writer: Writer | None) -> AskRequest:
+def _question(
+    request: SearchRequest, name: str, writer: Writer | None, config: AskConfig
+) -> AskRequest:
     """Return what is request of an index.
 
     Raises RequestError for what only a model that writes can do.
@@ -158,7 +161,6 @@ def _question(request: SearchRequest, name: str, writer: Writer | None) -> AskRe
         raise _needs_writer(request.plain.public("response_format"))
     if writer is None and request.instructions:
         raise _needs_writer(request.system_param)
-    config = AskConfig(request.num_passages)
     if max_tokens is not None:
         config = replace(config, max_tokens=max(1, max_tokens))
     return AskRequest(

@@ -90,10 +90,11 @@ export class DocumentAnswer {
     this.waiting.hidden = !this.model;
   }
 
-  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, kind, summary = [], action = null, reply }) {
+  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, operating_point, kind, summary = [], action = null, reply }) {
     [this.kind, this.summary, this.action, this.number] = [kind, summary, action, reply];
     this.isEnded = true;
     this.promise = found && promise ? promiseNote(promise, promised) : "";
+    if (!found && operating_point === "promised") this.promise = "Only what the promised error rate covers is answered here.";
     this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";
     this.text = answer;
     if (this.isReply) this.beside.hidden = !cited.length;
