@@ -19,7 +19,7 @@ other rankings, as by vectors.
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from groundup.files import sha256_file
 from groundup.language.terms import terms
 from groundup.retrieve.doc_files import state_of
 from groundup.retrieve.index import Index
+from groundup.retrieve.long_queries import searched_for
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import (
     Group,
@@ -121,14 +122,25 @@ def is_current(index: Index, file: str) -> bool:
 
 
 def bm25(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
-    """Return (id, score) of the best passages by BM25, at most `limit`, best first."""
+    """Return (id, score) of the best passages by BM25, at most `limit`, best first; of a long query
+    the sum of its sentences (`long_queries.py`).
+    """
+    totals: dict[int, float] = {}
+    for text in searched_for(query):
+        for id, score in _scores(index, text, limit):
+            totals[id] = totals.get(id, 0.0) + score
+    return sorted(totals.items(), key=lambda each: (-each[1], each[0]))[:limit]
+
+
+def _scores(index: Index, query: str, limit: int) -> Iterator[tuple[int, float]]:
+    """Yield (id, score) of the passages that have some of the words."""
     weights = term_weights(index, question_terms(index, query))
     if not weights:
-        return []
+        return
     passages = index.passages(index.matching(_rarest(index, weights), max(limit, CANDIDATES)))
     fit = QuestionScore(weights, index.mean_terms)
-    scored = [(passage.id, fit.of(passage)) for passage in passages]
-    return sorted(scored, key=lambda each: (-each[1], each[0]))[:limit]
+    for passage in passages:
+        yield passage.id, fit.of(passage)
 
 
 def term_weights(index: WordStatistics, groups: Sequence[Group]) -> dict[Group, float]:

@@ -29,6 +29,7 @@ from groundup.progress import Progress
 from groundup.retrieve.index import VECTORS_FOLDER, Index
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.known_stores import FILES
+from groundup.retrieve.long_queries import LONG_WEIGHT, pooled, searched_for
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import question_terms
 from groundup.retrieve.reader import find_reader
@@ -189,9 +190,15 @@ class Vectors:
         self._made = dict(list(kept.items())[-REMEMBERED:])
         return [found[text] for text in texts]
 
-    def cosines(self, query: Vector, ids: Sequence[int]) -> dict[int, float]:
-        """Return the cosine of each of these passages that has a vector."""
-        return {id: float(row @ query) for id, row in self.store.rows(sorted(ids)).items()}
+    def cosines(self, query: Rows, ids: Sequence[int]) -> dict[int, float]:
+        """Return the cosine of each of these passages that has a vector, to the rows of a query
+        pooled (`long_queries.py`).
+        """
+        rows = self.store.rows(sorted(ids))
+        if not rows:
+            return {}
+        found = pooled(np.stack(list(rows.values())) @ query.T)
+        return dict(zip(rows, map(float, found), strict=True))
 
     def rows_of(self, passages: Sequence[Passage]) -> Rows:
         """Return the vectors of passages; those that have none yet are made."""
@@ -217,7 +224,8 @@ class Vectors:
 
         def ranking(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
             by_words, by_vectors = score_by_both(self, index, query, max(limit, CANDIDATES))
-            return mix(by_words, by_vectors, weight)[:limit]
+            own = LONG_WEIGHT if len(searched_for(query)) > 1 else weight
+            return mix(by_words, by_vectors, own)[:limit]
 
         return ranking
 
@@ -225,16 +233,25 @@ class Vectors:
 def score_by_both(
     vectors: Vectors, index: Index, query: str, limit: int
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """Return the BM25 score and the cosine of the passages that are among the best `limit` by
-    either; one without a row has no cosine.
+    """Return the BM25 score and the cosine of the passages that are among the best `limit` by words
+    or the best half as many by vectors, more where words find fewer; one without a row has no
+    cosine. Of 30 by vectors the first 20 of the mixture are those of 100 (docs/log.md).
+
+    Of a long query passages near any of its sentences; by their words alone these are not scored.
     """
-    vector = vectors.embed([query])[0]
-    scores = dict(bm25(index, query, limit))
+    texts = searched_for(query)
+    rows, scores = vectors.embed(texts), dict(bm25(index, query, limit))
+    wanted = limit - len(scores) // 2
+    near = {id for row in rows for id, _ in vectors.store.nearest(row, wanted)}
+    others = sorted(near.difference(scores))
+    if len(texts) > 1:
+        live = {passage.id for passage in index.passages(others)}
+        scores |= dict.fromkeys(sorted(live), 0.0)
+        return scores, vectors.cosines(rows, list(scores))
     fit = QuestionScore(term_weights(index, question_terms(index, query)), index.mean_terms)
-    others = [id for id, _ in vectors.store.nearest(vector, limit) if id not in scores]
     for passage in index.passages(others):
         scores[passage.id] = fit.of(passage)
-    return scores, vectors.cosines(vector, list(scores))
+    return scores, vectors.cosines(rows, list(scores))
 
 
 def mix(

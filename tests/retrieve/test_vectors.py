@@ -81,7 +81,7 @@ def test_the_nearest_are_those_of_a_full_comparison(
         assert [cosine for _, cosine in near] == pytest.approx(
             [cosine for cosine, _ in expected[:limit]], abs=1e-6
         )
-    assert found.cosines(query, [found.store.ids[1], 999]) == {
+    assert found.cosines(query[None], [found.store.ids[1], 999]) == {
         found.store.ids[1]: pytest.approx(float(found.store.matrix[1] @ query))
     }
 
