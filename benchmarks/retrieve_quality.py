@@ -1,14 +1,15 @@
 """Retrieval on four sets: recall and MRR by words, by vectors and by both, paired; against bm25s.
 
-python benchmarks/retrieve_quality.py [--quick] [--only squad papers bank boolq] [--encoder all-minilm-l6-v2] [--bm25s PYTHON] [--json OUT]
+python benchmarks/retrieve_quality.py [--quick] [--only squad papers bank boolq] [--half 0|1] [--encoder NAME] [--bm25s PYTHON] [--json OUT]
 
 The sets are those of `retrieve_sets.py`. Recall@k is the mean share of a question's texts that are among the first k; MRR is of the first of them.
 The rank of a text is that of its best passage. "vectors" is plain cosine of the encoder; "both" has the package's weight. bm25s (of the python that
 has it, with PyStemmer) ranks the whole texts with its own English stop words and stems. Differences are of the mean over questions, by a paired
-bootstrap.
+bootstrap. --half: only the questions whose SHA-256 begins with an even (0) or odd (1) byte; long queries were developed on half 0 of the bank.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -39,12 +40,22 @@ Ranks = list[list[int]]
 """For each question the numbers of the texts, best first."""
 
 
-def texts_of(name: str, quick: bool) -> list[Texts]:
-    """A set."""
+def texts_of(name: str, quick: bool, half: int | None = None) -> list[Texts]:
+    """A set, or the questions of one half of it."""
+    if half is not None:
+        return [
+            Texts(each.texts, tuple(asked for asked in each.asked if half_of(asked) == half))
+            for each in texts_of(name, quick)
+        ]
     if name == "papers":
         return papers(3 if quick else PAPERS)
     found = {"squad": squad, "bank": bank}[name]() if name != "boolq" else boolq(QUERIES)
     return [Texts(each.texts, each.asked[:20]) for each in found] if quick else found
+
+
+def half_of(asked: Asked) -> int:
+    """Which half of its set a question is in."""
+    return hashlib.sha256(asked.question.encode()).digest()[0] % 2
 
 
 def ranked(sets: Sequence[Texts], embed: Embed, encoder: str) -> dict[str, Ranks]:
@@ -116,10 +127,9 @@ def differences(
 
 
 def compared(
-    name: str, embed: Embed, encoder: str, python: Path | None, quick: bool
+    sets: Sequence[Texts], embed: Embed, encoder: str, python: Path | None
 ) -> dict[str, Any]:
     """The figures of each contender on a set, and of the mixture less each other one."""
-    sets = texts_of(name, quick)
     asked = [each for one in sets for each in one.asked]
     ranks = ranked(sets, embed, encoder)
     if python:
@@ -142,6 +152,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="20 questions, 3 papers")
     parser.add_argument("--only", choices=SETS, nargs="+", default=SETS)
+    parser.add_argument("--half", type=int, choices=(0, 1))
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
     parser.add_argument(
         "--bm25s", type=Path, metavar="PYTHON", help="the python that has bm25s and PyStemmer"
@@ -152,7 +163,8 @@ def main() -> None:
     print(describe(about_machine))
     embed, found = embed_with(options.encoder, CPU, Silent()), {}
     for name in options.only:
-        found[name] = compared(name, embed, options.encoder, options.bm25s, options.quick)
+        sets = texts_of(name, options.quick, options.half)
+        found[name] = compared(sets, embed, options.encoder, options.bm25s)
         print(
             f"\n{name}: {found[name]['questions']} questions on {found[name]['texts']:,} texts",
             flush=True,

@@ -29,7 +29,7 @@ from groundup.progress import Progress
 from groundup.retrieve.index import VECTORS_FOLDER, Index
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.known_stores import FILES
-from groundup.retrieve.long_queries import LONG_WEIGHT, pooled, searched_for
+from groundup.retrieve.long_queries import LONG_WEIGHT, TEMPERATURE, searched_for
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import question_terms
 from groundup.retrieve.reader import find_reader
@@ -252,6 +252,16 @@ def score_by_both(
     for passage in index.passages(others):
         scores[passage.id] = fit.of(passage)
     return scores, vectors.cosines(rows, list(scores))
+
+
+def pooled(cosines: Rows) -> Vector:
+    """Return one cosine for each passage, (passages, sentences) -> (passages,): their log-mean-exp
+    (`long_queries.py`); of one sentence it is that.
+    """
+    if cosines.shape[1] == 1:
+        return cosines[:, 0]
+    found: Vector = TEMPERATURE * np.log(np.exp(cosines / TEMPERATURE).mean(axis=1))
+    return found
 
 
 def mix(
