@@ -32,9 +32,7 @@ def test_a_request_that_does_not_say_is_answered_at_the_promised_operating_point
 ) -> None:
     def asked(server: Any, question: str) -> dict[str, Any]:
         body = {"index": "hours", "question": question, "promised": False}
-        found: dict[str, Any] = json.loads(
-            server.post("/groundup/ask", body).text.splitlines()[-1]
-        )
+        found: dict[str, Any] = json.loads(server.post("/groundup/ask", body).text.splitlines()[-1])
         return found
 
     usual, promised = serve("--index", str(index)), serve("--index", str(index), "--promised")
