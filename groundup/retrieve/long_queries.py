@@ -27,4 +27,6 @@ def searched_for(query: str) -> list[str]:
     """
     sentences = [query[start:end].strip() for start, end in sentence_spans(query)]
     sentences = list(filter(None, sentences))
-    return sentences[:MAX_SENTENCES] if len(sentences) >= MIN_SENTENCES else [query]
+    if len(sentences) < MIN_SENTENCES:
+        return [query]
+    return sentences[:MAX_SENTENCES]

@@ -199,7 +199,7 @@ class Count(NamedTuple):
         """1 for a word that occurs, RELATED where only related ones do, else 0."""
         if self.own:
             return 1.0
-        return RELATED if self.related else 0.0
+        return RELATED * min(1, self.related)
 
 
 _NONE = Count(0, 0)
@@ -227,7 +227,8 @@ class LookedFor:
         """Return how often a text has each group, in order. `found`: its terms, where known."""
         if not text:
             return [_NONE] * len(self._groups)
-        found = terms(text, language) if found is None else found
+        if found is None:
+            found = terms(text, language)
         counts = Counter(found)
         if self._phrases:
             joined = f" {' '.join(found)} "

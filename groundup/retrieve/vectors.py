@@ -45,6 +45,8 @@ SAME_COSINE = 0.99
 # Passages that are embedded together, sorted by length.
 TOGETHER = 128
 WEIGHT = 4.0
+# Passages near the sentences of a query, at most: SQLite looks up 32,766 at once.
+MAX_NEAR = 20_000
 # Sentences whose vectors are kept in memory: 1.5 kB each, and their texts.
 REMEMBERED = 4096
 Embed = Callable[[Sequence[str]], Rows]
@@ -224,8 +226,9 @@ class Vectors:
 
         def ranking(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
             by_words, by_vectors = score_by_both(self, index, query, max(limit, CANDIDATES))
-            own = LONG_WEIGHT if len(searched_for(query)) > 1 else weight
-            return mix(by_words, by_vectors, own)[:limit]
+            if len(searched_for(query)) > 1:
+                return mix(by_words, by_vectors, LONG_WEIGHT)[:limit]
+            return mix(by_words, by_vectors, weight)[:limit]
 
         return ranking
 
@@ -241,7 +244,7 @@ def score_by_both(
     """
     texts = searched_for(query)
     rows, scores = vectors.embed(texts), dict(bm25(index, query, limit))
-    wanted = limit - len(scores) // 2
+    wanted = min(limit - len(scores) // 2, MAX_NEAR // len(texts))
     near = {id for row in rows for id, _ in vectors.store.nearest(row, wanted)}
     others = sorted(near.difference(scores))
     if len(texts) > 1:
