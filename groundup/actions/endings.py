@@ -121,7 +121,8 @@ def ask_which(
     text = fill(question, titles)
     wishes = tuple(Wish(each.name, message) for each in found)
     asking = ActionState(waits="which", wishes=wishes, question=text, unsettled=state.unsettled)
-    return Step(asking, ActionTurn("ask", text, found[0]))
+    choices = tuple(titles.values()) if len(titles) > 1 else ()
+    return Step(asking, ActionTurn("ask", text, found[0], choices=choices))
 
 
 def fingerprint_of(action: Action, bound: Mapping[str, object]) -> str:

@@ -30,15 +30,16 @@ def pending(actions: ActionSet, state: ActionState) -> ActionTurn | None:
         return None
     asked = action.slot(state.asked)
     expected = YES_OR_NO
-    is_choice = state.waits == "which" and len(state.wishes) > 1
-    if is_choice:
-        expected = ONE_OF_TWO
+    choices: tuple[str, ...] = ()
+    if state.waits == "which" and len(state.wishes) > 1:
+        found = [actions.action(wish.action) for wish in state.wishes]
+        choices, expected = tuple(each.title for each in found if each), ONE_OF_TWO
     if asked is not None:
         expected = f"I expected {_hint(asked)}."
     kind: TurnKind = "confirm" if state.waits in ("confirm", "undo") else "ask"
     unread = f"{expected} {state.question}"
     turn = ActionTurn(kind, state.question, action, asked, state.values, unread=unread)
-    return replace(turn, yes_no=asked is None and not is_choice)
+    return replace(turn, yes_no=asked is None and not choices, choices=choices)
 
 
 def is_two_sided(state: ActionState, message: str) -> bool:

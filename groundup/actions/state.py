@@ -132,6 +132,8 @@ class ActionTurn:
     undoable: bool = False
     yes_no: bool = False
     """Whether the text ends with a question for yes or no."""
+    choices: tuple[str, ...] = ()
+    """The titles of the actions of which the text asks for one."""
     unread: str = ""
     """Said in place of a refusal where a message was no answer to the question, nor anything that
     documents hold: what was expected, and the question again.
@@ -155,7 +157,8 @@ class ActionTurn:
         if action is None or (rule is not None and rule >= len(action.rules)):
             return None
         values = {name: HeldValue(**each) for name, each in plain["values"].items()}
-        plain |= {"action": action, "values": values, "read": tuple(plain["read"])}
+        lists = {name: tuple(plain[name]) for name in ("read", "choices")}
+        plain |= {"action": action, "values": values, **lists}
         plain["asked"] = asked and action.slot(asked)
         plain["rule"] = None if rule is None else action.rules[rule]
         return cls(**plain)

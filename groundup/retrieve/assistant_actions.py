@@ -123,6 +123,7 @@ def action_entry(turn: ActionTurn) -> JsonObject:
         "state": turn.kind,
         "asked": turn.asked and _asked_entry(turn.asked),
         "yes_no": turn.yes_no,
+        "choices": list(turn.choices),
         "values": values,
         "reference": turn.reference,
         "undoable": turn.undoable,

@@ -93,11 +93,13 @@ def test_which_of_two_actions_is_asked_and_the_values_stay(guest: Talker) -> Non
     asked = guest.hear("my table for two people on 2026-12-04")
     assert asked.text == 'Do you mean "Book a table" or "Cancel a booking"?'
     assert (asked.kind, asked.yes_no) == ("ask", False)
+    assert asked.choices == ("Book a table", "Cancel a booking")
     waiting = guest.desk.pending("talk", guest.said)
-    assert waiting is not None and waiting.text == asked.text
+    assert waiting is not None
+    assert (waiting.text, waiting.choices) == (asked.text, asked.choices)
     again = guest.hear("yes")
     assert again.text == f"I expected one of the two. {asked.text}"
-    for reply in ("book", "the first one", "I want to book one"):
+    for reply in ("Book a table", "book", "the first one", "I want to book one"):
         guest.said = guest.said[:1]  # as a page that is reloaded
         chosen = guest.hear(reply)
         assert (chosen.action.name, chosen.values["guests"].value) == ("book_table", 2)

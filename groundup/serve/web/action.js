@@ -34,13 +34,17 @@ export function markTaken(heading, question, action) {
   refill(heading, ...pieces, question.slice(at));
 }
 
-function controls({ asked, yes_no: isYesOrNo, undoable }, send) {
+function controls({ asked, yes_no: isYesOrNo, choices, undoable }, send) {
   const undo = undoable ? button(UNDO, () => send(UNDO)) : null;
   if (isYesOrNo) return group([button("Yes", () => send("Yes"), { class: "main" }), button("No", () => send("No")), undo]);
+  if (choices.length) return group([ideas(choices, send), button(CANCEL, () => send(CANCEL), { class: "plain" })]);
   if (!asked) return undo && group([undo]);
   const { type, options } = asked;
-  const given = type === "choice" ? options.map((option) => button(option, () => send(option), { class: "idea" })) : field(asked, send);
-  return group([given, button(CANCEL, () => send(CANCEL), { class: "plain" })]);
+  return group([type === "choice" ? ideas(options, send) : field(asked, send), button(CANCEL, () => send(CANCEL), { class: "plain" })]);
+}
+
+function ideas(texts, send) {
+  return texts.map((text) => button(text, () => send(text), { class: "idea" }));
 }
 
 /** A field of the browser for a date, a time or a number; a text is typed into the box below. */
