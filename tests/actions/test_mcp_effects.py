@@ -110,7 +110,7 @@ def test_an_error_of_the_tool_is_unknown_where_it_is_not_said_what_it_means(
 @pytest.mark.parametrize(
     ("how", "kind", "timeout_s"),
     [("twice", "done", PATIENT_S), ("dies", "unknown", PATIENT_S),
-     ("refuses", "failed", PATIENT_S), ("never", "unknown", 8.0)],
+     ("refuses", "failed", PATIENT_S), ("never", "unknown", 16.0)],
 )  # fmt: skip
 def test_a_server_that_answers_twice_never_or_ends(
     cafe: Path, tmp_path: Path, how: str, kind: str, timeout_s: float
