@@ -238,7 +238,7 @@ def score_by_both(
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Return the BM25 score and the cosine of the passages that are among the best `limit` by words
     or the best half as many by vectors, more where words find fewer; one without a row has no
-    cosine. Of 30 by vectors the first 20 of the mixture are those of 100 (docs/log.md).
+    cosine. With 30 by vectors recall and reciprocal rank are those of 100 (docs/log.md).
 
     Of a long query passages near any of its sentences; by their words alone these are not scored.
     """
