@@ -79,7 +79,7 @@ _OF_SOMEONE = re.compile(
 )
 _REQUESTING = re.compile(
     rf"\b(?:(?:can|could|would|will|cud|wud) (?:you|u|ya|(?:someone|somebody|anyone|anybody)"
-    rf"(?= (?:please|{'|'.join(sorted(ORDERS))})))\b|let me\b|help me\b|would you mind\b)",
+    rf"(?= (?:please|come|pop|{'|'.join(sorted(ORDERS))})))\b|let me\b|help me\b|would you mind\b)",
     re.IGNORECASE,
 )
 _WANTING = re.compile(

@@ -19,6 +19,12 @@ _CORRECTED = re.compile(
     r"(\S.*)\Z",
     re.IGNORECASE | re.DOTALL,
 )
+# "sorry, make it 12 bags" in reply to a question for a text.
+_CHANGE = re.compile(
+    r"\A\W*(?:(?:no|oh|ok|sorry|wait|actually|but|and|hang on|hold on)\b\W*)*"
+    r"(?:can (?:you|we|i) )?(?:make|change) (?:it|that)\b",
+    re.IGNORECASE,
+)
 # The share of its words that were said before.
 MOST = 0.5
 
@@ -44,8 +50,12 @@ class MessageReading:
 
     def read(self, message: str, start: int = 0, asked: Slot | None = None) -> MessageValues:
         """Return the values of a message that begins at `start` of a longer one. `asked`: the slot
-        whose question it replies to.
+        whose question it replies to; a reply that changes another value is no text of its own.
         """
+        if asked is not None and asked.type == "text" and _CHANGE.match(message):
+            changed = self.read(message, start)
+            if changed.values:
+                return changed
         slots = tuple(self._with_names(slot) for slot in self.action.askable)
         asked_of = next((slot for slot in slots if asked and slot.name == asked.name), None)
         values = {}

@@ -1,4 +1,6 @@
-"""The bookings of a small firm of its own, written apart from its actions' code and documents."""
+"""The bookings of two small firms (a dental clinic, a chimney sweep), written apart from the code of
+actions. The sweep's documents and questions are in benchmarks/held_out/sweep.
+"""
 
 import datetime
 import json
@@ -11,17 +13,22 @@ import pytest
 import groundup.actions.world
 from groundup.actions.desk import ActionDesk
 
-CLINIC = Path(__file__).parents[1] / "retrieve" / "small_firm"
-BOOKINGS = [json.loads(line) for line in (CLINIC / "bookings.jsonl").read_text().splitlines()]
+HERE = Path(__file__).parent
+FIRMS = {"clinic": HERE.parent / "retrieve" / "small_firm", "sweep": HERE / "sweep"}
+BOOKINGS = [
+    pytest.param(folder, script, id=f"{name} {script['kind']}")
+    for name, folder in FIRMS.items()
+    for script in map(json.loads, (folder / "bookings.jsonl").read_text().splitlines())
+]
 
 
-@pytest.mark.parametrize("script", BOOKINGS, ids=lambda script: script["kind"])
-def test_a_booking_at_the_clinic_ends_as_it_should(
-    script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("firm", "script"), BOOKINGS)
+def test_a_booking_ends_as_it_should(
+    firm: Path, script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(groundup.actions.world, "SYNCHRONOUS", "OFF")
     day = datetime.date.fromisoformat(script["today"])
-    desk = ActionDesk(CLINIC, world=tmp_path / "world.sqlite", today=day)
+    desk = ActionDesk(firm, world=tmp_path / "world.sqlite", today=day)
     turns, replies = script["turns"], []
     for said in range(1, len(turns) + 1):
         turn = desk.turn(script["id"], turns[:said], today=day)
