@@ -30,6 +30,8 @@ from groundup.weights.model_hub import archive_files
 xllamacpp = pytest.importorskip("xllamacpp")
 
 CONTEXT_TOKENS = 128
+# Of 478 MB.
+LARGER = pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)
 WIDTH, FEEDFORWARD_WIDTH = 32, 64
 
 
@@ -248,7 +250,7 @@ def test_metaspace_and_llama_cpp_part_where_it_is_said(
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "qwen2.5-coder-0.5b"])
+@pytest.mark.parametrize("name", ["smollm2-135m-instruct", LARGER])
 def test_a_real_model_is_read_as_llama_cpp_reads_it(
     name: str, tmp_path: Path, hard_strings: tuple[str, ...]
 ) -> None:

@@ -33,6 +33,8 @@ from groundup.weights.model_hub import archive_files, extract_files, join_pieces
 from groundup.weights.model_io import find_model, open_model, save_model
 
 MODEL = "smollm2-135m-instruct"
+# Of 478 MB.
+LARGER = pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)
 
 
 def test_an_unknown_name_lists_those_that_are_known(tmp_path: Path) -> None:
@@ -417,7 +419,7 @@ def greedy(model: object, prompt: list[int], count: int = 16) -> list[int]:
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("published", [MODEL, "qwen2.5-coder-0.5b"], indirect=True)
+@pytest.mark.parametrize("published", [MODEL, LARGER], indirect=True)
 def test_a_real_model_computes_what_real_llamacpp_computes(
     published: tuple[Path, Path], tmp_path: Path
 ) -> None:
