@@ -85,6 +85,8 @@ SURE, NEAR = 0.15, -1.0
 EITHER = 1.0
 # So far ahead is another action in a part of a message than the one of the whole message.
 CLEARLY = 2.5
+# Words of messages with what they are taken for.
+REMEMBERED_WORDS = 2**14
 # The least length of a stem that may be a slip.
 MISSPELT_LETTERS = 6
 
@@ -157,7 +159,6 @@ class ActionChooser:
         self._options = {each.name: _option_words(each) for each in actions}
         self._answered = _texts(text for each in actions for text in each.not_examples)
         self._spellings = frozenset([*self._known, *self._answered.counts])
-        self._spelt: dict[str, str] = {}
         self._meanings: Meanings | None = None
         if embed is not None and actions:
             asked = {each.name: [each.title, *each.examples] for each in actions}
@@ -320,9 +321,7 @@ class ActionChooser:
         """Return words with the one that the actions' texts know in place of a long one that they
         don't and that is one slip away from it.
         """
-        for word in own - self._spelt.keys():
-            self._spelt[word] = _nearest_word(word, self._spellings)
-        return frozenset(self._spelt[word] for word in own)
+        return frozenset(_nearest_word(word, self._spellings) for word in own)
 
     def _raised(self, text: str, form: Form, own: frozenset[str], name: str) -> Form:
         """Return the form that a text counts as: a question of the examples is a request, one that
@@ -410,6 +409,7 @@ def _clipped(score: float, most: float) -> float:
     return max(-6.0, min(most, score)) / 4
 
 
+@lru_cache(maxsize=REMEMBERED_WORDS)
 def _nearest_word(word: str, known: frozenset[str]) -> str:
     if len(word) < MISSPELT_LETTERS or word in known or not word.isalpha():
         return word

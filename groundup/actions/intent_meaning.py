@@ -81,20 +81,18 @@ class Meanings:
     def _stacked(self, texts: Sequence[str]) -> Vectors:
         return np.stack([self.vector(text) for text in texts])
 
-    def prepare(self, texts: Sequence[str]) -> None:
-        """Make the vectors of texts together."""
+    def prepare(self, texts: Sequence[str]) -> dict[str, Vectors]:
+        """Make the vectors of texts together; return those of all that is known and of the texts."""
         known = self._made  # other threads put another one in its place
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:
-            made = dict(zip(missing, self._embed(missing), strict=True))
-            self._made = dict(list((known | made).items())[-REMEMBERED:])
+            known = known | dict(zip(missing, self._embed(missing), strict=True))
+            self._made = dict(list(known.items())[-REMEMBERED:])
+        return known
 
     def vector(self, text: str) -> Vectors:
         """Return the vector of a text."""
-        if (known := self._made.get(text)) is not None:
-            return known
-        self.prepare([text])
-        return self._made[text]
+        return self.prepare([text])[text]
 
     def features(self, text: str) -> dict[str, dict[str, float]]:
         """Return what vectors say of a message, for each action."""
