@@ -2,9 +2,9 @@
 
 Order of the rooms (imports point right, never left; `tests/test_architecture.py` checks it):
 
-    cli > api, course > recipes > report, planning, finetune, integrations > serve, train > lab,
-        retrieve, evaluate > engine > data, weights > kernels, tokenizer, runs, packs > actions >
-        http, model > config, device, fetch > cache > locks, migrations > progress, files,
+    cli > api, course > recipes, research > report, planning, finetune, integrations > serve, train
+        > lab, retrieve, evaluate > engine > data, weights > kernels, tokenizer, runs, packs >
+        actions > http, model > config, device, fetch > cache > locks, migrations > progress, files,
         html_nodes, threads, palette, limited_process, language > errors
 
 Importing the package does nothing. The names in `__all__` are those of `groundup/api/public.py`, which is

@@ -20,7 +20,7 @@ ROOT = Path(groundup.__file__).parent
 ORDER = [
     ("cli",),
     ("api", "course"),
-    ("recipes",),
+    ("recipes", "research"),
     ("report", "planning", "finetune", "integrations"),
     ("serve", "train"),
     ("lab", "retrieve", "evaluate"),
