@@ -12,12 +12,10 @@ use.
 
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from groundup.errors import ConfigError
 from groundup.files import TMP_PREFIX, cache_folder
@@ -57,10 +55,6 @@ class CacheEntry:
     def lock(self) -> Path:
         """What a command that uses it has locked: the entry, or the run."""
         return self.path.parent if (self.path.parent / RUN_FILE).exists() else self.path
-
-    def to_plain(self) -> dict[str, Any]:
-        used = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.last_used))
-        return {**asdict(self), "path": str(self.path), "last_used": used}
 
 
 def entries(runs: Sequence[Path] = ()) -> list[CacheEntry]:

@@ -280,19 +280,17 @@ def size_bytes(text: str) -> int:
 
 
 def to_plain(config: Any) -> dict[str, Any]:
-    """Return a config as plain JSON values without None fields (TOML has no null)."""
-    plain = (
-        config.model_dump(mode="json")
-        if isinstance(config, pydantic.BaseModel)
-        else dataclasses.asdict(config)
-    )
-    return _without_none(plain)
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a config, or a table of one, as plain JSON values without None fields (TOML has no
+    null).
+    """
+    plain = config
+    if isinstance(config, pydantic.BaseModel):
+        plain = config.model_dump(mode="json")
+    elif not isinstance(config, dict):
+        plain = dataclasses.asdict(config)
     return {
-        name: _without_none(value) if isinstance(value, dict) else value
-        for name, value in values.items()
+        name: to_plain(value) if isinstance(value, dict) else value
+        for name, value in plain.items()
         if value is not None
     }
 

@@ -24,15 +24,16 @@ class GroundupError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
 
-    def to_plain(self) -> dict[str, Any]:
-        return {"kind": type(self).__name__, "values": vars(self)}
+    def to_plain(self) -> dict[str, str]:
+        return {**vars(self), "kind": type(self).__name__}
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> "GroundupError":
+    def from_plain(cls, plain: dict[str, str]) -> "GroundupError":
         """Return the error of `to_plain`; its class is one that this process has imported."""
-        kind = next((each for each in _kinds(cls) if each.__name__ == plain["kind"]), cls)
-        error = kind.__new__(kind, plain["values"]["message"])
-        vars(error).update(plain["values"])
+        name = plain.pop("kind")
+        kind = next((each for each in _kinds(cls) if each.__name__ == name), cls)
+        error = kind.__new__(kind, plain["message"])
+        vars(error).update(plain)
         return error
 
 

@@ -366,10 +366,10 @@ def own_hash_fault(content: dict[str, Any]) -> str:
     return ""
 
 
-def _entry(file: Path) -> dict[str, Any]:
+def _entry(file: Path) -> dict[str, int | str | list[str]]:
     """Return the entry of a file; PARTS only for a large one."""
     size = file.stat().st_size
-    entry: dict[str, Any] = {"bytes": size, "sha256": sha256_file(file)}
+    entry: dict[str, int | str | list[str]] = {"bytes": size, "sha256": sha256_file(file)}
     if size > PART_BYTES:
         entry[PARTS] = sha256_parts(file)
     return entry
@@ -411,16 +411,16 @@ def _damaged(reason: str) -> str:
     return f"{reason}: damaged manifest, the files beside it can't be checked"
 
 
-def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, Any]:
+def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, dict[str, Any]]:
     """Check that every file of a folder's manifest exists and has the recorded size and (with
     `hashes`) SHA-256.
 
-    Returns the manifest. Raises FormatError naming the first bad file.
+    Returns the files' entries. Raises FormatError naming the first bad file.
     """
-    manifest = read_manifest(folder)
-    for name, entry in manifest["files"].items():
+    entries: dict[str, dict[str, Any]] = read_manifest(folder)["files"]
+    for name, entry in entries.items():
         verify_entry(folder, name, entry, hashes=hashes)
-    return manifest
+    return entries
 
 
 def verify_entry(folder: Path, name: str, entry: dict[str, Any], *, hashes: bool = True) -> None:

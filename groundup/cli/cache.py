@@ -59,7 +59,13 @@ def command(
     result = {
         "folder": str(cache_folder()),
         "entries": [
-            {**entry.to_plain(), "chosen": entry in chosen, "removed": entry in removed}
+            {
+                **vars(entry),
+                "path": str(entry.path),
+                "last_used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.last_used)),
+                "chosen": entry in chosen,
+                "removed": entry in removed,
+            }
             for entry in found
         ],
         "bytes": left,

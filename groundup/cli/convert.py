@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -95,7 +95,15 @@ def command(
         )
     except ModelError as error:
         raise ModelError(error.message, fix=error.fix.replace(WITHOUT_CHECK, NO_CHECK)) from error
-    print_result(result_lines(done), plain_result(done), as_json)
+    result = {
+        "path": str(done.path),
+        "to": done.to,
+        "bytes": done.size_bytes,
+        "created": done.created,
+        # the comparison, or why there is none
+        "checked": done.parity.plain() if done.parity else "".join(check_lines(done)) or None,
+    }
+    print_result(result_lines(done), result, as_json)
 
 
 def result_lines(done: "ConvertResults") -> list[str]:
@@ -121,13 +129,6 @@ def check_lines(done: "ConvertResults") -> list[str]:
     count = len(done.parity.checks)
     llama = done.parity.llama
     return [f"Checked in a real llama.cpp ({llama}): the same model, {count} of {count} checks."]
-
-
-def plain_result(done: "ConvertResults") -> dict[str, Any]:
-    """`checked` is the comparison, or why there is none."""
-    plain = {"path": str(done.path), "to": done.to, "bytes": done.size_bytes}
-    checked = done.parity.plain() if done.parity else "".join(check_lines(done)) or None
-    return {**plain, "created": done.created, "checked": checked}
 
 
 def target_of(

@@ -10,7 +10,7 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -27,7 +27,8 @@ class ConfigFields:
 
     An option is called as its field, with its type, default and the docstring below it as help;
     `changes` says by field what is otherwise: `option` (its name), `metavar`, `help`, `min`, `max`,
-    `show_default`. A field with a list of texts is written as NAME,NAME.
+    `show_default`. A field with a list of texts is written as NAME,NAME. Without names: all fields,
+    whose types are options.
     """
 
     def __init__(self, *names: str, **changes: Mapping[str, Any]) -> None:
@@ -36,8 +37,9 @@ class ConfigFields:
 
     def options(self, config: type) -> dict[str, Any]:
         types = get_type_hints(config, include_extras=True)
-        helps = field_docstrings(config)
-        found = {}
+        if not self.names:
+            return types
+        helps, found = field_docstrings(config), {}
         for name in self.names:
             change = {"help": helps.get(name, ""), **self.changes.get(name, {})}
             option = change.pop("option", "--" + name.replace("_", "-"))
@@ -96,7 +98,7 @@ def grouped(
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        groups: dict[str, tuple[ConfigFields, Any]] = {}
+        groups: dict[str, tuple[list[str], Any]] = {}
         parameters: dict[str, inspect.Parameter] = {}
         hints = get_type_hints(command, include_extras=True)
         for name, parameter in inspect.signature(command).parameters.items():
@@ -105,8 +107,9 @@ def grouped(
             if kind is None:
                 parameters[name] = parameter
                 continue
-            groups[name] = named, parameter.default
-            for field, option in named.options(kind).items():
+            options = named.options(kind)
+            groups[name] = list(options), parameter.default
+            for field, option in options.items():
                 if shown and field in shown:
                     info = copy.copy(option.__metadata__[0])
                     info.show_default = shown[field]
@@ -119,9 +122,9 @@ def grouped(
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
-            for name, (named, default) in groups.items():
+            for name, (names, default) in groups.items():
                 types, given = get_type_hints(type(default)), {}
-                for field in named.names:
+                for field in names:
                     value = values.pop(field)
                     if value == _written(getattr(default, field)):
                         continue
@@ -144,12 +147,7 @@ def _group_of(hint: Any) -> tuple[Any, Any]:
     if not is_dataclass(kind):
         return None, None
     named = next((mark for mark in marks if isinstance(mark, ConfigFields)), None)
-    return kind, named or OptionGroup(*(field.name for field in fields(kind)))
-
-
-class OptionGroup(ConfigFields):
-    def options(self, config: type) -> dict[str, Any]:
-        return get_type_hints(config, include_extras=True)
+    return kind, named or ConfigFields()
 
 
 def _written(default: Any) -> Any:

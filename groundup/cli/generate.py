@@ -5,7 +5,7 @@ Also: the sampling options, which `chat` shares.
 
 import time
 from dataclasses import dataclass, make_dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,7 +66,7 @@ class SamplingOptions(make_dataclass("RuleOptions", _RULE_OPTIONS, frozen=True))
             max_tokens=Sampling.max_tokens,
         )
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, float | list[str]]:
         """Those that were given, as fields of `Sampling`."""
         return {name: value for name, value in vars(self).items() if value is not None}
 

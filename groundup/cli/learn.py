@@ -50,7 +50,9 @@ def command(
         groundup learn 3 --fresh
     """
     if number is None:
-        return print_result(_list(notebooks()), [each.to_plain() for each in notebooks()], as_json)
+        known = notebooks()
+        plain = [{**vars(each), "file": str(each.file)} for each in known]
+        return print_result(_list(known), plain, as_json)
     notebook = notebook_of(number)
     file, written = copy_notebook(notebook, out, fresh=fresh)
     line = f"{file} is there already and was kept (--fresh replaces it)."

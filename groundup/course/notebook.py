@@ -8,9 +8,8 @@ metadata under "groundup".
 import os
 import re
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from groundup.errors import ConfigError, FormatError
 from groundup.files import inside, read_json_object, write_bytes
@@ -36,10 +35,6 @@ class Notebook:
     """
     exercises: int
     file: Path
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {**asdict(self), "file": str(self.file)}
 
 
 def notebooks() -> list[Notebook]:

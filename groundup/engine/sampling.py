@@ -243,6 +243,6 @@ CHAT_MAX_TOKENS = 512
 CHAT_SAMPLING = {name: rule.chat for name, rule in RULES.items() if rule.chat is not None}
 
 
-def chat_sampling(path: Path) -> dict[str, Any]:
+def chat_sampling(path: Path) -> dict[str, float]:
     """For the model at `path`: as its generation_config.json says, else CHAT_SAMPLING."""
     return {**CHAT_SAMPLING, **read_sampling(path)}

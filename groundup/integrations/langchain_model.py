@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from groundup.config import build_config
 from groundup.engine.sampling import RULES, chat_sampling
 from groundup.errors import ConfigError, did_you_mean
 from groundup.serve.fields import Body, with_sampling_rules
@@ -106,7 +107,9 @@ class _ModelFields(BaseModel):
 
     def with_defaults(self, request: GenerateRequest, local: LocalServer) -> GenerateRequest:
         return replace(
-            request, defaults=Options(**chat_sampling(local.path)), truncate=self.truncate
+            request,
+            defaults=build_config(Options, chat_sampling(local.path)),
+            truncate=self.truncate,
         )
 
 

@@ -30,6 +30,7 @@ from groundup.files import (
     json_bytes,
     read_errors,
     read_json,
+    read_manifest,
     sha256_file,
     sha256_text,
     verify_folder,
@@ -247,13 +248,13 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
     files.
     """
     folder = packed_folder(path, bits)
-    manifest = verify_folder(folder)
+    entries, manifest = verify_folder(folder), read_manifest(folder)
     file = folder / WEIGHTS_FILE
     if manifest.get("packed") != bits or manifest.get("of") != source:
         raise FormatError(
             folder / MANIFEST, "of", "is another model: config or weights have changed since"
         )
-    if WEIGHTS_FILE not in manifest["files"]:
+    if WEIGHTS_FILE not in entries:
         raise FormatError(file, "file", "is not in the manifest")
     model = empty_model(read_hf_config(path))
     assert isinstance(model, LanguageModel)

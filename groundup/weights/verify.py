@@ -88,7 +88,7 @@ def verify_path(path: Path) -> Verified:
         _require_manifests(files)
     manifests = [file for file in files if file.name == MANIFEST]
     for folder in (manifest.parent for manifest in manifests):
-        listed |= {inside(folder, name) for name in verify_folder(folder)["files"]}
+        listed |= {inside(folder, name) for name in verify_folder(folder)}
     for file in files:
         if path.is_dir() and file.name in (BUILD_FILE, RECIPE_FILE):
             listed |= _verify_build(file.parent)

@@ -64,7 +64,7 @@ def test_changes_of_cleaning_are_added_up(texts: Texts, story: Story, tmp_path: 
 
 
 def test_the_folder_has_a_manifest_that_holds(data_folder: Path) -> None:
-    files = verify_folder(data_folder)["files"]
+    files = verify_folder(data_folder)
     assert set(files) == {"train.jsonl", "validation.jsonl", "test.jsonl", CARD_FILE}
 
 

@@ -291,7 +291,7 @@ def open_shards(folder: Path) -> ShardSet:
     Raises FormatError.
     """
     shards = _read_table(folder)
-    entries = verify_folder(folder, hashes=False)["files"]
+    entries = verify_folder(folder, hashes=False)
     names = {TABLE_FILE, *(token_file(folder, split).name for split in shards.splits)}
     unlisted = ", ".join(sorted(names - set(entries)))
     if unlisted:

@@ -296,7 +296,7 @@ def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
     root, known = out, {}
     if stage.has_folder:
         root = out / stage.name
-        entries = verify_folder(root, hashes=False)["files"]
+        entries = verify_folder(root, hashes=False)
         known = {root / name: entry["sha256"] for name, entry in entries.items()}
     found = {file for pattern in stage.outputs for file in root.glob(pattern) if file.is_file()}
     files = sorted(file for file in found if file.name != MANIFEST)
