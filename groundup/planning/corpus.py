@@ -19,10 +19,11 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from groundup.config import build_config
 from groundup.data.batches.mixture import SourceReading
 from groundup.data.batches.mixture_config import MixtureConfig
 from groundup.data.batches.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
@@ -201,6 +202,16 @@ def _train(data: Path, vocab_size: int, out: Path, progress: Progress) -> Tokeni
     return trained
 
 
+@dataclass
+class _PreparedRecord:
+    """What prepared.json holds."""
+
+    asked: dict[str, Any]
+    quick: str | None
+    content: str = ""
+    done: list[str] = field(default_factory=list)
+
+
 class _KeptParts:
     """The parts of a run folder that were made of these texts, as its prepared.json says; none
     where the texts were changed.
@@ -214,37 +225,27 @@ class _KeptParts:
         progress: Progress,
     ) -> None:
         self.folder, self.file = folder, folder / PREPARED_FILE
-        self.record = self._read()
-        quick = _quick_hash(texts)
-        if self.record.get("asked") != asked or quick not in (None, self.record["quick"]):
-            content, done = _content_hash(texts), []
-            if self.record.get("asked") == asked and self.record["content"] == content:
-                done = self.record["done"]
-            self.record = {"asked": asked, "quick": quick, "content": content, "done": done}
+        kept = _PreparedRecord({}, None)
+        with suppress(FormatError, ConfigError):  # missing or damaged
+            kept = build_config(_PreparedRecord, read_json_object(self.file))
+        self.record, quick = kept, _quick_hash(texts)
+        if kept.asked != asked or quick not in (None, kept.quick):
+            self.record = _PreparedRecord(asked, quick, _content_hash(texts))
+            if kept.asked == asked and kept.content == self.record.content:
+                self.record.done = kept.done
         elif quick is None:
             named = ", ".join(asked["texts"])
             progress.say(f"{named}: gone or out of reach; what was prepared of it is used.")
 
-    def _read(self) -> dict[str, Any]:
-        """Return prepared.json; {} where it is missing or damaged."""
-        try:
-            record = read_json_object(self.file)
-        except FormatError:
-            return {}
-        known = {"asked": dict, "quick": str, "content": str, "done": list}
-        if not all(isinstance(record.get(name), kind) for name, kind in known.items()):
-            return {}
-        return record
-
     def part(self, name: str, open: Callable[[Path], T], make: Callable[[Path], T]) -> T:
         """Return a part: opened, or where it is missing, of other texts or damaged, made."""
         path = self.folder / name
-        if name in self.record["done"]:
+        if name in self.record.done:
             with suppress(FormatError):
                 return open(path)
         made = make(path)
-        self.record["done"] = sorted({*self.record["done"], name})
-        write_json(self.file, self.record)
+        self.record.done = sorted({*self.record.done, name})
+        write_json(self.file, asdict(self.record))
         return made
 
 

@@ -11,7 +11,6 @@ import math
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from groundup.data.batches.mixture import Mixture, SourceReading, source_readings
 from groundup.data.batches.shards import ShardSet
@@ -129,14 +128,14 @@ class RunPlan:
             return None
         return self.batch_tokens / self.step_s
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, float | list[float] | dict[str, float] | None]:
         """The figures that are compared with the run's own when it is finished
         (`train/pretrain_results.py`).
         """
         bits, bounds = None, None
         if self.expected is not None:
             bits, bounds = self.expected.bits_per_byte, [self.expected.low, self.expected.high]
-        figures: dict[str, Any] = {
+        figures: dict[str, float | list[float] | dict[str, float] | None] = {
             "minutes": self.minutes,
             "memory_bytes": self.memory_bytes,
             "tokens_per_s": self.tokens_per_s,

@@ -83,7 +83,7 @@ class ModelShape:
             )
 
     @property
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, str | int]:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
@@ -138,11 +138,11 @@ class TextPreparation:
     runner: str = "auto"
     """Who reads and processes texts: one, processes, ray, or auto (processes where they pay)."""
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, float | dict[str, tuple[str, ...]]]:
         """Return the fields of DataConfig that are given. Raises ConfigError."""
         from groundup.data.processing.steps import process_fields
 
-        found: dict[str, Any] = {}
+        found: dict[str, float | dict[str, tuple[str, ...]]] = {}
         if self.test_fraction is not None:
             found["test_fraction"] = self.test_fraction
         if self.keep_dropped:
@@ -220,7 +220,7 @@ class PretrainConfig:
         """
         parts = {name: getattr(self, name) for name in PARTS}
         fit = {name: to_plain(part) for name, part in parts.items() if part is not None}
-        found = {"fit": fit, "model": {}, "data": self.texts.fields()}
+        found: dict[str, dict[str, Any]] = {"fit": fit, "model": {}, "data": self.texts.fields()}
         return set_tables(self.settings, found)
 
 

@@ -127,17 +127,17 @@ def parts_of(
         build_config(FitConfig, config["fit"], where="fit."),
         build_config(ModelConfig, config["model"], where="model."),
     )
-    fitted, before = read_record(run), {}
+    before = now = machine(compute, fit, group)
+    fitted = read_record(run)
     if fitted is not None:
         before = fitted["machine"]
         compile: Compile = "on" if fitted["compiled"] else "off"
         fit = dataclasses.replace(fit, precision=fitted["precision"], compile=compile)
         fit = with_muon_precision(fit, fitted)
-    now = machine(compute, fit, group)
     rescales, threads = recorded_changes(run)
     if threads and compute.thread_counts:  # they are set as they were
-        now.pop("threads")
-    changes = machine_changes(before or now, now)
+        now["threads"] = before["threads"]
+    changes = machine_changes(before, now)
     made = PretrainInputs(shards, tokenizer, shape, fit, _start(run, inputs))
     return Reproduction(made, rescales, threads, tuple(changes))
 

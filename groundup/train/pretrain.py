@@ -89,9 +89,9 @@ class PretrainInputs:
             return self.start.model(compute)
         return new_model(self.shape, self.fit.seed, compute)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, str | dict[str, str]]:
         """For run.json."""
-        inputs: dict[str, Any] = {
+        inputs: dict[str, str | dict[str, str]] = {
             "shards": self.shards.fingerprint,
             "tokenizer": self.tokenizer.fingerprint,
             "folder": str(self.shards.folder.resolve()),

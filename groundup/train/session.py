@@ -21,6 +21,8 @@ from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import (
+    FitRecord,
+    RunIdentity,
     changed_machine,
     identify,
     identity_hash,
@@ -198,7 +200,7 @@ class Session:
         if step is None and state.rescales:
             self.log.event("re-aimed", steps=self.trained.schedule.steps)
 
-    def _find_resume_point(self, identity: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    def _find_resume_point(self, identity: RunIdentity) -> tuple[FitRecord, int | None]:
         """The run's record and the step to resume after. Raises ConfigError, FormatError."""
         run = self.job.run
         remove_temporaries(run.path)
@@ -209,7 +211,7 @@ class Session:
         checkpoint = load_latest(run.checkpoints, identity_hash(identity), self.progress.say)
         return record, checkpoint.state.step if checkpoint else None
 
-    def _begin(self, identity: dict[str, Any]) -> dict[str, Any]:
+    def _begin(self, identity: RunIdentity) -> FitRecord:
         """Measure what a new run's config leaves open, and write its record."""
         job, progress, shared = self.job, self.progress, self.job.group.patient is not None
         config, compute = precision_probe_config(job.config, job.compute), job.compute
@@ -227,7 +229,7 @@ class Session:
         there = machine(compute, config, job.group)
         return write_record(job.run, identity, decision, muon, there)
 
-    def _build(self, record: dict[str, Any], identity: str) -> RunningFit:
+    def _build(self, record: FitRecord, identity: str) -> RunningFit:
         job, control = self.job, self.job.hooks.control
         precision, is_compiled = record["precision"], self._is_compiled(record)
         config = with_muon_precision(job.config, record)
@@ -237,7 +239,7 @@ class Session:
         state = TrainState(identity, rescales=list(control.rescales), threads=list(threads))
         return RunningFit(state, config, precision, is_compiled, strategy)
 
-    def _is_compiled(self, record: dict[str, Any]) -> bool:
+    def _is_compiled(self, record: FitRecord) -> bool:
         """As when the run began; a machine that can't compile any more is reported."""
         if not record["compiled"]:
             return False
@@ -263,7 +265,7 @@ class Session:
             found.append(CompiledSteps(job.compute.device))
         return found
 
-    def _restore(self, step: int, record: dict[str, Any]) -> None:
+    def _restore(self, step: int, record: FitRecord) -> None:
         job, trained = self.job, self.trained
         folder = step_folder(job.run.checkpoints, step)
         checkpoint = Checkpoint(folder, read_state(folder))

@@ -6,7 +6,7 @@ tokenizer and shape. The hash of its weights is part of the run's identity
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -52,7 +52,7 @@ class StartingModel:
         """With rows of `context_tokens`; the model keeps its own context."""
         return replace(self.config, context_tokens=context_tokens)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, str]:
         """For run.json and results.json."""
         return {"model": self.address, "weights": self.weights}
 

@@ -137,7 +137,7 @@ def test_muon_is_in_float32_where_bf16_is_emulated_unless_the_config_says_otherw
         if isinstance(part, StackedMuon)
     ]
     assert dtypes == [torch.float32 if expected == "float32" else torch.bfloat16]
-    assert decide_muon(FitConfig(steps=1), model, compute=compute).for_record() == {}
+    assert decide_muon(FitConfig(steps=1), model, compute=compute).precision is None
 
 
 def model_of(config: ModelConfig = SHAPE) -> LanguageModel:

@@ -9,37 +9,73 @@ which changes last bits only.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, NotRequired, TypedDict, cast
 
 import torch
 from torch import nn
 
+from groundup.config import to_plain
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, sha256_text, write_json
 from groundup.runs import RunFolder, package_version
 from groundup.train.optimizers.built import trainable
 from groundup.train.optimizers.muon import Muon
-from groundup.train.steps.config import FitConfig
-from groundup.train.steps.precision import MeasuredPrecision, MuonDecision
+from groundup.train.steps.config import FitConfig, decisive_fields
+from groundup.train.steps.precision import Chosen, MeasuredPrecision, MuonDecision
 from groundup.train.steps.process_group import ProcessGroup
 
 ONE_PROCESS = "1"
 FRESH = "Use the old settings to resume it, or `fresh` to start again."
 
 
-def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict[str, Any]:
+class RunIdentity(TypedDict):
+    config: dict[str, Any]
+    """The fields that results depend on."""
+    data: str
+    trained: str
+    """SHA-256 of the shapes of what is trained."""
+    base: str
+    """`frozen_fingerprint`."""
+
+
+class Machine(TypedDict):
+    """What the last bits of the arithmetic depend on."""
+
+    device: str
+    bf16: bool
+    threads: int
+    torch: str | None
+    processes: str
+
+
+class FitRecord(TypedDict):
+    """fit.json."""
+
+    identity: RunIdentity
+    precision: Chosen
+    compiled: bool
+    step_s: dict[str, float]
+    machine: Machine
+    muon_precision: NotRequired[Chosen]
+    product_s: NotRequired[dict[str, float]]
+
+
+def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> RunIdentity:
+    fields = decisive_fields(to_plain(config))
+    if config.stability.rollback_nats is not None:  # checkpoints are returned to
+        fields["checkpoints"] = {"every": config.checkpoint_interval}
     shapes = {name: [str(p.dtype), *p.shape] for name, p in trainable(model).items()}
     return {
-        "config": config.decisive(),
+        "config": fields,
         "data": data_fingerprint,
         "trained": sha256_text(json.dumps(shapes, sort_keys=True)),
         "base": frozen_fingerprint(model),
     }
 
 
-def identity_hash(identity: dict[str, Any]) -> str:
+def identity_hash(identity: RunIdentity) -> str:
     """Kept in each checkpoint."""
     return sha256_text(json.dumps(identity, sort_keys=True))
 
@@ -56,7 +92,7 @@ def frozen_fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One phrase each."""
     before = old.get("config")
     found = changed_fields(before if isinstance(before, dict) else {}, new["config"])
@@ -80,8 +116,7 @@ def changed_fields(before: Mapping[str, Any], now: Mapping[str, Any], where: str
     return found
 
 
-def machine(compute: Compute, config: FitConfig, group: ProcessGroup) -> dict[str, Any]:
-    """What the last bits of the arithmetic depend on."""
+def machine(compute: Compute, config: FitConfig, group: ProcessGroup) -> Machine:
     processes = ONE_PROCESS
     if group.world > 1:
         processes = f"{group.world} by {config.parallel}"
@@ -99,25 +134,28 @@ def machine(compute: Compute, config: FitConfig, group: ProcessGroup) -> dict[st
 
 def write_record(
     run: RunFolder,
-    identity: dict[str, Any],
+    identity: RunIdentity,
     decision: MeasuredPrecision,
     muon: MuonDecision,
-    machine: dict[str, Any],
-) -> dict[str, Any]:
+    machine: Machine,
+) -> FitRecord:
     """Write fit.json and return it."""
-    record = {
+    record: FitRecord = {
         "identity": identity,
         "precision": decision.precision,
         "compiled": decision.compiled,
         "step_s": decision.step_s,
         "machine": machine,
-        **muon.for_record(),
     }
+    if muon.precision is not None:
+        record["muon_precision"] = muon.precision
+    if muon.times is not None:
+        record["product_s"] = asdict(muon.times)
     write_json(run.fit_file, record)
     return record
 
 
-def read_record(run: RunFolder) -> dict[str, Any] | None:
+def read_record(run: RunFolder) -> FitRecord | None:
     """None: the run has not begun. Raises FormatError when it is damaged or missing beside
     checkpoints.
     """
@@ -134,24 +172,24 @@ def read_record(run: RunFolder) -> dict[str, Any] | None:
     for name in ("precision", "muon_precision"):
         if record.get(name) not in known and (name in record or name == "precision"):
             raise FormatError(run.fit_file, name, "is neither float32 nor bf16", fix=FRESH)
-    return record
+    return cast(FitRecord, record)
 
 
-def with_muon_precision(config: FitConfig, record: Mapping[str, Any]) -> FitConfig:
+def with_muon_precision(config: FitConfig, record: FitRecord) -> FitConfig:
     """The config, with the precision in which a recorded run's Muon orthogonalises."""
     if not isinstance(config.optimizer, Muon):
         return config
     return replace(config, optimizer=replace(config.optimizer, precision=record["muon_precision"]))
 
 
-def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[str, Any]) -> None:
+def require_same(run: RunFolder, record: FitRecord | None, identity: RunIdentity) -> None:
     """Refuse a folder of another run. Raises ConfigError."""
     found = differences(record["identity"], identity) if record else []
     if found:
         raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
 
 
-def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
+def changed_machine(record: FitRecord, now: Machine) -> str:
     """A sentence when the last bits may differ from here on; else ""."""
     before = record.get("machine")
     if not isinstance(before, dict) or before == now:

@@ -18,7 +18,6 @@ word is not zero go on to k + 1. The text is mapped and read in pieces.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -67,10 +66,10 @@ class Sampler:
         require_room_for(given, prompts, context_tokens)
         self.prompts = given or own_prompts(shards.tokens(VALIDATION), tokenizer, context_tokens)
 
-    def write(self, model: LanguageModel) -> list[dict[str, Any]]:
+    def write(self, model: LanguageModel) -> list[dict[str, str | float]]:
         return [self._record(model, prompt) for prompt in self.prompts]
 
-    def _record(self, model: LanguageModel, prompt: list[int]) -> dict[str, Any]:
+    def _record(self, model: LanguageModel, prompt: list[int]) -> dict[str, str | float]:
         sampling = Sampling(temperature=0.8, max_tokens=SAMPLE_TOKENS, seed=self.seed)
         ids = list(
             generate_ids(
@@ -82,16 +81,16 @@ class Sampler:
         def decode(ids: list[int]) -> str:
             return self.tokenizer.decode(ids, skip_control=True, starts=False)
 
-        return {
+        record: dict[str, str | float] = {
             "prompt": self.tokenizer.decode(prompt, skip_control=True),
             "text": decode(ids),
             "repetition": round(repetition(ids), 4),
             "longest_copy": copied.num_tokens,
             "copied_text": decode(ids[copied.start : copied.start + copied.num_tokens]),
-            **(
-                {"searched_share": round(self.searched_share, 4)} if self.searched_share < 1 else {}
-            ),
         }
+        if self.searched_share < 1:
+            record["searched_share"] = round(self.searched_share, 4)
+        return record
 
 
 def require_room_for(

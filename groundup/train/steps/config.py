@@ -259,13 +259,6 @@ class FitConfig:
         found = {round(self.steps * (k / last) ** SNAPSHOT_POWER) for k in range(count)}
         return tuple(sorted(found))
 
-    def decisive(self) -> dict[str, Any]:
-        """The fields that results depend on, as plain values."""
-        plain = decisive_fields(to_plain(self))
-        if self.stability.rollback_nats is not None:  # checkpoints are returned to
-            plain["checkpoints"] = {"every": self.checkpoint_interval}
-        return plain
-
 
 FREE_FIELDS = tuple(each.name for each in fields(FitConfig) if each.metadata.get("free"))
 

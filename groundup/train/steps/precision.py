@@ -10,9 +10,9 @@ twentieth of the run at most, and never tried where one small product shows that
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -106,7 +106,7 @@ class MeasuredPrecision:
 
 @dataclass(frozen=True)
 class MuonDecision:
-    """The precision in which Muon orthogonalises, and the product measured for it."""
+    """The precision in which Muon orthogonalises (None without it), and the product measured."""
 
     precision: Chosen | None
     times: ProductTimes | None = None
@@ -115,14 +115,6 @@ class MuonDecision:
         if self.precision is None:
             return config
         return config.with_fields({"optimizer.precision": self.precision})
-
-    def for_record(self) -> dict[str, Any]:
-        """{} without Muon."""
-        if self.precision is None:
-            return {}
-        if self.times is None:
-            return {"muon_precision": self.precision}
-        return {"muon_precision": self.precision, "product_s": asdict(self.times)}
 
 
 def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> MuonDecision:
