@@ -1,6 +1,7 @@
 """`groundup convert`: a model in another format."""
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,7 +102,7 @@ def command(
         "bytes": done.size_bytes,
         "created": done.created,
         # the comparison, or why there is none
-        "checked": done.parity.plain() if done.parity else "".join(check_lines(done)) or None,
+        "checked": asdict(done.parity) if done.parity else "".join(check_lines(done)) or None,
     }
     print_result(result_lines(done), result, as_json)
 

@@ -12,7 +12,11 @@ from groundup.files import write_json
 from groundup.retrieve.index_manifest import INDEX_FILE
 
 if TYPE_CHECKING:
-    from groundup.retrieve.answer_evaluation import AnswerEvaluation
+    from groundup.retrieve.answer_evaluation import (
+        AnswererFigures,
+        AnswerEvaluation,
+        ExactShare,
+    )
 
 
 def evaluate_index(
@@ -38,7 +42,7 @@ def require_no_index(models: Sequence[str], writer: str | None) -> None:
 
 def result_lines(found: "AnswerEvaluation", written: Mapping[str, Any]) -> list[str]:
     """Return the figures as tables, and what they mean."""
-    counts, answerers = written["questions"], written["answerers"]
+    counts = written["questions"]
     lines = [
         f"{counts['answerable']:,} questions that a document answers, "
         f"{counts['unanswerable']:,} that none answers",
@@ -54,12 +58,12 @@ def result_lines(found: "AnswerEvaluation", written: Mapping[str, Any]) -> list[
                 "error of shown",
                 "n",
             ],
-            [_row(each) for each in answerers],
+            [_row(each) for each in found.figures],
         ),
         "",
         *_kind_lines(written["kinds"]),
         *_promise_lines(found),
-        *_citation_lines(written),
+        *_citation_lines(found),
         "right: an accepted answer stands in the first sentence; partly: in a further one, or the "
         "right document is cited; error: no sentence that is shown has an accepted answer.",
     ]
@@ -71,28 +75,22 @@ def result_lines(found: "AnswerEvaluation", written: Mapping[str, Any]) -> list[
     return lines
 
 
-def _row(answerer: Mapping[str, Any]) -> list[str]:
-    outcomes = answerer["outcomes"]
+def _row(figures: "AnswererFigures") -> list[str]:
     return [
-        plain(answerer["name"]),
-        with_interval(answerer["right"]),
-        *(str(outcomes[name]) for name in ("partly", "wrong", "refused")),
-        with_interval(answerer["unanswerable_refused"]),
-        with_interval(answerer["error"]),
-        f"{answerer['error']['n']:,} shown",
+        plain(figures.name),
+        with_interval(figures.right),
+        *(str(figures.outcomes[name]) for name in ("partly", "wrong", "refused")),
+        with_interval(figures.unanswerable_refused),
+        with_interval(figures.error),
+        f"{figures.error.n:,} shown",
     ]
 
 
-def with_interval(share: Mapping[str, Any]) -> str:
-    """Return a share in percent with its interval; "" of nothing.
-
-    >>> with_interval({"value": 0.5, "low": 0.4, "high": 0.6, "n": 9})
-    '50.0 % (40.0 to 60.0)'
-    """
-    if share["value"] is None:
+def with_interval(share: "ExactShare") -> str:
+    """Return a share in percent with its interval; "" of nothing."""
+    if share.value is None:
         return ""
-    value, low, high = (100 * share[name] for name in ("value", "low", "high"))
-    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+    return f"{100 * share.value:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
 
 
 def _kind_lines(kinds: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -113,20 +111,19 @@ def _promise_lines(found: "AnswerEvaluation") -> list[str]:
     return [f"Promised: {promises[0].text}", ""]
 
 
-def _citation_lines(written: Mapping[str, Any]) -> list[str]:
-    quotes, ask = written["quotations"], written["answerers"][0]
+def _citation_lines(found: "AnswerEvaluation") -> list[str]:
+    (right, quotes), ask = found.quotes, found.figures[0]
     lines = []
-    if quotes["of"]:
+    if quotes:
         lines.append(
-            f"Citations of ask (ALCE): {quotes['in_their_source']:,} of {quotes['of']:,} quotations "
+            f"Citations of ask (ALCE): {right:,} of {quotes:,} quotations "
             "stand in their source word for word, by construction."
         )
-    if ask["citation_recall"]["n"]:
+    recall, precision = ask.citation_recall, ask.citation_precision
+    if recall.n:
         lines.append(
-            f"By the questions' documents: recall {with_interval(ask['citation_recall'])} of "
-            f"{ask['citation_recall']['n']:,} answers, precision "
-            f"{with_interval(ask['citation_precision'])} of {ask['citation_precision']['n']:,} "
-            "citations."
+            f"By the questions' documents: recall {with_interval(recall)} of {recall.n:,} answers, "
+            f"precision {with_interval(precision)} of {precision.n:,} citations."
         )
     if lines:
         lines.append("")

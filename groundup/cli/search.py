@@ -4,6 +4,7 @@ Also: how a passage is shown in a terminal.
 """
 
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +61,7 @@ def command(
         lines += passage_lines(number, passage)
     value = {
         "query": words,
-        "passages": [each.to_plain() for each in found.passages],
+        "passages": [asdict(each) for each in found.passages],
         "outdated": found.outdated,
     }
     print_result(lines or ["Nothing found."], value, as_json)

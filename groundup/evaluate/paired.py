@@ -59,7 +59,7 @@ class Difference:
             return "unclear"
         return "better" if (self.low > 0) == (better == "higher") else "worse"
 
-    def plain(self, better: Literal["higher", "lower"] = "higher") -> dict[str, Any]:
+    def plain(self, better: Literal["higher", "lower"] = "higher") -> dict[str, float | str | None]:
         return {**asdict(self), "thin": self.thin, "verdict": self.verdict(better)}
 
 

@@ -13,9 +13,8 @@ too; the check "stops" tests its stop ids.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -43,10 +42,10 @@ class ParityReport:
     llama: str
     """The version of the llama.cpp package."""
     checks: tuple[Check, ...]
+    passed: bool = field(init=False)
 
-    @property
-    def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "passed", all(check.passed for check in self.checks))
 
     def require(self) -> None:
         """Raise ModelError with the first failed check."""
@@ -55,9 +54,6 @@ class ParityReport:
                 raise ModelError(
                     f"{self.file} differs from our model in llama.cpp: {check.name}: {check.detail}"
                 )
-
-    def plain(self) -> dict[str, Any]:
-        return {**asdict(self), "passed": self.passed}
 
 
 def gate(

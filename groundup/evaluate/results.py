@@ -20,7 +20,7 @@ class EvaluationRow(Measure):
     model: str
     elapsed_s: float
     """Of the whole task."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, int | str] = field(default_factory=dict)
     """What the value depends on besides the items; of suites shots, template, bos, and prompts, a
     hash of all prompts.
     """
@@ -29,7 +29,7 @@ class EvaluationRow(Measure):
     x: float = 0.0
     """Of `over`: the step, the parameters or the shots."""
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, float | str | None]:
         named = {"task": self.task, "model": self.model}
         own = {name: getattr(self, name) for name in Measure.__dataclass_fields__}
         shown = {"thin": self.thin, "is_chance": self.is_chance, "elapsed_s": self.elapsed_s}
@@ -47,7 +47,7 @@ class ModelChange(Difference):
     """Which direction is good."""
     curve: str = ""
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, float | str | None]:
         named = {"task": self.task, "from": self.from_model, "to": self.to_model}
         own = {name: getattr(self, name) for name in Difference.__dataclass_fields__}
         found = {"thin": self.thin, "verdict": self.verdict(self.better)}

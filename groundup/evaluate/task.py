@@ -58,7 +58,7 @@ class Measure:
             return self.low <= self.chance
         return self.high >= self.chance
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, float | str | None]:
         return {**asdict(self), "thin": self.thin, "is_chance": self.is_chance}
 
 
@@ -94,7 +94,7 @@ class TaskResult:
     """JSON values that a page shows beside the measures."""
     per_item: PerItem | None = None
     """The summands of the first measure; None where it is not a ratio."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, int | str] = field(default_factory=dict)
     """What the figures depend on besides the items: shots, template.
 
     Each row of a table has them.

@@ -246,7 +246,7 @@ class _Counts:
     utf8_bytes: int = 0
     tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def plain(self, names: Sequence[str]) -> dict[str, Any]:
+    def plain(self, names: Sequence[str]) -> dict[str, int | dict[str, float]]:
         rates = {
             name: round(self.utf8_bytes / self.tokens[name], 4)
             for name in names
@@ -322,7 +322,9 @@ def compare_tokenizers(
             for batch in batches(_first(source, options, sample_bytes, progress)):
                 texts = [document.text for document in batch]
                 if shown not in counted.by_source:
-                    examples.append(_example(shown, texts[0], tokenizers))
+                    beginning = texts[0][:EXAMPLE_CHARACTERS]
+                    pieces = {name: _pieces(each, beginning) for name, each in tokenizers.items()}
+                    examples.append({"source": shown, "text": beginning, "pieces": pieces})
                 advance(counted.add(shown, texts) / 1e6)
                 timed = _with_some(timed, texts)
     groups = list(counted.by_source.values())
@@ -430,15 +432,9 @@ def one_thread(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
     return encode
 
 
-def _example(source: str, text: str, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:
-    beginning = text[:EXAMPLE_CHARACTERS]
-    pieces = {
-        name: [token_value(each, id) for id in each.encode(beginning)]
-        for name, each in tokenizers.items()
-    }
-    return {"source": source, "text": beginning, "pieces": pieces}
-
-
-def token_value(tokenizer: Tokenizer, id: int) -> dict[str, Any]:
-    piece = tokenizer.token_bytes(id)
-    return {"id": id, "text": piece.decode("utf-8", "backslashreplace"), "bytes": list(piece)}
+def _pieces(tokenizer: Tokenizer, text: str) -> list[dict[str, int | str | list[int]]]:
+    pieces = ((id, tokenizer.token_bytes(id)) for id in tokenizer.encode(text))
+    return [
+        {"id": id, "text": piece.decode("utf-8", "backslashreplace"), "bytes": list(piece)}
+        for id, piece in pieces
+    ]

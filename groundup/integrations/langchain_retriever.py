@@ -8,6 +8,7 @@ and `groundup verify` can check it.
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,7 +149,7 @@ def embed_with(embeddings: Embeddings) -> Callable[..., Float[np.ndarray, "N C"]
 
 
 def document_of(passage: Passage) -> Document:
-    plain = passage.to_plain()
+    plain = asdict(passage)
     metadata = {
         "source": plain.pop("address"),
         "start_index": plain.pop("start"),

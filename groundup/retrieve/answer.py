@@ -13,7 +13,7 @@ named in `omitted` with the reason.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -159,7 +159,7 @@ class Answer:
         sources = [
             {
                 "number": number,
-                **each.to_plain(),
+                **asdict(each),
                 "evidence": value,
                 "requests": [list(span) for span in self.requests_of(number)],
             }
@@ -172,9 +172,9 @@ class Answer:
             **self.point.to_plain(),
             "promised": self.promised,
             "answer": self.text,
-            "quotes": [each.to_plain() for each in self.quotes],
+            "quotes": [asdict(each) for each in self.quotes],
             "notes": [each.text for each in self.notes],
-            "nearest": self.nearest and self.nearest.to_plain(),
+            "nearest": self.nearest and asdict(self.nearest),
             "missing": list(self.missing),
             "refusal": None if self.found else vars(self.refusal),
             "sentences": [vars(each) for each in self.sentences],

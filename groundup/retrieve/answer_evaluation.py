@@ -18,7 +18,7 @@ answered questions that name such a document.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from groundup.engine.engine import Engine
@@ -70,7 +70,7 @@ class JudgedAnswer:
     outcome: Outcome
     evidence: float | None = None
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, str | list[str] | float | None]:
         """Return JSON values."""
         return {
             "outcome": self.outcome.name,
@@ -92,6 +92,36 @@ class Answerer:
 
 
 @dataclass(frozen=True)
+class ExactShare:
+    """A share with its exact 95 % interval."""
+
+    value: float | None
+    """None: of nothing."""
+    low: float
+    high: float
+    hits: int
+    n: int
+
+
+@dataclass(frozen=True)
+class AnswererFigures:
+    """The figures of one way to answer."""
+
+    name: str
+    outcomes: dict[str, int]
+    """Of the questions that documents answer."""
+    right: ExactShare
+    false_refusals: ExactShare
+    unanswerable_refused: ExactShare
+    shown: int
+    error: ExactShare
+    """Of those shown."""
+    promise: Promise | None
+    citation_recall: ExactShare
+    citation_precision: ExactShare
+
+
+@dataclass(frozen=True)
 class AnswerEvaluation:
     """What an index's answers to some questions are worth."""
 
@@ -102,6 +132,10 @@ class AnswerEvaluation:
     calibrated: int
     """Questions that the index was calibrated on, too."""
 
+    @property
+    def figures(self) -> list[AnswererFigures]:
+        return [figures_of(each, self.questions) for each in self.answerers]
+
     def to_plain(self) -> dict[str, Any]:
         """Return JSON values: the figures, and of each question every answer."""
         answerable = sum(bool(each.answers) for each in self.questions)
@@ -111,7 +145,7 @@ class AnswerEvaluation:
                 "unanswerable": len(self.questions) - answerable,
                 "calibrated_on": self.calibrated,
             },
-            "answerers": [figures_of(each, self.questions) for each in self.answerers],
+            "answerers": [asdict(each) for each in self.figures],
             "kinds": self.kinds(),
             "quotations": dict(zip(("in_their_source", "of"), self.quotes, strict=True)),
             "items": [
@@ -256,38 +290,28 @@ def _stands(quote: Quote, source: Passage) -> bool:
     return source.text[quote.start - source.start : quote.end - source.start] == quote.text
 
 
-def figures_of(answerer: Answerer, questions: Sequence[KnownQuestion]) -> dict[str, Any]:
-    """Return the figures of one way to answer, as JSON values."""
+def figures_of(answerer: Answerer, questions: Sequence[KnownQuestion]) -> AnswererFigures:
     pairs = list(zip(questions, answerer.answers, strict=True))
     answerable = [each.outcome for known, each in pairs if known.answers]
     others = [each.outcome for known, each in pairs if not known.answers]
     shown_ones = [each.outcome for _, each in pairs if each.outcome.name != REFUSED]
     counts = {name: sum(outcome.name == name for outcome in answerable) for name in OUTCOMES}
-    found: dict[str, Any] = {
-        "name": answerer.name,
-        "outcomes": counts,
-        "right": share(counts["right"], len(answerable)),
-        "false_refusals": share(counts[REFUSED], len(answerable)),
-        "unanswerable_refused": share(sum(each.name == REFUSED for each in others), len(others)),
-        "shown": len(shown_ones),
-        "error": share(sum(each.is_error for each in shown_ones), len(shown_ones)),
-        "promise": answerer.promise and answerer.promise.to_plain(),
-    }
-    return found | _citations(pairs)
-
-
-def _citations(pairs: Sequence[tuple[KnownQuestion, JudgedAnswer]]) -> dict[str, Any]:
-    """Return citation recall and precision by the questions' documents."""
     named = [(known, each) for known, each in pairs if known.answers and known.documents]
     firsts = [same_document(known, each.cited[0]) for known, each in named if each.cited]
     all_cited = [same_document(known, cited) for known, each in named for cited in each.cited]
-    return {
-        "citation_recall": share(sum(firsts), len(firsts)),
-        "citation_precision": share(sum(all_cited), len(all_cited)),
-    }
+    return AnswererFigures(
+        name=answerer.name,
+        outcomes=counts,
+        right=share(counts["right"], len(answerable)),
+        false_refusals=share(counts[REFUSED], len(answerable)),
+        unanswerable_refused=share(sum(each.name == REFUSED for each in others), len(others)),
+        shown=len(shown_ones),
+        error=share(sum(each.is_error for each in shown_ones), len(shown_ones)),
+        promise=answerer.promise,
+        citation_recall=share(sum(firsts), len(firsts)),
+        citation_precision=share(sum(all_cited), len(all_cited)),
+    )
 
 
-def share(hits: int, n: int) -> dict[str, Any]:
-    """Return a share with its exact 95 % interval; value None for n = 0."""
-    low, high = exact_interval(hits, n)
-    return {"value": hits / n if n else None, "low": low, "high": high, "hits": hits, "n": n}
+def share(hits: int, n: int) -> ExactShare:
+    return ExactShare(hits / n if n else None, *exact_interval(hits, n), hits, n)

@@ -14,7 +14,7 @@ questions that were made from the documents are easier, so nothing is promised f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ class Calibration:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the contents of evidence.json."""
-        promises = {by: each.to_plain() for by, each in self.promises.items()}
+        promises = {by: asdict(each) for by, each in self.promises.items()}
         return {
             "least": dict(self.least),
             "questions": self.questions,

@@ -10,8 +10,7 @@ supports it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, terms, words
@@ -68,10 +67,6 @@ class Quote:
     """The table that it is a row of."""
     dated: str = ""
     """The date of its document, where documents differ."""
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ index without it has the usual least evidence (`evidence.py`), and no promise.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,9 @@ class OperatingPoint:
         """Whether an answer with this evidence is one of those that the promise is about."""
         return self.promise is not None and evidence >= max(self.least, self.promise.least)
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, str | float | dict[str, float] | None]:
         """Return JSON values."""
-        promise = self.promise and self.promise.to_plain()
+        promise = None if self.promise is None else asdict(self.promise)
         return {"operating_point": self.name, "least_evidence": self.least, "promise": promise}
 
 

@@ -14,7 +14,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from groundup.retrieve.sentences import sentence_spans
 
@@ -65,10 +64,6 @@ class Passage:
     document_id: int
     score: float = 0.0
     """Higher is better; comparable within one search only."""
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ The promise holds for questions from where the calibration questions came from, 
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 MAX_ERROR, CONFIDENCE = 0.05, 0.95
 # Of the questions, those that the strictest threshold shows. A few more where this makes a promise
@@ -47,10 +46,6 @@ class Promise:
     """Of these the wrong ones."""
     questions: int
     """All calibration questions."""
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
 
     @property
     def text(self) -> str:

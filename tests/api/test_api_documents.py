@@ -93,7 +93,7 @@ def test_a_search_finds_by_words_and_by_vectors_what_the_verb_finds(
         found = groundup.search(tmp_path / "index", "clean the filter", 1, by=by)
         (passage,) = found.passages
         told = spoken(capsys, "search", tmp_path / "index", "clean the filter", "-k", 1, "--by", by)
-        assert told["passages"] == json.loads(json.dumps([passage.to_plain()]))
+        assert told["passages"] == json.loads(json.dumps([dataclasses.asdict(passage)]))
     words = groundup.search(tmp_path / "index", "clean the filter", by="words")
     assert words.passages[0].file.endswith("boiler.md")
 

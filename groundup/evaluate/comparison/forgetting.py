@@ -82,7 +82,9 @@ def _that_fit(
             yield replace(task, items=tuple(items))
 
 
-def compare(before: Mapping[str, TaskResult], after: Mapping[str, TaskResult]) -> dict[str, Any]:
+def compare(
+    before: Mapping[str, TaskResult], after: Mapping[str, TaskResult]
+) -> dict[str, dict[str, Any]]:
     """Before and after of each suite, and their paired difference, as JSON values."""
     found = {}
     for name, first in before.items():

@@ -6,6 +6,7 @@ export/results.json          files with hashes; every check of every gate
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from timeit import repeat
 from typing import Any
@@ -77,7 +78,7 @@ def run(context: StageContext) -> StageResult:
                     prompts=starts,
                     progress=progress,
                 )
-                gates.append({**report.plain(), "model": name, "file": path})
+                gates.append({**asdict(report), "model": name, "file": path})
                 require(report, context)
         write_json(folder / "results.json", {"files": files, "gates": gates})
     checks, wanted = sum(len(entry["checks"]) for entry in gates), context.recipe.export.prompts
@@ -125,7 +126,7 @@ def require(report: ParityReport, context: StageContext) -> None:
     kept = context.build / FAILED_GATE
     kept.unlink(missing_ok=True)
     if not report.passed:
-        write_json(kept, report.plain())
+        write_json(kept, asdict(report))
         context.progress.say(f"      every check of the failed gate is in {kept}")
     report.require()
 

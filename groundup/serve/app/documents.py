@@ -28,7 +28,7 @@ GET  /groundup/passages/INDEX/ID      a passage within its document's text; a br
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from pydantic import Field
 from starlette.requests import Request
@@ -194,7 +194,7 @@ async def _lines(answer: SourcedAnswer) -> AsyncIterator[bytes]:
 def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
     """Return a part of a stream, by its name there."""
     if isinstance(part, Quote):
-        return {"quote": part.to_plain()}
+        return {"quote": asdict(part)}
     if isinstance(part, Note):
         return {"note": vars(part)}
     if isinstance(part, Sentence):
@@ -210,7 +210,7 @@ def _part_entry(part: Part, answer: SourcedAnswer) -> JsonObject:
         "evidence": part.evidence,
         **part.point.to_plain(),
         "promised": part.promised,
-        "nearest": part.nearest and part.nearest.to_plain(),
+        "nearest": part.nearest and asdict(part.nearest),
         "missing": list(part.missing),
         "refusal": None if part.found else vars(part.refusal),
         "outdated": len(part.outdated),
