@@ -50,6 +50,7 @@ __all__ = [
     "pretrain",
     "pull",
     "run_evaluation",
+    "run_memorised",
     "run_questions",
     "run_suites",
     "search",

@@ -1,5 +1,6 @@
 """`run_evaluation` and `run_suites`: models measured on held-out data, and on suites by name;
-`run_questions`: an index's answers, on questions with known answers.
+`run_questions`: an index's answers, on questions with known answers; `run_memorised`: what a model
+repeats of its training text.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from groundup.progress import Progress, Silent
 from groundup.recipes.build_config import STARTER, instructions_source
 
 if TYPE_CHECKING:
+    from groundup.evaluate.memorisation import MemorisationResults
     from groundup.evaluate.results import EvaluationResults
     from groundup.retrieve.answer import AskConfig
     from groundup.retrieve.answer_evaluation import AnswerEvaluation
@@ -153,6 +155,34 @@ def run_questions(
             model=writer,
             progress=progress,
         )
+
+
+@checked_arguments
+def run_memorised(
+    model: AnyPath,
+    config: EvaluationConfig = EvaluationConfig(),
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> "MemorisationResults":
+    """Measure what a pretraining run (or a build's own model) repeats of its training text word for
+    word, personal data first, with held-out text as the control.
+
+    Of `config`, items (passages, and pieces of each kind of personal data) and seed are used.
+    Raises ConfigError, DataError where the training text is not there, ModelError.
+
+    >>> results = groundup.run_memorised("runs/mine")
+    >>> [row.split for row in results.rows if row.kind == "passages"]
+    ['train', 'validation']
+    """
+    from groundup.device import select_compute
+    from groundup.evaluate.memorisation import find_memorised
+    from groundup.weights.model_io import open_model
+
+    compute, progress = select_compute(device), progress or Silent()
+    opened = open_model(model, compute, prefer="pretrain", progress=progress)
+    items = config.items or ITEMS
+    return find_memorised(opened, items=items, seed=config.seed, compute=compute, progress=progress)
 
 
 def distinct_names(models: AnyPath | Sequence[AnyPath]) -> list[str]:

@@ -14,11 +14,13 @@ from groundup.progress import Progress, Silent
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from groundup.device import Compute
     from groundup.engine.engine import Engine
     from groundup.engine.events import ChatEvent
     from groundup.engine.sampling import Sampling
     from groundup.engine.score import ScoredContinuation
     from groundup.engine.structured_output import OutputConstraint
+    from groundup.evaluate.memorisation import MemorisationResults
     from groundup.evaluate.parity import ParityReport
     from groundup.tokenizer.chat import Conversation, Message
     from groundup.tokenizer.fast import Tokenizer
@@ -291,6 +293,8 @@ class ConvertResults:
     """Why a GGUF file was not compared; "" where it was, and for other formats."""
     created: str | None = None
     """The name of the model that was created in Ollama."""
+    memorised: "MemorisationResults | None" = None
+    """What it repeats of its training text; None where that text is not there, or `check` is False."""
 
 
 @checked_arguments
@@ -331,7 +335,8 @@ def convert(
     `quantization`: f32, f16, bf16, q8_0 or q4_0, of packed weights int8 or int4; None: f32 for hf, f16
     for GGUF. `system`: a system prompt for the Modelfile. `create`: with "ollama", the name by which
     the model is also created there. A GGUF file is written only if a real llama.cpp (extra `demo`)
-    computes the same from it; `check` False skips that. Raises ConfigError, ModelError, DiskError.
+    computes the same from it, and of a pretraining run what it repeats of its training text is
+    measured; `check` False skips both. Raises ConfigError, ModelError, DiskError.
 
     >>> results = groundup.convert("runs/mine", "mine.gguf", quantization="f32", check=False)
     >>> results.path.name, groundup.open_model("mine.gguf").score("to be", " or not").logprob < 0
@@ -351,7 +356,8 @@ def convert(
             fix="Choose that format, or create none.",
         )
     program = None if create is None else require_ollama(create)
-    opened = open_model(model, select_compute("cpu"), progress=progress)
+    compute = select_compute("cpu")
+    opened = open_model(model, compute, progress=progress)
     compares = FORMATS[to].runs_in_llamacpp
     outcomes: list[ParityReport | str] = [] if check or not compares else [WITHOUT_CHECK]
 
@@ -362,6 +368,7 @@ def convert(
     export(opened, to, path, quantization=used, system=system, check=gate, progress=progress)
     if program is not None and create is not None:
         create_in_ollama(program, create, path)
+    memorised = memorised_of(opened, compute, progress) if check else None
     outcome = outcomes[0] if outcomes else ""
     return ConvertResults(
         path,
@@ -371,7 +378,21 @@ def convert(
         parity=None if isinstance(outcome, str) else outcome,
         unchecked=outcome if isinstance(outcome, str) else "",
         created=create,
+        memorised=memorised,
     )
+
+
+def memorised_of(
+    opened: "OpenModel", compute: "Compute", progress: Progress
+) -> "MemorisationResults | None":
+    """Return None for a model that is no pretraining run with its training text."""
+    from groundup.data.preparation.trained_on import data_folder
+    from groundup.evaluate.config import ITEMS
+    from groundup.evaluate.memorisation import find_memorised
+
+    if opened.kind != "language" or data_folder(opened.path) is None:
+        return None
+    return find_memorised(opened, items=ITEMS, seed=0, compute=compute, progress=progress)
 
 
 def parity(

@@ -4,7 +4,7 @@ verbs of the command line call the same.
     open_assistant -> Assistant   reply, parts; the documents and fixed texts of a build
     open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
     pretrain, finetune_classifier, finetune_chat, finetune_preference, run_evaluation, run_suites,
-        run_questions, build      each returns the results that it writes
+        run_questions, run_memorised, build      each returns the results that it writes
     inspect_data, train_tokenizer, index, calibrate_index, tune_index, search, ask
                                           texts and documents (documents.py)
     pull, convert                         a model's files (models.py)
@@ -25,6 +25,7 @@ from groundup.api.documents import search as search
 from groundup.api.documents import train_tokenizer as train_tokenizer
 from groundup.api.documents import tune_index as tune_index
 from groundup.api.evaluation import run_evaluation as run_evaluation
+from groundup.api.evaluation import run_memorised as run_memorised
 from groundup.api.evaluation import run_questions as run_questions
 from groundup.api.evaluation import run_suites as run_suites
 from groundup.api.models import Model as Model

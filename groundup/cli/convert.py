@@ -59,7 +59,11 @@ def command(
         ),
     ] = None,
     check: Annotated[
-        bool, Option("--check/--no-check", help="Check GGUF files in a real llama.cpp.")
+        bool,
+        Option(
+            "--check/--no-check",
+            help="Check GGUF files in a real llama.cpp, and count what a run repeats of its training text.",
+        ),
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,7 +72,8 @@ def command(
 
     A GGUF file is written only if a real llama.cpp (extra `demo`) gives the same tokens, stop
     tokens, template, answers and probabilities. The check takes some 20 seconds for a model of
-    135M, longer for larger ones; --no-check skips it. An adapter is merged, but with gguf-adapter
+    135M, longer for larger ones. Of a run that still has its training text, what it repeats of it
+    word for word is counted, too. --no-check skips both. An adapter is merged, but with gguf-adapter
     written by itself, and checked beside its base. With --precision groundup alone opens the
     folder; serve, chat and generate map its weights from disk when they are given the same
     --precision.
@@ -103,12 +108,14 @@ def command(
         "created": done.created,
         # the comparison, or why there is none
         "checked": asdict(done.parity) if done.parity else "".join(check_lines(done)) or None,
+        "memorised": done.memorised and done.memorised.to_plain(),
     }
     print_result(result_lines(done), result, as_json)
 
 
 def result_lines(done: "ConvertResults") -> list[str]:
     lines = [f"{done.path}: {done.size_bytes / 1e6:,.1f} MB.", *check_lines(done)]
+    lines += memorised_lines(done)
     if done.created is not None:
         lines.append(f"Talk to it: ollama run {done.created}")
     elif done.to == "ollama":
@@ -117,6 +124,20 @@ def result_lines(done: "ConvertResults") -> list[str]:
             f"For Ollama: cd {folder} && ollama create NAME -f Modelfile (or here: --create NAME)"
         )
     return lines
+
+
+def memorised_lines(done: "ConvertResults") -> list[str]:
+    if done.memorised is None:
+        return []
+    counts = [
+        f"{row.repeated:,} of {row.tried:,} {row.kind}"
+        for row in done.memorised.rows
+        if row.split == "train"
+    ]
+    return [
+        f"Repeats of its training text, word for word: {', '.join(counts)}. "
+        "To see them: groundup evaluate RUN --memorised"
+    ]
 
 
 def check_lines(done: "ConvertResults") -> list[str]:

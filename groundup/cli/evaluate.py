@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from groundup.api.evaluation import run_evaluation, run_suites
+from groundup.api.evaluation import run_evaluation, run_memorised, run_suites
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.evaluate_index import evaluate_index, require_no_index
@@ -22,6 +22,7 @@ from groundup.files import write_json
 from groundup.recipes.build_config import STARTER
 
 if TYPE_CHECKING:
+    from groundup.evaluate.memorisation import MemorisationResults
     from groundup.evaluate.results import (
         EvaluationResults,
         EvaluationRow,
@@ -99,6 +100,13 @@ def command(
             help="With --questions: a model that also writes, and answers as a baseline, unchecked.",
         ),
     ] = None,
+    memorised: Annotated[
+        bool,
+        Option(
+            "--memorised",
+            help="What a run repeats of its training text word for word, personal data first.",
+        ),
+    ] = False,
     shots: Annotated[
         str,
         Option(
@@ -147,6 +155,7 @@ def command(
         groundup evaluate runs/mine smollm2-135m-instruct --tasks grammar,copying --shots 0,4
         groundup evaluate runs/mine --tasks grammar,copying,text --over steps --plot curves.png
         groundup evaluate runs/law --tasks grammar,text --over sizes
+        groundup evaluate runs/mine --memorised
         groundup evaluate manuals.index --questions asked.jsonl --out outcomes.json
     """
     if questions is not None:
@@ -156,6 +165,16 @@ def command(
         evaluate_index(models[0], questions, writer, device=device, out=out, as_json=as_json)
         return
     require_no_index(models, writer)
+    if memorised:
+        if data is not None or tasks or plot is not None or len(models) != 1:
+            what = "--memorised is measured of one run, without --data, --tasks and --plot."
+            raise ConfigError(what, fix="Write: groundup evaluate RUN --memorised.")
+        repeated = run_memorised(models[0], config, device=device, progress=console_progress())
+        plain_results = repeated.to_plain()
+        if out is not None:
+            write_json(out, plain_results)
+        print_result(memorised_lines(repeated), plain_results, as_json)
+        return
     require_plot(plot, config.over)
     if config.over and not tasks:
         raise ConfigError("--over is of suites.", fix="Name them: --tasks grammar,copying,text")
@@ -181,6 +200,37 @@ def command(
         print_result(over_lines(results, plot), written, as_json)
     else:
         print_result(result_lines(results), written, as_json)
+
+
+def memorised_lines(results: "MemorisationResults") -> list[str]:
+    from groundup.evaluate.memorisation import HALF_TOKENS, PASSAGES
+
+    headers = ["what", "text", "repeated", "n", "95 % interval", "longest"]
+    rows = [
+        [
+            row.kind if row.kind == PASSAGES else f"personal data: {row.kind}",
+            row.split,
+            f"{row.repeated:,}",
+            f"{row.tried:,}",
+            f"{100 * row.low:.1f} to {100 * row.high:.1f} %",
+            f"{row.longest} tokens",
+        ]
+        for row in results.rows
+    ]
+    shown = [
+        line
+        for text in results.repeated
+        for line in (
+            f"{plain(text.document)}, {text.kind}, {text.tokens} tokens:",
+            f"    {plain(text.prompt)} -> {plain(text.text)}",
+        )
+    ]
+    return [
+        *table(headers, rows),
+        f"Repeated: given at most {HALF_TOKENS} tokens of the text, greedy decoding writes what "
+        "follows, token by token. Sampling and other prompts may bring out more.",
+        *shown,
+    ]
 
 
 def require_plot(plot: Path | None, over: str | None) -> None:
@@ -235,7 +285,7 @@ def over_lines(results: "EvaluationResults", plot: Path | None) -> list[str]:
 
 
 def overlap_lines(results: "EvaluationResults") -> list[str]:
-    from groundup.evaluate.memorisation import overlap_line
+    from groundup.evaluate.item_overlap import overlap_line
 
     return [
         overlap_line(name, plain(model), found)

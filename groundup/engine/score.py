@@ -59,10 +59,15 @@ class RaggedBatch:
 class ScoredContinuation:
     logprob: float
     """ln P(continuation | context)."""
-    is_greedy: bool
-    """Whether greedy decoding would generate it."""
+    greedy_tokens: int
+    """How many of its first tokens greedy decoding would generate."""
     token_logprobs: tuple[float, ...]
     """Given all before each."""
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether greedy decoding would generate it."""
+        return self.greedy_tokens == len(self.token_logprobs)
 
 
 def score(
@@ -80,7 +85,7 @@ def score(
     rows = [
         _row(context, continuation, model.config.context_tokens) for context, continuation in pairs
     ]
-    results: list[ScoredContinuation] = [ScoredContinuation(0.0, True, ())] * len(pairs)
+    results: list[ScoredContinuation] = [ScoredContinuation(0.0, 0, ())] * len(pairs)
     for batch in ragged_batches(rows, batch_tokens):
         scored = _score_batch(model, batch, [pairs[i][1] for i in batch.rows], compute)
         for index, result in zip(batch.rows, scored, strict=True):
@@ -131,7 +136,7 @@ def _score_batch(
         logprobs, greedy = token_logprobs(model, hidden[predicting], targets)
     pieces = zip(logprobs.cpu().split(counts), greedy.cpu().split(counts), strict=True)
     return [
-        ScoredContinuation(float(each.sum()), bool(best.all()), tuple(each.tolist()))
+        ScoredContinuation(float(each.sum()), int(best.cumprod(0).sum()), tuple(each.tolist()))
         for each, best in pieces
     ]
 

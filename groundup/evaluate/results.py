@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from groundup.evaluate.config import Over
-from groundup.evaluate.memorisation import ItemOverlap
+from groundup.evaluate.item_overlap import ItemOverlap
 from groundup.evaluate.paired import Difference
 from groundup.evaluate.task import Better, ExcludedItems, Measure
 

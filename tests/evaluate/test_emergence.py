@@ -12,8 +12,8 @@ from groundup.cli.evaluate import CHANCE, COLUMNS, VALUE, draw_interval
 from groundup.cli.main import run
 from groundup.data.documents import Document
 from groundup.data.split import SplitWriter
+from groundup.evaluate.item_overlap import find_overlap, item_texts
 from groundup.evaluate.items import Choices, Completion, Item, MinimalPair
-from groundup.evaluate.memorisation import find_overlap, item_texts
 from groundup.evaluate.task import Measure
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent

@@ -17,8 +17,8 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.comparison.run import compare_to_first, evaluate, measure
 from groundup.evaluate.config import EvaluationConfig, Over
+from groundup.evaluate.item_overlap import ItemOverlap, find_overlap
 from groundup.evaluate.items import CONTROL_BITS
-from groundup.evaluate.memorisation import ItemOverlap, find_overlap
 from groundup.evaluate.results import (
     EvaluationResults,
     EvaluationRow,

@@ -27,7 +27,7 @@ from groundup.errors import DataError
 from groundup.evaluate.comparison.run import evaluate
 from groundup.evaluate.comparison.suite_evaluation import CurvePoint, measure_over, points_over
 from groundup.evaluate.config import EvaluationConfig
-from groundup.evaluate.memorisation import find_overlap
+from groundup.evaluate.item_overlap import find_overlap
 from groundup.evaluate.results import EvaluationResults
 from groundup.evaluate.suite import SuiteTask, suite_tasks
 from groundup.evaluate.suites.registry import suites_named
