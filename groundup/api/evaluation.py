@@ -171,9 +171,8 @@ def run_memorised(
     Of `config`, items (passages, and pieces of each kind of personal data) and seed are used.
     Raises ConfigError, DataError where the training text is not there, ModelError.
 
-    >>> config = groundup.PretrainConfig(steps=2, model=groundup.ModelShape(depth=1))
-    >>> made = groundup.pretrain("my-texts", "runs/new", config)
-    >>> results = groundup.run_memorised("runs/new")
+    >>> made = groundup.pretrain("my-texts", "runs/read", groundup.PretrainConfig(steps=2))
+    >>> results = groundup.run_memorised("runs/read")
     >>> [row.split for row in results.rows if row.kind == "passages"]
     ['train', 'validation']
     """
