@@ -78,7 +78,7 @@ class MemorisationResults:
 
 
 @dataclass(frozen=True)
-class _Passage:
+class _TriedPassage:
     kind: str
     document: str
     text: str
@@ -91,8 +91,8 @@ class _Passage:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    passage: _Passage
+class _ScoredPassage:
+    passage: _TriedPassage
     prompt: list[int]
     continuation: list[int]
     result: ScoredContinuation
@@ -141,8 +141,8 @@ def find_memorised(
 
 
 def _ask(
-    passages: Sequence[_Passage], opened: OpenModel, compute: Compute, progress: Progress
-) -> list[_Asked]:
+    passages: Sequence[_TriedPassage], opened: OpenModel, compute: Compute, progress: Progress
+) -> list[_ScoredPassage]:
     model, tokenizer = language_model(opened)
     half = min(HALF_TOKENS, opened.config.context_tokens // 2)
     halves = [(each, _halves(each, tokenizer, half)) for each in passages]
@@ -152,7 +152,7 @@ def _ask(
         for start in range(0, len(pairs), SCORED):
             part = [(prompt, rest) for _, prompt, rest in pairs[start : start + SCORED]]
             results += score(model, part, compute=compute, done=advance)
-    return [_Asked(*pair, result) for pair, result in zip(pairs, results, strict=True)]
+    return [_ScoredPassage(*pair, result) for pair, result in zip(pairs, results, strict=True)]
 
 
 def _share(kind: str, split: str, results: Sequence[ScoredContinuation]) -> RepeatedShare:
@@ -161,7 +161,7 @@ def _share(kind: str, split: str, results: Sequence[ScoredContinuation]) -> Repe
     return RepeatedShare(kind, split, repeated, tried, *wilson_bounds(repeated, tried), longest)
 
 
-def _repeated(asked: _Asked, tokenizer: Tokenizer) -> RepeatedText:
+def _repeated(asked: _ScoredPassage, tokenizer: Tokenizer) -> RepeatedText:
     return RepeatedText(
         asked.passage.kind,
         asked.passage.document,
@@ -171,12 +171,12 @@ def _repeated(asked: _Asked, tokenizer: Tokenizer) -> RepeatedText:
     )
 
 
-def _sample(file: Path, count: int, seed: int, progress: Progress) -> list[_Passage]:
+def _sample(file: Path, count: int, seed: int, progress: Progress) -> list[_TriedPassage]:
     """At most `count` of each kind, those of the lowest hashes; each piece of personal data once.
 
     Raises FormatError.
     """
-    chosen: dict[str, list[tuple[bytes, _Passage]]] = {kind: [] for kind in (*KINDS, PASSAGES)}
+    chosen: dict[str, list[tuple[bytes, _TriedPassage]]] = {kind: [] for kind in (*KINDS, PASSAGES)}
     with DocumentFile(file) as documents:
         for batch in documents.batches("looking for personal data and passages", progress):
             for document in batch:
@@ -186,28 +186,30 @@ def _sample(file: Path, count: int, seed: int, progress: Progress) -> list[_Pass
     return [passage for kind in chosen.values() for _, passage in kind]
 
 
-def _keep(chosen: list[tuple[bytes, _Passage]], key: bytes, passage: _Passage, count: int) -> None:
+def _keep(
+    chosen: list[tuple[bytes, _TriedPassage]], key: bytes, passage: _TriedPassage, count: int
+) -> None:
     place = bisect.bisect_left(chosen, key, key=lambda each: each[0])
     if place < count and (place == len(chosen) or chosen[place][0] != key):
         chosen.insert(place, (key, passage))
         del chosen[count:]
 
 
-def _passages(name: str, text: str) -> Iterator[_Passage]:
+def _passages(name: str, text: str) -> Iterator[_TriedPassage]:
     for match in find(text):
         start = max(0, match.start - PASSAGE_CHARACTERS)
         if text[start : match.start].strip():
-            yield _Passage(match.kind, name, text[start : match.end], match.start - start)
+            yield _TriedPassage(match.kind, name, text[start : match.end], match.start - start)
     for stretch in range(0, len(text), STRIDE_CHARACTERS):
         start = stretch
         if stretch:
             start = text.find(" ", stretch) + 1
         if start or not stretch:
-            yield _Passage(PASSAGES, name, text[start : start + PASSAGE_CHARACTERS], 0)
+            yield _TriedPassage(PASSAGES, name, text[start : start + PASSAGE_CHARACTERS], 0)
 
 
 def _halves(
-    passage: _Passage, tokenizer: Tokenizer, half: int
+    passage: _TriedPassage, tokenizer: Tokenizer, half: int
 ) -> tuple[list[int], list[int]] | None:
     """Prompt and continuation, at most `half` tokens each; None where the continuation is longer,
     or of a passage too short to tell anything.
