@@ -294,7 +294,7 @@ class ConvertResults:
     created: str | None = None
     """The name of the model that was created in Ollama."""
     memorised: "MemorisationResults | None" = None
-    """What it repeats of its training text; None where that text is not there, or `check` is False."""
+    """What it repeats of its training text; None: that is not there, or `check` is False."""
 
 
 @checked_arguments
@@ -332,9 +332,9 @@ def convert(
     """Write a model in another format: "hf" (a Hugging Face folder), "gguf", "gguf-adapter",
     "ollama" (GGUF and Modelfile) or "packed" (weights in int8 or int4, for groundup alone).
 
-    `quantization`: f32, f16, bf16, q8_0 or q4_0, of packed weights int8 or int4; None: f32 for hf, f16
-    for GGUF. `system`: a system prompt for the Modelfile. `create`: with "ollama", the name by which
-    the model is also created there. A GGUF file is written only if a real llama.cpp (extra `demo`)
+    `quantization`: f32, f16, bf16, q8_0 or q4_0, of packed weights int8 or int4; None: f32 for hf,
+    f16 for GGUF. `system`: a system prompt for the Modelfile. `create`: with "ollama", the name by
+    which the model is also created there. A GGUF file is written only if a real llama.cpp (extra `demo`)
     computes the same from it, and of a pretraining run what it repeats of its training text is
     measured; `check` False skips both. Raises ConfigError, ModelError, DiskError.
 

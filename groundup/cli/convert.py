@@ -62,7 +62,7 @@ def command(
         bool,
         Option(
             "--check/--no-check",
-            help="Check GGUF files in a real llama.cpp, and count what a run repeats of its training text.",
+            help="Check GGUF files in llama.cpp, and count what a run repeats of its training text.",
         ),
     ] = True,
     as_json: JsonOption = False,
@@ -73,8 +73,8 @@ def command(
     A GGUF file is written only if a real llama.cpp (extra `demo`) gives the same tokens, stop
     tokens, template, answers and probabilities. The check takes some 20 seconds for a model of
     135M, longer for larger ones. Of a run that still has its training text, what it repeats of it
-    word for word is counted, too. --no-check skips both. An adapter is merged, but with gguf-adapter
-    written by itself, and checked beside its base. With --precision groundup alone opens the
+    word for word is counted, too. --no-check skips both. An adapter is merged, but with
+    gguf-adapter written by itself, and checked beside its base. With --precision groundup alone opens the
     folder; serve, chat and generate map its weights from disk when they are given the same
     --precision.
 

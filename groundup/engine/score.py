@@ -1,5 +1,5 @@
-"""Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities, as of
-each pair alone. And the log-probabilities of a prompt's own tokens.
+"""Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities, as
+of each pair alone. And the log-probabilities of a prompt's own tokens.
 
 Rows are concatenated without padding, and a prefix that several share, as the question before four
 choices, is computed once.
