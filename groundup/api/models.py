@@ -14,7 +14,6 @@ from groundup.progress import Progress, Silent
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from groundup.device import Compute
     from groundup.engine.engine import Engine
     from groundup.engine.events import ChatEvent
     from groundup.engine.sampling import Sampling
@@ -356,8 +355,7 @@ def convert(
             fix="Choose that format, or create none.",
         )
     program = None if create is None else require_ollama(create)
-    compute = select_compute("cpu")
-    opened = open_model(model, compute, progress=progress)
+    opened = open_model(model, select_compute("cpu"), progress=progress)
     compares = FORMATS[to].runs_in_llamacpp
     outcomes: list[ParityReport | str] = [] if check or not compares else [WITHOUT_CHECK]
 
@@ -368,7 +366,6 @@ def convert(
     export(opened, to, path, quantization=used, system=system, check=gate, progress=progress)
     if program is not None and create is not None:
         create_in_ollama(program, create, path)
-    memorised = memorised_of(opened, compute, progress) if check else None
     outcome = outcomes[0] if outcomes else ""
     return ConvertResults(
         path,
@@ -378,20 +375,20 @@ def convert(
         parity=None if isinstance(outcome, str) else outcome,
         unchecked=outcome if isinstance(outcome, str) else "",
         created=create,
-        memorised=memorised,
+        memorised=memorised_of(opened, progress) if check else None,
     )
 
 
-def memorised_of(
-    opened: "OpenModel", compute: "Compute", progress: Progress
-) -> "MemorisationResults | None":
+def memorised_of(opened: "OpenModel", progress: Progress) -> "MemorisationResults | None":
     """Return None for a model that is no pretraining run with its training text."""
     from groundup.data.preparation.trained_on import data_folder
+    from groundup.device import select_compute
     from groundup.evaluate.config import ITEMS
     from groundup.evaluate.memorisation import find_memorised
 
     if opened.kind != "language" or data_folder(opened.path) is None:
         return None
+    compute = select_compute("cpu")
     return find_memorised(opened, items=ITEMS, seed=0, compute=compute, progress=progress)
 
 
