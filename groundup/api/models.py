@@ -163,7 +163,7 @@ class Model:
         from groundup.lab.attribution import word_effects
 
         found = word_effects(self.engine, text, label or next(iter(self.classify(text))))
-        return {each.word: each.effect for each in found.effects}
+        return {each.word: each.effect for each in found.words}
 
     @checked_arguments
     def score(self, context: str, continuation: str) -> "ScoredContinuation":

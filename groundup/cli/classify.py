@@ -3,7 +3,7 @@ source, with probabilities.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -193,7 +193,7 @@ def classify(
             for each in some:
                 label = each.get("guess", each.get("label")) or next(iter(each["probabilities"]))
                 effects = word_effects(model.engine, each["text"], label, advance=advance)
-                yield each | {"why": effects.to_plain()}
+                yield each | {"why": asdict(effects)}
 
 
 def why_lines(found: dict[str, Any]) -> list[str]:

@@ -124,7 +124,7 @@ class ClassifierJob:
             return None
         return FrozenBlocks(model.transformer, layers - trained, self.compute)
 
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, str | dict[str, dict[str, int]]]:
         """What makes a run another one beside its config, for run.json."""
         model = self.classifier()
         frozen = self.frozen(model)

@@ -176,7 +176,7 @@ class Features:
     def num_bytes(self) -> int:
         return sum(window.nbytes for windows in self.texts for window in windows)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, float | str]:
         return {
             "texts": len(self.texts),
             "tokens": sum(self.lengths),

@@ -115,7 +115,7 @@ class MaskXray:
                 progress, [(STYLES[kind], text, kind == "trained") for kind, text in example]
             )
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, float | list[dict[str, list[dict[str, str]]]]]:
         shown = [
             {"pieces": [{"kind": kind, "text": text} for kind, text in example]}
             for example in self.shown

@@ -11,7 +11,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +23,7 @@ from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.files import sha256_text
-from groundup.finetune.chat_training import ChatResults, train_chat
+from groundup.finetune.chat_training import ChatResults, JsonObject, train_chat
 from groundup.finetune.config import PreferenceConfig
 from groundup.finetune.instruction_data import ChatData, padded, render_to_learn
 from groundup.finetune.order import EpochBatches, Lengths
@@ -244,13 +243,16 @@ class PairTraining:
         interval = wilson_interval(round(figures["accuracy"] * n), n)
         accuracy = as_measure("accuracy", interval, n, chance=0.5)
         sums = self._logprobs(self._held_out, "held-out pairs")
+        compared, prefers, shown = compare_pairs(self._held_out, self.data.aside, sums, beta)
         return dataclasses.replace(
             results,
             accuracy=accuracy.plain(),
             accuracy_line=describe(accuracy),
             margin=figures["margin"],
             beta=beta,
-            **compare_pairs(self._held_out, self.data.aside, sums, beta),
+            margins=compared,
+            prefers=prefers,
+            pairs=shown,
         )
 
     def describe(self, results: ChatResults) -> str:
@@ -317,28 +319,27 @@ def leads(pairs: Sequence[Pair], sums: Sums) -> list[float]:
 
 def compare_pairs(
     pairs: Sequence[Pair], examples: Sequence[PreferenceExample], sums: Sums, beta: float
-) -> dict[str, Any]:
+) -> tuple[JsonObject, JsonObject, list[JsonObject]]:
+    """Return the margins, how many prefer the chosen answer, and some pairs to be read."""
     found = margins(pairs, sums, beta)
     before, after = leads(pairs, [pair.reference for pair in pairs]), leads(pairs, sums)
     prefer_before, prefer_after = ([lead > 0 for lead in side] for side in (before, after))
     margin = ratio_difference([0.0] * len(found), found, [1.0] * len(found))
-    return {
-        "margins": {"before": 0.0, "after": margin.value, "difference": margin.plain()},
-        "prefers": {
-            "before": sum(prefer_before) / len(pairs),
-            "after": sum(prefer_after) / len(pairs),
-            "difference": share_difference(prefer_before, prefer_after).plain(),
-        },
-        "pairs": [
-            {
-                **_as_text(examples[place]),
-                "margin": found[place],
-                "before": before[place],
-                "after": after[place],
-            }
-            for place in _to_read(found)
-        ],
+    prefers = {
+        "before": sum(prefer_before) / len(pairs),
+        "after": sum(prefer_after) / len(pairs),
+        "difference": share_difference(prefer_before, prefer_after).plain(),
     }
+    shown: list[JsonObject] = [
+        {
+            **_as_text(examples[place]),
+            "margin": found[place],
+            "before": before[place],
+            "after": after[place],
+        }
+        for place in _to_read(found)
+    ]
+    return {"before": 0.0, "after": margin.value, "difference": margin.plain()}, prefers, shown
 
 
 def _to_read(found: Sequence[float]) -> list[int]:

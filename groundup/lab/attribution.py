@@ -20,8 +20,7 @@ between spaces and marks are a word, also in scripts that put no spaces between 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -303,17 +302,11 @@ class WordEffects:
     """The words of a text, the strongest for the label first."""
 
     label: str
-    effects: tuple[WordEffect, ...]
-    words: int
-    """Distinct words of the text; those after the first MAX_WORDS were not tried."""
-
-    def to_plain(self) -> dict[str, Any]:
-        return {
-            "label": self.label,
-            "words": [asdict(each) for each in self.effects],
-            "tried": len(self.effects),
-            "of": self.words,
-        }
+    words: tuple[WordEffect, ...]
+    tried: int
+    """Words that were left out: the first MAX_WORDS."""
+    of: int
+    """Distinct words of the text."""
 
 
 def distinct_words(text: str) -> dict[str, list[tuple[int, int]]]:
@@ -367,7 +360,8 @@ def word_effects(
             tried, odds[1:], true.exp().tolist()[1:], strict=True
         )
     ]
-    return WordEffects(label, tuple(sorted(found, key=lambda each: -each.effect)), len(words))
+    strongest = tuple(sorted(found, key=lambda each: -each.effect))
+    return WordEffects(label, strongest, len(found), len(words))
 
 
 def log_probabilities(

@@ -411,7 +411,7 @@ def with_stages(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {**{name: offered[name] for name in names}, **values}
 
 
-def stages_to_add() -> dict[str, Any]:
+def stages_to_add() -> dict[str, dict[str, Any]]:
     """Return the tables of the stages of quickstart that any build can have."""
     values = read_toml(packaged_recipes()["quickstart"])
     return {name: value for name, value in values.items() if is_named(name, value)}

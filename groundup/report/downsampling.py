@@ -7,10 +7,10 @@ visible. Records are dropped evenly.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from groundup.report.values import JsonObject, numbers
 
+Column = list[float | None]
 MAX_CURVE_POINTS = 400
 MAX_RECORDS = 200
 FIGURES = ("loss", "learning_rate", "grad_norm", "tokens_per_s")
@@ -150,7 +150,7 @@ class Curves:
         """The means of one figure, bucket by bucket, without buckets that lack it."""
         return [bucket.cells[name].mean for bucket in self.buckets if name in bucket.cells]
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Column | dict[str, Column]]:
         """{"step": [...], "tokens": [...], "elapsed_s": [...], "loss": {"mean": [...], "low":
         [...], "high": [...]}, ...}; None: missing.
         """
@@ -161,9 +161,9 @@ class Curves:
         }
         return {**axes, **figures}
 
-    def _column(self, name: str, part: str) -> list[float | None]:
+    def _column(self, name: str, part: str) -> Column:
         """The mean, the minimum or the maximum of a figure, bucket by bucket."""
-        column: list[float | None] = [None] * len(self.buckets)
+        column: Column = [None] * len(self.buckets)
         for place, bucket in enumerate(self.buckets):
             if name in bucket.cells:
                 column[place] = short(getattr(bucket.cells[name], part))

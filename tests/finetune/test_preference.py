@@ -134,15 +134,12 @@ def test_margins_and_preferences_are_compared_pair_by_pair(prepared: list[Pair])
     sums = [
         (-20.0 + n / 10, -21.0 - n / 10) for n in range(20)
     ]  # each chosen answer gains n / 10 nats, each rejected loses them
-    found = compare_pairs(many, examples, sums, BETA)
+    margins, _, shown = compare_pairs(many, examples, sums, BETA)
     wanted = [BETA * n / 5 for n in range(20)]
-    assert found["margins"]["after"] == pytest.approx(sum(wanted) / 20)
-    assert (
-        found["margins"]["difference"]["low"] > 0
-        and found["margins"]["difference"]["verdict"] == "better"
-    )
-    assert [each["margin"] for each in found["pairs"]] == pytest.approx([*wanted[:6], *wanted[-6:]])
-    assert READ_AT_EACH_END == 6 and found["pairs"][-1]["id"] == "19"
+    assert margins["after"] == pytest.approx(sum(wanted) / 20)
+    assert margins["difference"]["low"] > 0 and margins["difference"]["verdict"] == "better"
+    assert [each["margin"] for each in shown] == pytest.approx([*wanted[:6], *wanted[-6:]])
+    assert READ_AT_EACH_END == 6 and shown[-1]["id"] == "19"
 
 
 @pytest.mark.parametrize("train", ["lora", "all"])

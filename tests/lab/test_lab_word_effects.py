@@ -60,24 +60,24 @@ def test_an_effect_is_the_fall_of_the_log_odds_without_the_word(engine: Engine) 
         p = engine.classify([text])[0]["b"]
         return math.log(p / (1 - p))
 
-    effects = {each.word: each for each in found.effects}
+    effects = {each.word: each for each in found.words}
     assert (
         list(effects).count("see") == 0
-        and len(effects) == found.words == readings(TEXT) == sum(told) == 6
+        and len(effects) == found.of == readings(TEXT) == sum(told) == 6
     )
     for word, text in shorter.items():
         assert effects[word].effect == pytest.approx(odds(TEXT) - odds(text), abs=1e-4)
         assert effects[word].without == pytest.approx(engine.classify([text])[0]["b"], abs=1e-5)
-    assert [each.effect for each in found.effects] == sorted(
-        (e.effect for e in found.effects), reverse=True
+    assert [each.effect for each in found.words] == sorted(
+        (e.effect for e in found.words), reverse=True
     )
 
 
 def test_a_long_text_has_a_bounded_cost_and_an_empty_one_none(engine: Engine) -> None:
     long = " ".join(f"word{n}" for n in range(MAX_WORDS + 20))
-    found = word_effects(engine, long, "a").to_plain()
-    assert (found["tried"], found["of"], readings(long)) == (MAX_WORDS, MAX_WORDS + 20, MAX_WORDS)
-    assert word_effects(engine, "?!", "a").effects == ()
+    found = word_effects(engine, long, "a")
+    assert (found.tried, found.of, readings(long)) == (MAX_WORDS, MAX_WORDS + 20, MAX_WORDS)
+    assert word_effects(engine, "?!", "a").words == ()
 
 
 def test_what_can_not_be_explained_is_refused(engine: Engine) -> None:

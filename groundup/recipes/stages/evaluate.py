@@ -17,7 +17,7 @@ base model, once; how many snapshots by that of one.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from timeit import repeat
-from typing import Any
+from typing import Any, TypedDict
 
 from groundup.data.documents import ChatExample
 from groundup.data.split import read_split, splits_in
@@ -79,7 +79,7 @@ def run(context: StageContext) -> StageResult:
         results["table"].append(own.text)
         results |= {"text": own.text, "samples": samples_of(own, context)}
         models[OWN], texts = own.opened, list(own.texts)
-    suites = {}
+    suites: SuitesFile = {}
     if context.recipe.evaluate.suites:
         suites = measure_suites(context, models, texts)
     with atomic_folder(context.folder) as folder:
@@ -92,6 +92,13 @@ def run(context: StageContext) -> StageResult:
                 folder / "attention.json", attention_record(own.opened.model, tokenizer, sentence)
             )
     return describe_results(results, percent, suites.get("suites", {}))
+
+
+class SuitesFile(TypedDict, total=False):
+    """suites.json; {} where no suite was measured."""
+
+    suites: dict[str, dict[str, Any]]
+    curves: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,7 @@ def answers_of(
     }
 
 
-def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str | bool]:
     asked = {key: before[key] for key in ("id", "kind", "instruction", "input")}
     both = ((BEFORE, before), (AFTER, after))
     right = {f"{name}_right": answer["right"] for name, answer in both if "right" in answer}
@@ -301,7 +308,7 @@ MIN_SNAPSHOTS, MAX_SNAPSHOTS = 4, 16
 
 def measure_suites(
     context: StageContext, models: Mapping[str, OpenModel], texts: Sequence[str]
-) -> dict[str, Any]:
+) -> SuitesFile:
     """Raises ConfigError for an unknown suite."""
     suites, config = (
         suites_named(context.recipe.evaluate.suites),
