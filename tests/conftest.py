@@ -4,12 +4,15 @@ import dataclasses
 import functools
 import gc
 import importlib.util
+import io
+import logging
 import os
 import random
 import shutil
 import signal
 import ssl
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -110,7 +113,14 @@ def pytest_xdist_auto_num_workers() -> int:
 gc.disable()  # until all tests are collected: a sixth of that time
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    patch = pytest.MonkeyPatch()
+    session.config.add_cleanup(patch.undo)
+    set_for_all_tests(patch)
+    # The suite never reads or writes the user's cache.
+    folder = tempfile.TemporaryDirectory(prefix="groundup-tests-")
+    session.config.add_cleanup(folder.cleanup)
+    patch.setenv("GROUNDUP_CACHE", os.environ.get("GROUNDUP_TEST_CACHE") or folder.name)
     gc.freeze()
     gc.enable()
 
@@ -120,74 +130,56 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     CHECKED_CALLS.begin()
 
 
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Path]:
-    """The suite never reads or writes the user's cache; tests marked `network` share one that survives (GROUNDUP_TEST_CACHE)."""
-    before = os.environ.get("GROUNDUP_CACHE")
-    folder = Path(os.environ.get("GROUNDUP_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
-    os.environ["GROUNDUP_CACHE"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["GROUNDUP_CACHE"]
-    else:
-        os.environ["GROUNDUP_CACHE"] = before
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
+def set_for_all_tests(patch: pytest.MonkeyPatch) -> None:
+    """What holds in all tests. Not fixtures: six that all tests use take a quarter of the time that pytest itself needs for a test."""
     import torch
 
     torch.set_num_threads(1)
+    # Tests don't wait until a disk has what they wrote, which is up to 7 ms a file where others write too.
+    # Other processes read it at once, and killed ones leave it; those that tests start do wait.
+    patch.setattr(os, "fsync", lambda descriptor: None)
+    # Each client of httpx reads all certificates of the world anew: 8 of the 10 ms of a request to a server of ours.
+    patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+    shorten_measurements(patch)
+    shorten_evaluations(patch)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def short_measurements() -> Iterator[None]:
+def shorten_measurements(patch: pytest.MonkeyPatch) -> None:
     """A choice by measured times takes a few steps instead of seconds: no test depends on which choice is the faster one on this machine.
 
     Products of a shape are measured once: beside busy processes two runs would choose differently for Muon.
     """
     from groundup.train.steps import precision
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "product_times", functools.cache(precision.product_times))
-        patch.setattr(precision, "MEASURED_S", 0.02)  # what is imported from now on takes it there
-        for name in [name for name in sys.modules if name.startswith("groundup.")]:
-            for seconds in ("MEASURED_S", "TRIAL_S"):
-                if hasattr(sys.modules[name], seconds):
-                    patch.setattr(sys.modules[name], seconds, 0.02)
-        yield
+    patch.setattr(precision, "product_times", functools.cache(precision.product_times))
+    patch.setattr(precision, "MEASURED_S", 0.02)  # what is imported from now on takes it there
+    for name in [name for name in sys.modules if name.startswith("groundup.")]:
+        for seconds in ("MEASURED_S", "TRIAL_S"):
+            if hasattr(sys.modules[name], seconds):
+                patch.setattr(sys.modules[name], seconds, 0.02)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def no_power_cut() -> Iterator[None]:
-    """Tests don't wait until a disk has what they wrote, which is up to 7 ms a file where others write too.
-
-    Other processes read it at once, and killed ones leave it; those that tests start do wait.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_tls_context() -> Iterator[None]:
-    """Each client of httpx reads all certificates of the world anew: 8 of the 10 ms of a request to a server of ours."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def short_evaluations() -> Iterator[None]:
+def shorten_evaluations(patch: pytest.MonkeyPatch) -> None:
     """Samples of a run are of 8 tokens, of 64 they take longer than all steps of the small runs here; and an evaluation measures 2,048."""
     from groundup.train.monitor import evaluation, samples
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples, "SAMPLE_TOKENS", 8)
-        patch.setattr(evaluation, "MAX_TOKENS", 2048)
-        yield
+    patch.setattr(samples, "SAMPLE_TOKENS", 8)
+    patch.setattr(evaluation, "MAX_TOKENS", 2048)
+
+
+@pytest.fixture
+def own_cache() -> Path:
+    """The suite's cache; tests marked `network` share one that survives (GROUNDUP_TEST_CACHE)."""
+    return Path(os.environ["GROUNDUP_CACHE"])
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What is written into Python's logs during a test."""
+    handler = logging.StreamHandler(io.StringIO())
+    logging.root.addHandler(handler)
+    yield handler.stream
+    logging.root.removeHandler(handler)
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -1,5 +1,6 @@
 """Tools of MCP servers as effects, with real servers in processes of their own: allowed by name, done once, and what can't be told is said."""
 
+import io
 import json
 import re
 import socket
@@ -131,12 +132,12 @@ def test_a_server_that_answers_twice_never_or_ends(
 
 
 def test_a_server_that_is_not_there_stops_no_start_and_its_tool_has_failed(
-    cafe: Path, caplog: pytest.LogCaptureFixture
+    cafe: Path, logged: io.StringIO
 ) -> None:
     outside(cafe, BOOK)
     nowhere = ["crm:book=http://127.0.0.1:9/mcp"]
     desk = ActionDesk(cafe, mcp_tools=nowhere, today=TODAY)
-    assert "the MCP server of crm:book can't be reached" in caplog.text
+    assert "the MCP server of crm:book can't be reached" in logged.getvalue()
     assert Talker(desk).hear(WISH, "Ada", "Yes").kind == "failed"
     assert "crm:book was not called" in desk.world.audit()[-1].reason
 

@@ -1,6 +1,7 @@
 """A kept conversation is a file of its own: masked, bounded, deleted by its number or its age."""
 
 import asyncio
+import io
 import os
 import time
 from dataclasses import replace
@@ -85,7 +86,7 @@ def test_beyond_the_bound_of_all_the_oldest_go(
 
 
 def test_long_conversations_and_full_disks_stop_no_reply(
-    store: TranscriptStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: TranscriptStore, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
 ) -> None:
     monkeypatch.setattr(transcripts, "MAX_BYTES", 1000)
     for number in range(9):
@@ -94,7 +95,7 @@ def test_long_conversations_and_full_disks_stop_no_reply(
     monkeypatch.undo()
     store.file_of("site", "folder").mkdir()
     keep(store, "Hello", number="folder")
-    assert "could not be kept" in caplog.text
+    assert "could not be kept" in logged.getvalue()
 
 
 def test_the_folder_is_no_file(tmp_path: Path) -> None:

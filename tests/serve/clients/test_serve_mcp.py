@@ -1,6 +1,7 @@
 """The tools of MCP with the official client, over HTTP and stdio, in both of its protocols."""
 
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -165,7 +166,7 @@ def test_a_documents_request_is_marked(serve: Callable[..., Any], tmp_path: Path
 
 
 def test_a_bug_is_in_the_log_and_its_text_nowhere_else(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
 ) -> None:
     from groundup.serve.mcp import endpoint
 
@@ -180,7 +181,7 @@ def test_a_bug_is_in_the_log_and_its_text_nowhere_else(
 
     text, failed = asyncio.run(run_it())
     assert failed and text == "The tool failed; the server's log says why."
-    assert "/a/path" in caplog.text
+    assert "/a/path" in logged.getvalue()
 
 
 def test_without_documents_there_is_nothing_to_serve(
