@@ -18,7 +18,7 @@ from groundup.cli.plain import plain
 from groundup.data.reading.data import Data
 from groundup.errors import DataError
 from groundup.progress import Progress
-from groundup.weights.decision_rule import ABSTAINED, decide
+from groundup.weights.decision_rule import ABSTAINED
 
 AT_ONCE = 512
 NO_LABEL = "(no label)"
@@ -174,7 +174,7 @@ def _classify(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]:
     while some := list(islice(named, AT_ONCE)):
         found = model.classify([text for _, text in some])
         for (name, text), probabilities in zip(some, found, strict=True):
-            yield {"name": name, "text": text, **decide(decision, probabilities)}
+            yield {"name": name, "text": text, **decision.decide(probabilities)}
 
 
 def classify(

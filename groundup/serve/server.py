@@ -62,7 +62,7 @@ from groundup.serve.templates import to_jinja_template
 from groundup.serve.transcripts import TranscriptStore
 from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.decision_rule import decide
+from groundup.weights.decision_rule import DecidedLabels
 from groundup.weights.formats import reader_of
 
 # Tokens that are embedded or classified between two steps of the engine: the longest delay of
@@ -261,13 +261,13 @@ class ModelServer:
         values: list[list[float]] = vectors.tolist()
         return values
 
-    async def classify(self, request: ClassifyRequest) -> list[JsonObject]:
+    async def classify(self, request: ClassifyRequest) -> list[DecidedLabels]:
         """Return for each text the label, or labels, that the classifier decides on, and all
         probabilities, highest first. Raises RequestError.
         """
         alias, info = await self.find(request.model, "classification")
         self._require_texts(len(request.texts))
-        found: list[JsonObject] = [{} for _ in request.texts]
+        found: list[DecidedLabels] = [{} for _ in request.texts]
         async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
             engine = loaded.engine
             lengths = await asyncio.to_thread(
@@ -277,7 +277,7 @@ class ModelServer:
                 texts = [request.texts[i] for i in batch]
                 of_texts = await self.worker.run(functools.partial(engine.classify, texts))
                 for index, probabilities in zip(batch, of_texts, strict=True):
-                    found[index] = decide(engine.opened.decision, probabilities)
+                    found[index] = engine.opened.decision.decide(probabilities)
         return found
 
     def _require_texts(self, count: int) -> None:

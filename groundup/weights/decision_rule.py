@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from groundup.errors import FormatError
 from groundup.files import read_json_object, write_json
@@ -26,6 +26,17 @@ DEFAULT_THRESHOLD = 0.5
 MAX_WINDOWS = 4096
 # Said where the classifier is not sure enough: none of these labels, ask a person.
 ABSTAINED = "unsure"
+
+
+class DecidedLabels(TypedDict, total=False):
+    """What an answer says of a text: `label`, or `labels` where there may be several."""
+
+    label: str
+    labels: list[str]
+    probability: float
+    probabilities: dict[str, float]
+    guess: str
+    """The most probable label, where the label is ABSTAINED."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class DecisionRule:
         """Return every label whose probability reaches its threshold, in the order of
         `probabilities`.
 
-        >>> Decision(thresholds={"late": 0.4, "rude": 0.6}).labels({"rude": 0.5, "late": 0.45})
+        >>> DecisionRule(thresholds={"late": 0.4, "rude": 0.6}).labels({"rude": 0.5, "late": 0.45})
         ['late']
         """
         assert self.thresholds is not None
@@ -67,7 +78,7 @@ class DecisionRule:
         """Return the label of a text, given the probability of each; without regard to
         `abstain_below`.
 
-        >>> Decision(positive="spam", threshold=0.8).label({"spam": 0.7, "ham": 0.3})
+        >>> DecisionRule(positive="spam", threshold=0.8).label({"spam": 0.7, "ham": 0.3})
         'ham'
         """
         if self.positive is None:
@@ -80,10 +91,30 @@ class DecisionRule:
     def abstains(self, probabilities: Mapping[str, float]) -> bool:
         """Whether no label is sure enough.
 
-        >>> Decision(abstain_below=0.9).abstains({"spam": 0.7, "ham": 0.3})
+        >>> DecisionRule(abstain_below=0.9).abstains({"spam": 0.7, "ham": 0.3})
         True
         """
         return max(probabilities.values()) < self.abstain_below
+
+    def decide(self, probabilities: Mapping[str, float]) -> DecidedLabels:
+        """Return the label that is said (ABSTAINED where none is sure enough), its probability, and
+        those of all labels; of several labels a list.
+
+        >>> DecisionRule().decide({"spam": 0.7, "ham": 0.3})["label"]
+        'spam'
+        """
+        of_all = dict(probabilities)
+        if self.multi_label:
+            return {"labels": self.labels(of_all), "probabilities": of_all}
+        label = self.label(of_all)
+        found: DecidedLabels = {
+            "label": label,
+            "probability": of_all[label],
+            "probabilities": of_all,
+        }
+        if self.abstains(of_all):
+            found |= {"label": ABSTAINED, "guess": label}
+        return found
 
     def write(self, folder: Path) -> None:
         values = {"version": MULTI_LABEL_VERSION, **asdict(self)}
@@ -91,26 +122,6 @@ class DecisionRule:
             values["version"] = VERSION
             del values["thresholds"]
         write_json(folder / DECISION_FILE, values)
-
-
-def decide(decision: DecisionRule, probabilities: Mapping[str, float]) -> dict[str, Any]:
-    """Return the label that is said (ABSTAINED where none is sure enough), its probability, and
-    those of all labels; of several labels a list.
-
-    >>> decide(Decision(), {"spam": 0.7, "ham": 0.3})["label"]
-    'spam'
-    """
-    if decision.multi_label:
-        return {"labels": decision.labels(probabilities), "probabilities": dict(probabilities)}
-    label = decision.label(probabilities)
-    found = {
-        "label": label,
-        "probability": probabilities[label],
-        "probabilities": dict(probabilities),
-    }
-    if decision.abstains(probabilities):
-        found |= {"label": ABSTAINED, "guess": label}
-    return found
 
 
 def read_decision(

@@ -48,10 +48,11 @@ from groundup.weights.gguf_architectures import (
 from groundup.weights.gguf_config import (
     EMBEDDING,
     HEAD,
+    OUR_SCALING,
     ROPE_FACTORS,
     add_config,
     add_metadata,
-    our_scaling,
+    entries,
     read_factors,
     read_gguf_config,
     rope_factors,
@@ -148,7 +149,8 @@ def gguf_shape(header: Header, data: np.ndarray, path: Path) -> ModelConfig:
         return config
     factors = dequantise(data, header.tensors[ROPE_FACTORS])
     return replace(
-        config, rope_scaling=read_factors(our_scaling(header.metadata), factors, config, path)
+        config,
+        rope_scaling=read_factors(entries(header.metadata, OUR_SCALING), factors, config, path),
     )
 
 

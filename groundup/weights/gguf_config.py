@@ -94,7 +94,7 @@ def read_gguf_config(header: Header, source: object) -> ModelConfig:
     for key, value in REQUIRED_VALUES.items():
         inner.require(key, value)
     try:
-        config = _read(inner, header.tensors, name, our_scaling(header.metadata))
+        config = _read(inner, header.tensors, name, entries(header.metadata, OUR_SCALING))
     except ConfigError as error:
         raise FormatError(source, "metadata", error.message) from error
     unread = [key for key in inner.values if key not in inner.keys_read and key not in NO_EFFECT]
@@ -116,21 +116,16 @@ def _unknown(name: str, source: object) -> FormatError:
 
 
 def entries(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries whose key begins with `prefix`, without it; floats as the shortest decimal."""
+    """The entries whose key begins with `prefix`, without it; floats as the shortest decimal, but
+    those of OUR_SCALING, which are float64.
+    """
     found = {
         key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
     }
+    if prefix == OUR_SCALING:
+        return found
     floats = {key: shortest(value) for key, value in found.items() if isinstance(value, float)}
     return found | floats
-
-
-def our_scaling(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The RoPE scaling that a file written by groundup names, in full precision."""
-    return {
-        key.removeprefix(OUR_SCALING): value
-        for key, value in metadata.items()
-        if key.startswith(OUR_SCALING)
-    }
 
 
 def shortest(value: float) -> float:
@@ -142,7 +137,7 @@ def _read(
     fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Mapping[str, Any]
 ) -> ModelConfig:
     architecture = ARCHITECTURES[name]
-    values = {
+    values: dict[str, Any] = {
         "family": architecture.family or name,
         **_counts(fields, tensors),
         **_parts(fields, tensors, architecture),
@@ -165,7 +160,7 @@ def _read(
     return config
 
 
-def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
+def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, int]:
     if EMBEDDING not in tensors or len(tensors[EMBEDDING].shape) != 2:
         raise fields.error(EMBEDDING, "is missing or not a matrix")
     vocab_size = tensors[EMBEDDING].shape[0]
@@ -193,7 +188,7 @@ def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]
 
 def _parts(
     fields: Fields, tensors: Mapping[str, TensorInfo], architecture: GGUFArchitecture
-) -> dict[str, Any]:
+) -> dict[str, object]:
     parts = {field: values[0] for field, values in architecture.parts.items() if len(values) == 1}
     biases = {field: tensor in tensors for field, tensor in BIASES.items() if field not in parts}
     softcaps = {
@@ -211,7 +206,7 @@ def _softcap(fields: Fields, key: str, default: float) -> float:
     return fields.number(key, default)
 
 
-def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, Any]:
+def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, float]:
     head_width = (
         fields.integer("attention.key_length", 0, low=0) or common["width"] // common["num_heads"]
     )
@@ -225,7 +220,7 @@ def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, Any]:
 
 def _experts(
     fields: Fields, architecture: GGUFArchitecture, feedforward_width: int
-) -> dict[str, Any]:
+) -> dict[str, int]:
     """feed_forward_length is that of a block without experts."""
     if "num_experts" in architecture.parts:
         for key in ("expert_count", "expert_used_count"):
@@ -243,7 +238,7 @@ def _experts(
     }
 
 
-def _windows(fields: Fields, name: str, common: Mapping[str, Any]) -> dict[str, Any]:
+def _windows(fields: Fields, name: str, common: Mapping[str, Any]) -> dict[str, str | float]:
     """Which blocks have a sliding window; `common`: the fields read so far."""
     windows, context_tokens = ARCHITECTURES[name].windows, common["context_tokens"]
     if windows is None:

@@ -14,8 +14,9 @@ tests/weights/test_family_parity.py.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 OWN = "groundup"
 CAUSAL, CLASSIFIER, ENCODER = "ForCausalLM", "ForSequenceClassification", "Model"
 
@@ -130,7 +131,7 @@ _ROTARY = {
 _NO_BIAS = {"attention_bias": False, "attention_output_bias": False, "feedforward_bias": False}
 
 
-def _changed(parts: Mapping[str, Any], *removed: str, **changes: Any) -> dict[str, Any]:
+def _changed(parts: Mapping[str, T], *removed: str, **changes: T) -> dict[str, T]:
     return {name: value for name, value in parts.items() if name not in removed} | changes
 
 

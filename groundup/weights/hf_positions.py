@@ -46,7 +46,7 @@ REFUSED = {
 
 def read_positions(
     fields: Fields, family: HFFamily, num_layers: int, context_tokens: int
-) -> dict[str, Any]:
+) -> dict[str, float | RopeScaling | None]:
     """Raises FormatError."""
     windows = _read_windows(fields, family, num_layers, context_tokens)
     found = _read_rope(fields, family) | windows
@@ -57,7 +57,7 @@ def read_positions(
     return found
 
 
-def _read_rope(fields: Fields, family: HFFamily) -> dict[str, Any]:
+def _read_rope(fields: Fields, family: HFFamily) -> dict[str, float | RopeScaling | None]:
     """Base and scaling, and the base of layers with a window."""
     if family.window.own_base:
         return _read_two_bases(fields, family)
@@ -68,7 +68,7 @@ def _read_rope(fields: Fields, family: HFFamily) -> dict[str, Any]:
     return {"rope_base": base, "rope_scaling": scaling}
 
 
-def _read_two_bases(fields: Fields, family: HFFamily) -> dict[str, Any]:
+def _read_two_bases(fields: Fields, family: HFFamily) -> dict[str, float | RopeScaling | None]:
     """Gemma 3: layers with full attention and with a window have different RoPE parameters."""
     tables = fields.table("rope_parameters", {})
     if set(tables) - {FULL, SLIDING}:
@@ -140,7 +140,7 @@ def positions_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
 
 
 def _rope_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
-    scaling, kind = None, {"rope_type": "default"}
+    scaling, kind = None, dict[str, str | float](rope_type="default")
     if config.rope_scaling:
         kind = scaling = _scaling_json(config.rope_scaling)
     full = {"rope_theta": config.rope_base, **kind}
@@ -152,8 +152,8 @@ def _rope_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
     return {**old, "rope_local_base_freq": local, "rope_parameters": {FULL: full, SLIDING: sliding}}
 
 
-def _scaling_json(scaling: RopeScaling) -> dict[str, Any]:
-    named: dict[str, Any] = {"rope_type": scaling.kind, "factor": scaling.factor}
+def _scaling_json(scaling: RopeScaling) -> dict[str, str | float]:
+    named: dict[str, str | float] = {"rope_type": scaling.kind, "factor": scaling.factor}
     if scaling.kind == "linear":
         return named
     named["original_max_position_embeddings"] = scaling.original_context_tokens

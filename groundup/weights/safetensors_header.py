@@ -79,7 +79,7 @@ def open_tensors(path: Path) -> Iterator[Any]:
         raise FormatError(path, "tensors", f"can't be read ({str(error)[:120]})") from error
 
 
-def _parse(path: Path, raw: bytes) -> dict[str, Any]:
+def _parse(path: Path, raw: bytes) -> dict[str, object]:
     try:
         table = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_repeats)
     except (ValueError, RecursionError) as error:
@@ -94,7 +94,7 @@ def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     return table
 
 
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a name is repeated")

@@ -11,7 +11,6 @@ from groundup.weights.decision_rule import (
     ABSTAINED,
     DECISION_FILE,
     DecisionRule,
-    decide,
     read_decision,
 )
 
@@ -68,7 +67,7 @@ def test_the_rest_is_the_default(tmp_path: Path) -> None:
 
 
 def test_where_nothing_is_sure_enough_the_guess_is_kept_apart() -> None:
-    found = decide(DecisionRule(abstain_below=0.8), {"spam": 0.7, "ham": 0.3})
+    found = DecisionRule(abstain_below=0.8).decide({"spam": 0.7, "ham": 0.3})
     assert (found["label"], found["guess"], found["probability"]) == (ABSTAINED, "spam", 0.7)
-    sure = decide(DecisionRule(abstain_below=0.8), {"spam": 0.9, "ham": 0.1})
+    sure = DecisionRule(abstain_below=0.8).decide({"spam": 0.9, "ham": 0.1})
     assert sure["label"] == "spam" and "guess" not in sure

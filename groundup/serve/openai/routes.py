@@ -24,6 +24,7 @@ from groundup.serve.openai.completions import TextCompletion, read_completion
 from groundup.serve.openai.fields import are_ids, as_list_of_texts
 from groundup.serve.requests import ClassifyRequest, Embeddings, EmbedRequest, RequestError
 from groundup.serve.server import ModelServer
+from groundup.weights.decision_rule import DecidedLabels
 
 
 def routes(server: ModelServer) -> list[Route]:
@@ -98,7 +99,7 @@ def read_classify(value: JsonObject) -> ClassifyRequest:
     return ClassifyRequest(body.model, tuple(body.input))
 
 
-def classify_answer(model: str, found: Sequence[JsonObject]) -> JsonObject:
+def classify_answer(model: str, found: Sequence[DecidedLabels]) -> JsonObject:
     """Return, for each text, its label and the probability of every label, most probable first; of
     an "unsure" one also the guess.
 
