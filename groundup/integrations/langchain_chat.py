@@ -17,7 +17,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from langchain_core.language_models.chat_models import (
     BaseChatModel,
@@ -73,8 +73,7 @@ class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type
     top_logprobs: int | None = None
     """Alternatives, up to 20."""
 
-    def settings(self) -> dict[str, Any]:
-        return super().settings() | self.set_fields("logprobs", "top_logprobs")
+    own_settings: ClassVar[tuple[str, ...]] = ("logprobs", "top_logprobs")
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": PROVIDER}
@@ -224,7 +223,7 @@ def _together(config: RunnableConfig | list[RunnableConfig] | None) -> Any:
     return {"max_concurrency": TOGETHER, **(config or {})}
 
 
-def _response_format(schema: Any, method: Method) -> dict[str, Any]:
+def _response_format(schema: Any, method: Method) -> dict[str, object]:
     """OpenAI's field. Raises ConfigError."""
     if method == "json_mode":
         return {"type": "json_object"}
@@ -299,8 +298,7 @@ class GroundupLLM(ModelFields, BaseLLM):  # type: ignore[misc, valid-type]
     logprobs: int | None = None
     """Of each token, and of this many alternatives, in `generation_info`."""
 
-    def settings(self) -> dict[str, Any]:
-        return super().settings() | self.set_fields("logprobs")
+    own_settings: ClassVar[tuple[str, ...]] = ("logprobs",)
 
     def requests(
         self, prompts: Sequence[str], stop: list[str] | None, given: Mapping[str, Any]

@@ -6,7 +6,7 @@ authors recommend.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
@@ -49,6 +49,8 @@ class _ModelFields(BaseModel):
     stop: list[str] | str | None = None
     """The answer ends before the earliest of these."""
 
+    own_settings: ClassVar[tuple[str, ...]] = ()
+    """Further fields that are sent with each request."""
     _opened: dict[str, LocalServer] = PrivateAttr(default_factory=dict)
 
     @property
@@ -77,10 +79,7 @@ class _ModelFields(BaseModel):
         return self.local.tokenizer.encode(text)
 
     def settings(self) -> dict[str, Any]:
-        return self.set_fields(*SETTINGS)
-
-    def set_fields(self, *names: str) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in (*SETTINGS, *self.own_settings)}
         return {name: value for name, value in values.items() if value is not None}
 
     def body(

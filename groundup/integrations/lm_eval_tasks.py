@@ -30,7 +30,7 @@ from groundup.files import write_text
 from groundup.progress import Progress, Silent
 
 TAG = "groundup"
-Row = dict[str, Any]
+Row = dict[str, object]
 Answered = tuple[str, str, str]
 """(suite, item, answer): the summand of a metric over a corpus."""
 
@@ -65,12 +65,7 @@ def export(
 def _write(suite: Suite, pool: Sequence[Item], items: Sequence[Item], folder: Path) -> str:
     name = f"{TAG}_{suite.name}"
     files = {"test": folder / f"{name}.jsonl"}
-    config: dict[str, Any] = {
-        "task": name,
-        "tag": TAG,
-        "dataset_path": "json",
-        "test_split": "test",
-    }
+    config: Row = {"task": name, "tag": TAG, "dataset_path": "json", "test_split": "test"}
     if pool:
         files["shots"] = folder / f"{name}_shots.jsonl"
         config |= {"fewshot_split": "shots", "fewshot_config": {"sampler": "first_n"}}
@@ -88,7 +83,7 @@ def _write(suite: Suite, pool: Sequence[Item], items: Sequence[Item], folder: Pa
 
 
 def row_of(item: Item, suite: Suite) -> Row:
-    row = {"id": item.id, "group": item.group, "suite": suite.name}
+    row: Row = {"id": item.id, "group": item.group, "suite": suite.name}
     match item:
         case Choices():
             return {
@@ -106,14 +101,10 @@ def row_of(item: Item, suite: Suite) -> Row:
     raise AssertionError(item)
 
 
-def task_of(suite: Suite, items: Sequence[Item]) -> dict[str, Any]:
+def task_of(suite: Suite, items: Sequence[Item]) -> Row:
     """All items of a suite are of one class."""
     first = items[0]
-    task: dict[str, Any] = {
-        "doc_to_text": "prompt",
-        "doc_to_target": "answer",
-        "target_delimiter": "",
-    }
+    task: Row = {"doc_to_text": "prompt", "doc_to_target": "answer", "target_delimiter": ""}
     match first:
         case Choices() | MinimalPair():
             task |= {"output_type": "multiple_choice", "doc_to_choice": "choices"}
@@ -131,11 +122,11 @@ def task_of(suite: Suite, items: Sequence[Item]) -> dict[str, Any]:
     raise AssertionError(first)
 
 
-def _metric(name: str, aggregation: str) -> dict[str, Any]:
+def _metric(name: str, aggregation: str) -> dict[str, str | bool]:
     return {"metric": name, "aggregation": aggregation, "higher_is_better": True}
 
 
-def _generation(suite: Suite, item: Written) -> dict[str, Any]:
+def _generation(suite: Suite, item: Written) -> Row:
     ours = [_metric(name, _function(ratio)) for name in item.counts([item.reference])]
     if suite.corpus:
         (over_all,) = suite.corpus([item], [item.reference])
@@ -172,14 +163,16 @@ def as_yaml(value: Any, indent: str = "") -> str:
     return "".join(lines)
 
 
-def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
+def process_results(
+    doc: Mapping[str, str], results: Sequence[str]
+) -> dict[str, tuple[float, float] | Answered]:
     """Of one written answer: a (total, count) each, and the answer for a metric over all of
     them.
     """
     suite, item = SUITES[doc["suite"]], _items(doc["suite"])[doc["id"]]
     assert isinstance(item, Written)
     answer = results[0].strip()
-    found: dict[str, Any] = dict(item.counts([answer]))
+    found: dict[str, tuple[float, float] | Answered] = dict(item.counts([answer]))
     if suite.corpus:
         found[suite.corpus([item], [item.reference])[0].metric] = (suite.name, item.id, answer)
     return found

@@ -21,7 +21,7 @@ not in `SPLITS`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import regex
 
@@ -205,6 +205,16 @@ _HIDDEN = {
 BYTE_ORDER = sorted(range(256), key=lambda byte: BYTE_TO_CHARACTER[byte])
 
 
+class JsonParts(NamedTuple):
+    """What a style decides of a tokenizer.json, by its entries."""
+
+    normalizer: object
+    pre_tokenizer: object
+    decoder: object
+    model: Mapping[str, str | int]
+    """Without vocabulary and merges."""
+
+
 @dataclass(frozen=True)
 class ByteLevel:
     """The style of a byte-level vocabulary."""
@@ -218,19 +228,14 @@ class ByteLevel:
     llama.cpp for its split).
     """
 
-    def json_parts(self) -> dict[str, Any]:
-        """Return the entries of a tokenizer.json other than vocabulary and merges."""
-        return {
-            "normalizer": {"type": "NFC"} if self.nfc else None,
-            "pre_tokenizer": pre_tokenizer_spec(self.split),
-            "decoder": {
-                "type": "ByteLevel",
-                "add_prefix_space": True,
-                "trim_offsets": True,
-                "use_regex": True,
-            },
-            "model": {"byte_fallback": False, "ignore_merges": self.whole_pieces},
-        }
+    def json_parts(self) -> JsonParts:
+        flags = ("add_prefix_space", "trim_offsets", "use_regex")
+        return JsonParts(
+            {"type": "NFC"} if self.nfc else None,
+            pre_tokenizer_spec(self.split),
+            {"type": "ByteLevel", **dict.fromkeys(flags, True)},
+            {"byte_fallback": False, "ignore_merges": self.whole_pieces},
+        )
 
     def bytes_of(self, token: str, *, added: bool) -> bytes | None:
         """Return the bytes of a token (an added one is plain text); None where a character is not

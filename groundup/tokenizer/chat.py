@@ -284,7 +284,7 @@ def _variables(
     }
 
 
-def _tool_fields(message: Message) -> dict[str, Any]:
+def _tool_fields(message: Message) -> dict[str, object]:
     """Return a message's fields about tools; templates test whether a key exists, so those without
     a value are left out.
     """

@@ -116,8 +116,8 @@ class Tokenizer:
         write_json(folder / CONFIG_FILE, self.config())
         (folder / TEMPLATE_FILE).unlink(missing_ok=True)  # an old one would take precedence
 
-    def config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    def config(self) -> dict[str, str | bool | None]:
+        config: dict[str, str | bool | None] = {"tokenizer_class": "PreTrainedTokenizerFast"}
         for role, id in self.special.roles.items():
             config[role] = None if id is None else self._tokens[id].decode()
         if isinstance(self.table.style, WordPiece):
@@ -370,7 +370,7 @@ def _library(table: TokenizerTable) -> tokenizers.Tokenizer:
     # Vocabulary and merges are passed as objects: as JSON they take several times as long.
     empty = dataclasses.replace(table, vocabulary={}, merges=[], added={}, bos=None, eos=None)
     library = tokenizers.Tokenizer.from_str(json.dumps(empty.to_json()))
-    settings = table.style.json_parts()["model"]
+    settings = table.style.json_parts().model
     if isinstance(table.style, WordPiece):
         library.model = models.WordPiece(vocab=dict(table.vocabulary), **settings)
     else:

@@ -80,12 +80,9 @@ def tokenizer_from_gguf(
     # at the end.
     ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
     vocabulary = {token: id for id, token in enumerate(tokens[: ordinary + 1])}
-    bos = None
     if not isinstance(style, ByteLevel):
         merges = _merges_by_score(fields, vocabulary, added)
-    if config["add_bos_token"]:
-        bos = config["bos_token"]
-    return Tokenizer(TokenizerTable(vocabulary, merges, style, added, bos), config, source=source)
+    return Tokenizer(TokenizerTable(vocabulary, merges, style, added), config, source=source)
 
 
 def _full_name(name: str) -> str:
@@ -224,12 +221,14 @@ def _merges_by_score(
     return merges
 
 
-def _config(fields: _GGUFFields, tokens: list[str], added: Added, style: Style) -> dict[str, Any]:
+def _config(
+    fields: _GGUFFields, tokens: list[str], added: Added, style: Style
+) -> dict[str, str | bool | None]:
     """Return the equivalent tokenizer_config.json.
 
     A bos, pad or unk that is not a control token is ignored.
     """
-    config: dict[str, Any] = {}
+    config: dict[str, str | bool | None] = {}
     for part, key in _PARTS.items():
         id = fields.get(key, int, fields.usual_id(key))
         if id is not None and not 0 <= id < len(tokens) and part != "pad_token":

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from groundup.errors import FormatError
+from groundup.tokenizer.bytelevel import JsonParts
 
 SPACE = "▁"
 Merge = tuple[str, str]
@@ -56,26 +57,21 @@ class SentencePiece:
     metaspace: bool = False
     """Whether a text that begins with a space gets no prefix."""
 
-    def json_parts(self) -> dict[str, Any]:
-        """Return the entries of a tokenizer.json other than vocabulary and merges."""
-        decoders: list[dict[str, Any]] = [
-            _MARKS_TO_SPACES,
-            {"type": "ByteFallback"},
-            {"type": "Fuse"},
-        ]
-        normalizer: dict[str, Any] | None = _SPACES_TO_MARKS
+    def json_parts(self) -> JsonParts:
+        decoders: list[object] = [_MARKS_TO_SPACES, {"type": "ByteFallback"}, {"type": "Fuse"}]
+        normalizer: object = _SPACES_TO_MARKS
         if self.prefix != "never":
             decoders.append(_STRIP)
             normalizer = {"type": "Sequence", "normalizers": [_PREPEND, _SPACES_TO_MARKS]}
         pre_tokenizer = None
         if self.metaspace:
             normalizer, pre_tokenizer = None, metaspace(self.prefix)
-        return {
-            "normalizer": normalizer,
-            "pre_tokenizer": pre_tokenizer,
-            "decoder": {"type": "Sequence", "decoders": decoders},
-            "model": {"byte_fallback": True, "ignore_merges": False},
-        }
+        return JsonParts(
+            normalizer,
+            pre_tokenizer,
+            {"type": "Sequence", "decoders": decoders},
+            {"byte_fallback": True, "ignore_merges": False},
+        )
 
     def bytes_of(self, token: str, *, added: bool) -> bytes | None:
         """Return the bytes of a token: one for a byte token, else its text with spaces."""
@@ -88,7 +84,7 @@ class SentencePiece:
         return len(token) == 1 or token in BYTE_TOKENS
 
 
-def metaspace(prefix: Prefix) -> dict[str, Any]:
+def metaspace(prefix: Prefix) -> dict[str, str | bool]:
     """Return the pre-tokenizer entry of transformers' newer form."""
     return {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": prefix, "split": False}
 
@@ -108,8 +104,7 @@ def read_sentencepiece(spec: Mapping[str, Any], source: object) -> SentencePiece
         pre_tokenizer = None
     found = (spec.get("normalizer"), pre_tokenizer)
     for style in _KNOWN:
-        parts = style.json_parts()
-        if found == (parts["normalizer"], parts["pre_tokenizer"]):
+        if found == style.json_parts()[:2]:
             return style
     raise FormatError(
         source,

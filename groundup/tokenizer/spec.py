@@ -90,34 +90,22 @@ class TokenizerTable:
 
     def to_json(self) -> dict[str, Any]:
         """Return the tokenizer.json of this table, for `tokenizers` and transformers."""
-        parts = self.style.json_parts()
+        parts, vocabulary = self.style.json_parts(), dict(self.vocabulary)
+        model: dict[str, object] = {"type": "WordPiece", **parts.model, "vocab": vocabulary}
+        if not isinstance(self.style, WordPiece):
+            unused = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")
+            model = {"type": "BPE", **dict.fromkeys(unused), "fuse_unk": False, **parts.model}
+            model |= {"vocab": vocabulary, "merges": list(map(list, self.merges))}
         return {
             "version": "1.0",
             "truncation": None,
             "padding": None,
             "added_tokens": [_added_token(id, self.added[id]) for id in sorted(self.added)],
-            "normalizer": parts["normalizer"],
-            "pre_tokenizer": parts["pre_tokenizer"],
+            "normalizer": parts.normalizer,
+            "pre_tokenizer": parts.pre_tokenizer,
             "post_processor": _template(self.bos, self.eos, self.control),
-            "decoder": parts["decoder"],
-            "model": self._model_json(parts["model"]),
-        }
-
-    def _model_json(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        vocabulary = {"vocab": dict(self.vocabulary)}
-        if isinstance(self.style, WordPiece):
-            return {"type": "WordPiece", **settings, **vocabulary}
-        unused = dict.fromkeys(
-            ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")
-        )
-        merges = [list(merge) for merge in self.merges]
-        return {
-            "type": "BPE",
-            **unused,
-            "fuse_unk": False,
-            **settings,
-            **vocabulary,
-            "merges": merges,
+            "decoder": parts.decoder,
+            "model": model,
         }
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.errors import FormatError
+from groundup.tokenizer.bytelevel import JsonParts
 
 MARK = "##"
 SUPPORTED = f"BertNormalizer, BertPreTokenizer, {MARK!r} inside a word"
@@ -36,20 +37,19 @@ class WordPiece:
     unknown: str = "[UNK]"
     """The control token of a word that can't be written."""
 
-    def json_parts(self) -> dict[str, Any]:
-        """Return the entries of a tokenizer.json other than the vocabulary."""
+    def json_parts(self) -> JsonParts:
         normalizer = {"clean_text": True, "handle_chinese_chars": self.split_chinese}
         cases = {"strip_accents": self.strip_accents, "lowercase": self.lowercase}
-        return {
-            "normalizer": {"type": "BertNormalizer", **normalizer, **cases},
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "decoder": {"type": "WordPiece", "prefix": MARK, "cleanup": True},
-            "model": {
+        return JsonParts(
+            {"type": "BertNormalizer", **normalizer, **cases},
+            {"type": "BertPreTokenizer"},
+            {"type": "WordPiece", "prefix": MARK, "cleanup": True},
+            {
                 "unk_token": self.unknown,
                 "continuing_subword_prefix": MARK,
                 "max_input_chars_per_word": self.longest_word,
             },
-        }
+        )
 
     def bytes_of(self, token: str, *, added: bool) -> bytes | None:
         """Return the bytes of a token: inside a word without the mark, else with a space before
@@ -108,9 +108,8 @@ def read_wordpiece(spec: Mapping[str, Any], source: object) -> WordPiece:
         raise FormatError(
             source, "model", "has no unk_token, or no max_input_chars_per_word from 1 to 10000"
         )
-    parts = style.json_parts()
     for name in ("normalizer", "pre_tokenizer"):
-        if spec.get(name) != parts[name]:
+        if spec.get(name) != getattr(style.json_parts(), name):
             raise FormatError(
                 source, name, f"is not supported; for WordPiece supported are {SUPPORTED}"
             )
