@@ -3,7 +3,7 @@ as a page.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -17,6 +17,7 @@ from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
+    from groundup.data.batches.window_view import WindowView
     from groundup.data.preparation.inspection import Inspection
     from groundup.data.processing.steps import ProcessConfig
     from groundup.data.reading.decoding import CharsetErrors
@@ -157,15 +158,15 @@ def windows(
     if out:  # before anything is printed, as above
         from groundup.report.pages.windows_page import write_windows_page
 
-        page = in_browser(write_windows_page(view, out))
-    print_result(_window_lines(view), view, as_json)
+        page = in_browser(write_windows_page(asdict(view), out))
+    print_result(_window_lines(view), asdict(view), as_json)
     if page:
         progress.say(page)
 
 
-def _window_lines(view: dict[str, Any]) -> list[str]:
+def _window_lines(view: "WindowView") -> list[str]:
     """Return the counts of windows and of packed rows as a table."""
-    found, packed = view["windows"], view["packing"]
+    found, packed = view.windows, view.packing
     several = f"{found['of_several_documents']:,}"
     rows = [
         ["rows an epoch", f"{found['count']:,}", f"{packed['rows']:,}"],
@@ -174,11 +175,14 @@ def _window_lines(view: dict[str, Any]) -> list[str]:
         ["labels an epoch", f"{found['labels']:,}", f"{packed['tokens']:,}"],
         ["padding", "0 %", f"{packed['padding_share']:.1%}"],
     ]
-    stride = f", stride {view['stride']:,}" if view["stride"] != view["context_tokens"] else ""
-    head = f"{view['split']}: {view['tokens']:,} tokens in {view['documents']:,} documents, context {view['context_tokens']:,}{stride}"
+    stride = f", stride {view.stride:,}" if view.stride != view.context_tokens else ""
+    head = (
+        f"{view.split}: {view.tokens:,} tokens in {view.documents:,} documents, "
+        f"context {view.context_tokens:,}{stride}"
+    )
     if stride:
-        count = f"{view['strided']['count']:,}"
-        rows.append([f"windows an epoch with stride {view['stride']:,}", count, ""])
+        count = f"{view.strided['count']:,}"
+        rows.append([f"windows an epoch with stride {view.stride:,}", count, ""])
     return [head, "", *(line.rstrip() for line in table(["", "windows", "packed"], rows))]
 
 

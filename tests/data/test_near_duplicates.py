@@ -22,6 +22,7 @@ from groundup.data.processing.near_duplicates import (
     NO_ONE,
     NearDuplicateConfig,
     NearDuplicates,
+    SourceCount,
     all_pairs,
     bands_for,
     find_near_duplicates,
@@ -171,10 +172,7 @@ def test_the_record_shows_why_and_gives_clusters(find: Find, tmp_path: Path) -> 
             assert len(pair.passage) <= 200 and beginning in texts[pair.dropped.line - 1]
             assert pair.kept.source == f"source{number % 2}"
     assert result.dropped == 8 and result.is_dropped(4) and not result.is_dropped(0)
-    plain = json.loads(json.dumps(result.to_plain()))
-    assert (
-        plain["sources"]["source0"] == {"documents": 6, "dropped": 4} and plain["documents"] == 12
-    )
+    assert result.sources["source0"] == SourceCount(6, 4) and len(result.kept_of) == 12
     assert "8 of 12 documents, of 4 that are kept" in result.summary()
 
 
@@ -346,10 +344,7 @@ def test_what_is_wrong_is_said(find: Find, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "record.jsonl").write_text("{}\n")
     with pytest.raises(FormatError, match="line 1: is not a near-duplicate"):
         list(read_clusters(tmp_path / "record.jsonl"))
-    assert (
-        find([]).to_plain()["documents"] == 0
-        and list(read_clusters(tmp_path / "record.jsonl")) == []
-    )
+    assert len(find([]).kept_of) == 0 and list(read_clusters(tmp_path / "record.jsonl")) == []
     monkeypatch.setitem(sys.modules, "rensa", None)
     with pytest.raises(MissingExtra, match=r"groundup\[clean\]"):
         find(["a text"])

@@ -41,15 +41,15 @@ def test_windows_of_several_documents_and_documents_in_several_windows_are_count
 def test_the_values_are_those_of_the_loader(shards: ShardSet, tokenizer: Tokenizer) -> None:
     view = window_view(shards, tokenizer, context_tokens=16, stride=5)
     plain, strided = (Windows(shards, "train", 16, 1, 0, stride) for stride in (None, 5))
-    assert (view["windows"]["count"], view["strided"]["count"]) == (
+    assert (view.windows["count"], view.strided["count"]) == (
         plain.num_windows,
         strided.num_windows,
     )
-    assert view["packing"]["tokens"] == len(plain.tokens) - view["documents"]
+    assert view.packing["tokens"] == len(plain.tokens) - view.documents
     for kind in ("windows", "packed"):
-        assert all(0 < sum(piece["tokens"] for piece in row) <= 16 for row in view["rows"][kind])
-    middle = view["shown"][1]
-    assert any(piece and piece["end"] for window in view["shown"] for piece in window["pieces"])
+        assert all(0 < sum(piece["tokens"] for piece in row) <= 16 for row in view.rows[kind])
+    middle = view.shown[1]
+    assert any(piece and piece["end"] for window in view.shown for piece in window["pieces"])
     kept = [piece for piece in middle["pieces"] if piece]
     assert all(
         tokenizer.decode([int(plain.tokens[piece["place"]])]) == piece["text"]
@@ -64,7 +64,7 @@ def test_a_document_is_whole_cut_or_continued(tmp_path: Path, tokenizer: Tokeniz
     tokens[tokens == 0] = tokenizer.special.document_end_id
     tokens.tofile(tmp_path / "train.bin")
     shards = ShardSet(tmp_path, "uint16", 400, "none", {"train": SplitTable(29, 3, 1, "")})
-    rows = window_view(shards, tokenizer, context_tokens=8)["rows"]
+    rows = window_view(shards, tokenizer, context_tokens=8).rows
     flat = [
         [(p["document"], p["tokens"], p["begins"], p["ends"]) for p in row]
         for row in rows["windows"]

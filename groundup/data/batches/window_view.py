@@ -1,13 +1,4 @@
-"""What windows, stride and packing make of a token file, as plain values for the page of `groundup
-data windows`.
-
-    window_view(shards, tokenizer, context_tokens=128)
-        windows     a context apart: how many, how many hold several documents, how many documents
-                    they cut
-        strided     how many there are with the stride
-        packing     rows, padding
-        shown       three windows around the end of a document, token by token
-        rows        some windows and some packed rows as lengths of documents
+"""What windows, stride and packing make of a token file, for `groundup data windows` and its page.
 
 A document is its number in the split, counted from 0.
 """
@@ -36,6 +27,25 @@ LOOKED_AT_ROWS = 2**16
 AT_ENDS, AROUND = 5, 3
 
 
+@dataclasses.dataclass(frozen=True)
+class WindowView:
+    split: str
+    tokens: int
+    documents: int
+    context_tokens: int
+    stride: int
+    strided: dict[str, int]
+    """`count` and `labels` of the windows with the stride."""
+    windows: dict[str, int]
+    """The same of windows a context apart; `of_several_documents`; `cut_documents`."""
+    packing: dict[str, float]
+    """Those of `PackingFigures`, and `cut_documents`."""
+    shown: list[dict[str, Any]]
+    """Three windows around the end of a document, token by token."""
+    rows: dict[str, list[list[dict[str, int]]]]
+    """Some `windows` and some `packed` rows, as the documents in them."""
+
+
 def find_shards(folder: Path) -> Path:
     """Return the folder of the token shards in `folder`: itself, a run's or a build's.
 
@@ -60,30 +70,30 @@ def window_view(
     stride: int | None = None,
     split: str = "train",
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> WindowView:
     """Raises DataError where the split is too short for one window."""
     windows = Windows(shards, split, context_tokens, 1, 0)
     strided = Windows(shards, split, context_tokens, 1, 0, stride)
     packed = PackedWindows(shards, split, context_tokens, 1, 0, progress=progress)
     ends = _first_ends(windows.tokens)
     mixed, cut = count_cuts(windows.tokens, context_tokens)
-    return {
-        "split": split,
-        "tokens": len(windows.tokens),
-        "documents": shards.splits[split].documents,
-        "context_tokens": context_tokens,
-        "stride": strided.stride,
-        "strided": {"count": strided.num_windows, "labels": strided.epoch_tokens},
-        "windows": {
+    return WindowView(
+        split,
+        len(windows.tokens),
+        shards.splits[split].documents,
+        context_tokens,
+        strided.stride,
+        {"count": strided.num_windows, "labels": strided.epoch_tokens},
+        {
             "count": windows.num_windows,
             "labels": windows.epoch_tokens,
             "of_several_documents": mixed,
             "cut_documents": cut,
         },
-        "packing": {**dataclasses.asdict(packed.figures), "cut_documents": _cut_by_packing(packed)},
-        "shown": _show_windows(windows.tokens, tokenizer, ends, context_tokens, strided.stride),
-        "rows": {"windows": _window_rows(windows, ends), "packed": _packed_rows(packed, ends)},
-    }
+        {**dataclasses.asdict(packed.figures), "cut_documents": _cut_by_packing(packed)},
+        _show_windows(windows.tokens, tokenizer, ends, context_tokens, strided.stride),
+        {"windows": _window_rows(windows, ends), "packed": _packed_rows(packed, ends)},
+    )
 
 
 def count_cuts(tokens: np.ndarray, context_tokens: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ split.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,15 @@ def _near_duplicates(
     return Dropped(
         NEAR_DUPLICATE,
         found.kept_of >= 0,
-        {**found.to_plain(), "clusters": clusters},
+        {
+            "documents": len(found.kept_of),
+            "dropped": found.dropped,
+            "sources": {name: asdict(count) for name, count in found.sources.items()},
+            "pairs_compared": found.pairs_compared,
+            "documents_limited": found.documents_limited,
+            "config": asdict(found.config),
+            "clusters": clusters,
+        },
         found.summary(),
     )
 
@@ -151,9 +159,16 @@ def _decontaminate(file: Path, folder: Path, config: ProcessConfig, progress: Pr
     )
     with record.open("rb") as lines:
         overlaps = [json.loads(line) for line in islice(lines, SHOWN_OVERLAPS)]
-    return Dropped(
-        CONTAMINATED, found.is_dropped, {**found.to_plain(), "overlaps": overlaps}, found.summary()
-    )
+    figures = {
+        "documents": len(found.is_dropped),
+        "dropped": found.dropped,
+        "items": found.items,
+        "items_found": found.items_found,
+        "common_ngrams": found.common_ngrams,
+        "config": asdict(found.config),
+        "overlaps": overlaps,
+    }
+    return Dropped(CONTAMINATED, found.is_dropped, figures, found.summary())
 
 
 _STEPS = {NEAR_DUPLICATES: _near_duplicates, DECONTAMINATE: _decontaminate}

@@ -194,16 +194,6 @@ class Contamination:
     def dropped(self) -> int:
         return int(np.count_nonzero(self.is_dropped))
 
-    def to_plain(self) -> dict[str, Any]:
-        return {
-            "documents": len(self.is_dropped),
-            "dropped": self.dropped,
-            "items": self.items,
-            "items_found": self.items_found,
-            "common_ngrams": self.common_ngrams,
-            "config": asdict(self.config),
-        }
-
     def summary(self) -> str:
         return (
             f"Decontamination: {self.dropped:,} of {len(self.is_dropped):,} documents overlap with "

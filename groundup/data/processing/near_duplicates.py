@@ -239,16 +239,6 @@ class NearDuplicates:
     def is_dropped(self, number: int) -> bool:
         return bool(self.kept_of[number] != NO_ONE)
 
-    def to_plain(self) -> dict[str, Any]:
-        return {
-            "documents": len(self.kept_of),
-            "dropped": self.dropped,
-            "sources": {name: asdict(count) for name, count in self.sources.items()},
-            "pairs_compared": self.pairs_compared,
-            "documents_limited": self.documents_limited,
-            "config": asdict(self.config),
-        }
-
     def summary(self) -> str:
         kept = len(distinct(self.kept_of[self.kept_of != NO_ONE]))
         line = (

@@ -4,7 +4,7 @@ Plain values, for the data card.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from groundup.errors import DataError
@@ -94,16 +94,9 @@ class SourceReport:
         vars(self).update(vars(SourceReport()))
         return found
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values, without what was not counted."""
-        return {
-            name: value
-            for name, value in asdict(self).items()
-            if value and value != asdict(Tally())
-        }
-
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "SourceReport":
+        """Return the report of `dataclasses.asdict`."""
         report = cls(**values)
         for name, value in values.items():
             if isinstance(getattr(cls(), name), Tally):

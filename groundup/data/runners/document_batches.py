@@ -180,7 +180,7 @@ def pack_batches(batches: Sequence[DocumentBatch]) -> bytes:
             rows.append([document.name, *_pack_made(document.raw, document.made, texts)])
         refused = [error.to_plain() for error in batch.refused]
         error = batch.error and batch.error.to_plain()
-        report = batch.report and batch.report.to_plain()
+        report = batch.report and asdict(batch.report)
         header.append([rows, report, batch.is_file, batch.read_bytes, refused, error])
     return pack(header, texts)
 
