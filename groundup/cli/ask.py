@@ -169,7 +169,7 @@ def _opened(place: str, retriever: str | None) -> "AbstractContextManager[Index 
 
         return Index(place)
     require_extra("langchain", "langchain_core")
-    from groundup.integrations.langchain_passages import passages_from
+    from groundup.integrations.langchain_documents import passages_from
 
     return nullcontext(passages_from(place))
 

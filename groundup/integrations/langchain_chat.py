@@ -4,7 +4,9 @@ continues texts without a chat template, as /v1/completions.
     ChatGroundup(model="smollm2-135m-instruct", temperature=0).invoke("Hello")
 
 messages -> the body of /v1/chat/completions -> GenerateRequest -> `serve.local_server` ->
-ChatEvents -> chunks, of which a whole answer is the sum. Inputs of a batch are computed together.
+ChatEvents -> chunks, of which a whole answer is the sum. Every field means what it means in
+`serve/openai`; what neither the object nor the call sets is as the model's authors recommend.
+Inputs of a batch are computed together.
 Structured output is a constraint on the tokens ("json_schema", "json_mode") or a forced call of a
 tool ("function_calling"). Other kinds of content than text are refused; one answer is given to each
 input.
@@ -16,6 +18,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any, ClassVar, Literal
 
@@ -40,12 +43,14 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.runnables.config import RunnableConfig
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from groundup.config import build_config
 from groundup.engine.events import ChatEvent
-from groundup.errors import ConfigError
-from groundup.integrations.langchain_model import PROVIDER, ModelFields
-from groundup.serve.local_server import TOGETHER, LocalServer
+from groundup.engine.sampling import RULES, chat_sampling
+from groundup.errors import ConfigError, did_you_mean
+from groundup.serve.fields import Body, with_sampling_rules
+from groundup.serve.local_server import NAME, TOGETHER, LocalOptions, LocalServer, local_server
 from groundup.serve.openai.chat import (
     ChatCompletionBody,
     choice_reason,
@@ -54,7 +59,106 @@ from groundup.serve.openai.chat import (
 )
 from groundup.serve.openai.completions import CompletionBody, read_completion
 from groundup.serve.request_preparation import prepare
-from groundup.serve.requests import GenerateRequest
+from groundup.serve.requests import GenerateRequest, Options
+from groundup.serve.tool_prompt import ToolSetting
+
+PROVIDER = "groundup"
+SETTINGS = (*RULES, "max_tokens", "seed", "stop")
+# What LangChain passes to every model, and what has no effect here: a tool's schema is always
+# followed.
+IGNORED = frozenset({"stream", "strict", "ls_structured_output_format"})
+
+
+class _ModelFields(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str
+    """A name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file, or a build."""
+    device: str = "auto"
+    precision: str | None = None
+    """float32, bf16, int8, int4, or auto (the fastest, measured once); None: int8 where the model
+    has a fast path here, else float32.
+    """
+    tools: ToolSetting = "any"
+    """Which models get tools: any, template (those whose chat template has them), forced (the
+    others where a call is forced), off.
+    """
+    truncate: bool = False
+    """Leave out the oldest messages, or the beginning of a text, where a prompt is too long; False:
+    refuse it.
+    """
+    max_tokens: int | None = None
+    """The longest answer, in tokens; None: to the end of the context."""
+    seed: int | None = None
+    stop: list[str] | str | None = None
+    """The answer ends before the earliest of these."""
+
+    own_settings: ClassVar[tuple[str, ...]] = ()
+    """Further fields that are sent with each request."""
+    _opened: dict[str, LocalServer] = PrivateAttr(default_factory=dict)
+
+    @property
+    def _llm_type(self) -> str:
+        return PROVIDER
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {"model": self.model, "precision": self.precision, **self.settings()}
+
+    @property
+    def local(self) -> LocalServer:
+        """Raises ConfigError, FormatError, ModelError, NetworkError."""
+        return self.served(self.model)
+
+    def served(self, model: str) -> LocalServer:
+        """It stays open as long as this object."""
+        if model not in self._opened:
+            self._opened[model] = local_server(
+                model, LocalOptions(self.device, self.precision, self.tools)
+            )
+        return self._opened[model]
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """What LangChain counts with."""
+        return self.local.tokenizer.encode(text)
+
+    def settings(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in (*SETTINGS, *self.own_settings)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def body(
+        self, given: Mapping[str, Any], stop: list[str] | None, body_type: type[Body]
+    ) -> dict[str, Any]:
+        """The fields of this object, changed by those `given` with a call. Raises ConfigError for
+        unknown ones.
+        """
+        changes = {name: value for name, value in given.items() if name not in IGNORED}
+        unknown = changes.keys() - body_type.model_fields.keys() - {"json_schema"}
+        if unknown:
+            known = body_type.model_fields.keys() - {"model", "messages", "prompt", "stream", "n"}
+            raise ConfigError(
+                f"The model has no option {min(unknown)!r}.", fix=did_you_mean(min(unknown), known)
+            )
+        if changes.get("n", 1) != 1:
+            raise ConfigError(
+                "n: one answer is given to each input.",
+                fix="Call batch with the same input n times.",
+            )
+        if stop is not None:
+            changes["stop"] = stop
+        return {**self.settings(), **changes, "model": NAME}
+
+    def with_defaults(self, request: GenerateRequest, local: LocalServer) -> GenerateRequest:
+        return replace(
+            request,
+            defaults=build_config(Options, chat_sampling(local.path)),
+            truncate=self.truncate,
+        )
+
+
+# Without the limits of numbers: these are refused with the request, in one sentence.
+ModelFields = with_sampling_rules(_ModelFields, limits={name: {} for name in RULES})
+
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
-from groundup.serve.ollama import naming
+from groundup.serve.ollama import routes as naming
 from groundup.serve.ollama.generation import keep_alive_s, read_chat, read_embed, read_generate
 from groundup.serve.openai.chat import read_chat_completion
 from groundup.serve.openai.completions import read_completion

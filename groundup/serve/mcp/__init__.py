@@ -2,5 +2,5 @@
 MCP client (`groundup serve --mcp`).
 
 In: calls of tools, over stdio or as POSTs to /mcp (streamable HTTP). Out: texts with their sources.
-The protocol is the official SDK's (extra `mcp`). Begin with tools.py.
+The protocol is the official SDK's (extra `mcp`). Begin with endpoint.py.
 """

@@ -1,4 +1,12 @@
-"""The MCP server: the SDK's, with `tools.py` behind it, over stdio or as the endpoint /mcp.
+"""The MCP server, the SDK's, over stdio or as the endpoint /mcp: the tools of a client, over a
+server as its key sees it.
+
+    search   the passages of an index that fit a query best
+    ask      an answer with its sources, of an index with an assistant the assistant's reply
+    ...      one for each action of the assistants (`actions.py`)
+
+The first two only read. A passage may hold sentences that ask their reader for something, as to
+send money: they are marked, as everywhere, and are content of the document.
 
 Over HTTP each request stands for itself (no sessions, answers in JSON), so that a call finds the
 server of its own key, and the guard's limits hold: it alone checks Host, Origin and key.
@@ -7,7 +15,8 @@ server of its own key, and the guard's limits hold: it alone checks Host, Origin
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -19,16 +28,194 @@ from mcp_types import (
     ListToolsResult,
     PaginatedRequestParams,
     TextContent,
+    Tool,
+    ToolAnnotations,
 )
+from pydantic import Field
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import groundup
 from groundup.errors import GroundupError
+from groundup.http.responses import JsonObject
+from groundup.retrieve.answer import PASSAGES, Answer
+from groundup.retrieve.document_requests import marked_text, request_spans
+from groundup.retrieve.index import Index
+from groundup.retrieve.passages import Passage
+from groundup.retrieve.rankings import AUTO, ranking_of
+from groundup.retrieve.search import find
+from groundup.retrieve.vectors import Vectors
 from groundup.serve.app.application import running, shown_error
+from groundup.serve.app.documents import MAX_PASSAGES, read_ask
 from groundup.serve.assistants import customer_of
-from groundup.serve.mcp.tools import call_tool, tools_of
+from groundup.serve.fields import Body, Whole, read_fields
+from groundup.serve.indexes import passage_names, source_entries
+from groundup.serve.mcp.actions import action_tools, as_tool, call_action
+from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
+from groundup.serve.sourced_answers import (
+    MAX_QUESTION_CHARACTERS,
+    source_list,
+    sourced_answer,
+)
+
+SEARCH, ASK = "search", "ask"
+MAX_EARLIER = 128
+READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_QUESTION_CHARACTERS}
+
+
+class SearchCall(Body):
+    """The arguments of `search`."""
+
+    query: str = Field(min_length=1, max_length=MAX_QUESTION_CHARACTERS)
+    index: str | None = None
+    count: Whole = Field(PASSAGES, ge=1, le=MAX_PASSAGES)
+
+
+class AskCall(Body):
+    """The arguments of `ask`."""
+
+    question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARACTERS)
+    index: str | None = None
+    earlier: list[str] = Field([], max_length=MAX_EARLIER)
+
+
+def tools_of(server: ModelServer) -> list[Tool]:
+    """Return the tools of a server; [] without an index."""
+    names = server.indexes.names
+    if not names:
+        return []
+    actions = [
+        as_tool(each, server.indexes.texts_of(each.index).firm)
+        for each in action_tools(server).values()
+    ]
+    of = ", ".join(server.indexes.texts_of(name).firm for name in names)
+    return [
+        Tool(
+            name=SEARCH,
+            title="Search the documents",
+            description=f"Find passages in the documents of {of}, word for word, best first.",
+            input_schema=_schema(
+                names,
+                query=_TEXT | {"description": "What to look for, in words of the documents."},
+                count={
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MAX_PASSAGES,
+                    "default": PASSAGES,
+                },
+            ),
+            annotations=READS,
+        ),
+        Tool(
+            name=ASK,
+            title="Ask the documents",
+            description=(
+                f"Answer a question from the documents of {of} by quotations with their sources, "
+                "or say that they hold no answer."
+            ),
+            input_schema=_schema(
+                names,
+                question=_TEXT | {"description": "The person's question, in their words."},
+                earlier={
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "maxItems": MAX_EARLIER,
+                    "description": "What the person wrote before, oldest first.",
+                },
+            ),
+            annotations=READS,
+        ),
+        *actions,
+    ]
+
+
+def _schema(indexes: Sequence[str], **fields: JsonObject) -> JsonObject:
+    """Return the JSON schema of arguments, of which the first is required; several indexes are
+    named.
+    """
+    if len(indexes) > 1:
+        named = {"type": "string", "enum": list(indexes), "default": indexes[0]}
+        fields["index"] = named | {"description": "Whose documents."}
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": list(fields)[:1],
+        "additionalProperties": False,
+    }
+
+
+async def call_tool(
+    server: ModelServer, name: str, arguments: JsonObject, customer: str | None = None
+) -> CallToolResult:
+    """Return the result of a tool; `customer`: who is signed in, where that is known.
+
+    Raises GroundupError, RequestError for a wrong call.
+    """
+    actions = action_tools(server)
+    if name in actions:
+        return await call_action(server, actions[name], arguments, customer)
+    calls = {SEARCH: _search, ASK: _ask}
+    if name not in calls or not server.indexes.names:
+        known = ", ".join(tool.name for tool in tools_of(server)) or "none"
+        raise RequestError(f'there is no tool "{name[:120]}"; there are: {known}', status=404)
+    return await calls[name](server, arguments)
+
+
+async def _search(server: ModelServer, arguments: JsonObject) -> CallToolResult:
+    asked = read_fields(SearchCall, arguments)
+    name = server.indexes.find(asked.index)
+
+    def search(index: Index, vectors: Vectors | None) -> list[JsonObject]:
+        found = find(index, asked.query, asked.count, ranking_of(AUTO, vectors)).passages
+        return [
+            _result(passage, marked_text(passage, request_spans(index, passage)))
+            for passage in found
+        ]
+
+    results = await server.indexes.search(name, search)
+    shown = [
+        f"[{number}] {each['title']} ({each['document']})\n{each['text']}"
+        for number, each in enumerate(results, start=1)
+    ]
+    return _said("\n\n".join(shown) or "Nothing was found.", {"index": name, "results": results})
+
+
+def _result(passage: Passage, text: str) -> JsonObject:
+    names = passage_names(passage)
+    return {"title": names.title, "document": names.address, "text": text}
+
+
+async def _ask(server: ModelServer, arguments: JsonObject) -> CallToolResult:
+    asked = read_fields(AskCall, arguments)
+    name = server.indexes.find(asked.index)
+    before = [{"role": "user", "content": each} for each in asked.earlier]
+    body: JsonObject = {"question": asked.question, "index": name, "history": before}
+    for alias in server.registry.aliases():
+        if alias.assistant == name:
+            body["assistant"] = alias.name
+            break
+    request = replace(await read_ask(server, body), acts=False)
+    async with contextlib.AsyncExitStack() as stack:
+        found = await sourced_answer(server, request, stack)
+        parts = [part async for part in found]
+    answer = parts[-1]
+    assert isinstance(answer, Answer)
+    text = "\n".join([answer.text, *(["", *source_list(answer)] if answer.cited else [])])
+    entries = source_entries(name, found.reading.sources, found.reading.requests)
+    cited = [each for each in entries if each["number"] in answer.cited]
+    kind: dict[str, Any] = {
+        "kind": getattr(answer, "kind", "answer" if answer.found else "refusal")
+    }
+    return _said(text, {"found": answer.found, **kind, "answer": answer.text, "sources": cited})
+
+
+def _said(text: str, structured: JsonObject) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=structured
+    )
+
 
 PATH = "/mcp"
 INSTRUCTIONS = (

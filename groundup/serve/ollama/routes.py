@@ -1,26 +1,35 @@
-"""/api/...: each route reads a body, calls the server, and answers in Ollama's format."""
+"""/api/...: each route reads a body, calls the server, and answers in Ollama's format. Below them:
+lists, details and bodies of models.
+"""
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from groundup.http.responses import JsonObject, JsonResponse
 from groundup.serve import assistants
-from groundup.serve.fields import read_fields
-from groundup.serve.model_registry import ModelAlias, template_and_stops
-from groundup.serve.ollama import naming
-from groundup.serve.ollama.answers import MEDIA_TYPE, OllamaAnswer, line
+from groundup.serve.fields import Body, read_fields
+from groundup.serve.messages import ClientMessage, conversation, without_tools
+from groundup.serve.model_registry import AliasChanges, ModelAlias, ModelInfo, template_and_stops
+from groundup.serve.ollama.answers import MEDIA_TYPE, OllamaAnswer, line, rfc3339
 from groundup.serve.ollama.generation import (
+    OPTION_NAMES,
+    OptionsBody,
     embed_answer,
     read_chat,
     read_embed,
     read_embeddings,
     read_generate,
 )
-from groundup.serve.requests import GenerateRequest, LoadRequest, RequestError
+from groundup.serve.requests import GenerateRequest, LoadRequest, Options, RequestError
 from groundup.serve.server import ModelServer
 
 # The release of Ollama whose API this is; editors require at least 0.6.4.
@@ -56,25 +65,25 @@ class _OllamaApi:
     async def tags(self, request: Request) -> Response:
         registry = self.server.registry
         aliases = await asyncio.to_thread(registry.aliases)
-        return JsonResponse(naming.tags([(alias, registry.info(alias)) for alias in aliases]))
+        return JsonResponse(tags([(alias, registry.info(alias)) for alias in aliases]))
 
     async def ps(self, request: Request) -> Response:
         loaded = self.server.loaded_models.current()
         models = [
-            naming.loaded_entry(alias, each.info, each.size_bytes, each.expires_in_s)
+            loaded_entry(alias, each.info, each.size_bytes, each.expires_in_s)
             for base, each in loaded.items()
             if self.server.registry.shows(alias := ModelAlias(base, base))
         ]
         return JsonResponse({"models": models})
 
     async def show(self, request: Request) -> Response:
-        name = naming.read_name(await self.server.read_body(request)).model
+        name = read_name(await self.server.read_body(request)).model
         alias = await asyncio.to_thread(self.server.registry.find, name)
         info = self.server.registry.info(alias)
         template, stops = await asyncio.to_thread(template_and_stops, info.path)
         models = self.server.loaded_models
         note = models.determinism_note(info)
-        details = naming.model_details(alias, info, template, stops, note)
+        details = model_details(alias, info, template, stops, note)
         return JsonResponse(details | {"decodes_with": models.decodes_with(alias.base)})
 
     async def generate(self, request: Request) -> Response:
@@ -106,29 +115,29 @@ class _OllamaApi:
         return JsonResponse({"embedding": found.vectors[0]})
 
     async def copy(self, request: Request) -> Response:
-        body = read_fields(naming.CopyBody, await self.server.read_body(request))
+        body = read_fields(CopyBody, await self.server.read_body(request))
         await asyncio.to_thread(self.server.registry.copy, body.source, body.destination)
         return Response()
 
     async def delete(self, request: Request) -> Response:
-        name = naming.read_name(await self.server.read_body(request)).model
+        name = read_name(await self.server.read_body(request)).model
         await asyncio.to_thread(self.server.registry.delete, name)
         return Response()
 
     async def create(self, request: Request) -> Response:
-        body = naming.read_create(await self.server.read_body(request))
-        await self.server.create(body.model, body.source, naming.changes_of(body))
+        body = read_create(await self.server.read_body(request))
+        await self.server.create(body.model, body.source, changes_of(body))
         statuses = ["using existing model", "writing manifest", "success"]
         return _statuses(statuses, stream=body.stream)
 
     async def pull(self, request: Request) -> Response:
         """Succeed for existing models only: nothing is downloaded for a client."""
-        body = naming.read_name(await self.server.read_body(request))
+        body = read_name(await self.server.read_body(request))
         await asyncio.to_thread(self.server.registry.find, body.model)
         return _statuses(["pulling manifest", "success"], stream=body.stream)
 
     async def push(self, request: Request) -> Response:
-        naming.read_name(await self.server.read_body(request))
+        read_name(await self.server.read_body(request))
         raise RequestError("push is not supported: nothing leaves this machine", status=501)
 
 
@@ -138,3 +147,201 @@ def _statuses(statuses: list[str], *, stream: bool) -> Response:
     return StreamingResponse(
         iter([line({"status": each}) for each in statuses]), media_type=MEDIA_TYPE
     )
+
+
+N = TypeVar("N", bound="NameBody")
+# The expiry of a model that stays forever: a far date that every client can represent.
+NEVER = datetime(2318, 1, 1, tzinfo=UTC)
+
+
+class NameBody(Body):
+    """A body that names a model; older clients send `name`."""
+
+    model: str = ""
+    name: str = ""
+    stream: bool = True
+    insecure: bool = False
+
+
+class CopyBody(Body):
+    """The body of /api/copy."""
+
+    source: str = Field(min_length=1)
+    destination: str = Field(min_length=1)
+
+
+class CreateBody(NameBody):
+    """The body of /api/create. Fields that need weights from elsewhere are refused."""
+
+    source: str = Field("", alias="from")
+    system: str = ""
+    template: str = ""
+    license: str | list[str] = ""
+    parameters: OptionsBody = OptionsBody()
+    messages: list[ClientMessage] = []
+    files: dict[str, Any] = {}
+    adapters: dict[str, Any] = {}
+    quantize: str = ""
+
+
+def read_name(value: JsonObject) -> NameBody:
+    """Return a body whose `model` is set. Raises RequestError."""
+    return _with_name(read_fields(NameBody, value))
+
+
+def _with_name(body: N) -> N:
+    name = body.model or body.name
+    if not name:
+        raise RequestError("model: is missing", param="model")
+    return body.model_copy(update={"model": name})
+
+
+def read_create(value: JsonObject) -> CreateBody:
+    """Return an /api/create body.
+
+    Raises RequestError: 501 for what needs weights from elsewhere.
+    """
+    body = _with_name(read_fields(CreateBody, value))
+    for name in ("files", "adapters", "quantize"):
+        if getattr(body, name):
+            raise RequestError(
+                f"create with {name} is not supported: "
+                "a new name has the weights of an existing model",
+                status=501,
+                param=name,
+            )
+    if not body.source:
+        raise RequestError("from: is missing", param="from")
+    return body
+
+
+def changes_of(body: CreateBody) -> AliasChanges:
+    """Return what the new alias has in place of its source's."""
+    licence = body.license
+    if not isinstance(licence, str):
+        licence = "\n".join(licence)
+    return AliasChanges(
+        system=body.system,
+        messages=without_tools(conversation(body.messages)).messages,
+        options=body.parameters.options(),
+        license=licence,
+        template=body.template,
+    )
+
+
+def details(alias: ModelAlias, info: ModelInfo) -> JsonObject:
+    """Return the short description used in lists."""
+    parent = ""
+    if alias.name != alias.base:
+        parent = alias.base
+    return {
+        "parent_model": parent,
+        "format": info.format,
+        "family": info.config.family,
+        "families": [info.config.family],
+        "parameter_size": short_count(info.parameters),
+        "quantization_level": info.stored_as,
+    }
+
+
+def short_count(number: int) -> str:
+    """Return a count with a unit.
+
+    >>> short_count(134_515_008), short_count(1_500_000_000), short_count(80_000)
+    ('134.5M', '1.5B', '80.0K')
+    """
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= unit:
+            return f"{number / unit:.1f}{name}"
+    return str(number)
+
+
+def _head(alias: ModelAlias, info: ModelInfo) -> JsonObject:
+    return {
+        "name": alias.name,
+        "model": alias.name,
+        "size": info.size_bytes,
+        "digest": info.digest,
+        "details": details(alias, info),
+    }
+
+
+def tags(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> JsonObject:
+    return {"models": [{**_head(*each), "modified_at": modified(*each)} for each in models]}
+
+
+def modified(alias: ModelAlias, info: ModelInfo) -> str:
+    """Return when the alias was created, or the model's files written."""
+    return alias.created or rfc3339(info.modified)
+
+
+def loaded_entry(
+    alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: float
+) -> JsonObject:
+    """Return one entry of /api/ps."""
+    now = datetime.now(UTC)
+    expires = NEVER
+    if expires_in_s < (NEVER - now).total_seconds():
+        expires = now + timedelta(seconds=expires_in_s)
+    return {
+        **_head(alias, info),
+        "size": size_bytes,
+        "size_vram": 0,
+        "context_length": info.config.context_tokens,
+        "expires_at": rfc3339(expires),
+    }
+
+
+def model_details(
+    alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str
+) -> JsonObject:
+    """Return the answer of /api/show. `stops`: the texts of the model's stop tokens;
+    `determinism_note`: a field that only we have, as is "tools": how the model calls them."""
+    parameters = parameter_lines(alias.options, stops)
+    modelfile = [f"FROM {alias.base}"]  # without the model's path
+    if alias.template:
+        modelfile.append(f'TEMPLATE """{alias.template}"""')
+    if alias.system:
+        modelfile.append(f'SYSTEM """{alias.system}"""')
+    modelfile += [f"PARAMETER {line}" for line in parameters.splitlines()]
+    return {
+        "details": details(alias, info),
+        "model_info": model_info(info),
+        "capabilities": list(info.capabilities),
+        "tools": info.tools,
+        "promise": determinism_note,
+        "template": alias.template or template,
+        "system": alias.system,
+        "parameters": parameters,
+        "modelfile": "\n".join(modelfile) + "\n",
+        "license": alias.license or info.license,
+        "messages": [{"role": each.role, "content": each.content} for each in alias.messages],
+        "modified_at": modified(alias, info),
+    }
+
+
+def model_info(info: ModelInfo) -> JsonObject:
+    """Return the model's dimensions, under their names in GGUF files."""
+    config, name = info.config, info.config.family
+    return {
+        "general.architecture": name,
+        "general.parameter_count": info.parameters,
+        f"{name}.context_length": config.context_tokens,
+        f"{name}.embedding_length": config.width,
+        f"{name}.block_count": config.num_layers,
+        f"{name}.attention.head_count": config.num_heads,
+        f"{name}.attention.head_count_kv": config.num_kv_heads,
+        f"{name}.feed_forward_length": config.feedforward_width,
+        f"{name}.vocab_size": config.vocab_size,
+    }
+
+
+def parameter_lines(options: Options, stops: Sequence[str]) -> str:
+    """Return lines "name   value", as in a Modelfile's PARAMETER."""
+    lines = [("stop", json.dumps(stop, ensure_ascii=False)) for stop in options.stop or stops]
+    lines += [
+        (OPTION_NAMES.get(name, name), str(value))
+        for name, value in asdict(options).items()
+        if value is not None and name != "stop"
+    ]
+    return "\n".join(f"{name:<30} {value}" for name, value in lines)

@@ -2,7 +2,7 @@
 (/v1/responses has a folder of its own.)
 
     body -> SearchRequest (`search_request.py`) -> `answers.py` -> a SourcedAnswer, or a plain
-        answer of the model -> `chat.py` -> bytes
+        answer of the model -> bytes
 
 Begin with `routes.py`; `filters.py` says which passages are searched, `results.py` what a client
 sees of them.

@@ -1,8 +1,7 @@
 """/v1/responses, which OpenAI and Perplexity have: functions, search in documents, streams of
 events, responses that follow an earlier one.
 
-    body, kept responses -> `request.py` (its `items.py`) -> ResponsesRequest ->
-        `perplexity/answers.py` -> events -> `answer.py` -> bytes
+    body, kept responses -> `request.py` -> ResponsesRequest -> `perplexity/answers.py` -> events -> bytes
 
 Begin with `routes.py`; `kept.py` has the responses of before, in memory.
 """
