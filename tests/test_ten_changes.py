@@ -291,7 +291,7 @@ DOCUMENT_TYPE = Change(
             "data/reading/subtitles.py",
             '''"""SubRip subtitles (.srt) as plain text: what is said, without numbers and times."""
 
-from groundup.data.reading.text_writer import TextWriter
+from groundup.data.reading.restructured import TextWriter
 
 
 def subtitles(text: str, out: TextWriter) -> None:
@@ -305,7 +305,7 @@ def subtitles(text: str, out: TextWriter) -> None:
     inserted=(
         (
             "data/reading/markup_text.py",
-            "from groundup.data.reading.text_writer",
+            "from groundup.data.reading.restructured",
             "from groundup.data.reading.subtitles import subtitles\n",
         ),
         ("data/reading/markup_text.py", '    ".tex": latex', '    ".srt": subtitles,\n'),

@@ -41,8 +41,7 @@ from groundup.actions.message_form import (
     sentence_forms,
     sentences,
 )
-from groundup.language.edit_distance import is_within
-from groundup.language.terms import words
+from groundup.language.terms import is_within, words
 
 # Each count of a word in the texts of an action is raised by so much.
 SMOOTHING = 0.3

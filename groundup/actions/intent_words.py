@@ -11,8 +11,7 @@ from pathlib import Path
 
 from groundup.actions.read_dates import read_dates
 from groundup.actions.read_times import read_times
-from groundup.actions.reading import blanked
-from groundup.actions.respelling import Respelled
+from groundup.actions.reading import Respelled, blanked
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, words
 

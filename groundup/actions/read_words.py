@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 
 from groundup.actions.definition import MAX_CHARACTERS, Slot
 from groundup.actions.reading import Reading, overlaps
-from groundup.language.edit_distance import is_within
 from groundup.language.stop_words import STOP_WORDS
-from groundup.language.terms import fold, stems, words
+from groundup.language.terms import fold, is_within, stems, words
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 # A word is compared with its spelling mistakes from so many characters on: with one, with two.

@@ -9,9 +9,8 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from groundup.language.edit_distance import is_within
 from groundup.language.stop_words import STOP_WORDS
-from groundup.language.terms import stems, words
+from groundup.language.terms import is_within, stems, words
 
 Rows = Sequence[tuple[str, ...]]
 # In a question; of more rows the first ones.

@@ -14,8 +14,7 @@ from datetime import date
 
 from groundup.actions.definition import Slot, SlotValue
 from groundup.actions.read_dates import read_dates
-from groundup.actions.read_money import read_money
-from groundup.actions.read_numbers import NUMBER, plain_number, read_numbers
+from groundup.actions.read_numbers import NUMBER, plain_number, read_money, read_numbers
 from groundup.actions.read_times import read_times
 from groundup.actions.read_words import (
     names_behind,
@@ -26,8 +25,7 @@ from groundup.actions.read_words import (
     read_names,
     read_text,
 )
-from groundup.actions.reading import MAX_OFFERED, Reading, blanked, meant
-from groundup.actions.respelling import Respelled
+from groundup.actions.reading import MAX_OFFERED, Reading, Respelled, blanked, meant
 
 # Values but free text are read in so many characters of a message; longer ones are pasted texts.
 MAX_READ_CHARACTERS = 1000

@@ -1,5 +1,6 @@
 """Responses: JSON in ASCII, and errors as a small JSON body in the app's API dialect, without
-paths, tracebacks or messages of libraries.
+paths, tracebacks or messages of libraries. `read_object`: a body as JSON; its Content-Type is
+ignored, and errors never quote it.
 """
 
 import http
@@ -10,6 +11,9 @@ from typing import Any, TypeAlias
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from groundup.config import is_deeper
+from groundup.http.limits import Limits
 
 # Of 2^63 - 1. Python itself refuses to read 4,300 digits.
 MAX_DIGITS = 19
@@ -75,3 +79,23 @@ def error_handlers(
         return reply(request, 500, "Internal server error; the server's log has the details.")
 
     return {RefusedError: refuse, HTTPException: refuse_path, Exception: report_bug}
+
+
+def read_object(body: bytes, limits: Limits) -> JsonObject:
+    """Raises RefusedError (400): not JSON, not an object, nested too deep, NaN."""
+    too_deep = f"The JSON is nested too deep: at most {limits.json_depth} levels are allowed."
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise RefusedError(400, too_deep) from None
+    except ValueError:  # not JSON, not UTF-8, or an integer with more digits than Python converts
+        raise RefusedError(400, "The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise RefusedError(400, "The body is not a JSON object.")
+    if is_deeper(value, limits.json_depth):
+        raise RefusedError(400, too_deep)
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)

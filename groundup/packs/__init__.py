@@ -4,5 +4,5 @@ holds them against their facts.
 Comes in: a pack's folder (pack.toml, facts.toml, documents/, instructions, messages, questions,
 summaries as JSON lines; docs/packs.md). Goes out: a `Pack`, and objections, each with file, line
 and reason. The folders here are the packaged packs; `skeleton/` is what `groundup pack new` copies.
-Begin reading at `pack.py`; `check.py` has the rules, `quantities.py` and `known.py` what is a fact.
+Begin reading at `pack.py`; `check.py` has the rules, `known.py` what is a fact.
 """

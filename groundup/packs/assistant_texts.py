@@ -41,7 +41,7 @@ class AssistantTexts:
     """
     personal: tuple[str, ...] = ()
     """Shapes of what says who somebody is, such as "AAA-9999" for a customer number, A a letter and
-    9 a digit: masked in what is kept of messages (`serve/masking.py`).
+    9 a digit: masked in what is kept of messages (`serve/feedback.py`).
     """
     staff_documents: tuple[str, ...] = ()
     """Patterns ("staff-*", "internal/*") of names of documents that nobody sees with a public key:

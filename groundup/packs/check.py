@@ -13,7 +13,7 @@ from typing import Any
 from groundup.packs.action_check import action_texts, actions_of, asked_texts, wrong_actions
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.packs.corrections import IMPROVED_FILE, taught_again
-from groundup.packs.known import Known, known_of
+from groundup.packs.known import Known, known_of, quantities
 from groundup.packs.pack import (
     DOCUMENTS,
     MIN_QUESTIONS,
@@ -23,7 +23,6 @@ from groundup.packs.pack import (
     document_questions,
     read_pack,
 )
-from groundup.packs.quantities import quantities
 from groundup.packs.repeats import Text, normalise, repeats
 
 # Of an intent: with fewer messages nothing can be trained, tested and shown.

@@ -12,8 +12,7 @@ one are compared.
 from collections.abc import Iterator
 from typing import Protocol
 
-from groundup.language.edit_distance import is_within
-from groundup.language.terms import stems
+from groundup.language.terms import is_within, stems
 
 MIN_LENGTH, FAR_FROM, MAX_TERMS = 5, 8, 2
 MIN_PART, MIN_IN_COMPOUND = 3, 5

@@ -15,7 +15,6 @@ from groundup.engine.engine import ANSWER_SHARE, fit_conversation
 from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
 from groundup.http.limits import Limits
-from groundup.serve.context import ids_after_context
 from groundup.serve.messages import with_call_format
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.requests import (
@@ -26,6 +25,7 @@ from groundup.serve.requests import (
     RequestError,
     TextPrompt,
     TokenPrompt,
+    ids_after_context,
     unsupported,
 )
 from groundup.serve.tool_prompt import GENERAL, with_general_tools

@@ -5,6 +5,12 @@ the answer into bytes. Everything between uses only these classes, so all dialec
 
 An option that is None is taken from the first of these that sets it: the request, the parameters of
 the alias (`create`), the dialect's defaults.
+
+`context` of /api/generate: the ids of a prompt and its answer, and a later prompt that goes on from
+them. The ids end with the answer's text. What lies between it and the next answer (the end of the
+turn, the new messages, the assistant's opening) is what the chat template writes there after any
+answer. So a conversation held by `context` has the same prompts as one held by /api/chat, where the
+answers' ids are those of their text.
 """
 
 import math
@@ -12,11 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, make_dataclass, replace
 from typing import get_type_hints
 
+from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import GroundupError
 from groundup.retrieve.assistant_actions import Caller
-from groundup.tokenizer.chat import Conversation
+from groundup.tokenizer.chat import Conversation, Message, render
+from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.tools import Tool
 
 FOREVER_S = math.inf
@@ -108,7 +116,7 @@ class ContinuedPrompt:
     """Messages after an earlier answer."""
 
     ids: tuple[int, ...]
-    """The `context` of that answer (see `context.py`)."""
+    """The `context` of that answer (see above)."""
     conversation: Conversation
 
 
@@ -210,3 +218,43 @@ class Timing:
     prompt_ns: int = 0
     """Until the first token, time in the queue included."""
     answer_ns: int = 0
+
+
+# Any exchange: only what the template writes after it is used.
+_EXCHANGE = (Message("user", "-"), Message("assistant", "-"))
+
+
+class ContextRecorder:
+    """The ids of one prompt, and the text of its answer as it grows."""
+
+    def __init__(self, prompt_ids: Sequence[int], tokenizer: Tokenizer) -> None:
+        self.prompt_ids = tuple(prompt_ids)
+        self.tokenizer = tokenizer
+        self.text = ""
+
+    def record(self, event: ChatEvent) -> ChatEvent:
+        """Add the text of an event; return it, the last one with the ids."""
+        self.text += event.text
+        if event.finish_reason is None:
+            return event
+        starts = self.tokenizer.starts_after(self.prompt_ids)
+        ids = self.tokenizer.encode(self.text, starts=starts)
+        return replace(event, context=(*self.prompt_ids, *ids))
+
+
+def ids_after_context(prompt: ContinuedPrompt, tokenizer: Tokenizer) -> list[int]:
+    """Return the ids of a prompt that goes on from a context.
+
+    Raises RequestError, ModelError (from the chat template).
+    """
+    rendered = render(
+        Conversation((*_EXCHANGE, *prompt.conversation.messages)),
+        tokenizer,
+        add_generation_prompt=True,
+    )
+    if not rendered.turns:
+        raise RequestError(
+            "context: this model's chat template drops earlier answers", param="context"
+        )
+    answer = rendered.turns[0]
+    return [*prompt.ids, *rendered.ids[answer.end - answer.ended :]]

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from starlette.requests import Request as HttpRequest
@@ -23,20 +23,17 @@ from groundup.engine.padded_batch import batches_by_length, embed, embed_in_chun
 from groundup.engine.request import Constraint, Request
 from groundup.engine.structured_output import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, did_you_mean
 from groundup.http.access_log import Metrics
-from groundup.http.json_body import read_object
-from groundup.http.keys import ClientKey, operator_key
+from groundup.http.keys import ALL, ClientKey, operator_key
 from groundup.http.limits import Limits
-from groundup.http.responses import JsonObject
+from groundup.http.responses import JsonObject, read_object
 from groundup.model.heads import LanguageModel
-from groundup.serve.context import ContextRecorder
 from groundup.serve.feedback import FeedbackRecorder
 from groundup.serve.indexes import ServedIndexes
-from groundup.serve.limited_registry import LimitedRegistry
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
-from groundup.serve.model_registry import AliasChanges, ModelAlias, ModelInfo, ModelRegistry
+from groundup.serve.model_registry import LATEST, AliasChanges, ModelAlias, ModelInfo, ModelRegistry
 from groundup.serve.prompt_echo import echo_prompts
 from groundup.serve.request_preparation import (
     format_of_calls,
@@ -48,6 +45,7 @@ from groundup.serve.request_preparation import (
 )
 from groundup.serve.requests import (
     ClassifyRequest,
+    ContextRecorder,
     Embeddings,
     EmbedRequest,
     GenerateRequest,
@@ -357,3 +355,66 @@ def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int)
             param="input",
         )
     return [engine.cut(row, context) for row in rows]
+
+
+class LimitedRegistry(ModelRegistry):
+    """Some models and assistants of a registry, whose tables it shares. Others are unknown to it,
+    and no name can be made or deleted.
+    """
+
+    def __init__(
+        self, whole: ModelRegistry, models: Collection[str], assistants: Collection[str]
+    ) -> None:
+        """Names as clients write them, or "*" for all of a kind.
+
+        Raises ConfigError for a name that is not served.
+        """
+        vars(self).update(vars(whole))
+        self._names = {
+            False: _full_names(whole, models, of_assistants=False),
+            True: _full_names(whole, assistants, of_assistants=True),
+        }
+
+    def shows(self, alias: ModelAlias) -> bool:
+        """Whether its clients may use a model."""
+        names = self._names[bool(alias.assistant)]
+        return ALL in names or alias.name in names
+
+    def copy(self, source: str, destination: str) -> None:
+        """Raises RequestError (403)."""
+        raise _not_the_operator()
+
+    def create(self, name: str, source: str, changes: AliasChanges) -> None:
+        """Raises RequestError (403)."""
+        raise _not_the_operator()
+
+    def delete(self, name: str) -> None:
+        """Raises RequestError (403)."""
+        raise _not_the_operator()
+
+
+def _not_the_operator() -> RequestError:
+    return RequestError("names are made and deleted with the operator's key", status=403)
+
+
+def _full_names(
+    whole: ModelRegistry, names: Collection[str], *, of_assistants: bool
+) -> frozenset[str]:
+    """Return the names with their tags. Raises ConfigError for one that is not served, or is of the
+    other kind.
+    """
+    known = [each.name for each in whole.aliases() if bool(each.assistant) == of_assistants]
+    full: set[str] = set()
+    for name in names:
+        found = name
+        if name != ALL:
+            with contextlib.suppress(RequestError):
+                found = whole.find(name).name
+            if found not in known:
+                kind = "assistant" if of_assistants else "model"
+                raise ConfigError(
+                    f"A key is for the {kind} {name!r}, which is not served.",
+                    fix=did_you_mean(name, [each.removesuffix(f":{LATEST}") for each in known]),
+                )
+        full.add(found)
+    return frozenset(full)

@@ -18,8 +18,7 @@ from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import GroundupError
 from groundup.http.access_log import Metrics
 from groundup.http.responses import JsonObject, JsonResponse
-from groundup.serve.context import ContextRecorder
-from groundup.serve.requests import RequestError, Timing
+from groundup.serve.requests import ContextRecorder, RequestError, Timing
 from groundup.serve.worker import Answers
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's status code for it; no client sees it

@@ -12,9 +12,8 @@ from starlette.types import Message, Receive, Scope, Send
 from groundup.errors import ConfigError
 from groundup.http.access import access_for
 from groundup.http.guard import Guard
-from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
-from groundup.http.responses import RefusedError, plain_error
+from groundup.http.responses import RefusedError, plain_error, read_object
 
 LOOPBACK = access_for("127.0.0.1")
 ABROAD = "https://a.example"

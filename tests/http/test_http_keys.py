@@ -13,9 +13,8 @@ from test_http_guard import ABROAD, ask, echo
 
 from groundup.errors import ConfigError, FormatError
 from groundup.http.access import Access, access_for
-from groundup.http.guard import KEY, Guard
+from groundup.http.guard import KEY, Guard, Rates, network_of
 from groundup.http.keys import ClientKey, public_keys, read_keys
-from groundup.http.rates import Rates, network_of
 
 SITE, OTHER = "https://bank.example", "https://school.example"
 DESK, PUBLIC = "desk-0123456789abcdef", "pk-0123456789abcdef0"
@@ -246,7 +245,7 @@ def test_too_many_requests_are_429_with_a_time(access: Access) -> None:
 
 
 def test_addresses_are_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("groundup.http.rates.MAX_COUNTS", 3)
+    monkeypatch.setattr("groundup.http.guard.MAX_COUNTS", 3)
     rates = Rates(Clock())
     key = ClientKey("s", DIGEST, models=frozenset("m"), requests_per_minute_and_address=1)
     for number in range(5):

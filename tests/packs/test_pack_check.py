@@ -10,9 +10,8 @@ from processor_time import at_most_cpu_s
 from groundup.cli.main import run
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.packs.check import check_pack
-from groundup.packs.known import known_of
+from groundup.packs.known import known_of, quantities
 from groundup.packs.pack import new_pack, pack_folder, packaged_packs, read_pack
-from groundup.packs.quantities import quantities
 from groundup.packs.repeats import Text, repeats
 
 Row = dict[str, Any]

@@ -2,8 +2,7 @@
 
 import pytest
 
-from groundup.packs.known import names, near_name
-from groundup.packs.quantities import quantities
+from groundup.packs.known import names, near_name, quantities
 
 
 @pytest.mark.parametrize(

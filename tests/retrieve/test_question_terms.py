@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.language import weekdays
-from groundup.language.edit_distance import is_within
+from groundup.language.terms import is_within
 from groundup.language.weekdays import implied_days, relative_days
 from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.everyday_words import FOLDER, everyday_words

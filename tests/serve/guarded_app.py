@@ -14,9 +14,8 @@ from starlette.staticfiles import StaticFiles
 
 from groundup.http.access import access_for
 from groundup.http.guard import Guard
-from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
-from groundup.http.responses import error_handlers
+from groundup.http.responses import error_handlers, read_object
 from groundup.http.run_server import run_server
 
 

@@ -4,8 +4,7 @@ import pytest
 from small_models import TOOL_TEMPLATES, tokenizer
 
 from groundup.engine.events import ChatEvent
-from groundup.serve.context import ContextRecorder, ids_after_context
-from groundup.serve.requests import ContinuedPrompt
+from groundup.serve.requests import ContextRecorder, ContinuedPrompt, ids_after_context
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.special import CHATML_TEMPLATE
 

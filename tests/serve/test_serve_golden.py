@@ -18,10 +18,9 @@ from groundup.serve.ollama.answers import OllamaAnswer
 from groundup.serve.ollama.generation import read_chat, read_generate
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
-from groundup.serve.perplexity.filters import SearchFilters
-from groundup.serve.perplexity.results import DocumentResult
+from groundup.serve.perplexity.answers import DocumentResult
 from groundup.serve.perplexity.routes import SonarAnswer
-from groundup.serve.perplexity.search_request import SearchRequest
+from groundup.serve.perplexity.search_request import SearchFilters, SearchRequest
 from groundup.serve.perplexity.search_request import read_chat as read_sonar
 from groundup.serve.requests import GenerateRequest, Options, TextPrompt, Timing
 from groundup.serve.responses.kept import KeptResponses

@@ -4,7 +4,7 @@ import pytest
 
 from groundup.errors import ConfigError
 from groundup.packs.assistant_texts import AssistantTexts
-from groundup.serve.masking import masked
+from groundup.serve.feedback import masked
 
 
 @pytest.mark.parametrize(

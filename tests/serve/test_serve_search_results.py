@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from groundup.retrieve.passages import Passage
-from groundup.serve.perplexity.filters import changed_at
 from groundup.serve.perplexity.routes import merge
+from groundup.serve.perplexity.search_request import changed_at
 
 
 def passage(id: int, document_id: int, file: str = "") -> Passage:

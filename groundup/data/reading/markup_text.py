@@ -8,8 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from groundup.data.reading.restructured import restructured
-from groundup.data.reading.text_writer import TextWriter, until
+from groundup.data.reading.restructured import TextWriter, restructured, until
 
 Rules = tuple[tuple[re.Pattern[str], str], ...]
 

@@ -44,10 +44,9 @@ from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
 from groundup.serve.assistants import caller_of, question_of
-from groundup.serve.feedback import NOTICE
+from groundup.serve.feedback import NOTICE, NOTICE_OF_MASKS
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
-from groundup.serve.masking import NOTICE_OF_MASKS
 from groundup.serve.messages import ClientMessage
 from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama.answers import MEDIA_TYPE, line

@@ -4,6 +4,5 @@
     body -> SearchRequest (`search_request.py`) -> `answers.py` -> a SourcedAnswer, or a plain
         answer of the model -> bytes
 
-Begin with `routes.py`; `filters.py` says which passages are searched, `results.py` what a client
-sees of them.
+Begin with `routes.py`.
 """

@@ -5,12 +5,17 @@ From documents a client gets quotations, and the model's own sentences, checked,
 for them (`own_words`, or `serve --own-words`); then with a format (a JSON schema, ...) the model's
 own text alone, which is not checked, and system messages are read. Else both are refused. An
 assistant (`serve/assistants.py`) replies as it does everywhere.
+
+Results are, of each document, the passage that fits best, word for word, with the address that
+opens it in its document. Their `source` is "web", the one value that Perplexity's types have; what
+it is here, a document of an index, stands in `origin`.
 """
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,11 +23,11 @@ from starlette.responses import Response
 from groundup.retrieve.answer import AskConfig, QuestionReading
 from groundup.retrieve.document_requests import marked_text
 from groundup.retrieve.follow_up import question_in_context
-from groundup.retrieve.passages import Passage
+from groundup.retrieve.passages import BYTES_PER_TOKEN, Passage
 from groundup.serve import assistants
+from groundup.serve.indexes import passage_names, passage_path
 from groundup.serve.model_registry import ModelAlias, ModelInfo
-from groundup.serve.perplexity.results import DocumentResult, search_results
-from groundup.serve.perplexity.search_request import SearchRequest, is_own_name
+from groundup.serve.perplexity.search_request import SearchRequest, changed_at, is_own_name
 from groundup.serve.request_preparation import require_within
 from groundup.serve.requests import GenerateRequest, RequestError, no_such_model
 from groundup.serve.server import ModelServer
@@ -35,6 +40,61 @@ from groundup.serve.sourced_answers import (
     sourced_answer,
 )
 from groundup.serve.streaming import EventStream, Translator, respond
+
+# A source's number at the end of a line, where `SourcedText` puts it.
+MARK = re.compile(r"\[(\d{1,4})\]$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class DocumentResult:
+    """One result, with the fields that clients read, in their order."""
+
+    title: str
+    url: str
+    snippet: str
+    date: str | None
+    """Of publication; None: a file has no such date."""
+    last_updated: str | None
+    source: str = "web"
+    origin: str = "document"
+
+
+def search_results(index: str, passages: Sequence[Passage], base_url: str) -> list[DocumentResult]:
+    """Return one result for each passage. `base_url`: of this server.
+
+    Looks at the files, so it runs in a thread.
+    """
+    return [_result(index, passage, base_url) for passage in passages]
+
+
+def _result(index: str, passage: Passage, base_url: str) -> DocumentResult:
+    title = passage_names(passage).document
+    if passage.title:
+        title = f"{passage.title} ({title})"
+    changed, day = changed_at(passage), None
+    if changed is not None:
+        day = changed.date().isoformat()
+    return DocumentResult(title, base_url + passage_path(index, passage), passage.text, None, day)
+
+
+def cut(snippet: str, max_tokens: int) -> str:
+    """Return the beginning of a snippet, at most `max_tokens` long (estimated by its bytes), cut
+    between words.
+    """
+    data = snippet.encode()
+    if len(data) <= max_tokens * BYTES_PER_TOKEN:
+        return snippet
+    text = data[: max_tokens * BYTES_PER_TOKEN].decode("utf-8", "ignore")
+    return text.rpartition(" ")[0] or text
+
+
+def citation_marks(
+    text: str, results: Sequence[DocumentResult]
+) -> list[tuple[int, int, DocumentResult]]:
+    """Return (start, end, result) of each number of a source in an answer's text."""
+    marks = ((found.span(), int(found[1])) for found in MARK.finditer(text))
+    return [(*span, results[number - 1]) for span, number in marks if 1 <= number <= len(results)]
+
 
 Writer = tuple[ModelAlias, ModelInfo]
 Translate = Callable[[list[DocumentResult] | None, SourcedAnswer | None], Translator]

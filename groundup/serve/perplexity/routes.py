@@ -30,10 +30,14 @@ from groundup.retrieve.search import Ranking, find
 from groundup.retrieve.vectors import Vectors
 from groundup.serve.fields import Texts, Whole, read_fields
 from groundup.serve.openai.fields import DONE, MEDIA_TYPE, error_body, sse
-from groundup.serve.perplexity.answers import answer, base_url_of
-from groundup.serve.perplexity.filters import SearchFilters
-from groundup.serve.perplexity.results import DocumentResult, cut, search_results
-from groundup.serve.perplexity.search_request import read_chat
+from groundup.serve.perplexity.answers import (
+    DocumentResult,
+    answer,
+    base_url_of,
+    cut,
+    search_results,
+)
+from groundup.serve.perplexity.search_request import SearchFilters, read_chat
 from groundup.serve.requests import RequestError, Timing
 from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import MAX_QUESTION_CHARACTERS, SourcedAnswer

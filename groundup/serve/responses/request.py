@@ -39,10 +39,10 @@ from groundup.serve.messages import (
 )
 from groundup.serve.openai.chat import ResponseFormat, constraint_of_format
 from groundup.serve.openai.fields import DEFAULTS, ConversationFields
-from groundup.serve.perplexity.filters import SearchFilters
 from groundup.serve.perplexity.search_request import (
     DEFAULT_MODEL,
     Searches,
+    SearchFilters,
     SearchRequest,
     Size,
     is_own_name,

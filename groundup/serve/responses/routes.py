@@ -25,8 +25,7 @@ from starlette.routing import Route
 from groundup.engine.events import ChatEvent
 from groundup.http.responses import JsonObject, JsonResponse
 from groundup.serve.openai.fields import MEDIA_TYPE, error_body, sse
-from groundup.serve.perplexity.answers import answer
-from groundup.serve.perplexity.results import DocumentResult, citation_marks
+from groundup.serve.perplexity.answers import DocumentResult, answer, citation_marks
 from groundup.serve.requests import Timing
 from groundup.serve.responses.kept import KeptResponses
 from groundup.serve.responses.request import read_responses

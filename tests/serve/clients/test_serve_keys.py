@@ -52,7 +52,7 @@ requests_per_minute = 2
 STAFF_TEXT = "# For staff\n\nThe safe behind the desk opens with 480517.\n"
 SAFE = "What opens the safe behind the desk?"
 # A minute of an hour: the third question comes within it, however busy the machine is.
-LONG_MINUTE = "from groundup.http import rates; rates.MINUTE_S = 3600.0"
+LONG_MINUTE = "from groundup.http import guard; guard.MINUTE_S = 3600.0"
 SHOP_TEXT = "# Hours\n\nThe shop for kites opens at 7:15.\n"
 
 
