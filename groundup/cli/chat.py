@@ -2,12 +2,14 @@
 
 The conversation is kept in memory and passed whole to the engine at every turn. Ctrl-C stops the
 current answer (its text so far stays in the conversation), /bye or Ctrl-D exits. When stdin is not
-a terminal there is no prompt, and only answers go to stdout.
+a terminal there is no prompt, and only answers go to stdout. Of a build with an index it is with
+its assistant, which answers from documents with sources (`retrieve/assistant.py`).
 """
 
 import contextlib
 import sys
-from collections.abc import Generator
+import uuid
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,19 +18,21 @@ from typer import Option
 from groundup.api.assistant import open_assistant
 from groundup.api.models import open_model, sampling_of
 from groundup.cli import console
-from groundup.cli.assistant import talk_with_assistant
+from groundup.cli.ask import show_part
 from groundup.cli.fields import grouped
 from groundup.cli.generate import OpeningOptions, SamplingOptions
 from groundup.cli.options import ActionOptions, JsonOption, ModelArgument
 from groundup.cli.plain import json_safe, json_text, terminal_safe
-from groundup.cli.prompt import LEAVING, lines, say, tolerant
 from groundup.engine.sampling import CHAT_SAMPLING
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from groundup.api.assistant import Assistant
     from groundup.engine.engine import Engine
     from groundup.engine.events import ChatEvent
     from groundup.engine.sampling import Sampling
+    from groundup.http.responses import JsonObject
+    from groundup.tokenizer.chat import Message
 
 HELP = """/help           show this help
 /reset          forget the conversation, keep the system prompt
@@ -180,3 +184,141 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
     record |= {name: getattr(last, name) for name in counts}
     print(json_safe(json_text(record)), flush=True)
     return last
+
+
+ASSISTANT_HELP = """/help           show this help
+/reset          forget the conversation
+/bye            leave (also /quit, /exit and Ctrl-D)"""
+
+
+def talk_with_assistant(assistant: "Assistant", *, as_json: bool) -> None:
+    """Reply to each line of stdin in the context of those before it."""
+    interactive, talk = sys.stdin.isatty(), AssistantTalk(assistant, as_json)
+    if interactive:
+        print(terminal_safe(assistant.texts.hello))
+        for example in (*assistant.texts.questions, *assistant.action_titles):
+            say(f"  {example}")
+        say("/help lists the commands, /bye or Ctrl-D ends the chat.")
+    for line in lines(interactive=interactive):
+        if line in LEAVING:
+            return
+        if line.startswith("/"):
+            say(talk.obey(line))
+            continue
+        with tolerant(interactive=interactive):
+            action = talk.reply(line)
+            if interactive and action is not None:
+                for hint in action_hints(action):
+                    say(hint)
+
+
+class AssistantTalk:
+    """A conversation with an assistant: what was said, under an id of its own, so that nothing that
+    it asks for is taken for a repetition of another conversation.
+    """
+
+    def __init__(self, assistant: "Assistant", as_json: bool) -> None:
+        self.assistant, self.as_json = assistant, as_json
+        self.said: list[Message] = []
+        self.id = uuid.uuid4().hex
+
+    def obey(self, order: str) -> str:
+        """Return the reply to an order, which begins with "/"."""
+        if order == "/reset":
+            self.said, self.id = [], uuid.uuid4().hex
+            return "The conversation is forgotten."
+        return (
+            ASSISTANT_HELP
+            if order == "/help"
+            else f"There is no command {order}.\n{ASSISTANT_HELP}"
+        )
+
+    def reply(self, question: str) -> "JsonObject | None":
+        """Print the reply, whose text joins the conversation; return what it says of an action."""
+        from groundup.retrieve.assistant import AssistantReply
+        from groundup.tokenizer.chat import Message
+
+        self.said.append(Message("user", question))
+        for part in self.assistant.parts(self.said, self.id):
+            if not self.as_json:
+                show_part(part)
+        assert isinstance(part, AssistantReply)
+        self.said.append(Message("assistant", part.text))
+        plain = part.to_plain()
+        if self.as_json:
+            print(json_safe(json_text(plain)), flush=True)
+        else:
+            print()
+        action: JsonObject | None = plain["action"]
+        return action
+
+
+def action_hints(action: "JsonObject") -> list[str]:
+    """Return what a page shows as buttons and fields: what was understood, and what can be said.
+
+    >>> asked = {"options": ["lunch", "dinner"]}
+    >>> action_hints({"values": {}, "asked": asked, "undoable": False})
+    ['  lunch | dinner | leave it']
+    """
+    hints, asked = [], action["asked"]
+    known = [
+        f"{each['label']}: {each['shown']}"
+        for name, each in action["values"].items()
+        if asked and name != asked["slot"]
+    ]
+    if known:
+        hints.append(f"  {', '.join(known)}")
+    ways: list[str] = []
+    if asked:
+        ways = [*asked["options"], "leave it"]
+    elif action["yes_no"]:
+        ways = ["yes", "no"]
+    if action["undoable"]:
+        ways.append("undo")
+    return [*hints, f"  {' | '.join(ways)}"] if ways else hints
+
+
+PROMPT = "you> "
+LEAVING = ("/bye", "/quit", "/exit")
+
+
+def lines(*, interactive: bool) -> Iterator[str]:
+    """On a terminal Ctrl-C discards the line being typed."""
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if interactive:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 (imported, it gives `input` a history and editing)
+    prompt = PROMPT if interactive else ""
+    while True:
+        try:
+            line = input(prompt).strip()
+        except EOFError:
+            if interactive:
+                print()
+            return
+        except KeyboardInterrupt:
+            if not interactive:
+                raise
+            print()
+            continue
+        if line:
+            yield line
+
+
+@contextlib.contextmanager
+def tolerant(*, interactive: bool) -> Iterator[None]:
+    """Ctrl-C or a ModelError ends the answer instead of the program."""
+    try:
+        yield
+    except (KeyboardInterrupt, ModelError) as error:
+        if not interactive:
+            raise
+        if isinstance(error, ModelError):
+            say(str(error))
+        else:
+            print()
+
+
+def say(text: str) -> None:
+    """Print a remark of the verb on stderr."""
+    console.say(text, "dim")

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
-from groundup.cli.access import AccessOptions, access_of, script_tags
 from groundup.cli.console import console_progress
 from groundup.cli.fields import grouped
-from groundup.cli.kept import KeptOptions, open_kept
 from groundup.cli.options import (
     ActionOptions,
     DeviceOption,
@@ -25,12 +23,17 @@ from groundup.cli.options import (
     PrecisionOption,
     SpeculateOption,
 )
-from groundup.cli.served_builds import (
+from groundup.cli.serve_options import (
+    AccessOptions,
+    KeptOptions,
+    access_of,
     assistants_of,
     classifiers_of_build,
     indexes_of_builds,
     name_and_path,
     open_desks,
+    open_kept,
+    script_tags,
 )
 from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress

@@ -10,7 +10,7 @@ import torch
 from tiny_encoder import save_encoder
 
 from groundup.cli.serve import registry_of
-from groundup.cli.served_builds import assistants_of, indexes_of_builds
+from groundup.cli.serve_options import assistants_of, indexes_of_builds
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.files import read_json, verify_folder

@@ -12,8 +12,8 @@ import pytest
 from small_models import save_language
 from test_serve_assistant import FIRM, QUESTION, RECIPE, TEXT, make_build, turn
 
-from groundup.cli.access import AccessOptions, script_tags
 from groundup.cli.main import run
+from groundup.cli.serve_options import AccessOptions, script_tags
 from groundup.data.reading.source_files import Source
 from groundup.http.keys import public_keys
 from groundup.progress import Silent
