@@ -20,13 +20,13 @@ from retrieve_sets import requests
 
 from groundup.cli.console import console_progress
 from groundup.device import generator, select_compute
-from groundup.finetune.reader_training import Library, ReaderBatches, ReaderQuestion, answer_loss
+from groundup.finetune.reader_tuning import Library, ReaderBatches, ReaderQuestion, answer_loss
 from groundup.language.terms import words
 from groundup.model.lora import add_lora
 from groundup.retrieve.cite import statements
 from groundup.retrieve.passages import Passage, split
 from groundup.retrieve.reader import ALPHA, RANK, Reader, SentenceScorer, encoder_of, write_reader
-from groundup.retrieve.tables import cells
+from groundup.retrieve.table_rows import cells
 from groundup.retrieve.vectors import open_encoder
 from groundup.runs import RunFolder
 from groundup.train.loop import fit

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from groundup.retrieve.answer import Answer, AskConfig, Part
     from groundup.retrieve.calibration import Calibration
     from groundup.retrieve.given_passages import GivenPassages
-    from groundup.retrieve.index import Index, IndexCounts
-    from groundup.retrieve.index_config import IndexConfig
+    from groundup.retrieve.index import Index, IndexConfig, IndexCounts
     from groundup.retrieve.known_questions import KnownQuestion
     from groundup.retrieve.search import SearchResult
     from groundup.retrieve.update import UpdateReport
@@ -225,8 +224,7 @@ def index(
     >>> results.counts.documents
     8
     """
-    from groundup.retrieve.index import Index
-    from groundup.retrieve.index_config import IndexConfig
+    from groundup.retrieve.index import Index, IndexConfig
     from groundup.retrieve.updated_vectors import update_with_vectors
 
     require_instance("index", "config", config, IndexConfig)
@@ -326,7 +324,7 @@ def _index_config(readings: "Sequence[Data]", config: "IndexConfig | None") -> "
 
     Raises ConfigError.
     """
-    from groundup.retrieve.index_config import IndexConfig
+    from groundup.retrieve.index import IndexConfig
 
     plain = IndexConfig()
     named = {(each.text, each.charset) for each in readings}

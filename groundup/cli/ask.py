@@ -228,7 +228,7 @@ def table_lines(table: "Table") -> list[str]:
 
 def refusal_lines(answer: "Answer") -> list[str]:
     """Return what is missing where nothing was found, and the text of the nearest passage."""
-    from groundup.retrieve.document_requests import marked_text
+    from groundup.retrieve.requests_to_reader import marked_text
 
     lines = []
     if answer.missing:

@@ -97,7 +97,7 @@ def command(
         groundup index --out manuals.index --questions asked.jsonl
     """
     from groundup.api.documents import calibrate_index, index, tune_index
-    from groundup.retrieve.index_config import IndexConfig
+    from groundup.retrieve.index import IndexConfig
     from groundup.retrieve.known_questions import read_known_questions
     from groundup.retrieve.passages import MAX_TOKENS
 

@@ -30,7 +30,7 @@ from groundup.data.reading.source_report import SourceReport
 from groundup.errors import ConfigError, GroundupError, did_you_mean
 from groundup.retrieve.doc_files import doc_files, read_documents
 from groundup.retrieve.given_passages import GivenPassages, given_passage
-from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.index import IndexConfig
 from groundup.retrieve.passages import MAX_TOKENS, Counter, Passage, estimated_tokens, split
 from groundup.tokenizer.spec import well_formed
 

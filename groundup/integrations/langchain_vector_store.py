@@ -35,8 +35,7 @@ from groundup.integrations.langchain_retriever import (
     vectors_of,
 )
 from groundup.progress import Silent
-from groundup.retrieve.index import INDEX_FILE, Index
-from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.index import INDEX_FILE, Index, IndexConfig
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import no_vectors
 from groundup.retrieve.search import find

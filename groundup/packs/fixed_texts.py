@@ -1,5 +1,5 @@
 """FixedTexts: the sentences that an assistant says of itself, in the languages in which its rules
-read messages (`retrieve/scope.py`, `retrieve/small_talk.py`).
+read messages (`retrieve/scope.py`, `retrieve/refusals.py`).
 
 `{firm}` is the organisation's name, `{of}` its genitive, `{titles}` what actions do, `{contact}`
 how a person is reached.

@@ -24,13 +24,7 @@ from groundup.errors import ConfigError, require
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.composition import both_said, compose, missing_words, nearest_quote
-from groundup.retrieve.document_requests import (
-    Requests,
-    first_quote,
-    request_spans,
-    without_requests,
-)
-from groundup.retrieve.evidence import Evidence, no_evidence
+from groundup.retrieve.evidence import Evidence, no_evidence, read_passages
 from groundup.retrieve.generation import (
     Draft,
     Drafts,
@@ -47,9 +41,14 @@ from groundup.retrieve.notes import Note as Note
 from groundup.retrieve.notes import date_in, noted
 from groundup.retrieve.operating_points import NO_POINT, OperatingPoint, operating_point
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.question_parts import QuestionPart, question_parts
-from groundup.retrieve.read_passages import read_passages
+from groundup.retrieve.question_terms import QuestionPart, question_parts
 from groundup.retrieve.refusals import NOTHING_FOUND, Refusal, refusal_of
+from groundup.retrieve.requests_to_reader import (
+    Requests,
+    first_quote,
+    request_spans,
+    without_requests,
+)
 from groundup.retrieve.search import Keep, Ranking, every, is_current
 from groundup.retrieve.sentences import TextSpan
 from groundup.retrieve.support import supports

@@ -25,7 +25,6 @@ from groundup.engine.engine import Engine
 from groundup.engine.sampling import Sampling
 from groundup.progress import Progress
 from groundup.retrieve.answer import Answer, AskConfig, ask, read
-from groundup.retrieve.answer_match import declines
 from groundup.retrieve.calibration import (
     cited_documents,
     kept_questions,
@@ -39,6 +38,7 @@ from groundup.retrieve.known_questions import (
     REFUSED,
     KnownQuestion,
     Outcome,
+    declines,
     outcome_of,
     same_document,
 )

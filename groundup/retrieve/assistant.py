@@ -52,14 +52,14 @@ from groundup.retrieve.assistant_actions import (
     rule_reading,
 )
 from groundup.retrieve.cite import Quote, quote_of, statements
-from groundup.retrieve.contact_details import contact_detail
-from groundup.retrieve.document_requests import Requests, without_requests
+from groundup.retrieve.evidence import contact_detail
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.index import INDEX_FILE
 from groundup.retrieve.notes import Note
+from groundup.retrieve.refusals import BOT, GOODBYE, GREETING, THANKS, small_talk
+from groundup.retrieve.requests_to_reader import Requests, without_requests
 from groundup.retrieve.scope import urgent, wants_person
 from groundup.retrieve.search import Keep, Ranking, every
-from groundup.retrieve.small_talk import BOT, GOODBYE, GREETING, THANKS, small_talk
 from groundup.runs import RECIPE_FILE, read_stage_kinds
 from groundup.tokenizer.chat import Message
 

@@ -17,8 +17,7 @@ from groundup.language.terms import stems, terms, words
 from groundup.retrieve.passages import Passage, heading_of
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.sentences import TextSpan, sentence_spans
-from groundup.retrieve.table_rows import Table
-from groundup.retrieve.tables import row_in_words
+from groundup.retrieve.table_rows import Table, row_in_words
 
 # What a quotation is for: it answers, it qualifies the one before it, or another document says
 # otherwise.

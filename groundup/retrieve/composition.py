@@ -1,25 +1,40 @@
 """Composition: from the values of the sentences of some passages to what is shown of them.
 
-    the sentence with the highest value          among those about as good by `choice.py`; a row of a
+    the sentence with the highest value          among those about as good by choice; a row of a
                                                  table in words, an item below the head of its list,
                                                  a whole list where its head is asked
     at most one that qualifies it                a condition or exception beside it, of the same
                                                  subject
-    sentences of other documents that differ     the same with other numbers (`differences.py`); the
+    sentences of other documents that differ     the same with other numbers; the
                                                  latest document first
 
 Nothing else is shown. What qualifies and what differs are plain rules that would rather show
 nothing; they were chosen on the questions of eight invented firms and of four packs (docs/log.md).
+
+Choice: which of the sentences that fit about as well answers a question.
+
+    value of a sentence (`evidence.py`)  x  a factor for each of these that holds
+
+    the kind of thing that is asked for     "how much": a sum of money
+    a band of a table                       "six thousand pounds": the row "£3,000 to £7,499", not
+                                            its neighbours; "on 4 October": "| 4 and 5 October |"
+    a day in a sentence's range             "on Christmas Day": "closed 24 December to 2 January"
+
+and of two rows that fit about as well the one whose name is of what is asked ("a crown": "Porcelain
+crown", not "Implant with crown"). Rules on question and sentence, whatever the values come from;
+what was tried and left out stands in docs/log.md.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 
 from groundup.language import weekdays
-from groundup.language.terms import stems, terms
-from groundup.retrieve import choice
+from groundup.language.calendar_dates import asked_days
+from groundup.language.terms import stems, terms, words
+from groundup.retrieve.asked_values import has_asked_value
 from groundup.retrieve.cite import (
     DIFFERS,
     MAX_QUOTE_CHARACTERS,
@@ -30,23 +45,23 @@ from groundup.retrieve.cite import (
     quote_of,
     statements,
 )
-from groundup.retrieve.differences import differing
 from groundup.retrieve.document_dates import is_later
 from groundup.retrieve.follow_up import own_words
+from groundup.retrieve.number_ranges import HOLDS, MISSES, asked_numbers, fit_of_date, fit_of_number
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.question_parts import focus_words
+from groundup.retrieve.question_terms import focus_words
 from groundup.retrieve.scored_statements import (
     ScoredStatement,
+    differing,
     own_terms,
     ranked,
     same_table,
     table_of,
 )
-from groundup.retrieve.table_rows import answer_in_words, joined_in_words
-from groundup.retrieve.tables import cells
+from groundup.retrieve.table_rows import Table, answer_in_words, cells, joined_in_words
 
 # Of the best value: what a sentence needs that has the word which a follow-up changes, one among
-# which is chosen (`choice.py`), a row that is of what is asked, an exception that the question names.
+# which is chosen, a row that is of what is asked, an exception that the question names.
 MIN_OF_FOCUSED, MIN_CHOSEN, MIN_OF_NAMED, MIN_OF_EXCEPTION = 0.6, 0.5, 0.7, 0.85
 MAX_DIFFERING = 2
 _CONDITION = re.compile(
@@ -176,7 +191,7 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
             return each
 
     def value(each: ScoredStatement) -> float:
-        return each.value * choice.factor(
+        return each.value * factor(
             question, each.said.text, today, lambda: table_of(each.passage, each.place)
         )
 
@@ -185,12 +200,12 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
     table = table_of(best.passage, best.place)
     if table is None:
         return best
-    if (row := choice.row_of_band(question, table, today)) is not None:
+    if (row := row_of_band(question, table, today)) is not None:
         place = best.place + row - table.row
         return replace(best, place=place, said=statements(best.passage)[place])
     rows = [each for each in near if each.is_row and each.value >= MIN_OF_NAMED * best.value]
     names = [cells(each.said.text)[0] for each in rows]
-    named = choice.named_row(question, cells(best.said.text)[0], names, best.passage.language)
+    named = named_row(question, cells(best.said.text)[0], names, best.passage.language)
     if named is None:
         return best
     return rows[named]
@@ -247,3 +262,108 @@ def qualifying_statement(passage: Passage, place: int) -> Statement | None:
     refers = _REFERS.match(text) is not None
     shared = own_terms(said.text, passage.language) & own_terms(text, passage.language)
     return behind if refers or shared else None
+
+
+KIND = 1 / 0.85
+# Of a row in the band of numbers or of days that is asked for, of one beside it, and of a sentence
+# about the day.
+IN_BAND, IN_DAYS, BESIDE_BAND, OF_DAY = 1.25, 1.1, 0.6, 1.15
+_PREPOSITION = re.compile(
+    r"[(]|\b(?:with|without|for|per|plus|including|mit|ohne|für|avec|sans|pour)\b",
+    re.IGNORECASE,
+)
+
+
+def factor(
+    question: str, text: str, today: date, table: Callable[[], Table | None] = lambda: None
+) -> float:
+    """Return what a sentence's value is multiplied with; `table`: the table that it is a row of."""
+    found = 1.0
+    if has_asked_value(question, text):
+        found = KIND
+    if text.startswith("|"):
+        if asked_numbers(question):
+            found *= _in_band(table(), IN_BAND, lambda cell: fit_of_number(question, cell))
+        if asked_days(question, today):
+            found *= _in_band(table(), IN_DAYS, lambda cell: fit_of_date(question, cell, today))
+        return found
+    is_of_day = any(each.is_day for each in asked_days(question, today))
+    if is_of_day and fit_of_date(question, text, today) == HOLDS:
+        found *= OF_DAY
+    return found
+
+
+def _in_band(table: Table | None, inside: float, fit: Callable[[str], int]) -> float:
+    """Return the factor of a row whose table has a column of bands: two rows or more with a range
+    that can be compared, of which some hold what is asked and some don't.
+    """
+    if table is None:
+        return 1.0
+    for place in range(len(table.rows[table.row])):
+        fits = _fits(table, place, fit)
+        if HOLDS in fits and fits[table.row] == MISSES:
+            return BESIDE_BAND
+        if MISSES in fits and fits[table.row] == HOLDS:
+            return inside
+    return 1.0
+
+
+def _fits(table: Table, place: int, fit: Callable[[str], int]) -> list[int]:
+    """Return how the cells of a column fit; a row that has no such cell has an empty one."""
+    return [fit("".join(row[place : place + 1])) for row in table.rows]
+
+
+def row_of_band(question: str, table: Table, today: date) -> int | None:
+    """Return the one row of a table whose band holds what is asked, where that of the quoted row
+    doesn't; None: the quoted one stays.
+
+    >>> rows = (("Under 5s", "free"), ("5 to 15", "£4"), ("16 and over", "£9"))
+    >>> row_of_band("my son is nine", Table(("Who", "Entry"), rows, 2), date(2026, 11, 29))
+    1
+    """
+
+    def of_number(cell: str) -> int:
+        return fit_of_number(question, cell)
+
+    def of_day(cell: str) -> int:
+        return fit_of_date(question, cell, today)
+
+    for fit in (of_number, of_day):
+        for place in range(len(table.rows[table.row])):
+            fits = _fits(table, place, fit)
+            if fits[table.row] == MISSES and fits.count(HOLDS) == 1:
+                return fits.index(HOLDS)
+    return None
+
+
+def named_row(question: str, best: str, others: Sequence[str], language: str) -> int | None:
+    """Return which of some rows' names is of what is asked, where that of the best row has it only
+    behind a preposition; None: the best one stays.
+
+    >>> named_row("how much is a crown?", "Implant with crown", ["Filling", "Porcelain crown"], "en")
+    1
+    >>> named_row("how much is an implant with crown?", "Implant with crown", ["Crown"], "en")
+    """
+    asked = _asked(question, language)
+    first, preposition, rest = _divided(best)
+    behind = asked & set(stems(words(rest), language))
+    if not preposition or not behind or asked & set(stems(words(first), language)):
+        return None
+    for place, name in enumerate(others):
+        head = words(_divided(name)[0])[-1:]
+        if set(stems(head, language)) & behind and behind <= set(stems(words(name), language)):
+            return place
+    return None
+
+
+def _divided(name: str) -> tuple[str, str, str]:
+    """Return what stands before the first preposition of a row's name, this, and the rest."""
+    found = _PREPOSITION.search(name)
+    if not found:
+        return name, "", ""
+    return name[: found.start()], found[0], name[found.end() :]
+
+
+@lru_cache(maxsize=64)  # the same question for each sentence
+def _asked(question: str, language: str) -> frozenset[str]:
+    return frozenset(stems(own_words(question), language))

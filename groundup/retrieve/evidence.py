@@ -19,9 +19,14 @@ a logistic regression on the even questions of SQuAD, each with its passage and 
 Tried and left out (docs/log.md): by both, the kind of thing that is asked for, a name, a date, a
 number (no gain); a model's ln P of the question with and without the passage (some gain, a second a question);
 SmolLM2-135M's "yes" or "no" to whether the passage has the answer (chance).
+
+Contact details: "Where are you?" shares no word with "27 Rope Walk, Westerholme", and its meaning
+is that of any page on getting there. So a sentence that holds the telephone number, address or
+e-mail that is asked for is known by its form.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,7 +36,7 @@ import numpy as np
 
 from groundup.retrieve.asked_values import has_asked_value
 from groundup.retrieve.cite import statement_text, statements
-from groundup.retrieve.contact_details import contact_detail
+from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import (
@@ -41,10 +46,19 @@ from groundup.retrieve.question_terms import (
     question_terms,
 )
 from groundup.retrieve.requests_to_reader import known_elsewhere, nothing_known, request_of
-from groundup.retrieve.search import TITLE_WEIGHT, idf, term_weights
+from groundup.retrieve.search import (
+    TITLE_WEIGHT,
+    Keep,
+    Ranking,
+    SearchResult,
+    find,
+    idf,
+    term_weights,
+)
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Rows, Vector, Vectors
+
 
 BIAS, SENTENCE, AHEAD = -5.99, 5.11, 6.43
 # What a passage must have, chosen on the same questions: most refused with at most a tenth of the
@@ -208,7 +222,7 @@ class Nearness:
     """Of each of its `statements` the share of the question's weight."""
     cosines: tuple[float, ...]
     """Of each the cosine to the question, whose vector is made with what stands above it, and more
-    where it holds the contact detail that is asked for (`contact_details.py`).
+    where it holds the contact detail that is asked for.
     """
     cosine: float
     """That of the passage."""
@@ -283,3 +297,66 @@ def ahead(rows: "Rows", query: "Vector") -> list[float]:
     others = np.where(between < REPEATED, cosines, -np.inf).max(axis=1)
     leads = np.where(np.isfinite(others), cosines - others, 0.0)
     return [float(lead) for lead in leads]
+
+
+# Added to how well a sentence fits that has what is asked for, on the scale of cosines: about what
+# a shared subject is worth.
+HELD = 0.4
+_FORMS = (
+    (
+        re.compile(
+            r"\b(?:(?:tele)?phone|call|ring|contact)\b.*\b(?:number|no)\b"
+            r"|\b(?:your|the) (?:tele)?phone\b|\bnumber (?:do|can|should) i (?:call|ring)\b"
+            r"|\bhow (?:do|can) i (?:call|ring|phone) you\b",
+            re.IGNORECASE,
+        ),
+        re.compile(r"(?<![\d£$€])(?:\+|\b0)\d[\d ()-]{6,}\d\b"),
+    ),
+    (
+        re.compile(
+            r"\bwhere (?:are|is) (?:you|the (?:shop|office|practice|branch|school|restaurant))\b"
+            r"|\b(?:your|the|postal) address\b|\bwhere (?:can|do) i find you\b|\bhow do i find you\b",
+            re.IGNORECASE,
+        ),
+        re.compile(
+            r"\b\d{1,4}[a-z]?,? (?:[A-Z][\w'’-]+ ){1,3}?(?:Street|St|Road|Rd|Avenue|Ave|Lane|Walk|Row"
+            r"|Square|Place|Court|Way|Drive|Close|Terrace|Yard|Quay|Hill|Parade|Passage|Gardens?)\b"
+        ),
+    ),
+    (re.compile(r"\be-?mail\b", re.IGNORECASE), re.compile(r"[\w.+-]+@[\w-]+\.\w+")),
+)
+
+
+def contact_detail(question: str, text: str) -> float:
+    """Return HELD where a question asks for a contact detail that a text holds; else 0.
+
+    >>> contact_detail("where are you", "Pebblegate, 27 Rope Walk, Westerholme.")
+    0.4
+    >>> contact_detail("where are you", "Parking is free."), contact_detail("why", "27 Rope Walk")
+    (0.0, 0.0)
+    """
+    return HELD if any(a.search(question) and held.search(text) for a, held in _FORMS) else 0.0
+
+
+def read_passages(
+    index: Index | GivenPassages,
+    question: str,
+    count: int,
+    keep: Keep,
+    rank_by: Ranking | None,
+    vectors: "Vectors | None",
+) -> tuple[SearchResult, Evidence]:
+    """Return the `count` best passages and what speaks for them; with a reader the best of
+    READ_PASSAGES by its evidence.
+    """
+    if not isinstance(index, Index):
+        found = index.find(question, count)
+        return found, evidence(index, found.passages, question, vectors)
+    if vectors is None or vectors.read is None:
+        found = find(index, question, count, rank_by, keep)
+        return found, evidence(index, found.passages, question, vectors)
+    found = find(index, question, max(count, READ_PASSAGES), rank_by, keep)
+    known = evidence(index, found.passages, question, vectors)
+    best = sorted(range(len(found.passages)), key=lambda i: -known.values[i])[:count]
+    passages = tuple(replace(found.passages[i], score=known.values[i]) for i in best)
+    return replace(found, passages=passages), known.select(best)

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from groundup.retrieve.document_language import language_of_text
-from groundup.retrieve.index_config import IndexConfig
-from groundup.retrieve.passages import Passage
+from groundup.retrieve.index import IndexConfig
+from groundup.retrieve.passages import Passage, language_of_text
 from groundup.retrieve.search import SearchResult
 
 Finder = Callable[[str, int], list[Passage]]

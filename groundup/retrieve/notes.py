@@ -10,7 +10,6 @@ from groundup.language import weekdays
 from groundup.language.calendar_dates import asked_days, is_bank_holiday
 from groundup.language.weekdays import DAYS, implied_days, names_day
 from groundup.retrieve.cite import ANSWERS, DIFFERS, Quote, shown_text
-from groundup.retrieve.date_fit import fit_of_date
 from groundup.retrieve.document_dates import (
     BEGINNING_CHARACTERS,
     changed,
@@ -20,7 +19,7 @@ from groundup.retrieve.document_dates import (
 )
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
-from groundup.retrieve.number_ranges import HOLDS
+from groundup.retrieve.number_ranges import HOLDS, fit_of_date
 from groundup.retrieve.passages import Passage
 
 

@@ -1,4 +1,5 @@
-"""Numbers held against ranges and limits: which band of a table a question's value falls into.
+"""Numbers held against ranges and limits: which band of a table a question's value falls into;
+and dates against days: whether a sentence is about a day that a question means.
 
     "I've got six thousand pounds, which rate?"   6,000 money   in  "£3,000 to £7,499"   -> HOLDS
     "my son is 9"                                 9 years       in  "10 and over"        -> MISSES
@@ -6,15 +7,20 @@
 
 A number is compared with a range of the same dimension: money, mass, length, time, people, or the
 same noun. A range without a unit is one of ages, of people or of what its row names. Times of day
-and dates are no numbers here (`date_fit.py`). English, and the commonest words of German.
+and dates are no numbers here. English, and the commonest words of German.
+
+    "are you open on Christmas Day?"   25 December   in  "Closed 24 December to 2 January"  -> HOLDS
+    "open tomorrow?", on a 29 November 30 November   in  "1 May to 30 September"            -> MISSES
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from math import inf
 
+from groundup.language.calendar_dates import BANK_HOLIDAY, asked_days, days_in, is_bank_holiday
 from groundup.language.number_words import with_digits
 
 HOLDS, MISSES = 1, -1
@@ -267,3 +273,28 @@ def _without_clock(text: str) -> str:
     if not re.search(r"[ap]\.?m\b|uhr|:\d\d", text, re.IGNORECASE):
         return text
     return _CLOCK.sub(lambda match: " " * len(match[0]), text)
+
+
+def fit_of_date(question: str, text: str, today: date) -> int:
+    """Return HOLDS where a sentence is about a day that a question means, MISSES where it states
+    other days alone, 0 where one of them has no date.
+
+    >>> ask = "Are you open on Christmas Day?"
+    >>> [fit_of_date(ask, text, date(2026, 11, 29)) for text in
+    ...  ("Closed 24 December to 2 January.", "In August we close at 4.", "Open 9 to 5.")]
+    [1, -1, 0]
+    """
+    asked = [each for each in asked_days(question, today) if not each.is_open]
+    if not asked:
+        return 0
+    if BANK_HOLIDAY.search(text) and any(is_bank_holiday(each.first) for each in asked):
+        return HOLDS
+    stated = days_in(text, today)
+    closed = [each for each in stated if not each.is_open]
+    if any(one.meets(other) for one in asked for other in closed):
+        return HOLDS
+    return (
+        MISSES
+        if closed and closed == list(stated) and not all(each.is_guess for each in asked)
+        else 0
+    )

@@ -15,6 +15,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from groundup.data.processing.languages import can_detect, language_of
+from groundup.language.stop_words import UNKNOWN, language_by_stop_words
+from groundup.language.terms import ENGLISH, words
 from groundup.retrieve.sentences import sentence_spans
 
 # Enough for a paragraph or two; five of them leave a small model's context room to answer, and the
@@ -206,3 +209,22 @@ def _units(text: str, max_tokens: int, count: Counter) -> Iterator[tuple[int, in
             start = cut
         if start < end:
             yield start, end
+
+
+# A language is decided on by the beginning of a text.
+LOOKED_AT_CHARACTERS = 1000
+
+
+def language_of_text(text: str) -> str:
+    """Return the language of a document by its beginning: by its stop words, else by the extra
+    `languages`, else "unknown".
+
+    A text of ASCII letters whose language is unknown, as a table of names, counts as English.
+    """
+    beginning = text[:LOOKED_AT_CHARACTERS]
+    found = language_by_stop_words(words(beginning))
+    if found == UNKNOWN and can_detect():
+        found = language_of(beginning)
+    if found == UNKNOWN and beginning.isascii():
+        return ENGLISH
+    return found

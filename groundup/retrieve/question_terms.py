@@ -5,14 +5,33 @@
 
 Related are words that mean much the same (`everyday_words.py`), the same word written apart or
 together ("check up", "checkup"), the days that a word means (`language/weekdays.py`), and, for a word that
-no passage has, words of passages that are spelled nearly so (`spelling.py`). A related one counts
+no passage has, words of passages that are spelled nearly so. A related one counts
 RELATED of an own one. What is related is found when the question is asked: an index knows nothing
 of it.
+
+Parts of a question: two things that are asked together, and the word that a follow-up changes.
+
+    "How much is a crown and how long does it last?"  ->  "How much is a crown", "how long does it
+                                                          last", the second with the first's subject
+    "How much is a ticket?\\nAnd for children?"        ->  one part, which turns on "children"
+
+A question in its context has the turns before on lines of their own (`follow_up.py`): they are
+read, and not asked again. Plain rules, without a model.
+
+Spelling: the words of an index that a word of a question stands for which no passage has.
+
+    spelled_like    "aplication" -> "application": within one edit, from FAR_FROM characters on two
+                    (an edit: a character left out, added, exchanged, or two neighbours swapped)
+    written_apart   "checkup" -> "check up"; "Kartengebühr" -> "Karte", "Gebühr"
+    of_compounds    "Gebühr" -> "Kontogebühr", in languages that write compounds together
+
+The first character is taken to be right, as in Lucene's fuzzy queries: so only terms with the same
+one are compared.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, Protocol
@@ -25,10 +44,10 @@ from groundup.language.stop_words import (
     UNKNOWN,
     language_by_stop_words,
 )
-from groundup.language.terms import is_pair, stems, terms, words
+from groundup.language.terms import is_pair, is_within, stems, terms, words
 from groundup.language.weekdays import implied_days, names_day, relative_days
 from groundup.retrieve.everyday_words import everyday_words
-from groundup.retrieve.spelling import of_compounds, spelled_like, written_apart
+from groundup.retrieve.follow_up import is_elliptical, own_words, stands_alone
 
 # A question's words, at most; of a long text that is searched with, the first.
 MAX_WORDS = 256
@@ -246,3 +265,166 @@ class LookedFor:
             own = sum(count for term, count in counts.items() if term.startswith(beginning))
             each[place] = Count(own, 0)
         return each
+
+
+MAX_PARTS = 2
+# Of a follow-up that is no question by itself; and what in it only stands for the subject before.
+MAX_BARE_WORDS = 3
+_STAND_INS = frozenset({"ok", "okay", "one", "ones", "please"})
+_ASKS = (
+    r"(?:(?:until |till |from |by )when|how|what|what's|whats|when|where|where's|who|which|why|whose|wie|was|wann|wo|wer|warum|"
+    r"welche[rsnm]?|combien|comment|quand|o[uù]|qui|quels?|quelles?|pourquoi)"
+)
+_VERBS = r"(?:is|are|do|does|did|can|could|will|would|should|may|must|have|has|am)"
+# What a second question follows: "... and how", "...? When", "..., and can I".
+_BETWEEN = re.compile(
+    rf"(?:\s*[?;.]\s+(?:(?:and|but|also|und|et)\s+)?|\s*,?\s+(?:and|&|plus|as well as|und|et)\s+)"
+    rf"(?:if so,?\s+)?(?=(?:also\s+)?(?:{_ASKS}\b|{_VERBS}\s+(?:i|we|you|it|they|there|my|the)\b))",
+    re.IGNORECASE,
+)
+_BEGINS = re.compile(
+    rf"(?:{_ASKS}|{_VERBS})\b|(?:\w+[,:]?\s+){{1,2}}(?:how|what|when|where|who|which|why)\b"
+    rf"|[^?]{{1,120}}[,;:.]\s+(?:{_ASKS}|{_VERBS})\b",
+    re.IGNORECASE,
+)
+_ASKING_WORD = re.compile(rf"\b{_ASKS}\b", re.IGNORECASE)
+_REFERS = re.compile(
+    r"\b(?:it|its|it's|they|them|their|that|this|these|those|he|she|him|her|one|es|sie|ihn|il|"
+    r"elle)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class QuestionPart:
+    """One of the things that are asked."""
+
+    asked: str
+    """As it stands in the question."""
+    question: str
+    """The same with the subject that it lacks."""
+
+
+def question_parts(question: str) -> list[QuestionPart]:
+    """Return the things that a question asks, at most MAX_PARTS; the question itself where it asks
+    one, or more than that.
+
+    >>> [each.question for each in question_parts("How much is a crown and how long does it last?")]
+    ['How much is a crown', 'crown\\nhow long does it last?']
+    >>> [each.asked for each in question_parts("Do you mend shoes and bags?")]
+    ['Do you mend shoes and bags?']
+    """
+    context, _, last = question.rpartition("\n")
+    pieces = [piece.strip() for piece in _BETWEEN.split(last) if piece.strip(" ?!.,;")]
+    if len(pieces) != MAX_PARTS or not _BEGINS.match(pieces[0]):
+        return [QuestionPart(question.strip(), question)]
+    first, second = pieces
+    of_first, of_second = first, second
+    if not (_subject(first) or stands_alone(first)):
+        of_first = f"{' '.join(_subject(second))}\n{first}"
+    if _REFERS.search(second) or not (_subject(second) and stands_alone(second)):
+        of_second = f"{' '.join(_subject(first))}\n{second}"
+    asked = [QuestionPart(first, of_first), QuestionPart(second, of_second)]
+    if not context:
+        return asked
+    return [QuestionPart(each.asked, f"{context}\n{each.question}") for each in asked]
+
+
+def _subject(piece: str) -> list[str]:
+    """What a piece of a question is about, without the word that asks."""
+    return own_words(_ASKING_WORD.sub("", piece))
+
+
+def focus_words(question: str) -> list[str]:
+    """Return the words that a follow-up changes in the question before it; [] of any other.
+
+    >>> focus_words("How much is a ticket?\\nAnd for children?"), focus_words("And for children?")
+    (['children'], [])
+    """
+    context, _, last = question.rpartition("\n")
+    if not context.strip() or not (is_elliptical(last) or _is_bare(last)):
+        return []
+    return [word for word in own_words(last) if word not in _STAND_INS]
+
+
+def _is_bare(turn: str) -> bool:
+    """Whether a turn is some words without a question of its own: "children?"."""
+    return not _BEGINS.match(turn) and len(own_words(turn)) <= MAX_BARE_WORDS
+
+
+MIN_LENGTH, FAR_FROM, MAX_TERMS = 5, 8, 2
+MIN_PART, MIN_IN_COMPOUND = 3, 5
+# Languages that write compounds as one word, and what may stand between their parts.
+COMPOUNDING = {"de", "nl", "da", "sv", "no"}
+LINKS = ("", "s", "es", "n", "en", "er", "e")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Vocabulary(Protocol):
+    """The terms of an index."""
+
+    def passages_with(self, term: str) -> int: ...
+
+    def terms_from(self, beginning: str) -> dict[str, int]: ...
+
+
+def spelled_like(index: Vocabulary, word: str, language: str) -> list[str]:
+    """Return the terms of the index that a misspelled word is nearest to, at most MAX_TERMS, the
+    most frequent first; [] where none is near.
+    """
+    if len(word) < MIN_LENGTH or not word.isalpha():
+        return []
+    known = index.terms_from(word[0])
+    near = {term for term in set(stems(list(_one_edit(word)), language)) if term in known}
+    if not near and len(word) >= FAR_FROM:
+        own = stems([word], language)[0]
+        near = {term for term in known if len(term) > MIN_LENGTH and is_within(own, term, 2)}
+    return sorted(near, key=lambda term: (-known[term], term))[:MAX_TERMS]
+
+
+def _one_edit(word: str) -> Iterator[str]:
+    """Yield the words within one edit behind the first character."""
+    for place in range(1, len(word) + 1):
+        before, after = word[:place], word[place:]
+        if after:
+            yield before + after[1:]
+        if len(after) > 1:
+            yield before + after[1] + after[0] + after[2:]
+        for letter in _LETTERS:
+            yield before + letter + after
+            if after:
+                yield before + letter + after[1:]
+
+
+def written_apart(index: Vocabulary, word: str, language: str) -> list[str]:
+    """Return the two words of the index that a word is made of: as a phrase, in languages that
+    write compounds together as two terms. [] where it is not made of such.
+    """
+    for place in range(len(word) - MIN_PART + 1, MIN_PART - 1, -1):
+        first, last = word[:place], stems([word[place:]], language)[0]
+        if not index.passages_with(last):
+            continue
+        if language not in COMPOUNDING:
+            beginning = stems([first], language)[0]
+            if index.passages_with(beginning):
+                return [f"{beginning} {last}"]
+            continue
+        for link in LINKS:
+            beginning = stems([first.removesuffix(link)], language)[0]
+            if len(beginning) >= MIN_PART and index.passages_with(beginning):
+                return [last, beginning]
+    return []
+
+
+def of_compounds(index: Vocabulary, word: str, language: str) -> list[str]:
+    """Return the compounds of the index that end or begin with a word, in languages that write them
+    together.
+    """
+    own = stems([word], language)[0]
+    if language not in COMPOUNDING or len(own) < MIN_IN_COMPOUND:
+        return []
+    return [
+        term
+        for term in index.terms_from("")
+        if len(term) >= len(own) + MIN_PART and (term.endswith(own) or term.startswith(own))
+    ]

@@ -12,7 +12,7 @@ around it. With the scores s_i of all sentences that are read for a question
 
 (the "no answer" score fixed at 0, as in extractive readers for SQuAD 2.0). The adapter of the
 package is in `reader_adapter/`, with a card that says how it was made; `index --tune` trains it
-further on an index's own documents (`finetune/reader_training.py`).
+further on an index's own documents (`finetune/reader_tuning.py`).
 """
 
 import json

@@ -13,16 +13,21 @@ it is never quoted as an answer, and a model's sentence of this kind isn't shown
 
 Rules over word classes, English, with the commonest German and French words. A firm's own way of
 paying or its own website is known by `is_own`: what several documents name is no document's alone.
+
+In the passages that were read, and that a refusal opens, such a sentence stands marked.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from groundup.language.terms import terms
+from groundup.retrieve.cite import ANSWERS, Quote, quote_of, statements
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.question_terms import WordStatistics
+from groundup.retrieve.sentences import TextSpan
 
 IsOwn = Callable[[str], bool]
 """Whether an address or number is also named by other documents."""
@@ -297,3 +302,54 @@ def _is_strange_account(rest: str, is_own: IsOwn) -> bool:
             rest,
         )
     )
+
+
+MARK = "[the document's own request]"
+Requests = Sequence[Sequence[TextSpan]]
+"""Of each of some passages the spans, in their documents, of its requests."""
+
+
+def request_spans(index: WordStatistics, passage: Passage) -> tuple[TextSpan, ...]:
+    """Return the spans, in its document, of the sentences of a passage that are requests."""
+    is_own = known_elsewhere(index, passage) if isinstance(index, Index) else nothing_known
+    return tuple(
+        (passage.start + each.start, passage.start + each.end)
+        for each in statements(passage)
+        if request_of(each.text, is_own)
+    )
+
+
+def without_requests(quotes: Sequence[Quote], requests: Requests) -> tuple[Quote, ...]:
+    """Leave out quotations that hold a request; what answers, as a whole list, ends before it."""
+    kept = []
+    for quote in quotes:
+        held = [span for span in requests[quote.source - 1] if _meets(quote, span)]
+        if not held:
+            kept.append(quote)
+        elif quote.role == ANSWERS and held[0][0] > quote.start:
+            text = quote.text[: held[0][0] - quote.start].rstrip()
+            kept.append(replace(quote, text=text, end=quote.start + len(text)))
+    return tuple(kept)
+
+
+def _meets(quote: Quote, span: TextSpan) -> bool:
+    return span[0] < quote.end and quote.start < span[1]
+
+
+def first_quote(passages: Sequence[Passage], requests: Requests) -> Quote | None:
+    """Return the first sentence of the first passage that has one other than requests."""
+    for number, (passage, spans) in enumerate(zip(passages, requests, strict=True), start=1):
+        for each in statements(passage):
+            quote = quote_of(passage, number, each)
+            if not any(_meets(quote, span) for span in spans):
+                return quote
+    return None
+
+
+def marked_text(passage: Passage, spans: Sequence[TextSpan]) -> str:
+    """Return a passage's text with MARK before each of its requests."""
+    text = passage.text
+    for start, _ in sorted(spans, reverse=True):
+        place = start - passage.start
+        text = f"{text[:place]}{MARK} {text[place:]}"
+    return text

@@ -21,8 +21,7 @@ from groundup.files import read_json, sha256_file, write_json
 from groundup.retrieve.answer import Answer
 from groundup.retrieve.doc_files import doc_files, read_documents
 from groundup.retrieve.given_passages import GivenPassages
-from groundup.retrieve.index import Index
-from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.index import Index, IndexConfig
 from groundup.retrieve.table_rows import says_row
 from groundup.tokenizer.spec import well_formed
 

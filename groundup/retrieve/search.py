@@ -28,7 +28,6 @@ from groundup.files import sha256_file
 from groundup.language.terms import terms
 from groundup.retrieve.doc_files import state_of
 from groundup.retrieve.index import Index
-from groundup.retrieve.long_queries import searched_for
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import (
     Group,
@@ -36,6 +35,7 @@ from groundup.retrieve.question_terms import (
     WordStatistics,
     question_terms,
 )
+from groundup.retrieve.sentences import searched_for
 
 K, B = 1.2, 0.75
 TITLE_WEIGHT = 0.5
@@ -123,7 +123,7 @@ def is_current(index: Index, file: str) -> bool:
 
 def bm25(index: Index, query: str, limit: int) -> list[tuple[int, float]]:
     """Return (id, score) of the best passages by BM25, at most `limit`, best first; of a long query
-    the sum of its sentences (`long_queries.py`).
+    the sum of its sentences (`sentences.py`).
     """
     totals: dict[int, float] = {}
     for text in searched_for(query):

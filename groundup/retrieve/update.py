@@ -29,10 +29,8 @@ from groundup.language.terms import analysis
 from groundup.locks import only_one
 from groundup.progress import Progress, Silent
 from groundup.retrieve.doc_files import DocFile, doc_files, read_documents
-from groundup.retrieve.document_language import language_of_text
-from groundup.retrieve.index import INDEX_FILE
-from groundup.retrieve.index_config import IndexConfig
-from groundup.retrieve.passages import split
+from groundup.retrieve.index import INDEX_FILE, IndexConfig
+from groundup.retrieve.passages import language_of_text, split
 from groundup.retrieve.writer import IndexWriter, KnownFile, NewDocument, writing
 from groundup.runs import kind_of_place
 from groundup.tokenizer.spec import well_formed

@@ -29,11 +29,11 @@ from groundup.progress import Progress
 from groundup.retrieve.index import VECTORS_FOLDER, Index
 from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.known_stores import FILES
-from groundup.retrieve.long_queries import LONG_WEIGHT, TEMPERATURE, searched_for
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import question_terms
 from groundup.retrieve.reader import find_reader
 from groundup.retrieve.search import CANDIDATES, QuestionScore, Ranking, bm25, term_weights
+from groundup.retrieve.sentences import LONG_WEIGHT, TEMPERATURE, searched_for
 from groundup.retrieve.vector_store import Rows, Vector
 from groundup.retrieve.vectors_info import VectorIndexInfo, read_vectors_info
 from groundup.weights.hf_families import KIND_NAMES
@@ -194,7 +194,7 @@ class Vectors:
 
     def cosines(self, query: Rows, ids: Sequence[int]) -> dict[int, float]:
         """Return the cosine of each of these passages that has a vector, to the rows of a query
-        pooled (`long_queries.py`).
+        pooled (`sentences.py`).
         """
         rows = self.store.rows(sorted(ids))
         if not rows:
@@ -259,7 +259,7 @@ def score_by_both(
 
 def pooled(cosines: Rows) -> Vector:
     """Return one cosine for each passage, (passages, sentences) -> (passages,): their log-mean-exp
-    (`long_queries.py`); of one sentence it is that.
+    (`sentences.py`); of one sentence it is that.
     """
     if cosines.shape[1] == 1:
         return cosines[:, 0]

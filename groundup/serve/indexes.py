@@ -29,9 +29,7 @@ from groundup.http.responses import JsonObject
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.progress import Progress
 from groundup.retrieve.answer import PASSAGES, AskConfig
-from groundup.retrieve.answer_match import contains
 from groundup.retrieve.assistant import texts_of_build
-from groundup.retrieve.document_requests import Requests
 from groundup.retrieve.evidence import no_evidence
 from groundup.retrieve.index import (
     INDEX_FILE,
@@ -41,10 +39,12 @@ from groundup.retrieve.index import (
     IndexCounts,
     missing_index,
 )
+from groundup.retrieve.known_questions import contains
 from groundup.retrieve.operating_points import operating_point
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import ADAPTER_FILE, TUNED
+from groundup.retrieve.requests_to_reader import Requests
 from groundup.retrieve.search import Keep, every, is_current
 from groundup.retrieve.vectors import Vectors
 from groundup.runs import read_stage_kinds

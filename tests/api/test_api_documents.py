@@ -19,7 +19,7 @@ from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
 from groundup.retrieve.answer import AskConfig
-from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.index import IndexConfig
 from groundup.retrieve.known_stores import VECTOR_STORES
 from groundup.retrieve.saved import verify_answer
 

@@ -10,8 +10,15 @@ import groundup
 from groundup.device import Compute, generator
 from groundup.engine.engine import Engine
 from groundup.errors import ModelError
-from groundup.finetune.reader_training import Library, ReaderBatches, ReaderQuestion, answer_loss
-from groundup.finetune.reader_tuning import AskedQuestion, mark, questions_from
+from groundup.finetune.reader_tuning import (
+    AskedQuestion,
+    Library,
+    ReaderBatches,
+    ReaderQuestion,
+    answer_loss,
+    mark,
+    questions_from,
+)
 from groundup.model.lora import add_lora
 from groundup.retrieve.given_passages import given_passage
 from groundup.retrieve.reader import Reader, SentenceScorer, encoder_of

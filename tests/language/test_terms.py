@@ -6,7 +6,7 @@ import pytest
 
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import SNOWBALL, fold, stems, terms, words
-from groundup.retrieve.document_language import language_of_text
+from groundup.retrieve.passages import language_of_text
 
 
 @pytest.mark.parametrize(

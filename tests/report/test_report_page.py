@@ -20,9 +20,8 @@ from processor_time import at_most_cpu_s
 
 from groundup.cli.main import run as groundup
 from groundup.report.chapter import facts
-from groundup.report.pages.build_page import render_page, write_page
+from groundup.report.pages.build_page import PATTERNS, TERMS, render_page, write_page
 from groundup.report.report_data import read_report_data
-from groundup.report.terms import PATTERNS, TERMS
 
 Rewrite = Callable[[str, Callable[[Any], None]], Path]
 VOID = {"meta", "br", "hr", "img", "input", "link", "base", "col"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.retrieve.answer_match import contains, declines, exact_match, word_f1
+from groundup.retrieve.known_questions import contains, declines, exact_match, word_f1
 
 
 def test_case_articles_and_punctuation_do_not_count_and_numbers_are_whole() -> None:

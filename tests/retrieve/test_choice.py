@@ -11,13 +11,13 @@ from groundup.language import weekdays
 from groundup.language.calendar_dates import asked_days, bank_holidays, easter
 from groundup.language.number_words import with_digits
 from groundup.retrieve.answer import Answer, AskConfig, ask, part_text
-from groundup.retrieve.choice import named_row, row_of_band
-from groundup.retrieve.date_fit import fit_of_date
+from groundup.retrieve.composition import named_row, row_of_band
 from groundup.retrieve.index import Index
 from groundup.retrieve.number_ranges import (
     HOLDS,
     MISSES,
     asked_numbers,
+    fit_of_date,
     fit_of_number,
     ranges_in,
 )

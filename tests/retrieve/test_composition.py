@@ -14,7 +14,7 @@ from groundup.retrieve.composition import compose, missing_words, nearest_quote
 from groundup.retrieve.document_dates import stated_date
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.question_parts import focus_words, question_parts
+from groundup.retrieve.question_terms import focus_words, question_parts
 from groundup.retrieve.refusals import NOT_FOUND
 from groundup.retrieve.saved import save_answer, verify_answer
 from groundup.retrieve.table_rows import Table, answer_in_words, says_row

@@ -8,8 +8,8 @@ import pytest
 from groundup.cli.main import run
 from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.cite import QUALIFIES
-from groundup.retrieve.document_requests import MARK, marked_text
 from groundup.retrieve.index import Index
+from groundup.retrieve.requests_to_reader import MARK, marked_text
 from groundup.serve.indexes import source_entries
 
 from .conftest import Update

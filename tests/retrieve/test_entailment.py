@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.retrieve.entailment import unsaid
+from groundup.retrieve.generation import unsaid
 from groundup.retrieve.given_passages import given_passage
 
 BANK = given_passage(

@@ -8,8 +8,8 @@ import pytest
 
 from groundup.progress import Silent
 from groundup.retrieve.index import Index
-from groundup.retrieve.long_queries import MAX_SENTENCES, MIN_SENTENCES, searched_for
 from groundup.retrieve.search import bm25, find
+from groundup.retrieve.sentences import MAX_SENTENCES, MIN_SENTENCES, searched_for
 from groundup.retrieve.vectors import Vectors, make_vectors, pooled
 from groundup.retrieve.vectors_info import read_vectors_info
 

@@ -13,9 +13,18 @@ from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.calibration import answer_at_any_evidence
 from groundup.retrieve.index import Index
 from groundup.retrieve.known_questions import read_known_questions
-from groundup.retrieve.other_firms import listed_firms, other_firm
-from groundup.retrieve.refusals import NOT_FOUND
-from groundup.retrieve.small_talk import BOT, GOODBYE, GREETING, OTHER, REPLIES, THANKS, small_talk
+from groundup.retrieve.refusals import (
+    BOT,
+    GOODBYE,
+    GREETING,
+    NOT_FOUND,
+    OTHER,
+    REPLIES,
+    THANKS,
+    listed_firms,
+    other_firm,
+    small_talk,
+)
 
 from .conftest import Update
 

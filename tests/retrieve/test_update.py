@@ -21,8 +21,7 @@ from groundup.language import terms
 from groundup.locks import only_one
 from groundup.progress import Silent
 from groundup.retrieve import doc_files, writer
-from groundup.retrieve.index import INDEX_FILE, Index
-from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.index import INDEX_FILE, Index, IndexConfig
 from groundup.retrieve.search import find, search
 from groundup.retrieve.update import update_index
 

@@ -24,9 +24,9 @@ from groundup.progress import Progress, Silent
 from groundup.recipes.named_stages import AnswersStage
 from groundup.recipes.stage import BASE, Stage, StageContext, StageResult, source_content
 from groundup.retrieve.answer import Answer, AskConfig, ask
-from groundup.retrieve.answer_match import contains, declines, exact_match, word_f1
 from groundup.retrieve.cite import shown_text
 from groundup.retrieve.index import Index
+from groundup.retrieve.known_questions import contains, declines, exact_match, word_f1
 from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
 from groundup.retrieve.vectors import Vectors
 from groundup.weights.model_io import OpenModel

@@ -19,8 +19,7 @@ from groundup.retrieve.calibration import (
     promise_note,
 )
 from groundup.retrieve.database import VERSION
-from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index
-from groundup.retrieve.index_config import IndexConfig
+from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index, IndexConfig
 from groundup.retrieve.known_questions import QUESTIONS_FILE, read_known_questions
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for

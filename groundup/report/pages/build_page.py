@@ -1,12 +1,18 @@
 """The page about a build or a run: its chapters in order.
 
 write_page(folder)   ->  folder/report.html
+
+Technical terms are defined in the part of the page that first uses them. The finished page is
+searched for them, so that terms in a stage's result are found too. Documents, messages, answers and
+code are not searched.
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from groundup.files import write_text
-from groundup.html_nodes import node
+from groundup.html_nodes import Node, node
 from groundup.report.chapter import Chapter, fold, html_page
 from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.answers import answers_chapter, summaries_chapter
@@ -21,7 +27,6 @@ from groundup.report.sections.provenance import LINEAGE, REPEAT, TIMES
 from groundup.report.sections.summary import opening
 from groundup.report.sections.teach import TEACH
 from groundup.report.sections.tokens import TOKENS
-from groundup.report.terms import explain
 from groundup.report.values import table
 
 REPORT_NAME = "report.html"
@@ -72,3 +77,74 @@ def render_page(report: ReportData) -> str:
     explain([head, *chapters])
     folded = [fold(chapter, is_open=number == 0) for number, chapter in enumerate(chapters)]
     return html_page(report.name, head, node("main", folded, id="main"), skip_to="chapters")
+
+
+# term as the page shows it: (regular expression, definition)
+TERMS: dict[str, tuple[str, str]] = {
+    "parameters": (r"\bparameters\b", "the numbers that training adjusts; with the architecture they make up the model"),
+    "token": (r"\btokens?\b", "a word or a part of one; each has an integer id"),
+    "vocabulary": (r"\bvocabular(?:y|ies)\b", "all tokens that a model knows"),
+    "loss": (r"\bloss\b", "cross-entropy: minus the logarithm of the probability that the model gave to the actual token; lower is better"),
+    "nats": (r"\bnats?\b", "the unit of a loss computed with the natural logarithm; 1 nat is 1.44 bits"),
+    "bits per byte": (r"\bbits (?:per|a) byte\b", "the loss per byte of text, in bits: comparable between models with different vocabularies"),
+    "validation, held-out": (r"\bvalidation\b|\bheld[- ]out\b", "text that is never trained on, so that memorisation does not count"),
+    "95 % interval": (r"95\s% interval|, n = \d", "a range that contains the true value in 95 of 100 such measurements; wider with fewer examples"),
+    "fine-tuning": (r"\bfine-tun(?:ing|ed)\b", "further training of a pretrained model on one task"),
+    "LoRA": (r"(?i:\blora\b)", "fine-tuning of two small matrices next to each large one, which stays frozen"),
+    "baseline": (r"\bbaselines?\b", "a simpler method, measured on the same examples"),
+    "TF-IDF": (r"\bTF-IDF\b", "how often each word (or group of letters) occurs in a text, weighted by how rare it is in the others"),
+    "logistic regression": (r"\blogistic regression\b", "a classifier that sums weighted counts and turns the sum into a probability"),
+    "ham": (r"\bham\b", "a message that is not spam"),
+    "F1": (r"\bF1\b", "the harmonic mean of recall (how much of it is found) and precision (how much of what is found is right); 1 is perfect"),
+    "llama.cpp": (r"\bllama\.cpp\b", "a widely used program that runs models on ordinary computers"),
+    "GGUF": (r"\bGGUF\b", "the file format that llama.cpp and Ollama read: weights, vocabulary and settings in one file"),
+    "Modelfile": (r"\bModelfile\b", "Ollama's description of a model: its file and its chat template"),
+    "SHA-256": (r"\bSHA-256\b", "a hash of a file: 64 hexadecimal digits that change if any byte changes"),
+}  # fmt: skip
+PATTERNS = {term: re.compile(pattern) for term, (pattern, _) in TERMS.items()}
+# Elements with foreign text, or code.
+NOT_SEARCHED = ("blockquote", "article", "q", "pre", "code")
+# A name of a model or a file is shorter, a message is longer.
+NAME_CHARACTERS = 60
+
+
+def explain(parts: Sequence[Node]) -> None:
+    """Add to each part of the page the terms that it is the first to use: below its first line
+    (`see`), or at its end.
+    """
+    known: set[str] = set()
+    for part in parts:
+        found = terms_in(_words(part), known)
+        if not found:
+            continue
+        known.update(found)
+        rows = [node("div", node("dt", term), node("dd", TERMS[term][1])) for term in found]
+        place = next(
+            (index + 1 for index, child in enumerate(part) if child.get("class") == "see"),
+            len(part),
+        )
+        part.insert(place, node("dl", rows, class_="terms"))
+
+
+def terms_in(words: str, known: set[str]) -> list[str]:
+    """The terms of a text that are not in `known`, and those that their definitions use, in the
+    order of TERMS.
+    """
+    found: set[str] = set()
+    searched = words
+    while new := {
+        term for term in TERMS if term not in known | found and PATTERNS[term].search(searched)
+    }:
+        found |= new
+        searched = " ".join(TERMS[term][1] for term in new)
+    return [term for term in TERMS if term in found]
+
+
+def _words(part: Node) -> str:
+    """A part's own text, without foreign text."""
+    if part.tag in NOT_SEARCHED or (part.tag == "bdi" and len(part.text or "") > NAME_CHARACTERS):
+        return ""
+    pieces = [part.text or ""]
+    for child in part:
+        pieces += [_words(child), child.tail or ""]
+    return " ".join(pieces)

@@ -39,10 +39,10 @@ import groundup
 from groundup.errors import GroundupError
 from groundup.http.responses import JsonObject
 from groundup.retrieve.answer import PASSAGES, Answer
-from groundup.retrieve.document_requests import marked_text, request_spans
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, ranking_of
+from groundup.retrieve.requests_to_reader import marked_text, request_spans
 from groundup.retrieve.search import find
 from groundup.retrieve.vectors import Vectors
 from groundup.serve.app.application import running, shown_error

@@ -21,9 +21,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from groundup.retrieve.answer import AskConfig, QuestionReading
-from groundup.retrieve.document_requests import marked_text
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.passages import BYTES_PER_TOKEN, Passage
+from groundup.retrieve.requests_to_reader import marked_text
 from groundup.serve import assistants
 from groundup.serve.indexes import passage_names, passage_path
 from groundup.serve.model_registry import ModelAlias, ModelInfo
