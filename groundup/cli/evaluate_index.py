@@ -9,7 +9,7 @@ from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import plain
 from groundup.errors import ConfigError
 from groundup.files import write_json
-from groundup.retrieve.index_manifest import INDEX_FILE
+from groundup.retrieve.database import INDEX_FILE
 
 if TYPE_CHECKING:
     from groundup.retrieve.answer_evaluation import (

@@ -87,7 +87,7 @@ _ALL = (
         "The text as tokens",
         "Pieces of words, each with an id: the model never sees letters.",
         look=lambda s: function("tokens:token_picture")(s.tokenizer, s.shown),
-        draw="drawing.tokens:draw_tokens",
+        draw="drawing.embeddings:draw_tokens",
         concept="embeddings",
     ),
     View(
@@ -124,7 +124,7 @@ _ALL = (
         "How positions are encoded",
         "What happens to an attention score as the distance between two tokens grows.",
         look=lambda s: function("positions:model_positions")(s.model),
-        draw="drawing.positions:draw_positions",
+        draw="drawing.embeddings:draw_positions",
         concept="positions",
     ),
     View(

@@ -23,9 +23,9 @@ from groundup.packs.pack import MIN_QUESTIONS
 from groundup.progress import Progress
 from groundup.retrieve.answer import Answer, AskConfig, read
 from groundup.retrieve.answer_text import part_text
+from groundup.retrieve.database import begin_change, end_change
 from groundup.retrieve.evidence import BOTH, MIN_EVIDENCE, READER, WORDS
 from groundup.retrieve.index import Index
-from groundup.retrieve.index_manifest import begin_change, end_change
 from groundup.retrieve.known_questions import (
     MAX_BYTES,
     QUESTIONS_FILE,

@@ -19,8 +19,17 @@ from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.options import SourceOptions
 from groundup.errors import FormatError, require
-from groundup.retrieve.database import SHOWN, SHOWN_FROM, connect, hash_of, reading, require_index
-from groundup.retrieve.index_manifest import INDEX_FILE, require_undamaged, without_manifest
+from groundup.retrieve.database import (
+    INDEX_FILE,
+    SHOWN,
+    SHOWN_FROM,
+    connect,
+    hash_of,
+    reading,
+    require_index,
+    require_undamaged,
+    without_manifest,
+)
 from groundup.retrieve.passages import MAX_TOKENS, Passage
 from groundup.runs import kind_of_place, nearest_names, read_stage_kinds
 

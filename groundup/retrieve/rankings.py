@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from groundup.errors import ConfigError, GroundupError, did_you_mean
 from groundup.progress import Progress
+from groundup.retrieve.database import without_manifest
 from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER
-from groundup.retrieve.index_manifest import without_manifest
 from groundup.retrieve.search import Ranking
 
 if TYPE_CHECKING:

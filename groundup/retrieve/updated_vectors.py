@@ -23,8 +23,8 @@ from groundup.errors import GroundupError
 from groundup.files import cache_path, verify_folder
 from groundup.language.stop_words import UNKNOWN
 from groundup.progress import Progress
+from groundup.retrieve.database import without_manifest
 from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index, IndexConfig
-from groundup.retrieve.index_manifest import without_manifest
 from groundup.retrieve.known_stores import FILES, require_store
 from groundup.retrieve.update import UpdateReport, update_index
 from groundup.retrieve.vectors_info import NO_VECTORS, lacking_vectors, read_vectors_info

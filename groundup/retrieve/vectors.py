@@ -26,8 +26,8 @@ from groundup.engine.precision import open_in
 from groundup.errors import ConfigError, ModelError
 from groundup.locks import only_one
 from groundup.progress import Progress
+from groundup.retrieve.database import begin_change, end_change, require_undamaged
 from groundup.retrieve.index import VECTORS_FOLDER, Index
-from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.known_stores import FILES
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import question_terms

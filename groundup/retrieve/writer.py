@@ -20,13 +20,15 @@ from groundup.files import disk_errors, no_room
 from groundup.language.terms import analysis, terms_of_each
 from groundup.retrieve.database import (
     WORDS,
+    begin_change,
     connect,
     create,
+    end_change,
     hash_of,
     reading,
     require_index,
+    require_undamaged,
 )
-from groundup.retrieve.index_manifest import begin_change, end_change, require_undamaged
 from groundup.retrieve.passages import PassageSpan
 
 COMMIT_EVERY_S = 2.0

@@ -9,9 +9,8 @@ import pytest
 from groundup.errors import MissingExtra
 from groundup.lab.attention import attention_record
 from groundup.lab.drawing.attention import draw_attention
-from groundup.lab.drawing.embeddings import draw_embeddings
+from groundup.lab.drawing.embeddings import draw_embeddings, draw_tokens
 from groundup.lab.drawing.loss import draw_loss
-from groundup.lab.drawing.tokens import draw_tokens
 from groundup.lab.embeddings import common_tokens, embedding_map
 from groundup.lab.tokens import token_picture
 from groundup.model.heads import LanguageModel

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from groundup.errors import ConfigError
-from groundup.lab.drawing.positions import draw_positions, draw_schemes
+from groundup.lab.drawing.embeddings import draw_positions, draw_schemes
 from groundup.lab.positions import SCHEMES, model_positions, position_picture
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import LanguageModel, initialise

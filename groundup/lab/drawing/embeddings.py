@@ -1,5 +1,6 @@
-"""A map of tokens or words, the nearest neighbours of a word, and the share of neighbours of the
-same category.
+"""What goes into a model: the tokens of a text, coloured, with their ids; position schemes, each with
+its table and the similarity by distance; a map of tokens or words, the nearest neighbours of a word,
+and the share of neighbours of the same category.
 
 On a map each name takes the nearest free place around its point, so that none overlaps another,
 with a line to the point where that is far.
@@ -14,13 +15,17 @@ from groundup.lab.style import (
     MARKERS,
     MUTED,
     ONE,
+    SIGNED,
     SMALL_SIZE,
     TWO,
+    close,
     finish,
     legend,
+    name_axes,
     name_tokens,
     plain,
     pyplot,
+    scale_beside,
     token_labels,
     write_at,
 )
@@ -29,9 +34,123 @@ from groundup.lab.values import (
     CategoryScores,
     EmbeddingMap,
     KindScore,
+    PositionPicture,
+    TokenPicture,
     WordNeighbours,
 )
-from groundup.palette import SERIES
+from groundup.palette import PIECES, SERIES
+
+LINE_CHARACTERS = 64
+
+
+def draw_tokens(picture: TokenPicture) -> Any:
+    """Draw the tokens of a text in alternating colours with their ids below."""
+    plt, pieces = pyplot(), picture["pieces"]
+    ids = [str(piece["id"]) for piece in pieces]
+    labels = [
+        f" {name} ".center(len(id) + 1) for name, id in zip(token_labels(pieces), ids, strict=True)
+    ]
+    lines = in_lines(labels, LINE_CHARACTERS)
+    figure, axes = plt.subplots(figsize=(9, 0.62 * len(lines) + 0.2))
+    for row, line in enumerate(lines):
+        for left, index in line:
+            width, colour = len(labels[index]), PIECES[index % len(PIECES)]
+            corner, middle = (left + 0.08, -row - 0.42), left + width / 2
+            axes.add_patch(plt.Rectangle(corner, width - 0.16, 0.84, color=colour))
+            write_at(axes, middle, -row + 0.1, labels[index], family="monospace", fontsize=10)
+            write_at(axes, middle, -row - 0.27, ids[index], color=MUTED)
+    axes.set(xlim=(0, LINE_CHARACTERS), ylim=(-len(lines) + 0.45, 0.55))
+    axes.axis("off")
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.99)
+    return close(figure)
+
+
+def in_lines(
+    labels: Sequence[str], most: int, *, ends: Sequence[int] = ()
+) -> list[list[tuple[int, int]]]:
+    """Labels in lines of at most `most` characters, at least one line: (left edge in characters,
+    index of the label).
+
+    A new line begins after each index of `ends`, too.
+    """
+    lines: list[list[tuple[int, int]]] = [[]]
+    left = 0
+    for index, label in enumerate(labels):
+        if left and left + len(label) > most:
+            lines.append([])
+            left = 0
+        lines[-1].append((left, index))
+        left += len(label)
+        if index in ends:
+            lines.append([])
+            left = 0
+    return [line for line in lines if line] or [[]]
+
+
+TITLES = {
+    "none": "No positions: the distance of an earlier token has no effect",
+    "sinusoidal": "Sinusoidal positions: similarity decreases with distance",
+    "learned": "Learned positions: a row for each position, from training",
+    "rope": "Rotary positions: the effect on a score depends on the distance alone",
+    "alibi": "ALiBi: a penalty proportional to the distance, with a slope for each head",
+}
+BACK = "distance, tokens back"
+# Distinguishes curves without colour.
+DASHES = ("-", "--", "-.", ":")
+
+
+def draw_positions(picture: PositionPicture) -> Any:
+    """Draw the picture of `position_picture` or `model_positions`."""
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(11, 4.2))
+    rows, columns = len(picture["table"]), len(picture["table"][0])
+    image = left.imshow(
+        picture["table"],
+        aspect="auto",
+        cmap=SIGNED,
+        interpolation="nearest",
+        # Positions from 0, as in the formulas; columns from 1.
+        extent=(0.5, columns + 0.5, rows - 0.5, -0.5),
+    )
+    down = "position of the token"
+    if picture["scheme"] == "alibi":
+        down = BACK
+    name_axes(left, picture["table_axis"], down)
+    left.tick_params(labelsize=SMALL_SIZE)
+    scale_beside(left, image, picture["table_value"])
+    _draw_curves(right, picture)
+    if len(picture["curves"]) > 1:
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        legend(right, **beside)
+    return finish(figure, title=TITLES[picture["scheme"]], caption=picture["caption"])
+
+
+def draw_schemes(pictures: Sequence[PositionPicture]) -> Any:
+    """Draw the similarity by distance of several schemes, side by side."""
+    size = (3.1 * len(pictures), 3.4)
+    figure, grid = pyplot().subplots(1, len(pictures), figsize=size, squeeze=False)
+    for axes, picture in zip(grid[0], pictures, strict=True):
+        _draw_curves(axes, picture)
+        axes.set_title(picture["scheme"], fontsize=LABEL_SIZE)
+    caption = (
+        "Sinusoidal and learned: cosine similarity of the two rows that are added to the "
+        "embeddings. Rotary: the share of the score that is left for a key of the same components "
+        "(the same sum of cosines). ALiBi: what is added to the score, a line for each head."
+    )
+    return finish(figure, title="How each scheme depends on the distance", caption=caption)
+
+
+def _draw_curves(axes: Any, picture: PositionPicture) -> None:
+    curves = picture["curves"]
+    last = max(1, len(curves) - 1)
+    shades = pyplot().get_cmap(SIGNED)([0.85 * number / last for number in range(len(curves))])
+    for number, (curve, shade) in enumerate(zip(curves, shades, strict=True)):
+        dash = DASHES[number % len(DASHES)]
+        axes.plot(curve["values"], dash, color=shade, linewidth=1.4, label=curve["label"])
+    axes.tick_params(labelsize=SMALL_SIZE)
+    if picture["scheme"] == "none":
+        axes.set_ylim(-1, 1)
+    plain(axes, x=BACK, y=picture["value"])
+
 
 # A letter of a fixed-width font, in parts of its size; inches per point.
 LETTER_WIDTH, LETTER_HEIGHT, INCHES = 0.62, 1.15, 1 / 72

@@ -5,7 +5,7 @@ what each token contributed to a decision.
 from collections.abc import Sequence
 from typing import Any
 
-from groundup.lab.drawing.tokens import in_lines
+from groundup.lab.drawing.embeddings import in_lines
 from groundup.lab.style import (
     LABEL_SIZE,
     MUTED,
