@@ -30,8 +30,7 @@ from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
 from groundup.http.responses import JsonObject
-from groundup.packs.assistant_texts import AssistantTexts
-from groundup.packs.fixed_texts import ENGLISH
+from groundup.packs.assistant_texts import ENGLISH, AssistantTexts
 from groundup.retrieve.answer import (
     Answer,
     AnswerWriter,

@@ -10,9 +10,8 @@ import pytest
 
 import groundup
 from groundup.errors import ConfigError, FormatError, ModelError
-from groundup.packs.assistant_texts import AssistantTexts
+from groundup.packs.assistant_texts import ENGLISH, AssistantTexts, FixedTexts
 from groundup.packs.check import check_pack
-from groundup.packs.fixed_texts import ENGLISH, FixedTexts
 from groundup.packs.pack import new_pack, packaged_packs, read_head
 from groundup.recipes.named_stages import pack_values
 from groundup.retrieve.answer import AskConfig

@@ -5,7 +5,7 @@ same, to the byte.
     processes    as many as there are cores: parts of many small files are read by them; what is
                  large or packed is read here and processed by them
     ray          tasks of Ray Data, on one machine or many, which read the files themselves
-                 (`ray_runner`; extra `ray`)
+                 (`processes`; extra `ray`)
     auto         processes where that is faster, else one
 
 Exact repeats, the split, what the data card shows and all files that are written are this process's
@@ -41,8 +41,7 @@ from groundup.data.runners.document_batches import (
     unpack_batches,
     unpack_processed,
 )
-from groundup.data.runners.processes import Workers
-from groundup.data.runners.ray_runner import ray_results
+from groundup.data.runners.processes import Workers, ray_results
 from groundup.errors import ConfigError, GroundupError, did_you_mean, require_extra
 from groundup.progress import Progress
 from groundup.threads import allowed_cores

@@ -26,7 +26,7 @@ from starlette.routing import BaseRoute, Route
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
 from groundup.http.access_log import MEDIA_TYPE
 from groundup.http.responses import JsonObject, JsonResponse, error_handlers
-from groundup.serve.app import documents, feedback, page
+from groundup.serve.app import documents, page
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai
@@ -74,7 +74,6 @@ def app_of(server: ModelServer, beside: "ServedBeside | None" = None) -> Starlet
         routes=[
             *page.routes(server),
             *documents.routes(server),
-            *feedback.routes(server),
             Route("/healthz", healthz),
             *([Route("/metrics", metrics)] if server.client is OPERATOR else []),
             *dialects,

@@ -30,7 +30,7 @@ from groundup.http.guard import KEY, POLICY, SECURITY
 from groundup.http.keys import ClientKey
 from groundup.http.page import INDEX, MEDIA_TYPES, file_route, page_files
 from groundup.http.responses import RefusedError, error_handlers
-from groundup.serve.app import documents, feedback
+from groundup.serve.app import documents
 from groundup.serve.app.application import (
     ServedBeside,
     app_of,
@@ -82,7 +82,7 @@ def _app_of_key(server: ModelServer, key: ClientKey, beside: ServedBeside | None
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     rest = Route("/{path:path}", nothing_else, methods=methods)
     return Starlette(
-        routes=[*documents.routes(view), *feedback.routes(view), rest],
+        routes=[*documents.routes(view), rest],
         exception_handlers={**error_handlers(error_body), GroundupError: refuse},
     )
 

@@ -21,6 +21,12 @@ POST /groundup/ask                    {"index", "question", "model": name or nul
                                       is not found, "kind" and "summary" of an assistant's reply,
                                       "reply" (the number to rate it by, where that is kept), ...};
                                       or {"error": {...}}
+POST /groundup/feedback               {"reply": the "reply" of the last line of /groundup/ask,
+                                      "rating": "up" or "down", "text": a comment}
+     -> {"kept": true}                where the operator keeps what readers say
+POST /groundup/forget                 {"conversation": its id, as /groundup/ask was given it, "user":
+                                      as the other APIs were}, with the same key and customer
+     -> {"forgotten": whether anything of it was kept}
 GET  /groundup/passages/INDEX/ID      a passage within its document's text; a browser that follows a
                                       link there gets the page, opened at it
 """
@@ -29,6 +35,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
+from typing import Literal
 
 from pydantic import Field
 from starlette.requests import Request
@@ -44,13 +51,13 @@ from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
 from groundup.serve.assistants import caller_of, question_of
-from groundup.serve.feedback import NOTICE, NOTICE_OF_MASKS
+from groundup.serve.feedback import MAX_TEXT_CHARACTERS, NOTICE, NOTICE_OF_MASKS
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
 from groundup.serve.messages import ClientMessage
 from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama.answers import MEDIA_TYPE, line
-from groundup.serve.openai.fields import MAX_ID_CHARACTERS, error_body
+from groundup.serve.openai.fields import MAX_ID_CHARACTERS, MAX_USER_CHARACTERS, error_body
 from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.serve.server import ModelServer
 from groundup.serve.sourced_answers import (
@@ -114,7 +121,7 @@ def routes(server: ModelServer) -> list[Route]:
     ]
     if not server.client.public:
         found.append(Route("/groundup/indexes", indexes))
-    return found
+    return [*found, *_kept_routes(server)]
 
 
 async def read_ask(server: ModelServer, value: JsonObject) -> AskRequest:
@@ -225,3 +232,52 @@ def _reply_fields(answer: Answer) -> JsonObject:
     if not isinstance(answer, AssistantReply):
         return {}
     return answer.kind_to_plain()
+
+
+class RatingBody(Body):
+    """The body of /groundup/feedback."""
+
+    reply: str = Field(min_length=1, max_length=64)
+    rating: Literal["up", "down"]
+    text: str = Field("", max_length=MAX_TEXT_CHARACTERS)
+
+
+class ForgetBody(Body):
+    """The body of /groundup/forget."""
+
+    conversation: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
+    user: str = Field("", max_length=MAX_USER_CHARACTERS)
+
+
+def _kept_routes(server: ModelServer) -> list[Route]:
+    async def feedback(request: Request) -> Response:
+        body = read_fields(RatingBody, await server.read_body(request))
+        if server.feedback is None:
+            problem = "this server keeps no feedback: it was started without --feedback FILE"
+            raise RequestError(problem, status=404)
+        await server.feedback.rate(body.reply, body.rating, body.text)
+        return JsonResponse({"kept": True})
+
+    async def forget(request: Request) -> Response:
+        body = read_fields(ForgetBody, await server.read_body(request))
+        caller = caller_of(server, Caller(body.conversation, body.user), request)
+        found = await asyncio.to_thread(forget_conversation, server, caller)
+        return JsonResponse({"forgotten": found})
+
+    return [
+        Route("/groundup/feedback", feedback, methods=["POST"]),
+        Route("/groundup/forget", forget, methods=["POST"]),
+    ]
+
+
+def forget_conversation(server: ModelServer, caller: Caller) -> bool:
+    """Delete the transcript of a caller's conversation and how far its actions were; return whether
+    there was any. What was done for it, and its audit, stays. Raises DiskError.
+    """
+    store, indexes = server.transcripts, server.indexes
+    found = store is not None and store.forget(caller.owner, caller.conversation)
+    for name in indexes.names:
+        if name in indexes.desks:
+            gone = indexes.desks[name].forget(caller.conversation, caller.customer, caller.client)
+            found = gone > 0 or found
+    return found
