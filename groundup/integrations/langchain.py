@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from groundup.integrations.langchain_documents import GroundupSplitter as GroundupSplitter
     from groundup.integrations.langchain_retriever import GroundupEmbeddings as GroundupEmbeddings
     from groundup.integrations.langchain_retriever import GroundupRetriever as GroundupRetriever
-    from groundup.integrations.langchain_vector_store import (
+    from groundup.integrations.langchain_retriever import (
         GroundupVectorStore as GroundupVectorStore,
     )
 
@@ -37,7 +37,7 @@ CLASSES = {
     "GroundupLoader": "langchain_documents",
     "GroundupRetriever": "langchain_retriever",
     "GroundupSplitter": "langchain_documents",
-    "GroundupVectorStore": "langchain_vector_store",
+    "GroundupVectorStore": "langchain_retriever",
 }
 NEEDED = {
     "langchain_core": "langchain-core",

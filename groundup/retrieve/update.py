@@ -35,7 +35,7 @@ from groundup.retrieve.writer import IndexWriter, KnownFile, NewDocument, writin
 from groundup.runs import kind_of_place
 from groundup.tokenizer.spec import well_formed
 
-# Files of the index's own that are read as its documents (`integrations.langchain_vector_store`);
+# Files of the index's own that are read as its documents (`integrations.langchain_retriever`);
 # all others in its folder are not.
 DOCUMENTS = "documents"
 CHANGED_WHILE_READ = "was changed while it was read"
