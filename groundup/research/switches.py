@@ -100,6 +100,24 @@ _KNOWN = (
         ("fit.optimizer.momentum=0.95",),
     ),
     Switch(
+        "normuon",
+        "The rows of Muon's updates are made equally long over time",
+        "Li et al. 2025, arXiv 2510.05491",
+        ("fit.optimizer.row_beta=0.95",),
+    ),
+    Switch(
+        "polar-express",
+        "Other polynomials make Muon's updates orthogonal, nearer to it in as many iterations",
+        "Amsel et al. 2025, arXiv 2505.16932",
+        ("fit.optimizer.polynomial=polar-express",),
+    ),
+    Switch(
+        "cautious-decay",
+        "Only weights of matrices that the step makes smaller decay",
+        "Chen et al. 2025, arXiv 2510.12402",
+        ("fit.optimizer.cautious_decay=true",),
+    ),
+    Switch(
         "no-decay",
         "No weight decay",
         settings=("fit.optimizer.weight_decay=0",),

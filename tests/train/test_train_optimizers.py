@@ -21,8 +21,14 @@ from groundup.train.optimizers.adamw import AdamW
 from groundup.train.optimizers.built import BuiltOptimizer, parameter_groups, trainable
 from groundup.train.optimizers.known import OPTIMIZERS
 from groundup.train.optimizers.muon import Muon
+from groundup.train.optimizers.muon_variant import POLYNOMIALS, MuonVariant
 from groundup.train.optimizers.optimizer import Optimizer
-from groundup.train.optimizers.stacked_muon import StackedMuon, muon_step, orthogonalise
+from groundup.train.optimizers.stacked_muon import (
+    StackedMuon,
+    muon_step,
+    orthogonalise,
+    rescale_rows,
+)
 from groundup.train.steps.config import FitConfig, TrainPrecision, pretraining_config
 from groundup.train.steps.losses import next_token_loss
 from groundup.train.steps.precision import decide_muon
@@ -37,28 +43,35 @@ def random_matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("polynomial", POLYNOMIALS)
 @pytest.mark.parametrize(("rows", "columns"), [(48, 32), (32, 48), (32, 32), (1, 32)])
-def test_orthogonalising_keeps_directions_and_evens_their_lengths(rows: int, columns: int) -> None:
-    matrix = random_matrix(rows, columns)
+def test_orthogonalising_keeps_directions_and_evens_their_lengths(
+    rows: int, columns: int, polynomial: str
+) -> None:
+    matrix, spread = random_matrix(rows, columns), {"jordan": 0.5, "polar-express": 0.15}
     u, lengths, v = torch.linalg.svd(matrix, full_matrices=False)
-    within = u.T @ orthogonalise(matrix) @ v.T  # U^T X V: only its diagonal has numbers
+    # U^T X V: only its diagonal has numbers
+    within = u.T @ orthogonalise(matrix, polynomial=polynomial) @ v.T
     kept = within.diagonal()[lengths > 0.05 * lengths.norm()]
-    assert kept.min() > 0.5 and kept.max() < 1.5
+    assert (kept - 1).abs().max() < spread[polynomial]
     torch.testing.assert_close(within, torch.diag(within.diagonal()), atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(48, 32), (32, 48), (32, 32)])
 def test_torchs_muon_is_the_readable_one_but_for_its_bfloat16(rows: int, columns: int) -> None:
     weight = nn.Parameter(random_matrix(rows, columns))
-    readable, memory = weight.detach().clone(), torch.zeros(rows, columns)
+    readable, state = weight.detach().clone(), zero_state(weight)
     optimizer = torch.optim.Muon([weight], **SETTINGS)
     for step in range(1, 4):
         weight.grad = random_matrix(rows, columns, seed=step)
         before = weight.detach().clone()
         optimizer.step()
-        readable, memory = muon_step(readable, weight.grad, memory, **RATES)
+        readable, state = muon_step(readable, weight.grad, state, **RATES)
         torch.testing.assert_close(
-            optimizer.state[weight]["momentum_buffer"], memory, rtol=1e-5, atol=1e-6
+            optimizer.state[weight]["momentum_buffer"],
+            state["momentum_buffer"],
+            rtol=1e-5,
+            atol=1e-6,
         )
         moved = (weight - before).norm()
         assert (
@@ -66,9 +79,44 @@ def test_torchs_muon_is_the_readable_one_but_for_its_bfloat16(rows: int, columns
         ).norm() < 0.02 * step * moved  # 8 bits of a number, through fifteen products
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def zero_state(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {
+        "momentum_buffer": torch.zeros(weight.shape),
+        "row_square": torch.zeros(len(weight), 1),
+    }
+
+
+def test_rows_of_muons_updates_are_equally_long_over_time_and_the_whole_as_long_as_before() -> None:
+    direction = random_matrix(6, 4) * torch.tensor([[1.0], [1.0], [10.0], [1.0], [1.0], [0.1]])
+    square = torch.zeros(6, 1)
+    for _ in range(3):  # what the first steps lack of the mean is the same for all
+        rescaled, square = rescale_rows(direction, square, 0.9)
+        lengths = rescaled.norm(dim=1)
+        torch.testing.assert_close(lengths, torch.full((6,), direction.norm() / 6**0.5))
+    louder = direction * torch.tensor([[2.0], [1.0], [1.0], [1.0], [1.0], [1.0]])
+    rescaled, _ = rescale_rows(louder, square, 0.9)
+    assert rescaled.norm(dim=1).argmax() == 0 and not torch.isnan(rescaled).any()
+    torch.testing.assert_close(rescaled.norm(), louder.norm())
+
+
+EXACT = [
+    MuonVariant(),
+    MuonVariant("polar-express"),
+    MuonVariant(row_beta=0.9),
+    MuonVariant(cautious_decay=True),
+    MuonVariant("polar-express", 0.9, True),
+]
+# Rounded to 8 bits small directions change their signs, and with them which weights decay.
+ROUNDED = [each for each in EXACT if not each.cautious_decay]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "variant"),
+    [(torch.float32, each) for each in EXACT] + [(torch.bfloat16, each) for each in ROUNDED],
+    ids=str,
+)
 def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
-    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, variant: MuonVariant
 ) -> None:
     monkeypatch.setattr("groundup.train.optimizers.stacked_muon.STACKED_NUMBERS", 48 * 32)
     shapes = [
@@ -80,8 +128,10 @@ def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
     weights = [
         nn.Parameter(random_matrix(*shape, seed=number)) for number, shape in enumerate(shapes)
     ]
-    readable = [(weight.detach().clone(), torch.zeros(weight.shape)) for weight in weights]
-    optimizer: torch.optim.Optimizer = StackedMuon(weights, dtype=dtype, **SETTINGS)
+    readable = [(weight.detach().clone(), zero_state(weight)) for weight in weights]
+    optimizer: torch.optim.Optimizer = StackedMuon(
+        weights, dtype=dtype, variant=variant, **SETTINGS
+    )
     for step in range(1, 4):
         before = [weight.detach().clone() for weight in weights]
         for number, weight in enumerate(weights):
@@ -94,12 +144,14 @@ def test_stacked_muon_is_the_readable_one_and_goes_on_from_torchs_momentum(
                 assert torch.equal(weight, old)
                 continue
             readable[number] = muon_step(
-                readable[number][0], weight.grad, readable[number][1], **RATES
+                readable[number][0], weight.grad, readable[number][1], variant=variant, **RATES
             )
             error, moved = (weight - readable[number][0]).norm(), (weight - old).norm()
             assert error < (1e-4 if dtype == torch.float32 else 0.02) * step * moved
             momentum = optimizer.state[weight]["momentum_buffer"]
-            torch.testing.assert_close(momentum, readable[number][1], rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(
+                momentum, readable[number][1]["momentum_buffer"], rtol=1e-5, atol=1e-6
+            )
     other = torch.optim.Muon(weights, **SETTINGS)
     other.load_state_dict(optimizer.state_dict())
     assert torch.equal(

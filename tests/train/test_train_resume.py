@@ -66,7 +66,7 @@ def model_of(folder: Path, step: int) -> bytes:
         ("adamw", "float32"),
         ("adamw", "bf16"),
         ("muon", "float32"),
-        ("muon", "bf16"),
+        ("muon bf16", "bf16"),
         ("sgd", "float32"),
     ],
 )

@@ -80,6 +80,8 @@ def test_what_is_left_open_follows_from_the_steps() -> None:
         ({"steps": 5, "precision": "fp8"}, "precision"),
         ({"steps": 5, "optimizer": "adam"}, "optimizer"),
         ({"steps": 5, "optimizer": {"name": "muon", "momentum": 1.0}}, "momentum"),
+        ({"steps": 5, "optimizer": {"name": "muon", "row_beta": 1.0}}, "row_beta"),
+        ({"steps": 5, "optimizer": {"name": "muon", "polynomial": "taylor"}}, "polar-express"),
         ({"steps": 5, "schedule": "linear"}, "schedule"),
         (
             {"steps": 5, "schedule": {"warmup_steps": 3, "decay_steps": 3}},

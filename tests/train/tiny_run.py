@@ -113,7 +113,16 @@ CONFIGS = {
     "sgd": CONFIG.with_fields({"optimizer": {"name": "sgd", "learning_rate": 0.1}}),
     "bf16": replace(CONFIG, precision="bf16"),
     "muon bf16": CONFIG.with_fields(
-        {"precision": "bf16", "optimizer": {"name": "muon", "precision": "bf16"}}
+        {
+            "precision": "bf16",
+            "optimizer": {
+                "name": "muon",
+                "precision": "bf16",
+                "polynomial": "polar-express",
+                "row_beta": 0.9,
+                "cautious_decay": True,
+            },
+        }
     ),
     "compiled": replace(CONFIG, compile="on"),
     "muon compiled bf16": CONFIG.with_fields(

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from groundup.errors import ConfigError, require_choices
+from groundup.errors import ConfigError, require, require_choices
 from groundup.train.optimizers.adamw import AdamW
+from groundup.train.optimizers.muon_variant import MUON, POLYNOMIALS, MuonVariant
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,17 @@ class Muon(AdamW):
     processor only emulates it.
     """
 
+    polynomial: str = MUON.polynomial
+    """Of the iterations that make a matrix orthogonal: "jordan", or "polar-express" (Amsel et al.
+    2025), which comes nearer.
+    """
+    row_beta: float | None = None
+    """Decay of the running square of the rows of a matrix's update (NorMuon, Li et al. 2025: 0.95),
+    which makes them equally long over time; None: they are left as they are.
+    """
+    cautious_decay: bool = False
+    """Decay only the weights of matrices that the step makes smaller (Chen et al. 2025)."""
+
     state_size: ClassVar[tuple[int, int]] = (1, 2)
     schedule: ClassVar[Mapping[str, Any]] = {"name": "wsd", "min_learning_rate": 0.0}
 
@@ -47,6 +59,11 @@ class Muon(AdamW):
         super().__post_init__()
         self.require_rates("matrix_learning_rate")
         self.require_shares("momentum")
+        if self.row_beta is not None:
+            self.require_shares("row_beta")
+        require(
+            self.polynomial in POLYNOMIALS, "polynomial", self.polynomial, " or ".join(POLYNOMIALS)
+        )
         require_choices(self)
 
     def build(self, model: "nn.Module") -> "BuiltOptimizer":
@@ -79,12 +96,13 @@ class Muon(AdamW):
             "weight_decay": self.weight_decay,
             "adjust_lr_fn": "original",
         }
-        if self.precision == "float32":
-            return StackedMuon([group], dtype=torch.float32, **settings)
-        # neither sharded nor on a GPU
-        if all(type(weight) is torch.nn.Parameter and weight.is_cpu for weight in weights):
-            return StackedMuon([group], dtype=torch.bfloat16, **settings)
-        return torch.optim.Muon([group], **settings)
+        variant = MuonVariant(self.polynomial, self.row_beta, self.cautious_decay)
+        dtype = torch.float32 if self.precision == "float32" else torch.bfloat16
+        # sharded or on a GPU torch's own, where it has what is asked for
+        elsewhere = any(type(each) is not torch.nn.Parameter or not each.is_cpu for each in weights)
+        if elsewhere and dtype == torch.bfloat16 and variant == MUON:
+            return torch.optim.Muon([group], **settings)
+        return StackedMuon([group], dtype=dtype, variant=variant, **settings)
 
     def continued(self, share: float) -> dict[str, Any]:
         return {"matrix_learning_rate": share * self.matrix_learning_rate}

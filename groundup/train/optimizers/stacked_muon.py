@@ -10,7 +10,7 @@ the readable `muon_step` is the test of both.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,11 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.model.matmul_precision import fast_matmul
+from groundup.train.optimizers.muon_variant import MUON, POLYNOMIALS, MuonVariant
 
-# a x + b x^3 + c x^5: chosen by Jordan et al. for a steep rise at 0, so that small singular values
-# grow fast; it oscillates about 1.
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-ROUNDS = 5
 MIN_NORM = 1e-7
 # Matrices of at most this many numbers are multiplied in one call with others of their shape;
 # larger ones are slower that way.
@@ -30,46 +27,77 @@ STACKED_NUMBERS = 2**16
 
 
 def orthogonalise(
-    matrix: Float[Tensor, "*S M N"], *, dtype: torch.dtype = torch.float32
+    matrix: Float[Tensor, "*S M N"],
+    *,
+    dtype: torch.dtype = torch.float32,
+    polynomial: str = MUON.polynomial,
 ) -> Float[Tensor, "*S M N"]:
-    """About U V^T of U S V^T = `matrix`: singular values between 0.5 and 1.5, where they were not
-    nearly 0. In `dtype`, of one or a stack.
+    """About U V^T of U S V^T = `matrix`: singular values between 0.5 and 1.5 ("polar-express": 0.85
+    and 1.15), where they were not nearly 0. In `dtype`, of one or a stack.
 
     >>> orthogonalise(torch.tensor([[30.0, 0.0], [0.0, 2.0]])).diagonal().round(decimals=1)
     tensor([0.7000, 1.1000])
     """
-    a, b, c = COEFFICIENTS
     if matrix.shape[-2] > matrix.shape[-1]:  # of a wide one X X^T is the smaller product
-        return orthogonalise(matrix.mT, dtype=dtype).mT
-    x = matrix.to(dtype)
+        return orthogonalise(matrix.mT, dtype=dtype, polynomial=polynomial).mT
+    chosen, x = POLYNOMIALS[polynomial], matrix.to(dtype)
     # no singular value is above the root of the sum of their squares
-    x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=MIN_NORM)
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=MIN_NORM)
+    x = x / (norm * chosen.headroom)
     add_product = torch.baddbmm if x.ndim > 2 else torch.addmm
-    for _ in range(ROUNDS):
+    for a, b, c in chosen.rounds:
         square = x @ x.mT
-        polynomial = add_product(square, square, square, beta=b, alpha=c)
-        x = add_product(x, polynomial, x, beta=a)  # U (a S + b S^3 + c S^5) V^T
+        factor = add_product(square, square, square, beta=b, alpha=c)
+        x = add_product(x, factor, x, beta=a)  # U (a S + b S^3 + c S^5) V^T
     return x
+
+
+def rescale_rows(
+    direction: Float[Tensor, "*S M N"], row_square: Float[Tensor, "*S M 1"], beta: float
+) -> tuple[Float[Tensor, "*S M N"], Float[Tensor, "*S M 1"]]:
+    """NorMuon (Li et al. 2025, algorithm 1): each row of a direction over the root of its running
+    mean square, the whole as long as before; and that square after this step (at first zero). What
+    its first steps lack of the mean is the same factor for all rows, so it cancels.
+    """
+    row_square = torch.lerp(row_square, direction.square().mean(dim=-1, keepdim=True), 1 - beta)
+    rescaled = direction / row_square.sqrt().clamp(min=MIN_NORM)
+    norms = [
+        torch.linalg.vector_norm(each, dim=(-2, -1), keepdim=True) for each in (direction, rescaled)
+    ]
+    return rescaled * (norms[0] / norms[1].clamp(min=MIN_NORM)), row_square
 
 
 def muon_step(
     weight: Float[Tensor, "M N"],
     gradient: Float[Tensor, "M N"],
-    mean: Float[Tensor, "M N"],
+    state: Mapping[str, Tensor],
     *,
     rate: float,
     momentum: float,
     weight_decay: float,
-) -> tuple[Float[Tensor, "M N"], Float[Tensor, "M N"]]:
-    """Weight and running mean of the gradient (at first zero) after one update."""
-    mean = momentum * mean + (1 - momentum) * gradient
+    variant: MuonVariant = MUON,
+) -> tuple[Float[Tensor, "M N"], dict[str, Tensor]]:
+    """Weight and state after one update: "momentum_buffer", the running mean of the gradient, and
+    with `row_beta` "row_square"; both at first zero.
+    """
+    mean = momentum * state["momentum_buffer"] + (1 - momentum) * gradient
     # Nesterov: the mean after the same gradient once more
     ahead = momentum * mean + (1 - momentum) * gradient
+    direction, after = (
+        orthogonalise(ahead, polynomial=variant.polynomial),
+        {"momentum_buffer": mean},
+    )
+    if variant.row_beta is not None:
+        direction, after["row_square"] = rescale_rows(
+            direction, state["row_square"], variant.row_beta
+        )
     rows, columns = weight.shape
     # a tall matrix has M outputs and only N directions to move them by
     scale = math.sqrt(max(1, rows / columns))
-    decayed = weight * (1 - rate * weight_decay)
-    return decayed - rate * scale * orthogonalise(ahead), mean
+    decay = torch.full_like(weight, rate * weight_decay)
+    if variant.cautious_decay:
+        decay *= direction * weight > 0
+    return weight * (1 - decay) - rate * scale * direction, after
 
 
 class StackedMuon(torch.optim.Muon):
@@ -77,9 +105,11 @@ class StackedMuon(torch.optim.Muon):
     time, a step of quickstart's 28 takes 1.5 times as long (docs/log.md).
     """
 
-    def __init__(self, groups: Any, *, dtype: torch.dtype, **settings: Any) -> None:
+    def __init__(
+        self, groups: Any, *, dtype: torch.dtype, variant: MuonVariant = MUON, **settings: Any
+    ) -> None:
         super().__init__(groups, **settings)
-        self.dtype = dtype
+        self.dtype, self.variant = dtype, variant
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # torch's also returns what a closure gives
@@ -104,15 +134,33 @@ class StackedMuon(torch.optim.Muon):
         for weight in weights:
             state, gradient = self.state[weight], weight.grad
             assert gradient is not None
-            if not state:
+            if "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(gradient)
             mean = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
             ahead.append(gradient.lerp(mean, momentum))
         directions = orthogonalise(
-            torch.stack(ahead) if len(ahead) > 1 else ahead[0], dtype=self.dtype
+            torch.stack(ahead) if len(ahead) > 1 else ahead[0],
+            dtype=self.dtype,
+            polynomial=self.variant.polynomial,
         )
-        length = -group["lr"] * math.sqrt(max(1, rows / columns))
+        length, decay = -group["lr"] * math.sqrt(max(1, rows / columns)), group["lr"]
+        decay *= group["weight_decay"]
         for weight, direction in zip(
             weights, directions if len(ahead) > 1 else [directions], strict=True
         ):
-            weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=length)
+            direction = self._with_rows_rescaled(weight, direction)
+            if self.variant.cautious_decay:
+                weight.sub_(weight * (direction * weight > 0), alpha=decay)
+            else:
+                weight.mul_(1 - decay)
+            weight.add_(direction, alpha=length)
+
+    def _with_rows_rescaled(self, weight: nn.Parameter, direction: Tensor) -> Tensor:
+        beta, state = self.variant.row_beta, self.state[weight]
+        if beta is None:
+            return direction
+        direction = direction.float()
+        if "row_square" not in state:
+            state["row_square"] = torch.zeros_like(direction[:, :1])
+        direction, state["row_square"] = rescale_rows(direction, state["row_square"], beta)
+        return direction
