@@ -153,6 +153,7 @@ class PretrainOptions:
         """
         asked = self.config.model
         if self.start is not None:
+            self.fit().require_tables(tied_head=False, continued=True)
             context = self.start.config.context_tokens
             return self.start.shape(self.tables["model"].get("context_tokens", context))
         if asked.size is not None:
@@ -167,12 +168,15 @@ class PretrainOptions:
         """A shape with the fields that are set and the tokenizer's vocabulary; the head width
         follows a changed width unless it is its own.
         """
-        table = {**self.tables["model"], "vocab_size": vocab_size}
+        fit, table = self.fit(), {**self.tables["model"], "vocab_size": vocab_size}
+        if fit.initial_tables == "bigrams":
+            table.setdefault("tied_head", False)
         values = {**to_plain(base), **table}
         if "head_width" not in table and base.head_width * base.num_heads == base.width:
             values["head_width"] = 0
         shape = build_config(ModelConfig, values, where="model.")
         require_causal(shape, "Pretraining")
+        fit.require_tables(tied_head=shape.tied_head)
         return shape
 
     def key(self) -> dict[str, Any]:

@@ -118,6 +118,12 @@ _KNOWN = (
         ("fit.optimizer.cautious_decay=true",),
     ),
     Switch(
+        "bigram-tables",
+        "Embedding and a head of its own begin with what follows each token in the text",
+        "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits",
+        ("fit.initial_tables=bigrams", "model.tied_head=false"),
+    ),
+    Switch(
         "no-decay",
         "No weight decay",
         settings=("fit.optimizer.weight_decay=0",),

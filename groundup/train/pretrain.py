@@ -32,6 +32,7 @@ from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.bigram_start import start_from_bigrams
 from groundup.train.checkpoint.identity import identify, read_record, require_same
 from groundup.train.checkpoint.state import require_snapshot_space
 from groundup.train.loop import FitResult, fit
@@ -83,6 +84,9 @@ class PretrainInputs:
                 "fit.initial_weights is not the hash of the model that the training starts from.",
                 fix="Leave the field out: `init_from` sets it.",
             )
+
+        tied = self.shape.tied_head
+        self.fit.require_tables(tied_head=tied, continued=self.start is not None)
 
     def initial_model(self, compute: Compute) -> LanguageModel:
         if self.start is not None:
@@ -139,6 +143,10 @@ def pretrain(
     for line in window_lines(windows):
         shown.say(line)
     before = group.made_first(lambda: training.measure_forgetting(where))
+    # a checkpoint has other tables
+    if inputs.fit.initial_tables == "bigrams" and not list(run.checkpoints.glob("step-*")):
+        shown.say("Embedding and head are fitted to the pairs of neighbouring tokens of the text.")
+        start_from_bigrams(model, inputs.shards, inputs.fit.seed)
     fitted = fit(
         model,
         training.batches,

@@ -19,6 +19,7 @@ from groundup.train.optimizers.muon import Muon
 TrainPrecision = Literal["float32", "bf16", "auto"]
 Compile = Literal["off", "on", "auto"]
 Parallel = Literal["ddp", "fsdp"]
+InitialTables = Literal["random", "bigrams"]
 
 WARMUP_SHARE = 1 / 20
 # Hägele et al. 2024: a fifth is as good as a cosine in long runs; the short ones here gain from
@@ -189,6 +190,10 @@ class FitConfig:
     """
     initial_weights: str = ""
     """Pretraining: SHA-256 of the weights whose training is continued; "": random weights."""
+    initial_tables: InitialTables = "random"
+    """Pretraining, of embedding and head: "bigrams", fitted to what follows each token in the text
+    (`train/bigram_start.py`); the head is then a matrix of its own.
+    """
     seed: int = 0
     """Of what is random while training (dropout); data order and initial weights are seeded by the
     caller.
@@ -213,6 +218,22 @@ class FitConfig:
         3
         """
         return build_config(FitConfig, apply_sets(to_plain(self), changed), where="fit.")
+
+    def require_tables(self, *, tied_head: bool, continued: bool = False) -> None:
+        """Refuse tables by bigrams for a model that can't begin with them. Raises ConfigError."""
+        if self.initial_tables == "random":
+            return
+        if continued:
+            raise ConfigError(
+                "fit.initial_tables=bigrams is for a new model, and `init_from` names one that has "
+                "its tables.",
+                fix="Leave one of them out.",
+            )
+        if tied_head:
+            raise ConfigError(
+                "fit.initial_tables=bigrams needs a head of its own, and model.tied_head is true.",
+                fix="Set model.tied_head to false, or leave it out.",
+            )
 
     @property
     def warmup(self) -> int:
