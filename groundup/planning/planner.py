@@ -109,7 +109,7 @@ def family_candidate(
     if "batch_size" not in fields:
         fit = replace(fit, batch_size=batch_windows(shape.context_tokens, factor))
     if "learning_rate" not in optimizer_fields(fields):
-        rate = learning_rate_for(shape.width, fit.optimizer.name)
+        rate = learning_rate_for(shape.width, fit.optimizer.name, fit.initial_tables)
         fit = fit.with_fields({"optimizer.learning_rate": rate})
     return Candidate(shape, fit)
 

@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from groundup.train.steps.config import pretraining_config
+from groundup.train.steps.config import InitialTables, pretraining_config
 
 # Muennighoff et al. 2023, section 5: R*_D and R*_N.
 LASTING_REPEATS, LASTING_EXCESS = 15.39, 5.31
@@ -290,12 +290,15 @@ FEW_STEPS = 100
 FEW_BATCH_TOKENS = 256
 
 
-def learning_rate_for(width: int, optimizer: str) -> float:
+def learning_rate_for(
+    width: int, optimizer: str, initial_tables: InitialTables = "random"
+) -> float:
     """The highest learning rate for a width; never above the reference's where the model is
     narrower.
 
     With Muon that of tables, head and vectors: its own, of the matrices, suits all widths, as their
     updates are made equally long.
     """
-    reference = pretraining_config(1, {"optimizer": optimizer}).optimizer.learning_rate
+    fields = {"optimizer": optimizer, "initial_tables": initial_tables}
+    reference = pretraining_config(1, fields).optimizer.learning_rate
     return float(f"{reference * min(1.0, (REFERENCE_WIDTH / width) ** RATE_POWER):.2g}")
