@@ -25,6 +25,7 @@ from groundup.model.presets import MAX_DEPTH, context_of, shape_of_depth
 from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
 from groundup.planning.pretrain_options import PretrainOptions
 from groundup.planning.scaling_law import (
+    BIGRAMS_WORTH_BYTES,
     MUON_WORTH,
     REFERENCE_BATCH_TOKENS,
     Law,
@@ -134,12 +135,15 @@ def family(vocab_size: int, memory_bytes: float) -> list[ModelConfig]:
 def expected_loss(candidate: Candidate, steps: int, text: TextStats, law: Law) -> float:
     """Bits per byte of held-out text after `steps` steps.
 
-    The law was fitted with Muon: steps of AdamW count for less.
+    The law was fitted with Muon and random tables: steps of AdamW count for less, tables by bigrams
+    as if some text had been read.
     """
     step_bytes = candidate.step_tokens * text.bytes_per_token
     read_bytes = steps * step_bytes
     if candidate.fit.optimizer.name == "adamw":
         read_bytes /= MUON_WORTH
+    if candidate.fit.initial_tables == "bigrams":
+        read_bytes += BIGRAMS_WORTH_BYTES
     num_bytes = float(text.num_bytes)
     return law.expected(LossPoint(candidate.parameters, read_bytes, num_bytes, step_bytes))
 

@@ -267,6 +267,9 @@ TEXT_SPREAD = 0.1
 # ended where the law with Muon is after 680 and 1,780 (docs/log.md: 2.123 and 1.951 bits per byte).
 # In shorter ones Muon gains more, 2.6 times at 400 steps.
 MUON_WORTH = 1.8
+# Tables by bigrams are worth about this much more text read: 290 steps of quickstart's; its runs of
+# 183 and 382 steps with them ended where the recipe without is after 470 and 680 (docs/log.md).
+BIGRAMS_WORTH_BYTES = 1e6
 
 # Of the highest rate for random weights, where the training of a model is continued: it goes on at
 # the rate at which a cosine schedule has ended (Parmar et al. 2024, "Reuse, Don't Retrain").

@@ -20,8 +20,8 @@ from groundup.planning.planner import (
     optimizer_reason,
 )
 from groundup.planning.pretrain_config import Length, PretrainConfig
-from groundup.planning.scaling_law import LAW, learning_rate_for
-from groundup.train.steps.config import pretraining_config
+from groundup.planning.scaling_law import BIGRAMS_WORTH_BYTES, LAW, learning_rate_for
+from groundup.train.steps.config import BIGRAM_RATE_SHARE, pretraining_config
 
 TEXT = TextStats(
     tokens=30_000_000,
@@ -113,6 +113,19 @@ def test_adamw_is_planned_where_muon_takes_more_time_than_its_steps_are_worth() 
     assert expected_loss(adamw, 1_800, TEXT, LAW) == pytest.approx(
         expected_loss(muon, 1_000, TEXT, LAW)
     )
+
+
+def test_tables_by_bigrams_count_as_text_that_was_read_and_have_a_lower_rate() -> None:
+    shape, text = candidates()[2].shape, dataclasses.replace(TEXT, num_bytes=10**12)
+    plain, by_bigrams = (
+        family_candidate(shape, pretraining_config(1, fields), {})
+        for fields in ({}, {"initial_tables": "bigrams"})
+    )
+    more = BIGRAMS_WORTH_BYTES / (plain.step_tokens * text.bytes_per_token)
+    expected = expected_loss(plain, round(1_000 + more), text, LAW)
+    assert expected_loss(by_bigrams, 1_000, text, LAW) == pytest.approx(expected, rel=1e-4)
+    rates = [each.fit.optimizer.learning_rate for each in (plain, by_bigrams)]
+    assert rates[1] == pytest.approx(BIGRAM_RATE_SHARE * rates[0], rel=0.05)
 
 
 def test_context_and_batch_follow_the_text_and_the_reference() -> None:
