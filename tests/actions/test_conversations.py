@@ -21,6 +21,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,6 @@ from groundup.actions.action_file import read_actions
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
 from groundup.actions.intent_meaning import Embed
-from groundup.actions.world import World
 from groundup.packs.pack import packaged_packs
 
 HERE = Path(__file__).parent
@@ -100,14 +100,10 @@ def no_syncing() -> Iterator[None]:
 
 
 @cache
-def seed(pack: str, made: str) -> Path:
-    """The world of a pack as it is made on a day."""
-    folder = packaged_packs()[pack]
-    actions = read_actions(folder)
-    assert actions is not None
+def desk_of(pack: str, made: str) -> ActionDesk:
+    """A pack's desk, with its world as it is made on a day."""
     file = Path(tempfile.mkdtemp()) / "world.sqlite"
-    World(file, actions, datetime.date.fromisoformat(made))
-    return file
+    return ActionDesk(packaged_packs()[pack], world=file, today=datetime.date.fromisoformat(made))
 
 
 @dataclass
@@ -122,10 +118,11 @@ class Played:
     replies: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.seed = seed(self.script.pack, self.script.made or self.script.today)
-        self.world = self.folder / "world.sqlite"
+        self.desk = copy(desk_of(self.script.pack, self.script.made or self.script.today))
+        self.seed, self.world = self.desk.world.file, self.folder / "world.sqlite"
         shutil.copy(self.seed, self.world)
-        self.desk = ActionDesk(packaged_packs()[self.script.pack], world=self.world)
+        self.desk.world = copy(self.desk.world)
+        self.desk.world.file = self.world
         self.desk.trial_customer = self.desk.actions.trial_customer or None
         self.desk.chooser = self.chooser or self.desk.chooser
         self._asked: object = None
@@ -142,12 +139,10 @@ class Played:
             self.replies.append(turn.text if turn else "")
         return self
 
-    def rows(self, sql: str, *, before: bool = False, **values: str | None) -> list[list[Any]]:
+    def rows(self, sql: str) -> list[list[Any]]:
         """Return the rows of a query on the world as it is now."""
         with closing(sqlite3.connect(self.world)) as database:
-            if before:
-                database.execute("ATTACH ? AS before", (str(self.seed),))
-            return [list(row) for row in database.execute(sql, values)]
+            return [list(row) for row in database.execute(sql)]
 
     @property
     def done(self) -> list[str]:
@@ -161,11 +156,14 @@ class Played:
         written = self.world.stat().st_mtime_ns, self.world.stat().st_size
         if written != self._asked:
             known = {"today": self.script.today, "customer": self.script.customer}
-            never = INVARIANTS[self.script.pack]
-            self._asked, self._forbidden = written, []
-            for each in never:
-                if self.rows(each["sql"], before=True, **known):
-                    self._forbidden.append(each["says"])
+            with closing(sqlite3.connect(self.world)) as database:
+                database.execute("ATTACH ? AS before", (str(self.seed),))
+                self._forbidden = [
+                    each["says"]
+                    for each in INVARIANTS[self.script.pack]
+                    if database.execute(each["sql"], known).fetchone()
+                ]
+            self._asked = written
         return self._forbidden
 
 
