@@ -38,6 +38,8 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch is imported, for the programs that tests start, too
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Where a test takes two threads, one that waits for the other sleeps: it would keep a core busy that another process of the suite wants.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A suite that runs in the background of a shell ignores Ctrl-C, and so would every process it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
