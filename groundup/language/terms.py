@@ -75,7 +75,6 @@ _WITHOUT_SPACES = (
 )
 _DROPPED = re.compile(f"[{_DIACRITICS}\u00ad\u200b-\u200f\u2060\ufeff]")
 _NUMBER = r"\d+(?:[.,]\d+)+"
-_ASCII_WORD = re.compile(rf"{_NUMBER}|[a-z0-9]+[+#]*")
 _SIGNS = (
     "\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u0981-\u0983\u09bc-\u09cd\u0a01-\u0a03"
     "\u0a3c-\u0a51\u0a81-\u0a83\u0abc-\u0acd\u0b01-\u0b03\u0b3c-\u0b57\u0b82\u0bbe-\u0bcd\u0c00-\u0c04"
@@ -84,6 +83,12 @@ _SIGNS = (
 _WORD = re.compile(
     rf"([{_WITHOUT_SPACES}]+)|({_NUMBER}|(?:[^\W_{_WITHOUT_SPACES}]|[{_SIGNS}])+[+#]*)"
 )
+# Of texts without such runs the same words, faster: their numbers are joined beforehand.
+_UNSPACED = re.compile(f"[{_WITHOUT_SPACES}]")
+_ASCII_WORD = re.compile(r"[a-z0-9]+[+#]*")
+_SPACED_WORD = re.compile(rf"[\w{_SIGNS}]+[+#]*")
+_SEPARATED = re.compile(r"\d[.,]\d")
+_SPACED_NUMBER = re.compile(rf"(?<![^\W_])(?<![{_SIGNS}]){_NUMBER}")
 
 _SNOWBALL_LOCK = threading.Lock()
 
@@ -126,22 +131,27 @@ def words(text: str) -> list[str]:
 def _words(text: str) -> tuple[str, ...]:
     folded = fold(text)
     found: list[str] = []
-    if folded.isascii():
-        found = _ASCII_WORD.findall(folded)
-    else:
+    is_ascii = folded.isascii()
+    if not is_ascii and _UNSPACED.search(folded):
         for run, other in _WORD.findall(folded):
-            found += pairs(run) or [other]
-    joined = " ".join(found)
-    has_separated = "," in joined or "." in joined  # within numbers only
-    if max(map(len, found), default=0) <= MAX_TERM_CHARACTERS and not has_separated:
+            found += pairs(run) or [_without_separators(other)]
+    else:
+        if _SEPARATED.search(folded):
+            folded = _SPACED_NUMBER.sub(_number_alone, folded)
+        spaced = _ASCII_WORD if is_ascii else _SPACED_WORD
+        found = spaced.findall(folded.replace("_", " "))
+    if max(map(len, found), default=0) <= MAX_TERM_CHARACTERS:
         return tuple(found)
-    return tuple(_number_or_word(word) for word in found)
+    return tuple(word[:MAX_TERM_CHARACTERS] for word in found)
 
 
-def _number_or_word(word: str) -> str:
-    if word[0].isdigit():
-        word = word.replace(",", "").replace(".", "")
-    return word[:MAX_TERM_CHARACTERS]
+def _number_alone(number: re.Match[str]) -> str:
+    """With a space behind it, so that what follows stays another word: "1.5kg"."""
+    return f"{_without_separators(number[0])} "
+
+
+def _without_separators(word: str) -> str:
+    return word.replace(",", "").replace(".", "")  # which only numbers have
 
 
 def pairs(run: str) -> list[str]:

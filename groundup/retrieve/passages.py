@@ -31,7 +31,7 @@ _LINE_LEVEL = 7
 BYTES_PER_TOKEN = 4
 
 _BLANK_LINE = r"\n[ \t\r]*\n\s*"
-_BREAK = re.compile(rf"{_BLANK_LINE}|(?<=\n)(?=#{{1,6}}[ \t]+\S)")
+_BREAK = re.compile(rf"{_BLANK_LINE}|\n(?=#{{1,6}}[ \t]+\S)")
 _HASHES = re.compile(r"(#{1,6})[ \t]+([^\n]+)")
 _UNDERLINED = re.compile(r"(\S.*)\n(=+|-{3,})[ \t\r]*(?:\n|\Z)")
 _LINE = re.compile(r"[^\n]{1,80}\Z")

@@ -27,13 +27,15 @@ from collections.abc import Iterator
 TextSpan = tuple[int, int]
 
 _END = re.compile(
+    r"""(?=[.!?…。！？｡\s#])(?:"""  # what any of these begins with: most places are none, and soon left
     r"""(?<![.!?…])[.!?…]++['"”’»)\]]*+(?=\s+["'“‘«(\[¿¡`*]*[^\W_a-zà-ÿ])"""  # before a capital letter, a digit, a script without case
     r"""|(?<=[\w)\]`"'”’])\.(?=\s+[`*]*[a-z_à-ÿ])"""  # before a small letter, if `_begins_a_sentence`
     r"""|[。！？｡]++[」』”’）]*+"""
-    r"""|(?<=[^\s])(?=[ \t\r]*\n[ \t\r]*\n)"""  # a blank line
-    r"""|(?<=[^\s])(?=\s*\n[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])"""  # an item of a list
-    r"""|(?<=[^\s])(?=[ \t\r]*\n[ \t]*\|)|(?<=\|)(?=[ \t\r]*\n)"""  # a row of a table
-    r"""|(?<=[^\s])(?=\s*\n#{1,6}[ \t])|(?m:^#{1,6}[ \t].*$)"""  # a heading
+    r"""|(?=\s)(?<=\S)(?="""  # before spaces, and behind them
+    r"""[ \t\r]*\n[ \t\r]*\n"""  # a blank line
+    r"""|\s*\n[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t]"""  # an item of a list
+    r"""|[ \t\r]*\n[ \t]*\||(?<=\|)[ \t\r]*\n"""  # a row of a table
+    r"""|\s*\n#{1,6}[ \t])|(?m:^#{1,6}[ \t].*$))"""  # a heading
 )
 _ABBREVIATED = """
 mr mrs ms dr prof st sr jr vs etc nos vol pp fig figs sec chap ca approx dept est inc ltd co corp gen col capt lt sgt rev hon

@@ -32,6 +32,18 @@ def test_voiced_kana_and_indian_vowel_signs_are_kept() -> None:
     assert fold("が") != fold("か") and words("में") == ["में"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "v1.5 kg 1.5kg 1.5.2, a1.5 c++1.5 _1.5 1,000_000 1.5+ 3d",
+        "£1,000.50 – Straße_7, naïve 1.5µm मे३.५ e\u0301t\u00e9 ١.٥٥ #1 C# " + "é" * 70,
+    ],
+)
+def test_words_are_the_same_beside_a_run_without_spaces(text: str) -> None:
+    """Such texts are read by the general pattern, others by a faster one."""
+    assert words(f"{text} 東") == [*words(text), "東"] and words(text)
+
+
 def test_any_character_of_a_run_without_spaces_begins_a_term() -> None:
     run = "東京都の水道"
     assert all(any(term.startswith(character) for term in words(run)) for character in run)
