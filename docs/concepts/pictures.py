@@ -10,8 +10,7 @@ from groundup.device import select_compute
 from groundup.files import write_bytes
 from groundup.lab.attention import attention_picture
 from groundup.lab.drawing.attention import draw_head_steps, draw_maps
-from groundup.lab.drawing.embeddings import draw_neighbours
-from groundup.lab.drawing.positions import draw_schemes
+from groundup.lab.drawing.embeddings import draw_neighbours, draw_schemes
 from groundup.lab.head_patterns import head_steps
 from groundup.lab.neighbours import neighbours
 from groundup.lab.positions import position_picture
