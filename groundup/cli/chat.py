@@ -43,6 +43,11 @@ BASE_MODEL = (
     "Let it write: groundup generate {name} TEXT; "
     "or make a chat model of it: groundup finetune chat {name} starter --out RUN"
 )
+ASSISTANT_HELP = """/help           show this help
+/reset          forget the conversation
+/bye            leave (also /quit, /exit and Ctrl-D)"""
+PROMPT = "you> "
+LEAVING = ("/bye", "/quit", "/exit")
 
 
 @grouped({name: f"the model's own, else {value:g}" for name, value in CHAT_SAMPLING.items()})
@@ -186,11 +191,6 @@ def answer_json(chat: Chat, question: str) -> "ChatEvent":
     return last
 
 
-ASSISTANT_HELP = """/help           show this help
-/reset          forget the conversation
-/bye            leave (also /quit, /exit and Ctrl-D)"""
-
-
 def talk_with_assistant(assistant: "Assistant", *, as_json: bool) -> None:
     """Reply to each line of stdin in the context of those before it."""
     interactive, talk = sys.stdin.isatty(), AssistantTalk(assistant, as_json)
@@ -276,10 +276,6 @@ def action_hints(action: "JsonObject") -> list[str]:
     if action["undoable"]:
         ways.append("undo")
     return [*hints, f"  {' | '.join(ways)}"] if ways else hints
-
-
-PROMPT = "you> "
-LEAVING = ("/bye", "/quit", "/exit")
 
 
 def lines(*, interactive: bool) -> Iterator[str]:

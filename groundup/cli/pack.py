@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 app = VerbApp(
     "Domain packs: the texts from which `groundup build PACK` makes an assistant (docs/packs.md)."
 )
+SHOWN = 20
+SHOWN_QUESTIONS, SHOWN_COMMENTS, SHOWN_OBJECTIONS = 4, 3, 5
+LONGEST = 160
+CHOICES = "held-out [q]uestion, sentence of a [d]ocument, Enter: next, [x]: end > "
 
 
 @app.command("new")
@@ -167,12 +171,6 @@ def improve(
         ask_operator(folder, feedback, index)
     else:
         show_groups(folder, feedback, index, out, html, as_json)
-
-
-SHOWN = 20
-SHOWN_QUESTIONS, SHOWN_COMMENTS, SHOWN_OBJECTIONS = 4, 3, 5
-LONGEST = 160
-CHOICES = "held-out [q]uestion, sentence of a [d]ocument, Enter: next, [x]: end > "
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,35 @@ MINUTE_S = 60.0
 MAX_COUNTS = 50_000
 # What one household or phone is given of IPv6.
 IPV6_PREFIX = 64
+POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
+NO_KEY = "An API key is required: Authorization: Bearer KEY."
+WRONG_KEY = (
+    "The API key is wrong: it is none that the server was started with "
+    "(--api-key or GROUNDUP_API_KEY, --keys, --public-key)."
+)
+NOT_FROM_A_PAGE = "A public key is for web pages: this request is of none (Origin)."
+CHALLENGE = {"www-authenticate": 'Basic realm="groundup", charset="UTF-8"'}
+# To a wrong key of a program or script: a browser asks nobody for a password.
+WRONG_BEARER = {"www-authenticate": 'Bearer realm="groundup"'}
+CLOSING = {"connection": "close"}
+AGAIN_SOON = {"retry-after": "1"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+SECURITY = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+# Where the app finds in its scope the key of a request: a `ClientKey`, or None for an open path.
+KEY = "groundup.key"
+# How long a browser may cache the response to a preflight, in seconds.
+PREFLIGHT_S = 600
 
 
 class Rates:
@@ -84,37 +113,6 @@ def network_of(address: str) -> str:
             return str(found.ipv4_mapped)
         return str(ipaddress.ip_network((int(found), IPV6_PREFIX), strict=False).network_address)
     return str(found)
-
-
-POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
-NO_KEY = "An API key is required: Authorization: Bearer KEY."
-WRONG_KEY = (
-    "The API key is wrong: it is none that the server was started with "
-    "(--api-key or GROUNDUP_API_KEY, --keys, --public-key)."
-)
-NOT_FROM_A_PAGE = "A public key is for web pages: this request is of none (Origin)."
-CHALLENGE = {"www-authenticate": 'Basic realm="groundup", charset="UTF-8"'}
-# To a wrong key of a program or script: a browser asks nobody for a password.
-WRONG_BEARER = {"www-authenticate": 'Bearer realm="groundup"'}
-CLOSING = {"connection": "close"}
-AGAIN_SOON = {"retry-after": "1"}
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
-SECURITY = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "x-frame-options": "DENY",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
-# Where the app finds in its scope the key of a request: a `ClientKey`, or None for an open path.
-KEY = "groundup.key"
-# How long a browser may cache the response to a preflight, in seconds.
-PREFLIGHT_S = 600
 
 
 class Guard:

@@ -67,6 +67,7 @@ SETTINGS = (*RULES, "max_tokens", "seed", "stop")
 # What LangChain passes to every model, and what has no effect here: a tool's schema is always
 # followed.
 IGNORED = frozenset({"stream", "strict", "ls_structured_output_format"})
+Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 class _ModelFields(BaseModel):
@@ -158,9 +159,6 @@ class _ModelFields(BaseModel):
 
 # Without the limits of numbers: these are refused with the request, in one sentence.
 ModelFields = with_sampling_rules(_ModelFields, limits={name: {} for name in RULES})
-
-
-Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 class ChatGroundup(ModelFields, BaseChatModel):  # type: ignore[misc, valid-type]

@@ -34,6 +34,8 @@ from groundup.retrieve.index import IndexConfig
 from groundup.retrieve.passages import MAX_TOKENS, Counter, Passage, estimated_tokens, split
 from groundup.tokenizer.spec import well_formed
 
+_FIX = "Write `retriever` as MODULE:ATTRIBUTE, such as: my_documents:retriever."
+
 
 class GroundupLoader(BaseLoader):
     """The documents of folders, files, globs, archives and addresses (`pypi:`, `https:`, `hf:`,
@@ -99,9 +101,6 @@ class GroundupSplitter(BaseDocumentTransformer):
                 metadata["title"] = part.title
             metadata["start_index"] = part.start
             yield Document(text[part.start : part.end], metadata=metadata)
-
-
-_FIX = "Write `retriever` as MODULE:ATTRIBUTE, such as: my_documents:retriever."
 
 
 def passages_from(spec: str) -> GivenPassages:

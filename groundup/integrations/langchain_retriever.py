@@ -51,6 +51,15 @@ from groundup.serve.requests import EmbedRequest
 from groundup.tokenizer.spec import well_formed
 from groundup.weights.catalog import DEFAULT_ENCODER
 
+By = Literal["words", "vectors", "both"]
+_BY_WORDS: Ranking = bm25
+# Held while a retriever opens its index, so that threads that share it get the same one.
+_OPENING = threading.Lock()
+# A document that was added is found as a whole, unless it is longer than this (and no encoder reads
+# as much).
+MAX_TOKENS = 4096
+METADATA = "metadata"
+
 
 class GroundupEmbeddings(BaseModel, Embeddings):
     """Of length 1. The model is opened by the first call. Raises GroundupError."""
@@ -97,12 +106,6 @@ class GroundupEmbeddings(BaseModel, Embeddings):
         most = self.local.limits.texts
         parts = [tuple(texts[start : start + most]) for start in range(0, len(texts), most)]
         return [EmbedRequest(NAME, part, self.dimensions, truncate=self.truncate) for part in parts]
-
-
-By = Literal["words", "vectors", "both"]
-_BY_WORDS: Ranking = bm25
-# Held while a retriever opens its index, so that threads that share it get the same one.
-_OPENING = threading.Lock()
 
 
 class GroundupRetriever(BaseRetriever):
@@ -179,12 +182,6 @@ def document_of(passage: Passage) -> Document:
         **plain,
     }
     return Document(metadata.pop("text"), metadata=metadata, id=str(passage.id))
-
-
-# A document that was added is found as a whole, unless it is longer than this (and no encoder reads
-# as much).
-MAX_TOKENS = 4096
-METADATA = "metadata"
 
 
 class GroundupVectorStore(VectorStore):

@@ -16,6 +16,12 @@ from fnmatch import fnmatchcase
 from groundup.errors import require
 
 _VOWELS = "aeiouyàâäéèêëîïôöùûüœæ"
+MAX_QUESTIONS, MAX_QUESTION_CHARACTERS, MAX_TEXT_CHARACTERS = 5, 90, 600
+# Of what is personal: in shorter ones words and prices would be masked.
+MAX_SHAPES, MIN_SHAPE = 20, 3
+MAX_PATTERNS = 100
+_SHAPE = re.compile(r"[A9](?:[A9 ./-]{0,38}[A9])")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def _of_english(firm: str) -> str:
@@ -155,14 +161,6 @@ LANGUAGES = {"en": ENGLISH, "de": GERMAN, "fr": FRENCH}
 def fixed_texts(language: str) -> FixedTexts:
     """Return those of a language, such as "de" or "de-AT"; of another one the English ones."""
     return LANGUAGES.get(language.partition("-")[0].casefold(), ENGLISH)
-
-
-MAX_QUESTIONS, MAX_QUESTION_CHARACTERS, MAX_TEXT_CHARACTERS = 5, 90, 600
-# Of what is personal: in shorter ones words and prices would be masked.
-MAX_SHAPES, MIN_SHAPE = 20, 3
-MAX_PATTERNS = 100
-_SHAPE = re.compile(r"[A9](?:[A9 ./-]{0,38}[A9])")
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)

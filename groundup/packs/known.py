@@ -45,6 +45,26 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+")
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+MONTHS = "January February March April May June July August September October November December"
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+OTHERS = """English French German Spanish Italian Portuguese Dutch Polish Chinese Japanese Arabic Hindi
+    Europe European British Britain Christmas Easter I I'm I've I'd I'll I’m I’ve I’d I’ll
+    OK FAQ ID PDF SMS PIN TV Mr Mrs Ms Dr am pm CV"""
+ALWAYS = frozenset(f"{MONTHS} {DAYS} {OTHERS}".split()) | {f"{day}s" for day in DAYS.split()}
+# A sentence, heading, list entry, table cell or quotation begins after one of these.
+BEGINNINGS = '.!?:;\n#*->|•…_[("“‘—–'
+NEAR, NEAR_LETTERS = 0.85, 6
+HOURS_OF_HALF_DAY = 12
+# E-mail addresses and names of web sites: there names stand in lower case.
+_ADDRESS = re.compile(r"\S*(?:@|\w\.\w)\S*")
+_UNITS = {
+    BARE: "number",
+    PHONE: "telephone number",
+    TIME: "time",
+    CODE: "code",
+    "%": "percentage",
+}
 
 
 class Quantity(NamedTuple):
@@ -178,21 +198,6 @@ def _with_word(total: int, word: str) -> int:
     return total - last_part + last_part * scale
 
 
-WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-MONTHS = "January February March April May June July August September October November December"
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
-OTHERS = """English French German Spanish Italian Portuguese Dutch Polish Chinese Japanese Arabic Hindi
-    Europe European British Britain Christmas Easter I I'm I've I'd I'll I’m I’ve I’d I’ll
-    OK FAQ ID PDF SMS PIN TV Mr Mrs Ms Dr am pm CV"""
-ALWAYS = frozenset(f"{MONTHS} {DAYS} {OTHERS}".split()) | {f"{day}s" for day in DAYS.split()}
-# A sentence, heading, list entry, table cell or quotation begins after one of these.
-BEGINNINGS = '.!?:;\n#*->|•…_[("“‘—–'
-NEAR, NEAR_LETTERS = 0.85, 6
-HOURS_OF_HALF_DAY = 12
-# E-mail addresses and names of web sites: there names stand in lower case.
-_ADDRESS = re.compile(r"\S*(?:@|\w\.\w)\S*")
-
-
 @dataclass(frozen=True)
 class Known:
     """The numbers and names of the facts, of the pack's head, and those that are marked as free."""
@@ -262,15 +267,6 @@ class Known:
         if not meant:
             return ""
         return f"the name {name} is not in facts.toml: is {meant} meant?"
-
-
-_UNITS = {
-    BARE: "number",
-    PHONE: "telephone number",
-    TIME: "time",
-    CODE: "code",
-    "%": "percentage",
-}
 
 
 def _describe(unit: str) -> str:

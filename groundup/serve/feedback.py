@@ -52,6 +52,23 @@ _DATE = re.compile(
     r"|(?:0?[1-9]|[12]\d|3[01])[- ](?:0?[1-9]|1[0-2])[- ](?:19|20)\d\d"
     r"|(?:19|20)\d\d[- ](?:19|20)\d\d"
 )
+# What a reader is told where replies can be rated.
+NOTICE = (
+    "Questions that found no answer here, and answers that you rate, are kept, with the time, your "
+    "rating and what you write about them."
+)
+# Replies that can still be rated: 12 MB at most.
+REMEMBERED = 1024
+MAX_QUESTION_CHARACTERS, MAX_ANSWER_CHARACTERS, MAX_TEXT_CHARACTERS = 2000, 8000, 2000
+# What is written in a minute, of ratings and of refusals: so a script can't fill the disk, nor push
+# the older lines out of the files within hours.
+PER_MINUTE, MINUTE_S = 60, 60.0
+# A reader may change a rating, or write more to it.
+PER_REPLY = 5
+NEVER_KEPT = ("emergency", "self_harm", "person")
+# Replies of these hold no word of the person who asks.
+_OF_DOCUMENTS = ("answer", REFUSAL, "small_talk")
+log = logging.getLogger(__name__)
 
 
 def masked(text: str, shapes: Sequence[str] = ()) -> str:
@@ -77,25 +94,6 @@ def _of_shape(shape: str) -> re.Pattern[str]:
 
 def _mark(run: re.Match[str]) -> str:
     return run[0] if _DATE.fullmatch(run[0]) else NUMBER
-
-
-# What a reader is told where replies can be rated.
-NOTICE = (
-    "Questions that found no answer here, and answers that you rate, are kept, with the time, your "
-    "rating and what you write about them."
-)
-# Replies that can still be rated: 12 MB at most.
-REMEMBERED = 1024
-MAX_QUESTION_CHARACTERS, MAX_ANSWER_CHARACTERS, MAX_TEXT_CHARACTERS = 2000, 8000, 2000
-# What is written in a minute, of ratings and of refusals: so a script can't fill the disk, nor push
-# the older lines out of the files within hours.
-PER_MINUTE, MINUTE_S = 60, 60.0
-# A reader may change a rating, or write more to it.
-PER_REPLY = 5
-NEVER_KEPT = ("emergency", "self_harm", "person")
-# Replies of these hold no word of the person who asks.
-_OF_DOCUMENTS = ("answer", REFUSAL, "small_talk")
-log = logging.getLogger(__name__)
 
 
 @dataclass

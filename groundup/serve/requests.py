@@ -30,6 +30,17 @@ from groundup.tokenizer.tools import Tool
 FOREVER_S = math.inf
 # Of the known models, in the error for an unknown one.
 MAX_NAMES = 8
+# The field of a request that asks for a capability; the others are asked for by the path, and it is
+# the model that is wrong.
+_ASKED_BY = {"tools": "tools", "insert": "suffix", "vision": "images", "thinking": "think"}
+# The fields of `Sampling`, None where not set.
+_SamplingOptions = make_dataclass(
+    "_SamplingOptions",
+    [(name, hint | None, None) for name, hint in get_type_hints(Sampling).items()],
+    frozen=True,
+)
+# Any exchange: only what the template writes after it is used.
+_EXCHANGE = (Message("user", "-"), Message("assistant", "-"))
 
 
 class RequestError(GroundupError):
@@ -64,17 +75,6 @@ def unsupported(name: str, capability: str) -> RequestError:
     return RequestError(
         f'"{name[:120]}" does not support {capability}', param=_ASKED_BY.get(capability, "model")
     )
-
-
-# The field of a request that asks for a capability; the others are asked for by the path, and it is
-# the model that is wrong.
-_ASKED_BY = {"tools": "tools", "insert": "suffix", "vision": "images", "thinking": "think"}
-# The fields of `Sampling`, None where not set.
-_SamplingOptions = make_dataclass(
-    "_SamplingOptions",
-    [(name, hint | None, None) for name, hint in get_type_hints(Sampling).items()],
-    frozen=True,
-)
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,6 @@ class Timing:
     prompt_ns: int = 0
     """Until the first token, time in the queue included."""
     answer_ns: int = 0
-
-
-# Any exchange: only what the template writes after it is used.
-_EXCHANGE = (Message("user", "-"), Message("assistant", "-"))
 
 
 class ContextRecorder:

@@ -83,6 +83,64 @@ _FORMS = (
     r"8 ?\(\d{3}\) ?\d{3}-\d\d-\d\d",  # Russia
 )
 FORM = re.compile("|".join(f"(?:{form})" for form in _FORMS))
+EMAIL, IBAN, CARD, IP, PHONE = "email", "iban", "card", "ip", "phone"
+# In the order in which they are looked for: what one finds, the later ones don't see.
+KINDS = (EMAIL, IBAN, CARD, IP, PHONE)
+REASON = "personal data"
+# Latin, Greek and Cyrillic: an address may stand between Chinese characters without spaces.
+_LETTER = "A-Za-zÀ-ɏͰ-ϿЀ-ӿ"
+LOCAL_CHARACTERS, DOMAIN_CHARACTERS = 64, 255  # RFC 5321
+LOCAL_PART = re.compile(rf"[{_LETTER}0-9_](?:[{_LETTER}0-9_.+%&'-]*[{_LETTER}0-9_+-])?\Z")
+_LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
+DOMAIN = re.compile(rf"(?:{_LABEL}\.)+([{_LETTER}]{{2,24}})(?![{_LETTER}0-9@])")
+_ENDINGS = "png jpg jpeg gif svg webp bmp ico pdf js css json html xml py java cpp txt csv zip gz"
+FILE_ENDINGS = frozenset(_ENDINGS.split())
+# Characters of an IBAN by country (ISO 13616 registry).
+_IBAN_COUNTRIES = {
+    15: "NO", 16: "BE", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK", 21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL", 24: "AD CZ ES MD PK RO SA SE SK TN VG", 25: "LY PT ST",
+    26: "IS TR", 27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HU LB NI PL SV", 29: "BR EG PS QA UA",
+    30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
+}  # fmt: skip
+IBAN_LENGTHS = {
+    country: length
+    for length, countries in _IBAN_COUNTRIES.items()
+    for country in countries.split()
+}
+# The searches begin with a digit and look back from there: digits are rare, and a search for one
+# character class is fast.
+IBAN_START = re.compile(r"\d(?<=(?<![A-Za-z0-9])[A-Za-z]{2}\d)\d(?=[ -]?[A-Za-z0-9])")
+# Prefixes and lengths of payment cards. 5018 to 6763: Maestro.
+CARDS = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})"
+    r"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"
+    r"|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12}"
+    r"|(?:6011|65\d\d|64[4-9]\d)\d{12}|62\d{14,17}"
+    r"|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
+)
+CARD_CANDIDATE = re.compile(r"\d(?<![\w.,-]\d)(?:[ -]?\d){12,18}+(?![\w]|[.,-]\d)")
+CARD_GROUPS = frozenset({
+    (4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 6, 5), (4, 6, 4),
+    (4, 4, 4, 1), (6, 13), (4, 4, 4, 2),
+})  # fmt: skip
+IPV4 = re.compile(r"\d(?<![\w.-]\d)(?<![A-Za-z]/\d)\d{0,2}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
+# What stands before a number in four parts that is no address.
+VERSION_WORD = re.compile(
+    r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|[=<>~]=|\bv\.?)\W{0,3}$",
+    re.IGNORECASE,
+)
+# Where the first number or all are as small as in "1.9.99.15", it is an address only after a word
+# like these on its line.
+SMALL_FIRST, SMALL_PARTS, CONTEXT_CHARACTERS = 20, 100, 40
+ADDRESS_WORD = re.compile(
+    r"\bip\b|addr|adress|host|server|client|log(?:ged)? ?in|\bping|ssh|dns|user|connect|banned|://$",
+    re.IGNORECASE,
+)
+IPV6_MARK = re.compile(r":[0-9A-Fa-f]{0,4}:")
+IPV6_CHARACTERS = 39
+# The addresses in public use; a slice ("[1::2]") or a name ("c10::") has fewer groups.
+IPV6_PUBLIC, IPV6_GROUPS = IPv6Network("2000::/3"), 3
+_HEX = frozenset("0123456789abcdefABCDEF:")
 
 
 def find_phones(text: str) -> Iterator[tuple[int, int]]:
@@ -103,70 +161,6 @@ def _is_phone(number: str, before: str) -> bool:
     if NO_PHONE.fullmatch(number) or OTHER.search(before):
         return False
     return FORM.fullmatch(number) is not None or NAMED.search(before) is not None
-
-
-EMAIL, IBAN, CARD, IP, PHONE = "email", "iban", "card", "ip", "phone"
-# In the order in which they are looked for: what one finds, the later ones don't see.
-KINDS = (EMAIL, IBAN, CARD, IP, PHONE)
-REASON = "personal data"
-
-# Latin, Greek and Cyrillic: an address may stand between Chinese characters without spaces.
-_LETTER = "A-Za-zÀ-ɏͰ-ϿЀ-ӿ"
-LOCAL_CHARACTERS, DOMAIN_CHARACTERS = 64, 255  # RFC 5321
-LOCAL_PART = re.compile(rf"[{_LETTER}0-9_](?:[{_LETTER}0-9_.+%&'-]*[{_LETTER}0-9_+-])?\Z")
-_LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
-DOMAIN = re.compile(rf"(?:{_LABEL}\.)+([{_LETTER}]{{2,24}})(?![{_LETTER}0-9@])")
-_ENDINGS = "png jpg jpeg gif svg webp bmp ico pdf js css json html xml py java cpp txt csv zip gz"
-FILE_ENDINGS = frozenset(_ENDINGS.split())
-
-# Characters of an IBAN by country (ISO 13616 registry).
-_IBAN_COUNTRIES = {
-    15: "NO", 16: "BE", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK", 21: "CH HR LI LV",
-    22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL", 24: "AD CZ ES MD PK RO SA SE SK TN VG", 25: "LY PT ST",
-    26: "IS TR", 27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HU LB NI PL SV", 29: "BR EG PS QA UA",
-    30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
-}  # fmt: skip
-IBAN_LENGTHS = {
-    country: length
-    for length, countries in _IBAN_COUNTRIES.items()
-    for country in countries.split()
-}
-# The searches begin with a digit and look back from there: digits are rare, and a search for one
-# character class is fast.
-IBAN_START = re.compile(r"\d(?<=(?<![A-Za-z0-9])[A-Za-z]{2}\d)\d(?=[ -]?[A-Za-z0-9])")
-
-# Prefixes and lengths of payment cards. 5018 to 6763: Maestro.
-CARDS = re.compile(
-    r"4(?:\d{12}|\d{15}|\d{18})"
-    r"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"
-    r"|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12}"
-    r"|(?:6011|65\d\d|64[4-9]\d)\d{12}|62\d{14,17}"
-    r"|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
-)
-CARD_CANDIDATE = re.compile(r"\d(?<![\w.,-]\d)(?:[ -]?\d){12,18}+(?![\w]|[.,-]\d)")
-CARD_GROUPS = frozenset({
-    (4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 6, 5), (4, 6, 4),
-    (4, 4, 4, 1), (6, 13), (4, 4, 4, 2),
-})  # fmt: skip
-
-IPV4 = re.compile(r"\d(?<![\w.-]\d)(?<![A-Za-z]/\d)\d{0,2}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
-# What stands before a number in four parts that is no address.
-VERSION_WORD = re.compile(
-    r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|[=<>~]=|\bv\.?)\W{0,3}$",
-    re.IGNORECASE,
-)
-# Where the first number or all are as small as in "1.9.99.15", it is an address only after a word
-# like these on its line.
-SMALL_FIRST, SMALL_PARTS, CONTEXT_CHARACTERS = 20, 100, 40
-ADDRESS_WORD = re.compile(
-    r"\bip\b|addr|adress|host|server|client|log(?:ged)? ?in|\bping|ssh|dns|user|connect|banned|://$",
-    re.IGNORECASE,
-)
-IPV6_MARK = re.compile(r":[0-9A-Fa-f]{0,4}:")
-IPV6_CHARACTERS = 39
-# The addresses in public use; a slice ("[1::2]") or a name ("c10::") has fewer groups.
-IPV6_PUBLIC, IPV6_GROUPS = IPv6Network("2000::/3"), 3
-_HEX = frozenset("0123456789abcdefABCDEF:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ PROGRAM = (
     "import sys; sys.path[:] = sys.argv[2:]; "
     "from groundup.data.runners.document_batches import main; main(int(sys.argv[1]))"
 )
+EXTRA = "ray"
+COLUMN = "message"
 
 
 @dataclass
@@ -156,10 +158,6 @@ def _error_of_end(process: "subprocess.Popen[bytes]") -> Exception:
         fix="It may have run out of memory. The same command goes on from what was saved; "
         "`runner` one takes less memory.",
     )
-
-
-EXTRA = "ray"
-COLUMN = "message"
 
 
 def ray_results(tasks: Sequence[bytes]) -> Iterator[bytes]:

@@ -41,6 +41,19 @@ from groundup.serve.app.application import (
 from groundup.serve.server import ModelServer
 
 PUBLIC_ONLY = "A public key may ask its assistants, and nothing else."
+SCRIPT, FRAME = "embed.js", "embed.html"
+# Browsers ask again after an hour.
+CACHED = {"cache-control": "public, max-age=3600"}
+_PARTS = {
+    "assistant": r'<section id="assistant".*?</section>',
+    "passage": r'<dialog id="passage".*?</dialog>',
+}
+_NO_ANCESTORS = "frame-ancestors 'none'"
+_FRAMED = {
+    name: value
+    for name, value in SECURITY.items()
+    if name not in ("x-frame-options", "cross-origin-opener-policy")
+} | {"cross-origin-resource-policy": "cross-origin"}
 
 
 class AppsByKey:
@@ -85,21 +98,6 @@ def _app_of_key(server: ModelServer, key: ClientKey, beside: ServedBeside | None
         routes=[*documents.routes(view), rest],
         exception_handlers={**error_handlers(error_body), GroundupError: refuse},
     )
-
-
-SCRIPT, FRAME = "embed.js", "embed.html"
-# Browsers ask again after an hour.
-CACHED = {"cache-control": "public, max-age=3600"}
-_PARTS = {
-    "assistant": r'<section id="assistant".*?</section>',
-    "passage": r'<dialog id="passage".*?</dialog>',
-}
-_NO_ANCESTORS = "frame-ancestors 'none'"
-_FRAMED = {
-    name: value
-    for name, value in SECURITY.items()
-    if name not in ("x-frame-options", "cross-origin-opener-policy")
-} | {"cross-origin-resource-policy": "cross-origin"}
 
 
 def open_app(assistants: Iterable[str]) -> Starlette:

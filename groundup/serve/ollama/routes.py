@@ -34,6 +34,9 @@ from groundup.serve.server import ModelServer
 
 # The release of Ollama whose API this is; editors require at least 0.6.4.
 VERSION = "0.12.11"
+N = TypeVar("N", bound="NameBody")
+# The expiry of a model that stays forever: a far date that every client can represent.
+NEVER = datetime(2318, 1, 1, tzinfo=UTC)
 
 
 def routes(server: ModelServer) -> list[Route]:
@@ -147,11 +150,6 @@ def _statuses(statuses: list[str], *, stream: bool) -> Response:
     return StreamingResponse(
         iter([line({"status": each}) for each in statuses]), media_type=MEDIA_TYPE
     )
-
-
-N = TypeVar("N", bound="NameBody")
-# The expiry of a model that stays forever: a far date that every client can represent.
-NEVER = datetime(2318, 1, 1, tzinfo=UTC)
 
 
 class NameBody(Body):

@@ -43,6 +43,7 @@ from groundup.serve.streaming import EventStream, Translator, respond
 
 # A source's number at the end of a line, where `SourcedText` puts it.
 MARK = re.compile(r"\[(\d{1,4})\]$", re.MULTILINE)
+Writer = tuple[ModelAlias, ModelInfo]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,6 @@ def citation_marks(
     return [(*span, results[number - 1]) for span, number in marks if 1 <= number <= len(results)]
 
 
-Writer = tuple[ModelAlias, ModelInfo]
 Translate = Callable[[list[DocumentResult] | None, SourcedAnswer | None], Translator]
 """A function of the results and the answer from them (None: nothing is searched) that returns the
 answer's translator.

@@ -46,6 +46,8 @@ from groundup.serve.streaming import Translator
 MAX_QUERIES, MAX_RESULTS = 20, 100
 OF_ANSWERS = ("source", "origin")
 """Fields that only the results of an answer have."""
+COMPLETION, CHUNK, WHOLE = "chat.completion", "chat.completion.chunk", "chat.completion.done"
+COST = {"input_tokens_cost": 0.0, "output_tokens_cost": 0.0, "request_cost": 0.0, "total_cost": 0.0}
 
 
 class SearchBody(SearchFilters):
@@ -139,10 +141,6 @@ def _within_limits(results: Sequence[DocumentResult], body: SearchBody) -> list[
         if left <= 0:
             break
     return found
-
-
-COMPLETION, CHUNK, WHOLE = "chat.completion", "chat.completion.chunk", "chat.completion.done"
-COST = {"input_tokens_cost": 0.0, "output_tokens_cost": 0.0, "request_cost": 0.0, "total_cost": 0.0}
 
 
 class SonarAnswer:

@@ -29,6 +29,19 @@ from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.tokenizer.chat import Conversation
 
 RECENT_DAYS = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 31.0, "year": 366.0}
+DEFAULT_MODEL = "sonar"
+MODEL_NAMES = (
+    DEFAULT_MODEL,
+    "sonar-pro",
+    "sonar-reasoning",
+    "sonar-reasoning-pro",
+    "sonar-deep-research",
+)
+PROVIDER = "perplexity/"
+Size = Literal["low", "medium", "high"]
+PASSAGES: dict[Size, int] = {"low": 3, "medium": 5, "high": 10}
+MAX_PASSAGES = 50
+Searches = Literal["always", "assistant", "never"]
 
 
 def _day(value: object) -> date:
@@ -101,21 +114,6 @@ def changed_at(passage: Passage) -> datetime | None:
         return datetime.fromtimestamp(os.stat(passage.file).st_mtime, UTC)
     except (OSError, OverflowError, ValueError):
         return None
-
-
-DEFAULT_MODEL = "sonar"
-MODEL_NAMES = (
-    DEFAULT_MODEL,
-    "sonar-pro",
-    "sonar-reasoning",
-    "sonar-reasoning-pro",
-    "sonar-deep-research",
-)
-PROVIDER = "perplexity/"
-Size = Literal["low", "medium", "high"]
-PASSAGES: dict[Size, int] = {"low": 3, "medium": 5, "high": 10}
-MAX_PASSAGES = 50
-Searches = Literal["always", "assistant", "never"]
 
 
 @dataclass(frozen=True)

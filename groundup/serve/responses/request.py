@@ -52,6 +52,21 @@ from groundup.serve.responses.kept import KeptResponses
 
 SEARCH_TOOLS = ("web_search", "web_search_preview", "file_search")
 MetadataText = Annotated[str, Field(max_length=512)]
+# The field with the text of a part, by the part's type.
+TEXT_OF_PART = {
+    "input_text": "text",
+    "output_text": "text",
+    "text": "text",
+    "refusal": "refusal",
+}
+PASSED_OVER = (
+    "reasoning",
+    "web_search_call",
+    "file_search_call",
+    "search_results",
+    "fetch_url_results",
+)
+B = TypeVar("B", bound=Body)
 
 
 class FunctionTool(Body):
@@ -339,23 +354,6 @@ def _echo(body: ResponsesBody, value: JsonObject) -> JsonObject:
         "top_p": body.top_p,
         "truncation": body.truncation,
     }
-
-
-# The field with the text of a part, by the part's type.
-TEXT_OF_PART = {
-    "input_text": "text",
-    "output_text": "text",
-    "text": "text",
-    "refusal": "refusal",
-}
-PASSED_OVER = (
-    "reasoning",
-    "web_search_call",
-    "file_search_call",
-    "search_results",
-    "fetch_url_results",
-)
-B = TypeVar("B", bound=Body)
 
 
 class MessageItem(Body):

@@ -34,6 +34,8 @@ from groundup.serve.sourced_answers import SourcedAnswer
 from groundup.serve.streaming import Translator
 from groundup.tokenizer.tools import ToolCall
 
+COST = {"currency": "USD", "input_cost": 0.0, "output_cost": 0.0, "total_cost": 0.0}
+
 
 def routes(server: ModelServer) -> list[Route]:
     api = _Api(server)
@@ -73,9 +75,6 @@ class _Api:
         id = client.path_params["id"]
         self.kept.remove(id)
         return JsonResponse({"id": id, "object": "response", "deleted": True})
-
-
-COST = {"currency": "USD", "input_cost": 0.0, "output_cost": 0.0, "total_cost": 0.0}
 
 
 @dataclass(frozen=True)
