@@ -142,7 +142,7 @@ def pretrain(
 
 def _require_other_folder(run: RunFolder, config: PretrainConfig) -> None:
     """Raises ConfigError for the folder of the starting model."""
-    start = config.start.init_from
+    start = config.start.init_from or config.start.cut_from
     if start is not None and run.path.resolve() == Path(start).resolve():
         raise ConfigError(
             f"{run.path} is the model that the training starts from.",
@@ -153,13 +153,17 @@ def _require_other_folder(run: RunFolder, config: PretrainConfig) -> None:
 def _card(asked: "PretrainOptions", run: RunFolder) -> "ModelCard":
     """Return the model card without its figures."""
     from groundup.planning.corpus import licences
+    from groundup.train.cut.cut_start import cut_card
     from groundup.weights.card import ModelCard
 
     name, texts, start = run.path.resolve().name, licences(asked.data), asked.start
+    if asked.source is not None:
+        return cut_card(name, asked.source, texts)
     if start is None:
         return ModelCard(name, "Trained from random weights.", texts)
-    summary = f"Continued training of {start.name}."
-    return ModelCard(name, summary, texts, base=start.name, license=start.license)
+    return ModelCard(
+        name, f"Continued training of {start.name}.", texts, base=start.name, license=start.license
+    )
 
 
 @checked_arguments

@@ -91,7 +91,7 @@ NO_DATA = Data("")
 
 @dataclass(frozen=True)
 class StartOptions:
-    """The model whose training is continued, and replayed text."""
+    """The model that the training starts from, and replayed text."""
 
     init_from: Annotated[
         str | None,
@@ -99,6 +99,14 @@ class StartOptions:
             "--from",
             metavar="MODEL",
             help="Continue the training of this model, with its own tokenizer.",
+        ),
+    ] = None
+    cut_from: Annotated[
+        str | None,
+        Option(
+            "--cut-from",
+            metavar="MODEL",
+            help="Begin with a model of --size cut from this one, with an own vocabulary.",
         ),
     ] = None
     replay: Annotated[
@@ -112,7 +120,7 @@ class StartOptions:
 
     def config(self, general: Path | None = None) -> ContinuedTraining:
         """Return the part of a PretrainConfig. Raises ConfigError."""
-        return ContinuedTraining(self.init_from, tuple(self.replay or ()), general)
+        return ContinuedTraining(self.init_from, tuple(self.replay or ()), general, self.cut_from)
 
 
 def prepared_by(texts: TextPreparation, processing: ProcessOptions) -> TextPreparation:

@@ -1,5 +1,5 @@
-"""`groundup pretrain`: a language model of one's own, from random weights or from a model that is
-trained already.
+"""`groundup pretrain`: a language model of one's own, from random weights, from a model that is
+trained already, or cut out of one.
 """
 
 from dataclasses import replace
@@ -75,8 +75,8 @@ def command(
     dry_run: options.DryRunOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Train a language model from random weights, or go on with a model (--from); the run folder is
-    a Hugging Face folder at the end.
+    """Train a language model from random weights, go on with a model (--from), or begin with a part
+    of one (--cut-from); the run folder is a Hugging Face folder at the end.
 
     Length: --minutes (by default 3), --steps, --tokens or --epochs. Size: --size, --depth or
     --preset; where none of them is given, the planner measures this machine and chooses for a time,
@@ -85,6 +85,10 @@ def command(
     --from continues the training of a run or a public model on your texts, with its tokenizer and
     shape, at a tenth of the learning rate for random weights; --replay reads general text as well,
     so that less is forgotten. Without a length it is 3 minutes, too.
+
+    --cut-from makes a model of --size out of a larger one, with the blocks, heads and units that are
+    important on your texts and a tokenizer of your own, and trains it. Its card names the larger one
+    and its licence.
 
     The faster of float32 and bf16 is measured and written into the plan before the run begins:
     where another program keeps the machine busy, the same command may choose otherwise, and give
@@ -105,6 +109,7 @@ def command(
             --task answers
         groundup pretrain my-texts/ --from smollm2-135m-instruct --replay general.txt=0.1 --out
             runs/mine --epochs 2
+        groundup pretrain my-texts/ --cut-from smollm2-135m-instruct --size 12M --out runs/mine
         groundup pretrain --again runs/mine --out runs/mine-again
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set
             fit.parallel=fsdp
@@ -207,7 +212,9 @@ def _before_lines(results: "PretrainResults") -> list[str]:
     if not results.start:
         return []
     before = results.start["before"]["bits_per_byte"]
-    first = f"{results.start['model']} before: {before:.3f} bits per byte of validation text"
+    name = results.start.get("cut_from", results.start["model"])
+    what = f"{name}, cut, before" if "cut_from" in results.start else f"{name} before"
+    first = f"{what}: {before:.3f} bits per byte of validation text"
     return [first, *forgetting_lines(results.forgetting)]
 
 

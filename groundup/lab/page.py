@@ -265,10 +265,7 @@ def _stage(model: ModelFacts) -> Node | None:
         "build's own"
     )
     if model["stage"] == OWN_STAGE:
-        which = (
-            "the build's own model, trained from scratch on its texts, which groundup lab opens "
-            "for a build"
-        )
+        which = "the build's own model, trained on its texts, which groundup lab opens for a build"
     folder = node("code", "BUILD/STAGE")
     return node("p", f"This is {which}. Each is opened by its folder too: ", folder, ".")
 

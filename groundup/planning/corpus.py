@@ -57,6 +57,7 @@ from groundup.planning import scaling_law
 from groundup.progress import Progress
 from groundup.runs import PLAN_FILE, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
+from groundup.train.cut.cut_start import CUT_FOLDER
 
 T = TypeVar("T")
 # Parts of a run folder.
@@ -69,6 +70,7 @@ PREPARED = (
     SHARDS,
     TOKENIZER,
     PREPARED_FILE,
+    CUT_FOLDER,
     f"{PARTIAL_PREFIX}{DATA}",
     f"{PARTIAL_PREFIX}{SHARDS}",
     PLAN_FILE,

@@ -172,9 +172,8 @@ def choose_model(
         if options.in_family:
             shape = _in_context(options, shape, text)
     candidate = candidate_of(options, shape, processes)
-    if (
-        seconds is not None and options.open_batch and options.start is None
-    ):  # the law is of random weights
+    random = options.start is None and options.source is None
+    if seconds is not None and options.open_batch and random:  # the law is of random weights
         batches = [candidate_of(options, shape, processes, factor) for factor in BATCH_FACTORS]
         different = {each.fit.batch_size: each for each in batches}
         by_batch = choose(seconds, list(different.values()), text, law, benchmark.trial)

@@ -37,8 +37,11 @@ from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import table_from_json
+from groundup.train.cut.cut_start import CUT_FOLDER, cut_in, cut_start
+from groundup.train.cut.vocabulary import token_pieces
 from groundup.train.monitor.callbacks import MonitorConfig
 from groundup.train.pretrain import PretrainInputs, most_steps, require_steps, train_windows
+from groundup.train.starting_model import StartingModel
 from groundup.train.steps.config import EVALUATIONS, FREE_FIELDS, FitConfig
 from groundup.train.steps.process_group import ProcessGroup, require_shares
 
@@ -59,7 +62,11 @@ class PreparedRun:
     def message(self) -> dict[str, Any]:
         """Return what rank 0 sends to the other ranks."""
         inputs = self.inputs
+        cut = ""
+        if inputs.start is not None and inputs.start.cut_from:
+            cut = inputs.start.address
         return {
+            "cut": cut,
             "shards": str(inputs.shards.folder.resolve()),
             "table": inputs.tokenizer.table.to_json(),
             "tokenizer": inputs.tokenizer.config(),
@@ -87,7 +94,10 @@ def prepare_on_all_ranks(
     tokenizer = Tokenizer(table_from_json(sent["table"], "rank 0"), sent["tokenizer"])
     shape, fit = build_config(ModelConfig, sent["model"]), build_config(FitConfig, sent["fit"])
     shards = open_shards(Path(sent["shards"]))
-    return PreparedRun(PretrainInputs(shards, tokenizer, shape, fit, options.start), planned={})
+    start = options.start
+    if options.source is not None and sent["cut"]:
+        start = cut_in(Path(sent["cut"]), options.source)
+    return PreparedRun(PretrainInputs(shards, tokenizer, shape, fit, start), planned={})
 
 
 def prepare_run(
@@ -111,6 +121,10 @@ def prepare_run(
     if not options.open_batch:
         require_shares(batch_size, processes)
     options.shape(options.vocab_size)
+    if options.source is not None and options.tokenizer is not None:
+        given = options.tokenizer
+        known = given if isinstance(given, Tokenizer) else Tokenizer.load(given)
+        token_pieces(known, options.source.tokenizer)
     if options.law is not None:
         read_law(options.law)
     shards, tokenizer = corpus(
@@ -127,12 +141,19 @@ def prepare_run(
     kept = _kept_plan(run, options)
     if kept is not None:
         shape, fit, planned = kept
-        return PreparedRun(PretrainInputs(shards, tokenizer, shape, fit, options.start), planned)
+        start = _start(options, run, shape, shards, tokenizer, progress)
+        return PreparedRun(PretrainInputs(shards, tokenizer, shape, fit, start), planned)
     run_s = options.length.seconds or float("inf")
     monitor = options.config.monitor or MonitorConfig()
     benchmark = Benchmark(shards, tokenizer, compute, progress, monitor, run_s, processes)
     candidate, plan = plan_run(options, benchmark, measured=measured)
     figures = plan.figures()
+    start = options.start
+    if not measured:  # a plan alone makes no model
+        start = _start(options, run, candidate.shape, shards, tokenizer, progress)
+    if options.source is not None and start is not None:
+        fit = candidate.fit.with_fields({"initial_weights": start.weights})
+        candidate = replace(candidate, fit=fit)
     if not run.run_file.exists():  # otherwise it holds another run, and `fit` says how they differ
         run.write_plan(
             options.key(),
@@ -140,7 +161,21 @@ def prepare_run(
             fit=to_plain(candidate.fit),
             planned=figures,
         )
-    return PreparedRun(benchmark.inputs(candidate, options.start), figures, plan)
+    return PreparedRun(benchmark.inputs(candidate, start), figures, plan)
+
+
+def _start(
+    options: PretrainOptions,
+    run: RunFolder,
+    shape: ModelConfig,
+    shards: ShardSet,
+    tokenizer: Tokenizer,
+    progress: Progress,
+) -> StartingModel | None:
+    """The model that is continued, or the one that is cut for this run. Raises ConfigError."""
+    if options.source is None:
+        return options.start
+    return cut_start(options.source, shape, shards, tokenizer, run.path / CUT_FOLDER, progress)
 
 
 def _kept_plan(
@@ -184,8 +219,9 @@ def plan_run(
     made = replace(
         made, typical_document_tokens=text.typical_document_tokens, precision_step_s=step_s
     )
-    if options.start is not None:  # the law is of random weights
-        return candidate, replace(made, start=options.start.name)
+    first = options.start or options.source
+    if first is not None:  # the law is of random weights
+        return candidate, replace(made, start=first.name, cut=options.source is not None)
     probed = None
     if times is not None:
         probed_for = probe_steps(candidate, steps, times, text, law)

@@ -90,7 +90,9 @@ class ModelShape:
 @checked_fields
 @dataclass(frozen=True)
 class ContinuedTraining:
-    """The model whose training is continued. Raises ConfigError for replay without it."""
+    """The model that the training starts from: it is continued, or a smaller one is cut from it.
+    Raises ConfigError for both, and for replay without a model that is continued.
+    """
 
     init_from: str | Path | None = None
     """Continue the training of this model, with its own tokenizer."""
@@ -100,8 +102,15 @@ class ContinuedTraining:
     """
     general: str | Path | None = None
     """General text to measure forgetting on; default: packaged."""
+    cut_from: str | Path | None = None
+    """Or begin with a smaller model of `size`, cut from this one, with a vocabulary of its own."""
 
     def __post_init__(self) -> None:
+        if self.init_from is not None and self.cut_from is not None:
+            raise ConfigError(
+                "`init_from` continues a whole model, `cut_from` cuts a smaller one.",
+                fix="Give one of them.",
+            )
         if self.init_from is None and self.replay:
             raise ConfigError(
                 "Replay is for a model whose training is continued.",
@@ -109,7 +118,7 @@ class ContinuedTraining:
             )
         if self.init_from is None and self.general is not None:
             raise ConfigError(
-                "There is nothing to forget from random weights.",
+                "Forgetting is measured of a model whose training is continued.",
                 fix="Leave `general` out, or name a model in `init_from`.",
             )
 

@@ -25,7 +25,9 @@ from groundup.planning.scaling_law import (
     learning_rate_for,
 )
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.cut.cut import cut_shape, require_cuttable
 from groundup.train.monitor.time_budget import TimeBudget
+from groundup.train.optimizers.muon import Muon
 from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.steps.config import (
     FitConfig,
@@ -48,6 +50,9 @@ AnyData = str | Path | Data | Sequence[str | Path | Data]
 CONTINUED_OPTIMIZER = "adamw"
 # The only field of the shape that can be set: rows may be shorter than the model's context.
 OWN_FIELD = "context_tokens"
+# Of Muon, for a model cut from a trained one: what its matrices know would soon be gone at the rates
+# for random weights (docs/log.md).
+CUT_RATES = {"name": Muon.name, "learning_rate": 3e-3, "matrix_learning_rate": 5e-3}
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class PretrainOptions:
     """Who reads and processes the texts; the result does not depend on it, so it is in no key."""
     start: StartingModel | None = None
     """The model whose training is continued; it gives shape and tokenizer."""
+    source: StartingModel | None = None
+    """The model that a smaller one is cut from, with which the training begins."""
     fixed_choices: bool = False
     """Whether nothing is chosen by measuring (`Compute.fixed_choices`)."""
 
@@ -78,6 +85,20 @@ class PretrainOptions:
             others = {"tokenizer": self.config.texts.tokenizer, "law": self.config.law}
             given = [*self.config.model.given, *(name for name in others if others[name])]
             require_own_parts(self.start, given, self.tables["model"])
+        if self.source is not None:
+            self._require_size()
+
+    def _require_size(self) -> None:
+        """A cut has a size, and no law knows its loss. Raises ConfigError."""
+        if not self.by_size and not any(name in self.tables["model"] for name in SHAPE_FIELDS):
+            raise ConfigError(
+                "`cut_from` needs the size of the model that is cut.", fix="Give `size`, as 12M."
+            )
+        if self.config.law is not None:
+            raise ConfigError(
+                "`law` forecasts the loss of random weights, and `cut_from` begins with others.",
+                fix="Leave one of them out.",
+            )
 
     @property
     def by_size(self) -> bool:
@@ -162,7 +183,10 @@ class PretrainOptions:
             base = shape_of_depth(asked.depth, vocab_size=vocab_size)
         else:
             base = preset(asked.preset or PRESET)
-        return self.with_fields(base, vocab_size)
+        shape = self.with_fields(base, vocab_size)
+        if self.source is not None:
+            return cut_shape(shape, self.source.config, self.tables["model"], self.source.name)
+        return shape
 
     def with_fields(self, base: ModelConfig, vocab_size: int) -> ModelConfig:
         """A shape with the fields that are set and the tokenizer's vocabulary; the head width
@@ -191,6 +215,8 @@ class PretrainOptions:
         }
         if self.fixed_choices:
             key["fixed_choices"] = True
+        if self.source is not None:
+            key["cut_from"] = self.source.plain()
         return key
 
 
@@ -209,12 +235,18 @@ def pretrain_options(
     )
     if not mixed.as_they_come:
         tables["fit"].setdefault("rows", {})["mixture"] = to_plain(mixed)
-    start = None
+    start = source = None
     if config.start.init_from is not None:
         start = starting_model(config.start.init_from)
         tables["fit"] = start_fields(start, tables["fit"])
+    if config.start.cut_from is not None:
+        source = starting_model(config.start.cut_from)
+        require_cuttable(source.config, source.name)
+        tables["fit"] = cut_fields(tables["fit"])
     sources = (*specs, *replayed)
-    return PretrainOptions(sources, config, config.length, tables, runner, start, fixed_choices)
+    return PretrainOptions(
+        sources, config, config.length, tables, runner, start, source, fixed_choices
+    )
 
 
 def reading_of(data: AnyData) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -257,6 +289,13 @@ def start_fields(start: StartingModel, fields: Mapping[str, Any]) -> dict[str, A
         **given,
     }
     return {"initial_weights": start.weights, **fields, "optimizer": optimizer}
+
+
+def cut_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `fields` of FitConfig that are set, with the learning rates of a cut model."""
+    given = optimizer_fields(fields)
+    rates = CUT_RATES if given.get("name", Muon.name) == Muon.name else {}
+    return {**fields, "optimizer": {**rates, **given}}
 
 
 def require_own_parts(

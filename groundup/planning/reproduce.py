@@ -101,8 +101,10 @@ def _card(run: RunFolder, out: RunFolder, start: StartingModel | None) -> ModelC
     name, other = out.path.resolve().name, run.path.resolve().name
     if start is None:
         return ModelCard(name, f"Trained from random weights, as {other} was.")
-    summary = f"Continued training of {start.name}, as {other} was."
-    return ModelCard(name, summary, base=start.name)
+    summary = f"Continued training of {start.base}, as {other} was."
+    if start.cut_from:
+        summary = f"Cut from {start.cut_from} and trained, as {other} was."
+    return ModelCard(name, summary, base=start.base, license=start.license)
 
 
 def parts_of(
@@ -196,6 +198,8 @@ def _start(run: RunFolder, inputs: dict[str, Any]) -> StartingModel | None:
     if not isinstance(known, dict):
         return None
     found = starting_model(str(known.get("model")))
+    if "cut_from" in known:
+        found = dataclasses.replace(found, cut_from=str(known["cut_from"]))
     if found.weights != known.get("weights"):
         raise ConfigError(
             f"{run.path} went on with {found.name}, whose weights are not the same now.",

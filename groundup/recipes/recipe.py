@@ -114,10 +114,16 @@ class TokenizerStage(StageConfig):
 
 
 class PretrainStage(StageConfig):
-    """Stage 3: a model trained from random weights."""
+    """Stage 3: a model trained from random weights, or one that is cut from a public one."""
 
     preset: str = "quickstart"
     """Shape, from model/presets.py; its vocabulary is the tokenizer's."""
+    size: str = ""
+    """Or its number of parameters, as 12M."""
+    cut_from: str = ""
+    """The public model of which the first weights are cut (docs/processing.md): a name that
+    `groundup pull` knows, or a model folder; by default random weights.
+    """
     steps: Count | None = None
     """Number of training steps; by default as many as fit the stage's share of the budget, adjusted
     during the run.

@@ -32,6 +32,8 @@ class StartingModel:
     weights: str
     """SHA-256."""
     license: str = ""
+    cut_from: str = ""
+    """The model that this one was cut from (`train/cut`); "": it is continued as it is."""
 
     @property
     def address(self) -> str:
@@ -54,7 +56,15 @@ class StartingModel:
 
     def plain(self) -> dict[str, str]:
         """For run.json and results.json."""
-        return {"model": self.address, "weights": self.weights}
+        record = {"model": self.address, "weights": self.weights}
+        if self.cut_from:
+            record["cut_from"] = self.cut_from
+        return record
+
+    @property
+    def base(self) -> str:
+        """For the model card."""
+        return self.cut_from or self.name
 
 
 def starting_model(name_or_path: str | Path, progress: Progress | None = None) -> StartingModel:

@@ -1,4 +1,6 @@
-"""Stage 3: a language model trained from random weights on the train part of the shards."""
+"""Stage 3: a language model trained on the train part of the shards, from random weights or from
+those of a model that is cut out of a public one.
+"""
 
 import dataclasses
 from typing import Any
@@ -7,7 +9,7 @@ from groundup.data.batches.mixture_config import source_weights
 from groundup.data.batches.shards import open_shards
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, training_memory
-from groundup.model.presets import preset
+from groundup.model.presets import parse_size, preset, shape_of_size
 from groundup.model.sizes import parameter_count
 from groundup.planning.corpus import source_lines
 from groundup.planning.measure import (
@@ -19,13 +21,17 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import make_plan, plan_warnings
+from groundup.planning.pretrain_options import cut_fields
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.cut.cut import cut_shape
+from groundup.train.cut.cut_start import CUT_FOLDER, cut_card, cut_start
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
 from groundup.train.pretrain import PretrainInputs, most_steps, pretrain, train_windows
+from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.steps.config import EVALUATIONS, FitConfig, Rows, pretraining_config
 from groundup.weights.model_io import ModelCard
 
@@ -41,17 +47,23 @@ def run(context: StageContext) -> StageResult:
     recipe, table = context.recipe, context.recipe.pretrain
     shards = open_shards(context.build / "tokenizer" / SHARDS)
     tokenizer = Tokenizer.load(context.build / "tokenizer")
-    shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
+    shape, start = shape_of(recipe, tokenizer.vocab_size), None
     optimizer: dict[str, Any] = {"name": table.optimizer}
     if table.learning_rate is not None:
         optimizer["learning_rate"] = table.learning_rate
-    fields = {
+    fields: dict[str, Any] = {
         "batch_size": table.batch_windows,
         "optimizer": optimizer,
         "rows": Rows(mixture=recipe.mixture, stride=table.stride, packing=table.packing),
         "checkpoints": {"snapshots": table.snapshots},
         "seed": context.seed,
     }
+    if table.cut_from:
+        source = starting_model(table.cut_from, context.progress)
+        shape = cut_shape(shape, source.config, {}, source.name)
+        folder = context.folder / CUT_FOLDER
+        start = cut_start(source, shape, shards, tokenizer, folder, context.progress)
+        fields = {**cut_fields(fields), "initial_weights": start.weights}
     fit = pretraining_config(table.steps or 1, fields)
     seconds, progress, budget = context.seconds * STEPS_SHARE, context.progress, None
     if not table.steps:
@@ -63,17 +75,12 @@ def run(context: StageContext) -> StageResult:
         progress.say(line)
     for warning in plan_warnings(plan):
         progress.say(f"      note: {warning}")
-    card = ModelCard(
-        name=f"{recipe.name}-own",
-        summary="A small language model, trained from random weights.",
-        data=tuple((source.spec, source.licence) for source in recipe.data.sources),
-    )
     results = pretrain(
-        PretrainInputs(shards, tokenizer, shape, fit),
+        PretrainInputs(shards, tokenizer, shape, fit, start),
         RunFolder(context.folder),
         compute=context.compute,
         progress=progress,
-        card=card,
+        card=card_of(recipe, start),
         control=StepControl(budget),
     )
     on_test = f" (test: {results.test['bits_per_byte']:.3f})" if results.test else ""
@@ -89,6 +96,14 @@ def run(context: StageContext) -> StageResult:
     return StageResult(line, results.to_json(), tuple(thin))
 
 
+def card_of(recipe: Recipe, start: StartingModel | None) -> ModelCard:
+    name = f"{recipe.name}-own"
+    texts = tuple((source.spec, source.licence) for source in recipe.data.sources)
+    if start is not None:
+        return cut_card(name, start, texts)
+    return ModelCard(name, "A small language model, trained from random weights.", texts)
+
+
 def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidate) -> FitConfig:
     """Measured once and recorded in build.json."""
     if "steps" not in context.sizes:
@@ -102,11 +117,16 @@ def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidat
     return with_evaluations(fit, context.fix("evaluations", lambda: EVALUATIONS))
 
 
+def shape_of(recipe: Recipe, vocab_size: int) -> ModelConfig:
+    """Raises ConfigError."""
+    if recipe.pretrain.size:
+        return shape_of_size(parse_size(recipe.pretrain.size), vocab_size=vocab_size)
+    return dataclasses.replace(preset(recipe.pretrain.preset), vocab_size=vocab_size)
+
+
 def own_shape(recipe: Recipe) -> ModelConfig:
     """Its vocabulary is the largest that the tokenizer may have. Raises ConfigError."""
-    return dataclasses.replace(
-        preset(recipe.pretrain.preset), vocab_size=recipe.tokenizer.vocab_size
-    )
+    return shape_of(recipe, recipe.tokenizer.vocab_size)
 
 
 def describe(recipe: Recipe) -> str:
@@ -115,7 +135,8 @@ def describe(recipe: Recipe) -> str:
     if table.steps:
         steps = f"{table.steps:,} steps"
     size = f"{parameter_count(shape).total / 1e6:.2f}M parameters"
-    return f"own model of {size}, {steps}, {tokens:,} tokens each"
+    cut = f", cut from {table.cut_from}" if table.cut_from else ""
+    return f"own model of {size}{cut}, {steps}, {tokens:,} tokens each"
 
 
 def memory_bytes(recipe: Recipe) -> float:

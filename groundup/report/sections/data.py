@@ -102,7 +102,9 @@ def _own(report: ReportData) -> list[Child]:
     last = number(run.last_step, "tokens")
     if last is not None:
         tokens = last
-    began = "random weights" + fill(", {} parameters", size, parameters)
+    source = text(run.run, "inputs", "start", "cut_from")
+    began = f"weights cut from {source}" if source else "random weights"
+    began += fill(", {} parameters", size, parameters)
     read = f"the train part of {report.texts}{fill(', {} tokens', tokens)}"
     read += fill(" ({} epochs)", epochs, partial(fixed, decimals=1))
     return ["the pretrained model", began, read, _seen(True)]

@@ -71,14 +71,15 @@ def _own(report: ReportData) -> str:
     characters = kept(tables(report.data_card, "sources"), "characters")
     vocabulary = number(report.tokenizer, "vocab_size")
     results = report.run("pretrain").results
-    parts = []
+    source, parts = text(results, "start", "cut_from"), []
     if characters is not None:
         parts.append(f"read {parameters(characters)} characters of text")
     if vocabulary is not None:
         parts.append(f"trained a tokenizer with {count(vocabulary)} tokens")
     if results:
         size = fill(" of {} parameters", number(results, "parameters"), parameters)
-        parts.append(f"trained a model{size} from scratch")
+        began = f"cut from {source}" if source else "from scratch"
+        parts.append(f"trained a model{size} {began}")
     return _enumerate(parts)
 
 
