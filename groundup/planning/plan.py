@@ -41,6 +41,12 @@ MIN_PROBE_SHARE = 0.8
 # In a run of at most so many tokens a model that is cut from a public one was ahead of random weights;
 # longer ones were not compared (docs/log.md).
 CUT_COMPARED_TOKENS = 102_400
+CUT_GAINED = (
+    f"So few tokens teach random weights little: after {CUT_COMPARED_TOKENS:,} tokens of Shakespeare "
+    "1.8 million parameters cut from smollm2-135m-instruct were 0.11 bits per byte better (2.41, one "
+    "seed; `cut_from` with a size). That whole model, 70 times as large, has 1.7 before any training "
+    "(`init_from`)."
+)
 # A probe writes weights and optimizer state to the disk: not for large models.
 MAX_PROBE_PARAMETERS = 50_000_000
 
@@ -406,20 +412,19 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             "shorter context is faster, and with packing no document sees another.",
         ),
         (
-            not plan.start and plan.tokens <= CUT_COMPARED_TOKENS,
-            f"So few tokens teach random weights little: after {CUT_COMPARED_TOKENS:,} tokens of "
-            "Shakespeare 1.8 million parameters cut from smollm2-135m-instruct were 0.11 bits per "
-            "byte better (2.41, one seed; `cut_from` with a size). That whole model, 70 times as "
-            "large, has 1.7 before any training (`init_from`).",
-        ),
-        (
             plan.steps < scaling_law.FEW_STEPS,
             f"{plan.steps} steps are too few: the learning-rate schedule ends before much is "
             "learned. Give more time, a smaller model, or a smaller batch.",
         ),
     ]
     found = [warning for applies, warning in rules if applies]
-    return [*found, *source_warnings(plan.sources, plan.epochs)]
+    return [*found, *_of_short_runs(plan), *source_warnings(plan.sources, plan.epochs)]
+
+
+def _of_short_runs(plan: RunPlan) -> list[str]:
+    if plan.start or plan.tokens > CUT_COMPARED_TOKENS:
+        return []
+    return [CUT_GAINED]
 
 
 def _usual_learning_rate(plan: RunPlan) -> tuple[float, str]:

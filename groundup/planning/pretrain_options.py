@@ -242,7 +242,7 @@ def pretrain_options(
     if config.start.cut_from is not None:
         source = starting_model(config.start.cut_from)
         require_cuttable(source.config, source.name)
-        tables["fit"] = cut_fields(tables["fit"])
+        tables["fit"]["optimizer"] = cut_optimizer(tables["fit"])
     sources = (*specs, *replayed)
     return PretrainOptions(
         sources, config, config.length, tables, runner, start, source, fixed_choices
@@ -291,11 +291,14 @@ def start_fields(start: StartingModel, fields: Mapping[str, Any]) -> dict[str, A
     return {"initial_weights": start.weights, **fields, "optimizer": optimizer}
 
 
-def cut_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `fields` of FitConfig that are set, with the learning rates of a cut model."""
+def cut_optimizer(fields: Mapping[str, Any]) -> dict[str, object]:
+    """Return the optimizer among the `fields` of FitConfig that are set, with the learning rates of
+    a cut model.
+    """
     given = optimizer_fields(fields)
-    rates = CUT_RATES if given.get("name", Muon.name) == Muon.name else {}
-    return {**fields, "optimizer": {**rates, **given}}
+    if given.get("name", Muon.name) != Muon.name:
+        return {**given}
+    return {**CUT_RATES, **given}
 
 
 def require_own_parts(

@@ -21,7 +21,7 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import make_plan, plan_warnings
-from groundup.planning.pretrain_options import cut_fields
+from groundup.planning.pretrain_options import cut_optimizer
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
@@ -63,7 +63,7 @@ def run(context: StageContext) -> StageResult:
         shape = cut_shape(shape, source.config, {}, source.name)
         folder = context.folder / CUT_FOLDER
         start = cut_start(source, shape, shards, tokenizer, folder, context.progress)
-        fields = {**cut_fields(fields), "initial_weights": start.weights}
+        fields |= {"optimizer": cut_optimizer(fields), "initial_weights": start.weights}
     fit = pretraining_config(table.steps or 1, fields)
     seconds, progress, budget = context.seconds * STEPS_SHARE, context.progress, None
     if not table.steps:
