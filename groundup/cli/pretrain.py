@@ -86,9 +86,9 @@ def command(
     shape, at a tenth of the learning rate for random weights; --replay reads general text as well,
     so that less is forgotten. Without a length it is 3 minutes, too.
 
-    --cut-from makes a model of --size out of a larger one, with the blocks, heads and units that are
-    important on your texts and a tokenizer of your own, and trains it. Its card names the larger one
-    and its licence.
+    --cut-from makes a model of --size out of a larger one, with the blocks, heads and units that
+    are important on your texts and a tokenizer of your own, and trains it. Its card names the
+    larger one and its licence.
 
     The faster of float32 and bf16 is measured and written into the plan before the run begins:
     where another program keeps the machine busy, the same command may choose otherwise, and give

@@ -38,14 +38,14 @@ PROBE_FROM_S = 300.0
 # nor do those in which it would read less text than this share of the shortest runs that the law
 # was fitted on.
 MIN_PROBE_SHARE = 0.8
-# In a run of at most so many tokens a model that is cut from a public one was ahead of random weights;
-# longer ones were not compared (docs/log.md).
+# In a run of at most so many tokens a model that is cut from a public one was ahead of random
+# weights; longer ones were not compared (docs/log.md).
 CUT_COMPARED_TOKENS = 102_400
 CUT_GAINED = (
-    f"So few tokens teach random weights little: after {CUT_COMPARED_TOKENS:,} tokens of Shakespeare "
-    "1.8 million parameters cut from smollm2-135m-instruct were 0.11 bits per byte better (2.41, one "
-    "seed; `cut_from` with a size). That whole model, 70 times as large, has 1.7 before any training "
-    "(`init_from`)."
+    f"So few tokens teach random weights little: after {CUT_COMPARED_TOKENS:,} tokens of "
+    "Shakespeare 1.8 million parameters cut from smollm2-135m-instruct were 0.11 bits per byte "
+    "better (2.41, one seed; `cut_from` with a size). That whole model, 70 times as large, has "
+    "1.7 before any training (`init_from`)."
 )
 # A probe writes weights and optimizer state to the disk: not for large models.
 MAX_PROBE_PARAMETERS = 50_000_000

@@ -121,10 +121,7 @@ def prepare_run(
     if not options.open_batch:
         require_shares(batch_size, processes)
     options.shape(options.vocab_size)
-    if options.source is not None and options.tokenizer is not None:
-        given = options.tokenizer
-        known = given if isinstance(given, Tokenizer) else Tokenizer.load(given)
-        token_pieces(known, options.source.tokenizer)
+    _require_overlap(options)
     if options.law is not None:
         read_law(options.law)
     shards, tokenizer = corpus(
@@ -162,6 +159,16 @@ def prepare_run(
             planned=figures,
         )
     return PreparedRun(benchmark.inputs(candidate, start), figures, plan)
+
+
+def _require_overlap(options: PretrainOptions) -> None:
+    """Refuse a given vocabulary that has nothing of the model that is cut. Raises ConfigError."""
+    given = options.tokenizer
+    if options.source is None or given is None:
+        return
+    if not isinstance(given, Tokenizer):
+        given = Tokenizer.load(given)
+    token_pieces(given, options.source.tokenizer)
 
 
 def _start(

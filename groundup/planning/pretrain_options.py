@@ -50,8 +50,8 @@ AnyData = str | Path | Data | Sequence[str | Path | Data]
 CONTINUED_OPTIMIZER = "adamw"
 # The only field of the shape that can be set: rows may be shorter than the model's context.
 OWN_FIELD = "context_tokens"
-# Of Muon, for a model cut from a trained one: what its matrices know would soon be gone at the rates
-# for random weights (docs/log.md).
+# Of Muon, for a model cut from a trained one: what its matrices know would soon be gone at the
+# rates for random weights (docs/log.md).
 CUT_RATES = {"name": Muon.name, "learning_rate": 3e-3, "matrix_learning_rate": 5e-3}
 
 

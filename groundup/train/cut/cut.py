@@ -105,8 +105,8 @@ def cut_shape(
     for field in given:
         if getattr(shape, field) != getattr(asked, field):
             raise ConfigError(
-                f"model.{field} can't be {getattr(asked, field)!r} in a model of width {width} that "
-                f"is cut from {name}: it is {getattr(shape, field)!r}.",
+                f"model.{field} can't be {getattr(asked, field)!r} in a model of width {width} "
+                f"that is cut from {name}: it is {getattr(shape, field)!r}.",
                 fix="Leave it out.",
             )
     for field in SMALLER:
