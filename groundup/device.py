@@ -152,17 +152,21 @@ def cpu_has_bf16() -> bool:
     )
     if not kernels or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False  # true also for AVX-512 without bf16, where they are emulated: so the CPU's flags are checked too
-    return (
-        bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
-        or "bf16" in _cpu_flags()
-    )
+    return bool(
+        getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    ) or "bf16" in _cpu_line("flags", "Features")
 
 
-def _cpu_flags() -> str:
-    """Return the CPU's instruction sets as Linux lists them; "" elsewhere."""
+def processor_name() -> str:
+    """Return the processor's name as Linux has it, elsewhere its architecture."""
+    return _cpu_line("model name").partition(":")[2].strip() or platform.machine()
+
+
+def _cpu_line(*names: str) -> str:
+    """Return the first line of Linux's description of a CPU that begins so; "" elsewhere."""
     try:
         with open("/proc/cpuinfo") as handle:
-            return next((line for line in handle if line.startswith(("flags", "Features"))), "")
+            return next((line for line in handle if line.startswith(names)), "")
     except OSError:
         return ""
 

@@ -1,5 +1,6 @@
-"""`build`, `pretrain`, `finetune_classifier`, `finetune_chat` and `finetune_preference`: a recipe is
-carried out, a language model is trained from texts, a model learns a task.
+"""`build`, `pretrain`, `run_research`, `finetune_classifier`, `finetune_chat` and
+`finetune_preference`: a recipe is carried out, a language model is trained from texts, changes of its
+recipe are tried, a model learns a task.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from groundup.finetune.config import ChatConfig, ClassifierConfig, PreferenceCon
 from groundup.planning.pretrain_config import PretrainConfig
 from groundup.progress import Progress, Silent
 from groundup.recipes.build_config import RUNS, BuildConfig, instructions_source, licence_of
+from groundup.research.research_config import ResearchConfig
 from groundup.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from groundup.finetune.classifier_results import ClassifierResults
     from groundup.planning.pretrain_options import PretrainOptions
     from groundup.recipes.builds.pipeline import BuildPlan
+    from groundup.research.results import ResearchResults
     from groundup.runs import BuildResults
     from groundup.train.pretrain_results import PretrainResults
     from groundup.train.steps.process_group import ProcessGroup
@@ -137,6 +140,36 @@ def pretrain(
         monitor=monitor,
         group=group,
         control=StepControl(asked.time_budget),
+    )
+
+
+@checked_arguments
+def run_research(
+    data: AnyPath | Data | Sequence[AnyPath | Data],
+    out: AnyPath,
+    config: ResearchConfig = ResearchConfig(),
+    *,
+    device: str = "auto",
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> "ResearchResults":
+    """Try switches, each a change of the pretraining recipe, beside the baseline in the same
+    processor time (docs/research.md). Return what results.json holds.
+
+    `config`: how long a try is, which switches, how many seeds and rounds; a `Switch` of your own
+    stands beside the names of known ones. Differences are in bits per byte of validation text,
+    paired by seed; those of test text are measured once, of the best and the baseline. The same call
+    goes on where it was stopped. Raises ConfigError, DataError, FormatError.
+
+    >>> config = groundup.ResearchConfig(steps=4, switches=["untied"], seeds=1, rounds=1)
+    >>> results = groundup.run_research("my-texts", "runs/recipe", config)
+    >>> [each.name for each in results.rounds[-1].tried]
+    ['untied']
+    """
+    from groundup.research.research import run_research
+
+    return run_research(
+        data, Path(out), config, device=device, fresh=fresh, progress=progress or Silent()
     )
 
 

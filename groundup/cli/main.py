@@ -45,6 +45,7 @@ CONTENTS: dict[str, dict[str, str]] = {
         "plan": "What a training run costs, and its expected loss: plan DATA.",
         "pretrain": "Train a model, new or --from one: pretrain DATA --out RUN.",
         "sweep": "Fit a scaling law to your own texts: sweep DATA --out DIR.",
+        "research": "Try changes of the recipe: research DATA --out DIR.",
         "watch": "Follow runs during training: watch RUN...",
         "pull": "Fetch a named model: pull NAME.",
         "finetune": "Fine-tune a model: finetune classifier|chat MODEL DATA.",

@@ -7,12 +7,13 @@ To add one: an object in `_KNOWN`. A change that is no setting yet becomes a fie
 `ModelConfig` first.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from groundup.errors import ConfigError, did_you_mean, require
 
-BASELINE = "baseline"
+BASELINE, TOGETHER = "baseline", "together"
 # Tables of settings that a switch may change; the texts are the same for all.
 TABLES = ("fit.", "model.")
 
@@ -21,8 +22,9 @@ TABLES = ("fit.", "model.")
 class Switch:
     """One change of the recipe. Raises ConfigError for a name or setting that can't be one.
 
-    >>> Switch("packing", "Rows hold whole documents", settings=("fit.rows.packing=true",)).fields
-    ('fit.rows.packing',)
+    >>> switch = groundup.Switch("deep", "Six blocks", settings=["model.num_layers=6"])
+    >>> switch.fields
+    ('model.num_layers',)
     """
 
     name: str
@@ -35,9 +37,9 @@ class Switch:
     """As `groundup pretrain --set` takes them, of the tables fit. and model."""
 
     def __post_init__(self) -> None:
-        plain = self.name.replace("-", "").isalnum() and self.name == self.name.lower()
+        named = re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.name) and self.name != BASELINE
         require(
-            plain and self.name.isascii() and self.name != BASELINE,
+            bool(named),
             "The name of a switch",
             repr(self.name),
             f"of lower case letters, digits and hyphens, and not {BASELINE!r}",
@@ -208,7 +210,9 @@ def chosen_switches(names: Sequence[str | Switch]) -> tuple[Switch, ...]:
     """
     found: dict[str, Switch] = {}
     for each in names or SWITCHES:
-        name = each if isinstance(each, str) else each.name
+        name = str(getattr(each, "name", each))
+        if name == TOGETHER:
+            raise ConfigError(f"No switch can have the name {name!r}.", fix="Choose another.")
         if name in found:
             raise ConfigError(f"The switch {name!r} is given twice.", fix="Give each once.")
         if isinstance(each, Switch):

@@ -176,11 +176,7 @@ class _Training:
 
     @property
     def batches(self) -> Windows | Mixture | SequenceLengthWarmup:
-        """Whole windows, or cut shorter in the first steps. Raises ConfigError."""
-        fit, start_tokens = self.inputs.fit, self.inputs.fit.rows.start_context_tokens
-        if start_tokens is None:
-            return self.windows
-        return SequenceLengthWarmup(self.windows, start_tokens, fit.start_steps * fit.accumulation)
+        return training_batches(self.windows, self.inputs.fit)
 
     @property
     def opened(self) -> OpenModel:
@@ -362,6 +358,16 @@ def train_windows(
     if fit.rows.mixture.as_they_come:
         return windows(shards)
     return mixture_of(shards, fit.rows.mixture, fit.batch_size, windows)
+
+
+def training_batches(
+    windows: Windows | Mixture, fit: FitConfig
+) -> Windows | Mixture | SequenceLengthWarmup:
+    """Whole windows, or cut shorter in the first steps. Raises ConfigError."""
+    start_tokens = fit.rows.start_context_tokens
+    if start_tokens is None:
+        return windows
+    return SequenceLengthWarmup(windows, start_tokens, fit.start_steps * fit.accumulation)
 
 
 def most_steps(windows: Windows | Mixture, fit_config: FitConfig) -> int | None:

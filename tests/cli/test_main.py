@@ -15,7 +15,7 @@ from groundup.errors import ConfigError, FormatError, did_you_mean
 CONTENTS = {
     "Begin": "build pack learn",
     "Data": "data tokenizer",
-    "Train": "model plan pretrain sweep watch pull finetune",
+    "Train": "model plan pretrain sweep research watch pull finetune",
     "Look": "evaluate lab report",
     "Use": "generate chat classify index search ask",
     "Serve": "serve connect actions",

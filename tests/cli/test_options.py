@@ -15,6 +15,7 @@ FOLDERS = {
     "tokenizer import": ["tokenizer", "import", "nowhere", "--out"],
     "pretrain": ["pretrain", "nowhere", "--out"],
     "sweep": ["sweep", "nowhere", "--out"],
+    "research": ["research", "nowhere", "--out"],
     "pull": ["pull", "nowhere", "--out"],
     "finetune classifier": ["finetune", "classifier", "nowhere", "nowhere", "--out"],
     "finetune chat": ["finetune", "chat", "nowhere", "nowhere", "--out"],

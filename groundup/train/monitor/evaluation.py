@@ -53,6 +53,8 @@ class HeldOutRows:
     packing: bool = False
     aside: Sequence[str] = ()
     """Sources that have figures of their own and do not count in the others: replayed text."""
+    max_tokens: int = MAX_TOKENS
+    """Of a longer split, windows of about so many tokens are drawn."""
 
 
 class Validation:
@@ -74,6 +76,7 @@ class Validation:
         self.windows = kind(shards, split, context_tokens, rows.batch_size, rows.seed)
         self.compute = compute
         self.at_once = rows.at_once or rows.batch_size
+        self.max_tokens = rows.max_tokens
         self.byte_counts = token_byte_counts(tokenizer)
         spans = read_spans(shards.folder, split, len(self.windows.tokens))
         self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
@@ -92,7 +95,7 @@ class Validation:
         return sum(int((batch.labels != IGNORED_LABEL).sum()) for batch in self.batches())
 
     def _places(self, windows: Windows) -> Iterator[Batch]:
-        full = max(1, MAX_TOKENS // (windows.context_tokens * windows.batch_size))  # batches
+        full = max(1, self.max_tokens // (windows.context_tokens * windows.batch_size))  # batches
         if windows.num_windows <= full * windows.batch_size:
             yield from windows.in_order()
         else:
