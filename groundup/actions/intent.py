@@ -158,6 +158,8 @@ class ActionChooser:
         self._options = {each.name: _option_words(each) for each in actions}
         self._answered = _texts(text for each in actions for text in each.not_examples)
         self._spellings = frozenset([*self._known, *self._answered.counts])
+        self._weighed = self._spellings.union(*self._options.values())
+        self._weights: dict[tuple[str, str], float] = {}
         self._meanings: Meanings | None = None
         if embed is not None and actions:
             asked = {each.name: [each.title, *each.examples] for each in actions}
@@ -363,18 +365,25 @@ class ActionChooser:
 
     def _score(self, name: str, own: frozenset[str], labels: frozenset[str]) -> float:
         """Return the logarithm of the odds that a text asks for an action."""
-        score = sum(self._weight(name, word) for word in own)
+        score = sum(self._weight(name, word) for word in own if word in self._weighed)
         return score + LABEL * bool(labels & self._intents[name])
 
     def _weight(self, name: str, word: str) -> float:
-        """Return what a word says for an action: the odds of it in its texts and in others'."""
+        """Return what a word of the actions' texts or options says for an action; any other word
+        says nothing.
+        """
+        found = self._weights.get((name, word))
+        if found is None:
+            found = self._weights[name, word] = self._odds_of(name, word)
+        return found
+
+    def _odds_of(self, name: str, word: str) -> float:
+        """Return the logarithm of the odds of a word in an action's texts against those in others'."""
         own = self._asked[name]
         in_own = own.counts[word] + (word in self._options[name])
         others = [texts for other, texts in self._asked.items() if other != name]
         in_others = sum(texts.counts[word] for texts in others) + self._answered.counts[word]
         in_others += sum(word in self._options[other] for other in self._asked if other != name)
-        if not in_own and not in_others:
-            return 0.0
         total = sum(texts.size for texts in others) + self._answered.size
         share = (in_own + SMOOTHING) / (own.size + 2 * SMOOTHING)
         return log(share) - log((in_others + SMOOTHING) / (total + 2 * SMOOTHING))

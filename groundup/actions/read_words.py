@@ -9,6 +9,7 @@ pattern, names, free text.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from groundup.actions.definition import MAX_CHARACTERS, Slot
 from groundup.actions.reading import Reading, overlaps
@@ -133,24 +134,31 @@ def read_choices(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
     own = stems([word for _, _, word in tokens], "en")
     found: list[Reading] = []
     wordings = [
-        (words(wording), key)
+        (*_wording(wording), key)
         for key, synonyms in (slot.options or {}).items()
         for wording in (key, *synonyms)
     ]
+    wordings.sort(key=lambda each: -len(each[0]))
     least = _ONE_MISTAKE if asked else _TWO_MISTAKES - 2
     for is_exact in (True, False):
-        for wording, key in sorted(wordings, key=lambda each: -len(each[0])):
-            wanted = stems(wording, "en")
+        for wording, wanted, key in wordings:
             for place in range(len(tokens) - len(wording) + 1 if wording else 0):
-                span = tokens[place][0], tokens[place + len(wording) - 1][1]
-                said = own[place : place + len(wording)]
-                if overlaps(*span, found):
-                    continue
-                typed = [word for _, _, word in tokens[place : place + len(wording)]]
-                pairs = zip(typed, wording, strict=True)
-                if said == wanted or (not is_exact and all(_is_like(*p, least) for p in pairs)):
-                    found.append(Reading(*span, (key,)))
+                end = place + len(wording)
+                pairs = zip((word for _, _, word in tokens[place:end]), wording, strict=True)
+                if own[place:end] == wanted or (
+                    not is_exact and all(_is_like(*pair, least) for pair in pairs)
+                ):
+                    span = tokens[place][0], tokens[end - 1][1]
+                    if not overlaps(*span, found):
+                        found.append(Reading(*span, (key,)))
     return found
+
+
+@lru_cache(maxsize=4096)
+def _wording(text: str) -> tuple[list[str], list[str]]:
+    """Return the words of a wording, and their stems."""
+    found = words(text)
+    return found, stems(found, "en")
 
 
 def _is_like(typed: str, wanted: str, least: int) -> bool:
