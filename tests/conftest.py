@@ -162,11 +162,11 @@ def shorten_measurements(patch: pytest.MonkeyPatch) -> None:
 
 
 def shorten_evaluations(patch: pytest.MonkeyPatch) -> None:
-    """Samples of a run are of 8 tokens, of 64 they take longer than all steps of the small runs here; and an evaluation measures 2,048."""
+    """Samples of a run are of 8 tokens, of 64 they take longer than all steps of the small runs here; and an evaluation measures 512."""
     from groundup.train.monitor import evaluation, samples
 
     patch.setattr(samples, "SAMPLE_TOKENS", 8)
-    patch.setattr(evaluation, "MAX_TOKENS", 2048)
+    patch.setattr(evaluation, "MAX_TOKENS", 512)
 
 
 @pytest.fixture

@@ -13,6 +13,12 @@ from forked_program import TRAINING, ForkedProgram, forker
 from stopping import Starter, facts, starting
 
 
+@pytest.fixture
+def whole_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations measure all of a small split."""
+    monkeypatch.setattr("groundup.train.monitor.evaluation.MAX_TOKENS", 2048)
+
+
 @pytest.fixture(scope="session")
 def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
     """Imports torch once; see tiny_run.py. What it compiles is kept until the tests are done, and compiled by the process itself."""

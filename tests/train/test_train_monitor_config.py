@@ -68,6 +68,7 @@ def shape(tokenizer: Tokenizer) -> ModelConfig:
     return ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=32, **sizes)
 
 
+@pytest.mark.usefixtures("whole_splits")
 def test_each_source_with_enough_text_has_its_bits_per_byte_and_they_add_up(
     made: tuple[ShardSet, Tokenizer],
 ) -> None:

@@ -89,6 +89,7 @@ def losses(run: RunFolder) -> list[tuple[int, int, float]]:
     ]
 
 
+@pytest.mark.usefixtures("whole_splits")
 def test_a_packed_run_learns_resumes_bit_for_bit_and_is_measured_on_packed_documents(
     made: Made, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_packed_run_learns_resumes_bit_for_bit_and_is_measured_on_packed_docum
     assert results.test["tokens"] == shards.num_tokens("test") - shards.splits["test"].documents
 
 
+@pytest.mark.usefixtures("whole_splits")
 def test_the_loss_of_a_packed_evaluation_is_that_of_its_documents_one_by_one(
     made: Made, tmp_path: Path
 ) -> None:

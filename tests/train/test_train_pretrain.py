@@ -77,6 +77,7 @@ FIT = FitConfig(
 )
 
 
+@pytest.mark.usefixtures("whole_splits")
 def test_a_model_learns_and_its_folder_opens_to_the_same_model(
     made: tuple[ShardSet, Tokenizer], tmp_path: Path
 ) -> None:
@@ -251,6 +252,7 @@ def test_the_best_weights_are_kept_where_the_last_are_worse(
     assert f"lowest after step {results.best_step}" in said.path.read_text()
 
 
+@pytest.mark.usefixtures("whole_splits")
 def test_bits_per_byte_of_a_model_that_knows_nothing(made: tuple[ShardSet, Tokenizer]) -> None:
     shards, tokenizer = made
     model = LanguageModel(shape(tokenizer)).eval()
