@@ -268,7 +268,8 @@ TEXT_SPREAD = 0.1
 # In shorter ones Muon gains more, 2.6 times at 400 steps.
 MUON_WORTH = 1.8
 # Tables by bigrams are worth about this much more text read: 290 steps of quickstart's; its runs of
-# 183 and 382 steps with them ended where the recipe without is after 470 and 680 (docs/log.md).
+# 183, 382 and 982 steps with them ended where the recipe without is after some 490, 770 and 1,290
+# (docs/log.md).
 BIGRAMS_WORTH_BYTES = 1e6
 
 # Of the highest rate for random weights, where the training of a model is continued: it goes on at

@@ -34,8 +34,8 @@ MAX_SNAPSHOTS = 64
 # A model changes most in its first steps, which evenly spread snapshots would miss.
 SNAPSHOT_POWER = 2
 # Tables by bigrams are good from the start: their learning rate with Muon, of that for random ones.
-# An eighth to a half of it is better than the whole (docs/log.md).
-BIGRAM_RATE_SHARE = 1 / 6
+# Less is better for some hundred steps, the whole for a thousand (docs/log.md).
+BIGRAM_RATE_SHARE = 1 / 2
 # Metadata of a field on which no result depends, but for last bits.
 FREE = {"free": True}
 
