@@ -241,7 +241,7 @@ def test_the_plan_names_the_model_and_expects_nothing_of_the_law(
         ({"replay": ["a=0.6", "b=0.6"]}, "the shares of the replay must be below 1 together"),
         (
             {"init_from": None, "general": "general.txt"},
-            "There is nothing to forget from random weights",
+            "Forgetting is measured of a model whose training is continued",
         ),
         ({"general": "no-such-file.txt"}, "no-such-file.txt"),
         ({"init_from": "no-such-model"}, "There is no model 'no-such-model'"),
