@@ -7,6 +7,7 @@ same key is left alone, after every hash of its manifest was checked. build.json
 far (`runs.BuildResults`), build.log what the stages said; no result depends on it.
 """
 
+import gc
 import hashlib
 import json
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.actions.world import WORLD_FILE
-from groundup.device import Compute, choose_threads, peak_memory_bytes
+from groundup.device import Compute, choose_threads, peak_memory_bytes, release_memory
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import MANIFEST, disk_errors, sha256_file, verify_folder, write_text
 from groundup.locks import only_one, remove_temporaries
@@ -255,6 +256,8 @@ class _Build:
             elapsed_s = round(built.elapsed_s + time.monotonic() - started, 1)
             peak_bytes = peak_memory_bytes()
             self.record(stage, replace(done, elapsed_s=elapsed_s, peak_memory_bytes=peak_bytes))
+            gc.collect()
+            release_memory()  # what a training run freed is kept for its next step (`train.loop.fit`)
         return result.line
 
 
