@@ -50,7 +50,8 @@ def record_row(found: ResearchResults) -> str:
         difference_words(difference) or "none was better",
         f"`{found.command}`",
     )
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+    escaped = [cell.replace("|", r"\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
 
 
 def _best_name(found: ResearchResults) -> str:

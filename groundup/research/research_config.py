@@ -3,12 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from groundup.config import Settings, checked_fields, duration_s
 from groundup.errors import ConfigError, require, require_counts
 from groundup.planning.pretrain_config import ModelShape, TextPreparation
-from groundup.research.rounds import MIN_TRY_S, PlannedRound, planned_rounds, seconds_within
 from groundup.research.switches import Switch
+
+if TYPE_CHECKING:
+    from groundup.research.rounds import PlannedRound
 
 DEFAULT_SECONDS = 60.0
 MAX_SEEDS, MAX_ROUNDS = 100, 10
@@ -58,13 +61,17 @@ class ResearchConfig:
         require(1 <= self.rounds <= MAX_ROUNDS, "rounds", self.rounds, f"1 to {MAX_ROUNDS}")
         require_counts(self, "threads")
 
-    def planned(self, switches: int) -> tuple[PlannedRound, ...]:
+    def planned(self, switches: int) -> "tuple[PlannedRound, ...]":
+        from groundup.research.rounds import planned_rounds  # and with it numpy
+
         return planned_rounds(switches, self.rounds, self.seeds)
 
-    def seconds_of(self, rounds: Sequence[PlannedRound]) -> float | None:
+    def seconds_of(self, rounds: "Sequence[PlannedRound]") -> float | None:
         """Processor seconds of a try of the last round; None for steps. Raises ConfigError where
         those of the first round would be too short.
         """
+        from groundup.research.rounds import MIN_TRY_S, seconds_within
+
         if self.steps is not None:
             return None
         if self.budget is not None:

@@ -392,9 +392,9 @@ def test_a_completion_is_right_only_where_the_answer_ends_and_its_control_is_ano
     )
     assert (own.text, other.prompt.text) == (" 20", "The moon is")
     scores_of = [
-        Scored(math.log(1 / 8), True, ()),
+        Scored(math.log(1 / 8), 0, ()),
         "20 of them",
-        Scored(math.log(1 / 64), False, ()),
+        Scored(math.log(1 / 64), 0, (math.log(1 / 64),)),
     ]
     found = COMPARISON.counts([scores_of[0], scores_of[1], scores_of[2]])
     assert found["accuracy"] == (True, 1) and found["accuracy_by_prefix"] == (True, 1)

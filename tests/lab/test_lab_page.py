@@ -187,7 +187,7 @@ def test_the_page_says_which_model_of_a_build_it_shows(
     assert run(["lab", str(build), "--text", TEXT, "--only", "tokens", "--out", str(page)]) == 0
     body = page.read_text().split("<body>")[1]
     assert "mini/pretrain" in body
-    assert "trained from scratch" in body
+    assert "own model, trained on its texts" in body
 
 
 def test_a_model_too_small_to_show_a_pattern_says_so_and_names_a_public_one(

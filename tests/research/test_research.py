@@ -154,7 +154,7 @@ def test_steps_are_counted_from_the_processor_seconds_of_a_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the machine's speed: steps follow from the times in the log."""
-    for name in ("rounds.MIN_TRY_S", "research_config.MIN_TRY_S", "research.MIN_TRY_STEPS"):
+    for name in ("rounds.MIN_TRY_S", "research.MIN_TRY_STEPS"):
         monkeypatch.setattr(f"groundup.research.{name}", 0)
     for name in ("MEASURED_S", "TRIAL_S"):
         monkeypatch.setattr(f"groundup.planning.measure.{name}", 0.02)

@@ -53,8 +53,8 @@ class HeldOutRows:
     packing: bool = False
     aside: Sequence[str] = ()
     """Sources that have figures of their own and do not count in the others: replayed text."""
-    max_tokens: int = MAX_TOKENS
-    """Of a longer split, windows of about so many tokens are drawn."""
+    max_tokens: int | None = None
+    """Of a longer split, windows of about so many tokens are drawn; None: MAX_TOKENS."""
 
 
 class Validation:
@@ -76,7 +76,7 @@ class Validation:
         self.windows = kind(shards, split, context_tokens, rows.batch_size, rows.seed)
         self.compute = compute
         self.at_once = rows.at_once or rows.batch_size
-        self.max_tokens = rows.max_tokens
+        self.max_tokens = rows.max_tokens or MAX_TOKENS
         self.byte_counts = token_byte_counts(tokenizer)
         spans = read_spans(shards.folder, split, len(self.windows.tokens))
         self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
