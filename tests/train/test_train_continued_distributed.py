@@ -42,7 +42,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     start = groundup.ContinuedTraining(root / "base", {str(root / "general"): 0.25})
     config = groundup.PretrainConfig(steps=8, settings=SETTINGS, start=start)
-    groundup.pretrain(root / "own", root / "one", config, device="cpu")
+    with pytest.MonkeyPatch.context() as patch:  # as in the processes that torchrun starts
+        patch.setattr("groundup.train.monitor.evaluation.MAX_TOKENS", 16_384)
+        groundup.pretrain(root / "own", root / "one", config, device="cpu")
     return root
 
 
