@@ -22,6 +22,7 @@ from groundup.data.split import TRAIN, VALIDATION, DocumentFile, split_file
 from groundup.device import Compute
 from groundup.engine.score import ScoredContinuation, score
 from groundup.errors import DataError
+from groundup.evaluate.item_overlap import MAX_BYTES
 from groundup.evaluate.metrics import wilson_bounds
 from groundup.evaluate.task import language_model
 from groundup.progress import Progress
@@ -173,16 +174,22 @@ def _repeated(asked: _ScoredPassage, tokenizer: Tokenizer) -> RepeatedText:
 
 def _sample(file: Path, count: int, seed: int, progress: Progress) -> list[_TriedPassage]:
     """At most `count` of each kind, those of the lowest hashes; each piece of personal data once.
+    Of a longer file the documents of the first MAX_BYTES are searched.
 
     Raises FormatError.
     """
     chosen: dict[str, list[tuple[bytes, _TriedPassage]]] = {kind: [] for kind in (*KINDS, PASSAGES)}
+    read = 0
     with DocumentFile(file) as documents:
         for batch in documents.batches("looking for personal data and passages", progress):
             for document in batch:
                 for each in _passages(document.name, document.text):
                     asked = f"{seed}/{each.key}".encode("utf-8", "surrogatepass")
                     _keep(chosen[each.kind], hashlib.sha256(asked).digest(), each, count)
+            read += sum(len(document.text.encode()) for document in batch)
+            if read > MAX_BYTES:
+                progress.say(f"Only the first {read / 1e6:,.0f} MB of {file.name} are searched.")
+                break
     return [passage for kind in chosen.values() for _, passage in kind]
 
 

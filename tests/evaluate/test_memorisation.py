@@ -83,6 +83,19 @@ def test_held_out_personal_data_is_the_control_and_what_is_in_training_is_left_o
     counted = {(row.kind, row.split): row.tried for row in found.rows}
     assert counted["email", "train"] == 2 and counted["email", "validation"] == 1
     assert {split for kind, split in counted if kind == PASSAGES} <= {"train", "validation"}
+    with pytest.MonkeyPatch.context() as patch:  # a batch is read whole
+        patch.setattr("groundup.evaluate.memorisation.MAX_BYTES", 8)
+        patch.setattr("groundup.data.split.BATCH_BYTES", 1)
+        (tmp_path / "long").mkdir()
+        with SplitWriter(tmp_path / "long", ("train", "validation")) as writer:
+            for name in ("one", "two"):
+                document = Document(f"Write to {name}@example.org before noon.", "here", name)
+                writer.write("train", document)
+                writer.write("validation", Document("Nothing.", "here", name))
+        part = find_memorised(
+            opened, tmp_path / "long", items=9, seed=0, compute=compute, progress=Silent()
+        )
+        assert [row.tried for row in part.rows if row.kind == "email"] == [1], "of the first batch"
     fewer = find_memorised(opened, tmp_path, items=1, seed=0, compute=compute, progress=Silent())
     assert all(row.tried == 1 for row in fewer.rows)
 
