@@ -17,7 +17,7 @@ def main() -> None:
     classifier_path, chat_path, *texts = sys.argv[1:]
     classifier = groundup.open_model(classifier_path)
     model = ChatGroundup(model=chat_path, max_tokens=40, temperature=0)
-    label = RunnableLambda(lambda given: next(iter(classifier.classify(given["text"]))))
+    label = RunnableLambda(lambda given: classifier.classify(given["text"])["label"])
     warn = RunnableLambda(
         lambda given: f"Not answered: {given['text']!r} looks like {given['label']}."
     )

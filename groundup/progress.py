@@ -18,7 +18,7 @@ class Advance(Protocol):
 
 @runtime_checkable
 class Progress(Protocol):
-    """An object that prints a line (`say`) and follows work of a known size (`track`)."""
+    """An object that prints a line (`say`) and follows work (`track`); a total of 0 is unknown."""
 
     def say(self, text: str) -> None: ...
 
@@ -80,6 +80,10 @@ class SaidStage:
         self._progress.say(f"      {result}")
 
 
+def nothing(amount: float = 1, note: str = "", total: float | None = None) -> None:
+    """An Advance that is not shown."""
+
+
 class Silent:
     """A Progress that shows nothing."""
 
@@ -88,4 +92,4 @@ class Silent:
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
-        yield lambda amount=1, note="", total=None: None
+        yield nothing

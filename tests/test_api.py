@@ -7,6 +7,9 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,13 +17,17 @@ import torch
 
 import groundup
 from groundup.api import public as api
+from groundup.cli.classify import classify
+from groundup.cli.main import run
 from groundup.device import generator
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError, ModelError
 from groundup.files import write_manifest
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.progress import Advance, Silent
 from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.model_io import save_model
 
 SENTENCE = "to be or not to be that is the question see you at the station when the prize is over user assistant system"
@@ -148,6 +155,63 @@ def test_what_is_saved_is_opened_again(tmp_path: Path, format: str) -> None:
     assert again.generate("to be", temperature=0, max_tokens=8) == model.generate(
         "to be", temperature=0, max_tokens=8
     )
+
+
+def test_python_and_the_verb_decide_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["to be", "the prize is over", "see you"]
+    (tmp_path / "lines.txt").write_text("\n".join(texts))
+    for name, rule in (
+        ("plain", DecisionRule()),
+        ("costs", DecisionRule(positive="spam", threshold=0.99)),
+        ("unsure", DecisionRule(abstain_below=0.9999)),
+    ):
+        shutil.copytree("runs/spam", tmp_path / name)
+        rule.write(tmp_path / name)
+        assert run(["classify", str(tmp_path / name), str(tmp_path / "lines.txt"), "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        model = groundup.open_model(tmp_path / name)
+        found = model.classify(texts)
+        assert [
+            {"name": each["name"], "text": each["text"], **own}
+            for each, own in zip(said, found, strict=True)
+        ] == said
+        assert model.classify(texts[0]) == model.classify([texts[0]])[0]
+        if name == "unsure":
+            assert {each["label"] for each in found} == {"unsure"} and all(
+                "guess" in each for each in found
+            )
+        else:
+            assert name != "costs" or {each["label"] for each in found} == {"ham"}
+
+
+def test_classifying_has_a_bar_from_reading_to_the_last_token(tmp_path: Path) -> None:
+    tracked: list[tuple[str, float, str]] = []
+    done: Counter[str] = Counter()
+
+    class Recorded(Silent):
+        @contextmanager
+        def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
+            tracked.append((what, total, unit))
+
+            def advance(amount: float = 1, note: str = "", total: float | None = None) -> None:
+                done[what] += int(amount)
+
+            yield advance
+
+    model, texts = groundup.open_model("runs/spam"), ["to be " * 200, "", "the prize"]
+    named = iter([(str(i), text) for i, text in enumerate(texts)])
+    found = classify(model, named, why=False, progress=Recorded())
+    assert next(found)["text"] == texts[0]
+    tokens = sum(len(window) for text in texts for window in model.engine.windows(text))
+    assert tracked == [
+        ("reading", 0, "texts"),
+        ("tokenising", 3, "texts"),
+        ("classifying", tokens, "tokens"),
+    ]
+    assert len(list(found)) == 2
+    assert done == {"reading": 3, "tokenising": 3, "classifying": tokens}
 
 
 def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Path) -> None:

@@ -137,17 +137,27 @@ class Model:
         return "".join(event.text for event in events)
 
     @checked_arguments
-    def classify(self, texts: str | Sequence[str] | Data) -> Any:
-        """The probability of each label, most probable first: a dict for a text, a list of them for
-        several, or for those of `Data`.
+    def classify(
+        self, texts: str | Sequence[str] | Data, *, progress: Progress | None = None
+    ) -> Any:
+        """What `groundup classify --json` and the server say of a text, as a dict; a list of them
+        for several texts, or for those of `Data`.
+
+        `label` is what the classifier was told to decide ("unsure", with the most probable label as
+        `guess`, where none is sure enough), `probability` its own, `probabilities` those of all
+        labels, most probable first. A classifier of several labels gives `labels` in place of
+        `label` and `probability`.
 
         >>> classifier = groundup.open_model("runs/spam")
-        >>> sorted(classifier.classify("see you at the station"))
-        ['ham', 'spam']
+        >>> found = classifier.classify("see you at the station")
+        >>> found["label"] in found["probabilities"]
+        True
         """
-        if isinstance(texts, str):
-            return self.engine.classify([texts])[0]
-        return self.engine.classify(_listed(texts))
+        one = isinstance(texts, str)
+        decide = self.engine.opened.decision.decide
+        found = self.engine.classify(_listed(texts), progress=progress)
+        decided = [decide(probabilities) for probabilities in found]
+        return decided[0] if one else decided
 
     @checked_arguments
     def words_for(self, text: str, label: str | None = None) -> dict[str, float]:
@@ -162,7 +172,9 @@ class Model:
         """
         from groundup.lab.attribution import word_effects
 
-        found = word_effects(self.engine, text, label or next(iter(self.classify(text))))
+        found = word_effects(
+            self.engine, text, label or next(iter(self.engine.classify([text])[0]))
+        )
         return {each.word: each.effect for each in found.words}
 
     @checked_arguments

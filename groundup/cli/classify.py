@@ -17,10 +17,11 @@ from groundup.cli.options import DeviceOption, JsonOption
 from groundup.cli.plain import plain
 from groundup.data.reading.data import Data
 from groundup.errors import DataError
-from groundup.progress import Progress
+from groundup.progress import Progress, Silent
 from groundup.weights.decision_rule import ABSTAINED
 
-AT_ONCE = 512
+# Characters of texts that are read before the first is classified, so that a bar knows its end.
+READ_AHEAD = 2**26
 NO_LABEL = "(no label)"
 SHOWN_CHARACTERS = 90
 # Texts of which one progress bar counts the words, and words that are shown.
@@ -168,13 +169,27 @@ def documents_of(data: Data, progress: Progress) -> Iterator[Named]:
         raise DataError(f"{spec} has no text to classify.", fix="Name a file or folder with texts.")
 
 
-def _classify(model: Model, named: Iterator[Named]) -> Iterator[dict[str, Any]]:
+def _classify(model: Model, named: Iterator[Named], progress: Progress) -> Iterator[dict[str, Any]]:
     """Raises ModelError."""
     decision = model.engine.opened.decision
-    while some := list(islice(named, AT_ONCE)):
-        found = model.classify([text for _, text in some])
+    while some := read_ahead(named, progress):
+        found = model.engine.classified([text for _, text in some], progress=progress)
         for (name, text), probabilities in zip(some, found, strict=True):
             yield {"name": name, "text": text, **decision.decide(probabilities)}
+
+
+def read_ahead(named: Iterator[Named], progress: Progress) -> list[Named]:
+    """Return the next texts, until they have READ_AHEAD characters."""
+    some: list[Named] = []
+    characters = 0
+    with progress.track("reading", 0, "texts") as advance:
+        for each in named:
+            some.append(each)
+            characters += len(each[1])
+            advance()
+            if characters >= READ_AHEAD:
+                break
+    return some
 
 
 def classify(
@@ -182,11 +197,11 @@ def classify(
 ) -> Iterator[dict[str, Any]]:
     """`why`: with the words that spoke for the label (the likeliest one where it is unsure)."""
     if not why:
-        yield from _classify(model, named)
+        yield from _classify(model, named, progress)
         return
     from groundup.lab.attribution import readings, word_effects
 
-    found = _classify(model, named)
+    found = _classify(model, named, Silent())  # next to nothing beside the words
     while some := list(islice(found, BEFORE_WHY)):
         total = sum(readings(each["text"]) for each in some)
         with progress.track("words left out", total, "readings") as advance:

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from groundup.cli.panel import Bar, BarLine, LivePanel
 from groundup.cli.plain import json_safe, json_text, terminal_safe
-from groundup.progress import Advance, Silent
+from groundup.progress import Advance, Silent, nothing
 
 if TYPE_CHECKING:
     from groundup.train.monitor.callbacks import Line, RunFacts
@@ -106,7 +106,7 @@ class TerminalProgress:
                 yield advance
             return
         if self._is_drawing:  # within work that has a bar
-            yield _nothing
+            yield nothing
             return
         shown = BarLine("", time.monotonic)
         shown.bar = Bar(what, total, unit, time.monotonic())
@@ -130,12 +130,12 @@ class TerminalProgress:
 
 def _live(shown: BarLine) -> Live:
     return Live(
-        get_renderable=lambda: shown, console=stderr_console(), transient=True, refresh_per_second=4
+        get_renderable=lambda: shown,
+        console=stderr_console(),
+        transient=True,
+        refresh_per_second=4,
+        redirect_stdout=sys.stdout.isatty(),  # results that go elsewhere stay there
     )
-
-
-def _nothing(amount: float = 1, note: str = "", total: float | None = None) -> None:
-    pass
 
 
 class TerminalStage:
@@ -151,7 +151,7 @@ class TerminalStage:
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
         if self.line.bar is not None:
-            yield _nothing
+            yield nothing
             return
         self.line.bar = Bar(what, total, unit, time.monotonic())
         try:
@@ -194,9 +194,9 @@ class PlainProgress:
             now = time.monotonic()
             if now - last >= PLAIN_LINE_EVERY_S:
                 last = now
-                left = bar.left_s(now) or 0.0
-                parts = [f"{what}: {bar.counted}", f"{left:.0f} s left", note]
-                self.say(", ".join(filter(None, parts)))
+                left = bar.left_s(now)
+                ends = "" if left is None else f"{left:.0f} s left"
+                self.say(", ".join(filter(None, [f"{what}: {bar.counted}", ends, note])))
 
         yield advance
 

@@ -46,11 +46,13 @@ CLASSIFIER = ConfigFields(
     "learning_curve",
     "find_wrong_labels",
     "question",
+    "ask_base",
     "few_shot",
     "seed",
     texts={"min": 30},
     min_per_class={"min": 0},
     abstain={"metavar": "ACCURACY"},
+    ask_base={"option": "--base/--no-base"},
     few_shot={"min": 0, "metavar": "K"},
     seed={"min": 0},
 )

@@ -58,7 +58,9 @@ class Bar:
 
     @property
     def counted(self) -> str:
-        """How much of how much: "23/94 steps"."""
+        """How much of how much: "23/94 steps"; of an unknown total "23 steps"."""
+        if self.total <= 0:
+            return f"{self.done:,.0f} {self.unit}".rstrip()
         is_measured = self.unit in ("s", "MB") or self.total != int(self.total)
         digits = int(self.total < FEW and is_measured)
         digits += 0 < self.total < 0.1  # not "0.0/0.0 MB"
@@ -81,7 +83,7 @@ class Bar:
         while len(parts) > 1 and len("  ".join(parts)) + LEAST_BAR_COLUMNS + 2 > width:
             parts.pop()
         room = min(BAR_COLUMNS, width - len("  ".join(parts)) - 2)
-        if room >= LEAST_BAR_COLUMNS:
+        if room >= LEAST_BAR_COLUMNS and self.total > 0:
             parts.insert(1, draw_bar(self.share, room, ascii_only=ascii_only))
         return "  ".join(parts)[:width]
 

@@ -25,12 +25,14 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ModelError
 from groundup.model.heads import Classifier, Encoder, LanguageModel
-from groundup.progress import Progress, Silent
+from groundup.progress import Advance, Progress, Silent, nothing
 from groundup.tokenizer.chat import Conversation, Rendered, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.hf_families import KIND_NAMES, ModelKind
 from groundup.weights.model_io import OpenModel, open_model
 
+# Texts that are classified before the first of them is given.
+TEXTS_AT_ONCE = 512
 # Conversations are truncated to leave this share of the context to the answer, or `max_tokens`
 # where that is less.
 ANSWER_SHARE = 1 / 4
@@ -106,36 +108,71 @@ class Engine:
             raise ModelError(what, fix=USES[self.opened.kind])
         return self.opened.model
 
-    def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
+    def classify(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> list[dict[str, float]]:
         """The probability of each label for each text, most probable first. Raises ModelError."""
-        if not texts:
-            return []
-        scores = self.class_scores(texts)
-        if self.opened.decision.multi_label:
-            probabilities = scores.sigmoid()
-        else:
-            probabilities = scores.softmax(dim=-1)
-        pairs = [zip(self.opened.labels, row, strict=True) for row in probabilities.tolist()]
-        return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
+        return list(self.classified(texts, progress=progress))
 
-    def class_scores(self, texts: Sequence[str]) -> Float[Tensor, "texts N"]:
-        """Divided by the temperature: their softmax (of several labels a text: sigmoid) is the
-        probabilities. Raises ModelError.
+    def classified(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> Iterator[dict[str, float]]:
+        """As `classify`, TEXTS_AT_ONCE texts at a time; `progress` follows the tokens of all of
+        them.
         """
+        self._classifier()
+        tokens = 0 if progress is None else self._count_tokens(texts, progress)
+        with (progress or Silent()).track("classifying", tokens, "tokens") as advance:
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                some = texts[start : start + TEXTS_AT_ONCE]
+                scores = self.class_scores(some, advance=advance)
+                if self.opened.decision.multi_label:
+                    probabilities = scores.sigmoid()
+                else:
+                    probabilities = scores.softmax(dim=-1)
+                for row in probabilities.tolist():
+                    pairs = zip(self.opened.labels, row, strict=True)
+                    yield dict(sorted(pairs, key=lambda pair: -pair[1]))
+
+    def _count_tokens(self, texts: Sequence[str], progress: Progress) -> int:
+        """Those that a classifier reads. The ids are not kept: many texts would fill the memory."""
+        tokens = 0
+        with progress.track("tokenising", len(texts), "texts") as advance:
+            for text in texts:
+                tokens += sum(map(len, self.windows(text)))
+                advance()
+        return tokens
+
+    def class_scores(
+        self, texts: Sequence[str], *, advance: Advance = nothing
+    ) -> Float[Tensor, "texts N"]:
+        """Divided by the temperature: their softmax (of several labels a text: sigmoid) is the
+        probabilities. `advance` is told how many tokens were read. Raises ModelError.
+        """
+        model, windows = self._classifier(), [self.windows(text) for text in texts]
+        if self.opened.stacked is None:
+            scores = class_scores(model, windows, compute=self.compute, advance=advance)
+        else:
+            vectors = None if self.encoder is None else self.encoder.embed(texts)
+            scores = stacked_scores(
+                model,
+                self.opened.stacked,
+                texts,
+                windows,
+                vectors=vectors,
+                compute=self.compute,
+                advance=advance,
+            )
+        return scores / self.opened.decision.temperature
+
+    def _classifier(self) -> Classifier:
+        """Raises ModelError for a model of another kind."""
         if not isinstance(self.opened.model, Classifier):
             raise ModelError(
                 f"{self.opened.path} is {KIND_NAMES[self.opened.kind]} and has no classes.",
                 fix="Train one with: groundup finetune classifier",
             )
-        model, windows = self.opened.model, [self.windows(text) for text in texts]
-        if self.opened.stacked is None:
-            scores = class_scores(model, windows, compute=self.compute)
-        else:
-            vectors = None if self.encoder is None else self.encoder.embed(texts)
-            scores = stacked_scores(
-                model, self.opened.stacked, texts, windows, vectors=vectors, compute=self.compute
-            )
-        return scores / self.opened.decision.temperature
+        return self.opened.model
 
     @cached_property
     def encoder(self) -> "Engine | None":

@@ -25,6 +25,7 @@ from groundup.model.cache import KVCache
 from groundup.model.heads import Classifier, Encoder, LanguageModel, mean_pool
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer
+from groundup.progress import Advance, nothing
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.stacked import Stacked
 
@@ -95,13 +96,16 @@ def class_scores(
     *,
     compute: Compute,
     batch_tokens: int = BATCH_TOKENS,
+    advance: Advance = nothing,
 ) -> Float[Tensor, "texts N"]:
-    """Of texts, each a list of windows of ids, on the CPU."""
+    """Of texts, each a list of windows of ids, on the CPU; `advance` is told how many tokens were
+    read.
+    """
 
     def scores(ids: Tensor, mask: Tensor) -> Tensor:
         return model(ids, mask=mask).float()
 
-    return _pooled(scores, (model.score.out_features,), texts, compute, batch_tokens)
+    return _pooled(scores, (model.score.out_features,), texts, compute, batch_tokens, advance)
 
 
 def _pooled(
@@ -110,6 +114,7 @@ def _pooled(
     texts: Sequence[Sequence[Sequence[int]]],
     compute: Compute,
     batch_tokens: int,
+    advance: Advance,
 ) -> Tensor:
     """The mean over the windows of each text of what `states` makes of ids and mask."""
     rows = [window for windows in texts for window in windows]
@@ -117,6 +122,7 @@ def _pooled(
     result = torch.zeros(len(rows), *shape)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
         result[batch] = states(*pad_right([rows[i] for i in batch], compute.device)).cpu()
+        advance(sum(len(rows[i]) for i in batch))
     return pool_windows(result.flatten(1), owners).view(len(texts), *shape)
 
 
@@ -188,8 +194,11 @@ def stacked_scores(
     vectors: Float[Tensor, "texts E"] | None = None,
     compute: Compute,
     batch_tokens: int = BATCH_TOKENS,
+    advance: Advance = nothing,
 ) -> Float[Tensor, "texts N"]:
-    """Of texts, each with its windows of ids, on the CPU. `vectors`: those of its encoder."""
+    """Of texts, each with its windows of ids, on the CPU. `vectors`: those of its encoder;
+    `advance` is told how many tokens were read.
+    """
     shape = len(stacked.blocks), model.config.width
 
     def means(ids: Tensor, mask: Tensor) -> Tensor:
@@ -197,5 +206,5 @@ def stacked_scores(
 
     states = torch.zeros(len(texts), *shape)
     if stacked.blocks:
-        states = _pooled(means, shape, windows, compute, batch_tokens)
+        states = _pooled(means, shape, windows, compute, batch_tokens, advance)
     return stacked.scores(states, list(texts), vectors).float()

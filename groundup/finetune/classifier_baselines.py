@@ -63,10 +63,11 @@ def add_baselines(
     predictions = {**own, **simple}
     labels, positive, begun = tuple(results.labels), results.positive or "", time.monotonic()
     test, question = splits["test"], config.question
-    task = ZeroShot(test, labels, positive, question, items=items, max_tokens=limit)
-    zero_shot, predicted = _zero_shot(task, opened, compute, progress)
-    predictions |= predicted
-    few_shot = None
+    zero_shot = few_shot = None
+    if config.ask_base:
+        task = ZeroShot(test, labels, positive, question, items=items, max_tokens=limit)
+        zero_shot, predicted = _zero_shot(task, opened, compute, progress)
+        predictions |= predicted
     if zero_shot is not None and not results.multi_label:
         few = FewShot(splits["train"], labels, question or default_question(labels), limit)
         shown = ask_after_examples(

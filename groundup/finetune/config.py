@@ -33,6 +33,7 @@ OUTSIDE_FIELDS = (
     "validation",
     "test",
     "question",
+    "ask_base",
     "few_shot",
     "general",
 )
@@ -103,6 +104,8 @@ class ClassifierConfig:
     """List the texts whose labels are probably wrong; four trainings more."""
     question: str | None = None
     """Question to the base model; default: which label fits."""
+    ask_base: bool = True
+    """Ask the base model about the test texts, too, to compare with it; --no-base: do not."""
     few_shot: int | None = None
     """Also ask the base model after this many examples of each label; 0: not. Default: 1, 2 or 4,
     if within 60 s.
@@ -141,6 +144,11 @@ class ClassifierConfig:
             raise ConfigError(
                 f"few_shot must be 0 or more (got {self.few_shot}).",
                 fix="Give the examples of each label, as 2.",
+            )
+        if self.few_shot and not self.ask_base:
+            raise ConfigError(
+                f"few_shot asks the base model (got {self.few_shot}), and ask_base says not to.",
+                fix="Leave one of them out.",
             )
         if self.loss is not None and self.train == "stacked":
             raise ConfigError(

@@ -93,6 +93,8 @@ class ClassifierStage(StageConfig):
     test: Count = 500
     zero_shot: Count = 200
     """Test messages for the zero-shot baseline."""
+    ask_base: bool = True
+    """Whether the base model is asked, too: the zero-shot baseline."""
     question: str | None = None
     """Its prompt before each message; by default it asks which of the labels fits."""
     max_tokens: Count = 64

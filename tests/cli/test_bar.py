@@ -31,9 +31,7 @@ def test_the_line_never_exceeds_its_width_and_gives_up_its_end_first(width: int)
 
 
 def test_work_of_unknown_amount_and_a_stage_without_work_show_no_bar_that_is_full() -> None:
-    assert "0/0" in Bar("reading", 0.0, "files").line(80, 5.0) and "━" not in Bar(
-        "reading", 0.0
-    ).line(80, 5.0)
+    assert Bar("reading", 0.0, "files", done=3).line(80, 5.0) == "reading  3 files"
     now = 0.0
     stage = BarLine("[2/6] tokenizer", lambda: now)
     now = 65.0

@@ -135,3 +135,5 @@ def test_it_is_left_out_where_it_would_take_too_long_and_done_when_asked_for(
     assert "50 examples of each label do not fit the context of 160" in told.lines[-1]
     with pytest.raises(ConfigError, match="must be 0 or more"):
         ClassifierConfig(few_shot=-1)
+    with pytest.raises(ConfigError, match="few_shot asks the base model"):
+        ClassifierConfig(few_shot=2, ask_base=False)

@@ -206,6 +206,7 @@ def test_own_splits_costs_and_abstaining_from_the_command_to_the_answer(
         "0.999",
         "--class-weights",
         "balanced",
+        "--no-base",
         "--set",
         "epochs=2",
     )
@@ -224,6 +225,8 @@ def test_own_splits_costs_and_abstaining_from_the_command_to_the_answer(
         and sum(results["splits"]["validation"].values()) == 40
     )
     assert results["trained"] == "head" and results["trained_parameters"] == 2 * 32
+    assert "zero_shot" not in results and "few_shot" not in results
+    assert not [row["name"] for row in results["models"] if "base model" in row["name"]]
     found = json.loads(
         told(capsys, "classify", tmp_path / "run", "see you at the station", "--json")
     )

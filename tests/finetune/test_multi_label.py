@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import groundup
 from groundup.cli.main import run
 from groundup.data.documents import Example, MultiLabelExample
 from groundup.data.reading.data import Data
@@ -221,6 +222,8 @@ def test_classify_and_evaluate_give_the_set_of_labels(
         and set(found["probabilities"]) == {"left", "prize"}
         and found["why"]["words"]
     )
+    del found["why"], found["text"]
+    assert groundup.open_model(finished).classify(texts[0]) == found
     data = tmp_path / "new.jsonl"
     rows = [{"text": f"{e.text} now", "labels": list(e.labels)} for e in label_splits["test"]]  # type: ignore[attr-defined]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))

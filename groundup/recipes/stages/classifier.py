@@ -74,6 +74,7 @@ def run(context: StageContext) -> StageResult:
         abstain=table.abstain,
         encoder=encoder,
         question=table.question,
+        ask_base=table.ask_base,
         few_shot=0,  # longer prompts: the stage's time has no room for them
         seed=seed,
     )
@@ -195,7 +196,8 @@ def affordable_percent(
             advance()
     messages = table.train + table.validation + table.test
     whole_s = messages * mean_tokens * min(token_s.values())
-    whole_s += table.zero_shot * (mean_tokens + PROMPT_TOKENS_AROUND) * token_s[False]
+    if table.ask_base:
+        whole_s += table.zero_shot * (mean_tokens + PROMPT_TOKENS_AROUND) * token_s[False]
     percent = 100 * (context.seconds - BESIDE_S) / whole_s
     return min(100.0, max(MIN_PERCENT, percent))
 
