@@ -172,16 +172,19 @@ def mean_states(
     ids: Int[Tensor, "B T"],
     mask: Bool[Tensor, "B T"],
     blocks: Sequence[int],
-) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B T C"]]:
-    """Over the real tokens, after each of `blocks` (ascending), and all states after the last of
-    them.
-    """
+) -> Float[Tensor, "B K C"]:
+    """Over the real tokens, after each of `blocks` (ascending)."""
     hidden, done, means = transformer.embed(ids), 0, []
     for block in blocks:
         hidden, done = transformer.run_blocks(hidden, done, block, mask=mask), block
-        sums = torch.einsum("btc,bt->bc", hidden.float(), mask.float())
-        means.append(sums / mask.sum(dim=1, keepdim=True))
-    return torch.stack(means, dim=1), hidden
+        means.append(mean_state(hidden, mask))
+    return torch.stack(means, dim=1)
+
+
+def mean_state(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B C"]:
+    """Over the real tokens, in float32."""
+    sums = torch.einsum("btc,bt->bc", hidden.float(), mask.float())
+    return sums / mask.sum(dim=1, keepdim=True)
 
 
 @torch.inference_mode()
@@ -202,7 +205,7 @@ def stacked_scores(
     shape = len(stacked.blocks), model.config.width
 
     def means(ids: Tensor, mask: Tensor) -> Tensor:
-        return mean_states(model.transformer, ids, mask, stacked.blocks)[0]
+        return mean_states(model.transformer, ids, mask, stacked.blocks)
 
     states = torch.zeros(len(texts), *shape)
     if stacked.blocks:

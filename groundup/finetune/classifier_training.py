@@ -141,8 +141,8 @@ class ClassifierJob:
     def id_inputs(self, model: Classifier) -> IdInputs:
         return IdInputs(frozen_fingerprint(model.transformer), self.texts)
 
-    def keep(self, frozen: FrozenBlocks) -> Features:
-        """Return the features of all messages."""
+    def keep(self, frozen: Sequence[FrozenBlocks]) -> list[Features]:
+        """Return the features of all messages, of each of `frozen`, in one reading."""
         return keep_features(
             frozen, self.texts, precision=self.config.precision, progress=self.progress
         )
@@ -160,29 +160,25 @@ class ClassifierJob:
             raise ModelError(what, fix="Use all-minilm-l6-v2.")
         return folder, engine.embed([example.text for example in self.messages.examples])
 
-    def learner(self, run: RunFolder) -> "Learner":
-        """Return what `train` asks for, its learning rate chosen."""
+    def learner(self, run: RunFolder, features: Features | None = None) -> "Learner":
+        """Return what `train` asks for, its learning rate chosen. `features`: those of `frozen`, where
+        they are read already.
+        """
         config = self.config
         if config.train == "auto":
-            encoders = {"stacked": config.encoder}
-            configs = [
-                dataclasses.replace(config, train=train, encoder=encoders.get(train, ""))
-                for train in AUTO
-            ]
-            jobs = [dataclasses.replace(self, config=each) for each in configs]
-            return _Best([job.learner(run) for job in jobs], self.messages, self.progress)
+            return self._best(run)
         model = self.classifier()
         frozen = self.frozen(model)
+        if frozen is not None and features is None:
+            [features] = self.keep([frozen])
         if isinstance(frozen, PooledBlocks):
+            assert features is not None
             encoder, vectors = self.vectors()
             training = StackedTraining(
-                self.messages, self.keep(frozen), frozen.blocks, self.weights, encoder, vectors
+                self.messages, features, frozen.blocks, self.weights, encoder, vectors
             )
             return _Stacking(model, training)
-        features: Features | None = None
-        inputs: Inputs = self.id_inputs(model)
-        if frozen is not None:
-            inputs = features = self.keep(frozen)
+        inputs: Inputs = self.id_inputs(model) if features is None else features
 
         def try_rate(rate: float, folder: RunFolder) -> FitResult:
             return self.train(self.learning_part(self.classifier()), inputs, rate, folder)
@@ -191,6 +187,21 @@ class ClassifierJob:
             return _Descent(self, inputs, features, config.learning_rate, [])
         tried = choose_learning_rate(try_rate, run, self.progress, LEARNING_RATES[config.train])
         return _Descent(self, inputs, features, tried[0]["learning_rate"], tried)
+
+    def _best(self, run: RunFolder) -> "_Best":
+        encoders = {"stacked": self.config.encoder}
+        configs = [
+            dataclasses.replace(self.config, train=train, encoder=encoders.get(train, ""))
+            for train in AUTO
+        ]
+        jobs = [dataclasses.replace(self, config=each) for each in configs]
+        model = self.classifier()
+        frozen = [each for job in jobs if (each := job.frozen(model)) is not None]
+        learners = [
+            job.learner(run, features)
+            for job, features in zip(jobs, self.keep(frozen), strict=True)
+        ]
+        return _Best(learners, self.messages, self.progress)
 
     @property
     def weights(self) -> list[Any]:

@@ -1,7 +1,7 @@
 """Features, the hidden states of texts after the frozen lower blocks, computed once and kept in
 the cache, from which the last block (`trainable_parts.LastBlock`) is trained.
 
-    features = keep_features(FrozenBlocks(transformer, num_blocks, compute), texts,
+    [features] = keep_features([FrozenBlocks(transformer, num_blocks, compute)], texts,
         precision="auto", progress=progress)
     hidden, mask, texts = features.padded([3, 7])   # [W, T, C] as it enters block `num_blocks`,
                                                     which tokens are real, and of which text each
@@ -16,6 +16,10 @@ Rows differ in length and are kept without padding: 2,400 messages of 24 tokens 
 rows of a segment were computed together, and differ from rows computed alone in the last bits; a
 killed run loses one segment, a damaged segment is computed anew. `groundup cache` removes the
 longest unused.
+
+Several `FrozenBlocks` of one transformer (those of the last block's training, and those of a
+stacked classifier) are computed in one forward pass, each kept in a folder of its own: the same
+batches as one at a time, so the same bits.
 """
 
 import hashlib
@@ -234,17 +238,22 @@ class FrozenBlocks:
         assert not any(parameter.requires_grad for parameter in self.transformer.parameters())
         return sha256_text(f"{frozen_fingerprint(self.transformer)} {self.num_blocks}")
 
-    @torch.no_grad()
-    def run(self, rows: Sequence[Sequence[int]], *, bf16: bool) -> Float[Tensor, "B T C"]:
-        """Run one padded batch; returns float32 on the CPU."""
-        ids, mask = pad_right(rows, self.compute.device)
-        with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
-            hidden = self.transformer.run_blocks(
-                self.transformer.embed(ids), 0, self.num_blocks, mask=mask
-            )
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """After how many blocks states are kept, ascending."""
+        return (self.num_blocks,)
+
+    def states_after(
+        self, block: int, hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B K C"]:
+        """Return what is kept of the states after one of `stops`."""
         if self.last_only:
-            hidden = hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1][:, None]
-        return hidden.float().cpu()
+            return hidden[torch.arange(len(hidden)), mask.sum(dim=1) - 1][:, None]
+        return hidden
+
+    def run(self, rows: Sequence[Sequence[int]], *, bf16: bool) -> Float[Tensor, "B K C"]:
+        """Run one padded batch; returns float32 on the CPU."""
+        return run_once([self], rows, bf16=bf16)[0]
 
     def kept_tokens(self, row: Sequence[int]) -> int:
         """Return how many tokens of a row have features."""
@@ -260,6 +269,24 @@ class FrozenBlocks:
         return seconds[True] < WORTH_IT * seconds[False]
 
 
+@torch.no_grad()
+def run_once(
+    frozen: Sequence[FrozenBlocks], rows: Sequence[Sequence[int]], *, bf16: bool
+) -> list[Float[Tensor, "B _ C"]]:
+    """What each keeps of one padded batch, float32 on the CPU; all are of one transformer."""
+    transformer, compute = frozen[0].transformer, frozen[0].compute
+    ids, mask = pad_right(rows, compute.device)
+    kept: list[list[Tensor]] = [[] for _ in frozen]
+    with fast_matmul(compute.device), autocast(compute.device, bf16):
+        hidden, done = transformer.embed(ids), 0
+        for stop in sorted({stop for each in frozen for stop in each.stops}):
+            hidden, done = transformer.run_blocks(hidden, done, stop, mask=mask), stop
+            for each, states in zip(frozen, kept, strict=True):
+                if stop in each.stops:
+                    states.append(each.states_after(stop, hidden, mask).float().cpu())
+    return [torch.cat(states, dim=1) for states in kept]
+
+
 def ids_fingerprint(key: str, texts: Sequence[Windows]) -> str:
     """SHA-256 of a key and the ids of all windows."""
     digest = hashlib.sha256(f"{key}\n".encode())
@@ -269,76 +296,128 @@ def ids_fingerprint(key: str, texts: Sequence[Windows]) -> str:
 
 
 def keep_features(
-    frozen: FrozenBlocks, texts: Sequence[Windows], *, precision: TrainPrecision, progress: Progress
-) -> Features:
-    """Those that the cache lacks are computed and kept there. Raises DiskError."""
+    frozen: Sequence[FrozenBlocks],
+    texts: Sequence[Windows],
+    *,
+    precision: TrainPrecision,
+    progress: Progress,
+) -> list[Features]:
+    """Those of each of `frozen`, which are of one transformer; what the cache lacks is computed in
+    one forward pass for all of them and kept there. Raises DiskError.
+    """
     started = time.monotonic()
-    keys = [[row_key(row) for row in windows] for windows in texts]
-    wanted = {row_key(row): row for windows in texts for row in windows}
-    taken = precision_of(frozen, list(wanted.values()), precision)
-    store, width = FeatureStore.of(frozen.key, taken), frozen.transformer.config.width
-    lengths = {key: frozen.kept_tokens(row) for key, row in wanted.items()}
-    found = store.read(lengths, width)
-    missing = {key: row for key, row in wanted.items() if key not in found}
-    cached = len(wanted) - len(missing)
+    rows = {row_key(row): row for windows in texts for row in windows}
+    taken = precision_of(frozen, list(rows.values()), precision)
+    parts = [_Part.of(each, rows, taken) for each in frozen]
+    lacking = [part for part in parts if part.missing]
+    missing = {key: rows[key] for key in rows if any(key in part.missing for part in lacking)}
+    for part in lacking:
+        part.require_room()
     if missing:
-        require_free_bytes(
-            store.folder, FLOAT32_BYTES * width * sum(lengths[key] for key in missing)
-        )
-        compute_features(frozen, missing, store, bf16=taken == "bf16", progress=progress)
-        found |= store.read({key: lengths[key] for key in missing}, width)
+        compute_features(lacking, missing, bf16=taken == "bf16", progress=progress)
     elapsed_s = time.monotonic() - started if missing else 0.0
-    states = tuple(tuple(found[key] for key in each) for each in keys)
-    features = Features(
-        states, sha256_text(f"{frozen.fingerprint(texts)} {taken}"), taken, elapsed_s, cached
-    )
+    found = [part.features(texts, taken, elapsed_s) for part in parts]
+    depths = " and ".join(str(each.num_blocks) for each in frozen)
+    size = sum(each.num_bytes for each in found)
     origins = []
     if missing:
         tokens = f"{sum(map(len, missing.values())):,} tokens"
         origins.append(f"{tokens} computed once in {elapsed_s:.0f} s and kept in the cache")
-    if cached:
-        origins.append(f"{cached:,} of {len(wanted):,} windows read from the cache")
+    if cached := len(rows) - len(missing):
+        origins.append(f"{cached:,} of {len(rows):,} windows read from the cache")
     progress.say(
-        f"Hidden states of {len(texts):,} texts after {frozen.num_blocks} frozen blocks "
-        f"({taken}, {features.num_bytes / 1e6:.0f} MB): {', '.join(origins)}."
+        f"Hidden states of {len(texts):,} texts after {depths} frozen blocks "
+        f"({taken}, {size / 1e6:.0f} MB): {', '.join(origins)}."
     )
-    return features
+    return found
+
+
+@dataclass
+class _Part:
+    """What the cache has of one of several that are computed together, and what it lacks."""
+
+    frozen: FrozenBlocks
+    store: FeatureStore
+    lengths: dict[bytes, int]
+    """Of each row, how many of its states are kept."""
+    found: dict[bytes, Tensor]
+
+    @classmethod
+    def of(
+        cls, frozen: FrozenBlocks, rows: Mapping[bytes, Sequence[int]], precision: str
+    ) -> "_Part":
+        store = FeatureStore.of(frozen.key, precision)
+        lengths = {key: frozen.kept_tokens(row) for key, row in rows.items()}
+        return cls(frozen, store, lengths, store.read(lengths, frozen.transformer.config.width))
+
+    @cached_property
+    def missing(self) -> frozenset[bytes]:
+        """The rows that the cache lacked at the beginning."""
+        return frozenset(self.lengths.keys() - self.found.keys())
+
+    def require_room(self) -> None:
+        """Raises DiskError."""
+        states = sum(self.lengths[key] for key in self.missing)
+        width = self.frozen.transformer.config.width
+        require_free_bytes(self.store.folder, FLOAT32_BYTES * width * states)
+
+    def write(self, keys: Sequence[bytes], hidden: Sequence[Tensor]) -> None:
+        """Store those that it lacks."""
+        lacking = [place for place, key in enumerate(keys) if key in self.missing]
+        if lacking:
+            self.store.write([keys[i] for i in lacking], [hidden[i] for i in lacking])
+
+    def features(self, texts: Sequence[Windows], precision: str, elapsed_s: float) -> Features:
+        if self.missing:
+            lengths = {key: self.lengths[key] for key in self.missing}
+            self.found |= self.store.read(lengths, self.frozen.transformer.config.width)
+        return Features(
+            tuple(tuple(self.found[row_key(row)] for row in windows) for windows in texts),
+            sha256_text(f"{self.frozen.fingerprint(texts)} {precision}"),
+            precision,
+            elapsed_s,
+            len(self.lengths) - len(self.missing),
+        )
 
 
 def precision_of(
-    frozen: FrozenBlocks, rows: Sequence[Sequence[int]], precision: TrainPrecision
+    frozen: Sequence[FrozenBlocks], rows: Sequence[Sequence[int]], precision: TrainPrecision
 ) -> TrainPrecision:
     """With "auto" the one that the cache has, else the faster one on the longest batch."""
-    if precision == "auto" and not frozen.compute.fixed_choices:
+    if precision == "auto" and not frozen[0].compute.fixed_choices:
         for kept in ("float32", "bf16"):
-            if FeatureStore.exists(frozen.key, kept):
+            if any(FeatureStore.exists(each.key, kept) for each in frozen):
                 return kept
     batch = next(batches_by_length([len(row) for row in rows], FEATURE_BATCH_TOKENS))
-    return "bf16" if frozen.takes_bf16([rows[i] for i in batch], precision) else "float32"
+    return "bf16" if frozen[0].takes_bf16([rows[i] for i in batch], precision) else "float32"
 
 
 def compute_features(
-    frozen: FrozenBlocks,
+    parts: Sequence[_Part],
     rows: Mapping[bytes, Sequence[int]],
-    store: FeatureStore,
     *,
     bf16: bool,
     progress: Progress,
 ) -> None:
     """Each segment is stored as soon as it is complete."""
+    frozen = [part.frozen for part in parts]
     with progress.track("frozen blocks", sum(map(len, rows.values())), "tokens") as advance:
-        tuner = ThreadTuner(frozen.compute.thread_counts, torch.get_num_threads())
+        tuner = ThreadTuner(frozen[0].compute.thread_counts, torch.get_num_threads())
         for keys in segments_of(rows):
-            hidden: dict[int, Tensor] = {}
+            hidden: list[dict[int, Tensor]] = [{} for _ in parts]
             lengths = [len(rows[key]) for key in keys]
             for batch in batches_by_length(lengths, FEATURE_BATCH_TOKENS):
                 begun = time.perf_counter()
-                stream = frozen.run([rows[keys[i]] for i in batch], bf16=bf16)
-                tuner.told(time.perf_counter() - begun, stream.shape[0] * stream.shape[1])
+                ids = [rows[keys[i]] for i in batch]
+                streams = run_once(frozen, ids, bf16=bf16)
+                padded = len(ids) * max(map(len, ids))
+                tuner.told(time.perf_counter() - begun, padded)
                 set_threads(tuner.count)
-                hidden |= {
-                    i: stream[place, : frozen.kept_tokens(rows[keys[i]])].clone()
-                    for place, i in enumerate(batch)
-                }
+                for part, stream, kept in zip(parts, streams, hidden, strict=True):
+                    kept |= {
+                        i: stream[place, : part.lengths[keys[i]]].clone()
+                        for place, i in enumerate(batch)
+                    }
                 advance(sum(lengths[i] for i in batch))
-            store.write(keys, [hidden[i] for i in range(len(keys))])
+            for part, kept in zip(parts, hidden, strict=True):
+                part.write(keys, [kept[i] for i in range(len(keys))])

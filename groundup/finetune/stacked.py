@@ -17,17 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from groundup.engine.padded_batch import mean_states, pad_right
+from groundup.engine.padded_batch import mean_state
 from groundup.errors import MissingExtra
 from groundup.evaluate.calibration import cross_entropy, fit_temperature
 from groundup.files import sha256_text
 from groundup.finetune.features import Features, FrozenBlocks
 from groundup.finetune.messages import Messages
-from groundup.model.matmul_precision import fast_matmul
-from groundup.train.steps.step import autocast
 from groundup.weights.stacked import Stacked, TfIdf
 
 # Of the blocks, where hidden states are read: of 30 after 10, 18 and 26 (docs/log.md).
@@ -66,16 +64,20 @@ class PooledBlocks(FrozenBlocks):
         """Return how many states of a row are kept."""
         return len(self.blocks) + 1
 
-    @torch.no_grad()
-    def run(self, rows: Sequence[Sequence[int]], *, bf16: bool) -> Float[Tensor, "B K+1 C"]:
-        ids, mask = pad_right(rows, self.compute.device)
-        with fast_matmul(self.compute.device), autocast(self.compute.device, bf16):
-            means, hidden = mean_states(self.transformer, ids, mask, self.blocks)
-            hidden = self.transformer.run_blocks(
-                hidden, self.blocks[-1], self.num_blocks, mask=mask
-            )
-            last = self.transformer.final_norm(hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1])
-        return torch.cat([means, last.float()[:, None]], dim=1).cpu()
+    @property
+    def stops(self) -> tuple[int, ...]:
+        return tuple(sorted({*self.blocks, self.num_blocks}))
+
+    def states_after(
+        self, block: int, hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B K C"]:
+        kept = []
+        if block in self.blocks:
+            kept.append(mean_state(hidden, mask))
+        if block == self.num_blocks:
+            last = hidden[torch.arange(len(hidden)), mask.sum(dim=1) - 1]
+            kept.append(self.transformer.final_norm(last).float())
+        return torch.stack(kept, dim=1)
 
 
 @dataclass(frozen=True)

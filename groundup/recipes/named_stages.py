@@ -103,7 +103,7 @@ class ClassifierStage(StageConfig):
     """Times through the training messages; few messages need more."""
     learner: Trained = ClassifierConfig.train
     """What learns, as of `finetune classifier --train`; "auto": what is better on the validation
-    messages, which takes twice as long.
+    messages.
     """
     encoder: str = ""
     """An encoder whose vectors of the messages are learned from, too, where `learner` is "stacked"

@@ -129,7 +129,9 @@ def test_cached_features_give_the_scores_of_the_whole_model(
         for example in splits["test"][:20]
     ]
     frozen = FrozenBlocks(model.transformer, 1, compute)
-    features = keep_features(frozen, [[row] for row in ids], precision="float32", progress=Silent())
+    [features] = keep_features(
+        [frozen], [[row] for row in ids], precision="float32", progress=Silent()
+    )
     hidden, mask, texts = features.padded(range(20))
     whole_ids, whole_mask = pad_right(ids, compute.device)
     with torch.no_grad():
@@ -162,15 +164,15 @@ def test_features_belong_to_their_weights_and_ids(
     model = classifier_from(open_base(), ("ham", "spam"), CONFIG, 48)
     texts = [[[1, 2, 3]], [[4]], [[1, 2, 3], [4]]]
     frozen = FrozenBlocks(model.transformer, 1, compute)
-    first = keep_features(frozen, texts, precision="float32", progress=Silent())
-    again = keep_features(frozen, texts[::-1], precision="auto", progress=Silent())
+    [first] = keep_features([frozen], texts, precision="float32", progress=Silent())
+    [again] = keep_features([frozen], texts[::-1], precision="auto", progress=Silent())
     assert (first.cached, again.cached, again.elapsed_s, again.precision) == (0, 2, 0.0, "float32")
     assert torch.equal(first.texts[0][0], again.texts[2][0]) and torch.equal(
         first.texts[2][1], again.texts[1][0]
     )
     assert first.lengths == (3, 1, 4) and first.plain()["bytes"] == 8 * 32 * 4
     assert frozen.fingerprint([[[1, 2, 3], [5]]]) != frozen.fingerprint([[[1, 2, 3]], [[5]]])
-    more = keep_features(frozen, [[[5, 6], [4]]], precision="float32", progress=Silent())
+    [more] = keep_features([frozen], [[[5, 6], [4]]], precision="float32", progress=Silent())
     assert more.cached == 1 and len(segments(frozen)) == 2
     with torch.no_grad():
         model.transformer.embedding.weight[0, 0] += 1
@@ -190,11 +192,11 @@ def test_a_damaged_segment_is_computed_anew_to_the_same_bits(
     )
     first = [
         row.clone()
-        for row in keep_features(frozen, rows, precision="float32", progress=Silent()).texts[0]
+        for row in keep_features([frozen], rows, precision="float32", progress=Silent())[0].texts[0]
     ]
     (file,) = segments(frozen)
     file.write_bytes(damage(file.read_bytes()))
-    again = keep_features(frozen, rows, precision="float32", progress=Silent())
+    [again] = keep_features([frozen], rows, precision="float32", progress=Silent())
     assert again.cached == 0 and all(
         torch.equal(a, b) for a, b in zip(first, again.texts[0], strict=True)
     )
@@ -210,13 +212,13 @@ def test_what_a_killed_run_had_computed_is_not_computed_again(
     rows = [[[place, *range(place % 4)] for place in range(12)]]
     whole = [
         row.clone()
-        for row in keep_features(frozen, rows, precision="float32", progress=Silent()).texts[0]
+        for row in keep_features([frozen], rows, precision="float32", progress=Silent())[0].texts[0]
     ]
     files = segments(frozen)
     assert len(files) > 3
     for file in files[1:]:
         file.unlink()
-    again = keep_features(frozen, rows, precision="float32", progress=Silent())
+    [again] = keep_features([frozen], rows, precision="float32", progress=Silent())
     assert 0 < again.cached < 12 and all(
         torch.equal(a, b) for a, b in zip(whole, again.texts[0], strict=True)
     )
@@ -229,7 +231,7 @@ def test_kept_features_are_listed_and_pruned(
     frozen = FrozenBlocks(
         classifier_from(open_base(), ("a", "b"), CONFIG, 48).transformer, 1, compute
     )
-    keep_features(frozen, [[[1, 2]]], precision="float32", progress=Silent())
+    keep_features([frozen], [[[1, 2]]], precision="float32", progress=Silent())
     (entry,) = (each for each in entries() if each.kind == "features")
     assert entry.num_bytes > 256 and entry.in_use in (True, False)
 
@@ -520,8 +522,8 @@ def test_the_whole_model_and_the_cached_last_block_have_the_same_scores(
         classifier_windows(opened.require_tokenizer(), e.text, 6, 8) for e in splits["test"][:20]
     ]
     assert max(map(len, texts)) > 1 and all(len(row) <= 6 for windows in texts for row in windows)
-    features = keep_features(
-        FrozenBlocks(model.transformer, 1, compute), texts, precision="float32", progress=Silent()
+    [features] = keep_features(
+        [FrozenBlocks(model.transformer, 1, compute)], texts, precision="float32", progress=Silent()
     )
     cached = scores_of(LastBlock(model), features, range(20), device=compute.device)
     whole = scores_of(WholeModel(model), IdInputs("key", texts), range(20), device=compute.device)

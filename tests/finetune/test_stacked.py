@@ -21,7 +21,7 @@ from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.classifier_training import classifier_from
 from groundup.finetune.config import ClassifierConfig
-from groundup.finetune.features import keep_features
+from groundup.finetune.features import FrozenBlocks, keep_features
 from groundup.finetune.messages import Messages
 from groundup.finetune.stacked import (
     PooledBlocks,
@@ -30,6 +30,7 @@ from groundup.finetune.stacked import (
     fit_linear,
     sparse_rows,
 )
+from groundup.model.transformer import Transformer
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
@@ -102,7 +103,7 @@ def training_of(opened: OpenModel, splits: Splits, compute: Compute) -> StackedT
         [classifier_ids(opened.require_tokenizer(), example.text, 48)]
         for example in messages.examples
     ]
-    features = keep_features(frozen, ids, precision="float32", progress=Silent())
+    [features] = keep_features([frozen], ids, precision="float32", progress=Silent())
     return StackedTraining(
         messages, features, frozen.blocks, messages.class_weights(balanced=False)
     )
@@ -327,6 +328,39 @@ def test_auto_keeps_what_is_better_on_validation_and_says_what_was_tried(
     )
     assert any("best first: " + results.trained in line for line in said)
     assert (open_model(run.path, compute).stacked is not None) is (results.trained == "stacked")
+
+
+def test_one_reading_gives_each_the_bits_of_its_own(
+    open_base: OpenBase, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(0)
+    texts = [[draw.integers(5, 300, n).tolist()] for n in draw.integers(1, 40, 60)]
+    transformer = classifier_from(open_base(), ("a", "b"), CONFIG, 48).transformer
+    kinds = FrozenBlocks(transformer, 1, compute), PooledBlocks(transformer, 2, compute)
+    own = {"precision": "float32", "progress": Silent()}
+    apart = [keep_features([each], texts, **own)[0] for each in kinds]  # type: ignore[arg-type]
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "another"))
+    passes: list[int] = []
+    embed = Transformer.embed
+
+    def counted(self: Transformer, ids: torch.Tensor, *more: object) -> torch.Tensor:
+        passes.append(len(ids))
+        return embed(self, ids, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Transformer, "embed", counted)
+    together = keep_features(kinds, texts, **own)  # type: ignore[arg-type]
+    assert sum(passes) == len(texts), "each row is read once"
+    for one, other in zip(apart, together, strict=True):
+        assert one.fingerprint == other.fingerprint and one.precision == other.precision
+        for windows, same in zip(one.texts, other.texts, strict=True):
+            assert all(map(torch.equal, windows, same))
+    again = keep_features([kinds[1], kinds[0]], texts, **own)  # type: ignore[arg-type]
+    assert sum(passes) == len(texts) and [each.cached for each in again] == [60, 60]
+    more = [*texts, [[7, 8, 9]]]
+    alone = keep_features([kinds[0]], more, **own)[0]  # type: ignore[arg-type]
+    both = keep_features(kinds, more, **own)  # type: ignore[arg-type]
+    assert alone.cached == 60 and [each.cached for each in both] == [61, 60]
+    assert torch.equal(both[0].texts[60][0], alone.texts[60][0])
 
 
 def test_a_learning_curve_and_wrong_labels_are_found_with_it(
