@@ -61,8 +61,8 @@ class FixedTexts:
     asked: str
     """Above the questions that are passed on to a person."""
     unanswered: str
-    contact_questions: tuple[str, str]
-    """For a telephone number and an e-mail address, as documents are searched."""
+    contact_question: str
+    """For a telephone number or an e-mail address, as documents are searched."""
     emergency: str
     self_harm: str
 
@@ -85,7 +85,7 @@ ENGLISH = FixedTexts(
     no_person="I can't put you through to a person from here.",
     asked="What you have asked so far, to pass on:",
     unanswered="(not answered)",
-    contact_questions=("What is your telephone number?", "What is your e-mail address?"),
+    contact_question="What is your telephone number or e-mail address?",
     emergency=(
         "If someone may be in danger, call the emergency services now: 112, 999 or 911. "
         "I am a computer program and can't get help for you."
@@ -112,7 +112,7 @@ GERMAN = FixedTexts(
     no_person="Von hier aus kann ich Sie nicht mit einem Menschen verbinden.",
     asked="Was Sie bisher gefragt haben, zum Weitergeben:",
     unanswered="(nicht beantwortet)",
-    contact_questions=("Wie ist Ihre Telefonnummer?", "Wie ist Ihre E-Mail-Adresse?"),
+    contact_question="Wie ist Ihre Telefonnummer oder E-Mail-Adresse?",
     emergency=(
         "Wenn jemand in Gefahr sein könnte, rufen Sie sofort den Notruf: 112. "
         "Ich bin ein Computerprogramm und kann keine Hilfe holen."
@@ -140,10 +140,7 @@ FRENCH = FixedTexts(
     no_person="D'ici, je ne peux pas vous mettre en relation avec une personne.",
     asked="Vos questions jusqu'ici, à transmettre :",
     unanswered="(sans réponse)",
-    contact_questions=(
-        "Quel est votre numéro de téléphone ?",
-        "Quelle est votre adresse e-mail ?",
-    ),
+    contact_question="Quel est votre numéro de téléphone ou votre adresse e-mail ?",
     emergency=(
         "Si quelqu'un est peut-être en danger, appelez tout de suite les secours : 112. "
         "Je suis un programme informatique et je ne peux pas faire venir de l'aide."

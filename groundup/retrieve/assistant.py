@@ -30,7 +30,7 @@ from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
 from groundup.http.responses import JsonObject
-from groundup.packs.assistant_texts import ENGLISH, AssistantTexts
+from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import (
     Answer,
     AnswerWriter,
@@ -70,6 +70,8 @@ if TYPE_CHECKING:
 ReplyKind = Literal["answer", "refusal", "small_talk", "person", "emergency", "self_harm", "action"]
 # Read for a contact: by words alone, passages on telephones in general often come first.
 CONTACT_PASSAGES = 10
+# As `contact_detail` knows them; the first one is preferred.
+CONTACT_FORMS = ("telephone number", "e-mail")
 MAX_SUMMARY, MAX_SUMMARY_CHARACTERS = 10, 200
 # Of a message; a search reads the first 256 words.
 MAX_MESSAGE_CHARACTERS = 8000
@@ -313,18 +315,19 @@ def _handover(
 
 
 def _quoted_contact(search: Search, texts: AssistantTexts) -> tuple[Quote, QuestionReading] | None:
-    """Return the first sentence with a telephone number or e-mail address among those that answer
-    a question for it, else in the passages that are about it; None: there is none.
+    """Return the first sentence with a telephone number, or else with an e-mail address, among
+    those that answer a question for them and those of the passages that were read; None: there is
+    none.
     """
-    forms = ENGLISH.contact_questions
-    for form, question in zip(forms, texts.fixed.contact_questions, strict=True):
-        found = search(question, CONTACT_PASSAGES)
-        said = tuple(
-            quote_of(source, number, each)
-            for number, source in enumerate(found.sources, start=1)
-            for each in statements(source)
-        )
-        for quote in (*found.quotes, *without_requests(said, found.requests)):
+    found = search(texts.fixed.contact_question, CONTACT_PASSAGES)
+    said = tuple(
+        quote_of(source, number, each)
+        for number, source in enumerate(found.sources, start=1)
+        for each in statements(source)
+    )
+    listed = (*found.quotes, *without_requests(said, found.requests))
+    for form in CONTACT_FORMS:
+        for quote in listed:
             if contact_detail(form, quote.in_words or quote.text):
                 return quote, found
     return None

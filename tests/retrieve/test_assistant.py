@@ -14,7 +14,7 @@ from groundup.packs.assistant_texts import ENGLISH, AssistantTexts, FixedTexts
 from groundup.packs.check import check_pack
 from groundup.packs.pack import new_pack, packaged_packs, read_head
 from groundup.recipes.named_stages import pack_values
-from groundup.retrieve.answer import AskConfig
+from groundup.retrieve.answer import AskConfig, QuestionReading
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant import (
     AssistantReply,
@@ -83,6 +83,33 @@ def test_what_no_document_has_is_refused_with_the_way_to_a_person(
     assert found.sources[0].text.count("01632 960530") == 1, "from the documents, with its source"
     own = say("What is the capital of France?", texts=CONTACT)
     assert own.text.endswith("To speak to a person: ring the desk.") and not own.quotes
+
+
+@pytest.mark.parametrize(
+    ("contact", "shown"),
+    [
+        ("E-mail: desk@mill.example.", "desk@mill.example"),
+        ("E-mail: desk@mill.example.\n\nTelephone: 01632 960 001.", "01632 960 001"),
+        ("Our office is upstairs.", None),
+    ],
+)
+def test_a_refusal_searches_once_for_a_telephone_number_or_an_e_mail_address(
+    tmp_path: Path, contact: str, shown: str | None
+) -> None:
+    (tmp_path / "mill.md").write_text(f"# The mill\n\nFlour is ground on Mondays.\n\n{contact}\n")
+    asked: list[str] = []
+    with Index(groundup.index(tmp_path / "mill.md", tmp_path / "index").index) as opened:
+        search = searching(opened, AskConfig())
+
+        def counted(question: str, passages: int | None = None) -> QuestionReading:
+            asked.append(question)
+            return search(question, passages)
+
+        found = read_conversation([Message("user", "Do you sell bicycles?")], TEXTS, counted)
+    assert found.kind == "refusal"
+    assert asked == ["Do you sell bicycles?", ENGLISH.contact_question]
+    quoted = [each.text for each in found.documents.quotes]
+    assert [shown in each for each in quoted] == ([True] if shown else [])
 
 
 def test_a_person_who_is_asked_for_gets_what_was_asked_so_far(
