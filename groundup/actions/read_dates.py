@@ -12,7 +12,14 @@ from datetime import date, timedelta
 from functools import cache
 
 from groundup.actions.reading import Reading, overlaps
-from groundup.language.calendar_dates import MODAL_MAY, MONTH, OF_MONTH, feasts_in
+from groundup.language.calendar_dates import (
+    DATE_IN_FIGURES,
+    ISO_DATE,
+    MODAL_MAY,
+    MONTH,
+    OF_MONTH,
+    feasts_in,
+)
 from groundup.language.number_words import ONE_TO_NINETEEN
 from groundup.language.weekdays import DAYS, SHORT_DAYS
 
@@ -38,10 +45,6 @@ _ORDINAL = rf"(?:\d{{1,2}}(?:st|nd|rd|th)|{'|'.join(sorted(_BY_ORDINAL, key=len,
 _NUMBER = rf"(?:\d{{1,2}}(?:st|nd|rd|th)?|{_ORDINAL})"
 _COUNT = rf"(?:\d{{1,2}}|an?|{'|'.join(list(ONE_TO_NINETEEN)[1:13])})"
 _SPAN = r"(days?|weeks?|fortnights?)"
-_ISO = re.compile(r"(?<![\d-])(\d{4})-(\d\d)-(\d\d)(?![\d-])")
-_FIGURES = re.compile(
-    r"(?<![\d/.:£$€-])(\d{1,2})([/.-])(\d{1,2})(?:\2(\d{4}|\d\d)|(?=\.?(?:\D|\Z)))\.?(?![\d/:])"
-)
 # "24 or 25 December", "3 to 7 March"
 _DAY_MONTH = re.compile(
     rf"(?:\b({_DAY})s?,?\s+)?(?:\bthe\s+)?\b((?:{_NUMBER}\s*(?:-|–|or|and|to|until|till)\s*)*)"
@@ -118,8 +121,8 @@ class _DateReader:
 
     def read(self, asked: bool) -> list[Reading]:
         """Return the dates."""
-        self._take(_ISO, lambda m: [_real(int(m[1]), int(m[2]), int(m[3]))])
-        self._take(_FIGURES, lambda m: self._figures(m, asked))
+        self._take(ISO_DATE, lambda m: [_real(int(m[1]), int(m[2]), int(m[3]))])
+        self._take(DATE_IN_FIGURES, lambda m: self._figures(m, asked))
         self._take(_DAY_MONTH, self._day_month)
         self._take(_MONTH_DAY, self._month_day)
         for match, days in feasts_in(self._text, self._years):

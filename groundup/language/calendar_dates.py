@@ -8,7 +8,8 @@ year, whole months, "on the 3rd", today, tomorrow, "next Friday", and feasts wit
 own; Easter by the rule of Meeus (Astronomical Algorithms, chapter 8). "Bank holidays" are those of
 England and Wales without the days that are proclaimed once. A date without a year is the next one
 from `today`, and is held against a range by month and day. Month names of English, German and
-French.
+French. Dates in figures ("24/12", "24.12.", "24/12/2026", "2026-12-24") are put into words first
+(`worded_dates`); the day stands before the month, as in British, German and French.
 """
 
 import re
@@ -28,10 +29,19 @@ _MONTH_NAMES = (
     "jan feb mär apr mai jun jul aug sept okt nov dez",
 )
 OF_MONTH = {name: n for each in _MONTH_NAMES for n, name in enumerate(each.split(), start=1)}
+_NAMES_OF_MONTHS = {
+    code: [name.capitalize() if code != "fr" else name for name in names.split()]
+    for code, names in zip(("en", "de", "fr"), _MONTH_NAMES, strict=False)
+}
 MONTH = rf"(?:{'|'.join(sorted(OF_MONTH, key=len, reverse=True))})"
 _WEEKDAY = rf"(?:(?:{'|'.join(DAYS['en'] + DAYS['de'] + DAYS['fr'])})s?,?\s+)?"
 _DAY = r"(?:the\s+)?\d{1,2}(?:st|nd|rd|th|\.)?"
 _YEAR = r"(?:,?\s+((?:19|20)\d\d))?"
+# Dates in figures: ISO 8601, and day and month with one sign, the year at the end or left out.
+ISO_DATE = re.compile(r"(?<![\d-])(\d{4})-(\d\d)-(\d\d)(?![\d-])")
+DATE_IN_FIGURES = re.compile(
+    r"(?<![\d/.:£$€-])(\d{1,2})([/.-])(\d{1,2})(?:\2(\d{4}|\d\d)|(?=\.?(?:\D|\Z)))\.?(?![\d/:])"
+)
 _JOIN = r"\s*(?:,|and|or|und|oder|et|&)\s*"
 _TO = r"\s*(?:-|–|—|to|until|till|through|bis(?: zum)?|au)\s*"
 # "24, 25 and 31 December 2026"
@@ -91,6 +101,22 @@ _BY_EASTER = (
     (re.compile(r"\beaster sunday\b|\bostersonntag\b", re.I), 0),
     (re.compile(r"\beaster monday\b|\bostermontag\b", re.I), 1),
 )
+# What stands before a date without a year: a word that only days have, or one that fractions and
+# prices have, too.
+_ON_DAY = re.compile(
+    rf"(?:\b(?P<on>on|am|vom|zum|le|dated?)|\b(?:{'|'.join(DAYS['en'] + DAYS['de'] + DAYS['fr'])})s?,?)"
+    r"\s+(?:the\s+)?\Z",
+    re.IGNORECASE,
+)
+_BY_DAY = re.compile(
+    r"\b(?:until|till|by|from|since|before|after|to|for|between|bis|ab|seit|und|avant|au|et"
+    r"|(?P<joins>and|or))"
+    r"\s+\Z",
+    re.IGNORECASE,
+)
+# Behind "24.12.", where that full stop ends no sentence.
+_GOES_ON = re.compile(r"\s*[,;:)?!–-]|\s+[^\W_A-Z]")
+_DATE_TO = re.compile(rf"\b({MONTH}(?: \d{{4}})?)[-–](?=\d{{1,2}}[/.]\d)", re.IGNORECASE)
 _STATED_YEAR = re.compile(r",?\s+((?:19|20)\d\d)\b")
 BANK_HOLIDAY = re.compile(r"\b(?:bank|public) holidays?\b", re.IGNORECASE)
 _NEXT_BANK_HOLIDAY = re.compile(r"\bnext (?:bank|public) holiday\b( monday)?", re.IGNORECASE)
@@ -182,6 +208,7 @@ def days_in(text: str, today: date) -> tuple[Days, ...]:
     ['18 Oct 26 Oct', '24 Dec 24 Dec', '25 Dec 25 Dec']
     """
     found: list[Days] = []
+    text = worded_dates(text)
     rest = MODAL_MAY.sub("   ", text)
 
     def take(pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
@@ -209,6 +236,88 @@ def days_in(text: str, today: date) -> tuple[Days, ...]:
         month = OF_MONTH[match[1].lower()]
         found += _opened([_months(month, month, today)], rest, match.start())
     return (*found, *_feasts(text, today))
+
+
+def worded_dates(text: str, language: str = "en") -> str:
+    """Return a text with its dates in figures in words, the day before the month unless there is no
+    such month; months have the names of English, German ("de") or French ("fr").
+
+    Without a year a date needs a word before it that days have ("on 3/4"), or a form that little
+    else has ("24/12", "24.12."); "24/7" and fractions are none.
+
+    >>> worded_dates("Shut from 24/12 to 02/01/2027, and on 3/4 half of 3/4 of us are in.")
+    'Shut from 24 December to 2 January 2027, and on 3 April half of 3/4 of us are in.'
+    """
+    if not any(map(str.isdigit, text)):
+        return text
+    names = _NAMES_OF_MONTHS.get(language, _NAMES_OF_MONTHS["en"])
+    worded = ISO_DATE.sub(
+        lambda match: _worded(match[0], match[3], match[2], match[1], names), text
+    )
+    for _ in range(2):  # of two dates with a hyphen between, the second one is seen behind "to"
+        worded = DATE_IN_FIGURES.sub(lambda match: _worded_figures(match, names), worded)
+        worded = _DATE_TO.sub(r"\1 to ", worded)
+    return worded
+
+
+def ambiguous_dates(text: str) -> list[tuple[str, str]]:
+    """Return the dates in figures that have another meaning where the month stands first, each with
+    how it is read.
+
+    >>> ambiguous_dates("open on 3/4 or on 24/12?")
+    [('3/4', '3 April')]
+    """
+    return [
+        (figures, worded)
+        for match in DATE_IN_FIGURES.finditer(text)
+        if match[2] != "."
+        for figures in [match[0].strip(".")]
+        for worded in [_worded_figures(match, _NAMES_OF_MONTHS["en"]).strip(".")]
+        if worded != figures and int(match[1]) <= 12 and int(match[1]) != int(match[3]) <= 12
+    ]
+
+
+def _worded_figures(match: re.Match[str], names: Sequence[str]) -> str:
+    """Return a date in figures in words; what is none as it stands."""
+    first, sign, second, year = match.groups()
+    if not year and not _is_date(match):
+        return match[0]
+    if sign == "." and year and len(year) == 2 and len(first + second) < 4:
+        return match[0]  # "2.1.10" is a section
+    tail = "." * (match[0].endswith(".") and (bool(year) or sign != "."))
+    if int(second) > 12 and sign == "/":
+        first, second = second, first
+    return _worded(match[0], first, second, year, names, tail)
+
+
+def _is_date(match: re.Match[str]) -> bool:
+    """Whether a day and month without a year are a date."""
+    text, (start, end) = match.string, match.span()
+    first, sign, second = match[1], match[2], match[3]
+    near = max(0, start - _NEAR), start
+    on_day, by_day = _ON_DAY.search(text, *near), _BY_DAY.search(text, *near)
+    if sign == "/":
+        is_fraction = int(first) < int(second) <= 10 or (first, second) == ("24", "7")
+        is_form = int(first) > 12 and len(second) == 2
+        return is_form or on_day is not None or (by_day is not None and not is_fraction)
+    if sign == "-":
+        return False
+    if not match[0].endswith("."):  # "Friday 10.05" is a time
+        return on_day is not None and bool(on_day["on"]) and len(second) == 2
+    goes_on = len(second) == 2 and _GOES_ON.match(text, end) is not None
+    return goes_on or on_day is not None or (by_day is not None and not by_day["joins"])
+
+
+def _worded(
+    whole: str, day: str, month: str, year: str | None, names: Sequence[str], tail: str = ""
+) -> str:
+    """Return a date in words, or `whole` where the calendar has no such day."""
+    number = int(year or 2000)  # a leap year
+    try:
+        made = date(number + 2000 * (number < 100), int(month), int(day))
+    except ValueError:
+        return whole
+    return f"{made.day} {names[made.month - 1]}{f' {made.year}' if year else ''}{tail}"
 
 
 def _replaced(day: date, number: int) -> date | None:

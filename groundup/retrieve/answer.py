@@ -21,6 +21,7 @@ from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, require
+from groundup.language.calendar_dates import worded_dates
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.composition import both_said, compose, missing_words, nearest_quote
@@ -383,11 +384,13 @@ def read(
     vectors: "Vectors | None" = None,
 ) -> QuestionReading:
     """Return the passages that fit a question, and the sentences that answer it; with `vectors` it
-    is known better whether they do. Of a question that asks two things each is read by itself.
+    is known better whether they do. Of a question that asks two things each is read by itself, with
+    its dates in words.
 
     `new_keep`: makes for one search what says which passages it may find. Raises ConfigError,
     FormatError.
     """
+    asked, question = question, worded_dates(question, next(iter(index.languages), "en"))
     # With a least evidence of 0 any passage will do.
     refusal = None if config.min_evidence == 0 else refusal_of(index, question)
     if refusal and refusal.is_small_talk:
@@ -405,8 +408,9 @@ def read(
         reading = read_one(question)
     requests = tuple(request_spans(index, source) for source in reading.sources)
     kept = without_requests(reading.quotes, requests)
-    quotes, notes = noted(index, question, kept, reading.sources)
-    reading = replace(reading, quotes=quotes, notes=(*notes, *reading.notes), requests=requests)
+    quotes, notes = noted(index, asked, kept, reading.sources)
+    reading = replace(reading, question=asked, quotes=quotes, requests=requests)
+    reading = replace(reading, notes=(*notes, *reading.notes))
     if quotes or reading.nearest:
         return reading
     return replace(reading, nearest=first_quote(reading.sources, requests))

@@ -1,12 +1,15 @@
 """The date of a document: the one that it states near its beginning or in its name, else the time
 of its file's last change.
 
-    "Valid from 1 March 2026", "prices-2026-03.md"  ->  2026-03-01, 2026-03
+    "Valid from 1 March 2026", "Valid from 01/03/2026"  ->  2026-03-01
+    "prices-2026-03.md"                                 ->  2026-03
 """
 
 import os
 import re
 from datetime import UTC, date, datetime
+
+from groundup.language.calendar_dates import worded_dates
 
 # Of a document: what is dated stands in its first lines.
 BEGINNING_CHARACTERS = 1000
@@ -67,6 +70,7 @@ def _date_in(text: str) -> str:
     for found in _ISO.finditer(text):
         if made := _made(*found.groups()):
             return made
+    text = worded_dates(text)
     for found in _AMERICAN.finditer(text):
         if made := _made(found[3], _month(found[1]), found[2]):
             return made

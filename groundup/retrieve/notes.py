@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from groundup.language import weekdays
-from groundup.language.calendar_dates import asked_days, is_bank_holiday
+from groundup.language.calendar_dates import ambiguous_dates, asked_days, is_bank_holiday
 from groundup.language.weekdays import DAYS, implied_days, names_day
 from groundup.retrieve.cite import ANSWERS, DIFFERS, Quote, shown_text
 from groundup.retrieve.document_dates import (
@@ -108,7 +108,8 @@ def _differing(quotes: Sequence[Quote]) -> list[int]:
 
 
 def day_notes(question: str, quotes: Sequence[Quote], today: date) -> list[Note]:
-    """Return a note on the day that a question means by today's, where what is shown turns on it.
+    """Return a note on each date in figures that has two readings, and one on the day that a
+    question means by today's, where what is shown turns on it.
 
     >>> quote = Quote("Monday to Friday 9 to 5.", 1, 0, 24)
     >>> [each.text for each in day_notes("open tomorrow?", [quote], date(2026, 11, 29))]
@@ -117,15 +118,19 @@ def day_notes(question: str, quotes: Sequence[Quote], today: date) -> list[Note]
     days = [each for each in asked_days(question, today) if each.is_day and each.words]
     if not days or not quotes:
         return []
+    read_as = [
+        Note(f"{figures} is read as {day}, the day before the month.")
+        for figures, day in ambiguous_dates(question)
+    ]
     text = " ".join(map(shown_text, quotes))
     is_of_week = implied_days(text, "en") or names_day(text.lower().replace(",", " ").split())
     if not is_of_week and fit_of_date(question, text, today) != HOLDS:
-        return []
+        return read_as
     day, named = days[0].first, days[0].words
     weekday, whole = DAYS["en"][day.weekday()].capitalize(), f"{day.day} {day:%B %Y}"
     also = ", a bank holiday in England and Wales" * is_bank_holiday(day)
     if f"{day:%B}".lower() in named.lower():
-        return [Note(f"{whole} is a {weekday}{also}.")]
+        return [*read_as, Note(f"{whole} is a {weekday}{also}.")]
     if weekday.lower() not in named.lower():
         whole = f"{weekday}, {whole}"
-    return [Note(f"{named[0].upper()}{named[1:]} is {whole}{also}.")]
+    return [*read_as, Note(f"{named[0].upper()}{named[1:]} is {whole}{also}.")]

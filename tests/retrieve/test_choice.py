@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from groundup.language import weekdays
-from groundup.language.calendar_dates import asked_days, bank_holidays, easter
+from groundup.language.calendar_dates import asked_days, bank_holidays, easter, worded_dates
 from groundup.language.number_words import with_digits
 from groundup.retrieve.answer import Answer, AskConfig, ask, part_text
 from groundup.retrieve.composition import named_row, row_of_band
@@ -130,6 +130,11 @@ def test_number_words_are_numbers() -> None:
         ("open on Friday?", "Closed in June.", 0),
         ("paid on 2 May", "From 1 May it costs £4.", 0),
         ("open on 1 March?", "Closed 29 February to 3 January.", HOLDS),
+        ("open on 24/12?", "Closed 24 December to 2 January.", HOLDS),
+        ("open on 2026-12-24?", "Closed 24/12 to 2/1.", HOLDS),
+        ("open on 1 January?", "Closed 24.12.\u20132.1.", HOLDS),
+        ("open on 3/12?", "Shut on 12 March.", MISSES),
+        ("open on 24/12?", "Open 24/7, half price for 1/2 an hour, rooms 2.12 and 3.12.", 0),
         ("open on 1 January 2027?", "Closed 30 December 2026 to 3 January.", HOLDS),
         ("open on Boxing Day 2027?", "Closed on 26 December 2026.", MISSES),
     ],
@@ -151,7 +156,49 @@ def test_a_day_is_the_next_one_from_today() -> None:
     assert (feast.first, feast.words) == (date(2029, 4, 2), "Easter Monday")
 
 
-@pytest.mark.parametrize("piece", ["1, ", "1 ", "May ", "1 May ", "the 1st, ", "1"])
+@pytest.mark.parametrize(
+    ("text", "worded"),
+    [
+        ("24/12?", "24 December?"),
+        ("are you open on 24/12/26?", "are you open on 24 December 2026?"),
+        ("Monday 5/1 to Friday 9/1", "Monday 5 January to Friday 9 January"),
+        ("on 24.12.", "on 24 December"),
+        ("Heiligabend, 24.12., zu", "Heiligabend, 24 December, zu"),
+        ("Ends on 24/12/2026. Next", "Ends on 24 December 2026. Next"),
+        ("12/25/2026", "25 December 2026"),
+        ("24/12-2/1", "24 December to 2 January"),
+    ],
+)
+def test_a_date_in_figures_is_put_into_words(text: str, worded: str) -> None:
+    assert worded_dates(text) == worded
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "open 24/7",
+        "on 24/7/365 cover, 2024/25",
+        "up to 1/2 of it, 3/4 cup",
+        "It weighs 24.12. Then",
+        "from 9.30 to 5.30, at 9.10.",
+        "last bus on Fridays 10.05 pm, 0.5–1.4 m, ages 6/7-13/14",
+        "version 2.1.10, £24.12, 01632/960",
+        "on 31/2 and 31/2/2026",
+    ],
+)
+def test_what_is_no_date_stays_in_figures(text: str) -> None:
+    assert worded_dates(text) == text
+
+
+def test_a_date_in_figures_has_the_month_name_of_its_language() -> None:
+    assert worded_dates("offen am 1.3.?", "de") == "offen am 1 März?"
+    assert worded_dates("ouvert le 3/12 ?", "fr") == "ouvert le 3 décembre ?"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["1/1 ", "on 1/1/", "1.1.", "2026-01-01-", "1, ", "1 ", "May ", "1 May ", "the 1st, ", "1"],
+)
 def test_what_repeats_is_read_in_time_linear_in_it(piece: str) -> None:
     text, started = piece * (30_000 // len(piece)), time.process_time()
     asked_days(text, TODAY), asked_numbers(text), ranges_in(text)
@@ -192,6 +239,21 @@ def test_the_day_that_is_meant_is_said(shown: Shown) -> None:
         "Next bank holiday is Friday, 25 December 2026, a bank holiday in England and Wales."
     )
     assert len(shown("Are you open on Mondays?", HOURS)) == 1
+
+
+@pytest.mark.parametrize("asked", ["24/12", "24.12.", "2026-12-24", "24/12/2026"])
+def test_a_date_in_figures_is_answered_as_in_words(shown: Shown, asked: str) -> None:
+    lines = shown(f"Are you open on {asked}?", HOURS)
+    assert lines == shown("Are you open on 24 December?", HOURS)
+    assert lines[0].startswith('"We are closed 24 December')
+    assert lines[-1] == "24 December 2026 is a Thursday."
+
+
+def test_a_date_with_two_readings_is_said_to_be_read_as_british(shown: Shown) -> None:
+    lines = shown("Are you open on 3/12?", "# Hours\n\nWe are closed on 3 December.\n")
+    assert lines[1] == "3/12 is read as 3 December, the day before the month."
+    others = shown("Are you open on 24/12 or 3.12.?", "# Hours\n\nWe are closed on 3 December.\n")
+    assert not any("is read as" in each for each in others)
 
 
 def test_an_exception_that_the_question_names_is_shown(shown: Shown) -> None:
