@@ -107,7 +107,9 @@ def ours(
     examples = {
         name: [Example(text, label) for text, label in rows] for name, rows in splits.items()
     }
-    config = ClassifierConfig(max_tokens=MAX_TOKENS, seed=seed, precision=precision)
+    config = ClassifierConfig(
+        train="last-block", max_tokens=MAX_TOKENS, seed=seed, precision=precision
+    )
     watcher = Watcher(target)
     results = fit_classifier(
         opened, examples, RunFolder(folder / "run"), config, compute=compute, progress=watcher

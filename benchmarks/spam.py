@@ -58,7 +58,9 @@ def main() -> None:
     rows = []
     for seed in asked.seeds:
         splits = stratified_split(examples, sizes, seed)
-        config = ClassifierConfig(max_tokens=table.max_tokens, epochs=asked.epochs, seed=seed)
+        config = ClassifierConfig(
+            train="last-block", max_tokens=table.max_tokens, epochs=asked.epochs, seed=seed
+        )
         with tempfile.TemporaryDirectory() as folder:
             opened = open_model(recipe.base.model, compute, progress=Silent())
             run = RunFolder(Path(folder) / "run")

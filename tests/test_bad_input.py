@@ -145,6 +145,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         home / "messages.jsonl",
         "--out",
         home / "spam",
+        "--train",
+        "last-block",
         "--set",
         "epochs=1",
     )
@@ -317,6 +319,8 @@ def test_a_csv_without_the_column_lists_those_it_has(home: Path, tmp_path: Path)
         tmp_path / "reviews.csv",
         "--out",
         tmp_path / "out",
+        "--train",
+        "last-block",
     ]
     refused(
         *classifier,

@@ -184,7 +184,7 @@ def it_runs_in_llama_cpp(place: Path, tell: Tell) -> None:
 def it_learns_to_classify(tell: Tell) -> None:
     """Labelled messages -> a classifier beside its baselines, better than the commonest label."""
     spam = tell(
-        "finetune classifier own messages.jsonl --out spam --set epochs=8 --set learning_rate=0.003 --set precision=float32"
+        "finetune classifier own messages.jsonl --out spam --set epochs=8 --set learning_rate=0.003 --set precision=float32 --train last-block"
     )
     rows = {row["name"]: row["accuracy"]["value"] for row in spam["models"]}
     assert rows["fine-tuned classifier"] > rows["always the commonest label"]

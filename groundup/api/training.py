@@ -217,7 +217,7 @@ def finetune_classifier(
     between `Data.label_separator`. The results have the baselines beside the classifier, among them
     the base model that is asked. Raises ConfigError, DataError, ModelError, NetworkError.
 
-    >>> config = groundup.ClassifierConfig(epochs=1)
+    >>> config = groundup.ClassifierConfig(train="last-block", epochs=1)
     >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/filter", config)
     >>> results.labels
     ['ham', 'spam']

@@ -119,8 +119,8 @@ def classifier(
     run: RunOptions = RunOptions(),
     as_json: options.JsonOption = False,
 ) -> None:
-    """Make a classifier of a language model: its last block, final norm and a score head are
-    trained on cached activations.
+    """Make a classifier of a language model: its last block is trained on cached activations, and
+    regressions on them; what is chosen on validation texts is kept.
 
     Learning rate and epoch are chosen on validation texts, as the baselines' settings are; then
     all are measured on test texts: the most common label, TF-IDF with logistic regression, and
@@ -135,7 +135,7 @@ def classifier(
             --label-column stars
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam
             --cost-false-alarm 5 --abstain 0.99
-        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter --train stacked
+        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter --train last-block
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test
             test.csv --out runs/mine
         groundup finetune classifier smollm2-135m-instruct tickets.csv --label-column topics
@@ -256,6 +256,7 @@ def classifier_lines(results: "ClassifierResults", out: Path) -> list[str]:
     tables = _label_set_tables if results.multi_label else _label_tables
     return [
         *tables(results),
+        *_tried_lines(results),
         "",
         *_decision_lines(results),
         *_wrong_label_lines(results),
@@ -364,16 +365,37 @@ def _decision_lines(results: "ClassifierResults") -> list[str]:
     return lines
 
 
-def _stacked_lines(results: "ClassifierResults") -> list[str]:
-    lines = []
-    if results.tried is not None:
-        losses = ", ".join(
-            f"{each['train']} {each['validation_loss']:.4f}" for each in results.tried
+def _tried_lines(results: "ClassifierResults") -> list[str]:
+    if results.tried is None:
+        return []
+    rows = []
+    for each in results.tried:
+        right = each["right"]
+        behind = f"{each['behind']:+.3f} ± {each['standard_error']:.3f}"
+        if not each["behind"]:
+            behind = "lowest"
+        rows.append(
+            [
+                each["train"],
+                f"{each['validation_loss']:.3f}",
+                behind,
+                f"{100 * right['value']:.1f}",
+                f"{100 * right['low']:.1f} to {100 * right['high']:.1f}",
+                f"{each['elapsed_s']:.1f}",
+                "chosen" if each["chosen"] else "",
+            ]
         )
-        lines.append(f"trained: {results.trained}; loss on validation: {losses}")
+    heads = ["trained", "validation loss", "over the lowest", "right %", "95 % interval", "s", ""]
+    line = "The simplest within a standard error of the lowest loss is chosen, the first of them."
+    if results.plain_head is None:
+        line += " Other programs open its folder whole."
+    return ["", *table(heads, rows), line]
+
+
+def _stacked_lines(results: "ClassifierResults") -> list[str]:
     found, head = results.stacked, results.plain_head
     if found is None or head is None:
-        return lines
+        return []
     blocks = ", ".join(str(each["block"]) for each in found["blocks"])
     parts = [
         f"mean hidden states after blocks {blocks}",
@@ -383,11 +405,10 @@ def _stacked_lines(results: "ClassifierResults") -> list[str]:
     if "vectors" in found:
         vectors = found["vectors"]
         parts.append(f"and vectors of {vectors['encoder']} with a share of {vectors['share']:.2f}")
-    lines.append(
+    return [
         f"stacked: {', '.join(parts)}; other programs read the plain head alone "
         f"({100 * head['value']:.1f} % on the test texts)"
-    )
-    return lines
+    ]
 
 
 def _wrong_label_lines(results: "ClassifierResults") -> list[str]:

@@ -63,6 +63,13 @@ def fit_temperature(scores: np.ndarray, classes: Sequence[int]) -> float:
     return math.exp((low + high) / 2)
 
 
+def fit_pair_temperature(scores: np.ndarray, present: np.ndarray) -> float:
+    """Of the independent scores of several labels: [n, N], and [n, N] of 0 and 1."""
+    # two classes with the scores 0 and s have the probabilities 1 - sigmoid(s) and sigmoid(s)
+    pairs = np.stack([np.zeros(scores.size), scores.ravel()], axis=1)
+    return fit_temperature(pairs, present.ravel().astype(int).tolist())
+
+
 def calibration_bins(confidence: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:
     """Number, mean confidence and accuracy of each bin that has texts."""
     found = []

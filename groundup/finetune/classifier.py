@@ -22,6 +22,7 @@ from groundup.data.preparation.trained_on import write_trained_on
 from groundup.data.reading.example_splits import require_label_sets
 from groundup.device import Compute
 from groundup.evaluate.tasks.classification import require_place_for_label
+from groundup.finetune.candidates import learner_of
 from groundup.finetune.classifier_results import (
     ClassifierResults,
     DecisionTarget,
@@ -67,13 +68,13 @@ def fit_classifier(
     progress = progress or Silent()
     messages = messages_of(splits, config)
     job = ClassifierJob(opened, messages, config, compute, progress)
-    if config.train in ("stacked", "auto"):
+    if config.train == "stacked":
         require_scikit_learn()
     finished = begin_or_finished(run, "classifier", training_fields(config), job.inputs())
     if finished is not None:
         return ClassifierResults.read(finished)
     progress.say(job.lengths.line())
-    learner = job.learner(run)
+    learner = learner_of(job, run)
     curve, suspects = _further_trainings(job, learner, run)
     learned = learner.final(run)
     scores = {split: learned.scores(messages.rows[split]) for split in ("validation", "test")}

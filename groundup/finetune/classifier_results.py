@@ -22,6 +22,7 @@ from groundup.evaluate.calibration import (
     costs,
     coverage_curve,
     error_by_chance,
+    fit_pair_temperature,
     fit_temperature,
     label_curves,
     softmax,
@@ -107,7 +108,10 @@ class ClassifierResults:
     stacked: JsonObject | None = None
     """What a stacked classifier is made of."""
     tried: list[JsonObject] | None = None
-    """With train = auto: what was trained, with the validation losses, best first."""
+    """With train = auto: the candidates, the simplest first, each with its loss on validation, how
+    far it is `behind` the lowest one and the standard error of that, the share of `right` texts,
+    seconds, and whether it was chosen (`finetune.candidates`).
+    """
     learning_curve: LearningCurve | None = None
     wrong_labels: WrongLabels | None = None
     elapsed_s: float | None = None
@@ -224,10 +228,7 @@ def _choose_thresholds(
 ) -> DecisionRule:
     values = scores.double().numpy()
     present = indicators(labels_of_texts(messages.of_split("validation")), messages.labels)
-    # of each pair of a message and a label: two classes with the scores 0 and s have the
-    # probabilities 1 - sigmoid(s) and sigmoid(s)
-    pairs = np.stack([np.zeros(values.size), values.ravel()], axis=1)
-    temperature = fit_temperature(pairs, present.ravel().tolist())
+    temperature = fit_pair_temperature(values, present)
     thresholds = choose_thresholds(sigmoid(values, temperature), present, messages.labels)
     listed = ", ".join(f"{label} {threshold:.2f}" for label, threshold in thresholds.items())
     progress.say(
@@ -399,10 +400,24 @@ def card_figures(results: ClassifierResults) -> dict[str, str]:
             results.above_majority
         ),
     }
+    if results.tried is not None:
+        figures["tried on the validation texts (loss)"] = "; ".join(map(tried_line, results.tried))
     if results.plain_head is not None:
         name = "test accuracy in other programs, which read the plain head and not `stacked/`"
         figures[name] = f"{results.plain_head['value']:.1%}"
     return figures
+
+
+def tried_line(row: JsonObject) -> str:
+    """Return one of `ClassifierResults.tried` as text.
+
+    >>> right = {"value": 0.9, "low": 0.8, "high": 0.95}
+    >>> tried_line({"train": "stacked", "validation_loss": 0.31, "right": right, "chosen": True})
+    'stacked 0.310, 90.0 % right (80.0 to 95.0): chosen'
+    """
+    low, value, high = (100 * row["right"][name] for name in ("low", "value", "high"))
+    line = f"{row['train']} {row['validation_loss']:.3f}, {value:.1f} % right ({low:.1f} to {high:.1f})"
+    return f"{line}: chosen" if row["chosen"] else line
 
 
 def _with_interval(found: JsonObject) -> str:

@@ -1,6 +1,6 @@
 """The ways to train a classifier (`ClassifierConfig.train`): gradient descent on the head, the last
 block, adapters or everything (`trainable_parts`), regressions on hidden states and letters
-(`stacked`), or the better of several on the validation messages.
+(`stacked`). Of several the validation messages choose one in `finetune.candidates`.
 
 job = ClassifierJob(opened, messages, config, compute, progress)
 job.learner(run).final(run) -> Learned
@@ -21,10 +21,9 @@ from groundup.device import Compute, generator
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ModelError
-from groundup.evaluate.calibration import cross_entropy, fit_temperature
 from groundup.evaluate.metrics import Interval, wilson_interval
 from groundup.files import sha256_text
-from groundup.finetune.config import ClassifierConfig, Trained
+from groundup.finetune.config import NO_ENCODER, ClassifierConfig
 from groundup.finetune.features import Features, FrozenBlocks, Windows, keep_features
 from groundup.finetune.further_trainings import choose_learning_rate
 from groundup.finetune.messages import Messages
@@ -60,8 +59,6 @@ POSITION_TABLE = "position_embedding.weight"
 # the blocks. Of others none.
 LEARNS = {"last-block": r"blocks\.{last}\.|final_norm\.", "lora": r"blocks\.", "all": r""}
 NONE_LEARNS = r"$."
-# What "auto" trains, to keep the one with the lowest loss on the validation messages.
-AUTO: tuple[Trained, ...] = ("stacked", "last-block")
 # About a factor of 2.5 apart, around the usual rate.
 LEARNING_RATES: dict[str, tuple[float, ...]] = {
     "head": (1e-3, 3e-3, 1e-2),
@@ -151,7 +148,7 @@ class ClassifierJob:
         """Return the encoder's folder and its vectors of all messages. Raises ModelError,
         NetworkError.
         """
-        if not self.config.encoder:
+        if self.config.encoder in ("", NO_ENCODER):
             return None, None
         folder = find_model(self.config.encoder, progress=self.progress)
         engine = Engine(open_model(folder, self.compute), self.compute)
@@ -165,8 +162,6 @@ class ClassifierJob:
         they are read already.
         """
         config = self.config
-        if config.train == "auto":
-            return self._best(run)
         model = self.classifier()
         frozen = self.frozen(model)
         if frozen is not None and features is None:
@@ -177,7 +172,7 @@ class ClassifierJob:
             training = StackedTraining(
                 self.messages, features, frozen.blocks, self.weights, encoder, vectors
             )
-            return _Stacking(model, training)
+            return Stacking(model, training)
         inputs: Inputs = self.id_inputs(model) if features is None else features
 
         def try_rate(rate: float, folder: RunFolder) -> FitResult:
@@ -187,21 +182,6 @@ class ClassifierJob:
             return _Descent(self, inputs, features, config.learning_rate, [])
         tried = choose_learning_rate(try_rate, run, self.progress, LEARNING_RATES[config.train])
         return _Descent(self, inputs, features, tried[0]["learning_rate"], tried)
-
-    def _best(self, run: RunFolder) -> "_Best":
-        encoders = {"stacked": self.config.encoder}
-        configs = [
-            dataclasses.replace(self.config, train=train, encoder=encoders.get(train, ""))
-            for train in AUTO
-        ]
-        jobs = [dataclasses.replace(self, config=each) for each in configs]
-        model = self.classifier()
-        frozen = [each for job in jobs if (each := job.frozen(model)) is not None]
-        learners = [
-            job.learner(run, features)
-            for job, features in zip(jobs, self.keep(frozen), strict=True)
-        ]
-        return _Best(learners, self.messages, self.progress)
 
     @property
     def weights(self) -> list[Any]:
@@ -357,7 +337,7 @@ def warn_of_no_gain(fitted: FitResult, run: RunFolder, progress: Progress) -> No
 
 
 @dataclass(frozen=True)
-class _Stacking:
+class Stacking:
     """Regressions on hidden states and letters, solved to their optimum."""
 
     model: Classifier
@@ -386,44 +366,6 @@ class _Stacking:
             found.stacked,
             by_head,
         )
-
-
-@dataclass(frozen=True)
-class _Best:
-    """Of several ways to train the one with the lowest loss on the validation messages, each with
-    its temperature.
-    """
-
-    learners: Sequence[Learner]
-    messages: Messages
-    progress: Progress
-
-    def loss(self, scores: Scorer) -> float:
-        rows = self.messages.rows["validation"]
-        values = scores(rows).double().numpy()
-        classes = self.messages.classes[rows.start : rows.stop]
-        return cross_entropy(values, classes, fit_temperature(values, classes))
-
-    def trained_on(self, rows: Sequence[int], folder: RunFolder) -> Scorer:
-        found = [
-            each.trained_on(rows, RunFolder(folder.path / str(i)))
-            for i, each in enumerate(self.learners)
-        ]
-        return min(found, key=self.loss)
-
-    def final(self, run: RunFolder) -> Learned:
-        found = [each.final(run) for each in self.learners]
-        losses = [self.loss(each.scores) for each in found]
-        tried = [
-            {"train": each.figures["trained"], "validation_loss": loss}
-            for loss, each in sorted(zip(losses, found, strict=True), key=lambda pair: pair[0])
-        ]
-        listed = ", ".join(f"{each['train']} ({each['validation_loss']:.4f})" for each in tried)
-        self.progress.say(
-            f"What is trained, chosen by the loss on the validation messages, best first: {listed}."
-        )
-        best = found[losses.index(min(losses))]
-        return dataclasses.replace(best, figures={**best.figures, "tried": tried})
 
 
 def classifier_from(

@@ -12,9 +12,10 @@ from groundup.config import checked_fields, to_plain
 from groundup.errors import ConfigError, require, require_choices, require_counts
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE, TrainPrecision
 
-Trained = Literal["last-block", "head", "lora", "all", "stacked", "auto"]
+Trained = Literal["auto", "last-block", "head", "lora", "all", "stacked"]
 # Regressions have one label a text.
-ONE_LABEL_TRAINING: tuple[Trained, ...] = ("stacked", "auto")
+ONE_LABEL_TRAINING: tuple[Trained, ...] = ("stacked",)
+NO_ENCODER = "none"
 _OF_ONE_LABEL = "costs are those of one label to detect; each label has a threshold of its own"
 # Fields that must have their defaults where a text may have several labels, and why.
 ONE_LABEL_FIELDS: Mapping[str, str] = {
@@ -61,10 +62,10 @@ class ClassifierConfig:
     """
     test: str | Path | None = None
     """Own texts to measure on, instead of a part of the data."""
-    train: Trained = "last-block"
+    train: Trained = "auto"
     """What is trained: head, last-block (and head), lora (adapters of all blocks, and head), all;
-    stacked: regressions on hidden states and TF-IDF of letters; auto: of last-block and stacked
-    the better one on validation.
+    stacked: regressions on hidden states and TF-IDF of letters; auto: last-block, stacked and
+    stacked with an encoder, of which the validation texts choose one.
     """
     epochs: int = 4
     """Times through the training texts."""
@@ -96,7 +97,7 @@ class ClassifierConfig:
     """Say 'unsure' so that the other answers have this accuracy: 0.99; default: never."""
     encoder: str = ""
     """An encoder, by its name or path, whose vectors of the texts a stacked classifier reads,
-    too.
+    too; none: none. Default: none, with train = auto all-minilm-l6-v2.
     """
     learning_curve: bool = False
     """Also train on 50, 100, 200, ... texts: what would more texts bring?"""
@@ -135,7 +136,7 @@ class ClassifierConfig:
                 f"abstain must be an accuracy between 0 and 1 (got {self.abstain}).",
                 fix="For example 0.99.",
             )
-        if self.encoder and self.train not in ("stacked", "auto"):
+        if self.encoder not in ("", NO_ENCODER) and self.train not in ("stacked", "auto"):
             raise ConfigError(
                 f"train = {self.train} reads no encoder (got {self.encoder!r}).",
                 fix="Leave it out, or train stacked or auto.",

@@ -9,7 +9,7 @@ blocks. scikit-learn fits them all.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -163,6 +163,10 @@ class StackedTraining:
     """The folder of an encoder whose vectors of the texts are a part, too."""
     vectors: Float[Tensor, "texts E"] | None = None
     """Those of all texts."""
+    fitted: dict[tuple[int, ...], StackedFit] = field(default_factory=dict)
+    """Texts that were learned from -> what came of it without vectors; a copy with vectors
+    (`dataclasses.replace`) has the same.
+    """
 
     @cached_property
     def states(self) -> Float[Tensor, "texts K+1 C"]:
@@ -193,9 +197,17 @@ class StackedTraining:
         judged = [row for row in validation if row not in learned] or list(validation)
         numbers = self.messages.classes
         classes = [numbers[row] for row in known], [numbers[row] for row in judged]
-        parts = [
-            self._of_states(place, (known, judged), classes) for place in range(len(self.blocks))
-        ]
+        found = self.fitted.get(tuple(known))
+        if found is None:
+            found = self.fitted[tuple(known)] = self._without_vectors((known, judged), classes)
+        if self.vectors is None:
+            return found
+        stacked, of_vectors = self._with_vectors(found.stacked, (known, judged), classes)
+        return replace(found, stacked=stacked, chosen={**found.chosen, **of_vectors})
+
+    def _without_vectors(self, rows: tuple[list[int], list[int]], classes: Any) -> StackedFit:
+        known, judged = rows
+        parts = [self._of_states(place, rows, classes) for place in range(len(self.blocks))]
         letters = TfIdf.of(self.texts(known))
         sparse = sparse_rows(letters, self.texts(known)), sparse_rows(letters, self.texts(judged))
         of_letters = fit_linear(sparse, classes, self.weights, LETTER_STRENGTHS)
@@ -204,12 +216,9 @@ class StackedTraining:
             [part.scores(states[:, place]) for place, part in enumerate(parts)], axis=0
         )
         shares = choose_shares(by_states, of_letters.scores(sparse[1]), classes[1])
-        stacked, of_vectors = self._stacked(parts, of_letters, letters, shares), dict[str, Any]()
-        if self.vectors is not None:
-            stacked, of_vectors = self._with_vectors(stacked, (known, judged), classes)
         return StackedFit(
-            stacked,
-            self._plain_head((known, judged), classes),
+            self._stacked(parts, of_letters, letters, shares),
+            self._plain_head(rows, classes),
             {
                 "blocks": [
                     {"block": block, "strength": part.strength, "validation_loss": part.loss}
@@ -224,7 +233,6 @@ class StackedTraining:
                 "validation_loss": shares.loss,
                 "states_loss": shares.losses[0],
                 "letters_loss": shares.losses[1],
-                **of_vectors,
             },
         )
 

@@ -101,9 +101,9 @@ class ClassifierStage(StageConfig):
     """T: longer messages are read in windows of so many tokens."""
     epochs: Count = ClassifierConfig.epochs
     """Times through the training messages; few messages need more."""
-    learner: Trained = ClassifierConfig.train
-    """What learns, as of `finetune classifier --train`; "auto": what is better on the validation
-    messages.
+    learner: Trained = "last-block"
+    """What learns, as of `finetune classifier --train`; "auto": what the validation messages
+    choose.
     """
     encoder: str = ""
     """An encoder whose vectors of the messages are learned from, too, where `learner` is "stacked"

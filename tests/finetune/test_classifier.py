@@ -40,7 +40,9 @@ from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 Splits = dict[str, list[Example]]
 OpenBase = Callable[[], OpenModel]
-CONFIG = ClassifierConfig(epochs=16, learning_rate=5e-3, max_tokens=48, precision="float32")
+CONFIG = ClassifierConfig(
+    train="last-block", epochs=16, learning_rate=5e-3, max_tokens=48, precision="float32"
+)
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +362,13 @@ def test_a_finished_run_is_only_read_and_another_one_refused(
     )
     assert (finished / "model.safetensors").stat().st_mtime_ns == changed
     with pytest.raises(ConfigError, match="epochs was 16 and is 3"):
-        fit_classifier(open_base(), splits, run, ClassifierConfig(epochs=3), compute=compute)
+        fit_classifier(
+            open_base(),
+            splits,
+            run,
+            ClassifierConfig(train="last-block", epochs=3),
+            compute=compute,
+        )
     fewer = {**splits, "train": splits["train"][:90]}
     with pytest.raises(ConfigError, match="inputs"):
         fit_classifier(open_base(), fewer, run, CONFIG, compute=compute)
@@ -370,7 +378,7 @@ def test_the_base_model_is_left_as_it_was(
     open_base: OpenBase, splits: Splits, compute: Compute, base_model: Classifier, tmp_path: Path
 ) -> None:
     opened = open_base()
-    config = ClassifierConfig(epochs=1, learning_rate=1e-2)
+    config = ClassifierConfig(train="last-block", epochs=1, learning_rate=1e-2)
     fit_classifier(opened, splits, RunFolder(tmp_path / "run"), config, compute=compute)
     for name, tensor in base_model.state_dict().items():
         assert torch.equal(opened.model.state_dict()[name], tensor), name
@@ -380,7 +388,7 @@ def test_baselines_stand_beside_it(
     finished: Path, open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "run")
-    config = ClassifierConfig(epochs=1, learning_rate=5e-4)
+    config = ClassifierConfig(train="last-block", epochs=1, learning_rate=5e-4)
     results = fit_classifier(open_base(), splits, run, config, compute=compute)
     whole = add_baselines(results, open_base(), splits, run, config, items=30, compute=compute)
     assert whole.models[0]["name"] == OURS and len(whole.models) == 5
@@ -399,7 +407,7 @@ def test_a_base_model_that_can_not_be_asked_is_left_out(
     narrow = LanguageModel(short)
     narrow.load_state_dict(opened.model.state_dict())
     opened = OpenModel(narrow.eval(), opened.tokenizer, short, Path("narrow"), "language")
-    config = ClassifierConfig(epochs=1, learning_rate=5e-4)
+    config = ClassifierConfig(train="last-block", epochs=1, learning_rate=5e-4)
     results = fit_classifier(opened, splits, run, config, compute=compute)
     said: list[str] = []
     progress = Silent()
@@ -422,13 +430,19 @@ def test_what_can_not_be_learned_is_refused_before_any_work(
             open_base(), {**splits, "test": [Example("a", "eggs")]}, run, CONFIG, compute=compute
         )
     with pytest.raises(ConfigError, match="positive"):
-        fit_classifier(open_base(), splits, run, ClassifierConfig(positive="eggs"), compute=compute)
+        fit_classifier(
+            open_base(),
+            splits,
+            run,
+            ClassifierConfig(train="last-block", positive="eggs"),
+            compute=compute,
+        )
     with pytest.raises(
         ModelError, match="is a classifier; a classifier is made of a language model"
     ):
         fit_classifier(open_model(finished, compute), splits, run, CONFIG, compute=compute)
     with pytest.raises(ConfigError, match="epochs"):
-        ClassifierConfig(epochs=0)
+        ClassifierConfig(train="last-block", epochs=0)
     with pytest.raises(ConfigError, match="'next_token' is not known for a classifier"):
         ClassifierConfig(loss="next_token")
     assert not run.path.exists()
@@ -437,7 +451,10 @@ def test_what_can_not_be_learned_is_refused_before_any_work(
 def test_an_altered_finished_run_is_refused(
     open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
-    run, config = RunFolder(tmp_path / "run"), ClassifierConfig(epochs=1, learning_rate=5e-4)
+    run, config = (
+        RunFolder(tmp_path / "run"),
+        ClassifierConfig(train="last-block", epochs=1, learning_rate=5e-4),
+    )
     fit_classifier(open_base(), splits, run, config, compute=compute)
     file = run.path / "model.safetensors"
     data = bytearray(file.read_bytes())
@@ -468,7 +485,11 @@ def test_a_signal_behind_the_first_window_is_learned_and_read_the_same_from_disk
     for windows in (1, 8):
         run = RunFolder(tmp_path / str(windows))
         results[windows] = fit_classifier(
-            open_base(), late, run, ClassifierConfig(windows=windows, **LONG), compute=compute
+            open_base(),
+            late,
+            run,
+            ClassifierConfig(train="last-block", windows=windows, **LONG),
+            compute=compute,
         )
     assert results[8].test["accuracy"]["value"] > 0.9 > results[1].test["accuracy"]["value"]
     assert (

@@ -82,6 +82,7 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
 ) -> None:
     out = tmp_path / "run"
     train = ("finetune", "classifier", base, labelled, "--out", out, *COLUMNS)
+    train = (*train, "--train", "last-block")
     shown = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3")
     example = shlex.split(shown[shown.index("Try it:") :])[-1]
     assert len(example.split()) == 4 and example in labelled.read_text(), (
@@ -156,6 +157,8 @@ def test_a_rare_class_is_named_and_left_out_when_asked_to(
         "--out",
         tmp_path / "run",
         *COLUMNS,
+        "--set",
+        "encoder=none",
         "--set",
         "epochs=1",
     )
@@ -327,6 +330,8 @@ def test_examples_in_another_encoding_are_read_once_it_is_named(
             tmp_path / "kinds.csv",
             "--out",
             tmp_path / "spam",
+            "--train",
+            "last-block",
             "--set",
             "epochs=1",
         ),
@@ -400,6 +405,8 @@ def test_from_mailboxes_named_by_label_to_the_rows_of_an_inbox(
         mail,
         "--out",
         out,
+        "--train",
+        "last-block",
         "--set",
         "epochs=16",
         "--set",
@@ -477,6 +484,8 @@ def test_wrong_labels_are_listed_in_the_terminal_and_in_the_page(
         "--out",
         tmp_path / "run",
         *COLUMNS,
+        "--train",
+        "last-block",
         "--find-wrong-labels",
     )
     shown = told(capsys, *train, "--set", "epochs=12", "--set", "learning_rate=5e-3")

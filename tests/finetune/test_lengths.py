@@ -80,7 +80,9 @@ def test_what_is_cut_is_said_before_the_first_step_and_is_in_the_results(
     tmp_path: Path,
 ) -> None:
     said = Said()
-    config = ClassifierConfig(max_tokens=8, windows=1, epochs=1, learning_rate=5e-4)
+    config = ClassifierConfig(
+        train="last-block", max_tokens=8, windows=1, epochs=1, learning_rate=5e-4
+    )
     results = fit_classifier(
         open_base(), splits, RunFolder(tmp_path / "a"), config, compute=compute, progress=said
     )
@@ -115,5 +117,9 @@ def test_splits_that_share_a_text_are_refused(
     shared = {**splits, "test": [*splits["test"], Example(first.text.upper(), first.label)]}
     with pytest.raises(DataError, match="1 messages occur more than once"):
         fit_classifier(
-            open_base(), shared, RunFolder(tmp_path / "run"), ClassifierConfig(), compute=compute
+            open_base(),
+            shared,
+            RunFolder(tmp_path / "run"),
+            ClassifierConfig(train="last-block"),
+            compute=compute,
         )

@@ -52,7 +52,9 @@ WORDS = [
     "meet",
     "later",
 ]
-CONFIG = ClassifierConfig(epochs=20, learning_rate=5e-3, max_tokens=48, precision="float32")
+CONFIG = ClassifierConfig(
+    train="last-block", epochs=20, learning_rate=5e-3, max_tokens=48, precision="float32"
+)
 Splits = dict[str, list[Example]]
 
 

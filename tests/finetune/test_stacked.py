@@ -17,6 +17,7 @@ from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, FormatError, MissingExtra, ModelError
 from groundup.files import verify_folder
+from groundup.finetune.candidates import simplest
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.classifier_training import classifier_from
@@ -225,7 +226,11 @@ def test_an_encoders_vectors_are_a_part_that_the_folder_brings(
     tried = fit_classifier(
         open_base(), splits, RunFolder(tmp_path / "auto"), auto, compute=compute
     ).tried
-    assert {each["train"] for each in tried} == {"stacked", "last-block"}
+    assert [each["train"] for each in tried] == [
+        "last-block",
+        "stacked",
+        f"stacked with {encoder}",
+    ]
     without = replace(opened, stacked=replace(opened.stacked, vectors_weight=None, encoder=None))
     assert Engine(without, compute).classify(texts) != found, "the vectors count"
 
@@ -309,7 +314,7 @@ def test_the_test_messages_play_no_part(
     assert found[0].test != found[1].test
 
 
-def test_auto_keeps_what_is_better_on_validation_and_says_what_was_tried(
+def test_auto_keeps_the_simplest_of_the_best_and_says_what_was_tried(
     open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -317,17 +322,52 @@ def test_auto_keeps_what_is_better_on_validation_and_says_what_was_tried(
     progress.say = said.append  # type: ignore[method-assign]
     run, config = (
         RunFolder(tmp_path / "run"),
-        replace(CONFIG, train="auto", epochs=2, learning_rate=5e-3),
+        replace(CONFIG, train="auto", encoder="none", epochs=2, learning_rate=5e-3),
     )
     results = fit_classifier(open_base(), splits, run, config, compute=compute, progress=progress)
     tried = results.tried
-    assert {each["train"] for each in tried} == {"stacked", "last-block"}
-    assert (
-        tried[0]["validation_loss"] <= tried[1]["validation_loss"]
-        and results.trained == tried[0]["train"]
-    )
-    assert any("best first: " + results.trained in line for line in said)
+    assert tried is not None and [each["train"] for each in tried] == ["last-block", "stacked"]
+    lowest = min(each["validation_loss"] for each in tried)
+    for each in tried:
+        assert each["behind"] == pytest.approx(each["validation_loss"] - lowest)
+        assert each["right"]["low"] <= each["right"]["value"] <= each["right"]["high"]
+    near = [each for each in tried if each["behind"] <= each["standard_error"]]
+    assert [each for each in tried if each["chosen"]] == near[:1]
+    assert near[0]["train"] == results.trained
+    assert any(f"Chosen: {results.trained}, the simplest" in line for line in said)
     assert (open_model(run.path, compute).stacked is not None) is (results.trained == "stacked")
+    assert fit_classifier(open_base(), splits, run, config, compute=compute).tried == tried
+
+
+def test_a_simpler_candidate_wins_within_a_standard_error_only() -> None:
+    draw = np.random.default_rng(0)
+    simple = draw.exponential(size=400)
+    near, far = simple + draw.normal(-0.001, 0.1, 400), simple + draw.normal(-0.1, 0.1, 400)
+    assert simplest([simple, near]) == 0 and simplest([simple, far]) == 1
+    assert simplest([far, simple, near]) == 0 and simplest([simple, far, far]) == 1
+    assert simplest([np.array([0.2]), np.array([0.1])]) == 1, "one text has no standard error"
+
+
+def test_a_default_encoder_that_can_not_be_had_is_left_out_and_a_named_one_is_refused(
+    open_base: OpenBase,
+    splits: Splits,
+    compute: Compute,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    progress = Silent()
+    progress.say = said.append  # type: ignore[method-assign]
+    monkeypatch.setattr("groundup.finetune.candidates.DEFAULT_ENCODER", str(tmp_path / "nowhere"))
+    auto = replace(CONFIG, train="auto", epochs=1, learning_rate=5e-3)
+    found = fit_classifier(
+        open_base(), splits, RunFolder(tmp_path / "a"), auto, compute=compute, progress=progress
+    )
+    assert found.tried is not None and len(found.tried) == 2
+    assert any("Left out: stacked with" in line and "There is no model" in line for line in said)
+    with pytest.raises(ModelError, match="There is no model"):
+        named = replace(auto, encoder=str(tmp_path / "nowhere"))
+        fit_classifier(open_base(), splits, RunFolder(tmp_path / "b"), named, compute=compute)
 
 
 def test_one_reading_gives_each_the_bits_of_its_own(
@@ -401,9 +441,16 @@ def test_without_scikit_learn_it_ends_before_any_work(
 ) -> None:
     monkeypatch.setattr("groundup.finetune.stacked.find_spec", lambda name: None)
     run = RunFolder(tmp_path / "run")
-    for train in ("stacked", "auto"):
-        with pytest.raises(MissingExtra, match="scikit-learn"):
-            fit_classifier(open_base(), splits, run, ClassifierConfig(train=train), compute=compute)  # type: ignore[arg-type]
+    with pytest.raises(MissingExtra, match="scikit-learn"):
+        fit_classifier(open_base(), splits, run, CONFIG, compute=compute)
     assert not run.path.exists()
+    auto, said = replace(CONFIG, train="auto", epochs=1, learning_rate=5e-3), list[str]()
+    progress = Silent()
+    progress.say = said.append  # type: ignore[method-assign]
+    found = fit_classifier(open_base(), splits, run, auto, compute=compute, progress=progress)
+    assert found.trained == "last-block" and found.tried is not None and len(found.tried) == 1
+    assert any(
+        "Left out: stacked." in line and "pip install 'groundup[demo]'" in line for line in said
+    )
     with pytest.raises(ConfigError, match="stacked"):
         ClassifierConfig(train="stacked", loss="class")

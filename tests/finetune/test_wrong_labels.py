@@ -81,6 +81,7 @@ def test_a_run_lists_flipped_labels_and_is_the_same_classifier(
     results = {}
     for wanted in (False, True):
         config = ClassifierConfig(
+            train="last-block",
             epochs=8,
             learning_rate=5e-3,
             max_tokens=48,

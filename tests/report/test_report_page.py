@@ -748,8 +748,24 @@ def test_spam_says_what_was_tried_and_what_is_stacked(rewrite: Rewrite) -> None:
     found = {
         "trained": "stacked",
         "tried": [
-            {"train": "stacked", "validation_loss": 0.0412},
-            {"train": "last-block", "validation_loss": 0.0634},
+            {
+                "train": "last-block",
+                "validation_loss": 0.0634,
+                "behind": 0.0222,
+                "standard_error": 0.0083,
+                "right": {"value": 0.95, "low": 0.9, "high": 0.97},
+                "elapsed_s": 12.3,
+                "chosen": False,
+            },
+            {
+                "train": "stacked",
+                "validation_loss": 0.0412,
+                "behind": 0.0,
+                "standard_error": 0.0,
+                "right": {"value": 0.98, "low": 0.94, "high": 0.99},
+                "elapsed_s": 1.2,
+                "chosen": True,
+            },
         ],
         "stacked": {
             "blocks": [{"block": 12}, {"block": 30}],
@@ -762,7 +778,8 @@ def test_spam_says_what_was_tried_and_what_is_stacked(rewrite: Rewrite) -> None:
     shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text[
         "spam"
     ]
-    assert "Chosen: stacked." in shown and "0.0634" in shown
+    assert "last-block0.063+0.022 ± 0.00895.0 %90.0 % to 97.0 %12.3" in shown.replace("\xa0", " ")
+    assert "stacked0.041lowest98.0 %94.0 % to 99.0 %1.2chosen" in shown.replace("\xa0", " ")
     assert (
         "after blocks 12, 30 and on 41,000 n-grams" in shown and "plain head alone: 97.5 %" in shown
     )

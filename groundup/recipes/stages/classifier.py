@@ -23,7 +23,7 @@ from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.classifier_baselines import add_baselines
 from groundup.finetune.classifier_results import OURS, ClassifierResults
-from groundup.finetune.config import ClassifierConfig
+from groundup.finetune.config import NO_ENCODER, ClassifierConfig
 from groundup.finetune.messages import Splits
 from groundup.finetune.pretraining_ablation import (
     add_pretraining_worth,
@@ -122,14 +122,15 @@ def card_of(
 
 
 def find_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, str]:
-    """Return the encoder and "", or "" and why the classifier learns without it."""
+    """Return the encoder and "", or none and why the classifier learns without it."""
+    none = NO_ENCODER if table.learner == "auto" else ""
     try:
         if table.encoder:
             find_model(table.encoder, progress=context.progress)
     except (ModelError, NetworkError, FormatError) as error:
         lacks = f"The classifier {context.name} learned without an encoder's vectors"
-        return "", context.note(lacks, error, "them")
-    return table.encoder, ""
+        return none, context.note(lacks, error, "them")
+    return table.encoder or none, ""
 
 
 def with_pretraining_worth(

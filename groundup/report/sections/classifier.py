@@ -55,6 +55,7 @@ from groundup.report.values import (
 
 COLUMNS = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
 HEAT_LEVELS = 8
+TRIED = ["trained", "loss on validation", "over the lowest", "right", "95 % interval", "s", ""]
 EXAMPLES = "Some messages with their predictions, errors first"
 MAX_SUSPECTS = 15
 ROOM_BELOW_CHANCE = 0.06
@@ -182,11 +183,32 @@ def _verdict(models: list[tuple[JsonObject, MeasuredFraction]]) -> Node | None:
 
 def _how_trained(results: JsonObject) -> list[Node | None]:
     rows: list[list[Child]] = [
-        [text(each, "train"), fixed(each, "validation_loss", decimals=4)]
+        [
+            foreign(text(each, "train")),
+            fixed(each, "validation_loss", decimals=3),
+            _behind(each),
+            percent(each, "right", "value"),
+            interval(table(each, "right"), percent),
+            fixed(each, "elapsed_s", decimals=1),
+            "chosen" if each.get("chosen") is True else "",
+        ]
         for each in tables(results, "tried")
     ]
-    made = data_table("What was tried", ["trained", "loss on validation"], rows, figures=(1,))
-    return [figure(f"Chosen: {text(results, 'trained')}.", made, class_=""), _stacked(results)]
+    made = data_table("What was tried", TRIED, rows, figures=(1, 2, 3, 4, 5))
+    caption = (
+        "Of the simplest first, the first within a standard error of the lowest loss is chosen."
+    )
+    if not table(results, "stacked"):
+        caption += " Other programs open its folder whole."
+    return [figure(caption, made, class_=""), _stacked(results)]
+
+
+def _behind(tried: JsonObject) -> str:
+    behind = number(tried, "behind")
+    if behind == 0:
+        return "lowest"
+    error = f" ± {fixed(tried, 'standard_error', decimals=3)}"
+    return fill(f"+{{}}{error}", behind, three_decimals)
 
 
 def _stacked(results: JsonObject) -> Node | None:
