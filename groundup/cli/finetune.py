@@ -386,7 +386,7 @@ def _tried_lines(results: "ClassifierResults") -> list[str]:
             ]
         )
     heads = ["trained", "validation loss", "over the lowest", "right %", "95 % interval", "s", ""]
-    line = "The simplest within a standard error of the lowest loss is chosen, the first of them."
+    line = "Chosen: the simplest whose loss is within a standard error of the lowest."
     if results.plain_head is None:
         line += " Other programs open its folder whole."
     return ["", *table(heads, rows), line]
