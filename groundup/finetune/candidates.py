@@ -41,12 +41,12 @@ LAST_BLOCK: Trained = "last-block"
 def learner_of(job: ClassifierJob, run: RunFolder) -> Learner:
     """Return what `train` asks for. Raises what `ClassifierJob.learner` raises."""
     if job.config.train == "auto":
-        return Chosen(job, run)
+        return ChosenLearner(job, run)
     return job.learner(run)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TrainedCandidate:
     """A way to train, trained on all training texts."""
 
     name: str
@@ -60,7 +60,7 @@ class Candidate:
     """Which validation texts have the label, or exactly the labels, that it finds most probable."""
 
 
-class Chosen:
+class ChosenLearner:
     """The candidates of `train = auto`, and the one that is chosen: a `Learner`."""
 
     def __init__(self, job: ClassifierJob, run: RunFolder) -> None:
@@ -81,14 +81,14 @@ class Chosen:
         return replace(learned, figures={**learned.figures, "tried": rows})
 
     @cached_property
-    def chosen(self) -> Candidate:
+    def chosen(self) -> TrainedCandidate:
         return self.candidates[simplest(self._losses)]
 
     @property
     def _losses(self) -> list[np.ndarray]:
         return [each.losses for each in self.candidates]
 
-    def _row(self, candidate: Candidate) -> dict[str, Any]:
+    def _row(self, candidate: TrainedCandidate) -> dict[str, Any]:
         """A row of `ClassifierResults.tried`."""
         lowest = min(self._losses, key=np.mean)
         return {
@@ -102,7 +102,7 @@ class Chosen:
         }
 
     @cached_property
-    def candidates(self) -> list[Candidate]:
+    def candidates(self) -> list[TrainedCandidate]:
         """All of them, trained, the simplest first."""
         job = self._job
         last_block = replace(job, config=replace(job.config, train=LAST_BLOCK, encoder=""))
@@ -132,7 +132,7 @@ class Chosen:
             return None
         return replace(self._job, config=replace(config, train="stacked", encoder=NO_ENCODER))
 
-    def _with_encoder(self, stacked: ClassifierJob, learner: Learner) -> list[Candidate]:
+    def _with_encoder(self, stacked: ClassifierJob, learner: Learner) -> list[TrainedCandidate]:
         """None where no encoder is wanted, or the default one can't be had, which is said. Raises
         ModelError, NetworkError, FormatError for one that is named.
         """
@@ -152,16 +152,18 @@ class Chosen:
         training = replace(learner.training, encoder=folder, vectors=vectors)
         return [self._measured(f"stacked with {name}", Stacking(job.classifier(), training), begun)]
 
-    def _trained(self, name: str, job: ClassifierJob, features: Features | None) -> Candidate:
+    def _trained(
+        self, name: str, job: ClassifierJob, features: Features | None
+    ) -> TrainedCandidate:
         begun = time.monotonic()
         return self._measured(name, job.learner(self._run, features), begun)
 
-    def _measured(self, name: str, learner: Learner, begun: float) -> Candidate:
+    def _measured(self, name: str, learner: Learner, begun: float) -> TrainedCandidate:
         learned = learner.final(self._run)
         messages = self._job.messages
         scores = learned.scores(messages.rows["validation"])
         losses, right = text_losses(scores, messages), texts_right(scores, messages)
-        return Candidate(name, learner, learned, time.monotonic() - begun, losses, right)
+        return TrainedCandidate(name, learner, learned, time.monotonic() - begun, losses, right)
 
 
 def text_losses(scores: torch.Tensor, messages: Messages) -> np.ndarray:
