@@ -11,16 +11,15 @@ Trees, section 3.4.3): with few validation texts the lowest loss is partly luck.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 
 from groundup.errors import FormatError, MissingExtra, ModelError, NetworkError
 from groundup.evaluate.calibration import fit_pair_temperature, fit_temperature, softmax
-from groundup.evaluate.metrics import wilson_interval
+from groundup.evaluate.metrics import Interval, wilson_interval
 from groundup.finetune.classifier_training import (
     ClassifierJob,
     Learned,
@@ -60,6 +59,23 @@ class TrainedCandidate:
     """Which validation texts have the label, or exactly the labels, that it finds most probable."""
 
 
+@dataclass(frozen=True)
+class TriedTraining:
+    """A row of `ClassifierResults.tried`."""
+
+    train: str
+    validation_loss: float
+    """Nats a text."""
+    behind: float
+    """Over the lowest loss."""
+    standard_error: float
+    """Of `behind`."""
+    right: Interval
+    """Share of the validation texts."""
+    elapsed_s: float
+    chosen: bool
+
+
 class ChosenLearner:
     """The candidates of `train = auto`, and the one that is chosen: a `Learner`."""
 
@@ -72,13 +88,13 @@ class ChosenLearner:
 
     def final(self, run: RunFolder) -> Learned:
         rows = [self._row(each) for each in self.candidates]
-        listed = ", ".join(f"{row['train']} ({row['validation_loss']:.4f})" for row in rows)
+        listed = ", ".join(f"{row.train} ({row.validation_loss:.4f})" for row in rows)
         self._job.progress.say(
             f"Trained, with the loss on the validation texts: {listed}. Chosen: "
             f"{self.chosen.name}, the simplest within a standard error of the lowest loss."
         )
         learned = self.chosen.learned
-        return replace(learned, figures={**learned.figures, "tried": rows})
+        return replace(learned, figures={**learned.figures, "tried": list(map(asdict, rows))})
 
     @cached_property
     def chosen(self) -> TrainedCandidate:
@@ -88,18 +104,17 @@ class ChosenLearner:
     def _losses(self) -> list[np.ndarray]:
         return [each.losses for each in self.candidates]
 
-    def _row(self, candidate: TrainedCandidate) -> dict[str, Any]:
-        """A row of `ClassifierResults.tried`."""
+    def _row(self, candidate: TrainedCandidate) -> TriedTraining:
         lowest = min(self._losses, key=np.mean)
-        return {
-            "train": candidate.name,
-            "validation_loss": float(candidate.losses.mean()),
-            "behind": float((candidate.losses - lowest).mean()),
-            "standard_error": standard_error(candidate.losses - lowest),
-            "right": vars(wilson_interval(sum(candidate.right), len(candidate.right))),
-            "elapsed_s": round(candidate.elapsed_s, 1),
-            "chosen": candidate is self.chosen,
-        }
+        return TriedTraining(
+            train=candidate.name,
+            validation_loss=float(candidate.losses.mean()),
+            behind=float((candidate.losses - lowest).mean()),
+            standard_error=standard_error(candidate.losses - lowest),
+            right=wilson_interval(sum(candidate.right), len(candidate.right)),
+            elapsed_s=round(candidate.elapsed_s, 1),
+            chosen=candidate is self.chosen,
+        )
 
     @cached_property
     def candidates(self) -> list[TrainedCandidate]:
