@@ -46,7 +46,7 @@ from groundup.actions.state import (
     LastDone,
     Performance,
 )
-from groundup.actions.world import WORLD_FILE, World
+from groundup.actions.world import WORLD_FILE, World, WorldReader
 from groundup.errors import ConfigError
 
 # Above an effect's timeout: until then another process may still write how its call ended.
@@ -128,7 +128,12 @@ class ActionDesk:
         if idle:
             return None
         party = Party(conversation, customer, _utc())
-        return self._reply(talk, party, lambda known: self._step(known, talk, heard))
+
+        def take(known: KnownTalk) -> Step:
+            with self.world.reader() as reader:
+                return self._step(reader, known, talk, heard)
+
+        return self._reply(talk, party, take)
 
     def fill(
         self,
@@ -279,16 +284,14 @@ class ActionDesk:
         """
         with self.world.connection(read_only=True) as database:
             known = self._find(database, talk)
-        if known.replied or known.state.waits:
-            return known, False
-        made = self._step(known, talk, heard)
+            if known.replied or known.state.waits:
+                return known, False
+            made = self._step(self.world.reader_of(database), known, talk, heard)
         return known, made.turn is None and made.performance is None
 
-    def _step(self, known: KnownTalk, talk: Talk, heard: Heard) -> Step:
-        is_answer = known.turns == len(talk.keys) - 2
-        with self.world.reader() as reader:
-            told = replace(heard, is_answer=is_answer)
-            return step(self.actions, reader, known.state, told, self.chooser)
+    def _step(self, reader: WorldReader, known: KnownTalk, talk: Talk, heard: Heard) -> Step:
+        told = replace(heard, is_answer=known.turns == len(talk.keys) - 2)
+        return step(self.actions, reader, known.state, told, self.chooser)
 
     def _elsewhere(
         self, database: sqlite3.Connection, state: ActionState, made: Step

@@ -140,10 +140,15 @@ def read_choices(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
     ]
     wordings.sort(key=lambda each: -len(each[0]))
     least = _ONE_MISTAKE if asked else _TWO_MISTAKES - 2
+    starts: dict[str, list[int]] = {}  # neither stems nor mistakes change a word's first letter
+    for place, (_, _, word) in enumerate(tokens):
+        starts.setdefault(word[:1], []).append(place)
     for is_exact in (True, False):
         for wording, wanted, key in wordings:
-            for place in range(len(tokens) - len(wording) + 1 if wording else 0):
+            for place in starts.get(wording[0][:1], ()) if wording else ():
                 end = place + len(wording)
+                if end > len(tokens):
+                    break
                 pairs = zip((word for _, _, word in tokens[place:end]), wording, strict=True)
                 if own[place:end] == wanted or (
                     not is_exact and all(_is_like(*pair, least) for pair in pairs)

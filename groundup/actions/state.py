@@ -2,7 +2,6 @@
 in world.sqlite and back.
 """
 
-import dataclasses
 import datetime
 import json
 from collections.abc import Mapping
@@ -101,7 +100,7 @@ class ActionState:
 
     def to_json(self) -> str:
         """Return it as JSON."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        return json.dumps(vars(self), ensure_ascii=False, default=vars)
 
     @classmethod
     def from_json(cls, text: str) -> "ActionState":
@@ -141,12 +140,10 @@ class ActionTurn:
 
     def to_json(self) -> str:
         """Return it as JSON, with the names of action, slot and rule."""
-        plain = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        plain["action"] = self.action.name
+        plain = vars(self) | {"action": self.action.name}
         plain["asked"] = self.asked and self.asked.name
         plain["rule"] = self.rule and self.action.rules.index(self.rule)
-        plain["values"] = {name: dataclasses.asdict(each) for name, each in self.values.items()}
-        return json.dumps(plain, ensure_ascii=False)
+        return json.dumps(plain, ensure_ascii=False, default=vars)
 
     @classmethod
     def from_json(cls, text: str, actions: ActionSet) -> "ActionTurn | None":

@@ -236,7 +236,13 @@ class World:
     def reader(self) -> Iterator[WorldReader]:
         """Yield what lookups and rules run on."""
         with self.connection(read_only=True) as database:
-            yield WorldReader(database, self.file, self._parameters)
+            yield self.reader_of(database)
+
+    def reader_of(self, database: sqlite3.Connection) -> WorldReader:
+        """Return what lookups and rules run on, on an open connection, which can only read from
+        then on.
+        """
+        return WorldReader(database, self.file, self._parameters)
 
     def audit(self) -> list[AuditLine]:
         """Return all audit lines, the oldest first."""

@@ -14,8 +14,8 @@ compiled step got of it where that was measured. Prompts are not counted.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import dataclass, replace
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -89,22 +89,20 @@ def _fit(
     name: str, entry: CatalogEntry, bandwidth: float, memory_bytes: float, disk_bytes: float
 ) -> ModelFit:
     config, is_here = preset(shape_of(name)), pulled(name) is not None
-    models = {bits: packed_model(config, bits) for bits in BITS}
+    packed = {bits: packed_bytes(config, bits) for bits in BITS}
     cache = cache_bytes(
         config, batch=1, capacity=min(ANSWER_TOKENS, config.context_tokens), value_bytes=2
     )
     speeds: dict[Bits, float] = {}
     if not unsupported_part(config):
-        speeds = {
-            bits: SHARE * bandwidth / num_bytes(*linears(model)) for bits, model in models.items()
-        }
+        speeds = {bits: SHARE * bandwidth / packed[bits].read for bits in BITS}
     download_bytes = 0 if is_here else entry.download_bytes
     return ModelFit(
         name,
         entry.license,
         download_bytes,
         entry.origin,
-        {bits: num_bytes(model) + cache for bits, model in models.items()},
+        {bits: packed[bits].kept + cache for bits in BITS},
         speeds,
         "" if is_here else _obstacle(entry, memory_bytes, disk_bytes),
     )
@@ -123,6 +121,24 @@ def _obstacle(entry: CatalogEntry, memory_bytes: float, disk_bytes: float) -> st
         if needed > found
     )
     return "; ".join(lacking)
+
+
+class PackedBytes(NamedTuple):
+    kept: int
+    """In memory."""
+    read: int
+    """For a token, by the compiled step."""
+
+
+def packed_bytes(config: ModelConfig, bits: Bits) -> PackedBytes:
+    """Of packed weights, from shapes alone. All blocks have the shapes of the first."""
+    model = packed_model(replace(config, num_layers=1), bits)
+    block, more = model.transformer.block(0), config.num_layers - 1
+    matrices = [] if unsupported_part(config) else list(linears(model))
+    return PackedBytes(
+        num_bytes(model) + more * num_bytes(block),
+        num_bytes(*matrices) + more * num_bytes(*matrices[:-1]),  # the last is the head
+    )
 
 
 def packed_model(config: ModelConfig, bits: Bits) -> LanguageModel:

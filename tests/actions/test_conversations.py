@@ -127,6 +127,7 @@ class Played:
         self.desk.chooser = self.chooser or self.desk.chooser
         self._asked: object = None
         self._forbidden: list[str] = []
+        self._database: sqlite3.Connection | None = None
 
     def say(self, *messages: str) -> "Played":
         """Say messages one after another, as one customer."""
@@ -141,8 +142,18 @@ class Played:
 
     def rows(self, sql: str) -> list[list[Any]]:
         """Return the rows of a query on the world as it is now."""
-        with closing(sqlite3.connect(self.world)) as database:
-            return [list(row) for row in database.execute(sql)]
+        return [list(row) for row in self._open().execute(sql)]
+
+    def _open(self) -> sqlite3.Connection:
+        """One connection to the world, beside what it was before: opening it takes longer than most queries."""
+        if self._database is None:
+            self._database = sqlite3.connect(self.world)
+            self._database.execute("ATTACH ? AS before", (str(self.seed),))
+        return self._database
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
 
     @property
     def done(self) -> list[str]:
@@ -156,13 +167,11 @@ class Played:
         written = self.world.stat().st_mtime_ns, self.world.stat().st_size
         if written != self._asked:
             known = {"today": self.script.today, "customer": self.script.customer}
-            with closing(sqlite3.connect(self.world)) as database:
-                database.execute("ATTACH ? AS before", (str(self.seed),))
-                self._forbidden = [
-                    each["says"]
-                    for each in INVARIANTS[self.script.pack]
-                    if database.execute(each["sql"], known).fetchone()
-                ]
+            self._forbidden = [
+                each["says"]
+                for each in INVARIANTS[self.script.pack]
+                if self._open().execute(each["sql"], known).fetchall()
+            ]
             self._asked = written
         return self._forbidden
 
@@ -173,8 +182,14 @@ def faults(
     chooser: ActionChooser | None = None,
     play: type[Played] = Played,
 ) -> dict[str, str]:
-    """Play a conversation; return what is not as it should be at its end, by its kind."""
-    played = play(script, folder, chooser).say(*script.turns)
+    """Play a conversation; return its faults."""
+    with closing(play(script, folder, chooser)) as played:
+        return faults_of(played.say(*script.turns))
+
+
+def faults_of(played: Played) -> dict[str, str]:
+    """Return what is not as it should be at the end of a conversation, by its kind."""
+    script = played.script
     text = "\n".join(played.replies).lower()
     found = {}
     for each in script.world:
@@ -236,18 +251,18 @@ def forbidden_actions(
     """Say each message at the same place of a conversation, and then yes; yield what was done that
     may not be.
     """
-    played = Played(script, folder, chooser).say(*script.turns[:turns])
-    start = list(played.said)
     changes = "SELECT count(*) FROM audit WHERE result = 'done' AND effect <> 'none'"
-    for message in messages:
-        played.said = list(start)
-        before = played.rows(changes)
-        played.say(message)
-        if played.rows(changes) != before:
-            yield f"{script.id} after {turns} turns: {message!r} was taken for a yes"
-        played.say("yes")
-        for says in played.forbidden:
-            yield f"{script.id} after {turns} turns, {message!r}, yes: not so that {says}"
+    with closing(Played(script, folder, chooser)) as played:
+        start = list(played.say(*script.turns[:turns]).said)
+        for message in messages:
+            played.said = list(start)
+            before = played.rows(changes)
+            played.say(message)
+            if played.rows(changes) != before:
+                yield f"{script.id} after {turns} turns: {message!r} was taken for a yes"
+            played.say("yes")
+            for says in played.forbidden:
+                yield f"{script.id} after {turns} turns, {message!r}, yes: not so that {says}"
 
 
 @pytest.mark.parametrize("pack", [file.stem for file in FILES])

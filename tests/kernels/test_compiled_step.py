@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ FAMILIES = {
     ),
     "olmo2": replace(LLAMA, block="output", qk_norm="projection"),
 }  # fmt: skip
+int4_rows = cache(int4_products.int4_rows)
 PROMPT, NEW = [1, 5, 9, 33, 7, 101], [17, 2, 40, 8]
 
 
@@ -183,9 +184,7 @@ def test_products_in_every_form_are_those_of_numpy(form: int, vectors: int) -> N
         (products.PORTABLE, x, portable),
     ):
         rest = (given, given.strides[0], totals, groups, out)
-        run_product(
-            int4_products.int4_rows(which, vectors), packed, pairs.view(torch.int16).numpy(), *rest
-        )
+        run_product(int4_rows(which, vectors), packed, pairs.view(torch.int16).numpy(), *rest)
     scales, offsets = pairs.double().numpy().transpose(2, 1, 0)
     unpacked = (numbers.reshape(8, groups, 32) - 8) * scales[..., None] + offsets[..., None]
     assert np.allclose(
@@ -197,10 +196,16 @@ def test_products_in_every_form_are_those_of_numpy(form: int, vectors: int) -> N
 def run_product(product: Any, *given: Any) -> None:
     """Call a product with the addresses of arrays, and counts."""
     numbers = [each.ctypes.data if isinstance(each, np.ndarray) else each for each in given]
-    parameters = ", ".join(f"a{place}" for place in range(len(given)))
+    callable_of(product, len(given))(*map(np.uint64, numbers))
+
+
+@cache
+def callable_of(product: Any, count: int) -> Any:
+    """A product of so many parameters, compiled once: the same one is called beside each form."""
+    parameters = ", ".join(f"a{place}" for place in range(count))
     names: dict[str, Any] = {"product": product}
     exec(f"def call({parameters}):\n    product({parameters})", names)
-    numba.njit(names["call"])(*map(np.uint64, numbers))
+    return numba.njit(names["call"])
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen2.5", "gemma2"])

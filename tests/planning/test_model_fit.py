@@ -2,6 +2,7 @@
 
 import torch
 
+from groundup.kernels.step_weights import linears
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.quantised import quantise
@@ -10,19 +11,21 @@ from groundup.planning.model_fit import (
     SHARE,
     model_fits,
     num_bytes,
+    packed_bytes,
     packed_model,
     read_bandwidth,
 )
 
-SHAPE = ModelConfig(192, 32, 448, 1, 14, 128, 2, 32, attention_bias=True)
+SHAPE = ModelConfig(192, 32, 448, 3, 14, 128, 2, 32, attention_bias=True)
 
 
 def test_bytes_by_shape_are_those_of_real_packed_weights() -> None:
     for bits in BITS:
         real = LanguageModel(SHAPE).bfloat16()
         quantise(real, bits)
-        tensors = real.state_dict().values()
-        assert num_bytes(packed_model(SHAPE, bits)) == sum(each.nbytes for each in tensors)
+        kept, read = packed_bytes(SHAPE, bits)
+        assert kept == sum(each.nbytes for each in real.state_dict().values())
+        assert read == num_bytes(*linears(real))
     assert torch.device("meta") == next(packed_model(SHAPE, "int8").parameters()).device
 
 

@@ -100,34 +100,30 @@ class StopsAt(Silent):
         pass
 
 
-def test_stopped_by_ctrl_c_it_keeps_what_was_measured_and_goes_on(
+def test_stopped_by_ctrl_c_and_killed_it_keeps_what_was_measured_and_finds_the_same(
     done: Done, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         groundup.run_research(done.texts, out, done.config, progress=StopsAt(4))
-    assert len(lines(out, "try")) == 3
     kept = lines(out, "try")
-    found = groundup.run_research(done.texts, out, done.config)
-    assert losses(found) == losses(done.results) and found.test == done.results.test
-    assert lines(out, "try")[:3] == kept
-
-
-def test_killed_within_a_try_it_goes_on_and_finds_the_same(done: Done, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    assert len(kept) == 3
     code = (
         "import sys, groundup; sys.path.insert(0, sys.argv[1]); import tiny_research;"
         "groundup.run_research(sys.argv[2], sys.argv[3], tiny_research.config_of())"
     )
     arguments = [code, str(Path(__file__).parent), str(done.texts), str(out)]
     process = forker().start(arguments, program="-c")
-    while process.poll() is None and len(lines(out, "try")) < 2:
+    while process.poll() is None and len(lines(out, "try")) < 5:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)  # within a try
     process.communicate()
     assert process.wait() == -signal.SIGKILL, "it was done before it was killed"
+    assert lines(out, "try")[:3] == kept
+    kept = lines(out, "try")
     found = groundup.run_research(done.texts, out, done.config)
-    assert losses(found) == losses(done.results)
+    assert losses(found) == losses(done.results) and found.test == done.results.test
+    assert lines(out, "try")[: len(kept)] == kept
 
 
 def test_another_question_is_not_asked_of_the_same_folder(done: Done) -> None:
