@@ -17,6 +17,7 @@ tests/model/test_presets.py.
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from groundup.errors import ConfigError, ModelError, did_you_mean
@@ -207,32 +208,40 @@ def shape_of_depth(
     """Raises ConfigError outside of 1 .. 64 blocks."""
     if not 1 <= depth <= MAX_DEPTH:
         raise ConfigError(f"depth must be 1 to {MAX_DEPTH} (got {depth}).")
-    return shape_of(depth, _round_width(ideal_width(depth)), vocab_size, context_tokens)
+    return shape_of(depth, round_width(ideal_width(depth)), vocab_size, context_tokens)
 
 
 def shape_of_size(
     parameters: int, *, vocab_size: int, context_tokens: int | None = None
 ) -> ModelConfig:
     """The shape nearest to the rule of those with about so many parameters. Raises ConfigError."""
-
-    def distance(count: int) -> float:
-        return abs(math.log(count / parameters))
-
     likely = sorted(
-        _near_rule(), key=lambda each: distance(_estimate(each[0], each[1], vocab_size))
+        _near_rule(),
+        key=lambda each: _distance(_estimate(each[0], each[1], vocab_size), parameters),
     )
     shapes = [shape_of(*each, vocab_size, context_tokens) for each in likely[:LIKELY]]
-    distances = [distance(parameter_count(shape).total) for shape in shapes]
+    return nearest_shape(parameters, shapes)
+
+
+def nearest_shape(parameters: int, shapes: Sequence[ModelConfig]) -> ModelConfig:
+    """Of those with about so many parameters the one nearest to the rule. Raises ConfigError where
+    none has.
+    """
+    distances = [_distance(parameter_count(shape).total, parameters) for shape in shapes]
     nearest = shapes[distances.index(min(distances))]
     if min(distances) > math.log(WIDTH_SPREAD):
         raise ConfigError(
-            f"No model of the family has about {parameters:,} parameters; with {vocab_size:,} ids "
-            f"the nearest has {parameter_count(nearest).total:,}.",
+            f"No shape has about {parameters:,} parameters; with "
+            f"{nearest.vocab_size:,} ids the nearest has {parameter_count(nearest).total:,}.",
             fix="Choose another size, or another vocabulary (model.vocab_size).",
         )
     pairs = zip(shapes, distances, strict=True)
     near = [shape for shape, distance in pairs if distance < NEAR] or [nearest]
     return min(near, key=lambda shape: abs(math.log(shape.width / ideal_width(shape.num_layers))))
+
+
+def _distance(count: int, parameters: int) -> float:
+    return abs(math.log(count / parameters))
 
 
 def ideal_width(depth: int) -> float:
@@ -244,11 +253,9 @@ def _near_rule() -> list[tuple[int, int]]:
     """(Depth, width) of all shapes with a width of 2/3 to 3/2 of the rule's."""
     shapes = []
     for depth in range(1, MAX_DEPTH + 1):
-        low = _round_width(ideal_width(depth) / WIDTH_SPREAD)
-        high = _round_width(ideal_width(depth) * WIDTH_SPREAD)
-        widths = [
-            width for width in range(low, high + 1, 32) if width == _round_width(float(width))
-        ]
+        low = round_width(ideal_width(depth) / WIDTH_SPREAD)
+        high = round_width(ideal_width(depth) * WIDTH_SPREAD)
+        widths = [width for width in range(low, high + 1, 32) if width == round_width(float(width))]
         shapes += [(depth, width) for width in widths]
     return shapes
 
@@ -258,7 +265,7 @@ def _estimate(depth: int, width: int, vocab_size: int) -> int:
     return vocab_size * width + 11 * depth * width**2
 
 
-def _round_width(width: float) -> int:
+def round_width(width: float) -> int:
     """To a whole number of heads."""
     step = 128
     if width < NARROW_WIDTH:
@@ -272,7 +279,7 @@ def shape_of(
     depth: int, width: int, vocab_size: int, context_tokens: int | None = None
 ) -> ModelConfig:
     """Raises ConfigError for a width that is not a whole number of heads."""
-    nearest = _round_width(float(width))
+    nearest = round_width(float(width))
     if width != nearest:
         raise ConfigError(
             f"A width of {width} is not a whole number of heads.", fix=f"The nearest is {nearest}."

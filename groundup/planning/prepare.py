@@ -30,7 +30,7 @@ from groundup.planning.plan import (
     probe_steps,
 )
 from groundup.planning.planner import choose_model, choose_optimizer, text_stats
-from groundup.planning.pretrain_options import PretrainOptions, require_its_tokens
+from groundup.planning.pretrain_options import PretrainOptions, require_its_tokens, size_note
 from groundup.planning.scaling_law import LAW
 from groundup.planning.sweep import read_law
 from groundup.progress import Progress
@@ -214,6 +214,9 @@ def plan_run(
     # before candidates are measured, since memory that they free is reused
     program_bytes = memory_bytes() or peak_memory_bytes()
     candidate, reasons = choose_model(options, text, law, benchmark)
+    note = size_note(options.config.model.size, candidate.shape)
+    if note:
+        benchmark.progress.say(note)
     benchmark.process_share(candidate)  # refuses too little text or memory
     candidate, more = choose_optimizer(options, candidate, benchmark)
     times = None

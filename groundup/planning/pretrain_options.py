@@ -18,6 +18,7 @@ from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import require_causal
 from groundup.model.presets import parse_size, preset, shape_of_depth, shape_of_size
+from groundup.model.sizes import parameter_count
 from groundup.planning.pretrain_config import Length, PretrainConfig
 from groundup.planning.scaling_law import (
     CONTINUED_RATE_SHARE,
@@ -25,7 +26,7 @@ from groundup.planning.scaling_law import (
     learning_rate_for,
 )
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.cut.cut import cut_shape, require_cuttable
+from groundup.train.cut.cut import cut_shape, cut_shape_of_size, require_cuttable
 from groundup.train.monitor.time_budget import TimeBudget
 from groundup.train.optimizers.muon import Muon
 from groundup.train.starting_model import StartingModel, starting_model
@@ -53,6 +54,8 @@ OWN_FIELD = "context_tokens"
 # Of Muon, for a model cut from a trained one: what its matrices know would soon be gone at the
 # rates for random weights (docs/log.md).
 CUT_RATES = {"name": Muon.name, "learning_rate": 3e-3, "matrix_learning_rate": 5e-3}
+# A shape further from the asked size is told of.
+SIZE_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class PretrainOptions:
             context = self.start.config.context_tokens
             return self.start.shape(self.tables["model"].get("context_tokens", context))
         if asked.size is not None:
-            base = shape_of_size(parse_size(asked.size), vocab_size=vocab_size)
+            base = shape_of_parameters(parse_size(asked.size), vocab_size, self.source)
         elif asked.depth is not None:
             base = shape_of_depth(asked.depth, vocab_size=vocab_size)
         else:
@@ -246,6 +249,31 @@ def pretrain_options(
     sources = (*specs, *replayed)
     return PretrainOptions(
         sources, config, config.length, tables, runner, start, source, fixed_choices
+    )
+
+
+def shape_of_parameters(
+    parameters: int, vocab_size: int, source: StartingModel | None
+) -> ModelConfig:
+    """The family's shape of about so many parameters, `source`: as it is cut from that model.
+    Raises ConfigError.
+    """
+    if source is None:
+        return shape_of_size(parameters, vocab_size=vocab_size)
+    return cut_shape_of_size(parameters, source.config, vocab_size, source.name)
+
+
+def size_note(asked: str | None, shape: ModelConfig) -> str:
+    """Says that the shape is not of the size that was asked for; "" where it is."""
+    if asked is None:
+        return ""
+    parameters, found = parse_size(asked), parameter_count(shape).total
+    if abs(found / parameters - 1) <= SIZE_TOLERANCE:
+        return ""
+    return (
+        f"note: size {asked}: the nearest shape has {found:,} parameters, "
+        f"{parameter_count(shape).embedding:,} of them vectors of the vocabulary's tokens; a "
+        "smaller vocabulary (model.vocab_size) leaves more choice."
     )
 
 

@@ -3,12 +3,15 @@ and the run on it is an ordinary one whose card names where it comes from.
 """
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import forked_program
 import pytest
 import torch
+from forked_program import CODE, TRAINING
 
 import groundup
 from groundup.cli.main import main
@@ -16,11 +19,20 @@ from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.model.presets import parse_size, preset
+from groundup.model.sizes import parameter_count
+from groundup.planning.pretrain_options import size_note
 from groundup.planning.reproduce import reproduce
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.train.cut.cut import choose_blocks, cut_model, cut_shape, require_cuttable
+from groundup.train.cut.cut import (
+    choose_blocks,
+    cut_model,
+    cut_shape,
+    cut_shape_of_size,
+    require_cuttable,
+)
 from groundup.train.cut.importance import Importance, measure_importance
 from groundup.train.cut.vocabulary import same_vocabulary, token_pieces
 from groundup.weights.card import ModelCard, is_from_scratch
@@ -51,6 +63,26 @@ SETTINGS = {
     "fit.precision": "float32",
     "fit.batch_size": 2,
 }
+# The command line, killed when it comes to sync the file of a number (from 1) below a folder.
+KILLED = """
+import os, signal, sys
+from groundup import files
+from groundup.cli.main import main
+
+part, at, sync_file, seen = sys.argv[1], int(sys.argv[2]), files.sync_file, 0
+
+
+def killed(path):
+    global seen
+    seen += part in str(path)
+    if seen == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    sync_file(path)
+
+
+files.sync_file = killed
+main(sys.argv[3:])
+"""
 # So that so few parameters are a shape of the family.
 SMALL_VOCABULARY = ["--set", "model.vocab_size=300", "--set", "model.feedforward_width=64"]
 
@@ -226,6 +258,27 @@ def test_a_stopped_run_resumes_bit_for_bit(folder: Path, tmp_path: Path) -> None
     assert weights[0] == weights[1]
 
 
+def test_killed_while_cutting_and_in_a_checkpoint_equals_never_stopped(
+    folder: Path, tmp_path: Path
+) -> None:
+    settings = {**SETTINGS, "fit.evaluate_every": 2}
+    cut(folder, tmp_path / "whole", settings=settings)
+    out = tmp_path / "killed"
+    sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    words = ["pretrain", folder / "texts", "--out", out, "--cut-from", folder / "source"]
+    words += ["--steps", 6, "--device", "cpu", *sets]
+    for part, at in (("/.tmp-cut-", 1), ("/.tmp-cut-", 4), ("/checkpoints/.tmp-step-", 3)):
+        done = forked_program.run(KILLED, part, at, *words, program=CODE, imported=TRAINING)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        half = list(out.rglob(".tmp-*"))
+        assert any(part in str(each) for each in half), half
+    done = forked_program.run(KILLED, "nowhere", 1, *words, program=CODE, imported=TRAINING)
+    assert done.returncode == 0, done.stderr
+    assert not list(out.rglob(".tmp-*"))
+    for name in ("cut/model.safetensors", "model.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("qk_norm", "head"), ("block", "output"), ("feedforward", "geglu")]
 )
@@ -235,10 +288,20 @@ def test_a_model_of_another_shape_is_refused(field: str, value: str) -> None:
         require_cuttable(config, "other")
 
 
+@pytest.mark.parametrize("size", ["1M", "2M", "5M", "12M", "30M", "100M"])
+def test_a_cut_has_about_the_size_that_was_asked_for(size: str) -> None:
+    source = preset("smollm2-135m")
+    shape = cut_shape_of_size(parse_size(size), source, 2_048, "smollm2")
+    assert cut_shape(shape, source, {}, "smollm2") == shape
+    assert parameter_count(shape).total == pytest.approx(parse_size(size), rel=0.1)
+    assert not size_note(size, shape) and size_note("3M", shape) != size_note("7M", shape)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ([], "needs the size"),
+        (["--size", "2M"], "A model of 2,000,000 parameters can't be cut from"),
         (["--from", "SOURCE", "--size", "20k"], "continues a whole model"),
         (["--size", "20k", "--replay", "general.txt"], "Replay is for"),
         (["--set", "model.width=64"], "width 64 is larger than that of"),

@@ -9,7 +9,7 @@ from groundup.data.batches.mixture_config import source_weights
 from groundup.data.batches.shards import open_shards
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, training_memory
-from groundup.model.presets import parse_size, preset, shape_of_size
+from groundup.model.presets import parse_size, preset
 from groundup.model.sizes import parameter_count
 from groundup.planning.corpus import source_lines
 from groundup.planning.measure import (
@@ -21,7 +21,7 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import make_plan, plan_warnings
-from groundup.planning.pretrain_options import cut_optimizer
+from groundup.planning.pretrain_options import cut_optimizer, shape_of_parameters, size_note
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
@@ -60,10 +60,14 @@ def run(context: StageContext) -> StageResult:
     }
     if table.cut_from:
         source = starting_model(table.cut_from, context.progress)
-        shape = cut_shape(shape, source.config, {}, source.name)
+        asked = shape_of(recipe, tokenizer.vocab_size, source)
+        shape = cut_shape(asked, source.config, {}, source.name)
         folder = context.folder / CUT_FOLDER
         start = cut_start(source, shape, shards, tokenizer, folder, context.progress)
         fields |= {"optimizer": cut_optimizer(fields), "initial_weights": start.weights}
+    note = size_note(table.size or None, shape)
+    if note:
+        context.progress.say(f"      {note}")
     fit = pretraining_config(table.steps or 1, fields)
     seconds, progress, budget = context.seconds * STEPS_SHARE, context.progress, None
     if not table.steps:
@@ -117,10 +121,10 @@ def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidat
     return with_evaluations(fit, context.fix("evaluations", lambda: EVALUATIONS))
 
 
-def shape_of(recipe: Recipe, vocab_size: int) -> ModelConfig:
-    """Raises ConfigError."""
+def shape_of(recipe: Recipe, vocab_size: int, source: StartingModel | None = None) -> ModelConfig:
+    """`source`: as it is cut from that model. Raises ConfigError."""
     if recipe.pretrain.size:
-        return shape_of_size(parse_size(recipe.pretrain.size), vocab_size=vocab_size)
+        return shape_of_parameters(parse_size(recipe.pretrain.size), vocab_size, source)
     return dataclasses.replace(preset(recipe.pretrain.preset), vocab_size=vocab_size)
 
 

@@ -31,6 +31,8 @@ from groundup.model.config import ModelConfig
 from groundup.model.feedforward import GatedFeedForward
 from groundup.model.heads import LanguageModel, initial_deviation
 from groundup.model.norm import RMSNorm
+from groundup.model.presets import ideal_width, nearest_shape, round_width, shape_of
+from groundup.model.sizes import parameter_count
 from groundup.train.cut.importance import Importance
 from groundup.train.cut.vocabulary import Pieces
 
@@ -54,6 +56,9 @@ LLAMA_LIKE = {
     "score_softcap": 0.0,
     "logit_softcap": 0.0,
 }
+# Of a shape that is chosen by its size: the narrowest, and the largest factor between its width and
+# the family's for the depth.
+LEAST_WIDTH, WIDTH_SPREAD = 32, 2
 # Fields of a shape that can only be as large as the source's.
 SMALLER = ("width", "num_layers", "num_heads", "num_kv_heads", "feedforward_width")
 
@@ -88,25 +93,12 @@ def cut_shape(
     the norms' epsilon. `given`: the fields that were set. Raises ConfigError where one of them is
     otherwise, or the shape is larger than the source.
     """
-    width, head_width = asked.width, source.head_width
-    groups = source.num_heads // source.num_kv_heads
-    kv_heads = min(source.num_kv_heads, max(1, round(width / head_width / groups)))
-    shared = min(groups, max(1, round(width / head_width / kv_heads)))
-    shape = replace(
-        asked,
-        head_width=head_width,
-        num_heads=kv_heads * shared,
-        num_kv_heads=kv_heads,
-        rope_base=source.rope_base,
-        rope_scaling=source.rope_scaling,
-        norm_eps=source.norm_eps,
-        tied_head=source.tied_head and width == source.width,
-    )
+    shape = _with_parts_of(source, asked)
     for field in given:
         if getattr(shape, field) != getattr(asked, field):
             raise ConfigError(
-                f"model.{field} can't be {getattr(asked, field)!r} in a model of width {width} "
-                f"that is cut from {name}: it is {getattr(shape, field)!r}.",
+                f"model.{field} can't be {getattr(asked, field)!r} in a model of width "
+                f"{asked.width} that is cut from {name}: it is {getattr(shape, field)!r}.",
                 fix="Leave it out.",
             )
     for field in SMALLER:
@@ -117,6 +109,62 @@ def cut_shape(
                 fix="Choose a smaller size, or a larger model.",
             )
     return shape
+
+
+def cut_shape_of_size(
+    parameters: int, source: ModelConfig, vocab_size: int, name: str
+) -> ModelConfig:
+    """The shape that has about so many parameters as it is cut, with a head of its own and heads of
+    the source's width. Raises ConfigError.
+    """
+    most = parameter_count(source).total
+    if parameters > most:
+        raise ConfigError(
+            f"A model of {parameters:,} parameters can't be cut from {name}, which has {most:,}.",
+            fix="Choose a smaller size, or a larger model.",
+        )
+    shapes = [
+        _with_parts_of(source, shape_of(depth, width, vocab_size))
+        for depth in range(1, source.num_layers + 1)
+        for width in _widths(source.width, ideal_width(depth))
+    ]
+    within = [
+        replace(each, feedforward_width=min(each.feedforward_width, source.feedforward_width))
+        for each in shapes
+    ]
+    if not within:
+        raise ConfigError(
+            f"{name} can't be cut: its width is {source.width}, and the least is {LEAST_WIDTH}.",
+            fix="Name another model, such as smollm2-135m-instruct.",
+        )
+    return nearest_shape(parameters, within)
+
+
+def _widths(most: int, ideal: float) -> list[int]:
+    """The whole width of the source, where only blocks are left out, and narrower ones near the
+    rule for the depth.
+    """
+    low, high = ideal / WIDTH_SPREAD, max(LEAST_WIDTH, ideal * WIDTH_SPREAD)
+    widths = (each for each in range(LEAST_WIDTH, most + 1, 32) if each == round_width(float(each)))
+    return [each for each in widths if each == most or low <= each <= high]
+
+
+def _with_parts_of(source: ModelConfig, asked: ModelConfig) -> ModelConfig:
+    """The shape with what a cut can't change."""
+    width, head_width = asked.width, source.head_width
+    groups = source.num_heads // source.num_kv_heads
+    kv_heads = min(source.num_kv_heads, max(1, round(width / head_width / groups)))
+    shared = min(groups, max(1, round(width / head_width / kv_heads)))
+    return replace(
+        asked,
+        head_width=head_width,
+        num_heads=kv_heads * shared,
+        num_kv_heads=kv_heads,
+        rope_base=source.rope_base,
+        rope_scaling=source.rope_scaling,
+        norm_eps=source.norm_eps,
+        tied_head=source.tied_head and width == source.width,
+    )
 
 
 def cut_model(
