@@ -43,18 +43,27 @@ def summed_cross_entropy(
     weight: Float[Tensor, "V C"],
     labels: Int[Tensor, " N"],
     cap: float = 0.0,
+    z_weight: float = 0.0,
 ) -> Float[Tensor, ""]:
     """-log p(label) in nats, summed over N tokens. Under autocast the products have its dtype, all
     else is float32.
+
+    With `z_weight` the gradient, but not the value, is that of each token's loss and z_weight
+    times the squared logarithm of its softmax's denominator (Chowdhery et al. 2022, "PaLM",
+    section 5).
     """
     if cap:  # soft-capped logits have another gradient, and few models have them
-        logits = softcap(F.linear(hidden, weight), cap)
-        return F.cross_entropy(logits.float(), labels, reduction="sum")
+        logits = softcap(F.linear(hidden, weight), cap).float()
+        total = F.cross_entropy(logits, labels, reduction="sum")
+        if not z_weight:
+            return total
+        beside = z_weight * logits.logsumexp(dim=-1).square().sum()
+        return total + (beside - beside.detach())
     learns = torch.is_grad_enabled()
     needs = learns and hidden.requires_grad, learns and weight.requires_grad
     dtype = autocast_dtype(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
-        return _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs)
+        return _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs, z_weight)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -66,6 +75,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         labels: Tensor,
         dtype: torch.dtype,
         needs: tuple[bool, bool],
+        z_weight: float,
     ) -> Tensor:
         matrix = weight.to(dtype)
         wide = torch.promote_types(torch.float32, dtype)
@@ -76,7 +86,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, hidden.shape[0], size):
             chunk = hidden[start : start + size].to(dtype)
             logits = (chunk @ matrix.T).to(total.dtype)  # [chunk, V]
-            total += cross_entropy_into_gradient(logits, labels[start : start + size])
+            total += cross_entropy_into_gradient(logits, labels[start : start + size], z_weight)
             by_logits = logits.to(dtype)
             if by_hidden is not None:
                 by_hidden[start : start + size] = by_logits @ matrix
@@ -97,18 +107,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
         readable = g.is_cpu and not torch.compiler.is_compiling()
         if not readable or g.item() != 1:
             gradients = tuple(None if part is None else part.mul_(g) for part in gradients)
-        return *gradients, None, None, None
+        return *gradients, None, None, None, None
 
 
 def cross_entropy_into_gradient(
-    logits: Float[Tensor, "N V"], labels: Int[Tensor, " N"]
+    logits: Float[Tensor, "N V"], labels: Int[Tensor, " N"], z_weight: float = 0.0
 ) -> Float[Tensor, ""]:
-    """Summed; `logits` are overwritten with their gradient."""
+    """Summed; `logits` are overwritten with their gradient, and with `z_weight` with that of the
+    z-loss beside it.
+    """
     rows = torch.arange(len(labels), device=labels.device)
     top, chosen = logits.amax(dim=-1), logits[rows, labels]
     # a row stays in the cache; finite however large the logits
     torch.softmax(logits, dim=-1, out=logits)
     # the largest probability is exp(top) / sum of exp(l)
     log_sums = top - logits.amax(dim=-1).log()
+    if z_weight:  # d (log Z)^2 / dl_j = 2 log Z softmax(l)_j
+        logits *= 1 + 2 * z_weight * log_sums[:, None]
     logits[rows, labels] -= 1
     return (log_sums - chosen).sum()

@@ -6,6 +6,7 @@ a call, with padding and packed documents; `heads.py` adds a head.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,6 +27,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.recompute = False
+        self.shares: Sequence[float] | None = None
+        """Of what each block adds, in training; 0: it is not computed. None: all of it."""
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.position_embedding: AddedPositions | None = None
         if config.positions in ADDED_POSITIONS:
@@ -116,8 +119,14 @@ class Transformer(nn.Module):
     def _through(
         self, hidden: Tensor, metadata: ForwardMetadata, first: int, last: int, cache: Cache | None
     ) -> Tensor:
+        shares = self.shares if self.training else None
         for index in range(first, last):
             block, block_metadata = self.block(index), metadata.by_block[index]
+            if shares is not None and shares[index] != 1:
+                if shares[index]:
+                    added = block(hidden, block_metadata) - hidden
+                    hidden = hidden + shares[index] * added
+                continue
             if cache is not None:
                 hidden = block(hidden, block_metadata, layer_cache=cache.layer(index))
             elif self.recompute and torch.is_grad_enabled():
@@ -125,6 +134,13 @@ class Transformer(nn.Module):
             else:
                 hidden = block(hidden, block_metadata)
         return hidden
+
+
+def use_shares(module: nn.Module, shares: Sequence[float] | None) -> None:
+    """What share of its output each block adds in training, L of them; None: all of it."""
+    for part in module.modules():
+        if isinstance(part, Transformer):
+            part.shares = shares
 
 
 def use_recompute(module: nn.Module, recompute: bool) -> None:

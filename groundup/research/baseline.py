@@ -95,6 +95,7 @@ class BaseRecipe:
         if self.options.in_family:
             fit = family_candidate(shape, fit, tables["fit"]).fit
         inputs = PretrainInputs(without_test(shards), tokenizer, shape, fit)
+        inputs.require_fitting()
         training_batches(train_windows(inputs.shards, shape, fit), fit)
         return inputs
 

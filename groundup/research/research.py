@@ -65,6 +65,8 @@ class _Begun:
     left_out: Mapping[str, str]
     step_s: Mapping[str, float]
     """Processor seconds of a step; {} where steps were asked for."""
+    start_s: Mapping[str, float]
+    """Before the first step, of those that take any."""
     rounds: tuple[PlannedRound, ...]
     seconds: float | None
 
@@ -178,25 +180,29 @@ class _Research:
         record = self.log.begun(asked)
         if record is not None:
             baseline = kept(self.options, self.texts, record["baseline"], self.log.file)
-            return self._begun(baseline, record["step_s"])
+            return self._begun(baseline, record["step_s"], record.get("start_s", {}))
         compute = replace(self.compute, fixed_choices=self.config.steps is not None)
         baseline = choose(self.options, self.texts, compute, self.progress)
-        begun = self._begun(baseline, {})
+        begun = self._begun(baseline, {}, {})
         for name, reason in begun.left_out.items():
             self.progress.say(f"note: {name} is left out: {reason}")
         if begun.seconds is not None:
             step_s = self.runner.step_seconds(begun.inputs, self.progress)
-            begun = replace(begun, step_s=step_s)
+            start_s = self.runner.start_seconds(begun.inputs)
+            begun = replace(begun, step_s=step_s, start_s=start_s)
             self._require_steps(begun)
         self.log.begin(
             asked=asked,
             baseline=baseline.plain(),
             left_out=dict(begun.left_out),
             step_s=dict(begun.step_s),
+            start_s=dict(begun.start_s),
         )
         return begun
 
-    def _begun(self, baseline: BaseRecipe, step_s: Mapping[str, float]) -> _Begun:
+    def _begun(
+        self, baseline: BaseRecipe, step_s: Mapping[str, float], start_s: Mapping[str, float]
+    ) -> _Begun:
         """Raises ConfigError for a switch that was named and is of no use here; of all, it is left
         out.
         """
@@ -215,7 +221,7 @@ class _Research:
         rounds = self.config.planned(len(tried))
         seconds = self.config.seconds_of(rounds)
         self.baseline = baseline
-        return _Begun(inputs, tried, left_out, step_s, rounds, seconds)
+        return _Begun(inputs, tried, left_out, step_s, start_s, rounds, seconds)
 
     def _require_steps(self, begun: _Begun) -> None:
         """Raises ConfigError where the tries of the first round have too few steps."""
@@ -255,7 +261,10 @@ class _Research:
         step_s = dict(begun.step_s)
         if begun.seconds is not None:
             step_s[both.name] = self.log.timed(both.name) or self._timed_again(begun, inputs)
-        return replace(begun, inputs=inputs, step_s=step_s)
+        start_s = dict(begun.start_s)
+        if inputs[both.name].fit.initial_tables == "bigrams":
+            start_s[both.name] = max(start_s.values(), default=0.0)
+        return replace(begun, inputs=inputs, step_s=step_s, start_s=start_s)
 
     def _timed_again(self, begun: _Begun, inputs: Mapping[str, PretrainInputs]) -> float:
         """Beside the baseline, whose step may take another time now. Kept in the log."""
@@ -296,7 +305,8 @@ class _Research:
         if begun.seconds is None:
             assert self.config.steps is not None
             return max(1, round(planned.share * self.config.steps))
-        return max(1, round(planned.share * begun.seconds / begun.step_s[name]))
+        start_s = begun.start_s.get(name, 0.0)
+        return max(1, round((planned.share * begun.seconds - start_s) / begun.step_s[name]))
 
     def _time_left(self, begun: _Begun, planned: PlannedRound) -> str:
         """As long as the tries of this call took, for those that are left."""

@@ -108,6 +108,12 @@ _KNOWN = (
         ("fit.optimizer.row_beta=0.95",),
     ),
     Switch(
+        "muoneq",
+        "The rows of the mean gradient are made equally long before Muon makes it orthogonal",
+        "Chang et al. 2026, arXiv 2603.28254, variant R",
+        ("fit.optimizer.equal_rows=true",),
+    ),
+    Switch(
         "polar-express",
         "Other polynomials make Muon's updates orthogonal, nearer to it in as many iterations",
         "Amsel et al. 2025, arXiv 2505.16932",
@@ -147,6 +153,30 @@ _KNOWN = (
         "The first half of the tokens is read in rows of 32",
         "Li et al. 2022, arXiv 2108.06084",
         ("fit.rows.start_context_tokens=32",),
+    ),
+    Switch(
+        "few-rows-first",
+        "The first half of the steps reads half a batch each",
+        "McCandlish et al. 2018, arXiv 1812.06162; Zhang et al. 2024, arXiv 2410.21676",
+        ("fit.rows.start_batch_size=4",),
+    ),
+    Switch(
+        "two-blocks-first",
+        "The first quarter of the steps computes two blocks, the others join as identities",
+        "Gong et al. 2019, Efficient Training of BERT by Progressively Stacking; Net2Net, arXiv 1511.05641",
+        ("fit.blocks.start=2",),
+    ),
+    Switch(
+        "stochastic-depth",
+        "A step leaves out blocks at random: the last one in ten, earlier ones in proportion",
+        "Huang et al. 2016, arXiv 1603.09382",
+        ("fit.blocks.drop=0.1",),
+    ),
+    Switch(
+        "z-loss",
+        "Beside each token's loss a ten-thousandth of the squared logarithm of the softmax's denominator",
+        "Chowdhery et al. 2022 (PaLM), arXiv 2204.02311, section 5",
+        ("fit.stability.z_weight=1e-4",),
     ),
     Switch(
         "packing",

@@ -25,6 +25,7 @@ from groundup.progress import Progress, Silent
 from groundup.research.results import ResearchTry
 from groundup.research.switches import BASELINE
 from groundup.runs import RunFolder
+from groundup.train.bigram_start import start_seconds
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks, MonitorConfig
 from groundup.train.monitor.evaluation import HeldOutRows, Validation
@@ -80,6 +81,14 @@ class TryRunner:
                 if turn + 1 >= max(least, TIMED_S / spent):
                     break
         return {name: rounded(step_s, shortest[BASELINE]) for name, step_s in shortest.items()}
+
+    def start_seconds(self, recipes: Mapping[str, PretrainInputs]) -> dict[str, float]:
+        """Seconds before the first step of each, where it takes any."""
+        return {
+            name: start_seconds(inputs.initial_model(self.compute), inputs.shards, self.clock)
+            for name, inputs in recipes.items()
+            if inputs.fit.initial_tables == "bigrams"
+        }
 
     def _timed(self, inputs: PretrainInputs) -> float:
         config = with_steps(inputs, TIMED_STEPS).fit

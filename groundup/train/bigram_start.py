@@ -12,7 +12,8 @@ head in as many steps of `ROWS` tokens, and is worth some hundred steps of a sma
 (docs/log.md).
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ from groundup.model.linear_cross_entropy import chunk_tokens
 
 # Measured on quickstart's text (docs/log.md).
 STEPS, ROWS, LEARNING_RATE = 80, 512, 0.015
+# Steps of the fit that are timed to forecast the whole.
+TIMED_STEPS = 4
 BETAS = (0.9, 0.95)
 NORM_EPS = 1e-5
 # Of a longer text as many tokens, in parts from all over it.
@@ -98,6 +101,7 @@ def fit_tables(
     head: Float[Tensor, "V C"],
     bigrams: Bigrams,
     seed: int,
+    steps: int = STEPS,
 ) -> None:
     """Fit both in place: the cross-entropy of what follows a token, over tokens drawn by the root
     of their number and weighted back, so that rare ones are learned, too.
@@ -107,9 +111,9 @@ def fit_tables(
     tables = [table.detach().clone().requires_grad_() for table in (embedding, head)]
     optimizer = torch.optim.Adam(tables, lr=LEARNING_RATE, betas=BETAS, fused=True)
     dice, rows = generator(seed, "bigrams"), min(ROWS, len(seen))
-    for step in range(STEPS):
+    for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * (1 - step / STEPS)
+            group["lr"] = LEARNING_RATE * (1 - step / steps)
         drawn = seen[torch.multinomial(totals[seen].sqrt(), rows, generator=dice)]
         weights = totals[drawn].sqrt()
         weights /= weights.sum()
@@ -141,6 +145,23 @@ def start_from_bigrams(model: LanguageModel, shards: ShardSet, seed: int) -> Non
     bigrams = count_bigrams(shards.tokens(TRAIN), model.config.vocab_size)
     with _one_thread():
         fit_tables(model.transformer.embedding.weight, head.weight, bigrams, seed)
+
+
+def start_seconds(
+    model: LanguageModel, shards: ShardSet, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """How long `start_from_bigrams` takes, from its counts and a few of its steps; the model stays
+    as it is.
+    """
+    assert isinstance(model.head, nn.Linear)
+    tables = (model.transformer.embedding.weight, model.head.weight)
+    with _one_thread():
+        began = clock()
+        bigrams = count_bigrams(shards.tokens(TRAIN), model.config.vocab_size)
+        counted = clock()
+        copies = [table.detach().clone() for table in tables]
+        fit_tables(copies[0], copies[1], bigrams, seed=0, steps=TIMED_STEPS)
+        return counted - began + (clock() - counted) * STEPS / TIMED_STEPS
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from groundup.runs import RunFolder
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.loss_spikes import BadStep, find_bad_step, stop_if_diverged
 from groundup.train.session import FitJob, FitResult, Session
+from groundup.train.steps.block_schedule import require_one_process
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.process_group import SINGLE_PROCESS, ProcessGroup, require_shares
 from groundup.train.steps.step import BatchSource, Loss, average_and_clip
@@ -52,6 +53,8 @@ def fit(
     if compute.is_cpu:
         keep_freed_memory()
     require_shares(config.batch_size, group.world)
+    require_shares(config.rows.start_batch_size or config.batch_size, group.world)
+    require_one_process(config, group.world)
     session = Session(FitJob(model, batches, loss, config, run, compute, hooks, group))
     with session.open() as trained:
         steps = trained.schedule.steps

@@ -10,11 +10,13 @@ The result is a pure function of shards, shape, config and seed on one machine.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import torch
 
 from groundup.config import to_plain
+from groundup.data.batches.batch_size_warmup import BatchSizeWarmup
 from groundup.data.batches.loader import Windows
 from groundup.data.batches.mixture import Loader, Mixture, mixture_of, source_readings
 from groundup.data.batches.mixture_config import short_names
@@ -43,11 +45,14 @@ from groundup.train.monitor.time_budget import StepControl
 from groundup.train.pretrain_results import LOSSES, PretrainResults, read_pretrain_results
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, with_figures
 from groundup.train.starting_model import StartingModel
+from groundup.train.steps.block_schedule import begin_as_identities, require_start_blocks
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import add_balance, next_token_loss
 from groundup.train.steps.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.steps.step import Loss
 from groundup.weights.model_io import ModelCard, OpenModel, save_model
+
+AnyBatches: TypeAlias = Windows | Mixture | BatchSizeWarmup | SequenceLengthWarmup
 
 SHOWN_CHARACTERS = 100
 # Of a snapshot: half the disk of float32. It is never resumed from; an attention weight moves by
@@ -85,13 +90,17 @@ class PretrainInputs:
                 fix="Leave the field out: `init_from` sets it.",
             )
 
-        tied = self.shape.tied_head
-        self.fit.require_tables(tied_head=tied, continued=self.start is not None)
+        tied, continued = self.shape.tied_head, self.start is not None
+        self.fit.require_tables(tied_head=tied, continued=continued)
+        require_start_blocks(self.fit, self.shape, continued=continued)
 
     def initial_model(self, compute: Compute) -> LanguageModel:
         if self.start is not None:
             return self.start.model(compute)
-        return new_model(self.shape, self.fit.seed, compute)
+        model = new_model(self.shape, self.fit.seed, compute)
+        if self.fit.blocks.start is not None:
+            begin_as_identities(model, self.fit.blocks.start)
+        return model
 
     def record(self) -> dict[str, str | dict[str, str]]:
         """For run.json."""
@@ -143,10 +152,6 @@ def pretrain(
     for line in window_lines(windows):
         shown.say(line)
     before = group.made_first(lambda: training.measure_forgetting(where))
-    # a checkpoint has other tables
-    if inputs.fit.initial_tables == "bigrams" and not list(run.checkpoints.glob("step-*")):
-        shown.say("Embedding and head are fitted to the pairs of neighbouring tokens of the text.")
-        start_from_bigrams(model, inputs.shards, inputs.fit.seed)
     fitted = fit(
         model,
         training.batches,
@@ -175,7 +180,7 @@ class _Training:
     monitor: MonitorConfig
 
     @property
-    def batches(self) -> Windows | Mixture | SequenceLengthWarmup:
+    def batches(self) -> AnyBatches:
         return training_batches(self.windows, self.inputs.fit)
 
     @property
@@ -207,10 +212,20 @@ class _Training:
             evaluate=lambda: self.evaluation.measure(model),
             sample=lambda step: show_sample(self.evaluation.sampler.write(model), self.progress),
             snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
+            prepare=self.prepare,
             callbacks=self.monitor.callbacks,
             progress=self.progress,
             control=control,
         )
+
+    def prepare(self) -> None:
+        """The tables of a new run."""
+        if self.inputs.fit.initial_tables != "bigrams":
+            return
+        self.progress.say(
+            "Embedding and head are fitted to the pairs of neighbouring tokens of the text."
+        )
+        start_from_bigrams(self.model, self.inputs.shards, self.inputs.fit.seed)
 
     def end(
         self, fitted: FitResult, card: ModelCard | None, before: Mapping[str, TaskResult]
@@ -266,7 +281,7 @@ class _Training:
             threads=[asdict(each) for each in state.threads],
             start=began,
             forgetting=forgetting,
-            sources=read_of_sources(self.inputs.shards, windows, fitted),
+            sources=read_of_sources(self.inputs.shards, windows, self.inputs.fit, fitted),
             test=self.evaluation.measure_test(self.model, self.progress) or {},
             planned=(self.run.read_plan() or {}).get("planned") or {},
         )
@@ -323,9 +338,13 @@ def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> Languag
 
 def pretraining_loss(model_config: ModelConfig, fit_config: FitConfig) -> Loss:
     """Of a model with experts, with their balance loss."""
-    if not model_config.num_experts or not fit_config.stability.balance_weight:
-        return next_token_loss
-    return add_balance(next_token_loss, fit_config.stability.balance_weight)
+    loss: Loss = next_token_loss
+    stability = fit_config.stability
+    if stability.z_weight:
+        loss = partial(next_token_loss, z_weight=stability.z_weight)
+    if not model_config.num_experts or not stability.balance_weight:
+        return loss
+    return add_balance(loss, stability.balance_weight)
 
 
 def snapshot_bytes(model_config: ModelConfig) -> int:
@@ -360,14 +379,16 @@ def train_windows(
     return mixture_of(shards, fit.rows.mixture, fit.batch_size, windows)
 
 
-def training_batches(
-    windows: Windows | Mixture, fit: FitConfig
-) -> Windows | Mixture | SequenceLengthWarmup:
-    """Whole windows, or cut shorter in the first steps. Raises ConfigError."""
-    start_tokens = fit.rows.start_context_tokens
+def training_batches(windows: Windows | Mixture, fit: FitConfig) -> AnyBatches:
+    """Whole windows, or in the first steps fewer or shorter ones. Raises ConfigError."""
+    start_rows, start_tokens = fit.rows.start_batch_size, fit.rows.start_context_tokens
+    until = fit.start_steps * fit.accumulation
+    batches: Windows | Mixture | BatchSizeWarmup = windows
+    if start_rows is not None:
+        batches = BatchSizeWarmup(windows, start_rows, until)
     if start_tokens is None:
-        return windows
-    return SequenceLengthWarmup(windows, start_tokens, fit.start_steps * fit.accumulation)
+        return batches
+    return SequenceLengthWarmup(batches, start_tokens, until)
 
 
 def most_steps(windows: Windows | Mixture, fit_config: FitConfig) -> int | None:
@@ -466,9 +487,13 @@ def show_sample(samples: list[dict[str, Any]], progress: Progress) -> list[dict[
 
 
 def read_of_sources(
-    shards: ShardSet, windows: Windows | Mixture, fitted: FitResult
+    shards: ShardSet, windows: Windows | Mixture, fit_config: FitConfig, fitted: FitResult
 ) -> list[dict[str, Any]]:
-    rows = fitted.state.data_position * windows.batch_size
+    position, start_rows = fitted.state.data_position, fit_config.rows.start_batch_size
+    rows = position * windows.batch_size
+    if start_rows is not None:
+        until = fit_config.start_steps * fit_config.accumulation
+        rows = BatchSizeWarmup(windows, start_rows, until).rows_before(position)
     mixture = windows if isinstance(windows, Mixture) else None
     found = source_readings(shards, mixture, rows, fitted.state.tokens)
     return [asdict(each) for each in found]

@@ -56,6 +56,21 @@ def test_equals_cross_entropy_of_all_logits(cap: float, places: int) -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("cap", [0.0, 3.0])
+def test_a_z_loss_is_in_the_gradient_and_not_in_the_value(cap: float) -> None:
+    hidden, weight, labels = given()
+    logits = F.linear(hidden, weight)
+    if cap:
+        logits = (cap * torch.tanh(logits / cap)).float()
+    plain = F.cross_entropy(logits, labels, reduction="sum")
+    beside = 0.1 * logits.logsumexp(dim=-1).square().sum()
+    pieces = summed_cross_entropy(hidden, weight, labels, cap, z_weight=0.1)
+    torch.testing.assert_close(pieces, plain)
+    expected = torch.autograd.grad(plain + beside, (hidden, weight))
+    for a, b in zip(torch.autograd.grad(pieces, (hidden, weight)), expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_huge_logits_give_a_finite_surprise() -> None:
     hidden, weight, labels = given(dtype=torch.float32)
     large = summed_cross_entropy(1000 * hidden, weight, labels)

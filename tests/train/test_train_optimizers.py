@@ -103,6 +103,7 @@ EXACT = [
     MuonVariant(),
     MuonVariant("polar-express"),
     MuonVariant(row_beta=0.9),
+    MuonVariant(equal_rows=True),
     MuonVariant(cautious_decay=True),
     MuonVariant("polar-express", 0.9, True),
 ]

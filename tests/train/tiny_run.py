@@ -121,6 +121,7 @@ CONFIGS = {
                 "polynomial": "polar-express",
                 "row_beta": 0.9,
                 "cautious_decay": True,
+                "equal_rows": True,
             },
         }
     ),

@@ -155,10 +155,14 @@ class Mixture:
     def batch(self, position: int) -> Batch:
         """Return batch number `position` of the endless sequence; always `batch_size` rows."""
         first = position * self.batch_size
+        return self.rows(range(first, first + self.batch_size))
+
+    def rows(self, numbers: Sequence[int]) -> Batch:
+        """Return the rows of these numbers of the endless sequence, whatever the batch size."""
         rows: dict[int, list[int]] = {}
         places: dict[int, list[int]] = {}
-        for place in range(self.batch_size):
-            source, row = self.order.at(first + place)
+        for place, number in enumerate(numbers):
+            source, row = self.order.at(number)
             rows.setdefault(source, []).append(row)
             places.setdefault(source, []).append(place)
         parts = [self._listed[source].rows(numbers) for source, numbers in rows.items()]

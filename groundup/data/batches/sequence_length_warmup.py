@@ -10,6 +10,7 @@ follow (as in Press et al. 2021, "Shortformer").
 import json
 from dataclasses import dataclass, replace
 
+from groundup.data.batches.batch_size_warmup import BatchSizeWarmup
 from groundup.data.batches.loader import Batch, Windows
 from groundup.data.batches.mixture import Mixture
 from groundup.errors import ConfigError
@@ -25,7 +26,7 @@ class SequenceLengthWarmup:
     torch.Size([32, 32])
     """
 
-    windows: Windows | Mixture
+    windows: Windows | Mixture | BatchSizeWarmup
     row_tokens: int
     until: int
 

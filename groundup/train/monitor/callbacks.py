@@ -72,6 +72,8 @@ class Hooks:
     """Gives figures ("validation_loss" decides the best checkpoint), before the first step, every
     `evaluation_interval` steps, at the end.
     """
+    prepare: Callable[[], None] | None = None
+    """Called before the first step of a new run; its time is the run's."""
     first_may_be_best: bool = True
     """Whether the weights before the first step may be the best checkpoint; not those of a new
     head.

@@ -126,12 +126,13 @@ MIN_TIMED_STEPS = 4
 
 class BudgetController(StepCallback):
     """Forecasts the end in one session, which began after the step `begun`. Its first step warms
-    up, and short rows (`start_context_tokens`) take less time: neither is counted.
+    up, and those that begin with fewer or shorter rows or fewer blocks take less time: none is
+    counted.
     """
 
     def __init__(self, budget: TimeBudget, config: FitConfig, begun: int) -> None:
         self._budget, self._config = budget, config
-        self._warm = max(begun, config.start_steps) + 1
+        self._warm = max(begun, config.start_steps, config.start_block_steps) + 1
         self._mark: tuple[int, float] | None = None
 
     def at_boundary(self, state: TrainState, log: RunLog, group: ProcessGroup) -> None:

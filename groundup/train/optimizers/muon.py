@@ -51,6 +51,10 @@ class Muon(AdamW):
     """
     cautious_decay: bool = False
     """Decay only the weights of matrices that the step makes smaller (Chen et al. 2025)."""
+    equal_rows: bool = False
+    """Make the rows of a matrix's mean gradient equally long before it is made orthogonal (MuonEq,
+    Chang et al. 2026).
+    """
 
     state_size: ClassVar[tuple[int, int]] = (1, 2)
     schedule: ClassVar[Mapping[str, Any]] = {"name": "wsd", "min_learning_rate": 0.0}
@@ -96,7 +100,7 @@ class Muon(AdamW):
             "weight_decay": self.weight_decay,
             "adjust_lr_fn": "original",
         }
-        variant = MuonVariant(self.polynomial, self.row_beta, self.cautious_decay)
+        variant = MuonVariant(self.polynomial, self.row_beta, self.cautious_decay, self.equal_rows)
         dtype = torch.float32 if self.precision == "float32" else torch.bfloat16
         # sharded or on a GPU torch's own, where it has what is asked for
         elsewhere = any(type(each) is not torch.nn.Parameter or not each.is_cpu for each in weights)

@@ -1,5 +1,5 @@
 """What is otherwise than in Jordan et al.'s Muon: the polynomials by which matrices are made
-orthogonal, rows of equal length (NorMuon), cautious decay. No torch.
+orthogonal, rows of equal length before (MuonEq) or after it (NorMuon), cautious decay. No torch.
 """
 
 from collections.abc import Mapping
@@ -53,6 +53,10 @@ class MuonVariant:
     cautious_decay: bool = False
     """Decay only the weights that the step makes smaller (Chen et al. 2025, "Cautious Weight
     Decay").
+    """
+    equal_rows: bool = False
+    """Make the rows of what is orthogonalised equally long (Chang et al. 2026, "MuonEq", its
+    variant R).
     """
 
 

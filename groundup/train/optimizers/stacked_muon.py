@@ -52,6 +52,14 @@ def orthogonalise(
     return x
 
 
+def equalise_rows(matrix: Float[Tensor, "*S M N"]) -> Float[Tensor, "*S M N"]:
+    """MuonEq's variant R (Chang et al. 2026): each row over its length, so that a few long rows do
+    not leave the polynomials small singular values.
+    """
+    lengths = torch.linalg.vector_norm(matrix, dim=-1, keepdim=True)
+    return matrix / lengths.clamp(min=MIN_NORM)
+
+
 def rescale_rows(
     direction: Float[Tensor, "*S M N"], row_square: Float[Tensor, "*S M 1"], beta: float
 ) -> tuple[Float[Tensor, "*S M N"], Float[Tensor, "*S M 1"]]:
@@ -83,6 +91,8 @@ def muon_step(
     mean = momentum * state["momentum_buffer"] + (1 - momentum) * gradient
     # Nesterov: the mean after the same gradient once more
     ahead = momentum * mean + (1 - momentum) * gradient
+    if variant.equal_rows:
+        ahead = equalise_rows(ahead)
     direction, after = (
         orthogonalise(ahead, polynomial=variant.polynomial),
         {"momentum_buffer": mean},
@@ -138,8 +148,11 @@ class StackedMuon(torch.optim.Muon):
                 state["momentum_buffer"] = torch.zeros_like(gradient)
             mean = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
             ahead.append(gradient.lerp(mean, momentum))
+        together = torch.stack(ahead) if len(ahead) > 1 else ahead[0]
+        if self.variant.equal_rows:
+            together = equalise_rows(together)
         directions = orthogonalise(
-            torch.stack(ahead) if len(ahead) > 1 else ahead[0],
+            together,
             dtype=self.dtype,
             polynomial=self.variant.polynomial,
         )

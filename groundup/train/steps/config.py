@@ -91,15 +91,40 @@ class Rows:
     """
     start_context_tokens: int | None = None
     """The run begins with more, shorter rows; None: whole rows from the first step."""
+    start_batch_size: int | None = None
+    """The run begins with batches of fewer rows; None: whole batches from the first step."""
     start_share: float = 0.5
-    """With start_context_tokens: the share of the steps, and so of the tokens, in such rows."""
+    """The share of the steps that start_context_tokens and start_batch_size are for."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "start_context_tokens", "stride")
+        require_counts(self, "start_context_tokens", "start_batch_size", "stride")
         require(0 < self.start_share <= 1, "start_share", self.start_share, "above 0 and at most 1")
         if self.packing and self.stride is not None:
             fix = "Omit one of them: packed rows hold whole documents, each once."
             raise ConfigError(f"packing and stride {self.stride} can't be combined.", fix=fix)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Which blocks a step computes (`steps/block_schedule.py`). Raises ConfigError."""
+
+    start: int | None = None
+    """Pretraining: the run begins with so many of the first blocks, and the others, which begin as
+    identities, join them; None: with all.
+    """
+    start_share: float = 0.25
+    """With `start`: the share of the steps without the others."""
+    drop: float = 0.0
+    """How often a step leaves out the last block, earlier ones in proportion (stochastic depth)."""
+
+    def __post_init__(self) -> None:
+        require_counts(self, "start")
+        require(0 < self.start_share < 1, "start_share", self.start_share, "above 0 and below 1")
+        require(0 <= self.drop < 1, "drop", self.drop, "0 or more and below 1")
+
+    @property
+    def vary(self) -> bool:
+        return self.start is not None or self.drop > 0
 
 
 @dataclass(frozen=True)
@@ -122,12 +147,18 @@ class Stability:
     """One more ends the run."""
     balance_weight: float = 0.01
     """With experts: how strongly they are kept evenly used; 0.01 as in Fedus et al. 2021."""
+    z_weight: float = 0.0
+    """Pretraining: of the squared logarithm of the softmax's denominator beside each token's loss,
+    against logits that drift; PaLM's is 1e-4.
+    """
 
     def __post_init__(self) -> None:
         require_counts(self, "max_skipped", "max_rollbacks")
         require(0 < self.clip_norm < math.inf, "clip_norm", self.clip_norm, "above 0")
-        weight, factor, nats = self.balance_weight, self.spike_factor, self.rollback_nats
-        require(0 <= weight < math.inf, "balance_weight", weight, "0 or more")
+        factor, nats = self.spike_factor, self.rollback_nats
+        for name in ("balance_weight", "z_weight"):
+            weight = getattr(self, name)
+            require(0 <= weight < math.inf, name, weight, "0 or more")
         require(factor is None or 1 < factor < math.inf, "spike_factor", factor, "above 1")
         require(nats is None or 0 < nats < math.inf, "rollback_nats", nats, "above 0")
 
@@ -176,6 +207,7 @@ class FitConfig:
     """AdamW, Muon or SGD (`train/optimizers`)."""
     schedule: Annotated[Schedule, BeforeValidator(_named)] = Schedule()
     rows: Rows = field(default_factory=Rows)
+    blocks: Blocks = Blocks()
     stability: Stability = Stability()
     checkpoints: Checkpoints = field(default=Checkpoints(), metadata=FREE)
     evaluate_every: int | None = None
@@ -269,9 +301,17 @@ class FitConfig:
 
     @property
     def start_steps(self) -> int:
-        if self.rows.start_context_tokens is None:
+        """The first steps, of shorter or fewer rows."""
+        if self.rows.start_context_tokens is None and self.rows.start_batch_size is None:
             return 0
         return round(self.rows.start_share * self.steps)
+
+    @property
+    def start_block_steps(self) -> int:
+        """The first steps, without the last blocks."""
+        if self.blocks.start is None:
+            return 0
+        return round(self.blocks.start_share * self.steps)
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:

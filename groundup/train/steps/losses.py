@@ -25,9 +25,9 @@ from groundup.model.linear_cross_entropy import summed_cross_entropy
 from groundup.train.steps.step import Loss, LossSum
 
 
-def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
+def next_token_loss(model: nn.Module, batch: Batch, z_weight: float = 0.0) -> LossSum:
     """Cross-entropy of the next token, summed over the labels that count; only there is the head
-    applied.
+    applied. `z_weight`: of the z-loss beside it (`linear_cross_entropy.py`).
     """
     assert isinstance(model, LanguageModel)
     hidden = model.hidden(batch.ids, mask=batch.mask, documents=batch.documents).flatten(
@@ -38,7 +38,8 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
         counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [positions that count]
         if len(counted) < len(labels):
             hidden, labels = hidden.index_select(0, counted), labels[counted]
-    total = summed_cross_entropy(hidden, model.head_weight, labels, model.config.logit_softcap)
+    cap = model.config.logit_softcap
+    total = summed_cross_entropy(hidden, model.head_weight, labels, cap, z_weight)
     return LossSum(total, len(labels))
 
 
