@@ -151,8 +151,10 @@ def shorten_measurements(patch: pytest.MonkeyPatch) -> None:
 
     Products of a shape are measured once: beside busy processes two runs would choose differently for Muon.
     """
+    from groundup.planning import model_fit
     from groundup.train.steps import precision
 
+    patch.setattr(model_fit, "READ_BYTES", model_fit.PIECE_BYTES)  # of a bandwidth
     patch.setattr(precision, "product_times", functools.cache(precision.product_times))
     patch.setattr(precision, "MEASURED_S", 0.02)  # what is imported from now on takes it there
     for name in [name for name in sys.modules if name.startswith("groundup.")]:
