@@ -63,11 +63,24 @@ def fit_temperature(scores: np.ndarray, classes: Sequence[int]) -> float:
     return math.exp((low + high) / 2)
 
 
-def fit_pair_temperature(scores: np.ndarray, present: np.ndarray) -> float:
-    """Of the independent scores of several labels: [n, N], and [n, N] of 0 and 1."""
-    # two classes with the scores 0 and s have the probabilities 1 - sigmoid(s) and sigmoid(s)
-    pairs = np.stack([np.zeros(scores.size), scores.ravel()], axis=1)
-    return fit_temperature(pairs, present.ravel().astype(int).tolist())
+def label_temperature(scores: np.ndarray, classes: np.ndarray) -> float:
+    """Of scores [n, N] and classes [n], or of several labels their 0 and 1: [n, N]."""
+    if classes.ndim == 1:
+        return fit_temperature(scores, classes.tolist())
+    return fit_temperature(_pairs(scores), classes.ravel().tolist())
+
+
+def label_loss(scores: np.ndarray, classes: np.ndarray, temperature: float = 1.0) -> float:
+    """Nats a text, of several labels summed over them; as `label_temperature`."""
+    if classes.ndim == 1:
+        return cross_entropy(scores, classes.tolist(), temperature)
+    of_a_pair = cross_entropy(_pairs(scores), classes.ravel().tolist(), temperature)
+    return scores.shape[1] * of_a_pair
+
+
+def _pairs(scores: np.ndarray) -> np.ndarray:
+    """Two classes with the scores 0 and s have the probabilities 1 - sigmoid(s) and sigmoid(s)."""
+    return np.stack([np.zeros(scores.size), scores.ravel()], axis=1)
 
 
 def calibration_bins(confidence: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:

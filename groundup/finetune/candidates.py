@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from groundup.errors import FormatError, MissingExtra, ModelError, NetworkError
-from groundup.evaluate.calibration import fit_pair_temperature, fit_temperature, softmax
+from groundup.evaluate.calibration import label_temperature, softmax
 from groundup.evaluate.metrics import Interval, wilson_interval
 from groundup.finetune.classifier_training import (
     ClassifierJob,
@@ -143,8 +143,6 @@ class ChosenLearner:
         if config.loss is not None:
             progress.say(f"Left out: stacked, whose regressions have no loss {config.loss!r}.")
             return None
-        if self._job.messages.several:
-            return None
         return replace(self._job, config=replace(config, train="stacked", encoder=NO_ENCODER))
 
     def _with_encoder(self, stacked: ClassifierJob, learner: Learner) -> list[TrainedCandidate]:
@@ -186,10 +184,11 @@ def text_losses(scores: torch.Tensor, messages: Messages) -> np.ndarray:
     sum over the labels.
     """
     values, classes = scores.double().numpy(), validation_classes(messages)
+    temperature = label_temperature(values, classes)
     if messages.several:
-        scaled = values / fit_pair_temperature(values, classes)
+        scaled = values / temperature
         return np.asarray((np.logaddexp(0, scaled) - classes * scaled).sum(axis=1))
-    probabilities = softmax(values, fit_temperature(values, classes.tolist()))
+    probabilities = softmax(values, temperature)
     return np.asarray(-np.log(probabilities[np.arange(len(classes)), classes]))
 
 

@@ -22,9 +22,9 @@ from groundup.evaluate.calibration import (
     costs,
     coverage_curve,
     error_by_chance,
-    fit_pair_temperature,
     fit_temperature,
     label_curves,
+    label_temperature,
     softmax,
 )
 from groundup.evaluate.metrics import majority_share
@@ -228,7 +228,7 @@ def _choose_thresholds(
 ) -> DecisionRule:
     values = scores.double().numpy()
     present = indicators(labels_of_texts(messages.of_split("validation")), messages.labels)
-    temperature = fit_pair_temperature(values, present)
+    temperature = label_temperature(values, present)
     thresholds = choose_thresholds(sigmoid(values, temperature), present, messages.labels)
     listed = ", ".join(f"{label} {threshold:.2f}" for label, threshold in thresholds.items())
     progress.say(
@@ -380,32 +380,37 @@ def _examples_to_read(messages: Messages, found: Predictions) -> list[JsonObject
 
 
 def card_figures(results: ClassifierResults) -> dict[str, str]:
-    measured = results.test
-    if results.sizes is not None:
-        n = results.sizes["test"]
-        return {
-            f"{name} (test, n = {n})": _with_interval(measured[metric])
-            for metric, name in CARD_METRICS.items()
-            if metric in measured
-        }
-    assert results.majority is not None and results.above_majority is not None
-    n, accuracy = sum(results.splits["test"].values()), measured["accuracy"]
-    f1 = f"F1 of '{results.positive}'" if len(results.labels) == 2 else "macro F1"
-    figures = {
-        f"test accuracy (n = {n})": f"{accuracy['value']:.1%}, 95 % interval "
-        f"{accuracy['low']:.1%} to {accuracy['high']:.1%}",
-        "accuracy of always predicting the most frequent label": f"{results.majority['value']:.1%}",
-        f1: f"{measured['f1']:.3f}",
-        "accuracy above always predicting the most frequent label, paired": difference_line(
-            results.above_majority
-        ),
-    }
+    figures = _several_figures(results) if results.multi_label else _one_label_figures(results)
     if results.tried is not None:
         figures["tried on the validation texts (loss)"] = "; ".join(map(tried_line, results.tried))
     if results.plain_head is not None:
         name = "test accuracy in other programs, which read the plain head and not `stacked/`"
         figures[name] = f"{results.plain_head['value']:.1%}"
     return figures
+
+
+def _several_figures(results: ClassifierResults) -> dict[str, str]:
+    n, measured = (results.sizes or {})["test"], results.test
+    return {
+        f"{name} (test, n = {n})": _with_interval(measured[metric])
+        for metric, name in CARD_METRICS.items()
+        if metric in measured
+    }
+
+
+def _one_label_figures(results: ClassifierResults) -> dict[str, str]:
+    assert results.majority is not None and results.above_majority is not None
+    n, accuracy = sum(results.splits["test"].values()), results.test["accuracy"]
+    f1 = f"F1 of '{results.positive}'" if len(results.labels) == 2 else "macro F1"
+    return {
+        f"test accuracy (n = {n})": f"{accuracy['value']:.1%}, 95 % interval "
+        f"{accuracy['low']:.1%} to {accuracy['high']:.1%}",
+        "accuracy of always predicting the most frequent label": f"{results.majority['value']:.1%}",
+        f1: f"{results.test['f1']:.3f}",
+        "accuracy above always predicting the most frequent label, paired": difference_line(
+            results.above_majority
+        ),
+    }
 
 
 def tried_line(row: JsonObject) -> str:

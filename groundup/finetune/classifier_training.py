@@ -189,11 +189,17 @@ class ClassifierJob:
         return self.messages.class_weights(balanced=self.config.class_weights == "balanced")
 
     def plain_head(self, learned: "Learned", progress: Progress) -> Interval:
-        """Return the test accuracy of what other programs read of a stacked classifier."""
+        """Return the test accuracy of what other programs read of a stacked classifier; of several
+        labels, said from 0.5, the share of texts that are all right.
+        """
         assert learned.head_scores is not None
         rows = self.messages.rows["test"]
-        truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
-        right = int((learned.head_scores(rows).argmax(dim=1) == truth).sum())
+        truth, scores = torch.tensor(self.messages.classes), learned.head_scores(rows)
+        truth = truth[rows.start : rows.stop]
+        if self.messages.several:
+            right = int(((scores > 0) == (truth > 0)).all(dim=1).sum())
+        else:
+            right = int((scores.argmax(dim=1) == truth).sum())
         progress.say(
             f"Other programs read only the plain head: {100 * right / len(rows):.1f} % of the "
             "test messages are right with it."

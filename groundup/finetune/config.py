@@ -13,8 +13,6 @@ from groundup.errors import ConfigError, require, require_choices, require_count
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE, TrainPrecision
 
 Trained = Literal["auto", "last-block", "head", "lora", "all", "stacked"]
-# Regressions have one label a text.
-ONE_LABEL_TRAINING: tuple[Trained, ...] = ("stacked",)
 NO_ENCODER = "none"
 _OF_ONE_LABEL = "costs are those of one label to detect; each label has a threshold of its own"
 # Fields that must have their defaults where a text may have several labels, and why.
@@ -168,11 +166,6 @@ class ClassifierConfig:
                     f"{name} does not apply to texts with several labels: {why}.",
                     fix="Leave it out.",
                 )
-        if self.train in ONE_LABEL_TRAINING:
-            raise ConfigError(
-                f"train = {self.train} is for texts of one label each.",
-                fix="Use last-block, head, lora or all.",
-            )
 
 
 @dataclass(frozen=True)

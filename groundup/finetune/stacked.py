@@ -5,7 +5,8 @@ Each regression has its optimum for its strength of regularisation; the strength
 the letters have the lowest cross-entropy on the validation texts. The mean over several blocks is
 as good as the best one, and makes their choice unnecessary. An encoder's vectors are a third part.
 The plain head, which other programs read, is a regression on the last token's state after all
-blocks. scikit-learn fits them all.
+blocks. Where a text may have several labels, each has regressions of its own (one against the rest),
+of one strength for all. scikit-learn fits them all.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from groundup.engine.padded_batch import mean_state
 from groundup.errors import MissingExtra
-from groundup.evaluate.calibration import cross_entropy, fit_temperature
+from groundup.evaluate.calibration import label_loss, label_temperature
 from groundup.files import sha256_text
 from groundup.finetune.features import Features, FrozenBlocks
 from groundup.finetune.messages import Messages
@@ -103,22 +104,49 @@ def require_scikit_learn() -> None:
 
 def fit_linear(
     rows: tuple[Any, Any],
-    classes: tuple[Sequence[int], Sequence[int]],
-    weights: Sequence[float],
+    classes: tuple[Sequence[Any], Sequence[Any]],
+    weights: Sequence[Any],
     strengths: Sequence[float],
     **options: Any,
 ) -> Linear:
-    """Return the one with the lowest loss on validation rows; `weights`: of each class."""
-    from sklearn.linear_model import LogisticRegression
-
+    """Return the one with the lowest loss on validation rows. `weights`: of each class; of several
+    labels, whose classes are lists of 0 and 1, of each label's 0 and 1.
+    """
+    learned, judged = map(np.array, classes)
+    fit = _fit_one_label if learned.ndim == 1 else _fit_each_label
     found = []
     for strength in strengths:
-        of_class = {label: weights[label] for label in set(classes[0])}
-        model = LogisticRegression(C=strength, max_iter=MAX_STEPS, class_weight=of_class, **options)
-        weight, bias = weights_of(model.fit(rows[0], classes[0]), len(weights))
-        loss = cross_entropy(np.asarray(rows[1] @ weight + bias), classes[1])
+        weight, bias = fit(rows[0], learned, weights, C=strength, max_iter=MAX_STEPS, **options)
+        loss = label_loss(np.asarray(rows[1] @ weight + bias), judged)
         found.append(Linear(weight, bias, strength, loss))
     return min(found, key=lambda each: each.loss)
+
+
+def _fit_one_label(
+    rows: Any, classes: np.ndarray, weights: Sequence[float], **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.linear_model import LogisticRegression
+
+    of_class = {label: weights[label] for label in set(classes.tolist())}
+    model = LogisticRegression(class_weight=of_class, **options)
+    return weights_of(model.fit(rows, classes), len(weights))
+
+
+def _fit_each_label(
+    rows: Any, present: np.ndarray, weights: Sequence[tuple[float, float]], **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """A regression for each label; constant where all texts have it, or none."""
+    from sklearn.linear_model import LogisticRegression
+
+    weight, bias = np.zeros((rows.shape[1], len(weights))), np.full(len(weights), UNSEEN)
+    for label, column in enumerate(present.T):
+        if column.all():
+            bias[label] = -UNSEEN
+        elif column.any():
+            of_class = dict(enumerate(weights[label]))
+            model = LogisticRegression(class_weight=of_class, **options).fit(rows, column)
+            weight[:, label], bias[label] = model.coef_[0], model.intercept_[0]
+    return weight, bias
 
 
 def weights_of(model: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -157,8 +185,8 @@ class StackedTraining:
     messages: Messages
     features: Features
     blocks: tuple[int, ...]
-    weights: Sequence[float]
-    """Of each class in the loss."""
+    weights: Sequence[Any]
+    """Of each class in the loss; of several labels, of each label's 0 and 1."""
     encoder: Path | None = None
     """The folder of an encoder whose vectors of the texts are a part, too."""
     vectors: Float[Tensor, "texts E"] | None = None
@@ -316,17 +344,18 @@ class Shares:
     """Of the letters, between 0 and 1, where both parts have their temperatures."""
 
 
-def choose_shares(by_states: np.ndarray, by_letters: np.ndarray, classes: Sequence[int]) -> Shares:
+def choose_shares(by_states: np.ndarray, by_letters: np.ndarray, classes: Sequence[Any]) -> Shares:
     """Of two parts' scores [n, N]: the lowest cross-entropy, each part and the mixture at its best
     temperature.
     """
-    temperatures = [fit_temperature(part, classes) for part in (by_states, by_letters)]
+    true = np.array(classes)
+    temperatures = [label_temperature(part, true) for part in (by_states, by_letters)]
     states, letters = by_states / temperatures[0], by_letters / temperatures[1]
     found = []
     for share in SHARES:
         mixed = (1 - share) * states + share * letters
-        temperature = fit_temperature(mixed, classes)
-        found.append((cross_entropy(mixed, classes, temperature), share, temperature))
+        temperature = label_temperature(mixed, true)
+        found.append((label_loss(mixed, true, temperature), share, temperature))
     loss, share, temperature = min(found)
     factors = (1 - share) / (temperatures[0] * temperature), share / (temperatures[1] * temperature)
     return Shares(*factors, loss, (found[0][0], found[-1][0]), share)

@@ -36,13 +36,29 @@ def point(labels: int, accuracy: float) -> LearningCurvePoint:
 
 def test_an_error_that_halves_with_every_doubling_does_so_once_more() -> None:
     points = [point(50 * 2**k, 1 - 0.32 / 2**k) for k in range(5)]
-    assert forecast_accuracy(points, 100_000, 1600) == pytest.approx(0.99, abs=2e-4)
+    found = forecast_accuracy(points, 100_000, 1600)
+    assert found.accuracy == pytest.approx(0.99, abs=2e-4) and found.labels == 1600
+    assert found.low is not None and found.high is not None and found.high - found.low < 0.002
+    assert found.low < 0.99 < found.high
     flat = [point(50 * 2**k, 0.9 - 0.01 * k) for k in range(4)]
     found = forecast_accuracy(flat, 1000, 800)
-    assert found is not None and found <= 0.9, "no rise is forecast from a fall, and no fall either"
-    assert forecast_accuracy(points[:2], 300, 200) is None
+    assert found.accuracy is not None and 0.87 <= found.accuracy <= 0.9, "neither rise nor fall"
+    assert forecast_accuracy(points[:2], 300, 200) == AccuracyForecast(200, None)
     curve = LearningCurve(tuple(points[:2]), AccuracyForecast(200, None), 300)
     assert "too few sizes" in curve.line()
+
+
+def test_a_forecast_is_no_less_than_what_was_measured_and_its_band_says_how_little_is_known() -> (
+    None
+):
+    perfect = [point(50, 0.95), point(100, 1.0), point(160, 1.0)]
+    found = forecast_accuracy(perfect, 30, 320)
+    assert found.accuracy == 1.0 and found.high == 1.0
+    assert found.low is not None and 0.5 < found.low < 1.0
+    line = LearningCurve(tuple(perfect), found, 30).line()
+    assert f"320 would probably bring 100.0 % ({100 * found.low:.1f} to 100.0)." in line
+    wide, narrow = (forecast_accuracy(perfect, n, 320) for n in (30, 3000))
+    assert wide.low is not None and narrow.low is not None and wide.low < narrow.low
 
 
 def test_a_curve_is_in_the_results_and_changes_nothing_else(

@@ -1,5 +1,6 @@
 """A classifier of several labels a text: what it learns, what the folder says, and who reads it."""
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -26,6 +27,7 @@ from groundup.finetune.classifier_baselines import ASKED, add_baselines
 from groundup.finetune.classifier_results import OURS
 from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.messages import Messages
+from groundup.finetune.stacked import fit_linear
 from groundup.finetune.trainable_parts import weights_of
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Silent
@@ -192,6 +194,55 @@ def test_what_means_nothing_for_several_labels_is_refused_in_a_sentence(
     value: Any = {"positive": "left", "cost_miss": 3.0, "abstain": 0.9}.get(option, True)
     with pytest.raises(ConfigError, match=f"{option} does not apply to texts with several labels"):
         messages_of(label_splits, ClassifierConfig(**{option: value}))
+
+
+def test_regressions_of_each_label_are_those_of_scikit_learn() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(80, 5))
+    present = (rows[:, :3] + draw.normal(size=(80, 3)) > 0.3).astype(int)
+    present = np.hstack([present, np.ones((80, 1), int), np.zeros((80, 1), int)])
+    classes = present[:60].tolist(), present[60:].tolist()
+    weights = [(1.0, 1.0), (0.7, 2.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0)]
+    found = fit_linear((rows[:60], rows[60:]), classes, weights, (0.1, 1.0))
+    scores = found.scores(rows[60:])
+    for label in range(3):
+        theirs = LogisticRegression(
+            C=found.strength, max_iter=1000, class_weight=dict(enumerate(weights[label]))
+        ).fit(rows[:60], present[:60, label])
+        assert np.allclose(theirs.decision_function(rows[60:]), scores[:, label])
+    assert (scores[:, 3] > 20).all() and (scores[:, 4] < -20).all()
+    naive = -np.where(
+        present[60:], np.log(1 / (1 + np.exp(-scores))), np.log(1 / (1 + np.exp(scores)))
+    )
+    assert found.loss == pytest.approx(naive.sum(axis=1).mean())
+
+
+def test_a_stacked_classifier_of_several_labels_says_what_was_measured(
+    base_model: LanguageModel,
+    tokenizer: Tokenizer,
+    label_splits: Splits,
+    tmp_path: Path,
+    compute: Compute,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    opened = OpenModel(base_model, tokenizer, base_model.config, Path("base"), "language")
+    run = RunFolder(tmp_path / "run")
+    config = dataclasses.replace(CONFIG, train="auto", encoder="none", epochs=1)
+    results = fit_classifier(
+        opened, label_splits, run, config, compute=compute, card=ModelCard("labels")
+    )
+    assert results.tried is not None
+    assert [each["train"] for each in results.tried] == ["last-block", "stacked"]
+    assert results.trained == "stacked", "one epoch teaches the last block too little"
+    assert results.test["micro_f1"]["value"] > 0.9 and results.plain_head is not None
+    again = open_model(run.path, compute)
+    assert again.stacked is not None and again.decision.multi_label
+    found = groundup.open_model(run.path).classify([each.text for each in label_splits["test"]])
+    assert [sorted(each["labels"]) for each in found] == results.predictions[OURS]
+    assert "tried on the validation texts" in (run.path / "README.md").read_text()
 
 
 def test_labels_that_no_training_text_has_are_refused(label_splits: Splits) -> None:

@@ -360,6 +360,7 @@ def label_set_parts(results: JsonObject) -> list[Child]:
     return [
         size_facts({name: number(results, "sizes", name) for name in USES}),
         figure(caption, models, class_=""),
+        *_how_trained(results),
         _by_label(results),
         _pair_calibration(table(results, "calibration")),
         same_messages(results, asked, "The prompt of each label: "),

@@ -15,6 +15,7 @@ from groundup.report.values import (
     count,
     fill,
     first_letters,
+    interval,
     items,
     matrix,
     number,
@@ -145,8 +146,11 @@ def learning_chart(results: JsonObject) -> list[Node | None]:
     drawn = share_chart("Learning curve", "accuracy on validation", axis, series, y_low=low)
     caption = (
         f"What more labels bring, on {count(curve, 'n')} validation messages. "
-        "The forecast takes the error to fall as a power of their number."
+        "The forecast takes the error to fall as a power of their number"
     )
+    if band := interval(table(curve, "forecast"), percent):
+        caption += f": {percent(accuracy)} ({band}) with {count(labels)}"
+    caption += "."
     cells: list[list[Child]] = [
         [count(labels), percent(y), f"{percent(each, 'low')} to {percent(each, 'high')}"]
         for labels, y, each in rows
