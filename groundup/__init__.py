@@ -25,6 +25,7 @@ __all__ = [
     "ContinuedTraining",
     "Data",
     "EvaluationConfig",
+    "MixtureSearchConfig",
     "Model",
     "ModelShape",
     "Muon",
@@ -57,6 +58,7 @@ __all__ = [
     "run_research",
     "run_suites",
     "search",
+    "search_mixture",
     "train_tokenizer",
     "tune_index",
 ]

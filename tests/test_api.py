@@ -74,6 +74,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw = random.Random(1)
     for number in range(8):
         (folder / "my-texts" / f"{number}.txt").write_text(" ".join(draw.choices(words, k=600)))
+    (folder / "letters").mkdir()
+    for number in range(24):
+        text = " ".join(draw.choices(words, k=300))
+        (folder / "letters" / f"{number}.txt").write_text(text)
     rows = [
         f"{' '.join(draw.choices(words, k=6))} {number},{('ham', 'spam')[number % 2]}"
         for number in range(60)

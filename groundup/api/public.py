@@ -3,8 +3,9 @@ verbs of the command line call the same.
 
     open_assistant -> Assistant   reply, parts; the documents and fixed texts of a build
     open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
-    pretrain, run_research, finetune_classifier, finetune_chat, finetune_preference, run_evaluation,
-        run_suites, run_questions, run_memorised, build      each returns the results that it writes
+    pretrain, run_research, search_mixture, finetune_classifier, finetune_chat, finetune_preference,
+        run_evaluation, run_suites, run_questions, run_memorised, build
+                                          each returns the results that it writes
     inspect_data, train_tokenizer, index, calibrate_index, tune_index, search, ask
                                           texts and documents (documents.py)
     pull, convert                         a model's files (models.py)
@@ -38,6 +39,7 @@ from groundup.api.training import finetune_classifier as finetune_classifier
 from groundup.api.training import finetune_preference as finetune_preference
 from groundup.api.training import pretrain as pretrain
 from groundup.api.training import run_research as run_research
+from groundup.api.training import search_mixture as search_mixture
 from groundup.data.reading.data import Data as Data
 from groundup.evaluate.config import EvaluationConfig as EvaluationConfig
 from groundup.finetune.config import ChatConfig as ChatConfig
@@ -49,6 +51,7 @@ from groundup.planning.pretrain_config import PretrainConfig as PretrainConfig
 from groundup.planning.pretrain_config import SourceShares as SourceShares
 from groundup.planning.pretrain_config import TextPreparation as TextPreparation
 from groundup.recipes.build_config import BuildConfig as BuildConfig
+from groundup.research.mixture.config import MixtureSearchConfig as MixtureSearchConfig
 from groundup.research.research_config import ResearchConfig as ResearchConfig
 from groundup.research.switches import Switch as Switch
 from groundup.train.optimizers.adamw import AdamW as AdamW

@@ -1,6 +1,6 @@
-"""`build`, `pretrain`, `run_research`, `finetune_classifier`, `finetune_chat` and
+"""`build`, `pretrain`, `run_research`, `search_mixture`, `finetune_classifier`, `finetune_chat` and
 `finetune_preference`: a recipe is carried out, a language model is trained from texts, changes of its
-recipe are tried, a model learns a task.
+recipe and shares of its texts are tried, a model learns a task.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from groundup.finetune.config import ChatConfig, ClassifierConfig, PreferenceCon
 from groundup.planning.pretrain_config import PretrainConfig
 from groundup.progress import Progress, Silent
 from groundup.recipes.build_config import RUNS, BuildConfig, instructions_source, licence_of
+from groundup.research.mixture.config import MixtureSearchConfig
 from groundup.research.research_config import ResearchConfig
 from groundup.runs import RunFolder
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from groundup.finetune.classifier_results import ClassifierResults
     from groundup.planning.pretrain_options import PretrainOptions
     from groundup.recipes.builds.pipeline import BuildPlan
+    from groundup.research.mixture.results import MixtureResults
     from groundup.research.results import ResearchResults
     from groundup.runs import BuildResults
     from groundup.train.pretrain_results import PretrainResults
@@ -169,6 +171,35 @@ def run_research(
     from groundup.research.research import run_research
 
     return run_research(
+        data, Path(out), config, device=device, fresh=fresh, progress=progress or Silent()
+    )
+
+
+@checked_arguments
+def search_mixture(
+    data: AnyPath | Data | Sequence[AnyPath | Data],
+    out: AnyPath,
+    config: MixtureSearchConfig = MixtureSearchConfig(),
+    *,
+    device: str = "auto",
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> "MixtureResults":
+    """Search shares of the sources and processing steps that lower the loss on a target, by short
+    proxy runs (docs/mixture.md). Return what results.json holds.
+
+    `config`: the time of search and training together, the target. `mixture` of the results is
+    "proportional" where the found shares are not clearly better in paired runs. The same call goes
+    on where it was stopped. Raises ConfigError, DataError, FormatError.
+
+    >>> config = groundup.MixtureSearchConfig(proxy_steps=2, proxies=4, seeds=2, target="letters")
+    >>> results = groundup.search_mixture(["my-texts", "letters"], "runs/mixture", config)
+    >>> len(results.proxies), [each.name for each in results.sources]
+    (4, ['my-texts', 'letters'])
+    """
+    from groundup.research.mixture.search import search_mixture
+
+    return search_mixture(
         data, Path(out), config, device=device, fresh=fresh, progress=progress or Silent()
     )
 

@@ -14,6 +14,7 @@ from typer import Argument, Option
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
+from groundup.cli.mixture_search import SEARCH, SearchOptions, show_search
 from groundup.cli.options import ProcessOptions
 from groundup.config import duration_s
 from groundup.data.reading.data import Data
@@ -67,6 +68,19 @@ Shares = Annotated[
         mixture={
             "metavar": "NAME=WEIGHT,...",
             "show_default": "the weights of a .toml list, or proportional",
+        },
+    ),
+]
+PlannedShares = Annotated[
+    SourceShares,
+    ConfigFields(
+        "mixture",
+        "max_epochs_per_source",
+        mixture={
+            "metavar": "NAME=WEIGHT,...",
+            "show_default": "the weights of a .toml list, or proportional",
+            "help": "Shares of the sources in what is read, as of pretrain; search: proxy runs "
+            "find them.",
         },
     ),
 ]
@@ -156,7 +170,8 @@ def command(
     reading: Reading = NO_DATA,
     texts: PlannedPreparation = TextPreparation(),
     processing: options.ProcessOptions = options.ProcessOptions(),
-    shares: Shares = SourceShares(),
+    shares: PlannedShares = SourceShares(),
+    search: SearchOptions = SearchOptions(),
     rows: Windows = Rows(),
     settings: options.SetOption = None,
     start: StartOptions = StartOptions(),
@@ -171,22 +186,27 @@ def command(
     lowest expected loss by the scaling law is chosen, unless --size, --depth, --preset or --set
     model.width=... gives one; any field can be set. No file is kept.
 
+    With --mixture search, a quarter of the budget goes into short proxy runs, which find the shares
+    of the sources and the processing steps that lower the loss on --target; OUT keeps the runs, the
+    same command goes on, and the last lines have the command of the training.
+
     Without DATA, --size and --machine estimate days and memory per device of large models, from
     published figures.
 
     Examples:
         groundup plan my-texts/ --budget 30m
         groundup plan my-texts/ --size 10M --epochs 2
+        groundup plan letters/ crawl/ --mixture search --target letters --budget 1h --out runs/mixture
         groundup plan --size 1B --machine h100x8
     """
     if not data:
         if machine is None:
             fix = "Name texts, or --size and --machine for a large model."
             raise ConfigError("No data and no model size were given.", fix=fix)
-        groups = (length, shape, reading, texts, processing, shares, rows, start)
+        groups = (length, shape, reading, texts, processing, shares, rows, start, search)
         plain = (PretrainConfig(tokens=length.tokens), ModelShape(shape.size), NO_DATA)
         defaults = (*plain, TextPreparation(), options.ProcessOptions(), SourceShares(), Rows())
-        if budget or settings or groups != (*defaults, StartOptions()):
+        if budget or settings or groups != (*defaults, StartOptions(), SearchOptions()):
             raise ConfigError(
                 "A plan with --machine takes --size and --tokens only.", fix="Leave the others out."
             )
@@ -197,7 +217,6 @@ def command(
         raise ConfigError("--machine is for plans without DATA.", fix=fix)
     config = dataclasses.replace(
         length,
-        minutes=_minutes(budget, length),
         model=shape,
         texts=prepared_by(texts, processing),
         mixture=shares,
@@ -206,7 +225,13 @@ def command(
         settings=settings,
         seed=seed,
     )
-    show_plan(read_as(data, reading), config, device, as_json=as_json)
+    named = read_as(data, reading)
+    if shares.mixture == SEARCH:
+        show_search(named, search.config(budget, config), search, device, as_json)
+        return
+    search.require_search()
+    config = dataclasses.replace(config, minutes=_minutes(budget, length))
+    show_plan(named, config, device, as_json=as_json)
 
 
 def _minutes(budget: str | None, length: PretrainConfig) -> float | None:

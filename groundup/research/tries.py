@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import cast
 
 from groundup.data.batches.shards import ShardSet
-from groundup.data.split import TEST, VALIDATION
+from groundup.data.split import VALIDATION
 from groundup.device import Compute
 from groundup.errors import GroundupError
 from groundup.model.heads import LanguageModel
+from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.research.results import ResearchTry
 from groundup.research.switches import BASELINE
 from groundup.runs import RunFolder
 from groundup.train.bigram_start import start_seconds
-from groundup.train.loop import fit
+from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks, MonitorConfig
 from groundup.train.monitor.evaluation import HeldOutRows, Validation
 from groundup.train.monitor.time_budget import StepControl
@@ -91,20 +92,44 @@ class TryRunner:
         }
 
     def _timed(self, inputs: PretrainInputs) -> float:
-        config = with_steps(inputs, TIMED_STEPS).fit
-        windows = train_windows(inputs.shards, inputs.shape, config)
-        hooks = Hooks(control=StepControl(clock=self.clock))
+        _, fitted = self._fitted(with_steps(inputs, TIMED_STEPS))
+        return fitted.state.training_s / fitted.steps
+
+    def _fitted(self, inputs: PretrainInputs) -> tuple[LanguageModel, FitResult]:
+        """Trained without a run folder, evaluations and samples."""
+        windows = train_windows(inputs.shards, inputs.shape, inputs.fit)
+        model = inputs.initial_model(self.compute)
         with tempfile.TemporaryDirectory() as folder:
             fitted = fit(
-                inputs.initial_model(self.compute),
-                training_batches(windows, config),
-                pretraining_loss(inputs.shape, config),
-                config,
+                model,
+                training_batches(windows, inputs.fit),
+                pretraining_loss(inputs.shape, inputs.fit),
+                inputs.fit,
                 RunFolder(Path(folder) / "run"),
                 compute=self.compute,
-                hooks=hooks,
+                hooks=Hooks(control=StepControl(clock=self.clock)),
             )
-        return fitted.state.training_s / fitted.steps
+        return model, fitted
+
+    def proxy(
+        self, inputs: PretrainInputs, target: ShardSet, number: int, name: str
+    ) -> ResearchTry:
+        """Train and measure on the validation split of `target`; nothing is kept. Raises what `fit`
+        raises.
+        """
+        begun, started = time.perf_counter(), self.clock()
+        model, fitted = self._fitted(inputs)
+        found = self._figures(model.eval(), inputs, target, VALIDATION, FEWER_TOKENS)
+        return ResearchTry(
+            number,
+            name,
+            inputs.fit.seed,
+            fitted.steps,
+            parameter_count(inputs.shape).total,
+            found["bits_per_byte"],
+            round(self.clock() - started, 2),
+            round(time.perf_counter() - begun, 1),
+        )
 
     def run(
         self, inputs: PretrainInputs, number: int, name: str, *, progress: Progress, keep: bool
@@ -155,15 +180,25 @@ class TryRunner:
         max_tokens: int = HELD_OUT_TOKENS,
     ) -> dict[str, float]:
         """Bits per byte and tokens of a split, by the model of a try."""
-        context = inputs.shape.context_tokens
-        if split == TEST:  # one that is shorter than the context is read in one window
-            context = min(context, shards.num_tokens(TEST) - 1)
+        opened = open_model(folder, self.compute, progress=Silent())
+        model = cast(LanguageModel, opened.model)
+        return self._figures(model, inputs, shards, split, max_tokens)
+
+    def _figures(
+        self,
+        model: LanguageModel,
+        inputs: PretrainInputs,
+        shards: ShardSet,
+        split: str,
+        max_tokens: int,
+    ) -> dict[str, float]:
+        # a split that is shorter than the context is read in one window
+        context = min(inputs.shape.context_tokens, shards.num_tokens(split) - 1)
         rows = HeldOutRows(inputs.fit.batch_size, seed=0, max_tokens=max_tokens)
         held_out = Validation(
             shards, inputs.tokenizer, context, rows, compute=self.compute, split=split
         )
-        opened = open_model(folder, self.compute, progress=Silent())
-        return held_out.figures(cast(LanguageModel, opened.model))
+        return held_out.figures(model)
 
     def folder(self, number: int, name: str, seed: int) -> Path:
         return self.runs / f"round-{number}-{name}-{seed}"

@@ -4,14 +4,12 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from forked_program import forker
-from tiny_research import Done, config_of, write_texts
+from tiny_research import Done, StopsAt, config_of, write_texts
 
 import groundup
 from groundup.data.split import TEST
@@ -81,23 +79,6 @@ def groundup_compute():  # type: ignore[no-untyped-def]
     from groundup.device import select_compute
 
     return select_compute("cpu", fixed_choices=True)
-
-
-class StopsAt(Silent):
-    """Ctrl-C while the nth try begins."""
-
-    def __init__(self, place: int) -> None:
-        self._left = place
-
-    @contextmanager
-    def stage(self, title: str) -> Iterator["StopsAt"]:
-        self._left -= 1
-        if not self._left:
-            raise KeyboardInterrupt
-        yield self
-
-    def end(self, result: str) -> None:
-        pass
 
 
 def test_stopped_by_ctrl_c_and_killed_it_keeps_what_was_measured_and_finds_the_same(

@@ -39,9 +39,7 @@ class SpanWriter:
     full: bool = False
 
     def add(self, document: Document, num_tokens: int) -> None:
-        folder, slash, _ = document.name.partition("/")
-        if not slash:
-            folder = "."
+        folder = folder_of(document)
         if self.spans and self.spans[-1][:2] == (document.source, folder):
             num_tokens += self.spans.pop()[2]
         self.full = self.full or len(self.spans) >= MAX_SPANS
@@ -60,6 +58,14 @@ class SpanWriter:
         if not 2 <= len({label for label, _ in spans}) <= most:
             return []
         return merge_spans(spans)
+
+
+def folder_of(document: Document) -> str:
+    """The folder of its source that it lies in, "." for none."""
+    folder, slash, _ = document.name.partition("/")
+    if not slash:
+        return "."
+    return folder
 
 
 def merge_spans(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
