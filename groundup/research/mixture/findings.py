@@ -23,10 +23,10 @@ from groundup.planning.scaling_law import HARMLESS_EPOCHS
 from groundup.research.mixture.config import MixtureSearchConfig
 from groundup.research.mixture.next_run import next_command, recipe_tables
 from groundup.research.mixture.results import (
-    Comparison,
     MixtureResults,
     ProxyRun,
     SearchedSource,
+    SharesComparison,
     TriedStep,
 )
 from groundup.research.mixture.surface import (
@@ -84,7 +84,7 @@ class SearchPlan:
 
 
 @dataclass(frozen=True)
-class Findings:
+class SearchFindings:
     texts: SearchTexts
     config: MixtureSearchConfig
     plan: SearchPlan
@@ -131,7 +131,7 @@ class Findings:
         effects = zip(self.tried, self.surface.effects, strict=True)
         return tuple(name for name, each in effects if each.verdict("lower") == "better")
 
-    def results(self, comparison: Comparison | None, target_tokens: int) -> MixtureResults:
+    def results(self, comparison: SharesComparison | None, target_tokens: int) -> MixtureResults:
         first = self.tries[PROXIES, proxy_name(0), self.config.seed]
         spent_s = self.plan.before_s + sum(each.processor_s for each in self.tries.values())
         found = MixtureResults(

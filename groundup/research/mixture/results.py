@@ -50,7 +50,7 @@ class ProxyRun:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SharesComparison:
     """Proportional and found shares with the same seeds, which no proxy had."""
 
     seeds: tuple[int, ...]
@@ -82,7 +82,7 @@ class MixtureResults:
     left_out: Mapping[str, str]
     """Processing steps that were not tried, with the reason."""
     proxies: tuple[ProxyRun, ...]
-    comparison: Comparison | None
+    comparison: SharesComparison | None
     """None: not done."""
     mixture: str
     """What `pretrain --mixture` and `pretrain.mixture` of a recipe take; "proportional" where found

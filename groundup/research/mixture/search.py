@@ -42,11 +42,11 @@ from groundup.research.mixture.findings import (
     FOUND,
     PROPORTIONAL,
     PROXIES,
-    Findings,
+    SearchFindings,
     SearchPlan,
     proxy_name,
 )
-from groundup.research.mixture.results import Comparison, MixtureResults
+from groundup.research.mixture.results import MixtureResults, SharesComparison
 from groundup.research.mixture.surface import draw_shares
 from groundup.research.mixture.texts import SearchTexts, tokens_of
 from groundup.research.research_log import ResearchLog
@@ -177,7 +177,7 @@ class _MixtureSearch:
         for number, (shares, step) in enumerate(zip(plan.shares, plan.variants, strict=True)):
             steps = tuple(filter(None, (step,)))
             self._run(plan, PROXIES, proxy_name(number), shares, steps, runs=runs)
-        findings = Findings(self.texts, self.config, plan, self.log.tries)
+        findings = SearchFindings(self.texts, self.config, plan, self.log.tries)
         self._write(findings, None)
         comparison = self._compare(plan, findings, runs)
         return self._write(findings, comparison)
@@ -345,7 +345,7 @@ class _MixtureSearch:
         each = [f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True)]
         return ", ".join([*each, *steps])
 
-    def _compare(self, plan: SearchPlan, findings: Findings, runs: int) -> Comparison:
+    def _compare(self, plan: SearchPlan, findings: SearchFindings, runs: int) -> SharesComparison:
         shares, steps = tuple(findings.shares), findings.steps
         seeds = [self.config.seed + number for number in range(1, self.config.seeds + 1)]
         for seed in seeds:
@@ -355,9 +355,11 @@ class _MixtureSearch:
             tuple(self.log.tries[COMPARED, name, seed].bits_per_byte for seed in seeds)
             for name in (PROPORTIONAL, FOUND)
         )
-        return Comparison(tuple(seeds), base, found, mean_difference(base, found))
+        return SharesComparison(tuple(seeds), base, found, mean_difference(base, found))
 
-    def _write(self, findings: Findings, comparison: Comparison | None) -> MixtureResults:
+    def _write(
+        self, findings: SearchFindings, comparison: SharesComparison | None
+    ) -> MixtureResults:
         results = findings.results(comparison, self.target.num_tokens(VALIDATION))
         write_json(self.out / RESULTS_FILE, results.to_plain())
         write_mixture_page(results.to_plain(), self.out / PAGE_FILE)
