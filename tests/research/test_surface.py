@@ -64,13 +64,16 @@ def test_the_leave_one_out_error_is_that_of_fits_without_each_run() -> None:
     features = (features - made.mean) / made.scale
     rows = np.concatenate([np.ones((len(shares), 1)), features, steps], axis=1)
     shrunk = np.diag([0.0, *[made.ridge] * features.shape[1], 0.0, 0.0])
+    weights = surface.run_weights(losses)
     errors = []
     for left_out in range(len(shares)):
         kept = np.arange(len(shares)) != left_out
-        some = rows[kept]
-        solved = np.linalg.solve(some.T @ some + shrunk, some.T @ losses[kept])
+        some = rows[kept].T * weights[kept]
+        solved = np.linalg.solve(some @ rows[kept] + shrunk, some @ losses[kept])
         errors.append(losses[left_out] - rows[left_out] @ solved)
-    assert made.leave_one_out == pytest.approx(np.sqrt(np.square(errors).mean()), rel=1e-6)
+    mean = np.average(np.square(errors), weights=weights)
+    assert made.leave_one_out == pytest.approx(np.sqrt(mean), rel=1e-6)
+    assert weights[losses.argmin()] == weights.max() and weights.mean() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("loss", [bowl, first_only])

@@ -45,6 +45,8 @@ SEE = (
     "its own. The dotted lines are the proportional and the found share."
 )
 RANGE_MARGIN = 0.08
+# Room for half of the last label.
+LABEL_MARGIN = 0.03
 # Of the labels of two lines, at their upper ends.
 LABEL_LINES = (15, 31)
 
@@ -147,9 +149,15 @@ def _signed(value: float) -> str:
 
 
 def _next(results: JsonObject) -> Node:
-    command = node("pre", node("code", foreign(text(results, "next_command"))))
-    recipe = node("pre", node("code", foreign(text(results, "recipe"))))
-    return node("div", node("p", "The next command, and the same in a recipe:"), command, recipe)
+    lines = text(results, "recipe").splitlines()
+    spaced = [part for line in lines for part in (foreign(line), node("br"))][:-1]
+    return node(
+        "div",
+        node("p", "The next command:"),
+        node("p", node("code", foreign(text(results, "next_command"))), class_="whole"),
+        node("p", "The same in a recipe:"),
+        node("p", node("code", spaced), class_="whole"),
+    )
 
 
 def _surface(results: JsonObject) -> list[Child]:
@@ -165,7 +173,8 @@ def _surface(results: JsonObject) -> list[Child]:
             for each in proxies
         ]
         drawn = [_slice(size, source, dots, bounds) for size in SIZES]
-        found.append(figure(foreign(text(source, "name")), *drawn))
+        name = node("b", foreign(text(source, "name")))
+        found.append(figure(node("span", name, " and its share"), *drawn))
     form = f"The regression is {text(results, 'form')} in the shares; its leave-one-out error is "
     form += f"{three_decimals(results, 'leave_one_out')} bits per byte, where the runs have a "
     form += f"standard deviation of {three_decimals(results, 'spread')}."
@@ -173,7 +182,7 @@ def _surface(results: JsonObject) -> list[Child]:
 
 
 def _slice(size: Size, source: JsonObject, dots: Sequence[Point], bounds: Point) -> Node:
-    box = Frame(size, (0.0, 1.0), bounds)
+    box = Frame(size, (0.0, 1.0 + LABEL_MARGIN), bounds)
     marks = [(each, whole_percent(each)) for each in (0.0, 0.25, 0.5, 0.75, 1.0)]
     grid = axes(box, "bits per byte", "share", x_marks=marks)
     points = [(box.x(x), box.y(y)) for x, y in _line(source)]
@@ -227,16 +236,12 @@ def _steps(results: JsonObject) -> Node | None:
 
 def _runs(results: JsonObject) -> Node | None:
     names = [text(row, "name") for row in tables(results, "sources")]
-    rows: list[Sequence[Child]] = [
-        [
-            str(place),
-            *(f"{float(each):.1%}" for each in items(run, "shares")),
-            " ".join(texts(run, "steps")),
-            three_decimals(run, "bits_per_byte"),
-            three_decimals(run, "expected"),
-        ]
-        for place, run in enumerate(tables(results, "proxies"), 1)
-    ]
-    head: list[Child] = ["run", *map(foreign, names), "steps", "measured", "expected"]
-    last = len(head)
-    return data_table("Proxy runs", head, rows, figures=(*range(1, last - 3), last - 2, last - 1))
+    steps: list[str] = ["step"] * bool(tables(results, "steps"))
+    rows: list[Sequence[Child]] = []
+    for place, run in enumerate(tables(results, "proxies"), 1):
+        shares = [f"{float(each):.1%}" for each in items(run, "shares")]
+        figures = [three_decimals(run, name) for name in ("bits_per_byte", "expected")]
+        had = [" ".join(texts(run, "steps"))] * len(steps)
+        rows.append([str(place), *shares, *figures, *had])
+    head: list[Child] = ["run", *map(foreign, names), "measured", "expected", *steps]
+    return data_table("Proxy runs", head, rows, figures=range(1, len(names) + 3))

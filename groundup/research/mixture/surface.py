@@ -7,11 +7,13 @@ regressed on them (RegMix, Liu et al. 2024, arXiv 2407.01492, which takes linear
 boosted trees over 512 runs). There are some dozen runs here, so the regression is a ridge with few
 features, in one of two forms, whichever has the lower leave-one-out error:
 
-    logarithmic   a + sum_i b_i ln(s_i + 0.02)
+    logarithmic   a + sum_i b_i ln(s_i + 0.1)
     quadratic     a + sum_i b_i s_i + sum_{i<=j} c_ij s_i s_j
 
-A processing step adds a constant, which is not shrunk. The leave-one-out error of a ridge needs no
-second fit: residual / (1 - leverage) (Allen 1974, PRESS).
+Runs near the lowest loss count more, exp(-(loss - lowest) / standard deviation): a source that
+teaches nothing has losses far above all others where it is nearly alone, and these would bend the
+surface where it matters (docs/log.md). A processing step adds a constant, which is not shrunk. The
+leave-one-out error of a ridge needs no second fit: residual / (1 - leverage) (Allen 1974, PRESS).
 """
 
 import math
@@ -25,7 +27,7 @@ from groundup.evaluate.paired import Difference, t_quantile
 
 Array = np.ndarray
 # A source with no share has a logarithm, too.
-FLOOR = 0.02
+FLOOR = 0.1
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 # Of so many draws for each place, the one farthest from those before it is taken.
 DRAWS_A_PLACE = 64
@@ -71,9 +73,9 @@ class Surface:
     form: str
     ridge: float
     leave_one_out: float
-    """Root mean square of the errors in runs that the fit did not see."""
+    """Root mean square of the errors in runs that the fit did not see, by their weights."""
     spread: float
-    """Standard deviation of the losses themselves."""
+    """Standard deviation of the losses themselves, by the same weights."""
     effects: tuple[Difference, ...]
     """Of each step: what it adds to the loss."""
     mean: Float[Array, " F"]
@@ -96,26 +98,38 @@ def fit_surface(
     return min(fits, key=lambda each: each.leave_one_out)
 
 
+def run_weights(losses: Float[Array, " N"]) -> Float[Array, " N"]:
+    """How much each run counts; 1 on average.
+
+    >>> run_weights(np.array([2.0, 2.0, 2.0])).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    weights = np.exp(-(losses - losses.min()) / max(float(losses.std()), 1e-9))
+    return np.asarray(weights / weights.mean())
+
+
 def _fitted(form: str, ridge: float, shares: Array, steps: Array, losses: Array) -> Surface:
-    features = FORMS[form](shares)
+    features, weights = FORMS[form](shares), run_weights(losses)
     mean, scale = features.mean(0), np.maximum(features.std(0), 1e-9)
     ones = np.ones((len(shares), 1))
     rows = np.concatenate([ones, (features - mean) / scale, steps], axis=1)  # [N, 1+F+M]
     shrunk = np.zeros(rows.shape[1])
     shrunk[1 : 1 + len(mean)] = ridge
-    solve = np.linalg.pinv(rows.T @ rows + np.diag(shrunk)) @ rows.T  # [1+F+M, N]
+    weighted = rows.T * weights  # [1+F+M, N]
+    solve = np.linalg.pinv(weighted @ rows + np.diag(shrunk)) @ weighted  # [1+F+M, N]
     coefficients, leverage = solve @ losses, np.einsum("nf,fn->n", rows, solve)
     residuals = losses - rows @ coefficients
     left_out = residuals / np.maximum(1 - leverage, 1e-6)
     freedom = max(1, math.floor(len(losses) - leverage.sum()))
-    errors = np.sqrt((residuals @ residuals) / freedom * (solve**2).sum(1))
+    errors = np.sqrt(weights @ residuals**2 / freedom * (solve**2).sum(1))
     effects = []
     for number in range(steps.shape[1]):
         place, runs = 1 + len(mean) + number, int(steps[:, number].sum())
         value, half = float(coefficients[place]), t_quantile(freedom) * float(errors[place])
         effects.append(Difference(value, value - half, value + half, runs))
-    error = float(np.sqrt((left_out**2).mean()))
-    spread = float(losses.std())
+    error = math.sqrt(np.average(left_out**2, weights=weights))
+    middle = np.average(losses, weights=weights)
+    spread = math.sqrt(np.average((losses - middle) ** 2, weights=weights))
     return Surface(form, ridge, error, spread, tuple(effects), mean, scale, coefficients)
 
 
