@@ -289,6 +289,7 @@ def _read_splits(
         data,
         texts=config.texts,
         min_per_class=config.min_per_class,
+        merge_rare=config.merge_rare,
         given={
             name: replace(data, path=path, sha256="")
             for name, path in own.items()

@@ -36,6 +36,7 @@ COLUMNS = ConfigFields("columns", "layout", "charset", "follow_links")
 CLASSIFIER = ConfigFields(
     "texts",
     "min_per_class",
+    "merge_rare",
     "validation",
     "test",
     "train",
@@ -51,6 +52,7 @@ CLASSIFIER = ConfigFields(
     "seed",
     texts={"min": 30},
     min_per_class={"min": 0},
+    merge_rare={"metavar": "LABEL"},
     abstain={"metavar": "ACCURACY"},
     ask_base={"option": "--base/--no-base"},
     few_shot={"min": 0, "metavar": "K"},

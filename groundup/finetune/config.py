@@ -29,6 +29,7 @@ ONE_LABEL_FIELDS: Mapping[str, str] = {
 OUTSIDE_FIELDS = (
     "texts",
     "min_per_class",
+    "merge_rare",
     "validation",
     "test",
     "question",
@@ -54,6 +55,10 @@ class ClassifierConfig:
     """At most this many texts: two thirds train, an eighth validates, the rest tests."""
     min_per_class: int = 0
     """Leave out labels of fewer distinct texts."""
+    merge_rare: str = ""
+    """Call labels that are too rare so, all of them: those of fewer texts than min_per_class, or
+    without it as few as it takes to have every label in every split.
+    """
     validation: str | Path | None = None
     """Own texts to choose on, instead of a part of the data; all of the data is then trained on,
     but for what stands in them too.

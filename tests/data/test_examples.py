@@ -375,3 +375,56 @@ def test_own_splits_are_taken_whole_and_a_text_of_several_counts_once(tmp_path: 
     assert len(only["test"]) == 40 and len(only["train"]) + len(only["validation"]) == 60
     with pytest.raises(DataError, match="All 60 train texts"):
         read_splits(train, texts=1000, given={"test": train}, seed=0, progress=progress)
+
+
+def texts_of(**counts: int) -> list[Example]:
+    return [Example(f"{label} {n}", label) for label, count in counts.items() for n in range(count)]
+
+
+def test_rare_classes_are_merged_on_request_as_few_as_it_takes(tmp_path: Path) -> None:
+    rows = texts_of(bill=60, card=50, loan=3, rate=2, desk=9)
+    file = tmp_path / "rows.tsv"
+    file.write_text("".join(f"{each.label}\t{each.text}\n" for each in rows))
+    said: list[str] = []
+    progress = Silent()
+    progress.say = said.append  # type: ignore[method-assign]
+    read = {"texts": 2400, "seed": 0, "progress": progress}
+    with pytest.raises(DataError, match="too rare") as caught:
+        read_splits(Data(file), **read)  # type: ignore[arg-type]
+    assert "merge rare ones (`merge_rare` other)" in caught.value.fix
+    splits = read_splits(Data(file), merge_rare="other", **read)  # type: ignore[arg-type]
+    assert all(
+        {each.label for each in split} == {"bill", "card", "desk", "other"}
+        for split in splits.values()
+    )
+    assert sum(map(len, splits.values())) == len(rows)
+    assert any(
+        "Rare labels are 'other' from now on: 'loan' (3), 'rate' (2)." in each for each in said
+    )
+    counted = read_splits(Data(file), merge_rare="other", min_per_class=20, **read)  # type: ignore[arg-type]
+    assert {each.label for each in counted["train"]} == {"bill", "card", "other"}
+    into = read_splits(Data(file), merge_rare="desk", **read)  # type: ignore[arg-type]
+    assert {each.label for each in into["train"]} == {"bill", "card", "desk"}
+    with pytest.raises(DataError, match="Where the rare labels are 'other', all are"):
+        read_splits(Data(file), merge_rare="other", min_per_class=100, **read)  # type: ignore[arg-type]
+    common = tmp_path / "common.tsv"
+    common.write_text("".join(f"{each.label}\t{each.text}\n" for each in rows[:110]))
+    splits = read_splits(Data(common), merge_rare="other", **read)  # type: ignore[arg-type]
+    assert {each.label for each in splits["test"]} == {"bill", "card"}
+
+
+def test_a_merged_class_of_own_validation_texts_has_its_new_name_too(tmp_path: Path) -> None:
+    own = [Example("a", "loan"), Example("b", "bill"), Example("c", "never seen")]
+    for name, rows in (("train", texts_of(bill=60, card=50, loan=3)), ("own", own)):
+        lines = [json.dumps({"text": each.text, "label": each.label}) for each in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    splits = read_splits(
+        Data(tmp_path / "train.jsonl"),
+        texts=2400,
+        merge_rare="other",
+        min_per_class=5,
+        given={"validation": Data(tmp_path / "own.jsonl")},
+        seed=0,
+        progress=Silent(),
+    )
+    assert [each.label for each in splits["validation"]] == ["other", "bill", "other"]

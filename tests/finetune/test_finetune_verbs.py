@@ -164,6 +164,7 @@ def test_a_rare_class_is_named_and_left_out_when_asked_to(
     )
     said = refused(capsys, *train)
     assert "'eggs' is too rare: 2 of 302" in said and said.endswith("--min-per-class 5")
+    assert "merge rare ones (--merge-rare other)" in " ".join(said.split())
     results = json.loads(
         told(
             capsys,

@@ -23,7 +23,7 @@ import hashlib
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from groundup.data.documents import (
@@ -112,6 +112,56 @@ def keep_common_labels(
             f"and {len(examples) - len(kept):,} texts with them: {', '.join(rare)[:500]}."
         )
     return kept
+
+
+def merge_rare_labels(
+    splits: Mapping[str, Sequence[Example]],
+    merged: str,
+    fewest: int,
+    sizes: Mapping[str, int],
+    progress: Progress,
+) -> dict[str, list[Example]]:
+    """Return the splits, of which "train" is to be divided into `sizes`, with `merged` in place of
+    the labels of fewer than `fewest` training texts, and say which. 0: as few of the rarest as it
+    takes to have every label in every split. Raises DataError where that leaves fewer than two.
+    """
+    counts = label_counts(splits["train"])
+    kept = {label for label, count in counts.items() if count >= fewest}
+    if not fewest:
+        kept = _enough_kept(counts, merged, sizes)
+    rare = sorted({*counts} - kept - {merged})
+    if len(kept | {merged}) < 2 or not kept - {merged}:
+        raise DataError(
+            f"Where the rare labels are {merged!r}, all are.",
+            fix="Add examples, or lower `min_per_class`.",
+        )
+    if not rare:
+        return {name: list(examples) for name, examples in splits.items()}
+    listed = ", ".join(f"{label!r} ({counts[label]})" for label in rare)
+    progress.say(f"Rare labels are {merged!r} from now on: {listed[:500]}.")
+    return {
+        name: [_relabelled(each, kept, merged) for each in examples]
+        for name, examples in splits.items()
+    }
+
+
+def _enough_kept(counts: Mapping[str, int], merged: str, sizes: Mapping[str, int]) -> set[str]:
+    """Return the labels that stay, as many as possible."""
+    for fewest in sorted({0, *(count + 1 for count in counts.values())}):
+        kept = {label: count for label, count in counts.items() if count >= fewest}
+        others = sum(count for label, count in counts.items() if label not in kept)
+        if others:
+            kept[merged] = kept.get(merged, 0) + others
+        if _all_in_all(kept, sizes):
+            return set(kept) & set(counts)
+    return set()
+
+
+def _relabelled(example: Example, kept: Collection[str], merged: str) -> Example:
+    labels = [label if label in kept else merged for label in labels_of_example(example)]
+    if isinstance(example, MultiLabelExample):
+        return MultiLabelExample.of(example.text, sorted({*labels}))
+    return replace(example, label=labels[0])
 
 
 def drop_unlearned(
@@ -246,7 +296,7 @@ def _require_every_class(
     raise DataError(
         f"The class {label!r}{others} is too rare: {counts[label]} of {sum(counts.values()):,} "
         f"distinct examples, none of it among the {sizes[split]:,} of '{split}'{needed}.",
-        fix=f"Add examples of it, or {fix}",
+        fix=f"Add examples of it, merge rare ones (`merge_rare` other), or {fix}",
     )
 
 

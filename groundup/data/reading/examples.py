@@ -38,6 +38,7 @@ from groundup.data.reading.example_splits import (
     drop_unlearned,
     iterative_split,
     keep_common_labels,
+    merge_rare_labels,
     require_classes,
     require_label_sets,
     same_text_key,
@@ -231,6 +232,7 @@ def read_splits(
     *,
     texts: int,
     min_per_class: int = 0,
+    merge_rare: str = "",
     given: Mapping[str, Data] | None = None,
     seed: int,
     progress: Progress,
@@ -238,13 +240,21 @@ def read_splits(
     """Return the distinct labelled texts of `data`, at most `texts` of them, as "train",
     "validation" and "test". Raises DataError.
 
-    Labels of fewer than `min_per_class` distinct texts are left out. `given` are the data of
+    Labels of fewer than `min_per_class` distinct texts are left out, or called `merge_rare`; that
+    alone merges as few as it takes to have all labels in all splits. `given` are the data of
     "validation", "test" or both, which are taken whole; a text that stands in several splits stays
     in the last of them, so that nothing is measured on what was learned.
     """
     own = {name: _read_distinct(each, progress) for name, each in (given or {}).items()}
     examples = _set_apart({"train": _read_distinct(data, progress), **own}, progress)
     has_label_sets = require_label_sets(examples)
+    if merge_rare:
+        if has_label_sets and not min_per_class:
+            what = "merge_rare of texts with several labels needs the count that is too rare."
+            raise ConfigError(what, fix="Give `min_per_class` too.")
+        sizes = _sizes(min(texts, len(examples["train"])), own)
+        examples = merge_rare_labels(examples, merge_rare, min_per_class, sizes, progress)
+        min_per_class = 0
     kept = keep_common_labels(examples["train"], min_per_class, str(data.path), progress)
     sizes = _sizes(min(texts, len(kept)), own)
     if has_label_sets:
