@@ -149,6 +149,8 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
 # About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded
 # to 60.
 FEATURE_BATCH_TOKENS = 2048
+# A shorter reading has its bar only.
+WORTH_SAYING_S = 10.0
 
 
 # A text as windows of ids: one, but for texts longer than the limit.
@@ -314,7 +316,8 @@ def keep_features(
     for part in lacking:
         part.require_room()
     if missing:
-        compute_features(lacking, missing, bf16=taken == "bf16", progress=progress)
+        what = f"{len(texts):,} texts, {reading_line(texts, missing)}"
+        compute_features(lacking, missing, bf16=taken == "bf16", what=what, progress=progress)
     elapsed_s = time.monotonic() - started if missing else 0.0
     found = [part.features(texts, taken, elapsed_s) for part in parts]
     depths = " and ".join(str(each.num_blocks) for each in frozen)
@@ -380,6 +383,29 @@ class _Part:
         )
 
 
+def reading_line(texts: Sequence[Windows], missing: Mapping[bytes, Sequence[int]]) -> str:
+    """How much of them is to be read: tokens, and of these those of texts in several windows."""
+    tokens, several = sum(map(len, missing.values())), 0
+    for windows in texts:
+        if len(windows) > 1:
+            several += sum(len(row) for row in windows if row_key(row) in missing)
+    line = f"{tokens:,} tokens"
+    return f"{line}, of which {min(several, tokens):,} in windows" if several else line
+
+
+def in_words(seconds: float) -> str:
+    """Return a rough time as text.
+
+    >>> in_words(42.4), in_words(190), in_words(9000)
+    ('42 s', '3 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def precision_of(
     frozen: Sequence[FrozenBlocks], rows: Sequence[Sequence[int]], precision: TrainPrecision
 ) -> TrainPrecision:
@@ -397,11 +423,14 @@ def compute_features(
     rows: Mapping[bytes, Sequence[int]],
     *,
     bf16: bool,
+    what: str,
     progress: Progress,
 ) -> None:
-    """Each segment is stored as soon as it is complete."""
-    frozen = [part.frozen for part in parts]
-    with progress.track("frozen blocks", sum(map(len, rows.values())), "tokens") as advance:
+    """Each segment is stored as soon as it is complete. After the first batch it is said how long
+    `what` will take, if that is long.
+    """
+    frozen, tokens, expected_s = [part.frozen for part in parts], sum(map(len, rows.values())), 0.0
+    with progress.track("frozen blocks", tokens, "tokens") as advance:
         tuner = ThreadTuner(frozen[0].compute.thread_counts, torch.get_num_threads())
         for keys in segments_of(rows):
             hidden: list[dict[int, Tensor]] = [{} for _ in parts]
@@ -410,6 +439,12 @@ def compute_features(
                 begun = time.perf_counter()
                 ids = [rows[keys[i]] for i in batch]
                 streams = run_once(frozen, ids, bf16=bf16)
+                if not expected_s:
+                    expected_s = tokens / sum(map(len, ids)) * (time.perf_counter() - begun)
+                    if expected_s > WORTH_SAYING_S:
+                        progress.say(
+                            f"{what}: features about {in_words(expected_s)} at this speed."
+                        )
                 padded = len(ids) * max(map(len, ids))
                 tuner.told(time.perf_counter() - begun, padded)
                 set_threads(tuner.count)

@@ -1,8 +1,10 @@
 """A stacked classifier: what scikit-learn computes, what the folder keeps, and what other programs make of it."""
 
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +34,7 @@ from groundup.finetune.stacked import (
     sparse_rows,
 )
 from groundup.model.transformer import Transformer
-from groundup.progress import Silent
+from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 from groundup.weights.stacked import TfIdf
@@ -401,6 +403,36 @@ def test_one_reading_gives_each_the_bits_of_its_own(
     both = keep_features(kinds, more, **own)  # type: ignore[arg-type]
     assert alone.cached == 60 and [each.cached for each in both] == [61, 60]
     assert torch.equal(both[0].texts[60][0], alone.texts[60][0])
+
+
+def test_how_long_the_reading_takes_is_said_after_the_first_batch(
+    open_base: OpenBase, compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            told.append(text)
+
+        @contextmanager
+        def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
+            told.append(f"{what} {total}")
+            yield lambda amount=1, note="", total=None: told.append(f"+{amount}")
+
+    monkeypatch.setattr("groundup.finetune.features.WORTH_SAYING_S", 0.0)
+    monkeypatch.setattr("groundup.finetune.features.FEATURE_BATCH_TOKENS", 100)
+    transformer = classifier_from(open_base(), ("a", "b"), CONFIG, 48).transformer
+    texts = [[[7] * 40, [8] * 40], *([[place] * 20] for place in range(10, 15))]
+    frozen = [FrozenBlocks(transformer, 1, compute)]
+    keep_features(frozen, texts, precision="float32", progress=Told())
+    assert told[0] == "frozen blocks 180" and told[2] == "+80"
+    assert re.fullmatch(
+        r"6 texts, 180 tokens, of which 80 in windows: features about 0 s at this speed\.", told[1]
+    )
+    told.clear()
+    monkeypatch.setattr("groundup.finetune.features.WORTH_SAYING_S", 1e9)
+    keep_features(frozen, [[[9] * 20]], precision="float32", progress=Told())
+    assert told[:2] == ["frozen blocks 20", "+20"]
 
 
 def test_a_learning_curve_and_wrong_labels_are_found_with_it(
