@@ -176,8 +176,9 @@ class PretrainOptions:
         Raises ConfigError.
         """
         asked = self.config.model
-        if self.start is not None:
+        if self.start is not None or self.source is not None:
             self.fit().require_tables(tied_head=False, continued=True)
+        if self.start is not None:
             context = self.start.config.context_tokens
             return self.start.shape(self.tables["model"].get("context_tokens", context))
         if asked.size is not None:

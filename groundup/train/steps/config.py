@@ -260,8 +260,8 @@ class FitConfig:
             return
         if continued:
             raise ConfigError(
-                "fit.initial_tables=bigrams is for a new model, and `init_from` names one that has "
-                "its tables.",
+                "fit.initial_tables=bigrams is for a new model, and `init_from` and `cut_from` name "
+                "one that has its tables.",
                 fix="Leave one of them out.",
             )
         if tied_head:
