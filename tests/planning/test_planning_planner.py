@@ -216,7 +216,8 @@ SOUND = RunPlan(
     [
         ({}, None),
         ({"tokens": 3_000_000}, "tokens per parameter; about 20"),
-        ({"tokens": 100_000}, "cut from smollm2-135m-instruct were"),
+        ({"tokens": 100_000}, "gains most from another start"),
+        ({"tokens": 200_000, "data_tokens": 50_000}, "So small a text"),
         ({"tokens": 900_000_000, "data_tokens": 900_000_000}, "a larger model would learn more"),
         ({"data_tokens": 5_000_000}, "reads the same text 8 times"),
         ({"data_tokens": 900_000, "tokens": 20_000_000}, "can memorise the text"),
