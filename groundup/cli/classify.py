@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from groundup.api.models import Model, open_model
-from groundup.cli.console import console_progress, print_result
+from groundup.cli.console import console_progress, print_result, terminal_columns
 from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
 from groundup.cli.options import DeviceOption, JsonOption
 from groundup.cli.plain import plain
@@ -92,6 +92,8 @@ def command(
     else:
         named = documents_of(replace(reading, path=given), progress)
     found = classify(opened, named, why=why, progress=progress)
+    if terminal_columns() is not None and not why:
+        found = iter(list(found))  # rows between the bar's lines would be broken
     if as_json:
         print_result([], list(found), as_json)
     else:

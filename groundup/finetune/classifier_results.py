@@ -232,7 +232,7 @@ def _choose_thresholds(
     thresholds = choose_thresholds(sigmoid(values, temperature), present, messages.labels)
     listed = ", ".join(f"{label} {threshold:.2f}" for label, threshold in thresholds.items())
     progress.say(
-        f"Thresholds chosen on validation (0.50 where too few have the label): {listed[:500]}."
+        f"Thresholds chosen on validation (one for all labels that too few have): {listed[:500]}."
     )
     return DecisionRule(windows, temperature, thresholds=thresholds)
 

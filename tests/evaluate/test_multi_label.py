@@ -14,6 +14,7 @@ from groundup.evaluate.tasks.classification import ZeroShot
 from groundup.evaluate.tasks.label_baselines import binary_cross_entropy, predict_tfidf
 from groundup.evaluate.tasks.label_figures import (
     best_threshold,
+    choose_thresholds,
     compare,
     indicators,
     judge,
@@ -134,3 +135,22 @@ def test_labels_are_said_from_their_thresholds() -> None:
         np.array([[0.3, 0.79], [0.1, 0.8], [0.0, 0.0]]), thresholds
     )
     assert said == [("a",), ("b",), ()]
+
+
+def test_labels_that_too_few_texts_have_share_a_threshold() -> None:
+    draw = np.random.default_rng(0)
+    present = np.zeros((40, 4), dtype=int)
+    for label, count in enumerate((15, 6, 5, 4)):
+        present[draw.choice(40, count, replace=False), label] = 1
+    probabilities = np.where(present, 0.3, 0.1) + draw.uniform(0, 0.05, (40, 4))
+    probabilities[:, 0] += 0.4
+    found = choose_thresholds(probabilities, present, ("common", "a", "b", "c"))
+    assert 0.55 < found["common"] < 0.7 and found["common"] == best_threshold(
+        probabilities[:, 0].tolist(), present[:, 0].tolist()
+    )
+    assert len({found[label] for label in "abc"}) == 1 and 0.15 < found["a"] < 0.3
+    assert said_sets(probabilities, found) == [
+        tuple(label for label, has in zip(found, row, strict=True) if has) for row in present
+    ]
+    rare = choose_thresholds(probabilities[:, 3:], present[:, 3:], ("c",))
+    assert rare == {"c": 0.5}, "four texts are too few for any"

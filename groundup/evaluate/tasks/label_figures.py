@@ -205,7 +205,7 @@ def best_threshold(probabilities: Sequence[float], present: Sequence[bool | int]
     0.2
     """
     positives = sum(map(bool, present))
-    if min(positives, len(present) - positives) < MIN_TO_CHOOSE:
+    if not _enough(positives, len(present)):
         return DEFAULT_THRESHOLD
     pairs = sorted(zip(probabilities, present, strict=True), key=lambda pair: -pair[0])
     right, found = 0, []
@@ -220,11 +220,24 @@ def best_threshold(probabilities: Sequence[float], present: Sequence[bool | int]
 def choose_thresholds(
     probabilities: np.ndarray, present: np.ndarray, labels: Sequence[str]
 ) -> dict[str, float]:
-    """On validation texts: [n, N] probabilities, and 0 or 1."""
-    return {
-        label: best_threshold(probabilities[:, i].tolist(), present[:, i].tolist())
-        for i, label in enumerate(labels)
-    }
+    """On validation texts: [n, N] probabilities, and 0 or 1. Labels that too few texts have, or
+    lack, share one threshold, the best of all their pairs of a text and a label.
+    """
+    few = [i for i, column in enumerate(present.T) if not _enough(int(column.sum()), len(column))]
+    shared = best_threshold(
+        probabilities[:, few].ravel().tolist(), present[:, few].ravel().tolist()
+    )
+    found = {}
+    for i, label in enumerate(labels):
+        found[label] = shared
+        if i not in few:
+            found[label] = best_threshold(probabilities[:, i].tolist(), present[:, i].tolist())
+    return found
+
+
+def _enough(positives: int, count: int) -> bool:
+    """Whether a threshold can be chosen on them."""
+    return min(positives, count - positives) >= MIN_TO_CHOOSE
 
 
 def said_sets(probabilities: np.ndarray, thresholds: Mapping[str, float]) -> list[Labels]:

@@ -55,7 +55,15 @@ from groundup.report.values import (
 
 COLUMNS = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
 HEAT_LEVELS = 8
-TRIED = ["trained", "loss on validation", "over the lowest", "right", "95 % interval", "s", ""]
+TRIED = [
+    "trained",
+    "loss on validation",
+    "over the lowest",
+    "right",
+    "95 % interval",
+    "seconds",
+    "",
+]
 EXAMPLES = "Some messages with their predictions, errors first"
 MAX_SUSPECTS = 15
 ROOM_BELOW_CHANCE = 0.06
@@ -195,9 +203,7 @@ def _how_trained(results: JsonObject) -> list[Node | None]:
         for each in tables(results, "tried")
     ]
     made = data_table("What was tried", TRIED, rows, figures=(1, 2, 3, 4, 5))
-    caption = (
-        "Of the simplest first, the first within a standard error of the lowest loss is chosen."
-    )
+    caption = "Chosen: the simplest whose loss is within a standard error of the lowest."
     if not table(results, "stacked"):
         caption += " Other programs open its folder whole."
     return [figure(caption, made, class_=""), _stacked(results)]
