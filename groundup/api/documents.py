@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.source_report import SourceReport
     from groundup.engine.engine import Engine
+    from groundup.finetune.reader_tuning import ReaderTuning
     from groundup.retrieve.answer import Answer, AskConfig, Part
     from groundup.retrieve.calibration import Calibration
     from groundup.retrieve.given_passages import GivenPassages
@@ -248,12 +249,16 @@ def index(
 
 
 @checked_arguments
-def tune_index(index: AnyPath, *, device: str = "auto", progress: Progress | None = None) -> int:
+def tune_index(
+    index: AnyPath, *, device: str = "auto", progress: Progress | None = None
+) -> "ReaderTuning":
     """Train the reader, which judges answers, on questions made from the documents of an index
-    (`finetune/reader_tuning.py`), which must have vectors of all-minilm-l6-v2; return on how many.
+    (`finetune/reader_tuning.py`), and keep it with the index if it is clearly better than the
+    package's on the questions that the index was calibrated on (`calibrate_index`).
 
-    It is kept with the index, which is calibrated again where it has questions. Raises DataError,
-    DiskError, FormatError, ModelError (no vectors, or those of another encoder).
+    The index needs vectors of all-minilm-l6-v2, and is calibrated again where its reader changes.
+    Raises DataError (too few questions), DiskError, FormatError, ModelError (no vectors, or those of
+    another encoder).
 
     >>> made = groundup.index("my-texts", "texts.index")
     >>> groundup.tune_index("texts.index")  # doctest: +IGNORE_EXCEPTION_DETAIL
@@ -262,13 +267,18 @@ def tune_index(index: AnyPath, *, device: str = "auto", progress: Progress | Non
     """
     from groundup.device import select_compute
     from groundup.finetune.reader_tuning import tune_reader
+    from groundup.retrieve.calibration import kept_questions
     from groundup.retrieve.index import Index
+    from groundup.retrieve.reader import TUNED
 
     progress = progress or Silent()
     with Index(index) as opened:
-        count = tune_reader(opened, compute=select_compute(device), progress=progress)
-        _calibrated_again(opened, device, progress)
-    return count
+        had_own = (opened.folder / TUNED).exists()
+        known = kept_questions(opened.folder)
+        found = tune_reader(opened, known, compute=select_compute(device), progress=progress)
+        if found.is_kept or had_own:
+            _calibrated_again(opened, device, progress)
+    return found
 
 
 def _calibrated_again(opened: "Index", device: str, progress: Progress) -> "Calibration | None":

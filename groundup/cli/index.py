@@ -1,7 +1,7 @@
 """`groundup index`: make or update an index of one's own documents."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,8 +60,8 @@ def command(
         bool,
         Option(
             "--tune",
-            help="Then train the reader of answers on these documents (needs vectors; 1-3 minutes). "
-            "Worse where it was measured last (docs/retrieve.md): compare with evaluate.",
+            help="Then train the reader of answers on these documents (some minutes), and keep it "
+            "only if it is clearly better on the index's questions (needs vectors and --questions).",
         ),
     ] = False,
     questions: Annotated[
@@ -93,8 +93,8 @@ def command(
         groundup index --out mine.index
         groundup index --out mine.index --vectors all-minilm-l6-v2
         groundup index manuals/ --out words.index --vectors none
-        groundup index --out manuals.index --tune
         groundup index --out manuals.index --questions asked.jsonl
+        groundup index --out manuals.index --tune
     """
     from groundup.api.documents import calibrate_index, index, tune_index
     from groundup.retrieve.index import IndexConfig
@@ -116,16 +116,15 @@ def command(
         device=device,
         progress=console_progress(),
     )
-    tuned: dict[str, int] = {}
-    if tune:
-        tuned["tuned_on"] = tune_index(out, device=device, progress=console_progress())
     if questions:
         found = calibrate_index(out, questions, device=device, progress=console_progress())
         results = replace(results, calibration=found)
-    lines = result_lines(results)
-    for count in tuned.values():
-        lines.append(f"the reader tuned on {count:,} questions made from the documents")
-    print_result(lines, results.to_plain() | tuned, as_json)
+    lines, plain = result_lines(results), results.to_plain()
+    if tune:
+        tuned = tune_index(out, device=device, progress=console_progress())
+        lines.append(tuned.text)
+        plain["tuning"] = asdict(tuned) | {"kept": tuned.is_kept}
+    print_result(lines, plain, as_json)
 
 
 def result_lines(results: "IndexResults") -> list[str]:

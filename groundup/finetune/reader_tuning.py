@@ -2,7 +2,8 @@
 sentences, and those that customers asked, each with its nearest neighbours as passages that do not
 answer.
 
-    index -> passages -> `questions_from` + asked questions -> ReaderBatches -> fit() -> INDEX/reader/
+    index -> passages -> `questions_from` + asked questions -> ReaderBatches -> fit() -> a reader
+          -> better than the package's on the index's questions with known answers? INDEX/reader/
 
 It is trained on questions with passages, and which of their sentences answer:
 
@@ -15,6 +16,7 @@ question, so that near is not enough.
 """
 
 import random
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -30,13 +32,19 @@ from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import batches_by_length, pad_right
 from groundup.errors import DataError, ModelError
+from groundup.evaluate.paired import Difference, difference_line, share_difference
 from groundup.files import sha256_text
 from groundup.finetune.order import EpochBatches
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import terms, words
+from groundup.model.lora import shared_copy
+from groundup.packs.pack import MIN_QUESTIONS
 from groundup.progress import Progress
+from groundup.retrieve.answer import PASSAGES as READ_PASSAGES
+from groundup.retrieve.calibration import answer_at_any_evidence, lowest, outcome_of_answer
 from groundup.retrieve.cite import statement_text, statements
 from groundup.retrieve.index import Index
+from groundup.retrieve.known_questions import RIGHT, KnownQuestion
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.reader import (
     PACKAGED,
@@ -45,12 +53,13 @@ from groundup.retrieve.reader import (
     SentenceScorer,
     encoder_of,
     joined_owners,
+    open_reader,
     read_reader,
     reader_row,
     write_reader,
 )
 from groundup.retrieve.table_rows import cells
-from groundup.retrieve.vectors import PROBE, open_encoder, require_same
+from groundup.retrieve.vectors import PROBE, Vectors, open_encoder, require_same
 from groundup.retrieve.vectors_info import read_vectors_info
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
@@ -323,40 +332,135 @@ def tuning_questions(
     ]
 
 
+@dataclass(frozen=True)
+class ReaderTuning:
+    """What came of tuning: the tuned reader beside the package's on questions with known answers,
+    each refusing at most MAX_REFUSED of those that documents answer.
+    """
+
+    trained_on: int
+    """Questions, made and asked."""
+    right: int
+    """Of the known questions those whose first sentence was right with the package's reader, or
+    that were refused where no document answers.
+    """
+    right_tuned: int
+    """The same with the tuned one."""
+    difference: Difference
+    """Of the two shares, tuned less packaged, paired."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the tuned reader is clearly better, and so the index's."""
+        return self.difference.verdict() == "better"
+
+    @property
+    def text(self) -> str:
+        """The result as a sentence."""
+        line = difference_line(self.difference.plain())
+        what = "it is the index's" if self.is_kept else "the package's reader stays"
+        return (
+            f"The reader tuned on {self.trained_on:,} questions is right on {self.right_tuned:,} of "
+            f"the {self.difference.n:,} with known answers, the package's on {self.right:,}: "
+            f"{line}, so {what}."
+        )
+
+
 def tune_reader(
     index: Index,
+    known: Sequence[KnownQuestion],
     asked: Sequence[AskedQuestion] = (),
     *,
     compute: Compute,
     seed: int = 0,
     progress: Progress,
-) -> int:
-    """Train the package's reader further on the documents of an index, into INDEX/reader/, and
-    return on how many questions.
+) -> ReaderTuning:
+    """Train the package's reader further on the documents of an index and what was `asked` of them,
+    and keep it in INDEX/reader/ if it answers the `known` questions clearly better; else the
+    package's is the index's.
 
-    Raises DataError for an index without text, ModelError for one without vectors or with those of
-    another encoder, DiskError.
+    Raises DataError for an index without text and for fewer than MIN_QUESTIONS known questions that
+    documents answer, ModelError for an index without vectors or with those of another encoder,
+    DiskError.
     """
-    known = read_vectors_info(index.folder)
-    if known is None:
+    vectors_info = read_vectors_info(index.folder)
+    if vectors_info is None:
         fix = f"Make them first: groundup index --out {index.folder} --vectors all-minilm-l6-v2"
         raise ModelError(
             f"{index.folder} has no vectors, whose encoder the reader adapts.", fix=fix
         )
-    engine = open_encoder(known.model, compute, progress)
-    require_same(known, engine.embed([PROBE]).numpy()[0], "what has that name now")
-    count = index.counts().passages
-    passages = index.all_passages(0, count)
-    if not passages:
-        raise DataError(f"{index.folder} has no passages to tune the reader on.")
-    questions = tuning_questions(passages, asked, engine, seed)
-    scorer = SentenceScorer(encoder_of(engine))
+    engine = open_encoder(vectors_info.model, compute, progress)
+    require_same(vectors_info, engine.embed([PROBE]).numpy()[0], "what has that name now")
+    scorer = SentenceScorer(shared_copy(encoder_of(engine)))
     base = base_hashes(scorer.transformer)
     scorer.requires_grad_(False)
     read_reader(scorer, PACKAGED)
+    _require_known(index, known)
+    passages = index.all_passages(0, index.counts().passages)
+    if not passages:
+        raise DataError(f"{index.folder} has no passages to tune the reader on.")
+    questions = tuning_questions(passages, asked, engine, seed)
     for name, parameter in scorer.named_parameters():
         parameter.requires_grad_(".lora_" in name or name.startswith("score."))
     batches = ReaderBatches(questions, engine.tokenizer, batch_size=BATCH, seed=seed)
+    _train(scorer, batches, compute, progress)
+    card = f"tuned on {len(questions)} questions of {len(passages)} passages"
+
+    def right_with(folder: Path) -> list[bool]:
+        reader = open_reader(engine, folder)
+        vectors = Vectors(vectors_info, lambda texts: engine.embed(texts).numpy(), reader.scores)
+        return answered_right(index, known, vectors, progress)
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_reader(scorer, Path(folder), base, card)
+        packaged, tuned = right_with(PACKAGED), right_with(Path(folder))
+    difference = share_difference(packaged, tuned)
+    found = ReaderTuning(len(questions), sum(packaged), sum(tuned), difference)
+    if found.is_kept:
+        write_reader(scorer, index.folder / TUNED, base, card)
+    elif (index.folder / TUNED).exists():
+        shutil.rmtree(index.folder / TUNED)
+    return found
+
+
+def _require_known(index: Index, known: Sequence[KnownQuestion]) -> None:
+    """Raise DataError unless there are questions enough to compare two readers on."""
+    count = sum(bool(each.answers) for each in known)
+    if count < MIN_QUESTIONS:
+        what = f"{index.folder} has {count} questions with known answers"
+        raise DataError(
+            f"{what}, and a tuned reader is compared on at least {MIN_QUESTIONS}.",
+            fix=f"Give them: groundup index --out {index.folder} --questions FILE --tune (in a recipe "
+            "known_answers).",
+        )
+
+
+def answered_right(
+    index: Index, known: Sequence[KnownQuestion], vectors: Vectors, progress: Progress
+) -> list[bool]:
+    """Return of each question whether its first sentence is right, or whether it is refused where no
+    document answers, at the least evidence that refuses at most MAX_REFUSED of the others.
+    """
+    answers = []
+    with progress.track("comparison", len(known), "questions") as advance:
+        for each in known:
+            answers.append(answer_at_any_evidence(index, each.question, READ_PASSAGES, vectors))
+            advance()
+    least = lowest(
+        [answer.evidence for each, answer in zip(known, answers, strict=True) if each.answers]
+    )
+    found = []
+    for each, answer in zip(known, answers, strict=True):
+        is_shown = answer.found and answer.evidence >= least
+        is_right = outcome_of_answer(each, answer).name == RIGHT
+        found.append(is_shown and is_right if each.answers else not is_shown)
+    return found
+
+
+def _train(
+    scorer: SentenceScorer, batches: ReaderBatches, compute: Compute, progress: Progress
+) -> None:
+    """Train what of the scorer is trainable, one epoch."""
     steps = batches.batches_per_epoch
     config = FitConfig(steps).with_fields(
         {
@@ -370,15 +474,6 @@ def tune_reader(
     )
     with tempfile.TemporaryDirectory() as folder:
         scorer.train()
-        fit(
-            scorer,
-            batches,
-            answer_loss,
-            config,
-            RunFolder(Path(folder)),
-            compute=compute,
-            hooks=Hooks(progress=progress),
-        )
-    card = f"tuned on {len(questions)} questions of {count} passages"
-    write_reader(scorer, index.folder / TUNED, base, card)
-    return len(questions)
+        hooks, run = Hooks(progress=progress), RunFolder(Path(folder))
+        fit(scorer, batches, answer_loss, config, run, compute=compute, hooks=hooks)
+    scorer.eval()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ import torch
 import groundup
 from groundup.device import Compute, generator
 from groundup.engine.engine import Engine
-from groundup.errors import ModelError
+from groundup.errors import DataError, ModelError
+from groundup.finetune import reader_tuning
 from groundup.finetune.reader_tuning import (
     AskedQuestion,
     Library,
@@ -21,10 +23,11 @@ from groundup.finetune.reader_tuning import (
 )
 from groundup.model.lora import add_lora
 from groundup.retrieve.given_passages import given_passage
-from groundup.retrieve.reader import Reader, SentenceScorer, encoder_of
+from groundup.retrieve.reader import Reader, SentenceScorer, encoder_of, write_reader
 from groundup.runs import RunFolder
 from groundup.train.loop import fit
 from groundup.train.steps.config import FitConfig
+from groundup.weights.adapter import base_hashes
 from groundup.weights.model_io import open_model
 from tests.tiny_encoder import save_encoder
 
@@ -103,6 +106,65 @@ def test_questions_are_made_of_cells_headings_and_sentences() -> None:
     )
     assert found is not None and found.answers == {0: frozenset([1])}
     assert mark([CARE], AskedQuestion("?", "Nothing of it stands there.", "care.md")) is None
+
+
+PRICED = [f"thing{chr(97 + place)}" for place in range(20)]
+
+
+@pytest.fixture
+def priced(tmp_path, monkeypatch) -> Path:
+    """An index whose encoder is a tiny one, with a packaged reader for it."""
+    rows = "".join(f"| {name} | £{place + 10} |\n" for place, name in enumerate(PRICED))
+    (tmp_path / "prices.md").write_text(f"# Prices\n\n| Thing | Price |\n|---|---|\n{rows}")
+    encoder = save_encoder(tmp_path / "encoder", context_tokens=512)
+    scorer = SentenceScorer(encoder_of(Engine(open_model(encoder, CPU), CPU)))
+    base = base_hashes(scorer.transformer)
+    add_lora(scorer, rank=2, alpha=4.0, generator=generator(0, "lora"))
+    write_reader(scorer, tmp_path / "packaged", base, "tiny")
+    monkeypatch.setattr(reader_tuning, "PACKAGED", tmp_path / "packaged")
+    return groundup.index(tmp_path / "prices.md", tmp_path / "index", vectors=encoder).index
+
+
+def ask_for_prices(index: Path, count: int) -> None:
+    """Calibrate an index on questions for its prices."""
+    lines = [
+        json.dumps({"question": f"price of {name}?", "answers": [f"£{place + 10}"]})
+        for place, name in enumerate(PRICED[:count])
+    ]
+    file = index.parent / "asked.jsonl"
+    file.write_text("\n".join([*lines, '{"question": "do you do yoga?", "answers": null}']))
+    groundup.calibrate_index(index, file)
+
+
+def test_a_tuned_reader_that_is_not_clearly_better_is_not_kept(priced: Path) -> None:
+    ask_for_prices(priced, 20)
+    (priced / "reader").mkdir()  # of an earlier call
+    (priced / "reader" / "adapter.safetensors").write_bytes(b"")
+    found = groundup.tune_index(priced)
+    assert found.trained_on > 0 and found.difference.n == 21
+    assert found.right > 10, "the row that is asked for is found by its words"
+    assert not found.is_kept and not (priced / "reader").exists()
+    assert "so the package's reader stays" in found.text
+
+
+def test_a_tuned_reader_that_is_clearly_better_is_kept(priced: Path, monkeypatch) -> None:
+    ask_for_prices(priced, 20)
+    before = (priced / "evidence.json").read_text()
+    outcomes = iter([[False] * 21, [True] * 21])
+    monkeypatch.setattr(reader_tuning, "answered_right", lambda *_: next(outcomes))
+    found = groundup.tune_index(priced)
+    assert found.is_kept and "so it is the index's" in found.text
+    assert (priced / "reader" / "manifest.json").is_file()
+    assert (priced / "evidence.json").read_text() != before, "calibrated again with its reader"
+
+
+def test_without_questions_to_compare_on_nothing_is_trained(priced: Path) -> None:
+    with pytest.raises(DataError, match="has 0 questions with known answers.* at least 20"):
+        groundup.tune_index(priced)
+    ask_for_prices(priced, 19)
+    with pytest.raises(DataError, match="has 19 questions"):
+        groundup.tune_index(priced)
+    assert not (priced / "reader").exists()
 
 
 def test_an_index_of_another_encoder_is_refused_before_anything_is_trained(tmp_path) -> None:

@@ -20,7 +20,7 @@ from groundup.retrieve.calibration import (
 )
 from groundup.retrieve.database import VERSION
 from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index, IndexConfig
-from groundup.retrieve.known_questions import QUESTIONS_FILE, read_known_questions
+from groundup.retrieve.known_questions import QUESTIONS_FILE, KnownQuestion, read_known_questions
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import TUNED
@@ -82,15 +82,19 @@ def run(context: StageContext) -> StageResult:
 
 
 def tune(context: StageContext, table: IndexStage) -> None:
-    """Train the reader on the documents and what was asked of them."""
+    """Train the reader on the documents and what was asked of them, and keep it if it is better on
+    the questions with known answers.
+    """
     rows = pack_rows(Path(table.questions)) if table.questions else []
     asked = [
         AskedQuestion(row["instruction"], row["output"], row["document"])
         for row in rows
         if row["document"] and not row["input"]
     ]
+    known = read_known_questions(Path(table.known_answers)) if table.known_answers else []
     with Index(context.folder) as index:
-        tune_reader(index, asked, compute=context.compute, progress=context.progress)
+        found = tune_reader(index, known, asked, compute=context.compute, progress=context.progress)
+    context.progress.say(found.text)
 
 
 def questions_of(table: IndexStage) -> CalibrationQuestions:
@@ -100,8 +104,12 @@ def questions_of(table: IndexStage) -> CalibrationQuestions:
     asked = document_questions(pack_rows(Path(table.questions))) if table.questions else []
     places = sorted({place * len(asked) // QUESTIONS for place in range(QUESTIONS)})
     chosen = tuple(dict.fromkeys(asked[place] for place in places if asked))
-    known = read_known_questions(Path(table.known_answers)) if table.known_answers else []
-    return CalibrationQuestions(chosen, tuple(known))
+    return CalibrationQuestions(chosen, tuple(known_questions(table)))
+
+
+def known_questions(table: IndexStage) -> list[KnownQuestion]:
+    """Return the questions with known answers; [] where the table has none."""
+    return read_known_questions(Path(table.known_answers)) if table.known_answers else []
 
 
 def promise_of(chosen: Calibration | None) -> str:
