@@ -1,10 +1,11 @@
 """The reader on SQuAD, BoolQ and QASPER: is the first sentence that is shown of a text that answers, and what is refused?
 
-python benchmarks/retrieve_reader.py [--only squad boolq papers] [--questions 200] [--papers 40] [--encoder all-minilm-l6-v2] [--json OUT]
+python benchmarks/retrieve_reader.py [--only squad boolq papers] [--questions 200] [--papers 40] [--without] [--encoder all-minilm-l6-v2] [--json OUT]
 
-Each question is read as `ask` reads it, once with the packaged reader and once with the cosines alone, each at its usual limit; and once more with
-the reader on the index without its texts and those that share half of their word 5-grams. SQuAD's odd questions on its 803 paragraphs; odd queries
-of BoolQ on the paragraphs of the first 1,000; QASPER's on the paragraphs of their own paper. Shares have exact intervals, the difference is paired.
+Each question is read as `ask` reads it, with the packaged reader at its usual limit: the first sentence shown is right where it is of a text that
+answers. Beside it: whether the first passage that was read is of such a text, and whether the first by words and vectors is. With --without each is
+read once more on the index without its texts and those that share half of their word 5-grams. SQuAD's odd questions on its 803 paragraphs; odd
+queries of BoolQ on the paragraphs of the first 1,000; QASPER's on the paragraphs of their own paper. Exact intervals; the difference is paired.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,9 +28,11 @@ from groundup.evaluate.paired import share_difference
 from groundup.progress import Silent
 from groundup.retrieve.answer import AskConfig, QuestionReading, read
 from groundup.retrieve.index import Index
+from groundup.retrieve.passages import Passage
 from groundup.retrieve.reader import find_reader
 from groundup.retrieve.risk import exact_interval
-from groundup.retrieve.vectors import Vectors, make_vectors, open_encoder
+from groundup.retrieve.search import find
+from groundup.retrieve.vectors import Rows, Vectors, make_vectors, open_encoder
 from groundup.retrieve.vectors_info import read_vectors_info
 
 CPU = Compute(torch.device("cpu"))
@@ -41,11 +45,9 @@ class Found:
 
     sentence: bool
     passage: bool
+    passage_by_mixture: bool
     refused: bool
-    sentence_by_cosines: bool
-    passage_by_cosines: bool
-    refused_by_cosines: bool
-    refused_without: bool
+    refused_without: bool | None = None
 
 
 def sets(name: str, questions: int, count: int) -> list[Texts]:
@@ -65,39 +67,44 @@ def sets(name: str, questions: int, count: int) -> list[Texts]:
     return [Texts(tuple(texts.texts[number] for number in wanted), tuple(asked))]
 
 
-def first_of(reading: QuestionReading, gold: frozenset[int]) -> tuple[bool, bool, bool]:
-    """Whether the first sentence and the first passage are of a text that answers, and whether nothing is shown."""
-    sentence = (
-        bool(reading.quotes) and text_number(reading.sources[reading.quotes[0].source - 1]) in gold
-    )
-    passage = bool(reading.sources) and text_number(reading.sources[0]) in gold
-    return sentence, passage, not reading.quotes
-
-
-def asked(texts: Texts, encoder: str) -> Iterator[Found]:
+def asked(texts: Texts, encoder: str, *, without: bool) -> Iterator[Found]:
     """Ask the questions of a set."""
     engine = open_encoder(encoder, CPU, Silent())
+
+    def embed(rows: Sequence[str]) -> Rows:
+        return engine.embed(rows).numpy()
+
     grams = word_grams(texts.texts)
     with tempfile.TemporaryDirectory() as folder:
         index, _ = indexed(texts.texts, Path(folder))
-        make_vectors(
-            index.folder, lambda rows: engine.embed(rows).numpy(), encoder, progress=Silent()
-        )
+        make_vectors(index.folder, embed, encoder, progress=Silent())
         known, reader = read_vectors_info(index.folder), find_reader(engine, index.folder)
         assert known is not None and reader is not None
         with index:
-            vectors = Vectors(known, lambda rows: engine.embed(rows).numpy())
-            by_reader = Vectors(known, vectors.embed, reader.scores)
+            vectors = Vectors(known, embed, reader.scores)
             for each in texts.asked:
+                reading = read_with(vectors, index, each.question)
+                first = find(index, each.question, 1, vectors.mixture()).passages
+                cited = [reading.sources[quote.source - 1] for quote in reading.quotes]
+                left = set()
+                if without:
+                    left = like(grams, each.gold)
                 yield Found(
-                    *first_of(read_with(by_reader, index, each.question), each.gold),
-                    *first_of(read_with(vectors, index, each.question), each.gold),
-                    not read_with(by_reader, index, each.question, like(grams, each.gold)).quotes,
+                    is_of(cited, each.gold),
+                    is_of(reading.sources, each.gold),
+                    is_of(first, each.gold),
+                    not cited,
+                    not read_with(vectors, index, each.question, left).quotes if without else None,
                 )
 
 
+def is_of(passages: Sequence[Passage], gold: frozenset[int]) -> bool:
+    """Whether the first passage is of one of these texts."""
+    return bool(passages) and text_number(passages[0]) in gold
+
+
 def read_with(
-    vectors: Vectors, index: Index, question: str, left_out: set[int] = frozenset()
+    vectors: Vectors, index: Index, question: str, left_out: AbstractSet[int] = frozenset()
 ) -> QuestionReading:
     """Read a question without some texts."""
     return read(
@@ -114,12 +121,13 @@ def lines_of(name: str, rows: Sequence[Found]) -> Iterator[str]:
     """The shares of a set."""
     yield f"\n{name}, n = {len(rows)}"
     for field in Found.__dataclass_fields__:
+        if getattr(rows[0], field) is None:
+            continue
         hits = sum(getattr(row, field) for row in rows)
         low, high = exact_interval(hits, len(rows))
         yield f"  {field}: {hits} ({hits / len(rows):.1%}, {low:.1%} to {high:.1%})"
-    for field in ("sentence", "passage"):
-        pair = [[getattr(row, each) for row in rows] for each in (f"{field}_by_cosines", field)]
-        yield f"  {field}, reader less cosines: {share_difference(*pair)}"
+    mixture, reader = [row.passage_by_mixture for row in rows], [row.passage for row in rows]
+    yield f"  passage less passage by mixture: {share_difference(mixture, reader)}"
 
 
 def main() -> None:
@@ -130,6 +138,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["squad", "boolq", "papers"])
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--papers", type=int, default=40)
+    parser.add_argument("--without", action="store_true", help="also without their texts")
     parser.add_argument("--encoder", default="all-minilm-l6-v2")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the rows there")
     options = parser.parse_args()
@@ -138,9 +147,10 @@ def main() -> None:
     for name in options.only:
         rows = found.setdefault(name, [])
         for texts in sets(name, options.questions, options.papers):
-            for row in asked(texts, options.encoder):
+            for row in asked(texts, options.encoder, without=options.without):
                 rows.append(row)
-                print(f"{name} {len(rows)}", file=sys.stderr, flush=True)
+                if len(rows) % 10 == 0:  # what is known where it is ended early
+                    print("\n".join(lines_of(name, rows)), file=sys.stderr, flush=True)
         print("\n".join(lines_of(name, rows)), flush=True)
     if options.json is not None:
         plain = {name: [asdict(row) for row in rows] for name, rows in found.items()}

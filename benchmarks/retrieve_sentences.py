@@ -1,11 +1,12 @@
 """The sentences that a small model is shown with beside quotations, to be judged by who reads them.
 
 python benchmarks/retrieve_sentences.py OUT.jsonl [--model smollm2-135m-instruct] [--precision int8] [--wanted 500] [--hours 2]
+    [--indexes FOLDER] [--without-squad]
 
 Questions, drawn in one order from all sets: those of the packaged packs (questions.jsonl and the held-out sets), the small firms of
 benchmarks/held_out and tests/retrieve, and SQuAD's odd questions; then those of benchmarks/reader_firms. Each is asked as `ask --model` does, with
 vectors and the packaged reader. A line of OUT is a question with its quotations, the sentences that passed all checks, each with its passage, and
-those that did not with the reason. The same command goes on where it was ended.
+those that did not with the reason; a text ends where it repeats a sentence. The same command goes on where it was ended.
 """
 
 import argparse
@@ -28,8 +29,16 @@ from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.precision import as_precision_choice, open_in
 from groundup.progress import Silent
-from groundup.retrieve.answer import Answer, ask
-from groundup.retrieve.index import Index
+from groundup.retrieve.answer import (
+    Answer,
+    AskConfig,
+    EngineWriter,
+    answer_parts,
+    iterate,
+    read,
+)
+from groundup.retrieve.generation import Omitted, Sentence
+from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.reader import find_reader
 from groundup.retrieve.vectors import Vectors, make_vectors, open_encoder
 from groundup.retrieve.vectors_info import read_vectors_info
@@ -47,7 +56,7 @@ ENCODER, SEED = "all-minilm-l6-v2", 1
 CPU = Compute(torch.device("cpu"))
 
 
-def questions() -> list[tuple[str, str, str]]:
+def questions(*, with_squad: bool) -> list[tuple[str, str, str]]:
     """(Set, documents or "squad", question), in the order in which they are asked."""
     first = [
         (str(file.relative_to(ROOT)), str(PACKS / name / "documents"), question)
@@ -59,7 +68,8 @@ def questions() -> list[tuple[str, str, str]]:
         for question in asked_in(file)
     ]
     first += [row for folder in SMALL for row in of_folder(ROOT / folder)]
-    first += [("squad", "squad", each.question) for each in squad()[0].asked[1::2]]
+    if with_squad:
+        first += [("squad", "squad", each.question) for each in squad()[0].asked[1::2]]
     others = [
         row
         for folder in sorted((ROOT / "benchmarks/reader_firms").iterdir())
@@ -98,8 +108,10 @@ class Indexes:
     def of(self, documents: str) -> tuple[Index, Vectors]:
         """The index of these documents."""
         if documents not in self.made:
-            folder = self.folder / str(len(self.made))
-            if documents == "squad":
+            folder = self.folder / Path(documents).parent.name
+            if (folder / INDEX_FILE).exists():
+                index = Index(folder)
+            elif documents == "squad":
                 index, _ = indexed(squad()[0].texts, folder)
             else:
                 groundup.index(documents, folder, vectors="none")
@@ -109,6 +121,24 @@ class Indexes:
             assert known is not None and self.reader is not None
             self.made[documents] = (index, Vectors(known, self.embed, self.reader.scores))
         return self.made[documents]
+
+
+def answered(index: Index, question: str, engine: Engine, vectors: Vectors) -> Answer:
+    """What `ask` answers, the model's text until it repeats a sentence: it would go on repeating it."""
+    config = AskConfig()
+    reading = read(index, question, config, rank_by=vectors.mixture(), vectors=vectors)
+    made: list[Sentence | Omitted] = []
+
+    async def recheck(answer: Answer) -> Answer:
+        return answer
+
+    writer = EngineWriter(engine, config.max_tokens)
+    for part in iterate(answer_parts(reading, writer, config.min_support, recheck)):
+        if isinstance(part, Sentence | Omitted):
+            made.append(part)
+        if isinstance(part, Omitted) and part.reason == "was said before":
+            break
+    return reading.answer(made)
 
 
 def row_of(name: str, answer: Answer) -> dict[str, Any]:
@@ -141,21 +171,23 @@ def main() -> None:
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--wanted", type=int, default=500)
     parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--indexes", type=Path, metavar="FOLDER", help="keep the indexes there")
+    parser.add_argument("--without-squad", action="store_true")
     options = parser.parse_args()
     lines = options.out.read_text("utf-8").splitlines() if options.out.exists() else []
     rows = [json.loads(line) for line in lines]
     shown, until = sum(len(row["sentences"]) for row in rows), time.time() + 3600 * options.hours
     engine = Engine(*open_in(as_precision_choice(options.precision), options.model, CPU))
     with tempfile.TemporaryDirectory() as folder, options.out.open("a", encoding="utf-8") as out:
-        indexes = Indexes(Path(folder))
-        for number, (name, documents, question) in enumerate(questions()):
+        indexes = Indexes(options.indexes or Path(folder))
+        asked = questions(with_squad=not options.without_squad)
+        for number, (name, documents, question) in enumerate(asked):
             if number < len(rows):
                 continue
             if shown >= options.wanted or time.time() > until:
                 break
             index, vectors = indexes.of(documents)
-            *_, answer = ask(index, question, engine, rank_by=vectors.mixture(), vectors=vectors)
-            assert isinstance(answer, Answer)
+            answer = answered(index, question, engine, vectors)
             shown += len(answer.sentences)
             out.write(json.dumps(row_of(name, answer), ensure_ascii=False) + "\n")
             out.flush()

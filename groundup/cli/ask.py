@@ -56,7 +56,7 @@ def command(
             min=0,
             max=1,
             help="What must speak for a passage (docs/retrieve.md), else: not found.",
-            show_default="that of the index, else 0.5 by words, 0.314 with vectors",
+            show_default="that of the index, else 0.5 by words, 0.314 with vectors, 0.13 with a reader",
         ),
     ] = None,
     promised: Annotated[

@@ -3,8 +3,8 @@ says no more than a passage.
 
 A quotation is a span of a document: what is cited is cut out of its text, never written. A sentence
 that a model wrote may be cited with passage n only if its numbers, dates, names and addresses stand
-in passage n (`missing_facts`), and what it quotes, too, and if most of its words do (`new_words`):
-what a document orders, and does not say itself, is not shown. `support.py` says whether the passage
+in passage n (`missing_facts`), and what it quotes, too, and if its words do (`new_words`): what a
+document orders, and does not say itself, is not shown. `support.py` says whether the passage
 supports it.
 """
 
@@ -24,8 +24,6 @@ from groundup.retrieve.table_rows import Table, row_in_words
 ANSWERS, QUALIFIES, DIFFERS = "answers", "qualifies", "differs"
 # A quotation is no longer: a "sentence" of a table may have a page.
 MAX_QUOTE_CHARACTERS = 600
-# A model's sentence has at most this share of words that neither its passage nor the question has.
-MAX_NEW_SHARE = 1 / 3
 _NUMBER_WORDS = (
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred "
@@ -246,6 +244,8 @@ def fault_of(sentence: str) -> str:
     """Return why a sentence of a model is not shown, whatever the passages say, or ""."""
     if sentence.count('"') % 2 or not any(character.isalnum() for character in sentence):
         return "is no whole sentence"
+    if sentence.lstrip('" ').startswith("#"):
+        return "is a heading"
     own_words = "".join(sentence.split('"')[::2])
     if _SOURCE_MARK.search(own_words):
         return "has marks of sources, which only the code writes"
@@ -254,14 +254,14 @@ def fault_of(sentence: str) -> str:
     return ""
 
 
-def objections(sentence: str, passage: Passage, question: str) -> list[str]:
+def objections(sentence: str, passage: Passage) -> list[str]:
     """Return what of a sentence of a model a passage lacks, so that it can't be cited with it:
-    facts, else too many words.
+    facts, else words.
     """
     return (
         missing_facts(sentence, passage)
         or misplaced_names(sentence, passage)
-        or new_words(sentence, passage, question)
+        or new_words(sentence, passage)
     )
 
 
@@ -307,17 +307,12 @@ def missing_facts(sentence: str, passage: Passage) -> list[str]:
     return [*missing, *(quoted for quoted in quotations(sentence) if quoted not in passage.text)]
 
 
-def new_words(sentence: str, passage: Passage, question: str) -> list[str]:
-    """Return the words of a sentence that stand in neither passage nor question, if they are more
-    than MAX_NEW_SHARE of its words; else none.
-
-    Words of grammar don't count.
+def new_words(sentence: str, passage: Passage) -> list[str]:
+    """Return the words of a sentence that stand neither in a passage nor in the headings above it;
+    words of grammar don't count.
     """
     language = passage.language
-    known = {*terms(f"{passage.title} {passage.text}", language), *terms(question, language)}
+    known = terms(f"{passage.title} {passage.text}", language)
     stops = STOP_WORDS.get(language, STOP_WORDS["en"])
     own = [word for word in words(sentence) if word not in stops]
-    new = [word for word in own if stems([word], language)[0] not in known]
-    if len(new) <= MAX_NEW_SHARE * len(own):
-        return []
-    return new
+    return [word for word in own if stems([word], language)[0] not in known]

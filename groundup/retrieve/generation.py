@@ -12,7 +12,8 @@ document has them the other way round, and those of "The bank asks for a full PI
 "never". So what a model wrote must be said by ONE sentence of the passage (or one row of a table,
 with the names above it):
 
-    words        nearly all its words stand there, in the headings above, or in the question
+    words        all its words stand there or in the headings above; one that only the question has
+                 would name another subject than the passage's
     negation     both have a negation, or neither has one
     conditions   it keeps each "only", "unless", "until", ... of that sentence
     numbers      each number stands in a clause with mostly the same words
@@ -195,8 +196,7 @@ def citable(given: Prompted, draft: Draft) -> list[int] | Omitted:
     if fault:
         return Omitted(sentence, fault)
     missing = [
-        objections(sentence, passage, given.question) or unsaid(sentence, passage, given.question)
-        for passage in given.passages
+        objections(sentence, passage) or unsaid(sentence, passage) for passage in given.passages
     ]
     allowed = [place for place, each in enumerate(missing) if not each]
     if not allowed:
@@ -237,8 +237,6 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-# Of the words of a sentence, those that one sentence of the passage (or the question) must have.
-MIN_SAID = 0.8
 # Of the words beside a number, those that stand beside it there, too.
 MIN_BESIDE = 0.5
 _NEGATIONS = """
@@ -259,13 +257,13 @@ _NUMBER = re.compile(r"\d[\d.,:]*\d|\d")
 _APOSTROPHE = re.compile(r"['’]")
 
 
-def unsaid(sentence: str, passage: Passage, question: str) -> list[str]:
+def unsaid(sentence: str, passage: Passage) -> list[str]:
     """Return what no sentence of a passage says of a sentence, by the one that says most; none
     where one says it all.
     """
     best = [NO_SENTENCE]
     for each in statements(passage):
-        found = list(_differences(sentence, each, passage, question))
+        found = list(_differences(sentence, each, passage))
         if not found:
             return []
         if best == [NO_SENTENCE] or (found != [NO_SENTENCE] and len(found) < len(best)):
@@ -273,16 +271,13 @@ def unsaid(sentence: str, passage: Passage, question: str) -> list[str]:
     return best
 
 
-def _differences(
-    sentence: str, statement: Statement, passage: Passage, question: str
-) -> Iterator[str]:
+def _differences(sentence: str, statement: Statement, passage: Passage) -> Iterator[str]:
     """Yield what a sentence says otherwise than a statement."""
     own_text = statement_text(passage, statement)
     language = passage.language
     said = _content(f"{statement.above} {own_text}", language)
     own = _content(sentence, language)
-    known = said | _content(question, language)
-    if not own or len(own & known) < MIN_SAID * len(own) or len(own & said) < len(own) / 2:
+    if not own <= said or own.isdisjoint(_content(own_text, language)):  # headings say nothing
         yield NO_SENTENCE
         return
     if language != "en":
