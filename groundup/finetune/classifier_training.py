@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from groundup.device import Compute, generator
-from groundup.engine.engine import Engine
+from groundup.engine.engine import TEXTS_AT_ONCE, Engine
 from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ModelError
 from groundup.evaluate.metrics import Interval, wilson_interval
@@ -155,7 +155,12 @@ class ClassifierJob:
         if engine.opened.kind != "encoder":
             what = f"{self.config.encoder} is {KIND_NAMES[engine.opened.kind]}, and no encoder."
             raise ModelError(what, fix="Use all-minilm-l6-v2.")
-        return folder, engine.embed([example.text for example in self.messages.examples])
+        texts, parts = [example.text for example in self.messages.examples], []
+        with self.progress.track(f"vectors of {folder.name}", len(texts), "texts") as advance:
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                parts.append(engine.embed(texts[start : start + TEXTS_AT_ONCE]))
+                advance(len(parts[-1]))
+        return folder, torch.cat(parts)
 
     def learner(self, run: RunFolder, features: Features | None = None) -> "Learner":
         """Return what `train` asks for, its learning rate chosen. `features`: those of `frozen`, where
