@@ -268,13 +268,13 @@ def size_note(asked: str | None, shape: ModelConfig) -> str:
     """Says that the shape is not of the size that was asked for; "" where it is."""
     if asked is None:
         return ""
-    parameters, found = parse_size(asked), parameter_count(shape).total
-    if abs(found / parameters - 1) <= SIZE_TOLERANCE:
+    count = parameter_count(shape)
+    if abs(count.total / parse_size(asked) - 1) <= SIZE_TOLERANCE:
         return ""
     return (
-        f"note: size {asked}: the nearest shape has {found:,} parameters, "
-        f"{parameter_count(shape).embedding:,} of them vectors of the vocabulary's tokens; a "
-        "smaller vocabulary (model.vocab_size) leaves more choice."
+        f"note: size {asked}: the nearest shape has {count.total:,} parameters, "
+        f"{count.embedding + count.head:,} of them for the tokens of the vocabulary; a smaller one "
+        "(model.vocab_size) leaves more choice."
     )
 
 
