@@ -141,11 +141,8 @@ def fitted(rows: Sequence[Row]) -> MeaningWeights:
 
 def odds(row: Row, weights: MeaningWeights) -> list[tuple[float, str]]:
     """Return the odds of each action, best first."""
-    best: dict[str, float] = {}
     (row,) = with_request([row], (weights.request, weights.request_bias))
-    for part in row.parts:
-        for name, features in part.items():
-            best[name] = max(best.get(name, -99.0), weights.logit(features))
+    best = intent.best_odds(row.parts, weights)
     found = sorted(((each, name) for name, each in best.items()), reverse=True)
     return found or [(-99.0, "")]
 

@@ -15,13 +15,13 @@ that a wish in words that no example has, or with the form of a question, is kno
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import inf, log, sqrt
 
 from groundup.actions.definition import Action
-from groundup.actions.intent_meaning import Embed, Meanings, fitted_weights
+from groundup.actions.intent_meaning import Embed, Meanings, MeaningWeights, fitted_weights
 from groundup.actions.intent_words import (
     CODE,
     COUNT,
@@ -75,13 +75,17 @@ LABEL = 1.5
 # Similarity (cosine of words) to an example from which on a question counts as the same question.
 SAME_QUESTION = 0.7
 QUESTIONS = ("question", "wish", "may")
+# Forms that ask for something to be done.
+PLAIN = ("request", "please", "want", "wish")
 # From so much on a message is an example but for its values.
 SAME = 0.9
 WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
-# The least logarithm of the odds by meaning: to begin an action, and to offer one.
-SURE, NEAR = 0.15, -1.0
+# The least logarithm of the odds by meaning: to begin an action, and to offer one; and how much
+# higher it is for a part of a message that may be a question, or only tells something.
+SURE, NEAR = 0.5, -1.5
+DOUBT = 0.85
 # An action that is so near behind the best one may be the one that is meant.
-EITHER = 1.0
+EITHER = 0.5
 # So far ahead is another action in a part of a message than the one of the whole message.
 CLEARLY = 2.5
 # Words of messages with what they are taken for.
@@ -130,6 +134,11 @@ _NAMED = re.compile(
     r"(?:'s|’s| is|:)?\s+"
     r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+){0,2}"
 )
+# A code, and the one word beside it at the end of a clause: "HQWKTR bramley - ...".
+_CODES = re.compile(
+    r"\b(?:[A-Z]{5,}|(?=[^\W\d]*\d)[A-Z\d]{4,})\b(?:[\s,(]+[\w'’-]+\)?(?=\s*(?:[-–—,.;]|\Z)))?\s*[-–—,:;]?"
+)
+_PASTED = re.compile(r":\s+\S+(?:\s+\S+){2,}\Z")
 _OWN = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive", "id"])
 
 
@@ -218,12 +227,7 @@ class ActionChooser:
         """Return the logarithm of the odds that a message asks for an action, for each one: that of
         its part which asks most clearly.
         """
-        found: dict[str, float] = {}
-        weights = fitted_weights()
-        for features in self.features(message, labels):
-            for name, each in features.items():
-                found[name] = max(found.get(name, -inf), weights.logit(each))
-        return found
+        return best_odds(self.features(message, labels), fitted_weights())
 
     def parts(self, message: str) -> list[tuple[str, Form]]:
         """Return the different parts of a message that may ask for something, with their forms."""
@@ -286,9 +290,13 @@ class ActionChooser:
         return best if sum(each == near[best] for each in near.values()) == 1 else None
 
     def _parts(self, message: str) -> Iterator[tuple[str, Form]]:
-        """Yield the sentences of a message, and a short message as a whole, with their forms. What
-        is told before a question is part of the question.
+        """Yield the sentences of a message, a short message as a whole, and what is left of it
+        without codes and what is pasted in, with their forms. What is told before a question is part
+        of the question.
         """
+        bare = _without_values(message)
+        if bare != message and words(bare):
+            yield bare, message_form(bare, self._verbs)
         parts, whole = sentences(message), message_form(message, self._verbs)
         if 1 < len(parts) <= WHOLE_SENTENCES:
             yield " ".join(parts), whole
@@ -389,6 +397,21 @@ class ActionChooser:
         return log(share) - log((in_others + SMOOTHING) / (total + 2 * SMOOTHING))
 
 
+def best_odds(
+    parts: Iterable[Mapping[str, Mapping[str, float]]], weights: MeaningWeights
+) -> dict[str, float]:
+    """Return for each action the logarithm of the odds of that of the parts of a message (of
+    `ActionChooser.features`) which asks most clearly.
+    """
+    found: dict[str, float] = {}
+    for part in parts:
+        for name, features in part.items():
+            is_plain = any(f"form {form}" in features for form in PLAIN)
+            odds = weights.logit(features) - DOUBT * (not is_plain)
+            found[name] = max(found.get(name, -inf), odds)
+    return found
+
+
 def choose_action(
     actions: Sequence[Action], message: str, labels: Iterable[str] | None = None
 ) -> str | None:
@@ -433,6 +456,15 @@ def _unquoted(message: str) -> str:
         rest = pattern.sub(" ", message)
         message = rest if words(rest) else message
     return message
+
+
+def _without_values(message: str) -> str:
+    """Return a message without codes, the name beside one, and a text behind a colon:
+    "HQWKTR bramley - what is my seat?", "is this title ok: Screens and sleep".
+    """
+    if message == message.upper():
+        return message
+    return " ".join(_PASTED.sub("", _CODES.sub(" ", message)).split())
 
 
 def _plain(text: str) -> str:

@@ -24,6 +24,8 @@ Embed = Callable[[Sequence[str]], Vectors]
 # Vectors of messages that are kept, 1.5 kB each.
 REMEMBERED = 2048
 NEAREST = 3
+# Strength of the regression's penalty (docs/log.md).
+PENALTY = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,22 @@ class Meanings:
         self.prepare([*answered, *(text for texts in asked.values() for text in texts)])
         self._asked = {name: self._stacked(texts) for name, texts in asked.items()}
         self._answered = [self.vector(text) for text in answered]
+        self._regression = self._fitted()
 
     def _stacked(self, texts: Sequence[str]) -> Vectors:
         return np.stack([self.vector(text) for text in texts])
+
+    def _fitted(self) -> Vectors:
+        """Return the weights, (385, number of actions), of a ridge regression from a vector and 1 to
+        1 for the action that has the text and 0 for the others; near questions have none.
+        """
+        counts = [*map(len, self._asked.values()), len(self._answered)]
+        rows = np.concatenate([*self._asked.values(), *(each[None] for each in self._answered)])
+        inputs = np.c_[rows, np.ones(len(rows))].astype(np.float64)
+        wanted = np.repeat(np.eye(len(counts)), counts, axis=0)[:, :-1]
+        scale = inputs @ inputs.T + PENALTY * np.eye(len(rows))
+        weights: Vectors = inputs.T @ np.linalg.solve(scale, wanted)
+        return weights
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Vectors]:
         """Make the vectors of texts together; return those of all that is known and of the texts."""
@@ -100,14 +115,22 @@ class Meanings:
         near = {name: np.sort(rows @ vector)[::-1] for name, rows in self._asked.items()}
         best = {name: float(each[0]) for name, each in near.items()}
         answered = max((float(each @ vector) for each in self._answered), default=0.0)
+        scores = vector @ self._regression[:-1] + self._regression[-1]
+        by_regression = dict(zip(self._asked, map(float, scores), strict=True))
         found = {}
         for name, rows in self._asked.items():
-            others = max((each for other, each in best.items() if other != name), default=0.0)
+            others, scored = (
+                max((each for other, each in values.items() if other != name), default=0.0)
+                for values in (best, by_regression)
+            )
             found[name] = {
                 "nearest": best[name],
                 "nearest of three": float(near[name][:NEAREST].mean()),
                 "title": float(rows[0] @ vector),
                 "before questions": best[name] - answered,
                 "before others": best[name] - others,
+                "regression": by_regression[name],
+                "regression ahead": by_regression[name] - scored,
+                "regression of all": float(scores.sum()),
             }
         return found

@@ -119,11 +119,19 @@ _DENIED = re.compile(
     rf"\b(?:don'?t|do not|didn'?t|never) (?:\w+ ){{0,3}}?(?:want|need|wish|{'|'.join(sorted(ORDERS))})",
     re.IGNORECASE,
 )
+# "I don't need it any more", not "I don't want to cancel it any more".
+_NO_LONGER = re.compile(
+    r"\b(?:don'?t|do not) (?:want|need) (?!to\b).*\b(?:any ?more|any longer|after all)\b",
+    re.IGNORECASE,
+)
 
 
 def is_denied(sentence: str) -> bool:
-    """Whether a sentence says that something is not wanted: "please don't cancel it"."""
-    return _DENIED.search(sentence) is not None and not sentence.endswith("?")
+    """Whether a sentence says that something is not to be done: "please don't cancel it"; what is
+    not wanted any more is to be ended.
+    """
+    is_over = _NO_LONGER.search(sentence) is not None
+    return _DENIED.search(sentence) is not None and not is_over and not sentence.endswith("?")
 
 
 def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:

@@ -4,6 +4,7 @@ questions for those that are unclear. Names that the world knows (`Slot.among`) 
 
 import datetime
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +12,7 @@ from groundup.actions.definition import Action, Slot
 from groundup.actions.progress import Bound, KnownWorld, said
 from groundup.actions.state import HeldValue, ValueSource
 from groundup.actions.values import ReadValue, read_values, spoken, unclear_values
+from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import words
 
 # What a corrected text stands behind.
@@ -90,7 +92,14 @@ class MessageReading:
         names = self.world.names(slot.among, self.known) if slot.among else ()
         if not names:
             return slot
-        return replace(slot, type="choice", among="", options=dict.fromkeys(names, ()))
+        own = {name: set(words(name)) - STOP_WORDS["en"] for name in names}
+        count = Counter(word for each in own.values() for word in each)
+        # "the gym" is Weir Gym where no other name has the word
+        options = {
+            name: tuple(sorted(word for word in each if count[word] == 1 and len(each) > 1))
+            for name, each in own.items()
+        }
+        return replace(slot, type="choice", among="", options=options)
 
 
 def said_anew(action: Action, held: Mapping[str, HeldValue], message: str) -> MessageValues:

@@ -32,6 +32,8 @@ _IN_WORDS = re.compile(
     rf"\b({_WORD})[\s-]+(fifteen|twenty|thirty|forty[\s-]five|forty|fifty)\b(?![\s-]+\w+s\b){_HALF}?",
     re.IGNORECASE,
 )
+# "8ish"
+_ISH = re.compile(rf"(?<![\d:.,£$€])\b({_HOUR})(?:[.:]([0-5]\d))?\s?-?ish\b", re.IGNORECASE)
 _O_CLOCK = re.compile(rf"\b({_HOUR})\s?o\W?\s?clock\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:(noon|midday|12 noon)|(midnight))\b", re.IGNORECASE)
 # A bare hour is one behind these, or in the reply to the question for a time.
@@ -39,6 +41,11 @@ _AT = r"(?:\b(?:at|around|about|by|till|until|say|approx\.?|circa|roughly|from)\
 _BARE = rf"({_HOUR})(?:[.:]([0-5]\d))?(?:\s?-?ish)?(?![\d:£$€%]|[.,]\d)\b"
 _AT_HOUR = re.compile(rf"{_AT}(?:about\s+|around\s+)?{_BARE}", re.IGNORECASE)
 _TO_MINUTE = re.compile(r"\b(?:to|for)\s+([01]?\d|2[0-3])[.]([0-5]\d)(?!\d|[.,]\d)", re.IGNORECASE)
+# "Friday 11.15", also where the day is blanked.
+_DAY_MINUTE = re.compile(
+    r"(?:\b(?:\w+day|tomorrow|tmrw)\s+|\s{6,})([01]?\d|2[0-3])[.]([0-5]\d)(?!\d|[.,/]\d)",
+    re.IGNORECASE,
+)
 _HOUR_ALONE = re.compile(rf"(?<![\d:.,/£$€-])\b{_BARE}", re.IGNORECASE)
 _RUN_TOGETHER = re.compile(r"(?<![\d:.,/£$€-])\b([01]?\d|2[0-3])([0-5]\d)\b(?![:.,]\d)")
 _JOINED = re.compile(rf"\s*(?:or|-|–|to|and)\s*{_BARE}", re.IGNORECASE)
@@ -96,12 +103,15 @@ def _said(text: str, asked: bool) -> Iterator[tuple[int, int, tuple[str, ...]]]:
             yield *match.span(), _past(match)
     for match in _IN_WORDS.finditer(text):
         yield *match.span(), _times(match[1], f"{read_number(match[2]):.0f}", match[3])
+    for match in _ISH.finditer(text):
+        yield *match.span(), _times(match[1], match[2])
     for match in _O_CLOCK.finditer(text):
         yield *match.span(), _times(match[1])
     for match in _NAMED.finditer(text):
         yield *match.span(), ("12:00",) if match[1] else ("00:00",)
-    for match in _TO_MINUTE.finditer(text):
-        yield match.start(1), match.end(), _times(match[1], match[2])
+    for pattern in (_TO_MINUTE, _DAY_MINUTE):
+        for match in pattern.finditer(text):
+            yield match.start(1), match.end(), _times(match[1], match[2])
     if asked:
         for match in _RUN_TOGETHER.finditer(text):
             yield *match.span(), _times(match[1], match[2])

@@ -78,6 +78,8 @@ _SIGNED = re.compile(
 _LISTED = re.compile(
     rf"(?:[,;]\s*|\bfor\s+)((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z"
     rf"|\bfor\s+({_CAPITALS})(?=,|\s+(?:please|pls)\b)"
+    rf"|[.!?]\s+({_CAPITAL}\s+{_CAPITAL})(?=,\s)"
+    rf"|\bunder\s+(?:the name\s+(?:of\s+)?)?({_PART})[\s.!]*\Z"
     rf"|[.!?]\s+({_CAPITALS}),?\s{{6,}}\Z",
     re.IGNORECASE,
 )
@@ -91,10 +93,10 @@ _NAME_REPLY = re.compile(
     rf"(?:\W|\b(?:please|pls|thanks|thank you|cheers|here|speaking|ta)\b)*",
     re.IGNORECASE,
 )
-# "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters at the end of a message only.
+# "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters at the end of a message or before a dash.
 _BESIDE = re.compile(
-    rf"[\s,;:/(]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z"
-    rf"|\s*[,/(]\s*({_PART})[\s.!)]*\Z",
+    rf"[\s,;:/(–—-]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z"
+    rf"|\s*[,/(]?\s*({_PART})(?:[\s.!)]*\Z|\)|\)?\s+[-–—]\s)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr))(?<!\bmrs)\.\s", re.IGNORECASE)
@@ -108,6 +110,8 @@ _NO_NAMES = frozenset(
         " three four five six seven eight nine ten people guests please thanks you me today"
         " tomorrow"
         " tonight christmas easter regards cheers bye hello monday tuesday wednesday thursday friday saturday sunday"
+        " instead then again too also now soon asap both pls plz thx ta urgently stolen lost"
+        " got wrong spelt spelled misspelt missing has been changed"
     )
 )
 _TEXT_LEAD = re.compile(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from groundup.actions.definition import Action, ActionSet
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_words import VALUE_TYPES, words_of
+from groundup.actions.intent_words import VALUE_TYPES, names_in, words_of
 from groundup.actions.read_words import read_codes
 from groundup.actions.reading import blanked
 from groundup.actions.state import HeldValue, LastDone, Wish
@@ -21,6 +21,8 @@ UNASKED = ("statement", "question")
 MAX_WISHES, MAX_CLAUSES = 3, 12
 # Of a sentence that tells a wish: "Reference P7RYA2" has one.
 LEAST_WORDS = 2
+# What only says to what a value belongs: "booking HQWKTR, surname Bramley".
+_CARRIERS = words_of("booking my booking reservation reference ref code name surname number ticket")
 # Where one wish of a message may end and another begin: at a sentence, or within it.
 _CLAUSES = re.compile(
     r"(?P<sentence>[.;!?]\s+(?:also,?\s+)?|\b(?:things|requests|points|favours)\s*[:,-]\s+)"
@@ -57,7 +59,8 @@ def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     for start, end, begins_sentence in zip(starts, ends, begins, strict=True):
         clause = message[start:end]
         is_asked = bool(cuts) and not _TOLD_OF_YOU.match(clause)
-        is_told = begins_sentence and len(words_of(clause) - VALUE_TYPES) >= LEAST_WORDS
+        told = words_of(clause) - VALUE_TYPES - names_in(clause) - _CARRIERS
+        is_told = begins_sentence and len(told) >= LEAST_WORDS
         is_asked &= is_told or chooser.form(clause) not in UNASKED
         chosen.append(chooser.choose(clause, expected=whole) if is_asked else None)
     names = list(dict.fromkeys(filter(None, chosen)))[:MAX_WISHES]
