@@ -14,12 +14,7 @@ values that are written: where a value or a lookup has changed since, it is show
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from groundup.actions.definition import (
-    Action,
-    ActionSet,
-    Slot,
-    SlotValue,
-)
+from groundup.actions.definition import Action, ActionSet, Slot, SlotValue
 from groundup.actions.endings import (
     Step,
     ask_which,
@@ -45,6 +40,7 @@ from groundup.actions.progress import (
     said,
 )
 from groundup.actions.replies import (
+    agrees,
     asks_undo,
     begins_with_yes,
     denies,
@@ -80,6 +76,8 @@ CANCELLED = "All right, nothing was done."
 STAYS = "All right, it stays as it is."
 NOT_UNDOABLE = "That can't be taken back here."
 FIRST_THIS = "I'll come to that next. First:"
+# So many words of a yes ask for nothing else.
+SHORT = 8
 # Of the message that asked for an action.
 MAX_KEPT_CHARACTERS = 1000
 WHICH = 'Do you mean "{first}" or "{second}"?'
@@ -260,10 +258,11 @@ class _Dialogue:
                 return self._confirmed(action)
             if reads_no(self.message) or self._says_no():
                 return self._ended("cancelled", CANCELLED, action)
-        if self.state.waits == "confirm" and not changes and not read.unclear:
-            made = self._other_wish(action)
-            if made.turn is not None:
+            made, says_yes = self._other_wish(action), agrees(self.message)
+            if made.turn is not None and not (says_yes and len(self.message.split()) <= SHORT):
                 return made
+            if says_yes:
+                return self._confirmed(action)
         if read.values or read.unclear:
             return self._go_on(action, {**held, **read.values}, read)
         if reads_yes(self.message) or reads_no(self.message):

@@ -25,7 +25,7 @@ _VERBS = (
     "find fix freeze get give help include increase lock lower make mark move note order pass pause "
     "downgrade plan put raise rebook record reduce register remove renew replace report request "
     "reserve save send set show sign start stop store switch take unblock unlock update upgrade "
-    "withdraw write"
+    "withdraw write sort stick squeeze scrap bin"
 )
 ORDERS = frozenset(_VERBS.split())
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?;]+(?=\s|\Z)|(?=\n)|\Z)")
@@ -58,8 +58,10 @@ _ASKING = re.compile(
     r"|(?:till|until|from|by|at|on|in|for|since|with|to|before|about|after) (?:what|when|which"
     r"|whom?|how)\b"
     r"|(?:if|is|are|was|were|has|have|had|do|does|did|should|must|am|isn't|aren't|don't|doesn't"
-    r"|didn't|shall|might|need(?! (?:an?|some|my)\b)) (?!to\b|you (?:got|anything)|it possible|there any)"
-    rf"|(?:will|would|can|could|may|cant|can't) (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+)",
+    rf"|didn't|shall|might|need(?= {_WE}\b)) (?!to\b|you (?:got|anything)|it possible|there any)"
+    rf"|(?:will|would|can|could(?! (?:really|do with)\b)|may)"
+    rf" (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+"
+    r"|can'?t (?=.*\?\s*\Z))",
     re.IGNORECASE,
 )
 _WISHING = re.compile(
@@ -87,7 +89,7 @@ _WANTING = re.compile(
     r" (?:like|love|prefer|take|have|need|be grateful)\b"
     rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b"
     r"|(?:he|she|my \w+|our \w+|(?-i:[A-Z])\w+)(?: also)? (?:needs|wants|(?:would|'d) like)\b"
-    r"|need to\b|\Aneed (?:an?|my|the|some)\b"
+    r"|need to\b|(?<!\w )\bneed (?:an?|my|the|some|you|\d+)\b|could (?:really )?do with\b"
     r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to)"
     r" (?:a|an|to|some|book|the)\b)",
     re.IGNORECASE,
@@ -116,7 +118,7 @@ _POINTING = frozenset(["it", "this", "that", "these", "him", "her", "them"])
 _PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
 # "Please don't cancel it", "I don't want to move".
 _DENIED = re.compile(
-    rf"\b(?:don'?t|do not|didn'?t|never) (?:\w+ ){{0,3}}?(?:want|need|wish|{'|'.join(sorted(ORDERS))})",
+    rf"\b(?:don'?t|do not|didn'?t) (?!let\b)(?:\w+ ){{0,3}}?(?:want|need|wish|{'|'.join(sorted(ORDERS))})",
     re.IGNORECASE,
 )
 # "I don't need it any more", not "I don't want to cancel it any more".

@@ -39,6 +39,8 @@ _SURE_CUE = re.compile(
     re.IGNORECASE,
 )
 MIN_SURE_DIGITS = 7
+# Letters without a vowel are no word: "call off tqjbhw".
+MIN_SURE_LETTERS, _VOWELS = 5, frozenset("aeiouy")
 # A code of figures alone, from so many on, is one where the message has no other such number: no
 # year, and nothing that is said of an amount.
 MIN_DIGITS = 4
@@ -96,7 +98,7 @@ _NAME_REPLY = re.compile(
 # "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters at the end of a message or before a dash.
 _BESIDE = re.compile(
     rf"[\s,;:/(–—-]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z"
-    rf"|\s*[,/(]?\s*({_PART})(?:[\s.!)]*\Z|\)|\)?\s+[-–—]\s)",
+    rf"|\s*[,/(]?\s*({_PART})(?:[\s.!)]*\Z|\)|,\s|\)?\s+[-–—]\s)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr))(?<!\bmrs)\.\s", re.IGNORECASE)
@@ -233,6 +235,8 @@ def _is_code(text: str, match: re.Match[str], asked: bool) -> bool:
     if letters and digits:
         return True
     if letters:
+        if letters >= MIN_SURE_LETTERS and _VOWELS.isdisjoint(said.lower()):
+            return True
         is_shouted = text.upper() == text and " " in text.strip()
         before = text[: match.start()]
         return (said.isupper() and not is_shouted) or _SURE_CUE.search(before) is not None
@@ -294,8 +298,9 @@ def names_called(text: str, slot: Slot) -> list[Reading]:
     """
     if slot.name == "name":
         return []
-    called = re.escape(slot.name.replace("_", " "))
-    match = re.search(rf"\b(?i:{called})(?:'s| is|:| of)?\s+({_CAPITALS})", text)
+    called = rf"\b(?i:{re.escape(slot.name.replace('_', ' '))})(?:'s| is|:| of)?\s+"
+    match = re.search(rf"{called}({_CAPITALS})", text)
+    match = match or re.search(rf"{called}({_PART})(?=[\s.]*\Z|[,.;]\s)", text)
     if match is None:
         return []
     start, end = _name_end(text, *match.span(1))

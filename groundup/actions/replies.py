@@ -8,6 +8,8 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from groundup.language.terms import words
+
 _Kind = Literal["filler", "yes", "done", "no", "leave", "undo"]
 _IT = r"(?:it|that|this|them|one|all|everything|(?:the|my|our) [a-z]+)"
 _IS_IT = r"(?:that|it|this)(?:'?s| is)"
@@ -71,6 +73,24 @@ _YES_AND_MORE = re.compile(
     r"\W*(?:yes+|yeah|yep|yup|sure|ok(?:ay)?)\b(?!.*\b(?:no|not|\w+n't|never|later|leave|stop)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+# Where a sentence or clause of a reply begins.
+_PARTS = re.compile(r"[.!;,\n]+\s*|\s+-+\s+")
+_AGREED = re.compile(
+    r"(?:(?:and|oh|ah|aw|haha|lol|ok|okay|right|well|great|brilliant|perfect|lovely)\s+)*"
+    r"(?:yes+|yeah+|yea|yep|yup|go (?:ahead|for it|on)|do it)\b(?!\s+or\b)",
+    re.IGNORECASE,
+)
+# What takes a yes back, binds it to something, or only reports one.
+_HESITATES = re.compile(
+    r"\?\s*\Z|[\"“”„«»:*_~#`/]|\b(?:no|nope|not|never|neither|nor|none|\w+n'?t|wait|hold|hang|but|unless|if"
+    r"|when|once|instead|rather|except|only|later|leave|stop|drop|forget|skip|until|till|first"
+    r"|before|after|actually|maybe|perhaps|think|suppose|said|says|say|told|confirmed|already"
+    r"|pretend|imagine|assume|would|could|should|might|cannot|cancel that|undo|change|make|also"
+    r"|different|another|other|every\w*|each|both|twice|times|what|whats|how|hows|where|who|why"
+    r"|which|tell|explain|sorry|hmm+|mean|meant|ignore|system|admin|staff|free|waive\w*)\b",
+    re.IGNORECASE,
+)
+MAX_AGREEING = 16
 # Where a reason may follow.
 _REASON = re.compile(
     r"[,;.!]\s+|\s+-+\s+|\s+(?:because|cause|cos|as|since|so|for)\s+", re.IGNORECASE
@@ -103,6 +123,22 @@ def begins_with_yes(message: str) -> bool:
     (True, False)
     """
     return _YES_AND_MORE.match(message) is not None and not _MARKUP.search(message)
+
+
+def agrees(message: str) -> bool:
+    """Whether a message says yes to what was shown and something beside it that takes nothing back:
+    no denial, condition, question or quotation.
+
+    >>> agrees("haha suit yourself. yes order it please"), agrees("yes that too")
+    (True, True)
+    >>> agrees("yes, but at 8"), agrees("yes?"), agrees('my boss said "yes"')
+    (False, False, False)
+    """
+    text = message.replace("’", "'").strip()
+    if len(words(text)) > MAX_AGREEING or _HESITATES.search(text) or _MARKUP.search(text):
+        return False
+    parts = _PARTS.split(text)
+    return any(_AGREED.match(part) for part in parts) or any(map(reads_yes, parts))
 
 
 def reads_no(message: str) -> bool:
