@@ -258,7 +258,8 @@ class _Dialogue:
                 return self._confirmed(action)
             if reads_no(self.message) or self._says_no():
                 return self._ended("cancelled", CANCELLED, action)
-            made, says_yes = self._other_wish(action), agrees(self.message)
+            made = self._other_wish(action)
+            says_yes = agrees(self.message, self.state.question)
             if made.turn is not None and not (says_yes and len(self.message.split()) <= SHORT):
                 return made
             if says_yes:

@@ -26,7 +26,7 @@ _KINDS_OF_PEOPLE = (
 _KIN = (
     "wife|husband|partner|mum|mom|mother|dad|father|son|daughter|girlfriend|boyfriend|friend|nan"
     "|brother|sister|aunt|uncle|gran|grandma|gran?dad|grandmother|grandfather|cousin|colleague"
-    "|boss|fianc[eé]e?"
+    "|boss|fianc[eé]e?|mate"
 )
 _FIGURES = (
     r"(?<![\w.,:/£$€+-])\d{1,9}(?:,\d{3})*(?:\.\d{1,9})?"
@@ -64,10 +64,15 @@ _WITH_KIN = re.compile(
     r"(?!\s*(?:,|and|plus|\+|&|with)+\s*(?:and\s+)?(?:my|our|a|an|the|two|three|\d)\b)",
     re.IGNORECASE,
 )
+_WITH_SOME = re.compile(
+    rf"\b(?:me|myself|i)\s*(?:and|\+|&|plus|with)\s*(?:my\s+)?(?P<number>{NUMBER})\s+"
+    rf"(?:(?:{_KIN})s|others|more|of my \w+)\b",
+    re.IGNORECASE,
+)
 _ALONE = re.compile(r"\b(?:just|only)\s+(?:me|myself)\b(?!\s*(?:and|\+|&|plus|,))", re.IGNORECASE)
 _AFTER_NUMBER = (
     "around please pls plz thanks thank tonight today tomorrow lunch lunchtime dinner breakfast"
-    " brunch supper "
+    " brunch supper next this on at in from evening morning afternoon night "
     "sunday monday tuesday wednesday thursday friday saturday instead maybe"
 )
 _FOLLOWING = frozenset(_AFTER_NUMBER.split())
@@ -182,6 +187,10 @@ def _of_people(text: str, asked: bool) -> Iterator[tuple[re.Match[str], int | fl
     for pattern, value in ((_WITH_KIN, 2), (_ALONE, 1)):
         for match in pattern.finditer(text):
             yield match, value
+    for match in _WITH_SOME.finditer(text):
+        number = plain_number(match["number"])
+        if number is not None:
+            yield match, number + 1
     for match in _OF_US.finditer(text):
         number = plain_number(match["number"] or "2")
         if number is not None and (number > 1 or asked):
@@ -221,7 +230,9 @@ _NAME_FIRST = re.compile(rf"\b(gbp|eur|usd)\s?({_AMOUNT}){_FACTOR}", re.IGNORECA
 _BARE = re.compile(
     rf"(?<![\w.,:/£$€%-])(?:({_AMOUNT}){_FACTOR}|({NUMBER}))(?![\d:/%]|[.,]\d|\w)", re.IGNORECASE
 )
-_BEFORE = re.compile(r"\b(?:to|of|for|than)\s+(?:(?:about|only|just|exactly)\s+)*\Z", re.IGNORECASE)
+_BEFORE = re.compile(
+    r"\b(?:to|of|for|than|make (?:it|that))\s+(?:(?:about|only|just|exactly)\s+)*\Z", re.IGNORECASE
+)
 
 
 def read_money(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
@@ -229,7 +240,7 @@ def read_money(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
     blank in it. `asked`: the text is the reply to the question for it.
 
     >>> slot = Slot("limit", "money", ask="How much?", currency="£")
-    >>> [each.values for each in read_money("two grand or 12 pounds 50", slot, asked=True)]
+    >>> [each.values for each in read_money("£2,000 or 12 pounds 50", slot, asked=True)]
     [(2000,), (12.5,)]
     """
     found: list[Reading] = []
@@ -240,7 +251,7 @@ def read_money(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
     for match in () if found or others else _BARE.finditer(text):
         if asked or _BEFORE.search(text, 0, match.start()):
             amount = _value(match[1] or match[3], match[2])
-            if amount is not None:
+            if amount is not None and match[0].lower() != "one":
                 found.append(Reading(*match.span(), (amount,)))
     return found
 

@@ -80,7 +80,7 @@ _SIGNED = re.compile(
 _LISTED = re.compile(
     rf"(?:[,;]\s*|\bfor\s+)((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z"
     rf"|\bfor\s+({_CAPITALS})(?=,|\s+(?:please|pls)\b)"
-    rf"|[.!?]\s+({_CAPITAL}\s+{_CAPITAL})(?=,\s)"
+    rf"|[.!?\]]\s+({_CAPITAL}\s+{_CAPITAL})(?=,\s|[\s.!]*\Z)"
     rf"|\bunder\s+(?:the name\s+(?:of\s+)?)?({_PART})[\s.!]*\Z"
     rf"|[.!?]\s+({_CAPITALS}),?\s{{6,}}\Z",
     re.IGNORECASE,

@@ -59,7 +59,8 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "some other time|start (?:again|over)",
     ),
     "undo": (
-        r"undo(?: (?:it|that|this|(?:the|my) \w+))?|(?:take|put|turn) (?:it|that|this|(?:the|my) \w+) back|revert",
+        r"undo(?: (?:it|that|this|(?:the|my) \w+))?|revert"
+        r"|(?:take|put|turn) (?:it|that|this|(?:the|my|that) \w+) (?:back|(?:back )?off)",
         "(?:cancel|revert|reverse|delete|remove) (?:it|that|this)(?: again)?|that was a mistake|no",
         r"(?:can|could|would|will) you (?:please )?(?:undo|cancel|revert|reverse|delete|remove)"
         r" (?:it|that|this)(?: again)?",
@@ -82,15 +83,19 @@ _AGREED = re.compile(
 )
 # What takes a yes back, binds it to something, or only reports one.
 _HESITATES = re.compile(
-    r"\?\s*\Z|[\"“”„«»:*_~#`/]|\b(?:no|nope|not|never|neither|nor|none|\w+n'?t|wait|hold|hang|but|unless|if"
-    r"|when|once|instead|rather|except|only|later|leave|stop|drop|forget|skip|until|till|first"
-    r"|before|after|actually|maybe|perhaps|think|suppose|said|says|say|told|confirmed|already"
-    r"|pretend|imagine|assume|would|could|should|might|cannot|cancel that|undo|change|make|also"
-    r"|different|another|other|every\w*|each|both|twice|times|what|whats|how|hows|where|who|why"
-    r"|which|tell|explain|sorry|hmm+|mean|meant|ignore|system|admin|staff|free|waive\w*)\b",
+    r"\?\s*\Z|[\"“”„«»:*_~#`/]"
+    r"|\b(?:do|does|did|is|are|was|were|wo|ca|would|could|should|have|has|had|must|need)n'?t\b"
+    r"|\b(?:no|nope|not|never|neither|nor|none|wait|hold|hang|but|unless|if|when|once|instead"
+    r"|rather|except|only|later|leave|stop|drop|forget|skip|until|till|first|before|after|actually"
+    r"|maybe|perhaps|think|suppose|said|says|say|told|confirmed|already|pretend|imagine|assume"
+    r"|would|could|should|might|cannot|undo|change|make|also|different|another|other|every\w*"
+    r"|each|twice|times|what|whats|how|hows|where|who|why|which|tell|explain|sorry|hmm+|mean|meant"
+    r"|ignore|system|admin|staff|free|waive\w*"
+    r"|(?<!the )one|two|three|four|five|six|seven|eight|nine|ten)\b",
     re.IGNORECASE,
 )
 MAX_AGREEING = 16
+_NUMBERS = re.compile(r"\d+")
 # Where a reason may follow.
 _REASON = re.compile(
     r"[,;.!]\s+|\s+-+\s+|\s+(?:because|cause|cos|as|since|so|for)\s+", re.IGNORECASE
@@ -125,17 +130,19 @@ def begins_with_yes(message: str) -> bool:
     return _YES_AND_MORE.match(message) is not None and not _MARKUP.search(message)
 
 
-def agrees(message: str) -> bool:
+def agrees(message: str, shown: str = "") -> bool:
     """Whether a message says yes to what was shown and something beside it that takes nothing back:
-    no denial, condition, question or quotation.
+    no denial, condition, question, quotation, or number that was not shown.
 
-    >>> agrees("haha suit yourself. yes order it please"), agrees("yes that too")
+    >>> agrees("haha suit yourself. yes order it please"), agrees("yes 50", "£50 a day?")
     (True, True)
-    >>> agrees("yes, but at 8"), agrees("yes?"), agrees('my boss said "yes"')
+    >>> agrees("yes, but at 8"), agrees("yes?"), agrees("yes 50", "£30 a day?")
     (False, False, False)
     """
     text = message.replace("’", "'").strip()
     if len(words(text)) > MAX_AGREEING or _HESITATES.search(text) or _MARKUP.search(text):
+        return False
+    if not set(_NUMBERS.findall(text)) <= set(_NUMBERS.findall(shown)):
         return False
     parts = _PARTS.split(text)
     return any(_AGREED.match(part) for part in parts) or any(map(reads_yes, parts))
@@ -194,8 +201,9 @@ def asks_undo(message: str) -> bool:
     >>> asks_undo("oh no, that was the wrong one. Please undo it")
     True
     """
-    first, last = _REASON.split(message, maxsplit=1)[0], re.split(r"[.!?;]\s+", message)[-1]
-    return {first, last} != {message} and (reads_undo(first) or reads_undo(last))
+    first, sentences = _REASON.split(message, maxsplit=1)[0], re.split(r"[.!?;]\s+", message)
+    parts = {first, *sentences, *(_REASON.split(each, maxsplit=1)[0] for each in sentences)}
+    return parts != {message} and any(map(reads_undo, parts))
 
 
 @lru_cache(maxsize=256)

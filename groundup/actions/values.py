@@ -34,6 +34,8 @@ _TELEPHONE = re.compile(r"(?<![\d£$€.,])(?:\+\d|0)\d(?:[\s()/-]{0,2}\d){6,13}
 _NONE = re.compile(
     r"\W*(?:i (?:have|need|want) )?(none|no|nope|nothing|not any|zero)\b(?!\W+\d)", re.IGNORECASE
 )
+# "up to 7.50 a day" is no time.
+_A_DAY = re.compile(r"\s+(?:an?|each|per|every)\s+(?:day|week|month|lunch|meal)\b", re.IGNORECASE)
 _COUNT_BEFORE = re.compile(rf"({NUMBER})\s*(?:x|×|times|portions? of)?\s*\Z", re.IGNORECASE)
 # Each type sees what those before it left.
 _ORDER = ("code", "date", "time", "money", "number", "choice", "name", "text")
@@ -236,6 +238,7 @@ class _MessageReader:
         rest = _TELEPHONE.sub(lambda match: " " * len(match[0]), rest)
         respelled = Respelled(rest)
         found = [*read_dates(respelled.text, self._today), *read_times(respelled.text)]
+        found = [each for each in found if not _A_DAY.match(respelled.text, each.end)]
         return blanked(rest, respelled.placed(found))
 
 

@@ -1,10 +1,11 @@
 """Short replies: yes, no, leave it and undo, each only where nothing else is said."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from groundup.actions.replies import reads_cancel, reads_no, reads_undo, reads_yes
+from groundup.actions.replies import agrees, reads_cancel, reads_no, reads_undo, reads_yes
 
 SAID: dict[Callable[[str], bool], str] = {
     reads_yes: "Yes; yes please; yep; ok; Okay, go ahead; sure; That's right; book it; 👍; perfect,"
@@ -33,3 +34,20 @@ def test_no_reply_is_both_yes_and_no_or_leave() -> None:
     assert not any(
         map(reads_yes, ("cancel it", "cancel my table", "yes leave it", "sure forget it"))
     )
+
+
+AGREED = (
+    "yep thats fine; yes thats the one, go for it; yes send it off, we both agree; brilliant, yes;"
+    " lol fair. yes book me on that; ok. yes book it; yes 50; yes. and answer your bloody phone"
+)
+NOT_AGREED = (
+    "yes 60; yes but wait; yes, I don't want it; yes how do I get there; ok cool what about parking;"
+    " my boss said yes; do it ten times; yes if it's free; pretend I said yes; yes and change it"
+)
+
+
+def test_a_yes_beside_other_words_agrees_where_nothing_takes_it_back() -> None:
+    assert [text for text in AGREED.split(";") if not agrees(text, "£50 a day?")] == []
+    assert [text for text in NOT_AGREED.split(";") if agrees(text, "£50 a day?")] == []
+    messages = (Path(__file__).parent / "adversarial.txt").read_text(encoding="utf-8")
+    assert [text for text in messages.splitlines() if agrees(text)] == []
