@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from importlib import import_module
@@ -277,3 +278,22 @@ def test_answers_and_ranks_are_scored_as_squad_and_trec_do(monkeypatch: pytest.M
 
     texts = ["a b c d e f g h", "a b c d e f g h i", "x y z x y z x"]
     assert sets.like(sets.word_grams(texts), {0}) == {0, 1}
+
+
+def test_dirty_sources_of_the_mixture_benchmark_are_made_again_from_their_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    mixture = import_module("mixture")
+
+    def logs() -> list[str]:
+        lines = mixture.made_lines(mixture.LOGS, random.Random(1))
+        found: list[str] = mixture.documents(lines, 12_000)
+        return found
+
+    made = logs()
+    assert made == logs() and len(made) == 3 and all(5_000 <= len(each) < 5_200 for each in made)
+    assert "{" not in "".join(made) and len(set("".join(made).splitlines())) > 100
+    text = "the moon and the stone " * 20
+    noisy = mixture.misread(text, random.Random(1))
+    assert noisy != text and sum(a == b for a, b in zip(noisy, text, strict=False)) < len(text)

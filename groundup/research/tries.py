@@ -92,10 +92,10 @@ class TryRunner:
         }
 
     def _timed(self, inputs: PretrainInputs) -> float:
-        _, fitted = self._fitted(with_steps(inputs, TIMED_STEPS))
+        _, fitted = self.trained(with_steps(inputs, TIMED_STEPS))
         return fitted.state.training_s / fitted.steps
 
-    def _fitted(self, inputs: PretrainInputs) -> tuple[LanguageModel, FitResult]:
+    def trained(self, inputs: PretrainInputs) -> tuple[LanguageModel, FitResult]:
         """Trained without a run folder, evaluations and samples."""
         windows = train_windows(inputs.shards, inputs.shape, inputs.fit)
         model = inputs.initial_model(self.compute)
@@ -118,7 +118,7 @@ class TryRunner:
         raises.
         """
         begun, started = time.perf_counter(), self.clock()
-        model, fitted = self._fitted(inputs)
+        model, fitted = self.trained(inputs)
         found = self._figures(model.eval(), inputs, target, VALIDATION, FEWER_TOKENS)
         return ResearchTry(
             number,
