@@ -66,12 +66,15 @@ def command(as_json: JsonOption = False) -> None:
     """
     rows = examine()
     models = fitting_models()
+    encoders = known_encoders()
     lines = [
         *table(["what", "found", "what it means"], [list(row.values()) for row in rows]),
         "",
         *_model_lines(models),
+        "",
+        *table(["encoder", "download MB", "licence", "what for"], map(_encoder_row, encoders)),
     ]
-    found = {"machine": rows, "models": [asdict(model) for model in models]}
+    found = {"machine": rows, "models": [asdict(model) for model in models], "encoders": encoders}
     print_result(lines, found, as_json)
 
 
@@ -86,6 +89,28 @@ def fitting_models() -> "list[ModelFit]":
         return []
     memory_bytes = machine_memory_bytes()
     return model_fits(bandwidth=read_bandwidth(), memory_bytes=memory_bytes, disk_bytes=free_bytes)
+
+
+def known_encoders() -> list[dict[str, str | int]]:
+    """Return one row for each encoder of the catalog; a download of 0 bytes: it is here."""
+    from groundup.weights.catalog import CATALOG
+    from groundup.weights.model_hub import pulled
+
+    return [
+        {
+            "name": name,
+            "download_bytes": 0 if pulled(name) else entry.download_bytes,
+            "license": entry.license,
+            "about": entry.about,
+        }
+        for name, entry in CATALOG.items()
+        if entry.is_encoder
+    ]
+
+
+def _encoder_row(row: dict[str, str | int]) -> list[str]:
+    name, download_bytes, license, about = row.values()
+    return [str(name), f"{int(download_bytes) / 1e6:,.0f}", str(license), str(about)]
 
 
 def _model_lines(models: "list[ModelFit]") -> list[str]:

@@ -169,6 +169,8 @@ def _scoring(config: ModelConfig) -> list[str]:
 
 
 def _positions(config: ModelConfig) -> list[str]:
+    if config.relative_buckets:
+        return [f"a learned number for each of {config.relative_buckets} distances is added"]
     if config.positions == "none":
         return ["no positions"]
     if config.positions == "alibi":

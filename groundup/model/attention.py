@@ -38,7 +38,7 @@ class AttentionMetadata:
     an encoder: all).
     """
     bias: Float[Tensor, "#B H T S"] | None = None
-    """Added to the scores (ALiBi)."""
+    """Added to the scores (ALiBi, relative positions); where it is -inf a token is not seen."""
     rows: tuple["AttentionMetadata", ...] = ()
     """Mask and bias of each group of rows in a ragged batch."""
     packed: bool = False

@@ -26,6 +26,7 @@ Family = Literal[
     "olmo2",
     "smollm3",
     "bert",
+    "mpnet",
 ]
 Norm = Literal["rms", "layer"]
 BlockKind = Literal["pre", "post", "output", "sandwich", "parallel"]
@@ -68,6 +69,10 @@ class ModelConfig:
     """Added under the square root of the norms; 1e-5 as in Llama and GPT-2."""
     positions: str = "rope"
     """See `positions.py`."""
+    relative_buckets: int = 0
+    """Buckets of distances of two tokens, for each of which every head adds a learned number to
+    the scores (MPNet: 32); 0: none. Only without a causal mask.
+    """
     rope_base: float = 10_000.0
     """The slowest rotation's wavelength is about 2 pi times this, in tokens (Su et al. 2021)."""
     rope_scaling: RopeScaling | None = None
@@ -153,9 +158,7 @@ class ModelConfig:
         self._require(
             "num_kv_heads head_width", lambda value: value >= 0, "at least 1, or 0 to be filled in"
         )
-        counts = (
-            "unrotated_every window_tokens full_every score_width num_experts experts_per_token"
-        )
+        counts = "relative_buckets unrotated_every window_tokens full_every score_width num_experts experts_per_token"
         self._require(counts, lambda value: value >= 0, "at least 0")
         bounds = "window_rope_base score_softcap logit_softcap"
         self._require(bounds, lambda value: 0 <= value < math.inf, "0 or a positive number")
@@ -199,6 +202,12 @@ class ModelConfig:
                 "A model without a causal mask (causal is false) has neither a window nor ALiBi "
                 "here.",
                 fix="Set window_tokens to 0, and positions to another encoding.",
+            )
+        if self.relative_buckets % 4 or (self.relative_buckets and self.causal):
+            raise ConfigError(
+                f"relative_buckets is {self.relative_buckets} and causal {self.causal}: buckets "
+                "are a multiple of 4, and only a model without a causal mask has them here.",
+                fix="Set relative_buckets to 0 or 32.",
             )
         for name in ("full_every", "window_rope_base"):
             if getattr(self, name) and not self.window_tokens:

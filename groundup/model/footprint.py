@@ -153,7 +153,7 @@ def _square_bytes(config: ModelConfig, layer: int, batch_size: int, context_toke
     if config.score_softcap:
         # per row and head: the capped scores and the weights; once: the mask, in bytes
         return (2 * FLOAT32_BYTES * batch_size * config.num_heads + 1) * square
-    if config.positions == "alibi":  # the bias of every head
+    if config.positions == "alibi" or config.relative_buckets:  # the bias of every head
         return FLOAT32_BYTES * config.num_heads * square
     if 0 < config.window_of(layer) < context_tokens:
         return FLOAT32_BYTES * square  # the kernel converts the mask to floats

@@ -26,6 +26,7 @@ from groundup.model.attention_steps import padded_mask, window_mask
 from groundup.model.cache import Cache, PagedRows, RowGroup
 from groundup.model.config import ModelConfig
 from groundup.model.positions import (
+    RelativeBias,
     Rotary,
     Rotation,
     alibi_bias,
@@ -77,6 +78,7 @@ class MetadataBuilder(nn.Module):
         cache: Cache | None,
         dtype: torch.dtype,
         documents: Int[Tensor, "B T"] | None = None,
+        relative: RelativeBias | None = None,
     ) -> ForwardMetadata:
         """For `tokens` [B, T] (ids, or any tensor of that shape and device) after those in `cache`.
         `dtype`: of the residual stream; angles are cast once here. Raises ModelError.
@@ -108,7 +110,13 @@ class MetadataBuilder(nn.Module):
 
         def metadata(kind: AttentionKind) -> AttentionMetadata:
             allowed = self._allowed(kind.window_tokens, num_tokens, keys, real)
-            return AttentionMetadata(self._rotation(kind, positions, dtype), allowed, bias)
+            rotation = self._rotation(kind, positions, dtype)
+            if relative is None:
+                return AttentionMetadata(rotation, allowed, bias)
+            learned = relative(positions, keys).to(dtype)
+            if allowed is not None:  # masked here, once for all blocks
+                learned = learned.masked_fill(~allowed, -torch.inf)
+            return AttentionMetadata(rotation, bias=learned)
 
         return self._for_blocks(positions, metadata)
 

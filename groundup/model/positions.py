@@ -9,6 +9,8 @@
     learned      a matrix with a row per position, added to the embedding (GPT-2).
     sinusoidal   the same with fixed rows of sines and cosines (Vaswani et al. 2017, section 3.5).
     none         only the causal mask (a causal model can count, Haviv et al. 2022).
+    relative     beside any of these: adds to every score a learned number of its head for the
+                 distance of the two tokens, one for each bucket of distances (T5, MPNet).
 
 A position is the number of real tokens before a token in its row, in a packed row in its document;
 padding on either side does not count.
@@ -26,6 +28,8 @@ from torch import Tensor, nn
 from groundup.errors import ConfigError
 
 ScalingKind = Literal["llama3", "linear", "yarn"]
+# Of relative positions, in tokens: all that are farther apart share a bucket.
+MAX_DISTANCE = 128
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,33 @@ def alibi_bias(
     distance = (queries[:, :, None] - keys[:, None, :]).float()  # [B, T, S]
     # eq. of section 3: q_i K^T + m [-(i-1), ..., -1, 0]
     return -slopes[:, None, None] * distance[:, None]
+
+
+def distance_buckets(distances: Int[Tensor, "#B T S"], num_buckets: int) -> Int[Tensor, "#B T S"]:
+    """The bucket of each distance key - query, to the left and to the right half of them each:
+    a quarter of the buckets for the nearest distances one by one, the next quarter up to
+    MAX_DISTANCE by its logarithm, and all that are farther in the last (Raffel et al. 2020, section
+    2.1).
+
+    >>> distance_buckets(torch.tensor([[[-200, -8, -1, 0, 1, 8, 200]]]), 32).tolist()
+    [[[15, 8, 1, 0, 17, 24, 31]]]
+    """
+    half, near = num_buckets // 2, num_buckets // 4
+    far = distances.abs()
+    growth = torch.log(far.clamp(min=1) / near) / math.log(MAX_DISTANCE / near)
+    logarithmic = (near + (growth * (half - near)).long()).clamp(max=half - 1)
+    return torch.where(far < near, far, logarithmic) + half * (distances > 0)
+
+
+class RelativeBias(nn.Embedding):
+    """A number for each bucket of distances and each head, added to the scores of all blocks."""
+
+    def forward(
+        self, queries: Int[Tensor, "#B T"], keys: Int[Tensor, "#B S"]
+    ) -> Float[Tensor, "#B H T S"]:
+        distances = keys[:, None, :] - queries[:, :, None]
+        found = super().forward(distance_buckets(distances, self.num_embeddings))  # [B, T, S, H]
+        return found.permute(0, 3, 1, 2)
 
 
 def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:

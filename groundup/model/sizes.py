@@ -50,6 +50,9 @@ def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[Weight
     if added and added.has_table:
         rows = (config.context_tokens, config.width)
         yield WeightKind("positions", "position_embedding.weight", rows, 1)
+    if config.relative_buckets:
+        buckets = (config.relative_buckets, config.num_heads)
+        yield WeightKind("positions", "relative_bias.weight", buckets, 1)
     yield from (*_attention(config), *_feedforward(config), *_norms(config))
     if num_labels:  # applied to one token of a text only
         yield WeightKind("head", "score.weight", (num_labels, config.width), 1)

@@ -17,7 +17,7 @@ from groundup.model.block import Block, build_block, build_norm
 from groundup.model.cache import Cache
 from groundup.model.config import ModelConfig
 from groundup.model.metadata import ForwardMetadata, MetadataBuilder
-from groundup.model.positions import ADDED_POSITIONS, AddedPositions
+from groundup.model.positions import ADDED_POSITIONS, AddedPositions, RelativeBias
 
 
 class Transformer(nn.Module):
@@ -34,6 +34,9 @@ class Transformer(nn.Module):
         if config.positions in ADDED_POSITIONS:
             added = ADDED_POSITIONS[config.positions]
             self.position_embedding = added(config.width, config.context_tokens)
+        self.relative_bias: RelativeBias | None = None
+        if config.relative_buckets:
+            self.relative_bias = RelativeBias(config.relative_buckets, config.num_heads)
         self.embedding_norm = build_norm(config) if config.embedding_norm else None
         self.metadata_builder = MetadataBuilder(config)
         self.blocks = nn.ModuleList(
@@ -114,7 +117,8 @@ class Transformer(nn.Module):
         cache: Cache | None,
         documents: Int[Tensor, "B T"] | None = None,
     ) -> ForwardMetadata:
-        return self.metadata_builder(tokens, mask, cache, self.embedding.weight.dtype, documents)
+        dtype = self.embedding.weight.dtype
+        return self.metadata_builder(tokens, mask, cache, dtype, documents, self.relative_bias)
 
     def _through(
         self, hidden: Tensor, metadata: ForwardMetadata, first: int, last: int, cache: Cache | None

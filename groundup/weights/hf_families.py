@@ -67,6 +67,14 @@ class HFFamily:
     """Further keys that other programs expect."""
     other_names: Mapping[str, str] = field(default_factory=dict)
     """Key -> an alias, read where the key is missing, and written too."""
+    read_as_encoder: str = ""
+    """A class whose name folders of the encoder alone have, too: that of the model which it was
+    trained in.
+    """
+    positions_from: int = 0
+    """Rows of the table of positions before that of the first token: `max_position_embeddings` has
+    so many more than the context.
+    """
 
     @property
     def classes(self) -> dict[ModelKind, str]:
@@ -116,6 +124,7 @@ _ROTARY = {
     "causal": True,
     "embedding_norm": False,
     "positions": "rope",
+    "relative_buckets": 0,
     "feedforward": "swiglu",
     "qk_norm": "none",
     "unrotated_every": 0,
@@ -141,6 +150,26 @@ _GPT2_PARTS = _changed(
 _BERT_PARTS = _changed(
     _GPT2_PARTS, block="post", feedforward="gelu_exact", causal=False, embedding_norm=True
 )
+# Of MPNet's and RoBERTa's tables: 0 and 1 are of padding.
+MPNET_POSITIONS_FROM = 2
+_BERT_KEYS = {
+    "vocab_size": ("vocab_size",),
+    "hidden_size": ("width",),
+    "intermediate_size": ("feedforward_width",),
+    "num_hidden_layers": ("num_layers",),
+    "num_attention_heads": ("num_heads",),
+    "max_position_embeddings": ("context_tokens",),
+    "layer_norm_eps": ("norm_eps",),
+}
+_BERT_DEFAULTS = {
+    "vocab_size": 30_522,
+    "hidden_size": 768,
+    "intermediate_size": 3_072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 512,
+    "layer_norm_eps": 1e-12,
+}
 _WINDOW_FIELDS = ("window_tokens", "full_every")
 _GEMMA_PARTS = _changed(
     _ROTARY, *_WINDOW_FIELDS, "score_width", "logit_softcap", scaled_embedding=True
@@ -298,24 +327,8 @@ FAMILIES: dict[str, HFFamily] = {
         "Bert",
         "bert",
         _BERT_PARTS | {"tied_head": True},
-        {
-            "vocab_size": ("vocab_size",),
-            "hidden_size": ("width",),
-            "intermediate_size": ("feedforward_width",),
-            "num_hidden_layers": ("num_layers",),
-            "num_attention_heads": ("num_heads",),
-            "max_position_embeddings": ("context_tokens",),
-            "layer_norm_eps": ("norm_eps",),
-        },
-        {
-            "vocab_size": 30_522,
-            "hidden_size": 768,
-            "intermediate_size": 3_072,
-            "num_hidden_layers": 12,
-            "num_attention_heads": 12,
-            "max_position_embeddings": 512,
-            "layer_norm_eps": 1e-12,
-        },
+        _BERT_KEYS,
+        _BERT_DEFAULTS,
         {
             "hidden_act": ("gelu",),
             "position_embedding_type": ("absolute",),
@@ -325,6 +338,16 @@ FAMILIES: dict[str, HFFamily] = {
         written={
             "type_vocab_size": 1
         },  # the first type is folded into the positions (`names.py`), the others are left out
+    ),
+    "mpnet": HFFamily(
+        "MPNet",
+        "mpnet",
+        _BERT_PARTS | {"tied_head": True, "relative_buckets": 32},
+        _BERT_KEYS,
+        {**_BERT_DEFAULTS, "vocab_size": 30_527},
+        {"hidden_act": ("gelu",), "relative_attention_num_buckets": (32,)},
+        read_as_encoder="MPNetForMaskedLM",
+        positions_from=MPNET_POSITIONS_FROM,
     ),
 }
 

