@@ -55,6 +55,8 @@ class IndexResults:
     vectors: "VectorsReport"
     calibration: "Calibration | None" = None
     """Where it was calibrated."""
+    sentences: "VectorsReport | None" = None
+    """By a larger encoder; their `count` is of passages."""
 
     def to_plain(self) -> dict[str, Any]:
         own: dict[str, Any] = {
@@ -63,6 +65,9 @@ class IndexResults:
             "vectors_made": self.vectors.count,
             "vectors_s": self.vectors.elapsed_s,
         }
+        if self.sentences:
+            own["sentence_encoder"] = self.sentences.encoder
+            own["sentences_s"] = self.sentences.elapsed_s
         if self.calibration:
             own["calibration"] = self.calibration.to_plain()
         return {**own, **vars(self.update), **vars(self.counts)}
@@ -201,6 +206,7 @@ def index(
     out: AnyPath = "index",
     *,
     vectors: str | Path | None = None,
+    encoder: str | Path | None = None,
     store: str = "",
     config: "IndexConfig | None" = None,
     follow_links: bool = False,
@@ -213,7 +219,9 @@ def index(
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
     whose vectors are made of each passage, for search by meaning; None: of an index the one that
     made its vectors, of a new index all-minilm-l6-v2, if it is on this machine and most passages
-    are English; "none": no vectors are made. `store`: where new ones are kept, "NAME" or
+    are English; "none": no vectors are made. `encoder`: a larger one (all-mpnet-base-v2), whose
+    vectors of each sentence are made and kept, too, to choose the one that answers
+    (`retrieve/sentence_vectors.py`); None: that of the index. `store`: where new ones are kept, "NAME" or
     "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in files beside the index. `config`: how
     documents become passages; None: as the index has it, else the defaults;
     `text` and `charset` of `Data` are those of the config. Files that can't be read are in
@@ -225,8 +233,8 @@ def index(
     >>> results.counts.documents
     8
     """
-    from groundup.retrieve.index import Index, IndexConfig
-    from groundup.retrieve.updated_vectors import update_with_vectors
+    from groundup.retrieve.index import SENTENCES_FOLDER, Index, IndexConfig
+    from groundup.retrieve.updated_vectors import VectorsReport, update_with_vectors
 
     require_instance("index", "config", config, IndexConfig)
     folder, progress = Path(out), progress or Silent()
@@ -240,12 +248,20 @@ def index(
         device=device,
         progress=progress,
     )
-    if made.note:
-        progress.say(f"note: {made.note}. Vectors are added by: {made.fix}")
+    second: VectorsReport | None = None
+    if encoder is not None or (folder / SENTENCES_FOLDER).exists():
+        from groundup.retrieve.sentence_vectors import update_sentence_vectors
+
+        name = None if encoder is None else str(encoder)
+        second = update_sentence_vectors(folder, name, device, progress)
+    for each in (made, second):
+        if each is not None and each.note:
+            progress.say(f"note: {each.note}. Vectors are added by: {each.fix}")
     with Index(folder) as opened:
-        has_changed = bool(report.files_read or report.files_removed or made.count)
+        vectors_made = made.count + (second.count if second else 0)
+        has_changed = bool(report.files_read or report.files_removed or vectors_made)
         calibration = _calibrated_again(opened, device, progress) if has_changed else None
-        return IndexResults(folder, report, opened.counts(), made, calibration)
+        return IndexResults(folder, report, opened.counts(), made, calibration, second)
 
 
 @checked_arguments

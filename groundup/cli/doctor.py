@@ -72,7 +72,9 @@ def command(as_json: JsonOption = False) -> None:
         "",
         *_model_lines(models),
         "",
-        *table(["encoder", "download MB", "licence", "what for"], map(_encoder_row, encoders)),
+        *table(
+            ["encoder", "download MB", "licence", "what for"], list(map(_encoder_row, encoders))
+        ),
     ]
     found = {"machine": rows, "models": [asdict(model) for model in models], "encoders": encoders}
     print_result(lines, found, as_json)

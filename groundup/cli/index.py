@@ -47,6 +47,16 @@ def command(
             show_default="that of the index; of a new one all-minilm-l6-v2, where it is here",
         ),
     ] = None,
+    encoder: Annotated[
+        str | None,
+        Option(
+            "--encoder",
+            metavar="ENCODER",
+            help="Then make vectors of each sentence with a larger encoder (all-mpnet-base-v2, 405 MB), "
+            "which chooses the sentence that answers.",
+            show_default="that of the index",
+        ),
+    ] = None,
     store: Annotated[
         str,
         Option(
@@ -92,6 +102,7 @@ def command(
         groundup index manuals/ letters.mbox "notes/**/*.md" --out mine.index
         groundup index --out mine.index
         groundup index --out mine.index --vectors all-minilm-l6-v2
+        groundup index --out mine.index --encoder all-mpnet-base-v2
         groundup index manuals/ --out words.index --vectors none
         groundup index --out manuals.index --questions asked.jsonl
         groundup index --out manuals.index --tune
@@ -110,6 +121,7 @@ def command(
         docs or [],
         out,
         vectors=vectors,
+        encoder=encoder,
         store=store,
         config=config,
         follow_links=follow_links,
@@ -139,6 +151,12 @@ def result_lines(results: "IndexResults") -> list[str]:
     made = results.vectors
     if made.encoder:
         lines.append(f"{made.count:,} vectors made by {made.encoder}: {made.elapsed_s:.1f} s")
+    second = results.sentences
+    if second and second.count:
+        lines.append(
+            f"sentences of {second.count:,} passages embedded by {second.encoder}: "
+            f"{second.elapsed_s:.1f} s"
+        )
     if results.calibration:
         from groundup.retrieve.calibration import calibration_lines
 

@@ -113,7 +113,7 @@ class MetadataBuilder(nn.Module):
             rotation = self._rotation(kind, positions, dtype)
             if relative is None:
                 return AttentionMetadata(rotation, allowed, bias)
-            learned = relative(positions, keys).to(dtype)
+            learned = relative.between(positions, keys).to(dtype)
             if allowed is not None:  # masked here, once for all blocks
                 learned = learned.masked_fill(~allowed, -torch.inf)
             return AttentionMetadata(rotation, bias=learned)

@@ -202,11 +202,12 @@ def distance_buckets(distances: Int[Tensor, "#B T S"], num_buckets: int) -> Int[
 class RelativeBias(nn.Embedding):
     """A number for each bucket of distances and each head, added to the scores of all blocks."""
 
-    def forward(
+    def between(
         self, queries: Int[Tensor, "#B T"], keys: Int[Tensor, "#B S"]
     ) -> Float[Tensor, "#B H T S"]:
+        """Of positions."""
         distances = keys[:, None, :] - queries[:, :, None]
-        found = super().forward(distance_buckets(distances, self.num_embeddings))  # [B, T, S, H]
+        found: Tensor = self(distance_buckets(distances, self.num_embeddings))  # [B, T, S, H]
         return found.permute(0, 3, 1, 2)
 
 

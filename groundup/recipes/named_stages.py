@@ -56,6 +56,10 @@ class IndexStage(StageConfig):
     "": all-minilm-l6-v2 where it is on this machine and the documents are English; "none": searched
     by words alone.
     """
+    encoder: str = ""
+    """A larger encoder (all-mpnet-base-v2) that makes vectors of each sentence, too, and chooses the
+    one that answers; "": none.
+    """
     questions: str = ""
     """JSON lines of instruction, input and document (docs/packs.md); on those without an input it
     is chosen how much evidence an answer needs.

@@ -145,6 +145,11 @@ def statement_text(passage: Passage, statement: Statement) -> str:
     return row_in_words(head, statement.text)
 
 
+def headed_text(statement: Statement) -> str:
+    """Return what is embedded of a sentence: the headings and heads above it, and its text."""
+    return f"{statement.above}\n{statement.text}".strip()
+
+
 def _sentences_and_code(text: str) -> Iterator[tuple[int, int, bool]]:
     """Yield (start, end, whether it is code) of the sentences of a passage and of its code blocks,
     without their fences.

@@ -30,10 +30,11 @@ from groundup.locks import is_locked
 INDEX_FILE = "index.sqlite"
 # What SQLite makes whenever the index is read; folders with manifests of their own, or of
 # documents.
+PARTS = ("vectors", "sentences")
 NOT_LISTED = (
     f"{INDEX_FILE}-wal",
     f"{INDEX_FILE}-shm",
-    "vectors",
+    *PARTS,
     "reader",
     "documents",
     "metadata",
@@ -52,7 +53,7 @@ def require_undamaged(folder: Path) -> bool:
             if _manifest(folder) != manifest:  # a writer has begun or ended meanwhile
                 continue
             index = folder
-            if folder.name == "vectors":
+            if folder.name in PARTS:
                 index = folder.parent
             fix = f"Delete {folder} and make it again: groundup index DOCS --out {index}"
             raise FormatError(error.file, error.place, error.reason, fix=fix) from error
@@ -70,8 +71,9 @@ def without_manifest(folder: Path) -> str:
     if (folder / MANIFEST).exists() or is_locked(folder):
         return ""
     command = f"groundup index --out {folder}"
-    if folder.name == "vectors":
-        command = f"groundup index --out {folder.parent} --vectors ENCODER"
+    if folder.name in PARTS:
+        option = {"vectors": "--vectors", "sentences": "--encoder"}[folder.name]
+        command = f"groundup index --out {folder.parent} {option} ENCODER"
     return (
         f"The last update of {folder} did not end, so damage of it would not be found. "
         f"Let it end: {command}"

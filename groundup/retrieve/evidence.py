@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from groundup.retrieve.asked_values import has_asked_value
-from groundup.retrieve.cite import statement_text, statements
+from groundup.retrieve.cite import headed_text, statement_text, statements
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
@@ -148,6 +148,8 @@ def evidence(
     values = found.values
     if found.by == READER:
         values = tuple(by_reader(max(each, default=0.0)) for each in sentences)
+        if vectors is not None and vectors.choose is not None:
+            sentences = list(vectors.choose(question, passages, sentences))
     return replace(found, values=values, sentences=tuple(sentences))
 
 
@@ -266,7 +268,7 @@ def nearness(
 ) -> list[Nearness]:
     """Return how near each passage is."""
     listed = [statements(passage) for passage in passages]
-    texts = [f"{each.above}\n{each.text}".strip() for of_passage in listed for each in of_passage]
+    texts = [headed_text(each) for of_passage in listed for each in of_passage]
     query, *made = vectors.embed_again([question, *texts])
     cosines = iter([float(row @ query) for row in made])
     rows = vectors.rows_of(passages)
@@ -347,7 +349,7 @@ def read_passages(
     vectors: "Vectors | None",
 ) -> tuple[SearchResult, Evidence]:
     """Return the `count` best passages and what speaks for them; with a reader the best of
-    READ_PASSAGES by its evidence.
+    READ_PASSAGES by their best sentence.
     """
     if not isinstance(index, Index):
         found = index.find(question, count)
@@ -357,6 +359,7 @@ def read_passages(
         return found, evidence(index, found.passages, question, vectors)
     found = find(index, question, max(count, READ_PASSAGES), rank_by, keep)
     known = evidence(index, found.passages, question, vectors)
-    best = sorted(range(len(found.passages)), key=lambda i: -known.values[i])[:count]
+    fit = [max(each, default=0.0) for each in known.sentences]
+    best = sorted(range(len(found.passages)), key=lambda i: -fit[i])[:count]
     passages = tuple(replace(found.passages[i], score=known.values[i]) for i in best)
     return replace(found, passages=passages), known.select(best)

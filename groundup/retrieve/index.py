@@ -61,6 +61,8 @@ class IndexConfig:
 
 # Where an index has vectors (see `vectors.py`).
 VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
+# Of a larger encoder (`sentence_vectors.py`).
+SENTENCES_FOLDER = "sentences"
 _PASSAGES = f"""SELECT {SHOWN}, passage_hash.hash {SHOWN_FROM}
     LEFT JOIN passage_hash ON passage_hash.id = passage.id"""
 _TEXT, _START = 1, 7

@@ -43,8 +43,8 @@ def ranking_of(by: str, vectors: "Vectors | None") -> Ranking | None:
 
 
 def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vectors | None":
-    """Open the vectors of the index in `folder` with their encoder, where ranking `by` needs them;
-    None: it ranks by words.
+    """Open the vectors of the index in `folder` with their encoder, where ranking `by` needs them,
+    and those of its sentences where it has some; None: it ranks by words.
 
     Raises ConfigError, and unless it is "auto" what opening the encoder raises.
     """
@@ -55,12 +55,18 @@ def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vect
     if not is_there:
         raise no_vectors(folder)
     from groundup.device import select_compute
+    from groundup.retrieve.sentence_vectors import open_sentence_vectors
     from groundup.retrieve.vectors import open_vectors
 
     try:
         if note := without_manifest(folder / VECTORS_FOLDER):
             progress.say(f"note: {note}")
-        return open_vectors(folder, select_compute(device), progress)
+        compute = select_compute(device)
+        vectors = open_vectors(folder, compute, progress)
+        if vectors is not None and vectors.read is not None:
+            second = open_sentence_vectors(folder, compute, progress)
+            vectors.choose = second.chosen if second else None
+        return vectors
     except GroundupError as error:
         if by != AUTO:
             raise

@@ -54,6 +54,12 @@ Embed = Callable[[Sequence[str]], Rows]
 ReadPassages = Callable[[str, Sequence[Passage]], list[tuple[float, ...]]]
 """A function of a question and passages that returns a score for each sentence (`reader.py`)."""
 
+ChooseSentence = Callable[
+    [str, Sequence[Passage], Sequence[Sequence[float]]], tuple[tuple[float, ...], ...]
+]
+"""A function of a question, passages and the values of their sentences that returns the values by
+which one is chosen (`sentence_vectors.py`)."""
+
 
 def require_same(known: VectorIndexInfo, probe: Vector, model: str) -> None:
     """Raise ModelError where an encoder is not the one that made the vectors."""
@@ -167,6 +173,7 @@ class Vectors:
         require_undamaged(known.place)
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed, self.read = known, embed, read
+        self.choose: ChooseSentence | None = None
         self.store = known.open_store()
         self._made: dict[str, Vector] = {}
 

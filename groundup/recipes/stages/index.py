@@ -19,11 +19,12 @@ from groundup.retrieve.calibration import (
     promise_note,
 )
 from groundup.retrieve.database import VERSION
-from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index, IndexConfig
+from groundup.retrieve.index import INDEX_FILE, SENTENCES_FOLDER, VECTORS_FOLDER, Index, IndexConfig
 from groundup.retrieve.known_questions import QUESTIONS_FILE, KnownQuestion, read_known_questions
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import TUNED
+from groundup.retrieve.sentence_vectors import update_sentence_vectors
 from groundup.retrieve.updated_vectors import update_with_vectors
 from groundup.weights.catalog import DEFAULT_ENCODER
 
@@ -50,6 +51,9 @@ def run(context: StageContext) -> StageResult:
         if table.tune:
             tune(context, table)
     device, progress = context.compute.device.type, context.progress
+    if table.encoder:
+        second = update_sentence_vectors(context.folder, table.encoder, device, progress)
+        by += f", sentences chosen by {second.encoder}"
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
         if table.questions or table.known_answers:
@@ -157,6 +161,7 @@ def stage(name: str, share: float) -> Stage:
         outputs=(
             INDEX_FILE,
             f"{VECTORS_FOLDER}/*",
+            f"{SENTENCES_FOLDER}/*",
             f"{TUNED}/*",
             EVIDENCE_FILE,
             QUESTIONS_FILE,
