@@ -176,9 +176,9 @@ def test_an_encoder_that_is_gone_is_named_and_the_index_works_on(
     folder: Path, docs: Path, tmp_path: Path
 ) -> None:
     make_sentence_vectors(folder, letters, str(tmp_path / "gone"), progress=Silent())
-    (docs / "new.txt").write_text("The pump needs 40 watts.")
-    unchanged = groundup.index((), folder, vectors="none").sentences
+    unchanged = groundup.index(docs, folder, vectors="none").sentences
     assert unchanged is not None and not unchanged.note
+    (docs / "new.txt").write_text("The pump needs 40 watts.")
     results = groundup.index(docs, folder, vectors="none")
     assert results.sentences is not None
     assert "not on this machine" in results.sentences.note
