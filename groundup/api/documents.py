@@ -248,17 +248,16 @@ def index(
         device=device,
         progress=progress,
     )
-    second: VectorsReport | None = None
-    if encoder is not None or (folder / SENTENCES_FOLDER).exists():
+    second = VectorsReport()
+    if encoder or (folder / SENTENCES_FOLDER).exists():
         from groundup.retrieve.sentence_vectors import update_sentence_vectors
 
-        name = None if encoder is None else str(encoder)
-        second = update_sentence_vectors(folder, name, device, progress)
+        second = update_sentence_vectors(folder, str(encoder or ""), device, progress)
     for each in (made, second):
-        if each is not None and each.note:
+        if each.note:
             progress.say(f"note: {each.note}. Vectors are added by: {each.fix}")
     with Index(folder) as opened:
-        vectors_made = made.count + (second.count if second else 0)
+        vectors_made = made.count + second.count
         has_changed = bool(report.files_read or report.files_removed or vectors_made)
         calibration = _calibrated_again(opened, device, progress) if has_changed else None
         return IndexResults(folder, report, opened.counts(), made, calibration, second)

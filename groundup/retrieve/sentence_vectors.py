@@ -31,7 +31,14 @@ from groundup.retrieve.index import SENTENCES_FOLDER, Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.updated_vectors import VectorsReport, is_here
 from groundup.retrieve.vector_store import MappedVectors, Rows, Vector
-from groundup.retrieve.vectors import PROBE, Embed, embed_with, require_same, text_of
+from groundup.retrieve.vectors import (
+    PROBE,
+    ChooseSentence,
+    Embed,
+    embed_with,
+    require_same,
+    text_of,
+)
 from groundup.retrieve.vectors_info import NO_VECTORS, VectorIndexInfo, read_vectors_info
 from groundup.weights.catalog import DEFAULT_ENCODER
 
@@ -80,20 +87,18 @@ def make_sentence_vectors(folder: Path, embed: Embed, model: str, *, progress: P
 
 
 def update_sentence_vectors(
-    folder: Path, encoder: str | None, device: str, progress: Progress
+    folder: Path, encoder: str, device: str, progress: Progress
 ) -> VectorsReport:
     """Bring the sentence vectors of an index up to date, after its own vectors.
 
-    `encoder`: a larger encoder by its name or path; "none": they are left as they are; None: that
+    `encoder`: a larger encoder by its name or path; "none": they are left as they are; "": that
     of the index, if it has some. Raises as `make_sentence_vectors` does; an encoder that is not
     named and not on this machine leaves a note.
     """
-    known, name = read_vectors_info(folder, SENTENCES_FOLDER), encoder or ""
-    if name == NO_VECTORS:
+    known, name = read_vectors_info(folder, SENTENCES_FOLDER), encoder
+    if name == NO_VECTORS or (not name and known is None):
         return VectorsReport()
-    if encoder is None:
-        if known is None:
-            return VectorsReport()
+    if not name and known is not None:
         name = known.model
         if _is_whole(known, folder):
             return VectorsReport(name)
@@ -141,11 +146,9 @@ def _store(known: VectorIndexInfo) -> MappedVectors:
     return MappedVectors(known.place, len(known.probe), dtype="float16")
 
 
-def open_sentence_vectors(
-    folder: Path, compute: Compute, progress: Progress
-) -> "SentenceVectors | None":
-    """Open the sentence vectors of the index in `folder`; None: it has none, or their encoder is
-    not on this machine, which is said. Raises FormatError, ModelError.
+def open_choice(folder: Path, compute: Compute, progress: Progress) -> ChooseSentence | None:
+    """Open the sentence vectors of the index in `folder` to choose by; None: it has none, or their
+    encoder is not on this machine, which is said. Raises FormatError, ModelError.
     """
     known = read_vectors_info(folder, SENTENCES_FOLDER)
     if known is None:
@@ -156,7 +159,7 @@ def open_sentence_vectors(
             f"chosen without it. With it: groundup pull {known.model}"
         )
         return None
-    return SentenceVectors(known, embed_with(known.model, compute, progress))
+    return SentenceVectors(known, embed_with(known.model, compute, progress)).chosen
 
 
 class SentenceVectors:
@@ -197,10 +200,11 @@ class SentenceVectors:
     def _cosines(self, question: str, wanted: Sequence[tuple[Passage, str]]) -> Vector:
         """Return the cosine of a question to each text; those without a row are encoded with it."""
         ids = [_id(passage, text) for passage, text in wanted]
-        known = self.store.current().rows(ids)
-        missing = [text for id, (_, text) in zip(ids, wanted, strict=True) if id not in known]
-        query, *made = self.embed([question, *missing])
-        rest = iter(made)
-        rows: Rows = np.stack([known[id] if id in known else next(rest) for id in ids])
-        found: Vector = rows.astype(np.float32) @ query
+        texts = {id: text for id, (_, text) in zip(ids, wanted, strict=True)}
+        known = self.store.current().rows(list(texts))
+        missing = [id for id in texts if id not in known]
+        query, *made = self.embed([question, *(texts[id] for id in missing)])
+        known |= dict(zip(missing, made, strict=True))
+        rows: Rows = np.stack([known[id] for id in ids]).astype(np.float32)
+        found: Vector = rows @ query
         return found

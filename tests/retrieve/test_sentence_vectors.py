@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_refused(folder: Path, index: Index, tmp_path: Path
 def test_an_index_without_vectors_of_the_usual_encoder_is_refused(index: Index) -> None:
     with pytest.raises(ConfigError, match=f"has no vectors of {DEFAULT_ENCODER}"):
         update_sentence_vectors(index.folder, "all-mpnet-base-v2", "cpu", Silent())
-    assert update_sentence_vectors(index.folder, None, "cpu", Silent()).encoder == ""
+    assert update_sentence_vectors(index.folder, "", "cpu", Silent()).encoder == ""
     assert update_sentence_vectors(index.folder, "none", "cpu", Silent()).encoder == ""
 
 
