@@ -235,9 +235,14 @@ def index(
     """
     from groundup.retrieve.index import SENTENCES_FOLDER, Index, IndexConfig
     from groundup.retrieve.updated_vectors import VectorsReport, update_with_vectors
+    from groundup.retrieve.vectors_info import NO_VECTORS
 
     require_instance("index", "config", config, IndexConfig)
     folder, progress = Path(out), progress or Silent()
+    if encoder not in (None, NO_VECTORS):
+        from groundup.retrieve.sentence_vectors import require_encoder
+
+        require_encoder(str(encoder))
     readings = _readings_of("index", data, follow_links=follow_links)
     report, made = update_with_vectors(
         folder,

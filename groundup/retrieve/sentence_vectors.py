@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from groundup.device import Compute, select_compute
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, ModelError
 from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.retrieve.cite import headed_text, statements
@@ -40,7 +40,9 @@ from groundup.retrieve.vectors import (
     text_of,
 )
 from groundup.retrieve.vectors_info import NO_VECTORS, VectorIndexInfo, read_vectors_info
-from groundup.weights.catalog import DEFAULT_ENCODER
+from groundup.weights.catalog import CATALOG, DEFAULT_ENCODER
+from groundup.weights.hf_families import KIND_NAMES
+from groundup.weights.model_io import read_model_summary
 
 # The sentences that are chosen among: those that were read when the weights were fitted.
 CHOSEN_AMONG = 10
@@ -84,6 +86,14 @@ def make_sentence_vectors(folder: Path, embed: Embed, model: str, *, progress: P
                 advance(len(passages))
         end_change(place)
     return made
+
+
+def require_encoder(name: str) -> None:
+    """Raise ModelError where a name or path is no encoder's, before any work."""
+    is_named = name in CATALOG and CATALOG[name].is_encoder
+    if not is_named and (kind := read_model_summary(name).kind) != "encoder":
+        what = f"{name} is {KIND_NAMES[kind]}; a sentence is chosen by an encoder."
+        raise ModelError(what, fix="Use all-mpnet-base-v2.")
 
 
 def update_sentence_vectors(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import groundup
+from groundup.engine.engine import Engine
 from groundup.errors import ConfigError, DiskError, FormatError, ModelError
 from groundup.progress import Silent
 from groundup.retrieve.cite import statements
@@ -170,6 +171,18 @@ def test_an_index_without_vectors_of_the_usual_encoder_is_refused(index: Index) 
         update_sentence_vectors(index.folder, "all-mpnet-base-v2", "cpu", Silent())
     assert update_sentence_vectors(index.folder, "", "cpu", Silent()).encoder == ""
     assert update_sentence_vectors(index.folder, "none", "cpu", Silent()).encoder == ""
+
+
+def test_what_is_no_encoder_is_refused_before_the_documents_are_read(
+    docs: Path, engine: Engine, tmp_path: Path
+) -> None:
+    for name, says in (
+        (str(engine.opened.path), "is a language model"),
+        ("mpnet", "no model 'mpnet'"),
+    ):
+        with pytest.raises(ModelError, match=says):
+            groundup.index(docs, tmp_path / "new", encoder=name)
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_encoder_that_is_gone_is_named_and_the_index_works_on(
