@@ -65,7 +65,7 @@ class IndexResults:
             "vectors_made": self.vectors.count,
             "vectors_s": self.vectors.elapsed_s,
         }
-        if self.sentences:
+        if self.sentences and self.sentences.encoder:
             own["sentence_encoder"] = self.sentences.encoder
             own["sentences_s"] = self.sentences.elapsed_s
         if self.calibration:
@@ -221,8 +221,8 @@ def index(
     made its vectors, of a new index all-minilm-l6-v2, if it is on this machine and most passages
     are English; "none": no vectors are made. `encoder`: a larger one (all-mpnet-base-v2), whose
     vectors of each sentence are made and kept, too, to choose the one that answers
-    (`retrieve/sentence_vectors.py`); None: that of the index. `store`: where new ones are kept, "NAME" or
-    "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in files beside the index. `config`: how
+    (`retrieve/sentence_vectors.py`); None: that of the index. `store`: where new vectors are kept,
+    "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in files beside the index. `config`: how
     documents become passages; None: as the index has it, else the defaults;
     `text` and `charset` of `Data` are those of the config. Files that can't be read are in
     `counts.faults`, with the reason.

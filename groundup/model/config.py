@@ -158,8 +158,10 @@ class ModelConfig:
         self._require(
             "num_kv_heads head_width", lambda value: value >= 0, "at least 1, or 0 to be filled in"
         )
-        counts = "relative_buckets unrotated_every window_tokens full_every score_width num_experts experts_per_token"
-        self._require(counts, lambda value: value >= 0, "at least 0")
+        counts = "unrotated_every window_tokens full_every score_width relative_buckets"
+        self._require(
+            f"{counts} num_experts experts_per_token", lambda value: value >= 0, "at least 0"
+        )
         bounds = "window_rope_base score_softcap logit_softcap"
         self._require(bounds, lambda value: 0 <= value < math.inf, "0 or a positive number")
         self._require("norm_eps rope_base", lambda value: 0 < value < math.inf, "a positive number")

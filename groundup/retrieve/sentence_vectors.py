@@ -211,7 +211,8 @@ class SentenceVectors:
         """Return the cosine of a question to each text; those without a row are encoded with it."""
         ids = [_id(passage, text) for passage, text in wanted]
         texts = {id: text for id, (_, text) in zip(ids, wanted, strict=True)}
-        known = self.store.current().rows(list(texts))
+        self.store = self.store.current()
+        known = self.store.rows(list(texts))
         missing = [id for id in texts if id not in known]
         query, *made = self.embed([question, *(texts[id] for id in missing)])
         known |= dict(zip(missing, made, strict=True))

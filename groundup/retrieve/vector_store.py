@@ -91,7 +91,7 @@ class MappedVectors:
         rows, ids = (_size_of(file) for file in self._files_of(number))
         return number, min(rows // self.row_bytes, ids // 8)
 
-    def current(self) -> VectorStore:
+    def current(self) -> "MappedVectors":
         """Return the store with the rows of now."""
         if self._state() == (self.number, self.count):
             return self

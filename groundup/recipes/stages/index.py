@@ -51,7 +51,8 @@ def run(context: StageContext) -> StageResult:
         if table.tune:
             tune(context, table)
     device, progress = context.compute.device.type, context.progress
-    if table.encoder:
+    chooses = bool(table.encoder) and made.encoder == DEFAULT_ENCODER
+    if chooses:
         second = update_sentence_vectors(context.folder, table.encoder, device, progress)
         by += f", sentences chosen by {second.encoder}"
     with Index(context.folder) as index:
@@ -81,7 +82,10 @@ def run(context: StageContext) -> StageResult:
         if not table.vectors:
             way = f"set {context.name}.vectors to {DEFAULT_ENCODER}, then {way}"
         lack = f"The documents are {made.note}. With vectors: {way}."
-    notes = [note for note in (lack, few) if note]
+    alone = ""
+    if table.encoder and not chooses:
+        alone = f"{table.encoder} chooses no sentences: it does so beside {DEFAULT_ENCODER} only."
+    notes = [note for note in (lack, alone, few) if note]
     return StageResult(line, facts, (*notes, *other_languages(languages, table.language)))
 
 
