@@ -233,13 +233,12 @@ def index(
     >>> results.counts.documents
     8
     """
-    from groundup.retrieve.index import SENTENCES_FOLDER, Index, IndexConfig
-    from groundup.retrieve.updated_vectors import VectorsReport, update_with_vectors
-    from groundup.retrieve.vectors_info import NO_VECTORS
+    from groundup.retrieve.index import Index, IndexConfig
+    from groundup.retrieve.updated_vectors import update_with_vectors
 
     require_instance("index", "config", config, IndexConfig)
     folder, progress = Path(out), progress or Silent()
-    if encoder not in (None, NO_VECTORS):
+    if encoder:
         from groundup.retrieve.sentence_vectors import require_encoder
 
         require_encoder(str(encoder))
@@ -253,19 +252,27 @@ def index(
         device=device,
         progress=progress,
     )
-    second = VectorsReport()
-    if encoder or (folder / SENTENCES_FOLDER).exists():
-        from groundup.retrieve.sentence_vectors import update_sentence_vectors
-
-        second = update_sentence_vectors(folder, str(encoder or ""), device, progress)
+    second = _sentences_of(folder, str(encoder or ""), device, progress)
     for each in (made, second):
         if each.note:
             progress.say(f"note: {each.note}. Vectors are added by: {each.fix}")
     with Index(folder) as opened:
-        vectors_made = made.count + second.count
-        has_changed = bool(report.files_read or report.files_removed or vectors_made)
+        changes = (report.files_read, report.files_removed, made.count, second.count)
+        has_changed = any(changes)
         calibration = _calibrated_again(opened, device, progress) if has_changed else None
         return IndexResults(folder, report, opened.counts(), made, calibration, second)
+
+
+def _sentences_of(folder: Path, encoder: str, device: str, progress: Progress) -> "VectorsReport":
+    """Bring the vectors of an index's sentences up to date, without torch where it has none."""
+    from groundup.retrieve.index import SENTENCES_FOLDER
+    from groundup.retrieve.updated_vectors import VectorsReport
+
+    if not encoder and not (folder / SENTENCES_FOLDER).exists():
+        return VectorsReport()
+    from groundup.retrieve.sentence_vectors import update_sentence_vectors
+
+    return update_sentence_vectors(folder, encoder, device, progress)
 
 
 @checked_arguments

@@ -89,8 +89,8 @@ def make_sentence_vectors(folder: Path, embed: Embed, model: str, *, progress: P
 
 
 def require_encoder(name: str) -> None:
-    """Raise ModelError where a name or path is no encoder's, before any work."""
-    is_named = name in CATALOG and CATALOG[name].is_encoder
+    """Raise ModelError where a name or path is neither an encoder's nor "none", before any work."""
+    is_named = name == NO_VECTORS or (name in CATALOG and CATALOG[name].is_encoder)
     if not is_named and (kind := read_model_summary(name).kind) != "encoder":
         what = f"{name} is {KIND_NAMES[kind]}; a sentence is chosen by an encoder."
         raise ModelError(what, fix="Use all-mpnet-base-v2.")
