@@ -32,6 +32,7 @@ from groundup.model.sizes import flops_per_token, parameter_count
 from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.bigram_start import start_seconds
 from groundup.train.monitor.callbacks import MonitorConfig
 from groundup.train.monitor.evaluation import MAX_TOKENS
 from groundup.train.pretrain import (
@@ -106,6 +107,8 @@ class Measured:
     """In the precision of the config, or in the faster one for "auto"."""
     evaluation_s: float
     """Validation loss, samples and tasks."""
+    start_s: float = 0.0
+    """Before the first step: of tables by bigrams."""
     program_bytes: int = 0
     """Resident memory of this process before the model was built."""
     busy: bool = False
@@ -157,7 +160,10 @@ class Benchmark:
             evaluation.measure(model.eval())
             evaluation.sampler.write(model)
             evaluation_s = time.perf_counter() - started
-        return Measured(step_s, evaluation_s, program_bytes, busy)
+        start_s = 0.0
+        if share.fit.initial_tables == "bigrams":
+            start_s = start_seconds(model, self.shards)
+        return Measured(step_s, evaluation_s, start_s, program_bytes, busy)
 
     def with_precision(self, candidate: Candidate) -> tuple[Candidate, dict[str, float]]:
         """Return the candidate with the precision where its config leaves it open, and the seconds
@@ -248,8 +254,11 @@ def with_evaluations(config: FitConfig, evaluations: int) -> FitConfig:
 
 
 def steps_within(budget_s: float, measured: Measured) -> int:
-    """Steps that a run of `budget_s` seconds has time for beside its evaluations; at least 1."""
-    left = budget_s - (evaluations_within(budget_s, measured) + 1) * measured.evaluation_s
+    """Steps that a run of `budget_s` seconds has time for beside its start and its evaluations; at
+    least 1.
+    """
+    evaluations = evaluations_within(budget_s, measured) + 1
+    left = budget_s - measured.start_s - evaluations * measured.evaluation_s
     return max(1, int(left / (measured.step_s * (1 + OVERHEAD_SHARE))))
 
 

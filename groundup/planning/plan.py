@@ -88,6 +88,8 @@ class RunPlan:
     step_s: float | None
     """None: not measured."""
     evaluation_s: float = 0.0
+    start_s: float = 0.0
+    """Before the first step: of tables by bigrams."""
     evaluations: int = EVALUATIONS + 1
     """The first and the last among them."""
     attention: str = ""
@@ -138,7 +140,7 @@ class RunPlan:
         if self.step_s is None:
             return None
         steps_s = self.steps * self.step_s * (1 + OVERHEAD_SHARE)
-        return (steps_s + self.evaluations * self.evaluation_s) / 60
+        return (self.start_s + steps_s + self.evaluations * self.evaluation_s) / 60
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -173,9 +175,10 @@ def make_plan(
     a forecast.
     """
     shape, fit = candidate.shape, candidate.fit
-    step_s, evaluation_s = None, 0.0
+    step_s, evaluation_s, start_s = None, 0.0, 0.0
     if measured is not None:
         step_s, evaluation_s = measured.step_s, measured.evaluation_s
+        start_s = measured.start_s
     return RunPlan(
         parameters=candidate.parameters,
         steps=fit.steps,
@@ -185,6 +188,7 @@ def make_plan(
         disk_bytes=disk_bytes(candidate),
         step_s=step_s,
         evaluation_s=evaluation_s,
+        start_s=start_s,
         evaluations=1 + -(-fit.steps // fit.evaluation_interval),
         attention=attention_path(shape, shape.context_tokens, device, packing=fit.rows.packing),
         gguf=gguf_reason(shape),

@@ -1,4 +1,4 @@
-"""Choice of shape, batch and optimizer where the options leave them open: the lowest loss that the
+"""Choice of shape, batch, optimizer and initial tables where the options leave them open: the lowest loss that the
 scaling law expects in the time, on this machine.
 
     candidates (a family of shapes, or batches of one) -> the most promising is measured -> ...
@@ -44,6 +44,10 @@ MIN_BLOCKS = 2
 # same rate (docs/log.md).
 BATCH_FACTORS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 MIN_CONTEXT = 32
+# Tables by bigrams are the default of runs of fewer steps, on text that they do not read twice, of
+# models of at most so many parameters: what was measured (docs/log.md). In longer ones their gain
+# shrinks.
+BIGRAMS_BELOW_STEPS, BIGRAMS_MAX_PARAMETERS = 500, 3_000_000
 # Document lengths are taken from this many tokens at the start of the train split.
 SAMPLED_TOKENS = 4_000_000
 
@@ -260,7 +264,7 @@ def _estimate(candidate: Candidate, known: list[CandidateForecast]) -> Measured:
     token_ratio = (step_s / candidate.step_tokens) / (
         nearest.step_s / near[0].candidate.step_tokens
     )
-    return Measured(step_s, nearest.evaluation_s * token_ratio)
+    return Measured(step_s, nearest.evaluation_s * token_ratio, nearest.start_s)
 
 
 def _step_s(flops: float, near: Sequence[tuple[float, float]]) -> float:
@@ -321,6 +325,27 @@ def choose_optimizer(
     if best_optimizer(step_s) == "adamw":
         return other, reasons
     return candidate, reasons
+
+
+def choose_tables(
+    options: PretrainOptions, candidate: Candidate, steps: int, text: TextStats
+) -> tuple[Candidate, tuple[str, ...]]:
+    """The candidate with tables by bigrams in a run short enough, and the reason; where the options
+    leave them open. `steps`: that the time has room for with random ones.
+    """
+    few = steps < BIGRAMS_BELOW_STEPS and steps * candidate.step_tokens <= text.tokens
+    if not options.open_tables or not few or candidate.parameters > BIGRAMS_MAX_PARAMETERS:
+        return candidate, ()
+    optimizer, fields = candidate.fit.optimizer, {"initial_tables": "bigrams"}
+    if "learning_rate" not in optimizer_fields(options.tables["fit"]):
+        rate = learning_rate_for(candidate.shape.width, optimizer.name, "bigrams")
+        fields |= {"optimizer.learning_rate": rate}
+    shape = replace(candidate.shape, tied_head=False)
+    reason = (
+        f"tables by bigrams: embedding and head begin with what follows each token in the text, "
+        f"since the time has room for {steps} steps, fewer than {BIGRAMS_BELOW_STEPS} (docs/log.md)"
+    )
+    return Candidate(shape, candidate.fit.with_fields(fields)), (reason,)
 
 
 def best_optimizer(step_s: Mapping[str, float]) -> str:

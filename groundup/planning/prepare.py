@@ -1,7 +1,7 @@
 """From the options of a command to a run that can begin.
 
     PretrainOptions -> corpus: shards and tokenizer -> choose_model: shape, batch ->
-        choose_optimizer -> with_steps: FitConfig -> make_plan: Plan
+        choose_optimizer -> choose_tables -> with_steps: FitConfig -> make_plan: Plan
 
 What was measured and chosen is written to RUN/plan.json once, so that the same command, resuming,
 trains the same model for as many steps, in the same precision.
@@ -29,7 +29,12 @@ from groundup.planning.plan import (
     probe,
     probe_steps,
 )
-from groundup.planning.planner import choose_model, choose_optimizer, text_stats
+from groundup.planning.planner import (
+    choose_model,
+    choose_optimizer,
+    choose_tables,
+    text_stats,
+)
 from groundup.planning.pretrain_options import PretrainOptions, require_its_tokens, size_note
 from groundup.planning.scaling_law import LAW
 from groundup.planning.sweep import read_law
@@ -221,7 +226,15 @@ def plan_run(
     candidate, more = choose_optimizer(options, candidate, benchmark)
     times = None
     if measured or options.length.seconds is not None:
-        times = replace(benchmark.measure(candidate), program_bytes=program_bytes)
+        times = benchmark.measure(candidate)
+    if times is not None and options.length.seconds is not None:
+        steps = steps_within(options.length.seconds, times)
+        with_tables, why = choose_tables(options, candidate, steps, text)
+        if why:
+            candidate, more = with_tables, more + why
+            times = benchmark.measure(candidate)
+    if times is not None:
+        times = replace(times, program_bytes=program_bytes)
     candidate = with_steps(options, candidate, times, benchmark.shards, benchmark.progress)
     candidate, step_s = benchmark.with_precision(candidate)
     steps = candidate.fit.steps

@@ -131,6 +131,13 @@ class PretrainOptions:
         return self.in_family and "batch_size" not in self.tables["fit"]
 
     @property
+    def open_tables(self) -> bool:
+        """Whether the planner chooses how embedding and head begin."""
+        given = "initial_tables" in self.tables["fit"] or "tied_head" in self.tables["model"]
+        begins_anew = self.start is None and self.source is None
+        return self.length.seconds is not None and self.in_family and begins_anew and not given
+
+    @property
     def tokenizer(self) -> Tokenizer | Path | None:
         """The starting model's, or the folder of the one that is given."""
         if self.start is not None:

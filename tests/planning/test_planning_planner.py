@@ -13,13 +13,15 @@ from groundup.planning.planner import (
     batch_windows,
     best_optimizer,
     choose,
+    choose_tables,
     expected_loss,
     family,
     family_candidate,
     fitting_context,
     optimizer_reason,
 )
-from groundup.planning.pretrain_config import Length, PretrainConfig
+from groundup.planning.pretrain_config import Length, ModelShape, PretrainConfig
+from groundup.planning.pretrain_options import pretrain_options
 from groundup.planning.scaling_law import BIGRAMS_WORTH_BYTES, LAW, learning_rate_for
 from groundup.train.steps.config import BIGRAM_RATE_SHARE, pretraining_config
 
@@ -94,6 +96,33 @@ def test_a_machine_that_waits_between_steps_is_given_larger_batches() -> None:
         for machine in (idle, busy)
     ]
     assert chosen[0] > chosen[1] == 1_024
+
+
+def test_tables_by_bigrams_are_planned_for_short_runs_where_nothing_else_is_said() -> None:
+    def chosen(steps: int, text: TextStats = TEXT, **asked: object) -> Candidate:
+        options = pretrain_options("texts", PretrainConfig(minutes=1, **asked))  # type: ignore[arg-type]
+        candidate, reasons = choose_tables(options, candidates()[2], steps, text)
+        assert bool(reasons) == (candidate.fit.initial_tables == "bigrams")
+        return candidate
+
+    short = chosen(499)
+    assert short.fit.initial_tables == "bigrams" and not short.shape.tied_head
+    assert short.fit.optimizer.learning_rate == RATE * BIGRAM_RATE_SHARE
+    given = chosen(499, settings={"fit.optimizer.learning_rate": 0.001})
+    assert given.fit.initial_tables == "bigrams"
+    assert given.fit.optimizer.learning_rate == candidates()[2].fit.optimizer.learning_rate
+    twice_read = dataclasses.replace(TEXT, tokens=400_000)
+    for candidate in (
+        chosen(500),
+        chosen(499, twice_read),
+        chosen(499, settings={"model.tied_head": True}),
+        chosen(499, settings={"fit.initial_tables": "random"}),
+        chosen(499, model=ModelShape(preset="gpt2")),
+    ):
+        assert candidate == candidates()[2]
+    large = candidates()[-1]
+    options = pretrain_options("texts", PretrainConfig(minutes=1))
+    assert choose_tables(options, large, 100, TEXT)[0] == large
 
 
 def test_adamw_is_planned_where_muon_takes_more_time_than_its_steps_are_worth() -> None:

@@ -23,7 +23,13 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train import bigram_start
-from groundup.train.bigram_start import count_bigrams, fit_tables, start_from_bigrams
+from groundup.train.bigram_start import (
+    count_bigrams,
+    fit_tables,
+    start_from_bigrams,
+    start_seconds,
+)
+from groundup.train.monitor.time_budget import StepControl
 from groundup.train.pretrain import PretrainInputs, new_model, pretrain
 from groundup.train.steps.config import FitConfig
 
@@ -135,6 +141,27 @@ def test_a_run_begins_with_them_and_goes_on_after_an_interruption_with_the_same_
             for folder in (tmp_path / "bigrams", stopped.path)
         ]
         assert weights[0] == weights[1]
+
+
+def test_the_start_counts_as_the_time_of_the_run_and_is_forecast(
+    made: tuple[ShardSet, Tokenizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = inputs_of(made)
+    model = new_model(inputs.shape, 0, CPU)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    now = iter((0.0, 2.0, 2.4))  # counted in two seconds, four steps of a tenth
+    assert start_seconds(model, made[0], lambda: next(now)) == pytest.approx(2 + 80 * 0.1)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    ticks = itertools.count()
+    spent = [0.0]
+
+    def takes_an_hour(*_: object) -> None:
+        spent[0] = 3600.0
+
+    monkeypatch.setattr("groundup.train.pretrain.start_from_bigrams", takes_an_hour)
+    control = StepControl(clock=lambda: spent[0] + 1e-3 * next(ticks))
+    found = pretrain(inputs, RunFolder(tmp_path / "run"), compute=CPU, control=control)
+    assert 3600 <= found.elapsed_s < 3610
 
 
 def test_tied_tables_and_a_model_that_is_continued_are_refused(

@@ -313,6 +313,10 @@ def test_steps_fill_the_time_left_beside_evaluations() -> None:
     assert steps_within(0.5, measured) == 1
     plan = RunPlan(1_000_000, steps, 1, 1, 0, 0, measured.step_s, measured.evaluation_s)
     assert plan.minutes == pytest.approx(114 / 60)
+    later = replace(measured, start_s=10.5)  # 100 steps
+    assert steps_within(114.01, later) == 900
+    plan = replace(plan, steps=900, start_s=later.start_s)
+    assert plan.minutes == pytest.approx(114 / 60)
 
 
 def test_evaluations_take_a_tenth_of_the_time_at_most() -> None:
