@@ -44,10 +44,10 @@ MIN_BLOCKS = 2
 # same rate (docs/log.md).
 BATCH_FACTORS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 MIN_CONTEXT = 32
-# Tables by bigrams are the default of runs of fewer steps, on text that they do not read twice, of
+# Tables by bigrams are the default of runs of so many steps, on text that they do not read twice, of
 # models of at most so many parameters: what was measured (docs/log.md). In longer ones their gain
-# shrinks.
-BIGRAMS_BELOW_STEPS, BIGRAMS_MAX_PARAMETERS = 500, 3_000_000
+# shrinks, in shorter ones their fit takes too much of the time.
+BIGRAMS_STEPS, BIGRAMS_MAX_PARAMETERS = range(100, 500), 3_000_000
 # Document lengths are taken from this many tokens at the start of the train split.
 SAMPLED_TOKENS = 4_000_000
 
@@ -333,7 +333,7 @@ def choose_tables(
     """The candidate with tables by bigrams in a run short enough, and the reason; where the options
     leave them open. `steps`: that the time has room for with random ones.
     """
-    few = steps < BIGRAMS_BELOW_STEPS and steps * candidate.step_tokens <= text.tokens
+    few = steps in BIGRAMS_STEPS and steps * candidate.step_tokens <= text.tokens
     if not options.open_tables or not few or candidate.parameters > BIGRAMS_MAX_PARAMETERS:
         return candidate, ()
     optimizer, fields = candidate.fit.optimizer, {"initial_tables": "bigrams"}
@@ -343,7 +343,7 @@ def choose_tables(
     shape = replace(candidate.shape, tied_head=False)
     reason = (
         f"tables by bigrams: embedding and head begin with what follows each token in the text, "
-        f"since the time has room for {steps} steps, fewer than {BIGRAMS_BELOW_STEPS} (docs/log.md)"
+        f"since the time has room for {steps} steps, fewer than {BIGRAMS_STEPS.stop} (docs/log.md)"
     )
     return Candidate(shape, candidate.fit.with_fields(fields)), (reason,)
 

@@ -113,6 +113,7 @@ def test_tables_by_bigrams_are_planned_for_short_runs_where_nothing_else_is_said
     assert given.fit.optimizer.learning_rate == candidates()[2].fit.optimizer.learning_rate
     twice_read = dataclasses.replace(TEXT, tokens=400_000)
     for candidate in (
+        chosen(99),
         chosen(500),
         chosen(499, twice_read),
         chosen(499, settings={"model.tied_head": True}),
