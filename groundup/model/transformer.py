@@ -140,13 +140,6 @@ class Transformer(nn.Module):
         return hidden
 
 
-def use_shares(module: nn.Module, shares: Sequence[float] | None) -> None:
-    """What share of its output each block adds in training, L of them; None: all of it."""
-    for part in module.modules():
-        if isinstance(part, Transformer):
-            part.shares = shares
-
-
 def use_recompute(module: nn.Module, recompute: bool) -> None:
     """Whether only the inputs of blocks are saved for the backward pass: bit-identical gradients,
     with a third more arithmetic and far less memory (Chen et al. 2016, section 4.1).

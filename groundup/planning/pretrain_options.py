@@ -30,6 +30,7 @@ from groundup.train.cut.cut import cut_shape, cut_shape_of_size, require_cuttabl
 from groundup.train.monitor.time_budget import TimeBudget
 from groundup.train.optimizers.muon import Muon
 from groundup.train.starting_model import StartingModel, starting_model
+from groundup.train.steps.block_schedule import require_start_blocks
 from groundup.train.steps.config import (
     FitConfig,
     decisive_fields,
@@ -185,7 +186,11 @@ class PretrainOptions:
         asked = self.config.model
         if self.start is not None or self.source is not None:
             self.fit().require_tables(tied_head=False, continued=True)
+<<<<<<< HEAD
         if self.start is not None:
+=======
+            require_start_blocks(self.fit(), self.start.config, continued=True)
+>>>>>>> e802838d (Stochastic depth is never compiled, and what can't begin with fewer blocks is refused before texts are read; log of what was measured)
             context = self.start.config.context_tokens
             return self.start.shape(self.tables["model"].get("context_tokens", context))
         if asked.size is not None:
@@ -195,6 +200,7 @@ class PretrainOptions:
         else:
             base = preset(asked.preset or PRESET)
         shape = self.with_fields(base, vocab_size)
+        require_start_blocks(self.fit(), shape, continued=self.source is not None)
         if self.source is not None:
             return cut_shape(shape, self.source.config, self.tables["model"], self.source.name)
         return shape

@@ -17,7 +17,7 @@ from groundup.device import Compute, choose_threads, seed_for
 from groundup.locks import only_one, remove_temporaries
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import flops_per_token
-from groundup.model.transformer import use_recompute, use_shares
+from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import (
@@ -66,7 +66,7 @@ from groundup.train.monitor.time_budget import describe_rescale
 from groundup.train.optimizers.built import BuiltOptimizer, trainable
 from groundup.train.optimizers.muon import Muon
 from groundup.train.parallel.single_process import SingleProcess
-from groundup.train.steps.block_schedule import block_shares
+from groundup.train.steps.block_schedule import choose_blocks, compute_all_blocks
 from groundup.train.steps.compiled import compile_loss, compile_obstacle, decide_compile
 from groundup.train.steps.config import FitConfig, TrainPrecision
 from groundup.train.steps.interrupts import Interrupts
@@ -302,7 +302,7 @@ class Session:
         self.log.close()
         self.prefetcher.close()
         self.job.model.zero_grad()
-        use_shares(self.job.model, None)
+        compute_all_blocks(self.job.model)
 
     # --- around the steps
 
@@ -313,19 +313,14 @@ class Session:
     def sum_gradients(self, batches: Sequence[Batch]) -> tuple[Summed, float]:
         """The summed loss, and the norm of the summed gradient."""
         bf16, device = self.trained.precision == "bf16", self.job.compute.device
-        self._choose_blocks()
+        step = self.trained.state.step
+        if self.trained.config.blocks.vary:
+            place = self.trained.schedule.place(step)
+            choose_blocks(self.job.model, self.trained.config, step, place)
         with contextlib.ExitStack() as around:
             for callback in self.callbacks:
                 around.enter_context(callback.around_passes())
             return self.trained.strategy.sum_gradients(batches, self.interrupts, device, bf16=bf16)
-
-    def _choose_blocks(self) -> None:
-        """Of the step that comes."""
-        config, model, state = self.trained.config, self.job.model, self.trained.state
-        if not config.blocks.vary or not isinstance(model, LanguageModel):
-            return
-        place = self.trained.schedule.place(state.step)
-        use_shares(model, block_shares(config, model.config.num_layers, state.step, place))
 
     def roll_back(self, loss: float) -> None:
         """Where the loss has risen for good. Raises GroundupError, FormatError."""

@@ -13,7 +13,8 @@ from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
-from groundup.model.transformer import use_shares
+from groundup.planning.pretrain_config import PretrainConfig
+from groundup.planning.pretrain_options import pretrain_options
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.train.loop import fit
@@ -21,6 +22,8 @@ from groundup.train.monitor.callbacks import Hooks
 from groundup.train.steps.block_schedule import (
     begin_as_identities,
     block_shares,
+    choose_blocks,
+    compute_all_blocks,
     require_one_process,
     require_start_blocks,
 )
@@ -58,10 +61,10 @@ def test_a_share_of_the_output_is_that_much_of_what_a_block_adds() -> None:
     one = x + 2 * (transformer.run_blocks(x, 0, 1) - x)
     expected = transformer.final_norm(transformer.run_blocks(one, 2, 4))
     whole = model.hidden(ids)
-    use_shares(model, [2.0, 0.0, 1.0, 1.0])
+    transformer.shares = [2.0, 0.0, 1.0, 1.0]
     torch.testing.assert_close(model.hidden(ids), expected)
     assert torch.equal(model.eval().hidden(ids), whole)  # in evaluation all of each
-    use_shares(model, None)
+    compute_all_blocks(model)
     assert torch.equal(model.train().hidden(ids), whole)
 
 
@@ -82,7 +85,7 @@ def test_the_last_blocks_join_after_their_share_of_the_steps_and_change_nothing_
     model, ids = new_model(), torch.arange(8)[None]
     begin_as_identities(model, 2)
     whole = model.hidden(ids)
-    use_shares(model, [1.0, 1.0, 0.0, 0.0])
+    choose_blocks(model, early, 5, 5.0)
     assert torch.equal(model.hidden(ids), whole)
 
 
@@ -140,3 +143,8 @@ def test_what_cannot_begin_with_fewer_blocks_is_refused() -> None:
         require_one_process(config(drop=0.1), 2)
     with pytest.raises(ConfigError, match="drop"):
         Blocks(drop=1.0)
+    with pytest.raises(ConfigError, match="compile is on"):
+        config(drop=0.1).with_fields({"compile": "on"})
+    options = pretrain_options("texts", PretrainConfig(steps=9, settings={"fit.blocks.start": 9}))
+    with pytest.raises(ConfigError, match="must be less than the model's 4 blocks"):
+        options.shape(300)

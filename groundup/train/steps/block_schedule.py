@@ -11,7 +11,7 @@ resumed run goes on alike.
             the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -43,12 +43,26 @@ def block_shares(config: FitConfig, layers: int, step: int, place: float) -> Seq
     return shares
 
 
+def choose_blocks(model: nn.Module, config: FitConfig, step: int, place: float) -> None:
+    """Those that the step after `step` computes."""
+    for transformer in _transformers(model):
+        layers = transformer.config.num_layers
+        transformer.shares = block_shares(config, layers, step, place)
+
+
+def compute_all_blocks(model: nn.Module) -> None:
+    for transformer in _transformers(model):
+        transformer.shares = None
+
+
+def _transformers(model: nn.Module) -> Iterator[Transformer]:
+    return (part for part in model.modules() if isinstance(part, Transformer))
+
+
 def begin_as_identities(model: nn.Module, start: int) -> None:
     """Zero the output matrices of all blocks but the first `start`."""
-    for part in model.modules():
-        if not isinstance(part, Transformer):
-            continue
-        for block in part.blocks[start:]:
+    for transformer in _transformers(model):
+        for block in transformer.blocks[start:]:
             for name, parameter in block.named_parameters():
                 if name.endswith(OUTPUTS):
                     nn.init.zeros_(parameter)

@@ -71,7 +71,7 @@ def decide_compile(
 ) -> MeasuredPrecision:
     """The decision about precision with that about compiling added; the reason is reported."""
     compile, device = clock.config.compile, clock.compute.device
-    if compile == "off":
+    if compile == "off" or clock.config.blocks.drop:  # compiled anew for each choice of blocks
         return decision
     trial = _CompileTrial(decision, clock)
     by_measuring = compile == "auto" and device.type != "cuda"

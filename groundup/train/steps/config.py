@@ -245,6 +245,12 @@ class FitConfig:
         most = f"0 to {left} (steps after the warm-up)"
         require(0 <= self.decay <= left, "decay_steps", self.decay, most)
 
+        if self.blocks.drop and self.compile == "on":
+            raise ConfigError(
+                "fit.blocks.drop changes the blocks of each step, and compile is on.",
+                fix="Leave one of them out.",
+            )
+
     def with_fields(self, changed: Mapping[str, Any]) -> "FitConfig":
         """Return the config with these fields, "optimizer.learning_rate" for one of a part. Raises
         ConfigError.
