@@ -133,10 +133,11 @@ class PretrainOptions:
 
     @property
     def open_tables(self) -> bool:
-        """Whether the planner chooses how embedding and head begin."""
+        """Whether the planner chooses how embedding and head begin: a head of its own makes a model
+        larger than a size that is asked for.
+        """
         given = "initial_tables" in self.tables["fit"] or "tied_head" in self.tables["model"]
-        begins_anew = self.start is None and self.source is None
-        return self.length.seconds is not None and self.in_family and begins_anew and not given
+        return self.open_shape and not given
 
     @property
     def tokenizer(self) -> Tokenizer | Path | None:

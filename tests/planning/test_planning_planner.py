@@ -118,7 +118,7 @@ def test_tables_by_bigrams_are_planned_for_short_runs_where_nothing_else_is_said
         chosen(499, twice_read),
         chosen(499, settings={"model.tied_head": True}),
         chosen(499, settings={"fit.initial_tables": "random"}),
-        chosen(499, model=ModelShape(preset="gpt2")),
+        chosen(499, model=ModelShape(size="1M")),
     ):
         assert candidate == candidates()[2]
     large = candidates()[-1]
