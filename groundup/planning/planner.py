@@ -336,7 +336,8 @@ def choose_tables(
     few = steps in BIGRAMS_STEPS and steps * candidate.step_tokens <= text.tokens
     if not options.open_tables or not few or candidate.parameters > BIGRAMS_MAX_PARAMETERS:
         return candidate, ()
-    optimizer, fields = candidate.fit.optimizer, {"initial_tables": "bigrams"}
+    optimizer = candidate.fit.optimizer
+    fields: dict[str, object] = {"initial_tables": "bigrams"}
     if "learning_rate" not in optimizer_fields(options.tables["fit"]):
         rate = learning_rate_for(candidate.shape.width, optimizer.name, "bigrams")
         fields |= {"optimizer.learning_rate": rate}
