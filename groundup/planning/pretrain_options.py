@@ -187,11 +187,8 @@ class PretrainOptions:
         asked = self.config.model
         if self.start is not None or self.source is not None:
             self.fit().require_tables(tied_head=False, continued=True)
-<<<<<<< HEAD
         if self.start is not None:
-=======
             require_start_blocks(self.fit(), self.start.config, continued=True)
->>>>>>> e802838d (Stochastic depth is never compiled, and what can't begin with fewer blocks is refused before texts are read; log of what was measured)
             context = self.start.config.context_tokens
             return self.start.shape(self.tables["model"].get("context_tokens", context))
         if asked.size is not None:
