@@ -123,7 +123,9 @@ class Transformer(nn.Module):
     def _through(
         self, hidden: Tensor, metadata: ForwardMetadata, first: int, last: int, cache: Cache | None
     ) -> Tensor:
-        shares = self.shares if self.training else None
+        shares = None
+        if self.training:
+            shares = self.shares
         for index in range(first, last):
             block, block_metadata = self.block(index), metadata.by_block[index]
             if shares is not None and shares[index] != 1:

@@ -148,7 +148,9 @@ class StackedMuon(torch.optim.Muon):
                 state["momentum_buffer"] = torch.zeros_like(gradient)
             mean = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
             ahead.append(gradient.lerp(mean, momentum))
-        together = torch.stack(ahead) if len(ahead) > 1 else ahead[0]
+        together = ahead[0]
+        if len(ahead) > 1:
+            together = torch.stack(ahead)
         if self.variant.equal_rows:
             together = equalise_rows(together)
         directions = orthogonalise(

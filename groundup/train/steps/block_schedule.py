@@ -37,7 +37,9 @@ def block_shares(config: FitConfig, layers: int, step: int, place: float) -> Seq
         dice = torch.rand(layers, generator=generator(config.seed, f"blocks {step}")).tolist()
         for number, drawn in enumerate(dice):
             left_out = blocks.drop * (number + 1) / layers
-            shares[number] = 0.0 if drawn < left_out else 1 / (1 - left_out)
+            shares[number] = 0.0
+            if drawn >= left_out:
+                shares[number] = 1 / (1 - left_out)
     if blocks.start is not None and place < config.start_block_steps:
         shares[blocks.start :] = [0.0] * (layers - blocks.start)
     return shares
