@@ -38,8 +38,8 @@ PROBE_FROM_S = 300.0
 # nor do those in which it would read less text than this share of the shortest runs that the law
 # was fitted on.
 MIN_PROBE_SHARE = 0.8
-# Starts were compared in runs of at most so many tokens (docs/processing.md): random weights, tables
-# by bigrams (which `choose_tables` of planner.py takes in some), a cut and a whole public model.
+# Starts were compared in runs of at most so many tokens (docs/processing.md): random weights,
+# tables by bigrams (which planner.py takes in some), a cut and a whole public model.
 COMPARED_TOKENS = 230_000
 # A text that is read more often in such a run is small.
 SMALL_TEXT_EPOCHS = 2.0

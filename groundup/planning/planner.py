@@ -1,5 +1,5 @@
-"""Choice of shape, batch, optimizer and initial tables where the options leave them open: the lowest loss that the
-scaling law expects in the time, on this machine.
+"""Choice of shape, batch, optimizer and initial tables where the options leave them open: the
+lowest loss that the scaling law expects in the time, on this machine.
 
     candidates (a family of shapes, or batches of one) -> the most promising is measured -> ...
         until the best and the next larger one are
@@ -44,8 +44,8 @@ MIN_BLOCKS = 2
 # same rate (docs/log.md).
 BATCH_FACTORS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 MIN_CONTEXT = 32
-# Tables by bigrams are the default of runs of so many steps, on text that they do not read twice, of
-# models of at most so many parameters: what was measured (docs/log.md). In longer ones their gain
+# Tables by bigrams are the default of runs of so many steps, on text that they do not read twice,
+# of models of at most so many parameters: what was measured (docs/log.md). In longer ones the gain
 # shrinks, in shorter ones their fit takes too much of the time.
 BIGRAMS_STEPS, BIGRAMS_MAX_PARAMETERS = range(100, 500), 3_000_000
 # Document lengths are taken from this many tokens at the start of the train split.

@@ -163,7 +163,7 @@ _KNOWN = (
     Switch(
         "two-blocks-first",
         "The first quarter of the steps computes two blocks, the others join as identities",
-        "Gong et al. 2019, Efficient Training of BERT by Progressively Stacking; Net2Net, arXiv 1511.05641",
+        "Gong et al. 2019, progressive stacking (ICML); Net2Net, arXiv 1511.05641",
         ("fit.blocks.start=2",),
     ),
     Switch(
@@ -174,7 +174,7 @@ _KNOWN = (
     ),
     Switch(
         "z-loss",
-        "Beside each token's loss a ten-thousandth of the squared logarithm of the softmax's denominator",
+        "Beside each token's loss 1e-4 times the squared logarithm of the softmax's denominator",
         "Chowdhery et al. 2022 (PaLM), arXiv 2204.02311, section 5",
         ("fit.stability.z_weight=1e-4",),
     ),

@@ -22,7 +22,7 @@ class BatchSizeWarmup:
     """`windows` with `start_rows` rows in each of the first `until` batches. Raises ConfigError
     unless those are fewer than the batch has.
 
-    >>> BatchSizeWarmup(windows, start_rows=2, until=100).batch(0).ids.shape    # of windows [8, 128]
+    >>> BatchSizeWarmup(windows, start_rows=2, until=100).batch(0).ids.shape  # of windows [8, 128]
     torch.Size([2, 128])
     """
 

@@ -1,5 +1,5 @@
-"""The arithmetic of Muon (Jordan et al. 2024): matrices made orthogonal, a readable step, and the one
-that takes small matrices together.
+"""The arithmetic of Muon (Jordan et al. 2024): matrices made orthogonal, a readable step, and the
+one that takes small matrices together.
 
 The gradient of a block's matrix, summed over steps, is nearly of low rank: a few directions have
 large singular values, most have small ones and are hardly learned. Of G = U S V^T Muon steps along
