@@ -467,10 +467,10 @@ def _joined(
     question: str, parts: Sequence[QuestionPart], readings: Sequence[QuestionReading]
 ) -> QuestionReading:
     """Return the readings of the parts of a question as one; a part without an answer is named."""
-    sources = list({source.id: source for each in readings for source in each.sources}.values())
-    numbers = {source.id: number for number, source in enumerate(sources, start=1)}
-    about = {source.id: source for each in readings for source in each.about}
-    values: dict[int, list[float]] = {source.id: [0.0] for source in sources}
+    by_id = {source.id: source for each in readings for source in each.sources}
+    numbers = {each: number for number, each in enumerate(by_id, start=1)}
+    about = {source.id: by_id[source.id] for each in readings for source in each.about}
+    values: dict[int, list[float]] = {each: [0.0] for each in by_id}
     quotes: dict[tuple[int, int], Quote] = {}
     for reading in readings:
         for source, value in zip(reading.sources, reading.values, strict=True):
@@ -489,7 +489,7 @@ def _joined(
     return QuestionReading(
         question,
         min(each.evidence for each in readings if each.about),
-        tuple(sources),
+        tuple(by_id.values()),
         tuple(about.values()),
         tuple(quotes.values()),
         tuple(dict.fromkeys(file for each in readings for file in each.outdated)),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from groundup.cli.main import run
-from groundup.retrieve.answer import Answer, AskConfig, Note, ask
+from groundup.retrieve.answer import Answer, AskConfig, Note, ask, read
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.cite import ANSWERS, DIFFERS, QUALIFIES, Quote
 from groundup.retrieve.composition import compose, missing_words, nearest_quote
@@ -177,6 +177,19 @@ def test_both_parts_of_a_question_are_answered_or_the_missing_one_is_named(
     assert texts(one)[-1] == "Not found in your documents: who is the president of Peru."
     none = answered("Who is the king of Peru and who composed the Ring?", documents)
     assert none.text == NOT_FOUND
+
+
+def test_what_both_parts_of_a_question_find_is_a_source_once(
+    docs: Path, update: Update, tmp_path: Path
+) -> None:
+    """Each part gives a passage a score of its own; a model's prompt numbers it by its place."""
+    (docs / "prices.md").write_text(PRICES)
+    (docs / "tickets.md").write_text(TICKETS)
+    update()
+    with Index(tmp_path / "index") as index:
+        reading = read(index, "How much is a crown, and what does a check-up cost?", AskConfig())
+    assert len(reading.about) > 1
+    assert [each for each in reading.about if each not in reading.sources] == []
 
 
 @pytest.mark.parametrize(
