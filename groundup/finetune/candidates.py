@@ -146,7 +146,7 @@ class ChosenLearner:
         return replace(self._job, config=replace(config, train="stacked", encoder=NO_ENCODER))
 
     def _with_encoder(self, stacked: ClassifierJob, learner: Learner) -> list[TrainedCandidate]:
-        """None where no encoder is wanted, or the default one can't be had, which is said. Raises
+        """Return none where no encoder is wanted, or the default one can't be had, which is said. Raises
         ModelError, NetworkError, FormatError for one that is named.
         """
         named, begun = self._job.config.encoder, time.monotonic()
