@@ -144,5 +144,5 @@ def _lines(found: "MixtureResults") -> list[str]:
     said = difference_words(comparison.difference)
     lines.append(f"found against proportional ({len(comparison.seeds)} seeds): {said}")
     if not found.better:
-        lines.append("Proportional shares are kept: the gain lies inside the interval.")
+        lines.append("Proportional shares are kept: the interval of the difference is not below 0.")
     return [*lines, "", f"next: {found.next_command}", "", "In a recipe:", found.recipe]

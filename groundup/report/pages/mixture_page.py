@@ -97,7 +97,7 @@ def _opening(results: JsonObject) -> Node:
     )
     lead = "Not done: the comparison of proportional and found shares is missing."
     if table(results, "comparison"):
-        lead = "Proportional shares are kept: the gain lies inside the interval."
+        lead = "Proportional shares are kept: the interval of the difference is not below 0."
         if results.get("better"):
             lead = f"{_relative(results)} bits per byte of the target than proportional shares."
     return page_header("groundup · mixture", "Which texts, how much of each", lead, figures)
