@@ -31,7 +31,11 @@ from .conftest import Update
 ROOT = Path(__file__).parents[2]
 QUESTIONS = [
     *sorted((ROOT / "benchmarks/reader_firms").glob("*/questions.jsonl")),
-    *sorted((ROOT / "benchmarks/held_out").glob("**/*.jsonl")),
+    *(
+        file
+        for file in sorted((ROOT / "benchmarks/held_out").glob("**/*.jsonl"))
+        if "fourth" not in file.parts  # was opened once, to be measured; nothing is chosen on it
+    ),
     *sorted((ROOT / "groundup/packs").glob("*/questions.jsonl")),
 ]
 
