@@ -82,7 +82,7 @@ def make_sentence_vectors(folder: Path, embed: Embed, model: str, *, progress: P
                 ids = sorted(id for id in rows if id > last)
                 if ids:
                     store.append(ids, embed([rows[id] for id in ids]))
-                done, made = passages[-1].id, made + len(passages)
+                done, made = passages[-1].id, made + len({id >> 32 for id in ids})
                 advance(len(passages))
         end_change(place)
     return made
