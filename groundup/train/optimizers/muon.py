@@ -1,5 +1,6 @@
 """Muon for the matrices of the blocks (`stacked_muon.py`), AdamW for the rest: embeddings, head,
-norms, biases, positions, routers, and experts, whose matrices are stacked in tensors of three dimensions.
+norms, biases, positions, routers, and experts, whose matrices are stacked in tensors of three
+dimensions.
 """
 
 from collections.abc import Mapping, Sequence
