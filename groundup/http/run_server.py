@@ -81,7 +81,7 @@ def run_server(
         access_log=False,
         log_level="error",
     )
-    with _exit_0_on_sigterm(), listen(host, port) as listening:
+    with _exit_0_on_sigterm(limits.shutdown_s + 1), listen(host, port) as listening:
         if announce is not None:
             announce(address_of(listening, host))
 
@@ -189,14 +189,20 @@ def network_address(host: str) -> str:
 
 
 @contextlib.contextmanager
-def _exit_0_on_sigterm() -> Iterator[None]:
+def _exit_0_on_sigterm(limit_s: float) -> Iterator[None]:
     """uvicorn handles SIGTERM while it runs, and raises it again for this handler after its
-    shutdown.
+    shutdown. Before, an exception that is raised while Python runs a finalizer (as at the end of
+    each import) is lost: the process then ends after `limit_s` all the same.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+
+    def end(number: int, frame: FrameType | None) -> None:
+        _end_after(limit_s, 0)
+        sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

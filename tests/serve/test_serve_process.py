@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -268,6 +269,30 @@ def test_without_its_key_a_server_shows_nothing(start_server: Start) -> None:
     assert get(port, "/static/guarded_app.py", "Authorization: Bearer open sesame")[0] == 200
 
 
+SIGNAL_IN_A_FINALIZER = """
+import os, signal, weakref
+from starlette.applications import Starlette
+from groundup.http.access import access_for
+from groundup.http.guard import Guard
+from groundup.http.limits import Limits
+from groundup.http.run_server import run_server
+
+class Thing: pass
+
+def ended(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000): pass
+
+def announce(address):
+    thing = Thing()
+    reference = weakref.ref(thing, ended)
+    del thing
+
+guard = Guard(Starlette(), access_for("127.0.0.1"), Limits(shutdown_s=0.1))
+run_server(guard, "127.0.0.1", 0, announce=announce)
+"""
+
+
 def test_a_port_that_is_taken_is_named_with_its_holder(start_server: Start) -> None:
     address, holder = start_server()
     _, second = start_server(port=port_of(address))
@@ -302,6 +327,18 @@ def test_a_signal_ends_it_cleanly_though_a_request_hangs(
         assert (
             process.wait(HANG_S) == code
         )  # Python itself ends by the signal after KeyboardInterrupt; the command line makes it 130
+
+
+def test_a_signal_within_a_finalizer_before_it_runs_ends_it() -> None:
+    """Python only reports what is raised there, so the handler's exception alone would be lost."""
+    process = subprocess.run(
+        [sys.executable, "-c", SIGNAL_IN_A_FINALIZER],
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "Exception ignored" in process.stderr
 
 
 def test_localhost_and_ipv6_are_addresses_to_listen_on(start_server: Start) -> None:
