@@ -205,8 +205,7 @@ def index(
     data: "AnyPath | Data | Source | Sequence[AnyPath | Data | Source]" = (),
     out: AnyPath = "index",
     *,
-    vectors: str | Path | None = None,
-    encoder: str | Path | None = None,
+    vectors: str | Path | tuple[str | Path | None, str | Path] | None = None,
     store: str = "",
     config: "IndexConfig | None" = None,
     follow_links: bool = False,
@@ -219,9 +218,9 @@ def index(
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
     whose vectors are made of each passage, for search by meaning; None: of an index the one that
     made its vectors, of a new index all-minilm-l6-v2, if it is on this machine and most passages
-    are English; "none": no vectors are made. `encoder`: a larger one (all-mpnet-base-v2), whose
-    vectors of each sentence are made and kept, too, to choose the one that answers
-    (`retrieve/sentence_vectors.py`); None: that of the index. `store`: where new vectors are kept,
+    are English; "none": no vectors are made. Of two, as in (None, "all-mpnet-base-v2"), the second
+    is a larger encoder, whose vectors of each sentence are made and kept, too, to choose the one
+    that answers (`retrieve/sentence_vectors.py`); without it: that of the index. `store`: where new vectors are kept,
     "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in files beside the index. `config`: how
     documents become passages; None: as the index has it, else the defaults;
     `text` and `charset` of `Data` are those of the config. Files that can't be read are in
@@ -238,6 +237,7 @@ def index(
 
     require_instance("index", "config", config, IndexConfig)
     folder, progress = Path(out), progress or Silent()
+    vectors, encoder = vectors if isinstance(vectors, tuple) else (vectors, None)
     if encoder:
         from groundup.retrieve.sentence_vectors import require_encoder
 

@@ -120,8 +120,7 @@ def command(
     results = index(
         docs or [],
         out,
-        vectors=vectors,
-        encoder=encoder,
+        vectors=(vectors, encoder) if encoder else vectors,
         store=store,
         config=config,
         follow_links=follow_links,

@@ -16,6 +16,7 @@ FOLDERS = {
     "pretrain": ["pretrain", "nowhere", "--out"],
     "sweep": ["sweep", "nowhere", "--out"],
     "research": ["research", "nowhere", "--out"],
+    "plan": ["plan", "nowhere", "--mixture", "search", "--out"],
     "pull": ["pull", "nowhere", "--out"],
     "finetune classifier": ["finetune", "classifier", "nowhere", "nowhere", "--out"],
     "finetune chat": ["finetune", "chat", "nowhere", "nowhere", "--out"],

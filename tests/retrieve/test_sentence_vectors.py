@@ -181,7 +181,7 @@ def test_what_is_no_encoder_is_refused_before_the_documents_are_read(
         ("mpnet", "no model 'mpnet'"),
     ):
         with pytest.raises(ModelError, match=says):
-            groundup.index(docs, tmp_path / "new", encoder=name)
+            groundup.index(docs, tmp_path / "new", vectors=(None, name))
     assert not (tmp_path / "new").exists()
 
 
