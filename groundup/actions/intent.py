@@ -113,10 +113,14 @@ class _Example:
     form: Form
     first: str
     words: frozenset[str]
+    is_denied: bool
 
     def nearest(self, others: Iterable["_Example"]) -> float:
-        """Return the similarity of the nearest of the same form."""
-        return _nearest(self.words, (each.words for each in others if each.form == self.form))
+        """Return the similarity of the nearest of the same form, denied as it is."""
+        own = self.form, self.is_denied
+        return _nearest(
+            self.words, (each.words for each in others if (each.form, each.is_denied) == own)
+        )
 
 
 def _nearest(own: frozenset[str], texts: Iterable[frozenset[str]]) -> float:
@@ -277,7 +281,8 @@ class ActionChooser:
         return found
 
     def _example(self, text: str) -> "_Example":
-        return _Example(message_form(text, self._verbs), first_word(text), words_of(text))
+        form = message_form(text, self._verbs)
+        return _Example(form, first_word(text), words_of(text), is_denied(text))
 
     def _said_in_examples(self, message: str) -> str | None:
         """Return the action that has a message among its examples, but for its values."""

@@ -37,7 +37,6 @@ def choosers(embed: Embed) -> dict[str, ActionChooser]:
     ("pack", "message", "action"),
     [
         ("restaurant", "do you have anything free on Saturday evening for 6?", "book_table"),
-        ("bank", "how do I get my card frozen, I lost it", "freeze_card"),
         ("bank", "could someone at Hethersby see me about a mortgage on Tuesday", "book_appointment"),
         ("writing", "keep this outline for me", "save_outline"),
         ("airline", "please cancel my ticket, CVXPJD, the name is Hossain", "cancel_booking"),
@@ -76,13 +75,14 @@ def test_less_is_enough_where_documents_hold_no_answer(choosers: dict[str, Actio
     assert choosers["school"].choose(said) in (None, "report_absence")
     assert choosers["school"].choose(said, is_unsure=True) == "report_absence"
     assert choosers["school"].choose("when is parents evening?", is_unsure=True) is None
+    assert choosers["bank"].choose("how do I get my card frozen?", is_unsure=True) == "freeze_card"
 
 
 def test_a_message_between_two_actions_is_asked_about(embed: Embed, tmp_path: Path) -> None:
     desk = ActionDesk(packaged_packs()["airline"], world=tmp_path / "world.sqlite", today=TODAY)
     desk.hear_by_meaning(embed)
     guest = Talker(desk)
-    asked = guest.hear("flight delayed again!! put me on tomorrow morning's please, MNKRSW")
+    asked = guest.hear("you moved my flight, I want another day. MNKRSW")
     assert asked.text.startswith("Do you mean ") and "Move a flight to another day" in asked.text
     turn = guest.hear("move it")
     assert (turn.action.name, turn.values["booking"].value) == ("change_date", "MNKRSW")
