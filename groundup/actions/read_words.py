@@ -95,7 +95,7 @@ _NAME_REPLY = re.compile(
     rf"(?:\W|\b(?:please|pls|thanks|thank you|cheers|here|speaking|ta)\b)*",
     re.IGNORECASE,
 )
-# "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters at the end of a message or before a dash.
+# "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters where a clause ends behind it.
 _BESIDE = re.compile(
     rf"[\s,;:/(–—-]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z"
     rf"|\s*[,/(]?\s*({_PART})(?:[\s.!)]*\Z|\)|,\s|\)?\s+[-–—]\s)",

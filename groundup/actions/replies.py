@@ -95,7 +95,8 @@ _HESITATES = re.compile(
     re.IGNORECASE,
 )
 MAX_AGREEING = 16
-_NUMBERS = re.compile(r"\d+")
+# Numbers, and words with a capital within a sentence.
+_NAMED = re.compile(r"\d+|(?<=[^\s.!?,;] )[A-ZÀ-ÖØ-Þ]\w+")
 # Where a reason may follow.
 _REASON = re.compile(
     r"[,;.!]\s+|\s+-+\s+|\s+(?:because|cause|cos|as|since|so|for)\s+", re.IGNORECASE
@@ -132,7 +133,7 @@ def begins_with_yes(message: str) -> bool:
 
 def agrees(message: str, shown: str = "") -> bool:
     """Whether a message says yes to what was shown and something beside it that takes nothing back:
-    no denial, condition, question, quotation, or number that was not shown.
+    no denial, condition, question, quotation, or number or name that was not shown.
 
     >>> agrees("haha suit yourself. yes order it please"), agrees("yes 50", "£50 a day?")
     (True, True)
@@ -142,7 +143,8 @@ def agrees(message: str, shown: str = "") -> bool:
     text = message.replace("’", "'").strip()
     if len(words(text)) > MAX_AGREEING or _HESITATES.search(text) or _MARKUP.search(text):
         return False
-    if not set(_NUMBERS.findall(text)) <= set(_NUMBERS.findall(shown)):
+    known = {*words(shown), *re.findall(r"\d+", shown)}
+    if not {each.lower() for each in _NAMED.findall(text)} <= known:
         return False
     parts = _PARTS.split(text)
     return any(_AGREED.match(part) for part in parts) or any(map(reads_yes, parts))

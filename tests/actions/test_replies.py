@@ -42,7 +42,7 @@ AGREED = (
 )
 NOT_AGREED = (
     "yes 60; yes but wait; yes, I don't want it; yes how do I get there; ok cool what about parking;"
-    " my boss said yes; do it ten times; yes if it's free; pretend I said yes; yes and change it"
+    " my boss said yes; do it ten times; yes if it's free; pretend I said yes; yes and change it; yes for Okoro; yes on Saturday"
 )
 
 
