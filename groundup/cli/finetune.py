@@ -168,10 +168,12 @@ def chat(
     DATA: rows with instruction, input and output (Alpaca), prompt and completion, messages, or
     conversations (ShareGPT), of many turns, with system prompts and tool calls. Rows with
     "held_out": true are never trained on; where none has it, a tenth is held out. Before the first
-    step the loss mask is shown on the first examples. The same command again resumes where it
-    stopped. The folder opens as a model by the name of its base; --merge makes it a whole model.
-    --set sets max_tokens, alpha, batch_size, learning_rate, precision, recompute (less memory),
-    loss.
+    step the loss mask is shown on the first examples. The training ends when the held-out loss has
+    turned; the weights with the lowest are kept, those of the start where none is lower. Answers to
+    held-out prompts are shown before and after. The same command again resumes where it stopped.
+    The folder opens as a model by the name of its base; --merge makes it a whole model. --set sets
+    max_tokens, alpha, batch_size, learning_rate, precision, recompute (less memory), patience,
+    answers (how many are shown), loss.
 
     Examples:
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
@@ -242,13 +244,43 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
             f"{change} token, {counts['held_out']} answers",
         ]
     return [
+        *_kept_lines(results),
+        *_answer_lines(results),
         *lines,
         *forgetting_lines(results.forgetting or {}),
         f"Try it: groundup chat {out}",
     ]
 
 
+def _kept_lines(results: "ChatResults") -> list[str]:
+    """Which weights are kept, where they are not the last ones."""
+    best, steps, planned = results.best_step, results.steps, results.planned_steps
+    if best == 0:
+        return [
+            "No evaluation has a lower held-out loss than the model that training began with: it is "
+            "kept as it was. More examples, or a lower learning rate, may help."
+        ]
+    if best == steps == planned:
+        return []
+    ended = f"The training ended after {steps:,} of {planned:,} steps: " if steps < planned else ""
+    line = f"{ended}the held-out loss was lowest after step {best:,}, whose weights are kept."
+    return [line[:1].upper() + line[1:]]
+
+
+def _answer_lines(results: "ChatResults") -> list[str]:
+    lines: list[str] = []
+    for answer in results.answers or []:
+        question = " ".join(f"{answer['instruction']} {answer['input']}".split())
+        lines.append(f"held out: {question[:SHOWN_CHARACTERS]}")
+        lines += [
+            f"  {side + ':':<10} {' / '.join(answer[side].splitlines())[:SHOWN_CHARACTERS]}"
+            for side in ("before", "after", "reference")
+        ]
+    return [*lines, ""] if lines else []
+
+
 SHOWN_SUSPECTS = 10
+SHOWN_CHARACTERS = 200
 METHOD_HEADS = ("n", "the classifier, on the same texts")
 JsonObject = dict[str, Any]
 

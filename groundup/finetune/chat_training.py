@@ -8,16 +8,18 @@ holds `ChatResults`, trained_on.json the hashes of the training examples
 (`data.preparation.trained_on`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from groundup.config import build_config
+from groundup.data.documents import ChatExample
 from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute, generator
 from groundup.evaluate.comparison.forgetting import compare, measure, suites
 from groundup.evaluate.task import language_model
+from groundup.evaluate.tasks.answers import write_answers
 from groundup.files import write_text
 from groundup.finetune.config import ChatTraining, training_fields
 from groundup.finetune.instruction_data import ChatData
@@ -30,7 +32,13 @@ from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.optimizers.adamw import AdamW
-from groundup.train.run_lifecycle import begin_or_finished, finish, with_figures, write_finished
+from groundup.train.run_lifecycle import (
+    begin_or_finished,
+    finish,
+    load_best,
+    with_figures,
+    write_finished,
+)
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import finetune_loss
 from groundup.weights.adapter import Adapter, base_hashes, write_adapter
@@ -39,6 +47,9 @@ from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import ModelCard, OpenModel
 
 JsonObject = dict[str, Any]
+HELD_OUT_LOSS = "held_out_loss"
+# Of an answer that is shown before and after.
+ANSWER_TOKENS = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +57,9 @@ class ChatResults:
     """A field that is None was not measured and is not written, but for `lora`."""
 
     held_out_loss: dict[str, float]
-    """before, after: nats a token of held-out answers, or DPO's loss of held-out pairs."""
+    """before, after: nats a token of held-out answers, or DPO's loss of held-out pairs; after: of
+    the weights that are kept.
+    """
     held_out: JsonObject | None = None
     """The loss after the training, with its interval. Of answers only, as the next two."""
     held_out_line: str | None = None
@@ -68,6 +81,10 @@ class ChatResults:
     epochs: float
     tokens: int
     steps: int
+    planned_steps: int
+    """More than `steps` where the training ended early."""
+    best_step: int
+    """After it the held-out loss was lowest; its weights are kept. 0: those of the start are."""
     train_loss: float
     train: str
     """What was trained: lora or all."""
@@ -85,6 +102,8 @@ class ChatResults:
     """
     pairs: list[JsonObject] | None = None
     """Some held-out pairs, to be read."""
+    answers: list[JsonObject] | None = None
+    """Of some held-out prompts: instruction, input, reference, before, after."""
     forgetting: JsonObject | None = None
     """General text before and after (`evaluate.comparison.forgetting`)."""
     pretraining: JsonObject | None = None
@@ -192,6 +211,9 @@ class ChatMethod(Protocol):
     def begin(self, model: LanguageModel) -> None:
         """Measure what the loss must know of the base model, before the first step."""
 
+    def to_read(self, count: int) -> Sequence[ChatExample]:
+        """Return so many held-out prompts, with the answers that are wanted."""
+
     def evaluations(self, steps: int) -> int:
         """Return how often the held-out examples are measured in this many steps."""
 
@@ -224,7 +246,7 @@ def train_chat(
     """
     config, data = method.config, method.data
     model, _ = language_model(opened)
-    tasks = suites(config.general, progress)
+    tasks, asked = suites(config.general, progress), method.to_read(config.answers)
     inputs = {
         "base": frozen_fingerprint(model.requires_grad_(False)),  # of all weights
         "examples": method.batches.fingerprint,
@@ -237,6 +259,7 @@ def train_chat(
     progress.say(method.batches.line(config.epochs, config.tokens))
     method.begin(model)
     before = measure(tasks, opened, compute, progress)
+    said = _answers(opened, asked, compute, progress)
     trained = begin_training(opened, config)
     fitted = fit(
         model,
@@ -245,16 +268,50 @@ def train_chat(
         fit_config_of(method),
         run,
         compute=compute,
-        hooks=Hooks(method.evaluate, progress=progress),
+        hooks=Hooks(method.evaluate, best_by=HELD_OUT_LOSS, progress=progress),
     )
-    results = method.complete(results_of(method, fitted, model, run), fitted.state.evaluation)
+    load_best(model, fitted, run, progress, "Held-out loss")
+    kept = evaluation_after(fitted.state.best_step or 0, run)
+    results = method.complete(results_of(method, fitted, model, run), kept)
     after = measure(tasks, opened, compute, progress)
-    results = replace(results, forgetting=compare(before, after))
+    answers = shown_answers(asked, said, _answers(opened, asked, compute, progress))
+    results = replace(results, forgetting=compare(before, after), answers=answers or None)
     progress.say(method.describe(results))
     write_trained_on(run.path, data.learned, base=opened.path)
     figures = method.card_figures(results)
     finish_chat(run, opened, trained, results.plain(), card, figures, merge=config.merge)
     return results
+
+
+def _answers(
+    opened: OpenModel, asked: Sequence[ChatExample], compute: Compute, progress: Progress
+) -> list[str]:
+    """The model's mode is left as it was."""
+    if not asked:
+        return []
+    training = opened.model.training
+    opened.model.eval()
+    try:
+        return write_answers(opened, asked, ANSWER_TOKENS, compute=compute, progress=progress)
+    finally:
+        opened.model.train(training)
+
+
+def shown_answers(
+    asked: Sequence[ChatExample], before: Sequence[str], after: Sequence[str]
+) -> list[JsonObject]:
+    return [
+        {
+            "id": example.id,
+            "kind": example.kind,
+            "instruction": example.instruction,
+            "input": example.input,
+            "reference": example.output,
+            "before": first,
+            "after": last,
+        }
+        for example, first, last in zip(asked, before, after, strict=True)
+    ]
 
 
 def fit_config_of(method: ChatMethod) -> FitConfig:
@@ -267,6 +324,7 @@ def fit_config_of(method: ChatMethod) -> FitConfig:
         recompute=config.recompute,
         compile="off",  # batches of many shapes
         evaluate_every=-(-steps // method.evaluations(steps)),
+        patience=config.patience or None,
         seed=config.seed,
         # LoRA's weights are small already, and B A is bounded by its rank
         optimizer=AdamW(learning_rate=config.highest_rate, weight_decay=0.0),
@@ -276,21 +334,23 @@ def fit_config_of(method: ChatMethod) -> FitConfig:
 def results_of(
     method: ChatMethod, fitted: FitResult, model: LanguageModel, run: RunFolder
 ) -> ChatResults:
-    config, batches = method.config, method.batches
+    config, batches, best = method.config, method.batches, fitted.state.best_step or 0
     parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
     lora = None
     if config.train == "lora":
         lora = {"rank": config.rank, "alpha": config.alpha, "parameters": parameters}
     return ChatResults(
         held_out_loss={
-            "before": loss_before(run),
-            "after": fitted.state.evaluation["held_out_loss"],
+            "before": evaluation_after(0, run)[HELD_OUT_LOSS],
+            "after": evaluation_after(best, run)[HELD_OUT_LOSS],
         },
         examples=method.data.counts,
         lengths=asdict(method.data.lengths),
         epochs=round(fitted.steps / batches.batches_per_epoch, 3),
         tokens=sum(batches.num_tokens(position) for position in range(fitted.steps)),
         steps=fitted.steps,
+        planned_steps=batches.steps(config.epochs, config.tokens),
+        best_step=best,
         train_loss=fitted.last_loss,
         train=config.train,
         lora=lora,
@@ -300,9 +360,9 @@ def results_of(
     )
 
 
-def loss_before(run: RunFolder) -> float:
-    """A resumed run did not measure it itself: read from the log."""
+def evaluation_after(step: int, run: RunFolder) -> dict[str, float]:
+    """A resumed run did not measure each itself: read from the log."""
     for record in read_lines(run.metrics_file):
-        if record.get("event") == "evaluation" and record["step"] == 0:
-            return float(record["held_out_loss"])
-    raise AssertionError("fit() evaluates before the first step")
+        if record.get("event") == "evaluation" and record["step"] == step:
+            return {name: float(value) for name, value in record.items() if name != "event"}
+    raise AssertionError(f"fit() evaluates after step {step}")

@@ -44,8 +44,7 @@ from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
-from groundup.train.monitor.callbacks import Hooks
-from groundup.train.monitor.logs import BEST_BY
+from groundup.train.monitor.callbacks import BEST_BY, Hooks
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.run_lifecycle import load_best
 from groundup.train.steps.config import Checkpoints, FitConfig, TrainPrecision

@@ -36,6 +36,7 @@ OUTSIDE_FIELDS = (
     "ask_base",
     "few_shot",
     "general",
+    "answers",
 )
 MAX_EPOCHS = 1000
 
@@ -214,6 +215,12 @@ class ChatTraining:
     """Recompute activations in the backward pass: the same gradients, slower, in less memory."""
     general: str | Path | None = None
     """A file of general text on which forgetting is measured; default: the packaged one."""
+    patience: int = 2
+    """The training ends after this many evaluations in a row without a lower held-out loss; 0: after
+    the last step. The weights with the lowest are kept in any case.
+    """
+    answers: int = 4
+    """Held-out prompts that are answered before and after the training, to be read."""
     loss: str | None = None
     """Name of the loss in `train.steps.losses.FINETUNE_LOSSES`; default: the method's own."""
     seed: int = 0
@@ -221,6 +228,8 @@ class ChatTraining:
 
     def __post_init__(self) -> None:
         require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
+        for name in ("patience", "answers"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         require_choices(self)
         allowed = f"above 0 and at most {MAX_EPOCHS:,}"
         require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, allowed)

@@ -11,7 +11,7 @@ from groundup.data.documents import ChatExample
 from groundup.device import Compute
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
-from groundup.evaluate.tasks.answers import AnswerLoss
+from groundup.evaluate.tasks.answers import AnswerLoss, evenly
 from groundup.finetune.chat_training import ChatResults, begin_training, fit_config_of, train_chat
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
@@ -23,10 +23,10 @@ from groundup.train.steps.losses import finetune_loss
 from groundup.train.steps.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel
 
-# An evaluation reads all held-out examples, a third of a step's work for each token: so often it
-# takes at most a quarter of the training.
-EVALUATE_EVERY_TOKENS = 20_000
+# An evaluation reads all held-out examples, a third of a step's work for each token: at this
+# distance it takes a quarter of the training, and so often it takes at most that.
 EVALUATION_SHARE = 4 / 3
+EVALUATE_EVERY_TOKENS, EVALUATIONS = 8_000, 8
 # Rows of the steps that measure the speed: as many tokens per second as with 8 (docs/log.md), and
 # several steps in the time of one.
 MEASURED_ROWS = 2
@@ -80,12 +80,16 @@ class AnswerTraining:
     def begin(self, model: LanguageModel) -> None:
         """The loss needs nothing of the base model."""
 
+    def to_read(self, count: int) -> Sequence[ChatExample]:
+        return evenly(self.data.held_out, count)
+
     def evaluations(self, steps: int) -> int:
         held_out_tokens = (
             len(self.data.held_out) * self.batches.mean_tokens / self.config.batch_size
         )
-        interval = max(EVALUATE_EVERY_TOKENS, EVALUATION_SHARE * held_out_tokens)
-        return max(1, round(self.batches.mean_tokens * steps / interval))
+        tokens = self.batches.mean_tokens * steps
+        wanted = max(EVALUATIONS, tokens / EVALUATE_EVERY_TOKENS)
+        return max(1, round(min(wanted, tokens / (EVALUATION_SHARE * held_out_tokens))))
 
     def evaluate(self) -> dict[str, float]:
         limit = self.config.limit(self.opened.config.context_tokens)

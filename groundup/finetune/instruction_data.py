@@ -226,6 +226,8 @@ def make_instruction_data(
     sides = hold_out(examples, seed)
     talks = [to_conversation(example) for example in sides.train]
     whole = [render_to_learn(talk, tokenizer) for talk in talks]
+    lengths = Lengths.of_answers(whole, max_tokens)
+    lengths.require_whole_answer()
     kept = [
         (example, cut)
         for example, each in zip(sides.train, whole, strict=True)
@@ -238,7 +240,6 @@ def make_instruction_data(
             fix="Give examples with answers, or raise max_tokens.",
         )
     learned, train = zip(*kept, strict=True)
-    lengths = Lengths.of_answers(whole, max_tokens)
     mask = MaskXray.of(talks, whole, max_tokens, tokenizer)
     held_out, left_out = tuple(sides.held_out), lengths.left_out
     return InstructionData(train, held_out, learned, sides.repeats, left_out, lengths, mask)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from groundup.device import generator
+from groundup.errors import DataError
 from groundup.tokenizer.chat import Rendered
 
 POOL_BATCHES = 8
@@ -134,6 +135,21 @@ class Lengths:
                 any(each.mask[1:limit]) and any(each.mask[limit:]) for each in rendered
             ),
             left_out=sum(not any(each.mask[1:limit]) for each in rendered),
+        )
+
+    def require_whole_answer(self) -> None:
+        """Raise DataError where every answer is cut, so that none shows how an answer ends."""
+        if self.answers_cut + self.left_out < self.examples:
+            return
+        cut = f"{self.answers_cut:,} lose their end"
+        if self.left_out:
+            cut += f", {self.left_out:,} are gone"
+        raise DataError(
+            f"All answers are cut, of {self.examples:,} texts to learn from: {self.limit:,} tokens "
+            f"are read of each, and they have {self.median:,} in the median, {self.longest:,} at "
+            f"most ({cut}).",
+            fix="Raise max_tokens up to the model's context, use a model with a longer context, or "
+            "give shorter examples.",
         )
 
     def line(self) -> str:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from groundup.data.documents import PreferenceExample
+from groundup.data.documents import ChatExample, ConversationExample, PreferenceExample
 from groundup.data.reading.example_splits import hold_out
 from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.evaluate.task import as_measure, describe, language_model
+from groundup.evaluate.tasks.answers import evenly
 from groundup.files import sha256_text
 from groundup.finetune.chat_training import ChatResults, JsonObject, train_chat
 from groundup.finetune.config import PreferenceConfig
@@ -111,6 +112,9 @@ def prepare_pairs(
     whole = {
         id(example): _rendered(example, tokenizer) for example in (*sides.train, *sides.held_out)
     }
+    texts = [text for example in sides.train for text in whole[id(example)]]
+    lengths = Lengths.of_answers(texts, max_tokens)
+    lengths.require_whole_answer()
     train, held_out = (
         [(example, pair) for example in side if (pair := _cut(whole[id(example)], max_tokens))]
         for side in (sides.train, sides.held_out)
@@ -123,9 +127,7 @@ def prepare_pairs(
         )
     learned, pairs = zip(*train, strict=True)
     aside, others = zip(*held_out, strict=True)
-    texts = [text for example in sides.train for text in whole[id(example)]]
     left_out = len(whole) - len(train) - len(held_out)
-    lengths = Lengths.of_answers(texts, max_tokens)
     return PreferenceData(pairs, others, learned, sides.repeats, left_out, lengths, aside)
 
 
@@ -230,6 +232,13 @@ class PairTraining:
             for pairs in (self.data.train, self.data.held_out)
         )
         self.batches, self._held_out = self._in_batches(train), held_out
+
+    def to_read(self, count: int) -> Sequence[ChatExample]:
+        asked = [
+            ConversationExample((*each.prompt, Message("assistant", each.chosen)), each.id)
+            for each in self.data.aside
+        ]
+        return evenly(asked, count)
 
     def evaluations(self, steps: int) -> int:
         return EVALUATIONS

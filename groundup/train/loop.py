@@ -76,11 +76,13 @@ class _Loop:
         advance(state.step)
         try:
             self._boundary()
-            while state.step < trained.schedule.steps:
+            while not trained.is_over:
                 self._step()
                 note = "" if state.last_loss is None else f"loss {state.last_loss:.3f}"
                 advance(1, note, trained.schedule.steps)
                 self._boundary()
+            if state.step < trained.schedule.steps:
+                advance(0, "ended early", state.step)
             session.report_rescales()
         except (KeyboardInterrupt, SystemExit):
             session.interrupts.hold()
@@ -137,9 +139,8 @@ class _Loop:
     def _boundary(self) -> None:
         """Evaluate, snapshot and save where due; after a restart nothing twice."""
         session, trained, state = self.session, self.trained, self.trained.state
-        at_end = state.step == trained.schedule.steps
         interval = trained.config.evaluation_interval
-        is_due = at_end or trained.schedule.comes_to(interval, state.step)
+        is_due = trained.is_over or trained.schedule.comes_to(interval, state.step)
         if is_due and state.evaluated_step != state.step:
             session.evaluate()
         session.interrupts.check()
@@ -147,7 +148,7 @@ class _Loop:
             for callback in session.callbacks:
                 callback.at_boundary(state, session.log, session.job.group)
         session.keep_snapshot()
-        if self._checkpoint_is_due or at_end or state.best_step == state.step:
+        if self._checkpoint_is_due or trained.is_over or state.best_step == state.step:
             session.save()
 
     @property

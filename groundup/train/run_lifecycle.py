@@ -105,18 +105,23 @@ def _require_same(
         raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
 
 
-def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Progress) -> bool:
+def load_best(
+    model: nn.Module,
+    fitted: FitResult,
+    run: RunFolder,
+    progress: Progress,
+    measured: str = "Validation loss",
+) -> bool:
     """Load the weights with the lowest validation loss, unless they are the last; whether it
-    did.
+    did. `measured`: its name.
     """
     best = fitted.state.best_step
     if best is None or best == fitted.steps:
         return False
     load_weights(model, step_folder(run.checkpoints, best))
     loss = fitted.state.best_loss
-    progress.say(
-        f"Validation loss was lowest after step {best} ({loss:.3f}): those weights are kept."
-    )
+    when = f"after step {best} of {fitted.steps}" if best else "before the first step"
+    progress.say(f"{measured} was lowest {when} ({loss:.3f}): those weights are kept.")
     return True
 
 

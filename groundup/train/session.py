@@ -112,6 +112,15 @@ class RunningFit:
         return StepSchedule(self.config.steps, self.state.rescales)
 
     @property
+    def is_over(self) -> bool:
+        """Whether the last step is done, or the validation loss has risen for as long as the config
+        waits.
+        """
+        patience = self.config.patience
+        has_turned = patience is not None and self.state.since_best >= patience
+        return has_turned or self.state.step == self.schedule.steps
+
+    @property
     def step_of_all(self) -> str:
         return f"step {self.state.step} of {self.schedule.steps}"
 
@@ -278,7 +287,7 @@ class Session:
         trained.strategy.restore(trained.optimizer, checkpoint)
         restore_random(job.compute.device, checkpoint.tensors(RANDOM), folder, job.group.rank)
         trained.state = checkpoint.state
-        if step == trained.schedule.steps:
+        if trained.is_over:
             return
         self.progress.say(f"Resuming after step {step} of {trained.schedule.steps}.")
         changed = changed_machine(record, machine(job.compute, trained.config, job.group))

@@ -22,7 +22,7 @@ from groundup.finetune.instruction_data import AnswerBatches, make_instruction_d
 from groundup.finetune.order import epoch_batches
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
-from groundup.runs import RunFolder
+from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.chat import render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
@@ -187,15 +187,58 @@ def test_examples_whose_answer_is_cut_off_are_left_out_and_all_of_them_refused(
     long = InstructionExample("see you " * 30, "", "down", "long")
     lesson = make_instruction_data([*instructions, long], tokenizer, max_tokens=48, seed=0)
     assert lesson.left_out == 1 and len(lesson.train) == 40
-    with pytest.raises(DataError, match="nothing is left to learn"):
-        fit_chat(
-            open_base(),
-            instructions,
-            RunFolder(tmp_path / "r"),
-            replace(CONFIG, max_tokens=4),
-            compute=compute,
-        )
+    talkative = [replace(each, output="we can meet later today " * 8) for each in instructions]
+    for examples, limit, lost in ((instructions, 4, "40 are gone"), (talkative, 24, "40 lose")):
+        with pytest.raises(
+            DataError, match=f"All answers are cut, of 40 .*: {limit} tokens.*{lost}"
+        ):
+            fit_chat(
+                open_base(),
+                examples,
+                RunFolder(tmp_path / "r"),
+                replace(CONFIG, max_tokens=limit),
+                compute=compute,
+            )
     assert not (tmp_path / "r").exists()
+
+
+def test_the_weights_with_the_lowest_held_out_loss_are_kept(
+    open_base: OpenBase,
+    instructions: list[InstructionExample],
+    compute: Compute,
+    tmp_path: Path,
+) -> None:
+    run = RunFolder(tmp_path / "r")
+    wild = replace(CONFIG, tokens=3_000, learning_rate=9.0, answers=2, patience=1)
+    results = fit_chat(open_base(), instructions, run, wild, compute=compute)
+    loss = {
+        line["step"]: line["held_out_loss"]
+        for line in read_lines(run.metrics_file)
+        if line.get("event") == "evaluation"
+    }
+    assert 0 < results.best_step == min(loss, key=lambda step: loss[step]) < results.steps
+    assert results.steps < results.planned_steps
+    assert results.held_out_loss["after"] == loss[results.best_step]
+    task = AnswerLoss([each for each in instructions if each.held_out], max_tokens=48)
+    opened = open_model(run.path, compute)
+    (kept,) = task.measure(opened, compute=compute, progress=Silent()).measures
+    assert kept.value == pytest.approx(results.held_out_loss["after"], abs=1e-4)
+    assert [each["reference"] for each in results.answers or []] == ["down"] * 2
+    assert fit_chat(open_base(), instructions, run, wild, compute=compute) == results
+
+
+def test_a_model_that_only_becomes_worse_is_kept_as_it_was(
+    finished: Path, instructions: list[InstructionExample], compute: Compute, tmp_path: Path
+) -> None:
+    """Wrong training answers, and right ones to measure on."""
+    wrong = [each if each.held_out else replace(each, output="over") for each in instructions]
+    opened, run = open_model(finished, compute), RunFolder(tmp_path / "r")
+    config = replace(CONFIG, tokens=3_000, answers=0)
+    results = fit_chat(opened, wrong, run, config, compute=compute)
+    assert results.best_step == 0 < results.steps < results.planned_steps
+    assert results.held_out_loss["before"] == results.held_out_loss["after"]
+    before, after = (open_model(each, compute).model.state_dict() for each in (finished, run.path))
+    assert all(torch.equal(before[name], each) for name, each in after.items())
 
 
 def test_a_tenth_is_held_out_where_none_is_marked(instructions: list[InstructionExample]) -> None:

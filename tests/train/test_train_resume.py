@@ -128,6 +128,20 @@ def test_a_checkpoint_whose_manifest_lies_is_refused_by_one_error_class(
         tiny_fit(folder)
 
 
+def test_a_run_ends_when_the_validation_loss_has_turned(tmp_path: Path) -> None:
+    losses = iter([5.0, 2.0, 3.0, 1.5, 3.0, 2.0, 9.0])
+    run = RunFolder(tmp_path / "run")
+    config = FitConfig(steps=40, evaluate_every=2, patience=2, precision="float32")
+    hooks = Hooks(lambda: {"held_out": next(losses)}, best_by="held_out")
+
+    def again() -> FitResult:
+        return fit(TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU, hooks=hooks)
+
+    result = again()
+    assert (result.steps, result.state.best_step, result.state.since_best) == (10, 6, 2)
+    assert again().state == result.state and next(losses) == 9.0
+
+
 def test_the_last_k_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
     losses = iter([5.0, 2.0, 3.0, 4.0, 6.0])
     run = RunFolder(tmp_path / "run")

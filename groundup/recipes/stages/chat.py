@@ -59,6 +59,7 @@ def run(context: StageContext) -> StageResult:
         max_tokens=table.max_tokens,
         rank=table.rank,
         merge=True,
+        answers=0,  # the stage `evaluate` writes them
         learning_rate=table.learning_rate,
         seed=context.seed,
     )

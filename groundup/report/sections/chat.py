@@ -66,7 +66,7 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     return [
         before,
         _figures(run, evaluated),
-        _cards(evaluated),
+        _cards(evaluated) or _cards(run.results),
         _checked(evaluated),
         *chat_pretraining_parts(table(run.results, "pretraining")),
         _mask(run),
@@ -264,7 +264,13 @@ def preference_parts(report: ReportData) -> Sequence[Child] | str:
     verdict = None
     if sentence:
         verdict = note(sentence, kind=kind)
-    return [_preference_figures(run), verdict, *_preference_curves(run), *_pairs(run.results)]
+    return [
+        _preference_figures(run),
+        verdict,
+        _cards(run.results),
+        *_preference_curves(run),
+        *_pairs(run.results),
+    ]
 
 
 def _preference_figures(run: RunRecord) -> Node | None:

@@ -82,6 +82,8 @@ class TrainState:
     best_step: int | None = None
     """With the lowest validation loss."""
     best_loss: float | None = None
+    since_best: int = 0
+    """Evaluations after that one."""
     metrics_bytes: int = 0
     """Later lines are cut when the run resumes."""
     samples_bytes: int = 0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from groundup.evaluate.task import EvaluationTask
 
 Line: TypeAlias = Mapping[str, Any]
+BEST_BY = "validation_loss"
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ class Hooks:
     """What a run does besides its steps. None of it is part of the run's identity."""
 
     evaluate: Evaluate | None = None
-    """Gives figures ("validation_loss" decides the best checkpoint), before the first step, every
-    `evaluation_interval` steps, at the end.
-    """
+    """Gives figures, before the first step, every `evaluation_interval` steps, at the end."""
+    best_by: str = BEST_BY
+    """The figure whose lowest value is the best checkpoint's."""
     prepare: Callable[[], None] | None = None
     """Called before the first step of a new run; its time is the run's."""
     first_may_be_best: bool = True

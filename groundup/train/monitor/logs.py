@@ -11,9 +11,6 @@ from groundup.train.monitor.callbacks import CallbackList, Hooks, RunFacts
 from groundup.train.monitor.loss_spikes import BadStep
 from groundup.train.steps.step import Summed
 
-# The figure of an evaluation by which the best checkpoint is chosen.
-BEST_BY = "validation_loss"
-
 
 class RunLog:
     """The log of one session. Before `open` lines are dropped."""
@@ -21,6 +18,7 @@ class RunLog:
     def __init__(self, run: RunFolder, callbacks: CallbackList, hooks: Hooks) -> None:
         self._run, self._callbacks = run, callbacks
         self._clock, self._first_may_be_best = hooks.control.clock, hooks.first_may_be_best
+        self._best_by = hooks.best_by
         self._metrics: LineLog | None = None
         self._samples: LineLog | None = None
         self._state = TrainState("")
@@ -78,10 +76,12 @@ class RunLog:
         state = self._state
         state.evaluation_s += seconds
         state.evaluated_step, state.evaluation = state.step, figures
-        loss = figures.get(BEST_BY)
+        loss = figures.get(self._best_by)
         may_be_best = state.step > 0 or self._first_may_be_best
         if loss is not None and may_be_best and (state.best_loss is None or loss < state.best_loss):
-            state.best_step, state.best_loss = state.step, loss
+            state.best_step, state.best_loss, state.since_best = state.step, loss, 0
+        elif loss is not None:
+            state.since_best += 1
         if figures:
             self.event("evaluation", **figures, evaluation_s=round(seconds, 3))
         for sample in samples:

@@ -212,6 +212,10 @@ class FitConfig:
     checkpoints: Checkpoints = field(default=Checkpoints(), metadata=FREE)
     evaluate_every: int | None = None
     """Steps between evaluations; None: an eighth of all. The first and last always have one."""
+    patience: int | None = None
+    """The run ends after this many evaluations in a row without a lower validation loss than the
+    best; None: after the last step.
+    """
     precision: TrainPrecision = "auto"
     """Of the matrix products; "auto" measures this model's step in both and takes the faster."""
     compile: Compile = "auto"
@@ -235,7 +239,7 @@ class FitConfig:
     """
 
     def __post_init__(self) -> None:
-        require_counts(self, "steps", "batch_size", "accumulation", "evaluate_every")
+        require_counts(self, "steps", "batch_size", "accumulation", "evaluate_every", "patience")
         require_choices(self)
         low, high = self.lowest_learning_rate, self.optimizer.learning_rate
         require(0 <= low <= high, "min_learning_rate", low, f"0 to {high:g}")
