@@ -74,6 +74,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw = random.Random(1)
     for number in range(8):
         (folder / "my-texts" / f"{number}.txt").write_text(" ".join(draw.choices(words, k=600)))
+    (folder / "hours.md").write_text("# Hours\n\nAn appointment lasts 45 minutes.\n")
     (folder / "letters").mkdir()
     for number in range(24):
         text = " ".join(draw.choices(words, k=300))

@@ -8,6 +8,7 @@ verbs of the command line call the same.
                                           each returns the results that it writes
     inspect_data, train_tokenizer, index, calibrate_index, tune_index, search, ask
                                           texts and documents (documents.py)
+    make_questions                        questions made from documents (questions.py)
     pull, convert                         a model's files (models.py)
 
 A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu);
@@ -33,6 +34,7 @@ from groundup.api.models import Model as Model
 from groundup.api.models import convert as convert
 from groundup.api.models import open_model as open_model
 from groundup.api.models import pull as pull
+from groundup.api.questions import make_questions as make_questions
 from groundup.api.training import build as build
 from groundup.api.training import finetune_chat as finetune_chat
 from groundup.api.training import finetune_classifier as finetune_classifier
@@ -54,6 +56,7 @@ from groundup.recipes.build_config import BuildConfig as BuildConfig
 from groundup.research.mixture.config import MixtureSearchConfig as MixtureSearchConfig
 from groundup.research.research_config import ResearchConfig as ResearchConfig
 from groundup.research.switches import Switch as Switch
+from groundup.retrieve.questions_config import QuestionsConfig as QuestionsConfig
 from groundup.train.optimizers.adamw import AdamW as AdamW
 from groundup.train.optimizers.muon import Muon as Muon
 from groundup.train.optimizers.sgd import SGD as SGD

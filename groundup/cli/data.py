@@ -1,5 +1,5 @@
-"""`groundup data inspect`: figures of the texts before training on them, in the terminal, as JSON,
-as a page.
+"""`groundup data inspect | windows | make-questions`: figures of the texts before training on them;
+questions made from them.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
 from groundup.cli.usage import VerbApp
 from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
+from groundup.retrieve.questions_config import QuestionsConfig
 
 if TYPE_CHECKING:
     from groundup.data.batches.window_view import WindowView
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from groundup.data.processing.steps import ProcessConfig
     from groundup.data.reading.decoding import CharsetErrors
     from groundup.data.reading.source_report import Tally
+    from groundup.retrieve.made_questions import MadeQuestions
 
 app = VerbApp("Inspect texts before training on them.")
 READING = ConfigFields(
@@ -162,6 +164,106 @@ def windows(
     print_result(_window_lines(view), asdict(view), as_json)
     if page:
         progress.say(page)
+
+
+QUESTIONS = ConfigFields(
+    "count",
+    "kinds",
+    "few",
+    "seed",
+    count={"min": 1},
+    few={"min": 1},
+    seed={"min": 0},
+)
+
+
+@app.command("make-questions")
+@grouped()
+def make_questions(
+    docs: Annotated[
+        list[str],
+        Argument(
+            metavar="DOCS", help="Addresses (docs/data.md): folders, files, globs; or an index."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        Option(
+            "--out", metavar="FILE", callback=options.file_to_write, help="The pairs: JSON lines."
+        ),
+    ],
+    config: Annotated[QuestionsConfig, QUESTIONS] = QuestionsConfig(),
+    html: Annotated[
+        Path | None,
+        Option(
+            "--html",
+            metavar="FILE",
+            callback=options.file_to_write,
+            help="Write a page, too, on which pairs are kept, dropped or edited.",
+        ),
+    ] = None,
+    by: Annotated[
+        str, Option("--by", help="What the answer is found by: words, both or auto.")
+    ] = "auto",
+    device: options.DeviceOption = "auto",
+    as_json: options.JsonOption = False,
+) -> None:
+    """Make questions with answers from your documents, by rules: each answer is a sentence, or a
+    row of a table, that stands there.
+
+    A question is kept only where its sentence is among the first few (--few) that `ask` finds for
+    it. Near-repeats are left out. Read them before they train anything: --html writes a page for that.
+    Ctrl-C keeps those that there are. They ask in the words of the documents, so they are no test
+    of an assistant: customers' questions are (docs/questions.md).
+
+    Examples:
+        groundup data make-questions manuals/ --out pairs.jsonl --html pairs.html
+        groundup data make-questions manuals.index --out pairs.jsonl --count 500
+        groundup data make-questions handbook.pdf --out pairs.jsonl --by words
+        groundup index --out manuals.index --tune --tune-on pairs.jsonl
+        groundup finetune chat smollm2-135m-instruct pairs.jsonl --out runs/mine
+            --columns instruction=question,input=context,output=answer
+    """
+    from groundup.api.questions import make_questions as make
+
+    progress = console_progress()
+    found = make(docs, out, config, by=by, device=device, progress=progress)
+    page = ""
+    if html is not None:
+        from groundup.report.pages.questions_page import write_questions_page
+
+        page = in_browser(write_questions_page(found.to_plain(), html))
+        found = replace(found, files={**found.files, "page": str(html)})
+    print_result(_question_lines(found, out), found.to_plain(), as_json)
+    if page:
+        progress.say(page)
+    if found.is_stopped:
+        raise KeyboardInterrupt
+
+
+def _question_lines(made: "MadeQuestions", out: Path) -> list[str]:
+    """Return the counts by kind, a question of each, and what was left out."""
+    first = {each.kind: each.question for each in reversed(made.questions)}
+    total = len(made.questions)
+    rows = [
+        [name, f"{count:,}", f"{count / total:.0%}", first[name]]
+        for name, count in made.kinds.items()
+    ]
+    left = f"left out: {made.not_found:,} whose answer was not found again"
+    left += f", {made.repeats:,} near-repeats"
+    if made.not_tried:
+        left += f"; {made.not_tried:,} not asked, since there are enough"
+    how = "words and vectors"
+    if made.by == "words":
+        how = "words alone"
+    return [
+        f"{out}: {total:,} questions on {made.documents:,} documents ({made.passages:,} passages, "
+        f"found by {how})",
+        "",
+        *(line.rstrip() for line in table(["kind", "questions", "share", "such as"], rows)),
+        "",
+        left,
+    ]
 
 
 def _window_lines(view: "WindowView") -> list[str]:

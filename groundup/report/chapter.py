@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from groundup import __version__
-from groundup.html_nodes import Child, Node, flatten, node, policy_hash, read_asset, to_html
+from groundup.html_nodes import (
+    Child,
+    Node,
+    flatten,
+    node,
+    policy_hash,
+    read_asset,
+    to_html,
+    verbatim,
+)
 from groundup.palette import PRINT, custom_properties
 from groundup.report.drawing import scale_cell, whisker
 from groundup.report.report_data import ReportData
@@ -300,20 +309,26 @@ def side(name: Child, said: Node, look: str = "") -> Node:
     return node("div", node("h4", name), said, class_=f"side {look}".rstrip())
 
 
-def html_page(title: str, *parts: Child, skip_to: str = "") -> str:
-    """A document with these parts as its body; `skip_to` names what the first link skips to."""
+def html_page(title: str, *parts: Child, skip_to: str = "", script: str = "") -> str:
+    """A document with these parts as its body; `skip_to` names what the first link skips to.
+    `script`: one of the package's own, which alone may run.
+    """
     made = f"Made by groundup {__version__}. "
     made += "This page is self-contained: it loads nothing from the network."
     skip = None
     if skip_to:
         skip = node("a", f"Skip to the {skip_to}", href="#main", class_="skip")
     body = node("body", skip, *parts, node("footer", node("p", made)))
-    return to_html(node("html", _head(title), body, lang="en"))
+    if script:
+        body.append(verbatim("script", script))
+    return to_html(node("html", _head(title, script), body, lang="en"))
 
 
-def _head(title: str) -> Node:
+def _head(title: str, script: str) -> Node:
     sheet = custom_properties(printed=PRINT) + read_asset("groundup.report", "page.css")
     policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'"
+    if script:
+        policy += f"; script-src '{policy_hash(script)}'"
     policy += "; base-uri 'none'; form-action 'none'"
     return node(
         "head",

@@ -35,6 +35,8 @@ MAX_BYTES = 64 * 2**20
 MAX_QUESTION_CHARACTERS = 8000
 RIGHT, PARTLY, WRONG, REFUSED = "right", "partly", "wrong", "refused"
 OUTCOMES = (RIGHT, PARTLY, WRONG, REFUSED)
+# The field of a line that `data make-questions` wrote.
+MADE = "made"
 FORM = '{"question": "...", "answers": ["..."], "document": "..."}'
 
 
@@ -139,6 +141,10 @@ def _question_of(line: str, place: str) -> KnownQuestion:
     fault = _fault_of(value)
     if fault:
         raise DataError(f"{place} {fault}.", fix=f"Each line is {FORM}; null: not answered.")
+    if value.get(MADE):
+        fix = "Give questions in customers' words; these train the reader: index --tune-on FILE."
+        what = "was made from a document (data make-questions), and asks in its words"
+        raise DataError(f"{place} {what}: nothing is promised or measured on such.", fix=fix)
     answers = [each for name in ("answers", "answer") for each in _texts(value.get(name))]
     documents = [each for name in ("document", "also") for each in _texts(value.get(name))]
     question = value["question"].strip()

@@ -36,6 +36,7 @@ FILES = {
     "report": ["report", "nowhere", "--out"],
     "ask": ["ask", "nowhere", "why?", "--out"],
     "data windows": ["data", "windows", "nowhere", "--out"],
+    "data make-questions": ["data", "make-questions", "nowhere", "--out"],
     "pack improve": ["pack", "improve", "nowhere", "--out"],
 }
 EITHER = {"convert": ["convert", "nowhere", "--to", "hf", "--out"]}
