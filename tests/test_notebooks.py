@@ -6,8 +6,10 @@ import importlib.util
 import json
 import math
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +313,21 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
+@pytest.fixture
+def run_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """As `run`, in this process, whose imports are done: the exit code, and what was printed."""
+    monkeypatch.syspath_prepend(RUN.parent)
+    main = runpy.run_path(str(RUN), run_name="run")["main"]
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [str(RUN), *map(str, arguments)])
+        return main(), *capsys.readouterr()
+
+    return call
+
+
 def test_runner_names_the_cell_and_the_error_and_writes_nothing(tmp_path: Path) -> None:
     small = "import os, pathlib\npathlib.Path('made-here').touch()\nassert os.environ['GROUNDUP_NOTEBOOK_SMALL'] == '1'"
     write_notebook(tmp_path / "a-good.ipynb", small)
@@ -328,18 +345,20 @@ def test_runner_names_the_cell_and_the_error_and_writes_nothing(tmp_path: Path) 
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_written_outputs_are_checked_and_a_drifted_number_is_named(tmp_path: Path) -> None:
+def test_written_outputs_are_checked_and_a_drifted_number_is_named(
+    tmp_path: Path, run_here: Callable[..., tuple[int, str, str]]
+) -> None:
     file = tmp_path / "a.ipynb"
     write_notebook(file, "print('loss', 2.5)", "q = 7 * 6\nq")
-    assert run("--write", file).returncode == 0
+    assert run_here("--write", file)[0] == 0
     written = nbformat.read(file, as_version=4)
     assert [outputs.printed(cell) for cell in outputs.code_cells(written)] == ["loss 2.5\n", "42"]
     assert written["metadata"]["groundup"]["outputs_of"] == outputs.source_hash(written)
-    assert run("--check", "--full", file).returncode == 0
+    assert run_here("--check", "--full", file)[0] == 0
     file.write_text(file.read_text().replace("loss 2.5\\n", "loss 2.9\\n"))
-    done = run("--check", file)
-    assert done.returncode == 1 and done.stdout.startswith("FAILED")
-    assert "cell cell-p: committed 'loss 2.9', now 'loss 2.5'" in done.stderr
+    code, out, err = run_here("--check", file)
+    assert code == 1 and out.startswith("FAILED")
+    assert "cell cell-p: committed 'loss 2.9', now 'loss 2.5'" in err
 
 
 @pytest.mark.parametrize(

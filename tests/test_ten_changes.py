@@ -4,15 +4,14 @@ To promise another one: a `Change` in CHANGES. All are made in the same copy, an
 """
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import forked_program
 import pytest
 from earlier_changes import EARLIER, Change
+from forked_program import CODE
 
 import groundup
 
@@ -580,11 +579,16 @@ TINY = ModelConfig(vocab_size=300, context_tokens=32, width=32, num_layers=1, nu
 IDS = torch.arange(8)[None]
 TOKENIZER = train_tokenizer(["the quick brown fox jumps over the lazy dog. "] * 20, 300)
 """
+# In a process that is forked from one with torch: the package is imported anew, from the copy.
 RUN_ALL = """
 import json, sys, traceback
 
+for name in [name for name in sys.modules if name.partition(".")[0] == "groundup"]:
+    del sys.modules[name]
+sys.path.insert(0, sys.argv[3])
 names = {}
 exec(sys.argv[1], names)
+assert names["groundup"].__file__.startswith(sys.argv[3])
 found = {}
 for row, use in json.loads(sys.argv[2]).items():
     with names["tempfile"].TemporaryDirectory() as folder:
@@ -615,14 +619,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for change in CHANGES:
         apply(change, root / "groundup")
     uses = json.dumps({change.row: change.use for change in CHANGES})
-    command = [sys.executable, "-c", RUN_ALL, BEFORE_USE, uses]
-    done = subprocess.run(
-        command,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-    )
+    done = forked_program.run(RUN_ALL, BEFORE_USE, uses, root, program=CODE, PYTHONPATH=str(root))
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return found

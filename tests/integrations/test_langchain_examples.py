@@ -1,20 +1,25 @@
 """The examples run, each as a user runs it, on small models; those that a model must be taught for, on one that was."""
 
+import asyncio
 import contextlib
 import io
+import itertools
 import json
 import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from small_models import TOOL_TEMPLATES, _save_taught, save_classifier, save_language, with_template
+from traitlets.config import Config
 
 from groundup.data.reading.source_files import Source
 from groundup.progress import Silent
@@ -196,28 +201,38 @@ def test_the_same_chain_says_the_same_in_process_and_over_http(models: Path, add
     assert len(set(answers.values())) == 1 and len(answers["ChatGroundup"]) > 5
 
 
-def test_an_answer_grows_in_a_notebook_cell(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nbclient import NotebookClient
-
+def test_an_answer_grows_in_a_notebook_cell(
+    models: Path, monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell
+) -> None:
     monkeypatch.setenv("MODEL", str(models / "chatty"))
-    updates: list[str] = []
     notebook = nbformat.read(EXAMPLES / "langchain_notebook.ipynb", as_version=4)
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3")
-    watch(client, updates)
-    client.execute()
-    streamed, usage = [cell for cell in notebook.cells if cell.cell_type == "code"][1:]
-    (shown,) = streamed.outputs
-    assert len(updates) > 5 and shown["data"]["text/markdown"] == updates[-1]
-    assert "output_tokens" in usage.outputs[0]["data"]["text/plain"]
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+    async def run_cells() -> list[Any]:
+        """In a running loop, as a kernel runs them; a kernel would import all anew, for seconds."""
+        done = [
+            await shell.run_cell_async(cell, transformed_cell=shell.transform_cell(cell))
+            for cell in cells
+        ]
+        return [each.raise_error() or each.result for each in done]
+
+    *_, usage = asyncio.run(run_cells())
+    shown = shell.display_pub.outputs
+    texts = [each["data"]["text/markdown"] for each in shown]
+    assert len(shown) > 6 and [each["update"] for each in shown] == [False] + [True] * len(
+        texts[1:]
+    )
+    assert len({each["transient"]["display_id"] for each in shown}) == 1
+    assert texts[0] == "" and texts[-1] == shell.user_ns["text"] and "output_tokens" in usage
+    assert all(after.startswith(before) for before, after in itertools.pairwise(texts))
 
 
-def watch(client: Any, updates: list[str]) -> None:
-    """Keep what each update of a display shows."""
-    before: Callable[..., Any] = client.process_message
-
-    def process(message: Any, *rest: Any) -> Any:
-        if message["msg_type"] == "update_display_data":
-            updates.append(message["content"]["data"]["text/markdown"])
-        return before(message, *rest)
-
-    client.process_message = process
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """One that keeps what is displayed, and no history."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # it sets its own there
+    quiet = Config({"HistoryManager": {"enabled": False}})
+    made = InteractiveShell.instance(config=quiet)
+    made.display_pub = CapturingDisplayPublisher(shell=made)
+    yield made
+    InteractiveShell.clear_instance()
