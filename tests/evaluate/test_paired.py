@@ -125,12 +125,21 @@ def test_an_f1_difference_is_scikit_learns_and_its_bootstrap_scipys(labels: list
     )
 
     def mean_f1(chosen: np.ndarray, predicted: list[str]) -> float:
+        """As scikit-learn's, which takes 50 times as long for a resample."""
         truth, guess = np.array(actual)[chosen], np.array(predicted)[chosen]
-        return mean(f1_score(truth, guess, labels=labels, average=None, zero_division=0))
+        right = [((truth == label) & (guess == label)).sum() for label in labels]
+        said = [(truth == label).sum() + (guess == label).sum() for label in labels]
+        return mean(float(2 * one / max(all_, 1)) for one, all_ in zip(right, said, strict=True))
 
     found = paired.f1_difference(actual, first, second, labels)
     everything = np.arange(200)
-    assert found.value == pytest.approx(mean_f1(everything, second) - mean_f1(everything, first))
+    before, after = (
+        mean(f1_score(actual, each, labels=labels, average=None)) for each in (first, second)
+    )
+    assert (before, after) == pytest.approx(
+        (mean_f1(everything, first), mean_f1(everything, second))
+    )
+    assert found.value == pytest.approx(after - before)
     expected = stats.bootstrap(
         (everything,),
         lambda chosen: mean_f1(chosen, second) - mean_f1(chosen, first),

@@ -1,7 +1,9 @@
 """Attention and embeddings forming: a tiny run with snapshots, filmed."""
 
+import base64
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.lab.attention import attention_picture
 from groundup.lab.embeddings import principal_components
-from groundup.lab.page import moving_picture, render
+from groundup.lab.page import render
 from groundup.lab.training_animation import apart, attention_film, embeddings_film, group_of
 from groundup.lab.views import VIEWS, look_inside
 from groundup.model.config import ModelConfig
@@ -89,6 +91,12 @@ def attention(opened: OpenModel) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def embeddings(opened: OpenModel) -> dict[str, Any]:
     return embeddings_film(opened)
+
+
+@pytest.fixture(scope="module")
+def page(opened: OpenModel) -> str:
+    """The page of both films."""
+    return render(look_inside(opened, TEXT, name="tiny", only=MOVING))
 
 
 @pytest.fixture
@@ -191,11 +199,9 @@ def test_a_token_is_of_the_group_that_its_letters_say(text: str, group: str) -> 
 
 
 @pytest.mark.parametrize("name", MOVING)
-def test_the_gif_has_a_frame_for_every_step_and_rests_at_the_end(
-    name: str, attention: dict[str, Any], embeddings: dict[str, Any]
-) -> None:
-    film = attention if name == "attention_forming" else embeddings
-    data = moving_picture(name, film)
+def test_the_gif_has_a_frame_for_every_step_and_rests_at_the_end(name: str, page: str) -> None:
+    found = re.findall('data:image/gif;base64,([^"]+)', page)
+    data = base64.b64decode(found[MOVING.index(name)])
     image = Image.open(io.BytesIO(data))
     assert (image.format, image.n_frames, image.info["loop"]) == ("GIF", len(STEPS), 0)
     times = []
@@ -258,9 +264,7 @@ def test_a_run_with_snapshots_is_verified_and_stays_a_model_folder(
     assert snapshot.config == opened.config and snapshot.require_tokenizer().encode(TEXT)
 
 
-def test_the_page_of_a_run_has_both_films_and_their_stills(opened: OpenModel) -> None:
-    inside = look_inside(opened, TEXT, name="tiny", only=MOVING)
-    page = render(inside)
+def test_the_page_of_a_run_has_both_films_and_their_stills(page: str) -> None:
     assert 'Inside <bdi dir="auto">tiny</bdi>' in page
     assert page.count("data:image/gif;base64,") == page.count("data:image/svg+xml;base64,") == 2
     assert page.count('<details class="film" open') == 2 and "prefers-reduced-motion" in page

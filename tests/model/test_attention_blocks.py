@@ -28,10 +28,14 @@ def draw(
     return made.to(dtype).transpose(1, 2).requires_grad_()  # as it comes from the projections
 
 
-def inputs(tokens: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(
+    tokens: int, dtype: torch.dtype = torch.float32, batch: int = 3, width: int = 8
+) -> tuple[Tensor, Tensor, Tensor]:
     """4 query heads that share 2 key/value heads."""
     shapes = ((4, 0), (2, 1), (2, 2))
-    queries, keys, values = (draw(3, heads, tokens, 8, seed, dtype) for heads, seed in shapes)
+    queries, keys, values = (
+        draw(batch, heads, tokens, width, seed, dtype) for heads, seed in shapes
+    )
     return queries, keys, values
 
 
@@ -52,9 +56,8 @@ def test_equals_the_naive_formula_forward_and_backward(tokens: int) -> None:
 def test_gradients_are_the_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_blocks, "SMALLEST_BLOCK", 2)
     monkeypatch.setattr(attention_blocks, "TILE", 30)  # several heads at once, but not all
-    assert gradcheck(
-        lambda *given: attention_blocks._Blocks.apply(*given, 0.3), inputs(5, torch.float64)
-    )
+    given = inputs(5, torch.float64, batch=2, width=2)
+    assert gradcheck(lambda *each: attention_blocks._Blocks.apply(*each, 0.3), given)
 
 
 @pytest.mark.skipif(
