@@ -13,6 +13,7 @@ import signal
 import ssl
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -51,9 +52,10 @@ class CheckedCalls:
     A training run of a small model makes 100,000 calls, and half of its time were the checks of the same shapes again and again.
     """
 
-    ALL, LATER_GAP = 300, 256
+    ALL, LATER_GAP, INNER_TESTS = 300, 256, 3
 
     def __init__(self) -> None:
+        self.inner_tests: Counter[CodeType] = Counter()
         self.begin()
 
     def begin(self) -> None:
@@ -69,7 +71,7 @@ class CheckedCalls:
     def decorated(self, function: Any, typechecker: Callable[[Any], Any]) -> Any:
         """The function with its checks, made when they are first wanted: making them takes longer than many calls.
 
-        A function inside another is defined anew at each call: its first definition in a test is checked.
+        A function inside another is defined anew at each call: its first definition in a test is checked, in a few tests of a process.
         """
         if dataclasses.is_dataclass(function):  # of a class jaxtyping checks no more than this
             made: Any = function.__init__
@@ -79,9 +81,11 @@ class CheckedCalls:
         if not isinstance(function, FunctionType):
             return JAXTYPED(function, typechecker=typechecker)
         if "<locals>" in function.__qualname__:
-            if function.__code__ in self.inner:
+            code = function.__code__
+            if code in self.inner or self.inner_tests[code] == self.INNER_TESTS:
                 return function
-            self.inner.add(function.__code__)
+            self.inner.add(code)
+            self.inner_tests[code] += 1
         checked: Callable[..., Any] | None = None
 
         @functools.wraps(function)
