@@ -353,8 +353,9 @@ def finetune_preference(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> "ChatResults":
-    """Teach a chat model which of two answers is the better one (DPO), from pairs of chosen and
-    rejected. Return what results.json holds.
+    """Teach a chat model which answers are better: which of two (DPO), from pairs of chosen and
+    rejected, or which single ones (KTO), from the answers that readers rated in a feedback.jsonl.
+    Return what results.json holds.
 
     Raises ConfigError, DataError, ModelError, NetworkError.
 
@@ -363,22 +364,29 @@ def finetune_preference(
     >>> round(results.held_out_loss["before"], 3)
     0.693
     """
-    from groundup.data.reading.examples import read_preferences
+    from groundup.data.documents import RatedExample
+    from groundup.data.reading.examples import read_compared
     from groundup.device import select_compute
     from groundup.finetune.preference import fit_preference
+    from groundup.finetune.ratings import KTO, fit_ratings, rated_of_pairs
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model, require_model
 
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
     require_model(model)
-    examples = read_preferences(data, progress=progress)
+    examples = read_compared(data, progress=progress)
     claim_folder(run, kind="preference", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = _card_of(run, "Prefers the answers that were chosen.", data, model, opened.license)
-    return fit_preference(
-        opened, examples, run, config, compute=compute, progress=progress, card=card
-    )
+    rated = [each for each in examples if isinstance(each, RatedExample)]
+    pairs = [each for each in examples if not isinstance(each, RatedExample)]
+    if rated or config.loss == KTO:
+        rated = rated or rated_of_pairs(pairs)
+        return fit_ratings(
+            opened, rated, run, config, compute=compute, progress=progress, card=card
+        )
+    return fit_preference(opened, pairs, run, config, compute=compute, progress=progress, card=card)
 
 
 def _card_of(

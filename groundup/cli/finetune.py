@@ -189,23 +189,31 @@ def chat(
 @grouped()
 def preference(
     model: options.ModelArgument,
-    data: Annotated[str, Argument(help="Pairs of answers: rows with prompt, chosen, rejected.")],
+    data: Annotated[
+        str,
+        Argument(
+            help="Pairs of answers: rows with prompt, chosen, rejected. Or the rated answers of a "
+            "feedback.jsonl."
+        ),
+    ],
     out: options.OutOption,
     reading: Annotated[Data, COLUMNS] = Data(""),
     config: Annotated[PreferenceConfig, PREFERENCE] = PreferenceConfig(),
     run: RunOptions = RunOptions(),
     as_json: options.JsonOption = False,
 ) -> None:
-    """Teach a chat model which of two answers is the better one: direct preference optimization
-    (DPO), with LoRA or of all weights.
+    """Teach a chat model which answers are better: of pairs, by direct preference optimization
+    (DPO), or of thumbs up and down (KTO), with LoRA or of all weights.
 
-    DATA: rows with prompt, chosen and rejected, as texts or as messages. A tenth of the pairs is
-    held out. Train on good answers first (finetune chat): DPO moves a model between answers that it
-    can give. The same command again resumes where it stopped. --set sets max_tokens, alpha,
-    batch_size, learning_rate, precision, recompute (less memory), loss.
+    DATA: rows with prompt, chosen and rejected, as texts or as messages; or the file that groundup
+    serve --feedback FILE writes. A tenth is held out. Train on good answers first (finetune chat): DPO moves a model between answers that it
+    can give. Ends and keeps weights as finetune chat does. The same command again resumes where it
+    stopped. --set sets max_tokens, alpha, batch_size, learning_rate, precision, recompute (less
+    memory), patience, answers, loss (kto: pairs as single good and bad answers).
 
     Examples:
         groundup finetune preference runs/mine pairs.jsonl --out runs/preferred
+        groundup finetune preference runs/mine feedback.jsonl --out runs/liked
         groundup finetune preference smollm2-135m-instruct pairs.jsonl --out runs/preferred --beta
             0.3 --merge
     """
@@ -221,8 +229,8 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
     from groundup.evaluate.comparison.forgetting import forgetting_lines
 
     loss, counts, of_pairs = results.held_out_loss, results.examples, results.prefers
-    what = "pairs" if of_pairs else "examples"
-    if counts["repeats"] and not of_pairs:
+    what = "pairs" if of_pairs else "rated answers" if results.gains else "examples"
+    if counts["repeats"] and not results.beta:
         what = f"examples ({counts['repeats']:,} repeats left out)"
     lines = [
         f"{counts['train']:,} {what}, {results.epochs:.3g} epochs: {results.tokens:,} tokens in "
@@ -236,6 +244,14 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
             f"chosen answer the more probable per token: {of_pairs['before']:.0%} before, "
             f"{of_pairs['after']:.0%} after",
             f"{change} pair (0.693: no preference)",
+        ]
+    elif gains := results.gains:
+        lines += [
+            "held-out answers that gained where they were rated up, or lost where down: "
+            f"{results.accuracy_line}",
+            f"mean gain of those rated up {gains['good']:+.3f}, down {gains['bad']:+.3f} (beta "
+            f"{results.beta:g} times nats, beyond the drift of all answers)",
+            f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} (0.5: no preference)",
         ]
     else:
         lines += [

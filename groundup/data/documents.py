@@ -1,6 +1,6 @@
 """The records of this package: Document (a text), and examples: Example (text and label),
-MultiLabelExample, InstructionExample (instruction and answer), ConversationExample and
-PreferenceExample (a better and a worse answer)."""
+MultiLabelExample, InstructionExample (instruction and answer), ConversationExample,
+PreferenceExample (a better and a worse answer) and RatedExample (a good or a bad answer)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -95,6 +95,21 @@ class PreferenceExample:
     id: str
 
 
+@dataclass(frozen=True, slots=True)
+class RatedExample:
+    prompt: tuple[Message, ...]
+    """The conversation up to the answer."""
+    answer: str
+    is_good: bool
+    id: str
+
+    @property
+    def label(self) -> str:
+        """Of two equal answers to a prompt both are left out where their labels differ."""
+        return "good" if self.is_good else "bad"
+
+
+ComparedExample = PreferenceExample | RatedExample
 ChatExample = InstructionExample | ConversationExample
 
 

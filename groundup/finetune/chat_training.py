@@ -102,6 +102,8 @@ class ChatResults:
     """
     pairs: list[JsonObject] | None = None
     """Some held-out pairs, to be read."""
+    gains: dict[str, float] | None = None
+    """good, bad: mean gain of the answers, beyond the drift, times beta; of rated answers only."""
     answers: list[JsonObject] | None = None
     """Of some held-out prompts: instruction, input, reference, before, after."""
     forgetting: JsonObject | None = None

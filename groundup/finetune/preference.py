@@ -132,19 +132,16 @@ def prepare_pairs(
 
 
 def _rendered(example: PreferenceExample, tokenizer: Tokenizer) -> tuple[Rendered, Rendered]:
-    """The loss counts in the last answer alone."""
-    chosen, rejected = (
-        _last_only(
-            render_to_learn(
-                Conversation((*example.prompt, Message("assistant", answer))), tokenizer
-            )
-        )
-        for answer in (example.chosen, example.rejected)
+    return (
+        render_answer(example.prompt, example.chosen, tokenizer),
+        render_answer(example.prompt, example.rejected, tokenizer),
     )
-    return chosen, rejected
 
 
-def _last_only(rendered: Rendered) -> Rendered:
+def render_answer(prompt: Sequence[Message], answer: str, tokenizer: Tokenizer) -> Rendered:
+    """The loss counts in the last answer alone."""
+    talk = Conversation((*prompt, Message("assistant", answer)))
+    rendered = render_to_learn(talk, tokenizer)
     start = rendered.turns[-1].start if rendered.turns else len(rendered.ids)
     return dataclasses.replace(
         rendered, mask=[counts and place >= start for place, counts in enumerate(rendered.mask)]

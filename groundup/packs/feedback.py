@@ -14,6 +14,7 @@ read_feedback(path)                  the last line of each reply, of the older f
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import os
 import threading
@@ -178,6 +179,13 @@ def read_feedback(path: Path) -> Feedback:
         fix = "Name the file that `groundup serve --feedback FILE` writes."
         raise DataError(f"{path}: none of its {damaged:,} lines is one of feedback.", fix=fix)
     return Feedback(tuple(latest.values()), damaged, files)
+
+
+def is_feedback(path: Path) -> bool:
+    """Return whether the first line of a file is one of feedback. Raises FormatError."""
+    if not path.is_file():
+        return False
+    return any(_event(line) is not None for line in itertools.islice(_lines(path), 1))
 
 
 def _lines(file: Path) -> Iterator[bytes]:

@@ -29,7 +29,14 @@ from typing import Any
 import numpy as np
 
 from groundup.data.clean import clean
-from groundup.data.documents import Document, Example, PreferenceExample, to_conversation
+from groundup.data.documents import (
+    ComparedExample,
+    Document,
+    Example,
+    PreferenceExample,
+    RatedExample,
+    to_conversation,
+)
 from groundup.data.processing.word_ngrams import (
     Words,
     distinct,
@@ -362,7 +369,7 @@ def _parts(example: AnyExample, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(example, Example):
         yield name, example.text
         return
-    if isinstance(example, PreferenceExample):
+    if isinstance(example, ComparedExample):
         messages = example.prompt
     else:
         messages = to_conversation(example).messages
@@ -372,3 +379,5 @@ def _parts(example: AnyExample, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(example, PreferenceExample):
         yield f"{example.id} (chosen)", example.chosen
         yield f"{example.id} (rejected)", example.rejected
+    if isinstance(example, RatedExample):
+        yield f"{example.id} (answer)", example.answer

@@ -19,6 +19,7 @@ from groundup.config import MAX_JSON_DEPTH, is_deeper
 from groundup.data.clean import clean
 from groundup.data.documents import (
     ChatExample,
+    ComparedExample,
     ConversationExample,
     Example,
     InstructionExample,
@@ -30,7 +31,7 @@ from groundup.data.reading.records import TOO_DEEP, BadRow, RecordRow, Unusable
 from groundup.tokenizer.chat import Message, Role
 from groundup.tokenizer.tools import Tool, ToolCall, calls_of
 
-AnyExample = Example | ChatExample | PreferenceExample
+AnyExample = Example | ChatExample | ComparedExample
 Roles = Mapping[str, str]
 """Role -> column."""
 

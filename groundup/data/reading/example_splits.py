@@ -28,9 +28,10 @@ from typing import Generic, TypeVar
 
 from groundup.data.documents import (
     ChatExample,
+    ComparedExample,
     Example,
     MultiLabelExample,
-    PreferenceExample,
+    RatedExample,
     to_conversation,
 )
 from groundup.data.reading.example_rows import AnyExample
@@ -41,7 +42,7 @@ from groundup.tokenizer.chat import Message
 # What is in no split; no name of one.
 REST = ""
 E = TypeVar("E", bound=AnyExample)
-C = TypeVar("C", bound=ChatExample | PreferenceExample)
+C = TypeVar("C", bound=ChatExample | ComparedExample)
 HELD_OUT_SHARE = 0.1
 
 
@@ -381,9 +382,9 @@ def user_turns(example: AnyExample) -> tuple[str, ...]:
     return tuple(map(same_text_key, said or [message.content for message in messages]))
 
 
-def messages_before(example: ChatExample | PreferenceExample) -> tuple[Message, ...]:
+def messages_before(example: ChatExample | ComparedExample) -> tuple[Message, ...]:
     """Return the messages before the (last) answer."""
-    if isinstance(example, PreferenceExample):
+    if isinstance(example, ComparedExample):
         return example.prompt
     return to_conversation(example, answer=False).messages
 
@@ -420,7 +421,10 @@ def _repeat_key(example: AnyExample) -> tuple[str, ...]:
     if isinstance(example, Example):
         return user_turns(example)
     system = [message.content for message in messages_before(example) if message.role == "system"]
-    return (same_text_key("\n".join(system)), *user_turns(example))
+    key = (same_text_key("\n".join(system)), *user_turns(example))
+    if isinstance(example, RatedExample):
+        return (*key, same_text_key(example.answer))
+    return key
 
 
 def _is_held_out(example: AnyExample) -> bool:

@@ -6,7 +6,8 @@
             -> stratified_split or iterative_split (`example_splits`)
     read_splits(data, ...): all three
     read_chat(data) -> [InstructionExample | ConversationExample],
-            read_preferences(data) -> [PreferenceExample]
+            read_preferences(data) -> [PreferenceExample],
+            read_compared(data): these, or [RatedExample] of a feedback.jsonl
 
 A source with one label a text is never taken for one with several: a list beside a plain label is
 only read where `label` names it.
@@ -26,10 +27,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from groundup.data.clean import clean
-from groundup.data.documents import ChatExample, Example, MultiLabelExample, PreferenceExample
+from groundup.data.documents import (
+    ChatExample,
+    Example,
+    MultiLabelExample,
+    PreferenceExample,
+    RatedExample,
+)
 from groundup.data.reading.containers import suffixes
 from groundup.data.reading.data import Data
 from groundup.data.reading.decoding import NotTextError
@@ -68,7 +75,9 @@ from groundup.data.reading.sources import (
     source_of,
 )
 from groundup.errors import ConfigError, DataError
+from groundup.packs.feedback import UP, is_feedback, read_feedback
 from groundup.progress import Progress
+from groundup.tokenizer.chat import Message
 
 # Of all texts that `read_splits` uses; the rest is the test set. The proportions of 1,600, 300
 # and 500.
@@ -213,6 +222,43 @@ def read_chat(
         fix = 'A line: {"instruction": "...", "input": "", "output": "..."}'
         raise DataError(f"{source.spec} holds no instruction.", fix=fix)
     return examples
+
+
+def read_compared(
+    data: Data, *, progress: Progress | None = None
+) -> Sequence[PreferenceExample] | Sequence[RatedExample]:
+    """Return pairs of answers, or the rated answers of a feedback.jsonl. Raises DataError as
+    `read_examples`, and where a feedback.jsonl has no rating; FormatError.
+    """
+    file = Path(data.path)
+    if is_feedback(file):
+        return read_rated(file)
+    return read_preferences(data, progress=progress)
+
+
+def read_rated(file: Path) -> list[RatedExample]:
+    """Return the answers of a feedback.jsonl that readers rated, each after its question alone.
+    Raises DataError, FormatError.
+    """
+    events = read_feedback(file).events
+    rated = [
+        RatedExample(
+            (Message("user", clean(event.question).text),),
+            clean(event.answer).text,
+            event.rating == UP,
+            event.reply,
+        )
+        for event in events
+        if event.rating is not None and event.answer.strip()
+    ]
+    good = sum(each.is_good for each in rated)
+    if not 0 < good < len(rated):
+        raise DataError(
+            f"{file} has {good:,} answers rated up and {len(rated) - good:,} rated down, of "
+            f"{len(events):,} replies; both kinds are needed.",
+            fix="Collect more (groundup serve RUN --feedback FILE).",
+        )
+    return rated
 
 
 def read_preferences(

@@ -283,19 +283,25 @@ def _preference_figures(run: RunRecord) -> Node | None:
     if preferred and points:
         preferred += f": {points} points"
     bounds = f"{whole_percent(accuracy, 'low')} to {whole_percent(accuracy, 'high')}"
-    pairs = f"of {count(accuracy, 'n')} held-out pairs"
+    held_out = count(accuracy, "n")
+    right = f"of {held_out} held-out pairs: the chosen answer gained more"
+    gains = table(results, "gains")
+    if gains:
+        right = f"of {held_out} held-out answers gained where rated up, or lost where down"
     return facts(
         (
             paired_change(table(results, "margins", "difference")),
             "reward margin gained, with its 95 % interval; 0 before",
         ),
-        (percent(accuracy, "value"), f"{pairs}: the chosen answer gained more ({bounds})"),
+        (percent(accuracy, "value"), f"{right} ({bounds})"),
+        (fixed(gains, "good"), "mean gain of held-out answers rated up, beyond the drift"),
+        (fixed(gains, "bad"), "and of those rated down"),
         (preferred, "of the pairs: the chosen answer is the likelier per token"),
         (
             before_and_after(table(results, "forgetting", "general")),
             "general text before and after, bits per byte: what was forgotten",
         ),
-        (count(results, "examples", "train"), "pairs learned from"),
+        (count(results, "examples", "train"), "rated answers" if gains else "pairs learned from"),
         (count(results, "steps"), "steps"),
         (fixed(results, "beta"), "beta: how strongly the model is held to the base"),
     )

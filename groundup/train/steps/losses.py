@@ -92,6 +92,26 @@ def preference_loss(model: nn.Module, batch: Any) -> LossSum:
     return LossSum(-F.logsigmoid(rewards[:, 0] - rewards[:, 1]).sum(), len(rewards))
 
 
+def rating_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Kahneman-Tversky optimization, summed over answers (Ethayarajh et al. 2024, eq. 8).
+
+        r = log pi(y|x) - log ref(y|x)
+        z = max(0, the mean of log pi(y'|x) - log ref(y'|x)), y' the answer to another prompt
+        L = w [1 - sigmoid(beta (r - z))] of a good answer, w [1 - sigmoid(beta (z - r))] of a bad
+            one
+
+    `batch` has ids and labels [B, 2, T], the answer first and another prompt's second, the
+    reference's log-probabilities [B, 2], `good` (1 or -1) and weights [B], and beta.
+    """
+    assert isinstance(model, LanguageModel)
+    own = answer_logprobs(model, batch.ids[:, 0], batch.labels[:, 0])  # [B]
+    with torch.no_grad():  # z is a constant
+        other = answer_logprobs(model, batch.ids[:, 1], batch.labels[:, 1])
+    drift = (other - batch.reference[:, 1]).mean().clamp(min=0)
+    gains = batch.good * batch.beta * (own - batch.reference[:, 0] - drift)
+    return LossSum((batch.weights * F.sigmoid(-gains)).sum(), len(gains))
+
+
 @dataclass(frozen=True)
 class FinetuneLoss:
     """A loss that a fine-tuning run can be trained with: `--set loss=NAME`."""
@@ -106,6 +126,7 @@ FINETUNE_LOSSES: dict[str, FinetuneLoss] = {
     "class": FinetuneLoss("classifier", class_loss),
     "label_set": FinetuneLoss("multi-label", label_set_loss),
     "dpo": FinetuneLoss("preference", preference_loss),
+    "kto": FinetuneLoss("preference", rating_loss),
 }
 
 
