@@ -244,6 +244,7 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
             f"chosen answer the more probable per token: {of_pairs['before']:.0%} before, "
             f"{of_pairs['after']:.0%} after",
             f"{change} pair (0.693: no preference)",
+            *_moved_lines(results),
         ]
     elif gains := results.gains:
         lines += [
@@ -268,6 +269,16 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
     ]
 
 
+def _moved_lines(results: "ChatResults") -> list[str]:
+    moved = results.moved_nats
+    if moved is None:
+        return []
+    return [
+        f"log-probability of the chosen answers {moved['chosen']:+.1f} nats in the mean, of the "
+        f"rejected {moved['rejected']:+.1f}"
+    ]
+
+
 def _kept_lines(results: "ChatResults") -> list[str]:
     """Which weights are kept, where they are not the last ones."""
     best, steps, planned = results.best_step, results.steps, results.planned_steps
@@ -285,18 +296,25 @@ def _kept_lines(results: "ChatResults") -> list[str]:
 
 def _answer_lines(results: "ChatResults") -> list[str]:
     lines: list[str] = []
-    for answer in results.answers or []:
+    for answer in (results.answers or [])[:SHOWN_ANSWERS]:
         question = " ".join(f"{answer['instruction']} {answer['input']}".split())
         lines.append(f"held out: {question[:SHOWN_CHARACTERS]}")
         lines += [
             f"  {side + ':':<10} {' / '.join(answer[side].splitlines())[:SHOWN_CHARACTERS]}"
             for side in ("before", "after", "reference")
         ]
+    words = results.answer_words
+    if words:
+        lines.append(
+            f"words in the answers to {len(results.answers or [])} held-out prompts: "
+            f"{words['before']:.1f} before, {words['after']:.1f} after, {words['reference']:.1f} "
+            "wanted"
+        )
     return [*lines, ""] if lines else []
 
 
 SHOWN_SUSPECTS = 10
-SHOWN_CHARACTERS = 200
+SHOWN_CHARACTERS, SHOWN_ANSWERS = 200, 4
 METHOD_HEADS = ("n", "the classifier, on the same texts")
 JsonObject = dict[str, Any]
 

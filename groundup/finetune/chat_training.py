@@ -71,6 +71,8 @@ class ChatResults:
     """
     accuracy_line: str | None = None
     margin: float | None = None
+    moved_nats: dict[str, float] | None = None
+    """chosen, rejected: mean change of the answers' log-probabilities."""
     beta: float | None = None
     examples: dict[str, int]
     """train, held_out, left_out, repeats."""
@@ -106,6 +108,10 @@ class ChatResults:
     """good, bad: mean gain of the answers, beyond the drift, times beta; of rated answers only."""
     answers: list[JsonObject] | None = None
     """Of some held-out prompts: instruction, input, reference, before, after."""
+    answer_words: dict[str, float] | None = None
+    """before, after, reference: mean words of these answers, of which at most ANSWER_TOKENS tokens
+    are written.
+    """
     forgetting: JsonObject | None = None
     """General text before and after (`evaluate.comparison.forgetting`)."""
     pretraining: JsonObject | None = None
@@ -277,7 +283,7 @@ def train_chat(
     results = method.complete(results_of(method, fitted, model, run), kept)
     after = measure(tasks, opened, compute, progress)
     answers = shown_answers(asked, said, _answers(opened, asked, compute, progress))
-    results = replace(results, forgetting=compare(before, after), answers=answers or None)
+    results = replace(results, forgetting=compare(before, after), **words_of(answers))
     progress.say(method.describe(results))
     write_trained_on(run.path, data.learned, base=opened.path)
     figures = method.card_figures(results)
@@ -314,6 +320,17 @@ def shown_answers(
         }
         for example, first, last in zip(asked, before, after, strict=True)
     ]
+
+
+def words_of(answers: list[JsonObject]) -> JsonObject:
+    """The fields of `ChatResults` on answers; none where there are none."""
+    if not answers:
+        return {}
+    words = {
+        side: sum(len(str(each[side]).split()) for each in answers) / len(answers)
+        for side in ("before", "after", "reference")
+    }
+    return {"answers": answers, "answer_words": words}
 
 
 def fit_config_of(method: ChatMethod) -> FitConfig:

@@ -282,6 +282,10 @@ class PreferenceConfig(ChatTraining):
 
     beta: float = 0.1
     """How strongly the model is held to what it was: the higher, the less it moves."""
+    answers: int = 12
+    """Held-out prompts that are answered before and after the training, to be read, and to see
+    whether answers become longer or shorter.
+    """
     batch_size: int = 4
     """Pairs of one step."""
 

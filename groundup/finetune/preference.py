@@ -255,6 +255,7 @@ class PairTraining:
             accuracy=accuracy.plain(),
             accuracy_line=describe(accuracy),
             margin=figures["margin"],
+            moved_nats={side: figures[f"{side}_nats"] for side in ("chosen", "rejected")},
             beta=beta,
             margins=compared,
             prefers=prefers,
@@ -304,16 +305,21 @@ def margins(pairs: Sequence[Pair], sums: Sums, beta: float) -> list[float]:
 
 def held_out_figures(pairs: Sequence[Pair], sums: Sums, beta: float) -> dict[str, float]:
     """Loss, accuracy and mean margin of the rewards; the share whose chosen answer is the more
-    probable per token.
+    probable per token; the mean change of both answers' log-probabilities, in nats.
     """
     found = margins(pairs, sums, beta)
     # -log sigmoid(margin)
     losses = [max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in found]
+    moved = {
+        side: [now[place] - pair.reference[place] for pair, now in zip(pairs, sums, strict=True)]
+        for place, side in enumerate(("chosen", "rejected"))
+    }
     return {
         "held_out_loss": math.fsum(losses) / len(losses),
         "accuracy": sum(margin > 0 for margin in found) / len(found),
         "margin": math.fsum(found) / len(found),
         "prefers": sum(lead > 0 for lead in leads(pairs, sums)) / len(pairs),
+        **{f"{side}_nats": math.fsum(changes) / len(pairs) for side, changes in moved.items()},
     }
 
 

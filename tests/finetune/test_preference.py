@@ -165,6 +165,8 @@ def test_chosen_answers_gain_on_held_out_pairs(
     assert (
         results.margins["difference"]["n"] == 4 and results.margins["difference"]["low"] is None
     ), "too few"
+    assert results.moved_nats["chosen"] > results.moved_nats["rejected"]
+    assert results.answer_words["reference"] == 4.0 and len(results.answers) == 4
     (first, *_, last) = results.pairs
     assert (
         len(results.pairs) == 4
@@ -245,7 +247,11 @@ def test_the_verb_from_a_file_to_an_adapter(
     assert run(command) == 0
     said = capsys.readouterr()
     assert (
-        "36 pairs, 1 epochs" in said.out and "0.693 -> " in said.out and "gained more" in said.out
+        "words in the answers to 4 held-out prompts" in said.out
+        and "log-probability of the chosen answers" in said.out
+        and "36 pairs, 1 epochs" in said.out
+        and "0.693 -> " in said.out
+        and "gained more" in said.out
     )
     assert (out / "adapter_config.json").is_file()
     assert run([*command, "--json"]) == 0

@@ -301,10 +301,21 @@ def _preference_figures(run: RunRecord) -> Node | None:
             before_and_after(table(results, "forgetting", "general")),
             "general text before and after, bits per byte: what was forgotten",
         ),
+        (
+            _answer_words(results),
+            "words of an answer to a held-out prompt before and after, in the mean",
+        ),
         (count(results, "examples", "train"), "rated answers" if gains else "pairs learned from"),
         (count(results, "steps"), "steps"),
         (fixed(results, "beta"), "beta: how strongly the model is held to the base"),
     )
+
+
+def _answer_words(results: JsonObject) -> str:
+    before, after = numbers(table(results, "answer_words"), "before", "after")
+    if before is None or after is None:
+        return ""
+    return f"{before:.1f} to {after:.1f}"
 
 
 def _preference_curves(run: RunRecord) -> list[Node | None]:
