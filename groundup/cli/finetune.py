@@ -250,7 +250,7 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
         lines += [
             "held-out answers that gained where they were rated up, or lost where down: "
             f"{results.accuracy_line}",
-            f"mean gain of those rated up {gains['good']:+.3f}, down {gains['bad']:+.3f} (beta "
+            f"mean gain: {', '.join(f'{kind} ones {gain:+.3f}' for kind, gain in gains.items())} (beta "
             f"{results.beta:g} times nats, beyond the drift of all answers)",
             f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} (0.5: no preference)",
         ]

@@ -105,7 +105,9 @@ class ChatResults:
     pairs: list[JsonObject] | None = None
     """Some held-out pairs, to be read."""
     gains: dict[str, float] | None = None
-    """good, bad: mean gain of the answers, beyond the drift, times beta; of rated answers only."""
+    """good, bad (those that are held out): mean gain of rated answers, beyond the drift, times
+    beta.
+    """
     answers: list[JsonObject] | None = None
     """Of some held-out prompts: instruction, input, reference, before, after."""
     answer_words: dict[str, float] | None = None

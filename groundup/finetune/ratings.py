@@ -51,6 +51,8 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import ModelCard, OpenModel
 
 KTO = "kto"
+# Kind of an answer -> the figure with its mean gain.
+GAINS = {"good": "gain_good", "bad": "gain_bad"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,13 @@ def prepare_ratings(
     lengths = Lengths.of_answers(whole, max_tokens)
     lengths.require_whole_answer()
     train, learned = _rated(sides.train, tokenizer, max_tokens)
+    _require_both(train, max_tokens)
     held_out, aside = _rated(sides.held_out, tokenizer, max_tokens)
+    if not held_out:
+        raise DataError(
+            f"No held-out answer begins within {max_tokens:,} tokens: there is nothing to measure on.",
+            fix="Give shorter answers, or raise max_tokens.",
+        )
     left_out = len(sides.train) - len(train)
     return RatingData(train, held_out, learned, sides.repeats, left_out, lengths, aside)
 
@@ -150,12 +158,6 @@ def _rated(
             found.append((example, texts))
     good = sum(example.is_good for example, _ in found)
     counts = {True: good, False: len(found) - good}
-    if not all(counts.values()):
-        raise DataError(
-            f"Of {len(found):,} answers to train on or to measure on {good:,} are rated up: both "
-            "kinds are needed in each part.",
-            fix="Give more rated answers (a tenth is held out), or another seed.",
-        )
     return (
         tuple(
             Rated(texts, example.is_good, len(found) / (2 * counts[example.is_good]))
@@ -163,6 +165,18 @@ def _rated(
         ),
         tuple(example for example, _ in found),
     )
+
+
+def _require_both(rated: Sequence[Rated], max_tokens: int) -> None:
+    """Raise DataError unless there are good and bad answers."""
+    good = sum(each.is_good for each in rated)
+    if not 0 < good < len(rated):
+        raise DataError(
+            f"Of {len(rated):,} distinct answers to train on within {max_tokens:,} tokens {good:,} "
+            "are rated up: both kinds are needed.",
+            fix="Give more rated answers: a tenth is held out, and of equal answers to a question "
+            "that were rated up and down both are left out.",
+        )
 
 
 def _of_another_prompt(examples: Sequence[RatedExample], place: int) -> str:
@@ -261,7 +275,7 @@ class RatingTraining:
             accuracy=accuracy.plain(),
             accuracy_line=describe(accuracy),
             beta=self.config.beta,
-            gains={name: figures[f"gain_{name}"] for name in ("good", "bad")},
+            gains={kind: figures[name] for kind, name in GAINS.items() if name in figures},
         )
 
     def describe(self, results: ChatResults) -> str:
@@ -279,7 +293,7 @@ def _referred(rated: Sequence[Rated], sums: Sums) -> list[Rated]:
 
 def rating_figures(rated: Sequence[Rated], sums: Sums, beta: float) -> dict[str, float]:
     """Loss; the share of answers that gained where they are good and lost where they are bad; mean
-    gain of both kinds.
+    gain of each kind that there is.
     """
     moved = [
         (own - each.texts.reference[0], other - each.texts.reference[1])
@@ -292,12 +306,15 @@ def rating_figures(rated: Sequence[Rated], sums: Sums, beta: float) -> dict[str,
         each.weight / (1 + math.exp(right)) for each, right in zip(rated, rights, strict=True)
     ]
     by_kind = {
-        kind: [gain for each, gain in zip(rated, gains, strict=True) if each.is_good is kind]
-        for kind in (True, False)
+        kind: [
+            gain
+            for each, gain in zip(rated, gains, strict=True)
+            if each.is_good is (kind == "good")
+        ]
+        for kind in GAINS
     }
     return {
         "held_out_loss": math.fsum(losses) / len(losses),
         "accuracy": sum(right > 0 for right in rights) / len(rights),
-        "gain_good": math.fsum(by_kind[True]) / len(by_kind[True]),
-        "gain_bad": math.fsum(by_kind[False]) / len(by_kind[False]),
+        **{GAINS[kind]: math.fsum(found) / len(found) for kind, found in by_kind.items() if found},
     }

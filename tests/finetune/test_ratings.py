@@ -94,6 +94,28 @@ def test_good_answers_gain_and_bad_ones_lose(
         fit_ratings(open_base(), answers, folder, replace(config, loss="dpo"), compute=compute)
 
 
+def test_a_held_out_part_of_one_kind_is_measured_and_a_training_part_refused(
+    answers: list[RatedExample], tokenizer: Tokenizer
+) -> None:
+    """A tenth of few answers may have no bad one."""
+    few = [replace(each, is_good=number != 7) for number, each in enumerate(answers[:12])]
+    data = prepare_ratings(few, tokenizer, max_tokens=100, seed=0)
+    assert all(each.is_good for each in data.held_out)
+    sums = [(-20.0, -30.0)] * len(data.held_out)
+    there = [
+        replace(each, texts=pair)
+        for each, pair in zip(
+            data.held_out,
+            with_reference([each.texts for each in data.held_out], sums),
+            strict=True,
+        )
+    ]
+    assert "gain_bad" not in rating_figures(there, sums, 0.1)
+    with pytest.raises(DataError, match="are rated up: both kinds are needed"):
+        liked = [replace(each, is_good=True) for each in few]
+        prepare_ratings(liked, tokenizer, max_tokens=100, seed=0)
+
+
 def test_pairs_are_two_rated_answers_each() -> None:
     pair = PreferenceExample((Message("user", "up"),), "down", "over", "7")
     assert [(each.answer, each.is_good) for each in rated_of_pairs([pair])] == [
@@ -142,9 +164,9 @@ def test_the_verb_from_a_feedback_file_to_an_adapter(
     command = [*words, str(tmp_path / "run"), "--set", "precision=float32"]
     assert run(command) == 0
     said = capsys.readouterr().out
-    assert "29 rated answers" in said and "mean gain of those rated up" in said
+    assert "29 rated answers" in said and "mean gain: good ones" in said
     assert run([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["gains"].keys() == {"good", "bad"}
+    assert "good" in json.loads(capsys.readouterr().out)["gains"]
     feedback(file.with_name("liked.jsonl"), "uuu")
     assert run([*words[:3], str(file.with_name("liked.jsonl")), "--out", str(tmp_path / "x")]) == 2
     assert "both kinds are needed" in " ".join(capsys.readouterr().err.split())
