@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from groundup.data.batches.loader import IGNORED_LABEL, Batch
-from groundup.data.documents import ChatExample, PreferenceExample, to_conversation
+from groundup.data.documents import ChatExample, PreferenceExample, RatedExample, to_conversation
 from groundup.data.reading.example_splits import hold_out
 from groundup.errors import DataError, ModelError
 from groundup.files import sha256_text
@@ -148,7 +148,7 @@ class ChatData:
     train: tuple[Any, ...]
     """Rendered and cut."""
     held_out: tuple[Any, ...]
-    learned: Sequence[ChatExample] | Sequence[PreferenceExample]
+    learned: Sequence[ChatExample] | Sequence[PreferenceExample] | Sequence[RatedExample]
     """The examples of `train`."""
     repeats: int
     """Examples left out, as their instructions occur elsewhere (see `data.reading.example_splits`)."""

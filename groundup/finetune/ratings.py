@@ -148,12 +148,11 @@ def _rated(
     found: list[tuple[RatedExample, Pair]] = []
     for place, example in enumerate(examples):
         other = _of_another_prompt(examples, place)
-        texts = Pair(
-            *(
-                render_answer(example.prompt, answer, tokenizer).cut(max_tokens)
-                for answer in (example.answer, other)
-            )
+        own, another = (
+            render_answer(example.prompt, answer, tokenizer).cut(max_tokens)
+            for answer in (example.answer, other)
         )
+        texts = Pair(own, another)
         if any(texts.chosen.mask[1:]) and any(texts.rejected.mask[1:]):
             found.append((example, texts))
     good = sum(example.is_good for example, _ in found)
