@@ -277,11 +277,16 @@ def _sentences_of(folder: Path, encoder: str, device: str, progress: Progress) -
 
 @checked_arguments
 def tune_index(
-    index: AnyPath, *, device: str = "auto", progress: Progress | None = None
+    index: AnyPath,
+    questions: AnyPath | None = None,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
 ) -> "ReaderTuning":
     """Train the reader, which judges answers, on questions made from the documents of an index
     (`finetune/reader_tuning.py`), and keep it with the index if it is clearly better than the
-    package's on the questions that the index was calibrated on (`calibrate_index`).
+    package's on the questions that the index was calibrated on (`calibrate_index`). `questions`: a
+    file of further ones to train on, with their answers, as `make_questions` writes them.
 
     The index needs vectors of all-minilm-l6-v2, and is calibrated again where its reader changes.
     Raises DataError (too few questions), DiskError, FormatError, ModelError (no vectors, or those of
@@ -293,7 +298,7 @@ def tune_index(
     groundup.errors.ModelError: texts.index has no vectors, whose encoder the reader adapts.
     """
     from groundup.device import select_compute
-    from groundup.finetune.reader_tuning import tune_reader
+    from groundup.finetune.reader_tuning import asked_in, tune_reader
     from groundup.retrieve.calibration import kept_questions
     from groundup.retrieve.index import Index
     from groundup.retrieve.reader import TUNED
@@ -302,7 +307,9 @@ def tune_index(
     with Index(index) as opened:
         had_own = (opened.folder / TUNED).exists()
         known = kept_questions(opened.folder)
-        found = tune_reader(opened, known, compute=select_compute(device), progress=progress)
+        asked = asked_in(Path(questions)) if questions else ()
+        compute = select_compute(device)
+        found = tune_reader(opened, known, asked, compute=compute, progress=progress)
         if found.is_kept or had_own:
             _calibrated_again(opened, device, progress)
     return found

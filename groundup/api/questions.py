@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from groundup.api.documents import index as make_index
 from groundup.config import checked_arguments
 from groundup.errors import ConfigError
-from groundup.files import make_folder, write_text
+from groundup.files import make_folder, safe_name, write_text
 from groundup.locks import temporary_folder
 from groundup.progress import Progress, Silent
 from groundup.retrieve.index import INDEX_FILE, Index
@@ -61,6 +61,32 @@ def make_questions(
         raise ConfigError(f"{what} {config.few}.", fix="Raise few, or give more text.")
     write_text(file, found.lines())
     return replace(found, files={"pairs": str(file)})
+
+
+def new_pack_from(
+    name: str,
+    docs: Sequence[AnyPath],
+    folder: Path,
+    config: QuestionsConfig = QuestionsConfig(),
+    *,
+    progress: Progress,
+) -> "tuple[list[str], MadeQuestions]":
+    """Begin a pack with one's own documents and questions made from them; return the names of its
+    files, and the questions. Ctrl-C keeps the questions that there are. Raises as `make_questions`.
+    """
+    from groundup.retrieve.made_questions import make_questions as make_from_index
+    from groundup.retrieve.pack_of_documents import write_pack
+    from groundup.retrieve.rankings import vectors_for
+
+    safe_name(name)
+    if folder.exists():
+        raise ConfigError(
+            f"{folder} exists already.", fix="Choose another name, or another folder."
+        )
+    with _index_of(docs, folder, "auto", "auto", progress) as index:
+        vectors = vectors_for("auto", index.folder, "auto", progress)
+        made = make_from_index(index, config, vectors, progress=progress)
+        return write_pack(name, folder, index, made.questions), made
 
 
 @contextmanager

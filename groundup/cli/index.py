@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
+from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.api.documents import IndexResults
@@ -74,6 +75,14 @@ def command(
             "only if it is clearly better on the index's questions (needs vectors and --questions).",
         ),
     ] = False,
+    tune_on: Annotated[
+        Path | None,
+        Option(
+            "--tune-on",
+            metavar="FILE",
+            help="With --tune: train on these questions, too, as `data make-questions` writes them.",
+        ),
+    ] = None,
     questions: Annotated[
         Path | None,
         Option(
@@ -106,6 +115,7 @@ def command(
         groundup index manuals/ --out words.index --vectors none
         groundup index --out manuals.index --questions asked.jsonl
         groundup index --out manuals.index --tune
+        groundup index --out manuals.index --tune --tune-on approved.jsonl
     """
     from groundup.api.documents import calibrate_index, index, tune_index
     from groundup.retrieve.index import IndexConfig
@@ -115,6 +125,10 @@ def command(
     config = None
     if passage_tokens or text or charset != "auto":
         config = IndexConfig(passage_tokens or MAX_TOKENS, text, charset)
+    if tune_on:
+        if not tune:
+            raise ConfigError("--tune-on is for --tune.", fix="Give both, or neither.")
+        read_known_questions(tune_on, may_be_made=True)
     if questions:
         read_known_questions(questions)  # what can't be read is refused before the work
     results = index(
@@ -132,7 +146,7 @@ def command(
         results = replace(results, calibration=found)
     lines, plain = result_lines(results), results.to_plain()
     if tune:
-        tuned = tune_index(out, device=device, progress=console_progress())
+        tuned = tune_index(out, tune_on, device=device, progress=console_progress())
         lines.append(tuned.text)
         plain["tuning"] = asdict(tuned) | {"kept": tuned.is_kept}
     print_result(lines, plain, as_json)

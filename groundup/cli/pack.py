@@ -40,13 +40,26 @@ def new(
         Path | None,
         Option("--out", callback=options.folder_to_write, help="Its folder; default: NAME."),
     ] = None,
+    documents: Annotated[
+        list[str] | None,
+        Option(
+            "--from",
+            metavar="DOCS",
+            help="Begin with these documents (folders, files, PDFs ...) and questions made from them; "
+            "can be given several times.",
+        ),
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Begin a pack: a small, complete one about an invented workshop, whose texts you replace by
-    your own.
+    your own; or --from your documents, with questions made from them as instructions.
+
+    Of your documents the texts become documents/*.md. Facts, customers' messages and customers'
+    questions are yours to write; what is not there is not built, as `pack check` says.
 
     Examples:
         groundup pack new my-firm
+        groundup pack new my-firm --from manuals/ --from prices.pdf
         groundup pack check my-firm
         groundup build my-firm
     """
@@ -59,6 +72,9 @@ def new(
             fix=f"Write: groundup pack new {folder.name} --out {name}",
         )
     folder = out or Path(name)
+    if documents:
+        begin_from(name, documents, folder, as_json)
+        return
     files = new_pack(name, folder)
     lines = [
         f"{folder}: {len(files)} files",
@@ -69,6 +85,24 @@ def new(
         {"folder": str(folder), "files": files},
         as_json,
     )
+
+
+def begin_from(name: str, documents: list[str], folder: Path, as_json: bool) -> None:
+    """Begin a pack with documents, and say what it has and lacks."""
+    from groundup.api.questions import new_pack_from
+    from groundup.packs.check import check_pack
+
+    files, made = new_pack_from(name, documents, folder, progress=console_progress())
+    count = len(made.questions)
+    lines = [
+        f"{folder}: {len(files)} files; {count:,} instructions made from the documents: read them",
+        *check_pack(folder).notes,
+        f"After each change: groundup pack check {folder}",
+    ]
+    plain = {"folder": str(folder), "files": files, "instructions": count, "kinds": made.kinds}
+    print_result(lines, plain, as_json)
+    if made.is_stopped:
+        raise KeyboardInterrupt
 
 
 @app.command("check")

@@ -44,7 +44,7 @@ from groundup.retrieve.answer import PASSAGES as READ_PASSAGES
 from groundup.retrieve.calibration import answer_at_any_evidence, lowest, outcome_of_answer
 from groundup.retrieve.cite import statement_text, statements
 from groundup.retrieve.index import Index
-from groundup.retrieve.known_questions import RIGHT, KnownQuestion
+from groundup.retrieve.known_questions import RIGHT, KnownQuestion, read_known_questions
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.reader import (
     PACKAGED,
@@ -250,6 +250,20 @@ class AskedQuestion:
     document: str
 
 
+def asked_in(file: Path) -> list[AskedQuestion]:
+    """Return the questions of a file of JSON lines that have an answer and a document, as
+    `data make-questions` writes them. Raises DataError.
+    """
+    found = [
+        AskedQuestion(each.question, each.answers[0], each.documents[0])
+        for each in read_known_questions(file, may_be_made=True)
+        if each.answers and each.documents
+    ]
+    if not found:
+        raise DataError(f"{file} has no question with an answer and a document.")
+    return found
+
+
 @dataclass(frozen=True)
 class MarkedQuestion:
     """A question and the sentences that answer it: passage -> sentences."""
@@ -296,7 +310,7 @@ def mark(passages: Sequence[Passage], asked: AskedQuestion) -> MarkedQuestion | 
     wanted = {word for word in words(asked.answer) if word not in STOP_WORDS["en"]}
     best, found = 0.0, None
     for number, passage in enumerate(passages):
-        if Path(passage.file).name != asked.document:
+        if asked.document not in (Path(passage.file).name, passage.document):
             continue
         for place, each in enumerate(statements(passage)):
             own = set(words(f"{each.above} {statement_text(passage, each)}"))

@@ -16,7 +16,10 @@ from groundup.packs.corrections import IMPROVED_FILE, taught_again
 from groundup.packs.known import Known, known_of, quantities
 from groundup.packs.pack import (
     DOCUMENTS,
+    FACTS_FILE,
+    MADE,
     MIN_QUESTIONS,
+    OPTIONAL,
     PACK_FILE,
     Pack,
     PackIssue,
@@ -28,8 +31,8 @@ from groundup.packs.repeats import Text, normalise, repeats
 # Of an intent: with fewer messages nothing can be trained, tested and shown.
 MIN_MESSAGES = 10
 NUMBERS_AND_NAMES_OF = "en"
-# The fields that are no text of the pack: names of documents and of labels.
-NO_TEXT = ("document", "label")
+# The fields that are no text of the pack: names of documents and of labels, and a mark.
+NO_TEXT = ("document", "label", MADE)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,12 @@ def check_pack(folder: Path) -> CheckedPack:
             f"The texts' language is {pack.head.language!r}: numbers in words and names were looked "
             "for as in English."
         )
+    if not pack.facts:
+        notes.append(
+            f"{FACTS_FILE} has no facts: no number and no name was held against them. Write each "
+            "fact once, and check again."
+        )
+    notes += [_missing_part(part) for part in NEEDED_FOR if not pack.parts[part]]
     few = len(document_questions(pack.parts["instructions"]))
     if few < MIN_QUESTIONS:
         notes.append(
@@ -91,8 +100,24 @@ def check_pack(folder: Path) -> CheckedPack:
     return CheckedPack(pack, tuple(found), tuple(notes))
 
 
+# What is not built without a part.
+NEEDED_FOR = {
+    "messages": "no classifier of intents is trained (customers' messages, ten of each intent)",
+    "questions": "no error rate is promised and no answer measured (customers' questions, at least "
+    f"{MIN_QUESTIONS}, each with its answer)",
+}
+
+
+def _missing_part(part: str) -> str:
+    return f"There is no {part}.jsonl: {NEEDED_FOR[part]}."
+
+
 def unknown_facts(pack: Pack) -> Iterator[PackIssue]:
-    """Yield each number and name of a text that is neither in facts.toml nor free."""
+    """Yield each number and name of a text that is neither in facts.toml nor free; none where there
+    are no facts.
+    """
+    if not pack.facts:
+        return
     known = known_of(pack)
     for name, text in pack.documents.items():
         for number, line in enumerate(text.splitlines(), start=1):
@@ -180,6 +205,8 @@ def wrong_summaries(pack: Pack) -> Iterator[PackIssue]:
 
 def wrong_labels(pack: Pack) -> Iterator[PackIssue]:
     """Yield intents that have too few messages, and the lack of the label for none of them."""
+    if not pack.parts["messages"]:
+        return
     file, none = "messages.jsonl", pack.head.none_label
     counts = Counter(row["label"] for row in pack.parts["messages"])
     for label, count in counts.items():
@@ -197,7 +224,8 @@ def wrong_labels(pack: Pack) -> Iterator[PackIssue]:
 def empty_parts(pack: Pack) -> Iterator[PackIssue]:
     """Yield the parts without a line."""
     for part, rows in pack.parts.items():
-        if not rows:
+        is_there = part not in OPTIONAL or (pack.folder / f"{part}.jsonl").exists()
+        if not rows and is_there:
             yield PackIssue(f"{part}.jsonl", "has no line that can be read", blocks=True)
 
 

@@ -31,7 +31,10 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "questions": {"question": TEXT, "answer": MAYBE, "document": MAYBE},
     "summaries": {"document": MAYBE, "text": TEXT, "summary": TEXT, "key_facts": TEXTS},
 }
-OPTIONAL = ("summaries",)
+# A pack without them has no stage for them: intents, answers, summaries.
+OPTIONAL = ("messages", "questions", "summaries")
+# Of an instruction that `pack new --from` made of a document: nothing is chosen on it.
+MADE = "made"
 FILES = (
     *(PACK_FILE, FACTS_FILE, "documents/*.md", *(f"{part}.jsonl" for part in FIELDS)),
     *("actions.toml", "world.sql"),
@@ -109,7 +112,9 @@ class Pack:
         """The number of documents and of the lines of each part."""
         return {
             DOCUMENTS: len(self.documents),
-            **{name: len(rows) for name, rows in self.parts.items()},
+            **{
+                name: len(rows) for name, rows in self.parts.items() if rows or name not in OPTIONAL
+            },
         }
 
 
@@ -154,11 +159,10 @@ def read_pack(folder: Path) -> tuple[Pack, list[PackIssue]]:
     head, facts = read_head(folder), read_facts(folder)
     found: list[PackIssue] = []
     documents = read_documents(folder, found)
-    parts = {
-        name: list(rows_of(folder, name, found))
-        for name in FIELDS
-        if name not in OPTIONAL or (folder / f"{name}.jsonl").exists()
-    }
+    parts: dict[str, Sequence[PackRow]] = dict.fromkeys(OPTIONAL, ())
+    for name in FIELDS:
+        if name not in OPTIONAL or (folder / f"{name}.jsonl").exists():
+            parts[name] = list(rows_of(folder, name, found))
     return Pack(folder, head, facts, documents, parts), found
 
 
@@ -227,10 +231,12 @@ def rows_of(folder: Path, part: str, found: list[PackIssue]) -> Iterator[PackRow
 
 def document_questions(rows: Iterable[PackRow]) -> list[str]:
     """Return the different questions among instructions that a document answers: on them the
-    evidence that an answer needs is chosen.
+    evidence that an answer needs is chosen. Not those that were made of it, which are easier than
+    what customers ask.
     """
+    asked = (row for row in rows if not row.values.get(MADE))
     return list(
-        dict.fromkeys(row["instruction"] for row in rows if row["document"] and not row["input"])
+        dict.fromkeys(row["instruction"] for row in asked if row["document"] and not row["input"])
     )
 
 
@@ -268,7 +274,7 @@ def fault_of(value: Any, fields: Mapping[str, tuple[type, ...]]) -> str:
         if name not in value:
             return f"has no field '{name}'"
     for name in value:
-        if name not in fields:
+        if name not in fields and (name, value[name]) != (MADE, True):
             return f"has an unknown field '{name}' (fields: {', '.join(fields)})"
     faults = (_value_fault(value[name], types, name in EMPTY) for name, types in fields.items())
     return next(

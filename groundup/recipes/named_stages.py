@@ -235,10 +235,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
         raise DataError(f"The pack {folder} can't be built: {first}.", fix=fix)
     pack = checked.pack
     folder, head = pack.folder.resolve(), pack.head
-    messages = len(pack.parts["messages"])
-    test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)
-    train = messages - test - validation
-    sizes = {"train": train, "validation": validation, "test": test, "zero_shot": test}
+    asked = folder / "questions.jsonl"
     return {
         "name": head.name,
         "description": f"{head.title}. {head.about}".strip(),
@@ -254,17 +251,9 @@ def pack_values(folder: Path) -> dict[str, Any]:
             "language": head.language,
             "vectors": DEFAULT_ENCODER,
             "questions": str(folder / "instructions.jsonl"),
-            "known_answers": str(folder / "questions.jsonl"),
+            "known_answers": str(asked) if pack.parts["questions"] else "",
         },
-        INTENTS: {
-            "kind": "classifier",
-            "source": {"spec": str(folder / "messages.jsonl")},
-            "learner": "auto",
-            "encoder": DEFAULT_ENCODER,
-            "epochs": CLASSIFIER_EPOCHS,
-            "abstain": ANSWERED_RIGHT,
-            **sizes,
-        },
+        **_intents_table(pack, folder),
         CHAT: {
             "source": str(folder / "instructions.jsonl"),
             "index": INDEX,
@@ -272,20 +261,39 @@ def pack_values(folder: Path) -> dict[str, Any]:
             "epochs": EPOCHS,
             "tokens": TRAINED_TOKENS,
         },
-        ANSWERS: {
-            "source": {"spec": str(folder / "questions.jsonl")},
-            "index": INDEX,
-            "chat": CHAT,
-        },
         **_optional_tables(pack, folder),
         "evaluate": {"suites": []},
         "export": {"quantizations": []},
     }
 
 
+def _intents_table(pack: Pack, folder: Path) -> JsonObject:
+    messages = len(pack.parts["messages"])
+    if not messages:
+        return {}
+    test, validation = int(TEST_SHARE * messages), int(VALIDATION_SHARE * messages)
+    return {
+        INTENTS: {
+            "kind": "classifier",
+            "source": {"spec": str(folder / "messages.jsonl")},
+            "learner": "auto",
+            "encoder": DEFAULT_ENCODER,
+            "epochs": CLASSIFIER_EPOCHS,
+            "abstain": ANSWERED_RIGHT,
+            "train": messages - test - validation,
+            "validation": validation,
+            "test": test,
+            "zero_shot": test,
+        }
+    }
+
+
 def _optional_tables(pack: Pack, folder: Path) -> JsonObject:
     """Return the tables of the stages for what a pack need not have."""
     found: JsonObject = {}
+    if pack.parts["questions"]:
+        spec = str(folder / "questions.jsonl")
+        found[ANSWERS] = {"source": {"spec": spec}, "index": INDEX, "chat": CHAT}
     if (folder / ACTIONS_FILE).is_file():
         found[ACTIONS] = {"source": str(folder)}
     if pack.parts.get(SUMMARIES):

@@ -104,9 +104,10 @@ def same_document(known: KnownQuestion, document: str) -> bool:
     return any(document == each or document.endswith(f"/{each}") for each in known.documents)
 
 
-def read_known_questions(file: Path) -> list[KnownQuestion]:
+def read_known_questions(file: Path, *, may_be_made: bool = False) -> list[KnownQuestion]:
     """Return the questions of a file, each once. Raises DataError for the first line that is none,
-    and for a file that has none or can't be read.
+    and for a file that has none or can't be read; unless they `may_be_made`, also for one that was
+    made from a document.
     """
     if file.is_dir():
         fix = f"Give a file of JSON lines: {FORM}"
@@ -116,15 +117,15 @@ def read_known_questions(file: Path) -> list[KnownQuestion]:
     except FormatError as error:
         fix = f"Give JSON lines: {FORM}"
         raise DataError(f"{file} {error.reason}.", fix=fix) from error
-    return questions_in(text, str(file))
+    return questions_in(text, str(file), may_be_made=may_be_made)
 
 
-def questions_in(text: str, file: str) -> list[KnownQuestion]:
-    """Return the questions of JSON lines. Raises DataError."""
+def questions_in(text: str, file: str, *, may_be_made: bool = False) -> list[KnownQuestion]:
+    """Return the questions of JSON lines. Raises DataError, as `read_known_questions`."""
     found: dict[str, KnownQuestion] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            known = _question_of(line, f"{file}:{number}")
+            known = _question_of(line, f"{file}:{number}", may_be_made)
             found.setdefault(known.question, known)
     if not found:
         raise DataError(f"{file} has no questions.", fix=f"Give JSON lines: {FORM}")
@@ -133,7 +134,7 @@ def questions_in(text: str, file: str) -> list[KnownQuestion]:
     return list(found.values())
 
 
-def _question_of(line: str, place: str) -> KnownQuestion:
+def _question_of(line: str, place: str, may_be_made: bool) -> KnownQuestion:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -141,7 +142,7 @@ def _question_of(line: str, place: str) -> KnownQuestion:
     fault = _fault_of(value)
     if fault:
         raise DataError(f"{place} {fault}.", fix=f"Each line is {FORM}; null: not answered.")
-    if value.get(MADE):
+    if value.get(MADE) and not may_be_made:
         fix = "Give questions in customers' words; these train the reader: index --tune-on FILE."
         what = "was made from a document (data make-questions), and asks in its words"
         raise DataError(f"{place} {what}: nothing is promised or measured on such.", fix=fix)

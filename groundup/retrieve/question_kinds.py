@@ -54,7 +54,8 @@ class QuestionKind:
 # A question must say what it is about by itself.
 DANGLING = re.compile(
     r"\b(?:this|do so|these|those|above|below|following|former|latter|previous(?:ly)?|such|here"
-    r"|there|section|chapter|page|figure|table|example|it|its|itself|they|them|their|he|she|him|his|her"
+    r"|there|section|chapter|page|figure|table|example|it|its|itself|they|them|their|he|she|him"
+    r"|his|her"
     r"|then|that (?:case|day|time|way|rate|amount|person|point|date|one))\b"
     r"|^(?:\S+ ){0,4}(?:that|one|both|each|either|others?)\b",
     re.IGNORECASE,
@@ -62,7 +63,8 @@ DANGLING = re.compile(
 # A noun phrase that names a thing: no pronoun, no clause.
 _THING = (
     r"(?P<thing>(?:(?:the|a|an|our|your)\s+)?(?!(?:it|this|that|these|those|they|there|here|he|she"
-    r"|we|you|i|what|which|who|when|where|how|if|one|some|all|both|each|such|another|other|only|note"
+    r"|we|you|i|what|which|who|when|where|how|if|one|some|all|both|each|such|another|other"
+    r"|only|note"
     r"|first|second|third|next|last|result|reason|problem|idea|goal|following|difference|point"
     r"|main|most|important|but|and|or|as|in|on|at|for|with|by|from|to|of|not|also|however"
     r"|therefore|thus|then|so|because|while|although|since|nothing|everything|something"
@@ -75,7 +77,8 @@ _AUXILIARY = r"(?P<aux>is|are|was|were|can|cannot|can't|could|will|must|should|m
 _CUT_AT_MARK = re.compile(r"\s*(?:,(?!\d)|[;:—–]|\s\(|\.\s).*$")
 _CUT = re.compile(
     r"\s*(?:,(?!\d)|[;:—–]|\s\(|\s-\s|\.\s|\b(?:but|because|since|so that|although|though|unless"
-    r"|whereas|while|which|as long as|provided|in order|and (?:you|we|it|they|the)|or (?:you|we|it))\b).*$"
+    r"|whereas|while|which|as long as|provided|in order|and (?:you|we|it|they|the)"
+    r"|or (?:you|we|it))\b).*$"
 )
 
 
@@ -180,7 +183,8 @@ def asked_cell(sentence: SentenceInPlace) -> tuple[str, str]:
     column, row = names[chosen], _decapitalised(values[0])
     if column.lower() in ("description", "meaning", "what it does", "explanation", "purpose"):
         return f"What does {row} mean", values[chosen]
-    return f"What is the {_decapitalised(column)} for {row}", values[chosen]
+    be = {True: "are"}.get(re.search(r"[^s]s$", column) is not None, "is")
+    return f"What {be} the {_decapitalised(column)} for {row}", values[chosen]
 
 
 def _cell(sentence: SentenceInPlace) -> str:

@@ -9,14 +9,19 @@ import pytest
 import groundup
 from groundup.cli.main import run
 from groundup.errors import ConfigError, DataError
+from groundup.finetune.reader_tuning import asked_in, mark
+from groundup.packs.check import check_pack
+from groundup.packs.pack import document_questions
 from groundup.packs.repeats import Text, repeats
 from groundup.progress import Silent
+from groundup.recipes.named_stages import pack_values
 from groundup.report.pages.questions_page import render_questions_page
 from groundup.retrieve import made_questions
+from groundup.retrieve.cite import statements
 from groundup.retrieve.index import Index
 from groundup.retrieve.known_questions import questions_in
-from groundup.retrieve.made_questions import QuestionsConfig
 from groundup.retrieve.question_drafts import drafts
+from groundup.retrieve.questions_config import FEW, QuestionsConfig
 
 FIRM = """# Ticket office
 
@@ -86,7 +91,7 @@ def test_each_answer_is_a_span_of_its_document(
         span = (firm / each.document).read_text()[each.start : each.end]
         assert each.kind == "cell" or " ".join(span.split()) == " ".join(each.answer.split())
         assert each.value in span and " ".join(span.split()) in " ".join(each.context.split())
-        assert 1 <= each.rank <= made_questions.FEW
+        assert 1 <= each.rank <= FEW
 
 
 def test_a_question_whose_sentence_is_not_found_again_is_left_out(
@@ -177,3 +182,41 @@ def test_german_documents_give_the_questions_of_their_headings_alone(tmp_path: P
         made = made_questions.make_questions(index, QuestionsConfig(), None, progress=Silent())
         assert [each.kind for each in made.questions] == ["heading"]
         assert all(list(drafts(passage)) for passage in index.all_passages()[:1])
+
+
+def test_a_pack_begins_with_ones_own_documents_and_lacks_what_only_their_owner_knows(
+    firm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (firm / "old").mkdir()
+    (firm / "old" / "parking_rules.txt").write_text("You must pay at the gate.\n")
+    pack = tmp_path / "pack"
+    assert run(["pack", "new", "mine", "--from", str(firm), "--out", str(pack), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    checked = check_pack(pack)
+    assert not checked.objections and len(checked.notes) == 4
+    assert checked.pack.documents["old-parking_rules.md"].startswith("# Parking rules\n\nYou must")
+    assert checked.counts == {"documents": 3, "instructions": told["instructions"]}
+    tables = pack_values(pack)
+    assert {"index", "chat"} < set(tables) and not {"intents", "answers"} & set(tables)
+    assert tables["index"]["known_answers"] == ""
+    assert document_questions(checked.pack.parts["instructions"]) == [], "nothing is chosen on them"
+    assert run(["pack", "new", "mine", "--from", str(firm), "--out", str(pack)]) == 2
+    (pack / "facts.toml").write_text('[office]\nprice = "£40"\n')
+    assert "£6" in " ".join(map(str, check_pack(pack).objections)), (
+        "with a fact all are held to them"
+    )
+
+
+def test_the_reader_is_tuned_on_made_questions(
+    asked: dict[str, made_questions.MadeQuestion], firm: Path, tmp_path: Path
+) -> None:
+    found = asked_in(tmp_path / "pairs.jsonl")
+    assert {each.question for each in found} == set(asked)
+    with Index(groundup.index(firm, tmp_path / "index", vectors="none").index) as index:
+        passages = index.all_passages()
+    for each in found:
+        marked = mark(passages, each)
+        assert marked is not None
+        ((number, places),) = marked.answers.items()
+        sentence = statements(passages[number])[min(places)]
+        assert sentence.text.split()[0].strip("|-") in each.answer or each.answer in sentence.text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node, read_asset, verbatim
-from groundup.report.chapter import data_table, facts, html_page, note, page_header, section
+from groundup.report.chapter import data_table, facts, html_page, page_header, section
 from groundup.report.values import JsonObject, count, tables, text, whole_percent
 
 LEAD = (
@@ -39,7 +39,10 @@ def render_questions_page(made: JsonObject) -> str:
     rows = [_pair(place, each) for place, each in enumerate(pairs)]
     parts: list[Child] = [
         _tools(made),
-        note("To save what is ticked, this page needs JavaScript; without it, edit the file."),
+        node(
+            "noscript",
+            "To save what is ticked, this page needs JavaScript; without it, edit the file.",
+        ),
         node("ol", rows, class_="pairs", id="pairs"),
     ]
     see = "The passage below each shows what stands around the answer."
