@@ -1,7 +1,6 @@
 """The Python surface for texts and documents: `inspect_data`, `train_tokenizer`, `index`, `search`
-and `ask`; the
-verbs of the same names call the same. Functions import what they need when they are called: a
-search by words comes without torch.
+and `ask`; the verbs of the same names call the same. Functions import what they need when they are
+called: a search by words comes without torch.
 """
 
 from collections.abc import Iterator, Sequence

@@ -231,7 +231,9 @@ def _definition(sentence: SentenceInPlace) -> str:
 
 def _meaning(sentence: SentenceInPlace) -> str:
     found = re.match(
-        rf"{_THING} (?P<verb>means(?! of)|stands for|refers to)\b", sentence.text, re.IGNORECASE
+        rf"(?!\w+ing\b){_THING} (?P<verb>means(?! of)|stands for|refers to)\b",
+        sentence.text,
+        re.IGNORECASE,
     )
     if not found:
         return ""
@@ -270,9 +272,15 @@ def _condition(sentence: SentenceInPlace) -> str:
     found = re.match(r"(?:If|When) (?P<when>[^,;:.]{6,90}), (?P<what>\S.*)$", sentence.text)
     if not found or not re.match(r"(?:you|your|we|our|the|a|an|there)\b", found["when"]):
         return ""
+    if wish := _WISH.match(found["when"]):
+        return f"How do I {_asked_of_us(wish['aim'])}"
+    if _NO_CASE.match(found["when"]):
+        return ""
     when, what = _asked_of_us(found["when"]), found["what"]
     word = sentence.text.split(" ", 1)[0].lower()
-    if word == "if" and re.match(r"you (?:can|may|could) (?!need|want|not|have|also)", what):
+    if word == "if" and re.match(
+        r"you (?:can|may|could) (?!need|want|not|have|also|find|see)", what
+    ):
         return f"What can I do if {when}"
     if re.match(r"(?:please\b|you (?:must|should|need|have to|will need)\b)", what) or _ORDER.match(
         what
@@ -281,6 +289,14 @@ def _condition(sentence: SentenceInPlace) -> str:
     return f"What happens {word} {when}"
 
 
+_WISH = re.compile(
+    r"you (?:ever )?(?:want|need|wish|would like|prefer|would prefer) to (?P<aim>[a-z].*)$"
+)
+# What is no case that somebody asks about: "if you see", "if you are sure".
+_NO_CASE = re.compile(
+    r"(?:you|we) (?:(?:are|’re|'re) sure|see|think|wish|want|need|can|like|prefer|would)\b"
+    r"|you(?:’re|'re) sure\b"
+)
 # A verb and its object: "ring us", "choose the local currency".
 _ORDER = re.compile(
     r"(?!(?:the|a|an|we|our|your|it|they|this|that|there|no|some|all|you|he|she|in|on|at|then"
@@ -295,7 +311,7 @@ _AUTHORS = (
 _ALLOWED = re.compile(
     rf"(?P<who>You|We(?! \S+ (?:only |now |also )?(?:{_AUTHORS})\b)) (?P<aux>can|may|must|should"
     "|need to|have to|will|cannot|can't|can’t|do not|don't|don’t|may not|must not) "
-    r"(?:only |also |always |not )?(?P<what>[a-z].*)$"
+    r"(?:only |also |always |not )?(?P<what>(?!find\b)[a-z].*)$"
 )
 
 
