@@ -37,7 +37,7 @@ from groundup.recipes.named_stages import (
     VALIDATION_SHARE,
 )
 from groundup.runs import RunFolder
-from groundup.weights.catalog import DEFAULT_ENCODER
+from groundup.weights.catalog import SENTENCE_ENCODER
 from groundup.weights.model_io import OpenModel, find_model, open_model
 
 MODEL = "smollm2-135m-instruct"
@@ -77,7 +77,7 @@ def predictions(
     }
     config = ClassifierConfig(
         train="auto",
-        encoder=DEFAULT_ENCODER,
+        encoder=SENTENCE_ENCODER,
         epochs=CLASSIFIER_EPOCHS,
         abstain=ANSWERED_RIGHT,
         few_shot=0,
@@ -97,7 +97,7 @@ def by_vectors(
     compute: Compute,
 ) -> Sequence[str]:
     """What a regression on the encoder's vectors says."""
-    folder = find_model(DEFAULT_ENCODER, progress=console_progress())
+    folder = find_model(SENTENCE_ENCODER, progress=console_progress())
     engine = Engine(open_model(folder, compute), compute)
     rows = [engine.embed([each.text for each in part]).numpy() for part in parts]
     train, validation, _ = parts

@@ -1,6 +1,7 @@
 """Train the reader that the package ships, on CoQA's stories and on the invented firms of benchmarks/reader_firms:
 
-    python benchmarks/reader.py OUT          75 minutes on two busy cores; OUT/reader.safetensors and its manifest
+    python benchmarks/reader.py FIRST                    OUT/reader.safetensors and its manifest
+    python benchmarks/reader.py OUT --start FIRST        trained further
 
 SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate. The same
 command with the same code on the same processor and number of threads gives the same file.
@@ -25,20 +26,35 @@ from groundup.language.terms import words
 from groundup.model.lora import add_lora
 from groundup.retrieve.cite import statements
 from groundup.retrieve.passages import Passage, split
-from groundup.retrieve.reader import ALPHA, RANK, Reader, SentenceScorer, encoder_of, write_reader
+from groundup.retrieve.reader import (
+    ALPHA,
+    RANK,
+    Reader,
+    SentenceScorer,
+    encoder_of,
+    read_reader,
+    write_reader,
+)
 from groundup.retrieve.table_rows import cells
 from groundup.retrieve.vectors import open_encoder
 from groundup.runs import RunFolder
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.steps.config import FitConfig
-from groundup.weights.adapter import base_hashes
+from groundup.weights.lora_file import encoder_hashes
 
 FIRMS = Path(__file__).with_name("reader_firms")
 COQA = "*coqa/bpb_0shot/requests.jsonl.gz"
-PASSAGES, BATCH, LEARNING_RATE = 4, 8, 8e-4
-# Tokens of a passage and passages of a question, for firms.
-SIZES = ((112, 6), (224, 4))
+PASSAGES, BATCH, LEARNING_RATE, FURTHER_RATE = 4, 8, 8e-4, 5e-4
+# Questions of a firm's tables, of each size.
+CELLS = 12
+# Tokens of a passage and passages of a question, for firms; a question is read with one of them.
+SIZES = ((112, 5), (224, 3))
+HELD = ["ferry", "hotel", "style-guide"]
+# A firm's questions, and those in people's own words that share none with the documents.
+QUESTIONS, EVERYDAY = "questions.jsonl", "everyday.jsonl"
+# Of a reader that is trained further, the share of the first that are read again.
+AGAIN = 0.4
 # The share of questions whose passages are without the answer.
 WITHOUT = 0.2
 _PRONOUN = re.compile(
@@ -103,27 +119,34 @@ def coqa(embed, draw: random.Random) -> dict[str, list[ReaderQuestion]]:
     return found
 
 
+def questions_of(folder: Path, *names: str) -> list[dict]:
+    """The questions of a firm in files of these names, in both by default."""
+    files = [folder / name for name in names or (QUESTIONS, EVERYDAY)]
+    text = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def styled(question: str, draw: random.Random) -> str:
     """A question as people type it: some without marks."""
     return question.rstrip("?!. ") if draw.random() < 0.3 else question
 
 
-def firm(folder: Path, embed, draw: random.Random) -> Iterator[ReaderQuestion]:
-    """Questions of an invented firm and of its tables' cells, once on short passages and once on
-    those of an index; of some the answer is left out.
+def firm(folder: Path, embed, draw: random.Random, again: float = 1.0) -> Iterator[ReaderQuestion]:
+    """Questions of an invented firm and of its tables' cells, half of them on short passages and
+    half on those of an index; of some the answer is left out. `again`: the share of QUESTIONS.
     """
-    rows = [
-        json.loads(line) for line in (folder / "questions.jsonl").read_text("utf-8").splitlines()
-    ]
-    for max_tokens, count in SIZES:
+    rows = [row for row in questions_of(folder, QUESTIONS) if draw.random() < again]
+    rows += questions_of(folder, EVERYDAY)
+    draw.shuffle(rows)
+    for part, (max_tokens, count) in enumerate(SIZES):
         passages = [
             each
             for file in sorted((folder / "documents").glob("*.md"))
             for each in passages_of(file.read_text(encoding="utf-8"), file.name, max_tokens)
         ]
         library = Library.of(passages, embed)
-        asked = [(row["question"], answers_of(row, passages)) for row in rows]
-        asked += cell_questions(passages, draw)
+        asked = [(row["question"], answers_of(row, passages)) for row in rows[part :: len(SIZES)]]
+        asked += cell_questions(passages, draw)[:CELLS]
         vectors = torch.as_tensor(embed([question for question, _ in asked]))
         for (question, answers), vector in zip(asked, vectors, strict=True):
             yield library.question(
@@ -197,13 +220,13 @@ def validation(questions: list[ReaderQuestion], reader: Reader) -> dict[str, flo
     return {"n": len(questions), "first right": sum(right) / max(1, len(right)), "area": area}
 
 
-def training_config(steps: int, batch: int) -> FitConfig:
+def training_config(steps: int, batch: int, rate: float) -> FitConfig:
     return FitConfig(steps).with_fields(
         {
             "batch_size": batch,
-            "optimizer": {"name": "adamw", "learning_rate": LEARNING_RATE, "weight_decay": 0.0},
+            "optimizer": {"name": "adamw", "learning_rate": rate, "weight_decay": 0.0},
             "schedule": {"name": "cosine", "warmup_steps": steps // 12},
-            "precision": "float32",
+            "precision": "bf16",
             "compile": "off",
             "evaluate_every": steps,
         }
@@ -218,31 +241,42 @@ def main() -> None:
     parser.add_argument(
         "--held",
         nargs="*",
-        default=["ferry", "hotel", "style-guide"],
+        default=HELD,
         help="Firms that only validate.",
     )
+    parser.add_argument("--start", type=Path, help="A reader that is trained further.")
     parser.add_argument("--coqa", type=int, default=800, help="Questions of CoQA, at most.")
     args = parser.parse_args()
     compute, draw, progress = select_compute("cpu"), random.Random(0), console_progress()
     engine = open_encoder("all-minilm-l6-v2", compute, progress)
-    of_stories = coqa(engine.embed, draw)
+
+    def embed(texts: list[str]) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return engine.embed(texts).float()
+
+    of_stories = coqa(embed, draw)
     draw.shuffle(of_stories["train"])
     train, checks = of_stories["train"][: args.coqa], {"coqa": of_stories["validation"][:100]}
     for folder in sorted(each for each in FIRMS.iterdir() if each.is_dir()):
         if folder.name in args.held:
-            checks[folder.name] = list(firm(folder, engine.embed, draw))
+            checks[folder.name] = list(firm(folder, embed, draw))
         else:
-            train += firm(folder, engine.embed, draw)
+            train += firm(folder, embed, draw, AGAIN if args.start else 1.0)
     scorer = SentenceScorer(encoder_of(engine))
-    base = base_hashes(scorer.transformer)
-    add_lora(scorer, rank=RANK, alpha=ALPHA, generator=generator(0, "lora"))
-    scorer.score.requires_grad_(True)
+    base = encoder_hashes(scorer.transformer)
+    if args.start:
+        scorer.requires_grad_(False)
+        read_reader(scorer, args.start)
+    else:
+        add_lora(scorer, rank=RANK, alpha=ALPHA, generator=generator(0, "lora"))
+    for name, parameter in scorer.named_parameters():
+        parameter.requires_grad_(".lora_" in name or name.startswith("score."))
     batches = ReaderBatches(train, engine.tokenizer, batch_size=BATCH, seed=0)
     steps = batches.batches_per_epoch
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))
         scorer.train()
-        config = training_config(steps, BATCH)
+        config = training_config(steps, BATCH, FURTHER_RATE if args.start else LEARNING_RATE)
         fit(
             scorer,
             batches,

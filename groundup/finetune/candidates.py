@@ -32,7 +32,7 @@ from groundup.finetune.features import Features
 from groundup.finetune.messages import Messages
 from groundup.finetune.stacked import require_scikit_learn
 from groundup.runs import RunFolder
-from groundup.weights.catalog import DEFAULT_ENCODER
+from groundup.weights.catalog import SENTENCE_ENCODER
 
 LAST_BLOCK: Trained = "last-block"
 
@@ -152,7 +152,7 @@ class ChosenLearner:
         named, begun = self._job.config.encoder, time.monotonic()
         if named == NO_ENCODER:
             return []
-        name = named or DEFAULT_ENCODER
+        name = named or SENTENCE_ENCODER
         job = replace(stacked, config=replace(stacked.config, encoder=name))
         try:
             folder, vectors = job.vectors()

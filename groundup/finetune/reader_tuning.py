@@ -67,7 +67,8 @@ from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.step import LossSum
-from groundup.weights.adapter import base_hashes
+from groundup.weights.catalog import DEFAULT_ENCODER, untuned
+from groundup.weights.lora_file import encoder_hashes
 
 # Passages behind the nearest, as an answer reads them, from which some are drawn.
 FURTHER = 16
@@ -399,14 +400,15 @@ def tune_reader(
     """
     vectors_info = read_vectors_info(index.folder)
     if vectors_info is None:
-        fix = f"Make them first: groundup index --out {index.folder} --vectors all-minilm-l6-v2"
+        fix = f"Make them first: groundup index --out {index.folder} --vectors {DEFAULT_ENCODER}"
         raise ModelError(
             f"{index.folder} has no vectors, whose encoder the reader adapts.", fix=fix
         )
     engine = open_encoder(vectors_info.model, compute, progress)
     require_same(vectors_info, engine.embed([PROBE]).numpy()[0], "what has that name now")
-    scorer = SentenceScorer(shared_copy(encoder_of(engine)))
-    base = base_hashes(scorer.transformer)
+    adapted = open_encoder(untuned(vectors_info.model), compute, progress)
+    scorer = SentenceScorer(shared_copy(encoder_of(adapted)))
+    base = encoder_hashes(scorer.transformer)
     scorer.requires_grad_(False)
     read_reader(scorer, PACKAGED)
     _require_known(index, known)
@@ -421,7 +423,7 @@ def tune_reader(
     card = f"tuned on {len(questions)} questions of {len(passages)} passages"
 
     def right_with(folder: Path) -> list[bool]:
-        reader = open_reader(engine, folder)
+        reader = open_reader(adapted, folder)
         vectors = Vectors(vectors_info, lambda texts: engine.embed(texts).numpy(), reader.scores)
         return answered_right(index, known, vectors, progress)
 

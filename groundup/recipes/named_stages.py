@@ -23,7 +23,7 @@ from groundup.packs.check import check_pack
 from groundup.packs.pack import DOCUMENTS, Pack
 from groundup.retrieve.passages import MAX_TOKENS
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE
-from groundup.weights.catalog import DEFAULT_ENCODER
+from groundup.weights.catalog import DEFAULT_ENCODER, SENTENCE_ENCODER
 
 Count = Annotated[int, Field(ge=1)]
 Charset = Annotated[str, AfterValidator(check_charset)]
@@ -53,7 +53,7 @@ class IndexStage(StageConfig):
     """The language that the documents should have: that of the models."""
     vectors: str = ""
     """The encoder that also makes a vector of each passage, so that it is found by its meaning;
-    "": all-minilm-l6-v2 where it is on this machine and the documents are English; "none": searched
+    "": all-minilm-l6-v2-ask where it is on this machine and the documents are English; "none": searched
     by words alone.
     """
     encoder: str = ""
@@ -277,7 +277,7 @@ def _intents_table(pack: Pack, folder: Path) -> JsonObject:
             "kind": "classifier",
             "source": {"spec": str(folder / "messages.jsonl")},
             "learner": "auto",
-            "encoder": DEFAULT_ENCODER,
+            "encoder": SENTENCE_ENCODER,
             "epochs": CLASSIFIER_EPOCHS,
             "abstain": ANSWERED_RIGHT,
             "train": messages - test - validation,

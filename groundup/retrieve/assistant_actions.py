@@ -18,7 +18,7 @@ from groundup.http.responses import JsonObject
 from groundup.retrieve.answer import QuestionReading
 from groundup.retrieve.cite import Quote
 from groundup.runs import read_stage_kinds
-from groundup.weights.catalog import DEFAULT_ENCODER
+from groundup.weights.catalog import SENTENCE_ENCODER, untuned
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
@@ -76,11 +76,11 @@ def desk_of_build(
 
 
 def hear_by_meaning(desk: ActionDesk, vectors: "Vectors | None") -> None:
-    """Let a desk compare messages by the vectors of an index's encoder, where it is the one that the
-    weights were fitted for; else it stays with words.
+    """Let a desk compare messages by the vectors of SENTENCE_ENCODER, for which the weights were
+    fitted, where an index's encoder is that or is tuned from it; else it stays with words.
     """
-    if vectors is not None and vectors.known.model == DEFAULT_ENCODER:
-        desk.hear_by_meaning(vectors.embed)
+    if vectors is not None and untuned(vectors.known.model) == SENTENCE_ENCODER:
+        desk.hear_by_meaning(vectors.embed_untuned)
 
 
 def rule_reading(

@@ -13,6 +13,7 @@ from groundup.progress import Progress
 from groundup.retrieve.database import without_manifest
 from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER
 from groundup.retrieve.search import Ranking
+from groundup.weights.catalog import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
@@ -29,7 +30,7 @@ def require_ranking(by: str) -> None:
 
 def no_vectors(folder: Path | str) -> ConfigError:
     """Return the error for an index that is to be ranked by vectors and has none."""
-    fix = f"Make them: groundup index --out {folder} --vectors all-minilm-l6-v2"
+    fix = f"Make them: groundup index --out {folder} --vectors {DEFAULT_ENCODER}"
     return ConfigError(f"{folder} has no vectors.", fix=fix)
 
 

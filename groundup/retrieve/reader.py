@@ -15,35 +15,25 @@ package is in `reader_adapter/`, with a card that says how it was made; `index -
 further on an index's own documents (`finetune/reader_tuning.py`).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import batches_by_length, pad_right
-from groundup.errors import FormatError, ModelError
-from groundup.files import MANIFEST, atomic_file, make_folder, verify_folder, write_manifest
+from groundup.errors import ModelError
+from groundup.files import MANIFEST, make_folder, verify_folder, write_manifest
 from groundup.model.heads import Encoder
-from groundup.model.lora import (
-    LoRALinear,
-    LoRAWeights,
-    attach_lora,
-    lora_weights,
-    merge_lora,
-    shared_copy,
-)
+from groundup.model.lora import LoRALinear, merge_lora, shared_copy
 from groundup.retrieve.cite import statement_text, statements
 from groundup.retrieve.passages import Passage
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.adapter import base_hashes
-from groundup.weights.hf import save_tensors
+from groundup.weights.lora_file import attach_lora_file, write_lora_file
 
 # Beside the passage's: enough for any question that a customer types.
 MAX_QUESTION_TOKENS, MAX_TOKENS = 96, 400
@@ -51,7 +41,6 @@ PACKAGED = Path(__file__).with_name("reader_adapter")
 ADAPTER_FILE = "reader.safetensors"
 # The folder of an index with the reader that was tuned on its documents.
 TUNED = "reader"
-VERSION = "1"
 RANK, ALPHA = 16, 32.0
 OTHER = -1
 """The sentence that a token belongs to, where it is the question's or a heading's."""
@@ -202,53 +191,15 @@ def find_reader(engine: Engine, index: Path) -> Reader | None:
 
 def read_reader(scorer: SentenceScorer, folder: Path) -> None:
     """Put the adapter and the score of a folder into a scorer. Raises FormatError, ModelError."""
-    file = folder / ADAPTER_FILE
     verify_folder(folder)
-    try:
-        with safe_open(file, framework="pt") as opened:
-            facts = dict(opened.metadata() or {})
-            stored = list(opened.keys())
-            tensors = {name: opened.get_tensor(name).float() for name in stored}
-    except SafetensorError as error:
-        raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
-    if facts.get("version") != VERSION:
-        raise FormatError(file, "version", f"is {facts.get('version')!r}; {VERSION} is read")
-    try:
-        base, scale = json.loads(facts["base"]), float(facts["scale"])
-    except (KeyError, ValueError) as error:
-        raise FormatError(file, "metadata", "has no base and scale of a reader") from error
-    if base != base_hashes(scorer.transformer):
-        what = f"The reader {folder} was trained on another encoder than the one given."
-        raise ModelError(what, fix="Use all-minilm-l6-v2.")
-    weights = {}
-    names = {name.rsplit(".", 1)[0] for name in tensors if name.endswith(".lora_a")}
-    for name in names:
-        a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
-        adapted = scorer.get_parameter(f"{name}.weight")
-        if (len(b), a.shape[1]) != tuple(adapted.shape) or len(a) != b.shape[1]:
-            raise FormatError(file, name, "has a shape that does not fit the encoder")
-        weights[name] = LoRAWeights(a, b, scale)
-    for part in ("weight", "bias"):
-        own = getattr(scorer.score, part)
-        found = tensors.get(f"score.{part}")
-        if found is None or found.shape != own.shape or not found.isfinite().all():
-            raise FormatError(file, f"score.{part}", "is missing or damaged")
-        own.data.copy_(found)
-    attach_lora(scorer, weights)
+    attach_lora_file(scorer, scorer.transformer, folder / ADAPTER_FILE)
 
 
 def write_reader(scorer: SentenceScorer, folder: Path, base: dict[str, str], card: str) -> None:
-    """Write the adapter, the score and a card, atomically; `base`: `base_hashes` of the encoder's
+    """Write the adapter, the score and a card, atomically; `base`: `encoder_hashes` of the encoder's
     transformer. Raises DiskError.
     """
-    adapters = lora_weights(scorer)
-    tensors = {f"score.{name}": each for name, each in scorer.score.state_dict().items()}
-    for name, each in adapters.items():
-        tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"] = each.a, each.b
-    scale = next(iter(adapters.values())).scale
-    metadata = {"version": VERSION, "base": json.dumps(base), "scale": str(scale), "card": card}
     make_folder(folder)
     (folder / MANIFEST).unlink(missing_ok=True)
-    with atomic_file(folder / ADAPTER_FILE) as temporary:
-        save_tensors({k: v.float().contiguous() for k, v in tensors.items()}, temporary, metadata)
+    write_lora_file(scorer, folder / ADAPTER_FILE, base, card)
     write_manifest(folder)

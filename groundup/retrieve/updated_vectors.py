@@ -28,7 +28,7 @@ from groundup.retrieve.index import INDEX_FILE, VECTORS_FOLDER, Index, IndexConf
 from groundup.retrieve.known_stores import FILES, require_store
 from groundup.retrieve.update import UpdateReport, update_index
 from groundup.retrieve.vectors_info import NO_VECTORS, lacking_vectors, read_vectors_info
-from groundup.weights.catalog import CATALOG, DEFAULT_ENCODER, ENCODER_LANGUAGE
+from groundup.weights.catalog import CATALOG, DEFAULT_ENCODER, ENCODER_LANGUAGE, untuned
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Embed
@@ -56,7 +56,7 @@ def is_here(model: str) -> bool:
     if model not in CATALOG:
         return False
     try:
-        verify_folder(cache_path("models", model), hashes=False)
+        verify_folder(cache_path("models", untuned(model)), hashes=False)
     except GroundupError:
         return False
     return True

@@ -36,6 +36,7 @@ from groundup.retrieve.search import CANDIDATES, QuestionScore, Ranking, bm25, t
 from groundup.retrieve.sentences import LONG_WEIGHT, TEMPERATURE, searched_for
 from groundup.retrieve.vector_store import Rows, Vector
 from groundup.retrieve.vectors_info import VectorIndexInfo, read_vectors_info
+from groundup.weights.catalog import DEFAULT_ENCODER, untuned
 from groundup.weights.hf_families import KIND_NAMES
 
 # What an encoder is known by: its vector of this sentence.
@@ -128,7 +129,7 @@ def open_encoder(model: str, compute: Compute, progress: Progress) -> Engine:
     engine = Engine(*open_in("float32", model, compute, progress=progress))
     if engine.opened.kind != "encoder":
         what = f"{model} is {KIND_NAMES[engine.opened.kind]}; vectors are made by an encoder."
-        raise ModelError(what, fix="Use all-minilm-l6-v2.")
+        raise ModelError(what, fix=f"Use {DEFAULT_ENCODER}.")
     return engine
 
 
@@ -147,10 +148,14 @@ def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors
     known = read_vectors_info(folder)
     if known is None:
         return None
-    engine = open_encoder(known.model, compute, progress)
-    reader = find_reader(engine, folder)
+    engine = untuned_engine = open_encoder(known.model, compute, progress)
+    if untuned(known.model) != known.model:
+        untuned_engine = open_encoder(untuned(known.model), compute, progress)
+    reader = find_reader(untuned_engine, folder)
     read = reader.scores if reader else None
-    return Vectors(known, lambda texts: engine.embed(texts).numpy(), read)
+    vectors = Vectors(known, lambda texts: engine.embed(texts).numpy(), read)
+    vectors.embed_untuned = lambda texts: untuned_engine.embed(texts).numpy()
+    return vectors
 
 
 def text_of(passage: Passage) -> str:
@@ -174,6 +179,8 @@ class Vectors:
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed, self.read = known, embed, read
         self.choose: ChooseSentence | None = None
+        self.embed_untuned = embed
+        """The vectors of the model that this encoder is tuned from."""
         self.store = known.open_store()
         self._made: dict[str, Vector] = {}
 

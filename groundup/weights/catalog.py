@@ -80,6 +80,8 @@ class CatalogEntry:
     is_encoder: bool = False
     shape: str = ""
     """The preset of its shape, where that is not its own name without "-instruct"."""
+    tuned_from: str = ""
+    """The name of the model that it is, with an adapter that the package carries."""
 
     @property
     def download_bytes(self) -> int:
@@ -210,6 +212,14 @@ CATALOG: dict[str, CatalogEntry] = {
             download_bytes=83_506_384,
         ),
     ),
+    "all-minilm-l6-v2-ask": CatalogEntry(
+        hub="sentence-transformers/all-MiniLM-L6-v2",
+        license="apache-2.0",
+        parameters=22_564_608,
+        about="all-minilm-l6-v2 tuned on people's questions to firms: makes the vectors of an index",
+        is_encoder=True,
+        tuned_from="all-minilm-l6-v2",
+    ),
     "all-mpnet-base-v2": CatalogEntry(
         hub="sentence-transformers/all-mpnet-base-v2",
         license="apache-2.0",
@@ -243,8 +253,18 @@ CATALOG: dict[str, CatalogEntry] = {
     ),
 }
 
-# Makes the vectors of an index where none is named and it is here.
-DEFAULT_ENCODER, ENCODER_LANGUAGE = "all-minilm-l6-v2", "en"
+# Sentence vectors for all purposes, and those that search: made for an index where none is named
+# and it, or what it is tuned from, is here.
+SENTENCE_ENCODER, DEFAULT_ENCODER, ENCODER_LANGUAGE = (
+    "all-minilm-l6-v2",
+    "all-minilm-l6-v2-ask",
+    "en",
+)
+
+
+def untuned(name: str) -> str:
+    """Return the name of the model that a named one is tuned from, or the name itself."""
+    return (name in CATALOG and CATALOG[name].tuned_from) or name
 
 
 def find_entry(name: str) -> CatalogEntry:

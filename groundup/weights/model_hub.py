@@ -30,17 +30,27 @@ from groundup.files import (
     write_text,
 )
 from groundup.locks import hold, temporary_folder
+from groundup.model.lora import merge_lora
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model, kind_of
 from groundup.weights.card import CARD_FILE, GENERATION_FILE, ModelCard, read_sampling
-from groundup.weights.catalog import CatalogEntry, PackageArchive, SplitArchive, find_entry
+from groundup.weights.catalog import (
+    CATALOG,
+    CatalogEntry,
+    PackageArchive,
+    SplitArchive,
+    find_entry,
+)
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.hf_families import ModelKind
+from groundup.weights.lora_file import attach_lora_file
 from groundup.weights.model_format import is_free, manifest_value
 
 HUB_TIMEOUT_S = 5.0
+# The adapters of tuned models, which the package carries.
+ADAPTERS = Path(__file__).with_name("adapters")
 ENCODER_LIMITS = (
     "Close vectors mean similar texts, not that one answers, supports or contradicts the other."
 )
@@ -93,7 +103,14 @@ def pulled(name: str) -> Path | None:
         verify_folder(folder, hashes=False)
     except FormatError:
         return None
-    return folder
+    return folder if _is_current(folder, name) else None
+
+
+def _is_current(folder: Path, name: str) -> bool:
+    """Whether a tuned model has the adapter that the package has now."""
+    if name not in CATALOG or not CATALOG[name].tuned_from:
+        return True
+    return manifest_value(folder, "from") == adapter_origin(name)
 
 
 def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> bool:
@@ -109,7 +126,7 @@ def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> b
     except FormatError as error:
         progress.say(f"{error.message}. It is fetched again.")
         return False
-    return True
+    return _is_current(folder, name)
 
 
 @contextmanager
@@ -117,6 +134,9 @@ def _source(
     name: str, entry: CatalogEntry, progress: Progress
 ) -> Iterator[tuple[Model, Tokenizer, str, dict[str, float]]]:
     """The model from the first place that has it, where that was, and its sampling values."""
+    if entry.tuned_from:
+        yield (*_tuned(name, entry, progress), {})
+        return
     looked: list[str] = []
     with temporary_folder(cache_folder("models")) as temporary:
         found = _from_hub(entry, temporary, looked, progress)
@@ -130,6 +150,20 @@ def _source(
                 fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
             raise NetworkError(f"{name} could not be fetched. Tried: {'; '.join(looked)}.", fix=fix)
         yield (*found, read_sampling(temporary))
+
+
+def _tuned(name: str, entry: CatalogEntry, progress: Progress) -> tuple[Model, Tokenizer, str]:
+    """The model that it is tuned from, with the adapter of the package in its weights."""
+    base = pull(entry.tuned_from, None, progress)
+    model = read_hf(base)[0]
+    attach_lora_file(model, model.transformer, ADAPTERS / f"{name}.safetensors")
+    merge_lora(model)
+    return model, Tokenizer.load(base), adapter_origin(name)
+
+
+def adapter_origin(name: str) -> str:
+    """Where a tuned model comes from: the adapter of the package, by its hash."""
+    return f"adapter:{sha256_file(ADAPTERS / f'{name}.safetensors')}"
 
 
 def _from_hub(
@@ -288,7 +322,10 @@ def join_pieces(wheels: Sequence[Path], archive: SplitArchive, folder: Path) -> 
 
 
 def _card(name: str, entry: CatalogEntry, origin: str, kind: ModelKind) -> ModelCard:
-    summary = f"{entry.hub} as it is published ({entry.about}), converted to a plain float32 folder by groundup from {origin}."
+    how = "as it is published"
+    if entry.tuned_from:
+        how = "with an adapter of the package merged into it"
+    summary = f"{entry.hub} {how} ({entry.about}), converted to a plain float32 folder by groundup from {origin}."
     if entry.origin and not origin.startswith("hub:"):
         summary += f" That is {entry.origin}."
     card = ModelCard(

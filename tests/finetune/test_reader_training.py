@@ -27,7 +27,7 @@ from groundup.retrieve.reader import Reader, SentenceScorer, encoder_of, write_r
 from groundup.runs import RunFolder
 from groundup.train.loop import fit
 from groundup.train.steps.config import FitConfig
-from groundup.weights.adapter import base_hashes
+from groundup.weights.lora_file import encoder_hashes
 from groundup.weights.model_io import open_model
 from tests.tiny_encoder import save_encoder
 
@@ -118,7 +118,7 @@ def priced(tmp_path, monkeypatch) -> Path:
     (tmp_path / "prices.md").write_text(f"# Prices\n\n| Thing | Price |\n|---|---|\n{rows}")
     encoder = save_encoder(tmp_path / "encoder", context_tokens=512)
     scorer = SentenceScorer(encoder_of(Engine(open_model(encoder, CPU), CPU)))
-    base = base_hashes(scorer.transformer)
+    base = encoder_hashes(scorer.transformer)
     add_lora(scorer, rank=2, alpha=4.0, generator=generator(0, "lora"))
     write_reader(scorer, tmp_path / "packaged", base, "tiny")
     monkeypatch.setattr(reader_tuning, "PACKAGED", tmp_path / "packaged")

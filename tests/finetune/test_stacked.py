@@ -360,7 +360,7 @@ def test_a_default_encoder_that_can_not_be_had_is_left_out_and_a_named_one_is_re
     said: list[str] = []
     progress = Silent()
     progress.say = said.append  # type: ignore[method-assign]
-    monkeypatch.setattr("groundup.finetune.candidates.DEFAULT_ENCODER", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("groundup.finetune.candidates.SENTENCE_ENCODER", str(tmp_path / "nowhere"))
     auto = replace(CONFIG, train="auto", epochs=1, learning_rate=5e-3)
     found = fit_classifier(
         open_base(), splits, RunFolder(tmp_path / "a"), auto, compute=compute, progress=progress

@@ -21,8 +21,8 @@ from groundup.retrieve.reader import (
     reader_row,
     write_reader,
 )
-from groundup.weights.adapter import base_hashes
 from groundup.weights.hf import save_tensors
+from groundup.weights.lora_file import encoder_hashes
 from groundup.weights.model_io import open_model
 from tests.tiny_encoder import save_encoder
 
@@ -47,7 +47,7 @@ def saved(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reader with random adapters."""
     scorer = SentenceScorer(encoder_of(Engine(open_model(engine.opened.path, CPU), CPU)))
     random = torch.Generator().manual_seed(0)
-    base = base_hashes(scorer.transformer)
+    base = encoder_hashes(scorer.transformer)
     add_lora(scorer, rank=2, alpha=4.0, generator=random)
     for name, parameter in scorer.named_parameters():
         if "lora_" in name or name.startswith("score."):
@@ -103,5 +103,5 @@ def test_another_encoder_has_no_reader(saved: Path, tmp_path: Path) -> None:
 def test_a_file_of_other_tensors_is_refused(engine: Engine, tmp_path: Path) -> None:
     save_tensors({"a": torch.zeros(2)}, tmp_path / "reader.safetensors", {"version": "1"})
     write_manifest(tmp_path)
-    with pytest.raises(FormatError, match="no base and scale of a reader"):
+    with pytest.raises(FormatError, match="no base and scale of an adapter"):
         open_reader(engine, tmp_path)

@@ -16,7 +16,8 @@ from groundup.files import write_manifest
 from groundup.progress import Advance, Silent
 from groundup.retrieve.index import Index
 from groundup.retrieve.vectors_info import lacking_vectors
-from groundup.weights.catalog import DEFAULT_ENCODER
+from groundup.weights.catalog import DEFAULT_ENCODER, SENTENCE_ENCODER
+from groundup.weights.model_hub import adapter_origin
 
 GERMAN = "Der Schalter ist am Montag und am Dienstag bis 18 Uhr offen. Die Karte ist nicht teuer.\n"
 
@@ -40,9 +41,10 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def encoder(models: Path) -> Path:
-    """A cache with a small encoder in the place of the default one."""
-    folder = save_encoder(models / DEFAULT_ENCODER)
-    write_manifest(folder)
+    """A cache with a small encoder in the place of the default one, and of what that is tuned from."""
+    for name in (SENTENCE_ENCODER, DEFAULT_ENCODER):
+        folder = save_encoder(models / name)
+        write_manifest(folder, extra={"from": adapter_origin(DEFAULT_ENCODER)})
     return folder
 
 

@@ -1,0 +1,100 @@
+"""A LoRA adapter of an encoder in one safetensors file, by our names of its matrices, with what
+else was trained beside it: the form of the adapters that the package carries.
+
+    NAME.lora_a [R, in], NAME.lora_b [out, R]     of each adapted matrix (`model/lora.py`)
+    other tensors                                 by the names of their module
+    metadata                                      version, card (how it was made), scale (alpha / R)
+                                                  and base (`encoder_hashes`)
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from groundup.errors import FormatError, ModelError
+from groundup.files import atomic_file
+from groundup.model.lora import LoRAWeights, attach_lora, lora_weights
+from groundup.weights.adapter import base_hashes
+from groundup.weights.hf import save_tensors
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class LoRAFile:
+    """What a file holds."""
+
+    tensors: Mapping[str, Tensor]
+    base: object
+    scale: float
+
+
+def read_lora(file: Path) -> LoRAFile:
+    """Read a file. Raises FormatError."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            facts = dict(opened.metadata() or {})
+            stored = list(opened.keys())
+            tensors = {name: opened.get_tensor(name).float() for name in stored}
+    except (OSError, SafetensorError) as error:
+        raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
+    if facts.get("version") != VERSION:
+        raise FormatError(file, "version", f"is {facts.get('version')!r}; {VERSION} is read")
+    try:
+        return LoRAFile(tensors, json.loads(facts["base"]), float(facts["scale"]))
+    except (KeyError, ValueError) as error:
+        raise FormatError(file, "metadata", "has no base and scale of an adapter") from error
+
+
+def encoder_hashes(transformer: nn.Module) -> dict[str, str]:
+    """Return what an encoder is known by, before it is adapted: `base_hashes` of its transformer."""
+    return base_hashes(nn.ModuleDict({"transformer": transformer}))
+
+
+def attach_lora_file(module: nn.Module, transformer: nn.Module, file: Path) -> None:
+    """Put the adapter of a file around the matrices of `module`, whose encoder is `transformer`,
+    and the other tensors into it.
+
+    Raises FormatError for a damaged file, ModelError for another encoder.
+    """
+    found = read_lora(file)
+    if found.base != encoder_hashes(transformer):
+        what = f"The adapter {file} was trained on another encoder than the one given."
+        raise ModelError(what, fix="Use all-minilm-l6-v2.")
+    weights, others = {}, dict(found.tensors)
+    for name in {each.rsplit(".", 1)[0] for each in found.tensors if each.endswith(".lora_a")}:
+        a, b = others.pop(f"{name}.lora_a"), others.pop(f"{name}.lora_b", None)
+        adapted = module.get_parameter(f"{name}.weight")
+        if b is None or (len(b), a.shape[1]) != tuple(adapted.shape) or len(a) != b.shape[1]:
+            raise FormatError(file, name, "has a shape that does not fit the encoder")
+        weights[name] = LoRAWeights(a, b, found.scale)
+    wanted = dict(module.named_parameters())
+    outside = [name for name in wanted if not name.startswith("transformer.")]
+    for name in {*outside, *others}:
+        own, given = wanted.get(name), others.get(name)
+        if own is None or given is None or given.shape != own.shape or not given.isfinite().all():
+            raise FormatError(file, name, "is missing or damaged")
+        own.data.copy_(given)
+    attach_lora(module, weights)
+
+
+def write_lora_file(module: nn.Module, file: Path, base: Mapping[str, str], card: str) -> None:
+    """Write the adapters of a module and its tensors outside the encoder, atomically; `base`:
+    `encoder_hashes` before it was adapted. Raises DiskError.
+    """
+    adapters = lora_weights(module)
+    tensors = {
+        name: each.detach()
+        for name, each in module.named_parameters()
+        if not name.startswith("transformer.")
+    }
+    for name, each in adapters.items():
+        tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"] = each.a, each.b
+    scale = next(iter(adapters.values())).scale
+    metadata = {"version": VERSION, "base": json.dumps(base), "scale": str(scale), "card": card}
+    with atomic_file(file) as temporary:
+        save_tensors({k: v.float().contiguous() for k, v in tensors.items()}, temporary, metadata)
