@@ -45,7 +45,7 @@ def command(
             metavar="ENCODER",
             help="Then make a vector of each passage with this encoder, for search by meaning; none: by "
             "words alone.",
-            show_default="that of the index; of a new one all-minilm-l6-v2, where it is here",
+            show_default="that of the index; of a new one all-minilm-l6-v2-ask, where all-minilm-l6-v2 is here",
         ),
     ] = None,
     encoder: Annotated[
@@ -103,14 +103,15 @@ def command(
 
     Files that can't be read are listed and skipped. The index can be searched while it is written,
     by words also while vectors are made. A new index has vectors where the encoder all-minilm-l6-v2
-    is on this machine and most passages are English; later calls make those that are missing. An
-    index by words stays so until --vectors names an encoder.
+    is on this machine and most passages are English (by all-minilm-l6-v2-ask, which is that encoder
+    tuned on people's questions); later calls make those that are missing. An index by words stays
+    so until --vectors names an encoder.
 
     Examples:
         groundup index manuals/ --out manuals.index
         groundup index manuals/ letters.mbox "notes/**/*.md" --out mine.index
         groundup index --out mine.index
-        groundup index --out mine.index --vectors all-minilm-l6-v2
+        groundup index --out mine.index --vectors all-minilm-l6-v2-ask
         groundup index --out mine.index --encoder all-mpnet-base-v2
         groundup index manuals/ --out words.index --vectors none
         groundup index --out manuals.index --questions asked.jsonl

@@ -8,7 +8,7 @@ and `groundup verify` can check it.
 `GroundupVectorStore`: an index with its vectors as LangChain's vector store.
 
     store = GroundupVectorStore("manuals.index")
-            made by: groundup index DOCS --out manuals.index --vectors all-minilm-l6-v2
+            made by: groundup index DOCS --out manuals.index --vectors all-minilm-l6-v2-ask
     store = GroundupVectorStore.from_texts(texts, embeddings, index="notes.index")
 
 Documents that are added become files of the index's own: INDEX/documents/NAME.txt, which the index
