@@ -56,6 +56,7 @@ def _print_known(as_json: bool) -> None:
             "gated": entry.gated,
             "hub": entry.hub,
             "package": entry.archive and entry.archive.package,
+            "tuned_from": entry.tuned_from,
             "origin": entry.origin,
             "about": entry.about,
         }
@@ -67,7 +68,7 @@ def _print_known(as_json: bool) -> None:
             f"{row['parameters'] / 1e6:,.0f} M",
             row["license"] + (" (terms to accept)" if row["gated"] else ""),
             row["hub"],
-            row["package"] or "",
+            row["package"] or (row["tuned_from"] and f"made from {row['tuned_from']}") or "",
             row["about"],
         ]
         for row in rows
