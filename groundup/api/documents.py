@@ -216,12 +216,11 @@ def index(
 
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
     whose vectors are made of each passage, for search by meaning; None: of an index the one that
-    made its vectors, of a new index all-minilm-l6-v2-ask, if all-minilm-l6-v2 is on this machine
-    and most passages are English; "none": no vectors are made. Of two, as in (None, "all-mpnet-base-v2"), the second
-    is a larger encoder, whose vectors of each sentence are made and kept, too, to choose the one
-    that answers (`retrieve/sentence_vectors.py`); without it: that of the index. `store`: where new vectors are kept,
-    "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`); by default in files beside the index. `config`: how
-    documents become passages; None: as the index has it, else the defaults;
+    made its vectors, of a new index all-minilm-l6-v2-ask, if all-minilm-l6-v2 is here and most
+    passages are English; "none": none. Of two, as in (None, "all-mpnet-base-v2"), the second makes
+    vectors of each sentence, too, to choose the one that answers (`retrieve/sentence_vectors.py`).
+    `store`: where new vectors are kept, "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`), not
+    in files beside the index. `config`: how documents become passages; None: as the index has it.
     `text` and `charset` of `Data` are those of the config. Files that can't be read are in
     `counts.faults`, with the reason.
     An index that was calibrated (`calibrate_index`) is so again where it changes. Raises
@@ -287,7 +286,7 @@ def tune_index(
     package's on the questions that the index was calibrated on (`calibrate_index`). `questions`: a
     file of further ones to train on, with their answers, as `make_questions` writes them.
 
-    The index needs vectors of all-minilm-l6-v2-ask, and is calibrated again where its reader changes.
+    The index needs vectors of all-minilm-l6-v2-ask, and is calibrated again where it changes.
     Raises DataError (too few questions), DiskError, FormatError, ModelError (no vectors, or those of
     another encoder).
 

@@ -45,7 +45,8 @@ def command(
             metavar="ENCODER",
             help="Then make a vector of each passage with this encoder, for search by meaning; none: by "
             "words alone.",
-            show_default="that of the index; of a new one all-minilm-l6-v2-ask, where all-minilm-l6-v2 is here",
+            show_default="that of the index; of a new one all-minilm-l6-v2-ask, made of all-minilm-l6-v2 "
+            "where that is here",
         ),
     ] = None,
     encoder: Annotated[

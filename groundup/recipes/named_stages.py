@@ -53,7 +53,7 @@ class IndexStage(StageConfig):
     """The language that the documents should have: that of the models."""
     vectors: str = ""
     """The encoder that also makes a vector of each passage, so that it is found by its meaning;
-    "": all-minilm-l6-v2-ask where it is on this machine and the documents are English; "none": searched
+    "": all-minilm-l6-v2-ask where it is here and the documents are English; "none": searched
     by words alone.
     """
     encoder: str = ""

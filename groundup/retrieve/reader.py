@@ -196,7 +196,7 @@ def read_reader(scorer: SentenceScorer, folder: Path) -> None:
 
 
 def write_reader(scorer: SentenceScorer, folder: Path, base: dict[str, str], card: str) -> None:
-    """Write the adapter, the score and a card, atomically; `base`: `encoder_hashes` of the encoder's
+    """Write the adapter, the score and a card, atomically; `base`: `encoder_hashes` of its
     transformer. Raises DiskError.
     """
     make_folder(folder)

@@ -216,7 +216,7 @@ CATALOG: dict[str, CatalogEntry] = {
         hub="sentence-transformers/all-MiniLM-L6-v2",
         license="apache-2.0",
         parameters=22_564_608,
-        about="all-minilm-l6-v2 tuned on people's questions to firms: makes the vectors of an index",
+        about="all-minilm-l6-v2 tuned on people's questions: makes the vectors of an index",
         is_encoder=True,
         tuned_from="all-minilm-l6-v2",
     ),

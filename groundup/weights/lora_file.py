@@ -51,7 +51,7 @@ def read_lora(file: Path) -> LoRAFile:
 
 
 def encoder_hashes(transformer: nn.Module) -> dict[str, str]:
-    """Return what an encoder is known by, before it is adapted: `base_hashes` of its transformer."""
+    """Return what an encoder is known by before it is adapted."""
     return base_hashes(nn.ModuleDict({"transformer": transformer}))
 
 

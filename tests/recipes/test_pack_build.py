@@ -233,7 +233,7 @@ def test_the_documents_of_a_pack_are_searched_by_vectors_too(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (
-        load_recipe(str(root / "firm")).of_kind(IndexStage)["index"].vectors == "all-minilm-l6-v2"
+        load_recipe(str(root / "firm")).of_kind(IndexStage)["index"].vectors == "all-minilm-l6-v2-ask"
     )
     found = index_alone(
         root, tmp_path / "out", str(save_encoder(tmp_path / "encoder")), monkeypatch
@@ -261,7 +261,7 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
     assert set(found.facts["least_evidence"]) == {"words"}
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     [note] = index_alone(root, tmp_path / "default", "", monkeypatch).thin
-    assert "is not on this machine" in note and "set index.vectors to all-minilm-l6-v2" in note
+    assert "is not on this machine" in note and "set index.vectors to all-minilm-l6-v2-ask" in note
 
 
 def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(

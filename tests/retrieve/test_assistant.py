@@ -374,7 +374,7 @@ EXAMPLES = {
 @pytest.mark.parametrize("name", sorted(packaged_packs()))
 def test_the_example_questions_of_each_pack_are_answered(name: str, tmp_path: Path) -> None:
     folder = packaged_packs()[name]
-    made = groundup.index(folder / "documents", tmp_path / "index", vectors="all-minilm-l6-v2")
+    made = groundup.index(folder / "documents", tmp_path / "index", vectors="all-minilm-l6-v2-ask")
     questions = check_pack(folder).pack.head.assistant.questions
     for question, words in zip(questions, EXAMPLES[name], strict=True):
         assert words in groundup.ask(made.index, question).text, question

@@ -26,7 +26,7 @@ def by_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def with_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("reader") / "index"
-    return groundup.index(FIRM / "documents", place, vectors="all-minilm-l6-v2").index
+    return groundup.index(FIRM / "documents", place, vectors="all-minilm-l6-v2-ask").index
 
 
 def test_by_words_a_row_is_told_in_words(by_words: Path) -> None:

@@ -67,7 +67,8 @@ def test_new_documents_get_vectors_in_the_same_call(
     assert again.update.files_read == again.vectors.count == 1
     with Index(tmp_path / "index") as index:
         assert lacking_vectors(index) == 0
-    shutil.rmtree(encoder)  # not needed where nothing is missing
+    for each in (encoder, encoder.parent / SENTENCE_ENCODER):
+        shutil.rmtree(each)  # not needed where nothing is missing
     unchanged = groundup.index(out=tmp_path / "index", device="cpu").vectors
     assert (unchanged.encoder, unchanged.count, unchanged.note) == (DEFAULT_ENCODER, 0, "")
     (docs / "ferry.txt").write_text("The ferry leaves at one.\n")
