@@ -9,8 +9,8 @@ The index can be searched while vectors are made, a passage without one by its w
 
 Fusion of ranks (Cormack et al. 2009) gives every ranking the same say, and loses to plain BM25 at
 the first place; so scores are added. w is chosen on SQuAD, whose words stand in the passages (MRR
-0.93 at 4, 0.92 at 6, 0.89 at 10), and on customers' questions to eleven invented firms, whose words
-don't (the right passage first: 45, 68, 70 % with DEFAULT_ENCODER; docs/log.md).
+0.93 at 4, 0.92 at 6, 0.89 at 10), and on customers' questions to seven invented firms, whose words
+don't (the right passage first for 64, 68 and 70 %; docs/log.md).
 """
 
 import copy
