@@ -233,7 +233,8 @@ def test_the_documents_of_a_pack_are_searched_by_vectors_too(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (
-        load_recipe(str(root / "firm")).of_kind(IndexStage)["index"].vectors == "all-minilm-l6-v2-ask"
+        load_recipe(str(root / "firm")).of_kind(IndexStage)["index"].vectors
+        == "all-minilm-l6-v2-ask"
     )
     found = index_alone(
         root, tmp_path / "out", str(save_encoder(tmp_path / "encoder")), monkeypatch
