@@ -370,7 +370,7 @@ def test_what_can_not_be_done_is_one_sentence(
     nothing = refused(
         capsys, "finetune", "chat", base, tasks, "--out", out, "--set", "max_tokens=3"
     )
-    assert "nothing is left to learn" in nothing
+    assert "All answers are cut" in nothing
     assert "language model" in refused(capsys, "classify", base, "a text")
     assert "Known" in refused(capsys, "evaluate", base, "--as", "poems")
     assert "named twice" in refused(capsys, "evaluate", base, base)
