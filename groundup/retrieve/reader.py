@@ -16,6 +16,7 @@ further on an index's own documents (`finetune/reader_tuning.py`).
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,15 +179,11 @@ def find_reader(engine: Engine, index: Path) -> Reader | None:
     """Return the reader that was tuned for the index in a folder, or that of the package; None: the
     encoder is another one than they were trained on. Raises FormatError.
     """
-    folder = PACKAGED
-    if (index / TUNED / ADAPTER_FILE).is_file():
-        folder = index / TUNED
-    if not (folder / ADAPTER_FILE).is_file():
-        return None
-    try:
-        return open_reader(engine, folder)
-    except ModelError:
-        return None
+    for folder in (index / TUNED, PACKAGED):
+        if (folder / ADAPTER_FILE).is_file():
+            with suppress(ModelError):  # tuned on another encoder
+                return open_reader(engine, folder)
+    return None
 
 
 def read_reader(scorer: SentenceScorer, folder: Path) -> None:
