@@ -3,7 +3,8 @@ verbs of the command line call the same.
 
     open_assistant -> Assistant   reply, parts; the documents and fixed texts of a build
     open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
-    pretrain, run_research, search_mixture, finetune_classifier, finetune_chat, finetune_preference,
+    pretrain, run_research, search_mixture, finetune_classifier, finetune_chat,
+    finetune_preference, finetune_encoder,
         run_evaluation, run_suites, run_questions, run_memorised, build
                                           each returns the results that it writes
     inspect_data, train_tokenizer, index, calibrate_index, tune_index, search, ask
@@ -38,6 +39,7 @@ from groundup.api.questions import make_questions as make_questions
 from groundup.api.training import build as build
 from groundup.api.training import finetune_chat as finetune_chat
 from groundup.api.training import finetune_classifier as finetune_classifier
+from groundup.api.training import finetune_encoder as finetune_encoder
 from groundup.api.training import finetune_preference as finetune_preference
 from groundup.api.training import pretrain as pretrain
 from groundup.api.training import run_research as run_research
@@ -46,6 +48,7 @@ from groundup.data.reading.data import Data as Data
 from groundup.evaluate.config import EvaluationConfig as EvaluationConfig
 from groundup.finetune.config import ChatConfig as ChatConfig
 from groundup.finetune.config import ClassifierConfig as ClassifierConfig
+from groundup.finetune.config import EncoderConfig as EncoderConfig
 from groundup.finetune.config import PreferenceConfig as PreferenceConfig
 from groundup.planning.pretrain_config import ContinuedTraining as ContinuedTraining
 from groundup.planning.pretrain_config import ModelShape as ModelShape

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from groundup.api.documents import index as make_index
 from groundup.config import checked_arguments
+from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
 from groundup.files import make_folder, safe_name, write_text
 from groundup.locks import temporary_folder
@@ -18,7 +19,6 @@ from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.questions_config import QuestionsConfig
 
 if TYPE_CHECKING:
-    from groundup.data.reading.data import Data
     from groundup.data.reading.source_files import Source
     from groundup.retrieve.made_questions import MadeQuestions
 
@@ -51,7 +51,7 @@ def make_questions(
     from groundup.retrieve.rankings import vectors_for
 
     progress, file = progress or Silent(), Path(out)
-    with _index_of(docs, file, by, device, progress) as index:
+    with index_of(docs, file, by, device, progress) as index:
         vectors = vectors_for(by, index.folder, device, progress)
         found = make_from_index(index, config, vectors, progress=progress)
     if not found.questions:
@@ -90,7 +90,7 @@ def new_pack_from(
 
 
 @contextmanager
-def _index_of(
+def index_of(
     docs: "AnyPath | Data | Source | Sequence[AnyPath | Data | Source]",
     out: Path,
     by: str,
@@ -99,6 +99,8 @@ def _index_of(
 ) -> Iterator[Index]:
     """Open an index, or make one of documents beside `out` for as long as it is needed."""
     one = docs
+    if isinstance(docs, Data):
+        one = docs.path
     if isinstance(docs, Sequence) and not isinstance(docs, str) and len(docs) == 1:
         (one,) = docs
     if isinstance(one, str | Path) and (Path(one) / INDEX_FILE).is_file():

@@ -1,5 +1,5 @@
-"""`build`, `pretrain`, `run_research`, `search_mixture`, `finetune_classifier`, `finetune_chat` and
-`finetune_preference`: a recipe is carried out, a language model is trained from texts, changes of its
+"""`build`, `pretrain`, `run_research`, `search_mixture`, `finetune_classifier`, `finetune_chat`,
+`finetune_preference` and `finetune_encoder`: a recipe is carried out, a language model is trained from texts, changes of its
 recipe and shares of its texts are tried, a model learns a task.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from groundup.config import checked_arguments
 from groundup.data.reading.data import Data, as_data
 from groundup.errors import ConfigError
-from groundup.finetune.config import ChatConfig, ClassifierConfig, PreferenceConfig
+from groundup.finetune.config import ChatConfig, ClassifierConfig, EncoderConfig, PreferenceConfig
 from groundup.planning.pretrain_config import PretrainConfig
 from groundup.progress import Progress, Silent
 from groundup.recipes.build_config import RUNS, BuildConfig, instructions_source, licence_of
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from groundup.data.documents import Example
     from groundup.finetune.chat_training import ChatResults
     from groundup.finetune.classifier_results import ClassifierResults
+    from groundup.finetune.encoder import EncoderResults
+    from groundup.finetune.encoder_examples import EncoderExamples
     from groundup.planning.pretrain_options import PretrainOptions
     from groundup.recipes.builds.pipeline import BuildPlan
     from groundup.research.mixture.results import MixtureResults
@@ -387,6 +389,78 @@ def finetune_preference(
             opened, rated, run, config, compute=compute, progress=progress, card=card
         )
     return fit_preference(opened, pairs, run, config, compute=compute, progress=progress, card=card)
+
+
+@checked_arguments
+def finetune_encoder(
+    model: AnyPath,
+    data: AnyPath | Data,
+    out: AnyPath,
+    config: EncoderConfig = EncoderConfig(),
+    *,
+    device: str = "auto",
+    fixed_choices: bool = False,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> "EncoderResults":
+    """Tune an encoder of sentences on pairs of texts, or on documents (also the folder of an index).
+    Return what results.json holds.
+
+    A row has two texts that belong together, and may have texts that do not fit; `Data.columns`
+    names them (anchor, positive, negative) where they are not recognised. The folder is a whole
+    encoder, for `index`, `embed` and sentence-transformers. Raises ConfigError, DataError,
+    ModelError, NetworkError.
+
+    >>> config = groundup.EncoderConfig(epochs=1)
+    >>> results = groundup.finetune_encoder("all-minilm-l6-v2", "pairs.jsonl", "runs/search", config)
+    >>> sorted(results.recall)
+    ['after', 'before', 'difference']
+    """
+    from groundup.device import select_compute
+    from groundup.finetune.encoder import fit_encoder, require_encoder
+    from groundup.train.run_lifecycle import claim_folder
+    from groundup.weights.model_io import open_model, require_model
+
+    compute = select_compute(device, fixed_choices=fixed_choices)
+    progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
+    require_model(model)
+    examples = _encoder_examples(data, run, config, progress)
+    examples.sides(config.seed)
+    claim_folder(run, kind="encoder", fresh=fresh)
+    opened = open_model(model, compute, progress=progress)
+    require_encoder(opened)
+    card = _card_of(run, "Vectors of sentences, tuned on pairs.", data, model, opened.license)
+    card = replace(
+        card,
+        task="sentence-similarity",
+        library="sentence-transformers",
+        use="Search, duplicates and classes of texts like those it was tuned on.",
+        limits="What is near is alike, not true; texts of other kinds may be further apart than "
+        "with the base model.",
+    )
+    return fit_encoder(opened, examples, run, config, compute=compute, progress=progress, card=card)
+
+
+def _encoder_examples(
+    data: Data, run: RunFolder, config: EncoderConfig, progress: Progress
+) -> "EncoderExamples":
+    """Pairs where all files have rows, else questions made from documents."""
+    from groundup.api.questions import index_of
+    from groundup.data.reading.examples import has_rows, read_pairs
+    from groundup.finetune.encoder_examples import examples_of_pairs, examples_of_passages
+    from groundup.retrieve.index import INDEX_FILE
+    from groundup.retrieve.made_questions import passages_of
+
+    if not (Path(data.path) / INDEX_FILE).is_file() and has_rows(data):
+        return examples_of_pairs(read_pairs(data, progress=progress))
+    with index_of(data, run.path, "words", "cpu", progress) as index:
+        passages = list(passages_of(index))
+    found = examples_of_passages(passages, config.seed)
+    progress.say(
+        f"{data.path}: documents without labels; {len(found.questions):,} questions are made of "
+        f"{len(passages):,} passages."
+    )
+    return found
 
 
 def _card_of(

@@ -1,6 +1,7 @@
 """The records of this package: Document (a text), and examples: Example (text and label),
 MultiLabelExample, InstructionExample (instruction and answer), ConversationExample,
-PreferenceExample (a better and a worse answer) and RatedExample (a good or a bad answer)."""
+PreferenceExample (a better and a worse answer), RatedExample (a good or a bad answer) and TextPair
+(two texts that belong together)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,18 @@ class MultiLabelExample(Example):
     def of(cls, text: str, labels: Iterable[str]) -> "MultiLabelExample":
         named = tuple(sorted(labels))
         return cls(text, ", ".join(named), named)
+
+
+@dataclass(frozen=True, slots=True)
+class TextPair:
+    """A text and those that mean or answer the same, for the tuning of an encoder."""
+
+    text: str
+    positives: tuple[str, ...]
+    negatives: tuple[str, ...]
+    """Texts that do not fit; empty: none were given."""
+    id: str
+    held_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,18 +190,18 @@ class Engine:
         )
 
     def embed(
-        self, texts: Sequence[str], *, progress: Progress | None = None
+        self, texts: Sequence[str], *, before: str = "", progress: Progress | None = None
     ) -> Float[Tensor, "texts C"]:
-        """Vectors of length 1, on the CPU; `progress` says how many texts were cut. Raises
-        ModelError.
+        """Vectors of length 1, on the CPU; `before`: what stands before each (`OpenModel.prompts`);
+        `progress` says how many texts were cut. Raises ModelError.
         """
         model, context = self.embedding_model(), self.opened.config.context_tokens
+        if before:
+            texts = [before + text for text in texts]
         rows = [self.embedding_ids(text) for text in texts]
-        long = sum(len(row) > context for row in rows)
-        if long:
-            (progress or Silent()).say(
-                f"{long} of {len(rows)} texts were cut to the model's {context} tokens."
-            )
+        cut = cut_line([len(row) for row in rows], context)
+        if cut:
+            (progress or Silent()).say(cut)
         return embed(model, [self.cut(row, context) for row in rows], compute=self.compute)
 
     def embedding_model(self) -> LanguageModel | Encoder:
@@ -228,6 +228,25 @@ class Engine:
             return ids
         end = self.tokenizer.end_ids
         return [*ids[: max_tokens - len(end)], *end]
+
+
+def cut_line(lengths: Sequence[int], context_tokens: int) -> str:
+    """Return how many texts are cut, by their lengths in tokens; "": none.
+
+    >>> cut_line([40, 600], 512)
+    '1 of 2 texts is longer than 512 tokens and was cut: what stands behind them is not in its vector.'
+    """
+    long, all_of_them = sum(each > context_tokens for each in lengths), len(lengths)
+    if not long:
+        return ""
+    verbs, owner = ("is", "was"), "its vector"
+    if long > 1:
+        verbs, owner = ("are", "were"), "their vectors"
+    texts = "1 text" if all_of_them == 1 else f"{all_of_them:,} texts"
+    return (
+        f"{long:,} of {texts} {verbs[0]} longer than {context_tokens:,} tokens and {verbs[1]} cut: "
+        f"what stands behind them is not in {owner}."
+    )
 
 
 def fit_conversation(

@@ -142,7 +142,8 @@ def embed(
                 *_, result[index] = embed_in_chunks(model, rows[index], compute=compute)
             continue
         ids, mask = pad_right([rows[i] for i in batch], compute.device)
-        result[batch] = mean_pool(model.hidden(ids, mask=mask), mask).cpu()
+        pool = model.pool if isinstance(model, Encoder) else mean_pool
+        result[batch] = pool(model.hidden(ids, mask=mask), mask).cpu()
     return F.normalize(result, dim=-1)
 
 

@@ -1,5 +1,5 @@
-"""The configurations of fine-tuning: `ClassifierConfig`, `ChatConfig`, `PreferenceConfig`. Options
-of the command line have the docstrings below the fields as their help. Comes without torch.
+"""The configurations of fine-tuning: `ClassifierConfig`, `ChatConfig`, `PreferenceConfig`,
+`EncoderConfig`. Options of the command line have the docstrings below the fields as their help. Comes without torch.
 """
 
 import math
@@ -294,6 +294,66 @@ class PreferenceConfig(ChatTraining):
         require(0 < self.beta < math.inf, "beta", self.beta, "above 0")
 
 
+@checked_fields
+@dataclass(frozen=True)
+class EncoderConfig:
+    """How an encoder of sentences is tuned on pairs of texts: the learning rate is 5e-4 for LoRA and
+    2e-5 for all weights. Raises ConfigError.
+
+    >>> config = groundup.EncoderConfig(train="all")
+    >>> config.highest_rate
+    2e-05
+    """
+
+    learning_rates: ClassVar[Mapping[str, float]] = {"lora": FINETUNE_LEARNING_RATE, "all": 2e-5}
+
+    epochs: float = 3.0
+    """How often all pairs are read."""
+    max_tokens: int = 160
+    """Texts are cut to this many tokens while training; the model reads up to its context."""
+    train: Literal["lora", "all"] = "lora"
+    """What is trained: lora (adapters around the matrices of the blocks, merged at the end), or all
+    weights.
+    """
+    rank: int = 16
+    """Rank of the LoRA adapters."""
+    alpha: float = 32.0
+    """LoRA's scale is alpha / rank."""
+    pooling: Literal["", "mean", "cls"] = ""
+    """What makes a vector of a text's tokens: their mean, or the first one; default: what the
+    model's folder says, else mean.
+    """
+    query_prefix: str | None = None
+    """What stands before each question or first text ("query: "); default: what the model's folder
+    says, else nothing.
+    """
+    text_prefix: str | None = None
+    """The same before each text that is found ("passage: ")."""
+    batch_size: int = 32
+    """Pairs of one step: the texts of the others are those that do not fit."""
+    drawn: int = 16
+    """Further texts of a step that do not fit, at most; those that were given for it come first."""
+    learning_rate: float | None = None
+    """The highest learning rate, after the warm-up; default: by what is trained."""
+    precision: TrainPrecision = "auto"
+    """Precision of the matrix products; auto: the faster one."""
+    seed: int = 0
+    """Random seed of LoRA's weights, of the held-out part and of the order of pairs."""
+
+    def __post_init__(self) -> None:
+        require_counts(self, "max_tokens", "rank")
+        require(self.max_tokens >= 8, "max_tokens", self.max_tokens, "8 or more")
+        require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        require(self.drawn >= 0, "drawn", self.drawn, "0 or more")
+        require_choices(self)
+        allowed = f"above 0 and at most {MAX_EPOCHS:,}"
+        require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, allowed)
+
+    @property
+    def highest_rate(self) -> float:
+        return self.learning_rate or self.learning_rates[self.train]
+
+
 def _require_loss(name: str | None, *kinds: str) -> None:
     if name is None:
         return
@@ -303,7 +363,7 @@ def _require_loss(name: str | None, *kinds: str) -> None:
         finetune_loss(kinds[0], name)
 
 
-def training_fields(config: ClassifierConfig | ChatTraining) -> dict[str, Any]:
+def training_fields(config: ClassifierConfig | ChatTraining | EncoderConfig) -> dict[str, Any]:
     """Return the fields that make a run another one, for run.json."""
     plain = to_plain(config)
     return {name: value for name, value in plain.items() if name not in OUTSIDE_FIELDS}

@@ -133,9 +133,9 @@ class EncoderBatches(EpochBatches):
 
 def _drawn(texts: TextsOfKind, wanted: Sequence[int], draw: torch.Generator) -> list[int]:
     """Return other texts, those beside the wanted ones first."""
-    near = {texts.beside[i] for i in wanted}
+    near, taken = {texts.beside[i] for i in wanted}, set(wanted)
     order = torch.randperm(len(texts.rows), generator=draw).tolist()
-    others = [i for i in order if i not in set(wanted)]
+    others = [i for i in order if i not in taken]
     others.sort(key=lambda i: texts.beside[i] not in near)
     return others[: texts.drawn]
 

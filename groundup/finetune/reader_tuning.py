@@ -59,7 +59,7 @@ from groundup.retrieve.reader import (
     write_reader,
 )
 from groundup.retrieve.table_rows import cells
-from groundup.retrieve.vectors import PROBE, Vectors, open_encoder, require_same
+from groundup.retrieve.vectors import PROBE, Vectors, base_encoder, open_encoder, require_same
 from groundup.retrieve.vectors_info import read_vectors_info
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
@@ -67,7 +67,7 @@ from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.step import LossSum
-from groundup.weights.catalog import DEFAULT_ENCODER, untuned
+from groundup.weights.catalog import DEFAULT_ENCODER
 from groundup.weights.lora_file import encoder_hashes
 
 # Passages behind the nearest, as an answer reads them, from which some are drawn.
@@ -406,7 +406,7 @@ def tune_reader(
         )
     engine = open_encoder(vectors_info.model, compute, progress)
     require_same(vectors_info, engine.embed([PROBE]).numpy()[0], "what has that name now")
-    adapted = open_encoder(untuned(vectors_info.model), compute, progress)
+    adapted = open_encoder(base_encoder(vectors_info.model), compute, progress)
     scorer = SentenceScorer(shared_copy(encoder_of(adapted)))
     base = encoder_hashes(scorer.transformer)
     scorer.requires_grad_(False)

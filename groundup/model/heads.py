@@ -4,7 +4,7 @@ its vector (Encoder); and initial weights.
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -127,13 +127,18 @@ class Classifier(nn.Module):
         return self.score(hidden[rows, last])
 
 
+Pooling = Literal["mean", "cls"]
+"""Of the hidden states of a text's tokens: their mean, or the first one's."""
+
+
 class Encoder(nn.Module):
-    """ids [B, T] -> a vector for each text [B, C]: the mean of the hidden states of its real tokens
-    (Reimers & Gurevych 2019, section 3).
+    """ids [B, T] -> a vector for each text [B, C]: the mean of the hidden states of its real tokens,
+    or that of the first token (Reimers & Gurevych 2019, section 3).
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, pooling: Pooling = "mean") -> None:
         super().__init__()
+        self.pooling: Pooling = pooling
         if config.causal:
             message = "An encoder attends to the whole text, so its config needs causal = false."
             raise ConfigError(message, fix="Set causal to false, or make a language model of it.")
@@ -148,7 +153,7 @@ class Encoder(nn.Module):
         normalised: bool = True,
     ) -> Float[Tensor, "B C"]:
         """`normalised` to length 1: their dot product is the cosine of their angle."""
-        vectors = mean_pool(self.hidden(ids, mask=mask), mask)
+        vectors = self.pool(self.hidden(ids, mask=mask), mask)
         if normalised:
             return F.normalize(vectors, dim=-1)
         return vectors
@@ -157,6 +162,14 @@ class Encoder(nn.Module):
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T C"]:
         return self.transformer(ids, mask=mask)
+
+    def pool(
+        self, hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B C"]:
+        """In float32."""
+        if self.pooling == "cls":
+            return hidden[:, 0].float()
+        return mean_pool(hidden, mask)
 
 
 def mean_pool(

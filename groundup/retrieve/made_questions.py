@@ -130,7 +130,7 @@ def make_questions(
 
     Raises DataError for documents without a sentence that a rule has a question for, FormatError.
     """
-    passages = list(_passages(index))
+    passages = list(passages_of(index))
     made = [each for passage in passages for each in drafts(passage)]
     if config.kinds:
         made = [each for each in made if each.kind in config.kinds]
@@ -175,7 +175,8 @@ def _nothing_asked(index: Index, passages: int, is_narrow: bool) -> str:
     return f"{index.folder} has {passages:,} passages, and none has a sentence {where}."
 
 
-def _passages(index: Index) -> Iterator[Passage]:
+def passages_of(index: Index) -> Iterator[Passage]:
+    """Yield all passages of an index. Raises FormatError."""
     last = 0
     while batch := index.all_passages(last, READ_AT_ONCE):
         yield from batch

@@ -36,8 +36,10 @@ from groundup.retrieve.search import CANDIDATES, QuestionScore, Ranking, bm25, t
 from groundup.retrieve.sentences import LONG_WEIGHT, TEMPERATURE, searched_for
 from groundup.retrieve.vector_store import Rows, Vector
 from groundup.retrieve.vectors_info import VectorIndexInfo, read_vectors_info
-from groundup.weights.catalog import DEFAULT_ENCODER, untuned
+from groundup.weights.card import read_base
+from groundup.weights.catalog import CATALOG, DEFAULT_ENCODER, untuned
 from groundup.weights.hf_families import KIND_NAMES
+from groundup.weights.model_hub import pulled
 
 # What an encoder is known by: its vector of this sentence.
 PROBE = "The quick brown fox jumps over the lazy dog."
@@ -136,7 +138,7 @@ def open_encoder(model: str, compute: Compute, progress: Progress) -> Engine:
 def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
     """Return the function of an encoder, by its name or path. Raises as `open_encoder` does."""
     engine = open_encoder(model, compute, progress)
-    return lambda texts: engine.embed(texts).numpy()
+    return lambda texts: engine.embed(texts, before=engine.opened.prompts.text).numpy()
 
 
 def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors | None":
@@ -149,13 +151,28 @@ def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors
     if known is None:
         return None
     engine = untuned_engine = open_encoder(known.model, compute, progress)
-    if untuned(known.model) != known.model:
-        untuned_engine = open_encoder(untuned(known.model), compute, progress)
+    base = base_encoder(known.model)
+    if base != known.model:
+        untuned_engine = open_encoder(base, compute, progress)
     reader = find_reader(untuned_engine, folder)
     read = reader.scores if reader else None
-    vectors = Vectors(known, lambda texts: engine.embed(texts).numpy(), read)
+    prompts = engine.opened.prompts
+    vectors = Vectors(known, lambda texts: engine.embed(texts, before=prompts.text).numpy(), read)
+    vectors.embed_query = lambda texts: engine.embed(texts, before=prompts.query).numpy()
     vectors.embed_untuned = lambda texts: untuned_engine.embed(texts).numpy()
     return vectors
+
+
+def base_encoder(model: str) -> str:
+    """Return the encoder that one is tuned from, by its name, or of a tuned folder by its card where
+    the base is here; else the encoder itself.
+    """
+    base = untuned(model)
+    if base == model and os.path.isdir(model):
+        written = read_base(Path(model))
+        if written in CATALOG and CATALOG[written].is_encoder and pulled(written) is not None:
+            base = untuned(written)
+    return base
 
 
 def text_of(passage: Passage) -> str:
@@ -179,6 +196,8 @@ class Vectors:
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed, self.read = known, embed, read
         self.choose: ChooseSentence | None = None
+        self.embed_query = embed
+        """The same of what is searched for, where an encoder wants something before it."""
         self.embed_untuned = embed
         """The vectors of the model that this encoder is tuned from."""
         self.store = known.open_store()
@@ -227,7 +246,7 @@ class Vectors:
 
     def ranking(self, index: Index, query: str, limit: int) -> list[tuple[int, float]]:
         """Rank passages by their cosine to the question alone (a `search.Ranking`)."""
-        return self.nearest_live(index, self.embed([query])[0], limit)
+        return self.nearest_live(index, self.embed_query([query])[0], limit)
 
     def nearest_live(self, index: Index, query: Vector, limit: int) -> list[tuple[int, float]]:
         """Return (id, cosine) of the nearest passages that the index still has."""
@@ -257,7 +276,7 @@ def score_by_both(
     Of a long query passages near any of its sentences; by their words alone these are not scored.
     """
     texts = searched_for(query)
-    rows, scores = vectors.embed(texts), dict(bm25(index, query, limit))
+    rows, scores = vectors.embed_query(texts), dict(bm25(index, query, limit))
     wanted = min(limit - len(scores) // 2, MAX_NEAR // len(texts))
     near = {id for row in rows for id, _ in vectors.store.nearest(row, wanted)}
     others = sorted(near.difference(scores))

@@ -22,6 +22,7 @@ from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import GroundupError
+from groundup.http.responses import JsonObject
 from groundup.retrieve.assistant_actions import Caller
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
@@ -198,6 +199,15 @@ class Embeddings:
 
     vectors: list[list[float]]
     prompt_tokens: int
+    warning: str = ""
+    """How many texts were cut."""
+
+
+def with_warning(answer: JsonObject, found: Embeddings) -> JsonObject:
+    """Return an answer with the field `warning`, a field of ours, where texts were cut."""
+    if found.warning:
+        return {**answer, "warning": found.warning}
+    return answer
 
 
 @dataclass(frozen=True)

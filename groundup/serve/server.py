@@ -19,6 +19,7 @@ from dataclasses import replace
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from groundup.engine.engine import cut_line
 from groundup.engine.padded_batch import batches_by_length, embed, embed_in_chunks, truncate_vectors
 from groundup.engine.request import Constraint, Request
 from groundup.engine.structured_output import constraint_with_calls
@@ -229,7 +230,7 @@ class ModelServer:
             raise RequestError(f"dimensions: this model's vectors have {width}", param="dimensions")
         async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
             timer.model_is_loaded()
-            rows = await asyncio.to_thread(
+            rows, warning = await asyncio.to_thread(
                 _embedding_ids, loaded, request, self.limits.embed_tokens
             )
             vectors: list[list[float]] = [[] for _ in rows]
@@ -241,7 +242,7 @@ class ModelServer:
                     vectors[index] = vector
         num_tokens = sum(map(len, rows))
         self.metrics.tokens.labels("embedded").inc(num_tokens)
-        return Embeddings(vectors, num_tokens), timer.timing()
+        return Embeddings(vectors, num_tokens, warning), timer.timing()
 
     async def _embed_batch(
         self, loaded: LoadedModel, rows: Sequence[Sequence[int]], dimensions: int | None
@@ -337,8 +338,10 @@ def _template_for(info: ModelInfo, template: str, limits: Limits) -> str:
     return to_jinja_template(template, tokenizer, limits)
 
 
-def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
-    """Return the ids of each text, truncated to the context or `most_tokens`.
+def _embedding_ids(
+    loaded: LoadedModel, request: EmbedRequest, most_tokens: int
+) -> tuple[list[list[int]], str]:
+    """Return the ids of each text, truncated to the context or `most_tokens`, and how many were.
 
     Raises RequestError where truncation is not allowed.
     """
@@ -354,7 +357,8 @@ def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int)
             code="context_length_exceeded",
             param="input",
         )
-    return [engine.cut(row, context) for row in rows]
+    warning = cut_line([len(row) for row in rows], context)
+    return [engine.cut(row, context) for row in rows], warning
 
 
 class LimitedRegistry(ModelRegistry):

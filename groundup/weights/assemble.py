@@ -26,7 +26,7 @@ def empty_model(hf: HFConfig) -> Model:
         if hf.kind == "classifier":
             return Classifier(hf.config, len(hf.labels))
         if hf.kind == "encoder":
-            return Encoder(hf.config)
+            return Encoder(hf.config, hf.pooling)
         return LanguageModel(hf.config)
 
 

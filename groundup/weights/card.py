@@ -39,6 +39,8 @@ class ModelCard:
     labels: tuple[str, ...] = ()
     task: str = ""
     """pipeline_tag; "": text-generation, or with labels text-classification."""
+    library: str = "transformers"
+    """library_name: what opens the folder."""
 
     def markdown(self) -> str:
         return "\n".join(
@@ -47,7 +49,7 @@ class ModelCard:
 
     def _front_matter(self) -> list[str]:
         # JSON strings are YAML strings: no name can break out of them.
-        lines = ["---", "library_name: transformers", "tags:", "- groundup"]
+        lines = ["---", f"library_name: {self.library}", "tags:", "- groundup"]
         task = "text-generation"
         if self.labels:
             task = "text-classification"
@@ -82,6 +84,11 @@ def _cell(text: str) -> str:
 
 def read_license(folder: Path) -> str:
     return _find(r"(?m)^license: *[\"']?([\w.+-]+)[\"']? *$", _read_front_matter(folder))
+
+
+def read_base(folder: Path) -> str:
+    """Return the name of the model that a folder's model was tuned from, as its card says; ""."""
+    return _find(r'(?m)^base_model: *["\']?([^"\'\n]+?)["\']? *$', _read_front_matter(folder))
 
 
 def is_from_scratch(folder: Path) -> bool:

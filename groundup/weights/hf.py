@@ -24,6 +24,7 @@ from torch import Tensor
 
 from groundup.errors import FormatError
 from groundup.files import atomic_file, atomic_folder, inside, read_json, safe_name, write_json
+from groundup.model.heads import Encoder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.assemble import (
     Model,
@@ -55,6 +56,7 @@ from groundup.weights.model_format import (
 )
 from groundup.weights.names import LAYOUTS, hf_bindings, widened
 from groundup.weights.safetensors_header import TensorEntry, read_header
+from groundup.weights.sentence_folder import Prompts, read_prompts, write_sentence_folder
 from groundup.weights.stacked import read_stacked
 
 WEIGHTS_FILE = "model.safetensors"
@@ -229,10 +231,11 @@ def write_hf(
     *,
     labels: Sequence[str] = (),
     multi_label: bool = False,
+    prompts: Prompts = Prompts(),
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write model and tokenizer, in `dtype` or that of the weights. Raises DiskError, FormatError
-    (not finite).
+    """Write model and tokenizer, in `dtype` or that of the weights; an encoder also as a folder of
+    sentence-transformers, with its `prompts`. Raises DiskError, FormatError (not finite).
     """
     kind = kind_of(model)
     hf = HFConfig(model.config, kind, tuple(labels), multi_label, own=not has_class(model.config))
@@ -253,6 +256,14 @@ def write_hf(
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
     name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+    if isinstance(model, Encoder):
+        write_sentence_folder(
+            folder,
+            width=model.config.width,
+            context_tokens=model.config.context_tokens,
+            pooling=model.pooling,
+            prompts=prompts,
+        )
     write_texts(hf, folder, tokenizer, name)
 
 
@@ -290,8 +301,18 @@ def opened_of(model: Model, labels: tuple[str, ...], folder: Path) -> OpenModel:
     decision = read_decision(folder, labels, multi_label=multi_label) if labels else DecisionRule()
     stacked = read_stacked(folder, model.config, labels) if labels else None
     kind, license = kind_of(model), read_license(folder)
+    prompts = read_prompts(folder) if kind == "encoder" else Prompts()
     return OpenModel(
-        model, tokenizer, model.config, folder, kind, labels, license, decision, stacked
+        model,
+        tokenizer,
+        model.config,
+        folder,
+        kind,
+        labels,
+        license,
+        decision,
+        stacked,
+        prompts,
     )
 
 
@@ -331,6 +352,7 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
         labels: dict[str, Any] = {
             "labels": opened.labels,
             "multi_label": opened.decision.multi_label,
+            "prompts": opened.prompts,
         }
         write_hf(
             opened.model, folder, opened.tokenizer, **labels, dtype=DTYPES[options.quantization]

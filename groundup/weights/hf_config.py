@@ -17,8 +17,9 @@ from typing import Any
 
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError, FormatError, did_you_mean
-from groundup.files import inside, read_json, safe_name
+from groundup.files import read_json
 from groundup.model.config import ModelConfig
+from groundup.model.heads import Pooling
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
 from groundup.weights.hf_families import (
@@ -32,10 +33,9 @@ from groundup.weights.hf_families import (
     ModelKind,
 )
 from groundup.weights.hf_positions import positions_json, read_positions
+from groundup.weights.sentence_folder import read_pooling
 
 CONFIG_FILE = "config.json"
-# Of sentence-transformers: what is computed one after the other.
-MODULES_FILE, MEAN_MODULES = "modules.json", ("Transformer", "Pooling", "Normalize")
 MAX_CONFIG_BYTES = 4 * 2**20
 MAX_LABELS = 2**16
 # What `problem_type` says of a classifier.
@@ -62,6 +62,8 @@ class HFConfig:
     multi_label: bool = False
     own: bool = False
     """Our own layout (`model_type: groundup`) and tensor names."""
+    pooling: Pooling = "mean"
+    """Of an encoder."""
 
 
 def read_hf_config(folder: Path) -> HFConfig:
@@ -89,10 +91,9 @@ def read_hf_config(folder: Path) -> HFConfig:
         raise FormatError(
             file, "architectures", f"is that of a model whose causal is {shown(not config.causal)}"
         )
-    if kind == "encoder":
-        _require_mean(folder)
+    pooling = read_pooling(folder) if kind == "encoder" else "mean"
     multi_label = kind == "classifier" and values.get("problem_type") == MULTI_LABEL
-    return HFConfig(config, kind, labels, multi_label, own=name is None)
+    return HFConfig(config, kind, labels, multi_label, own=name is None, pooling=pooling)
 
 
 def _unknown(fields: Fields, model_type: str) -> FormatError:
@@ -118,36 +119,6 @@ def _kind(fields: Fields, family: HFFamily | None) -> ModelKind:
     raise fields.error(
         "architectures", f"is {str(named)[:60]}; known are {', '.join(classes.values())}"
     )
-
-
-def _require_mean(folder: Path) -> None:
-    """Raise FormatError for a folder of sentence-transformers whose vectors are not the mean of the
-    tokens' states: another pooling, or further layers.
-    """
-    file = folder / MODULES_FILE
-    if not file.is_file():
-        return
-    modules = read_json(file, max_bytes=MAX_CONFIG_BYTES)
-    if not isinstance(modules, list) or not all(isinstance(each, dict) for each in modules):
-        raise FormatError(file, "modules", "is no list of tables")
-    for each in modules:
-        kind = str(each.get("type")).rpartition(".")[2]
-        if kind not in MEAN_MODULES:
-            reason = f"has {kind[:40]!r}; read are {', '.join(MEAN_MODULES)}"
-            raise FormatError(file, "modules", reason)
-        if kind == "Pooling":
-            _require_mean_pooling(inside(folder, safe_name(str(each.get("path")))) / CONFIG_FILE)
-
-
-def _require_mean_pooling(file: Path) -> None:
-    values = read_json(file, max_bytes=MAX_CONFIG_BYTES)
-    if not isinstance(values, dict):
-        raise FormatError(file, "top level", "is not a table")
-    modes = {key for key, value in values.items() if key.startswith("pooling_mode_") and value}
-    if values.get("pooling_mode") == "mean" or modes == {"pooling_mode_mean_tokens"}:
-        return
-    said = values.get("pooling_mode") or ", ".join(sorted(modes)) or "none"
-    raise FormatError(file, "pooling_mode", f"is {str(said)[:60]}; the mean of all tokens is read")
 
 
 def _labels(fields: Fields) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
 from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.hf_families import ModelKind
+from groundup.weights.sentence_folder import Prompts
 from groundup.weights.stacked import Stacked
 
 # Called with a finished GGUF file.
@@ -41,6 +42,8 @@ class OpenModel:
     decision: DecisionRule = field(default_factory=DecisionRule)
     stacked: Stacked | None = None
     """Of a classifier: what gives its scores instead of its plain head."""
+    prompts: Prompts = field(default_factory=Prompts)
+    """Of an encoder: what stands before its texts."""
     adapter: Any = None
     """The `Adapter` that is in its weights; None: no adapter's folder."""
 

@@ -37,6 +37,7 @@ from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
 from groundup.weights.model_format import ModelSummary, OpenModel, require_fitting
 from groundup.weights.model_hub import pull, pulled
 from groundup.weights.names import hf_bindings
+from groundup.weights.sentence_folder import Prompts
 from groundup.weights.stacked import Stacked, remove_stacked
 from groundup.weights.verify import verified_meanwhile
 
@@ -214,6 +215,7 @@ def save_model(
     decision: DecisionRule | None = None,
     stacked: Stacked | None = None,
     card: ModelCard | None = None,
+    prompts: Prompts = Prompts(),
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write `model` as a Hugging Face folder in `dtype` or that of its weights, every file
@@ -229,7 +231,15 @@ def save_model(
         ids, rows = tokenizer.vocab_size, model.config.vocab_size
         raise ModelError(f"The tokenizer has {ids} ids, the model's embedding only {rows} rows.")
     multi_label = decision is not None and decision.multi_label
-    write_hf(model, folder, tokenizer, labels=labels, multi_label=multi_label, dtype=dtype)
+    write_hf(
+        model,
+        folder,
+        tokenizer,
+        labels=labels,
+        multi_label=multi_label,
+        prompts=prompts,
+        dtype=dtype,
+    )
     if decision is not None:
         decision.write(folder)
     remove_stacked(folder)

@@ -1,4 +1,4 @@
-"""A fine-tuning run killed with SIGKILL and started again is bit for bit the run that never was: chat, preference, and what a classifier trains."""
+"""A fine-tuning run killed with SIGKILL and started again is bit for bit the run that never was: every kind."""
 
 import signal
 import sys
@@ -13,6 +13,7 @@ from groundup.model.heads import LanguageModel
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import save_model
+from tests.tiny_encoder import save_encoder
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
@@ -29,7 +30,7 @@ from stopping import (
     steps_logged,
 )
 
-QUICK_KINDS, SLOW_KINDS = ("last-block",), ("chat", "preference", "head", "lora")
+QUICK_KINDS, SLOW_KINDS = ("last-block",), ("chat", "preference", "encoder", "head", "lora")
 # Weights of a whole model or of an adapter.
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 
@@ -46,6 +47,7 @@ def root(
 ) -> Path:
     root = tmp_path_factory.mktemp("tuned")
     save_model(base_model, root / "base", tokenizer)
+    save_encoder(root / "encoder", context_tokens=48)
     return root
 
 

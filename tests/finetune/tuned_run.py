@@ -1,4 +1,4 @@
-"""Fine-tuning runs as processes of their own, to be killed: chat, preference, classifier. The requests are those of tests/train/tiny_run.py."""
+"""Fine-tuning runs as processes of their own, to be killed: every kind. The requests are those of tests/train/tiny_run.py."""
 
 import json
 import os
@@ -11,11 +11,13 @@ import torch
 import torch._dynamo  # an optimizer imports it, for a second and more: once, before forking
 from stopping import hold_in_save
 
-from groundup.data.documents import Example, InstructionExample, PreferenceExample
+from groundup.data.documents import Example, InstructionExample, PreferenceExample, TextPair
 from groundup.device import Compute
 from groundup.finetune import instruct
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.config import ChatConfig, ClassifierConfig, PreferenceConfig
+from groundup.finetune.config import ChatConfig, ClassifierConfig, EncoderConfig, PreferenceConfig
+from groundup.finetune.encoder import fit_encoder
+from groundup.finetune.encoder_examples import examples_of_pairs
 from groundup.finetune.instruct import fit_chat
 from groundup.finetune.preference import fit_preference
 from groundup.progress import Silent
@@ -59,6 +61,16 @@ def preference(base: Path, run: RunFolder, progress: Said) -> None:
     fit_preference(open_model(base, CPU), examples, run, config, compute=CPU, progress=progress)
 
 
+def encoder(base: Path, run: RunFolder, progress: Said) -> None:
+    pairs = [
+        TextPair(f"{WORDS[n % 20]} {n}", (f"{WORDS[n % 20]} it is {n}",), (), str(n))
+        for n in range(80)
+    ]
+    config = EncoderConfig(epochs=3, learning_rate=5e-3, batch_size=8, **COMMON)
+    opened, examples = open_model(base, CPU), examples_of_pairs(pairs)
+    fit_encoder(opened, examples, run, config, compute=CPU, progress=progress)
+
+
 def classifier(base: Path, run: RunFolder, progress: Said, train: str) -> None:
     draw = random.Random(1)
     texts = [" ".join(draw.choices(WORDS, k=draw.randint(4, 12))) for _ in range(200)]
@@ -85,6 +97,8 @@ def child(request: dict[str, Any]) -> None:
         chat(base, run, progress)
     elif kind == "preference":
         preference(base, run, progress)
+    elif kind == "encoder":
+        encoder(base.with_name("encoder"), run, progress)
     else:
         classifier(base, run, progress, kind)
 

@@ -209,7 +209,7 @@ def test_a_folder_of_sentence_transformers_must_take_the_mean(
     tmp_path: Path, modules: object, pooling: object, says: str
 ) -> None:
     save_encoder(tmp_path)
-    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling").mkdir(exist_ok=True)
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     if not says:

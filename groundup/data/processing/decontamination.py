@@ -35,6 +35,7 @@ from groundup.data.documents import (
     Example,
     PreferenceExample,
     RatedExample,
+    TextPair,
     to_conversation,
 )
 from groundup.data.processing.word_ngrams import (
@@ -358,7 +359,9 @@ def evaluation_items(
             yield document.name, document.text
         return
     wanted = [layout for layout in LAYOUTS if layout in found]
-    examples = read_examples(source, options, wanted)
+    examples = [
+        each for each in read_examples(source, options, wanted) if not isinstance(each, TextPair)
+    ]
     marked = [example for example in examples if getattr(example, "held_out", False)]
     for number, example in enumerate(marked or examples, start=1):
         yield from _parts(example, f"{source.spec}:{number}")

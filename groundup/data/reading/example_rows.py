@@ -25,6 +25,7 @@ from groundup.data.documents import (
     InstructionExample,
     MultiLabelExample,
     PreferenceExample,
+    TextPair,
     to_conversation,
 )
 from groundup.data.reading.records import TOO_DEEP, BadRow, RecordRow, Unusable
@@ -32,6 +33,9 @@ from groundup.tokenizer.chat import Message, Role
 from groundup.tokenizer.tools import Tool, ToolCall, calls_of
 
 AnyExample = Example | ChatExample | ComparedExample
+RowExample = AnyExample | TextPair
+"""What a row can be."""
+
 Roles = Mapping[str, str]
 """Role -> column."""
 
@@ -49,7 +53,7 @@ MESSAGE_KEYS = (("role", "content"), ("from", "value"))
 _TRANSCRIPT = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
 
-def make_example(row: RecordRow, layout: str, roles: Roles, name: str) -> AnyExample:
+def make_example(row: RecordRow, layout: str, roles: Roles, name: str) -> RowExample:
     """Raises BadRow."""
     return MAKERS[layout](row, roles, name)
 
@@ -122,13 +126,28 @@ def _preference(row: RecordRow, roles: Roles, name: str) -> PreferenceExample:
     return PreferenceExample(tuple(map(_clean, prompt)), better, worse, _id(row, name))
 
 
-MAKERS: Mapping[str, Callable[[RecordRow, Roles, str], AnyExample]] = {
+def _pair(row: RecordRow, roles: Roles, name: str) -> TextPair:
+    negatives: tuple[str, ...] = ()
+    if row.values.get(roles.get("negative", "")):
+        negatives = texts_at(row, roles["negative"])
+    identity = _identity(row, name)
+    return TextPair(
+        clean(filled_text_at(row, roles["anchor"])).text,
+        texts_at(row, roles["positive"]),
+        negatives,
+        identity["id"],
+        identity["held_out"],
+    )
+
+
+MAKERS: Mapping[str, Callable[[RecordRow, Roles, str], RowExample]] = {
     "labelled": _labelled,
     "multi-labelled": _multi_labelled,
     "instruction": _instruction,
     "prompt-completion": _prompt_completion,
     "conversation": _conversation,
     "preference": _preference,
+    "pair": _pair,
 }
 
 
@@ -251,6 +270,20 @@ def filled_text_at(row: RecordRow, column: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BadRow(f"has no '{column}' text")
     return value
+
+
+def texts_at(row: RecordRow, column: str) -> tuple[str, ...]:
+    """Return the texts in a column, cleaned: one, or a list of them, none empty. Raises BadRow.
+
+    >>> texts_at(RecordRow(1, {"answers": ["Yes.", "Of course."]}), "answers")
+    ('Yes.', 'Of course.')
+    """
+    value = row.values.get(column)
+    if not isinstance(value, list):
+        return (clean(filled_text_at(row, column)).text,)
+    if not value or not all(isinstance(each, str) and each.strip() for each in value):
+        raise _not("a text or a list of texts", column, value)
+    return tuple(clean(each).text for each in value)
 
 
 def label_at(row: RecordRow, column: str) -> str:

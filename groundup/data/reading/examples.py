@@ -36,11 +36,12 @@ from groundup.data.documents import (
     MultiLabelExample,
     PreferenceExample,
     RatedExample,
+    TextPair,
 )
 from groundup.data.reading.containers import suffixes
 from groundup.data.reading.data import Data
 from groundup.data.reading.decoding import NotTextError
-from groundup.data.reading.example_rows import AnyExample, make_example, split_labels
+from groundup.data.reading.example_rows import RowExample, make_example, split_labels
 from groundup.data.reading.example_splits import (
     drop_unlearned,
     iterative_split,
@@ -58,6 +59,7 @@ from groundup.data.reading.layouts import (
     CHAT_LAYOUTS,
     LABELLED,
     MULTI_LABELLED,
+    PAIR,
     PREFERENCE,
     TEXT,
     Layout,
@@ -98,7 +100,7 @@ def read_examples(
     *,
     report: SourceReport | None = None,
     progress: Progress | None = None,
-) -> list[AnyExample]:
+) -> list[RowExample]:
     """Return the examples of a source, each file read as `sniff` describes it, and say what was
     understood.
 
@@ -109,10 +111,10 @@ def read_examples(
     describe_source(source, options, progress=progress)
     seen: set[str] = set()
 
-    def read(file: SourceFile) -> Iterator[AnyExample]:
+    def read(file: SourceFile) -> Iterator[RowExample]:
         found = sniff(file, options).require()
 
-        def make(row: RecordRow) -> AnyExample:
+        def make(row: RecordRow) -> RowExample:
             if options.label_separator and "labels" in found.roles:
                 row = split_labels(row, found.roles["labels"], options.label_separator)
             example = make_example(row, found.layout or "text", found.roles, file.name)
@@ -271,6 +273,22 @@ def read_preferences(
     source, options = source_of(data), options_of(data)
     found = read_examples(source, options, PREFERENCE, report=report, progress=progress)
     return [each for each in found if isinstance(each, PreferenceExample)]
+
+
+def read_pairs(data: Data, *, progress: Progress | None = None) -> list[TextPair]:
+    """Return the pairs of texts of a source, with the texts that do not fit where it has some.
+    Raises DataError as `read_examples`.
+    """
+    found = read_examples(source_of(data), options_of(data), PAIR, progress=progress)
+    return [each for each in found if isinstance(each, TextPair)]
+
+
+def has_rows(data: Data) -> bool:
+    """Return whether all files of a source have rows (.jsonl, .csv, ...): else it is documents.
+    Raises DataError.
+    """
+    files = source_files(source_of(data), SourceReport(), None)
+    return all(file.suffix in ROW_SUFFIXES for file in files)
 
 
 def read_splits(

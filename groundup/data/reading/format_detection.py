@@ -385,7 +385,7 @@ def _describe_without_rows(plain: Description, bad: Tally, suffix: str) -> Descr
 
 def _unknown(plain: Description, wanted: Collection[Layout], why: str) -> Description:
     """Describe a file whose columns have no layout."""
-    known = [RULES[layout].plural for layout in LAYOUTS if layout in wanted]
+    known = [RULES[layout].plural for layout in RULES if layout in wanted]
     doubt = f"its columns {list_names(plain.form.columns[:SHOWN_COLUMNS])} are not recognised"
     if len(known) < len(LAYOUTS):
         doubt += f" as {join_or(known)}"
@@ -396,7 +396,7 @@ def _unknown(plain: Description, wanted: Collection[Layout], why: str) -> Descri
 
 def _other(plain: Description, found: Match, wanted: Collection[Layout]) -> Description:
     """Describe data of another layout than is wanted."""
-    known = join_or(RULES[each].plural for each in LAYOUTS if each in wanted)
+    known = join_or(RULES[each].plural for each in RULES if each in wanted)
     doubt = f"it holds {found}, not {known}"
     if plain.form.columns:
         doubt += f"; its columns are {list_names(plain.form.columns[:SHOWN_COLUMNS])}"
@@ -417,7 +417,9 @@ def _fields(wanted: Collection[Layout]) -> str:
     fields = dict.fromkeys(
         RULES[layout].fields for layout in reversed(OF_TEXTS) if layout in wanted
     )
-    others = [layout for layout in reversed(LAYOUTS) if layout in wanted and layout not in OF_TEXTS]
+    others = [
+        layout for layout in reversed(list(RULES)) if layout in wanted and layout not in OF_TEXTS
+    ]
     if not others:
         return join_or(fields)
     pairs = join_or(" and ".join(RULES[layout].required) for layout in others)

@@ -23,6 +23,7 @@ from groundup.data.reading.example_rows import (
     label_at,
     labels_at,
     text_at,
+    texts_at,
     tools_at,
     transcript,
     turns_at,
@@ -37,8 +38,11 @@ Layout = Literal[
     "labelled",
     "multi-labelled",
     "text",
+    "pair",
 ]
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+# Recognised only where it is wanted: its columns are those of other layouts too.
+PAIR: tuple[Layout, ...] = ("pair",)
+LAYOUTS: tuple[Layout, ...] = tuple(each for each in get_args(Layout) if each not in PAIR)
 TEXT: tuple[Layout, ...] = ("text",)
 LABELLED: tuple[Layout, ...] = ("labelled",)
 MULTI_LABELLED: tuple[Layout, ...] = ("multi-labelled",)
@@ -106,6 +110,13 @@ RULES: Mapping[Layout, LayoutRule] = {
         "finetune classifier",
     ),
     "text": LayoutRule(("text",), (), "texts", "`text` NAME", "pretrain"),
+    "pair": LayoutRule(
+        ("anchor", "positive"),
+        ("negative",),
+        "pairs of texts",
+        "`columns` anchor=NAME,positive=NAME",
+        "finetune encoder",
+    ),
 }
 # Role -> the usual names of its column, the most usual first.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -132,6 +143,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "chosen": ("chosen", "accepted"),
     "rejected": ("rejected",),
     "tools": ("tools", "functions"),
+    "anchor": ("anchor", "question", "query", "prompt", "instruction", "sentence1", "text1", "sentence_1", "text_1", "premise"),
+    "positive": (
+        *("positive", "pos", "answer", "answers", "passage", "document", "completion", "output", "response"),
+        *("sentence2", "text2", "sentence_2", "text_2", "hypothesis"),
+    ),
+    "negative": ("negative", "negatives", "neg"),
 }  # fmt: skip
 # Roles whose columns are also recognised by the last word of their names: review_text,
 # airline_sentiment.
@@ -151,6 +168,8 @@ VALUES: Mapping[str, Callable[[RecordRow, str], Any]] = {
     "prompt": partial(turns_at, speaker="user"),
     **dict.fromkeys(("completion", "chosen", "rejected"), _answer_at),
     "tools": tools_at,
+    "anchor": filled_text_at,
+    **dict.fromkeys(("positive", "negative"), texts_at),
 }
 # Roles that a text made of an example need not contain.
 NO_PARTS = ("input", "system", "history", "rejected")
@@ -197,7 +216,8 @@ def choose(
     `given`: role -> column, and `layout`: as the user named them.
     """
     given = given or {}
-    found = [each for known in LAYOUTS if (each := match(known, columns, rows, given))]
+    every = dict.fromkeys((*LAYOUTS, *wanted))
+    found = [each for known in every if (each := match(known, columns, rows, given))]
     fitting = [each for each in found if each.layout in wanted and layout in ("", each.layout)]
     # of columns that were named, the layouts that have a place for every one
     fitting = [each for each in fitting if given.keys() <= each.roles.keys()] or fitting

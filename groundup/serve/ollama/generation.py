@@ -27,6 +27,7 @@ from groundup.serve.requests import (
     TextPrompt,
     Timing,
     unsupported,
+    with_warning,
 )
 from groundup.tokenizer.chat import Conversation, Message
 
@@ -262,10 +263,11 @@ def read_embeddings(value: JsonObject) -> EmbedRequest:
 
 def embed_answer(model: str, found: Embeddings, timing: Timing) -> JsonObject:
     """Return all vectors, in the order of the texts."""
-    return {
+    answer: JsonObject = {
         "model": model,
         "embeddings": found.vectors,
         "total_duration": timing.total_ns,
         "load_duration": timing.load_ns,
         "prompt_eval_count": found.prompt_tokens,
     }
+    return with_warning(answer, found)

@@ -29,7 +29,13 @@ from groundup.serve.ollama.generation import (
     read_embeddings,
     read_generate,
 )
-from groundup.serve.requests import GenerateRequest, LoadRequest, Options, RequestError
+from groundup.serve.requests import (
+    GenerateRequest,
+    LoadRequest,
+    Options,
+    RequestError,
+    with_warning,
+)
 from groundup.serve.server import ModelServer
 
 # The release of Ollama whose API this is; editors require at least 0.6.4.
@@ -115,7 +121,7 @@ class _OllamaApi:
 
     async def embeddings(self, request: Request) -> Response:
         found, _ = await self.server.embed(read_embeddings(await self.server.read_body(request)))
-        return JsonResponse({"embedding": found.vectors[0]})
+        return JsonResponse(with_warning({"embedding": found.vectors[0]}, found))
 
     async def copy(self, request: Request) -> Response:
         body = read_fields(CopyBody, await self.server.read_body(request))

@@ -22,7 +22,13 @@ from groundup.serve.model_registry import ModelInfo
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
 from groundup.serve.openai.fields import are_ids, as_list_of_texts
-from groundup.serve.requests import ClassifyRequest, Embeddings, EmbedRequest, RequestError
+from groundup.serve.requests import (
+    ClassifyRequest,
+    Embeddings,
+    EmbedRequest,
+    RequestError,
+    with_warning,
+)
 from groundup.serve.server import ModelServer
 from groundup.weights.decision_rule import DecidedLabels
 
@@ -156,4 +162,5 @@ def embedding_answer(model: str, found: Embeddings, *, as_base64: bool) -> JsonO
         for index, vector in enumerate(vectors)
     ]
     counted = {"prompt_tokens": found.prompt_tokens, "total_tokens": found.prompt_tokens}
-    return {"object": "list", "data": data, "model": model, "usage": counted}
+    answer: JsonObject = {"object": "list", "data": data, "model": model, "usage": counted}
+    return with_warning(answer, found)
