@@ -29,6 +29,7 @@ from groundup.progress import Advance, Silent
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.model_io import save_model
+from tests.tiny_encoder import save_encoder
 
 SENTENCE = "to be or not to be that is the question see you at the station when the prize is over user assistant system"
 PARTS = {"AdamW", "Muon", "SGD", "Checkpoints", "Rows", "Schedule", "Stability"}
@@ -96,6 +97,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for word in sorted({*words} - {"is"})
     ]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    answers = [{"question": f"that {n}", "answer": f"to be {n}"} for n in range(30)]
+    (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, answers)))
+    save_encoder(folder / "encoder")
     return folder
 
 

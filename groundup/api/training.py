@@ -1,6 +1,6 @@
 """`build`, `pretrain`, `run_research`, `search_mixture`, `finetune_classifier`, `finetune_chat`,
-`finetune_preference` and `finetune_encoder`: a recipe is carried out, a language model is trained from texts, changes of its
-recipe and shares of its texts are tried, a model learns a task.
+`finetune_preference` and `finetune_encoder`: a recipe is carried out, a language model is trained
+from texts, changes of its recipe and shares of its texts are tried, a model learns a task.
 """
 
 from collections.abc import Sequence
@@ -403,8 +403,8 @@ def finetune_encoder(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> "EncoderResults":
-    """Tune an encoder of sentences on pairs of texts, or on documents (also the folder of an index).
-    Return what results.json holds.
+    """Tune an encoder of sentences on pairs of texts, or on documents (or an index's folder). Return
+    what results.json holds.
 
     A row has two texts that belong together, and may have texts that do not fit; `Data.columns`
     names them (anchor, positive, negative) where they are not recognised. The folder is a whole
@@ -412,7 +412,7 @@ def finetune_encoder(
     ModelError, NetworkError.
 
     >>> config = groundup.EncoderConfig(epochs=1)
-    >>> results = groundup.finetune_encoder("all-minilm-l6-v2", "pairs.jsonl", "runs/search", config)
+    >>> results = groundup.finetune_encoder("encoder", "answers.jsonl", "runs/near", config)
     >>> sorted(results.recall)
     ['after', 'before', 'difference']
     """

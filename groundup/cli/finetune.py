@@ -1,4 +1,4 @@
-"""`groundup finetune classifier | chat | preference | encoder`: a pretrained model learns a task."""
+"""`groundup finetune classifier | chat | preference | encoder`: a model learns a task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

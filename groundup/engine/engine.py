@@ -234,18 +234,18 @@ def cut_line(lengths: Sequence[int], context_tokens: int) -> str:
     """Return how many texts are cut, by their lengths in tokens; "": none.
 
     >>> cut_line([40, 600], 512)
-    '1 of 2 texts is longer than 512 tokens and was cut: what stands behind them is not in its vector.'
+    '1 of 2 texts is longer than 512 tokens and was cut: the rest of it is not in its vector.'
     """
     long, all_of_them = sum(each > context_tokens for each in lengths), len(lengths)
     if not long:
         return ""
-    verbs, owner = ("is", "was"), "its vector"
+    verbs, owner = ("is", "was"), "it is not in its vector"
     if long > 1:
-        verbs, owner = ("are", "were"), "their vectors"
+        verbs, owner = ("are", "were"), "them is not in their vectors"
     texts = "1 text" if all_of_them == 1 else f"{all_of_them:,} texts"
     return (
         f"{long:,} of {texts} {verbs[0]} longer than {context_tokens:,} tokens and {verbs[1]} cut: "
-        f"what stands behind them is not in {owner}."
+        f"the rest of {owner}."
     )
 
 

@@ -1,5 +1,6 @@
 """The configurations of fine-tuning: `ClassifierConfig`, `ChatConfig`, `PreferenceConfig`,
-`EncoderConfig`. Options of the command line have the docstrings below the fields as their help. Comes without torch.
+`EncoderConfig`. Options of the command line have the docstrings below the fields as their help.
+Comes without torch.
 """
 
 import math

@@ -60,7 +60,9 @@ class EncoderResults:
     """What came of it."""
 
     recall: JsonObject
-    """before, after: the share of held-out questions whose nearest text fits; difference: paired."""
+    """before, after: the share of held-out questions whose nearest text fits; the paired
+    difference.
+    """
     reciprocal_rank: JsonObject
     """before, after, difference: the mean of 1 / rank of the first text that fits."""
     questions: dict[str, int]
@@ -77,8 +79,6 @@ class EncoderResults:
     best_step: int
     """0: the weights of the start are kept."""
     train: str
-    parameters: int
-    """How many were trained."""
     precision: str
     elapsed_s: float
 
@@ -124,7 +124,7 @@ class EncoderResults:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RankedTexts:
     """Questions as ids, and the texts among which theirs are looked for."""
 
     questions: Sequence[list[int]]
@@ -220,7 +220,7 @@ class EncoderTuning:
         ]
         return Lengths.of_texts([len(row) for row in rows], self.limit)
 
-    def measured(self, side: str) -> Measured:
+    def measured(self, side: str) -> RankedTexts:
         """The questions of a side among the texts of the first kind, of MAX_CANDIDATES and more
         those that fit one and some that are drawn.
         """
@@ -231,7 +231,7 @@ class EncoderTuning:
         drawn = random.Random(self.config.seed).sample(others, min(room, len(others)))
         chosen = [*wanted, *sorted(drawn)]
         context = self.opened.config.context_tokens
-        return Measured(
+        return RankedTexts(
             [self._engine.cut(self._ids(each), context) for each in asked],
             [self._engine.cut(texts[i], context) for i in chosen],
             torch.tensor([[i in each.answers[0] for i in chosen] for each in asked]),
@@ -293,7 +293,6 @@ def fit_encoder(
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     before = held_out.ranks(encoder, compute)
     fitted = _fit(tuning, validation, run, progress)
-    parameters = sum(each.numel() for each in encoder.parameters() if each.requires_grad)
     merge_lora(encoder)
     after, best = held_out.ranks(encoder, compute), fitted.state.best_step or 0
     if _rank_change(before, after)["verdict"] == "worse":
@@ -301,34 +300,46 @@ def fit_encoder(
     if best == 0:
         encoder.load_state_dict(start)
         after = before
-    results = EncoderResults(
-        _compared([rank == 1 for rank in before], [rank == 1 for rank in after]),
-        {
-            "before": _mean_reciprocal(before),
-            "after": _mean_reciprocal(after),
-            "difference": _rank_change(before, after),
-        },
-        counts,
-        len(held_out.texts),
-        asdict(lengths),
-        asdict(tuning.prompts),
-        encoder.pooling,
-        epochs=round(fitted.steps / batches.batches_per_epoch, 3),
-        steps=fitted.steps,
-        best_step=best,
-        train=config.train,
-        parameters=parameters,
-        precision=fitted.precision,
-        elapsed_s=round(fitted.state.elapsed_s, 1),
-    )
+    results = _results(tuning, fitted, (before, after), best, len(held_out.texts))
     card = with_figures(card, _figures(results))
     save_model(encoder, run.path, opened.require_tokenizer(), card=card, prompts=tuning.prompts)
     write_finished(run, results.plain())
     return results
 
 
+def _results(
+    tuning: EncoderTuning,
+    fitted: FitResult,
+    ranks: tuple[Sequence[int], Sequence[int]],
+    best: int,
+    texts: int,
+) -> EncoderResults:
+    """`ranks`: of the held-out questions before and after; `best`: the step that is kept."""
+    before, after = ranks
+    config, batches = tuning.config, tuning.batches
+    return EncoderResults(
+        recall=_compared([rank == 1 for rank in before], [rank == 1 for rank in after]),
+        reciprocal_rank={
+            "before": _mean_reciprocal(before),
+            "after": _mean_reciprocal(after),
+            "difference": _rank_change(before, after),
+        },
+        questions=tuning.counts,
+        texts=texts,
+        lengths=asdict(tuning.lengths),
+        prefixes=asdict(tuning.prompts),
+        pooling=tuning.encoder.pooling,
+        epochs=round(fitted.steps / batches.batches_per_epoch, 3),
+        steps=fitted.steps,
+        best_step=best,
+        train=config.train,
+        precision=fitted.precision,
+        elapsed_s=round(fitted.state.elapsed_s, 1),
+    )
+
+
 def _fit(
-    tuning: EncoderTuning, validation: Measured, run: RunFolder, progress: Progress
+    tuning: EncoderTuning, validation: RankedTexts, run: RunFolder, progress: Progress
 ) -> FitResult:
     """Train, and load the best step's weights."""
     config, encoder, compute = tuning.config, tuning.encoder, tuning.compute

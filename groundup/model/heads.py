@@ -132,8 +132,8 @@ Pooling = Literal["mean", "cls"]
 
 
 class Encoder(nn.Module):
-    """ids [B, T] -> a vector for each text [B, C]: the mean of the hidden states of its real tokens,
-    or that of the first token (Reimers & Gurevych 2019, section 3).
+    """ids [B, T] -> a vector for each text [B, C]: the mean of its real tokens' hidden states, or the
+    first one's (Reimers & Gurevych 2019, section 3).
     """
 
     def __init__(self, config: ModelConfig, pooling: Pooling = "mean") -> None:

@@ -164,8 +164,8 @@ def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors
 
 
 def base_encoder(model: str) -> str:
-    """Return the encoder that one is tuned from, by its name, or of a tuned folder by its card where
-    the base is here; else the encoder itself.
+    """Return the encoder that one is tuned from, by its name, or a tuned folder by its card where the
+    base is here; else the encoder itself.
     """
     base = untuned(model)
     if base == model and os.path.isdir(model):

@@ -2,7 +2,7 @@
 states into a vector, and what it puts before texts.
 
     modules.json                         Transformer, Pooling, Normalize
-    1_Pooling/config.json                the pooling: the mean of the tokens, or the first one ([CLS])
+    1_Pooling/config.json                the pooling: mean of the tokens, or the first one ([CLS])
     sentence_bert_config.json            the most tokens of a text
     config_sentence_transformers.json    prompts: what stands before a question and before a text
 
@@ -92,7 +92,7 @@ def read_prompts(folder: Path) -> Prompts:
     return Prompts(named.get(QUERY, ""), next((named[each] for each in TEXTS if each in named), ""))
 
 
-def _table(file: Path) -> dict[str, Any]:
+def _table(file: Path) -> Mapping[str, Any]:
     values = read_json(file, max_bytes=MAX_BYTES)
     if not isinstance(values, dict):
         raise FormatError(file, "top level", "is not a table")

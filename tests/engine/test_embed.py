@@ -65,8 +65,7 @@ def test_a_text_beyond_the_context_is_cut_before_its_end_token_and_that_is_said(
     assert cut == [*whole[:23], whole[-1]] and len(whole) == 62 and engine.cut(whole, 62) == whole
     vectors = engine.embed(["cat", "cat " * 60, "cat " * 22], progress=said)
     assert said.lines == [
-        "1 of 3 texts is longer than 24 tokens and was cut: what stands behind them is not in its "
-        "vector."
+        "1 of 3 texts is longer than 24 tokens and was cut: the rest of it is not in its vector."
     ]
     assert torch.allclose(vectors[1], vectors[2], atol=1e-6) and not torch.allclose(
         vectors[0], vectors[1], atol=1e-2

@@ -13,7 +13,7 @@ from groundup.data.documents import TextPair
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.errors import DataError, FormatError, ModelError
-from groundup.finetune.encoder import Measured
+from groundup.finetune.encoder import RankedTexts
 from groundup.finetune.encoder_examples import examples_of_pairs
 from groundup.progress import Silent
 from groundup.retrieve.vectors import base_encoder, open_vectors
@@ -71,7 +71,7 @@ def test_an_encoder_that_becomes_no_better_stays_as_it_was(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worse = iter(range(1, 100))
-    monkeypatch.setattr(Measured, "ranks", lambda self, *_: [next(worse)] * len(self.questions))
+    monkeypatch.setattr(RankedTexts, "ranks", lambda self, *_: [next(worse)] * len(self.questions))
     results = tuned(base, tmp_path, epochs=1, train="all")
     assert not results.kept and "kept as it was" in results.lines[-1]
     ours, theirs = (load_file(each / "model.safetensors") for each in (tmp_path / "run", base))

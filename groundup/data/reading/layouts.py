@@ -143,9 +143,13 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "chosen": ("chosen", "accepted"),
     "rejected": ("rejected",),
     "tools": ("tools", "functions"),
-    "anchor": ("anchor", "question", "query", "prompt", "instruction", "sentence1", "text1", "sentence_1", "text_1", "premise"),
+    "anchor": (
+        *("anchor", "question", "query", "prompt", "instruction", "premise"),
+        *("sentence1", "text1", "sentence_1", "text_1"),
+    ),
     "positive": (
-        *("positive", "pos", "answer", "answers", "passage", "document", "completion", "output", "response"),
+        *("positive", "pos", "answer", "answers", "passage", "document"),
+        *("completion", "output", "response"),
         *("sentence2", "text2", "sentence_2", "text_2", "hypothesis"),
     ),
     "negative": ("negative", "negatives", "neg"),
