@@ -83,7 +83,7 @@ def new_pack_from(
         raise ConfigError(
             f"{folder} exists already.", fix="Choose another name, or another folder."
         )
-    with _index_of(docs, folder, "auto", "auto", progress) as index:
+    with index_of(docs, folder, "auto", "auto", progress) as index:
         vectors = vectors_for("auto", index.folder, "auto", progress)
         made = make_from_index(index, config, vectors, progress=progress)
         return write_pack(name, folder, index, made.questions), made
