@@ -50,6 +50,18 @@ def test_every_api_gives_the_vectors_of_the_model(
     assert together.prompt_eval_count == sum(min(24, len(row)) for row in token_rows(folder))
 
 
+def test_texts_that_are_cut_are_said_beside_their_vectors(server: Any) -> None:
+    asked = {"model": "vectors", "input": TEXTS}
+    cut = "1 of 5 texts is longer than 24 tokens and was cut: the rest of it is not in its vector."
+    assert server.post("/api/embed", asked).json()["warning"] == cut
+    asked["input"] = TEXTS[-1]
+    assert server.post("/v1/embeddings", asked).json()["warning"].startswith("1 of 1 text is")
+    one = {"model": "vectors", "prompt": TEXTS[-1]}
+    assert server.post("/api/embeddings", one).json()["warning"].startswith("1 of 1 text is")
+    for place, text in (("/v1/embeddings", "to be"), ("/api/embed", "to be")):
+        assert "warning" not in server.post(place, {"model": "vectors", "input": text}).json()
+
+
 def token_rows(folder: Path) -> list[list[int]]:
     engine = groundup.open_model(folder).engine
     return [engine.embedding_ids(text) for text in TEXTS]
