@@ -701,8 +701,8 @@ def test_answers_that_all_lie_beyond_the_context_leave_nothing_to_learn(
     refused(
         *words,
         says=(
-            "None of the 18 training examples has an answer within 32 tokens",
-            "raise max_tokens",
+            "All answers are cut, of 18 texts to learn from: 32 tokens are read of each",
+            "Raise max_tokens",
         ),
     )
     assert not (tmp_path / "out" / "config.json").exists()

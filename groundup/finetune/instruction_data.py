@@ -233,12 +233,6 @@ def make_instruction_data(
         for example, each in zip(sides.train, whole, strict=True)
         if any((cut := each.cut(max_tokens)).mask[1:])
     ]
-    if not kept:
-        raise DataError(
-            f"None of the {len(whole)} training examples has an answer within {max_tokens} tokens: "
-            "nothing is left to learn.",
-            fix="Give examples with answers, or raise max_tokens.",
-        )
     learned, train = zip(*kept, strict=True)
     mask = MaskXray.of(talks, whole, max_tokens, tokenizer)
     held_out, left_out = tuple(sides.held_out), lengths.left_out

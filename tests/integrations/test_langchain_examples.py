@@ -231,7 +231,7 @@ def test_an_answer_grows_in_a_notebook_cell(
 def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     """One that keeps what is displayed, and no history."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # it sets its own there
-    quiet = Config({"HistoryManager": {"enabled": False}})
+    quiet = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"warn_venv": False}})
     made = InteractiveShell.instance(config=quiet)
     made.display_pub = CapturingDisplayPublisher(shell=made)
     yield made
