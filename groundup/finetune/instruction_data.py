@@ -19,7 +19,7 @@ from torch import Tensor
 from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.data.documents import ChatExample, PreferenceExample, RatedExample, to_conversation
 from groundup.data.reading.example_splits import hold_out
-from groundup.errors import DataError, ModelError
+from groundup.errors import ModelError
 from groundup.files import sha256_text
 from groundup.finetune.order import EpochBatches, Lengths
 from groundup.html_nodes import visible
