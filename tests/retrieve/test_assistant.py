@@ -364,7 +364,7 @@ def test_what_has_no_index_is_no_assistant(tmp_path: Path) -> None:
 EXAMPLES = {
     "airline": ["8 kg", "within 10 working days", "£14"],
     "bank": ["Replacement card: free", "£300 a day", "9:30 am to 4:30 pm"],
-    "restaurant": ["until 24 hours before", "within 3 miles", "welcome in the bar"],
+    "restaurant": ["car park is behind the house", "within 3 miles", "welcome in the bar"],
     "school": ["by 8:30 am", "18 December 2026", "£10"],
     "writing": ["45 minutes", "400 to 700 words", "10 am to 3 pm"],
 }
