@@ -13,7 +13,16 @@ import tempfile
 from pathlib import Path
 
 import torch
-from reader import FIRMS, HELD, answers_of, cell_questions, passages_of, questions_of, styled
+from reader import (
+    FIRMS,
+    HELD,
+    answers_of,
+    cell_questions,
+    passages_of,
+    questions_of,
+    styled,
+    training_config,
+)
 
 from groundup.cli.console import console_progress
 from groundup.device import generator, select_compute
@@ -32,7 +41,6 @@ from groundup.retrieve.vectors import open_encoder, text_of
 from groundup.runs import RunFolder
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.steps.config import FitConfig
 from groundup.weights.lora_file import encoder_hashes, write_lora_file
 
 RANK, ALPHA, LEARNING_RATE, BATCH = 16, 32.0, 5e-4, 16
@@ -87,19 +95,6 @@ def first_right(engine: Engine, asked: list[AskedText], kinds: list[TextsOfKind]
     return [place in each.answers[1] for place, each in zip(nearest, asked, strict=True)]
 
 
-def config_of(steps: int) -> FitConfig:
-    return FitConfig(steps).with_fields(
-        {
-            "batch_size": BATCH,
-            "optimizer": {"name": "adamw", "learning_rate": LEARNING_RATE, "weight_decay": 0.0},
-            "schedule": {"name": "cosine", "warmup_steps": steps // 12},
-            "precision": "bf16",
-            "compile": "off",
-            "evaluate_every": steps,
-        }
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -127,7 +122,15 @@ def main() -> None:
         run = RunFolder(Path(folder))
         encoder.train()
         hooks = Hooks(progress=progress)
-        fit(encoder, batches, contrastive_loss, config_of(steps), run, compute=compute, hooks=hooks)
+        fit(
+            encoder,
+            batches,
+            contrastive_loss,
+            training_config(steps, BATCH, LEARNING_RATE),
+            run,
+            compute=compute,
+            hooks=hooks,
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     card = f"benchmarks/encoder.py: {len(questions)} questions, {steps} steps"
     write_lora_file(encoder, args.out / "questions.safetensors", base, card)

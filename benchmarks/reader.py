@@ -221,6 +221,7 @@ def validation(questions: list[ReaderQuestion], reader: Reader) -> dict[str, flo
 
 
 def training_config(steps: int, batch: int, rate: float) -> FitConfig:
+    """One epoch of adapters, of the reader and of the encoder (encoder.py)."""
     return FitConfig(steps).with_fields(
         {
             "batch_size": batch,

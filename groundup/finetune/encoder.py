@@ -12,6 +12,7 @@ questions find their texts clearly worse.
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -211,7 +212,7 @@ class EncoderTuning:
     def counts(self) -> dict[str, int]:
         return {name: len(side) for name, side in self._sides.items()}
 
-    @property
+    @cached_property
     def lengths(self) -> Lengths:
         """Of all texts and the questions that train."""
         rows = [

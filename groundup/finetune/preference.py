@@ -245,15 +245,11 @@ class PairTraining:
         return held_out_figures(self._held_out, sums, self.config.beta)
 
     def complete(self, results: ChatResults, figures: dict[str, float]) -> ChatResults:
-        n, beta = len(self._held_out), self.config.beta
-        interval = wilson_interval(round(figures["accuracy"] * n), n)
-        accuracy = as_measure("accuracy", interval, n, chance=0.5)
+        beta = self.config.beta
         sums = self._logprobs(self._held_out, "held-out pairs")
         compared, prefers, shown = compare_pairs(self._held_out, self.data.aside, sums, beta)
         return dataclasses.replace(
-            results,
-            accuracy=accuracy.plain(),
-            accuracy_line=describe(accuracy),
+            with_accuracy(results, figures["accuracy"], len(self._held_out)),
             margin=figures["margin"],
             moved_nats={side: figures[f"{side}_nats"] for side in ("chosen", "rejected")},
             beta=beta,
@@ -268,6 +264,12 @@ class PairTraining:
     def card_figures(self, results: ChatResults) -> dict[str, str]:
         name = f"chosen answers that gained more, of {len(self._held_out)} held-out pairs"
         return {name: str(results.accuracy_line)}
+
+
+def with_accuracy(results: ChatResults, share: float, n: int) -> ChatResults:
+    """Return the results with the share of `n` held-out answers on the right side; chance is half."""
+    accuracy = as_measure("accuracy", wilson_interval(round(share * n), n), n, chance=0.5)
+    return dataclasses.replace(results, accuracy=accuracy.plain(), accuracy_line=describe(accuracy))
 
 
 @torch.no_grad()

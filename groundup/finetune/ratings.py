@@ -26,8 +26,7 @@ from groundup.data.documents import (
 from groundup.data.reading.example_splits import hold_out, user_turns
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
-from groundup.evaluate.metrics import wilson_interval
-from groundup.evaluate.task import as_measure, describe, language_model
+from groundup.evaluate.task import language_model
 from groundup.evaluate.tasks.answers import evenly
 from groundup.files import sha256_text
 from groundup.finetune.chat_training import ChatResults, train_chat
@@ -41,6 +40,7 @@ from groundup.finetune.preference import (
     as_batch,
     logprobs,
     render_answer,
+    with_accuracy,
     with_reference,
 )
 from groundup.model.heads import LanguageModel
@@ -181,7 +181,8 @@ def _require_both(rated: Sequence[Rated], max_tokens: int) -> None:
 def _of_another_prompt(examples: Sequence[RatedExample], place: int) -> str:
     """Return the next answer to another prompt, the own one where there is none."""
     asked = user_turns(examples[place])
-    rest = (*examples[place + 1 :], *examples[:place])
+    count = len(examples)
+    rest = (examples[(place + step) % count] for step in range(1, count))
     others = (each.answer for each in rest if user_turns(each) != asked)
     return next(others, examples[place].answer)
 
@@ -266,13 +267,8 @@ class RatingTraining:
         return rating_figures(self._held_out, sums, self.config.beta)
 
     def complete(self, results: ChatResults, figures: dict[str, float]) -> ChatResults:
-        n = len(self._held_out)
-        interval = wilson_interval(round(figures["accuracy"] * n), n)
-        accuracy = as_measure("accuracy", interval, n, chance=0.5)
         return dataclasses.replace(
-            results,
-            accuracy=accuracy.plain(),
-            accuracy_line=describe(accuracy),
+            with_accuracy(results, figures["accuracy"], len(self._held_out)),
             beta=self.config.beta,
             gains={kind: figures[name] for kind, name in GAINS.items() if name in figures},
         )

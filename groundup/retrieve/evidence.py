@@ -269,8 +269,8 @@ def nearness(
     """Return how near each passage is."""
     listed = [statements(passage) for passage in passages]
     texts = [headed_text(each) for of_passage in listed for each in of_passage]
-    query, *made = vectors.embed_again([question, *texts])
-    cosines = iter([float(row @ query) for row in made])
+    query = vectors.embed_query([question])[0]
+    cosines = iter([float(row @ query) for row in vectors.embed_again(texts)])
     rows = vectors.rows_of(passages)
     leads = ahead(rows, query)
     return [
