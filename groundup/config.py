@@ -57,7 +57,8 @@ def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -
     """
     _refuse_unknown(kind, values, where)
     try:
-        return pydantic.TypeAdapter(kind).validate_python(dict(values))
+        adapter: pydantic.TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]
+        return adapter.validate_python(dict(values))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = where + ".".join(str(part) for part in first["loc"])
@@ -65,6 +66,12 @@ def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -
         if not isinstance(first.get("input"), dict):
             says += f" (got {first.get('input')!r})"
         raise ConfigError(f"{field or kind.__name__}{says}.") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _adapter(kind: Any) -> pydantic.TypeAdapter[Any]:
+    """Making one takes some milliseconds, and plans and searches make hundreds of configurations."""
+    return pydantic.TypeAdapter(kind)
 
 
 def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:

@@ -190,7 +190,27 @@ def logged() -> Iterator[io.StringIO]:
     logging.root.removeHandler(handler)
 
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# Without windows first: a page takes 0.25 s of processor time, and 1 s of a whole browser.
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "chrome",
+)
+# What comes late beside busy processes is not wrong: Playwright's own limit is 30 s.
+BROWSER_TIMEOUT_MS = 300_000
+
+
+def patient(make: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a browser that makes a page or a context, which then waits long."""
+
+    def made(**options: Any) -> Any:
+        found = make(**options)
+        found.set_default_timeout(BROWSER_TIMEOUT_MS)
+        return found
+
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -208,5 +228,6 @@ def browser() -> Iterator[Any]:
             )
         except Error:
             pytest.skip("needs Chromium: playwright install chromium")
+        opened.new_page, opened.new_context = map(patient, (opened.new_page, opened.new_context))
         yield opened
         opened.close()

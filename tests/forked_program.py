@@ -13,12 +13,13 @@ import importlib
 import json
 import os
 import select
+import selectors
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import IO
 
 MAX_REQUEST_BYTES = 2**17
@@ -80,15 +81,28 @@ class ForkedProgram:
 
 
 class Forker:
-    """The process that imports torch and the command line once, more where it is asked to, and forks."""
+    """The process that imports torch and the command line once, more where it is asked to, and forks.
+
+    All processes of a run of tests share it: the first that wants it starts it, and it ends with the run.
+    """
 
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, __file__, str(theirs.fileno()), os.pathsep.join(sys.path)]
-        # Read when torch is imported: what a fork's own environment says is too late.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
-        theirs.close()
+        run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+        name = f"\0groundup-tests-{run}"
+        while True:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with contextlib.suppress(ConnectionRefusedError):
+                self._socket.connect(name)
+                return
+            self._socket.close()
+            listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with listening:
+                try:
+                    listening.bind(name)
+                except OSError:  # another process was quicker
+                    continue
+                listening.listen()
+                start_forking(listening, run)
 
     def start(
         self,
@@ -108,13 +122,21 @@ class Forker:
 
     def close(self) -> None:
         self._socket.close()
-        self._process.kill()
-        self._process.wait()
+
+
+def start_forking(listening: socket.socket, run: int) -> None:
+    """Start the process that serves who connects to this socket, until the process `run` ends."""
+    numbers = (str(listening.fileno()), str(run))
+    command = [sys.executable, __file__, *numbers, os.pathsep.join(sys.path)]
+    # Read when torch is imported: what a fork's own environment says is too late.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    listening.set_inheritable(True)
+    os.posix_spawn(sys.executable, command, environment)
 
 
 @functools.cache
 def forker() -> Forker:
-    """That of all tests of this process."""
+    """That of all tests of this run."""
     made = Forker()
     atexit.register(made.close)
     return made
@@ -130,12 +152,35 @@ def run(
     return subprocess.CompletedProcess(words, process.wait(), out, err)
 
 
-def serve_forks(requests: socket.socket) -> tuple[str, list[str]] | None:
-    """In the process that imported, until the other end is closed: None. In a forked one: its program and the arguments of that."""
-    while True:
-        request, passed, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 4)
-        if not request:
-            return None
+def requests_to(
+    listening: socket.socket, run: int
+) -> Generator[tuple[bytes, list[int]], None, None]:
+    """What those ask who connect, with the files that they pass, until the process `run` ends; closed, it leaves no file open."""
+    with selectors.DefaultSelector() as waiting, contextlib.ExitStack() as opened:
+        ended = os.pidfd_open(run)
+        opened.callback(os.close, ended)
+        waiting.register(ended, selectors.EVENT_READ)
+        waiting.register(opened.enter_context(listening), selectors.EVENT_READ)
+        while True:
+            for key, _ in waiting.select():
+                if key.fileobj == ended:
+                    return
+                assert isinstance(key.fileobj, socket.socket)
+                if key.fileobj is listening:
+                    connected = opened.enter_context(listening.accept()[0])
+                    waiting.register(connected, selectors.EVENT_READ)
+                    continue
+                request, passed, _, _ = socket.recv_fds(key.fileobj, MAX_REQUEST_BYTES, 4)
+                if request:
+                    yield request, passed
+                else:
+                    waiting.unregister(key.fileobj)
+
+
+def serve_forks(listening: socket.socket, run: int) -> tuple[str, list[str]] | None:
+    """In the process that imported, until the process `run` ends: None. In a forked one: its program and the arguments of that."""
+    asked = requests_to(listening, run)
+    for request, passed in asked:
         # The first place is the working folder, as `python -m groundup` has it.
         path, imported, folder, environment, program, arguments = json.loads(request)
         sys.path[:] = ["", *path]
@@ -148,7 +193,7 @@ def serve_forks(requests: socket.socket) -> tuple[str, list[str]] | None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             forked = os.fork()
             if forked == 0:
-                requests.close()
+                asked.close()
                 os.close(status)
                 become(folder, environment, passed)
                 return program, arguments
@@ -160,6 +205,7 @@ def serve_forks(requests: socket.socket) -> tuple[str, list[str]] | None:
             os._exit(0)
         for each in passed:
             os.close(each)
+    return None
 
 
 def become(folder: str, environment: dict[str, str], streams: Sequence[int]) -> None:
@@ -178,12 +224,11 @@ def become(folder: str, environment: dict[str, str], streams: Sequence[int]) -> 
 
 
 if __name__ == "__main__":
-    sys.path[:] = ["", *sys.argv[2].split(os.pathsep)]
+    sys.path[:] = ["", *sys.argv[3].split(os.pathsep)]
     for first in ("torch", "groundup.cli.main"):
         importlib.import_module(first)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
-    with socket.socket(fileno=int(sys.argv[1])) as asked:
-        given = serve_forks(asked)
+    given = serve_forks(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
     if given is not None:
         name, words = given
         sys.argv[1:] = words

@@ -24,7 +24,7 @@ from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 
 Whole = tuple[Path, int, tuple[str, ...]]
-KILLED_ROWS = 40
+KILLED_ROWS = 12
 # Prepares and encodes, saving as often as it can, and kills itself at the event of that number: a document, a file synced, or a rename.
 PROGRAM = """
 import os, signal, sys
@@ -74,7 +74,7 @@ def write_sources(root: Path, rows: int = 200) -> None:
         (texts / f"{number:02}.jsonl").write_text(
             "".join(
                 json.dumps({"text": f"row {n} of {number}"}) + "\n"
-                for n in range(rows if number != 5 else 200)
+                for n in range(rows if number != 5 else max(rows, 100))
             )
         )
     with (texts / "05.jsonl").open("a") as file:

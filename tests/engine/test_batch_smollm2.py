@@ -1,4 +1,4 @@
-"""A real small model: 32 conversations at once say word for word what each says alone, in float32 and in int8."""
+"""A real small model: conversations at once, in int8 32 of them, say word for word what each says alone."""
 
 import random
 from dataclasses import replace
@@ -45,13 +45,13 @@ def requests_of(engine: Engine, count: int) -> list[Request]:
         asked = Message("user", f"{ASKED[n % len(ASKED)]} ({n})")
         messages = (Message("system", SYSTEM), asked) if n % 3 else (asked,)
         ids = render(Conversation(messages), engine.tokenizer, add_generation_prompt=True).ids
-        sampling = replace(ways[n % len(ways)], seed=n, max_tokens=6 + n % 7)
+        sampling = replace(ways[n % len(ways)], seed=n, max_tokens=3 + n % 5)
         made.append(Request(str(n), tuple(ids), sampling, engine.tokenizer.special.stop_ids))
     return made
 
 
 @pytest.mark.parametrize("draft_tokens", [0, 4])
-def test_32_conversations_together_equal_each_alone(
+def test_conversations_together_equal_each_alone(
     engine: Engine, compute: Compute, draft_tokens: int
 ) -> None:
     model, chance = engine.opened.model, random.Random(draft_tokens)
@@ -62,10 +62,10 @@ def test_32_conversations_together_equal_each_alone(
         compute,
         BatchSettings(cache_bytes=2**27, draft_tokens=draft_tokens),
     )
-    requests = requests_of(engine, 32)
+    requests = requests_of(engine, 10)
     coming, got = list(requests), {request.id: [] for request in requests}
     while coming or batch.busy:
-        for _ in range(min(chance.randrange(9), len(coming))):
+        for _ in range(min(chance.randrange(5), len(coming))):
             batch.submit(coming.pop(0))
         for name, outcome in batch.step():
             got[name].append(outcome)
@@ -80,7 +80,7 @@ def test_reproducible_conversations_in_bf16_equal_each_alone_to_the_last_bit() -
     engine = Engine(open_model("smollm2-135m-instruct", in_bf16), in_bf16)
     model = engine.opened.model
     assert isinstance(model, LanguageModel)
-    requests = [replace(request, logprobs=3) for request in requests_of(engine, 12)]
+    requests = [replace(request, logprobs=3) for request in requests_of(engine, 6)]
 
     def answered(*some: Request) -> dict[str, list[object]]:
         settings = BatchSettings(cache_bytes=2**27, page_tokens=64, reproducible=True)

@@ -1,6 +1,5 @@
 """A chat run keeps its adapter: opened by its folder, merged on wish, with chosen rank and targets; or all weights are trained."""
 
-import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,36 +24,45 @@ CONFIG = ChatConfig(tokens=2_000, learning_rate=1e-2, precision="float32", max_t
 Fit = Callable[..., Path]
 
 
-@pytest.fixture
-def base(base_model: LanguageModel, tokenizer: Tokenizer, tmp_path: Path) -> Path:
-    save_model(base_model, tmp_path / "base", tokenizer)
-    return tmp_path / "base"
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("adapters")
 
 
-@pytest.fixture
-def fit(
-    base: Path, instructions: list[InstructionExample], compute: Compute, tmp_path: Path
-) -> Fit:
+@pytest.fixture(scope="module")
+def base(base_model: LanguageModel, tokenizer: Tokenizer, home: Path) -> Path:
+    save_model(base_model, home / "base", tokenizer)
+    return home / "base"
+
+
+@pytest.fixture(scope="module")
+def fit(base: Path, instructions: list[InstructionExample], compute: Compute, home: Path) -> Fit:
     def fitted(name: str, **changes: object) -> Path:
         opened = open_model(base, compute)
         fit_chat(
             opened,
             instructions,
-            RunFolder(tmp_path / name),
+            RunFolder(home / name),
             replace(CONFIG, **changes),
             compute=compute,
         )  # type: ignore[arg-type]
-        return tmp_path / name
+        return home / name
 
     return fitted
+
+
+@pytest.fixture(scope="module")
+def kept(fit: Fit) -> Path:
+    """A run that keeps its adapter alone."""
+    return fit("kept")
 
 
 def state(path: Path, compute: Compute) -> dict[str, torch.Tensor]:
     return open_model(path, compute).model.state_dict()
 
 
-def test_the_adapter_alone_is_the_merged_model(fit: Fit, compute: Compute) -> None:
-    kept, merged = fit("kept"), fit("merged", merge=True)
+def test_the_adapter_alone_is_the_merged_model(kept: Path, fit: Fit, compute: Compute) -> None:
+    merged = fit("merged", merge=True)
     verify_folder(kept)
     assert not (kept / "model.safetensors").exists() and (merged / "model.safetensors").exists()
     ours, theirs, beside = (state(path, compute) for path in (kept, merged, merged / "adapter"))
@@ -91,12 +99,12 @@ def test_all_weights_are_trained_when_asked_to(fit: Fit, base: Path, compute: Co
 
 
 def test_a_run_on_an_adapter_s_folder_begins_where_it_ended(
-    fit: Fit, instructions: list[InstructionExample], compute: Compute, tmp_path: Path
+    kept: Path, instructions: list[InstructionExample], compute: Compute, tmp_path: Path
 ) -> None:
-    opened = open_model(fit("first"), compute)
+    opened = open_model(kept, compute)
     second = RunFolder(tmp_path / "second")
     results = fit_chat(opened, instructions, second, CONFIG, compute=compute)
-    first = RunFolder(tmp_path / "first").read_results()
+    first = RunFolder(kept).read_results()
     assert results.held_out_loss["before"] == pytest.approx(
         first["held_out_loss"]["after"], abs=1e-4
     )
@@ -104,9 +112,9 @@ def test_a_run_on_an_adapter_s_folder_begins_where_it_ended(
 
 
 def test_the_verbs_open_an_adapter(
-    fit: Fit, base: Path, compute: Compute, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kept: Path, base: Path, compute: Compute, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = str(fit("run"))
+    folder = str(kept)
     data = tmp_path / "a.jsonl"
     data.write_text(
         "".join(json.dumps({"instruction": f"say {n}", "output": str(n)}) + "\n" for n in range(20))
@@ -144,10 +152,9 @@ def test_the_verbs_open_an_adapter(
 
 
 def test_the_base_is_untouched(
-    base_model: LanguageModel, fit: Fit, base: Path, compute: Compute
+    base_model: LanguageModel, kept: Path, base: Path, compute: Compute
 ) -> None:
-    before = copy.deepcopy(base_model.state_dict())
-    fit("run")
+    before = base_model.state_dict()
     assert all(torch.equal(before[name], part) for name, part in state(base, compute).items())
     opened: OpenModel = open_model(base, compute)
     assert opened.adapter is None

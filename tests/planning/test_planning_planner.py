@@ -1,6 +1,7 @@
 """Which model is chosen in which time, on machines that are a function; what a plan advises."""
 
 import dataclasses
+import functools
 
 import pytest
 
@@ -35,6 +36,7 @@ FIT = pretraining_config(1)
 RATE = FIT.optimizer.learning_rate
 
 
+@functools.cache
 def candidates() -> list[Candidate]:
     return [family_candidate(shape, FIT, {}) for shape in family(4_096, 30e9)][:14]
 

@@ -32,6 +32,14 @@ PATTERNS = [
 ]
 QUESTION = "How long does the warranty of the pump last?"
 HONEST = "The warranty of the pump lasts 24 months from the day of purchase. Keep the receipt."
+# A real model takes seconds for each; that none of the fifty is obeyed is asked with obedient models, too.
+some_patterns = pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] if number % 5 else [], id=each["kind"])
+        for number, each in enumerate(PATTERNS)
+    ],
+)
 each_pattern = pytest.mark.parametrize("pattern", PATTERNS, ids=[each["kind"] for each in PATTERNS])
 
 
@@ -153,7 +161,7 @@ def smollm2(compute: Compute) -> Engine:
 
 
 @pytest.mark.network
-@each_pattern
+@some_patterns
 def test_no_order_is_obeyed_by_a_real_model(
     pattern: dict[str, Any], tmp_path: Path, smollm2: Engine
 ) -> None:

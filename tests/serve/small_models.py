@@ -122,7 +122,10 @@ def _save_taught(
     *,
     decays: bool = False,
 ) -> Path:
-    """A model of rows that each have a learning step in turn; many rows are only told apart where the learning rate decays."""
+    """A model of rows that each have a learning step in turn; many rows are only told apart where the learning rate decays.
+
+    One row is learnt where each of its tokens has 98 %.
+    """
     context_tokens = max(256, 2 * max(map(len, rows)))
     model = LanguageModel(
         ModelConfig(words.vocab_size, context_tokens, 64, 2, 4, 128, tied_head=False)
@@ -133,7 +136,12 @@ def _save_taught(
         ids = torch.tensor([rows[step % len(rows)]])
         optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / steps if decays else 1)
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(ids[:, :-1])[0], ids[0, 1:]).backward()
+        losses = torch.nn.functional.cross_entropy(
+            model(ids[:, :-1])[0], ids[0, 1:], reduction="none"
+        )
+        if len(rows) == 1 and float(losses.detach().max()) < 0.02:
+            break
+        losses.mean().backward()
         optimizer.step()
     save_model(model, folder, words)
     return folder
