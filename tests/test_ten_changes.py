@@ -329,30 +329,23 @@ assert passage.text == "The fox is quick."
 """,
 )
 
-GRPO = Change(
-    "add a loss of answers that are compared (GRPO)",
+IPO = Change(
+    "add a loss of answers that are compared (IPO)",
     inserted=(
         (
             "train/steps/losses.py",
             "@dataclass(frozen=True)\nclass FinetuneLoss:",
-            '''def grpo_loss(model: nn.Module, batch: Any) -> LossSum:
-    """Group relative policy optimization, summed over groups (Shao et al. 2024, eq. 3), of the
-    answers of a prompt with the rewards 1 and 0, one update a group: no ratio is clipped then.
+            '''def ipo_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Identity preference optimization, summed over pairs (Azar et al. 2023, eq. 17): the chosen
+    answer's gain exceeds the rejected one's by 1 / (2 beta), and no more.
 
-        A_i = (r_i - mean r) / std r          L = -mean_i (pi / pi_old A_i - beta KL_i)
+        L = (h - 1 / (2 beta))^2          h = (log pi(w) - log ref(w)) - (log pi(l) - log ref(l))
     """
     assert isinstance(model, LanguageModel)
-    labels = batch.labels.flatten(0, 1)
-    size = (labels != IGNORED_LABEL).sum(1).view(-1, 2)  # tokens of each answer, [B, 2]
-    sums = answer_logprobs(model, batch.ids.flatten(0, 1), labels).view(-1, 2)
-    policy, reference = sums / size, batch.reference / size  # log-probability a token
-    rewards = torch.tensor([1.0, 0.0], device=policy.device)
-    advantages = (rewards - rewards.mean()) / rewards.std(unbiased=False)  # [2]
-    ratio = (policy - policy.detach()).exp()  # 1, with the gradient of log pi
-    away = reference - policy
-    divergence = away.exp() - away - 1  # Schulman's k3
-    objective = ratio * advantages - batch.beta * divergence
-    return LossSum(-objective.mean(1).sum(), len(objective))
+    policy = answer_logprobs(model, batch.ids.flatten(0, 1), batch.labels.flatten(0, 1))
+    gains = policy.view(-1, 2) - batch.reference  # [B, 2]
+    wanted = 1 / (2 * batch.beta)
+    return LossSum(((gains[:, 0] - gains[:, 1] - wanted) ** 2).sum(), len(gains))
 
 
 ''',
@@ -360,7 +353,7 @@ GRPO = Change(
         (
             "train/steps/losses.py",
             '    "dpo": FinetuneLoss(',
-            '    "grpo": FinetuneLoss("preference", grpo_loss),\n',
+            '    "ipo": FinetuneLoss("preference", ipo_loss),\n',
         ),
     ),
     use="""
@@ -373,13 +366,13 @@ save_model(LanguageModel(replace(TINY, vocab_size=TOKENIZER.vocab_size)), tmp / 
 pairs = [{"prompt": f"Say the fox {n}.", "chosen": "the fox", "rejected": "a dog"} for n in range(12)]
 (tmp / "pairs.jsonl").write_text("".join(json.dumps(each) + "\\n" for each in pairs))
 config = groundup.PreferenceConfig(
-    loss="grpo", epochs=8, learning_rate=5e-3, precision="float32", batch_size=4
+    loss="ipo", epochs=8, learning_rate=5e-3, precision="float32", batch_size=4
 )
 results = groundup.finetune_preference(tmp / "base", tmp / "pairs.jsonl", tmp / "run", config)
-assert json.loads((tmp / "run" / "run.json").read_text())["config"]["loss"] == "grpo"
+assert json.loads((tmp / "run" / "run.json").read_text())["config"]["loss"] == "ipo"
 assert results.margin > 0 and results.accuracy["value"] == 1.0, results
 try:
-    groundup.ChatConfig(loss="grpo")
+    groundup.ChatConfig(loss="ipo")
     raise AssertionError("a loss of pairs is refused for conversations")
 except ConfigError:
     pass
@@ -551,7 +544,7 @@ CHANGES = (
     VECTOR_STORE,
     ENDPOINT,
     DOCUMENT_TYPE,
-    GRPO,
+    IPO,
     END_RULE,
     COLOUR,
     QUANTIZATION,

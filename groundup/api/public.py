@@ -10,6 +10,7 @@ verbs of the command line call the same.
     inspect_data, train_tokenizer, index, calibrate_index, tune_index, search, ask
                                           texts and documents (documents.py)
     make_questions                        questions made from documents (questions.py)
+    finetune_reward                       learning from rewards (rewards.py)
     pull, convert                         a model's files (models.py)
 
 A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu);
@@ -36,6 +37,7 @@ from groundup.api.models import convert as convert
 from groundup.api.models import open_model as open_model
 from groundup.api.models import pull as pull
 from groundup.api.questions import make_questions as make_questions
+from groundup.api.rewards import finetune_reward as finetune_reward
 from groundup.api.training import build as build
 from groundup.api.training import finetune_chat as finetune_chat
 from groundup.api.training import finetune_classifier as finetune_classifier
@@ -50,6 +52,7 @@ from groundup.finetune.config import ChatConfig as ChatConfig
 from groundup.finetune.config import ClassifierConfig as ClassifierConfig
 from groundup.finetune.config import EncoderConfig as EncoderConfig
 from groundup.finetune.config import PreferenceConfig as PreferenceConfig
+from groundup.finetune.config import RewardConfig as RewardConfig
 from groundup.planning.pretrain_config import ContinuedTraining as ContinuedTraining
 from groundup.planning.pretrain_config import ModelShape as ModelShape
 from groundup.planning.pretrain_config import PretrainConfig as PretrainConfig

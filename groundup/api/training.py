@@ -272,7 +272,7 @@ def finetune_classifier(
     also = (RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER)
     claim_folder(run, kind="classifier", fresh=fresh, also=also)
     opened = open_model(model, compute, progress=progress)
-    card = _card_of(run, "Classifies texts.", data, model, opened.license)
+    card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(
         opened, splits, run, config, compute=compute, progress=progress, card=card
     )
@@ -339,7 +339,7 @@ def finetune_chat(
     examples = read_chat(named, progress=progress)
     claim_folder(run, kind="chat", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
-    card = _card_of(run, "Answers short instructions.", data, model, opened.license)
+    card = card_of(run, "Answers short instructions.", data, model, opened.license)
     return fit_chat(opened, examples, run, config, compute=compute, progress=progress, card=card)
 
 
@@ -380,7 +380,7 @@ def finetune_preference(
     examples = read_compared(data, progress=progress)
     claim_folder(run, kind="preference", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
-    card = _card_of(run, "Prefers the answers that were chosen.", data, model, opened.license)
+    card = card_of(run, "Prefers the answers that were chosen.", data, model, opened.license)
     rated = [each for each in examples if isinstance(each, RatedExample)]
     pairs = [each for each in examples if not isinstance(each, RatedExample)]
     if rated or config.loss == KTO:
@@ -429,7 +429,7 @@ def finetune_encoder(
     claim_folder(run, kind="encoder", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     require_encoder(opened)
-    card = _card_of(run, "Vectors of sentences, tuned on pairs.", data, model, opened.license)
+    card = card_of(run, "Vectors of sentences, tuned on pairs.", data, model, opened.license)
     card = replace(
         card,
         task="sentence-similarity",
@@ -463,7 +463,7 @@ def _encoder_examples(
     return found
 
 
-def _card_of(
+def card_of(
     run: RunFolder, summary: str, data: Data, model: AnyPath, license_id: str
 ) -> "ModelCard":
     from groundup.weights.card import ModelCard

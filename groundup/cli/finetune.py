@@ -1,4 +1,4 @@
-"""`groundup finetune classifier | chat | preference | encoder`: a model learns a task."""
+"""`groundup finetune classifier | chat | preference | reward | encoder`: a model learns a task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from typer import Argument
 
+from groundup.api.rewards import finetune_reward
 from groundup.api.training import (
     finetune_chat,
     finetune_classifier,
@@ -25,6 +26,7 @@ from groundup.finetune.config import (
     ClassifierConfig,
     EncoderConfig,
     PreferenceConfig,
+    RewardConfig,
 )
 
 Results = TypeVar("Results")
@@ -73,6 +75,29 @@ CHAT_CHANGES: dict[str, dict[str, Any]] = {
 }
 CHAT = ConfigFields(*CHAT_FIELDS, **CHAT_CHANGES)
 PREFERENCE = ConfigFields(*CHAT_FIELDS, "beta", **CHAT_CHANGES)
+REWARD = ConfigFields(
+    "steps",
+    "prompts",
+    "group",
+    "answer_tokens",
+    "reward",
+    "beta",
+    "items",
+    "rank",
+    "targets",
+    "merge",
+    "general",
+    "seed",
+    steps={"min": 1},
+    prompts={"min": 1},
+    group={"min": 2},
+    answer_tokens={"min": 1},
+    reward={"metavar": "NAME"},
+    items={"min": 1},
+    rank={"min": 1},
+    general={"metavar": "FILE"},
+    seed={"min": 0},
+)
 ENCODER = ConfigFields(
     "epochs",
     "train",
@@ -90,7 +115,8 @@ ENCODER = ConfigFields(
 
 app = VerbApp(
     "Fine-tune a pretrained model: as a classifier of texts, to follow instructions, "
-    "to prefer the better of two answers, to make vectors of one's own kind of texts."
+    "to prefer the better of two answers, to earn rewards that code gives, to make vectors of "
+    "one's own kind of texts."
 )
 
 
@@ -107,9 +133,9 @@ class RunOptions:
         self,
         train: Callable[..., Results],
         model: str,
-        data: Data,
+        data: Data | str,
         out: Path,
-        config: ClassifierConfig | ChatConfig | PreferenceConfig | EncoderConfig,
+        config: ClassifierConfig | ChatConfig | PreferenceConfig | RewardConfig | EncoderConfig,
     ) -> Results:
         """`config` has the fields that --set names, too. Raises ConfigError."""
         return train(
@@ -239,6 +265,43 @@ def preference(
     """
     results = run.fit(finetune_preference, model, replace(reading, path=data), out, config)
     _print(chat_lines(results, out), results, out, as_json)
+
+
+@app.command()
+@grouped()
+def reward(
+    model: options.ModelArgument,
+    task: Annotated[
+        str,
+        Argument(help="addition, letter-counting, or a .jsonl file: prompt, answer, reward."),
+    ],
+    out: options.OutOption,
+    config: Annotated[RewardConfig, REWARD] = RewardConfig(),
+    run: RunOptions = RunOptions(),
+    as_json: options.JsonOption = False,
+) -> None:
+    """Teach a chat model what earns a reward that code gives, by group relative policy optimization
+    (GRPO): of several sampled answers to a prompt, those with more reward than the others become
+    more probable.
+
+    TASK: addition (two digits, with a carry) or letter-counting, whose prompts are made; or rows of
+    JSON with prompt (or messages), answer and reward, and perhaps split (train, validation, test).
+    Rewards: exact (the text), number (the last one in the answer), regex (answer is an expression),
+    json_schema (answer is a schema), or module:function, file.py:function: your own Python function
+    of the answer's text and the row, which gives a number. It is run with your rights, as any
+    program that you start. Prompts that are not trained on are answered before and after; others
+    choose the weights that are kept. The same command again resumes where it stopped. --set sets
+    alpha, learning_rate, normalise, validation, test, precision, sampling.
+
+    Examples:
+        groundup finetune reward smollm2-135m-instruct addition --out runs/adds
+        groundup finetune reward smollm2-135m-instruct letter-counting --out runs/letters --group 16
+        groundup finetune reward runs/mine sums.jsonl --out runs/better --reward number
+        groundup finetune reward runs/mine prompts.jsonl --out runs/short --reward rules.py:short
+        groundup chat runs/adds
+    """
+    results = run.fit(finetune_reward, model, task, out, config)
+    _print([*results.lines, f"Try it: groundup chat {out}"], results, out, as_json)
 
 
 @app.command()

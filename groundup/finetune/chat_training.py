@@ -21,7 +21,7 @@ from groundup.evaluate.comparison.forgetting import compare, measure, suites
 from groundup.evaluate.task import language_model
 from groundup.evaluate.tasks.answers import write_answers
 from groundup.files import write_text
-from groundup.finetune.config import ChatTraining, training_fields
+from groundup.finetune.config import ChatTraining, RewardConfig, training_fields
 from groundup.finetune.instruction_data import ChatData
 from groundup.finetune.order import EpochBatches
 from groundup.model.heads import LanguageModel
@@ -158,6 +158,12 @@ def begin_training(opened: OpenModel, config: ChatTraining) -> AdapterBase | Non
     if config.train == "all":
         model.requires_grad_(True)
         return None
+    return add_adapters(opened, config)
+
+
+def add_adapters(opened: OpenModel, config: ChatTraining | RewardConfig) -> AdapterBase:
+    """Put LoRA adapters around the matrices of a language model. Raises ConfigError."""
+    model, _ = language_model(opened)
     trained = AdapterBase(base_of(opened.path), base_hashes(model))
     targets = [PEFT_TARGETS.get(name, name) for name in config.targets]
     add_lora(

@@ -14,6 +14,7 @@ be saved like any other.
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -85,10 +86,15 @@ class LoRALinear(nn.Module):
         self.base = base
         self.scale = weights.scale
         self.lora_a, self.lora_b = nn.Parameter(weights.a), nn.Parameter(weights.b)
+        self.active = True
+        """Whether the update is added (`without_lora`)."""
         # the frozen weight, its version, and the weight in autocast's dtype
         self._cast: tuple[Tensor, int, Tensor] | None = None
 
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
+        if not self.active:
+            base: Tensor = self.base(x)
+            return base
         if self._is_fused(x):
             dtype = autocast_dtype(x)
             weight = self._frozen(dtype)
@@ -196,6 +202,33 @@ def shared_copy(model: M) -> M:
     """
     tensors = [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+@contextmanager
+def without_lora(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is what it was before its adapters."""
+    adapted = [part for part in model.modules() if isinstance(part, LoRALinear)]
+    for part in adapted:
+        part.active = False
+    try:
+        yield
+    finally:
+        for part in adapted:
+            part.active = True
+
+
+@torch.no_grad()
+def copy_merged(model: nn.Module, plain: nn.Module) -> None:
+    """Put the matrices of an adapted model, with their updates, into those of a copy of it that was
+    made before it had adapters.
+    """
+    for name, part in model.named_modules():
+        if isinstance(part, LoRALinear):
+            assert isinstance(part.base, nn.Linear)
+            target = plain.get_submodule(name).weight
+            assert isinstance(target, Tensor)
+            update = part.lora_b.float() @ part.lora_a.float() * part.scale
+            target.copy_(part.base.weight + update.to(part.base.weight.dtype))
 
 
 def merge_lora(model: nn.Module) -> None:

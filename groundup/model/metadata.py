@@ -9,7 +9,9 @@ positions). The output at a padding token has no meaning.
 
 Packing: `documents` [B, T] numbers the documents of a row. A token attends to those of its own
 document only, and positions restart with each, so that a document gives the same result as alone
-(Ding et al. 2024, "Fewer Truncations Improve Language Modeling").
+(Ding et al. 2024, "Fewer Truncations Improve Language Modeling"). Tokens with the number SHARED, at
+the beginning of a row, are read by all its documents, which continue their positions: one prompt
+and several answers to it.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,6 +36,11 @@ from groundup.model.positions import (
     count_positions,
     document_positions,
 )
+
+# The number of a packed row's first tokens that all of its documents read.
+SHARED = -2
+# That of what fills a row up.
+PADDING = -1
 
 
 @dataclass(frozen=True)
@@ -138,14 +145,26 @@ class MetadataBuilder(nn.Module):
         count).
         """
         num_tokens, device = documents.shape[1], documents.device
-        self._require_context(num_tokens)
         positions = document_positions(documents)
         places = torch.arange(num_tokens, device=device)[None]
         same = documents[:, None, :, None] == documents[:, None, None, :]  # [B, 1, T, S]
+        shared = documents == SHARED
+        has_shared = bool(shared.any())
+        if has_shared:
+            positions = positions + shared.sum(1, keepdim=True) * ~shared
+            positions = positions.masked_fill(documents == PADDING, 0)
+            same, places = same | shared[:, None, None, :], positions
+            self._require_context(int(positions.max()) + 1)
+        else:
+            self._require_context(num_tokens)
         bias = self._bias(places, places, dtype)
 
         def metadata(kind: AttentionKind) -> AttentionMetadata:
-            seen = window_mask(num_tokens, num_tokens, kind.window_tokens, device)
+            window = 0 if has_shared else kind.window_tokens
+            seen = window_mask(num_tokens, num_tokens, window, device)
+            if has_shared and kind.window_tokens:  # by positions: the documents lie further apart
+                distance = positions[:, None, :, None] - positions[:, None, None, :]
+                seen = seen & (distance < kind.window_tokens)
             rotation = self._rotation(kind, positions, dtype)
             return AttentionMetadata(rotation, same & seen, bias, packed=True)
 

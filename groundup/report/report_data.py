@@ -21,7 +21,7 @@ from groundup.runs import RunFolder, read_lines
 # later is the same.
 OWN_STAGE = "report"
 # The kinds of training runs in their run.json; one of a later version is shown as the first.
-RUN_KINDS = ("pretrain", "chat", "classifier", "preference")
+RUN_KINDS = ("pretrain", "chat", "classifier", "preference", "reward")
 # The stage of a build that goes on with a model, and the kind of such runs.
 CONTINUED = "teach"
 
@@ -49,6 +49,8 @@ class RunRecord:
     last_step: JsonObject = field(default_factory=dict)
     choices: JsonObject = field(default_factory=dict)
     """fit.json: precision and compilation, with the seconds a step that decided them."""
+    rounds: list[JsonObject] = field(default_factory=list)
+    """The lines of steps whose answers were sampled."""
 
 
 class ReportData:
@@ -183,6 +185,7 @@ class ReportData:
             name = stage
         run = RunFolder(self.folder / name)
         curve, evaluations, samples, last = DownsampledCurve(), EvenSample(), EvenSample(), {}
+        rounds = EvenSample()
         for record in read_lines(run.metrics_file):
             step, loss = numbers(record, "step", "loss")
             if record.get("event") == "evaluation":
@@ -190,6 +193,8 @@ class ReportData:
             elif "event" not in record and step is not None and loss is not None:
                 curve.add(step, loss)
                 last = record
+                if "reward" in record:
+                    rounds.add(record)
         for record in read_lines(run.samples_file):
             samples.add(record)
         provenance, results, choices = (
@@ -204,6 +209,7 @@ class ReportData:
             samples.records(),
             last,
             choices,
+            rounds.records(),
         )
 
     def _table(self, name: str, read: Callable[[Path], Any]) -> JsonObject:

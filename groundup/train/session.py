@@ -164,7 +164,9 @@ class Session:
         self.log = RunLog(job.run, CallbackList(receivers, self.progress.say), job.hooks)
         self.interrupts = Interrupts(together=job.group.world > 1)
         slices = rank_slices(job.batches.batch, job.group)
-        self.prefetcher = Prefetcher(slices, ahead=on_gpu, pinned=on_gpu)
+        # batches that the model itself writes are made by the weights of their own step
+        ahead = on_gpu and not getattr(job.batches, "written_by_model", False)
+        self.prefetcher = Prefetcher(slices, ahead=ahead, pinned=ahead)
         self.trained: RunningFit
         self.callbacks: list[StepCallback] = []
         self._random: dict[str, Tensor] = {}

@@ -21,6 +21,7 @@ FOLDERS = {
     "finetune classifier": ["finetune", "classifier", "nowhere", "nowhere", "--out"],
     "finetune chat": ["finetune", "chat", "nowhere", "nowhere", "--out"],
     "finetune preference": ["finetune", "preference", "nowhere", "nowhere", "--out"],
+    "finetune reward": ["finetune", "reward", "nowhere", "nowhere", "--out"],
     "finetune encoder": ["finetune", "encoder", "nowhere", "nowhere", "--out"],
     "lab": ["lab", "nowhere", "--text", "a", "--pictures"],
     "index": ["index", "nowhere", "--out"],

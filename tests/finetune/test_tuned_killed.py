@@ -30,7 +30,10 @@ from stopping import (
     steps_logged,
 )
 
-QUICK_KINDS, SLOW_KINDS = ("last-block",), ("chat", "preference", "encoder", "head", "lora")
+QUICK_KINDS, SLOW_KINDS = (
+    ("last-block",),
+    ("chat", "preference", "reward", "encoder", "head", "lora"),
+)
 # Weights of a whole model or of an adapter.
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 

@@ -15,11 +15,19 @@ from groundup.data.documents import Example, InstructionExample, PreferenceExamp
 from groundup.device import Compute
 from groundup.finetune import instruct
 from groundup.finetune.classifier import fit_classifier
-from groundup.finetune.config import ChatConfig, ClassifierConfig, EncoderConfig, PreferenceConfig
+from groundup.finetune.config import (
+    ChatConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    PreferenceConfig,
+    RewardConfig,
+)
 from groundup.finetune.encoder import fit_encoder
 from groundup.finetune.encoder_examples import examples_of_pairs
 from groundup.finetune.instruct import fit_chat
 from groundup.finetune.preference import fit_preference
+from groundup.finetune.reward import fit_reward
+from groundup.finetune.reward_tasks import generate_task
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Message
@@ -71,6 +79,23 @@ def encoder(base: Path, run: RunFolder, progress: Said) -> None:
     fit_encoder(opened, examples, run, config, compute=CPU, progress=progress)
 
 
+def reward(base: Path, run: RunFolder, progress: Said) -> None:
+    config = RewardConfig(
+        steps=20,
+        prompts=2,
+        group=4,
+        answer_tokens=4,
+        items=30,
+        validation=4,
+        test=8,
+        learning_rate=1e-2,
+        sampling="float32",
+        **COMMON,
+    )
+    task = generate_task("letter-counting", config)
+    fit_reward(open_model(base, CPU), task, run, config, compute=CPU, progress=progress)
+
+
 def classifier(base: Path, run: RunFolder, progress: Said, train: str) -> None:
     draw = random.Random(1)
     texts = [" ".join(draw.choices(WORDS, k=draw.randint(4, 12))) for _ in range(200)]
@@ -97,6 +122,8 @@ def child(request: dict[str, Any]) -> None:
         chat(base, run, progress)
     elif kind == "preference":
         preference(base, run, progress)
+    elif kind == "reward":
+        reward(base, run, progress)
     elif kind == "encoder":
         encoder(base.with_name("encoder"), run, progress)
     else:

@@ -343,6 +343,50 @@ def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
     assert "✗ lost" in said and "✓ gained" in said
 
 
+def test_a_run_on_rewards_has_its_page(tmp_path: Path) -> None:
+    score = {
+        "metric": "accuracy",
+        "before": {"value": 0.1, "low": 0.05, "high": 0.2, "n": 60},
+        "after": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 60},
+        "difference": paired(0.7, 0.5, 0.8, "better"),
+    }
+    results = {
+        "score": score,
+        "rewards": {"number": "the last number"},
+        "answer_tokens": {"before": 14.0, "after": 4.5},
+        "rounds": {"kl": 0.12, "informative": 0.4, "answers": 640},
+        "steps": 10,
+        "gamed": {"lines": ["3 of 48 right answers name other numbers, too."],
+                  "several": [{"prompt": "2 + 3?", "wanted": "5", "text": "4 or 5"}]},
+        "answers": [{"prompt": "What <b>?", "wanted": "5", "before": "6", "after": "5",
+                     "earned_before": 0, "earned_after": 1}],
+    }  # fmt: skip
+    (tmp_path / "run.json").write_text(json.dumps({"kind": "reward", "inputs": {"base": "9f"}}))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    steps = [
+        {"step": n, "loss": 0.1, "reward": n / 10, "kl": n / 100, "answer_tokens": 9.0}
+        for n in range(1, 11)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in steps))
+    sampled = {"step": 5, "prompt": "2 + 2?", "text": "<i>4", "reward": 1.0, "advantage": 0.5}
+    (tmp_path / "samples.jsonl").write_text(json.dumps(sampled) + "\n")
+    said = page_of(tmp_path).text["reward"]
+    for words in (
+        "80.0 % (70.0 % to 90.0 %)",
+        "+70.0 (+50.0 to +80.0)",
+        "name other numbers, too",
+        "4 or 5",
+        "The mean reward of a round",
+        "Answers that grow without earning more",
+        "moved from what it was",
+        "After round 5: 1 answers, mean reward 1.00",
+        "1.00, advantage 0.50: <i>4",
+        "What <b>?",
+        "before: 0.00",
+    ):
+        assert words in said, words
+
+
 def test_sources_of_a_run_are_drawn_wanted_against_there(
     build_folder: Path, rewrite: Rewrite
 ) -> None:

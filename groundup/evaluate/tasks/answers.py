@@ -232,10 +232,16 @@ def labels_in(check: Check) -> Sequence[str]:
 
 def first_number(text: str) -> float | None:
     """In digits; "1,000" is one thousand."""
-    found = _NUMBER.search(text)
-    if not found:
-        return None
-    return float(found.group().replace(",", "").replace("−", "-"))
+    return next(iter(numbers_in(text)), None)
+
+
+def numbers_in(text: str) -> list[float]:
+    """Return the numbers in digits, in order.
+
+    >>> numbers_in("1,000 and -2.5, not B12")
+    [1000.0, -2.5]
+    """
+    return [float(found.replace(",", "").replace("−", "-")) for found in _NUMBER.findall(text)]
 
 
 def words_found(text: str, words: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ from groundup.report.sections.emergence import EMERGENCE
 from groundup.report.sections.export import EXPORT
 from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
 from groundup.report.sections.provenance import LINEAGE, REPEAT, TIMES
+from groundup.report.sections.reward import REWARD
 from groundup.report.sections.summary import opening
 from groundup.report.sections.teach import TEACH
 from groundup.report.sections.tokens import TOKENS
@@ -50,7 +51,7 @@ def chapters_of(report: ReportData) -> list[Chapter]:
     chapters += [chat_chapter(stage, report) for stage in report.of_kind("chat")]
     chapters += [answers_chapter(stage, report) for stage in report.of_kind("answers")]
     chapters += map(summaries_chapter, report.of_kind("summaries"))
-    chapters.append(PREFERENCE)
+    chapters += [PREFERENCE, REWARD]
     if table(report.recipe, "evaluate").get("suites") != []:  # asked for none
         chapters.append(EMERGENCE)
     chapters += [EXPORT, TIMES, LINEAGE, REPEAT]

@@ -57,6 +57,7 @@ class RunLog:
             "loss": summed.mean,
             "learning_rate": rate,
             "grad_norm": norm,
+            **summed.figures,
         }
         self.metric({**line, "tokens_per_s": round(summed.count / step_s, 1)})
 

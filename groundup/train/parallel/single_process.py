@@ -73,7 +73,7 @@ class SingleProcess:
         interrupts.agree(int(of_all[:, 3].max()))
         nats, count = of_all[:, :2].sum(dim=0).tolist()
         require_supervised(int(count))
-        return Summed(nats, int(count)), float(of_all[0, 2])
+        return Summed(nats, int(count), own.figures), float(of_all[0, 2])
 
     def exchange(self, last: bool) -> AbstractContextManager[Any]:
         """A context around the passes of a batch."""

@@ -16,13 +16,19 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.experts import Experts, balance_loss, router_scores
 from groundup.model.heads import LanguageModel
 from groundup.model.linear_cross_entropy import summed_cross_entropy
+from groundup.model.lora import without_lora
 from groundup.train.steps.step import Loss, LossSum
+
+# Labels whose logits over the vocabulary are in memory at a time, and computed again for the
+# gradient.
+LOGIT_ROWS = 512
 
 
 def next_token_loss(model: nn.Module, batch: Batch, z_weight: float = 0.0) -> LossSum:
@@ -112,11 +118,57 @@ def rating_loss(model: nn.Module, batch: Any) -> LossSum:
     return LossSum((batch.weights * F.sigmoid(-gains)).sum(), len(gains))
 
 
+def group_relative_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Group relative policy optimization with one update for each round of answers, summed over
+    tokens (Shao et al. 2024, arXiv:2402.03300, eq. 3 and 4).
+
+        L = -(sum over answers and their tokens of  r A - beta (u - ln u - 1)) / answers
+                r = pi / pi_old: 1, as the answers are those of these weights; its gradient is that
+                    of log pi
+                u = ref / pi, ref: the model without its adapters
+
+    An answer's loss is not divided by its length: that would favour long wrong answers (Liu et al.
+    2025, arXiv:2503.20783, section 3.1). `batch` has packed rows, ids, labels and documents [B, T],
+    the advantage A of each label [B, T], the number of answers, and beta. `finetune/group_relative`
+    has the same with plain numbers.
+    """
+    assert isinstance(model, LanguageModel)
+    own, counted = _label_logprobs(model, batch)
+    with torch.no_grad(), without_lora(model):
+        reference, _ = _label_logprobs(model, batch)
+    ratio = (own - own.detach()).exp()
+    log_u = reference - own
+    divergence = log_u.exp() - log_u - 1
+    gains = ratio * batch.advantages.flatten()[counted] - batch.beta * divergence
+    figures = {"kl": float(divergence.detach().mean()), **batch.figures}
+    return LossSum(-gains.sum(), batch.answers, figures)
+
+
+def _label_logprobs(
+    model: LanguageModel, batch: Any
+) -> tuple[Float[Tensor, " N"], Int[Tensor, " N"]]:
+    """Of the labels that count, and their places in the flattened batch."""
+    hidden = model.hidden(batch.ids, documents=batch.documents).flatten(0, 1)
+    labels = batch.labels.flatten()
+    counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)
+    parts = [
+        checkpoint(_logprobs, model, hidden[some], labels[some], use_reentrant=False)
+        for some in counted.split(LOGIT_ROWS)
+    ]
+    return torch.cat(parts), counted
+
+
+def _logprobs(
+    model: LanguageModel, hidden: Float[Tensor, "N C"], labels: Int[Tensor, " N"]
+) -> Float[Tensor, " N"]:
+    return -F.cross_entropy(model.logits(hidden).float(), labels, reduction="none")
+
+
 @dataclass(frozen=True)
 class FinetuneLoss:
     """A loss that a fine-tuning run can be trained with: `--set loss=NAME`."""
 
-    kind: Literal["chat", "classifier", "multi-label", "preference"]
+    kind: Literal["chat", "classifier", "multi-label", "preference", "reward"]
     loss: Loss
 
 
@@ -127,6 +179,7 @@ FINETUNE_LOSSES: dict[str, FinetuneLoss] = {
     "label_set": FinetuneLoss("multi-label", label_set_loss),
     "dpo": FinetuneLoss("preference", preference_loss),
     "kto": FinetuneLoss("preference", rating_loss),
+    "grpo": FinetuneLoss("reward", group_relative_loss),
 }
 
 

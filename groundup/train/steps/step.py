@@ -7,7 +7,7 @@ not.) Which texts a step learns from is a function of seed and position alone.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -30,6 +30,8 @@ class LossSum:
     """In nats; it carries the gradient."""
     count: int
     """Tokens (or texts) summed over."""
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Further figures of the batch, for the step's line in the log."""
 
 
 Loss: TypeAlias = Callable[[nn.Module, Batch], LossSum]
@@ -41,6 +43,8 @@ class Summed:
 
     nats: float
     count: int
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Those of the last batch."""
 
     @property
     def mean(self) -> float:
@@ -60,6 +64,7 @@ def sum_gradients(
     last)` is a context around each.
     """
     totals, count = [], 0
+    figures: Mapping[str, float] = {}
     for number, batch in enumerate(batches, 1):
         with fast_matmul(device), tensor_core_matmul(device), exchange(number == len(batches)):
             with autocast(device, bf16):
@@ -67,8 +72,9 @@ def sum_gradients(
             part.total.backward()
         totals.append(part.total.detach())
         count += part.count
+        figures = part.figures
     # read last: one synchronisation with a GPU
-    return Summed(sum(total.item() for total in totals), count)
+    return Summed(sum(total.item() for total in totals), count, figures)
 
 
 def require_supervised(count: int) -> None:
