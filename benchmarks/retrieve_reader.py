@@ -30,10 +30,10 @@ from groundup.retrieve.answer import AskConfig, QuestionReading, read
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.reader import find_reader
-from groundup.retrieve.risk import exact_interval
 from groundup.retrieve.search import find
 from groundup.retrieve.vectors import Rows, Vectors, make_vectors, open_encoder
 from groundup.retrieve.vectors_info import read_vectors_info
+from groundup.risk import exact_interval
 
 CPU = Compute(torch.device("cpu"))
 PARAGRAPHS = 1000

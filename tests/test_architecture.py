@@ -32,7 +32,16 @@ ORDER = [
     ("config", "device", "fetch"),
     ("cache",),
     ("locks", "migrations"),
-    ("progress", "files", "html_nodes", "threads", "palette", "limited_process", "language"),
+    (
+        "progress",
+        "files",
+        "html_nodes",
+        "threads",
+        "palette",
+        "limited_process",
+        "language",
+        "risk",
+    ),
     ("errors",),
 ]
 MAX_LONG_LINES, MAX_CONDITIONAL = 4, 6  # per 1,000 lines

@@ -145,7 +145,8 @@ class Model:
 
         `label` is what the classifier was told to decide ("unsure", with the most probable label as
         `guess`, where none is sure enough), `probability` its own, `probabilities` those of all
-        labels, most probable first. A classifier of several labels gives `labels` in place of
+        labels, most probable first; a label that is covered by a promised error rate comes with
+        `promised_error`. A classifier of several labels gives `labels` in place of
         `label` and `probability`.
 
         >>> classifier = groundup.open_model("runs/spam")

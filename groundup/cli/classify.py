@@ -68,7 +68,7 @@ def command(
     formats are read as the texts of `pretrain` are:
     each row of a .csv or .jsonl, each e-mail of an .mbox (named with its subject), each file of a
     folder is one document. The label is what the classifier was told to decide (--cost-false-alarm,
-    --abstain of finetune classifier): not always the most probable one, and "unsure" where none is
+    --max-error of finetune classifier): not always the most probable one, and "unsure" where none is
     sure enough. A classifier of several labels gives every label that reaches its threshold, or
     none.
 
@@ -82,6 +82,9 @@ def command(
     if not many and given.endswith(FILE_ENDINGS) and not any(c.isspace() for c in given):
         progress.say(f"note: there is no file {given}, so the argument itself is classified.")
     opened = open_model(model, device, prefer="classifier", progress=progress)
+    promise = opened.engine.opened.decision.promise
+    if promise is not None:
+        progress.say(promise.of_labels)
     if not many:
         only = next(classify(opened, iter([("", given)]), why=why, progress=progress))
         del only["name"]

@@ -51,7 +51,7 @@ CLASSIFIER = ConfigFields(
     "class_weights",
     "cost_false_alarm",
     "cost_miss",
-    "abstain",
+    "max_error",
     "learning_curve",
     "find_wrong_labels",
     "question",
@@ -61,7 +61,7 @@ CLASSIFIER = ConfigFields(
     texts={"min": 30},
     min_per_class={"min": 0},
     merge_rare={"metavar": "LABEL"},
-    abstain={"metavar": "ACCURACY"},
+    max_error={"metavar": "SHARE"},
     ask_base={"option": "--base/--no-base"},
     few_shot={"min": 0, "metavar": "K"},
     seed={"min": 0},
@@ -176,13 +176,13 @@ def classifier(
     column with --label-separator; each label then has a threshold of its own. A folder with
     spam.mbox and ham.mbox, or with folders spam and ham of mails or texts, is labelled by these
     names. The same command again resumes where it stopped. --set sets epochs, batch_size,
-    learning_rate, weight_decay, max_tokens, windows, positive, encoder, precision, loss.
+    learning_rate, weight_decay, max_tokens, windows, positive, encoder, precision, loss, abstain.
 
     Examples:
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews
             --label-column stars
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam
-            --cost-false-alarm 5 --abstain 0.99
+            --cost-false-alarm 5 --max-error 0.05
         groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter --train last-block
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test
             test.csv --out runs/mine

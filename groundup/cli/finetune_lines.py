@@ -195,6 +195,8 @@ def _micro_f1_lead(row: JsonObject) -> str:
 
 
 def _decision_lines(results: "ClassifierResults") -> list[str]:
+    from groundup.finetune.classifier_results import answered_line, promise_of
+
     calibration = results.calibration
     before = f"before the temperature {calibration['before']:.3f}"
     if "by_chance" in calibration:
@@ -209,11 +211,11 @@ def _decision_lines(results: "ClassifierResults") -> list[str]:
             f"{results.positive}, a cost of {costs['cost']:.3f} a text; it is said from "
             f"{results.decision['threshold']:.3f} on"
         )
+    promise = promise_of(results)
+    if promise is not None:
+        lines.append(promise.of_labels)
     if results.decision["abstain_below"]:
-        line = f"answers {100 * coverage['answered']:.1f} % of the test texts"
-        if coverage["accuracy"] is not None:
-            line += f", of which {100 * coverage['accuracy']:.1f} % are right"
-        lines.append(f"{line}; unsure of the others")
+        lines.append(answered_line(coverage))
     if results.learning_curve is not None:
         lines.append(results.learning_curve.line())
     return lines

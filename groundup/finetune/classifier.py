@@ -9,7 +9,8 @@ message up to `windows` windows are read and their scores averaged; other progra
 Text is tokenised without a prompt or an end token, so that any program gives the same scores.
 
 Learning rate, epoch, temperature and where it abstains are chosen on the validation messages; the
-test messages are judged once.
+test messages are judged once. Where an error rate is promised (`max_error`), half of the validation
+messages are kept for the threshold alone, as the promise holds for texts that nothing was chosen on.
 """
 
 import dataclasses
@@ -39,7 +40,7 @@ from groundup.finetune.further_trainings import (
     remove_runs,
     wrong_labels,
 )
-from groundup.finetune.messages import Messages, Splits
+from groundup.finetune.messages import Messages, Splits, with_calibration
 from groundup.finetune.stacked import require_scikit_learn
 from groundup.model.lora import merge_lora
 from groundup.progress import Progress, Silent
@@ -77,9 +78,13 @@ def fit_classifier(
     learner = learner_of(job, run)
     curve, suspects = _further_trainings(job, learner, run)
     learned = learner.final(run)
-    scores = {split: learned.scores(messages.rows[split]) for split in ("validation", "test")}
-    target = DecisionTarget(config.cost_false_alarm, config.cost_miss, config.abstain)
-    decision = choose_decision(scores["validation"], messages, target, config.windows, progress)
+    scores = {
+        split: learned.scores(rows) for split, rows in messages.rows.items() if split != "train"
+    }
+    target = DecisionTarget(
+        config.cost_false_alarm, config.cost_miss, config.abstain, config.max_error
+    )
+    decision = choose_decision(scores, messages, target, config.windows, progress)
     results = dataclasses.replace(
         measure(scores, messages, decision, target, progress),
         lengths=dataclasses.asdict(job.lengths),
@@ -94,8 +99,13 @@ def fit_classifier(
         plain_head = dataclasses.asdict(job.plain_head(learned, progress))
         results = dataclasses.replace(results, plain_head=plain_head)
     remove_runs(run)
-    # the best epoch is chosen on the latter
-    seen = [*messages.of_split("train"), *messages.of_split("validation")]
+    # the best epoch, or the threshold, is chosen on all but the first
+    seen = [
+        example
+        for split in messages.rows
+        if split != "test"
+        for example in messages.of_split(split)
+    ]
     write_trained_on(run.path, seen, base=opened.path)
     finish(
         run,
@@ -115,6 +125,8 @@ def messages_of(splits: Splits, config: ClassifierConfig) -> Messages:
     if require_label_sets(splits):
         config.require_several_labels()
         require_place_for_label(config.question)
+    if config.max_error is not None and splits.get("validation"):
+        splits = with_calibration(splits, config.seed)
     return Messages.of(splits, config.positive)
 
 

@@ -41,8 +41,9 @@ from groundup.evaluate.tasks.label_figures import (
     sigmoid,
 )
 from groundup.finetune.further_trainings import LearningCurve, WrongLabels
-from groundup.finetune.messages import Messages
+from groundup.finetune.messages import CALIBRATION, Messages
 from groundup.progress import Progress
+from groundup.risk import Promise, control_risk, least_questions, percent_above
 from groundup.weights.decision_rule import DecisionRule
 
 OURS = "fine-tuned classifier"
@@ -154,6 +155,8 @@ class DecisionTarget:
     """What it costs not to say it where it is."""
     accuracy: float | None = None
     """Abstain so that the answered validation messages have this accuracy; None: never abstain."""
+    error: float | None = None
+    """Abstain so that at most this share of the labels that are said is wrong, as a promise."""
 
 
 @dataclass(frozen=True)
@@ -195,24 +198,30 @@ def predict(
 
 
 def choose_decision(
-    scores: torch.Tensor,
+    scores: Mapping[str, torch.Tensor],
     messages: Messages,
     target: DecisionTarget,
     windows: int,
     progress: Progress,
 ) -> DecisionRule:
-    """`scores` [n, N] of the validation messages; with several labels, a threshold for each."""
+    """`scores` [n, N] of the validation messages, and of those for a promise; with several labels, a
+    threshold for each.
+    """
+    chosen_on = scores["validation"]
     if messages.several:
-        return _choose_thresholds(scores, messages, windows, progress)
+        return _choose_thresholds(chosen_on, messages, windows, progress)
     rows = messages.rows["validation"]
     classes = messages.classes[rows.start : rows.stop]
-    decision = DecisionRule(windows, fit_temperature(scores.double().numpy(), classes))
+    decision = DecisionRule(windows, fit_temperature(chosen_on.double().numpy(), classes))
     if target.false_alarm != target.miss:
         threshold = cost_threshold(target.false_alarm, target.miss)
         decision = replace(decision, positive=messages.positive, threshold=threshold)
+    if target.error is not None:
+        found = predict(scores[CALIBRATION], messages, CALIBRATION, decision)
+        return _with_promise(decision, found, target.error, progress)
     if target.accuracy is None:
         return decision
-    found = predict(scores, messages, "validation", decision)
+    found = predict(chosen_on, messages, "validation", decision)
     limit = abstain_below(found.confidence, found.right, target.accuracy)
     if limit is None:
         progress.say(
@@ -221,6 +230,30 @@ def choose_decision(
         )
         limit = 1.0
     return replace(decision, abstain_below=limit)
+
+
+def _with_promise(
+    decision: DecisionRule, found: Predictions, error: float, progress: Progress
+) -> DecisionRule:
+    """Where the messages support no promise at all, it never says a label."""
+    wrong = [not right for right in found.right]
+    promise = control_risk(list(zip(found.confidence, wrong, strict=True)), error)
+    n, needed = len(wrong), least_questions(error)
+    more = f"{needed:,} held-out messages support it if none of the surest is wrong."
+    if promise is None:
+        progress.say(
+            f"From {n:,} held-out messages no error rate can be promised: it is unsure of all but "
+            f"certain ones. {percent_above(error)} was asked for: {more}"
+        )
+        return replace(decision, abstain_below=1.0)
+    if promise.error > error:
+        progress.say(
+            f"{n:,} held-out messages, {promise.wrong:,} of the surest {promise.shown:,} of them "
+            f"wrong, support no promise of {percent_above(error)}: {percent_above(promise.error)} "
+            f"is promised. {more}"
+        )
+    progress.say(promise.of_labels)
+    return replace(decision, abstain_below=promise.least, promise=promise)
 
 
 def _choose_thresholds(
@@ -275,6 +308,8 @@ def _plain_decision(decision: DecisionRule) -> JsonObject:
     fields: JsonObject = {name: getattr(decision, name) for name in of_one}
     if decision.thresholds is not None:
         fields = {"thresholds": dict(decision.thresholds)}
+    if decision.promise is not None:
+        fields["promise"] = asdict(decision.promise)
     return {"temperature": decision.temperature, **fields, "windows": decision.windows}
 
 
@@ -410,7 +445,33 @@ def _one_label_figures(results: ClassifierResults) -> dict[str, str]:
         "accuracy above always predicting the most frequent label, paired": difference_line(
             results.above_majority
         ),
+        **_promise_figures(results),
     }
+
+
+def _promise_figures(results: ClassifierResults) -> dict[str, str]:
+    promise, coverage = promise_of(results), results.coverage
+    if promise is None or coverage is None:
+        return {}
+    return {"promise": promise.of_labels, "labelled and unsure (test)": answered_line(coverage)}
+
+
+def promise_of(results: ClassifierResults) -> Promise | None:
+    """What is promised of the labels that are said; None: nothing."""
+    found = results.decision.get("promise")
+    return None if found is None else build_config(Promise, found)
+
+
+def answered_line(coverage: JsonObject) -> str:
+    """Return what abstaining comes to on the test messages.
+
+    >>> answered_line({"answered": 0.8, "accuracy": 0.975})
+    'answers 80.0 % of the test texts, of which 97.5 % are right; unsure of the others'
+    """
+    line = f"answers {100 * coverage['answered']:.1f} % of the test texts"
+    if coverage["accuracy"] is not None:
+        line += f", of which {100 * coverage['accuracy']:.1f} % are right"
+    return f"{line}; unsure of the others"
 
 
 def tried_line(row: JsonObject) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from groundup.config import checked_fields, to_plain
 from groundup.errors import ConfigError, require, require_choices, require_counts
+from groundup.risk import HIGHEST_ERROR
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE, TrainPrecision
 
 Trained = Literal["auto", "last-block", "head", "lora", "all", "stacked"]
@@ -22,6 +23,7 @@ ONE_LABEL_FIELDS: Mapping[str, str] = {
     "cost_false_alarm": _OF_ONE_LABEL,
     "cost_miss": _OF_ONE_LABEL,
     "abstain": "a text may have no label, which says as much",
+    "max_error": "a text may have no label, which says as much",
     "learning_curve": "the curve is that of an accuracy",
     "find_wrong_labels": "confident learning compares labels of which a text has one",
     "few_shot": "the base model is asked of each label alone",
@@ -100,7 +102,14 @@ class ClassifierConfig:
     cost_miss: float = 1.0
     """What it costs not to say the label to detect where it is right."""
     abstain: float | None = None
-    """Say 'unsure' so that the other answers have this accuracy: 0.99; default: never."""
+    """Say 'unsure' so that the others of the validation texts have this accuracy: 0.99. Nothing is
+    promised of other texts: see max_error. Default: never.
+    """
+    max_error: float | None = None
+    """Say 'unsure' so that of the texts that get a label at most this share is wrong, with 95 %
+    confidence: 0.05. Half of the validation texts are kept for it; few support a higher one only,
+    which is said. Default: never.
+    """
     encoder: str = ""
     """An encoder, by its name or path, whose vectors of the texts a stacked classifier reads,
     too; none: none. Default: none, with train = auto all-minilm-l6-v2.
@@ -142,6 +151,15 @@ class ClassifierConfig:
                 f"abstain must be an accuracy between 0 and 1 (got {self.abstain}).",
                 fix="For example 0.99.",
             )
+        if self.max_error is not None:
+            allowed = f"above 0 and at most {HIGHEST_ERROR:g}"
+            require(0 < self.max_error <= HIGHEST_ERROR, "max_error", self.max_error, allowed)
+            if self.abstain is not None:
+                raise ConfigError(
+                    f"abstain = {self.abstain} and max_error = {self.max_error} both say where the "
+                    "classifier abstains.",
+                    fix="Leave out abstain, which promises nothing.",
+                )
         if self.encoder not in ("", NO_ENCODER) and self.train not in ("stacked", "auto"):
             raise ConfigError(
                 f"train = {self.train} reads no encoder (got {self.encoder!r}).",

@@ -8,6 +8,7 @@ label; with several, a 0 or 1 for each label, whose score is independent of the 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from random import Random
 from typing import Any, Literal
 
 import torch
@@ -24,6 +25,8 @@ from groundup.errors import ConfigError, DataError
 from groundup.evaluate.tasks.label_figures import positive_label
 
 SPLITS = ("train", "validation", "test")
+# Where an error rate is promised: texts of which nothing but the threshold is chosen.
+CALIBRATION = "calibration"
 
 Splits = Mapping[str, Sequence[Example]]
 
@@ -55,12 +58,13 @@ class Messages:
             )
         if not several:
             positive = positive or positive_label(splits["train"])
-        examples = tuple(example for split in SPLITS for example in splits[split])
+        names = [*SPLITS, *({CALIBRATION} & splits.keys())]
+        examples = tuple(example for split in names for example in splits[split])
         _require_distinct(examples)
-        ends = list(accumulate(len(splits[split]) for split in SPLITS))
+        ends = list(accumulate(len(splits[split]) for split in names))
         rows = {
             split: range(end - len(splits[split]), end)
-            for split, end in zip(SPLITS, ends, strict=True)
+            for split, end in zip(names, ends, strict=True)
         }
         return cls(examples, labels, positive or "", rows, several)
 
@@ -119,7 +123,15 @@ class Messages:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Split -> label -> how many messages have it."""
-        return {split: label_counts(self.of_split(split)) for split in SPLITS}
+        return {split: label_counts(self.of_split(split)) for split in self.rows}
+
+
+def with_calibration(splits: Splits, seed: int) -> dict[str, Sequence[Example]]:
+    """Every second validation text of each label, in an order of the seed, becomes `CALIBRATION`."""
+    order = list(splits["validation"])
+    Random(seed).shuffle(order)
+    order.sort(key=lambda example: example.label)
+    return {**splits, "validation": order[::2], CALIBRATION: order[1::2]}
 
 
 def _require_labels(splits: Splits) -> tuple[str, ...]:

@@ -43,9 +43,9 @@ from groundup.retrieve.known_questions import (
     same_document,
 )
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.risk import Promise, exact_interval
 from groundup.retrieve.search import Ranking
 from groundup.retrieve.sentences import sentence_spans
+from groundup.risk import Promise, exact_interval
 from groundup.tokenizer.chat import Conversation, Message
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ from groundup.retrieve.known_questions import (
 from groundup.retrieve.operating_points import DEFAULT, EVIDENCE_FILE, MAX_REFUSED
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.refusals import refusal_of
-from groundup.retrieve.risk import (
+from groundup.risk import (
     CONFIDENCE,
     MAX_ERROR,
     Promise,

@@ -15,7 +15,7 @@ from typing import Any
 
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json
-from groundup.retrieve.risk import Promise
+from groundup.risk import Promise
 
 EVIDENCE_FILE = "evidence.json"
 # Of the questions that documents answer.

@@ -4,6 +4,8 @@ other programs ignore.
     {"version": 1, "windows": 8, "temperature": 1.3, "positive": "spam", "threshold": 0.83,
         "abstain_below": 0.9}
 
+With "promise" (`groundup.risk.Promise`), an upper bound of the share of wrong labels among those that
+are said was chosen with `abstain_below`, on texts that nothing else was chosen on.
 With "thresholds", {"delivery": 0.4, "complaint": 0.5} and version 2, a text has every label whose
 probability reaches its threshold, or none (`problem_type: multi_label_classification`). Everything
 was chosen on validation texts. Without the file: one window, the most probable label; of several
@@ -16,8 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from groundup.errors import FormatError
+from groundup.config import build_config
+from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json_object, write_json
+from groundup.risk import Promise
 
 DECISION_FILE = "classifier.json"
 VERSION, MULTI_LABEL_VERSION = 1, 2
@@ -37,6 +41,8 @@ class DecidedLabels(TypedDict, total=False):
     probabilities: dict[str, float]
     guess: str
     """The most probable label, where the label is ABSTAINED."""
+    promised_error: float
+    """Of all labels that are said (not ABSTAINED) at most this share is wrong, if that is promised."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class DecisionRule:
     """Where no label is as probable as this, the classifier abstains."""
     thresholds: Mapping[str, float] | None = None
     """Of several labels a text: label -> the probability from which it is said; None: one label."""
+    promise: Promise | None = None
+    """How many of the labels that are said are wrong at most; None: nothing is promised."""
 
     @property
     def multi_label(self) -> bool:
@@ -114,6 +122,8 @@ class DecisionRule:
         }
         if self.abstains(of_all):
             found |= {"label": ABSTAINED, "guess": label}
+        elif self.promise is not None:
+            found["promised_error"] = self.promise.error
         return found
 
     def write(self, folder: Path) -> None:
@@ -121,6 +131,8 @@ class DecisionRule:
         if not self.multi_label:
             values["version"] = VERSION
             del values["thresholds"]
+        if self.promise is None:
+            del values["promise"]
         write_json(folder / DECISION_FILE, values)
 
 
@@ -154,7 +166,20 @@ def read_decision(
         _number(values, file, "threshold", 0.5, 0.0, 1.0),
         _number(values, file, "abstain_below", 0.0, 0.0, 1.0),
         thresholds,
+        _promise(values, file),
     )
+
+
+def _promise(values: Mapping[str, Any], file: Path) -> Promise | None:
+    found = values.get("promise")
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise FormatError(file, "promise", f"is {found!r}, expected an object")
+    try:
+        return build_config(Promise, found)
+    except ConfigError as error:
+        raise FormatError(file, "promise", f"is no promise ({error})") from None
 
 
 def _thresholds(values: Mapping[str, Any], file: Path, labels: tuple[str, ...]) -> dict[str, float]:

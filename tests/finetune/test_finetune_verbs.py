@@ -206,8 +206,8 @@ def test_own_splits_costs_and_abstaining_from_the_command_to_the_answer(
     decisions = (
         "--cost-false-alarm",
         "5",
-        "--abstain",
-        "0.999",
+        "--max-error",
+        "0.2",
         "--class-weights",
         "balanced",
         "--no-base",
@@ -226,8 +226,10 @@ def test_own_splits_costs_and_abstaining_from_the_command_to_the_answer(
     results = json.loads(told(capsys, *command, *decisions, "--train", "head", "--json"))
     assert (
         sum(results["splits"]["test"].values()) == 60
-        and sum(results["splits"]["validation"].values()) == 40
+        and sum(results["splits"]["validation"].values()) == 20
+        and sum(results["splits"]["calibration"].values()) == 20
     )
+    assert "get a wrong label, with 95 % confidence, from 20 held-out texts" in shown
     assert results["trained"] == "head" and results["trained_parameters"] == 2 * 32
     assert "zero_shot" not in results and "few_shot" not in results
     assert not [row["name"] for row in results["models"] if "base model" in row["name"]]

@@ -186,12 +186,15 @@ def test_balanced_weights_are_those_of_scikit_learn(label_splits: Splits) -> Non
 
 
 @pytest.mark.parametrize(
-    "option", ["positive", "cost_miss", "abstain", "learning_curve", "find_wrong_labels"]
+    "option",
+    ["positive", "cost_miss", "abstain", "max_error", "learning_curve", "find_wrong_labels"],
 )
 def test_what_means_nothing_for_several_labels_is_refused_in_a_sentence(
     option: str, label_splits: Splits
 ) -> None:
-    value: Any = {"positive": "left", "cost_miss": 3.0, "abstain": 0.9}.get(option, True)
+    value: Any = {"positive": "left", "cost_miss": 3.0, "abstain": 0.9, "max_error": 0.1}.get(
+        option, True
+    )
     with pytest.raises(ConfigError, match=f"{option} does not apply to texts with several labels"):
         messages_of(label_splits, ClassifierConfig(**{option: value}))
 

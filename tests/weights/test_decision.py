@@ -1,5 +1,6 @@
 """classifier.json: what it decides, what comes back from disk, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from groundup.errors import FormatError
 from groundup.files import write_json
+from groundup.risk import Promise
 from groundup.weights.decision_rule import (
     ABSTAINED,
     DECISION_FILE,
@@ -22,6 +24,10 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
     decision.write(tmp_path)
     assert read_decision(tmp_path, LABELS) == decision
     assert read_decision(tmp_path / "none", LABELS) == DecisionRule()
+    assert "promise" not in (tmp_path / DECISION_FILE).read_text()
+    promised = replace(decision, promise=Promise(0.05, 0.95, 0.9, 93, 1, 150))
+    promised.write(tmp_path)
+    assert read_decision(tmp_path, LABELS) == promised
 
 
 def test_the_positive_label_is_said_from_its_threshold_on() -> None:
@@ -45,6 +51,8 @@ def test_the_positive_label_is_said_from_its_threshold_on() -> None:
         ({"positive": ["spam"]}, "positive"),
         ({"threshold": 1.5}, "threshold"),
         ({"abstain_below": "0.5"}, "abstain_below"),
+        ({"promise": [0.05]}, "promise"),
+        ({"promise": {"error": 0.05}}, "promise"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_place(
@@ -70,4 +78,10 @@ def test_where_nothing_is_sure_enough_the_guess_is_kept_apart() -> None:
     found = DecisionRule(abstain_below=0.8).decide({"spam": 0.7, "ham": 0.3})
     assert (found["label"], found["guess"], found["probability"]) == (ABSTAINED, "spam", 0.7)
     sure = DecisionRule(abstain_below=0.8).decide({"spam": 0.9, "ham": 0.1})
-    assert sure["label"] == "spam" and "guess" not in sure
+    assert sure["label"] == "spam" and not {"guess", "promised_error"} & sure.keys()
+
+
+def test_a_label_that_is_said_comes_with_what_is_promised_of_it() -> None:
+    decision = DecisionRule(abstain_below=0.8, promise=Promise(0.05, 0.95, 0.8, 93, 1, 150))
+    assert decision.decide({"spam": 0.9, "ham": 0.1}).get("promised_error") == 0.05
+    assert "promised_error" not in decision.decide({"spam": 0.7, "ham": 0.3})

@@ -52,6 +52,7 @@ from groundup.report.values import (
     three_decimals,
     ticks,
 )
+from groundup.risk import percent_above
 
 COLUMNS = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
 HEAT_LEVELS = 8
@@ -285,6 +286,7 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
             "of the test messages answered, the others are left to a person",
         ),
         (percent(coverage, "accuracy"), "of the answered ones right"),
+        *_promise_facts(table(results, "decision", "promise")),
     )
     rows = [
         [three_decimals(each, "confidence"), percent(each, "coverage"), percent(each, "accuracy")]
@@ -294,6 +296,22 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
     made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
     abstaining = more("What abstaining would bring", made)
     return [shown, calibration_chart(calibration), coverage_chart(coverage), abstaining]
+
+
+def _promise_facts(promise: JsonObject) -> list[tuple[str, str]]:
+    """The promised error rate, and from how many messages; none where nothing is promised."""
+    error = number(promise, "error")
+    if error is None:
+        return []
+    shown, wrong = count(promise, "shown"), count(promise, "wrong")
+    confidence = percent(promise, "confidence", decimals=0)
+    return [
+        (
+            percent_above(error),
+            f"of the answered ones are wrong at most: promised with {confidence} confidence, from "
+            f"{count(promise, 'questions')} messages kept for it ({shown} answered, {wrong} wrong)",
+        )
+    ]
 
 
 def _examples(results: JsonObject) -> Node | None:

@@ -179,7 +179,12 @@ MESSAGE_CHARACTERS = 200
 SAME_MESSAGES = "Every method on these messages"
 BEFORE_TEMPERATURE = "before the temperature was fitted on validation"
 # The splits, and what each is for.
-USES = {"train": "for training", "validation": "for model selection", "test": "for testing"}
+USES = {
+    "train": "for training",
+    "validation": "for model selection",
+    "calibration": "for the promised error rate",
+    "test": "for testing",
+}
 
 
 def size_facts(sizes: Mapping[str, float | None]) -> Node | None:

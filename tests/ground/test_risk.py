@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from scipy.stats import beta
 
-from groundup.retrieve.risk import (
+from groundup.risk import (
     CONFIDENCE,
     control_risk,
     exact_interval,

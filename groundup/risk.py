@@ -1,5 +1,5 @@
-"""Risk control: the threshold above which answers are shown, so that at most a given share of those
-shown is wrong, with a given confidence (Learn then Test: Angelopoulos et al. 2021,
+"""Risk control: the threshold above which answers are shown (or labels said), so that at most a given
+share of those shown is wrong, with a given confidence (Learn then Test: Angelopoulos et al. 2021,
 arXiv:2110.01052).
 
     (score, wrong) of each calibration question -> sorted, strict to lenient -> exact binomial upper
@@ -16,6 +16,7 @@ binomial, whatever the distribution of scores. The sequence as a whole is exact 
 crosses `error` once as the threshold falls, as it does where a higher score is a better answer.
 
 The promise holds for questions from where the calibration questions came from, and only for them.
+Of a classifier a question is a text, an answer its label, and the score the highest probability.
 """
 
 import functools
@@ -46,6 +47,15 @@ class Promise:
     """Of these the wrong ones."""
     questions: int
     """All calibration questions."""
+
+    @property
+    def of_labels(self) -> str:
+        """The promise of a classifier as a sentence."""
+        return (
+            f"Of the texts that it labels at most {percent_above(self.error)} get a wrong label, with "
+            f"{100 * self.confidence:.0f} % confidence, from {self.questions:,} held-out texts "
+            f"({self.shown:,} labelled, {self.wrong:,} wrong)."
+        )
 
     @property
     def text(self) -> str:
