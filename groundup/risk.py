@@ -1,6 +1,6 @@
-"""Risk control: the threshold above which answers are shown (or labels said), so that at most a given
-share of those shown is wrong, with a given confidence (Learn then Test: Angelopoulos et al. 2021,
-arXiv:2110.01052).
+"""Risk control: the threshold above which answers are shown (or labels said), so that at most a
+given share of those shown is wrong, with a given confidence (Learn then Test: Angelopoulos et al.
+2021, arXiv:2110.01052).
 
     (score, wrong) of each calibration question -> sorted, strict to lenient -> exact binomial upper
         bound on the error among those above each score (Clopper & Pearson 1934) -> as lenient as
@@ -52,8 +52,8 @@ class Promise:
     def of_labels(self) -> str:
         """The promise of a classifier as a sentence."""
         return (
-            f"Of the texts that it labels at most {percent_above(self.error)} get a wrong label, with "
-            f"{100 * self.confidence:.0f} % confidence, from {self.questions:,} held-out texts "
+            f"Of the texts that it labels at most {percent_above(self.error)} get a wrong label, "
+            f"with {100 * self.confidence:.0f} % confidence, from {self.questions:,} held-out texts "
             f"({self.shown:,} labelled, {self.wrong:,} wrong)."
         )
 

@@ -68,8 +68,8 @@ def command(
     formats are read as the texts of `pretrain` are:
     each row of a .csv or .jsonl, each e-mail of an .mbox (named with its subject), each file of a
     folder is one document. The label is what the classifier was told to decide (--cost-false-alarm,
-    --max-error of finetune classifier): not always the most probable one, and "unsure" where none is
-    sure enough. A classifier of several labels gives every label that reaches its threshold, or
+    --max-error of finetune classifier): not always the most probable one, and "unsure" where none
+    is sure enough. A classifier of several labels gives every label that reaches its threshold, or
     none.
 
     Examples:

@@ -10,7 +10,7 @@ Text is tokenised without a prompt or an end token, so that any program gives th
 
 Learning rate, epoch, temperature and where it abstains are chosen on the validation messages; the
 test messages are judged once. Where an error rate is promised (`max_error`), half of the validation
-messages are kept for the threshold alone, as the promise holds for texts that nothing was chosen on.
+messages are kept for the threshold alone: the promise wants texts that nothing was chosen on.
 """
 
 import dataclasses
@@ -78,12 +78,8 @@ def fit_classifier(
     learner = learner_of(job, run)
     curve, suspects = _further_trainings(job, learner, run)
     learned = learner.final(run)
-    scores = {
-        split: learned.scores(rows) for split, rows in messages.rows.items() if split != "train"
-    }
-    target = DecisionTarget(
-        config.cost_false_alarm, config.cost_miss, config.abstain, config.max_error
-    )
+    scores = {split: learned.scores(messages.rows[split]) for split in messages.held_out}
+    target = DecisionTarget.of(config)
     decision = choose_decision(scores, messages, target, config.windows, progress)
     results = dataclasses.replace(
         measure(scores, messages, decision, target, progress),
@@ -99,14 +95,7 @@ def fit_classifier(
         plain_head = dataclasses.asdict(job.plain_head(learned, progress))
         results = dataclasses.replace(results, plain_head=plain_head)
     remove_runs(run)
-    # the best epoch, or the threshold, is chosen on all but the first
-    seen = [
-        example
-        for split in messages.rows
-        if split != "test"
-        for example in messages.of_split(split)
-    ]
-    write_trained_on(run.path, seen, base=opened.path)
+    write_trained_on(run.path, messages.seen, base=opened.path)
     finish(
         run,
         learned.model,

@@ -40,6 +40,7 @@ from groundup.evaluate.tasks.label_figures import (
     said_sets,
     sigmoid,
 )
+from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.further_trainings import LearningCurve, WrongLabels
 from groundup.finetune.messages import CALIBRATION, Messages
 from groundup.progress import Progress
@@ -158,6 +159,10 @@ class DecisionTarget:
     error: float | None = None
     """Abstain so that at most this share of the labels that are said is wrong, as a promise."""
 
+    @classmethod
+    def of(cls, config: ClassifierConfig) -> "DecisionTarget":
+        return cls(config.cost_false_alarm, config.cost_miss, config.abstain, config.max_error)
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -204,8 +209,8 @@ def choose_decision(
     windows: int,
     progress: Progress,
 ) -> DecisionRule:
-    """`scores` [n, N] of the validation messages, and of those for a promise; with several labels, a
-    threshold for each.
+    """`scores` [n, N] of the validation messages, and of those for a promise; with several labels,
+    a threshold for each.
     """
     chosen_on = scores["validation"]
     if messages.several:

@@ -121,13 +121,24 @@ class Messages:
     def of_split(self, split: str) -> list[Example]:
         return [self.examples[row] for row in self.rows[split]]
 
+    @property
+    def held_out(self) -> list[str]:
+        """The splits that are not trained on."""
+        return [split for split in self.rows if split != "train"]
+
+    @property
+    def seen(self) -> list[Example]:
+        """All but the test messages: the best epoch, or the threshold, is chosen on some."""
+        rows = self.rows["test"]
+        return [*self.examples[: rows.start], *self.examples[rows.stop :]]
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Split -> label -> how many messages have it."""
         return {split: label_counts(self.of_split(split)) for split in self.rows}
 
 
 def with_calibration(splits: Splits, seed: int) -> dict[str, Sequence[Example]]:
-    """Every second validation text of each label, in an order of the seed, becomes `CALIBRATION`."""
+    """Every second validation text of each label, in an order of the seed, is `CALIBRATION`."""
     order = list(splits["validation"])
     Random(seed).shuffle(order)
     order.sort(key=lambda example: example.label)

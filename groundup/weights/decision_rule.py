@@ -4,8 +4,8 @@ other programs ignore.
     {"version": 1, "windows": 8, "temperature": 1.3, "positive": "spam", "threshold": 0.83,
         "abstain_below": 0.9}
 
-With "promise" (`groundup.risk.Promise`), an upper bound of the share of wrong labels among those that
-are said was chosen with `abstain_below`, on texts that nothing else was chosen on.
+With "promise" (`groundup.risk.Promise`), `abstain_below` was chosen so that the share of wrong
+labels among those that are said has an upper bound, on texts that nothing else was chosen on.
 With "thresholds", {"delivery": 0.4, "complaint": 0.5} and version 2, a text has every label whose
 probability reaches its threshold, or none (`problem_type: multi_label_classification`). Everything
 was chosen on validation texts. Without the file: one window, the most probable label; of several
@@ -42,7 +42,7 @@ class DecidedLabels(TypedDict, total=False):
     guess: str
     """The most probable label, where the label is ABSTAINED."""
     promised_error: float
-    """Of all labels that are said (not ABSTAINED) at most this share is wrong, if that is promised."""
+    """Of all labels that are said (not ABSTAINED) at most this share is wrong, where promised."""
 
 
 @dataclass(frozen=True)
