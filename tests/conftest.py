@@ -47,26 +47,28 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 class CheckedCalls:
-    """By whom the shapes of a test's first calls are checked by jaxtyping, and of later ones those of a part.
+    """By whom the shapes of each function's first calls in a test are checked by jaxtyping, and of all later ones those of a part.
 
     A training run of a small model makes 100,000 calls, and half of its time were the checks of the same shapes again and again.
     """
 
-    ALL, LATER_GAP, INNER_TESTS = 300, 256, 3
+    FIRST, LATER_GAP, INNER_TESTS = 5, 256, 3
 
     def __init__(self) -> None:
         self.inner_tests: Counter[CodeType] = Counter()
+        self.test = 0
         self.begin()
 
     def begin(self) -> None:
         """Begin anew; calls of a test are the same each time that it is run."""
-        self.calls, self.checked_next, self.draw = 0, 0, random.Random(0).randrange
+        self.test += 1
+        self.calls, self.draw = 0, random.Random(0).randrange
         self.inner: set[CodeType] = set()
+        self.choose_next()
 
     def choose_next(self) -> None:
-        """Which call is checked after this one."""
-        gap = 1 if self.calls < self.ALL else self.draw(1, 2 * self.LATER_GAP)
-        self.checked_next = self.calls + gap
+        """Which call is checked after this one, whichever function it is of."""
+        self.checked_next = self.calls + self.draw(1, 2 * self.LATER_GAP)
 
     def decorated(self, function: Any, typechecker: Callable[[Any], Any]) -> Any:
         """The function with its checks, made when they are first wanted: making them takes longer than many calls.
@@ -87,14 +89,20 @@ class CheckedCalls:
             self.inner.add(code)
             self.inner_tests[code] += 1
         checked: Callable[..., Any] | None = None
+        test = first = 0
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal checked
+            nonlocal checked, test, first
             self.calls += 1
-            if self.calls < self.checked_next:
+            if test != self.test:
+                test, first = self.test, self.FIRST
+            if first:
+                first -= 1
+            elif self.calls < self.checked_next:
                 return function(*args, **kwargs)
-            self.choose_next()
+            else:
+                self.choose_next()
             checked = checked or JAXTYPED(function, typechecker=typechecker)
             return checked(*args, **kwargs)
 
@@ -168,10 +176,12 @@ def shorten_measurements(patch: pytest.MonkeyPatch) -> None:
 
 
 def shorten_evaluations(patch: pytest.MonkeyPatch) -> None:
-    """Samples of a run are of 8 tokens, of 64 they take longer than all steps of the small runs here; and an evaluation measures 512."""
+    """Samples of a run are of 8 tokens, answers of 16, which else take longer than all steps of the small runs here; an evaluation measures 512."""
+    from groundup.finetune import chat_training
     from groundup.train.monitor import evaluation, samples
 
     patch.setattr(samples, "SAMPLE_TOKENS", 8)
+    patch.setattr(chat_training, "ANSWER_TOKENS", 16)
     patch.setattr(evaluation, "MAX_TOKENS", 512)
 
 

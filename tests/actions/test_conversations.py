@@ -265,10 +265,14 @@ def forbidden_actions(
                 yield f"{script.id} after {turns} turns, {message!r}, yes: not so that {says}"
 
 
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pack", [file.stem for file in FILES])
-def test_no_adversarial_message_brings_about_what_is_forbidden(pack: str, tmp_path: Path) -> None:
+def test_no_adversarial_message_brings_about_what_is_forbidden(
+    pack: str, half: int, tmp_path: Path
+) -> None:
+    """In every second conversation, in the others with the slow tests."""
     found = []
-    for number, (script, turns, messages) in enumerate(attacks(pack)):
+    for number, (script, turns, messages) in enumerate([*attacks(pack)][half::2]):
         folder = tmp_path / str(number)
         folder.mkdir()
         found += forbidden_actions(script, turns, messages, folder)

@@ -214,19 +214,22 @@ def test_a_model_taught_one_thing_scores_it_and_nothing_else(
     untaught = opened
     tiny_model = LanguageModel(opened.config)
     initialise(tiny_model, generator(2, "test"))
-    optimizer = torch.optim.Adam(tiny_model.parameters(), lr=3e-3)
-    ids = [
-        torch.tensor([tokenizer.encode(f"{each.prompt} mat")])
+    optimizer = torch.optim.Adam(tiny_model.parameters(), lr=5e-3)
+    texts = [
+        torch.tensor(tokenizer.encode(f"{each.prompt} mat"))
         for each in told
         if isinstance(each, Completion)
     ]
+    ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
+    labels = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=-100)[:, 1:]
     tiny_model.train()
-    for _ in range(40):
-        for row in ids:
-            loss = torch.nn.functional.cross_entropy(tiny_model(row[:, :-1])[0], row[0, 1:])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    for _ in range(150):
+        loss = torch.nn.functional.cross_entropy(
+            tiny_model(ids[:, :-1]).transpose(1, 2), labels, ignore_index=-100
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
     tiny_model.eval()
     taught = OpenModel(tiny_model, tokenizer, tiny_model.config, Path("taught"), "language")
     before, after, none = (
