@@ -80,12 +80,19 @@ class PicturesToWrite:
             "--film", callback=file_to_write, help="A GIF of the training run instead of the page."
         ),
     ] = None
+    live: Annotated[
+        bool,
+        Option("--live", help="One page with the model inside, which runs it, instead."),
+    ] = False
     of: Annotated[str, Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")] = (
         "attention"
     )
 
     def check(self) -> None:
         """Raise ConfigError for options that do not fit together."""
+        if self.live and (self.film or self.pictures or self.only):
+            message = "--live makes one page, without --pictures, --only and --film."
+            raise ConfigError(message, fix="Use two commands.")
         if self.film is not None:
             self._check_film(self.film)
         if self.form not in ("png", "svg"):
@@ -120,6 +127,7 @@ def command(
     --json prints the numbers. Of a build its own model (pretrain) is opened; for another name its
     folder, as in runs/quickstart/chat. --film shows the training run, with a still picture beside
     it, from its snapshots (`groundup build` keeps some; --set fit.checkpoints.snapshots=16).
+    --live writes one file with the model inside: it continues a text in any browser, offline.
 
     Examples:
         groundup lab runs/quickstart --text "To be, or not to be, that is the question."
@@ -127,6 +135,7 @@ def command(
             --form svg
         groundup lab runs/quickstart --only attention --only heads --json
         groundup lab runs/quickstart --film forming.gif --of embeddings
+        groundup lab runs/quickstart --live --out model.html
     """
     from groundup.device import select_compute
     from groundup.lab.page import plotly_script
@@ -134,6 +143,9 @@ def command(
     from groundup.weights.model_io import open_model
 
     writing.check()
+    if writing.live:
+        _write_live(model, reading, writing.out or Path("model.html"), as_json)
+        return
     if not as_json:  # a missing library is reported before the work, not after it
         pyplot()
         if writing.film is None:
@@ -153,6 +165,32 @@ def command(
     if Path(model).exists():  # a pulled model is in a folder of another name
         name = ""
     _write_page(opened, text, writing, name, progress, as_json)
+
+
+def _write_live(model: str, reading: TextToRead, page: Path, as_json: bool) -> None:
+    """Write the page with the model inside, which says what the model repeats of its texts."""
+    from groundup.api.models import memorised_of
+    from groundup.device import select_compute
+    from groundup.lab.live.contents import page_contents
+    from groundup.lab.live.live_page import START, write_live_page
+    from groundup.weights.model_io import open_model
+
+    text, progress = START, console_progress()
+    if reading != TextToRead():
+        text = reading.read()
+    opened = open_model(model, select_compute("cpu"), prefer="pretrain", progress=progress)
+    contents = page_contents(opened)  # refused before the texts are read
+    found = memorised_of(opened, progress)
+    memorised = None if found is None else found.to_plain()
+    write_live_page(opened, page, contents=contents, text=text, memorised=memorised)
+    size = page.stat().st_size
+    lines = [
+        f"{page} ({size / 1e6:,.1f} MB, {contents.parameters:,} parameters): open it in a browser.",
+        "Before you share it: what the model repeats of its texts stands at its end"
+        + (", not measured, as they are not there." if found is None else "."),
+    ]
+    values = {"page": str(page), "bytes": size, "parameters": contents.parameters}
+    print_result(lines, {**values, "memorised": memorised}, as_json)
 
 
 def _write_page(

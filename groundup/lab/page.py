@@ -202,7 +202,7 @@ def render(inside: ModelViews, folder: Path | None = None) -> str:
         _opening(inside),
         node("main", [_section(name, inside, charts, folder) for name in views]),
         _footer(inside),
-        verbatim("script", _safe_json(charts), type="application/json", id="charts"),
+        verbatim("script", safe_json(charts), type="application/json", id="charts"),
         [verbatim("script", script) for script in scripts],
     )
     return to_html(node("html", _head(inside, scripts), body, lang="en"))
@@ -352,6 +352,6 @@ def _footer(inside: ModelViews) -> Node:
     return node("footer", missing, node("p", made))
 
 
-def _safe_json(value: Any) -> str:
+def safe_json(value: Any) -> str:
     """Return JSON for a script element: no text in it can end the element or begin a comment."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

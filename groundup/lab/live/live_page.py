@@ -1,0 +1,237 @@
+"""`write_live_page`: a language model in one HTML file that runs it in the browser, offline.
+
+    contents -> nodes, the program, the weights -> the file
+
+The content security policy allows the page's own program, by its hash, and no requests. Names,
+texts and the tables of the tokenizer are inserted as text or as JSON without any `<`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup import __version__
+from groundup.engine.sampling import Sampling
+from groundup.files import write_text
+from groundup.html_nodes import Node, foreign, node, policy_hash, read_asset, to_html, verbatim
+from groundup.lab.live.contents import PageContents, page_contents
+from groundup.lab.page import safe_json
+from groundup.palette import custom_properties
+from groundup.weights.model_format import OpenModel, model_name
+
+PACKAGE = "groundup.lab.live"
+PROGRAM = ("tokenizer.js", "model.js", "sampler.js", "page.js")
+START = "Once upon a time"
+WRITTEN_TOKENS = 40
+# Continuations that are shown of those that the model repeats.
+SHOWN = 20
+
+
+def write_live_page(
+    opened: OpenModel,
+    path: Path,
+    *,
+    text: str = START,
+    memorised: Mapping[str, Any] | None = None,
+    contents: PageContents | None = None,
+) -> PageContents:
+    """Write the page; return what it holds (`contents`: that, where it is there already).
+
+    `text`: what stands in its text box at first. `memorised`: `MemorisationResults.to_plain()`,
+    what the model repeats of its training text; None: the page says that this was not measured.
+    Raises ModelError for a model that the page can't run, DiskError.
+
+    >>> contents = write_live_page(opened, folder / "model.html")
+    >>> contents.parameters < 20_000_000
+    True
+    """
+    contents = contents or page_contents(opened)
+    write_text(path, render_live(contents, model_name(opened), text, memorised))
+    return contents
+
+
+def render_live(
+    contents: PageContents, name: str, text: str, memorised: Mapping[str, Any] | None
+) -> str:
+    """The page as text."""
+    script = "\n".join(read_asset(PACKAGE, file) for file in PROGRAM)
+    held = {
+        "config": contents.config,
+        "tokenizer": contents.tokenizer,
+        "tensors": contents.tensors,
+        "checksum": contents.checksum,
+    }
+    main = node("main", _controls(text), _repeats(memorised))
+    body = node(
+        "body",
+        _opening(contents, name),
+        main,
+        node(
+            "footer",
+            node(
+                "p",
+                f"Made by groundup {__version__}. No part of this page is loaded from elsewhere.",
+            ),
+        ),
+        verbatim("script", safe_json(held), type="application/json", id="contents"),
+        verbatim("script", contents.weights, type="text/plain", id="weights"),
+        verbatim("script", script),
+    )
+    return to_html(node("html", _head(name, script), body, lang="en"))
+
+
+def _head(name: str, script: str) -> Node:
+    policy = (
+        f"default-src 'none'; script-src '{policy_hash(script)}'; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return node(
+        "head",
+        node("meta", charset="utf-8"),
+        node("meta", http_equiv="Content-Security-Policy", content=policy),
+        node("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        node("meta", name="referrer", content="no-referrer"),
+        node("title", f"{name}: a language model in a page"),
+        node("style", custom_properties() + read_asset(PACKAGE, "live.css")),
+    )
+
+
+def _opening(contents: PageContents, name: str) -> Node:
+    config = contents.config
+    shape = (
+        f"{contents.parameters:,} parameters: {config['num_layers']} blocks of "
+        f"{config['num_heads']} heads, width {config['width']:,}, vocabulary "
+        f"{config['vocab_size']:,}, context {config['context_tokens']:,} tokens."
+    )
+    what = "This file contains the model itself. It runs here, in your browser, without a network."
+    share = node("a", "Before you share it: what it repeats of its texts", href="#repeats")
+    return node(
+        "header",
+        node("h1", foreign(name)),
+        node("p", what),
+        node("p", shape, " ", share, class_="quiet"),
+    )
+
+
+def _controls(text: str) -> list[Node]:
+    box = node("textarea", text, id="text", rows=4, spellcheck="false", dir="auto")
+    buttons = [
+        node("button", words, type="button", id=id, disabled=disabled)
+        for id, words, disabled in (
+            ("write", "Write on", None),
+            ("next", "One token", None),
+            ("stop", "Stop", "disabled"),
+            ("again", "Back to the text", None),
+        )
+    ]
+    written = node(
+        "div",
+        node("section", node("label", "Your text, which the model continues", box), _settings()),
+        node("div", buttons, class_="buttons"),
+        node("p", role="status", id="status"),
+        node(
+            "section",
+            node("h2", "The text in tokens", id="tokens-heading"),
+            node("p", TOKENS, class_="quiet"),
+            node(
+                "div",
+                id="tokens",
+                class_="tokens",
+                role="toolbar",
+                aria_labelledby="tokens-heading",
+            ),
+        ),
+        node(
+            "section",
+            node("h2", "What could come next", id="question"),
+            node("p", DISTRIBUTION, class_="quiet"),
+            node("div", _table(), class_="scroll"),
+        ),
+        id="controls",
+    )
+    needs = node("noscript", node("p", "The model runs as JavaScript, which is switched off here."))
+    return [needs, node("p", id="failure", hidden="hidden", role="alert"), written]
+
+
+TOKENS = (
+    "Below each token: the probability that the model gave it after the tokens before it. Choose "
+    "one to see what else could stand there; the arrow keys move among them."
+)
+DISTRIBUTION = (
+    "The probabilities as the model gives them, and after each step of sampling, in its order. "
+    "Choose a token to put it there: what followed it is removed."
+)
+
+
+def _settings() -> Node:
+    standard = Sampling()
+    fields = (
+        ("temperature", "Temperature (0: always the best)", standard.temperature, 0.1, 0),
+        ("top-k", "Top-k (0: all)", standard.top_k, 1, 0),
+        ("top-p", "Top-p (1: all)", standard.top_p, 0.05, 0),
+        ("seed", "Seed", 0, 1, 0),
+        ("tokens-to-write", "Tokens to write", WRITTEN_TOKENS, 1, 1),
+    )
+    inputs = [
+        node(
+            "label",
+            words,
+            node("input", type="number", id=id, value=str(value), step=str(step), min=str(least)),
+        )
+        for id, words, value, step, least in fields
+    ]
+    return node("fieldset", inputs, id="sampling", class_="settings", aria_label="Sampling")
+
+
+def _table() -> Node:
+    return node(
+        "table",
+        node("thead", node("tr", id="heads")),
+        node("tbody", id="distribution"),
+        aria_labelledby="question",
+    )
+
+
+def _repeats(memorised: Mapping[str, Any] | None) -> Node:
+    """What the model repeats word for word: read before the page is given to others."""
+    parts = [node("h2", "Before you share this page")]
+    if memorised is None:
+        unmeasured = (
+            "What this model repeats of its texts word for word was not measured: the texts that "
+            "it was trained on were not at hand. Share it only where the texts could be shared too."
+        )
+        return node("section", parts, node("p", unmeasured, class_="care"), id="repeats")
+    rows = [row for row in memorised["rows"] if row["split"] == "train"]
+    parts.append(node("p", WHAT_IS_REPEATED))
+    parts.append(node("ul", [node("li", _share_line(row)) for row in rows]))
+    repeated = memorised["repeated"]
+    if repeated:
+        shown = [_repeated(text) for text in repeated[:SHOWN]]
+        count = (
+            f"The {len(shown)} of {len(repeated)} that tell most"
+            if len(repeated) > SHOWN
+            else "All"
+        )
+        summary = node("summary", f"{count}: beginning, and what the model writes after it")
+        parts.append(node("details", summary, node("dl", shown, class_="repeated")))
+    return node("section", parts, id="repeats")
+
+
+WHAT_IS_REPEATED = (
+    "Who has this file has the weights, and can make them write what they hold. Given a passage's "
+    "beginning, so many of its texts' passages does the model write on word for word, always "
+    "taking the most probable token; sampling and other beginnings may bring out more."
+)
+
+
+def _share_line(row: Mapping[str, Any]) -> str:
+    kind = "passages" if row["kind"] == "passages" else f"personal data ({row['kind']})"
+    interval = f"95 % interval {100 * row['low']:.1f} to {100 * row['high']:.1f} %"
+    return f"{kind}: {row['repeated']:,} of {row['tried']:,} repeated ({interval})"
+
+
+def _repeated(text: Mapping[str, Any]) -> Sequence[Node]:
+    return [
+        node("dt", foreign(text["document"]), f", {text['kind']}, {text['tokens']} tokens"),
+        node("dd", foreign(text["prompt"]), " ", foreign(text["text"], "mark")),
+    ]

@@ -1,0 +1,250 @@
+// The forward pass of one token, with a key/value cache: id and position -> logits. Weights are
+// float32, sums are float64. Each kernel is the plain formula; groundup/model/ has the same in torch.
+"use strict";
+
+/**
+ * groundup's ModelConfig, and what Python computes from it.
+ * @typedef {Object} LiveConfig
+ * @property {number} vocab_size
+ * @property {number} context_tokens
+ * @property {number} width
+ * @property {number} num_layers
+ * @property {number} num_heads
+ * @property {number} num_kv_heads
+ * @property {number} head_width
+ * @property {number} feedforward_width
+ * @property {"rms"|"layer"} norm
+ * @property {"pre"|"post"|"output"|"sandwich"|"parallel"} block
+ * @property {string} positions
+ * @property {string} feedforward
+ * @property {"none"|"head"|"projection"} qk_norm
+ * @property {number} norm_eps
+ * @property {number} score_width
+ * @property {number} score_softcap
+ * @property {number} logit_softcap
+ * @property {boolean} scaled_embedding
+ * @property {boolean} embedding_norm
+ * @property {boolean} tied_head
+ * @property {number[]} windows             of each block, in tokens; 0: none
+ * @property {(Rotation|null)[]} rotations  of each block
+ * @property {number[]} slopes              ALiBi's, of each head; empty: none
+ * @property {number[]} sinusoids           frequencies of sinusoidal positions; empty: none
+ *
+ * @typedef {{frequencies: number[], factor: number}} Rotation
+ * @typedef {Object<string, Float32Array>} Weights   by groundup's own names
+ */
+
+/** out = W x (+ b): each row of W [rows, x.length] times x. @param {Float32Array} W @param {Float32Array} x @param {Float32Array|undefined} b @param {Float32Array} out */
+function matvec(W, x, b, out) {
+  const columns = x.length, whole = columns - (columns % 4);
+  for (let row = 0, start = 0; row < out.length; row++, start += columns) {
+    let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (let c = 0, w = start; c < whole; c += 4, w += 4) {
+      s0 += W[w] * x[c];
+      s1 += W[w + 1] * x[c + 1];
+      s2 += W[w + 2] * x[c + 2];
+      s3 += W[w + 3] * x[c + 3];
+    }
+    for (let c = whole; c < columns; c++) s0 += W[start + c] * x[c];
+    out[row] = s0 + s1 + s2 + s3 + (b ? b[row] : 0);
+  }
+  return out;
+}
+
+/** x / rms(x) * weight. @param {Float32Array} x @param {Float32Array} weight @param {number} eps */
+function rmsNorm(x, weight, eps) {
+  let squares = 0;
+  for (const value of x) squares += value * value;
+  const factor = 1 / Math.sqrt(squares / x.length + eps);
+  return x.map((value, index) => value * factor * weight[index]);
+}
+
+/** (x - mean) / std * weight + bias. @param {Float32Array} x @param {Float32Array} weight @param {Float32Array} bias @param {number} eps */
+function layerNorm(x, weight, bias, eps) {
+  let sum = 0, squares = 0;
+  for (const value of x) sum += value;
+  const mean = sum / x.length;
+  for (const value of x) squares += (value - mean) ** 2;
+  const factor = 1 / Math.sqrt(squares / x.length + eps);
+  return x.map((value, index) => (value - mean) * factor * weight[index] + bias[index]);
+}
+
+/** exp(s_j) / sum_k exp(s_k); -Infinity gives 0. @param {ArrayLike<number>} scores @returns {Float64Array} */
+function softmax(scores) {
+  let best = -Infinity, sum = 0;
+  for (let index = 0; index < scores.length; index++) if (scores[index] > best) best = scores[index];
+  const shares = new Float64Array(scores.length);
+  for (let index = 0; index < scores.length; index++) sum += shares[index] = Math.exp(scores[index] - best);
+  for (let index = 0; index < scores.length; index++) shares[index] /= sum;
+  return shares;
+}
+
+/** -cap .. cap; 0: no cap. @param {number} value @param {number} cap */
+const softcap = (value, cap) => (cap ? cap * Math.tanh(value / cap) : value);
+
+const silu = (/** @type {number} */ x) => x / (1 + Math.exp(-x));
+const gelu = (/** @type {number} */ x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+
+/** By its name in groundup: the activation, and whether a gate is activated and multiplies. */
+const FEEDFORWARDS = {
+  swiglu: { activation: silu, gated: true },
+  geglu: { activation: gelu, gated: true },
+  gelu: { activation: gelu, gated: false },
+};
+
+/** Where the norms are, as in groundup/model/block.py: x the stream, f the part, n and m the norms of its input and output. */
+const WIRINGS = {
+  pre: (x, f, n, m) => plus(x, f(n(x))),
+  post: (x, f, n, m) => m(plus(x, f(x))),
+  output: (x, f, n, m) => plus(x, m(f(x))),
+  sandwich: (x, f, n, m) => plus(x, m(f(n(x)))),
+};
+
+/** @param {Float32Array} one @param {Float32Array} other */
+const plus = (one, other) => one.map((value, index) => value + other[index]);
+
+/** Turns each pair (i, i + D/2) by its angle, in place. @param {Float32Array} head @param {number} position @param {Rotation} rotation */
+function rotate(head, position, rotation) {
+  const half = head.length / 2;
+  for (let pair = 0; pair < half; pair++) {
+    const angle = Math.fround(position * rotation.frequencies[pair]); // in float32, as in training
+    const cosine = Math.cos(angle) * rotation.factor, sine = Math.sin(angle) * rotation.factor;
+    const [a, b] = [head[pair], head[pair + half]];
+    head[pair] = a * cosine - b * sine;
+    head[pair + half] = b * cosine + a * sine;
+  }
+}
+
+class LiveModel {
+  /** @param {LiveConfig} config @param {Weights} weights */
+  constructor(config, weights) {
+    this.config = config;
+    this.weights = weights;
+    const stored = config.num_kv_heads * config.head_width;
+    const room = () => Array.from({ length: config.num_layers }, () => new Float32Array(config.context_tokens * stored));
+    [this.keys, this.values] = [room(), room()];
+  }
+
+  /**
+   * The logits [V] after the token `id` at `position`, whose key and value are stored: all tokens
+   * before it must have been. A token that is run again gives the same.
+   * @param {number} id @param {number} position @returns {Float32Array}
+   */
+  step(id, position) {
+    let x = this.embed(id, position);
+    for (let layer = 0; layer < this.config.num_layers; layer++) x = this.block(layer, x, position);
+    if (this.config.block !== "post") x = this.norm("final_norm", x);
+    const head = this.config.tied_head ? "embedding.weight" : "head.weight";
+    const logits = matvec(this.weights[head], x, undefined, new Float32Array(this.config.vocab_size));
+    if (this.config.logit_softcap) return logits.map((value) => softcap(value, this.config.logit_softcap));
+    return logits;
+  }
+
+  /** The row of the embedding, and of the positions where they are added. @param {number} id @param {number} position */
+  embed(id, position) {
+    const { width, positions, sinusoids } = this.config;
+    let x = this.weights["embedding.weight"].slice(id * width, (id + 1) * width);
+    if (this.config.scaled_embedding) x = x.map((value) => value * Math.sqrt(width));
+    if (positions === "learned") {
+      const row = position * width;
+      x = plus(x, this.weights["position_embedding.weight"].subarray(row, row + width));
+    }
+    if (positions === "sinusoidal") {
+      sinusoids.forEach((frequency, pair) => {
+        const angle = Math.fround(position * frequency);
+        x[2 * pair] += Math.sin(angle);
+        x[2 * pair + 1] += Math.cos(angle);
+      });
+    }
+    return this.config.embedding_norm ? this.norm("embedding_norm", x) : x;
+  }
+
+  /** @param {number} layer @param {Float32Array} x @param {number} position */
+  block(layer, x, position) {
+    const name = `blocks.${layer}.`;
+    const attention = (input) => this.attention(layer, input, position);
+    const feedforward = (input) => this.feedforward(`${name}feedforward.`, input);
+    const norm = (part) => (input) => this.norm(`${name}${part}`, input);
+    if (this.config.block === "parallel") {
+      const input = norm("attention_norm")(x);
+      return plus(plus(x, attention(input)), feedforward(input));
+    }
+    const add = WIRINGS[this.config.block];
+    const between = add(x, attention, norm("attention_norm"), norm("attention_output_norm"));
+    return add(between, feedforward, norm("feedforward_norm"), norm("feedforward_output_norm"));
+  }
+
+  /** @param {string} name @param {Float32Array} x */
+  norm(name, x) {
+    const weight = this.weights[`${name}.weight`];
+    if (this.config.norm === "rms") return rmsNorm(x, weight, this.config.norm_eps);
+    return layerNorm(x, weight, this.weights[`${name}.bias`], this.config.norm_eps);
+  }
+
+  /** @param {string} name of a layer with a weight, and for some a bias @param {Float32Array} x */
+  linear(name, x) {
+    const weight = this.weights[`${name}.weight`];
+    return matvec(weight, x, this.weights[`${name}.bias`], new Float32Array(weight.length / x.length));
+  }
+
+  /** @param {string} name @param {Float32Array} x */
+  feedforward(name, x) {
+    const { activation, gated } = FEEDFORWARDS[this.config.feedforward];
+    const up = this.linear(`${name}up`, x);
+    const inner = gated
+      ? this.linear(`${name}gate`, x).map((value, index) => activation(value) * up[index])
+      : up.map(activation);
+    return this.linear(`${name}down`, inner);
+  }
+
+  /** softmax(Q K^T / sqrt(D)) V for the one new token. @param {number} layer @param {Float32Array} x @param {number} position */
+  attention(layer, x, position) {
+    const { num_heads, num_kv_heads, head_width } = this.config;
+    const name = `blocks.${layer}.attention.`, stored = num_kv_heads * head_width;
+    const queries = this.projected(layer, "query", x, position);
+    this.keys[layer].set(this.projected(layer, "key", x, position), position * stored);
+    this.values[layer].set(this.linear(`${name}value`, x), position * stored);
+    const mixed = new Float32Array(num_heads * head_width);
+    for (let head = 0; head < num_heads; head++) {
+      const shared = Math.floor(head / (num_heads / num_kv_heads)) * head_width;
+      const query = queries.subarray(head * head_width, (head + 1) * head_width);
+      this.mix(layer, head, query, shared, position, mixed.subarray(head * head_width, (head + 1) * head_width));
+    }
+    return this.linear(`${name}output`, mixed);
+  }
+
+  /** Queries or keys of all heads: projected, normalised and rotated. @param {number} layer @param {"query"|"key"} part @param {Float32Array} x @param {number} position */
+  projected(layer, part, x, position) {
+    const { head_width, qk_norm, norm_eps } = this.config;
+    const name = `blocks.${layer}.attention.${part}`, weight = this.weights[`${name}_norm.weight`];
+    let all = this.linear(name, x);
+    if (qk_norm === "projection") all = rmsNorm(all, weight, norm_eps);
+    const rotation = this.config.rotations[layer];
+    for (let start = 0; start < all.length; start += head_width) {
+      const head = all.subarray(start, start + head_width);
+      if (qk_norm === "head") head.set(rmsNorm(head, weight, norm_eps));
+      if (rotation) rotate(head, position, rotation);
+    }
+    return all;
+  }
+
+  /** One head: scores of the stored tokens, their softmax, the weighted sum of their values. `shared`: where its key and value begin in a token's row. */
+  mix(layer, head, query, shared, position, out) {
+    const { num_kv_heads, head_width, score_width, score_softcap, windows, slopes } = this.config;
+    const [keys, values] = [this.keys[layer], this.values[layer]], stored = num_kv_heads * head_width;
+    const first = windows[layer] ? Math.max(0, position + 1 - windows[layer]) : 0;
+    const scores = new Float64Array(position + 1 - first), factor = 1 / Math.sqrt(score_width);
+    for (let token = first; token <= position; token++) {
+      const start = token * stored + shared;
+      let sum = 0;
+      for (let d = 0; d < head_width; d++) sum += query[d] * keys[start + d];
+      const bias = slopes.length ? -slopes[head] * (position - token) : 0;
+      scores[token - first] = softcap(sum * factor, score_softcap) + bias;
+    }
+    const weights = softmax(scores);
+    for (let token = first; token <= position; token++) {
+      const start = token * stored + shared, weight = weights[token - first];
+      for (let d = 0; d < head_width; d++) out[d] += weight * values[start + d];
+    }
+  }
+}

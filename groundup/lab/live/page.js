@@ -1,0 +1,326 @@
+// The page: the text as tokens, what follows it, and what was drawn. The state is `ids` and a place
+// among them; the model's cache holds the tokens before that place. It makes no requests.
+"use strict";
+
+const SHOWN_TOKENS = 10; // rows of the table of probabilities
+const PAUSE_MS = 60; // of work between two frames
+
+const byId = (id) => document.getElementById(id);
+
+/** @param {string} tag @param {Object} properties @param {...(Node|string)} children */
+function element(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+const percent = (share) => {
+  if (share > 0 && share < 0.0005) return "<0.1 %";
+  return `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+};
+
+/** The weights from the base64 of the page. Throws an Error whose message is for the reader. @param {{tensors: Object<string, [number, number]>, checksum: number}} contents @returns {Weights} */
+function readWeights(contents) {
+  const text = byId("weights").textContent, letters = 4 * 1024 * 1024, damaged = "This file is damaged: the weights in it are not those that were written. Make it again with groundup lab --live.";
+  const bytes = new Uint8Array(4 * Object.values(contents.tensors).reduce((sum, [, length]) => sum + length, 0));
+  let place = 0;
+  try {
+    for (let start = 0; start < text.length; start += letters) {
+      const part = atob(text.slice(start, start + letters));
+      for (let index = 0; index < part.length; index++) bytes[place++] = part.charCodeAt(index);
+    }
+  } catch {
+    throw new Error(damaged);
+  }
+  if (place !== bytes.length || crc32(bytes) !== contents.checksum) throw new Error(damaged);
+  const numbers = new Float32Array(bytes.buffer);
+  return Object.fromEntries(Object.entries(contents.tensors).map(([name, [start, length]]) => [name, numbers.subarray(start, start + length)]));
+}
+
+/** @param {Uint8Array} bytes */
+function crc32(bytes) {
+  const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+    for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? (byte >>> 1) ^ 0xedb88320 : byte >>> 1;
+    return byte;
+  });
+  let sum = 0xffffffff;
+  for (let index = 0; index < bytes.length; index++) sum = table[(sum ^ bytes[index]) & 255] ^ (sum >>> 8);
+  return (sum ^ 0xffffffff) >>> 0;
+}
+
+class LivePage {
+  /** @param {{config: LiveConfig, tokenizer: TokenizerTable, tensors: Object, checksum: number}} contents */
+  constructor(contents) {
+    this.config = contents.config;
+    this.model = new LiveModel(contents.config, readWeights(contents));
+    this.tokenizer = new ByteLevelTokenizer(contents.tokenizer);
+    /** Prompt and answer. @type {number[]} */
+    this.ids = [];
+    /** The probability of each, after those before it; of the first there is none. @type {(number|null)[]} */
+    this.shares = [];
+    this.promptLength = 0;
+    this.cached = 0; // tokens in the model's cache
+    this.place = 0; // the token whose distribution is shown; ids.length: the next one
+    this.task = 0; // raised to stop what is running
+    this.listen();
+    this.readText();
+  }
+
+  listen() {
+    byId("text").addEventListener("input", () => this.readText());
+    byId("next").addEventListener("click", () => this.write(1));
+    byId("write").addEventListener("click", () => this.write(Number(byId("tokens-to-write").value) || 20));
+    byId("stop").addEventListener("click", () => this.stop("Stopped."));
+    byId("again").addEventListener("click", () => this.readText());
+    byId("sampling").addEventListener("input", () => this.showDistribution());
+    byId("tokens").addEventListener("keydown", (event) => this.moveFocus(event));
+  }
+
+  /** @returns {Sampling} */
+  sampling() {
+    const number = (name, least, most, other) => {
+      const input = byId(name), value = input.value.trim() === "" ? NaN : Number(input.value);
+      const valid = value >= least && value <= most;
+      input.setAttribute("aria-invalid", String(!valid));
+      return valid ? value : other;
+    };
+    return {
+      temperature: number("temperature", 0, 100, 1),
+      top_k: Math.floor(number("top-k", 0, 1e9, 0)),
+      top_p: number("top-p", 1e-9, 1, 1),
+      seed: Math.floor(number("seed", 0, Number.MAX_SAFE_INTEGER, 0)),
+    };
+  }
+
+  stop(message) {
+    this.task++;
+    byId("stop").disabled = true;
+    if (message) this.say(message);
+  }
+
+  say(message) {
+    byId("status").textContent = message;
+  }
+
+  async readText() {
+    this.stop("");
+    const ids = this.tokenizer.encode(byId("text").value), most = this.config.context_tokens - 1;
+    const same = commonLength(ids, this.ids);
+    this.ids = ids.slice(0, most);
+    this.cached = Math.min(this.cached, Math.max(0, same - 1)); // the last one again, for the share of what follows
+    this.shares.length = Math.min(this.shares.length, same);
+    this.promptLength = this.place = this.ids.length;
+    const cut = ids.length > most ? ` The model reads ${most} tokens at most: the text's first ${most} are read.` : "";
+    await this.catchUp(`${this.ids.length} tokens.${cut}`);
+  }
+
+  /** Runs the tokens that the cache lacks, in pieces between frames. */
+  async catchUp(message) {
+    const task = ++this.task;
+    let paused = performance.now();
+    while (this.cached < this.ids.length && task === this.task) {
+      this.runOne();
+      if (performance.now() - paused > PAUSE_MS) {
+        this.say(`Reading: ${this.cached} of ${this.ids.length} tokens.`);
+        await frame();
+        paused = performance.now();
+      }
+    }
+    if (task !== this.task) return;
+    this.say(message);
+    this.show();
+  }
+
+  /** Runs the first token that is not in the cache, and notes the share of the one after it. */
+  runOne() {
+    const position = this.cached++;
+    this.logits = this.model.step(this.ids[position], position);
+    if (position === 0) this.shares[0] = null;
+    if (position + 1 < this.ids.length) this.shares[position + 1] = softmax(this.logits)[this.ids[position + 1]];
+  }
+
+  /** The logits before the token at a place. @param {number} place */
+  logitsAt(place) {
+    return this.model.step(this.ids[place - 1], place - 1);
+  }
+
+  /** Writes tokens from the place shown on: what stood there is replaced. @param {number} count */
+  async write(count) {
+    if (!this.ids.length) return this.say("Type a text first: the model continues it.");
+    if (this.place >= this.config.context_tokens) return this.say(this.whyEnded().trim());
+    this.cutAt(this.place);
+    const sampling = this.sampling(), keys = new RandomKeys(sampling.seed), task = ++this.task;
+    const began = performance.now();
+    let paused = began, written = 0, why = "";
+    byId("stop").disabled = false;
+    this.logits = this.logitsAt(this.ids.length);
+    while (written < count && task === this.task && !why) {
+      const id = chooseToken(this.logits, sampling, keys.key(this.ids.length - this.promptLength));
+      this.append(id);
+      written++;
+      why = this.whyEnded();
+      if (performance.now() - paused > PAUSE_MS) {
+        this.showTokens();
+        await frame();
+        paused = performance.now();
+      }
+    }
+    if (task !== this.task) return this.show();
+    byId("stop").disabled = true;
+    const speed = written / ((performance.now() - began) / 1000);
+    this.show();
+    const pace = written >= 10 ? ` (${Math.round(speed)} a second)` : "";
+    this.say(`${written === 1 ? "1 token" : `${written} tokens`} written${pace}.${why}`);
+  }
+
+  /** @param {number} id */
+  append(id) {
+    this.shares[this.ids.length] = softmax(this.logits)[id];
+    this.ids.push(id);
+    this.place = this.ids.length;
+    if (this.ids.length < this.config.context_tokens) this.runOne();
+  }
+
+  whyEnded() {
+    if (this.tokenizer.table.stop_ids.includes(this.ids.at(-1))) return " The model ended its text here.";
+    if (this.ids.length >= this.config.context_tokens) return ` The model's context of ${this.config.context_tokens} tokens is full.`;
+    return "";
+  }
+
+  /** Removes the tokens from a place on. @param {number} place */
+  cutAt(place) {
+    this.ids.length = Math.min(this.ids.length, place);
+    this.shares.length = Math.min(this.shares.length, place);
+    this.cached = Math.min(this.cached, place);
+    this.promptLength = Math.min(this.promptLength, place);
+  }
+
+  /** Shows what could stand at a place. @param {number} place */
+  goTo(place) {
+    this.stop("");
+    this.place = Math.min(place, this.ids.length);
+    this.say("");
+    this.show();
+  }
+
+  /** Puts another token at the place shown; what followed is removed. @param {number} id */
+  choose(id) {
+    this.stop("");
+    this.choosing = true;
+    const place = this.place;
+    this.cutAt(place);
+    this.logits = this.logitsAt(place);
+    this.append(id);
+    this.show();
+    this.say(`“${this.tokenizer.show(id)}” chosen as token ${place + 1}. Write on from here.`);
+  }
+
+  show() {
+    this.showTokens();
+    this.showDistribution();
+  }
+
+  showTokens() {
+    const place = this.place, buttons = this.ids.map((id, index) => this.tokenButton(id, index));
+    const next = element("button", { type: "button", className: "token next", textContent: "next" });
+    next.setAttribute("aria-label", `the next token, number ${this.ids.length + 1}`);
+    next.addEventListener("click", () => this.goTo(this.ids.length));
+    if (this.ids.length) buttons.push(next);
+    buttons.forEach((button, index) => {
+      button.tabIndex = index === place ? 0 : -1;
+      if (index === place) button.setAttribute("aria-current", "true");
+    });
+    const focused = byId("tokens").contains(document.activeElement);
+    byId("tokens").replaceChildren(...buttons);
+    if (focused) buttons[place]?.focus();
+  }
+
+  tokenButton(id, index) {
+    const share = this.shares[index], said = share == null ? "" : percent(share);
+    const name = element("bdi", { textContent: this.tokenizer.show(id) });
+    const button = element("button", { type: "button", className: "token" }, name, element("small", { textContent: said || "first" }));
+    if (index >= this.promptLength) button.classList.add("written");
+    button.style.setProperty("--share", String(Math.sqrt(share ?? 0)));
+    button.setAttribute("aria-label", `token ${index + 1}, ${this.tokenizer.show(id)}${said && `, probability ${said}`}`);
+    button.addEventListener("click", () => this.goTo(index));
+    return button;
+  }
+
+  /** Arrow keys, Home and End move among the tokens. @param {KeyboardEvent} event */
+  moveFocus(event) {
+    const buttons = [...byId("tokens").children], at = buttons.indexOf(document.activeElement);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (at < 0 || to === undefined) return;
+    event.preventDefault();
+    buttons[Math.max(0, Math.min(to, buttons.length - 1))].focus();
+  }
+
+  showDistribution() {
+    const body = byId("distribution"), place = this.place;
+    if (this.cached < Math.min(place, this.ids.length)) return; // still reading
+    const sampling = this.sampling();
+    byId("heads").replaceChildren(element("th", { scope: "col", textContent: "token" }), ...[
+      "the model", sampling.top_k ? `top-k ${sampling.top_k}` : "top-k off", sampling.top_p < 1 ? `top-p ${sampling.top_p}` : "top-p off", `tempera\u00adture ${sampling.temperature}`,
+    ].map((textContent) => element("th", { scope: "col", textContent })));
+    body.replaceChildren();
+    if (place === 0 || place > this.config.context_tokens) {
+      const why = this.ids.length ? "Nothing stands before this token: the model has no prediction for it." : "Type a text above.";
+      byId("question").textContent = why;
+      return;
+    }
+    const steps = samplingSteps(this.logitsAt(place), sampling), shares = steps.map((step) => softmax(step.scores));
+    byId("question").textContent = place < this.ids.length ? `What could stand in place of token ${place + 1}` : "What could come next";
+    const rows = mostProbable(shares[0], this.ids[place]), shown = new Set(rows), focused = this.choosing;
+    body.replaceChildren(...rows.map((id) => this.distributionRow(id, shares)), this.restRow(shares, shown));
+    if (focused) body.querySelector(".choice:not([disabled])")?.focus(); // its row is a new one
+    this.choosing = false;
+  }
+
+  distributionRow(id, shares) {
+    const name = this.tokenizer.show(id), here = id === this.ids[this.place];
+    const button = element("button", { type: "button", className: "choice" }, element("bdi", { textContent: name }));
+    button.setAttribute("aria-label", here ? `${name}, the token that stands here` : `choose ${name}`);
+    button.disabled = here;
+    button.addEventListener("click", () => this.choose(id));
+    const row = element("tr", {}, element("th", { scope: "row" }, button), ...shares.map((step) => bar(step[id])));
+    if (here) row.className = "here";
+    return row;
+  }
+
+  restRow(shares, shown) {
+    const rest = shares.map((step) => step.reduce((sum, share, id) => (shown.has(id) ? sum : sum + share), 0));
+    const count = this.config.vocab_size - shown.size;
+    return element("tr", { className: "rest" }, element("th", { scope: "row", textContent: `${count.toLocaleString("en")} others` }), ...rest.map(bar));
+  }
+}
+
+/** A cell with a share as a bar and in figures. @param {number} share */
+function bar(share) {
+  const drawn = element("span", { className: "bar" });
+  drawn.style.width = `${100 * Math.min(1, share)}%`;
+  return element("td", { className: share ? "" : "out" }, element("span", { className: "track", ariaHidden: "true" }, drawn), element("span", { textContent: share ? percent(share) : "–" }));
+}
+
+/** The most probable ids, and one more that is to be seen. @param {Float64Array} shares @param {number|undefined} also */
+function mostProbable(shares, also) {
+  const ids = Array.from(shares.keys()).sort((one, other) => shares[other] - shares[one]).slice(0, SHOWN_TOKENS);
+  if (also !== undefined && !ids.includes(also)) ids.push(also);
+  return ids;
+}
+
+/** @param {number[]} one @param {number[]} other */
+function commonLength(one, other) {
+  let length = 0;
+  while (length < one.length && one[length] === other[length]) length++;
+  return length;
+}
+
+const frame = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+try {
+  globalThis.livePage = new LivePage(JSON.parse(byId("contents").textContent));
+} catch (error) {
+  byId("controls").hidden = true;
+  byId("failure").hidden = false;
+  byId("failure").textContent = error instanceof Error ? error.message : String(error);
+}
