@@ -56,6 +56,8 @@ class Slot:
     """Of money: the sign."""
     options: Mapping[str, tuple[str, ...]] | None = None
     """Of a choice: each with its synonyms."""
+    told: Mapping[str, tuple[str, ...]] | None = None
+    """Of a choice: options with sentences that tell them without their words."""
     behind: tuple[str, ...] = ()
     """Words right behind which its value stands in a message that does not answer its question:
     "from" of an origin, "after" of a time."""
@@ -85,6 +87,7 @@ class Slot:
             ("rows", self.rows, ("code", "name")),
             ("currency", self.currency, ("money",)),
             ("options", self.options is not None, ("choice",)),
+            ("told", self.told is not None, ("choice",)),
             ("among", self.among, ("name",)),
             ("pattern", self.pattern, ("code",)),
             ("example", self.example, ("code",)),
@@ -100,6 +103,9 @@ class Slot:
             require(bool(self.currency), "currency", '""', 'given for money, such as "£"')
         if self.type == "choice":
             require(bool(self.options), "options", self.options, "given for a choice")
+            for name in self.told or ():
+                listed = ", ".join(self.options or ())
+                require(name in (self.options or ()), "told", repr(name), f"one of {listed}")
         if self.type == "code":
             self._require_code()
 

@@ -22,7 +22,6 @@ from groundup.actions import conversations, ledger
 from groundup.actions.action_file import ACTIONS_FILE, read_actions
 from groundup.actions.conversations import KEPT_WITHOUT_ID_S, KnownTalk, Talk, talk_of
 from groundup.actions.definition import REFERENCE, Action, SlotValue
-from groundup.actions.dialogue import filled, step
 from groundup.actions.effects import TIMEOUT_S, allowed_effects, call
 from groundup.actions.endings import (
     Step,
@@ -46,8 +45,9 @@ from groundup.actions.state import (
     LastDone,
     Performance,
 )
+from groundup.actions.steps import filled, step, take_up
 from groundup.actions.world import WORLD_FILE, World, WorldReader
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, FormatError
 
 # Above an effect's timeout: until then another process may still write how its call ended.
 GRACE_S, POLL_S = 2.0, 0.05
@@ -133,7 +133,7 @@ class ActionDesk:
             with self.world.reader() as reader:
                 return self._step(reader, known, talk, heard)
 
-        return self._reply(talk, party, take)
+        return self._reply(talk, party, heard, take)
 
     def fill(
         self,
@@ -159,7 +159,7 @@ class ActionDesk:
             with self.world.reader() as reader:
                 return filled(self.actions, reader, found, values, heard)
 
-        turn = self._reply(talk, Party(conversation, customer, _utc()), begin)
+        turn = self._reply(talk, Party(conversation, customer, _utc()), heard, begin)
         assert turn is not None
         return turn
 
@@ -182,7 +182,7 @@ class ActionDesk:
         return self.turn(conversation, [*turns, CONFIRMED], today, customer, client)
 
     def _reply(
-        self, talk: Talk, party: Party, step_of: Callable[[KnownTalk], Step]
+        self, talk: Talk, party: Party, heard: Heard, step_of: Callable[[KnownTalk], Step]
     ) -> ActionTurn | None:
         """Take a step, with what is to be done, unless it was taken before."""
         with self.world.writing() as database:
@@ -198,11 +198,28 @@ class ActionDesk:
             what = self._with_own_key(database, what, party)
             if not what.is_outside:
                 outcome = self._perform(database, what, party)
-                return self._keep(database, talk, finished(self.actions, what, outcome))
+                return self._keep(database, talk, self._finished(database, what, outcome, heard))
             outcome_or_start = self._begin(database, what, party)
         outcome = self._call(what, party, outcome_or_start)
         with self.world.writing() as database:
-            return self._keep(database, talk, finished(self.actions, what, outcome))
+            return self._keep(database, talk, self._finished(database, what, outcome, heard))
+
+    def _finished(
+        self, database: sqlite3.Connection, what: Performance, outcome: EffectOutcome, heard: Heard
+    ) -> Step:
+        """Return the step after a performance, within the transaction that keeps it; a wish that
+        can't be looked up is offered.
+        """
+        made = finished(self.actions, what, outcome)
+        if not made.state.wishes:
+            return made
+        try:
+            with contextlib.suppress(FormatError):
+                reader = self.world.reader_of(database)
+                return take_up(self.actions, reader, made, heard, self.chooser)
+        finally:
+            database.set_authorizer(None)
+        return made
 
     def pending(
         self,

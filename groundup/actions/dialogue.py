@@ -14,13 +14,12 @@ values that are written: where a value or a lookup has changed since, it is show
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from groundup.actions.definition import Action, ActionSet, Slot, SlotValue
+from groundup.actions.definition import Action, ActionSet, Slot
 from groundup.actions.endings import (
     Step,
     ask_which,
     fingerprint_of,
     hash_of,
-    marked,
     understood,
     undo_of,
     undo_refusal,
@@ -37,7 +36,6 @@ from groundup.actions.progress import (
     in_sentences,
     known_values,
     rows_of,
-    said,
 )
 from groundup.actions.replies import (
     agrees,
@@ -84,40 +82,9 @@ WHICH = 'Do you mean "{first}" or "{second}"?'
 OFFERED = 'I can do this for you: "{first}". Shall I?'
 
 
-def step(
-    actions: ActionSet,
-    world: KnownWorld,
-    state: ActionState,
-    heard: Heard,
-    chooser: ActionChooser | None = None,
-) -> Step:
-    """Return what a message leads to; `chooser`: reads which action it asks for, by default by
-    words. Raises what the world does.
-    """
-    chooser = chooser or ActionChooser(actions.actions)
-    return marked(_Dialogue(actions, world, state, heard, chooser).step())
+class Dialogue:
+    """One message of a conversation, and what it leads to."""
 
-
-def filled(
-    actions: ActionSet,
-    world: KnownWorld,
-    action: Action,
-    values: Mapping[str, SlotValue],
-    heard: Heard,
-) -> Step:
-    """Return what an action comes to whose values are given, without a message that is read. Raises
-    what the world does.
-    """
-    held: dict[str, HeldValue] = {}
-    for slot in action.askable:
-        if slot.name in values and slot.accepts(values[slot.name]):
-            value = values[slot.name]
-            held[slot.name] = HeldValue(value, "message", shown=said(slot, value))
-    chooser = ActionChooser(actions.actions)
-    return marked(_Dialogue(actions, world, ActionState(), heard, chooser).begin_with(action, held))
-
-
-class _Dialogue:
     def __init__(
         self,
         actions: ActionSet,
@@ -135,10 +102,12 @@ class _Dialogue:
         self.known = known_values(heard.today, heard.now, heard.customer)
 
     def step(self) -> Step:
+        """Return what the message leads to."""
         state = self.state
         if self.actions.action(waiting_action(state)) is None:
             state = self.state = replace(state, waits="", action="", wishes=())
-        if state.last is not None and state.waits in ("", "offer") and self._asks_undo():
+        is_after = state.waits in ("", "offer") or self._undoes_before()
+        if state.last is not None and is_after and self._asks_undo():
             return self._ask_undo(state.last)
         if state.waits == "which":
             return self._which_answer()
@@ -150,6 +119,10 @@ class _Dialogue:
             return self._answer()
         return self._begin()
 
+    def begin_wish(self, wish: Wish, others: Sequence[Wish]) -> Step:
+        """Begin a wish of an earlier message."""
+        return self._start(wish, others, MessageValues())
+
     def begin_with(self, action: Action, values: Mapping[str, HeldValue]) -> Step:
         """Take the values of an action as they are."""
         self.state = ActionState(action=action.name)
@@ -160,6 +133,10 @@ class _Dialogue:
         last, other = self.state.last, self.chooser.choose(self.message)
         is_other = other is not None and other != (last and last.action)
         return reads_undo(self.message) or (asks_undo(self.message) and not is_other)
+
+    def _undoes_before(self) -> bool:
+        """Whether a message can't mean the wish that was just taken up, only what was done before."""
+        return self.state.taken_up and not reads_cancel(self.message)
 
     def _begin(self) -> Step:
         if self.heard.is_unsure:
@@ -228,7 +205,9 @@ class _Dialogue:
     def _read(
         self, action: Action, message: str, start: int = 0, asked: Slot | None = None
     ) -> MessageValues:
-        reader = MessageReading(action, self.world, self.known, self.heard.today)
+        reader = MessageReading(
+            action, self.world, self.known, self.heard.today, self.chooser.meanings
+        )
         return reader.read(message, start, asked)
 
     def _answer(self) -> Step:
@@ -342,7 +321,7 @@ class _Dialogue:
         """Refuse, ask or confirm, as far as the values reach."""
         values = {name: each for name, each in progress.held.items() if each.source != "lookup"}
         aside = {name: each for name, each in self.state.set_aside.items() if name not in values}
-        self.state = replace(self.state, values=values, set_aside=aside, asked="")
+        self.state = replace(self.state, values=values, set_aside=aside, asked="", taken_up=False)
         if progress.refused is not None or progress.missing is not None:
             return self._stopped(action, progress, read)
         chosen = self._chosen_row(progress.needed, progress)
@@ -470,7 +449,10 @@ class _Dialogue:
         if refusal:
             return Step(self.state, replace(turn, text=refusal))
         text = fill(action.undo.confirm, last.said)
-        state = replace(self.state, waits="undo", question=text)
+        wishes = self.state.wishes
+        if self.state.waits == "confirm":  # a wish that was just taken up
+            wishes = (Wish(self.state.action, self.state.message), *wishes)
+        state = replace(self.state, waits="undo", question=text, wishes=wishes, taken_up=False)
         return Step(state, replace(turn, kind="confirm", text=text))
 
     def _undo_answer(self) -> Step:

@@ -173,11 +173,11 @@ class ActionChooser:
         self._spellings = frozenset([*self._known, *self._answered.counts])
         self._weighed = self._spellings.union(*self._options.values())
         self._weights: dict[tuple[str, str], float] = {}
-        self._meanings: Meanings | None = None
+        self.meanings: Meanings | None = None
         if embed is not None and actions:
             asked = {each.name: [each.title, *each.examples] for each in actions}
             answered = [text for each in actions for text in each.not_examples]
-            self._meanings = Meanings(asked, answered, embed)
+            self.meanings = Meanings(asked, answered, embed)
 
     def choose(
         self,
@@ -199,7 +199,7 @@ class ActionChooser:
         if said := self._said_in_examples(message):
             return said
         given = frozenset(labels)
-        if self._meanings is None:
+        if self.meanings is None:
             found = [self._chosen(text, form, given) for text, form in self._parts(message)]
             return max(filter(None, found), default=(0.0, None))[1]
         odds = self._odds(message, given)
@@ -218,7 +218,7 @@ class ActionChooser:
         none.
         """
         text = _unquoted(message[:MAX_CHARACTERS])
-        if self._meanings is None or {_plain(message)} & {*self._titles, *self._questions}:
+        if self.meanings is None or {_plain(message)} & {*self._titles, *self._questions}:
             return None
         odds = self._odds(text, frozenset())
         best = sorted(odds, key=lambda name: (-odds[name], name))[:2]
@@ -242,13 +242,13 @@ class ActionChooser:
         self, message: str, labels: Iterable[str] = ()
     ) -> Iterator[dict[str, dict[str, float]]]:
         """Yield of each part of a message what is weighed, for each action."""
-        assert self._meanings is not None
+        assert self.meanings is not None
         given, parts = frozenset(labels), self.parts(message)
-        self._meanings.prepare([text for text, _ in parts])
+        self.meanings.prepare([text for text, _ in parts])
         for text, form in parts:
-            by_vectors = self._meanings.features(text)
+            by_vectors = self.meanings.features(text)
             by_words = self._word_features(text, form, given)
-            asks = fitted_weights().request_logit(self._meanings.vector(text))
+            asks = fitted_weights().request_logit(self.meanings.vector(text))
             for name, each in by_words.items():
                 each |= by_vectors[name]
                 each["asks"] = asks

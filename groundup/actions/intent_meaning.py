@@ -28,6 +28,20 @@ NEAREST = 3
 PENALTY = 0.5
 
 
+# The least cosine of a part of a message to a text of an option, and how much it is ahead.
+TOLD, TOLD_AHEAD = 0.6, 0.1
+
+
+@dataclass(frozen=True)
+class Told:
+    """An option that a part of a message tells."""
+
+    option: str
+    part: str
+    nearness: float
+    """The cosine."""
+
+
 @dataclass(frozen=True)
 class MeaningWeights:
     """What was fitted."""
@@ -134,3 +148,21 @@ class Meanings:
                 "regression of all": float(scores.sum()),
             }
         return found
+
+    def told_option(self, parts: Sequence[str], told: Mapping[str, Sequence[str]]) -> Told | None:
+        """Return which option one of the parts of a message tells: what is nearest, and clearly
+        nearer than any other option; None: no part tells one. `told`: the texts of each option.
+        """
+        self.prepare([*parts, *(text for texts in told.values() for text in texts)])
+        found: list[Told] = []
+        for part in parts:
+            vector = self.vector(part)
+            near = sorted(
+                (max(float(self.vector(text) @ vector) for text in texts), name)
+                for name, texts in told.items()
+                if texts
+            )
+            other = near[-2][0] if len(near) > 1 else 0.0
+            if near and near[-1][0] >= TOLD and near[-1][0] - other >= TOLD_AHEAD:
+                found.append(Told(near[-1][1], part, near[-1][0]))
+        return max(found, key=lambda each: each.nearness, default=None)

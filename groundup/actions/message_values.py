@@ -9,9 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from groundup.actions.definition import Action, Slot
+from groundup.actions.intent_meaning import Meanings
+from groundup.actions.message_form import sentences
 from groundup.actions.progress import Bound, KnownWorld, said
 from groundup.actions.state import HeldValue, ValueSource
-from groundup.actions.values import ReadValue, read_values, spoken, unclear_values
+from groundup.actions.values import (
+    MAX_READ_CHARACTERS,
+    ReadValue,
+    read_values,
+    spoken,
+    unclear_values,
+)
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import words
 
@@ -29,6 +37,11 @@ _CHANGE = re.compile(
 )
 # The share of its words that were said before.
 MOST = 0.5
+# Clauses of which one may tell a choice, each of so many words at least.
+_CLAUSES = re.compile(
+    r"[.;!?,\n]\s*|\s[-–—]+\s|\s+(?:and|but|so|because|cos|since)\s+", re.IGNORECASE
+)
+MAX_PARTS, LEAST_WORDS = 20, 3
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,8 @@ class MessageReading:
     known: Bound
     """What is known without a message."""
     today: datetime.date
+    meanings: Meanings | None = None
+    """For choices that are told; None: by words alone."""
 
     def read(self, message: str, start: int = 0, asked: Slot | None = None) -> MessageValues:
         """Return the values of a message that begins at `start` of a longer one. `asked`: the slot
@@ -65,6 +80,12 @@ class MessageReading:
             source: ValueSource = "asked" if asked and asked.name == slot.name else "message"
             place = (start + each.start, start + each.end)
             values[slot.name] = HeldValue(each.value, source, *place, said(slot, each.value))
+        for slot in self.action.askable:
+            if slot.told and slot.name not in values:
+                told = self._told(slot, message)
+                if told is not None:
+                    place = start + told.start, start + told.end
+                    values[slot.name] = HeldValue(told.value, "message", *place, str(told.value))
         unclear = {}
         for name, readings in unclear_values(slots, message, self.today, asked_of).items():
             own = self.action.slot(name)
@@ -72,6 +93,23 @@ class MessageReading:
                 choices = " or ".join(spoken(own, value) for value in readings)
                 unclear[name] = f"Do you mean {choices}?"
         return MessageValues(values, unclear)
+
+    def _told(self, slot: Slot, message: str) -> ReadValue | None:
+        """Return the option of a choice that a sentence or clause of a message tells."""
+        if self.meanings is None or not slot.told:
+            return None
+        text = message[:MAX_READ_CHARACTERS]
+        parts = [*sentences(text), *_CLAUSES.split(text)][:MAX_PARTS]
+        clauses = [each.strip() for each in parts if len(words(each)) >= LEAST_WORDS]
+        texts = {
+            name: (name, *synonyms, *slot.told.get(name, ()))
+            for name, synonyms in (slot.options or {}).items()
+        }
+        found = self.meanings.told_option(list(dict.fromkeys(clauses)), texts)
+        if found is None:
+            return None
+        start = max(0, text.find(found.part))
+        return ReadValue(found.option, start, min(len(text), start + len(found.part)))
 
     def _accepted(
         self, slots: tuple[Slot, ...], message: str, asked: Slot | None, asked_of: Slot | None

@@ -98,8 +98,17 @@ _NAME_REPLY = re.compile(
 # "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters where a clause ends behind it.
 _BESIDE = re.compile(
     rf"[\s,;:/(–—-]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z"
-    rf"|\s*[,/(]?\s*({_PART})(?:[\s.!)]*\Z|\)|,\s|\)?\s+[-–—]\s)",
+    rf"|\s*[,/(]?\s*({_PART})(?:[\s.!)]*\Z|\)|,\s|\)?\s+[-–—]\s)"
+    rf"|\s*,\s*({_PART})(?:(?<=\.)|[:;!])\s",
     re.IGNORECASE,
+)
+# In small letters a sentence of its own, before a number that was read (blanks), at the end or
+# before a comma: ". dan brody, 01632 960777", "... tom lister", ". carla nunes, im a student".
+_BEFORE_NUMBER = re.compile(
+    rf"[.!?;,\n]\s{{0,2}}({_PART}(?:\s+{_PART}){{0,2}}),?\s{{10,}}", re.IGNORECASE
+)
+_SENTENCE_ALONE = re.compile(
+    rf"[.!?\n]\s{{0,2}}({_PART}(?:\s+{_PART}){{1,2}})(?:[\s.!]*\Z|,\s)", re.IGNORECASE
 )
 _SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr))(?<!\bmrs)\.\s", re.IGNORECASE)
 _PARTICLES = frozenset(["van", "von", "de", "der", "den", "la", "le", "da", "di", "du", "al", "el"])
@@ -113,9 +122,23 @@ _NO_NAMES = frozenset(
         " tomorrow"
         " tonight christmas easter regards cheers bye hello monday tuesday wednesday thursday friday saturday sunday"
         " instead then again too also now soon asap both pls plz thx ta urgently stolen lost"
-        " got wrong spelt spelled misspelt missing has been changed"
+        " got wrong spelt spelled misspelt missing has been changed sorry"
+        " mobile phone tel telephone"
+        " number cell call ring text"
     )
 )
+# What else is said in a few words of its own, and how adjectives, adverbs and verbs end.
+_REMARKS = frozenset(
+    words(
+        "many much mate mates love hun babe rush hurry worries worry bother problem luck joke"
+        " disgrace shambles nightmare rubbish rude brilliant lovely great good nice happy sad"
+        " fuming gutted best kind wishes hope wait idea ideas help fast quick easy nothing fancy"
+        " god hell bloody damn sake"
+        " lol haha omg ugh xx xxx day night week weekend evening morning afternoon time end story"
+        " speak talk safe appreciated big small special early late new old first last quiet please"
+    )
+)
+_NO_NAME_ENDING = re.compile(r".{3,}(?:ing|ed|ment|tion|less|ful|ous|able|ible)|.{5,}ly")
 _TEXT_LEAD = re.compile(
     r"\s*(?:(?:it'?s|it is|(?:my|the|our) (?:new )?(?:[^\W\d_]+ )?(?:is|are)|please (?:write"
     r"|note|say)"
@@ -321,6 +344,27 @@ def names_beside(text: str, codes: Sequence[Reading]) -> list[Reading]:
                 end = stop.start()
             start, end = _name_end(text, start, end)
             if end > start:
+                return [Reading(start, end, (_as_name(text[start:end]),))]
+    return []
+
+
+def names_alone(text: str, barred: frozenset[str]) -> list[Reading]:
+    """Return the name in small letters that is a sentence of its own, or stands before a number
+    that is blank. `barred`: words that are of something else.
+
+    >>> [each.values for each in names_alone("7 pm on Friday. tom lister", frozenset())]
+    [('Tom Lister',)]
+    >>> names_alone("7 pm on Friday. many thanks", frozenset())
+    []
+    """
+    for pattern in (_BEFORE_NUMBER, _SENTENCE_ALONE):
+        for match in pattern.finditer(text):
+            start, end = _name_end(text, *match.span(1), is_whole=True)
+            own = words(text[start:end])
+            is_other = any(
+                word in barred | _REMARKS or _NO_NAME_ENDING.fullmatch(word) for word in own
+            )
+            if end > start and not is_other:
                 return [Reading(start, end, (_as_name(text[start:end]),))]
     return []
 

@@ -50,6 +50,12 @@ _TO = re.compile(
     r"\s*(?:(?:\w+\s+){0,2}?(?:to|for|until|into)|->|→)\s+(?:(?:the|on|at|around|about)\s+)*\Z",
     re.IGNORECASE,
 )
+# "did I say Callum? I meant Finn": what stands right behind is meant, nothing before it.
+_MEANT = re.compile(
+    r"\b(?:i|we)(?:'d| had)? (?:meant|mean)(?: to (?:say|put|write))?\W+"
+    r"(?:(?:the|for|on|at|it's)\s+)*\Z",
+    re.IGNORECASE,
+)
 _INSTEAD = re.compile(r"[^.!?]*?\binstead\b(?! of)", re.IGNORECASE)
 
 
@@ -65,6 +71,9 @@ def meant(text: str, readings: Sequence[Reading]) -> list[Reading]:
     ]
     if len(found) < 2:
         return found
+    corrected = [each for each in found if _MEANT.search(text, 0, each.start)]
+    if corrected:
+        return [each for each in found if each.start >= corrected[-1].start]
     moves = _MOVES.search(text, 0, found[0].start) is not None
     kept = [
         each

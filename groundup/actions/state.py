@@ -94,6 +94,10 @@ class ActionState:
     fingerprint: str = ""
     """The hash of its values."""
     wishes: tuple[Wish, ...] = ()
+    taken_up: bool = False
+    """Whether the action was taken up by itself, right after `last` was done, and nothing was said
+    since.
+    """
     last: LastDone | None = None
     unsettled: dict[str, str] = field(default_factory=dict)
     """The keys of effects of which it can't be told whether they happened, by what they were."""

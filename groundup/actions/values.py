@@ -17,6 +17,7 @@ from groundup.actions.read_dates import read_dates
 from groundup.actions.read_numbers import NUMBER, plain_number, read_money, read_numbers
 from groundup.actions.read_times import read_times
 from groundup.actions.read_words import (
+    names_alone,
     names_behind,
     names_beside,
     names_called,
@@ -26,6 +27,7 @@ from groundup.actions.read_words import (
     read_text,
 )
 from groundup.actions.reading import MAX_OFFERED, Reading, Respelled, blanked, meant
+from groundup.language.terms import words
 
 # Values but free text are read in so many characters of a message; longer ones are pasted texts.
 MAX_READ_CHARACTERS = 1000
@@ -109,7 +111,7 @@ def _readings(
     slots: Sequence[Slot], message: str, today: date, asked: Slot | None
 ) -> dict[str, Reading]:
     """Return for each slot its one reading, with several values where it is unclear."""
-    reader = _MessageReader(message, today)
+    reader = _MessageReader(message, today, slots)
     found: dict[str, Reading] = {}
     others = list(slots)
     if asked is not None:
@@ -129,8 +131,9 @@ def _readings(
 class _MessageReader:
     """Reads one message; what is a value of one slot is none of another."""
 
-    def __init__(self, message: str, today: date) -> None:
+    def __init__(self, message: str, today: date, slots: Sequence[Slot]) -> None:
         self._message, self._today = message.replace("’", "'"), today
+        self._barred = frozenset().union(*map(_words_of_slot, slots))
         self._taken: list[Reading] = []
         self._codes: list[Reading] = []
 
@@ -148,6 +151,8 @@ class _MessageReader:
             beside = names_beside(blanked(self._message, self._taken), self._codes)
             if beside:
                 own = [beside, *([one for one in each if one not in beside] for each in own[1:])]
+            if len(slots) == 1 and self._taken and not (asked or own[0] or slots[0].among):
+                own = [names_alone(blanked(self._message, self._taken), self._barred)]
         found: dict[str, Reading] = {}
         if len(slots) > 1 and own[0] and all(each == own[0] for each in own[1:]):
             if len(own[0]) == len(slots):
@@ -240,6 +245,14 @@ class _MessageReader:
         found = [*read_dates(respelled.text, self._today), *read_times(respelled.text)]
         found = [each for each in found if not _A_DAY.match(respelled.text, each.end)]
         return blanked(rest, respelled.placed(found))
+
+
+def _words_of_slot(slot: Slot) -> frozenset[str]:
+    """Return the words with which a slot is asked for and answered."""
+    listed = [slot.ask, slot.name.replace("_", " "), *slot.unit]
+    for key, synonyms in (slot.options or {}).items():
+        listed += [key, *synonyms]
+    return frozenset(words(" ".join(listed)))
 
 
 def _any_of(wordings: Sequence[str]) -> str:

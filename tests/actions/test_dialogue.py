@@ -160,6 +160,28 @@ def test_of_two_wishes_the_second_is_offered_when_the_first_is_done(desk: Action
     assert results(desk) == [("book_table", "sql", "done"), ("send_feedback", "mail", "done")]
 
 
+BOTH = f"{WISH}, name is Ada Lovelace. And please cancel my booking KQM274"
+
+
+def test_of_two_whole_wishes_the_second_is_shown_when_the_first_is_done(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    turn = guest.hear(BOTH, "Yes")
+    assert (turn.kind, turn.action.name, turn.yes_no) == ("confirm", "cancel_booking", True)
+    assert "is booked" in turn.text and turn.text.endswith("shall I cancel it?")
+    assert turn.reference and turn.undoable and len(bookings(desk)) == 1
+    assert results(desk) == [("book_table", "sql", "done")]
+    assert guest.hear("Yes").text == "The booking KQM274 is cancelled."
+    assert [each[0] for each in results(desk)] == ["book_table", "cancel_booking"]
+
+
+def test_undo_takes_back_what_was_done_before_a_wish_that_was_taken_up(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    assert guest.hear(BOTH, "Yes", "Undo").text.startswith("Shall I cancel the booking")
+    turn = guest.hear("Yes")
+    assert turn.kind == "undone" and '"Cancel a booking"' in turn.text and bookings(desk) == []
+    assert guest.hear("No").kind == "cancelled" and len(results(desk)) == 2
+
+
 def test_a_yes_or_no_to_the_question_for_a_value_gets_what_is_expected(desk: ActionDesk) -> None:
     guest = Talker(desk)
     for word in ("yes", "ok", "no"):

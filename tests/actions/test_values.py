@@ -1,12 +1,15 @@
 """Values of messages: what is said is read, with its place; what may mean two things is no value."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from groundup.actions.definition import Slot
+from groundup.actions.intent_meaning import Meanings, Vectors
 from groundup.actions.values import read_values, spoken, unclear_values
 
 SUNDAY, TUESDAY = date(2026, 11, 29), date(2026, 12, 1)
@@ -129,3 +132,43 @@ def test_values_are_spoken_as_in_sentences() -> None:
     assert spoken(DAY, "2026-12-04") == "Friday 4 December 2026"
     assert spoken(AT, "19:00") == "19:00" and spoken(GUESTS, 4) == "4"
     assert [spoken(SLOTS["money"], each) for each in (1500, 12.5)] == ["£1,500", "£12.50"]
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("half 7 on friday for 4 please. ruth hale, 01632 960777", "Ruth Hale"),
+        ("4 of us at 7 on friday. ruth hale", "Ruth Hale"),
+        ("4 of us at 7 on friday! ruth hale, we come by bus", "Ruth Hale"),
+        ("4 people at 7 on friday. many thanks", None),
+        ("4 people at 7 on friday, mobile 01632 960777", None),
+        ("4 people at 7 on friday. still waiting", None),
+        ("4 people at 7 on friday. telephone number", None),
+        ("what a place. ruth hale", None),
+    ],
+)
+def test_a_name_in_small_letters_is_read_where_it_is_a_sentence_of_its_own(
+    message: str, name: str | None
+) -> None:
+    found = read_values(TABLE, message, TUESDAY).get("name")
+    assert (found and found.value) == name
+
+
+def test_what_is_meant_after_a_slip_counts() -> None:
+    found = read_values([DAY], "did I say Friday? I meant Saturday, sorry", TUESDAY)
+    assert found["day"].value == "2026-12-05"
+
+
+def _counted(texts: Sequence[str]) -> Vectors:
+    """Vectors, (texts, 3), of length 1: of "post", "crack" and anything else."""
+    rows = np.array([["post" in text, "crack" in text, 0.01] for text in texts], np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def test_an_option_is_told_by_a_part_that_is_clearly_nearest_to_it() -> None:
+    meanings = Meanings({"dispute": ["x"]}, ["y"], _counted)
+    options = {"late": ["nothing in the post"], "broken": ["a crack in it"], "other": []}
+    told = meanings.told_option(["I bought it", "it has a crack"], options)
+    assert told is not None and (told.option, told.part) == ("broken", "it has a crack")
+    assert meanings.told_option(["the post brought it with a crack"], options) is None
+    assert meanings.told_option([], options) is None

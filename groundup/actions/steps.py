@@ -1,0 +1,70 @@
+"""The steps of a conversation about actions: what a message leads to, what given values come to,
+and what follows on an action that was done.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from groundup.actions.definition import Action, ActionSet, SlotValue
+from groundup.actions.dialogue import Dialogue
+from groundup.actions.endings import Step, marked
+from groundup.actions.intent import ActionChooser
+from groundup.actions.progress import KnownWorld, said
+from groundup.actions.state import ActionState, Heard, HeldValue
+from groundup.actions.templates import fill
+
+ALSO = 'You also asked for something else: "{title}".'
+
+
+def step(
+    actions: ActionSet,
+    world: KnownWorld,
+    state: ActionState,
+    heard: Heard,
+    chooser: ActionChooser | None = None,
+) -> Step:
+    """Return what a message leads to; `chooser`: reads which action it asks for, by default by
+    words. Raises what the world does.
+    """
+    chooser = chooser or ActionChooser(actions.actions)
+    return marked(Dialogue(actions, world, state, heard, chooser).step())
+
+
+def filled(
+    actions: ActionSet,
+    world: KnownWorld,
+    action: Action,
+    values: Mapping[str, SlotValue],
+    heard: Heard,
+) -> Step:
+    """Return what an action comes to whose values are given, without a message that is read. Raises
+    what the world does.
+    """
+    held: dict[str, HeldValue] = {}
+    for slot in action.askable:
+        if slot.name in values and slot.accepts(values[slot.name]):
+            value = values[slot.name]
+            held[slot.name] = HeldValue(value, "message", shown=said(slot, value))
+    chooser = ActionChooser(actions.actions)
+    return marked(Dialogue(actions, world, ActionState(), heard, chooser).begin_with(action, held))
+
+
+def take_up(
+    actions: ActionSet, world: KnownWorld, made: Step, heard: Heard, chooser: ActionChooser
+) -> Step:
+    """Return a step that ends an action and offers the next wish with that wish's confirmation in
+    place of the offer, where nothing has to be asked for it. Raises what the world does.
+    """
+    turn, state = made.turn, made.state
+    if turn is None or turn.kind != "done" or state.waits != "offer" or not state.wishes:
+        return made
+    first, *others = state.wishes
+    idle = replace(state, waits="", wishes=(), question="")
+    begun = Dialogue(actions, world, idle, heard, chooser).begin_wish(first, others)
+    if begun.turn is None or begun.turn.kind != "confirm":
+        return made
+    done = turn.text.removesuffix(state.question).rstrip()
+    also = fill(ALSO, {"title": begun.turn.action.title})
+    text = f"{done} {also} {begun.turn.text}"
+    both = replace(begun.turn, text=text, reference=turn.reference, undoable=turn.undoable)
+    return marked(replace(begun, state=replace(begun.state, taken_up=True), turn=both))
