@@ -35,6 +35,7 @@ from groundup.actions.intent_words import (
 from groundup.actions.message_form import (
     ORDERS,
     Form,
+    asking_tail,
     first_word,
     is_denied,
     message_form,
@@ -312,6 +313,8 @@ class ActionChooser:
             elif form == "statement" and whole in ("question", "may"):
                 form = "question"
             yield part, form
+            if (tail := asking_tail(part)) and (form := self.form(tail)) in PLAIN:
+                yield tail, form
 
     def _chosen(self, text: str, form: Form, labels: frozenset[str]) -> tuple[float, str] | None:
         """Return the action that a part of a message asks for, with its score."""

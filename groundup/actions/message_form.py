@@ -61,12 +61,13 @@ _ASKING = re.compile(
     rf"|didn't|shall|might|need(?= {_WE}\b)) (?!to\b|you (?:got|anything)|it possible|there any)"
     rf"|(?:will|would|can|could(?! (?:really|do with)\b)|may)"
     rf" (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+"
-    r"|can'?t (?=.*\?\s*\Z))",
+    rf"|can'?t (?:{_YOU}|{_WE}|he|she|it|they|my|the)\b(?=.*\?\s*\Z))",
     re.IGNORECASE,
 )
 _WISHING = re.compile(
     rf"{_OPENING}(?:(?:can|could|may|might)"
-    rf" (?:{_WE}|he|she|they|my \w+|our \w+|(?-i:[A-Z])\w+)\b"
+    rf" (?:{_WE}|he|she|they|my \w+|our \w+|(?-i:[A-Z])\w+|(?:it|this|that)(?= (?:go|be)\b)"
+    r"|the \w+(?= be (?:told|made|changed|moved|put|added|sent|stopped)\b))\b"
     r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
     r" there any\b"
     r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
@@ -91,7 +92,8 @@ _WANTING = re.compile(
     r"|(?:he|she|my \w+|our \w+|(?-i:[A-Z])\w+)(?: also)? (?:needs|wants|(?:would|'d) like)\b"
     r"|need to\b|(?<!\w )\bneed (?:an?|my|the|some|you|\d+)\b|could (?:really )?do with\b"
     r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to)"
-    r" (?:a|an|to|some|book|the)\b)",
+    r" (?:a|an|to|some|book|the)\b"
+    rf"|\A{_OPENING}(?:want|wanna|would (?:like|love)|fancy|hoping) \w+)",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
@@ -121,6 +123,19 @@ _DENIED = re.compile(
     rf"\b(?:don'?t|do not|didn'?t) (?!let\b)(?:\w+ ){{0,3}}?(?:want|need|wish|{'|'.join(sorted(ORDERS))})",
     re.IGNORECASE,
 )
+# Where a wish may begin behind a story, a reason or anger: "..., so can you put a stop on it".
+_TAIL = re.compile(
+    r"(?:[,;:)(]+|\s[-–—]+|\.{2,}|\b(?:but|so|and|then|cos|because))\s+"
+    r"(?=(?:(?:hi|hello|hey|hiya|so|and|but|just|also|then|now|ok|please|pls|plz)\b[\s,]*)*"
+    rf"(?:(?:can|could|would|will) (?:{_YOU}|{_WE}|it|my|he|she|the)\b"
+    r"|(?:please|pls|plz|kindly) \w+"
+    rf"|(?:{'|'.join(sorted(ORDERS))}) (?:me|us|my|our|it|this|that|the|an?|another|them)\b"
+    rf"|{_WE}(?:'d| would|d|'ll| will)? (?:really )?(?:like|love|want|need|wanna)\b"
+    r"|let me\b|let's\b|is there any\b|any chance\b))",
+    re.IGNORECASE,
+)
+# So many words both the wish and what stands before it have at least.
+_TAIL_WORDS = 3
 # "I don't need it any more", not "I don't want to cancel it any more".
 _NO_LONGER = re.compile(
     r"\b(?:don'?t|do not) (?:want|need) (?!to\b).*\b(?:any ?more|any longer|after all)\b",
@@ -134,6 +149,19 @@ def is_denied(sentence: str) -> bool:
     """
     is_over = _NO_LONGER.search(sentence) is not None
     return _DENIED.search(sentence) is not None and not is_over and not sentence.endswith("?")
+
+
+def asking_tail(sentence: str) -> str:
+    """Return the end of a sentence that asks for something behind what it tells; "" for none.
+
+    >>> asking_tail("I left my purse at mum's, but can you put a stop on it?")
+    'can you put a stop on it?'
+    """
+    for match in _TAIL.finditer(sentence):
+        before, tail = sentence[: match.start()], sentence[match.end() :]
+        if min(len(words(before)), len(words(tail))) >= _TAIL_WORDS:
+            return tail
+    return ""
 
 
 def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:
@@ -180,6 +208,9 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
     if _WISHING.match(sentence) and not _TELLING.match(sentence):
         is_own = words_of(sentence) & (VALUE_TYPES | {OWN_BOOKING})
         return "wish" if is_own or _OF_SOMEONE.match(sentence) else "may"
+    tail = asking_tail(sentence)
+    if tail and not _ASKING.match(sentence):
+        return _form(tail, verbs, is_alone=False)
     if _ASKING.match(sentence):
         return "question"
     has_order = not verbs.isdisjoint(words(sentence))

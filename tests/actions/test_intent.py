@@ -79,6 +79,13 @@ def test_a_label_of_the_classifier_decides_between_actions_of_the_same_words() -
         ("Hi, can you cancel my table?", "request"),
         ("hi cant come tmrw. please cancel", "request"),
         ("Could you put Callum on the list?", "request"),
+        (
+            "can't see my bag anywhere, but could you cancel the card until I have looked?",
+            "request",
+        ),
+        ("I'm taking my harp along, can it go on the booking?", "wish"),
+        ("want to sit with my wife", "want"),
+        ("How late can I cancel, and can you tell me the fee?", "question"),
         ("and I'd also like to sign up", "want"),
         ("Can you do gluten free?", "may"),
         ("I've lost my card", "statement"),
