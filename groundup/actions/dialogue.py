@@ -39,8 +39,8 @@ from groundup.actions.progress import (
 )
 from groundup.actions.replies import (
     agrees,
-    asks_undo,
     begins_with_yes,
+    beside_undo,
     denies,
     reads_cancel,
     reads_no,
@@ -130,9 +130,12 @@ class Dialogue:
 
     def _asks_undo(self) -> bool:
         """Whether a message says that what was just done is to be undone, perhaps with a reason."""
-        last, other = self.state.last, self.chooser.choose(self.message)
-        is_other = other is not None and other != (last and last.action)
-        return reads_undo(self.message) or (asks_undo(self.message) and not is_other)
+        if reads_undo(self.message):
+            return True
+        beside = beside_undo(self.message)
+        other = None if beside == self.message else self.chooser.choose(beside)
+        is_other = other is not None and other != (self.state.last and self.state.last.action)
+        return beside != self.message and not is_other
 
     def _undoes_before(self) -> bool:
         """Whether a message can't mean the wish that was just taken up, only what was done before."""

@@ -26,10 +26,9 @@ REMEMBERED = 2048
 NEAREST = 3
 # Strength of the regression's penalty (docs/log.md).
 PENALTY = 0.5
-
-
-# The least cosine of a part of a message to a text of an option, and how much it is ahead.
-TOLD, TOLD_AHEAD = 0.6, 0.1
+# The least score of an option for a part of a message (a regression to 1 for its texts), and how
+# much it is ahead of the next one (docs/log.md).
+TOLD, TOLD_AHEAD = 0.45, 0.2
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Told:
 
     option: str
     part: str
-    nearness: float
-    """The cosine."""
+    score: float
+    """Of the regression."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,19 @@ def fitted_weights() -> MeaningWeights:
     return MeaningWeights.read()
 
 
+def _ridge(texts: Sequence[Vectors], others: Sequence[Vectors]) -> Vectors:
+    """Return the weights, (385, kinds), of a ridge regression from a vector and 1 to 1 for the kind
+    that has the text and 0 for the others; `others`: vectors of no kind.
+    """
+    counts = [*map(len, texts), len(others)]
+    rows = np.concatenate([*texts, *(each[None] for each in others)])
+    inputs = np.c_[rows, np.ones(len(rows))].astype(np.float64)
+    wanted = np.repeat(np.eye(len(counts)), counts, axis=0)[:, :-1]
+    scale = inputs @ inputs.T + PENALTY * np.eye(len(rows))
+    weights: Vectors = inputs.T @ np.linalg.solve(scale, wanted)
+    return weights
+
+
 class Meanings:
     """The vectors of actions' texts, and of messages as they come."""
 
@@ -93,22 +105,11 @@ class Meanings:
         self.prepare([*answered, *(text for texts in asked.values() for text in texts)])
         self._asked = {name: self._stacked(texts) for name, texts in asked.items()}
         self._answered = [self.vector(text) for text in answered]
-        self._regression = self._fitted()
+        self._regression = _ridge([*self._asked.values()], self._answered)
+        self._options: dict[int, tuple[tuple[str, ...], Vectors]] = {}
 
     def _stacked(self, texts: Sequence[str]) -> Vectors:
         return np.stack([self.vector(text) for text in texts])
-
-    def _fitted(self) -> Vectors:
-        """Return the weights, (385, number of actions), of a ridge regression from a vector and 1 to
-        1 for the action that has the text and 0 for the others; near questions have none.
-        """
-        counts = [*map(len, self._asked.values()), len(self._answered)]
-        rows = np.concatenate([*self._asked.values(), *(each[None] for each in self._answered)])
-        inputs = np.c_[rows, np.ones(len(rows))].astype(np.float64)
-        wanted = np.repeat(np.eye(len(counts)), counts, axis=0)[:, :-1]
-        scale = inputs @ inputs.T + PENALTY * np.eye(len(rows))
-        weights: Vectors = inputs.T @ np.linalg.solve(scale, wanted)
-        return weights
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Vectors]:
         """Make the vectors of texts together; return those of all that is known and of the texts."""
@@ -149,20 +150,33 @@ class Meanings:
             }
         return found
 
-    def told_option(self, parts: Sequence[str], told: Mapping[str, Sequence[str]]) -> Told | None:
-        """Return which option one of the parts of a message tells: what is nearest, and clearly
-        nearer than any other option; None: no part tells one. `told`: the texts of each option.
+    def told_option(
+        self, parts: Sequence[str], told: Mapping[str, Sequence[str]], others: Sequence[str] = ()
+    ) -> Told | None:
+        """Return which option one of the parts of a message tells, clearly more than any other; None:
+        no part tells one. `told`: the texts of each option; `others`: texts that tell none.
         """
-        self.prepare([*parts, *(text for texts in told.values() for text in texts)])
+        if not parts:
+            return None
+        self.prepare(parts)
+        names, weights = self._fitted_options(told, others)
         found: list[Told] = []
         for part in parts:
-            vector = self.vector(part)
-            near = sorted(
-                (max(float(self.vector(text) @ vector) for text in texts), name)
-                for name, texts in told.items()
-                if texts
-            )
-            other = near[-2][0] if len(near) > 1 else 0.0
-            if near and near[-1][0] >= TOLD and near[-1][0] - other >= TOLD_AHEAD:
-                found.append(Told(near[-1][1], part, near[-1][0]))
-        return max(found, key=lambda each: each.nearness, default=None)
+            scores = self.vector(part) @ weights[:-1] + weights[-1]
+            first, *rest = np.argsort(scores)[::-1]
+            ahead = scores[first] - max(0.0, *scores[rest])
+            if scores[first] >= TOLD and ahead >= TOLD_AHEAD:
+                found.append(Told(names[first], part, float(scores[first])))
+        return max(found, key=lambda each: each.score, default=None)
+
+    def _fitted_options(
+        self, told: Mapping[str, Sequence[str]], others: Sequence[str]
+    ) -> tuple[tuple[str, ...], Vectors]:
+        """Return the names of options, and their regression."""
+        key = hash((tuple((name, *texts) for name, texts in told.items()), *others))
+        if key not in self._options:
+            names = tuple(name for name, texts in told.items() if texts)
+            self.prepare([*others, *(text for name in names for text in told[name])])
+            rows = [self._stacked(told[name]) for name in names]
+            self._options[key] = names, _ridge(rows, [self.vector(text) for text in others])
+        return self._options[key]

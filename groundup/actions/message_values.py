@@ -105,7 +105,8 @@ class MessageReading:
             name: (name, *synonyms, *slot.told.get(name, ()))
             for name, synonyms in (slot.options or {}).items()
         }
-        found = self.meanings.told_option(list(dict.fromkeys(clauses)), texts)
+        others = (self.action.title, *self.action.not_examples)
+        found = self.meanings.told_option(list(dict.fromkeys(clauses)), texts, others)
         if found is None:
             return None
         start = max(0, text.find(found.part))

@@ -261,8 +261,10 @@ def _is_code(text: str, match: re.Match[str], asked: bool) -> bool:
         if letters >= MIN_SURE_LETTERS and _VOWELS.isdisjoint(said.lower()):
             return True
         is_shouted = text.upper() == text and " " in text.strip()
-        before = text[: match.start()]
-        return (said.isupper() and not is_shouted) or _SURE_CUE.search(before) is not None
+        if _SURE_CUE.search(text[: match.start()]):
+            return True
+        is_label = text[match.end() :].startswith(":")  # "NOTE: ..."
+        return said.isupper() and not is_shouted and not is_label
     return digits >= MIN_SURE_DIGITS or asked or _CODE_CUE.search(text[: match.start()]) is not None
 
 
@@ -361,8 +363,10 @@ def names_alone(text: str, barred: frozenset[str]) -> list[Reading]:
         for match in pattern.finditer(text):
             start, end = _name_end(text, *match.span(1), is_whole=True)
             own = words(text[start:end])
+            other = barred | _REMARKS | (_ALSO_NAMES - _PARTICLES)
             is_other = any(
-                word in barred | _REMARKS or _NO_NAME_ENDING.fullmatch(word) for word in own
+                word in other or word[:-1] in _NO_NAMES or _NO_NAME_ENDING.fullmatch(word)
+                for word in own
             )
             if end > start and not is_other:
                 return [Reading(start, end, (_as_name(text[start:end]),))]

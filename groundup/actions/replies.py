@@ -195,17 +195,20 @@ def reads_undo(message: str) -> bool:
     return "undo" in found and not reads_no(message)
 
 
-def asks_undo(message: str) -> bool:
-    """Whether a message says that what was just done shall be undone, and why.
+def beside_undo(message: str) -> str:
+    """Return what a message says beside the sentence or clause that undoes what was just done; all of
+    it where none does.
 
-    >>> asks_undo("undo that please, he's just told me"), asks_undo("no, at 8")
-    (True, False)
-    >>> asks_undo("oh no, that was the wrong one. Please undo it")
-    True
+    >>> beside_undo("I have my passport here and it is Priya. Undo that please")
+    'I have my passport here and it is Priya.'
+    >>> beside_undo("undo that please, he's just told me"), beside_undo("no, at 8")
+    (", he's just told me", 'no, at 8')
     """
     first, sentences = _REASON.split(message, maxsplit=1)[0], re.split(r"[.!?;]\s+", message)
-    parts = {first, *sentences, *(_REASON.split(each, maxsplit=1)[0] for each in sentences)}
-    return parts != {message} and any(map(reads_undo, parts))
+    parts = (first, *sentences, *(_REASON.split(each, maxsplit=1)[0] for each in sentences))
+    undoing = (each for each in parts if each != message and reads_undo(each))
+    part = next(undoing, "")
+    return message.replace(part, "", 1).strip() if part else message
 
 
 @lru_cache(maxsize=256)

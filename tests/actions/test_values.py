@@ -145,6 +145,7 @@ def test_values_are_spoken_as_in_sentences() -> None:
         ("4 people at 7 on friday. still waiting", None),
         ("4 people at 7 on friday. telephone number", None),
         ("what a place. ruth hale", None),
+        ("oh no, I work thursdays. Tuesday 8 December please", None),
     ],
 )
 def test_a_name_in_small_letters_is_read_where_it_is_a_sentence_of_its_own(
