@@ -242,7 +242,7 @@ class Dialogue:
                 return self._ended("cancelled", CANCELLED, action)
             made = self._other_wish(action)
             says_yes = agrees(self.message, self.state.question)
-            if made.turn is not None and not (says_yes and len(self.message.split()) <= SHORT):
+            if made.turn is not None and not (says_yes and self._is_short()):
                 return made
             if says_yes:
                 return self._confirmed(action)
@@ -251,6 +251,9 @@ class Dialogue:
         if reads_yes(self.message) or reads_no(self.message):
             return self._again()
         return self._other_wish(action)
+
+    def _is_short(self) -> bool:
+        return len(self.message.split()) <= SHORT
 
     def _says_no(self) -> bool:
         """Whether a message without values of its own denies: "oh hang on, don't cancel it"."""
@@ -465,7 +468,8 @@ class Dialogue:
         assert action is not None and action.undo is not None
         if is_two_sided(self.state, self.message):
             return self._again()
-        if reads_yes(self.message):
+        says_yes = agrees(self.message, self.state.question) and self._is_short()
+        if says_yes or reads_yes(self.message):
             refusal = undo_refusal(self.world, action.undo, last, self.known)
             if refusal or not self.heard.is_answer:
                 self.state = replace(self.state, waits="")

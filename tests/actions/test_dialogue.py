@@ -359,6 +359,13 @@ def test_an_undo_may_have_a_reason(desk: ActionDesk) -> None:
     assert asked.kind == "confirm" and guest.hear("Yes").kind == "undone"
 
 
+def test_an_undo_may_stand_behind_a_story_and_its_yes_have_a_remark(desk: ActionDesk) -> None:
+    guest = Talker(desk)
+    told = "oh no, she just told me that we cannot come. undo that please"
+    assert guest.hear(f"{WISH}, name is Ada Lovelace", "Yes", told).kind == "confirm"
+    assert guest.hear("yes, take it back please").kind == "undone" and bookings(desk) == []
+
+
 def test_a_text_said_anew_at_the_confirmation_is_taken(tmp_path: Path) -> None:
     bank = ActionDesk(packaged_packs()["bank"], world=tmp_path / "world.sqlite", today=TODAY)
     for number, said in enumerate(
