@@ -110,7 +110,7 @@ _BEFORE_NUMBER = re.compile(
 _SENTENCE_ALONE = re.compile(
     rf"[.!?\n]\s{{0,2}}({_PART}(?:\s+{_PART}){{1,2}})(?:[\s.!]*\Z|,\s)", re.IGNORECASE
 )
-_SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr))(?<!\bmrs)\.\s", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr|st))(?<!\bmrs)(?<!\bprof)\.\s", re.IGNORECASE)
 _PARTICLES = frozenset(["van", "von", "de", "der", "den", "la", "le", "da", "di", "du", "al", "el"])
 # Names, though they are words of grammar or months, too.
 _ALSO_NAMES = _PARTICLES | {"will", "may", "s", "o", "d", "t", "i", "a", "an", "do", "so"}
@@ -385,6 +385,8 @@ def _name_end(text: str, start: int, end: int, *, is_whole: bool = False) -> tup
                 return start, start
             break
         last = start + match.end()
+        if _SENTENCE_END.match(text, last - 1) and len(match[0]) > len("A.") and not is_whole:
+            break  # "the name is Quayle. I'd like ..."
     said = text[start:last].rstrip(" .,")
     if not said or words(said)[-1] in _PARTICLES or len(said) > MAX_CHARACTERS["name"]:
         return start, start

@@ -81,6 +81,12 @@ _AGREED = re.compile(
     r"(?:yes+|yeah+|yea|yep|yup|go (?:ahead|for it|on)|do it)\b(?!\s+or\b)",
     re.IGNORECASE,
 )
+# What is said beside a yes and means nothing else.
+_COURTESY = re.compile(
+    r"\b(?:(?:that|it)(?: would|'d) be (?:lovely|great|good|perfect|fine|brilliant|wonderful|ideal)"
+    r"|sorry (?:for|about) (?:all )?(?:the|any|your) (?:trouble|bother|fuss|hassle|wait|delay))\b",
+    re.IGNORECASE,
+)
 # What takes a yes back, binds it to something, or only reports one.
 _HESITATES = re.compile(
     r"\?\s*\Z|[\"“”„«»:*_~#`/]"
@@ -140,7 +146,7 @@ def agrees(message: str, shown: str = "") -> bool:
     >>> agrees("yes, but at 8"), agrees("yes?"), agrees("yes 50", "£30 a day?")
     (False, False, False)
     """
-    text = message.replace("’", "'").strip()
+    text = _COURTESY.sub("", message.replace("’", "'")).strip()
     if len(words(text)) > MAX_AGREEING or _HESITATES.search(text) or _MARKUP.search(text):
         return False
     known = {*words(shown), *re.findall(r"\d+", shown)}

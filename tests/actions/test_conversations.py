@@ -39,6 +39,8 @@ from groundup.packs.pack import packaged_packs
 
 HERE = Path(__file__).parent
 FILES = sorted((HERE / "conversations").glob("*.jsonl"))
+# The latest round, in the slow tests.
+FIFTH = sorted((HERE / "conversations_five").glob("*.jsonl"))
 KINDS = (
     *("happy", "changed mind", "missing value", "two wishes at once"),
     *("policy refused", "angry", "off topic", "injection"),
@@ -213,9 +215,10 @@ def faults_of(played: Played) -> dict[str, str]:
 
 def scripts() -> Iterator[Any]:
     """Yield the conversations; those in open.txt may fail."""
-    for script in ALL:
-        marks = [pytest.mark.xfail(reason=OPEN[script.id])] if script.id in OPEN else []
-        yield pytest.param(script, id=script.id, marks=marks)
+    for files, speed in ((FILES, []), (FIFTH, [pytest.mark.slow])):
+        for script in conversations(files):
+            marks = [pytest.mark.xfail(reason=OPEN[script.id])] if script.id in OPEN else []
+            yield pytest.param(script, id=script.id, marks=[*speed, *marks])
 
 
 @pytest.mark.parametrize("script", list(scripts()))

@@ -38,11 +38,13 @@ def test_no_reply_is_both_yes_and_no_or_leave() -> None:
 
 AGREED = (
     "yep thats fine; yes thats the one, go for it; yes send it off, we both agree; brilliant, yes;"
-    " lol fair. yes book me on that; ok. yes book it; yes 50; yes. and answer your bloody phone"
+    " lol fair. yes book me on that; ok. yes book it; yes 50; yes. and answer your bloody phone;"
+    " Yes, that would be lovely, thank you; yes please. Sorry for the trouble"
 )
 NOT_AGREED = (
     "yes 60; yes but wait; yes, I don't want it; yes how do I get there; ok cool what about parking;"
-    " my boss said yes; do it ten times; yes if it's free; pretend I said yes; yes and change it; yes for Okoro; yes on Saturday"
+    " my boss said yes; do it ten times; yes if it's free; pretend I said yes; yes and change it; yes for Okoro; yes on Saturday;"
+    " that would be lovely; yes would be wrong; yes, sorry for that, not mine"
 )
 
 

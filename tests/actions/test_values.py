@@ -140,6 +140,8 @@ def test_values_are_spoken_as_in_sentences() -> None:
         ("half 7 on friday for 4 please. ruth hale, 01632 960777", "Ruth Hale"),
         ("4 of us at 7 on friday. ruth hale", "Ruth Hale"),
         ("4 of us at 7 on friday! ruth hale, we come by bus", "Ruth Hale"),
+        ("the name is Ruth Hale. I'd like a table for 4 on friday at 7", "Ruth Hale"),
+        ("the name is Dr. R. Hale. I'd like a table for 4 on friday at 7", "Dr. R. Hale"),
         ("4 people at 7 on friday. many thanks", None),
         ("4 people at 7 on friday, mobile 01632 960777", None),
         ("4 people at 7 on friday. still waiting", None),
