@@ -14,6 +14,7 @@ import platform
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,6 +97,14 @@ def select_compute(
     if counts and torch.get_num_threads() > counts[0]:
         set_threads(counts[0])
     return Compute(torch.device(device), dtype, thread_counts=counts, fixed_choices=fixed_choices)
+
+
+def bf16_products(compute: Compute) -> AbstractContextManager[Any]:
+    """Return a context in which this thread's matrix products are those of bf16 where the device has
+    instructions for them: for values that are compared with one another and not kept.
+    """
+    is_used = compute.has_bf16 and not compute.fixed_choices and compute.device.type != "mps"
+    return torch.autocast(compute.device.type, torch.bfloat16, enabled=is_used)
 
 
 @functools.cache

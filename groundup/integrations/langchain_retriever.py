@@ -315,7 +315,7 @@ class GroundupVectorStore(VectorStore):
         vectors = self._open()
         if vectors is None:
             return []
-        return self._near(vectors, vectors.embed_query([text])[0], k)
+        return self._near(vectors, vectors.query_rows([text])[0], k)
 
     def _open(self) -> Vectors | None:
         """None where there are no passages. Raises ConfigError for passages without vectors."""

@@ -269,7 +269,7 @@ def nearness(
     """Return how near each passage is."""
     listed = [statements(passage) for passage in passages]
     texts = [headed_text(each) for of_passage in listed for each in of_passage]
-    query = vectors.embed_query([question])[0]
+    query = vectors.query_rows([question])[0]
     cosines = iter([float(row @ query) for row in vectors.embed_again(texts)])
     rows = vectors.rows_of(passages)
     leads = ahead(rows, query)

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from groundup.device import Compute
+from groundup.device import Compute, bf16_products
 from groundup.engine.engine import Engine
 from groundup.engine.padded_batch import batches_by_length, pad_right
 from groundup.errors import ModelError
@@ -146,7 +146,8 @@ class Reader:
             ids, mask = pad_right([rows[i].ids for i in batch], self.compute.device)
             own = [counts[i] for i in batch]
             owners = joined_owners([rows[i] for i in batch], own).to(self.compute.device)
-            scores = self.scorer(ids, mask, owners, sum(own))
+            with bf16_products(self.compute):
+                scores = self.scorer(ids, mask, owners, sum(own)).float()
             for i, each in zip(batch, scores.cpu().split(own), strict=True):
                 found[i] = tuple(each.tolist())
         return found

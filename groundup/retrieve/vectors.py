@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from groundup.device import Compute
+from groundup.device import Compute, bf16_products
 from groundup.engine.engine import Engine
 from groundup.engine.precision import open_in
 from groundup.errors import ConfigError, ModelError
@@ -158,6 +158,12 @@ def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors
     read = reader.scores if reader else None
     prompts = engine.opened.prompts
     vectors = Vectors(known, lambda texts: engine.embed(texts, before=prompts.text).numpy(), read)
+
+    def compared(texts: Sequence[str]) -> Rows:
+        with bf16_products(compute):
+            return engine.embed(texts, before=prompts.text).numpy()
+
+    vectors.embed_compared = compared
     vectors.embed_query = lambda texts: engine.embed(texts, before=prompts.query).numpy()
     vectors.embed_untuned = lambda texts: untuned_engine.embed(texts).numpy()
     return vectors
@@ -200,8 +206,11 @@ class Vectors:
         """The same of what is searched for, where an encoder wants something before it."""
         self.embed_untuned = embed
         """The vectors of the model that this encoder is tuned from."""
+        self.embed_compared = embed
+        """Vectors that are only compared with a question: by faster products where there are some."""
         self.store = known.open_store()
         self._made: dict[str, Vector] = {}
+        self._asked: tuple[tuple[str, ...], Rows] | None = None
 
     def current(self) -> "Vectors":
         """Return these vectors with those that were made since."""
@@ -212,6 +221,15 @@ class Vectors:
         newer.store = store
         return newer
 
+    def query_rows(self, texts: Sequence[str]) -> Rows:
+        """Return the vectors of what is searched for; the last ones are kept: the evidence for what
+        was found needs them again.
+        """
+        last = self._asked
+        if last is None or last[0] != tuple(texts):
+            last = self._asked = tuple(texts), self.embed_query(texts)
+        return last[1]
+
     def embed_again(self, texts: Sequence[str]) -> list[Vector]:
         """Return the vectors of texts as the sentences of passages, which come again with the next
         question: the last REMEMBERED ones are kept.
@@ -219,7 +237,7 @@ class Vectors:
         before = self._made  # other threads put another one in its place
         known = {text: before[text] for text in texts if text in before}
         missing = [text for text in dict.fromkeys(texts) if text not in known]
-        made = dict(zip(missing, self.embed(missing), strict=True)) if missing else {}
+        made = dict(zip(missing, self.embed_compared(missing), strict=True)) if missing else {}
         found = known | made
         kept = {text: row for text, row in before.items() if text not in known} | found
         self._made = dict(list(kept.items())[-REMEMBERED:])
@@ -246,7 +264,7 @@ class Vectors:
 
     def ranking(self, index: Index, query: str, limit: int) -> list[tuple[int, float]]:
         """Rank passages by their cosine to the question alone (a `search.Ranking`)."""
-        return self.nearest_live(index, self.embed_query([query])[0], limit)
+        return self.nearest_live(index, self.query_rows([query])[0], limit)
 
     def nearest_live(self, index: Index, query: Vector, limit: int) -> list[tuple[int, float]]:
         """Return (id, cosine) of the nearest passages that the index still has."""
@@ -276,7 +294,7 @@ def score_by_both(
     Of a long query passages near any of its sentences; by their words alone these are not scored.
     """
     texts = searched_for(query)
-    rows, scores = vectors.embed_query(texts), dict(bm25(index, query, limit))
+    rows, scores = vectors.query_rows(texts), dict(bm25(index, query, limit))
     wanted = min(limit - len(scores) // 2, MAX_NEAR // len(texts))
     near = {id for row in rows for id, _ in vectors.store.nearest(row, wanted)}
     others = sorted(near.difference(scores))

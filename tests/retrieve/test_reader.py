@@ -26,7 +26,7 @@ from groundup.weights.lora_file import encoder_hashes
 from groundup.weights.model_io import open_model
 from tests.tiny_encoder import save_encoder
 
-CPU = Compute(torch.device("cpu"))
+CPU = Compute(torch.device("cpu"), native_bf16=False)
 PASSAGE = given_passage(
     1,
     "Care takes a day.\n\n| Part | Price |\n|---|---|\n| Filter | £12 |\n| Lamp | £30 |\n",
@@ -74,6 +74,15 @@ def test_scores_are_those_of_each_passage_alone(engine: Engine, saved: Path) -> 
     for passage, scores in zip((PASSAGE, OTHER_PASSAGE), together, strict=True):
         (alone,) = reader.scores("How long is the warranty?", [passage])
         assert alone == pytest.approx(scores, abs=1e-4)
+
+
+def test_scores_by_bf16_products_are_about_those_of_float32(engine: Engine, saved: Path) -> None:
+    faster = open_reader(Engine(engine.opened, Compute(CPU.device, native_bf16=True)), saved)
+    asked = "How long is the warranty?", [PASSAGE, OTHER_PASSAGE]
+    found, exact = faster.scores(*asked), open_reader(engine, saved).scores(*asked)
+    assert found != exact
+    for scores, wanted in zip(found, exact, strict=True):
+        assert scores == pytest.approx(wanted, abs=0.05)
 
 
 def test_the_encoder_itself_is_unchanged(engine: Engine, saved: Path) -> None:

@@ -233,3 +233,17 @@ def test_sentences_that_come_again_are_not_embedded_again(
     for texts in (["a", "b", "a"], ["b", "c"], ["b", "d", "e"], ["a"]):
         assert np.allclose(np.stack(found.embed_again(texts)), letters(texts))
     assert asked == ["a", "b", "c", "d", "e", "a"], "three are kept, those that came last"
+
+
+def test_a_question_is_embedded_once(folder: Path) -> None:
+    make_vectors(folder, letters, "letters", progress=Silent())
+    found, asked = opened(folder, letters), []
+
+    def counted(texts: Sequence[str]) -> np.ndarray:
+        asked.append(list(texts))
+        return letters(texts)
+
+    found.embed_query = counted
+    for text in ("a", "a", "b", "a"):
+        assert np.allclose(found.query_rows([text]), letters([text]))
+    assert asked == [["a"], ["b"], ["a"]], "the last one is kept"
