@@ -100,7 +100,7 @@ def select_compute(
 
 
 def bf16_products(compute: Compute) -> AbstractContextManager[Any]:
-    """Return a context in which this thread's matrix products are those of bf16 where the device has
+    """Return a context in which this thread's matrix products are those of bf16 if the device has
     instructions for them: for values that are compared with one another and not kept.
     """
     is_used = compute.has_bf16 and not compute.fixed_choices and compute.device.type != "mps"

@@ -36,6 +36,7 @@ EXTRAS = {
     "parquet": ("pyarrow",),
     "ray": ("ray",),
     "retrieve": ("snowballstemmer",),
+    "rewards": ("jsonschema",),
     "s3": ("s3fs",),
     "serve": ("starlette", "uvicorn", "prometheus_client", "llguidance"),
     "tensorboard": ("tensorboard",),

@@ -207,7 +207,7 @@ class Vectors:
         self.embed_untuned = embed
         """The vectors of the model that this encoder is tuned from."""
         self.embed_compared = embed
-        """Vectors that are only compared with a question: by faster products where there are some."""
+        """Vectors that are only compared with a question, by faster products if there are some."""
         self.store = known.open_store()
         self._made: dict[str, Vector] = {}
         self._asked: tuple[tuple[str, ...], Rows] | None = None
