@@ -366,9 +366,9 @@ def signs_of_gaming(answers: Sequence[Rollout]) -> JsonObject:
     long = [each for each in right if len(each.ids) > LONG * median]
     lines = []
     if count > 1 and count > 2 * wanted[said]:
+        right_for = f", and wanted for {wanted[said]}" if any(wanted) else ""
         lines.append(
-            f"One answer is said to {count} of {n} held-out prompts, and right for {wanted[said]}: "
-            f"{said[:60]!r}."
+            f"One answer is said to {count} of {n} held-out prompts{right_for}: {said[:60]!r}."
         )
     if several:
         lines.append(f"{len(several)} of {len(right)} right answers name other numbers, too.")

@@ -224,11 +224,12 @@ def _card(answer: JsonObject) -> Node:
         )
         for name in ("before", "after")
     ]
+    wanted = text(answer, "wanted")
     return node(
         "article",
         foreign(text(answer, "prompt"), "h4", "instruction"),
         node("div", sides, class_="sides"),
-        expected(foreign(text(answer, "wanted"))),
+        expected(foreign(wanted)) if wanted else None,
         class_="answer",
     )
 
