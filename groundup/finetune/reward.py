@@ -54,6 +54,8 @@ EVALUATIONS = 10
 # Of each evaluation, sampled answers that are kept to be read.
 SHOWN_PROMPTS, SHOWN_ANSWERS = 3, 4
 KEPT_ANSWERS = 24
+# An answer that is said this many times as often as the commonest one is wanted is shown as suspect.
+MORE_OFTEN = 1.2
 # An answer with full reward and more tokens than this many medians is shown as suspect.
 LONG = 3
 
@@ -351,7 +353,7 @@ def compared(before: Sequence[Rollout], after: Sequence[Rollout]) -> JsonObject:
 def signs_of_gaming(answers: Sequence[Rollout]) -> JsonObject:
     """Where a reward may have been earned otherwise than was meant.
 
-    commonest    the answer that is said most: to how many prompts, how often it was wanted
+    commonest    the answer that is said most: to how many prompts, and how often it earned something
     several      answers that earned the whole reward by a number and name other numbers, too, that
                  do not stand in the prompt: guesses
     long         answers that earned it with more than LONG times the median's tokens
@@ -365,10 +367,12 @@ def signs_of_gaming(answers: Sequence[Rollout]) -> JsonObject:
     several = [each for each in right if each.item.reward.name == "number" and _guesses(each)]
     long = [each for each in right if len(each.ids) > LONG * median]
     lines = []
-    if count > 1 and count > 2 * wanted[said]:
-        right_for = f", and wanted for {wanted[said]}" if any(wanted) else ""
+    earned = sum(each.reward > 0 for each in answers if each.text == said)
+    commonest = max((times for answer, times in wanted.items() if answer), default=0)
+    if count > 1 and count > MORE_OFTEN * commonest:
         lines.append(
-            f"One answer is said to {count} of {n} held-out prompts{right_for}: {said[:60]!r}."
+            f"One answer is said to {count} of {n} held-out prompts, and earns something for "
+            f"{earned}: {said[:60]!r}."
         )
     if several:
         lines.append(f"{len(several)} of {len(right)} right answers name other numbers, too.")
@@ -379,7 +383,7 @@ def signs_of_gaming(answers: Sequence[Rollout]) -> JsonObject:
         )
     return {
         "lines": lines,
-        "commonest": {"answer": said, "said": count, "wanted": wanted[said], "n": n},
+        "commonest": {"answer": said, "said": count, "earned": earned, "n": n},
         "right": len(right),
         "several": [_shown(each) for each in several[:SHOWN_ANSWERS]],
         "long": [_shown(each) for each in long[:SHOWN_ANSWERS]],

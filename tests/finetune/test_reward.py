@@ -267,7 +267,10 @@ def test_rows_of_ones_own_are_read_and_bad_ones_refused(tmp_path: Path) -> None:
 def test_signs_of_gaming_are_told() -> None:
     asked = [item(f"What is {n} + 1?", str(n + 1)) for n in range(10)]
     same = [Rollout(each, (1,) * 3, "2", True, float(each.wanted == "2")) for each in asked]
-    assert "One answer is said to 10 of 10" in signs_of_gaming(same)["lines"][0]
+    assert (
+        "One answer is said to 10 of 10 held-out prompts, and earns something for 1"
+        in signs_of_gaming(same)["lines"][0]
+    )
     guess = [
         Rollout(each, (1,) * 3, f"{n} 77 or {n + 1}", True, 1.0) for n, each in enumerate(asked)
     ]
