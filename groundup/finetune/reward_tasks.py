@@ -29,6 +29,8 @@ WORDS_OF = ("multiple_choice", "emotions", "summaries", "grammar")
 # Draws for each item that is wanted: a task may have fewer.
 MAX_DRAWS = 40
 MAX_ROW_BYTES = 2**20
+# Of letter counting; no count is that of more than a third, so that one answer to all earns little.
+COUNTS, LETTERS = (0, 1, 1, 2, 2, 3), "abcdefghilmnoprstuwy"
 
 
 @dataclass(frozen=True)
@@ -108,14 +110,13 @@ def _addition(draw: random.Random) -> tuple[str, dict[str, Any]]:
 
 
 def _letters(draw: random.Random) -> tuple[str, dict[str, Any]]:
-    word = draw.choice(packaged_words())
-    counts = {letter: word.count(letter) for letter in word}
-    several = [letter for letter, count in counts.items() if count > 1]
-    letter = draw.choice(several or sorted(counts))
-    if draw.random() < 1 / 3:
-        letter = draw.choice("abcdefghilmnoprstuwy")
+    count, letters = draw.choice(COUNTS), ""
+    while not letters:
+        word = draw.choice(packaged_words())
+        letters = "".join(each for each in LETTERS if word.count(each) == count)
+    letter = draw.choice(letters)
     prompt = f"How many letters {letter} are in the word {word}? Answer with the number only."
-    return word, {"prompt": prompt, ANSWER: str(word.count(letter)), "reward": "number"}
+    return word, {"prompt": prompt, ANSWER: str(count), "reward": "number"}
 
 
 @lru_cache(maxsize=1)

@@ -230,6 +230,8 @@ def test_a_generated_task_is_seeded_right_and_the_same_on_no_two_sides(name: str
                 assert int(each.wanted) == key.count(words[3])
             assert keys.setdefault(key, side) == side, "a sum or a word is on one side only"
             assert each.reward.of(f"It is {each.wanted}.", each.row) == 1
+    wanted = [each.wanted for each in task.train]
+    assert max(map(wanted.count, wanted)) < len(wanted) / 2, "one answer to all earns little"
 
 
 def test_rows_of_ones_own_are_read_and_bad_ones_refused(tmp_path: Path) -> None:
