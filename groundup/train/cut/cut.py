@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError
@@ -172,7 +172,7 @@ def cut_model(
     shape: ModelConfig,
     importance: Importance,
     pieces: Pieces,
-    counts: Float[Tensor, " V"] | None = None,
+    counts: Int[Tensor, " V"] | None = None,
 ) -> tuple[LanguageModel, CutParts]:
     """A model of `shape` (as of `cut_shape`). `pieces`: of each own token the source's; `counts`:
     how often each own token occurs in the texts, for the directions that stay.
@@ -244,7 +244,7 @@ class _Stream:
         cls,
         moments: Float[Tensor, "norms C C"],
         vectors: Float[Tensor, "V C"],
-        counts: Float[Tensor, " V"] | None,
+        counts: Int[Tensor, " V"] | None,
         width: int,
     ) -> "_Stream":
         if width == vectors.shape[1]:
