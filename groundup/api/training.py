@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from groundup.config import checked_arguments
-from groundup.data.reading.data import Data, as_data
+from groundup.data.reading.data import Data, address_and_share, as_data
 from groundup.errors import ConfigError
-from groundup.finetune.config import ChatConfig, ClassifierConfig, EncoderConfig, PreferenceConfig
+from groundup.finetune.config import (
+    REPLAY_SHARE,
+    ChatConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    PreferenceConfig,
+)
 from groundup.planning.pretrain_config import PretrainConfig
 from groundup.progress import Progress, Silent
 from groundup.recipes.build_config import RUNS, BuildConfig, instructions_source, licence_of
@@ -340,6 +346,9 @@ def finetune_chat(
     claim_folder(run, kind="chat", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
+    if config.replay:
+        replayed, _ = address_and_share(config.replay, REPLAY_SHARE)
+        card = replace(card, data=(*card.data, (f"{replayed} (replayed)", licence_of(replayed))))
     return fit_chat(opened, examples, run, config, compute=compute, progress=progress, card=card)
 
 

@@ -70,10 +70,10 @@ CHAT_FIELDS = ("epochs", "tokens", "train", "rank", "targets", "merge", "general
 CHAT_CHANGES: dict[str, dict[str, Any]] = {
     "tokens": {"min": 1},
     "rank": {"min": 1},
-    "general": {"metavar": "FILE"},
+    "general": {"metavar": "WHAT,..."},
     "seed": {"min": 0},
 }
-CHAT = ConfigFields(*CHAT_FIELDS, **CHAT_CHANGES)
+CHAT = ConfigFields(*CHAT_FIELDS, "replay", **CHAT_CHANGES, replay={"metavar": "SOURCE[=SHARE]"})
 PREFERENCE = ConfigFields(*CHAT_FIELDS, "beta", **CHAT_CHANGES)
 REWARD = ConfigFields(
     "steps",
@@ -225,6 +225,8 @@ def chat(
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
         groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens
             100000 --rank 16
+        groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --general
+            common_knowledge,wikipedia --replay books/=0.1
         groundup chat runs/mine
     """
     results = run.fit(finetune_chat, model, replace(reading, path=data), out, config)

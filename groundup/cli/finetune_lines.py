@@ -51,6 +51,7 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
         *_answer_lines(results),
         *lines,
         *forgetting_lines(results.forgetting or {}),
+        *_forgotten_lines(results),
         f"Try it: groundup chat {out}",
     ]
 
@@ -62,6 +63,22 @@ def _moved_lines(results: "ChatResults") -> list[str]:
     return [
         f"log-probability of the chosen answers {moved['chosen']:+.1f} nats in the mean, of the "
         f"rejected {moved['rejected']:+.1f}"
+    ]
+
+
+def _forgotten_lines(results: "ChatResults") -> list[str]:
+    """What to do where something was forgotten."""
+    from groundup.evaluate.comparison.forgetting import forgotten
+
+    worse = forgotten(results.forgetting or {})
+    if not worse:
+        return []
+    said = f"Forgotten: {', '.join(name.replace('_', ' ') for name in worse)}"
+    if results.proposed_replay is None:
+        return [f"{said}. A lower learning rate, or fewer epochs, holds the model nearer."]
+    source = (results.replay or {"source": "wikipedia"})["source"]
+    return [
+        f"{said}. Worth a try: --replay {source}={results.proposed_replay:g}, in another --out."
     ]
 
 

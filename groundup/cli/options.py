@@ -181,7 +181,12 @@ ModelArgument = Annotated[
 
 
 GeneralOption = Annotated[
-    Path | None, Option("--general", metavar="FILE", help="General text to measure forgetting on.")
+    str | None,
+    Option(
+        "--general",
+        metavar="WHAT,...",
+        help="What forgetting is measured on: texts (a file, wikipedia), suites (common_knowledge, sciq=200).",
+    ),
 ]
 
 

@@ -132,7 +132,7 @@ class StartOptions:
         ),
     ] = None
 
-    def config(self, general: Path | None = None) -> ContinuedTraining:
+    def config(self, general: str | None = None) -> ContinuedTraining:
         """Return the part of a PretrainConfig. Raises ConfigError."""
         return ContinuedTraining(self.init_from, tuple(self.replay or ()), general, self.cut_from)
 

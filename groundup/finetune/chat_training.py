@@ -17,11 +17,11 @@ from groundup.config import build_config
 from groundup.data.documents import ChatExample
 from groundup.data.preparation.trained_on import write_trained_on
 from groundup.device import Compute, generator
-from groundup.evaluate.comparison.forgetting import compare, measure, suites
+from groundup.evaluate.comparison.forgetting import compare, forgotten, measure, suites
 from groundup.evaluate.task import language_model
 from groundup.evaluate.tasks.answers import write_answers
 from groundup.files import write_text
-from groundup.finetune.config import ChatTraining, RewardConfig, training_fields
+from groundup.finetune.config import REPLAY_SHARE, ChatTraining, RewardConfig, training_fields
 from groundup.finetune.instruction_data import ChatData
 from groundup.finetune.order import EpochBatches
 from groundup.model.heads import LanguageModel
@@ -50,6 +50,7 @@ JsonObject = dict[str, Any]
 HELD_OUT_LOSS = "held_out_loss"
 # Of an answer that is shown before and after.
 ANSWER_TOKENS = 96
+MAX_REPLAY_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +117,12 @@ class ChatResults:
     """
     forgetting: JsonObject | None = None
     """General text before and after (`evaluate.comparison.forgetting`)."""
+    replay: JsonObject | None = None
+    """source, share, tokens: general text that was read, too (`finetune.replay`)."""
+    proposed_replay: float | None = None
+    """The share of general text that is worth a try, where something was forgotten in instruction
+    tuning.
+    """
     pretraining: JsonObject | None = None
     """What pretraining is worth (`finetune.pretraining_ablation`)."""
 
@@ -292,11 +299,22 @@ def train_chat(
     after = measure(tasks, opened, compute, progress)
     answers = shown_answers(asked, said, _answers(opened, asked, compute, progress))
     results = replace(results, forgetting=compare(before, after), **words_of(answers))
+    results = replace(results, proposed_replay=proposed_replay(results))
     progress.say(method.describe(results))
     write_trained_on(run.path, data.learned, base=opened.path)
     figures = method.card_figures(results)
     finish_chat(run, opened, trained, results.plain(), card, figures, merge=config.merge)
     return results
+
+
+def proposed_replay(results: ChatResults) -> float | None:
+    """A first share, or twice that which was not enough; None: nothing was forgotten, or the loss is
+    that of compared answers, beside which no text is read.
+    """
+    if results.held_out is None or not forgotten(results.forgetting or {}):
+        return None
+    read = (results.replay or {}).get("share", 0.0)
+    return max(REPLAY_SHARE, min(MAX_REPLAY_SHARE, round(2 * read, 2)))
 
 
 def _answers(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from groundup.config import checked_fields, to_plain
+from groundup.data.reading.data import address_and_share
 from groundup.errors import ConfigError, require, require_choices, require_counts
 from groundup.risk import HIGHEST_ERROR
 from groundup.train.steps.config import FINETUNE_LEARNING_RATE, TrainPrecision
@@ -43,6 +44,9 @@ OUTSIDE_FIELDS = (
 )
 MAX_EPOCHS = 1000
 MAX_GROUP = 64
+# Share of general text that is replayed in instruction tuning where none is given, and that is
+# proposed where a model has forgotten.
+REPLAY_SHARE = 0.1
 
 
 @checked_fields
@@ -234,7 +238,9 @@ class ChatTraining:
     recompute: bool = False
     """Recompute activations in the backward pass: the same gradients, slower, in less memory."""
     general: str | Path | None = None
-    """A file of general text on which forgetting is measured; default: the packaged one."""
+    """What forgetting is measured on: texts and suites, between commas (wikipedia, a file;
+    common_knowledge, sciq=200); default: a packaged text, 40 questions.
+    """
     patience: int = 2
     """The training ends after this many evaluations in a row without a lower held-out loss; 0: after
     the last step. The weights with the lowest are kept in any case.
@@ -282,6 +288,15 @@ class ChatConfig(ChatTraining):
 
     epochs: float = 3.0
     """How often the whole set is read."""
+    replay: str = ""
+    """General text to be read, too, so that less is forgotten: a file, an address or wikipedia, with
+    its share of what is read (wikipedia=0.1).
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.replay:
+            address_and_share(self.replay, REPLAY_SHARE)
 
 
 @checked_fields

@@ -15,6 +15,7 @@ from groundup.evaluate.tasks.answers import AnswerLoss, evenly
 from groundup.finetune.chat_training import ChatResults, begin_training, fit_config_of, train_chat
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
+from groundup.finetune.replay import Replay, read_replay
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import remove_lora
 from groundup.progress import Progress, Silent
@@ -60,6 +61,7 @@ class AnswerTraining:
     config: ChatConfig
     compute: Compute
     progress: Progress
+    replay: Replay
 
     @classmethod
     def of(
@@ -74,8 +76,11 @@ class AnswerTraining:
         _, tokenizer = language_model(opened)
         max_tokens = config.limit(opened.config.context_tokens)
         data = make_instruction_data(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
-        batches = AnswerBatches(data.train, batch_size=config.batch_size, seed=config.seed)
-        return cls(opened, data, batches, config, compute, progress)
+        tokens = sum(len(row.ids) for row in data.train)
+        replay = read_replay(config, tokens, tokenizer, max_tokens, progress)
+        rows = [*data.train, *replay.rows]
+        batches = AnswerBatches(rows, batch_size=config.batch_size, seed=config.seed)
+        return cls(opened, data, batches, config, compute, progress, replay)
 
     def begin(self, model: LanguageModel) -> None:
         """The loss needs nothing of the base model."""
@@ -115,6 +120,7 @@ class AnswerTraining:
             held_out_line=describe(after),
             supervised_share=self.data.supervised_share,
             mask=self.data.mask.plain(),
+            replay=self.replay.plain() if self.replay.rows else None,
         )
 
     def describe(self, results: ChatResults) -> str:

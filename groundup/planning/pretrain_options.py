@@ -2,7 +2,6 @@
 text: which of shape, batch and learning rate are given, and the model that it starts from.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from groundup.config import build_config, to_plain
 from groundup.data.batches.mixture_config import mixture_config
 from groundup.data.batches.shards import ShardSet
-from groundup.data.reading.data import Data, as_data
+from groundup.data.reading.data import Data, address_and_share, as_data
 from groundup.data.reading.sources import read_sources, source_of
 from groundup.data.runners.runner import Runner, check_runner
 from groundup.errors import ConfigError
@@ -384,30 +383,11 @@ def replay_shares(replay: str | Sequence[str] | Mapping[str, float]) -> dict[str
         return {str(name): float(share) for name, share in replay.items()}
     found: dict[str, float] = {}
     for each in [replay] if isinstance(replay, str) else replay:
-        spec, share = _parse(str(each))
+        spec, share = address_and_share(str(each), REPLAY_SHARE)
         if spec in found:
             raise ConfigError(f"{spec} is replayed twice.", fix="Give each source one share.")
         found[spec] = share
     return found
-
-
-def _parse(text: str) -> tuple[str, float]:
-    """Return address and share; what stands behind the last = is the address's own where it is no
-    number.
-    """
-    spec, equals, number = text.rpartition("=")
-    try:
-        share = float(number)
-    except ValueError:
-        return text, REPLAY_SHARE
-    if not equals:
-        return text, REPLAY_SHARE
-    if not 0 < share < 1 or math.isnan(share):
-        raise ConfigError(
-            f"The share of {spec} in the replay must be above 0 and below 1 (got {number}).",
-            fix="Write 0.1 for a tenth.",
-        )
-    return spec, share
 
 
 def shares_by_title(shares: Mapping[str, float]) -> dict[str, float]:

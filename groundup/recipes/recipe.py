@@ -18,7 +18,7 @@ from groundup.data.batches.mixture_config import MixtureConfig, mixture_config
 from groundup.data.preparation.config import DataConfig
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.decoding import AUTO
-from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_files import GENERAL_COLUMN, GENERAL_TEXT, Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.packs.pack import is_pack, pack_folder, packaged_packs
@@ -44,14 +44,6 @@ from groundup.train.steps.config import (
 from groundup.weights.gguf import GGUFQuantization
 
 MIN_BUDGET_S = 30.0
-# 1,000 paragraphs of five sentences, 0.5 MB; the package has them for another purpose, in columns
-# "0" (as written) to "4" (shuffled).
-GENERAL_TEXT = Source(
-    "pypi:evals==3.0.1.post1!*/schelling_point/wikipedia_5.jsonl",
-    sha256="0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78",
-    licence="Paragraphs of Wikipedia (CC BY-SA); the package is under the MIT licence: downloaded, never redistributed.",
-)
-GENERAL_COLUMN = "0"
 # Fields of `pretrain` that exclude one another.
 WINDOWS = ("stride", "packing")
 DEFAULTS = BuildConfig()

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from groundup.device import Compute
-from groundup.errors import DataError
+from groundup.errors import ConfigError, DataError
+from groundup.evaluate.comparison import forgetting
 from groundup.evaluate.comparison.forgetting import (
     QUESTIONS,
     SUITES,
     compare,
     forgetting_lines,
     general_text,
+    general_texts,
     measure,
     suites,
 )
@@ -85,6 +87,38 @@ def test_a_file_of_general_text_takes_the_place_of_the_packaged_one(
     )
     with pytest.raises(DataError):
         suites(tmp_path / "missing.txt", Silent())
+
+
+def test_suites_and_texts_are_named_and_a_large_model_is_asked_a_sample(
+    opened: OpenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.txt").write_text(f"A hen, a fox, {name}. " * 10)
+    one, two = (str(tmp_path / f"{name}.txt") for name in ("one", "two"))
+    tasks = suites(f"{one},grammar=12,{two},multiple_choice", Silent())
+    assert [task.name for task in tasks] == ["general", two, "grammar", "multiple_choice"]
+    assert general_texts(f"{one},grammar", Silent()) == [(tmp_path / "one.txt").read_text()]
+    roomy = with_context(opened, 512)
+    found = measure(tasks, roomy, CPU, Silent())
+    every = found["multiple_choice"].measures[0].n
+    assert found["grammar"].measures[0].n == 12 and every > QUESTIONS
+    monkeypatch.setattr(forgetting, "MAX_WORK", 2e7)
+    said: list[str] = []
+    progress = Silent()
+    monkeypatch.setattr(progress, "say", said.append)
+    sample = measure(suites("multiple_choice", Silent()), roomy, CPU, progress)["multiple_choice"]
+    number = sample.measures[0].n
+    assert 1 < number < every
+    assert said == [
+        f"multiple_choice: {number} of {every} questions are measured, the same before and after; "
+        f"multiple_choice={every} asks all."
+    ]
+    asked = measure(suites(f"multiple_choice={every}", Silent()), roomy, CPU, progress)
+    assert asked["multiple_choice"].measures[0].n == every
+    with pytest.raises(ConfigError, match="neither a file nor a suite"):
+        suites("gramar", Silent())
+    with pytest.raises(ConfigError, match="1 or more"):
+        suites("grammar=0", Silent())
 
 
 def test_questions_that_are_forgotten_are_worse_and_those_beyond_the_context_are_left_out(

@@ -16,6 +16,7 @@ from groundup.errors import ConfigError, DataError
 from groundup.evaluate.comparison.forgetting import suites
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers
 from groundup.files import verify_folder
+from groundup.finetune.chat_training import proposed_replay
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruct import fit_chat, measure_tokens_per_s
 from groundup.finetune.instruction_data import AnswerBatches, make_instruction_data
@@ -282,3 +283,37 @@ def test_the_order_is_a_function_of_seed_and_epoch_and_leaves_none_out() -> None
     }
     padding = sum(len(batch) * max(lengths[i] for i in batch) for batch in first) / sum(lengths)
     assert padding < 1.25
+
+
+def test_replayed_text_is_read_beside_the_examples_and_less_is_forgotten(
+    open_base: OpenBase,
+    instructions: list[InstructionExample],
+    compute: Compute,
+    tmp_path: Path,
+) -> None:
+    lines = [f"call me when it is over at station {number}, we can meet" for number in range(90)]
+    measured, replayed = tmp_path / "measured.txt", tmp_path / "replayed.jsonl"
+    measured.write_text("\n".join(lines[:20]))
+    rows = [measured.read_text(), *lines[20:]]
+    replayed.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+    found = {}
+    config = replace(CONFIG, tokens=4000, general=measured, merge=False)
+    for name, replay in (("without", ""), ("with", f"{replayed}=0.4")):
+        opened, asked = open_base(), replace(config, replay=replay)
+        found[name] = fit_chat(
+            opened, instructions, RunFolder(tmp_path / name), asked, compute=compute
+        )
+    read, general = found["with"].replay, {name: found[name].forgetting for name in found}
+    assert read is not None and read["source"] == str(replayed)
+    assert read["share"] == pytest.approx(0.4, abs=0.01) and found["without"].replay is None
+    assert general["without"] is not None and general["with"] is not None
+    assert general["with"]["general"]["after"] < general["without"]["general"]["after"] - 0.1
+    again = replace(found["without"], forgetting={"x": {"difference": {"verdict": "worse"}}})
+    assert proposed_replay(again) == 0.1
+    assert proposed_replay(replace(again, replay={"share": 0.2})) == 0.4
+    assert proposed_replay(replace(again, forgetting={})) is None
+    only = replace(config, general=replayed, replay=str(replayed))
+    with pytest.raises(DataError, match="not measured"):
+        fit_chat(open_base(), instructions, RunFolder(tmp_path / "no"), only, compute=compute)
+    with pytest.raises(ConfigError, match="above 0 and below 1"):
+        ChatConfig(replay="wikipedia=1.5")

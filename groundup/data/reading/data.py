@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from groundup.config import checked_fields
+from groundup.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +60,25 @@ def as_data(data: str | Path | Data) -> Data:
     if isinstance(data, Data):
         return data
     return Data(data)
+
+
+def address_and_share(text: str, default: float) -> tuple[str, float]:
+    """Return address and share of a text that is replayed; what stands behind the last = is the
+    address's own where it is no number. Raises ConfigError.
+
+    >>> address_and_share("hf:me/books=0.2", 0.05), address_and_share("general.txt", 0.05)
+    (('hf:me/books', 0.2), ('general.txt', 0.05))
+    """
+    spec, equals, number = text.rpartition("=")
+    try:
+        share = float(number)
+    except ValueError:
+        return text, default
+    if not equals:
+        return text, default
+    if not 0 < share < 1:
+        raise ConfigError(
+            f"The share of {spec} in the replay must be above 0 and below 1 (got {number}).",
+            fix="Write 0.1 for a tenth.",
+        )
+    return spec, share

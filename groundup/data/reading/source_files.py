@@ -455,3 +455,13 @@ def nothing_to_read(source: Source, report: SourceReport) -> DataError:
     if source.spec.startswith(PACKAGE_PREFIX):
         fix = f"Check the glob behind '!'. {fix}"
     return DataError(message, fix=fix)
+
+
+# 1,000 paragraphs of five sentences, 0.5 MB; the package has them for another purpose, in columns
+# "0" (as written) to "4" (shuffled).
+GENERAL_TEXT = Source(
+    "pypi:evals==3.0.1.post1!*/schelling_point/wikipedia_5.jsonl",
+    sha256="0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78",
+    licence="Paragraphs of Wikipedia (CC BY-SA); the package is under the MIT licence: downloaded, never redistributed.",
+)
+GENERAL_COLUMN = "0"

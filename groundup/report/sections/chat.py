@@ -88,7 +88,7 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
             "change in that loss, paired, with its 95 % interval",
         ),
         (before_and_after(table(run.results, "forgetting", "general")), forgotten),
-        (_unlearned(run), "questions right before and after, with the paired difference in points"),
+        *_unlearned(run),
         (
             whole_percent(run.results, "supervised_share"),
             "of the tokens count in the loss (answers only)",
@@ -97,14 +97,21 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
     )
 
 
-def _unlearned(run: RunRecord) -> str:
-    """The accuracy in multiple choice before and after; "" where it was not measured."""
-    found = table(run.results, "forgetting", "multiple_choice")
-    change = table(found, "difference")
-    points = paired_points(change)
-    if not points:
-        return ""
-    return f"{percent(found, 'before')} to {percent(found, 'after')}: {points}, {meaning(change)}"
+def _unlearned(run: RunRecord) -> list[tuple[str, str]]:
+    """The accuracy on questions before and after; of other text the bits per byte."""
+    rows = []
+    for name, found in table(run.results, "forgetting").items():
+        points = paired_points(table(found, "difference"))
+        if name == "general" or not points:
+            continue
+        title, change = name.replace("_", " "), table(found, "difference")
+        said = f"{percent(found, 'before')} to {percent(found, 'after')}: {points}"
+        said, what = f"{said}, {meaning(change)}", "questions right"
+        if text(found, "metric") == "bits_per_byte":
+            said, what = before_and_after(found), "bits per byte"
+        what = f"{title}: {what} before and after, with the paired difference"
+        rows.append((said, f"{what} in points" if "questions" in what else what))
+    return rows
 
 
 def _checked(evaluated: JsonObject) -> Node | None:
