@@ -105,7 +105,8 @@ CharsetOption = Annotated[
     str,
     Option(
         "--charset",
-        help="Charset of text files that are not UTF-8: auto, or a name such as cp1251 or shift_jis; FILE=NAME forces it.",
+        help="Charset of text files that are not UTF-8: auto, or a name such as cp1251 or "
+        "shift_jis; FILE=NAME forces it.",
     ),
 ]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
@@ -185,7 +186,8 @@ GeneralOption = Annotated[
     Option(
         "--general",
         metavar="WHAT,...",
-        help="What forgetting is measured on: texts (a file, wikipedia), suites (common_knowledge, sciq=200).",
+        help="What forgetting is measured on: texts (a file, wikipedia), suites "
+        "(common_knowledge, sciq=200).",
     ),
 ]
 
@@ -208,7 +210,8 @@ class ProcessOptions:
         Option(
             "--process",
             metavar="STEP,...",
-            help="Steps over documents: repair, repeated-lines, languages, rules, personal-data, near-duplicates, decontaminate.",
+            help="Steps over documents: repair, repeated-lines, languages, rules, personal-data, "
+            "near-duplicates, decontaminate.",
         ),
     ] = ""
     rules: Annotated[

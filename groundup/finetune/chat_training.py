@@ -308,8 +308,8 @@ def train_chat(
 
 
 def proposed_replay(results: ChatResults) -> float | None:
-    """A first share, or twice that which was not enough; None: nothing was forgotten, or the loss is
-    that of compared answers, beside which no text is read.
+    """A first share, or twice that which was not enough; None: nothing was forgotten, or the loss
+    is that of compared answers, beside which no text is read.
     """
     if results.held_out is None or not forgotten(results.forgetting or {}):
         return None

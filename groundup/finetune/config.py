@@ -289,8 +289,8 @@ class ChatConfig(ChatTraining):
     epochs: float = 3.0
     """How often the whole set is read."""
     replay: str = ""
-    """General text to be read, too, so that less is forgotten: a file, an address or wikipedia, with
-    its share of what is read (wikipedia=0.1).
+    """General text to be read, too, so that less is forgotten: a file, an address or wikipedia,
+    with its share of what is read (wikipedia=0.1).
     """
 
     def __post_init__(self) -> None:

@@ -101,8 +101,8 @@ class ContinuedTraining:
     where none is given.
     """
     general: str | Path | None = None
-    """What forgetting is measured on: texts and suites, between commas; default: a packaged text, 40
-    questions.
+    """What forgetting is measured on: texts and suites, between commas; default: a packaged text,
+    40 questions.
     """
     cut_from: str | Path | None = None
     """Or begin with a smaller model of `size`, cut from this one, with a vocabulary of its own."""

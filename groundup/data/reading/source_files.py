@@ -462,6 +462,7 @@ def nothing_to_read(source: Source, report: SourceReport) -> DataError:
 GENERAL_TEXT = Source(
     "pypi:evals==3.0.1.post1!*/schelling_point/wikipedia_5.jsonl",
     sha256="0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78",
-    licence="Paragraphs of Wikipedia (CC BY-SA); the package is under the MIT licence: downloaded, never redistributed.",
+    licence="Paragraphs of Wikipedia (CC BY-SA); the package is under the MIT licence: "
+    "downloaded, never redistributed.",
 )
 GENERAL_COLUMN = "0"
