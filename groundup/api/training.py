@@ -332,6 +332,7 @@ def finetune_chat(
     >>> sorted(results.held_out_loss)
     ['after', 'before']
     """
+    from groundup.api.teaching import TEACHER_FOLDER, taught_data
     from groundup.data.reading.examples import read_chat
     from groundup.device import select_compute
     from groundup.finetune.instruct import fit_chat
@@ -341,11 +342,18 @@ def finetune_chat(
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
     require_model(model)
+    taught = None
+    if config.teacher:
+        claim_folder(run, kind="chat", fresh=fresh, also=(TEACHER_FOLDER,))
+        taught = taught_data(data, run, config, compute, progress)
+        data = replace(data, path=taught.file, columns={})
     named = replace(data, path=instructions_source(str(data.path)))
     examples = read_chat(named, progress=progress)
-    claim_folder(run, kind="chat", fresh=fresh)
+    claim_folder(run, kind="chat", fresh=fresh and taught is None, also=(TEACHER_FOLDER,))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
+    if taught is not None:
+        card = replace(card, data=((taught.title, "as the teacher's terms have it"),))
     if config.replay:
         replayed, _ = address_and_share(config.replay, REPLAY_SHARE)
         card = replace(card, data=(*card.data, (f"{replayed} (replayed)", licence_of(replayed))))

@@ -73,7 +73,16 @@ CHAT_CHANGES: dict[str, dict[str, Any]] = {
     "general": {"metavar": "WHAT,..."},
     "seed": {"min": 0},
 }
-CHAT = ConfigFields(*CHAT_FIELDS, "replay", **CHAT_CHANGES, replay={"metavar": "SOURCE[=SHARE]"})
+CHAT = ConfigFields(
+    *CHAT_FIELDS,
+    "replay",
+    "teacher",
+    "teacher_model",
+    **CHAT_CHANGES,
+    replay={"metavar": "SOURCE[=SHARE]"},
+    teacher={"metavar": "MODEL|ADDRESS"},
+    teacher_model={"metavar": "NAME"},
+)
 PREFERENCE = ConfigFields(*CHAT_FIELDS, "beta", **CHAT_CHANGES)
 REWARD = ConfigFields(
     "steps",
@@ -217,7 +226,12 @@ def chat(
     step the loss mask is shown on the first examples. The training ends when the held-out loss has
     turned; the weights with the lowest are kept, those of the start where none is lower. Answers to
     held-out prompts are shown before and after. The same command again resumes where it stopped.
-    The folder opens as a model by the name of its base; --merge makes it a whole model. --set sets
+    The folder opens as a model by the name of its base; --merge makes it a whole model.
+
+    --teacher has another model answer the prompts of DATA, JSON lines with prompt, messages,
+    instruction or question, or documents, of which questions are made by rules. What is cut, empty,
+    repeated or not supported by its text is left out; OUT/teacher has answers, examples and where
+    they are from. --set sets teacher_tokens, teacher_temperature,
     max_tokens, alpha, batch_size, learning_rate, precision, recompute (less memory), patience,
     answers (how many are shown), loss.
 
@@ -227,6 +241,8 @@ def chat(
             100000 --rank 16
         groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --general
             common_knowledge,wikipedia --replay books/=0.1
+        groundup finetune chat smollm2-135m-instruct prompts.jsonl --out runs/taught --teacher
+            http://127.0.0.1:8000/v1 --teacher-model qwen3
         groundup chat runs/mine
     """
     results = run.fit(finetune_chat, model, replace(reading, path=data), out, config)

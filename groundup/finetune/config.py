@@ -293,8 +293,27 @@ class ChatConfig(ChatTraining):
     with its share of what is read (wikipedia=0.1).
     """
 
+    teacher: str = ""
+    """A model that answers the prompts of DATA (its own answers are not read): a folder, a name, or
+    the address of an OpenAI-compatible server, as https://HOST/v1.
+    """
+    teacher_model: str = ""
+    """The name of the model at that address; its key is in GROUNDUP_TEACHER_KEY."""
+    teacher_tokens: int = 512
+    """An answer of the teacher that is longer is left out."""
+    teacher_temperature: float = 0.0
+    """Temperature of the teacher's answers; 0: the most probable one."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_counts(self, "teacher_tokens")
+        temperature = self.teacher_temperature
+        require(0 <= temperature <= 2, "teacher_temperature", temperature, "0 to 2")
+        if self.teacher_model and "://" not in self.teacher:
+            raise ConfigError(
+                f"teacher_model is the name of a model at an address (got {self.teacher_model!r}).",
+                fix="Give the address in teacher, as https://HOST/v1, or name the model there.",
+            )
         if self.replay:
             address_and_share(self.replay, REPLAY_SHARE)
 
