@@ -79,7 +79,7 @@ class LocalTeacher:
     def answers(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, TaughtAnswer]]:
         """Raises ModelError."""
         model, tokenizer = language_model(self.opened)
-        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
+        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=0)
         for start in range(0, len(prompts), BATCH):
             settings = BatchSettings(max_waiting=BATCH)
             engine = BatchEngine(model.eval(), tokenizer, self.compute, settings)
