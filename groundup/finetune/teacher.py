@@ -27,7 +27,7 @@ from groundup.errors import DataError, GroundupError
 from groundup.evaluate.task import language_model
 from groundup.evaluate.tasks.answers import passes
 from groundup.files import make_folder, sha256_file, sha256_text, sync_file, write_json, write_text
-from groundup.finetune.teacher_prompts import Prompt
+from groundup.finetune.teacher_prompts import TeacherPrompt
 from groundup.finetune.teacher_server import RemoteTeacher
 from groundup.packs.repeats import Text, repeats
 from groundup.progress import Progress
@@ -56,7 +56,7 @@ class Teacher(Protocol):
     def identity(self) -> JsonObject:
         """Who answers, and how: name, address or hash, settings."""
 
-    def answers(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, TaughtAnswer]]:
+    def answers(self, prompts: Sequence[TeacherPrompt]) -> Iterator[tuple[int, TaughtAnswer]]:
         """Yield place and answer as they come, in any order."""
 
 
@@ -76,7 +76,7 @@ class LocalTeacher:
         weights = frozen_fingerprint(model.requires_grad_(False))
         return {"teacher": self.opened.path.resolve().name, "weights": weights, **settings}
 
-    def answers(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, TaughtAnswer]]:
+    def answers(self, prompts: Sequence[TeacherPrompt]) -> Iterator[tuple[int, TaughtAnswer]]:
         """Raises ModelError."""
         model, tokenizer = language_model(self.opened)
         sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=0)
@@ -109,7 +109,7 @@ class ServedTeacher:
     def identity(self) -> JsonObject:
         return self.remote.identity
 
-    def answers(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, TaughtAnswer]]:
+    def answers(self, prompts: Sequence[TeacherPrompt]) -> Iterator[tuple[int, TaughtAnswer]]:
         """Raises ConfigError, NetworkError."""
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
@@ -152,7 +152,12 @@ class TaughtData:
 
 
 def teach(
-    teacher: Teacher, prompts: Sequence[Prompt], source: str, folder: Path, *, progress: Progress
+    teacher: Teacher,
+    prompts: Sequence[TeacherPrompt],
+    source: str,
+    folder: Path,
+    *,
+    progress: Progress,
 ) -> TaughtData:
     """Ask what is not answered yet, and write the examples. Ctrl-C keeps the answers that there are.
     Raises DataError where the teacher says nothing or nothing is kept, and what `answers` raises.
@@ -221,7 +226,7 @@ def _read_answers(file: Path) -> dict[str, TaughtAnswer]:
 
 def _ask(
     teacher: Teacher,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[TeacherPrompt],
     keys: Sequence[str],
     missing: Sequence[int],
     known: dict[str, TaughtAnswer],
@@ -258,7 +263,7 @@ def _silent(identity: Mapping[str, Any], count: int) -> DataError:
 
 
 def _kept(
-    prompts: Sequence[Prompt], given: Sequence[TaughtAnswer]
+    prompts: Sequence[TeacherPrompt], given: Sequence[TaughtAnswer]
 ) -> tuple[list[int], Mapping[str, int]]:
     """Return the places of what is kept, and how many were left out why."""
     left_out: Counter[str] = Counter()
@@ -278,7 +283,7 @@ def _kept(
     return [place for place in good if place not in again], left_out
 
 
-def _is_unsupported(prompt: Prompt, answer: TaughtAnswer) -> bool:
+def _is_unsupported(prompt: TeacherPrompt, answer: TaughtAnswer) -> bool:
     """Whether a number or name of it is missing in the context, or the value that was asked for in
     the answer.
     """
@@ -289,7 +294,7 @@ def _is_unsupported(prompt: Prompt, answer: TaughtAnswer) -> bool:
     return bool(missing) or prompt.value.lower() not in answer.text.lower()
 
 
-FAULTS: Mapping[str, Callable[[Prompt, TaughtAnswer], bool]] = {
+FAULTS: Mapping[str, Callable[[TeacherPrompt, TaughtAnswer], bool]] = {
     "empty": lambda prompt, answer: not answer.text,
     "cut at the limit of tokens": lambda prompt, answer: not answer.is_whole,
     "not supported by their text": _is_unsupported,
@@ -299,7 +304,9 @@ FAULTS: Mapping[str, Callable[[Prompt, TaughtAnswer], bool]] = {
 }
 
 
-def _example(prompt: Prompt, answer: TaughtAnswer, identity: Mapping[str, Any]) -> JsonObject:
+def _example(
+    prompt: TeacherPrompt, answer: TaughtAnswer, identity: Mapping[str, Any]
+) -> JsonObject:
     """A row of the chat data."""
     turn = {"role": "assistant", "content": answer.text}
     row = {"messages": [*prompt.plain_messages, turn], "id": prompt.id, **prompt.kept}

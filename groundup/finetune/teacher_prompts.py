@@ -19,7 +19,7 @@ KEPT = ("kind", "held_out", "check")
 
 
 @dataclass(frozen=True)
-class Prompt:
+class TeacherPrompt:
     messages: tuple[Message, ...]
     """The last one is the user's."""
     id: str
@@ -44,7 +44,7 @@ class Prompt:
         return Passage(0, self.context, "", "", "", "", "", 0, len(self.context), "en", 0)
 
 
-def read_prompts(file: Path, columns: Mapping[str, str]) -> list[Prompt]:
+def read_prompts(file: Path, columns: Mapping[str, str]) -> list[TeacherPrompt]:
     """`columns`: role -> column, where a row calls it otherwise. Raises DataError, with the line."""
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
@@ -59,7 +59,7 @@ def read_prompts(file: Path, columns: Mapping[str, str]) -> list[Prompt]:
     return found
 
 
-def _prompts(file: Path, lines: list[str], columns: Mapping[str, str]) -> Iterator[Prompt]:
+def _prompts(file: Path, lines: list[str], columns: Mapping[str, str]) -> Iterator[TeacherPrompt]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -74,7 +74,7 @@ def _prompts(file: Path, lines: list[str], columns: Mapping[str, str]) -> Iterat
             ) from error
 
 
-def _prompt(row: dict[str, Any], place: str) -> Prompt:
+def _prompt(row: dict[str, Any], place: str) -> TeacherPrompt:
     """Raises ValueError, TypeError, LookupError."""
     context = str(row.get("context") or "")
     kept = {name: row[name] for name in KEPT if name in row}
@@ -82,7 +82,7 @@ def _prompt(row: dict[str, Any], place: str) -> Prompt:
     if not messages[-1].content.strip():
         raise ValueError("it is empty")
     value = str(row.get("value") or "") if context else ""
-    return Prompt(messages, str(row.get("id", place)), kept, context, value)
+    return TeacherPrompt(messages, str(row.get("id", place)), kept, context, value)
 
 
 def _messages(row: dict[str, Any], context: str) -> tuple[Message, ...]:

@@ -56,7 +56,7 @@ class RemoteTeacher:
             )
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, str | int | float]:
         settings = {"max_tokens": self.max_tokens, "temperature": self.temperature}
         return {"teacher": self.model, "address": self.address, **settings}
 

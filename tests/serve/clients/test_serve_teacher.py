@@ -15,7 +15,7 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, NetworkError
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.teacher import ANSWERS, PROVENANCE, ServedTeacher, TaughtAnswer, teach
-from groundup.finetune.teacher_prompts import Prompt, read_prompts
+from groundup.finetune.teacher_prompts import TeacherPrompt, read_prompts
 from groundup.finetune.teacher_server import KEY_VARIABLE, RemoteTeacher
 from groundup.progress import Silent
 from groundup.runs import RunFolder
@@ -115,7 +115,7 @@ class Written:
     def __init__(self, *texts: str) -> None:
         self.texts, self.identity = texts, {"teacher": "written", "temperature": 0, "max_tokens": 9}
 
-    def answers(self, prompts: list[Prompt]) -> Any:
+    def answers(self, prompts: list[TeacherPrompt]) -> Any:
         yield from ((place, TaughtAnswer(self.texts[place], True)) for place in range(len(prompts)))
 
 
