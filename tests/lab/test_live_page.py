@@ -19,12 +19,12 @@ from groundup.errors import ModelError
 from groundup.lab.live import contents as live_contents
 from groundup.lab.live.contents import page_contents
 from groundup.lab.live.live_page import render_live, write_live_page
-from groundup.model.config import ModelConfig
-from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.bytelevel import SPLITS, ByteLevel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.kinds import character_tokenizer
 from groundup.weights.model_io import OpenModel, save_model
+from tests.live_shapes import SHAPES, open_shape
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer."
 COUNT = 5  # tokens of each answer
@@ -38,30 +38,6 @@ REPEATED = {
         {"kind": "passages", "document": "<b>a</b>", "prompt": "To", "text": MARKUP, "tokens": 9}
     ],
 }
-GPT2: dict[str, Any] = {
-    "norm": "layer",
-    "positions": "learned",
-    "feedforward": "gelu",
-    "attention_bias": True,
-    "attention_output_bias": True,
-    "feedforward_bias": True,
-    "num_kv_heads": 4,
-}
-SHAPES: dict[str, dict[str, Any]] = {
-    "grouped-query, tied, rotary": {},
-    "own head": {"tied_head": False, "block": "parallel", "window_tokens": 5},
-    "QK-norm": {"qk_norm": "head", "head_width": 16, "block": "sandwich", "feedforward": "geglu"},
-    "learned positions": {"positions": "learned", "qk_norm": "projection", "block": "output"},
-    "GPT-2": GPT2,
-}
-
-
-def open_shape(tokenizer: Tokenizer, **choices: Any) -> OpenModel:
-    shape = {"width": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2}
-    sizes = {"vocab_size": tokenizer.vocab_size, "context_tokens": 40, "feedforward_width": 48}
-    model = LanguageModel(ModelConfig(**{**shape, **sizes, **choices})).eval()
-    initialise(model, torch.Generator().manual_seed(5), deviation=0.2)
-    return OpenModel(model, tokenizer, model.config, Path("<b>tiny</b>"), "language")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from groundup.palette import custom_properties
 from groundup.weights.model_format import OpenModel, model_name
 
 PACKAGE = "groundup.lab.live"
-PROGRAM = ("tokenizer.js", "model.js", "sampler.js", "page.js")
+PROGRAM = ("tokenizer.js", "model.js", "trace.js", "sampler.js", "page.js")
 START = "Once upon a time"
 WRITTEN_TOKENS = 40
 # Continuations that are shown of those that the model repeats.

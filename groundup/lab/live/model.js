@@ -32,6 +32,20 @@
  *
  * @typedef {{frequencies: number[], factor: number}} Rotation
  * @typedef {Object<string, Float32Array>} Weights   by groundup's own names
+ *
+ * What a probe is called with, in the order of the computation. Of a token: `embedding` (its row),
+ * `position_embedding` (what is added to it, if anything), `stream` (the input of block `layer`; of
+ * layer L the output of the last block), `final_norm`, `logits`. Of a block: `attention_norm`,
+ * `query`, `query_norm`, `query_rotated` and the same of `key` (all heads; the last two where the
+ * model has them), `value`; of each head `scores` and `weights` (of the tokens it sees, the last
+ * one's at the end); `heads` (their outputs, joined), `attention`, `attention_output_norm`,
+ * `between` (the stream after attention), `feedforward_norm`, `gate`, `up`, `inner`, `feedforward`,
+ * `feedforward_output_norm`. Norms are called for where the block has them.
+ * @callback Probe
+ * @param {string} name
+ * @param {Float32Array|Float64Array} values  to be copied by who keeps them; what is written into them changes the computation
+ * @param {number} layer   -1: of no block
+ * @param {number} head    -1: of no single head
  */
 
 /** out = W x (+ b): each row of W [rows, x.length] times x. @param {Float32Array} W @param {Float32Array} x @param {Float32Array|undefined} b @param {Float32Array} out */
@@ -123,6 +137,14 @@ class LiveModel {
     const stored = config.num_kv_heads * config.head_width;
     const room = () => Array.from({ length: config.num_layers }, () => new Float32Array(config.context_tokens * stored));
     [this.keys, this.values] = [room(), room()];
+    /** Sees, and may change, each value on its way. @type {Probe|null} */
+    this.probe = null;
+  }
+
+  /** The values, after the probe has seen them. @template {Float32Array|Float64Array} T @param {string} name @param {T} values @returns {T} */
+  at(name, values, layer = -1, head = -1) {
+    if (this.probe) this.probe(name, values, layer, head);
+    return values;
   }
 
   /**
@@ -131,9 +153,18 @@ class LiveModel {
    * @param {number} id @param {number} position @returns {Float32Array}
    */
   step(id, position) {
-    let x = this.embed(id, position);
-    for (let layer = 0; layer < this.config.num_layers; layer++) x = this.block(layer, x, position);
-    if (this.config.block !== "post") x = this.norm("final_norm", x);
+    let x = this.at("stream", this.embed(id, position), 0);
+    for (let layer = 0; layer < this.config.num_layers; layer++) x = this.at("stream", this.block(layer, x, position), layer + 1);
+    return this.at("logits", this.unembed(this.at("final_norm", this.finish(x))));
+  }
+
+  /** The output of the last block, normalised where the blocks don't do so at their end. @param {Float32Array} x */
+  finish(x) {
+    return this.config.block === "post" ? x : this.norm("final_norm", x);
+  }
+
+  /** The logits [V] of what `finish` gives: its product with each token's row. @param {Float32Array} x */
+  unembed(x) {
     const head = this.config.tied_head ? "embedding.weight" : "head.weight";
     const logits = matvec(this.weights[head], x, undefined, new Float32Array(this.config.vocab_size));
     if (this.config.logit_softcap) return logits.map((value) => softcap(value, this.config.logit_softcap));
@@ -142,35 +173,40 @@ class LiveModel {
 
   /** The row of the embedding, and of the positions where they are added. @param {number} id @param {number} position */
   embed(id, position) {
-    const { width, positions, sinusoids } = this.config;
+    const { width } = this.config;
     let x = this.weights["embedding.weight"].slice(id * width, (id + 1) * width);
     if (this.config.scaled_embedding) x = x.map((value) => value * Math.sqrt(width));
-    if (positions === "learned") {
-      const row = position * width;
-      x = plus(x, this.weights["position_embedding.weight"].subarray(row, row + width));
-    }
-    if (positions === "sinusoidal") {
-      sinusoids.forEach((frequency, pair) => {
-        const angle = Math.fround(position * frequency);
-        x[2 * pair] += Math.sin(angle);
-        x[2 * pair + 1] += Math.cos(angle);
-      });
-    }
+    this.at("embedding", x);
+    const added = this.positionRow(position);
+    if (added) x = plus(x, this.at("position_embedding", added));
     return this.config.embedding_norm ? this.norm("embedding_norm", x) : x;
+  }
+
+  /** What is added to the embedding at a position; null: nothing. @param {number} position */
+  positionRow(position) {
+    const { width, positions, sinusoids } = this.config;
+    if (positions === "learned") return this.weights["position_embedding.weight"].slice(position * width, (position + 1) * width);
+    if (positions !== "sinusoidal") return null;
+    const row = new Float32Array(width);
+    sinusoids.forEach((frequency, pair) => {
+      const angle = Math.fround(position * frequency);
+      row[2 * pair] = Math.sin(angle);
+      row[2 * pair + 1] = Math.cos(angle);
+    });
+    return row;
   }
 
   /** @param {number} layer @param {Float32Array} x @param {number} position */
   block(layer, x, position) {
-    const name = `blocks.${layer}.`;
     const attention = (input) => this.attention(layer, input, position);
-    const feedforward = (input) => this.feedforward(`${name}feedforward.`, input);
-    const norm = (part) => (input) => this.norm(`${name}${part}`, input);
+    const feedforward = (input) => this.feedforward(layer, input);
+    const norm = (part) => (input) => this.at(part, this.norm(`blocks.${layer}.${part}`, input), layer);
     if (this.config.block === "parallel") {
       const input = norm("attention_norm")(x);
-      return plus(plus(x, attention(input)), feedforward(input));
+      return plus(this.at("between", plus(x, attention(input)), layer), feedforward(input));
     }
     const add = WIRINGS[this.config.block];
-    const between = add(x, attention, norm("attention_norm"), norm("attention_output_norm"));
+    const between = this.at("between", add(x, attention, norm("attention_norm"), norm("attention_output_norm")), layer);
     return add(between, feedforward, norm("feedforward_norm"), norm("feedforward_output_norm"));
   }
 
@@ -187,14 +223,14 @@ class LiveModel {
     return matvec(weight, x, this.weights[`${name}.bias`], new Float32Array(weight.length / x.length));
   }
 
-  /** @param {string} name @param {Float32Array} x */
-  feedforward(name, x) {
-    const { activation, gated } = FEEDFORWARDS[this.config.feedforward];
-    const up = this.linear(`${name}up`, x);
+  /** @param {number} layer @param {Float32Array} x */
+  feedforward(layer, x) {
+    const { activation, gated } = FEEDFORWARDS[this.config.feedforward], name = `blocks.${layer}.feedforward.`;
+    const up = this.at("up", this.linear(`${name}up`, x), layer);
     const inner = gated
-      ? this.linear(`${name}gate`, x).map((value, index) => activation(value) * up[index])
+      ? this.at("gate", this.linear(`${name}gate`, x), layer).map((value, index) => activation(value) * up[index])
       : up.map(activation);
-    return this.linear(`${name}down`, inner);
+    return this.at("feedforward", this.linear(`${name}down`, this.at("inner", inner, layer)), layer);
   }
 
   /** softmax(Q K^T / sqrt(D)) V for the one new token. @param {number} layer @param {Float32Array} x @param {number} position */
@@ -203,29 +239,29 @@ class LiveModel {
     const name = `blocks.${layer}.attention.`, stored = num_kv_heads * head_width;
     const queries = this.projected(layer, "query", x, position);
     this.keys[layer].set(this.projected(layer, "key", x, position), position * stored);
-    this.values[layer].set(this.linear(`${name}value`, x), position * stored);
+    this.values[layer].set(this.at("value", this.linear(`${name}value`, x), layer), position * stored);
     const mixed = new Float32Array(num_heads * head_width);
     for (let head = 0; head < num_heads; head++) {
       const shared = Math.floor(head / (num_heads / num_kv_heads)) * head_width;
       const query = queries.subarray(head * head_width, (head + 1) * head_width);
       this.mix(layer, head, query, shared, position, mixed.subarray(head * head_width, (head + 1) * head_width));
     }
-    return this.linear(`${name}output`, mixed);
+    return this.at("attention", this.linear(`${name}output`, this.at("heads", mixed, layer)), layer);
   }
 
   /** Queries or keys of all heads: projected, normalised and rotated. @param {number} layer @param {"query"|"key"} part @param {Float32Array} x @param {number} position */
   projected(layer, part, x, position) {
     const { head_width, qk_norm, norm_eps } = this.config;
     const name = `blocks.${layer}.attention.${part}`, weight = this.weights[`${name}_norm.weight`];
-    let all = this.linear(name, x);
+    let all = this.at(part, this.linear(name, x), layer);
+    const heads = () => Array.from({ length: all.length / head_width }, (_, head) => all.subarray(head * head_width, (head + 1) * head_width));
     if (qk_norm === "projection") all = rmsNorm(all, weight, norm_eps);
+    if (qk_norm === "head") for (const head of heads()) head.set(rmsNorm(head, weight, norm_eps));
+    if (qk_norm !== "none") this.at(`${part}_norm`, all, layer);
     const rotation = this.config.rotations[layer];
-    for (let start = 0; start < all.length; start += head_width) {
-      const head = all.subarray(start, start + head_width);
-      if (qk_norm === "head") head.set(rmsNorm(head, weight, norm_eps));
-      if (rotation) rotate(head, position, rotation);
-    }
-    return all;
+    if (!rotation) return all;
+    for (const head of heads()) rotate(head, position, rotation);
+    return this.at(`${part}_rotated`, all, layer);
   }
 
   /** One head: scores of the stored tokens, their softmax, the weighted sum of their values. `shared`: where its key and value begin in a token's row. */
@@ -241,7 +277,7 @@ class LiveModel {
       const bias = slopes.length ? -slopes[head] * (position - token) : 0;
       scores[token - first] = softcap(sum * factor, score_softcap) + bias;
     }
-    const weights = softmax(scores);
+    const weights = this.at("weights", softmax(this.at("scores", scores, layer, head)), layer, head);
     for (let token = first; token <= position; token++) {
       const start = token * stored + shared, weight = weights[token - first];
       for (let d = 0; d < head_width; d++) out[d] += weight * values[start + d];
