@@ -332,6 +332,7 @@ def finetune_chat(
     >>> sorted(results.held_out_loss)
     ['after', 'before']
     """
+    from groundup.api.teaching import taught_data
     from groundup.data.reading.examples import read_chat
     from groundup.device import select_compute
     from groundup.finetune.instruct import fit_chat
@@ -341,11 +342,17 @@ def finetune_chat(
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
     require_model(model)
-    named = replace(data, path=instructions_source(str(data.path)))
+    named, taught = replace(data, path=instructions_source(str(data.path))), None
+    if config.teacher:
+        taught = taught_data(named, run, config, compute, fresh=fresh, progress=progress)
+        named = Data(taught.file)
     examples = read_chat(named, progress=progress)
-    claim_folder(run, kind="chat", fresh=fresh)
+    if taught is None:
+        claim_folder(run, kind="chat", fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
+    if taught is not None:
+        card = replace(card, data=((taught.title, "as the teacher's terms allow"),))
     if config.replay:
         replayed, _ = address_and_share(config.replay, REPLAY_SHARE)
         card = replace(card, data=(*card.data, (f"{replayed} (replayed)", licence_of(replayed))))

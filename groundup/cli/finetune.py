@@ -73,7 +73,16 @@ CHAT_CHANGES: dict[str, dict[str, Any]] = {
     "general": {"metavar": "WHAT,..."},
     "seed": {"min": 0},
 }
-CHAT = ConfigFields(*CHAT_FIELDS, "replay", **CHAT_CHANGES, replay={"metavar": "SOURCE[=SHARE]"})
+CHAT = ConfigFields(
+    *CHAT_FIELDS,
+    "replay",
+    "teacher",
+    "teacher_model",
+    **CHAT_CHANGES,
+    replay={"metavar": "SOURCE[=SHARE]"},
+    teacher={"metavar": "MODEL|ADDRESS"},
+    teacher_model={"metavar": "NAME"},
+)
 PREFERENCE = ConfigFields(*CHAT_FIELDS, "beta", **CHAT_CHANGES)
 REWARD = ConfigFields(
     "steps",
@@ -217,9 +226,14 @@ def chat(
     step the loss mask is shown on the first examples. The training ends when the held-out loss has
     turned; the weights with the lowest are kept, those of the start where none is lower. Answers to
     held-out prompts are shown before and after. The same command again resumes where it stopped.
-    The folder opens as a model by the name of its base; --merge makes it a whole model. --set sets
-    max_tokens, alpha, batch_size, learning_rate, precision, recompute (less memory), patience,
-    answers (how many are shown), loss.
+    The folder opens as a model by the name of its base; --merge makes it a whole model.
+
+    With --teacher another model answers first: DATA has rows with messages, prompt, instruction or
+    question (with the context that answers it). Answers that are cut, empty, not supported by their
+    context or failing their check are left out; OUT/teacher has all of them, and the examples.
+
+    --set sets max_tokens, alpha, batch_size, learning_rate, precision, recompute (less memory),
+    patience, answers (how many are shown), loss, teacher_tokens, teacher_temperature.
 
     Examples:
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
@@ -227,6 +241,8 @@ def chat(
             100000 --rank 16
         groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --general
             common_knowledge,wikipedia --replay books/=0.1
+        groundup finetune chat smollm2-135m-instruct prompts.jsonl --out runs/taught --teacher
+            http://127.0.0.1:8000/v1 --teacher-model qwen3
         groundup chat runs/mine
     """
     results = run.fit(finetune_chat, model, replace(reading, path=data), out, config)

@@ -1,7 +1,7 @@
 """The records of this package: Document (a text), and examples: Example (text and label),
 MultiLabelExample, InstructionExample (instruction and answer), ConversationExample,
-PreferenceExample (a better and a worse answer), RatedExample (a good or a bad answer) and TextPair
-(two texts that belong together)."""
+PreferenceExample (a better and a worse answer), RatedExample (a good or a bad answer), TextPair (two
+texts that belong together) and PromptExample (what another model shall answer)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -120,6 +120,22 @@ class RatedExample:
     def label(self) -> str:
         """Of two equal answers to a prompt both are left out where their labels differ."""
         return "good" if self.is_good else "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptExample:
+    """What another model shall answer, and what is known of the answer."""
+
+    prompt: tuple[Message, ...]
+    """The last message is the user's."""
+    id: str
+    kind: str = ""
+    held_out: bool = False
+    check: Mapping[str, str] | None = None
+    context: str = ""
+    """A text that has all numbers and names of a right answer; "": none is given."""
+    value: str = ""
+    """Words of a right answer."""
 
 
 ComparedExample = PreferenceExample | RatedExample

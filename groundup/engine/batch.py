@@ -13,13 +13,13 @@ alone and among others (`generate_ids` tests this); in int8, where all tokens go
 step, bit for bit. Not thread-safe: one thread submits, cancels and steps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from groundup.device import Compute
-from groundup.engine.events import StepOutput
+from groundup.engine.events import FinishReason, StepOutput
 from groundup.engine.generate import require_room
 from groundup.engine.model_runner import ModelRunner
 from groundup.engine.output_processor import OutputProcessor
@@ -141,6 +141,28 @@ def generate_answers(
     """One text for each prompt, as from `generate_ids`. `done` gets the number of newly finished
     ones. Raises ModelError.
     """
+    texts = [""] * len(prompts)
+    finished = finished_answers(
+        prompts, model, tokenizer, sampling, compute=compute, stop_ids=stop_ids
+    )
+    for number, text, _ in finished:
+        texts[number] = text
+        done(1)
+    return texts
+
+
+def finished_answers(
+    prompts: Sequence[Sequence[int]],
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    sampling: Sampling,
+    *,
+    compute: Compute,
+    stop_ids: frozenset[int] = frozenset(),
+) -> Iterator[tuple[int, str, FinishReason]]:
+    """Yield the place of a prompt, its text and why that ended, as each is finished. Raises
+    ModelError.
+    """
     engine = BatchEngine(model, tokenizer, compute, BatchSettings(max_waiting=len(prompts)))
     for number, prompt in enumerate(prompts):
         engine.submit(Request(str(number), tuple(prompt), sampling, stop_ids))
@@ -150,5 +172,5 @@ def generate_answers(
             if isinstance(output, GroundupError):
                 raise output
             texts[int(name)] += output.text
-            done(int(output.finish_reason is not None))
-    return texts
+            if output.finish_reason is not None:
+                yield int(name), texts[int(name)], output.finish_reason

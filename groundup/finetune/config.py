@@ -292,9 +292,28 @@ class ChatConfig(ChatTraining):
     """General text to be read, too, so that less is forgotten: a file, an address or wikipedia,
     with its share of what is read (wikipedia=0.1).
     """
+    teacher: str = ""
+    """A model that answers the prompts of DATA, whose own answers are not read: a folder, a name, or
+    the address of an OpenAI-compatible server, as https://HOST/v1.
+    """
+    teacher_model: str = ""
+    """The name of the model at that address; its key is in GROUNDUP_TEACHER_KEY."""
+    teacher_tokens: int = 512
+    """A longer answer of the teacher is left out."""
+    teacher_temperature: float = 0.0
+    """Temperature of the teacher's answers; 0: the most probable ones."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_counts(self, "teacher_tokens")
+        temperature = self.teacher_temperature
+        require(0 <= temperature <= 2, "teacher_temperature", temperature, "0 to 2")
+        if self.teacher_model and "://" not in self.teacher:
+            raise ConfigError(
+                f"`teacher_model` {self.teacher_model} is the name of a model at an address, and "
+                f"`teacher` is {self.teacher or 'not given'}.",
+                fix="Give `teacher` an address, as https://HOST/v1, or leave `teacher_model` out.",
+            )
         if self.replay:
             address_and_share(self.replay, REPLAY_SHARE)
 

@@ -34,6 +34,7 @@ from groundup.data.documents import (
     Document,
     Example,
     PreferenceExample,
+    PromptExample,
     RatedExample,
     TextPair,
     to_conversation,
@@ -359,9 +360,8 @@ def evaluation_items(
             yield document.name, document.text
         return
     wanted = [layout for layout in LAYOUTS if layout in found]
-    examples = [
-        each for each in read_examples(source, options, wanted) if not isinstance(each, TextPair)
-    ]
+    read = read_examples(source, options, wanted)
+    examples = [each for each in read if not isinstance(each, TextPair | PromptExample)]
     marked = [example for example in examples if getattr(example, "held_out", False)]
     for number, example in enumerate(marked or examples, start=1):
         yield from _parts(example, f"{source.spec}:{number}")

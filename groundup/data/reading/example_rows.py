@@ -25,6 +25,7 @@ from groundup.data.documents import (
     InstructionExample,
     MultiLabelExample,
     PreferenceExample,
+    PromptExample,
     TextPair,
     to_conversation,
 )
@@ -33,7 +34,7 @@ from groundup.tokenizer.chat import Message, Role
 from groundup.tokenizer.tools import Tool, ToolCall, calls_of
 
 AnyExample = Example | ChatExample | ComparedExample
-RowExample = AnyExample | TextPair
+RowExample = AnyExample | TextPair | PromptExample
 """What a row can be."""
 
 Roles = Mapping[str, str]
@@ -140,6 +141,20 @@ def _pair(row: RecordRow, roles: Roles, name: str) -> TextPair:
     )
 
 
+def _prompt(row: RecordRow, roles: Roles, name: str) -> PromptExample:
+    """The messages up to the user's last, which the input follows; later answers are not read."""
+    turns = (*_system(row, roles), *map(_clean, turns_at(row, roles["request"], "user")))
+    asked = [place for place, each in enumerate(turns) if each.role == "user"]
+    if not asked or not turns[asked[-1]].content.strip():
+        raise BadRow("has no message of a user")
+    *before, last = turns[: asked[-1] + 1]
+    given = clean(_optional_text(row, roles, "input")).text
+    last = replace(last, content="\n\n".join(filter(None, (last.content, given))))
+    context, value = given if roles.get("input") == "context" else "", row.values.get("value")
+    known = {"context": context, "value": value if context and isinstance(value, str) else ""}
+    return PromptExample((*before, last), **_identity(row, name), **known)
+
+
 MAKERS: Mapping[str, Callable[[RecordRow, Roles, str], RowExample]] = {
     "labelled": _labelled,
     "multi-labelled": _multi_labelled,
@@ -148,6 +163,7 @@ MAKERS: Mapping[str, Callable[[RecordRow, Roles, str], RowExample]] = {
     "conversation": _conversation,
     "preference": _preference,
     "pair": _pair,
+    "prompt": _prompt,
 }
 
 

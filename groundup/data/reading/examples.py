@@ -35,6 +35,7 @@ from groundup.data.documents import (
     Example,
     MultiLabelExample,
     PreferenceExample,
+    PromptExample,
     RatedExample,
     TextPair,
 )
@@ -61,6 +62,7 @@ from groundup.data.reading.layouts import (
     MULTI_LABELLED,
     PAIR,
     PREFERENCE,
+    PROMPT,
     TEXT,
     Layout,
 )
@@ -281,6 +283,14 @@ def read_pairs(data: Data, *, progress: Progress | None = None) -> list[TextPair
     """
     found = read_examples(source_of(data), options_of(data), PAIR, progress=progress)
     return [each for each in found if isinstance(each, TextPair)]
+
+
+def read_prompts(data: Data, *, progress: Progress | None = None) -> list[PromptExample]:
+    """Return the prompts of a source, in messages, prompt, instruction with input, or question with
+    the context that answers it. Raises DataError as `read_examples`.
+    """
+    found = read_examples(source_of(data), options_of(data), PROMPT, progress=progress)
+    return [each for each in found if isinstance(each, PromptExample)]
 
 
 def has_rows(data: Data) -> bool:

@@ -39,10 +39,14 @@ Layout = Literal[
     "multi-labelled",
     "text",
     "pair",
+    "prompt",
 ]
-# Recognised only where it is wanted: its columns are those of other layouts too.
+# Recognised only where they are wanted: their columns are those of other layouts too.
 PAIR: tuple[Layout, ...] = ("pair",)
-LAYOUTS: tuple[Layout, ...] = tuple(each for each in get_args(Layout) if each not in PAIR)
+PROMPT: tuple[Layout, ...] = ("prompt",)
+LAYOUTS: tuple[Layout, ...] = tuple(
+    each for each in get_args(Layout) if each not in (*PAIR, *PROMPT)
+)
 TEXT: tuple[Layout, ...] = ("text",)
 LABELLED: tuple[Layout, ...] = ("labelled",)
 MULTI_LABELLED: tuple[Layout, ...] = ("multi-labelled",)
@@ -117,6 +121,7 @@ RULES: Mapping[Layout, LayoutRule] = {
         "`columns` anchor=NAME,positive=NAME",
         "finetune encoder",
     ),
+    "prompt": LayoutRule(("request",), ("input", "system"), "prompts", "`columns` request=NAME"),
 }
 # Role -> the usual names of its column, the most usual first.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -153,6 +158,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("sentence2", "text2", "sentence_2", "text_2", "hypothesis"),
     ),
     "negative": ("negative", "negatives", "neg"),
+    "request": ("messages", "conversations", "conversation", "prompt", "instruction", "question", "query"),
 }  # fmt: skip
 # Roles whose columns are also recognised by the last word of their names: review_text,
 # airline_sentiment.
@@ -174,6 +180,7 @@ VALUES: Mapping[str, Callable[[RecordRow, str], Any]] = {
     "tools": tools_at,
     "anchor": filled_text_at,
     **dict.fromkeys(("positive", "negative"), texts_at),
+    "request": partial(turns_at, speaker="user"),
 }
 # Roles that a text made of an example need not contain.
 NO_PARTS = ("input", "system", "history", "rejected")
