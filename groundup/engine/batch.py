@@ -142,8 +142,9 @@ def generate_answers(
     ones. Raises ModelError.
     """
     texts = [""] * len(prompts)
+    samplings = [sampling] * len(prompts)
     finished = finished_answers(
-        prompts, model, tokenizer, sampling, compute=compute, stop_ids=stop_ids
+        prompts, model, tokenizer, samplings, compute=compute, stop_ids=stop_ids
     )
     for number, text, _ in finished:
         texts[number] = text
@@ -155,7 +156,7 @@ def finished_answers(
     prompts: Sequence[Sequence[int]],
     model: LanguageModel,
     tokenizer: Tokenizer,
-    sampling: Sampling,
+    samplings: Sequence[Sampling],
     *,
     compute: Compute,
     stop_ids: frozenset[int] = frozenset(),
@@ -165,7 +166,7 @@ def finished_answers(
     """
     engine = BatchEngine(model, tokenizer, compute, BatchSettings(max_waiting=len(prompts)))
     for number, prompt in enumerate(prompts):
-        engine.submit(Request(str(number), tuple(prompt), sampling, stop_ids))
+        engine.submit(Request(str(number), tuple(prompt), samplings[number], stop_ids))
     texts = [""] * len(prompts)
     while engine.busy:
         for name, output in engine.step():

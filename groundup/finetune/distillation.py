@@ -10,7 +10,7 @@ The same call again asks only for what is not answered yet.
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from groundup.files import (
     write_json,
     write_text,
 )
-from groundup.finetune.teacher import TaughtAnswer, Teacher
+from groundup.finetune.teacher import TaughtAnswer, Teacher, TeacherIdentity
 from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.retrieve.cite import misplaced_names, missing_facts
@@ -47,23 +47,23 @@ class TaughtData:
 
     file: Path
     """The examples."""
+    identity: TeacherIdentity
     provenance: JsonObject
 
     @property
     def title(self) -> str:
         """For the model card."""
-        found = self.provenance
-        where = f" at {found['address']}" if "address" in found else ""
+        found, who = self.provenance, self.identity
         return (
-            f"{found['kept']} answers of the teacher {found['teacher']}{where} to the prompts of "
-            f"{found['prompts']} ({found['date']}, temperature {found['temperature']:g}, at most "
-            f"{found['max_tokens']} tokens; examples.jsonl, SHA-256 {found['sha256'][:16]}...)"
+            f"{found['kept']} answers of the teacher {who.teacher}{who.place} to the prompts of "
+            f"{found['prompts']} ({found['date']}, temperature {who.temperature:g}, at most "
+            f"{who.max_tokens} tokens; {EXAMPLES}, SHA-256 {found['sha256'][:16]}...)"
         )
 
     @property
     def line(self) -> str:
         found = self.provenance
-        line = f"{found['teacher']}: {found['kept']:,} of {found['asked']:,} answers are kept"
+        line = f"{self.identity.teacher}: {found['kept']:,} of {found['asked']:,} answers are kept"
         if not found["left_out"]:
             return f"{line}."
         return f"{line}; left out: {_counted(found['left_out'])}."
@@ -81,7 +81,7 @@ def teach(
     are. Raises DataError where nothing is kept, FormatError, and what the teacher raises.
     """
     identity, file = teacher.identity, make_folder(folder) / ANSWERS
-    keys = [sha256_text(f"{json.dumps(identity, sort_keys=True)} {p.prompt}") for p in prompts]
+    keys = [sha256_text(f"{identity} {each.prompt}") for each in prompts]
     known = _read_answers(file)
     missing = [place for place, key in enumerate(keys) if key not in known]
     if len(missing) < len(prompts):
@@ -89,19 +89,22 @@ def teach(
         progress.say(f"{there:,} of {len(prompts):,} prompts are answered already.")
     if missing:
         asked = {keys[place]: prompts[place] for place in missing}
-        with only_one(folder):
-            _ask(teacher, asked, known, file, progress)
+        try:
+            with only_one(folder):
+                _ask(teacher, asked, known, file, progress)
+        finally:
+            _remove_if_empty(file)
     given = [known.get(key) for key in keys]
-    rows, left_out = _examples(prompts, given, str(identity["teacher"]))
+    rows, left_out = _examples(prompts, given, identity.teacher)
     if not rows:
         raise DataError(
-            f"None of the answers of {identity['teacher']} is kept: {_counted(left_out)}.",
+            f"None of the answers of {identity.teacher} is kept: {_counted(left_out)}.",
             fix="Raise `teacher_tokens`, give other prompts, or name another teacher.",
         )
     examples = folder / EXAMPLES
     write_text(examples, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     provenance = {
-        **identity,
+        **asdict(identity),
         "prompts": source,
         "date": datetime.now(UTC).date().isoformat(),
         "asked": len(prompts),
@@ -113,17 +116,17 @@ def teach(
     if not missing and (folder / PROVENANCE).is_file():
         provenance["date"] = read_json_object(folder / PROVENANCE).get("date", provenance["date"])
     write_json(folder / PROVENANCE, provenance)
-    found = TaughtData(examples, provenance)
+    found = TaughtData(examples, identity, provenance)
     progress.say(found.line)
     return found
 
 
-def require_same_teacher(folder: Path, identity: Mapping[str, Any]) -> None:
+def require_same_teacher(folder: Path, identity: TeacherIdentity) -> None:
     """Refuse to ask another teacher for a run that has begun. Raises ConfigError, FormatError."""
     if not (folder / PROVENANCE).is_file():
         return
     before = read_json_object(folder / PROVENANCE)
-    changed = [name for name in identity if before.get(name) != identity[name]]
+    changed = [name for name, value in asdict(identity).items() if before.get(name) != value]
     if changed:
         raise ConfigError(
             f"{folder.parent} has begun with another teacher ({', '.join(changed)}).",
@@ -157,7 +160,7 @@ def _ask(
     """
     keys, silent = list(asked), list[GroundupError]()
     nothing = DataError(
-        f"The teacher {teacher.identity['teacher']} says nothing.",
+        f"The teacher {teacher.identity.teacher} says nothing.",
         fix="Name a model that was made for chat, and look at what it answers.",
     )
     answers = teacher.answers([each.prompt for each in asked.values()])
@@ -187,6 +190,15 @@ def _ask(
             progress.say(f"Stopped: {len(known):,} answers are kept, the same command goes on.")
             raise
     sync_file(file)
+
+
+def _remove_if_empty(file: Path) -> None:
+    """With the folders that were made for it."""
+    if file.is_file() and not file.stat().st_size:
+        file.unlink()
+        with suppress(OSError):  # they have other files
+            file.parent.rmdir()
+            file.parent.parent.rmdir()
 
 
 def _examples(
@@ -232,11 +244,10 @@ def _example(prompt: PromptExample, text: str, teacher: str) -> JsonObject:
     row: JsonObject = {
         "messages": [*turns, {"role": "assistant", "content": text}],
         "id": prompt.id,
-        "kind": prompt.kind,
-        "held_out": prompt.held_out,
         "teacher": teacher,
     }
-    return row if prompt.check is None else {**row, "check": dict(prompt.check)}
+    known = {"kind": prompt.kind, "held_out": prompt.held_out, "check": prompt.check}
+    return row | {name: value for name, value in known.items() if value}
 
 
 def _counted(left_out: Mapping[str, int]) -> str:

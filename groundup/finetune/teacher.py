@@ -24,6 +24,7 @@ from groundup.engine.generate import require_room
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, DataError, GroundupError, ModelError, NetworkError
 from groundup.evaluate.task import language_model
+from groundup.files import sha256_text
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.weights.model_io import OpenModel
@@ -49,10 +50,25 @@ TeacherOutput = TaughtAnswer | GroundupError
 TeacherOutputs = Generator[tuple[int, TeacherOutput], None, None]
 
 
+@dataclass(frozen=True)
+class TeacherIdentity:
+    """Who answers, and how."""
+
+    teacher: str
+    """The model's name."""
+    source: str
+    """The address, or the SHA-256 of the weights."""
+    max_tokens: int
+    temperature: float
+
+    @property
+    def place(self) -> str:
+        return f" at {self.source}" if "://" in self.source else ""
+
+
 class Teacher(Protocol):
     @property
-    def identity(self) -> dict[str, Any]:
-        """Who answers, and how: name, address or hash, settings."""
+    def identity(self) -> TeacherIdentity: ...
 
     def answers(self, prompts: Sequence[Prompt]) -> TeacherOutputs:
         """Yield the place of a prompt and its answer, as they come."""
@@ -68,19 +84,15 @@ class LocalTeacher:
     temperature: float
 
     @cached_property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> TeacherIdentity:
         model, _ = language_model(self.opened)
-        return {
-            "teacher": self.opened.path.resolve().name,
-            "weights": frozen_fingerprint(model.requires_grad_(False)),
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-        }
+        weights = frozen_fingerprint(model.requires_grad_(False))
+        name = self.opened.path.resolve().name
+        return TeacherIdentity(name, weights, self.max_tokens, self.temperature)
 
     def answers(self, prompts: Sequence[Prompt]) -> TeacherOutputs:
         """Raises ModelError."""
         model, tokenizer = language_model(self.opened)
-        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=0)
         asked: dict[int, list[int]] = {}
         for place, prompt in enumerate(prompts):
             talk = Conversation(tuple(prompt))
@@ -91,11 +103,15 @@ class LocalTeacher:
             except ModelError as error:
                 yield place, error
         places, stops = list(asked), tokenizer.special.stop_ids
+        samplings = [
+            Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=_seed(ids))
+            for ids in asked.values()
+        ]
         finished = finished_answers(
             list(asked.values()),
             model.eval(),
             tokenizer,
-            sampling,
+            samplings,
             compute=self.compute,
             stop_ids=stops,
         )
@@ -139,38 +155,36 @@ class ServedTeacher:
             )
 
     @property
-    def identity(self) -> dict[str, Any]:
-        return {
-            "teacher": self.model,
-            "address": self.address,
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-        }
+    def identity(self) -> TeacherIdentity:
+        return TeacherIdentity(self.model, self.address, self.max_tokens, self.temperature)
 
     def answers(self, prompts: Sequence[Prompt]) -> TeacherOutputs:
         """Raises ConfigError, NetworkError. What is under way when it is closed is not waited
         for.
         """
         waiting = deque(enumerate(prompts))
-        done: SimpleQueue[tuple[int, TeacherOutput | None, Exception | None]] = SimpleQueue()
+        done: SimpleQueue[tuple[int, TeacherOutput | None, GroundupError | None]] = SimpleQueue()
 
         def work() -> None:
             with contextlib.suppress(IndexError):
                 while True:
                     place, prompt = waiting.popleft()
+                    output = failure = None
                     try:
-                        done.put((place, self.ask(prompt), None))
-                    except Exception as error:
-                        done.put((place, None, error))
+                        output = self.ask(prompt)
+                    except GroundupError as error:
+                        failure = error
+                    finally:
+                        done.put((place, output, failure))
 
         for _ in range(min(AT_ONCE, len(prompts))):
             threading.Thread(target=work, daemon=True).start()
         try:
             for _ in prompts:
-                place, output, error = done.get()
-                if output is None:
-                    assert error is not None
-                    raise error
+                place, output, failure = done.get()
+                if failure is not None:
+                    raise failure
+                assert output is not None, "a bug, whose traceback its thread has shown"
                 yield place, output
         finally:
             waiting.clear()
@@ -184,8 +198,9 @@ class ServedTeacher:
             "messages": [{"role": each.role, "content": each.content} for each in prompt],
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
-            "seed": 0,
         }
+        if self.temperature:
+            body["seed"] = _seed(body)
         for wait_s in (*WAITS_S, None):
             try:
                 return _read(self._post(body))
@@ -241,6 +256,11 @@ class ServedTeacher:
         if error.code in BUSY:
             raise NetworkError(message, fix="Try again later: what was answered is kept.")
         raise ConfigError(message, fix="Check the address (https://HOST/v1) and the model's name.")
+
+
+def _seed(asked: object) -> int:
+    """With one seed for all prompts their answers would begin alike."""
+    return int(sha256_text(repr(asked))[:7], 16)
 
 
 def _read(answer: Any) -> TaughtAnswer:

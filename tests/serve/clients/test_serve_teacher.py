@@ -17,7 +17,7 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, NetworkError
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.distillation import ANSWERS, PROVENANCE, TaughtData, teach
-from groundup.finetune.teacher import KEY_VARIABLE, TaughtAnswer, TeacherOutput
+from groundup.finetune.teacher import KEY_VARIABLE, TaughtAnswer, TeacherIdentity, TeacherOutput
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Message
@@ -38,7 +38,7 @@ def write_prompts(file: Path, count: int = 12) -> Path:
 
 
 def asked(address: str, **fields: Any) -> ChatConfig:
-    config = ChatConfig(teacher=f"{address}/v1", teacher_model="ender", teacher_tokens=60)
+    config = ChatConfig(teacher=f"{address}/v1", teacher_model="ender", teacher_tokens=150)
     return replace(config, **fields)
 
 
@@ -49,13 +49,13 @@ def taught(config: ChatConfig, prompts: Path, out: Path) -> TaughtData:
 def test_answers_of_a_server_train_a_model_whose_card_names_the_teacher(
     address: str, models: Path, tmp_path: Path
 ) -> None:
-    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 40), tmp_path / "run"
+    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 24), tmp_path / "run"
     config = asked(address, teacher_temperature=2.0, tokens=100, answers=0, precision="float32")
     results = groundup.finetune_chat(models / "ender", prompts, out, config)
     said = json.loads((out / TEACHER_FOLDER / PROVENANCE).read_text())
-    assert said["teacher"] == "ender" and said["address"] == f"{address}/v1"
-    assert said["asked"] == 40 and said["kept"] == sum(results.examples.values()) > 2
-    assert said["kept"] + sum(said["left_out"].values()) == 40
+    assert said["teacher"] == "ender" and said["source"] == f"{address}/v1"
+    assert said["asked"] == 24 and said["kept"] == sum(results.examples.values()) > 2
+    assert said["kept"] + sum(said["left_out"].values()) == 24
     card = (out / "README.md").read_text()
     assert "the teacher ender at" in card and said["sha256"][:16] in card and said["date"] in card
     rows = (out / TEACHER_FOLDER / "examples.jsonl").read_text().split("\n")
@@ -67,7 +67,7 @@ def test_answers_of_a_server_train_a_model_whose_card_names_the_teacher(
             models / "ender", prompts, out, replace(config, teacher_temperature=1.0)
         )
     config = ChatConfig(teacher=str(models / "tiny"), teacher_tokens=3)
-    with pytest.raises(DataError, match="40 cut at the limit of tokens"):
+    with pytest.raises(DataError, match="24 cut at the limit of tokens"):
         taught(config, prompts, tmp_path / "other")
 
 
@@ -106,7 +106,7 @@ class Written:
     """A teacher whose answers are given; an exception is raised in its place."""
 
     def __init__(self, *outputs: str | BaseException) -> None:
-        self.identity = {"teacher": "written", "temperature": 0, "max_tokens": 9}
+        self.identity = TeacherIdentity("written", "of a test", 9, 0.0)
         self.outputs, self.asked = outputs, list[Sequence[Message]]()
 
     def answers(self, prompts: Sequence[Sequence[Message]]) -> Iterator[tuple[int, TeacherOutput]]:
