@@ -14,7 +14,7 @@ from groundup.tokenizer.fast import Tokenizer
 from tests.live_shapes import SHAPES, needs_node, open_shape, run_in_node
 
 TEXT = "To be, or not to be, that is the question"
-# Each value that the probe sees of each token: those of the last one and of one before it are compared.
+# Each value that the probe sees of each token: those of two of them are compared.
 TRACE = """(models, given) => Object.fromEntries(Object.entries(models).map(([name, { model }]) => {
   const traces = given.ids.map((id, position) => new TokenTrace(model, id, position));
   return [name, traces.map((trace) => Object.fromEntries(trace.values))];

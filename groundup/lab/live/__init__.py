@@ -1,9 +1,11 @@
 """One HTML file with a language model of the reader's inside, which runs in the browser, offline.
 
-    contents    an OpenModel -> what the page holds: config, tokenizer, weights as base64; refusals
-    live_page   contents, a text, what the model repeats -> the file
-    *.js        its program: tokenizer, model, sampler (each the readable twin of a room here), page
-    live.css    its style, in the colours of all pages
+    contents         an OpenModel -> what the page holds: config, tokenizer, weights; refusals
+    live_page        contents, a text, what the model repeats -> the file
+    explanation      the part that explains a prediction; explained_steps has its words
+    *.js             its program: tokenizer, model, sampler (each the readable twin of a room here),
+                     page; of the explanation trace, formulas, draw, stages, explain
+    *.css            its style, in the colours of all pages
 
 Begin reading with `model.js`.
 """

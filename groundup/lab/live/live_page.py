@@ -15,12 +15,24 @@ from groundup.engine.sampling import Sampling
 from groundup.files import write_text
 from groundup.html_nodes import Node, foreign, node, policy_hash, read_asset, to_html, verbatim
 from groundup.lab.live.contents import PageContents, page_contents
+from groundup.lab.live.explanation import explanation
 from groundup.lab.page import safe_json
 from groundup.palette import custom_properties
 from groundup.weights.model_format import OpenModel, model_name
 
 PACKAGE = "groundup.lab.live"
-PROGRAM = ("tokenizer.js", "model.js", "trace.js", "sampler.js", "page.js")
+PROGRAM = (
+    "tokenizer.js",
+    "model.js",
+    "trace.js",
+    "sampler.js",
+    "formulas.js",
+    "draw.js",
+    "stages.js",
+    "explain.js",
+    "page.js",
+)
+STYLES = ("live.css", "explain.css")
 START = "Once upon a time"
 WRITTEN_TOKENS = 40
 # Continuations that are shown of those that the model repeats.
@@ -61,7 +73,7 @@ def render_live(
         "tensors": contents.tensors,
         "checksum": contents.checksum,
     }
-    main = node("main", _controls(text), _repeats(memorised))
+    main = node("main", _controls(text, contents.config), _repeats(memorised))
     body = node(
         "body",
         _opening(contents, name),
@@ -81,6 +93,7 @@ def render_live(
 
 
 def _head(name: str, script: str) -> Node:
+    style = "\n".join(read_asset(PACKAGE, file) for file in STYLES)
     policy = (
         f"default-src 'none'; script-src '{policy_hash(script)}'; style-src 'unsafe-inline'; "
         "base-uri 'none'; form-action 'none'"
@@ -92,7 +105,7 @@ def _head(name: str, script: str) -> Node:
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
         node("meta", name="referrer", content="no-referrer"),
         node("title", f"{name}: a language model in a page"),
-        node("style", custom_properties() + read_asset(PACKAGE, "live.css")),
+        node("style", custom_properties() + style),
     )
 
 
@@ -113,7 +126,7 @@ def _opening(contents: PageContents, name: str) -> Node:
     )
 
 
-def _controls(text: str) -> list[Node]:
+def _controls(text: str, config: Mapping[str, Any]) -> list[Node]:
     box = node("textarea", text, id="text", rows=4, spellcheck="false", dir="auto")
     buttons = [
         node("button", words, type="button", id=id, disabled=disabled)
@@ -147,6 +160,7 @@ def _controls(text: str) -> list[Node]:
             node("p", DISTRIBUTION, class_="quiet"),
             node("div", _table(), class_="scroll"),
         ),
+        explanation(config),
         id="controls",
     )
     needs = node("noscript", node("p", "The model runs as JavaScript, which is switched off here."))

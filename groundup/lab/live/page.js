@@ -5,20 +5,6 @@
 const SHOWN_TOKENS = 10; // rows of the table of probabilities
 const PAUSE_MS = 60; // of work between two frames
 
-const byId = (id) => document.getElementById(id);
-
-/** @param {string} tag @param {Object} properties @param {...(Node|string)} children */
-function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-const percent = (share) => {
-  if (share > 0 && share < 0.0005) return "<0.1 %";
-  return `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
-};
-
 /** The weights from the base64 of the page. Throws an Error whose message is for the reader. @param {{tensors: Object<string, [number, number]>, checksum: number}} contents @returns {Weights} */
 function readWeights(contents) {
   const text = byId("weights").textContent, letters = 4 * 1024 * 1024, damaged = "This file is damaged: the weights in it are not those that were written. Make it again with groundup lab --live.";
@@ -62,6 +48,7 @@ class LivePage {
     this.cached = 0; // tokens in the model's cache
     this.place = 0; // the token whose distribution is shown; ids.length: the next one
     this.task = 0; // raised to stop what is running
+    this.explanation = new Explanation(this);
     this.listen();
     this.readText();
   }
@@ -218,6 +205,7 @@ class LivePage {
   show() {
     this.showTokens();
     this.showDistribution();
+    this.explanation.update();
   }
 
   showTokens() {
