@@ -113,6 +113,7 @@ def command(
 
 def _summary(results: BuildResults, folder: Path) -> list[str]:
     from groundup.recipes.builds.build import LOG_FILE
+    from groundup.report.sections.summary import LIVE_NAME
 
     rows = [
         [name, f"{stage.planned_s:.0f}", f"{stage.elapsed_s:.0f}", stage.line]
@@ -122,7 +123,7 @@ def _summary(results: BuildResults, folder: Path) -> list[str]:
         f"thin: {name}: {text}" for name, stage in results.stages.items() for text in stage.thin
     )
     thin = [line for note in noted for line in wrapped(note, terminal_columns(), "      ")]
-    typed, named = program(), shlex.quote(str(folder))
+    typed, named, live = program(), shlex.quote(str(folder)), folder / LIVE_NAME
     chats, classifiers = results.of_kind("chat"), results.of_kind("classifier")
     examples = {name: results.stages[name].facts.get("example", "TEXT") for name in classifiers}
     return [
@@ -131,6 +132,7 @@ def _summary(results: BuildResults, folder: Path) -> list[str]:
         *thin,
         "",
         f"Look at it:       {folder / 'report.html'}",
+        *([f"Open the model:   {live}"] if live.is_file() else []),
         f"All that it said: {folder / LOG_FILE}",
         *own_lines(results, typed, named),
         *(

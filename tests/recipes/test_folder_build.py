@@ -1,17 +1,25 @@
 """A build of a folder of texts, whole but for its export: its stages, its closing lines, and which of its models the verbs open."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from groundup.api import public as api
 from groundup.cli.build import _summary, stages_in
 from groundup.cli.chat import command as chat
 from groundup.cli.main import run
+from groundup.device import Compute
 from groundup.errors import ModelError
 from groundup.files import read_json, write_json
 from groundup.migrations import BUILD
 from groundup.recipes.build_config import BuildConfig
+from groundup.recipes.recipe import load_recipe
+from groundup.recipes.stage import StageContext
+from groundup.recipes.stages import report as report_stage
+from groundup.report.pages.build_page import write_page
+from groundup.report.sections.summary import LIVE_NAME
 from groundup.runs import read_build
 from groundup.weights.model_io import find_model, require_stage
 
@@ -65,6 +73,37 @@ def test_it_makes_the_model_and_tries_it_with_words_of_the_texts(own: Path) -> N
     words = record["stages"]["evaluate"]["facts"]["example"]
     assert f"generate {own} '{words}'" in closing and f"lab {own} --text '{words}'" in closing
     assert "classify" not in closing and "chat" not in closing and "Look at it" in closing
+
+
+def test_the_page_with_the_model_inside_lies_beside_the_report_and_is_linked(
+    own: Path, tmp_path: Path
+) -> None:
+    words = read_json(own / "build.json")["stages"]["evaluate"]["facts"]["example"]
+    live, link = (own / LIVE_NAME).read_text(), f'<a href="{LIVE_NAME}">'
+    assert f">{words}</textarea>" in live
+    assert link in (own / "report.html").read_text()
+    assert f"Open the model:   {own / LIVE_NAME}" in _summary(read_build(own), own)
+    assert link not in write_page(own, tmp_path / "elsewhere.html").read_text()
+
+
+@pytest.mark.parametrize(("most", "why"), [(1000, "over 1,000"), (10**9, "not finite")])
+def test_a_model_that_the_page_can_not_hold_is_said_and_leaves_no_older_page(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, why: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ModelError("The weights are not finite.", fix="")
+
+    said, build = Said(), tmp_path / "build"
+    shutil.copytree(own, build)
+    monkeypatch.setattr(report_stage, "MOST_PARAMETERS", most)
+    monkeypatch.setattr(report_stage, "write_live_page", refuse)
+    recipe = load_recipe(str(build / "recipe.toml"), BuildConfig())
+    place = (build, build, recipe, 1.0, Compute(torch.device("cpu")), said)
+    found = report_stage.run(StageContext(*place, sizes={}, record=lambda: None))  # type: ignore[arg-type]
+    assert LIVE_NAME not in found.line
+    assert not (build / LIVE_NAME).exists()
+    assert LIVE_NAME not in (build / "report.html").read_text()
+    assert why in said.lines[0]
 
 
 def test_generate_and_lab_open_its_own_model_and_one_line_says_so(own: Path) -> None:

@@ -211,8 +211,9 @@ def _repeats(memorised: Mapping[str, Any] | None) -> Node:
     parts = [node("h2", "Before you share this page")]
     if memorised is None:
         unmeasured = (
-            "What this model repeats of its texts word for word was not measured: the texts that "
-            "it was trained on were not at hand. Share it only where the texts could be shared too."
+            "What this model repeats of its texts word for word was not measured. The command "
+            "groundup lab MODEL --live measures it where the texts that it was trained on are at "
+            "hand. Share the page only where the texts could be shared too."
         )
         return node("section", parts, node("p", unmeasured, class_="care"), id="repeats")
     rows = [row for row in memorised["rows"] if row["split"] == "train"]

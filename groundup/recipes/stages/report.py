@@ -1,20 +1,59 @@
-"""Stage 9: one HTML page about every stage, made from the build folder alone."""
+"""Stage 9: one HTML page about every stage, made from the build folder alone; beside it, of an own
+model that is small enough, a page with the model inside (`lab/live`), which the first one links.
+"""
 
+from pathlib import Path
+
+from groundup.device import select_compute
+from groundup.errors import ModelError
+from groundup.lab.live.live_page import START, write_live_page
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.report.pages.build_page import REPORT_NAME, write_page
+from groundup.report.report_data import read_report_data
+from groundup.report.sections.summary import LIVE_NAME
+from groundup.report.values import text
+from groundup.weights.model_io import open_model
+
+# A page of 27 MB.
+MOST_PARAMETERS = 5_000_000
 
 
 def run(context: StageContext) -> StageResult:
+    live = write_live(context)
     page = write_page(context.build)
-    return StageResult(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+    pages = [page, live] if live else [page]
+    sizes = (f"{each} ({each.stat().st_size / 1e6:.1f} MB)" for each in pages)
+    return StageResult(", ".join(sizes))
+
+
+def write_live(context: StageContext) -> Path | None:
+    """None: no own model, or none that the page can hold, which is said."""
+    path, own = context.build / LIVE_NAME, context.build / "pretrain"
+    path.unlink(missing_ok=True)  # of another model, where the recipe has changed
+    if not own.is_dir():
+        return None
+    opened = open_model(own, select_compute("cpu"))
+    parameters = sum(weight.numel() for weight in opened.model.parameters())
+    if parameters > MOST_PARAMETERS:
+        why = f"the own model has {parameters:,} parameters, over {MOST_PARAMETERS:,}"
+        way = f"groundup lab {context.build} --live"
+        context.progress.say(f"      note: no page with the model inside: {why}. With it: {way}")
+        return None
+    beginning = text(read_report_data(context.build).facts("evaluate"), "example") or START
+    try:
+        write_live_page(opened, path, text=beginning)
+    except ModelError as error:
+        context.progress.say(f"      note: no page with the model inside: {error.message}")
+        return None
+    return path
 
 
 STAGE = Stage(
     "report",
-    1,
+    2,
     run,
     share=0.01,
-    describe=lambda recipe: "one HTML page",
+    describe=lambda recipe: "one HTML page; of a small own model one with the model inside",
     outputs=(REPORT_NAME,),
     has_folder=False,
 )

@@ -64,17 +64,19 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
     Raises FormatError, DiskError.
     """
     path = out or folder / REPORT_NAME
-    write_text(path, render_page(read_report_data(folder)))
+    beside = path.resolve().parent == folder.resolve()
+    write_text(path, render_page(read_report_data(folder), beside=beside))
     return path
 
 
-def render_page(report: ReportData) -> str:
+def render_page(report: ReportData, *, beside: bool = True) -> str:
+    """`beside`: the page lies in the folder that it is about, and may link its files."""
     shown = chapters_of(report)
     chapters = [chapter.draw(report) for chapter in shown]
     titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
     links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
     contents = node("nav", node("ol", links), class_="contents", aria_label="Contents")
-    head = opening(report, contents, shown)
+    head = opening(report, contents, shown, beside=beside)
     explain([head, *chapters])
     folded = [fold(chapter, is_open=number == 0) for number, chapter in enumerate(chapters)]
     return html_page(report.name, head, node("main", folded, id="main"), skip_to="chapters")

@@ -28,12 +28,21 @@ from groundup.report.values import (
     whole_percent,
 )
 
+# The page with the own model inside, beside the report.
+LIVE_NAME = "model.html"
 
-def opening(report: ReportData, contents: Node, chapters: Sequence[Chapter]) -> Node:
-    """The overview, within one screen, and the contents; then warnings."""
+
+def opening(
+    report: ReportData, contents: Node, chapters: Sequence[Chapter], *, beside: bool = True
+) -> Node:
+    """The overview, within one screen, and the contents; then warnings. `beside`: files of the
+    folder are linked.
+    """
     what, stages, commands = "run ", None, []
     if report.is_build:
         what, stages, commands = "build ", _stages(report, chapters), _commands(report)
+    if beside and (report.folder / LIVE_NAME).is_file():
+        commands.append(_live_link())
     parts = [
         node("p", "groundup · ", what, foreign(report.name), class_="kicker"),
         node("h1", _title(report)),
@@ -226,6 +235,11 @@ def _commands(report: ReportData) -> list[Node]:
         words = shlex.quote(text(report.facts("evaluate"), "example") or "Once upon a time")
         lines.insert(0, f"groundup generate {folder} {words}")
     return [node("pre", node("code", line), class_="typed") for line in lines]
+
+
+def _live_link() -> Node:
+    words = "Open the own model in a page: let it write, and see every step of a guess"
+    return node("p", node("a", words, href=LIVE_NAME))
 
 
 def _warnings(report: ReportData) -> list[Node]:
