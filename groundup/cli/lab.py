@@ -16,9 +16,10 @@ from groundup.cli.options import (
     folder_to_write,
 )
 from groundup.errors import ConfigError, did_you_mean
-from groundup.lab.views import VIEWS
+from groundup.lab.views import VIEWS, Contrast, look_inside
 
 if TYPE_CHECKING:
+    from groundup.lab.values import ModelViews
     from groundup.progress import Progress
     from groundup.weights.model_io import OpenModel
 
@@ -51,6 +52,47 @@ class TextToRead:
         if self.text is not None:
             return self.text
         return DEFAULT_TEXT
+
+
+@dataclass(frozen=True)
+class TextToCompare:
+    """A second text, for causal tracing."""
+
+    corrupted: Annotated[
+        str | None,
+        Option(
+            "--corrupted",
+            metavar="TEXT",
+            help="--text with a word changed: which activation of --text restores its answer?",
+        ),
+    ] = None
+    answer: Annotated[
+        str | None,
+        Option("--answer", metavar="TOKEN", help='The next token after --text, as " Paris".'),
+    ] = None
+    wrong: Annotated[
+        str | None,
+        Option(
+            "--wrong-answer",
+            metavar="TOKEN",
+            help="The one after --corrupted. Default of both: what tells the texts apart most.",
+        ),
+    ] = None
+
+    def check(self, reading: TextToRead, *, page: bool) -> None:
+        """Raise ConfigError for options that do not fit together."""
+        if self.corrupted is None and (self.answer or self.wrong):
+            message = "--answer and --wrong-answer compare two texts."
+            raise ConfigError(message, fix="Give the second one, too: --corrupted TEXT.")
+        if self.corrupted is not None and reading == TextToRead():
+            message = "--corrupted is compared with --text, which is missing."
+            raise ConfigError(message, fix="Give both.")
+        if self.corrupted is not None and not page:
+            message = "--corrupted is for the page of views, not for --live or --film."
+            raise ConfigError(message, fix="Use two commands.")
+
+    def contrast(self) -> Contrast:
+        return Contrast(self.corrupted, self.answer, self.wrong)
 
 
 @dataclass(frozen=True)
@@ -115,13 +157,15 @@ class PicturesToWrite:
 def command(
     model: ModelArgument,
     reading: TextToRead = TextToRead(),
+    comparing: TextToCompare = TextToCompare(),
     writing: PicturesToWrite = PicturesToWrite(),
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Look inside a model while it reads a text: tokens, embeddings, positions, attention, heads
     with a known pattern, one head step by step, the prediction after every block, surprise, the
-    loss by context, ablation of heads, attribution of the decision.
+    loss by context, ablation of heads, attribution of the decision; with --corrupted, which
+    activations carry the answer.
 
     One page that opens from disk and makes no requests. --pictures writes each view as a file too;
     --json prints the numbers. Of a build its own model (pretrain) is opened; for another name its
@@ -134,6 +178,8 @@ def command(
         groundup lab smollm2-135m-instruct --file letter.txt --out letter.html --pictures pictures
             --form svg
         groundup lab runs/quickstart --only attention --only heads --json
+        groundup lab smollm2-135m-instruct --text "The capital of France is"
+            --corrupted "The capital of Italy is"
         groundup lab runs/quickstart --film forming.gif --of embeddings
         groundup lab runs/quickstart --live --out model.html
     """
@@ -143,6 +189,7 @@ def command(
     from groundup.weights.model_io import open_model
 
     writing.check()
+    comparing.check(reading, page=not writing.live and writing.film is None)
     if writing.live:
         _write_live(model, reading, writing.out or Path("model.html"), as_json)
         return
@@ -164,7 +211,15 @@ def command(
     name = model
     if Path(model).exists():  # a pulled model is in a folder of another name
         name = ""
-    _write_page(opened, text, writing, name, progress, as_json)
+    inside = look_inside(
+        opened,
+        text,
+        name=name,
+        only=writing.only or (),
+        contrast=comparing.contrast(),
+        progress=progress,
+    )
+    _write_page(inside, writing, as_json)
 
 
 def _write_live(model: str, reading: TextToRead, page: Path, as_json: bool) -> None:
@@ -193,19 +248,10 @@ def _write_live(model: str, reading: TextToRead, page: Path, as_json: bool) -> N
     print_result(lines, {**values, "memorised": memorised}, as_json)
 
 
-def _write_page(
-    opened: "OpenModel",
-    text: str,
-    writing: PicturesToWrite,
-    name: str,
-    progress: "Progress",
-    as_json: bool,
-) -> None:
+def _write_page(inside: "ModelViews", writing: PicturesToWrite, as_json: bool) -> None:
     """Write the page, and the pictures as files."""
     from groundup.lab.page import write_lab_page, write_pictures
-    from groundup.lab.views import look_inside
 
-    inside = look_inside(opened, text, name=name, only=writing.only or (), progress=progress)
     if as_json:
         print_result([], inside, as_json)
         return

@@ -10,6 +10,8 @@ it); files in `drawing` draw them with matplotlib. Blocks, heads and tokens are 
     text       tokens, predictions (logit lens, surprise)
     heads      attention (all maps, distances), head_patterns (and one head, step by step),
                ablation (without one)
+    changes    hooks (read and change activations), patching (of one text by those of another, causal
+               tracing), steering (a direction added)
     layers     embeddings (vectors of words at any layer, maps of them), neighbours (and categories
                of words), positions
     context    context (the loss by its length), attribution (which token or word decided)

@@ -1,6 +1,8 @@
 """Ablation: remove one head or one block, and measure how much the loss on a text rises.
 
     with ablate_head(model, block=4, head=2): ...   without that head's output, inside the `with`
+    with skip_block(model, 4): ...                  without the block
+    with without_rotation(model, 4): ...            without its rotary positions
     table = ablation(model, tokenizer, text)        every head and every block in turn
 
 A head writes to the residual stream through its own columns of the output projection. Their input
@@ -12,8 +14,9 @@ be needed
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Literal, get_args
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -21,13 +24,15 @@ from torch import Tensor, nn
 
 from groundup.engine.padded_batch import BATCH_TOKENS
 from groundup.engine.score import token_logprobs
-from groundup.errors import DataError
+from groundup.errors import DataError, ModelError
+from groundup.lab.hooks import changed
 from groundup.lab.stream import (
     block_index,
     document_ids,
     head_index,
     require_language_model,
     require_tokenizer,
+    run_from,
     stream,
 )
 from groundup.lab.values import AblationTable, HeadChange
@@ -42,14 +47,15 @@ DECIMALS = 5
 FILLS = {"mean": "its mean over the text", "zero": "zeros"}
 
 
-@contextmanager
-def ablate_head(model: Model, block: int, head: int, *, fill: Fill = "mean") -> Iterator[Model]:
+def ablate_head(
+    model: Model, block: int, head: int, *, fill: Fill = "mean"
+) -> AbstractContextManager[Model]:
     """Remove one head, both numbers counted from 1, until the `with` ends.
 
-    For texts without padding and without a cache. Raises ModelError.
+    For texts without padding and, unless it is filled with "zero", without a cache. Raises
+    ModelError.
     """
-    with _silence(model, block_index(model, block), [head_index(model, head)], fill):
-        yield model
+    return _silence(model, block_index(model, block), [head_index(model, head)], fill)
 
 
 @contextmanager
@@ -64,19 +70,40 @@ def skip_block(model: Model, block: int) -> Iterator[Model]:
 
 
 @contextmanager
-def _silence(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Iterator[None]:
+def without_rotation(model: Model, block: int) -> Iterator[Model]:
+    """Leave the queries and keys of one block, counted from 1, unrotated until the `with` ends: its
+    heads do not know how far away a token is. Raises ModelError where it rotates none.
+    """
+    index = block_index(model, block)
+    if not model.config.rotates(index):
+        raise ModelError(
+            f"Block {block} rotates no queries and keys: the positions of this model are "
+            f"{model.config.positions!r}.",
+            fix="Take a block with rotary positions.",
+        )
+
+    def unrotated(_: nn.Module, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return inputs, {**named, "metadata": replace(named["metadata"], rotation=None)}
+
+    attention = model.transformer.block(index).attention
+    handle = attention.register_forward_pre_hook(unrotated, with_kwargs=True)
+    try:
+        yield model
+    finally:
+        handle.remove()
+
+
+def _silence(
+    model: Model, index: int, heads: Sequence[int], fill: Fill
+) -> AbstractContextManager[Model]:
     """Remove head `heads[r]` of block `index` in row r of a batch (one head: in every row)."""
     if fill not in get_args(Fill):
         raise DataError(
             f"A head can't be replaced by {fill!r}.", fix=f"Use one of {', '.join(get_args(Fill))}."
         )
-    attention = model.transformer.block(index).attention
 
-    def replace(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        """Replace one head's D columns of the input of the output projection, [B, T, H D], in
-        each row.
-        """
-        mixed = inputs[0].unflatten(-1, (-1, attention.head_width)).clone()  # [B, T, H, D]
+    def remove(found: Float[Tensor, "B T H D"]) -> Float[Tensor, "B T H D"]:
+        mixed = found.clone()
         rows = torch.arange(mixed.shape[0], device=mixed.device)
         chosen = torch.tensor(heads, device=mixed.device).expand(mixed.shape[0])
         if fill == "zero":
@@ -85,13 +112,9 @@ def _silence(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Iter
             mixed[rows, :, chosen] = (
                 mixed[rows, :, chosen].mean(dim=1, keepdim=True).expand(-1, mixed.shape[1], -1)
             )
-        return (mixed.flatten(2),)
+        return mixed
 
-    handle = attention.output.register_forward_pre_hook(replace)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return changed(model, "head", index + 1, remove)
 
 
 def ablation(
@@ -120,7 +143,7 @@ def ablation(
         for index in range(num_layers):
             without = _without_heads(model, states[index], index, fill, rows)
             heads.append([_change(row - whole[0]) for row in without])
-            past = _onwards(model, states[index][None], index + 1)
+            past = run_from(model, states[index][None], index + 1)
             blocks.append(_change(_losses(model, past, rows)[0] - whole[0]))
             advance(num_layers - index, f"block {index + 1} of {num_layers}")
     caption = (
@@ -154,16 +177,9 @@ def _without_heads(
     losses = []
     for heads in torch.arange(model.config.num_heads).split(together):
         with _silence(model, index, heads.tolist(), fill):
-            final = _onwards(model, state.expand(len(heads), -1, -1), index)
+            final = run_from(model, state.expand(len(heads), -1, -1), index)
         losses.append(_losses(model, final, rows))
     return torch.cat(losses)
-
-
-@torch.no_grad()
-def _onwards(
-    model: LanguageModel, state: Float[Tensor, "B T C"], first: int
-) -> Float[Tensor, "B T C"]:
-    return model.transformer.run_blocks(state, first, model.config.num_layers)
 
 
 @torch.no_grad()

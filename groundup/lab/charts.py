@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from groundup.lab.drawing.tracing import token_names
 from groundup.lab.style import MUTED, ONE, TWO, show_spaces
 from groundup.lab.values import (
     AblationTable,
     AttentionPicture,
+    CausalTrace,
     EmbeddingMap,
     HeadSearch,
     LensCell,
@@ -24,6 +26,11 @@ Chart = dict[str, Any]
 SHARES_SCALE = [[number / (len(SHARES) - 1), colour] for number, colour in enumerate(SHARES)]
 FONT = "system-ui, sans-serif"
 CELL_PIXELS = 22
+PATCHED = {
+    "stream": "residual stream",
+    "attention": "attention of the block",
+    "feedforward": "feed-forward network of the block",
+}
 # Most numbers of an attention chart: beyond it the page has every n-th block only; the still
 # picture has all.
 MAX_NUMBERS = 600_000
@@ -60,6 +67,20 @@ def heads_chart(view: HeadSearch) -> Chart:
 def ablation_chart(view: AblationTable) -> Chart:
     hover = "without block %{y}, head %{x}: %{z:+.3f} nats per token<extra></extra>"
     return _by_head(view["heads"], hover, largest=None)
+
+
+def trace_chart(view: CausalTrace) -> Chart:
+    """The sites that have a column for each token; the first row of blocks is empty."""
+    sites = [site for site in view["sites"] if site["site"] != "head"]
+    columns = [name.replace("<", "‹").replace("&", "＆") for name in token_names(view)]
+    empty: list[float | None] = [None] * len(columns)
+    tables = [[*[empty] * site["first"], *site["restored"]] for site in sites]
+    layers = [str(layer) for layer in range(len(tables[0]))]
+    hover = "%{x}, layer %{y}: %{z:.0%} restored<extra></extra>"
+    chart = _heatmap(tables[0], columns, layers, hover, largest=1.0, title="token")
+    chart["layout"]["yaxis"] |= {"title": {"text": "layer"}, "autorange": True}
+    chart["choices"] = [{"name": "replaced", "options": [PATCHED[site["site"]] for site in sites]}]
+    return {**chart, "z": tables}
 
 
 def lens_chart(view: LensPicture) -> Chart:

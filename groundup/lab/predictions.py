@@ -140,7 +140,7 @@ def surprise(
         # entr: -p ln p, 0 at p = 0
         entropy = torch.special.entr(logprobs.exp()).sum(dim=-1) / math.log(2)
         for row, wanted in enumerate(following):
-            expected = _expected(tokenizer, logprobs[row], top)
+            expected = expected_pieces(tokenizer, logprobs[row], top)
             if wanted is not None:
                 rank, bits = _rank_and_bits(logprobs[row], wanted)
                 tokens.append(
@@ -168,7 +168,10 @@ def surprise(
     }
 
 
-def _expected(tokenizer: Tokenizer, logprobs: Float[Tensor, " V"], top: int) -> list[ExpectedPiece]:
+def expected_pieces(
+    tokenizer: Tokenizer, logprobs: Float[Tensor, " V"], top: int
+) -> list[ExpectedPiece]:
+    """The `top` most probable tokens, the best first."""
     best, ids = logprobs.topk(min(top, len(logprobs)))
     pieces = zip(pieces_of(tokenizer, ids.tolist()), best.exp().tolist(), strict=True)
     return [{**piece, "probability": round(share, 6)} for piece, share in pieces]

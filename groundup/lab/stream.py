@@ -162,3 +162,17 @@ def require_layer(model: Model, layer: int) -> int:
         fix = f"Its layers are 0 (the embedding) to {last} (after the last block)."
         raise ModelError(f"The model has no layer {layer}.", fix=fix)
     return layer
+
+
+@torch.no_grad()
+def run_from(
+    model: LanguageModel, state: Float[Tensor, "B T C"], first: int
+) -> Float[Tensor, "B T C"]:
+    """The residual stream after the last block, from that at layer `first`."""
+    return model.transformer.run_blocks(state, first, model.config.num_layers)
+
+
+@torch.no_grad()
+def next_logits(model: LanguageModel, final: Float[Tensor, "B C"]) -> Float[Tensor, "B V"]:
+    """The logits, in float32, from the residual stream after the last block."""
+    return model.logits(model.transformer.final_norm(final)).float()

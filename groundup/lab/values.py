@@ -153,6 +153,58 @@ class AblationTable(Captioned):
     most: list[HeadChange]
 
 
+class ExpectedPiece(TokenPiece):
+    probability: float
+
+
+class TextPair(TypedDict):
+    clean: float
+    corrupted: float
+
+
+class TracedSite(TypedDict):
+    """What putting each activation of the clean run into the corrupted one does."""
+
+    site: str
+    first: int
+    """The number of the first row: 0, the layer before block 1, or block 1."""
+    restored: Rows
+    """[layers, tokens], of heads [blocks, heads]: share of the difference of the two texts."""
+    probability: Rows
+    """Of the answer, in the same places."""
+
+
+class CausalTrace(Captioned):
+    """The pieces of both texts are those that have a partner."""
+
+    text: str
+    corrupted: str
+    answer: TokenPiece
+    wrong: TokenPiece
+    difference: TextPair
+    """Logit of the answer minus that of the wrong one."""
+    probability: TextPair
+    pieces: list[TokenPiece]
+    corrupted_pieces: list[TokenPiece]
+    sites: list[TracedSite]
+
+
+class SteeredText(TypedDict):
+    strength: float
+    next: list[ExpectedPiece]
+    kl_bits: float
+    """Of this prediction from the unsteered one (Kullback-Leibler divergence)."""
+    continuation: str
+
+
+class SteeringPicture(Captioned):
+    text: str
+    layer: int
+    length: float
+    """Of what strength 1 adds: the median length of the text's stream vectors at the layer."""
+    strengths: list[SteeredText]
+
+
 class AttributedPiece(TokenPiece):
     contribution: float
     without: float | None
@@ -298,10 +350,6 @@ class LensLayer(TypedDict):
 
 class LensPicture(CaptionedTokens):
     layers: list[LensLayer]
-
-
-class ExpectedPiece(TokenPiece):
-    probability: float
 
 
 class SurprisingPiece(TokenPiece):

@@ -29,6 +29,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """A second text, with which the first is compared."""
+
+    corrupted: str | None = None
+    """Mostly the text with one word changed, so that another answer is right; None: there is none."""
+    answer: str | None = None
+    wrong: str | None = None
+    """The next tokens that are compared; None: those that tell the two texts apart most."""
+
+    def require(self) -> str:
+        if self.corrupted is None:
+            raise DataError(
+                "It compares two texts.", fix="Give the second one: corrupted=, or --corrupted."
+            )
+        return self.corrupted
+
+
+@dataclass(frozen=True)
 class Subject:
     """The model and the text that a view shows."""
 
@@ -42,6 +60,7 @@ class Subject:
     views: Mapping[str, Any]
     """What the views before this one computed, by name."""
     progress: "Progress"
+    contrast: "Contrast"
 
 
 @dataclass(frozen=True)
@@ -225,6 +244,23 @@ _ALL = (
         chart="charts:ablation_chart",
     ),
     View(
+        "tracing",
+        "Which place carries the answer",
+        "Two texts that differ in a word have another answer. One activation of the first text is "
+        "put into the run of the second: where does that bring the first text's answer back?",
+        look=lambda s: function("patching:causal_trace")(
+            s.model,
+            s.tokenizer,
+            s.text,
+            s.contrast.require(),
+            answer=s.contrast.answer,
+            wrong=s.contrast.wrong,
+            progress=s.progress,
+        ),
+        draw="drawing.tracing:draw_trace",
+        chart="charts:trace_chart",
+    ),
+    View(
         "attribution",
         "Which tokens made the decision",
         "Bars to the right: tokens that raise the score of the decision. To the left: tokens that "
@@ -266,6 +302,8 @@ _ALL = (
 # In the order of the page.
 VIEWS: dict[str, View] = {view.name: view for view in _ALL}
 
+# The view of two texts.
+COMPARES = "tracing"
 # Tokens of the text in views with a row or a column for each token; more could not be read (at most
 # `attention.MAX_PICTURE_TOKENS`).
 SHOWN_TOKENS = 32
@@ -277,10 +315,11 @@ def look_inside(
     *,
     name: str = "",
     only: Sequence[str] = (),
+    contrast: Contrast = Contrast(),
     progress: "Progress | None" = None,
 ) -> ModelViews:
     """Look at a model reading `text` through every view, or through those named in `only`. `name`
-    is its heading ("": that of its folder).
+    is its heading ("": that of its folder), `contrast` the second text of views of two.
 
     Raises ModelError (no tokenizer, a text beyond the context), DataError (no text, an unknown
     view, no view that suits).
@@ -297,8 +336,12 @@ def look_inside(
     with progress.track("lab", len(wanted), "views") as advance:
         for view in wanted:
             try:
-                views[view] = look_through(view, opened, text, views=views, progress=progress)
+                views[view] = look_through(
+                    view, opened, text, views=views, contrast=contrast, progress=progress
+                )
             except (DataError, ModelError) as reason:
+                if view == COMPARES and contrast.corrupted is not None:
+                    raise  # it was asked for
                 left_out[view] = reason.message
             advance(1, view)
     if not views:
@@ -314,6 +357,7 @@ def look_through(
     *,
     progress: "Progress",
     views: Mapping[str, Any] | None = None,
+    contrast: Contrast = Contrast(),
 ) -> Any:
     """The values of one view; `views` are those computed before it.
 
@@ -323,7 +367,7 @@ def look_through(
     most = min(SHOWN_TOKENS, opened.config.context_tokens - 1)
     shown = function("tokens:beginning")(tokenizer, text, most)
     return VIEWS[view].look(
-        Subject(opened, opened.model, tokenizer, text, shown, views or {}, progress)
+        Subject(opened, opened.model, tokenizer, text, shown, views or {}, progress, contrast)
     )
 
 

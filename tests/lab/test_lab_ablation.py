@@ -3,15 +3,17 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from groundup.errors import DataError, ModelError
-from groundup.lab.ablation import ablate_head, ablation, skip_block
+from groundup.lab.ablation import ablate_head, ablation, skip_block, without_rotation
 from groundup.lab.stream import document_ids
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.model.metadata import MetadataBuilder
 from groundup.tokenizer.fast import Tokenizer
 
 SENTENCE = "To be, or not to be, that is the question"
@@ -88,7 +90,28 @@ def test_skipped_block_equals_a_model_without_it(wide: LanguageModel, ids: torch
         torch.testing.assert_close(wide(ids), shorter(ids))
 
 
-@pytest.mark.parametrize("change", [lambda m: ablate_head(m, 1, 1), lambda m: skip_block(m, 2)])
+def test_without_any_rotation_it_is_a_model_without_positions(
+    wide: LanguageModel, ids: torch.Tensor
+) -> None:
+    unplaced = copy.deepcopy(wide)
+    unplaced.transformer.metadata_builder = MetadataBuilder(replace(wide.config, positions="none"))
+    with without_rotation(wide, 1):
+        assert not torch.allclose(wide(ids), unplaced(ids))
+        with without_rotation(wide, 2):
+            torch.testing.assert_close(wide(ids), unplaced(ids))
+    other = LanguageModel(replace(wide.config, positions="none"))
+    with pytest.raises(ModelError, match="are 'none'"), without_rotation(other, 1):
+        pass
+
+
+CHANGES = [
+    lambda model: ablate_head(model, 1, 1),
+    lambda model: skip_block(model, 2),
+    lambda model: without_rotation(model, 2),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_the_model_is_whole_again_afterwards_even_after_an_error(
     wide: LanguageModel, ids: torch.Tensor, change: Callable[[LanguageModel], object]
 ) -> None:

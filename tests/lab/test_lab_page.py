@@ -21,7 +21,7 @@ from groundup.files import write_json
 from groundup.lab.charts import attention_chart, heads_chart
 from groundup.lab.page import PUBLIC_MODEL, picture, render, write_lab_page
 from groundup.lab.tokens import beginning
-from groundup.lab.views import VIEWS, View, function, look_inside
+from groundup.lab.views import VIEWS, Contrast, View, function, look_inside
 from groundup.migrations import BUILD
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
@@ -42,7 +42,7 @@ def opened(model: LanguageModel, tokenizer: Tokenizer) -> OpenModel:
 
 @pytest.fixture(scope="module")
 def inside(opened: OpenModel) -> dict[str, Any]:
-    return look_inside(opened, TEXT)
+    return look_inside(opened, TEXT, contrast=Contrast(corrupted="To be. Or not to suffer"))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_classifier_is_looked_into_too(tokenizer: Tokenizer, model: LanguageMo
         classifier.eval(), tokenizer, model.config, Path("spam"), "classifier", ("ham", "spam")
     )
     inside = look_inside(opened, TEXT)
-    assert {"lens", "surprise", "context", "sentences", "ablation", *MOVING} == set(
+    assert {"lens", "surprise", "context", "sentences", "ablation", "tracing", *MOVING} == set(
         inside["left_out"]
     )
     assert inside["views"]["attribution"]["decision"] in ("ham", "spam")

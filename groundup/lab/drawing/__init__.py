@@ -2,6 +2,7 @@
 metrics), and returns a matplotlib figure, closed, so that a notebook shows it once.
 
 Files are named after those that compute, or after what they draw: `attention` also one head step by
-step, `by_head` the measures of every head and `ablation`, `predictions` also `attribution`, `loss`
-also `context` and the curves of suites, `embeddings` also `neighbours`
+step, `by_head` the measures of every head and `ablation`, `predictions` also `attribution`,
+`tracing` the values of `patching`, `loss` also `context` and the curves of suites, `embeddings`
+also `neighbours`
 """

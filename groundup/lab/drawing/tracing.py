@@ -1,0 +1,102 @@
+"""Causal tracing as heatmaps: what the stream, the attention and the feed-forward network restore
+at each layer and token, and each head at all tokens.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from groundup.lab.style import (
+    LABEL_SIZE,
+    SHARES,
+    SMALL_SIZE,
+    few_ticks,
+    finish,
+    name_axes,
+    name_tokens,
+    pyplot,
+    show_spaces,
+)
+from groundup.lab.values import CausalTrace, TracedSite
+
+TITLES = {
+    "stream": "the residual stream\nafter the layer",
+    "attention": "what the attention\nof the block adds",
+    "feedforward": "what the feed-forward\nnetwork adds",
+    "head": "one head,\nat all tokens",
+}
+AXES = {"stream": "layer (0: before block 1)"}
+COLUMN_INCHES, ROW_INCHES, LEAST_INCHES = 0.32, 0.17, 1.7
+# The last ones are shown.
+SHOWN_TOKENS = 24
+HALF = 0.5
+LEGEND = " Shade: white nothing (or less than nothing), darkest the whole difference."
+
+
+def draw_trace(trace: CausalTrace) -> Any:
+    """Draw the four sites side by side, layers upwards."""
+    tables = [_shown(site) for site in trace["sites"]]
+    widths = [max(len(table[0]) * COLUMN_INCHES, LEAST_INCHES) for table in tables]
+    height = max(len(tables[0]) * ROW_INCHES, LEAST_INCHES)
+    size = (sum(widths) + 3.4, height + 2.6)
+    figure, grid = pyplot().subplots(1, len(tables), figsize=size, width_ratios=widths)
+    names = token_names(trace)[-SHOWN_TOKENS:]
+    for axes, site, table in zip(grid, trace["sites"], tables, strict=True):
+        image = _draw_site(axes, site, table, names)
+    colours = (image, "share restored", (0, 0.25, 0.5, 0.75, 1))
+    caption = trace["caption"] + LEGEND
+    hidden = len(trace["pieces"]) - SHOWN_TOKENS
+    if hidden > 0:
+        caption += f" {hidden} earlier tokens are not shown."
+    return finish(figure, title=trace_title(trace), caption=caption, colours=colours)
+
+
+def _shown(site: TracedSite) -> Sequence[Sequence[float]]:
+    if site["site"] == "head":
+        return site["restored"]
+    return [row[-SHOWN_TOKENS:] for row in site["restored"]]
+
+
+def _draw_site(
+    axes: Any, site: TracedSite, table: Sequence[Sequence[float]], names: Sequence[str]
+) -> Any:
+    image = axes.imshow(table, cmap=SHARES, vmin=0, vmax=1, aspect="auto", origin="lower")
+    numbers = range(site["first"], site["first"] + len(table))
+    axes.set_yticks(*few_ticks(numbers, 16), fontsize=SMALL_SIZE)
+    axes.set_title(TITLES[site["site"]], fontsize=LABEL_SIZE)
+    name_axes(axes, y=AXES.get(site["site"], "block"))
+    if site["site"] == "head":
+        axes.set_xticks(*few_ticks(range(1, len(table[0]) + 1), 12), fontsize=SMALL_SIZE)
+        name_axes(axes, "head")
+    else:
+        name_tokens(axes, x=names)
+    return image
+
+
+def token_names(trace: CausalTrace) -> list[str]:
+    """Each token of the clean text, and that of the corrupted one where it is another."""
+    names = []
+    for clean, corrupted in zip(trace["pieces"], trace["corrupted_pieces"], strict=True):
+        name = show_spaces(clean["text"])
+        if clean["id"] != corrupted["id"]:
+            name += f" ({show_spaces(corrupted['text'])})"
+        names.append(name)
+    return names
+
+
+def trace_title(trace: CausalTrace) -> str:
+    """Which tokens of the stream restore more than half of the difference, and at which layers."""
+    answer, wrong = (show_spaces(piece["text"]) for piece in (trace["answer"], trace["wrong"]))
+    names, stream = token_names(trace), trace["sites"][0]["restored"]
+    spans = []
+    for place, name in enumerate(names):
+        layers = [layer for layer, row in enumerate(stream) if row[place] > HALF]
+        if layers:
+            spans.append(f"“{name}” at {_span(layers)}")
+    carried = " and ".join(spans) or "no single token"
+    return f"“{answer}” rather than “{wrong}”: more than half of the difference is in {carried}"
+
+
+def _span(layers: Sequence[int]) -> str:
+    if layers[0] == layers[-1]:
+        return f"layer {layers[0]}"
+    return f"layers {layers[0]} to {layers[-1]}"
