@@ -11,8 +11,10 @@ from groundup.files import write_bytes
 from groundup.lab.attention import attention_picture
 from groundup.lab.drawing.attention import draw_head_steps, draw_maps
 from groundup.lab.drawing.embeddings import draw_neighbours, draw_schemes
+from groundup.lab.drawing.tracing import draw_trace
 from groundup.lab.head_patterns import head_steps
 from groundup.lab.neighbours import neighbours
+from groundup.lab.patching import causal_trace
 from groundup.lab.positions import position_picture
 from groundup.lab.views import VIEWS, function, look_inside
 from groundup.weights.model_io import open_model
@@ -49,6 +51,9 @@ def main() -> None:
         model, tokenizer, SHORT + ", and the cat sat on the mat", blocks=range(16, 23)
     )
     save(draw_maps(some), "attention-maps")
+    france, italy = (f"The capital of {country} is" for country in ("France", "Italy"))
+    trace = causal_trace(model, tokenizer, france, italy, progress=progress)
+    save(draw_trace(trace), "tracing")
     schemes = [position_picture(scheme) for scheme in ("none", "sinusoidal", "rope", "alibi")]
     save(draw_schemes(schemes), "positions")
 

@@ -41,7 +41,7 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
-STRENGTHS = (-1.0, 0.0, 0.5, 1.0, 2.0)
+STRENGTHS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 WRITTEN_TOKENS = 20
 CAPTION = (
     "The direction, with length 1, times the strength times {length:.2f} is added to the residual "

@@ -225,11 +225,11 @@ def test_bad_pairs_are_refused(
 
 
 def test_other_bad_requests_are_refused(model: LanguageModel, tokenizer: Tokenizer) -> None:
-    trace = causal_trace(model, tokenizer, "to be", "to suffer")
+    found = causal_trace(model, tokenizer, "to be", "to suffer", answer="b", wrong="s")
+    answers = {"answer": "s", "wrong": "b"}
+    assert found["difference"]["clean"] > found["difference"]["corrupted"]
     with pytest.raises(DataError, match="does not speak for"):
-        causal_trace(
-            model, tokenizer, "to be", "to suffer", answer="b", wrong="s"
-        )
+        causal_trace(model, tokenizer, "to be", "to suffer", **answers)
     with pytest.raises(ModelError, match="classifier"):
         causal_trace(Classifier(model.config, 2), tokenizer, "to be", "to suffer")
     with pytest.raises(DataError, match="no site 'mlp'"), changed(model, "mlp", 1, lambda x: x):  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from groundup.lab.attribution import next_token_attribution
 from groundup.lab.embeddings import cosines, similarity, vector_in_text
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.neighbours import KINDS, kind_score
+from groundup.lab.patching import causal_trace
 from groundup.lab.predictions import logit_lens, surprise
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
@@ -141,3 +142,20 @@ def test_heads_with_known_patterns_are_found(smollm: Parts) -> None:
     assert best == {"previous": (17, 1), "first": (19, 9), "same": (15, 4), "induction": (19, 7)}
     assert all(kind["best"][0]["score"] > 0.7 > 10 * kind["chance"] for kind in found["kinds"])
     assert found["loss"]["second_half"] < found["loss"]["first_half"] - 10
+
+
+def test_one_head_carries_the_capital_to_the_last_token(smollm: Parts) -> None:
+    """Measured: the country's token carries it up to layer 23, the last one from layer 24 on, 0.98
+    and more each; head 5 of block 24 restores 0.84 alone, the next 0.36."""
+    trace = causal_trace(*smollm, "The capital of France is", "The capital of Italy is")
+    assert (trace["answer"]["text"], trace["wrong"]["text"]) == (" Paris", " Rome")
+    stream, _, _, heads = (site["restored"] for site in trace["sites"])
+    assert all(row[4] > 0.95 and abs(row[5]) < 0.05 for row in stream[:24])
+    assert all(row[5] > 0.95 and abs(row[4]) < 0.05 for row in stream[24:])
+    best = max(
+        (share, block, head)
+        for block, row in enumerate(heads, 1)
+        for head, share in enumerate(row, 1)
+    )
+    assert best[1:] == (24, 5)
+    assert best[0] > 0.7

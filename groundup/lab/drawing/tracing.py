@@ -25,7 +25,7 @@ TITLES = {
     "head": "one head,\nat all tokens",
 }
 AXES = {"stream": "layer (0: before block 1)"}
-COLUMN_INCHES, ROW_INCHES, LEAST_INCHES = 0.32, 0.17, 1.7
+COLUMN_INCHES, HEAD_INCHES, ROW_INCHES, LEAST_INCHES = 0.32, 0.22, 0.17, 1.7
 # The last ones are shown.
 SHOWN_TOKENS = 24
 HALF = 0.5
@@ -35,7 +35,10 @@ LEGEND = " Shade: white nothing (or less than nothing), darkest the whole differ
 def draw_trace(trace: CausalTrace) -> Any:
     """Draw the four sites side by side, layers upwards."""
     tables = [_shown(site) for site in trace["sites"]]
-    widths = [max(len(table[0]) * COLUMN_INCHES, LEAST_INCHES) for table in tables]
+    columns = [COLUMN_INCHES] * (len(tables) - 1) + [HEAD_INCHES]
+    widths = [
+        max(len(table[0]) * each, LEAST_INCHES) for table, each in zip(tables, columns, strict=True)
+    ]
     height = max(len(tables[0]) * ROW_INCHES, LEAST_INCHES)
     size = (sum(widths) + 3.4, height + 2.6)
     figure, grid = pyplot().subplots(1, len(tables), figsize=size, width_ratios=widths)
@@ -43,7 +46,7 @@ def draw_trace(trace: CausalTrace) -> Any:
     for axes, site, table in zip(grid, trace["sites"], tables, strict=True):
         image = _draw_site(axes, site, table, names)
     colours = (image, "share restored", (0, 0.25, 0.5, 0.75, 1))
-    caption = trace["caption"] + LEGEND
+    caption = trace["caption"] + LEGEND + _best_head(trace["sites"][-1])
     hidden = len(trace["pieces"]) - SHOWN_TOKENS
     if hidden > 0:
         caption += f" {hidden} earlier tokens are not shown."
@@ -70,6 +73,15 @@ def _draw_site(
     else:
         name_tokens(axes, x=names)
     return image
+
+
+def _best_head(site: TracedSite) -> str:
+    share, block, head = max(
+        (share, block, head)
+        for block, row in enumerate(site["restored"], start=1)
+        for head, share in enumerate(row, start=1)
+    )
+    return f" The head that restores most is head {head} of block {block}: {100 * share:.0f} %."
 
 
 def token_names(trace: CausalTrace) -> list[str]:
