@@ -74,7 +74,7 @@ def trace_chart(view: CausalTrace) -> Chart:
     sites = [site for site in view["sites"] if site["site"] != "head"]
     columns = [name.replace("<", "‹").replace("&", "＆") for name in token_names(view)]
     empty: list[float | None] = [None] * len(columns)
-    tables = [[*[empty] * site["first"], *site["restored"]] for site in sites]
+    tables = [[empty] * site["first"] + [[*row] for row in site["restored"]] for site in sites]
     layers = [str(layer) for layer in range(len(tables[0]))]
     hover = "%{x}, layer %{y}: %{z:.0%} restored<extra></extra>"
     chart = _heatmap(tables[0], columns, layers, hover, largest=1.0, title="token")

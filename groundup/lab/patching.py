@@ -227,7 +227,7 @@ def causal_trace(
     rows = [document_ids(model, tokenizer, each) for each in (text, corrupted)]
     if rows[0] == rows[1]:
         raise DataError("Both texts are the same.", fix="Change a word of the second one.")
-    runs = [read_activations(model, ids) for ids in rows]
+    runs = read_activations(model, rows[0]), read_activations(model, rows[1])
     named = [None if name is None else single_id(tokenizer, name) for name in (answer, wrong)]
     pair = _Pair(model, *runs, _shared(*rows), *_answers(model, runs, named))
     compared = pieces_of(tokenizer, [pair.answer, pair.wrong])
