@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from groundup.lab.drawing.tracing import token_names
-from groundup.lab.style import MUTED, ONE, TWO, show_spaces
+from groundup.lab.style import MUTED, ONE, TWO, pair_labels, show_spaces
 from groundup.lab.values import (
     AblationTable,
     AttentionPicture,
@@ -72,7 +71,7 @@ def ablation_chart(view: AblationTable) -> Chart:
 def trace_chart(view: CausalTrace) -> Chart:
     """The sites that have a column for each token; the first row of blocks is empty."""
     sites = [site for site in view["sites"] if site["site"] != "head"]
-    columns = [name.replace("<", "‹").replace("&", "＆") for name in token_names(view)]
+    columns = [name.replace("<", "‹").replace("&", "＆") for name in pair_labels(view)]
     empty: list[float | None] = [None] * len(columns)
     tables = [[empty] * site["first"] + [[*row] for row in site["restored"]] for site in sites]
     layers = [str(layer) for layer in range(len(tables[0]))]

@@ -38,7 +38,7 @@ from groundup.lab.stream import (
     run_from,
 )
 from groundup.lab.tokens import pieces_of
-from groundup.lab.values import CausalTrace, TextPair, TracedSite
+from groundup.lab.values import CausalTrace, CleanAndCorrupted, TracedSite
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
@@ -325,5 +325,5 @@ def _rounded(table: Float[Tensor, "layers places"], decimals: int) -> list[list[
     return [[round(value, decimals) for value in row] for row in table.tolist()]
 
 
-def _before_after(clean: float, corrupted: float) -> TextPair:
+def _before_after(clean: float, corrupted: float) -> CleanAndCorrupted:
     return {"clean": round(clean, 6), "corrupted": round(corrupted, 6)}

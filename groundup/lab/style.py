@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from groundup.errors import MissingExtra
-from groundup.lab.values import MapPoint, TokenPiece
+from groundup.lab.values import CausalTrace, MapPoint, TokenPiece
 from groundup.palette import LIGHT
 
 SHARES = "Blues"
@@ -160,3 +160,14 @@ def show_spaces(piece: str) -> str:
 
 def token_labels(pieces: Iterable[TokenPiece | MapPoint]) -> list[str]:
     return [show_spaces(piece["text"]) for piece in pieces]
+
+
+def pair_labels(trace: CausalTrace) -> list[str]:
+    """Each token of the clean text, and that of the corrupted one where it is another."""
+    names = []
+    for clean, corrupted in zip(trace["pieces"], trace["corrupted_pieces"], strict=True):
+        name = show_spaces(clean["text"])
+        if clean["id"] != corrupted["id"]:
+            name += f" ({show_spaces(corrupted['text'])})"
+        names.append(name)
+    return names

@@ -157,7 +157,7 @@ class ExpectedPiece(TokenPiece):
     probability: float
 
 
-class TextPair(TypedDict):
+class CleanAndCorrupted(TypedDict):
     clean: float
     corrupted: float
 
@@ -181,9 +181,9 @@ class CausalTrace(Captioned):
     corrupted: str
     answer: TokenPiece
     wrong: TokenPiece
-    difference: TextPair
+    difference: CleanAndCorrupted
     """Logit of the answer minus that of the wrong one."""
-    probability: TextPair
+    probability: CleanAndCorrupted
     pieces: list[TokenPiece]
     corrupted_pieces: list[TokenPiece]
     sites: list[TracedSite]

@@ -13,6 +13,7 @@ from groundup.lab.style import (
     finish,
     name_axes,
     name_tokens,
+    pair_labels,
     pyplot,
     show_spaces,
 )
@@ -42,7 +43,7 @@ def draw_trace(trace: CausalTrace) -> Any:
     height = max(len(tables[0]) * ROW_INCHES, LEAST_INCHES)
     size = (sum(widths) + 3.4, height + 2.6)
     figure, grid = pyplot().subplots(1, len(tables), figsize=size, width_ratios=widths)
-    names = token_names(trace)[-SHOWN_TOKENS:]
+    names = pair_labels(trace)[-SHOWN_TOKENS:]
     for axes, site, table in zip(grid, trace["sites"], tables, strict=True):
         image = _draw_site(axes, site, table, names)
     colours = (image, "share restored", (0, 0.25, 0.5, 0.75, 1))
@@ -84,21 +85,10 @@ def _best_head(site: TracedSite) -> str:
     return f" The head that restores most is head {head} of block {block}: {100 * share:.0f} %."
 
 
-def token_names(trace: CausalTrace) -> list[str]:
-    """Each token of the clean text, and that of the corrupted one where it is another."""
-    names = []
-    for clean, corrupted in zip(trace["pieces"], trace["corrupted_pieces"], strict=True):
-        name = show_spaces(clean["text"])
-        if clean["id"] != corrupted["id"]:
-            name += f" ({show_spaces(corrupted['text'])})"
-        names.append(name)
-    return names
-
-
 def trace_title(trace: CausalTrace) -> str:
     """Which tokens of the stream restore more than half of the difference, and at which layers."""
     answer, wrong = (show_spaces(piece["text"]) for piece in (trace["answer"], trace["wrong"]))
-    names, stream = token_names(trace), trace["sites"][0]["restored"]
+    names, stream = pair_labels(trace), trace["sites"][0]["restored"]
     spans = []
     for place, name in enumerate(names):
         layers = [layer for layer, row in enumerate(stream) if row[place] > HALF]
