@@ -3,6 +3,7 @@
 "use strict";
 
 const WAIT_MS = 120; // after the last change, before the pictures are drawn again
+const LINGER_MS = 900; // that the panel stays after the pointer has left a number
 
 class Explanation {
   /** @param {LivePage} live */
@@ -88,6 +89,8 @@ class Explanation {
       if (late.has(stage)) this.drawStages([stage]);
     }
     this.root.removeAttribute("aria-busy");
+    if (!this.opened && location.hash.startsWith("#at-")) byId(location.hash.slice(1))?.scrollIntoView(); // now that the heights are known
+    this.opened = true;
   }
 
   drawStages(only = [...this.late]) {
@@ -203,8 +206,12 @@ class Explanation {
 
   /** @param {PointerEvent} event */
   pointAt(event) {
+    if (this.pinned || event.target === this.pointed) return;
+    this.pointed = event.target;
+    clearTimeout(this.leaving);
     const ref = this.refAt(event);
-    if (ref && !this.pinned) this.inspect(ref);
+    if (ref) this.inspect(ref);
+    else if (!event.target.closest("#inspector")) this.leaving = setTimeout(() => this.pinned || this.closeInspector(false), LINGER_MS);
   }
 
   /** The ref of the number under the pointer. @param {PointerEvent|MouseEvent} event */
@@ -225,6 +232,7 @@ class Explanation {
     }
     if (step) return this.stepToken(Number(step.dataset.by));
     const ref = this.refAt(event), strip = event.target.closest(".strip[role=slider]");
+    if (!ref && !event.target.closest("button, a, input, select, label, #inspector")) this.closeInspector(false);
     if (!ref) return;
     if (strip) {
       strip.focus({ preventScroll: true });
@@ -244,6 +252,7 @@ class Explanation {
     if (!target.matches(":focus-visible")) return;
     if (strip) this.inspect(refInStrip(strip, Number(strip.getAttribute("aria-valuenow")) - 1));
     if (figured) this.inspect(REFS.get(figured));
+    this.pinned = Boolean(strip || figured || (this.pinned && target.closest("#inspector")));
   }
 
   /** @param {KeyboardEvent} event */

@@ -228,7 +228,7 @@ def _mask(config: Mapping[str, Any]) -> ExplainedStep:
         words.append(f"In some blocks of this model a token looks back {window} tokens at most.")
     return ExplainedStep(
         "mask",
-        "Mask and softmax",
+        "Mask, softmax",
         "What is masked attention, and what does softmax do?",
         words,
         ["e to the power of each score, divided by the sum of all of these in the row."],
@@ -239,7 +239,7 @@ def _mask(config: Mapping[str, Any]) -> ExplainedStep:
 def _mix(config: Mapping[str, Any]) -> ExplainedStep:
     return ExplainedStep(
         "mix",
-        "Weighted values",
+        "Values",
         "What does a head find?",
         [
             "Each token hands over its value, as strongly as its share of attention says. All of "
@@ -254,7 +254,7 @@ def _heads(config: Mapping[str, Any]) -> ExplainedStep:
     heads, width = config["num_heads"], config["head_width"]
     return ExplainedStep(
         "heads",
-        "Heads joined",
+        "Heads",
         "What is multi-head attention, and where do the heads go?",
         [
             f"The block has {heads} heads. Each can look for something else: one at the token "

@@ -24,7 +24,8 @@ function figure(value) {
   let digits = 3;
   if (size >= 0.01) digits = size < 10 ? 2 : 1;
   if (size >= 1000) digits = 0;
-  const text = size > 0 && size < 0.0005 ? size.toExponential(0).replace("-", MINUS) : size.toFixed(digits);
+  if (size < 0.0005) digits = size ? 4 : 0;
+  const text = size > 0 && size < 0.00005 ? size.toExponential(0).replace("-", MINUS) : size.toFixed(digits);
   return value < 0 && Number(size.toFixed(6)) !== 0 ? MINUS + text : text;
 }
 
@@ -37,7 +38,7 @@ const percent = (share) => {
 /** A figure after an operator. @param {number} value */
 const inside = (value) => (value < 0 ? `(${figure(value)})` : figure(value));
 
-/** The sum of products, the largest ones in full. @param {ArrayLike<number>} one @param {ArrayLike<number>} other @returns {{sum: number, text: string}} */
+/** The sum of products, the largest ones in full. @param {ArrayLike<number>} one @param {ArrayLike<number>} other @returns {{sum: number, text: string, largest: number}} */
 function dotProduct(one, other) {
   const order = Array.from({ length: one.length }, (_, index) => index);
   order.sort((a, b) => Math.abs(one[b] * other[b]) - Math.abs(one[a] * other[a]));
@@ -50,7 +51,7 @@ function dotProduct(one, other) {
   const products = shown.map((index) => `${inside(one[index])} × ${inside(other[index])}`);
   const others = one.length - shown.length;
   if (others) products.push(`${inside(rest)} [${others} smaller products]`);
-  return { sum, text: products.join(" + ") };
+  return { sum, text: products.join(" + "), largest: order[0] };
 }
 
 const SUBJECT = {
@@ -183,14 +184,14 @@ const capital = (text) => text[0].toUpperCase() + text.slice(1);
 /** A list times a row of a table. @param {Inside} inside @param {string} table @param {{name: string}} input @param {number} index @param {string} symbol */
 function linearFormula(look, table, input, index, symbol) {
   const x = look.list(input), bias = look.model.weights[`${table}.bias`];
-  const { sum, text } = dotProduct(look.row(table, index, x.length), x);
+  const { sum, text, largest } = dotProduct(look.row(table, index, x.length), x);
   const value = sum + (bias ? bias[index] : 0);
   return {
     value,
     words: `Each number of the ${SUBJECT[input.name]} is multiplied by a weight of the model, and all products are added up.`,
     symbols: `${symbol} = Σ_i W_i x_i${bias ? " + b" : ""}`,
     numbers: `${text}${bias ? ` + ${inside(bias[index])} [bias]` : ""} = ${figure(value)}`,
-    from: [input],
+    from: [{ ...input, index: largest }],
   };
 }
 
@@ -207,7 +208,7 @@ function normFormula(look, x, table, index, from, place = index) {
     numbers: bias
       ? `(${figure(x[index])} − ${inside(mean)}) / ${figure(root)} × ${inside(weight)} + ${inside(bias[place])} = ${figure(value)}`
       : `${figure(x[index])} / ${figure(root)} × ${inside(weight)} = ${figure(value)}`,
-    from,
+    from: from.map((source) => ({ index, ...source })),
   };
 }
 
@@ -219,13 +220,13 @@ function sumFormula(look, one, other, index) {
     words: `The ${SUBJECT[one.name]} and the ${SUBJECT[other.name]} are added.`,
     symbols: "y_i = x_i + a_i",
     numbers: `${figure(a)} + ${inside(b)} = ${figure(a + b)}`,
-    from: [one, other],
+    from: [{ ...one, index }, { ...other, index }],
   };
 }
 
 /** Norm of a query or key: of its head, or of all heads. @param {Inside} look @param {"query"|"key"} part @param {NumberRef} ref @param {number} layer */
 function queryNormFormula(look, part, { index }, layer) {
-  const all = look.trace.get(part, layer), width = look.config.head_width, from = [{ name: part, layer }];
+  const all = look.trace.get(part, layer), width = look.config.head_width, from = [{ name: part, layer, index }];
   const table = `blocks.${layer}.attention.${part}_norm`;
   if (look.config.qk_norm === "projection") return normFormula(look, all, table, index, from);
   const start = Math.floor(index / width) * width;
@@ -245,7 +246,7 @@ function rotationFormula(look, part, { index }, layer) {
     numbers: first
       ? `${figure(a)} × ${inside(cosine)} − ${inside(b)} × ${inside(sine)} = ${figure(value)}    [turn: ${degrees(angle)}]`
       : `${figure(b)} × ${inside(cosine)} + ${inside(a)} × ${inside(sine)} = ${figure(value)}    [turn: ${degrees(angle)}]`,
-    from: [before, { name: "angle", layer, index: pair, label: "the turn" }],
+    from: [{ ...before, index: start + pair }, { name: "angle", layer, index: pair, label: "the turn" }],
   };
 }
 
@@ -308,7 +309,7 @@ const FORMULAS = {
     }
     if (added) return sumFormula(look, embedding, { name: "position_embedding" }, index);
     const value = look.list(embedding)[index];
-    return { value, words: "The embedding of the token.", symbols: "x_i = e_i", numbers: figure(value), from: [embedding] };
+    return { value, words: "The embedding of the token.", symbols: "x_i = e_i", numbers: figure(value), from: [{ ...embedding, index }] };
   },
   attention_norm: (look, { index }, layer) => normFormula(look, look.trace.get("stream", layer), `blocks.${layer}.attention_norm`, index, [{ name: "stream", layer }]),
   query: (look, { index }, layer) => linearFormula(look, `blocks.${layer}.attention.query`, look.inputOf("attention", layer), index, "q"),
@@ -399,7 +400,7 @@ const FORMULAS = {
     const stream = { name: "stream", layer: look.config.num_layers };
     if (look.config.block !== "post") return normFormula(look, look.list(stream), "final_norm", index, [stream]);
     const value = look.list(stream)[index];
-    return { value, words: "What leaves the last block.", symbols: "x_i", numbers: figure(value), from: [stream] };
+    return { value, words: "What leaves the last block.", symbols: "x_i", numbers: figure(value), from: [{ ...stream, index }] };
   },
   logits(look, { index }) {
     const x = look.trace.get("final_norm"), cap = look.config.logit_softcap, { sum, text } = dotProduct(look.row(look.outputHead, index, x.length), x);
