@@ -32,6 +32,8 @@ _PYDANTIC = re.compile(r"^: Input should be (a )?(valid )?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 MAX_JSON_DEPTH = 100
+# Most of a shorter training would be start and evaluation.
+MIN_BUDGET_S = 30.0
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -272,6 +274,19 @@ def duration_s(text: str) -> float:
         raise ConfigError(f"{text!r} is not a duration.", fix="Write it as 90s, 3m or 1h30m.")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def budget_s(text: str) -> float:
+    """Return the seconds of a time in which something is trained. Raises ConfigError, also where
+    they are too few.
+    """
+    seconds = duration_s(text)
+    if seconds < MIN_BUDGET_S:
+        fix = f"Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m."
+        if text.strip().isdigit():
+            fix = f"Did you mean {text.strip()}m? {fix}"
+        raise ConfigError(f"A `budget` of {seconds:g} s is too short.", fix=fix)
+    return seconds
 
 
 def size_bytes(text: str) -> int:

@@ -124,6 +124,7 @@ class RunFolder:
             self.samples_file,
             self.metrics_file,
             self.fit_file,
+            self.plan_file,
             self.run_file,
         )
         for file in (self.path / MANIFEST, self.path / TRAINED_ON_FILE, *records):

@@ -28,6 +28,7 @@ from groundup.api.documents import inspect_data as inspect_data
 from groundup.api.documents import search as search
 from groundup.api.documents import train_tokenizer as train_tokenizer
 from groundup.api.documents import tune_index as tune_index
+from groundup.api.encoders import finetune_encoder as finetune_encoder
 from groundup.api.evaluation import run_evaluation as run_evaluation
 from groundup.api.evaluation import run_memorised as run_memorised
 from groundup.api.evaluation import run_questions as run_questions
@@ -41,7 +42,6 @@ from groundup.api.rewards import finetune_reward as finetune_reward
 from groundup.api.training import build as build
 from groundup.api.training import finetune_chat as finetune_chat
 from groundup.api.training import finetune_classifier as finetune_classifier
-from groundup.api.training import finetune_encoder as finetune_encoder
 from groundup.api.training import finetune_preference as finetune_preference
 from groundup.api.training import pretrain as pretrain
 from groundup.api.training import run_research as run_research
@@ -52,7 +52,7 @@ from groundup.finetune.config import ChatConfig as ChatConfig
 from groundup.finetune.config import ClassifierConfig as ClassifierConfig
 from groundup.finetune.config import EncoderConfig as EncoderConfig
 from groundup.finetune.config import PreferenceConfig as PreferenceConfig
-from groundup.finetune.config import RewardConfig as RewardConfig
+from groundup.finetune.reward_config import RewardConfig as RewardConfig
 from groundup.planning.pretrain_config import ContinuedTraining as ContinuedTraining
 from groundup.planning.pretrain_config import ModelShape as ModelShape
 from groundup.planning.pretrain_config import PretrainConfig as PretrainConfig

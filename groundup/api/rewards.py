@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from groundup.api.training import card_of
 from groundup.config import checked_arguments
 from groundup.data.reading.data import Data
-from groundup.finetune.config import RewardConfig
+from groundup.finetune.reward_config import RewardConfig
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 
@@ -42,9 +42,11 @@ def finetune_reward(
     from groundup.device import select_compute
     from groundup.finetune.reward import KIND, fit_reward
     from groundup.finetune.reward_tasks import open_task
+    from groundup.finetune.time_limit import TimeLimit
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model, require_model
 
+    limit = TimeLimit.of(config.budget)
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run = progress or Silent(), RunFolder(Path(out))
     require_model(model)
@@ -53,4 +55,6 @@ def finetune_reward(
     opened = open_model(model, compute, progress=progress)
     summary = f"Tuned on rewards for {asked.name} (GRPO)."
     card = card_of(run, summary, Data(str(task)), model, opened.license)
-    return fit_reward(opened, asked, run, config, compute=compute, progress=progress, card=card)
+    return fit_reward(
+        opened, asked, run, config, compute=compute, progress=progress, card=card, limit=limit
+    )

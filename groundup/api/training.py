@@ -1,6 +1,6 @@
-"""`build`, `pretrain`, `run_research`, `search_mixture`, `finetune_classifier`, `finetune_chat`,
-`finetune_preference` and `finetune_encoder`: a recipe is carried out, a language model is trained
-from texts, changes of its recipe and shares of its texts are tried, a model learns a task.
+"""`build`, `pretrain`, `run_research`, `search_mixture`, `finetune_classifier`, `finetune_chat` and
+`finetune_preference`: a recipe is carried out, a language model is trained from texts, changes of
+its recipe and shares of its texts are tried, a model learns a task.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,6 @@ from groundup.finetune.config import (
     REPLAY_SHARE,
     ChatConfig,
     ClassifierConfig,
-    EncoderConfig,
     PreferenceConfig,
 )
 from groundup.planning.pretrain_config import PretrainConfig
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from groundup.data.documents import Example
     from groundup.finetune.chat_training import ChatResults
     from groundup.finetune.classifier_results import ClassifierResults
-    from groundup.finetune.encoder import EncoderResults
-    from groundup.finetune.encoder_examples import EncoderExamples
     from groundup.planning.pretrain_options import PretrainOptions
     from groundup.recipes.builds.pipeline import BuildPlan
     from groundup.research.mixture.results import MixtureResults
@@ -336,16 +333,18 @@ def finetune_chat(
     from groundup.data.reading.examples import read_chat
     from groundup.device import select_compute
     from groundup.finetune.instruct import fit_chat
+    from groundup.finetune.time_limit import TimeLimit
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model, require_model
 
+    limit = TimeLimit.of(config.budget)
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
     require_model(model)
     named, taught = replace(data, path=instructions_source(str(data.path))), None
     if config.teacher:
         taught = taught_data(named, run, config, compute, fresh=fresh, progress=progress)
-        named = Data(taught.file)
+        named, limit = Data(taught.file), TimeLimit.of(config.budget)
     examples = read_chat(named, progress=progress)
     if taught is None:
         claim_folder(run, kind="chat", fresh=fresh)
@@ -356,7 +355,9 @@ def finetune_chat(
     if config.replay:
         replayed, _ = address_and_share(config.replay, REPLAY_SHARE)
         card = replace(card, data=(*card.data, (f"{replayed} (replayed)", licence_of(replayed))))
-    return fit_chat(opened, examples, run, config, compute=compute, progress=progress, card=card)
+    return fit_chat(
+        opened, examples, run, config, compute=compute, progress=progress, card=card, limit=limit
+    )
 
 
 @checked_arguments
@@ -387,9 +388,11 @@ def finetune_preference(
     from groundup.device import select_compute
     from groundup.finetune.preference import fit_preference
     from groundup.finetune.ratings import KTO, fit_ratings, rated_of_pairs
+    from groundup.finetune.time_limit import TimeLimit
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model, require_model
 
+    limit = TimeLimit.of(config.budget)
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
     require_model(model)
@@ -402,81 +405,11 @@ def finetune_preference(
     if rated or config.loss == KTO:
         rated = rated or rated_of_pairs(pairs)
         return fit_ratings(
-            opened, rated, run, config, compute=compute, progress=progress, card=card
+            opened, rated, run, config, compute=compute, progress=progress, card=card, limit=limit
         )
-    return fit_preference(opened, pairs, run, config, compute=compute, progress=progress, card=card)
-
-
-@checked_arguments
-def finetune_encoder(
-    model: AnyPath,
-    data: AnyPath | Data,
-    out: AnyPath,
-    config: EncoderConfig = EncoderConfig(),
-    *,
-    device: str = "auto",
-    fixed_choices: bool = False,
-    fresh: bool = False,
-    progress: Progress | None = None,
-) -> "EncoderResults":
-    """Tune an encoder of sentences on pairs of texts, or on documents (or an index's folder). Return
-    what results.json holds.
-
-    A row has two texts that belong together, and may have texts that do not fit; `Data.columns`
-    names them (anchor, positive, negative) where they are not recognised. The folder is a whole
-    encoder, for `index`, `embed` and sentence-transformers. Raises ConfigError, DataError,
-    ModelError, NetworkError.
-
-    >>> config = groundup.EncoderConfig(epochs=1)
-    >>> results = groundup.finetune_encoder("encoder", "answers.jsonl", "runs/near", config)
-    >>> sorted(results.recall)
-    ['after', 'before', 'difference']
-    """
-    from groundup.device import select_compute
-    from groundup.finetune.encoder import fit_encoder, require_encoder
-    from groundup.train.run_lifecycle import claim_folder
-    from groundup.weights.model_io import open_model, require_model
-
-    compute = select_compute(device, fixed_choices=fixed_choices)
-    progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
-    require_model(model)
-    examples = _encoder_examples(data, run, config, progress)
-    examples.sides(config.seed)
-    claim_folder(run, kind="encoder", fresh=fresh)
-    opened = open_model(model, compute, progress=progress)
-    require_encoder(opened)
-    card = card_of(run, "Vectors of sentences, tuned on pairs.", data, model, opened.license)
-    card = replace(
-        card,
-        task="sentence-similarity",
-        library="sentence-transformers",
-        use="Search, duplicates and classes of texts like those it was tuned on.",
-        limits="What is near is alike, not true; texts of other kinds may be further apart than "
-        "with the base model.",
+    return fit_preference(
+        opened, pairs, run, config, compute=compute, progress=progress, card=card, limit=limit
     )
-    return fit_encoder(opened, examples, run, config, compute=compute, progress=progress, card=card)
-
-
-def _encoder_examples(
-    data: Data, run: RunFolder, config: EncoderConfig, progress: Progress
-) -> "EncoderExamples":
-    """Pairs where all files have rows, else questions made from documents."""
-    from groundup.api.questions import index_of
-    from groundup.data.reading.examples import has_rows, read_pairs
-    from groundup.finetune.encoder_examples import examples_of_pairs, examples_of_passages
-    from groundup.retrieve.index import INDEX_FILE
-    from groundup.retrieve.made_questions import passages_of
-
-    if not (Path(data.path) / INDEX_FILE).is_file() and has_rows(data):
-        return examples_of_pairs(read_pairs(data, progress=progress))
-    with index_of(data, run.path, "words", "cpu", progress) as index:
-        passages = list(passages_of(index))
-    found = examples_of_passages(passages, config.seed)
-    progress.say(
-        f"{data.path}: documents without labels; {len(found.questions):,} questions are made of "
-        f"{len(passages):,} passages."
-    )
-    return found
 
 
 def card_of(

@@ -7,11 +7,11 @@ from typing import Annotated, Any, TypeVar
 
 from typer import Argument
 
+from groundup.api.encoders import finetune_encoder
 from groundup.api.rewards import finetune_reward
 from groundup.api.training import (
     finetune_chat,
     finetune_classifier,
-    finetune_encoder,
     finetune_preference,
 )
 from groundup.cli import options
@@ -26,8 +26,8 @@ from groundup.finetune.config import (
     ClassifierConfig,
     EncoderConfig,
     PreferenceConfig,
-    RewardConfig,
 )
+from groundup.finetune.reward_config import RewardConfig
 
 Results = TypeVar("Results")
 LABELLED = ConfigFields(
@@ -66,8 +66,10 @@ CLASSIFIER = ConfigFields(
     few_shot={"min": 0, "metavar": "K"},
     seed={"min": 0},
 )
-CHAT_FIELDS = ("epochs", "tokens", "train", "rank", "targets", "merge", "general", "seed")
+BUDGET = {"budget": {"metavar": "TIME"}}
+CHAT_FIELDS = ("epochs", "tokens", "budget", "train", "rank", "targets", "merge", "general", "seed")
 CHAT_CHANGES: dict[str, dict[str, Any]] = {
+    **BUDGET,
     "tokens": {"min": 1},
     "rank": {"min": 1},
     "general": {"metavar": "WHAT,..."},
@@ -86,6 +88,7 @@ CHAT = ConfigFields(
 PREFERENCE = ConfigFields(*CHAT_FIELDS, "beta", **CHAT_CHANGES)
 REWARD = ConfigFields(
     "steps",
+    "budget",
     "prompts",
     "group",
     "answer_tokens",
@@ -105,10 +108,12 @@ REWARD = ConfigFields(
     items={"min": 1},
     rank={"min": 1},
     general={"metavar": "FILE"},
+    **BUDGET,
     seed={"min": 0},
 )
 ENCODER = ConfigFields(
     "epochs",
+    "budget",
     "train",
     "rank",
     "pooling",
@@ -120,6 +125,7 @@ ENCODER = ConfigFields(
     query_prefix={"metavar": "TEXT"},
     text_prefix={"metavar": "TEXT"},
     seed={"min": 0},
+    **BUDGET,
 )
 
 app = VerbApp(
@@ -237,8 +243,8 @@ def chat(
 
     Examples:
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
-        groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens
-            100000 --rank 16
+        groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --budget
+            10m --rank 16
         groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --general
             common_knowledge,wikipedia --replay books/=0.1
         groundup finetune chat smollm2-135m-instruct prompts.jsonl --out runs/taught --teacher

@@ -46,6 +46,10 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
             "the rest was read only (prompts)",
             f"{change} token, {counts['held_out']} answers",
         ]
+    if (budget := results.budget) and budget["examples"] < budget["of"]:
+        lines.append(
+            f"{budget['examples']:,} of {budget['of']:,} examples in the budget of {budget['given']}"
+        )
     return [
         *_kept_lines(results),
         *_answer_lines(results),

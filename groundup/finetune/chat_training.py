@@ -8,48 +8,51 @@ holds `ChatResults`, trained_on.json the hashes of the training examples
 (`data.preparation.trained_on`).
 """
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from groundup.config import build_config
 from groundup.data.documents import ChatExample
 from groundup.data.preparation.trained_on import write_trained_on
-from groundup.device import Compute, generator
+from groundup.device import Compute
 from groundup.evaluate.comparison.forgetting import compare, forgotten, measure, suites
 from groundup.evaluate.task import language_model
 from groundup.evaluate.tasks.answers import write_answers
-from groundup.files import write_text
-from groundup.finetune.config import REPLAY_SHARE, ChatTraining, RewardConfig, training_fields
+from groundup.finetune.adapters import begin_training, finish_chat
+from groundup.finetune.config import REPLAY_SHARE, ChatTraining, training_fields
 from groundup.finetune.instruction_data import ChatData
 from groundup.finetune.order import EpochBatches
+from groundup.finetune.time_limit import TimeLimit, TimePlan, Workload
 from groundup.model.heads import LanguageModel
-from groundup.model.lora import add_lora, lora_weights, merge_lora
+from groundup.model.lora import remove_lora
 from groundup.progress import Progress
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
+from groundup.train.monitor.time_budget import StepControl
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.run_lifecycle import (
     begin_or_finished,
-    finish,
     load_best,
-    with_figures,
-    write_finished,
 )
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import finetune_loss
-from groundup.weights.adapter import Adapter, base_hashes, write_adapter
-from groundup.weights.card import CARD_FILE
-from groundup.weights.catalog import CATALOG
+from groundup.train.steps.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel
 
 JsonObject = dict[str, Any]
 HELD_OUT_LOSS = "held_out_loss"
 # Of an answer that is shown before and after.
 ANSWER_TOKENS = 96
+# Rows of the steps that measure the speed: as many tokens per second as with 8 (docs/log.md), and
+# several steps in the time of one.
+MEASURED_ROWS = 2
+# Without so many steps there is no run.
+FEWEST_STEPS = 4
 MAX_REPLAY_SHARE = 0.5
 
 
@@ -123,6 +126,8 @@ class ChatResults:
     """The share of general text that is worth a try, where something was forgotten in instruction
     tuning.
     """
+    budget: JsonObject | None = None
+    """given; examples, of, epochs: what of the data there was time for (`finetune.time_limit`)."""
     pretraining: JsonObject | None = None
     """What pretraining is worth (`finetune.pretraining_ablation`)."""
 
@@ -135,85 +140,6 @@ class ChatResults:
         return {
             name: value for name, value in vars(self).items() if value is not None or name == "lora"
         }
-
-
-ADAPTER_FOLDER = "adapter"
-# PEFT's names of targets -> ours.
-PEFT_TARGETS = {
-    "q_proj": "query",
-    "k_proj": "key",
-    "v_proj": "value",
-    "o_proj": "output",
-    "gate_proj": "gate",
-    "up_proj": "up",
-    "down_proj": "down",
-}
-
-
-@dataclass(frozen=True)
-class AdapterBase:
-    """What an adapter must know of its base, read before it is changed."""
-
-    base: str
-    """Its name in the catalog, or its path."""
-    hashes: Mapping[str, str]
-
-
-def begin_training(opened: OpenModel, config: ChatTraining) -> AdapterBase | None:
-    """Make a model ready for training. None: all weights are trained. Raises ConfigError."""
-    model, _ = language_model(opened)
-    if config.train == "all":
-        model.requires_grad_(True)
-        return None
-    return add_adapters(opened, config)
-
-
-def add_adapters(opened: OpenModel, config: ChatTraining | RewardConfig) -> AdapterBase:
-    """Put LoRA adapters around the matrices of a language model. Raises ConfigError."""
-    model, _ = language_model(opened)
-    trained = AdapterBase(base_of(opened.path), base_hashes(model))
-    targets = [PEFT_TARGETS.get(name, name) for name in config.targets]
-    add_lora(
-        model,
-        rank=config.rank,
-        alpha=config.alpha,
-        generator=generator(config.seed, "lora"),
-        targets=targets,
-    )
-    return trained
-
-
-def base_of(path: Path) -> str:
-    """A pulled base has its name in the catalog, another one its path."""
-    pulled = path.name in CATALOG and path.parent.name == "models"
-    return path.name if pulled else str(path.resolve())
-
-
-def finish_chat(
-    run: RunFolder,
-    opened: OpenModel,
-    trained: AdapterBase | None,
-    results: dict[str, Any],
-    card: ModelCard | None,
-    figures: Mapping[str, str],
-    *,
-    merge: bool,
-) -> None:
-    card = with_figures(card, figures)
-    model, tokenizer = language_model(opened)
-    if trained is None:
-        finish(run, model, tokenizer, results, card)
-        return
-    adapter = Adapter(lora_weights(model), trained.base, trained.hashes)
-    merge_lora(model)
-    if merge:
-        write_adapter(adapter, model.config, run.path / ADAPTER_FOLDER)
-        finish(run, model, tokenizer, results, card)
-        return
-    write_adapter(adapter, model.config, run.path, tokenizer)
-    if card is not None:
-        write_text(run.path / CARD_FILE, card.markdown())
-    write_finished(run, results)
 
 
 class ChatMethod(Protocol):
@@ -253,37 +179,64 @@ class ChatMethod(Protocol):
         """Return the figures for the model card."""
 
 
+Row = TypeVar("Row")
+Config = TypeVar("Config", bound=ChatTraining)
+
+
+@dataclass(frozen=True)
+class ChatJob(Generic[Row, Config]):
+    """What is trained on which examples, how."""
+
+    opened: OpenModel
+    examples: Sequence[Row]
+    config: Config
+    make: Callable[[Sequence[Row], Config], ChatMethod]
+    """Raises DataError, ModelError."""
+
+    def method(self, plan: TimePlan | None = None) -> ChatMethod:
+        """With a plan on as many of the examples as it has, drawn by the seed."""
+        if plan is None:
+            return self.make(self.examples, self.config)
+        draw, places = random.Random(self.config.seed), range(len(self.examples))
+        some = [self.examples[place] for place in sorted(draw.sample(places, plan.examples))]
+        return self.make(some, replace(self.config, epochs=plan.epochs))
+
+
 def train_chat(
-    method: ChatMethod,
-    opened: OpenModel,
+    job: ChatJob[Row, Config],
     run: RunFolder,
     *,
     compute: Compute,
     progress: Progress,
     card: ModelCard | None,
+    limit: TimeLimit | None,
 ) -> ChatResults:
     """Train by a method and save the model or adapter; returns the contents of results.json.
 
-    A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for
-    the result. Raises what `fit` raises, and DataError for general text that can't be read.
+    A stopped run is resumed, a finished one only read. The opened model is changed: open the run
+    folder for the result. Raises what `fit` raises, DataError for general text that can't be read,
+    and ConfigError where there is no time for anything.
     """
-    config, data = method.config, method.data
-    model, _ = language_model(opened)
+    config, opened, method = job.config, job.opened, job.method()
+    limit, (model, _) = limit or TimeLimit.of(config.budget), language_model(opened)
     tasks, asked = suites(config.general, progress), method.to_read(config.answers)
-    inputs = {
-        "base": frozen_fingerprint(model.requires_grad_(False)),  # of all weights
-        "examples": method.batches.fingerprint,
-        "held_out": data.held_out_key,
-    }
+    inputs = _inputs(method, model.requires_grad_(False))
     finished = begin_or_finished(run, config.method, training_fields(config), inputs)
     if finished is not None:
         return ChatResults.read(finished)
-    data.report(progress)
-    progress.say(method.batches.line(config.epochs, config.tokens))
+    with limit.repeated() if limit else nullcontext():
+        before = measure(tasks, opened, compute, progress)
+        said = _answers(opened, asked, compute, progress)
+    plan, control = None, StepControl()
+    if limit is not None:
+        plan = _plan(job, method, run, limit, compute, progress)
+        method = job.method(plan)
+    method.data.report(progress)
+    progress.say(method.batches.line(method.config.epochs, config.tokens))
     method.begin(model)
-    before = measure(tasks, opened, compute, progress)
-    said = _answers(opened, asked, compute, progress)
     trained = begin_training(opened, config)
+    if limit is not None:
+        control = limit.control(method.batches.steps(config.epochs, config.tokens))
     fitted = fit(
         model,
         method.batches,
@@ -291,20 +244,69 @@ def train_chat(
         fit_config_of(method),
         run,
         compute=compute,
-        hooks=Hooks(method.evaluate, best_by=HELD_OUT_LOSS, progress=progress),
+        hooks=Hooks(method.evaluate, best_by=HELD_OUT_LOSS, progress=progress, control=control),
     )
     load_best(model, fitted, run, progress, "Held-out loss")
     kept = evaluation_after(fitted.state.best_step or 0, run)
     results = method.complete(results_of(method, fitted, model, run), kept)
     after = measure(tasks, opened, compute, progress)
     answers = shown_answers(asked, said, _answers(opened, asked, compute, progress))
-    results = replace(results, forgetting=compare(before, after), **words_of(answers))
+    read = {"given": config.budget, **asdict(plan)} if plan else None
+    forgetting = compare(before, after)
+    results = replace(results, forgetting=forgetting, budget=read, **words_of(answers))
     results = replace(results, proposed_replay=proposed_replay(results))
     progress.say(method.describe(results))
-    write_trained_on(run.path, data.learned, base=opened.path)
+    write_trained_on(run.path, method.data.learned, base=opened.path)
     figures = method.card_figures(results)
     finish_chat(run, opened, trained, results.plain(), card, figures, merge=config.merge)
     return results
+
+
+def _inputs(method: ChatMethod, model: LanguageModel) -> dict[str, str]:
+    """What makes a run another one beside its config."""
+    return {
+        "base": frozen_fingerprint(model),  # of all weights
+        "examples": method.batches.fingerprint,
+        "held_out": method.data.held_out_key,
+    }
+
+
+def _plan(
+    job: ChatJob[Row, Config],
+    method: ChatMethod,
+    run: RunFolder,
+    limit: TimeLimit,
+    compute: Compute,
+    progress: Progress,
+) -> TimePlan:
+    """How many of the examples there is time for. Raises ConfigError."""
+    config, batches = job.config, method.batches
+
+    def example_s() -> float:
+        few = replace(job, config=replace(config, batch_size=min(MEASURED_ROWS, config.batch_size)))
+        rate = tokens_per_s(few.method(), job.opened, compute=compute, progress=progress)
+        return batches.mean_tokens / config.batch_size / rate
+
+    fewest = FEWEST_STEPS * config.batch_size
+    work = Workload("examples", len(job.examples), config.epochs, fewest)
+    return limit.plan(run, work, example_s, progress)
+
+
+def tokens_per_s(
+    method: ChatMethod, opened: OpenModel, *, compute: Compute, progress: Progress
+) -> float:
+    """Take real steps on the first batch for a few seconds, in the precision that training would
+    take; nothing is kept.
+    """
+    model, _ = language_model(opened)
+    config, batches = method.config, method.batches
+    begin_training(opened, config)
+    loss = finetune_loss(config.method, config.loss)
+    clock = StepClock(model, [batches.batch(0)], loss, fit_config_of(method), compute=compute)
+    kinds = open_kinds(config.precision, opened.config.width, compute=compute)
+    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S, progress=progress).values())
+    remove_lora(model)
+    return batches.num_tokens(0) / step_s
 
 
 def proposed_replay(results: ChatResults) -> float | None:

@@ -1,6 +1,6 @@
 """The configurations of fine-tuning: `ClassifierConfig`, `ChatConfig`, `PreferenceConfig`,
-`EncoderConfig`, `RewardConfig`. Options of the command line have the docstrings below the fields as their help.
-Comes without torch.
+`EncoderConfig`; `RewardConfig` is in `reward_config`. Options of the command line have the
+docstrings below the fields as their help. Comes without torch.
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from groundup.config import checked_fields, to_plain
+from groundup.config import budget_s, checked_fields, to_plain
 from groundup.data.reading.data import address_and_share
 from groundup.errors import ConfigError, require, require_choices, require_counts
 from groundup.risk import HIGHEST_ERROR
@@ -43,7 +43,6 @@ OUTSIDE_FIELDS = (
     "answers",
 )
 MAX_EPOCHS = 1000
-MAX_GROUP = 64
 # Share of general text that is replayed in instruction tuning where none is given, and that is
 # proposed where a model has forgotten.
 REPLAY_SHARE = 0.1
@@ -185,7 +184,7 @@ class ClassifierConfig:
                 f"(got {self.loss!r}).",
                 fix="Leave it out.",
             )
-        _require_loss(self.loss, "classifier", "multi-label")
+        require_loss(self.loss, "classifier", "multi-label")
 
     def require_several_labels(self) -> None:
         """Raise ConfigError for a field that does not apply to texts with several labels."""
@@ -241,6 +240,10 @@ class ChatTraining:
     """What forgetting is measured on: texts and suites, between commas (wikipedia, a file;
     common_knowledge, sciq=200); default: a packaged text, 40 questions.
     """
+    budget: str | None = None
+    """The time from the start, in which it ends: 10m, 1h30m. Fewer epochs are read, or fewer
+    examples, where all would take longer.
+    """
     patience: int = 2
     """The training ends after this many evaluations in a row without a lower held-out loss; 0: after
     the last step. The weights with the lowest are kept in any case.
@@ -259,7 +262,9 @@ class ChatTraining:
         require_choices(self)
         allowed = f"above 0 and at most {MAX_EPOCHS:,}"
         require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, allowed)
-        _require_loss(self.loss, self.method)
+        require_loss(self.loss, self.method)
+        if self.budget is not None:
+            budget_s(self.budget)
 
     @property
     def highest_rate(self) -> float:
@@ -391,6 +396,10 @@ class EncoderConfig:
     """The highest learning rate, after the warm-up; default: by what is trained."""
     precision: TrainPrecision = "auto"
     """Precision of the matrix products; auto: the faster one."""
+    budget: str | None = None
+    """The time from the start, in which it ends: 10m, 1h30m. Fewer pairs are read where all would
+    take longer.
+    """
     seed: int = 0
     """Random seed of LoRA's weights, of the held-out part and of the order of pairs."""
 
@@ -399,6 +408,8 @@ class EncoderConfig:
         require(self.max_tokens >= 8, "max_tokens", self.max_tokens, "8 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         require(self.drawn >= 0, "drawn", self.drawn, "0 or more")
+        if self.budget is not None:
+            budget_s(self.budget)
         require_choices(self)
         allowed = f"above 0 and at most {MAX_EPOCHS:,}"
         require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, allowed)
@@ -408,77 +419,7 @@ class EncoderConfig:
         return self.learning_rate or self.learning_rates[self.train]
 
 
-@checked_fields
-@dataclass(frozen=True)
-class RewardConfig:
-    """How a model learns from rewards (GRPO): groups of answers are sampled, and those with more
-    reward than the others of their group become more probable. Raises ConfigError.
-
-    >>> config = groundup.RewardConfig(prompts=4, group=16)
-    >>> config.prompts * config.group
-    64
-    """
-
-    steps: int = 200
-    """Rounds: answers are sampled, then the weights are updated once."""
-    prompts: int = 8
-    """Prompts of one round."""
-    group: int = 8
-    """Answers to each prompt."""
-    answer_tokens: int = 32
-    """An answer is cut after this many tokens."""
-    reward: str = ""
-    """What scores the rows that name no reward: exact, number, regex, json_schema, or a function of
-    your own as module:function or file.py:function (your code, which is run).
-    """
-    beta: float = 0.01
-    """How strongly the model is held to what it was: the weight of the KL divergence."""
-    normalise: bool = False
-    """Divide advantages by the standard deviation of their group, as the first publication of GRPO
-    does.
-    """
-    items: int = 2000
-    """Prompts to learn from that a generated task has."""
-    validation: int = 64
-    """At most this many other prompts choose the weights that are kept."""
-    test: int = 200
-    """At most this many further ones are answered before and after."""
-    rank: int = 16
-    """Rank of the LoRA adapters."""
-    alpha: float = 32.0
-    """LoRA's scale is alpha / rank."""
-    targets: tuple[str, ...] = ()
-    """Matrices with adapters: query, key, value, output, gate, up, down (or PEFT's q_proj, ...);
-    default: all.
-    """
-    merge: bool = False
-    """Save the whole model with the adapters in it, not the adapters alone."""
-    learning_rate: float = 2e-4
-    """The highest learning rate, after the warm-up."""
-    precision: TrainPrecision = "auto"
-    """Precision of the matrix products of an update; auto: the faster one."""
-    sampling: TrainPrecision = "auto"
-    """Precision of the weights that answers are sampled with; auto: bf16 where the processor has
-    it.
-    """
-    general: str | Path | None = None
-    """A file of general text on which forgetting is measured; default: the packaged one."""
-    loss: str | None = None
-    """Name of the loss in `train.steps.losses.FINETUNE_LOSSES`; default: grpo."""
-    seed: int = 0
-    """Random seed of the task's items, their sides and order, of the answers and LoRA's weights."""
-
-    def __post_init__(self) -> None:
-        counts = ("steps", "prompts", "answer_tokens", "items", "validation", "test", "rank")
-        require_counts(self, *counts)
-        require(2 <= self.group <= MAX_GROUP, "group", self.group, f"2 to {MAX_GROUP}")
-        require(0 <= self.beta < math.inf, "beta", self.beta, "0 or more")
-        require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "above 0, below 1")
-        require_choices(self)
-        _require_loss(self.loss, "reward")
-
-
-def _require_loss(name: str | None, *kinds: str) -> None:
+def require_loss(name: str | None, *kinds: str) -> None:
     if name is None:
         return
     from groundup.train.steps.losses import FINETUNE_LOSSES, finetune_loss
@@ -487,9 +428,7 @@ def _require_loss(name: str | None, *kinds: str) -> None:
         finetune_loss(kinds[0], name)
 
 
-def training_fields(
-    config: ClassifierConfig | ChatTraining | EncoderConfig | RewardConfig,
-) -> dict[str, Any]:
+def training_fields(config: Any) -> dict[str, Any]:
     """Return the fields that make a run another one, for run.json."""
     plain = to_plain(config)
     return {name: value for name, value in plain.items() if name not in OUTSIDE_FIELDS}

@@ -10,7 +10,8 @@ questions find their texts clearly worse.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -36,6 +37,7 @@ from groundup.finetune.encoder_tuning import (
     contrastive_loss,
 )
 from groundup.finetune.order import Lengths
+from groundup.finetune.time_limit import TimeLimit, TimePlan, Workload
 from groundup.model.heads import Encoder
 from groundup.model.lora import add_lora, merge_lora
 from groundup.progress import Progress
@@ -43,9 +45,11 @@ from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
+from groundup.train.monitor.time_budget import StepControl
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.run_lifecycle import begin_or_finished, load_best, with_figures, write_finished
 from groundup.train.steps.config import FitConfig
+from groundup.train.steps.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_io import ModelCard, OpenModel, save_model
 from groundup.weights.sentence_folder import Prompts
@@ -54,6 +58,8 @@ JsonObject = dict[str, Any]
 # The figure of which the lowest is the best: 1 - the mean reciprocal rank of validation.
 MISSED = "validation_missed"
 EVALUATIONS = 4
+# Without so many steps there is no run.
+FEWEST_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -266,13 +272,16 @@ def fit_encoder(
     compute: Compute,
     progress: Progress,
     card: ModelCard | None = None,
+    limit: TimeLimit | None = None,
 ) -> EncoderResults:
-    """Tune, measure, save the whole encoder; returns the contents of results.json.
+    """Tune, in the time that is left of `limit`, measure, save the whole encoder; returns the
+    contents of results.json.
 
     A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for
     the result. Raises what `fit` raises, DataError for too few pairs, ModelError for another kind
-    of model.
+    of model, ConfigError where there is no time for anything.
     """
+    limit = limit or TimeLimit.of(config.budget)
     tuning = EncoderTuning(opened, examples, config, compute)
     encoder, batches = tuning.encoder, tuning.batches
     inputs = {
@@ -289,11 +298,13 @@ def fit_encoder(
         f"{counts['held_out']:,} are held out."
     )
     progress.say(lengths.line())
-    progress.say(batches.line(config.epochs, None))
+    if limit is None:
+        progress.say(batches.line(config.epochs, None))
     validation, held_out = tuning.measured("validation"), tuning.measured("held_out")
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    before = held_out.ranks(encoder, compute)
-    fitted = _fit(tuning, validation, run, progress)
+    with limit.repeated() if limit else nullcontext():
+        before = held_out.ranks(encoder, compute)
+    fitted = _fit(tuning, validation, run, limit, progress)
     merge_lora(encoder)
     after, best = held_out.ranks(encoder, compute), fitted.state.best_step or 0
     if _rank_change(before, after)["verdict"] == "worse":
@@ -340,21 +351,25 @@ def _results(
 
 
 def _fit(
-    tuning: EncoderTuning, validation: RankedTexts, run: RunFolder, progress: Progress
+    tuning: EncoderTuning,
+    validation: RankedTexts,
+    run: RunFolder,
+    limit: TimeLimit | None,
+    progress: Progress,
 ) -> FitResult:
-    """Train, and load the best step's weights."""
+    """Train, and load the best step's weights. Raises ConfigError, and what `fit` raises."""
     config, encoder, compute = tuning.config, tuning.encoder, tuning.compute
     encoder.requires_grad_(config.train == "all")
     if config.train == "lora":
         lora = generator(config.seed, "lora")
         add_lora(encoder, rank=config.rank, alpha=config.alpha, generator=lora)
-    steps = tuning.batches.steps(config.epochs, None)
+    most = tuning.batches.steps(config.epochs, None)
     fit_config = FitConfig(
-        steps,
+        most,
         batch_size=config.batch_size,
         precision=config.precision,
         compile="off",  # batches of many shapes
-        evaluate_every=-(-steps // EVALUATIONS),
+        evaluate_every=-(-most // EVALUATIONS),
         seed=config.seed,
         optimizer=AdamW(learning_rate=config.highest_rate, weight_decay=0.0),
     )
@@ -364,6 +379,12 @@ def _fit(
         nearest = sum(rank == 1 for rank in ranks) / len(ranks)
         return {MISSED: 1 - _mean_reciprocal(ranks), "validation_recall_at_1": nearest}
 
+    control = StepControl()
+    if limit is not None:
+        plan = _plan(tuning, fit_config, evaluate, run, limit, progress)
+        steps = tuning.batches.steps(plan.all_epochs, None)
+        fit_config = replace(fit_config, steps=steps, evaluate_every=-(-steps // plan.evaluations))
+        control = limit.control(most)
     encoder.train()
     fitted = fit(
         encoder,
@@ -372,11 +393,40 @@ def _fit(
         fit_config,
         run,
         compute=compute,
-        hooks=Hooks(evaluate, best_by=MISSED, progress=progress),
+        hooks=Hooks(evaluate, best_by=MISSED, progress=progress, control=control),
     )
     load_best(encoder, fitted, run, progress, "1 - the reciprocal rank of validation")
     encoder.eval()
     return fitted
+
+
+def _plan(
+    tuning: EncoderTuning,
+    fit_config: FitConfig,
+    evaluate: Callable[[], object],
+    run: RunFolder,
+    limit: TimeLimit,
+    progress: Progress,
+) -> TimePlan:
+    """How many of the pairs there is time for. Raises ConfigError."""
+    config, encoder, pairs = tuning.config, tuning.encoder, tuning.counts["train"]
+
+    def example_s() -> float:
+        batch = [tuning.batches.batch(0)]
+        clock = StepClock(encoder, batch, contrastive_loss, fit_config, compute=tuning.compute)
+        kinds = open_kinds(config.precision, encoder.config.width, compute=tuning.compute)
+        step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S, progress=progress).values())
+        return step_s * tuning.batches.batches_per_epoch / pairs
+
+    work = Workload(
+        "pairs",
+        pairs,
+        config.epochs,
+        fewest=FEWEST_STEPS * config.batch_size,
+        evaluations=EVALUATIONS,
+        evaluate=evaluate,
+    )
+    return limit.plan(run, work, example_s, progress)
 
 
 def _mean_reciprocal(ranks: Sequence[int]) -> float:

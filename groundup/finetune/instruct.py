@@ -12,25 +12,26 @@ from groundup.device import Compute
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss, evenly
-from groundup.finetune.chat_training import ChatResults, begin_training, fit_config_of, train_chat
+from groundup.finetune.chat_training import (
+    MEASURED_ROWS,
+    ChatJob,
+    ChatResults,
+    tokens_per_s,
+    train_chat,
+)
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
 from groundup.finetune.replay import Replay, read_replay
+from groundup.finetune.time_limit import TimeLimit
 from groundup.model.heads import LanguageModel
-from groundup.model.lora import remove_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.steps.losses import finetune_loss
-from groundup.train.steps.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel
 
 # An evaluation reads all held-out examples, a third of a step's work for each token: at this
 # distance it takes a quarter of the training, and so often it takes at most that.
 EVALUATION_SHARE = 4 / 3
 EVALUATE_EVERY_TOKENS, EVALUATIONS = 8_000, 8
-# Rows of the steps that measure the speed: as many tokens per second as with 8 (docs/log.md), and
-# several steps in the time of one.
-MEASURED_ROWS = 2
 
 
 def fit_chat(
@@ -42,13 +43,18 @@ def fit_chat(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
+    limit: TimeLimit | None = None,
 ) -> ChatResults:
-    """Train on the examples that are not held out. Raises DataError, ModelError, ConfigError, and
-    what `train_chat` raises.
+    """Train on the examples that are not held out, in the time that is left of `limit`. Raises
+    DataError, ModelError, ConfigError, and what `train_chat` raises.
     """
     progress = progress or Silent()
-    method = AnswerTraining.of(opened, examples, config, compute, progress)
-    return train_chat(method, opened, run, compute=compute, progress=progress, card=card)
+
+    def make(rows: Sequence[ChatExample], config: ChatConfig) -> AnswerTraining:
+        return AnswerTraining.of(opened, rows, config, compute, progress)
+
+    job = ChatJob(opened, examples, config, make)
+    return train_chat(job, run, compute=compute, progress=progress, card=card, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -148,14 +154,6 @@ def measure_tokens_per_s(
     """Take real steps for a few seconds, in the precision that training would take; nothing is
     kept.
     """
-    model, _ = language_model(opened)
     few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))
     method = AnswerTraining.of(opened, examples, few, compute, progress)
-    begin_training(opened, config)
-    fit_config, batches = fit_config_of(method), method.batches
-    loss = finetune_loss("chat", config.loss)
-    clock = StepClock(model, [batches.batch(0)], loss, fit_config, compute=compute)
-    kinds = open_kinds(config.precision, opened.config.width, compute=compute)
-    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S, progress=progress).values())
-    remove_lora(model)
-    return batches.num_tokens(0) / step_s
+    return tokens_per_s(method, opened, compute=compute, progress=progress)

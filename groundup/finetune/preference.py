@@ -24,10 +24,11 @@ from groundup.evaluate.paired import ratio_difference, share_difference
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import evenly
 from groundup.files import sha256_text
-from groundup.finetune.chat_training import ChatResults, JsonObject, train_chat
+from groundup.finetune.chat_training import ChatJob, ChatResults, JsonObject, train_chat
 from groundup.finetune.config import PreferenceConfig
 from groundup.finetune.instruction_data import ChatData, padded, render_to_learn
 from groundup.finetune.order import EpochBatches, Lengths
+from groundup.finetune.time_limit import TimeLimit
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -179,13 +180,18 @@ def fit_preference(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
+    limit: TimeLimit | None = None,
 ) -> ChatResults:
     """Train on the pairs that are not held out. Raises DataError, ModelError, ConfigError, and what
     `train_chat` raises.
     """
     progress = progress or Silent()
-    method = PairTraining(opened, examples, config, compute, progress)
-    return train_chat(method, opened, run, compute=compute, progress=progress, card=card)
+
+    def make(rows: Sequence[PreferenceExample], config: PreferenceConfig) -> PairTraining:
+        return PairTraining(opened, rows, config, compute, progress)
+
+    job = ChatJob(opened, examples, config, make)
+    return train_chat(job, run, compute=compute, progress=progress, card=card, limit=limit)
 
 
 class PairTraining:

@@ -29,7 +29,7 @@ from groundup.errors import ConfigError, DataError
 from groundup.evaluate.task import language_model
 from groundup.evaluate.tasks.answers import evenly
 from groundup.files import sha256_text
-from groundup.finetune.chat_training import ChatResults, train_chat
+from groundup.finetune.chat_training import ChatJob, ChatResults, train_chat
 from groundup.finetune.config import PreferenceConfig
 from groundup.finetune.instruction_data import ChatData
 from groundup.finetune.order import EpochBatches, Lengths
@@ -43,6 +43,7 @@ from groundup.finetune.preference import (
     with_accuracy,
     with_reference,
 )
+from groundup.finetune.time_limit import TimeLimit
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -196,6 +197,7 @@ def fit_ratings(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
+    limit: TimeLimit | None = None,
 ) -> ChatResults:
     """Train on the answers that are not held out. Raises DataError, ModelError, ConfigError, and
     what `train_chat` raises.
@@ -206,8 +208,12 @@ def fit_ratings(
             fix=f"Leave it out: the loss of rated answers is {KTO!r}.",
         )
     progress, config = progress or Silent(), dataclasses.replace(config, loss=KTO)
-    method = RatingTraining(opened, examples, config, compute, progress)
-    return train_chat(method, opened, run, compute=compute, progress=progress, card=card)
+
+    def make(rows: Sequence[RatedExample], config: PreferenceConfig) -> RatingTraining:
+        return RatingTraining(opened, rows, config, compute, progress)
+
+    job = ChatJob(opened, examples, config, make)
+    return train_chat(job, run, compute=compute, progress=progress, card=card, limit=limit)
 
 
 class RatingTraining:

@@ -13,13 +13,14 @@ answered before and after, greedily, which is the score. The folder holds the ad
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from groundup.config import build_config
 from groundup.data.documents import ConversationExample
 from groundup.data.preparation.trained_on import write_trained_on
-from groundup.device import Compute
+from groundup.device import Compute, timed
 from groundup.evaluate.comparison.forgetting import compare, forgetting_lines, measure, suites
 from groundup.evaluate.metrics import ratio_interval, wilson_interval
 from groundup.evaluate.paired import (
@@ -30,20 +31,25 @@ from groundup.evaluate.paired import (
 )
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import numbers_in
-from groundup.finetune.chat_training import add_adapters, evaluation_after, finish_chat
-from groundup.finetune.config import RewardConfig, training_fields
+from groundup.finetune.adapters import add_adapters, finish_chat
+from groundup.finetune.chat_training import evaluation_after
+from groundup.finetune.config import training_fields
+from groundup.finetune.reward_config import RewardConfig
 from groundup.finetune.reward_tasks import RewardItem, RewardTask, task_lines
-from groundup.finetune.rollouts import AnswerSampler, OnPolicyBatches, Rollout
+from groundup.finetune.rollouts import AnswerSampler, OnPolicyBatches, Rollout, RolloutBatch
+from groundup.finetune.time_limit import TimeLimit, TimePlan, Workload
 from groundup.progress import Progress
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.chat import Message
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
+from groundup.train.monitor.time_budget import StepControl
 from groundup.train.optimizers.adamw import AdamW
 from groundup.train.run_lifecycle import begin_or_finished, load_best
 from groundup.train.steps.config import FitConfig
 from groundup.train.steps.losses import finetune_loss
+from groundup.train.steps.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel
 
 JsonObject = dict[str, Any]
@@ -51,6 +57,8 @@ KIND = "reward"
 # The figure of which the lowest is the best: 1 - the mean reward of the validating prompts.
 MISSED = "validation_missed"
 EVALUATIONS = 10
+# Without so many rounds there is no run.
+FEWEST_ROUNDS = 4
 # Of each evaluation, sampled answers that are kept to be read.
 SHOWN_PROMPTS, SHOWN_ANSWERS = 3, 4
 KEPT_ANSWERS = 24
@@ -173,17 +181,25 @@ class RewardTraining:
             for each in group
         ]
 
-    @property
-    def fit_config(self) -> FitConfig:
+    def fit_config(self, steps: int, evaluations: int) -> FitConfig:
         config = self.config
         return FitConfig(
-            steps=config.steps,
+            steps=steps,
             batch_size=config.prompts,
             precision=config.precision,
             compile="off",  # batches of many shapes
-            evaluate_every=-(-config.steps // EVALUATIONS),
+            evaluate_every=-(-steps // evaluations),
             seed=config.seed,
             optimizer=AdamW(learning_rate=config.learning_rate, weight_decay=0.0),
+        )
+
+    def hooks(self, control: StepControl, progress: Progress) -> Hooks:
+        return Hooks(
+            lambda: self.evaluate(progress),
+            best_by=MISSED,
+            sample=self.sample,
+            progress=progress,
+            control=control,
         )
 
 
@@ -196,14 +212,15 @@ def fit_reward(
     compute: Compute,
     progress: Progress,
     card: ModelCard | None = None,
+    limit: TimeLimit | None = None,
 ) -> RewardResults:
-    """Train, measure, save the adapters; returns the contents of results.json.
+    """Train in the time of `limit`, measure, save the adapters; returns the contents of results.json.
 
     A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for
     the result. Raises what `fit` raises, DataError for general text that can't be read, ConfigError
-    for a reward that fails.
+    for a reward that fails, or where there is no time for anything.
     """
-    model, _ = language_model(opened)
+    limit, (model, _) = limit or TimeLimit.of(config.budget), language_model(opened)
     tasks = suites(config.general, progress)
     inputs = {
         "base": frozen_fingerprint(model.requires_grad_(False)),  # of all weights
@@ -215,23 +232,24 @@ def fit_reward(
     training = RewardTraining(opened, task, config, compute)
     for line in task_lines(task):
         progress.say(line)
-    first = measure(tasks, opened, compute, progress)
-    before = training.answer("test", progress)
+    with limit.repeated() if limit else nullcontext():
+        first = measure(tasks, opened, compute, progress)
+        before = training.answer("test", progress)
     _warn(before, progress)
     adapted = add_adapters(opened, config)
+    fit_config, control = training.fit_config(config.steps, EVALUATIONS), StepControl()
+    if limit is not None:
+        plan = _plan(training, fit_config, run, limit, progress)
+        fit_config = training.fit_config(plan.examples, plan.evaluations)
+        control = limit.control(config.steps)
     fitted = fit(
         model,
         training.batches,
         finetune_loss(KIND, config.loss),
-        training.fit_config,
+        fit_config,
         run,
         compute=compute,
-        hooks=Hooks(
-            lambda: training.evaluate(progress),
-            best_by=MISSED,
-            sample=training.sample,
-            progress=progress,
-        ),
+        hooks=training.hooks(control, progress),
     )
     load_best(model, fitted, run, progress, "1 - the reward of validation")
     after = training.answer("test", progress)
@@ -245,6 +263,36 @@ def fit_reward(
     }
     finish_chat(run, opened, adapted, results.plain(), card, figures, merge=config.merge)
     return results
+
+
+def _plan(
+    training: RewardTraining,
+    fit_config: FitConfig,
+    run: RunFolder,
+    limit: TimeLimit,
+    progress: Progress,
+) -> TimePlan:
+    """How many rounds there is time for. Raises ConfigError."""
+    config = training.config
+
+    def round_s() -> float:
+        batches: list[RolloutBatch] = []
+        sampled_s = timed(lambda: batches.append(training.batches.batch(0)))
+        loss, compute = finetune_loss(KIND, config.loss), training.compute
+        clock = StepClock(training.model, batches, loss, fit_config, compute=compute)
+        kinds = open_kinds(config.precision, training.model.config.width, compute=compute)
+        taken = measure_steps(clock, kinds, seconds=MEASURED_S, progress=progress)
+        return sampled_s + min(taken.values())
+
+    work = Workload(
+        "rounds",
+        config.steps,
+        1.0,
+        fewest=FEWEST_ROUNDS,
+        evaluations=EVALUATIONS,
+        evaluate=lambda: training.evaluate(progress),
+    )
+    return limit.plan(run, work, round_s, progress)
 
 
 def _warn(before: Sequence[Rollout], progress: Progress) -> None:

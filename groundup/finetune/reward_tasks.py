@@ -18,7 +18,7 @@ from groundup.errors import ConfigError, DataError, FormatError, did_you_mean
 from groundup.evaluate.comparison.forgetting import PACKAGED_TEXT
 from groundup.evaluate.suites.registry import suite_file
 from groundup.files import sha256_text
-from groundup.finetune.config import RewardConfig
+from groundup.finetune.reward_config import RewardConfig
 from groundup.finetune.rewards import ANSWER, Reward, Row, load_reward, require_fitting
 from groundup.tokenizer.chat import Message
 

@@ -31,8 +31,8 @@ from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.errors import GroundupError
 from groundup.files import sha256_text
-from groundup.finetune.config import RewardConfig
 from groundup.finetune.group_relative import advantages
+from groundup.finetune.reward_config import RewardConfig
 from groundup.finetune.reward_tasks import RewardItem
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import copy_merged

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import Field
 
-from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
+from groundup.config import Settings, apply_sets, budget_s, build_config, read_toml, to_plain
 from groundup.data.batches.mixture_config import MixtureConfig, mixture_config
 from groundup.data.preparation.config import DataConfig
 from groundup.data.processing.steps import ProcessConfig
@@ -43,7 +43,6 @@ from groundup.train.steps.config import (
 )
 from groundup.weights.gguf import GGUFQuantization
 
-MIN_BUDGET_S = 30.0
 # Fields of `pretrain` that exclude one another.
 WINDOWS = ("stride", "packing")
 DEFAULTS = BuildConfig()
@@ -250,7 +249,7 @@ class Recipe(StageConfig):
 
     @property
     def budget_s(self) -> float:
-        return parse_duration(self.budget)
+        return budget_s(self.budget)
 
 
 def load_recipe(name_or_path: str, config: BuildConfig = DEFAULTS) -> Recipe:
@@ -298,7 +297,7 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
         Recipe, {name: value for name, value in values.items() if name not in named}
     )
     recipe = recipe.model_copy(update={"named": named})
-    parse_duration(recipe.budget)
+    budget_s(recipe.budget)
     if recipe.name in ("", ".", "..") or Path(recipe.name).name != recipe.name:
         raise ConfigError(
             f"name: {recipe.name!r} can't be a folder's name.",
@@ -419,15 +418,3 @@ def write_recipe(recipe: Recipe) -> str:
     """Return the resolved recipe as TOML."""
     plain = to_plain(recipe)
     return tomli_w.dumps(plain | plain.pop("named"))
-
-
-def parse_duration(text: str) -> float:
-    """Return seconds. Raises ConfigError, also when they are too few."""
-    total = duration_s(text)
-    if total < MIN_BUDGET_S:
-        problem = f"A budget of {total:g} s is too short to do every stage."
-        fix = f"Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m."
-        if text.strip().isdigit():
-            fix = f"Did you mean {text.strip()}m? {fix}"
-        raise ConfigError(problem, fix=fix)
-    return total

@@ -14,9 +14,9 @@ import groundup
 from groundup.cli.main import run as groundup_verb
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError, DataError, FormatError
-from groundup.finetune.config import RewardConfig
 from groundup.finetune.group_relative import advantages, divergence, group_loss
 from groundup.finetune.reward import fit_reward, signs_of_gaming
+from groundup.finetune.reward_config import RewardConfig
 from groundup.finetune.reward_tasks import GENERATORS, SIDES, RewardItem, generate_task, read_task
 from groundup.finetune.rewards import REWARDS, load_reward
 from groundup.finetune.rollouts import (

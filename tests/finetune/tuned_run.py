@@ -20,13 +20,13 @@ from groundup.finetune.config import (
     ClassifierConfig,
     EncoderConfig,
     PreferenceConfig,
-    RewardConfig,
 )
 from groundup.finetune.encoder import fit_encoder
 from groundup.finetune.encoder_examples import examples_of_pairs
 from groundup.finetune.instruct import fit_chat
 from groundup.finetune.preference import fit_preference
 from groundup.finetune.reward import fit_reward
+from groundup.finetune.reward_config import RewardConfig
 from groundup.finetune.reward_tasks import generate_task
 from groundup.progress import Silent
 from groundup.runs import RunFolder

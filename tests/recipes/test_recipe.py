@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from groundup.config import read_toml
+from groundup.config import budget_s, read_toml
 from groundup.data.preparation.config import DataConfig
 from groundup.errors import ConfigError, ModelError
 from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.builds.build import digest
 from groundup.recipes.builds.pipeline import plan_build, stages_of
 from groundup.recipes.named_stages import named_stage
-from groundup.recipes.recipe import check, load_recipe, parse_duration, write_recipe
+from groundup.recipes.recipe import check, load_recipe, write_recipe
 from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 
@@ -284,7 +284,7 @@ def test_written_recipe_reads_back_the_same(tmp_path: Path) -> None:
     ("text", "seconds"), [("90s", 90), ("3m", 180), ("1h30m", 5400), ("600", 600), ("1.5h", 5400)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+    assert budget_s(text) == seconds
 
 
 @pytest.mark.parametrize("name", ["own", "report.html", "a b", "-x"])

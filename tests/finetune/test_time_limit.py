@@ -1,0 +1,131 @@
+"""`budget` of fine-tuning: what fits is planned once, said, and kept for a resumed run; the run ends in the time."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.data.documents import InstructionExample
+from groundup.device import Compute
+from groundup.errors import ConfigError
+from groundup.finetune import chat_training
+from groundup.finetune.config import ChatConfig, EncoderConfig
+from groundup.finetune.instruct import fit_chat
+from groundup.finetune.reward_config import RewardConfig
+from groundup.finetune.time_limit import TimeLimit, Workload
+from groundup.progress import Silent
+from groundup.runs import RunFolder
+from groundup.weights.model_io import OpenModel
+
+PAIRS = Workload("pairs", 1000, 3.0, fewest=16)
+
+
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def limit_of(budget: str, spent_s: float) -> TimeLimit:
+    """Of whose time so much has passed; the clock stands."""
+    limit = TimeLimit(budget, clock=lambda: 0.0)
+    limit.begun = -spent_s
+    return limit
+
+
+def never() -> float:
+    raise AssertionError("measured again")
+
+
+@pytest.mark.parametrize(
+    ("budget", "step_s", "examples", "epochs", "said"),
+    [
+        ("1h", 0.1, 1000, 3.0, "all 1,000 pairs fit, 3 of 3 epochs"),
+        ("5m", 0.1, 1000, 2.007, "all 1,000 pairs fit, 2.01 of 3 epochs"),
+        ("2m", 0.1, 760, 1.0, "760 of 1,000 pairs fit"),
+    ],
+)
+def test_all_examples_are_read_less_often_before_some_are_left_out(
+    tmp_path: Path, budget: str, step_s: float, examples: int, epochs: float, said: str
+) -> None:
+    limit, run, progress = limit_of(budget, 10.0), RunFolder(tmp_path / "run"), Said()
+    run.create("chat", {}, {})
+    plan = limit.plan(run, PAIRS, lambda: step_s, progress)
+    assert (plan.examples, plan.epochs) == (examples, pytest.approx(epochs, abs=0.01))
+    assert f"Budget {budget}: {said}" in progress.lines[0]
+    assert limit.plan(run, PAIRS, never, progress) == plan  # a resumed run
+    assert limit.control(9).time_budget == dataclasses.replace(
+        limit.control(9).time_budget,
+        seconds=limit.left_s,
+        max_steps=9,  # type: ignore[arg-type]
+    )
+
+
+def test_what_is_measured_before_is_kept_for_after_and_evaluations_have_a_share(
+    tmp_path: Path,
+) -> None:
+    now = [0.0]
+    limit = TimeLimit("100s", clock=lambda: now[0])
+
+    def takes(seconds: float) -> Callable[[], None]:
+        return lambda: now.__setitem__(0, now[0] + seconds)
+
+    with limit.repeated():
+        takes(10)()
+    assert limit.left_s == pytest.approx(100 - 10 - 10 - 3)
+    work = dataclasses.replace(PAIRS, evaluations=10, evaluate=takes(4))
+    run = RunFolder(tmp_path / "run")
+    run.create("encoder", {}, {})
+    plan = limit.plan(run, work, lambda: 0.1, Silent())
+    assert plan.evaluations == 2  # a fifth of 73 s for evaluations of 4 s, one of them before
+    assert plan.examples == int((73 - 3 * 4) / 0.14)
+
+
+def test_a_time_for_nothing_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.create("chat", {}, {})
+    with pytest.raises(ConfigError, match="no room for 16 pairs, 14 s each .* Give at least 5m"):
+        limit_of("1m", 10.0).plan(run, PAIRS, lambda: 10.0, Silent())
+    assert not run.path.exists()
+
+
+@pytest.mark.parametrize("config", [ChatConfig, EncoderConfig, RewardConfig])
+@pytest.mark.parametrize(("budget", "fault"), [("10", "Did you mean 10m"), ("soon", "not a dur")])
+def test_what_is_no_time_is_refused(config: Any, budget: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        config(budget=budget)
+
+
+def test_a_chat_model_is_trained_on_what_fits_and_a_resumed_run_reads_the_same(
+    open_base: Callable[[], OpenModel],
+    instructions: list[InstructionExample],
+    compute: Compute,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = ChatConfig(
+        budget="2m", precision="float32", max_tokens=48, batch_size=4, answers=0, patience=0
+    )
+    monkeypatch.setattr(chat_training, "tokens_per_s", lambda *_, **__: 8.0)
+    run, progress = RunFolder(tmp_path / "run"), Said()
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as first:
+        first.setattr(chat_training, "fit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit_chat(open_base(), instructions, run, config, compute=compute, progress=progress)
+    monkeypatch.setattr(chat_training, "tokens_per_s", never)
+    results = fit_chat(open_base(), instructions, run, config, compute=compute, progress=progress)
+    found = results.budget
+    assert found is not None and found["of"] == 48 and 16 <= found["examples"] < 48
+    assert sum(results.examples.values()) == found["examples"] and found["epochs"] == 1
+    assert any(f"{found['examples']} of 48 examples fit" in line for line in progress.lines)
+    with pytest.raises(ConfigError, match="budget was 2m and is 3m"):
+        other = dataclasses.replace(config, budget="3m")
+        fit_chat(open_base(), instructions, run, other, compute=compute)
