@@ -171,7 +171,8 @@ def command(
     --json prints the numbers. Of a build its own model (pretrain) is opened; for another name its
     folder, as in runs/quickstart/chat. --film shows the training run, with a still picture beside
     it, from its snapshots (`groundup build` keeps some; --set fit.checkpoints.snapshots=16).
-    --live writes one file with the model inside: it continues a text in any browser, offline.
+    --live writes one file with the model inside: it continues a text in any browser, offline, and
+    shows every step from text to next token with the model's own numbers.
 
     Examples:
         groundup lab runs/quickstart --text "To be, or not to be, that is the question."

@@ -14,7 +14,7 @@ ALSO = {
 # Of every list of each trace some numbers: the value, that of its formula, and whether all that it came from is there.
 EXPLAIN = """(models, given) => Object.fromEntries(Object.entries(models).map(([name, held]) => {
   given.ids.forEach((id, position) => held.model.step(id, position));
-  const look = new Inside(held.model, held.tokenizer, given.ids, given.ids.length - 1, 1, 2);
+  const look = new Inside(held.model, held.tokenizer, given.ids, given.ids.length - 1, null);
   const found = [...look.trace.values].flatMap(([key, values]) => {
     const [list, layer, head] = key.split(" ").map((part, place) => (place ? Number(part) : part));
     return [0, 7, values.length - 1].filter((index) => index < values.length).map((index) => {
@@ -51,16 +51,15 @@ def test_an_arrow_turns_by_place_times_speed_and_shares_become_probabilities(
     asked = """(models, { ids }) => {
       const { model, tokenizer } = models.tiny, position = ids.length - 1;
       ids.forEach((id, place) => model.step(id, place));
-      const look = new Inside(model, tokenizer, ids, position, 0, 0);
       const sampling = { temperature: 0.5, top_k: 3, top_p: 1, seed: 0 };
-      const steps = samplingSteps(look.trace.get("logits"), sampling);
-      const shares = steps.map((step) => softmax(step.scores)), index = argmax(shares[3]);
+      const look = new Inside(model, tokenizer, ids, position, sampling);
+      const index = argmax(look.steps[3]);
       return {
         angle: look.explain({ name: "angle", index: 1, layer: 0 }).value,
         speed: model.config.rotations[0].frequencies[1], position,
         length: look.explain({ name: "length", index: 0, of: "attention", layer: 0 }),
-        guess: look.explain({ name: "guess", index, layer: 2 }).value, model: shares[0][index],
-        share: look.explain({ name: "share", index, step: 3, shares, sampling }),
+        guess: look.explain({ name: "guess", index, layer: 2 }).value,
+        model: look.steps[0][index], share: look.explain({ name: "share", index, step: 3 }),
         likeness: look.explain({ name: "similarity", index: ids[position] }).value,
         same: figure(-0.00001) + figure(Infinity) + figure(1234.5) + figure(-0.5),
       };

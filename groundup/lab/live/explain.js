@@ -74,7 +74,7 @@ class Explanation {
     byId("inside-empty").textContent = live.ids.length ? "Nothing stands before the first token: choose another one." : "Type a text above.";
     this.showChoices(position);
     if (!ready) return this.closeInspector(false);
-    this.look = new Inside(live.model, live.tokenizer, live.ids, position, this.layer, this.head);
+    this.look = new Inside(live.model, live.tokenizer, live.ids, position, live.sampling()).lookAt(this.layer, this.head);
     this.drawAll();
   }
 
@@ -291,7 +291,7 @@ class Explanation {
     const { title, words, symbols, numbers, from } = this.result, level = this.root.dataset.level;
     const parts = [element("b", { textContent: title }), element("p", { textContent: words })];
     if (level === "mathematics") parts.push(element("p", { className: "formula" }, typeset(symbols)));
-    if (level !== "words") parts.push(element("p", { className: "with-numbers", textContent: numbers }));
+    if (level !== "words") parts.push(element("p", { className: "with-numbers" }, typeset(numbers)));
     byId("inspector-said").replaceChildren(...parts);
     byId("inspector-from").replaceChildren("Comes from: ", ...from.map(({ label, ref }) => {
       const button = element("button", { type: "button", className: "source-link", textContent: label });

@@ -82,7 +82,7 @@ def _positions(config: Mapping[str, Any]) -> ExplainedStep:
         words = [*words, "Then the list is brought to one size."]
     order = (
         "Without help, a model could not tell “dog bites man” from “man bites dog”: the tokens are "
-        "the same. So it must learn where each token stands."
+        "the same. So it must learn where each token stands: its place, or position."
     )
     return ExplainedStep(
         "positions",
@@ -221,7 +221,8 @@ def _mask(config: Mapping[str, Any]) -> ExplainedStep:
         "A token may look at itself and back, never ahead: the token that comes next is what the "
         "model has to guess. The mask hides it, as the empty half of this picture shows.",
         "Then softmax turns the scores of each row into shares of attention. All shares of a row "
-        "together make one whole; a score a little higher gets a share much larger.",
+        "together make one whole; a score a little higher gets a share much larger. These shares "
+        "are also called attention weights.",
     ]
     if any(config["windows"]):
         window = max(config["windows"])

@@ -68,18 +68,25 @@ const SUBJECT = {
 class Inside {
   /**
    * The tokens before `position` must have been run.
-   * @param {LiveModel} model @param {ByteLevelTokenizer} tokenizer @param {number[]} ids @param {number} position @param {number} layer @param {number} head
+   * @param {LiveModel} model @param {ByteLevelTokenizer} tokenizer @param {number[]} ids @param {number} position @param {Sampling} sampling
    */
-  constructor(model, tokenizer, ids, position, layer, head) {
-    Object.assign(this, { model, tokenizer, ids, position, layer, head });
+  constructor(model, tokenizer, ids, position, sampling) {
+    Object.assign(this, { model, tokenizer, ids, position, sampling, layer: 0, head: 0 });
     this.config = model.config;
     this.trace = new TokenTrace(model, ids[position], position);
   }
 
-  /** The same trace, looked at elsewhere. @param {number} layer @param {number} head */
+  /** What is looked at. @param {number} layer @param {number} head */
   lookAt(layer, head) {
     this.layer = layer;
     this.head = head;
+    return this;
+  }
+
+  /** The probabilities after each step of sampling. */
+  get steps() {
+    this.sampled ??= samplingSteps(this.trace.get("logits"), this.sampling).map((step) => softmax(step.scores));
+    return this.sampled;
   }
 
   /** @param {number} token its place */
@@ -458,9 +465,10 @@ const FORMULAS = {
       from: [{ name: "stream", layer }],
     };
   },
-  share(look, { index, step, shares, sampling }) {
-    const value = shares[step][index], logit = look.trace.get("logits")[index], heat = step === 3 ? sampling.temperature : 1;
-    const kept = shares[step].reduce((count, share) => count + (share > 0 ? 1 : 0), 0);
+  share(look, { index, step }) {
+    const shares = look.steps[step], value = shares[index], logit = look.trace.get("logits")[index], heat = step === 3 ? look.sampling.temperature : 1;
+    const kept = shares.reduce((count, share) => count + (share > 0 ? 1 : 0), 0);
+    if (heat === 0) return greedyShare(look, index, value, logit);
     return {
       title: `Probability of “${look.tokenizer.show(index)}” after “${look.show(look.position)}”`,
       value,
@@ -471,6 +479,16 @@ const FORMULAS = {
     };
   },
 };
+
+/** Temperature 0: no chance. @param {Inside} look */
+const greedyShare = (look, index, value, logit) => ({
+  title: `Probability of “${look.tokenizer.show(index)}” after “${look.show(look.position)}”`,
+  value,
+  words: value ? "At temperature 0 the token with the largest logit is taken." : "At temperature 0 only the token with the largest logit is taken.",
+  symbols: "argmax_i z_i",
+  numbers: `${figure(logit)} is ${value ? "" : "not "}the largest: ${percent(value)}`,
+  from: [{ name: "logits", index }],
+});
 
 /** @param {ArrayLike<number>} list */
 const lengthOf = (list) => Math.sqrt(Array.from(list).reduce((sum, value) => sum + value * value, 0));

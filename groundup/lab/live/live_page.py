@@ -117,12 +117,13 @@ def _opening(contents: PageContents, name: str) -> Node:
         f"{config['vocab_size']:,}, context {config['context_tokens']:,} tokens."
     )
     what = "This file contains the model itself. It runs here, in your browser, without a network."
+    inside = node("a", "Every step of a guess", href="#inside")
     share = node("a", "Before you share it: what it repeats of its texts", href="#repeats")
     return node(
         "header",
         node("h1", foreign(name)),
         node("p", what),
-        node("p", shape, " ", share, class_="quiet"),
+        node("p", shape, " ", inside, ". ", share, ".", class_="quiet"),
     )
 
 

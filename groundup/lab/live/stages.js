@@ -209,12 +209,12 @@ const STAGES = {
   },
 
   choice(look, page) {
-    const sampling = page.live.sampling(), shares = samplingSteps(look.trace.get("logits"), sampling).map((step) => softmax(step.scores));
+    const shares = look.steps;
     const best = mostProbable(shares[0]).slice(0, 6), most = Math.max(...best.flatMap((id) => [shares[0][id], shares[3][id]]));
     const rows = best.map((id) => row([
       word(look.tokenizer.show(id)),
       element("span", { className: "two-bars" }, shareBar(shares[0][id] / most), shareBar(shares[3][id] / most, "two")),
-      element("span", { className: "numbers" }, figureButton(shares[0][id], { name: "share", index: id, step: 0, shares, sampling }, percent(shares[0][id])), " → ", figureButton(shares[3][id], { name: "share", index: id, step: 3, shares, sampling }, percent(shares[3][id]))),
+      element("span", { className: "numbers" }, figureButton(shares[0][id], { name: "share", index: id, step: 0 }, percent(shares[0][id])), " → ", figureButton(shares[3][id], { name: "share", index: id, step: 3 }, percent(shares[3][id]))),
     ]));
     const key = element("p", { className: "caption" }, element("i", { className: "swatch" }), "the model ", element("i", { className: "swatch two" }), "after top-k, top-p and temperature, as set above");
     const next = element("button", { type: "button", className: "action", textContent: "Draw the next token, and follow it" });
