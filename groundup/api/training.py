@@ -22,7 +22,7 @@ from groundup.progress import Progress, Silent
 from groundup.recipes.build_config import RUNS, BuildConfig, instructions_source, licence_of
 from groundup.research.mixture.config import MixtureSearchConfig
 from groundup.research.research_config import ResearchConfig
-from groundup.runs import RunFolder
+from groundup.runs import PLAN_FILE, RunFolder
 
 if TYPE_CHECKING:
     from groundup.data.documents import Example
@@ -262,26 +262,38 @@ def finetune_classifier(
     from groundup.device import select_compute
     from groundup.finetune.classifier import fit_classifier, messages_of
     from groundup.finetune.classifier_baselines import add_baselines
+    from groundup.finetune.classifier_time import texts_within
+    from groundup.finetune.classifier_training import ClassifierJob
     from groundup.finetune.further_trainings import CURVE_FOLDER, FOLDS_FOLDER, RATES_FOLDER
+    from groundup.finetune.time_limit import TimeLimit
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model, require_model
 
+    limit = TimeLimit.of(config.budget)
     compute = select_compute(device, fixed_choices=fixed_choices)
     progress, run, data = progress or Silent(), RunFolder(Path(out)), as_data(data)
     source_of(data)  # a hash beside data on disk is refused before anything else
     require_model(model)
     splits = _read_splits(data, config, progress)
-    messages_of(splits, config)  # what does not fit together is refused before the model is opened
-    also = (RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER)
+    # what does not fit together is refused before the model is opened
+    messages = messages_of(splits, config)
+    also = (RATES_FOLDER, CURVE_FOLDER, FOLDS_FOLDER, PLAN_FILE)
     claim_folder(run, kind="classifier", fresh=fresh, also=also)
     opened = open_model(model, compute, progress=progress)
+    if limit is not None:
+        job = ClassifierJob(opened, messages, config, compute, progress)
+        given = [name for name in ("validation", "test") if getattr(config, name) is not None]
+        config = replace(config, texts=texts_within(limit, job, run, given))
+        splits = _read_splits(data, config, Silent())
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(
         opened, splits, run, config, compute=compute, progress=progress, card=card
     )
     if results.same_messages is not None:
         return results
-    return add_baselines(results, opened, splits, run, config, compute=compute, progress=progress)
+    return add_baselines(
+        results, opened, splits, run, config, compute=compute, progress=progress, limit=limit
+    )
 
 
 def _read_splits(

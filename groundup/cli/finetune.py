@@ -41,8 +41,10 @@ LABELLED = ConfigFields(
     **COLUMN_OPTIONS,
 )
 COLUMNS = ConfigFields("columns", "layout", "charset", "follow_links")
+BUDGET: dict[str, Any] = {"budget": {"metavar": "TIME"}}
 CLASSIFIER = ConfigFields(
     "texts",
+    "budget",
     "min_per_class",
     "merge_rare",
     "validation",
@@ -65,8 +67,8 @@ CLASSIFIER = ConfigFields(
     ask_base={"option": "--base/--no-base"},
     few_shot={"min": 0, "metavar": "K"},
     seed={"min": 0},
+    **BUDGET,
 )
-BUDGET = {"budget": {"metavar": "TIME"}}
 CHAT_FIELDS = ("epochs", "tokens", "budget", "train", "rank", "targets", "merge", "general", "seed")
 CHAT_CHANGES: dict[str, dict[str, Any]] = {
     **BUDGET,
@@ -198,7 +200,7 @@ def classifier(
             --label-column stars
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam
             --cost-false-alarm 5 --max-error 0.05
-        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter --train last-block
+        groundup finetune classifier smollm2-135m-instruct mail/ --out runs/filter --budget 10m
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test
             test.csv --out runs/mine
         groundup finetune classifier smollm2-135m-instruct tickets.csv --label-column topics

@@ -26,6 +26,7 @@ from groundup.evaluate.tasks.label_figures import compare, labels_of_texts, plai
 from groundup.finetune.classifier_results import ClassifierResults, JsonObject
 from groundup.finetune.config import ClassifierConfig
 from groundup.finetune.messages import Splits
+from groundup.finetune.time_limit import TimeLimit
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.train.run_lifecycle import write_finished
@@ -35,6 +36,8 @@ ASKED = "the base model, asked"
 SHOWN = "the base model, shown examples"
 # Where nothing is said of few_shot, the base model is asked so if it takes at most this long.
 MAX_S = 60.0
+# Of a budget, what must be left to ask the base model at all.
+ASKING_SHARE = 0.25
 Predicted = dict[str, Sequence[Any]]
 """Method -> the label, or the labels, of each test message."""
 
@@ -49,33 +52,35 @@ def add_baselines(
     items: int = ZERO_SHOT_ITEMS,
     compute: Compute,
     progress: Progress | None = None,
+    limit: TimeLimit | None = None,
 ) -> ClassifierResults:
     """Return the results of `fit_classifier` with its baselines, and write them. `opened` is the
-    base model, which is asked about at most `items` test messages.
+    base model, which is asked about at most `items` test messages, if `limit` leaves time for it.
 
     What can't be done (no scikit-learn, no chat template, a context too short) is left out and
     reported.
     """
     progress = progress or Silent()
-    limit = int((results.lengths or {}).get("limit", ZERO_SHOT_MAX_TOKENS))
+    max_tokens = int((results.lengths or {}).get("limit", ZERO_SHOT_MAX_TOKENS))
     simple, settings = _simple_methods(results, splits, progress)
     own = {name: _as_labels(labels) for name, labels in results.predictions.items()}
     predictions = {**own, **simple}
     labels, positive, begun = tuple(results.labels), results.positive or "", time.monotonic()
     test, question = splits["test"], config.question
     zero_shot = few_shot = None
-    if config.ask_base:
-        task = ZeroShot(test, labels, positive, question, items=items, max_tokens=limit)
+    if config.ask_base and _has_time(limit, progress):
+        task = ZeroShot(test, labels, positive, question, items=items, max_tokens=max_tokens)
         zero_shot, predicted = _zero_shot(task, opened, compute, progress)
         predictions |= predicted
     if zero_shot is not None and not results.multi_label:
-        few = FewShot(splits["train"], labels, question or default_question(labels), limit)
+        few = FewShot(splits["train"], labels, question or default_question(labels), max_tokens)
         shown = ask_after_examples(
             few,
             opened,
             splits,
             config.few_shot,
             zero_shot_s=time.monotonic() - begun,
+            most_s=min(MAX_S, limit.left_s) if limit else MAX_S,
             items=items,
             compute=compute,
             progress=progress,
@@ -94,6 +99,14 @@ def add_baselines(
     )
     write_finished(run, results.plain())
     return results
+
+
+def _has_time(limit: TimeLimit | None, progress: Progress) -> bool:
+    """Whether the base model can be asked; else it is said."""
+    if limit is None or limit.left_s > ASKING_SHARE * limit.seconds:
+        return True
+    progress.say(f"Left out: {ASKED}, for which the budget of {limit.budget} leaves no time.")
+    return False
 
 
 def _as_labels(predicted: Sequence[Any]) -> list[Any]:
@@ -133,6 +146,7 @@ def ask_after_examples(
     shots: int | None,
     *,
     zero_shot_s: float,
+    most_s: float = MAX_S,
     items: int = ZERO_SHOT_ITEMS,
     compute: Compute,
     progress: Progress,
@@ -141,7 +155,7 @@ def ask_after_examples(
     the reason said.
 
     `shots`: examples of each label; 0: not asked; None: chosen on validation texts where that takes
-    at most MAX_S, at the speed of zero-shot.
+    at most `most_s`, at the speed of zero-shot.
     """
     texts = [example.text for example in splits["test"][:items]]
     if shots == 0 or not texts:
@@ -151,7 +165,7 @@ def ask_after_examples(
         if shots is None:
             tried_on = [example.text for example in splits["validation"][:CHOSEN_ON]]
             seconds = expected_s(few, opened, texts, tried_on, zero_shot_s)
-            if seconds > MAX_S:
+            if seconds > most_s:
                 progress.say(
                     f"Left out: {SHOWN}, which would take about {seconds:.0f} s; "
                     f"few_shot = {SHOTS[0]} asks it so."

@@ -226,6 +226,17 @@ class ClassifierJob:
         model.score.requires_grad_(True)
         return ScoreHead(model) if self.config.train == "head" else WholeModel(model)
 
+    def batches(self, prepared: Inputs, rows: Sequence[int] | None = None) -> ClassBatches:
+        """Of some rows; None: of all training messages."""
+        return ClassBatches(
+            prepared,
+            self.messages.classes,
+            self.messages.rows["train"] if rows is None else rows,
+            weights=self.weights,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+        )
+
     def train(
         self,
         part: nn.Module,
@@ -235,24 +246,16 @@ class ClassifierJob:
         rows: Sequence[int] | None = None,
     ) -> FitResult:
         """`rows`: None is all training messages; the test messages are not read."""
-        messages, config = self.messages, self.config
-        batches = ClassBatches(
-            prepared,
-            messages.classes,
-            messages.rows["train"] if rows is None else rows,
-            weights=self.weights,
-            batch_size=config.batch_size,
-            seed=config.seed,
-        )
+        batches = self.batches(prepared, rows)
         hooks = Hooks(
             lambda: self.validate(part, prepared), first_may_be_best=False, progress=self.progress
         )
-        loss = finetune_loss(messages.kind, config.loss)
+        loss = finetune_loss(self.messages.kind, self.config.loss)
         return fit(
             part,
             batches,
             loss,
-            fit_config_of(batches, config, rate),
+            fit_config_of(batches, self.config, rate),
             folder,
             compute=self.compute,
             hooks=hooks,

@@ -129,6 +129,10 @@ class ClassifierConfig:
     """Also ask the base model after this many examples of each label; 0: not. Default: 1, 2 or 4,
     if within 60 s.
     """
+    budget: str | None = None
+    """The time from the start, in which it ends: 10m, 1h30m. Fewer texts are used where all would
+    take longer.
+    """
     precision: TrainPrecision = "auto"
     """Precision of the matrix products of the frozen blocks, or of the whole model where it is
     trained; auto: the faster one. Trained on cached states is in float32.
@@ -143,6 +147,7 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         require_counts(self, "texts", "epochs", "batch_size", "windows", "max_tokens")
         require_choices(self)
+        self._require_budget()
         for name in ("cost_false_alarm", "cost_miss"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(
@@ -185,6 +190,17 @@ class ClassifierConfig:
                 fix="Leave it out.",
             )
         require_loss(self.loss, "classifier", "multi-label")
+
+    def _require_budget(self) -> None:
+        if self.budget is None:
+            return
+        budget_s(self.budget)
+        for name in ("learning_curve", "find_wrong_labels"):
+            if getattr(self, name):
+                raise ConfigError(
+                    f"`{name}` trains many times, which `budget` does not count.",
+                    fix="Leave one of them out.",
+                )
 
     def require_several_labels(self) -> None:
         """Raise ConfigError for a field that does not apply to texts with several labels."""
@@ -298,8 +314,8 @@ class ChatConfig(ChatTraining):
     with its share of what is read (wikipedia=0.1).
     """
     teacher: str = ""
-    """A model that answers the prompts of DATA, whose own answers are not read: a folder, a name, or
-    the address of an OpenAI-compatible server, as https://HOST/v1.
+    """A model that answers the prompts of DATA, whose own answers are not read: a folder, a name,
+    or the address of an OpenAI-compatible server, as https://HOST/v1.
     """
     teacher_model: str = ""
     """The name of the model at that address; its key is in GROUNDUP_TEACHER_KEY."""

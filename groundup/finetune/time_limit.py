@@ -103,9 +103,9 @@ class TimeLimit:
         example_s: Callable[[], float],
         progress: Progress,
     ) -> TimePlan:
-        """Return the plan of the run folder, or make it and say it. `example_s` measures the seconds
-        of an example's step. Raises ConfigError where there is no time for the fewest examples; the
-        folder is then as if no run had begun.
+        """Return the plan of the run folder, or make it and say it. `example_s` measures the
+        seconds of an example's step. Raises ConfigError where there is no time for the fewest
+        examples; the folder is then as if no run had begun.
         """
         kept = run.read_plan()
         if kept is not None:
@@ -125,8 +125,8 @@ class TimeLimit:
                 run.path.rmdir()
             needed_s = 1.2 * (self.seconds + (fewest - visits) * each_s)
             raise ConfigError(
-                f"`budget` {self.budget} has no room for {fewest:,} {work.what}, {each_s:.2g} s each "
-                "here, beside what is measured before and after.",
+                f"`budget` {self.budget} has no room for {fewest:,} {work.what}, {each_s:.2g} s "
+                "each here, beside what is measured before and after.",
                 fix=f"Give at least {max(1, round(needed_s / 60))}m.",
             )
         examples = min(work.examples, int(visits))
@@ -136,11 +136,13 @@ class TimeLimit:
         plan = TimePlan(examples, work.examples, epochs, evaluations)
         fits = f"{examples:,} of {work.examples:,} {work.what} fit"
         if examples == work.examples:
-            fits = f"all {examples:,} {work.what} fit, {epochs:.3g} of {work.epochs:g} epochs"
+            fits = f"all {examples:,} {work.what} fit"
+            if work.epochs != 1:
+                fits += f", {epochs:.3g} of {work.epochs:g} epochs"
         train_s, rest_s = examples * epochs * each_s, evaluations_s + self.after_s
         progress.say(
-            f"Budget {self.budget}: {fits}; about {train_s:.0f} s to train, {rest_s:.0f} s to measure "
-            "and write."
+            f"Budget {self.budget}: {fits}; about {train_s:.0f} s to train, {rest_s:.0f} s to "
+            "measure and write."
         )
         run.write_plan({"budget": self.budget}, model={}, fit={}, planned=asdict(plan))
         return plan

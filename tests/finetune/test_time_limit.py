@@ -7,17 +7,21 @@ from typing import Any
 
 import pytest
 
-from groundup.data.documents import InstructionExample
+import groundup
+from groundup.data.documents import Example, InstructionExample
 from groundup.device import Compute
 from groundup.errors import ConfigError
-from groundup.finetune import chat_training
-from groundup.finetune.config import ChatConfig, EncoderConfig
+from groundup.finetune import chat_training, classifier_baselines, classifier_time
+from groundup.finetune.classifier_results import ClassifierResults
+from groundup.finetune.config import ChatConfig, ClassifierConfig, EncoderConfig
 from groundup.finetune.instruct import fit_chat
 from groundup.finetune.reward_config import RewardConfig
 from groundup.finetune.time_limit import TimeLimit, Workload
+from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
 from groundup.runs import RunFolder
-from groundup.weights.model_io import OpenModel
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.model_io import OpenModel, save_model
 
 PAIRS = Workload("pairs", 1000, 3.0, fewest=16)
 
@@ -93,7 +97,7 @@ def test_a_time_for_nothing_is_refused_and_nothing_is_left(tmp_path: Path) -> No
     assert not run.path.exists()
 
 
-@pytest.mark.parametrize("config", [ChatConfig, EncoderConfig, RewardConfig])
+@pytest.mark.parametrize("config", [ClassifierConfig, ChatConfig, EncoderConfig, RewardConfig])
 @pytest.mark.parametrize(("budget", "fault"), [("10", "Did you mean 10m"), ("soon", "not a dur")])
 def test_what_is_no_time_is_refused(config: Any, budget: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
@@ -111,6 +115,7 @@ def test_a_chat_model_is_trained_on_what_fits_and_a_resumed_run_reads_the_same(
         budget="2m", precision="float32", max_tokens=48, batch_size=4, answers=0, patience=0
     )
     monkeypatch.setattr(chat_training, "tokens_per_s", lambda *_, **__: 8.0)
+    monkeypatch.setattr(chat_training, "suites", lambda *_: ())  # what is forgotten takes longest
     run, progress = RunFolder(tmp_path / "run"), Said()
 
     def stop(*_: Any, **__: Any) -> None:
@@ -129,3 +134,35 @@ def test_a_chat_model_is_trained_on_what_fits_and_a_resumed_run_reads_the_same(
     with pytest.raises(ConfigError, match="budget was 2m and is 3m"):
         other = dataclasses.replace(config, budget="3m")
         fit_chat(open_base(), instructions, run, other, compute=compute)
+
+
+def test_a_classifier_is_made_of_the_texts_that_fit_and_asks_no_base_without_time(
+    base_model: LanguageModel,
+    tokenizer: Tokenizer,
+    splits: dict[str, list[Example]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save_model(base_model, tmp_path / "base", tokenizer)
+    rows = [each for side in splits.values() for each in side]
+    data = tmp_path / "messages.tsv"
+    data.write_text("".join(f"{each.label}\t{each.text}\n" for each in rows))
+    config = ClassifierConfig(budget="1m", train="head", learning_rate=1e-2, epochs=1)
+    monkeypatch.setattr(classifier_time, "text_s", lambda job: 0.5)
+    monkeypatch.setattr(classifier_baselines, "ASKING_SHARE", 1.0)
+    progress = Said()
+
+    def made() -> ClassifierResults:
+        out = tmp_path / "run"
+        return groundup.finetune_classifier(tmp_path / "base", data, out, config, progress=progress)
+
+    results = made()
+    (said,) = (line for line in progress.lines if line.startswith("Budget 1m"))
+    used = int(said.split()[2])
+    assert 30 <= used <= 60 * 0.97 / 0.7 and f"{used} of 300 texts fit" in said
+    assert results.zero_shot is None
+    assert any("leaves no time" in line for line in progress.lines)
+    monkeypatch.setattr(classifier_time, "text_s", never)
+    assert made() == results
+    with pytest.raises(ConfigError, match="trains many times"):
+        dataclasses.replace(config, learning_curve=True)
