@@ -144,6 +144,32 @@ EVERY_NUMBER = """() => {
 
 
 @pytest.mark.browser
+def test_pictures_that_are_drawn_late_leave_the_cache_to_the_text_in_the_box(
+    browser: Any, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.html"
+    write_live_page(open_shape(tokenizer), file, text=TEXT)
+    page = explained(browser, file)
+    found = page.evaluate(CHANGED_MEANWHILE)
+    assert found["logits"] == found["fresh"]
+    page.close()
+
+
+# The map of attention is drawn between frames, and the text has changed meanwhile.
+CHANGED_MEANWHILE = """async () => {
+  livePage.explanation.draw();
+  livePage.explanation.drawStages(["mask"]);
+  livePage.explanation.update = () => {}; // no drawing for the new text
+  byId("text").value = "that is not, or to be the question";
+  await livePage.readText();
+  for (let n = 0; n < 30; n++) await frame();
+  const { ids, model, config } = livePage, fresh = new LiveModel(config, model.weights);
+  const logits = ids.map((id, position) => fresh.step(id, position)).at(-1);
+  return { logits: Array.from(livePage.logitsAt(ids.length)), fresh: Array.from(logits) };
+}"""
+
+
+@pytest.mark.browser
 def test_memory_stays_flat_over_many_answers(
     browser: Any, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

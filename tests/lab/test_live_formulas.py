@@ -61,6 +61,7 @@ def test_an_arrow_turns_by_place_times_speed_and_shares_become_probabilities(
         guess: look.explain({ name: "guess", index, layer: 2 }).value,
         model: look.steps[0][index], share: look.explain({ name: "share", index, step: 3 }),
         likeness: look.explain({ name: "similarity", index: ids[position] }).value,
+        cold: new Inside(model, tokenizer, ids, position, { ...sampling, temperature: 0 }).explain({ name: "share", index, step: 3 }),
         same: figure(-0.00001) + figure(Infinity) + figure(1234.5) + figure(-0.5),
       };
     }"""
@@ -69,5 +70,7 @@ def test_an_arrow_turns_by_place_times_speed_and_shares_become_probabilities(
     assert math.isclose(found["guess"], found["model"], rel_tol=1e-5)
     assert math.isclose(found["likeness"], 1, rel_tol=1e-6)
     assert "3 tokens" in found["share"]["numbers"]
+    assert found["cold"]["value"] == 1
+    assert "is the largest" in found["cold"]["numbers"]
     assert found["length"]["value"] > 0
     assert found["same"] == "−1e−5∞1235−0.50"

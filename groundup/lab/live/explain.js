@@ -185,10 +185,16 @@ class Explanation {
     for (let at = count - 1; at >= 0; at--) {
       const token = first + at;
       if (token < last && !look.rows?.has(token)) await frame();
-      if (this.look !== look || !map.isConnected && token < last - 1) return;
+      if (!this.isCurrent(look, token) || (!map.isConnected && token < last - 1)) return;
       const weights = this.weightsOf(look, token);
       fillRow(rows[at], weights, token, first, { layer: look.layer, head: look.head }, token === last);
     }
+  }
+
+  /** Whether the model's cache is still that of the traced text up to a token: else running it would change another text's. @param {Inside} look @param {number} token */
+  isCurrent(look, token) {
+    const { ids, cached } = this.live;
+    return this.look === look && cached > token && look.ids.slice(0, token + 1).every((id, place) => ids[place] === id);
   }
 
   /** The shares of attention of a token before the one that is traced. @param {Inside} look @param {number} token */

@@ -71,7 +71,7 @@ class Inside {
    * @param {LiveModel} model @param {ByteLevelTokenizer} tokenizer @param {number[]} ids @param {number} position @param {Sampling} sampling
    */
   constructor(model, tokenizer, ids, position, sampling) {
-    Object.assign(this, { model, tokenizer, ids, position, sampling, layer: 0, head: 0 });
+    Object.assign(this, { model, tokenizer, ids: ids.slice(), position, sampling, layer: 0, head: 0 });
     this.config = model.config;
     this.trace = new TokenTrace(model, ids[position], position);
   }
