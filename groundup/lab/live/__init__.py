@@ -3,8 +3,10 @@
     contents         an OpenModel -> what the page holds: config, tokenizer, weights; refusals
     live_page        contents, a text, what the model repeats -> the file
     explanation      the part that explains a prediction; explained_steps has its words
+    change_controls  the part that changes the model
     *.js             its program: tokenizer, model, sampler (each the readable twin of a room here),
-                     page; of the explanation trace, formulas, draw, stages, explain
+                     page; of the explanation trace, formulas, draw, stages, explain; of changes
+                     changes, change_page
     *.css            its style, in the colours of all pages
 
 Begin reading with `model.js`.

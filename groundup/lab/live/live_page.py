@@ -14,6 +14,7 @@ from groundup import __version__
 from groundup.engine.sampling import Sampling
 from groundup.files import write_text
 from groundup.html_nodes import Node, foreign, node, policy_hash, read_asset, to_html, verbatim
+from groundup.lab.live.change_controls import change_controls
 from groundup.lab.live.contents import PageContents, page_contents
 from groundup.lab.live.explanation import explanation
 from groundup.lab.page import safe_json
@@ -30,9 +31,11 @@ PROGRAM = (
     "draw.js",
     "stages.js",
     "explain.js",
+    "changes.js",
+    "change_page.js",
     "page.js",
 )
-STYLES = ("live.css", "explain.css")
+STYLES = ("live.css", "explain.css", "changes.css")
 START = "Once upon a time"
 WRITTEN_TOKENS = 40
 # Continuations that are shown of those that the model repeats.
@@ -162,6 +165,7 @@ def _controls(text: str, config: Mapping[str, Any]) -> list[Node]:
             node("div", _table(), class_="scroll"),
         ),
         explanation(config),
+        change_controls(config),
         id="controls",
     )
     needs = node("noscript", node("p", "The model runs as JavaScript, which is switched off here."))

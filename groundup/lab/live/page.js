@@ -49,6 +49,7 @@ class LivePage {
     this.place = 0; // the token whose distribution is shown; ids.length: the next one
     this.task = 0; // raised to stop what is running
     this.explanation = new Explanation(this);
+    this.changing = new ChangePage(this);
     this.listen();
     this.readText();
   }
@@ -206,6 +207,7 @@ class LivePage {
     this.showTokens();
     this.showDistribution();
     this.explanation.update();
+    this.changing.update();
   }
 
   showTokens() {
@@ -294,13 +296,6 @@ function mostProbable(shares, also) {
   const ids = Array.from(shares.keys()).sort((one, other) => shares[other] - shares[one]).slice(0, SHOWN_TOKENS);
   if (also !== undefined && !ids.includes(also)) ids.push(also);
   return ids;
-}
-
-/** @param {number[]} one @param {number[]} other */
-function commonLength(one, other) {
-  let length = 0;
-  while (length < one.length && one[length] === other[length]) length++;
-  return length;
 }
 
 const frame = () => new Promise((resolve) => setTimeout(resolve, 0));

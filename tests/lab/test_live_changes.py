@@ -1,0 +1,158 @@
+"""The page's changes of the model, run by node, against the same changes in PyTorch."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from groundup.lab.ablation import ablate_head, skip_block, without_rotation
+from groundup.lab.hooks import read_activations
+from groundup.lab.live.live_page import write_live_page
+from groundup.lab.patching import patch, set_weight
+from groundup.lab.steering import steer, word_direction
+from groundup.model.heads import LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+from tests.live_shapes import SHAPES, needs_node, open_shape, run_in_node
+
+TEXT, OTHER, WORD = "To be, or not to be, that is", "To be, or not to suffer, that", "question"
+WEIGHT, STRENGTH, LAYER = 0.7, 1.5, 1
+# The logits after the text with each change, each alone and on the same model one after another.
+CHANGED = """(models, given) => Object.fromEntries(Object.entries(models).map(([name, { model, tokenizer }]) => {
+  const { ids, other, layer, place, weight, strength } = given, head = 2, last = ids.length - 1;
+  const scratch = new LiveModel(model.config, model.weights), streams = streamsOf(scratch, other);
+  const own = streamsOf(scratch, ids), length = strength * medianLength(own, layer);
+  const direction = wordDirection(model, wordIds(tokenizer, given.word));
+  const changes = {
+    head: { kind: "head", layer, head },
+    block: { kind: "block", layer },
+    patch: { kind: "patch", layer, place, values: streams[place][layer] },
+    direction: { kind: "direction", layer, values: direction.map((value) => value * length) },
+    weight: { kind: "weight", layer, head, place: last, key: last - 1, weight },
+  };
+  if (model.config.rotations[layer]) changes.rotation = { kind: "rotation", layer };
+  const changed = new ChangedModel(model), found = {};
+  for (const [kind, change] of Object.entries(changes)) {
+    changed.setChanges([change]);
+    found[kind] = changed.logits(ids);
+  }
+  changed.setChanges([changes.head, changes.block, changes.patch, changes.direction].map((change, at) => ({ ...change, layer: at ? layer : 0 })));
+  found.several = changed.logits(ids);
+  changed.setChanges([]);
+  found.none = changed.logits(ids);
+  const [p, q] = [softmax(found.head), softmax(found.none)];
+  return [name, { found, bits: divergenceBits(p, q), telling: tellingToken(p, q) }];
+}))"""
+
+
+@needs_node
+def test_a_changed_model_computes_what_pytorch_does(tokenizer: Tokenizer) -> None:
+    models = {name: open_shape(tokenizer, **shape) for name, shape in SHAPES.items()}
+    ids, other = tokenizer.encode(TEXT), tokenizer.encode(OTHER)
+    given: dict[str, Any] = {"ids": ids, "other": other, "word": WORD, "layer": LAYER}
+    place = next(at for at, pair in enumerate(zip(ids, other, strict=False)) if len({*pair}) > 1)
+    given |= {"place": place, "weight": WEIGHT, "strength": STRENGTH}
+    for name, said in run_in_node(CHANGED, models, **given).items():
+        model = models[name].model
+        assert isinstance(model, LanguageModel)
+        expected = in_torch(model, tokenizer, ids, other, place)
+        assert set(said["found"]) == set(expected), name
+        for kind, logits in expected.items():
+            found = torch.tensor(said["found"][kind])
+            assert torch.allclose(found, logits, atol=2e-5, rtol=1e-4), (name, kind)
+            moved = not torch.allclose(logits, expected["none"], atol=1e-3)
+            assert moved == (kind != "none"), (name, kind)
+        p, q = (expected[kind].double().log_softmax(-1) for kind in ("head", "none"))
+        terms = p.exp() * (p - q)
+        assert said["bits"] == pytest.approx(float(terms.sum()) / 0.6931472, abs=1e-5)
+        assert said["telling"] == int(terms.argmax())
+
+
+def in_torch(
+    model: LanguageModel, tokenizer: Tokenizer, ids: list[int], other: list[int], place: int
+) -> dict[str, Tensor]:
+    """The logits of the next token with the same changes, by the lab's hooks."""
+    last, values = len(ids) - 1, read_activations(model, other).stream[:, [place]]
+    lengths = read_activations(model, ids).stream[LAYER, 1:].norm(dim=1)
+    direction = word_direction(model, tokenizer, WORD)
+    direction = direction / direction.norm() * float(lengths.median())
+    changes: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+        "head": lambda: ablate_head(model, LAYER + 1, 3, fill="zero"),
+        "block": lambda: skip_block(model, LAYER + 1),
+        "patch": lambda: patch(model, "stream", LAYER, tokens=[place], values=values[LAYER]),
+        "direction": lambda: steer(model, LAYER, direction, STRENGTH),
+        "weight": lambda: set_weight(model, LAYER + 1, 3, query=last, key=last - 1, weight=WEIGHT),
+        "first head": lambda: ablate_head(model, 1, 3, fill="zero"),
+    }
+    if model.config.positions == "rope":
+        changes["rotation"] = lambda: without_rotation(model, LAYER + 1)
+    several = ("first head", "block", "patch", "direction")
+    rows = torch.tensor([ids])
+    found = {}
+    for name, kinds in {
+        "none": (),
+        "several": several,
+        **{each: (each,) for each in changes},
+    }.items():
+        with ExitStack() as stack, torch.no_grad():
+            for kind in kinds:
+                stack.enter_context(changes[kind]())
+            found[name] = model(rows)[0, -1]
+    del found["first head"]
+    return found
+
+
+OTHER_SHARES = """(ids) => {
+  const { scratch } = livePage.changing, last = streamsOf(scratch, ids).at(-1).at(-1);
+  return Array.from(softmax(scratch.unembed(scratch.finish(last))));
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_prediction_moves_with_each_change_and_back(
+    browser: Any, tokenizer: Tokenizer, tmp_path: Path, width: int, scheme: str
+) -> None:
+    file, complaints = tmp_path / "model.html", []
+    write_live_page(open_shape(tokenizer), file, text=TEXT)
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(file.as_uri())
+    page.locator("#changes").scroll_into_view_if_needed()
+    page.wait_for_selector("#change-said:has-text('Nothing is changed yet')")
+    for kind in ("head", "block", "rotation"):
+        page.click(f".switch[data-kind={kind}][data-layer='1']")
+    page.wait_for_selector("#change-said:has-text('moved by')")
+    assert page.locator(".chip").count() == 4  # and one that undoes all
+    page.click(".chip.all")
+    page.wait_for_selector("#change-said:has-text('Nothing is changed yet')")
+    assert page.locator(".switch[aria-pressed=true]").count() == 0
+    page.fill("#other-text", OTHER)
+    page.wait_for_selector(".grid button[data-layer='2'][title='100 % restored']")
+    page.locator(".grid button[data-layer='2']").last.click()
+    page.wait_for_selector(".chip")
+    after = page.evaluate("Array.from(livePage.changing.after)")
+    other = page.evaluate(OTHER_SHARES, tokenizer.encode(OTHER))
+    assert torch.allclose(torch.tensor(after), torch.tensor(other), atol=1e-6)
+    page.locator(".grid button[aria-pressed=true]").press("ArrowLeft")
+    page.click(".chip")
+    page.fill("#steer-word", WORD)
+    page.fill("#steer-strength", "1")
+    page.wait_for_selector(".chip:has-text('+1 “question”')")
+    page.locator("#weight-rows input").first.fill("800")
+    page.wait_for_selector("#weight-rows .edited:has-text('80 %')")
+    page.click("#change-write")
+    page.wait_for_selector("#change-written p:nth-child(2) bdi:not(:empty)")
+    page.fill("#text", "")
+    page.locator("#changes").scroll_into_view_if_needed()
+    page.wait_for_selector("#changes-empty:has-text('Type a text above')")
+    page.fill("#text", "be")
+    page.locator("#changes").scroll_into_view_if_needed()
+    page.wait_for_selector("#change-question:has-text('be')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert complaints == []
+    page.close()
