@@ -30,6 +30,10 @@ WEIGHT = (
     "others share what is left."
 )
 
+LEGEND = (
+    "Above: the model as it is. Below: as it is changed. How far the prediction has moved is the "
+    "Kullback-Leibler divergence of the second from the first."
+)
 WRITE = "The text goes on with the most probable tokens, as the model is and as it is changed."
 
 
@@ -165,5 +169,6 @@ def _result() -> Node:
         node("div", id="change-list", class_="chips"),
         node("p", id="change-said", role="status"),
         node("div", id="change-bars"),
+        node("p", LEGEND, class_="quiet legend"),
         class_="change-result",
     )

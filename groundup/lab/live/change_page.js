@@ -120,7 +120,7 @@ class ChangePage {
     byId("change-list").replaceChildren(...chips);
     if (focused) (chips[0] ?? byId("change-write")).focus({ preventScroll: true });
     const bits = divergenceBits(this.after, this.before);
-    byId("change-said").textContent = all.length ? `The prediction has moved by ${bits < 0.005 ? "less than 0.01" : bits.toFixed(2)} bits (Kullback-Leibler divergence).` : "Nothing is changed yet.";
+    byId("change-said").textContent = all.length ? `The prediction has moved by ${bits < 0.005 ? "less than 0.01" : bits.toFixed(2)} bits.` : "Nothing is changed yet.";
   }
 
   /** @param {Change} change */
