@@ -9,8 +9,7 @@ from groundup.html_nodes import Child, Node, node
 
 OPENING = (
     "Pictures show what the model computes, but not what its prediction needs. Change something "
-    "and see. The changes hold for this part of the page only, and for every token of the text; "
-    "above, the model is as it was."
+    "and see. The changes hold for this part of the page only: above, the model is as it was."
 )
 REMOVE = (
     "A head that is switched off hands nothing on. Without a block the stream passes by it. "
