@@ -13,7 +13,7 @@ function element(tag, properties, ...children) {
 
 /** The ref of a figure, and of the first number of a strip. @type {WeakMap<Element, NumberRef>} */
 const REFS = new WeakMap();
-const MOST_CELLS = 256; // of a list, until all are asked for
+const MOST_CELLS = 512; // of a list, until all are asked for
 const TILES = 8; // numbers of a list in figures
 
 /** By which a list is found again. @param {{name: string, layer?: number, token?: number}} ref */

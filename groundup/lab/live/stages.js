@@ -22,6 +22,9 @@ function shownTokens(weights) {
   return [...most, last].sort((a, b) => a - b);
 }
 
+/** @param {number} count */
+const moreTokens = (count) => `${count} more token${count === 1 ? "" : "s"}`;
+
 /** A button with a token, which does something. @param {string} text @param {string} said @param {() => void} action @param {string} key by which it is found again after drawing */
 function tokenButton(text, said, action, key) {
   const button = element("button", { type: "button", className: "pick" }, word(text));
@@ -108,7 +111,7 @@ const STAGES = {
     const query = { ...ofHead(look, look.lastName("query", layer), head), label: `query of “${look.show(look.position)}”` };
     const token = first + chosen, start = look.shared(head) * width;
     const key = { values: look.stored("keys", layer, token).subarray(start, start + width), ref: { name: "key_stored", layer, token, index: start }, label: `key of “${look.show(token)}”` };
-    const left = scores.length - shown.length, rest = left ? [element("p", { className: "quiet", textContent: `${left} more tokens with smaller shares are not shown.` })] : [];
+    const left = scores.length - shown.length, rest = left ? [element("p", { className: "quiet", textContent: `${moreTokens(left)} with smaller shares not shown` })] : [];
     const result = element("p", { className: "result numbers" }, `score of “${look.show(token)}”`, " ", element("span", {}, figureButton(scores[chosen], { name: "scores", layer, head, index: chosen })));
     return [element("div", { className: "rows" }, ...rows), ...rest, matching(query, key, result)];
   },
@@ -139,7 +142,7 @@ const STAGES = {
       list.querySelector(".list-head span").replaceChildren("× ", element("span", { className: "words-only", textContent: "its share" }), element("span", { className: "numbers" }, figureButton(weights[index], { name: "weights", layer, head, index }, percent(weights[index]))));
       return list;
     });
-    const left = weights.length - shown.length, rest = left ? [element("p", { className: "quiet", textContent: `and ${left} more tokens with smaller shares` })] : [];
+    const left = weights.length - shown.length, rest = left ? [element("p", { className: "quiet", textContent: `and ${moreTokens(left)} with smaller shares` })] : [];
     const { values, ref } = ofHead(look, "heads", head);
     return [...lists, ...rest, operator("="), listPicture(values, ref, { label: `what head ${head + 1} has found` })];
   },
