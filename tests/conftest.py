@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import gc
 import importlib.util
+import inspect
 import io
 import logging
 import os
@@ -22,6 +23,7 @@ from typing import Any
 import hypothesis
 import jaxtyping
 import pytest
+from beartype.roar import BeartypeCallHintViolation
 
 sys.path.insert(0, str(Path(__file__).parent))  # tiny_encoder
 # Containers often forbid Python to keep what it compiles: each of the 150 processes that tests start would compile the package anew (2 s).
@@ -52,7 +54,7 @@ class CheckedCalls:
     A training run of a small model makes 100,000 calls, and half of its time were the checks of the same shapes again and again.
     """
 
-    FIRST, LATER_GAP, INNER_TESTS = 5, 256, 3
+    FIRST, LATER_GAP, INNER_TESTS = 3, 256, 3
 
     def __init__(self) -> None:
         self.inner_tests: Counter[CodeType] = Counter()
@@ -103,13 +105,33 @@ class CheckedCalls:
                 return function(*args, **kwargs)
             else:
                 self.choose_next()
-            checked = checked or JAXTYPED(function, typechecker=typechecker)
+            checked = checked or checked_once(function, typechecker)
             return checked(*args, **kwargs)
 
         return call
 
 
-JAXTYPED = jaxtyping.jaxtyped
+def checked_once(function: FunctionType, typechecker: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The function with its parameters and its answer checked, each once: a third of what jaxtyping
+    itself takes, which binds the arguments by name and checks them a second time with the answer.
+    """
+    # A shape that is computed from another parameter.
+    by_name = any("{" in str(each) for each in function.__annotations__.values())
+    if by_name or inspect.isgeneratorfunction(function):
+        return JAXTYPED(function, typechecker=typechecker)
+    checked = typechecker(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with JAXTYPED("context"):
+            try:
+                return checked(*args, **kwargs)
+            except BeartypeCallHintViolation as error:
+                raise jaxtyping.TypeCheckError(str(error)) from error
+
+    return call
+
+
+JAXTYPED: Any = jaxtyping.jaxtyped
 CHECKED_CALLS = CheckedCalls()
 if not jaxtyping.config.jaxtyping_disable:  # by its environment variable
     # Its import hook calls it so, in the packages that are named in pyproject.toml.
