@@ -122,7 +122,19 @@ assert "groundup.api.public" in sys.modules and "torch" not in sys.modules
         groundup.close_model  # noqa: B018
 
 
-@pytest.mark.parametrize("part", EXAMPLES, ids=lambda part: part.__qualname__)
+# What they train is trained by other tests of the default suite, too.
+OF_SECONDS = ("run_research", "search_mixture", "finetune_reward", "run_memorised")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(
+            part, id=part.__qualname__, marks=[pytest.mark.slow] * (part.__qualname__ in OF_SECONDS)
+        )
+        for part in EXAMPLES
+    ],
+)
 def test_the_example_in_each_docstring_runs(part: object) -> None:
     (found,) = doctest.DocTestFinder(recurse=False).find(part, "api", globs={"groundup": groundup})
     assert 2 <= len(found.examples) <= 3

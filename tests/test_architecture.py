@@ -5,9 +5,11 @@ The order stands here alone. `python tests/test_architecture.py` writes it into 
 
 import ast
 import functools
+import gc
 import re
 import textwrap
 from collections import Counter
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -106,6 +108,16 @@ def names_of(path: Path) -> set[str]:
     return imports_of(path) | {
         f"{node.module}.{alias.name}" for node in froms for alias in node.names
     }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def trees() -> Iterator[None]:
+    """Half a million nodes: each collection of garbage would look through them, in later tests, too."""
+    gc.disable()
+    yield
+    for cached in (tree_of, nodes_of, imports_of, names_of):
+        cached.cache_clear()
+    gc.enable()
 
 
 def own_rooms(path: Path) -> set[str]:

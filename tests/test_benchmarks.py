@@ -74,6 +74,7 @@ def test_the_model_is_measured_against_transformers_with_the_same_weights(tmp_pa
         assert measured[what, "groundup"] > 0 and measured[what, "transformers"] > 0
 
 
+@pytest.mark.slow
 def test_attention_alone_is_measured_against_the_kernel_and_the_formula(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     command = [sys.executable, str(MODEL), "--quick", "--only", "attention", "--json", str(out)]

@@ -230,8 +230,8 @@ def test_an_archive_over_its_limit_that_is_alone_is_an_error(tmp_path: Path) -> 
 def test_a_document_that_takes_too_long_is_stopped_with_its_reason(
     tmp_path: Path, limits: pytest.MonkeyPatch
 ) -> None:
-    change_limits(limits, cpu_seconds=2.0, cpu_seconds_per_mib=0.0)
-    assert reason_of(tmp_path, "paragraphs.html") == "took over 2 s of processor time"
+    change_limits(limits, cpu_seconds=1.0, cpu_seconds_per_mib=0.0)
+    assert reason_of(tmp_path, "paragraphs.html") == "took over 1 s of processor time"
 
 
 def test_a_document_that_takes_too_much_memory_is_stopped_with_its_reason(

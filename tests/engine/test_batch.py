@@ -135,8 +135,11 @@ def test_many_together_get_what_each_gets_alone_with_every_kind_of_model(
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"pages": 18}, {"pages": 30, "draft_tokens": 4, "max_running": 2}],
-    ids=["plenty", "little memory", "guesses"],
+    [
+        pytest.param({}, id="plenty", marks=pytest.mark.slow),
+        pytest.param({"pages": 18}, id="little memory"),
+        pytest.param({"pages": 30, "draft_tokens": 4, "max_running": 2}, id="guesses"),
+    ],
 )
 def test_many_that_join_and_leave_at_random_get_what_each_gets_alone(
     model: LanguageModel,

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
-from sklearn.metrics import log_loss
 
 from groundup.evaluate import calibration
 
@@ -17,12 +15,16 @@ def overconfident(n: int, seed: int) -> tuple[np.ndarray, list[int]]:
 
 
 def test_the_cross_entropy_is_scikit_learns() -> None:
+    from sklearn.metrics import log_loss
+
     scores, classes = overconfident(50, 1)
     expected = log_loss(classes, calibration.softmax(scores, 2.0), labels=[0, 1, 2])
     assert calibration.cross_entropy(scores, classes, 2.0) == pytest.approx(expected)
 
 
 def test_the_temperature_is_the_best_one_and_undoes_overconfidence() -> None:
+    from scipy.optimize import minimize_scalar
+
     scores, classes = overconfident(4000, 2)
     found = calibration.fit_temperature(scores, classes)
     best = minimize_scalar(

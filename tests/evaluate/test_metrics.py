@@ -6,7 +6,6 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn import metrics as reference
 
 from groundup.evaluate import metrics
 
@@ -44,6 +43,8 @@ def labelled(n: int, seed: int) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_classification_figures_are_scikit_learns(seed: int) -> None:
+    from sklearn import metrics as reference
+
     actual, predicted = labelled(80, seed)
     confusion = metrics.confusion_matrix(actual, predicted, LABELS)
     assert confusion == reference.confusion_matrix(actual, predicted, labels=LABELS).tolist()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 
 from groundup.data.documents import Example, MultiLabelExample
 from groundup.errors import ConfigError
@@ -34,6 +33,8 @@ def drawn(seed: int, n: int = 80) -> Sets:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_figures_are_those_of_scikit_learn(seed: int) -> None:
+    from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+
     actual, predicted = drawn(seed), drawn(seed + 10)
     true, said = indicators(actual, LABELS), indicators(predicted, LABELS)
     found = judge(actual, predicted, LABELS)
@@ -58,6 +59,8 @@ def test_the_figures_are_those_of_scikit_learn(seed: int) -> None:
 
 
 def test_the_chosen_threshold_is_the_best_of_all_and_half_where_few_have_the_label() -> None:
+    from sklearn.metrics import f1_score
+
     draw = random.Random(3)
     present = [draw.random() < 0.3 for _ in range(200)]
     probabilities = [min(1.0, max(0.0, draw.gauss(0.6 if each else 0.3, 0.2))) for each in present]
@@ -74,6 +77,8 @@ def test_the_chosen_threshold_is_the_best_of_all_and_half_where_few_have_the_lab
 
 
 def test_probabilities_and_losses_are_those_of_each_label_alone() -> None:
+    from sklearn.metrics import log_loss
+
     scores = np.random.default_rng(0).normal(size=(50, 3)) * 3
     present = (np.random.default_rng(1).random((50, 3)) < 1 / (1 + np.exp(-scores))).astype(int)
     assert sigmoid(scores, 2.0) == pytest.approx(1 / (1 + np.exp(-scores / 2)))

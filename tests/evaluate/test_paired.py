@@ -6,8 +6,6 @@ from statistics import mean
 
 import numpy as np
 import pytest
-from scipy import stats
-from sklearn.metrics import f1_score
 
 from groundup.evaluate import paired
 
@@ -22,6 +20,8 @@ def test_the_interval_of_two_paired_shares_is_newcombes() -> None:
     ("one", "other"), [*product(range(12), range(12)), (400, 460), (3000, 3000)]
 )
 def test_mcnemar_is_the_exact_test_of_a_fair_coin(one: int, other: int) -> None:
+    from scipy import stats
+
     expected = stats.binomtest(one, one + other).pvalue if one + other else 1.0
     assert paired.mcnemar_p_value(one, other) == pytest.approx(expected)
 
@@ -117,6 +117,9 @@ def test_nine_items_are_too_few_for_an_interval() -> None:
 
 @pytest.mark.parametrize("labels", [["spam"], ["ham", "spam"]])
 def test_an_f1_difference_is_scikit_learns_and_its_bootstrap_scipys(labels: list[str]) -> None:
+    from scipy import stats
+    from sklearn.metrics import f1_score
+
     draw = random.Random(5)
     actual = draw.choices(["ham", "spam"], weights=[8, 2], k=200)
     first, second = (
@@ -163,4 +166,6 @@ def test_four_differing_messages_are_no_better_f1() -> None:
 
 @pytest.mark.parametrize("degrees", [9, 20, 100])
 def test_the_point_of_students_t_is_close(degrees: int) -> None:
+    from scipy import stats
+
     assert paired.t_quantile(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), abs=0.004)

@@ -83,22 +83,20 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     out = tmp_path / "run"
     train = ("finetune", "classifier", base, labelled, "--out", out, *COLUMNS)
     train = (*train, "--train", "last-block")
-    shown = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3")
+    shown = told(capsys, *train, "--set", "epochs=8", "--set", "learning_rate=5e-3")
     example = shlex.split(shown[shown.index("Try it:") :])[-1]
     assert len(example.split()) == 4 and example in labelled.read_text(), (
         "one of the user's own texts"
     )
     assert "fine-tuned classifier" in shown and "TF-IDF of words" in shown and "is \\ said" in shown
-    again = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json")
+    again = told(capsys, *train, "--set", "epochs=8", "--set", "learning_rate=5e-3", "--json")
     results = json.loads(again)
     assert len(results["models"]) == 5 and results["models"][0]["accuracy"]["value"] > 0.85
     assert (
-        told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json") == again
+        told(capsys, *train, "--set", "epochs=8", "--set", "learning_rate=5e-3", "--json") == again
     )
     assert "holds another run" in refused(capsys, *train, "--set", "epochs=2")
-    assert "holds another run" in refused(
-        capsys, *train, "--set", "epochs=16", "--set", "windows=3"
-    )
+    assert "holds another run" in refused(capsys, *train, "--set", "epochs=8", "--set", "windows=3")
     assert "Did you mean 'epochs'?" in refused(capsys, *train, "--set", "epoch=2")
 
     one = told(capsys, "classify", out, "see you at the prize station")
@@ -293,7 +291,7 @@ def test_from_instructions_to_a_chat_model_that_is_measured_beside_its_base(
     out = tmp_path / "run"
     settings = (
         "--tokens",
-        "8000",
+        "3000",
         "--epochs",
         "100",
         "--set",
@@ -411,7 +409,7 @@ def test_from_mailboxes_named_by_label_to_the_rows_of_an_inbox(
         "--train",
         "last-block",
         "--set",
-        "epochs=16",
+        "epochs=8",
         "--set",
         "learning_rate=5e-3",
     )

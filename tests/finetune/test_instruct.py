@@ -30,7 +30,7 @@ from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 OpenBase = Callable[[], OpenModel]
 CONFIG = ChatConfig(
-    tokens=20_000, epochs=1000, learning_rate=1e-2, precision="float32", max_tokens=48, merge=True
+    tokens=10_000, epochs=1000, learning_rate=1e-2, precision="float32", max_tokens=48, merge=True
 )
 
 
@@ -66,7 +66,7 @@ def test_held_out_loss_falls(finished: Path) -> None:
     assert results["held_out"]["low"] < loss["after"] < results["held_out"]["high"]
     assert results["held_out"]["n"] == results["examples"]["held_out"] == 8
     assert 0 < results["supervised_share"] < 0.5
-    assert 20_000 <= results["tokens"] < 20_000 + 8 * 48
+    assert CONFIG.tokens <= results["tokens"] < CONFIG.tokens + 8 * 48
     json.dumps(results, allow_nan=False)
 
 
@@ -141,7 +141,7 @@ def test_recomputed_activations_change_memory_and_no_loss(
     instructions: list[InstructionExample],
     compute: Compute,
 ) -> None:
-    few = replace(CONFIG, tokens=2_000)
+    few = replace(CONFIG, tokens=600)
     kept, recomputed = (
         fit_chat(
             open_base(),
@@ -297,7 +297,7 @@ def test_replayed_text_is_read_beside_the_examples_and_less_is_forgotten(
     rows = [measured.read_text(), *lines[20:]]
     replayed.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
     found = {}
-    config = replace(CONFIG, tokens=4000, general=measured, merge=False)
+    config = replace(CONFIG, tokens=2000, general=measured, merge=False)
     for name, replay in (("without", ""), ("with", f"{replayed}=0.4")):
         opened, asked = open_base(), replace(config, replay=replay)
         found[name] = fit_chat(

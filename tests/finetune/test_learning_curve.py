@@ -70,7 +70,7 @@ def test_a_curve_is_in_the_results_and_changes_nothing_else(
     results = {}
     for wanted in (False, True):
         config = ClassifierConfig(
-            train="last-block", epochs=6, learning_rate=5e-3, max_tokens=48, learning_curve=wanted
+            train="last-block", epochs=2, learning_rate=5e-3, max_tokens=48, learning_curve=wanted
         )
         results[wanted] = fit_classifier(
             open_base(), splits, RunFolder(tmp_path / str(wanted)), config, compute=compute

@@ -142,7 +142,7 @@ def test_margins_and_preferences_are_compared_pair_by_pair(prepared: list[Pair])
     assert READ_AT_EACH_END == 6 and shown[-1]["id"] == "19"
 
 
-@pytest.mark.parametrize("train", ["lora", "all"])
+@pytest.mark.parametrize("train", [pytest.param("lora", marks=pytest.mark.slow), "all"])
 def test_chosen_answers_gain_on_held_out_pairs(
     train: str,
     open_base: OpenBase,

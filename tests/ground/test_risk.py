@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from scipy.stats import beta
 
 from groundup.risk import (
     CONFIDENCE,
@@ -47,6 +46,8 @@ NOISE = 9
 
 @pytest.mark.parametrize("wrong, n", [(0, 1), (0, 18), (1, 18), (3, 90), (17, 18), (40, 1000)])
 def test_bounds_are_those_of_clopper_and_pearson(wrong: int, n: int) -> None:
+    from scipy.stats import beta
+
     assert upper_bound(wrong, n) == pytest.approx(beta.ppf(CONFIDENCE, wrong + 1, n - wrong))
     low, high = exact_interval(wrong, n)
     assert high == pytest.approx(beta.ppf(0.975, wrong + 1, n - wrong))

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
 
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
@@ -147,6 +146,8 @@ def test_router_scores_are_those_of_every_block(model_of: ModelOf, ids: Tensor) 
 
 @pytest.mark.parametrize("padded", [False, True])
 def test_balance_loss_equals_transformers(padded: bool) -> None:
+    from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
+
     scores = random(N, E).float()
     real = torch.arange(N) < 11 if padded else None
     expected = load_balancing_loss_func(

@@ -6,8 +6,6 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlamaConfig
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import LanguageModel, initialise
@@ -62,6 +60,9 @@ def test_rotation_keeps_lengths_and_position_zero() -> None:
 
 
 def test_stretched_frequencies_equal_transformers() -> None:
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
     scaling = RopeScaling(
         factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context_tokens=8192
     )
@@ -166,6 +167,9 @@ SCALINGS = {
 
 @pytest.mark.parametrize("name", SCALINGS)
 def test_linear_and_yarn_equal_transformers(name: str) -> None:
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
     scaling, more = SCALINGS[name]
     rope = {"rope_type": scaling.kind, "rope_theta": 10_000.0, "factor": scaling.factor, **more}
     theirs = LlamaConfig(

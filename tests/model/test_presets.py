@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from transformers import GPT2Config
 
 from groundup.errors import ModelError
 from groundup.model.heads import LanguageModel
@@ -49,6 +48,8 @@ def test_every_preset_but_our_own_is_checked() -> None:
 
 
 def test_gpt2_is_the_default_of_transformers() -> None:
+    from transformers import GPT2Config
+
     ours, theirs = preset("gpt2"), GPT2Config()
     assert (ours.vocab_size, ours.context_tokens, ours.width) == (
         theirs.vocab_size,

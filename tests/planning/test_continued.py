@@ -76,7 +76,7 @@ def config_of(given: dict[str, Any]) -> groundup.PretrainConfig:
 
 
 def go_on(folder: Path, out: Path, **changes: Any) -> groundup.PretrainResults:
-    given = {"init_from": folder / "base", "steps": 12, "settings": SHORT, **changes}
+    given = {"init_from": folder / "base", "steps": 6, "settings": SHORT, **changes}
     fresh, progress = given.pop("fresh", False), given.pop("progress", None)
     config = config_of(given)
     return groundup.pretrain(

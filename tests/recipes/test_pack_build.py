@@ -72,7 +72,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe_of(root: Path, *sets: str) -> Recipe:
     given = [
-        "chat.tokens=2000",
+        "chat.tokens=500",
         "answers.answer_tokens=4",
         "evaluate.answer_tokens=4",
     ]

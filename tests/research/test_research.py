@@ -136,15 +136,15 @@ def test_steps_are_counted_from_the_processor_seconds_of_a_step(
     for name in ("MEASURED_S", "TRIAL_S"):
         monkeypatch.setattr(f"groundup.planning.measure.{name}", 0.02)
     monkeypatch.setattr("groundup.research.tries.TIMED_STEPS", 2)
-    config = replace(config_of(["untied"], rounds=1, seeds=1), steps=None, seconds=0.05)
+    config = replace(config_of(["untied"], rounds=1, seeds=1), steps=None, seconds=0.02)
     found = groundup.run_research(write_texts(tmp_path / "texts"), tmp_path / "out", config)
     (begun,) = lines(tmp_path / "out", "begin")
     step_s = begun["step_s"]
     assert isinstance(step_s, dict) and set(step_s) == {"baseline", "untied"}
     (last,) = found.rounds
-    assert found.unit == "seconds" and last.length == 0.05
-    assert last.steps == max(1, round(0.05 / step_s["baseline"]))
-    assert last.tried[0].steps == max(1, round(0.05 / step_s["untied"]))
+    assert found.unit == "seconds" and last.length == 0.02
+    assert last.steps == max(1, round(0.02 / step_s["baseline"]))
+    assert last.tried[0].steps == max(1, round(0.02 / step_s["untied"]))
 
 
 def test_a_switch_that_changes_nothing_is_refused_by_name_and_left_out_of_all(

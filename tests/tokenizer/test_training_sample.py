@@ -66,7 +66,7 @@ def test_texts_below_the_limit_are_taken_whole_and_in_order() -> None:
 
 
 def test_a_sample_has_the_bytes_asked_for_and_is_even(monkeypatch: pytest.MonkeyPatch) -> None:
-    block_bytes = BLOCK_BYTES // 4
+    block_bytes = BLOCK_BYTES // 8
     monkeypatch.setattr(training_sample, "BLOCK_BYTES", block_bytes)
     texts = [f"{number:03} " * (block_bytes // 4) for number in range(400)]
     sample = choose(texts, SPLIT, 100 * block_bytes)
@@ -88,11 +88,11 @@ def test_a_larger_sample_holds_the_smaller_one() -> None:
 def test_text_of_new_words_only_is_sampled_so_that_memory_holds_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training_sample, "MAX_DISTINCT_BYTES", 2**20)
-    monkeypatch.setattr(training_sample, "PROBE_BYTES", 2**19)
-    new = choose([words(2**18, seed) for seed in range(16)], SPLIT)
-    assert 0.7 * 2**20 < new.sampled_bytes < 1.6 * 2**20 and "evenly at random" in new.line()
-    same = choose([words(2**18)] * 16, SPLIT)
+    monkeypatch.setattr(training_sample, "MAX_DISTINCT_BYTES", 2**19)
+    monkeypatch.setattr(training_sample, "PROBE_BYTES", 2**18)
+    new = choose([words(2**17, seed) for seed in range(16)], SPLIT)
+    assert 0.7 * 2**19 < new.sampled_bytes < 1.6 * 2**19 and "evenly at random" in new.line()
+    same = choose([words(2**17)] * 16, SPLIT)
     assert same.sampled_bytes == same.all_bytes and "(all)" in same.line()
 
 

@@ -64,10 +64,10 @@ def model_of(folder: Path, step: int) -> bytes:
     ("optimizer", "precision"),
     [
         ("adamw", "float32"),
-        ("adamw", "bf16"),
-        ("muon", "float32"),
+        pytest.param("adamw", "bf16", marks=pytest.mark.slow),
+        pytest.param("muon", "float32", marks=pytest.mark.slow),
         ("muon bf16", "bf16"),
-        ("sgd", "float32"),
+        pytest.param("sgd", "float32", marks=pytest.mark.slow),
     ],
 )
 def test_a_damaged_newest_checkpoint_is_passed_over_and_said(

@@ -120,7 +120,12 @@ def test_the_run_goes_back_to_the_weights_of_before_and_past_the_poisoned_text(
     assert min(gained) > 0 and sum(gained) / 12 > 0.5, "the poison is forgotten at once"
 
 
-@pytest.mark.parametrize("stop_at", [36, 42, 47, 48, 52])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "stop_at", [pytest.param(36, marks=SLOW), 42, 47, 48, pytest.param(52, marks=SLOW)]
+)
 def test_a_run_that_was_stopped_around_it_is_the_same_bit_for_bit(
     never_stopped: Path, tmp_path: Path, stop_at: int
 ) -> None:

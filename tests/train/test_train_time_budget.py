@@ -224,7 +224,12 @@ class PoisonedMachine(Machine):
         return TinyBatch(batch.ids, labels)
 
 
-@pytest.mark.parametrize("stop_at", [38, 47, 52])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "stop_at", [pytest.param(38, marks=SLOW), 47, pytest.param(52, marks=SLOW)]
+)
 def test_a_run_that_was_rolled_back_and_stopped_keeps_its_time_and_its_bits(
     tmp_path: Path, stop_at: int
 ) -> None:

