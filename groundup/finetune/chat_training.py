@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from groundup.config import build_config
@@ -224,8 +225,9 @@ def train_chat(
     finished = begin_or_finished(run, config.method, training_fields(config), inputs)
     if finished is not None:
         return ChatResults.read(finished)
+    figures = partial(measure, tasks, opened, compute, progress)
+    before = limit.compared(figures, progress) if limit else figures()
     with limit.repeated() if limit else nullcontext():
-        before = measure(tasks, opened, compute, progress)
         said = _answers(opened, asked, compute, progress)
     plan, control = None, StepControl()
     if limit is not None:
@@ -249,7 +251,7 @@ def train_chat(
     load_best(model, fitted, run, progress, "Held-out loss")
     kept = evaluation_after(fitted.state.best_step or 0, run)
     results = method.complete(results_of(method, fitted, model, run), kept)
-    after = measure(tasks, opened, compute, progress)
+    after = figures() if before else {}
     answers = shown_answers(asked, said, _answers(opened, asked, compute, progress))
     read = {"given": config.budget, **asdict(plan)} if plan else None
     forgetting = compare(before, after)
@@ -257,8 +259,8 @@ def train_chat(
     results = replace(results, proposed_replay=proposed_replay(results))
     progress.say(method.describe(results))
     write_trained_on(run.path, method.data.learned, base=opened.path)
-    figures = method.card_figures(results)
-    finish_chat(run, opened, trained, results.plain(), card, figures, merge=config.merge)
+    shown = method.card_figures(results)
+    finish_chat(run, opened, trained, results.plain(), card, shown, merge=config.merge)
     return results
 
 

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any
 
 from groundup.config import build_config
@@ -214,7 +216,7 @@ def fit_reward(
     card: ModelCard | None = None,
     limit: TimeLimit | None = None,
 ) -> RewardResults:
-    """Train in the time of `limit`, measure, save the adapters; returns the contents of results.json.
+    """Train in the time of `limit`, measure, save the adapters; returns what results.json holds.
 
     A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for
     the result. Raises what `fit` raises, DataError for general text that can't be read, ConfigError
@@ -232,8 +234,9 @@ def fit_reward(
     training = RewardTraining(opened, task, config, compute)
     for line in task_lines(task):
         progress.say(line)
+    general = partial(measure, tasks, opened, compute, progress)
+    first = limit.compared(general, progress) if limit else general()
     with limit.repeated() if limit else nullcontext():
-        first = measure(tasks, opened, compute, progress)
         before = training.answer("test", progress)
     _warn(before, progress)
     adapted = add_adapters(opened, config)
@@ -253,10 +256,9 @@ def fit_reward(
     )
     load_best(model, fitted, run, progress, "1 - the reward of validation")
     after = training.answer("test", progress)
-    forgotten = compare(first, measure(tasks, opened, compute, progress))
+    forgotten = compare(first, general() if first else {})
     results = _results(training, fitted, run, (before, after), forgotten)
-    learned = [_learned(each, number) for number, each in enumerate(task.train)]
-    write_trained_on(run.path, learned, base=opened.path)
+    write_trained_on(run.path, list(map(_learned, task.train, count())), base=opened.path)
     figures = {
         f"{results.task}, {len(after)} held-out prompts {side}": results.score[f"{side}_line"]
         for side in ("before", "after")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
 from groundup.config import build_config, duration_s
 from groundup.errors import ConfigError
@@ -26,8 +27,13 @@ from groundup.train.monitor.time_budget import StepControl, TimeBudget
 END_SHARE = 0.03
 # Beside the steps: logs, checkpoints, and evaluations that grow with the examples.
 BESIDE_SHARE = 0.4
+# Of the whole time, what may be measured before and after only to be compared.
+COMPARING_SHARE = 0.3
 # Of the time for the training, what evaluations of a fixed size may take.
 EVALUATIONS_SHARE = 0.2
+
+
+Figure = TypeVar("Figure")
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,24 @@ class TimeLimit:
         begun = self.clock()
         yield
         self.after_s += self.clock() - begun
+
+    def compared(
+        self, measure: Callable[[], dict[str, Figure]], progress: Progress
+    ) -> dict[str, Figure]:
+        """Return what is measured now and once more after the training, by name; nothing, and say
+        so, where that would take too much of the time.
+        """
+        begun = self.clock()
+        found = measure()
+        taken_s = self.clock() - begun
+        if 2 * taken_s > COMPARING_SHARE * self.seconds:
+            progress.say(
+                f"Left out: what is forgotten ({taken_s:.0f} s before the training, and as long "
+                "after it)."
+            )
+            return {}
+        self.after_s += taken_s
+        return found
 
     def plan(
         self,

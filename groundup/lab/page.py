@@ -25,11 +25,11 @@ from groundup.html_nodes import (
     Node,
     foreign,
     node,
-    policy_hash,
     read_asset,
     to_html,
     verbatim,
 )
+from groundup.lab.html_head import html_head
 from groundup.lab.values import ModelFacts, ModelViews
 from groundup.lab.views import VIEWS, function
 from groundup.palette import custom_properties
@@ -219,20 +219,9 @@ def plotly_script() -> str:
 
 
 def _head(inside: ModelViews, scripts: Sequence[str]) -> Node:
-    allowed = " ".join(f"'{policy_hash(script)}'" for script in scripts)
-    policy = (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: "
-        "blob:; base-uri 'none'; form-action 'none'"
-    )
-    return node(
-        "head",
-        node("meta", charset="utf-8"),
-        node("meta", http_equiv="Content-Security-Policy", content=policy),
-        node("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        node("meta", name="referrer", content="no-referrer"),
-        node("title", f"groundup lab: {inside['model']['name']}"),
-        node("style", custom_properties(dark={}) + read_asset("groundup.lab", "page.css")),
-    )
+    style = custom_properties(dark={}) + read_asset("groundup.lab", "page.css")
+    title = f"groundup lab: {inside['model']['name']}"
+    return html_head(title, style, scripts, embedded_images=True)
 
 
 def _opening(inside: ModelViews) -> Node:

@@ -79,14 +79,19 @@ def test_what_is_measured_before_is_kept_for_after_and_evaluations_have_a_share(
         return lambda: now.__setitem__(0, now[0] + seconds)
 
     with limit.repeated():
-        takes(10)()
-    assert limit.left_s == pytest.approx(100 - 10 - 10 - 3)
+        takes(4)()
+    progress = Said()
+    assert limit.compared(lambda: takes(6)() or {"general": 1}, progress) == {"general": 1}
+    assert limit.left_s == pytest.approx(100 - 10 - 10 - 3) and not progress.lines
     work = dataclasses.replace(PAIRS, evaluations=10, evaluate=takes(4))
     run = RunFolder(tmp_path / "run")
     run.create("encoder", {}, {})
     plan = limit.plan(run, work, lambda: 0.1, Silent())
     assert plan.evaluations == 2  # a fifth of 73 s for evaluations of 4 s, one of them before
     assert plan.examples == int((73 - 3 * 4) / 0.14)
+    short = TimeLimit("30s", clock=lambda: now[0])
+    assert short.compared(lambda: takes(6)() or {"general": 1}, progress) == {}
+    assert "Left out: what is forgotten (6 s" in progress.lines[0] and short.after_s < 1
 
 
 def test_a_time_for_nothing_is_refused_and_nothing_is_left(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from groundup import __version__
 from groundup.engine.sampling import Sampling
 from groundup.files import write_text
-from groundup.html_nodes import Node, foreign, node, policy_hash, read_asset, to_html, verbatim
+from groundup.html_nodes import Node, foreign, node, read_asset, to_html, verbatim
+from groundup.lab.html_head import html_head
 from groundup.lab.live.change_controls import change_controls
 from groundup.lab.live.contents import PageContents, page_contents
 from groundup.lab.live.explanation import explanation
@@ -92,24 +93,9 @@ def render_live(
         verbatim("script", contents.weights, type="text/plain", id="weights"),
         verbatim("script", script),
     )
-    return to_html(node("html", _head(name, script), body, lang="en"))
-
-
-def _head(name: str, script: str) -> Node:
-    style = "\n".join(read_asset(PACKAGE, file) for file in STYLES)
-    policy = (
-        f"default-src 'none'; script-src '{policy_hash(script)}'; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return node(
-        "head",
-        node("meta", charset="utf-8"),
-        node("meta", http_equiv="Content-Security-Policy", content=policy),
-        node("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        node("meta", name="referrer", content="no-referrer"),
-        node("title", f"{name}: a language model in a page"),
-        node("style", custom_properties() + style),
-    )
+    style = custom_properties() + "\n".join(read_asset(PACKAGE, file) for file in STYLES)
+    head = html_head(f"{name}: a language model in a page", style, [script])
+    return to_html(node("html", head, body, lang="en"))
 
 
 def _opening(contents: PageContents, name: str) -> Node:
