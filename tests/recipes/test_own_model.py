@@ -68,9 +68,9 @@ def trained(build: Path, name: str, seconds: float, *sets: str) -> StageResult:
             3,
             600.0,
             (),
-            32,
+            64,
         ),  # begun with the fewest, and ten minutes are more than it needs: as many times as is allowed
-        (64, 0.001, (), 16),  # it is over before it begins: at least so many as teach something
+        (64, 0.001, (), 32),  # it is over before it begins: at least so many as teach something
         (64, 600.0, ("pretrain.steps=12",), 12),
     ],
 )
@@ -83,7 +83,7 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     steps: int,
 ) -> None:
     monkeypatch.setattr(pretrain, "preset", lambda name: TINY)
-    monkeypatch.setattr(pretrain, "MIN_STEPS", 16)
+    monkeypatch.setattr(pretrain, "MIN_STEPS", 32)
     monkeypatch.setattr("groundup.train.monitor.time_budget.MAX_SCALE", 2)
     monkeypatch.setattr("groundup.train.steps.precision.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)

@@ -146,8 +146,17 @@ def test_a_spike_is_held_against_the_median_of_enough_steps() -> None:
 
 
 # compiled, a step is made with torch.compile, which the checker of shapes does not allow here: test_train_compiled.py has it
-@pytest.mark.parametrize("optimizer", [name for name in CONFIGS if "compiled" not in name])
-@pytest.mark.parametrize("change", [nan_loss, long_gradient])
+@pytest.mark.parametrize(
+    ("change", "optimizer"),
+    [
+        *((nan_loss, name) for name in CONFIGS if "compiled" not in name),
+        (long_gradient, "adamw"),
+        *(
+            pytest.param(long_gradient, name, marks=pytest.mark.slow)
+            for name in ("muon", "sgd", "bf16", "muon bf16")
+        ),
+    ],
+)
 def test_stopped_and_resumed_it_skips_the_same_steps(
     tmp_path: Path, optimizer: str, change: Callable[[LossSum], LossSum]
 ) -> None:
