@@ -45,6 +45,8 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
 DECIMALS = 4
+# Of a corrupted text that the caption repeats.
+SHOWN_CHARACTERS = 200
 # Logits; below it two texts say the same of the answer, and shares of it would be noise.
 LEAST_DIFFERENCE = 0.01
 CAPTION = (
@@ -235,6 +237,8 @@ def causal_trace(
     clean, other = (pair.measure(run.stream[-1, -1:])[0].tolist() for run in runs)
     _require_difference(clean[0], other[0], names)
     caption = CAPTION.format(answer=names[0], wrong=names[1], clean=clean[0], corrupted=other[0])
+    if len(corrupted) <= SHOWN_CHARACTERS:
+        caption += f" The corrupted text: “{corrupted}”."
     if len(rows[0]) != len(rows[1]):
         caption += ALIGNED.format(clean=len(rows[0]), corrupted=len(rows[1]))
     pieces = [

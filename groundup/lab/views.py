@@ -40,9 +40,7 @@ class Contrast:
 
     def require(self) -> str:
         if self.corrupted is None:
-            raise DataError(
-                "It compares two texts.", fix="Give the second one: corrupted=, or --corrupted."
-            )
+            raise DataError("It compares two texts, and there is no second one (--corrupted).")
         return self.corrupted
 
 
