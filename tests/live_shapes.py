@@ -5,6 +5,7 @@ by node.
 import json
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,16 @@ def run_in_node(program: str, models: dict[str, OpenModel], **given: Any) -> Any
     }
     files = [read_asset(PACKAGE, file) for file in PROGRAM if file != "page.js"]
     script = "\n".join([*files, START.replace("PROGRAM", program)])
-    said = subprocess.run(
-        ["node", "-e", script],
-        input=json.dumps({"models": held, "given": given}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:  # an argument holds 128 kB only
+        file = Path(folder) / "program.js"
+        file.write_text(script)
+        said = subprocess.run(
+            ["node", str(file)],
+            input=json.dumps({"models": held, "given": given}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert said.returncode == 0, said.stderr[-2000:]
     return json.loads(said.stdout)
 
