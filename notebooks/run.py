@@ -1,6 +1,6 @@
 """Run the notebooks of the course from beginning to end, each in a temporary copy of its folder: what `make notebooks` does.
 
-    python notebooks/run.py                       all of them, small: fewer steps, under a minute each
+    python notebooks/run.py                       all of them, small (fewer steps, under a minute each), one on each processor
     python notebooks/run.py --full                as a reader runs them
     python notebooks/run.py --check [--full]      and compare what is printed with the outputs that are committed (outputs.py says how)
     python notebooks/run.py --write 03            with all steps, and write the outputs into the notebook; then small, as below
@@ -17,6 +17,8 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -45,14 +47,14 @@ def main() -> int:
     parser.add_argument("--write-small", action="store_true", help="write only what a small run prints otherwise")
     arguments = parser.parse_args()
     files = [file for name in arguments.notebooks or ["*"] for file in files_named(name)]
-    faults = []
-    for file in files:
-        if arguments.write:
-            faults.append(run(file, small=False, write=True))
-        if arguments.write or arguments.write_small:
-            faults.append(run(file, small=True, write=True))
-        else:
-            faults.append(run(file, small=not arguments.full, check=arguments.check))
+    if arguments.write or arguments.write_small:
+        sizes = (False, True) if arguments.write else (True,)
+        faults = [run(file, small=small, write=True) for file in files for small in sizes]
+    else:
+        one = partial(run, small=not arguments.full, check=arguments.check)
+        # Half of a small run is imports and plain Python, on one processor.
+        with ThreadPoolExecutor(1 if arguments.full else os.cpu_count()) as pool:
+            faults = list(pool.map(one, files))
     return 1 if any(faults) or not files else 0
 
 
@@ -72,9 +74,9 @@ def run(file: Path, *, small: bool, check: bool = False, write: bool = False) ->
     elapsed_s = time.monotonic() - started
     if check and not fault:
         fault = "\n".join(differences(nbformat.read(file, as_version=4), notebook, small=small))
-    print(f"{'FAILED' if fault else 'ok':6} {file.name}  {elapsed_s:.0f} s", flush=True)
+    print(f"{'FAILED' if fault else 'ok':6} {file.name}  {elapsed_s:.0f} s\n", end="", flush=True)
     if fault:
-        print(fault, file=sys.stderr, flush=True)
+        print(f"{file.name}: {fault}", file=sys.stderr, flush=True)
     elif write and small:
         write_small_outputs(notebook, file)
     elif write:

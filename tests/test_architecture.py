@@ -55,7 +55,7 @@ STANDARD_LIBRARY = set(__import__("sys").stdlib_module_names)
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-PAGES = [ROOT / "__init__.py", ROOT.parent / "README.md", ROOT.parent / "docs" / "tour.md"]
+PAGES = [ROOT / "__init__.py", ROOT.parent / "docs" / "tour.md"]
 SHOWN_ORDER = re.compile(r"^    cli > (?:.*\n)+?.*> errors$", re.MULTILINE)
 
 
