@@ -2,6 +2,9 @@
 
     python benchmarks/reader.py FIRST                    OUT/reader.safetensors and its manifest
     python benchmarks/reader.py OUT --start FIRST        trained further
+    python benchmarks/reader.py OUT --encoder all-mpnet-base-v2 --near all-minilm-l6-v2-ask --large \
+        --coqa 400 --stories 80 --first-block 4 --rank 12 --rate 5e-4 --run RUN
+                                                         a larger one; stopped, it goes on from RUN
 
 SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate. The same
 command with the same code on the same processor and number of threads gives the same file.
@@ -13,16 +16,20 @@ import random
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 
 import torch
 from retrieve_sets import requests
+from torch import nn
 
 from groundup.cli.console import console_progress
 from groundup.device import generator, select_compute
 from groundup.finetune.reader_tuning import Library, ReaderBatches, ReaderQuestion, answer_loss
 from groundup.language.terms import words
+from groundup.model.heads import Encoder
 from groundup.model.lora import add_lora
 from groundup.retrieve.cite import statements
 from groundup.retrieve.passages import Passage, split
@@ -44,13 +51,14 @@ from groundup.train.steps.config import FitConfig
 from groundup.weights.lora_file import encoder_hashes
 
 FIRMS = Path(__file__).with_name("reader_firms")
+LARGE_FIRMS = Path(__file__).with_name("reader_large_firms")
 COQA = "*coqa/bpb_0shot/requests.jsonl.gz"
 PASSAGES, BATCH, LEARNING_RATE, FURTHER_RATE = 4, 8, 8e-4, 5e-4
 # Questions of a firm's tables, of each size.
 CELLS = 12
 # Tokens of a passage and passages of a question, for firms; a question is read with one of them.
 SIZES = ((112, 5), (224, 3))
-HELD = ["ferry", "hotel", "style-guide"]
+HELD = ["ferry", "hotel", "style-guide", "borough-council"]
 # A firm's questions, and those in people's own words that share none with the documents.
 QUESTIONS, EVERYDAY = "questions.jsonl", "everyday.jsonl"
 # Of a reader that is trained further, the share of the first that are read again.
@@ -85,13 +93,15 @@ def containing(passages: list[Passage], part: str) -> dict[int, set[int]]:
     return dict(found)
 
 
-def coqa(embed, draw: random.Random) -> dict[str, list[ReaderQuestion]]:
-    """Questions of CoQA whose answer stands in one or two sentences of the story."""
+def coqa(embed, draw: random.Random, stories_read: int | None) -> dict[str, list[ReaderQuestion]]:
+    """Questions of CoQA whose answer stands in one or two sentences of the story, of so many
+    stories.
+    """
     stories = defaultdict(list)
     for row in {row["id"]: row for row in requests(COQA)}.values():
         stories[row["id"].rsplit("_turn", 1)[0]].append(row)
     found = {"train": [], "validation": []}
-    for number, turns in enumerate(stories.values()):
+    for number, turns in enumerate(islice(stories.values(), stories_read)):
         passages = passages_of(turns[0]["story"], "story", draw.choice([48, 64, 96, 128]))
         library = Library.of(passages, embed)
         asked = []
@@ -234,65 +244,89 @@ def training_config(steps: int, batch: int, rate: float) -> FitConfig:
     )
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """What the command line names."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument(
-        "--held",
-        nargs="*",
-        default=HELD,
-        help="Firms that only validate.",
-    )
+    parser.add_argument("--held", nargs="*", default=HELD, help="Firms that only validate.")
     parser.add_argument("--start", type=Path, help="A reader that is trained further.")
+    parser.add_argument("--encoder", default="all-minilm-l6-v2", help="What the reader is made of.")
+    parser.add_argument("--near", help="The encoder by which passages are near; default: the same.")
+    parser.add_argument("--large", action="store_true", help="Large firms, too.")
     parser.add_argument("--coqa", type=int, default=800, help="Questions of CoQA, at most.")
-    args = parser.parse_args()
-    compute, draw, progress = select_compute("cpu"), random.Random(0), console_progress()
-    engine = open_encoder("all-minilm-l6-v2", compute, progress)
+    parser.add_argument("--stories", type=int, help="Stories of CoQA that are read; default: all.")
+    parser.add_argument("--first-block", type=int, default=0, help="The first that is adapted.")
+    parser.add_argument("--rank", type=int, default=RANK, help="Of the adapter; alpha is twice it.")
+    parser.add_argument("--rate", type=float, help="The learning rate.")
+    parser.add_argument("--run", type=Path, help="Where a stopped training goes on.")
+    return parser.parse_args()
 
-    def embed(texts: list[str]) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            return engine.embed(texts).float()
 
-    of_stories = coqa(embed, draw)
+def questions_read(
+    args: argparse.Namespace, embed
+) -> tuple[list[ReaderQuestion], dict[str, list[ReaderQuestion]]]:
+    """The questions to train on, and of each set that validates its own."""
+    draw = random.Random(0)
+    of_stories = coqa(embed, draw, args.stories)
     draw.shuffle(of_stories["train"])
     train, checks = of_stories["train"][: args.coqa], {"coqa": of_stories["validation"][:100]}
+    again = AGAIN if args.start or args.large else 1.0
     for folder in sorted(each for each in FIRMS.iterdir() if each.is_dir()):
         if folder.name in args.held:
             checks[folder.name] = list(firm(folder, embed, draw))
         else:
-            train += firm(folder, embed, draw, AGAIN if args.start else 1.0)
-    scorer = SentenceScorer(encoder_of(engine))
-    base = encoder_hashes(scorer.transformer)
+            train += firm(folder, embed, draw, again)
+    for folder in sorted(LARGE_FIRMS.iterdir()) if args.large else ():
+        if folder.name in args.held:
+            checks[folder.name] = list(firm(folder, embed, draw))
+        elif folder.is_dir():
+            train += firm(folder, embed, draw)
+    return train, checks
+
+
+def scorer_of(args: argparse.Namespace, encoder: Encoder) -> SentenceScorer:
+    """The reader at its start: of --start, or with a new adapter in the blocks from --first-block."""
+    scorer = SentenceScorer(encoder)
+    scorer.requires_grad_(False)
     if args.start:
-        scorer.requires_grad_(False)
         read_reader(scorer, args.start)
     else:
-        add_lora(scorer, rank=RANK, alpha=ALPHA, generator=generator(0, "lora"))
+        blocks = nn.ModuleList(scorer.transformer.blocks[args.first_block :])
+        drawn = generator(0, "lora")
+        add_lora(blocks, rank=args.rank, alpha=ALPHA / RANK * args.rank, generator=drawn)
     for name, parameter in scorer.named_parameters():
         parameter.requires_grad_(".lora_" in name or name.startswith("score."))
+    return scorer
+
+
+def main() -> None:
+    args = arguments()
+    compute, progress = select_compute("cpu"), console_progress()
+    engine = open_encoder(args.encoder, compute, progress)
+    near = open_encoder(args.near, compute, progress) if args.near else engine
+
+    def embed(texts: Sequence[str]) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return near.embed(texts).float()
+
+    train, checks = questions_read(args, embed)
+    base = encoder_hashes(encoder_of(engine).transformer)
+    scorer = scorer_of(args, encoder_of(engine))
     batches = ReaderBatches(train, engine.tokenizer, batch_size=BATCH, seed=0)
     steps = batches.batches_per_epoch
-    with tempfile.TemporaryDirectory() as folder:
-        run = RunFolder(Path(folder))
+    rate = args.rate or (FURTHER_RATE if args.start else LEARNING_RATE)
+    with nullcontext(args.run) if args.run else tempfile.TemporaryDirectory() as folder:
+        run, config = RunFolder(Path(folder)), training_config(steps, BATCH, rate)
         scorer.train()
-        config = training_config(steps, BATCH, FURTHER_RATE if args.start else LEARNING_RATE)
-        fit(
-            scorer,
-            batches,
-            answer_loss,
-            config,
-            run,
-            compute=compute,
-            hooks=Hooks(progress=progress),
-        )
+        hooks = Hooks(progress=progress)
+        fit(scorer, batches, answer_loss, config, run, compute=compute, hooks=hooks)
+    card = f"benchmarks/reader.py: {len(train)} questions, {steps} steps"
+    write_reader(scorer, args.out, base, card)
     reader = Reader(scorer, engine.tokenizer, compute)
     figures = {name: validation(each, reader) for name, each in checks.items()}
     print(json.dumps(figures, indent=1))
-    write_reader(
-        scorer, args.out, base, f"benchmarks/reader.py: {len(train)} questions, {steps} steps"
-    )
 
 
 if __name__ == "__main__":
