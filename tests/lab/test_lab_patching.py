@@ -21,7 +21,7 @@ from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import save_model
 
-CLEAN, CORRUPTED = "To be, or not to be, that", "To be, or not to suffer it, that"
+CLEAN, CORRUPTED = "or not to be, that", "or not to suffer it, that"
 # One of each kind of block, position and feed-forward network.
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
