@@ -287,7 +287,7 @@ def finetune_classifier(
         splits = _read_splits(data, config, Silent())
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(
-        opened, splits, run, config, compute=compute, progress=progress, card=card
+        opened, splits, run, config, compute=compute, progress=progress, card=card, limit=limit
     )
     if results.same_messages is not None:
         return results

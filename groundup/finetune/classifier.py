@@ -42,6 +42,7 @@ from groundup.finetune.further_trainings import (
 )
 from groundup.finetune.messages import Messages, Splits, with_calibration
 from groundup.finetune.stacked import require_scikit_learn
+from groundup.finetune.time_limit import TimeLimit
 from groundup.model.lora import merge_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -58,9 +59,10 @@ def fit_classifier(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
+    limit: TimeLimit | None = None,
 ) -> ClassifierResults:
     """Train on splits["train"], measure on "validation" and "test", save the classifier; returns
-    the contents of results.json.
+    the contents of results.json. `limit`: what is left of it decides how much is tried.
 
     A stopped run is resumed; `opened` is left as it was. Raises DataError (a split empty, one label
     only), ModelError, ConfigError.
@@ -68,7 +70,7 @@ def fit_classifier(
     started = time.monotonic()
     progress = progress or Silent()
     messages = messages_of(splits, config)
-    job = ClassifierJob(opened, messages, config, compute, progress)
+    job = ClassifierJob(opened, messages, config, compute, progress, limit)
     if config.train == "stacked":
         require_scikit_learn()
     finished = begin_or_finished(run, "classifier", training_fields(config), job.inputs())

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from groundup.device import Compute, generator
+from groundup.device import Compute, generator, shortest
 from groundup.engine.engine import TEXTS_AT_ONCE, Engine
 from groundup.engine.padded_batch import classifier_ids, classifier_windows
 from groundup.errors import ModelError
@@ -25,10 +25,11 @@ from groundup.evaluate.metrics import Interval, wilson_interval
 from groundup.files import sha256_text
 from groundup.finetune.config import NO_ENCODER, ClassifierConfig
 from groundup.finetune.features import Features, FrozenBlocks, Windows, keep_features
-from groundup.finetune.further_trainings import choose_learning_rate
+from groundup.finetune.further_trainings import RATES_FOLDER, choose_learning_rate
 from groundup.finetune.messages import Messages
 from groundup.finetune.order import Lengths, shortest_limit
 from groundup.finetune.stacked import PooledBlocks, StackedTraining
+from groundup.finetune.time_limit import TimeLimit
 from groundup.finetune.trainable_parts import (
     ClassBatches,
     IdInputs,
@@ -49,6 +50,7 @@ from groundup.train.optimizers.adamw import AdamW
 from groundup.train.run_lifecycle import load_best
 from groundup.train.steps.config import Checkpoints, FitConfig, TrainPrecision
 from groundup.train.steps.losses import finetune_loss
+from groundup.train.steps.precision import StepClock
 from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_io import OpenModel, find_model, open_model
 from groundup.weights.stacked import Stacked
@@ -67,6 +69,9 @@ LEARNING_RATES: dict[str, tuple[float, ...]] = {
 }
 WINDOW_TOKENS = (64, 128, 256, 512)
 LORA_RANK, LORA_ALPHA = 8, 16.0
+# Seconds of steps that are timed before learning rates are tried in a given time, and the share of
+# it that they may take.
+RATE_CLOCK_S, RATES_SHARE = 0.5, 0.6
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class ClassifierJob:
     config: ClassifierConfig
     compute: Compute
     progress: Progress
+    limit: TimeLimit | None = None
 
     @cached_property
     def token_counts(self) -> list[int]:
@@ -182,10 +188,38 @@ class ClassifierJob:
         def try_rate(rate: float, folder: RunFolder) -> FitResult:
             return self.train(self.learning_part(self.classifier()), inputs, rate, folder)
 
-        if config.learning_rate:
-            return _Descent(self, inputs, features, config.learning_rate, [])
+        rate = config.learning_rate or self._only_rate(inputs, run)
+        if rate:
+            return _Descent(self, inputs, features, rate, [])
         tried = choose_learning_rate(try_rate, run, self.progress, LEARNING_RATES[config.train])
         return _Descent(self, inputs, features, tried[0]["learning_rate"], tried)
+
+    def _only_rate(self, inputs: Inputs, run: RunFolder) -> float | None:
+        """The usual learning rate, where there is no time to choose one; noted in the plan, so that
+        a resumed run has it too.
+        """
+        limit, plan, rates = self.limit, run.read_plan(), LEARNING_RATES[self.config.train]
+        if limit is None or plan is None:
+            return None
+        noted = plan["fit"].get("learning_rate")
+        if noted or (run.path / RATES_FOLDER).exists():
+            return noted
+        batches, part = self.batches(inputs), self.learning_part(self.classifier())
+        config = fit_config_of(batches, self.config, rates[1])
+        loss = finetune_loss(self.messages.kind, self.config.loss)
+        clock = StepClock(part, [batches.batch(0)], loss, config, compute=self.compute)
+        bf16 = config.precision == "bf16"
+        step_s = shortest({bf16: partial(clock.step_s, bf16=bf16)}, seconds=RATE_CLOCK_S)[bf16]
+        needed_s = step_s * config.steps * (len(rates) + 1)
+        if needed_s < RATES_SHARE * limit.left_s:
+            return None
+        self.progress.say(
+            f"One learning rate, {rates[1]:g}: {len(rates)} to choose from would take about "
+            f"{needed_s:.0f} s, and the budget of {limit.budget} leaves {limit.left_s:.0f} s."
+        )
+        fit_table = {**plan["fit"], "learning_rate": rates[1]}
+        run.write_plan(plan["asked"], model=plan["model"], fit=fit_table, planned=plan["planned"])
+        return rates[1]
 
     @property
     def weights(self) -> list[Any]:

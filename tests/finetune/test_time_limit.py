@@ -11,7 +11,12 @@ import groundup
 from groundup.data.documents import Example, InstructionExample
 from groundup.device import Compute
 from groundup.errors import ConfigError
-from groundup.finetune import chat_training, classifier_baselines, classifier_time
+from groundup.finetune import (
+    chat_training,
+    classifier_baselines,
+    classifier_time,
+    classifier_training,
+)
 from groundup.finetune.classifier_results import ClassifierResults
 from groundup.finetune.config import ChatConfig, ClassifierConfig, EncoderConfig
 from groundup.finetune.instruct import fit_chat
@@ -152,7 +157,8 @@ def test_a_classifier_is_made_of_the_texts_that_fit_and_asks_no_base_without_tim
     rows = [each for side in splits.values() for each in side]
     data = tmp_path / "messages.tsv"
     data.write_text("".join(f"{each.label}\t{each.text}\n" for each in rows))
-    config = ClassifierConfig(budget="1m", train="head", learning_rate=1e-2, epochs=1)
+    config = ClassifierConfig(budget="1m", train="head", epochs=1)
+    monkeypatch.setattr(classifier_training, "RATES_SHARE", 0.0)
     monkeypatch.setattr(classifier_time, "text_s", lambda job: 0.5)
     monkeypatch.setattr(classifier_baselines, "ASKING_SHARE", 1.0)
     progress = Said()
@@ -165,9 +171,12 @@ def test_a_classifier_is_made_of_the_texts_that_fit_and_asks_no_base_without_tim
     (said,) = (line for line in progress.lines if line.startswith("Budget 1m"))
     used = int(said.split()[2])
     assert 30 <= used <= 60 * 0.97 / 0.7 and f"{used} of 300 texts fit" in said
-    assert results.zero_shot is None
+    assert results.zero_shot is None and results.learning_rate == 3e-3
+    assert any(line.startswith("One learning rate, 0.003: 3 to choose") for line in progress.lines)
     assert any("leaves no time" in line for line in progress.lines)
     monkeypatch.setattr(classifier_time, "text_s", never)
-    assert made() == results
+    monkeypatch.setattr(classifier_training, "RATES_SHARE", 1.0)  # noted: a resumed run has it, too
+    (tmp_path / "run" / "manifest.json").unlink()
+    assert made().learning_rate == 3e-3
     with pytest.raises(ConfigError, match="trains many times"):
         dataclasses.replace(config, learning_curve=True)
