@@ -37,14 +37,18 @@ from groundup.weights.formats import export
 from groundup.weights.gguf import write_gguf
 from groundup.weights.model_io import open_model, read_model_summary, save_model
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import peft
-    import transformers
-
 FAMILIES = ("llama", "llama_biases", "qwen2", "qwen3", "phi3", "gemma2_whole", "olmo2", "gpt2")
 IDS = torch.arange(3, 43)[None]
 ChangeConfig = Callable[[dict[str, object]], None]
+
+
+def references() -> tuple[Any, Any]:
+    """peft and transformers: 2.5 s of processor time that only a process of these tests pays."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import peft
+        import transformers
+    return peft, transformers
 
 
 def adapted(model: LanguageModel, rank: int = 3, targets: tuple[str, ...] = ()) -> LanguageModel:
@@ -94,6 +98,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 def test_peft_opens_it_to_the_same_logits(
     variant: str, targets: tuple[str, ...], tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
+    peft, transformers = references()
     model = make_model(make_config(variant, tokenizer.vocab_size))
     base = logits(model)
     unmerged = written(tmp_path, model, tokenizer, targets)
@@ -113,6 +118,7 @@ def test_peft_opens_it_to_the_same_logits(
 
 @pytest.mark.parametrize("variant", ["llama", "gpt2", "phi3"])
 def test_what_peft_writes_is_opened(variant: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    peft, transformers = references()
     save_model(make_model(make_config(variant, tokenizer.vocab_size)), tmp_path / "base", tokenizer)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "base", attn_implementation="eager"
