@@ -123,7 +123,10 @@ assert "groundup.api.public" in sys.modules and "torch" not in sys.modules
 
 
 # What they train is trained by other tests of the default suite, too.
-OF_SECONDS = ("run_research", "search_mixture", "finetune_reward", "run_memorised")
+OF_SECONDS = (
+    *("run_research", "search_mixture", "finetune_reward", "run_memorised"),
+    *("finetune_chat", "finetune_preference"),
+)
 
 
 @pytest.mark.parametrize(

@@ -391,6 +391,7 @@ def mailbox_of(file: Path, examples: list[Example], label: str) -> None:
     box.close()
 
 
+@pytest.mark.slow
 def test_from_mailboxes_named_by_label_to_the_rows_of_an_inbox(
     base: Path, splits: dict[str, list[Example]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -215,7 +215,7 @@ def test_every_section_leads_to_the_page_that_explains_it(
     assert all((page.parent / link).resolve().is_file() for link in links)
 
 
-@pytest.mark.parametrize("form", ["png", "svg"])
+@pytest.mark.parametrize("form", [pytest.param("png", marks=pytest.mark.slow), "svg"])
 def test_the_same_view_gives_the_same_picture(inside: dict[str, Any], form: Any) -> None:
     view = inside["views"]["reach"]
     assert picture("reach", view, form) == picture("reach", view, form)

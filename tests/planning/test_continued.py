@@ -114,6 +114,7 @@ def test_training_goes_on_from_the_weights_shape_and_tokenizer_of_the_model(
     assert go_on(folder, tmp_path / "run") == results, "the same command only reads it"
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_gguf_file(folder: Path, tmp_path: Path) -> None:
     file = export(
         open_model(folder / "base", CPU), "gguf", tmp_path / "base.gguf", quantization="f32"
