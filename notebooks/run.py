@@ -11,6 +11,7 @@ Prints a line for each with its seconds; a notebook that fails is named with the
 """
 
 import argparse
+import asyncio
 import os
 import re
 import shutil
@@ -93,7 +94,7 @@ def execute(notebook: NotebookNode, file: Path, temporary: Path, *, small: bool)
         notebook, timeout=CELL_LIMIT_S, resources={"metadata": {"path": str(folder)}}, extra_arguments=[QUIET]
     )
     try:
-        client.execute(env=environment(temporary, small=small))
+        asyncio.run(client.async_execute(env=environment(temporary, small=small)))
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         return described(notebook, error)
     return ""
