@@ -1,9 +1,9 @@
 """The README's moving picture: a build's own lines, its report, its model in a page, and an answer
 from documents, in a real Chromium.
 
-    python benchmarks/demo_picture.py runs/quickstart [--out docs/images/demo.gif]
+    python benchmarks/demo_picture.py runs/quickstart --command "make demo"
 
-BUILD is a finished build of quickstart. Needs Playwright with Chromium (the system's, else
+BUILD is a finished build of quickstart, made by the command that is shown. Needs Playwright with Chromium (the system's, else
 `playwright install chromium`) and Pillow.
 """
 
@@ -52,11 +52,11 @@ def stage_lines(log: str) -> list[str]:
     return found
 
 
-def terminal(page: Any, lines: list[str]) -> Iterator[Frame]:
-    """Yield `make demo` with the lines of its stages, as they come."""
+def terminal(page: Any, command: str, lines: list[str]) -> Iterator[Frame]:
+    """Yield the command with the lines of its stages, as they come."""
     for shown in range(0, len(lines) + 1, 3):
         text = "\n".join(f"{line[:97]}…" if len(line) > 98 else line for line in lines[:shown])
-        page.set_content(TERMINAL % (f"<b>$ make demo</b>\n\n{html.escape(text)}",))
+        page.set_content(TERMINAL % f"<b>$ {html.escape(command)}</b>\n\n{html.escape(text)}")
         yield Frame(page.screenshot(), 1800 if shown == len(lines) else 900)
 
 
@@ -106,7 +106,7 @@ def answer(page: Any) -> Iterator[Frame]:
             server.wait()
 
 
-def frames(build: Path) -> Iterator[Frame]:
+def frames(build: Path, command: str) -> Iterator[Frame]:
     """Yield all frames of a build."""
     from playwright.sync_api import sync_playwright
 
@@ -115,7 +115,8 @@ def frames(build: Path) -> Iterator[Frame]:
         found = next(filter(None, map(shutil.which, names)), None)
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        yield from terminal(page, stage_lines((build / "build.log").read_text("utf-8")))
+        lines = stage_lines((build / "build.log").read_text("utf-8"))
+        yield from terminal(page, command, lines)
         page.goto((build / "report.html").resolve().as_uri())
         yield Frame(page.screenshot(), 2600)
         yield from model(page, build / "model.html")
@@ -138,9 +139,10 @@ def moving(shown: list[Frame]) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("build", type=Path, help="a finished build of quickstart")
+    parser.add_argument("--command", required=True, help="by which the build was made")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/images/demo.gif")
     given = parser.parse_args()
-    shown = list(frames(given.build))
+    shown = list(frames(given.build, given.command))
     made = moving(shown)
     if len(made) > MAX_BYTES:
         raise SystemExit(f"{len(made):,} bytes, at most {MAX_BYTES:,} are wanted")
