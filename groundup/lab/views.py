@@ -331,6 +331,8 @@ def look_inside(
     views: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     wanted = [view for view in VIEWS if view in only or not only]
+    if contrast.corrupted is not None:  # a second text that it refuses, it refuses at once
+        wanted.sort(key=lambda view: view != COMPARES)
     with progress.track("lab", len(wanted), "views") as advance:
         for view in wanted:
             try:
@@ -345,7 +347,8 @@ def look_inside(
     if not views:
         raise DataError(f"No view could be made: {'; '.join(left_out.values())}")
     facts = _describe(opened, name)
-    return {"model": facts, "text": text, "views": views, "left_out": left_out}
+    in_order = {view: views[view] for view in VIEWS if view in views}
+    return {"model": facts, "text": text, "views": in_order, "left_out": left_out}
 
 
 def look_through(

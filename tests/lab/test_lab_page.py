@@ -18,6 +18,7 @@ import groundup
 from groundup.cli.main import run
 from groundup.errors import DataError, ModelError
 from groundup.files import write_json
+from groundup.lab import views
 from groundup.lab.charts import attention_chart, heads_chart
 from groundup.lab.page import PUBLIC_MODEL, picture, render, write_lab_page
 from groundup.lab.tokens import beginning
@@ -52,6 +53,21 @@ def page(inside: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Pa
     file.parent.mkdir()
     write_lab_page({**inside, "text": MARKUP}, file)
     return file
+
+
+def test_a_second_text_is_refused_before_any_other_view_is_made(
+    opened: OpenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    look = views.look_through
+    monkeypatch.setattr(
+        views,
+        "look_through",
+        lambda view, *of, **more: looked.append(view) or look(view, *of, **more),
+    )
+    with pytest.raises(DataError, match="same"):
+        look_inside(opened, TEXT, contrast=Contrast(corrupted=TEXT))
+    assert looked == [views.COMPARES]
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=lambda view: view.name)
