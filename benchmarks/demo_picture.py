@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from page_picture import ROOT, free_port, wait_for
+from page_picture import ROOT, ask, free_port, wait_for
 
 WIDTH, HEIGHT, COLOURS = 960, 600, 48
 MAX_BYTES = 2_000_000
@@ -91,15 +91,9 @@ def answer(page: Any) -> Iterator[Frame]:
         port = free_port()
         server = subprocess.Popen([*groundup, "serve", "--index", index, "--port", str(port)])
         try:
-            wait_for(f"http://127.0.0.1:{port}")
-            page.goto(f"http://127.0.0.1:{port}/#documents")
-            page.locator("#documents-index option").first.wait_for(state="attached")
-            page.locator("#documents-question").fill(QUESTION)
-            page.keyboard.press("Enter")
-            page.locator(".asked").last.wait_for()
-            page.wait_for_selector(".asked:last-child:not([aria-busy])")
-            page.evaluate("document.querySelector('#documents').scrollTop = 0")
-            page.evaluate("document.activeElement.blur()")
+            address = f"http://127.0.0.1:{port}"
+            wait_for(address)
+            ask(page, address, [QUESTION])
             yield Frame(page.screenshot(), 3500)
         finally:
             server.terminate()

@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 QUESTION = "What is the fee for a cash withdrawal abroad?"
@@ -35,8 +37,7 @@ def main() -> None:
         groundup = [sys.executable, "-m", "groundup"]
         index = given.index or f"{folder}/documents.index"
         if not given.index:
-            make = [*groundup, "index", given.documents, "--out", index]
-            subprocess.run([*make, "--vectors", "all-minilm-l6-v2"], check=True)
+            subprocess.run([*groundup, "index", given.documents, "--out", index], check=True)
         port = free_port()
         serve = [*groundup, "serve", "--index", index, "--port", str(port)]
         server = subprocess.Popen(serve)
@@ -67,6 +68,19 @@ def wait_for(address: str, seconds: float = 120) -> None:
     raise SystemExit("the server did not start")
 
 
+def ask(page: Any, address: str, questions: Sequence[str]) -> None:
+    """Ask an index's documents in its page, which then shows the answers from the top."""
+    page.goto(f"{address}/#documents")
+    page.locator("#documents-index option").first.wait_for(state="attached")
+    for question in questions:
+        page.locator("#documents-question").fill(question)
+        page.keyboard.press("Enter")
+        page.locator(".asked").last.wait_for()
+        page.wait_for_selector(".asked:last-child:not([aria-busy])")
+    page.evaluate("document.querySelector('#documents').scrollTop = 0")
+    page.evaluate("document.activeElement.blur()")
+
+
 def picture(address: str, given: argparse.Namespace) -> bytes:
     """Return the picture of the answered question, in few colours."""
     from PIL import Image
@@ -76,15 +90,7 @@ def picture(address: str, given: argparse.Namespace) -> bytes:
         found = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": given.width, "height": given.height})
-        page.goto(f"{address}/#documents")
-        page.locator("#documents-index option").first.wait_for(state="attached")
-        for question in given.question.split("|"):
-            page.locator("#documents-question").fill(question)
-            page.keyboard.press("Enter")
-            page.locator(".asked").last.wait_for()
-            page.wait_for_selector(".asked:last-child:not([aria-busy])")
-        page.evaluate("document.querySelector('#documents').scrollTop = 0")
-        page.evaluate("document.activeElement.blur()")
+        ask(page, address, given.question.split("|"))
         taken = page.screenshot()
         browser.close()
     made = io.BytesIO()
