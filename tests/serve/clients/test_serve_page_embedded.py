@@ -175,12 +175,13 @@ def test_by_keyboard_it_opens_is_typed_into_and_closes(visit: Callable[..., Any]
     page.keyboard.type("hello")
     assert question.input_value() == "hello"
     page.keyboard.press("Escape")
-    page.wait_for_function("!document.activeElement.shadowRoot.querySelector('dialog').open")
-    assert focused(page) == "open" and opener.get_attribute("aria-expanded") == "false"
+    page.get_by_role("button", name=LABEL, expanded=False).wait_for()  # said after it is closed
+    assert focused(page) == "open" and not is_open(page)
     page.keyboard.press("Enter")  # what was typed and said is still there
     question.wait_for()
     assert question.input_value() == "hello"
     page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name=LABEL, expanded=False).wait_for()
     assert focused(page) == "open" and not is_open(page)
 
 
