@@ -46,6 +46,8 @@ class PageContents(NamedTuple):
     """Of each tensor: where it begins and its length, in numbers."""
     checksum: int
     """CRC-32 of the bytes of the weights."""
+    shapes: dict[str, list[int]]
+    """Of each tensor, in the order of the weights."""
 
     @property
     def parameters(self) -> int:
@@ -70,7 +72,16 @@ def page_contents(opened: OpenModel) -> PageContents:
         base64.b64encode(content).decode(),
         tensors,
         zlib.crc32(content),
+        weight_shapes(model),
     )
+
+
+def weight_shapes(model: LanguageModel) -> dict[str, list[int]]:
+    """By the names in the page."""
+    return {
+        name.removeprefix(_PREFIX): list(weight.shape)
+        for name, weight in model.state_dict().items()
+    }
 
 
 def _require_language_model(opened: OpenModel) -> tuple[LanguageModel, Tokenizer]:

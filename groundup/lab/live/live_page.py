@@ -28,6 +28,8 @@ PROGRAM = (
     "model.js",
     "trace.js",
     "sampler.js",
+    "gradients.js",
+    "training.js",
     "formulas.js",
     "draw.js",
     "stages.js",

@@ -97,21 +97,26 @@ function softmax(scores) {
 const softcap = (value, cap) => (cap ? cap * Math.tanh(value / cap) : value);
 
 const silu = (/** @type {number} */ x) => x / (1 + Math.exp(-x));
+const siluSlope = (/** @type {number} */ x) => (1 + x * (1 - 1 / (1 + Math.exp(-x)))) / (1 + Math.exp(-x));
 const gelu = (/** @type {number} */ x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
-
-/** By its name in groundup: the activation, and whether a gate is activated and multiplies. */
-const FEEDFORWARDS = {
-  swiglu: { activation: silu, gated: true },
-  geglu: { activation: gelu, gated: true },
-  gelu: { activation: gelu, gated: false },
+const geluSlope = (/** @type {number} */ x) => {
+  const root = Math.sqrt(2 / Math.PI), tanh = Math.tanh(root * (x + 0.044715 * x ** 3));
+  return 0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * root * (1 + 3 * 0.044715 * x * x);
 };
 
-/** Where the norms are, as in groundup/model/block.py: x the stream, f the part, n and m the norms of its input and output. */
+/** By its name in groundup: the activation, its derivative, and whether a gate is activated and multiplies. */
+const FEEDFORWARDS = {
+  swiglu: { activation: silu, slope: siluSlope, gated: true },
+  geglu: { activation: gelu, slope: geluSlope, gated: true },
+  gelu: { activation: gelu, slope: geluSlope, gated: false },
+};
+
+/** Where the norms are, as in groundup/model/block.py: x the stream, f the part, n and m the norms of its input and output, add the sum. */
 const WIRINGS = {
-  pre: (x, f, n, m) => plus(x, f(n(x))),
-  post: (x, f, n, m) => m(plus(x, f(x))),
-  output: (x, f, n, m) => plus(x, m(f(x))),
-  sandwich: (x, f, n, m) => plus(x, m(f(n(x)))),
+  pre: (x, f, n, m, add) => add(x, f(n(x))),
+  post: (x, f, n, m, add) => m(add(x, f(x))),
+  output: (x, f, n, m, add) => add(x, m(f(x))),
+  sandwich: (x, f, n, m, add) => add(x, m(f(n(x)))),
 };
 
 /** @param {Float32Array} one @param {Float32Array} other */
@@ -127,6 +132,17 @@ function rotate(head, position, rotation) {
     head[pair] = a * cosine - b * sine;
     head[pair + half] = b * cosine + a * sine;
   }
+}
+
+/** A sine and a cosine of each frequency. @param {number} position @param {number} width @param {number[]} frequencies */
+function sinusoidRow(position, width, frequencies) {
+  const row = new Float32Array(width);
+  frequencies.forEach((frequency, pair) => {
+    const angle = Math.fround(position * frequency);
+    row[2 * pair] = Math.sin(angle);
+    row[2 * pair + 1] = Math.cos(angle);
+  });
+  return row;
 }
 
 class LiveModel {
@@ -187,13 +203,7 @@ class LiveModel {
     const { width, positions, sinusoids } = this.config;
     if (positions === "learned") return this.weights["position_embedding.weight"].slice(position * width, (position + 1) * width);
     if (positions !== "sinusoidal") return null;
-    const row = new Float32Array(width);
-    sinusoids.forEach((frequency, pair) => {
-      const angle = Math.fround(position * frequency);
-      row[2 * pair] = Math.sin(angle);
-      row[2 * pair + 1] = Math.cos(angle);
-    });
-    return row;
+    return sinusoidRow(position, width, sinusoids);
   }
 
   /** @param {number} layer @param {Float32Array} x @param {number} position */
@@ -205,9 +215,9 @@ class LiveModel {
       const input = norm("attention_norm")(x);
       return plus(this.at("between", plus(x, attention(input)), layer), feedforward(input));
     }
-    const add = WIRINGS[this.config.block];
-    const between = this.at("between", add(x, attention, norm("attention_norm"), norm("attention_output_norm")), layer);
-    return add(between, feedforward, norm("feedforward_norm"), norm("feedforward_output_norm"));
+    const wire = WIRINGS[this.config.block];
+    const between = this.at("between", wire(x, attention, norm("attention_norm"), norm("attention_output_norm"), plus), layer);
+    return wire(between, feedforward, norm("feedforward_norm"), norm("feedforward_output_norm"), plus);
   }
 
   /** @param {string} name @param {Float32Array} x */
