@@ -136,10 +136,11 @@ def line_chart(
     series: Sequence[Series],
     *,
     reference: tuple[float, str] | None = None,
+    along: Marks = (),
 ) -> list[Node]:
     """The legend and the chart in both sizes; [] without points.
 
-    `reference` is a horizontal line: (value, name).
+    `reference` is a horizontal line: (value, name). `along` are places of the x axis with a sign.
     """
     drawn = [each for each in series if each.points]
     if not drawn:
@@ -159,7 +160,8 @@ def line_chart(
     def draw(size: Size) -> Node:
         box = Frame(size, (0.0, last), (low - margin, high + margin))
         lines = [_line(box, each, number) for number, each in enumerate(drawn, 1)]
-        return chart(box, label, [axes(box, y_label), _reference(box, reference), lines])
+        signs = [_sign(box, *mark) for mark in along if mark[0] <= last]
+        return chart(box, label, [axes(box, y_label), _reference(box, reference), signs, lines])
 
     return [_legend(drawn), *map(draw, SIZES)]
 
@@ -253,6 +255,14 @@ def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str
     return group
 
 
+def _sign(box: Frame, value: float, sign: str) -> Node:
+    """A vertical line with a sign in a circle at its foot."""
+    x, foot = box.x(value), box.y.start
+    line = node("line", x1=x, x2=x, y1=box.y.end, y2=foot)
+    words = node("text", sign, x=x, y=foot - 6, class_="middle")
+    return node("g", line, node("circle", cx=x, cy=foot - 10, r=9), words, class_="along")
+
+
 def _reference(box: Frame, reference: tuple[float, str] | None) -> Node | None:
     if reference is None:
         return None
@@ -328,7 +338,7 @@ def scale_cell(axis: Point, values: Sequence[float], labels: Iterable[str]) -> N
 
 
 BAR_MARGIN = 1.08
-GAP_PIXELS = 2
+GAP_PIXELS, MAX_BAR_PIXELS = 2, 48
 LENGTH_LABEL, Y_LABEL = "characters in a document", "documents"
 
 
@@ -343,14 +353,15 @@ def length_histogram(lengths: Sequence[float]) -> list[Node]:
     first, last = filled[0], filled[-1]
     highest = max(lengths[first : last + 1])
     label = f"Lengths of the documents: from {_range(first)[0]} to {_range(last)[1]} characters."
-    x_marks, y_marks = _x_marks(first, last), _y_marks(highest)
+    y_marks = _y_marks(highest)
 
     def draw(size: Size) -> Node:
-        box = Frame(size, (float(first), float(last + 1)), (0.0, highest * BAR_MARGIN))
-        bars = [_bar(box, place, lengths[place]) for place in filled]
-        return chart(
-            box, label, [axes(box, Y_LABEL, LENGTH_LABEL, x_marks=x_marks, y_marks=y_marks), bars]
+        low, high = _around(
+            first, last + 1, math.ceil((size.width - LEFT - RIGHT) / MAX_BAR_PIXELS)
         )
+        box = Frame(size, (float(low), float(high)), (0.0, highest * BAR_MARGIN))
+        grid = axes(box, Y_LABEL, LENGTH_LABEL, x_marks=_x_marks(low, high), y_marks=y_marks)
+        return chart(box, label, [grid, [_bar(box, place, lengths[place]) for place in filled]])
 
     return [draw(size) for size in SIZES]
 
@@ -384,13 +395,20 @@ def _range(place: int) -> tuple[str, str]:
     return count(2 ** (place - 1)), count(2**place - 1)
 
 
-def _x_marks(first: int, last: int) -> list[tuple[float, str]]:
-    """Powers of ten; for a narrow range the ends of its bars."""
+def _around(low: int, high: int, places: int) -> tuple[int, int]:
+    """The range with at least so many places, those before it half of those added.
+
+    >>> _around(10, 12, 8)
+    (7, 15)"""
+    missing = max(0, places - (high - low))
+    start = max(1, low - missing // 2)
+    return start, max(high, start + places)
+
+
+def _x_marks(low: int, high: int) -> list[tuple[float, str]]:
+    """Powers of ten."""
     powers = [(1 + math.log2(10**power), _round_number(10**power)) for power in range(13)]
-    shown = [mark for mark in powers if first <= mark[0] <= last + 1]
-    if len(shown) > 1:
-        return shown
-    return [(place, count(2 ** (place - 1))) for place in (first, last + 1)]
+    return [mark for mark in powers if low <= mark[0] <= high]
 
 
 def _round_number(value: int) -> str:

@@ -185,3 +185,18 @@ def test_median_is_near_the_true_one() -> None:
         lengths[characters.bit_length()] += 1
     assert median_length(lengths) == pytest.approx(500, rel=0.1)
     assert median_length([]) is None
+
+
+@pytest.mark.parametrize("lengths", [[0] * 14 + [3, 9], [0, 5], [1] * 20])
+def test_bars_are_at_most_48_pixels_wide_and_the_axis_has_round_lengths(
+    lengths: list[int],
+) -> None:
+    for drawing in length_histogram(lengths):
+        assert all(float(bar.attrib["width"]) <= 48 for bar in drawing.iter("rect"))
+        right = float(drawing.attrib["viewBox"].split()[2])
+        ticks = {
+            each.text: float(each.attrib["x"])
+            for each in drawing.iter("text")
+            if each.get("class") == "middle"
+        }
+        assert len(ticks) >= 2 and all(20 < x < right - 14 for x in ticks.values())

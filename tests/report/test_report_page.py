@@ -26,15 +26,14 @@ from groundup.report.report_data import read_report_data
 Rewrite = Callable[[str, Callable[[Any], None]], Path]
 VOID = {"meta", "br", "hr", "img", "input", "link", "base", "col"}
 SECTIONS = [
+    "pretrain",
+    "chat",
+    "emergence",
     "data",
     "readers",
     "tokens",
-    "pretrain",
-    "samples",
     "attention",
     "spam",
-    "chat",
-    "emergence",
     "export",
     "times",
     "lineage",
@@ -108,7 +107,7 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
     )
     page = page_of(rewrite("build.json", lambda build: build.update(kinds=kinds)))
     found = [values["id"] for tag, values in page.tags if tag == "section"]
-    assert found == ["mood", "spam", "chat", "writer", "times", "lineage", "repeat"]
+    assert found == ["chat", "writer", "mood", "spam", "times", "lineage", "repeat"]
     assert "Stage 2 · mood" in page.text["mood"] and "Mood classifier" in page.text["top"]
     assert "Chat model writer" in page.text["top"] and "9.5" in page.text["writer"]
     assert "to classify mood, to classify spam and to follow instructions" in page.text["top"]
@@ -117,8 +116,8 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ("top", "read 4.86 million characters of text"),
-        ("top", "each of which agrees with its original in real llama.cpp"),
+        ("top", "learned to write from 4.86 million characters of text, starting from random"),
+        ("top", "All 4 exported files agree with their originals in llama.cpp"),
         (
             "emergence",
             "Own model: above chance in none of them; not distinguishable from chance in 2 of 2.",
@@ -149,7 +148,8 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
         ("data", "Random documents"),
         ("tokens", "·compare"),
         ("pretrain", "uniform guess among 4,096"),
-        ("samples", "step 160"),
+        ("pretrain", "step 160"),
+        ("pretrain", "At the numbers the model wrote the samples below"),
         ("attention", "Block 1, head 3"),
         ("spam", "-0.2 (-1.3 to +0.9)"),
         ("spam", "96.6 % to 99.1 %"),
@@ -239,7 +239,10 @@ def test_a_model_that_read_the_texts_has_a_chapter_of_what_it_gained_and_forgot(
     assert "1.463" in text["teach"] and "-0.503 (-0.600 to -0.400), better" in text["teach"]
     assert "predicts unseen text of the kind of these texts better than before" in text["teach"]
     assert "general text is predicted worse" in text["teach"] and "1.196" in text["teach"]
-    assert "Taught model" in text["top"] and "read these texts and fine-tuned it" in text["top"]
+    assert (
+        "Taught model" in text["top"]
+        and "trained further on these texts and then fine-tuned" in text["top"]
+    )
     assert (
         "trained further here" in text["readers"]
         and "first trained further on these texts" in text["chat"]
@@ -475,10 +478,9 @@ def test_a_data_card_is_shown_without_what_it_lacks(build_folder: Path, rewrite:
     [
         ("data", ["data"]),
         ("tokenizer", ["tokens"]),
-        ("pretrain", ["pretrain", "samples"]),
+        ("pretrain", ["pretrain"]),
         ("evaluate/attention.json", ["attention"]),
         ("evaluate/suites.json", ["emergence"]),
-        ("pretrain/samples.jsonl", ["samples"]),
         ("spam", ["spam"]),
         ("export", ["export"]),
     ],
@@ -520,7 +522,7 @@ def test_an_empty_build_gets_a_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "kept"), [("pretrain", "samples"), ("spam", "classifier"), ("chat", "chat")]
+    ("part", "kept"), [("pretrain", "pretrain"), ("spam", "classifier"), ("chat", "chat")]
 )
 def test_a_single_run_gets_a_page_of_its_chapters(build_folder: Path, part: str, kept: str) -> None:
     folder = build_folder / part
@@ -569,7 +571,7 @@ def test_no_text_of_any_file_becomes_markup(build_folder: Path) -> None:
     assert sum(tag == "style" for tag, _ in page.tags) == 1
     assert "\x00" not in html and "\x1b" not in html
     html.encode("utf-8")
-    assert "alert(1)" in page.text["samples"]
+    assert "alert(1)" in page.text["pretrain"]
 
 
 ODD_VALUES = [
@@ -772,9 +774,12 @@ def test_spam_says_how_far_it_can_be_trusted(rewrite: Rewrite) -> None:
         "costs": {"false_alarms": 3, "misses": 4},
         "coverage": {"answered": 0.8, "accuracy": 0.996, "curve": curve},
     }
-    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text[
-        "spam"
-    ]
+    folder = rewrite("spam/results.json", lambda results: results.update(found))
+    shown = page_of(folder).text["spam"]
+    chapter = render_page(read_report_data(folder)).split('id="spam"')[1].split("</section>")[0]
+    folded = re.findall("<details><summary>([^<]*)</summary>", chapter)
+    assert "Calibration: what its probabilities are worth" in folded
+    assert "What abstaining would bring" in folded
     assert all(
         each in shown
         for each in (
@@ -922,7 +927,7 @@ def test_a_failed_gate_is_said_before_anything_else(rewrite: Rewrite) -> None:
     assert "1 of 4 files failed the gate" in page.text["export"]
     assert "✗ differs" in page.text["export"]
     assert "'١٢' is [5, 9] here" in page.text["export"]
-    assert "of which only 3 agree" in page.text["top"]
+    assert "Only 3 of 4 exported files agree" in page.text["top"]
 
 
 def test_a_failed_export_shows_what_its_gate_found(build_folder: Path) -> None:
@@ -1037,6 +1042,38 @@ def test_the_overview_shows_what_the_models_write_and_a_figure_for_each_stage(
     assert "groundup chat" in top and "groundup serve" in top
 
 
+def test_a_build_without_samples_or_answers_says_so_and_shows_none(
+    build_folder: Path, rewrite: Rewrite
+) -> None:
+    (build_folder / "pretrain/samples.jsonl").unlink()
+    rewrite("chat/results.json", lambda results: results.pop("answers", None))
+    text = page_of(
+        rewrite("evaluate/results.json", lambda results: results.pop("answers", None))
+    ).text
+    assert "The own modelIts run stored no samples." in text["top"]
+    assert "The chat modelNo answers before and after were stored." in text["top"]
+    assert "This run stored no samples" in text["pretrain"]
+    assert "No answers before and after were stored." in text["chat"]
+    shutil.rmtree(build_folder / "pretrain")
+    shutil.rmtree(build_folder / "chat")
+    top = page_of(build_folder).text["top"]
+    assert "stored no" not in top and "were stored" not in top, "nothing was trained yet"
+
+
+def test_what_came_out_is_open_and_how_it_was_made_is_folded(build_folder: Path) -> None:
+    page = render_page(read_report_data(build_folder))
+    results, details = page.split('<main id="main">')[1].split("How it was made and measured")
+    assert results.count('class="chapter" open') == results.count('class="chapter"') == 3
+    assert details.count('class="chapter"') == 9 and 'class="chapter" open' not in details
+
+
+def test_a_classifier_alone_is_what_came_out(build_folder: Path, rewrite: Rewrite) -> None:
+    kinds = {"base": "base", "spam": "classifier"}
+    folder = rewrite("build.json", lambda build: build.update(kinds=kinds))
+    results = render_page(read_report_data(folder)).split("How it was made and measured</p><det")[0]
+    assert 'id="spam"' in results
+
+
 def test_a_build_of_texts_alone_speaks_of_no_public_model(
     build_folder: Path, rewrite: Rewrite
 ) -> None:
@@ -1060,8 +1097,8 @@ def test_a_build_of_texts_alone_speaks_of_no_public_model(
     typed = f"groundup generate {build_folder.parent.name}/{build_folder.name} 'Now is the winter'"
     assert typed in page.text["top"] and "Chat model" not in page.text["top"]
     assert (
-        "Now is the winter of our discontent" in page.text["samples"]
-        and "at the end" in page.text["samples"]
+        "Now is the winter of our discontent" in page.text["pretrain"]
+        and "at the end" in page.text["pretrain"]
     )
 
 

@@ -8,7 +8,7 @@ code are not searched.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from groundup.files import write_text
@@ -22,7 +22,7 @@ from groundup.report.sections.classifier import classifier_chapter
 from groundup.report.sections.data import DATA, READERS
 from groundup.report.sections.emergence import EMERGENCE
 from groundup.report.sections.export import EXPORT
-from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
+from groundup.report.sections.pretrain import PRETRAIN
 from groundup.report.sections.provenance import LINEAGE, REPEAT, TIMES
 from groundup.report.sections.reward import REWARD
 from groundup.report.sections.summary import opening
@@ -32,30 +32,34 @@ from groundup.report.values import table
 
 REPORT_NAME = "report.html"
 
-# Of a model of one's own.
-OF_TEXTS: tuple[Chapter, ...] = (
-    DATA,
-    READERS,
-    TOKENS,
-    PRETRAIN,
-    SAMPLES,
-    ATTENTION,
-)
+RESULTS, DETAILS = "What came out", "How it was made and measured"
 
 
-def chapters_of(report: ReportData) -> list[Chapter]:
-    """The chapters of a build or run, in order."""
-    chapters = [chapter for chapter in OF_TEXTS if chapter is not READERS or report.of_kind("base")]
-    chapters += map(classifier_chapter, report.of_kind("classifier"))
-    chapters.append(TEACH)
-    chapters += [chat_chapter(stage, report) for stage in report.of_kind("chat")]
-    chapters += [answers_chapter(stage, report) for stage in report.of_kind("answers")]
-    chapters += map(summaries_chapter, report.of_kind("summaries"))
-    chapters += [PREFERENCE, REWARD]
+def chapters_of(report: ReportData) -> dict[str, list[Chapter]]:
+    """The chapters of a build or run: first what came out, read in three minutes, then the
+    details. Classifiers are results where nothing was trained that writes.
+    """
+    results = [PRETRAIN, TEACH]
+    results += [chat_chapter(stage, report) for stage in report.of_kind("chat")]
+    results += [answers_chapter(stage, report) for stage in report.of_kind("answers")]
+    results += map(summaries_chapter, report.of_kind("summaries"))
+    results += [PREFERENCE, REWARD]
     if table(report.recipe, "evaluate").get("suites") != []:  # asked for none
-        chapters.append(EMERGENCE)
-    chapters += [EXPORT, TIMES, LINEAGE, REPEAT]
-    return [chapter for chapter in chapters if chapter.belongs_to(report)]
+        results.append(EMERGENCE)
+    classifiers = list(map(classifier_chapter, report.of_kind("classifier")))
+    details = [DATA, READERS, TOKENS, ATTENTION]
+    if not report.of_kind("base"):
+        details.remove(READERS)
+    if any(chapter.belongs_to(report) for chapter in results):
+        details += classifiers
+    else:
+        results += classifiers
+    details += [EXPORT, TIMES, LINEAGE, REPEAT]
+    groups = {RESULTS: results, DETAILS: details}
+    return {
+        title: [chapter for chapter in group if chapter.belongs_to(report)]
+        for title, group in groups.items()
+    }
 
 
 def write_page(folder: Path, out: Path | None = None) -> Path:
@@ -71,15 +75,26 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
 def render_page(report: ReportData, *, beside: bool = True) -> str:
     """`beside`: the page lies in the folder that it is about, and may link its files."""
-    shown = chapters_of(report)
-    chapters = [chapter.draw(report) for chapter in shown]
-    titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
-    links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
-    contents = node("nav", node("ol", links), class_="contents", aria_label="Contents")
-    head = opening(report, contents, shown, beside=beside)
-    explain([head, *chapters])
-    folded = [fold(chapter, is_open=number == 0) for number, chapter in enumerate(chapters)]
-    return html_page(report.name, head, node("main", folded, id="main"), skip_to="chapters")
+    groups = {title: group for title, group in chapters_of(report).items() if group}
+    drawn = {title: [each.draw(report) for each in group] for title, group in groups.items()}
+    shown = [chapter for group in groups.values() for chapter in group]
+    head = opening(report, _contents(drawn), shown, beside=beside)
+    explain([head, *[chapter for group in drawn.values() for chapter in group]])
+    main = node("main", id="main")
+    for title, group in drawn.items():
+        main.append(node("p", title, class_="group"))
+        main.extend(fold(chapter, is_open=title == RESULTS) for chapter in group)
+    return html_page(report.name, head, main, skip_to="chapters")
+
+
+def _contents(drawn: Mapping[str, Sequence[Node]]) -> Node:
+    """The links to all chapters, in their groups."""
+    groups = []
+    for title, group in drawn.items():
+        titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in group]
+        links = [node("li", node("a", words, href=f"#{key}")) for key, words in titles]
+        groups.append(node("div", node("p", title), node("ol", links)))
+    return node("nav", groups, class_="contents", aria_label="Contents")
 
 
 # term as the page shows it: (regular expression, definition)
@@ -126,7 +141,10 @@ def explain(parts: Sequence[Node]) -> None:
             (index + 1 for index, child in enumerate(part) if child.get("class") == "see"),
             len(part),
         )
-        part.insert(place, node("dl", rows, class_="terms"))
+        terms = node("dl", rows, class_="terms")
+        if part.tag == "header":
+            terms = node("details", node("summary", "The terms used above"), terms)
+        part.insert(place, terms)
 
 
 def terms_in(words: str, known: set[str]) -> list[str]:

@@ -44,7 +44,7 @@ from groundup.report.values import (
     whole_percent,
 )
 
-CARDS_SHOWN = 6
+CARDS_SHOWN = 4
 MAX_CARDS = 24
 ANSWER_CHARACTERS = 700
 EVALUATION = StageCard("evaluate", "Evaluation", "measures before and after, on the same data")
@@ -65,10 +65,15 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     )
     return [
         before,
-        _figures(run, evaluated),
-        _cards(evaluated) or _cards(run.results),
+        _cards(evaluated)
+        or _cards(run.results)
+        or note("No answers before and after were stored."),
         _checked(evaluated),
-        *chat_pretraining_parts(table(run.results, "pretraining")),
+        _figures(run, evaluated),
+        more(
+            "What pretraining is worth",
+            chat_pretraining_parts(table(run.results, "pretraining")),
+        ),
         _mask(run),
         _curve(run),
     ]

@@ -63,7 +63,7 @@ TRIED = [
     "right",
     "95 % interval",
     "seconds",
-    "",
+    "choice",
 ]
 EXAMPLES = "Some messages with their predictions, errors first"
 MAX_SUSPECTS = 15
@@ -81,16 +81,18 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
         _figures(results),
         _comparison(results, models),
         _verdict(models),
-        *_how_trained(results),
-        *pretraining_parts(table(results, "pretraining")),
         _confusion(results, models[0][0]),
-        by_label(results, models[0][0]),
-        *_put_to_work(results),
-        *label_charts(results),
-        *learning_chart(results),
-        _same_messages(results),
-        _examples(results),
+        _put_to_work(results),
         _wrong_labels(results),
+        _examples(results),
+        more("Precision, recall and F1 of each label", by_label(results, models[0][0])),
+        more("Calibration: what its probabilities are worth", _calibration(results)),
+        more("What abstaining would bring", _abstaining(table(results, "coverage"))),
+        more("ROC, and precision against recall, over all thresholds", label_charts(results)),
+        more("What more labels would bring", learning_chart(results)),
+        more("How it was trained", _how_trained(results)),
+        more("What pretraining is worth", pretraining_parts(table(results, "pretraining"))),
+        _same_messages(results),
     ]
 
 
@@ -260,25 +262,11 @@ def _count_cell(value: float, of_row: float) -> Node:
     return node("div", parts, class_=f"heat-{round(share * HEAT_LEVELS)}")
 
 
-def _put_to_work(results: JsonObject) -> list[Node | None]:
-    """How far its probabilities can be trusted, what costs and abstaining come to, and the curve
-    of coverage against accuracy.
-    """
-    calibration, coverage = table(results, "calibration"), table(results, "coverage")
-    if not calibration:
-        return []
-    by_chance = fill(
-        " ({} is expected by chance for this number of messages)",
-        number(calibration, "by_chance"),
-        three_decimals,
-    )
-    positive, costs = text(results, "positive"), table(results, "costs")
-    shown = facts(
-        (
-            three_decimals(calibration, "error"),
-            f"calibration error on test: how far confidence is from accuracy{by_chance}",
-        ),
-        (three_decimals(calibration, "before"), BEFORE_TEMPERATURE),
+def _put_to_work(results: JsonObject) -> Node | None:
+    """What its mistakes are, and what is left of them where it may abstain."""
+    coverage, costs = table(results, "coverage"), table(results, "costs")
+    positive = text(results, "positive")
+    return facts(
         (count(costs, "false_alarms"), f"false alarms: {positive} that is none"),
         (count(costs, "misses"), f"misses of {positive}"),
         (
@@ -288,14 +276,35 @@ def _put_to_work(results: JsonObject) -> list[Node | None]:
         (percent(coverage, "accuracy"), "of the answered ones right"),
         *_promise_facts(table(results, "decision", "promise")),
     )
+
+
+def _calibration(results: JsonObject) -> list[Node | None]:
+    """How far its probabilities can be trusted."""
+    calibration = table(results, "calibration")
+    by_chance = fill(
+        " ({} is expected by chance for this number of messages)",
+        number(calibration, "by_chance"),
+        three_decimals,
+    )
+    shown = facts(
+        (
+            three_decimals(calibration, "error"),
+            f"calibration error on test: how far confidence is from accuracy{by_chance}",
+        ),
+        (three_decimals(calibration, "before"), BEFORE_TEMPERATURE),
+    )
+    return [shown, calibration_chart(calibration)]
+
+
+def _abstaining(coverage: JsonObject) -> list[Node | None]:
+    """The curve of coverage against accuracy."""
     rows = [
         [three_decimals(each, "confidence"), percent(each, "coverage"), percent(each, "accuracy")]
         for each in tables(coverage, "curve")
     ]
     head = ["minimum confidence", "messages answered", "of these right"]
     made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
-    abstaining = more("What abstaining would bring", made)
-    return [shown, calibration_chart(calibration), coverage_chart(coverage), abstaining]
+    return [coverage_chart(coverage), made]
 
 
 def _promise_facts(promise: JsonObject) -> list[tuple[str, str]]:
@@ -321,7 +330,7 @@ def _examples(results: JsonObject) -> Node | None:
         judged = right_or_wrong(label == predicted)
         sure = percent(example, "probability")
         rows.append([message_of(example), foreign(label), foreign(predicted), sure, judged])
-    head = ["message", "label", "prediction", "confidence", ""]
+    head = ["message", "label", "prediction", "confidence", "result"]
     return more(EXAMPLES, data_table("Test messages", head, rows, figures=(3,)))
 
 
@@ -450,7 +459,7 @@ def _label_set_examples(results: JsonObject) -> Node | None:
         actual, predicted = texts(each, "actual"), texts(each, "predicted")
         judged = right_or_wrong(set(actual) == set(predicted))
         rows.append([message_of(each), _label_set(actual), _label_set(predicted), judged])
-    made = data_table("Test messages", ["message", "labels", "prediction", ""], rows)
+    made = data_table("Test messages", ["message", "labels", "prediction", "result"], rows)
     return more(EXAMPLES, made)
 
 

@@ -261,10 +261,10 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     return [
         _verdicts(suites),
         figure(caption, suites_chart(list(suites.values()))),
-        *_curves(report.suites),
-        _figures(suites),
-        _items(found, suites),
         _overlap(found),
+        _items(found, suites),
+        _curves(report.suites),
+        _figures(suites),
     ]
 
 
@@ -291,7 +291,7 @@ def _verdicts(suites: Mapping[str, SuiteRows]) -> Node:
     return node("ul", sentences, class_="verdicts")
 
 
-def _curves(found: JsonObject) -> list[Node | None]:
+def _curves(found: JsonObject) -> Node | None:
     titled = [
         (curve, TITLES.get(text(curve, "task"), text(curve, "task")))
         for curve in tables(found, "curves")
@@ -299,18 +299,18 @@ def _curves(found: JsonObject) -> list[Node | None]:
     drawn = [curve_chart(curve, title) for curve, title in titled]
     charts = [each for each in drawn if each is not None]
     if not charts:
-        return []
+        return None
     caption = (
         "The own model while it was trained, at the snapshots that its run kept; the steps are on "
         "a square root. Bands: 95 % intervals. Dotted: chance. Bits per byte, the loss that it is "
         f"trained for, fall first; a hollow point is {AT_CHANCE}."
     )
-    made = figure(caption, node("div", charts, class_="small-charts"))
+    shown: list[Child] = [figure(caption, node("div", charts, class_="small-charts"))]
     changes = [_change(curve, title) for curve, title in titled]
     said = "; ".join(change for change in changes if change)
-    if not said:
-        return [made]
-    return [made, node("p", f"From the first to the last snapshot, paired: {said}.")]
+    if said:
+        shown.append(node("p", f"From the first to the last snapshot, paired: {said}."))
+    return more("How the own model came to it, over the steps", shown)
 
 
 def _change(curve: JsonObject, title: str) -> str:
@@ -332,7 +332,7 @@ def _figures(suites: Mapping[str, SuiteRows]) -> Node | None:
             name, bounds = f"{suite.heading}, {MODELS[model][0]}", interval(row, percent)
             cells = [percent(row, "value"), bounds, count(row, "n"), percent(row, "chance")]
             rows.append([name, *cells, said])
-    head = ["suite and model", "accuracy", "95 % interval", "n", "chance", ""]
+    head = ["suite and model", "accuracy", "95 % interval", "n", "chance", "verdict"]
     return more("The figures", data_table("Accuracy on suites", head, rows, figures=(1, 2, 3, 4)))
 
 
@@ -394,7 +394,7 @@ def _overlap(found: JsonObject) -> Node | None:
 EMERGENCE = Chapter(
     "emergence",
     "",
-    "What it can do that nobody taught it",
+    "What it can do, and what it can't",
     "A model learns to predict the next token, and is asked something else: which sentence is "
     "right, what comes again, how a text feels. What is no better than guessing is hollow. "
     "Most of it needs a larger model than one trained in minutes.",

@@ -1,9 +1,7 @@
-"""Stage 3: the loss curves of the pretrained model, and the samples that it wrote at each
-evaluation.
-"""
+"""Stage 3: the loss curves of the pretrained model, with the samples that it wrote along them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from groundup.html_nodes import Child, Node, foreign, node
@@ -46,19 +44,30 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     run = report.run("pretrain")
     if not run.losses and not run.evaluations and not run.results:
         return "no model has been pretrained"
-    held_out = table(report.evaluation, "text")
-    return training_parts(run, number(report.tokenizer, "vocab_size"), held_out)
+    held_out, finished = table(report.evaluation, "text"), tables(report.evaluation, "samples")
+    title = "The finished model, on beginnings of sentences of the test text"
+    return [
+        *training_parts(run, number(report.tokenizer, "vocab_size"), held_out),
+        more(title, list_samples(finished)),
+    ]
 
 
 def training_parts(run: RunRecord, vocabulary: float | None, held_out: JsonObject) -> list[Child]:
-    """The figures, curves, sources and settings of a run on texts.
+    """The figures, the curve with samples along it, sources and settings of a run on texts.
 
     `held_out`: what the finished model was measured at.
     """
     vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
-    drawn = [_loss(run, vocabulary), _bits(run, held_out), mixture(run.results)]
-    resolved = settings_details("The settings of this run", table(run.run, "config"))
-    return [_figures(run), *drawn, _kept(run), _planned(run), resolved]
+    return [
+        _figures(run),
+        _loss(run, vocabulary),
+        *_samples(run),
+        _kept(run),
+        _planned(run),
+        mixture(run.results),
+        more("Bits per byte over the steps", _bits(run, held_out)),
+        settings_details("The settings of this run", table(run.run, "config")),
+    ]
 
 
 def _figures(run: RunRecord) -> Node | None:
@@ -103,12 +112,15 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
         Series("training", run.losses),
         Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked"),
     ]
+    along = [(step, str(place)) for place, step in enumerate(_sampled_steps(run), 1)]
     title = "Loss over training steps"
-    drawn = line_chart(title, "loss, nats per token", series, reference=reference)
+    drawn = line_chart(title, "loss, nats per token", series, reference=reference, along=along)
     caption = (
         "Training text and validation text. The dotted line is the loss of an untrained model that "
         "gives every token the same probability: the logarithm of the vocabulary size."
     )
+    if along:
+        caption += " At the numbers the model wrote the samples below."
     return figure(caption, drawn)
 
 
@@ -197,40 +209,23 @@ def _planned(run: RunRecord) -> Node | None:
     return note(f"Plan and actual: {'; '.join(pairs)}.")
 
 
-PRETRAIN = Chapter(
-    "pretrain",
-    "",
-    "Learning to predict the next token",
-    "The loss is the cross-entropy of the next token: lower is better. While both lines fall "
-    "together, the model generalises; where only the training line falls, it memorises the text.",
-    parts,
-    cards=[StageCard("pretrain", "Pretrained model", "learns to predict the next token")],
-    runs=["pretrain"],
-)
-
-
-def samples(report: ReportData) -> Sequence[Child] | str:
-    """Samples of some evaluations, and all of them; what the finished model writes after
-    beginnings of test sentences.
-    """
-    parts = sample_parts(report.run("pretrain"))
-    finished = tables(report.evaluation, "samples")
-    if finished:
-        title = "The finished model, on beginnings of sentences of the test text"
-        parts += [node("h3", title), _list_samples(finished)]
-    return parts or "no samples were written"
-
-
-def sample_parts(run: RunRecord) -> list[Child]:
-    """Samples of some evaluations, and all of them; nothing where none was written."""
+def _samples(run: RunRecord) -> list[Child]:
+    """Samples of some evaluations, numbered as on the curve, and all of them."""
     written, of_first = written_samples(run)
     if not written:
-        return []
+        return [note("This run stored no samples of what the model writes.")]
     chosen = evenly(of_first, SHOWN)
-    parts: list[Child] = [_list_samples(chosen)]
+    parts: list[Child] = [list_samples(chosen, dict(evaluation_points(run, *VALIDATION_NAMES)))]
     if len(written) > len(chosen):
-        parts.append(more(f"All {count(len(written))} samples", _list_samples(written)))
+        parts.append(more(f"All {count(len(written))} samples", list_samples(written)))
     return parts
+
+
+def _sampled_steps(run: RunRecord) -> list[float]:
+    """The steps of the samples that are shown along the curve."""
+    _, of_first = written_samples(run)
+    steps = [number(sample, "step") for sample in evenly(of_first, SHOWN)]
+    return [step for step in steps if step is not None]
 
 
 def written_samples(run: RunRecord) -> tuple[list[JsonObject], list[JsonObject]]:
@@ -247,26 +242,36 @@ def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
     return [items[round(index * (len(items) - 1) / (wanted - 1))] for index in range(wanted)]
 
 
-def _list_samples(written: list[JsonObject]) -> Node:
+def list_samples(
+    written: Sequence[JsonObject], along: Mapping[float, float] | None = None
+) -> Node | None:
+    """Samples with their steps; `along`, the loss at each step, numbers them as on the curve."""
     items = []
-    for sample in written:
+    for place, sample in enumerate(written, 1):
         prompt = node("b", text(sample, "prompt"))
         words = first_letters(text(sample, "text"), SAMPLE_CHARACTERS)
         quote = node("blockquote", prompt, words, class_="document", dir="auto")
-        step = "at the end"
+        step: list[Child] = ["at the end"]
         if "step" in sample:
-            step = f"step {count(sample, 'step')}"
+            step = [f"step {count(sample, 'step')}"]
+        if along is not None:
+            loss = along.get(number(sample, "step") or 0.0)
+            said = node("span", fill("loss {}", loss, fixed))
+            step = [node("b", str(place), class_="along"), node("span", step), said]
         items.append(node("li", node("p", step, class_="step"), quote))
+    if not items:
+        return None
     return node("ol", items, class_="samples")
 
 
-SAMPLES = Chapter(
-    "samples",
+PRETRAIN = Chapter(
+    "pretrain",
     "",
-    "Samples during training",
-    "The model continues the same prompt at each evaluation. It learns letters first, then words, "
-    "then sentences; meaning needs far more text and time.",
-    samples,
+    "Learning to predict the next token",
+    "The loss is the cross-entropy of the next token: lower is better. The model goes on from the "
+    "same words along the way: it learns letters first, then words, then sentences; meaning needs "
+    "far more text and time.",
+    parts,
+    cards=[StageCard("pretrain", "Pretrained model", "learns to predict the next token")],
     runs=["pretrain"],
-    stages=["pretrain"],
 )

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, note, notes_of
+from groundup.report.chapter import Chapter, StageCard, mark, note, notes_of
 from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
 from groundup.report.sections.pretrain import evenly, written_samples
 from groundup.report.source_parts import kept
@@ -43,13 +43,15 @@ def opening(
         what, stages, commands = "build ", _stages(report, chapters), _commands(report)
     if beside and (report.folder / LIVE_NAME).is_file():
         commands.append(_live_link())
-    parts = [
+    said = [
         node("p", "groundup · ", what, foreign(report.name), class_="kicker"),
         node("h1", _title(report)),
         node("p", _sentence(report), class_="lead"),
-        *commands,
     ]
-    overview = node("div", node("div", parts), shown_texts(report), class_="overview")
+    parts = [node("div", said), shown_texts(report)]
+    if commands:
+        parts.append(node("div", commands, class_="next"))
+    overview = node("div", parts, class_="overview")
     return node("header", overview, stages, contents, _warnings(report), id="top")
 
 
@@ -66,30 +68,32 @@ def _title(report: ReportData) -> str:
 def _sentence(report: ReportData) -> Child:
     if not report.is_build:
         return "This page shows one training run, from the files of its folder."
-    spent = "This build"
-    if report.elapsed_s is not None:
-        spent = f"In {duration(report.elapsed_s)} this build"
     parts = [part for part in (_own(report), _pulled(report), _exported(report)) if part]
     if not parts:
-        nothing = "has trained and exported no model yet; the finished stages are shown below."
-        return f"{spent} {nothing}"
-    return f"{spent} {'; it '.join(parts)}."
+        parts = ["This build has trained and exported no model yet"]
+    if report.elapsed_s is not None:
+        parts.append(f"All of it took {duration(report.elapsed_s)}")
+    return f"{'. '.join(parts)}."
 
 
 def _own(report: ReportData) -> str:
     characters = kept(tables(report.data_card, "sources"), "characters")
     vocabulary = number(report.tokenizer, "vocab_size")
     results = report.run("pretrain").results
-    source, parts = text(results, "start", "cut_from"), []
+    if results:
+        size = fill(" of {} parameters", number(results, "parameters"), parameters)
+        source = text(results, "start", "cut_from")
+        began = f"cut from {source}" if source else "starting from random numbers"
+        learned = f"A model{size} learned to write"
+        return f"{learned}{fill(' from {} characters of text', characters, parameters)}, {began}"
+    parts = []
     if characters is not None:
         parts.append(f"read {parameters(characters)} characters of text")
     if vocabulary is not None:
         parts.append(f"trained a tokenizer with {count(vocabulary)} tokens")
-    if results:
-        size = fill(" of {} parameters", number(results, "parameters"), parameters)
-        began = f"cut from {source}" if source else "from scratch"
-        parts.append(f"trained a model{size} {began}")
-    return _enumerate(parts)
+    if not parts:
+        return ""
+    return f"This build {_enumerate(parts)}"
 
 
 def _pulled(report: ReportData) -> str:
@@ -100,10 +104,10 @@ def _pulled(report: ReportData) -> str:
     )
     if not tuned:
         return ""
-    taught, model = "", report.base_name
+    read = ""
     if report.stage(CONTINUED):
-        taught, model = f"had {model} read {report.texts} and ", "it"
-    return f"{taught}fine-tuned {model} {_enumerate(tuned)}"
+        read = f"trained further on {report.texts} and then "
+    return f"The public model {report.base_name} was {read}fine-tuned {_enumerate(tuned)}"
 
 
 def _exported(report: ReportData) -> str:
@@ -112,11 +116,12 @@ def _exported(report: ReportData) -> str:
     if not gates and not files:
         return ""
     if not gates:
-        return f"wrote {count(len(files))} files for other programs"
-    agree = "each of which agrees with its original"
+        return f"{count(len(files))} files were written for other programs"
     if passed < len(gates):
-        agree = f"of which only {passed} agree with their originals"
-    return f"exported {len(gates)} model files, {agree} in real llama.cpp"
+        return (
+            f"Only {passed} of {len(gates)} exported files agree with their originals in llama.cpp"
+        )
+    return f"All {len(gates)} exported files agree with their originals in llama.cpp"
 
 
 def _enumerate(parts: list[str]) -> str:
@@ -125,12 +130,14 @@ def _enumerate(parts: list[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-LINE_CHARACTERS, QUESTION_CHARACTERS = 80, 80
+LINE_CHARACTERS, QUESTION_CHARACTERS = 72, 80
+# A text of a play is shown in its lines.
+LINES = 3
 MOST = 2
 
 
 def shown_texts(report: ReportData) -> Node | None:
-    """At most two examples as one card; None where the models have written nothing yet."""
+    """At most two examples as one card; None before a model is trained that writes."""
     examples = (_continued(report), _asked(report), _answered(report))
     found = [part for part in examples if part is not None]
     if not found:
@@ -141,8 +148,10 @@ def shown_texts(report: ReportData) -> Node | None:
 def _continued(report: ReportData) -> Node | None:
     _, samples = written_samples(report.run("pretrain"))
     if not samples:
-        return None
-    rows = [
+        if not report.run("pretrain").results:
+            return None
+        return _nothing("The own model", "Its run stored no samples.")
+    rows: list[tuple[Child, str]] = [
         (f"step {count(sample, 'step')}", text(sample, "text")) for sample in evenly(samples, 2)
     ]
     return _example("The own model goes on from ", text(samples[0], "prompt"), rows)
@@ -153,18 +162,19 @@ def _asked(report: ReportData) -> Node | None:
     answers = tables(report.evaluation, "answers")
     answers = [answer for answer in answers if text(answer, "after").strip()]
     if not answers:
-        return None
+        if not any(report.run(name).results for name in report.of_kind("chat")):
+            return None
+        return _nothing("The chat model", "No answers before and after were stored.")
     right = [each for each in answers if each.get("after_right") is True]
     mended = [each for each in right if each.get("before_right") is False]
     chosen = (mended or right or answers)[0]
-    marks = {True: " ✓", False: " ✗"}
-    rows = []
+    rows: list[tuple[Child, str]] = []
     for name in ("before", "after"):
         judged = chosen.get(f"{name}_right")
-        mark = ""
+        head: list[Child] = [f"{name} "]
         if isinstance(judged, bool):
-            mark = marks[judged]
-        rows.append((f"{name}{mark}", text(chosen, name)))
+            head.append(mark(judged))
+        rows.append((head, text(chosen, name)))
     asked = " ".join(part for part in (text(chosen, "instruction"), text(chosen, "input")) if part)
     asked = first_letters(asked, QUESTION_CHARACTERS)
     return _example("The chat model is asked ", asked, rows)
@@ -180,15 +190,26 @@ def _answered(report: ReportData) -> Node | None:
     return None
 
 
-def _example(title: str, quoted: str, rows: Sequence[tuple[str, str]]) -> Node:
-    said = [
-        (
-            node("dt", name),
-            node("dd", foreign(first_letters(" ".join(words.split()), LINE_CHARACTERS))),
-        )
-        for name, words in rows
-    ]
+def _nothing(title: str, sentence: str) -> Node:
+    return node("article", node("h2", title), node("p", sentence, class_="quiet"))
+
+
+def _example(title: str, quoted: str, rows: Sequence[tuple[Child, str]]) -> Node:
+    said = [(node("dt", name), node("dd", foreign(beginning(words)))) for name, words in rows]
     return node("article", node("h2", title, "“", foreign(quoted), "”"), node("dl", said))
+
+
+def beginning(words: str) -> str:
+    """The first lines of what a model wrote, without the empty ones; control characters as dots.
+
+    >>> beginning("  Yes.\\n\\nTITUS.\\nNo,   sir.\\nOh.")
+    'Yes.\\nTITUS.\\nNo, sir. …'"""
+    lines = [" ".join(line.split()) for line in words.splitlines() if line.strip()]
+    lines = ["".join(each if each.isprintable() else "·" for each in line) for line in lines]
+    shown = first_letters("\n".join(lines[:LINES]), LINE_CHARACTERS)
+    if len(lines) > LINES and not shown.endswith("…"):
+        shown += " …"
+    return shown
 
 
 def _stages(report: ReportData, chapters: Sequence[Chapter]) -> Node:
@@ -289,7 +310,7 @@ def _pretrained(report: ReportData, stage: str) -> Headline:
 
 def _classifier(report: ReportData, stage: str) -> Headline:
     best = next(iter(tables(report.run(stage).results, "models")), {})
-    return percent(best, "accuracy", "value"), f"{stage} accuracy"
+    return percent(best, "accuracy", "value"), "accuracy"
 
 
 def _chat(report: ReportData, stage: str) -> Headline:
@@ -331,7 +352,7 @@ OF_KIND: dict[str, Callable[[ReportData, str], Headline]] = {
     "pretrain": _pretrained,
     "base": lambda report, stage: (
         short(number(report.facts(stage), "parameters")),
-        "parameters, pulled",
+        "parameters",
     ),
     "classifier": _classifier,
     "chat": _chat,

@@ -4,10 +4,10 @@ continued on the texts, and how it went.
 
 from collections.abc import Sequence
 
-from groundup.html_nodes import Child, Node, foreign, node
+from groundup.html_nodes import Child, Node, foreign
 from groundup.report.chapter import Chapter, StageCard, data_table, figure, note, paired_change
 from groundup.report.report_data import CONTINUED, ReportData
-from groundup.report.sections.pretrain import sample_parts, training_parts
+from groundup.report.sections.pretrain import training_parts
 from groundup.report.values import JsonObject, number, numbers, table, text, three_decimals
 
 
@@ -17,11 +17,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         return "the training of no model was continued"
     shown: list[Child] = [_began(report, run.run), _changes(report, run.results)]
     shown += _verdicts(report, table(run.results, "forgetting"))
-    shown += training_parts(run, None, {})
-    written = sample_parts(run)
-    if written:
-        shown.append(node("h3", "What it writes, before and after"))
-    return [*shown, *written]
+    return [*shown, *training_parts(run, None, {})]
 
 
 def _changes(report: ReportData, results: JsonObject) -> Node | None:
