@@ -1,6 +1,7 @@
 """The site: pages of docs/, the course's notebooks, and a reference from docstrings, in build/site/html. `make docs`.
 
-docs/**/*.md and images        copied; a link to a notebook leads to its page, and a `>>>` example is shown as code
+docs/**/*.md and images        copied; a link to a notebook leads to its page, a `>>>` example is shown as code, and a
+                               still picture of images/touch becomes one with controls (touch.py)
 groundup/course/notebooks      -> course/*.md by nbconvert, with the committed outputs; nothing is run
 a room of the code             -> reference/ROOM.md, one `:::` of mkdocstrings for each module
 MathJax                        from a package archive (groundup/fetch.py), so that the site asks no other host for anything
@@ -24,6 +25,7 @@ import tomli_w
 from links import faults_of_site
 from markdown_text import fenced_examples, plain_brackets
 from nbconvert import MarkdownExporter
+from touch import script, style, with_figures
 
 from groundup.course.notebook import notebooks
 from groundup.errors import GroundupError
@@ -103,7 +105,9 @@ def copy_pages() -> None:
         if path.suffix == ".md":
             up = "../" * (len(place.parts) - 1)
             target.write_text(
-                fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", path.read_text()))
+                with_figures(
+                    fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", path.read_text()))
+                )
             )
         else:
             shutil.copyfile(path, target)
@@ -166,6 +170,8 @@ def write_assets() -> None:
     assets.mkdir()
     for name in ("site.css", "mathematics.js"):
         shutil.copyfile(Path(__file__).parent / name, assets / name)
+    (assets / "touch.js").write_text(script())
+    (assets / "touch.css").write_text(style())
     archive = fetch_package(MATHJAX, MATHJAX_SHA256, kind="wheel")
     for glob in MATHJAX_FILES:
         for member in members(archive, glob):

@@ -1,0 +1,91 @@
+"""The pictures of the concept pages that can be touched: `![words](../images/touch/NAME.svg)` in a page stands for the still
+picture, which the site's script (`touch/*.js`) replaces by one with controls.
+
+    python docs/site/touch.py        draws the still pictures anew (wants node); tests/test_concepts.py compares them
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from groundup.files import write_text
+from groundup.palette import COLOURS, DARK, LIGHT, custom_properties
+
+HERE = Path(__file__).parent / "touch"
+STILLS = HERE.parents[1] / "images" / "touch"
+SCRIPTS = ("frame.js", "attention.js")
+STILL = re.compile(r"^!\[([^\]]*)\]\(((?:\.\./)+images/touch/([\w-]+)\.svg)\)$", re.MULTILINE)
+
+
+def script() -> str:
+    """The program of all pictures."""
+    return "\n".join((HERE / name).read_text() for name in SCRIPTS)
+
+
+def style() -> str:
+    """The style of pictures and frames, in the colours of the site's two schemes."""
+
+    def within(selector: str, place: int) -> str:
+        named = "".join(f"--{name}: {both[place]}; " for name, both in COLOURS.items())
+        return f"{selector} {{ {named}}}\n"
+
+    own = within("figure.touch", 0) + within('[data-md-color-scheme="slate"] figure.touch', 1)
+    return own + "".join((HERE / name).read_text() for name in ("touch.css", "page.css"))
+
+
+def with_figures(text: str) -> str:
+    """The page with a frame around each still picture, for the script to fill."""
+
+    def framed(found: re.Match[str]) -> str:
+        words, source, name = found.groups()
+        return f'<figure class="touch" data-picture="{name}"><img src="{source}" alt="{words}"></figure>'
+
+    return STILL.sub(framed, text)
+
+
+def in_node(program: str) -> str:
+    """What a program after all pictures' own prints. Raises CalledProcessError."""
+    done = subprocess.run(
+        ["node", "-"],
+        input=f"{script()}\n{program}",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def stills() -> dict[str, str]:
+    """Each picture by its name, as it stands before it is touched, with its style inside."""
+    program = """console.log(JSON.stringify(Object.fromEntries(Object.entries(PICTURES).map(
+        ([name, picture]) => [name, svg(picture, initial(picture))]))))"""
+    colours = custom_properties(LIGHT, DARK).replace(":root", "svg")
+    inner = f"<style>{colours}{(HERE / 'touch.css').read_text()}</style>"
+    drawn: dict[str, str] = json.loads(in_node(program))
+    return {
+        name: re.sub(r"^(<svg[^>]*>)", rf"\g<1>{backdrop(picture)}", picture).replace(
+            "STYLE", inner
+        )
+        + "\n"
+        for name, picture in drawn.items()
+    }
+
+
+def backdrop(picture: str) -> str:
+    """A card below a still picture, which may lie on any page."""
+    _, _, width, height = re.findall(r'viewBox="([^"]+)"', picture)[0].split()
+    return f'STYLE<rect width="{width}" height="{height}" fill="var(--card)"/>'
+
+
+def main() -> int:
+    """Write every still picture; return the exit code."""
+    STILLS.mkdir(exist_ok=True)
+    for name, picture in stills().items():
+        write_text(STILLS / f"{name}.svg", picture)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
