@@ -73,7 +73,7 @@ def model(page: Any, file: Path) -> Iterator[Frame]:
         page.wait_for_selector("#write:not([disabled])")
         page.wait_for_timeout(600)
         yield Frame(page.screenshot(), 900)
-    page.check("input[value=mathematics]", force=True)
+    page.check("input[name=level][value=mathematics]", force=True)
     page.evaluate("document.getElementById('at-scores').scrollIntoView()")
     page.wait_for_selector("#inside:not([aria-busy])")
     page.locator("[data-stage=scores] .row.chosen .figure").first.click()

@@ -8,13 +8,21 @@ from groundup.html_nodes import Node, node, policy_hash
 
 
 def html_head(
-    title: str, style: str, scripts: Sequence[str], *, embedded_images: bool = False
+    title: str,
+    style: str,
+    scripts: Sequence[str],
+    *,
+    embedded_images: bool = False,
+    own_workers: bool = False,
 ) -> Node:
-    """`embedded_images`: those of data: and blob: addresses are shown."""
+    """`embedded_images`: those of data: and blob: addresses are shown. `own_workers`: the page may
+    start workers of programs that it makes itself (blob: addresses).
+    """
     allowed = " ".join(f"'{policy_hash(script)}'" for script in scripts)
     images = "img-src data: blob:; " if embedded_images else ""
+    workers = "worker-src blob:; " if own_workers else ""
     policy = (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; {images}"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; {images}{workers}"
         "base-uri 'none'; form-action 'none'"
     )
     return node(

@@ -15,6 +15,7 @@ from groundup.weights.gguf_adapter import GGUF_ADAPTER
 from groundup.weights.hf import HF
 from groundup.weights.model_format import Check, ExportOptions, ModelFormat, ModelReader, OpenModel
 from groundup.weights.modelfile import OLLAMA
+from groundup.weights.one_file import ONE_FILE_READER, ONE_FILE_SUFFIX
 from groundup.weights.packed import PACKED, PACKED_READER, packed_bits
 
 FORMATS: dict[str, ModelFormat] = {
@@ -27,7 +28,9 @@ FORMATS: dict[str, ModelFormat] = {
 
 
 def file_suffixes() -> tuple[str, ...]:
-    return tuple(each.suffix for each in FORMATS.values() if each.reader and each.suffix)
+    """Of models that are one file."""
+    known = (each.suffix for each in FORMATS.values() if each.reader and each.suffix)
+    return (*known, ONE_FILE_SUFFIX)
 
 
 def reader_of(path: Path) -> ModelReader:
@@ -39,6 +42,8 @@ def reader_of(path: Path) -> ModelReader:
     suffix = ""
     if not path.is_dir():
         suffix = path.suffix
+    if suffix == ONE_FILE_SUFFIX:
+        return ONE_FILE_READER
     readers = (each.reader for each in FORMATS.values() if each.reader and each.suffix == suffix)
     return next(readers, GGUF_READER)
 

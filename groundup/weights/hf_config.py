@@ -247,20 +247,31 @@ def shown(value: object) -> str:
 
 def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, object]:
     """`dtype`: torch's name ("float32") of the weights on disk."""
-    config = hf.config
-    classes, model_type = OWN_CLASSES, OWN
-    body: dict[str, object] = {
-        OWN: to_plain(config),
-        "vocab_size": config.vocab_size,
-        "tie_word_embeddings": config.tied_head,
-    }
-    if has_class(config):
-        family = FAMILIES[config.family]
-        classes, model_type, body = family.classes, family.model_type, _config_json(config, family)
+    if not has_class(hf.config):
+        return own_config_json(hf, tokenizer, dtype)
+    family = FAMILIES[hf.config.family]
     return {
-        "architectures": [classes[hf.kind]],
-        "model_type": model_type,
-        **body,
+        "architectures": [family.classes[hf.kind]],
+        "model_type": family.model_type,
+        **_config_json(hf.config, family),
+        **_common_json(hf, tokenizer, dtype),
+    }
+
+
+def own_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, object]:
+    """The same with our own fields, beside tensors under our own names."""
+    return {
+        "architectures": [OWN_CLASSES[hf.kind]],
+        "model_type": OWN,
+        OWN: to_plain(hf.config),
+        "vocab_size": hf.config.vocab_size,
+        "tie_word_embeddings": hf.config.tied_head,
+        **_common_json(hf, tokenizer, dtype),
+    }
+
+
+def _common_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, object]:
+    return {
         **_label_json(hf.labels, hf.multi_label),
         **_token_ids(tokenizer),
         "dtype": dtype,

@@ -2,7 +2,8 @@
 `read_model_summary` for a shape without its weights.
 
 open_model takes a name of the catalog, a Hugging Face or run folder, an adapter's folder, a .gguf,
-a folder with one .gguf, or a build folder (its chat model, or what `prefer` says). Where a manifest
+a folder with one .gguf, a .safetensors with config and tokenizer in its metadata (`one_file.py`), or
+a build folder (its chat model, or what `prefer` says). Where a manifest
 of ours covers it, every byte is checked, beside the reading (0.7 s of processor time a gigabyte).
 read_model_summary reads headers and configs only; it also takes a .toml with the fields of
 ModelConfig, a run that has not ended, and a preset.
@@ -37,6 +38,7 @@ from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
 from groundup.weights.model_format import ModelSummary, OpenModel, require_fitting
 from groundup.weights.model_hub import pull, pulled
 from groundup.weights.names import hf_bindings
+from groundup.weights.one_file import ONE_FILE_SUFFIX
 from groundup.weights.sentence_folder import Prompts
 from groundup.weights.stacked import Stacked, remove_stacked
 from groundup.weights.verify import verified_meanwhile
@@ -152,7 +154,8 @@ def _inner_model(folder: Path, prefer: str) -> Path:
                 f"The build {folder} has {len(found)} finished {kind} stages.", fix=fix
             )
         return found[0]
-    suffixes = file_suffixes()
+    # weights without their config.json are no model
+    suffixes = [suffix for suffix in file_suffixes() if suffix != ONE_FILE_SUFFIX]
     files = sorted(file for suffix in suffixes for file in folder.glob("*" + suffix))
     if len(files) == 1:
         return files[0]

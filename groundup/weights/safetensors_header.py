@@ -24,6 +24,7 @@ from groundup.files import read_errors
 
 # The headers of the largest models (1,000 layers in one file) are below 2 MiB.
 MAX_HEADER_BYTES = 16 * 2**20
+METADATA = "__metadata__"
 MAX_DIMENSIONS = 8
 MAX_NAME_CHARACTERS = 512
 DTYPE_BYTES = {
@@ -52,6 +53,22 @@ class TensorEntry:
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
     """The checked tensor table. Raises FormatError."""
+    table, data_bytes = _read_table(path)
+    table.pop(METADATA, None)
+    entries = {name: _entry(path, name, value) for name, value in table.items()}
+    _check_extents(path, entries, data_bytes)
+    return entries
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts beside the tensors, by name. Raises FormatError."""
+    found = _read_table(path)[0].get(METADATA, {})
+    assert isinstance(found, dict)
+    return found
+
+
+def _read_table(path: Path) -> tuple[dict[str, object], int]:
+    """The header, and the bytes after it."""
     with read_errors(path):
         if not path.is_file():
             raise FormatError(path, "file", "is missing")
@@ -62,11 +79,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
             length = int.from_bytes(handle.read(8), "little")
             if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
                 raise FormatError(path, "header length", f"is {length} in a file of {size} bytes")
-            table = _parse(path, handle.read(length))
-    table.pop("__metadata__", None)
-    entries = {name: _entry(path, name, value) for name, value in table.items()}
-    _check_extents(path, entries, size - 8 - length)
-    return entries
+            return _parse(path, handle.read(length)), size - 8 - length
 
 
 @contextmanager
@@ -86,11 +99,11 @@ def _parse(path: Path, raw: bytes) -> dict[str, object]:
         raise FormatError(path, "header", f"can't be parsed ({str(error)[:120]})") from error
     if not isinstance(table, dict):
         raise FormatError(path, "header", "is not a table")
-    metadata = table.get("__metadata__", {})
+    metadata = table.get(METADATA, {})
     if not isinstance(metadata, dict) or not all(
         isinstance(value, str) for value in metadata.values()
     ):
-        raise FormatError(path, "header", "__metadata__ is not a table of strings")
+        raise FormatError(path, "header", f"{METADATA} is not a table of strings")
     return table
 
 

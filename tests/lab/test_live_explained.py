@@ -9,9 +9,9 @@ import pytest
 
 from groundup.fetch import fetch_package
 from groundup.html_nodes import to_html
-from groundup.lab.live.contents import live_config
 from groundup.lab.live.explanation import LEVELS, explanation
 from groundup.lab.live.live_page import write_live_page
+from groundup.lab.live.tables import live_config
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
 from tests.live_shapes import SHAPES, open_shape
@@ -73,7 +73,7 @@ def test_a_number_is_followed_to_where_it_came_from(
     assert "number 2" in said
     assert not re.search(r"\d\.\d", said)
     for level in LEVELS:
-        page.check(f"input[value={level}]", force=True)
+        page.check(f"input[name=level][value={level}]", force=True)
     assert page.locator("#inspector-said .formula sub").count()
     page.keyboard.press("Escape")
     assert not page.is_visible("#inspector")
@@ -220,8 +220,11 @@ def test_axe_finds_no_violation(
     file = tmp_path / "model.html"
     write_live_page(open_shape(tokenizer), file, text=TEXT)
     page = explained(browser, file, width, scheme)
-    page.check("input[value=mathematics]", force=True)
+    page.check("input[name=level][value=mathematics]", force=True)
     page.locator("[data-stage=embedding] .strip i").nth(5).click()
+    page.check("input[name=train-level][value=mathematics]", force=True)
+    page.click("#train-step")
+    page.wait_for_selector("#train-weight-said:has-text('measured')")
     page.evaluate(f"{axe}; 0")
     found = page.evaluate("axe.run()")
     assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []

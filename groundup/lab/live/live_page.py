@@ -18,27 +18,35 @@ from groundup.lab.html_head import html_head
 from groundup.lab.live.change_controls import change_controls
 from groundup.lab.live.contents import PageContents, page_contents
 from groundup.lab.live.explanation import explanation
+from groundup.lab.live.train_controls import train_controls
 from groundup.lab.page import safe_json
 from groundup.palette import custom_properties
 from groundup.weights.model_format import OpenModel, model_name
 
 PACKAGE = "groundup.lab.live"
-PROGRAM = (
+# What computes, which a worker runs too, and what draws.
+ENGINE = (
     "tokenizer.js",
     "model.js",
     "trace.js",
     "sampler.js",
     "gradients.js",
     "training.js",
+    "training_session.js",
+)
+PROGRAM = (
+    *ENGINE,
     "formulas.js",
     "draw.js",
     "stages.js",
     "explain.js",
     "changes.js",
     "change_page.js",
+    "model_file.js",
+    "train_page.js",
     "page.js",
 )
-STYLES = ("live.css", "explain.css", "changes.css")
+STYLES = ("live.css", "explain.css", "changes.css", "train.css")
 START = "Once upon a time"
 WRITTEN_TOKENS = 40
 # Continuations that are shown of those that the model repeats.
@@ -72,14 +80,18 @@ def render_live(
     contents: PageContents, name: str, text: str, memorised: Mapping[str, Any] | None
 ) -> str:
     """The page as text."""
-    script = "\n".join(read_asset(PACKAGE, file) for file in PROGRAM)
+    engine, script = (
+        "\n".join(read_asset(PACKAGE, file) for file in files)
+        for files in (ENGINE, PROGRAM[len(ENGINE) :])
+    )
     held = {
         "config": contents.config,
         "tokenizer": contents.tokenizer,
         "tensors": contents.tensors,
         "checksum": contents.checksum,
+        "training": contents.training,
     }
-    main = node("main", _controls(text, contents.config), _repeats(memorised))
+    main = node("main", _controls(text, contents), _repeats(memorised))
     body = node(
         "body",
         _opening(contents, name),
@@ -93,10 +105,12 @@ def render_live(
         ),
         verbatim("script", safe_json(held), type="application/json", id="contents"),
         verbatim("script", contents.weights, type="text/plain", id="weights"),
+        verbatim("script", engine, id="engine"),
         verbatim("script", script),
     )
     style = custom_properties() + "\n".join(read_asset(PACKAGE, file) for file in STYLES)
-    head = html_head(f"{name}: a language model in a page", style, [script])
+    title = f"{name}: a language model in a page"
+    head = html_head(title, style, [engine, script], own_workers=True)
     return to_html(node("html", head, body, lang="en"))
 
 
@@ -109,16 +123,18 @@ def _opening(contents: PageContents, name: str) -> Node:
     )
     what = "This file contains the model itself. It runs here, in your browser, without a network."
     inside = node("a", "Every step of a guess", href="#inside")
+    train = node("a", "Train a model", href="#train")
     share = node("a", "Before you share it: what it repeats of its texts", href="#repeats")
     return node(
         "header",
         node("h1", foreign(name)),
         node("p", what),
-        node("p", shape, " ", inside, ". ", share, ".", class_="quiet"),
+        node("p", shape, " ", inside, ". ", train, ". ", share, ".", class_="quiet"),
     )
 
 
-def _controls(text: str, config: Mapping[str, Any]) -> list[Node]:
+def _controls(text: str, contents: PageContents) -> list[Node]:
+    config = contents.config
     box = node("textarea", text, id="text", rows=4, spellcheck="false", dir="auto")
     buttons = [
         node("button", words, type="button", id=id, disabled=disabled)
@@ -154,6 +170,7 @@ def _controls(text: str, config: Mapping[str, Any]) -> list[Node]:
         ),
         explanation(config),
         change_controls(config),
+        train_controls([each["config"] for each in contents.training["small"]]),
         id="controls",
     )
     needs = node("noscript", node("p", "The model runs as JavaScript, which is switched off here."))

@@ -35,7 +35,7 @@ function crc32(bytes) {
 }
 
 class LivePage {
-  /** @param {{config: LiveConfig, tokenizer: TokenizerTable, tensors: Object, checksum: number}} contents */
+  /** @param {{config: LiveConfig, tokenizer: TokenizerTable, tensors: Object, checksum: number, training: Object}} contents */
   constructor(contents) {
     this.config = contents.config;
     this.model = new LiveModel(contents.config, readWeights(contents));
@@ -50,6 +50,7 @@ class LivePage {
     this.task = 0; // raised to stop what is running
     this.explanation = new Explanation(this);
     this.changing = new ChangePage(this);
+    this.training = new TrainPage(this, contents.training);
     this.listen();
     this.readText();
   }
