@@ -181,7 +181,7 @@ def _download(
     files = ("--dest", str(out), "--requirement", str(requirements))
     command = [sys.executable, "-m", "pip", "download", *quiet, *options, *files]
     try:
-        done = _run_pip(command, folder, watch)
+        done = run_pip(command, folder, watch)
     except subprocess.TimeoutExpired as error:
         reason = f"was not fetched within {PIP_TIMEOUT_S // 60} minutes"
         raise _network_error(reason, name_version, cached) from error
@@ -193,7 +193,7 @@ def _download(
     return found[0]
 
 
-def _run_pip(
+def run_pip(
     command: list[str], folder: Path, watch: Callable[[int], None] | None
 ) -> subprocess.CompletedProcess[str]:
     """Run pip with its temporary files in `folder`, the largest of which is what it downloads.

@@ -35,6 +35,7 @@ CONTENTS: dict[str, dict[str, str]] = {
         "build": "Every stage, data to report: build RECIPE|PACK|FOLDER.",
         "pack": "An assistant's texts: pack new|check|improve.",
         "learn": "The course in notebooks: learn [NUMBER].",
+        "fetch": "The course for a class without network: fetch --for course.",
     },
     "Data": {
         "data": "Inspect texts before training: data inspect SOURCE.",

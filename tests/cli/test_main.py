@@ -13,7 +13,7 @@ from groundup.cli.main import DEBUG_VARIABLE, VERBS, console_escape, run
 from groundup.errors import ConfigError, FormatError, did_you_mean
 
 CONTENTS = {
-    "Begin": "build pack learn",
+    "Begin": "build pack learn fetch",
     "Data": "data tokenizer",
     "Train": "model plan pretrain sweep research watch pull finetune",
     "Look": "evaluate lab report",

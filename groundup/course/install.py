@@ -1,0 +1,62 @@
+"""The script of a folder that `groundup fetch --for course` wrote: it installs the course from the
+folder, without any network. It needs Python alone, and nothing of groundup.
+
+    python3 install.py            into groundup-course in the home folder
+    python3 install.py PLACE
+"""
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def this_machine() -> dict[str, str]:
+    """Return what a wheel depends on: Python's version, system and processor."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"python": version, "system": platform.system(), "machine": platform.machine()}
+
+
+def main() -> int:
+    """Make the environment, install, copy the notebooks, say how to begin; the exit code."""
+    plan = json.loads((HERE / "offline.json").read_text(encoding="utf-8"))
+    found = this_machine()
+    wanted = {key: plan["made_for"][key] for key in found}
+    if wanted != found:
+        print(f"error: This folder is for {in_words(wanted)}; this is {in_words(found)}.")
+        print("       Run `groundup fetch --for course` on a machine of the same kind as this one.")
+        return 2
+    place = Path(sys.argv[1] if len(sys.argv) > 1 else Path.home() / "groundup-course").resolve()
+    environment = place / ".venv"
+    programs = environment / ("Scripts" if sys.platform == "win32" else "bin")
+    print(f"Installing into {place} (about a minute) ...", flush=True)
+    venv.create(environment, with_pip=True)
+    wheels = ("--no-index", "--find-links", str(HERE / "wheels"))
+    quiet = ("--isolated", "--quiet", "--disable-pip-version-check", "--no-input")
+    command = [str(programs / "python"), "-m", "pip", *quiet, "install", *wheels]
+    done = subprocess.run([*command, *plan["requirements"]], check=False)
+    if done.returncode:
+        print("error: pip could not install; its message stands above.")
+        print("       Copy the folder again, and check it on the first machine: groundup verify.")
+        return 2
+    for file in sorted((HERE / "course").rglob("*")):
+        target = place / file.relative_to(HERE / "course")
+        if file.is_file() and not target.exists():  # a pupil's own work stays
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    print(f'Done. Open the first notebook:\n    "{programs / "groundup"}" learn 1 --out "{place}"')
+    return 0
+
+
+def in_words(made: dict[str, str]) -> str:
+    """Return such a machine in words."""
+    return f"Python {made['python']} on {made['system']} ({made['machine']})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
