@@ -25,7 +25,7 @@ from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
 from groundup.files import cache_folder, json_bytes, read_json, sha256_text, write_json
-from groundup.kernels.probe import has_compiler, use_compiled_step
+from groundup.kernels.probe import has_compiler, use_compiled_step, use_step_when_needed
 from groundup.kernels.step_weights import unsupported_part
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
@@ -85,6 +85,8 @@ def open_in(
     else:
         opened = open_model(name_or_path, compute, progress=progress)
         note = unpacked_note(opened.path, choice)
+        if compute.is_cpu and isinstance(opened.model, LanguageModel):
+            use_step_when_needed(opened.model, progress)
     if note:
         progress.say(note)
     return opened, compute
@@ -208,7 +210,7 @@ def fingerprint(config: ModelConfig) -> str:
         platform.node(),
         torch.backends.cpu.get_cpu_capability(),
         torch.get_num_threads(),
-        has_compiler(),
+        f"step of every precision: {has_compiler()}",
     ]
     return sha256_text(json_bytes([asdict(config), *machine, torch.__version__]).decode())[:32]
 

@@ -33,7 +33,7 @@ from groundup.kernels.step_memory import (
     shared_buffers,
     thread_buffers,
 )
-from groundup.kernels.step_weights import StepModel, linears
+from groundup.kernels.step_weights import MAX_ROWS, StepModel, linears, memory_of
 from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.heads import LanguageModel
 
@@ -46,14 +46,12 @@ TOKENS = 256
 class CompiledStep:
     """Copies of the model do not have it, since they may get other weights (adapters)."""
 
-    max_rows = 32
-    """With 64 torch's products in bf16 are as fast (docs/log.md)."""
-
     def __init__(self, described: StepModel, model: LanguageModel) -> None:
         self.described = described
+        self.max_rows = MAX_ROWS[described.kind]
         # in 8 bits, about as fast as torch and the same bits in any company; in 4 bits torch is
         # twice as fast
-        self.takes_prompts = described.bits == "int8"
+        self.takes_prompts = described.kind == "int8"
         self._embedding = model.transformer.embedding.weight.detach()
         self._scaled = model.config.scaled_embedding
         self._shape, self._weights = Fixed(described.shape), Fixed(described.weights)
@@ -71,13 +69,13 @@ class CompiledStep:
         """
         texts, new = ids.shape
         capacity = cache.capacity
-        assert cache.keys.dtype == torch.bfloat16, cache.keys.dtype
+        assert cache.keys.dtype == self.described.cache_dtype, cache.keys.dtype
         cache.require_room(texts, new)
         shape, end = self.described.shape, cache.length + new
         places = np.arange(end)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
         step_cache = StepCache(
-            keys=_bits(cache.keys),
-            values=_bits(cache.values),
+            keys=memory_of(cache.keys).reshape(-1),
+            values=memory_of(cache.values).reshape(-1),
             slots=places.repeat(new, axis=0),
             lengths=np.tile(np.arange(cache.length + 1, end + 1), texts),
             layer_stride=texts * shape.kv_heads * capacity * shape.head_width,
@@ -110,8 +108,8 @@ class CompiledStep:
             row += span.count
         one_slot = shape.kv_heads * shape.head_width
         step_cache = StepCache(
-            keys=_bits(store.keys),
-            values=_bits(store.values),
+            keys=memory_of(store.keys).reshape(-1),
+            values=memory_of(store.values).reshape(-1),
             slots=places,
             lengths=lengths,
             layer_stride=store.keys.shape[1] * one_slot,
@@ -136,7 +134,7 @@ class CompiledStep:
         def run(thread: int, count: int) -> None:
             own = buffers.own[thread]
             if count != threads:  # the system gave no more threads: alone
-                own = Fixed(thread_buffers(shape, len(rows), cache.slots.shape[1]))
+                own = self._own_buffers(len(rows), cache.slots.shape[1], 0, 1)
             STEP(self._shape, self._weights, cache, tokens, logits, buffers.shared, own)
 
         self._workers.run(run, threads, buffers.counter)
@@ -148,14 +146,16 @@ class CompiledStep:
         kept: _Buffers | None = getattr(self._kept, "buffers", None)
         if kept is None or kept.sizes != (rows, tokens, threads):
             shared = shared_buffers(shape, rows)
-            own = [
-                Fixed(thread_buffers(shape, rows, tokens, thread, threads))
-                for thread in range(threads)
-            ]
+            own = [self._own_buffers(rows, tokens, each, threads) for each in range(threads)]
             sizes = (rows, tokens, threads)
             kept = self._kept.buffers = _Buffers(sizes, shared.counter, Fixed(shared), own)
         kept.counter[:] = 0
         return kept
+
+    def _own_buffers(self, rows: int, tokens: int, thread: int, threads: int) -> Fixed:
+        inputs = torch.int16 if self.described.kind.startswith("int") else torch.float32
+        shape = self.described.shape
+        return Fixed(thread_buffers(shape, rows, tokens, thread, threads, inputs=inputs))
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,6 @@ def usable_threads() -> int:
     if hasattr(os, "sched_yield"):
         return torch.get_num_threads()
     return 1
-
-
-def _bits(stored: Tensor) -> Array:
-    """The cache's own memory as uint16."""
-    return stored.view(torch.int16).numpy().reshape(-1).view(np.uint16)
 
 
 def _part(work: Any, thread: int, threads: int, counter: Array) -> None:

@@ -23,7 +23,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -69,6 +69,7 @@ class MachineCode:
 
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
+        self.before_compiling: Callable[[], None] | None = None
         self._loaded: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -91,6 +92,8 @@ class MachineCode:
         file = f"{self.name}-{_digest([signature.encode()])}.o"
         code = read_code(folder / file) if folder else None
         if code is None:
+            if self.before_compiling is not None:
+                self.before_compiling()
             code = _compile(self.module, self.name, numbers, arguments)
             if folder:
                 keep_code(folder / file, code)

@@ -12,9 +12,8 @@ x86:
     VNNI        of 4-bit weights `vpdpbusd`, fours of bytes
 
 What comes after the next block is requested from memory while this one is multiplied. All arguments
-are addresses and counts; `step_parts.py` knows what lies there. Also here: the inner loops of
-attention on bf16 keys and values, bf16 numbers to float32 and back, and the atomic counter of a
-barrier.
+are addresses and counts; `step_parts.py` knows what lies there. Also here: float32 numbers to bf16,
+and the atomic counter of a barrier.
 """
 
 import inspect
@@ -137,11 +136,17 @@ def pair_sums(b: ir.IRBuilder, left: Value, right: Value, form: int) -> Value:
 
 
 def lane_totals(b: ir.IRBuilder, sums: list[Value]) -> Value:
-    """Of 8 vectors of 8 lanes, as one vector: neighbours are added three times."""
+    """Of 8 vectors of 8 lanes, as one vector: neighbours are added three times. Of 16 lanes, first
+    both halves.
+    """
+    add = b.fadd if sums[0].type.element == FLOAT else b.add
+    if sums[0].type.count == 16:
+        halves = (list(range(8)), list(range(8, 16)))
+        sums = [add(*(lanes_of(b, each, each, half) for half in halves)) for each in sums]
     while len(sums) > 1:
         pairs = zip(sums[::2], sums[1::2], strict=True)
         sums = [
-            b.add(*(lanes_of(b, left, right, list(range(first, 16, 2))) for first in (0, 1)))
+            add(*(lanes_of(b, left, right, list(range(first, 16, 2))) for first in (0, 1)))
             for left, right in pairs
         ]
     return sums[0]
@@ -152,9 +157,9 @@ def multiply_add(b: ir.IRBuilder, left: Value, right: Value, total: Value) -> Va
     return b.fadd(b.fmul(left, right, flags=("contract",)), total, flags=("contract",))
 
 
-def accumulators(b: ir.IRBuilder, kind: ir.Type, count: int) -> list[Value]:
-    """Variables of 8 lanes, zero."""
-    return [cgutils.alloca_once_value(b, constant(kind, 8, 0)) for _ in range(count)]
+def accumulators(b: ir.IRBuilder, kind: ir.Type, count: int, lanes: int = 8) -> list[Value]:
+    """Variables of so many lanes, zero."""
+    return [cgutils.alloca_once_value(b, constant(kind, lanes, 0)) for _ in range(count)]
 
 
 def int8_rows(form: int, vectors: int) -> Any:
@@ -232,14 +237,6 @@ def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:
     return b.extract_element(lanes, INT32(0))
 
 
-def floats_of_bf16(b: ir.IRBuilder, bits: Value) -> Value:
-    """Given as int16."""
-    lanes = bits.type.count
-    return b.bitcast(
-        b.shl(b.zext(bits, vector(INT32, lanes)), constant(INT32, lanes, 16)), vector(FLOAT, lanes)
-    )
-
-
 def bf16_of_floats(b: ir.IRBuilder, floats: Value) -> Value:
     """A number or a vector, rounded to even, as int16."""
     count = floats.type.count if isinstance(floats.type, ir.VectorType) else 0
@@ -250,68 +247,6 @@ def bf16_of_floats(b: ir.IRBuilder, floats: Value) -> Value:
     bits = b.bitcast(floats, wide)
     odd = b.and_(b.lshr(bits, shift), one)
     return b.trunc(b.lshr(b.add(b.add(bits, half), odd), shift), narrow)
-
-
-def dots(eights: int) -> Any:
-    """`f(stored, starts, numbers, count, sums)`: sums[t] += the dot product of 8 `eights` float32
-    numbers and the bf16 ones at `starts[t]`.
-    """
-
-    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        stored, starts, numbers, count, sums = arguments
-        left = [load(b, numbers, INT64(32 * place), vector(FLOAT, 8)) for place in range(eights)]
-        with cgutils.for_range(b, count) as loop:
-            start = b.mul(load(b, starts, b.mul(loop.index, INT64(8)), INT64), INT64(2))
-            total: Value = constant(FLOAT, 8, 0)
-            for place in range(eights):
-                right = load(b, stored, b.add(start, INT64(16 * place)), vector(INT16, 8))
-                total = multiply_add(b, left[place], floats_of_bf16(b, right), total)
-            old = load(b, sums, b.mul(loop.index, INT64(4)), FLOAT)
-            b.store(
-                b.fadd(old, lane_sum(b, total)),
-                address(b, sums, b.mul(loop.index, INT64(4)), FLOAT),
-                align=4,
-            )
-        return cg.get_dummy_value()
-
-    def summed(typing: Any, stored: Any, starts: Any, numbers: Any, count: Any, sums: Any) -> Any:
-        return types.void(*[types.uintp] * 5), build
-
-    return intrinsic(summed)
-
-
-def weighted_sum(eights: int) -> Any:
-    """`f(stored, starts, shares, count, out)`: out[8 eights] float32 = sum over t of shares[t]
-    times bf16 numbers at `starts[t]`.
-    """
-
-    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        stored, starts, shares, count, out = arguments
-        sums = accumulators(b, FLOAT, eights)
-        with cgutils.for_range(b, count) as loop:
-            start = b.mul(load(b, starts, b.mul(loop.index, INT64(8)), INT64), INT64(2))
-            share = repeat_lanes(b, load(b, shares, b.mul(loop.index, INT64(4)), FLOAT), 8)
-            for place, total in enumerate(sums):
-                part = load(b, stored, b.add(start, INT64(16 * place)), vector(INT16, 8))
-                b.store(multiply_add(b, share, floats_of_bf16(b, part), b.load(total)), total)
-        for place, total in enumerate(sums):
-            store(b, b.load(total), b.add(out, INT64(32 * place)))
-        return cg.get_dummy_value()
-
-    def summed(typing: Any, stored: Any, starts: Any, shares: Any, count: Any, out: Any) -> Any:
-        return types.void(*[types.uintp] * 5), build
-
-    return intrinsic(summed)
-
-
-@intrinsic
-def float_of_bf16(typing: Any, bits: Any) -> Any:
-    """Given as uint16."""
-
-    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        return b.bitcast(b.shl(b.zext(arguments[0], INT32), INT32(16)), FLOAT)
-
-    return types.float32(types.uint16), build
 
 
 @intrinsic

@@ -3,8 +3,8 @@ read what it does.
 
     logits = readable_step(StepModel.of(model), embedding_row, position, stored_keys, stored_values)
 
-One token of one row: keys and values are plain arrays of the earlier tokens, rounded to bf16 as in
-the cache.
+One token of one row: keys and values are plain arrays of the earlier tokens, rounded as in the
+cache.
 """
 
 import numpy as np
@@ -23,10 +23,12 @@ def round_activations(x: Array) -> tuple[Array, np.float32]:
 
 
 def product(model: StepModel, index: int, x: Array) -> Array:
-    """W x + bias of matrix `index`: a sum of integers, times both scales."""
+    """W x + bias of matrix `index`: in 8 and 4 bits a sum of integers, times both scales."""
     _, rows, _, scale_start, bias_start, in_4_bits = model.weights.matrices[index]
     integers, scale = round_activations(x)
-    if in_4_bits:
+    if not model.kind.startswith("int"):
+        out = as_float32(model.numbers[index]) @ x
+    elif in_4_bits:
         out = unpack_int4(model, index) @ integers.astype(np.float32) * scale
     else:
         sums = model.numbers[index].astype(np.int64) @ integers
@@ -36,6 +38,13 @@ def product(model: StepModel, index: int, x: Array) -> Array:
     if bias_start >= 0:
         out = out + model.weights.scales[bias_start : bias_start + rows]
     return out
+
+
+def as_float32(numbers: Array) -> Array:
+    """As `step_weights.memory_of` has them."""
+    if numbers.dtype == np.uint16:
+        return (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return numbers.view(np.float16).astype(np.float32) if numbers.dtype == np.int16 else numbers
 
 
 def unpack_int4(model: StepModel, index: int) -> Array:
@@ -62,6 +71,14 @@ def round_to_bf16(x: Array) -> Array:
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     return ((bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def round_as_cache(x: Array, model: StepModel) -> Array:
+    if model.kind == "float32":
+        return x
+    if model.kind == "float16":
+        return x.astype(np.float16).astype(np.float32)
+    return round_to_bf16(x)
 
 
 def attend(queries: Array, keys: Array, values: Array, shape: StepShape) -> Array:
@@ -124,7 +141,7 @@ def attention(
     if kind >= 0:
         cosines, sines = model.angles(np.array([position]))
         queries, key = (rotate(each, cosines[kind, 0], sines[kind, 0]) for each in (queries, key))
-    keys[position], values[position] = round_to_bf16(key), round_to_bf16(value)
+    keys[position], values[position] = (round_as_cache(each, model) for each in (key, value))
     window = weights.windows[layer] or position + 1
     seen = slice(max(0, position + 1 - window), position + 1)
     groups = queries.reshape(shape.kv_heads, -1, width)

@@ -7,18 +7,18 @@ through `SharedBuffers`.
 
 import numpy as np
 
-from groundup.kernels.products import BLOCK, compiled
+from groundup.kernels.products import compiled
 from groundup.kernels.step_memory import NewTokens, SharedBuffers, StepCache, ThreadBuffers
 from groundup.kernels.step_parts import (
+    as_input,
     attend,
     barrier,
-    first_of,
     gate,
     keep,
-    product,
+    multiply,
     rms_norm,
     rotate,
-    round_activations,
+    share,
     soften,
 )
 from groundup.kernels.step_weights import StepShape, StepWeights
@@ -62,11 +62,11 @@ def attention_part(
     own: ThreadBuffers,
 ) -> None:
     rows, first = tokens.hidden.shape[0], 7 * layer
-    scales, norms = weights.scales, weights.norms[layer]
-    round_rows(norms[0], shape, own)
-    product(weights.matrices[first], scales, own.rounded, shared.queries, own)
-    product(weights.matrices[first + 1], scales, own.rounded, shared.keys, own)
-    product(weights.matrices[first + 2], scales, own.rounded, shared.values, own)
+    norms = weights.norms[layer]
+    enter_rows(norms[0], shape, own)
+    multiply(first, weights, own.rounded, shared.queries, own)
+    multiply(first + 1, weights, own.rounded, shared.keys, own)
+    multiply(first + 2, weights, own.rounded, shared.values, own)
     barrier(own.threads, shared.counter)
     if shape.query_key_norm == 2:
         for r in range(own.thread, rows, own.threads):
@@ -81,8 +81,8 @@ def attention_part(
         attention(layer, unit, shape, weights, cache, tokens, shared, own)
     barrier(own.threads, shared.counter)
     for r in range(rows):
-        own.x_scales[r] = round_activations(shared.mixed[r], own.mixed_rounded[r])
-    product(weights.matrices[first + 3], scales, own.mixed_rounded, shared.added, own)
+        own.x_scales[r] = as_input(shared.mixed[r], own.mixed_rounded[r])
+    multiply(first + 3, weights, own.mixed_rounded, shared.added, own)
     barrier(own.threads, shared.counter)
     add_rows(shared.added, norms[1], shape, own)
 
@@ -96,19 +96,17 @@ def feedforward_part(
     own: ThreadBuffers,
 ) -> None:
     rows, first = own.x.shape[0], 7 * layer + 4
-    scales, norms = weights.scales, weights.norms[layer]
-    round_rows(norms[2], shape, own)
-    product(weights.matrices[first], scales, own.rounded, shared.gates, own)
-    product(weights.matrices[first + 1], scales, own.rounded, shared.ups, own)
-    blocks = shape.feedforward_width // BLOCK
-    begin = BLOCK * first_of(blocks, own.thread, own.threads)
-    end = BLOCK * first_of(blocks, own.thread + 1, own.threads)
+    norms = weights.norms[layer]
+    enter_rows(norms[2], shape, own)
+    multiply(first, weights, own.rounded, shared.gates, own)
+    multiply(first + 1, weights, own.rounded, shared.ups, own)
+    begin, end = share(shape.feedforward_width, own.thread, own.threads)
     for r in range(rows):
         gate(shared.gates[r, begin:end], shared.ups[r, begin:end], shape.gelu)
     barrier(own.threads, shared.counter)
     for r in range(rows):
-        own.x_scales[r] = round_activations(shared.gates[r], own.inner_rounded[r])
-    product(weights.matrices[first + 2], scales, own.inner_rounded, shared.added, own)
+        own.x_scales[r] = as_input(shared.gates[r], own.inner_rounded[r])
+    multiply(first + 2, weights, own.inner_rounded, shared.added, own)
     barrier(own.threads, shared.counter)
     add_rows(shared.added, norms[3], shape, own)
 
@@ -121,26 +119,23 @@ def head(
     count = wanted.shape[0]
     for k in range(count):
         rms_norm(own.x[wanted[k]], weights.final_norm, shape.norm_eps, own.normed[k])
-        own.x_scales[k] = round_activations(own.normed[k], own.rounded[k])
-    matrix = weights.matrices[7 * shape.layers]
-    product(matrix, weights.scales, own.rounded[:count], logits, own)
+        own.x_scales[k] = as_input(own.normed[k], own.rounded[k])
+    multiply(7 * shape.layers, weights, own.rounded[:count], logits, own)
     if shape.logit_softcap > 0:
-        blocks = shape.vocab_size // BLOCK
-        begin = BLOCK * first_of(blocks, own.thread, own.threads)
-        end = BLOCK * first_of(blocks, own.thread + 1, own.threads)
+        begin, end = share(shape.vocab_size, own.thread, own.threads)
         for k in range(count):
             soften(logits[k, begin:end], shape.logit_softcap)
 
 
 @compiled
-def round_rows(weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
-    """Normalise the rows of the stream, where the model does, and round them."""
+def enter_rows(weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
+    """The rows of the stream as inputs of a matrix, normalised where the model does."""
     for r in range(own.x.shape[0]):
         if shape.norms_before:
             rms_norm(own.x[r], weight, shape.norm_eps, own.normed[r])
-            own.x_scales[r] = round_activations(own.normed[r], own.rounded[r])
+            own.x_scales[r] = as_input(own.normed[r], own.rounded[r])
         else:
-            own.x_scales[r] = round_activations(own.x[r], own.rounded[r])
+            own.x_scales[r] = as_input(own.x[r], own.rounded[r])
 
 
 @compiled

@@ -32,7 +32,7 @@ class SharedBuffers(NamedTuple):
 
 
 class StepCache(NamedTuple):
-    """bf16 as uint16, and where the tokens of each row are."""
+    """As `step_weights.memory_of` has them, and where the tokens of each row are."""
 
     keys: Array
     values: Array
@@ -65,11 +65,13 @@ class ThreadBuffers(NamedTuple):
     normed: Array
     x_scales: Array
     rounded: Array
-    """int16 [R, C]; mixed_rounded [R, H D]; inner_rounded [R, F]: inputs of matrices."""
+    """[R, C]; mixed_rounded [R, H D]; inner_rounded [R, F]: inputs of matrices, int16 of weights in
+    8 or 4 bits, else float32.
+    """
     mixed_rounded: Array
     inner_rounded: Array
     sums: Array
-    """[4, BLOCK] of 4-bit weights, whole_sums (int32) of int8 ones: a block's products with one to
+    """[4, BLOCK] of weights in 4 bits and floats, whole_sums (int32) of int8 ones: a block's products with one to
     four rows.
     """
     whole_sums: Array
@@ -92,14 +94,20 @@ def shared_buffers(shape: StepShape, rows: int) -> SharedBuffers:
 
 
 def thread_buffers(
-    shape: StepShape, rows: int, tokens: int, thread: int = 0, threads: int = 1
+    shape: StepShape,
+    rows: int,
+    tokens: int,
+    thread: int = 0,
+    threads: int = 1,
+    *,
+    inputs: torch.dtype = torch.int16,
 ) -> ThreadBuffers:
-    """For texts of at most `tokens` tokens."""
+    """For texts of at most `tokens` tokens; `inputs` of matrices are int16 or float32."""
     widths = (shape.width, shape.heads * shape.head_width, shape.feedforward_width)
     # torch aligns to 64 bytes: a product of four rows takes 1.7 times as long where they are at no
     # multiple of 32
     rounded, mixed_rounded, inner_rounded = (
-        torch.empty(rows, width, dtype=torch.int16).numpy() for width in widths
+        torch.empty(rows, width, dtype=inputs).numpy() for width in widths
     )
     x, normed = (np.empty((rows, shape.width), np.float32) for _ in range(2))
     widest = rows * max(widths)

@@ -2,13 +2,23 @@
 gate; their twins are in `readable_step.py`.
 
 Arrays are float32 of one row or of R rows; a thread does its share of the rows of a matrix, or of
-the pairs of row and key/value head.
+the pairs of row and key/value head. What depends on the kind of weights is chosen by the types of
+arrays when the step is compiled.
 """
 
 from typing import Any
 
 import numpy as np
+from numba.core import types
+from numba.extending import overload
 
+from groundup.kernels.float_products import (
+    dots,
+    float_rows,
+    number_at,
+    put_number,
+    weighted_sum,
+)
 from groundup.kernels.int4_products import int4_block_to_bf16, int4_rows, split_groups
 from groundup.kernels.products import (
     BLOCK,
@@ -18,17 +28,14 @@ from groundup.kernels.products import (
     best_form,
     bf16_of_float,
     compiled,
-    dots,
-    float_of_bf16,
     int8_row_to_bf16,
     int8_rows,
     power_of_two,
     read_counter,
-    weighted_sum,
     yield_core,
 )
 from groundup.kernels.step_memory import ABANDONED, ThreadBuffers
-from groundup.kernels.step_weights import StepShape
+from groundup.kernels.step_weights import StepShape, StepWeights
 
 Array = np.ndarray
 Number = Any
@@ -38,6 +45,7 @@ FORM = best_form()
 # Of one, two and four rows of activations.
 int8_one, int8_two, int8_four = (int8_rows(FORM, vectors) for vectors in (1, 2, 4))
 int4_one, int4_two, int4_four = (int4_rows(FORM, vectors) for vectors in (1, 2, 4))
+float_one, float_two, float_four = (float_rows(vectors) for vectors in (1, 2, 4))
 # Attention's inner loops, 64 or 16 numbers of a head at a time.
 dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_sum(2)
 # The largest activation as an integer: 256 * 127 + 127, so that both its bytes are signed ones.
@@ -203,6 +211,84 @@ def product(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffe
 
 
 @compiled
+def share(rows: int, thread: int, threads: int) -> tuple[int, int]:
+    """The rows of a matrix that are a thread's: whole blocks, the last thread's also what is
+    left.
+    """
+    blocks = rows // BLOCK
+    begin, end = first_of(blocks, thread, threads), first_of(blocks, thread + 1, threads)
+    if thread == threads - 1:
+        return BLOCK * begin, rows
+    return BLOCK * begin, BLOCK * end
+
+
+@compiled
+def product_float(
+    matrix: Array, kind: Array, biases: Array, x: Array, out: Array, own: ThreadBuffers
+) -> None:
+    """As `product`, of weights in float32 or 16 bits (`kind`) and x in float32. What is left of the
+    rows is computed with some of the block before it.
+    """
+    numbers, rows, columns, bias_start = matrix[0], matrix[1], matrix[2], matrix[4]
+    distance, count, sums = np.uint64(x.strides[0]), x.shape[0], own.sums
+    place, row_bytes = sums.ctypes.data, columns * kind.itemsize
+    begin, end = share(rows, own.thread, own.threads)
+    for block in range(begin, end, BLOCK):
+        start, r = min(block, rows - BLOCK), 0
+        weights = np.uint64(numbers + start * row_bytes)
+        while r < count:
+            take, row = rows_together(count - r), x[r].ctypes.data
+            if take == 4:
+                float_four(kind, weights, columns, row, distance, place)
+            elif take == 2:
+                float_two(kind, weights, columns, row, distance, place)
+            else:
+                float_one(kind, weights, columns, row, distance, place)
+            for each in range(take):
+                for k in range(BLOCK):
+                    out[r + each, start + k] = sums[each, k]
+                if bias_start >= 0:
+                    for k in range(BLOCK):
+                        out[r + each, start + k] += biases[bias_start + start + k]
+            r += take
+
+
+@compiled
+def copy_row(x: Array, out: Array) -> Number:
+    for i in range(x.shape[0]):
+        out[i] = x[i]
+    return F(1.0)
+
+
+def as_input(x: Array, out: Array) -> Number:
+    """A row as the input of a matrix, and its scale: int16 for weights in 8 or 4 bits."""
+    raise NotImplementedError
+
+
+@overload(as_input, strict=False)
+def _as_input(x: Any, out: Any) -> Any:
+    if out.dtype == types.int16:
+        return lambda x, out: round_activations(x, out)
+    return lambda x, out: copy_row(x, out)
+
+
+def multiply(index: int, weights: StepWeights, x: Array, out: Array, own: ThreadBuffers) -> None:
+    """`product` with matrix `index`, or `product_float`."""
+    raise NotImplementedError
+
+
+@overload(multiply, strict=False)
+def _multiply(index: Any, weights: Any, x: Any, out: Any, own: Any) -> Any:
+    if x.dtype == types.int16:
+        return lambda index, weights, x, out, own: product(
+            weights.matrices[index], weights.scales, x, out, own
+        )
+    return lambda index, weights, x, out, own: product_float(
+        weights.matrices[index], weights.kind, weights.scales, x, out, own
+    )
+
+
+@compiled
 def rotate(head: Array, cosine: Array, sine: Array) -> None:
     """Each pair (i, i + D/2), in place."""
     half = head.shape[0] // 2
@@ -214,9 +300,9 @@ def rotate(head: Array, cosine: Array, sine: Array) -> None:
 
 @compiled
 def keep(numbers: Array, cache: Array, start: int) -> None:
-    """In bf16."""
+    """As the cache's numbers."""
     for i in range(numbers.shape[0]):
-        cache[start + i] = bf16_of_float(numbers[i])
+        put_number(cache, start + i, numbers[i])
 
 
 @compiled
@@ -236,16 +322,16 @@ def attend(
     scores[:count] = F(0.0)
     d = 0
     while d < width:
-        head, part = keys.ctypes.data + 2 * d, query.ctypes.data + 4 * d
+        part = query.ctypes.data + 4 * d
         if d + 64 <= width:
-            dots_64(head, places, part, count, sums)
+            dots_64(keys, d, places, part, count, sums)
             d += 64
         elif d + 16 <= width:
-            dots_16(head, places, part, count, sums)
+            dots_16(keys, d, places, part, count, sums)
             d += 16
         else:
             for t in range(count):
-                scores[t] += query[d] * float_of_bf16(keys[starts[t] + d])
+                scores[t] += query[d] * number_at(keys, starts[t] + d)
             d += 1
     for t in range(count):
         scores[t] *= factor
@@ -255,17 +341,17 @@ def attend(
     softmax(scores[:count])
     d = 0
     while d < width:
-        head, part = values.ctypes.data + 2 * d, out.ctypes.data + 4 * d
+        part = out.ctypes.data + 4 * d
         if d + 64 <= width:
-            mix_64(head, places, sums, count, part)
+            mix_64(values, d, places, sums, count, part)
             d += 64
         elif d + 16 <= width:
-            mix_16(head, places, sums, count, part)
+            mix_16(values, d, places, sums, count, part)
             d += 16
         else:
             out[d] = F(0.0)
             for t in range(count):
-                out[d] += scores[t] * float_of_bf16(values[starts[t] + d])
+                out[d] += scores[t] * number_at(values, starts[t] + d)
             d += 1
 
 

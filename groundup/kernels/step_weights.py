@@ -3,15 +3,15 @@ torch has them; small weights are float32 copies.
 
     described = StepModel.of(model)          # or why not: UnsupportedModel
 
-Supported: RMSNorm, rotary or no positions, gated feed-forward networks, matrices in 8 or 4 bits
-(model/quantised.py): all presets but GPT-2 and those with experts. Shared key/value heads, norms of
+Supported: RMSNorm, rotary or no positions, gated feed-forward networks, matrices in float32, bf16,
+float16, or in 8 or 4 bits (model/quantised.py): all presets but GPT-2 and those with experts. Shared key/value heads, norms of
 queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from groundup.errors import GroundupError
 from groundup.model.block import AFTER, BEFORE, Block
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
+from groundup.model.linear import FastLinear
 from groundup.model.positions import Rotary, attention_factor
-from groundup.model.quantised import Bits, Int4Linear, Int8Linear
+from groundup.model.quantised import BLOCK, Int4Linear, Int8Linear
 
 Array = np.ndarray
 # Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last
@@ -30,6 +31,15 @@ Array = np.ndarray
 MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 NORMS = (BEFORE[0], AFTER[0], BEFORE[1], AFTER[1])
 QUERY_KEY_NORMS = ("none", "head", "projection")
+Kind = Literal["float32", "bf16", "float16", "int8", "int4"]
+"""Of a model's matrices."""
+FLOATS: dict[torch.dtype, Kind] = {
+    torch.float32: "float32",
+    torch.bfloat16: "bf16",
+    torch.float16: "float16",
+}
+# Tokens of one step: with more torch's products are as fast (docs/log.md).
+MAX_ROWS: dict[Kind, int] = {"float32": 32, "bf16": 32, "float16": 32, "int8": 32, "int4": 32}
 
 
 class UnsupportedModel(GroundupError):
@@ -55,6 +65,10 @@ class StepShape(NamedTuple):
 
 
 class StepWeights(NamedTuple):
+    kind: Array
+    """Empty; its dtype tells the numbers of the matrices: int8, also of 4 bits, or as
+    `memory_of` has them. For each the step is compiled by itself.
+    """
     matrices: Array
     """[7 L + 1, 6] int64: address of the numbers, rows, columns, where the scales and the bias (or
     -1) begin in `scales`; of a matrix in 4 bits the address of the scales and offsets (bf16 [O/8,
@@ -80,8 +94,8 @@ class StepModel:
     shape: StepShape
     weights: StepWeights
     numbers: tuple[Array, ...]
-    """In the order of `weights.matrices`: int8 [O, C] or uint8 [O/8, G, 4, 8, 4] as
-    `Int4Linear.by_block`.
+    """In the order of `weights.matrices`: int8 [O, C], uint8 [O/8, G, 4, 8, 4] as
+    `Int4Linear.by_block`, or [O, C] as `memory_of` has them.
     """
     pairs: tuple[Array, ...]
     """Of 4 bits scales and offsets, bf16 as int16 [O/8, G, 8, 2]. The addresses are those of these
@@ -91,16 +105,19 @@ class StepModel:
     """[2, D/2]: angle per token of the two kinds of rotation."""
     rotation_factors: tuple[float, float]
     """Of cosines and sines (YaRN)."""
+    kind: Kind
 
     @classmethod
     def of(cls, model: LanguageModel) -> "StepModel":
         """Raises UnsupportedModel."""
         require_supported(model)
         found = list(linears(model))
+        numbers = tuple(_numbers(each) for each in found)
         pairs = tuple(_pairs(each) for each in found)
         matrices, scales = _tables(found, pairs)
         blocks = [model.transformer.block(layer) for layer in range(model.config.num_layers)]
         weights = StepWeights(
+            np.empty(0, np.int8 if _is_packed(found[0]) else numbers[0].dtype),
             matrices,
             scales,
             _norms(blocks, model.config.width),
@@ -109,14 +126,13 @@ class StepModel:
             *_kinds(model.config),
         )
         frequencies, factors = _frequencies(model)
-        numbers = tuple(_numbers(each).numpy() for each in found)
-        return cls(_shape(model.config), weights, numbers, pairs, frequencies, factors)
+        shape = _shape(model.config)
+        return cls(shape, weights, numbers, pairs, frequencies, factors, kind_of(model))
 
     @property
-    def bits(self) -> Bits:
-        if any(map(len, self.pairs)):
-            return "int4"
-        return "int8"
+    def cache_dtype(self) -> torch.dtype:
+        """Of keys and values: the model's own, bf16 with weights in 8 or 4 bits."""
+        return next((dtype for dtype, kind in FLOATS.items() if kind == self.kind), torch.bfloat16)
 
     def angles(self, positions: Array) -> tuple[Array, Array]:
         """Cosines and sines [2, R, D/2] of positions [R]."""
@@ -138,10 +154,14 @@ def unsupported_part(config: ModelConfig) -> str:
     return next((name for name, holds in wrong.items() if holds), "")
 
 
-def require_supported(model: LanguageModel) -> None:
+def unsupported_model(model: LanguageModel) -> str:
+    """As `unsupported_part`, or the kind of matrix that it does not know."""
     found = unsupported_part(model.config)
-    if not found and not all(_is_packed(each) for each in linears(model)):
-        found = "a matrix that is not in 8 or 4 bits"
+    return found or _unsupported_matrix(list(linears(model)))
+
+
+def require_supported(model: LanguageModel) -> None:
+    found = unsupported_model(model)
     if found:
         raise UnsupportedModel(f"The compiled step does not know {found}.")
 
@@ -152,19 +172,67 @@ def linears(model: LanguageModel) -> Iterator[Any]:
         block = model.transformer.block(layer)
         for name in MATRICES:
             yield getattr(block.attention, name, None) or getattr(block.feedforward, name)
-    yield model.head
+    yield model.head or model.transformer.embedding
+
+
+def _unsupported_matrix(linears: list[Any]) -> str:
+    if any(_is_packed(each) for each in linears):
+        if all(_is_packed(each) and _stored(each).is_cpu for each in linears):
+            return ""
+        return "a matrix that is not in 8 or 4 bits"
+    for linear in linears:
+        if type(linear) not in (nn.Linear, FastLinear, nn.Embedding):
+            return "a matrix with an adapter"
+        weight = linear.weight
+        if not (weight.is_cpu and weight.is_contiguous() and weight.dtype in FLOATS):
+            return f"a matrix of {weight.dtype} on {weight.device}"
+        if weight.dtype != linears[0].weight.dtype:
+            return "matrices of several dtypes"
+        if weight.shape[0] < BLOCK:
+            return f"a matrix of fewer than {BLOCK} rows"
+    return ""
 
 
 def _is_packed(linear: Any) -> bool:
-    return isinstance(linear, Int4Linear | Int8Linear) and _numbers(linear).is_cpu
+    return isinstance(linear, Int4Linear | Int8Linear)
 
 
-def _numbers(linear: Any) -> Any:
-    return linear.by_block if isinstance(linear, Int4Linear) else linear.numbers
+def kind_of(model: LanguageModel) -> Kind:
+    """Of a supported model."""
+    found = list(linears(model))
+    if any(isinstance(each, Int4Linear) for each in found):
+        return "int4"
+    return "int8" if _is_packed(found[0]) else FLOATS[found[0].weight.dtype]
+
+
+def _stored(linear: Any) -> Any:
+    if isinstance(linear, Int8Linear):
+        return linear.numbers
+    return linear.by_block if isinstance(linear, Int4Linear) else linear.weight
+
+
+def _numbers(linear: Any) -> Array:
+    stored = _stored(linear)
+    packed: Array = stored.numpy() if _is_packed(linear) else memory_of(stored)
+    return packed
+
+
+def memory_of(tensor: Any) -> Array:
+    """A tensor's own memory: float32, bf16 as uint16, float16 as int16."""
+    if tensor.dtype == torch.float32:
+        numbers: Array = tensor.detach().numpy()
+        return numbers
+    bits: Array = tensor.detach().view(torch.int16).numpy()
+    return bits.view(np.uint16) if tensor.dtype == torch.bfloat16 else bits
+
+
+def _rows_columns(linear: Any) -> tuple[int, int]:
+    shape: tuple[int, int] = linear.shape if _is_packed(linear) else tuple(linear.weight.shape)
+    return shape
 
 
 def _pairs(linear: Any) -> Array:
-    if isinstance(linear, Int8Linear):
+    if not isinstance(linear, Int4Linear):
         return np.empty(0, np.int16)
     pairs: Array = linear.pairs.view(torch.int16).numpy()
     return pairs
@@ -174,17 +242,17 @@ def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]
     """The rows of `StepWeights.matrices`, and the scales and biases that they point into."""
     rows, pieces, end = [], [np.empty(0, np.float32)], 0
     for linear, pair in zip(linears, pairs, strict=True):
-        here, (outputs, inputs) = end, linear.shape
-        if not len(pair):
+        here, (outputs, inputs) = end, _rows_columns(linear)
+        if isinstance(linear, Int8Linear):
             pieces.append(_float(linear.scales))
             end += outputs
         bias_start = -1
-        if linear.bias is not None:
+        if getattr(linear, "bias", None) is not None:
             bias_start = end
             pieces.append(_float(linear.bias))
             end += outputs
         pairs_address = pair.ctypes.data if len(pair) else 0
-        address = _numbers(linear).data_ptr()
+        address = _stored(linear).data_ptr()
         rows.append((address, outputs, inputs, here, bias_start, pairs_address))
     return np.array(rows, np.int64), np.concatenate(pieces)
 
@@ -216,7 +284,7 @@ def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
 
 def _repeat_heads(norm: nn.Module, projection: Any) -> Array:
     weight = _float(norm.weight)
-    return np.tile(weight, projection.shape[0] // len(weight))
+    return np.tile(weight, _rows_columns(projection)[0] // len(weight))
 
 
 def _kinds(config: ModelConfig) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from groundup.device import Compute
+from groundup.engine.batch import generate_answers
 from groundup.engine.generate import generate_ids, prefill
 from groundup.engine.precision import PrecisionChoice, open_in
 from groundup.engine.sampling import Sampling
@@ -24,9 +25,12 @@ from groundup.files import cache_folder
 from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.model.lora import add_lora
 from groundup.model.positions import RopeScaling
 from groundup.model.quantised import FEW_ROWS, Bits, add_torch_order, quantise
 from groundup.progress import Silent
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.model_io import save_model
 
 pytest.importorskip("numba")
 import numba
@@ -48,9 +52,21 @@ from groundup.kernels.machine_code import (
     keep_code,
     read_code,
 )
-from groundup.kernels.probe import MAX_ERROR, probe_error, use_compiled_step
+from groundup.kernels.probe import (
+    MAX_ERROR,
+    FirstStep,
+    probe_error,
+    use_compiled_step,
+    use_step_when_needed,
+)
 from groundup.kernels.step_memory import thread_buffers
-from groundup.kernels.step_weights import StepModel, UnsupportedModel
+from groundup.kernels.step_weights import (
+    FLOATS,
+    Kind,
+    StepModel,
+    UnsupportedModel,
+    unsupported_model,
+)
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
@@ -76,7 +92,7 @@ int4_rows = cache(int4_products.int4_rows)
 PROMPT, NEW = [1, 5, 9, 33, 7, 101], [17, 2, 40, 8]
 
 
-def model_of(config: ModelConfig, bits: Bits | None = "int8") -> LanguageModel:
+def model_of(config: ModelConfig, kind: Kind = "int8") -> LanguageModel:
     """Large random weights, so that norms, rotations and caps matter; biases and norms random, too."""
     made, random = LanguageModel(config), torch.Generator().manual_seed(0)
     initialise(made, random, deviation=0.15)
@@ -84,13 +100,14 @@ def model_of(config: ModelConfig, bits: Bits | None = "int8") -> LanguageModel:
         for parameter in made.parameters():
             if parameter.ndim == 1:
                 parameter += 0.3 * torch.randn(parameter.shape, generator=random)
-    if bits is not None:
-        quantise(made.bfloat16(), bits)
-    return made
+    if kind == "int8" or kind == "int4":
+        quantise(made.bfloat16(), kind)
+        return made
+    return made.to(next(dtype for dtype, name in FLOATS.items() if name == kind))
 
 
 def prefilled(model: LanguageModel, rows: int = 1) -> KVCache:
-    cache = KVCache(model.config, rows, 16, dtype=torch.bfloat16)
+    cache = KVCache(model.config, rows, 16, dtype=model.transformer.embedding.weight.dtype)
     model.hidden(torch.tensor([PROMPT] * rows), cache=cache)
     return cache
 
@@ -132,7 +149,7 @@ def test_the_compiled_step_is_the_readable_one_for_every_family(family: str) -> 
 def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> None:
     """Against torch in float32, with the weights as they were rounded: only activations and the cache are rounded."""
     model = model_of(FAMILIES[family])
-    exact = model_of(FAMILIES[family], bits=None)
+    exact = model_of(FAMILIES[family], kind="float32")
     for name, part in model.named_modules():
         if hasattr(part, "scales") and name != "head":
             exact.get_submodule(name).weight = torch.nn.Parameter(
@@ -141,6 +158,107 @@ def test_the_readable_step_is_the_model_with_coarser_numbers(family: str) -> Non
     with torch.inference_mode():
         logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
     assert off(readable_logits(model), logits) < 0.06
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_float32_the_compiled_step_is_torchs_for_every_family(family: str) -> None:
+    """And the readable one; sums are taken in another order."""
+    model = model_of(FAMILIES[family], "float32")
+    with torch.inference_mode():
+        logits = model(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
+    assert off(compiled_logits(model), logits) < 3e-5
+    assert off(readable_logits(model), logits) < 3e-5
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"), [("bf16", 0.02), pytest.param("float16", 2e-3, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("family", ["llama", "qwen2.5", "gemma3"])
+def test_in_16_bits_the_compiled_step_is_near_float32_with_the_same_weights(
+    family: str, kind: Kind, most: float
+) -> None:
+    """Only keys and values are rounded, and in torch everything: it is farther from float32."""
+    model = model_of(FAMILIES[family], kind)
+    exact = deepcopy(model).float()
+    with torch.inference_mode():
+        logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
+        rounded = model(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :].float()
+    found = compiled_logits(model)
+    assert off(found, readable_logits(model)) < 2e-3
+    assert off(found, logits) < min(most, off(rounded, logits))
+
+
+@torch.inference_mode()
+def test_sizes_that_are_no_whole_blocks_are_decoded_in_float32() -> None:
+    """Rows and columns are left after the last block of a matrix: of the vocabulary, of the gate, of the inputs."""
+    config = ModelConfig(203, 32, 36, 2, 2, 59, 1, 18, block="sandwich", logit_softcap=3.0)
+    model = model_of(config, "float32")
+    logits = model(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
+    step = CompiledStep(StepModel.of(model), model)
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            found = step.after_cache(torch.tensor([NEW]), prefilled(model))
+        finally:
+            torch.set_num_threads(1)
+        assert off(found, logits) < 3e-5, threads
+
+
+@pytest.mark.parametrize("kind", ["float32", "bf16"])
+def test_a_model_opened_in_float32_or_bf16_writes_what_torch_does(
+    tmp_path: Path, kind: PrecisionChoice
+) -> None:
+    """From its first use on by the compiled step, alone and in a batch, after prompts of all lengths; torch where the step fails."""
+    made = model_of(replace(LLAMA, vocab_size=384, context_tokens=96), "float32")
+    save_model(made, tmp_path / "model", train_tokenizer(["To be or not to be. " * 9], 384))
+    opened, compute = open_in(kind, tmp_path / "model", Compute(torch.device("cpu")))
+    model, greedy = opened.model, Sampling(temperature=0, max_tokens=24)
+    assert isinstance(model, LanguageModel) and isinstance(model.decode_step, FirstStep)
+    prompts = [[1 + each, *PROMPT] * (1 + 2 * each) for each in range(4)]
+
+    def answers() -> list[Any]:
+        alone = [list(generate_ids(model, ids, greedy, (), compute=compute)) for ids in prompts]
+        given = (model, opened.require_tokenizer(), greedy)
+        return [*alone, generate_answers(prompts, *given, compute=compute)]
+
+    found, step = answers(), model.decode_step
+    assert isinstance(step, CompiledStep) and deepcopy(model).decode_step is None
+    model.decode_step = None
+    by_torch = answers()
+    if kind == "float32":
+        assert found == by_torch
+
+
+def test_a_step_that_fails_at_its_first_use_leaves_the_answer_to_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard, greedy = Heard(), Sampling(temperature=0, max_tokens=4)
+    monkeypatch.setattr("groundup.kernels.probe.probe_error", lambda kind: float("nan"))
+    texts, compute = [], Compute(torch.device("cpu"))
+    for model in (model_of(LLAMA, "float32") for _ in range(2)):
+        if texts:
+            use_step_when_needed(model, heard)
+            assert isinstance(model.decode_step, FirstStep)
+        texts.append(list(generate_ids(model, PROMPT, greedy, (), compute=compute)))
+    store = PagedStore(LLAMA, 8, 4)
+    expected = model_of(LLAMA, "float32")(torch.tensor([PROMPT]))[0, [5]]
+    other = model_of(LLAMA, "float32")
+    use_step_when_needed(other, heard)
+    assert other.decode_step is not None
+    with torch.inference_mode():
+        found = other.decode_step.after_spans(PROMPT, store, [TokenSpan([3, 1], 0, 6)], [5])
+    assert torch.allclose(found, expected, atol=1e-4) and other.decode_step is None
+    assert texts[0] == texts[1] and model.decode_step is None
+    assert len(heard.lines) == 2 and "wrong on this processor" in heard.lines[0]
+
+
+def test_a_model_with_an_adapter_or_of_several_dtypes_is_not_given_the_step() -> None:
+    adapted, mixed = (model_of(LLAMA, "float32") for _ in range(2))
+    add_lora(adapted, rank=2, alpha=4.0, generator=torch.Generator(), targets=("query",))
+    mixed.transformer.block(1).attention.query.bfloat16()
+    for model, reason in ((adapted, "adapter"), (mixed, "several dtypes")):
+        use_step_when_needed(model, Silent())
+        assert model.decode_step is None and reason in unsupported_model(model)
 
 
 @pytest.mark.parametrize(
@@ -303,20 +421,20 @@ def test_every_kernel_is_its_readable_twin() -> None:
     )
 
 
-@pytest.mark.parametrize("bits", ["int8", "int4"])
+@pytest.mark.parametrize("kind", ["int8", "int4", "float32", "bf16"])
 @pytest.mark.parametrize("family", ["llama", "qwen3", "olmo2", "mistral"])
 @torch.inference_mode()
 def test_successive_tokens_of_a_text_in_one_step_give_the_same_bits_as_one_by_one(
-    family: str, bits: Bits
+    family: str, kind: Kind
 ) -> None:
     """On one thread and on two, in a plain cache and in pages: what verifies draft tokens changes no text."""
-    model = model_of(replace(FAMILIES[family], head_width=32), bits)
+    model = model_of(replace(FAMILIES[family], head_width=32), kind)
     step, cache, expected = (
         CompiledStep(StepModel.of(model), model),
         prefilled(model),
         compiled_logits(model),
     )
-    store = PagedStore(model.config, 8, 4, dtype=torch.bfloat16)
+    store = PagedStore(model.config, 8, 4, dtype=cache.keys.dtype)
     slots = [12 + t if t < 4 else 4 + t - 4 for t in range(6)]  # pages 3 and 1
     for stored, plain in ((store.keys, cache.keys), (store.values, cache.values)):
         stored.zero_()
@@ -472,7 +590,7 @@ def test_numbers_that_are_not_finite_are_not_rounded_away() -> None:
         ({"feedforward": "gelu"}, "gelu"),
         ({"block": "parallel"}, "parallel"),
         ({"num_experts": 4, "experts_per_token": 2}, "experts"),
-        ({"width": 72, "head_width": 16}, "4 bits"),
+        ({"feedforward_width": 72}, "4 bits"),
     ],
 )
 def test_other_models_are_left_to_torch_with_the_reason(change: dict, reason: str) -> None:
@@ -778,7 +896,7 @@ def test_on_a_real_model_the_compiled_step_is_within_a_hundredth_of_float32(
 
 
 def test_int8_costs_little_on_a_random_model() -> None:
-    model, exact = model_of(LLAMA), model_of(LLAMA, bits=None)
+    model, exact = model_of(LLAMA), model_of(LLAMA, kind="float32")
     with torch.inference_mode():
         logits = exact(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
     divergence = F.kl_div(

@@ -1,0 +1,229 @@
+"""Dot products of `BLOCK` rows of weights in float32, bf16 or float16 with 1, 2 or 4 vectors in
+float32, and what attention reads of keys and values in these; in LLVM's instructions, as
+products.py.
+
+Numbers of 16 bits are read as they lie in memory and become float32 in registers: bf16 by a shift,
+float16 by the processor's conversion. Sums are float32, over 8 or 16 lanes, then over columns that
+are left; their order depends on the processor and the number of columns alone.
+
+Arrays tell the kind of their numbers by numpy's dtype: float32; uint16 for bf16; int16 for float16.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from groundup.kernels.products import (
+    BLOCK,
+    FAR,
+    FLOAT,
+    INT16,
+    INT32,
+    INT64,
+    NEAR,
+    accumulators,
+    address,
+    bf16_of_floats,
+    constant,
+    features,
+    lane_sum,
+    load,
+    multiply_add,
+    repeat_lanes,
+    request,
+    store,
+    store_totals,
+    vector,
+)
+
+Value = Any
+HALF = ir.HalfType()
+# Of sums: with AVX-512 there are 32 registers of 16 numbers, else usually 16 of 8.
+HAS_512 = "avx512f" in features()
+LANES = 16 if HAS_512 else 8
+ITEM_BYTES = {types.float32: 4, types.uint16: 2, types.int16: 2}
+
+
+def load_numbers(b: ir.IRBuilder, base: Value, offset: Value, lanes: int, kind: Any) -> Value:
+    """As float32."""
+    if kind == types.float32:
+        return load(b, base, offset, vector(FLOAT, lanes))
+    if kind == types.int16:
+        return b.fpext(load(b, base, offset, vector(HALF, lanes)), vector(FLOAT, lanes))
+    wide = b.zext(load(b, base, offset, vector(INT16, lanes)), vector(INT32, lanes))
+    return b.bitcast(b.shl(wide, constant(INT32, lanes, 16)), vector(FLOAT, lanes))
+
+
+def load_number(b: ir.IRBuilder, base: Value, offset: Value, kind: Any) -> Value:
+    return b.extract_element(load_numbers(b, base, offset, 1, kind), INT32(0))
+
+
+def memory_of(cg: Any, b: ir.IRBuilder, kind: Any, array: Value) -> Value:
+    """The address of an array's first number."""
+    return b.ptrtoint(make_array(kind)(cg, b, array).data, INT64)
+
+
+def rows_at_once(vectors: int) -> int:
+    """Multiplied in one loop: their sums stay in registers."""
+    if HAS_512 and vectors <= 2:
+        return BLOCK
+    return BLOCK // vectors * (2 if HAS_512 else 1)
+
+
+def float_rows(vectors: int) -> Any:
+    """`f(kind, weights, columns, x, x_bytes, out)`: out[vectors, 8] float32 = 8 rows of weights, of
+    the kind of the array `kind`, times vectors x (float32); x_bytes is the distance of two vectors.
+    """
+
+    def block(
+        typing: Any, kind: Any, weights: Any, columns: Any, x: Any, x_bytes: Any, out: Any
+    ) -> Any:
+        def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+            multiply_rows(b, kind.dtype, vectors, *arguments[1:])
+            return cg.get_dummy_value()
+
+        return types.void(kind, *[types.uintp] * 5), build
+
+    return intrinsic(block)
+
+
+def multiply_rows(
+    b: ir.IRBuilder,
+    kind: Any,
+    vectors: int,
+    weights: Value,
+    columns: Value,
+    x: Value,
+    x_bytes: Value,
+    out: Value,
+) -> None:
+    """`float_rows`, `rows_at_once` after another."""
+    item, rows = ITEM_BYTES[kind], rows_at_once(vectors)
+    row_bytes = b.mul(columns, INT64(item))
+    ahead = (NEAR,) if rows == BLOCK else (NEAR, FAR)
+    whole = b.mul(b.udiv(columns, INT64(LANES)), INT64(LANES))
+    for first in range(0, BLOCK, rows):
+        sums = accumulators(b, FLOAT, vectors * rows, LANES)
+        # the next block, at the pace of this one
+        later = b.mul(row_bytes, INT64(BLOCK + first))
+        starts = [b.mul(row_bytes, INT64(first + row)) for row in range(rows)]
+        with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
+            place = b.mul(loop.index, INT64(rows * LANES * item))
+            request(b, weights, b.add(later, place), rows * LANES * item, *ahead)
+            column = b.mul(loop.index, INT64(LANES))
+            inputs = [
+                load(b, x, vector_place(b, column, x_bytes, v), vector(FLOAT, LANES))
+                for v in range(vectors)
+            ]
+            for row, start in enumerate(starts):
+                offset = b.add(start, b.mul(column, INT64(item)))
+                numbers = load_numbers(b, weights, offset, LANES, kind)
+                for v in range(vectors):
+                    total = sums[v * rows + row]
+                    b.store(multiply_add(b, numbers, inputs[v], b.load(total)), total)
+        store_totals(b, sums, rows, out, first)
+        with cgutils.for_range_slice(b, whole, columns, INT64(1)) as (column, _):
+            for row, start in enumerate(starts):
+                offset = b.add(start, b.mul(column, INT64(item)))
+                number = load_number(b, weights, offset, kind)
+                for v in range(vectors):
+                    right = load(b, x, vector_place(b, column, x_bytes, v), FLOAT)
+                    place = b.add(out, INT64(4 * (v * BLOCK + first + row)))
+                    old = load(b, place, INT64(0), FLOAT)
+                    store(b, multiply_add(b, number, right, old), place)
+
+
+def vector_place(b: ir.IRBuilder, column: Value, x_bytes: Value, v: int) -> Value:
+    """In bytes after the first vector's beginning."""
+    return b.add(b.mul(column, INT64(4)), b.mul(x_bytes, INT64(v)))
+
+
+def dots(eights: int) -> Any:
+    """`f(stored, skip, starts, numbers, count, sums)`: sums[t] += the dot product of 8 `eights`
+    float32 numbers and those of the array `stored` at `starts[t]` + skip.
+    """
+
+    def summed(
+        typing: Any, stored: Any, skip: Any, starts: Any, numbers: Any, count: Any, sums: Any
+    ) -> Any:
+        def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+            array, skip, starts, numbers, count, sums = arguments
+            item, base = ITEM_BYTES[stored.dtype], memory_of(cg, b, stored, array)
+            left = [load(b, numbers, INT64(32 * n), vector(FLOAT, 8)) for n in range(eights)]
+            with cgutils.for_range(b, count) as loop:
+                start = b.add(load(b, starts, b.mul(loop.index, INT64(8)), INT64), skip)
+                offset = b.mul(start, INT64(item))
+                total: Value = constant(FLOAT, 8, 0)
+                for n in range(eights):
+                    place = b.add(offset, INT64(8 * item * n))
+                    right = load_numbers(b, base, place, 8, stored.dtype)
+                    total = multiply_add(b, left[n], right, total)
+                of_sum = b.mul(loop.index, INT64(4))
+                added = b.fadd(load(b, sums, of_sum, FLOAT), lane_sum(b, total))
+                b.store(added, address(b, sums, of_sum, FLOAT), align=4)
+            return cg.get_dummy_value()
+
+        return types.void(stored, *[types.uintp] * 5), build
+
+    return intrinsic(summed)
+
+
+def weighted_sum(eights: int) -> Any:
+    """`f(stored, skip, starts, shares, count, out)`: out[8 eights] float32 = sum over t of
+    shares[t] times the numbers of the array `stored` at `starts[t]` + skip.
+    """
+
+    def summed(
+        typing: Any, stored: Any, skip: Any, starts: Any, shares: Any, count: Any, out: Any
+    ) -> Any:
+        def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+            array, skip, starts, shares, count, out = arguments
+            item, base = ITEM_BYTES[stored.dtype], memory_of(cg, b, stored, array)
+            sums = accumulators(b, FLOAT, eights)
+            with cgutils.for_range(b, count) as loop:
+                start = b.add(load(b, starts, b.mul(loop.index, INT64(8)), INT64), skip)
+                offset = b.mul(start, INT64(item))
+                share = repeat_lanes(b, load(b, shares, b.mul(loop.index, INT64(4)), FLOAT), 8)
+                for n, total in enumerate(sums):
+                    place = b.add(offset, INT64(8 * item * n))
+                    part = load_numbers(b, base, place, 8, stored.dtype)
+                    b.store(multiply_add(b, share, part, b.load(total)), total)
+            for n, total in enumerate(sums):
+                store(b, b.load(total), b.add(out, INT64(32 * n)))
+            return cg.get_dummy_value()
+
+        return types.void(stored, *[types.uintp] * 5), build
+
+    return intrinsic(summed)
+
+
+@intrinsic
+def number_at(typing: Any, stored: Any, place: Any) -> Any:
+    """A number of an array, as float32."""
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        base = memory_of(cg, b, stored, arguments[0])
+        offset = b.mul(arguments[1], INT64(ITEM_BYTES[stored.dtype]))
+        return load_number(b, base, offset, stored.dtype)
+
+    return types.float32(stored, types.intp), build
+
+
+@intrinsic
+def put_number(typing: Any, stored: Any, place: Any, number: Any) -> Any:
+    """A float32 number into an array, rounded to even."""
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        array, place, number = arguments
+        base = memory_of(cg, b, stored, array)
+        if stored.dtype == types.uint16:
+            number = bf16_of_floats(b, number)
+        elif stored.dtype == types.int16:
+            number = b.fptrunc(number, HALF)
+        store(b, number, b.add(base, b.mul(place, INT64(ITEM_BYTES[stored.dtype]))))
+        return cg.get_dummy_value()
+
+    return types.void(stored, types.intp, types.float32), build
