@@ -10,16 +10,18 @@ until it ends, and the lock of its run (`locks.only_one`). The time of an entry 
 use.
 """
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.errors import ConfigError
 from groundup.files import TMP_PREFIX, cache_folder
 from groundup.locks import is_locked, remove_temporaries, unused
+from groundup.operating_system import replace
 
 KINDS = {
     "packages": "download",
@@ -81,7 +83,7 @@ def entries(runs: Sequence[Path] = ()) -> list[CacheEntry]:
 def _entry(kind: str, name: str, path: Path) -> CacheEntry:
     size = stored_bytes(path)
     entry = CacheEntry(kind, name, path, size, path.stat().st_mtime, in_use=False)
-    return replace(entry, in_use=bool(is_locked(entry.lock)))
+    return dataclasses.replace(entry, in_use=bool(is_locked(entry.lock)))
 
 
 def to_remove(found: Sequence[CacheEntry], limit_bytes: int) -> list[CacheEntry]:
@@ -111,7 +113,7 @@ def _remove(entry: CacheEntry) -> bool:
     aside = entry.path.with_name(f"{TMP_PREFIX}{entry.path.name}-{os.getpid()}")
     with suppress(FileNotFoundError), unused(entry.lock) as free:
         if free:
-            os.rename(entry.path, aside)
+            replace(entry.path, aside)
             shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
         return free
     return False

@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 import torch
 
 from groundup.errors import ConfigError
-from groundup.limited_process import peak_memory_bytes as peak_memory_bytes
+from groundup.operating_system import machine_memory_bytes as machine_memory_bytes
+from groundup.operating_system import peak_memory_bytes as peak_memory_bytes
 from groundup.progress import Progress, Silent
 from groundup.threads import DISTURBED, ThreadTuner, allowed_cores, prepare, thread_counts
 
@@ -174,7 +175,7 @@ def processor_name() -> str:
 def _cpu_line(*names: str) -> str:
     """Return the first line of Linux's description of a CPU that begins so; "" elsewhere."""
     try:
-        with open("/proc/cpuinfo") as handle:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as handle:
             return next((line for line in handle if line.startswith(names)), "")
     except OSError:
         return ""
@@ -210,11 +211,6 @@ def generator(
     return torch.Generator(device=device).manual_seed(seed_for(run_seed, purpose, rank))
 
 
-def machine_memory_bytes() -> int:
-    """Return the memory of this machine in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def memory_bytes() -> int | None:
     """None where the system does not report it."""
     return _proc_bytes("self/status", "VmRSS")
@@ -225,7 +221,7 @@ def _proc_bytes(file: str, name: str) -> int | None:
     path = Path("/proc", file)
     if not path.exists():
         return None
-    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text())
+    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text(encoding="utf-8", errors="replace"))
     return found and int(found[1]) * 1024
 
 

@@ -172,7 +172,7 @@ def _download(
 ) -> Path:
     """Let pip download the archive into `folder`, and return its file, the hash checked again."""
     requirements, out = folder / "requirements.txt", folder / "out"
-    requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n")
+    requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n", encoding="utf-8")
     # For this package alone: pip passes ":all:" on to the build tools of an sdist and would build
     # those from source too.
     file_format = (FORMAT_OPTIONS[kind], name_version.partition("==")[0]) if kind else ()

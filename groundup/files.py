@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import DiskError, FormatError
+from groundup.operating_system import IS_WINDOWS, NO_FOLLOW, replace, sync_folder
 
 MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
@@ -81,6 +82,8 @@ def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
         fix = "Choose another name."
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             fix = "Choose another folder, or change its permissions."
+            if IS_WINDOWS:
+                fix = "Close the program that has it open, or choose another folder."
         elif error.errno not in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
             raise
         if is_cached(path):
@@ -139,11 +142,11 @@ def atomic_file(path: Path, *, needed_bytes: int = 0, mode: int = 0o666) -> Iter
     temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
     with disk_errors(path, needed_bytes):
         temporary.unlink(missing_ok=True)  # of an earlier process with this number
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, mode))
         try:
             yield temporary
             sync_file(temporary)
-            os.replace(temporary, path)
+            replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
@@ -223,15 +226,6 @@ def sync_file(path: Path) -> None:
     """Force a file's bytes to the disk."""
     with path.open("rb+") as handle:
         os.fsync(handle.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Force a folder's entries (a rename in it) to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sha256_file(path: Path) -> str:
@@ -315,12 +309,12 @@ def replace_folder(new: Path, path: Path) -> None:
     aside = path.with_name(f"{OLD_PREFIX}{path.name}-{os.getpid()}")
     if path.exists():
         shutil.rmtree(aside, ignore_errors=True)
-        os.rename(path, aside)
+        replace(path, aside)
     try:
-        os.rename(new, path)
+        replace(new, path)
     except OSError:
         if aside.exists() and not path.exists():
-            os.rename(aside, path)
+            replace(aside, path)
         raise
     sync_folder(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
@@ -465,11 +459,17 @@ def _hashes_of(file: Path, *, parts: bool) -> list[str]:
 
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+# Names of devices on Windows, whatever ending they have.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
 def safe_name(name: str) -> str:
     """Return `name` if it is a single safe path component. Raises FormatError."""
-    if not _SAFE_NAME.fullmatch(name) or name.endswith("."):
+    if (
+        not _SAFE_NAME.fullmatch(name)
+        or name.endswith(".")
+        or (IS_WINDOWS and _DEVICE.fullmatch(name))
+    ):
         reason = (
             "may have letters, digits, '.', '_' and '-' only, and begins with a letter or digit"
         )

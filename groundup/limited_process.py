@@ -11,18 +11,18 @@ is kept for many requests.
 
 Python can't interrupt a multiplication or a C library, so the operating system limits the process:
 the processor time of a request (SIGPROF, which ends the process even inside C code), its address
-space, no file writes. Where the system keeps no limit on the address space (macOS), a thread
-measures the memory ten times a second. A thread also ends the process when its parent is gone, so
-that none is left behind. Ctrl-C is for the parent.
+space, no file writes. Where the system keeps no limit on the address space (macOS), or none at all
+(Windows, where files can be written, too), a thread measures ten times a second; what keeps Python's
+lock all the time is ended by its parent after SILENT_SECONDS. A thread also ends the process when its
+parent is gone, so that none is left behind. Ctrl-C is for the parent.
 
 Protocol: one JSON value per line. First {"memory_bytes", "start"}, then requests {"cpu_seconds",
 "request"} with one answer or several each.
 """
 
 import json
+import math
 import os
-import resource
-import selectors
 import signal
 import subprocess
 import sys
@@ -33,15 +33,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from groundup.operating_system import (
+    CPU_SIGNAL,
+    has_parent,
+    limit_cpu,
+    limit_memory,
+    peak_memory_bytes,
+    wait_for_output,
+)
+
 # How long a process may write nothing while an answer is awaited: for one that sleeps, or that gets
 # little of a busy processor.
 SILENT_SECONDS, SILENT_SECONDS_PER_CPU_SECOND = 60, 20
 # The environment variables of the process; it gets no secrets of the user.
-_PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
+_PASSED_ON = (
+    *("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL"),
+    "SYSTEMROOT",  # without it Windows has no random numbers
+)
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; import importlib; importlib.import_module(sys.argv[1]).main()"
-_OVER_MEMORY = 77  # the exit code of a process whose measured memory was above its limit
+# The exit codes of a process whose measured memory or processor time was above its limit.
+_OVER_MEMORY, _OVER_CPU = 77, 78
 _PIPE_BYTES = 2**20
-_PARENT_CHECK_S, _MEMORY_CHECK_S = 0.5, 0.1
+_PARENT_CHECK_S, _MEASURE_S = 0.5, 0.1
 
 Handler = Callable[[Any], Iterable[Any]]
 
@@ -125,19 +138,17 @@ class LimitedProcess:
 
         A stopped terminal (Ctrl-Z) is not counted as silence.
         """
-        with selectors.DefaultSelector() as selector:
-            selector.register(pipe, selectors.EVENT_READ)
-            seconds = int(SILENT_SECONDS + SILENT_SECONDS_PER_CPU_SECOND * self._cpu_seconds)
-            if not any(selector.select(1.0) for _ in range(seconds)):
-                self._end(f"did not answer for {seconds} s")
-            return os.read(pipe, _PIPE_BYTES)
+        seconds = int(SILENT_SECONDS + SILENT_SECONDS_PER_CPU_SECOND * self._cpu_seconds)
+        if not any(wait_for_output(pipe, 1.0) for _ in range(seconds)):
+            self._end(f"did not answer for {seconds} s")
+        return os.read(pipe, _PIPE_BYTES)
 
     def _why_ended(self) -> str:
         assert self.process is not None
         with suppress(subprocess.TimeoutExpired):  # its output may end before it does
             self.process.wait(SILENT_SECONDS)
         code = self.process.returncode
-        if code == -signal.SIGPROF:
+        if code == _OVER_CPU or (CPU_SIGNAL and code == -CPU_SIGNAL):
             return f"took over {round(self._cpu_seconds, 1):,g} s of processor time"
         if code == _OVER_MEMORY:
             return over_memory(self.limits.memory_bytes)
@@ -170,18 +181,6 @@ def over_memory(memory_bytes: int) -> str:
     return f"takes more than {memory_bytes // 2**20:,} MiB of memory"
 
 
-def peak_memory_bytes() -> int:
-    """Return the largest amount of memory that this process had at any time.
-
-    Linux's `getrusage` counts what its parent had when it started it; /proc does not. Elsewhere
-    there is no /proc.
-    """
-    with suppress(OSError), open("/proc/self/status", "rb") as status:
-        return next(int(line.split()[1]) * 2**10 for line in status if line.startswith(b"VmHWM:"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 2**10
-
-
 def serve_requests(begin: Callable[[Any], Handler]) -> None:
     """Answer requests until the parent closes the pipe; for the main function of a child
     process.
@@ -192,35 +191,40 @@ def serve_requests(begin: Callable[[Any], Handler]) -> None:
     first = json.loads(sys.stdin.buffer.readline() or "null")
     if first is None:
         return
-    measured = first["memory_bytes"]
-    if _limit_memory(measured):
-        measured = None
-    threading.Thread(target=_watch, args=(os.getppid(), measured), daemon=True).start()
+    limits = _MeasuredLimits()
+    if not limit_memory(first["memory_bytes"]):
+        limits.memory_bytes = first["memory_bytes"]
+    threading.Thread(target=_watch, args=(os.getppid(), limits), daemon=True).start()
     handle = begin(first["start"])
     for line in sys.stdin.buffer:
         asked = json.loads(line)
-        signal.setitimer(signal.ITIMER_PROF, asked["cpu_seconds"])
+        if not limit_cpu(asked["cpu_seconds"]):
+            limits.cpu_end_s = time.process_time() + asked["cpu_seconds"]
         for answer in handle(asked["request"]):
             answers.write(
                 json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
             )
             answers.flush()
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        limit_cpu(0)
+        limits.cpu_end_s = math.inf
 
 
-def _limit_memory(memory_bytes: int) -> bool:
-    """Limit the address space and file writes; return whether the system keeps the first limit."""
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        return sys.platform != "darwin"
-    return False
+@dataclass
+class _MeasuredLimits:
+    """What the system does not keep, and a thread measures."""
+
+    memory_bytes: float = math.inf
+    cpu_end_s: float = math.inf
+    """On the clock of this process's processor time."""
 
 
-def _watch(parent: int, memory_bytes: int | None) -> None:
-    """End this process when its parent is gone, or when it has had more than `memory_bytes`."""
-    while os.getppid() == parent:
-        time.sleep(_MEMORY_CHECK_S if memory_bytes else _PARENT_CHECK_S)
-        if memory_bytes and peak_memory_bytes() > memory_bytes:
+def _watch(parent: int, limits: _MeasuredLimits) -> None:
+    """End this process when its parent is gone, or when it is above a limit."""
+    is_measured = not CPU_SIGNAL or limits.memory_bytes < math.inf
+    while has_parent(parent):
+        time.sleep(_MEASURE_S if is_measured else _PARENT_CHECK_S)
+        if limits.memory_bytes < math.inf and peak_memory_bytes() > limits.memory_bytes:
             os._exit(_OVER_MEMORY)
+        if time.process_time() > limits.cpu_end_s:
+            os._exit(_OVER_CPU)
     os._exit(0)

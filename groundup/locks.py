@@ -7,10 +7,7 @@ cache is held until the process ends (`hold`), so that it is not removed meanwhi
 """
 
 import contextlib
-import fcntl
-import grp
 import os
-import pwd
 import re
 import shutil
 import tempfile
@@ -21,6 +18,15 @@ from stat import S_ISLNK, S_ISVTX, S_IWGRP, S_IWOTH
 
 from groundup.errors import ConfigError, DiskError
 from groundup.files import OLD_PREFIX, TMP_PREFIX, disk_errors, make_folder
+from groundup.operating_system import (
+    IS_WINDOWS,
+    belongs_to_another,
+    is_own_group,
+    is_running,
+    lock,
+    open_for_lock,
+    replace,
+)
 
 # The locks that are held, where Linux has the list. To try a lock would acquire it, and a run that
 # starts at that moment would fail.
@@ -37,10 +43,10 @@ def only_one(folder: Path) -> Iterator[None]:
     Raises ConfigError if taken, DiskError.
     """
     with disk_errors(make_folder(folder)):
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = open_for_lock(folder)
     try:  # the system releases the lock when the process ends, in any way
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor)
         except BlockingIOError as error:
             fix = "Wait for it, or choose another folder (`out`)."
             raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
@@ -59,11 +65,11 @@ def hold(path: Path) -> bool:
     return whether it is there.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = open_for_lock(path)
     except OSError:
         return False
     with suppress(OSError):  # a disk without locks, or a cache that only others may write
-        fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits for a removal
+        lock(descriptor, shared=True, wait=True)  # waits for a removal
         os.utime(path)
     if not path.exists():
         os.close(descriptor)
@@ -78,10 +84,10 @@ def hold(path: Path) -> bool:
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
     """Have `path` alone while nothing uses it; gives whether that is so."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = open_for_lock(path)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor)
             free = True
         except OSError:  # in use, or a disk without locks
             free = False
@@ -93,7 +99,7 @@ def unused(path: Path) -> Iterator[bool]:
 def is_locked(folder: Path) -> bool | None:
     """Whether a process holds the folder's lock; None where the system has no list of locks."""
     try:
-        stat, text = folder.stat(), LOCKS.read_text()
+        stat, text = folder.stat(), LOCKS.read_text(encoding="ascii")
     except OSError:
         return None
     return held(text, stat.st_dev, stat.st_ino)
@@ -128,7 +134,7 @@ def remove_temporaries(folder: Path) -> None:
         for aside in folder.glob(f"{OLD_PREFIX}*"):
             path = folder / aside.name.removeprefix(OLD_PREFIX).rpartition("-")[0]
             if not path.exists() and not _another_writes(aside):
-                os.rename(aside, path)
+                replace(aside, path)
         for leftover in folder.glob(f"{TMP_PREFIX}*"):
             if _another_writes(leftover):
                 continue
@@ -155,13 +161,7 @@ def _another_writes(temporary: Path) -> bool:
     pid = temporary.name.rpartition("-")[2]
     if not re.fullmatch(r"[1-9][0-9]{0,8}", pid) or int(pid) == os.getpid():
         return False
-    try:
-        os.kill(int(pid), 0)  # signal 0 only tests
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs as another user
-        pass
-    return True
+    return is_running(int(pid))
 
 
 def written_by_others(path: Path) -> str:
@@ -170,21 +170,25 @@ def written_by_others(path: Path) -> str:
 
     Looked at are the file or folder, the folders above it, and where links lead. A folder above may
     be one like /tmp, that all may write and whose entries only their owners replace. A group counts
-    as another user unless it is the user's own (of the same name and without other members).
+    as another user unless it is the user's own (of the same name and without other members). Windows
+    has lists of rights instead, which are not read: only the user's own folder is taken for private.
     """
     path = path.absolute()
+    if IS_WINDOWS:
+        private = path.resolve().is_relative_to(Path.home().resolve())
+        return "" if private else f"{path} is outside of the user's folder"
     way = list(_way_to(path))
     for each in dict.fromkeys(way):
         try:
             stat = each.lstat()
         except OSError:  # it is to be made
             continue
-        if stat.st_uid not in (0, os.geteuid()):
+        if belongs_to_another(stat):
             return f"{each} belongs to another user"
         is_shared_folder = each not in (path, way[-1]) and bool(stat.st_mode & S_ISVTX)
         if S_ISLNK(stat.st_mode) or is_shared_folder:
             continue
-        if stat.st_mode & S_IWOTH or (stat.st_mode & S_IWGRP and not _is_own_group(stat.st_gid)):
+        if stat.st_mode & S_IWOTH or (stat.st_mode & S_IWGRP and not is_own_group(stat.st_gid)):
             return f"{each} can be written by other users"
     return ""
 
@@ -210,12 +214,3 @@ def _way_to(path: Path) -> Iterator[Path]:
             place = place.parent
             if target.is_absolute():
                 place = Path(left.pop())
-
-
-def _is_own_group(gid: int) -> bool:
-    """Whether a group is this user's, or root's, alone."""
-    try:
-        group, names = grp.getgrgid(gid), {pwd.getpwuid(uid).pw_name for uid in (0, os.geteuid())}
-    except KeyError:
-        return False
-    return group.gr_name in names and set(group.gr_mem) <= names

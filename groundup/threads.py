@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from groundup.operating_system import usable_cores as seen_cores
+
 COUNT_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 # Holds what prepare() wrote into OMP_NUM_THREADS: a program that is started by ours does not take
@@ -98,18 +100,13 @@ def chosen() -> ThreadChoice | None:
     return _made[0] if _made else None
 
 
-def seen_cores() -> int:
-    """Return the number of cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def allowed_cores() -> int:
     """Return `seen_cores`, or fewer by a container's limit on processor time (cgroup v2), which
     OpenMP ignores.
     """
     seen = seen_cores()
     try:
-        limit_us, period_us = CPU_LIMIT_FILE.read_text().split()
+        limit_us, period_us = CPU_LIMIT_FILE.read_text(encoding="ascii").split()
         return min(seen, max(1, round(int(limit_us) / int(period_us))))
     except (OSError, ValueError):  # no such file, or "max"
         return seen

@@ -44,6 +44,7 @@ ORDER = [
         "language",
         "risk",
     ),
+    ("operating_system",),
     ("errors",),
 ]
 MAX_LONG_LINES, MAX_CONDITIONAL = 4, 6  # per 1,000 lines
@@ -51,6 +52,41 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 500, 60, 9
 MAX_ANY_RESULTS = 51  # functions that return dict[str, Any]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}
 MODEL_MAY_IMPORT = {"torch", "jaxtyping", "groundup.errors", "groundup.model"}
+# What a system lacks that groundup runs on; where it is used, a form for that system stands beside it.
+SYSTEM_FILE = ROOT / "operating_system.py"
+MODULES_OF_SOME_SYSTEMS = {
+    *("fcntl", "grp", "pwd", "resource", "select", "selectors", "termios", "tty", "pty", "posix"),
+    *("curses", "syslog", "crypt", "spwd", "nis", "ossaudiodev"),
+    *("msvcrt", "winreg", "winsound", "_winapi", "nt"),
+}
+NAMES_OF_SOME_SYSTEMS = {
+    "os": {
+        *("fork", "forkpty", "kill", "killpg", "getuid", "geteuid", "getgid", "getegid", "getpgid"),
+        *("setsid", "setpgid", "setuid", "setgid", "initgroups", "getgroups", "mkfifo"),
+        *("chown", "lchown", "fchown", "fchmod", "uname", "getloadavg", "nice", "sysconf"),
+        *("statvfs", "pread", "pwrite", "preadv", "pwritev", "sendfile", "openpty", "ttyname"),
+        *(
+            "sched_getaffinity",
+            "sched_setaffinity",
+            "wait",
+            "wait3",
+            "wait4",
+            "waitid",
+            "startfile",
+        ),
+        *("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_DIRECTORY", "O_BINARY", "posix_spawn"),
+    },
+    "signal": {
+        *("SIGKILL", "SIGHUP", "SIGALRM", "SIGPROF", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCHLD"),
+        *("SIGPIPE", "SIGWINCH", "SIGTSTP", "SIGCONT", "setitimer", "getitimer", "alarm", "pause"),
+        *("pthread_kill", "pthread_sigmask", "sigwait", "SIGBREAK", "CTRL_C_EVENT"),
+    },
+    "socket": {"AF_UNIX", "send_fds", "recv_fds"},
+}
+# Arguments of subprocess.
+ARGUMENTS_OF_SOME_SYSTEMS = {
+    *("preexec_fn", "pass_fds", "start_new_session", "umask", "creationflags")
+}
 STANDARD_LIBRARY = set(__import__("sys").stdlib_module_names)
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -264,6 +300,42 @@ def test_no_pickle_and_no_catch_all() -> None:
         text = "\n".join(line for line in lines if not any(word in line for word in excused))
         found = [word for word in never if word in text.replace(".eval(", "")]
         assert not found, f"{path}: {found}"
+
+
+def test_what_a_system_lacks_is_used_in_one_file() -> None:
+    wrong = []
+    for path in FILES:
+        if path == SYSTEM_FILE:
+            continue
+        wrong += [f"{path}: imports {name}" for name in imports_of(path) & MODULES_OF_SOME_SYSTEMS]
+        for node in nodes_of(path):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if node.attr in NAMES_OF_SOME_SYSTEMS.get(node.value.id, ()):
+                    wrong.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
+            elif isinstance(node, ast.keyword) and node.arg in ARGUMENTS_OF_SOME_SYSTEMS:
+                wrong.append(f"{path}:{node.lineno}: {node.arg}")
+    assert not wrong, "some systems lack it: write it into operating_system.py"
+
+
+def test_text_files_are_opened_with_their_encoding() -> None:
+    """Windows takes cp1252 otherwise."""
+    wrong = []
+    for path in FILES:
+        for node in nodes_of(path):
+            if not isinstance(node, ast.Call) or any(k.arg == "encoding" for k in node.keywords):
+                continue
+            called, given = ast.unparse(node.func).rpartition(".")[2], map(ast.unparse, node.args)
+            modes = [each.strip("'") for each in given if re.fullmatch("'[rwax+bt]+'", each)]
+            is_text = bool(modes) and "b" not in modes[0]
+            if called == "open" and ast.unparse(node.func) == "open":
+                is_text |= not modes
+            elif called in ("read_text", "write_text"):
+                is_text = len(node.args) < (1 if called == "read_text" else 2)
+            elif called != "open":
+                continue
+            if is_text:
+                wrong.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
+    assert not wrong
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ holds when the effect is written.
 import contextlib
 import datetime
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -30,6 +29,7 @@ from groundup.actions.statements import (
 from groundup.errors import DiskError, FormatError
 from groundup.files import disk_errors, make_folder, sync_file, sync_folder
 from groundup.locks import temporary_folder
+from groundup.operating_system import place_new
 
 WORLD_FILE = "world.sqlite"
 # "grua", and the version of our tables.
@@ -274,7 +274,7 @@ def _make(file: Path, actions: ActionSet, today: datetime.date) -> None:
         temporary.chmod(0o600)  # people's names and wishes
         sync_file(temporary)
         with contextlib.suppress(FileExistsError):
-            os.link(temporary, file)
+            place_new(temporary, file)
         sync_folder(file.parent)
 
 

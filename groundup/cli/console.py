@@ -40,11 +40,16 @@ def program() -> str:
     """ "groundup" where it is in PATH, else its path, quoted for a shell."""
     started = Path(sys.argv[0])
     found = shutil.which(NAME)
-    if found is not None and started.name == NAME and Path(found).resolve() == started.resolve():
-        return NAME
     if started.name == "__main__.py":  # python -m groundup
         return f"{_from_here(Path(sys.executable))} -m {NAME}"
+    if found is not None and started.stem == NAME and _bare(Path(found)) == _bare(started):
+        return NAME
     return _from_here(started)
+
+
+def _bare(path: Path) -> Path:
+    """Without the ".exe" of Windows."""
+    return path.with_suffix("").resolve()
 
 
 def _from_here(path: Path) -> str:

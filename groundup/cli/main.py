@@ -193,7 +193,7 @@ def run(args: list[str]) -> int:
 
 def _reader_left() -> int:
     """A closed pipe is no error: `groundup ... | head`."""
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (closed at exit)
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (closed at exit)
     return 0
 
 

@@ -10,7 +10,6 @@ import http.client
 import importlib.util
 import json
 import secrets
-import select
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import IO, Any, TypeVar
 import torch
 
 from groundup.errors import MissingExtra, ModelError
+from groundup.operating_system import wait_for_output
 from groundup.tokenizer.chat import Conversation
 from groundup.tokenizer.fast import well_formed
 
@@ -209,7 +209,10 @@ def llama_server(
         "key": key,
         "adapter": str(adapter or ""),
     }
-    with tempfile.TemporaryFile("w+", errors="replace") as log, _process(log) as process:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,
+        _process(log) as process,
+    ):
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has already ended: `_address` reports why
             process.stdin.write(json.dumps(order) + "\n")
@@ -242,8 +245,7 @@ def _process(log: IO[str]) -> Iterator[subprocess.Popen[str]]:
 def _address(process: subprocess.Popen[str], log: IO[str], gguf: Path) -> str:
     """Return the server's address, once it has loaded the file."""
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
-    if not ready:
+    if not wait_for_output(process.stdout.fileno(), START_LIMIT_S):
         reason = f"not ready after {START_LIMIT_S:.0f} s"
     elif line := process.stdout.readline():
         return str(json.loads(line)["address"])

@@ -31,6 +31,7 @@ from typing import Any
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, safe_name
+from groundup.operating_system import IS_WINDOWS, belongs_to_another
 
 ALL = "*"
 MAX_KEYS = 256
@@ -126,7 +127,9 @@ def _require_private(file: Path) -> None:
         raise ConfigError(f"--keys {file} can't be read: {error.strerror}.") from error
     if not stat.S_ISREG(found.st_mode):
         raise ConfigError(f"--keys {file} is not a file.", fix="Name a TOML or JSON file.")
-    if found.st_uid not in (0, os.geteuid()):
+    if IS_WINDOWS:  # its lists of rights are not read
+        return
+    if belongs_to_another(found):
         raise ConfigError(f"--keys {file} belongs to another user.", fix=f"{_PRIVATE} {file}")
     if stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(f"--keys {file} can be read by other users.", fix=f"{_PRIVATE} {file}")

@@ -270,7 +270,7 @@ def holder_of(port: int) -> str:
     for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
             held = {os.readlink(entry) for entry in folder.iterdir()}
-            name = (folder.parent / "comm").read_text().strip()
+            name = (folder.parent / "comm").read_text("utf-8", "replace").strip()
         except OSError:  # the process has ended, or is another user's
             continue
         if held & inodes:
@@ -283,7 +283,7 @@ def _listening_inodes(port: int) -> set[str]:
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
-            lines = Path(table).read_text().splitlines()[1:]
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
         except OSError:
             continue
         for fields in (line.split() for line in lines):

@@ -36,6 +36,7 @@ import numpy as np
 from groundup.errors import DiskError, GroundupError
 from groundup.files import cache_folder, write_bytes
 from groundup.locks import written_by_others
+from groundup.operating_system import NO_FOLLOW, NO_WAIT
 
 HASH_BYTES = 32
 # Of folders: the digest of the files here, then that of the processor.
@@ -147,7 +148,7 @@ def _digest(parts: Sequence[bytes]) -> str:
 def read_code(file: Path) -> bytes | None:
     """None where it is missing, damaged, or another user could have written it."""
     try:
-        handle = os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+        handle = os.fdopen(os.open(file, os.O_RDONLY | NO_FOLLOW | NO_WAIT), "rb")
     except OSError:
         return None
     with handle:

@@ -27,9 +27,12 @@ from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.quantised import quantise
+from groundup.operating_system import IS_WINDOWS
 from groundup.progress import Progress
 
 WITHOUT_NUMBA = "the package numba is not installed (pip install 'groundup[fast]')"
+if IS_WINDOWS:  # calls of machine code that were never tried could end the process
+    WITHOUT_NUMBA = "the compiled step was not tried on Windows"
 COMPILING = "Compiling the decoding step, once for this machine (about 10 seconds) ..."
 # Logits of the probe may differ by this share of the largest: order of summation, the polynomial
 # for exp, a key that is rounded to the next bf16.
@@ -41,7 +44,7 @@ _notes: set[str] = set()
 
 
 def has_compiler() -> bool:
-    return importlib.util.find_spec("numba") is not None
+    return not IS_WINDOWS and importlib.util.find_spec("numba") is not None
 
 
 def decodes_with(model: LanguageModel) -> str:

@@ -13,7 +13,6 @@ read_feedback(path)                  the last line of each reply, of the older f
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import json
 import os
@@ -25,6 +24,7 @@ from typing import Any
 
 from groundup.errors import DataError
 from groundup.files import disk_errors, json_bytes, make_folder, read_errors
+from groundup.operating_system import AS_BYTES, NO_FOLLOW, lock, replace
 
 UP, DOWN = "up", "down"
 RATINGS = (UP, DOWN)
@@ -108,7 +108,8 @@ class FeedbackFile:
         line = json_bytes(asdict(event)) + b"\n"
         with self._lock, disk_errors(self.path, len(line)), self._opened(len(line)) as descriptor:
             size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            os.lseek(descriptor, max(0, size - 1), os.SEEK_SET)
+            if size and os.read(descriptor, 1) != b"\n":
                 line = b"\n" + line  # the line before was cut off, as by a full disk
             written = os.write(descriptor, line)
             if written < len(line):
@@ -118,36 +119,38 @@ class FeedbackFile:
 
     @contextlib.contextmanager
     def _opened(self, more_bytes: int) -> Iterator[int]:
-        """Yield the file of now, locked against other processes, with room for so many bytes."""
-        make_folder(self.path.parent)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        while True:
-            descriptor = os.open(self.path, flags, 0o600)
-            try:
-                with contextlib.suppress(OSError):  # a disk without locks: threads alone are safe
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
-                size = os.fstat(descriptor).st_size
-                if not self._is_current(descriptor):
-                    continue  # another process has renamed it
-                if size and size + more_bytes > self._max_bytes:
-                    self._rotate()
-                    continue
-                yield descriptor
-                return
-            finally:
-                os.close(descriptor)
+        """Yield the file, locked against other processes, with room for so many bytes.
 
-    def _is_current(self, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
-        except FileNotFoundError:
-            return False
+        The lock is on a file beside it, since Windows renames no file that any process has open.
+        """
+        make_folder(self.path.parent)
+        with _descriptor(self.path.with_name(f".{self.path.name}.lock")) as locked:
+            with contextlib.suppress(OSError):  # a disk without locks: threads alone are safe
+                lock(locked, wait=True)
+            size = 0
+            with contextlib.suppress(FileNotFoundError):
+                size = os.stat(self.path).st_size
+            if size and size + more_bytes > self._max_bytes:
+                self._rotate()
+            with _descriptor(self.path) as descriptor:
+                yield descriptor
 
     def _rotate(self) -> None:
         names = [self.path, *(older_file(self.path, n) for n in range(1, self._kept + 1))]
         for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
             with contextlib.suppress(FileNotFoundError):
-                os.replace(newer, older)
+                replace(newer, older)
+
+
+@contextlib.contextmanager
+def _descriptor(path: Path) -> Iterator[int]:
+    """Open a file to read and append to, made if missing, for its owner alone. Raises OSError."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_FOLLOW | AS_BYTES
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def older_file(path: Path, number: int) -> Path:

@@ -239,12 +239,12 @@ class _KeptParts:
             named = ", ".join(asked["texts"])
             progress.say(f"{named}: gone or out of reach; what was prepared of it is used.")
 
-    def part(self, name: str, open: Callable[[Path], T], make: Callable[[Path], T]) -> T:
+    def part(self, name: str, opened: Callable[[Path], T], make: Callable[[Path], T]) -> T:
         """Return a part: opened, or where it is missing, of other texts or damaged, made."""
         path = self.folder / name
         if name in self.record.done:
             with suppress(FormatError):
-                return open(path)
+                return opened(path)
         made = make(path)
         self.record.done = sorted({*self.record.done, name})
         write_json(self.file, asdict(self.record))

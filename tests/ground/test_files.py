@@ -35,6 +35,7 @@ from groundup.files import (
     write_manifest,
 )
 from groundup.locks import only_one, remove_temporaries, temporary_folder, written_by_others
+from groundup.operating_system import is_own_group
 
 TOO_LONG = "a" * 300
 
@@ -280,13 +281,13 @@ def test_what_others_can_write_or_own_or_link_to_is_known(
     (tmp_path / "a" / "round").symlink_to("round")
     assert written_by_others(tmp_path / "a" / "round" / "file") == ""
     folder.chmod(0o775)
-    monkeypatch.setattr(locks, "_is_own_group", lambda gid: True)
+    monkeypatch.setattr(locks, "is_own_group", lambda gid: True)
     assert written_by_others(file) == ""
     if os.geteuid() == 0:
         os.chown(folder, 4242, -1)
         assert written_by_others(file) == f"{folder} belongs to another user"
     else:
-        monkeypatch.setattr(locks.os, "geteuid", lambda: 4242)
+        monkeypatch.setattr(os, "geteuid", lambda: 4242)
         assert "belongs to another user" in written_by_others(file)
 
 
@@ -299,8 +300,8 @@ def test_a_group_is_ones_own_only_without_other_members(monkeypatch: pytest.Monk
         ("staff", [], False),
     ):
         monkeypatch.setattr(
-            locks.grp,
+            grp,
             "getgrgid",
             lambda gid, n=name, m=members: grp.struct_group((n, "x", gid, m)),
         )
-        assert locks._is_own_group(7) is expected
+        assert is_own_group(7) is expected

@@ -37,7 +37,7 @@ def main():
 """
 MEASURED = CHILD.replace(
     "    limited_process.serve",
-    "    limited_process._limit_memory = lambda _: False\n    limited_process.serve",
+    "    limited_process.limit_memory = lambda _: False\n    limited_process.serve",
 )
 
 

@@ -14,7 +14,6 @@ redirection with http: is followed, since its bytes could be altered on the way.
 
 import http.client
 import mimetypes
-import os
 import re
 import time
 import urllib.error
@@ -38,6 +37,7 @@ from groundup.files import (
     write_json,
 )
 from groundup.locks import hold, only_one
+from groundup.operating_system import replace
 from groundup.progress import Progress, Silent
 
 HTTPS = "https://"
@@ -125,7 +125,7 @@ def _fetch(url: str, sha256: str, own: Path, progress: Progress) -> Path:
     path = own.parent / f"{found[:HASH_CHARACTERS]}-{name}"
     with disk_errors(path):
         sync_file(part)
-        os.replace(part, path)
+        replace(part, path)
         sync_folder(path.parent)
     write_json(own / "file.json", {"url": url, "sha256": found})
     hold(path)

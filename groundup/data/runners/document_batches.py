@@ -10,6 +10,7 @@ whoever read which part of it. A message is one line of JSON and the texts behin
 """
 
 import json
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from itertools import chain
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import IO, Any
 
 from groundup.config import build_config
 from groundup.data.processing.steps import ProcessConfig, Processed, Step, document_steps, run_steps
@@ -34,6 +34,8 @@ from groundup.errors import DataError, GroundupError
 BATCH_CHARACTERS, BATCH_ROWS = 2**20, 2**13
 # What a message begins with.
 RESULT, FAULT, END = b"r", b"f", b"e"
+# Of the number before a message, big-endian.
+LENGTH_BYTES = 8
 
 
 @dataclass
@@ -281,19 +283,41 @@ def _steps(plain: str) -> list[Step]:
     return document_steps(build_config(ProcessConfig, json.loads(plain)))
 
 
-def main(descriptor: int) -> None:
-    """Serve tasks until the other end is closed; its process may have been killed."""
+def main() -> None:
+    """Serve tasks from stdin, results to stdout, until stdin ends; its process may have been
+    killed.
+    """
     # Ctrl-C reaches all processes of a terminal; the first one ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with (
-        suppress(EOFError, BrokenPipeError, ConnectionResetError),
-        Connection(descriptor) as connection,
-    ):
+    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)  # what a library prints is no result
+    with suppress(EOFError, OSError):
         while True:
-            task = connection.recv_bytes()
+            task = receive(tasks)
             try:
                 for message in work(task):
-                    connection.send_bytes(RESULT + message)
+                    send(results, RESULT + message)
             except GroundupError as error:
-                connection.send_bytes(FAULT + json.dumps(error.to_plain()).encode())
-            connection.send_bytes(END)
+                send(results, FAULT + json.dumps(error.to_plain()).encode())
+            send(results, END)
+
+
+def send(pipe: IO[bytes], message: bytes) -> None:
+    """Write a message with its length before it. Raises OSError: the other end is closed."""
+    pipe.write(len(message).to_bytes(LENGTH_BYTES, "big"))
+    pipe.write(message)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> bytes:
+    """Wait for the next message. Raises EOFError: the other end is closed."""
+    length = int.from_bytes(_whole(pipe, LENGTH_BYTES), "big")
+    return _whole(pipe, length)
+
+
+def _whole(pipe: IO[bytes], length: int) -> bytes:
+    found = pipe.read(length)
+    if len(found) < length:
+        raise EOFError
+    return found

@@ -1,8 +1,8 @@
 """Work on several processes of this machine: `in_order(tasks, count)` gives the results of each
 task in the order of the tasks.
 
-A process is started anew (no fork of a program with threads), imports `worker`, and talks through
-one socket pair. It ends when the other end is closed, however that happened. A thread for each
+A process is started anew (no fork of a program with threads), imports `document_batches`, and talks
+through two pipes. It ends when the other end is closed, however that happened. A thread for each
 moves its messages; what waits to be used is bounded: QUEUED_MESSAGES of each task.
 
 `ray_results(tasks)`: the same on Ray Data (extra `ray`), on one machine or a cluster. Ray is used as
@@ -15,18 +15,16 @@ import json
 import logging
 import os
 import queue
-import socket
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from typing import Any
 
-from groundup.data.runners.document_batches import END, FAULT, work
+from groundup.data.runners.document_batches import END, FAULT, receive, send, work
 from groundup.errors import GroundupError, WorkerError, require_extra
 from groundup.threads import allowed_cores
 
@@ -35,8 +33,8 @@ QUEUED_MESSAGES = 8
 # Tasks that are begun before the first of them is used up, beside one for each process.
 MORE_TASKS = 2
 PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[2:]; "
-    "from groundup.data.runners.document_batches import main; main(int(sys.argv[1]))"
+    "import sys; sys.path[:] = sys.argv[1:]; "
+    "from groundup.data.runners.document_batches import main; main()"
 )
 EXTRA = "ray"
 COLUMN = "message"
@@ -58,11 +56,12 @@ class Workers:
     def __init__(self, count: int) -> None:
         self.jobs: "queue.SimpleQueue[_Job | None]" = queue.SimpleQueue()
         self.is_closed = threading.Event()
-        self.processes: list[tuple[subprocess.Popen[bytes], Connection]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
         for _ in range(count):
             self.processes.append(_start())
         self.threads = [
-            threading.Thread(target=self._serve, args=each, daemon=True) for each in self.processes
+            threading.Thread(target=self._serve, args=[each], daemon=True)
+            for each in self.processes
         ]
         for thread in self.threads:
             thread.start()
@@ -72,15 +71,14 @@ class Workers:
 
     def __exit__(self, *exc: object) -> None:
         self.is_closed.set()
-        for process, _ in self.processes:
+        for process in self.processes:
             process.kill()
         for _ in self.threads:
             self.jobs.put(None)
         for thread in self.threads:
             thread.join()
-        for process, connection in self.processes:
-            process.wait()
-            connection.close()
+        for process in self.processes:
+            process.communicate()  # waits, and closes the pipes
 
     def in_order(self, tasks: Iterator[tuple[bytes, Any]]) -> Iterator[tuple[Any, Iterator[bytes]]]:
         """Yield (what came with the task, its results) of each task in order.
@@ -111,12 +109,13 @@ class Workers:
                 raise found
             yield found
 
-    def _serve(self, process: "subprocess.Popen[bytes]", connection: Connection) -> None:
+    def _serve(self, process: "subprocess.Popen[bytes]") -> None:
         """Pass tasks to a process and its results on."""
+        assert process.stdin is not None and process.stdout is not None
         while (job := self.jobs.get()) is not None and not self.is_closed.is_set():
             try:
-                connection.send_bytes(job.task)
-                while (message := connection.recv_bytes())[:1] != END:
+                send(process.stdin, job.task)
+                while (message := receive(process.stdout))[:1] != END:
                     self._put(job, _result(message))
                 self._put(job, None)
             except (OSError, EOFError):
@@ -130,12 +129,9 @@ class Workers:
                 return
 
 
-def _start() -> tuple["subprocess.Popen[bytes]", Connection]:
-    ours, its = socket.socketpair()
-    with closing(ours), closing(its):
-        command = [sys.executable, "-c", PROGRAM, str(its.fileno()), *sys.path]
-        process = subprocess.Popen(command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
-        return process, Connection(ours.detach())
+def _start() -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", PROGRAM, *sys.path]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def _result(message: bytes) -> bytes | Exception:

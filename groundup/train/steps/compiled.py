@@ -24,7 +24,7 @@ from groundup.train.steps.precision import MEASURED_S, WORTH_IT, MeasuredPrecisi
 from groundup.train.steps.step import Loss
 
 DETERMINISTIC: Any = torch.utils.deterministic
-COMPILERS = ("c++", "g++", "clang++")
+COMPILERS = ("c++", "g++", "clang++", "cl")  # the last one on Windows
 # Seconds to compile a model of a few blocks, and the share of a run that may be spent on a trial.
 COMPILE_S = 30.0
 TRIAL_SHARE = 1 / 10

@@ -1,0 +1,158 @@
+"""Where Linux can show it: what groundup does on Windows and macOS. The processes here play Windows (`simulated_windows.py`)."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from forked_program import CODE, TRAINING, run
+
+ILLEGAL = set('<>:"|?*\\')
+WINDOWS = "import simulated_windows; simulated_windows.install()\n"
+
+
+def on_windows(program: str, *arguments: object) -> str:
+    """What a program prints that begins there."""
+    done = run(WINDOWS + program, *arguments, program=CODE, imported=TRAINING[:1])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+MODULES = """
+import importlib, pkgutil, sys
+import groundup
+failed = []
+for module in pkgutil.walk_packages(groundup.__path__, "groundup."):
+    if module.name.endswith("llamacpp_server") or ".solutions" in module.name:
+        continue  # never imported
+    try:
+        importlib.import_module(module.name)
+    except Exception as error:
+        failed.append((module.name, repr(error)))
+print(failed)
+"""
+
+
+@pytest.mark.slow
+def test_every_module_can_be_imported() -> None:
+    assert on_windows(MODULES) == "[]\n"
+
+
+LOCKS = """
+import os, signal, sys, time, json
+from pathlib import Path
+from groundup.errors import ConfigError
+from groundup.locks import hold, only_one, unused, remove_temporaries
+from groundup.operating_system import machine_memory_bytes, peak_memory_bytes
+folder = Path(sys.argv[1])
+with only_one(folder):
+    try:
+        with only_one(folder):
+            pass
+    except ConfigError as error:
+        taken = error.message
+    folder.rename(folder.with_name("moved"))  # it is not open
+moved = folder.with_name("moved")
+hold(moved)
+found = os.open(next(Path(os.environ["TMPDIR"]).glob("groundup-locks/*")), os.O_RDWR)
+with unused(moved) as free:
+    pass
+with only_one(folder), unused(moved) as still:  # another folder of that name
+    pass
+(moved / ".tmp-data-1").touch(), (moved / f".tmp-data-{2**22 + 1}").touch()
+remove_temporaries(moved)
+print(json.dumps([taken, free, still, sorted(os.listdir(moved)), machine_memory_bytes(), peak_memory_bytes() > 1e6]))
+"""
+
+
+def test_a_folder_is_locked_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folder = tmp_path / "run"
+    taken, free, still, left, memory, has_peak = json.loads(on_windows(LOCKS, folder))
+    assert taken == f"Another process is writing {folder}."
+    assert (free, still, left, memory, has_peak) == (False, False, [".tmp-data-1"], 8 * 2**30, True)
+
+
+LIMITS = """
+import sys
+from groundup.limited_process import LimitedProcess, ProcessEnded, ProcessLimits
+sys.path.insert(0, sys.argv[1])
+process = LimitedProcess("limited_child", ProcessLimits(2**28, answer_bytes=2**20), start="s")
+for request in ("a", "loop", "memory", "exit", "b"):
+    process.send(request, cpu_seconds=0.5)
+    try:
+        print(process.receive())
+    except ProcessEnded as error:
+        print(error)
+process.close()
+"""
+
+
+def test_limits_are_measured_where_the_system_keeps_none(tmp_path: Path) -> None:
+    from ground.test_limited_process import CHILD
+
+    (tmp_path / "limited_child.py").write_text(CHILD)
+    assert on_windows(LIMITS, tmp_path).splitlines() == [
+        "['s', 'a']",
+        "took over 0.5 s of processor time",
+        "takes more than 256 MiB of memory",
+        "ended its process with code 3",
+        "['s', 'b']",
+    ]
+
+
+LIFE = """
+import contextlib, io, sys
+sys.stdout.reconfigure(encoding="cp1252")
+sys.stderr.reconfigure(encoding="cp1252")
+from groundup.cli.plain import tolerate_any_text
+from groundup.cli.main import run
+tolerate_any_text()
+def groundup(line):
+    code = run(line.split())
+    assert code == 0, (line, code)
+for line in open(sys.argv[1], encoding="utf-8"):
+    print("$", line.strip(), flush=True)
+    groundup(line)
+"""
+MODEL = {"width": 32, "num_layers": 1, "num_heads": 2, "vocab_size": 300, "context_tokens": 32}
+FIT = {"batch_size": 2, "precision": "float32", "checkpoints.every": 2}
+SMALL = " ".join(
+    f"--set {room}.{name}={value}"
+    for room, values in (("model", MODEL), ("fit", FIT))
+    for name, value in values.items()
+)
+LINES = f"""\
+--help
+pretrain texts --out runs/a --steps 4 {SMALL}
+pretrain texts --out runs/a --steps 4 {SMALL}
+verify runs/a
+generate runs/a mill --max-tokens 4
+convert runs/a --to gguf --out a.gguf
+generate a.gguf mill --max-tokens 4
+convert runs/a --to gguf --out a.gguf
+index texts --out runs/index
+index texts --out runs/index
+search runs/index mill
+ask runs/index mill
+cache
+doctor
+"""
+
+
+@pytest.mark.slow
+def test_a_life_of_a_model_and_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "texts").mkdir()
+    for number in range(8):
+        text = f"# Mill {number} → Café\n\nThe mill stands at the river. It grinds corn “daily” ≤ {number} t.\n"
+        (tmp_path / "texts" / f"mill{number}.md").write_text(text * 20, encoding="utf-8")
+    (tmp_path / "lines").write_text(LINES, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    said = on_windows(LIFE, tmp_path / "lines")
+    assert "The mill stands at the river" in said.split("$ search")[1]
+    names = [name for _, folders, files in os.walk(tmp_path) for name in (*folders, *files)]
+    assert len(names) > 30
+    assert not [name for name in names if ILLEGAL & set(name) or name.endswith((".", " "))]
+    for file in (tmp_path / "runs").rglob("*.json*"):
+        assert b"\r" not in file.read_bytes(), file
