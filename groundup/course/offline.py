@@ -151,7 +151,7 @@ def _fetch(packages: list[Package], wheels: Path, progress: Progress) -> None:
             with temporary_folder(wheels.parent) as temporary:
                 listed = temporary / "requirements.txt"
                 pinned = (f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in batch)
-                listed.write_text("".join(pinned))
+                listed.write_text("".join(pinned), encoding="utf-8")
                 options = ("--no-deps", "--require-hashes", "-w", str(temporary / "out"))
                 _pip("wheel", (*options, "--requirement", str(listed)), temporary)
                 for file in _wheels(temporary / "out"):
