@@ -13,7 +13,7 @@ GUEST_FILES := tests/serve/clients/guests
 # Tests in a process a core and one more (tests/conftest.py), each of one thread and up to two gigabytes.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test test-slow test-guests test-langchain check notebooks docs bench clean
+.PHONY: demo test test-slow test-guests test-langchain check notebooks docs booklet bench clean
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
@@ -56,6 +56,10 @@ docs: $(VENV)/docs.done
 	@$(BIN)/python docs/site/verbs.py
 	@$(BIN)/python docs/site/build.py
 	@$(if $(filter look,$(DOCS)),$(BIN)/python docs/site/look.py)
+
+# The path through the concept pages as one PDF, build/site/html/concepts/booklet.pdf, by Chromium.
+booklet: docs
+	@$(BIN)/python docs/site/booklet.py
 
 bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/spine.py

@@ -7,13 +7,20 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
+from groundup.data.batches.loader import Windows
+from groundup.lab.embeddings import cosines
 from groundup.model import attention_steps as steps
+from groundup.model.config import ModelConfig
+from groundup.model.positions import Rotation, rotate
+from groundup.model.sizes import parameter_count
 from tests.live_shapes import needs_node
 from tests.test_docs import script
 
@@ -45,6 +52,15 @@ def computed() -> dict[str, Any]:
         [name, { numbers: picture.compute(initial(picture)), said: said(picture, initial(picture)) }]))))"""
     found: dict[str, Any] = json.loads(touch().in_node(program))
     return found
+
+
+@cache
+def booklet() -> ModuleType:
+    sys.path.insert(0, str(CONCEPTS.parent / "site"))
+    try:
+        return script("booklet")
+    finally:
+        sys.path.pop(0)
 
 
 def numbers(text: str) -> set[float]:
@@ -98,6 +114,25 @@ def test_still_pictures_are_what_the_script_draws() -> None:
 
 
 @needs_node
+def test_no_state_of_a_picture_shows_what_is_no_number_or_lies_outside() -> None:
+    """Of all combinations of each control's ends and its middle."""
+    program = """
+    const states = (controls) => controls.reduce((all, { name, min = 0, max, step = 1, options }) => {
+      const last = max ?? options.length - 1, middle = min + step * Math.round((last - min) / 2 / step);
+      return all.flatMap((state) => [min, middle, last].map((value) => ({ ...state, [name]: value })));
+    }, [{}]);
+    const faults = [];
+    for (const [name, picture] of Object.entries(PICTURES)) for (const state of states(picture.controls)) {
+      const drawn = svg(picture, state), [height] = picture.draw(state, picture.compute(state));
+      if (/NaN|undefined|Infinity/.test(drawn + said(picture, state))) faults.push([name, state, "no number"]);
+      for (const [, axis, place] of drawn.matchAll(/ (x|y|cx|cy|x1|x2|y1|y2)="([^"]+)"/g))
+        if (place < 0 || place > (axis.includes("x") ? WIDTH : height)) faults.push([name, state, axis, place]);
+    }
+    console.log(JSON.stringify(faults.slice(0, 5)));"""
+    assert json.loads(touch().in_node(program)) == []
+
+
+@needs_node
 def test_type_in_a_picture_is_legible_on_a_phone() -> None:
     """A picture is 360 units wide, and at least 340 pixels on a screen of 390."""
     sizes = re.findall(r"(?:font|font-size): ?(\d+)px", (touch().HERE / "touch.css").read_text())
@@ -116,3 +151,82 @@ def test_scores_and_shares_of_the_pictures_are_those_of_attention() -> None:
         *(torch.tensor(made[name]).float() for name in ("query", "key", "value"))
     )
     assert made["found"] == pytest.approx(whole[2].tolist())
+    best = computed()["embeddings"]["numbers"]["cosine"]
+    lists = torch.tensor([[4.0, 3.0], [3.0, 4.0]])
+    assert best == pytest.approx(float(cosines(lists)[0, 1]))
+
+
+@needs_node
+def test_rotated_products_of_the_picture_are_those_of_rotary_positions() -> None:
+    found = computed()["positions"]["numbers"]
+    for (query, key), product in zip(found["angles"], found["products"], strict=True):
+        turned = [rotated(degrees) for degrees in (query, key)]
+        assert product == pytest.approx(float((turned[0] * turned[1]).sum()), abs=1e-6)
+
+
+def rotated(degrees: float) -> torch.Tensor:
+    """(1, 0), turned."""
+    angle = torch.tensor(degrees).deg2rad()
+    cosine, sine = (
+        torch.stack(pair).view(1, 1, 1, 2)
+        for pair in ((angle.cos(), angle.cos()), (-angle.sin(), angle.sin()))
+    )
+    return rotate(torch.tensor([1.0, 0.0]).view(1, 1, 1, 2), Rotation(cosine, sine))
+
+
+@needs_node
+def test_rows_steps_and_parameters_of_the_pictures_are_those_of_loader_and_model() -> None:
+    found = computed()["batches"]["numbers"]
+    text = SimpleNamespace(tokens=lambda split: np.arange(13), fingerprint="")
+    windows = Windows(text, "train", context_tokens=4, batch_size=1, seed=0)  # type: ignore[arg-type]
+    assert (found["rows"], found["labels"]) == (windows.num_windows, windows.context_tokens)
+    shape = {"vocab_size": 100, "context_tokens": 16, "width": 8, "num_layers": 3, "num_heads": 2}
+    count = parameter_count(ModelConfig(**shape, feedforward_width=16))
+    assert computed()["layers"]["numbers"]["all"] == count.total
+
+
+@needs_node
+def test_a_training_step_of_the_picture_is_that_of_autograd() -> None:
+    found = computed()["training"]["numbers"]
+    weight, shares = torch.zeros((), requires_grad=True), torch.tensor([0.75, 0.25])
+    F.cross_entropy(torch.stack([weight, torch.zeros(())]), shares).backward()  # type: ignore[no-untyped-call]
+    after = weight.detach() - 2 * weight.grad  # type: ignore[operator]
+    assert found["weight"] == pytest.approx(float(after))
+    logits = torch.stack([after, torch.zeros(())])
+    assert found["loss"] == pytest.approx(float(F.cross_entropy(logits, shares)))
+    classified = computed()["uses"]["numbers"]
+    assert classified["shares"] == pytest.approx(torch.tensor([2.0, 1.0]).softmax(-1).tolist())
+
+
+def test_figures_that_pages_tell_of_recorded_trainings_are_those_of_the_record() -> None:
+    text = (touch().HERE / "recorded.js").read_text()
+    record = json.loads(text.partition("RECORDED = ")[2].rstrip(";\n"))
+    first, last = record["emergence"]["steps"][0], record["emergence"]["steps"][-1]
+    told = numbers((CONCEPTS / "emergence.md").read_text().partition("## On paper")[0])
+    assert {last["step"], last["first"], last["second"]} <= told
+    assert {round(100 * each["score"]) for each in (first, last)} <= told
+    start = record["pretrained"]
+    told = numbers((CONCEPTS / "pretrained.md").read_text().partition("## On paper")[0])
+    losses = {start[name][place]["loss"] for name in ("random", "pretrained") for place in (0, -1)}
+    assert losses | {start["read"], start["new"], start["held_out"], start["parameters"]} <= told
+
+
+def test_the_path_has_every_page_that_teaches_once_and_takes_ninety_minutes() -> None:
+    stops = booklet().stops()
+    assert sorted(stop.name for stop in stops) == sorted(page.stem for page in TAUGHT)
+    assert [stop.number for stop in stops] == list(range(1, len(stops) + 1))
+    assert sum(stop.minutes for stop in stops) == 90
+
+
+def test_the_booklet_has_the_pages_in_their_order_with_their_pictures_and_loads_nothing() -> None:
+    text = booklet().booklet()
+    titles = re.findall(r"<h1>(.+?)</h1>", text)
+    assert titles[1:] == [
+        (CONCEPTS / f"{stop.name}.md").read_text().split("\n")[0].removeprefix("# ")
+        for stop in booklet().stops()
+    ]
+    assert text.count("<svg") == len(titles) - 1
+    assert "<h2>More" not in text
+    assert not re.search(r"<(?:img|script|link)", text)
+    targets = set(re.findall(r'href="#([^"]+)"', text))
+    assert targets <= set(re.findall(r'id="([^"]+)"', text))

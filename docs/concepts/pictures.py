@@ -9,10 +9,9 @@ from groundup.cli.console import console_progress
 from groundup.device import select_compute
 from groundup.files import write_bytes
 from groundup.lab.attention import attention_picture
-from groundup.lab.drawing.attention import draw_head_steps, draw_maps
+from groundup.lab.drawing.attention import draw_maps
 from groundup.lab.drawing.embeddings import draw_neighbours, draw_schemes
 from groundup.lab.drawing.tracing import draw_trace
-from groundup.lab.head_patterns import head_steps
 from groundup.lab.neighbours import neighbours
 from groundup.lab.patching import causal_trace
 from groundup.lab.positions import position_picture
@@ -44,9 +43,6 @@ def main() -> None:
         save(function(VIEWS[name].draw)(inside["views"][name]), file)
     model, tokenizer = opened.model, opened.tokenizer
     save(draw_neighbours(neighbours(model, tokenizer, "Monday")), "neighbours")
-    best = inside["views"]["heads"]["kinds"][0]["best"][0]
-    steps = head_steps(model, tokenizer, SHORT, block=best["block"], head=best["head"])
-    save(draw_head_steps(steps), "attention-steps")
     some = attention_picture(
         model, tokenizer, SHORT + ", and the cat sat on the mat", blocks=range(16, 23)
     )

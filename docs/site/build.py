@@ -22,6 +22,8 @@ from typing import Any
 
 import nbformat
 import tomli_w
+from booklet import LINE, MARK
+from booklet import write as write_booklet
 from links import faults_of_site
 from markdown_text import fenced_examples, plain_brackets
 from nbconvert import MarkdownExporter
@@ -81,6 +83,7 @@ def main() -> int:
     )
     if done.returncode:
         return done.returncode
+    write_booklet()
     faults = faults_of_site(OUT / "html")
     for fault in faults:
         print(fault, file=sys.stderr)
@@ -107,7 +110,7 @@ def copy_pages() -> None:
             target.write_text(
                 with_figures(
                     fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", path.read_text()))
-                )
+                ).replace(MARK, LINE)
             )
         else:
             shutil.copyfile(path, target)

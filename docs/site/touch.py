@@ -15,7 +15,7 @@ from groundup.palette import COLOURS, DARK, LIGHT, custom_properties
 
 HERE = Path(__file__).parent / "touch"
 STILLS = HERE.parents[1] / "images" / "touch"
-SCRIPTS = ("frame.js", "attention.js")
+SCRIPTS = ("frame.js", "attention.js", "recorded.js", "training.js", "models.js")
 STILL = re.compile(r"^!\[([^\]]*)\]\(((?:\.\./)+images/touch/([\w-]+)\.svg)\)$", re.MULTILINE)
 
 
