@@ -209,7 +209,11 @@ def whisker_table(
     `columns`.
     """
     axis = (low, 1.0)
-    head: list[Child] = ["model", scale_cell(axis, levels, map(whole_percent, levels)), *columns]
+    drawn = [
+        node("span", "drawn", class_="away"),
+        scale_cell(axis, levels, map(whole_percent, levels)),
+    ]
+    head: list[Child] = ["model", drawn, *columns]
     body = [[name, whisker(found, axis), *cells] for name, found, cells in rows]
     return data_table(caption, head, body, figures=range(2, len(head)), class_="bars whiskers")
 

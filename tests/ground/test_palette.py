@@ -33,14 +33,47 @@ def test_every_property_of_a_style_sheet_is_in_the_palette_or_set_in_a_sheet(she
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("name", TEXT_COLOURS)
 def test_text_has_enough_contrast_with_the_paper(colours: dict[str, str], name: str) -> None:
-    bright, dim = sorted((_luminance(colours[name]), _luminance(colours["paper"])), reverse=True)
-    assert (bright + 0.05) / (dim + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
+    assert _contrast(colours[name], colours["paper"]) >= 4.5  # WCAG 2.2, 1.4.3
+
+
+def test_ink_can_be_read_on_the_most_of_a_colour_behind_it() -> None:
+    shares = re.findall(r"--strong: (\d+)%", (ROOT / "serve/web/base.css").read_text())
+    for colours, share in zip((LIGHT, DARK), shares, strict=True):
+        for name, ground in (("one", "card"), ("one", "paper"), ("two", "card"), ("two", "paper")):
+            behind = _mixed(colours[name], colours[ground], int(share) / 100)
+            assert _contrast(colours["ink"], behind) >= 4.5, (name, ground, share)
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+def test_mixed_colours_of_a_reports_text_can_be_read(colours: dict[str, str]) -> None:
+    sheet = (ROOT / "report/page.css").read_text()
+    grounds = {
+        ".piece-id": [f"piece-{n}" for n in range(4)],
+        ".samples blockquote b": ["faint"],
+    }
+    for rule, behind in grounds.items():
+        written = (
+            rf"{re.escape(rule)} {{[^}}]*color-mix\(in srgb, var\(--(\w+)\) (\d+)%, var\(--(\w+)"
+        )
+        name, share, other = re.findall(written, sheet)[0]
+        colour = _mixed(colours[name], colours[other], int(share) / 100)
+        assert all(_contrast(colour, colours[ground]) >= 4.5 for ground in behind), rule
 
 
 def test_a_style_sheet_follows_the_readers_setting() -> None:
     light, dark = custom_properties({"ink": "#000"}, {"ink": "#fff"}).splitlines()
     assert light == ":root { --ink: #000; }"
     assert dark == "@media (prefers-color-scheme: dark) { :root { --ink: #fff; } }"
+
+
+def _contrast(one: str, other: str) -> float:
+    bright, dim = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def _mixed(one: str, other: str, share: float) -> str:
+    parts = [(int(one[at : at + 2], 16), int(other[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in parts)
 
 
 def _luminance(colour: str) -> float:

@@ -230,7 +230,7 @@ def _steps(results: JsonObject) -> Node | None:
     ]
     for name, reason in table(results, "left_out").items():
         rows.append([name, "", "", "", foreign(f"not tried: {reason}")])
-    head = ["step", "tokens with it", "runs", "effect", ""]
+    head = ["step", "tokens with it", "runs", "effect", "outcome"]
     return data_table("Processing steps among the proxies", head, rows, figures=(1, 2))
 
 

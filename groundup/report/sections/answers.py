@@ -117,7 +117,7 @@ def _figures(arms: Sequence[JsonObject]) -> Node | None:
             f1 = {**f1, "low": max(0.0, low)}
         exact = whole_percent(arm, "exact", "value")
         rows.append([_name(arm), exact, fixed(f1, "value"), interval(f1, fixed)])
-    head = ["", "exact match", "F1 of words", "95 % interval"]
+    head = ["answers", "exact match", "F1 of words", "95 % interval"]
     made = data_table("Exact match and F1, as in SQuAD", head, rows, figures=(1, 2, 3))
     caption = (
         "The expected answers are a few words, which whole sentences can't match exactly; "
@@ -135,7 +135,7 @@ def _refusals(arms: Sequence[JsonObject]) -> Node | None:
             rows.append(
                 [_name(arm), whole_percent(refused.value), bounds, whole_percent(silent.value)]
             )
-    head = ["", "unanswerable refused", "95 % interval", "answerable refused, too"]
+    head = ["answers", "unanswerable refused", "95 % interval", "answerable refused, too"]
     made = data_table("Questions that no document answers", head, rows, figures=(1, 2, 3))
     caption = (
         "Refused: the response is empty, no sentence passed the checks, "
@@ -241,7 +241,7 @@ def _rouge(arms: Sequence[JsonObject]) -> Node | None:
         rouge = table(arm, "rouge_l")
         bounds = f"{fixed(rouge, 'low')} to {fixed(rouge, 'high')}, n {count(rouge, 'n')}"
         rows.append([_name(arm), fixed(rouge, "value"), bounds])
-    head = ["", "ROUGE-L", "95 % interval"]
+    head = ["summaries", "ROUGE-L", "95 % interval"]
     made = data_table("ROUGE-L against the reference", head, rows, figures=(1, 2))
     return figure("The longest common sequence of words with a summary that a person wrote.", made)
 

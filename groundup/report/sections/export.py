@@ -76,7 +76,10 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
         node("code", "ollama create NAME -f Modelfile"),
         ".",
     )
-    hashes = hash_details([(text(entry, "path"), text(entry, "sha256")) for entry in files])
+    hashes = hash_details(
+        "SHA-256 of the exported files",
+        [(text(entry, "path"), text(entry, "sha256")) for entry in files],
+    )
     keys = ("path", "model", "quantization")
     rows: list[list[Child]] = [
         [*[foreign(text(entry, key)) for key in keys], size(entry, "bytes")] for entry in files
@@ -88,7 +91,7 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
 
 def _details(gates: list[JsonObject]) -> Node | None:
     rows = [_detail(gate, check) for gate in gates for check in tables(gate, "checks")]
-    made = data_table("Parity checks", ["file", "check", "", "result"], rows)
+    made = data_table("Parity checks", ["file", "check", "outcome", "result"], rows)
     return more(f"All checks with their figures ({count(len(rows))})", made)
 
 

@@ -73,15 +73,15 @@ def _all_hashes(report: ReportData) -> Node | None:
         named += table(stage.record, "key_parts", "outside").items()
         named += [(f"{stage.name}: key", text(stage.record, "key"))]
         named += table(stage.record, "outputs_sha256").items()
-    return hash_details(named)
+    return hash_details("SHA-256 of every file", named)
 
 
-def hash_details(named: list[tuple[str, object]]) -> Node | None:
+def hash_details(caption: str, named: list[tuple[str, object]]) -> Node | None:
     rows = [[foreign(name), node("code", text(digest), class_="whole")] for name, digest in named]
     title = f"All {count(len(named))} full hashes"
     if len(named) == 1:
         title = "The full hash"
-    return more(title, data_table("SHA-256", ["file", "SHA-256"], rows))
+    return more(title, data_table(caption, ["file", "SHA-256"], rows))
 
 
 def _run_inputs(report: ReportData) -> Sequence[Child] | str:
@@ -91,7 +91,11 @@ def _run_inputs(report: ReportData) -> Sequence[Child] | str:
     if not inputs:
         return "this run names no inputs"
     names = node("ul", [node("li", foreign(name)) for name, _ in inputs], class_="hashes")
-    return [node("p", "This run was made from:"), names, hash_details(inputs)]
+    return [
+        node("p", "This run was made from:"),
+        names,
+        hash_details("SHA-256 of what it was made from", inputs),
+    ]
 
 
 LINEAGE = Chapter(

@@ -56,6 +56,15 @@ async function show() {
   }
 }
 
+/** Go to the first field of the view that is shown, without a change of the address, which would change the view. */
+function skip(event) {
+  event.preventDefault();
+  const view = document.querySelector("main > section:not([hidden])");
+  const field = [...view.querySelectorAll("textarea")].find((each) => each.checkVisibility());
+  view.tabIndex = -1;
+  (field ?? view).focus();
+}
+
 /** A panel closes with Escape, and on a click elsewhere. */
 function closePanels({ target, key }) {
   for (const panel of document.querySelectorAll(".bar details[open]")) {
@@ -68,5 +77,6 @@ function closePanels({ target, key }) {
 for (const away of ["wheel", "touchmove"]) document.addEventListener(away, () => (get("readout").hidden = true), { passive: true });
 document.addEventListener("pointerdown", closePanels);
 document.addEventListener("keydown", (event) => event.key === "Escape" && closePanels(event));
+document.querySelector(".skip").addEventListener("click", skip);
 addEventListener("hashchange", show);
 show();

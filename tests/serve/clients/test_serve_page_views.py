@@ -182,3 +182,35 @@ def test_every_view_fits(
     assert page.locator(f"#{name} h2").is_visible()
     assert page.locator(f"#{name}").evaluate("e => e.scrollWidth <= e.clientWidth")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("name", ["compare", "models"])
+def test_the_first_link_skips_into_the_view_that_is_shown(
+    view: Callable[..., Any], name: str
+) -> None:
+    page = view(name)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    focused = page.evaluate("document.activeElement.closest('section').id")
+    assert focused == name and page.url.endswith(f"#{name}")
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_every_link_of_the_head_can_be_seen_on_a_phone(
+    view: Callable[..., Any], width: int
+) -> None:
+    page = view("models", width=width)
+    for link in page.locator("nav a").all():
+        box = link.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
+def test_a_printed_view_is_its_content_whole(view: Callable[..., Any]) -> None:
+    page = view("classify", height=300)
+    page.get_by_label("Messages").fill("To be\n" * 9)
+    page.get_by_role("button", name="Classify").click()
+    page.locator("#verdicts .card").nth(8).wait_for()
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible() and not page.locator("#classify-form").is_visible()
+    last = page.locator("#verdicts .card").nth(8).bounding_box()
+    assert page.evaluate("document.documentElement.scrollHeight") >= last["y"] + last["height"]

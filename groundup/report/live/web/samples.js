@@ -52,7 +52,7 @@ export class Samples {
 
 function sample(written) {
   const prompt = written.prompt ? node("mark", {}, written.prompt) : null;
-  const text = node("blockquote", { dir: "auto" }, prompt, written.text || "(nothing)");
+  const text = node("blockquote", { dir: "auto", tabindex: "0" }, prompt, written.text || "(nothing)");
   const notes = [];
   if (written.repetition !== null) {
     const words = `${Math.round(100 * written.repetition)} % of its 4-grams are repetitions`;
