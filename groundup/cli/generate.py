@@ -25,6 +25,7 @@ from groundup.engine.sampling import CHAT_MAX_TOKENS, RULES, Sampling
 
 if TYPE_CHECKING:
     from groundup.api.models import Model
+    from groundup.model.heads import LanguageModel
 
 # For each rule of sampling with a help text, an option of its name; None: not given.
 _RULE_OPTIONS = [
@@ -142,6 +143,8 @@ class AnswerSpeed:
     """None: no token came after the first ones."""
     decodes_with: str
     threads: int
+    why_torch: str
+    """Why the compiled step does not; "": it does."""
 
 
 class TokenClock:
@@ -166,8 +169,21 @@ class TokenClock:
         first_s = self.first_s or now
         if self.tokens > self.first_tokens:
             rate = (self.tokens - self.first_tokens) / (now - first_s)
-        decoder = decodes_with(opened.engine.language_model())
-        return AnswerSpeed(first_s - self.started_s, rate, decoder, torch.get_num_threads())
+        model = opened.engine.language_model()
+        decoder, threads = decodes_with(model), torch.get_num_threads()
+        why = why_torch(model) if decoder == "torch" else ""
+        return AnswerSpeed(first_s - self.started_s, rate, decoder, threads, why)
+
+
+def why_torch(model: "LanguageModel") -> str:
+    """Why torch decodes it; "": the step failed, which was said."""
+    from groundup.kernels.probe import WITHOUT_NUMBA, has_compiler
+    from groundup.kernels.step_weights import unsupported_model
+
+    if not has_compiler():
+        return WITHOUT_NUMBA
+    unknown = unsupported_model(model)
+    return f"the compiled step does not know {unknown}" if unknown else ""
 
 
 def _print_speed(prompt_tokens: int, speed: AnswerSpeed) -> None:
@@ -179,3 +195,5 @@ def _print_speed(prompt_tokens: int, speed: AnswerSpeed) -> None:
         f"then {rate} ({speed.decodes_with}, {speed.threads} threads at most).",
         "dim",
     )
+    if speed.why_torch:
+        say(f"Decoded through torch: {speed.why_torch}.", "dim")

@@ -26,11 +26,11 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
 from groundup.files import cache_folder, json_bytes, read_json, sha256_text, write_json
 from groundup.kernels.probe import has_compiler, use_compiled_step, use_step_when_needed
-from groundup.kernels.step_weights import unsupported_part
+from groundup.kernels.step_weights import is_packed_whole, unsupported_part
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import MOST_SIDE, product_times, steady_s
-from groundup.model.quantised import MULTIPLE, Bits, add_torch_order, quantise
+from groundup.model.quantised import Bits, add_torch_order, quantise
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import OpenModel, find_model, open_model, read_model_summary
 from groundup.weights.packed import keeps_packed, open_packed, packed_bits, unpacked_note
@@ -128,10 +128,10 @@ def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8"
 
 
 def _is_decoded(config: ModelConfig) -> bool:
-    """The compiled step knows the architecture, and every matrix is of a size that is packed."""
-    heads = (config.num_heads * config.head_width, config.num_kv_heads * config.head_width)
-    sizes = (config.width, config.feedforward_width, config.vocab_size, *heads)
-    return not unsupported_part(config) and all(size % MULTIPLE["int8"] == 0 for size in sizes)
+    """The compiled step knows the architecture, every matrix is of a size that is packed, and what
+    int8 costs was measured for models of this kind.
+    """
+    return config.norm == "rms" and not unsupported_part(config) and is_packed_whole(config, "int8")
 
 
 def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:

@@ -54,6 +54,7 @@ class CompiledStep:
         self.takes_prompts = described.kind == "int8"
         self._embedding = model.transformer.embedding.weight.detach()
         self._scaled = model.config.scaled_embedding
+        self._positions = model.transformer.position_embedding
         self._shape, self._weights = Fixed(described.shape), Fixed(described.weights)
         self._kept = threading.local()  # the buffers of a Python thread's last step
         self._workers = _Workers()
@@ -73,11 +74,14 @@ class CompiledStep:
         cache.require_room(texts, new)
         shape, end = self.described.shape, cache.length + new
         places = np.arange(end)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
+        lengths = np.arange(cache.length + 1, end + 1)
+        if texts > 1:  # `tile` takes as long as a small model's layer
+            lengths = np.tile(lengths, texts)
         step_cache = StepCache(
             keys=memory_of(cache.keys).reshape(-1),
             values=memory_of(cache.values).reshape(-1),
             slots=places.repeat(new, axis=0),
-            lengths=np.tile(np.arange(cache.length + 1, end + 1), texts),
+            lengths=lengths,
             layer_stride=texts * shape.kv_heads * capacity * shape.head_width,
             slot_stride=shape.head_width,
             head_stride=capacity * shape.head_width,
@@ -125,6 +129,9 @@ class CompiledStep:
         hidden = self._embedding[ids]
         if self._scaled:
             hidden = hidden * torch.tensor(shape.width**0.5, dtype=hidden.dtype)
+        if self._positions is not None:
+            positions_of = torch.from_numpy(cache.lengths - 1)[None]
+            hidden = hidden + self._positions(positions_of)[0].to(hidden.dtype)
         rows = np.ascontiguousarray(hidden.float().numpy())
         cosines, sines = self.described.angles(cache.lengths - 1)
         tokens = NewTokens(rows, cosines, sines, np.array(positions, np.int64))

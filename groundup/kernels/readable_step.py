@@ -9,7 +9,7 @@ cache.
 
 import numpy as np
 
-from groundup.kernels.step_weights import QUERY_KEY_NORMS, StepModel, StepShape
+from groundup.kernels.step_weights import ACTIVATIONS, QUERY_KEY_NORMS, StepModel, StepShape
 
 Array = np.ndarray
 
@@ -61,6 +61,11 @@ def rms_norm(x: Array, weight: Array, eps: float) -> Array:
     return x / np.sqrt(np.mean(x * x) + np.float32(eps)) * weight
 
 
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    centred = x - x.mean()
+    return centred / np.sqrt(np.mean(centred * centred) + np.float32(eps)) * weight + bias
+
+
 def rotate(heads: Array, cosine: Array, sine: Array) -> Array:
     """Each pair (i, i + D/2)."""
     first, second = np.split(heads, 2, axis=-1)
@@ -90,10 +95,11 @@ def attend(queries: Array, keys: Array, values: Array, shape: StepShape) -> Arra
     return shares / shares.sum(axis=1, keepdims=True) @ values
 
 
-def gate(gates: Array, ups: Array, gelu: int) -> Array:
-    if gelu:
-        return 0.5 * gates * (1 + np.tanh(np.sqrt(2 / np.pi) * (gates + 0.044715 * gates**3))) * ups
-    return gates / (1 + np.exp(-gates)) * ups
+def activate(gates: Array, ups: Array, activation: int) -> Array:
+    if ACTIVATIONS[activation] == "swiglu":
+        return gates / (1 + np.exp(-gates)) * ups
+    gelu = 0.5 * gates * (1 + np.tanh(np.sqrt(2 / np.pi) * (gates + 0.044715 * gates**3)))
+    return gelu * ups if ACTIVATIONS[activation] == "geglu" else gelu
 
 
 def readable_step(
@@ -104,19 +110,24 @@ def readable_step(
     """
     shape, weights, x = model.shape, model.weights, hidden.astype(np.float32)
 
-    def norm(x: Array, weight: Array, applies: int) -> Array:
-        return rms_norm(x, weight, shape.norm_eps) if applies else x
+    def norm(x: Array, weight_bias: tuple[Array, Array], applies: int) -> Array:
+        if applies and shape.layer_norm:
+            return layer_norm(x, weight_bias[0], weight_bias[1], shape.norm_eps)
+        return rms_norm(x, weight_bias[0], shape.norm_eps) if applies else x
 
     for layer in range(shape.layers):
-        first, norms = 7 * layer, weights.norms[layer]
+        norms = list(zip(weights.norms[layer], weights.norm_biases[layer], strict=True))
+        first = 7 * layer
         normed = norm(x, norms[0], shape.norms_before)
         mixed = attention(model, layer, normed, position, keys[layer], values[layer])
         x = x + norm(product(model, first + 3, mixed), norms[1], shape.norms_after)
         normed = norm(x, norms[2], shape.norms_before)
         gates, ups = product(model, first + 4, normed), product(model, first + 5, normed)
-        inner = gate(gates, ups, shape.gelu).astype(np.float32)
+        inner = activate(gates, ups, shape.activation).astype(np.float32)
         x = x + norm(product(model, first + 6, inner), norms[3], shape.norms_after)
-    logits = product(model, 7 * shape.layers, norm(x, weights.final_norm, 1))
+    logits = product(
+        model, 7 * shape.layers, norm(x, (weights.final_norm[0], weights.final_norm[1]), 1)
+    )
     if shape.logit_softcap:
         logits = shape.logit_softcap * np.tanh(logits / shape.logit_softcap)
     return logits

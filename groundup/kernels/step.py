@@ -10,12 +10,13 @@ import numpy as np
 from groundup.kernels.products import compiled
 from groundup.kernels.step_memory import NewTokens, SharedBuffers, StepCache, ThreadBuffers
 from groundup.kernels.step_parts import (
+    activate,
     as_input,
     attend,
     barrier,
-    gate,
     keep,
     multiply,
+    normalise,
     rms_norm,
     rotate,
     share,
@@ -62,8 +63,8 @@ def attention_part(
     own: ThreadBuffers,
 ) -> None:
     rows, first = tokens.hidden.shape[0], 7 * layer
-    norms = weights.norms[layer]
-    enter_rows(norms[0], shape, own)
+    norms, biases = weights.norms[layer], weights.norm_biases[layer]
+    enter_rows(norms[0], biases[0], shape, own)
     multiply(first, weights, own.rounded, shared.queries, own)
     multiply(first + 1, weights, own.rounded, shared.keys, own)
     multiply(first + 2, weights, own.rounded, shared.values, own)
@@ -84,7 +85,7 @@ def attention_part(
         own.x_scales[r] = as_input(shared.mixed[r], own.mixed_rounded[r])
     multiply(first + 3, weights, own.mixed_rounded, shared.added, own)
     barrier(own.threads, shared.counter)
-    add_rows(shared.added, norms[1], shape, own)
+    add_rows(shared.added, norms[1], biases[1], shape, own)
 
 
 @compiled
@@ -96,19 +97,20 @@ def feedforward_part(
     own: ThreadBuffers,
 ) -> None:
     rows, first = own.x.shape[0], 7 * layer + 4
-    norms = weights.norms[layer]
-    enter_rows(norms[2], shape, own)
+    norms, biases = weights.norms[layer], weights.norm_biases[layer]
+    enter_rows(norms[2], biases[2], shape, own)
     multiply(first, weights, own.rounded, shared.gates, own)
-    multiply(first + 1, weights, own.rounded, shared.ups, own)
+    if shape.activation < 2:
+        multiply(first + 1, weights, own.rounded, shared.ups, own)
     begin, end = share(shape.feedforward_width, own.thread, own.threads)
     for r in range(rows):
-        gate(shared.gates[r, begin:end], shared.ups[r, begin:end], shape.gelu)
+        activate(shared.gates[r, begin:end], shared.ups[r, begin:end], shape.activation)
     barrier(own.threads, shared.counter)
     for r in range(rows):
         own.x_scales[r] = as_input(shared.gates[r], own.inner_rounded[r])
     multiply(first + 2, weights, own.inner_rounded, shared.added, own)
     barrier(own.threads, shared.counter)
-    add_rows(shared.added, norms[3], shape, own)
+    add_rows(shared.added, norms[3], biases[3], shape, own)
 
 
 @compiled
@@ -118,7 +120,8 @@ def head(
     """The thread's share of the logits [L, V] after the rows `wanted` [L]."""
     count = wanted.shape[0]
     for k in range(count):
-        rms_norm(own.x[wanted[k]], weights.final_norm, shape.norm_eps, own.normed[k])
+        weight, bias = weights.final_norm[0], weights.final_norm[1]
+        normalise(own.x[wanted[k]], weight, bias, shape, own.normed[k])
         own.x_scales[k] = as_input(own.normed[k], own.rounded[k])
     multiply(7 * shape.layers, weights, own.rounded[:count], logits, own)
     if shape.logit_softcap > 0:
@@ -128,23 +131,25 @@ def head(
 
 
 @compiled
-def enter_rows(weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
+def enter_rows(weight: Array, bias: Array, shape: StepShape, own: ThreadBuffers) -> None:
     """The rows of the stream as inputs of a matrix, normalised where the model does."""
     for r in range(own.x.shape[0]):
         if shape.norms_before:
-            rms_norm(own.x[r], weight, shape.norm_eps, own.normed[r])
+            normalise(own.x[r], weight, bias, shape, own.normed[r])
             own.x_scales[r] = as_input(own.normed[r], own.rounded[r])
         else:
             own.x_scales[r] = as_input(own.x[r], own.rounded[r])
 
 
 @compiled
-def add_rows(added: Array, weight: Array, shape: StepShape, own: ThreadBuffers) -> None:
+def add_rows(
+    added: Array, weight: Array, bias: Array, shape: StepShape, own: ThreadBuffers
+) -> None:
     """Add a part's output to the stream, normalised where the model does."""
     x, normed = own.x, own.normed
     for r in range(x.shape[0]):
         if shape.norms_after:
-            rms_norm(added[r], weight, shape.norm_eps, normed[r])
+            normalise(added[r], weight, bias, shape, normed[r])
             for i in range(x.shape[1]):
                 x[r, i] += normed[r, i]
         else:

@@ -104,6 +104,29 @@ def rms_norm(x: Array, weight: Array, eps: float, out: Array) -> None:
 
 
 @compiled
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float, out: Array) -> None:
+    """out = (x - mean(x)) / std(x) * weight + bias."""
+    total, squares = F(0.0), F(0.0)
+    for i in range(x.shape[0]):
+        total += x[i]
+    mean = total / F(x.shape[0])
+    for i in range(x.shape[0]):
+        squares += (x[i] - mean) * (x[i] - mean)
+    inverse = F(1.0) / np.sqrt(squares / F(x.shape[0]) + F(eps))
+    for i in range(x.shape[0]):
+        out[i] = (x[i] - mean) * inverse * weight[i] + bias[i]
+
+
+@compiled
+def normalise(x: Array, weight: Array, bias: Array, shape: StepShape, out: Array) -> None:
+    """As the model does."""
+    if shape.layer_norm:
+        layer_norm(x, weight, bias, shape.norm_eps, out)
+    else:
+        rms_norm(x, weight, shape.norm_eps, out)
+
+
+@compiled
 def round_activations(x: Array, out: Array) -> Number:
     """To int16; return the scale. As many steps as fit: at most MOST, and no sum of 127 |out| may
     exceed 31 bits.
@@ -370,15 +393,20 @@ def softmax(scores: Array) -> None:
 
 
 @compiled
-def gate(gates: Array, ups: Array, gelu: int) -> None:
-    """gates = activation(gates) * ups, in place: SiLU, or GELU in its tanh form."""
+def activate(gates: Array, ups: Array, activation: int) -> None:
+    """gates = activation(gates) * ups, in place: SiLU, or GELU in its tanh form; or GELU alone
+    (`ACTIVATIONS`).
+    """
     for i in range(gates.shape[0]):
         x = gates[i]
-        if gelu:
+        if activation > 0:
             inner = F(0.7978845608) * (x + F(0.044715) * x * x * x)
-            gates[i] = F(0.5) * x * (F(1.0) + hyperbolic_tangent(inner)) * ups[i]
+            gates[i] = F(0.5) * x * (F(1.0) + hyperbolic_tangent(inner))
         else:
-            gates[i] = x / (F(1.0) + exponential(-x)) * ups[i]
+            gates[i] = x / (F(1.0) + exponential(-x))
+    if activation < 2:
+        for i in range(gates.shape[0]):
+            gates[i] *= ups[i]
 
 
 @compiled

@@ -3,8 +3,9 @@ torch has them; small weights are float32 copies.
 
     described = StepModel.of(model)          # or why not: UnsupportedModel
 
-Supported: RMSNorm, rotary or no positions, gated feed-forward networks, matrices in float32, bf16,
-float16, or in 8 or 4 bits (model/quantised.py): all presets but GPT-2 and those with experts. Shared key/value heads, norms of
+Supported: RMSNorm or LayerNorm, rotary, added or no positions, feed-forward networks with a gate or
+without, matrices in float32, bf16, float16, or in 8 or 4 bits (model/quantised.py): all presets but
+those with experts. Shared key/value heads, norms of
 queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
 """
 
@@ -22,14 +23,16 @@ from groundup.model.block import AFTER, BEFORE, Block
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.linear import FastLinear
-from groundup.model.positions import Rotary, attention_factor
-from groundup.model.quantised import BLOCK, Int4Linear, Int8Linear
+from groundup.model.positions import ADDED_POSITIONS, Rotary, attention_factor
+from groundup.model.quantised import BLOCK, MULTIPLE, Bits, Int4Linear, Int8Linear
 
 Array = np.ndarray
 # Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last
 # block.
 MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 NORMS = (BEFORE[0], AFTER[0], BEFORE[1], AFTER[1])
+ACTIVATIONS = ("swiglu", "geglu", "gelu")
+"""GELU in its tanh form; the last is without a gate."""
 QUERY_KEY_NORMS = ("none", "head", "projection")
 Kind = Literal["float32", "bf16", "float16", "int8", "int4"]
 """Of a model's matrices."""
@@ -54,7 +57,9 @@ class StepShape(NamedTuple):
     head_width: int
     feedforward_width: int
     vocab_size: int
-    gelu: int
+    layer_norm: int
+    activation: int
+    """An index of `ACTIVATIONS`."""
     query_key_norm: int
     norms_before: int
     norms_after: int
@@ -77,8 +82,9 @@ class StepWeights(NamedTuple):
     """float32, of 8 bits, and biases."""
     norms: Array
     """[L, 4, C], in the order of `NORMS`."""
+    norm_biases: Array
     final_norm: Array
-    """[C]."""
+    """[2, C]: weight and bias."""
     query_norms: Array
     """[L, H D]."""
     key_norms: Array
@@ -120,8 +126,8 @@ class StepModel:
             np.empty(0, np.int8 if _is_packed(found[0]) else numbers[0].dtype),
             matrices,
             scales,
-            _norms(blocks, model.config.width),
-            _float(model.transformer.final_norm.weight),
+            *_norms(blocks, model.config.width),
+            np.stack(_weight_bias(model.transformer.final_norm)),
             *_head_norms(blocks),
             *_kinds(model.config),
         )
@@ -144,14 +150,20 @@ class StepModel:
 def unsupported_part(config: ModelConfig) -> str:
     """The first part of an architecture that the step does not know; "": it knows all."""
     wrong = {
-        f"norm {config.norm}": config.norm != "rms",
         f"{config.block} blocks": config.block not in ("pre", "output", "sandwich"),
-        f"{config.positions} positions": config.positions not in ("rope", "none"),
-        f"{config.feedforward} networks": config.feedforward not in ("swiglu", "geglu"),
+        f"{config.positions} positions": config.positions not in ("rope", "none", *ADDED_POSITIONS),
+        f"{config.feedforward} networks": config.feedforward not in ACTIVATIONS,
         "experts": config.num_experts > 0,
         "an embedding norm": config.embedding_norm,
     }
     return next((name for name, holds in wrong.items() if holds), "")
+
+
+def is_packed_whole(config: ModelConfig, bits: Bits) -> bool:
+    """Every matrix is of a size that is packed."""
+    heads = (config.num_heads * config.head_width, config.num_kv_heads * config.head_width)
+    sizes = (config.width, config.feedforward_width, config.vocab_size, *heads)
+    return all(size % MULTIPLE[bits] == 0 for size in sizes)
 
 
 def unsupported_model(model: LanguageModel) -> str:
@@ -167,11 +179,14 @@ def require_supported(model: LanguageModel) -> None:
 
 
 def linears(model: LanguageModel) -> Iterator[Any]:
-    """In the order of `StepWeights.matrices`."""
+    """In the order of `StepWeights.matrices`; without a gate the matrix `up` is in its place,
+    too.
+    """
     for layer in range(model.config.num_layers):
         block = model.transformer.block(layer)
         for name in MATRICES:
-            yield getattr(block.attention, name, None) or getattr(block.feedforward, name)
+            part = block.attention if hasattr(block.attention, name) else block.feedforward
+            yield getattr(part, name, None) or block.feedforward.up
     yield model.head or model.transformer.embedding
 
 
@@ -261,14 +276,21 @@ def _float(tensor: Any) -> Array:
     return np.ascontiguousarray(tensor.detach().float().numpy())
 
 
-def _norms(blocks: list[Block], width: int) -> Array:
+def _norms(blocks: list[Block], width: int) -> tuple[Array, Array]:
+    """Weights and biases."""
     weights = np.ones((len(blocks), len(NORMS), width), np.float32)
+    biases = np.zeros_like(weights)
     for layer, block in enumerate(blocks):
         for index, name in enumerate(NORMS):
             norm = getattr(block, name)
             if norm is not None:
-                weights[layer, index] = _float(norm.weight)
-    return weights
+                weights[layer, index], biases[layer, index] = _weight_bias(norm)
+    return weights, biases
+
+
+def _weight_bias(norm: nn.Module) -> tuple[Array, Array]:
+    weight, bias = _float(norm.weight), getattr(norm, "bias", None)
+    return weight, np.zeros_like(weight) if bias is None else _float(bias)
 
 
 def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
@@ -311,7 +333,8 @@ def _shape(config: ModelConfig) -> StepShape:
         head_width=config.head_width,
         feedforward_width=config.feedforward_width,
         vocab_size=config.vocab_size,
-        gelu=int(config.feedforward == "geglu"),
+        layer_norm=int(config.norm == "layer"),
+        activation=ACTIVATIONS.index(config.feedforward),
         query_key_norm=QUERY_KEY_NORMS.index(config.qk_norm),
         norms_before=int(config.block != "output"),
         norms_after=int(config.block != "pre"),

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from groundup.kernels.step_weights import linears, unsupported_part
+from groundup.kernels.step_weights import is_packed_whole, linears, unsupported_part
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, cache_bytes
 from groundup.model.heads import LanguageModel
@@ -95,7 +95,11 @@ def _fit(
     )
     speeds: dict[Bits, float] = {}
     if not unsupported_part(config):
-        speeds = {bits: SHARE * bandwidth / packed[bits].read for bits in BITS}
+        speeds = {
+            bits: SHARE * bandwidth / packed[bits].read
+            for bits in BITS
+            if is_packed_whole(config, bits)
+        }
     download_bytes = 0 if is_here else entry.download_bytes
     return ModelFit(
         name,
@@ -134,7 +138,7 @@ def packed_bytes(config: ModelConfig, bits: Bits) -> PackedBytes:
     """Of packed weights, from shapes alone. All blocks have the shapes of the first."""
     model = packed_model(replace(config, num_layers=1), bits)
     block, more = model.transformer.block(0), config.num_layers - 1
-    matrices = [] if unsupported_part(config) else list(linears(model))
+    matrices = [] if unsupported_part(config) else list(dict.fromkeys(linears(model)))
     return PackedBytes(
         num_bytes(model) + more * num_bytes(block),
         num_bytes(*matrices) + more * num_bytes(*matrices[:-1]),  # the last is the head

@@ -117,6 +117,18 @@ def test_generate_says_how_fast_it_was_and_what_decoded_and_draft_tokens_change_
     assert f"tokens per second ({told['decodes_with']}," in capsys.readouterr().err
 
 
+def test_generate_says_why_torch_decodes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("groundup.kernels.probe.has_compiler", lambda: False)
+    asked = ["generate", str(folder), "to be", "--max-tokens", "4", "--precision", "float32"]
+    assert run([*asked, "--stats"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Decoded through torch: the package numba is not installed" in said
+    assert run([*asked, "--stats", "--json"]) == 0
+    assert "groundup[fast]" in json.loads(capsys.readouterr().out)["why_torch"]
+
+
 def test_serve_refuses_draft_tokens_where_answers_shall_be_reproducible(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,6 +86,9 @@ FAMILIES = {
     "gemma3": replace(
         LLAMA, block="sandwich", feedforward="geglu", qk_norm="head", window_tokens=4, full_every=2, window_rope_base=100.0,
     ),
+    "gpt2": replace(
+        LLAMA, norm="layer", positions="learned", feedforward="gelu", attention_bias=True, attention_output_bias=True, feedforward_bias=True,
+    ),
     "olmo2": replace(LLAMA, block="output", qk_norm="projection"),
 }  # fmt: skip
 int4_rows = cache(int4_products.int4_rows)
@@ -125,7 +128,8 @@ def readable_logits(model: LanguageModel) -> torch.Tensor:
         each[:, 0].float().transpose(1, 2).contiguous().numpy()
         for each in (cache.keys, cache.values)
     )
-    rows = model.transformer.embed(torch.tensor([NEW]))[0].float().numpy()
+    positions = cache.length + torch.arange(len(NEW))[None]
+    rows = model.transformer.embed(torch.tensor([NEW]), positions)[0].float().numpy()
     places = enumerate(rows, cache.length)
     return torch.tensor(
         np.stack(
@@ -173,7 +177,7 @@ def test_in_float32_the_compiled_step_is_torchs_for_every_family(family: str) ->
 @pytest.mark.parametrize(
     ("kind", "most"), [("bf16", 0.02), pytest.param("float16", 2e-3, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("family", ["llama", "qwen2.5", "gemma3"])
+@pytest.mark.parametrize("family", ["llama", "qwen2.5", "gemma3", "gpt2"])
 def test_in_16_bits_the_compiled_step_is_near_float32_with_the_same_weights(
     family: str, kind: Kind, most: float
 ) -> None:
@@ -407,10 +411,13 @@ def test_every_kernel_is_its_readable_twin() -> None:
     turned = x.copy()
     step_parts.rotate(turned, np.cos(x[:32]), np.sin(x[:32]))
     assert np.allclose(turned, readable_step.rotate(x, np.cos(x[:32]), np.sin(x[:32])), atol=1e-6)
-    for gelu in (0, 1):
+    for activation in range(3):
         gates = 9 * x
-        step_parts.gate(gates, weight, gelu)
-        assert np.allclose(gates, readable_step.gate(9 * x, weight, gelu), rtol=1e-4, atol=1e-5)
+        step_parts.activate(gates, weight, activation)
+        expected = readable_step.activate(9 * x, weight, activation)
+        assert np.allclose(gates, expected, rtol=1e-4, atol=1e-5)
+    step_parts.layer_norm(x, weight, turned, 1e-5, out)
+    assert np.allclose(out, readable_step.layer_norm(x, weight, turned, 1e-5), atol=1e-5)
     kept = np.empty(64, np.uint16)
     step_parts.keep(x, kept, 0)
     assert np.array_equal(
@@ -585,9 +592,8 @@ def test_numbers_that_are_not_finite_are_not_rounded_away() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"norm": "layer"}, "norm layer"),
         ({"positions": "alibi"}, "alibi"),
-        ({"feedforward": "gelu"}, "gelu"),
+        ({"feedforward": "gelu_exact"}, "gelu_exact"),
         ({"block": "parallel"}, "parallel"),
         ({"num_experts": 4, "experts_per_token": 2}, "experts"),
         ({"feedforward_width": 72}, "4 bits"),
