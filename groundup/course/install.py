@@ -34,7 +34,7 @@ def main() -> int:
     place = Path(sys.argv[1] if len(sys.argv) > 1 else Path.home() / "groundup-course").resolve()
     environment = place / ".venv"
     programs = environment / ("Scripts" if sys.platform == "win32" else "bin")
-    print(f"Installing into {place} (about a minute) ...", flush=True)
+    print(f"Installing into {place}, which takes some minutes ...", flush=True)
     venv.create(environment, with_pip=True)
     wheels = ("--no-index", "--find-links", str(HERE / "wheels"))
     quiet = ("--isolated", "--quiet", "--disable-pip-version-check", "--no-input")
