@@ -172,7 +172,8 @@ def command(
     folder, as in runs/quickstart/chat. --film shows the training run, with a still picture beside
     it, from its snapshots (`groundup build` keeps some; --set fit.checkpoints.snapshots=16).
     --live writes one file with the model inside: it continues a text in any browser, offline, and
-    shows every step from text to next token with the model's own numbers.
+    shows every step from text to next token with the model's own numbers, what a change of the
+    model does, and how a model is trained on a text that is pasted in.
 
     Examples:
         groundup lab runs/quickstart --text "To be, or not to be, that is the question."

@@ -34,8 +34,8 @@ MAP = (
 )
 INDUCTION = (
     "Random tokens, then the same ones again: a head that looks at what followed the first time can "
-    "continue them. Such an induction head often forms suddenly. It needs two blocks at least, and "
-    "a text in which what stood before helps."
+    "continue them. Such an induction head forms late, if it does, and then suddenly. It needs two "
+    "blocks at least, and a text in which what stood before helps."
 )
 LOSS_FORMULA = "L = −(1/N) Σ_n ln p(x_{n+1} | x_1 … x_n)"
 UPDATE_FORMULAS = (
