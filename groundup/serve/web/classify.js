@@ -86,7 +86,7 @@ function explain(words, told, found, text) {
   refill(
     told,
     [node("span", { class: "for" }, "Marked so"), `: raises the score of ${found.decision}; `, node("span", { class: "against" }, "so"), `: that of ${found.against}`],
-    `. The darker, the more the score loses when the text is read without the token. ${strongest(found.pieces, weights)}`,
+    `. The stronger the colour, the more the score loses when the text is read without the token. ${strongest(found.pieces, weights)}`,
     rest ? "Only the beginning of the text was examined." : null,
   );
 }

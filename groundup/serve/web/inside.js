@@ -100,7 +100,7 @@ export class Inside {
       this.head = value;
       this.#attend();
     });
-    const how = "Choose a token: the darker another token, the more attention the chosen one gives to it. The length of the line below a token is its surprise.";
+    const how = "Choose a token: the stronger the colour of another token, the more attention the chosen one gives to it. The length of the line below a token is its surprise.";
     const caption = "All tokens: a row for each query, a column for each key; no token attends to later ones. Point at a square to read its weight.";
     refill(get("inside-found"), node("div", { class: "controls" }, block, head), node("p", { class: "hint" }, how), strip, this.told, this.map.element, scale(), node("p", { class: "hint" }, caption));
     this.#attend();
