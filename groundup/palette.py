@@ -44,7 +44,7 @@ LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 DARK = {name: dark for name, (_, dark) in COLOURS.items()}
 # On white paper, whatever the reader's setting.
 PRINT = {
-    **{name: colour for name, colour in LIGHT.items() if name.startswith("piece-")},
+    **LIGHT,
     "paper": "#fff",
     "card": "#fff",
     "ink": "#000",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import groundup
-from groundup.palette import COLOURS, DARK, LIGHT, custom_properties
+from groundup.palette import COLOURS, DARK, LIGHT, PRINT, custom_properties
 
 ROOT = Path(groundup.__file__).parent
 SHEETS = sorted(ROOT.rglob("*.css"))
@@ -64,6 +64,12 @@ def test_a_style_sheet_follows_the_readers_setting() -> None:
     light, dark = custom_properties({"ink": "#000"}, {"ink": "#fff"}).splitlines()
     assert light == ":root { --ink: #000; }"
     assert dark == "@media (prefers-color-scheme: dark) { :root { --ink: #fff; } }"
+
+
+def test_paper_has_no_colour_of_a_dark_setting() -> None:
+    assert PRINT.keys() == DARK.keys()
+    changed = {name for name in PRINT if DARK[name] != LIGHT[name]}
+    assert all(PRINT[name] != DARK[name] for name in changed)
 
 
 def _contrast(one: str, other: str) -> float:
