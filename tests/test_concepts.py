@@ -230,3 +230,28 @@ def test_the_booklet_has_the_pages_in_their_order_with_their_pictures_and_loads_
     assert not re.search(r"<(?:img|script|link)", text)
     targets = set(re.findall(r'href="#([^"]+)"', text))
     assert targets <= set(re.findall(r'id="([^"]+)"', text))
+
+
+@pytest.mark.browser
+def test_a_picture_is_moved_by_keys_and_by_play_and_stands_still_until_then(
+    browser: Any, tmp_path: Path
+) -> None:
+    figure = touch().with_figures("![A sentence, cut in two](../images/touch/labels.svg)")
+    page = tmp_path / "page.html"
+    page.write_text(f"<style>{touch().style()}</style>{figure}<script>{touch().script()}</script>")
+    said = "document.querySelector('.touch-says').textContent"
+    for motion, button in (("no-preference", "Play"), ("reduce", "Next step")):
+        context = browser.new_context(reduced_motion=motion)
+        view = context.new_page()
+        view.goto(page.as_uri())
+        assert view.locator("figure svg").get_attribute("aria-label") == "A sentence, cut in two"
+        assert view.locator("figure img").count() == 0
+        assert "“the cat”" in view.evaluate(said)
+        view.get_by_role("slider").focus()
+        view.keyboard.press("ArrowRight")
+        assert "“the cat sat”" in view.evaluate(said)
+        assert view.get_by_role("button").text_content() == button
+        # in one go: the next step of Play comes by a clock
+        pressed = f"document.querySelector('figure button').click(), {said}"
+        assert "“the cat sat on”" in view.evaluate(pressed)
+        context.close()

@@ -90,7 +90,7 @@ PICTURES.qkv = {
     rows.slice(0, state.step < 2 ? 1 : 4).forEach(([name, lists], row) => {
       const y = 28 + row * 34, used = row === 0 || (row === 1 ? (place) => place === state.asks : (place) => place <= state.asks);
       parts.push(words(4, y + 18, name));
-      lists.forEach((list, place) => parts.push(tag("g", { opacity: used === true || used(place) ? 1 : 0.35 }, cells(column(place), y, 44, list, 3))));
+      lists.forEach((list, place) => parts.push(tag("g", { opacity: used === true || used(place) ? 1 : 0.5 }, cells(column(place), y, 44, list, 3))));
     });
     const under = (y, name, values, from, drawn) => {
       if (state.step < from) return;
