@@ -1,6 +1,6 @@
 """Windows, as far as Linux can play it: `install()` in a new process, before groundup is imported.
 
-Modules that Windows lacks can't be imported, functions of `os` and `signal` that it lacks are gone; `msvcrt` and `_winapi` are there with what
+Modules that Windows lacks can't be imported by it, functions of `os` and `signal` that it lacks are gone; `msvcrt` and `_winapi` are there with what
 groundup calls. A file that is open or mapped is neither renamed, replaced nor removed; a folder is not opened; text without an encoding is
 cp1252, and its line ends are two bytes. What this can't show: Windows' own paths, consoles, signals, rights of files, and every library.
 """
@@ -50,7 +50,6 @@ FUNCTIONS = (
     *(
         "sched_getaffinity",
         "sched_setaffinity",
-        "sysconf",
         "mkfifo",
         "chown",
         "lchown",
@@ -92,9 +91,18 @@ def install(*, children: bool = True) -> None:
         sys.modules["_winapi"],
         sys.modules["msvcrt"],
     )  # Python's own modules would take this for Windows
-    for name, module in hidden.items():
-        if module is not None and name in ("pwd", "grp"):  # pathlib, getpass
+    for name, module in hidden.items():  # libraries choose by the system's name
+        del sys.modules[name]
+        if module is not None:
             sys.modules[name] = module
+    import_ = builtins.__import__
+
+    def imported(name: str, globals: Any = None, *rest: Any, **options: Any) -> Any:
+        if name in MODULES and str((globals or {}).get("__name__")).startswith("groundup"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return import_(name, globals, *rest, **options)
+
+    builtins.__import__ = imported
     programs = {
         "groundup.limited_process": "_PROGRAM",
         "groundup.data.runners.processes": "PROGRAM",

@@ -28,7 +28,8 @@ for module in pkgutil.walk_packages(groundup.__path__, "groundup."):
     try:
         importlib.import_module(module.name)
     except Exception as error:
-        failed.append((module.name, repr(error)))
+        if getattr(error, "name", "") != "lm_eval":  # in no extra of the developers'
+            failed.append((module.name, repr(error)))
 print(failed)
 """
 
@@ -39,12 +40,13 @@ def test_every_module_can_be_imported() -> None:
 
 
 LOCKS = """
-import os, signal, sys, time, json
+import json, os, sys, tempfile
 from pathlib import Path
 from groundup.errors import ConfigError
 from groundup.locks import hold, only_one, unused, remove_temporaries
 from groundup.operating_system import machine_memory_bytes, peak_memory_bytes
 folder = Path(sys.argv[1])
+tempfile.tempdir = str(folder.parent)
 with only_one(folder):
     try:
         with only_one(folder):
@@ -54,7 +56,6 @@ with only_one(folder):
     folder.rename(folder.with_name("moved"))  # it is not open
 moved = folder.with_name("moved")
 hold(moved)
-found = os.open(next(Path(os.environ["TMPDIR"]).glob("groundup-locks/*")), os.O_RDWR)
 with unused(moved) as free:
     pass
 with only_one(folder), unused(moved) as still:  # another folder of that name
@@ -65,8 +66,7 @@ print(json.dumps([taken, free, still, sorted(os.listdir(moved)), machine_memory_
 """
 
 
-def test_a_folder_is_locked_by_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_a_folder_is_locked_by_a_stand_in(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     taken, free, still, left, memory, has_peak = json.loads(on_windows(LOCKS, folder))
     assert taken == f"Another process is writing {folder}."
@@ -102,9 +102,8 @@ def test_limits_are_measured_where_the_system_keeps_none(tmp_path: Path) -> None
 
 
 LIFE = """
-import contextlib, io, sys
-sys.stdout.reconfigure(encoding="cp1252")
-sys.stderr.reconfigure(encoding="cp1252")
+import sys
+sys.stdout = sys.stderr = open("said", "w", encoding="cp1252")
 from groundup.cli.plain import tolerate_any_text
 from groundup.cli.main import run
 tolerate_any_text()
@@ -149,7 +148,8 @@ def test_a_life_of_a_model_and_an_index(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "lines").write_text(LINES, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
-    said = on_windows(LIFE, tmp_path / "lines")
+    on_windows(LIFE, tmp_path / "lines")
+    said = (tmp_path / "said").read_text(encoding="cp1252")
     assert "The mill stands at the river" in said.split("$ search")[1]
     names = [name for _, folders, files in os.walk(tmp_path) for name in (*folders, *files)]
     assert len(names) > 30
