@@ -77,6 +77,7 @@ BEGIN = "import simulated_windows; simulated_windows.install(children=False); "
 def install(*, children: bool = True) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "groundup"]:
         del sys.modules[name]
+    os.environ.setdefault("USERNAME", "windows")
     _add_windows()
     hidden = {name: sys.modules.get(name) for name in MODULES}
     sys.modules.update(dict.fromkeys(MODULES))  # type: ignore[arg-type]  (None: ImportError)

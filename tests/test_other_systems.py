@@ -44,6 +44,7 @@ import json, os, sys, tempfile
 from pathlib import Path
 from groundup.errors import ConfigError
 from groundup.locks import hold, only_one, unused, remove_temporaries
+from groundup.packs.feedback import FeedbackEvent, FeedbackFile
 from groundup.operating_system import machine_memory_bytes, peak_memory_bytes
 folder = Path(sys.argv[1])
 tempfile.tempdir = str(folder.parent)
@@ -60,16 +61,21 @@ with unused(moved) as free:
     pass
 with only_one(folder), unused(moved) as still:  # another folder of that name
     pass
+kept = FeedbackFile(folder / "feedback.jsonl", max_bytes=1000, kept=2)
+for number in range(20):
+    kept.append(FeedbackEvent("t", str(number), "bank", "answer", "q", "a"))
+files = sorted(os.listdir(folder))
 (moved / ".tmp-data-1").touch(), (moved / f".tmp-data-{2**22 + 1}").touch()
 remove_temporaries(moved)
-print(json.dumps([taken, free, still, sorted(os.listdir(moved)), machine_memory_bytes(), peak_memory_bytes() > 1e6]))
+print(json.dumps([taken, free, still, files, sorted(os.listdir(moved)), machine_memory_bytes(), peak_memory_bytes() > 1e6]))
 """
 
 
 def test_a_folder_is_locked_by_a_stand_in(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    taken, free, still, left, memory, has_peak = json.loads(on_windows(LOCKS, folder))
+    taken, free, still, files, left, memory, has_peak = json.loads(on_windows(LOCKS, folder))
     assert taken == f"Another process is writing {folder}."
+    assert files == ["feedback.1.jsonl", "feedback.2.jsonl", "feedback.jsonl"]
     assert (free, still, left, memory, has_peak) == (False, False, [".tmp-data-1"], 8 * 2**30, True)
 
 
@@ -102,14 +108,26 @@ def test_limits_are_measured_where_the_system_keeps_none(tmp_path: Path) -> None
 
 
 LIFE = """
-import sys
+import signal, sys
 sys.stdout = sys.stderr = open("said", "w", encoding="cp1252")
 from groundup.cli.plain import tolerate_any_text
 from groundup.cli.main import run
 tolerate_any_text()
 def groundup(line):
-    code = run(line.split())
-    assert code == 0, (line, code)
+    words = line.split()
+    expected = 0
+    if words[0] == "interrupted":
+        words, expected = words[1:], 130
+        from groundup.train.parallel import single_process
+        save = single_process.save_checkpoint
+        def save_checkpoint(*given):
+            save(*given)
+            signal.raise_signal(signal.SIGINT)
+        single_process.save_checkpoint = save_checkpoint
+    code = run(words)
+    if expected:
+        single_process.save_checkpoint = save
+    assert code == expected, (line, code)
 for line in open(sys.argv[1], encoding="utf-8"):
     print("$", line.strip(), flush=True)
     groundup(line)
@@ -123,7 +141,7 @@ SMALL = " ".join(
 )
 LINES = f"""\
 --help
-pretrain texts --out runs/a --steps 4 {SMALL}
+interrupted pretrain texts --out runs/a --steps 4 {SMALL}
 pretrain texts --out runs/a --steps 4 {SMALL}
 verify runs/a
 generate runs/a mill --max-tokens 4
@@ -150,6 +168,7 @@ def test_a_life_of_a_model_and_an_index(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     on_windows(LIFE, tmp_path / "lines")
     said = (tmp_path / "said").read_text(encoding="cp1252")
+    assert "Resuming after step " in said
     assert "The mill stands at the river" in said.split("$ search")[1]
     names = [name for _, folders, files in os.walk(tmp_path) for name in (*folders, *files)]
     assert len(names) > 30

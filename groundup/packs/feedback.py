@@ -24,7 +24,7 @@ from typing import Any
 
 from groundup.errors import DataError
 from groundup.files import disk_errors, json_bytes, make_folder, read_errors
-from groundup.operating_system import AS_BYTES, NO_FOLLOW, lock, replace
+from groundup.operating_system import AS_BYTES, NO_FOLLOW, lock, open_for_lock, replace
 
 UP, DOWN = "up", "down"
 RATINGS = (UP, DOWN)
@@ -119,21 +119,37 @@ class FeedbackFile:
 
     @contextlib.contextmanager
     def _opened(self, more_bytes: int) -> Iterator[int]:
-        """Yield the file, locked against other processes, with room for so many bytes.
-
-        The lock is on a file beside it, since Windows renames no file that any process has open.
+        """Yield the file of now, locked against other processes, with room for so many bytes. It is
+        opened when it is locked, since Windows renames no file that is open.
         """
         make_folder(self.path.parent)
-        with _descriptor(self.path.with_name(f".{self.path.name}.lock")) as locked:
+        while True:
+            with contextlib.suppress(FileNotFoundError), self._locked() as size:
+                if size is None:
+                    continue  # another process has renamed it
+                if size and size + more_bytes > self._max_bytes:
+                    self._rotate()
+                    continue
+                with _descriptor(self.path) as descriptor:
+                    yield descriptor
+                return
+            with _descriptor(self.path):  # made
+                pass
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int | None]:
+        """Yield the size of the file that is locked; None where it is another one by now. Raises
+        FileNotFoundError.
+        """
+        before = os.stat(self.path)
+        locked = open_for_lock(self.path)
+        try:
             with contextlib.suppress(OSError):  # a disk without locks: threads alone are safe
                 lock(locked, wait=True)
-            size = 0
-            with contextlib.suppress(FileNotFoundError):
-                size = os.stat(self.path).st_size
-            if size and size + more_bytes > self._max_bytes:
-                self._rotate()
-            with _descriptor(self.path) as descriptor:
-                yield descriptor
+            now = os.stat(self.path)
+            yield now.st_size if os.path.samestat(before, now) else None
+        finally:
+            os.close(locked)
 
     def _rotate(self) -> None:
         names = [self.path, *(older_file(self.path, n) for n in range(1, self._kept + 1))]
