@@ -131,7 +131,7 @@ class CompiledStep:
             hidden = hidden * torch.tensor(shape.width**0.5, dtype=hidden.dtype)
         if self._positions is not None:
             positions_of = torch.from_numpy(cache.lengths - 1)[None]
-            hidden = hidden + self._positions(positions_of)[0].to(hidden.dtype)
+            hidden = hidden + self._positions(positions_of)[0].detach().to(hidden.dtype)
         rows = np.ascontiguousarray(hidden.float().numpy())
         cosines, sines = self.described.angles(cache.lengths - 1)
         tokens = NewTokens(rows, cosines, sines, np.array(positions, np.int64))
