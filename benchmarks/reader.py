@@ -2,9 +2,11 @@
 
     python benchmarks/reader.py FIRST                    OUT/reader.safetensors and its manifest
     python benchmarks/reader.py OUT --start FIRST        trained further
-    python benchmarks/reader.py OUT --encoder all-mpnet-base-v2 --near all-minilm-l6-v2-ask --large \
-        --coqa 400 --stories 80 --first-block 4 --rank 12 --rate 5e-4 --run RUN
+    python benchmarks/reader.py M1 --encoder all-mpnet-base-v2 --near all-minilm-l6-v2-ask --large --stories 150 \
+        --first-block 4 --rate 5e-4 --part 0 4027 --run RUN
                                                          a larger one; stopped, it goes on from RUN
+    python benchmarks/reader.py M2 ... --start M1 --rate 4e-4 --part 4027 8600 --kept-rank 13
+                                                         and on other questions, in 16 bits
 
 SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate. The same
 command with the same code on the same processor and number of threads gives the same file.
@@ -18,7 +20,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from groundup.device import generator, select_compute
 from groundup.finetune.reader_tuning import Library, ReaderBatches, ReaderQuestion, answer_loss
 from groundup.language.terms import words
 from groundup.model.heads import Encoder
-from groundup.model.lora import add_lora
+from groundup.model.lora import LoRALinear, add_lora
 from groundup.retrieve.cite import statements
 from groundup.retrieve.passages import Passage, split
 from groundup.retrieve.reader import (
@@ -95,13 +96,16 @@ def containing(passages: list[Passage], part: str) -> dict[int, set[int]]:
 
 def coqa(embed, draw: random.Random, stories_read: int | None) -> dict[str, list[ReaderQuestion]]:
     """Questions of CoQA whose answer stands in one or two sentences of the story, of so many
-    stories.
+    stories drawn at random (None: of all).
     """
     stories = defaultdict(list)
     for row in {row["id"]: row for row in requests(COQA)}.values():
         stories[row["id"].rsplit("_turn", 1)[0]].append(row)
     found = {"train": [], "validation": []}
-    for number, turns in enumerate(islice(stories.values(), stories_read)):
+    names = sorted(stories)
+    random.Random(1).shuffle(names)
+    chosen = set(names[:stories_read])
+    for number, turns in enumerate(of for name, of in stories.items() if name in chosen):
         passages = passages_of(turns[0]["story"], "story", draw.choice([48, 64, 96, 128]))
         library = Library.of(passages, embed)
         asked = []
@@ -260,6 +264,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--first-block", type=int, default=0, help="The first that is adapted.")
     parser.add_argument("--rank", type=int, default=RANK, help="Of the adapter; alpha is twice it.")
     parser.add_argument("--rate", type=float, help="The learning rate.")
+    parser.add_argument(
+        "--part", type=int, nargs=2, help="First and last of the shuffled questions."
+    )
+    parser.add_argument("--kept-rank", type=int, help="Kept of the rank; numbers of 16 bits.")
     parser.add_argument("--run", type=Path, help="Where a stopped training goes on.")
     return parser.parse_args()
 
@@ -272,7 +280,7 @@ def questions_read(
     of_stories = coqa(embed, draw, args.stories)
     draw.shuffle(of_stories["train"])
     train, checks = of_stories["train"][: args.coqa], {"coqa": of_stories["validation"][:100]}
-    again = AGAIN if args.start or args.large else 1.0
+    again = AGAIN if args.start and not args.part else 1.0
     for folder in sorted(each for each in FIRMS.iterdir() if each.is_dir()):
         if folder.name in args.held:
             checks[folder.name] = list(firm(folder, embed, draw))
@@ -283,7 +291,20 @@ def questions_read(
             checks[folder.name] = list(firm(folder, embed, draw))
         elif folder.is_dir():
             train += firm(folder, embed, draw)
+    if args.part:
+        random.Random(3).shuffle(train)
+        train = train[slice(*args.part)]
     return train, checks
+
+
+def keep_rank(scorer: SentenceScorer, rank: int) -> None:
+    """Replace each update B A by the nearest one of a lower rank (Eckart and Young 1936)."""
+    for part in scorer.modules():
+        if isinstance(part, LoRALinear):
+            left, values, right = torch.linalg.svd(part.lora_b @ part.lora_a, full_matrices=False)
+            roots = values[:rank].sqrt()
+            part.lora_a = nn.Parameter(roots[:, None] * right[:rank])
+            part.lora_b = nn.Parameter(left[:, :rank] * roots)
 
 
 def scorer_of(args: argparse.Namespace, encoder: Encoder) -> SentenceScorer:
@@ -314,7 +335,8 @@ def main() -> None:
     train, checks = questions_read(args, embed)
     base = encoder_hashes(encoder_of(engine).transformer)
     scorer = scorer_of(args, encoder_of(engine))
-    batches = ReaderBatches(train, engine.tokenizer, batch_size=BATCH, seed=0)
+    seed = 1 if args.start and args.part else 0
+    batches = ReaderBatches(train, engine.tokenizer, batch_size=BATCH, seed=seed)
     steps = batches.batches_per_epoch
     rate = args.rate or (FURTHER_RATE if args.start else LEARNING_RATE)
     with nullcontext(args.run) if args.run else tempfile.TemporaryDirectory() as folder:
@@ -323,7 +345,9 @@ def main() -> None:
         hooks = Hooks(progress=progress)
         fit(scorer, batches, answer_loss, config, run, compute=compute, hooks=hooks)
     card = f"benchmarks/reader.py: {len(train)} questions, {steps} steps"
-    write_reader(scorer, args.out, base, card)
+    if args.kept_rank:
+        keep_rank(scorer, args.kept_rank)
+    write_reader(scorer, args.out, base, card, torch.float16 if args.kept_rank else torch.float32)
     reader = Reader(scorer, engine.tokenizer, compute)
     figures = {name: validation(each, reader) for name, each in checks.items()}
     print(json.dumps(figures, indent=1))

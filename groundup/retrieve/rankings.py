@@ -56,7 +56,7 @@ def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vect
     if not is_there:
         raise no_vectors(folder)
     from groundup.device import select_compute
-    from groundup.retrieve.sentence_vectors import open_choice
+    from groundup.retrieve.sentence_vectors import use_sentence_vectors
     from groundup.retrieve.vectors import open_vectors
 
     try:
@@ -64,8 +64,8 @@ def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vect
             progress.say(f"note: {note}")
         compute = select_compute(device)
         vectors = open_vectors(folder, compute, progress)
-        if vectors is not None and vectors.read is not None:
-            vectors.choose = open_choice(folder, compute, progress)
+        if vectors is not None:
+            use_sentence_vectors(vectors, folder, compute, progress)
         return vectors
     except GroundupError as error:
         if by != AUTO:

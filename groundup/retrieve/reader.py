@@ -4,18 +4,21 @@
         -> encoder with a LoRA adapter -> hidden states [T, C]
         -> of each sentence the mean of its tokens' states, and the state of [CLS] -> a score
 
-A cross-encoder (Nogueira and Cho 2019, arXiv 1901.04085) on all-minilm-l6-v2 that reads question
-and passage together: what it says of a sentence depends on the headings above and the sentences
-around it. With the scores s_i of all sentences that are read for a question
+A cross-encoder (Nogueira and Cho 2019, arXiv 1901.04085) that reads question and passage together:
+what it says of a sentence depends on the headings above and the sentences around it. With the
+scores s_i of all sentences that are read for a question
 
     P(sentence i answers) = exp(s_i) / (1 + sum_j exp(s_j)),    P(none does) = 1 / (1 + sum_j ...)
 
-(the "no answer" score fixed at 0, as in extractive readers for SQuAD 2.0). The adapter of the
-package is in `reader_adapter/`, with a card that says how it was made; `index --tune` trains it
-further on an index's own documents (`finetune/reader_tuning.py`).
+(the "no answer" score fixed at 0, as in extractive readers for SQuAD 2.0). The package has an
+adapter of all-minilm-l6-v2 and one of all-mpnet-base-v2 in `reader_adapters/`, each with a card that
+says how it was made; `index --tune` trains the first further on an index's own documents
+(`finetune/reader_tuning.py`), and an index with sentence vectors of the larger encoder
+(`sentence_vectors.py`) is read by both.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +41,20 @@ from groundup.weights.lora_file import attach_lora_file, write_lora_file
 
 # Beside the passage's: enough for any question that a customer types.
 MAX_QUESTION_TOKENS, MAX_TOKENS = 96, 400
-PACKAGED = Path(__file__).with_name("reader_adapter")
+ADAPTERS = Path(__file__).with_name("reader_adapters")
+PACKAGED = ADAPTERS / "all-minilm-l6-v2"
 ADAPTER_FILE = "reader.safetensors"
 # The folder of an index with the reader that was tuned on its documents.
 TUNED = "reader"
 RANK, ALPHA = 16, 32.0
+# Of two readers: how many passages the second reads, the first reader's best (with eight as many first
+# sentences are right, docs/log.md), and what the scores of both count.
+READ_AGAIN = 4
+BOTH_WEIGHTS, BOTH_BIAS = (0.5, 0.5), 0.0
 OTHER = -1
 """The sentence that a token belongs to, where it is the question's or a heading's."""
+ReadPassages = Callable[[str, Sequence[Passage]], list[tuple[float, ...]]]
+"""A function of a question and passages that returns a score for each sentence, in nats."""
 
 
 class SentenceScorer(nn.Module):
@@ -153,6 +163,28 @@ class Reader:
         return found
 
 
+def read_by_both(first: ReadPassages, second: ReadPassages) -> ReadPassages:
+    """Return the function that weighs the scores of two readers. The second, a slower one, reads the
+    READ_AGAIN best passages of the first; a sentence of another has the lowest score that it gave.
+    """
+
+    def read(question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
+        scores = first(question, passages)
+        order = sorted(range(len(scores)), key=lambda i: -max(scores[i], default=-math.inf))
+        chosen = order[:READ_AGAIN]
+        again = dict(zip(chosen, second(question, [passages[i] for i in chosen]), strict=True))
+        lowest = min((min(each) for each in again.values() if each), default=0.0)
+        return [
+            tuple(
+                BOTH_BIAS + BOTH_WEIGHTS[0] * own + BOTH_WEIGHTS[1] * other
+                for own, other in zip(each, again.get(i, (lowest,) * len(each)), strict=True)
+            )
+            for i, each in enumerate(scores)
+        ]
+
+    return read
+
+
 def open_reader(engine: Engine, folder: Path = PACKAGED) -> Reader:
     """Open the reader in `folder` on an open encoder, whose weights are shared but for the blocks.
 
@@ -177,12 +209,12 @@ def encoder_of(engine: Engine) -> Encoder:
 
 
 def find_reader(engine: Engine, index: Path) -> Reader | None:
-    """Return the reader that was tuned for the index in a folder, or that of the package; None: the
+    """Return the reader that was tuned for the index in a folder, or one of the package; None: the
     encoder is another one than they were trained on. Raises FormatError.
     """
-    for folder in (index / TUNED, PACKAGED):
+    for folder in (index / TUNED, *sorted(ADAPTERS.iterdir())):
         if (folder / ADAPTER_FILE).is_file():
-            with suppress(ModelError):  # tuned on another encoder
+            with suppress(ModelError):  # trained on another encoder
                 return open_reader(engine, folder)
     return None
 
@@ -193,11 +225,17 @@ def read_reader(scorer: SentenceScorer, folder: Path) -> None:
     attach_lora_file(scorer, scorer.transformer, folder / ADAPTER_FILE)
 
 
-def write_reader(scorer: SentenceScorer, folder: Path, base: dict[str, str], card: str) -> None:
+def write_reader(
+    scorer: SentenceScorer,
+    folder: Path,
+    base: dict[str, str],
+    card: str,
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Write the adapter, the score and a card, atomically; `base`: `encoder_hashes` of its
-    transformer. Raises DiskError.
+    transformer, `dtype`: of the numbers in the file. Raises DiskError.
     """
     make_folder(folder)
     (folder / MANIFEST).unlink(missing_ok=True)
-    write_lora_file(scorer, folder / ADAPTER_FILE, base, card)
+    write_lora_file(scorer, folder / ADAPTER_FILE, base, card, dtype)
     write_manifest(folder)

@@ -29,13 +29,16 @@ from groundup.retrieve.cite import headed_text, statements
 from groundup.retrieve.database import begin_change, end_change, require_undamaged, without_manifest
 from groundup.retrieve.index import SENTENCES_FOLDER, Index
 from groundup.retrieve.passages import Passage
+from groundup.retrieve.reader import find_reader, read_by_both
 from groundup.retrieve.updated_vectors import VectorsReport, is_here
 from groundup.retrieve.vector_store import MappedVectors, Rows, Vector
 from groundup.retrieve.vectors import (
     PROBE,
-    ChooseSentence,
     Embed,
+    Vectors,
+    embed_by,
     embed_with,
+    open_encoder,
     require_same,
     text_of,
 )
@@ -46,8 +49,9 @@ from groundup.weights.model_io import read_model_summary
 
 # The sentences that are chosen among: those that were read when the weights were fitted.
 CHOSEN_AMONG = 10
-# Of the value before, the sentence's cosine and its passage's; on the scale of that value.
-WEIGHTS = (0.683, 2.347, 1.214)
+# Of the value before, the sentence's cosine and its passage's; on the scale of that value. With one
+# reader, and with both.
+WEIGHTS, WEIGHTS_OF_BOTH = (0.683, 2.347, 1.214), (1.0, 0.5, 0.5)
 TOGETHER = 32
 
 
@@ -156,30 +160,44 @@ def _store(known: VectorIndexInfo) -> MappedVectors:
     return MappedVectors(known.place, len(known.probe), dtype="float16")
 
 
-def open_choice(folder: Path, compute: Compute, progress: Progress) -> ChooseSentence | None:
-    """Open the sentence vectors of the index in `folder` to choose by; None: it has none, or their
-    encoder is not on this machine, which is said. Raises FormatError, ModelError.
+def use_sentence_vectors(
+    vectors: Vectors, folder: Path, compute: Compute, progress: Progress
+) -> None:
+    """Let the sentence vectors of the index in `folder` choose, and its passages be read by the reader
+    of their encoder, too. Nothing changes where it has none, or where their encoder is not on this
+    machine, which is said. Raises FormatError, ModelError.
     """
     known = read_vectors_info(folder, SENTENCES_FOLDER)
-    if known is None:
-        return None
+    if known is None or vectors.read is None:
+        return
     if not is_here(known.model):
         progress.say(
             f"{known.model}, which chooses sentences of {folder}, is not on this machine: they are "
             f"chosen without it. With it: groundup pull {known.model}"
         )
-        return None
-    return SentenceVectors(known, embed_with(known.model, compute, progress)).chosen
+        return
+    engine = open_encoder(known.model, compute, progress)
+    reader = find_reader(engine, folder)
+    weights = WEIGHTS if reader is None else WEIGHTS_OF_BOTH
+    vectors.choose = SentenceVectors(known, embed_by(engine), weights).chosen
+    if reader is not None:
+        vectors.read = read_by_both(vectors.read, reader.scores)
 
 
 class SentenceVectors:
     """The sentence vectors of an index, open to choose by."""
 
-    def __init__(self, known: VectorIndexInfo, embed: Embed) -> None:
+    def __init__(
+        self,
+        known: VectorIndexInfo,
+        embed: Embed,
+        weights: tuple[float, float, float] = WEIGHTS,
+    ) -> None:
         """Raises ModelError where `embed` is of another encoder, FormatError for damaged files."""
         require_undamaged(known.place)
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed, self.store = known, embed, _store(known)
+        self.weights = weights
 
     def chosen(
         self, question: str, passages: Sequence[Passage], values: Sequence[Sequence[float]]
@@ -198,7 +216,7 @@ class SentenceVectors:
         cosines = self._cosines(question, wanted)
         rows = zip(best, cosines[: len(best)], cosines[len(best) :], strict=True)
         found = {
-            (i, j): float(np.dot(WEIGHTS, (values[i][j], sentence, passage)))
+            (i, j): float(np.dot(self.weights, (values[i][j], sentence, passage)))
             for (i, j), sentence, passage in rows
         }
         highest = max(found.values())

@@ -31,7 +31,7 @@ from groundup.retrieve.index import VECTORS_FOLDER, Index
 from groundup.retrieve.known_stores import FILES
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import question_terms
-from groundup.retrieve.reader import find_reader
+from groundup.retrieve.reader import ReadPassages, find_reader
 from groundup.retrieve.search import CANDIDATES, QuestionScore, Ranking, bm25, term_weights
 from groundup.retrieve.sentences import LONG_WEIGHT, TEMPERATURE, searched_for
 from groundup.retrieve.vector_store import Rows, Vector
@@ -54,9 +54,6 @@ MAX_NEAR = 20_000
 REMEMBERED = 4096
 Embed = Callable[[Sequence[str]], Rows]
 """A function that makes vectors of length 1 of texts."""
-ReadPassages = Callable[[str, Sequence[Passage]], list[tuple[float, ...]]]
-"""A function of a question and passages that returns a score for each sentence (`reader.py`)."""
-
 ChooseSentence = Callable[
     [str, Sequence[Passage], Sequence[Sequence[float]]], tuple[tuple[float, ...], ...]
 ]
@@ -137,7 +134,11 @@ def open_encoder(model: str, compute: Compute, progress: Progress) -> Engine:
 
 def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
     """Return the function of an encoder, by its name or path. Raises as `open_encoder` does."""
-    engine = open_encoder(model, compute, progress)
+    return embed_by(open_encoder(model, compute, progress))
+
+
+def embed_by(engine: Engine) -> Embed:
+    """Return the function of an open encoder."""
     return lambda texts: engine.embed(texts, before=engine.opened.prompts.text).numpy()
 
 
@@ -157,7 +158,7 @@ def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors
     reader = find_reader(untuned_engine, folder)
     read = reader.scores if reader else None
     prompts = engine.opened.prompts
-    vectors = Vectors(known, lambda texts: engine.embed(texts, before=prompts.text).numpy(), read)
+    vectors = Vectors(known, embed_by(engine), read)
 
     def compared(texts: Sequence[str]) -> Rows:
         with bf16_products(compute):

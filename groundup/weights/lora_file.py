@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -82,9 +83,15 @@ def attach_lora_file(module: nn.Module, transformer: nn.Module, file: Path) -> N
     attach_lora(module, weights)
 
 
-def write_lora_file(module: nn.Module, file: Path, base: Mapping[str, str], card: str) -> None:
+def write_lora_file(
+    module: nn.Module,
+    file: Path,
+    base: Mapping[str, str],
+    card: str,
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Write the adapters of a module and its tensors outside the encoder, atomically; `base`:
-    `encoder_hashes` before it was adapted. Raises DiskError.
+    `encoder_hashes` before it was adapted, `dtype`: of the numbers in the file. Raises DiskError.
     """
     adapters = lora_weights(module)
     tensors = {
@@ -97,4 +104,4 @@ def write_lora_file(module: nn.Module, file: Path, base: Mapping[str, str], card
     scale = next(iter(adapters.values())).scale
     metadata = {"version": VERSION, "base": json.dumps(base), "scale": str(scale), "card": card}
     with atomic_file(file) as temporary:
-        save_tensors({k: v.float().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        save_tensors({k: v.to(dtype).contiguous() for k, v in tensors.items()}, temporary, metadata)

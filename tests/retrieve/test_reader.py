@@ -1,5 +1,6 @@
 """The reader: a row for a passage, a score for each of its sentences, an adapter in a folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,18 +10,28 @@ from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.errors import FormatError, ModelError
 from groundup.files import write_manifest
-from groundup.model.lora import add_lora
+from groundup.model.lora import add_lora, shared_copy
+from groundup.progress import Silent
 from groundup.retrieve.cite import statements
 from groundup.retrieve.given_passages import given_passage
+from groundup.retrieve.passages import Passage
 from groundup.retrieve.reader import (
+    ADAPTER_FILE,
+    ADAPTERS,
+    BOTH_BIAS,
+    BOTH_WEIGHTS,
     OTHER,
+    READ_AGAIN,
     SentenceScorer,
     encoder_of,
     find_reader,
     open_reader,
+    read_by_both,
+    read_reader,
     reader_row,
     write_reader,
 )
+from groundup.retrieve.vectors import open_encoder
 from groundup.weights.hf import save_tensors
 from groundup.weights.lora_file import encoder_hashes
 from groundup.weights.model_io import open_model
@@ -83,6 +94,60 @@ def test_scores_by_bf16_products_are_about_those_of_float32(engine: Engine, save
     assert found != exact
     for scores, wanted in zip(found, exact, strict=True):
         assert scores == pytest.approx(wanted, abs=0.05)
+
+
+def test_a_file_of_16_bit_numbers_gives_about_the_same_scores(
+    engine: Engine, saved: Path, tmp_path: Path
+) -> None:
+    scorer = SentenceScorer(shared_copy(encoder_of(engine)))
+    read_reader(scorer, saved)
+    write_reader(
+        scorer, tmp_path, encoder_hashes(encoder_of(engine).transformer), "", torch.float16
+    )
+    size = (tmp_path / ADAPTER_FILE).stat().st_size
+    assert size < 0.7 * (saved / ADAPTER_FILE).stat().st_size
+    asked = "How long is the warranty?", [PASSAGE, OTHER_PASSAGE]
+    found, exact = (
+        open_reader(engine, tmp_path).scores(*asked),
+        open_reader(engine, saved).scores(*asked),
+    )
+    for scores, wanted in zip(found, exact, strict=True):
+        assert scores == pytest.approx(wanted, abs=5e-3)
+
+
+def test_the_second_of_two_readers_reads_the_best_passages_of_the_first() -> None:
+    passages = [given_passage(i, f"Sentence {i}.", f"{i}.md") for i in range(READ_AGAIN + 2)]
+    read: list[list[int]] = []
+
+    def first(question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
+        return [(float(each.id),) for each in passages]
+
+    def second(question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
+        read.append([each.id for each in passages])
+        return [(-10.0 * each.id,) for each in passages]
+
+    found = read_by_both(first, second)("?", passages)
+    highest = len(passages) - 1
+    assert read == [list(range(highest, highest - READ_AGAIN, -1))]
+    own, other = BOTH_WEIGHTS
+    lowest = -10.0 * highest
+    assert found == [
+        (BOTH_BIAS + own * i + other * (-10.0 * i if i >= 2 else lowest),)
+        for i in range(len(passages))
+    ]
+    assert read_by_both(first, second)("?", []) == []
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("encoder", sorted(each.name for each in ADAPTERS.iterdir()))
+def test_a_packaged_reader_reads_by_the_encoder_that_it_is_named_after(
+    tmp_path: Path, encoder: str
+) -> None:
+    reader = find_reader(open_encoder(encoder, CPU, Silent()), tmp_path)
+    assert reader is not None
+    assert (ADAPTERS / encoder / ADAPTER_FILE).stat().st_size <= 3_000_000
+    prices, warranty = reader.scores("what does a new lamp cost?", [PASSAGE, OTHER_PASSAGE])
+    assert max(prices) == prices[2] > 0 > max(warranty)
 
 
 def test_the_encoder_itself_is_unchanged(engine: Engine, saved: Path) -> None:
