@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -47,10 +48,9 @@ ADAPTER_FILE = "reader.safetensors"
 # The folder of an index with the reader that was tuned on its documents.
 TUNED = "reader"
 RANK, ALPHA = 16, 32.0
-# Of two readers: how many passages the second reads, the first reader's best (with eight as many first
-# sentences are right, docs/log.md), and what the scores of both count.
+# Of two readers: how many passages the second reads (with eight as many first sentences are right,
+# docs/log.md).
 READ_AGAIN = 4
-BOTH_WEIGHTS, BOTH_BIAS = (0.5, 0.5), 0.0
 OTHER = -1
 """The sentence that a token belongs to, where it is the question's or a heading's."""
 ReadPassages = Callable[[str, Sequence[Passage]], list[tuple[float, ...]]]
@@ -164,8 +164,8 @@ class Reader:
 
 
 def read_by_both(first: ReadPassages, second: ReadPassages) -> ReadPassages:
-    """Return the function that weighs the scores of two readers. The second, a slower one, reads the
-    READ_AGAIN best passages of the first; a sentence of another has the lowest score that it gave.
+    """Return the function that gives the mean of two readers' scores. The second, a slower one, reads
+    the READ_AGAIN best passages of the first; a sentence of another has the lowest score it gave.
     """
 
     def read(question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
@@ -175,10 +175,7 @@ def read_by_both(first: ReadPassages, second: ReadPassages) -> ReadPassages:
         again = dict(zip(chosen, second(question, [passages[i] for i in chosen]), strict=True))
         lowest = min((min(each) for each in again.values() if each), default=0.0)
         return [
-            tuple(
-                BOTH_BIAS + BOTH_WEIGHTS[0] * own + BOTH_WEIGHTS[1] * other
-                for own, other in zip(each, again.get(i, (lowest,) * len(each)), strict=True)
-            )
+            tuple(map(mean, zip(each, again.get(i, (lowest,) * len(each)), strict=True)))
             for i, each in enumerate(scores)
         ]
 

@@ -49,9 +49,8 @@ from groundup.weights.model_io import read_model_summary
 
 # The sentences that are chosen among: those that were read when the weights were fitted.
 CHOSEN_AMONG = 10
-# Of the value before, the sentence's cosine and its passage's; on the scale of that value. With one
-# reader, and with both.
-WEIGHTS, WEIGHTS_OF_BOTH = (0.683, 2.347, 1.214), (1.0, 0.5, 0.5)
+# Of the value before, the sentence's cosine and its passage's; on the scale of that value.
+WEIGHTS = (0.683, 2.347, 1.214)
 TOGETHER = 32
 
 
@@ -178,26 +177,20 @@ def use_sentence_vectors(
         return
     engine = open_encoder(known.model, compute, progress)
     reader = find_reader(engine, folder)
-    weights = WEIGHTS if reader is None else WEIGHTS_OF_BOTH
-    vectors.choose = SentenceVectors(known, embed_by(engine), weights).chosen
-    if reader is not None:
+    if reader is None:
+        vectors.choose = SentenceVectors(known, embed_by(engine)).chosen
+    else:
         vectors.read = read_by_both(vectors.read, reader.scores)
 
 
 class SentenceVectors:
     """The sentence vectors of an index, open to choose by."""
 
-    def __init__(
-        self,
-        known: VectorIndexInfo,
-        embed: Embed,
-        weights: tuple[float, float, float] = WEIGHTS,
-    ) -> None:
+    def __init__(self, known: VectorIndexInfo, embed: Embed) -> None:
         """Raises ModelError where `embed` is of another encoder, FormatError for damaged files."""
         require_undamaged(known.place)
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed, self.store = known, embed, _store(known)
-        self.weights = weights
 
     def chosen(
         self, question: str, passages: Sequence[Passage], values: Sequence[Sequence[float]]
@@ -216,7 +209,7 @@ class SentenceVectors:
         cosines = self._cosines(question, wanted)
         rows = zip(best, cosines[: len(best)], cosines[len(best) :], strict=True)
         found = {
-            (i, j): float(np.dot(self.weights, (values[i][j], sentence, passage)))
+            (i, j): float(np.dot(WEIGHTS, (values[i][j], sentence, passage)))
             for (i, j), sentence, passage in rows
         }
         highest = max(found.values())
