@@ -54,8 +54,8 @@ class IndexResults:
     vectors: "VectorsReport"
     calibration: "Calibration | None" = None
     """Where it was calibrated."""
-    sentences: "VectorsReport | None" = None
-    """By a larger encoder; their `count` is of passages."""
+    second_reader: str = ""
+    """The encoder of the reader that reads passages, too; "": none."""
 
     def to_plain(self) -> dict[str, Any]:
         own: dict[str, Any] = {
@@ -64,9 +64,8 @@ class IndexResults:
             "vectors_made": self.vectors.count,
             "vectors_s": self.vectors.elapsed_s,
         }
-        if self.sentences and self.sentences.encoder:
-            own["sentence_encoder"] = self.sentences.encoder
-            own["sentences_s"] = self.sentences.elapsed_s
+        if self.second_reader:
+            own["second_reader"] = self.second_reader
         if self.calibration:
             own["calibration"] = self.calibration.to_plain()
         return {**own, **vars(self.update), **vars(self.counts)}
@@ -217,8 +216,8 @@ def index(
     `data`: one address or several (docs/data.md); none: those of the index. `vectors`: the encoder
     whose vectors are made of each passage, for search by meaning; None: of an index the one that
     made its vectors, of a new index all-minilm-l6-v2-ask, if all-minilm-l6-v2 is here and most
-    passages are English; "none": none. Of two, as in (None, "all-mpnet-base-v2"), the second makes
-    vectors of each sentence, too, to choose the one that answers (`retrieve/sentence_vectors.py`).
+    passages are English; "none": none. Of two, as in (None, "all-mpnet-base-v2"), passages are
+    read by the reader of the second, too (`retrieve/second_reader.py`).
     `store`: where new vectors are kept, "NAME" or "NAME:ADDRESS" (`retrieve/known_stores.py`), not
     in files beside the index. `config`: how documents become passages; None: as the index has it.
     `text` and `charset` of `Data` are those of the config. Files that can't be read are in
@@ -237,9 +236,9 @@ def index(
     folder, progress = Path(out), progress or Silent()
     vectors, encoder = vectors if isinstance(vectors, tuple) else (vectors, None)
     if encoder:
-        from groundup.retrieve.sentence_vectors import require_encoder
+        from groundup.retrieve.second_reader import require_second
 
-        require_encoder(str(encoder))
+        require_second(str(encoder))
     readings = _readings_of("index", data, follow_links=follow_links)
     report, made = update_with_vectors(
         folder,
@@ -250,27 +249,27 @@ def index(
         device=device,
         progress=progress,
     )
-    second = _sentences_of(folder, str(encoder or ""), device, progress)
-    for each in (made, second):
-        if each.note:
-            progress.say(f"note: {each.note}. Vectors are added by: {each.fix}")
+    if made.note:
+        progress.say(f"note: {made.note}. Vectors are added by: {made.fix}")
+    is_new, second = _second_of(folder, str(encoder or ""), device, progress)
     with Index(folder) as opened:
-        changes = (report.files_read, report.files_removed, made.count, second.count)
-        has_changed = any(changes)
+        has_changed = any((report.files_read, report.files_removed, made.count, is_new))
         calibration = _calibrated_again(opened, device, progress) if has_changed else None
         return IndexResults(folder, report, opened.counts(), made, calibration, second)
 
 
-def _sentences_of(folder: Path, encoder: str, device: str, progress: Progress) -> "VectorsReport":
-    """Bring the vectors of an index's sentences up to date, without torch where it has none."""
-    from groundup.retrieve.index import SENTENCES_FOLDER
-    from groundup.retrieve.updated_vectors import VectorsReport
+def _second_of(folder: Path, encoder: str, device: str, progress: Progress) -> tuple[bool, str]:
+    """Set the second reader of an index, if an encoder is named; return whether it is another one
+    than before, and its encoder.
+    """
+    from groundup.retrieve.index import SECOND_READER_FILE
 
-    if not encoder and not (folder / SENTENCES_FOLDER).exists():
-        return VectorsReport()
-    from groundup.retrieve.sentence_vectors import update_sentence_vectors
+    if not encoder and not (folder / SECOND_READER_FILE).exists():
+        return False, ""  # without torch
+    from groundup.retrieve.second_reader import read_second, set_second
 
-    return update_sentence_vectors(folder, encoder, device, progress)
+    is_new = bool(encoder) and set_second(folder, encoder, device, progress)
+    return is_new, read_second(folder)
 
 
 @checked_arguments

@@ -54,8 +54,8 @@ def command(
         Option(
             "--encoder",
             metavar="ENCODER",
-            help="Then make vectors of each sentence with a larger encoder (all-mpnet-base-v2, 405 MB), "
-            "which chooses the sentence that answers.",
+            help="Then have answers read by a second, larger reader, too, that of this encoder "
+            "(all-mpnet-base-v2, 405 MB); none: no longer.",
             show_default="that of the index",
         ),
     ] = None,
@@ -166,12 +166,8 @@ def result_lines(results: "IndexResults") -> list[str]:
     made = results.vectors
     if made.encoder:
         lines.append(f"{made.count:,} vectors made by {made.encoder}: {made.elapsed_s:.1f} s")
-    second = results.sentences
-    if second and second.count:
-        lines.append(
-            f"sentences of {second.count:,} passages embedded by {second.encoder}: "
-            f"{second.elapsed_s:.1f} s"
-        )
+    if results.second_reader:
+        lines.append(f"answers read by the reader of {results.second_reader}, too")
     if results.calibration:
         from groundup.retrieve.calibration import calibration_lines
 

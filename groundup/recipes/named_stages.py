@@ -57,9 +57,7 @@ class IndexStage(StageConfig):
     by words alone.
     """
     encoder: str = ""
-    """A larger encoder (all-mpnet-base-v2) that makes vectors of each sentence, too, and chooses
-    the one that answers; "": none.
-    """
+    """A larger encoder (all-mpnet-base-v2) whose reader reads passages, too; "": none."""
     questions: str = ""
     """JSON lines of instruction, input and document (docs/packs.md); on those without an input it
     is chosen how much evidence an answer needs.

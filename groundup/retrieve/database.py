@@ -7,7 +7,8 @@ has a hash of its own, in another table than its text.
 
 Manifests have size and SHA-256 of the files, by which damage is found when an index is opened:
 
-    FOLDER/manifest.json            of index.sqlite, evidence.json and calibration.jsonl
+    FOLDER/manifest.json            of index.sqlite, evidence.json, calibration.jsonl and
+                                    second_reader.json
     FOLDER/vectors/manifest.json    of the vectors
     FOLDER/reader/manifest.json     of the reader that was tuned on its documents
 
@@ -30,11 +31,10 @@ from groundup.locks import is_locked
 INDEX_FILE = "index.sqlite"
 # What SQLite makes whenever the index is read; folders with manifests of their own, or of
 # documents.
-PARTS = ("vectors", "sentences")
 NOT_LISTED = (
     f"{INDEX_FILE}-wal",
     f"{INDEX_FILE}-shm",
-    *PARTS,
+    "vectors",
     "reader",
     "documents",
     "metadata",
@@ -53,7 +53,7 @@ def require_undamaged(folder: Path) -> bool:
             if _manifest(folder) != manifest:  # a writer has begun or ended meanwhile
                 continue
             index = folder
-            if folder.name in PARTS:
+            if folder.name == "vectors":
                 index = folder.parent
             fix = f"Delete {folder} and make it again: groundup index DOCS --out {index}"
             raise FormatError(error.file, error.place, error.reason, fix=fix) from error
@@ -71,9 +71,8 @@ def without_manifest(folder: Path) -> str:
     if (folder / MANIFEST).exists() or is_locked(folder):
         return ""
     command = f"groundup index --out {folder}"
-    if folder.name in PARTS:
-        option = {"vectors": "--vectors", "sentences": "--encoder"}[folder.name]
-        command = f"groundup index --out {folder.parent} {option} ENCODER"
+    if folder.name == "vectors":
+        command = f"groundup index --out {folder.parent} --vectors ENCODER"
     return (
         f"The last update of {folder} did not end, so damage of it would not be found. "
         f"Let it end: {command}"

@@ -148,8 +148,6 @@ def evidence(
     values = found.values
     if found.by == READER:
         values = tuple(by_reader(max(each, default=0.0)) for each in sentences)
-        if vectors is not None and vectors.choose is not None:
-            sentences = list(vectors.choose(question, passages, sentences))
     return replace(found, values=values, sentences=tuple(sentences))
 
 

@@ -59,10 +59,10 @@ class IndexConfig:
         return SourceOptions(text=self.text, charset=self.charset, wanted=LAYOUTS, headings=True)
 
 
+# Names the encoder of a second reader (`second_reader.py`).
+SECOND_READER_FILE = "second_reader.json"
 # Where an index has vectors (see `vectors.py`).
 VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
-# Of a larger encoder (`sentence_vectors.py`).
-SENTENCES_FOLDER = "sentences"
 _PASSAGES = f"""SELECT {SHOWN}, passage_hash.hash {SHOWN_FROM}
     LEFT JOIN passage_hash ON passage_hash.id = passage.id"""
 _TEXT, _START = 1, 7

@@ -45,7 +45,7 @@ def ranking_of(by: str, vectors: "Vectors | None") -> Ranking | None:
 
 def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vectors | None":
     """Open the vectors of the index in `folder` with their encoder, where ranking `by` needs them,
-    and those of its sentences where it has some; None: it ranks by words.
+    and its second reader where it has one; None: it ranks by words.
 
     Raises ConfigError, and unless it is "auto" what opening the encoder raises.
     """
@@ -56,7 +56,7 @@ def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vect
     if not is_there:
         raise no_vectors(folder)
     from groundup.device import select_compute
-    from groundup.retrieve.sentence_vectors import use_sentence_vectors
+    from groundup.retrieve.second_reader import use_second
     from groundup.retrieve.vectors import open_vectors
 
     try:
@@ -65,7 +65,7 @@ def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vect
         compute = select_compute(device)
         vectors = open_vectors(folder, compute, progress)
         if vectors is not None:
-            use_sentence_vectors(vectors, folder, compute, progress)
+            use_second(vectors, folder, compute, progress)
         return vectors
     except GroundupError as error:
         if by != AUTO:

@@ -13,8 +13,8 @@ scores s_i of all sentences that are read for a question
 (the "no answer" score fixed at 0, as in extractive readers for SQuAD 2.0). The package has an
 adapter of all-minilm-l6-v2 and one of all-mpnet-base-v2 in `reader_adapters/`, each with a card that
 says how it was made; `index --tune` trains the first further on an index's own documents
-(`finetune/reader_tuning.py`), and an index with sentence vectors of the larger encoder
-(`sentence_vectors.py`) is read by both.
+(`finetune/reader_tuning.py`), and the second reads beside it where an index names its encoder
+(`second_reader.py`).
 """
 
 import math

@@ -65,24 +65,18 @@ class VectorStore(Protocol):
 class MappedVectors:
     """A `VectorStore` of two files: see the module. It shows the rows of when it was opened."""
 
-    def __init__(
-        self, place: Path, width: int, address: str = "", *, dtype: str = "float32"
-    ) -> None:
-        """`place`: FOLDER/vectors; `width`: numbers of a vector; `address`: not used; `dtype`:
-        float32, or float16 for half the room.
-        """
-        self.place, self.width, self.dtype = place, width, np.dtype(dtype)
-        self.row_bytes = self.dtype.itemsize * width
-        self.suffix = f".f{8 * self.dtype.itemsize}"
+    def __init__(self, place: Path, width: int, address: str = "") -> None:
+        """`place`: FOLDER/vectors; `width`: numbers of a vector; `address`: not used."""
+        self.place, self.width, self.row_bytes = place, width, 4 * width
         self._open()
 
     def _open(self) -> None:
         self.number, self.count = self._state()
-        self.matrix: Rows = np.zeros((0, self.width), dtype=self.dtype)
+        self.matrix: Rows = np.zeros((0, self.width), dtype=np.float32)
         self.ids: Ids = np.zeros(0, dtype=np.int64)
         if self.count:
             shape = (self.count, self.width)
-            self.matrix = np.memmap(self.files[0], dtype=self.dtype, mode="r", shape=shape)
+            self.matrix = np.memmap(self.files[0], dtype=np.float32, mode="r", shape=shape)
             self.ids = np.fromfile(self.files[1], dtype=np.int64, count=self.count)
 
     def _state(self) -> tuple[int, int]:
@@ -91,11 +85,11 @@ class MappedVectors:
         rows, ids = (_size_of(file) for file in self._files_of(number))
         return number, min(rows // self.row_bytes, ids // 8)
 
-    def current(self) -> "MappedVectors":
+    def current(self) -> VectorStore:
         """Return the store with the rows of now."""
         if self._state() == (self.number, self.count):
             return self
-        return MappedVectors(self.place, self.width, dtype=self.dtype.name)
+        return MappedVectors(self.place, self.width)
 
     @property
     def files(self) -> tuple[Path, Path]:
@@ -103,7 +97,7 @@ class MappedVectors:
         return self._files_of(self.number)
 
     def _files_of(self, number: int) -> tuple[Path, Path]:
-        return self.place / f"rows-{number}{self.suffix}", self.place / f"ids-{number}.i64"
+        return self.place / f"rows-{number}.f32", self.place / f"ids-{number}.i64"
 
     def _numbers(self) -> Iterator[int]:
         """Yield the numbers of the files that are whole: the ids are written last."""
@@ -120,7 +114,7 @@ class MappedVectors:
         if 2 * len(kept) < len(self.ids):
             self._write_anew(kept)
         with disk_errors(self.place):
-            for file in (*self.place.glob(f"rows-*{self.suffix}"), *self.place.glob("ids-*.i64")):
+            for file in (*self.place.glob("rows-*.f32"), *self.place.glob("ids-*.i64")):
                 if file not in self.files:
                     file.unlink()
             for file, row_bytes in zip(self.files, (self.row_bytes, 8), strict=True):
@@ -142,7 +136,7 @@ class MappedVectors:
 
     def append(self, ids: Sequence[int], rows: Rows) -> None:
         """Append rows, then their ids. Raises DiskError."""
-        written = (rows.astype(self.dtype).tobytes(), np.array(ids, np.int64).tobytes())
+        written = (rows.astype(np.float32).tobytes(), np.array(ids, np.int64).tobytes())
         with disk_errors(self.place):
             for file, content in zip(self.files, written, strict=True):
                 with file.open("ab") as out:

@@ -54,11 +54,6 @@ MAX_NEAR = 20_000
 REMEMBERED = 4096
 Embed = Callable[[Sequence[str]], Rows]
 """A function that makes vectors of length 1 of texts."""
-ChooseSentence = Callable[
-    [str, Sequence[Passage], Sequence[Sequence[float]]], tuple[tuple[float, ...], ...]
-]
-"""A function of a question, passages and the values of their sentences that returns the values by
-which one is chosen (`sentence_vectors.py`)."""
 
 
 def require_same(known: VectorIndexInfo, probe: Vector, model: str) -> None:
@@ -202,7 +197,6 @@ class Vectors:
         require_undamaged(known.place)
         require_same(known, embed([PROBE])[0], "the model given")
         self.known, self.embed, self.read = known, embed, read
-        self.choose: ChooseSentence | None = None
         self.embed_query = embed
         """The same of what is searched for, where an encoder wants something before it."""
         self.embed_untuned = embed

@@ -40,11 +40,11 @@ class VectorIndexInfo:
         write_json(self.place / VECTORS_FILE, kept)
 
 
-def read_vectors_info(folder: Path, part: str = VECTORS_FOLDER) -> VectorIndexInfo | None:
-    """Return which encoder made the vectors of the index in `folder`, or those in another `part` of
-    it; None: it has none. Raises FormatError.
+def read_vectors_info(folder: Path) -> VectorIndexInfo | None:
+    """Return which encoder made the vectors of the index in `folder`; None: it has none. Raises
+    FormatError.
     """
-    file = folder / part / VECTORS_FILE
+    file = folder / VECTORS_FOLDER / VECTORS_FILE
     if not file.exists():
         return None
     match read_json(file):

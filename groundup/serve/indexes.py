@@ -33,7 +33,7 @@ from groundup.retrieve.assistant import texts_of_build
 from groundup.retrieve.evidence import no_evidence
 from groundup.retrieve.index import (
     INDEX_FILE,
-    SENTENCES_FOLDER,
+    SECOND_READER_FILE,
     VECTORS_FILE,
     VECTORS_FOLDER,
     Index,
@@ -104,12 +104,10 @@ class ServedIndexes:
         def open_on_worker(path: Path) -> Vectors | None:
             found = worker.result(lambda: vectors_for(AUTO, path, "cpu", progress))
             if found is not None:
-                embed, read, choose = found.embed, found.read, found.choose
+                embed, read = found.embed, found.read
                 found.embed = lambda texts: worker.result(lambda: embed(texts))
                 if read is not None:
                     found.read = lambda *args: worker.result(lambda: read(*args))
-                if choose is not None:
-                    found.choose = lambda *args: worker.result(lambda: choose(*args))
             return found
 
         self._open_vectors = open_on_worker
@@ -258,7 +256,7 @@ class ServedIndexes:
                 self._vectors.pop(name, None)
                 return None
             tuned = _stat(self._paths[name] / TUNED / ADAPTER_FILE)
-            second = _stat(self._paths[name] / SENTENCES_FOLDER / VECTORS_FILE)
+            second = _stat(self._paths[name] / SECOND_READER_FILE)
             files = (about, tuned, second)
             identity = tuple((each.st_ino, each.st_mtime_ns) for each in files if each)
             known, vectors = self._vectors.get(name, ((), None))

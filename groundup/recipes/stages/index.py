@@ -19,13 +19,20 @@ from groundup.retrieve.calibration import (
     promise_note,
 )
 from groundup.retrieve.database import VERSION
-from groundup.retrieve.index import INDEX_FILE, SENTENCES_FOLDER, VECTORS_FOLDER, Index, IndexConfig
+from groundup.retrieve.index import (
+    INDEX_FILE,
+    SECOND_READER_FILE,
+    VECTORS_FOLDER,
+    Index,
+    IndexConfig,
+)
 from groundup.retrieve.known_questions import QUESTIONS_FILE, KnownQuestion, read_known_questions
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import TUNED
-from groundup.retrieve.sentence_vectors import update_sentence_vectors
+from groundup.retrieve.second_reader import set_second
 from groundup.retrieve.updated_vectors import update_with_vectors
+from groundup.retrieve.vectors_info import NO_VECTORS
 from groundup.weights.catalog import DEFAULT_ENCODER
 
 # Of the budget, for all indexes of a build together.
@@ -51,10 +58,10 @@ def run(context: StageContext) -> StageResult:
         if table.tune:
             tune(context, table)
     device, progress = context.compute.device.type, context.progress
-    chooses = bool(table.encoder) and made.encoder == DEFAULT_ENCODER
-    if chooses:
-        second = update_sentence_vectors(context.folder, table.encoder, device, progress)
-        by += f", sentences chosen by {second.encoder}"
+    reads = bool(table.encoder) and made.encoder == DEFAULT_ENCODER
+    set_second(context.folder, table.encoder if reads else NO_VECTORS, device, progress)
+    if reads:
+        by += f", read by the reader of {table.encoder}, too"
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
         if table.questions or table.known_answers:
@@ -83,8 +90,8 @@ def run(context: StageContext) -> StageResult:
             way = f"set {context.name}.vectors to {DEFAULT_ENCODER}, then {way}"
         lack = f"The documents are {made.note}. With vectors: {way}."
     alone = ""
-    if table.encoder and not chooses:
-        alone = f"{table.encoder} chooses no sentences: it does so beside {DEFAULT_ENCODER} only."
+    if table.encoder and not reads:
+        alone = f"{table.encoder} reads nothing: it does so beside {DEFAULT_ENCODER} only."
     notes = [note for note in (lack, alone, few) if note]
     return StageResult(line, facts, (*notes, *other_languages(languages, table.language)))
 
@@ -165,7 +172,7 @@ def stage(name: str, share: float) -> Stage:
         outputs=(
             INDEX_FILE,
             f"{VECTORS_FOLDER}/*",
-            f"{SENTENCES_FOLDER}/*",
+            SECOND_READER_FILE,
             f"{TUNED}/*",
             EVIDENCE_FILE,
             QUESTIONS_FILE,
