@@ -238,7 +238,7 @@ def index(
     if encoder:
         from groundup.retrieve.second_reader import require_second
 
-        require_second(str(encoder))
+        require_second(str(encoder), None if vectors is None else str(vectors))
     readings = _readings_of("index", data, follow_links=follow_links)
     report, made = update_with_vectors(
         folder,

@@ -28,12 +28,19 @@ def second_encoders() -> list[str]:
     return sorted(each.name for each in ADAPTERS.iterdir() if each != PACKAGED)
 
 
-def require_second(name: str) -> None:
-    """Raise ModelError where an encoder is neither "none" nor one with a second reader."""
+def require_second(name: str, vectors: str | None = None) -> None:
+    """Raise ModelError where an encoder is neither "none" nor one with a second reader, ConfigError
+    where other vectors are wanted than those of DEFAULT_ENCODER, whose reader is the first.
+    """
     known = second_encoders()
     if name not in (NO_VECTORS, *known):
         fix = f"Use {' or '.join(known)}, or {NO_VECTORS}."
         raise ModelError(f"There is no second reader of {name}.", fix=fix)
+    if name != NO_VECTORS and vectors not in (None, DEFAULT_ENCODER):
+        raise ConfigError(
+            f"{name} reads beside vectors of {DEFAULT_ENCODER} (got {vectors}).",
+            fix=f"Use {DEFAULT_ENCODER}, or leave it out.",
+        )
 
 
 def read_second(folder: Path) -> str:

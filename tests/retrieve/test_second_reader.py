@@ -136,6 +136,8 @@ def test_an_encoder_without_a_reader_is_refused_before_the_documents_are_read(
     for name in ("mpnet", "all-minilm-l6-v2", "gpt2"):
         with pytest.raises(ModelError, match=f"no second reader of {name}"):
             groundup.index(docs, tmp_path / "new", vectors=(None, name))
+    with pytest.raises(ConfigError, match=f"beside vectors of {DEFAULT_ENCODER}"):
+        groundup.index(docs, tmp_path / "new", vectors=("none", LARGER))
     assert not (tmp_path / "new").exists()
 
 
