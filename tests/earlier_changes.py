@@ -340,7 +340,11 @@ COUNT = Chapter(
             "from groundup.report.sections.data",
             "from groundup.report.sections.count import COUNT\n",
         ),
-        ("report/pages/build_page.py", "    TOKENS,\n", "    COUNT,\n"),
+        (
+            "report/pages/build_page.py",
+            "    details += [EXPORT, TIMES",
+            "    details.append(COUNT)\n",
+        ),
     ),
     use="""
 from groundup.progress import Silent
