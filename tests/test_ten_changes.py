@@ -447,7 +447,8 @@ from groundup.lab.drawing.embeddings import SERIES
 from groundup.report.chapter import html_page
 
 page = html_page("colours", node("p", "Noted."))
-assert page.count("--note: #1f757c;") == 1 and page.count("--note: #76cdd4;") == 1
+assert page.count("--note: #1f757c;") == 2, "on the screen, and on paper"
+assert page.count("--note: #76cdd4;") == 1
 assert "--series-9: #6b4f2a;" in page and "--note: #1f757c;" in of_the_page()
 assert len(SERIES) == 9 and SERIES[8] == "#6b4f2a", "a ninth curve has a colour of its own"
 """,
