@@ -188,7 +188,7 @@ def test_a_model_learns_pauses_steps_and_is_saved_in_the_page(
     page.select_option("#train-weight", "blocks.1.feedforward.up.weight")
     page.fill("#train-row", "7")
     page.click("#train-step")
-    page.wait_for_selector("#train-weight-said:has-text('measured')")
+    page.wait_for_selector("#train-weight-said:has-text('the same, measured')")
     stepped = page.evaluate("livePage.training.last.stepped")
     assert stepped["measured"] == pytest.approx(stepped["gradient"], rel=0.02, abs=1e-5)
     losses = [loss for _, loss in page.evaluate("livePage.training.losses")]
