@@ -28,19 +28,12 @@ from groundup.weights.model_io import open_model
 from tests.tiny_encoder import save_encoder
 
 from .test_evidence import bag
+from .test_updated_vectors import Said
 
 CPU = Compute(torch.device("cpu"))
 LARGER = "all-mpnet-base-v2"
 QUESTION = "How long does the warranty last?"
 FIRM = Path(__file__).parent / "small_firm" / "documents"
-
-
-class Said(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 @pytest.fixture
