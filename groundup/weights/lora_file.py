@@ -65,7 +65,7 @@ def attach_lora_file(module: nn.Module, transformer: nn.Module, file: Path) -> N
     found = read_lora(file)
     if found.base != encoder_hashes(transformer):
         what = f"The adapter {file} was trained on another encoder than the one given."
-        raise ModelError(what, fix="Use all-minilm-l6-v2.")
+        raise ModelError(what, fix="Use the encoder that it was trained on.")
     weights, others = {}, dict(found.tensors)
     for name in {each.rsplit(".", 1)[0] for each in found.tensors if each.endswith(".lora_a")}:
         a, b = others.pop(f"{name}.lora_a"), others.pop(f"{name}.lora_b", None)
