@@ -13,7 +13,7 @@ GUEST_FILES := tests/serve/clients/guests
 # Tests in a process a core and one more (tests/conftest.py), each of one thread and up to two gigabytes.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test test-slow test-guests test-langchain check notebooks docs booklet bench clean
+.PHONY: demo test test-slow test-guests test-langchain check notebooks docs booklet bench claim clean
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
@@ -67,6 +67,10 @@ bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/pretrain.py
 	@$(BIN)/python benchmarks/serve.py
 	@$(BIN)/python benchmarks/decode_step.py
+
+# One number of README or docs/benchmarks.md measured again: make claim ID=near-duplicates; without ID the list of claims.
+claim: $(VENV)/dev.done
+	@$(BIN)/python benchmarks/claims.py $(if $(ID),$(ID),--list)
 
 clean:
 	rm -rf .venv $(LITGPT) $(TRL) $(GUESTS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

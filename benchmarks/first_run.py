@@ -307,7 +307,10 @@ def parse() -> argparse.Namespace:
         "--beside", action="append", choices=BESIDE, help="one condition (again for more)"
     )
     parser.add_argument(
-        "--until", choices=STAGES[2:], default=STAGES[-1], help="the last stage of the builds"
+        "--until",
+        choices=STAGES,
+        default=STAGES[-1],
+        help="the last stage of the builds, pretrain or later",
     )
     parser.add_argument("--budget", help="of the builds; by default the recipe's")
     parser.add_argument("--rounds", type=int, default=3)
@@ -320,6 +323,8 @@ def parse() -> argparse.Namespace:
         parser.add_argument(name, help=argparse.SUPPRESS)
     parser.add_argument("--tuned", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.until in STAGES[:2] and not options.worker:
+        parser.error(f"--until {options.until}: the table of builds needs the stage pretrain.")
     options.beside = options.beside or (["nothing", "busy"] if options.quick else list(BESIDE))
     if options.quick:
         options.rounds, options.seconds = 1, 0.5

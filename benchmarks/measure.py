@@ -135,11 +135,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 def machine() -> dict[str, Any]:
     """What the figures were taken on, and how busy it was when they began."""
     info = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in info.open() if "model name" in line]
-        if info.exists()
-        else []
-    )
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
