@@ -4,14 +4,17 @@ import importlib.util
 import shlex
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from groundup.cli.console import print_result, program, table
-from groundup.cli.options import JsonOption, folder_to_write
+from groundup.cli.options import JsonOption, file_to_write, folder_to_write
 from groundup.course.notebook import Notebook, copy_notebook, notebook_of, notebooks
+from groundup.course.progress import progress_of, read_progress
+from groundup.errors import ConfigError
 
 COURSE = Path("groundup-course")
 # What a notebook imports beside groundup's own dependencies.
@@ -34,6 +37,19 @@ def command(
         bool, Option("--fresh", help="Replace the copy that is there, and what was changed in it.")
     ] = False,
     copy_only: Annotated[bool, Option("--copy-only", help="Copy it, and open nothing.")] = False,
+    progress: Annotated[
+        bool, Option("--progress", help="What is done of the exercises; it is kept in --out.")
+    ] = False,
+    certificate: Annotated[
+        Path | None,
+        Option(
+            "--certificate",
+            metavar="FILE.html",
+            callback=file_to_write,
+            help="Write a page of what was computed, with the answers.",
+        ),
+    ] = None,
+    name: Annotated[str, Option("--name", help="Whose certificate it is.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """List the notebooks of the course, or copy one to where you can write, and open it in
@@ -41,14 +57,21 @@ def command(
 
     Each notebook explains one stage, computes it by hand, shows the function of groundup that does
     the same, and has exercises that check themselves. A copy that is there is kept with your
-    changes.
+    changes. --progress lists what is done; it is kept beside the copies and leaves this machine
+    only if you send it.
 
     Examples:
         groundup learn
         groundup learn 3
         groundup learn 3 --out my-course --copy-only
         groundup learn 3 --fresh
+        groundup learn --progress
+        groundup learn --certificate done.html --name "Ada Miller"
     """
+    if name and certificate is None:
+        raise ConfigError("--name is for a certificate.", fix="Add: --certificate FILE.html")
+    if progress or certificate:
+        return _show_progress(number, out, certificate, name, as_json)
     if number is None:
         known = notebooks()
         plain = [{**vars(each), "file": str(each.file)} for each in known]
@@ -71,6 +94,32 @@ def command(
     print_result([line], result, as_json)
     subprocess.run([sys.executable, "-m", "jupyterlab", str(file)], check=False)
     return None
+
+
+def _show_progress(
+    number: int | None, out: Path, certificate: Path | None, name: str, as_json: bool
+) -> None:
+    """Print what is done in `out`, of one notebook or all; write the certificate."""
+    kept = read_progress(out)
+    chosen = notebooks() if number is None else [notebook_of(number)]
+    found = [progress_of(each, kept) for each in chosen]
+    right, exercises = (sum(len(each.solved) for each in found), sum(e.exercises for e in found))
+    rows = [
+        [str(e.number), e.title, f"{len(e.solved)} of {e.exercises}", str(e.tries)] for e in found
+    ]
+    lines = table(["", "notebook", "exercises right", "answers tried"], rows)
+    lines += ["", f"{right} of {exercises} exercises are right, in {out}."]
+    plain: dict[str, Any] = {"folder": str(out), "exercises": exercises, "right": right}
+    plain["notebooks"] = [
+        {**asdict(each), "solved": [asdict(one) for one in each.solved]} for each in found
+    ]
+    if certificate is not None:
+        from groundup.report.pages.certificate_page import write_certificate
+
+        write_certificate({**plain, "name": name}, certificate)
+        lines.append(f"{certificate} was written.")
+        plain["certificate"] = str(certificate)
+    return print_result(lines, plain, as_json)
 
 
 def _list(found: list[Notebook]) -> list[str]:

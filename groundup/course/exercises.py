@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from groundup.errors import ConfigError, did_you_mean
+from groundup.course.progress import keep
+from groundup.errors import ConfigError, DiskError, did_you_mean
 
 SOLUTIONS = "groundup.course.solutions"
 RIGHT = "right"
@@ -47,9 +48,16 @@ def check(number: str, answer: Any) -> None:
     """Print whether `answer` to the exercise of this number is right, or a hint. Raises ConfigError
     for an unknown number.
 
-    A function of the reader's that raises keeps its traceback.
+    A function of the reader's that raises keeps its traceback. What was answered is kept beside the
+    notebook (`progress.py`).
     """
-    print(f"{number}: {verdict(exercise_of(number), answer)}")
+    said = verdict(exercise_of(number), answer)
+    print(f"{number}: {said}")
+    if said != UNANSWERED:
+        try:
+            keep(number, answer, right=said == RIGHT)
+        except DiskError as error:
+            print(f"(Your progress is not kept: {error})")
 
 
 def exercise_of(number: str) -> Exercise:

@@ -1,0 +1,67 @@
+"""The page of `groundup learn --certificate`: what of the course's exercises a reader has computed,
+with the answers.
+
+write_certificate(done, out)     the values that `learn --progress --json` prints, with a `name`
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from groundup.files import write_text
+from groundup.html_nodes import Child, Node, foreign, node
+from groundup.report.chapter import data_table, facts, html_page, note, page_header, section
+from groundup.report.values import JsonObject, count, number, tables, text
+
+# It says what is known, and no more.
+HONEST = (
+    "The course's own check compared each answer. Nobody watched: the right answers are in the "
+    "package, and this page was made by the reader's own program."
+)
+
+
+def write_certificate(done: JsonObject, out: Path) -> Path:
+    """Write the page to `out`. Raises DiskError."""
+    write_text(out, render_certificate(done))
+    return out
+
+
+def render_certificate(done: JsonObject) -> str:
+    begun = [each for each in tables(done, "notebooks") if tables(each, "solved")]
+    whole = sum(len(tables(each, "solved")) == number(each, "exercises") for each in begun)
+    days = [text(one, "right_at")[:10] for each in begun for one in tables(each, "solved")]
+    figures = facts(
+        (count(done, "right"), f"of {count(done, 'exercises')} exercises right"),
+        (str(whole), f"of {len(tables(done, 'notebooks'))} notebooks whole"),
+        (max(days, default="-"), "last right answer"),
+    )
+    lead: Child = ["The exercises of the course that ", foreign(text(done, "name")), " has solved."]
+    if not text(done, "name"):
+        lead = "The exercises of the course that were solved."
+    head = page_header("groundup · learn", "How language models work", lead, figures)
+    parts: list[Child] = [_notebook(each) for each in begun]
+    if not begun:
+        parts = [note("No exercise is solved yet.")]
+    see = "Each question with the answer that was right."
+    made = section("computed", "Exercises", "What was computed", see, [*parts, note(HONEST)])
+    return html_page("certificate", head, node("main", made, id="main"), skip_to="exercises")
+
+
+def _notebook(notebook: JsonObject) -> Node | None:
+    title = f"{count(notebook, 'number')}. {text(notebook, 'title')}"
+    rows: list[Sequence[Child]] = [
+        [
+            text(each, "number"),
+            text(each, "question"),
+            _answer(text(each, "answer")),
+            count(each, "tries"),
+        ]
+        for each in tables(notebook, "solved")
+    ]
+    share = f"{title} ({len(rows)} of {count(notebook, 'exercises')})"
+    return data_table(share, ["", "question", "answer", "tries"], rows, figures=(3,))
+
+
+def _answer(answer: str) -> Node:
+    if "\n" in answer:
+        return node("pre", foreign(answer, "code"))
+    return foreign(answer, "code")
