@@ -4,9 +4,10 @@ an index has vectors better by both, and best by a reader of question and passag
     by words    the share of the question's weight (idf) that the passage has, words that no passage
                 has included
     by reader   1 / (1 + exp(-(bias + factor f))) of the best sentence,  f = its cosine + w . (the
-                reader's score of it (`reader.py`), the share of the question's weight that it has,
-                cosine of the passage, that cosine - highest cosine of the others, 1 where it has
-                the kind of value that is asked for (`asked_values.py`))
+                reader's score of it (`reader.py`; of two readers `scores_of_both`), the share of the
+                question's weight that it has, cosine of the passage, that cosine - highest cosine
+                of the others, 1 where it has the kind of value that is asked for
+                (`asked_values.py`))
     by both     1 / (1 + exp(-(BIAS + SENTENCE (share + cosine) + AHEAD (cosine of the passage -
                 highest cosine of the others))))
 
@@ -27,7 +28,7 @@ e-mail that is asked for is known by its form.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -71,6 +72,9 @@ READER_WEIGHTS = (0.175, 0.258, 0.381, 0.759, 0.469)
 MIN_BY_READER = 0.13
 # Passages that a reader reads for a question.
 READ_PASSAGES = 8
+# Of two readers: how many passages the second reads, those with the most evidence by the first, and
+# what its scores count (docs/log.md).
+READ_AGAIN, SECOND_WEIGHT = 4, 2 / 3
 MIN_EVIDENCE = {WORDS: MIN_BY_WORDS, BOTH: MIN_BY_BOTH, READER: MIN_BY_READER}
 # Two passages that are as near to one another say the same.
 REPEATED = 0.95
@@ -182,6 +186,11 @@ def _of_all(
         if vectors.read is not None:
             scores = vectors.read(question, passages)
             found = [each.with_scores(of) for each, of in zip(near, scores, strict=True)]
+            if vectors.read_again is not None:
+                again = most_evidence(found, READ_AGAIN)
+                read = vectors.read_again(question, [passages[i] for i in again])
+                both = scores_of_both(scores, dict(zip(again, read, strict=True)))
+                found = [each.with_scores(of) for each, of in zip(near, both, strict=True)]
             values = [by_reader(max(each, default=0.0)) for each in found]
             return Evidence(tuple(values), tuple(found), READER)
         values = [by_both(each.near, each.ahead) for each in near]
@@ -259,6 +268,29 @@ class Nearness:
 def by_reader(best: float) -> float:
     """Return the evidence for a passage whose best sentence fits so well."""
     return 1 / (1 + math.exp(-(READER_BIAS + READER_FACTOR * best)))
+
+
+def most_evidence(sentences: Sequence[Sequence[float]], count: int) -> list[int]:
+    """Return the places of the passages whose best sentence fits best, best first."""
+    fit = [max(each, default=0.0) for each in sentences]
+    return sorted(range(len(fit)), key=lambda i: -fit[i])[:count]
+
+
+def scores_of_both(
+    first: Sequence[Sequence[float]], again: Mapping[int, Sequence[float]]
+) -> list[tuple[float, ...]]:
+    """Return the scores of two readers together, the second's with the weight SECOND_WEIGHT; `again`:
+    its scores of the passages that it has read, by their place. A sentence of another passage has
+    the lowest of these.
+    """
+    lowest = min((min(each) for each in again.values() if each), default=0.0)
+    found = []
+    for place, scores in enumerate(first):
+        seconds = again.get(place, (lowest,) * len(scores))
+        found.append(
+            tuple(a + SECOND_WEIGHT * (b - a) for a, b in zip(scores, seconds, strict=True))
+        )
+    return found
 
 
 def nearness(
@@ -357,7 +389,6 @@ def read_passages(
         return found, evidence(index, found.passages, question, vectors)
     found = find(index, question, max(count, READ_PASSAGES), rank_by, keep)
     known = evidence(index, found.passages, question, vectors)
-    fit = [max(each, default=0.0) for each in known.sentences]
-    best = sorted(range(len(found.passages)), key=lambda i: -fit[i])[:count]
+    best = most_evidence(known.sentences, count)
     passages = tuple(replace(found.passages[i], score=known.values[i]) for i in best)
     return replace(found, passages=passages), known.select(best)

@@ -17,12 +17,10 @@ says how it was made; `index --tune` trains the first further on an index's own 
 (`second_reader.py`).
 """
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -48,9 +46,6 @@ ADAPTER_FILE = "reader.safetensors"
 # The folder of an index with the reader that was tuned on its documents.
 TUNED = "reader"
 RANK, ALPHA = 16, 32.0
-# Of two readers: how many passages the second reads (with eight as many first sentences are right,
-# docs/log.md).
-READ_AGAIN = 4
 OTHER = -1
 """The sentence that a token belongs to, where it is the question's or a heading's."""
 ReadPassages = Callable[[str, Sequence[Passage]], list[tuple[float, ...]]]
@@ -161,25 +156,6 @@ class Reader:
             for i, each in zip(batch, scores.cpu().split(own), strict=True):
                 found[i] = tuple(each.tolist())
         return found
-
-
-def read_by_both(first: ReadPassages, second: ReadPassages) -> ReadPassages:
-    """Return the function that gives the mean of two readers' scores. The second, a slower one, reads
-    the READ_AGAIN best passages of the first; a sentence of another has the lowest score it gave.
-    """
-
-    def read(question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
-        scores = first(question, passages)
-        order = sorted(range(len(scores)), key=lambda i: -max(scores[i], default=-math.inf))
-        chosen = order[:READ_AGAIN]
-        again = dict(zip(chosen, second(question, [passages[i] for i in chosen]), strict=True))
-        lowest = min((min(each) for each in again.values() if each), default=0.0)
-        return [
-            tuple(map(mean, zip(each, again.get(i, (lowest,) * len(each)), strict=True)))
-            for i, each in enumerate(scores)
-        ]
-
-    return read
 
 
 def open_reader(engine: Engine, folder: Path = PACKAGED) -> Reader:

@@ -2,10 +2,9 @@
 
     FOLDER/second_reader.json    {"encoder": NAME}
 
-The first reader's best passages are read again, and a sentence is scored by the mean of both
-(`reader.read_by_both`); search, the rest of the evidence and its limit stay as they are. On 120
-questions to three firms that nobody had seen the first sentence is right for 69.2 % instead of 58.3
-(docs/retrieve.md).
+The passages with the most evidence by the first reader are read again, and a sentence is scored by
+both (`evidence.scores_of_both`); search, the rest of the evidence and its limit stay as they are
+(figures: docs/retrieve.md).
 """
 
 from pathlib import Path
@@ -16,7 +15,7 @@ from groundup.files import read_json, write_json
 from groundup.progress import Progress
 from groundup.retrieve.database import begin_change, end_change
 from groundup.retrieve.index import SECOND_READER_FILE
-from groundup.retrieve.reader import ADAPTERS, PACKAGED, find_reader, read_by_both
+from groundup.retrieve.reader import ADAPTERS, PACKAGED, find_reader
 from groundup.retrieve.updated_vectors import is_here
 from groundup.retrieve.vectors import Vectors, open_encoder
 from groundup.retrieve.vectors_info import NO_VECTORS, read_vectors_info
@@ -104,4 +103,4 @@ def use_second(vectors: Vectors, folder: Path, compute: Compute, progress: Progr
             f"{name} has other weights than its reader.",
             fix=f"Fetch it again: groundup pull {name}",
         )
-    vectors.read = read_by_both(vectors.read, reader.scores)
+    vectors.read_again = reader.scores

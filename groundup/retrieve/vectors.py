@@ -203,6 +203,8 @@ class Vectors:
         """The vectors of the model that this encoder is tuned from."""
         self.embed_compared = embed
         """Vectors that are only compared with a question, by faster products if there are some."""
+        self.read_again: ReadPassages | None = None
+        """A second reader, that of a larger encoder (`second_reader.py`)."""
         self.store = known.open_store()
         self._made: dict[str, Vector] = {}
         self._asked: tuple[tuple[str, ...], Rows] | None = None

@@ -104,10 +104,12 @@ class ServedIndexes:
         def open_on_worker(path: Path) -> Vectors | None:
             found = worker.result(lambda: vectors_for(AUTO, path, "cpu", progress))
             if found is not None:
-                embed, read = found.embed, found.read
+                embed, read, again = found.embed, found.read, found.read_again
                 found.embed = lambda texts: worker.result(lambda: embed(texts))
                 if read is not None:
                     found.read = lambda *args: worker.result(lambda: read(*args))
+                if again is not None:
+                    found.read_again = lambda *args: worker.result(lambda: again(*args))
             return found
 
         self._open_vectors = open_on_worker

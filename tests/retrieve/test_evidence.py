@@ -10,9 +10,19 @@ import pytest
 from groundup.errors import ConfigError
 from groundup.language.terms import terms
 from groundup.progress import Silent
+from groundup.retrieve import evidence as evidences
 from groundup.retrieve.answer import Answer, AskConfig, ask
-from groundup.retrieve.evidence import MIN_BY_BOTH, MIN_BY_WORDS, ahead, by_both, evidence
+from groundup.retrieve.cite import statements
+from groundup.retrieve.evidence import (
+    MIN_BY_BOTH,
+    MIN_BY_WORDS,
+    ahead,
+    by_both,
+    evidence,
+    scores_of_both,
+)
 from groundup.retrieve.index import Index
+from groundup.retrieve.passages import Passage
 from groundup.retrieve.refusals import NOT_FOUND
 from groundup.retrieve.search import find
 from groundup.retrieve.vectors import Vectors, make_vectors, text_of
@@ -127,3 +137,34 @@ def test_how_much_is_asked_for_can_be_said(index: Index, vectors: Vectors) -> No
         ).found
     with pytest.raises(ConfigError, match="evidence"):
         AskConfig(min_evidence=1.5)
+
+
+def test_a_second_reader_reads_the_passages_with_most_evidence_by_the_first(
+    index: Index, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidences, "READ_AGAIN", 2)
+    passages = find(index, QUESTION, 10, vectors.mixture()).passages
+    vectors.read = lambda question, given: [(0.0,) * len(statements(each)) for each in given]
+    alone, read = evidence(index, passages, QUESTION, vectors), []
+
+    def again(question: str, given: Sequence[Passage]) -> list[tuple[float, ...]]:
+        read.extend(given)
+        return [(-1.0,) * len(statements(each)) for each in given]
+
+    vectors.read_again = again
+    both = evidence(index, passages, QUESTION, vectors)
+    order = sorted(range(len(passages)), key=lambda i: -alone.values[i])
+    assert len(passages) == 3 and read == [passages[i] for i in order[:2]]
+    assert both.by == alone.by and all(
+        b < a for a, b in zip(alone.values, both.values, strict=True)
+    )
+
+
+def test_two_readers_scores_together() -> None:
+    first = [(0.0, 3.0), (6.0,), ()]
+    assert scores_of_both(first, {0: (3.0, -3.0)}) == [
+        pytest.approx((2.0, -1.0)),
+        pytest.approx((0.0,)),  # 6 and the lowest that the second gave
+        (),
+    ]
+    assert scores_of_both([], {}) == []

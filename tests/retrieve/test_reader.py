@@ -1,6 +1,5 @@
 """The reader: a row for a passage, a score for each of its sentences, an adapter in a folder."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,14 @@ from groundup.model.lora import add_lora, shared_copy
 from groundup.progress import Silent
 from groundup.retrieve.cite import statements
 from groundup.retrieve.given_passages import given_passage
-from groundup.retrieve.passages import Passage
 from groundup.retrieve.reader import (
     ADAPTER_FILE,
     ADAPTERS,
     OTHER,
-    READ_AGAIN,
     SentenceScorer,
     encoder_of,
     find_reader,
     open_reader,
-    read_by_both,
     read_reader,
     reader_row,
     write_reader,
@@ -111,25 +107,6 @@ def test_a_file_of_16_bit_numbers_gives_about_the_same_scores(
     )
     for scores, wanted in zip(found, exact, strict=True):
         assert scores == pytest.approx(wanted, abs=5e-3)
-
-
-def test_the_second_of_two_readers_reads_the_best_passages_of_the_first() -> None:
-    passages = [given_passage(i, f"Sentence {i}.", f"{i}.md") for i in range(READ_AGAIN + 2)]
-    read: list[list[int]] = []
-
-    def first(question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
-        return [(float(each.id),) for each in passages]
-
-    def second(question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
-        read.append([each.id for each in passages])
-        return [(-10.0 * each.id,) for each in passages]
-
-    found = read_by_both(first, second)("?", passages)
-    highest = len(passages) - 1
-    assert read == [list(range(highest, highest - READ_AGAIN, -1))]
-    again = [-10.0 * i if i >= 2 else -10.0 * highest for i in range(len(passages))]
-    assert found == [((i + other) / 2,) for i, other in enumerate(again)]
-    assert read_by_both(first, second)("?", []) == []
 
 
 @pytest.mark.network
