@@ -29,6 +29,7 @@ KINDS = {
     "models": "model",
     "precision": "measurement",
     "packing": "packing plan",
+    "test_splits": "openings of a test split",
 }
 RUN_FILE = "run.json"
 PREPARED_DATA = "prepared data"

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from groundup.data.split import TEST, VALIDATION
+from groundup.data.test_openings import note_opening
 from groundup.device import Compute, processor_name, select_compute, set_threads
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.paired import mean_difference
@@ -357,6 +358,7 @@ class _Research:
             for seed in last.seeds:
                 folder = self.runner.folder(last.number, name, seed)
                 figures[name].append(self.runner.measure(folder, inputs, shards, TEST))
+        note_opening(shards.test_text_sha256, self.log.file.parent)
         base, best = (tuple(each["bits_per_byte"] for each in row) for row in figures.values())
         tokens = round(figures[BASELINE][0]["tokens"])
         found = SealedTest(tokens, base, best, mean_difference(base, best))

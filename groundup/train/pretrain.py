@@ -24,6 +24,7 @@ from groundup.data.batches.packing import PackedWindows
 from groundup.data.batches.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST, TRAIN, VALIDATION
+from groundup.data.test_openings import note_opening
 from groundup.device import Compute, device_memory_bytes, generator, peak_memory_bytes
 from groundup.errors import ConfigError
 from groundup.evaluate.comparison.forgetting import compare, measure
@@ -109,6 +110,8 @@ class PretrainInputs:
             "tokenizer": self.tokenizer.fingerprint,
             "folder": str(self.shards.folder.resolve()),
         }
+        if self.shards.test_text_sha256:
+            inputs["test"] = self.shards.test_text_sha256
         if self.start is not None:
             inputs["start"] = self.start.plain()
         return inputs
@@ -258,6 +261,9 @@ class _Training:
             packing = asdict(windows.figures)
         if start is not None:
             began = {**start.plain(), "before": figures_before(self.run)}
+        openings = 0
+        if self.evaluation.test is not None:
+            openings = note_opening(self.inputs.shards.test_text_sha256, self.run.path)
         found = PretrainResults(
             train_loss=fitted.last_loss,
             validation_loss=figures["validation_loss"],
@@ -283,6 +289,7 @@ class _Training:
             forgetting=forgetting,
             sources=read_of_sources(self.inputs.shards, windows, self.inputs.fit, fitted),
             test=self.evaluation.measure_test(self.model, self.progress) or {},
+            test_openings=openings,
             planned=(self.run.read_plan() or {}).get("planned") or {},
         )
         return replace(found, actual=actual_figures(found, self.compute))

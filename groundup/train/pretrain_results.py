@@ -44,6 +44,10 @@ class PretrainResults:
     sources: list[dict[str, Any]] = field(default_factory=list)
     """`data.batches.mixture.SourceReading`."""
     test: dict[str, Any] = field(default_factory=dict)
+    test_openings: int = 0
+    """How often this test split was opened on this machine, with this run (`data.test_openings`);
+    0: not known.
+    """
     actual: dict[str, float] = field(default_factory=dict)
     """The figures of a plan as measured."""
     planned: dict[str, Any] = field(default_factory=dict)

@@ -309,6 +309,7 @@ def pretrain(folder: Path) -> None:
             "epochs": 1.0,
             "validation_loss": 4.94,
             "test": {"loss": 4.99, "bits_per_byte": 2.12, "tokens": 16_384},
+            "test_openings": 3,
         },
     )
     write_lines(folder / "metrics.jsonl", metrics(1310, 8.3, 4.5, "validation_loss", 1024))

@@ -160,6 +160,7 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
         ("chat", "2+2?<b>4</b>"),
         ("data", "held out for test380,989"),
         ("pretrain", "bits per byte on test (n = 16,384 tokens)2.12"),
+        ("pretrain", "times this test split was opened on this machine, this one included3"),
         ("pretrain", "bits per byte on validation2.09"),
         (
             "pretrain",

@@ -123,7 +123,8 @@ def check_test_figures(
     held_out = Validation(
         shards, tokenizer, 32, HeldOutRows(batch_size=4, seed=3), compute=CPU, split="test"
     )
-    assert results.test == held_out.figures(model)
+    assert results.test == held_out.figures(model) and results.test_openings > 0
+    assert run.read_run()["inputs"]["test"] == shards.test_text_sha256
     assert results.test["tokens"] == shards.num_tokens("test") - 1
     assert results.test["bits_per_byte"] != results.bits_per_byte
     card, bits = (run.path / "README.md").read_text(), results.test["bits_per_byte"]

@@ -4,7 +4,8 @@
                                         little-endian uint16 (uint32 above 65,536 ids): document,
                                         end-of-text, document, end-of-text, ...
     FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens,
-                                        documents, UTF-8 bytes, SHA-256
+                                        documents, UTF-8 bytes, SHA-256; the SHA-256 of the test
+                                        documents as text, which no tokenizer changes
     FOLDER/sources.json                 the source of each token, where there are several (spans.py)
     FOLDER/manifest.json                size and SHA-256 of the files
 
@@ -35,6 +36,7 @@ from groundup.tokenizer.fast import Tokenizer
 
 TABLE_FILE = "shards.json"
 FIELDS = {"dtype", "vocab_size", "tokenizer_fingerprint", "splits"}
+TEST_TEXT = "test_text_sha256"
 COUNTS = ("tokens", "documents", "utf8_bytes")
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 # Text encoded in one call: enough to keep the encoder's threads busy, small enough for memory.
@@ -66,13 +68,17 @@ class ShardSet:
     vocab_size: int
     tokenizer_fingerprint: str
     splits: dict[str, SplitTable]
+    test_text_sha256: str = ""
+    """Of the file of test documents; "" where there are none, or the shards are older."""
 
     @property
     def fingerprint(self) -> str:
         """The SHA-256 of everything that determines the tokens; equal exactly when the token files
         are.
         """
-        return sha256_text(json.dumps({**asdict(self), "folder": ""}, sort_keys=True))
+        values = {**asdict(self), "folder": ""}
+        del values[TEST_TEXT]
+        return sha256_text(json.dumps(values, sort_keys=True))
 
     def tokens(self, split: str) -> np.ndarray:
         """Return the memory-mapped ids of a split: [num_tokens], read-only.
@@ -133,7 +139,10 @@ def write_shards(
                     encoded.save()
         if partial.state["spans"]:
             write_json(partial.folder / SPANS_FILE, partial.state["spans"])
-        shards = ShardSet(out, dtype, tokenizer.vocab_size, tokenizer.fingerprint, tables)
+        test_text = sha256_file(split_file(data_folder, TEST)) if TEST in splits else ""
+        shards = ShardSet(
+            out, dtype, tokenizer.vocab_size, tokenizer.fingerprint, tables, test_text
+        )
         table = asdict(shards)
         del table["folder"]
         write_json(partial.folder / TABLE_FILE, table)
@@ -313,13 +322,15 @@ def _read_table(folder: Path) -> ShardSet:
     """Read shards.json and validate types and ranges of its values."""
     file = folder / TABLE_FILE
     value = read_json(file)
-    if not isinstance(value, dict) or set(value) != FIELDS:
+    if not isinstance(value, dict) or set(value) - {TEST_TEXT} != FIELDS:
         raise FormatError(file, "fields", f"are not {', '.join(sorted(FIELDS))}")
     dtype, vocab_size = value["dtype"], value["vocab_size"]
     fingerprint, splits = value["tokenizer_fingerprint"], value["splits"]
-    is_text = isinstance(fingerprint, str)
+    test_text = value.get(TEST_TEXT, "")
+    is_text = isinstance(fingerprint, str) and isinstance(test_text, str)
     if dtype not in list(DTYPES) or not _is_count(vocab_size) or not is_text:
-        raise FormatError(file, "dtype, vocab_size, tokenizer_fingerprint", "have wrong values")
+        names = f"dtype, vocab_size, tokenizer_fingerprint, {TEST_TEXT}"
+        raise FormatError(file, names, "have wrong values")
     if not isinstance(splits, dict) or {*splits} | {TEST} != {*SPLITS}:
         raise FormatError(file, "splits", f"are not {', '.join(SPLITS)}, or these without {TEST}")
     for split, entry in splits.items():
@@ -329,7 +340,7 @@ def _read_table(folder: Path) -> ShardSet:
                 file, f"splits.{split}", f"is not a table of {', '.join(COUNTS)} and sha256"
             )
     tables = {split: SplitTable(**entry) for split, entry in splits.items()}
-    return ShardSet(folder, dtype, vocab_size, fingerprint, tables)
+    return ShardSet(folder, dtype, vocab_size, fingerprint, tables, test_text)
 
 
 def _is_count(value: object) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from groundup.data.preparation.trained_on import DATA, data_folder
-from groundup.data.split import TRAIN, read_split, split_file, splits_in
+from groundup.data.split import TRAIN, split_file
+from groundup.data.test_openings import opened_split
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.comparison.run import compare_to_first, evaluate, measure
@@ -229,7 +230,7 @@ def held_out_text(models: Sequence[str], seed: int, progress: Progress) -> BitsP
         if not split_file(Path(name) / DATA, TRAIN).is_file():
             folder = data_folder(find_model(name, progress=progress))
         if folder is not None:
-            documents = read_split(folder, splits_in(folder)[-1])
+            documents = opened_split(folder, Path(name))
             texts = sample_texts((document.text for document in documents), seed=seed)
             return BitsPerByte(texts, TEXT)
     raise DataError(

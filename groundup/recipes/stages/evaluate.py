@@ -20,7 +20,8 @@ from timeit import repeat
 from typing import Any, TypedDict
 
 from groundup.data.documents import ChatExample
-from groundup.data.split import read_split, splits_in
+from groundup.data.split import splits_in
+from groundup.data.test_openings import opened_split
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.errors import DataError
@@ -115,7 +116,8 @@ def own_model(context: StageContext) -> OwnModel | None:
         return None
     own, data = open_model(context.build / "pretrain", context.compute), context.build / "data"
     split = splits_in(data)[-1]  # test, or validation where there is none
-    texts = sample_texts((document.text for document in read_split(data, split)), seed=context.seed)
+    documents = opened_split(data, context.build)
+    texts = sample_texts((document.text for document in documents), seed=context.seed)
     found = evaluate(
         {OWN: own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress
     )

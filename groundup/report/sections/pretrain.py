@@ -31,6 +31,7 @@ from groundup.report.values import (
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
 SHOWN = 5
 SAMPLE_CHARACTERS = 420
+OPENED = "times this test split was opened on this machine, this one included"
 # Figures of a plan: key, label, format.
 PLANNED = (
     ("minutes", "minutes", partial(fixed, decimals=1)),
@@ -78,6 +79,7 @@ def _figures(run: RunRecord) -> Node | None:
         (count(last, "step"), "steps"),
         (count(last, "tokens"), "training tokens"),
         (fixed(results, "test", "bits_per_byte"), tested),
+        (count(results, "test_openings"), OPENED),
         (fixed(results, "bits_per_byte"), "bits per byte on validation"),
         (duration(last, "elapsed_s"), "of training"),
         *_packed(results),
