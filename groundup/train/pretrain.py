@@ -43,7 +43,12 @@ from groundup.train.monitor.callbacks import Hooks, MonitorConfig
 from groundup.train.monitor.evaluation import Evaluation, HeldOutRows, Validation
 from groundup.train.monitor.samples import Sampler
 from groundup.train.monitor.time_budget import StepControl
-from groundup.train.pretrain_results import LOSSES, PretrainResults, read_pretrain_results
+from groundup.train.pretrain_results import (
+    LOSSES,
+    PretrainResults,
+    card_figures,
+    read_pretrain_results,
+)
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, with_figures
 from groundup.train.starting_model import StartingModel
 from groundup.train.steps.block_schedule import begin_as_identities, require_start_blocks
@@ -304,22 +309,6 @@ def actual_figures(results: PretrainResults, compute: Compute) -> dict[str, floa
         "memory_bytes": float(memory),
         "tokens_per_s": results.tokens_per_s,
         "bits_per_byte": results.bits_per_byte,
-    }
-
-
-def card_figures(results: PretrainResults) -> dict[str, str]:
-    test = results.test
-    on_test = {}
-    if test:
-        name = f"test bits per byte, on {test['tokens']:,} tokens"
-        on_test = {name: f"{test['bits_per_byte']:.3f}"}
-    return {
-        **on_test,
-        "validation bits per byte, by which the weights were chosen": (
-            f"{results.bits_per_byte:.3f}"
-        ),
-        "validation loss, nats per token": f"{results.validation_loss:.3f}",
-        "tokens read": f"{results.tokens:,}",
     }
 
 

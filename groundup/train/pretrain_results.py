@@ -101,3 +101,19 @@ def planned_and_actual(planned: dict[str, Any], actual: dict[str, float]) -> lis
             cells = [format(value / divisor, form) for value in (before, after)]
             rows.append([words, *cells, f"{100 * (after / before - 1):+.0f} %"])
     return rows
+
+
+def card_figures(results: PretrainResults) -> dict[str, str]:
+    test = results.test
+    on_test = {}
+    if test:
+        name = f"test bits per byte, on {test['tokens']:,} tokens"
+        on_test = {name: f"{test['bits_per_byte']:.3f}"}
+    return {
+        **on_test,
+        "validation bits per byte, by which the weights were chosen": (
+            f"{results.bits_per_byte:.3f}"
+        ),
+        "validation loss, nats per token": f"{results.validation_loss:.3f}",
+        "tokens read": f"{results.tokens:,}",
+    }
