@@ -2,18 +2,23 @@
 #   make demo PIP_ARGS="--extra-index-url <the address on PyTorch's own page>"
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+PROGRAMS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(PROGRAMS)
 # litgpt wants older libraries than transformers, TRL is no part of groundup: environments of their own, for the benchmarks only.
 LITGPT := .venv-litgpt
 TRL := .venv-trl
 PIP_ARGS ?=
+# What makes and looks at the files of a release, each version and hash pinned (packaging/*.txt).
+RELEASE := .venv-release
 # Other programs that use `groundup serve`, for their tests only: Python packages, and below node/ those of npm.
 GUESTS := .venv-guests
 GUEST_FILES := tests/serve/clients/guests
+CONTAINER ?= $(if $(shell command -v podman),podman,docker)
 # Tests in a process a core and one more (tests/conftest.py), each of one thread and up to two gigabytes.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test test-slow test-guests test-langchain check notebooks docs booklet bench claim clean
+.PHONY: demo test test-slow test-network test-guests test-langchain check notebooks docs booklet bench claim clean
+.PHONY: wheel try-wheel release-files check-packaging container
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
@@ -33,6 +38,10 @@ test-slow: $(VENV)/dev.done
 	@$(BIN)/python -m pytest -m slow $(PARALLEL) loadfile
 	@$(BIN)/python -m pytest -m "hypothesis and not network" --hypothesis-profile=at-large $(PARALLEL) worksteal
 	@$(BIN)/python -m pytest -m timing
+
+# What fetches packages and models; .ci/run has these and shares what is fetched.
+test-network: $(VENV)/dev.done
+	@$(BIN)/python -m pytest -m "network and not slow" $(PARALLEL) loadfile
 
 # Other programs against a real server; wants node 20 or newer.
 test-guests: $(VENV)/dev.done $(GUESTS)/guests.done
@@ -72,8 +81,30 @@ bench: $(VENV)/dev.done $(LITGPT)/bench.done
 claim: $(VENV)/dev.done
 	@$(BIN)/python benchmarks/claims.py $(if $(ID),$(ID),--list)
 
+# Wheel and source archive in dist/: the same bytes from the same files, in whatever folder, whenever.
+wheel: $(RELEASE)/build.done
+	@rm -rf dist
+	@$(RELEASE)/$(PROGRAMS)/python -m hatchling build -d dist
+
+# The wheel in an empty environment and an empty folder: the main verbs, and what a missing extra says.
+try-wheel: wheel
+	@$(RELEASE)/$(PROGRAMS)/python packaging/try_wheel.py dist/*.whl
+
+# Of a tag, TAG=v0.1.0: it is the version's, the changelog has its date, and two builds are equal.
+release-files: wheel
+	@$(RELEASE)/$(PROGRAMS)/python packaging/release.py $(TAG)
+
+# Workflows and files of packaging/ by other people's rules.
+check-packaging: $(RELEASE)/check.done
+	@$(RELEASE)/$(PROGRAMS)/python packaging/check.py
+
+# The image, and one question to it: wants podman or docker.
+container: wheel
+	@$(CONTAINER) build -f packaging/Containerfile -t groundup --build-arg TORCH_INDEX="$(PIP_EXTRA_INDEX_URL)" .
+	@$(CONTAINER) run --rm --read-only --tmpfs /tmp groundup doctor
+
 clean:
-	rm -rf .venv $(LITGPT) $(TRL) $(GUESTS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(LITGPT) $(TRL) $(GUESTS) $(RELEASE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "groundup needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name a newer one with make PYTHON=python3.12 ...")'
@@ -92,6 +123,11 @@ $(VENV)/dev.done: $(BIN)/python pyproject.toml
 $(VENV)/docs.done: $(VENV)/dev.done
 	@echo "Installing what the site is made with into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[docs]'
+	@touch $@
+
+$(RELEASE)/%.done: packaging/%.txt
+	@$(PYTHON) -m venv $(RELEASE)
+	@$(RELEASE)/$(PROGRAMS)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 $(LITGPT)/bench.done:

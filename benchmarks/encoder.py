@@ -133,7 +133,7 @@ def main() -> None:
         )
     args.out.mkdir(parents=True, exist_ok=True)
     card = f"benchmarks/encoder.py: {len(questions)} questions, {steps} steps"
-    write_lora_file(encoder, args.out / "questions.safetensors", base, card)
+    write_lora_file(encoder, args.out / "questions.safetensors", base, card, torch.float16)
     encoder.eval()
     merge_lora(encoder)
     figures = {

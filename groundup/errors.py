@@ -7,7 +7,10 @@ exception is a bug, keeps its traceback and exits with 1.
 
 import dataclasses
 import difflib
+import sys
+import tomllib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 
@@ -94,8 +97,41 @@ class MissingExtra(GroundupError):
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
             f"This needs the package '{package}', which is not installed.",
-            fix=f"Install it with: pip install 'groundup[{extra}]'",
+            fix=f"Install it with: {install_command(extra)}",
         )
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra to the environment that runs, for what has made that:
+    pipx, `uv tool install`, uvx, `uv venv`, or anything that has pip.
+    """
+    environment = Path(sys.prefix)
+    quote = '"' if sys.platform == "win32" else "'"
+    wanted = f"{quote}groundup[{extra}]{quote}"
+    if (environment / "pipx_metadata.json").is_file():
+        return f"pipx runpip {environment.name} install {wanted}"
+    if receipt := _text_of(environment / "uv-receipt.toml"):
+        extras = ",".join(sorted({extra, *_tool_extras(receipt)}))  # what is not named is removed
+        return f"uv tool install {quote}groundup[{extras}]{quote}"
+    if "\nuv = " in _text_of(environment / "pyvenv.cfg"):
+        if "archive-v" in environment.parent.name:  # in uv's cache: uvx
+            return f"uvx --from {wanted} groundup ..."
+        return f"uv pip install {wanted}"
+    return f"pip install {wanted}"
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _tool_extras(receipt: str) -> list[str]:
+    """Return the extras of groundup in a receipt of `uv tool`."""
+    needed = tomllib.loads(receipt)["tool"]["requirements"]
+    own = [each for each in needed if each["name"] == "groundup"]
+    return [extra for each in own for extra in each.get("extras", ())]
 
 
 def require_extra(extra: str, *packages: str) -> None:

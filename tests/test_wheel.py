@@ -1,20 +1,46 @@
-"""A wheel in an empty environment, far from the clone: recipes, packs, notebooks and the page's files are inside, and every stage runs.
+"""The wheel: what is in it, its size, the same bytes each time; and in an empty environment, far from the clone, every stage runs.
 
-One test, since each step needs what the one before has made; some ten minutes, most of them two builds.
+The slow tests are one each, since a step needs what the one before has made: some five minutes the main verbs without any extra, then
+some ten minutes with them, most of these two builds.
 """
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+MAX_BYTES = 8_000_000
+
+
+def built(out: Path, kind: str = "wheel") -> Path:
+    """The wheel or source archive ("sdist") of this tree."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out / kind)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (file,) = (out / kind).iterdir()
+    return file
+
+
+def test_the_wheel_is_small_and_has_all_files_of_the_package(tmp_path: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "groundup"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    wheel = built(tmp_path)
+    assert wheel.stat().st_size < MAX_BYTES
+    with zipfile.ZipFile(wheel) as archive:
+        members = archive.infolist()
+    inside = {each.filename for each in members if ".dist-info/" not in each.filename}
+    assert inside == set(listed.stdout.splitlines())
+    # Neither when nor by whom it was built is in it.
+    assert {each.date_time for each in members} == {(2020, 2, 2, 0, 0, 0)}
+    assert {each.external_attr >> 16 & 0o777 for each in members} <= {0o644, 0o755}
 
 
 def request(address: str, body: dict[str, Any] | None = None) -> bytes:
@@ -29,6 +55,29 @@ def request(address: str, body: dict[str, Any] | None = None) -> bytes:
         return bytes(answer.read())
 
 
+@pytest.mark.slow
+def test_another_folder_with_other_times_and_rights_gives_the_same_bytes(tmp_path: Path) -> None:
+    """`make release-files`, the tag aside."""
+    release = runpy.run_path(str(ROOT / "packaging" / "release.py"))
+    again = release["built_again"](tmp_path)
+    for kind in ("wheel", "sdist"):
+        first = built(tmp_path, kind)
+        assert first.read_bytes() == (again / first.name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_a_stranger_gets_along_with_the_wheel_alone(tmp_path: Path) -> None:
+    wheel = built(tmp_path)
+    done = subprocess.run(
+        [sys.executable, ROOT / "packaging" / "try_wheel.py", wheel],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.network
 def test_an_installed_wheel_teaches_builds_and_serves_without_the_clone(tmp_path: Path) -> None:
     environment = {
         key: value

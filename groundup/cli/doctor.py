@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from groundup.cli.console import print_result, table
 from groundup.cli.options import JsonOption
-from groundup.errors import DiskError
+from groundup.errors import DiskError, install_command
 from groundup.files import cache_folder
 from groundup.runs import package_version
 from groundup.threads import allowed_cores, decide, seen_cores
@@ -124,7 +124,7 @@ def _model_lines(models: "list[ModelFit]") -> list[str]:
     lines = table(headers, [_model_row(model) for model in models])
     notes = [f"{model.name}: {model.origin}." for model in models if model.origin]
     if importlib.util.find_spec("numba") is None:
-        notes.append("These speeds need the extra fast: pip install 'groundup[fast]'.")
+        notes.append(f"These speeds need the extra fast: {install_command('fast')}.")
     return [*lines, *notes]
 
 
@@ -205,4 +205,4 @@ def _extra(name: str, modules: tuple[str, ...]) -> tuple[str, str]:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if not missing:
         return "installed", "ready"
-    return f"missing {', '.join(missing)}", f"pip install 'groundup[{name}]' ({sys.prefix})"
+    return f"missing {', '.join(missing)}", f"{install_command(name)} ({sys.prefix})"

@@ -36,7 +36,14 @@ from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import read_source
-from groundup.errors import ConfigError, DataError, FormatError, ModelError, did_you_mean
+from groundup.errors import (
+    ConfigError,
+    DataError,
+    FormatError,
+    ModelError,
+    did_you_mean,
+    install_command,
+)
 from groundup.evaluate.llamacpp import llama_server
 from groundup.evaluate.parity_checks import first_difference
 from groundup.evaluate.parity_texts import HARD_STRINGS
@@ -108,7 +115,7 @@ def import_tokenizer(
     found = _find(source, pattern, eos, progress or Silent())
     if importlib.util.find_spec(found.library) is None:
         (progress or Silent()).say(
-            "Its ids are not checked against llama.cpp: pip install 'groundup[demo]'"
+            f"Its ids are not checked against llama.cpp: {install_command('demo')}"
         )
         return ImportedTokenizer(found.tokenizer, source, "", 0)
     with found.original() as original:
@@ -315,7 +322,7 @@ def compare_tokenizers(
     progress, names, options = progress or Silent(), list(tokenizers), options or SourceOptions()
     counted, timed, examples = _TokenCounts(tokenizers, can_detect()), list[str](), []
     if not counted.detects:
-        progress.say("Languages are left out: pip install 'groundup[languages]'")
+        progress.say(f"Languages are left out: {install_command('languages')}")
     for source in sources:
         shown = source.name or source.spec
         with progress.track(f"Encoding {shown}", sample_bytes / 1e6, "MB") as advance:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from groundup.errors import install_command
 from groundup.kernels.step_weights import (
     FLOATS,
     MAX_ROWS,
@@ -30,7 +31,7 @@ from groundup.model.quantised import quantise
 from groundup.operating_system import IS_WINDOWS
 from groundup.progress import Progress
 
-WITHOUT_NUMBA = "the package numba is not installed (pip install 'groundup[fast]')"
+WITHOUT_NUMBA = f"the package numba is not installed ({install_command('fast')})"
 if IS_WINDOWS:  # calls of machine code that were never tried could end the process
     WITHOUT_NUMBA = "the compiled step was not tried on Windows"
 COMPILING = "Compiling the decoding step, once for this machine (about 10 seconds) ..."

@@ -1,7 +1,9 @@
 """A LoRA adapter of an encoder in one safetensors file, by our names of its matrices, with what
 else was trained beside it: the form of the adapters that the package carries.
 
-    NAME.lora_a [R, in], NAME.lora_b [out, R]     of each adapted matrix (`model/lora.py`)
+    NAME.lora_a [R, in], NAME.lora_b [out, R]     of each adapted matrix (`model/lora.py`): floats,
+                                                  or int8 with a float32 scale for each rank,
+    NAME.lora_a_scale [R, 1], .lora_b_scale [1, R]    which makes a package of them small
     other tensors                                 by the names of their module
     metadata                                      version, card (how it was made), scale (alpha / R)
                                                   and base (`encoder_hashes`)
@@ -23,6 +25,7 @@ from groundup.weights.adapter import base_hashes
 from groundup.weights.hf import save_tensors
 
 VERSION = "1"
+_SCALE, _LEVELS = "_scale", 127
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ def read_lora(file: Path) -> LoRAFile:
         with safe_open(file, framework="pt") as opened:
             facts = dict(opened.metadata() or {})
             stored = list(opened.keys())
-            tensors = {name: opened.get_tensor(name).float() for name in stored}
-    except (OSError, SafetensorError) as error:
+            tensors = _unquantised({name: opened.get_tensor(name) for name in stored})
+    except (OSError, SafetensorError, RuntimeError) as error:  # the last: a scale's shape
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
     if facts.get("version") != VERSION:
         raise FormatError(file, "version", f"is {facts.get('version')!r}; {VERSION} is read")
@@ -49,6 +52,21 @@ def read_lora(file: Path) -> LoRAFile:
         return LoRAFile(tensors, json.loads(facts["base"]), float(facts["scale"]))
     except (KeyError, ValueError) as error:
         raise FormatError(file, "metadata", "has no base and scale of an adapter") from error
+
+
+def _unquantised(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: each.float() * stored.get(name + _SCALE, 1.0)
+        for name, each in stored.items()
+        if not name.endswith(_SCALE)
+    }
+
+
+def _quantised(name: str, matrix: Tensor, rank_dim: int) -> dict[str, Tensor]:
+    """Symmetric int8 (absmax), one scale for each rank."""
+    largest = matrix.abs().amax(1 - rank_dim, keepdim=True).float()
+    scale = largest.clamp(min=torch.finfo(torch.float32).tiny) / _LEVELS
+    return {name: (matrix / scale).round().to(torch.int8), name + _SCALE: scale}
 
 
 def encoder_hashes(transformer: nn.Module) -> dict[str, str]:
@@ -91,7 +109,8 @@ def write_lora_file(
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write the adapters of a module and its tensors outside the encoder, atomically; `base`:
-    `encoder_hashes` before it was adapted, `dtype`: of the numbers in the file. Raises DiskError.
+    `encoder_hashes` before it was adapted, `dtype`: of the numbers in the file; int8: of the
+    adapters, the rest stays as it is. Raises DiskError.
     """
     adapters = lora_weights(module)
     tensors = {
@@ -99,9 +118,15 @@ def write_lora_file(
         for name, each in module.named_parameters()
         if not name.startswith("transformer.")
     }
+    if dtype != torch.int8:
+        tensors = {name: each.to(dtype) for name, each in tensors.items()}
     for name, each in adapters.items():
-        tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"] = each.a, each.b
+        for part, matrix, rank_dim in (("lora_a", each.a, 0), ("lora_b", each.b, 1)):
+            if dtype == torch.int8:
+                tensors |= _quantised(f"{name}.{part}", matrix.detach(), rank_dim)
+            else:
+                tensors[f"{name}.{part}"] = matrix.to(dtype)
     scale = next(iter(adapters.values())).scale
     metadata = {"version": VERSION, "base": json.dumps(base), "scale": str(scale), "card": card}
     with atomic_file(file) as temporary:
-        save_tensors({k: v.to(dtype).contiguous() for k, v in tensors.items()}, temporary, metadata)
+        save_tensors({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata)

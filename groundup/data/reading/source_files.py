@@ -44,7 +44,7 @@ from groundup.data.reading.remote import (
     store_files,
 )
 from groundup.data.reading.source_report import SourceReport
-from groundup.errors import ConfigError, DataError, ExpansionError, require
+from groundup.errors import ConfigError, DataError, ExpansionError, install_command, require
 from groundup.fetch import fetch_package, members
 from groundup.files import sha256_text
 from groundup.progress import Progress
@@ -248,7 +248,7 @@ def _stored_files(stored: StoredFile, report: SourceReport) -> Iterator[SourceFi
 
 
 def _needs_extra(module: str) -> str:
-    return f"needing {module} (pip install 'groundup[{DOCUMENTS_EXTRA}]')"
+    return f"needing {module} ({install_command(DOCUMENTS_EXTRA)})"
 
 
 def _package_files(source: Source, progress: Progress | None) -> Iterator[SourceFile]:
