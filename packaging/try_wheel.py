@@ -35,7 +35,7 @@ FIRST_USES = {
     "s3": ["data", "inspect", "s3://bucket/texts"],
     "hub": ["data", "inspect", "hf:someone/texts"],
     "parquet": ["data", "inspect", "rows.parquet"],
-    "langchain": ["ask", "texts.index", "When?", "--retriever", "module:name"],
+    "langchain": ["ask", "When?", "--retriever", "module:name"],
     "ray": ["pretrain", "texts", "--out", "ray-run", "--runner", "ray"],
     "tensorboard": ["pretrain", "texts", "--out", "log-run", "--log", "tensorboard"],
     "wandb": ["pretrain", "texts", "--out", "log-run", "--log", "wandb"],
@@ -53,22 +53,24 @@ class Trial:
         } | {"GROUNDUP_CACHE": str(folder / "cache"), "PYTHONUTF8": "1"}
 
     def run(self, *command: object, code: int = 0) -> str:
-        """Run a command; return what it printed. Another exit code than `code` ends the program."""
+        """Run a command; return what it printed, with `code` what it said of its failure. Another
+        exit code ends the program.
+        """
         start, words = time.monotonic(), [str(word) for word in command]
         done = subprocess.run(
             words,
             cwd=self.folder,
             env=self.settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             encoding="utf-8",
             check=False,
         )
         line = " ".join([Path(words[0]).stem, *words[1:]])
         print(f"{time.monotonic() - start:7.1f} s  {line}", flush=True)
         if done.returncode != code:
-            sys.exit(f"exit code {done.returncode}, expected {code}:\n{done.stdout}")
-        return done.stdout
+            said = done.stdout + done.stderr
+            sys.exit(f"exit code {done.returncode}, expected {code}:\n{said}")
+        return done.stderr if code else done.stdout
 
     def groundup(self, *words: object, code: int = 0) -> str:
         return self.run(self.programs / "groundup", *words, code=code)
@@ -97,7 +99,7 @@ def first_verbs(trial: Trial) -> None:
         expect(verb in verbs, f"--help without {verb}")
     place = trial.run(trial.programs / "python", "-c", "import groundup; print(groundup.__file__)")
     expect(Path(place.strip()).is_relative_to(trial.folder), f"another groundup: {place}")
-    found = json.loads(trial.groundup("doctor", "--json").strip().splitlines()[-1])
+    found = json.loads(trial.groundup("doctor", "--json"))
     rows = {row["what"]: row["meaning"] for row in found["machine"]}
     for extra in FIRST_USES:
         expect(f"groundup[{extra}]" in rows[f"extra {extra}"], f"doctor of {extra}")

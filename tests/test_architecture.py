@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import groundup
+from groundup.cli.doctor import EXTRAS
 
 ROOT = Path(groundup.__file__).parent
 # Left may import right. Rooms of one row do not import one another.
@@ -87,6 +88,13 @@ NAMES_OF_SOME_SYSTEMS = {
 ARGUMENTS_OF_SOME_SYSTEMS = {
     *("preexec_fn", "pass_fds", "start_new_session", "umask", "creationflags")
 }
+# Imported late, by who has asked for the extra.
+WITH_EXTRAS = (
+    *("groundup.http.", "groundup.serve.", "groundup.integrations.", "groundup.kernels."),
+    *("groundup.actions.mcp_", "groundup.evaluate.llamacpp_server"),
+)
+# Packages that come with an extra's.
+NOT_LISTED = {"h11", "anyio", "llvmlite", "scipy", "lxml"}
 STANDARD_LIBRARY = set(__import__("sys").stdlib_module_names)
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -160,6 +168,41 @@ def own_rooms(path: Path) -> set[str]:
     return {name.split(".")[1] for name in imports_of(path) if name.startswith("groundup.")} - {
         "__version__"
     }
+
+
+def begins_with(path: Path) -> set[str]:
+    """What is imported when a file is, late and type-only imports left out."""
+    return {
+        name
+        for node in tree_of(path).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        )
+    }
+
+
+def test_a_missing_extra_stops_no_module_that_is_used_without_it() -> None:
+    """Of an extra's packages, those that stand where a file begins: then `require_extra` comes too late, unless who imports the file asked before."""
+    extras = {module for modules in EXTRAS.values() for module in modules} | NOT_LISTED
+    files = {
+        ".".join(["groundup", *path.relative_to(ROOT).with_suffix("").parts]): path
+        for path in FILES
+    }
+    needing = {
+        name
+        for name, path in files.items()
+        if {each.split(".")[0] for each in begins_with(path)} & extras
+    }
+    while True:
+        more = {name for name, path in files.items() if begins_with(path) & needing} - needing
+        if not more:
+            break
+        needing |= more
+    elsewhere = {name for name in needing if not name.startswith(tuple(WITH_EXTRAS))}
+    assert not elsewhere
 
 
 def test_imports_point_right() -> None:

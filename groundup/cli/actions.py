@@ -14,7 +14,7 @@ from groundup.runs import kind_of_place, nearest_names
 
 if TYPE_CHECKING:
     from groundup.actions.world import AuditLine, OutboxMail
-    from groundup.http.responses import JsonObject
+    from groundup.http.json_object import JsonObject
 
 # Of a value in the list.
 MAX_VALUE_CHARACTERS = 40

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from groundup.engine.engine import Engine
     from groundup.engine.events import ChatEvent
     from groundup.engine.sampling import Sampling
-    from groundup.http.responses import JsonObject
+    from groundup.http.json_object import JsonObject
     from groundup.tokenizer.chat import Message
 
 HELP = """/help           show this help

@@ -13,12 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from groundup.config import is_deeper
+from groundup.http.json_object import JsonObject
 from groundup.http.limits import Limits
 
 # Of 2^63 - 1. Python itself refuses to read 4,300 digits.
 MAX_DIGITS = 19
-JsonObject: TypeAlias = dict[str, Any]
-"""The body of a request or an answer: of this form only where JSON enters or leaves."""
 ErrorBody: TypeAlias = Callable[[int, str, str], bytes]
 """(status, message, path of the request) -> the JSON body of an error in the API dialect of that
 path.

@@ -18,7 +18,7 @@ from groundup.data.reading.decoding import AUTO, check_charset
 from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, DataError
 from groundup.finetune.config import ClassifierConfig, Trained
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.packs.check import check_pack
 from groundup.packs.pack import DOCUMENTS, Pack
 from groundup.retrieve.passages import MAX_TOKENS

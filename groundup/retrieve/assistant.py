@@ -29,7 +29,7 @@ from groundup.actions.intent import choose_action
 from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import (
     Answer,

@@ -14,7 +14,7 @@ from groundup.actions.desk import ActionDesk
 from groundup.actions.state import ActionTurn
 from groundup.actions.templates import template_names
 from groundup.actions.world import WORLD_FILE
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.retrieve.answer import QuestionReading
 from groundup.retrieve.cite import Quote
 from groundup.runs import read_stage_kinds

@@ -24,8 +24,8 @@ from groundup.actions.desk import ActionDesk
 from groundup.actions.world import WORLD_FILE
 from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import read_json
+from groundup.http.json_object import JsonObject
 from groundup.http.keys import ALL
-from groundup.http.responses import JsonObject
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.progress import Progress
 from groundup.retrieve.answer import PASSAGES, AskConfig

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from groundup.config import is_deeper
+from groundup.http.json_object import JsonObject
 from groundup.http.limits import Limits
-from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body
 from groundup.serve.requests import GenerateRequest, RequestError
 from groundup.tokenizer.chat import Conversation, Message

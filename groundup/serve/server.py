@@ -26,9 +26,10 @@ from groundup.engine.structured_output import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import ConfigError, did_you_mean
 from groundup.http.access_log import Metrics
+from groundup.http.json_object import JsonObject
 from groundup.http.keys import ALL, ClientKey, operator_key
 from groundup.http.limits import Limits
-from groundup.http.responses import JsonObject, read_object
+from groundup.http.responses import read_object
 from groundup.model.heads import LanguageModel
 from groundup.serve.feedback import FeedbackRecorder
 from groundup.serve.indexes import ServedIndexes

@@ -17,7 +17,8 @@ from groundup.engine.events import ChatEvent
 from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import GroundupError
 from groundup.http.access_log import Metrics
-from groundup.http.responses import JsonObject, JsonResponse
+from groundup.http.json_object import JsonObject
+from groundup.http.responses import JsonResponse
 from groundup.serve.requests import ContextRecorder, RequestError, Timing
 from groundup.serve.worker import Answers
 

@@ -1,6 +1,7 @@
 """A build of a folder of texts, whole but for its export: its stages, its closing lines, and which of its models the verbs open."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "texts" / f"{number}.txt").write_text(f"TALE {number}\n\n" + TALE * 12)
     api.build(root / "texts", root / "build", BuildConfig(settings=SETS))
     return root / "build"
+
+
+def test_without_llamacpp_its_files_are_written_and_named_unchecked(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the wheel alone: the training is not lost for a check at the end."""
+    build = tmp_path / "build"
+    shutil.copytree(own, build)
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)  # Python's own way to say: not there
+    sets = [*SETS[:-1], 'export.quantizations=["f16"]']
+    api.build(own.parent / "texts", build, BuildConfig(settings=sets))
+    results = read_json(build / "export" / "results.json")
+    assert len(results["files"]) == 1 and not results["gates"]
+    assert (build / "export" / results["files"][0]["path"]).is_file()
+    stage = read_build(build).stages["export"]
+    assert "not compared with llama.cpp" in stage.line and "--redo export" in stage.thin[0]
+    assert "the files are unchecked" in (build / "report.html").read_text()
 
 
 def test_it_makes_the_model_and_tries_it_with_words_of_the_texts(own: Path) -> None:

@@ -25,7 +25,8 @@ from starlette.routing import BaseRoute, Route
 
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
 from groundup.http.access_log import MEDIA_TYPE
-from groundup.http.responses import JsonObject, JsonResponse, error_handlers
+from groundup.http.json_object import JsonObject
+from groundup.http.responses import JsonResponse, error_handlers
 from groundup.serve.app import documents, page
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error

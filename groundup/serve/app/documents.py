@@ -43,7 +43,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from groundup.errors import GroundupError
-from groundup.http.responses import JsonObject, JsonResponse, path_number
+from groundup.http.json_object import JsonObject
+from groundup.http.responses import JsonResponse, path_number
 from groundup.retrieve.answer import PASSAGES, Answer, Note, Part
 from groundup.retrieve.assistant import AssistantReply
 from groundup.retrieve.assistant_actions import Caller

@@ -26,8 +26,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.engine.sampling import CHAT_SAMPLING, chat_sampling
+from groundup.http.json_object import JsonObject
 from groundup.http.page import page_routes
-from groundup.http.responses import JsonObject, JsonResponse
+from groundup.http.responses import JsonResponse
 from groundup.lab.attention import attention_picture
 from groundup.lab.attribution import class_attribution
 from groundup.lab.drawing.attention import PATTERNS

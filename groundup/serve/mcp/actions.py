@@ -21,7 +21,7 @@ from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 from groundup.actions.definition import MAX_CHARACTERS, Action, Slot, SlotValue
 from groundup.actions.desk import ActionDesk
 from groundup.actions.state import ActionTurn
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
 

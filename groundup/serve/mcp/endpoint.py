@@ -37,7 +37,7 @@ from starlette.types import Receive, Scope, Send
 
 import groundup
 from groundup.errors import GroundupError
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.retrieve.answer import PASSAGES, Answer
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage

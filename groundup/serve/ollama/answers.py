@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.serve.requests import Timing
 from groundup.tokenizer.tools import ToolCall
 

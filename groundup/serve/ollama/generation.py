@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.serve.fields import Body, Texts, Whole, read_fields, with_sampling_rules
 from groundup.serve.messages import ClientMessage, ToolBody, conversation, with_tools
 from groundup.serve.requests import (

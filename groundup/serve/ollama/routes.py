@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from groundup.http.responses import JsonObject, JsonResponse
+from groundup.http.json_object import JsonObject
+from groundup.http.responses import JsonResponse
 from groundup.serve import assistants
 from groundup.serve.fields import Body, read_fields
 from groundup.serve.messages import ClientMessage, conversation, without_tools

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from groundup.engine.events import ChatEvent, FinishReason, RankedToken, TokenLogprob
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.messages import (
     Choice,

@@ -10,7 +10,7 @@ from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from groundup.engine.events import ChatEvent, TokenLogprob
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.serve.fields import Whole, read_fields
 from groundup.serve.openai.chat import CompletionTranslator, token_text
 from groundup.serve.openai.fields import (

@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from groundup.http.responses import JsonObject, JsonResponse
+from groundup.http.json_object import JsonObject
+from groundup.http.responses import JsonResponse
 from groundup.serve import assistants
 from groundup.serve.fields import Body, Texts, Whole, read_fields
 from groundup.serve.model_registry import ModelInfo

@@ -22,7 +22,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.engine.events import ChatEvent
-from groundup.http.responses import JsonObject, JsonResponse
+from groundup.http.json_object import JsonObject
+from groundup.http.responses import JsonResponse
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage, estimated_tokens
 from groundup.retrieve.rankings import AUTO, ranking_of

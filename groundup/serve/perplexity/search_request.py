@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from groundup.http.responses import JsonObject
+from groundup.http.json_object import JsonObject
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.search import Keep
 from groundup.serve.fields import Body, Whole, read_fields

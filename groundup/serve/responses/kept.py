@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from groundup.http.json_object import JsonObject
 from groundup.http.limits import Limits
-from groundup.http.responses import JsonObject
 from groundup.serve.requests import RequestError
 
 

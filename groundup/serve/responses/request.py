@@ -25,8 +25,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+from groundup.http.json_object import JsonObject
 from groundup.http.limits import Limits
-from groundup.http.responses import JsonObject
 from groundup.serve.fields import Body, Number, Whole, read_fields
 from groundup.serve.messages import (
     ClientMessage,

@@ -23,7 +23,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.engine.events import ChatEvent
-from groundup.http.responses import JsonObject, JsonResponse
+from groundup.http.json_object import JsonObject
+from groundup.http.responses import JsonResponse
 from groundup.serve.openai.fields import MEDIA_TYPE, error_body, sse
 from groundup.serve.perplexity.answers import DocumentResult, answer, citation_marks
 from groundup.serve.requests import Timing

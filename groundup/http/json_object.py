@@ -1,0 +1,6 @@
+"""`JsonObject`: the body of a request or an answer. By itself, since `responses.py` needs starlette."""
+
+from typing import Any, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
+"""Of this form only where JSON enters or leaves."""
