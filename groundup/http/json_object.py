@@ -1,4 +1,4 @@
-"""`JsonObject`: the body of a request or an answer. By itself, since `responses.py` needs starlette."""
+"""`JsonObject`: the body of a request or an answer. Without starlette."""
 
 from typing import Any, TypeAlias
 
