@@ -148,17 +148,22 @@ def require(claim: Claim) -> None:
     for name in claim.needs:
         there = (ROOT / name).exists() if "/" in name else importlib.util.find_spec(name)
         if not there:
-            get = (
-                "the first lines of the benchmark say how it is made"
-                if "/" in name
-                else f"pip install {name}"
-            )
-            raise CanNotMeasure(f"{claim.id} needs {name}, which is not here: {get}.")
+            raise CanNotMeasure(f"{claim.id} needs {name}, which is not here: {way_to_get(name)}.")
     for name in claim.models:
         from groundup.files import cache_folder
 
         if not (cache_folder("models") / name).exists():
             raise CanNotMeasure(f"{claim.id} needs a public model: groundup pull {name}")
+
+
+def way_to_get(name: str) -> str:
+    """Return what installs a package, or makes a peer's environment."""
+    environment = name.partition("/")[0]
+    if "/" not in name:
+        return f"pip install {name.replace('_', '-')}"
+    if f" {environment}\n" in (ROOT / "Makefile").read_text("utf-8"):
+        return f"make {environment}/bench.done"
+    return "the first lines of the benchmark say how it is made"
 
 
 def run(command: str) -> str:
@@ -173,11 +178,17 @@ def run(command: str) -> str:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, **settings}
     print(f"$ {command}", file=sys.stderr, flush=True)
-    with subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-    ) as process:
-        assert process.stdout is not None
-        lines = [line for line in process.stdout if print(line, end="", file=sys.stderr) is None]
+    lines = []
+    try:
+        with subprocess.Popen(
+            words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", file=sys.stderr)
+                lines.append(line)
+    except OSError as error:
+        raise CanNotMeasure(f"{words[0]} can't be started ({error.strerror}): {command}") from None
     if process.returncode:
         raise CanNotMeasure(f"The command ended with {process.returncode}: {command}")
     return "".join(lines)

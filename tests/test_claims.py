@@ -13,7 +13,17 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 try:
     from claim_pages import PAGES, ROOT, Block, blocks
-    from claims import NO_RUN, CanNotMeasure, Claim, Measured, compared, last_run, main, read_claims
+    from claims import (
+        NO_RUN,
+        CanNotMeasure,
+        Claim,
+        Measured,
+        compared,
+        last_run,
+        main,
+        read_claims,
+        run,
+    )
 finally:
     sys.path.remove(str(BENCHMARKS))
 
@@ -150,6 +160,13 @@ def test_what_can_not_be_measured_is_one_sentence_and_exit_code_2(
     assert code == 2 and "near-duplicate'. Did you mean near-duplicates?" in told
     code, told = said(["prompts-int8"], capsys)
     assert code == 2 and "no command" in told
+    monkeypatch.setattr("claims.ROOT", tmp_path)
+    (tmp_path / "Makefile").write_text("LITGPT := .venv-litgpt\n")
+    code, told = said(["training-step"], capsys)
+    assert code == 2 and "make .venv-litgpt/bench.done" in told
+    for command, why in (("no-such-program x", "can't be started"), ("false", "ended with 1")):
+        with pytest.raises(CanNotMeasure, match=why):
+            run(command)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, told = said(["tokenizer"], capsys)
     assert code == 2 and "pip install tiktoken" in told

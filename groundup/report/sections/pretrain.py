@@ -79,9 +79,9 @@ def _figures(run: RunRecord) -> Node | None:
         (count(last, "step"), "steps"),
         (count(last, "tokens"), "training tokens"),
         (fixed(results, "test", "bits_per_byte"), tested),
-        (count(results, "test_openings"), OPENED),
         (fixed(results, "bits_per_byte"), "bits per byte on validation"),
         (duration(last, "elapsed_s"), "of training"),
+        (count(results, "test_openings"), OPENED),
         *_packed(results),
     )
 
