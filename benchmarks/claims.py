@@ -1,12 +1,12 @@
 """The claims: every measured number of README.md and docs/benchmarks.md, with the command that measures it again.
 
-python benchmarks/claims.py ID [--json] [--keep]     or: make claim ID=near-duplicates
+python benchmarks/claims.py ID [--json] [--keep] [--from FILE]     or: make claim ID=near-duplicates
 python benchmarks/claims.py --list [--json]
 
 Runs the command of a claim of benchmarks/claims.toml and prints, for each of its results, the old value, the new one, and whether the new one lies
 within the claim's tolerance. Exit code 0: all inside; 1: one or more outside; 2: it could not be measured here, and why. --keep writes the run to
-benchmarks/claim_runs/ID.json, which --list shows as the last run. tests/test_claims.py holds the file against the pages. Not a verb of groundup:
-an installed package has neither the pages nor the benchmarks.
+benchmarks/claim_runs/ID.json, which --list shows as the last run; --from compares what the command left or printed earlier, in place of running it.
+tests/test_claims.py holds the file against the pages. Not a verb of groundup: an installed package has neither the pages nor the benchmarks.
 """
 
 import argparse
@@ -127,8 +127,8 @@ def claim_of(name: str, entry: dict[str, Any]) -> Claim:
     return Claim(id=name, results=results, blocks=stands, **given)
 
 
-def measure(claim: Claim) -> list[Measured]:
-    """Run the claim's command and return its results. Raises CanNotMeasure."""
+def measure(claim: Claim) -> tuple[list[Measured], dict[str, Any]]:
+    """Run the claim's command and return its results and the machine. Raises CanNotMeasure."""
     require(claim)
     length = f"about {claim.minutes:g} min on the machine named"
     print(f"{claim.id}: {claim.what}; {length}", file=sys.stderr, flush=True)
@@ -138,7 +138,21 @@ def measure(claim: Claim) -> list[Measured]:
         for command in claim.command:
             printed = run(command.replace("{json}", str(out)).replace("{folder}", folder))
         found = json.loads(out.read_text("utf-8")) if out.exists() else json_of(printed)
-    return [compared(claim, result, found, printed) for result in claim.results]
+    from measure import machine
+
+    return [compared(claim, result, found, printed) for result in claim.results], machine()
+
+
+def read_earlier(claim: Claim, file: Path) -> tuple[list[Measured], dict[str, Any]]:
+    """Return the results of a run that was made before, and its machine as far as the file names it. Raises CanNotMeasure."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CanNotMeasure(f"--from {file} can't be read: {error}") from None
+    found = json_of(text)
+    named = found if isinstance(found, dict) else {}
+    here = {"date": named.get("created", "")[:10], **named.get("machine", {})}
+    return [compared(claim, result, found, text) for result in claim.results], here
 
 
 def require(claim: Claim) -> None:
@@ -255,17 +269,15 @@ def last_run(claim: Claim) -> dict[str, Any] | None:
     return json.loads(file.read_text("utf-8")) if file.exists() else None
 
 
-def run_of(claim: Claim) -> dict[str, Any]:
-    """Measure a claim; what is printed and kept. Raises CanNotMeasure."""
+def run_of(claim: Claim, earlier: Path | None) -> dict[str, Any]:
+    """Measure a claim, or read what was measured `earlier`; what is printed and kept. Raises CanNotMeasure."""
     started = time.perf_counter()
-    results = measure(claim)
-    from measure import machine
-
+    results, here = read_earlier(claim, earlier) if earlier else measure(claim)
     return {
         "id": claim.id,
         "command": claim.command,
-        "machine": machine(),
-        "seconds": round(time.perf_counter() - started, 1),
+        "machine": here,
+        "seconds": None if earlier else round(time.perf_counter() - started, 1),
         "results": [asdict(each) for each in results],
         "inside": all(each.inside for each in results),
     }
@@ -281,7 +293,11 @@ def run_lines(claim: Claim, done: dict[str, Any]) -> Iterator[str]:
         yield f"{each['name']:{width}}  {old:>12} {new:>12} {'± ' + tolerance:>12}  {where}"
     here = done["machine"]
     yield f"Old: {claim.date}, {claim.machine}; seeds: {claim.seeds}."
-    yield f"New: {here['date']}, {here['cores']} cores of {here['processor']}, load {here['load']}; {done['seconds']:g} s."
+    machine = ", ".join(
+        f"{name} {here[name]}" for name in ("cores", "processor", "load") if name in here
+    )
+    took = f"; {done['seconds']:g} s" if done["seconds"] else ""
+    yield f"New: {here['date']}, {machine}{took}."
 
 
 def shown(value: float) -> str:
@@ -324,6 +340,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="all claims, with their last runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--keep", action="store_true", help="keep the run in benchmarks/claim_runs")
+    parser.add_argument(
+        "--from", type=Path, metavar="FILE", dest="earlier", help="the command's JSON or output"
+    )
     asked = parser.parse_args(arguments)
     try:
         claims = read_claims()
@@ -333,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(rows, indent=1, default=str) if asked.json else "\n".join(lines))
             return 0
         claim = chosen(asked.id, claims)
-        done = run_of(claim)
+        done = run_of(claim, asked.earlier)
     except CanNotMeasure as reason:
         print(reason, file=sys.stderr)
         return 2

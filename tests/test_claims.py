@@ -148,6 +148,24 @@ def test_a_result_is_a_row_a_ratio_or_what_is_printed_and_inside_its_tolerance_o
         result_of(old="1", at=("tables", "memory", "peer"))
 
 
+def test_an_earlier_run_is_read_in_place_of_a_new_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file, facts = tmp_path / "build.json", {"documents": 42, "characters": 5_053_860, "dropped": 1}
+    tokens = {"vocab_size": 4096, "train_tokens": 1_192_833, "bytes_per_token": 3.401}
+    stages = {"data": {"facts": facts}, "tokenizer": {"facts": tokens}}
+    file.write_text(json.dumps({"created": "2026-11-30T01:00:00Z", "stages": stages}))
+    assert main(["demo-data", "--from", str(file)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert ["OUTSIDE" in line for line in lines[1:-2]] == [False, False, True, False, False, False]
+    assert lines[-1].startswith("New: 2026-11-30")
+    code, told = said(["demo-data", "--from", str(tmp_path / "none")], capsys)
+    assert code == 2 and "can't be read" in told
+    file.write_text("{}")
+    code, told = said(["demo-data", "--from", str(file)], capsys)
+    assert code == 2 and "no stages / data / facts / documents" in told
+
+
 def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     code = main(arguments)
     return code, capsys.readouterr().err.strip().splitlines()[-1]
