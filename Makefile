@@ -17,7 +17,7 @@ CONTAINER ?= $(if $(shell command -v podman),podman,docker)
 # Tests in a process a core and one more (tests/conftest.py), each of one thread and up to two gigabytes.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test test-slow test-network test-guests test-langchain check notebooks docs booklet bench claim clean
+.PHONY: demo test test-slow test-network test-guests test-langchain check notebooks docs booklet peers bench claim clean
 .PHONY: wheel try-wheel release-files check-packaging container
 
 demo: $(VENV)/demo.done
@@ -70,12 +70,16 @@ docs: $(VENV)/docs.done
 booklet: docs
 	@$(BIN)/python docs/site/booklet.py
 
+# llama.cpp from its source for this machine, in the cache; `make bench` compares with it where it is there.
+peers: $(VENV)/dev.done
+	@$(BIN)/python benchmarks/build_peers.py
+
 bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/spine.py
 	@$(BIN)/python benchmarks/model.py
 	@$(BIN)/python benchmarks/pretrain.py
 	@$(BIN)/python benchmarks/serve.py
-	@$(BIN)/python benchmarks/decode_step.py
+	@$(BIN)/python benchmarks/decode.py
 
 # One number of README or docs/benchmarks.md measured again: make claim ID=near-duplicates; without ID the list of claims.
 claim: $(VENV)/dev.done

@@ -1,11 +1,10 @@
-"""SmolLM2-135M answering, against transformers' `generate` and a real llama.cpp, in every precision. Part of `make bench`, or
+"""SmolLM2-135M over HTTP, against the server of a llama.cpp that was built for this machine (`make peers`). Part of `make bench`, or
 
-python benchmarks/serve.py [--quick] [--only single|streams|start] [--rounds N] [--json OUT]
+OMP_NUM_THREADS=2 python benchmarks/serve.py [--quick] [--only streams|start] [--streams N ...] [--rounds N] [--json OUT]
 
-*single*: one stream without a server of ours in between: a prompt of 512 tokens, and writing. *streams*: 1, 4, 16 and 32 clients at once over
-HTTP, who each get 128 tokens, against llama.cpp's server with exactly as many slots: tokens per second of all together, and the 50th and 95th
-percentile of the time to the first text and between two. *start*: from the start of the process to the first token, and the memory after it.
-llama.cpp reads files that we write, and greedy answers are asked for.
+*streams*: 1, 4, 16 and 32 clients at once, who each get 128 tokens, against llama.cpp's server with exactly as many slots: tokens per second of all
+together, and the 50th and 95th percentile of the time to the first text and between two. *start*: from the start of the process to the first token,
+and the memory after it. llama.cpp reads files that we write, and greedy answers are asked for, no log-probabilities. Without HTTP: decode.py.
 --quick takes one small load and one round: it shows that everything runs.
 """
 
@@ -23,37 +22,34 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="true")
 
 import torch
-from measure import Contender, Row, compare, costs, machine, rows_of, table
+from build_peers import native_peers
+from measure import Row, Skipped, costs, machine, rows_of, table
+from native_llama import llama_server
 from peers import PULLED, pulled_model
 from serve_clients import Load, Served, load, percentile, serving
 from spine import describe
-from spine_generation import Generate, of_llama, ours, prompts, theirs
 
 from groundup.device import Compute
-from groundup.engine.precision import Precision, open_in
-from groundup.evaluate.llamacpp import llama_server
+from groundup.engine.precision import Precision
+from groundup.errors import GroundupError
 from groundup.weights.formats import export
 from groundup.weights.model_io import open_model
 
-HERE = Path(__file__).parent
 CPU = Compute(torch.device("cpu"))
-TABLES = ("single", "streams", "start")
-PRECISIONS: tuple[Precision, ...] = ("int8", "int4", "bf16", "float32")
-ENCODINGS = ("q8_0", "q4_0", "f16")
-STREAMS, NEW_TOKENS, STREAM_TOKENS, PROMPT_TOKENS = (1, 4, 16, 32), 32, 128, 512
-QUICK_STREAMS, QUICK_TOKENS, QUICK_PROMPT = (2,), 4, 32
+TABLES = ("streams", "start")
+PRECISIONS: tuple[Precision, ...] = ("int8", "int4", "bf16")
+ENCODINGS = ("q8_0", "q4_0", "bf16")
+STREAMS, STREAM_TOKENS = (1, 4, 16, 32), 128
+QUICK_STREAMS, QUICK_TOKENS = (2,), 4
 
 
 class Bench:
     """What all tables measure with: the model, the sizes, and the files that llama.cpp reads."""
 
-    def __init__(self, folder: Path, files: Path, rounds: int, quick: bool) -> None:
-        self.folder, self.rounds = folder, rounds
-        self.streams = QUICK_STREAMS if quick else STREAMS
-        self.new_tokens, self.stream_tokens = (
-            (QUICK_TOKENS, QUICK_TOKENS) if quick else (NEW_TOKENS, STREAM_TOKENS)
-        )
-        self.prompt_tokens = QUICK_PROMPT if quick else PROMPT_TOKENS
+    def __init__(self, folder: Path, files: Path, options: argparse.Namespace) -> None:
+        self.folder, self.rounds, quick = folder, options.rounds, options.quick
+        self.streams = options.streams
+        self.stream_tokens = QUICK_TOKENS if quick else STREAM_TOKENS
         self.precisions, encodings = (
             (PRECISIONS[:1], ENCODINGS[:1]) if quick else (PRECISIONS, ENCODINGS)
         )
@@ -62,37 +58,6 @@ class Bench:
             each: export(opened, "gguf", files / f"{each}.gguf", quantization=each)
             for each in encodings
         }
-
-    def single(self) -> Iterator[Row]:
-        """One stream, every contender in this process but llama.cpp."""
-        prompt, opening = prompts(open_model(self.folder, CPU), self.prompt_tokens)
-        contenders: dict[str, Generate] = {
-            f"groundup {each}": ours(open_in(each, self.folder, CPU)[0]) for each in self.precisions
-        }
-        for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
-            contenders[f"transformers {name}"] = theirs(self.folder, dtype)
-        with contextlib.ExitStack() as stack:
-            for each, file in self.files.items():
-                server = stack.enter_context(llama_server(file, context_tokens=2 * PROMPT_TOKENS))
-                contenders[f"llama.cpp {each}"] = of_llama(server)
-            yield from self._timed(f"prompt of {len(prompt)}", contenders, prompt, 1, len(prompt))
-            yield from self._timed(
-                f"{self.new_tokens} new tokens",
-                contenders,
-                opening,
-                self.new_tokens,
-                self.new_tokens,
-            )
-
-    def _timed(
-        self, what: str, contenders: dict[str, Generate], ids: list[int], tokens: int, amount: int
-    ) -> list[Row]:
-        def contender(name: str, generate: Generate) -> Contender:
-            return Contender(name, lambda: generate(ids, tokens), amount)
-
-        return compare(
-            what, "tokens/s", [contender(*each) for each in contenders.items()], rounds=self.rounds
-        )
 
     def over_http(self) -> Iterator[Row]:
         """Several clients at once; all servers of a number of clients are in memory, one at a time is asked."""
@@ -136,14 +101,8 @@ class Bench:
             return stack.enter_context(
                 serving([*command, "--port", 0, "--precision", numbers], "bench")
             )
-        command = [
-            sys.executable,
-            HERE / "serve_llama.py",
-            self.files[numbers],
-            torch.get_num_threads(),
-            slots,
-        ]
-        return stack.enter_context(serving(command, "bench"))
+        threads = torch.get_num_threads()
+        return stack.enter_context(llama_server(self.files[numbers], threads, slots))
 
 
 def rows_of_loads(what: str, loads: dict[str, list[Load]]) -> Iterator[Row]:
@@ -172,24 +131,30 @@ def main() -> None:
         "skipped": {},
     }
     print(describe(results["machine"]))
-    folder = pulled_model()
-    if folder is None:
-        results["skipped"] = dict.fromkeys(
-            TABLES, f"{PULLED} is not in the cache (groundup pull {PULLED})."
-        )
-        print(f"Skipped: {results['skipped']['single']}")
+    try:
+        folder = require_peers()
+    except (Skipped, GroundupError) as reason:
+        results["skipped"] = dict.fromkeys(TABLES, str(reason))
+        print(f"Skipped: {reason}")
     else:
         with tempfile.TemporaryDirectory() as files:
-            measure(
-                Bench(folder, Path(files), options.rounds, options.quick), options.only, results
-            )
+            measure(Bench(folder, Path(files), options), options.only, results)
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
+def require_peers() -> Path:
+    """The model's folder. Raises Skipped without it, ConfigError without llama.cpp."""
+    native_peers()
+    folder = pulled_model()
+    if folder is None:
+        raise Skipped(f"{PULLED} is not in the cache (groundup pull {PULLED}).")
+    return folder
+
+
 def measure(bench: Bench, only: str | None, results: dict[str, Any]) -> None:
     """The tables into `results` and onto the screen."""
-    made = {"single": bench.single, "streams": bench.over_http, "start": bench.start}
+    made = {"streams": bench.over_http, "start": bench.start}
     for name in TABLES if only is None else (only,):
         print(f"\n{name}\n", flush=True)
         rows = list(made[name]())
@@ -204,9 +169,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="one small load, one round")
     parser.add_argument("--only", choices=TABLES, help="one table")
+    parser.add_argument("--streams", type=int, nargs="+", metavar="N", help="clients at once")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
+    options.streams = options.streams or (QUICK_STREAMS if options.quick else STREAMS)
     options.rounds = options.rounds or (1 if options.quick else 3)
     return options
 

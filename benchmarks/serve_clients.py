@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 TEXT = "The ship had left the harbour before sunrise, and those who stood at the rail saw the town grow small. They spoke of"
-PATIENCE_S = 300.0
+PATIENCE_S, POLL_S = 300.0, 0.01
 NUMBERS = count(1)  # so that no prompt begins as an earlier one: nothing can be reused
 
 
@@ -51,21 +51,37 @@ class Load:
 
 
 @contextlib.contextmanager
-def serving(command: Sequence[object], model: str) -> Iterator[Served]:
-    """Start a server that says its address in one JSON line, and have its model loaded; it ends with the block."""
+def serving(command: Sequence[object], model: str, *, address: str = "") -> Iterator[Served]:
+    """Start a server that says its address in one JSON line or has this one, and have its model loaded; it ends with the block."""
     began = time.perf_counter()
     words = [str(word) for word in command]
+    said = subprocess.DEVNULL if address else subprocess.PIPE
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        words, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL, text=True
     )
     try:
-        assert process.stdout is not None
-        address = json.loads(process.stdout.readline())["address"]
+        if address:
+            wait_for(address, process)
+        else:
+            assert process.stdout is not None
+            address = json.loads(process.stdout.readline())["address"]
         asyncio.run(_all(address, model, streams=1, tokens=1))
         yield Served(address, model, time.perf_counter() - began, process)
     finally:
         process.kill()
         process.communicate()
+
+
+def wait_for(address: str, process: subprocess.Popen[str]) -> None:
+    """Until its /health says that the model is loaded."""
+    with httpx.Client(trust_env=False) as client:
+        for _ in range(int(PATIENCE_S / POLL_S)):
+            assert process.poll() is None, (process.args, process.returncode)
+            with contextlib.suppress(httpx.TransportError):
+                if client.get(f"{address}/health").status_code == httpx.codes.OK:
+                    return
+            time.sleep(POLL_S)
+    raise TimeoutError(f"{address} is not ready after {PATIENCE_S:.0f} s")
 
 
 def load(server: Served, streams: int, tokens: int) -> Load:

@@ -1,10 +1,5 @@
-"""SmolLM2-135M, one stream: reading a prompt and writing greedily, against transformers' `generate` and a real llama.cpp.
+"""SmolLM2-135M, one stream: reading a prompt and writing greedily, against transformers' `generate`, with the same ids. llama.cpp: decode.py."""
 
-All get the same ids and as many threads. llama.cpp reads the files that we write, and is asked over HTTP as other programs ask it.
-"""
-
-import contextlib
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +12,6 @@ from transformers import GenerationConfig
 from groundup.device import Compute
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
-from groundup.evaluate.llamacpp import LlamaServer, llama_server
-from groundup.weights.formats import export
 from groundup.weights.model_io import OpenModel, open_model
 
 TITLE = "SmolLM2-135M, one stream, greedy; tokens per second"
@@ -32,7 +25,7 @@ Generate = Callable[[Sequence[int], int], list[int]]
 
 
 def rows(quick: bool) -> list[Row]:
-    """float32 against float32, then 16 bits against the nearest that each peer has. Raises Skipped without the model."""
+    """float32, then bf16. Raises Skipped without the model."""
     folder = pulled_model()
     if folder is None:
         raise Skipped(f"{PULLED} is not in the cache (groundup pull {PULLED}).")
@@ -53,25 +46,14 @@ def float32(folder: Path, sizes: tuple[int, int], rounds: int) -> list[Row]:
 
 
 def bits16(folder: Path, sizes: tuple[int, int], rounds: int) -> list[Row]:
-    """bfloat16; llama.cpp in f16, which has the same width, and in q8_0, which has half."""
+    """bfloat16."""
     opened = open_model(folder, Compute(CPU, torch.bfloat16))
     contenders = {
         "groundup bf16": ours(opened),
         "transformers bf16": theirs(folder, torch.bfloat16),
     }
     prompt, opening = prompts(opened, sizes[0])
-    with contextlib.ExitStack() as stack:
-        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for encoding in ("f16", "q8_0"):
-            file = export(
-                open_model(folder, Compute(CPU)),
-                "gguf",
-                temporary / f"{encoding}.gguf",
-                quantization=encoding,
-            )
-            server = stack.enter_context(llama_server(file, context_tokens=2 * PROMPT_TOKENS))
-            contenders[f"llama.cpp {encoding}"] = of_llama(server)
-        return measured("16 bits", contenders, prompt, opening, sizes[1], rounds)
+    return measured("bf16", contenders, prompt, opening, sizes[1], rounds)
 
 
 def measured(
@@ -146,8 +128,3 @@ def theirs(folder: Path, dtype: torch.dtype) -> Generate:
         return [int(id) for id in found[0, len(ids) :]]
 
     return generate
-
-
-def of_llama(server: LlamaServer) -> Generate:
-    """llama.cpp's server."""
-    return lambda ids, new_tokens: list(server.continue_greedily(ids, max_tokens=new_tokens).ids)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,23 +181,42 @@ def measured_time_to_a_loss(contender: str, *text: str) -> None:
     assert found["reached"] and found["seconds"] > 0 and 1 < found["bits_per_byte"] < target
 
 
-@pytest.mark.slow
-def test_serving_is_measured_in_one_process_over_http_and_from_its_start(tmp_path: Path) -> None:
+def test_peers_are_not_built_without_a_compiler_in_one_sentence(tmp_path: Path) -> None:
+    built = [sys.executable, str(BENCHMARKS / "build_peers.py")]
+    env = {**os.environ, "PATH": "", "GROUNDUP_CACHE": str(tmp_path)}
+    refused = subprocess.run(built, capture_output=True, text=True, env=env, timeout=120)
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert refused.stderr.count("\n") == 1 and "a C++ compiler (g++ or clang++)" in refused.stderr
+    assert not list(tmp_path.glob("peers/*/*"))
+
+
+def measured_beside_llamacpp(tmp_path: Path, *options: str) -> dict[str, Any]:
+    """By a benchmark's own command."""
     out = tmp_path / "bench.json"
-    command = [sys.executable, str(SERVE), "--quick", "--json", str(out)]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
+    command = [sys.executable, *options, "--json", str(out)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
     assert done.returncode == 0, done.stderr
-    results = json.loads(out.read_text())
-    if results["skipped"]:
-        pytest.skip(results["skipped"]["single"])
+    if "Skipped" in done.stdout:
+        pytest.skip(done.stdout)
+    results: dict[str, Any] = json.loads(out.read_text())
+    return results
+
+
+@pytest.mark.slow
+def test_decoding_is_measured_beside_llamacpp_on_the_same_weights(tmp_path: Path) -> None:
+    options = ("--only", "own 1M", "--threads", "1", "--rounds", "1")
+    found = measured_beside_llamacpp(tmp_path, str(BENCHMARKS / "decode.py"), *options)
+    measured = {(row["what"], row["contender"]): row["median"] for row in found["rows"]}
+    assert measured["own 1M, int8, 1 thread", "llama.cpp q8_0"] > 0
+    assert set(found["cases"]["own 1M, float32"]["same_ids"].values()) == {64}
+    assert found["cases"]["own 1M, int4"]["llama.cpp q4_0"]["mean_kl"] < 0.1
+
+
+@pytest.mark.slow
+def test_serving_is_measured_over_http_and_from_its_start(tmp_path: Path) -> None:
+    results = measured_beside_llamacpp(tmp_path, str(SERVE), "--quick")
     found = {name: {row["contender"] for row in rows} for name, rows in results["tables"].items()}
-    assert {"groundup int8", "transformers bf16", "llama.cpp q8_0"} <= found["single"]
     assert found["streams"] == found["start"] == {"groundup int8", "llama.cpp q8_0"}
 
 

@@ -57,7 +57,7 @@ def generate_ids(
         drafts: list[int] = []
         remaining = limit
         while True:
-            for row, draft in zip(logits, [*drafts, None], strict=True):
+            for row, draft in zip(logits.unbind(), [*drafts, None], strict=True):
                 allowed = None if constraint is None else constraint.mask()
                 chosen = choose(row, history, sampling, random, allowed)
                 history.append(chosen)

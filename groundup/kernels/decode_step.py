@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from groundup.kernels.step_memory import (
     shared_buffers,
     thread_buffers,
 )
-from groundup.kernels.step_weights import MAX_ROWS, StepModel, linears, memory_of
+from groundup.kernels.step_weights import MAX_ROWS, StepModel, StepShape, linears, memory_of
 from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.heads import LanguageModel
 
@@ -57,6 +58,7 @@ class CompiledStep:
         self._positions = model.transformer.position_embedding
         self._shape, self._weights = Fixed(described.shape), Fixed(described.weights)
         self._kept = threading.local()  # the buffers of a Python thread's last step
+        self._calls: WeakKeyDictionary[KVCache, _Call] = WeakKeyDictionary()
         self._workers = _Workers()
 
     def __deepcopy__(self, memo: Any) -> None:
@@ -69,28 +71,32 @@ class CompiledStep:
         text. Raises ModelError (full cache).
         """
         texts, new = ids.shape
-        capacity = cache.capacity
         assert cache.keys.dtype == self.described.cache_dtype, cache.keys.dtype
         cache.require_room(texts, new)
-        shape, end = self.described.shape, cache.length + new
-        places = np.arange(end)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
-        lengths = np.arange(cache.length + 1, end + 1)
-        if texts > 1:  # `tile` takes as long as a small model's layer
-            lengths = np.tile(lengths, texts)
+        wanted = tuple(range(texts * new) if positions is None else positions)
+        of = (cache.keys.data_ptr(), cache.values.data_ptr(), texts, new, wanted)
+        call = self._calls.get(cache)
+        if call is None or call.of != of:
+            call = self._calls[cache] = self._call_on(cache, of)
+        call.cache.lengths.reshape(texts, new)[:] = call.places + (cache.length + 1)
+        logits = self._logits(ids.flatten(), call)
+        cache.advance(new)
+        return logits
+
+    def _call_on(self, cache: KVCache, of: tuple[int, int, int, int, tuple[int, ...]]) -> "_Call":
+        """Its tokens lie one after the other, text after text and head after head."""
+        shape, capacity, (_, _, texts, new, wanted) = self.described.shape, cache.capacity, of
+        slots = np.arange(capacity)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
         step_cache = StepCache(
             keys=memory_of(cache.keys).reshape(-1),
             values=memory_of(cache.values).reshape(-1),
-            slots=places.repeat(new, axis=0),
-            lengths=lengths,
+            slots=slots.repeat(new, axis=0),
+            lengths=np.empty(texts * new, np.int64),
             layer_stride=texts * shape.kv_heads * capacity * shape.head_width,
             slot_stride=shape.head_width,
             head_stride=capacity * shape.head_width,
         )
-        if positions is None:
-            positions = range(texts * new)
-        logits = self._logits(ids.flatten(), step_cache, positions)
-        cache.advance(new)
-        return logits
+        return _Call(shape, step_cache, wanted, of)
 
     def after_spans(
         self,
@@ -120,32 +126,31 @@ class CompiledStep:
             slot_stride=one_slot,
             head_stride=shape.head_width,
         )
-        return self._logits(torch.tensor(ids), step_cache, positions)
+        return self._logits(torch.tensor(ids), _Call(shape, step_cache, positions))
 
-    def _logits(
-        self, ids: Tensor, cache: StepCache, positions: Sequence[int]
-    ) -> Float[Tensor, "L V"]:
-        shape, threads = self.described.shape, usable_threads()
+    def _logits(self, ids: Tensor, call: "_Call") -> Float[Tensor, "L V"]:
+        shape, threads, tokens = self.described.shape, usable_threads(), call.tokens
+        positions = call.cache.lengths - 1
         hidden = self._embedding[ids]
         if self._scaled:
             hidden = hidden * torch.tensor(shape.width**0.5, dtype=hidden.dtype)
         if self._positions is not None:
-            positions_of = torch.from_numpy(cache.lengths - 1)[None]
+            positions_of = torch.from_numpy(positions)[None]
             hidden = hidden + self._positions(positions_of)[0].detach().to(hidden.dtype)
-        rows = np.ascontiguousarray(hidden.float().numpy())
-        cosines, sines = self.described.angles(cache.lengths - 1)
-        tokens = NewTokens(rows, cosines, sines, np.array(positions, np.int64))
-        logits = np.empty((len(positions), shape.vocab_size), np.float32)
-        buffers = self._buffers(len(rows), cache.slots.shape[1], threads)
+        tokens.hidden[:] = hidden.float().numpy()
+        tokens.cosines[:], tokens.sines[:] = self.described.angles(positions)
+        rows, room = call.cache.slots.shape
+        buffers = self._buffers(rows, room, threads)
 
         def run(thread: int, count: int) -> None:
             own = buffers.own[thread]
             if count != threads:  # the system gave no more threads: alone
-                own = self._own_buffers(len(rows), cache.slots.shape[1], 0, 1)
-            STEP(self._shape, self._weights, cache, tokens, logits, buffers.shared, own)
+                own = self._own_buffers(rows, room, 0, 1)
+            STEP(self._shape, self._weights, *call.fixed, buffers.shared, own)
 
         self._workers.run(run, threads, buffers.counter)
-        return torch.from_numpy(logits)
+        logits = torch.from_numpy(call.logits)
+        return logits.clone() if call.of else logits
 
     def _buffers(self, rows: int, tokens: int, threads: int) -> "_Buffers":
         """With the counter of barriers at zero; the same as before where the sizes are."""
@@ -163,6 +168,25 @@ class CompiledStep:
         inputs = torch.int16 if self.described.kind.startswith("int") else torch.float32
         shape = self.described.shape
         return Fixed(thread_buffers(shape, rows, tokens, thread, threads, inputs=inputs))
+
+
+class _Call:
+    """What a step reads and writes besides weights and buffers. A later one of the same sizes (`of`) on the
+    same cache has the same arrays, with other contents: taking them apart takes as long as a small
+    model's layers.
+    """
+
+    def __init__(
+        self, shape: StepShape, cache: StepCache, wanted: Sequence[int], of: tuple[Any, ...] = ()
+    ) -> None:
+        rows, self.cache, self.of = len(cache.lengths), cache, of
+        hidden = np.empty((rows, shape.width), np.float32)
+        cosines, sines = (np.empty((2, rows, shape.head_width // 2), np.float32) for _ in range(2))
+        self.tokens = NewTokens(hidden, cosines, sines, np.array(wanted, np.int64))
+        self.logits = np.empty((len(wanted), shape.vocab_size), np.float32)
+        self.fixed = (Fixed(cache), Fixed(self.tokens), Fixed(self.logits))
+        if of:
+            self.places = np.arange(of[3])
 
 
 @dataclass(frozen=True)

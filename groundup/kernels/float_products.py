@@ -2,8 +2,8 @@
 float32, and what attention reads of keys and values in these; in LLVM's instructions, as
 products.py.
 
-Numbers of 16 bits are read as they lie in memory and become float32 in registers: bf16 by a shift,
-float16 by the processor's conversion. Sums are float32, over 8 or 16 lanes, then over columns that
+Numbers of 16 bits are read as they lie in memory and become float32 in registers: bf16 by a shift
+or a mask, float16 by the processor's conversion. Sums are float32, over 8 or 16 lanes, then over columns that
 are left; their order depends on the processor and the number of columns alone.
 
 Arrays tell the kind of their numbers by numpy's dtype: float32; uint16 for bf16; int16 for float16.
@@ -30,6 +30,7 @@ from groundup.kernels.products import (
     constant,
     features,
     lane_sum,
+    lanes_of,
     load,
     multiply_add,
     repeat_lanes,
@@ -44,6 +45,8 @@ HALF = ir.HalfType()
 # Of sums: with AVX-512 there are 32 registers of 16 numbers, else usually 16 of 8.
 HAS_512 = "avx512f" in features()
 LANES = 16 if HAS_512 else 8
+# Of a pair of bf16 numbers, the second's bits.
+HIGH = 0xFFFF0000
 ITEM_BYTES = {types.float32: 4, types.uint16: 2, types.int16: 2}
 
 
@@ -55,6 +58,33 @@ def load_numbers(b: ir.IRBuilder, base: Value, offset: Value, lanes: int, kind: 
         return b.fpext(load(b, base, offset, vector(HALF, lanes)), vector(FLOAT, lanes))
     wide = b.zext(load(b, base, offset, vector(INT16, lanes)), vector(INT32, lanes))
     return b.bitcast(b.shl(wide, constant(INT32, lanes, 16)), vector(FLOAT, lanes))
+
+
+def load_weights(b: ir.IRBuilder, base: Value, offset: Value, kind: Any) -> list[Value]:
+    """`columns_at_once` numbers; of bf16, whose pairs become float32 by a shift and a mask, first
+    those at even places.
+    """
+    if kind != types.uint16:
+        return [load_numbers(b, base, offset, LANES, kind)]
+    pairs = load(b, base, offset, vector(INT32, LANES))
+    even, odd = (
+        b.shl(pairs, constant(INT32, LANES, 16)),
+        b.and_(pairs, constant(INT32, LANES, HIGH)),
+    )
+    return [b.bitcast(each, vector(FLOAT, LANES)) for each in (even, odd)]
+
+
+def load_inputs(b: ir.IRBuilder, base: Value, offset: Value, kind: Any) -> list[Value]:
+    """What `load_weights` of this kind is multiplied with."""
+    first = load(b, base, offset, vector(FLOAT, LANES))
+    if kind != types.uint16:
+        return [first]
+    second = load(b, base, b.add(offset, INT64(4 * LANES)), vector(FLOAT, LANES))
+    return [lanes_of(b, first, second, list(range(start, 2 * LANES, 2))) for start in (0, 1)]
+
+
+def columns_at_once(kind: Any) -> int:
+    return 2 * LANES if kind == types.uint16 else LANES
 
 
 def load_number(b: ir.IRBuilder, base: Value, offset: Value, kind: Any) -> Value:
@@ -101,29 +131,31 @@ def multiply_rows(
     out: Value,
 ) -> None:
     """`float_rows`, `rows_at_once` after another."""
-    item, rows = ITEM_BYTES[kind], rows_at_once(vectors)
+    item, rows, taken = ITEM_BYTES[kind], rows_at_once(vectors), columns_at_once(kind)
     row_bytes = b.mul(columns, INT64(item))
-    ahead = (NEAR,) if rows == BLOCK else (NEAR, FAR)
-    whole = b.mul(b.udiv(columns, INT64(LANES)), INT64(LANES))
+    # a block is half the first cache or more
+    ahead = (FAR,) if rows == BLOCK else (NEAR, FAR)
+    passes = b.udiv(columns, INT64(taken))
+    whole = b.mul(passes, INT64(taken))
     for first in range(0, BLOCK, rows):
         sums = accumulators(b, FLOAT, vectors * rows, LANES)
         # the next block, at the pace of this one
         later = b.mul(row_bytes, INT64(BLOCK + first))
         starts = [b.mul(row_bytes, INT64(first + row)) for row in range(rows)]
-        with cgutils.for_range(b, b.udiv(columns, INT64(LANES))) as loop:
-            place = b.mul(loop.index, INT64(rows * LANES * item))
-            request(b, weights, b.add(later, place), rows * LANES * item, *ahead)
-            column = b.mul(loop.index, INT64(LANES))
+        with cgutils.for_range(b, passes) as loop:
+            place = b.mul(loop.index, INT64(rows * taken * item))
+            request(b, weights, b.add(later, place), rows * taken * item, *ahead)
+            column = b.mul(loop.index, INT64(taken))
             inputs = [
-                load(b, x, vector_place(b, column, x_bytes, v), vector(FLOAT, LANES))
-                for v in range(vectors)
+                load_inputs(b, x, vector_place(b, column, x_bytes, v), kind) for v in range(vectors)
             ]
             for row, start in enumerate(starts):
                 offset = b.add(start, b.mul(column, INT64(item)))
-                numbers = load_numbers(b, weights, offset, LANES, kind)
+                numbers = load_weights(b, weights, offset, kind)
                 for v in range(vectors):
                     total = sums[v * rows + row]
-                    b.store(multiply_add(b, numbers, inputs[v], b.load(total)), total)
+                    for left, right in zip(numbers, inputs[v], strict=True):
+                        b.store(multiply_add(b, left, right, b.load(total)), total)
         store_totals(b, sums, rows, out, first)
         with cgutils.for_range_slice(b, whole, columns, INT64(1)) as (column, _):
             for row, start in enumerate(starts):

@@ -11,7 +11,8 @@ written it. llvmlite links it, and it is called through ctypes, without Python's
 functions call one another (numba's developer documentation, "Numba architecture", and
 `numba/core/callconv.py`): two pointers for the result and an error, then the numbers that the
 arguments consist of; an array is two pointers to its owner (none), its size, item size, address,
-lengths and strides.
+lengths and strides. Hundreds of numbers cost ctypes more than a small model's step takes, so they
+are handed over in one piece of memory, from which an entry of ours (`_add_entry`) takes them.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ import hashlib
 import importlib
 import os
 import shutil
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +46,8 @@ PREFIX = "compiled-"
 BLAS = "scipy.linalg.cython_blas"
 # The beginnings of names that only numba has.
 OF_NUMBA = ("NRT_", "numba_", "Py")
+# Of what is compiled, the function that is called.
+ENTRY = "entry"
 # It frees an array that numba has allocated: there are none.
 FREE = "define void @NRT_MemInfo_call_dtor(ptr %owner) { ret void }"
 
@@ -63,6 +67,7 @@ class Fixed:
         self.numbers: list[Any] = []
         _take_apart(value, types, self.numbers)
         self.types = " ".join(types)
+        self.packed = _pack(self.numbers)
 
 
 class MachineCode:
@@ -76,34 +81,30 @@ class MachineCode:
 
     def __call__(self, *arguments: Any) -> None:
         """Raises UnknownCode, and ImportError where numba is needed and can't be loaded."""
-        types: list[str] = []
-        numbers: list[Any] = []
-        _take_apart(arguments, types, numbers)
-        signature = " ".join(types)
+        fixed = [each if isinstance(each, Fixed) else Fixed(each) for each in arguments]
+        signature = " ".join([each.types for each in fixed])
         function = self._loaded.get(signature)
         if function is None:
             with self._lock:
-                function = self._loaded.get(signature) or self._load(signature, numbers, arguments)
-        result, error = ctypes.c_void_p(), ctypes.c_void_p()
-        status = function(ctypes.byref(result), ctypes.byref(error), *numbers)
+                function = self._loaded.get(signature) or self._load(signature, fixed)
+        status = function(b"".join([each.packed for each in fixed]))
         assert status == 0, (self.name, status)
 
-    def _load(self, signature: str, numbers: list[Any], arguments: tuple[Any, ...]) -> Any:
+    def _load(self, signature: str, arguments: Sequence[Fixed]) -> Any:
         folder = code_folder().path
         file = f"{self.name}-{_digest([signature.encode()])}.o"
         code = read_code(folder / file) if folder else None
         if code is None:
             if self.before_compiling is not None:
                 self.before_compiling()
-            code = _compile(self.module, self.name, numbers, arguments)
+            code = _compile(self.module, self.name, arguments)
             if folder:
                 keep_code(folder / file, code)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        kinds = [ctypes.c_double if isinstance(each, float) else ctypes.c_int64 for each in numbers]
-        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)
-        function: Any = prototype(engine.get_function_address(self.name))
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p)
+        function: Any = prototype(engine.get_function_address(ENTRY))
         function.engine = engine  # owns the code
         self._loaded[signature] = function
         return function
@@ -183,12 +184,14 @@ def _take_apart(value: Any, types: list[str], numbers: list[Any]) -> None:
         types.append(f"({len(value)}")
         for each in value:
             _take_apart(each, types, numbers)
-    elif isinstance(value, Fixed):
-        types.append(value.types)
-        numbers += value.numbers
     else:
         types.append("f" if isinstance(value, float) else "i")
         numbers.append(value)
+
+
+def _pack(numbers: Sequence[Any]) -> bytes:
+    kinds = "".join(["d" if isinstance(each, float) else "q" for each in numbers])
+    return struct.pack(f"={kinds}", *numbers)
 
 
 def _address(array: np.ndarray) -> int:
@@ -198,18 +201,16 @@ def _address(array: np.ndarray) -> int:
     return int(array.ctypes.data)
 
 
-def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, ...]) -> bytes:
+def _compile(module: str, name: str, arguments: Sequence[Fixed]) -> bytes:
     """The object file of a function for arguments of these types."""
     numba = _import_numba()
     from groundup.kernels.products import OPTIONS
 
     plain = getattr(importlib.import_module(module), name).py_func
     made = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(plain)
-    made.compile(
-        tuple(numba.typeof(each.value if isinstance(each, Fixed) else each) for each in arguments)
-    )
+    made.compile(tuple(numba.typeof(each.value) for each in arguments))
     code = llvm.parse_assembly(made.inspect_llvm(made.signatures[0]))
-    _rename(code, name, numbers)
+    _add_entry(code, name, [number for each in arguments for number in each.numbers])
     code.link_in(llvm.parse_assembly(FREE))
     needed = [
         each.name
@@ -224,23 +225,36 @@ def _compile(module: str, name: str, numbers: list[Any], arguments: tuple[Any, .
     return object_file
 
 
-def _rename(code: Any, name: str, numbers: list[Any]) -> None:
-    """Raises UnknownCode where the function does not take two pointers and these numbers."""
+def _add_entry(code: Any, name: str, numbers: Sequence[Any]) -> None:
+    """A function ENTRY that takes the numbers from memory. Raises UnknownCode where numba's own
+    does not take two pointers and these numbers.
+    """
     found = [
         each
         for each in code.functions
         if not each.is_declaration and each.linkage == llvm.Linkage.external
     ]
-    taken = [
-        str(each.type).replace("ptr", "i64") for function in found for each in function.arguments
-    ]
-    if taken != [
+    taken = [str(each.type) for function in found for each in function.arguments]
+    if [each.replace("ptr", "i64") for each in taken] != [
         "i64",
         "i64",
         *("double" if isinstance(each, float) else "i64" for each in numbers),
     ]:
         raise UnknownCode(f"numba {version('numba')} calls its functions in another way.")
     found[0].name = name
+    loads = "".join(
+        f"%p{place} = getelementptr i64, ptr %numbers, i64 {place}\n"
+        f"%n{place} = load {kind}, ptr %p{place}, align 1\n"
+        for place, kind in enumerate(taken[2:])
+    )
+    given = "".join(f", {kind} %n{place}" for place, kind in enumerate(taken[2:]))
+    entry = (
+        f"declare i32 @{name}({', '.join(taken)})\n"
+        f"define i32 @{ENTRY}(ptr %numbers) {{\n"
+        f"%result = alloca ptr\n%error = alloca ptr\n{loads}"
+        f"%status = call i32 @{name}(ptr %result, ptr %error{given})\nret i32 %status\n}}"
+    )
+    code.link_in(llvm.parse_assembly(entry))
 
 
 def _import_numba() -> Any:

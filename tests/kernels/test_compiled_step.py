@@ -1,5 +1,6 @@
 """The compiled decoding step computes what its readable twin does: part by part, whole, for every family, on one thread and on several."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -46,6 +47,7 @@ from groundup.kernels import (
 from groundup.kernels.decode_step import UNPACK_INT8, CompiledStep, Unpacked, _Workers, let_unpack
 from groundup.kernels.machine_code import (
     CodeFolder,
+    Fixed,
     MachineCode,
     UnknownCode,
     code_folder,
@@ -565,6 +567,27 @@ def test_an_interrupted_step_leaves_no_thread_that_waits(
     assert fresh[0] == 3
 
 
+def test_steps_on_two_caches_in_turn_are_those_of_each_alone_and_keep_neither() -> None:
+    model = model_of(LLAMA, "float32")
+    step = CompiledStep(StepModel.of(model), model)
+    alone = compiled_logits(model)
+    first, second = prefilled(model), prefilled(model)
+    with torch.inference_mode():
+        steps = [
+            (step.after_cache(torch.tensor([[id]]), each)[0])
+            for id in NEW
+            for each in (first, second)
+        ]
+        both = step.after_cache(torch.tensor([NEW]), prefilled(model))  # other sizes, at once
+    assert torch.equal(torch.stack(steps[::2]), alone) and torch.equal(
+        torch.stack(steps[1::2]), alone
+    )
+    assert off(both, alone) < 1e-4
+    del first, second
+    gc.collect()
+    assert not step._calls
+
+
 @pytest.mark.parametrize("bits", ["int8", "int4"])
 def test_the_probe_finds_a_step_that_multiplies_wrongly(
     monkeypatch: pytest.MonkeyPatch, bits: Bits
@@ -759,7 +782,9 @@ def test_code_that_needs_numba_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(UnknownCode, match="needs its NRT_"):
         MachineCode("of_numba", "allocates")(np.zeros(3, np.float32))
     with pytest.raises(UnknownCode, match="in another way"):
-        machine_code._compile("of_numba", "allocates", [0, 0, 0.5], (np.zeros(3, np.float32),))
+        given = Fixed(np.zeros(3, np.float32))
+        given.numbers = [0, 0, 0.5]
+        machine_code._compile("of_numba", "allocates", [given])
 
 
 def greedy_texts(
