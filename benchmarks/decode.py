@@ -7,6 +7,7 @@ Greedy, whole answers after a prompt of 8 tokens, timed from outside: ours in th
 of its own (llama_greedy.cpp), both without HTTP and without probabilities. All models are opened first, and what the contenders write is compared:
 in float32 all ids must be equal; in fewer bits each rounds in its own way, so the divergence of the probabilities from float32's is printed for
 both (KL, nats a token). Beside each row is what our step reads of weights in a second, and what as many threads read of an array of that size.
+Ctrl-C ends it with the rows that are whole.
 `--wait FILE` waits with all in memory until the file exists, then measures: on a machine that is quiet only now and then.
 """
 
@@ -48,8 +49,14 @@ from groundup.weights.model_io import OpenModel, save_model
 CPU = Compute(torch.device("cpu"))
 # Millions of parameters of own models, with random weights: speed does not depend on them.
 OWN, VOCABULARY = (1, 5, 10), 4_096
-# Ours -> what llama.cpp calls the nearest it has.
-PEERS: dict[Precision, str] = {"float32": "f32", "bf16": "bf16", "int8": "q8_0", "int4": "q4_0"}
+# Ours -> what llama.cpp calls the nearest that it has.
+PEERS: dict[Precision, tuple[str, ...]] = {
+    "float32": ("f32",),
+    "bf16": ("bf16", "f16"),
+    "int8": ("q8_0",),
+    "int4": ("q4_0",),
+}
+TORCH = "groundup through torch"
 OPENING, COMPARED, QUALITY_TOKENS, PROMPT = 8, 64, 72, 512
 TEXT = """The printing press is a mechanical device for applying pressure to an inked surface resting upon a print medium, such as paper or cloth,
 thereby transferring the ink. It marked a dramatic improvement on earlier printing methods in which the cloth, paper, or other medium was brushed or
@@ -66,14 +73,13 @@ class Case:
     precision: Precision
     opened: OpenModel
     compute: Compute
-    file: Path
     ids: list[int]
     """Of TEXT; a prompt is its beginning."""
     answer_tokens: int
     step: Any = None
     results: dict[str, Any] = field(default_factory=dict)
-    peers: dict[int, NativeLlama] = field(default_factory=dict)
-    """For each number of threads."""
+    peers: dict[int, dict[str, NativeLlama]] = field(default_factory=dict)
+    """For each number of threads, by name."""
 
     @property
     def name(self) -> str:
@@ -98,9 +104,9 @@ class Case:
     def contenders(self, threads: int) -> dict[str, Write]:
         """Ours first; torch's operations where weights are not packed."""
         found = {f"groundup {self.precision}": self.ours(self.step)}
-        found[f"llama.cpp {PEERS[self.precision]}"] = self.peers[threads].write
+        found |= {name: peer.write for name, peer in self.peers[threads].items()}
         if not self.precision.startswith("int"):
-            found["groundup through torch"] = self.ours(None)
+            found[TORCH] = self.ours(None)
         return found
 
     def weight_bytes(self) -> int:
@@ -115,15 +121,22 @@ def cases(only: str, threads: Sequence[int], made: Path, stack: Any) -> Iterator
     for name, folder in models(only, made):
         exact = open_in("float32", folder, CPU)[0]
         ids = exact.require_tokenizer().encode(TEXT)[:QUALITY_TOKENS]
-        for precision, encoding in PEERS.items():
-            file = export(exact, "gguf", made / f"{name}.{encoding}.gguf", quantization=encoding)
+        for precision, encodings in PEERS.items():
+            files = {
+                each: export(exact, "gguf", made / f"{name}.{each}.gguf", quantization=each)
+                for each in encodings
+            }
             opened, compute = open_in(precision, folder, CPU)
             room = exact.config.context_tokens - OPENING
             tokens = COMPARED if name == PULLED else min(3 * COMPARED, room)
-            case = Case(name, precision, opened, compute, file, ids, tokens)
+            case = Case(name, precision, opened, compute, ids, tokens)
             case.ours(case.model.decode_step)(ids[:OPENING], 2)
             case.step = case.model.decode_step  # compiled now, or None
-            case.peers = {n: stack.enter_context(NativeLlama(file, n)) for n in threads}
+            for count in threads:
+                case.peers[count] = {
+                    f"llama.cpp {each}": stack.enter_context(NativeLlama(file, count))
+                    for each, file in files.items()
+                }
             check(case, exact.model, threads[0])
             yield case
 
@@ -156,10 +169,9 @@ def check(case: Case, exact: Any, threads: int) -> None:
     if case.precision == "float32":
         assert set(same.values()) == {COMPARED}, (case.name, same)
     else:
-        peer = f"llama.cpp {PEERS[case.precision]}"
-        ours, theirs = stepwise(case), case.peers[threads].logits(case.ids)
-        case.results |= {"groundup": distance(ours, exact, case.ids)}
-        case.results |= {peer: distance(theirs, exact, case.ids)}
+        case.results |= {"groundup": distance(stepwise(case), exact, case.ids)}
+        for name, peer in case.peers[threads].items():
+            case.results[name] = distance(peer.logits(case.ids), exact, case.ids)
     print(f"{case.name}: {json.dumps(case.results)}", flush=True)
 
 
@@ -195,7 +207,7 @@ def measured(case: Case, threads: int, rounds: int) -> list[Row]:
     what = f"{case.name}, {threads} thread{'s' if threads > 1 else ''}"
     rows = compare(what, "tokens/s", works(contenders, case.ids[:OPENING], case), rounds=rounds)
     num_bytes = case.weight_bytes()
-    read_gb_s = case.peers[threads].read_gb_s(num_bytes)
+    read_gb_s = next(iter(case.peers[threads].values())).read_gb_s(num_bytes)
     used_gb_s = rows[0].median * num_bytes / 1e9
     case.results[f"{threads} threads"] = {
         "weights_mb": round(num_bytes / 1e6, 1),
@@ -220,9 +232,11 @@ def prompts(found: Sequence[Case], threads: int, rounds: int) -> Iterator[Row]:
     for case in found:
         if case.model_name == PULLED:
             ids = (case.ids * PROMPT)[:PROMPT]
-            # what is left without a step for prompts is torch's in both
-            named = list(case.contenders(threads).items())[:2]
-            each = [Contender(name, partial(write, ids, 1), PROMPT) for name, write in named]
+            each = [
+                Contender(name, partial(write, ids, 1), PROMPT)
+                for name, write in case.contenders(threads).items()
+                if name != TORCH
+            ]
             what = f"prompt of {PROMPT}, {case.precision}, {threads} threads"
             yield from compare(what, "tokens/s", each, rounds=rounds)
 
@@ -241,16 +255,20 @@ def main() -> None:
         made = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         torch.set_num_threads(options.threads[0])
         found = list(cases(options.only, options.threads, made, stack))
-        results["system_info"] = next(iter(found[0].peers.values())).system_info
+        first = next(iter(found[0].peers[options.threads[0]].values()))
+        results["system_info"] = first.system_info
         print(json.dumps(results["peers"]), results["system_info"], sep="\n")
         while options.wait is not None and not options.wait.exists():
             time.sleep(0.5)
         results["load"] = os.getloadavg()[0]
         rows: list[Row] = []
-        for threads in options.threads:
-            for case in found:
-                rows += measured(case, threads, options.rounds)
-            rows += prompts(found, threads, min(3, options.rounds))
+        try:
+            for threads in options.threads:
+                for case in found:
+                    rows += measured(case, threads, options.rounds)
+                rows += prompts(found, threads, min(3, options.rounds))
+        except KeyboardInterrupt:
+            print("Stopped: these rows were whole.")
         results["rows"] = [asdict(row) for row in rows]
         results["cases"] = {case.name: case.results for case in found}
     print(table(rows))

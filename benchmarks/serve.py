@@ -37,8 +37,8 @@ from groundup.weights.model_io import open_model
 
 CPU = Compute(torch.device("cpu"))
 TABLES = ("streams", "start")
-PRECISIONS: tuple[Precision, ...] = ("int8", "int4", "bf16")
-ENCODINGS = ("q8_0", "q4_0", "bf16")
+PRECISIONS: tuple[Precision, ...] = ("int8", "int4", "bf16", "float32")
+ENCODINGS = ("q8_0", "q4_0", "bf16", "f32")
 STREAMS, STREAM_TOKENS = (1, 4, 16, 32), 128
 QUICK_STREAMS, QUICK_TOKENS = (2,), 4
 
