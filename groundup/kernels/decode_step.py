@@ -58,7 +58,7 @@ class CompiledStep:
         self._positions = model.transformer.position_embedding
         self._shape, self._weights = Fixed(described.shape), Fixed(described.weights)
         self._kept = threading.local()  # the buffers of a Python thread's last step
-        self._calls: WeakKeyDictionary[KVCache, _Call] = WeakKeyDictionary()
+        self._calls: WeakKeyDictionary[KVCache, _StepCall] = WeakKeyDictionary()
         self._workers = _Workers()
 
     def __deepcopy__(self, memo: Any) -> None:
@@ -83,7 +83,9 @@ class CompiledStep:
         cache.advance(new)
         return logits
 
-    def _call_on(self, cache: KVCache, of: tuple[int, int, int, int, tuple[int, ...]]) -> "_Call":
+    def _call_on(
+        self, cache: KVCache, of: tuple[int, int, int, int, tuple[int, ...]]
+    ) -> "_StepCall":
         """Its tokens lie one after the other, text after text and head after head."""
         shape, capacity, (_, _, texts, new, wanted) = self.described.shape, cache.capacity, of
         slots = np.arange(capacity)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
@@ -96,7 +98,7 @@ class CompiledStep:
             slot_stride=shape.head_width,
             head_stride=capacity * shape.head_width,
         )
-        return _Call(shape, step_cache, wanted, of)
+        return _StepCall(shape, step_cache, wanted, of)
 
     def after_spans(
         self,
@@ -126,9 +128,9 @@ class CompiledStep:
             slot_stride=one_slot,
             head_stride=shape.head_width,
         )
-        return self._logits(torch.tensor(ids), _Call(shape, step_cache, positions))
+        return self._logits(torch.tensor(ids), _StepCall(shape, step_cache, positions))
 
-    def _logits(self, ids: Tensor, call: "_Call") -> Float[Tensor, "L V"]:
+    def _logits(self, ids: Tensor, call: "_StepCall") -> Float[Tensor, "L V"]:
         shape, threads, tokens = self.described.shape, usable_threads(), call.tokens
         positions = call.cache.lengths - 1
         hidden = self._embedding[ids]
@@ -170,10 +172,10 @@ class CompiledStep:
         return Fixed(thread_buffers(shape, rows, tokens, thread, threads, inputs=inputs))
 
 
-class _Call:
-    """What a step reads and writes besides weights and buffers. A later one of the same sizes (`of`) on the
-    same cache has the same arrays, with other contents: taking them apart takes as long as a small
-    model's layers.
+class _StepCall:
+    """What a step reads and writes besides weights and buffers. A later one of the same sizes
+    (`of`) on the same cache has the same arrays, with other contents: taking them apart takes as
+    long as a small model's layers.
     """
 
     def __init__(
