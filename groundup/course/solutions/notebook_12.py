@@ -6,6 +6,32 @@ from groundup.course.exercises import Exercise
 
 EXERCISES = {
     "12.1": Exercise(
+        1.96**2 * 0.25 / 0.05**2,
+        (
+            (1.96**2 * 0.25 / 0.1**2, "That is for ± 10 points, an interval of 20 points."),
+            (
+                1.96**2 * 0.25 / 0.025**2,
+                "That is for ± 2.5 points: the whole interval has 5. It should have 10.",
+            ),
+            (1.96 * 0.5 / 0.05, "That is the root of n. Square it."),
+        ),
+        hint="Set z times the root of p (1 - p) / n to 0.05, with p = 0.5, and solve for n.",
+        tolerance=0.05,
+    ),
+    "12.2": Exercise(
+        34 - 31,
+        (
+            (
+                34 - 100 / 7,
+                "Who always says joy needs no sentence, and is right more often than 1 in 7.",
+            ),
+            (34, "That is the share of right answers; take off what the best guesser reaches."),
+            (0.03, "In percent points: 34 less 31."),
+            (31, "That is the chance. How far is 34 above it?"),
+        ),
+        hint="62 of 200 are joy: what does somebody reach who always says joy?",
+    ),
+    "12.3": Exercise(
         2**1.75,
         (
             (1.75, "That is the mean surprise in bits. The perplexity is 2 to that."),
@@ -21,39 +47,6 @@ EXERCISES = {
         ),
         hint="The surprise of each token in bits is 1, 2, 3 and 1. Take the mean, and 2 to that.",
         tolerance=5e-3,
-    ),
-    "12.2": Exercise(
-        lambda nats_per_token, bytes_per_token: nats_per_token / math.log(2) / bytes_per_token,
-        (
-            (lambda nats, size: nats / size, "These are nats per byte. A bit is ln 2 nats."),
-            (
-                lambda nats, size: nats * math.log(2) / size,
-                "A bit is ln 2 nats, so there are more bits than nats: divide.",
-            ),
-            (
-                lambda nats, size: nats / math.log(2),
-                "These are bits per token. How many bytes has one?",
-            ),
-            (
-                lambda nats, size: nats / math.log(2) * size,
-                "The bits of a token are shared by its bytes: divide by them.",
-            ),
-        ),
-        hint="Nats to bits: divide by ln 2. Per token to per byte: divide by the bytes of a token.",
-        cases=((2.0, 4.0), (1.2, 2.0), (0.0, 3.0), (5.545177444479562, 1.0)),
-    ),
-    "12.3": Exercise(
-        1.96**2 * 0.25 / 0.05**2,
-        (
-            (1.96**2 * 0.25 / 0.1**2, "That is for ± 10 points, an interval of 20 points."),
-            (
-                1.96**2 * 0.25 / 0.025**2,
-                "That is for ± 2.5 points: the whole interval has 5. It should have 10.",
-            ),
-            (1.96 * 0.5 / 0.05, "That is the root of n. Square it."),
-        ),
-        hint="Set z times the root of p (1 - p) / n to 0.05, with p = 0.5, and solve for n.",
-        tolerance=0.05,
     ),
     "12.4": Exercise(
         2 * (1 + 10 + 45) / 2**10,
