@@ -1,4 +1,4 @@
-"""`groundup learn --progress`: what was answered is kept beside the reader's copies, and nowhere else; a page says what was computed."""
+"""`groundup learn --progress`: what is kept of answers, and where; the page of it."""
 
 import json
 from pathlib import Path

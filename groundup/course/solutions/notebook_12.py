@@ -23,7 +23,7 @@ EXERCISES = {
         (
             (
                 34 - 100 / 7,
-                "Who always says joy needs no sentence, and is right more often than 1 in 7.",
+                "Who always says joy is right more often than 1 in 7.",
             ),
             (34, "That is the share of right answers; take off what the best guesser reaches."),
             (0.03, "In percent points: 34 less 31."),
@@ -38,7 +38,7 @@ EXERCISES = {
             (math.exp(1.75), "1.75 is in bits, so it is 2 to that; e belongs to nats."),
             (
                 4,
-                "That is the mean of 1 / p. The logarithms are averaged, not the numbers themselves.",
+                "That is the mean of 1 / p. The logarithms are averaged.",
             ),
             (
                 4 * 4 / 5.5,
@@ -62,7 +62,8 @@ EXERCISES = {
             (2 * (10 + 45) / 2**10, "The sum begins with k = 0."),
             (2 * (1 + 10) / 2**10, "The sum ends with the smaller number itself, k = 2."),
         ),
-        hint="Ten places count: b = 2 and c = 8. Add the binomial coefficients of 10 for k = 0, 1, 2; twice that, over 2 to the 10.",
+        hint="Ten places count: b = 2 and c = 8. Add the binomial coefficients of 10 for "
+        "k = 0, 1, 2; twice that, over 2 to the 10.",
         tolerance=5e-3,
     ),
     "12.5": Exercise(
@@ -70,7 +71,8 @@ EXERCISES = {
         (
             (
                 0.5**10,
-                "That is how often all are right, if each is at 0.5. Here the result is known and a is not.",
+                "That is how often all are right, if each is at 0.5. Here the "
+                "result is known and a is not.",
             ),
             (0.05, "Probabilities of independent tokens are multiplied, not added."),
             (0.95, "Ten times 5 % are not half: a to the power of 10 must be 0.5."),

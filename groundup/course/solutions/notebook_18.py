@@ -20,7 +20,7 @@ EXERCISES = {
             (1 / 6, "That is the share of pairs the wrong way round."),
             (5 / 9, "There are 3 times 2 pairs: each with an answer beside each without."),
         ),
-        hint="There are six pairs of one with and one without an answer. In how many has the first more?",
+        hint="Of six pairs of one with and one without an answer, in how many has the first more?",
     ),
     "18.2": Exercise(
         _none_wrong,
@@ -40,7 +40,7 @@ EXERCISES = {
         149,
         (
             (148, "With 148 the bound is still a little above 2 %: round up."),
-            (50, "At 2 % one mistake in 50 is expected; to see none of 50 happens by luck often."),
+            (50, "At 2 % one mistake in 50 is expected; often there is none, by luck."),
             (150, "3 / 0.02 is near it. The exact number is a little smaller."),
             (3, "0.98 to the power of 3 is far above 0.05."),
         ),
