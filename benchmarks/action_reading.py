@@ -1,6 +1,6 @@
 """Which action a message asks for: how many requests have their action, and how many questions that documents answer start one.
 
-python benchmarks/action_reading.py [--words] [--json OUT]
+python benchmarks/action_reading.py [--words | --encoder NAME] [--json OUT]
 
 By meaning, too, where the encoder is on this machine and --words is not given.
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from groundup.actions.action_file import read_actions
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import Embed
+from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
 from groundup.device import select_compute
 from groundup.errors import ModelError
 from groundup.packs.pack import PACKAGED
@@ -38,19 +38,21 @@ def answerable(pack: str) -> list[str]:
     return questions + [row["question"] for row in held if row["kind"] == "answerable"]
 
 
-def encoder() -> Embed | None:
-    """Return the vectors of all-minilm-l6-v2; None: it is not on this machine."""
+def vectors_of(name: str) -> Embed | None:
+    """Return the vectors of an encoder; None: it is not on this machine."""
     try:
-        return embed_with("all-minilm-l6-v2", select_compute("cpu"), Silent())
+        return embed_with(name, select_compute("cpu"), Silent())
     except ModelError:
         return None
 
 
-def measured(pack: str, embed: Embed | None = None) -> dict[str, int | str]:
-    """Return the counts of a pack; `embed`: None: by words alone."""
+def measured(
+    pack: str, embed: Embed | None = None, encoder: str = USUAL_ENCODER
+) -> dict[str, int | str]:
+    """Return the counts of a pack; `embed`: the vectors of `encoder`; None: by words alone."""
     actions = read_actions(PACKAGED / pack)
     assert actions is not None
-    choose = ActionChooser(actions.actions, embed).choose
+    choose = ActionChooser(actions.actions, embed, fitted_weights(encoder)).choose
     rows = lines(HELD_OUT / "actions" / f"{pack}.jsonl")
     requests = [(choose(row["text"]), row["actions"]) for row in rows if row["actions"]]
     near = [choose(row["text"]) for row in rows if not row["actions"]]
@@ -71,11 +73,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="write the counts to this file")
+    parser.add_argument("--encoder", default=USUAL_ENCODER, help="whose vectors say what is meant")
     parser.add_argument("--words", action="store_true", help="by words alone")
     arguments = parser.parse_args()
-    embed = None if arguments.words else encoder()
+    embed = None if arguments.words else vectors_of(arguments.encoder)
     print("by words alone" if embed is None else "by words and meaning")
-    counts = [measured(file.stem, embed) for file in sorted((HELD_OUT / "actions").glob("*.jsonl"))]
+    counts = [
+        measured(file.stem, embed, arguments.encoder)
+        for file in sorted((HELD_OUT / "actions").glob("*.jsonl"))
+    ]
     names = [name for name in counts[0] if name != "pack"]
     counts.append({"pack": "all", **{name: sum(int(c[name]) for c in counts) for name in names}})
     print(f"{'pack':<12}" + "".join(f"{name:>14}" for name in names))

@@ -1,11 +1,11 @@
 """The weights by which an action is chosen by meaning: fitted, and how well they do on a pack that they were not fitted on.
 
-python benchmarks/action_weights.py [--write]
+python benchmarks/action_weights.py [--encoder NAME] [--write]
 
 Fitted on the five packs' examples, each left out in turn, against their near questions, left out likewise, and questions that documents answer: the
 packs' own, their instructions that are questions, and benchmarks/held_out with held_out/second. Never on conversations, nor on held_out/actions and
-held_out/third. For the table each pack has weights of the other four. --write: weights of all five, to groundup/actions/meaning.json. Needs
-scikit-learn and the encoder all-minilm-l6-v2.
+held_out/third. For the table each pack has weights of the other four. --write: weights of all five, to groundup/actions/meaning/NAME.json.
+Needs scikit-learn and the encoder.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from groundup.actions import intent, intent_meaning
 from groundup.actions.action_file import read_actions
 from groundup.actions.definition import Action
 from groundup.actions.intent import NEAR, SURE, ActionChooser
-from groundup.actions.intent_meaning import FILE, MeaningWeights
+from groundup.actions.intent_meaning import FITTED, USUAL_ENCODER, MeaningWeights
 from groundup.device import select_compute
 from groundup.files import write_text
 from groundup.packs.pack import PACKAGED
@@ -74,10 +74,13 @@ def rows_of(pack: str, embed: intent_meaning.Embed) -> Iterator[Row]:
     """Yield the rows of a pack."""
     found = read_actions(PACKAGED / pack)
     assert found is not None
-    whole = ActionChooser(found.actions, embed)
+    none_yet = MeaningWeights({}, 0.0, np.zeros_like(embed([""])[0]), 0.0)
+    whole = ActionChooser(found.actions, embed, none_yet)
     for kind, text, wanted in messages(pack, found.actions):
         is_own = kind in ("example", "near question")
-        chooser = ActionChooser(without(found.actions, text), embed) if is_own else whole
+        chooser = whole
+        if is_own:
+            chooser = ActionChooser(without(found.actions, text), embed, none_yet)
         vectors = [embed([each])[0] for each, _ in chooser.parts(text)]
         yield Row(pack, kind, text, wanted, list(chooser.features(text)), vectors)
 
@@ -92,7 +95,7 @@ def fitted_request(rows: Sequence[Row]) -> tuple[np.ndarray, float]:
 
 
 def with_request(rows: Sequence[Row], request: tuple[np.ndarray, float]) -> list[Row]:
-    """Return rows with what these weights say in place of those of FILE."""
+    """Return rows with what these weights say in place of none."""
     found = []
     for row in rows:
         parts = []
@@ -150,9 +153,10 @@ def odds(row: Row, weights: MeaningWeights) -> list[tuple[float, str]]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--encoder", default=USUAL_ENCODER, help="whose vectors are weighed")
     parser.add_argument("--write", action="store_true", help="write the weights of all packs")
     arguments = parser.parse_args()
-    made = embed_with("all-minilm-l6-v2", select_compute("cpu"), Silent())
+    made = embed_with(arguments.encoder, select_compute("cpu"), Silent())
     known: dict[str, np.ndarray] = {}
 
     def embed(texts: Sequence[str]) -> np.ndarray:
@@ -184,7 +188,7 @@ def main() -> None:
             "request": [round(float(each), DIGITS) for each in weights.request],
             "request_bias": round(weights.request_bias, DIGITS),
         }
-        write_text(FILE, json.dumps(plain) + "\n")
+        write_text(FITTED / f"{arguments.encoder}.json", json.dumps(plain) + "\n")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from groundup.actions.endings import (
     undo_refusal,
 )
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import Embed
+from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
 from groundup.actions.ledger import Party
 from groundup.actions.pending import pending
 from groundup.actions.progress import in_sentences, known_values, said
@@ -90,12 +90,13 @@ class ActionDesk:
         self.chooser, self._by_meaning = ActionChooser(found.actions), False
         self._timeout_s = timeout_s
 
-    def hear_by_meaning(self, embed: Embed) -> None:
+    def hear_by_meaning(self, embed: Embed, encoder: str = USUAL_ENCODER) -> None:
         """Compare messages with examples by their vectors, too, from now on; `embed` makes those of
-        all-minilm-l6-v2. The first call makes the vectors of the examples, some 20 ms each.
+        `encoder`, one of `fitted_encoders`. The first call makes the vectors of the examples, some
+        20 ms each with USUAL_ENCODER.
         """
         if not self._by_meaning:
-            self.chooser = ActionChooser(self.actions.actions, embed)
+            self.chooser = ActionChooser(self.actions.actions, embed, fitted_weights(encoder))
             self._by_meaning = True
 
     def turn(

@@ -21,7 +21,13 @@ from functools import lru_cache
 from math import inf, log, sqrt
 
 from groundup.actions.definition import Action
-from groundup.actions.intent_meaning import Embed, Meanings, MeaningWeights, fitted_weights
+from groundup.actions.intent_meaning import (
+    USUAL_ENCODER,
+    Embed,
+    Meanings,
+    MeaningWeights,
+    fitted_weights,
+)
 from groundup.actions.intent_words import (
     CODE,
     COUNT,
@@ -150,8 +156,15 @@ _OWN = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive", "id"])
 class ActionChooser:
     """Chooses among the actions of a pack."""
 
-    def __init__(self, actions: Sequence[Action], embed: Embed | None = None) -> None:
-        """`embed`: the vectors of all-minilm-l6-v2; None: by words alone."""
+    def __init__(
+        self,
+        actions: Sequence[Action],
+        embed: Embed | None = None,
+        weights: MeaningWeights | None = None,
+    ) -> None:
+        """`embed`: the vectors of an encoder (None: by words alone), `weights`: those that were fitted
+        for it, by default USUAL_ENCODER's.
+        """
         self._verbs = _first_words(actions)
         self._titles = {_plain(each.title): each.name for each in actions}
         self._questions = {_plain(text) for each in actions for text in each.not_examples}
@@ -178,7 +191,8 @@ class ActionChooser:
         if embed is not None and actions:
             asked = {each.name: [each.title, *each.examples] for each in actions}
             answered = [text for each in actions for text in each.not_examples]
-            self.meanings = Meanings(asked, answered, embed)
+            weights = weights or fitted_weights(USUAL_ENCODER)
+            self.meanings = Meanings(asked, answered, embed, weights)
 
     def choose(
         self,
@@ -232,7 +246,8 @@ class ActionChooser:
         """Return the logarithm of the odds that a message asks for an action, for each one: that of
         its part which asks most clearly.
         """
-        return best_odds(self.features(message, labels), fitted_weights())
+        assert self.meanings is not None
+        return best_odds(self.features(message, labels), self.meanings.weights)
 
     def parts(self, message: str) -> list[tuple[str, Form]]:
         """Return the different parts of a message that may ask for something, with their forms."""
@@ -249,7 +264,7 @@ class ActionChooser:
         for text, form in parts:
             by_vectors = self.meanings.features(text)
             by_words = self._word_features(text, form, given)
-            asks = fitted_weights().request_logit(self.meanings.vector(text))
+            asks = self.meanings.weights.request_logit(self.meanings.vector(text))
             for name, each in by_words.items():
                 each |= by_vectors[name]
                 each["asks"] = asks

@@ -4,8 +4,8 @@
     a wish at all:           request . vector          whatever it is about
 
 Both were fitted on the five packs' examples, each left out in turn, against the questions that
-their documents answer (`benchmarks/action_weights.py`, which writes FILE), for all-minilm-l6-v2: the
-vectors of another encoder mean nothing to them.
+their documents answer (`benchmarks/action_weights.py`), for each encoder of FITTED, whose vectors mean
+nothing to another's weights.
 """
 
 import json
@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
-FILE = Path(__file__).parent / "meaning.json"
+FITTED = Path(__file__).parent / "meaning"
+"""Has ENCODER.json for each encoder for which weights were fitted."""
+USUAL_ENCODER = "all-minilm-l6-v2"
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Embed = Callable[[Sequence[str]], Vectors]
-"""Returns the vectors, (number of texts, 384) of length 1, of texts."""
-# Vectors of messages that are kept, 1.5 kB each.
+"""Returns the vectors, (number of texts, dimensions) of length 1, of texts."""
+# Vectors of messages that are kept, 1.5 to 3 kB each.
 REMEMBERED = 2048
 NEAREST = 3
 # Strength of the regression's penalty (docs/log.md).
@@ -49,13 +51,13 @@ class MeaningWeights:
     """Of the features, by name."""
     bias: float
     request: Vectors
-    """(384,): what of a vector says that something is to be done."""
+    """(dimensions,): what of a vector says that something is to be done."""
     request_bias: float
 
     @classmethod
-    def read(cls) -> "MeaningWeights":
-        """Read FILE."""
-        held = json.loads(FILE.read_text("utf-8"))
+    def read(cls, encoder: str) -> "MeaningWeights":
+        """Read the file of one of `fitted_encoders`."""
+        held = json.loads((FITTED / f"{encoder}.json").read_text("utf-8"))
         return cls(
             held["weights"],
             held["bias"],
@@ -72,14 +74,20 @@ class MeaningWeights:
         return float(self.request @ vector) + self.request_bias
 
 
-@lru_cache(maxsize=1)
-def fitted_weights() -> MeaningWeights:
-    """Return the weights of FILE."""
-    return MeaningWeights.read()
+@lru_cache
+def fitted_encoders() -> frozenset[str]:
+    """Return the names of the encoders for which weights were fitted."""
+    return frozenset(file.stem for file in FITTED.glob("*.json"))
+
+
+@lru_cache
+def fitted_weights(encoder: str) -> MeaningWeights:
+    """Return the weights for the vectors of an encoder."""
+    return MeaningWeights.read(encoder)
 
 
 def _ridge(texts: Sequence[Vectors], others: Sequence[Vectors]) -> Vectors:
-    """Return the weights, (385, kinds), of a ridge regression from a vector and 1 to 1 for the kind
+    """Return the weights, (dimensions + 1, kinds), of a ridge regression from a vector and 1 to 1 for the kind
     that has the text and 0 for the others; `others`: vectors of no kind.
     """
     counts = [*map(len, texts), len(others)]
@@ -95,12 +103,16 @@ class Meanings:
     """The vectors of actions' texts, and of messages as they come."""
 
     def __init__(
-        self, asked: Mapping[str, Sequence[str]], answered: Sequence[str], embed: Embed
+        self,
+        asked: Mapping[str, Sequence[str]],
+        answered: Sequence[str],
+        embed: Embed,
+        weights: MeaningWeights,
     ) -> None:
         """`asked`: of each action its title and then its examples; `answered`: near questions that
-        documents answer.
+        documents answer; `weights`: those for the vectors of `embed`.
         """
-        self._embed = embed
+        self._embed, self.weights = embed, weights
         self._made: dict[str, Vectors] = {}
         self.prepare([*answered, *(text for texts in asked.values() for text in texts)])
         self._asked = {name: self._stacked(texts) for name, texts in asked.items()}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from groundup.actions.definition import Rule, Slot
 from groundup.actions.desk import ActionDesk
+from groundup.actions.intent_meaning import fitted_encoders
 from groundup.actions.state import ActionTurn
 from groundup.actions.templates import template_names
 from groundup.actions.world import WORLD_FILE
@@ -18,7 +19,7 @@ from groundup.http.json_object import JsonObject
 from groundup.retrieve.answer import QuestionReading
 from groundup.retrieve.cite import Quote
 from groundup.runs import read_stage_kinds
-from groundup.weights.catalog import SENTENCE_ENCODER, untuned
+from groundup.weights.catalog import untuned
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
@@ -76,11 +77,16 @@ def desk_of_build(
 
 
 def hear_by_meaning(desk: ActionDesk, vectors: "Vectors | None") -> None:
-    """Let a desk compare messages by the vectors of SENTENCE_ENCODER, for which the weights were
-    fitted, where an index's encoder is that or is tuned from it; else it stays with words.
+    """Let a desk compare messages by the vectors of an encoder for which weights were fitted: an
+    index's second, or what its own is tuned from; else it stays with words.
     """
-    if vectors is not None and untuned(vectors.known.model) == SENTENCE_ENCODER:
-        desk.hear_by_meaning(vectors.embed_untuned)
+    if vectors is None:
+        return
+    encoder, embed = untuned(vectors.known.model), vectors.embed_untuned
+    if vectors.second is not None and vectors.second.name in fitted_encoders():
+        encoder, embed = vectors.second.name, vectors.second.embed
+    if encoder in fitted_encoders():
+        desk.hear_by_meaning(embed, encoder)
 
 
 def rule_reading(

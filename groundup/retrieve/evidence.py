@@ -186,9 +186,9 @@ def _of_all(
         if vectors.read is not None:
             scores = vectors.read(question, passages)
             found = [each.with_scores(of) for each, of in zip(near, scores, strict=True)]
-            if vectors.read_again is not None:
+            if vectors.second is not None:
                 again = most_evidence(found, READ_AGAIN)
-                read = vectors.read_again(question, [passages[i] for i in again])
+                read = vectors.second.read(question, [passages[i] for i in again])
                 both = scores_of_both(scores, dict(zip(again, read, strict=True)))
                 found = [each.with_scores(of) for each, of in zip(near, both, strict=True)]
             values = [by_reader(max(each, default=0.0)) for each in found]

@@ -17,7 +17,7 @@ from groundup.retrieve.database import begin_change, end_change
 from groundup.retrieve.index import SECOND_READER_FILE
 from groundup.retrieve.reader import ADAPTERS, PACKAGED, find_reader
 from groundup.retrieve.updated_vectors import is_here
-from groundup.retrieve.vectors import Vectors, open_encoder
+from groundup.retrieve.vectors import SecondEncoder, Vectors, embed_by, open_encoder
 from groundup.retrieve.vectors_info import NO_VECTORS, read_vectors_info
 from groundup.weights.catalog import DEFAULT_ENCODER
 
@@ -97,10 +97,11 @@ def use_second(vectors: Vectors, folder: Path, compute: Compute, progress: Progr
             f"read by the first alone. With both: groundup pull {name}"
         )
         return
-    reader = find_reader(open_encoder(name, compute, progress), folder)
+    engine = open_encoder(name, compute, progress)
+    reader = find_reader(engine, folder)
     if reader is None:
         raise ModelError(
             f"{name} has other weights than its reader.",
             fix=f"Fetch it again: groundup pull {name}",
         )
-    vectors.read_again = reader.scores
+    vectors.second = SecondEncoder(name, embed_by(engine), reader.scores)

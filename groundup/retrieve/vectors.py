@@ -16,6 +16,7 @@ don't (the right passage first for 64, 68 and 70 %; docs/log.md).
 import copy
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,15 @@ def text_of(passage: Passage) -> str:
     return f"{passage.title}\n{passage.text}"
 
 
+@dataclass(frozen=True)
+class SecondEncoder:
+    """A larger encoder that reads passages again, beside that of an index (`second_reader.py`)."""
+
+    name: str
+    embed: Embed
+    read: ReadPassages
+
+
 class Vectors:
     """The vectors of an index, open to be searched."""
 
@@ -203,8 +213,7 @@ class Vectors:
         """The vectors of the model that this encoder is tuned from."""
         self.embed_compared = embed
         """Vectors that are only compared with a question, by faster products if there are some."""
-        self.read_again: ReadPassages | None = None
-        """A second reader, that of a larger encoder (`second_reader.py`)."""
+        self.second: SecondEncoder | None = None
         self.store = known.open_store()
         self._made: dict[str, Vector] = {}
         self._asked: tuple[tuple[str, ...], Rows] | None = None

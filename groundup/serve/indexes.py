@@ -47,7 +47,7 @@ from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import ADAPTER_FILE, TUNED
 from groundup.retrieve.requests_to_reader import Requests
 from groundup.retrieve.search import Keep, every, is_current
-from groundup.retrieve.vectors import Vectors
+from groundup.retrieve.vectors import SecondEncoder, Vectors
 from groundup.runs import read_stage_kinds
 from groundup.serve.requests import RequestError
 from groundup.serve.worker import Worker
@@ -104,12 +104,16 @@ class ServedIndexes:
         def open_on_worker(path: Path) -> Vectors | None:
             found = worker.result(lambda: vectors_for(AUTO, path, "cpu", progress))
             if found is not None:
-                embed, read, again = found.embed, found.read, found.read_again
+                embed, read, second = found.embed, found.read, found.second
                 found.embed = lambda texts: worker.result(lambda: embed(texts))
                 if read is not None:
                     found.read = lambda *args: worker.result(lambda: read(*args))
-                if again is not None:
-                    found.read_again = lambda *args: worker.result(lambda: again(*args))
+                if second is not None:
+                    found.second = SecondEncoder(
+                        second.name,
+                        lambda texts: worker.result(lambda: second.embed(texts)),
+                        lambda *args: worker.result(lambda: second.read(*args)),
+                    )
             return found
 
         self._open_vectors = open_on_worker

@@ -34,7 +34,7 @@ import groundup.actions.world
 from groundup.actions.action_file import read_actions
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import Embed
+from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
 from groundup.packs.pack import packaged_packs
 
 HERE = Path(__file__).parent
@@ -291,15 +291,15 @@ def test_there_are_a_thousand_adversarial_turns_of_a_hundred_messages() -> None:
     assert len(said) >= TURNS and len(set(said)) >= 100
 
 
-def encoder() -> Embed | None:
-    """The vectors of all-minilm-l6-v2; None: it is not on this machine."""
+def encoder(name: str) -> Embed | None:
+    """The vectors of an encoder; None: it is not on this machine."""
     from groundup.device import select_compute
     from groundup.errors import ModelError
     from groundup.progress import Silent
     from groundup.retrieve.vectors import embed_with
 
     try:
-        return embed_with("all-minilm-l6-v2", select_compute("cpu"), Silent())
+        return embed_with(name, select_compute("cpu"), Silent())
     except ModelError:
         return None
 
@@ -308,17 +308,21 @@ def main() -> None:
     """Print how many conversations of each pack are right, and each that is not."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, default=FILES)
+    parser.add_argument("--encoder", default=USUAL_ENCODER, help="choose them by its vectors, too")
     parser.add_argument("--words", action="store_true", help="choose actions by words alone")
     parser.add_argument("--no-attacks", action="store_true", help="without adversarial messages")
     arguments = parser.parse_args()
     groundup.actions.world.SYNCHRONOUS = "OFF"
     groundup.actions.desk.read_actions = cache(read_actions)
-    embed = None if arguments.words else encoder()
+    embed = None if arguments.words else encoder(arguments.encoder)
     print("chosen by words alone" if embed is None else "chosen by words and meaning")
     total: Counter[str] = Counter()
     for file in arguments.files:
         own = list(conversations([file]))
-        choosers = {name: chooser_of(name, embed) for name in {script.pack for script in own}}
+        choosers = {
+            name: chooser_of(name, embed, arguments.encoder)
+            for name in {script.pack for script in own}
+        }
         counts: Counter[str] = Counter()
         for script in own:
             with tempfile.TemporaryDirectory() as folder:
@@ -346,10 +350,10 @@ def main() -> None:
     )
 
 
-def chooser_of(pack: str, embed: Embed | None) -> ActionChooser:
+def chooser_of(pack: str, embed: Embed | None, encoder: str) -> ActionChooser:
     found = read_actions(packaged_packs()[pack])
     assert found is not None
-    return ActionChooser(found.actions, embed)
+    return ActionChooser(found.actions, embed, fitted_weights(encoder))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from cafe_talk import TODAY, Talker
 from groundup.actions.action_file import read_actions
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import Embed, fitted_weights
+from groundup.actions.intent_meaning import Embed, fitted_encoders, fitted_weights
 from groundup.device import select_compute
 from groundup.packs.pack import packaged_packs
 from groundup.progress import Silent
@@ -88,5 +88,7 @@ def test_a_message_between_two_actions_is_asked_about(embed: Embed, tmp_path: Pa
     assert (turn.action.name, turn.values["booking"].value) == ("change_date", "MNKRSW")
 
 
-def test_the_weights_are_of_the_encoders_vectors(embed: Embed) -> None:
-    assert fitted_weights().request.shape == embed(["Book a table"])[0].shape
+@pytest.mark.parametrize("encoder", sorted(fitted_encoders()))
+def test_the_weights_are_of_the_encoders_vectors(encoder: str) -> None:
+    config = open_encoder(encoder, select_compute("cpu"), Silent()).config
+    assert fitted_weights(encoder).request.shape == (config.width,)

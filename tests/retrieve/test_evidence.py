@@ -25,7 +25,7 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.refusals import NOT_FOUND
 from groundup.retrieve.search import find
-from groundup.retrieve.vectors import Vectors, make_vectors, text_of
+from groundup.retrieve.vectors import SecondEncoder, Vectors, make_vectors, text_of
 from groundup.retrieve.vectors_info import read_vectors_info
 
 from .conftest import BOILER, Update
@@ -151,7 +151,7 @@ def test_a_second_reader_reads_the_passages_with_most_evidence_by_the_first(
         read.extend(given)
         return [(-1.0,) * len(statements(each)) for each in given]
 
-    vectors.read_again = again
+    vectors.second = SecondEncoder("larger", bag, again)
     both = evidence(index, passages, QUESTION, vectors)
     order = sorted(range(len(passages)), key=lambda i: -alone.values[i])
     assert len(passages) == 3 and read == [passages[i] for i in order[:2]]

@@ -78,9 +78,9 @@ def test_passages_are_read_by_both_until_it_is_taken_away(
     assert not set_second(folder, LARGER, "cpu", Silent()), "nothing is new"
     alone, both = opened(folder), opened(folder)
     use_second(both, folder, CPU, Silent())
-    assert alone.read_again is None and both.read_again is not None
+    assert alone.second is None and both.second is not None
     second = open_reader(tiny, tmp_path / "adapters" / LARGER)
-    assert both.read_again(QUESTION, passages) == second.scores(QUESTION, passages)
+    assert both.second.read(QUESTION, passages) == second.scores(QUESTION, passages)
     one, two = (evidence(searched, passages, QUESTION, each) for each in (alone, both))
     assert one.by == two.by and one.values != two.values
     assert set_second(folder, "none", "cpu", Silent()) and read_second(folder) == ""
@@ -94,7 +94,7 @@ def test_an_encoder_that_is_not_here_is_said_and_the_first_reads_alone(
     (searched.folder / SECOND_READER_FILE).write_text(f'{{"encoder": "{LARGER}"}}')
     vectors, said = opened(searched.folder), Said()
     use_second(vectors, searched.folder, CPU, said)
-    assert vectors.read_again is None
+    assert vectors.second is None
     assert len(said.lines) == 1 and f"groundup pull {LARGER}" in said.lines[0]
 
 
