@@ -12,6 +12,7 @@ from groundup.actions.intent_meaning import Embed, fitted_encoders, fitted_weigh
 from groundup.device import select_compute
 from groundup.packs.pack import packaged_packs
 from groundup.progress import Silent
+from groundup.retrieve.vectors import open_encoder
 
 pytestmark = pytest.mark.network
 
@@ -90,5 +91,5 @@ def test_a_message_between_two_actions_is_asked_about(embed: Embed, tmp_path: Pa
 
 @pytest.mark.parametrize("encoder", sorted(fitted_encoders()))
 def test_the_weights_are_of_the_encoders_vectors(encoder: str) -> None:
-    config = open_encoder(encoder, select_compute("cpu"), Silent()).config
+    config = open_encoder(encoder, select_compute("cpu"), Silent()).opened.model.config
     assert fitted_weights(encoder).request.shape == (config.width,)

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from groundup.recipes.builds.build import digest
 from groundup.recipes.builds.pipeline import plan_build, stages_of
 from groundup.recipes.named_stages import named_stage
 from groundup.recipes.recipe import check, load_recipe, write_recipe
+from groundup.recipes.stages import chat
 from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 
@@ -219,6 +221,22 @@ def test_a_recipe_has_any_number_of_classifiers_and_chat_models_by_name() -> Non
     assert {row.stage: row.what for row in plan_build(recipe).stages}["writer"].endswith(
         "LoRA of rank 8"
     )
+
+
+def test_of_a_long_budget_training_has_what_the_other_stages_cannot_use(tmp_path: Path) -> None:
+    def seconds(budget: str, **given: Any) -> dict[str, float]:
+        config = BuildConfig(budget=budget, **given)
+        plan = plan_build(load_recipe(str(tmp_path), config))
+        assert sum(row.planned_s for row in plan.stages) == pytest.approx(plan.budget_s)
+        return {row.stage: row.planned_s for row in plan.stages}
+
+    short, long = (seconds(budget, added=("spam", "chat")) for budget in ("10m", "8h"))
+    assert short["chat"] / short["pretrain"] == pytest.approx(chat.SHARE / PRETRAIN.share)
+    assert long["chat"] == 1200 and long["evaluate"] == long["export"] == 600
+    assert long["pretrain"] > 2 / 3 * 8 * 3600
+    larger = seconds("8h", added=("spam", "chat"), base="qwen2.5-coder-0.5b")
+    assert larger["chat"] > 3 * long["chat"]
+    assert seconds("8h")["pretrain"] > 0.8 * 8 * 3600
 
 
 def test_the_public_model_is_named_by_base(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 A stage may read those before it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from groundup.model.sizes import parameter_count
@@ -37,6 +38,12 @@ PROGRAM_BYTES = 1.0e9
 DEFAULT_DOWNLOAD_BYTES = 100e6
 # Of the shares of a build that makes a model of texts alone: its other stages take seconds.
 PRETRAIN_ALONE = 0.90
+# Stages that use whatever time they are given; the others end when their texts are read.
+OPEN_ENDED = (DATA.name, TOKENIZER.name, PRETRAIN.name, TEACH.name)
+# The most seconds that another stage is given of a longer budget, with a public model of
+# USUAL_PARAMETERS: several times what it takes on two cores (docs/log.md). "": any other kind.
+ENOUGH_S = {"classifier": 1200.0, "chat": 1200.0, "": 600.0}
+USUAL_PARAMETERS = 135e6
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
@@ -66,15 +73,37 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         chosen.append(replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)))
     names = [stage.name for stage in chosen]
     chosen.append(replace(REPORT, needs=tuple(names)))
-    whole = sum(stage.share for stage in chosen)
+    shares = shares_of(chosen, recipe)
     return tuple(
         replace(
             stage,
-            share=stage.share / whole,
+            share=shares[stage.name],
             needs=tuple(name for name in stage.needs if name in names),
         )
         for stage in chosen
     )
+
+
+def shares_of(stages: Sequence[Stage], recipe: Recipe) -> dict[str, float]:
+    """Return what each stage is given of the budget, in proportion to their shares; what is more than
+    ENOUGH_S goes to those that are OPEN_ENDED, if there are some that train.
+    """
+    base = base_shape(recipe)
+    scale = max(1.0, parameter_count(base).total / USUAL_PARAMETERS) if base else 1.0
+    most = {
+        stage.name: scale * ENOUGH_S.get(stage.kind, ENOUGH_S[""]) / recipe.budget_s
+        for stage in stages
+        if stage.name not in OPEN_ENDED
+    }
+    found: dict[str, float] = {}
+    while True:
+        free = [stage for stage in stages if stage.name not in found]
+        left, whole = 1 - sum(found.values()), sum(stage.share for stage in free)
+        given = {stage.name: stage.share / whole * left for stage in free}
+        over = {name: most[name] for name in given if most.get(name, 1.0) < given[name]}
+        if not over or not {PRETRAIN.name, TEACH.name} & {*given}:
+            return found | given
+        found |= over
 
 
 def of_texts(recipe: Recipe) -> tuple[Stage, ...]:
