@@ -57,7 +57,9 @@ class IndexStage(StageConfig):
     by words alone.
     """
     encoder: str = ""
-    """A larger encoder (all-mpnet-base-v2) whose reader reads passages, too; "": none."""
+    """A larger encoder (all-mpnet-base-v2) whose reader reads passages, too; "": none, "auto": that
+    one where it is here, vectors are all-minilm-l6-v2-ask's and the processor has bf16 products.
+    """
     questions: str = ""
     """JSON lines of instruction, input and document (docs/packs.md); on those without an input it
     is chosen how much evidence an answer needs.
@@ -248,6 +250,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
             "source": {"spec": str(folder / DOCUMENTS)},
             "language": head.language,
             "vectors": DEFAULT_ENCODER,
+            "encoder": "auto",
             "questions": str(folder / "instructions.jsonl"),
             "known_answers": str(asked) if pack.parts["questions"] else "",
         },

@@ -4,6 +4,8 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -23,6 +25,8 @@ from groundup.recipes.builds.build import LOG_FILE, build
 from groundup.recipes.builds.pipeline import stages_of
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe, load_recipe
+from groundup.recipes.stage import StageContext
+from groundup.recipes.stages import index as index_stage
 from groundup.recipes.stages.answers import AnswerMethod, evenly_chosen, figures
 from groundup.recipes.stages.chat import grounded
 from groundup.retrieve.answer import Answer, ask
@@ -33,6 +37,7 @@ from groundup.retrieve.rankings import vectors_for
 from groundup.runs import BuiltStage
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard
+from groundup.weights.catalog import DEFAULT_ENCODER
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.verify import verify_path
 
@@ -263,6 +268,35 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
     [note] = index_alone(root, tmp_path / "default", "", monkeypatch).thin
     assert "is not on this machine" in note and "set index.vectors to all-minilm-l6-v2-ask" in note
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made", "has_bf16", "is_pulled", "second", "said"),
+    [
+        ("auto", DEFAULT_ENCODER, True, True, "all-mpnet-base-v2", ""),
+        ("auto", DEFAULT_ENCODER, True, False, "none", "groundup pull all-mpnet-base-v2, then redo"),
+        ("auto", DEFAULT_ENCODER, False, True, "none", ""),
+        ("auto", "", True, True, "none", ""),
+        ("all-mpnet-base-v2", DEFAULT_ENCODER, False, False, "all-mpnet-base-v2", ""),
+        ("all-mpnet-base-v2", "", True, True, "none", "reads nothing"),
+        ("", DEFAULT_ENCODER, True, True, "none", ""),
+    ],
+)  # fmt: skip
+def test_a_pack_has_a_second_reader_where_its_encoder_is_here_and_fast(
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    made: str,
+    has_bf16: bool,
+    is_pulled: bool,
+    second: str,
+    said: str,
+) -> None:
+    monkeypatch.setattr(index_stage, "is_here", lambda name: is_pulled)
+    context = cast(
+        StageContext, SimpleNamespace(compute=SimpleNamespace(has_bf16=has_bf16), name="index")
+    )
+    found, note = index_stage.second_encoder(wanted, made, context)
+    assert found == second and (said in note if said else not note)
 
 
 def test_documents_in_another_language_than_the_encoder_knows_are_warned_of(

@@ -30,8 +30,8 @@ from groundup.retrieve.known_questions import QUESTIONS_FILE, KnownQuestion, rea
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
 from groundup.retrieve.reader import TUNED
-from groundup.retrieve.second_reader import set_second
-from groundup.retrieve.updated_vectors import update_with_vectors
+from groundup.retrieve.second_reader import second_encoders, set_second
+from groundup.retrieve.updated_vectors import is_here, update_with_vectors
 from groundup.retrieve.vectors_info import NO_VECTORS
 from groundup.weights.catalog import DEFAULT_ENCODER
 
@@ -58,10 +58,10 @@ def run(context: StageContext) -> StageResult:
         if table.tune:
             tune(context, table)
     device, progress = context.compute.device.type, context.progress
-    reads = bool(table.encoder) and made.encoder == DEFAULT_ENCODER
-    set_second(context.folder, table.encoder if reads else NO_VECTORS, device, progress)
-    if reads:
-        by += f", read by the reader of {table.encoder}, too"
+    second, alone = second_encoder(table.encoder, made.encoder, context)
+    set_second(context.folder, second, device, progress)
+    if second != NO_VECTORS:
+        by += f", read by the reader of {second}, too"
     with Index(context.folder) as index:
         counts, languages = index.counts(), index.languages
         if table.questions or table.known_answers:
@@ -89,11 +89,29 @@ def run(context: StageContext) -> StageResult:
         if not table.vectors:
             way = f"set {context.name}.vectors to {DEFAULT_ENCODER}, then {way}"
         lack = f"The documents are {made.note}. With vectors: {way}."
-    alone = ""
-    if table.encoder and not reads:
-        alone = f"{table.encoder} reads nothing: it does so beside {DEFAULT_ENCODER} only."
     notes = [note for note in (lack, alone, few) if note]
     return StageResult(line, facts, (*notes, *other_languages(languages, table.language)))
+
+
+def second_encoder(wanted: str, made: str, context: StageContext) -> tuple[str, str]:
+    """Return the encoder of the second reader (or "none"), and what is to be said of that; `made`: the
+    encoder of the vectors.
+    """
+    if made != DEFAULT_ENCODER:
+        alone = f"{wanted} reads nothing: it does so beside {DEFAULT_ENCODER} only."
+        return NO_VECTORS, alone if wanted not in ("", AUTO) else ""
+    if wanted != AUTO:
+        return wanted or NO_VECTORS, ""
+    [larger] = second_encoders()
+    if is_here(larger) and context.compute.has_bf16:
+        return larger, ""
+    lack = ""
+    if context.compute.has_bf16:
+        lack = (
+            f"More first answers are right with a second reader (docs/retrieve.md): "
+            f"groundup pull {larger}, then redo {context.name}."
+        )
+    return NO_VECTORS, lack
 
 
 def tune(context: StageContext, table: IndexStage) -> None:
