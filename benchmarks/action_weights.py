@@ -145,7 +145,7 @@ def fitted(rows: Sequence[Row]) -> MeaningWeights:
 def odds(row: Row, weights: MeaningWeights) -> list[tuple[float, str]]:
     """Return the odds of each action, best first."""
     (row,) = with_request([row], (weights.request, weights.request_bias))
-    best = intent.best_odds(row.parts, weights)
+    best = intent_meaning.best_odds(row.parts, weights)
     found = sorted(((each, name) for name, each in best.items()), reverse=True)
     return found or [(-99.0, "")]
 

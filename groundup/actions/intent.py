@@ -15,17 +15,19 @@ that a wish in words that no example has, or with the form of a question, is kno
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import inf, log, sqrt
 
 from groundup.actions.definition import Action
 from groundup.actions.intent_meaning import (
+    PLAIN,
     USUAL_ENCODER,
     Embed,
     Meanings,
     MeaningWeights,
+    best_odds,
     fitted_weights,
 )
 from groundup.actions.intent_words import (
@@ -82,15 +84,11 @@ LABEL = 1.5
 # Similarity (cosine of words) to an example from which on a question counts as the same question.
 SAME_QUESTION = 0.7
 QUESTIONS = ("question", "wish", "may")
-# Forms that ask for something to be done.
-PLAIN = ("request", "please", "want", "wish")
 # From so much on a message is an example but for its values.
 SAME = 0.9
 WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
-# The least logarithm of the odds by meaning: to begin an action, and to offer one; and how much
-# higher it is for a part of a message that may be a question, or only tells something.
+# The least logarithm of the odds by meaning: to begin an action, and to offer one.
 SURE, NEAR = 0.5, -1.5
-DOUBT = 0.85
 # An action that is so near behind the best one may be the one that is meant.
 EITHER = 0.5
 # So far ahead is another action in a part of a message than the one of the whole message.
@@ -162,8 +160,8 @@ class ActionChooser:
         embed: Embed | None = None,
         weights: MeaningWeights | None = None,
     ) -> None:
-        """`embed`: the vectors of an encoder (None: by words alone), `weights`: those that were fitted
-        for it, by default USUAL_ENCODER's.
+        """`embed`: the vectors of an encoder (None: by words alone), `weights`: those that were
+        fitted for it, by default USUAL_ENCODER's.
         """
         self._verbs = _first_words(actions)
         self._titles = {_plain(each.title): each.name for each in actions}
@@ -418,21 +416,6 @@ class ActionChooser:
         total = sum(texts.size for texts in others) + self._answered.size
         share = (in_own + SMOOTHING) / (own.size + 2 * SMOOTHING)
         return log(share) - log((in_others + SMOOTHING) / (total + 2 * SMOOTHING))
-
-
-def best_odds(
-    parts: Iterable[Mapping[str, Mapping[str, float]]], weights: MeaningWeights
-) -> dict[str, float]:
-    """Return for each action the logarithm of the odds of that of the parts of a message (of
-    `ActionChooser.features`) which asks most clearly.
-    """
-    found: dict[str, float] = {}
-    for part in parts:
-        for name, features in part.items():
-            is_plain = any(f"form {form}" in features for form in PLAIN)
-            odds = weights.logit(features) - DOUBT * (not is_plain)
-            found[name] = max(found.get(name, -inf), odds)
-    return found
 
 
 def choose_action(

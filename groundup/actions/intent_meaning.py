@@ -4,14 +4,15 @@
     a wish at all:           request . vector          whatever it is about
 
 Both were fitted on the five packs' examples, each left out in turn, against the questions that
-their documents answer (`benchmarks/action_weights.py`), for each encoder of FITTED, whose vectors mean
-nothing to another's weights.
+their documents answer (`benchmarks/action_weights.py`), for each encoder of FITTED, whose vectors
+mean nothing to another's weights.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ USUAL_ENCODER = "all-minilm-l6-v2"
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Embed = Callable[[Sequence[str]], Vectors]
 """Returns the vectors, (number of texts, dimensions) of length 1, of texts."""
+# Forms of messages that ask for something to be done, and how much higher the least odds are for a
+# part of a message that may be a question, or only tells something.
+PLAIN, DOUBT = ("request", "please", "want", "wish"), 0.85
 # Vectors of messages that are kept, 1.5 to 3 kB each.
 REMEMBERED = 2048
 NEAREST = 3
@@ -86,9 +90,24 @@ def fitted_weights(encoder: str) -> MeaningWeights:
     return MeaningWeights.read(encoder)
 
 
+def best_odds(
+    parts: Iterable[Mapping[str, Mapping[str, float]]], weights: MeaningWeights
+) -> dict[str, float]:
+    """Return for each action the logarithm of the odds of that of the parts of a message (of
+    `ActionChooser.features`) which asks most clearly.
+    """
+    found: dict[str, float] = {}
+    for part in parts:
+        for name, features in part.items():
+            is_plain = any(f"form {form}" in features for form in PLAIN)
+            odds = weights.logit(features) - DOUBT * (not is_plain)
+            found[name] = max(found.get(name, -inf), odds)
+    return found
+
+
 def _ridge(texts: Sequence[Vectors], others: Sequence[Vectors]) -> Vectors:
-    """Return the weights, (dimensions + 1, kinds), of a ridge regression from a vector and 1 to 1 for the kind
-    that has the text and 0 for the others; `others`: vectors of no kind.
+    """Return the weights, (dimensions + 1, kinds), of a ridge regression from a vector and 1 to 1 for
+    the kind that has the text and 0 for the others; `others`: vectors of no kind.
     """
     counts = [*map(len, texts), len(others)]
     rows = np.concatenate([*texts, *(each[None] for each in others)])

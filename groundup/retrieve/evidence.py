@@ -279,9 +279,9 @@ def most_evidence(sentences: Sequence[Sequence[float]], count: int) -> list[int]
 def scores_of_both(
     first: Sequence[Sequence[float]], again: Mapping[int, Sequence[float]]
 ) -> list[tuple[float, ...]]:
-    """Return the scores of two readers together, the second's with the weight SECOND_WEIGHT; `again`:
-    its scores of the passages that it has read, by their place. A sentence of another passage has
-    the lowest of these.
+    """Return the scores of two readers together, the second's with the weight SECOND_WEIGHT;
+    `again`: its scores of the passages that it has read, by their place. A sentence of another
+    passage has the lowest of these.
     """
     lowest = min((min(each) for each in again.values() if each), default=0.0)
     found = []

@@ -274,7 +274,7 @@ def test_without_its_encoder_the_documents_are_searched_by_words_and_this_is_sai
     ("wanted", "made", "has_bf16", "is_pulled", "second", "said"),
     [
         ("auto", DEFAULT_ENCODER, True, True, "all-mpnet-base-v2", ""),
-        ("auto", DEFAULT_ENCODER, True, False, "none", "groundup pull all-mpnet-base-v2, then redo"),
+        ("auto", DEFAULT_ENCODER, True, False, "none", "pull all-mpnet-base-v2, then redo"),
         ("auto", DEFAULT_ENCODER, False, True, "none", ""),
         ("auto", "", True, True, "none", ""),
         ("all-mpnet-base-v2", DEFAULT_ENCODER, False, False, "all-mpnet-base-v2", ""),

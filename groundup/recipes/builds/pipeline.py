@@ -85,8 +85,8 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
 
 
 def shares_of(stages: Sequence[Stage], recipe: Recipe) -> dict[str, float]:
-    """Return what each stage is given of the budget, in proportion to their shares; what is more than
-    ENOUGH_S goes to those that are OPEN_ENDED, if there are some that train.
+    """Return what each stage is given of the budget, in proportion to their shares; what is more
+    than ENOUGH_S goes to those that are OPEN_ENDED, if there are some that train.
     """
     base = base_shape(recipe)
     scale = max(1.0, parameter_count(base).total / USUAL_PARAMETERS) if base else 1.0

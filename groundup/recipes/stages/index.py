@@ -94,24 +94,22 @@ def run(context: StageContext) -> StageResult:
 
 
 def second_encoder(wanted: str, made: str, context: StageContext) -> tuple[str, str]:
-    """Return the encoder of the second reader (or "none"), and what is to be said of that; `made`: the
-    encoder of the vectors.
+    """Return the encoder of the second reader (or "none"), and what is to be said of that; `made`:
+    the encoder of the vectors.
     """
-    if made != DEFAULT_ENCODER:
-        alone = f"{wanted} reads nothing: it does so beside {DEFAULT_ENCODER} only."
-        return NO_VECTORS, alone if wanted not in ("", AUTO) else ""
-    if wanted != AUTO:
+    if wanted != AUTO and (made == DEFAULT_ENCODER or not wanted):
         return wanted or NO_VECTORS, ""
+    if wanted != AUTO:
+        return NO_VECTORS, f"{wanted} reads nothing: it does so beside {DEFAULT_ENCODER} only."
     [larger] = second_encoders()
-    if is_here(larger) and context.compute.has_bf16:
+    if made != DEFAULT_ENCODER or not context.compute.has_bf16:
+        return NO_VECTORS, ""
+    if is_here(larger):
         return larger, ""
-    lack = ""
-    if context.compute.has_bf16:
-        lack = (
-            f"More first answers are right with a second reader (docs/retrieve.md): "
-            f"groundup pull {larger}, then redo {context.name}."
-        )
-    return NO_VECTORS, lack
+    return NO_VECTORS, (
+        f"More first answers are right with a second reader (docs/retrieve.md): "
+        f"groundup pull {larger}, then redo {context.name}."
+    )
 
 
 def tune(context: StageContext, table: IndexStage) -> None:
