@@ -104,7 +104,7 @@ check-packaging: $(RELEASE)/check.done
 
 # The image, and one question to it: wants podman or docker.
 container: wheel
-	@$(CONTAINER) build -f packaging/Containerfile -t groundup --build-arg TORCH_INDEX="$(PIP_EXTRA_INDEX_URL)" .
+	@$(CONTAINER) build $(if $(findstring podman,$(CONTAINER)),--format docker) -f packaging/Containerfile -t groundup --build-arg TORCH_INDEX="$(PIP_EXTRA_INDEX_URL)" .
 	@$(CONTAINER) run --rm --read-only --tmpfs /tmp groundup doctor
 
 clean:

@@ -149,7 +149,7 @@ def server(trial: Trial) -> None:
     ) as process:
         try:
             assert process.stdout is not None
-            address = json.loads(process.stdout.readline())["url"]
+            address = json.loads(process.stdout.readline())["address"]
             with urllib.request.urlopen(f"{address}/v1/models", timeout=60) as answer:
                 expect(bool(json.load(answer)["data"]), "no model is served")
         finally:
