@@ -88,8 +88,12 @@ def keep(number: str, answer: Any, *, right: bool, folder: Path | None = None) -
 
 
 def written(answer: Any) -> str:
-    """Return an answer as text, a function as its source."""
+    """Return an answer as text: numbers in six digits, a function as its source."""
     text = repr(answer)
+    if isinstance(answer, float):
+        text = f"{answer:.6g}"
+    if isinstance(answer, list | tuple):
+        text = f"[{', '.join(map(written, answer))}]"
     if callable(answer):
         try:
             text = inspect.getsource(answer).strip()

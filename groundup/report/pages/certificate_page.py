@@ -48,20 +48,18 @@ def render_certificate(done: JsonObject) -> str:
 
 def _notebook(notebook: JsonObject) -> Node | None:
     title = f"{count(notebook, 'number')}. {text(notebook, 'title')}"
-    rows: list[Sequence[Child]] = [
-        [
-            text(each, "number"),
-            text(each, "question"),
-            _answer(text(each, "answer")),
-            count(each, "tries"),
-        ]
-        for each in tables(notebook, "solved")
-    ]
+    rows: list[Sequence[Child]] = [_row(each) for each in tables(notebook, "solved")]
     share = f"{title} ({len(rows)} of {count(notebook, 'exercises')})"
     return data_table(share, ["", "question", "answer", "tries"], rows, figures=(3,))
 
 
-def _answer(answer: str) -> Node:
-    if "\n" in answer:
-        return node("pre", foreign(answer, "code"))
-    return foreign(answer, "code")
+def _row(solved: JsonObject) -> list[Child]:
+    """A function stands below its question, as wide as the page has room."""
+    question: Child = text(solved, "question")
+    answer: Child = foreign(text(solved, "answer"), "code")
+    if "\n" in text(solved, "answer"):
+        question, answer = (
+            [question, foreign(text(solved, "answer"), "p", "changed-text")],
+            "a function",
+        )
+    return [text(solved, "number"), question, answer, count(solved, "tries")]
