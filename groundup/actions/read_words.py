@@ -45,6 +45,8 @@ MIN_SURE_LETTERS, _VOWELS = 5, frozenset("aeiouy")
 # year, and nothing that is said of an amount.
 MIN_DIGITS = 4
 _NO_CODE = re.compile(r"(?:[£$€]|\b(?:to|by|of|at|about|only|than|for))\s*\Z", re.IGNORECASE)
+# "the spending limit of 4417 to £1,000"
+_TO_AMOUNT = re.compile(r"\s+(?:down |up )?to\s+[£$€]", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _PART = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
 _TITLE = r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|sir|lady|herr|frau|mme)\b\.?"
@@ -69,6 +71,10 @@ _CAPITAL_NAME = re.compile(
 _SHOUTED = re.compile(r"(?:IT'S|THIS IS)\s")
 _TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
 _HERE = re.compile(rf"\A\W*({_CAPITALS})\s+here\b", re.IGNORECASE)
+_IS_NAME = re.compile(
+    rf"(?:\A|[.!?,;]\s+)(?!(?:that|this|it|what|which|who|here)\b)({_CAPITALS})\s+is (?:my|the) (?:(?:sur|last |first |full )?name)\b",
+    re.IGNORECASE,
+)
 # "Mike Sorrel, my number is ...", in the reply to the question for it.
 _REPLY_BEFORE = re.compile(rf"\A\W*({_CAPITALS})(?=\s*[,.;]\s)")
 _SIGNED = re.compile(
@@ -227,7 +233,7 @@ def _only_figures(text: str, pattern: re.Pattern[str]) -> list[Reading]:
         if match[0].isdigit()
         and len(match[0]) >= MIN_DIGITS
         and not _YEAR.fullmatch(match[0])
-        and not _NO_CODE.search(text[: match.start()])
+        and (_TO_AMOUNT.match(text, match.end()) or not _NO_CODE.search(text[: match.start()]))
     ]
     return found if len(found) == 1 else []
 
@@ -277,7 +283,7 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
     []
     """
     found: list[Reading] = []
-    for pattern in (_SAID_NAME, _CAPITAL_NAME, _TITLED, _SIGNED, _HERE, _LISTED):
+    for pattern in (_SAID_NAME, _CAPITAL_NAME, _TITLED, _SIGNED, _HERE, _IS_NAME, _LISTED):
         for match in pattern.finditer(text):
             start, end = _name_end(text, *match.span(match.lastindex or 1))
             if not asked and _SHOUTED.match(text, match.start(), start):

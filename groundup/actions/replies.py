@@ -22,7 +22,7 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "for (?:god|heaven|goodness|pete|christ)'?s'? sake",
     ),
     "yes": (
-        "yes+|yeah+|yea|yep|yup|ya|y|ja|oui|si|ok(?:ay|ey|e)?|k|sure|of course|certainly|right",
+        "yes+|yeah+|yea|ye|yep|yup|ya|y|ja|oui|si|ok(?:ay|ey|e)?|k|sure|of course|certainly|right",
         "absolutely|definitely|obviously|naturally|i(?:'m| am) sure|please do|correct",
         "go (?:ahead|for it|on)|confirm(?:ed)?|i confirm",
         r"(?:that|it|this|all)(?:'?s| is| looks| sounds| seems)? (?:all )?"
@@ -78,7 +78,7 @@ _YES_AND_MORE = re.compile(
 _PARTS = re.compile(r"[.!;,\n]+\s*|\s+-+\s+")
 _AGREED = re.compile(
     r"(?:(?:and|oh|ah|aw|haha|lol|ok|okay|right|well|great|brilliant|perfect|lovely)\s+)*"
-    r"(?:yes+|yeah+|yea|yep|yup|go (?:ahead|for it|on)|do it)\b(?!\s+or\b)",
+    r"(?:yes+|yeah+|yea|ye|yep|yup|go (?:ahead|for it|on)|do it)\b(?!\s+or\b)",
     re.IGNORECASE,
 )
 # What is said beside a yes and means nothing else.

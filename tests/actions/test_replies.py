@@ -8,7 +8,7 @@ import pytest
 from groundup.actions.replies import agrees, reads_cancel, reads_no, reads_undo, reads_yes
 
 SAID: dict[Callable[[str], bool], str] = {
-    reads_yes: "Yes; yes please; yep; ok; Okay, go ahead; sure; That's right; book it; 👍; perfect,"
+    reads_yes: "Yes; yes please; yep; ok; Okay, go ahead; ye go ahead; sure; That's right; book it; 👍; perfect,"
     " thank you; please do; yes do it; Yes, freeze it.; Yes, cancel the booking; yeah thats fine; YES OBVIOUSLY; yes and good riddance",
     reads_no: "No; nope; no thanks; No, that's wrong; no don't book it; not now; that's not right; 👎",
     reads_cancel: "Leave it; never mind; forget it; no, leave it; stop; I changed my mind; cancel it;"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from groundup.actions.definition import Slot
-from groundup.actions.intent_meaning import Meanings, Vectors
+from groundup.actions.intent_meaning import Meanings, MeaningWeights, Vectors
+from groundup.actions.read_words import read_codes
 from groundup.actions.values import read_values, spoken, unclear_values
 
 SUNDAY, TUESDAY = date(2026, 11, 29), date(2026, 12, 1)
@@ -17,6 +18,7 @@ GUESTS = Slot("guests", "number", ask="How many?", least=1, unit=("people", "gue
 DAY = Slot("day", "date", ask="Which day?")
 AT = Slot("at", "time", ask="At what time?", least="11:30", most="22:30")
 NAME = Slot("name", "name", ask="In what name?")
+NO_WEIGHTS = MeaningWeights({}, 0.0, np.zeros(1, np.float32), 0.0)
 PHONE = Slot("phone", "code", ask="Number?", pattern="0[0-9 ]{8,12}[0-9]", example="01632 960519")
 NOTE = Slot("note", "text", optional=True)
 TABLE = (GUESTS, DAY, AT, NAME, PHONE, NOTE)
@@ -169,9 +171,22 @@ def _counted(texts: Sequence[str]) -> Vectors:
 
 
 def test_an_option_is_told_by_a_part_that_is_clearly_nearest_to_it() -> None:
-    meanings = Meanings({"dispute": ["x"]}, ["y"], _counted)
+    meanings = Meanings({"dispute": ["x"]}, ["y"], _counted, NO_WEIGHTS)
     options = {"late": ["nothing in the post"], "broken": ["a crack in it"], "other": []}
     told = meanings.told_option(["I bought it", "it has a crack"], options)
     assert told is not None and (told.option, told.part) == ("broken", "it has a crack")
     assert meanings.told_option(["the post brought it with a crack"], options) is None
     assert meanings.told_option([], options) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "card"),
+    [
+        ("Set the card spending limit of 4417 to £1,000, please.", ["4417"]),
+        ("set my limit of 4417 to 1000 pounds", []),
+        ("a limit of 1000", []),
+    ],
+)
+def test_a_card_before_the_amount_that_its_limit_is_set_to(said: str, card: list[str]) -> None:
+    slot = Slot("card", "code", ask="Which card?", pattern="[0-9]{4}", example="4417")
+    assert [each.values[0] for each in read_codes(said, slot)] == card
