@@ -30,6 +30,7 @@ from groundup.packs.assistant_texts import AssistantTexts
 from groundup.progress import Progress
 from groundup.retrieve.answer import PASSAGES, AskConfig
 from groundup.retrieve.assistant import texts_of_build
+from groundup.retrieve.assistant_actions import hear_by_meaning
 from groundup.retrieve.evidence import no_evidence
 from groundup.retrieve.index import (
     INDEX_FILE,
@@ -97,8 +98,8 @@ class ServedIndexes:
             self._current(name).counts()
 
     def open_vectors(self, worker: Worker, progress: Progress) -> None:
-        """Open the vectors of the indexes that have some, so that they are searched by both; an
-        encoder computes in the worker's thread.
+        """Open the vectors of the indexes that have some, so that they are searched by both and
+        actions are chosen by meaning; an encoder computes in the worker's thread.
         """
 
         def open_on_worker(path: Path) -> Vectors | None:
@@ -118,7 +119,9 @@ class ServedIndexes:
 
         self._open_vectors = open_on_worker
         for name in self._paths:
-            self._current_vectors(name)
+            vectors = self._current_vectors(name)
+            if name in self.desks:
+                hear_by_meaning(self.desks[name], vectors)
 
     def require_promises(self) -> list[str]:
         """Return what is promised of each index, a sentence each. Raises ConfigError for one

@@ -39,8 +39,8 @@ from groundup.packs.pack import packaged_packs
 
 HERE = Path(__file__).parent
 FILES = sorted((HERE / "conversations").glob("*.jsonl"))
-# The latest round, in the slow tests.
-FIFTH = sorted((HERE / "conversations_five").glob("*.jsonl"))
+# The latest rounds, in the slow tests.
+LATEST = sorted(HERE.glob("conversations_*/*.jsonl"))
 KINDS = (
     *("happy", "changed mind", "missing value", "two wishes at once"),
     *("policy refused", "angry", "off topic", "injection"),
@@ -214,13 +214,13 @@ def faults_of(played: Played) -> dict[str, str]:
 
 
 def scripts() -> Iterator[Any]:
-    """Yield the conversations; those in open.txt may fail. Slow are the latest round and every
+    """Yield the conversations; those in open.txt may fail. Slow are the latest rounds and every
     second one in which nothing is refused and nobody is to be deceived.
     """
-    for files in (FILES, FIFTH):
+    for files in (FILES, LATEST):
         for number, script in enumerate(conversations(files)):
             guarded = script.kind in ("policy refused", "injection") or number % 2 == 0
-            speed = [pytest.mark.slow] if files is FIFTH or not guarded else []
+            speed = [pytest.mark.slow] if files is LATEST or not guarded else []
             marks = [pytest.mark.xfail(reason=OPEN[script.id])] if script.id in OPEN else []
             yield pytest.param(script, id=script.id, marks=[*speed, *marks])
 
