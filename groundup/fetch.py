@@ -35,6 +35,7 @@ from typing import IO, Literal
 from groundup.errors import ConfigError, ExpansionError, FormatError, NetworkError
 from groundup.files import cache_folder, disk_errors, no_room, sha256_file, sync_file, sync_folder
 from groundup.locks import hold, temporary_folder
+from groundup.offline import require_online
 from groundup.progress import Progress, Silent
 
 ArchiveKind = Literal["wheel", "sdist"]
@@ -128,6 +129,7 @@ def fetch_package(
     if hold(cached) and sha256_file(cached) == sha256:
         return cached
     progress = progress or Silent()
+    require_online(name_version)
     if importlib.util.find_spec("pip") is None:
         raise _network_error(
             "can't be fetched: this Python environment has no pip", name_version, cached

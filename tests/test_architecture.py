@@ -45,7 +45,7 @@ ORDER = [
         "language",
         "risk",
     ),
-    ("operating_system",),
+    ("operating_system", "offline"),
     ("errors",),
 ]
 MAX_LONG_LINES, MAX_CONDITIONAL = 4, 6  # per 1,000 lines

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from groundup.cli.main import VERBS, load_verb
+from groundup.cli.usage import BEFORE_THE_VERB
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -68,6 +69,8 @@ def commands(page: Path) -> list[str]:
 def test_commands_exist_with_their_options(page: Path) -> None:
     for command in commands(page):
         words = shlex.split(command)[1:]
+        while words[0] in BEFORE_THE_VERB:
+            del words[0]
         assert words[0] in VERBS, command
         verb = load_verb(words[0])
         verb = getattr(verb, "commands", {}).get(words[1] if len(words) > 1 else "", verb)

@@ -26,6 +26,7 @@ from groundup.cli.usage import (
     usage_message,
 )
 from groundup.errors import GroundupError
+from groundup.offline import go_offline, is_offline
 from groundup.threads import prepare
 
 # Heading of the table of contents -> name of a verb -> one line, in the order of the stages of a
@@ -138,6 +139,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     debug: bool = Option(False, "--debug", help="Show the traceback of user errors, too."),
+    offline: bool = Option(
+        False, "--offline", help="Ask no other machine for anything (GROUNDUP_OFFLINE=1)."
+    ),
     version: bool = Option(
         False, "--version", help="Show the version.", is_eager=True, callback=_version
     ),
@@ -150,6 +154,8 @@ def root(
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
+    if offline or is_offline():
+        go_offline()
 
 
 def main(args: list[str] | None = None) -> None:

@@ -17,7 +17,7 @@ from groundup.errors import GroundupError, did_you_mean
 # Every usage error descends from the one that BadParameter descends from.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
-BEFORE_THE_VERB = ("--debug", "--version")
+BEFORE_THE_VERB = ("--debug", "--offline", "--version")
 _EXTRA = re.compile(r"extra argument\S* \((.*)\)", re.DOTALL)
 
 

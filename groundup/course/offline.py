@@ -34,6 +34,7 @@ from groundup.files import (
     write_manifest,
 )
 from groundup.locks import temporary_folder
+from groundup.offline import require_online
 from groundup.progress import Progress, Silent
 
 # The extra of groundup that the notebooks need, and what they are opened in.
@@ -161,6 +162,7 @@ def _fetch(packages: list[Package], wheels: Path, progress: Progress) -> None:
 
 def _pip(verb: str, words: tuple[str, ...], folder: Path) -> None:
     """Run pip. Raises NetworkError, DiskError."""
+    require_online("What the course needs")
     again = "Check the network and pip's settings, then run the same command again: it goes on."
     try:
         done = run_pip([sys.executable, "-m", "pip", verb, *_QUIET, *words], folder, None)

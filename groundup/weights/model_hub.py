@@ -31,6 +31,7 @@ from groundup.files import (
 )
 from groundup.locks import hold, temporary_folder
 from groundup.model.lora import merge_lora
+from groundup.offline import require_online
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model, kind_of
@@ -137,6 +138,7 @@ def _source(
     if entry.tuned_from:
         yield (*_tuned(name, entry, progress), {})
         return
+    require_online(name)
     looked: list[str] = []
     with temporary_folder(cache_folder("models")) as temporary:
         found = _from_hub(entry, temporary, looked, progress)
@@ -190,6 +192,7 @@ def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
     DiskError.
     """
     require_extra("hub", "huggingface_hub")
+    require_online(f"The tokenizer of {repository}")
     try:
         download_from_hub(repository, folder, progress, patterns=TOKENIZER_FILES)
     except _hub_errors() as error:
