@@ -34,7 +34,7 @@ ORDER = [
     ("http", "model"),
     ("config", "device", "fetch"),
     ("cache",),
-    ("locks", "migrations"),
+    ("locks", "migrations", "offline"),
     (
         "progress",
         "files",
@@ -45,7 +45,7 @@ ORDER = [
         "language",
         "risk",
     ),
-    ("operating_system", "offline"),
+    ("operating_system",),
     ("errors",),
 ]
 MAX_LONG_LINES, MAX_CONDITIONAL = 4, 6  # per 1,000 lines
