@@ -199,6 +199,14 @@ def test_the_script_lists_all_claims_from_any_folder(tmp_path: Path) -> None:
     assert [row["id"] for row in listed] == [*CLAIMS]
 
 
+def test_a_stored_run_is_of_the_command_and_the_results_that_its_claim_has_now() -> None:
+    for file in (BENCHMARKS / "claim_runs").iterdir():
+        done, claim = json.loads(file.read_text()), CLAIMS[file.stem]
+        assert done["command"] == [*claim.command], f"{file.name} is of an earlier claim: remove it"
+        names = {result.name: float(result.old.replace(",", "")) for result in claim.results}
+        assert {each["name"]: each["old"] for each in done["results"]} == names, file.name
+
+
 def test_a_claim_without_a_stored_run_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
