@@ -17,8 +17,9 @@ from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing import steps
 from groundup.data.reading.source_files import Source
 from groundup.data.resumable_folder import partial_folder, partial_path
+from groundup.data.split import TEST, split_file
 from groundup.errors import ConfigError, DataError
-from groundup.files import verify_folder
+from groundup.files import sha256_file, verify_folder
 from groundup.locks import only_one
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -103,8 +104,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def relocated(found: dict[str, bytes], root: Path) -> dict[str, bytes]:
+    """Without what names the place, as the hash of the test documents, which name it, does."""
+    test = sha256_file(split_file(root / "data", TEST)).encode()
     return {
-        name: data.replace(str(root).encode(), b"ROOT")
+        name: data.replace(str(root).encode(), b"ROOT").replace(test, b"TEST")
         for name, data in found.items()
         if name != "manifest.json"
     }
