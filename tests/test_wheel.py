@@ -30,7 +30,11 @@ def built(out: Path, kind: str = "wheel") -> Path:
 
 def test_the_wheel_is_small_and_has_all_files_of_the_package(tmp_path: Path) -> None:
     listed = subprocess.run(
-        ["git", "ls-files", "groundup"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "groundup"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     wheel = built(tmp_path)
     assert wheel.stat().st_size < MAX_BYTES
