@@ -42,6 +42,7 @@ def test_usage_comes_last_where_it_was_asked_for(client: openai.OpenAI) -> None:
         client.chat.completions.create(
             model="tiny",
             messages=HI,
+            seed=3,
             max_tokens=4,
             stream=True,
             stream_options={"include_usage": True},

@@ -112,10 +112,9 @@ def test_thousands_of_messages_are_refused_or_cut_while_another_stream_goes_on(
     with httpx.stream(
         "POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60
     ) as stream:
-        lines: list[str] = []
-        reading = threading.Thread(
-            target=lambda: lines.extend(itertools.islice(stream.iter_lines(), 400))
-        )
+        lines, is_asked = list[str](), threading.Event()
+        arriving = itertools.takewhile(lambda line: not is_asked.is_set(), stream.iter_lines())
+        reading = threading.Thread(target=lambda: lines.extend(arriving))
         reading.start()
         many = {"model": "breaks", "messages": turns(20_000)}
         for path in ("/api/chat", "/v1/chat/completions"):
@@ -125,6 +124,7 @@ def test_thousands_of_messages_are_refused_or_cut_while_another_stream_goes_on(
         cut = long_server.post("/api/chat", {**asked, "messages": turns(4095)})
         assert cut.status_code == 200 and cut.json()["prompt_eval_count"] < 256
         assert len(lines) > before
+        is_asked.set()
         reading.join()
     wait_for(lambda: in_hand(long_server) == 0)
 
