@@ -277,7 +277,9 @@ def explain_lines(answer: "Answer") -> list[str]:
     lines = [
         f"evidence {answer.evidence:.3f}; answered from {point.least:.3f} on ({named[point.name]})"
     ]
-    if point.promise is None:
+    if point.is_outdated:
+        lines.append(f"promise: none. {point.no_promise()}")
+    elif point.promise is None:
         lines.append(
             "promise: none; it wants questions with known answers that are mostly answered right "
             "(index --questions)"

@@ -272,10 +272,8 @@ def _open_server(
     server = server_of(registry, options, Limits(), indexes)
     server.customer_header = header_name(options.customer_header)
     indexes.open_vectors(server.worker, progress)
-    if options.promised:
-        for sentence in indexes.require_promises():
-            progress.say(f"Answers only what is promised. {sentence}")
-    for note in precision_notes(server.loaded_models, registry):
+    notes = precision_notes(server.loaded_models, registry)
+    for note in [*indexes.promise_lines(), *notes]:
         progress.say(note)
     return server
 

@@ -456,8 +456,7 @@ def _read(
 def _point(index: Index | GivenPassages, known: Evidence, config: AskConfig) -> OperatingPoint:
     return operating_point(
         index.folder if isinstance(index, Index) else None,
-        known.by,
-        known.usual,
+        known,
         min_evidence=config.min_evidence,
         promised=config.promised,
     )

@@ -24,7 +24,7 @@ from groundup.progress import Progress
 from groundup.retrieve.answer import Answer, AskConfig, read
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.database import begin_change, end_change
-from groundup.retrieve.evidence import BOTH, MIN_EVIDENCE, READER, WORDS
+from groundup.retrieve.evidence import BOTH, MIN_EVIDENCE, READER, WORDS, no_evidence
 from groundup.retrieve.index import Index
 from groundup.retrieve.known_questions import (
     MAX_BYTES,
@@ -34,7 +34,7 @@ from groundup.retrieve.known_questions import (
     outcome_of,
     questions_in,
 )
-from groundup.retrieve.operating_points import DEFAULT, EVIDENCE_FILE, MAX_REFUSED
+from groundup.retrieve.operating_points import DEFAULT, EVIDENCE_FILE, MAX_REFUSED, chosen_by
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.refusals import refusal_of
 from groundup.risk import (
@@ -84,6 +84,8 @@ class Calibration:
     """By ranking, where questions with known answers support one."""
     known: int = 0
     """Questions with known answers."""
+    chosen_by: Mapping[str, Any] = field(default_factory=dict)
+    """By ranking the rule and the readers (`operating_points.py`)."""
 
     @property
     def is_chosen(self) -> bool:
@@ -100,6 +102,7 @@ class Calibration:
             "chosen": self.is_chosen,
             "known_answers": self.known,
             "promise": promises,
+            "chosen_by": dict(self.chosen_by),
         }
 
 
@@ -169,7 +172,8 @@ def _choose(
             promise = control_risk(scored)
             if promise:
                 promises[by] = promise
-    return Calibration(least, len(answerable), promises, len(known))
+    way = {by: chosen_by(no_evidence(vectors)) for by, vectors in used.items()}
+    return Calibration(least, len(answerable), promises, len(known), way)
 
 
 def answer_at_any_evidence(

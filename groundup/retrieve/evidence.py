@@ -93,6 +93,8 @@ class Evidence:
     """Of each passage how well its `statements` fit the question; comparable among these only."""
     by: str
     """WORDS, BOTH or READER."""
+    readers: tuple[str, ...] = ()
+    """SHA-256 of the readers' files."""
 
     @property
     def usual(self) -> float:
@@ -104,7 +106,7 @@ class Evidence:
     def select(self, places: Sequence[int]) -> "Evidence":
         """Return that of some of the passages, in this order."""
         values = tuple(self.values[i] for i in places)
-        return Evidence(values, tuple(self.sentences[i] for i in places), self.by)
+        return replace(self, values=values, sentences=tuple(self.sentences[i] for i in places))
 
     @property
     def best(self) -> float:
@@ -157,10 +159,9 @@ def evidence(
 
 def no_evidence(vectors: "Vectors | None") -> Evidence:
     """Return that of no passages, as `vectors` would judge them."""
-    by = WORDS
-    if vectors is not None:
-        by = BOTH if vectors.read is None else READER
-    return Evidence((), (), by)
+    if vectors is None:
+        return Evidence((), (), WORDS)
+    return Evidence((), (), BOTH if vectors.read is None else READER, vectors.readers)
 
 
 def requests_in(index: WordStatistics, passage: Passage) -> set[int]:
@@ -192,7 +193,7 @@ def _of_all(
                 both = scores_of_both(scores, dict(zip(again, read, strict=True)))
                 found = [each.with_scores(of) for each, of in zip(near, both, strict=True)]
             values = [by_reader(max(each, default=0.0)) for each in found]
-            return Evidence(tuple(values), tuple(found), READER)
+            return Evidence(tuple(values), tuple(found), READER, vectors.readers)
         values = [by_both(each.near, each.ahead) for each in near]
         return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH)
     shares = [asked.share(f"{each.title} {each.text}", each.language) for each in passages]

@@ -5,19 +5,28 @@
                 calibration questions
 
 FOLDER/evidence.json has both, by words and by words and vectors; `calibration.py` writes it. An
-index without it has the usual least evidence (`evidence.py`), and no promise.
+index without it has the usual least evidence (`evidence.py`), and no promise. A promise holds for
+the readers that it was chosen with and the rule that weighed what they said: with others there is
+none until it is chosen again.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json
+from groundup.retrieve.known_questions import QUESTIONS_FILE
 from groundup.risk import Promise
 
+if TYPE_CHECKING:
+    from groundup.retrieve.evidence import Evidence
+
 EVIDENCE_FILE = "evidence.json"
+# The number of the rule of `evidence.py`: another one for every change after which the same passage
+# has other evidence.
+RULE = 2
 # Of the questions that documents answer.
 MAX_REFUSED = 0.05
 DEFAULT, PROMISED, ASKED = "default", "promised", "min_evidence"
@@ -34,6 +43,23 @@ class OperatingPoint:
     """0 to 1."""
     promise: Promise | None = None
     """Of the index, whichever the operating point is; None: it has no calibration questions."""
+    is_outdated: bool = False
+    """Whether the index has a promise that was chosen with other readers or by another rule."""
+
+    def no_promise(self, index: Path | None = None) -> ConfigError:
+        """Return that nothing is promised, and what to do; of a server's index its clients hear no
+        path of this machine.
+        """
+        name, place = ("The index", "INDEX") if index is None else (str(index), str(index))
+        what, file = f"{name} has no promised error rate.", "FILE"
+        fix = "Give it questions with known answers"
+        if self.is_outdated:
+            what = (
+                f"{name} has no promised error rate that holds: its own was chosen with other "
+                "readers, or by another version of groundup."
+            )
+            fix, file = "Choose it again", f"{place}/{QUESTIONS_FILE}"
+        return ConfigError(what, fix=f"{fix}: groundup index --out {place} --questions {file}")
 
     def promises(self, evidence: float) -> bool:
         """Whether an answer with this evidence is one of those that the promise is about."""
@@ -51,31 +77,36 @@ NO_POINT = OperatingPoint(ASKED, 0.0)
 
 def operating_point(
     folder: Path | None,
-    by: str,
-    usual: float,
+    known: "Evidence",
     *,
     min_evidence: float | None = None,
     promised: bool = False,
 ) -> OperatingPoint:
-    """Return the operating point of the index in `folder` for evidence `by`; None: of what stands
+    """Return the operating point of the index in `folder` for such evidence; None: of what stands
     in an index's place.
 
-    `usual`: the least evidence where none was chosen. Raises ConfigError where a promise is wanted
-    and there is none, FormatError for a damaged file.
+    Raises ConfigError where a promise is wanted and there is none that holds, FormatError for a
+    damaged file.
     """
     kept = _read(folder) if folder else {}
-    least, promise = _least(folder, kept, by, usual), _promise(folder, kept, by)
+    least, promise = _least(folder, kept, known), _promise(folder, kept, known.by)
+    point = OperatingPoint(DEFAULT, least, promise)
+    if promise is not None and kept.get("chosen_by", {}).get(known.by) != chosen_by(known):
+        point = replace(point, promise=None, is_outdated=True)
     if min_evidence is not None:
-        return OperatingPoint(ASKED, min_evidence, promise)
+        return replace(point, name=ASKED, least=min_evidence)
     if not promised:
-        return OperatingPoint(DEFAULT, least, promise)
-    if promise is None:
-        # No path of this machine: a server sends this to its clients.
-        fix = "Give it questions with known answers: groundup index --out INDEX --questions FILE"
+        return point
+    if point.promise is None:
         if folder is None:
-            fix = "Ask an index."
-        raise ConfigError("The index has no promised error rate.", fix=fix)
-    return OperatingPoint(PROMISED, promise.least, promise)
+            raise ConfigError("The index has no promised error rate.", fix="Ask an index.")
+        raise point.no_promise()
+    return replace(point, name=PROMISED, least=point.promise.least)
+
+
+def chosen_by(known: "Evidence") -> dict[str, Any]:
+    """Return with what a promise is chosen: the rule, and the readers' files."""
+    return {"rule": RULE, "readers": list(known.readers)}
 
 
 def _read(folder: Path) -> Mapping[str, Any]:
@@ -83,17 +114,18 @@ def _read(folder: Path) -> Mapping[str, Any]:
     if not file.is_file():
         return {}
     kept = read_json(file)
-    if not isinstance(kept, dict) or not isinstance(kept.get("least"), dict):
-        raise FormatError(file, "least", "is no object", fix=REMADE)
+    for name, usual in (("least", None), ("chosen_by", {})):
+        if not isinstance(kept, dict) or not isinstance(kept.get(name, usual), dict):
+            raise FormatError(file, name, "is no object", fix=REMADE)
     return kept
 
 
-def _least(folder: Path | None, kept: Mapping[str, Any], by: str, usual: float) -> float:
-    found = kept.get("least", {}).get(by, usual)
+def _least(folder: Path | None, kept: Mapping[str, Any], known: "Evidence") -> float:
+    found = kept.get("least", {}).get(known.by, known.usual)
     if isinstance(found, float) and 0 <= found <= 1:
         return found
     file = Path(folder or "") / EVIDENCE_FILE
-    raise FormatError(file, f"least.{by}", "is no number from 0 to 1", fix=REMADE)
+    raise FormatError(file, f"least.{known.by}", "is no number from 0 to 1", fix=REMADE)
 
 
 def _promise(folder: Path | None, kept: Mapping[str, Any], by: str) -> Promise | None:

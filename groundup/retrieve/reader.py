@@ -136,8 +136,12 @@ def joined_owners(rows: Sequence[ReaderRow], counts: Sequence[int]) -> Int[Tenso
 class Reader:
     """A reader that is open: `scores(question, passages)`."""
 
-    def __init__(self, scorer: SentenceScorer, tokenizer: Tokenizer, compute: Compute) -> None:
+    def __init__(
+        self, scorer: SentenceScorer, tokenizer: Tokenizer, compute: Compute, sha256: str = ""
+    ) -> None:
+        """`sha256`: of its file; "": it was not read from one."""
         self.scorer, self.tokenizer, self.compute = scorer.eval(), tokenizer, compute
+        self.sha256 = sha256
 
     @torch.inference_mode()
     def scores(self, question: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
@@ -164,13 +168,13 @@ def open_reader(engine: Engine, folder: Path = PACKAGED) -> Reader:
     Raises FormatError for a damaged adapter, ModelError for another encoder.
     """
     scorer = SentenceScorer(shared_copy(encoder_of(engine)))
-    read_reader(scorer, folder)
+    sha256 = read_reader(scorer, folder)
     for part in scorer.modules():
         if isinstance(part, LoRALinear):  # merging must not change the encoder's own weights
             assert isinstance(part.base, nn.Linear)
             part.base.weight = nn.Parameter(part.base.weight.detach().clone())
     merge_lora(scorer)
-    return Reader(scorer, engine.opened.require_tokenizer(), engine.compute)
+    return Reader(scorer, engine.opened.require_tokenizer(), engine.compute, sha256)
 
 
 def encoder_of(engine: Engine) -> Encoder:
@@ -192,10 +196,13 @@ def find_reader(engine: Engine, index: Path) -> Reader | None:
     return None
 
 
-def read_reader(scorer: SentenceScorer, folder: Path) -> None:
-    """Put the adapter and the score of a folder into a scorer. Raises FormatError, ModelError."""
-    verify_folder(folder)
+def read_reader(scorer: SentenceScorer, folder: Path) -> str:
+    """Put the adapter and the score of a folder into a scorer; return the SHA-256 of their file.
+    Raises FormatError, ModelError.
+    """
+    listed = verify_folder(folder)
     attach_lora_file(scorer, scorer.transformer, folder / ADAPTER_FILE)
+    return str(listed[ADAPTER_FILE]["sha256"])
 
 
 def write_reader(

@@ -105,3 +105,4 @@ def use_second(vectors: Vectors, folder: Path, compute: Compute, progress: Progr
             fix=f"Fetch it again: groundup pull {name}",
         )
     vectors.second = SecondEncoder(name, embed_by(engine), reader.scores)
+    vectors.readers = (*vectors.readers, reader.sha256)

@@ -161,6 +161,7 @@ def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors
             return engine.embed(texts, before=prompts.text).numpy()
 
     vectors.embed_compared = compared
+    vectors.readers = (reader.sha256,) if reader else ()
     vectors.embed_query = lambda texts: engine.embed(texts, before=prompts.query).numpy()
     vectors.embed_untuned = lambda texts: untuned_engine.embed(texts).numpy()
     return vectors
@@ -214,6 +215,8 @@ class Vectors:
         self.embed_compared = embed
         """Vectors that are only compared with a question, by faster products if there are some."""
         self.second: SecondEncoder | None = None
+        self.readers: tuple[str, ...] = ()
+        """SHA-256 of the files of the readers, first and second."""
         self.store = known.open_store()
         self._made: dict[str, Vector] = {}
         self._asked: tuple[tuple[str, ...], Rows] | None = None

@@ -123,23 +123,20 @@ class ServedIndexes:
             if name in self.desks:
                 hear_by_meaning(self.desks[name], vectors)
 
-    def require_promises(self) -> list[str]:
-        """Return what is promised of each index, a sentence each. Raises ConfigError for one
-        without a promise.
+    def promise_lines(self) -> list[str]:
+        """Return what is promised of each index where only that is answered, else each promise that
+        holds no longer, a sentence each. Raises ConfigError for one without a promise that has to
+        have one.
         """
         found = []
         for name, path in self._paths.items():
-            judged = no_evidence(self._current_vectors(name))
-            try:
-                point = operating_point(path, judged.by, judged.usual, promised=True)
-            except ConfigError as error:
-                fix = (
-                    "Give it questions with known answers: "
-                    f"groundup index --out {path} --questions FILE"
-                )
-                raise ConfigError(f"{path} has no promised error rate.", fix=fix) from error
-            assert point.promise is not None
-            found.append(f"{name}: {point.promise.text}")
+            point = operating_point(path, no_evidence(self._current_vectors(name)))
+            if point.promise is not None and self.promised:
+                found.append(f"Answers only what is promised. {name}: {point.promise.text}")
+            elif self.promised:
+                raise point.no_promise(path)
+            elif point.is_outdated:
+                found.append(f"note: {point.no_promise(path)}")
         return found
 
     def ask_config(self, passages: int = PASSAGES, *, promised: bool = False) -> AskConfig:

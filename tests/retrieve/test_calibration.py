@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import groundup
+from groundup.cli.ask import explain_lines
 from groundup.errors import ConfigError, DataError, FormatError
-from groundup.files import read_json, verify_folder
+from groundup.files import read_json, verify_folder, write_json
 from groundup.packs.pack import MIN_QUESTIONS
 from groundup.progress import Silent
 from groundup.retrieve.answer import AskConfig, read
@@ -32,7 +33,7 @@ from groundup.retrieve.known_questions import (
     questions_in,
     read_known_questions,
 )
-from groundup.retrieve.operating_points import EVIDENCE_FILE, MAX_REFUSED
+from groundup.retrieve.operating_points import EVIDENCE_FILE, MAX_REFUSED, RULE
 from groundup.retrieve.refusals import NOT_FOUND
 
 # Of the words with a meaning the documents have one in three.
@@ -104,6 +105,24 @@ def test_what_is_promised_stands_beside_each_answer(index: Index) -> None:
     assert plain["promise"]["questions"] == 100 and plain["operating_point"] == "default"
     assert plain["sources"][0]["evidence"] == plain["evidence"] >= plain["least_evidence"]
     verify_folder(index.folder)
+
+
+@pytest.mark.parametrize(
+    "way", [{"rule": RULE - 1, "readers": []}, {"rule": RULE, "readers": ["a"]}]
+)
+def test_a_promise_chosen_by_another_rule_or_reader_holds_no_longer(
+    index: Index, way: dict[str, object]
+) -> None:
+    calibrated(index, [], lines(100))
+    kept = read_json(index.folder / EVIDENCE_FILE)
+    write_json(index.folder / EVIDENCE_FILE, {**kept, "chosen_by": {WORDS: way}})
+    answer = read(index, KNOWN, AskConfig()).answer()
+    assert answer.point.promise is None and not answer.promised
+    assert any("chosen with other readers" in line for line in explain_lines(answer))
+    with pytest.raises(ConfigError, match="Choose it again: .*INDEX/calibration.jsonl"):
+        read(index, KNOWN, AskConfig(promised=True))
+    groundup.calibrate_index(index.folder, index.folder / "calibration.jsonl")
+    assert read(index, KNOWN, AskConfig(promised=True)).answer().promised
 
 
 def test_only_what_the_promise_covers_is_answered_where_this_is_asked_for(index: Index) -> None:
@@ -202,6 +221,7 @@ def test_a_file_of_other_questions_is_one_sentence(tmp_path: Path, content: str,
         '{"least": {"words": "x"}}',
         '{"least": {}, "promise": {"words": {"error": 0.05}}}',
         '{"least": {}, "promise": [1]}',
+        '{"least": {}, "chosen_by": [1]}',
     ],
 )
 def test_a_damaged_file_is_one_sentence(index: Index, content: str) -> None:

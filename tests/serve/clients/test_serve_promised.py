@@ -1,6 +1,7 @@
 """`serve --promised`: all that a server answers is what its indexes promise, and without a promise it does not start."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,15 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "hours.index"
 
 
+def asked(server: Any, question: str) -> dict[str, Any]:
+    body = {"question": question, "promised": False}
+    found: dict[str, Any] = json.loads(server.post("/groundup/ask", body).text.splitlines()[-1])
+    return found
+
+
 def test_a_request_that_does_not_say_is_answered_at_the_promised_operating_point(
     index: Path, serve: Callable[..., Any]
 ) -> None:
-    def asked(server: Any, question: str) -> dict[str, Any]:
-        body = {"index": "hours", "question": question, "promised": False}
-        found: dict[str, Any] = json.loads(server.post("/groundup/ask", body).text.splitlines()[-1])
-        return found
-
     usual, promised = serve("--index", str(index)), serve("--index", str(index), "--promised")
     by_default = asked(usual, LESS)
     assert by_default["operating_point"] == "default"
@@ -56,3 +58,18 @@ def test_an_index_without_a_promise_is_not_served_as_promised(
     assert run(["serve", "--index", index, "--promised", "--port", "0"]) == 2
     said = capsys.readouterr().err
     assert "own.index has no promised error rate" in said and "--questions FILE" in said
+
+
+def test_a_promise_that_holds_no_longer_is_said_at_the_start(
+    index: Path, tmp_path: Path, serve: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = shutil.copytree(index, tmp_path / "older.index")
+    kept = json.loads((older / "evidence.json").read_text())
+    (older / "evidence.json").write_text(json.dumps({**kept, "chosen_by": {}}))
+    assert run(["serve", "--index", str(older), "--promised", "--port", "0"]) == 2
+    said = capsys.readouterr().err
+    assert "older.index has no promised error rate that holds" in said
+    assert f"--questions {older}/calibration.jsonl" in said
+    answered = asked(served := serve("--index", str(older)), CLOSES)
+    assert answered["found"] and answered["promise"] is None
+    assert "older.index has no promised error rate that holds" in served.said
