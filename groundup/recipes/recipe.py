@@ -46,6 +46,7 @@ from groundup.weights.gguf import GGUFQuantization
 # Fields of `pretrain` that exclude one another.
 WINDOWS = ("stride", "packing")
 DEFAULTS = BuildConfig()
+AUTO_SIZE = "auto"
 
 
 class DataStage(StageConfig):
@@ -110,7 +111,10 @@ class PretrainStage(StageConfig):
     preset: str = "quickstart"
     """Shape, from model/presets.py; its vocabulary is the tokenizer's."""
     size: str = ""
-    """Or its number of parameters, as 12M."""
+    """Or its number of parameters, as 12M; AUTO_SIZE: shape and batch for which the scaling law
+    expects the lowest loss in the stage's time on this machine, where that is long enough to time
+    some, else the preset's.
+    """
     cut_from: str = ""
     """The public model of which the first weights are cut (docs/processing.md): a name that
     `groundup pull` knows, or a model folder; by default random weights.
@@ -393,7 +397,9 @@ def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         "description": f"Texts of {folder}",
         "data": data,
     }
-    return {**own, **head, "evaluate": {**own.get("evaluate", {}), "suites": []}}
+    pretrained = {**own.get("pretrain", {}), "size": AUTO_SIZE}
+    own |= {"pretrain": pretrained, "evaluate": {**own.get("evaluate", {}), "suites": []}}
+    return {**own, **head}
 
 
 def with_stages(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

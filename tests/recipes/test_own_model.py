@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,10 @@ from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.files import read_json
 from groundup.model.config import ModelConfig
+from groundup.model.presets import preset
 from groundup.progress import Silent
 from groundup.recipes.build_config import BuildConfig
-from groundup.recipes.recipe import DataStage, load_recipe
+from groundup.recipes.recipe import AUTO_SIZE, DataStage, load_recipe
 from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import chat, pretrain
 from groundup.tokenizer.fast import train_tokenizer
@@ -94,6 +96,34 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     outcome = trained(build, name, seconds, *sets)
     assert read_json(build / name / "results.json")["steps"] == outcome.facts["steps"] == steps
     assert f" {steps} steps: validation loss" in outcome.line and "(test: " in outcome.line
+
+
+def test_the_size_of_an_own_model_is_chosen_for_a_long_time_and_kept(
+    build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(str(build / "texts"))
+    assert recipe.pretrain.size == AUTO_SIZE and recipe.pretrain.preset == "quickstart"
+    for name, value in (("CHOICE_FROM_S", 0.0), ("MIN_STEPS", 2), ("steps_within", lambda *_: 2)):
+        monkeypatch.setattr(pretrain, name, value)
+    monkeypatch.setattr("groundup.train.monitor.time_budget.MAX_SCALE", 1)
+    monkeypatch.setattr("groundup.planning.planner.FIRST_PARAMETERS", 50_000)
+    monkeypatch.setattr("groundup.planning.planner.MAX_MEASURED", 1)
+    monkeypatch.setattr("groundup.planning.planner.BATCH_FACTORS", (1.0,))
+    monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
+    monkeypatch.setattr("groundup.train.monitor.evaluation.MAX_TOKENS", 64)
+    sizes: dict[str, int] = {}
+
+    def trained_in(name: str) -> dict[str, Any]:
+        place = (build / name, build, recipe, 20.0, Compute(torch.device("cpu")), Silent())
+        pretrain.run(StageContext(*place, sizes=sizes, record=lambda: None))
+        found: dict[str, Any] = read_json(build / name / "run.json")["config"]["model"]
+        return found
+
+    first = trained_in("chosen")
+    assert first["num_layers"] == sizes["blocks"] < preset(recipe.pretrain.preset).num_layers
+    assert first["context_tokens"] == sizes["context_tokens"]
+    monkeypatch.setattr(pretrain, "choose_model", None)
+    assert trained_in("again") == first, "nothing is timed again"
 
 
 @pytest.mark.parametrize(

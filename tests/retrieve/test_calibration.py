@@ -21,6 +21,7 @@ from groundup.retrieve.calibration import (
     few_note,
     kept_questions,
 )
+from groundup.retrieve.database import begin_change, end_change
 from groundup.retrieve.evidence import MIN_BY_WORDS, WORDS
 from groundup.retrieve.index import Index
 from groundup.retrieve.known_questions import (
@@ -115,7 +116,9 @@ def test_a_promise_chosen_by_another_rule_or_reader_holds_no_longer(
 ) -> None:
     calibrated(index, [], lines(100))
     kept = read_json(index.folder / EVIDENCE_FILE)
+    begin_change(index.folder)
     write_json(index.folder / EVIDENCE_FILE, {**kept, "chosen_by": {WORDS: way}})
+    end_change(index.folder)
     answer = read(index, KNOWN, AskConfig()).answer()
     assert answer.point.promise is None and not answer.promised
     assert any("chosen with other readers" in line for line in explain_lines(answer))

@@ -9,7 +9,7 @@ from groundup.data.batches.mixture_config import source_weights
 from groundup.data.batches.shards import open_shards
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, training_memory
-from groundup.model.presets import parse_size, preset
+from groundup.model.presets import parse_size, preset, shape_of_depth
 from groundup.model.sizes import parameter_count
 from groundup.planning.corpus import source_lines
 from groundup.planning.measure import (
@@ -21,8 +21,16 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import make_plan, plan_warnings
-from groundup.planning.pretrain_options import cut_optimizer, shape_of_parameters, size_note
-from groundup.recipes.recipe import Recipe
+from groundup.planning.planner import candidate_of, choose_model, text_stats
+from groundup.planning.pretrain_config import Length, PretrainConfig
+from groundup.planning.pretrain_options import (
+    PretrainOptions,
+    cut_optimizer,
+    shape_of_parameters,
+    size_note,
+)
+from groundup.planning.scaling_law import LAW
+from groundup.recipes.recipe import AUTO_SIZE, Recipe
 from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
@@ -32,13 +40,16 @@ from groundup.train.cut.cut_start import CUT_FOLDER, cut_card, cut_start
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
 from groundup.train.pretrain import PretrainInputs, most_steps, pretrain, train_windows
 from groundup.train.starting_model import StartingModel, starting_model
-from groundup.train.steps.config import EVALUATIONS, FitConfig, Rows, pretraining_config
+from groundup.train.steps.config import EVALUATIONS, Rows, pretraining_config
 from groundup.weights.model_io import ModelCard
 
 # The rest is for measuring, the first evaluation and saving.
 STEPS_SHARE = 0.85
 # Where the time allows fewer, the budget is exceeded: with fewer steps nothing is learned.
 MIN_STEPS = 50
+# From so many seconds on AUTO_SIZE is chosen by timing candidates; in less they would take too much
+# of the time, and the preset is the best of them on two cores (docs/log.md).
+CHOICE_FROM_S = 900.0
 # Epochs below which the page notes that the model has read little of its text.
 LITTLE_READ = 0.1
 
@@ -65,16 +76,18 @@ def run(context: StageContext) -> StageResult:
         folder = context.folder / CUT_FOLDER
         start = cut_start(source, shape, shards, tokenizer, folder, context.progress)
         fields |= {"optimizer": cut_optimizer(fields), "initial_weights": start.weights}
-    note = size_note(table.size or None, shape)
-    if note:
+    if table.size not in ("", AUTO_SIZE) and (note := size_note(table.size, shape)):
         context.progress.say(f"      {note}")
-    fit = pretraining_config(table.steps or 1, fields)
+    candidate = Candidate(shape, pretraining_config(table.steps or 1, fields))
     seconds, progress, budget = context.seconds * STEPS_SHARE, context.progress, None
     if not table.steps:
         budget = TimeBudget(seconds, MIN_STEPS)
         benchmark = Benchmark(shards, tokenizer, context.compute, progress, run_s=seconds)
-        fit = fit_in_time(context, benchmark, Candidate(shape, fit))
-    plan = make_plan(shards, Candidate(shape, fit))
+        if table.size == AUTO_SIZE and start is None and seconds >= CHOICE_FROM_S:
+            candidate = chosen_in_time(context, benchmark, fields)
+        candidate = candidate_in_time(context, benchmark, candidate)
+    shape, fit = candidate.shape, candidate.fit
+    plan = make_plan(shards, candidate)
     for line in source_lines(plan.sources):
         progress.say(line)
     for warning in plan_warnings(plan):
@@ -108,8 +121,41 @@ def card_of(recipe: Recipe, start: StartingModel | None) -> ModelCard:
     return ModelCard(name, "A small language model, trained from random weights.", texts)
 
 
-def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidate) -> FitConfig:
-    """Measured once and recorded in build.json."""
+def chosen_in_time(
+    context: StageContext, benchmark: Benchmark, fields: dict[str, Any]
+) -> Candidate:
+    """The shape and batch of the lowest loss that the scaling law expects in the time
+    (`planning/planner.py`); chosen once and recorded in build.json.
+    """
+    free = {name: value for name, value in fields.items() if name != "batch_size"}
+    length, tables = Length(seconds=benchmark.run_s), {"fit": free, "model": {}, "data": {}}
+    options = PretrainOptions((), PretrainConfig(seed=context.seed), length, tables)
+    tokenizer = benchmark.tokenizer
+    if "blocks" not in context.sizes:
+        text = text_stats(benchmark.shards, tokenizer.special.document_end_id)
+        chosen, reasons = choose_model(options, text, LAW, benchmark)
+        for reason in reasons:
+            context.progress.say(f"      {reason}")
+        context.fix("context_tokens", lambda: chosen.shape.context_tokens)
+        context.fix("batch_windows", lambda: chosen.fit.batch_size)
+        context.fix("blocks", lambda: chosen.shape.num_layers)
+    sizes = context.sizes
+    shape = shape_of_depth(
+        sizes["blocks"],
+        vocab_size=tokenizer.vocab_size,
+        context_tokens=sizes["context_tokens"],
+    )
+    found = candidate_of(options, shape)
+    fit = dataclasses.replace(found.fit, batch_size=sizes["batch_windows"])
+    return Candidate(shape, fit)
+
+
+def candidate_in_time(
+    context: StageContext, benchmark: Benchmark, candidate: Candidate
+) -> Candidate:
+    """With the steps and evaluations that the time has room for, measured once and recorded in
+    build.json.
+    """
     if "steps" not in context.sizes:
         measured = benchmark.measure(candidate)
         context.progress.say(describe_measured(measured, benchmark.run_s))
@@ -118,12 +164,13 @@ def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidat
     fit = dataclasses.replace(candidate.fit, steps=context.sizes["steps"])
     most = most_steps(train_windows(benchmark.shards, candidate.shape, fit), fit)
     fit = dataclasses.replace(fit, steps=min(fit.steps, most or fit.steps))
-    return with_evaluations(fit, context.fix("evaluations", lambda: EVALUATIONS))
+    fit = with_evaluations(fit, context.fix("evaluations", lambda: EVALUATIONS))
+    return Candidate(candidate.shape, fit)
 
 
 def shape_of(recipe: Recipe, vocab_size: int, source: StartingModel | None = None) -> ModelConfig:
     """`source`: as it is cut from that model. Raises ConfigError."""
-    if recipe.pretrain.size:
+    if recipe.pretrain.size not in ("", AUTO_SIZE):
         return shape_of_parameters(parse_size(recipe.pretrain.size), vocab_size, source)
     return dataclasses.replace(preset(recipe.pretrain.preset), vocab_size=vocab_size)
 
@@ -139,6 +186,8 @@ def describe(recipe: Recipe) -> str:
     if table.steps:
         steps = f"{table.steps:,} steps"
     size = f"{parameter_count(shape).total / 1e6:.2f}M parameters"
+    if table.size == AUTO_SIZE:
+        size = "the size for the time (timed here)"
     cut = f", cut from {table.cut_from}" if table.cut_from else ""
     return f"own model of {size}{cut}, {steps}, {tokens:,} tokens each"
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from groundup.cli.main import run
+from groundup.retrieve.database import begin_change, end_change
 
 HOURS = "# Hours\n\nThe shop closes at 18:00.\n\nA bell rings at noon every day.\n"
 CLOSES, LESS = "When does the shop close?", "When does the bell ring in Atlantis?"
@@ -65,7 +66,9 @@ def test_a_promise_that_holds_no_longer_is_said_at_the_start(
 ) -> None:
     older = shutil.copytree(index, tmp_path / "older.index")
     kept = json.loads((older / "evidence.json").read_text())
+    begin_change(older)
     (older / "evidence.json").write_text(json.dumps({**kept, "chosen_by": {}}))
+    end_change(older)
     assert run(["serve", "--index", str(older), "--promised", "--port", "0"]) == 2
     said = capsys.readouterr().err
     assert "older.index has no promised error rate that holds" in said
