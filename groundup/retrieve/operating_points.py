@@ -113,9 +113,11 @@ def _read(folder: Path) -> Mapping[str, Any]:
     file = folder / EVIDENCE_FILE
     if not file.is_file():
         return {}
-    kept = read_json(file)
+    kept: Any = read_json(file)
+    if not isinstance(kept, dict):
+        kept = {}
     for name, usual in (("least", None), ("chosen_by", {})):
-        if not isinstance(kept, dict) or not isinstance(kept.get(name, usual), dict):
+        if not isinstance(kept.get(name, usual), dict):
             raise FormatError(file, name, "is no object", fix=REMADE)
     return kept
 
