@@ -113,9 +113,8 @@ def _read(folder: Path) -> Mapping[str, Any]:
     file = folder / EVIDENCE_FILE
     if not file.is_file():
         return {}
-    kept: Any = read_json(file)
-    if not isinstance(kept, dict):
-        kept = {}
+    found = read_json(file)
+    kept: dict[str, Any] = found if isinstance(found, dict) else {}
     for name, usual in (("least", None), ("chosen_by", {})):
         if not isinstance(kept.get(name, usual), dict):
             raise FormatError(file, name, "is no object", fix=REMADE)
