@@ -50,7 +50,9 @@ class OperatingPoint:
         """Return that nothing is promised, and what to do; of a server's index its clients hear no
         path of this machine.
         """
-        name, place = ("The index", "INDEX") if index is None else (str(index), str(index))
+        name, place = "The index", "INDEX"
+        if index is not None:
+            name = place = str(index)
         what, file = f"{name} has no promised error rate.", "FILE"
         fix = "Give it questions with known answers"
         if self.is_outdated:
@@ -104,7 +106,7 @@ def operating_point(
     return replace(point, name=PROMISED, least=point.promise.least)
 
 
-def chosen_by(known: "Evidence") -> dict[str, Any]:
+def chosen_by(known: "Evidence") -> dict[str, object]:
     """Return with what a promise is chosen: the rule, and the readers' files."""
     return {"rule": RULE, "readers": list(known.readers)}
 
