@@ -158,7 +158,7 @@ class Benchmark:
         if seconds is None and evaluation_s <= most_s:
             started = time.perf_counter()
             evaluation.measure(model.eval())
-            evaluation.sampler.write(model)
+            evaluation.sampler.write(model, 0)
             evaluation_s = time.perf_counter() - started
         start_s = 0.0
         if share.fit.initial_tables == "bigrams":

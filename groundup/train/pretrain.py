@@ -218,7 +218,9 @@ class _Training:
         model, tokenizer = self.model, self.inputs.tokenizer
         return Hooks(
             evaluate=lambda: self.evaluation.measure(model),
-            sample=lambda step: show_sample(self.evaluation.sampler.write(model), self.progress),
+            sample=lambda step: show_sample(
+                self.evaluation.sampler.write(model, step), self.progress
+            ),
             snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
             prepare=self.prepare,
             callbacks=self.monitor.callbacks,

@@ -23,7 +23,7 @@ import numpy as np
 
 from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TRAIN, VALIDATION
-from groundup.device import Compute
+from groundup.device import Compute, seed_for
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, DataError
@@ -66,11 +66,17 @@ class Sampler:
         require_room_for(given, prompts, context_tokens)
         self.prompts = given or own_prompts(shards.tokens(VALIDATION), tokenizer, context_tokens)
 
-    def write(self, model: LanguageModel) -> list[dict[str, str | float]]:
-        return [self._record(model, prompt) for prompt in self.prompts]
+    def write(self, model: LanguageModel, step: int) -> list[dict[str, str | float]]:
+        """Each prompt of each step has random numbers of its own: with the same ones, models that
+        have learned little write the same rare words at the same places of every sample.
+        """
+        return [
+            self._record(model, prompt, seed_for(self.seed, f"sample {number} of step {step}"))
+            for number, prompt in enumerate(self.prompts)
+        ]
 
-    def _record(self, model: LanguageModel, prompt: list[int]) -> dict[str, str | float]:
-        sampling = Sampling(temperature=0.8, max_tokens=SAMPLE_TOKENS, seed=self.seed)
+    def _record(self, model: LanguageModel, prompt: list[int], seed: int) -> dict[str, str | float]:
+        sampling = Sampling(temperature=0.8, max_tokens=SAMPLE_TOKENS, seed=seed)
         ids = list(
             generate_ids(
                 model, prompt, sampling, self.tokenizer.special.stop_ids, compute=self.compute
