@@ -42,7 +42,7 @@ PRETRAIN_ALONE = 0.90
 OPEN_ENDED = (DATA.name, TOKENIZER.name, PRETRAIN.name, TEACH.name)
 # The most seconds that another stage is given of a longer budget, with a public model of
 # USUAL_PARAMETERS: several times what it takes on two cores (docs/log.md). "": any other kind.
-ENOUGH_S = {"classifier": 1200.0, "chat": 1200.0, "": 600.0}
+ENOUGH_S = {"classifier": 1200.0, "chat": 1200.0, "": 240.0}
 USUAL_PARAMETERS = 135e6
 
 
