@@ -294,7 +294,7 @@ def find_groups(folder: Path, file: Path, index: str) -> Findings:
         answered |= dict.fromkeys(map(_key, each.questions), each.time)
     chosen = [each for each in feedback.events if index in ("", each.index)]
     events = [each for each in chosen if each.time > answered.get(_key(each.question), "")]
-    language, done = pack.head.language, len(chosen) - len(events)
+    language, done = pack.head.texts_language, len(chosen) - len(events)
     with searched_documents(folder / DOCUMENTS, language, console_progress()) as search:
         return Findings(pack, feedback, group_questions(events, search, language), search.by, done)
 

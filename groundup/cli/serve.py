@@ -205,6 +205,7 @@ def command(
     from groundup.http.run_server import run_server
     from groundup.serve.app.application import error_body
     from groundup.serve.app.by_key import AppsByKey
+    from groundup.serve.assistants import languages_of
 
     if mcp is not None:
         require_extra("mcp", "mcp")
@@ -230,7 +231,7 @@ def command(
         if beside is not None:
             further["MCP clients"] = f"{address}/mcp"
         if public:
-            further["In your site"] = script_tags(listen, address, public)
+            further["In your site"] = script_tags(listen, address, public, languages_of(server))
         greet(address, names, server.indexes.names, further, as_json=as_json)
 
     run_server(

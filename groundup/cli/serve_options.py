@@ -84,11 +84,19 @@ def access_of(listen: AccessOptions) -> tuple["Access", dict[str, str]]:
     return access, public
 
 
-def script_tags(listen: AccessOptions, address: str, public: Mapping[str, str]) -> str:
-    """Return the tags for the pages of sites, of assistant -> key; behind a proxy with its name."""
+def script_tags(
+    listen: AccessOptions, address: str, public: Mapping[str, str], languages: Mapping[str, str]
+) -> str:
+    """Return the tags for the pages of sites, of assistant -> key, each with the language that its
+    pack says; behind a proxy with its name.
+    """
     for name in (listen.hosts or ())[:1]:
         address = f"https://{name}"
-    data = (f'data-assistant="{name}" data-key="{key}"' for name, key in public.items())
+    said = {name: f' data-language="{code}"' for name, code in languages.items() if code}
+    data = (
+        f'data-assistant="{name}" data-key="{key}"{said.get(name, "")}'
+        for name, key in public.items()
+    )
     tags = [f'<script src="{address}/embed.js" {each} async></script>' for each in data]
     return "\n                   ".join(tags)
 

@@ -42,9 +42,8 @@ def page_files(package: str) -> dict[str, tuple[str, bytes]]:
     }
 
 
-def page_routes(package: str) -> list[Route]:
-    """Return the routes of a package's page and its files."""
-    files = page_files(package)
+def page_routes(files: Mapping[str, tuple[str, bytes]]) -> list[Route]:
+    """Return the routes of a page and its files, which `page_files` reads."""
 
     async def front(request: Request) -> Response:
         if "text/html" not in request.headers.get("accept", ""):

@@ -79,7 +79,7 @@ def check_pack(folder: Path) -> CheckedPack:
     for check in CHECKS:
         found += check(pack)
     notes = []
-    if pack.head.language != NUMBERS_AND_NAMES_OF:
+    if pack.head.texts_language != NUMBERS_AND_NAMES_OF:
         notes.append(
             f"The texts' language is {pack.head.language!r}: numbers in words and names were looked "
             "for as in English."

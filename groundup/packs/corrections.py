@@ -214,7 +214,9 @@ def _keep_apart(pack: Pack, correction: Correction, others: list[str], why: str)
     """Raise DataError where a question asks what one of the others asks."""
     for question in correction.questions:
         for other in others:
-            if nearly_repeats(question, other) or ask_the_same(question, other, pack.head.language):
+            if nearly_repeats(question, other) or ask_the_same(
+                question, other, pack.head.texts_language
+            ):
                 reason = f"{question[:80]!r} asks what {other[:80]!r} asks, which {why}"
                 fix = "Use it the same way, or leave that line out; nothing was written."
                 raise _fault(correction.place, reason, fix)

@@ -75,12 +75,18 @@ class Head:
     organisation: str
     about: str = ""
     """One sentence."""
-    language: str = "en"
+    language: str = ""
+    """Of its texts, such as "de"; "": English, with the labels of a reader's browser."""
     none_label: str = "none of these"
     """The label of messages that have none of the intents."""
     free: Free = Free()
     assistant: AssistantTexts = field(default_factory=AssistantTexts)
     """What its assistant says in fixed words."""
+
+    @property
+    def texts_language(self) -> str:
+        """The language in which the texts are read."""
+        return self.language or "en"
 
 
 @dataclass(frozen=True)

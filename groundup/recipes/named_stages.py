@@ -248,7 +248,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
         },
         INDEX: {
             "source": {"spec": str(folder / DOCUMENTS)},
-            "language": head.language,
+            "language": head.texts_language,
             "vectors": DEFAULT_ENCODER,
             "encoder": "auto",
             "questions": str(folder / "instructions.jsonl"),

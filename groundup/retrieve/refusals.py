@@ -7,7 +7,7 @@ joke, a feeling or an oath, and so asks nothing of documents.
     "hiya, are you a robot?"             ->  BOT
     "hi, what does a crown cost?"        ->  None: the crown is left over
 
-The patterns are lists (`everyday/small_talk_en.txt`, `de`, `fr`) over folded words. A turn is small
+The patterns are lists (`everyday/small_talk_en.txt`, `de`, `fr`, `es`) over folded words. A turn is small
 talk where patterns of one language cover it from its first word to its last; fillers ("mate", "so
 much") may stand between. Whatever else a turn has is taken for its subject, so a wish behind a
 greeting is a question. Plain rules, without a model; what they don't know is a question, too.
@@ -81,7 +81,7 @@ REPLIES = {
     BOT: "I am a program that answers from these documents. Ask me something about them.",
     OTHER: "I only answer questions about these documents.",
 }
-LANGUAGES = ("en", "de", "fr")
+LANGUAGES = ("en", "de", "fr", "es")
 # A longer turn says more than this.
 MAX_WORDS = 16
 _ASKS = "what|when|where|who|which|why|how|can|could|should|may|does|do|will|would|is|are"

@@ -2,7 +2,7 @@
 text stands above the answer), self-harm (a fixed text stands alone), and the wish to speak to a
 person.
 
-Plain rules over the words, in English and, shorter, in German and French. Danger is looked for
+Plain rules over the words, in English and, shorter, in German, French and Spanish. Danger is looked for
 broadly, also in what is only asked about it; a wish for a person narrowly, since "can I talk to
 someone about a loan?" is a question that documents may answer.
 """
@@ -21,7 +21,8 @@ _SELF_HARM = re.compile(
     r"|(?:hurt(?:ing)?|harm(?:ing)?|cutting) (?:myself|himself|herself|themselves)"
     r"|self[- ]?harm\w*|no reason to live|better off dead"
     r"|selbstmord\w*|mich umbringen|mir das leben nehmen|nicht mehr leben|me tuer"
-    r"|envie de mourir)\b",
+    r"|envie de mourir|quiero (?:morir(?:me)?|matarme)|quitarme la vida|acabar con mi vida"
+    r"|no quiero (?:seguir viviendo|vivir m[aá]s)|hacerme da[nñ]o)\b",
     re.IGNORECASE,
 )
 _EMERGENCY = re.compile(
@@ -38,7 +39,9 @@ _EMERGENCY = re.compile(
     r"|(?:is|are|it's) on fire|there(?:'s| is) a fire|smell(?:s|ing)? (?:of )?gas|gas leak"
     r"|(?:call|need) an ambulance|medical emergency|(?:this|it)(?:'s| is) an emergency"
     r"|life[- ]threatening|keine luft|nicht atmen|herzinfarkt|bewusstlos|krankenwagen|notarzt"
-    r"|crise cardiaque|peux (?:pas|plus) respirer|inconscient\w*|une ambulance)\b",
+    r"|crise cardiaque|peux (?:pas|plus) respirer|inconscient\w*|une ambulance"
+    r"|infarto|no (?:puedo|puede|logra) respirar|no respira|dolor en el pecho|una ambulancia"
+    r"|se (?:est[aá] )?ahoga(?:ndo)?|sobredosis)\b",
     re.IGNORECASE,
 )
 # What says the same of a thing or of a rule.
@@ -63,7 +66,7 @@ _PERSON = (
 )
 _SOMEONE = r"(?:someone|somebody|anyone|anybody)(?: (?:real|human|else))?"
 _END = (
-    r"(?:,? (?:please|pls|now|instead|there|here|today|directly|then|about (?:this|that|it)"
+    r"(?:,? (?:please|pls|bitte|s'il vous pla[iî]t|por favor|now|instead|there|here|today|directly|then|about (?:this|that|it)"
     r"|(?:at|from|in) (?:the|your) \w+|on the (?:phone|line)|by (?:phone|telephone)))*[\s.!?]*\Z"
 )
 _WISHES = tuple(
@@ -80,6 +83,8 @@ _WISHES = tuple(
         r"\bmit (?:einem|einer|jemand\w*)(?: (?:echten|richtigen))?"
         r"(?: (?:menschen|person|mitarbeiter\w*))? (?:sprechen|reden)",
         r"\bparler (?:à|a|avec) (?:une? (?:vraie )?(?:personne|humain|conseill\w+)|quelqu'un)",
+        r"\bhablar con (?:alguien|una (?:persona|agente|asesora|empleada)"
+        r"|un (?:agente|asesor|empleado|humano|ser humano))(?: (?:real|de verdad|humana))?",
     )
 )
 

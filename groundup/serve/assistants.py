@@ -20,7 +20,7 @@ from groundup.http.guard import only
 from groundup.retrieve.answer import PASSAGES
 from groundup.retrieve.assistant_actions import Caller
 from groundup.retrieve.search import Keep, every
-from groundup.serve.model_registry import ModelAlias, ModelInfo
+from groundup.serve.model_registry import LATEST, ModelAlias, ModelInfo
 from groundup.serve.request_preparation import require_within
 from groundup.serve.requests import ContinuedPrompt, GenerateRequest, RequestError
 from groundup.serve.server import ModelServer
@@ -85,6 +85,15 @@ def question_of(
         texts=server.indexes.texts_of(index),
         caller=request.caller,
     )
+
+
+def languages_of(server: ModelServer) -> dict[str, str]:
+    """Return the language that each assistant's pack says ("": none), by the assistant's name."""
+    return {
+        alias.name.removesuffix(f":{LATEST}"): server.indexes.texts_of(alias.assistant).language
+        for alias in server.registry.aliases()
+        if alias.assistant
+    }
 
 
 def caller_of(server: ModelServer, said: Caller, client: HttpRequest) -> Caller:

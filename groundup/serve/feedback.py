@@ -41,21 +41,12 @@ from groundup.retrieve.scope import urgent
 from groundup.serve.indexes import passage_names
 from groundup.serve.requests import RequestError
 
-# What a reader is told where anything is kept.
-NOTICE_OF_MASKS = (
-    "E-mail addresses, telephone, card and account numbers are masked. Please write no names."
-)
 NUMBER, CODE = "<number>", "<code>"
 _RUN = re.compile(r"(?<![\w£$€¥.,])\d(?:[ \u00a0-]?\d){5,}+(?![\w%€£¥])")
 _DATE = re.compile(
     r"(?:19|20)\d\d[- ](?:0?[1-9]|1[0-2])[- ](?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])[- ](?:0?[1-9]|1[0-2])[- ](?:19|20)\d\d"
     r"|(?:19|20)\d\d[- ](?:19|20)\d\d"
-)
-# What a reader is told where replies can be rated.
-NOTICE = (
-    "Questions that found no answer here, and answers that you rate, are kept, with the time, your "
-    "rating and what you write about them."
 )
 # Replies that can still be rated: 12 MB at most.
 REMEMBERED = 1024

@@ -56,11 +56,6 @@ class TranscriptStore:
         self._cleaned, self._bytes = 0.0, 0
         self.remove_old()
 
-    @property
-    def notice(self) -> str:
-        """What a reader is told."""
-        return f"This conversation is kept for {self.days} days; you can delete it here."
-
     async def keep(
         self, client: str, conversation: str, index: str, reply: Answer, shapes: tuple[str, ...]
     ) -> None:

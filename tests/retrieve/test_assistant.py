@@ -296,7 +296,7 @@ def test_a_german_pack_is_answered_in_german(german: Path, message: str, beginni
     assert isinstance(last, AssistantReply) and last.text.startswith(beginning), last.text
 
 
-@pytest.mark.parametrize("language", ["de", "fr", "de-AT", "it"])
+@pytest.mark.parametrize("language", ["de", "fr", "es", "de-AT", "it"])
 def test_fixed_texts_of_each_language_are_whole(language: str) -> None:
     texts = AssistantTexts("Atelier", language)
     english = AssistantTexts("Atelier")

@@ -28,7 +28,7 @@ from groundup.errors import GroundupError
 from groundup.http.access import Access
 from groundup.http.guard import KEY, POLICY, SECURITY
 from groundup.http.keys import ClientKey
-from groundup.http.page import INDEX, MEDIA_TYPES, file_route, page_files
+from groundup.http.page import INDEX, MEDIA_TYPES, file_route
 from groundup.http.responses import RefusedError, error_handlers
 from groundup.serve.app import documents
 from groundup.serve.app.application import (
@@ -38,10 +38,10 @@ from groundup.serve.app.application import (
     paths_of,
     refuse,
 )
+from groundup.serve.app.page_files import FRAME, SCRIPT, served_files
 from groundup.serve.server import ModelServer
 
 PUBLIC_ONLY = "A public key may ask its assistants, and nothing else."
-SCRIPT, FRAME = "embed.js", "embed.html"
 # Browsers ask again after an hour.
 CACHED = {"cache-control": "public, max-age=3600"}
 _PARTS = {
@@ -102,8 +102,7 @@ def _app_of_key(server: ModelServer, key: ClientKey, beside: ServedBeside | None
 
 def open_app(assistants: Iterable[str]) -> Starlette:
     """Return the app of the paths that need no key; `assistants`: as public keys name them."""
-    package = "groundup.serve"
-    files, names = page_files(package), frozenset(assistants)
+    files, names = served_files(), frozenset(assistants)
     frame = frame_page(files)
 
     async def script(request: Request) -> Response:

@@ -2,8 +2,10 @@
 without `--index` there are none to ask.
 
 GET  /groundup/assistants             the assistants: {"assistants": [{"name", "index",
-                                      "organisation", "greeting", "questions", "colour",
-                                      "notice" (what is kept), "deletable"}]}
+                                      "language", "organisation", "greeting", "questions",
+                                      "colour", "notice" (what is kept), "deletable",
+                                      "max_characters" (of a question)}]}: its own language, else
+                                      that of Accept-Language, in which /groundup/ask replies, too
 GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents",
                                       "files", "languages", "unread", "questions"}]}
 POST /groundup/ask                    {"index", "question", "model": name or null (quotations only),
@@ -45,6 +47,8 @@ from starlette.routing import Route
 from groundup.errors import GroundupError
 from groundup.http.json_object import JsonObject
 from groundup.http.responses import JsonResponse, path_number
+from groundup.language.messages import message, preferred_language
+from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import PASSAGES, Answer, Note, Part
 from groundup.retrieve.assistant import AssistantReply
 from groundup.retrieve.assistant_actions import Caller
@@ -52,7 +56,7 @@ from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
 from groundup.serve.assistants import caller_of, question_of
-from groundup.serve.feedback import MAX_TEXT_CHARACTERS, NOTICE, NOTICE_OF_MASKS
+from groundup.serve.feedback import MAX_TEXT_CHARACTERS
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.indexes import passage_page, source_entries
 from groundup.serve.messages import ClientMessage
@@ -96,11 +100,14 @@ def routes(server: ModelServer) -> list[Route]:
     async def assistants(request: Request) -> Response:
         aliases = await asyncio.to_thread(server.registry.aliases)
         found = [each for each in aliases if each.assistant in server.indexes.names]
-        return JsonResponse({"assistants": [assistant_entry(server, each) for each in found]})
+        entries = [assistant_entry(server, each, request) for each in found]
+        return JsonResponse({"assistants": entries}, headers={"Vary": "Accept-Language"})
 
     async def ask(request: Request) -> Response:
         question = await read_ask(server, await server.read_body(request))
         question = replace(question, caller=caller_of(server, question.caller, request))
+        if question.texts is not None:
+            question = replace(question, texts=_in_language(question.texts, request))
         async with contextlib.AsyncExitStack() as stack:
             answer = await sourced_answer(server, question, stack)
             return HeldStreamingResponse(_lines(answer), MEDIA_TYPE, stack.pop_all())
@@ -155,33 +162,42 @@ async def _read_assistant_ask(server: ModelServer, body: AskBody, name: str) -> 
     return question_of(server, request, alias, writer, body.k)
 
 
-def assistant_entry(server: ModelServer, alias: ModelAlias) -> JsonObject:
+def _in_language(texts: AssistantTexts, request: Request) -> AssistantTexts:
+    """Return an assistant's texts in its own language, else in the browser's."""
+    accepted = request.headers.get("accept-language", "")
+    return replace(texts, language=texts.language or preferred_language(accepted))
+
+
+def assistant_entry(server: ModelServer, alias: ModelAlias, request: Request) -> JsonObject:
     """Return what the page shows of an assistant."""
-    texts = server.indexes.texts_of(alias.assistant)
+    texts = _in_language(server.indexes.texts_of(alias.assistant), request)
     desk = server.indexes.desks.get(alias.assistant)
     actions = () if desk is None else desk.actions.actions
     return {
         "name": alias.name,
         "index": alias.assistant,
+        "language": texts.language,
         "organisation": texts.firm,
         "greeting": texts.hello,
         "questions": list(texts.questions),
         "colour": texts.colour,
         "actions": [{"name": each.name, "title": each.title} for each in actions],
-        "notice": _notice(server),
+        "notice": _notice(server, texts.language),
+        "max_characters": MAX_QUESTION_CHARACTERS,
         "deletable": server.transcripts is not None or alias.assistant in server.indexes.desks,
     }
 
 
-def _notice(server: ModelServer) -> str:
+def _notice(server: ModelServer, language: str) -> str:
     """Return what is kept of conversations; "" for nothing."""
     notices = []
     if server.transcripts is not None:
-        notices.append(server.transcripts.notice)
+        days = server.transcripts.days
+        notices.append(message(language, "kept", "transcript", days=days))
     if server.feedback is not None:
-        notices.append(NOTICE)
+        notices.append(message(language, "kept", "feedback"))
     if notices:
-        notices.append(NOTICE_OF_MASKS)
+        notices.append(message(language, "kept", "masks"))
     return " ".join(notices)
 
 

@@ -1,6 +1,7 @@
 """/groundup/...: routes that only the web page of `groundup serve` uses, outside of any API
 dialect.
 
+GET  /page/messages.js  the labels of the assistant's page in every language (`language/messages.py`)
 GET  /groundup/models   the models for its menus: chat models first, each with its sampling
                         settings; no tokenizer is read for it
 POST /groundup/inside   {"model", "text", "block": 1}   a language model on a text: tokens with
@@ -36,6 +37,7 @@ from groundup.lab.drawing.by_head import TIMES_CHANCE
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.predictions import surprise
 from groundup.lab.tokens import beginning
+from groundup.serve.app.page_files import served_files
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.server import ModelServer
@@ -118,7 +120,7 @@ def routes(server: ModelServer) -> list[Route]:
         return JsonResponse({"model": body.model, **cached[info.digest]})
 
     return [
-        *page_routes("groundup.serve"),
+        *page_routes(served_files()),
         Route("/groundup/models", models),
         Route("/groundup/heads", heads, methods=["POST"]),
         Route("/groundup/inside", inside, methods=["POST"]),

@@ -1,13 +1,11 @@
 // An action in an assistant's reply: what was understood so far, controls that fit what is asked, and what was done.
 
 import { button, node, refill } from "./dom.js";
-
-const CANCEL = "Leave it";
-const UNDO = "Undo";
+import { say } from "./language.js";
 
 /** What stands below the text of a reply; `send(text)` sends a message. `isOpen`: whether it still waits for an answer. */
 export function actionPanel(action, text, send, isOpen) {
-  const code = action.reference && !text.includes(action.reference) ? node("p", { class: "hint" }, "Reference ", node("b", {}, action.reference)) : null;
+  const code = action.reference && !text.includes(action.reference) ? node("p", { class: "hint" }, `${say("reference")} `, node("b", {}, action.reference)) : null;
   return [code, isOpen ? understood(action) : null, isOpen ? controls(action, send) : null];
 }
 
@@ -35,12 +33,17 @@ export function markTaken(heading, question, action) {
 }
 
 function controls({ asked, yes_no: isYesOrNo, choices, undoable }, send) {
-  const undo = undoable ? button(UNDO, () => send(UNDO)) : null;
-  if (isYesOrNo) return group([button("Yes", () => send("Yes"), { class: "main" }), button("No", () => send("No")), undo]);
-  if (choices.length) return group([ideas(choices, send), button(CANCEL, () => send(CANCEL), { class: "plain" })]);
+  const undo = undoable ? answer("undo", send) : null;
+  if (isYesOrNo) return group([answer("yes", send, "main"), answer("no", send), undo]);
+  if (choices.length) return group([ideas(choices, send), answer("leave", send, "plain")]);
   if (!asked) return undo && group([undo]);
   const { type, options } = asked;
-  return group([type === "choice" ? ideas(options, send) : field(asked, send), button(CANCEL, () => send(CANCEL), { class: "plain" })]);
+  return group([type === "choice" ? ideas(options, send) : field(asked, send), answer("leave", send, "plain")]);
+}
+
+/** A button that sends what it says. */
+function answer(key, send, look = null) {
+  return button(say(key), () => send(say(key)), { class: look });
 }
 
 function ideas(texts, send) {
@@ -52,7 +55,7 @@ function field({ label, type, least, most }, send) {
   const kinds = { date: "date", time: "time", number: "number", money: "number" };
   if (!(type in kinds)) return null;
   const input = node("input", { type: kinds[type], "aria-label": label, min: least, max: most, step: type === "money" ? "0.01" : null, required: true });
-  const form = node("form", { class: "field-of-action" }, input, node("button", { class: "main" }, "Use this"));
+  const form = node("form", { class: "field-of-action" }, input, node("button", { class: "main" }, say("use")));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (input.value) send(input.value);
@@ -61,5 +64,5 @@ function field({ label, type, least, most }, send) {
 }
 
 function group(children) {
-  return node("div", { class: "ways", role: "group", "aria-label": "Ways to answer" }, children);
+  return node("div", { class: "ways", role: "group", "aria-label": say("ways") }, children);
 }

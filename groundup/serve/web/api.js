@@ -1,7 +1,17 @@
 // The server's answers: JSON, and answers to a conversation as they are written.
 
-/** A refusal of the server, with its message. */
-export class Refusal extends Error {}
+import { say } from "./language.js";
+
+/** A refusal of the server, with its message, and its status; 0: it was told in a stream, or nothing answers. */
+export class Refusal extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** What the server told, in its words, which are English. */
+const refusal = (reason, status) => new Refusal(say("failed", { reason }), status);
 
 let key = ""; // of a page in a frame of another site; the browser sends the key of this server's own page
 
@@ -36,7 +46,7 @@ export async function* parts(request, signal) {
   for await (const line of lines(response.body)) {
     if (!line) continue;
     const part = JSON.parse(line);
-    if (part.error) throw new Refusal(part.error.message ?? part.error);
+    if (part.error) throw refusal(part.error.message ?? part.error);
     yield part;
   }
 }
@@ -58,7 +68,7 @@ async function fetched(path, body, signal) {
   const response = await reached(path, { ...asked, signal });
   if (response.ok) return response;
   const told = await response.json().catch(() => null);
-  throw new Refusal(told?.error?.message ?? told?.error ?? `The server answered with status ${response.status}.`);
+  throw refusal(told?.error?.message ?? told?.error ?? say("status", { status: response.status }), response.status);
 }
 
 async function reached(path, asked) {
@@ -66,7 +76,7 @@ async function reached(path, asked) {
     return await fetch(path, asked);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("The server does not answer. Try again in a moment.");
+    throw new Refusal(say("unreachable"));
   }
 }
 

@@ -8,6 +8,7 @@ import { Compare } from "./compare.js";
 import { Documents } from "./documents.js";
 import { get } from "./dom.js";
 import { Inside } from "./inside.js";
+import { speak } from "./language.js";
 import { Models } from "./models.js";
 
 const inside = new Inside();
@@ -46,6 +47,7 @@ async function show() {
   }
   get("readout").hidden = true;
   document.body.classList.toggle("for-customers", name === "assistant");
+  if (name !== "assistant") speak("en");
   document.title = `${name[0].toUpperCase()}${name.slice(1)} – groundup`;
   try {
     await views[name].refresh(place.join("/"));

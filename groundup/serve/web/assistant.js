@@ -5,11 +5,12 @@ import { ask, parts } from "./api.js";
 import { DocumentAnswer } from "./document_answer.js";
 import { announce, button, get, node, refill, whenSent } from "./dom.js";
 import { keepConversation, keptConversation, newConversation } from "./kept.js";
+import { number, say, speak } from "./language.js";
 import { copyText, saveFile } from "./leaving.js";
 import { rating } from "./rating.js";
 
 const HISTORY = 254; // messages before this one that are sent with it
-const PERSON = "I want to speak to a person.";
+const BUSY = [429, 503]; // of a response
 
 export class Assistant {
   constructor() {
@@ -19,19 +20,21 @@ export class Assistant {
     this.conversation = newConversation(); // its exchanges: {question, parts}
     this.running = null; // AbortController of the reply that is being written
     whenSent(get("assistant-form"), this.question, () => this.running, (text) => this.#ask(text));
-    get("assistant-person").addEventListener("click", () => this.#ask(PERSON));
+    get("assistant-person").addEventListener("click", () => this.#ask(say("person_wish")));
     get("assistant-again").addEventListener("click", () => this.#fresh());
     get("assistant-forget").addEventListener("click", () => this.#forget());
-    get("assistant-save").addEventListener("click", () => saveFile("conversation.txt", this.#transcript(), "text/plain"));
+    get("assistant-save").addEventListener("click", () => saveFile(`${say("file_name")}.txt`, this.#transcript(), "text/plain"));
   }
 
   /** Ask who is served; `name` of one, else the first. Throws Refusal. */
   async refresh(name = "") {
+    if (!this.firm) speak(""); // until its own is known
     const { assistants } = await ask("/groundup/assistants");
     const asked = assistants.find((each) => each.name === name || each.name === `${name}:latest`) ?? assistants[0];
     get("no-assistant").hidden = Boolean(asked);
     get("assistant-room").hidden = !asked;
     if (!asked) return;
+    speak(asked.language);
     if (this.firm?.name !== asked.name) this.#open(asked);
     document.title = asked.organisation;
     const others = assistants.filter((each) => each !== asked);
@@ -61,12 +64,12 @@ export class Assistant {
   /** Have the server delete what it keeps of the conversation. */
   async #forget() {
     if (this.running) return;
-    let said = "The conversation is deleted.";
+    let said = say("deleted");
     try {
       await ask("/groundup/forget", { conversation: this.conversation.id });
       this.#fresh();
     } catch (error) {
-      said = error.message;
+      said = this.#problem(error);
     }
     this.thread.append(node("p", { class: "hint" }, said));
     this.thread.focus({ preventScroll: true }); // its button is gone
@@ -106,7 +109,7 @@ export class Assistant {
   /** What a reply has besides its text. */
   #complete(reply, question, isOpen) {
     reply.element.classList.add(`is-${reply.kind}`);
-    if (reply.kind === "person" && reply.summary.length) reply.actions.append(button("Copy what I asked", () => copyText(reply.summary.join("\n")), { class: "plain" }));
+    if (reply.kind === "person" && reply.summary.length) reply.actions.append(button(say("copy_asked"), () => copyText(reply.summary.join("\n")), { class: "plain" }));
     if (reply.number) reply.actions.after(rating(reply.number));
     if (!reply.action) return;
     markTaken(reply.heading, question, reply.action);
@@ -141,7 +144,7 @@ export class Assistant {
       if (usedButton) reply.left.querySelector("button, input")?.focus({ preventScroll: true });
     } catch (error) {
       const isStopped = error.name === "AbortError";
-      reply.fail(isStopped ? "stopped by you" : error.message, !isStopped);
+      reply.fail(isStopped ? say("stopped") : this.#problem(error, question), !isStopped);
       if (!isStopped) this.question.value ||= question; // to be sent again
     }
     if (this.running === running) this.#run(null);
@@ -149,6 +152,13 @@ export class Assistant {
     reply.element.scrollIntoView({ block: "nearest" });
     this.#offer();
     announce(reply.text);
+  }
+
+  /** What went wrong. */
+  #problem(error, question = "") {
+    const [most, count] = [this.firm.max_characters, [...question].length];
+    if (count > most) return say("too_long", { most: number(most), count: number(count) });
+    return BUSY.includes(error.status) ? say("busy") : error.message;
   }
 
   /** Keep the conversation for this tab; `asked`: what has no reply yet. */
@@ -159,13 +169,13 @@ export class Assistant {
 
   #run(running) {
     this.running = running;
-    get("assistant-send").textContent = running ? "Stop" : "Send";
+    get("assistant-send").textContent = say(running ? "stop" : "send");
     return running;
   }
 
   #transcript() {
-    const lines = this.conversation.exchanges.flatMap(({ question, parts: said }) => [`You: ${question}`, `${this.firm.organisation}: ${said.at(-1).answer}`]);
-    return `${this.firm.organisation}, automatic assistant, ${new Date().toISOString()}\n\n${lines.join("\n\n")}\n`;
+    const lines = this.conversation.exchanges.flatMap(({ question, parts: said }) => [`${say("you")}: ${question}`, `${this.firm.organisation}: ${said.at(-1).answer}`]);
+    return `${this.firm.organisation}, ${say("automatic")}, ${new Date().toISOString()}\n\n${lines.join("\n\n")}\n`;
   }
 }
 

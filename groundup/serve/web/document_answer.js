@@ -1,11 +1,11 @@
 // An answer from documents: quotations, checked sentences and fixed texts, each with the number of its source. A number opens the passage in its document.
 
 import { button, node, refill } from "./dom.js";
+import { number, say } from "./language.js";
 import { copyText } from "./leaving.js";
 import { openPassage } from "./passage.js";
 import { besideAnother, markedText, nearestPassage, quotation, quoted, readable, showRow } from "./quotation.js";
 
-const count = new Intl.NumberFormat("en");
 const SNIPPET_CHARACTERS = 280;
 const LONG_QUESTION = 400; // characters
 const NEAREST = "Passages that come nearest"; // what the sources of a refusal are
@@ -20,12 +20,12 @@ export class DocumentAnswer {
     this.omitted = [];
     this.isEnded = false;
     this.said = node("div", { class: "answer cited" });
-    this.waiting = node("p", { class: "waiting", role: "status" }, "Searching");
+    this.waiting = node("p", { class: "waiting", role: "status" }, say("searching"));
     this.left = node("div");
     this.note = node("p", { class: "note" });
     this.list = node("ol", { class: "sources" });
-    this.beside = node("aside", { "aria-label": "Sources", hidden: true }, node("h4", {}, "Sources"), this.list);
-    this.actions = node("div", { class: "actions", hidden: true }, button("Copy", () => copyText(this.#copied()), { class: "plain", "aria-label": "Copy answer" }));
+    this.beside = node("aside", { "aria-label": say("sources"), hidden: true }, node("h4", {}, say("sources")), this.list);
+    this.actions = node("div", { class: "actions", hidden: true }, button(say("copy"), () => copyText(this.#copied()), { class: "plain", "aria-label": say("copy_answer") }));
     const main = node("div", { class: "found" }, this.said, this.waiting, this.left, this.note, this.actions);
     const isLong = question.length > LONG_QUESTION; // then its box is scrolled
     const name = isLong ? `${question.slice(0, LONG_QUESTION)} …` : question;
@@ -49,12 +49,12 @@ export class DocumentAnswer {
     this.sources = sources;
     refill(this.list, sources.map((source) => this.#source(source)));
     this.beside.hidden = !sources.length;
-    this.waiting.textContent = this.model ? `${this.model} is reading` : "Reading";
+    this.waiting.textContent = this.model ? say("model_reading", { model: this.model }) : say("reading");
   }
 
   #source(source) {
     const { number, document, title, start, end } = source;
-    const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": `Source ${number}: ${document}. Open the passage.` });
+    const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": say("source", { number, document }) });
     const words = readable(markedText(source, start, end)).replace(/\s+/g, " ").trim();
     const snippet = words.length > SNIPPET_CHARACTERS ? `${words.slice(0, SNIPPET_CHARACTERS)} …` : words;
     return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, title), node("p", { class: "snippet" }, snippet));
@@ -66,7 +66,7 @@ export class DocumentAnswer {
 
   #cite(part) {
     const source = this.#sourceOf(part);
-    return button(`${part.source}`, () => openPassage(source.url, part), { class: "cite", "aria-label": `Source ${part.source}: ${source.document}. Open the passage.` });
+    return button(`${part.source}`, () => openPassage(source.url, part), { class: "cite", "aria-label": say("source", { number: part.source, document: source.document }) });
   }
 
   #quote(quote) {
@@ -86,7 +86,7 @@ export class DocumentAnswer {
   }
 
   #writing() {
-    this.waiting.textContent = `${this.model} is writing`;
+    this.waiting.textContent = say("model_writing", { model: this.model });
     this.waiting.hidden = !this.model;
   }
 
@@ -94,8 +94,8 @@ export class DocumentAnswer {
     [this.kind, this.summary, this.action, this.number] = [kind, summary, action, reply];
     this.isEnded = true;
     this.promise = found && promise ? promiseNote(promise, promised) : "";
-    if (!found && operating_point === "promised") this.promise = "Only what the promised error rate covers is answered here.";
-    this.changed = outdated ? `${outdated} ${outdated === 1 ? "file was" : "files were"} changed or deleted since the index read them: ask again after an update.` : "";
+    if (!found && operating_point === "promised") this.promise = say("only_promised");
+    this.changed = outdated ? counted("outdated", outdated) : "";
     this.text = answer;
     if (this.isReply) this.beside.hidden = !cited.length;
     else if (!found) {
@@ -118,11 +118,10 @@ export class DocumentAnswer {
 
   /** The stream has ended. */
   end() {
-    if (!this.isEnded) return this.fail("The answer is incomplete: the connection was lost.", true);
+    if (!this.isEnded) return this.fail(say("incomplete"), true);
     if (this.omitted.length) {
-      const what = this.omitted.length === 1 ? "1 sentence of the model was left out" : `${this.omitted.length} sentences of the model were left out`;
       const rows = this.omitted.map(({ text, reason }) => node("li", {}, text ? quoted(text) : null, node("span", { class: "quiet" }, ` ${reason}`)));
-      refill(this.left, node("details", { class: "omitted" }, node("summary", {}, `${what}: no source supports ${this.omitted.length === 1 ? "it" : "them"}`), node("ul", {}, rows)));
+      refill(this.left, node("details", { class: "omitted" }, node("summary", {}, counted("omitted", this.omitted.length)), node("ul", {}, rows)));
     }
     this.#over(this.changed);
   }
@@ -147,9 +146,12 @@ export class DocumentAnswer {
   }
 }
 
+/** A message about one or several. */
+const counted = (key, count) => say(count === 1 ? `${key}_one` : key, { count: number(count) });
+
 /** The promised error rate, and whether it covers an answer; a bound is rounded up. */
 function promiseNote({ error, confidence, questions }, isCovered) {
-  const most = `${Math.ceil(Math.round(error * 1e9) / 1e6) / 10} %`;
-  if (!isCovered) return "Less speaks for this answer than for those that the promised error rate is about: read its source.";
-  return `Of answers for which this much speaks at most ${most} are wrong, with ${Math.round(100 * confidence)} % confidence, from ${count.format(questions)} questions with known answers.`;
+  if (!isCovered) return say("no_promise");
+  const most = Math.ceil(Math.round(error * 1e9) / 1e6) / 10;
+  return say("promise", { error: number(most), confidence: Math.round(100 * confidence), questions: number(questions) });
 }

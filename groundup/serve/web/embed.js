@@ -1,9 +1,13 @@
 // An assistant in a web site: <script src="SERVER/embed.js" data-assistant="bank" data-key="pk-..." async></script>
+// Its two buttons speak the language of data-language, else of the site's page, else of the browser; data-label and data-close are other words for them.
 // A button at the lower right opens it in a frame, a page of the assistant's server: the two sites can't read or style one another. Nothing is loaded before
 // the button is pressed, nothing is stored, and no other server is asked. A content security policy of the site needs script-src and frame-src with that server.
 (() => {
   const script = document.currentScript;
-  const { assistant, key, label = "Ask us a question", close = "Close", colour = "", ink = "#fff" } = script.dataset;
+  const MESSAGES = /* messages */ {}; // by language; the server writes them
+  const wanted = [script.dataset.language, document.documentElement.lang, ...navigator.languages].map((each) => (each ?? "").split("-")[0].toLowerCase());
+  const said = MESSAGES[wanted.find((each) => each in MESSAGES) ?? "en"];
+  const { assistant, key, label = said.open, close = said.close, colour = "", ink = "#fff" } = script.dataset;
   if (!assistant || !key) {
     console.error('embed.js: its script tag needs data-assistant="NAME" and data-key="PUBLIC KEY".');
     return;

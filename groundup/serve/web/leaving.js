@@ -1,12 +1,13 @@
 // What leaves the page: to the clipboard, or as a file. Never to another machine.
 
 import { announce, node } from "./dom.js";
+import { say } from "./language.js";
 
 /** Copy a text. Where the browser has no clipboard for a page (http from another machine), the old way of a selection. */
 export async function copyText(text) {
   if (navigator.clipboard) await navigator.clipboard.writeText(text);
   else copySelection(text);
-  announce("Copied.");
+  announce(say("copied"));
 }
 
 function copySelection(text) {

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { button, get, node, refill } from "./dom.js";
+import { say } from "./language.js";
 
 /** Open the passage at an address of the server; `cited` {start, end} is what of it is cited. */
 export async function openPassage(url, cited = null) {
@@ -9,7 +10,7 @@ export async function openPassage(url, cited = null) {
   try {
     refill(panel, drawn(await ask(new URL(url, location.href).pathname), cited, panel));
   } catch (error) {
-    refill(panel, head("Passage", panel), node("p", { class: "problem" }, error.message));
+    refill(panel, head(say("passage"), panel), node("p", { class: "problem" }, error.message));
   }
   if (!panel.open) panel.showModal();
   (panel.querySelector("mark.cited") ?? panel.querySelector("mark"))?.scrollIntoView({ block: "center" });
@@ -28,12 +29,12 @@ function drawn(found, cited, panel) {
   return [
     head(document, panel),
     title === document ? null : node("p", { class: "hint" }, title),
-    changed ? node("p", { class: "notice" }, "This file was changed after it was read: what you see is what was read.") : null,
-    offset > 0 ? node("p", { class: "hint" }, "A long document: the part around the passage.") : null,
+    changed ? node("p", { class: "notice" }, say("changed")) : null,
+    offset > 0 ? node("p", { class: "hint" }, say("long_document")) : null,
     node("div", { class: "document", tabindex: 0, role: "document", "aria-label": document }, slice(offset, start), marked, slice(end, last)),
   ];
 }
 
 function head(name, panel) {
-  return node("div", { class: "passage-head" }, node("h3", { id: "passage-name" }, name), button("Close", () => panel.close(), { "aria-label": "Close the document" }));
+  return node("div", { class: "passage-head" }, node("h3", { id: "passage-name" }, name), button(say("close"), () => panel.close(), { "aria-label": say("close_document") }));
 }

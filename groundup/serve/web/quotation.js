@@ -1,6 +1,7 @@
 // What is shown of a document: its words in quotation marks, a list below its head, a row of a table in words with the table beside, the nearest passage.
 
 import { node } from "./dom.js";
+import { say } from "./language.js";
 
 const ITEM = /^\s*(?:[-*•]|\d{1,3}[.)])\s+/;
 const AMOUNT = /(\d) (?=[€£$%])/g; // stays on one line
@@ -24,8 +25,8 @@ function withNumber(text, cite) {
 
 function listed(head, items, role, cite) {
   const texts = items.map((item) => item.replace(ITEM, "").replace(/\s+/g, " "));
-  const rows = texts.map((text, place) => node("li", {}, place === items.length - 1 ? withNumber(`${text}”`, cite) : text));
-  return node("blockquote", { class: role }, node("p", {}, `“${head}`), node("ul", {}, rows));
+  const rows = texts.map((text, place) => node("li", {}, place === items.length - 1 ? withNumber(`${text}${say("close_quote")}`, cite) : text));
+  return node("blockquote", { class: role }, node("p", {}, `${say("open_quote")}${head}`), node("ul", {}, rows));
 }
 
 /** A table with its quoted row marked. */
@@ -37,7 +38,7 @@ function tableOf({ columns, rows, row }) {
     const [first, ...others] = filled(cells, "td", () => ({}));
     return node("tr", { class: number === row ? "quoted" : null, "aria-current": number === row ? "true" : null }, node("th", { scope: "row" }, ...first.childNodes), others);
   });
-  const name = "The table in the document; the quoted row is marked";
+  const name = say("table");
   return node("div", { class: "table", tabindex: 0, role: "region", "aria-label": name }, node("table", {}, head, node("tbody", {}, body)));
 }
 
@@ -83,4 +84,4 @@ export function nearestPassage(nearest, source, open) {
   return node("section", { class: "nearest", "aria-label": "The nearest passage" }, node("p", {}, "Nearest: ", open), node("div", { class: "near-text" }, marked));
 }
 
-export const quoted = (text) => `“${text.replace(/\s+/g, " ").trim()}”`;
+export const quoted = (text) => `${say("open_quote")}${text.replace(/\s+/g, " ").trim()}${say("close_quote")}`;

@@ -150,10 +150,15 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     complaints: list[str] = []
 
     def open_page(
-        address: str, *, width: int = 1280, height: int = 900, scheme: str = "light"
+        address: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        scheme: str = "light",
+        locale: str = "en-GB",
     ) -> Any:
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
+            viewport={"width": width, "height": height}, color_scheme=scheme, locale=locale
         )
         contexts.append(context)
         page = context.new_page()

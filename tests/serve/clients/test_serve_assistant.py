@@ -179,6 +179,18 @@ def test_a_follow_up_keeps_its_subject(clinic: Any) -> None:
     assert last["question"] == f"{QUESTION}\nand a night guard?" and "£240" in last["answer"]
 
 
+def test_a_pack_that_leaves_its_language_open_follows_the_browser(clinic: Any) -> None:
+    spanish = {"accept-language": "es-ES,es;q=0.9,en;q=0.8"}
+    response = clinic.get("/groundup/assistants", headers=spanish)
+    [entry] = response.json()["assistants"]
+    assert entry["language"] == "es" and "Accept-Language" in response.headers["vary"]
+    body = {"assistant": "clinic", "question": "Gracias"}
+    lines = clinic.post("/groundup/ask", body, headers=spanish).text.splitlines()
+    assert json.loads(lines[-1])["answer"] == "De nada. ¿Puedo ayudarle en algo más?"
+    script = clinic.get("/page/messages.js").text
+    assert script.startswith("export const MESSAGES = {") and '"send":"Enviar"' in script
+
+
 def test_fixed_texts_come_as_notes_and_a_handover_has_a_summary(clinic: Any) -> None:
     first, note, last = asked(clinic, "hello")
     assert first == {"sources": []} and last["kind"] == "small_talk" and not last["found"]
@@ -243,11 +255,13 @@ def test_the_page_learns_who_speaks(clinic: Any) -> None:
     assert entry == {
         "name": "clinic:latest",
         "index": "clinic",
+        "language": "en",
         "organisation": "Pebblegate",
         "greeting": "Hello, I am Pebblegate's computer program.",
         "questions": ["When are you open?"],
         "colour": "#1d5c4f",
         "actions": [],
         "notice": "",
+        "max_characters": 8000,
         "deletable": False,
     }

@@ -394,9 +394,10 @@ def test_a_derived_key_is_the_public_key_of_the_assistant(
 def test_the_tag_has_the_name_that_the_proxy_has() -> None:
     listen = AccessOptions(hosts=["assistant.example"])
     tag = '<script src="https://assistant.example/embed.js" data-assistant="a" data-key="k" async>'
-    assert script_tags(listen, "http://127.0.0.1:1", {"a": "k"}) == f"{tag}</script>"
+    assert script_tags(listen, "http://127.0.0.1:1", {"a": "k"}, {"a": ""}) == f"{tag}</script>"
     tag = '<script src="http://127.0.0.1:1/embed.js"'
-    assert script_tags(AccessOptions(), "http://127.0.0.1:1", {"a": "k"}).startswith(tag)
+    german = script_tags(AccessOptions(), "http://127.0.0.1:1", {"a": "k"}, {"a": "de"})
+    assert german.startswith(tag) and ' data-language="de" async>' in german
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from test_serve_assistant import QUESTION, make_build
 
+from groundup.language.messages import catalog, languages
+
 pytestmark = pytest.mark.browser
 
 UNKNOWN = "What is the capital of France?"
@@ -71,6 +73,26 @@ def test_a_conversation(view: Callable[..., Any], width: int, height: int, schem
     assert PERSON in person and f"- {OPENING_HOURS}\n- {QUESTION}" in person
     assert page.get_by_role("button", name="Copy what I asked").is_visible()
     assert fits(page, width)
+
+
+@pytest.mark.parametrize("language", languages()[1:])
+def test_in_the_browsers_language_where_the_pack_has_none(
+    view: Callable[..., Any], language: str
+) -> None:
+    page = view(width=390, height=844, locale=language)
+    labels = catalog(language)["page"]
+    assert page.evaluate("document.documentElement.lang") == language
+    assert page.locator(".firm .machine").inner_text() == labels["machine"]
+    page.get_by_role("button", name=labels["person"]).click()
+    person = catalog(language)["assistant"]["person"].format(contact="call 01632 960530.")
+    assert replied(page, 0).locator(".cited").inner_text() == person
+    price = ask(page, QUESTION, 1)
+    assert price.get_by_role("complementary", name=labels["sources"]).is_visible()
+    said = labels["source"].format(number=1, document="prices.md")
+    assert price.get_by_role("button", name=said).count() == 2  # the number and the source
+    assert fits(page, 390)
+    page.get_by_role("link", name=labels["workbench"]).click()
+    assert page.evaluate("document.documentElement.lang") == "en"
 
 
 def fits(page: Any, width: int) -> bool:
