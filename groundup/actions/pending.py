@@ -10,7 +10,11 @@ from groundup.actions.templates import fill
 
 YES_OR_NO, ONE_OF_TWO = "I expected yes or no.", "I expected one of the two."
 # What ends something: the action under way, or what the action is about.
-_ENDING = re.compile(r"\b(?:cancel|delete|remove|stop|undo|revoke|withdraw)\b", re.IGNORECASE)
+_ENDING = re.compile(
+    r"\b(?:cancel|delete|remove|stop|undo|revoke|withdraw|abbrechen|stornieren|löschen|annuler"
+    r"|supprimer|cancelar|eliminar|anular)\b",
+    re.IGNORECASE,
+)
 HINTS = {
     "date": "a day, such as Friday or 4 December",
     "time": "a time, such as 19:00",

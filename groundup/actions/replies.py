@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from groundup.actions.reply_wordings import HESITATES, WORDINGS
 from groundup.language.terms import words
 
 _Kind = Literal["filler", "yes", "done", "no", "leave", "undo"]
@@ -66,7 +67,9 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         r" (?:it|that|this)(?: again)?",
     ),
 }
-_PATTERNS = {kind: re.compile("|".join(each)) for kind, each in _WORDINGS.items()}
+_PATTERNS = {
+    kind: re.compile("|".join((*each, *WORDINGS[kind]))) for kind, each in _WORDINGS.items()
+}
 _SIGNS = {"👍": " yes ", "✅": " yes ", "👌": " yes ", "👎": " no ", "❌": " no "}
 # Of programs, not of people who say yes: `[confirm = ""]`.
 _MARKUP = re.compile(r"[\[\]{}<>=|\\]")
@@ -108,7 +111,7 @@ _REASON = re.compile(
     r"[,;.!]\s+|\s+-+\s+|\s+(?:because|cause|cos|as|since|so|for)\s+", re.IGNORECASE
 )
 _DENIAL = re.compile(
-    r"\A\W*(?:no|nope|not|neither)\b|\b(?:neither|none)\b|\b(?:don't|dont|do not)\s+"
+    r"\A\W*(?:no|nope|not|neither|nein|non)\b|\b(?:neither|none)\b|\b(?:don't|dont|do not)\s+"
     r"(?!(?:know|mind|care|understand|have|think|see|remember|get|worry|need|want)\b)",
     re.IGNORECASE,
 )
@@ -148,6 +151,8 @@ def agrees(message: str, shown: str = "") -> bool:
     """
     text = _COURTESY.sub("", message.replace("’", "'")).strip()
     if len(words(text)) > MAX_AGREEING or _HESITATES.search(text) or _MARKUP.search(text):
+        return False
+    if HESITATES.search(text):
         return False
     known = {*words(shown), *re.findall(r"\d+", shown)}
     if not {each.lower() for each in _NAMED.findall(text)} <= known:

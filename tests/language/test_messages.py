@@ -6,6 +6,7 @@ from importlib import resources
 
 import pytest
 
+from groundup.actions.replies import agrees, reads_cancel, reads_no, reads_undo, reads_yes
 from groundup.language.messages import SOURCE, catalog, languages, message, preferred_language
 from groundup.packs.assistant_texts import MAX_TEXT_CHARACTERS
 from groundup.retrieve.scope import urgent, wants_person
@@ -60,6 +61,32 @@ def test_the_page_says_every_label_of_the_catalog_and_no_other() -> None:
 @pytest.mark.parametrize("language", languages())
 def test_the_button_for_a_person_says_what_is_read_as_that_wish(language: str) -> None:
     assert wants_person(message(language, "page", "person_wish"))
+
+
+@pytest.mark.parametrize("language", languages())
+def test_what_the_buttons_of_an_action_send_is_read_as_that(language: str) -> None:
+    reads = {"yes": reads_yes, "no": reads_no, "leave": reads_cancel, "undo": reads_undo}
+    for key, read in reads.items():
+        said = message(language, "page", key)
+        # A no behind an action that was done takes it back.
+        wrong = [name for name, other in reads.items() if name != key and other(said)]
+        assert read(said) and wrong in ([], ["undo"]) and (not wrong or key == "no"), said
+
+
+@pytest.mark.parametrize(
+    ("text", "is_yes"),
+    [
+        ("Ja, bitte", True),
+        ("Ja, gern", True),
+        ("Ja, aber um acht", False),
+        ("Oui, d'accord", True),
+        ("Oui, mais samedi", False),
+        ("Sí, por favor", True),
+        ("Sí, pero el sábado", False),
+    ],
+)
+def test_a_yes_with_a_condition_is_none(text: str, is_yes: bool) -> None:
+    assert (reads_yes(text) or agrees(text)) == is_yes
 
 
 @pytest.mark.parametrize(
