@@ -1,5 +1,5 @@
-"""Wordings of short replies in German, French and Spanish, beside the English ones of `replies.py`: few,
-and all that the page's buttons say (`language/messages`, section page).
+"""Wordings of short replies in German, French and Spanish, beside the English ones of `replies.py`:
+few, and all that the page's buttons say (`language/messages`, section page).
 """
 
 import re
@@ -22,9 +22,9 @@ WORDINGS = {
         "(?:no )?(?:es|está) (?:incorrecto|mal)|no es (?:así|correcto)|mejor no",
     ),
     "leave": (
-        "abbrechen|brechen sie (?:das |es )?ab|(?:vergessen|lassen) sie (?:es|das)|(?:vergiss|lass) es",
-        "(?:das hat sich|hat sich) erledigt|ich habe es mir anders überlegt|nicht mehr nötig",
-        "abandonner|abandonnez|laisse[rz]?(?: tomber)?|j'ai changé d'avis|(?:ce n'est )?plus la peine",
+        "abbrechen|brechen sie (?:das |es )?ab|(?:vergessen|lassen) sie (?:es|das)",
+        "(?:vergiss|lass) es|(?:das )?hat sich erledigt|ich habe es mir anders überlegt|nicht mehr nötig",
+        "abandonne[rz]|laisse[rz]?(?: tomber)?|j'ai changé d'avis|(?:ce n'est )?plus la peine",
         "cancelar|cancele|déjelo|déjalo|olvídelo|olvídalo|he cambiado de (?:idea|opinión)"
         "|ya no (?:hace falta|lo necesito)",
     ),

@@ -102,8 +102,8 @@ class AssistantTexts:
     organisation: str = ""
     """The firm; in pack.toml it is the pack's."""
     language: str = ""
-    """Of the defaults and of the page's labels: en, de, fr or es; in pack.toml it is the pack's. "":
-    the page follows its reader's browser, and everything else is in English.
+    """Of the defaults and the page's labels: en, de, fr or es; in pack.toml it is the pack's. "": the
+    page follows its reader's browser, and everything else is in English.
     """
     greeting: str = ""
     """Replies to a greeting, and opens the page."""

@@ -7,9 +7,9 @@ joke, a feeling or an oath, and so asks nothing of documents.
     "hiya, are you a robot?"             ->  BOT
     "hi, what does a crown cost?"        ->  None: the crown is left over
 
-The patterns are lists (`everyday/small_talk_en.txt`, `de`, `fr`, `es`) over folded words. A turn is small
-talk where patterns of one language cover it from its first word to its last; fillers ("mate", "so
-much") may stand between. Whatever else a turn has is taken for its subject, so a wish behind a
+The patterns are lists (`everyday/small_talk_en.txt`, `de`, `fr`, `es`) over folded words. A turn is
+small talk where patterns of one language cover it from its first word to its last; fillers ("mate",
+"so much") may stand between. Whatever else a turn has is taken for its subject, so a wish behind a
 greeting is a question. Plain rules, without a model; what they don't know is a question, too.
 
 Other firms: the name in a question that no document has and that the question is about, as

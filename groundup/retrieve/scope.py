@@ -2,8 +2,8 @@
 text stands above the answer), self-harm (a fixed text stands alone), and the wish to speak to a
 person.
 
-Plain rules over the words, in English and, shorter, in German, French and Spanish. Danger is looked for
-broadly, also in what is only asked about it; a wish for a person narrowly, since "can I talk to
+Plain rules over the words, in English and, shorter, in German, French and Spanish. Danger is looked
+for broadly, also in what is only asked about it; a wish for a person narrowly, since "can I talk to
 someone about a loan?" is a question that documents may answer.
 """
 
@@ -66,7 +66,8 @@ _PERSON = (
 )
 _SOMEONE = r"(?:someone|somebody|anyone|anybody)(?: (?:real|human|else))?"
 _END = (
-    r"(?:,? (?:please|pls|bitte|s'il vous pla[iî]t|por favor|now|instead|there|here|today|directly|then|about (?:this|that|it)"
+    r"(?:,? (?:please|pls|now|instead|there|here|today|directly|then|about (?:this|that|it)"
+    r"|bitte|s'il vous pla[iî]t|por favor"
     r"|(?:at|from|in) (?:the|your) \w+|on the (?:phone|line)|by (?:phone|telephone)))*[\s.!?]*\Z"
 )
 _WISHES = tuple(

@@ -1,7 +1,7 @@
 """/groundup/...: routes that only the web page of `groundup serve` uses, outside of any API
 dialect.
 
-GET  /page/messages.js  the labels of the assistant's page in every language (`language/messages.py`)
+GET  /page/messages.js  the labels of the assistant's page in every language
 GET  /groundup/models   the models for its menus: chat models first, each with its sampling
                         settings; no tokenizer is read for it
 POST /groundup/inside   {"model", "text", "block": 1}   a language model on a text: tokens with
