@@ -64,6 +64,8 @@ MAX_LINE_BYTES = 2**20
 RECORDED_PACKAGES = ("torch", "tokenizers", "tiktoken", "safetensors", "gguf", "numpy")
 TRAINED_ON_FILE = "trained_on.json"
 BUILD_FILE, RECIPE_FILE = "build.json", "recipe.toml"
+# Of a build, the page with its own model inside.
+LIVE_NAME = "model.html"
 # A file of a folder -> what the folder is.
 PLACES = {BUILD_FILE: "build", "run.json": "run", "index.sqlite": "index", "config.json": "model"}
 MAX_NAMES, SHOWN_NAMES = 200, 12

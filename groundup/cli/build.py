@@ -113,7 +113,7 @@ def command(
 
 def _summary(results: BuildResults, folder: Path) -> list[str]:
     from groundup.recipes.builds.build import LOG_FILE
-    from groundup.report.sections.summary import LIVE_NAME
+    from groundup.runs import LIVE_NAME
 
     rows = [
         [name, f"{stage.planned_s:.0f}", f"{stage.elapsed_s:.0f}", stage.line]

@@ -28,11 +28,11 @@ from groundup.cli.serve_options import (
     KeptOptions,
     access_of,
     assistants_of,
-    classifiers_of_build,
     indexes_of_builds,
     name_and_path,
     open_desks,
     open_kept,
+    others_of_build,
     script_tags,
 )
 from groundup.errors import ConfigError, require_extra
@@ -158,8 +158,7 @@ def command(
         list[str] | None,
         Argument(
             metavar="MODEL",
-            help="Names, folders, .gguf files, builds (chat model, classifiers and index), "
-            "or NAME=PATH.",
+            help="Names, folders, .gguf files, builds (their models and index), or NAME=PATH.",
         ),
     ] = None,
     sources: ServedSources = ServedSources(),
@@ -350,8 +349,9 @@ def registry_of(
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
         own = chat_name(name) if name in assistants else name
-        _add(named, {own: find_model(path, progress=progress, hashes=False)})
-        _add(named, classifiers_of_build(name, path))
+        served = find_model(path, progress=progress, hashes=False)
+        _add(named, {own: served})
+        _add(named, others_of_build(name, path, served))
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):
         _add(named, {name: Path(path)})

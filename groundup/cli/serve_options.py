@@ -1,6 +1,6 @@
 """Options of `groundup serve` and what they open: who may use it (AccessOptions), what it keeps of
 readers' words (KeptOptions), and what it serves of a build: its index, its assistant with its
-actions, its classifiers, each by a name.
+actions, its other models, each by a name.
 """
 
 import os
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from groundup.http.access import Access
     from groundup.serve.indexes import ServedIndexes
     from groundup.serve.server import ModelServer
+
+
+# What a build's models of other kinds are called.
+TAGS = {"own": "pretrain", "original": "base"}
 
 
 @dataclass(frozen=True)
@@ -196,12 +200,19 @@ def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, st
     return found
 
 
-def classifiers_of_build(name: str, path: str) -> dict[str, Path]:
-    """As NAME-STAGE (NAME is its chat model); {} for anything else. Raises FormatError."""
+def others_of_build(name: str, path: str, served: Path) -> dict[str, Path]:
+    """The models of a build beside the one that is served as NAME: its classifiers as NAME-STAGE,
+    the one that it trained itself as NAME:own, the public one that it began with as NAME:original;
+    {} for anything else. Raises FormatError.
+    """
     from groundup.weights.model_io import stages_with_model
 
-    found = stages_with_model(Path(path), "classifier")
-    return {f"{name}-{stage.name}": stage for stage in found}
+    build = Path(path)
+    found = {f"{name}-{stage.name}": stage for stage in stages_with_model(build, "classifier")}
+    for tag, kind in TAGS.items():
+        others = [stage for stage in stages_with_model(build, kind) if stage != served]
+        found |= {f"{name}:{tag}": stage for stage in others[:1]}
+    return found
 
 
 def open_desks(

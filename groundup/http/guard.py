@@ -52,6 +52,8 @@ POLICY = (
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+# What the policy begins with of a page that an app serves with scripts inside.
+SANDBOX = "sandbox allow-scripts allow-downloads; default-src 'none'; "
 SECURITY = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -346,7 +348,10 @@ def secure(
     headers = MutableHeaders(raw=[(name.lower(), value) for name, value in raw])
     # an app may override it: a file that never changes can be cached
     headers.setdefault("cache-control", "no-store")
+    policy = headers.get("content-security-policy", "")
     headers.update(security)
+    if policy.startswith(SANDBOX):  # its page has no origin, so it can't ask this server anything
+        headers["content-security-policy"] = policy
     if allowed_origin:
         headers["access-control-allow-origin"] = allowed_origin
     headers.append("vary", "Origin")

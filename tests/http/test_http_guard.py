@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from groundup.errors import ConfigError
 from groundup.http.access import access_for
-from groundup.http.guard import Guard
+from groundup.http.guard import SANDBOX, Guard
 from groundup.http.limits import Limits
 from groundup.http.responses import RefusedError, plain_error, read_object
 
@@ -25,6 +25,11 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     assert not message["more_body"]
     headers = {"Server": "x", "Content-Security-Policy": "default-src *"}
     await Response(message["body"], headers=headers)(scope, receive, send)
+
+
+async def sandboxed(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {"Content-Security-Policy": f"{SANDBOX}script-src 'unsafe-inline'"}
+    await Response(b"", headers=headers)(scope, receive, send)
 
 
 async def never(scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,6 +92,14 @@ def test_every_answer_wears_the_security_headers_and_the_app_can_not_take_them_o
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_page_with_scripts_inside_is_a_sandbox_without_an_origin() -> None:
+    answer = ask(Guard(sandboxed, LOOPBACK))
+    policy = answer.headers["content-security-policy"]
+    assert policy == f"{SANDBOX}script-src 'unsafe-inline'"
+    assert "allow-same-origin" not in policy and "connect-src" not in policy
+    assert answer.headers["x-frame-options"] == "DENY"
 
 
 @pytest.mark.parametrize(

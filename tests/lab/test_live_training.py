@@ -18,6 +18,7 @@ from groundup.lab.head_patterns import mean_scores
 from groundup.lab.live.contents import page_contents
 from groundup.lab.live.live_page import write_live_page
 from groundup.model.heads import LanguageModel
+from groundup.model.sizes import flops_per_token
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.kinds import byte_tokenizer
 from groundup.train.optimizers.adamw import AdamW
@@ -125,6 +126,25 @@ def test_induction_scores_and_the_map_are_those_of_the_lab(tokenizer: Tokenizer)
     assert torch.allclose(points.abs(), (centred @ axes[:2].T).abs(), atol=0.05)
 
 
+COUNTED = """(models, { shapes, settings }) => Object.fromEntries(Object.entries(models).map(
+  ([name, { model }]) => [name, stepOperations(model.config, shapes[name], settings)]))"""
+
+
+@needs_node
+def test_the_operations_of_a_step_are_those_of_the_lab_and_their_time_is_measured(
+    tokenizer: Tokenizer,
+) -> None:
+    kinds = {name: SHAPES[name] for name in ("grouped-query, tied, rotary", "GPT-2")}
+    models = {name: open_shape(tokenizer, **shape) for name, shape in kinds.items()}
+    given = {"settings": {"batch": 3, "context": 20}}
+    shapes = {name: shapes_of(opened.model) for name, opened in models.items()}
+    found = run_in_node(COUNTED, models, shapes=shapes, **given)
+    for name, opened in models.items():
+        expected = 60 * 3 * flops_per_token(opened.config, context_tokens=20).forward
+        assert found[name] == pytest.approx(expected), name
+    assert run_in_node("() => operationSeconds()", {}) > 0
+
+
 SAVED = """({ tiny }, { own, small }) => [own, small].map((chosen, at) => {
   const tokenizer = at ? new ByteLevelTokenizer(chosen.table) : tiny.tokenizer;
   const weights = at ? firstWeights(chosen.config, chosen.shapes, 3) : tiny.model.weights;
@@ -173,6 +193,7 @@ def test_a_model_learns_pauses_steps_and_is_saved_in_the_page(
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(file.as_uri())
+    assert "A step reads 512 tokens and takes about" in page.inner_text("#train-size")
     page.fill("#train-text", "short")
     page.click("#train-run")
     page.wait_for_selector("#train-status:has-text('5 tokens; a context of 64 needs 66')")

@@ -20,8 +20,7 @@ from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext
 from groundup.recipes.stages import report as report_stage
 from groundup.report.pages.build_page import write_page
-from groundup.report.sections.summary import LIVE_NAME
-from groundup.runs import read_build
+from groundup.runs import LIVE_NAME, read_build
 from groundup.weights.model_io import find_model, require_stage
 
 TALE = "Then the fox and the hen went down to the sea and sang. The wind was cold, but nobody wanted to go home. "

@@ -64,6 +64,32 @@ def test_an_unfinished_classifier_is_not_served(build: Path, tmp_path: Path) -> 
     assert told(registry_of([str(other)], None, Silent())) == [("mini:latest", "chat")]
 
 
+def test_a_build_is_also_served_as_its_own_model_with_its_page_and_what_the_chat_model_began_as(
+    build: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(build, tmp_path / "mini"))
+    save_language(other / "base")
+    kinds = {"pretrain": "pretrain", "base": "base", "chat": "chat"}
+    write_json(other / "build.json", BUILD.stamp({"kinds": kinds}))
+    named = [("mini:latest", "chat"), ("mini:original", "chat"), ("mini:own", "base")]
+    assert told(registry_of([str(other)], None, Silent())) == named
+    assert live_pages(other) == []
+    (other / "model.html").write_text("the page")
+    assert live_pages(other) == ["mini:own"]
+    assert live_pages(other / "pretrain") == ["pretrain:latest"]
+    (other / "model.html").unlink()
+    (other / "model.html").symlink_to(build / "build.json")
+    assert live_pages(other) == []
+    write_json(other / "build.json", BUILD.stamp({"kinds": {"pretrain": "pretrain"}}))
+    assert told(registry_of([str(other)], None, Silent())) == [("mini:latest", "base")]
+
+
+def live_pages(path: Path) -> list[str]:
+    registry = registry_of([str(path)], None, Silent())
+    entries = menu([(alias, registry.info(alias)) for alias in registry.aliases()])
+    return [each["name"] for each in entries if each["live"]]
+
+
 def test_chat_models_come_before_base_models_whatever_their_names(build: Path) -> None:
     models = {"a-sorter": build / "spam", "b-base": build / "pretrain", "c-chat": build / "chat"}
     assert told(ModelRegistry(models)) == [

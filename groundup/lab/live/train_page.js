@@ -10,6 +10,7 @@ const SYLLABLES = "ba de fa ge hi ju ki lo mu na po ri su ta ve zo".split(" ");
 const THINGS = "ball cup book lamp shoe drum kite bell".split(" ");
 const LOOKS = "red blue green old new small".split(" ");
 const STORIES = 300;
+const BESIDE_PRODUCTS = 1.3; // a step's time, by that of its matrix products
 
 /** Little stories whose names are made up in each: only what stood before tells them. @returns {string} */
 function madeUpText() {
@@ -109,10 +110,18 @@ class TrainPage {
   }
 
   showSize() {
-    const { shapes, tokenizer } = this.chosen(), { batch, context } = this.settings;
+    const { config, shapes, tokenizer } = this.chosen(), { batch, context } = this.settings;
     const parameters = Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
     const reads = tokenizer === this.live.tokenizer ? "the model's own tokens" : "bytes: each plain letter is a token";
-    byId("train-size").textContent = `${parameters.toLocaleString("en")} parameters; it reads ${reads}. A step reads ${(batch * context).toLocaleString("en")} tokens.`;
+    byId("train-size").textContent = `${parameters.toLocaleString("en")} parameters; it reads ${reads}. A step reads ${(batch * context).toLocaleString("en")} tokens and takes about ${spokenSeconds(this.stepSeconds(config, shapes))} on this device.`;
+  }
+
+  /** As it was measured in training, else as the speed of matrix products lets expect. */
+  stepSeconds(config, shapes) {
+    const { batch, context } = this.settings;
+    if (this.last?.tokensPerSecond) return (batch * context) / this.last.tokensPerSecond;
+    this.secondsAnOperation ??= operationSeconds();
+    return BESIDE_PRODUCTS * this.secondsAnOperation * stepOperations(config, shapes, this.settings);
   }
 
   /** Begins a session with what is chosen; false: it can't, and the page says why. */
@@ -317,6 +326,9 @@ class TrainPage {
 
 /** @param {Weights} weights */
 const copyOf = (weights) => Object.fromEntries(Object.entries(weights).map(([name, values]) => [name, values.slice()]));
+
+/** @param {number} seconds */
+const spokenSeconds = (seconds) => (seconds < 0.95 ? `${Number((1000 * seconds).toPrecision(2))} ms` : `${Number(seconds.toPrecision(2))} s`);
 
 /** "blocks.0.attention.query.weight" -> "block 1, attention, query". @param {string} name */
 function spokenName(name) {

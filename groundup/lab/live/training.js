@@ -2,6 +2,8 @@
 // text. groundup/train/ has the same in torch.
 "use strict";
 
+const PROBED_MS = 30; // of the speed of this device
+
 // Of groundup/train: AdamW's decays and weight decay, and the gradients' largest norm.
 const ADAMW = { beta1: 0.9, beta2: 0.99, weightDecay: 0.1, epsilon: 1e-8 };
 const CLIP_NORM = 1;
@@ -184,4 +186,24 @@ function batchAt(text, starts, length) {
     return tokens;
   });
   return { ids, targets, length };
+}
+
+/** Floating-point operations of a step, as groundup/model/sizes.py counts them, windows apart: 6 for each weight of a matrix and token (2 forward, 4 backward), and those of scores and weighted values. @param {LiveConfig} config @param {Shapes} shapes @param {{batch: number, context: number}} settings */
+function stepOperations(config, shapes, { batch, context }) {
+  const lookedUp = ["position_embedding.weight", ...(config.tied_head ? [] : ["embedding.weight"])];
+  const matrices = Object.entries(shapes).filter(([name, shape]) => shape.length === 2 && !lookedUp.includes(name));
+  const weights = matrices.reduce((sum, [, [rows, columns]]) => sum + rows * columns, 0);
+  const attention = config.num_layers * config.num_heads * config.score_width * ((context + 1) / 2);
+  return batch * context * (6 * weights + 12 * attention);
+}
+
+/** Seconds of an operation on this device, by matrix products for some PROBED_MS. */
+function operationSeconds() {
+  const size = 64, [A, B, C] = [0, 0, 0].map(() => new Float32Array(size * size).fill(0.5));
+  const product = () => addProduct(A, B, C, size, size, size);
+  for (let warm = 0; warm < 16; warm++) product(); // until it is compiled
+  const began = performance.now();
+  let products = 0, ms = 0;
+  for (; ms < PROBED_MS; ms = performance.now() - began, products++) product();
+  return ms / 1000 / (products * 2 * size ** 3);
 }

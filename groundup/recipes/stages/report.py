@@ -10,8 +10,8 @@ from groundup.lab.live.live_page import START, write_live_page
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.report.pages.build_page import REPORT_NAME, write_page
 from groundup.report.report_data import read_report_data
-from groundup.report.sections.summary import LIVE_NAME
 from groundup.report.values import text
+from groundup.runs import LIVE_NAME
 from groundup.weights.model_io import open_model
 
 # A page of 27 MB.

@@ -27,9 +27,7 @@ from groundup.report.values import (
     text,
     whole_percent,
 )
-
-# The page with the own model inside, beside the report.
-LIVE_NAME = "model.html"
+from groundup.runs import LIVE_NAME
 
 
 def opening(

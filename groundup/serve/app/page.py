@@ -11,22 +11,30 @@ POST /groundup/heads    {"model"}                       attention heads with a k
                                                         blocks; searched once for each model
 POST /groundup/why      {"model", "text"}               a classifier: how each token contributed to
                                                         its prediction
+GET  /groundup/live/MODEL   the page of a build with its own model inside, where it has one: "live"
+                            of its entry in /groundup/models is true
 
-The last three show internals of a model: `lab` computes them in the worker's thread, between two
+Inside, heads and why show internals of a model: `lab` computes them in the worker's thread, between two
 steps. The two that read a text read its beginning only, and return its length (`shown`): a larger
-picture is unreadable, and running answers wait meanwhile.
+picture is unreadable, and running answers wait meanwhile. The live page has scripts inside, and
+a build may come from elsewhere: so it is sent as a sandbox, a page without an origin, whose scripts
+can't ask this server anything.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from groundup.engine.sampling import CHAT_SAMPLING, chat_sampling
+from groundup.errors import FormatError
+from groundup.files import inside as inside_folder
+from groundup.http.guard import SANDBOX
 from groundup.http.json_object import JsonObject
 from groundup.http.page import page_routes
 from groundup.http.responses import JsonResponse
@@ -37,9 +45,11 @@ from groundup.lab.drawing.by_head import TIMES_CHANCE
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.predictions import surprise
 from groundup.lab.tokens import beginning
+from groundup.runs import LIVE_NAME, read_stage_kinds
 from groundup.serve.app.page_files import served_files
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.model_registry import ModelAlias, ModelInfo
+from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
 from groundup.serve.worker import Worker
 from groundup.weights.model_io import OpenModel
@@ -56,6 +66,11 @@ HEAD_TEXTS = 2
 HEADS_PER_PATTERN = 3
 # Models whose heads are cached.
 MAX_CACHED = 64
+# What a page of `lab --live` needs; its own policy narrows it to its own scripts.
+LIVE_POLICY = (
+    f"{SANDBOX}script-src 'unsafe-inline'; style-src 'unsafe-inline'; worker-src blob:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 Inspect = Callable[[OpenModel, str], Mapping[str, object]]
 
 
@@ -122,10 +137,27 @@ def routes(server: ModelServer) -> list[Route]:
     return [
         *page_routes(served_files()),
         Route("/groundup/models", models),
+        live_route(server),
         Route("/groundup/heads", heads, methods=["POST"]),
         Route("/groundup/inside", inside, methods=["POST"]),
         Route("/groundup/why", why, methods=["POST"]),
     ]
+
+
+def live_route(server: ModelServer) -> Route:
+    """Return the route of the pages with a model inside."""
+
+    async def live(request: Request) -> Response:
+        name = request.path_params["name"]
+        alias, info = await server.find(name, "completion")
+        page = await asyncio.to_thread(live_page_of, alias, info)
+        if page is None:
+            problem = f'"{name[:120]}" has no page with the model inside'
+            raise RequestError(problem, status=404, param="model")
+        headers = {"content-security-policy": LIVE_POLICY}
+        return FileResponse(page, media_type="text/html; charset=utf-8", headers=headers)
+
+    return Route("/groundup/live/{name}", live)
 
 
 async def _inspect(
@@ -202,6 +234,21 @@ def menu(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[JsonObject]:
                 "kind": info.use,
                 "capabilities": list(info.capabilities),
                 "sampling": {**chat_sampling(info.path), **own},
+                "labels": list(info.labels),
+                "live": live_page_of(alias, info) is not None,
             }
         )
     return sorted(entries, key=lambda entry: KINDS.index(entry["kind"]))
+
+
+def live_page_of(alias: ModelAlias, info: ModelInfo) -> Path | None:
+    """Return the page of a build with its own model inside; None for any other model."""
+    build = info.path.parent
+    if alias.assistant or not (build / LIVE_NAME).is_file():
+        return None
+    try:
+        page = inside_folder(build, LIVE_NAME)
+        is_own = read_stage_kinds(build).get(info.path.name) == "pretrain"
+    except FormatError:  # the model is served all the same
+        return None
+    return page if is_own else None

@@ -6,13 +6,16 @@ import { node, refill } from "./dom.js";
 const KINDS = { chat: "Chat models", base: "Base models: they continue a text", classifier: "Classifiers" };
 const known = new Map(); // name and digest -> what /api/show told; it reads files, and a model with the same digest is the same
 
-/** All models, chat models first: {name, kind, capabilities, sampling}. Throws Refusal. */
+/** All models, chat models first: {name, kind, capabilities, sampling, labels, live}. Throws Refusal. */
 export async function models() {
   const { models: listed } = await ask("/groundup/models");
   return listed.map((each) => ({ ...each, name: short(each.name) }));
 }
 
-/** Questions to begin with, that the documents of a pack answer; [] where none is served. Throws Refusal. */
+/** Questions for any chat model. */
+export const QUESTIONS = ["What is the capital of France?", "What is a language model?", "Write a short poem about the sea."];
+
+/** Questions to begin with, that the documents answer; [] where none is served. Throws Refusal. */
 export async function exampleQuestions() {
   const { indexes } = await ask("/groundup/indexes");
   return indexes.flatMap(({ questions }) => questions);
@@ -29,6 +32,9 @@ async function shown({ name, digest, modified_at: modified }) {
   if (!known.has(key)) known.set(key, await ask("/api/show", { model: name }));
   return known.get(key);
 }
+
+/** The page with a model inside: `live` is one that has it. */
+export const livePage = ({ name }) => `groundup/live/${encodeURIComponent(name)}`;
 
 /** "tiny:latest" -> "tiny" */
 export const short = (name) => name.replace(/:latest$/, "");

@@ -1,6 +1,6 @@
 // The chat: one conversation at a time, its messages, and what is asked next.
 
-import { exampleQuestions, models, offer } from "./catalog.js";
+import { QUESTIONS, exampleQuestions, models, offer } from "./catalog.js";
 import { announce, button, get, node, refill } from "./dom.js";
 import { asJson, asMarkdown, fileName, saveFile } from "./leaving.js";
 import { Question, Reply } from "./message.js";
@@ -11,7 +11,6 @@ import { write } from "./writing.js";
 
 const TITLE_LETTERS = 60;
 const NEAR_END_PX = 80;
-const QUESTIONS = ["What is the capital of France?", "What is a language model?", "Write a short poem about the sea."];
 
 export class Chat {
   /** `look(text, model)` shows the inside of an answer. */

@@ -1,13 +1,20 @@
 // Messages -> labels, and on demand the tokens that decided each.
 
 import { ask } from "./api.js";
-import { models, offer } from "./catalog.js";
+import { exampleQuestions, models, offer } from "./catalog.js";
 import { button, get, node, refill } from "./dom.js";
 import { percent } from "./tokens.js";
+
+// To try a filter of spam with.
+const MESSAGES = {
+  spam: "WINNER! You have been chosen for a free prize of 900 pounds. Call 09061701461 now to claim it.",
+  ham: "I'm on the bus, home at seven. Shall I bring some bread?",
+};
 
 export class Classify {
   constructor() {
     this.model = get("classify-model");
+    this.model.addEventListener("change", () => this.#offerMessages());
     get("classify-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#ask(get("classify-text").value.split("\n").map((line) => line.trim()).filter(Boolean));
@@ -16,9 +23,24 @@ export class Classify {
 
   /** Ask for the models again; keeps the choice. Throws Refusal. */
   async refresh() {
-    const isAny = offer(this.model, await models(), "classification");
+    [this.found, this.questions] = await Promise.all([models(), exampleQuestions()]);
+    const isAny = offer(this.model, this.found, "classification");
     get("no-classifier").hidden = isAny;
     get("classify-form").hidden = !isAny;
+    this.#offerMessages();
+  }
+
+  /** One message of each label where it filters spam; else what people ask the documents. */
+  #offerMessages() {
+    const labels = this.found.find(({ name }) => name === this.model.value)?.labels ?? [];
+    const isFilter = Object.keys(MESSAGES).every((label) => labels.includes(label));
+    const messages = isFilter ? Object.values(MESSAGES) : this.questions;
+    const tried = (message) => () => {
+      get("classify-text").value = message;
+      this.#ask([message]);
+    };
+    refill(get("classify-ideas"), messages.map((message) => button(message, tried(message), { class: "idea" })));
+    get("classify-ideas").hidden = !messages.length;
   }
 
   async #ask(texts) {

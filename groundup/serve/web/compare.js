@@ -1,7 +1,7 @@
 // One prompt, two models, side by side. Nothing of it is kept.
 
-import { models, offer } from "./catalog.js";
-import { announce, get, refill } from "./dom.js";
+import { QUESTIONS, exampleQuestions, models, offer } from "./catalog.js";
+import { announce, button, get, refill } from "./dom.js";
 import { Reply } from "./message.js";
 import { Settings, asked } from "./settings.js";
 import { write } from "./writing.js";
@@ -22,13 +22,25 @@ export class Compare {
 
   /** Ask for the models again; keeps the choices. Throws Refusal. */
   async refresh() {
-    const found = (this.found = await models());
+    const [found, questions] = await Promise.all([models(), exampleQuestions()]);
+    this.found = found;
     const [left, right] = this.selects;
     const isFirst = !right.value;
     offer(left, found, "completion");
     offer(right, found, "completion");
     if (isFirst && right.options.length > 1) right.selectedIndex = 1;
+    get("one-model").hidden = right.options.length !== 1;
+    this.#offerQuestions(questions.length ? questions : QUESTIONS);
     this.#show();
+  }
+
+  #offerQuestions(questions) {
+    const asked = (question) => () => {
+      get("compare-text").value = question;
+      if (!this.running) this.#ask(question);
+    };
+    refill(get("compare-ideas"), questions.map((question) => button(question, asked(question), { class: "idea" })));
+    get("compare-ideas").hidden = !this.selects[0].value;
   }
 
   /** Both are drawn in the same way: as the user set it, else as the left model's values are. */

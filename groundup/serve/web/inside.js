@@ -1,7 +1,7 @@
 // A text as the model reads it: tokens with their surprise, and what each attends to, one block at a time.
 
 import { ask } from "./api.js";
-import { models, offer } from "./catalog.js";
+import { livePage, models, offer } from "./catalog.js";
 import { button, get, node, refill } from "./dom.js";
 import { AttentionMap, scale } from "./map.js";
 import { percent, visible } from "./tokens.js";
@@ -27,7 +27,11 @@ export class Inside {
 
   /** Ask for the models again; keeps the choice. Throws Refusal. */
   async refresh() {
-    const isAny = offer(this.model, await models(), "completion", this.wanted ?? this.model.value);
+    const found = await models();
+    const isAny = offer(this.model, found, "completion", this.wanted ?? this.model.value);
+    const whole = found.find(({ live }) => live);
+    get("inside-live").hidden = !whole;
+    if (whole) refill(get("inside-live"), `${whole.name} also stands in a page of its own: it runs there, every number from your text to the next token is explained, and parts of it can be changed. `, node("a", { href: livePage(whole) }, "Open the model's page"));
     if (this.wanted && isAny) this.#look(1);
     this.wanted = null;
   }

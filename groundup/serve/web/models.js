@@ -1,7 +1,7 @@
 // What can be loaded, what is in memory now, how large it is and how it is built.
 
 import { ask } from "./api.js";
-import { described, short } from "./catalog.js";
+import { described, livePage, models, short } from "./catalog.js";
 import { get, node, refill } from "./dom.js";
 
 const count = new Intl.NumberFormat("en");
@@ -19,13 +19,13 @@ const SHAPE = [
 export class Models {
   /** Ask again and draw. Throws Refusal. */
   async refresh() {
-    const [found, { models: running }] = await Promise.all([described(), ask("/api/ps")]);
+    const [found, { models: running }, listed] = await Promise.all([described(), ask("/api/ps"), models()]);
     const held = new Map(running.map((each) => [short(each.name), each]));
-    refill(get("model-list"), found.map((model) => card(model, held.get(model.details.parent_model ? short(model.details.parent_model) : model.name))));
+    refill(get("model-list"), found.map((model) => card(model, listed.find(({ name, live }) => live && name === model.name), held.get(model.details.parent_model ? short(model.details.parent_model) : model.name))));
   }
 }
 
-function card(model, held) {
+function card(model, live, held) {
   const state = held ? `in memory, ${bytes(held.size)} with its cache; ${leaves(held.expires_at)}` : "not in memory";
   const facts = [
     ["parameters", count.format(model.model_info["general.parameter_count"])],
@@ -41,6 +41,7 @@ function card(model, held) {
     node("p", { class: held ? "badge held" : "badge" }, state),
     node("p", { class: "quiet" }, `${model.details.family}: ${model.capabilities.map((each) => CAN[each] ?? each).join(", ")}`),
     node("dl", { class: "facts" }, facts.map(([name, value]) => node("div", {}, node("dd", {}, value), node("dt", {}, name)))),
+    live ? node("a", { href: livePage(live) }, "The page with this model inside") : null,
     model.parameters ? node("details", {}, node("summary", {}, "Stop strings and parameters"), node("pre", { tabindex: 0 }, model.parameters)) : null,
     model.template ? node("details", {}, node("summary", {}, "Chat template"), node("pre", { tabindex: 0 }, model.template)) : null,
   );

@@ -4,8 +4,28 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from small_models import save_classifier, save_language
+
+from groundup.device import select_compute
+from groundup.files import write_json
+from groundup.lab.live.live_page import write_live_page
+from groundup.migrations import BUILD
+from groundup.weights.model_io import open_model
 
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def built(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A build with its own model and the page of it, a chat model and a filter of spam."""
+    folder = tmp_path_factory.mktemp("builds") / "mini"
+    own = open_model(save_language(folder / "pretrain", seed=3), select_compute("cpu"))
+    write_live_page(own, folder / "model.html", text="To be")
+    save_language(folder / "chat")
+    save_classifier(folder / "spam")
+    kinds = {"pretrain": "pretrain", "chat": "chat", "spam": "classifier"}
+    write_json(folder / "build.json", BUILD.stamp({"kinds": kinds}))
+    return serve(str(folder))
 
 
 @pytest.fixture
@@ -69,6 +89,39 @@ def test_two_models_answer_one_prompt_side_by_side(view: Callable[..., Any]) -> 
     assert answers[0] != answers[1]
     assert page.locator("#compared .by").all_inner_texts() == ["tiny", "other"]
     assert page.get_by_role("button", name="Ask both").is_visible()
+
+
+def test_what_to_try_is_one_click_away(opened: Callable[..., Any], built: Any) -> None:
+    page = opened(f"{built.address}/#classify")
+    tried = page.get_by_role("group", name="Messages to try").get_by_role("button")
+    tried.first.wait_for()
+    assert tried.count() == 2
+    message = tried.first.inner_text()
+    tried.first.click()
+    assert page.locator("#verdicts .said").inner_text() == message
+    assert page.get_by_label("Messages", exact=True).input_value() == message
+    page.goto(f"{built.address}/#compare")
+    page.get_by_role("group", name="Prompts to try").get_by_role("button").first.wait_for()
+    assert page.get_by_label("Left").input_value() == "mini"
+    assert page.get_by_label("Right").input_value() == "mini:own"
+    page.get_by_role("group", name="Prompts to try").get_by_role("button").first.click()
+    page.get_by_text("Both answers ended.").wait_for(state="attached")
+    assert page.locator("#compared .by").all_inner_texts() == ["mini", "mini:own"]
+
+
+def test_the_page_of_a_build_with_its_model_inside_runs_apart_from_the_server(
+    opened: Callable[..., Any], built: Any
+) -> None:
+    page = opened(f"{built.address}/#inside")
+    page.get_by_role("link", name="Open the model's page").click()
+    page.get_by_role("button", name="One token").click()
+    page.wait_for_function("livePage.ids.length > 0")
+    assert page.evaluate("origin") == "null"
+    page.fill("#train-text", "To be, or not to be. " * 20)
+    page.click("#train-step")
+    page.wait_for_selector("#train-weight-said:has-text('the same, measured')")
+    assert built.get("/groundup/live/mini").status_code == 404
+    assert built.get("/groundup/live/none").status_code == 404
 
 
 def test_the_inside_of_an_answer_is_one_click_away(view: Callable[..., Any]) -> None:
