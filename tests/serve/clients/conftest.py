@@ -172,7 +172,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
         return page
 
     def is_own(url: str) -> bool:
-        return url.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:"))
+        return url.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:", "blob:null/"))
 
     yield open_page
     for context in contexts:

@@ -93,7 +93,7 @@ def test_two_models_answer_one_prompt_side_by_side(view: Callable[..., Any]) -> 
 
 def test_what_to_try_is_one_click_away(opened: Callable[..., Any], built: Any) -> None:
     page = opened(f"{built.address}/#classify")
-    tried = page.get_by_role("group", name="Messages to try").get_by_role("button")
+    tried = page.get_by_role("group", name="To try").get_by_role("button")
     tried.first.wait_for()
     assert tried.count() == 2
     message = tried.first.inner_text()
@@ -101,10 +101,10 @@ def test_what_to_try_is_one_click_away(opened: Callable[..., Any], built: Any) -
     assert page.locator("#verdicts .said").inner_text() == message
     assert page.get_by_label("Messages", exact=True).input_value() == message
     page.goto(f"{built.address}/#compare")
-    page.get_by_role("group", name="Prompts to try").get_by_role("button").first.wait_for()
+    page.get_by_role("group", name="To try").get_by_role("button").first.wait_for()
     assert page.get_by_label("Left").input_value() == "mini"
     assert page.get_by_label("Right").input_value() == "mini:own"
-    page.get_by_role("group", name="Prompts to try").get_by_role("button").first.click()
+    page.get_by_role("group", name="To try").get_by_role("button").first.click()
     page.get_by_text("Both answers ended.").wait_for(state="attached")
     assert page.locator("#compared .by").all_inner_texts() == ["mini", "mini:own"]
 
