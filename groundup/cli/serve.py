@@ -467,7 +467,7 @@ def greet(
         greeting = {"address": address, "models": list(names), "indexes": list(indexes)}
         print(json.dumps(greeting), flush=True)
         return
-    served = [", ".join(name.removesuffix(":latest") for name in names)]
+    served = [", ".join(sorted(name.removesuffix(":latest") for name in names))]
     if indexes:
         served.append(f"the documents of {', '.join(indexes)}")
     print(f"Serving {' and '.join(filter(None, served))} at {address}")

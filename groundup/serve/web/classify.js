@@ -39,7 +39,7 @@ export class Classify {
       get("classify-text").value = message;
       this.#ask([message]);
     };
-    refill(get("classify-ideas"), messages.map((message) => button(message, tried(message), { class: "idea" })));
+    refill(get("classify-ideas"), node("span", { class: "hint" }, "To try:"), messages.map((message) => button(message, tried(message), { class: "idea" })));
     get("classify-ideas").hidden = !messages.length;
   }
 

@@ -1,7 +1,7 @@
 // One prompt, two models, side by side. Nothing of it is kept.
 
 import { QUESTIONS, exampleQuestions, models, offer } from "./catalog.js";
-import { announce, button, get, refill } from "./dom.js";
+import { announce, button, get, node, refill } from "./dom.js";
 import { Reply } from "./message.js";
 import { Settings, asked } from "./settings.js";
 import { write } from "./writing.js";
@@ -39,7 +39,7 @@ export class Compare {
       get("compare-text").value = question;
       if (!this.running) this.#ask(question);
     };
-    refill(get("compare-ideas"), questions.map((question) => button(question, asked(question), { class: "idea" })));
+    refill(get("compare-ideas"), node("span", { class: "hint" }, "To try:"), questions.map((question) => button(question, asked(question), { class: "idea" })));
     get("compare-ideas").hidden = !this.selects[0].value;
   }
 

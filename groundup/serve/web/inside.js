@@ -31,7 +31,7 @@ export class Inside {
     const isAny = offer(this.model, found, "completion", this.wanted ?? this.model.value);
     const whole = found.find(({ live }) => live);
     get("inside-live").hidden = !whole;
-    if (whole) refill(get("inside-live"), `${whole.name} also stands in a page of its own: it runs there, every number from your text to the next token is explained, and parts of it can be changed. `, node("a", { href: livePage(whole) }, "Open the model's page"));
+    if (whole) refill(get("inside-live"), `${whole.name}, the model that was trained here from random numbers, also stands in a page of its own: it runs there, every number from your text to the next token is explained, and parts of it can be changed. `, node("a", { href: livePage(whole) }, "Open the model's page"));
     if (this.wanted && isAny) this.#look(1);
     this.wanted = null;
   }
