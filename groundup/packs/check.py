@@ -93,7 +93,8 @@ def check_pack(folder: Path) -> CheckedPack:
     few = len(document_questions(pack.parts["instructions"]))
     if few < MIN_QUESTIONS:
         notes.append(
-            f"{few} instructions without input are questions that a document answers. With at least "
+            f"{few} instructions without input are questions that a document answers (made ones are "
+            "not counted). With at least "
             f"{MIN_QUESTIONS} the evidence that an answer needs is chosen on them; with fewer it is "
             "that of the packaged packs (docs/packs.md)."
         )

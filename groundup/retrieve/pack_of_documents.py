@@ -23,6 +23,16 @@ FACTS = """# Every name, number, price, time and rule of the organisation, once,
 # [office]
 # hours = "Monday to Friday 9 am to 5 pm"
 """
+ASSISTANT = """
+# What the assistant says in fixed words and shows (docs/packs.md, "The assistant"); `organisation`
+# above is the name that customers read. Remove the # of what you write:
+#
+# [assistant]
+# greeting = "Hello. I am our automatic assistant, a computer program."
+# questions = ["When are you open?"]
+# contact = "call 01632 960000 or write to desk@firm.example."
+# colour = "#1d5c4f"
+"""
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 _TITLE = re.compile(r"\A\s*#[ \t]+(\S[^\n]*)")
 
@@ -45,7 +55,7 @@ def write_pack(name: str, folder: Path, index: Index, made: Sequence[MadeQuestio
     if not documents:
         raise DataError(f"{index.folder} has no documents with text.", fix="Name documents.")
     contents = {f"{DOCUMENTS}/{file}": text for file, text in documents.items()}
-    contents[PACK_FILE] = tomli_w.dumps(_head(name))
+    contents[PACK_FILE] = tomli_w.dumps(_head(name)) + ASSISTANT
     contents[FACTS_FILE] = FACTS
     contents["instructions.jsonl"] = _instructions(made, names)
     make_folder(folder.parent)
