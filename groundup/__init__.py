@@ -2,9 +2,9 @@
 
 Order of the rooms (imports point right, never left; `tests/test_architecture.py` checks it):
 
-    cli > api, course > recipes, research > report, planning, finetune, integrations > serve, train
-        > lab, retrieve, evaluate > engine > data, weights > kernels, tokenizer, runs, packs >
-        actions > http, model > config, device, fetch > cache > locks, migrations, offline >
+    cli > bundle > api, course > recipes, research > report, planning, finetune, integrations >
+        serve, train > lab, retrieve, evaluate > engine > data, weights > kernels, tokenizer, runs,
+        packs > actions > http, model > config, device, fetch > cache > locks, migrations, offline >
         progress, files, html_nodes, threads, palette, limited_process, language, risk >
         operating_system > errors
 

@@ -108,6 +108,11 @@ def fetch_wheels(
     return found
 
 
+def are_cached(wheels: Mapping[str, str]) -> bool:
+    """Whether all of them, NAME==VERSION -> SHA-256, were fetched before."""
+    return all(cached_package(*wheel).is_file() for wheel in wheels.items())
+
+
 def fetch_package(
     name_version: str,
     sha256: str,

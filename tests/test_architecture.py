@@ -22,6 +22,7 @@ ROOT = Path(groundup.__file__).parent
 # Left may import right. Rooms of one row do not import one another.
 ORDER = [
     ("cli",),
+    ("bundle",),
     ("api", "course"),
     ("recipes", "research"),
     ("report", "planning", "finetune", "integrations"),

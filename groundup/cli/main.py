@@ -36,7 +36,7 @@ CONTENTS: dict[str, dict[str, str]] = {
         "build": "Every stage, data to report: build RECIPE|PACK|FOLDER.",
         "pack": "An assistant's texts: pack new|check|improve.",
         "learn": "The course in notebooks: learn [NUMBER].",
-        "fetch": "The course for a class without network: fetch --for course.",
+        "fetch": "What a build or the course needs, before: fetch --for NAME.",
     },
     "Data": {
         "data": "Inspect texts before training: data inspect SOURCE.",

@@ -6,7 +6,7 @@ A stage's `version` is raised whenever its result changes, so that older builds 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from groundup.data.reading.source_files import Source, content_hash
 from groundup.device import Compute
 from groundup.errors import GroundupError
 from groundup.progress import Progress
+from groundup.recipes.downloads import Download
 from groundup.recipes.named_stages import N
 from groundup.recipes.recipe import Recipe
 from groundup.weights.model_io import OpenModel, open_model
@@ -132,6 +133,8 @@ class Stage:
     """Whether a longer budget gives another result."""
     outside: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
     """Hashes of what it reads from outside the build, by name."""
+    downloads: Callable[[Recipe], Sequence[Download]] = lambda recipe: ()
+    """Of what it reads, that on other machines."""
     has_folder: bool = True
     """Whether it has a folder with a manifest (the report is a file beside the folders)."""
     kind: str = ""

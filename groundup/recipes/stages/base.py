@@ -9,6 +9,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.presets import PRESETS
 from groundup.model.sizes import parameter_count
+from groundup.recipes.downloads import of_models
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.card import ModelCard
@@ -110,4 +111,5 @@ STAGE = Stage(
     disk_bytes=base_bytes,
     outputs=("*.safetensors", "*.json", "*.jinja"),
     outside=outside,
+    downloads=lambda recipe: of_models(recipe.base.model),
 )

@@ -31,6 +31,7 @@ from groundup.finetune.pretraining_ablation import (
     worth_config,
 )
 from groundup.model.matmul_precision import steady_s
+from groundup.recipes.downloads import Download, of_models, of_sources
 from groundup.recipes.named_stages import ClassifierStage
 from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult, source_content
 from groundup.recipes.stages.base import base_bytes
@@ -288,6 +289,10 @@ def describe(table: ClassifierStage) -> str:
     return f"up to {table.train:,} messages to train on, {evaluated}"
 
 
+def downloads(table: ClassifierStage) -> list[Download]:
+    return [*of_sources([table.source]), *of_models(table.encoder)]
+
+
 def stage(name: str, share: float) -> Stage:
     return Stage(
         name,
@@ -300,5 +305,6 @@ def stage(name: str, share: float) -> Stage:
         outputs=MODEL_FILES,
         sized_by_budget=True,
         outside=lambda recipe: source_content(recipe.of_kind(ClassifierStage)[name].source),
+        downloads=lambda recipe: downloads(recipe.of_kind(ClassifierStage)[name]),
         kind="classifier",
     )

@@ -35,6 +35,7 @@ from groundup.planning.measure import (
 )
 from groundup.planning.planner import fitting_context, text_stats
 from groundup.planning.pretrain_options import start_fields
+from groundup.recipes.downloads import Download, of_sources
 from groundup.recipes.recipe import Recipe, TeachStage
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
@@ -274,6 +275,11 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
     return {table.general.spec: content_hash(table.general)}
 
 
+def downloads(recipe: Recipe) -> list[Download]:
+    table = table_of(recipe)
+    return of_sources([table.general] if table.replay_share else [])
+
+
 def describe(recipe: Recipe) -> str:
     table = table_of(recipe)
     steps = f"as many steps as fit, at most {table.epochs:g} epochs"
@@ -304,5 +310,6 @@ STAGE = Stage(
     needs=("data", "base"),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "*.jinja", "results.json"),
     outside=outside,
+    downloads=downloads,
     sized_by_budget=True,
 )

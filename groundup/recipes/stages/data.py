@@ -4,6 +4,7 @@ from groundup.data.preparation.file_steps import items_of
 from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing.steps import depends_on
 from groundup.data.reading.source_files import content_hash
+from groundup.recipes.downloads import of_sources
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 
@@ -37,4 +38,5 @@ STAGE = Stage(
     describe=lambda recipe: ", ".join(source.spec for source in recipe.data.sources),
     outputs=("*.jsonl", "data.json"),
     outside=outside,
+    downloads=lambda recipe: of_sources((*recipe.data.sources, *items_of(recipe.data.process))),
 )

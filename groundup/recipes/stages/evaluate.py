@@ -38,6 +38,7 @@ from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, example_sentence
 from groundup.progress import Silent
+from groundup.recipes.downloads import of_suites
 from groundup.recipes.named_stages import ChatStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
@@ -293,6 +294,7 @@ STAGE = Stage(
     outputs=("*.json",),
     sized_by_budget=True,
     outside=lambda recipe: instructions_outside(recipe.of_kind(ChatStage).values()),
+    downloads=lambda recipe: of_suites(recipe.evaluate.suites),
 )
 
 

@@ -7,6 +7,7 @@ from groundup.data.reading.source_files import Source, content_hash
 from groundup.finetune.reader_tuning import AskedQuestion, tune_reader
 from groundup.language.stop_words import UNKNOWN
 from groundup.packs.pack import document_questions, pack_rows
+from groundup.recipes.downloads import Download, of_models, of_sources
 from groundup.recipes.named_stages import IndexStage
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, source_content
@@ -171,6 +172,10 @@ def other_languages(languages: Mapping[str, int], expected: str) -> list[str]:
     return [f"{found} ({', '.join(others)}): the models here hardly know it."]
 
 
+def downloads(table: IndexStage) -> list[Download]:
+    return [*of_sources([table.source]), *of_models(table.vectors, table.encoder)]
+
+
 def stage(name: str, share: float) -> Stage:
     def outside(recipe: Recipe) -> Mapping[str, str]:
         table = recipe.of_kind(IndexStage)[name]
@@ -194,5 +199,6 @@ def stage(name: str, share: float) -> Stage:
             QUESTIONS_FILE,
         ),
         outside=outside,
+        downloads=lambda recipe: downloads(recipe.of_kind(IndexStage)[name]),
         kind="index",
     )

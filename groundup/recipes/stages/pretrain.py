@@ -30,6 +30,7 @@ from groundup.planning.pretrain_options import (
     size_note,
 )
 from groundup.planning.scaling_law import LAW
+from groundup.recipes.downloads import of_models
 from groundup.recipes.recipe import AUTO_SIZE, Recipe
 from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
@@ -216,5 +217,6 @@ STAGE = Stage(
     needs=("tokenizer",),
     outputs=MODEL_FILES,
     outside=outside,
+    downloads=lambda recipe: of_models(recipe.pretrain.cut_from),
     sized_by_budget=True,
 )

@@ -19,6 +19,7 @@ from groundup.files import atomic_folder, write_json
 from groundup.packs.pack import PackRow, pack_rows
 from groundup.packs.repeats import normalise
 from groundup.progress import Progress, Silent
+from groundup.recipes.downloads import of_sources
 from groundup.recipes.named_stages import SummariesStage
 from groundup.recipes.stage import BASE, Stage, StageContext, StageResult, source_content
 from groundup.retrieve.sentences import sentence_spans
@@ -154,5 +155,6 @@ def stage(name: str, share: float, chat: str) -> Stage:
         outputs=("results.json",),
         sized_by_budget=True,
         outside=lambda recipe: source_content(recipe.of_kind(SummariesStage)[name].source),
+        downloads=lambda recipe: of_sources([recipe.of_kind(SummariesStage)[name].source]),
         kind="summaries",
     )

