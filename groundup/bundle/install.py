@@ -34,7 +34,10 @@ def main() -> int:
         print(f"error: This folder is for {in_words(wanted)}; this is {in_words(found)}.")
         print("       Run the same `groundup fetch` on a machine of the same kind as this one.")
         return 2
-    place = Path(sys.argv[1] if len(sys.argv) > 1 else Path.home() / plan["place"]).resolve()
+    place = Path.home() / plan["place"]
+    if len(sys.argv) > 1:
+        place = Path(sys.argv[1])
+    place = place.resolve()
     environment = place / ".venv"
     programs = environment / ("Scripts" if sys.platform == "win32" else "bin")
     print(f"Installing into {place}, which takes some minutes ...", flush=True)

@@ -77,7 +77,8 @@ def command(
     if dry_run:
         found = downloads_of(recipe)
         rows = [
-            {"name": name, "sha256": sha256, "stages": stages, "licence": each.licence}
+            {"name": name, "sha256": sha256, "stages": stages}
+            | {"size_bytes": each.size_bytes * (len(each.files) == 1), "licence": each.licence}
             for each, stages in found
             for name, sha256 in (each.files or {each.what: ""}).items()
         ]
@@ -138,7 +139,7 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
     cells = [
         [
             row["name"],
-            f"{row['size_bytes'] / 1e6:,.1f}" if "size_bytes" in row else "",
+            (row["size_bytes"] and f"{row['size_bytes'] / 1e6:,.1f}") or "",
             ", ".join(row["stages"]),
             row["sha256"] or "as published on the hub",
         ]
@@ -160,7 +161,7 @@ def _lines(made: "OfflineBuild", asked: str) -> list[str]:
         return [*rows, "", said, f"    groundup --offline build {asked}"]
     return [
         *rows,
-        *([""] if rows else []),
+        "",
         f"{made.folder}: these {size} and {made.packages} packages "
         f"({made.wheels_bytes / 1e6:,.0f} MB), for {system_name()}.",
         "On the other machine, from a copy of this folder: python3 install.py",

@@ -42,7 +42,9 @@ class Download:
             return fetch_wheels(self.files, self.size_bytes, progress)
         found = []
         for name, sha256 in self.files.items():
-            fetch = fetch_url if name.startswith(HTTPS) else fetch_package
+            fetch = fetch_package
+            if name.startswith(HTTPS):
+                fetch = fetch_url
             found.append(fetch(name, sha256, progress=progress))
         return found
 

@@ -277,7 +277,9 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 
 def downloads(recipe: Recipe) -> list[Download]:
     table = table_of(recipe)
-    return of_sources([table.general] if table.replay_share else [])
+    if not table.replay_share:
+        return []
+    return of_sources([table.general])
 
 
 def describe(recipe: Recipe) -> str:
