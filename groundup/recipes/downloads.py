@@ -42,10 +42,10 @@ class Download:
             return fetch_wheels(self.files, self.size_bytes, progress)
         found = []
         for name, sha256 in self.files.items():
-            fetch = fetch_package
             if name.startswith(HTTPS):
-                fetch = fetch_url
-            found.append(fetch(name, sha256, progress=progress))
+                found.append(fetch_url(name, sha256, progress=progress))
+            else:
+                found.append(fetch_package(name, sha256, progress=progress))
         return found
 
 
