@@ -358,6 +358,17 @@ def test_more_is_measured_while_any_of_the_builds_time_is_left(tmp_path: Path) -
     assert "about 90 s, and " in reasons[1]
 
 
+def test_a_stage_that_was_killed_has_the_time_of_its_whole_run(tmp_path: Path) -> None:
+    def resumed(context: StageContext) -> StageResult:
+        with atomic_folder(context.folder) as folder:
+            (folder / "out.txt").write_text("x")
+        return StageResult("", {"elapsed_s": 2700.5})
+
+    stages = [Stage("data", 1, resumed, 0.1)]
+    found = build(recipe(), tmp_path / "b", stages, compute=CPU, progress=Silent())
+    assert found.stages["data"].elapsed_s == 2700.5
+
+
 def test_a_stage_after_slow_ones_has_half_its_share_at_least() -> None:
     assert stage_seconds(0.25, 0.75, 150.0, 600.0) == 150.0, "on its way"
     assert stage_seconds(0.25, 0.75, 400.0, 600.0) == 75.0

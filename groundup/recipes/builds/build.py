@@ -236,9 +236,11 @@ class _Build:
             lambda: self.record(stage, built),
             spare_s,
         )
-        started = time.monotonic()
+        started, trained_s = time.monotonic(), 0.0
         try:
             result = stage.run(context)
+            # a run knows its time before a `kill -9`, of which nothing was recorded here
+            trained_s = float(result.facts.get("elapsed_s", 0.0))
             done = replace(
                 built,
                 status="done",
@@ -253,9 +255,10 @@ class _Build:
                 done = replace(built, status="failed", line=str(error))
             raise
         finally:
-            elapsed_s = round(built.elapsed_s + time.monotonic() - started, 1)
+            elapsed_s = max(built.elapsed_s + time.monotonic() - started, trained_s)
             peak_bytes = peak_memory_bytes()
-            self.record(stage, replace(done, elapsed_s=elapsed_s, peak_memory_bytes=peak_bytes))
+            done = replace(done, elapsed_s=round(elapsed_s, 1), peak_memory_bytes=peak_bytes)
+            self.record(stage, done)
             gc.collect()
             release_memory()  # what a training run freed is kept for its next step (`train.loop.fit`)
         return result.line
