@@ -5,6 +5,7 @@ Each file in `stages/` defines one `STAGE`, or `stage(name, share)` where a reci
 A stage's `version` is raised whenever its result changes, so that older builds run it again.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,8 @@ class Stage:
     run: Callable[[StageContext], StageResult]
     share: float
     """Of the budget."""
+    most_s: float = math.inf
+    """It can't use more."""
     describe: Callable[[Recipe], str] = lambda recipe: ""
     """What it will do, in one line for the dry run."""
     memory_bytes: Callable[[Recipe], float] = lambda recipe: 0.0

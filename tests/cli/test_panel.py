@@ -274,7 +274,7 @@ def test_ctrl_c_in_a_real_terminal_saves_and_leaves_a_clean_screen(tmp_path: Pat
     )
     os.close(slave)
     written, stopped = "", False
-    ends = time.monotonic() + 240  # seconds, on a machine that is not busy: ten
+    ends = time.monotonic() + 600  # seconds, on a machine that is not busy: ten
     while process.poll() is None and time.monotonic() < ends:
         if select.select([master], [], [], 0.2)[0]:
             try:

@@ -173,6 +173,7 @@ class _Build:
             planned_s = stage.share * budget_s
             if stage.sized_by_budget:
                 planned_s = stage_seconds(stage.share, left, spent_s, budget_s)
+                planned_s = min(planned_s, stage.most_s)
             self.show(stage, number, planned_s, spare_s)
             spent_s += self.results.stages[stage.name].elapsed_s
             left -= stage.share

@@ -4,7 +4,8 @@
 A stage may read those before it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from groundup.model.sizes import parameter_count
@@ -73,35 +74,48 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
         chosen.append(replace(EXPORT, needs=(*EXPORT.needs, *indexes, *chats)))
     names = [stage.name for stage in chosen]
     chosen.append(replace(REPORT, needs=tuple(names)))
-    shares = shares_of(chosen, recipe)
+    most_s = most_seconds(chosen, recipe)
+    shares = shares_of(chosen, most_s, recipe.budget_s)
     return tuple(
         replace(
             stage,
             share=shares[stage.name],
+            most_s=most_s.get(stage.name, math.inf),
             needs=tuple(name for name in stage.needs if name in names),
         )
         for stage in chosen
     )
 
 
-def shares_of(stages: Sequence[Stage], recipe: Recipe) -> dict[str, float]:
-    """Return what each stage is given of the budget, in proportion to their shares; what is more
-    than ENOUGH_S goes to those that are OPEN_ENDED, if there are some that train.
+def most_seconds(stages: Sequence[Stage], recipe: Recipe) -> dict[str, float]:
+    """Return the most that each stage is given which is not OPEN_ENDED; {} where none trains a model
+    of texts, so that nothing could use the rest.
     """
+    if not {PRETRAIN.name, TEACH.name} & {stage.name for stage in stages}:
+        return {}
     base = base_shape(recipe)
     scale = max(1.0, parameter_count(base).total / USUAL_PARAMETERS) if base else 1.0
-    most = {
-        stage.name: scale * ENOUGH_S.get(stage.kind, ENOUGH_S[""]) / recipe.budget_s
+    return {
+        stage.name: scale * ENOUGH_S.get(stage.kind, ENOUGH_S[""])
         for stage in stages
         if stage.name not in OPEN_ENDED
     }
+
+
+def shares_of(
+    stages: Sequence[Stage], most_s: Mapping[str, float], budget_s: float
+) -> dict[str, float]:
+    """Return what each stage is given of the budget, in proportion to their shares; what is more
+    than `most_s` goes to the others.
+    """
     found: dict[str, float] = {}
     while True:
         free = [stage for stage in stages if stage.name not in found]
         left, whole = 1 - sum(found.values()), sum(stage.share for stage in free)
         given = {stage.name: stage.share / whole * left for stage in free}
-        over = {name: most[name] for name in given if most.get(name, 1.0) < given[name]}
-        if not over or not {PRETRAIN.name, TEACH.name} & {*given}:
+        most = {name: most_s.get(name, math.inf) / budget_s for name in given}
+        over = {name: most[name] for name in given if most[name] < given[name]}
+        if not over:
             return found | given
         found |= over
 
