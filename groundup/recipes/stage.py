@@ -118,8 +118,6 @@ class Stage:
     run: Callable[[StageContext], StageResult]
     share: float
     """Of the budget."""
-    most_s: float = math.inf
-    """It can't use more."""
     describe: Callable[[Recipe], str] = lambda recipe: ""
     """What it will do, in one line for the dry run."""
     memory_bytes: Callable[[Recipe], float] = lambda recipe: 0.0
@@ -134,6 +132,8 @@ class Stage:
     """Globs of the files that later stages read: their hashes are the keys of those stages."""
     sized_by_budget: bool = False
     """Whether a longer budget gives another result."""
+    most_s: float = math.inf
+    """It can't use a longer time."""
     outside: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
     """Hashes of what it reads from outside the build, by name."""
     downloads: Callable[[Recipe], Sequence[Download]] = lambda recipe: ()
