@@ -38,6 +38,7 @@ from groundup.engine.generate import generate_ids
 from groundup.engine.precision import Precision, open_in
 from groundup.engine.sampling import Sampling
 from groundup.errors import GroundupError
+from groundup.kernels.module_arrays import cache_dtype
 from groundup.kernels.step_weights import StepModel
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel, initialise
@@ -184,7 +185,7 @@ def equal_ids(first: Sequence[int], second: Sequence[int]) -> int:
 @torch.inference_mode()
 def stepwise(case: Case) -> torch.Tensor:
     """The logits [T, V] of our step, token by token."""
-    step, dtype = case.step, StepModel.of(case.model).cache_dtype
+    step, dtype = case.step, cache_dtype(StepModel.of(case.model).kind)
     assert step is not None, "no compiled step: `groundup generate --precision int8` says why"
     cache = KVCache(case.model.config, 1, len(case.ids), dtype=dtype)
     return torch.cat([step.after_cache(torch.tensor([[id]]), cache) for id in case.ids])

@@ -9,7 +9,6 @@ import ctypes
 import functools
 import hashlib
 import math
-import os
 import platform
 import re
 import time
@@ -24,8 +23,17 @@ import torch
 from groundup.errors import ConfigError
 from groundup.operating_system import machine_memory_bytes as machine_memory_bytes
 from groundup.operating_system import peak_memory_bytes as peak_memory_bytes
+from groundup.operating_system import processor_line
+from groundup.operating_system import release_memory as release_memory
 from groundup.progress import Progress, Silent
-from groundup.threads import DISTURBED, ThreadTuner, allowed_cores, prepare, thread_counts
+from groundup.threads import (
+    DISTURBED,
+    ThreadTuner,
+    allowed_cores,
+    prepare,
+    set_thread_count,
+    thread_counts,
+)
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # Parameters of glibc's mallopt(3), and a size above any tensor of a small model's step.
@@ -145,8 +153,7 @@ def _products_s() -> float:
 
 def set_threads(count: int) -> None:
     """Set the number of threads for the calling thread and those started later."""
-    if count != torch.get_num_threads():
-        torch.set_num_threads(count)
+    set_thread_count(count)
 
 
 @functools.cache
@@ -164,21 +171,12 @@ def cpu_has_bf16() -> bool:
         return False  # true also for AVX-512 without bf16, where they are emulated: so the CPU's flags are checked too
     return bool(
         getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    ) or "bf16" in _cpu_line("flags", "Features")
+    ) or "bf16" in processor_line("flags", "Features")
 
 
 def processor_name() -> str:
     """Return the processor's name as Linux has it, elsewhere its architecture."""
-    return _cpu_line("model name").partition(":")[2].strip() or platform.machine()
-
-
-def _cpu_line(*names: str) -> str:
-    """Return the first line of Linux's description of a CPU that begins so; "" elsewhere."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as handle:
-            return next((line for line in handle if line.startswith(names)), "")
-    except OSError:
-        return ""
+    return processor_line("model name").partition(":")[2].strip() or platform.machine()
 
 
 def keep_freed_memory() -> bool:
@@ -244,15 +242,6 @@ def free_memory_bytes(compute: Compute) -> float:
     if known is None:
         return math.inf
     return float(known)
-
-
-def release_memory() -> None:
-    """Return memory that is no longer used to the system, where the C library has a call for it
-    (glibc, which keeps much otherwise).
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
 
 
 def shortest(

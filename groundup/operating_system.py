@@ -284,3 +284,29 @@ def _filled(table: Any, ask: Callable[[Any], Any]) -> Any:
 
 def _kernel() -> Any:
     return ctypes.WinDLL("kernel32")  # type: ignore[attr-defined]
+
+
+def processor_line(*names: str) -> str:
+    """Return the first line of Linux's description of a CPU that begins so; "" elsewhere."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as handle:
+            return next((line for line in handle if line.startswith(names)), "")
+    except OSError:
+        return ""
+
+
+def may_have_gpu() -> bool:
+    """Whether there is one that torch may compute on, as far as can be told without it."""
+    devices = ("nvidiactl", "nvidia0", "kfd", "dxg")
+    return not sys.platform.startswith("linux") or any(
+        os.path.exists(f"/dev/{name}") for name in devices
+    )
+
+
+def release_memory() -> None:
+    """Return memory that is no longer used to the system, where the C library has a call for it
+    (glibc, which keeps much otherwise).
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

@@ -112,6 +112,34 @@ def allowed_cores() -> int:
         return seen
 
 
+_count: list[int] = []
+"""Chosen without torch."""
+
+
+def thread_count() -> int:
+    """The number of threads that compute now: torch's, or before it is loaded the user's, else all
+    cores.
+    """
+    get = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    if get is not None:
+        found: int = get()
+        return found
+    if _count:
+        return _count[0]
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() else allowed_cores()
+
+
+def set_thread_count(count: int) -> None:
+    """The same number for torch, where it is loaded, in the calling thread and those started
+    later.
+    """
+    _count[:] = [count]
+    get = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    if get is not None and count != get():
+        sys.modules["torch"].set_num_threads(count)
+
+
 def thread_counts(most: int) -> tuple[int, ...]:
     """Return the numbers of threads to try, the largest first: all, all but one (another program
     may keep a core busy), half, one.

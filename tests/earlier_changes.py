@@ -377,9 +377,9 @@ SAMPLING_RULE = Change(
             "\n\n@dataclass(frozen=True)\nclass SamplingRule",
             '''
 
-def keep_top_n_sigma(logits: Tensor, n: Number) -> Tensor:  # [V]
+def keep_top_n_sigma(logits: Array, n: Number) -> Array:  # [V]
     """Tokens further than n standard deviations of the logits below the best become -inf (Tang et al. 2024)."""
-    return logits.masked_fill(logits < logits.max() - n * logits.std(), -math.inf)
+    return np.where(logits < logits.max() - n * logits.std(), -np.inf, logits)
 ''',
         ),
         (

@@ -49,9 +49,9 @@ def open_assistant(
     """
     from dataclasses import replace
 
-    from groundup.retrieve.assistant import index_folders, texts_of_build
+    from groundup.retrieve.assistant import texts_of_build
     from groundup.retrieve.assistant_actions import desk_of_build
-    from groundup.retrieve.index import Index
+    from groundup.retrieve.index import Index, index_folders
     from groundup.retrieve.rankings import AUTO, vectors_for
 
     folder, progress = Path(build), progress or Silent()

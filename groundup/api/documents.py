@@ -297,8 +297,7 @@ def tune_index(
     from groundup.device import select_compute
     from groundup.finetune.reader_tuning import asked_in, tune_reader
     from groundup.retrieve.calibration import kept_questions
-    from groundup.retrieve.index import Index
-    from groundup.retrieve.reader import TUNED
+    from groundup.retrieve.index import TUNED, Index
 
     progress = progress or Silent()
     with Index(index) as opened:

@@ -14,6 +14,7 @@ from groundup.progress import Progress, Silent
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from groundup.device import Compute
     from groundup.engine.engine import Engine
     from groundup.engine.events import ChatEvent
     from groundup.engine.sampling import Sampling
@@ -54,16 +55,26 @@ def open_model(
     >>> model.tokenizer.decode(model.tokenizer.encode("to be"))
     'to be'
     """
+    from groundup.engine.prompt_lookup import DRAFT_TOKENS
+    from groundup.weights.find import find_model
+
+    draft_tokens = DRAFT_TOKENS if speculate else 0
+    begun: Model | None = None
+    if precision in (None, "int8"):
+        from groundup.engine.step_engine import starts_without_torch
+
+        if starts_without_torch(device):
+            path = find_model(path_or_name, prefer=prefer, progress=progress, hashes=False)
+            begun = _without_torch(path, device, precision, draft_tokens, progress)
+    if begun is not None:
+        return begun
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
     from groundup.engine.precision import as_precision_choice, open_in, open_to_write
-    from groundup.engine.prompt_lookup import DRAFT_TOKENS
-    from groundup.weights.model_io import find_model
 
     choice = None if precision is None else as_precision_choice(precision)
     compute = select_compute(device)
     path = find_model(path_or_name, prefer=prefer, progress=progress, hashes=False)
-    draft_tokens = DRAFT_TOKENS if speculate else 0
     if choice:
         return Model(
             Engine(*open_in(choice, path, compute, progress=progress), draft_tokens=draft_tokens)
@@ -73,6 +84,40 @@ def open_model(
     if used == compute:
         return Model(writer)
     return Model(writer, exact=lambda: Engine(*open_in("float32", path, compute)))
+
+
+def _without_torch(
+    path: Path,
+    device: str,
+    precision: str | None,
+    draft_tokens: int,
+    progress: Progress | None,
+) -> "Model | None":
+    """Where the model's packed weights are kept; None: torch opens it."""
+    from groundup.engine.step_engine import WRITTEN_IN, open_step_engine
+    from groundup.kernels.step_check import BY_STEP
+
+    def whole() -> "tuple[OpenModel, Compute]":
+        from groundup.device import select_compute
+        from groundup.engine.precision import open_in, open_to_write
+
+        if precision is None:
+            return open_to_write(path, select_compute(device))
+        return open_in("int8", path, select_compute(device))
+
+    def exact() -> "Engine":
+        from groundup.device import select_compute
+        from groundup.engine.engine import Engine
+        from groundup.engine.precision import open_in
+
+        return Engine(*open_in("float32", path, select_compute(device)))
+
+    engine = open_step_engine(path, whole, draft_tokens=draft_tokens, progress=progress)
+    if engine is None:
+        return None
+    if progress is not None:
+        progress.say(BY_STEP if precision else WRITTEN_IN.format(precision="int8"))
+    return Model(engine, exact=None if precision else exact)
 
 
 class Model:
@@ -236,7 +281,7 @@ class Model:
             return self.engine.complete(prompt, sampling)
         from groundup.engine.grammar import Grammars
 
-        grammars = Grammars(self.tokenizer, self.engine.opened.config.vocab_size)
+        grammars = Grammars(self.tokenizer, self.engine.config.vocab_size)
         return self.engine.complete(prompt, sampling, grammars.constraint(output))
 
     def chat_sampling(self, given: Mapping[str, Any]) -> "Sampling":
@@ -244,7 +289,7 @@ class Model:
         from groundup.engine.sampling import CHAT_MAX_TOKENS, chat_sampling
 
         return sampling_of(
-            {"max_tokens": CHAT_MAX_TOKENS, **chat_sampling(self.engine.opened.path), **given}
+            {"max_tokens": CHAT_MAX_TOKENS, **chat_sampling(self.engine.path), **given}
         )
 
 

@@ -77,9 +77,8 @@ def command(
         printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart
             --json
     """
-    from groundup.retrieve.assistant import index_folders
-    from groundup.weights.formats import reader_of
-    from groundup.weights.model_io import require_stage
+    from groundup.retrieve.index import index_folders
+    from groundup.weights.find import require_stage
 
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
@@ -97,9 +96,8 @@ def command(
         return
     require_stage(Path(model), "chat")  # a build's own model only continues texts
     opened = open_model(model, **vars(opening), progress=console.console_progress())
-    opened.engine.language_model()  # another kind is refused before the first question
-    path = opened.engine.opened.path
-    if not reader_of(path).texts(path).chats:
+    opened.engine.require_text()  # another kind is refused before the first question
+    if not opened.engine.chats:
         say(BASE_MODEL.format(name=model))
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
 
@@ -149,7 +147,7 @@ class Chat:
 def talk(chat: Chat, *, as_json: bool) -> None:
     interactive = sys.stdin.isatty()
     if interactive:
-        path = chat.engine.opened.path
+        path = chat.engine.path
         say(f"{path}: write a question; /help lists the commands, /bye or Ctrl-D ends the chat.")
     has_said_dropped = False
     for line in lines(interactive=interactive):
@@ -163,7 +161,7 @@ def talk(chat: Chat, *, as_json: bool) -> None:
             last = answer(chat, line)
             if last.dropped_messages and not has_said_dropped:
                 has_said_dropped = True
-                context_tokens = chat.engine.opened.config.context_tokens
+                context_tokens = chat.engine.config.context_tokens
                 say(
                     f"The conversation exceeds the context of {context_tokens:,} tokens: "
                     "the model no longer sees its beginning."

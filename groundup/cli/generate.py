@@ -161,24 +161,21 @@ class TokenClock:
 
     def stop(self, opened: "Model") -> AnswerSpeed:
         """Return the speed of the answer, which ends now."""
-        import torch
-
-        from groundup.kernels.probe import decodes_with
+        from groundup.threads import thread_count
 
         now, rate = time.perf_counter(), None
         first_s = self.first_s or now
         if self.tokens > self.first_tokens:
             rate = (self.tokens - self.first_tokens) / (now - first_s)
-        model = opened.engine.language_model()
-        decoder, threads = decodes_with(model), torch.get_num_threads()
-        why = why_torch(model) if decoder == "torch" else ""
+        decoder, threads = opened.engine.decodes_with, thread_count()
+        why = why_torch(opened.engine.language_model()) if decoder == "torch" else ""
         return AnswerSpeed(first_s - self.started_s, rate, decoder, threads, why)
 
 
 def why_torch(model: "LanguageModel") -> str:
     """Why torch decodes it; "": the step failed, which was said."""
+    from groundup.kernels.module_arrays import unsupported_model
     from groundup.kernels.probe import WITHOUT_NUMBA, has_compiler
-    from groundup.kernels.step_weights import unsupported_model
 
     if not has_compiler():
         return WITHOUT_NUMBA

@@ -28,6 +28,8 @@ from groundup.cli.serve_options import (
     KeptOptions,
     access_of,
     assistants_of,
+    chosen_compute,
+    chosen_precision,
     indexes_of_builds,
     name_and_path,
     open_desks,
@@ -280,12 +282,17 @@ def _open_server(
 
 def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[str]:
     """One line by default, with warnings where a precision was asked for."""
-    from groundup.engine.precision import default_precision, emulation_note
-    from groundup.kernels.probe import expected_note
+    from groundup.kernels.step_check import expected_note
     from groundup.serve.model_registry import determinism_note
-    from groundup.weights.packed import unpacked_note
 
     reproducible, asked = loaded.settings.reproducible, loaded.precision
+    if any(map(loaded.is_by_step, registry.paths())):
+        if asked is None:
+            return [INT8_NOTE]
+        return [determinism_note(asked, reproducible=False), expected_note(asked)]
+    from groundup.engine.precision import default_precision, emulation_note
+    from groundup.weights.packed import unpacked_note
+
     if asked is not None:
         notes = [determinism_note(asked, reproducible=reproducible), expected_note(asked)]
         notes += [
@@ -337,7 +344,7 @@ def registry_of(
     """
     from groundup.files import cache_folder
     from groundup.serve.model_registry import ModelRegistry, chat_name
-    from groundup.weights.model_io import find_model
+    from groundup.weights.find import find_model
 
     assistants = assistants or {}
     if folder is not None and not folder.is_dir():
@@ -377,8 +384,9 @@ def _base_of(adapter: str, named: dict[str, Path]) -> Path:
     FormatError.
     """
     from groundup.device import select_compute
-    from groundup.weights.adapter import base_name, is_adapter, with_adapter
+    from groundup.weights.adapter import base_name, with_adapter
     from groundup.weights.model_io import open_model
+    from groundup.weights.verify import is_adapter
 
     folder = Path(adapter)
     if not adapter or not os.path.isdir(folder):
@@ -409,26 +417,21 @@ def server_of(
     indexes: "ServedIndexes | None" = None,
 ) -> "ModelServer":
     """Raises ConfigError for options that can't be fulfilled."""
-    from groundup.device import choose_threads, machine_memory_bytes, select_compute
     from groundup.engine.batch import BatchSettings
-    from groundup.engine.precision import as_precision_choice
     from groundup.engine.prompt_lookup import DRAFT_TOKENS
     from groundup.http.access_log import Metrics
+    from groundup.operating_system import machine_memory_bytes
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.ollama.generation import keep_alive_s
     from groundup.serve.requests import RequestError
     from groundup.serve.server import ModelServer
     from groundup.serve.worker import Worker
 
-    compute = select_compute(options.device)
-    choose_threads(compute)
-    settings, precision = BatchSettings(reproducible=options.reproducible), None
+    settings = BatchSettings(reproducible=options.reproducible)
     if options.reproducible:  # prompts are computed page by page, so their pages are larger
         settings = replace(settings, page_tokens=64)
     if options.speculate:
         settings = replace(settings, draft_tokens=DRAFT_TOKENS)
-    if options.precision is not None:
-        precision = as_precision_choice(options.precision)
     memory_bytes = MEMORY_SHARE * machine_memory_bytes()
     if options.memory_gb:
         memory_bytes = 1e9 * options.memory_gb
@@ -443,12 +446,15 @@ def server_of(
     worker = Worker(settings.max_running + limits.waiting_requests)
     loaded = LoadedModels(
         worker,
-        compute,
-        precision,
+        partial(chosen_compute, options.device),
+        chosen_precision(options.precision),
         keep_alive_s=keep_s,
         memory_bytes=int(memory_bytes),
         settings=settings,
+        device=options.device,
     )
+    if not any(map(loaded.is_by_step, registry.paths())):
+        _ = loaded.compute  # refused, and measured, before the server listens
     return ModelServer(registry, loaded, worker, limits, Metrics(), indexes)
 
 

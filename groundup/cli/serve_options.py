@@ -16,6 +16,8 @@ from groundup.errors import ConfigError
 from groundup.progress import Progress
 
 if TYPE_CHECKING:
+    from groundup.device import Compute
+    from groundup.engine.precision import PrecisionChoice
     from groundup.http.access import Access
     from groundup.serve.indexes import ServedIndexes
     from groundup.serve.server import ModelServer
@@ -178,7 +180,7 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
     """Of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises
     FormatError.
     """
-    from groundup.retrieve.assistant import index_folders
+    from groundup.retrieve.index import index_folders
 
     found: list[str] = []
     for name, path in map(name_and_path, models):
@@ -205,7 +207,7 @@ def others_of_build(name: str, path: str, served: Path) -> dict[str, Path]:
     the one that it trained itself as NAME:own, the public one that it began with as NAME:original;
     {} for anything else. Raises FormatError.
     """
-    from groundup.weights.model_io import stages_with_model
+    from groundup.weights.find import stages_with_model
 
     build = Path(path)
     found = {f"{name}-{stage.name}": stage for stage in stages_with_model(build, "classifier")}
@@ -240,3 +242,23 @@ def open_desks(
             what = f"nobody is signed in, and who asks is its trial customer {desk.trial_customer}"
             notes.append(f"{name}: {what} (for people: --no-trial, or --customer-header NAME)")
     return notes
+
+
+def chosen_compute(device: str) -> "Compute":
+    """With the number of threads that is fastest now. Raises ConfigError."""
+    from groundup.device import choose_threads, select_compute
+
+    compute = select_compute(device)
+    choose_threads(compute)
+    return compute
+
+
+def chosen_precision(text: str | None) -> "PrecisionChoice | None":
+    """Raises ConfigError."""
+    if text == "int8":
+        return "int8"  # known without torch
+    if text is None:
+        return None
+    from groundup.engine.precision import as_precision_choice
+
+    return as_precision_choice(text)

@@ -15,23 +15,31 @@ step, bit for bit. Not thread-safe: one thread submits, cancels and steps.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
-from groundup.device import Compute
+from groundup.engine.answer_ids import require_room
 from groundup.engine.events import FinishReason, StepOutput
-from groundup.engine.generate import require_room
-from groundup.engine.model_runner import ModelRunner
 from groundup.engine.output_processor import OutputProcessor
 from groundup.engine.pages import Pages, pages_within
 from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Request
+from groundup.engine.runner import Runner, StepRunner
 from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import ScheduledRequest, Scheduler
 from groundup.errors import ConfigError, GroundupError
-from groundup.model.cache import page_bytes
-from groundup.model.heads import LanguageModel
+from groundup.kernels.step_shape import cache_numbers
+from groundup.model.config import ModelConfig
+from groundup.model.token_span import page_bytes
 from groundup.tokenizer.fast import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from groundup.device import Compute
+    from groundup.kernels.array_step import ArrayStep
+    from groundup.model.heads import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -62,21 +70,65 @@ class BatchSettings:
 class BatchEngine:
     def __init__(
         self,
-        model: LanguageModel,
+        model: "LanguageModel",
         tokenizer: Tokenizer,
-        compute: Compute,
+        compute: "Compute",
         settings: BatchSettings | None = None,
     ) -> None:
         """Raises ConfigError when the settings do not fit the model."""
-        self.model, self.tokenizer, self.compute = model, tokenizer, compute
-        self.settings = settings = settings or BatchSettings()
+        from groundup.engine.model_runner import ModelRunner
+
+        settings = settings or BatchSettings()
         if settings.reproducible and model.config.num_experts:
             raise ConfigError(
                 "A model with experts can't be reproducible: the rows of an expert depend on all "
                 "requests."
             )
-        one_page = page_bytes(model.config, settings.page_tokens, compute.dtype)
-        most = 2 * settings.max_running * -(-model.config.context_tokens // settings.page_tokens)
+
+        def runner(num_pages: int) -> Runner:
+            return ModelRunner(
+                model,
+                compute,
+                num_pages=num_pages,
+                page_tokens=settings.page_tokens,
+                reproducible=settings.reproducible,
+            )
+
+        self._begin(model.config, tokenizer, settings, compute.dtype, runner)
+
+    @classmethod
+    def of_step(
+        cls,
+        step: "ArrayStep",
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        thread_counts: tuple[int, ...],
+        settings: BatchSettings,
+    ) -> "BatchEngine":
+        """By the compiled step alone, without torch."""
+        assert not settings.reproducible  # of torch
+        made = cls.__new__(cls)
+
+        def runner(num_pages: int) -> Runner:
+            size = settings.page_tokens
+            return StepRunner(step, config, thread_counts, num_pages=num_pages, page_tokens=size)
+
+        numbers = np.dtype(cache_numbers(step.described.kind))
+        made._begin(config, tokenizer, settings, numbers, runner)
+        return made
+
+    def _begin(
+        self,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        settings: BatchSettings,
+        dtype: "torch.dtype | np.dtype",
+        runner_of: Callable[[int], Runner],
+    ) -> None:
+        """`dtype`: of keys and values; `runner_of`: of a number of pages."""
+        self.config, self.tokenizer, self.settings = config, tokenizer, settings
+        one_page = page_bytes(config, settings.page_tokens, dtype)
+        most = 2 * settings.max_running * -(-config.context_tokens // settings.page_tokens)
         num_pages = min(pages_within(settings.cache_bytes, one_page), most)
         self.pages = Pages(num_pages, settings.page_tokens)
         self.scheduler = Scheduler(
@@ -85,13 +137,7 @@ class BatchEngine:
             max_waiting=settings.max_waiting,
             fixed_chunks=settings.reproducible,
         )
-        self.runner = ModelRunner(
-            model,
-            compute,
-            num_pages=num_pages,
-            page_tokens=settings.page_tokens,
-            reproducible=settings.reproducible,
-        )
+        self.runner = runner_of(num_pages)
         self.outputs = OutputProcessor(tokenizer, self.scheduler)
 
     @property
@@ -104,7 +150,7 @@ class BatchEngine:
         if request.sampling.max_tokens == 0:
             self.outputs.add_empty(request)
             return
-        room = require_room(num_prompt, self.model.config.context_tokens)
+        room = require_room(num_prompt, self.config.context_tokens)
         room = max(min(room, self.pages.num_pages * self.settings.page_tokens - num_prompt), 1)
         max_tokens = num_prompt + min(room, request.sampling.max_tokens)
         scheduled = ScheduledRequest(request.id, list(request.prompt_ids), num_prompt, max_tokens)
@@ -117,7 +163,6 @@ class BatchEngine:
         """Without further events. An unknown id is ignored."""
         self.outputs.remove(request_id)
 
-    @torch.inference_mode()
     def step(self) -> list[tuple[str, StepOutput]]:
         """Choose a token for each request that is ready. Returns events, and errors that ended a
         request.
@@ -130,11 +175,11 @@ class BatchEngine:
 
 def generate_answers(
     prompts: Sequence[Sequence[int]],
-    model: LanguageModel,
+    model: "LanguageModel",
     tokenizer: Tokenizer,
     sampling: Sampling,
     *,
-    compute: Compute,
+    compute: "Compute",
     stop_ids: frozenset[int] = frozenset(),
     done: Callable[[int], None] = lambda answers: None,
 ) -> list[str]:
@@ -154,11 +199,11 @@ def generate_answers(
 
 def finished_answers(
     prompts: Sequence[Sequence[int]],
-    model: LanguageModel,
+    model: "LanguageModel",
     tokenizer: Tokenizer,
     samplings: Sequence[Sampling],
     *,
-    compute: Compute,
+    compute: "Compute",
     stop_ids: frozenset[int] = frozenset(),
 ) -> Iterator[tuple[int, str, FinishReason]]:
     """Yield the place of a prompt, its text and why that ended, as each is finished. Raises

@@ -12,24 +12,26 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jaxtyping import Float
-from torch import Tensor
-
-from groundup.device import Compute
 from groundup.engine.events import ChatEvent
-from groundup.engine.generate import generate_ids
-from groundup.engine.padded_batch import class_scores, classifier_windows, embed, stacked_scores
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ModelError
-from groundup.model.heads import Classifier, Encoder, LanguageModel
+from groundup.model.config import ModelConfig
 from groundup.progress import Advance, Progress, Silent, nothing
 from groundup.tokenizer.chat import Conversation, Rendered, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.hf_families import KIND_NAMES, ModelKind
-from groundup.weights.model_io import OpenModel, open_model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from groundup.device import Compute
+    from groundup.model.heads import Classifier, Encoder, LanguageModel
+    from groundup.weights.model_format import OpenModel
 
 # Texts that are classified before the first of them is given.
 TEXTS_AT_ONCE = 512
@@ -46,9 +48,43 @@ USES: dict[ModelKind, str] = {
 class Engine:
     """Without state between calls: the same call gives the same answer."""
 
-    def __init__(self, opened: OpenModel, compute: Compute, *, draft_tokens: int = 0) -> None:
+    def __init__(self, opened: "OpenModel", compute: "Compute", *, draft_tokens: int = 0) -> None:
         """`draft_tokens`: of `generate_ids`."""
-        self.opened, self.compute, self.draft_tokens = opened, compute, draft_tokens
+        self._opened, self._compute, self.draft_tokens = opened, compute, draft_tokens
+
+    @property
+    def opened(self) -> "OpenModel":
+        return self._opened
+
+    @property
+    def compute(self) -> "Compute":
+        return self._compute
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.opened.config
+
+    @property
+    def path(self) -> Path:
+        return self.opened.path
+
+    @property
+    def chats(self) -> bool:
+        """Whether it was tuned to answer; a base model only continues texts."""
+        from groundup.weights.formats import reader_of
+
+        return reader_of(self.path).texts(self.path).chats
+
+    @property
+    def decodes_with(self) -> str:
+        """What computes the next token: "compiled step", or "torch"."""
+        from groundup.kernels.probe import decodes_with
+
+        return decodes_with(self.language_model())
+
+    def require_text(self) -> None:
+        """Raise ModelError for a model that writes none."""
+        self.language_model()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -72,7 +108,7 @@ class Engine:
         events count them in `dropped_messages`. Raises ModelError when not even the last message
         fits.
         """
-        context_tokens = self.opened.config.context_tokens
+        context_tokens = self.config.context_tokens
         answer_tokens = min(sampling.max_tokens, int(context_tokens * ANSWER_SHARE))
         rendered, dropped = fit_conversation(
             conversation, self.tokenizer, context_tokens, answer_tokens
@@ -88,21 +124,31 @@ class Engine:
         constraint: Constraint | None = None,
     ) -> Iterator[ChatEvent]:
         stop_ids = self.tokenizer.special.stop_ids
-        ids = generate_ids(
-            self.language_model(),
-            prompt_ids,
-            sampling,
-            stop_ids,
-            compute=self.compute,
-            constraint=constraint,
-            draft_tokens=self.draft_tokens,
-        )
+        ids = self._ids(prompt_ids, sampling, constraint)
         start = ChatEvent("", None, len(prompt_ids), 0, dropped)
         stream = TextStream(self.tokenizer, sampling.stop, ends=sampling.ends)
         return answer_events(ids, stream, stop_ids, start)
 
-    def language_model(self) -> LanguageModel:
+    def _ids(
+        self, prompt_ids: list[int], sampling: Sampling, constraint: Constraint | None
+    ) -> Iterator[int]:
+        """Of the answer, a stop id included. Raises ModelError when there is no room for one."""
+        from groundup.engine.generate import generate_ids
+
+        return generate_ids(
+            self.language_model(),
+            prompt_ids,
+            sampling,
+            self.tokenizer.special.stop_ids,
+            compute=self.compute,
+            constraint=constraint,
+            draft_tokens=self.draft_tokens,
+        )
+
+    def language_model(self) -> "LanguageModel":
         """Raises ModelError for a classifier or an encoder."""
+        from groundup.model.heads import LanguageModel
+
         if not isinstance(self.opened.model, LanguageModel):
             what = f"{self.opened.path} is {KIND_NAMES[self.opened.kind]} and generates no text."
             raise ModelError(what, fix=USES[self.opened.kind])
@@ -143,12 +189,12 @@ class Engine:
                 advance()
         return tokens
 
-    def class_scores(
-        self, texts: Sequence[str], *, advance: Advance = nothing
-    ) -> Float[Tensor, "texts N"]:
-        """Divided by the temperature: their softmax (of several labels a text: sigmoid) is the
-        probabilities. `advance` is told how many tokens were read. Raises ModelError.
+    def class_scores(self, texts: Sequence[str], *, advance: Advance = nothing) -> "Tensor":
+        """[texts, N], divided by the temperature: their softmax (of several labels a text: sigmoid)
+        is the probabilities. `advance` is told how many tokens were read. Raises ModelError.
         """
+        from groundup.engine.padded_batch import class_scores, stacked_scores
+
         model, windows = self._classifier(), [self.windows(text) for text in texts]
         if self.opened.stacked is None:
             scores = class_scores(model, windows, compute=self.compute, advance=advance)
@@ -165,8 +211,10 @@ class Engine:
             )
         return scores / self.opened.decision.temperature
 
-    def _classifier(self) -> Classifier:
+    def _classifier(self) -> "Classifier":
         """Raises ModelError for a model of another kind."""
+        from groundup.model.heads import Classifier
+
         if not isinstance(self.opened.model, Classifier):
             raise ModelError(
                 f"{self.opened.path} is {KIND_NAMES[self.opened.kind]} and has no classes.",
@@ -179,22 +227,28 @@ class Engine:
         """Of a stacked classifier, opened at its first text. Raises FormatError, ModelError."""
         if self.opened.stacked is None or self.opened.stacked.encoder is None:
             return None
+        from groundup.weights.model_io import open_model
+
         return Engine(open_model(self.opened.stacked.encoder, self.compute), self.compute)
 
     def windows(self, text: str) -> list[list[int]]:
         """What a classifier reads of a text: as many windows of its context as it was trained
         with.
         """
+        from groundup.engine.padded_batch import classifier_windows
+
         return classifier_windows(
             self.tokenizer, text, self.opened.config.context_tokens, self.opened.decision.windows
         )
 
     def embed(
         self, texts: Sequence[str], *, before: str = "", progress: Progress | None = None
-    ) -> Float[Tensor, "texts C"]:
-        """Vectors of length 1, on the CPU; `before`: what stands before each (`OpenModel.prompts`);
-        `progress` says how many texts were cut. Raises ModelError.
+    ) -> "Tensor":
+        """Vectors [texts, C] of length 1, on the CPU; `before`: what stands before each
+        (`OpenModel.prompts`); `progress` says how many texts were cut. Raises ModelError.
         """
+        from groundup.engine.padded_batch import embed
+
         model, context = self.embedding_model(), self.opened.config.context_tokens
         if before:
             texts = [before + text for text in texts]
@@ -204,8 +258,10 @@ class Engine:
             (progress or Silent()).say(cut)
         return embed(model, [self.cut(row, context) for row in rows], compute=self.compute)
 
-    def embedding_model(self) -> LanguageModel | Encoder:
+    def embedding_model(self) -> "LanguageModel | Encoder":
         """Raises ModelError for a classifier."""
+        from groundup.model.heads import Classifier
+
         if isinstance(self.opened.model, Classifier):
             raise ModelError(
                 f"{self.opened.path} is a classifier and embeds no text.", fix=USES["classifier"]

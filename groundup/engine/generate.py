@@ -1,5 +1,6 @@
 """Prompt ids -> answer ids: prefill the prompt, in chunks, then decode token by token with the
-key/value cache. `generate_uncached` is the slow, simple version that tests this one.
+key/value cache (the loop is in `answer_ids.py`). `generate_uncached` is the slow, simple version
+that tests this one.
 
 Generation ends at a stop id (which is yielded as the last one), after `max_tokens`, or when prompt
 and answer fill the context. The last two have the finish reason "length".
@@ -8,17 +9,17 @@ and answer fill the context. The last two have the finish reason "length".
 import contextlib
 import time
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from groundup.device import Compute, set_threads
+from groundup.engine.answer_ids import answer_ids, begun_later, require_room
 from groundup.engine.next_token import choose, seeded_generator
-from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
-from groundup.errors import ModelError
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
@@ -47,38 +48,43 @@ def generate_ids(
     """
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
 
-    @torch.inference_mode()
     def answer() -> Iterator[int]:
-        history, random = list(prompt_ids), seeded_generator(sampling.seed)
-        cache = KVCache(model.config, 1, len(history) + limit, compute.device, compute.dtype)
-        lookup = PromptLookup(most_drafts(model, draft_tokens))
-        tuner = ThreadTuner(compute.thread_counts, torch.get_num_threads())
-        logits = prefill(model, torch.tensor([history], device=compute.device), cache)[None]
-        drafts: list[int] = []
-        remaining = limit
-        while True:
-            for row, draft in zip(logits.unbind(), [*drafts, None], strict=True):
-                allowed = None if constraint is None else constraint.mask()
-                chosen = choose(row, history, sampling, random, allowed)
-                history.append(chosen)
-                remaining -= 1
-                yield chosen
-                if chosen in stop_ids or remaining == 0:
-                    return
-                if constraint is not None:
-                    constraint.accept(chosen)
-                if chosen != draft:
-                    break
-            stored = len(history) - 1
-            if drafts:
-                lookup.report_accepted(len(drafts), stored - (cache.length - len(drafts)))
-                cache.shorten(stored)
-            if draft_tokens:
-                drafts = lookup.drafts(history)[: remaining - 1]
-            new_ids = torch.tensor([[chosen, *drafts]], device=compute.device)
-            logits = decode(model, new_ids, cache, tuner)
+        decoder = TorchDecoder(model, len(prompt_ids) + limit, compute)
+        return answer_ids(
+            decoder,
+            prompt_ids,
+            limit,
+            sampling,
+            stop_ids,
+            constraint=constraint,
+            draft_tokens=most_drafts(model, draft_tokens),
+        )
 
-    return answer() if limit else iter(())
+    return begun_later(answer) if limit else iter(())
+
+
+class TorchDecoder:
+    """One text on a model of torch, by its own step where it has one."""
+
+    def __init__(self, model: LanguageModel, capacity: int, compute: Compute) -> None:
+        self.model, self.device = model, compute.device
+        self.cache = KVCache(model.config, 1, capacity, compute.device, compute.dtype)
+        self.tuner = ThreadTuner(compute.thread_counts, torch.get_num_threads())
+
+    @property
+    def length(self) -> int:
+        return self.cache.length
+
+    def shorten(self, length: int) -> None:
+        self.cache.shorten(length)
+
+    @torch.inference_mode()
+    def prefill(self, ids: Sequence[int]) -> Any:
+        return prefill(self.model, torch.tensor([ids], device=self.device), self.cache)[None]
+
+    @torch.inference_mode()
+    def decode(self, ids: Sequence[int]) -> Any:
+        return decode(self.model, torch.tensor([ids], device=self.device), self.cache, self.tuner)
 
 
 def most_drafts(model: LanguageModel, draft_tokens: int) -> int:
@@ -88,23 +94,13 @@ def most_drafts(model: LanguageModel, draft_tokens: int) -> int:
     return min(draft_tokens, model.decode_step.max_rows - 1)
 
 
-def require_room(prompt_tokens: int, context_tokens: int) -> int:
-    """The tokens left in the context. Raises ModelError when none, or for an empty prompt."""
-    if prompt_tokens == 0:
-        raise ModelError("The prompt has no tokens.", fix="Give at least one token to continue.")
-    if prompt_tokens >= context_tokens:
-        raise ModelError(
-            f"The prompt has {prompt_tokens:,} tokens, and the model's context of "
-            f"{context_tokens:,} leaves no room for an answer.",
-            fix="Shorten the prompt, or use a model with a longer context.",
-        )
-    return context_tokens - prompt_tokens
-
-
 def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
     """Run ids [1, T] into the cache; return the logits after the last of them."""
-    if model.decode_step is not None and ids.shape[1] <= model.decode_step.max_rows:
-        return model.decode_step.after_cache(ids, cache, [ids.shape[1] - 1])[0]
+    step = model.decode_step
+    if step is not None and (step.takes_prompts or ids.shape[1] <= step.max_rows):
+        for part in ids.split(step.max_rows, dim=1):
+            logits = step.after_cache(part, cache, [part.shape[1] - 1])
+        return logits[0]
     for chunk in ids.split(PREFILL_TOKENS, dim=1):
         with fast_matmul(ids.device) if chunk.shape[1] >= FAST_TOKENS else contextlib.nullcontext():
             hidden = model.hidden(chunk, cache=cache)

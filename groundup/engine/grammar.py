@@ -15,9 +15,7 @@ import re
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool
-from torch import Tensor
 
 from groundup.engine.structured_output import SPACING, OutputConstraint
 from groundup.errors import ConfigError, MissingExtra, ModelError
@@ -58,7 +56,7 @@ class Grammars:
         self._tokens = llguidance.LLTokenizer(wrapped, n_vocab=vocab_size, eos_token=stops)
         self._texts = tokens.tokens
         # A backslash may begin "\n".
-        self._may_be_blank = torch.tensor([text[:1] in (b" ", b"\\") for text in self._texts])
+        self._may_be_blank = np.array([text[:1] in (b" ", b"\\") for text in self._texts])
 
     def constraint(self, constraint: OutputConstraint) -> "GrammarConstraint":
         """For one answer. Raises ConfigError when it can't be enforced, or no text satisfies it."""
@@ -129,11 +127,11 @@ class _Tokens:
 class _Blanks:
     """The blanks at the end of the answer."""
 
-    def __init__(self, texts: list[bytes], may_be_blank: Bool[Tensor, " V"]) -> None:
+    def __init__(self, texts: list[bytes], may_be_blank: Bool[np.ndarray, " V"]) -> None:
         self._texts, self._may_be_blank = texts, may_be_blank
         self._end = b""
 
-    def without(self, mask: Bool[Tensor, " V"]) -> Bool[Tensor, " V"]:
+    def without(self, mask: Bool[np.ndarray, " V"]) -> Bool[np.ndarray, " V"]:
         """Without tokens that may begin with a blank, if the limit is reached and others are
         allowed.
         """
@@ -160,12 +158,12 @@ class GrammarConstraint:
     def finished(self) -> bool:
         return bool(self._matcher.is_stopped())
 
-    def mask(self) -> Bool[Tensor, " V"]:
+    def mask(self) -> Bool[np.ndarray, " V"]:
         """Raises ModelError when the library's limits are exceeded."""
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._require_sound()
         unpacked = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._vocab_size]
-        mask = torch.from_numpy(unpacked.astype(bool))
+        mask = unpacked.astype(bool)
         return mask if self._blanks is None else self._blanks.without(mask)
 
     def accept(self, token_id: int) -> None:

@@ -1,51 +1,77 @@
 """The next token: logits of one position -> one token id, as a `Sampling` says, by small pure
-functions.
+functions on numpy arrays. Tensors are taken, too; torch is not imported.
 """
 
 import math
+import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Float
 
-from groundup.engine.sampling import Sampling
+from groundup.engine.sampling import Array, Sampling, largest
 from groundup.errors import ModelError
 
 NOT_FINITE = "The model's logits are not finite numbers."
 NOT_FINITE_FIX = "Its weights are damaged, or its training had diverged."
 
 
-def seeded_generator(seed: int | None) -> torch.Generator:
-    """The same seed gives the same numbers, whatever else runs. Always on the CPU."""
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed % 2**63)
-    return generator
+class DrawKeys:
+    """The numbers of torch's generator on the CPU, one key for each draw: a Mersenne twister
+    (Matsumoto & Nishimura 1998) that begins with the lower 32 bits of its seed.
+    """
+
+    def __init__(self, seed: int | None) -> None:
+        """None: begins anywhere."""
+        self._random = random.Random()
+        if seed is not None:
+            state = [seed % 2**32]
+            for place in range(1, 624):
+                last = state[-1]
+                state.append((1_812_433_253 * (last ^ last >> 30) + place) % 2**32)
+            self._random.setstate((3, (*state, len(state)), None))
+
+    def key(self) -> int:
+        """As `torch.randint(2**63 - 1, (1,), generator=...)`."""
+        high, low = self._random.getrandbits(32), self._random.getrandbits(32)
+        return (high << 32 | low) % (2**63 - 1)
 
 
+def seeded_generator(seed: int | None) -> DrawKeys:
+    """The same seed gives the same numbers, whatever else runs."""
+    return DrawKeys(seed)
+
+
+def as_array(logits: Any) -> Float[Array, "*N"]:
+    """float32 where they were of fewer bits; of a tensor its memory, on the CPU."""
+    if isinstance(logits, np.ndarray):
+        return logits
+    found: Array = logits.detach().float().cpu().numpy()
+    return found
+
+
+@np.errstate(all="ignore")
 def choose(
-    logits: Float[Tensor, " V"],
+    logits: Any,
     history: Sequence[int],
     sampling: Sampling,
-    generator: torch.Generator,
-    allowed: Bool[Tensor, " V"] | None = None,
+    generator: DrawKeys,
+    allowed: Any = None,
 ) -> int:
-    """`history`: prompt and answer so far; `allowed`: which ids may be chosen. Raises ModelError
-    when the logits are non-finite, or nothing is allowed.
+    """`logits` [V], an array or a tensor; `history`: prompt and answer so far; `allowed`: which ids
+    may be chosen, bool [V]. Raises ModelError when the logits are non-finite, or nothing is
+    allowed.
     """
-    logits = logits.detach().float().cpu()
+    logits = as_array(logits)
     best, best_logit = greedy(logits)
     if not math.isfinite(best_logit):
         raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
     if sampling.takes_best and allowed is None:
         return best
     if allowed is not None:
-        logits = logits.masked_fill(~allowed, -torch.inf)
+        logits = np.where(np.asarray(allowed), logits, -np.inf).astype(logits.dtype)
         if not math.isfinite(greedy(logits)[1]):
             raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
     if sampling.logit_bias:
@@ -57,30 +83,24 @@ def choose(
     if not 0 < sampling.top_k < len(logits):
         return draw(next_scores(logits, sampling), generator)
     # the first filter; the others then have few to look at
-    ids = logits.topk(sampling.top_k).indices.sort().values
-    return draw(next_scores(logits[ids], sampling), generator, ids.numpy())
+    ids = np.sort(largest(logits, sampling.top_k))
+    return draw(next_scores(logits[ids], sampling), generator, ids)
 
 
-def greedy(logits: Float[Tensor, " V"]) -> tuple[int, float]:
-    """The first of the most probable ids, and its logit: NaN where any is. In numpy, on one thread:
-    torch's own would wait on the cores that the compiled step's threads need.
-    """
-    values = logits.numpy()
-    best = int(values.argmax())
-    return best, float(values[best])
+def greedy(logits: Float[Array, " V"]) -> tuple[int, float]:
+    """The first of the most probable ids, and its logit: NaN where any is."""
+    best = int(logits.argmax())
+    return best, float(logits[best])
 
 
-def draw(
-    scores: Float[Tensor, " N"], generator: torch.Generator, ids: np.ndarray | None = None
-) -> int:
-    """An id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954; Maddison
-    et al. 2014, arXiv:1411.0030). `ids`: those that the scores are of. Each id has noise of its
-    own, whichever others are kept: rounding in the scores changes the choice only where the two
-    best sums are as near to one another. Any scores give an id: NaN counts as -inf; of several +inf
+def draw(values: Float[Array, " N"], generator: DrawKeys, ids: Array | None = None) -> int:
+    """An id drawn from softmax(values): the argmax of value + Gumbel noise (Gumbel 1954; Maddison
+    et al. 2014, arXiv:1411.0030). `ids`: those that the values are of. Each id has noise of its
+    own, whichever others are kept: rounding in the values changes the choice only where the two
+    best sums are as near to one another. Any values give an id: NaN counts as -inf; of several +inf
     one is drawn evenly, and where all are -inf one of all.
     """
-    key = int(torch.randint(2**63 - 1, (1,), generator=generator))
-    values = scores.numpy()
+    key = generator.key()
     kept = np.flatnonzero(values > -np.inf)  # NaN is not
     even = np.flatnonzero(values == np.inf) if len(kept) else np.arange(len(values))
     kept = even if len(even) else kept
@@ -91,7 +111,7 @@ def draw(
     return int(best if ids is None else ids[best])
 
 
-def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
+def gumbel_noise(key: int, ids: Array) -> Array:
     """Standard Gumbel noise for each id, in float64: the numbers at places `ids` of the stream that
     SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) makes of `key`: ids that were filtered away
     cost nothing.
@@ -111,34 +131,40 @@ def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
     return noise
 
 
-def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
+@np.errstate(all="ignore")
+def next_scores(logits: Float[Array, " V"], sampling: Sampling) -> Float[Array, " V"]:
     """Log-probabilities, up to a constant: filters in order, then the temperature (above 0)."""
     for keep, value in sampling.filters:
         logits = keep(logits, value)
     # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead
     # of overflowing to inf - inf.
-    return (logits - logits.max()).double() / sampling.temperature
+    return (logits - logits.max()).astype(np.float64) / sampling.temperature
 
 
-def add_bias(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
+def add_bias(logits: Float[Array, " V"], sampling: Sampling) -> Float[Array, " V"]:
     """Raises ModelError for an id that the model does not have."""
     token_ids, values = zip(*sampling.logit_bias, strict=True)
     if max(token_ids) >= len(logits):
         raise ModelError(
             f"logit_bias: the model's token ids are 0 to {len(logits) - 1}, not {max(token_ids)}."
         )
-    return logits.index_add(0, torch.tensor(token_ids), torch.tensor(values, dtype=logits.dtype))
+    biased = logits.copy()
+    np.add.at(biased, list(token_ids), np.array(values, logits.dtype))
+    return biased
 
 
+@np.errstate(all="ignore")
 def penalise(
-    logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling
-) -> Float[Tensor, " V"]:
+    logits: Float[Array, " V"], seen: Sequence[int], sampling: Sampling
+) -> Float[Array, " V"]:
     """The logits of `seen` ids, changed by each penalty in order: repetition, presence,
     frequency.
     """
     times = Counter(seen)
-    ids = torch.tensor(list(times), dtype=torch.long)
-    values, counts = logits[ids], torch.tensor(list(times.values()), dtype=logits.dtype)
+    ids = np.fromiter(times, np.int64)
+    values, counts = logits[ids], np.fromiter(times.values(), logits.dtype)
     for penalty, value in sampling.penalties:
         values = penalty(values, counts, value)
-    return logits.index_copy(0, ids, values)
+    changed = logits.copy()
+    changed[ids] = values
+    return changed

@@ -6,14 +6,22 @@ A request whose sampler, constraint or text fails ends alone, with an error; the
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from groundup.engine.events import AnswerFailed, ChatEvent, RankedToken, StepOutput, TokenLogprob
-from groundup.engine.next_token import NOT_FINITE, NOT_FINITE_FIX, choose, greedy, seeded_generator
+from groundup.engine.next_token import (
+    NOT_FINITE,
+    NOT_FINITE_FIX,
+    as_array,
+    choose,
+    greedy,
+    seeded_generator,
+)
 from groundup.engine.request import Request
+from groundup.engine.sampling import Array, largest
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
 from groundup.engine.stream import StreamedAnswer, TextStream
 from groundup.errors import GroundupError, ModelError
@@ -23,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class PositionLogits(NamedTuple):
-    logits: Float[Tensor, " V"]
+    logits: Float[Array, " V"]
     best: int
     best_logit: float
 
@@ -52,7 +60,7 @@ class RunningAnswer:
             allowed = None
         return choose(candidates.logits, self.scheduled.ids, sampling, self.random, allowed)
 
-    def push(self, token_id: int, logits: Float[Tensor, " V"]) -> Iterator[ChatEvent]:
+    def push(self, token_id: int, logits: Float[Array, " V"]) -> Iterator[ChatEvent]:
         self.scheduled.ids.append(token_id)
         logprob = None
         if self.request.logprobs is not None:
@@ -107,10 +115,12 @@ class OutputProcessor:
         self._outputs.append((scheduled.id, error))
 
     def process(
-        self, chunks: Sequence[ScheduledChunk], logits: Float[Tensor, "M V"]
+        self, chunks: Sequence[ScheduledChunk], logits: Any
     ) -> list[tuple[str, StepOutput]]:
-        """Choose the next token of every chunk that ends with its request's last id."""
-        candidates = [PositionLogits(row, *greedy(row)) for row in logits]
+        """Choose the next token of every chunk that ends with its request's last id, by the logits
+        [M, V], an array or a tensor.
+        """
+        candidates = [PositionLogits(row, *greedy(row)) for row in as_array(logits)]
         for chunk in chunks:
             request = chunk.request
             if chunk.chooses:
@@ -144,14 +154,17 @@ class OutputProcessor:
             self.remove(scheduled.id)
 
 
-def rank_tokens(
-    logits: Float[Tensor, " V"], chosen: int, count: int, tokenizer: Tokenizer
-) -> TokenLogprob:
-    """The chosen token and the `count` most probable ones with their logprobs."""
-    logprobs = logits.log_softmax(dim=-1)
+def rank_tokens(logits: Any, chosen: int, count: int, tokenizer: Tokenizer) -> TokenLogprob:
+    """The chosen token and the `count` most probable ones with their logprobs, by the logits [V],
+    an array or a tensor.
+    """
+    values = as_array(logits).astype(np.float64)
+    values -= values.max()
+    logprobs = (values - math.log(np.exp(values).sum())).astype(np.float32)
 
     def token(token_id: int) -> RankedToken:
         return RankedToken(token_id, tokenizer.token_bytes(token_id), float(logprobs[token_id]))
 
-    best = logprobs.topk(count).indices.tolist()
-    return TokenLogprob(token(chosen), tuple(map(token, best)))
+    best = largest(logprobs, count)
+    best = best[np.argsort(-logprobs[best], kind="stable")]
+    return TokenLogprob(token(chosen), tuple(map(token, best.tolist())))

@@ -23,28 +23,22 @@ import torch
 from groundup.device import Compute, release_memory
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
+from groundup.engine.step_engine import WEIGHT_BYTES as WEIGHT_BYTES
+from groundup.engine.step_engine import WRITTEN_IN, is_decoded_in_int8
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
 from groundup.files import cache_folder, json_bytes, read_json, sha256_text, write_json
 from groundup.kernels.probe import has_compiler, use_compiled_step, use_step_when_needed
-from groundup.kernels.step_weights import is_packed_whole, unsupported_part
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import MOST_SIDE, product_times, steady_s
 from groundup.model.quantised import Bits, add_torch_order, quantise
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import OpenModel, find_model, open_model, read_model_summary
-from groundup.weights.packed import keeps_packed, open_packed, packed_bits, unpacked_note
+from groundup.weights.packed import open_packed, unpacked_note
+from groundup.weights.packed_files import keeps_packed, packed_bits
 
 Precision = Literal["float32", "bf16", "int8", "int4"]
 PrecisionChoice = Literal["float32", "bf16", "int8", "int4", "auto"]
-# Bytes of a weight, scales included: used to estimate the memory of a model.
-WEIGHT_BYTES: dict[PrecisionChoice, float] = {
-    "float32": 4.0,
-    "bf16": 2.0,
-    "int8": 1.5,
-    "int4": 1.25,
-    "auto": 4.0,
-}
 MEASURED: tuple[Precision, ...] = ("float32", "bf16", "int8")
 MEASURED_TOKENS = 8
 # A lower precision must take at most this share of a higher one's time.
@@ -107,9 +101,7 @@ def open_to_write(
         # the step can't be compiled here, or is wrong
         progress.say(decoder)
         return open_in("float32", path, compute, progress=progress)
-    progress.say(
-        f"Answers are written in {bits}, the default on this machine; precision float32 is exact."
-    )
+    progress.say(WRITTEN_IN.format(precision=bits))
     return opened, used
 
 
@@ -121,17 +113,10 @@ def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8"
         return "float32"
     try:
         bits = packed_bits(path) or "int8"
-        fits = keeps_packed(path, bits) and _is_decoded(read_model_summary(str(path)).config)
+        fits = keeps_packed(path, bits) and is_decoded_in_int8(read_model_summary(str(path)).config)
     except (FormatError, ModelError):
         return "float32"
     return bits if fits else "float32"
-
-
-def _is_decoded(config: ModelConfig) -> bool:
-    """The compiled step knows the architecture, every matrix is of a size that is packed, and what
-    int8 costs was measured for models of this kind.
-    """
-    return config.norm == "rms" and not unsupported_part(config) and is_packed_whole(config, "int8")
 
 
 def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:

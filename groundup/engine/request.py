@@ -3,10 +3,7 @@ consist of.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
-
-from jaxtyping import Bool
-from torch import Tensor
+from typing import Any, Protocol, runtime_checkable
 
 from groundup.engine.sampling import Sampling
 from groundup.errors import require
@@ -23,8 +20,8 @@ class Constraint(Protocol):
     def finished(self) -> bool:
         """Nothing may follow: the answer ends with the reason "stop"."""
 
-    def mask(self) -> Bool[Tensor, " V"] | None:
-        """True for each allowed id; None: all are."""
+    def mask(self) -> Any:
+        """True for each allowed id, an array or a tensor [V]; None: all are."""
 
     def accept(self, token_id: int) -> None:
         """Not called for the id that ends the answer."""

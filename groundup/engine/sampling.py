@@ -1,5 +1,6 @@
 """How the next token is drawn: `Sampling`, whose fields are the rules of sampling, and the
-functions of these rules. Nothing here imports torch: the help of the command line reads it.
+functions of these rules, on numpy arrays. Nothing here imports torch: the help of the command line
+reads it.
 
 To add a rule: a function, and a field of `Sampling` annotated with a `SamplingRule`. Its check, its
 option of `groundup generate` and `chat`, and its field in the APIs of `groundup serve` follow.
@@ -17,16 +18,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
+
+import numpy as np
 
 from groundup.errors import require
 from groundup.weights.card import read_sampling
 
-if TYPE_CHECKING:
-    from torch import Tensor
-else:
-    Tensor = Any
-
+Array = np.ndarray
 Number = float | int
 # Bounds of a client's numbers. OpenAI allows penalties of -2 to 2, and biases as here; beyond these
 # a logit leaves float32 instead of a choice.
@@ -37,34 +36,48 @@ MAX_LOGIT_BIAS = 100
 BIAS_EXPECTED = f"-{MAX_LOGIT_BIAS} to {MAX_LOGIT_BIAS}"
 
 
-def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
+def keep_top_k(logits: Array, k: int) -> Array:  # [V]
     """All but the k largest at -inf; exactly k stay, ties included. 0 keeps all."""
-    if k == 0 or k >= logits.numel():
+    if k == 0 or k >= logits.size:
         return logits
-    kept = logits.topk(k)
-    return logits.new_full(logits.shape, -math.inf).index_copy(0, kept.indices, kept.values)
+    return _only(largest(logits, k), logits)
 
 
-def keep_top_p(logits: Tensor, p: Number) -> Tensor:  # [V]
+def keep_top_p(logits: Array, p: Number) -> Array:  # [V]
     """The smallest set of most probable tokens whose probability reaches p. 1 keeps all."""
     if p >= 1:
         return logits
-    probabilities = logits.softmax(dim=-1)
+    shares = np.exp(logits - logits.max())
+    probabilities = shares / shares.sum()
     # Tokens below (1 - p) / V hold less than 1 - p together and can't be needed; without them there
     # is little to sort.
-    likely = (probabilities >= (1 - p) / len(logits)).nonzero()[:, 0]
-    ordered, order = probabilities[likely].sort(descending=True)
-    before = ordered.cumsum(-1) - ordered  # probability of all better tokens
-    kept = likely[order[before < p]]
-    return logits.new_full(logits.shape, -math.inf).index_copy(0, kept, logits[kept])
+    likely = np.flatnonzero(probabilities >= (1 - p) / logits.size)
+    order = np.argsort(-probabilities[likely], kind="stable")
+    ordered = probabilities[likely[order]]
+    before = np.cumsum(ordered, dtype=np.float64) - ordered  # probability of all better tokens
+    return _only(likely[order[before < p]], logits)
 
 
-def keep_min_p(logits: Tensor, p: Number) -> Tensor:  # [V]
+def keep_min_p(logits: Array, p: Number) -> Array:  # [V]
     """Tokens less probable than p times the best at -inf. 0 keeps all."""
     if p == 0:
         return logits
     # prob >= p * best  <=>  logit >= best logit + ln p
-    return logits.masked_fill(logits < logits.max() + logits.new_tensor(p).log(), -math.inf)
+    return np.where(logits < logits.max() + math.log(p), -np.inf, logits).astype(logits.dtype)
+
+
+def largest(values: Array, count: int) -> Array:
+    """The places of the `count` largest values, in no order."""
+    if count == 0:
+        return np.empty(0, np.int64)
+    return np.argpartition(values, values.size - count)[values.size - count :]
+
+
+def _only(places: Array, logits: Array) -> Array:
+    """All others at -inf."""
+    kept = np.full_like(logits, -np.inf)
+    kept[places] = logits[places]
+    return kept
 
 
 @dataclass(frozen=True)
@@ -75,11 +88,11 @@ class SamplingRule:
 
     is_valid: Callable[[Number], bool]
     expected: str
-    keep: Callable[[Tensor, Any], Tensor] | None = None
+    keep: Callable[[Array, Any], Array] | None = None
     """Logits [V] and the value -> logits that are -inf for the tokens that can't be drawn; in the
     order of the rules.
     """
-    penalise: Callable[[Tensor, Tensor, Any], Tensor] | None = None
+    penalise: Callable[[Array, Array, Any], Array] | None = None
     """Logits [N] of the tokens that were seen, how often each was [N], and the value -> new logits;
     before all filters.
     """
@@ -142,8 +155,8 @@ class Sampling:
         SamplingRule(
             lambda value: MIN_REPETITION <= value <= MAX_REPETITION,
             f"{MIN_REPETITION} to {MAX_REPETITION}; 1 does nothing",
-            penalise=lambda logits, counts, factor: (logits / factor).where(
-                logits > 0, logits * factor
+            penalise=lambda logits, counts, factor: np.where(
+                logits > 0, logits / factor, logits * factor
             ),
             help="Above 1: tokens of the last 64 become less probable.",
             chat=1.0,
@@ -198,12 +211,12 @@ class Sampling:
             require(-MAX_LOGIT_BIAS <= bias <= MAX_LOGIT_BIAS, "logit_bias", bias, BIAS_EXPECTED)
 
     @cached_property
-    def filters(self) -> list[tuple[Callable[[Tensor, Any], Tensor], Number]]:
+    def filters(self) -> list[tuple[Callable[[Array, Any], Array], Number]]:
         """Those that do something, in order, each with its value."""
         return [(rule.keep, value) for rule, value in self._active if rule.keep is not None]
 
     @cached_property
-    def penalties(self) -> list[tuple[Callable[[Tensor, Tensor, Any], Tensor], Number]]:
+    def penalties(self) -> list[tuple[Callable[[Array, Array, Any], Array], Number]]:
         if self.repeat_last_n == 0:
             return []
         return [(rule.penalise, value) for rule, value in self._active if rule.penalise is not None]

@@ -1,65 +1,38 @@
-"""What `generate_ids` and the `BatchEngine` call: one step of 1 to 32 tokens on a cache of torch's,
-by one thread or several. The tokens are of as many texts, or some are successive ones of one text.
+"""What `generate_ids` and the `BatchEngine` call of a torch model: `array_step.py` on its tensors.
 
-    model.decode_step = CompiledStep(StepModel.of(model), model)
+    model.decode_step = CompiledStep(StepModel.of(model))
     logits = model.decode_step.after_cache(next_id, cache)      # [1, V], as
                                                                 model.logits(model.hidden(next_id,
                                                                 cache=cache))
-
-The number of threads is torch's, at each call; the results do not depend on it. Threads besides the
-caller's are this step's own, made anew after a fork; a step waits for another Python thread's.
 
 Also matrices in 8 or 4 bits -> bf16, for torch's products of a prompt: one pass over the numbers,
 into memory that the model's next one is unpacked into, one for each thread.
 """
 
-import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.kernels.machine_code import Fixed, MachineCode
-from groundup.kernels.step_memory import (
-    ABANDONED,
-    NewTokens,
-    StepCache,
-    shared_buffers,
-    thread_buffers,
-)
-from groundup.kernels.step_weights import MAX_ROWS, StepModel, StepShape, linears, memory_of
+from groundup.kernels.array_step import ArrayStep
+from groundup.kernels.machine_code import MachineCode
+from groundup.kernels.module_arrays import cache_dtype, linears
+from groundup.kernels.step_memory import aligned_empty
+from groundup.kernels.step_weights import StepModel
 from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.heads import LanguageModel
-
-Array = np.ndarray
-STEP = MachineCode("groundup.kernels.step", "step")
-# Buffers of attention are for a multiple of this number of tokens.
-TOKENS = 256
 
 
 class CompiledStep:
     """Copies of the model do not have it, since they may get other weights (adapters)."""
 
-    def __init__(self, described: StepModel, model: LanguageModel) -> None:
-        self.described = described
-        self.max_rows = MAX_ROWS[described.kind]
-        # in 8 bits, about as fast as torch and the same bits in any company; in 4 bits torch is
-        # twice as fast
-        self.takes_prompts = described.kind == "int8"
-        self._embedding = model.transformer.embedding.weight.detach()
-        self._scaled = model.config.scaled_embedding
-        self._positions = model.transformer.position_embedding
-        self._shape, self._weights = Fixed(described.shape), Fixed(described.weights)
-        self._kept = threading.local()  # the buffers of a Python thread's last step
-        self._calls: WeakKeyDictionary[KVCache, _StepCall] = WeakKeyDictionary()
-        self._workers = _Workers()
+    def __init__(self, described: StepModel) -> None:
+        self.described, self.arrays = described, ArrayStep(described)
+        self.max_rows, self.takes_prompts = self.arrays.max_rows, self.arrays.takes_prompts
 
     def __deepcopy__(self, memo: Any) -> None:
         return None
@@ -70,35 +43,8 @@ class CompiledStep:
         """The logits after the new tokens at `positions` (None: all) of ids [B, T], text after
         text. Raises ModelError (full cache).
         """
-        texts, new = ids.shape
-        assert cache.keys.dtype == self.described.cache_dtype, cache.keys.dtype
-        cache.require_room(texts, new)
-        wanted = tuple(range(texts * new) if positions is None else positions)
-        of = (cache.keys.data_ptr(), cache.values.data_ptr(), texts, new, wanted)
-        call = self._calls.get(cache)
-        if call is None or call.of != of:
-            call = self._calls[cache] = self._call_on(cache, of)
-        call.cache.lengths.reshape(texts, new)[:] = call.places + (cache.length + 1)
-        logits = self._logits(ids.flatten(), call)
-        cache.advance(new)
-        return logits
-
-    def _call_on(
-        self, cache: KVCache, of: tuple[int, int, int, int, tuple[int, ...]]
-    ) -> "_StepCall":
-        """Its tokens lie one after the other, text after text and head after head."""
-        shape, capacity, (_, _, texts, new, wanted) = self.described.shape, cache.capacity, of
-        slots = np.arange(capacity)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
-        step_cache = StepCache(
-            keys=memory_of(cache.keys).reshape(-1),
-            values=memory_of(cache.values).reshape(-1),
-            slots=slots.repeat(new, axis=0),
-            lengths=np.empty(texts * new, np.int64),
-            layer_stride=texts * shape.kv_heads * capacity * shape.head_width,
-            slot_stride=shape.head_width,
-            head_stride=capacity * shape.head_width,
-        )
-        return _StepCall(shape, step_cache, wanted, of)
+        assert cache.keys.dtype == cache_dtype(self.described.kind), cache.keys.dtype
+        return torch.from_numpy(self.arrays.after_cache(ids.numpy(), cache, positions))
 
     def after_spans(
         self,
@@ -108,169 +54,7 @@ class CompiledStep:
         positions: Sequence[int],
     ) -> Float[Tensor, "L V"]:
         """The same of the spans of a paged cache."""
-        shape, size = self.described.shape, store.page_tokens
-        ends = [end for span in spans for end in range(span.start + 1, span.stop + 1)]
-        lengths = np.array(ends, np.int64)
-        places = np.zeros((len(lengths), int(lengths.max())), np.int64)
-        row = 0
-        for span in spans:
-            tokens = np.arange(span.stop)
-            of_span = np.array(span.pages, np.int64)[tokens // size] * size + tokens % size
-            places[row : row + span.count, : span.stop] = of_span
-            row += span.count
-        one_slot = shape.kv_heads * shape.head_width
-        step_cache = StepCache(
-            keys=memory_of(store.keys).reshape(-1),
-            values=memory_of(store.values).reshape(-1),
-            slots=places,
-            lengths=lengths,
-            layer_stride=store.keys.shape[1] * one_slot,
-            slot_stride=one_slot,
-            head_stride=shape.head_width,
-        )
-        return self._logits(torch.tensor(ids), _StepCall(shape, step_cache, positions))
-
-    def _logits(self, ids: Tensor, call: "_StepCall") -> Float[Tensor, "L V"]:
-        shape, threads, tokens = self.described.shape, usable_threads(), call.tokens
-        positions = call.cache.lengths - 1
-        hidden = self._embedding[ids]
-        if self._scaled:
-            hidden = hidden * torch.tensor(shape.width**0.5, dtype=hidden.dtype)
-        if self._positions is not None:
-            positions_of = torch.from_numpy(positions)[None]
-            hidden = hidden + self._positions(positions_of)[0].detach().to(hidden.dtype)
-        tokens.hidden[:] = hidden.float().numpy()
-        tokens.cosines[:], tokens.sines[:] = self.described.angles(positions)
-        rows, room = call.cache.slots.shape
-        buffers = self._buffers(rows, room, threads)
-
-        def run(thread: int, count: int) -> None:
-            own = buffers.own[thread]
-            if count != threads:  # the system gave no more threads: alone
-                own = self._own_buffers(rows, room, 0, 1)
-            STEP(self._shape, self._weights, *call.fixed, buffers.shared, own)
-
-        self._workers.run(run, threads, buffers.counter)
-        logits = torch.from_numpy(call.logits)
-        return logits.clone() if call.of else logits
-
-    def _buffers(self, rows: int, tokens: int, threads: int) -> "_Buffers":
-        """With the counter of barriers at zero; the same as before where the sizes are."""
-        shape, tokens = self.described.shape, -(-tokens // TOKENS) * TOKENS
-        kept: _Buffers | None = getattr(self._kept, "buffers", None)
-        if kept is None or kept.sizes != (rows, tokens, threads):
-            shared = shared_buffers(shape, rows)
-            own = [self._own_buffers(rows, tokens, each, threads) for each in range(threads)]
-            sizes = (rows, tokens, threads)
-            kept = self._kept.buffers = _Buffers(sizes, shared.counter, Fixed(shared), own)
-        kept.counter[:] = 0
-        return kept
-
-    def _own_buffers(self, rows: int, tokens: int, thread: int, threads: int) -> Fixed:
-        inputs = torch.int16 if self.described.kind.startswith("int") else torch.float32
-        shape = self.described.shape
-        return Fixed(thread_buffers(shape, rows, tokens, thread, threads, inputs=inputs))
-
-
-class _StepCall:
-    """What a step reads and writes besides weights and buffers. A later one of the same sizes
-    (`of`) on the same cache has the same arrays, with other contents: taking them apart takes as
-    long as a small model's layers.
-    """
-
-    def __init__(
-        self, shape: StepShape, cache: StepCache, wanted: Sequence[int], of: tuple[Any, ...] = ()
-    ) -> None:
-        rows, self.cache, self.of = len(cache.lengths), cache, of
-        hidden = np.empty((rows, shape.width), np.float32)
-        cosines, sines = (np.empty((2, rows, shape.head_width // 2), np.float32) for _ in range(2))
-        self.tokens = NewTokens(hidden, cosines, sines, np.array(wanted, np.int64))
-        self.logits = np.empty((len(wanted), shape.vocab_size), np.float32)
-        self.fixed = (Fixed(cache), Fixed(self.tokens), Fixed(self.logits))
-        if of:
-            self.places = np.arange(of[3])
-
-
-@dataclass(frozen=True)
-class _Buffers:
-    sizes: tuple[int, int, int]
-    """Rows, tokens and threads."""
-    counter: Array
-    """Of the barriers, part of `shared`."""
-    shared: Fixed
-    own: list[Fixed]
-    """Of each thread."""
-
-
-def usable_threads() -> int:
-    """1 where threads can't yield their core (Windows)."""
-    if hasattr(os, "sched_yield"):
-        return torch.get_num_threads()
-    return 1
-
-
-def _part(work: Any, thread: int, threads: int, counter: Array) -> None:
-    try:
-        work(thread, threads)
-    except BaseException:
-        counter[0] = ABANDONED
-        raise
-
-
-class _Workers:
-    """Threads that run a step together with the caller's, one step at a time: two at once could
-    wait for one another's.
-    """
-
-    def __init__(self) -> None:
-        self._fresh()
-
-    def _fresh(self) -> None:
-        self._process, self._lock, self._size = os.getpid(), threading.Lock(), 0
-        self._pool: ThreadPoolExecutor | None = None
-
-    def run(self, work: Any, threads: int, counter: Array) -> None:
-        """work(thread, threads) on each. They meet at barriers with this `counter`: where one fails
-        or the caller is interrupted (Ctrl-C), the others do not wait.
-        """
-        if threads == 1:
-            work(0, 1)
-            return
-        if self._process != os.getpid():
-            # after a fork: the threads, and perhaps the lock's owner, are the parent's
-            self._fresh()
-        with self._lock:
-            pool = self._start(threads - 1)
-            if pool is None:
-                work(0, 1)
-                return
-            others: list[Future[None]] = []
-            try:
-                for thread in range(1, threads):
-                    others.append(pool.submit(_part, work, thread, threads, counter))
-                work(0, threads)
-            except BaseException:
-                counter[0] = ABANDONED
-                raise
-            finally:
-                for other in others:
-                    other.result()
-
-    def _start(self, count: int) -> ThreadPoolExecutor | None:
-        """None where the system gives no more: the threads of a step wait for one another."""
-        if self._pool is not None and self._size >= count:
-            return self._pool
-        pool, begin = ThreadPoolExecutor(count, "decode"), threading.Event()
-        try:
-            waiting = [pool.submit(begin.wait) for _ in range(count)]
-        except RuntimeError:
-            return None
-        finally:
-            begin.set()
-        for each in waiting:
-            each.result()
-        self._pool, self._size = pool, count
-        return pool
+        return torch.from_numpy(self.arrays.after_spans(np.array(ids), store, spans, positions))
 
 
 UNPACK_INT8, UNPACK_INT4 = (
@@ -298,9 +82,7 @@ class Unpacked:
         weights = self.described.weights
         _, rows, columns, scale_start, _, in_4_bits = weights.matrices[self.index]
         if getattr(self.memory, "room", np.empty(0)).size < rows * columns:
-            # at a multiple of 64 bytes, as torch allocates: `store_past_caches`
-            empty = torch.empty(rows * columns, dtype=torch.int16)
-            self.memory.room = empty.numpy().view(np.uint16)
+            self.memory.room = aligned_empty((rows * columns,), np.uint16)
         out = self.memory.room[: rows * columns].reshape(rows, columns)
         numbers = self.described.numbers[self.index]
         if in_4_bits:

@@ -28,7 +28,7 @@ from numba.core import cgutils, types
 from numba.core import config as numba_config
 from numba.extending import intrinsic
 
-from groundup.model.quantised import BLOCK, GROUP
+from groundup.model.packing import BLOCK, GROUP
 
 LANES = 16
 PORTABLE, AVX2, VNNI = 0, 1, 2

@@ -9,7 +9,8 @@ cache.
 
 import numpy as np
 
-from groundup.kernels.step_weights import ACTIVATIONS, QUERY_KEY_NORMS, StepModel, StepShape
+from groundup.kernels.step_shape import ACTIVATIONS, QUERY_KEY_NORMS, StepShape
+from groundup.kernels.step_weights import StepModel, as_float32, round_to_bf16
 
 Array = np.ndarray
 
@@ -40,13 +41,6 @@ def product(model: StepModel, index: int, x: Array) -> Array:
     return out
 
 
-def as_float32(numbers: Array) -> Array:
-    """As `step_weights.memory_of` has them."""
-    if numbers.dtype == np.uint16:
-        return (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return numbers.view(np.float16).astype(np.float32) if numbers.dtype == np.int16 else numbers
-
-
 def unpack_int4(model: StepModel, index: int) -> Array:
     """W = s (q - 8) + z in groups of 32, 8 rows interleaved (`Int4Linear.by_block`)."""
     pairs = (model.pairs[index].view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -70,12 +64,6 @@ def rotate(heads: Array, cosine: Array, sine: Array) -> Array:
     """Each pair (i, i + D/2)."""
     first, second = np.split(heads, 2, axis=-1)
     return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
-
-
-def round_to_bf16(x: Array) -> Array:
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    odd = (bits >> np.uint32(16)) & np.uint32(1)
-    return ((bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
 def round_as_cache(x: Array, model: StepModel) -> Array:

@@ -22,7 +22,7 @@ from groundup.kernels.step_parts import (
     share,
     soften,
 )
-from groundup.kernels.step_weights import StepShape, StepWeights
+from groundup.kernels.step_shape import StepShape, StepWeights
 
 Array = np.ndarray
 

@@ -35,7 +35,7 @@ from groundup.kernels.products import (
     yield_core,
 )
 from groundup.kernels.step_memory import ABANDONED, ThreadBuffers
-from groundup.kernels.step_weights import StepShape, StepWeights
+from groundup.kernels.step_shape import StepShape, StepWeights
 
 Array = np.ndarray
 Number = Any

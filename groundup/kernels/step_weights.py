@@ -1,7 +1,9 @@
 """A language model as the compiled step needs it: shapes, numbers, addresses. Matrices stay where
-torch has them; small weights are float32 copies.
+they are; small weights are float32 copies.
 
-    described = StepModel.of(model)          # or why not: UnsupportedModel
+    described = StepModel.of(model)                  # a torch model, or why not: UnsupportedModel
+    described = StepModel.of_arrays(config, arrays)  # the same without torch: its state dict, whose
+                                                     # 16-bit floats are integers (`FLOAT_KINDS`)
 
 Supported: RMSNorm or LayerNorm, rotary, added or no positions, feed-forward networks with a gate or
 without, matrices in float32, bf16, float16, or in 8 or 4 bits (model/quantised.py): all presets but
@@ -9,90 +11,32 @@ those with experts. Shared key/value heads, norms of
 queries and keys, biases, scaled rotations, windows, soft caps, norms before and after the parts.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
-from groundup.errors import GroundupError
-from groundup.model.block import AFTER, BEFORE, Block
+from groundup.kernels.step_shape import (
+    MATRICES,
+    NORMS,
+    PARTS,
+    Array,
+    Kind,
+    StepShape,
+    StepWeights,
+    kind_of,
+    shape_of,
+)
 from groundup.model.config import ModelConfig
-from groundup.model.heads import LanguageModel
-from groundup.model.linear import FastLinear
-from groundup.model.positions import ADDED_POSITIONS, Rotary, attention_factor
-from groundup.model.quantised import BLOCK, MULTIPLE, Bits, Int4Linear, Int8Linear
+from groundup.model.packing import BLOCK, GROUP
+from groundup.model.rope_scaling import RopeScaling, attention_factor
 
-Array = np.ndarray
-# Matrices of a block, in the order of `StepWeights.matrices`; the head follows after the last
-# block.
-MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
-NORMS = (BEFORE[0], AFTER[0], BEFORE[1], AFTER[1])
-ACTIVATIONS = ("swiglu", "geglu", "gelu")
-"""GELU in its tanh form; the last is without a gate."""
-QUERY_KEY_NORMS = ("none", "head", "projection")
-Kind = Literal["float32", "bf16", "float16", "int8", "int4"]
-"""Of a model's matrices."""
-FLOATS: dict[torch.dtype, Kind] = {
-    torch.float32: "float32",
-    torch.bfloat16: "bf16",
-    torch.float16: "float16",
-}
-# Tokens of one step: with more torch's products are as fast (docs/log.md).
-MAX_ROWS: dict[Kind, int] = {"float32": 32, "bf16": 32, "float16": 32, "int8": 32, "int4": 32}
+if TYPE_CHECKING:
+    from groundup.model.heads import LanguageModel
 
-
-class UnsupportedModel(GroundupError):
-    """The compiled step does not know this kind of model."""
-
-
-class StepShape(NamedTuple):
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    head_width: int
-    feedforward_width: int
-    vocab_size: int
-    layer_norm: int
-    activation: int
-    """An index of `ACTIVATIONS`."""
-    query_key_norm: int
-    norms_before: int
-    norms_after: int
-    norm_eps: float
-    score_factor: float
-    score_softcap: float
-    logit_softcap: float
-
-
-class StepWeights(NamedTuple):
-    kind: Array
-    """Empty; its dtype tells the numbers of the matrices: int8, also of 4 bits, or as
-    `memory_of` has them. For each the step is compiled by itself.
-    """
-    matrices: Array
-    """[7 L + 1, 6] int64: address of the numbers, rows, columns, where the scales and the bias (or
-    -1) begin in `scales`; of a matrix in 4 bits the address of the scales and offsets (bf16 [O/8,
-    G, 8, 2]), else 0."""
-    scales: Array
-    """float32, of 8 bits, and biases."""
-    norms: Array
-    """[L, 4, C], in the order of `NORMS`."""
-    norm_biases: Array
-    final_norm: Array
-    """[2, C]: weight and bias."""
-    query_norms: Array
-    """[L, H D]."""
-    key_norms: Array
-    """[L, K D]."""
-    windows: Array
-    """[L] int64: tokens that are seen; 0: all."""
-    rotations: Array
-    """[L] int64: 0 as blocks without a window, 1 as blocks with one, -1: none."""
+Arrays = Mapping[str, Array]
+SINUSOID_BASE = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +45,7 @@ class StepModel:
     weights: StepWeights
     numbers: tuple[Array, ...]
     """In the order of `weights.matrices`: int8 [O, C], uint8 [O/8, G, 4, 8, 4] as
-    `Int4Linear.by_block`, or [O, C] as `memory_of` has them.
+    `Int4Linear.by_block`, or [O, C] as `FLOAT_KINDS` has them.
     """
     pairs: tuple[Array, ...]
     """Of 4 bits scales and offsets, bf16 as int16 [O/8, G, 8, 2]. The addresses are those of these
@@ -112,33 +56,80 @@ class StepModel:
     rotation_factors: tuple[float, float]
     """Of cosines and sines (YaRN)."""
     kind: Kind
+    embedding: Array
+    """[V, C]."""
+    embedding_scale: float
+    """The embedding is multiplied by it; 1: it is not."""
+    added_positions: Array | None
+    """float32 [context, C], added to the embedding."""
 
     @classmethod
-    def of(cls, model: LanguageModel) -> "StepModel":
+    def of(cls, model: "LanguageModel") -> "StepModel":
         """Raises UnsupportedModel."""
-        require_supported(model)
-        found = list(linears(model))
-        numbers = tuple(_numbers(each) for each in found)
-        pairs = tuple(_pairs(each) for each in found)
-        matrices, scales = _tables(found, pairs)
-        blocks = [model.transformer.block(layer) for layer in range(model.config.num_layers)]
+        from groundup.kernels.module_arrays import arrays_of
+
+        return cls.of_arrays(model.config, arrays_of(model))
+
+    @classmethod
+    def of_arrays(cls, config: ModelConfig, arrays: Arrays) -> "StepModel":
+        """Of a supported model. Raises KeyError where an array is missing."""
+        names = list(matrix_names(config, arrays))
+        numbers = tuple(_numbers(arrays, name) for name in names)
+        pairs = tuple(_pairs(arrays, name) for name in names)
+        matrices, scales = _tables(arrays, names, numbers, pairs)
+        kind = kind_of(numbers)
         weights = StepWeights(
-            np.empty(0, np.int8 if _is_packed(found[0]) else numbers[0].dtype),
+            np.empty(0, np.int8 if kind.startswith("int") else numbers[0].dtype),
             matrices,
             scales,
-            *_norms(blocks, model.config.width),
-            np.stack(_weight_bias(model.transformer.final_norm)),
-            *_head_norms(blocks),
-            *_kinds(model.config),
+            *_norms(config, arrays),
+            np.stack(_weight_bias(arrays, "transformer.final_norm")),
+            *_head_norms(config, arrays, matrices),
+            *_kinds(config),
         )
-        frequencies, factors = _frequencies(model)
-        shape = _shape(model.config)
-        return cls(shape, weights, numbers, pairs, frequencies, factors, kind_of(model))
+        embedding, scale = arrays["transformer.embedding.weight"], 1.0
+        if config.scaled_embedding:
+            scale = float(rounded_as(np.array([config.width**0.5], np.float32), embedding)[0])
+        frequencies, factors = _frequencies(config)
+        return cls(
+            shape_of(config),
+            weights,
+            numbers,
+            pairs,
+            frequencies,
+            factors,
+            kind,
+            embedding,
+            scale,
+            _added_positions(config, arrays),
+        )
 
-    @property
-    def cache_dtype(self) -> torch.dtype:
-        """Of keys and values: the model's own, bf16 with weights in 8 or 4 bits."""
-        return next((dtype for dtype, kind in FLOATS.items() if kind == self.kind), torch.bfloat16)
+    def fits(self, config: ModelConfig) -> bool:
+        """Whether the arrays have the sizes of the config: machine code checks none."""
+        heads, kv_heads = (
+            count * config.head_width for count in (config.num_heads, config.num_kv_heads)
+        )
+        width, inner, vocab = config.width, config.feedforward_width, config.vocab_size
+        block = [(heads, width), (kv_heads, width), (kv_heads, width), (width, heads)]
+        block += [(inner, width), (inner, width), (width, inner)]
+        sizes = np.array([*(block * config.num_layers), (vocab, width)])
+        packed = len(sizes) * [self.kind.startswith("int")]
+        scales = sum(rows for (rows, _), has in zip(sizes, packed, strict=True) if has)
+        return (
+            np.array_equal(self.weights.matrices[:, 1:3], sizes)
+            and self.embedding.shape == (vocab, width)
+            and len(self.weights.scales) >= scales
+        )
+
+    def embed(self, ids: Array, positions: Array) -> Array:
+        """The input [R, C] of the first block, rounded after each operation as the embedding is."""
+        hidden = as_float32(self.embedding[ids])
+        if self.embedding_scale != 1:
+            hidden = rounded_as(hidden * np.float32(self.embedding_scale), self.embedding)
+        if self.added_positions is not None:
+            added = rounded_as(self.added_positions[positions], self.embedding)
+            hidden = rounded_as(hidden + added, self.embedding)
+        return hidden
 
     def angles(self, positions: Array) -> tuple[Array, Array]:
         """Cosines and sines [2, R, D/2] of positions [R]."""
@@ -147,166 +138,111 @@ class StepModel:
         return np.cos(angles) * factors, np.sin(angles) * factors
 
 
-def unsupported_part(config: ModelConfig) -> str:
-    """The first part of an architecture that the step does not know; "": it knows all."""
-    wrong = {
-        f"{config.block} blocks": config.block not in ("pre", "output", "sandwich"),
-        f"{config.positions} positions": config.positions not in ("rope", "none", *ADDED_POSITIONS),
-        f"{config.feedforward} networks": config.feedforward not in ACTIVATIONS,
-        "experts": config.num_experts > 0,
-        "an embedding norm": config.embedding_norm,
-    }
-    return next((name for name, holds in wrong.items() if holds), "")
+def as_float32(numbers: Array) -> Array:
+    """Of floats as `FLOAT_KINDS` has them."""
+    if numbers.dtype == np.uint16:
+        return (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return numbers.view(np.float16).astype(np.float32) if numbers.dtype == np.int16 else numbers
 
 
-def is_packed_whole(config: ModelConfig, bits: Bits) -> bool:
-    """Every matrix is of a size that is packed."""
-    heads = (config.num_heads * config.head_width, config.num_kv_heads * config.head_width)
-    sizes = (config.width, config.feedforward_width, config.vocab_size, *heads)
-    return all(size % MULTIPLE[bits] == 0 for size in sizes)
+def round_to_bf16(x: Array) -> Array:
+    """To nearest, ties to even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    odd = (bits >> np.uint32(16)) & np.uint32(1)
+    return ((bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
-def unsupported_model(model: LanguageModel) -> str:
-    """As `unsupported_part`, or the kind of matrix that it does not know."""
-    found = unsupported_part(model.config)
-    return found or _unsupported_matrix(list(linears(model)))
+def rounded_as(x: Array, numbers: Array) -> Array:
+    """float32, to the nearest that can be one of `numbers`."""
+    if numbers.dtype == np.uint16:
+        return round_to_bf16(x)
+    return x.astype(np.float16).astype(np.float32) if numbers.dtype == np.int16 else x
 
 
-def require_supported(model: LanguageModel) -> None:
-    found = unsupported_model(model)
-    if found:
-        raise UnsupportedModel(f"The compiled step does not know {found}.")
-
-
-def linears(model: LanguageModel) -> Iterator[Any]:
+def matrix_names(config: ModelConfig, arrays: Arrays) -> Iterator[str]:
     """In the order of `StepWeights.matrices`; without a gate the matrix `up` is in its place,
     too.
     """
-    for layer in range(model.config.num_layers):
-        block = model.transformer.block(layer)
+    for layer in range(config.num_layers):
+        block = f"transformer.blocks.{layer}"
+        gate = f"{block}.feedforward.gate."
+        gated = any(gate + name in arrays for name in ("numbers", "by_block", "weight"))
         for name in MATRICES:
-            part = block.attention if hasattr(block.attention, name) else block.feedforward
-            yield getattr(part, name, None) or block.feedforward.up
-    yield model.head or model.transformer.embedding
+            own = name
+            if name == "gate" and not gated:
+                own = "up"
+            yield f"{block}.{PARTS[name]}.{own}"
+    names = ("head", "transformer.embedding")  # tied
+    yield next(name for name in names if arrays.keys() & {f"{name}.numbers", f"{name}.weight"})
 
 
-def _unsupported_matrix(linears: list[Any]) -> str:
-    if any(_is_packed(each) for each in linears):
-        if all(_is_packed(each) and _stored(each).is_cpu for each in linears):
-            return ""
-        return "a matrix that is not in 8 or 4 bits"
-    for linear in linears:
-        if type(linear) not in (nn.Linear, FastLinear, nn.Embedding):
-            return "a matrix with an adapter"
-        weight = linear.weight
-        if not (weight.is_cpu and weight.is_contiguous() and weight.dtype in FLOATS):
-            return f"a matrix of {weight.dtype} on {weight.device}"
-        if weight.dtype != linears[0].weight.dtype:
-            return "matrices of several dtypes"
-        if weight.shape[0] < BLOCK:
-            return f"a matrix of fewer than {BLOCK} rows"
-    return ""
+def _numbers(arrays: Arrays, name: str) -> Array:
+    for kind in ("numbers", "by_block"):
+        if f"{name}.{kind}" in arrays:
+            return arrays[f"{name}.{kind}"]
+    return arrays[f"{name}.weight"]
 
 
-def _is_packed(linear: Any) -> bool:
-    return isinstance(linear, Int4Linear | Int8Linear)
+def _pairs(arrays: Arrays, name: str) -> Array:
+    return arrays.get(f"{name}.pairs", np.empty(0, np.int16)).view(np.int16)
 
 
-def kind_of(model: LanguageModel) -> Kind:
-    """Of a supported model."""
-    found = list(linears(model))
-    if any(isinstance(each, Int4Linear) for each in found):
-        return "int4"
-    return "int8" if _is_packed(found[0]) else FLOATS[found[0].weight.dtype]
-
-
-def _stored(linear: Any) -> Any:
-    if isinstance(linear, Int8Linear):
-        return linear.numbers
-    return linear.by_block if isinstance(linear, Int4Linear) else linear.weight
-
-
-def _numbers(linear: Any) -> Array:
-    stored = _stored(linear)
-    packed: Array = stored.numpy() if _is_packed(linear) else memory_of(stored)
-    return packed
-
-
-def memory_of(tensor: Any) -> Array:
-    """A tensor's own memory: float32, bf16 as uint16, float16 as int16."""
-    if tensor.dtype == torch.float32:
-        numbers: Array = tensor.detach().numpy()
-        return numbers
-    bits: Array = tensor.detach().view(torch.int16).numpy()
-    return bits.view(np.uint16) if tensor.dtype == torch.bfloat16 else bits
-
-
-def _rows_columns(linear: Any) -> tuple[int, int]:
-    shape: tuple[int, int] = linear.shape if _is_packed(linear) else tuple(linear.weight.shape)
-    return shape
-
-
-def _pairs(linear: Any) -> Array:
-    if not isinstance(linear, Int4Linear):
-        return np.empty(0, np.int16)
-    pairs: Array = linear.pairs.view(torch.int16).numpy()
-    return pairs
-
-
-def _tables(linears: list[Any], pairs: tuple[Array, ...]) -> tuple[Array, Array]:
+def _tables(
+    arrays: Arrays, names: list[str], numbers: tuple[Array, ...], pairs: tuple[Array, ...]
+) -> tuple[Array, Array]:
     """The rows of `StepWeights.matrices`, and the scales and biases that they point into."""
     rows, pieces, end = [], [np.empty(0, np.float32)], 0
-    for linear, pair in zip(linears, pairs, strict=True):
-        here, (outputs, inputs) = end, _rows_columns(linear)
-        if isinstance(linear, Int8Linear):
-            pieces.append(_float(linear.scales))
+    for name, number, pair in zip(names, numbers, pairs, strict=True):
+        here, (outputs, inputs) = end, number.shape[:2]
+        if number.dtype == np.uint8:
+            outputs, inputs = BLOCK * outputs, GROUP * inputs
+        if f"{name}.scales" in arrays:
+            pieces.append(_float(arrays[f"{name}.scales"]))
             end += outputs
         bias_start = -1
-        if getattr(linear, "bias", None) is not None:
+        if f"{name}.bias" in arrays:
             bias_start = end
-            pieces.append(_float(linear.bias))
+            pieces.append(_float(arrays[f"{name}.bias"]))
             end += outputs
         pairs_address = pair.ctypes.data if len(pair) else 0
-        address = _stored(linear).data_ptr()
-        rows.append((address, outputs, inputs, here, bias_start, pairs_address))
+        rows.append((number.ctypes.data, outputs, inputs, here, bias_start, pairs_address))
     return np.array(rows, np.int64), np.concatenate(pieces)
 
 
-def _float(tensor: Any) -> Array:
-    return np.ascontiguousarray(tensor.detach().float().numpy())
+def _float(numbers: Array) -> Array:
+    return np.ascontiguousarray(as_float32(numbers))
 
 
-def _norms(blocks: list[Block], width: int) -> tuple[Array, Array]:
+def _norms(config: ModelConfig, arrays: Arrays) -> tuple[Array, Array]:
     """Weights and biases."""
-    weights = np.ones((len(blocks), len(NORMS), width), np.float32)
+    weights = np.ones((config.num_layers, len(NORMS), config.width), np.float32)
     biases = np.zeros_like(weights)
-    for layer, block in enumerate(blocks):
+    for layer in range(config.num_layers):
         for index, name in enumerate(NORMS):
-            norm = getattr(block, name)
-            if norm is not None:
-                weights[layer, index], biases[layer, index] = _weight_bias(norm)
+            norm = f"transformer.blocks.{layer}.{name}"
+            if f"{norm}.weight" in arrays:
+                weights[layer, index], biases[layer, index] = _weight_bias(arrays, norm)
     return weights, biases
 
 
-def _weight_bias(norm: nn.Module) -> tuple[Array, Array]:
-    weight, bias = _float(norm.weight), getattr(norm, "bias", None)
+def _weight_bias(arrays: Arrays, norm: str) -> tuple[Array, Array]:
+    weight, bias = _float(arrays[f"{norm}.weight"]), arrays.get(f"{norm}.bias")
     return weight, np.zeros_like(weight) if bias is None else _float(bias)
 
 
-def _head_norms(blocks: list[Block]) -> tuple[Array, Array]:
+def _head_norms(config: ModelConfig, arrays: Arrays, matrices: Array) -> tuple[Array, Array]:
     """Of queries and keys, repeated for every head where heads have them in common."""
-    attentions = [block.attention for block in blocks]
-    if attentions[0].query_key_norm == "none":
+    if config.qk_norm == "none":
         return np.ones((1, 1), np.float32), np.ones((1, 1), np.float32)
-    queries = [_repeat_heads(each.query_norm, each.query) for each in attentions]
-    return np.stack(queries), np.stack(
-        [_repeat_heads(each.key_norm, each.key) for each in attentions]
-    )
-
-
-def _repeat_heads(norm: nn.Module, projection: Any) -> Array:
-    weight = _float(norm.weight)
-    return np.tile(weight, _rows_columns(projection)[0] // len(weight))
+    found = []
+    for index, name in enumerate(("query", "key")):
+        width = matrices[index, 1]
+        norms = [
+            _float(arrays[f"transformer.blocks.{layer}.attention.{name}_norm.weight"])
+            for layer in range(config.num_layers)
+        ]
+        found.append(np.stack([np.tile(norm, width // len(norm)) for norm in norms]))
+    return found[0], found[1]
 
 
 def _kinds(config: ModelConfig) -> tuple[Array, Array]:
@@ -316,30 +252,35 @@ def _kinds(config: ModelConfig) -> tuple[Array, Array]:
     return windows, np.where(rotates, windows > 0, -1).astype(np.int64)
 
 
-def _frequencies(model: LanguageModel) -> tuple[Array, tuple[float, float]]:
-    builder, half = model.transformer.metadata_builder, model.config.head_width // 2
-    rotaries: list[Rotary | None] = [builder.rotary, builder.window_rotary]
-    numbers = [torch.zeros(half) if each is None else each.frequencies for each in rotaries]
-    first, second = (1.0 if each is None else attention_factor(each.scaling) for each in rotaries)
-    return np.stack([_float(each) for each in numbers]), (first, second)
+def _frequencies(config: ModelConfig) -> tuple[Array, tuple[float, float]]:
+    """Of blocks without a window and with one (`model.metadata.build_window_rotary`)."""
+    both = [(config.rope_base, config.rope_scaling)] * 2
+    if config.window_rope_base > 0:
+        both[1] = (config.window_rope_base, None)
+    if config.positions != "rope":
+        return np.zeros((2, config.head_width // 2), np.float32), (1.0, 1.0)
+    found = [rotary_frequencies(config.head_width, base, scaling) for base, scaling in both]
+    first, second = (attention_factor(scaling) for _, scaling in both)
+    return np.stack(found), (first, second)
 
 
-def _shape(config: ModelConfig) -> StepShape:
-    return StepShape(
-        layers=config.num_layers,
-        width=config.width,
-        heads=config.num_heads,
-        kv_heads=config.num_kv_heads,
-        head_width=config.head_width,
-        feedforward_width=config.feedforward_width,
-        vocab_size=config.vocab_size,
-        layer_norm=int(config.norm == "layer"),
-        activation=ACTIVATIONS.index(config.feedforward),
-        query_key_norm=QUERY_KEY_NORMS.index(config.qk_norm),
-        norms_before=int(config.block != "output"),
-        norms_after=int(config.block != "pre"),
-        norm_eps=config.norm_eps,
-        score_factor=1 / math.sqrt(config.score_width or config.head_width),
-        score_softcap=float(config.score_softcap),
-        logit_softcap=float(config.logit_softcap),
-    )
+def rotary_frequencies(head_width: int, base: float, scaling: RopeScaling | None) -> Array:
+    """As `model.positions.rotary_frequencies`, which is asked for those that are scaled."""
+    if scaling is not None:
+        from groundup.model import positions
+
+        scaled: Array = positions.rotary_frequencies(head_width, base, scaling).numpy()
+        return scaled
+    exponents = np.arange(0, head_width, 2, dtype=np.float32) / np.float32(head_width)
+    return np.float32(1) / np.float32(base) ** exponents
+
+
+def _added_positions(config: ModelConfig, arrays: Arrays) -> Array | None:
+    table = arrays.get("transformer.position_embedding.weight")
+    if table is not None:
+        return as_float32(table)
+    if config.positions != "sinusoidal":
+        return None
+    places = np.arange(config.context_tokens, dtype=np.float32)[:, None]
+    angles = places * rotary_frequencies(config.width, SINUSOID_BASE, None)
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(len(places), -1)

@@ -21,22 +21,13 @@ from torch import Tensor, nn
 
 from groundup.model.attention import EMPTY_METADATA, Attention, AttentionMetadata, LayerCache
 from groundup.model.attention_steps import Scoring
-from groundup.model.config import BlockKind, ModelConfig
+from groundup.model.config import NORM_NAMES, BlockKind, ModelConfig
 from groundup.model.experts import Experts
 from groundup.model.feedforward import FEEDFORWARDS, FeedForward, GatedFeedForward
 from groundup.model.norm import NORMS, LayerNorm, RMSNorm
 
 Norm = RMSNorm | LayerNorm
 Part = Callable[[Tensor], Tensor]
-BEFORE = ("attention_norm", "feedforward_norm")
-AFTER = ("attention_output_norm", "feedforward_output_norm")
-NORM_NAMES: dict[BlockKind, tuple[str, ...]] = {
-    "pre": BEFORE,
-    "post": AFTER,
-    "output": AFTER,
-    "sandwich": BEFORE + AFTER,
-    "parallel": ("attention_norm",),
-}
 WIRINGS: dict[BlockKind, Callable[..., Tensor]] = {
     "pre": lambda x, f, n, m: x + f(n(x)),
     "post": lambda x, f, n, m: m(x + f(x)),

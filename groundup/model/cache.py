@@ -36,6 +36,8 @@ from torch import Tensor
 from groundup.errors import ModelError
 from groundup.model.attention import AttentionFunction, AttentionMetadata, LayerCache
 from groundup.model.config import ModelConfig
+from groundup.model.token_span import TokenSpan
+from groundup.model.token_span import page_bytes as page_bytes
 
 # Rows of at most this many tokens (with one new token), or this many new ones, are grouped whatever
 # their lengths: a separate call costs more than the padding.
@@ -133,20 +135,6 @@ class KVCache:
 
 
 @dataclass(frozen=True)
-class TokenSpan:
-    """The new tokens of one row, after `start` stored ones."""
-
-    pages: Sequence[int]
-    """In order: token t is in pages[t // page_tokens]."""
-    start: int
-    count: int
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.count
-
-
-@dataclass(frozen=True)
 class RowGroup:
     """Rows with attention in one call, the shorter ones padded on the right."""
 
@@ -209,11 +197,6 @@ class PagedStore:
         if separately:
             return PagedRows(self, tuple(RowGroup((span,)) for span in spans))
         return PagedRows(self, group_spans(spans))
-
-
-def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int:
-    token_numbers = 2 * config.num_layers * config.num_kv_heads * config.head_width
-    return page_tokens * token_numbers * dtype.itemsize
 
 
 class PagedRows:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from groundup.errors import ConfigError, require
-from groundup.model.feedforward import FEEDFORWARDS
-from groundup.model.positions import ADDED_POSITIONS, RopeScaling
+from groundup.model.rope_scaling import RopeScaling
 
 Family = Literal[
     "llama",
@@ -30,7 +29,19 @@ Family = Literal[
 ]
 Norm = Literal["rms", "layer"]
 BlockKind = Literal["pre", "post", "output", "sandwich", "parallel"]
+# Names of a block's norms of the inputs of its two parts, and of their outputs (`block.py`).
+BEFORE = ("attention_norm", "feedforward_norm")
+AFTER = ("attention_output_norm", "feedforward_output_norm")
+NORM_NAMES: dict[BlockKind, tuple[str, ...]] = {
+    "pre": BEFORE,
+    "post": AFTER,
+    "output": AFTER,
+    "sandwich": BEFORE + AFTER,
+    "parallel": ("attention_norm",),
+}
 QueryKeyNorm = Literal["none", "head", "projection"]
+Pooling = Literal["mean", "cls"]
+"""Of the hidden states of a text's tokens: their mean, or the first one's."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +148,41 @@ class ModelConfig:
             self.unrotated_every and (layer + 1) % self.unrotated_every == 0
         )
 
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward network has a gate."""
+        if self.feedforward == "swiglu":
+            return True
+        from groundup.model.feedforward import FEEDFORWARDS
+
+        return FEEDFORWARDS[self.feedforward].gated
+
+    @property
+    def has_position_table(self) -> bool:
+        """Whether each position has a row of weights, which is added to the embedding."""
+        if self.positions == "rope":
+            return False
+        from groundup.model.positions import ADDED_POSITIONS
+
+        added = ADDED_POSITIONS.get(self.positions)
+        return added is not None and added.has_table
+
     def _check_choices(self) -> None:
+        """The parts of a Llama are known without the registries, which import torch: their files
+        are not read where a model is only decoded by the compiled step (`kernels/`).
+        """
         choices: dict[str, tuple[str, ...]] = {
             "family": get_args(Family),
             "norm": get_args(Norm),
             "block": get_args(BlockKind),
             "qk_norm": get_args(QueryKeyNorm),
-            "feedforward": tuple(FEEDFORWARDS),
-            "positions": ("rope", "alibi", *ADDED_POSITIONS, "none"),
         }
+        if (self.feedforward, self.positions) != ("swiglu", "rope"):
+            from groundup.model.feedforward import FEEDFORWARDS
+            from groundup.model.positions import ADDED_POSITIONS
+
+            choices["feedforward"] = tuple(FEEDFORWARDS)
+            choices["positions"] = ("rope", "alibi", *ADDED_POSITIONS, "none")
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(
@@ -184,11 +221,8 @@ class ModelConfig:
             require_even(
                 "head_width", self.head_width, "rotary positions rotate pairs of components"
             )
-        added = ADDED_POSITIONS.get(self.positions)
-        if added and added.in_pairs:
-            require_even(
-                "width", self.width, f"{self.positions} positions are pairs of a sine and a cosine"
-            )
+        else:
+            self._check_added_positions()
         for name in ("rope_scaling", "unrotated_every"):
             if getattr(self, name) and self.positions != "rope":
                 raise ConfigError(
@@ -217,6 +251,15 @@ class ModelConfig:
                     f"{name} is {getattr(self, name)}, but there is no window (window_tokens is 0)."
                 )
 
+    def _check_added_positions(self) -> None:
+        from groundup.model.positions import ADDED_POSITIONS
+
+        added = ADDED_POSITIONS.get(self.positions)
+        if added and added.in_pairs:
+            require_even(
+                "width", self.width, f"{self.positions} positions are pairs of a sine and a cosine"
+            )
+
     def _check_experts(self) -> None:
         least = min(self.num_experts, 1)
         if not least <= self.experts_per_token <= self.num_experts:
@@ -224,7 +267,11 @@ class ModelConfig:
                 f"experts_per_token must be 1 .. num_experts (got {self.experts_per_token} of "
                 f"{self.num_experts})."
             )
-        if self.num_experts and (not FEEDFORWARDS[self.feedforward].gated or self.feedforward_bias):
+        if not self.num_experts:
+            return
+        from groundup.model.feedforward import FEEDFORWARDS
+
+        if not FEEDFORWARDS[self.feedforward].gated or self.feedforward_bias:
             gated = " or ".join(name for name, network in FEEDFORWARDS.items() if network.gated)
             raise ConfigError(
                 "Experts are gated feed-forward networks without biases: feedforward must be "

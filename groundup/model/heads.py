@@ -4,7 +4,7 @@ its vector (Encoder); and initial weights.
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from groundup.errors import ConfigError
 from groundup.model.attention_steps import softcap
 from groundup.model.block import Block
 from groundup.model.cache import Cache, KVCache, PagedStore, TokenSpan
-from groundup.model.config import ModelConfig
+from groundup.model.config import ModelConfig, Pooling
 from groundup.model.linear import FastLinear, linear
 from groundup.model.transformer import Transformer
 
@@ -125,10 +125,6 @@ class Classifier(nn.Module):
         rows, places = (torch.arange(size, device=hidden.device) for size in hidden.shape[:2])
         last = (places * mask).argmax(dim=1)  # [B], the last real token
         return self.score(hidden[rows, last])
-
-
-Pooling = Literal["mean", "cls"]
-"""Of the hidden states of a text's tokens: their mean, or the first one's."""
 
 
 class Encoder(nn.Module):

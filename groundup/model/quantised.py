@@ -23,7 +23,7 @@ kernels do not support stay too.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,16 +33,10 @@ from torch import Tensor, nn
 from groundup.errors import ConfigError
 from groundup.model.heads import LanguageModel
 from groundup.model.linear import FastLinear
+from groundup.model.packing import BLOCK, GROUP, MULTIPLE, Bits
 
-Bits = Literal["int8", "int4"]
-# Numbers that share a scale in 4 bits: llama.cpp's Q4_0 has as many.
-GROUP = 32
-# Rows that are interleaved in 4 bits.
-BLOCK = 8
 # The low halves of four bytes.
 FOUR_HALVES = 0x0F0F0F0F
-# Widths and heights must be multiples of this for torch's kernels.
-MULTIPLE = {"int8": 16, "int4": 64}
 # Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured,
 # docs/log.md).
 ROWS = 16

@@ -7,10 +7,7 @@ from dataclasses import dataclass, fields
 from math import prod
 from typing import Literal
 
-from groundup.model.block import NORM_NAMES
-from groundup.model.config import ModelConfig
-from groundup.model.feedforward import FEEDFORWARDS
-from groundup.model.positions import ADDED_POSITIONS
+from groundup.model.config import NORM_NAMES, ModelConfig
 
 Part = Literal["embedding", "positions", "attention", "feedforward", "norms", "head"]
 
@@ -46,8 +43,7 @@ def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[Weight
     """
     table = (config.vocab_size, config.width)
     yield WeightKind("embedding", "embedding.weight", table, 1)
-    added = ADDED_POSITIONS.get(config.positions)
-    if added and added.has_table:
+    if config.has_position_table:
         rows = (config.context_tokens, config.width)
         yield WeightKind("positions", "position_embedding.weight", rows, 1)
     if config.relative_buckets:
@@ -72,7 +68,7 @@ def _attention(config: ModelConfig) -> Iterator[WeightKind]:
 def _feedforward(config: ModelConfig) -> Iterator[WeightKind]:
     wide = (config.feedforward_width, config.width)
     matrices = [("up", wide), ("down", wide[::-1])]
-    if FEEDFORWARDS[config.feedforward].gated:
+    if config.gated:
         matrices.insert(0, ("gate", wide))
     if not config.num_experts:
         for name, shape in matrices:

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from groundup.kernels.step_weights import is_packed_whole, linears, unsupported_part
+from groundup.kernels.module_arrays import linears
+from groundup.kernels.step_shape import is_packed_whole, unsupported_part
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, cache_bytes
 from groundup.model.heads import LanguageModel

@@ -258,7 +258,7 @@ def chain(engine: Engine, known: KnownQuestion, passages: Sequence[Passage]) -> 
     """Return the text that a model writes after the passages, as many as fit its context; one that
     says that it does not know refuses.
     """
-    room = max(0, engine.opened.config.context_tokens - CHAIN_TOKENS)
+    room = max(0, engine.config.context_tokens - CHAIN_TOKENS)
     given = list(passages)
     while given and len(engine.tokenizer.encode(_chain_text(known, given))) > room - 64:
         given.pop()

@@ -53,13 +53,12 @@ from groundup.retrieve.assistant_actions import (
 from groundup.retrieve.cite import Quote, quote_of, statements
 from groundup.retrieve.evidence import contact_detail
 from groundup.retrieve.follow_up import question_in_context
-from groundup.retrieve.index import INDEX_FILE
 from groundup.retrieve.notes import Note
 from groundup.retrieve.refusals import BOT, GOODBYE, GREETING, THANKS, small_talk
 from groundup.retrieve.requests_to_reader import Requests, without_requests
 from groundup.retrieve.scope import urgent, wants_person
 from groundup.retrieve.search import Keep, Ranking, every
-from groundup.runs import RECIPE_FILE, read_stage_kinds
+from groundup.runs import RECIPE_FILE
 from groundup.tokenizer.chat import Message
 
 if TYPE_CHECKING:
@@ -455,10 +454,3 @@ def texts_of_build(build: Path) -> AssistantTexts:
     except ConfigError as error:
         fix = "Build it again: the same command writes it."
         raise FormatError(file, ASSISTANT_TABLE, error.message, fix=fix) from error
-
-
-def index_folders(build: Path) -> list[Path]:
-    """Return the finished indexes of a build; [] for anything else. Raises FormatError."""
-    stages = read_stage_kinds(build).items()
-    folders = [build / stage for stage, kind in stages if kind == "index"]
-    return [folder for folder in folders if (folder / INDEX_FILE).is_file()]

@@ -141,7 +141,7 @@ def make_prompt(
     config = engine.language_model().config
     given = passages_that_fit(engine, question, about, max_tokens, instructions)
     if not given:
-        tokens = engine.opened.config.context_tokens
+        tokens = engine.config.context_tokens
         return Omitted("", f"no passage fits the model's context of {tokens:,} tokens")
     ids = prompt_ids(engine, question, given, instructions)
     without_passages = prompt_ids(engine, question, [], instructions)
@@ -153,7 +153,7 @@ def make_prompt(
         ids=tuple(ids),
         quotable=Quotable([each.text for each in given], engine.tokenizer, config.vocab_size),
         source_tokens=len(ids) - len(without_passages),
-        max_tokens=min(max_tokens, engine.opened.config.context_tokens - len(ids)),
+        max_tokens=min(max_tokens, engine.config.context_tokens - len(ids)),
         instructions=instructions,
     )
 
@@ -166,7 +166,7 @@ def passages_that_fit(
     Where not even the first one fits, as much of its beginning is read as does; where too little of
     it fits, none is.
     """
-    context_tokens = engine.opened.config.context_tokens
+    context_tokens = engine.config.context_tokens
     room = context_tokens - min(max_tokens, int(context_tokens * ANSWER_SHARE))
     given = list(about)
     while given and len(prompt_ids(engine, question, given, instructions)) > room:

@@ -63,6 +63,8 @@ class IndexConfig:
 SECOND_READER_FILE = "second_reader.json"
 # Where an index has vectors (see `vectors.py`).
 VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
+# The folder of an index with the reader that was tuned on its documents, and its adapter there.
+TUNED, ADAPTER_FILE = "reader", "reader.safetensors"
 _PASSAGES = f"""SELECT {SHOWN}, passage_hash.hash {SHOWN_FROM}
     LEFT JOIN passage_hash ON passage_hash.id = passage.id"""
 _TEXT, _START = 1, 7
@@ -297,3 +299,10 @@ def _how_to_index(folder: Path, kind: str) -> str:
             f"groundup generate {folder} TEXT, or groundup chat {folder}"
         )
     return f"Make an index of it: groundup index {folder} --out {folder.name or 'docs'}.index"
+
+
+def index_folders(build: Path) -> list[Path]:
+    """Return the finished indexes of a build; [] for anything else. Raises FormatError."""
+    stages = read_stage_kinds(build).items()
+    folders = [build / stage for stage, kind in stages if kind == "index"]
+    return [folder for folder in folders if (folder / INDEX_FILE).is_file()]

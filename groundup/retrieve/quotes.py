@@ -14,9 +14,8 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 
-import torch
+import numpy as np
 from jaxtyping import Bool
-from torch import Tensor
 
 from groundup.tokenizer.fast import Tokenizer
 
@@ -44,7 +43,7 @@ class Quotable:
         self.tokens = [
             b"" if id in control else tokenizer.token_bytes(id) for id in range(vocab_size)
         ]
-        self.control = torch.tensor([id in control for id in range(vocab_size)])
+        self.control = np.array([id in control for id in range(vocab_size)])
         self.ids: dict[bytes, list[int]] = {}
         self.marked = []
         for id, token in enumerate(self.tokens):
@@ -53,7 +52,7 @@ class Quotable:
             elif token:
                 self.ids.setdefault(token, []).append(id)
         self.longest = max(map(len, self.ids), default=0)
-        self._outside: dict[bytes, Bool[Tensor, " V"]] = {}
+        self._outside: dict[bytes, Bool[np.ndarray, " V"]] = {}
 
     @cached_property
     def starts(self) -> list[int]:
@@ -65,7 +64,7 @@ class Quotable:
         ]
 
     @cached_property
-    def first_mask(self) -> Bool[Tensor, " V"]:
+    def first_mask(self) -> Bool[np.ndarray, " V"]:
         """The mask right after an opening mark, which is the same in every answer."""
         return inside_mask(self, self.starts, opened=True)
 
@@ -76,7 +75,7 @@ class Quotable:
         self.outside_mask(b"")
         _ = self.first_mask
 
-    def outside_mask(self, tail: bytes) -> Bool[Tensor, " V"]:
+    def outside_mask(self, tail: bytes) -> Bool[np.ndarray, " V"]:
         """Return the mask outside of quotations, where the answer ends with `tail`, the beginning
         of another mark or nothing.
         """
@@ -86,15 +85,17 @@ class Quotable:
             ]
             for id in self.marked:
                 allowed[id] = State(tail).after(self, self.tokens[id]) is not None
-            self._outside[tail] = torch.tensor(allowed) | self.control
+            self._outside[tail] = np.array(allowed) | self.control
         return self._outside[tail]
 
 
-def inside_mask(quotable: Quotable, places: Sequence[int], *, opened: bool) -> Bool[Tensor, " V"]:
+def inside_mask(
+    quotable: Quotable, places: Sequence[int], *, opened: bool
+) -> Bool[np.ndarray, " V"]:
     """Return True for each token that continues a quotation from one of `places`, closes it, or
     goes on behind it. `opened`: nothing quoted yet.
     """
-    mask = torch.zeros(len(quotable.tokens), dtype=torch.bool)
+    mask = np.zeros(len(quotable.tokens), bool)
     allowed: set[int] = set()
     seen: set[bytes] = set()
     for place in places:
@@ -177,7 +178,7 @@ class QuoteConstraint:
         """Whether a quotation is open."""
         return self._state.places is not None
 
-    def mask(self) -> Bool[Tensor, " V"]:
+    def mask(self) -> Bool[np.ndarray, " V"]:
         """Return True for each allowed id. An answer can't end inside a quotation."""
         state, quotable = self._state, self._quotable
         if state.places is None:

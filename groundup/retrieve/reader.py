@@ -34,6 +34,7 @@ from groundup.files import MANIFEST, make_folder, verify_folder, write_manifest
 from groundup.model.heads import Encoder
 from groundup.model.lora import LoRALinear, merge_lora, shared_copy
 from groundup.retrieve.cite import statement_text, statements
+from groundup.retrieve.index import ADAPTER_FILE, TUNED
 from groundup.retrieve.passages import Passage
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.lora_file import attach_lora_file, write_lora_file
@@ -42,9 +43,6 @@ from groundup.weights.lora_file import attach_lora_file, write_lora_file
 MAX_QUESTION_TOKENS, MAX_TOKENS = 96, 400
 ADAPTERS = Path(__file__).with_name("reader_adapters")
 PACKAGED = ADAPTERS / "all-minilm-l6-v2"
-ADAPTER_FILE = "reader.safetensors"
-# The folder of an index with the reader that was tuned on its documents.
-TUNED = "reader"
 RANK, ALPHA = 16, 32.0
 OTHER = -1
 """The sentence that a token belongs to, where it is the question's or a heading's."""

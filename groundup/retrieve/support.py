@@ -9,11 +9,14 @@ rather than from what the model knows or makes up.
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from groundup.engine.engine import Engine
-from groundup.engine.score import Pair, score
 from groundup.retrieve.passages import Passage
 from groundup.tokenizer.chat import Conversation, Message, render
+
+if TYPE_CHECKING:
+    from groundup.engine.score import Pair
 
 SYSTEM = (
     "You answer a question from sources. Answer in one or two short sentences, only with what the "
@@ -64,6 +67,8 @@ def supports(
     if not passages:
         return []
     pairs = support_pairs(engine, question, before, sentence, passages, instructions)
+    from groundup.engine.score import score
+
     scored = score(engine.language_model(), pairs, compute=engine.compute)
     return support_values(pairs, [each.logprob for each in scored])
 
@@ -75,7 +80,7 @@ def support_pairs(
     sentence: str,
     passages: Sequence[Passage],
     instructions: str = "",
-) -> list[Pair]:
+) -> "list[Pair]":
     """Return what is scored: (context, sentence) without a passage, and with each of them."""
     read = ([], *([passage] for passage in passages))
     contexts = [prompt_ids(engine, question, given, instructions) for given in read]
@@ -87,7 +92,7 @@ def support_pairs(
     return [([*context, *answer], written) for context in contexts]
 
 
-def support_values(pairs: Sequence[Pair], logprobs: Sequence[float]) -> list[float]:
+def support_values(pairs: "Sequence[Pair]", logprobs: Sequence[float]) -> list[float]:
     """Return the support of each passage in nats a token, given `support_pairs` and the
     log-probability of each pair's sentence.
     """

@@ -18,12 +18,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundup.device import Compute, bf16_products
 from groundup.engine.engine import Engine
-from groundup.engine.precision import open_in
 from groundup.errors import ConfigError, ModelError
 from groundup.locks import only_one
 from groundup.progress import Progress
@@ -32,7 +31,6 @@ from groundup.retrieve.index import VECTORS_FOLDER, Index
 from groundup.retrieve.known_stores import FILES
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import question_terms
-from groundup.retrieve.reader import ReadPassages, find_reader
 from groundup.retrieve.search import CANDIDATES, QuestionScore, Ranking, bm25, term_weights
 from groundup.retrieve.sentences import LONG_WEIGHT, TEMPERATURE, searched_for
 from groundup.retrieve.vector_store import Rows, Vector
@@ -40,7 +38,11 @@ from groundup.retrieve.vectors_info import VectorIndexInfo, read_vectors_info
 from groundup.weights.card import read_base
 from groundup.weights.catalog import CATALOG, DEFAULT_ENCODER, untuned
 from groundup.weights.hf_families import KIND_NAMES
-from groundup.weights.model_hub import pulled
+from groundup.weights.pulled import pulled
+
+if TYPE_CHECKING:
+    from groundup.device import Compute
+    from groundup.retrieve.reader import ReadPassages
 
 # What an encoder is known by: its vector of this sentence.
 PROBE = "The quick brown fox jumps over the lazy dog."
@@ -116,11 +118,13 @@ def _begin(folder: Path, model: str, probe: Vector, store: str) -> VectorIndexIn
     return known
 
 
-def open_encoder(model: str, compute: Compute, progress: Progress) -> Engine:
+def open_encoder(model: str, compute: "Compute", progress: Progress) -> Engine:
     """Open an encoder, by its name or path.
 
     Raises ModelError for another kind of model, and what opening it raises.
     """
+    from groundup.engine.precision import open_in
+
     engine = Engine(*open_in("float32", model, compute, progress=progress))
     if engine.opened.kind != "encoder":
         what = f"{model} is {KIND_NAMES[engine.opened.kind]}; vectors are made by an encoder."
@@ -128,7 +132,7 @@ def open_encoder(model: str, compute: Compute, progress: Progress) -> Engine:
     return engine
 
 
-def embed_with(model: str, compute: Compute, progress: Progress) -> Embed:
+def embed_with(model: str, compute: "Compute", progress: Progress) -> Embed:
     """Return the function of an encoder, by its name or path. Raises as `open_encoder` does."""
     return embed_by(open_encoder(model, compute, progress))
 
@@ -138,12 +142,14 @@ def embed_by(engine: Engine) -> Embed:
     return lambda texts: engine.embed(texts, before=engine.opened.prompts.text).numpy()
 
 
-def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors | None":
+def open_vectors(folder: Path, compute: "Compute", progress: Progress) -> "Vectors | None":
     """Open the vectors of the index in `folder`, with their encoder and, where there is one for it,
     the reader; None: it has none.
 
     Raises FormatError, ModelError.
     """
+    from groundup.retrieve.reader import find_reader
+
     known = read_vectors_info(folder)
     if known is None:
         return None
@@ -157,6 +163,8 @@ def open_vectors(folder: Path, compute: Compute, progress: Progress) -> "Vectors
     vectors = Vectors(known, embed_by(engine), read)
 
     def compared(texts: Sequence[str]) -> Rows:
+        from groundup.device import bf16_products
+
         with bf16_products(compute):
             return engine.embed(texts, before=prompts.text).numpy()
 
@@ -192,14 +200,14 @@ class SecondEncoder:
 
     name: str
     embed: Embed
-    read: ReadPassages
+    read: "ReadPassages"
 
 
 class Vectors:
     """The vectors of an index, open to be searched."""
 
     def __init__(
-        self, known: VectorIndexInfo, embed: Embed, read: ReadPassages | None = None
+        self, known: VectorIndexInfo, embed: Embed, read: "ReadPassages | None" = None
     ) -> None:
         """`read`: the reader of this encoder; None: there is none.
 

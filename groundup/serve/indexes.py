@@ -33,8 +33,10 @@ from groundup.retrieve.assistant import texts_of_build
 from groundup.retrieve.assistant_actions import hear_by_meaning
 from groundup.retrieve.evidence import no_evidence
 from groundup.retrieve.index import (
+    ADAPTER_FILE,
     INDEX_FILE,
     SECOND_READER_FILE,
+    TUNED,
     VECTORS_FILE,
     VECTORS_FOLDER,
     Index,
@@ -45,7 +47,6 @@ from groundup.retrieve.known_questions import contains
 from groundup.retrieve.operating_points import operating_point
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, vectors_for
-from groundup.retrieve.reader import ADAPTER_FILE, TUNED
 from groundup.retrieve.requests_to_reader import Requests
 from groundup.retrieve.search import Keep, every, is_current
 from groundup.retrieve.vectors import SecondEncoder, Vectors

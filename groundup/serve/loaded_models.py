@@ -15,34 +15,35 @@ import functools
 import logging
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from groundup.device import Compute, release_memory
+import numpy as np
+
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
 from groundup.engine.grammar import Grammars
-from groundup.engine.precision import (
-    WEIGHT_BYTES,
-    PrecisionChoice,
-    default_precision,
-    open_in,
-    open_to_write,
+from groundup.engine.step_engine import (
+    StepEngine,
+    is_written_by_step,
+    open_step_engine,
+    starts_without_torch,
 )
 from groundup.errors import GroundupError
-from groundup.kernels.probe import decodes_with
-from groundup.model.footprint import cache_bytes
-from groundup.model.heads import LanguageModel
-from groundup.model.lora import shared_copy
-from groundup.model.quantised import add_torch_order
+from groundup.model.token_span import page_bytes
+from groundup.operating_system import release_memory
 from groundup.serve.model_registry import ModelInfo, determinism_note
 from groundup.serve.requests import RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.adapter import with_adapter
-from groundup.weights.model_io import OpenModel
 from groundup.weights.verify import ADAPTER_WEIGHTS, verify_covered
+
+if TYPE_CHECKING:
+    from groundup.device import Compute
+    from groundup.engine.precision import PrecisionChoice
+    from groundup.weights.model_format import OpenModel
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,7 @@ class OpenBase:
     them.
     """
 
-    opened: OpenModel
-    compute: Compute
+    engine: Engine
 
 
 @dataclass
@@ -62,7 +62,6 @@ class LoadedModel:
     """A model in memory."""
 
     info: ModelInfo
-    opened: OpenModel
     engine: Engine
     session: ModelSession | None
     """None for a classifier, which generates nothing."""
@@ -74,9 +73,14 @@ class LoadedModel:
     keep_s: float = 0.0
     used_at: float = field(default_factory=time.monotonic)
 
+    @property
+    def opened(self) -> "OpenModel":
+        """With torch, which opens it the first time where only the compiled step has it."""
+        return self.engine.opened
+
     def tokenizer(self, template: str = "") -> Tokenizer:
         """Return its tokenizer, with another chat template if one is given."""
-        own = self.opened.require_tokenizer()
+        own = self.engine.tokenizer
         if template:
             return own.with_template(template)
         return own
@@ -84,7 +88,7 @@ class LoadedModel:
     @functools.cached_property
     def grammars(self) -> Grammars:
         """The factory of constraints for this model's answers. Raises MissingExtra."""
-        return Grammars(self.opened.require_tokenizer(), self.info.config.vocab_size)
+        return Grammars(self.engine.tokenizer, self.info.config.vocab_size)
 
     @property
     def expires_in_s(self) -> float:
@@ -97,34 +101,59 @@ def weights_path(info: ModelInfo) -> Path:
     return (info.base or info.path).resolve()
 
 
+def _with_adapter(base: Engine, folder: Path) -> Engine:
+    """The model of an adapter, around the weights of its base."""
+    from groundup.model.lora import shared_copy
+    from groundup.model.quantised import add_torch_order
+    from groundup.weights.adapter import with_adapter
+
+    opened = base.opened
+    verify_covered(folder)
+    add_torch_order(opened.model)  # once for all adapters, which decode through torch
+    opened = with_adapter(replace(opened, model=shared_copy(opened.model)), folder, merge=False)
+    return Engine(opened, base.compute)
+
+
 class LoadedModels:
     """All models in memory, by the base name of the model."""
 
     def __init__(
         self,
         worker: Worker,
-        compute: Compute,
-        precision: PrecisionChoice | None,
+        compute: "Compute | Callable[[], Compute]",
+        precision: "PrecisionChoice | None",
         *,
         keep_alive_s: float,
         memory_bytes: int,
         settings: BatchSettings,
+        device: str = "",
     ) -> None:
-        """`precision`: None: of each model the default (`precision_of`). `keep_alive_s`: the
-        default for requests; `memory_bytes`: the limit of all weights and caches together.
+        """`compute`: a function where torch is imported by the first model that needs it, which
+        `device` decides (`step_engine.starts_without_torch`). `precision`: None: of each model the
+        default (`precision_of`). `keep_alive_s`: the default for requests; `memory_bytes`: the
+        limit of all weights and caches together.
         """
         self.worker = worker
-        self.compute, self.precision = compute, precision
+        self._compute, self.precision = compute, precision
+        self.by_step = starts_without_torch(device) and not settings.reproducible
         self.keep_alive_s = keep_alive_s
         self.memory_bytes = memory_bytes
         self.settings = settings
         self._loaded: dict[str, LoadedModel] = {}
-        self._bases: weakref.WeakValueDictionary[tuple[Path, PrecisionChoice], OpenBase] = (
+        self._bases: weakref.WeakValueDictionary[tuple[Path, "PrecisionChoice"], OpenBase] = (
             weakref.WeakValueDictionary()
         )
         self._loading = asyncio.Lock()
 
-    def precision_of(self, info: ModelInfo) -> PrecisionChoice:
+    @functools.cached_property
+    def compute(self) -> "Compute":
+        return self._compute() if callable(self._compute) else self._compute
+
+    def is_by_step(self, path: Path) -> bool:
+        """Whether a model is opened by the compiled step alone, without torch."""
+        return self.by_step and self.precision in (None, "int8") and is_written_by_step(path)
+
+    def precision_of(self, info: ModelInfo) -> "PrecisionChoice":
         """Return the precision of a model: what was asked for, else int8 where that is the default;
         around adapters float32.
         """
@@ -132,6 +161,10 @@ class LoadedModels:
             return self.precision
         if info.base is not None or self.settings.reproducible:
             return "float32"
+        if self.is_by_step(info.path):
+            return "int8"
+        from groundup.engine.precision import default_precision
+
         if default_precision(info.path, self.compute) == "int8":
             return "int8"
         return "float32"
@@ -145,11 +178,11 @@ class LoadedModels:
         None: it is not in memory, or writes no text.
         """
         loaded = self._loaded.get(base)
-        if loaded is None or not isinstance(loaded.opened.model, LanguageModel):
+        if loaded is None or loaded.info.kind != "language":
             return None
         if self.settings.reproducible:
             return "torch"
-        return decodes_with(loaded.opened.model)
+        return loaded.engine.decodes_with
 
     def current(self) -> dict[str, LoadedModel]:
         """Return the models in memory now."""
@@ -202,6 +235,8 @@ class LoadedModels:
             self.unload_expired()
 
     async def _load(self, base: str, info: ModelInfo) -> LoadedModel:
+        from groundup.engine.step_engine import WEIGHT_BYTES
+
         precision = self.precision_of(info)
         base_bytes = int(WEIGHT_BYTES[precision] * info.parameters)
         size_bytes = base_bytes
@@ -209,14 +244,14 @@ class LoadedModels:
             size_bytes += (info.path / ADAPTER_WEIGHTS).stat().st_size
         if info.kind == "language":  # and the keys and values of a `BatchEngine`
             rows = 2 * self.settings.max_running
-            full = cache_bytes(info.config, batch=rows, capacity=info.config.context_tokens)
+            full = rows * page_bytes(info.config, info.config.context_tokens, np.dtype(np.float32))
             size_bytes += min(self.settings.cache_bytes, full)
         needed_bytes = size_bytes
         if (weights_path(info), precision) in self._bases:
             needed_bytes -= base_bytes
         self._make_room(needed_bytes)
         try:
-            opened, weights, batch_engine = await in_own_thread(
+            engine, weights, batch_engine = await in_own_thread(
                 functools.partial(self._open_model, info)
             )
         except (GroundupError, OSError, MemoryError) as error:
@@ -227,12 +262,11 @@ class LoadedModels:
         session = None
         if batch_engine is not None:
             session = ModelSession(batch_engine, self.worker)
-        engine = Engine(opened, weights.compute)
-        loaded = LoadedModel(info, opened, engine, session, size_bytes, weights, base_bytes)
+        loaded = LoadedModel(info, engine, session, size_bytes, weights, base_bytes)
         self._loaded[base] = loaded
         return loaded
 
-    def _open_model(self, info: ModelInfo) -> tuple[OpenModel, OpenBase, BatchEngine | None]:
+    def _open_model(self, info: ModelInfo) -> tuple[Engine, OpenBase, BatchEngine | None]:
         """Return the model, the weights that it may have in common with others, and of a language
         model its BatchEngine.
 
@@ -241,22 +275,34 @@ class LoadedModels:
         path, precision = weights_path(info), self.precision_of(info)
         base = self._bases.get((path, precision))
         if base is None:
-            if self.precision is None and precision != "float32":
-                base = OpenBase(*open_to_write(path, self.compute))
-            else:
-                base = OpenBase(*open_in(precision, path, self.compute))
+            base = OpenBase(self._open_base(path, precision))
             self._bases[path, precision] = base
-        opened = base.opened
+        engine = base.engine
         if info.base is not None:
-            verify_covered(info.path)
-            add_torch_order(opened.model)  # once for all adapters, which decode through torch
-            opened = with_adapter(
-                replace(opened, model=shared_copy(opened.model)), info.path, merge=False
-            )
-        tokenizer = opened.require_tokenizer()
-        if not isinstance(opened.model, LanguageModel):
-            return opened, base, None
-        return opened, base, BatchEngine(opened.model, tokenizer, base.compute, self.settings)
+            engine = _with_adapter(engine, info.path)
+        if isinstance(engine, StepEngine):
+            return engine, base, engine.batch(self.settings)
+        from groundup.model.heads import LanguageModel
+
+        tokenizer = engine.tokenizer
+        if not isinstance(engine.opened.model, LanguageModel):
+            return engine, base, None
+        batch = BatchEngine(engine.opened.model, tokenizer, engine.compute, self.settings)
+        return engine, base, batch
+
+    def _open_base(self, path: Path, precision: "PrecisionChoice") -> Engine:
+        def whole() -> "tuple[OpenModel, Compute]":
+            from groundup.engine.precision import open_in, open_to_write
+
+            if self.precision is None and precision != "float32":
+                return open_to_write(path, self.compute)
+            return open_in(precision, path, self.compute)
+
+        if precision == "int8" and self.is_by_step(path):
+            engine = open_step_engine(path, whole)
+            if engine is not None:
+                return engine
+        return Engine(*whole())
 
     def _used_bytes(self) -> int:
         """Return the memory of all loaded models, with weights that several have in common counted

@@ -24,10 +24,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from groundup.config import build_config
-from groundup.engine.precision import PrecisionChoice
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import MANIFEST, inside, read_json, safe_name, sha256_file, write_json
 from groundup.model.config import ModelConfig
@@ -36,10 +35,14 @@ from groundup.serve.requests import Options, RequestError, no_such_model
 from groundup.serve.tool_prompt import ToolSetting, ToolSupport, tool_support
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tools import call_format
-from groundup.weights.adapter import adapter_reader, base_path, is_adapter
-from groundup.weights.formats import file_suffixes, reader_of
+from groundup.weights.find import find_model
 from groundup.weights.hf_families import ModelKind
-from groundup.weights.model_io import find_model, read_model_summary
+from groundup.weights.hf_files import folder_summary, folder_texts, is_whole_folder
+from groundup.weights.model_format import ModelSummary, ModelTexts
+from groundup.weights.verify import is_adapter
+
+if TYPE_CHECKING:
+    from groundup.engine.precision import PrecisionChoice
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,7 @@ def read_model_info(
     Raises ModelError (missing or incomplete) and FormatError (damaged).
     """
     path = find_model(name_or_path)
-    if path.is_dir() and is_adapter(path):
-        base = base or base_path(path)
-        reader = adapter_reader(base)
-        summary = reader.summary(path)
-    else:
-        base, reader, summary = None, reader_of(path), read_model_summary(str(path))
-    texts = reader.texts(path)
+    summary, texts, storage, base = _described(path, base)
     files = [path]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file())
@@ -119,7 +116,7 @@ def read_model_info(
         config=summary.config,
         kind=summary.kind,
         labels=summary.labels,
-        format=reader.storage,
+        format=storage,
         stored_as=max(summary.stored, key=lambda storage: summary.stored[storage], default=""),
         size_bytes=sum(summary.stored.values()),
         modified=datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC),
@@ -130,6 +127,22 @@ def read_model_info(
         chats=texts.chats,
         base=base,
     )
+
+
+def _described(path: Path, base: Path | None) -> tuple[ModelSummary, ModelTexts, str, Path | None]:
+    """What its files say, how it is stored, and an adapter's base; of a folder without torch."""
+    if is_whole_folder(path):
+        return folder_summary(path), folder_texts(path), "safetensors", None
+    from groundup.weights.adapter import adapter_reader, base_path
+    from groundup.weights.formats import reader_of
+    from groundup.weights.model_io import read_model_summary
+
+    if path.is_dir() and is_adapter(path):
+        base = base or base_path(path)
+        reader = adapter_reader(base)
+        return reader.summary(path), reader.texts(path), reader.storage, base
+    reader = reader_of(path)
+    return read_model_summary(str(path)), reader.texts(path), reader.storage, None
 
 
 def _digest(path: Path, files: list[Path]) -> str:
@@ -154,6 +167,8 @@ def template_and_stops(path: Path) -> tuple[str, list[str]]:
 
     Raises FormatError.
     """
+    from groundup.weights.formats import reader_of
+
     tokenizer = reader_of(path).tokenizer(path)
     if tokenizer is None:
         return "", []
@@ -163,7 +178,7 @@ def template_and_stops(path: Path) -> tuple[str, list[str]]:
     return tokenizer.chat_template or "", stops
 
 
-def determinism_note(precision: PrecisionChoice, *, reproducible: bool) -> str:
+def determinism_note(precision: "PrecisionChoice", *, reproducible: bool) -> str:
     """Return one sentence, for the log and /api/show, on whether an answer depends on concurrent
     requests.
 
@@ -428,12 +443,21 @@ class ModelRegistry:
             return
         for entry in sorted(self.folder.iterdir()):
             name = f"{default_name(entry)}:{LATEST}"
-            is_model = entry.is_dir() or entry.suffix in file_suffixes()
+            is_model = entry.is_dir() or _is_model_file(entry)
             if name in self._info or entry.name.startswith(".") or not is_model:
                 continue
             with contextlib.suppress(GroundupError):
                 file = inside(self.folder, entry.name)
                 self._info[name] = read_model_info(file, tools=self.tools)
+
+
+def _is_model_file(path: Path) -> bool:
+    """By its suffix."""
+    if path.suffix in ("", ".json"):  # without torch
+        return False
+    from groundup.weights.formats import file_suffixes
+
+    return path.suffix in file_suffixes()
 
 
 def default_name(path: Path) -> str:
@@ -444,7 +468,7 @@ def default_name(path: Path) -> str:
     'my-model'
     """
     stem = path.resolve().name
-    if path.suffix in file_suffixes():
+    if not path.is_dir() and _is_model_file(path):
         stem = path.stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "model"
 

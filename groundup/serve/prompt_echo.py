@@ -7,11 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.engine.request import Request
-from groundup.engine.score import prompt_logprobs
-from groundup.model.heads import LanguageModel
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.requests import GenerateRequest, TextPrompt
-from groundup.serve.worker import Worker
+from groundup.serve.worker import Worker, in_own_thread
 from groundup.tokenizer.spec import well_formed
 
 
@@ -19,7 +17,7 @@ async def echo_prompts(
     request: GenerateRequest, prepared: Sequence[Request], loaded: LoadedModel, worker: Worker
 ) -> AsyncIterator[tuple[int, ChatEvent]]:
     """Yield the echo of each answer with its index; `prepared` are the engine's requests."""
-    tokenizer = loaded.opened.require_tokenizer()
+    tokenizer = loaded.engine.tokenizer
     for place, prompt in enumerate(request.prompts):
         ids = prepared[place * request.choices].prompt_ids
         text = tokenizer.decode(ids)
@@ -37,8 +35,10 @@ async def _scores(
     ids: Sequence[int], count: int, loaded: LoadedModel, worker: Worker
 ) -> list[TokenLogprob]:
     """Return the logprobs of all tokens of a prompt; the engine's steps run in between."""
-    model, tokenizer = loaded.opened.model, loaded.opened.require_tokenizer()
-    assert isinstance(model, LanguageModel)
+    from groundup.engine.score import prompt_logprobs
+
+    model = await in_own_thread(loaded.engine.language_model)
+    tokenizer = loaded.engine.tokenizer
     first = RankedToken(ids[0], tokenizer.token_bytes(ids[0]), None)
     scores = [TokenLogprob(first, ())]
     pieces = prompt_logprobs(model, tokenizer, ids, count, compute=loaded.engine.compute)

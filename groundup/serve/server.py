@@ -20,7 +20,6 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from groundup.engine.engine import cut_line
-from groundup.engine.padded_batch import batches_by_length, embed, embed_in_chunks, truncate_vectors
 from groundup.engine.request import Constraint, Request
 from groundup.engine.structured_output import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
@@ -30,7 +29,6 @@ from groundup.http.json_object import JsonObject
 from groundup.http.keys import ALL, ClientKey, operator_key
 from groundup.http.limits import Limits
 from groundup.http.responses import read_object
-from groundup.model.heads import LanguageModel
 from groundup.serve.feedback import FeedbackRecorder
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
@@ -60,10 +58,9 @@ from groundup.serve.requests import (
 from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, respond
 from groundup.serve.templates import to_jinja_template
 from groundup.serve.transcripts import TranscriptStore
-from groundup.serve.worker import Worker
+from groundup.serve.worker import Worker, in_own_thread
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.decision_rule import DecidedLabels
-from groundup.weights.formats import reader_of
 
 # Tokens that are embedded or classified between two steps of the engine: the longest delay of
 # running answers.
@@ -223,6 +220,8 @@ class ModelServer:
 
     async def embed(self, request: EmbedRequest) -> tuple[Embeddings, Timing]:
         """Return a vector for each text. Raises RequestError."""
+        from groundup.engine.padded_batch import batches_by_length
+
         timer = RequestTimer()
         alias, info = await self.find(request.model, "embedding")
         self._require_texts(len(request.texts))
@@ -248,7 +247,11 @@ class ModelServer:
     async def _embed_batch(
         self, loaded: LoadedModel, rows: Sequence[Sequence[int]], dimensions: int | None
     ) -> list[list[float]]:
-        model, compute = loaded.engine.embedding_model(), loaded.engine.compute
+        from groundup.engine.padded_batch import embed, embed_in_chunks, truncate_vectors
+        from groundup.model.heads import LanguageModel
+
+        model = await in_own_thread(loaded.engine.embedding_model)
+        compute = loaded.engine.compute
         # a long text is alone in its batch; an encoder's can't be computed in pieces, and is short
         if isinstance(model, LanguageModel) and len(rows[0]) > TEXTS_AT_ONCE_TOKENS:
             chunks = embed_in_chunks(model, rows[0], compute=compute)
@@ -265,6 +268,8 @@ class ModelServer:
         """Return for each text the label, or labels, that the classifier decides on, and all
         probabilities, highest first. Raises RequestError.
         """
+        from groundup.engine.padded_batch import batches_by_length
+
         alias, info = await self.find(request.model, "classification")
         self._require_texts(len(request.texts))
         found: list[DecidedLabels] = [{} for _ in request.texts]
@@ -333,6 +338,8 @@ def _engine_requests(
 
 def _template_for(info: ModelInfo, template: str, limits: Limits) -> str:
     """Return a client's template in jinja. Raises RequestError."""
+    from groundup.weights.formats import reader_of
+
     tokenizer = reader_of(info.path).tokenizer(info.path)
     if tokenizer is None:
         raise RequestError("template: this model has no tokenizer", param="template")

@@ -14,11 +14,11 @@ import functools
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from groundup.actions.desk import ActionDesk
 from groundup.engine.events import ChatEvent, FinishReason
 from groundup.engine.request import Request
-from groundup.engine.score import Pair, logprob_of, scoring_request
 from groundup.engine.stream import earliest, longest_beginning
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import (
@@ -58,6 +58,9 @@ from groundup.serve.server import ModelServer
 from groundup.serve.streaming import AnswerStream, RequestTimer
 from groundup.serve.worker import ModelSession
 from groundup.tokenizer.chat import Message
+
+if TYPE_CHECKING:
+    from groundup.engine.score import Pair
 
 # A model's own words from a source are the most probable ones, unless a client wants others.
 DEFAULTS = Options(temperature=0.0)
@@ -273,7 +276,9 @@ class SourcedAnswer:
         )
         return support_values(pairs, await self._logprobs(pairs))
 
-    async def _logprobs(self, pairs: Sequence[Pair]) -> list[float]:
+    async def _logprobs(self, pairs: "Sequence[Pair]") -> list[float]:
+        from groundup.engine.score import logprob_of, scoring_request
+
         config = self._loaded.info.config
         requests = [
             scoring_request(

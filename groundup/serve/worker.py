@@ -5,24 +5,29 @@ server's event loop receives the events.
     async for index, event in await session.open(requests): ...     answers, as they are generated
     vectors = await worker.run(lambda: embed(...))                  anything else, between two steps
 
-Requests are submitted to a `BatchEngine` and cancelled between its steps, and a step returns its
-events. While one step computes, the events of the previous one go to the clients. Closing `Answers`
-early (a client disconnected) cancels its requests, whose slots are free after the current step.
+Requests are submitted to a `BatchEngine` and cancelled between its steps. Steps follow one another
+in the thread without waiting for the event loop, which gets the events of each, until other work
+waits: on a busy machine each change of threads costs as long as a small model's step. Closing
+`Answers` early (a client disconnected) cancels its requests, whose slots are free after the current
+step.
 """
 
 import asyncio
 import contextlib
 import functools
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
-from groundup.engine.batch import BatchEngine
 from groundup.engine.events import ChatEvent, StepOutput
 from groundup.engine.request import Request
 from groundup.errors import GroundupError
 from groundup.serve.requests import RequestError
+
+if TYPE_CHECKING:
+    from groundup.engine.batch import BatchEngine
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -37,17 +42,37 @@ class Worker:
         self.num_answers = 0
         self.stopping = self.closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._waiting: deque[None] = deque()  # one for each piece of work that has not begun
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether other work waits for what runs now."""
+        return bool(self._waiting) or self.closed
 
     def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Submit `work` and return a future of its result."""
-        return asyncio.wrap_future(self._thread.submit(work))
+        return asyncio.wrap_future(self._submit(work))
+
+    def _submit(self, work: Callable[[], T]) -> "Future[T]":
+        def begin() -> T:
+            self._waiting.pop()
+            return work()
+
+        def forget(future: "Future[T]") -> None:
+            if future.cancelled():  # it never begins
+                self._waiting.pop()
+
+        self._waiting.append(None)
+        submitted = self._thread.submit(begin)
+        submitted.add_done_callback(forget)
+        return submitted
 
     def result(self, work: Callable[[], T]) -> T:
         """Return the result of `work`.
 
         Waits, so it is called in another thread than the worker's and the event loop's.
         """
-        return self._thread.submit(work).result()
+        return self._submit(work).result()
 
     def admit(self, count: int) -> None:
         """Raise RequestError (503) when `count` more answers are too many, or the server is
@@ -83,7 +108,7 @@ async def in_own_thread(work: Callable[[], T]) -> T:
 class ModelSession:
     """One loaded model's engine, and the `Answers` that wait for its events."""
 
-    def __init__(self, engine: BatchEngine, worker: Worker) -> None:
+    def __init__(self, engine: "BatchEngine", worker: Worker) -> None:
         self.engine = engine
         self.worker = worker
         self._pending: dict[str, tuple[Answers, int]] = {}
@@ -127,13 +152,12 @@ class ModelSession:
             self.worker.run(functools.partial(self.engine.cancel, id))
 
     async def _work(self) -> None:
-        """Run step after step while answers are pending."""
-        events: Sequence[tuple[str, StepOutput]] = []
+        """Run steps while answers are pending."""
+        loop = asyncio.get_running_loop()
         while self._pending:
-            step = self.worker.run(self.engine.step)
-            self._deliver(events)
-            await asyncio.wait([step])
-            if error := step.exception():  # a bug: the running answers can't be trusted
+            steps = self.worker.run(functools.partial(self._steps, loop))
+            await asyncio.wait([steps])
+            if error := steps.exception():  # a bug: the running answers can't be trusted
                 log.error("a step of the engine failed", exc_info=error)
                 self.fail_all(
                     RequestError(
@@ -141,8 +165,15 @@ class ModelSession:
                     )
                 )
                 return
-            events = step.result()
-        self._deliver(events)
+
+    def _steps(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In the worker's thread: step after step, until no answer runs or other work waits."""
+        while True:
+            events = self.engine.step()
+            if events:
+                loop.call_soon_threadsafe(self._deliver, events)
+            if not self.engine.busy or self.worker.is_awaited:
+                return
 
     def _deliver(self, events: Sequence[tuple[str, StepOutput]]) -> None:
         for id, output in events:

@@ -43,7 +43,13 @@ from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_format import ModelReader, ModelSummary, ModelTexts, OpenModel
 from groundup.weights.names import Binding, hf_bindings
 from groundup.weights.safetensors_header import open_tensors, read_header
-from groundup.weights.verify import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE, verify_covered
+from groundup.weights.verify import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE_FILE,
+    is_adapter,
+    verify_covered,
+)
 
 PREFIX = "base_model.model."
 # Bounds of a foreign folder: Linux's longest path, larger alphas than any that is used, adapters of
@@ -102,11 +108,6 @@ def require_base(adapter: Adapter, model: nn.Module, folder: Path, base: object)
             f"The adapter {folder} was trained on another base than {base}: on {adapter.base}, whose weights differ.",
             fix="Use it with that base.",
         )
-
-
-def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter and no whole model."""
-    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
 
 
 @dataclass(frozen=True)

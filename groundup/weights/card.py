@@ -14,6 +14,8 @@ from groundup.errors import FormatError
 from groundup.files import read_json
 
 CARD_FILE = "README.md"
+# What gives a stacked classifier's scores (`stacked.py`).
+STACKED_FILE = "stacked/stacked.json"
 MAX_BEGINNING_CHARACTERS = 2**16
 
 

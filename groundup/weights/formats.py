@@ -9,14 +9,16 @@ from pathlib import Path
 
 from groundup.errors import ConfigError
 from groundup.progress import Progress
-from groundup.weights.adapter import ADAPTER_READER, is_adapter
+from groundup.weights.adapter import ADAPTER_READER
 from groundup.weights.gguf import GGUF, GGUF_READER
 from groundup.weights.gguf_adapter import GGUF_ADAPTER
 from groundup.weights.hf import HF
 from groundup.weights.model_format import Check, ExportOptions, ModelFormat, ModelReader, OpenModel
 from groundup.weights.modelfile import OLLAMA
 from groundup.weights.one_file import ONE_FILE_READER, ONE_FILE_SUFFIX
-from groundup.weights.packed import PACKED, PACKED_READER, packed_bits
+from groundup.weights.packed import PACKED, PACKED_READER
+from groundup.weights.packed_files import packed_bits
+from groundup.weights.verify import is_adapter
 
 FORMATS: dict[str, ModelFormat] = {
     "hf": HF,

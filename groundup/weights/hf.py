@@ -11,11 +11,10 @@ weights, a copy of a tied head. Pickled weights (pytorch_model.bin) are never op
 
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,9 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from groundup.errors import FormatError
-from groundup.files import atomic_file, atomic_folder, inside, read_json, safe_name, write_json
+from groundup.files import atomic_file, atomic_folder, write_json
 from groundup.model.heads import Encoder
-from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import (
     Model,
     check_table,
@@ -35,7 +34,7 @@ from groundup.weights.assemble import (
     parameter_shapes,
     require_finite,
 )
-from groundup.weights.card import GENERATION_FILE, is_from_scratch, read_license
+from groundup.weights.card import GENERATION_FILE, read_license
 from groundup.weights.decision_rule import DecisionRule, read_decision
 from groundup.weights.hf_config import (
     CONFIG_FILE,
@@ -45,32 +44,34 @@ from groundup.weights.hf_config import (
     hf_config_json,
     read_hf_config,
 )
+from groundup.weights.hf_files import (
+    Entries,
+    folder_summary,
+    folder_texts,
+    list_tensors,
+)
+from groundup.weights.hf_files import summary_of as summary_of
 from groundup.weights.model_format import (
     ExportOptions,
     ModelFormat,
     ModelReader,
-    ModelSummary,
-    ModelTexts,
     OpenModel,
     write_card,
 )
 from groundup.weights.names import LAYOUTS, hf_bindings, widened
-from groundup.weights.safetensors_header import TensorEntry, read_header
+from groundup.weights.safetensors_header import (
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    TensorEntry,
+)
 from groundup.weights.sentence_folder import Prompts, read_prompts, write_sentence_folder
 from groundup.weights.stacked import read_stacked
 
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-PICKLED_FILE = "pytorch_model.bin"
 FLOATS = ("F32", "F16", "BF16", "F64")
 HEAD = "lm_head.weight"
 # What a folder's weights can be written as; transformers has no name for GGUF's quantised formats
 # in safetensors.
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-
-
-Entries: TypeAlias = dict[str, tuple[Path, TensorEntry]]
-"""Name of a tensor -> its file and its entry there."""
 
 
 def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
@@ -179,51 +180,6 @@ class _Opened:
         return tensor
 
 
-def list_tensors(folder: Path) -> Entries:
-    """Of model.safetensors or all files of its index. Raises FormatError."""
-    whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
-    if whole.is_file():
-        return {name: (whole, entry) for name, entry in read_header(whole).items()}
-    if index.is_file():
-        return _list_shards(folder, index)
-    if (folder / PICKLED_FILE).exists():
-        fix = f"Take a version with {WEIGHTS_FILE}."
-        raise FormatError(
-            folder, PICKLED_FILE, "holds pickled weights, which are never read", fix=fix
-        )
-    raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a complete model")
-
-
-def _list_shards(folder: Path, index: Path) -> Entries:
-    """The index must list exactly the tensors of all shards."""
-    content = read_json(index)
-    files = content.get("weight_map") if isinstance(content, dict) else None
-    if (
-        not isinstance(files, dict)
-        or not files
-        or not all(isinstance(file, str) for file in files.values())
-    ):
-        raise FormatError(index, "weight_map", "is not a table of tensors and their files")
-    listed: Entries = {}
-    for name in sorted(set(files.values())):
-        shard = inside(folder, safe_name(name))
-        for tensor, entry in read_header(shard).items():
-            if files.get(tensor) != name:
-                raise FormatError(
-                    shard, f"tensor {tensor[:80]!r}", "is not listed for this file in the index"
-                )
-            listed[tensor] = (shard, entry)
-    missing = sorted(set(files) - set(listed))
-    if missing:
-        name = missing[0]
-        raise FormatError(
-            index,
-            f"tensor {name[:80]!r}",
-            f"is listed for {files[name][:80]!r}, which does not have it",
-        )
-    return listed
-
-
 def write_hf(
     model: Model,
     folder: Path,
@@ -320,33 +276,6 @@ def _tokenizer(folder: Path) -> Tokenizer | None:
     return Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
 
 
-def _summary(folder: Path) -> ModelSummary:
-    """A folder without weights has nothing stored."""
-    stored: Counter[str] = Counter()
-    if any(folder.glob("*.safetensors")):
-        for _, entry in list_tensors(folder).values():
-            stored[entry.dtype] += entry.end - entry.begin
-    return summary_of(folder, stored)
-
-
-def summary_of(folder: Path, stored: Mapping[str, int]) -> ModelSummary:
-    """By config.json; `stored`: bytes by type. Raises FormatError."""
-    shape, name = read_hf_config(folder), folder.resolve().name
-    return ModelSummary(
-        shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, dict(stored)
-    )
-
-
-def _texts(folder: Path) -> ModelTexts:
-    """A tokenizer of ours always has a chat template, so the card says whether its model was
-    tuned.
-    """
-    template = read_template(folder)
-    return ModelTexts(
-        read_license(folder), template, chats=template is not None and not is_from_scratch(folder)
-    )
-
-
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     with atomic_folder(out, extra={"exported": "hf"}) as folder:
         labels: dict[str, Any] = {
@@ -364,5 +293,5 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
         write_card(opened, folder)
 
 
-HF_READER = ModelReader("safetensors", _open, _summary, _texts, _tokenizer)
+HF_READER = ModelReader("safetensors", _open, folder_summary, folder_texts, _tokenizer)
 HF = ModelFormat("hf", "", tuple(DTYPES), "f32", _export, HF_READER)

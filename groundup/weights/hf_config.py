@@ -18,8 +18,7 @@ from typing import Any
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import read_json
-from groundup.model.config import ModelConfig
-from groundup.model.heads import Pooling
+from groundup.model.config import ModelConfig, Pooling
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
 from groundup.weights.hf_families import (

@@ -1,13 +1,11 @@
 """A format of models: how its files are opened and described, and what can be written in it
-(`formats.FORMATS`).
+(`formats.FORMATS`). Torch is not imported.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from groundup.errors import ConfigError, FormatError, ModelError
 from groundup.files import disk_errors, make_folder, read_manifest, write_bytes, write_text
@@ -15,12 +13,20 @@ from groundup.locks import temporary_folder
 from groundup.model.config import ModelConfig
 from groundup.progress import Progress
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.weights.assemble import Model
-from groundup.weights.card import CARD_FILE, ModelCard, read_title
+from groundup.weights.card import (
+    CARD_FILE,
+    ModelCard,
+    read_title,
+)
 from groundup.weights.decision_rule import DecisionRule
 from groundup.weights.hf_families import ModelKind
 from groundup.weights.sentence_folder import Prompts
-from groundup.weights.stacked import Stacked
+
+if TYPE_CHECKING:
+    import torch
+
+    from groundup.weights.assemble import Model
+    from groundup.weights.stacked import Stacked
 
 # Called with a finished GGUF file.
 Check = Callable[[Path], None]
@@ -28,7 +34,7 @@ Check = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class OpenModel:
-    model: Model
+    model: "Model"
     """On the device and in the dtype that were asked for, set to evaluation."""
     tokenizer: Tokenizer | None
     """None: the folder has none; verbs that take text refuse, tensors work."""
@@ -40,7 +46,7 @@ class OpenModel:
     license: str = ""
     """The hub's word for it."""
     decision: DecisionRule = field(default_factory=DecisionRule)
-    stacked: Stacked | None = None
+    stacked: "Stacked | None" = None
     """Of a classifier: what gives its scores instead of its plain head."""
     prompts: Prompts = field(default_factory=Prompts)
     """Of an encoder: what stands before its texts."""
@@ -101,7 +107,7 @@ class ModelReader:
 
     storage: str
     """"safetensors", "gguf"."""
-    open: Callable[[Path, torch.dtype], OpenModel]
+    open: "Callable[[Path, torch.dtype], OpenModel]"
     """The whole model on the CPU."""
     summary: Callable[[Path], ModelSummary]
     """From the headers alone, as are the next two."""

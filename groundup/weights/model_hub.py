@@ -37,7 +37,6 @@ from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model, kind_of
 from groundup.weights.card import CARD_FILE, GENERATION_FILE, ModelCard, read_sampling
 from groundup.weights.catalog import (
-    CATALOG,
     CatalogEntry,
     PackageArchive,
     SplitArchive,
@@ -48,10 +47,10 @@ from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.hf_families import ModelKind
 from groundup.weights.lora_file import attach_lora_file
 from groundup.weights.model_format import is_free, manifest_value
+from groundup.weights.pulled import ADAPTERS, adapter_origin, is_current
+from groundup.weights.pulled import pulled as pulled
 
 HUB_TIMEOUT_S = 5.0
-# The adapters of tuned models, which the package carries.
-ADAPTERS = Path(__file__).with_name("adapters")
 ENCODER_LIMITS = (
     "Close vectors mean similar texts, not that one answers, supports or contradicts the other."
 )
@@ -94,26 +93,6 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
     return folder
 
 
-def pulled(name: str) -> Path | None:
-    """The folder in the cache, if its files are there in full size. Opening it checks their
-    hashes.
-    """
-    folder = cache_folder("models") / name
-    hold(folder)
-    try:
-        verify_folder(folder, hashes=False)
-    except FormatError:
-        return None
-    return folder if _is_current(folder, name) else None
-
-
-def _is_current(folder: Path, name: str) -> bool:
-    """Whether a tuned model has the adapter that the package has now."""
-    if name not in CATALOG or not CATALOG[name].tuned_from:
-        return True
-    return manifest_value(folder, "from") == adapter_origin(name)
-
-
 def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> bool:
     """A damaged model is fetched again; a folder with anything else in it is left alone."""
     if is_free(folder):
@@ -127,7 +106,7 @@ def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> b
     except FormatError as error:
         progress.say(f"{error.message}. It is fetched again.")
         return False
-    return _is_current(folder, name)
+    return is_current(folder, name)
 
 
 @contextmanager
@@ -164,11 +143,6 @@ def _tuned(name: str, entry: CatalogEntry, progress: Progress) -> tuple[Model, T
     attach_lora_file(model, model.transformer, ADAPTERS / f"{name}.safetensors")
     merge_lora(model)
     return model, Tokenizer.load(base), adapter_origin(name)
-
-
-def adapter_origin(name: str) -> str:
-    """Where a tuned model comes from: the adapter of the package, by its hash."""
-    return f"adapter:{sha256_file(ADAPTERS / f'{name}.safetensors')}"
 
 
 def _from_hub(

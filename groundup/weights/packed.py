@@ -12,45 +12,23 @@ manifest of ours are quantised in memory each time.
 """
 
 import copy
-import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
 
 from groundup.errors import ConfigError, DiskError, FormatError, ModelError
-from groundup.files import (
-    MANIFEST,
-    atomic_folder,
-    json_bytes,
-    read_errors,
-    read_json,
-    read_manifest,
-    sha256_file,
-    sha256_text,
-    verify_folder,
-    write_json,
-)
-from groundup.locks import only_one, remove_temporaries, written_by_others
+from groundup.files import MANIFEST, atomic_folder, read_json, sha256_file, write_json
+from groundup.locks import only_one, remove_temporaries
 from groundup.model.heads import LanguageModel
 from groundup.model.quantised import Bits, Quantised, dequantise, quantise
 from groundup.progress import Progress
 from groundup.weights.assemble import check_table, empty_model, parameter_shapes
 from groundup.weights.card import GENERATION_FILE, read_sampling
-from groundup.weights.hf import (
-    HF_READER,
-    INDEX_FILE,
-    WEIGHTS_FILE,
-    opened_of,
-    save_tensors,
-    summary_of,
-    write_texts,
-)
+from groundup.weights.hf import HF_READER, opened_of, save_tensors, summary_of, write_texts
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, has_class, read_hf_config
 from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_format import (
@@ -63,42 +41,25 @@ from groundup.weights.model_format import (
     write_card,
 )
 from groundup.weights.names import hf_bindings
-from groundup.weights.safetensors_header import TensorEntry, open_tensors, read_header
+from groundup.weights.packed_files import BITS as BITS
+from groundup.weights.packed_files import (
+    is_language_model,
+    made_of,
+    note_unchanged,
+    packed_bits,
+    packed_folder,
+    read_memory,
+    refusal,
+    source_of,
+    verified_table,
+    verify_kept,
+)
+from groundup.weights.packed_files import keeps_packed as keeps_packed
+from groundup.weights.safetensors_header import WEIGHTS_FILE, open_tensors, read_header
 from groundup.weights.verify import Covered, covered, verify_covered
 
-FOLDER = "packed"
-SUFFIX = ".safetensors"
-# Raised when the arrangement of numbers in the file changes.
-LAYOUTS: dict[Bits, int] = {"int8": 1, "int4": 2}
-BITS: tuple[Bits, ...] = get_args(Bits)
 # What numbers are stored as; all else is bf16.
 STORED = {torch.int8: "I8", torch.uint8: "U8"}
-# Matrices begin at multiples of this many bytes: a cache line.
-ALIGNMENT = 64
-
-
-def packed_folder(model: Path, bits: Bits) -> Path:
-    return model / FOLDER / f"{bits}-v{LAYOUTS[bits]}"
-
-
-def packed_bits(folder: Path) -> Bits | None:
-    """The precision of a folder whose only weights are packed ones. Raises FormatError for another
-    layout.
-    """
-    if any((folder / name).exists() for name in (WEIGHTS_FILE, INDEX_FILE)):
-        return None
-    for bits in BITS:
-        if packed_folder(folder, bits).is_dir():
-            return bits
-        if others := sorted((folder / FOLDER).glob(f"{bits}-v*")):
-            fix = f"Make the folder again from the model: groundup convert MODEL --precision {bits} --out DIR."
-            raise FormatError(
-                others[-1],
-                "layout",
-                f"is not {packed_folder(folder, bits).name}, which is read",
-                fix=fix,
-            )
-    return None
 
 
 def unpacked_note(path: Path, precision: str) -> str:
@@ -111,15 +72,6 @@ def unpacked_note(path: Path, precision: str) -> str:
     return f"{path} holds {bits} weights, which are unpacked for {precision}; --precision {bits} uses them as they are."
 
 
-def keeps_packed(path: Path, bits: Bits) -> bool:
-    """Whether a model has packed weights, or can be given them. Raises FormatError."""
-    if not path.is_dir() or packed_bits(path) not in (None, bits):
-        return False
-    if covered(path) is None or not _is_language_model(path):
-        return False
-    return packed_folder(path, bits).is_dir() or os.access(path, os.W_OK)
-
-
 def open_packed(
     path: Path, bits: Bits, read: Callable[[], OpenModel], progress: Progress
 ) -> tuple[OpenModel, Quantised] | None:
@@ -130,95 +82,47 @@ def open_packed(
     if not path.is_dir():
         return None
     found = covered(path)
-    if found is None or packed_bits(path) not in (None, bits) or not _is_language_model(path):
+    if found is None or packed_bits(path) not in (None, bits) or not is_language_model(path):
         return None
     folder = packed_folder(path, bits)
     if packed_bits(path) == bits:
         verify_covered(
             path, by_size=[f"{folder.relative_to(path).as_posix()}/{WEIGHTS_FILE}"]
         )  # read_packed hashes it
-        return _open(path, bits, _source(found))
-    refusal = _refusal(folder)
-    if refusal:
+        return _open(path, bits, made_of(found))
+    refused = refusal(folder)
+    if refused:
         progress.say(
-            f"note: {refusal}, so packed weights are not kept there: the model is packed in memory."
+            f"note: {refused}, so packed weights are not kept there: the model is packed in memory."
         )
     elif folder.exists() and (kept := _open_kept(path, bits, found, progress)):
         return kept
     opened = read()
     made = quantise(opened.model, bits)
-    if refusal or not _write_kept(opened.model, path, bits, _source(found)):
+    if refused or not _write_kept(opened.model, path, bits, made_of(found)):
         return opened, made
     del opened  # before the same numbers are read
-    return _open(path, bits, _source(found))
-
-
-def _refusal(folder: Path) -> str:
-    """Why packed weights in a folder, or in where it would be made, may be another user's."""
-    reasons = map(written_by_others, (folder, folder / MANIFEST, folder / WEIGHTS_FILE))
-    return next(filter(None, reasons), "")
-
-
-def _is_language_model(folder: Path) -> bool:
-    """A damaged config is left to those who verify it."""
-    try:
-        return (folder / CONFIG_FILE).is_file() and read_hf_config(folder).kind == "language"
-    except FormatError:
-        return False
+    return _open(path, bits, made_of(found))
 
 
 def _open_kept(
     path: Path, bits: Bits, found: Covered, progress: Progress
 ) -> tuple[OpenModel, Quantised] | None:
     """With packed weights that lie beside its own; None where they do not agree, which is said."""
-    written, now_s = packed_folder(path, bits) / MANIFEST, time.time()
-    weights = {name for name in found.hashes() if name.endswith(SUFFIX)}
-    unchanged = {name for name in weights if _changed_s(path / name) < _changed_s(written)}
-    verify_covered(path, by_size=unchanged)
+    now_s, unchanged = time.time(), verify_kept(path, bits, found)
     try:
-        model, made = read_packed(path, bits, _source(found))
+        model, made = read_packed(path, bits, made_of(found))
     except FormatError as error:
         progress.say(f"{error.message}. The packed weights are made again.")
         return None
-    if (
-        unchanged != weights
-    ):  # copied, or linked: their hashes are right, and not computed the next time
-        with suppress(OSError):
-            os.utime(written, (now_s, now_s))
+    if not unchanged:
+        note_unchanged(path, bits, now_s)
     return require_fitting(opened_of(model, (), path)), made
-
-
-def _changed_s(file: Path) -> float:
-    """When a file or its entry was last changed; of a packed manifest, when the model's weights
-    were last seen to be those it was made of.
-    """
-    try:
-        stat = file.stat()
-    except OSError:  # missing: whoever reads it says so
-        return 0.0
-    if file.name == MANIFEST:
-        return stat.st_mtime
-    return max(stat.st_mtime, stat.st_ctime)
 
 
 def _open(path: Path, bits: Bits, source: str) -> tuple[OpenModel, Quantised]:
     model, made = read_packed(path, bits, source)
     return require_fitting(opened_of(model, (), path)), made
-
-
-def _source(found: Covered) -> str:
-    hashes = found.hashes()
-    names = [
-        name
-        for name in hashes
-        if name == CONFIG_FILE or ("/" not in name and name.endswith(SUFFIX))
-    ]
-    return source_of({name: hashes[name] for name in names})
-
-
-def source_of(hashes: Mapping[str, str]) -> str:
-    """What identifies the files that packed weights were made of."""
-    return sha256_text(json_bytes(dict(sorted(hashes.items()))).decode())
 
 
 def _write_kept(model: nn.Module, path: Path, bits: Bits, source: str) -> bool:
@@ -247,19 +151,11 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
     """A model and what is packed. Raises FormatError, also for weights that were made of other
     files.
     """
-    folder = packed_folder(path, bits)
-    entries, manifest = verify_folder(folder), read_manifest(folder)
-    file = folder / WEIGHTS_FILE
-    if manifest.get("packed") != bits or manifest.get("of") != source:
-        raise FormatError(
-            folder / MANIFEST, "of", "is another model: config or weights have changed since"
-        )
-    if WEIGHTS_FILE not in entries:
-        raise FormatError(file, "file", "is not in the manifest")
+    file, table = packed_folder(path, bits) / WEIGHTS_FILE, verified_table(path, bits, source)
     model = empty_model(read_hf_config(path))
     assert isinstance(model, LanguageModel)
     made = quantise(model, bits)
-    expected, table = model.state_dict(), read_header(file)
+    expected = model.state_dict()
     bindings = hf_bindings(model.config, parameter_shapes(model), own=True)
     check_table(bindings, {name: entry.shape for name, entry in table.items()}, file)
     for name, tensor in expected.items():
@@ -271,30 +167,10 @@ def read_packed(path: Path, bits: Bits, source: str) -> tuple[LanguageModel, Qua
     numbers = {name: tensor for name, tensor in model.named_buffers() if name in expected}
     with open_tensors(file) as opened:  # mapped: of the embedding, only rows that are used are read
         tensors = {name: opened.get_tensor(name) for name in expected if name not in numbers}
-    tensors |= _read_numbers(file, table, numbers)
+    for name, part in read_memory(file, {name: table[name] for name in numbers}).items():
+        tensors[name] = torch.from_numpy(part).view(numbers[name].dtype).view(numbers[name].shape)
     model.load_state_dict(tensors, strict=True, assign=True)
     return model.eval(), made
-
-
-def _read_numbers(
-    file: Path, table: Mapping[str, TensorEntry], expected: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Read numbers and scales into one piece of memory, of huge pages where the system has them:
-    decoding reads all of them for each token, 1.2 times as fast as from a mapped file
-    (docs/log.md).
-    """
-    sizes = {name: -(-each.nbytes // ALIGNMENT) * ALIGNMENT for name, each in expected.items()}
-    memory = np.empty(sum(sizes.values()) + ALIGNMENT, np.uint8)  # numpy asks for huge pages
-    whole, found, start = torch.from_numpy(memory), {}, -memory.ctypes.data % ALIGNMENT
-    with read_errors(file), file.open("rb") as handle:
-        data_start = 8 + int.from_bytes(handle.read(8), "little")
-        for name, each in expected.items():
-            handle.seek(data_start + table[name].begin)
-            if handle.readinto(memory[start : start + each.nbytes].data) != each.nbytes:
-                raise FormatError(file, f"tensor {name!r}", "ends before its last byte")
-            found[name] = whole[start : start + each.nbytes].view(each.dtype).view(each.shape)
-            start += sizes[name]
-    return found
 
 
 def _open_dequantised(folder: Path, dtype: torch.dtype) -> OpenModel:
@@ -304,7 +180,7 @@ def _open_dequantised(folder: Path, dtype: torch.dtype) -> OpenModel:
         raise FormatError(
             folder / MANIFEST, "file", "is missing, which every folder of packed weights has"
         )
-    opened, _ = _open(folder, bits, _source(found))
+    opened, _ = _open(folder, bits, made_of(found))
     dequantise(opened.model, dtype)
     return opened
 

@@ -22,6 +22,9 @@ from safetensors import SafetensorError, safe_open
 from groundup.errors import FormatError
 from groundup.files import read_errors
 
+# Of a folder's weights, whole or with the files of their parts.
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
 # The headers of the largest models (1,000 layers in one file) are below 2 MiB.
 MAX_HEADER_BYTES = 16 * 2**20
 METADATA = "__metadata__"

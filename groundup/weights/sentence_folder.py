@@ -17,7 +17,7 @@ from typing import Any
 
 from groundup.errors import FormatError
 from groundup.files import inside, make_folder, read_json, safe_name, write_json
-from groundup.model.heads import Pooling
+from groundup.model.config import Pooling
 
 MODULES_FILE, PROMPTS_FILE = "modules.json", "config_sentence_transformers.json"
 TOKENS_FILE, POOLING_FOLDER, POOLING_FILE = "sentence_bert_config.json", "1_Pooling", "config.json"

@@ -31,6 +31,7 @@ from torch import Tensor
 from groundup.errors import FormatError
 from groundup.files import atomic_file, disk_errors, read_json_object, write_json
 from groundup.model.config import ModelConfig
+from groundup.weights.card import STACKED_FILE
 
 LOWEST, HIGHEST = 2, 5
 
@@ -86,7 +87,7 @@ class TfIdf:
 
 
 FOLDER = "stacked"
-JSON_FILE, TENSOR_FILE = f"{FOLDER}/stacked.json", f"{FOLDER}/stacked.safetensors"
+TENSOR_FILE = f"{FOLDER}/stacked.safetensors"
 ENCODER_FOLDER = f"{FOLDER}/encoder"
 ENCODER_FILES = (
     "*.safetensors",
@@ -160,7 +161,7 @@ class Stacked:
         }
         if self.vectors_weight is not None:
             table["vector_width"] = len(self.vectors_weight)
-        write_json(folder / JSON_FILE, table)
+        write_json(folder / STACKED_FILE, table)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -180,13 +181,13 @@ def encoder_files(folder: Path) -> list[Path]:
 def remove_stacked(folder: Path) -> None:
     """Remove what an earlier run left. Raises DiskError."""
     with disk_errors(folder):
-        (folder / JSON_FILE).unlink(missing_ok=True)
+        (folder / STACKED_FILE).unlink(missing_ok=True)
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def read_stacked(folder: Path, config: ModelConfig, labels: tuple[str, ...]) -> Stacked | None:
     """None: only the plain head. Raises FormatError."""
-    file = folder / JSON_FILE
+    file = folder / STACKED_FILE
     if not file.is_file():
         return None
     values = read_json_object(file)

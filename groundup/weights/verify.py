@@ -29,11 +29,9 @@ from groundup.files import (
 from groundup.runs import BUILD_FILE, RECIPE_FILE, BuildResults, RunFolder, build_results
 from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from groundup.tokenizer.fast import TEMPLATE_FILE, TOKENIZER_FILE
-from groundup.weights.gguf_header import read_gguf_header
-from groundup.weights.hf import INDEX_FILE, WEIGHTS_FILE
+from groundup.weights.card import STACKED_FILE
 from groundup.weights.hf_config import CONFIG_FILE
-from groundup.weights.safetensors_header import read_header
-from groundup.weights.stacked import JSON_FILE as STACKED_FILE
+from groundup.weights.safetensors_header import INDEX_FILE, WEIGHTS_FILE, read_header
 
 # An adapter in PEFT's format (`adapter.py`), and what is known of its base.
 ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_FILE = (
@@ -56,9 +54,17 @@ TABLES = {
 }
 _REDO = "Put it back, or run the same build again: what is as it was made is kept."
 STEPS = {"checkpoints": "checkpoint", "snapshots": "snapshot"}
+
+
+def _read_gguf(file: Path) -> object:
+    from groundup.weights.gguf_header import read_gguf_header  # numpy and the library's tables
+
+    return read_gguf_header(file)
+
+
 # Weight files -> the check of their header.
 HEADERS: dict[str, Callable[[Path], object]] = {
-    ".gguf": read_gguf_header,
+    ".gguf": _read_gguf,
     ".safetensors": read_header,
 }
 
@@ -199,6 +205,11 @@ def verify_covered(path: Path, *, by_size: Container[str] = ()) -> bool:
         verify_entry(found.folder, name, entry, hashes=found.name_in_model(name) not in by_size)
     _refuse_unlisted(found.path, {found.folder / name for name in found.entries})
     return True
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no whole model."""
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / CONFIG_FILE).is_file()
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import torch
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.events import StepOutput
-from groundup.engine.model_runner import split_spans
 from groundup.engine.request import Request
+from groundup.engine.runner import split_spans
 from groundup.engine.sampling import Sampling
 from groundup.model.cache import TokenSpan, page_bytes
 from groundup.model.config import ModelConfig

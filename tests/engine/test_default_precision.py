@@ -29,7 +29,7 @@ from groundup.serve.local_server import LocalOptions, local_server
 from groundup.serve.model_registry import read_model_info
 from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import train_tokenizer
-from groundup.weights import packed
+from groundup.weights import packed_files
 from groundup.weights.formats import export
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.packed import packed_folder
@@ -99,7 +99,7 @@ def test_answers_are_written_in_int8_where_bf16_numba_and_a_folder_that_keeps_pa
     for other in (gguf, unknown, odd, classifier, of_others):
         assert default_precision(other, NATIVE) == "float32", other
     locked = saved(tmp_path / "locked")
-    monkeypatch.setattr(packed.os, "access", lambda place, mode: Path(place) != locked)
+    monkeypatch.setattr(packed_files.os, "access", lambda place, mode: Path(place) != locked)
     assert (
         default_precision(locked, NATIVE) == "float32" and default_precision(path, NATIVE) == "int8"
     )

@@ -29,7 +29,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import STEP_TOKENS
 from groundup.errors import ConfigError
 from groundup.files import cache_folder
-from groundup.kernels import probe
+from groundup.kernels import probe, step_check
 from groundup.model.cache import KVCache, PagedStore, TokenSpan
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
@@ -248,7 +248,7 @@ def test_without_numba_or_with_a_wrong_product_torch_decodes_and_the_reason_is_s
         def say(self, text: str) -> None:
             lines.append(text)
 
-    monkeypatch.setattr(probe, "probe_error", lambda bits: float("nan"))
+    monkeypatch.setattr(step_check, "probe_error", lambda bits: float("nan"))
     wrong, _ = open_in("int8", folder, CPU, progress=Heard())
     monkeypatch.setattr(probe, "has_compiler", lambda: False)
     without, _ = open_in("int8", folder, CPU, progress=Heard())

@@ -20,10 +20,14 @@ from groundup.errors import ConfigError, ModelError
 
 # Logits of a distribution that can be read off: 50 %, 25 %, 15 %, 10 %.
 PROBABILITIES = torch.tensor([0.15, 0.5, 0.1, 0.25])
-LOGITS = PROBABILITIES.log()
+LOGITS = PROBABILITIES.log().numpy()
 
 
-def kept(logits: torch.Tensor) -> list[int]:
+def softmax(scores: np.ndarray) -> torch.Tensor:
+    return torch.tensor(scores).softmax(-1)
+
+
+def kept(logits: np.ndarray) -> list[int]:
     return [index for index, value in enumerate(logits.tolist()) if value > -math.inf]
 
 
@@ -46,14 +50,12 @@ def test_draws_follow_the_distribution() -> None:
 
 def test_temperature_2_takes_the_square_root_of_the_odds() -> None:
     expected = PROBABILITIES.sqrt() / PROBABILITIES.sqrt().sum()
-    assert torch.allclose(
-        next_scores(LOGITS, Sampling(temperature=2)).softmax(-1).float(), expected
-    )
+    assert torch.allclose(softmax(next_scores(LOGITS, Sampling(temperature=2))).float(), expected)
     assert torch.allclose(counts(Sampling(temperature=2, seed=3), 4000), expected, atol=0.03)
 
 
 def test_a_tiny_temperature_is_greedy_and_finite() -> None:
-    assert next_scores(LOGITS * 100, Sampling(temperature=1e-38)).softmax(-1).tolist() == [
+    assert softmax(next_scores(LOGITS * 100, Sampling(temperature=1e-38))).tolist() == [
         0,
         1,
         0,
@@ -62,7 +64,7 @@ def test_a_tiny_temperature_is_greedy_and_finite() -> None:
 
 
 def test_same_seed_same_tokens_and_no_seed_other_tokens() -> None:
-    logits = torch.zeros(1000)
+    logits = np.zeros(1000, np.float32)
 
     def draw(seed: int | None) -> list[int]:
         generator = seeded_generator(seed)
@@ -81,7 +83,7 @@ def test_top_k_keeps_the_k_most_probable(k: int, expected: list[int]) -> None:
 
 
 def test_choosing_among_the_k_best_alone_draws_what_filtering_all_would() -> None:
-    logits = 3 * torch.randn(5000, generator=torch.Generator().manual_seed(0))
+    logits = 3 * torch.randn(5000, generator=torch.Generator().manual_seed(0)).numpy()
     sampling = Sampling(top_k=40, top_p=0.9, min_p=0.02, temperature=1.5)
     drawn = set()
     for seed in range(200):
@@ -92,7 +94,7 @@ def test_choosing_among_the_k_best_alone_draws_what_filtering_all_would() -> Non
 
 
 def test_top_k_keeps_exactly_k_among_equals() -> None:
-    assert len(kept(keep_top_k(torch.zeros(10), 3))) == 3
+    assert len(kept(keep_top_k(np.zeros(10), 3))) == 3
 
 
 @pytest.mark.parametrize(
@@ -117,18 +119,18 @@ def test_filters_see_the_distribution_before_the_temperature() -> None:
 
 
 def test_repetition_penalty_weakens_both_signs() -> None:
-    logits = torch.tensor([2.0, -2.0, 1.0, 0.0])
+    logits = np.array([2.0, -2.0, 1.0, 0.0])
     assert penalise(logits, [0, 1, 1, 3], Sampling(repetition_penalty=2)).tolist() == [
         1.0,
         -4.0,
         1.0,
         0.0,
     ]
-    assert logits.tolist() == [2.0, -2.0, 1.0, 0.0]  # the caller's tensor is untouched
+    assert logits.tolist() == [2.0, -2.0, 1.0, 0.0]  # the caller's array is untouched
 
 
 def test_presence_counts_once_and_frequency_every_time() -> None:
-    logits, seen = torch.tensor([2.0, -2.0, 1.0, 0.0]), [0, 1, 1, 3, 1]
+    logits, seen = np.array([2.0, -2.0, 1.0, 0.0]), [0, 1, 1, 3, 1]
     assert penalise(logits, seen, Sampling(presence_penalty=0.5)).tolist() == [1.5, -2.5, 1.0, -0.5]
     assert penalise(logits, seen, Sampling(frequency_penalty=0.5)).tolist() == [
         1.5,
@@ -219,14 +221,10 @@ def test_logits_that_are_no_numbers_are_refused(bad: float) -> None:
 def test_any_scores_give_a_token_and_nan_is_never_preferred(
     scores: list[float], drawn: set[int]
 ) -> None:
-    for dtype in (torch.float32, torch.float64):
-        found = [
-            draw(torch.tensor(scores, dtype=dtype), seeded_generator(seed)) for seed in range(100)
-        ]
+    for dtype in (np.float32, np.float64):
+        found = [draw(np.array(scores, dtype), seeded_generator(seed)) for seed in range(100)]
         assert set(found) == drawn
-        of_others = draw(
-            torch.tensor(scores, dtype=dtype), seeded_generator(0), np.array([10, 20, 30, 40])
-        )
+        of_others = draw(np.array(scores, dtype), seeded_generator(0), np.array([10, 20, 30, 40]))
         assert of_others // 10 - 1 in drawn
 
 
@@ -269,13 +267,20 @@ def test_top_p_keeps_what_sorting_all_tokens_would_keep(p: float) -> None:
     logits = torch.randn(5000, generator=torch.Generator().manual_seed(1)) * 4
     ordered, ids = logits.softmax(-1).sort(descending=True)
     number = int((ordered.cumsum(-1) < p).sum()) + 1
-    assert kept(keep_top_p(logits, p)) == sorted(ids[:number].tolist())
+    assert kept(keep_top_p(logits.numpy(), p)) == sorted(ids[:number].tolist())
 
 
 def test_a_token_of_probability_zero_is_never_drawn() -> None:
-    scores = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0]).log()
-    generator = torch.Generator().manual_seed(0)
+    scores = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0]).log().numpy()
+    generator = seeded_generator(0)
     assert {draw(scores, generator) for _ in range(500)} == {1, 3}
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 + 5, 2**63 - 1])
+def test_keys_of_draws_are_the_numbers_of_torch_s_generator(seed: int) -> None:
+    expected, generator = torch.Generator().manual_seed(seed), seeded_generator(seed)
+    for _ in range(700):  # the state of 624 numbers is made anew on the way
+        assert generator.key() == int(torch.randint(2**63 - 1, (1,), generator=expected))
 
 
 def test_noise_is_the_stream_of_splitmix64_and_of_each_id_the_same_whichever_others_are_kept() -> (

@@ -37,14 +37,15 @@ pytest.importorskip("numba")
 import numba
 
 from groundup.kernels import (
-    decode_step,
+    array_step,
     int4_products,
     machine_code,
     products,
     readable_step,
     step_parts,
 )
-from groundup.kernels.decode_step import UNPACK_INT8, CompiledStep, Unpacked, _Workers, let_unpack
+from groundup.kernels.array_step import ArrayStep, _Workers
+from groundup.kernels.decode_step import UNPACK_INT8, CompiledStep, Unpacked, let_unpack
 from groundup.kernels.machine_code import (
     CodeFolder,
     Fixed,
@@ -54,21 +55,12 @@ from groundup.kernels.machine_code import (
     keep_code,
     read_code,
 )
-from groundup.kernels.probe import (
-    MAX_ERROR,
-    FirstStep,
-    probe_error,
-    use_compiled_step,
-    use_step_when_needed,
-)
+from groundup.kernels.module_arrays import FLOATS, unsupported_model
+from groundup.kernels.probe import FirstStep, use_compiled_step, use_step_when_needed
+from groundup.kernels.step_check import MAX_ERROR, probe_error
 from groundup.kernels.step_memory import thread_buffers
-from groundup.kernels.step_weights import (
-    FLOATS,
-    Kind,
-    StepModel,
-    UnsupportedModel,
-    unsupported_model,
-)
+from groundup.kernels.step_shape import Kind, UnsupportedModel
+from groundup.kernels.step_weights import StepModel
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
 LLAMA = ModelConfig(192, 32, 64, 2, 4, 128, 2, 16)
@@ -119,7 +111,7 @@ def prefilled(model: LanguageModel, rows: int = 1) -> KVCache:
 
 @torch.inference_mode()
 def compiled_logits(model: LanguageModel) -> torch.Tensor:
-    step, cache = CompiledStep(StepModel.of(model), model), prefilled(model)
+    step, cache = CompiledStep(StepModel.of(model)), prefilled(model)
     return torch.cat([step.after_cache(torch.tensor([[token]]), cache) for token in NEW])
 
 
@@ -200,7 +192,7 @@ def test_sizes_that_are_no_whole_blocks_are_decoded_in_float32() -> None:
     config = ModelConfig(203, 32, 36, 2, 2, 59, 1, 18, block="sandwich", logit_softcap=3.0)
     model = model_of(config, "float32")
     logits = model(torch.tensor([PROMPT + NEW]))[0, len(PROMPT) :]
-    step = CompiledStep(StepModel.of(model), model)
+    step = CompiledStep(StepModel.of(model))
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         try:
@@ -239,7 +231,7 @@ def test_a_step_that_fails_at_its_first_use_leaves_the_answer_to_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     heard, greedy = Heard(), Sampling(temperature=0, max_tokens=4)
-    monkeypatch.setattr("groundup.kernels.probe.probe_error", lambda kind: float("nan"))
+    monkeypatch.setattr("groundup.kernels.step_check.probe_error", lambda kind: float("nan"))
     texts, compute = [], Compute(torch.device("cpu"))
     for model in (model_of(LLAMA, "float32") for _ in range(2)):
         if texts:
@@ -439,7 +431,7 @@ def test_successive_tokens_of_a_text_in_one_step_give_the_same_bits_as_one_by_on
     """On one thread and on two, in a plain cache and in pages: what verifies draft tokens changes no text."""
     model = model_of(replace(FAMILIES[family], head_width=32), kind)
     step, cache, expected = (
-        CompiledStep(StepModel.of(model), model),
+        CompiledStep(StepModel.of(model)),
         prefilled(model),
         compiled_logits(model),
     )
@@ -471,7 +463,7 @@ def test_successive_tokens_of_a_text_in_one_step_give_the_same_bits_as_one_by_on
 @torch.inference_mode()
 def test_rows_together_pages_and_threads_give_the_same_bits_as_alone() -> None:
     model = model_of(FAMILIES["gemma3"])
-    step, expected = CompiledStep(StepModel.of(model), model), compiled_logits(model)
+    step, expected = CompiledStep(StepModel.of(model)), compiled_logits(model)
     cache = prefilled(model, 3)
     assert torch.equal(
         step.after_cache(torch.tensor([[NEW[0]]] * 3), cache), expected[:1].expand(3, -1)
@@ -494,7 +486,7 @@ def test_rows_together_pages_and_threads_give_the_same_bits_as_alone() -> None:
 def test_several_python_threads_and_a_forked_process_may_decode() -> None:
     model = model_of(LLAMA)
     expected, found = compiled_logits(model), []
-    step = CompiledStep(StepModel.of(model), model)
+    step = CompiledStep(StepModel.of(model))
 
     @torch.inference_mode()
     def answer() -> None:
@@ -512,7 +504,7 @@ def test_several_python_threads_and_a_forked_process_may_decode() -> None:
     finally:
         torch.set_num_threads(1)
     assert found == [True] * 4
-    used = step._workers
+    used = step.arrays._workers
     used.run(lambda thread, threads: None, 2, np.zeros(8, np.int64))
     child = os.fork()
     if child == 0:  # without torch, whose own threads do not survive a fork
@@ -569,7 +561,7 @@ def test_an_interrupted_step_leaves_no_thread_that_waits(
 
 def test_steps_on_two_caches_in_turn_are_those_of_each_alone_and_keep_neither() -> None:
     model = model_of(LLAMA, "float32")
-    step = CompiledStep(StepModel.of(model), model)
+    step = CompiledStep(StepModel.of(model))
     alone = compiled_logits(model)
     first, second = prefilled(model), prefilled(model)
     with torch.inference_mode():
@@ -585,7 +577,7 @@ def test_steps_on_two_caches_in_turn_are_those_of_each_alone_and_keep_neither() 
     assert off(both, alone) < 1e-4
     del first, second
     gc.collect()
-    assert not step._calls
+    assert not step.arrays._calls
 
 
 @pytest.mark.parametrize("bits", ["int8", "int4"])
@@ -594,14 +586,14 @@ def test_the_probe_finds_a_step_that_multiplies_wrongly(
 ) -> None:
     """The last of seven tokens, of which the first four are multiplied together."""
     assert probe_error(bits) < MAX_ERROR / 2
-    logits = CompiledStep._logits
+    logits = ArrayStep._logits
 
-    def wrong(*given: Any) -> torch.Tensor:
+    def wrong(*given: Any) -> np.ndarray:
         found = logits(*given)
         found[-1] *= 1.05
         return found
 
-    monkeypatch.setattr(CompiledStep, "_logits", wrong)
+    monkeypatch.setattr(ArrayStep, "_logits", wrong)
     assert probe_error(bits) > MAX_ERROR
 
 
@@ -632,7 +624,7 @@ def without_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """As on a machine where nothing was compiled; gives the folder of the code."""
     monkeypatch.setattr(machine_code, "code_folder", lambda: CodeFolder(tmp_path / "code"))
     monkeypatch.setattr(
-        decode_step, "STEP", MachineCode(decode_step.STEP.module, decode_step.STEP.name)
+        array_step, "STEP", MachineCode(array_step.STEP.module, array_step.STEP.name)
     )
     return tmp_path / "code"
 
@@ -651,7 +643,7 @@ def test_a_numba_that_can_not_be_loaded_leaves_the_model_to_torch(
 def test_where_the_code_is_kept_numba_is_not_needed() -> None:
     use_compiled_step(model_of(LLAMA), Silent())
     code = (
-        "import sys; from groundup.kernels import probe; assert probe.probe_error('int8') < probe.MAX_ERROR; "
+        "import sys; from groundup.kernels import step_check as check; assert check.probe_error('int8') < check.MAX_ERROR; "
         "print([name for name in sys.modules if name.split('.')[0] == 'numba'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
@@ -811,7 +803,7 @@ def greedy_texts(
 @torch.inference_mode()
 def test_greedy_answers_are_the_same_on_one_thread_and_on_two() -> None:
     model = model_of(replace(LLAMA, context_tokens=64))
-    model.decode_step = CompiledStep(StepModel.of(model), model)
+    model.decode_step = CompiledStep(StepModel.of(model))
     prompts = [[each, *PROMPT] for each in range(3)]
     assert greedy_texts(model, prompts, 40, threads=1) == greedy_texts(
         model, prompts, 40, threads=2
@@ -822,7 +814,7 @@ def test_the_number_of_threads_is_tuned_while_an_answer_is_written_and_put_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, used = model_of(replace(LLAMA, context_tokens=64)), set()
-    step, greedy = CompiledStep(StepModel.of(model), model), Sampling(temperature=0, max_tokens=50)
+    step, greedy = CompiledStep(StepModel.of(model)), Sampling(temperature=0, max_tokens=50)
     after_cache = step.after_cache
 
     def watched(*given: Any) -> torch.Tensor:

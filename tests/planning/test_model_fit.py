@@ -2,7 +2,7 @@
 
 import torch
 
-from groundup.kernels.step_weights import linears
+from groundup.kernels.module_arrays import linears
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.quantised import quantise

@@ -3,7 +3,6 @@
 import random
 
 import pytest
-import torch
 
 from groundup.engine.request import Constraint
 from groundup.retrieve.quotes import OTHER_MARKS, Quotable, QuoteConstraint, quotations
@@ -44,7 +43,7 @@ def answer(
         if lie and mask[preferred]:
             chosen, place = preferred, place + 1
         else:
-            allowed = mask.nonzero()[:, 0].tolist()
+            allowed = mask.nonzero()[0].tolist()
             marked = [id for id in allowed if b'"' in quotable.tokens[id]]
             chosen = wanted.choice(marked if marked and wanted.random() < 0.3 else allowed)
         if chosen in tokenizer.special.stop_ids:
@@ -128,4 +127,4 @@ def test_an_empty_quotation_and_padded_ids_are_not_allowed(
     assert not constraint.mask()[tokenizer.vocab_size :].any()
     mark = next(id for id in quotable.marked if quotable.tokens[id] == b'"')
     constraint.accept(mark)
-    assert not constraint.mask()[mark] and constraint.mask().dtype == torch.bool
+    assert not constraint.mask()[mark] and constraint.mask().dtype == bool

@@ -149,7 +149,7 @@ def answers_of(
     constraints = [QuoteConstraint(quotable) for _ in range(ROWS)]
     texts, random = [b""] * ROWS, seeded_generator(seed)
     sampling = Sampling(temperature=1.0)
-    stops = quotable.control.nonzero()[:, 0]
+    stops = quotable.control.nonzero()[0]
     for _ in range(TOKENS):
         logits = prefer(texts)
         logits[:, stops] = -torch.inf

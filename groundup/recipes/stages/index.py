@@ -23,6 +23,7 @@ from groundup.retrieve.database import VERSION
 from groundup.retrieve.index import (
     INDEX_FILE,
     SECOND_READER_FILE,
+    TUNED,
     VECTORS_FOLDER,
     Index,
     IndexConfig,
@@ -30,7 +31,6 @@ from groundup.retrieve.index import (
 from groundup.retrieve.known_questions import QUESTIONS_FILE, KnownQuestion, read_known_questions
 from groundup.retrieve.operating_points import EVIDENCE_FILE
 from groundup.retrieve.rankings import AUTO, vectors_for
-from groundup.retrieve.reader import TUNED
 from groundup.retrieve.second_reader import second_encoders, set_second
 from groundup.retrieve.updated_vectors import is_here, update_with_vectors
 from groundup.retrieve.vectors_info import NO_VECTORS

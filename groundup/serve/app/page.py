@@ -25,6 +25,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 from starlette.requests import Request
@@ -38,12 +39,6 @@ from groundup.http.guard import SANDBOX
 from groundup.http.json_object import JsonObject
 from groundup.http.page import page_routes
 from groundup.http.responses import JsonResponse
-from groundup.lab.attention import attention_picture
-from groundup.lab.attribution import class_attribution
-from groundup.lab.drawing.attention import PATTERNS
-from groundup.lab.drawing.by_head import TIMES_CHANCE
-from groundup.lab.head_patterns import search_heads
-from groundup.lab.predictions import surprise
 from groundup.lab.tokens import beginning
 from groundup.runs import LIVE_NAME, read_stage_kinds
 from groundup.serve.app.page_files import served_files
@@ -51,8 +46,10 @@ from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer
-from groundup.serve.worker import Worker
-from groundup.weights.model_io import OpenModel
+from groundup.serve.worker import Worker, in_own_thread
+
+if TYPE_CHECKING:
+    from groundup.weights.model_format import OpenModel
 
 KINDS = ("assistant", "chat", "base", "classifier", "encoder")
 # Tokens along one side of an attention map. Attribution runs the classifier once without each
@@ -71,7 +68,7 @@ LIVE_POLICY = (
     f"{SANDBOX}script-src 'unsafe-inline'; style-src 'unsafe-inline'; worker-src blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-Inspect = Callable[[OpenModel, str], Mapping[str, object]]
+Inspect = Callable[["OpenModel", str], Mapping[str, object]]
 
 
 class ModelBody(Body):
@@ -107,18 +104,7 @@ def routes(server: ModelServer) -> list[Route]:
 
     async def why(request: Request) -> Response:
         body = read_fields(InsideBody, await server.read_body(request))
-        return await _inspect(
-            server,
-            body,
-            "classification",
-            lambda opened, text: class_attribution(
-                opened.model,
-                opened.tokenizer,
-                text,
-                labels=opened.labels,
-                multi_label=opened.decision.multi_label,
-            ),
-        )
+        return await _inspect(server, body, "classification", _why)
 
     async def heads(request: Request) -> Response:
         body = read_fields(ModelBody, await server.read_body(request))
@@ -128,7 +114,8 @@ def routes(server: ModelServer) -> list[Route]:
                 _admitted(server.worker),
                 server.loaded_models.lease(alias.base, info, None) as loaded,
             ):
-                found = await server.worker.run(lambda: _pattern_heads(loaded.opened))
+                opened = await in_own_thread(lambda: loaded.opened)
+                found = await server.worker.run(lambda: _pattern_heads(opened))
             if len(cached) >= MAX_CACHED:
                 cached.clear()
             cached[info.digest] = found
@@ -173,7 +160,7 @@ async def _inspect(
         _admitted(server.worker),
         server.loaded_models.lease(alias.base, info, None) as loaded,
     ):
-        opened = loaded.opened
+        opened = await in_own_thread(lambda: loaded.opened)
         room = min(SHOWN_TOKENS, info.config.context_tokens - 1)
         text = beginning(opened.require_tokenizer(), body.text, room)
         found = await server.worker.run(lambda: inspect(opened, text))
@@ -191,10 +178,13 @@ async def _admitted(worker: Worker) -> AsyncIterator[None]:
         worker.num_answers -= 1
 
 
-def _look_inside(opened: OpenModel, text: str, block: int) -> JsonObject:
+def _look_inside(opened: "OpenModel", text: str, block: int) -> JsonObject:
     """Return the tokens of the text with their surprise, and the attention of one block, with the
     bos token where the model has one.
     """
+    from groundup.lab.attention import attention_picture
+    from groundup.lab.predictions import surprise
+
     picture = attention_picture(opened.model, opened.tokenizer, text, blocks=(block,))
     surprises = surprise(opened.model, opened.tokenizer, text, top=EXPECTED)
     return {
@@ -206,10 +196,28 @@ def _look_inside(opened: OpenModel, text: str, block: int) -> JsonObject:
     }
 
 
-def _pattern_heads(opened: OpenModel) -> JsonObject:
+def _why(opened: "OpenModel", text: str) -> JsonObject:
+    """Return how each token of the text contributed to a classifier's prediction."""
+    from groundup.lab.attribution import class_attribution
+
+    found = class_attribution(
+        opened.model,
+        opened.tokenizer,
+        text,
+        labels=opened.labels,
+        multi_label=opened.decision.multi_label,
+    )
+    return {**found}
+
+
+def _pattern_heads(opened: "OpenModel") -> JsonObject:
     """Return, for each attention pattern, the heads that show it most, as far as they are well
     above chance.
     """
+    from groundup.lab.drawing.attention import PATTERNS
+    from groundup.lab.drawing.by_head import TIMES_CHANCE
+    from groundup.lab.head_patterns import search_heads
+
     found = search_heads(opened.model, opened.tokenizer, sequences=HEAD_TEXTS)
     heads = [
         {**head, "kind": kind["kind"], "looks": PATTERNS[kind["kind"]], "chance": kind["chance"]}

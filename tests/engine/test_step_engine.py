@@ -1,0 +1,170 @@
+"""Answers by the compiled step without torch: the ids of `generate_ids`, and torch only for who asks."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.device import Compute
+from groundup.engine.batch import BatchEngine, BatchSettings
+from groundup.engine.engine import Engine
+from groundup.engine.precision import open_to_write
+from groundup.engine.request import Request
+from groundup.engine.sampling import Sampling
+from groundup.engine.step_engine import StepEngine, is_written_by_step, open_step_engine
+from groundup.errors import ModelError
+from groundup.files import atomic_folder
+from groundup.kernels.step_weights import rotary_frequencies
+from groundup.model import positions
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.model_io import save_model
+from groundup.weights.packed_files import packed_folder
+
+pytest.importorskip("numba")
+NATIVE = Compute(torch.device("cpu"), native_bf16=True)
+SHAPE = ModelConfig(320, 128, 32, 2, 2, 64, num_kv_heads=1, qk_norm="head")
+TEXT = "To be or not to be. " * 6
+
+
+def unused() -> tuple:
+    raise AssertionError("the model was opened with torch")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whose packed weights are kept, as after a first answer."""
+    folder = tmp_path_factory.mktemp("step") / "model"
+    made = LanguageModel(SHAPE)
+    initialise(made, torch.Generator().manual_seed(0), deviation=0.2)
+    with atomic_folder(folder) as temporary:
+        save_model(made, temporary, train_tokenizer([TEXT * 9], 300))
+    assert not is_written_by_step(folder) and open_step_engine(folder, unused) is None
+    open_to_write(folder, NATIVE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(model: Path) -> StepEngine:
+    found = open_step_engine(model, unused)
+    assert found is not None and is_written_by_step(model)
+    return found
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("prompt", ["To be", TEXT])
+def test_the_answers_are_those_of_the_model_that_torch_opens(
+    engine: StepEngine, model: Path, prompt: str, seed: int | None
+) -> None:
+    """Greedy and drawn, with a prompt of one step and of several."""
+    exact = Engine(*open_to_write(model, NATIVE))
+    sampling = Sampling(temperature=0 if seed is None else 1.2, top_k=50, seed=seed, max_tokens=24)
+    ids = engine.prompt_ids(prompt)
+    assert (len(ids) > engine.step.max_rows) == (prompt is TEXT)
+    found, expected = (list(each.complete(ids, sampling)) for each in (engine, exact))
+    assert found == expected and found[-1].completion_tokens > 3
+    drafting = open_step_engine(model, unused, draft_tokens=4)
+    assert drafting is not None and list(drafting.complete(ids, sampling)) == found
+
+
+def test_many_answers_at_once_are_the_same_as_alone(engine: StepEngine) -> None:
+    ids = engine.prompt_ids(TEXT)
+    requests = [
+        Request(str(seed), tuple(ids[seed:]), Sampling(seed=seed, max_tokens=12), logprobs=2)
+        for seed in range(3)
+    ]
+
+    def texts(batch: BatchEngine, wanted: list[Request]) -> list[str]:
+        found = dict.fromkeys((each.id for each in wanted), "")
+        for each in wanted:
+            batch.submit(each)
+        while batch.busy:
+            for name, event in batch.step():
+                found[name] += event.text  # type: ignore[union-attr]
+        return list(found.values())
+
+    together = texts(engine.batch(BatchSettings()), requests)
+    assert together == [texts(engine.batch(BatchSettings()), [each])[0] for each in requests]
+    alone = engine.complete(ids, replace(requests[0].sampling))
+    assert together[0] == "".join(event.text for event in alone)
+
+
+def test_what_is_no_answer_opens_the_model_with_torch_once(model: Path) -> None:
+    opened = []
+
+    def whole() -> tuple:
+        opened.append(open_to_write(model, NATIVE))
+        return opened[-1]
+
+    engine = open_step_engine(model, whole)
+    assert engine is not None and engine.path == model and engine.config == SHAPE
+    assert engine.decodes_with == "compiled step" and engine.chats and not opened
+    assert isinstance(engine.language_model(), LanguageModel)
+    assert engine.embed(["To be"]).shape == (1, SHAPE.width) and len(opened) == 1
+    with pytest.raises(ModelError, match="no tokens"):
+        engine.complete([], Sampling())
+
+
+def change_config(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    key = next(key for key in config if isinstance(config[key], dict))
+    config[key]["norm_eps"] = 0.5
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (packed_folder(folder, "int8") / "manifest.json").write_text("{"),
+        lambda folder: os.truncate(packed_folder(folder, "int8") / "model.safetensors", 500),
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "tokenizer.json").write_text("{"),
+        change_config,
+    ],
+)
+def test_what_is_damaged_or_of_another_model_is_left_to_who_says_so(
+    model: Path, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(model), str(copy)], check=True)
+    assert open_step_engine(copy, unused) is not None
+    change(copy)
+    assert open_step_engine(copy, unused) is None
+
+
+@pytest.mark.parametrize(("width", "base"), [(64, 10_000.0), (32, 100_000.0), (128, 500_000.0)])
+def test_rotations_are_those_of_the_model(width: int, base: float) -> None:
+    expected = positions.rotary_frequencies(width, base).numpy()
+    assert rotary_frequencies(width, base, None) == pytest.approx(expected, rel=3e-7)
+
+
+CODE = """
+import sys
+from groundup.engine import step_engine
+step_engine.processor_line = lambda *names: "flags: bf16"
+step_engine.may_have_gpu = lambda: False
+from groundup.cli.main import run
+assert run(sys.argv[1:]) == 0
+print("torch" in sys.modules, "numba" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("verb", [["chat", "MODEL"], ["generate", "MODEL", TEXT, "--stats"]])
+def test_verbs_that_write_do_not_import_torch(model: Path, verb: list[str]) -> None:
+    args = [str(model) if word == "MODEL" else word for word in verb] + ["--max-tokens", "4"]
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *args],
+        input="To be\n",
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.splitlines()[-1:] == ["False False"], done.stderr
+    assert "Answers are written in int8" in done.stderr
