@@ -90,6 +90,9 @@ def _action(name: str, table: Any) -> Action:
             parts[field] = _part(kind, _with_sql_list(part, place), place)
     if "name" in values:
         raise ConfigError(f"Unknown field '{where}.name'.", fix="The table's name is the name.")
+    if "language" in values:
+        fix = "It is that of the pack: language in pack.toml."
+        raise ConfigError(f"Unknown field '{where}.language'.", fix=fix)
     return _part(Action, {**values, **parts, "name": name}, where)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from groundup.errors import ConfigError, require, require_choices
+from groundup.language.messages import message
 
 SlotType = Literal["date", "time", "number", "money", "choice", "name", "text", "code"]
 SlotValue = str | int | float
@@ -350,11 +351,17 @@ class Action:
     lookups: tuple[Lookup, ...] = ()
     rules: tuple[Rule, ...] = ()
     undo: Undo | None = None
+    language: str = ""
+    """Of the sentences that it does not write itself, such as "de": the pack's."""
 
     def __post_init__(self) -> None:
         writes = self.effect is not None
         require(bool(self.confirm) == writes, "confirm", repr(self.confirm), "given with an effect")
         require(writes or self.undo is None, "undo", "an undo", "of an action with an effect")
+
+    def say(self, key: str, **values: str) -> str:
+        """Return a sentence of the language's catalog (`language/messages.py`)."""
+        return message(self.language, "actions", key, **values)
 
     @property
     def askable(self) -> tuple[Slot, ...]:

@@ -70,6 +70,7 @@ class ActionDesk:
         mcp_tools: Sequence[str] = (),
         timeout_s: float = TIMEOUT_S,
         today: datetime.date | None = None,
+        language: str = "",
     ) -> None:
         """Open them.
 
@@ -77,11 +78,13 @@ class ActionDesk:
         `allow_http`: addresses that effects may send to, and what is below them; `python_modules`:
         modules whose functions they may call; `mcp_tools`: tools of MCP servers, each as
         "SERVER:TOOL=COMMAND" or "SERVER:TOOL=URL". `timeout_s` bounds a call outside of the world.
-        `today`: of a world that is made now.
+        `today`: of a world that is made now; `language`: of the sentences that actions have not.
         """
         found = read_actions(folder)
         if found is None:
             raise ConfigError(f"{folder} has no {ACTIONS_FILE}.", fix="See docs/actions.md.")
+        spoken = tuple(replace(each, language=language) for each in found.actions)
+        found = replace(found, actions=spoken)
         self._allowed = allowed_effects(found, allow_http, python_modules, mcp_tools)
         self.actions = found
         self.trial_customer: str | None = None

@@ -70,16 +70,12 @@ from groundup.actions.wishes import (
     wishes_of,
 )
 
-CANCELLED = "All right, nothing was done."
-STAYS = "All right, it stays as it is."
-NOT_UNDOABLE = "That can't be taken back here."
-FIRST_THIS = "I'll come to that next. First:"
 # So many words of a yes ask for nothing else.
 SHORT = 8
 # Of the message that asked for an action.
 MAX_KEPT_CHARACTERS = 1000
-WHICH = 'Do you mean "{first}" or "{second}"?'
-OFFERED = 'I can do this for you: "{first}". Shall I?'
+# Keys of sentences.
+WHICH, OFFERED = "which", "offered"
 
 
 class Dialogue:
@@ -164,7 +160,7 @@ class Dialogue:
         before, says_yes = self.state, reads_yes(self.message) or begins_with_yes(self.message)
         self.state = replace(self.state, waits="", wishes=())
         if reads_no(self.message) or reads_cancel(self.message) or denies(self.message):
-            return Step(self.state, ActionTurn("cancelled", CANCELLED, action))
+            return Step(self.state, ActionTurn("cancelled", action.say("cancelled"), action))
         titles, place = [each.title for each in named if each], None
         if len(wishes) == 1 and (says_yes or self._gives_values(action)):
             place = 0
@@ -220,7 +216,7 @@ class Dialogue:
             return self._again()
         says_yes = self.state.waits == "confirm" and reads_yes(self.message)
         if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
-            return self._ended("cancelled", CANCELLED, action)
+            return self._ended("cancelled", action.say("cancelled"), action)
         held, asked = self.state.values, action.slot(self.state.asked)
         if asked is not None and asked.type == "name" and reads_yes(self.message):
             return self._again()
@@ -239,7 +235,7 @@ class Dialogue:
             if says_yes:
                 return self._confirmed(action)
             if reads_no(self.message) or self._says_no():
-                return self._ended("cancelled", CANCELLED, action)
+                return self._ended("cancelled", action.say("cancelled"), action)
             made = self._other_wish(action)
             says_yes = agrees(self.message, self.state.question)
             if made.turn is not None and not (says_yes and self._is_short()):
@@ -301,7 +297,7 @@ class Dialogue:
         if not wishes or waiting is None:
             return Step(self.state)
         kept = (*self.state.wishes, *wishes)[:MAX_WISHES]
-        turn = replace(waiting, text=f"{FIRST_THIS} {waiting.text}")
+        turn = replace(waiting, text=f"{action.say('first_this')} {waiting.text}")
         return Step(replace(self.state, wishes=kept), turn)
 
     def _confirmed(self, action: Action) -> Step:
@@ -426,7 +422,7 @@ class Dialogue:
             return self._start(first, others, read)
         self.state = replace(self.state, waits="", wishes=())
         if reads_no(self.message) or reads_cancel(self.message):
-            return Step(self.state, ActionTurn("cancelled", CANCELLED, action))
+            return Step(self.state, ActionTurn("cancelled", action.say("cancelled"), action))
         made = self._begin()
         if made.turn is not None or made.performance is not None:
             return made
@@ -445,7 +441,7 @@ class Dialogue:
         action = self.actions.action(last.action)
         if action is None:
             return Step(self.state)
-        turn = ActionTurn("refused", NOT_UNDOABLE, action, reference=last.reference)
+        turn = ActionTurn("refused", action.say("not_undoable"), action, reference=last.reference)
         if action.undo is None:
             made = self._begin()  # "cancel that" may ask for an action that cancels
             if made.turn is not None or made.performance is not None:
@@ -477,7 +473,7 @@ class Dialogue:
             return Step(self.state, performance=undo_of(action, last, self.state))
         if reads_no(self.message) or reads_cancel(self.message):
             state = replace(self.state, waits="")
-            made = Step(state, ActionTurn("cancelled", STAYS, action))
+            made = Step(state, ActionTurn("cancelled", action.say("stays"), action))
             return with_offer(self.actions, made)
         before = self.state
         self.state = replace(self.state, waits="")

@@ -18,15 +18,6 @@ from groundup.actions.state import (
 )
 from groundup.actions.templates import fill
 
-ELSEWHERE = "That was done already, in another window."
-FAILED = "I could not do that. Nothing was changed."
-UNKNOWN = (
-    "I can't tell whether that was done, since I got no answer. It is not tried again by itself. "
-    "The reference is {reference}."
-)
-OFFER = 'You also asked for something else: "{title}". Shall I go on with it?'
-
-
 # What is repeated of a text, before the first question.
 MAX_REPEATED_CHARACTERS = 60
 
@@ -46,11 +37,13 @@ def finished(actions: ActionSet, what: Performance, outcome: EffectOutcome) -> S
     """Return the turn after a performance."""
     values = in_sentences(what.held, what.values) | {REFERENCE: outcome.reference}
     state = replace(ActionState(), wishes=what.state.wishes, unsettled=what.state.unsettled)
-    turn = ActionTurn("failed", FAILED, what.action, values=what.held, read=what.read)
+    turn = ActionTurn(
+        "failed", what.action.say("failed"), what.action, values=what.held, read=what.read
+    )
     if outcome.result == "unknown":
         unsettled = {**state.unsettled, fingerprint_of(what.action, what.values): what.key}
         state = replace(state, unsettled=unsettled)
-        text = fill(UNKNOWN, values)
+        text = what.action.say("unknown", reference=outcome.reference)
         turn = replace(turn, kind="unknown", text=text, reference=outcome.reference)
     elif outcome.result == "done" and what.undo:
         assert what.action.undo is not None
@@ -69,7 +62,7 @@ def finished(actions: ActionSet, what: Performance, outcome: EffectOutcome) -> S
 
 def done_elsewhere(state: ActionState, action: Action, last: LastDone) -> Step:
     """Return what is replied in a window whose confirmation was said yes to in another one."""
-    text = f"{ELSEWHERE} {fill(action.done, last.said)}"
+    text = f"{action.say('elsewhere')} {fill(action.done, last.said)}"
     turn = ActionTurn("done", text, action, values=state.values, reference=last.reference)
     turn = replace(turn, undoable=action.undo is not None)
     return Step(ActionState(last=last, unsettled=state.unsettled), turn)
@@ -92,7 +85,7 @@ def with_offer(actions: ActionSet, made: Step) -> Step:
     action = actions.action(state.wishes[0].action)
     if action is None:
         return replace(made, state=replace(state, wishes=()))
-    offer = fill(OFFER, {"title": action.title})
+    offer = action.say("offer", title=action.title)
     state = replace(state, waits="offer", question=offer)
     return replace(made, state=state, turn=replace(turn, text=f"{turn.text} {offer}"))
 
@@ -115,10 +108,12 @@ def understood(action: Action, values: Mapping[str, HeldValue]) -> str:
 def ask_which(
     actions: ActionSet, state: ActionState, question: str, message: str, names: Sequence[str]
 ) -> Step:
-    """Ask which of two actions a message asks for, or whether it asks for one."""
+    """Ask which of two actions a message asks for, or whether it asks for one; `question`: the key of
+    the sentence.
+    """
     found = [action for action in map(actions.action, names) if action is not None]
     titles = {key: each.title for key, each in zip(("first", "second"), found, strict=False)}
-    text = fill(question, titles)
+    text = found[0].say(question, **titles)
     wishes = tuple(Wish(each.name, message) for each in found)
     asking = ActionState(waits="which", wishes=wishes, question=text, unsettled=state.unsettled)
     choices = tuple(titles.values()) if len(titles) > 1 else ()

@@ -90,8 +90,9 @@ class MessageReading:
         for name, readings in unclear_values(slots, message, self.today, asked_of).items():
             own = self.action.slot(name)
             if own is not None and name not in values:
-                choices = " or ".join(spoken(own, value) for value in readings)
-                unclear[name] = f"Do you mean {choices}?"
+                either = f" {self.action.say('or')} "
+                choices = either.join(spoken(own, value) for value in readings)
+                unclear[name] = self.action.say("unclear", values=choices)
         return MessageValues(values, unclear)
 
     def _told(self, slot: Slot, message: str) -> ReadValue | None:

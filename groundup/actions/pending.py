@@ -3,28 +3,17 @@
 import re
 from dataclasses import replace
 
-from groundup.actions.definition import ActionSet, Slot
+from groundup.actions.definition import Action, ActionSet, Slot
 from groundup.actions.replies import reads_cancel, reads_undo, reads_yes
 from groundup.actions.state import ActionState, ActionTurn, TurnKind
 from groundup.actions.templates import fill
 
-YES_OR_NO, ONE_OF_TWO = "I expected yes or no.", "I expected one of the two."
 # What ends something: the action under way, or what the action is about.
 _ENDING = re.compile(
     r"\b(?:cancel|delete|remove|stop|undo|revoke|withdraw|abbrechen|stornieren|löschen|annuler"
     r"|supprimer|cancelar|eliminar|anular)\b",
     re.IGNORECASE,
 )
-HINTS = {
-    "date": "a day, such as Friday or 4 December",
-    "time": "a time, such as 19:00",
-    "number": "a number, such as 4",
-    "money": "an amount, such as {currency}20",
-    "choice": "one of these: {options}",
-    "name": "a name",
-    "text": "a few words",
-    "code": "a code, such as {example}",
-}
 
 
 def pending(actions: ActionSet, state: ActionState) -> ActionTurn | None:
@@ -33,13 +22,13 @@ def pending(actions: ActionSet, state: ActionState) -> ActionTurn | None:
     if not state.waits or action is None:
         return None
     asked = action.slot(state.asked)
-    expected = YES_OR_NO
+    expected = action.say("yes_or_no")
     choices: tuple[str, ...] = ()
     if state.waits == "which" and len(state.wishes) > 1:
         found = [actions.action(wish.action) for wish in state.wishes]
-        choices, expected = tuple(each.title for each in found if each), ONE_OF_TWO
+        choices, expected = tuple(each.title for each in found if each), action.say("one_of_two")
     if asked is not None:
-        expected = f"I expected {_hint(asked)}."
+        expected = action.say("expected", hint=_hint(asked, action))
     kind: TurnKind = "confirm" if state.waits in ("confirm", "undo") else "ask"
     unread = f"{expected} {state.question}"
     turn = ActionTurn(kind, state.question, action, asked, state.values, unread=unread)
@@ -68,8 +57,7 @@ def waiting_action(state: ActionState) -> str:
     return state.action
 
 
-def _hint(slot: Slot) -> str:
+def _hint(slot: Slot, action: Action) -> str:
     options = ", ".join(slot.options or ())
-    form = slot.hint or HINTS[slot.type]
     values = {"options": options, "currency": slot.currency, "example": slot.example}
-    return fill(form, values)
+    return fill(slot.hint, values) if slot.hint else action.say(f"hint_{slot.type}", **values)

@@ -11,9 +11,6 @@ from groundup.actions.endings import Step, marked
 from groundup.actions.intent import ActionChooser
 from groundup.actions.progress import KnownWorld, said
 from groundup.actions.state import ActionState, Heard, HeldValue
-from groundup.actions.templates import fill
-
-ALSO = 'You also asked for something else: "{title}".'
 
 
 def step(
@@ -64,7 +61,7 @@ def take_up(
     if begun.turn is None or begun.turn.kind != "confirm":
         return made
     done = turn.text.removesuffix(state.question).rstrip()
-    also = fill(ALSO, {"title": begun.turn.action.title})
+    also = begun.turn.action.say("also", title=begun.turn.action.title)
     text = f"{done} {also} {begun.turn.text}"
     both = replace(begun.turn, text=text, reference=turn.reference, undoable=turn.undoable)
     return marked(replace(begun, state=replace(begun.state, taken_up=True), turn=both))

@@ -67,6 +67,7 @@ def open_assistant(
         python_modules=python_modules,
         mcp_tools=mcp_tools,
         trial=True,
+        language=texts.language,
     )
     index = Index(folders[0])
     return Assistant(index, texts, vectors_for(AUTO, folders[0], device, progress), desk)

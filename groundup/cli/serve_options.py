@@ -228,13 +228,15 @@ def open_desks(
     """Open the actions of the builds among the models; `trial`: also for trial customers. Return
     what to say of those. Raises ConfigError, FormatError.
     """
+    from groundup.retrieve.assistant import texts_of_build
     from groundup.retrieve.assistant_actions import desk_of_build
 
     notes = []
     for name, path in map(name_and_path, models):
         desk = None
         if name in assistants:
-            desk = desk_of_build(Path(path), **actions.given(), trial=trial)
+            language = texts_of_build(Path(path)).language
+            desk = desk_of_build(Path(path), **actions.given(), trial=trial, language=language)
         if desk is None:
             continue
         indexes.desks[assistants[name]] = desk

@@ -54,10 +54,11 @@ def desk_of_build(
     python_modules: Sequence[str] = (),
     mcp_tools: Sequence[str] = (),
     trial: bool = False,
+    language: str = "",
 ) -> ActionDesk | None:
     """Return the open actions of a build; None: it has none. What is done with them stands in the
     build's own folder, since a stage that is run again loses its folder. `trial`: where nobody is
-    signed in, the pack's trial customer is.
+    signed in, the pack's trial customer is. `language`: of the sentences that actions have not.
 
     Raises FormatError, ConfigError for an effect that was not allowed.
     """
@@ -70,6 +71,7 @@ def desk_of_build(
         allow_http=allow_http,
         python_modules=python_modules,
         mcp_tools=mcp_tools,
+        language=language,
     )
     if trial and desk.actions.trial_customer:
         desk.trial_customer = desk.actions.trial_customer

@@ -121,9 +121,11 @@ class LocalServer:
             settings=settings,
         )
         indexes = ServedIndexes({} if index is None else {NAME: index})
-        desk = None if index is None else desk_of_build(index.parent, trial=True)
-        if desk is not None:
-            indexes.desks[NAME] = desk
+        if index is not None:
+            language = indexes.texts_of(NAME).language
+            desk = desk_of_build(index.parent, trial=True, language=language)
+            if desk is not None:
+                indexes.desks[NAME] = desk
         indexes.open_vectors(worker, Silent())
         self.server = ModelServer(registry, loaded, worker, self.limits, Metrics(), indexes)
         self._free = asyncio.Semaphore(TOGETHER)

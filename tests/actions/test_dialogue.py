@@ -6,6 +6,7 @@ import pytest
 from cafe_talk import TODAY, Talker, rows
 
 from groundup.actions.desk import ActionDesk
+from groundup.language.messages import catalog
 from groundup.packs.pack import packaged_packs
 
 BOOKINGS = "SELECT day, at, guests, holder, note FROM bookings WHERE reference != 'KQM274'"
@@ -398,3 +399,28 @@ def test_a_name_alone_before_a_telephone_number_is_read(tmp_path: Path) -> None:
     desk = ActionDesk(packaged_packs()["restaurant"], world=tmp_path / "world.sqlite", today=TODAY)
     said = "a table for 6 on Saturday 12 December at 1pm please. Nowak, 07700 900453"
     assert Talker(desk).hear(said).values["name"].value == "Nowak"
+
+
+SPOKEN = [
+    ("de", "Abbrechen", "In Ordnung, es wurde nichts unternommen."),
+    ("fr", "Abandonner", "D'accord, rien n'a été fait."),
+    ("es", "Cancelar", "De acuerdo, no se ha hecho nada."),
+]
+
+
+@pytest.mark.parametrize(("language", "leave", "nothing"), SPOKEN)
+def test_what_the_actions_do_not_say_themselves_is_in_the_packs_language(
+    cafe: Path, language: str, leave: str, nothing: str
+) -> None:
+    desk = ActionDesk(cafe, today=TODAY, language=language)
+    labels = catalog(language)["page"]
+    assert Talker(desk, "first").hear(WISH, leave).text == nothing
+    guest = Talker(desk, "second")
+    assert guest.hear(WISH, "Ada Lovelace", labels["no"]).text == nothing
+    done = guest.hear(WISH, "Ada Lovelace", labels["yes"])
+    assert (done.kind, len(bookings(desk))) == ("done", 1)
+    taken_back = guest.hear(labels["undo"], labels["yes"])
+    assert taken_back.kind == "undone" and bookings(desk) == []
+    guest.hear(WISH, "Ada Lovelace", labels["yes"])
+    stays = catalog(language)["actions"]["stays"]
+    assert guest.hear(labels["undo"], labels["no"]).text == stays
