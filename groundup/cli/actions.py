@@ -41,12 +41,14 @@ def command(
         groundup actions runs/my-firm --json
         groundup actions runs/my-firm --undo S2SNL5
     """
+    from groundup.retrieve.assistant import texts_of_build
     from groundup.retrieve.assistant_actions import desk_of_build
 
     if kind_of_place(build) != "build":
         fix = f"{nearest_names(build, 'build')} Build a pack: groundup build PACK.".strip()
         raise ModelError(f"{build} is no build.", fix=fix)
-    desk = desk_of_build(build, **allowed.given(), trial=False)
+    language = texts_of_build(build).language
+    desk = desk_of_build(build, **allowed.given(), trial=False, language=language)
     if desk is None:
         fix = "Write an actions.toml in its pack (docs/actions.md), and build it again."
         raise ModelError(f"{build} has no actions.", fix=fix)

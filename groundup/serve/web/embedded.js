@@ -22,6 +22,7 @@ async function show() {
   get("assistant").hidden = false;
   try {
     await new Assistant().refresh(name);
+    if (document.hasFocus() && document.activeElement === document.body) focusQuestion(); // it was hidden
   } catch (error) {
     get("assistant-room").hidden = true;
     get("problem").textContent = error.message;

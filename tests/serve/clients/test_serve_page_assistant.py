@@ -133,7 +133,7 @@ def test_a_question_that_failed_can_be_sent_again(clinic: Any, browser: Any) -> 
     page.goto(clinic.address)
     page.get_by_role("heading", name="Pebblegate").wait_for()
     too_long = "crown " * 4000
-    assert "8000 characters" in ask(page, too_long).locator(".note.failed").inner_text()
+    assert "8,000 characters" in ask(page, too_long).locator(".note.failed").inner_text()
     assert page.locator("#assistant-question").input_value() == too_long.strip()
     assert fits(page, 390)
     page.close()
