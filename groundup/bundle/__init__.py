@@ -1,9 +1,11 @@
-"""Folders that carry groundup to machines without a network.
+"""Folders that carry groundup to machines without a network, or a model to people without Python.
 
     wheels.py     groundup and what it needs as wheels, chosen by pip once, fetched in batches
     course.py     the notebooks with them: `groundup fetch --for course`
     recipe.py     what a build fetches, into the cache or a folder: `groundup fetch --for RECIPE`
     install.py    the script of such a folder, which installs it elsewhere; nothing of groundup
+    app.py        a finished model as a page or a program: `groundup app RUN`
+    interpreter.py, start.py   Python in such a program, and what starts it
 
-Comes in: a purpose. Goes out: a folder with a manifest. Begin reading at wheels.py.
+Comes in: a purpose, or a model. Goes out: a folder with a manifest. Begin reading at wheels.py.
 """

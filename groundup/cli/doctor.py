@@ -38,6 +38,7 @@ EXTRAS = {
     "retrieve": ("snowballstemmer",),
     "rewards": ("jsonschema",),
     "s3": ("s3fs",),
+    "sign": ("model_signing",),
     "serve": ("starlette", "uvicorn", "prometheus_client", "llguidance"),
     "tensorboard": ("tensorboard",),
     "umap": ("umap",),

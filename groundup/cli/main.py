@@ -72,7 +72,9 @@ CONTENTS: dict[str, dict[str, str]] = {
     },
     "Keep": {
         "convert": "Write a model in another format: convert MODEL --to gguf.",
-        "verify": "Check the hashes and sizes of files below a path: verify PATH.",
+        "app": "A model for someone without Python: app RUN --out FOLDER.",
+        "sign": "A chain of signatures over a run: sign RUN --key KEY.",
+        "verify": "Check hashes and signatures below a path: verify PATH.",
         "cache": "What is kept for later, and its removal: cache --limit 5GB.",
         "doctor": "What this machine has, and what that means.",
     },

@@ -1,16 +1,20 @@
-"""`groundup verify`: the hashes and sizes of all files below a path; the citations of a saved
-answer.
+"""`groundup verify`: the hashes and sizes of all files below a path, and their signatures; the
+citations of a saved answer.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument
+from typer import Argument, Option
 
-from groundup.cli.console import print_result
+from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import JsonOption
-from groundup.errors import DataError
+from groundup.errors import ConfigError, DataError
 from groundup.runs import require_place
+
+if TYPE_CHECKING:
+    from groundup.weights.signing import ChainLink
 
 
 def command(
@@ -20,10 +24,23 @@ def command(
             help="A build, run, checkpoint, shard set, model or export folder, one weight file, or a saved answer."
         ),
     ],
+    key: Annotated[
+        Path | None,
+        Option(
+            "--key", metavar="PUB", help="Also check the signatures with this public key (PEM)."
+        ),
+    ] = None,
+    after: Annotated[
+        Path | None,
+        Option("--after", metavar="RUN", help="The signed folder that PATH goes on from."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check every file below PATH against the lengths and SHA-256 in the manifests there; name the
     first that differs.
+
+    With --key every link of what `groundup sign` signed is checked, too: its bytes, that none is
+    added or missing, and that it names the signature of the link before.
 
     Of weight files without a manifest the tables of tensors are checked: all inside the file, none
     overlapping.
@@ -35,14 +52,18 @@ def command(
     Examples:
         groundup verify runs/quickstart
         groundup verify runs/quickstart/chat
+        groundup verify runs/quickstart --key pub.pem
         groundup verify model.gguf
         groundup verify answer.json
     """
     from groundup.retrieve.saved import is_saved_answer
+    from groundup.weights.signing import verify_chain
     from groundup.weights.verify import verify_path
 
     require_place(path, "Give an existing folder or file.")
-    if is_saved_answer(path):
+    if after and not key:
+        raise ConfigError("--after is for signatures.", fix="Give the public key, too: --key PUB.")
+    if is_saved_answer(path) and not key:
         _verify_answer(path, as_json)
         return
     found = verify_path(path)
@@ -56,7 +77,22 @@ def command(
         )
     if found.unlisted:
         lines.append(f"{_count(found.unlisted, 'other file')} in no manifest: not checked.")
-    print_result(lines, {"path": str(path), **vars(found)}, as_json)
+    values: dict[str, Any] = {"path": str(path), **vars(found)}
+    if key:
+        links = verify_chain(path, key, after=after, progress=console_progress())
+        lines.append(f"Signed with this key, each naming the one before: {chain_text(links)}.")
+        if links[0].before and not after:
+            lines.append(
+                f"It goes on from {links[0].before}, which is not here (the SHA-256 of its signature: "
+                f"{links[0].before_sha256})."
+            )
+        values["links"] = [vars(link) for link in links]
+    print_result(lines, values, as_json)
+
+
+def chain_text(links: "Sequence[ChainLink]") -> str:
+    """Return the names of links in their order."""
+    return " -> ".join(link.name for link in links)
 
 
 def _verify_answer(path: Path, as_json: bool) -> None:

@@ -88,7 +88,7 @@ def verify_path(path: Path) -> Verified:
         raise FormatError(path, "path", "does not exist", fix="Give an existing folder or file.")
     files = [path]
     if path.is_dir():
-        files = sorted(_files_below(path))
+        files = sorted(files_below(path))
     listed: set[Path] = set()
     if path.is_dir():
         _require_manifests(files)
@@ -270,7 +270,7 @@ def _refuse_unlisted(path: Path, listed: set[Path]) -> None:
             raise FormatError(path / name, "file", "is not in the manifest: it was added later")
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """All but those left by interrupted writes, and those that SQLite makes anew whenever an index
     is read.
     """

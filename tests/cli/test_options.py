@@ -26,6 +26,7 @@ FOLDERS = {
     "lab": ["lab", "nowhere", "--text", "a", "--pictures"],
     "index": ["index", "nowhere", "--out"],
     "learn": ["learn", "99", "--out"],
+    "app": ["app", "nowhere", "--out"],
     "fetch": ["fetch", "--for", "nothing", "--out"],
     "pack new": ["pack", "new", "no/name", "--out"],
 }

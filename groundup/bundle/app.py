@@ -1,0 +1,183 @@
+"""A finished model for someone without Python: `groundup app RUN --out FOLDER`.
+
+FOLDER/model.html    form "page", for a small language model: it runs in any browser
+FOLDER/start.sh      form "program", for a larger one: serves it and opens its page (start.py)
+FOLDER/python/       Python, its libraries and the packages (interpreter.py)
+FOLDER/model/        the weights and the tokenizer
+FOLDER/app.json      the name, the packages' versions, the C library that is needed
+FOLDER/README.txt    how it is started and what it needs
+FOLDER/manifest.json sizes and hashes of all these: groundup verify FOLDER
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from groundup.api.models import memorised_of
+from groundup.bundle import start
+from groundup.bundle.interpreter import (
+    copy_interpreter,
+    copy_libraries,
+    copy_packages,
+    least_glibc,
+    require_linux,
+)
+from groundup.bundle.wheels import folder_bytes
+from groundup.device import select_compute
+from groundup.errors import ConfigError, ModelError
+from groundup.files import atomic_folder, write_json, write_text
+from groundup.lab.live.contents import MAX_PARAMETERS, page_contents
+from groundup.lab.live.live_page import write_live_page
+from groundup.progress import Progress, Silent
+from groundup.weights.hf import HF
+from groundup.weights.hf_families import KIND_NAMES
+from groundup.weights.model_format import ExportOptions, OpenModel, model_name
+from groundup.weights.model_io import open_model
+
+PAGE, PROGRAM = "page", "program"
+FORMS = (PAGE, PROGRAM)
+EXTRAS = ("serve",)
+START = """#!/bin/sh
+# Serves the model on this machine and opens its page; all that it needs is in this folder.
+here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd) || exit 1
+LD_LIBRARY_PATH="$here/python/libs" exec "$here/python/bin/python3" -I "$here/start.py" "$@"
+"""
+CHECK_S = 300
+README = {
+    PAGE: """{name}: a language model in one file.
+
+Open model.html in a browser (double-click it). It needs no program, no account and no network:
+the model is in the page, and what you write stays on this machine.
+""",
+    PROGRAM: """{name}: a language model with all that it needs to run.
+
+Start it:   ./start.sh      (in a terminal; a browser opens with its page, Ctrl-C ends it)
+
+Needs: Linux on {machine} with the GNU C library {glibc} or newer, and a browser. Python is in the
+folder. Nothing is installed and no other machine is asked; only this machine reaches the page.
+Licences of Python and the packages stand beside their files.
+""",
+}
+
+
+@dataclass(frozen=True)
+class AppFacts:
+    """What README.txt and app.json say."""
+
+    name: str
+    parameters: int
+    model: str = ""
+    """Its folder or file in the app."""
+    machine: str = field(default_factory=platform.machine)
+    glibc: str = ""
+    """The least version of the C library."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Name -> version."""
+
+
+@dataclass(frozen=True)
+class ModelApp:
+    """What was written."""
+
+    folder: Path
+    form: str
+    size_bytes: int
+    about: AppFacts
+
+
+def write_app(
+    model: str | Path, out: Path, *, form: str = "", progress: Progress | None = None
+) -> ModelApp:
+    """Write a folder that runs a language model without Python: of `form` "page" or "program", by
+    default a page where the model fits into one.
+
+    The program is started once for a check. Raises ModelError (an encoder, or what a page can't
+    run), ConfigError and DiskError.
+    """
+    progress = progress or Silent()
+    if form and form not in FORMS:
+        raise ConfigError(f"`form` {form!r} is not known.", fix=f"Forms: {', '.join(FORMS)}.")
+    if form == PROGRAM:
+        require_linux()
+    opened = open_model(model, select_compute("cpu"), progress=progress)
+    if opened.kind == "encoder":
+        raise ModelError(
+            f"{opened.path} is {KIND_NAMES[opened.kind]}; an app writes or classifies.",
+            fix="Give the folder of a language model or a classifier.",
+        )
+    parameters = sum(weight.numel() for weight in opened.model.parameters())
+    if not form:
+        form = PROGRAM
+        if opened.kind == "language" and parameters <= MAX_PARAMETERS:
+            form = PAGE
+    about = AppFacts(model_name(opened), parameters)
+    with atomic_folder(out) as folder:
+        if form == PAGE:
+            contents, found = page_contents(opened), memorised_of(opened, progress)
+            page = folder / "model.html"
+            memorised: Mapping[str, Any] | None = None
+            if found is not None:
+                memorised = found.to_plain()
+            write_live_page(opened, page, contents=contents, memorised=memorised)
+        else:
+            about = _write_program(opened, about, folder, progress)
+        write_text(folder / "README.txt", README[form].format(**asdict(about)))
+        size_bytes = folder_bytes(folder)
+    return ModelApp(out, form, size_bytes, about)
+
+
+def _write_program(
+    opened: OpenModel, about: AppFacts, folder: Path, progress: Progress
+) -> AppFacts:
+    """Raises ConfigError where the folder's Python does not start the model."""
+    python = folder / "python"
+    with progress.track("app", 5, "parts") as advance:
+        copy_interpreter(python)
+        advance(1)
+        packages = copy_packages(python, "groundup", EXTRAS)
+        advance(1)
+        copy_libraries(python)
+        advance(1)
+        name = "model"
+        if opened.path.is_file():
+            name = f"model{opened.path.suffix}"
+            shutil.copyfile(opened.path, folder / name)
+        else:
+            HF.write(opened, folder / name, ExportOptions(HF.default_quantization))
+        advance(1)
+        about = replace(about, model=name, packages=packages, glibc=least_glibc(python))
+        write_json(folder / "app.json", asdict(about))
+        assert start.__file__
+        shutil.copyfile(start.__file__, folder / "start.py")
+        write_text(folder / "start.sh", START)
+        (folder / "start.sh").chmod(0o755)
+        _require_start(folder)
+        advance(1)
+    return about
+
+
+def _require_start(folder: Path) -> None:
+    """Start it as its reader will, without the settings of this environment."""
+    settings = {"PATH": os.defpath, "HOME": str(folder / "home"), "LANG": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            [folder / "start.sh", "--check"], env=settings, capture_output=True,
+            encoding="utf-8", timeout=CHECK_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(
+            f"The program did not start within {CHECK_S} s, so it was not written.",
+            fix="Try again when the machine is less busy.",
+        ) from error
+    shutil.rmtree(folder / "home", ignore_errors=True)
+    if done.returncode:
+        said = " ".join((done.stderr or done.stdout or "no message").split())
+        raise ConfigError(
+            f"The copied Python did not start the model: ... {said[-300:]}",
+            fix="Make the app with a Python of its own (pyenv, uv, python.org), not the system's.",
+        )

@@ -1,0 +1,53 @@
+"""`groundup app`: a finished model for someone without Python."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from typer import Option
+
+from groundup.cli.console import console_progress, print_result
+from groundup.cli.options import JsonOption, ModelArgument, OutOption
+
+
+def command(
+    model: ModelArgument,
+    out: OutOption,
+    form: Annotated[
+        str,
+        Option(
+            "--form",
+            help="page (one file for any browser, small language models) or program (Linux); "
+            "default: a page where the model fits into one.",
+        ),
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a finished model as a folder for someone who has no Python: it runs offline, and nothing
+    is installed.
+
+    A language model of up to 20 million parameters becomes a page, model.html, with the model
+    inside: any browser runs it. A larger one, or a classifier, becomes a program: a folder with the
+    weights, Python, the packages that are needed, and start.sh, which serves the model on that
+    machine and opens its page. It is started once before it is written, and runs on Linux with the
+    same kind of processor.
+
+    Examples:
+        groundup app runs/quickstart/pretrain --out my-model
+        groundup app runs/quickstart/chat --out my-chat
+        groundup app runs/quickstart/spam --out spam-filter
+    """
+    from groundup.bundle.app import PAGE, write_app
+
+    made = write_app(model, out, form=form, progress=console_progress())
+    size = f"{made.size_bytes / 1e6:,.1f} MB, {made.about.parameters:,} parameters"
+    if made.form == PAGE:
+        lines = [f"{out} ({size}): model.html opens in any browser."]
+    else:
+        about = made.about
+        lines = [
+            f"{out} ({size}): ./start.sh serves the model and opens its page.",
+            f"It needs Linux on {about.machine} with glibc {about.glibc} or newer, and no Python.",
+        ]
+    lines.append("What it needs and how it is started stands in its README.txt.")
+    values = {**asdict(made), "folder": str(made.folder)}
+    print_result(lines, values, as_json)
