@@ -10,7 +10,7 @@ const SYLLABLES = "ba de fa ge hi ju ki lo mu na po ri su ta ve zo".split(" ");
 const THINGS = "ball cup book lamp shoe drum kite bell".split(" ");
 const LOOKS = "red blue green old new small".split(" ");
 const STORIES = 300;
-const BESIDE_PRODUCTS = 1.3; // a step's time, by that of its matrix products
+const BESIDE_PRODUCTS = 1.6; // a step's time, by that of its matrix products
 
 /** Little stories whose names are made up in each: only what stood before tells them. @returns {string} */
 function madeUpText() {
@@ -214,6 +214,7 @@ class TrainPage {
     this.induction.push([message.step, message.induction]);
     if (this.induction.length > INDUCTION_POINTS) this.induction = this.induction.filter((_, at) => at % 2 === 0 || at === this.induction.length - 1);
     if (message.sample) this.samples = [{ ...message.sample, step: message.step }, ...this.samples.filter(({ step }) => step !== message.step)].slice(0, KEPT_SAMPLES);
+    this.showSize();
     this.showButtons();
     this.drawAll();
   }

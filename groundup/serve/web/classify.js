@@ -53,6 +53,7 @@ export class Classify {
       const { data } = await ask("/v1/classify", { model, input: texts });
       refill(get("verdicts"), data.map((verdict) => card(model, texts[verdict.index], verdict)));
       note.textContent = summary(data);
+      get("verdicts").scrollIntoView({ block: "nearest" });
     } catch (error) {
       note.textContent = error.message;
     }
