@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,6 +64,8 @@ SUFFIX = ".index"
 EXCERPT_CHARACTERS = 200_000
 # Of a build: how many questions are shown, and how long they may be.
 MAX_QUESTIONS, MAX_CHARACTERS = 3, 90
+# Passages whose headings are looked at for questions.
+FIRST = 400
 # The stage that asked them, and its answers without a model (recipes/stages/answers.py).
 KIND, QUOTATIONS = "answers", "quotations"
 log = logging.getLogger(__name__)
@@ -247,9 +250,12 @@ class ServedIndexes:
         found = []
         for name in self.names:
             with contextlib.suppress(RequestError):
-                counts = await self.use(name, Index.counts)
-                found.append(index_entry(name, counts, self._questions[name]))
+                found.append(await self.use(name, partial(self._entry, name)))
         return found
+
+    def _entry(self, name: str, index: Index) -> JsonObject:
+        own = self._questions[name] or self._texts[name].questions or heading_questions(index)
+        return index_entry(name, index.counts(), own)
 
     def _current_vectors(self, name: str) -> "Vectors | None":
         """Return the open vectors with the rows of now; opened again where others were made, or the
@@ -381,6 +387,13 @@ def passage_page(name: str, index: Index, id: int, shown: Keep = every) -> JsonO
         "next": following,
         "changed": not is_current(index, passage.file),
     }
+
+
+def heading_questions(index: Index) -> list[str]:
+    """Return a few headings of an index that are questions, from its first passages."""
+    headings = (each.title.rpartition(" > ")[2] for each in index.all_passages(limit=FIRST))
+    asked = (each for each in headings if each.endswith("?") and len(each) <= MAX_CHARACTERS)
+    return list(dict.fromkeys(asked))[:MAX_QUESTIONS]
 
 
 def example_questions(build: Path) -> list[str]:

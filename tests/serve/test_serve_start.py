@@ -1,13 +1,17 @@
 """What `groundup serve` says while it starts: at once that it loads; and which questions a pack's page opens with."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from groundup.cli.main import run
+from groundup.data.reading.source_files import Source
 from groundup.files import write_json
 from groundup.migrations import BUILD
-from groundup.serve.indexes import example_questions
+from groundup.progress import Silent
+from groundup.retrieve.update import update_index
+from groundup.serve.indexes import ServedIndexes, example_questions
 
 
 def test_loading_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +51,18 @@ def test_the_questions_of_a_pack_are_those_that_its_quotations_answer(tmp_path: 
     kinds = {"x" * 5000: "answers"}
     write_json(tmp_path / "build.json", BUILD.stamp({"kinds": kinds, "stages": {}}))
     assert example_questions(tmp_path) == []
+
+
+def test_an_index_offers_its_packs_questions_or_headings_that_are_some(tmp_path: Path) -> None:
+    docs, index = tmp_path / "docs", tmp_path / "my.index"
+    docs.mkdir()
+    headings = ("Prices", "When do you open?", "Where are you?", "When do you open?")
+    for number, heading in enumerate(headings):
+        (docs / f"{number}.md").write_text(f"# {heading}\n\nAsk the desk, number {number}.\n")
+    update_index(index, [Source(str(docs))], progress=Silent())
+    indexes = ServedIndexes({"my": index})
+    (entry,) = asyncio.run(indexes.entries())
+    assert entry["questions"] == ["When do you open?", "Where are you?"]
+    (tmp_path / "recipe.toml").write_text('name = "x"\n[assistant]\nquestions = ["May I?"]\n')
+    (entry,) = asyncio.run(ServedIndexes({"my": index}).entries())
+    assert entry["questions"] == ["May I?"]
