@@ -25,13 +25,13 @@ def script() -> str:
 
 
 def style() -> str:
-    """The style of pictures and frames, in the colours of the site's two schemes."""
+    """The colours of groundup/palette.py by the site's two schemes, and the style of pictures and frames."""
 
     def within(selector: str, place: int) -> str:
         named = "".join(f"--{name}: {both[place]}; " for name, both in COLOURS.items())
         return f"{selector} {{ {named}}}\n"
 
-    own = within("figure.touch", 0) + within('[data-md-color-scheme="slate"] figure.touch', 1)
+    own = within("[data-md-color-scheme]", 0) + within('[data-md-color-scheme="slate"]', 1)
     return own + "".join((HERE / name).read_text() for name in ("touch.css", "page.css"))
 
 
