@@ -21,6 +21,7 @@ from functools import lru_cache
 from math import inf, log, sqrt
 
 from groundup.actions.definition import Action
+from groundup.actions.direct_wording import direct
 from groundup.actions.intent_meaning import (
     PLAIN,
     USUAL_ENCODER,
@@ -326,8 +327,10 @@ class ActionChooser:
             elif form == "statement" and whole in ("question", "may"):
                 form = "question"
             yield part, form
-            if (tail := asking_tail(part)) and (form := self.form(tail)) in PLAIN:
-                yield tail, form
+            tail = asking_tail(part)
+            for other in dict.fromkeys([direct(part), tail, direct(tail)]):
+                if other not in ("", part) and (form := self.form(other)) in PLAIN:
+                    yield other, form
 
     def _chosen(self, text: str, form: Form, labels: frozenset[str]) -> tuple[float, str] | None:
         """Return the action that a part of a message asks for, with its score."""

@@ -14,6 +14,7 @@ Plain rules over the words, in English.
 import re
 from typing import Literal
 
+from groundup.actions.direct_wording import OPENING, direct
 from groundup.actions.intent_words import OWN_BOOKING, VALUE_TYPES, names_in, words_of
 from groundup.language.terms import fold, words
 
@@ -29,13 +30,8 @@ _VERBS = (
 )
 ORDERS = frozenset(_VERBS.split())
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?;]+(?=\s|\Z)|(?=\n)|\Z)")
-_OPENING = (
-    r"(?:(?:hi|hello|hey|hiya|dear \w+|good (?:morning|afternoon|evening)|so|and|then|ok|okay|also"
-    r"|but|sorry|oh|well|yes|no|thanks|thank you|please|pls|plz|just|now|there|all|team|everyone)"
-    r"\b[\s,!.:-]*)*"
-)
 _CONDITION = re.compile(
-    rf"{_OPENING}(?:only )?if\b[^,?]{{1,80}},\s*(?:then\s+)?(?=\w)", re.IGNORECASE
+    rf"{OPENING}(?:only )?if\b[^,?]{{1,80}},\s*(?:then\s+)?(?=\w)", re.IGNORECASE
 )
 _TELL = (
     r"(?:tell|explain|say|describe|advise|remind|clarify|recommend|suggest|know|understand|wonder"
@@ -46,28 +42,29 @@ _TELL = (
 _YOU = r"(?:you|u|ya|someone|somebody|anyone|anybody)(?: guys)?"
 _WE = r"(?:i|we)"
 _TELLING = re.compile(
-    rf"{_OPENING}(?:can|could|would|will|may|might) (?:{_YOU}|{_WE})(?: please| kindly| pls)?"
+    rf"{OPENING}(?:can|could|would|will|may|might) (?:{_YOU}|{_WE})(?: please| kindly| pls)?"
     rf" {_TELL}",
     re.IGNORECASE,
 )
 _ASKING = re.compile(
-    rf"{_TELLING.pattern}|{_OPENING}(?:{_TELL}(?! (?:the|my|our|your) (?!rules|steps))"
+    rf"{_TELLING.pattern}|{OPENING}(?:{_TELL}(?! (?:the|my|our|your) (?!rules|steps))"
     rf"|{_WE}(?:'d| would|'ll| will|d)? (?:like|love|want|need|have) to {_TELL}"
     r"|(?:let me know|i was wondering|i'm wondering|we're wondering|i wonder|any idea|is it true)\b"
     r"|(?:what|whats|what's|when|whens|where|wheres|who|whom|whose|which|why|how|hows)\b"
     r"|(?:till|until|from|by|at|on|in|for|since|with|to|before|about|after) (?:what|when|which"
     r"|whom?|how)\b"
-    r"|(?:if|is|are|was|were|has|have|had|do|does|did|should|must|am|isn't|aren't|don't|doesn't"
-    rf"|didn't|shall|might|need(?= {_WE}\b)) (?!to\b|you (?:got|anything)|it possible|there any)"
+    r"|(?:if|is|are|was|were|has|have|had|do|does|did|should|must|am|isn't|aren't|doesn't|didn't"
+    rf"|don't(?= (?:{_YOU}|{_WE}|they)\b)|shall|might|need(?= {_WE}\b))"
+    r" (?!to\b|you (?:got|anything)|it possible|there any)"
     rf"|(?:will|would|can|could(?! (?:really|do with)\b)|may)"
     rf" (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+"
     rf"|can'?t (?:{_YOU}|{_WE}|he|she|it|they|my|the)\b(?=.*\?\s*\Z))",
     re.IGNORECASE,
 )
 _WISHING = re.compile(
-    rf"{_OPENING}(?:(?:can|could|may|might)"
+    rf"{OPENING}(?:(?:can|could|may|might)"
     rf" (?:{_WE}|he|she|they|my \w+|our \w+|(?-i:[A-Z])\w+|(?:it|this|that)(?= (?:go|be)\b)"
-    r"|the \w+(?= be (?:told|made|changed|moved|put|added|sent|stopped)\b))\b"
+    r"|(?:the|this|that|his|her) \w+(?: \w+){0,4}?(?= be (?:told|made|put|sent|\w+ed)\b))\b"
     r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
     r" there any\b"
     r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
@@ -76,30 +73,32 @@ _WISHING = re.compile(
 )
 # "Could Finn get a bus pass?"
 _OF_SOMEONE = re.compile(
-    rf"{_OPENING}(?:can|could|may|might) (?:my (?:son|daughter|child|wife|husband|mum|dad|partner)"
+    rf"{OPENING}(?:can|could|may|might) (?:my (?:son|daughter|child|wife|husband|mum|dad|partner)"
     r"|(?-i:[A-Z][a-z]+)) (?:get|have|join|go|come|take|be added|be signed|start|use)\b",
     re.IGNORECASE,
 )
 _REQUESTING = re.compile(
     rf"\b(?:(?:can|could|would|will|cud|wud) (?:you|u|ya|(?:someone|somebody|anyone|anybody)"
-    rf"(?= (?:please|come|pop|{'|'.join(sorted(ORDERS))})))\b|let me\b|help me\b|would you mind\b)",
+    rf"(?= (?:please|come|pop|{'|'.join(sorted(ORDERS))})))\b|let me\b|let's\b|help me\b|would you mind\b)",
     re.IGNORECASE,
 )
 _WANTING = re.compile(
     rf"\b(?:{_WE}(?:'d| would|d|'ll| will)(?: really| also| just)*"
-    r" (?:like|love|prefer|take|have|need|be grateful)\b"
+    r" (?:like|love|prefer|take|have|need|appreciate|rather(?! not\b)"
+    r"|be (?:\w+ )?(?:grateful|glad|happy|pleased))\b"
     rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b"
+    r"|(?:will|'ll|'m|'re|am|are|is) (?:also )?(?:be )?(?:wanting|needing)\b"
+    r"|(?:trying|keen|hoping|wanting|looking) to \w+"
     r"|(?:he|she|my \w+|our \w+|(?-i:[A-Z])\w+)(?: also)? (?:needs|wants|(?:would|'d) like)\b"
     r"|need to\b|(?<!\w )\bneed (?:an?|my|the|some|you|\d+)\b|could (?:really )?do with\b"
-    r"|(?:i'm|we're|i am|we are|im|were)? ?(?:after|looking (?:to|for)|hoping to)"
-    r" (?:a|an|to|some|book|the)\b"
-    rf"|\A{_OPENING}(?:want|wanna|would (?:like|love)|fancy|hoping) \w+)",
+    r"|(?:after|looking for|hoping for) (?:a|an|some|my|the)\b"
+    rf"|\A{OPENING}(?:want|wanna|would (?:like|love)|fancy|hoping) \w+)",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    rf"(?:\A{_OPENING}|,\s+|\s-\s+|\s(?:and|so|then)\s)(?:please |pls |just )?(\w+)", re.IGNORECASE
+    rf"(?:\A{OPENING}|,\s+|\s-\s+|\s(?:and|so|then)\s)(?:please |pls |just )?(\w+)", re.IGNORECASE
 )
-_ABLE = re.compile(rf"{_OPENING}(?:can|could|do|will|would) (?:you|u|ya)\b", re.IGNORECASE)
+_ABLE = re.compile(rf"{OPENING}(?:can|could|do|will|would) (?:you|u|ya)\b", re.IGNORECASE)
 _PLEASE = re.compile(r"\b(?:please|pls|plz|kindly)\b", re.IGNORECASE)
 _MUST = re.compile(rf"\b{_WE}(?:'ve| have)? (?:must|have to|got to|gotta|had to)\b", re.IGNORECASE)
 # "..., how quickly do I have to answer"
@@ -110,8 +109,8 @@ _ASKED_BEHIND = re.compile(
 )
 # What is done already is told for a question or a complaint.
 _DONE = re.compile(
-    rf"{_OPENING}{_WE}(?:'ve| have|'d| had)?(?: already| just)? (?:ask|book|cancel|chang|order|report"
-    rf"|reserv|request|appl|disput|complain|claim)\w*ed\b|{_OPENING}{_WE}(?:'ve| have)? sent\b",
+    rf"{OPENING}{_WE}(?:'ve| have|'d| had)?(?: already| just)? (?:ask|book|cancel|chang|order|report"
+    rf"|reserv|request|appl|disput|complain|claim)\w*ed\b|{OPENING}{_WE}(?:'ve| have)? sent\b",
     re.IGNORECASE,
 )
 # Of so few words none of which is "my", "we" and the like, a message is what is searched for.
@@ -131,7 +130,8 @@ _TAIL = re.compile(
     r"|(?:please|pls|plz|kindly) \w+"
     rf"|(?:{'|'.join(sorted(ORDERS))}) (?:me|us|my|our|it|this|that|the|an?|another|them)\b"
     rf"|{_WE}(?:'d| would|d|'ll| will)? (?:really )?(?:like|love|want|need|wanna)\b"
-    r"|let me\b|let's\b|is there any\b|any chance\b))",
+    r"|let me\b|let's\b|is there any\b|any chance\b|any way\b|do you think\b"
+    rf"|{_WE}(?:'m| am| was|'re| are| were)?(?: just)? (?:wonder|hop)\w+ (?:if|whether|you|to)\b))",
     re.IGNORECASE,
 )
 # So many words both the wish and what stands before it have at least.
@@ -203,6 +203,7 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
     condition = _CONDITION.match(sentence)
     if condition and not sentence.endswith("?"):  # "If it is basic economy, then upgrade it"
         sentence = sentence[condition.end() :]
+    sentence = direct(sentence)
     if is_denied(sentence):
         return "statement"
     if _WISHING.match(sentence) and not _TELLING.match(sentence):
@@ -252,5 +253,5 @@ def _told(sentence: str, *, is_alone: bool) -> Form:
 
 def first_word(text: str) -> str:
     """Return the first word of a text behind greetings."""
-    found = re.match(rf"{_OPENING}(\w+)", text, re.IGNORECASE)
+    found = re.match(rf"{OPENING}(\w+)", text, re.IGNORECASE)
     return fold(found[1]) if found else ""

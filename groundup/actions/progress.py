@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from groundup.actions.amounts import with_amounts
 from groundup.actions.definition import (
     CUSTOMER,
     NOW,
@@ -92,18 +93,20 @@ def in_sentences(held: Mapping[str, HeldValue], bound: Bound) -> dict[str, str]:
 def said(slot: Slot | None, value: SlotValue | None) -> str:
     """Return a value as sentences have it.
 
-    >>> said(None, "2026-12-04"), said(None, 2.0)
-    ('Friday 4 December 2026', '2')
+    >>> said(None, "2026-12-04"), said(None, 2.0), said(None, "£22.00 each")
+    ('Friday 4 December 2026', '2', '£22 each')
     """
     if value is None:
         return ""
     if slot is not None and slot.accepts(value):
-        return spoken(slot, value)
-    if isinstance(value, str) and is_date(value):
-        return spoken(_DATE, value)
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+        shown = spoken(slot, value)
+    elif isinstance(value, str) and is_date(value):
+        shown = spoken(_DATE, value)
+    elif isinstance(value, float) and value.is_integer():
+        shown = str(int(value))
+    else:
+        shown = str(value)
+    return shown if slot is not None and slot.asked else with_amounts(shown)
 
 
 def rows_of(slot: Slot, world: KnownWorld, bound: Bound) -> tuple[tuple[str, ...], ...]:

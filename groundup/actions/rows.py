@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from groundup.actions.amounts import with_amounts
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import is_within, stems, words
 
@@ -48,7 +49,7 @@ def listed(rows: Rows) -> str:
     'A1 (to Rome), B2 (to Oslo)'
     """
     shown = [f"{value} ({', '.join(filter(None, more))})" for value, *more in rows]
-    text = ", ".join(each.removesuffix(" ()") for each in shown[:MAX_LISTED])
+    text = with_amounts(", ".join(each.removesuffix(" ()") for each in shown[:MAX_LISTED]))
     if len(shown) > MAX_LISTED:
         text += f" and {len(shown) - MAX_LISTED} more"
     return text

@@ -1,12 +1,15 @@
 """Sentences with values: "A table for {guests}[, note: {note}]".
 
 `{name}` is a value; a part in square brackets is left out where one of its names has no value.
-Values are inserted once, as they are: a value that looks like a template stays text.
+Values are inserted once, as they are: a value that looks like a template stays text. A number
+behind a currency sign is an amount (`amounts.py`).
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from groundup.actions.amounts import behind_sign
 
 _PIECE = re.compile(r"\{([^{}]*)\}|\[([^\[\]]*)\]|[{}\[\]]")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -59,6 +62,8 @@ def fill(template: str, said: Mapping[str, str]) -> str:
 
     >>> fill("For {guests}[, note: {note}]: right?", {"guests": "4"})
     'For 4: right?'
+    >>> fill("At most £{most} a day", {"most": "5000"})
+    'At most £5,000 a day'
     """
     return "".join(_pieces(template, said))
 
@@ -66,11 +71,12 @@ def fill(template: str, said: Mapping[str, str]) -> str:
 def _pieces(template: str, said: Mapping[str, str]) -> Iterator[str]:
     end = 0
     for match in _PIECE.finditer(template):
-        yield template[end : match.start()]
+        before = template[end : match.start()]
+        yield before
         end = match.end()
         name, part = match.groups()
         if name is not None:
-            yield said.get(name, "")
+            yield behind_sign(before, said.get(name, ""))
         elif all(each in said for each in template_names(part).needed):
             yield fill(part, said)
     yield template[end:]

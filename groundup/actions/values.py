@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from groundup.actions.amounts import amount
 from groundup.actions.definition import Slot, SlotValue
 from groundup.actions.read_dates import read_dates
 from groundup.actions.read_numbers import NUMBER, plain_number, read_money, read_numbers
@@ -96,12 +97,7 @@ def spoken(slot: Slot, value: SlotValue) -> str:
         day = date.fromisoformat(str(value))
         return f"{day:%A} {day.day} {day:%B %Y}"
     if slot.type == "money":
-        amount = float(value)
-        return (
-            f"{slot.currency}{amount:,.0f}"
-            if amount.is_integer()
-            else f"{slot.currency}{amount:,.2f}"
-        )
+        return amount(slot.currency, float(value))
     if isinstance(value, float):
         return f"{value:.12g}"
     return str(value)

@@ -32,6 +32,7 @@ import pytest
 import groundup.actions.desk
 import groundup.actions.world
 from groundup.actions.action_file import read_actions
+from groundup.actions.amounts import with_amounts
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
 from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
@@ -190,9 +191,11 @@ def faults(
 
 
 def faults_of(played: Played) -> dict[str, str]:
-    """Return what is not as it should be at the end of a conversation, by its kind."""
+    """Return what is not as it should be at the end of a conversation, by its kind. Amounts are the
+    same in whatever form they are written.
+    """
     script = played.script
-    text = "\n".join(played.replies).lower()
+    text = with_amounts("\n".join(played.replies)).lower()
     found = {}
     for each in script.world:
         if (rows := played.rows(each["sql"])) != each["rows"]:
@@ -200,10 +203,10 @@ def faults_of(played: Played) -> dict[str, str]:
     if script.audit is not None and played.done != script.audit:
         found["audit"] = f"{played.done}, expected {script.audit}"
     for words in script.must:
-        if words.lower() not in text:
+        if with_amounts(words).lower() not in text:
             found["must"] = words
     for words in script.must_not:
-        if words.lower() in text:
+        if with_amounts(words).lower() in text:
             found["must not"] = words
     if played.forbidden:
         found["forbidden"] = "; ".join(played.forbidden)
