@@ -13,6 +13,10 @@ from groundup.language.terms import words
 
 _Kind = Literal["filler", "yes", "done", "no", "leave", "undo"]
 _IT = r"(?:it|that|this|them|one|all|everything|(?:the|my|our) [a-z]+)"
+_ALL = (
+    r"(?:that|it|this|all|everything|they|those|all of (?:it|that|this)"
+    r"|(?:all )?(?:the|those|these|your) details)"
+)
 _IS_IT = r"(?:that|it|this)(?:'?s| is)"
 # Each is matched with words in small letters, one space between.
 _WORDINGS: dict[_Kind, tuple[str, ...]] = {
@@ -21,18 +25,28 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "oh|hm+|ah|sorry|actually|wait|oops|just|now|so|and|i think|for me|again|hi|hello|all",
         "great|wonderful|lovely|already|finally|at last|damn(?: it)?|good riddance",
         "for (?:god|heaven|goodness|pete|christ)'?s'? sake",
+        "if you (?:would|could|please|don'?t mind|wouldn'?t mind)|m+|mate|love",
     ),
     "yes": (
-        "yes+|yeah+|yea|ye|yep|yup|ya|y|ja|oui|si|ok(?:ay|ey|e)?|k|sure|of course|certainly|right",
-        "absolutely|definitely|obviously|naturally|i(?:'m| am) sure|please do|correct",
-        "go (?:ahead|for it|on)|confirm(?:ed)?|i confirm",
-        r"(?:that|it|this|all)(?:'?s| is| looks| sounds| seems)? (?:all )?"
-        r"(?:right|correct|fine|good|great|perfect|ok(?:ay)?|it)",
-        "exactly|(?:sounds|looks) (?:good|right|great|fine|perfect)|fine|perfect|good|great|agreed",
-        "(?:i'?d like|i want) (?:that|it)|that works|works for me|why not|(?:yes )?i do|do",
+        "yes+|yeah+|yea|yeh|yh|ye|yep|yup|ya|y|ja|oui|si|aye|mhm|uh huh|certainly|absolutely",
+        "ok(?:ay|ey|e|ie)?|okey dokey|okie dokie|k|sure|of course|definitely|obviously|naturally",
+        "i(?:'m| am) (?:sure|certain|positive)|right(?: you are)?|correct|indeed|affirmative",
+        "by all means|very well|al(?:l |l)?right|fair enough|please do(?: so)?|kindly do(?: so)?|do so",
+        "(?:please )?proceed|carry on|go(?: ahead| for it| on)?(?: then)?|you (?:may|can)",
+        "(?:i )?confirm(?:ed)?(?: (?:it|that|this|everything))?|i agree|agreed|exactly|why not",
+        rf"(?:{_ALL}(?:'?s| is| are| looks?| sounds?| seems?)? )?(?:looks |sounds )?"
+        r"(?:(?:all|quite|very|absolutely|perfectly|just|exactly) )?"
+        r"(?:right|correct|fine|good|great|perfect|ok(?:ay)?|in order|spot on|lovely|ideal|accurate"
+        r"|brilliant|wonderful|excellent|the (?:right )?one)(?: (?:to|by|with|for) (?:me|us))?",
+        rf"{_ALL}(?:'?s| is) (?:it|(?:exactly |just )?what i (?:want|wanted|meant|said|need))",
+        "(?:i'?d like|i want) (?:that|it)|(?:yes )?i do|do|(?:i(?:'m| am) )?happy with (?:that|it)",
+        r"(?:that|it|this)(?:'d| would|'ll| will) (?:do|work|suit me|be (?:great|good|fine|perfect"
+        r"|lovely|ideal|wonderful|brilliant))(?: nicely| well| fine)?",
+        "(?:(?:that|it|this) )?(?:works|suits)(?: for)?(?: me| us)?(?: well| fine)?|that'?ll do",
+        "let'?s (?:do (?:it|that|this)|go)|make it so|submit|get (?:it|that|this) (?:done|sent|in)",
         "(?:do|book|send|add|change|make|move|order|report|save|confirm|submit|put|extend"
-        "|record|set"
-        "|note|register|reserve|file) (?:it|that|this|them)(?: (?:for me|in|down|up|through))?",
+        "|record|set|sort"
+        "|note|register|reserve|file) (?:it|that|this|them)(?: (?:for me|in|down|up|through|off))?",
     ),
     # Behind a yes, whatever is to be done: "cancel it" alone leaves what is under way.
     "done": (
@@ -81,13 +95,15 @@ _YES_AND_MORE = re.compile(
 _PARTS = re.compile(r"[.!;,\n]+\s*|\s+-+\s+")
 _AGREED = re.compile(
     r"(?:(?:and|oh|ah|aw|haha|lol|ok|okay|right|well|great|brilliant|perfect|lovely)\s+)*"
-    r"(?:yes+|yeah+|yea|ye|yep|yup|go (?:ahead|for it|on)|do it)\b(?!\s+or\b)",
+    r"(?:yes+|yeah+|yea|yeh|yh|ye|yep|yup|aye|(?:please )?(?:go (?:ahead|for it|on)|proceed)|do it)\b"
+    r"(?!\s+or\b)",
     re.IGNORECASE,
 )
 # What is said beside a yes and means nothing else.
 _COURTESY = re.compile(
     r"\b(?:(?:that|it)(?: would|'d) be (?:lovely|great|good|perfect|fine|brilliant|wonderful|ideal)"
-    r"|sorry (?:for|about) (?:all )?(?:the|any|your) (?:trouble|bother|fuss|hassle|wait|delay))\b",
+    r"|sorry (?:for|about) (?:all )?(?:the|any|your) (?:trouble|bother|fuss|hassle|wait|delay)"
+    r"|no (?:problem|worries|bother|rush|hurry))\b",
     re.IGNORECASE,
 )
 # What takes a yes back, binds it to something, or only reports one.
@@ -104,6 +120,17 @@ _HESITATES = re.compile(
     re.IGNORECASE,
 )
 MAX_AGREEING = 16
+# "please" to "Shall I?", and "freeze it, please" to "Shall I freeze it?".
+_PLEASE = re.compile(
+    r"\W*(?:oh )?(?:please|pls|plz)(?: (?:do|thanks|thank you))?\W*", re.IGNORECASE
+)
+_ASKED = re.compile(r"\b[Ss]hall I (\w+)(?: \w+){0,12}\?\s*\Z")
+_DOING = re.compile(
+    r"\W*(?:(?:please|pls|just|then|now|so|you can|yes)\W+)*(\w+) (?:it|that|this|them"
+    r"|(?:the|my|our|this|that) (?P<named>\w+(?: \w+)??))"
+    r"(?:\W+(?:please|pls|then|now|for (?:me|us)|thanks|thank you))*\W*",
+    re.IGNORECASE,
+)
 # Numbers, and words with a capital within a sentence.
 _NAMED = re.compile(r"\d+|(?<=[^\s.!?,;] )[A-ZÀ-ÖØ-Þ]\w+")
 # Where a reason may follow.
@@ -128,7 +155,11 @@ def reads_yes(message: str) -> bool:
     if message.rstrip().endswith("?"):
         return False
     said = _kinds(message, ("yes", "filler"))
-    return "yes" in said or {"yes", "done"} <= _kinds(message, ("yes", "done", "filler"))
+    return (
+        "yes" in said
+        or bool(_PLEASE.fullmatch(message))
+        or {"yes", "done"} <= _kinds(message, ("yes", "done", "filler"))
+    )
 
 
 def begins_with_yes(message: str) -> bool:
@@ -157,8 +188,22 @@ def agrees(message: str, shown: str = "") -> bool:
     known = {*words(shown), *re.findall(r"\d+", shown)}
     if not {each.lower() for each in _NAMED.findall(text)} <= known:
         return False
+    if _is_as_asked(message, shown):
+        return True
     parts = _PARTS.split(text)
     return any(_AGREED.match(part) for part in parts) or any(map(reads_yes, parts))
+
+
+def _is_as_asked(message: str, shown: str) -> bool:
+    """Whether a message orders what was asked: "freeze my card, please"; not "cancel it", which may
+    mean either.
+    """
+    asked, order = _ASKED.search(shown), _DOING.fullmatch(message)
+    if asked is None or order is None or asked[1].lower() != order[1].lower():
+        return False
+    if order["named"] is None:
+        return not reads_cancel(message)
+    return set(words(order["named"])) <= set(words(shown))
 
 
 def reads_no(message: str) -> bool:
