@@ -63,6 +63,7 @@ _SAID_NAME = re.compile(
 )
 _CAPITAL_NAME = re.compile(
     rf"\b(?:(?:booked |reserved )?under\s+(?:the name\s+(?:of\s+)?)?|it's\s+|this is\s+"
+    r"|(?:booked|book it|put it|put me|put us|me down|it down|us down)\s+(?:down\s+)?(?:as|for)\s+"
     rf"|(?:i'?m|i am)\s+(?={_TITLE}|{_CAPITAL}\s+{_CAPITAL})"
     rf"|signed,?\s+|for\s+(?={_TITLE}))((?:{_TITLE}\s+)?{_CAPITALS})(?=[\s,.;!?)]|\Z)",
     re.IGNORECASE,
@@ -70,13 +71,17 @@ _CAPITAL_NAME = re.compile(
 # In capitals what follows is no name by its own.
 _SHOUTED = re.compile(r"(?:IT'S|THIS IS)\s")
 _TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
-_HERE = re.compile(rf"\A\W*({_CAPITALS})\s+here\b", re.IGNORECASE)
+_HERE = re.compile(
+    rf"\A\W*(?:(?:hi|hello|hey|good \w+)\W+)?({_CAPITALS})\s+here\b"
+    rf"|\bin\s+({_CAPITALS})['’]s?\s+name\b|\bfor the\s+({_CAPITAL})\s+(?:family|party)\b",
+    re.IGNORECASE,
+)
 _IS_NAME = re.compile(
     rf"(?:\A|[.!?,;]\s+)(?!(?:that|this|it|what|which|who|here)\b)({_CAPITALS})\s+is (?:my|the) (?:(?:sur|last |first |full )?name)\b",
     re.IGNORECASE,
 )
 # "Mike Sorrel, my number is ...", in the reply to the question for it.
-_REPLY_BEFORE = re.compile(rf"\A\W*({_CAPITALS})(?=\s*[,.;]\s)")
+_REPLY_BEFORE = re.compile(rf"\A\W*({_CAPITALS})(?=\s*[,.;]\s|\s*[(])")
 _SIGNED = re.compile(
     rf"\b(?:regards|wishes|thanks|thank you|cheers|sincerely|faithfully),?\s+"
     rf"((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z",
@@ -84,7 +89,7 @@ _SIGNED = re.compile(
 )
 # "for Harmon, 01632 960700", "at 7 pm, Ross": what is no other value at the end of a list.
 _LISTED = re.compile(
-    rf"(?:[,;]\s*|\bfor\s+)((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z"
+    rf"(?:[,;]\s*|\s[-–—]\s+|\bfor\s+)((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z"
     rf"|\bfor\s+({_CAPITALS})(?=,|\s+(?:please|pls)\b)"
     rf"|[.!?\]]\s+({_CAPITAL}\s+{_CAPITAL})(?=,\s|[\s.!]*\Z)"
     rf"|\bunder\s+(?:the name\s+(?:of\s+)?)?({_PART})[\s.!]*\Z"
@@ -94,11 +99,14 @@ _LISTED = re.compile(
 _NAME_REPLY = re.compile(
     rf"(?:\W|\b(?:it'?s|it is|its|that'?s|that is|this is|(?:my|the|our|her|his|full|whole|sur"
     rf"|last)"
-    rf"|(?:sur)?name(?:'?s| is)?|is|i'?m|i am|call me|book it|put it|make it|under|in the name"
-    rf" of|for"
+    rf"|(?:sur)?name(?:'?s| is)?|is|(?:i'?m|i am)(?: called)?|call me|book it|(?:put|use)(?: it| me)?"
+    rf"|(?:that|it)(?:'d| would|'ll| will) be|make it|(?:down )?as|under|in the name of|for"
     rf"|the name of|ok|okay|yes|yep|sure|hi|hello|sorry|please|by)\b(?!['’-]))*"
-    rf"({_PLAIN_NAME}(?:\s+{_PART}){{0,2}})"
-    rf"(?:\W|\b(?:please|pls|thanks|thank you|cheers|here|speaking|ta)\b)*",
+    rf"({_PLAIN_NAME}(?:\s+{_PART}){{0,2}})",
+    re.IGNORECASE,
+)
+_BEHIND_REPLY = re.compile(
+    r"(?:\W|\b(?:please|pls|thanks|thank you|cheers|here|speaking|ta|of course)\b)+\Z",
     re.IGNORECASE,
 )
 # "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters where a clause ends behind it.
@@ -295,7 +303,7 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
         start, end = _name_end(text, *before.span(1), is_whole=True)
         if end > start:
             found.append(Reading(start, end, (_as_name(text[start:end]),)))
-    reply = _NAME_REPLY.fullmatch(text.strip())
+    reply = _NAME_REPLY.fullmatch(_BEHIND_REPLY.sub("", text.strip()))
     if not found and asked and reply:
         start = reply.start(1) + len(text) - len(text.lstrip())
         start, end = _name_end(text, start, start + len(reply[1]), is_whole=True)
