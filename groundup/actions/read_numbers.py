@@ -86,6 +86,17 @@ _CHANGED = re.compile(
     re.IGNORECASE,
 )
 
+# What is said in one word for a number or an amount, of the same length as it is said.
+_IN_FIGURES = tuple(
+    (re.compile(rf"\b{said}\b", re.IGNORECASE), figures)
+    for said, figures in (
+        ("half a dozen", "6"),
+        ("a couple(?: of)?", "2"),
+        ("(?:a )?tenner", "£10"),
+        ("(?:a )?fiver", "£5"),
+    )
+)
+
 
 @dataclass(frozen=True)
 class _Count:
@@ -106,6 +117,13 @@ def _stems_of(listed: str) -> frozenset[str]:
     return frozenset(stems(words(listed), "en"))
 
 
+def _in_figures(text: str) -> str:
+    """Return a text with numbers that have names of their own in figures, in the same places."""
+    for pattern, figures in _IN_FIGURES:
+        text = pattern.sub(lambda match, said=figures: said.ljust(len(match[0])), text)
+    return text
+
+
 def counts_people(slot: Slot) -> bool:
     """Whether a number is one of people, by its units."""
     own = _stems_of(" ".join(slot.unit))
@@ -120,6 +138,7 @@ def read_numbers(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
     >>> [each.values for each in read_numbers("three adults and a baby", slot)]
     [(4,)]
     """
+    text = _in_figures(text)
     people = counts_people(slot)
     found = list(_people(text, slot, asked)) if people else list(_things(text, slot))
     for match, value in _of_people(text, asked) if people else ():
@@ -243,6 +262,7 @@ def read_money(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
     >>> [each.values for each in read_money("£2,000 or 12 pounds 50", slot, asked=True)]
     [(2000,), (12.5,)]
     """
+    text = _in_figures(text)
     found: list[Reading] = []
     others: list[Reading] = []
     for start, end, sign, value in _amounts(text):
