@@ -25,13 +25,15 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "oh|hm+|ah|sorry|actually|wait|oops|just|now|so|and|i think|for me|again|hi|hello|all",
         "great|wonderful|lovely|already|finally|at last|damn(?: it)?|good riddance",
         "for (?:god|heaven|goodness|pete|christ)'?s'? sake",
+        "on (?:second thoughts?|reflection)|hang on|hold on|after all",
         "if you (?:would|could|please|don'?t mind|wouldn'?t mind)|m+|mate|love",
     ),
     "yes": (
         "yes+|yeah+|yea|yeh|yh|ye|yep|yup|ya|y|ja|oui|si|aye|mhm|uh huh|certainly|absolutely",
         "ok(?:ay|ey|e|ie)?|okey dokey|okie dokie|k|sure|of course|definitely|obviously|naturally",
         "i(?:'m| am) (?:sure|certain|positive)|right(?: you are)?|correct|indeed|affirmative",
-        "by all means|very well|al(?:l |l)?right|fair enough|please do(?: so)?|kindly do(?: so)?|do so",
+        "by all means|very well|al(?:l |l)?right|fair enough|do so",
+        "(?:please|kindly) do(?: so)?",
         "(?:please )?proceed|carry on|go(?: ahead| for it| on)?(?: then)?|you (?:may|can)",
         "(?:i )?confirm(?:ed)?(?: (?:it|that|this|everything))?|i agree|agreed|exactly|why not",
         rf"(?:{_ALL}(?:'?s| is| are| looks?| sounds?| seems?)? )?(?:looks |sounds )?"
@@ -55,7 +57,9 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         rf"|scrap)\b)\w+ {_IT}(?: (?:for me|in|down|up|off|through))?",
     ),
     "no": (
-        "no+|nope|nah|n|nein|non|never|don'?t|do not|wrong|incorrect|rather not|i'?d rather not",
+        "no+|nope|nah|naw|n|nein|non|never|don'?t|do not|wrong|incorrect",
+        "(?:i'?d )?(?:rather|better) not|i (?:don'?t|do not) think so|out of the question",
+        "(?:certainly|definitely|absolutely|of course) not",
         "not (?:now|yet|really|quite|today|right|correct|that)|no need|no way",
         rf"{_IS_IT} (?:not(?: (?:right|correct|it))?|wrong|incorrect|false)",
         r"(?:that|it|this) (?:isn'?t|is not) (?:right|correct|it|what i (?:said|want(?:ed)?"
@@ -65,12 +69,20 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
     ),
     "leave": (
         "(?:leave|forget|drop|skip|scrap|stop|abort|cancel|quit|exit|end|ignore)"
-        "(?: (?:about )?(?:it|that|this|everything|the whole thing))?",
-        "never ?mind|nvm|not (?:any ?more|any longer)|no longer (?:needed|necessary)|let'?s not",
-        "don'?t bother|let'?s leave it|(?:i(?:'?ve)? )?changed my mind|i give up",
+        "(?: (?:about )?(?:it|that|this|everything|the whole thing))?"
+        "(?: (?:for (?:now|today)|alone|as (?:it|they) (?:is|was|are|were)))?",
+        "(?:i'?ll |let me |i'?d (?:better|rather) |we'?ll )?keep (?:it|that|them|(?:the|my) [a-z]+)"
+        "(?: as (?:it|they) (?:is|was|are|were))?",
+        "(?:i(?:'?ll| will| need to| have to| want to)|let me) think(?: about it| it over)?",
+        "i'?ll (?:ring|call|phone)(?: you| them)?(?: instead)?|i'?ll do it myself",
+        "(?:that'?s |it'?s )?(?:far |much )?too (?:expensive|dear|much)",
+        "never ?mind|nvm|not (?:any ?more|any longer)|(?:it'?s )?no longer (?:needed|necessary)",
+        "let'?s not",
+        "don'?t bother|let'?s leave it(?: for (?:now|today))?",
+        "(?:i(?:'?ve)? )?changed my mind|i give up",
         "i (?:don'?t|do not) (?:want|need) (?:it|that|this|to)(?: any ?more)?",
-        "(?:it|that)(?: does|'?s)?(?:n'?t| not)? matter(?: any ?more)?|another time|maybe later"
-        "|later",
+        "(?:it|that)(?: does|'?s)?(?:n'?t| not)? matter(?: any ?more)?|(?:maybe )?later"
+        "|(?:maybe )?another time(?: perhaps)?",
         "some other time|start (?:again|over)",
     ),
     "undo": (
@@ -95,7 +107,8 @@ _YES_AND_MORE = re.compile(
 _PARTS = re.compile(r"[.!;,\n]+\s*|\s+-+\s+")
 _AGREED = re.compile(
     r"(?:(?:and|oh|ah|aw|haha|lol|ok|okay|right|well|great|brilliant|perfect|lovely)\s+)*"
-    r"(?:yes+|yeah+|yea|yeh|yh|ye|yep|yup|aye|(?:please )?(?:go (?:ahead|for it|on)|proceed)|do it)\b"
+    r"(?:yes+|yeah+|yea|yeh|yh|ye|yep|yup|aye|do it"
+    r"|(?:please )?(?:go (?:ahead|for it|on)|proceed))\b"
     r"(?!\s+or\b)",
     re.IGNORECASE,
 )
