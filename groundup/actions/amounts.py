@@ -24,8 +24,8 @@ def amount(sign: str, value: float) -> str:
 def with_amounts(text: str) -> str:
     """Return a text with its amounts as sentences have them.
 
-    >>> with_amounts("£5000.00 (the fee £35.00, the difference £7.5)"), with_amounts("£1.234.567")
-    ('£5,000 (the fee £35, the difference £7.50)', '£1.234.567')
+    >>> with_amounts("£5000.00 (the fee £35.00, the difference £7.5)")
+    '£5,000 (the fee £35, the difference £7.50)'
     """
     return _AMOUNT.sub(
         lambda each: amount(each[1], float(each[2].replace(",", "") + (each[3] or ""))), text

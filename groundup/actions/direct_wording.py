@@ -62,7 +62,7 @@ _INDIRECT = [
 
 
 def direct(sentence: str) -> str:
-    """Return a sentence that asks or tells something in a roundabout way as one that does so at once.
+    """Return a sentence that asks or tells something in a roundabout way in its direct form.
 
     >>> direct("I was wondering if you could possibly move my flight?")
     'can you move my flight?'
