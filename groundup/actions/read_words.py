@@ -100,8 +100,8 @@ _NAME_REPLY = re.compile(
     rf"(?:\W|\b(?:it'?s|it is|its|that'?s|that is|this is|(?:my|the|our|her|his|full|whole|sur"
     rf"|last)"
     rf"|(?:sur)?name(?:'?s| is)?|is|(?:i'?m|i am)(?: called)?|call me|book it"
-    rf"|(?:put|use)(?: it| me)?|(?:that|it)(?:'d| would|'ll| will) be|make it|(?:down )?as|under|in the name of|for"
-    rf"|the name of|ok|okay|yes|yep|sure|hi|hello|sorry|please|by)\b(?!['’-]))*"
+    rf"|(?:put|use)(?: it| me)?|(?:that|it)(?:'d| would|'ll| will) be|make it|(?:down )?as|under"
+    rf"|in the name of|for|the name of|ok|okay|yes|yep|sure|hi|hello|sorry|please|by)\b(?!['’-]))*"
     rf"({_PLAIN_NAME}(?:\s+{_PART}){{0,2}})",
     re.IGNORECASE,
 )
