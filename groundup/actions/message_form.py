@@ -88,7 +88,7 @@ _WANTING = re.compile(
     r"|be (?:\w+ )?(?:grateful|glad|happy|pleased))\b"
     rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b"
     r"|(?:will|'ll|'m|'re|am|are|is) (?:also )?(?:be )?(?:wanting|needing)\b"
-    r"|(?:trying|keen|hoping|wanting|looking) to \w+"
+    r"|(?<!been )(?:trying|keen|hoping|wanting|looking) to \w+"
     r"|(?:he|she|my \w+|our \w+|(?-i:[A-Z])\w+)(?: also)? (?:needs|wants|(?:would|'d) like)\b"
     r"|need to\b|(?<!\w )\bneed (?:an?|my|the|some|you|\d+)\b|could (?:really )?do with\b"
     r"|(?:after|looking for|hoping for) (?:a|an|some|my|the)\b"

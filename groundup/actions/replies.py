@@ -139,8 +139,7 @@ _PLEASE = re.compile(
 )
 _ASKED = re.compile(r"\b[Ss]hall I (\w+)(?: \w+){0,12}\?\s*\Z")
 _DOING = re.compile(
-    r"\W*(?:(?:please|pls|just|then|now|so|you can|yes)\W+)*(\w+) (?:it|that|this|them"
-    r"|(?:the|my|our|this|that) (?P<named>\w+(?: \w+)??))"
+    r"\W*(?:(?:please|pls|just|then|now|so|you can|yes)\W+)*(\w+) (?:it|that|this|them)"
     r"(?:\W+(?:please|pls|then|now|for (?:me|us)|thanks|thank you))*\W*",
     re.IGNORECASE,
 )
@@ -208,15 +207,13 @@ def agrees(message: str, shown: str = "") -> bool:
 
 
 def _is_as_asked(message: str, shown: str) -> bool:
-    """Whether a message orders what was asked: "freeze my card, please"; not "cancel it", which may
-    mean either.
+    """Whether a message orders what was asked: "freeze it, please"; not "cancel it", which may mean
+    either.
     """
     asked, order = _ASKED.search(shown), _DOING.fullmatch(message)
-    if asked is None or order is None or asked[1].lower() != order[1].lower():
+    if asked is None or order is None or reads_cancel(message):
         return False
-    if order["named"] is None:
-        return not reads_cancel(message)
-    return set(words(order["named"])) <= set(words(shown))
+    return asked[1].lower() == order[1].lower()
 
 
 def reads_no(message: str) -> bool:

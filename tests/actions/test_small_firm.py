@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import groundup.actions.world
+from groundup.actions.amounts import with_amounts
 from groundup.actions.desk import ActionDesk
 
 HERE = Path(__file__).parent
@@ -33,8 +34,8 @@ def test_a_booking_ends_as_it_should(
     for said in range(1, len(turns) + 1):
         turn = desk.turn(script["id"], turns[:said], today=day)
         replies.append(turn.text if turn else "")
-    text = "\n".join(replies).lower()
-    assert all(each.lower() in text for each in script["must"])
+    text = with_amounts("\n".join(replies)).lower()
+    assert all(with_amounts(each).lower() in text for each in script["must"])
     assert not any(each.lower() in text for each in script["must_not"])
     with sqlite3.connect(tmp_path / "world.sqlite") as world:
         for query in script["world"]:
