@@ -113,7 +113,9 @@ class Dialogue:
             return self._offer_answer()
         if state.waits:
             return self._answer()
-        return self._begin()
+        made = self._begin()
+        is_for_none = made.turn is None and made.performance is None
+        return self._begin_likely() if is_for_none and not self.heard.is_unsure else made
 
     def begin_wish(self, wish: Wish, others: Sequence[Wish]) -> Step:
         """Begin a wish of an earlier message."""
@@ -148,6 +150,15 @@ class Dialogue:
         if not wishes:
             return Step(self.state)
         return self._start(wishes[0], wishes[1:])
+
+    def _begin_likely(self) -> Step:
+        """Begin what a message asks for that is no question, where no action is sure; of two that are
+        about as likely ask which one.
+        """
+        likely = self.chooser.likely(self.message)
+        if len(likely) > 1:
+            return self._which(WHICH, *likely)
+        return self._start(Wish(likely[0], self.message), ()) if likely else Step(self.state)
 
     def _which(self, question: str, *names: str) -> Step:
         return ask_which(self.actions, self.state, question, self.message, names)

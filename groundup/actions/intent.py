@@ -13,7 +13,6 @@ Where a sentence encoder is there, its vectors are weighed beside all this (`int
 that a wish in words that no example has, or with the form of a question, is known, too.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +38,8 @@ from groundup.actions.intent_words import (
     TIME,
     VALUE_TYPES,
     names_in,
+    unquoted,
+    without_values,
     words_of,
 )
 from groundup.actions.message_form import (
@@ -88,8 +89,9 @@ QUESTIONS = ("question", "wish", "may")
 # From so much on a message is an example but for its values.
 SAME = 0.9
 WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
-# The least logarithm of the odds by meaning: to begin an action, and to offer one.
-SURE, NEAR = 0.5, -1.5
+# The least logarithm of the odds by meaning: to begin an action, to begin one with a message that is
+# no question and asks for nothing else, and to offer one.
+SURE, LIKELY, NEAR = 0.5, 0.0, -1.5
 # An action that is so near behind the best one may be the one that is meant.
 EITHER = 0.5
 # So far ahead is another action in a part of a message than the one of the whole message.
@@ -138,17 +140,6 @@ def _cosine(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / sqrt(len(one) * len(other)) if one and other else 0.0
 
 
-_QUOTED = re.compile(r"[\"“„][^\"“”]*[\"”“]")
-_NAMED = re.compile(
-    r"(?:,|\band\b)?\s*(?:(?:my|the|her|his|our)\s+)?(?<![Ww]hole )(?:[Ss]ur)?[Nn]ame"
-    r"(?:'s|’s| is|:)?\s+"
-    r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+){0,2}"
-)
-# A code, and the one word beside it at the end of a clause: "HQWKTR bramley - ...".
-_CODES = re.compile(
-    r"\b(?:[A-Z]{5,}|(?=[^\W\d]*\d)[A-Z\d]{4,})\b(?:[\s,(]+[\w'’-]+\)?(?=\s*(?:[-–—,.;]|\Z)))?\s*[-–—,:;]?"
-)
-_PASTED = re.compile(r":\s+\S+(?:\s+\S+){2,}\Z")
 _OWN = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive", "id"])
 
 
@@ -209,7 +200,7 @@ class ActionChooser:
         plain = _plain(message)
         if plain in self._titles or plain in self._questions:
             return self._titles.get(plain)
-        message = _unquoted(message[:MAX_CHARACTERS])
+        message = unquoted(message[:MAX_CHARACTERS])
         if said := self._said_in_examples(message):
             return said
         given = frozenset(labels)
@@ -231,7 +222,7 @@ class ActionChooser:
         """Return two actions of which a message asks for one, but may for either; None: there are
         none.
         """
-        text = _unquoted(message[:MAX_CHARACTERS])
+        text = unquoted(message[:MAX_CHARACTERS])
         if self.meanings is None or {_plain(message)} & {*self._titles, *self._questions}:
             return None
         odds = self._odds(text, frozenset())
@@ -240,6 +231,19 @@ class ActionChooser:
             return None
         is_near = odds[best[1]] >= max(SURE, odds[best[0]] - EITHER)
         return (best[0], best[1]) if is_near else None
+
+    def likely(self, message: str) -> list[str]:
+        """Return the action that a message which is no question asks for, where none is sure, or two
+        that are about as likely; [] for none.
+        """
+        text = unquoted(message[:MAX_CHARACTERS])
+        is_known = bool({_plain(message)} & {*self._titles, *self._questions})
+        if self.meanings is None or is_known or self.form(text) in QUESTIONS:
+            return []
+        odds = self._odds(text, frozenset())
+        best = sorted(odds, key=lambda name: (-odds[name], name))[:2]
+        least = max([LIKELY, *(odds[name] - EITHER for name in best[:1])])
+        return [name for name in best if odds[name] >= least]
 
     def _odds(self, message: str, labels: frozenset[str]) -> dict[str, float]:
         """Return the logarithm of the odds that a message asks for an action, for each one: that of
@@ -250,7 +254,7 @@ class ActionChooser:
 
     def parts(self, message: str) -> list[tuple[str, Form]]:
         """Return the different parts of a message that may ask for something, with their forms."""
-        found = dict.fromkeys(self._parts(_unquoted(message[:MAX_CHARACTERS])))
+        found = dict.fromkeys(self._parts(unquoted(message[:MAX_CHARACTERS])))
         return [each for each in found if not is_denied(each[0])]
 
     def features(
@@ -314,7 +318,7 @@ class ActionChooser:
         without codes and what is pasted in, with their forms. What is told before a question is part
         of the question.
         """
-        bare = _without_values(message)
+        bare = without_values(message)
         if bare != message and words(bare):
             yield bare, message_form(bare, self._verbs)
         parts, whole = sentences(message), message_form(message, self._verbs)
@@ -455,25 +459,6 @@ def _nearest_word(word: str, known: frozenset[str]) -> str:
         return word
     near = {each for each in known if is_within(word, each, 1)}
     return near.pop() if len(near) == 1 else word
-
-
-def _unquoted(message: str) -> str:
-    """Return a message without what it quotes and the name it gives, where it says something else:
-    "please cancel my ticket, the name is Hossain" asks nothing about a name.
-    """
-    for pattern in (_QUOTED, _NAMED):
-        rest = pattern.sub(" ", message)
-        message = rest if words(rest) else message
-    return message
-
-
-def _without_values(message: str) -> str:
-    """Return a message without codes, the name beside one, and a text behind a colon:
-    "HQWKTR bramley - what is my seat?", "is this title ok: Screens and sleep".
-    """
-    if message == message.upper():
-        return message
-    return " ".join(_PASTED.sub("", _CODES.sub(" ", message)).split())
 
 
 def _plain(text: str) -> str:

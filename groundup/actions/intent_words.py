@@ -42,6 +42,18 @@ DATE, PAST_DATE, TIME, CODE, MONEY, COUNT = (
 OWN_BOOKING = "ownbook"
 VALUE_TYPES = frozenset([DATE, PAST_DATE, TIME, CODE, MONEY, COUNT])
 
+_QUOTED = re.compile(r"[\"“„][^\"“”]*[\"”“]")
+_NAMED = re.compile(
+    r"(?:,|\band\b)?\s*(?:(?:my|the|her|his|our)\s+)?(?<![Ww]hole )(?:[Ss]ur)?[Nn]ame"
+    r"(?:'s|’s| is|:)?\s+"
+    r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+){0,2}"
+)
+# A code, and the one word beside it at the end of a clause: "HQWKTR bramley - ...".
+_CODES = re.compile(
+    r"\b(?:[A-Z]{5,}|(?=[^\W\d]*\d)[A-Z\d]{4,})\b(?:[\s,(]+[\w'’-]+\)?(?=\s*(?:[-–—,.;]|\Z)))?\s*[-–—,:;]?"
+)
+_PASTED = re.compile(r":\s+\S+(?:\s+\S+){2,}\Z")
+
 
 def _same_words() -> dict[tuple[str, ...], str]:
     """Return the stems of each wording of FILE with the stem that stands for it."""
@@ -108,3 +120,22 @@ def names_in(text: str) -> frozenset[str]:
     """Return the stems of words with a capital within a sentence, which are names for the most."""
     found = re.findall(r"(?<=[^\s.!?:] )[A-ZÀ-ÖØ-Þ][^\W\d_]+", text)
     return frozenset(stems(words(" ".join(found)), "en"))
+
+
+def unquoted(message: str) -> str:
+    """Return a message without what it quotes and the name it gives, where it says something else:
+    "please cancel my ticket, the name is Hossain" asks nothing about a name.
+    """
+    for pattern in (_QUOTED, _NAMED):
+        rest = pattern.sub(" ", message)
+        message = rest if words(rest) else message
+    return message
+
+
+def without_values(message: str) -> str:
+    """Return a message without codes, the name beside one, and a text behind a colon:
+    "HQWKTR bramley - what is my seat?", "is this title ok: Screens and sleep".
+    """
+    if message == message.upper():
+        return message
+    return " ".join(_PASTED.sub("", _CODES.sub(" ", message)).split())

@@ -71,10 +71,11 @@ _WISHING = re.compile(
     r"|(?:do|would) you (?:still )?have (?:a|an|any|room|space|something|anything)\b)",
     re.IGNORECASE,
 )
-# "Could Finn get a bus pass?"
+# "Could Finn get a bus pass?", "could I have an appointment?"
 _OF_SOMEONE = re.compile(
     rf"{OPENING}(?:can|could|may|might) (?:my (?:son|daughter|child|wife|husband|mum|dad|partner)"
-    r"|(?-i:[A-Z][a-z]+)) (?:get|have|join|go|come|take|be added|be signed|start|use)\b",
+    r"|(?-i:[A-Z][a-z]+)) (?:get|have|join|go|come|take|be added|be signed|start|use)\b"
+    rf"|{OPENING}(?:could|might) {_WE} (?:please |possibly )*(?:have|book|order|arrange|reserve)\b",
     re.IGNORECASE,
 )
 _REQUESTING = re.compile(
@@ -117,6 +118,7 @@ _DONE = re.compile(
 QUERY_WORDS = 7
 _POINTING = frozenset(["it", "this", "that", "these", "him", "her", "them"])
 _PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
+_SUBJECTS = _PERSONAL | {"he", "she", "they"}
 # "Please don't cancel it", "I don't want to move".
 _DENIED = re.compile(
     rf"\b(?:don'?t|do not|didn'?t) (?!let\b)(?:\w+ ){{0,3}}?(?:want|need|wish|{'|'.join(sorted(ORDERS))})",
@@ -247,7 +249,7 @@ def _told(sentence: str, *, is_alone: bool) -> Form:
     own = words(sentence)
     if sentence.endswith("?") or _DONE.match(sentence) or _ASKED_BEHIND.search(sentence):
         return "question"
-    is_query = is_alone and len(own) <= QUERY_WORDS and _PERSONAL.isdisjoint(own)
+    is_query = is_alone and len(own) <= QUERY_WORDS and _SUBJECTS.isdisjoint(own)
     return "question" if is_query and not words_of(sentence) & VALUE_TYPES else "statement"
 
 

@@ -63,6 +63,10 @@ def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
         is_told = begins_sentence and len(told) >= LEAST_WORDS
         is_asked &= is_told or chooser.form(clause) not in UNASKED
         chosen.append(chooser.choose(clause, expected=whole) if is_asked else None)
+    for first, last in _untold_sentences(chosen, begins):
+        sentence = message[starts[first] : ends[last]]
+        if not _TOLD_OF_YOU.match(sentence):
+            chosen[first] = chooser.choose(sentence, expected=whole)
     names = list(dict.fromkeys(filter(None, chosen)))[:MAX_WISHES]
     if len(names) < 2:
         return [] if whole is None else [Wish(whole, message)]
@@ -70,6 +74,21 @@ def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     for name, begins_sentence in zip(chosen, begins, strict=True):
         owners.append(name if name or begins_sentence else owners[-1])
     return [Wish(name, _without_others(message, spans, owners, name)) for name in names]
+
+
+def _untold_sentences(
+    chosen: Sequence[str | None], begins: Sequence[bool]
+) -> list[tuple[int, int]]:
+    """Return the first and the last clause of each sentence of several that has none with an action,
+    of a message with more than one sentence: "he has a cough and stays at home. Please ...".
+    """
+    firsts = [place for place, is_first in enumerate(begins) if is_first]
+    lasts = [each - 1 for each in [*firsts[1:], len(begins)]]
+    return [
+        (first, last)
+        for first, last in zip(firsts, lasts, strict=True)
+        if len(firsts) > 1 and first < last and not any(chosen[first : last + 1])
+    ]
 
 
 def _without_others(

@@ -9,10 +9,14 @@ from groundup.actions.replies import agrees, reads_cancel, reads_no, reads_undo,
 
 SAID: dict[Callable[[str], bool], str] = {
     reads_yes: "Yes; yes please; yep; ok; Okay, go ahead; ye go ahead; sure; That's right; book it; 👍; perfect,"
-    " thank you; please do; yes do it; Yes, freeze it.; Yes, cancel the booking; yeah thats fine; YES OBVIOUSLY; yes and good riddance",
-    reads_no: "No; nope; no thanks; No, that's wrong; no don't book it; not now; that's not right; 👎",
+    " thank you; please do; yes do it; Yes, freeze it.; Yes, cancel the booking; yeah thats fine; YES OBVIOUSLY; yes and good riddance;"
+    " please; by all means; spot on; that's fine by me; looks right; that's what I want;"
+    " alright then; that'll do; let's do it",
+    reads_no: "No; nope; better not; I don't think so; on reflection, no; no thanks; No, that's wrong; no don't book it; not now; that's not right;"
+    " 👎",
     reads_cancel: "Leave it; never mind; forget it; no, leave it; stop; I changed my mind; cancel it;"
-    " sorry, never mind; I don't want it any more",
+    " sorry, never mind; I don't want it any more; leave it as it is;"
+    " on second thoughts, leave it; I'll keep it; I'll think about it",
     reads_undo: "Undo; undo that; cancel that; take it back; please undo it; undo my booking",
 }
 OTHERS = (
@@ -51,5 +55,8 @@ NOT_AGREED = (
 def test_a_yes_beside_other_words_agrees_where_nothing_takes_it_back() -> None:
     assert [text for text in AGREED.split(";") if not agrees(text, "£50 a day?")] == []
     assert [text for text in NOT_AGREED.split(";") if agrees(text, "£50 a day?")] == []
+    frozen = "Card 4417. Shall I freeze it?"
+    assert agrees("freeze it please", frozen) and not agrees("freeze my card 8052", frozen)
+    assert not agrees("cancel it", "Table 5. Shall I cancel it?")
     messages = (Path(__file__).parent / "adversarial.txt").read_text(encoding="utf-8")
     assert [text for text in messages.splitlines() if agrees(text)] == []

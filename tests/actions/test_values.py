@@ -10,7 +10,9 @@ import pytest
 
 from groundup.actions.definition import Slot
 from groundup.actions.intent_meaning import Meanings, MeaningWeights, Vectors
+from groundup.actions.progress import said
 from groundup.actions.read_words import read_codes
+from groundup.actions.templates import fill
 from groundup.actions.values import read_values, spoken, unclear_values
 
 SUNDAY, TUESDAY = date(2026, 11, 29), date(2026, 12, 1)
@@ -157,6 +159,48 @@ def test_a_name_in_small_letters_is_read_where_it_is_a_sentence_of_its_own(
 ) -> None:
     found = read_values(TABLE, message, TUESDAY).get("name")
     assert (found and found.value) == name
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Ruth Hale please",
+        "that'd be Ruth Hale",
+        "put me down as Ruth Hale",
+        "Use Ruth Hale",
+        "I'm called Ruth Hale",
+        "Ruth Hale (Hale with one l)",
+    ],
+)
+def test_a_name_is_read_from_the_reply_to_its_question(reply: str) -> None:
+    assert read_values(TABLE, reply, TUESDAY, NAME)["name"].value == "Ruth Hale"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Hello, Ruth Hale here. A table for 4 on Friday",
+        "a table for 4 on Friday in Ruth Hale's name",
+        "a table for 4 on Friday, booked as Ruth Hale",
+        "a table for 4 on Friday - Ruth Hale",
+    ],
+)
+def test_a_name_is_read_beside_other_values(message: str) -> None:
+    assert read_values(TABLE, message, TUESDAY)["name"].value == "Ruth Hale"
+
+
+def test_numbers_with_names_of_their_own_are_read() -> None:
+    said = ("half a dozen", "a couple of us"), ("a tenner", "make it a fiver please")
+    guests = [read_values([GUESTS], each, TUESDAY, GUESTS)["guests"].value for each in said[0]]
+    money = SLOTS["money"]
+    amounts = [read_values([money], each, TUESDAY, money)["limit"].value for each in said[1]]
+    assert (guests, amounts) == ([6, 2], [10, 5])
+
+
+def test_amounts_have_one_form_in_sentences() -> None:
+    held = {"limit": spoken(SLOTS["money"], 1000), "old": said(None, "£5000.00")}
+    sentence = fill("{limit} in place of {old}, at most £{most}", {**held, "most": "5000"})
+    assert sentence == "£1,000 in place of £5,000, at most £5,000"
 
 
 def test_what_is_meant_after_a_slip_counts() -> None:
