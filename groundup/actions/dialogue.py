@@ -229,7 +229,7 @@ class Dialogue:
         if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
             return self._ended("cancelled", action.say("cancelled"), action)
         held, asked = self.state.values, action.slot(self.state.asked)
-        if asked is not None and asked.type == "name" and reads_yes(self.message):
+        if asked is not None and asked.type in ("name", "text") and reads_yes(self.message):
             return self._again()
         if asked is not None and asked.type == "text" and asks_something(self.message):
             return self._other_wish(action)

@@ -13,6 +13,7 @@ Where a sentence encoder is there, its vectors are weighed beside all this (`int
 that a wish in words that no example has, or with the form of a question, is known, too.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -90,8 +91,9 @@ QUESTIONS = ("question", "wish", "may")
 SAME = 0.9
 WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
 # The least logarithm of the odds by meaning: to begin an action, to begin one with a message that is
-# no question and asks for nothing else, and to offer one.
-SURE, LIKELY, NEAR = 0.5, 0.0, -1.5
+# no question and asks for nothing else, to offer one, and to begin one that is only told beside
+# another that is asked for.
+SURE, LIKELY, NEAR, TOLD = 0.5, 0.0, -1.5, 1.5
 # An action that is so near behind the best one may be the one that is meant.
 EITHER = 0.5
 # So far ahead is another action in a part of a message than the one of the whole message.
@@ -172,6 +174,10 @@ class ActionChooser:
             )
             for each in actions
         }
+        self._slots = {
+            each.name: "|".join(re.escape(slot.name.replace("_", " ")) for slot in each.slots)
+            for each in actions
+        }
         self._options = {each.name: _option_words(each) for each in actions}
         self._answered = _texts(text for each in actions for text in each.not_examples)
         self._spellings = frozenset([*self._known, *self._answered.counts])
@@ -190,10 +196,12 @@ class ActionChooser:
         labels: Iterable[str] = (),
         *,
         is_unsure: bool = False,
+        is_told: bool = False,
         expected: str | None = None,
     ) -> str | None:
         """Return the name of the action that a message asks for; None: of none. `labels`: what the
-        pack's classifier says of it. `is_unsure`: less is enough (by meaning), for an offer.
+        pack's classifier says of it. `is_unsure`: less is enough (by meaning), for an offer;
+        `is_told`: it takes more, beside a part that asks for something.
         `expected`: the action of the message of which this is a part; it is left for another one
         only where that is clearly meant.
         """
@@ -209,10 +217,15 @@ class ActionChooser:
             return max(filter(None, found), default=(0.0, None))[1]
         odds = self._odds(message, given)
         best = max(odds, key=lambda name: odds[name], default=None)
-        least = NEAR if is_unsure else SURE
+        least = NEAR if is_unsure else TOLD if is_told else SURE
         if best and expected and odds[expected] >= max(NEAR, odds[best] - CLEARLY):
             best = expected
         return best if best is not None and odds[best] >= least else None
+
+    def gives_value(self, text: str, name: str) -> bool:
+        """Whether a text tells a value of an action by its slot's name: "the title is ..."."""
+        said = rf"\W*(?:and |its |the |my |our )*(?:{self._slots[name]})(?:'s| is| are|:)\s"
+        return bool(self._slots[name]) and re.match(said, text, re.IGNORECASE) is not None
 
     def form(self, text: str) -> Form:
         """Return the form of a message for these actions."""
@@ -332,7 +345,7 @@ class ActionChooser:
                 form = "question"
             yield part, form
             tail = asking_tail(part)
-            for other in dict.fromkeys([direct(part), tail, direct(tail)]):
+            for other in dict.fromkeys([direct(part), tail, direct(tail), without_values(part)]):
                 if other not in ("", part) and (form := self.form(other)) in PLAIN:
                     yield other, form
 

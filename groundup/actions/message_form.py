@@ -126,7 +126,7 @@ _DENIED = re.compile(
 )
 # Where a wish may begin behind a story, a reason or anger: "..., so can you put a stop on it".
 _TAIL = re.compile(
-    r"(?:[,;:)(]+|\s[-–—]+|\.{2,}|\b(?:but|so|and|then|cos|because))\s+"
+    r"(?:[,;:)(]+|\s[-–—]+|\.{2,}|\b(?:but|so|and|then|cos|because|n|ha(?:ha)+|lol|anyway))\s+"
     r"(?=(?:(?:hi|hello|hey|hiya|so|and|but|just|also|then|now|ok|please|pls|plz)\b[\s,]*)*"
     rf"(?:(?:can|could|would|will) (?:{_YOU}|{_WE}|it|my|he|she|the)\b"
     r"|(?:please|pls|plz|kindly) \w+"

@@ -253,6 +253,13 @@ _BEFORE = re.compile(
     r"\b(?:to|of|for|than|make (?:it|that))\s+(?:(?:about|only|just|exactly)\s+)*\Z", re.IGNORECASE
 )
 
+# "the limit up to 8.50": an amount that is wished, beside others that are told.
+_SET_TO = re.compile(
+    r"\b(?:(?:up|down) to|limit(?:\s+\w+){0,3}? to|(?:raise|lower|set|change|increase|reduce|put)\b"
+    r"[^.!?]* to)\s+(?:(?:about|only|just|exactly)\s+)*\Z",
+    re.IGNORECASE,
+)
+
 
 def read_money(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
     """Return the amounts of a text in the slot's currency, to two decimals; dates and times are
@@ -268,12 +275,15 @@ def read_money(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
     for start, end, sign, value in _amounts(text):
         if not overlaps(start, end, [*found, *others]):
             (found if sign == slot.currency else others).append(Reading(start, end, (value,)))
-    for match in () if found or others else _BARE.finditer(text):
-        if asked or _BEFORE.search(text, 0, match.start()):
+    known = [*found, *others]
+    for match in _BARE.finditer(text):
+        is_set = _SET_TO.search(text, 0, match.start()) and not overlaps(*match.span(), known)
+        if is_set if known else asked or _BEFORE.search(text, 0, match.start()):
             amount = _value(match[1] or match[3], match[2])
             if amount is not None and match[0].lower() != "one":
                 found.append(Reading(*match.span(), (amount,)))
-    return found
+    wanted = [each for each in found if _SET_TO.search(text, 0, each.start)]
+    return wanted if len(wanted) == 1 else found
 
 
 def _amounts(text: str) -> Iterator[tuple[int, int, str, int | float]]:

@@ -439,7 +439,9 @@ def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
         yield match.span(1)
     name = re.escape(slot.name.replace("_", " "))
     cue = rf"\b{name}\s*(?:is|to|are|as|:|will be)\s+(?!(?:an?|the|on|my|our|your|his|her|their|this|that)\b)([^.!?\n]+)"
-    for match in re.finditer(cue, text, re.IGNORECASE):
-        yield match.span(1)
+    alone = rf"(?:\A|[.!?;\n]\s*)(?:the|my|our) {name} (?:is|are|will be|:)\s+([^.!?\n]+)"
+    for pattern in (cue, alone):
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            yield match.span(1)
     for match in re.finditer(r"[^\W\d_]\s*:\s+(\S[\s\S]+)\Z", text):
         yield match.span(1)

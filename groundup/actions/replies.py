@@ -24,7 +24,7 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "please|pls|plz|thanks(?: a lot)?|thank you(?: very much)?|thx|ta|cheers|then|ok|okay|well",
         "oh|hm+|ah|sorry|actually|wait|oops|just|now|so|and|i think|for me|again|hi|hello|all",
         "great|wonderful|lovely|already|finally|at last|damn(?: it)?|good riddance",
-        "for (?:god|heaven|goodness|pete|christ)'?s'? sake",
+        "for [a-z]+'?s?'? sake",
         "on (?:second thoughts?|reflection)|hang on|hold on|after all",
         "if you (?:would|could|please|don'?t mind|wouldn'?t mind)|m+|mate|love",
     ),

@@ -55,19 +55,31 @@ def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     spans = list(zip(starts, [*starts[1:], len(message)], strict=True))
     begins = [True, *(match["sentence"] is not None for match in cuts)]
     chosen = []
+    forms = [chooser.form(message[start:end]) for start, end in spans]
+    is_beside = any(form not in UNASKED for form in forms)
+    in_parts = {starts[first] for first, _ in _sentences_of_clauses(begins)}
     ends = [*(match.start() for match in cuts), len(message)]
-    for start, end, begins_sentence in zip(starts, ends, begins, strict=True):
-        clause = message[start:end]
+    for start, end, begins_sentence, form in zip(starts, ends, begins, forms, strict=True):
+        clause, is_story = message[start:end], is_beside and form in UNASKED
         is_asked = bool(cuts) and not _TOLD_OF_YOU.match(clause)
         told = words_of(clause) - VALUE_TYPES - names_in(clause) - _CARRIERS
         is_told = begins_sentence and len(told) >= LEAST_WORDS
-        is_asked &= is_told or chooser.form(clause) not in UNASKED
-        chosen.append(chooser.choose(clause, expected=whole) if is_asked else None)
-    for first, last in _untold_sentences(chosen, begins):
+        is_asked &= is_told or form not in UNASKED
+        is_asked &= not (is_story and start in in_parts)
+        found = chooser.choose(clause, expected=whole, is_told=is_story) if is_asked else None
+        chosen.append(found)
+    for first, last in _sentences_of_clauses(begins):
         sentence = message[starts[first] : ends[last]]
-        if not _TOLD_OF_YOU.match(sentence):
-            chosen[first] = chooser.choose(sentence, expected=whole)
+        if not any(chosen[first : last + 1]) and not _TOLD_OF_YOU.match(sentence):
+            chosen[first] = chooser.choose(sentence, expected=whole, is_told=is_beside)
+    named = set(filter(None, chosen))
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        others = named - {chosen[place]}
+        if any(chooser.gives_value(message[start:end], name) for name in others):
+            chosen[place] = None
     names = list(dict.fromkeys(filter(None, chosen)))[:MAX_WISHES]
+    if len(names) == 1 and len(named) > 1:  # another clause only told a value of it
+        whole = names[0]
     if len(names) < 2:
         return [] if whole is None else [Wish(whole, message)]
     owners: list[str | None] = []
@@ -76,18 +88,14 @@ def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     return [Wish(name, _without_others(message, spans, owners, name)) for name in names]
 
 
-def _untold_sentences(
-    chosen: Sequence[str | None], begins: Sequence[bool]
-) -> list[tuple[int, int]]:
-    """Return the first and the last clause of each sentence of several that has none with an action,
-    of a message with more than one sentence: "he has a cough and stays at home. Please ...".
+def _sentences_of_clauses(begins: Sequence[bool]) -> list[tuple[int, int]]:
+    """Return the first and the last clause of each sentence of several, of a message with more than
+    one sentence: "he has a cough and stays at home. Please ...".
     """
     firsts = [place for place, is_first in enumerate(begins) if is_first]
     lasts = [each - 1 for each in [*firsts[1:], len(begins)]]
     return [
-        (first, last)
-        for first, last in zip(firsts, lasts, strict=True)
-        if len(firsts) > 1 and first < last and not any(chosen[first : last + 1])
+        each for each in zip(firsts, lasts, strict=True) if len(firsts) > 1 and len({*each}) > 1
     ]
 
 
