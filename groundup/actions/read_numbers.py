@@ -120,7 +120,9 @@ def _stems_of(listed: str) -> frozenset[str]:
 def _in_figures(text: str) -> str:
     """Return a text with numbers that have names of their own in figures, in the same places."""
     for pattern, figures in _IN_FIGURES:
-        text = pattern.sub(lambda match, said=figures: said.ljust(len(match[0])), text)
+        for match in reversed([*pattern.finditer(text)]):
+            padded = figures.ljust(len(match[0]))
+            text = text[: match.start()] + padded + text[match.end() :]
     return text
 
 

@@ -57,7 +57,11 @@ def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     chosen = []
     forms = [chooser.form(message[start:end]) for start, end in spans]
     is_beside = any(form not in UNASKED for form in forms)
-    in_parts = {starts[first] for first, _ in _sentences_of_clauses(begins)}
+    in_parts = {
+        starts[first]
+        for first, last in _sentences_of_clauses(begins)
+        if all(form in UNASKED for form in forms[first : last + 1])
+    }
     ends = [*(match.start() for match in cuts), len(message)]
     for start, end, begins_sentence, form in zip(starts, ends, begins, forms, strict=True):
         clause, is_story = message[start:end], is_beside and form in UNASKED
