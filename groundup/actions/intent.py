@@ -345,7 +345,7 @@ class ActionChooser:
                 form = "question"
             yield part, form
             tail = asking_tail(part)
-            for other in dict.fromkeys([direct(part), tail, direct(tail), without_values(part)]):
+            for other in dict.fromkeys([direct(part), tail, direct(tail)]):
                 if other not in ("", part) and (form := self.form(other)) in PLAIN:
                     yield other, form
 
