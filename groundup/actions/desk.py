@@ -35,7 +35,7 @@ from groundup.actions.intent import ActionChooser
 from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
 from groundup.actions.ledger import Party
 from groundup.actions.pending import pending
-from groundup.actions.progress import in_sentences, known_values, said
+from groundup.actions.progress import in_sentences, known_values, shown
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -421,11 +421,11 @@ def _given(action: str, values: Mapping[str, SlotValue]) -> list[str]:
 def _last_done(action: Action, key: str, reference: str, values_json: str) -> LastDone:
     values = json.loads(values_json)
     held = {
-        name: HeldValue("", "lookup", shown=said(action.slot(name), value))
+        name: HeldValue("", "lookup", shown=shown(action, action.slot(name), value))
         for name, value in values.items()
     }
-    shown = {**in_sentences(held, values), REFERENCE: reference}
-    return LastDone(action.name, key, reference, values, shown)
+    told = {**in_sentences(held, values), REFERENCE: reference}
+    return LastDone(action.name, key, reference, values, told)
 
 
 def _utc() -> datetime.datetime:

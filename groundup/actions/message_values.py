@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from groundup.actions.definition import Action, Slot
 from groundup.actions.intent_meaning import Meanings
 from groundup.actions.message_form import sentences
-from groundup.actions.progress import Bound, KnownWorld, said
+from groundup.actions.progress import Bound, KnownWorld, shown
 from groundup.actions.state import HeldValue, ValueSource
 from groundup.actions.values import (
     MAX_READ_CHARACTERS,
     ReadValue,
     read_values,
-    spoken,
     unclear_values,
 )
 from groundup.language.stop_words import STOP_WORDS
@@ -79,7 +78,9 @@ class MessageReading:
         for slot, each in self._accepted(slots, message, asked, asked_of):
             source: ValueSource = "asked" if asked and asked.name == slot.name else "message"
             place = (start + each.start, start + each.end)
-            values[slot.name] = HeldValue(each.value, source, *place, said(slot, each.value))
+            values[slot.name] = HeldValue(
+                each.value, source, *place, shown(self.action, slot, each.value)
+            )
         for slot in self.action.askable:
             if slot.told and slot.name not in values:
                 told = self._told(slot, message)
@@ -91,7 +92,7 @@ class MessageReading:
             own = self.action.slot(name)
             if own is not None and name not in values:
                 either = f" {self.action.say('or')} "
-                choices = either.join(spoken(own, value) for value in readings)
+                choices = either.join(shown(self.action, own, value) for value in readings)
                 unclear[name] = self.action.say("unclear", values=choices)
         return MessageValues(values, unclear)
 

@@ -27,6 +27,7 @@ from groundup.actions.definition import (
 from groundup.actions.state import HeldValue
 from groundup.actions.templates import template_names
 from groundup.actions.values import spoken
+from groundup.language.messages import written_date
 
 _DATE = Slot("date", "date")
 Bound = dict[str, SlotValue | None]
@@ -118,6 +119,16 @@ def rows_of(slot: Slot, world: KnownWorld, bound: Bound) -> tuple[tuple[str, ...
     return world.rows(slot.rows, bound)
 
 
+def shown(action: Action, slot: Slot | None, value: SlotValue | None) -> str:
+    """Return a value as sentences of an action have it: a date in its language, all else as
+    `said`.
+    """
+    is_day = isinstance(value, str) and is_date(value) and (slot is None or slot.type == "date")
+    if not is_day:
+        return said(slot, value)
+    return written_date(datetime.date.fromisoformat(str(value)), action.language)
+
+
 class _Advance:
     def __init__(
         self, action: Action, world: KnownWorld, held: Mapping[str, HeldValue], known: Bound
@@ -180,7 +191,7 @@ class _Advance:
                 continue
             self.bound[name] = value
             self.held[name] = HeldValue(
-                "" if value is None else value, "lookup", shown=said(slot, value)
+                "" if value is None else value, "lookup", shown=shown(self.action, slot, value)
             )
 
     def _take_only_row(self, slot: Slot) -> bool:

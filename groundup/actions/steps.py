@@ -9,7 +9,7 @@ from groundup.actions.definition import Action, ActionSet, SlotValue
 from groundup.actions.dialogue import Dialogue
 from groundup.actions.endings import Step, marked
 from groundup.actions.intent import ActionChooser
-from groundup.actions.progress import KnownWorld, said
+from groundup.actions.progress import KnownWorld, shown
 from groundup.actions.state import ActionState, Heard, HeldValue
 
 
@@ -41,7 +41,7 @@ def filled(
     for slot in action.askable:
         if slot.name in values and slot.accepts(values[slot.name]):
             value = values[slot.name]
-            held[slot.name] = HeldValue(value, "message", shown=said(slot, value))
+            held[slot.name] = HeldValue(value, "message", shown=shown(action, slot, value))
     chooser = ActionChooser(actions.actions)
     return marked(Dialogue(actions, world, ActionState(), heard, chooser).begin_with(action, held))
 

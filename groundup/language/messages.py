@@ -6,6 +6,7 @@
     embed       the button of another site
     page        the labels of the assistant's page, which its scripts have as `/page/messages.js`
     actions     the sentences of actions that no action writes itself
+    dates       how a date is written
 
     message("de-AT", "embed", "close")  ->  "Schließen"
 
@@ -13,6 +14,7 @@ To add a language: a file here, and `tests/language/test_messages.py` says what 
 that read messages have word lists of their own.
 """
 
+import datetime
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -51,6 +53,21 @@ def message(language: str, section: str, key: str, **values: object) -> str:
     'Cette conversation est conservée 30 jours ; vous pouvez la supprimer ici.'
     """
     return catalog(language)[section][key].format(**values)
+
+
+def written_date(day: datetime.date, language: str) -> str:
+    """Return a date as a sentence has it.
+
+    >>> written_date(datetime.date(2026, 12, 4), "de"), written_date(datetime.date(2027, 1, 1), "fr")
+    ('Freitag, 4. Dezember 2026', 'vendredi 1er janvier 2027')
+    """
+    words = catalog(language)["dates"]
+    return words["date"].format(
+        weekday=words["weekdays"].split()[day.weekday()],
+        day=words["first"] if day.day == 1 else day.day,
+        month=words["months"].split()[day.month - 1],
+        year=day.year,
+    )
 
 
 def preferred_language(accepted: str, known: Collection[str] = ()) -> str:

@@ -13,7 +13,7 @@ from groundup.retrieve.scope import urgent, wants_person
 
 OTHERS = languages()[1:]
 # The same words in two languages, and what is only a place for others.
-SAME = {"no", "conversation", "file_name", "sources", "passage"}
+SAME = {"no", "conversation", "file_name", "sources", "passage", "date", "first"}
 
 
 def flat(language: str) -> dict[str, str]:
