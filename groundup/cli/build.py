@@ -134,6 +134,7 @@ def _summary(results: BuildResults, folder: Path) -> list[str]:
         f"Look at it:       {folder / 'report.html'}",
         *([f"Open the model:   {live}"] if live.is_file() else []),
         f"All that it said: {folder / LOG_FILE}",
+        *([f"Open its page:    {typed} serve {named}"] if len(chats) == 1 else []),
         *own_lines(results, typed, named),
         *(
             f"Ask documents:    {typed} ask {named}/{name} 'QUESTION'"

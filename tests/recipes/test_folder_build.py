@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext
 from groundup.recipes.stages import report as report_stage
 from groundup.report.pages.build_page import write_page
-from groundup.runs import LIVE_NAME, read_build
+from groundup.runs import LIVE_NAME, BuildResults, provenance, read_build
 from groundup.weights.model_io import find_model, require_stage
 
 TALE = "Then the fox and the hen went down to the sea and sang. The wind was cold, but nobody wanted to go home. "
@@ -101,6 +102,15 @@ def test_the_page_with_the_model_inside_lies_beside_the_report_and_is_linked(
     assert link in (own / "report.html").read_text()
     assert f"Open the model:   {own / LIVE_NAME}" in _summary(read_build(own), own)
     assert link not in write_page(own, tmp_path / "elsewhere.html").read_text()
+
+
+def test_the_closing_lines_of_a_build_that_chats_name_its_page_first() -> None:
+    kinds = {"index": "index", "chat": "chat"}
+    results = BuildResults(**asdict(provenance()), recipe="x", kinds=kinds)
+    [*_, said, page, ask, talk] = _summary(results, Path("runs/x"))
+    assert said.startswith("All that it said")
+    assert page.endswith("groundup serve runs/x") and page.startswith("Open its page")
+    assert "ask runs/x/index" in ask and "chat runs/x" in talk
 
 
 @pytest.mark.parametrize(("most", "why"), [(1000, "over 1,000"), (10**9, "not finite")])
