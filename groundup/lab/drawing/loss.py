@@ -137,11 +137,14 @@ CAPTION = (
     "Bands: 95 % intervals over the items. Dotted: the value of guessing. Hollow: not "
     "distinguishable from it. All points of a chart are measured on the same items."
 )
+CONTROL = "_control"
+OF_CONTROLS = " Dashed: the control, the same answers after another item's prompt."
+TICKS = 4
 
 
 def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
     """A figure of all curves. Raises MissingExtra (matplotlib)."""
-    panels = list(dict.fromkeys((curve["task"], curve["metric"]) for curve in curves))
+    panels = list(dict.fromkeys(map(_panel_of, curves)))
     models = list(dict.fromkeys(curve["model"] for curve in curves))
     columns = min(COLUMNS, len(panels))
     if len(panels) == 4:
@@ -151,8 +154,7 @@ def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
     figure, grid = pyplot().subplots(rows, columns, figsize=size, squeeze=False)
     places = [axes for line in grid for axes in line]
     for axes, panel in zip(places, panels, strict=False):
-        own = [curve for curve in curves if (curve["task"], curve["metric"]) == panel]
-        _panel(axes, own, models)
+        _panel(axes, [curve for curve in curves if _panel_of(curve) == panel], models)
     for axes in places[len(panels) :]:
         axes.set_visible(False)
     name = "/".join(Path(models[0]).parts[-2:]).replace("$", r"\$")
@@ -160,7 +162,15 @@ def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
         name = f"{len(models)} models"
         legend(places[0])
     title = f"What nobody taught it, {TITLES[curves[0]['over']]}: {name}"
-    return finish(figure, title=title, caption=CAPTION)
+    caption = CAPTION
+    if any(curve["metric"].endswith(CONTROL) for curve in curves):
+        caption += OF_CONTROLS
+    return finish(figure, title=title, caption=caption)
+
+
+def _panel_of(curve: Mapping[str, Any]) -> tuple[str, str]:
+    """Task and metric; a control is drawn beside what it is the control of."""
+    return curve["task"], curve["metric"].removesuffix(CONTROL)
 
 
 def _panel(axes: Any, curves: Sequence[Mapping[str, Any]], models: Sequence[str]) -> None:
@@ -186,6 +196,9 @@ def _draw(axes: Any, curve: Mapping[str, Any], scale: float, colour: str, marker
     bounds = [(p["x"], scale * p["low"], scale * p["high"]) for p in points if p["low"] is not None]
     if bounds:
         axes.fill_between(*zip(*bounds, strict=True), color=colour, alpha=0.16, linewidth=0)
+    if curve["metric"].endswith(CONTROL):
+        axes.plot(x, values, color=colour, linewidth=1.2, linestyle="--")
+        return
     axes.plot(x, values, color=colour, linewidth=1.4, label=curve["model"])
     faces = [colour] * len(points)
     for place, point in enumerate(points):
@@ -204,6 +217,8 @@ def _x_axis(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
     if over == "steps":
         axes.set_xscale("function", functions=(lambda v: abs(v) ** 0.5, lambda v: v**2))
         axes.set_xlim(left=0)
+        ticks = [float(f"{x[-1] * (number / TICKS) ** 2:.1g}") for number in range(TICKS)]
+        axes.set_xticks(ticks, map(short_count, ticks))
     elif over == "sizes":
         axes.set_xscale("log")
         axes.set_xticks(x, [short_count(value) for value in x])
