@@ -23,6 +23,7 @@ from groundup.errors import ConfigError, DiskError, did_you_mean
 
 SOLUTIONS = "groundup.course.solutions"
 RIGHT = "right"
+ROUNDED = "That is rounded too far: give three digits after the point."
 UNANSWERED = "no answer yet: replace the ... by yours"
 SHOWN_CHARACTERS = 90
 _NUMBER = re.compile(r"(\d{1,2})\.\d{1,2}")
@@ -98,6 +99,8 @@ def verdict(exercise: Exercise, answer: Any) -> str:
     for mistake, hint in exercise.mistakes:
         if same(given, _results(exercise, mistake), exercise.tolerance):
             return f"not yet. {hint}"
+    if not exercise.cases and _is_rounded(_plain(given), _plain(wanted)):
+        return f"not yet. {ROUNDED}"
     return f"not yet. {exercise.hint}{_first_difference(exercise, given, wanted)}"
 
 
@@ -152,6 +155,14 @@ def same(one: Any, other: Any, tolerance: float = 1e-3) -> bool:
             same(one[key], other[key], tolerance) for key in one
         )
     return bool(one == other)
+
+
+def _is_rounded(one: Any, other: Any) -> bool:
+    """Whether numbers are the right ones with too few digits."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_rounded, one, other))
+    numbers = isinstance(one, int | float) and isinstance(other, float)
+    return numbers and one in {round(other, digits) for digits in range(4)}
 
 
 def _plain(value: Any) -> Any:

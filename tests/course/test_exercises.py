@@ -7,6 +7,7 @@ import pytest
 
 from groundup.course.exercises import (
     RIGHT,
+    ROUNDED,
     UNANSWERED,
     Exercise,
     check,
@@ -87,6 +88,14 @@ def test_another_wrong_value_is_told_its_kind_or_length_and_never_the_answer() -
         == "not yet. Multiply first. The answer should be a list, this is a number."
     )
     assert verdict(exercise, [1, 2]) == "not yet. Multiply first."
+
+
+def test_a_right_number_with_too_few_digits_is_told_so() -> None:
+    exercise = Exercise([0.8808, 8.3178], (([0.9, 0.1], "Not a share."),), hint="Divide.")
+    assert verdict(exercise, [0.88, 8.3]) == f"not yet. {ROUNDED}"
+    assert verdict(exercise, [0.881, 8.318]) == RIGHT
+    assert verdict(exercise, [0.89, 8.3]) == "not yet. Divide."
+    assert verdict(Exercise(8, (), hint="Count."), 8.1) == "not yet. Count."
 
 
 def test_a_space_at_the_end_of_a_text_counts_and_is_named() -> None:
