@@ -1,7 +1,9 @@
 """Message catalogs: no language lacks a message, and the page asks for no other."""
 
+import json
 import re
 from collections.abc import Mapping
+from html import escape
 from importlib import resources
 
 import pytest
@@ -10,6 +12,7 @@ from groundup.actions.replies import agrees, reads_cancel, reads_no, reads_undo,
 from groundup.language.messages import SOURCE, catalog, languages, message, preferred_language
 from groundup.packs.assistant_texts import MAX_TEXT_CHARACTERS
 from groundup.retrieve.scope import urgent, wants_person
+from groundup.serve.app.page_files import served_files
 
 OTHERS = languages()[1:]
 # The same words in two languages, and what is only a place for others.
@@ -56,6 +59,15 @@ def test_the_page_says_every_label_of_the_catalog_and_no_other() -> None:
         said |= set(re.findall(r'"(\w+)"', call.partition("{")[0]))
     counted = {f"{each}_one" for each in ("outdated", "omitted")}
     assert (said - {"up"}) | counted == set(catalog(SOURCE)["page"])
+
+
+def test_other_sites_get_the_messages_with_the_script_and_the_frame() -> None:
+    files = served_files()
+    frame, script = files["embed.html"][1].decode(), files["embed.js"][1].decode()
+    for code in languages():
+        needs = message(code, "embed", "needs_script")
+        assert f'<p class="problem" lang="{code}">{escape(needs)}</p>' in frame
+        assert json.dumps(message(code, "embed", "open")) in script
 
 
 @pytest.mark.parametrize("language", languages())

@@ -220,6 +220,7 @@ def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_c
     assert {each.name: registry.info(each).use for each in registry.aliases()} == {
         "out:latest": "assistant",
         "out:chat": "chat",
+        "out:original": "base",
         "out-intents:latest": "classifier",
     }
     assert texts_of_build(built).contact.startswith("call 01632 960 145")
