@@ -173,9 +173,17 @@ def _asked(report: ReportData) -> Node | None:
         if isinstance(judged, bool):
             head.append(mark(judged))
         rows.append((head, text(chosen, name)))
-    asked = " ".join(part for part in (text(chosen, "instruction"), text(chosen, "input")) if part)
-    asked = first_letters(asked, QUESTION_CHARACTERS)
-    return _example("The chat model is asked ", asked, rows)
+    asked = [question_alone(text(chosen, "instruction")), text(chosen, "input")]
+    shown = first_letters(" ".join(filter(None, asked)), QUESTION_CHARACTERS)
+    return _example("The chat model is asked ", shown, rows)
+
+
+def question_alone(instruction: str) -> str:
+    """An instruction without the passages before it (`retrieve.support`).
+
+    >>> question_alone("<source>\\nHours\\nAt 9.\\n</source>\\n\\nQuestion: When do you open?")
+    'When do you open?'"""
+    return instruction.rpartition("</source>")[2].strip().removeprefix("Question: ")
 
 
 def _answered(report: ReportData) -> Node | None:
