@@ -18,7 +18,7 @@ CONTAINER ?= $(if $(shell command -v podman),podman,docker)
 PARALLEL := -n logical --maxprocesses 8 --dist
 
 .PHONY: demo test test-slow test-network test-guests test-langchain check notebooks docs booklet peers bench claim clean
-.PHONY: wheel try-wheel release-files check-packaging container
+.PHONY: wheel try-wheel release-files sbom check-packaging container
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
@@ -97,6 +97,10 @@ try-wheel: wheel
 # Of a tag, TAG=v0.1.0: it is the version's, the changelog has its date, and two builds are equal.
 release-files: wheel
 	@$(RELEASE)/$(PROGRAMS)/python packaging/release.py $(TAG)
+
+# What the wheel brings with it, in build/sbom: CycloneDX, and a list of licences.
+sbom: wheel $(RELEASE)/sbom.done
+	@$(RELEASE)/$(PROGRAMS)/python packaging/sbom.py dist/*.whl build/sbom
 
 # Workflows and files of packaging/ by other people's rules.
 check-packaging: $(RELEASE)/check.done

@@ -3,6 +3,7 @@
 import configparser
 import plistlib
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -103,3 +104,24 @@ def test_open_webui_is_the_version_that_was_tried() -> None:
 def test_the_service_stops_after_the_server_has_let_answers_end() -> None:
     last_s = Limits().shutdown_s + 1
     assert int(unit()["TimeoutStopSec"]) > last_s < agent()["ExitTimeOut"]
+
+
+def test_the_bill_of_materials_has_each_package_with_its_hash_and_licence() -> None:
+    """`make sbom`, of a report of pip."""
+    sbom = runpy.run_path(str(FOLDER / "sbom.py"))
+
+    def reported(name: str, **about: object) -> dict[str, Any]:
+        origin = {"archive_info": {"hashes": {"sha256": "a" * 64}}}
+        return {"metadata": {"name": name, "version": "1.0+x", **about}, "download_info": origin}
+
+    own = {**reported("groundup", license_expression="Apache-2.0"), "requested": True}
+    classifier = ["License :: OSI Approved :: MIT License"]
+    packages = [reported("b_c", classifier=classifier), own, reported("a", license="BSD\nall")]
+    bill = sbom["sbom"](packages)
+    assert [each["name"] for each in bill["components"]] == ["a", "b_c"]
+    assert bill["components"][1]["purl"] == "pkg:pypi/b-c@1.0%2Bx"
+    assert bill["metadata"]["component"]["licenses"] == [{"expression": "Apache-2.0"}]
+    assert bill["components"][0]["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}]
+    assert sbom["licence_list"](packages) == (
+        "a 1.0+x: BSD\nb_c 1.0+x: MIT License\ngroundup 1.0+x: Apache-2.0\n"
+    )
