@@ -3,6 +3,8 @@ compiled step alone) share. It proposes draft tokens (prompt_lookup.py) and tune
 threads.
 """
 
+import math
+import mmap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -120,6 +122,17 @@ class Runner:
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
 
+def small_pages(shape: tuple[int, ...], numbers: type) -> np.ndarray:
+    """Zeros in memory that the system gives in its smallest pages. numpy asks for huge ones: the
+    first token of a text would wait for 2 MB of every layer.
+    """
+    size = math.prod(shape) * np.dtype(numbers).itemsize
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):  # Linux
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, numbers).reshape(shape)
+
+
 class ArrayPages:
     """`model.cache.PagedStore` without torch; the system commits the memory when it is first
     written.
@@ -130,8 +143,7 @@ class ArrayPages:
     ) -> None:
         self.page_tokens = page_tokens
         size = (config.num_layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
-        self.keys: np.ndarray = np.empty(size, numbers)
-        self.values: np.ndarray = np.empty(size, numbers)
+        self.keys, self.values = small_pages(size, numbers), small_pages(size, numbers)
 
     def clear(self, pages: Sequence[int]) -> None:
         """Zero pages that a row starts to use: 0 times an old value there may be non-finite."""
