@@ -92,7 +92,7 @@ def test_in_the_browsers_language_where_the_pack_has_none(
     assert price.get_by_role("button", name=said).count() == 2  # the number and the source
     assert fits(page, 390)
     page.get_by_role("link", name=labels["workbench"]).click()
-    assert page.evaluate("document.documentElement.lang") == "en"
+    page.locator("html[lang=en] #documents").wait_for()
 
 
 def fits(page: Any, width: int) -> bool:
