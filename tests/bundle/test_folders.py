@@ -205,6 +205,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_after_it_quickstart_is_built_where_there_is_no_network(tmp_path: Path) -> None:
     alone = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
