@@ -1,6 +1,6 @@
 """How the next token is drawn: `Sampling`, whose fields are the rules of sampling, and the
-functions of these rules, on numpy arrays. Nothing here imports torch: the help of the command line
-reads it.
+functions of these rules, on numpy arrays. Nothing here imports torch, and numpy only where it
+computes: the help of the command line reads it.
 
 To add a rule: a function, and a field of `Sampling` annotated with a `SamplingRule`. Its check, its
 option of `groundup generate` and `chat`, and its field in the APIs of `groundup serve` follow.
@@ -18,14 +18,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, get_origin, get_type_hints
-
-import numpy as np
+from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
 from groundup.errors import require
 from groundup.weights.card import read_sampling
 
-Array = np.ndarray
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray
+else:
+    Array = Any
 Number = float | int
 # Bounds of a client's numbers. OpenAI allows penalties of -2 to 2, and biases as here; beyond these
 # a logit leaves float32 instead of a choice.
@@ -47,6 +50,8 @@ def keep_top_p(logits: Array, p: Number) -> Array:  # [V]
     """The smallest set of most probable tokens whose probability reaches p. 1 keeps all."""
     if p >= 1:
         return logits
+    import numpy as np
+
     shares = np.exp(logits - logits.max())
     probabilities = shares / shares.sum()
     # Tokens below (1 - p) / V hold less than 1 - p together and can't be needed; without them there
@@ -62,19 +67,32 @@ def keep_min_p(logits: Array, p: Number) -> Array:  # [V]
     """Tokens less probable than p times the best at -inf. 0 keeps all."""
     if p == 0:
         return logits
+    import numpy as np
+
     # prob >= p * best  <=>  logit >= best logit + ln p
     return np.where(logits < logits.max() + math.log(p), -np.inf, logits).astype(logits.dtype)
 
 
 def largest(values: Array, count: int) -> Array:
     """The places of the `count` largest values, in no order."""
+    import numpy as np
+
     if count == 0:
         return np.empty(0, np.int64)
     return np.argpartition(values, values.size - count)[values.size - count :]
 
 
+def divide(logits: Array, factor: Number) -> Array:
+    """Positive ones divided, negative ones multiplied."""
+    import numpy as np
+
+    return np.where(logits > 0, logits / factor, logits * factor)
+
+
 def _only(places: Array, logits: Array) -> Array:
     """All others at -inf."""
+    import numpy as np
+
     kept = np.full_like(logits, -np.inf)
     kept[places] = logits[places]
     return kept
@@ -155,9 +173,7 @@ class Sampling:
         SamplingRule(
             lambda value: MIN_REPETITION <= value <= MAX_REPETITION,
             f"{MIN_REPETITION} to {MAX_REPETITION}; 1 does nothing",
-            penalise=lambda logits, counts, factor: np.where(
-                logits > 0, logits / factor, logits * factor
-            ),
+            penalise=lambda logits, counts, factor: divide(logits, factor),
             help="Above 1: tokens of the last 64 become less probable.",
             chat=1.0,
         ),

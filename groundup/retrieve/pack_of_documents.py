@@ -31,7 +31,7 @@ ASSISTANT = """
 # greeting = "Hello. I am our automatic assistant, a computer program."
 # questions = ["When are you open?"]
 # contact = "call 01632 960000 or write to desk@firm.example."
-# colour = "#1d5c4f"
+# colour = "#RRGGBB"
 """
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 _TITLE = re.compile(r"\A\s*#[ \t]+(\S[^\n]*)")

@@ -19,7 +19,7 @@ CONTENTS = {
     "Look": "evaluate lab report",
     "Use": "generate chat classify index search ask",
     "Serve": "serve connect actions",
-    "Keep": "convert verify cache doctor",
+    "Keep": "convert app sign verify cache doctor",
 }
 PROGRAM = (sys.executable, "-m", "groundup")
 

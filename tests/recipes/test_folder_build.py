@@ -109,7 +109,7 @@ def test_the_closing_lines_of_a_build_that_chats_name_its_page_first() -> None:
     results = BuildResults(**asdict(provenance()), recipe="x", kinds=kinds)
     [*_, said, page, ask, talk] = _summary(results, Path("runs/x"))
     assert said.startswith("All that it said")
-    assert page.endswith("groundup serve runs/x") and page.startswith("Open its page")
+    assert page.endswith(" serve runs/x") and page.startswith("Open its page")
     assert "ask runs/x/index" in ask and "chat runs/x" in talk
 
 

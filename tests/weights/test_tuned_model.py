@@ -12,7 +12,7 @@ from groundup.files import write_manifest
 from groundup.model.lora import add_lora, merge_lora
 from groundup.retrieve.reader import encoder_of
 from groundup.retrieve.updated_vectors import is_here
-from groundup.weights import model_hub
+from groundup.weights import model_hub, pulled
 from groundup.weights.catalog import CATALOG, DEFAULT_ENCODER, SENTENCE_ENCODER, untuned
 from groundup.weights.lora_file import encoder_hashes, write_lora_file
 from groundup.weights.model_io import open_model
@@ -25,7 +25,8 @@ CPU = Compute(torch.device("cpu"))
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache with a small encoder in the place of the untuned one, and a folder of adapters."""
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(model_hub, "ADAPTERS", tmp_path / "adapters")
+    for module in (model_hub, pulled):
+        monkeypatch.setattr(module, "ADAPTERS", tmp_path / "adapters")
     (tmp_path / "adapters").mkdir()
     folder = save_encoder(tmp_path / "cache" / "models" / SENTENCE_ENCODER)
     write_manifest(folder, extra={"pulled": SENTENCE_ENCODER})
