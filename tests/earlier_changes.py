@@ -379,6 +379,8 @@ SAMPLING_RULE = Change(
 
 def keep_top_n_sigma(logits: Array, n: Number) -> Array:  # [V]
     """Tokens further than n standard deviations of the logits below the best become -inf (Tang et al. 2024)."""
+    import numpy as np
+
     return np.where(logits < logits.max() - n * logits.std(), -np.inf, logits)
 ''',
         ),
