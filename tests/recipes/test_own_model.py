@@ -126,6 +126,13 @@ def test_the_size_of_an_own_model_is_chosen_for_a_long_time_and_kept(
     assert trained_in("again") == first, "nothing is timed again"
 
 
+@pytest.mark.parametrize("given", ["preset=gpt2", "size=2M", "cut_from=smollm2-135m"])
+def test_a_shape_that_the_recipe_names_is_kept(build: Path, given: str) -> None:
+    assert pretrain.is_open(load_recipe(str(build / "texts")).pretrain)
+    named = load_recipe(str(build / "texts"), BuildConfig(settings=[f"pretrain.{given}"]))
+    assert not pretrain.is_open(named.pretrain)
+
+
 @pytest.mark.parametrize(
     ("has_bf16", "rate", "tokens", "said"),
     [

@@ -31,7 +31,7 @@ from groundup.planning.pretrain_options import (
 )
 from groundup.planning.scaling_law import LAW
 from groundup.recipes.downloads import of_models
-from groundup.recipes.recipe import AUTO_SIZE, Recipe
+from groundup.recipes.recipe import AUTO_SIZE, PretrainStage, Recipe
 from groundup.recipes.stage import MODEL_FILES, Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
@@ -49,7 +49,7 @@ STEPS_SHARE = 0.85
 # Where the time allows fewer, the budget is exceeded: with fewer steps nothing is learned.
 MIN_STEPS = 50
 # From so many seconds on AUTO_SIZE is chosen by timing candidates; in less they would take too much
-# of the time, and the preset is the best of them on two cores (docs/log.md).
+# of the time.
 CHOICE_FROM_S = 900.0
 # Epochs below which the page notes that the model has read little of its text.
 LITTLE_READ = 0.1
@@ -84,7 +84,7 @@ def run(context: StageContext) -> StageResult:
     if not table.steps:
         budget = TimeBudget(seconds, MIN_STEPS)
         benchmark = Benchmark(shards, tokenizer, context.compute, progress, run_s=seconds)
-        if table.size == AUTO_SIZE and start is None and seconds >= CHOICE_FROM_S:
+        if is_open(table) and seconds >= CHOICE_FROM_S:
             candidate = chosen_in_time(context, benchmark, fields)
         candidate = candidate_in_time(context, benchmark, candidate)
     shape, fit = candidate.shape, candidate.fit
@@ -122,13 +122,22 @@ def card_of(recipe: Recipe, start: StartingModel | None) -> ModelCard:
     return ModelCard(name, "A small language model, trained from random weights.", texts)
 
 
+def is_open(table: PretrainStage) -> bool:
+    """Whether nothing in the recipe names the shape."""
+    named = table.cut_from or table.preset != PretrainStage().preset
+    return table.size == AUTO_SIZE and not named
+
+
 def chosen_in_time(
     context: StageContext, benchmark: Benchmark, fields: dict[str, Any]
 ) -> Candidate:
-    """The shape and batch of the lowest loss that the scaling law expects in the time
-    (`planning/planner.py`); chosen once and recorded in build.json.
+    """The shape and batch (unless the recipe has another than by default) of the lowest loss that
+    the scaling law expects in the time (`planning/planner.py`); chosen once and recorded in
+    build.json.
     """
-    free = {name: value for name, value in fields.items() if name != "batch_size"}
+    free = dict(fields)
+    if free["batch_size"] == PretrainStage().batch_windows:
+        del free["batch_size"]
     length, tables = Length(seconds=benchmark.run_s), {"fit": free, "model": {}, "data": {}}
     options = PretrainOptions((), PretrainConfig(seed=context.seed), length, tables)
     tokenizer = benchmark.tokenizer
@@ -187,8 +196,8 @@ def describe(recipe: Recipe) -> str:
     if table.steps:
         steps = f"{table.steps:,} steps"
     size = f"{parameter_count(shape).total / 1e6:.2f}M parameters"
-    if table.size == AUTO_SIZE:
-        size = "the size for the time (timed here)"
+    if is_open(table):
+        size += f", in {CHOICE_FROM_S / 60:.0f} minutes or more the size for the time"
     cut = f", cut from {table.cut_from}" if table.cut_from else ""
     return f"own model of {size}{cut}, {steps}, {tokens:,} tokens each"
 
