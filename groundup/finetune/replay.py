@@ -64,7 +64,7 @@ def read_replay(
 
 
 def _texts(spec: str, characters: int, config: ChatConfig, progress: Progress) -> list[str]:
-    """A random sample of the texts, each at its beginning."""
+    """A random sample of passages."""
     data = named_text(spec)
     source, options = source_of(data), options_of(data)
     describe_source(source, options, progress=progress)

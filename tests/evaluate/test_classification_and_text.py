@@ -272,6 +272,15 @@ def test_measured_text_is_spread_over_many_documents_each_long_enough_to_mean_so
     assert len(sample_texts(long, seed=1, max_texts=10)) == 10
 
 
+def test_measured_passages_stand_at_random_places_and_begin_with_a_word() -> None:
+    head = "Licence Home About Contact "
+    texts = [head + " ".join(f"word{n}-{of}" for n in range(900)) for of in range(100)]
+    chosen = sample_texts(texts, seed=3)
+    assert len({text[:20] for text in chosen}) == len(chosen)
+    assert all(text.startswith(("word", "Licence Home")) for text in chosen)
+    assert sum("Contact" in text for text in chosen) <= 3
+
+
 def test_more_documents_than_characters_are_measured_are_no_error(
     opened: OpenModel, compute: Compute
 ) -> None:

@@ -91,24 +91,29 @@ def sample_texts(
     max_texts: int | None = None,
     max_characters: int = MEASURED_CHARACTERS,
 ) -> list[str]:
-    """Beginnings of documents, spread evenly over documents chosen by hash.
+    """Passages of documents at random places, spread evenly over documents chosen by hash.
 
-    Of many documents as many as give MIN_DOCUMENT_CHARACTERS each (shorter ones entirely); of few,
-    all. The choice depends on texts and seed, not on their order. Memory is bounded by
+    Beginnings would flatter: licences, menus and templates stand there, in training texts word for
+    word. Of many documents as many as give MIN_DOCUMENT_CHARACTERS each (shorter ones entirely);
+    of few, all. The choice depends on texts and seed, not on their order. Memory is bounded by
     `max_characters`.
     """
     chosen: list[tuple[bytes, str]] = []
     characters = 0
     for text in filter(None, texts):
         key = hashlib.sha256(f"{seed}/".encode() + text.encode("utf-8", "surrogatepass")).digest()
-        bisect.insort(chosen, (key, text[:max_characters]))
+        bisect.insort(chosen, (key, _passage(text, max_characters, key[:8])))
         characters += _least(text)
         while len(chosen) > 1 and (
             characters - _least(chosen[-1][1]) >= max_characters
             or len(chosen) > (max_texts or len(chosen))
         ):
             characters -= _least(chosen.pop()[1])
-    return _even_beginnings([text for _, text in chosen], max_characters)
+    lengths = _even_lengths([len(text) for _, text in chosen], max_characters)
+    return [
+        _passage(text, length, key[8:16])
+        for (key, text), length in zip(chosen, lengths, strict=True)
+    ]
 
 
 def _least(text: str) -> int:
@@ -116,14 +121,24 @@ def _least(text: str) -> int:
     return min(len(text), MIN_DOCUMENT_CHARACTERS)
 
 
-def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
-    """Of equal length; what short texts leave goes to the longer ones."""
-    lengths = [0] * len(texts)
-    left = max_characters
-    for rank, index in enumerate(sorted(range(len(texts)), key=lambda each: len(texts[each]))):
-        lengths[index] = min(len(texts[index]), left // (len(texts) - rank))
-        left -= lengths[index]
-    return [text[:length] for text, length in zip(texts, lengths, strict=True)]
+def _passage(text: str, length: int, random: bytes) -> str:
+    """So many characters, from the next beginning of a word at or behind a random place."""
+    last = len(text) - length
+    if last <= 0:
+        return text
+    start = int.from_bytes(random, "big") % (last + 1)
+    while 0 < start < last and not text[start - 1].isspace():
+        start += 1
+    return text[start : start + length]
+
+
+def _even_lengths(lengths: Sequence[int], total: int) -> list[int]:
+    """Equal ones; what short texts leave goes to the longer ones."""
+    even = [0] * len(lengths)
+    for rank, index in enumerate(sorted(range(len(lengths)), key=lambda each: lengths[each])):
+        even[index] = min(lengths[index], total // (len(lengths) - rank))
+        total -= even[index]
+    return even
 
 
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[EvaluationTask]:

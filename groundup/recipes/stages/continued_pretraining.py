@@ -303,7 +303,7 @@ def memory_bytes(recipe: Recipe) -> float:
 
 STAGE = Stage(
     FOLDER,
-    1,
+    2,
     run,
     share=0.40,
     describe=describe,

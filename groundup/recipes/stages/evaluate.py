@@ -286,7 +286,7 @@ def describe(recipe: Recipe) -> str:
 
 STAGE = Stage(
     "evaluate",
-    4,
+    5,
     run,
     share=0.08,
     describe=describe,
