@@ -44,7 +44,7 @@ from groundup.weights.assemble import Model
 Fill = Literal["mean", "zero"]
 SHOWN = 5
 DECIMALS = 5
-FILLS = {"mean": "its mean over the text", "zero": "zeros"}
+FILLS: dict[Fill, str] = {"mean": "its mean over the text", "zero": "zeros"}
 
 
 def ablate_head(
@@ -55,7 +55,7 @@ def ablate_head(
     For texts without padding and, unless it is filled with "zero", without a cache. Raises
     ModelError.
     """
-    return _silence(model, block_index(model, block), [head_index(model, head)], fill)
+    return silenced(model, block_index(model, block), [head_index(model, head)], fill)
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def without_rotation(model: Model, block: int) -> Iterator[Model]:
         handle.remove()
 
 
-def _silence(
+def silenced(
     model: Model, index: int, heads: Sequence[int], fill: Fill
 ) -> AbstractContextManager[Model]:
     """Remove head `heads[r]` of block `index` in row r of a batch (one head: in every row)."""
@@ -176,7 +176,7 @@ def _without_heads(
     together = max(1, BATCH_TOKENS // len(rows))
     losses = []
     for heads in torch.arange(model.config.num_heads).split(together):
-        with _silence(model, index, heads.tolist(), fill):
+        with silenced(model, index, heads.tolist(), fill):
             final = run_from(model, state.expand(len(heads), -1, -1), index)
         losses.append(_losses(model, final, rows))
     return torch.cat(losses)

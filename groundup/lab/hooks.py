@@ -8,7 +8,8 @@
 
     with changed(model, "stream", 3, lambda x: x + direction): ...
 
-Hooks as PyTorch has them (`register_forward_hook`), removed when the `with` ends
+The neurons [F] of a feed-forward network have `neurons_changed`. Hooks as PyTorch has them
+(`register_forward_hook`), removed when the `with` ends
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.errors import DataError, did_you_mean
+from groundup.errors import DataError, ModelError, did_you_mean
 from groundup.lab.stream import block_index, require_layer
+from groundup.model.feedforward import FeedForward
 from groundup.weights.assemble import Model
 
 Site = Literal["stream", "attention", "feedforward", "head"]
@@ -86,6 +88,47 @@ def changed(model: Model, site: Site, number: int, change: Change) -> Iterator[M
         handle.remove()
         if step is not None:
             model.decode_step = step
+
+
+@contextmanager
+def neurons_changed(model: Model, number: int, change: Change) -> Iterator[Model]:
+    """Apply `change` to the neurons [B, T, F] of a block's feed-forward network, which its last
+    matrix reads, until the `with` ends; blocks from 1. Without a cache. Raises ModelError, also for
+    a mixture of experts.
+    """
+    part = model.transformer.block(block_index(model, number)).feedforward
+    if not isinstance(part, FeedForward):
+        message = f"The feed-forward network of block {number} is a mixture of experts."
+        raise ModelError(message, fix="Take its output as a whole: the site 'feedforward'.")
+
+    def before(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (change(inputs[0]),)
+
+    handle = part.down.register_forward_pre_hook(before)
+    try:
+        yield model
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def read_neurons(model: Model) -> Iterator[list[Float[Tensor, "B T F"]]]:
+    """The neurons of every block, first block first, from a forward pass inside the `with`; none of
+    a model with mixtures of experts.
+    """
+    seen: list[Tensor] = []
+
+    def keep(values: Tensor) -> Tensor:
+        seen.append(values)
+        return values
+
+    numbers = range(1, model.config.num_layers + 1)
+    if model.config.num_experts:
+        numbers = range(0)
+    with ExitStack() as hooks:
+        for number in numbers:
+            hooks.enter_context(neurons_changed(model, number, keep))
+        yield seen
 
 
 def _register(model: Model, site: Site, number: int, change: Change) -> Any:

@@ -270,7 +270,8 @@ def _command(inside: ModelViews) -> Node:
 def _section(name: str, inside: ModelViews, charts: Mapping[str, Any], folder: Path | None) -> Node:
     view, values = VIEWS[name], inside["views"][name]
     parts = [node("h2", view.heading), node("p", view.see, class_="see")]
-    remark, still = _remark(name, values), _stills(name, values)
+    remark = _remark(name, values)
+    still: Child = _stills(name, values)
     if remark:
         parts.append(node("p", remark, class_="thin"))
     if view.reel:
@@ -279,6 +280,8 @@ def _section(name: str, inside: ModelViews, charts: Mapping[str, Any], folder: P
         chart = node("div", id=f"chart-{name}", class_="chart")
         parts.append(node("figure", node("div", class_="choose"), chart))
         still = node("details", node("summary", "As a still picture"), still)
+    if view.table:
+        still = [still, function(view.table)(values)]
     return node("section", parts, still, _concept(view.concept, folder), id=name)
 
 

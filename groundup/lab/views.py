@@ -80,6 +80,8 @@ class View:
     """Values -> a Plotly chart for the page (`charts.py`)."""
     parts: str = ""
     """Values -> several figures, for the page, where one would be too wide."""
+    table: str = ""
+    """Values -> a node for the page, below the pictures; None: there is nothing to show."""
     reel: str = ""
     """Values -> an animation (`drawing/animation.py`); such a view is named NAME_forming and is
     what `--film --of NAME` shows.
@@ -271,6 +273,18 @@ _ALL = (
             multi_label=s.opened.decision.multi_label,
         ),
         draw="drawing.predictions:draw_attribution",
+    ),
+    View(
+        "contributions",
+        "Which heads and neurons made the prediction",
+        "What each part writes into the logit itself, and beside it what is lost without the part: "
+        "where the two differ, other parts use or replace it.",
+        look=lambda s: function("circuits.contributions:contributions_with_texts")(
+            s.opened, s.shown, progress=s.progress
+        ),
+        draw="drawing.contributions:draw_contributions",
+        table="circuits.tables:neurons_table",
+        concept="circuits",
     ),
     View(
         "attention_forming",

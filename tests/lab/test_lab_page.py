@@ -100,9 +100,16 @@ def test_a_classifier_is_looked_into_too(tokenizer: Tokenizer, model: LanguageMo
         classifier.eval(), tokenizer, model.config, Path("spam"), "classifier", ("ham", "spam")
     )
     inside = look_inside(opened, TEXT)
-    assert {"lens", "surprise", "context", "sentences", "ablation", "tracing", *MOVING} == set(
-        inside["left_out"]
-    )
+    assert {
+        "lens",
+        "surprise",
+        "context",
+        "sentences",
+        "ablation",
+        "tracing",
+        "contributions",
+        *MOVING,
+    } == set(inside["left_out"])
     assert inside["views"]["attribution"]["decision"] in ("ham", "spam")
     assert "classifier" in inside["left_out"]["lens"]
 
@@ -125,6 +132,12 @@ def test_the_page_holds_every_view_and_no_markup_from_texts(page: Path) -> None:
     assert "<b>tiny" not in written
     assert "<script>alert" not in written
     assert "https://" not in written.split("<main>")[1].split("</main>")[0]
+
+
+def test_neurons_stand_in_a_table_below_their_picture(page: Path) -> None:
+    section = page.read_text().split('<section id="contributions">')[1].split("</section>")[0]
+    assert section.count("<tr>") == 1 + 12
+    assert "removed (mean)" in section
 
 
 def test_help_page_and_registry_agree_on_the_views(

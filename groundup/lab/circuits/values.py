@@ -1,0 +1,58 @@
+"""The values of circuits, as they are written as JSON. Blocks, heads, neurons are counted from 1."""
+
+from typing import TypedDict
+
+from groundup.lab.values import CaptionedTokens, Rows, TokenPiece
+
+
+class TopText(TypedDict):
+    """A place where something is most active, with the tokens around it."""
+
+    pieces: list[TokenPiece]
+    activations: list[float]
+    """Of each piece."""
+    peak: int
+    """The index of the piece that it is the place of."""
+
+
+class PartEffects(TypedDict):
+    """What parts contribute directly, and by how much the score falls without each, in logits."""
+
+    direct: Rows
+    """[blocks, parts of a block]"""
+    zero: Rows
+    """Replaced by zeros."""
+    mean: Rows
+    """Replaced by its mean over the text."""
+
+
+class NeuronContribution(TypedDict):
+    block: int
+    neuron: int
+    activation: float
+    """At the last token."""
+    direct: float
+    zero: float
+    mean: float
+    texts: list[TopText]
+    """Where it is most active, with the sign that it has here; empty: there are no texts."""
+
+
+class Contributions(CaptionedTokens):
+    decision: str
+    against: str
+    """"": the mean of all tokens."""
+    probability: float
+    score: float
+    """As the model computes it."""
+    sum: float
+    """Of the direct contributions: embedding, biases, all heads, all feed-forward networks."""
+    embedding: float
+    biases: float
+    heads: PartEffects
+    feedforward: PartEffects
+    """One part a block."""
+    neurons: list[NeuronContribution]
+    """Those with the largest direct contributions."""
+    neurons_in_all: int
+    """0: the feed-forward networks are mixtures of experts, whose neurons are not told apart."""
