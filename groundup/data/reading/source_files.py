@@ -58,6 +58,7 @@ READ = (
     f"and in {' '.join(ARCHIVES)}"
 )
 NOT_READ = "a format that is not read"
+OLD_OFFICE = "an old Office format, which must be saved as .docx, .xlsx or .pptx"
 README_OF_ROWS = "a README beside rows"
 PACKAGE_PREFIX = "pypi:"
 PIN, MEMORY = "#sha256=", "memory:"
@@ -204,6 +205,8 @@ def _readable(files: Iterator[SourceFile], report: SourceReport) -> Iterator[Sou
             report.skip(_needs_extra(extractor.module), file.name)
         elif file.suffix in SUFFIXES:
             yield file
+        elif file.suffix in (".doc", ".xls", ".ppt"):
+            report.skip(OLD_OFFICE, file.name)
         else:
             report.skip(NOT_READ, file.name)
 

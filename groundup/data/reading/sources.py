@@ -4,7 +4,8 @@ lists them, a table [[data.sources]] each, as in a recipe.
     .txt .md                             one document, or several if it is over 8 Mi characters
     .rst .adoc .tex .org                 the same, as plain text (`markup_text`)
     .jsonl .json .csv .tsv .parquet      a document for each line, element or row (`records`)
-    .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (`extract`)
+    .html .pdf .docx .xlsx .pptx .odt .ods .odp .epub .eml .mbox
+                                         one document, or one for each e-mail (`extract`)
     .zip .tar .tar.gz, .gz, .zst         what they hold (`containers`)
 
 A file in another format is skipped and reported. At most one document or one megabyte of a file is

@@ -1,0 +1,94 @@
+"""What the readers of `extract` and `office` share: the result, bounds on a zip, tables as text."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.errors import FormatError
+from groundup.fetch import Member, members
+
+# What a file that is a zip (.docx, .xlsx, .odt, .epub) may expand to, pictures included: its parser
+# has it in memory.
+MAX_EXPANDED_BYTES = 2**30
+# Of an HTML page or a part of an Office file; each takes a few hundred bytes of memory. A book of
+# 1,000 pages has some 300,000.
+MAX_TAGS = 2_000_000
+# Rows of a table below which its head stands again, so that a passage of it has the names of the
+# columns.
+ROWS_BELOW_HEAD = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """One document of a file, or why there is none."""
+
+    text: str
+    part: str = ""
+    """Its place in the file ("message 3"); "" for the only one."""
+    fault: str = ""
+    """Why it has no text ("is encrypted"), or ""."""
+    attachments: tuple[str, ...] = ()
+    """The names of an e-mail's attachments, which are not read."""
+    subject: str = ""
+    """An e-mail's subject."""
+
+
+def whole_document(text: str, fault: str = "holds no text") -> Extracted:
+    """Return a document; without text it has the fault."""
+    if text.strip():
+        return Extracted(text)
+    return Extracted(text, fault=fault)
+
+
+def zip_parts(path: Path) -> Iterator[Member]:
+    """Yield the members of a zip that is one document.
+
+    Raises FormatError for a file that is no zip, and ValueError for one that expands to more than
+    MAX_EXPANDED_BYTES.
+    """
+    with path.open("rb") as handle:
+        if handle.read(2) != b"PK":  # the first letters of every zip
+            raise FormatError(path, "it", f"is no zip, which every {path.suffix.lower()} file is")
+    expanded = 0
+    for member in members(path):
+        expanded += member.size_bytes
+        if expanded > MAX_EXPANDED_BYTES:
+            raise ValueError(f"it expands to more than {MAX_EXPANDED_BYTES // 2**20:,} MiB")
+        yield member
+
+
+def require_few_tags(tags: int) -> None:
+    """Raise ValueError above MAX_TAGS, since a parser's tree takes far more memory than the
+    text.
+    """
+    if tags > MAX_TAGS:
+        raise ValueError(f"it has more than {MAX_TAGS:,} tags")
+
+
+def table_blocks(rows: Sequence[Sequence[str]], as_markdown: bool) -> list[str]:
+    """Return a table as blocks of text: each row with tabs between its cells, or tables of Markdown
+    (GitHub Flavored Markdown, section 4.10) of at most ROWS_BELOW_HEAD rows below the first one.
+
+    Columns without text are left out. A table of one column or one row is none: its rows are
+    paragraphs.
+    """
+    filled = [column for column in zip(*_even(rows), strict=True) if any(column)]
+    even = [row for row in zip(*filled, strict=True) if any(row)]
+    if not as_markdown or len(filled) < 2 or len(even) < 2:
+        return ["\t".join(row).rstrip() for row in even]
+    head, body = even[0], even[1:]
+    rule = "|" + " --- |" * len(head)
+    return [
+        "\n".join((_row(head), rule, *map(_row, body[start : start + ROWS_BELOW_HEAD])))
+        for start in range(0, len(body), ROWS_BELOW_HEAD)
+    ]
+
+
+def _even(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows of one length, their cells without spaces around them."""
+    width = max(map(len, rows), default=0)
+    return [[*map(str.strip, row), *[""] * (width - len(row))] for row in rows]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"

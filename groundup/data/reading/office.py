@@ -1,0 +1,300 @@
+"""The texts of Office files, for `extract`'s child process: Word (.docx) by python-docx, Excel
+(.xlsx) by openpyxl, PowerPoint (.pptx) by python-pptx, and LibreOffice's .odt, .ods and .odp.
+
+With `headings`, for a text that is to be divided and quoted, headings, lists and tables are marked
+as in Markdown: titles of sheets and slides, too. A training text has none of these marks. Numbers
+and dates of a sheet are written as it shows them (£690.00, 3.5%; dates as 2026-03-01); a formula is
+its last result.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from groundup.data.reading.extracted import (
+    MAX_TAGS,
+    Extracted,
+    require_few_tags,
+    table_blocks,
+    whole_document,
+    zip_parts,
+)
+
+
+def _require_readable(path: Path) -> None:
+    """Raise what `zip_parts` and `require_few_tags` do."""
+    for member in zip_parts(path):
+        # the shortest tags have 3 bytes
+        if member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS:
+            require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
+
+
+def _joined(blocks: Iterable[str]) -> Extracted:
+    """One document; items of a list stand on lines that follow one another."""
+    text = ""
+    for block in filter(str.strip, blocks):
+        between = "\n\n"
+        if block.startswith("- ") and text.rpartition("\n")[2].startswith("- "):
+            between = "\n"
+        text += between * bool(text) + block
+    return whole_document(text)
+
+
+def _heading(text: str, level: int, headings: bool) -> str:
+    mark = f"{'#' * min(max(level, 1), 6)} " * (headings and bool(text.strip()))
+    return mark + " ".join(text.split())
+
+
+# Word
+
+
+def read_docx(path: Path, headings: bool) -> Iterator[Extracted]:
+    """Yield the document: paragraphs, lists and tables; of tables a cell over several columns once,
+    one over several rows in each.
+    """
+    import docx
+
+    _require_readable(path)
+    yield _joined(_word_blocks(docx.Document(str(path)), headings))
+
+
+def _word_blocks(document: Any, headings: bool) -> Iterator[str]:
+    from docx.table import Table
+
+    for block in document.iter_inner_content():
+        if isinstance(block, Table):
+            yield from table_blocks(list(_word_rows(block)), headings)
+        elif len(block._p) and block.text.strip():
+            yield _word_mark(block) * headings + block.text
+
+
+def _word_rows(table: Any) -> Iterator[list[str]]:
+    """Yield the texts of each row.
+
+    python-docx's `row.cells` repeats a cell for every column of its span, and looks one over
+    several rows up anew in each.
+    """
+    from docx.table import _Cell
+
+    above: dict[int, str] = {}  # by the first column
+    for row in table._tbl.tr_lst:
+        texts, column = [], 0
+        for cell in row.tc_lst:
+            if cell.vMerge != "continue":
+                above[column] = _Cell(cell, table).text
+            texts.append(above.get(column, ""))
+            column += cell.grid_span
+        yield texts
+
+
+def _word_mark(paragraph: Any) -> str:
+    """Return "## " for a heading of level 2, "- " for an item of a list, "" for other paragraphs."""
+    style, properties = paragraph.style.name or "", paragraph._p.pPr
+    if found := re.fullmatch(r"Heading ([1-6])|(Title)", style):
+        return f"{'#' * int(found[1] or 1)} "
+    is_listed = properties is not None and properties.numPr is not None
+    return "- " * (is_listed or style.startswith(("List Bullet", "List Number")))
+
+
+# Excel
+
+
+def read_xlsx(path: Path, headings: bool) -> Iterator[Extracted]:
+    """Yield the sheets of a workbook as one document."""
+    import openpyxl
+
+    _require_readable(path)
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    try:
+        sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
+        yield _joined(
+            block
+            for sheet in sheets
+            for block in _sheet_blocks(sheet.title, map(_shown_row, sheet.iter_rows()), headings)
+        )
+    finally:
+        book.close()
+
+
+def _shown_row(row: Iterable[Any]) -> list[str]:
+    return [shown_value(cell.value, cell.number_format or "") for cell in row]
+
+
+def _sheet_blocks(name: str, rows: Iterable[list[str]], headings: bool) -> Iterator[str]:
+    """Yield a sheet's name and its tables, which rows without text divide; lines of one cell above
+    a table are paragraphs.
+    """
+    named = False
+    for is_filled, group in groupby(rows, any):
+        if not is_filled:
+            continue
+        if headings and not named:
+            yield _heading(name, 2, headings)
+            named = True
+        table = list(group)
+        while table and sum(map(bool, table[0])) == 1:
+            yield "".join(table.pop(0))
+        yield from table_blocks(table, headings)
+
+
+_NUMBER = re.compile(r"[#0?][#0?,]*(\.[#0?]+)?")
+_FORMAT_PART = re.compile(r'\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]|"([^"]*)"|\\(.)|[_*].')
+
+
+def shown_value(value: object, number_format: str) -> str:
+    """Return a cell's value as a sheet shows it, by its number format (ECMA-376 part 1, section
+    18.8.31); fractions and exponents as plain numbers.
+
+    >>> shown_value(1690, "[$£-809]#,##0.00"), shown_value(0.035, "0.0%")
+    ('£1,690.00', '3.5%')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime):
+        value = value.date() if value.time() == dt.time() else value.replace(microsecond=0)
+    if isinstance(value, dt.datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, dt.time):
+        return f"{value:%H:%M}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value).strip()
+    return _shown_number(value, number_format)
+
+
+def _shown_number(value: float, number_format: str) -> str:
+    first = number_format.partition(";")[0]
+    plain = _FORMAT_PART.sub(lambda part: "".join(filter(None, part.groups())), first)
+    found = _NUMBER.search(plain)
+    if not found or re.search(r"E[+-]|[?0-9]/|General", plain):
+        return f"{value:.10g}"
+    if "%" in plain:
+        value *= 100
+    grouping, places = "," * ("," in found[0]), max(len(found[1] or "") - 1, 0)
+    number = f"{abs(value):{grouping}.{places}f}"
+    return f"{'-' * (value < 0)}{plain[: found.start()]}{number}{plain[found.end() :]}".strip()
+
+
+# PowerPoint
+
+
+def read_pptx(path: Path, headings: bool) -> Iterator[Extracted]:
+    """Yield the slides as one document, each with its title, texts, tables and notes."""
+    import pptx
+
+    _require_readable(path)
+    slides = pptx.Presentation(str(path)).slides
+    yield _joined(block for slide in slides for block in _slide_blocks(slide, headings))
+
+
+def _slide_blocks(slide: Any, headings: bool) -> Iterator[str]:
+    title = slide.shapes.title
+    if title is not None and title.has_text_frame:
+        yield _heading(title.text_frame.text, 2, headings)
+    for shape in _shapes(slide.shapes):
+        if (title is not None and shape.shape_id == title.shape_id) or _is_footer(shape):
+            continue
+        if shape.has_text_frame:
+            lines = [each.text for each in shape.text_frame.paragraphs if each.text.strip()]
+            yield from (f"{'- ' * (headings and len(lines) > 1)}{line}" for line in lines)
+        elif getattr(shape, "has_table", False):
+            rows = [[cell.text for cell in row.cells] for row in shape.table.rows]
+            yield from table_blocks(rows, headings)
+    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
+        yield slide.notes_slide.notes_text_frame.text
+
+
+def _is_footer(shape: Any) -> bool:
+    """Whether it is a slide's date, footer or number."""
+    from pptx.enum.shapes import PP_PLACEHOLDER as KIND
+
+    footers = (KIND.DATE, KIND.FOOTER, KIND.SLIDE_NUMBER)
+    return shape.is_placeholder and shape.placeholder_format.type in footers
+
+
+def _shapes(shapes: Any) -> Iterator[Any]:
+    """Yield the shapes, those of groups among them."""
+    for shape in shapes:
+        if hasattr(shape, "shapes"):
+            yield from _shapes(shape.shapes)
+        else:
+            yield shape
+
+
+# LibreOffice
+
+_OASIS = "urn:oasis:names:tc:opendocument:xmlns:"
+_TEXT, _TABLE, _DRAW = (f"{{{_OASIS}{name}:1.0}}" for name in ("text", "table", "drawing"))
+_PRESENTATION = f"{{{_OASIS}presentation:1.0}}"
+# Empty cells and rows are stored once with their number, which may be that of a whole sheet.
+_MAX_REPEATED = 1_000
+_LEFT_OUT = {
+    f"{_TEXT}note",
+    f"{_TEXT}tracked-changes",
+    f"{{{_OASIS}office:1.0}}annotation",
+    f"{_TEXT}table-of-content",
+}
+_SPACES = {f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n"}
+
+
+def read_odf(path: Path, headings: bool) -> Iterator[Extracted]:
+    """Yield the text, sheets or slides of an OpenDocument file (OASIS OpenDocument 1.3, part 3)."""
+    content = b""
+    for member in zip_parts(path):
+        if member.name == "content.xml":
+            content = member.read()
+    require_few_tags(content.count(b"<"))
+    yield _joined(_odf_blocks(ElementTree.fromstring(content), headings))
+
+
+def _odf_blocks(element: ElementTree.Element, headings: bool) -> Iterator[str]:
+    for child in element:
+        if child.tag in _LEFT_OUT:
+            continue
+        if child.tag == f"{_TEXT}h":
+            level = child.get(f"{_TEXT}outline-level", "1")
+            yield _heading(_odf_text(child), int(level), headings)
+        elif child.tag == f"{_TEXT}p":
+            yield _odf_text(child)
+        elif child.tag == f"{_TEXT}list-item":
+            items = list(_odf_blocks(child, headings))
+            yield from (
+                f"{'- ' * (headings and not item.startswith('- '))}{item}" for item in items
+            )
+        elif child.tag == f"{_TABLE}table":
+            name, rows = child.get(f"{_TABLE}name", ""), _odf_rows(child)
+            if element.tag.endswith("}spreadsheet"):
+                yield from _sheet_blocks(name, rows, headings)
+            else:
+                yield from table_blocks(list(rows), headings)
+        elif child.get(f"{_PRESENTATION}class") == "title":
+            yield _heading(" ".join(_odf_blocks(child, False)), 2, headings)
+        else:
+            yield from _odf_blocks(child, headings)
+
+
+def _odf_text(element: ElementTree.Element) -> str:
+    """The text of a paragraph, without notes and comments."""
+    if element.tag in _LEFT_OUT:
+        return ""
+    if element.tag == f"{_TEXT}s":
+        return " " * min(int(element.get(f"{_TEXT}c", "1")), _MAX_REPEATED)
+    inner = "".join(_odf_text(child) + (child.tail or "") for child in element)
+    return _SPACES.get(element.tag, "") + (element.text or "") + inner
+
+
+def _odf_rows(table: ElementTree.Element) -> Iterator[list[str]]:
+    for row in table.iter(f"{_TABLE}table-row"):
+        cells: list[str] = []
+        for cell in row:
+            text = " ".join(map(_odf_text, cell.iter(f"{_TEXT}p")))
+            cells += [text] * _repeated(cell, "columns")
+        shown = cells if any(cells) else []
+        yield from [shown] * (_repeated(row, "rows") if shown else 1)
+
+
+def _repeated(element: ElementTree.Element, what: str) -> int:
+    return min(int(element.get(f"{_TABLE}number-{what}-repeated", "1")), _MAX_REPEATED)

@@ -1,0 +1,184 @@
+"""Office files: what a sheet, a slide and a page show is the text, with marks of headings, lists and tables for an index."""
+
+import datetime as dt
+from pathlib import Path
+
+import docx
+import openpyxl
+import pptx
+import pytest
+from hostile import opendocument
+from pptx.util import Inches
+
+import groundup
+from groundup.data.reading.extract import EXTRACTORS
+from groundup.data.reading.office import shown_value
+from groundup.data.reading.options import SourceOptions
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import read_source
+from groundup.progress import Silent
+from groundup.retrieve.update import update_index
+
+TABLE = "| Class | Price | Day |\n| --- | --- | --- |\n| Aqua fit | £8.50 | Monday |\n| Yoga \\| slow | £12.00 |  |"
+
+
+def text_of(path: Path, headings: bool = True) -> str:
+    (found,) = EXTRACTORS[path.suffix].read(path, headings)
+    assert not found.fault
+    return found.text
+
+
+def write_xlsx(path: Path) -> Path:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Classes"
+    for row in (
+        ["Swimming pool, winter", None],
+        [None, None],
+        ["Class", None, "Price", "Day"],
+        ["Aqua fit", None, 8.5, "Monday"],
+        ["Yoga | slow", None, 12, None],
+        [None],
+        ["Ask at the desk."],
+    ):
+        sheet.append(row)
+    for cell in ("C4", "C5"):
+        sheet[cell].number_format = "[$£-809]#,##0.00"
+    hidden = book.create_sheet("Salaries")
+    hidden.append(["Ann", 30_000])
+    hidden.sheet_state = "hidden"
+    book.create_sheet("Empty")
+    book.save(path)
+    return path
+
+
+def test_a_sheet_is_its_tables_as_it_shows_them(tmp_path: Path) -> None:
+    path = write_xlsx(tmp_path / "a.xlsx")
+    above, below = "Swimming pool, winter", "Ask at the desk."
+    assert text_of(path) == f"## Classes\n\n{above}\n\n{TABLE}\n\n{below}"
+    rows = "Class\tPrice\tDay\n\nAqua fit\t£8.50\tMonday\n\nYoga | slow\t£12.00"
+    assert text_of(path, headings=False) == f"{above}\n\n{rows}\n\n{below}"
+
+
+@pytest.mark.parametrize(
+    ("value", "number_format", "shown"),
+    [
+        (690, "General", "690"),
+        (0.1 + 0.2, "General", "0.3"),
+        (-1234.5, '#,##0.00\\ "EUR";[Red]-#,##0.00', "-1,234.50 EUR"),
+        (1500, '_-"£"* #,##0_-', "£1,500"),
+        (0.035, "0.0%", "3.5%"),
+        (7, '0 "days"', "7 days"),
+        (1e21, "0.00E+00", "1e+21"),
+        (dt.datetime(2026, 3, 1), "d mmm yyyy", "2026-03-01"),
+        (dt.datetime(2026, 3, 1, 9, 30), "d mmm yyyy h:mm", "2026-03-01 09:30"),
+        (dt.time(9, 30), "h:mm", "09:30"),
+        (True, "General", "True"),
+        ("  by hand ", "@", "by hand"),
+        (None, "General", ""),
+    ],
+)
+def test_a_value_is_shown_by_its_number_format(
+    value: object, number_format: str, shown: str
+) -> None:
+    assert shown_value(value, number_format) == shown
+
+
+def test_the_head_of_a_long_table_stands_above_each_part(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in [("Part", "Price"), *((f"bolt {n}", n) for n in range(30))]:
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    text = text_of(tmp_path / "a.xlsx")
+    assert text.count("| Part | Price |\n| --- | --- |\n| bolt") == 3
+    assert [f"| bolt {n} | {n} |" in text for n in range(30)] == [True] * 30
+
+
+def write_docx(path: Path) -> Path:
+    made = docx.Document()
+    made.add_heading("Pool rules", 1)
+    made.add_paragraph("Bring:")
+    for item in ("a towel", "a lock"):
+        made.add_paragraph(item, style="List Bullet")
+    table = made.add_table(3, 3)
+    cells = ("Class", "Price", "Day", "Aqua fit", "£8.50", "Monday", "Yoga | slow", "£12.00", "")
+    for cell, text in zip((c for row in table.rows for c in row.cells), cells, strict=True):
+        cell.text = text
+    made.add_table(1, 2).rows[0].cells[0].text = "a frame for layout"
+    made.save(str(path))
+    return path
+
+
+def test_lists_and_tables_of_word_are_marked_for_an_index_only(tmp_path: Path) -> None:
+    path = write_docx(tmp_path / "a.docx")
+    assert text_of(path) == (
+        f"# Pool rules\n\nBring:\n\n- a towel\n- a lock\n\n{TABLE}\n\na frame for layout"
+    )
+    plain = text_of(path, headings=False)
+    assert plain.startswith("Pool rules\n\nBring:\n\na towel\n\na lock\n\nClass\tPrice\tDay")
+
+
+def test_slides_are_titles_points_tables_and_notes(tmp_path: Path) -> None:
+    made = pptx.Presentation()
+    slide = made.slides.add_slide(made.slide_layouts[1])
+    slide.shapes.title.text = "Pool rules"
+    slide.placeholders[1].text = "No running\nNo diving"
+    slide.notes_slide.notes_text_frame.text = "Say it twice."
+    second = made.slides.add_slide(made.slide_layouts[6])
+    table = second.shapes.add_table(2, 2, 0, 0, Inches(2), Inches(2)).table
+    for place, text in enumerate(("Class", "Price", "Yoga", "£9")):
+        table.cell(*divmod(place, 2)).text = text
+    group = second.shapes.add_group_shape()
+    group.shapes.add_textbox(0, 0, Inches(1), Inches(1)).text_frame.text = "in a group"
+    made.save(str(tmp_path / "a.pptx"))
+    table_text = "| Class | Price |\n| --- | --- |\n| Yoga | £9 |"
+    said = "## Pool rules\n\n- No running\n- No diving\n\nSay it twice."
+    assert text_of(tmp_path / "a.pptx") == f"{said}\n\n{table_text}\n\nin a group"
+
+
+PARAGRAPHS = (
+    '<text:h text:outline-level="2">Pool<text:s text:c="2"/>rules</text:h>'
+    "<text:p>Bring a <text:span>towel</text:span><text:note><text:p>or two</text:p></text:note>.</text:p>"
+    "<text:list><text:list-item><text:p>a lock</text:p><text:list><text:list-item>"
+    "<text:p>or a coin</text:p></text:list-item></text:list></text:list-item></text:list>"
+)
+CELLS = (
+    '<table:table table:name="Classes"><table:table-row><table:table-cell><text:p>Class</text:p></table:table-cell>'
+    '<table:table-cell table:number-columns-repeated="2"/><table:table-cell><text:p>Price</text:p></table:table-cell></table:table-row>'
+    "<table:table-row><table:table-cell><text:p>Yoga</text:p></table:table-cell><table:covered-table-cell/><table:table-cell/>"
+    '<table:table-cell office:value="9"><text:p>£9.00</text:p></table:table-cell></table:table-row>'
+    '<table:table-row table:number-rows-repeated="1048573"><table:table-cell table:number-columns-repeated="16384"/></table:table-row></table:table>'
+)
+SHOWN_CELLS = "| Class | Price |\n| --- | --- |\n| Yoga | £9.00 |"
+
+
+def test_libreoffices_texts_sheets_and_slides(tmp_path: Path) -> None:
+    (tmp_path / "a.odt").write_bytes(opendocument("text", PARAGRAPHS + CELLS))
+    shown = "Bring a towel.\n\n- a lock\n- or a coin"
+    assert text_of(tmp_path / "a.odt") == f"## Pool rules\n\n{shown}\n\n{SHOWN_CELLS}"
+    (tmp_path / "a.ods").write_bytes(opendocument("spreadsheet", CELLS))
+    assert text_of(tmp_path / "a.ods") == f"## Classes\n\n{SHOWN_CELLS}"
+    assert text_of(tmp_path / "a.ods", headings=False) == "Class\tPrice\n\nYoga\t£9.00"
+    frame = '<draw:frame presentation:class="{}"><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame>'
+    slide = f"<draw:page>{frame.format('title', 'Fees')}{frame.format('outline', 'Pay by card.')}</draw:page>"
+    (tmp_path / "a.odp").write_bytes(opendocument("presentation", slide))
+    assert text_of(tmp_path / "a.odp") == "## Fees\n\nPay by card."
+
+
+def test_an_old_format_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Some text to read.")
+    (tmp_path / "prices.xls").write_bytes(b"\xd0\xcf\x11\xe0")
+    report = SourceReport()
+    assert len(list(read_source(Source(str(tmp_path)), SourceOptions(), report))) == 1
+    assert [(reason, tally.shown()) for reason, tally in report.skipped.items()] == [
+        ("an old Office format, which must be saved as .docx, .xlsx or .pptx", "prices.xls")
+    ]
+
+
+def test_a_price_list_in_a_sheet_answers(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    write_xlsx(tmp_path / "docs" / "prices.xlsx")
+    update_index(tmp_path / "index", [Source(str(tmp_path / "docs"))], progress=Silent())
+    answer = groundup.ask(tmp_path / "index", "How much is the aqua fit class?")
+    assert "Aqua fit: £8.50" in answer.text
