@@ -51,7 +51,8 @@ def open_assistant(
 
     from groundup.retrieve.assistant import texts_of_build
     from groundup.retrieve.assistant_actions import desk_of_build
-    from groundup.retrieve.index import Index, index_folders
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.index_folders import index_folders
     from groundup.retrieve.rankings import AUTO, vectors_for
 
     folder, progress = Path(build), progress or Silent()
@@ -109,7 +110,7 @@ class Assistant:
     ) -> "Iterator[Part]":
         """Yield the parts of a reply as they are made, and last the `AssistantReply`."""
         from groundup.retrieve.assistant import reply
-        from groundup.retrieve.assistant_actions import Caller
+        from groundup.retrieve.caller import Caller
         from groundup.retrieve.rankings import AUTO, ranking_of
         from groundup.tokenizer.chat import Message
 

@@ -77,7 +77,7 @@ def command(
         printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart
             --json
     """
-    from groundup.retrieve.index import index_folders
+    from groundup.retrieve.index_folders import index_folders
     from groundup.weights.find import require_stage
 
     given = sampling.given()

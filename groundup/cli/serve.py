@@ -201,13 +201,6 @@ def command(
     loading = ", ".join(models or sources.indexes or ["the pulled models"])
     progress.say(f"Loading {loading} ...")  # torch alone takes seconds
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
-    from groundup.http.access_log import AccessLog
-    from groundup.http.guard import Guard
-    from groundup.http.run_server import run_server
-    from groundup.serve.app.application import error_body
-    from groundup.serve.app.by_key import AppsByKey
-    from groundup.serve.assistants import languages_of
-
     if mcp is not None:
         require_extra("mcp", "mcp")
         from groundup.serve.mcp.endpoint import McpEndpoint, serve_stdio
@@ -223,6 +216,17 @@ def command(
     if mcp == "stdio":
         serve_stdio(server)
         return
+    if models and not server.indexes.names:
+        first = server.registry.find(name_and_path(models[0])[0])
+        server.loaded_models.open_ahead(server.registry.info(first), progress)
+    # meanwhile
+    from groundup.http.access_log import AccessLog
+    from groundup.http.guard import Guard
+    from groundup.http.run_server import run_server
+    from groundup.serve.app.application import error_body
+    from groundup.serve.app.by_key import AppsByKey
+    from groundup.serve.assistants import languages_of
+
     beside = McpEndpoint() if mcp == "http" else None
     app, log = AppsByKey(server, access, beside), partial(print, file=sys.stderr, flush=True)
 
@@ -240,7 +244,7 @@ def command(
         listen.host,
         port,
         announce=announce,
-        around=lambda guard: AccessLog(guard, server.metrics, app.paths, log),
+        around=lambda guard: AccessLog(guard, server.metrics, app.has_path, log),
         stopping=lambda: server.stop(LAST_WORDS_S),
         proxies=listen.proxies or (),
     )

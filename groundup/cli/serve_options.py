@@ -142,19 +142,20 @@ def open_kept(server: "ModelServer", options: KeptOptions, progress: Progress) -
     """Let a server keep it. Raises ConfigError without an index, whose answers could be rated;
     DiskError where it can't be written.
     """
-    from groundup.packs.feedback import FeedbackFile
-    from groundup.serve.feedback import FeedbackRecorder
-    from groundup.serve.transcripts import TranscriptStore
-
     given = {"--feedback": options.feedback, "--transcripts": options.transcripts}
     for name, path in given.items():
         if path is not None and not server.indexes.names:
             fix = "Serve a build with an index, or name one: --index INDEX"
             raise ConfigError(f"{name}: no documents are served, so nothing is asked.", fix=fix)
     if options.feedback is not None:
+        from groundup.packs.feedback import FeedbackFile
+        from groundup.serve.feedback import FeedbackRecorder
+
         server.feedback = FeedbackRecorder(FeedbackFile(options.feedback))
         progress.say(f"Ratings, and questions without an answer, are kept in {options.feedback}.")
     if options.transcripts is not None:
+        from groundup.serve.transcripts import TranscriptStore
+
         server.transcripts = TranscriptStore(options.transcripts, options.transcript_days)
         days = f"{options.transcript_days} days"
         progress.say(f"Conversations are kept in {options.transcripts} for {days}.")
@@ -180,7 +181,7 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
     """Of the builds among the models, as NAME=PATH: a build's only one has the build's name. Raises
     FormatError.
     """
-    from groundup.retrieve.index import index_folders
+    from groundup.retrieve.index_folders import index_folders
 
     found: list[str] = []
     for name, path in map(name_and_path, models):
@@ -228,6 +229,8 @@ def open_desks(
     """Open the actions of the builds among the models; `trial`: also for trial customers. Return
     what to say of those. Raises ConfigError, FormatError.
     """
+    if not assistants:
+        return []
     from groundup.retrieve.assistant import texts_of_build
     from groundup.retrieve.assistant_actions import desk_of_build
 

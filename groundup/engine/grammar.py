@@ -15,12 +15,13 @@ import re
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from groundup.engine.structured_output import SPACING, OutputConstraint
 from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.tokenizer.fast import Tokenizer
 
+Mask = np.ndarray
+"""bool [V]: the ids that may come next."""
 # Limits on the cost of a grammar; measured with 20,000 to 40,000 ids. With llguidance's bounds for
 # a token (2,000 and 50,000) a grammar of one line ("s: s s s | s s | ...") takes half a second a
 # token, with these at most 0.07 s until it is refused. With its own bound for the start
@@ -127,11 +128,11 @@ class _Tokens:
 class _Blanks:
     """The blanks at the end of the answer."""
 
-    def __init__(self, texts: list[bytes], may_be_blank: Bool[np.ndarray, " V"]) -> None:
+    def __init__(self, texts: list[bytes], may_be_blank: Mask) -> None:
         self._texts, self._may_be_blank = texts, may_be_blank
         self._end = b""
 
-    def without(self, mask: Bool[np.ndarray, " V"]) -> Bool[np.ndarray, " V"]:
+    def without(self, mask: Mask) -> Mask:
         """Without tokens that may begin with a blank, if the limit is reached and others are
         allowed.
         """
@@ -158,7 +159,7 @@ class GrammarConstraint:
     def finished(self) -> bool:
         return bool(self._matcher.is_stopped())
 
-    def mask(self) -> Bool[np.ndarray, " V"]:
+    def mask(self) -> Mask:
         """Raises ModelError when the library's limits are exceeded."""
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._require_sound()

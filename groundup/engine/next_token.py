@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from groundup.engine.sampling import Array, Sampling, largest
 from groundup.errors import ModelError
@@ -44,7 +43,7 @@ def seeded_generator(seed: int | None) -> DrawKeys:
     return DrawKeys(seed)
 
 
-def as_array(logits: Any) -> Float[Array, "*N"]:
+def as_array(logits: Any) -> Array:
     """float32 where they were of fewer bits; of a tensor its memory, on the CPU."""
     if isinstance(logits, np.ndarray):
         return logits
@@ -87,13 +86,13 @@ def choose(
     return draw(next_scores(logits[ids], sampling), generator, ids)
 
 
-def greedy(logits: Float[Array, " V"]) -> tuple[int, float]:
+def greedy(logits: Array) -> tuple[int, float]:
     """The first of the most probable ids, and its logit: NaN where any is."""
     best = int(logits.argmax())
     return best, float(logits[best])
 
 
-def draw(values: Float[Array, " N"], generator: DrawKeys, ids: Array | None = None) -> int:
+def draw(values: Array, generator: DrawKeys, ids: Array | None = None) -> int:
     """An id drawn from softmax(values): the argmax of value + Gumbel noise (Gumbel 1954; Maddison
     et al. 2014, arXiv:1411.0030). `ids`: those that the values are of. Each id has noise of its
     own, whichever others are kept: rounding in the values changes the choice only where the two
@@ -132,7 +131,7 @@ def gumbel_noise(key: int, ids: Array) -> Array:
 
 
 @np.errstate(all="ignore")
-def next_scores(logits: Float[Array, " V"], sampling: Sampling) -> Float[Array, " V"]:
+def next_scores(logits: Array, sampling: Sampling) -> Array:
     """Log-probabilities, up to a constant: filters in order, then the temperature (above 0)."""
     for keep, value in sampling.filters:
         logits = keep(logits, value)
@@ -141,7 +140,7 @@ def next_scores(logits: Float[Array, " V"], sampling: Sampling) -> Float[Array, 
     return (logits - logits.max()).astype(np.float64) / sampling.temperature
 
 
-def add_bias(logits: Float[Array, " V"], sampling: Sampling) -> Float[Array, " V"]:
+def add_bias(logits: Array, sampling: Sampling) -> Array:
     """Raises ModelError for an id that the model does not have."""
     token_ids, values = zip(*sampling.logit_bias, strict=True)
     if max(token_ids) >= len(logits):
@@ -154,9 +153,7 @@ def add_bias(logits: Float[Array, " V"], sampling: Sampling) -> Float[Array, " V
 
 
 @np.errstate(all="ignore")
-def penalise(
-    logits: Float[Array, " V"], seen: Sequence[int], sampling: Sampling
-) -> Float[Array, " V"]:
+def penalise(logits: Array, seen: Sequence[int], sampling: Sampling) -> Array:
     """The logits of `seen` ids, changed by each penalty in order: repetition, presence,
     frequency.
     """

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from groundup.engine.events import AnswerFailed, ChatEvent, RankedToken, StepOutput, TokenLogprob
 from groundup.engine.next_token import (
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class PositionLogits(NamedTuple):
-    logits: Float[Array, " V"]
+    logits: Array
     best: int
     best_logit: float
 
@@ -60,7 +59,7 @@ class RunningAnswer:
             allowed = None
         return choose(candidates.logits, self.scheduled.ids, sampling, self.random, allowed)
 
-    def push(self, token_id: int, logits: Float[Array, " V"]) -> Iterator[ChatEvent]:
+    def push(self, token_id: int, logits: Array) -> Iterator[ChatEvent]:
         self.scheduled.ids.append(token_id)
         logprob = None
         if self.request.logprobs is not None:

@@ -47,20 +47,20 @@ class Metrics:
 
 
 class AccessLog:
-    """`say` gets each line; `known_paths` have their own labels in the metrics, all others share
-    one.
+    """`say` gets each line; the paths for which `is_known` have their own labels in the metrics, all
+    others share one.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         metrics: Metrics,
-        known_paths: frozenset[str],
+        is_known: Callable[[str], bool],
         say: Callable[[str], None],
     ) -> None:
         self.app = app
         self.metrics = metrics
-        self.known_paths = known_paths
+        self.is_known = is_known
         self.say = say
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +83,7 @@ class AccessLog:
     def _log(self, scope: Scope, status: int, elapsed_s: float, sent_bytes: int) -> None:
         path = str(scope["path"])
         route = "other"
-        if path in self.known_paths:
+        if self.is_known(path):
             route = path
         self.metrics.requests.labels(route, str(status)).inc()
         self.metrics.request_s.labels(route).observe(elapsed_s)

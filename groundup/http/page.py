@@ -7,7 +7,7 @@ request can reach another file.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import PurePosixPath
 
@@ -22,6 +22,8 @@ GREETING = "groundup is running"
 INDEX = "index.html"
 # Written from the palette; the other files lie in the package.
 COLOURS = "colours.css"
+Files = Callable[[], Mapping[str, tuple[str, bytes]]]
+"""Read at the first request: what serves programs needs none of them."""
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -42,26 +44,26 @@ def page_files(package: str) -> dict[str, tuple[str, bytes]]:
     }
 
 
-def page_routes(files: Mapping[str, tuple[str, bytes]]) -> list[Route]:
+def page_routes(files: Files) -> list[Route]:
     """Return the routes of a page and its files, which `page_files` reads."""
 
     async def front(request: Request) -> Response:
         if "text/html" not in request.headers.get("accept", ""):
             return PlainTextResponse(GREETING, headers={"Vary": "Accept"})
-        media_type, content = files[INDEX]
+        media_type, content = files()[INDEX]
         return Response(content, media_type=media_type, headers={"Vary": "Accept"})
 
     return [Route("/", front), file_route(files)]
 
 
-def file_route(files: Mapping[str, tuple[str, bytes]]) -> Route:
+def file_route(files: Files) -> Route:
     """Return the route of a page's files."""
 
     async def file(request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in files:
+        if name not in files():
             raise RefusedError(404, "The page has no such file.")
-        media_type, content = files[name]
+        media_type, content = files()[name]
         return Response(content, media_type=media_type)
 
     return Route("/page/{name}", file)

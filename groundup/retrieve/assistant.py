@@ -45,11 +45,11 @@ from groundup.retrieve.answer import (
 )
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant_actions import (
-    Caller,
     action_entry,
     hear_by_meaning,
     rule_reading,
 )
+from groundup.retrieve.caller import Caller
 from groundup.retrieve.cite import Quote, quote_of, statements
 from groundup.retrieve.evidence import contact_detail
 from groundup.retrieve.follow_up import question_in_context

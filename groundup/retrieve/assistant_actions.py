@@ -2,10 +2,8 @@
 that refused, and what the page and programs are told of a turn.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,23 +26,6 @@ if TYPE_CHECKING:
 KIND = "actions"
 # Read for the sentence of a rule.
 RULE_PASSAGES = 10
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Whose conversation it is, as far as nothing may be done twice, nor for someone else."""
-
-    conversation: str = ""
-    """An id that no other conversation has; "": two with the same words are one, for an hour."""
-    client: str = ""
-    """Who asks without an id, so that the same words of others are another conversation."""
-    customer: str | None = None
-    """Who is signed in, by the operator's front end; None: unknown."""
-
-    @property
-    def owner(self) -> str:
-        """Who alone may delete what is kept of the conversation."""
-        return json.dumps([self.client, self.customer])
 
 
 def desk_of_build(

@@ -27,8 +27,8 @@ from typing import Any
 from groundup.errors import FormatError
 from groundup.files import MANIFEST, disk_errors, sync_folder, verify_folder, write_manifest
 from groundup.locks import is_locked
+from groundup.retrieve.index_folders import INDEX_FILE
 
-INDEX_FILE = "index.sqlite"
 # What SQLite makes whenever the index is read; folders with manifests of their own, or of
 # documents.
 NOT_LISTED = (

@@ -299,10 +299,3 @@ def _how_to_index(folder: Path, kind: str) -> str:
             f"groundup generate {folder} TEXT, or groundup chat {folder}"
         )
     return f"Make an index of it: groundup index {folder} --out {folder.name or 'docs'}.index"
-
-
-def index_folders(build: Path) -> list[Path]:
-    """Return the finished indexes of a build; [] for anything else. Raises FormatError."""
-    stages = read_stage_kinds(build).items()
-    folders = [build / stage for stage, kind in stages if kind == "index"]
-    return [folder for folder in folders if (folder / INDEX_FILE).is_file()]

@@ -38,7 +38,7 @@ from groundup.packs.feedback import REFUSAL, CitedDocument, FeedbackEvent, Feedb
 from groundup.retrieve.answer import Answer
 from groundup.retrieve.assistant import AssistantReply
 from groundup.retrieve.scope import urgent
-from groundup.serve.indexes import passage_names
+from groundup.serve.index_entries import passage_names
 from groundup.serve.requests import RequestError
 
 NUMBER, CODE = "<number>", "<code>"

@@ -30,7 +30,11 @@ class Body(BaseModel):
     """The base class of all request bodies."""
 
     model_config = ConfigDict(
-        extra="ignore", frozen=True, protected_namespaces=(), populate_by_name=True
+        extra="ignore",
+        frozen=True,
+        protected_namespaces=(),
+        populate_by_name=True,
+        defer_build=True,  # a server answers few of all kinds, and starts before it answers any
     )
 
     @model_validator(mode="before")

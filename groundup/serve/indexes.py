@@ -1,11 +1,12 @@
-"""ServedIndexes: the indexes of documents that the server answers from, by name, and their passages
-as clients see them.
+"""ServedIndexes: the indexes of documents that the server answers from, by name.
 
 A name is only looked up in a table and never becomes a path. Searching reads files and hashes, so
 it runs in a few threads of its own: searches never take those that other requests wait for. A
 conversation with actions may wait for an address or a locked file, so it has other threads, and
-searches in the former. No path
-of this machine goes to a client: a document is named by its place within its source.
+searches in the former.
+
+What reads an index and answers from it is imported by the first one: a third of the time that a
+server without any takes to start.
 """
 
 import asyncio
@@ -14,60 +15,33 @@ import copy
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from groundup.actions.desk import ActionDesk
-from groundup.actions.world import WORLD_FILE
 from groundup.errors import ConfigError, FormatError, did_you_mean
-from groundup.files import read_json
 from groundup.http.json_object import JsonObject
 from groundup.http.keys import ALL
-from groundup.packs.assistant_texts import AssistantTexts
 from groundup.progress import Progress
-from groundup.retrieve.answer import PASSAGES, AskConfig
-from groundup.retrieve.assistant import texts_of_build
-from groundup.retrieve.assistant_actions import hear_by_meaning
-from groundup.retrieve.evidence import no_evidence
-from groundup.retrieve.index import (
-    ADAPTER_FILE,
-    INDEX_FILE,
-    SECOND_READER_FILE,
-    TUNED,
-    VECTORS_FILE,
-    VECTORS_FOLDER,
-    Index,
-    IndexCounts,
-    missing_index,
-)
-from groundup.retrieve.known_questions import contains
-from groundup.retrieve.operating_points import operating_point
-from groundup.retrieve.passages import Passage
-from groundup.retrieve.rankings import AUTO, vectors_for
-from groundup.retrieve.requests_to_reader import Requests
-from groundup.retrieve.search import Keep, every, is_current
-from groundup.retrieve.vectors import SecondEncoder, Vectors
-from groundup.runs import read_stage_kinds
 from groundup.serve.requests import RequestError
 from groundup.serve.worker import Worker
+
+if TYPE_CHECKING:
+    from groundup.actions.desk import ActionDesk
+    from groundup.packs.assistant_texts import AssistantTexts
+    from groundup.retrieve.answer import AskConfig
+    from groundup.retrieve.index import Index
+    from groundup.retrieve.search import Keep
+    from groundup.retrieve.vectors import Vectors
 
 T = TypeVar("T")
 THREADS = 2
 # More than wait for calls outside (`actions.effects.MAX_CALLS`).
 CONVERSATION_THREADS = 32
 SUFFIX = ".index"
-# Of a longer document, the part around a passage is sent.
-EXCERPT_CHARACTERS = 200_000
-# Of a build: how many questions are shown, and how long they may be.
-MAX_QUESTIONS, MAX_CHARACTERS = 3, 90
-# Passages whose headings are looked at for questions.
-FIRST = 400
-# The stage that asked them, and its answers without a model (recipes/stages/answers.py).
-KIND, QUOTATIONS = "answers", "quotations"
 log = logging.getLogger(__name__)
 
 
@@ -88,25 +62,38 @@ class ServedIndexes:
         """Of the indexes that an assistant answers from, what does its actions."""
         self._public = False
         self._paths = dict(paths)
-        self._questions = {
-            name: example_questions(path.parent) for name, path in self._paths.items()
-        }
-        self._texts = {name: texts_of_build(path.parent) for name, path in self._paths.items()}
+        self._questions: dict[str, list[str]] = {}
+        self._texts: dict[str, AssistantTexts] = {}
         self._opened: dict[str, tuple[tuple[int, int], Index]] = {}
         self._vectors: dict[str, tuple[tuple[tuple[int, int], ...], Vectors | None]] = {}
         self._open_vectors: Callable[[Path], Vectors | None] | None = None
         self._lock, self._vectors_lock = threading.Lock(), threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="search")
         self._conversations = ThreadPoolExecutor(CONVERSATION_THREADS, "conversation")
+        for name, path in self._paths.items():
+            self._read_texts(name, path.parent)
         for name in self._paths:
             self._current(name).counts()
+
+    def _read_texts(self, name: str, build: Path) -> None:
+        from groundup.retrieve.assistant import texts_of_build
+        from groundup.serve.index_entries import example_questions
+
+        self._questions[name] = example_questions(build)
+        self._texts[name] = texts_of_build(build)
 
     def open_vectors(self, worker: Worker, progress: Progress) -> None:
         """Open the vectors of the indexes that have some, so that they are searched by both and
         actions are chosen by meaning; an encoder computes in the worker's thread.
         """
 
-        def open_on_worker(path: Path) -> Vectors | None:
+        if not self._paths:
+            return
+        from groundup.retrieve.assistant_actions import hear_by_meaning
+        from groundup.retrieve.rankings import AUTO, vectors_for
+        from groundup.retrieve.vectors import SecondEncoder
+
+        def open_on_worker(path: Path) -> "Vectors | None":
             found = worker.result(lambda: vectors_for(AUTO, path, "cpu", progress))
             if found is not None:
                 embed, read, second = found.embed, found.read, found.second
@@ -132,6 +119,11 @@ class ServedIndexes:
         holds no longer, a sentence each. Raises ConfigError for one without a promise that has to
         have one.
         """
+        if not self._paths:
+            return []
+        from groundup.retrieve.evidence import no_evidence
+        from groundup.retrieve.operating_points import operating_point
+
         found = []
         for name, path in self._paths.items():
             point = operating_point(path, no_evidence(self._current_vectors(name)))
@@ -143,10 +135,12 @@ class ServedIndexes:
                 found.append(f"note: {point.no_promise(path)}")
         return found
 
-    def ask_config(self, passages: int = PASSAGES, *, promised: bool = False) -> AskConfig:
+    def ask_config(self, passages: int, *, promised: bool = False) -> "AskConfig":
         """Return how a question is answered from so many passages; `promised` as the request wants
         it.
         """
+        from groundup.retrieve.answer import AskConfig
+
         return AskConfig(passages, promised=promised or self.promised)
 
     @property
@@ -172,7 +166,7 @@ class ServedIndexes:
         limited._paths = {name: path for name, path in self._paths.items() if name in wanted}
         return limited
 
-    def texts_of(self, name: str) -> AssistantTexts:
+    def texts_of(self, name: str) -> "AssistantTexts":
         """Return what the assistant of an index says in fixed words; without questions of its own
         those that the build's quotations answered.
         """
@@ -183,10 +177,12 @@ class ServedIndexes:
             questions=texts.questions or tuple(self._questions[name]),
         )
 
-    def shown(self, name: str) -> Keep:
+    def shown(self, name: str) -> "Keep":
         """Return which passages of an index its readers may see: with a public key none of the
         documents for staff (`AssistantTexts.staff_documents`).
         """
+        from groundup.retrieve.search import every
+
         texts = self._texts[name]
         if not self._public or not texts.staff_documents:
             return every
@@ -204,7 +200,7 @@ class ServedIndexes:
             raise RequestError(problem, status=404, code="index_not_found", param="index")
         return name
 
-    async def use(self, name: str, work: Callable[[Index], T]) -> T:
+    async def use(self, name: str, work: Callable[["Index"], T]) -> T:
         """Return the result of `work` with an index, in a thread.
 
         Raises what it raises, RequestError (500) for an index that can't be read.
@@ -217,7 +213,7 @@ class ServedIndexes:
         """
         return await self._in_thread(self._conversations, name, work)
 
-    def searched(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
+    def searched(self, name: str, work: Callable[["Index", "Vectors | None"], T]) -> T:
         """Return the result of `search` in a thread of `converse`."""
         found = self._threads.submit(lambda: work(self._current(name), self._current_vectors(name)))
         return found.result()
@@ -227,6 +223,8 @@ class ServedIndexes:
         try:
             return await loop.run_in_executor(threads, work)
         except FormatError as error:
+            from groundup.actions.world import WORLD_FILE
+
             log.error("the index %s: %s", name, error)
             if Path(error.file).name == WORLD_FILE:
                 problem = (
@@ -236,7 +234,7 @@ class ServedIndexes:
             problem = f"index \"{name}\" can't be read now; the server's log says why"
             raise RequestError(problem, status=500, param="index") from error
 
-    async def search(self, name: str, work: Callable[[Index, "Vectors | None"], T]) -> T:
+    async def search(self, name: str, work: Callable[["Index", "Vectors | None"], T]) -> T:
         """Return the result of `work` with an index and its vectors, in a thread.
 
         Raises as `use` does.
@@ -253,7 +251,9 @@ class ServedIndexes:
                 found.append(await self.use(name, partial(self._entry, name)))
         return found
 
-    def _entry(self, name: str, index: Index) -> JsonObject:
+    def _entry(self, name: str, index: "Index") -> JsonObject:
+        from groundup.serve.index_entries import heading_questions, index_entry
+
         own = self._questions[name] or self._texts[name].questions or heading_questions(index)
         return index_entry(name, index.counts(), own)
 
@@ -263,6 +263,14 @@ class ServedIndexes:
         """
         if self._open_vectors is None:
             return None
+        from groundup.retrieve.index import (
+            ADAPTER_FILE,
+            SECOND_READER_FILE,
+            TUNED,
+            VECTORS_FILE,
+            VECTORS_FOLDER,
+        )
+
         about = _stat(self._paths[name] / VECTORS_FOLDER / VECTORS_FILE)
         with self._vectors_lock:
             if about is None:
@@ -280,11 +288,13 @@ class ServedIndexes:
             self._vectors[name] = identity, vectors
             return vectors
 
-    def _current(self, name: str) -> Index:
+    def _current(self, name: str) -> "Index":
         """Return the open index; opened again where another one was made in its place.
 
         Raises FormatError.
         """
+        from groundup.retrieve.index import INDEX_FILE, Index, missing_index
+
         path = self._paths[name]
         with self._lock:
             found = _stat(path / INDEX_FILE)
@@ -304,128 +314,3 @@ def _stat(file: Path) -> os.stat_result | None:
         return os.stat(file)
     except OSError:
         return None
-
-
-def index_entry(name: str, held: IndexCounts, questions: Sequence[str]) -> JsonObject:
-    """Return what an index holds; of files that could not be read, how many.
-
-    `questions`: some to begin with.
-    """
-    return {
-        "name": name,
-        "passages": held.passages,
-        "documents": held.documents,
-        "files": held.files,
-        "languages": held.languages,
-        "unread": len(held.faults),
-        "questions": list(questions),
-    }
-
-
-def passage_path(name: str, passage: Passage) -> str:
-    return f"/groundup/passages/{name}/{passage.id}"
-
-
-def source_entries(name: str, sources: Sequence[Passage], requests: Requests) -> list[JsonObject]:
-    """Return the sources of an answer, numbered from 1, with what each asks of its reader."""
-    return [
-        {
-            "number": number,
-            **vars(passage_names(passage)),
-            "url": passage_path(name, passage),
-            "text": passage.text,
-            "start": passage.start,
-            "end": passage.end,
-            "requests": [list(span) for span in spans],
-        }
-        for number, (passage, spans) in enumerate(zip(sources, requests, strict=True), start=1)
-    ]
-
-
-@dataclass(frozen=True)
-class PassageNames:
-    """How a client sees a passage named."""
-
-    title: str
-    """Its headings, else its document."""
-    document: str
-    address: str
-    """The document's place within its source."""
-
-
-def passage_names(passage: Passage) -> PassageNames:
-    document = passage.document.rpartition("/")[2]
-    return PassageNames(passage.title or document, document, passage.document)
-
-
-def passage_page(name: str, index: Index, id: int, shown: Keep = every) -> JsonObject:
-    """Return a passage within the text of its document.
-
-    Raises RequestError (404) for one that is gone, with its file or from the index, or is not
-    `shown`.
-    """
-    found = [each for each in index.passages([id]) if shown(each)]
-    if not found or (os.path.isabs(found[0].file) and not os.path.exists(found[0].file)):
-        raise RequestError(
-            "this passage is gone: its document was changed or deleted", status=404, param="id"
-        )
-    passage = found[0]
-    half = EXCERPT_CHARACTERS // 2
-    offset, text = index.document_window(
-        passage.document_id, max(0, passage.start - half), passage.end + half
-    )
-    previous, following = index.neighbours(passage)
-    return {
-        "index": name,
-        "id": id,
-        **vars(passage_names(passage)),
-        "text": text,
-        "offset": offset,
-        "start": passage.start,
-        "end": passage.end,
-        "previous": previous,
-        "next": following,
-        "changed": not is_current(index, passage.file),
-    }
-
-
-def heading_questions(index: Index) -> list[str]:
-    """Return a few headings of an index that are questions, from its first passages."""
-    headings = (each.title.rpartition(" > ")[2] for each in index.all_passages(limit=FIRST))
-    asked = (each for each in headings if each.endswith("?") and len(each) <= MAX_CHARACTERS)
-    return list(dict.fromkeys(asked))[:MAX_QUESTIONS]
-
-
-def example_questions(build: Path) -> list[str]:
-    """Return a few short questions that the quotations of a build answered, for its page to open
-    with; [] for anything but a build that asked its questions.
-
-    A damaged file of the build is no reason not to serve it: then none.
-    """
-    try:
-        found = [question for items in _answered_items(build) for question in _questions(items)]
-    except (FormatError, OSError):  # OSError: a stage's name that can't be a folder's
-        return []
-    return found[:MAX_QUESTIONS]
-
-
-def _answered_items(build: Path) -> Iterator[list[Any]]:
-    for stage, kind in read_stage_kinds(build).items():
-        file = build / stage / "results.json"
-        if kind != KIND or not file.is_file():
-            continue
-        results = read_json(file)
-        if isinstance(results, dict) and isinstance(results.get("items"), list):
-            yield results["items"]
-
-
-def _questions(items: list[Any]) -> Iterator[str]:
-    for item in items:
-        try:
-            question, answer = item["question"], item["answer"]
-            quoted = item["answers"][QUOTATIONS]["text"]
-        except (KeyError, TypeError):
-            continue
-        texts = isinstance(question, str) and isinstance(answer, str) and isinstance(quoted, str)
-        if texts and len(question) <= MAX_CHARACTERS and contains(quoted, answer):
-            yield question

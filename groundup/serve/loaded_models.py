@@ -16,6 +16,7 @@ import logging
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
 from groundup.engine.grammar import Grammars
 from groundup.engine.step_engine import (
+    WEIGHT_BYTES,
     StepEngine,
     is_written_by_step,
     open_step_engine,
@@ -34,6 +36,7 @@ from groundup.engine.step_engine import (
 from groundup.errors import GroundupError
 from groundup.model.token_span import page_bytes
 from groundup.operating_system import release_memory
+from groundup.progress import Progress, Silent
 from groundup.serve.model_registry import ModelInfo, determinism_note
 from groundup.serve.requests import RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
@@ -55,6 +58,15 @@ class OpenBase:
     """
 
     engine: Engine
+
+
+@dataclass(frozen=True)
+class OpenedAhead:
+    """Weights that are opened before a request asks for them."""
+
+    of: "tuple[Path, PrecisionChoice]"
+    engine: "Future[Engine]"
+    begun_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -144,6 +156,7 @@ class LoadedModels:
             weakref.WeakValueDictionary()
         )
         self._loading = asyncio.Lock()
+        self._ahead: OpenedAhead | None = None
 
     @functools.cached_property
     def compute(self) -> "Compute":
@@ -152,6 +165,19 @@ class LoadedModels:
     def is_by_step(self, path: Path) -> bool:
         """Whether a model is opened by the compiled step alone, without torch."""
         return self.by_step and self.precision in (None, "int8") and is_written_by_step(path)
+
+    def open_ahead(self, info: ModelInfo, progress: Progress) -> None:
+        """Begin to open the weights that the first request will most likely ask for, in a thread
+        beside the server's own start, where the compiled step has them without torch. They are
+        dropped after the default keep-alive time if nobody asks.
+        """
+        path, asked = weights_path(info), self._sizes(info)[0]
+        if not self.is_by_step(path) or not self.keep_alive_s or asked > self.memory_bytes:
+            return
+        thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        opened = thread.submit(self._open_weights, path, "int8", progress)
+        self._ahead = OpenedAhead((path, "int8"), opened)
+        thread.shutdown(wait=False)
 
     def precision_of(self, info: ModelInfo) -> "PrecisionChoice":
         """Return the precision of a model: what was asked for, else int8 where that is the default;
@@ -227,6 +253,9 @@ class LoadedModels:
         for base, loaded in self.current().items():
             if loaded.users == 0 and loaded.expires_in_s == 0:
                 del self._loaded[base]
+        ahead = self._ahead
+        if ahead is not None and time.monotonic() - ahead.begun_at > self.keep_alive_s:
+            self._ahead = None
 
     async def watch(self, every_s: float = 1.0) -> None:
         """Unload expired models periodically, without end."""
@@ -234,11 +263,11 @@ class LoadedModels:
             await asyncio.sleep(every_s)
             self.unload_expired()
 
-    async def _load(self, base: str, info: ModelInfo) -> LoadedModel:
-        from groundup.engine.step_engine import WEIGHT_BYTES
-
-        precision = self.precision_of(info)
-        base_bytes = int(WEIGHT_BYTES[precision] * info.parameters)
+    def _sizes(self, info: ModelInfo) -> tuple[int, int]:
+        """Return the bytes of a model in memory, and of those the ones that it has in common with
+        others of its base.
+        """
+        base_bytes = int(WEIGHT_BYTES[self.precision_of(info)] * info.parameters)
         size_bytes = base_bytes
         if info.base is not None:
             size_bytes += (info.path / ADAPTER_WEIGHTS).stat().st_size
@@ -246,6 +275,10 @@ class LoadedModels:
             rows = 2 * self.settings.max_running
             full = rows * page_bytes(info.config, info.config.context_tokens, np.dtype(np.float32))
             size_bytes += min(self.settings.cache_bytes, full)
+        return size_bytes, base_bytes
+
+    async def _load(self, base: str, info: ModelInfo) -> LoadedModel:
+        precision, (size_bytes, base_bytes) = self.precision_of(info), self._sizes(info)
         needed_bytes = size_bytes
         if (weights_path(info), precision) in self._bases:
             needed_bytes -= base_bytes
@@ -291,6 +324,13 @@ class LoadedModels:
         return engine, base, batch
 
     def _open_base(self, path: Path, precision: "PrecisionChoice") -> Engine:
+        ahead = self._ahead
+        if ahead is not None and ahead.of == (path, precision):
+            self._ahead = None
+            return ahead.engine.result()
+        return self._open_weights(path, precision, Silent())
+
+    def _open_weights(self, path: Path, precision: "PrecisionChoice", progress: Progress) -> Engine:
         def whole() -> "tuple[OpenModel, Compute]":
             from groundup.engine.precision import open_in, open_to_write
 
@@ -299,7 +339,7 @@ class LoadedModels:
             return open_in(precision, path, self.compute)
 
         if precision == "int8" and self.is_by_step(path):
-            engine = open_step_engine(path, whole)
+            engine = open_step_engine(path, whole, progress=progress)
             if engine is not None:
                 return engine
         return Engine(*whole())

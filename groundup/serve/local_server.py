@@ -34,7 +34,7 @@ from groundup.http.access_log import Metrics
 from groundup.http.limits import Limits
 from groundup.progress import Silent
 from groundup.retrieve.assistant_actions import desk_of_build
-from groundup.retrieve.index import index_folders
+from groundup.retrieve.index_folders import index_folders
 from groundup.serve import assistants
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModels

@@ -23,7 +23,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import GroundupError
 from groundup.http.json_object import JsonObject
-from groundup.retrieve.assistant_actions import Caller
+from groundup.retrieve.caller import Caller
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.tools import Tool

@@ -15,6 +15,7 @@ import copy
 import functools
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -29,7 +30,6 @@ from groundup.http.json_object import JsonObject
 from groundup.http.keys import ALL, ClientKey, operator_key
 from groundup.http.limits import Limits
 from groundup.http.responses import read_object
-from groundup.serve.feedback import FeedbackRecorder
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
@@ -57,10 +57,13 @@ from groundup.serve.requests import (
 )
 from groundup.serve.streaming import AnswerStream, RequestTimer, Translator, respond
 from groundup.serve.templates import to_jinja_template
-from groundup.serve.transcripts import TranscriptStore
 from groundup.serve.worker import Worker, in_own_thread
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.decision_rule import DecidedLabels
+
+if TYPE_CHECKING:
+    from groundup.serve.feedback import FeedbackRecorder
+    from groundup.serve.transcripts import TranscriptStore
 
 # Tokens that are embedded or classified between two steps of the engine: the longest delay of
 # running answers.

@@ -36,7 +36,8 @@ from groundup.retrieve.assistant import (
     reply_parts,
     searching,
 )
-from groundup.retrieve.assistant_actions import Caller, hear_by_meaning
+from groundup.retrieve.assistant_actions import hear_by_meaning
+from groundup.retrieve.caller import Caller
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
@@ -49,7 +50,7 @@ from groundup.retrieve.support import (
     support_values,
 )
 from groundup.retrieve.vectors import Vectors
-from groundup.serve.indexes import passage_names
+from groundup.serve.index_entries import passage_names
 from groundup.serve.loaded_models import LoadedModel
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.request_preparation import require_biased_ids, sampling_of

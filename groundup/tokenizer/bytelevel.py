@@ -20,12 +20,14 @@ not in `SPLITS`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
-from typing import Any, NamedTuple
-
-import regex
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groundup.errors import FormatError
+
+if TYPE_CHECKING:
+    import regex
 
 LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"  # English contractions
@@ -54,10 +56,6 @@ O200K_SPLIT = (
 # Longer than any word, ruler or indentation; the longest piece of a text is then twice as long
 # (signs, then line ends).
 MAX_TRAINED_RUN = 256
-_LONG_RUN = regex.compile(
-    "|".join(f"{kind}{{{MAX_TRAINED_RUN}}}" for kind in (r"\p{L}", r"[^\s\p{L}\p{N}]", r"\s"))
-    + rf"|\p{{N}}{{{MAX_TRAINED_RUN // 3 * 3}}}"  # digits are pieces of three, so this cuts none
-)
 
 LLAMACPP_SPLITS: Mapping[str, tuple[str, ...]] = {
     "llama-bpe": (LLAMA3_SPLIT,),
@@ -89,6 +87,8 @@ def split_text(text: str, split: str) -> list[str]:
 
 def _parts(expression: str, piece: str) -> Iterator[str]:
     """Yield every match of `expression` in `piece`, and the text between the matches."""
+    import regex  # half as long as numpy to import, and a tokenizer from a file needs none
+
     end = 0
     for match in regex.finditer(expression, piece):
         if match.start() > end:
@@ -98,6 +98,16 @@ def _parts(expression: str, piece: str) -> Iterator[str]:
         end = match.end()
     if end < len(piece):
         yield piece[end:]
+
+
+@cache
+def _long_run() -> "regex.Pattern[str]":
+    import regex
+
+    return regex.compile(
+        "|".join(f"{kind}{{{MAX_TRAINED_RUN}}}" for kind in (r"\p{L}", r"[^\s\p{L}\p{N}]", r"\s"))
+        + rf"|\p{{N}}{{{MAX_TRAINED_RUN // 3 * 3}}}"  # digits are pieces of three: this cuts none
+    )
 
 
 def training_texts(text: str) -> Iterator[str]:
@@ -111,7 +121,7 @@ def training_texts(text: str) -> Iterator[str]:
     [256, 256, 93]
     """
     start = 0
-    for match in _LONG_RUN.finditer(text):
+    for match in _long_run().finditer(text):
         yield text[start : match.end()]
         start = match.end()
     if start < len(text):

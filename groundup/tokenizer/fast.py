@@ -22,9 +22,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import tiktoken
 import tokenizers
 from tokenizers import models, trainers
 
@@ -54,6 +53,9 @@ from groundup.tokenizer.special import (
 )
 from groundup.tokenizer.training_sample import SAMPLE_BYTES, choose
 from groundup.tokenizer.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    import tiktoken
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -235,7 +237,7 @@ class Tokenizer:
             return list(itertools.chain.from_iterable(groups))
 
     @functools.cached_property
-    def _ranks(self) -> tiktoken.Encoding | None:
+    def _ranks(self) -> "tiktoken.Encoding | None":
         return rank_encoder(self.table)
 
     def split_control(

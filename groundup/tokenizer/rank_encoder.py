@@ -5,12 +5,15 @@ the same ids.
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import tiktoken
 from tokenizers import models
 
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel
 from groundup.tokenizer.spec import TokenizerTable
+
+if TYPE_CHECKING:
+    import tiktoken
 
 # tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a
 # tenth of that on, `tokenizers` is used.
@@ -39,7 +42,7 @@ def fits_tiktoken(text: str) -> bool:
     return len(text) <= MAX_RUN_OF_SPACES or _LONG_SPACES.search(text) is None
 
 
-def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
+def rank_encoder(table: TokenizerTable) -> "tiktoken.Encoding | None":
     """Return an encoder of the `tiktoken` library, about three times as fast as `tokenizers`, that
     gives the ids of `table`, or None.
 
@@ -73,6 +76,8 @@ def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
     if any([token.id for token in merging.tokenize(text)] != [id] for text, id in tokens.items()):
         return None  # condition 2
     ranks = {bytes(CHARACTER_TO_BYTE[each] for each in text): id for text, id in tokens.items()}
+    import tiktoken
+
     return tiktoken.Encoding(
         "groundup", pat_str=SPLITS[style.split][0], mergeable_ranks=ranks, special_tokens={}
     )

@@ -10,13 +10,15 @@ import atexit
 import functools
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from groundup.errors import ModelError
 from groundup.limited_process import LimitedProcess, ProcessEnded, ProcessLimits
-from groundup.tokenizer.sandbox import Variables, renderer
 from groundup.tokenizer.special import CHATML_TEMPLATE
+
+if TYPE_CHECKING:
+    from groundup.tokenizer.sandbox import Variables
 
 CPU_SECONDS = 5.0
 WAIT_SECONDS = 60.0  # of who waits behind others
@@ -32,17 +34,25 @@ _FIX = (
     "Use another chat template: edit chat_template in the model's tokenizer_config.json, "
     "or delete it where the model knows ChatML."
 )
-_cached_renderer = functools.cache(renderer)
 
 
-def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
+@functools.cache
+def _our_renderer() -> "Callable[[Sequence[Variables]], list[str]]":
+    from groundup.tokenizer.sandbox import (
+        renderer,  # jinja2, which a model's template needs elsewhere
+    )
+
+    return renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)
+
+
+def render_template(template: str, variants: "Sequence[Variables]") -> list[str]:
     """Return the rendered text for each set of variables, with the same time for all.
 
     Raises ModelError with the template's own message when it raises, and when it exceeds a limit of
     time, memory or output.
     """
     if template == CHATML_TEMPLATE:
-        return _cached_renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)(variants)
+        return _our_renderer()(variants)
     if len(template) > MAX_TEMPLATE_CHARACTERS:
         message = (
             f"The chat template has {len(template):,} characters, "

@@ -18,14 +18,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import jinja2
-from jinja2 import nodes
+from typing import TYPE_CHECKING, Any
 
 from groundup.config import MAX_JSON_DEPTH, is_deeper
-from groundup.tokenizer.sandbox import FAILURES
 from groundup.tokenizer.template import MAX_TEMPLATE_CHARACTERS
+
+if TYPE_CHECKING:
+    from jinja2.nodes import Node
 
 MAX_DEPTH = 64
 """Nesting of a call's JSON. Python's JSON reader and writer fail near a thousand, at different
@@ -113,6 +112,11 @@ def call_format(template: str | None) -> CallFormat | None:
     """
     if template is None or "tools" not in template or len(template) > MAX_TEMPLATE_CHARACTERS:
         return None
+    import jinja2
+    from jinja2 import nodes
+
+    from groundup.tokenizer.sandbox import FAILURES
+
     try:
         # Only parsed: compiling would evaluate constant expressions, and running is for the
         # sandbox.
@@ -129,7 +133,7 @@ def call_format(template: str | None) -> CallFormat | None:
     )
 
 
-def _text(node: nodes.Node) -> str:
+def _text(node: "Node") -> str:
     value = getattr(node, "data", None) or getattr(node, "value", None)
     return value if isinstance(value, str) else ""
 

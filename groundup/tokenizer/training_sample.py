@@ -16,10 +16,13 @@ import math
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-import regex
+from functools import cache
+from typing import TYPE_CHECKING
 
 from groundup.tokenizer.bytelevel import split_text, training_texts
+
+if TYPE_CHECKING:
+    import regex
 
 # A quarter of a gigabyte: 50 million English words. A token that is rarer there than the rarest of
 # 100,000 is not worth an id, and memory holds it.
@@ -33,12 +36,17 @@ MAX_DISTINCT_BYTES = 8 * 2**20
 PROBE_BYTES = 4 * 2**20
 # Between two parts of a block: a byte that no UTF-8 has.
 _SEPARATOR = b"\xff"
-# Where a piece ends under the split that tokenizers are trained with, whatever precedes and
-# follows: no piece goes on after its letters or digits.
-_PIECE_END = regex.compile(
-    r"(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=\n)(?=\S)|(?<=[^\s\p{L}\p{N}])(?=[^\S\r\n])",
-    regex.V0,
-)
+
+
+@cache
+def _piece_end() -> "regex.Pattern[str]":
+    """Where a piece ends under the split that tokenizers are trained with, whatever precedes and
+    follows: no piece goes on after its letters or digits.
+    """
+    import regex
+
+    after = r"(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=\n)(?=\S)"
+    return regex.compile(rf"{after}|(?<=[^\s\p{{L}}\p{{N}}])(?=[^\S\r\n])", regex.V0)
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def cut(text: str, characters: int = BLOCK_BYTES // 4) -> Iterator[str]:
     for whole in training_texts(text):
         start = 0
         while len(whole) - start > characters and (
-            found := _PIECE_END.search(whole, start + characters)
+            found := _piece_end().search(whole, start + characters)
         ):
             yield whole[start : found.start()]
             start = found.start()

@@ -1,5 +1,6 @@
 """Answers by the compiled step without torch: the ids of `generate_ids`, and torch only for who asks."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -24,6 +25,10 @@ from groundup.kernels.step_weights import rotary_frequencies
 from groundup.model import positions
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.progress import Silent
+from groundup.serve.loaded_models import LoadedModels
+from groundup.serve.model_registry import read_model_info
+from groundup.serve.worker import Worker
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.model_io import save_model
 from groundup.weights.packed_files import packed_folder
@@ -168,3 +173,73 @@ def test_verbs_that_write_do_not_import_torch(model: Path, verb: list[str]) -> N
     )
     assert done.stdout.splitlines()[-1:] == ["False False"], done.stderr
     assert "Answers are written in int8" in done.stderr
+
+
+SERVED = """
+import http.client, json, os, sys, threading
+from groundup.engine import step_engine
+step_engine.processor_line = lambda *names: "flags: bf16"
+step_engine.may_have_gpu = lambda: False
+from groundup.cli import serve
+from groundup.cli.main import run
+
+LATER = ("torch", "numba", "jinja2", "jaxtyping", "regex", "tiktoken", "unittest")
+ROOMS = ("actions", "data", "packs", "retrieve")
+
+def asked(address):
+    connection = http.client.HTTPConnection(address.removeprefix("http://"))
+    body = {"model": "tiny", "prompt": "To be", "max_tokens": 4, "stream": True}
+    connection.request("POST", "/v1/completions", json.dumps(body))
+    text = connection.getresponse().read().decode()
+    rooms = [f"groundup.{room}." for room in ROOMS]
+    found = [name for name in sys.modules if name in LATER or name.startswith(tuple(rooms))]
+    print(json.dumps([text.count("data: "), sorted(found)]), flush=True)
+    os._exit(0)
+
+serve.greet = lambda address, *_, **__: threading.Thread(target=asked, args=[address]).start()
+run(sys.argv[1:])
+"""
+
+
+def test_a_server_without_an_index_imports_no_torch_and_nothing_that_answers_from_documents(
+    model: Path,
+) -> None:
+    args = ["serve", f"tiny={model}", "--port", "0", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", SERVED, *args], capture_output=True, text=True, timeout=300
+    )
+    pieces, imported = json.loads(done.stdout.splitlines()[-1])
+    assert pieces >= 2, done.stderr
+    assert imported == ["groundup.retrieve.caller", "groundup.retrieve.index_folders"]
+
+
+@pytest.mark.parametrize(
+    ("keep_alive_s", "memory_bytes", "is_opened"),
+    [(300.0, 2**40, True), (0.0, 2**40, False), (300.0, 2**20, False), (1e-6, 2**40, False)],
+)
+def test_a_server_opens_ahead_what_its_first_request_asks_for(
+    model: Path, keep_alive_s: float, memory_bytes: int, is_opened: bool
+) -> None:
+    """Not where nothing is kept, or it does not fit; and not for ever."""
+    worker, info = Worker(8), read_model_info(model)
+    models = LoadedModels(
+        worker,
+        unused,
+        None,
+        keep_alive_s=keep_alive_s,
+        memory_bytes=memory_bytes,
+        settings=BatchSettings(),
+    )
+    models.by_step = True  # torch is loaded here
+    models.open_ahead(info, Silent())
+    models.unload_expired()
+    ahead = models._ahead
+    assert (ahead is not None) == is_opened
+    if ahead is not None:
+
+        async def lease() -> Engine:
+            async with models.lease("tiny", info, None) as loaded:
+                return loaded.engine
+
+        assert asyncio.run(lease()) is ahead.engine.result() and models._ahead is None
+    worker.close()

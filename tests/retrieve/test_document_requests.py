@@ -10,7 +10,7 @@ from groundup.retrieve.answer import Answer, AskConfig, ask
 from groundup.retrieve.cite import QUALIFIES
 from groundup.retrieve.index import Index
 from groundup.retrieve.requests_to_reader import MARK, marked_text
-from groundup.serve.indexes import source_entries
+from groundup.serve.index_entries import source_entries
 
 from .conftest import Update
 

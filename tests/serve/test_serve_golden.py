@@ -13,7 +13,7 @@ import pytest
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.http.limits import Limits
-from groundup.retrieve.assistant_actions import Caller
+from groundup.retrieve.caller import Caller
 from groundup.serve.ollama.answers import OllamaAnswer
 from groundup.serve.ollama.generation import read_chat, read_generate
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion

@@ -4,14 +4,20 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from groundup.cli.main import run
+from groundup.cli.serve import ServerOptions, server_of
 from groundup.data.reading.source_files import Source
 from groundup.files import write_json
+from groundup.http.limits import Limits
 from groundup.migrations import BUILD
 from groundup.progress import Silent
 from groundup.retrieve.update import update_index
-from groundup.serve.indexes import ServedIndexes, example_questions
+from groundup.serve.app.application import app_of, paths_of
+from groundup.serve.index_entries import example_questions
+from groundup.serve.indexes import ServedIndexes
+from groundup.serve.model_registry import ModelRegistry
 
 
 def test_loading_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,3 +72,24 @@ def test_an_index_offers_its_packs_questions_or_headings_that_are_some(tmp_path:
     (tmp_path / "recipe.toml").write_text('name = "x"\n[assistant]\nquestions = ["May I?"]\n')
     (entry,) = asyncio.run(ServedIndexes({"my": index}).entries())
     assert entry["questions"] == ["May I?"]
+
+
+def test_what_answers_from_documents_is_imported_by_who_asks_it() -> None:
+    server = server_of(ModelRegistry({}), ServerOptions(), Limits())
+    app = app_of(server)
+    assert "/search" not in paths_of(app) and "/v1/completions" in paths_of(app)
+    with TestClient(app) as client:
+        for name in ("assistants", "indexes"):
+            assert client.get(f"/groundup/{name}").json() == {name: []}
+        assert "/search" not in paths_of(app)
+        assert client.post("/v1/completions", json={}).status_code == 400
+        assert client.post("/search", json={"query": "x"}).json()["results"] == []
+        assert "/search" in paths_of(app)
+        assert client.get("/search").status_code == client.get("/api/chat").status_code == 405
+        asked = {"question": "When?"}
+        assert (
+            "--index INDEX" in client.post("/groundup/ask", json=asked).json()["error"]["message"]
+        )
+        lost = client.post("/v1/response", json={})
+        assert lost.status_code == 404 and "/v1/responses" in lost.json()["error"]["message"]
+        assert client.post("/search/", json={}).status_code == 404

@@ -27,14 +27,13 @@ from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra,
 from groundup.http.access_log import MEDIA_TYPE
 from groundup.http.json_object import JsonObject
 from groundup.http.responses import JsonResponse, error_handlers
-from groundup.serve.app import documents, page
+from groundup.serve.app import page
+from groundup.serve.app.later_routes import LaterRoutes, plain_paths
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai
 from groundup.serve.openai.fields import error_body as openai_error
-from groundup.serve.perplexity import routes as perplexity
 from groundup.serve.requests import RequestError
-from groundup.serve.responses import routes as responses
 from groundup.serve.server import OPERATOR, ModelServer
 
 # The known path that an unknown one most likely stands for.
@@ -50,6 +49,7 @@ LIKELY_PATHS = {
     "/responses": "/v1/responses",
     "/sonar": "/v1/sonar",
 }
+OF_THE_PAGE = ("/groundup/", "/page/", "/embed", "/healthz", "/metrics")
 log = logging.getLogger(__name__)
 
 
@@ -64,27 +64,49 @@ def app_of(server: ModelServer, beside: "ServedBeside | None" = None) -> Starlet
         server.metrics.models.set(len(server.loaded_models.current()))
         return Response(server.metrics.text(), media_type=MEDIA_TYPE)
 
-    dialects = [
+    routes: list[BaseRoute] = [
+        *page.routes(server),
+        Route("/healthz", healthz),
+        *([Route("/metrics", metrics)] if server.client is OPERATOR else []),
         *ollama.routes(server),
         *openai.routes(server),
-        *perplexity.routes(server),
-        *responses.routes(server),
+        *([] if beside is None else [beside.route(server)]),
     ]
-    explain = partial(unknown_path, known=plain_paths(dialects))
+    if server.indexes.names:
+        routes += document_routes(server)
+    else:  # what reads documents takes a third of a server's start
+        routes += [*routes_of_no_index(), LaterRoutes(routes, partial(document_routes, server))]
     app = Starlette(
-        routes=[
-            *page.routes(server),
-            *documents.routes(server),
-            Route("/healthz", healthz),
-            *([Route("/metrics", metrics)] if server.client is OPERATOR else []),
-            *dialects,
-            *([] if beside is None else [beside.route(server)]),
-        ],
-        exception_handlers={**error_handlers(error_body, explain), GroundupError: refuse},
+        routes=routes,
+        exception_handlers={
+            **error_handlers(error_body, lambda path: unknown_path(path, api_paths(routes))),
+            GroundupError: refuse,
+        },
         lifespan=lambda app: running(server, beside),
     )
     app.router.redirect_slashes = False  # a path with an additional slash is another path: 404
     return app
+
+
+def document_routes(server: ModelServer) -> list[BaseRoute]:
+    """Return the routes that answer from documents, or may."""
+    from groundup.serve.app import documents
+    from groundup.serve.perplexity import routes as perplexity
+    from groundup.serve.responses import routes as responses
+
+    return [*documents.routes(server), *perplexity.routes(server), *responses.routes(server)]
+
+
+def routes_of_no_index() -> list[BaseRoute]:
+    """Return those of `documents.py` that the page asks first, with nothing to list."""
+
+    def nothing(name: str) -> Route:
+        async def empty(request: Request) -> Response:
+            return JsonResponse({name: []})
+
+        return Route(f"/groundup/{name}", empty)
+
+    return [nothing("assistants"), nothing("indexes")]
 
 
 def paths_of(app: Starlette) -> frozenset[str]:
@@ -92,11 +114,9 @@ def paths_of(app: Starlette) -> frozenset[str]:
     return plain_paths(app.routes)
 
 
-def plain_paths(routes: Sequence[BaseRoute]) -> frozenset[str]:
-    """Return the paths without a path parameter."""
-    return frozenset(
-        route.path for route in routes if isinstance(route, Route) and "{" not in route.path
-    )
+def api_paths(routes: Sequence[BaseRoute]) -> list[str]:
+    """Return the paths of the API dialects: all but those of the page and its documents."""
+    return [path for path in plain_paths(routes) if not path.startswith(OF_THE_PAGE)]
 
 
 def unknown_path(path: str, known: Collection[str]) -> str:

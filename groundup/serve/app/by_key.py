@@ -30,7 +30,6 @@ from groundup.http.guard import KEY, POLICY, SECURITY
 from groundup.http.keys import ClientKey
 from groundup.http.page import INDEX, MEDIA_TYPES, file_route
 from groundup.http.responses import RefusedError, error_handlers
-from groundup.serve.app import documents
 from groundup.serve.app.application import (
     ServedBeside,
     app_of,
@@ -67,20 +66,29 @@ class AppsByKey:
         self.access = replace(access, open_paths=open_paths(access, public) if public else {})
         """With the paths that pages of other sites load, where there is a public key."""
         self.operators = app_of(server, beside)
-        self._open = open_app({name for key in public for name in key.assistants})
+        self._open: Starlette | None = None
+        if public:
+            self._open = open_app({name for key in public for name in key.assistants})
         self._apps = {key.name: _app_of_key(server, key, beside) for key in access.keys}
         self._apps[access.operator.name] = self.operators
+        self._paths: frozenset[str] = frozenset()
 
-    @property
-    def paths(self) -> frozenset[str]:
-        """Every path without a path parameter."""
-        return paths_of(self.operators) | paths_of(self._open)
+    def has_path(self, path: str) -> bool:
+        """Whether it is one of the paths without a path parameter."""
+        if path not in self._paths:  # routes of documents may have come since
+            apps = {*self._apps.values(), *([self._open] if self._open else [])}
+            self._paths = frozenset().union(*map(paths_of, apps))
+        return path in self._paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app: ASGIApp = self.operators
         if scope["type"] != "lifespan":
             key: ClientKey | None = scope[KEY]
-            app = self._open if key is None else self._apps[key.name]
+            if key is None:
+                assert self._open is not None  # only a public key has open paths
+                app = self._open
+            else:
+                app = self._apps[key.name]
         await app(scope, receive, send)
 
 
@@ -88,6 +96,8 @@ def _app_of_key(server: ModelServer, key: ClientKey, beside: ServedBeside | None
     view = server.seen_with(key)
     if not key.public:
         return app_of(view, beside)
+
+    from groundup.serve.app import documents
 
     async def nothing_else(request: Request) -> Response:
         raise RefusedError(403, PUBLIC_ONLY)
@@ -114,7 +124,11 @@ def open_app(assistants: Iterable[str]) -> Starlette:
             raise RefusedError(404, "No public key is for an assistant of this name.")
         return Response(frame, media_type=MEDIA_TYPES[".html"])
 
-    routes = [Route(f"/{SCRIPT}", script), Route("/embed/{assistant}", framed), file_route(files)]
+    routes = [
+        Route(f"/{SCRIPT}", script),
+        Route("/embed/{assistant}", framed),
+        file_route(served_files),
+    ]
     return Starlette(routes=routes, exception_handlers=error_handlers(error_body))
 
 

@@ -51,14 +51,15 @@ from groundup.language.messages import message, preferred_language
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import PASSAGES, Answer, Note, Part
 from groundup.retrieve.assistant import AssistantReply
-from groundup.retrieve.assistant_actions import Caller
+from groundup.retrieve.caller import Caller
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.generation import Omitted, Sentence
-from groundup.serve.assistants import caller_of, question_of
+from groundup.serve.assistant_questions import question_of
+from groundup.serve.assistants import caller_of
 from groundup.serve.feedback import MAX_TEXT_CHARACTERS
 from groundup.serve.fields import Body, Whole, read_fields
-from groundup.serve.indexes import passage_page, source_entries
+from groundup.serve.index_entries import passage_page, source_entries
 from groundup.serve.messages import ClientMessage
 from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama.answers import MEDIA_TYPE, line

@@ -122,7 +122,7 @@ def routes(server: ModelServer) -> list[Route]:
         return JsonResponse({"model": body.model, **cached[info.digest]})
 
     return [
-        *page_routes(served_files()),
+        *page_routes(served_files),
         Route("/groundup/models", models),
         live_route(server),
         Route("/groundup/heads", heads, methods=["POST"]),

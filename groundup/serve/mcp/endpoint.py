@@ -49,7 +49,7 @@ from groundup.serve.app.application import running, shown_error
 from groundup.serve.app.documents import MAX_PASSAGES, read_ask
 from groundup.serve.assistants import customer_of
 from groundup.serve.fields import Body, Whole, read_fields
-from groundup.serve.indexes import passage_names, source_entries
+from groundup.serve.index_entries import passage_names, source_entries
 from groundup.serve.mcp.actions import action_tools, as_tool, call_action
 from groundup.serve.requests import RequestError
 from groundup.serve.server import ModelServer

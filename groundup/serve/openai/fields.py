@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from groundup.engine.sampling import BIAS_EXPECTED, MAX_LOGIT_BIAS
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.http.json_object import JsonObject
-from groundup.retrieve.assistant_actions import Caller
+from groundup.retrieve.caller import Caller
 from groundup.serve.fields import Body, Texts, Whole, with_sampling_rules
 from groundup.serve.requests import Options, RequestError
 

@@ -25,7 +25,8 @@ from groundup.retrieve.follow_up import question_in_context
 from groundup.retrieve.passages import BYTES_PER_TOKEN, Passage
 from groundup.retrieve.requests_to_reader import marked_text
 from groundup.serve import assistants
-from groundup.serve.indexes import passage_names, passage_path
+from groundup.serve.assistant_questions import question_of
+from groundup.serve.index_entries import passage_names, passage_path
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.perplexity.search_request import SearchRequest, changed_at, is_own_name
 from groundup.serve.request_preparation import require_within
@@ -121,7 +122,7 @@ async def answer(
         if writer is not None and writer[0].assistant == name:
             count, keep = request.num_passages, request.filters.keep
             plain = replace(plain, caller=assistants.caller_of(server, plain.caller, client))
-            question = assistants.question_of(server, plain, writer[0], writes, count, keep)
+            question = question_of(server, plain, writer[0], writes, count, keep)
         else:
             config = server.indexes.ask_config(request.num_passages)
             question = _question(request, name, writes, config)
