@@ -125,6 +125,18 @@ def is_item(text: str) -> bool:
     return _ITEM.match(text) is not None
 
 
+def without_mark(item: str) -> str:
+    """Return an item of a list without its dash, dot or number.
+
+    >>> without_mark("- a towel"), without_mark("2. Pay."), without_mark("12 towels")
+    ('a towel', 'Pay.', '12 towels')
+    """
+    mark = _ITEM.match(item)
+    if mark:
+        return item[mark.end() :].lstrip()
+    return item
+
+
 def _in_list(text: str, start: int, end: int) -> bool:
     """Whether a sentence is an item with another one on the line before or after, so that "1. Costs"
     is no heading.

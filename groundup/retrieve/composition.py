@@ -34,7 +34,7 @@ from functools import lru_cache
 from groundup.language import weekdays
 from groundup.language.calendar_dates import asked_days
 from groundup.language.terms import stems, terms, words
-from groundup.retrieve.asked_values import has_asked_value
+from groundup.retrieve.asked_values import asked_kinds, has_asked_value
 from groundup.retrieve.cite import (
     DIFFERS,
     MAX_QUOTE_CHARACTERS,
@@ -79,6 +79,11 @@ _REFERS = re.compile(
 _EXCEPTION = re.compile(
     r"\b(?:no|not|never|none|nothing|without|except\w*|unless|apart from|free|instead of|"
     r"\w+n't|cannot|exempt\w*|kein\w*|nicht|ohne|außer|sauf|sans|gratuit\w*)\b",
+    re.IGNORECASE,
+)
+_ASKS_ALL = re.compile(
+    r"\b(?:what|which|who|how (?:do|can|to|should|must)|was|welche[rsn]?|wer|wie|que|quoi|"
+    r"quel(?:le)?s|qui|comment)\b",
     re.IGNORECASE,
 )
 _FOOTNOTE = re.compile(r"\\?[*†¹²]")
@@ -214,7 +219,7 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
 def _quote(best: ScoredStatement, question: str) -> Quote:
     """Return a sentence as it is shown."""
     passage, said = best.passage, best.said
-    if listed := _list_below(passage, best.place):
+    if listed := _list_below(passage, best.place) or _list_around(best, question):
         return quote_of(passage, best.source, listed)
     quote = quote_of(passage, best.source, said)
     table = table_of(passage, best.place)
@@ -235,6 +240,42 @@ def _list_below(passage: Passage, place: int) -> Statement | None:
     if end - said.start > MAX_QUOTE_CHARACTERS:
         return None
     return replace(said, end=end, text=passage.text[said.start : end], head=None)
+
+
+def _list_around(best: ScoredStatement, question: str) -> Statement | None:
+    """Return the whole list of an item, below its head, as one statement, where all of it is asked:
+    "what should I bring?" has a word of the list's head or heading and none of the item "a towel".
+    None for other sentences, and where a value or "whether" is asked.
+    """
+    passage, said = best.passage, best.said
+    if not is_item(said.text) or not _ASKS_ALL.search(question) or asked_kinds(question):
+        return None
+    head = passage.title.rpartition(" > ")[2]
+    if said.head:
+        head = passage.text[slice(*said.head)]
+    asked = own_terms(question, passage.language)
+    if asked & own_terms(said.text, passage.language):
+        return None
+    if not asked & own_terms(head, passage.language):
+        return None
+    items = [each for each in _items_together(passage, best.place) if each.head == said.head]
+    start, end = items[0].start, items[-1].end
+    if said.head and not passage.text[said.head[1] : start].strip():
+        start, said = said.head[0], replace(said, head=None)
+    if len(items) < 2 or end - start > MAX_QUOTE_CHARACTERS:
+        return None
+    return replace(said, start=start, end=end, text=passage.text[start:end])
+
+
+def _items_together(passage: Passage, place: int) -> list[Statement]:
+    """Return the items of a list that stand around one of them with nothing between."""
+    listed = statements(passage)
+    first = last = place
+    while first and is_item(listed[first - 1].text):
+        first -= 1
+    while last + 1 < len(listed) and is_item(listed[last + 1].text):
+        last += 1
+    return listed[first : last + 1]
 
 
 def qualifying_statement(passage: Passage, place: int) -> Statement | None:

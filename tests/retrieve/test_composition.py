@@ -151,6 +151,39 @@ def test_words_that_no_row_says_are_found(said: str) -> None:
     assert not says_row(said, "| Treatment | Price | Guarantee |", "| Crown | £690 | 5 years |")
 
 
+POOL = """# Pool
+
+Please bring:
+
+- a towel
+- a padlock for the locker
+- swimwear that fits tightly
+
+## Not allowed
+
+* glass bottles
+* dogs, except guide dogs
+* cameras
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "shown"),
+    [
+        ("What should I bring?", "Please bring:\n- a towel\n- a padlock for the locker\n- swim"),
+        ("What is not allowed?", "* glass bottles\n* dogs, except guide dogs\n* cameras"),
+        ("Are dogs allowed?", "dogs, except guide dogs"),
+        ("What kind of padlock should I bring?", "Please bring: … a padlock for the locker"),
+    ],
+)
+def test_all_of_a_list_is_shown_where_all_of_it_is_asked(
+    answered: Shown, question: str, shown: str
+) -> None:
+    first, *_ = texts(answered(question, {"pool.md": POOL}))
+    assert first.startswith(f'"{shown}')
+    assert first.count("\n") == shown.count("\n")
+
+
 def test_a_list_is_shown_below_its_head(answered: Shown) -> None:
     answer = answered("What do I bring to my first visit?", {"bring.md": BRING})
     assert answer.quotes[0].text.startswith(
@@ -160,7 +193,7 @@ def test_a_list_is_shown_below_its_head(answered: Shown) -> None:
     answer = answered("Do you need a list of my medicines?", {"bring.md": BRING})
     assert answer.quotes[0].head is not None
     assert texts(answer)[0] == (
-        '"Bring with you to your first visit: … - a list of your medicines" [1]'
+        '"Bring with you to your first visit: … a list of your medicines" [1]'
     )
 
 
@@ -385,3 +418,4 @@ def test_nothing_is_composed_of_nothing() -> None:
     empty = Passage(1, "", "", "a", "a", "a", "", 0, 0, "en", 1)
     assert compose("?", [empty], [()]) == []
     assert part_text(Quote("a\nb", 1, 0, 3)) == '"a b" [1]'
+    assert part_text(Quote("a:\n\n- b\n  c\n- d", 1, 0, 9)) == '"a:\n- b c\n- d" [1]'

@@ -11,7 +11,10 @@ const LONG_WORD = 24; // characters
 export function quotation(quote, cite) {
   if (quote.in_words) return node("div", { class: `row-said ${quote.role}` }, node("p", {}, withNumber(quote.in_words, cite)), quote.table ? tableOf(quote.table) : null);
   const lines = quote.text.split(/\n\s*/).filter((line) => line.trim());
-  if (!quote.head && lines.length > 1 && lines.slice(1).every((line) => ITEM.test(line))) return listed(lines[0], lines.slice(1), quote.role, cite);
+  if (lines.length > 1 && lines.slice(1).every((line) => ITEM.test(line))) {
+    const head = ITEM.test(lines[0]) ? [] : lines.splice(0, 1);
+    return listed([quote.head?.text, ...head].filter(Boolean).join(" … "), lines, quote.role, cite);
+  }
   if (quote.head && ITEM.test(quote.text)) return listed(quote.head.text, [quote.text], quote.role, cite);
   return node("blockquote", { class: quote.role }, withNumber(quoted(quote.head ? `${quote.head.text} … ${quote.text}` : quote.text.replace(ITEM, "")), cite));
 }
@@ -26,7 +29,8 @@ function withNumber(text, cite) {
 function listed(head, items, role, cite) {
   const texts = items.map((item) => item.replace(ITEM, "").replace(/\s+/g, " "));
   const rows = texts.map((text, place) => node("li", {}, place === items.length - 1 ? withNumber(`${text}${say("close_quote")}`, cite) : text));
-  return node("blockquote", { class: role }, node("p", {}, `${say("open_quote")}${head}`), node("ul", {}, rows));
+  if (!head) rows[0].prepend(say("open_quote"));
+  return node("blockquote", { class: role }, head ? node("p", {}, `${say("open_quote")}${head}`) : null, node("ul", {}, rows));
 }
 
 /** A table with its quoted row marked. */
