@@ -232,6 +232,69 @@ def test_the_booklet_has_the_pages_in_their_order_with_their_pictures_and_loads_
     assert targets <= set(re.findall(r'id="([^"]+)"', text))
 
 
+@pytest.fixture(scope="module")
+def model_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As it stands in the site."""
+    page = tmp_path_factory.mktemp("site") / "assets" / "model.html"
+    page.parent.mkdir()
+    touch().write_model(page)
+    return page
+
+
+def test_every_page_of_the_path_opens_a_part_of_the_model_that_the_page_has(
+    model_page: Path,
+) -> None:
+    page = model_page
+    anchors = set(re.findall(r' id="([^"]+)"', page.read_text()))
+    parts = {each.stem: touch().LIVE.findall(each.read_text()) for each in EVERY}
+    assert {each.stem for each in TAUGHT} <= {name for name, found in parts.items() if found}
+    assert {part for found in parts.values() for part, _ in found} <= anchors
+    assert page.stat().st_size < 2_000_000
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("part", ["at-scores", "tokens-heading", "question", "train", "changes"])
+def test_a_frame_holds_one_part_of_the_model_as_high_as_it_is_and_in_the_colours_of_the_site(
+    browser: Any, model_page: Path, part: str
+) -> None:
+    page = model_page.parents[1] / "concepts" / "page.html"
+    page.parent.mkdir(exist_ok=True)
+    figure = touch().with_figures(f"<!-- live {part}: **In a model.** Words. -->")
+    assert "<noscript><p>The model" in figure
+    assert 'loading="lazy"' in figure
+    page.write_text(
+        f"<style>{touch().style()}</style><body data-md-color-scheme=default class=md-typeset>"
+        f"{figure}<script>{touch().script()}</script>"
+    )
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    view = context.new_page()
+    view.goto(page.as_uri())
+    inside = view.frame_locator("iframe")
+    inside.locator("body.alone").wait_for()
+    shown = """(root) => [...root.querySelectorAll('.stage, #controls > section')]
+        .filter((each) => each.checkVisibility())
+        .map((each) => each.dataset.stage ?? (each.id || each.classList[0] || 'next'))"""
+    sections = {
+        "at-scores": ["text", "inside", "scores"],
+        "tokens-heading": ["text", "text-tokens", "next"],
+        "question": ["text", "text-tokens", "shown"],
+        "train": ["train"],
+        "changes": ["text", "changes"],
+    }
+    assert inside.locator("html").evaluate(shown) == sections[part]
+    frame = "document.querySelector('iframe').offsetHeight"
+    high = min(inside.locator("body").evaluate("(body) => body.offsetHeight") + 2, 0.8 * 844)
+    assert view.evaluate(frame) == pytest.approx(high, abs=2)
+    wide = "document.documentElement.scrollWidth - innerWidth"
+    assert inside.locator("html").evaluate(wide) <= 0
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert inside.locator("html").evaluate(ground) == "rgb(251, 250, 246)"
+    view.evaluate("document.body.dataset.mdColorScheme = 'slate'")
+    inside.locator("html[style*=dark]").wait_for()
+    assert inside.locator("html").evaluate(ground) == "rgb(22, 24, 27)"
+    context.close()
+
+
 @pytest.mark.browser
 def test_a_picture_is_moved_by_keys_and_by_play_and_stands_still_until_then(
     browser: Any, tmp_path: Path

@@ -27,7 +27,7 @@ from booklet import write as write_booklet
 from links import faults_of_site
 from markdown_text import fenced_examples, plain_brackets
 from nbconvert import MarkdownExporter
-from touch import script, style, with_figures
+from touch import script, style, with_figures, write_model
 
 from groundup.course.notebook import notebooks
 from groundup.errors import GroundupError
@@ -168,13 +168,14 @@ def module_name(path: Path) -> str:
 
 
 def write_assets() -> None:
-    """Write style, script and MathJax. Raises NetworkError where its archive is neither in the cache nor in the registry."""
+    """Write style, script, the model in a page, and MathJax. Raises NetworkError where its archive is neither in the cache nor in the registry."""
     assets = PAGES / "assets"
     assets.mkdir()
     for name in ("site.css", "mathematics.js"):
         shutil.copyfile(Path(__file__).parent / name, assets / name)
     (assets / "touch.js").write_text(script())
     (assets / "touch.css").write_text(style())
+    write_model(assets / "model.html")
     archive = fetch_package(MATHJAX, MATHJAX_SHA256, kind="wheel")
     for glob in MATHJAX_FILES:
         for member in members(archive, glob):

@@ -1,6 +1,8 @@
 """The pictures of the concept pages that can be touched: `![words](../images/touch/NAME.svg)` in a page stands for the still
 picture, which the site's script (`touch/*.js`) replaces by one with controls.
 
+and for the model that computes in the reader's browser: `<!-- live PART: words -->` becomes a frame around a part of the live page.
+
     python docs/site/touch.py        draws the still pictures anew (wants node); tests/test_concepts.py compares them
 """
 
@@ -10,13 +12,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from groundup.device import select_compute
 from groundup.files import write_text
+from groundup.lab.live.live_page import write_live_page
 from groundup.palette import COLOURS, DARK, LIGHT, custom_properties
+from groundup.weights.model_io import open_model
 
 HERE = Path(__file__).parent / "touch"
 STILLS = HERE.parents[1] / "images" / "touch"
-SCRIPTS = ("frame.js", "attention.js", "recorded.js", "training.js", "models.js")
+SCRIPTS = ("frame.js", "attention.js", "recorded.js", "training.js", "models.js", "live.js")
 STILL = re.compile(r"^!\[([^\]]*)\]\(((?:\.\./)+images/touch/([\w-]+)\.svg)\)$", re.MULTILINE)
+LIVE = re.compile(r"^<!-- live ([\w-]+): (.+) -->$", re.MULTILINE)
+# The model of the concept pages, and the text that it continues at first (docs/concepts/README.md).
+MODEL = Path(__file__).parent / "model" / "tiny-shakespeare.gguf"
+TEXT = "What is the matter, my good"
 
 
 def script() -> str:
@@ -42,7 +51,24 @@ def with_figures(text: str) -> str:
         words, source, name = found.groups()
         return f'<figure class="touch" data-picture="{name}"><img src="{source}" alt="{words}"></figure>'
 
-    return STILL.sub(framed, text)
+    return LIVE.sub(_live, STILL.sub(framed, text))
+
+
+def _live(found: re.Match[str]) -> str:
+    part, words = found[1], re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", found[2])
+    page, title = "../assets/model.html", f"A model in this page: {part.removeprefix('at-')}"
+    return (
+        f'<figure class="live"><figcaption>{words}</figcaption>'
+        f'<iframe src="{page}?alone={part}" loading="lazy" title="{title}"></iframe>'
+        "<noscript><p>The model computes in your browser, which needs JavaScript.</p></noscript>"
+        f'<p class="live-whole"><a href="{page}#{part}">The whole model, in a page of its own</a></p>'
+        "</figure>"
+    )
+
+
+def write_model(page: Path) -> None:
+    """The live page of MODEL."""
+    write_live_page(open_model(str(MODEL), select_compute("cpu")), page, text=TEXT)
 
 
 def in_node(program: str) -> str:

@@ -101,8 +101,8 @@ POSITIONS: dict[str, tuple[list[str], list[str], list[str]]] = {
             "an arrow. The later the token stands, the farther each arrow is turned; some pairs "
             "turn fast and some slowly, like the hands of a clock. Between two tokens only the "
             "difference of their turns counts: how far apart they are.",
-            "What is turned are the query and the key, two lists that step 5 explains. Below are "
-            "arrows of this token's query in the chosen head: before and after the turn.",
+            "What is turned are the query and the key, two lists that step 5 explains. The arrows "
+            "are this token's query in the chosen head, before and after the turn.",
         ],
         ["The angle is the token's place, counted from 0, times the speed of the pair."],
         [

@@ -44,9 +44,10 @@ PROGRAM = (
     "change_page.js",
     "model_file.js",
     "train_page.js",
+    "alone.js",
     "page.js",
 )
-STYLES = ("live.css", "explain.css", "changes.css", "train.css")
+STYLES = ("live.css", "explain.css", "changes.css", "train.css", "alone.css")
 START = "Once upon a time"
 WRITTEN_TOKENS = 40
 # Continuations that are shown of those that the model repeats.
@@ -136,6 +137,7 @@ def _opening(contents: PageContents, name: str) -> Node:
 def _controls(text: str, contents: PageContents) -> list[Node]:
     config = contents.config
     box = node("textarea", text, id="text", rows=4, spellcheck="false", dir="auto")
+    text_box = node("label", "Your text, which the model continues", box)
     buttons = [
         node("button", words, type="button", id=id, disabled=disabled)
         for id, words, disabled in (
@@ -147,7 +149,7 @@ def _controls(text: str, contents: PageContents) -> list[Node]:
     ]
     written = node(
         "div",
-        node("section", node("label", "Your text, which the model continues", box), _settings()),
+        node("section", text_box, _settings(), class_="text"),
         node("div", buttons, class_="buttons"),
         node("p", role="status", id="status"),
         node(
@@ -161,6 +163,7 @@ def _controls(text: str, contents: PageContents) -> list[Node]:
                 role="toolbar",
                 aria_labelledby="tokens-heading",
             ),
+            class_="text-tokens",
         ),
         node(
             "section",

@@ -301,6 +301,7 @@ function mostProbable(shares, also) {
 
 const frame = () => new Promise((resolve) => setTimeout(resolve, 0));
 
+showAlone(new URLSearchParams(location.search).get("alone"));
 try {
   globalThis.livePage = new LivePage(JSON.parse(byId("contents").textContent));
 } catch (error) {
