@@ -36,6 +36,7 @@ from groundup.cli.serve_options import (
     open_kept,
     others_of_build,
     script_tags,
+    without_indexes,
 )
 from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress
@@ -160,7 +161,7 @@ def command(
         list[str] | None,
         Argument(
             metavar="MODEL",
-            help="Names, folders, .gguf files, builds (their models and index), or NAME=PATH.",
+            help="Names, folders, .gguf files, builds (models and index), indexes, or NAME=PATH.",
         ),
     ] = None,
     sources: ServedSources = ServedSources(),
@@ -192,6 +193,7 @@ def command(
         groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
         groundup serve smollm2-135m-instruct --precision float32
         groundup serve smollm2-135m-instruct --adapter brief=runs/brief --adapter polite=runs/polite
+        groundup serve manuals.index
         groundup serve smollm2-135m-instruct --index manuals.index
         groundup serve runs/my-firm --feedback feedback.jsonl
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
@@ -260,8 +262,9 @@ def _open_server(
     """Raises GroundupError."""
     from groundup.http.limits import Limits
 
+    models, named = without_indexes(models)
     own = indexes_of_builds(models)
-    indexes = indexes_of([*(sources.indexes or []), *own])
+    indexes = indexes_of([*(sources.indexes or []), *named, *own])
     indexes.own_words, indexes.promised = options.own_words, options.promised
     assistants = assistants_of(models, own)
     for note in open_desks(indexes, models, assistants, actions, trial=bool(options.trial)):

@@ -193,6 +193,14 @@ def indexes_of_builds(models: Sequence[str]) -> list[str]:
     return found
 
 
+def without_indexes(models: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What of the arguments is a model, and what an index of documents."""
+    from groundup.retrieve.index_folders import INDEX_FILE
+
+    indexes = [each for each in models if (Path(name_and_path(each)[1]) / INDEX_FILE).is_file()]
+    return [each for each in models if each not in indexes], indexes
+
+
 def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, str]:
     """Build -> its (first) index; `indexes`: as NAME=PATH."""
     found: dict[str, str] = {}

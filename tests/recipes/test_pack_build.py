@@ -12,7 +12,7 @@ import torch
 from tiny_encoder import save_encoder
 
 from groundup.cli.serve import registry_of
-from groundup.cli.serve_options import assistants_of, indexes_of_builds
+from groundup.cli.serve_options import assistants_of, indexes_of_builds, without_indexes
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.files import read_json, verify_folder
@@ -215,6 +215,8 @@ def test_a_build_of_a_pack_is_served_with_its_documents_its_chat_model_and_its_c
     built: Path,
 ) -> None:
     assert indexes_of_builds([str(built)]) == [f"out={built / 'index'}"]
+    given = [str(built), str(built / "index"), f"docs={built / 'index'}"]
+    assert without_indexes(given) == (given[:1], given[1:])
     assistants = assistants_of([str(built)], indexes_of_builds([str(built)]))
     registry = registry_of([str(built)], None, Silent(), assistants=assistants)
     assert {each.name: registry.info(each).use for each in registry.aliases()} == {

@@ -1,7 +1,8 @@
 // The page: which of its views is shown, by the part of the address behind "#": #documents, or #documents/INDEX/ID for a place in it.
 
+import { ask } from "./api.js";
 import { Assistant } from "./assistant.js";
-import { exampleQuestions, models } from "./catalog.js";
+import { models } from "./catalog.js";
 import { Chat } from "./chat.js";
 import { Classify } from "./classify.js";
 import { Compare } from "./compare.js";
@@ -25,12 +26,12 @@ const views = {
   models: new Models(),
 };
 
-/** The view that the page opens on: an assistant where there is one, the documents where some come with questions, as those of a pack, or nothing else is served. */
+/** The view that the page opens on: an assistant where there is one, the documents where some are served, or nothing else is. */
 async function first() {
   try {
-    const [questions, found] = await Promise.all([exampleQuestions(), models()]);
+    const [{ indexes }, found] = await Promise.all([ask("/groundup/indexes"), models()]);
     if (found.some(({ kind }) => kind === "assistant")) return "assistant";
-    return questions.length || !found.some(({ capabilities }) => capabilities.includes("completion")) ? "documents" : "chat";
+    return indexes.length || !found.some(({ capabilities }) => capabilities.includes("completion")) ? "documents" : "chat";
   } catch {
     return "chat"; // which says what is wrong
   }

@@ -253,7 +253,7 @@ def test_a_pack_opens_on_its_documents_with_questions_that_they_answer(
     (tmp_path / "asked").mkdir()
     items = [{"question": QUESTION, "answer": "24 months", "answers": answers}]
     write_json(tmp_path / "asked" / "results.json", {"items": items})
-    server = serve(str(documents.model), "--index", f"pack={tmp_path / 'index'}")
+    server = serve(str(documents.model), f"pack={tmp_path / 'index'}")
     page = opened(server.address)
     idea = page.locator("#documents-ideas .idea")
     idea.wait_for()
