@@ -1,6 +1,6 @@
 """`groundup lab`: pictures of a model's internals on a text of yours."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +88,7 @@ class TextToCompare:
             message = "--corrupted is compared with --text, which is missing."
             raise ConfigError(message, fix="Give both.")
         if self.corrupted is not None and not page:
-            message = "--corrupted is for the page of views, not for --live or --film."
+            message = "--corrupted is for the page of views, not for --live, --film or --features."
             raise ConfigError(message, fix="Use two commands.")
 
     def contrast(self) -> Contrast:
@@ -153,12 +153,37 @@ class PicturesToWrite:
             raise ConfigError(message, fix=did_you_mean(self.of, FILMED))
 
 
+@dataclass(frozen=True)
+class FeaturesToTrain:
+    """Features of a block's feed-forward network."""
+
+    features: Annotated[
+        bool,
+        Option("--features", help="Train a sparse transcoder, and write a page of its features."),
+    ] = False
+    block: Annotated[
+        int | None,
+        Option("--block", help="Of this block, from 1; default: the one that is needed most."),
+    ] = None
+    minutes: Annotated[float, Option("--minutes", help="Time for --features.")] = 5.0
+
+    def check(self, writing: PicturesToWrite) -> None:
+        """Raise ConfigError for options that do not fit together."""
+        if not self.features and self != FeaturesToTrain():
+            message = "--block and --minutes are for --features."
+            raise ConfigError(message, fix="Add --features.")
+        if self.features and (writing.live or writing.film or writing.pictures or writing.only):
+            message = "--features makes one page, without --live, --film, --pictures and --only."
+            raise ConfigError(message, fix="Use two commands.")
+
+
 @grouped()
 def command(
     model: ModelArgument,
     reading: TextToRead = TextToRead(),
     comparing: TextToCompare = TextToCompare(),
     writing: PicturesToWrite = PicturesToWrite(),
+    training: FeaturesToTrain = FeaturesToTrain(),
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -173,7 +198,9 @@ def command(
     it, from its snapshots (`groundup build` keeps some; --set fit.checkpoints.snapshots=16).
     --live writes one file with the model inside: it continues a text in any browser, offline, and
     shows every step from text to next token with the model's own numbers, what a change of the
-    model does, and how a model is trained on a text that is pasted in.
+    model does, and how a model is trained on a text that is pasted in. --features trains a sparse
+    transcoder of one block on the run's texts, in a folder beside the page, and shows its features.
+    The same command goes on after a stop.
 
     Examples:
         groundup lab runs/quickstart --text "To be, or not to be, that is the question."
@@ -184,6 +211,7 @@ def command(
             --corrupted "The capital of Italy is"
         groundup lab runs/quickstart --film forming.gif --of embeddings
         groundup lab runs/quickstart --live --out model.html
+        groundup lab runs/quickstart --features --block 4 --minutes 5 --out features.html
     """
     from groundup.device import select_compute
     from groundup.lab.page import plotly_script
@@ -191,7 +219,12 @@ def command(
     from groundup.weights.model_io import open_model
 
     writing.check()
-    comparing.check(reading, page=not writing.live and writing.film is None)
+    training.check(writing)
+    plain = not writing.live and writing.film is None and not training.features
+    comparing.check(reading, page=plain)
+    if training.features:
+        _write_features(model, training, writing.out or Path("features.html"), device, as_json)
+        return
     if writing.live:
         _write_live(model, reading, writing.out or Path("model.html"), as_json)
         return
@@ -248,6 +281,30 @@ def _write_live(model: str, reading: TextToRead, page: Path, as_json: bool) -> N
     ]
     values = {"page": str(page), "bytes": size, "parameters": contents.parameters}
     print_result(lines, {**values, "memorised": memorised}, as_json)
+
+
+def _write_features(
+    model: str, training: FeaturesToTrain, page: Path, device: str, as_json: bool
+) -> None:
+    """Train a transcoder in a folder beside the page, and write the page."""
+    from groundup.device import select_compute
+    from groundup.finetune.transcoder import TranscoderConfig, train_transcoder
+    from groundup.lab.circuits.features import look_at_run
+    from groundup.lab.circuits.page import write_features_page
+    from groundup.weights.model_io import open_model
+
+    config = TranscoderConfig(block=training.block, minutes=training.minutes)
+    compute, progress = select_compute(device), console_progress()
+    opened = open_model(model, compute, prefer="pretrain", progress=progress)
+    place = "features" if training.block is None else f"block-{training.block}"
+    folder = page.with_name(f"{page.stem}-{place}")
+    card = train_transcoder(opened, folder, config, compute=compute, progress=progress)
+    found = look_at_run(opened, folder, progress=progress)
+    write_features_page(page, opened.path.name, card, found)
+    lines = [*card.lines, f"{folder}: the transcoder.", f"{page}: open it in a browser."]
+    values = {"page": str(page), "folder": str(folder), **asdict(card)}
+    values["recovered"] = round(card.recovered, 5)
+    print_result(lines, values, as_json)
 
 
 def _write_page(inside: "ModelViews", writing: PicturesToWrite, as_json: bool) -> None:

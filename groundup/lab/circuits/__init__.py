@@ -7,5 +7,8 @@ A model and a text come in; plain values (`values.py`) and tables for a page go 
     run_texts        rows of the texts that the model was trained on
     top_texts        where in those texts a neuron (or a feature) is most active
 
+    transcoder       a block's feed-forward network by sparse features (trained in
+                     `finetune/transcoder.py`); features: on texts; page, tables: as HTML
+
 Begin reading with `contributions`
 """

@@ -9,8 +9,8 @@ the logit (or a difference of logits) is linear in x, and x is a sum of what the
 
 (direct logit attribution: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits";
 nostalgebraist 2020.) A head writes its mixed values through its own columns of the output
-projection; a neuron its activation times its column of the last matrix. Norms between a part and the
-stream (sandwich, output, post) are treated alike, so that the sum is exact for every wiring here.
+projection; a neuron its activation times its column of the last matrix. Norms between a part and
+the stream (sandwich, output, post) are treated alike, so that the sum is exact for every wiring here.
 
 Direct is not all: what later parts make of a part's output is missing in it. So each part is also
 removed, by zeros and by its mean over the text, and the whole model read again

@@ -48,10 +48,12 @@ def run_rows(
     starts = torch.rand(2 * count, generator=draw, dtype=torch.float64)
     rows: list[list[int]] = []
     for number, share in zip(chosen.tolist(), starts.tolist(), strict=True):
+        if len(rows) == count:
+            break
         text = texts[number]
         start = int(share * len(text))
         part = text[start : start + tokens * CHARACTERS_PER_TOKEN]
         ids = tokenizer.encode(part)[1:tokens]  # the first may begin inside a word
-        if len(ids) == tokens - 1 and len(rows) < count:
+        if len(ids) == tokens - 1:
             rows.append([begin_id(tokenizer), *ids])
     return rows

@@ -41,7 +41,7 @@ def top_places(texts: Iterable[TopText]) -> list[Node]:
 
 
 def _place(text: TopText) -> Node:
-    largest = text["activations"][text["peak"]]
+    largest = text["activations"][text["peak"]] or 1.0
     parts = []
     for index, (piece, value) in enumerate(zip(text["pieces"], text["activations"], strict=True)):
         share = round(DARKEST * max(0.0, min(1.0, value / largest)))

@@ -12,7 +12,7 @@ from groundup.lab.tokens import pieces_of
 from groundup.tokenizer.fast import Tokenizer
 
 BEFORE, AFTER = 10, 4
-DECIMALS = 3
+DECIMALS = 5
 
 
 def top_texts(

@@ -1,4 +1,4 @@
-"""The values of circuits, as they are written as JSON. Blocks, heads, neurons are counted from 1."""
+"""The values of circuits, as they are written as JSON; all numbers of parts are from 1."""
 
 from typing import TypedDict
 
@@ -56,3 +56,29 @@ class Contributions(CaptionedTokens):
     """Those with the largest direct contributions."""
     neurons_in_all: int
     """0: the feed-forward networks are mixtures of experts, whose neurons are not told apart."""
+
+
+class FeatureValues(TypedDict):
+    """A feature of a transcoder."""
+
+    number: int
+    """From 1."""
+    name: str
+    """The token at which it is mostly largest."""
+    share: float
+    """Of the tokens that have it."""
+    mean: float
+    """Of its activation over all tokens, those without it included."""
+    writes: float
+    """Share of all that the features write (squared)."""
+    texts: list[TopText]
+    raises: list[str]
+    """The tokens whose logits its direction raises most."""
+
+
+class FeatureList(TypedDict):
+    block: int
+    tokens: int
+    """Of the texts that were looked through."""
+    features: list[FeatureValues]
+    """Those that were active, by what they write."""
