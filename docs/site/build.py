@@ -6,6 +6,7 @@ groundup/course/notebooks      -> course/*.md by nbconvert, with the committed o
 a room of the code             -> reference/ROOM.md, one `:::` of mkdocstrings for each module
 MathJax                        from a package archive (groundup/fetch.py), so that the site asks no other host for anything
 zensical build --strict        -> HTML
+dark.py                        each picture also in dark colours
 links.py                       no dead link or anchor, nothing loaded from elsewhere
 """
 
@@ -24,6 +25,7 @@ import nbformat
 import tomli_w
 from booklet import LINE, MARK
 from booklet import write as write_booklet
+from dark import with_dark_pictures
 from links import faults_of_site
 from markdown_text import fenced_examples, plain_brackets
 from nbconvert import MarkdownExporter
@@ -72,6 +74,7 @@ def main() -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     copy_pages()
     course, reference = write_course(), write_reference()
+    with_dark_pictures(PAGES)
     write_assets()
     write_configuration({"COURSE": course, "REFERENCE": reference})
     zensical = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]

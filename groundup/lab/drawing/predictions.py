@@ -41,7 +41,7 @@ LENS_TOKENS = 12
 CELL_CHARACTERS = 10
 CELL_INCHES, ROW_INCHES = 0.92, 0.23
 LENS_LEGEND = (
-    " Shade: probability, white 0, dark 1; · is a space. Framed: the prediction is the actual "
+    " Colour: probability, none 0, strongest 1; · is a space. Framed: the prediction is the actual "
     "next token."
 )
 # Of the surprise: the darkest shade; a uniform choice among 49,152 tokens is 15.6 bits.
@@ -51,7 +51,7 @@ SHOWN_TOKENS = 300
 NAMED_TOKENS = 60
 LINE_CHARACTERS = 88
 LINE_INCHES = 0.34
-SURPRISE_LEGEND = f" Shade: white 0 bits, darkest {DARKEST_BITS:.0f} and more."
+SURPRISE_LEGEND = f" Colour: none 0 bits, strongest {DARKEST_BITS:.0f} and more."
 # Of the attribution.
 ATTRIBUTED_TOKENS = 40
 BAR_INCHES = 0.2
@@ -132,9 +132,7 @@ def draw_surprise(picture: SurprisePicture) -> Any:
     _draw_curves(curve, tokens)
     most = max(tokens, key=lambda token: token["bits"])
     word = show_spaces(most["text"]).strip("·")
-    title = (
-        f"Darker: more surprising. The most surprising token is {word!r}, {most['bits']:.1f} bits"
-    )
+    title = f"Stronger colour: more surprising. Most of all {word!r}, {most['bits']:.1f} bits"
     caption = f"{_means(picture)} {picture['caption']}{SURPRISE_LEGEND}"
     more = len(picture["tokens"]) - SHOWN_TOKENS
     if more > 0:

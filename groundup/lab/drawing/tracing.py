@@ -30,7 +30,7 @@ COLUMN_INCHES, HEAD_INCHES, ROW_INCHES, LEAST_INCHES = 0.32, 0.22, 0.17, 1.7
 # The last ones are shown.
 SHOWN_TOKENS = 24
 HALF = 0.5
-LEGEND = " Shade: white nothing (or less than nothing), darkest the whole difference."
+LEGEND = " Colour: none for nothing (or less), strongest for the whole difference."
 
 
 def draw_trace(trace: CausalTrace) -> Any:
