@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from groundup.cli.console import (
     wrapped,
 )
 from groundup.cli.fields import ConfigFields, grouped
+from groundup.errors import GroundupError
 from groundup.recipes.build_config import RUNS, BuildConfig
 from groundup.runs import BuildResults
 
@@ -106,9 +108,22 @@ def command(
         progress=console_progress(),
     )
     if isinstance(results, BuildResults):
-        print_result(_summary(results, out or RUNS / results.recipe), results.plain(), as_json)
+        folder = out or RUNS / results.recipe
+        _prepare_model(folder, device)
+        print_result(_summary(results, folder), results.plain(), as_json)
     else:
         print_result(_plan_lines(results), asdict(results), as_json)
+
+
+def _prepare_model(folder: Path, device: str) -> None:
+    """Of the build whose model is talked with next. Ctrl-C or a fault leaves it to the first
+    answer: the build is done.
+    """
+    from groundup.device import select_compute
+    from groundup.engine.precision import prepare_first_answer
+
+    with suppress(GroundupError, KeyboardInterrupt):
+        prepare_first_answer(folder, select_compute(device), console_progress())
 
 
 def _summary(results: BuildResults, folder: Path) -> list[str]:

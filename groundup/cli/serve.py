@@ -220,7 +220,7 @@ def command(
         return
     if models and not server.indexes.names:
         first = server.registry.find(name_and_path(models[0])[0])
-        server.loaded_models.open_ahead(server.registry.info(first), progress)
+        server.loaded_models.open_ahead(server.registry.info(first))
     # meanwhile
     from groundup.http.access_log import AccessLog
     from groundup.http.guard import Guard
@@ -279,6 +279,7 @@ def _open_server(
         assistants=assistants,
     )
     server = server_of(registry, options, Limits(), indexes)
+    server.loaded_models.progress = progress
     server.customer_header = header_name(options.customer_header)
     indexes.open_vectors(server.worker, progress)
     notes = precision_notes(server.loaded_models, registry)

@@ -24,10 +24,12 @@ from groundup.device import Compute, release_memory
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.engine.step_engine import WEIGHT_BYTES as WEIGHT_BYTES
-from groundup.engine.step_engine import WRITTEN_IN, is_decoded_in_int8
+from groundup.engine.step_engine import WRITTEN_IN, is_decoded_in_int8, is_written_by_step
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
 from groundup.files import cache_folder, json_bytes, read_json, sha256_text, write_json
 from groundup.kernels.probe import has_compiler, use_compiled_step, use_step_when_needed
+from groundup.kernels.step_check import why_not
+from groundup.kernels.step_shape import unsupported_part
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import MOST_SIDE, product_times, steady_s
@@ -103,6 +105,26 @@ def open_to_write(
         return open_in("float32", path, compute, progress=progress)
     progress.say(WRITTEN_IN.format(precision=bits))
     return opened, used
+
+
+def prepare_first_answer(folder: Path, compute: Compute, progress: Progress) -> None:
+    """Keep what the first answer of a build's model, or of a model, would wait for: its packed
+    weights and the step's machine code. Nothing is done where both are kept, or there is no model.
+
+    Raises GroundupError.
+    """
+    try:
+        path = find_model(folder, hashes=False)
+    except ModelError:
+        return
+    bits = default_precision(path, compute)
+    if bits != "float32" and not is_written_by_step(path):
+        progress.say(f"Preparing the first answer of {path} ...")
+        _open_quantised(bits, path, replace(compute, dtype=torch.bfloat16), progress)
+    elif bits == "float32" and compute.is_cpu:
+        summary = read_model_summary(str(path))
+        if summary.kind == "language" and not unsupported_part(summary.config):
+            why_not("float32", progress)
 
 
 def default_precision(path: Path, compute: Compute) -> Literal["float32", "int8", "int4"]:

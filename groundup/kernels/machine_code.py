@@ -26,11 +26,12 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, TypeAlias
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -48,8 +49,18 @@ BLAS = "scipy.linalg.cython_blas"
 OF_NUMBA = ("NRT_", "numba_", "Py")
 # Of what is compiled, the function that is called.
 ENTRY = "entry"
+WITHOUT_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 # It frees an array that numba has allocated: there are none.
 FREE = "define void @NRT_MemInfo_call_dtor(ptr %owner) { ret void }"
+
+
+Compiling: TypeAlias = Callable[[], AbstractContextManager[Callable[[], object]]]
+"""What goes on while a function is compiled; it gives what is called after each of its parts."""
+
+
+@contextlib.contextmanager
+def _unseen() -> Iterator[Callable[[], object]]:
+    yield bool
 
 
 class UnknownCode(GroundupError):
@@ -75,7 +86,7 @@ class MachineCode:
 
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
-        self.before_compiling: Callable[[], None] | None = None
+        self.compiling: Compiling = _unseen
         self._loaded: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -95,9 +106,8 @@ class MachineCode:
         file = f"{self.name}-{_digest([signature.encode()])}.o"
         code = read_code(folder / file) if folder else None
         if code is None:
-            if self.before_compiling is not None:
-                self.before_compiling()
-            code = _compile(self.module, self.name, arguments)
+            with self.compiling() as done:
+                code = _compile(self.module, self.name, arguments, done)
             if folder:
                 keep_code(folder / file, code)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
@@ -201,15 +211,20 @@ def _address(array: np.ndarray) -> int:
     return int(array.ctypes.data)
 
 
-def _compile(module: str, name: str, arguments: Sequence[Fixed]) -> bytes:
-    """The object file of a function for arguments of these types."""
+def _compile(
+    module: str, name: str, arguments: Sequence[Fixed], done: Callable[[], object] = bool
+) -> bytes:
+    """The object file of a function for arguments of these types. `done` is called as it and each
+    function that it calls are compiled.
+    """
     numba = _import_numba()
     from groundup.kernels.products import OPTIONS
 
     plain = getattr(importlib.import_module(module), name).py_func
-    made = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(plain)
-    made.compile(tuple(numba.typeof(each.value) for each in arguments))
-    code = llvm.parse_assembly(made.inspect_llvm(made.signatures[0]))
+    made = numba.njit(**OPTIONS, **WITHOUT_WRAPPERS)(plain)
+    with _parts_without_wrappers(), _following(done):
+        made.compile(tuple(numba.typeof(each.value) for each in arguments))
+        code = llvm.parse_assembly(made.inspect_llvm(made.signatures[0]))
     _add_entry(code, name, [number for each in arguments for number in each.numbers])
     code.link_in(llvm.parse_assembly(FREE))
     needed = [
@@ -223,6 +238,41 @@ def _compile(module: str, name: str, arguments: Sequence[Fixed]) -> bytes:
         )
     object_file: bytes = _target_machine().emit_object(code)
     return object_file
+
+
+@contextlib.contextmanager
+def _parts_without_wrappers() -> Iterator[None]:
+    """Python calls the outermost function alone, and numba's way into each of the others takes a
+    third of the time. They are forgotten after it: a call from Python would crash.
+    """
+    from groundup.kernels.products import COMPILED
+
+    new = [each for each in COMPILED if not each.overloads and hasattr(each, "_reset_overloads")]
+    for each in new:
+        each.targetoptions |= WITHOUT_WRAPPERS
+    try:
+        yield
+    finally:
+        for each in new:
+            for name in WITHOUT_WRAPPERS:
+                del each.targetoptions[name]
+            each._make_finalizer()()
+            each._reset_overloads()
+
+
+def _following(done: Callable[[], object]) -> AbstractContextManager[object]:
+    """Call `done` after each function that numba compiles meanwhile."""
+    event = importlib.import_module("numba.core.event")
+
+    class Compiled(event.Listener):  # type: ignore[name-defined]
+        def on_start(self, started: Any) -> None:
+            pass
+
+        def on_end(self, ended: Any) -> None:
+            done()
+
+    found: AbstractContextManager[object] = event.install_listener("numba:compile", Compiled())
+    return found
 
 
 def _add_entry(code: Any, name: str, numbers: Sequence[Any]) -> None:

@@ -43,6 +43,8 @@ Value = Any
 F = TypeVar("F", bound=Callable[..., Any])
 # Sums may be taken in another order (so that they use whole vectors), there are no checks of
 # bounds, and no errors, for which Python would be needed.
+COMPILED: list[Any] = []
+"""The functions that `compiled` has made."""
 OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
@@ -57,6 +59,7 @@ def compiled(function: F) -> F:
     made: F = numba.njit(**OPTIONS)(
         inspect.unwrap(function)
     )  # without the shape checker of the tests
+    COMPILED.append(made)
     return made
 
 

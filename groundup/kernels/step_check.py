@@ -3,6 +3,8 @@ tokens in a tiny model of known numbers are right. Without torch.
 """
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -13,7 +15,7 @@ from groundup.kernels.step_weights import StepModel, round_to_bf16
 from groundup.model.config import ModelConfig
 from groundup.model.packing import BLOCK, GROUP
 from groundup.operating_system import IS_WINDOWS
-from groundup.progress import Progress
+from groundup.progress import Advance, Progress
 
 WITHOUT_NUMBA = f"the package numba is not installed ({install_command('fast')})"
 if IS_WINDOWS:  # calls of machine code that were never tried could end the process
@@ -21,6 +23,8 @@ if IS_WINDOWS:  # calls of machine code that were never tried could end the proc
 COMPILED_STEP = "compiled step"
 BY_STEP = "Decoding with the compiled step, up to 32 answers at a time."
 COMPILING = "Compiling the decoding step, once for this machine (about 10 seconds) ..."
+# About so many functions, for the bar.
+COMPILED_FUNCTIONS = 31
 # Logits of the probe may differ by this share of the largest: order of summation, the polynomial
 # for exp, a key that is rounded to the next bf16.
 MAX_ERROR = 1e-2
@@ -61,11 +65,11 @@ def why_not(kind: Kind, progress: Progress) -> str:
         if kept.note and kept.note not in _notes:
             _notes.add(kept.note)
             progress.say(f"note: {kept.note}")
-        STEP.before_compiling = partial(progress.say, COMPILING)
+        before, STEP.compiling = STEP.compiling, partial(_shown, progress)
         try:
             error_share = probe_error(kind)
         finally:
-            STEP.before_compiling = None
+            STEP.compiling = before
     except ImportError as error:  # numba refuses a numpy that is newer than itself
         return f"Decoding through torch: numba can't be loaded ({error})."
     except UnknownCode as error:
@@ -76,6 +80,13 @@ def why_not(kind: Kind, progress: Progress) -> str:
         "Decoding through torch: the compiled step is wrong on this processor (by "
         f"{error_share:.2g})."
     )
+
+
+@contextmanager
+def _shown(progress: Progress) -> Iterator[Advance]:
+    progress.say(COMPILING)
+    with progress.track("compile", COMPILED_FUNCTIONS, "functions") as advance:
+        yield advance
 
 
 def probe_error(kind: Kind) -> float:

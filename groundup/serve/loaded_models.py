@@ -157,6 +157,8 @@ class LoadedModels:
         )
         self._loading = asyncio.Lock()
         self._ahead: OpenedAhead | None = None
+        self.progress: Progress = Silent()
+        """It is told what a model waits for when it is opened, such as a compiler."""
 
     @functools.cached_property
     def compute(self) -> "Compute":
@@ -166,7 +168,7 @@ class LoadedModels:
         """Whether a model is opened by the compiled step alone, without torch."""
         return self.by_step and self.precision in (None, "int8") and is_written_by_step(path)
 
-    def open_ahead(self, info: ModelInfo, progress: Progress) -> None:
+    def open_ahead(self, info: ModelInfo) -> None:
         """Begin to open the weights that the first request will most likely ask for, in a thread
         beside the server's own start, where the compiled step has them without torch. They are
         dropped after the default keep-alive time if nobody asks.
@@ -175,7 +177,7 @@ class LoadedModels:
         if not self.is_by_step(path) or not self.keep_alive_s or asked > self.memory_bytes:
             return
         thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-        opened = thread.submit(self._open_weights, path, "int8", progress)
+        opened = thread.submit(self._open_weights, path, "int8")
         self._ahead = OpenedAhead((path, "int8"), opened)
         thread.shutdown(wait=False)
 
@@ -328,18 +330,18 @@ class LoadedModels:
         if ahead is not None and ahead.of == (path, precision):
             self._ahead = None
             return ahead.engine.result()
-        return self._open_weights(path, precision, Silent())
+        return self._open_weights(path, precision)
 
-    def _open_weights(self, path: Path, precision: "PrecisionChoice", progress: Progress) -> Engine:
+    def _open_weights(self, path: Path, precision: "PrecisionChoice") -> Engine:
         def whole() -> "tuple[OpenModel, Compute]":
             from groundup.engine.precision import open_in, open_to_write
 
             if self.precision is None and precision != "float32":
-                return open_to_write(path, self.compute)
-            return open_in(precision, path, self.compute)
+                return open_to_write(path, self.compute, progress=self.progress)
+            return open_in(precision, path, self.compute, progress=self.progress)
 
         if precision == "int8" and self.is_by_step(path):
-            engine = open_step_engine(path, whole, progress=progress)
+            engine = open_step_engine(path, whole, progress=self.progress)
             if engine is not None:
                 return engine
         return Engine(*whole())

@@ -15,7 +15,7 @@ import torch
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
-from groundup.engine.precision import open_to_write
+from groundup.engine.precision import open_to_write, prepare_first_answer
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.engine.step_engine import StepEngine, is_written_by_step, open_step_engine
@@ -43,6 +43,14 @@ def unused() -> tuple:
     raise AssertionError("the model was opened with torch")
 
 
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Whose packed weights are kept, as after a first answer."""
@@ -52,7 +60,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with atomic_folder(folder) as temporary:
         save_model(made, temporary, train_tokenizer([TEXT * 9], 300))
     assert not is_written_by_step(folder) and open_step_engine(folder, unused) is None
-    open_to_write(folder, NATIVE)
+    said = Said()
+    prepare_first_answer(folder, NATIVE, said)
+    assert is_written_by_step(folder) and said.lines[0].startswith("Preparing the first answer")
+    prepare_first_answer(folder, NATIVE, again := Said())
+    prepare_first_answer(folder.parent, NATIVE, again)
+    assert not again.lines, "nothing is left to do, or there is no model"
     return folder
 
 
@@ -231,7 +244,7 @@ def test_a_server_opens_ahead_what_its_first_request_asks_for(
         settings=BatchSettings(),
     )
     models.by_step = True  # torch is loaded here
-    models.open_ahead(info, Silent())
+    models.open_ahead(info)
     models.unload_expired()
     ahead = models._ahead
     assert (ahead is not None) == is_opened

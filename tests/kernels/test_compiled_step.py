@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache, partial
@@ -42,6 +43,7 @@ from groundup.kernels import (
     machine_code,
     products,
     readable_step,
+    step_check,
     step_parts,
 )
 from groundup.kernels.array_step import ArrayStep, _Workers
@@ -672,6 +674,21 @@ def test_a_damaged_file_of_code_is_compiled_again(without_code: Path) -> None:
     without_code.rmdir()
     without_code.touch()  # nothing can be kept
     assert unpacked_by(new())
+
+
+@pytest.mark.usefixtures("without_code")
+def test_what_is_compiled_is_said_and_followed_function_by_function() -> None:
+    function, heard, parts = MachineCode(UNPACK_INT8.module, UNPACK_INT8.name), Heard(), []
+
+    @contextmanager
+    def compiling() -> Iterator[Callable[[], object]]:
+        with step_check._shown(heard) as advance:
+            yield lambda: parts.append(advance())
+
+    function.compiling = compiling
+    assert unpacked_by(function) and len(parts) >= 1 and heard.lines == [step_check.COMPILING]
+    parts.clear()
+    assert unpacked_by(function) and not parts
 
 
 def test_code_is_kept_by_processor_and_in_the_users_cache_where_the_package_can_not_be_written(
