@@ -125,6 +125,7 @@ def fitted(rows: Sequence[Row]) -> MeaningWeights:
     """Return the weights of some packs' rows."""
     names = sorted(
         {name for row in rows for part in row.parts for f in part.values() for name in f}
+        - {intent_meaning.UNKNOWN_THING}
     )
     inputs, wanted, weights = [], [], []
     for row in crossed(rows):

@@ -11,30 +11,25 @@ wording alters a rule. An effect follows only on a plain yes to a confirmation t
 values that are written: where a value or a lookup has changed since, it is shown again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from groundup.actions.definition import Action, ActionSet, Slot
+from groundup.actions.definition import Action, Slot
 from groundup.actions.endings import (
     Step,
     ask_which,
     fingerprint_of,
-    hash_of,
     understood,
     undo_of,
     undo_refusal,
     with_offer,
 )
-from groundup.actions.intent import ActionChooser
+from groundup.actions.likely import LIKELY, as_guess, likely_actions, with_code
 from groundup.actions.message_form import asks_something, message_form
-from groundup.actions.message_values import MessageReading, MessageValues, said_anew
+from groundup.actions.message_values import MessageValues, said_anew
 from groundup.actions.pending import is_two_sided, pending, waiting_action
 from groundup.actions.progress import (
-    ActionProgress,
-    KnownWorld,
     advance,
-    in_sentences,
-    known_values,
     rows_of,
 )
 from groundup.actions.replies import (
@@ -48,15 +43,13 @@ from groundup.actions.replies import (
     reads_yes,
     refuses,
 )
-from groundup.actions.rows import listed, meant_row, names_none
+from groundup.actions.rows import names_none
+from groundup.actions.slot_filling import SlotFilling
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
-    Heard,
     HeldValue,
     LastDone,
-    Performance,
-    TurnKind,
     Wish,
 )
 from groundup.actions.templates import fill
@@ -78,24 +71,8 @@ MAX_KEPT_CHARACTERS = 1000
 WHICH, OFFERED = "which", "offered"
 
 
-class Dialogue:
+class Dialogue(SlotFilling):
     """One message of a conversation, and what it leads to."""
-
-    def __init__(
-        self,
-        actions: ActionSet,
-        world: KnownWorld,
-        state: ActionState,
-        heard: Heard,
-        chooser: ActionChooser,
-    ) -> None:
-        self.actions = actions
-        self.chooser = chooser
-        self.world = world
-        self.state = state
-        self.heard = heard
-        self.message = heard.message
-        self.known = known_values(heard.today, heard.now, heard.customer)
 
     def step(self) -> Step:
         """Return what the message leads to."""
@@ -149,16 +126,29 @@ class Dialogue:
             return self._which(WHICH, *either)
         if not wishes:
             return Step(self.state)
+        if len(wishes) == 1:
+            named = self.chooser, self.actions, self.message, wishes[0].action
+            wishes = [replace(wishes[0], action=with_code(*named, self._values_of))]
         return self._start(wishes[0], wishes[1:])
 
     def _begin_likely(self) -> Step:
-        """Begin what a message asks for that is no question, where no action is sure; of two that are
-        about as likely ask which one.
+        """Begin what a message asks for where no action is sure, as a guess where it is not likely by
+        itself; of two that are about as likely ask which one.
         """
-        likely = self.chooser.likely(self.message)
-        if len(likely) > 1:
-            return self._which(WHICH, *likely)
-        return self._start(Wish(likely[0], self.message), ()) if likely else Step(self.state)
+        found = likely_actions(self.chooser, self.actions, self.message, self._values_of)
+        if len(found) != 1:
+            names = [each.action for each in found]
+            return self._which(WHICH, *names) if names else Step(self.state)
+        name = found[0].action
+        made = self._start(Wish(name, self.message), ())
+        if found[0].odds >= LIKELY:
+            return made
+        return as_guess(made) or self._which(OFFERED, name)
+
+    def _values_of(self, name: str) -> Collection[str]:
+        action = self.actions.action(name)
+        read = None if action is None else self._read(action, self.message)
+        return () if read is None else {*read.values, *read.unclear}
 
     def _which(self, question: str, *names: str) -> Step:
         return ask_which(self.actions, self.state, question, self.message, names)
@@ -212,14 +202,6 @@ class Dialogue:
         text = f"{understood(action, made.state.values)} {turn.text}".lstrip()
         return replace(made, turn=replace(turn, text=text))
 
-    def _read(
-        self, action: Action, message: str, start: int = 0, asked: Slot | None = None
-    ) -> MessageValues:
-        reader = MessageReading(
-            action, self.world, self.known, self.heard.today, self.chooser.meanings
-        )
-        return reader.read(message, start, asked)
-
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)
         assert action is not None
@@ -229,6 +211,8 @@ class Dialogue:
         if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
             return self._ended("cancelled", action.say("cancelled"), action)
         held, asked = self.state.values, action.slot(self.state.asked)
+        if self.state.guessed and asked is not None and self._is_wrong_guess(asked):
+            return self._ended("cancelled", action.say("cancelled"), action)
         if asked is not None and asked.type in ("name", "text") and reads_yes(self.message):
             return self._again()
         if asked is not None and asked.type == "text" and asks_something(self.message):
@@ -257,7 +241,14 @@ class Dialogue:
             return self._go_on(action, {**held, **read.values}, read)
         if reads_yes(self.message) or reads_no(self.message):
             return self._again()
+        if self.state.guessed:
+            self.state = ActionState(last=self.state.last, unsettled=self.state.unsettled)
+            return self._begin()
         return self._other_wish(action)
+
+    def _is_wrong_guess(self, asked: Slot) -> bool:
+        is_words = asked.type in ("name", "text") and denies(self.message)
+        return is_words or reads_no(self.message)
 
     def _is_short(self) -> bool:
         return len(self.message.split()) <= SHORT
@@ -319,107 +310,6 @@ class Dialogue:
         if stops or not as_shown or not self.heard.is_answer:
             return self._after(action, progress, MessageValues())
         return self._perform(action, progress, self.state.key)
-
-    def _perform(
-        self, action: Action, progress: ActionProgress, key: str, read: Sequence[str] = ()
-    ) -> Step:
-        held = progress.held
-        what = Performance(action, False, key, progress.bound, held, self.state, tuple(read))
-        return Step(self.state, performance=what)
-
-    def _go_on(self, action: Action, values: Mapping[str, HeldValue], read: MessageValues) -> Step:
-        return self._after(action, advance(action, self.world, values, self.known), read)
-
-    def _after(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
-        """Refuse, ask or confirm, as far as the values reach."""
-        values = {name: each for name, each in progress.held.items() if each.source != "lookup"}
-        aside = {name: each for name, each in self.state.set_aside.items() if name not in values}
-        self.state = replace(self.state, values=values, set_aside=aside, asked="", taken_up=False)
-        if progress.refused is not None or progress.missing is not None:
-            return self._stopped(action, progress, read)
-        chosen = self._chosen_row(progress.needed, progress)
-        if chosen:
-            return self._go_on(action, {**values, **chosen}, read)
-        turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
-        unclear = [slot for slot in action.askable if slot.name in read.unclear]
-        for slot in (*unclear, progress.needed):
-            if slot is not None:
-                question = read.unclear.get(slot.name) or self._question(slot, progress)
-                return self._asking(turn, slot, question)
-        fingerprint = fingerprint_of(action, progress.bound)
-        key = self.state.key
-        if fingerprint != self.state.fingerprint or not key:
-            new_key = hash_of(self.heard.key, action.name)
-            key = self.state.unsettled.get(fingerprint, new_key)
-        if action.effect is None:
-            return self._perform(action, progress, key, turn.read)
-        text = fill(action.confirm, in_sentences(progress.held, progress.bound))
-        state = replace(
-            self.state, waits="confirm", key=key, fingerprint=fingerprint, question=text
-        )
-        return Step(state, replace(turn, kind="confirm", text=text))
-
-    def _chosen_row(self, slot: Slot | None, progress: ActionProgress) -> dict[str, HeldValue]:
-        """Return the value of a slot whose row the message describes."""
-        if slot is None or not slot.rows:
-            return {}
-        rows, least = rows_of(slot, self.world, progress.bound), 2 - (self.state.asked == slot.name)
-        row = meant_row(rows, self.message, least) or meant_row(rows, self.state.message, 2)
-        fits = row is not None and slot.accepts(row)
-        return {slot.name: HeldValue(row, "message", shown=row)} if row and fits else {}
-
-    def _question(self, slot: Slot, progress: ActionProgress) -> str:
-        """Return the question for a slot, with the rows that its value is chosen from."""
-        rows = rows_of(slot, self.world, progress.bound)
-        return f"{slot.ask} {listed(rows)}.".strip() if rows else slot.ask
-
-    def _stopped(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
-        """Say why it can't go on: by a rule, or since a lookup found nothing."""
-        rule, lookup = progress.refused, progress.missing
-        values = in_sentences(progress.held, progress.bound)
-        again: tuple[str, ...] = ()
-        if rule is not None:
-            text = fill(rule.say, values)
-            if not rule.ends:
-                again = rule.ask_again or self.world.parameters(rule.refuse_if)
-        else:
-            assert lookup is not None
-            text = fill(lookup.missing, values)
-            held = self.state.values
-            again = tuple(each for each in self.world.parameters(lookup.sql) if each in held)
-        slots = [slot for slot in action.askable if slot.name in again]
-        kind: TurnKind = "refused" if rule is not None else "ask"
-        turn = ActionTurn(
-            kind, text, action, values=progress.held, rule=rule, read=tuple(read.values)
-        )
-        if not slots:
-            return self._ended("refused", text, action, turn)
-        names = [slot.name for slot in slots]
-        held = self.state.values
-        kept = {name: each for name, each in held.items() if name not in names}
-        aside = {name: each for name, each in held.items() if name in names}
-        self.state = replace(self.state, values=kept, set_aside=aside)
-        asked = next((slot for slot in slots if slot.ask), slots[0])
-        question = text
-        if not text.endswith("?"):
-            question = self._question(asked, progress)
-            text = f"{text} {question}".rstrip()
-        elif asked.rows:
-            text = f"{text} {self._question(replace(asked, ask=''), progress)}".rstrip()
-        return self._asking(turn, asked, question or text, text)
-
-    def _asking(self, turn: ActionTurn, slot: Slot, question: str, text: str = "") -> Step:
-        state = replace(
-            self.state, waits="value", asked=slot.name, question=question, key="", fingerprint=""
-        )
-        return Step(state, replace(turn, text=text or question, asked=slot))
-
-    def _ended(
-        self, kind: TurnKind, text: str, action: Action, turn: ActionTurn | None = None
-    ) -> Step:
-        turn = replace(turn or ActionTurn(kind, text, action), kind=kind, text=text)
-        state = ActionState(wishes=self.state.wishes, unsettled=self.state.unsettled)
-        return with_offer(self.actions, Step(state, turn))
 
     def _offer_answer(self) -> Step:
         first, *others = self.state.wishes

@@ -14,16 +14,16 @@ that a wish in words that no example has, or with the form of a question, is kno
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from math import inf, log, sqrt
+from math import inf, log
 
 from groundup.actions.definition import Action
 from groundup.actions.direct_wording import direct
 from groundup.actions.intent_meaning import (
     PLAIN,
+    UNKNOWN_THING,
     USUAL_ENCODER,
     Embed,
     Meanings,
@@ -31,6 +31,7 @@ from groundup.actions.intent_meaning import (
     best_odds,
     fitted_weights,
 )
+from groundup.actions.intent_texts import ExampleWords, nearest_of, texts_of
 from groundup.actions.intent_words import (
     CODE,
     COUNT,
@@ -38,7 +39,9 @@ from groundup.actions.intent_words import (
     MONEY,
     TIME,
     VALUE_TYPES,
+    in_small_letters,
     names_in,
+    ordered_thing,
     unquoted,
     without_values,
     words_of,
@@ -90,10 +93,9 @@ QUESTIONS = ("question", "wish", "may")
 # From so much on a message is an example but for its values.
 SAME = 0.9
 WHOLE_SENTENCES, MAX_CHARACTERS = 3, 1000
-# The least logarithm of the odds by meaning: to begin an action, to begin one with a message that is
-# no question and asks for nothing else, to offer one, and to begin one that is only told beside
-# another that is asked for.
-SURE, LIKELY, NEAR, TOLD = 0.5, 0.0, -1.5, 1.5
+# The least logarithm of the odds by meaning: to begin an action, to offer one, and to begin one that is
+# only told beside another that is asked for.
+SURE, NEAR, TOLD = 0.5, -1.5, 1.5
 # An action that is so near behind the best one may be the one that is meant.
 EITHER = 0.5
 # So far ahead is another action in a part of a message than the one of the whole message.
@@ -102,44 +104,6 @@ CLEARLY = 2.5
 REMEMBERED_WORDS = 2**14
 # The least length of a stem that may be a slip.
 MISSPELT_LETTERS = 6
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """The texts of one kind, as their words."""
-
-    texts: tuple[frozenset[str], ...]
-    counts: Counter[str]
-
-    @property
-    def size(self) -> int:
-        return len(self.texts)
-
-
-@dataclass(frozen=True)
-class _Example:
-    """A message as it is compared with others."""
-
-    form: Form
-    first: str
-    words: frozenset[str]
-    is_denied: bool
-
-    def nearest(self, others: Iterable["_Example"]) -> float:
-        """Return the similarity of the nearest of the same form, denied as it is."""
-        own = self.form, self.is_denied
-        return _nearest(
-            self.words, (each.words for each in others if (each.form, each.is_denied) == own)
-        )
-
-
-def _nearest(own: frozenset[str], texts: Iterable[frozenset[str]]) -> float:
-    """Return the similarity of the nearest text: the cosine of their words."""
-    return max((_cosine(own, each) for each in texts), default=0.0)
-
-
-def _cosine(one: frozenset[str], other: frozenset[str]) -> float:
-    return len(one & other) / sqrt(len(one) * len(other)) if one and other else 0.0
 
 
 _OWN = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive", "id"])
@@ -162,7 +126,7 @@ class ActionChooser:
         self._questions = {_plain(text) for each in actions for text in each.not_examples}
         self._title_words = {each.name: words_of(each.title) for each in actions}
         self._intents = {each.name: frozenset(each.intents) for each in actions}
-        self._asked = {each.name: _texts([each.title, *each.examples]) for each in actions}
+        self._asked = {each.name: texts_of([each.title, *each.examples]) for each in actions}
         self._examples = {
             each.name: [self._example(text) for text in each.examples] for each in actions
         }
@@ -179,8 +143,10 @@ class ActionChooser:
             for each in actions
         }
         self._options = {each.name: _option_words(each) for each in actions}
-        self._answered = _texts(text for each in actions for text in each.not_examples)
+        self._slot_words = {each.name: words_of(self._slots[each.name]) for each in actions}
+        self._answered = texts_of(text for each in actions for text in each.not_examples)
         self._spellings = frozenset([*self._known, *self._answered.counts])
+        self._ordinary = self._spellings | ORDERS
         self._weighed = self._spellings.union(*self._options.values())
         self._weights: dict[tuple[str, str], float] = {}
         self.meanings: Meanings | None = None
@@ -208,7 +174,7 @@ class ActionChooser:
         plain = _plain(message)
         if plain in self._titles or plain in self._questions:
             return self._titles.get(plain)
-        message = unquoted(message[:MAX_CHARACTERS])
+        message = self._read(message)
         if said := self._said_in_examples(message):
             return said
         given = frozenset(labels)
@@ -235,30 +201,28 @@ class ActionChooser:
         """Return two actions of which a message asks for one, but may for either; None: there are
         none.
         """
-        text = unquoted(message[:MAX_CHARACTERS])
+        text = self._read(message)
         if self.meanings is None or {_plain(message)} & {*self._titles, *self._questions}:
             return None
-        odds = self._odds(text, frozenset())
+        odds = self._odds(text)
         best = sorted(odds, key=lambda name: (-odds[name], name))[:2]
         if len(best) < 2 or odds[best[0]] < SURE or self._said_in_examples(text):
             return None
         is_near = odds[best[1]] >= max(SURE, odds[best[0]] - EITHER)
         return (best[0], best[1]) if is_near else None
 
-    def likely(self, message: str) -> list[str]:
-        """Return the action that a message which is no question asks for, where none is sure, or two
-        that are about as likely; [] for none.
+    def odds(self, message: str) -> dict[str, float]:
+        """Return the logarithm of the odds that a message asks for each action; {} by words alone, and
+        for a message that is known to ask for one or for none.
         """
-        text = unquoted(message[:MAX_CHARACTERS])
         is_known = bool({_plain(message)} & {*self._titles, *self._questions})
-        if self.meanings is None or is_known or self.form(text) in QUESTIONS:
-            return []
-        odds = self._odds(text, frozenset())
-        best = sorted(odds, key=lambda name: (-odds[name], name))[:2]
-        least = max([LIKELY, *(odds[name] - EITHER for name in best[:1])])
-        return [name for name in best if odds[name] >= least]
+        return {} if self.meanings is None or is_known else self._odds(self._read(message))
 
-    def _odds(self, message: str, labels: frozenset[str]) -> dict[str, float]:
+    def _read(self, message: str) -> str:
+        """Return what of a message is read."""
+        return unquoted(in_small_letters(message[:MAX_CHARACTERS], self._ordinary))
+
+    def _odds(self, message: str, labels: frozenset[str] = frozenset()) -> dict[str, float]:
         """Return the logarithm of the odds that a message asks for an action, for each one: that of
         its part which asks most clearly.
         """
@@ -267,7 +231,7 @@ class ActionChooser:
 
     def parts(self, message: str) -> list[tuple[str, Form]]:
         """Return the different parts of a message that may ask for something, with their forms."""
-        found = dict.fromkeys(self._parts(unquoted(message[:MAX_CHARACTERS])))
+        found = dict.fromkeys(self._parts(self._read(message)))
         return [each for each in found if not is_denied(each[0])]
 
     def features(
@@ -295,6 +259,7 @@ class ActionChooser:
         scores = {name: self._score(name, own, labels) for name in self._asked}
         chosen, said = self._chosen(text, form, labels), words(text)
         about = own - (names_in(text) - self._known)
+        thing = self._respelt(ordered_thing(text, ORDERS))
         found = {}
         for name, score in scores.items():
             others = max((scores[each] for each in scores if each != name), default=0.0)
@@ -305,16 +270,17 @@ class ActionChooser:
                 "covers": self._covers(name, about),
                 "key": float(self._has_key(name, own)),
                 "values": min(self._values(name, own), MANY_VALUES) / MANY_VALUES,
-                "nearest words": _nearest(own, self._asked[name].texts),
+                "nearest words": nearest_of(own, self._asked[name].texts),
                 "personal": float(not _OWN.isdisjoint(said)),
                 "length": min(len(said), 30) / 10,
                 "by words": float(chosen is not None and chosen[1] == name),
+                UNKNOWN_THING: float(bool(thing) and not self._knows(name, thing)),
             }
         return found
 
-    def _example(self, text: str) -> "_Example":
+    def _example(self, text: str) -> "ExampleWords":
         form = message_form(text, self._verbs)
-        return _Example(form, first_word(text), words_of(text), is_denied(text))
+        return ExampleWords(form, first_word(text), words_of(text), is_denied(text))
 
     def _said_in_examples(self, message: str) -> str | None:
         """Return the action that has a message among its examples, but for its values."""
@@ -383,7 +349,7 @@ class ActionChooser:
         asked, answered = self._asked[name].texts, self._answered.texts
         if form in QUESTIONS and self._same_question(text, own, name):
             return "request"
-        if form == "question" or _nearest(own, answered) >= _nearest(own, asked):
+        if form == "question" or nearest_of(own, answered) >= nearest_of(own, asked):
             return "question"
         if self._values(name, own) >= MANY_VALUES:
             return "request"
@@ -399,13 +365,18 @@ class ActionChooser:
         """
         first = first_word(text)
         asked = (each for each in self._examples[name] if each.form in QUESTIONS)
-        near = _nearest(own, (each.words for each in asked if each.first == first))
-        return near >= SAME_QUESTION and near > _nearest(own, self._answered.texts)
+        near = nearest_of(own, (each.words for each in asked if each.first == first))
+        return near >= SAME_QUESTION and near > nearest_of(own, self._answered.texts)
 
     def _has_key(self, name: str, own: frozenset[str]) -> bool:
         """Whether a text has a word of the action's title, or of two of its examples."""
         texts = self._asked[name]
         return any(texts.counts[word] > 1 or word in texts.texts[0] for word in own - VALUE_TYPES)
+
+    def _knows(self, name: str, own: frozenset[str]) -> bool:
+        """Whether one of some words is of an action's texts, options or slots."""
+        known = self._asked[name].counts.keys() | self._options[name] | self._slot_words[name]
+        return not known.isdisjoint(own)
 
     def _covers(self, name: str, own: frozenset[str]) -> float:
         """Return the share of a text's words that the action's texts, options or slots know."""
@@ -476,11 +447,6 @@ def _nearest_word(word: str, known: frozenset[str]) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(word for word in words(text) if word not in ("please", "pls"))
-
-
-def _texts(texts: Iterable[str]) -> _Texts:
-    made = tuple(words_of(text) for text in texts)
-    return _Texts(made, Counter(word for each in made for word in each))
 
 
 def _option_words(action: Action) -> frozenset[str]:

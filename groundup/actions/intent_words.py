@@ -48,6 +48,19 @@ _NAMED = re.compile(
     r"(?:'s|’s| is|:)?\s+"
     r"[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+){0,2}"
 )
+# "can you please fix my", with what stands between an order and its thing.
+_LEAD = (
+    r"(?:can|could|would|will|may) (?:you|u|ya|i|we) |(?:please|pls|hi|hello|hey|and|so|just|then|i|we)\b[\s,]+"
+    r"|(?:i|we)(?:'d| would|d) (?:like|love) to |(?:want|need|like) to "
+)
+_THING = (
+    r"(?:(?:me|us) )?((?:an?|my|our|the|some) (?:[^\W\d_]+ ){0,3}?[^\W\d_]+)"
+    r"(?=\s*(?:[.,;:!?()–—-]|\Z|\d)|\s(?:for|on|at|in|to|from|of|with|while|when|because|please|pls|and"
+    r"|so|as|by|that|which|tomorrow|today|tonight|next|this|instead|now|too|again|asap)\b)"
+)
+_CAPITALS = re.compile(r"\b[A-ZÀ-ÖØ-Þ]{2,}\b")
+# The share of capitals among the letters of a message that is shouted.
+SHOUTED = 0.6
 # A code, and the one word beside it at the end of a clause: "HQWKTR bramley - ...".
 _CODES = re.compile(
     r"\b(?:[A-Z]{5,}|(?=[^\W\d]*\d)[A-Z\d]{4,})\b(?:[\s,(]+[\w'’-]+\)?(?=\s*(?:[-–—,.;]|\Z)))?\s*[-–—,:;]?"
@@ -114,6 +127,41 @@ def _merged(own: list[str]) -> list[str]:
                 found.append(own[place])
             place += 1
     return found
+
+
+def ordered_thing(text: str, verbs: frozenset[str]) -> frozenset[str]:
+    """Return the word for the thing that a text orders something to be done with, the last one before
+    a preposition or pause; empty where it names none. `verbs`: those of orders.
+
+    >>> ordered_thing("can you fix my apple watch on Monday?", frozenset(["fix"]))
+    frozenset({'watch'})
+    >>> ordered_thing("fix it please", frozenset(["fix"]))
+    frozenset()
+    """
+    match = re.match(rf"(?:{_LEAD})*(?:{'|'.join(verbs)}) {_THING}", text, re.IGNORECASE)
+    own = _merged(stems(words(match[1]), "en")) if match else []
+    return frozenset(own[-1:])
+
+
+def in_small_letters(message: str, known: frozenset[str]) -> str:
+    """Return a message with its ordinary words in small letters where they are in capitals, which may
+    be taken for codes. `known`: stems and words that are ordinary.
+
+    >>> in_small_letters("FREEZE 4417 NOW! Booking PLMNVS", frozenset(["freez"]))
+    'freeze 4417 now! Booking PLMNVS'
+    """
+    letters = [each for each in message if each.isalpha()]
+    is_shouted = sum(each.isupper() for each in letters) > SHOUTED * len(letters)
+
+    def lowered(match: re.Match[str]) -> str:
+        said = match[0].lower()
+        is_ordinary = (
+            said in known or said in STOP_WORDS["en"] or not known.isdisjoint(stems([said], "en"))
+        )
+        has_vowel = not set("aeiou").isdisjoint(said)
+        return said if is_ordinary or (is_shouted and has_vowel) else match[0]
+
+    return _CAPITALS.sub(lowered, message)
 
 
 def names_in(text: str) -> frozenset[str]:

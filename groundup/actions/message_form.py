@@ -67,6 +67,7 @@ _WISHING = re.compile(
     r"|(?:the|this|that|his|her) \w+(?: \w+){0,4}?(?= be (?:told|made|put|sent|\w+ed)\b))\b"
     r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
     r" there any\b"
+    r"|is there (?:still |also )?(?:an?|space|room|something)\b(?=.*\b(?:left|free|seats?|places?|space|room)\b)"
     r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
     r"|(?:do|would) you (?:still )?have (?:a|an|any|room|space|something|anything)\b)",
     re.IGNORECASE,
@@ -80,7 +81,7 @@ _OF_SOMEONE = re.compile(
 )
 _REQUESTING = re.compile(
     rf"\b(?:(?:can|could|would|will|cud|wud) (?:you|u|ya|(?:someone|somebody|anyone|anybody)"
-    rf"(?= (?:please|come|pop|{'|'.join(sorted(ORDERS))})))\b|let me\b|let's\b|help me\b|would you mind\b)",
+    rf"(?= (?:please|come|pop|look|have|{'|'.join(sorted(ORDERS))})))\b|let me\b|let's\b|help me\b|would you mind\b)",
     re.IGNORECASE,
 )
 _WANTING = re.compile(
@@ -121,7 +122,8 @@ _PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
 _SUBJECTS = _PERSONAL | {"he", "she", "they"}
 # "Please don't cancel it", "I don't want to move".
 _DENIED = re.compile(
-    rf"\b(?:don'?t|do not|didn'?t) (?!let\b)(?:\w+ ){{0,3}}?(?:want|need|wish|{'|'.join(sorted(ORDERS))})",
+    rf"\b(?:don'?t|do not|didn'?t) (?!let\b)(?:\w+ ){{0,3}}?(?:(?:want|need|wish)(?! any(?:one|body)\b)"
+    rf"|{'|'.join(sorted(ORDERS - {'want', 'need', 'wish'}))})",
     re.IGNORECASE,
 )
 # Where a wish may begin behind a story, a reason or anger: "..., so can you put a stop on it".
@@ -142,6 +144,12 @@ _TAIL_WORDS = 3
 _NO_LONGER = re.compile(
     r"\b(?:don'?t|do not) (?:want|need) (?!to\b).*\b(?:any ?more|any longer|after all)\b",
     re.IGNORECASE,
+)
+
+
+# "can Amira start badminton please"
+_ASKED_POLITELY = re.compile(
+    rf"{OPENING}(?:can|could|may|might) (?!{_YOU}\b).*\b(?:please|pls|plz)\W*\Z", re.IGNORECASE
 )
 
 
@@ -211,6 +219,8 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
     if _WISHING.match(sentence) and not _TELLING.match(sentence):
         is_own = words_of(sentence) & (VALUE_TYPES | {OWN_BOOKING})
         return "wish" if is_own or _OF_SOMEONE.match(sentence) else "may"
+    if _ASKED_POLITELY.match(sentence) and not _TELLING.match(sentence):
+        return "wish"
     tail = asking_tail(sentence)
     if tail and not _ASKING.match(sentence):
         return _form(tail, verbs, is_alone=False)

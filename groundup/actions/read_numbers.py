@@ -258,7 +258,7 @@ _BEFORE = re.compile(
 # "the limit up to 8.50": an amount that is wished, beside others that are told.
 _SET_TO = re.compile(
     r"\b(?:(?:up|down) to|limit(?:\s+\w+){0,3}? to|(?:raise|lower|set|change|increase|reduce|put)\b"
-    r"[^.!?]* to)\s+(?:(?:about|only|just|exactly)\s+)*\Z",
+    r"[^.!?]* to|make (?:it|that))\s+(?:(?:about|only|just|exactly)\s+)*\Z",
     re.IGNORECASE,
 )
 
@@ -280,7 +280,8 @@ def read_money(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
     known = [*found, *others]
     for match in _BARE.finditer(text):
         is_set = _SET_TO.search(text, 0, match.start()) and not overlaps(*match.span(), known)
-        if is_set if known else asked or _BEFORE.search(text, 0, match.start()):
+        is_sum = (match[2] or "").lower() == "grand" or _BEFORE.search(text, 0, match.start())
+        if is_set if known else asked or is_sum:
             amount = _value(match[1] or match[3], match[2])
             if amount is not None and match[0].lower() != "one":
                 found.append(Reading(*match.span(), (amount,)))

@@ -56,7 +56,8 @@ _FOLLOWS = re.compile(
     r"\s*(?:\Z|[^\w\s]|(?:at|on|in|for|to|and|or|but|please|pls|plz|if|is|was|would|will|until|till"
     r"|from|with|by|as|instead|we|i|it|thanks|thank|then|not|after|before|when|my|our|can|could"
     r"|this|that|the|today|tonight|tomorrow|tmrw|yesterday|so|maybe|sharp|works?|suits?|sounds"
-    r"|okay|ok|under|name|through|ish|latest|onwards|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+    r"|okay|ok|alright|all right|any|good|fine|better|possible|rather|because|cos"
+    r"|under|name|through|ish|latest|onwards|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
     r"|sat|sun|fri|mon)\b)",
     re.IGNORECASE,
 )

@@ -137,7 +137,7 @@ _NO_NAMES = frozenset(
         " tonight christmas easter regards cheers bye hello monday tuesday wednesday thursday friday saturday sunday"
         " instead then again too also now soon asap both pls plz thx ta urgently stolen lost"
         " got wrong spelt spelled misspelt missing has been changed sorry"
-        " mobile phone tel telephone"
+        " mobile phone tel telephone booking reference ref order"
         " number cell call ring text"
     )
 )

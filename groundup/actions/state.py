@@ -98,6 +98,8 @@ class ActionState:
     """Whether the action was taken up by itself, right after `last` was done, and nothing was said
     since.
     """
+    guessed: bool = False
+    """Whether the action was guessed from the first message, and nothing was said since."""
     last: LastDone | None = None
     unsettled: dict[str, str] = field(default_factory=dict)
     """The keys of effects of which it can't be told whether they happened, by what they were."""

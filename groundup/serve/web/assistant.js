@@ -110,7 +110,8 @@ export class Assistant {
   #complete(reply, question, isOpen) {
     reply.element.classList.add(`is-${reply.kind}`);
     if (reply.kind === "person" && reply.summary.length) reply.actions.append(button(say("copy_asked"), () => copyText(reply.summary.join("\n")), { class: "plain" }));
-    if (reply.number) reply.actions.after(rating(reply.number));
+    const waits = reply.action && (reply.action.asked || reply.action.yes_no || reply.action.choices.length); // a question is no answer yet
+    if (reply.number && !waits) reply.actions.after(rating(reply.number));
     if (!reply.action) return;
     markTaken(reply.heading, question, reply.action);
     refill(reply.left, actionPanel(reply.action, reply.text, (text) => this.#ask(text), isOpen));

@@ -122,3 +122,14 @@ def test_by_keyboard_from_the_button_to_the_confirmation(view: Callable[..., Any
     page.get_by_role("button", name="No", exact=True).press("Enter")
     replied(page, 2)
     assert page.locator(".ways").count() == 0
+
+
+def test_an_answer_is_rated_and_a_question_is_not(
+    opened: Callable[..., Any], serve: Callable[..., Any], build: Path, tmp_path: Path
+) -> None:
+    rated = serve(str(build), "--feedback", str(tmp_path / "feedback.jsonl"))
+    page = opened(rated.address)
+    page.get_by_role("heading", name="Pebblegate").wait_for()
+    assert ask(page, START).locator(".rating").count() == 0
+    ended = ask(page, "leave it", 1)
+    assert ended.locator(".rating").count() == 1

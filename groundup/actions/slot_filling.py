@@ -1,0 +1,152 @@
+"""One action of a conversation, as far as its values reach: lookups and rules run, then it is
+refused, a value is asked for, or all of them are shown for a yes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from groundup.actions.definition import Action, ActionSet, Slot
+from groundup.actions.endings import Step, fingerprint_of, hash_of, with_offer
+from groundup.actions.intent import ActionChooser
+from groundup.actions.message_values import MessageReading, MessageValues
+from groundup.actions.progress import (
+    ActionProgress,
+    KnownWorld,
+    advance,
+    in_sentences,
+    known_values,
+    rows_of,
+)
+from groundup.actions.rows import listed, meant_row
+from groundup.actions.state import ActionState, ActionTurn, Heard, HeldValue, Performance, TurnKind
+from groundup.actions.templates import fill
+
+
+class SlotFilling:
+    """Fills the slots of the action that a state has."""
+
+    def __init__(
+        self,
+        actions: ActionSet,
+        world: KnownWorld,
+        state: ActionState,
+        heard: Heard,
+        chooser: ActionChooser,
+    ) -> None:
+        self.actions = actions
+        self.chooser = chooser
+        self.world = world
+        self.state = state
+        self.heard = heard
+        self.message = heard.message
+        self.known = known_values(heard.today, heard.now, heard.customer)
+
+    def _read(
+        self, action: Action, message: str, start: int = 0, asked: Slot | None = None
+    ) -> MessageValues:
+        reader = MessageReading(
+            action, self.world, self.known, self.heard.today, self.chooser.meanings
+        )
+        return reader.read(message, start, asked)
+
+    def _go_on(self, action: Action, values: Mapping[str, HeldValue], read: MessageValues) -> Step:
+        return self._after(action, advance(action, self.world, values, self.known), read)
+
+    def _after(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
+        """Refuse, ask or confirm, as far as the values reach."""
+        values = {name: each for name, each in progress.held.items() if each.source != "lookup"}
+        aside = {name: each for name, each in self.state.set_aside.items() if name not in values}
+        self.state = replace(self.state, values=values, set_aside=aside, asked="")
+        self.state = replace(self.state, taken_up=False, guessed=False)
+        if progress.refused is not None or progress.missing is not None:
+            return self._stopped(action, progress, read)
+        chosen = self._chosen_row(progress.needed, progress)
+        if chosen:
+            return self._go_on(action, {**values, **chosen}, read)
+        turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
+        unclear = [slot for slot in action.askable if slot.name in read.unclear]
+        for slot in (*unclear, progress.needed):
+            if slot is not None:
+                question = read.unclear.get(slot.name) or self._question(slot, progress)
+                return self._asking(turn, slot, question)
+        fingerprint = fingerprint_of(action, progress.bound)
+        key = self.state.key
+        if fingerprint != self.state.fingerprint or not key:
+            new_key = hash_of(self.heard.key, action.name)
+            key = self.state.unsettled.get(fingerprint, new_key)
+        if action.effect is None:
+            return self._perform(action, progress, key, turn.read)
+        text = fill(action.confirm, in_sentences(progress.held, progress.bound))
+        state = replace(
+            self.state, waits="confirm", key=key, fingerprint=fingerprint, question=text
+        )
+        return Step(state, replace(turn, kind="confirm", text=text))
+
+    def _chosen_row(self, slot: Slot | None, progress: ActionProgress) -> dict[str, HeldValue]:
+        """Return the value of a slot whose row the message describes."""
+        if slot is None or not slot.rows:
+            return {}
+        rows, least = rows_of(slot, self.world, progress.bound), 2 - (self.state.asked == slot.name)
+        row = meant_row(rows, self.message, least) or meant_row(rows, self.state.message, 2)
+        fits = row is not None and slot.accepts(row)
+        return {slot.name: HeldValue(row, "message", shown=row)} if row and fits else {}
+
+    def _question(self, slot: Slot, progress: ActionProgress) -> str:
+        """Return the question for a slot, with the rows that its value is chosen from."""
+        rows = rows_of(slot, self.world, progress.bound)
+        return f"{slot.ask} {listed(rows)}.".strip() if rows else slot.ask
+
+    def _stopped(self, action: Action, progress: ActionProgress, read: MessageValues) -> Step:
+        """Say why it can't go on: by a rule, or since a lookup found nothing."""
+        rule, lookup = progress.refused, progress.missing
+        values = in_sentences(progress.held, progress.bound)
+        again: tuple[str, ...] = ()
+        if rule is not None:
+            text = fill(rule.say, values)
+            if not rule.ends:
+                again = rule.ask_again or self.world.parameters(rule.refuse_if)
+        else:
+            assert lookup is not None
+            text = fill(lookup.missing, values)
+            held = self.state.values
+            again = tuple(each for each in self.world.parameters(lookup.sql) if each in held)
+        slots = [slot for slot in action.askable if slot.name in again]
+        kind: TurnKind = "refused" if rule is not None else "ask"
+        turn = ActionTurn(
+            kind, text, action, values=progress.held, rule=rule, read=tuple(read.values)
+        )
+        if not slots:
+            return self._ended("refused", text, action, turn)
+        names = [slot.name for slot in slots]
+        held = self.state.values
+        kept = {name: each for name, each in held.items() if name not in names}
+        aside = {name: each for name, each in held.items() if name in names}
+        self.state = replace(self.state, values=kept, set_aside=aside)
+        asked = next((slot for slot in slots if slot.ask), slots[0])
+        question = text
+        if not text.endswith("?"):
+            question = self._question(asked, progress)
+            text = f"{text} {question}".rstrip()
+        elif asked.rows:
+            text = f"{text} {self._question(replace(asked, ask=''), progress)}".rstrip()
+        return self._asking(turn, asked, question or text, text)
+
+    def _asking(self, turn: ActionTurn, slot: Slot, question: str, text: str = "") -> Step:
+        state = replace(
+            self.state, waits="value", asked=slot.name, question=question, key="", fingerprint=""
+        )
+        return Step(state, replace(turn, text=text or question, asked=slot))
+
+    def _ended(
+        self, kind: TurnKind, text: str, action: Action, turn: ActionTurn | None = None
+    ) -> Step:
+        turn = replace(turn or ActionTurn(kind, text, action), kind=kind, text=text)
+        state = ActionState(wishes=self.state.wishes, unsettled=self.state.unsettled)
+        return with_offer(self.actions, Step(state, turn))
+
+    def _perform(
+        self, action: Action, progress: ActionProgress, key: str, read: Sequence[str] = ()
+    ) -> Step:
+        held = progress.held
+        what = Performance(action, False, key, progress.bound, held, self.state, tuple(read))
+        return Step(self.state, performance=what)
