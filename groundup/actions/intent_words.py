@@ -50,13 +50,14 @@ _NAMED = re.compile(
 )
 # "can you please fix my", with what stands between an order and its thing.
 _LEAD = (
-    r"(?:can|could|would|will|may) (?:you|u|ya|i|we) |(?:please|pls|hi|hello|hey|and|so|just|then|i|we)\b[\s,]+"
+    r"(?:can|could|would|will|may) (?:you|u|ya|i|we) "
+    r"|(?:please|pls|hi|hello|hey|and|so|just|then|i|we)\b[\s,]+"
     r"|(?:i|we)(?:'d| would|d) (?:like|love) to |(?:want|need|like) to "
 )
 _THING = (
     r"(?:(?:me|us) )?((?:an?|my|our|the|some) (?:[^\W\d_]+ ){0,3}?[^\W\d_]+)"
-    r"(?=\s*(?:[.,;:!?()–—-]|\Z|\d)|\s(?:for|on|at|in|to|from|of|with|while|when|because|please|pls|and"
-    r"|so|as|by|that|which|tomorrow|today|tonight|next|this|instead|now|too|again|asap)\b)"
+    r"(?=\s*(?:[.,;:!?()–—-]|\Z|\d)|\s(?:for|on|at|in|to|from|of|with|while|when|because|please"
+    r"|pls|and|so|as|by|that|which|tomorrow|today|tonight|next|this|instead|now|too|again|asap)\b)"
 )
 _CAPITALS = re.compile(r"\b[A-ZÀ-ÖØ-Þ]{2,}\b")
 # The share of capitals among the letters of a message that is shouted.

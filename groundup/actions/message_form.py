@@ -67,7 +67,8 @@ _WISHING = re.compile(
     r"|(?:the|this|that|his|her) \w+(?: \w+){0,4}?(?= be (?:told|made|put|sent|\w+ed)\b))\b"
     r"|(?:is|would) it (?:be )?(?:possible|ok|okay|alright|all right)(?= (?:to|if|for)\b)|is"
     r" there any\b"
-    r"|is there (?:still |also )?(?:an?|space|room|something)\b(?=.*\b(?:left|free|seats?|places?|space|room)\b)"
+    r"|is there (?:still |also )?(?:an?|space|room|something)\b"
+    r"(?=.*\b(?:left|free|seats?|places?|space|room)\b)"
     r"|any (?:chance|room|space|possibility|tables?|seats?)|(?:have|had|has)? ?(?:you|u|ya) got\b"
     r"|(?:do|would) you (?:still )?have (?:a|an|any|room|space|something|anything)\b)",
     re.IGNORECASE,
@@ -81,7 +82,8 @@ _OF_SOMEONE = re.compile(
 )
 _REQUESTING = re.compile(
     rf"\b(?:(?:can|could|would|will|cud|wud) (?:you|u|ya|(?:someone|somebody|anyone|anybody)"
-    rf"(?= (?:please|come|pop|look|have|{'|'.join(sorted(ORDERS))})))\b|let me\b|let's\b|help me\b|would you mind\b)",
+    rf"(?= (?:please|come|pop|look|have|{'|'.join(sorted(ORDERS))})))\b"
+    r"|let me\b|let's\b|help me\b|would you mind\b)",
     re.IGNORECASE,
 )
 _WANTING = re.compile(
@@ -122,7 +124,8 @@ _PERSONAL = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive"])
 _SUBJECTS = _PERSONAL | {"he", "she", "they"}
 # "Please don't cancel it", "I don't want to move".
 _DENIED = re.compile(
-    rf"\b(?:don'?t|do not|didn'?t) (?!let\b)(?:\w+ ){{0,3}}?(?:(?:want|need|wish)(?! any(?:one|body)\b)"
+    r"\b(?:don'?t|do not|didn'?t) (?!let\b)(?:\w+ ){0,3}?"
+    r"(?:(?:want|need|wish)(?! any(?:one|body)\b)"
     rf"|{'|'.join(sorted(ORDERS - {'want', 'need', 'wish'}))})",
     re.IGNORECASE,
 )
