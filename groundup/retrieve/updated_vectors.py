@@ -33,6 +33,9 @@ from groundup.weights.catalog import CATALOG, DEFAULT_ENCODER, ENCODER_LANGUAGE,
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Embed
 
+# So many passages take some two seconds.
+SAID_FROM = 200
+
 
 @dataclass(frozen=True)
 class VectorsReport:
@@ -173,7 +176,7 @@ class _Making:
 
         assert self.embed is not None
         started = time.monotonic()
-        if lacking:
+        if lacking >= SAID_FROM:
             self.progress.say(
                 f"{self.folder} can be searched by words; vectors of {lacking:,} passages follow "
                 f"({self.encoder}). Ctrl-C stops them, the same again goes on with them, and "
