@@ -1,0 +1,118 @@
+"""Peak memory of each verb on its ordinary input, and whether it does its work within a limit (Linux). Or
+
+python benchmarks/memory.py FOLDER [--only NAME ...] [--limit 6G] [--json OUT]
+
+Each command runs in FOLDER, where `groundup build quickstart` is made first; later runs take the one that is there. Memory is that of the command and
+of its child processes: the sum of their proportional set sizes (/proc/PID/smaps_rollup), read ten times a second, so without files that the system
+only caches. `--limit` puts each command into a memory cgroup (version 1, as root) of that size, without swap: what needs more is killed.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+TEXTS = Path(__file__).resolve().parent.parent / "groundup"
+BANK, DREAM = TEXTS / "packs/bank/documents", TEXTS / "course/notebooks/texts/dream"
+QUESTION = "How much is a replacement card abroad?"
+BUILD = "build quickstart --budget 3m --out quickstart"
+COMMANDS = {
+    "build quickstart": BUILD,
+    "build a folder of texts": f"build {DREAM} --budget 1m --out dream",
+    "build a pack": "build bank --budget 1m --out bank",
+    "pretrain 10 million parameters": f"pretrain {DREAM} --size 10M --minutes 1 --out pretrained",
+    "generate, own model": "generate quickstart/pretrain The",
+    "generate, SmolLM2-135M, float32": "generate smollm2-135m-instruct Hello --precision float32",
+    "generate, SmolLM2-135M, 8 bits": "generate smollm2-135m-instruct Hello --precision int8",
+    "generate, SmolLM2-360M, float32": "generate smollm2-360m-instruct Hello --precision float32",
+    "fine-tune a chatbot": "finetune chat smollm2-135m-instruct {chat} --budget 1m --out tuned",
+    "evaluate a chatbot": "evaluate quickstart/chat --tasks grammar,copying,multiple_choice",
+    "look inside": "lab quickstart/pretrain --out lab",
+    "index": f"index {BANK} --out bank.index",
+    "ask": f"ask bank.index '{QUESTION}'",
+    "index, second reader": f"index {BANK} --encoder all-mpnet-base-v2 --out bank2.index",
+    "ask, second reader": f"ask bank2.index '{QUESTION}'",
+}
+
+
+def proportional_bytes(group: int) -> int:
+    """Of all processes of a process group."""
+    total = 0
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            behind_name = (folder / "stat").read_text().rpartition(") ")[2].split()
+            if int(behind_name[2]) == group:
+                rollup = (folder / "smaps_rollup").read_text()
+                total += 1024 * int(rollup.partition("\nPss:")[2].split(maxsplit=1)[0])
+    return total
+
+
+@contextlib.contextmanager
+def limited(limit_bytes: int) -> Iterator[Path | None]:
+    """A cgroup's list of processes; None without a limit."""
+    if not limit_bytes:
+        yield None
+        return
+    group = Path(f"/sys/fs/cgroup/memory/groundup-{os.getpid()}")
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(limit_bytes))
+    (group / "memory.swappiness").write_text("0")
+    try:
+        yield group / "cgroup.procs"
+    finally:
+        time.sleep(0.5)
+        group.rmdir()
+
+
+def measured(command: str, folder: Path, limit_bytes: int) -> dict[str, object]:
+    """Seconds, exit code and peak bytes of a command."""
+    with limited(limit_bytes) as processes:
+        start = "exec"
+        if processes:
+            start = f"echo $$ > {processes} && exec"
+        whole = f"{start} {sys.executable} -m groundup {command}"
+        started, peak = time.monotonic(), 0
+        with (folder / "memory.log").open("ab") as log:
+            running = subprocess.Popen(
+                ["bash", "-c", whole], cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
+            while running.poll() is None:
+                peak = max(peak, proportional_bytes(running.pid))
+                time.sleep(0.1)
+    seconds = round(time.monotonic() - started, 1)
+    return {"peak_bytes": peak, "seconds": seconds, "exit_code": running.returncode}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="*", choices=COMMANDS, help="Of these commands.")
+    parser.add_argument("--limit", default="0G", help="Of the memory, as 6G.")
+    parser.add_argument("--json", type=Path, help="Write the figures here.")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    chat = args.folder / "chat.jsonl"
+    pairs = ({"instruction": f"Say {n}.", "output": f"Here it is: {n}."} for n in range(200))
+    chat.write_text("".join(f"{json.dumps(pair)}\n" for pair in pairs), encoding="utf-8")
+    limit_bytes = int(float(args.limit.removesuffix("G")) * 2**30)
+    found: dict[str, dict[str, object]] = {}
+    for name in args.only or COMMANDS:
+        command = COMMANDS[name].format(chat=chat.resolve())
+        found[name] = row = measured(command, args.folder, limit_bytes)
+        print(f"{name:34} {row['peak_bytes']:>14,} bytes {row['seconds']:>8} s, exit code", end=" ")
+        print(row["exit_code"], flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
