@@ -11,30 +11,18 @@
 Nothing else is shown. What qualifies and what differs are plain rules that would rather show
 nothing; they were chosen on the questions of eight invented firms and of four packs (docs/log.md).
 
-Choice: which of the sentences that fit about as well answers a question.
-
-    value of a sentence (`evidence.py`)  x  a factor for each of these that holds
-
-    the kind of thing that is asked for     "how much": a sum of money
-    a band of a table                       "six thousand pounds": the row "£3,000 to £7,499", not
-                                            its neighbours; "on 4 October": "| 4 and 5 October |"
-    a day in a sentence's range             "on Christmas Day": "closed 24 December to 2 January"
-
-and of two rows that fit about as well the one whose name is of what is asked ("a crown": "Porcelain
-crown", not "Implant with crown"). Rules on question and sentence, whatever the values come from;
-what was tried and left out stands in docs/log.md.
+Which of the sentences that fit about as well answers is `choice.py`'s.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import lru_cache
 
 from groundup.language import weekdays
-from groundup.language.calendar_dates import asked_days
-from groundup.language.terms import stems, terms, words
-from groundup.retrieve.asked_values import asked_kinds, has_asked_value
+from groundup.language.terms import stems, terms
+from groundup.retrieve.asked_values import asked_kinds
+from groundup.retrieve.choice import factor, named_row, row_of_band, row_of_capacity
 from groundup.retrieve.cite import (
     DIFFERS,
     MAX_QUOTE_CHARACTERS,
@@ -47,7 +35,6 @@ from groundup.retrieve.cite import (
 )
 from groundup.retrieve.document_dates import is_later
 from groundup.retrieve.follow_up import own_words
-from groundup.retrieve.number_ranges import HOLDS, MISSES, asked_numbers, fit_of_date, fit_of_number
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import focus_words
 from groundup.retrieve.scored_statements import (
@@ -58,7 +45,7 @@ from groundup.retrieve.scored_statements import (
     same_table,
     table_of,
 )
-from groundup.retrieve.table_rows import Table, answer_in_words, cells, joined_in_words
+from groundup.retrieve.table_rows import answer_in_words, cells, joined_in_words
 
 # Of the best value: what a sentence needs that has the word which a follow-up changes, one among
 # which is chosen, a row that is of what is asked, an exception that the question names.
@@ -79,6 +66,18 @@ _REFERS = re.compile(
 _EXCEPTION = re.compile(
     r"\b(?:no|not|never|none|nothing|without|except\w*|unless|apart from|free|instead of|"
     r"\w+n't|cannot|exempt\w*|kein\w*|nicht|ohne|außer|sauf|sans|gratuit\w*)\b",
+    re.IGNORECASE,
+)
+_WHETHER = re.compile(
+    r"\b(?:can|could|may|must|should|do|does|did|is|are|will|would|have|has) "
+    r"(?:i|we|you|u|they|he|she|it|there|the|my|our|your|any|an?|people)\b|"
+    r"\b(?:kann|darf|können|dürfen|muss|gibt|nehmen|haben|sind|ist) (?:ich|man|wir|sie|es)\b|"
+    r"\b(?:est-ce qu|puis-je|peut-on|acceptez-vous|avez-vous|faut-il)",
+    re.IGNORECASE,
+)
+_WHAT = re.compile(
+    r"\b(?:what|which|who|whose|how|when|where|why|was|wer|wie|wann|wo|warum|welche[mnrs]?|"
+    r"quel(?:le)?s?|qui|quand|où|comment|combien|pourquoi)\b",
     re.IGNORECASE,
 )
 _ASKS_ALL = re.compile(
@@ -120,7 +119,11 @@ def compose(
             others = [best, *(other for other in others if other is not each)]
             best = each
     quotes = [_quote(best, question)]
-    qualifying = _exception(best, found, question) or qualifying_statement(best.passage, best.place)
+    qualifying = (
+        _exception(best, found, question)
+        or _exception_beside(best, question)
+        or qualifying_statement(best.passage, best.place)
+    )
     if qualifying is not None and not _overlaps(qualifying, quotes[0], best.passage):
         quote = quote_of(best.passage, best.source, replace(qualifying, head=None))
         quotes.append(replace(quote, role=QUALIFIES))
@@ -150,6 +153,35 @@ def _exception(
         own = own_terms(said.text, language)
         if own & (asked - known) and own & known & asked and _EXCEPTION.search(said.text):
             return None if said.is_code or said.text.endswith((":", "?")) else said
+    return None
+
+
+def _exception_beside(best: ScoredStatement, question: str) -> Statement | None:
+    """Return the sentence right behind or before the best one, in its paragraph, that says no of a
+    thing which the question names and the best sentence does not: "You can pay by card. We don't
+    take cheques." of "can I pay by cheque?".
+    """
+    passage, said = best.passage, best.said
+    if best.is_row or is_item(said.text) or _EXCEPTION.search(said.text):
+        return None
+    if not _WHETHER.search(question) or _WHAT.search(question):
+        return None
+    listed = statements(passage)
+    lacking = own_terms(question, passage.language) - own_terms(best.whole, passage.language)
+    for place in (best.place + 1, best.place - 1):
+        if not 0 <= place < len(listed):
+            continue
+        beside = listed[place]
+        between = sorted((said.start, said.end, beside.start, beside.end))[1:3]
+        is_plain = not (beside.is_code or beside.text.startswith("|") or is_item(beside.text))
+        if (
+            not is_plain
+            or beside.text.endswith((":", "?"))
+            or "\n\n" in passage.text[slice(*between)]
+        ):
+            continue
+        if _EXCEPTION.search(beside.text) and lacking & own_terms(beside.text, passage.language):
+            return beside
     return None
 
 
@@ -205,7 +237,10 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
     table = table_of(best.passage, best.place)
     if table is None:
         return best
-    if (row := row_of_band(question, table, today)) is not None:
+    row = row_of_band(question, table, today)
+    if row is None:
+        row = row_of_capacity(question, table)
+    if row is not None:
         place = best.place + row - table.row
         return replace(best, place=place, said=statements(best.passage)[place])
     rows = [each for each in near if each.is_row and each.value >= MIN_OF_NAMED * best.value]
@@ -303,108 +338,3 @@ def qualifying_statement(passage: Passage, place: int) -> Statement | None:
     refers = _REFERS.match(text) is not None
     shared = own_terms(said.text, passage.language) & own_terms(text, passage.language)
     return behind if refers or shared else None
-
-
-KIND = 1 / 0.85
-# Of a row in the band of numbers or of days that is asked for, of one beside it, and of a sentence
-# about the day.
-IN_BAND, IN_DAYS, BESIDE_BAND, OF_DAY = 1.25, 1.1, 0.6, 1.15
-_PREPOSITION = re.compile(
-    r"[(]|\b(?:with|without|for|per|plus|including|mit|ohne|für|avec|sans|pour)\b",
-    re.IGNORECASE,
-)
-
-
-def factor(
-    question: str, text: str, today: date, table: Callable[[], Table | None] = lambda: None
-) -> float:
-    """Return what a sentence's value is multiplied with; `table`: the table that it is a row of."""
-    found = 1.0
-    if has_asked_value(question, text):
-        found = KIND
-    if text.startswith("|"):
-        if asked_numbers(question):
-            found *= _in_band(table(), IN_BAND, lambda cell: fit_of_number(question, cell))
-        if asked_days(question, today):
-            found *= _in_band(table(), IN_DAYS, lambda cell: fit_of_date(question, cell, today))
-        return found
-    is_of_day = any(each.is_day for each in asked_days(question, today))
-    if is_of_day and fit_of_date(question, text, today) == HOLDS:
-        found *= OF_DAY
-    return found
-
-
-def _in_band(table: Table | None, inside: float, fit: Callable[[str], int]) -> float:
-    """Return the factor of a row whose table has a column of bands: two rows or more with a range
-    that can be compared, of which some hold what is asked and some don't.
-    """
-    if table is None:
-        return 1.0
-    for place in range(len(table.rows[table.row])):
-        fits = _fits(table, place, fit)
-        if HOLDS in fits and fits[table.row] == MISSES:
-            return BESIDE_BAND
-        if MISSES in fits and fits[table.row] == HOLDS:
-            return inside
-    return 1.0
-
-
-def _fits(table: Table, place: int, fit: Callable[[str], int]) -> list[int]:
-    """Return how the cells of a column fit; a row that has no such cell has an empty one."""
-    return [fit("".join(row[place : place + 1])) for row in table.rows]
-
-
-def row_of_band(question: str, table: Table, today: date) -> int | None:
-    """Return the one row of a table whose band holds what is asked, where that of the quoted row
-    doesn't; None: the quoted one stays.
-
-    >>> rows = (("Under 5s", "free"), ("5 to 15", "£4"), ("16 and over", "£9"))
-    >>> row_of_band("my son is nine", Table(("Who", "Entry"), rows, 2), date(2026, 11, 29))
-    1
-    """
-
-    def of_number(cell: str) -> int:
-        return fit_of_number(question, cell)
-
-    def of_day(cell: str) -> int:
-        return fit_of_date(question, cell, today)
-
-    for fit in (of_number, of_day):
-        for place in range(len(table.rows[table.row])):
-            fits = _fits(table, place, fit)
-            if fits[table.row] == MISSES and fits.count(HOLDS) == 1:
-                return fits.index(HOLDS)
-    return None
-
-
-def named_row(question: str, best: str, others: Sequence[str], language: str) -> int | None:
-    """Return which of some rows' names is of what is asked, where that of the best row has it only
-    behind a preposition; None: the best one stays.
-
-    >>> named_row("how much is a crown?", "Implant with crown", ["Filling", "Porcelain crown"], "en")
-    1
-    >>> named_row("how much is an implant with crown?", "Implant with crown", ["Crown"], "en")
-    """
-    asked = _asked(question, language)
-    first, preposition, rest = _divided(best)
-    behind = asked & set(stems(words(rest), language))
-    if not preposition or not behind or asked & set(stems(words(first), language)):
-        return None
-    for place, name in enumerate(others):
-        head = words(_divided(name)[0])[-1:]
-        if set(stems(head, language)) & behind and behind <= set(stems(words(name), language)):
-            return place
-    return None
-
-
-def _divided(name: str) -> tuple[str, str, str]:
-    """Return what stands before the first preposition of a row's name, this, and the rest."""
-    found = _PREPOSITION.search(name)
-    if not found:
-        return name, "", ""
-    return name[: found.start()], found[0], name[found.end() :]
-
-
-@lru_cache(maxsize=64)  # the same question for each sentence
-def _asked(question: str, language: str) -> frozenset[str]:
-    return frozenset(stems(own_words(question), language))

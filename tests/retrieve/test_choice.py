@@ -11,7 +11,7 @@ from groundup.language import weekdays
 from groundup.language.calendar_dates import asked_days, bank_holidays, easter, worded_dates
 from groundup.language.number_words import with_digits
 from groundup.retrieve.answer import Answer, AskConfig, ask, part_text
-from groundup.retrieve.composition import named_row, row_of_band
+from groundup.retrieve.choice import named_row, row_of_band, row_of_capacity
 from groundup.retrieve.index import Index
 from groundup.retrieve.number_ranges import (
     HOLDS,
@@ -274,3 +274,19 @@ def test_a_band_is_chosen_only_where_one_row_holds_the_value() -> None:
     assert row_of_band("3 days late", Table(("Late", "Marks"), rows, 1), TODAY) == 0
     assert row_of_band("9 days late", Table(("Late", "Marks"), rows, 0), TODAY) is None
     assert row_of_band("9 days late", Table(("Late", "Marks"), rows, 1), TODAY) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted", "chosen"),
+    [
+        ("a cake for twelve people", 3, 1),
+        ("I need one for 20 guests", 0, 2),
+        ("for 8 people", 0, None),  # is the quoted one
+        ("for 60 people", 0, None),  # none has room enough
+        ("how much is the 8 inch one?", 1, None),
+    ],
+)
+def test_the_row_with_room_enough_is_chosen(question: str, quoted: int, chosen: int | None) -> None:
+    rows = (("6 inch", "8"), ("8 inch", "up to 14"), ("10 inch", "24"), ("Two tiers", "40"))
+    assert row_of_capacity(question, Table(("Size", "Serves"), rows, quoted)) == chosen
+    assert row_of_capacity(question, Table(("Size", "Weeks"), rows, quoted)) is None

@@ -151,6 +151,20 @@ def test_words_that_no_row_says_are_found(said: str) -> None:
     assert not says_row(said, "| Treatment | Price | Guarantee |", "| Crown | £690 | 5 years |")
 
 
+SHOP = """# Shop
+
+You can pay by cash, card or bank transfer. We don't take cheques or American Express.
+"""
+
+
+def test_a_sentence_beside_that_says_no_of_what_is_asked_is_shown_too(answered: Shown) -> None:
+    said = ['"You can pay by cash, card or bank transfer." [1]']
+    beside = '"We don\'t take cheques or American Express." [1]'
+    whether = texts(answered("Can I pay by bank transfer or a cheque?", {"shop.md": SHOP}))
+    assert whether == [*said, beside]
+    assert texts(answered("Can I pay by bank transfer?", {"shop.md": SHOP})) == said
+
+
 POOL = """# Pool
 
 Please bring:
