@@ -8,7 +8,6 @@ have no text, as in llama.cpp's server.
 
 import codecs
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from groundup.engine.events import ChatEvent, FinishReason, TokenLogprob
@@ -101,33 +100,43 @@ class StreamedAnswer:
         logprob_of_end: bool = False,
     ) -> None:
         self._stream, self._stop_ids, self._logprob_of_end = stream, stop_ids, logprob_of_end
-        self._event = start  # what was pushed since the last event
+        self._start, self._tokens = start, start.completion_tokens
+        # since the last event
+        self._text, self._logprobs = start.text, start.logprobs
         self.reason: FinishReason | None = None
 
     def push(self, token_id: int, logprob: TokenLogprob | None = None) -> ChatEvent | None:
         """None while the text is held back. A stop id or stop string ends the answer."""
-        stops, event = token_id in self._stop_ids, self._event
-        text, logprobs = event.text, event.logprobs
+        stops = token_id in self._stop_ids
         if not stops:
-            text += self._stream.push(token_id)
+            self._text += self._stream.push(token_id)
         if logprob is not None and (self._logprob_of_end or not stops):
-            logprobs += (logprob,)
-        count = event.completion_tokens + 1
-        self._event = replace(event, text=text, completion_tokens=count, logprobs=logprobs)
+            self._logprobs += (logprob,)
+        self._tokens += 1
         if stops or self._stream.stopped:
             return self.end("stop")
-        if not self._event.text:
+        if not self._text:
             return None
-        event, self._event = self._event, replace(self._event, text="", logprobs=())
-        return event
+        return self._event()
 
     def end(self, reason: FinishReason) -> ChatEvent:
         """With the text held back."""
         self.reason = reason
-        self._event = replace(
-            self._event, text=self._event.text + self._stream.finish(), finish_reason=reason
+        self._text += self._stream.finish()
+        return self._event()
+
+    def _event(self) -> ChatEvent:
+        """What came since the last one. (`replace` takes four times as long.)"""
+        start, text, logprobs = self._start, self._text, self._logprobs
+        self._text, self._logprobs = "", ()
+        return ChatEvent(
+            text,
+            self.reason,
+            start.prompt_tokens,
+            self._tokens,
+            start.dropped_messages,
+            logprobs,
         )
-        return self._event
 
 
 def answer_events(

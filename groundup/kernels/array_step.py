@@ -88,7 +88,7 @@ class ArrayStep:
         self.takes_prompts = described.kind == "int8"
         self._shape, self._weights = Fixed(described.shape), Fixed(described.weights)
         self._kept = threading.local()  # the buffers of a Python thread's last step
-        self._calls: WeakKeyDictionary[StoredTokens, _StepCall] = WeakKeyDictionary()
+        self._calls: WeakKeyDictionary[Any, _StepCall] = WeakKeyDictionary()
         self._workers = _Workers()
 
     def after_cache(
@@ -104,7 +104,7 @@ class ArrayStep:
         call = self._calls.get(cache)
         if call is None or call.of != of:
             call = self._calls[cache] = self._call_on(cache, of)
-        call.cache.lengths.reshape(texts, new)[:] = call.places + (cache.length + 1)
+        call.cache.lengths.reshape(texts, new)[:] = np.arange(new) + (cache.length + 1)
         logits = self._logits(ids.reshape(-1), call)
         cache.advance(new)
         return logits
@@ -130,27 +130,37 @@ class ArrayStep:
         self, ids: Array, store: Any, spans: Sequence[Any], positions: Sequence[int]
     ) -> Array:
         """The same of the `TokenSpan`s of a paged cache (model/cache.py)."""
-        shape, size = self.described.shape, store.page_tokens
         ends = [end for span in spans for end in range(span.start + 1, span.stop + 1)]
-        lengths = np.array(ends, np.int64)
-        places = np.zeros((len(lengths), int(lengths.max())), np.int64)
-        row = 0
+        capacity = -(-max(ends) // TOKENS) * TOKENS
+        of = (_address(store.keys), _address(store.values), len(ends), capacity, tuple(positions))
+        call = self._calls.get(store)
+        if call is None or call.of != of:
+            call = self._calls[store] = self._call_on_pages(store, of)
+        size, row = store.page_tokens, 0
         for span in spans:
             tokens = np.arange(span.stop)
             of_span = np.array(span.pages, np.int64)[tokens // size] * size + tokens % size
-            places[row : row + span.count, : span.stop] = of_span
+            call.cache.slots[row : row + span.count, : span.stop] = of_span
             row += span.count
+        call.cache.lengths[:] = ends
+        return self._logits(ids, call)
+
+    def _call_on_pages(
+        self, store: Any, of: tuple[int, int, int, int, tuple[int, ...]]
+    ) -> "_StepCall":
+        """Its tokens lie in pages; the slots are filled for each step."""
+        shape, (_, _, rows, capacity, wanted) = self.described.shape, of
         one_slot = shape.kv_heads * shape.head_width
         step_cache = StepCache(
             keys=as_array(store.keys).reshape(-1),
             values=as_array(store.values).reshape(-1),
-            slots=places,
-            lengths=lengths,
+            slots=np.zeros((rows, capacity), np.int64),
+            lengths=np.empty(rows, np.int64),
             layer_stride=store.keys.shape[1] * one_slot,
             slot_stride=one_slot,
             head_stride=shape.head_width,
         )
-        return self._logits(ids, _StepCall(shape, step_cache, positions))
+        return _StepCall(shape, step_cache, wanted, of)
 
     def _logits(self, ids: Array, call: "_StepCall") -> Array:
         threads, tokens = usable_threads(), call.tokens
@@ -159,17 +169,17 @@ class ArrayStep:
         tokens.cosines[:], tokens.sines[:] = self.described.angles(positions)
         rows, room = call.cache.slots.shape
         buffers = self._buffers(rows, room, threads)
+        logits = np.empty((len(tokens.wanted), self.described.shape.vocab_size), np.float32)
+        fixed = (self._shape, self._weights, *call.fixed, Fixed(logits), buffers.shared)
 
         def run(thread: int, count: int) -> None:
             own = buffers.own[thread]
             if count != threads:  # the system gave no more threads: alone
                 own = self._own_buffers(rows, room, 0, 1)
-            STEP(self._shape, self._weights, *call.fixed, buffers.shared, own)
+            STEP(*fixed, own)
 
         self._workers.run(run, threads, buffers.counter)
-        if call.of:  # the next step writes over them
-            return call.logits.copy()
-        return call.logits
+        return logits
 
     def _buffers(self, rows: int, tokens: int, threads: int) -> "_Buffers":
         """With the counter of barriers at zero; the same as before where the sizes are."""
@@ -196,16 +206,13 @@ class _StepCall:
     """
 
     def __init__(
-        self, shape: StepShape, cache: StepCache, wanted: Sequence[int], of: tuple[Any, ...] = ()
+        self, shape: StepShape, cache: StepCache, wanted: Sequence[int], of: tuple[Any, ...]
     ) -> None:
         rows, self.cache, self.of = len(cache.lengths), cache, of
         hidden = np.empty((rows, shape.width), np.float32)
         cosines, sines = (np.empty((2, rows, shape.head_width // 2), np.float32) for _ in range(2))
         self.tokens = NewTokens(hidden, cosines, sines, np.array(wanted, np.int64))
-        self.logits = np.empty((len(wanted), shape.vocab_size), np.float32)
-        self.fixed = (Fixed(cache), Fixed(self.tokens), Fixed(self.logits))
-        if of:
-            self.places = np.arange(of[3])
+        self.fixed = (Fixed(cache), Fixed(self.tokens))
 
 
 @dataclass(frozen=True)

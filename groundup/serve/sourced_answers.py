@@ -343,6 +343,11 @@ class SourcedText:
         self.timer = RequestTimer()
         self.last_events: dict[int, ChatEvent] = {}
 
+    @property
+    def has_more(self) -> bool:
+        """Each part is read of documents, or written, when it is asked for."""
+        return False
+
     async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
         """Yield the events, up to a stop string of the request."""
         stop = self.answer.request.options.stop or ()

@@ -57,6 +57,10 @@ class EventStream(Protocol):
     timer: "RequestTimer"
     last_events: dict[int, ChatEvent]
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the next event is there already: then both are written together."""
+
     def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]: ...
 
 
@@ -105,6 +109,10 @@ class AnswerStream:
         self.timer = timer
         self.metrics = metrics
         self.last_events: dict[int, ChatEvent] = {}
+
+    @property
+    def has_more(self) -> bool:
+        return not self.parsers and self.answers.has_more  # a parser may hold the next one back
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
         if self.echoes is not None:
@@ -165,18 +173,25 @@ async def complete_response(stream: EventStream, translator: Translator) -> Resp
 
 
 async def stream_bytes(stream: EventStream, translator: Translator) -> AsyncIterator[bytes]:
-    """Yield the dialect's bytes. After the first byte, errors are reported in the stream."""
+    """Yield the dialect's bytes, those of events that are there together in one piece. After the
+    first byte, errors are reported in the stream.
+    """
     yield translator.begin()
+    piece = b""
     try:
         async for index, event in stream:
-            yield translator.chunk(index, event)
+            piece += translator.chunk(index, event)
+            is_last = event.finish_reason is not None and len(stream.last_events) == stream.count
+            if not (is_last or stream.has_more):
+                yield piece
+                piece = b""
     except RequestError as error:
-        yield translator.error(error.message, error.status)
+        yield piece + translator.error(error.message, error.status)
     except GroundupError as error:
-        yield translator.error(error.message, 500)
+        yield piece + translator.error(error.message, 500)
     else:
         last_events = [stream.last_events[index] for index in sorted(stream.last_events)]
-        yield translator.end(last_events, stream.timer.timing())
+        yield piece + translator.end(last_events, stream.timer.timing())
 
 
 class HeldStreamingResponse(StreamingResponse):

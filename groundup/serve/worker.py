@@ -113,6 +113,7 @@ class ModelSession:
         self.worker = worker
         self._pending: dict[str, tuple[Answers, int]] = {}
         self._pump: asyncio.Task[None] | None = None
+        self._ready: deque[Sequence[tuple[str, StepOutput]]] = deque()  # events of whole steps
 
     async def open(self, requests: Sequence[Request], *, admitted: bool = False) -> "Answers":
         """Submit the requests. Raises RequestError (503) when they are too many, unless they are
@@ -143,6 +144,7 @@ class ModelSession:
 
     def fail_all(self, error: GroundupError) -> None:
         """End every answer with an error."""
+        self._deliver_ready()
         for id in list(self._pending):
             self._deliver([(id, error)])
             self._cancel(id)
@@ -171,9 +173,16 @@ class ModelSession:
         while True:
             events = self.engine.step()
             if events:
-                loop.call_soon_threadsafe(self._deliver, events)
+                self._ready.append(events)
+                if len(self._ready) == 1:  # else `_deliver_ready` is still to come, or at it
+                    loop.call_soon_threadsafe(self._deliver_ready)
             if not self.engine.busy or self.worker.is_awaited:
                 return
+
+    def _deliver_ready(self) -> None:
+        """In the event loop, which may be some steps behind."""
+        while self._ready:
+            self._deliver(self._ready.popleft())
 
     def _deliver(self, events: Sequence[tuple[str, StepOutput]]) -> None:
         for id, output in events:
@@ -202,6 +211,11 @@ class Answers:
     def put(self, index: int, output: StepOutput) -> None:
         """Add an event or error; called by the session."""
         self._events.put_nowait((index, output))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether an event is there that was not read yet."""
+        return not self._events.empty()
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
         """Yield events until the last one of each request.

@@ -161,7 +161,7 @@ def read_arrays(path: Path, bits: Bits, source: str) -> dict[str, np.ndarray]:
     with read_errors(file), file.open("rb") as handle:
         start = 8 + int.from_bytes(handle.read(8), "little")
         # mapped: of the embedding, only rows that are used are read
-        whole = np.memmap(file, np.uint8, "r")
+        whole = np.asarray(np.memmap(file, np.uint8, "r"))  # a slice of a memmap takes longer
     for name in table.keys() - packed:
         found[name] = whole[start + table[name].begin : start + table[name].end]
     return {

@@ -17,14 +17,17 @@ from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
 from groundup.engine.precision import open_to_write, prepare_first_answer
 from groundup.engine.request import Request
+from groundup.engine.runner import ArrayPages
 from groundup.engine.sampling import Sampling
 from groundup.engine.step_engine import StepEngine, is_written_by_step, open_step_engine
 from groundup.errors import ModelError
 from groundup.files import atomic_folder
+from groundup.kernels.step_shape import cache_numbers
 from groundup.kernels.step_weights import rotary_frequencies
 from groundup.model import positions
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.model.token_span import TokenSpan
 from groundup.progress import Silent
 from groundup.serve.loaded_models import LoadedModels
 from groundup.serve.model_registry import read_model_info
@@ -112,6 +115,18 @@ def test_many_answers_at_once_are_the_same_as_alone(engine: StepEngine) -> None:
     assert together == [texts(engine.batch(BatchSettings()), [each])[0] for each in requests]
     alone = engine.complete(ids, replace(requests[0].sampling))
     assert together[0] == "".join(event.text for event in alone)
+
+
+def test_logits_of_a_step_stay_as_they_are_in_the_next_on_the_same_pages(
+    engine: StepEngine,
+) -> None:
+    store = ArrayPages(SHAPE, 2, 16, cache_numbers(engine.step.described.kind))
+    first = engine.step.after_spans([5], store, [TokenSpan([1], 0, 1)], [0])
+    kept = first.copy()
+    second = engine.step.after_spans([6], store, [TokenSpan([1], 1, 1)], [0])
+    alone = engine.step.after_spans([5, 6], store, [TokenSpan([0], 0, 2)], [0, 1])
+    assert (first == kept).all() and (alone == [*first, *second]).all()
+    assert not (second == first).all()
 
 
 def test_what_is_no_answer_opens_the_model_with_torch_once(model: Path) -> None:

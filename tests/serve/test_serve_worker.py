@@ -3,7 +3,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,13 @@ from small_models import save_language
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine
-from groundup.engine.events import AnswerFailed
+from groundup.engine.events import AnswerFailed, ChatEvent, FinishReason
 from groundup.engine.output_processor import PositionLogits, RunningAnswer
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
-from groundup.serve.requests import RequestError
+from groundup.serve.openai.completions import TextCompletion
+from groundup.serve.requests import GenerateRequest, RequestError, TextPrompt
+from groundup.serve.streaming import RequestTimer, stream_bytes
 from groundup.serve.worker import ModelSession, StepOutput, Worker, in_own_thread
 from groundup.weights.model_io import OpenModel, open_model
 
@@ -176,3 +178,42 @@ def test_what_the_work_raises_comes_out_and_who_gives_up_does_not_wait() -> None
         released.set()
 
     asyncio.run(give_up())
+
+
+class ReadyEvents:
+    """An `EventStream` whose next event is there, or not yet."""
+
+    count = 1
+
+    def __init__(self, texts: str, waits_before: str) -> None:
+        self.timer, self.last_events = RequestTimer(), dict[int, ChatEvent]()
+        self.texts, self.waits_before, self.read = texts, waits_before, 0
+
+    @property
+    def has_more(self) -> bool:
+        left = self.texts[self.read :]
+        return bool(left) and left[0] not in self.waits_before
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
+        for count, text in enumerate(self.texts, 1):
+            self.read = count
+            reason: FinishReason | None = "stop" if count == len(self.texts) else None
+            event = ChatEvent(text, reason, 3, count)
+            if reason:
+                self.last_events[0] = event
+            yield 0, event
+
+
+def test_events_that_are_there_together_are_written_in_one_piece_of_the_same_bytes() -> None:
+    def pieces(waits_before: str) -> list[bytes]:
+        async def read() -> list[bytes]:
+            found = stream_bytes(ReadyEvents("abcd", waits_before), translator)
+            return [piece async for piece in found if piece]
+
+        return asyncio.run(read())
+
+    request = GenerateRequest("tiny", (TextPrompt("x"),), stream=True)
+    translator = TextCompletion(request, id="cmpl-1", created=1)
+    alone, together = pieces("abcd"), pieces("c")
+    assert (len(alone), len(together), len(pieces(""))) == (4, 2, 1)
+    assert b"".join(alone) == b"".join(together) and together[0] == alone[0] + alone[1]
