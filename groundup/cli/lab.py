@@ -223,7 +223,8 @@ def command(
     plain = not writing.live and writing.film is None and not training.features
     comparing.check(reading, page=plain)
     if training.features:
-        _write_features(model, training, writing.out or Path("features.html"), device, as_json)
+        page = writing.out or Path("features.html")
+        _write_features(model, training, reading, page, device, as_json)
         return
     if writing.live:
         _write_live(model, reading, writing.out or Path("model.html"), as_json)
@@ -284,26 +285,45 @@ def _write_live(model: str, reading: TextToRead, page: Path, as_json: bool) -> N
 
 
 def _write_features(
-    model: str, training: FeaturesToTrain, page: Path, device: str, as_json: bool
+    model: str,
+    training: FeaturesToTrain,
+    reading: TextToRead,
+    page: Path,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Train a transcoder in a folder beside the page, and write the page."""
     from groundup.device import select_compute
+    from groundup.evaluate.metrics import wilson_bounds
     from groundup.finetune.transcoder import TranscoderConfig, train_transcoder
+    from groundup.lab.circuits.explain import TEXTS, explainer
     from groundup.lab.circuits.features import look_at_run
-    from groundup.lab.circuits.page import write_features_page
+    from groundup.lab.circuits.page import graph_sections, write_features_page
+    from groundup.lab.style import pyplot
     from groundup.weights.model_io import open_model
 
+    pyplot()  # a missing library is reported before the work
+    texts = list(TEXTS)
+    if reading != TextToRead():
+        texts.insert(0, reading.read())
     config = TranscoderConfig(block=training.block, minutes=training.minutes)
     compute, progress = select_compute(device), console_progress()
     opened = open_model(model, compute, prefer="pretrain", progress=progress)
-    place = "features" if training.block is None else f"block-{training.block}"
+    place = f"block-{training.block or 'most-needed'}"
     folder = page.with_name(f"{page.stem}-{place}")
     card = train_transcoder(opened, folder, config, compute=compute, progress=progress)
     found = look_at_run(opened, folder, progress=progress)
-    write_features_page(page, opened.path.name, card, found)
-    lines = [*card.lines, f"{folder}: the transcoder.", f"{page}: open it in a browser."]
+    explaining = explainer(opened, folder, found, progress=progress)
+    graphs, summary = explaining.graphs(texts, progress), explaining.summary(progress)
+    interval = None
+    if summary["texts"]:
+        interval = wilson_bounds(summary["explained"], summary["texts"])
+    further = graph_sections(graphs, summary, interval)
+    write_features_page(page, "/".join(opened.path.parts[-2:]), card, found, further)
+    said = f"Graphs: {summary['explained']} of {summary['texts']} held-out passages are explained."
+    lines = [*card.lines, said, f"{folder}: the transcoder.", f"{page}: open it in a browser."]
     values = {"page": str(page), "folder": str(folder), **asdict(card)}
-    values["recovered"] = round(card.recovered, 5)
+    values |= {"recovered": round(card.recovered, 5), "graphs": graphs, "faithfulness": summary}
     print_result(lines, values, as_json)
 
 

@@ -6,8 +6,8 @@ trained on, within some minutes.
     loss = |y - y'|^2 / variance of y  +  1/32 |e - e'|^2 / variance of y
 
 The second term keeps features alive (AuxK of Gao et al. 2024, appendix A.2): e is y - y', and e'
-what the features that no token of the batch has would write of it. It looks at this batch alone, so that
-a resumed run is that of no stop. The folder is a run folder with checkpoints until
+what the features that no token of the batch has would write of it. It looks at this batch alone,
+so that a resumed run is that of no stop. The folder is a run folder with checkpoints until
 transcoder.json, its card, is written
 """
 

@@ -14,6 +14,7 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, ModelError
 from groundup.finetune import transcoder as training
 from groundup.finetune.transcoder import TranscoderConfig, train_transcoder
+from groundup.lab.circuits import explain
 from groundup.lab.circuits import features as looking
 from groundup.lab.circuits.features import look_at_run
 from groundup.lab.circuits.page import write_features_page
@@ -37,8 +38,10 @@ def some_rows(opened: OpenModel, count: int, tokens: int, **_: Any) -> list[list
 def texts() -> Iterator[None]:
     """Rows of ids, and a plan of 8 steps that no clock changes."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (training, looking):
+        for module in (training, looking, explain):
             patch.setattr(module, "run_rows", some_rows)
+        patch.setattr(explain, "PASSAGES", 2)
+        patch.setattr(explain, "TEXTS", ())
         patch.setattr(training, "StepControl", lambda budget: StepControl())
         patch.setattr(training, "measure_steps", lambda *_, **__: {False: 2.4 / 8 / 4})
         yield
@@ -71,17 +74,18 @@ def test_at_most_so_many_features_are_active_and_their_directions_have_length_on
     scores = transcoder.encoder(x).relu()
     assert features.max() == scores.max()
     written = torch.einsum("btm,mc->btc", features, transcoder.directions)
-    assert torch.allclose(output, written + transcoder.bias, atol=1e-6)
+    assert torch.allclose(output, written + transcoder.offset, atol=1e-6)
 
 
 def test_features_begin_as_tokens_of_a_sample_at_their_scale() -> None:
     torch.manual_seed(0)
     x = torch.randn(64, 8)
-    y = 40 * torch.tanh(x @ torch.randn(8, 8)) + 3
-    transcoder = Transcoder(8, 64, 4)
-    transcoder.begin(x, y)
-    error = (y - transcoder(x)[1]).square().sum() / (y - y.mean(dim=0)).square().sum()
-    assert error < 0.7
+    y = torch.tanh(x @ torch.randn(8, 8)) + 3
+    for size in (1e-3, 40.0):
+        transcoder = Transcoder(8, 64, 4)
+        transcoder.begin(x, size * y)
+        error = (size * y - transcoder(x)[1]).square().sum()
+        assert error / (size * (y - y.mean(dim=0))).square().sum() < 0.7
 
 
 def test_a_card_says_what_the_model_loses_with_the_transcoder(
@@ -169,12 +173,16 @@ def test_the_verb_trains_and_writes_a_page(
     opened: OpenModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["lab", str(opened.path), "--features", "--block", "1", "--minutes", "0.05"]
+    words += ["--text", "To be, or"]
     assert run([*words, "--out", str(tmp_path / "f.html"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["block"] == 1
     assert {"recovered", "unexplained", "never_active"} <= set(said)
     assert (tmp_path / "f-block-1/transcoder.safetensors").is_file()
-    assert "Features of" in (tmp_path / "f.html").read_text()
+    page = (tmp_path / "f.html").read_text()
+    assert "To be, or</bdi>" in page
+    assert "Of 2 held-out passages of 16 tokens" in page
+    assert said["graphs"][0]["text"] == "To be, or"
 
 
 @pytest.mark.parametrize(

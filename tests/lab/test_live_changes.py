@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from groundup.lab.ablation import ablate_head, skip_block, without_rotation
+from groundup.lab.circuits.contributions import contributions
 from groundup.lab.hooks import read_activations
 from groundup.lab.live.live_page import write_live_page
 from groundup.lab.patching import patch, set_weight
 from groundup.lab.steering import steer, word_direction
+from groundup.lab.stream import document_ids
+from groundup.lab.tokens import token_text
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from tests.live_shapes import SHAPES, needs_node, open_shape, run_in_node
@@ -124,6 +127,9 @@ def test_the_prediction_moves_with_each_change_and_back(
     page.goto(file.as_uri())
     page.locator("#changes").scroll_into_view_if_needed()
     page.wait_for_selector("#change-said:has-text('Nothing is changed yet')")
+    page.click("#written-remove")
+    last = "#written-table tbody tr:first-child td:last-child small"
+    page.wait_for_selector(f"{last}:not(:has-text('…'))", state="attached")
     for kind in ("head", "block", "rotation"):
         page.click(f".switch[data-kind={kind}][data-layer='1']")
     page.wait_for_selector("#change-said:has-text('moved by')")
@@ -156,3 +162,34 @@ def test_the_prediction_moves_with_each_change_and_back(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert complaints == []
     page.close()
+
+
+WRITTEN = """(models, given) => Object.fromEntries(Object.entries(models).map(([name, { model }]) => {
+  const { ids } = given, changed = new ChangedModel(model), logits = changed.logits(ids), id = argmax(logits);
+  for (const [place, each] of ids.entries()) model.step(each, place);
+  const found = directContributions(model, ids, id), whole = centred(logits, id);
+  const lost = partsOf(model.config).map((part) => {
+    changed.setChanges([part]);
+    return whole - centred(changed.logits(ids), id);
+  });
+  return [name, { ...found, id, lost }];
+}))"""
+
+
+@needs_node
+def test_the_page_finds_the_contributions_that_python_finds(tokenizer: Tokenizer) -> None:
+    shapes = {**SHAPES, "post": {"block": "post", "norm": "layer"}}
+    models = {name: open_shape(tokenizer, **shape) for name, shape in shapes.items()}
+    ids = document_ids(models["GPT-2"].model, tokenizer, TEXT)
+    for name, said in run_in_node(WRITTEN, models, ids=ids).items():
+        expected = contributions(models[name].model, tokenizer, TEXT)
+        assert token_text(tokenizer, said["id"]) == expected["decision"], name
+        assert said["score"] == pytest.approx(expected["score"], abs=2e-4), name
+        assert said["embedding"] == pytest.approx(expected["embedding"], abs=2e-4), name
+        heads, networks = expected["heads"], expected["feedforward"]
+        lost = iter(said["lost"])
+        for layer, row in enumerate(heads["direct"]):
+            assert said["heads"][layer] == pytest.approx(row, abs=2e-4), name
+            assert said["networks"][layer] == pytest.approx(networks["direct"][layer][0], abs=2e-4)
+            zeroed = [*heads["zero"][layer], *networks["zero"][layer]]
+            assert [next(lost) for _ in zeroed] == pytest.approx(zeroed, abs=5e-4), name

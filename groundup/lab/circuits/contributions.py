@@ -10,7 +10,7 @@ the logit (or a difference of logits) is linear in x, and x is a sum of what the
 (direct logit attribution: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits";
 nostalgebraist 2020.) A head writes its mixed values through its own columns of the output
 projection; a neuron its activation times its column of the last matrix. Norms between a part and
-the stream (sandwich, output, post) are treated alike, so that the sum is exact for every wiring here.
+the stream (sandwich, output, post) are treated alike: the sum is exact for every wiring here.
 
 Direct is not all: what later parts make of a part's output is missing in it. So each part is also
 removed, by zeros and by its mean over the text, and the whole model read again
@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from groundup.errors import DataError, ModelError
 from groundup.lab.ablation import FILLS, Fill, silenced
 from groundup.lab.attribution import single_id
+from groundup.lab.circuit_values import Contributions, NeuronContribution, PartEffects
 from groundup.lab.circuits.run_texts import run_rows
 from groundup.lab.circuits.top_texts import top_texts
-from groundup.lab.circuits.values import Contributions, NeuronContribution, PartEffects
 from groundup.lab.hooks import Activations, changed, neurons_changed, read_activations, read_neurons
 from groundup.lab.stream import (
     document_ids,

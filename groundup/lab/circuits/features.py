@@ -11,15 +11,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.errors import ModelError
+from groundup.lab.circuit_values import FeatureList, FeatureValues, TopText
 from groundup.lab.circuits.run_texts import run_rows
 from groundup.lab.circuits.top_texts import top_texts
 from groundup.lab.circuits.transcoder import (
     Transcoder,
+    TranscoderCard,
     load_transcoder,
     replaced,
     weights_sha256,
 )
-from groundup.lab.circuits.values import FeatureList, FeatureValues, TopText
 from groundup.lab.stream import require_language_model
 from groundup.lab.tokens import token_text
 from groundup.model.heads import LanguageModel
@@ -42,14 +43,23 @@ def look_at_run(
 
     Raises FormatError, ModelError for a transcoder of another model.
     """
-    model, tokenizer = require_language_model(opened.model), opened.require_tokenizer()
+    model, transcoder, card = own_transcoder(opened, folder)
+    tokenizer = opened.require_tokenizer()
+    tokens = min(ROW_TOKENS, model.config.context_tokens)
+    rows = run_rows(opened, TEXT_ROWS, tokens, seed=1, progress=progress)
+    return look_at_features(model, tokenizer, transcoder, card.block, rows, progress=progress)
+
+
+def own_transcoder(
+    opened: OpenModel, folder: Path
+) -> tuple[LanguageModel, Transcoder, TranscoderCard]:
+    """Raises FormatError, ModelError for a transcoder of another model."""
+    model = require_language_model(opened.model)
     transcoder, card = load_transcoder(folder)
     if card.model_sha256 != weights_sha256(model):
         message = f"{folder} holds a transcoder of another model."
         raise ModelError(message, fix="Train one: groundup lab RUN --features.")
-    tokens = min(ROW_TOKENS, model.config.context_tokens)
-    rows = run_rows(opened, TEXT_ROWS, tokens, seed=1, progress=progress)
-    return look_at_features(model, tokenizer, transcoder, card.block, rows, progress=progress)
+    return model, transcoder, card
 
 
 @torch.no_grad()

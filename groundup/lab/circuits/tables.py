@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from groundup.html_nodes import Child, Node, node
-from groundup.lab.circuits.values import Contributions, TopText
+from groundup.lab.circuit_values import Contributions, TopText
 
 # Percent of the colour behind the token of the largest activation.
 DARKEST = 45

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.lab.circuits.values import TopText
+from groundup.lab.circuit_values import TopText
 from groundup.lab.tokens import pieces_of
 from groundup.tokenizer.fast import Tokenizer
 

@@ -2,7 +2,7 @@
 which few are active at a token, so that each can be named.
 
     a = TopK(relu(E x + b))        x: what the network reads [C], a: features [M], at most K not 0
-    y' = D a + c                   y': what the network would add [C]; rows of D have length 1
+    y' = s (D a + c)               y': what the network would add [C]; rows of D have length 1
 
 (transcoders: Dunefsky et al. 2024, arXiv:2406.11944; TopK instead of an L1 penalty: Gao et al.
 2024, arXiv:2406.04093.) It is trained to predict the network's output y on texts
@@ -51,12 +51,16 @@ class Transcoder(nn.Module):
         self.encoder = nn.Linear(width, features)
         self.decoder = nn.Parameter(torch.randn(features, width))
         self.bias = nn.Parameter(torch.zeros(width))
+        self.scale: Tensor
+        self.register_buffer(
+            "scale", torch.ones(())
+        )  # of the network's output: trained in its unit
 
     def forward(
         self, x: Float[Tensor, "*N C"]
     ) -> tuple[Float[Tensor, "*N M"], Float[Tensor, "*N C"]]:
         features = self.features(x)
-        return features, features @ self.directions + self.bias
+        return features, features @ self.directions + self.offset
 
     def features(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N M"]:
         values, places = self.sparse(x)
@@ -71,7 +75,12 @@ class Transcoder(nn.Module):
     @property
     def directions(self) -> Float[Tensor, "M C"]:
         """What each feature writes at activation 1."""
-        return F.normalize(self.decoder, dim=-1)
+        return self.scale * F.normalize(self.decoder, dim=-1)
+
+    @property
+    def offset(self) -> Float[Tensor, " C"]:
+        """What is written with no feature active."""
+        return self.scale * self.bias
 
     @torch.no_grad()
     def begin(self, x: Float[Tensor, "N C"], y: Float[Tensor, "N C"]) -> None:
@@ -79,12 +88,13 @@ class Transcoder(nn.Module):
         differ from their means, scaled so that the output is nearest to y.
         """
         chosen = torch.arange(len(self.decoder)) % len(x)
-        self.bias.copy_(y.mean(dim=0))
-        self.decoder.copy_(F.normalize(y[chosen] - self.bias, dim=-1))
+        self.scale.copy_((y - y.mean(dim=0)).square().mean().sqrt())
+        self.bias.copy_(y.mean(dim=0) / self.scale)
+        self.decoder.copy_(F.normalize(y[chosen] - self.offset, dim=-1))
         reading = F.normalize(x[chosen] - x.mean(dim=0), dim=-1)
         self.encoder.weight.copy_(reading)
         self.encoder.bias.copy_(-reading @ x.mean(dim=0))
-        written, wanted = self(x)[1] - self.bias, y - self.bias
+        written, wanted = self(x)[1] - self.offset, y - self.offset
         scale = (written * wanted).sum() / written.square().sum()
         self.encoder.weight.mul_(scale)
         self.encoder.bias.mul_(scale)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from groundup.lab.circuits.values import Contributions, NeuronContribution
+from groundup.lab.circuit_values import Contributions, NeuronContribution
 from groundup.lab.drawing.attention import BLOCKS
 from groundup.lab.style import (
     LABEL_SIZE,

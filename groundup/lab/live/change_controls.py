@@ -29,6 +29,12 @@ WEIGHT = (
     "others share what is left."
 )
 
+WRITTEN = (
+    "What each head and each feed-forward network adds to the most probable token's logit itself, "
+    "with the scale of the norms held. Without it something else may be lost, as later parts read "
+    "it too: try it."
+)
+WITHOUT = "Second line: by how much the logit changes when the part hands nothing on."
 LEGEND = (
     "Above: the model as it is. Below: as it is changed. How far the prediction has moved is the "
     "Kullback-Leibler divergence of the second from the first."
@@ -47,6 +53,7 @@ def change_controls(config: Mapping[str, Any]) -> Node:
             "div",
             node(
                 "div",
+                _card("Who wrote this prediction", WRITTEN, _written()),
                 _card("Leave something out", REMOVE, _switches(config)),
                 _card("Put in an activation of another text", PATCH, _patching()),
                 _card("More of a word", STEER, _steering(config)),
@@ -139,6 +146,16 @@ def _weights(config: Mapping[str, Any]) -> Node:
             class_="fields",
         ),
         node("div", id="weight-rows"),
+    )
+
+
+def _written() -> Node:
+    return node(
+        "div",
+        node("p", id="written-said", class_="quiet", role="status"),
+        node("div", id="written-table", class_="scroll", tabindex=0),
+        node("p", WITHOUT, class_="quiet"),
+        node("button", "Leave out each in turn", type="button", id="written-remove"),
     )
 
 

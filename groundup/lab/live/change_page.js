@@ -14,6 +14,7 @@ class ChangePage {
     this.live = live;
     this.root = byId("changes");
     this.changed = new ChangedModel(live.model);
+    this.written = new ContributionCard(live);
     this.scratch = new LiveModel(live.config, live.model.weights); // for runs of other texts
     /** Parts left out, by their button's name. @type {Map<string, Change>} */
     this.removed = new Map();
@@ -59,6 +60,7 @@ class ChangePage {
     if (String(ids) !== String(this.ids)) this.single.patch = this.single.weight = null;
     this.ids = ids;
     this.before = softmax(live.logitsAt(ids.length));
+    this.written.show(ids, this.before);
     const other = byId("other-text"), text = live.tokenizer.decode(ids);
     if (other.value === (this.text ?? "")) other.value = text; // not edited yet
     this.text = text;

@@ -7,6 +7,7 @@
  * Layers, heads and places are indices. Of the stream, layer n is what enters block n, L the output of the last.
  * @typedef {{kind: "head", layer: number, head: number}
  *   | {kind: "block", layer: number}
+ *   | {kind: "network", layer: number}
  *   | {kind: "rotation", layer: number}
  *   | {kind: "patch", layer: number, place: number, values: Float32Array}
  *   | {kind: "direction", layer: number, values: Float32Array}
@@ -76,6 +77,7 @@ class ChangedModel {
       if (kind === "direction" && layer === change.layer) values.set(plus(values, change.values));
     } else if (layer !== change.layer) return;
     else if (kind === "head" && name === "heads") values.fill(0, change.head * width, (change.head + 1) * width);
+    else if (kind === "network" && name === "feedforward") values.fill(0);
     else if (kind === "rotation" && name.endsWith("_rotated")) values.set(this.unrotated);
     else if (kind === "weight" && name === "weights" && here && head === change.head) setWeight(values, change.key - (this.place + 1 - values.length), change.weight);
   }

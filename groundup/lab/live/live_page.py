@@ -41,6 +41,8 @@ PROGRAM = (
     "stages.js",
     "explain.js",
     "changes.js",
+    "contributions.js",
+    "contribution_card.js",
     "change_page.js",
     "model_file.js",
     "train_page.js",

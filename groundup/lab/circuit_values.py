@@ -82,3 +82,70 @@ class FeatureList(TypedDict):
     """Of the texts that were looked through."""
     features: list[FeatureValues]
     """Those that were active, by what they write."""
+
+
+class GraphNode(TypedDict):
+    kind: str
+    """token, head, network or feature"""
+    block: int
+    """0 of a token."""
+    number: int
+    """Of a head or feature; else 0."""
+    token: int
+    """Of the text, from 1."""
+    name: str
+    effect: float
+    """On the log-probability, in nats (Aumann-Shapley value among all parts)."""
+
+
+class GraphEdge(TypedDict):
+    source: int
+    """An index of the nodes."""
+    target: int | None
+    """None: the prediction."""
+    weight: float
+    """Nats."""
+
+
+class CircuitGraph(CaptionedTokens):
+    decision: str
+    probability: float
+    full: float
+    """Log-probability of the decision, in nats: of the whole model."""
+    ablated: float
+    """With all parts at their means."""
+    kept: float
+    """With the parts of the graph alone; all others at their means."""
+    removed: float
+    """With the parts of the graph at their means, and all others as they are."""
+    faithfulness: float
+    """(kept - ablated) / (full - ablated)"""
+    left: float
+    """(removed - ablated) / (full - ablated)"""
+    chance: float
+    """Faithfulness of as many parts drawn at random, in the mean."""
+    explained: bool
+    why: str
+    """Why not; "" where it is explained."""
+    parts: int
+    """Of which the graph could have been made."""
+    errors: float
+    """Effect of what the features leave unexplained, which is never part of a graph."""
+    nodes: list[GraphNode]
+    edges: list[GraphEdge]
+
+
+class FaithfulnessSummary(TypedDict):
+    """Of held-out passages."""
+
+    texts: int
+    tokens: int
+    explained: int
+    little: int
+    """That the model predicts nearly as much with every part at its mean; not explained."""
+    faithfulness: list[float]
+    """Of all others, sorted."""
+    left: list[float]
+    chance: list[float]
+    nodes: list[int]
+    """Of those that are explained."""
