@@ -20,7 +20,15 @@ from groundup.weights.model_io import open_model
 
 HERE = Path(__file__).parent / "touch"
 STILLS = HERE.parents[1] / "images" / "touch"
-SCRIPTS = ("frame.js", "attention.js", "recorded.js", "training.js", "models.js", "live.js")
+SCRIPTS = (
+    "frame.js",
+    "attention.js",
+    "recorded.js",
+    "training.js",
+    "models.js",
+    "live.js",
+    "scroll.js",
+)
 STILL = re.compile(r"^!\[([^\]]*)\]\(((?:\.\./)+images/touch/([\w-]+)\.svg)\)$", re.MULTILINE)
 LIVE = re.compile(r"^<!-- live ([\w-]+): (.+) -->$", re.MULTILINE)
 # The model of the concept pages, and the text that it continues at first (docs/concepts/README.md).

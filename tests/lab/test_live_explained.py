@@ -1,23 +1,19 @@
 """The picture from text to next token in the page with a model inside, in a real browser."""
 
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from groundup.fetch import fetch_package
 from groundup.html_nodes import to_html
 from groundup.lab.live.explanation import LEVELS, explanation
 from groundup.lab.live.live_page import write_live_page
 from groundup.lab.live.tables import live_config
-from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
+from tests.axe import violations
 from tests.live_shapes import SHAPES, open_shape
 
-AXE = "axe-playwright-python==0.1.8"  # a wheel with axe-core 4.12.1 in it
-AXE_SHA256 = "fdd263c998388f1a8e67cad02677e612d946248bd44d163be5e8650ea31f95f8"
 TEXT = "To be, or not to be, that is"
 QUESTIONS = (
     "What is a vector embedding?",
@@ -214,9 +210,6 @@ ANSWERS = """async () => {
 def test_axe_finds_no_violation(
     browser: Any, tokenizer: Tokenizer, tmp_path: Path, width: int, scheme: str
 ) -> None:
-    wheel = fetch_package(AXE, AXE_SHA256, kind="wheel", progress=Silent())
-    with zipfile.ZipFile(wheel) as archive:
-        axe = archive.read("axe_playwright_python/axe.min.js").decode()
     file = tmp_path / "model.html"
     write_live_page(open_shape(tokenizer), file, text=TEXT)
     page = explained(browser, file, width, scheme)
@@ -225,8 +218,5 @@ def test_axe_finds_no_violation(
     page.check("input[name=train-level][value=mathematics]", force=True)
     page.click("#train-step")
     page.wait_for_selector("#train-weight-said:has-text('measured')")
-    page.evaluate(f"{axe}; 0")
-    found = page.evaluate("axe.run()")
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
-    assert len(found["passes"]) > 30
+    assert violations(page) == []
     page.close()
