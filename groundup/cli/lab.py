@@ -1,8 +1,9 @@
 """`groundup lab`: pictures of a model's internals on a text of yours."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
@@ -19,6 +20,8 @@ from groundup.errors import ConfigError, did_you_mean
 from groundup.lab.views import VIEWS, Contrast, look_inside
 
 if TYPE_CHECKING:
+    from groundup.html_nodes import Node
+    from groundup.lab.circuit_values import FeatureList
     from groundup.lab.values import ModelViews
     from groundup.progress import Progress
     from groundup.weights.model_io import OpenModel
@@ -294,12 +297,12 @@ def _write_features(
 ) -> None:
     """Train a transcoder in a folder beside the page, and write the page."""
     from groundup.device import select_compute
-    from groundup.evaluate.metrics import wilson_bounds
     from groundup.finetune.transcoder import TranscoderConfig, train_transcoder
-    from groundup.lab.circuits.explain import TEXTS, explainer
+    from groundup.lab.circuits.explain import TEXTS, why_no_graphs
     from groundup.lab.circuits.features import look_at_run
-    from groundup.lab.circuits.page import graph_sections, write_features_page
+    from groundup.lab.circuits.page import no_graphs, write_features_page
     from groundup.lab.style import pyplot
+    from groundup.weights.model_format import model_name
     from groundup.weights.model_io import open_model
 
     pyplot()  # a missing library is reported before the work
@@ -309,22 +312,40 @@ def _write_features(
     config = TranscoderConfig(block=training.block, minutes=training.minutes)
     compute, progress = select_compute(device), console_progress()
     opened = open_model(model, compute, prefer="pretrain", progress=progress)
-    place = f"block-{training.block or 'most-needed'}"
-    folder = page.with_name(f"{page.stem}-{place}")
+    reason = why_no_graphs(opened, texts)
+    folder = page.with_name(f"{page.stem}-block-{training.block or 'most-needed'}")
     card = train_transcoder(opened, folder, config, compute=compute, progress=progress)
     found = look_at_run(opened, folder, progress=progress)
+    sections, line = no_graphs(reason), f"Graphs are left out: {reason}"
+    graphs: dict[str, Any] = {}
+    if not reason:
+        sections, line, graphs = _make_graphs(opened, folder, found, texts, progress)
+    write_features_page(page, model_name(opened), card, found, sections)
+    lines = [*card.lines, line, f"{folder}: the transcoder.", f"{page}: open it in a browser."]
+    values = {"page": str(page), "folder": str(folder), **asdict(card), **graphs}
+    print_result(lines, {**values, "recovered": round(card.recovered, 5)}, as_json)
+
+
+def _make_graphs(
+    opened: "OpenModel",
+    folder: Path,
+    found: "FeatureList",
+    texts: Sequence[str],
+    progress: "Progress",
+) -> "tuple[list[Node], str, dict[str, Any]]":
+    """The sections of the page, the line and the values of `--json`."""
+    from groundup.evaluate.metrics import wilson_bounds
+    from groundup.lab.circuits.explain import explainer
+    from groundup.lab.circuits.page import graph_sections
+
     explaining = explainer(opened, folder, found, progress=progress)
     graphs, summary = explaining.graphs(texts, progress), explaining.summary(progress)
     interval = None
     if summary["texts"]:
         interval = wilson_bounds(summary["explained"], summary["texts"])
-    further = graph_sections(graphs, summary, interval)
-    write_features_page(page, "/".join(opened.path.parts[-2:]), card, found, further)
-    said = f"Graphs: {summary['explained']} of {summary['texts']} held-out passages are explained."
-    lines = [*card.lines, said, f"{folder}: the transcoder.", f"{page}: open it in a browser."]
-    values = {"page": str(page), "folder": str(folder), **asdict(card)}
-    values |= {"recovered": round(card.recovered, 5), "graphs": graphs, "faithfulness": summary}
-    print_result(lines, values, as_json)
+    line = f"Graphs: {summary['explained']} of {summary['texts']} held-out passages are explained."
+    values = {"graphs": graphs, "faithfulness": summary}
+    return graph_sections(graphs, summary, interval), line, values
 
 
 def _write_page(inside: "ModelViews", writing: PicturesToWrite, as_json: bool) -> None:

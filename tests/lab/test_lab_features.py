@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,15 @@ def test_features_have_their_shares_and_top_texts(
     assert "is not explained" in page
 
 
+def test_a_model_without_graphs_has_features_and_a_reason(
+    opened: OpenModel, trained: Path, tokenizer: Tokenizer
+) -> None:
+    assert explain.why_no_graphs(opened, ["to be"]) == ""
+    other = LanguageModel(replace(opened.config, block="output"))
+    model = OpenModel(other, tokenizer, other.config, opened.path, "language")
+    assert "with a norm after them" in explain.why_no_graphs(model, ["to be"])
+
+
 def test_what_is_not_the_same_is_refused(
     opened: OpenModel, trained: Path, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
@@ -193,6 +203,8 @@ def test_the_verb_trains_and_writes_a_page(
         (["--block", "1"], "are for --features"),
         (["--features", "--live"], "makes one page"),
         (["--features"], "are not there or too short"),
+        (["--features", "--text", ""], "The text is empty"),
+        (["--features", "--text", "to be or " * 9], "A graph is of 1 to 23 tokens"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_writes_nothing(

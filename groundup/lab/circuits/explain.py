@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 
 from groundup.data.split import VALIDATION
+from groundup.errors import ModelError
 from groundup.lab.circuit_values import CircuitGraph, FaithfulnessSummary, FeatureList
 from groundup.lab.circuits.features import own_transcoder
-from groundup.lab.circuits.gates import GatedModel, gated_model
-from groundup.lab.circuits.graph import NOTHING, graph_of
+from groundup.lab.circuits.gates import GatedModel, gated_model, require_plain_sum
+from groundup.lab.circuits.graph import NOTHING, graph_of, require_length
 from groundup.lab.circuits.run_texts import run_rows
-from groundup.lab.stream import document_ids
+from groundup.lab.stream import document_ids, require_language_model
+from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import OpenModel
 
@@ -75,6 +77,25 @@ class Explainer:
         }
 
 
+def why_no_graphs(opened: OpenModel, texts: Sequence[str]) -> str:
+    """Why a model has none; "" where it has. Raises DataError for a text of which there is none,
+    ModelError for another kind of model.
+    """
+    model, tokenizer = require_language_model(opened.model), opened.require_tokenizer()
+    for text in texts:
+        require_length(document_ids(model, tokenizer, text), most_tokens(model))
+    try:
+        require_plain_sum(model)
+    except ModelError as reason:
+        return reason.message
+    return ""
+
+
+def most_tokens(model: LanguageModel) -> int:
+    """Of a text with a graph, the token that begins it included."""
+    return min(MOST_TOKENS, model.config.context_tokens)
+
+
 def explainer(
     opened: OpenModel, folder: Path, found: FeatureList, *, progress: Progress | None = None
 ) -> Explainer:
@@ -83,8 +104,7 @@ def explainer(
     Raises FormatError, ModelError (a transcoder of another model, blocks without graphs).
     """
     model, transcoder, card = own_transcoder(opened, folder)
-    tokens = min(MOST_TOKENS, model.config.context_tokens)
-    rows = run_rows(opened, MEAN_ROWS, tokens, seed=2, progress=progress or Silent())
+    rows = run_rows(opened, MEAN_ROWS, most_tokens(model), seed=2, progress=progress or Silent())
     gated = gated_model(model, transcoder, card.block, torch.tensor(rows))
     names = {entry["number"] - 1: entry["name"] for entry in found["features"]}
     return Explainer(opened, gated, names)

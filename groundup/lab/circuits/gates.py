@@ -186,19 +186,22 @@ def read_streams(gated: GatedModel) -> Iterator[list[Float[Tensor, "B T C"]]]:
         yield seen
 
 
+def require_plain_sum(model: LanguageModel) -> None:
+    """Raise ModelError for blocks that do not add what their parts give to the stream as it is."""
+    if model.config.block not in WIRINGS:
+        raise ModelError(
+            "Graphs are made of models whose parts are added to the residual stream as they are, "
+            f"not with a norm after them: this one's blocks are {model.config.block!r}.",
+            fix="Look at its contributions: groundup lab MODEL --only contributions.",
+        )
+
+
 @torch.no_grad()
 def gated_model(
     model: LanguageModel, transcoder: Transcoder, block: int, rows: Int[Tensor, "R T"]
 ) -> GatedModel:
-    """With the means of `rows`, ids of many texts; the block counted from 1. Raises ModelError for
-    blocks that do not add what their parts give to the stream as it is.
-    """
-    if model.config.block not in WIRINGS:
-        raise ModelError(
-            f"Graphs are made of models whose parts are added to the residual stream as they are, "
-            f"not with a norm after them: this one's blocks are {model.config.block!r}.",
-            fix="Look at its contributions: groundup lab MODEL --only contributions.",
-        )
+    """With the means of `rows`, ids of many texts; the block counted from 1. Raises ModelError."""
+    require_plain_sum(model)
     config, tokens, width = model.config, rows.shape[1], model.config.width
     nothing = Outputs(
         token=torch.zeros(tokens, width),

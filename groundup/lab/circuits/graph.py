@@ -87,10 +87,8 @@ def graph_of(
     """The graph of the most probable next token after `ids`, which begin with the token that begins
     every text. `names`: of features, by index. Raises DataError for a text that is too long.
     """
-    tokenizer, most = require_tokenizer(tokenizer), gated.means.token.shape[0]
-    if not 2 <= len(ids) <= most:
-        message = f"A graph is of 1 to {most - 1} tokens, the text has {len(ids) - 1}."
-        raise DataError(message, fix="Give another text.")
+    tokenizer = require_tokenizer(tokenizer)
+    require_length(ids, gated.means.token.shape[0])
     with torch.no_grad():
         logits = gated.model(torch.tensor([list(ids)]))[0, -1].float()
     decision = int(logits.argmax())
@@ -132,6 +130,13 @@ def graph_of(
         edges=_edges(explained, graph[: len(graph) * with_edges]),
         caption=CAPTION.format(count=count, **found),
     )
+
+
+def require_length(ids: Sequence[int], most: int) -> None:
+    """Raise DataError for a text that is too short or too long for a graph."""
+    if not 2 <= len(ids) <= most:
+        message = f"A graph is of 1 to {most - 1} tokens, the text has {len(ids) - 1}."
+        raise DataError(message, fix="Give another text.")
 
 
 def _why_not(difference: float, faithfulness: float, count: int) -> str:

@@ -78,6 +78,11 @@ def graph_sections(
     return [opening, *[_graph(graph) for graph in graphs]]
 
 
+def no_graphs(reason: str) -> list[Node]:
+    """The section that says why a model has none."""
+    return [node("section", node("h2", "Graphs"), node("p", "Left out: ", reason))]
+
+
 def _summary(summary: FaithfulnessSummary, interval: tuple[float, float] | None) -> Iterator[str]:
     yield (
         "A graph is the fewest parts of the model (tokens, heads, networks, features) that alone "
