@@ -41,6 +41,9 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch is imported, for the programs that tests start, too
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Headings are in the system's language; the tests read the English ones.
+if any(os.environ.get(name, "")[:2] in ("de", "fr", "es") for name in ("LC_ALL", "LANG")):
+    os.environ["LC_ALL"] = "C.UTF-8"
 # Where a test takes two threads, one that waits for the other sleeps: it would keep a core busy that another process of the suite wants.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A suite that runs in the background of a shell ignores Ctrl-C, and so would every process it starts.

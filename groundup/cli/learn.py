@@ -4,18 +4,22 @@ import importlib.util
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from groundup.cli.console import print_result, program, table
-from groundup.cli.options import JsonOption, file_to_write, folder_to_write
+from groundup.cli.options import JsonOption, LanguageOption, file_to_write, folder_to_write
 from groundup.course.notebook import Notebook, copy_notebook, notebook_of, notebooks
-from groundup.course.progress import progress_of, read_progress
+from groundup.course.progress import NotebookProgress, progress_of, read_progress
 from groundup.errors import ConfigError
+from groundup.language.messages import SOURCE, translated
 
+Say = Callable[..., str]
 COURSE = Path("groundup-course")
 # What a notebook imports beside groundup's own dependencies.
 KERNEL, DRAWING = "ipykernel", "matplotlib"
@@ -50,6 +54,7 @@ def command(
         ),
     ] = None,
     name: Annotated[str, Option("--name", help="Whose certificate it is.")] = "",
+    language: LanguageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the notebooks of the course, or copy one to where you can write, and open it in
@@ -65,17 +70,19 @@ def command(
         groundup learn 3
         groundup learn 3 --out my-course --copy-only
         groundup learn 3 --fresh
+        groundup learn --language es
         groundup learn --progress
         groundup learn --certificate done.html --name "Ada Miller"
     """
+    say = partial(translated, language or SOURCE, "course")
     if name and certificate is None:
         raise ConfigError("--name is for a certificate.", fix="Add: --certificate FILE.html")
     if progress or certificate:
-        return _show_progress(number, out, certificate, name, as_json)
+        return _show_progress(number, out, certificate, name, say, as_json)
     if number is None:
         known = notebooks()
         plain = [{**vars(each), "file": str(each.file)} for each in known]
-        return print_result(_list(known), plain, as_json)
+        return print_result(_list(known, say), plain, as_json)
     notebook = notebook_of(number)
     file, written = copy_notebook(notebook, out, fresh=fresh)
     line = f"{file} is there already and was kept (--fresh replaces it)."
@@ -97,7 +104,12 @@ def command(
 
 
 def _show_progress(
-    number: int | None, out: Path, certificate: Path | None, name: str, as_json: bool
+    number: int | None,
+    out: Path,
+    certificate: Path | None,
+    name: str,
+    say: Say,
+    as_json: bool,
 ) -> None:
     """Print what is done in `out`, of one notebook or all; write the certificate."""
     kept = read_progress(out)
@@ -105,10 +117,12 @@ def _show_progress(
     found = [progress_of(each, kept) for each in chosen]
     right, exercises = (sum(len(each.solved) for each in found), sum(e.exercises for e in found))
     rows = [
-        [str(e.number), e.title, f"{len(e.solved)} of {e.exercises}", str(e.tries)] for e in found
+        [str(each.number), say(each.title), _share(say, each), str(each.tries)] for each in found
     ]
-    lines = table(["", "notebook", "exercises right", "answers tried"], rows)
-    lines += ["", f"{right} of {exercises} exercises are right, in {out}."]
+    head = map(say, ("notebook", "exercises right", "answers tried"))
+    lines = table(["", *head], rows)
+    whole = "{right} of {exercises} exercises are right, in {out}."
+    lines += ["", say(whole, right=right, exercises=exercises, out=out)]
     plain: dict[str, Any] = {"folder": str(out), "exercises": exercises, "right": right}
     plain["notebooks"] = [
         {**asdict(each), "solved": [asdict(one) for one in each.solved]} for each in found
@@ -122,13 +136,27 @@ def _show_progress(
     return print_result(lines, plain, as_json)
 
 
-def _list(found: list[Notebook]) -> list[str]:
+def _share(say: Say, found: NotebookProgress) -> str:
+    return say("{right} of {exercises}", right=len(found.solved), exercises=found.exercises)
+
+
+def _list(found: list[Notebook], say: Say) -> list[str]:
     rows = [
-        [str(each.number), each.title, str(each.minutes), f"{each.run_s} s", str(each.exercises)]
+        [
+            f"{each.number}",
+            say(each.title),
+            f"{each.minutes}",
+            f"{each.run_s} s",
+            f"{each.exercises}",
+        ]
         for each in found
     ]
-    head = ["", "notebook", "minutes", "runs in", "exercises"]
-    return [*table(head, rows), "", f"Open one: {program()} learn {found[0].number}"]
+    head = ["", *map(say, ("notebook", "minutes", "runs in", "exercises"))]
+    lines = [*table(head, rows), "", f"{say('Open one:')} {program()} learn {found[0].number}"]
+    english = "The notebooks are in English."
+    if say(english) != english:
+        lines.append(say(english))
+    return lines
 
 
 def _how_to_open(file: Path, missing: list[str]) -> list[str]:

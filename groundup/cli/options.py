@@ -129,6 +129,32 @@ StrideOption = Annotated[
 FollowLinksOption = Annotated[
     bool, Option("--follow-links", help="Follow links that leave DATA's folder.")
 ]
+
+
+def _language(given: str | None) -> str:
+    """A language that there are messages in; None: the system's. Raises ConfigError."""
+    from groundup.language.messages import languages, system_language
+
+    if given is None:
+        return system_language(os.environ)
+    if given not in languages():
+        known = ", ".join(languages())
+        raise ConfigError(
+            f"--language {given} is not there, expected one of: {known}.",
+            fix="Leave it out for the system's language.",
+        )
+    return given
+
+
+LanguageOption = Annotated[
+    str | None,
+    Option(
+        "--language",
+        metavar="en|de|fr|es",
+        callback=_language,
+        help="The language of headings; default: the system's (LANG), where it is one of these.",
+    ),
+]
 JsonOption = Annotated[
     bool, Option("--json", help="Print the result as JSON (progress goes to stderr).")
 ]

@@ -7,6 +7,8 @@
     page        the labels of the assistant's page, which its scripts have as `/page/messages.js`
     actions     the sentences of actions that no action writes itself
     dates       how a date is written
+    report      headings of a build's report
+    course      the list of the course's notebooks
 
     message("de-AT", "embed", "close")  ->  "Schließen"
 
@@ -53,6 +55,32 @@ def message(language: str, section: str, key: str, **values: object) -> str:
     'Cette conversation est conservée 30 jours ; vous pouvez la supprimer ici.'
     """
     return catalog(language)[section][key].format(**values)
+
+
+def translated(language: str, section: str, english: str, **values: object) -> str:
+    """Return a heading that the code has in English, with its values; in English where the
+    catalog has none. Its key is the text in small letters.
+
+    >>> translated("de", "report", "Time and memory"), translated("de", "report", "Of your own")
+    ('Zeit und Speicher', 'Of your own')
+    """
+    key = re.sub(r"\W+", "_", english.casefold()).strip("_")
+    found = catalog(language)[section].get(key, english)
+    if values:
+        return found.format(**values)
+    return found
+
+
+def system_language(environment: Mapping[str, str]) -> str:
+    """Return the language of a system's locale, as POSIX orders its variables; the source where
+    there is none or no messages for it.
+
+    >>> system_language({"LANG": "de_AT.UTF-8"}), system_language({"LC_ALL": "C", "LANG": "de_DE"})
+    ('de', 'en')
+    """
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    chosen = next((environment[name] for name in names if environment.get(name)), "")
+    return preferred_language(re.split(r"[.@]", chosen)[0].replace("_", "-"))
 
 
 def written_date(day: datetime.date, language: str) -> str:

@@ -99,9 +99,10 @@ class Chapter:
         else:
             stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
             parts = [*parts, *notes_of([sentence for stage in stages for sentence in stage.thin])]
-        return section(
-            self.key, self._above(report), self.title.format(texts=report.texts), see, parts
-        )
+        title = report.heading(self.title, texts=report.heading(report.texts))
+        made = section(self.key, self._above(report), title, see, parts)
+        report.in_language(made[1])
+        return made
 
 
 def section(key: str, kicker: str, title: Child, see: str, parts: Sequence[Child]) -> Node:

@@ -26,6 +26,18 @@ def test_all_notebooks_are_listed_with_their_minutes(capsys: pytest.CaptureFixtu
     )
 
 
+def test_the_list_is_in_the_language_asked_for_or_the_systems(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["learn", "--language", "de"]) == 0
+    assert "Der ganze Weg in fünf Minuten" in capsys.readouterr().out
+    monkeypatch.setenv("LC_ALL", "es_ES.UTF-8")
+    assert run(["learn"]) == 0
+    assert "Todo el recorrido en cinco minutos" in capsys.readouterr().out
+    assert run(["learn", "--language", "it"]) == 2
+    assert "--language it is not there, expected one of: en, de, es, fr." in capsys.readouterr().err
+
+
 def test_a_copy_has_its_texts_and_is_kept_with_its_changes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1133,3 +1133,13 @@ def test_the_page_says_which_choices_were_measured(build_folder: Path, rewrite: 
     ):
         assert words in said, words
     assert "worth" not in said and "may choose otherwise" in said
+
+
+def test_headings_are_in_the_language_asked_for_and_marked_as_such(build_folder: Path) -> None:
+    page = render_page(read_report_data(build_folder, "de"))
+    assert '<html lang="en">' in page
+    for words in ("Attention-Karten", "Was herauskam", "Zeit und Speicher", "Text wird zu Zahlen"):
+        assert re.search(rf'lang="de"[^>]*>(?:<a[^>]*>)?(?:<bdi[^>]*>)?{words}', page), words
+    assert "Vom rohen Text zu einem Modell, das antwortet</h1>" in page
+    assert "Attention maps" not in page and "What came out" not in page
+    assert 'lang="de"' not in render_page(read_report_data(build_folder))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from groundup.files import write_text
 from groundup.html_nodes import Node, node
+from groundup.language.messages import SOURCE
 from groundup.report.chapter import Chapter, fold, html_page
 from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.answers import answers_chapter, summaries_chapter
@@ -62,14 +63,15 @@ def chapters_of(report: ReportData) -> dict[str, list[Chapter]]:
     }
 
 
-def write_page(folder: Path, out: Path | None = None) -> Path:
-    """Read a build or run folder and write its page (default: report.html inside it).
+def write_page(folder: Path, out: Path | None = None, *, language: str = SOURCE) -> Path:
+    """Read a build or run folder and write its page (default: report.html inside it), its headings
+    in a language that there is a catalog of.
 
     Raises FormatError, DiskError.
     """
     path = out or folder / REPORT_NAME
     beside = path.resolve().parent == folder.resolve()
-    write_text(path, render_page(read_report_data(folder), beside=beside))
+    write_text(path, render_page(read_report_data(folder, language), beside=beside))
     return path
 
 
@@ -78,23 +80,26 @@ def render_page(report: ReportData, *, beside: bool = True) -> str:
     groups = {title: group for title, group in chapters_of(report).items() if group}
     drawn = {title: [each.draw(report) for each in group] for title, group in groups.items()}
     shown = [chapter for group in groups.values() for chapter in group]
-    head = opening(report, _contents(drawn), shown, beside=beside)
-    explain([head, *[chapter for group in drawn.values() for chapter in group]])
+    head = opening(report, _contents(report, drawn), shown, beside=beside)
+    explain(report, [head, *[chapter for group in drawn.values() for chapter in group]])
     main = node("main", id="main")
     for title, group in drawn.items():
-        main.append(node("p", title, class_="group"))
+        main.append(node("p", report.heading(title), class_="group"))
+        report.in_language(main[-1])
         main.extend(fold(chapter, is_open=title == RESULTS) for chapter in group)
     return html_page(report.name, head, main, skip_to="chapters")
 
 
-def _contents(drawn: Mapping[str, Sequence[Node]]) -> Node:
+def _contents(report: ReportData, drawn: Mapping[str, Sequence[Node]]) -> Node:
     """The links to all chapters, in their groups."""
     groups = []
     for title, group in drawn.items():
         titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in group]
         links = [node("li", node("a", words, href=f"#{key}")) for key, words in titles]
-        groups.append(node("div", node("p", title), node("ol", links)))
-    return node("nav", groups, class_="contents", aria_label="Contents")
+        groups.append(node("div", node("p", report.heading(title)), node("ol", links)))
+    contents = node("nav", groups, class_="contents", aria_label=report.heading("Contents"))
+    report.in_language(contents)
+    return contents
 
 
 # term as the page shows it: (regular expression, definition)
@@ -126,7 +131,7 @@ NOT_SEARCHED = ("blockquote", "article", "q", "pre", "code")
 NAME_CHARACTERS = 60
 
 
-def explain(parts: Sequence[Node]) -> None:
+def explain(report: ReportData, parts: Sequence[Node]) -> None:
     """Add to each part of the page the terms that it is the first to use: below its first line
     (`see`), or at its end.
     """
@@ -143,7 +148,9 @@ def explain(parts: Sequence[Node]) -> None:
         )
         terms = node("dl", rows, class_="terms")
         if part.tag == "header":
-            terms = node("details", node("summary", "The terms used above"), terms)
+            summary = node("summary", report.heading("The terms used above"))
+            report.in_language(summary)
+            terms = node("details", summary, terms)
         part.insert(place, terms)
 
 

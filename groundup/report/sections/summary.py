@@ -43,9 +43,10 @@ def opening(
         commands.append(_live_link())
     said = [
         node("p", "groundup · ", what, foreign(report.name), class_="kicker"),
-        node("h1", _title(report)),
+        node("h1", report.heading(_title(report))),
         node("p", _sentence(report), class_="lead"),
     ]
+    report.in_language(said[1])
     parts = [node("div", said), shown_texts(report)]
     if commands:
         parts.append(node("div", commands, class_="next"))
@@ -150,9 +151,11 @@ def _continued(report: ReportData) -> Node | None:
             return None
         return _nothing("The own model", "Its run stored no samples.")
     rows: list[tuple[Child, str]] = [
-        (f"step {count(sample, 'step')}", text(sample, "text")) for sample in evenly(samples, 2)
+        (report.heading("step {step}", step=count(sample, "step")), text(sample, "text"))
+        for sample in evenly(samples, 2)
     ]
-    return _example("The own model goes on from ", text(samples[0], "prompt"), rows)
+    prompt = text(samples[0], "prompt")
+    return _example(report, "The own model goes on from", prompt, rows)
 
 
 def _asked(report: ReportData) -> Node | None:
@@ -169,13 +172,13 @@ def _asked(report: ReportData) -> Node | None:
     rows: list[tuple[Child, str]] = []
     for name in ("before", "after"):
         judged = chosen.get(f"{name}_right")
-        head: list[Child] = [f"{name} "]
+        head: list[Child] = [f"{report.heading(name)} "]
         if isinstance(judged, bool):
             head.append(mark(judged))
         rows.append((head, text(chosen, name)))
     asked = [question_alone(text(chosen, "instruction")), text(chosen, "input")]
     shown = first_letters(" ".join(filter(None, asked)), QUESTION_CHARACTERS)
-    return _example("The chat model is asked ", shown, rows)
+    return _example(report, "The chat model is asked", shown, rows)
 
 
 def question_alone(instruction: str) -> str:
@@ -192,7 +195,8 @@ def _answered(report: ReportData) -> Node | None:
             said = text(table(item, "answers", "quotations"), "text")
             if said.strip() and text(item, "answer"):
                 question = first_letters(text(item, "question"), QUESTION_CHARACTERS)
-                return _example("The documents are asked ", question, [("quoted", said)])
+                rows: list[tuple[Child, str]] = [(report.heading("quoted"), said)]
+                return _example(report, "The documents are asked", question, rows)
     return None
 
 
@@ -200,9 +204,14 @@ def _nothing(title: str, sentence: str) -> Node:
     return node("article", node("h2", title), node("p", sentence, class_="quiet"))
 
 
-def _example(title: str, quoted: str, rows: Sequence[tuple[Child, str]]) -> Node:
-    said = [(node("dt", name), node("dd", foreign(beginning(words)))) for name, words in rows]
-    return node("article", node("h2", title, "“", foreign(quoted), "”"), node("dl", said))
+def _example(
+    report: ReportData, title: str, quoted: str, rows: Sequence[tuple[Child, str]]
+) -> Node:
+    names = [node("dt", name) for name, _ in rows]
+    said = [node("dd", foreign(beginning(words))) for _, words in rows]
+    heading = node("h2", f"{report.heading(title)} ", "“", foreign(quoted), "”")
+    report.in_language(heading, *names)
+    return node("article", heading, node("dl", zip(names, said, strict=True)))
 
 
 def beginning(words: str) -> str:
@@ -242,7 +251,10 @@ def _stage(report: ReportData, card: StageCard, target: str) -> Node | None:
         look, state = "failed", f"failed after {duration(stage.elapsed_s)}"
     elif not stage.record:
         state = "not reached"
-    parts = [node("h3", node("a", foreign(card.title), href=f"#{target}"))]
+    title = report.heading(card.title)
+    parts = [node("h3", node("a", foreign(title), href=f"#{target}"))]
+    if title != card.title:
+        report.in_language(parts[0])
     figure, what = headline(report, card.stage) or ("", card.what)
     if figure:
         parts.append(node("p", figure, class_="headline"))
