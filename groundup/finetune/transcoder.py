@@ -12,6 +12,7 @@ transcoder.json, its card, is written
 """
 
 import shutil
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -295,7 +296,10 @@ def _fit(
         trial = _fit_config(1, config.seed)
         clock = StepClock(transcoder, [batches.batch(0)], transcoder_loss, trial, compute=compute)
         step_s = measure_steps(clock, [False], seconds=min(MEASURED_S, seconds / 10))[False]
-        steps = max(EVALUATIONS, int(seconds / step_s / 4))  # fewer can become more
+        begun = time.perf_counter()
+        batches.batch(0)
+        step_s += time.perf_counter() - begun
+        steps = max(EVALUATIONS, int(seconds / step_s / 4))  # few can become many
         run.write_plan({"minutes": config.minutes}, model={}, fit={}, planned={"steps": steps})
     else:
         steps = int(plan["planned"]["steps"])

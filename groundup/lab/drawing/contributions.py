@@ -16,18 +16,24 @@ from groundup.lab.style import (
     name_axes,
     plain,
     pyplot,
+    scale_beside,
     show_spaces,
     write_at,
 )
 from groundup.palette import PALE_TWO
 
 CELL_INCHES, ROW_INCHES, BAR_INCHES = 0.42, 0.24, 0.2
-# A number is written into a cell from this share of the largest on.
-WRITTEN = 0.1
+# A number is written into a cell from this share of the scale on; of many cells fewer have one.
+WRITTEN, MANY_CELLS = (0.1, 0.35), 60
+# The scale ends at the largest head, or at this share of the largest network, which may be larger.
+OF_NETWORKS = 0.25
 REMOVED = {"facecolor": PALE_TWO, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
 # On a dark cell (below zero) and on a light one.
 INKS = ("white", "black")
-LEGEND = " FF: the block's feed-forward network. One scale for both grids, dark below zero."
+LEGEND = (
+    " FF: the block's feed-forward network. Dark is below zero; networks may be beyond the end of a "
+    "scale, as their numbers say."
+)
 
 
 def draw_contributions(values: Contributions) -> Any:
@@ -43,18 +49,15 @@ def draw_contributions(values: Contributions) -> Any:
     figure, (grid,) = pyplot().subplots(
         1, len(ratios), figsize=size, width_ratios=ratios, squeeze=False
     )
-    largest = max(max(abs(x) for row in table for x in row) for table in grids) or 1.0
     titles = "direct contribution", "lost when removed\n(mean of the text)"
     for axes, table, title in zip(grid, grids, titles, strict=False):
-        image = _draw_grid(axes, table, largest)
+        image = _draw_grid(axes, table)
+        scale_beside(axes, image, "logits", fraction=0.05, pad=0.04)
         axes.set_title(title, fontsize=LABEL_SIZE)
     name_axes(grid[0], y=BLOCKS)
     if bars:
         _draw_neurons(grid[-1], bars)
-    ticks = [-round(largest, 1), 0, round(largest, 1)]
-    colours = (image, "logits", ticks)
-    caption = values["caption"] + LEGEND
-    return finish(figure, title=_title(values), caption=caption, colours=colours)
+    return finish(figure, title=_title(values), caption=values["caption"] + LEGEND)
 
 
 def _grid(values: Contributions, name: Literal["direct", "mean"]) -> list[list[float]]:
@@ -63,16 +66,20 @@ def _grid(values: Contributions, name: Literal["direct", "mean"]) -> list[list[f
     return [[*heads, *network] for heads, network in pairs]
 
 
-def _draw_grid(axes: Any, table: Sequence[Sequence[float]], largest: float) -> Any:
+def _draw_grid(axes: Any, table: Sequence[Sequence[float]]) -> Any:
+    heads = [abs(value) for row in table for value in row[:-1]]
+    networks = [abs(row[-1]) for row in table]
+    largest = max(*heads, OF_NETWORKS * max(networks)) or 1.0
+    least = largest * WRITTEN[len(heads) > MANY_CELLS]
     options = {"cmap": SIGNED, "vmin": -largest, "vmax": largest}
     image = axes.imshow(table, aspect="auto", origin="lower", **options)
     for y, row in enumerate(table):
         for x, value in enumerate(row):
-            if abs(value) >= WRITTEN * largest:
+            if abs(value) >= least:
                 write_at(axes, x, y, f"{value:+.1f}", color=INKS[value > 0])
-    heads = len(table[0]) - 1
-    axes.axvline(heads - 0.5, color="white", linewidth=2)
-    axes.set_xticks(range(heads + 1), [*map(str, range(1, heads + 1)), "FF"], fontsize=SMALL_SIZE)
+    count = len(table[0]) - 1
+    axes.axvline(count - 0.5, color="white", linewidth=2)
+    axes.set_xticks(range(count + 1), [*map(str, range(1, count + 1)), "FF"], fontsize=SMALL_SIZE)
     axes.set_yticks(*few_ticks(range(1, len(table) + 1), 16), fontsize=SMALL_SIZE)
     name_axes(axes, "head")
     return image
