@@ -1,10 +1,11 @@
 """SmolLM2-135M over HTTP, against the server of a llama.cpp that was built for this machine (`make peers`). Part of `make bench`, or
 
-OMP_NUM_THREADS=2 python benchmarks/serve.py [--quick] [--only streams|start] [--streams N ...] [--rounds N] [--json OUT]
+OMP_NUM_THREADS=2 python benchmarks/serve.py [--quick] [--only streams|start] [--streams N ...] [--precisions int8 ...] [--rounds N] [--json OUT]
 
 *streams*: 1, 4, 16 and 32 clients at once, who each get 128 tokens, against llama.cpp's server with exactly as many slots: tokens per second of all
 together, and the 50th and 95th percentile of the time to the first text and between two. *start*: from the start of the process to the first token,
-and the memory after it. llama.cpp reads files that we write, and greedy answers are asked for, no log-probabilities. Without HTTP: decode.py.
+and the memory after it, one server after the other, in turns, with slots for the most clients.
+llama.cpp reads files that we write, and greedy answers are asked for, no log-probabilities. Without HTTP: decode.py.
 --quick takes one small load and one round: it shows that everything runs.
 """
 
@@ -23,7 +24,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS
 
 import torch
 from build_peers import native_peers
-from measure import Row, Skipped, costs, machine, rows_of, table
+from measure import Row, Skipped, machine, rows_of, table
 from native_llama import llama_server
 from peers import PULLED, pulled_model
 from serve_clients import Load, Served, load, percentile, serving
@@ -50,9 +51,9 @@ class Bench:
         self.folder, self.rounds, quick = folder, options.rounds, options.quick
         self.streams = options.streams
         self.stream_tokens = QUICK_TOKENS if quick else STREAM_TOKENS
-        self.precisions, encodings = (
-            (PRECISIONS[:1], ENCODINGS[:1]) if quick else (PRECISIONS, ENCODINGS)
-        )
+        wanted = PRECISIONS[:1] if quick else options.precisions
+        pairs = [each for each in zip(PRECISIONS, ENCODINGS, strict=True) if each[0] in wanted]
+        self.precisions, encodings = zip(*pairs, strict=True)
         opened = open_model(folder, CPU)
         self.files = {
             each: export(opened, "gguf", files / f"{each}.gguf", quantization=each)
@@ -74,13 +75,16 @@ class Bench:
 
     def start(self) -> Iterator[Row]:
         """One server after the other."""
-        started, memory = {}, {}
-        for name in self._names():
-            with contextlib.ExitStack() as stack:
-                server = self._server(stack, name, slots=self.streams[-1])
-                started[name], memory[name] = server.started_s, server.memory_mb()
-        yield from costs("to the first token", "s", started)
-        yield from costs("memory after it", "MB", memory)
+        started: dict[str, list[float]] = {name: [] for name in self._names()}
+        memory: dict[str, list[float]] = {name: [] for name in started}
+        for number in range(self.rounds):
+            for name in list(started) if number % 2 == 0 else reversed(list(started)):
+                with contextlib.ExitStack() as stack:
+                    server = self._server(stack, name, slots=self.streams[-1])
+                    started[name].append(server.started_s)
+                    memory[name].append(server.memory_mb())
+        yield from rows_of("to the first token", "s", started)
+        yield from rows_of("memory after it", "MB", memory)
 
     def _names(self) -> list[str]:
         return [f"groundup {each}" for each in self.precisions] + [
@@ -170,6 +174,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one small load, one round")
     parser.add_argument("--only", choices=TABLES, help="one table")
     parser.add_argument("--streams", type=int, nargs="+", metavar="N", help="clients at once")
+    parser.add_argument(
+        "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of ours"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()

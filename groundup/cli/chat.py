@@ -147,6 +147,9 @@ class Chat:
 def talk(chat: Chat, *, as_json: bool) -> None:
     interactive = sys.stdin.isatty()
     if interactive:
+        from groundup.tokenizer.template import start_template
+
+        start_template(chat.engine.tokenizer.chat_template)  # while the question is typed
         path = chat.engine.path
         say(f"{path}: write a question; /help lists the commands, /bye or Ctrl-D ends the chat.")
     has_said_dropped = False

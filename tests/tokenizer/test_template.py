@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from groundup.errors import ModelError
 from groundup.limited_process import child_command
 from groundup.tokenizer import sandbox, template
 from groundup.tokenizer.special import CHATML_TEMPLATE
-from groundup.tokenizer.template import render_template
+from groundup.tokenizer.template import close_templates, render_template, start_template
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
@@ -164,3 +165,15 @@ def test_the_process_ends_when_its_parent_is_gone() -> None:
     first = {"memory_bytes": 2**30, "start": {"template": "x", "max_characters": 100}}
     out, _ = process.communicate(json.dumps(first).encode() + b"\n", timeout=120)
     assert (process.returncode, out) == (0, b"")
+
+
+def test_a_process_is_started_before_it_is_asked_and_none_for_our_own_template() -> None:
+    close_templates()
+    own = "<<{{ messages[0].content }}>>"
+    for each in (None, CHATML_TEMPLATE, own):
+        start_template(each)
+    for thread in threading.enumerate():
+        if thread.name == "template":
+            thread.join(timeout=120)
+    assert [key[1] for key in template._processes] == [own]
+    assert rendered(own) == "<<Hi>>"
