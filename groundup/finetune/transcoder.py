@@ -293,13 +293,7 @@ def _fit(
     seconds = 60 * config.minutes * TRAINING_SHARE
     plan = run.read_plan()
     if plan is None:
-        trial = _fit_config(1, config.seed)
-        clock = StepClock(transcoder, [batches.batch(0)], transcoder_loss, trial, compute=compute)
-        step_s = measure_steps(clock, [False], seconds=min(MEASURED_S, seconds / 10))[False]
-        begun = time.perf_counter()
-        batches.batch(0)
-        step_s += time.perf_counter() - begun
-        steps = max(EVALUATIONS, int(seconds / step_s / 4))  # few can become many
+        steps = planned_steps(transcoder, batches, seconds, compute)
         run.write_plan({"minutes": config.minutes}, model={}, fit={}, planned={"steps": steps})
     else:
         steps = int(plan["planned"]["steps"])
@@ -311,6 +305,19 @@ def _fit(
     )
     load_best(transcoder, fitted, run, progress, "The variance that is not explained")
     return fitted
+
+
+def planned_steps(
+    transcoder: Transcoder, batches: NetworkBatches, seconds: float, compute: Compute
+) -> int:
+    """A quarter of those that there would be time for as measured: few can become many."""
+    begun = time.perf_counter()
+    batch = batches.batch(0)
+    batch_s = time.perf_counter() - begun
+    trial = _fit_config(1, 0)
+    clock = StepClock(transcoder, [batch], transcoder_loss, trial, compute=compute)
+    step_s = measure_steps(clock, [False], seconds=min(MEASURED_S, seconds / 10))[False]
+    return max(EVALUATIONS, int(seconds / (batch_s + step_s) / 4))
 
 
 def _fit_config(steps: int, seed: int) -> FitConfig:
