@@ -296,6 +296,33 @@ def test_a_frame_holds_one_part_of_the_model_as_high_as_it_is_and_in_the_colours
 
 
 @pytest.mark.browser
+def test_a_wide_table_is_a_list_on_a_phone_and_reached_by_the_keyboard_elsewhere(
+    browser: Any, tmp_path: Path
+) -> None:
+    titles, row = (
+        "".join(f"<t{kind}>{words}{place}</t{kind}>" for place in range(9))
+        for kind, words in (("h", "title"), ("d", "some_long_name_of_a_key_"))
+    )
+    style = (touch().HERE.parent / "site.css").read_text()
+    page = tmp_path / "page.html"
+    page.write_text(
+        f"<style>.md-typeset__scrollwrap {{ overflow-x: auto; }} {style}</style><body class=md-typeset>"
+        f"<div class=md-typeset__scrollwrap><table><thead><tr>{titles}</tr></thead><tbody><tr>{row}"
+        f"</tr></tbody></table></div><script>{touch().script()}</script>"
+    )
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    view = context.new_page()
+    view.goto(page.as_uri())
+    view.locator("table[data-stacked]").wait_for()
+    assert view.evaluate("document.documentElement.scrollWidth") <= 390
+    last = view.get_by_role("cell").last
+    assert last.get_attribute("data-label") == "title8"
+    view.set_viewport_size({"width": 1280, "height": 844})
+    view.locator("[tabindex='0'] > table[data-wide]:not([data-stacked])").wait_for()
+    context.close()
+
+
+@pytest.mark.browser
 def test_a_picture_is_moved_by_keys_and_by_play_and_stands_still_until_then(
     browser: Any, tmp_path: Path
 ) -> None:
