@@ -59,7 +59,7 @@ def new(
 
     Examples:
         groundup pack new my-firm
-        groundup pack new my-firm --from manuals/ --from prices.pdf
+        groundup pack new my-firm --from manuals/ --from prices.xlsx
         groundup pack check my-firm
         groundup build my-firm
     """
