@@ -5,8 +5,9 @@
     python benchmarks/reader.py M1 --encoder all-mpnet-base-v2 --near all-minilm-l6-v2-ask --large --stories 150 \
         --first-block 4 --rate 5e-4 --part 0 4027 --run RUN
                                                          a larger one; stopped, it goes on from RUN
-    python benchmarks/reader.py M2 ... --start M1 --rate 4e-4 --part 4027 8600 --kept-rank 13
-                                                         and on other questions, in 16 bits
+    python benchmarks/reader.py M2 ... --start M1 --rate 4e-4 --part 4027 8600
+    python benchmarks/reader.py M3 ... --start M2 --rate 3e-4 --part 8600 16110 --kept-rank 9
+                                                         and on other questions, in 8 bits
 
 SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate. The same
 command with the same code on the same processor and number of threads gives the same file.
@@ -298,13 +299,18 @@ def questions_read(
 
 
 def keep_rank(scorer: SentenceScorer, rank: int) -> None:
-    """Replace each update B A by the nearest one of a lower rank (Eckart and Young 1936)."""
-    for part in scorer.modules():
-        if isinstance(part, LoRALinear):
-            left, values, right = torch.linalg.svd(part.lora_b @ part.lora_a, full_matrices=False)
-            roots = values[:rank].sqrt()
-            part.lora_a = nn.Parameter(roots[:, None] * right[:rank])
-            part.lora_b = nn.Parameter(left[:, :rank] * roots)
+    """Replace each update B A by the nearest one of a lower rank (Eckart and Young 1936); `rank` is
+    the mean: larger singular values of all updates are kept before smaller ones, one of each.
+    """
+    parts = [part for part in scorer.modules() if isinstance(part, LoRALinear)]
+    found = [torch.linalg.svd(part.lora_b @ part.lora_a, full_matrices=False) for part in parts]
+    every = torch.cat([values for _, values, _ in found]).sort(descending=True).values
+    least = every[rank * len(parts) - 1]
+    for part, (left, values, right) in zip(parts, found, strict=True):
+        kept = max(1, int((values >= least).sum()))
+        roots = values[:kept].sqrt()
+        part.lora_a = nn.Parameter(roots[:, None] * right[:kept])
+        part.lora_b = nn.Parameter(left[:, :kept] * roots)
 
 
 def scorer_of(args: argparse.Namespace, encoder: Encoder) -> SentenceScorer:

@@ -4,7 +4,7 @@ an index has vectors better by both, and best by a reader of question and passag
     by words    the share of the question's weight (idf) that the passage has, words that no passage
                 has included
     by reader   1 / (1 + exp(-(bias + factor f))) of the best sentence,  f = its cosine + w . (the
-                reader's score of it (`reader.py`; of two readers `scores_of_both`), the share of the
+                reader's score of it (`reader.py`; of two readers the second's), the share of the
                 question's weight that it has, cosine of the passage, that cosine - highest cosine
                 of the others, 1 where it has the kind of value that is asked for
                 (`asked_values.py`))
@@ -28,7 +28,7 @@ e-mail that is asked for is known by its form.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -73,7 +73,7 @@ MIN_BY_READER = 0.13
 # Passages that a reader reads for a question.
 READ_PASSAGES = 8
 # Of two readers: how many passages the second reads, those with the most evidence by the first, and
-# what its scores count (docs/log.md).
+# what its scores count in choosing a sentence; the evidence is by the second alone (docs/log.md).
 READ_AGAIN, SECOND_WEIGHT = 4, 2 / 3
 MIN_EVIDENCE = {WORDS: MIN_BY_WORDS, BOTH: MIN_BY_BOTH, READER: MIN_BY_READER}
 # Two passages that are as near to one another say the same.
@@ -146,15 +146,23 @@ def evidence(
     """Return what speaks for each passage and its sentences; nothing for sentences that tell the
     reader to send a secret, to pay or to follow a link. Raises FormatError.
     """
-    found = _of_all(index, passages, question, vectors)
-    sentences = []
-    for passage, values in zip(passages, found.sentences, strict=True):
-        requests = requests_in(index, passage)
-        sentences.append(tuple(0.0 if i in requests else each for i, each in enumerate(values)))
+    found, judged = _of_all(index, passages, question, vectors)
+    requests = [requests_in(index, passage) for passage in passages]
     values = found.values
     if found.by == READER:
-        values = tuple(by_reader(max(each, default=0.0)) for each in sentences)
-    return replace(found, values=values, sentences=tuple(sentences))
+        own = without(judged, requests)
+        values = tuple(by_reader(max(each, default=0.0)) for each in own)
+    return replace(found, values=values, sentences=without(found.sentences, requests))
+
+
+def without(
+    values: Sequence[Sequence[float]], places: Sequence[Set[int]]
+) -> tuple[tuple[float, ...], ...]:
+    """Return the values of passages' sentences with 0 at these places of each."""
+    return tuple(
+        tuple(0.0 if i in left_out else each for i, each in enumerate(of_passage))
+        for of_passage, left_out in zip(values, places, strict=True)
+    )
 
 
 def no_evidence(vectors: "Vectors | None") -> Evidence:
@@ -179,23 +187,26 @@ def requests_in(index: WordStatistics, passage: Passage) -> set[int]:
 
 def _of_all(
     index: WordStatistics, passages: Sequence[Passage], question: str, vectors: "Vectors | None"
-) -> Evidence:
-    """`evidence` of all sentences."""
+) -> tuple[Evidence, Sequence[Sequence[float]]]:
+    """`evidence` of all sentences, and by how well each fits the evidence is judged: by a second
+    reader alone, where there is one.
+    """
     asked = question_words(index, question)
     if vectors is not None and passages:
         near = nearness(vectors, asked, passages, question)
         if vectors.read is not None:
             scores = vectors.read(question, passages)
-            found = [each.with_scores(of) for each, of in zip(near, scores, strict=True)]
+            found = judged = _with_scores(near, scores)
             if vectors.second is not None:
                 again = most_evidence(found, READ_AGAIN)
                 read = vectors.second.read(question, [passages[i] for i in again])
-                both = scores_of_both(scores, dict(zip(again, read, strict=True)))
-                found = [each.with_scores(of) for each, of in zip(near, both, strict=True)]
-            values = [by_reader(max(each, default=0.0)) for each in found]
-            return Evidence(tuple(values), tuple(found), READER, vectors.readers)
+                seconds = dict(zip(again, read, strict=True))
+                found = _with_scores(near, scores_of_both(scores, seconds))
+                judged = _with_scores(near, scores_of_both(scores, seconds, 1.0))
+            values = [by_reader(max(each, default=0.0)) for each in judged]
+            return Evidence(tuple(values), tuple(found), READER, vectors.readers), judged
         values = [by_both(each.near, each.ahead) for each in near]
-        return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH)
+        return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH), ()
     shares = [asked.share(f"{each.title} {each.text}", each.language) for each in passages]
     best = max((passage.score for passage in passages), default=0.0)
     sentences = []
@@ -205,7 +216,13 @@ def _of_all(
         ]
         factor = 1 + passage.score / max(best, 1e-9)
         sentences.append(tuple(share * factor for share in of_passage))
-    return Evidence(tuple(shares), tuple(sentences), WORDS)
+    return Evidence(tuple(shares), tuple(sentences), WORDS), ()
+
+
+def _with_scores(
+    near: "Sequence[Nearness]", scores: Sequence[Sequence[float]]
+) -> list[tuple[float, ...]]:
+    return [each.with_scores(of) for each, of in zip(near, scores, strict=True)]
 
 
 def question_words(index: WordStatistics, question: str) -> QuestionWords:
@@ -278,19 +295,19 @@ def most_evidence(sentences: Sequence[Sequence[float]], count: int) -> list[int]
 
 
 def scores_of_both(
-    first: Sequence[Sequence[float]], again: Mapping[int, Sequence[float]]
+    first: Sequence[Sequence[float]],
+    again: Mapping[int, Sequence[float]],
+    weight: float = SECOND_WEIGHT,
 ) -> list[tuple[float, ...]]:
-    """Return the scores of two readers together, the second's with the weight SECOND_WEIGHT;
-    `again`: its scores of the passages that it has read, by their place. A sentence of another
-    passage has the lowest of these.
+    """Return the scores of two readers together, the second's with this weight; `again`: its scores
+    of the passages that it has read, by their place. A sentence of another passage has the lowest
+    of these.
     """
     lowest = min((min(each) for each in again.values() if each), default=0.0)
     found = []
     for place, scores in enumerate(first):
         seconds = again.get(place, (lowest,) * len(scores))
-        found.append(
-            tuple(a + SECOND_WEIGHT * (b - a) for a, b in zip(scores, seconds, strict=True))
-        )
+        found.append(tuple(a + weight * (b - a) for a, b in zip(scores, seconds, strict=True)))
     return found
 
 

@@ -2,9 +2,9 @@
 
     FOLDER/second_reader.json    {"encoder": NAME}
 
-The passages with the most evidence by the first reader are read again, and a sentence is scored by
-both (`evidence.scores_of_both`); search, the rest of the evidence and its limit stay as they are
-(figures: docs/retrieve.md).
+The passages with the most evidence by the first reader are read again. A sentence is chosen by the
+scores of both (`evidence.scores_of_both`), the evidence is by the second's; search, the rest of the
+evidence and its limit stay as they are (figures: docs/retrieve.md).
 """
 
 from pathlib import Path

@@ -158,6 +158,9 @@ def test_a_second_reader_reads_the_passages_with_most_evidence_by_the_first(
     assert both.by == alone.by and all(
         b < a for a, b in zip(alone.values, both.values, strict=True)
     )
+    vectors.read = lambda question, given: [(0.5,) * len(statements(each)) for each in given]
+    sure = evidence(index, passages, QUESTION, vectors)
+    assert sure.values == both.values and sure.sentences != both.sentences
 
 
 def test_two_readers_scores_together() -> None:
