@@ -71,9 +71,10 @@ def test_a_page_shows_each_picture_in_the_colours_of_the_site(tmp_path: Path) ->
     )
     (tmp_path / "own.svg").write_text("<style>@media (prefers-color-scheme: dark) {}</style>")
     (tmp_path / "plain.svg").write_text('<rect fill="#fff" stroke="#1f4e86"/>')
+    (tmp_path / "plain-narrow.svg").write_text('<rect fill="#fff"/>')
     names = ["chart.png", "terminal.png", "film.gif", "own.svg", "plain.svg"]
     (tmp_path / "page.md").write_text("\n".join(f"![A {name}]({name})" for name in names))
-    assert dark().with_dark_pictures(tmp_path) == 4
+    assert dark().with_dark_pictures(tmp_path) == 5
     page = (tmp_path / "page.md").read_text()
     assert "![A chart.png](chart.png#only-light)" in page
     assert "![A chart.png](chart-dark.png#only-dark)" in page
@@ -82,4 +83,6 @@ def test_a_page_shows_each_picture_in_the_colours_of_the_site(tmp_path: Path) ->
         assert (getattr(film, "n_frames", 1), film.info["duration"]) == (2, 70)
     assert "@media all" in (tmp_path / "own-dark.svg").read_text()
     assert "@media not all" in (tmp_path / "own.svg").read_text()
+    for kind, name in (("wide", "plain-dark.svg"), ("narrow", "plain-narrow-dark.svg")):
+        assert f"({name}#only-dark){{ .{kind} loading=lazy }}" in page
     assert "#fff" not in (tmp_path / "plain-dark.svg").read_text()

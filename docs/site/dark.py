@@ -124,24 +124,39 @@ def size_of(picture: Path) -> str:
         return f" width={image.width} height={image.height}"
 
 
+def in_both_colours(
+    words: str, address: str, picture: Path, written: dict[Path, Path | None], kind: str = ""
+) -> str:
+    """The picture and its twin, which is written first, as a page has them; "" where it is dark already."""
+    if picture not in written:
+        written[picture] = write_dark(picture)
+    twin = written[picture]
+    if twin is None:
+        return ""
+    shown = {"light": address, "dark": address.removesuffix(picture.name) + twin.name}
+    return "".join(
+        f"![{words}]({file}#only-{scheme}){{ {kind} loading=lazy{size_of(picture)} }}"
+        for scheme, file in shown.items()
+    )
+
+
 def with_dark_pictures(folder: Path) -> int:
-    """Give every picture of the pages of a folder its twin, and each page both; return how many there are."""
+    """Give every picture of the pages of a folder its twin, and each page both; return how many there are.
+
+    Where there is a NAME-narrow beside a picture, a phone gets that one.
+    """
     written: dict[Path, Path | None] = {}
     for page in sorted(folder.rglob("*.md")):
 
         def both(found: re.Match[str], page: Path = page) -> str:
             words, address = found.groups()
             picture = (page.parent / address).resolve()
-            if picture not in written:
-                written[picture] = write_dark(picture)
-            twin = written[picture]
-            if twin is None:
-                return found[0]
-            other = address.removesuffix(picture.name) + twin.name
-            shown = {"light": address, "dark": other}
-            return "".join(
-                f"![{words}]({file}#only-{scheme}){{ loading=lazy{size_of(picture)} }}"
-                for scheme, file in shown.items()
+            narrow = picture.with_stem(f"{picture.stem}-narrow")
+            if not narrow.exists():
+                return in_both_colours(words, address, picture, written) or found[0]
+            narrow_address = address.removesuffix(picture.name) + narrow.name
+            return in_both_colours(words, address, picture, written, ".wide") + in_both_colours(
+                words, narrow_address, narrow, written, ".narrow"
             )
 
         text = page.read_text()
