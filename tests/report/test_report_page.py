@@ -642,6 +642,15 @@ def test_keys_of_tables_are_escaped_too(build_folder: Path, rewrite: Rewrite) ->
     assert not {tag for tag, _ in page.tags} & {"script", "img"}
 
 
+def test_a_stage_without_a_chapter_has_a_title(build_folder: Path, rewrite: Rewrite) -> None:
+    rewrite(
+        "build.json",
+        lambda build: build["stages"].update({"actions": {"status": "done", "elapsed_s": 1}}),
+    )
+    text = page_of(build_folder).text["top"]
+    assert "Actions" in text and "actions" not in text
+
+
 def test_nothing_is_loaded_from_elsewhere(build_folder: Path) -> None:
     html = render_page(read_report_data(build_folder))
     page = Checked(html)

@@ -232,11 +232,16 @@ def _stages(report: ReportData, chapters: Sequence[Chapter]) -> Node:
     cards = {card.stage: (card, chapter.key) for chapter in chapters for card in chapter.cards}
     names = dict.fromkeys([*report.kinds, *(stage.name for stage in report.stages)])
     shown = [
-        _stage(report, *cards.get(name, (StageCard(name, name, ""), "lineage")))
+        _stage(report, *cards.get(name, (_untitled(name), "lineage")))
         for name in names
         if name != OWN_STAGE
     ]
     return node("ol", shown, class_="stages")
+
+
+def _untitled(name: str) -> StageCard:
+    """The card of a stage of which no chapter speaks."""
+    return StageCard(name, name[:1].upper() + name[1:], "")
 
 
 def _stage(report: ReportData, card: StageCard, target: str) -> Node | None:
