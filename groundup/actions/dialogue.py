@@ -167,6 +167,8 @@ class Dialogue(SlotFilling):
             place = 0
         elif len(wishes) > 1 and not asks_something(self.message):
             place = wish_meant(self.message, titles)
+            giving = [n for n, each in enumerate(named) if each and self._gives_values(each)]
+            place = giving[0] if place is None and len(giving) == 1 else place
         if place is None and says_yes:
             self.state = before
             return self._again()
@@ -213,7 +215,8 @@ class Dialogue(SlotFilling):
         held, asked = self.state.values, action.slot(self.state.asked)
         if self.state.guessed and asked is not None and self._is_wrong_guess(asked):
             return self._ended("cancelled", action.say("cancelled"), action)
-        if asked is not None and asked.type in ("name", "text") and reads_yes(self.message):
+        is_words = asked is not None and asked.type in ("name", "text")
+        if is_words and (reads_yes(self.message) or reads_no(self.message)):
             return self._again()
         if asked is not None and asked.type == "text" and asks_something(self.message):
             return self._other_wish(action)

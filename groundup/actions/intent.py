@@ -124,6 +124,7 @@ class ActionChooser:
         self._verbs = _first_words(actions)
         self._titles = {_plain(each.title): each.name for each in actions}
         self._questions = {_plain(text) for each in actions for text in each.not_examples}
+        self._title_verbs = {each.name: words_of(first_word(each.title)) for each in actions}
         self._title_words = {each.name: words_of(each.title) for each in actions}
         self._intents = {each.name: frozenset(each.intents) for each in actions}
         self._asked = {each.name: texts_of([each.title, *each.examples]) for each in actions}
@@ -209,7 +210,12 @@ class ActionChooser:
         if len(best) < 2 or odds[best[0]] < SURE or self._said_in_examples(text):
             return None
         is_near = odds[best[1]] >= max(SURE, odds[best[0]] - EITHER)
-        return (best[0], best[1]) if is_near else None
+        is_named = self._is_ordered(best[0], text) and not self._is_ordered(best[1], text)
+        return (best[0], best[1]) if is_near and not is_named else None
+
+    def _is_ordered(self, name: str, text: str) -> bool:
+        """Whether a text has the word with which an action's title begins: "cancel"."""
+        return not self._title_verbs[name].isdisjoint(words_of(text))
 
     def odds(self, message: str) -> dict[str, float]:
         """Return the logarithm of the odds that a message asks for each action; {} by words alone, and

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from groundup.actions.definition import Action, ActionSet, Slot
 from groundup.actions.endings import Step
-from groundup.actions.intent import EITHER, QUESTIONS, ActionChooser
+from groundup.actions.intent import EITHER, MANY_VALUES, QUESTIONS, ActionChooser
 
 # The least logarithm of the odds, with the evidence of values, to begin an action; without it, to
 # begin one that is no guess.
@@ -74,6 +74,7 @@ def weighed(
         slots = [slot for slot in action.askable if slot.name in given]
         has_code = any(_is_key(action, slot) for slot in slots)
         has_code |= not asks and any(slot.type == "text" for slot in slots)
+        has_code |= _is_whole(action, given)
         evidence = 0.0 if asks else min(MOST, sum(map(_weight, slots)))
         evidence = code if has_code else evidence
         found.append(Likely(name, odds[name] + evidence, odds[name], has_code))
@@ -111,6 +112,12 @@ def _is_key(action: Action, slot: Slot) -> bool:
     asks = rf":{slot.name}\b"
     is_known = bool(slot.rows) or any(re.search(asks, each.sql) for each in action.lookups)
     return slot.type == "code" and is_known
+
+
+def _is_whole(action: Action, given: Collection[str]) -> bool:
+    """Whether a message has all that an action asks for, and that is much."""
+    needed = [slot.name for slot in action.askable if not slot.optional]
+    return len(needed) >= MANY_VALUES and all(name in given for name in needed)
 
 
 def _weight(slot: Slot) -> float:

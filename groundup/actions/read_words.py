@@ -113,7 +113,7 @@ _BEHIND_REPLY = re.compile(
 _BESIDE = re.compile(
     rf"[\s,;:/(–—-]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z"
     rf"|\s*[,/(]?\s*({_PART})(?:[\s.!)]*\Z|\)|,\s|\)?\s+[-–—]\s)"
-    rf"|\s*,\s*({_PART})(?:(?<=\.)|[:;!])\s",
+    rf"|\s*,\s*({_PART})(?:(?<=\.)|[:;!])\s|\s({_PART})(?:(?<=\.)|[?!])\s",
     re.IGNORECASE,
 )
 # In small letters a sentence of its own, before a number that was read (blanks), at the end or
@@ -356,12 +356,19 @@ def names_beside(text: str, codes: Sequence[Reading]) -> list[Reading]:
         match = _BESIDE.match(text, code.end)
         if match:
             start, end = match.span(match.lastindex or 0)
+            if match.lastindex == match.re.groups and _is_remark(text[start:end]):
+                continue  # "P7RYA2 cancelled. ..."
             if (stop := _SENTENCE_END.search(text, start, end)) is not None:
                 end = stop.start()
             start, end = _name_end(text, start, end)
             if end > start:
                 return [Reading(start, end, (_as_name(text[start:end]),))]
     return []
+
+
+def _is_remark(said: str) -> bool:
+    """Whether words in small letters behind a code may be no name."""
+    return any(word in _REMARKS or _NO_NAME_ENDING.fullmatch(word) for word in words(said))
 
 
 def names_alone(text: str, barred: frozenset[str]) -> list[Reading]:
