@@ -45,7 +45,7 @@ from groundup.actions.state import (
     LastDone,
     Performance,
 )
-from groundup.actions.steps import filled, step, take_up
+from groundup.actions.steps import filled, read_beside, step, take_up
 from groundup.actions.world import WORLD_FILE, World, WorldReader
 from groundup.errors import ConfigError, FormatError
 
@@ -202,17 +202,24 @@ class ActionDesk:
             what = self._with_own_key(database, what, party)
             if not what.is_outside:
                 outcome = self._perform(database, what, party)
-                return self._keep(database, talk, self._finished(database, what, outcome, heard))
+                return self._keep(
+                    database, talk, self._finished(database, what, outcome, heard, party)
+                )
             outcome_or_start = self._begin(database, what, party)
         outcome = self._call(what, party, outcome_or_start)
         with self.world.writing() as database:
-            return self._keep(database, talk, self._finished(database, what, outcome, heard))
+            return self._keep(database, talk, self._finished(database, what, outcome, heard, party))
 
     def _finished(
-        self, database: sqlite3.Connection, what: Performance, outcome: EffectOutcome, heard: Heard
+        self,
+        database: sqlite3.Connection,
+        what: Performance,
+        outcome: EffectOutcome,
+        heard: Heard,
+        party: Party,
     ) -> Step:
         """Return the step after a performance, within the transaction that keeps it; a wish that
-        can't be looked up is offered.
+        can't be looked up is offered, and one that only reads is done, too.
         """
         made = finished(self.actions, what, outcome)
         if not made.state.wishes:
@@ -220,10 +227,12 @@ class ActionDesk:
         try:
             with contextlib.suppress(FormatError):
                 reader = self.world.reader_of(database)
-                return take_up(self.actions, reader, made, heard, self.chooser)
+                made = take_up(self.actions, reader, made, heard, self.chooser)
         finally:
             database.set_authorizer(None)
-        return made
+        if made.performance is None:
+            return made
+        return read_beside(self.actions, made, self._perform(database, made.performance, party))
 
     def pending(
         self,

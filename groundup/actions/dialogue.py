@@ -25,7 +25,7 @@ from groundup.actions.endings import (
     with_offer,
 )
 from groundup.actions.likely import LIKELY, as_guess, likely_actions, with_code
-from groundup.actions.message_form import asks_something, message_form
+from groundup.actions.message_form import asking_part, asks_something, message_form
 from groundup.actions.message_values import MessageValues, said_anew
 from groundup.actions.pending import is_two_sided, pending, waiting_action
 from groundup.actions.progress import (
@@ -181,7 +181,7 @@ class Dialogue(SlotFilling):
     def _start(self, wish: Wish, others: Sequence[Wish], more: MessageValues | None = None) -> Step:
         action = self.actions.action(wish.action)
         assert action is not None
-        read = self._read(action, wish.message)
+        read = self._read_wish(action, wish.message)
         values = read.values
         if more is not None:  # the wish stands in an earlier message
             values = {name: replace(each, start=0, end=0) for name, each in values.items()}
@@ -203,6 +203,17 @@ class Dialogue(SlotFilling):
             return made
         text = f"{understood(action, made.state.values)} {turn.text}".lstrip()
         return replace(made, turn=replace(turn, text=text))
+
+    def _read_wish(self, action: Action, message: str) -> MessageValues:
+        """Return the values of a message; of several the one that stands where it asks for something."""
+        read = self._read(action, message)
+        part = asking_part(message) if read.unclear else ""
+        if not part:
+            return read
+        own = self._read(action, part, max(0, message.find(part))).values
+        own = {name: each for name, each in own.items() if name in read.unclear}
+        unclear = {name: each for name, each in read.unclear.items() if name not in own}
+        return MessageValues({**read.values, **own}, unclear)
 
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)

@@ -177,6 +177,20 @@ def asking_tail(sentence: str) -> str:
     return ""
 
 
+def asking_part(message: str) -> str:
+    """Return the last part of a message that asks for something; "" where that is all of it.
+
+    >>> asking_part("Ann is ill and stays at home, and please set the limit for Tom to £8.")
+    'and please set the limit for Tom to £8.'
+    """
+    for sentence in reversed(sentences(message)):
+        tail = asking_tail(sentence)
+        if tail or _form(sentence, ORDERS, is_alone=False) in ("request", "want", "please"):
+            part = tail or sentence
+            return part if part != message.strip() else ""
+    return ""
+
+
 def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:
     """Return the form of a message: that of the sentence which asks most clearly for something. A
     want before a question ("I want to buy a car. Does my limit allow it?") is a statement.

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from groundup.actions.definition import Action, ActionSet, SlotValue
 from groundup.actions.dialogue import Dialogue
-from groundup.actions.endings import Step, marked
+from groundup.actions.endings import Step, finished, marked
 from groundup.actions.intent import ActionChooser
 from groundup.actions.progress import KnownWorld, shown
-from groundup.actions.state import ActionState, Heard, HeldValue
+from groundup.actions.state import ActionState, EffectOutcome, Heard, HeldValue
 
 
 def step(
@@ -50,7 +50,8 @@ def take_up(
     actions: ActionSet, world: KnownWorld, made: Step, heard: Heard, chooser: ActionChooser
 ) -> Step:
     """Return a step that ends an action and offers the next wish with that wish's confirmation in
-    place of the offer, where nothing has to be asked for it. Raises what the world does.
+    place of the offer, where nothing has to be asked for it; with the performance of one that only
+    reads (`read_beside`). Raises what the world does.
     """
     turn, state = made.turn, made.state
     if turn is None or turn.kind != "done" or state.waits != "offer" or not state.wishes:
@@ -58,10 +59,21 @@ def take_up(
     first, *others = state.wishes
     idle = replace(state, waits="", wishes=(), question="")
     begun = Dialogue(actions, world, idle, heard, chooser).begin_wish(first, others)
+    done = turn.text.removesuffix(state.question).rstrip()
+    if begun.performance is not None:
+        return replace(begun, turn=replace(turn, text=done, yes_no=False))
     if begun.turn is None or begun.turn.kind != "confirm":
         return made
-    done = turn.text.removesuffix(state.question).rstrip()
     also = begun.turn.action.say("also", title=begun.turn.action.title)
     text = f"{done} {also} {begun.turn.text}"
     both = replace(begun.turn, text=text, reference=turn.reference, undoable=turn.undoable)
     return marked(replace(begun, state=replace(begun.state, taken_up=True), turn=both))
+
+
+def read_beside(actions: ActionSet, made: Step, outcome: EffectOutcome) -> Step:
+    """Return the step of an action that was done with what the next wish, which only reads, came to."""
+    assert made.turn is not None and made.performance is not None
+    also = finished(actions, made.performance, outcome)
+    assert also.turn is not None
+    turn = replace(made.turn, text=f"{made.turn.text} {also.turn.text}", yes_no=also.turn.yes_no)
+    return replace(also, state=replace(also.state, last=made.state.last), turn=turn)

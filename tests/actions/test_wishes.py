@@ -154,3 +154,13 @@ def test_a_reference_alone_is_no_wish() -> None:
     said = "We can't make it tonight after all. Reference P7RYA2"
     [wish] = wishes_of(said, chooser("restaurant"))
     assert (wish.action, wish.message) == ("cancel_booking", said)
+
+
+def test_a_second_wish_that_only_reads_is_done_with_the_first(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["restaurant"], world=tmp_path / "world.sqlite", today=TODAY)
+    guest = Talker(desk)
+    guest.hear("Cancel P7RYA2, name Priya. Also, what is left on my voucher QV7K2M9PX4TC?")
+    turn = guest.hear("yes")
+    assert turn.kind == "done" and "is cancelled" in turn.text and "QV7K2M9PX4TC" in turn.text
+    assert [each.action for each in desk.world.audit()] == ["cancel_booking", "voucher_balance"]
+    assert not turn.yes_no and guest.hear("undo that").action.name == "cancel_booking"
