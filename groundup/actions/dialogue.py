@@ -55,6 +55,7 @@ from groundup.actions.state import (
 from groundup.actions.templates import fill
 from groundup.actions.wishes import (
     MAX_WISHES,
+    UNASKED,
     by_codes,
     known_from,
     listed_wishes,
@@ -129,7 +130,9 @@ class Dialogue(SlotFilling):
         if len(wishes) == 1:
             named = self.chooser, self.actions, self.message, wishes[0].action
             wishes = [replace(wishes[0], action=with_code(*named, self._values_of))]
-        return self._start(wishes[0], wishes[1:])
+        made = self._start(wishes[0], wishes[1:])
+        is_told = len(wishes) == 1 and self.chooser.form(self.message) in UNASKED
+        return as_guess(made) or made if is_told and not made.state.values else made
 
     def _begin_likely(self) -> Step:
         """Begin what a message asks for where no action is sure, as a guess where it is not likely by

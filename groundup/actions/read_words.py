@@ -46,7 +46,7 @@ MIN_SURE_LETTERS, _VOWELS = 5, frozenset("aeiouy")
 MIN_DIGITS = 4
 _NO_CODE = re.compile(r"(?:[£$€]|\b(?:to|by|of|at|about|only|than|for))\s*\Z", re.IGNORECASE)
 # "the spending limit of 4417 to £1,000"
-_TO_AMOUNT = re.compile(r"\s+(?:down |up )?to\s+[£$€]", re.IGNORECASE)
+_TO_AMOUNT = re.compile(r"\s+(?:(?:down |up )?to|at)\s+[£$€]", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _PART = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
 _TITLE = r"(?:mr|mrs|ms|miss|mx|dr|prof|professor|sir|lady|herr|frau|mme)\b\.?"

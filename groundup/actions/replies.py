@@ -77,7 +77,7 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "i'?ll (?:ring|call|phone)(?: you| them)?(?: instead)?|i'?ll do it myself",
         "(?:that'?s |it'?s )?(?:far |much )?too (?:expensive|dear|much)",
         "never ?mind|nvm|not (?:any ?more|any longer)|(?:it'?s )?no longer (?:needed|necessary)",
-        "let'?s not",
+        "let'?s not|that(?:'?s| is| will be) (?:all|everything)(?: for (?:now|today))?|nothing else",
         "don'?t bother|let'?s leave it(?: for (?:now|today))?",
         "(?:i(?:'?ve)? )?changed my mind|i give up",
         "i (?:don'?t|do not) (?:want|need) (?:it|that|this|to)(?: any ?more)?",

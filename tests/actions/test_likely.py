@@ -86,6 +86,40 @@ def test_two_guesses_that_are_near_are_asked_about(guest: Talker) -> None:
     assert guest.hear("a few of us fancy lunch").text.startswith("Do you mean ")
 
 
+def test_all_that_an_action_needs_counts_as_a_code(guest: Talker) -> None:
+    weigh(guest, book_table=-2.5)
+    turn = guest.hear("Anything on Friday 4 December at 7 pm for two? My name is Ada Brook")
+    assert (turn.kind, turn.action.name) == ("confirm", "book_table")
+
+
+def test_of_two_actions_a_value_of_one_alone_tells_which(guest: Talker) -> None:
+    weigh(guest, book_table=-0.3, send_feedback=-0.4)
+    guest.hear("a few of us fancy lunch")
+    assert guest.hear("on Friday 4 December").text.startswith("Book a table: Friday")
+
+
+def test_of_two_values_the_one_in_the_part_that_asks_is_meant(guest: Talker) -> None:
+    weigh(guest, sure="book_table", book_table=3.0)
+    turn = guest.hear("We were nine people at 8 pm yesterday. Please book a table for two at 7 pm")
+    values = {name: each.value for name, each in turn.values.items()}
+    assert (values["guests"], values["at"]) == (2, "19:00")
+
+
+def test_a_text_is_no_bare_no(guest: Talker) -> None:
+    weigh(guest, sure="send_feedback")
+    guest.hear("I want to leave feedback")
+    weigh(guest)
+    assert guest.hear("no").text == "I expected a few words. What shall I pass on?"
+
+
+def test_what_is_only_told_is_begun_with_its_title(guest: Talker) -> None:
+    weigh(guest, sure="book_table", book_table=3.0)
+    turn = guest.hear("my wife has always loved your food")
+    assert turn.text == "If I understand you right: Book a table. For how many people?"
+    weigh(guest)
+    assert guest.hear("that's all, thanks").kind == "cancelled"
+
+
 def test_a_thing_of_which_no_text_speaks_is_marked(cafe: Path) -> None:
     def embed(texts: object) -> np.ndarray:
         return np.ones((len(list(texts)), 384), dtype=np.float32) / 384**0.5  # type: ignore[call-overload]

@@ -234,3 +234,13 @@ def test_an_option_is_told_by_a_part_that_is_clearly_nearest_to_it() -> None:
 def test_a_card_before_the_amount_that_its_limit_is_set_to(said: str, card: list[str]) -> None:
     slot = Slot("card", "code", ask="Which card?", pattern="[0-9]{4}", example="4417")
     assert [each.values[0] for each in read_codes(said, slot)] == card
+
+
+def test_a_name_in_small_letters_behind_a_code_ends_with_its_sentence() -> None:
+    slots = (
+        Slot("booking", "code", ask="Which?", pattern="[A-Z]{6}", example="HQWKTR"),
+        Slot("surname", "name", ask="Whose?"),
+    )
+    found = read_values(slots, "LWHZPB quayle. is everything on?", date(2026, 12, 1))
+    assert found["surname"].value == "Quayle"
+    assert "surname" not in read_values(slots, "LWHZPB cancelled. is it?", date(2026, 12, 1))
