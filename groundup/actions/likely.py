@@ -23,7 +23,7 @@ LEAST, LIKELY = -0.7, 0.0
 EITHER_GUESS = 0.75
 # What a value adds: a code by itself, of the others at most MOST together.
 CODE, CODE_IN_QUESTION, MOST = 4.75, 3.0, 2.5
-MONEY, KNOWN_NAME, CHOICE, OTHER = 1.5, 1.5, 0.75, 0.3
+MONEY, KNOWN_NAME, CHOICE, OTHER = 1.5, 1.5, 0.5, 0.3
 # Of so many actions values are read.
 READ = 3
 ValuesOf = Callable[[str], Collection[str]]
@@ -55,7 +55,8 @@ def likely_actions(
     is_guess = any(each.odds < LIKELY for each in found[:1])
     either = EITHER_GUESS if is_guess else EITHER
     is_asked = message.rstrip().endswith("?") and not any(each.has_code for each in found)
-    least = LIKELY if is_asked else LEAST
+    is_bare = all(each.score == each.odds for each in found[:1])
+    least = LIKELY if is_asked or is_bare else LEAST
     least = max([least, *(each.score - either for each in found[:1])])
     return [each for each in found[:2] if each.score >= least]
 

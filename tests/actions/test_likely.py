@@ -65,7 +65,7 @@ def test_a_guess_is_said_as_one_and_a_no_ends_it(guest: Talker) -> None:
     assert guest.hear("no").kind == "cancelled"
     weigh(guest, book_table=-0.2)
     other = Talker(guest.desk, "other")
-    other.hear("a few of us fancy lunch")
+    other.hear("a few of us fancy lunch tomorrow")
     weigh(guest)
     assert other.say("the weather is lovely") is None
     assert other.desk.pending("other", other.said) is None, "a guess is asked once"
@@ -83,7 +83,9 @@ def test_what_can_not_be_a_guess_is_offered(guest: Talker) -> None:
 
 def test_two_guesses_that_are_near_are_asked_about(guest: Talker) -> None:
     weigh(guest, book_table=-0.3, send_feedback=-0.4)
-    assert guest.hear("a few of us fancy lunch").text.startswith("Do you mean ")
+    assert guest.hear("a few of us fancy lunch tomorrow").text.startswith("Do you mean ")
+    other = Talker(guest.desk, "other")
+    assert other.say("a few of us like your lunches") is None, "praise has no values"
 
 
 def test_all_that_an_action_needs_counts_as_a_code(guest: Talker) -> None:
@@ -94,7 +96,7 @@ def test_all_that_an_action_needs_counts_as_a_code(guest: Talker) -> None:
 
 def test_of_two_actions_a_value_of_one_alone_tells_which(guest: Talker) -> None:
     weigh(guest, book_table=-0.3, send_feedback=-0.4)
-    guest.hear("a few of us fancy lunch")
+    guest.hear("a few of us fancy lunch tomorrow")
     assert guest.hear("on Friday 4 December").text.startswith("Book a table: Friday")
 
 
