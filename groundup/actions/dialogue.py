@@ -208,7 +208,7 @@ class Dialogue(SlotFilling):
         return replace(made, turn=replace(turn, text=text))
 
     def _read_wish(self, action: Action, message: str) -> MessageValues:
-        """Return the values of a message; of several the one that stands where it asks for something."""
+        """Return the values of a message; of several the one that stands where it asks."""
         read = self._read(action, message)
         part = asking_part(message) if read.unclear else ""
         if not part:

@@ -71,7 +71,7 @@ def take_up(
 
 
 def read_beside(actions: ActionSet, made: Step, outcome: EffectOutcome) -> Step:
-    """Return the step of an action that was done with what the next wish, which only reads, came to."""
+    """Return the step of a done action with what the next wish, which only reads, came to."""
     assert made.turn is not None and made.performance is not None
     also = finished(actions, made.performance, outcome)
     assert also.turn is not None
