@@ -70,6 +70,9 @@ _CAPITAL_NAME = re.compile(
 )
 # In capitals what follows is no name by its own.
 _SHOUTED = re.compile(r"(?:IT'S|THIS IS)\s")
+_IS_STATE = re.compile(
+    r"(?i:i'?m|i am)\s+[A-Z]{2,}(?:ING|ED|ED OFF|FUL|LESS|OUS|ABLE|IBLE|Y|SET|ID)"
+)
 _TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
 _HERE = re.compile(
     rf"\A\W*(?:(?:hi|hello|hey|good \w+)\W+)?({_CAPITALS})\s+here\b"
@@ -157,6 +160,10 @@ _TEXT_LEAD = re.compile(
     r"\s*(?:(?:it'?s|it is|(?:my|the|our) (?:new )?(?:[^\W\d_]+ )?(?:is|are)|please (?:write"
     r"|note|say)"
     r"(?: that)?|that would be|just|ok|okay|yes)\b[\s,:]*)?",
+    re.IGNORECASE,
+)
+_REQUEST = re.compile(
+    r"(?:please\s+)?(?:i|i'd|we|we'd|can|could|would|will|may|change|update|how|what)\b",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[\"“”«„]([^\"“”«»„]{3,})[\"“”»]")
@@ -295,6 +302,8 @@ def read_names(text: str, *, asked: bool = False) -> list[Reading]:
         for match in pattern.finditer(text):
             start, end = _name_end(text, *match.span(match.lastindex or 1))
             if not asked and _SHOUTED.match(text, match.start(), start):
+                continue
+            if _IS_STATE.fullmatch(text, match.start(), end):  # "I am FURIOUS. I want ..."
                 continue
             if end > start and not overlaps(start, end, found):
                 found.append(Reading(start, end, (_as_name(text[start:end]),)))
@@ -436,9 +445,15 @@ def read_text(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
         return [Reading(start, end, (text[start:end],))] if end > start else []
     for start, end in _behind_cues(text, slot):
         said = text[start:end].rstrip(" .!\n")
-        if len(words(said)) > 1:
+        if len(words(said)) > 1 and not _asks_for(said, slot):
             return [Reading(start, start + len(said), (said,))]
     return []
+
+
+def _asks_for(said: str, slot: Slot) -> bool:
+    """Whether a text is the request itself: "One more thing: I need to change my address." """
+    own = words(slot.name.replace("_", " "))[-1:]
+    return _REQUEST.match(said) is not None and set(own) <= set(words(said))
 
 
 def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ import pytest
 from groundup.actions.definition import Slot
 from groundup.actions.intent_meaning import Meanings, MeaningWeights, Vectors
 from groundup.actions.progress import said
-from groundup.actions.read_words import read_codes
+from groundup.actions.read_words import read_codes, read_names, read_text
 from groundup.actions.templates import fill
 from groundup.actions.values import read_values, spoken, unclear_values
 
@@ -234,6 +234,25 @@ def test_an_option_is_told_by_a_part_that_is_clearly_nearest_to_it() -> None:
 def test_a_card_before_the_amount_that_its_limit_is_set_to(said: str, card: list[str]) -> None:
     slot = Slot("card", "code", ask="Which card?", pattern="[0-9]{4}", example="4417")
     assert [each.values[0] for each in read_codes(said, slot)] == card
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        ("I am FURIOUS. I want to complain.", []),
+        ("I'm DISGUSTED! My order is late.", []),
+        ("I am AHMED KHAN", ["Ahmed Khan"]),
+    ],
+)
+def test_a_feeling_in_capitals_is_no_name(message: str, names: list[str]) -> None:
+    assert [each.values[0] for each in read_names(message)] == names
+
+
+def test_the_request_itself_is_no_text_behind_a_colon() -> None:
+    slot = Slot("address", "text")
+    assert not read_text("There is another matter: I need to change my address.", slot)
+    (found,) = read_text("New address: 4 Kiln Court, Hethersby", slot)
+    assert found.values == ("4 Kiln Court, Hethersby",)
 
 
 def test_a_name_in_small_letters_behind_a_code_ends_with_its_sentence() -> None:

@@ -14,6 +14,7 @@ from groundup.cli.main import run
 from groundup.errors import ModelError
 from groundup.files import write_manifest
 from groundup.progress import Advance, Silent
+from groundup.retrieve import updated_vectors
 from groundup.retrieve.index import Index
 from groundup.retrieve.vectors_info import lacking_vectors
 from groundup.weights.catalog import DEFAULT_ENCODER, SENTENCE_ENCODER
@@ -49,9 +50,10 @@ def encoder(models: Path) -> Path:
 
 
 def test_a_new_index_has_vectors_where_the_encoder_is_here(
-    docs: Path, tmp_path: Path, encoder: Path
+    docs: Path, tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = Said()
+    monkeypatch.setattr(updated_vectors, "SAID_FROM", 3)
     made = groundup.index(docs, tmp_path / "index", device="cpu", progress=said)
     assert made.vectors.encoder == DEFAULT_ENCODER and not made.vectors.note
     assert made.vectors.count == made.counts.passages > 2
