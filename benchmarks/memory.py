@@ -30,7 +30,7 @@ COMMANDS = {
     "generate, SmolLM2-135M, float32": "generate smollm2-135m-instruct Hello --precision float32",
     "generate, SmolLM2-135M, 8 bits": "generate smollm2-135m-instruct Hello --precision int8",
     "generate, SmolLM2-360M, float32": "generate smollm2-360m-instruct Hello --precision float32",
-    "fine-tune a chatbot": "finetune chat smollm2-135m-instruct {chat} --budget 1m --out tuned",
+    "fine-tune a chatbot": "finetune chat smollm2-135m-instruct {chat} --budget 2m --out tuned",
     "evaluate a chatbot": "evaluate quickstart/chat --tasks grammar,copying,multiple_choice",
     "look inside": "lab quickstart/pretrain --out lab",
     "index": f"index {BANK} --out bank.index",
