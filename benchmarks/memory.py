@@ -1,4 +1,4 @@
-"""Peak memory of each verb on its ordinary input, and whether it does its work within a limit (Linux). Or
+"""Peak memory of each verb on its ordinary input, and whether it does its work within a limit (Linux):
 
 python benchmarks/memory.py FOLDER [--only NAME ...] [--limit 6G] [--json OUT]
 
@@ -91,6 +91,7 @@ def measured(command: str, folder: Path, limit_bytes: int) -> dict[str, object]:
 
 
 def main() -> None:
+    """Run the commands, print their memory, and write the JSON where it is asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -188,8 +188,8 @@ def requests_in(index: WordStatistics, passage: Passage) -> set[int]:
 def _of_all(
     index: WordStatistics, passages: Sequence[Passage], question: str, vectors: "Vectors | None"
 ) -> tuple[Evidence, Sequence[Sequence[float]]]:
-    """`evidence` of all sentences, and by how well each fits the evidence is judged: by a second
-    reader alone, where there is one.
+    """`evidence` of all sentences, and how well each fits where a reader judges the evidence (its
+    values are left to `evidence`): by a second reader alone, where there is one.
     """
     asked = question_words(index, question)
     if vectors is not None and passages:
@@ -203,8 +203,7 @@ def _of_all(
                 seconds = dict(zip(again, read, strict=True))
                 found = _with_scores(near, scores_of_both(scores, seconds))
                 judged = _with_scores(near, scores_of_both(scores, seconds, 1.0))
-            values = [by_reader(max(each, default=0.0)) for each in judged]
-            return Evidence(tuple(values), tuple(found), READER, vectors.readers), judged
+            return Evidence((), tuple(found), READER, vectors.readers), judged
         values = [by_both(each.near, each.ahead) for each in near]
         return Evidence(tuple(values), tuple(each.sentences for each in near), BOTH), ()
     shares = [asked.share(f"{each.title} {each.text}", each.language) for each in passages]

@@ -281,6 +281,12 @@ def test_measured_passages_stand_at_random_places_and_begin_with_a_word() -> Non
     assert sum("Contact" in text for text in chosen) <= 3
 
 
+def test_passages_of_a_language_without_spaces_stand_anywhere() -> None:
+    texts = ["".join(chr(0x4E00 + (n * 7 + of) % 5000) for n in range(9_000)) for of in range(40)]
+    found = [of.find(part) for part in sample_texts(texts, seed=2) for of in texts if part in of]
+    assert len({place // 1_000 for place in found}) > 4
+
+
 def test_more_documents_than_characters_are_measured_are_no_error(
     opened: OpenModel, compute: Compute
 ) -> None:

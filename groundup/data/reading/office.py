@@ -35,13 +35,10 @@ def _require_readable(path: Path) -> None:
 
 def _joined(blocks: Iterable[str]) -> Extracted:
     """One document; items of a list stand on lines that follow one another."""
-    text = ""
-    for block in filter(str.strip, blocks):
-        between = "\n\n"
-        if block.startswith("- ") and text.rpartition("\n")[2].startswith("- "):
-            between = "\n"
-        text += between * bool(text) + block
-    return whole_document(text)
+    parts: list[str] = []
+    for is_item, group in groupby(filter(str.strip, blocks), lambda each: each.startswith("- ")):
+        parts.append(("\n" if is_item else "\n\n").join(group))
+    return whole_document("\n\n".join(parts))
 
 
 def _heading(text: str, level: int, headings: bool) -> str:
@@ -154,8 +151,8 @@ def shown_value(value: object, number_format: str) -> str:
     """
     if value is None:
         return ""
-    if isinstance(value, dt.datetime):
-        value = value.date() if value.time() == dt.time() else value.replace(microsecond=0)
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
+        value = value.date()
     if isinstance(value, dt.datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, dt.time):
@@ -227,8 +224,9 @@ def _shapes(shapes: Any) -> Iterator[Any]:
 # LibreOffice
 
 _OASIS = "urn:oasis:names:tc:opendocument:xmlns:"
-_TEXT, _TABLE, _DRAW = (f"{{{_OASIS}{name}:1.0}}" for name in ("text", "table", "drawing"))
-_PRESENTATION = f"{{{_OASIS}presentation:1.0}}"
+_TEXT, _TABLE, _PRESENTATION = (
+    f"{{{_OASIS}{name}:1.0}}" for name in ("text", "table", "presentation")
+)
 # Empty cells and rows are stored once with their number, which may be that of a whole sheet.
 _MAX_REPEATED = 1_000
 _LEFT_OUT = {

@@ -39,6 +39,7 @@ Window = tuple[list[int], list[int]]
 MEASURED_CHARACTERS = 32_768
 # The minimum of each document: a few windows, so that most tokens are predicted from a context.
 MIN_DOCUMENT_CHARACTERS = 1_024
+LONGEST_WORD = 64
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,13 @@ def _least(text: str) -> int:
 
 
 def _passage(text: str, length: int, random: bytes) -> str:
-    """So many characters, from the next beginning of a word at or behind a random place."""
+    """So many characters from a random place on, or from the word that begins next."""
     last = len(text) - length
     if last <= 0:
         return text
     start = int.from_bytes(random, "big") % (last + 1)
-    while 0 < start < last and not text[start - 1].isspace():
+    end = min(last, start + LONGEST_WORD)  # some languages have no spaces
+    while 0 < start < end and not text[start - 1].isspace():
         start += 1
     return text[start : start + length]
 

@@ -6,7 +6,7 @@ over many texts (at the same place in the text) there instead.
 Parts are the embeddings of tokens, heads, feed-forward networks and, of the block that a transcoder
 stands for, its features and what they leave unexplained (the error). A part with its gate open is
 computed from what it reads in this run, where others may be closed (mean ablation: Wang et al.
-2022, arXiv:2211.00593). All gates open is the model itself
+2022, arXiv:2211.00593). With all gates open it is the model itself.
 """
 
 from collections.abc import Iterator, Sequence
