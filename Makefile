@@ -17,7 +17,7 @@ CONTAINER ?= $(if $(shell command -v podman),podman,docker)
 # Tests in a process a core and one more (tests/conftest.py), each of one thread and up to two gigabytes.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test test-slow test-network test-guests test-langchain check notebooks docs booklet peers bench claim clean
+.PHONY: demo test fuzz test-slow test-network test-guests test-langchain check notebooks docs booklet peers bench claim clean
 .PHONY: wheel try-wheel release-files sbom check-packaging container
 
 demo: $(VENV)/demo.done
@@ -50,6 +50,10 @@ test-guests: $(VENV)/dev.done $(GUESTS)/guests.done
 # LangChain's own suites for our classes, in a process and with settings of their own.
 test-langchain: $(VENV)/dev.done
 	@$(BIN)/python -m pytest -c tests/langchain_standard/pytest.ini tests/langchain_standard
+
+# Damaged files for every reader of foreign bytes, each for some minutes: make fuzz SECONDS=20 READER=gguf; findings in build/fuzz.
+fuzz: $(VENV)/fuzz.done
+	@$(BIN)/python tests/fuzz/run.py $(READER) --seconds $(or $(SECONDS),300)
 
 check: $(VENV)/dev.done
 	@$(BIN)/ruff check .
@@ -127,6 +131,11 @@ $(VENV)/dev.done: $(BIN)/python pyproject.toml
 	@echo "Installing groundup and the developers' tools into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
 	@touch $@ $(VENV)/demo.done
+
+# Without atheris (no wheel for this system or Python) the damages are drawn at random.
+$(VENV)/fuzz.done: $(VENV)/dev.done
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --only-binary :all: $(PIP_ARGS) atheris || echo "without atheris"
+	@touch $@
 
 $(VENV)/docs.done: $(VENV)/dev.done
 	@echo "Installing what the site is made with into $(VENV) (once) ..."

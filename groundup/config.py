@@ -44,11 +44,21 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_TOML_BYTES:
             raise ConfigError(f"{path} is over {MAX_TOML_BYTES} bytes: not a recipe.")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.", fix="Correct that line.") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML. Raises TOMLDecodeError, also where `tomllib` raises other errors."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise tomllib.TOMLDecodeError("Nested too deep") from error
+    except ValueError as error:  # a number with more digits than Python converts
+        raise tomllib.TOMLDecodeError(str(error)) from error
 
 
 def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
@@ -134,7 +144,7 @@ def _parse(text: str) -> tuple[str, Any]:
     if not equals or not name.strip():
         raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set FIELD=VALUE.")
     try:
-        return name.strip(), tomllib.loads(f"value = {raw}")["value"]
+        return name.strip(), parse_toml(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         return name.strip(), raw
 

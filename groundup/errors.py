@@ -15,13 +15,13 @@ from typing import Any, Literal, get_args, get_origin
 
 
 class GroundupError(Exception):
-    """An error that the user can fix. `message` is one sentence; `fix` says how ("" where
-    unknown).
+    """An error that the user can fix. `message` is one sentence, in one line also where it quotes
+    a file; `fix` says how ("" where unknown).
     """
 
     def __init__(self, message: str, *, fix: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = " ".join(message.splitlines())
+        super().__init__(self.message)
         self.fix = fix
 
     def __str__(self) -> str:

@@ -345,7 +345,7 @@ def _zip_members(archive: Path, glob: str, limit_bytes: int, skip: Skip) -> Iter
         infos = [
             info
             for info in opened.infolist()
-            if not info.is_dir() and _matches(info.filename, glob)
+            if not info.filename.endswith("/") and _matches(info.filename, glob)
         ]
         for info in infos:
             total += info.file_size

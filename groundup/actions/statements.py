@@ -191,7 +191,7 @@ def make_tables(database: sqlite3.Connection, world_sql: str, today: str = SOME_
         database.executescript(world_sql)
         if database.in_transaction:
             database.commit()
-    except ERRORS as error:
+    except (*ERRORS, ValueError) as error:  # ValueError: a null character
         fix = "It may create tables, indexes and views, and insert rows."
         raise ConfigError(f"{WORLD_SQL}: {sql_fault(error, authority)}.", fix=fix) from error
     finally:

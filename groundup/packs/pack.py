@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.config import build_config, read_toml
+from groundup.config import build_config, parse_toml, read_toml
 from groundup.errors import ConfigError, DataError, FormatError, did_you_mean
 from groundup.files import read_text, safe_name, write_text
 from groundup.packs.assistant_texts import AssistantTexts
@@ -186,7 +186,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """Return the facts. Raises DataError, also for a fact that is given twice."""
     file = folder / FACTS_FILE
     try:
-        return tomllib.loads(read_text(file, max_bytes=MAX_BYTES))
+        return parse_toml(read_text(file, max_bytes=MAX_BYTES))
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
         if "overwrite" in reason:

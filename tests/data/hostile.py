@@ -404,12 +404,12 @@ def _pdf(objects: dict[int, bytes], trailer: bytes = b"") -> bytes:
     return made + b"xref\n0 %d\n" % size + table + end
 
 
-def _stream(data: bytes, entries: bytes = b"") -> bytes:
+def pdf_stream(data: bytes, entries: bytes = b"") -> bytes:
     return b"<</Length %d%s>>stream\n%s\nendstream" % (len(data), entries, data)
 
 
 def _flate(data: bytes) -> bytes:
-    return _stream(zlib.compress(data, 9), b"/Filter/FlateDecode")
+    return pdf_stream(zlib.compress(data, 9), b"/Filter/FlateDecode")
 
 
 FONT = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
@@ -417,7 +417,7 @@ RESOURCES = b"/Resources<</Font<</F1 4 0 R>>/XObject<</X0 10 0 R>>>>"
 TEXT = b"BT /F1 12 Tf 72 720 Td (A line of text.) Tj ET\n"
 
 
-def _document(
+def pdf_document(
     contents: bytes, *, pages: int = 1, more: dict[int, bytes] | None = None, font: bytes = FONT
 ) -> bytes:
     kids = b" ".join(b"%d 0 R" % (100 + n) for n in range(pages))
@@ -437,7 +437,7 @@ def _forms(levels: int) -> dict[int, bytes]:
     for n in range(levels):
         entries = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</Font<</F1 4 0 R>>/XObject<</X%d %d 0 R>>>>"
         drawn = b"/X%d Do " % (n + 1) * 10 if n < levels - 1 else TEXT
-        made[10 + n] = _stream(drawn, entries % (n + 1, 11 + n))
+        made[10 + n] = pdf_stream(drawn, entries % (n + 1, 11 + n))
     return made
 
 
@@ -448,7 +448,7 @@ def _page_tree(levels: int) -> bytes:
         for n in range(levels)
     }
     leaf = {10 + levels: b"<</Type/Page/Contents 5 0 R/MediaBox[0 0 9 9]>>"}
-    root = {1: b"<</Type/Catalog/Pages 10 0 R>>", 4: FONT, 5: _stream(TEXT)}
+    root = {1: b"<</Type/Catalog/Pages 10 0 R>>", 4: FONT, 5: pdf_stream(TEXT)}
     return _pdf({**root, **nodes, **leaf})
 
 
@@ -456,33 +456,38 @@ def _nested_flate(times: int) -> bytes:
     data = b"\0" * 2**26
     for _ in range(times):
         data = zlib.compress(data, 9)
-    return _stream(data, b"/Filter[%s]" % (b"/FlateDecode " * times))
+    return pdf_stream(data, b"/Filter[%s]" % (b"/FlateDecode " * times))
 
 
 def _mapped(cmap: bytes) -> bytes:
     font = b"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/Identity-H/ToUnicode 6 0 R>>"
-    return _document(
-        _stream(TEXT), font=font, more={6: _stream(b"begincmap\n" + cmap + b"\nendcmap")}
+    return pdf_document(
+        pdf_stream(TEXT), font=font, more={6: pdf_stream(b"begincmap\n" + cmap + b"\nendcmap")}
     )
 
 
 def _widths(last: int) -> bytes:
-    return _document(_stream(TEXT), font=FONT[:-2] + b"/FirstChar 0/LastChar %d/Widths[1]>>" % last)
+    return pdf_document(
+        pdf_stream(TEXT), font=FONT[:-2] + b"/FirstChar 0/LastChar %d/Widths[1]>>" % last
+    )
 
 
-_add("pages-of-one-stream.pdf", lambda: _document(_flate(TEXT * 5000), pages=300))
-_add("zeros.pdf", lambda: _document(_flate(b"\0" * 2**26)))
-_add("nested-filters.pdf", lambda: _document(_nested_flate(3)))
-_add("long-line.pdf", lambda: _document(_flate(b"BT /F1 12 Tf (" + b"x" * 3_000_000 + b") Tj ET")))
-_add("lines.pdf", lambda: _document(_flate(TEXT * 60_000)))
-_add("open-brackets.pdf", lambda: _document(_stream(b"[" * 200_000)))
+_add("pages-of-one-stream.pdf", lambda: pdf_document(_flate(TEXT * 5000), pages=300))
+_add("zeros.pdf", lambda: pdf_document(_flate(b"\0" * 2**26)))
+_add("nested-filters.pdf", lambda: pdf_document(_nested_flate(3)))
 _add(
-    "nested-array.pdf", lambda: _document(_stream(TEXT), more={7: b"[" * 100_000 + b"]" * 100_000})
+    "long-line.pdf", lambda: pdf_document(_flate(b"BT /F1 12 Tf (" + b"x" * 3_000_000 + b") Tj ET"))
 )
-_add("forms.pdf", lambda: _document(_stream(b"/X0 Do " * 10), more=_forms(9)))
+_add("lines.pdf", lambda: pdf_document(_flate(TEXT * 60_000)))
+_add("open-brackets.pdf", lambda: pdf_document(pdf_stream(b"[" * 200_000)))
+_add(
+    "nested-array.pdf",
+    lambda: pdf_document(pdf_stream(TEXT), more={7: b"[" * 100_000 + b"]" * 100_000}),
+)
+_add("forms.pdf", lambda: pdf_document(pdf_stream(b"/X0 Do " * 10), more=_forms(9)))
 _add(
     "form-of-itself.pdf",
-    lambda: _document(_stream(b"/X0 Do"), more={10: _forms(2)[10].replace(b"11 0", b"10 0")}),
+    lambda: pdf_document(pdf_stream(b"/X0 Do"), more={10: _forms(2)[10].replace(b"11 0", b"10 0")}),
 )
 _add("page-tree.pdf", lambda: _page_tree(9))
 _add(
@@ -493,20 +498,24 @@ _add(
     "previous-of-itself.pdf",
     lambda: _pdf({1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<<>>"}, b"/Prev 9"),
 )
-_add("length-of-itself.pdf", lambda: _document(b"<</Length 5 0 R>>stream\nx\nendstream"))
+_add("length-of-itself.pdf", lambda: pdf_document(b"<</Length 5 0 R>>stream\nx\nendstream"))
 _add(
     "character-map.pdf",
     lambda: _mapped(b"1 beginbfrange\n<00000000> <FFFFFFFF> <0000>\nendbfrange"),
 )
 _add("widths.pdf", lambda: _widths(2_000_000_000))
 _add(
-    "ascii-hex.pdf", lambda: _document(_stream(b"41" * 1_000_000 + b">", b"/Filter/ASCIIHexDecode"))
+    "ascii-hex.pdf",
+    lambda: pdf_document(pdf_stream(b"41" * 1_000_000 + b">", b"/Filter/ASCIIHexDecode")),
 )
-_add("run-length.pdf", lambda: _document(_stream(b"\x81A" * 500_000, b"/Filter/RunLengthDecode")))
+_add(
+    "run-length.pdf",
+    lambda: pdf_document(pdf_stream(b"\x81A" * 500_000, b"/Filter/RunLengthDecode")),
+)
 _add(
     "predictor.pdf",
-    lambda: _document(
-        _stream(
+    lambda: pdf_document(
+        pdf_stream(
             zlib.compress(b"\0" * 2**22),
             b"/Filter/FlateDecode/DecodeParms<</Predictor 15/Columns 1>>",
         )
