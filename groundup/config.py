@@ -51,8 +51,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}.", fix="Correct that line.") from error
 
 
-def parse_toml(text: str) -> dict[str, Any]:
-    """Parse TOML. Raises TOMLDecodeError, also where `tomllib` raises other errors."""
+def parse_toml(text: str) -> Any:
+    """Parse TOML, a table. Raises TOMLDecodeError, also where `tomllib` raises other errors."""
     try:
         return tomllib.loads(text)
     except RecursionError as error:
