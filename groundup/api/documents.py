@@ -164,12 +164,6 @@ def texts_of(data: "Data") -> list[str]:
     return [document.text for document in documents]
 
 
-def sources_of(function: str, data: Any, *, follow_links: bool = False) -> "tuple[Source, ...]":
-    """An address, `Data`, a source, or several of them. Raises ConfigError."""
-    readings = _readings_of(function, data, follow_links=follow_links)
-    return tuple(source for source, _ in readings)
-
-
 def _readings_of(
     function: str, data: Any, *, follow_links: bool = False
 ) -> "list[tuple[Source, Data]]":

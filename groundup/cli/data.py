@@ -15,6 +15,7 @@ from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
 from groundup.cli.usage import VerbApp
 from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
+from groundup.files import write_text
 from groundup.retrieve.questions_config import QuestionsConfig
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def inspect(
     plain = [each.to_plain() for each in found]
     page = ""
     if out:  # before anything is printed: a pipe that is closed ends the command
-        from groundup.report.pages.inspection_page import write_inspection_page
+        from groundup.report.pages.inspection_page import render_inspection_page
 
-        page = in_browser(write_inspection_page(plain, out))
+        write_text(out, render_inspection_page(plain))
+        page = in_browser(out)
     print_result(_lines(found), plain[0] if len(plain) == 1 else {"sources": plain}, as_json)
     if page:
         progress.say(page)
@@ -158,9 +160,10 @@ def windows(
     view = window_view(open_shards(shards), opened, **sizes, progress=progress)
     page = ""
     if out:  # before anything is printed, as above
-        from groundup.report.pages.windows_page import write_windows_page
+        from groundup.report.pages.windows_page import render_windows_page
 
-        page = in_browser(write_windows_page(asdict(view), out))
+        write_text(out, render_windows_page(asdict(view)))
+        page = in_browser(out)
     print_result(_window_lines(view), asdict(view), as_json)
     if page:
         progress.say(page)
@@ -230,9 +233,10 @@ def make_questions(
     found = make(docs, out, config, by=by, device=device, progress=progress)
     page = ""
     if html is not None:
-        from groundup.report.pages.questions_page import write_questions_page
+        from groundup.report.pages.questions_page import render_questions_page
 
-        page = in_browser(write_questions_page(found.to_plain(), html))
+        write_text(html, render_questions_page(found.to_plain()))
+        page = in_browser(html)
         found = replace(found, files={**found.files, "page": str(html)})
     print_result(_question_lines(found, out), found.to_plain(), as_json)
     if page:

@@ -17,6 +17,7 @@ from groundup.cli.options import JsonOption, LanguageOption, file_to_write, fold
 from groundup.course.notebook import Notebook, copy_notebook, notebook_of, notebooks
 from groundup.course.progress import NotebookProgress, progress_of, read_progress
 from groundup.errors import ConfigError
+from groundup.files import write_text
 from groundup.language.messages import SOURCE, translated
 
 Say = Callable[..., str]
@@ -128,9 +129,9 @@ def _show_progress(
         {**asdict(each), "solved": [asdict(one) for one in each.solved]} for each in found
     ]
     if certificate is not None:
-        from groundup.report.pages.certificate_page import write_certificate
+        from groundup.report.pages.certificate_page import render_certificate
 
-        write_certificate({**plain, "name": name}, certificate)
+        write_text(certificate, render_certificate({**plain, "name": name}))
         lines.append(f"{certificate} was written.")
         plain["certificate"] = str(certificate)
     return print_result(lines, plain, as_json)

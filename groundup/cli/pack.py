@@ -258,9 +258,9 @@ def show_groups(
         how = f"groundup pack improve {folder} --corrections {out}"
         lines += ["", f'{out}: fill in "use" and "answer" of what you can answer, then: {how}']
     if html is not None:
-        from groundup.report.pages.improvement_page import write_improvement_page
+        from groundup.report.pages.improvement_page import render_improvement_page
 
-        write_improvement_page(found.to_plain(), html)
+        write_text(html, render_improvement_page(found.to_plain()))
         lines += ["", in_browser(html)]
     if found.groups and out is None:
         lines += [

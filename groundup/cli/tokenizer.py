@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.console import console_progress, in_browser, print_result, table
 from groundup.cli.options import (
     CharsetOption,
     FollowLinksOption,
@@ -21,7 +21,7 @@ from groundup.cli.options import (
 from groundup.cli.usage import VerbApp
 from groundup.config import size_bytes
 from groundup.errors import ConfigError, require
-from groundup.files import MANIFEST, atomic_folder, read_text
+from groundup.files import MANIFEST, atomic_folder, read_text, write_text
 from groundup.palette import LIGHT, PIECES
 
 if TYPE_CHECKING:
@@ -272,9 +272,10 @@ def compare(
         _compared_lines(found, model), {"shape": model, "addresses": named, **found}, as_json
     )
     if out:
-        from groundup.report.pages.tokenizer_page import write_comparison_page
+        from groundup.report.pages.tokenizer_page import render_comparison_page
 
-        progress.say(f"{write_comparison_page(found, out)}: open it in a browser.")
+        write_text(out, render_comparison_page(found))
+        progress.say(in_browser(out))
 
 
 def _compared_lines(found: dict[str, Any], model: str) -> list[str]:
@@ -349,9 +350,10 @@ def show(
     elif not out:
         _print_coloured(pieces)
     if out:
-        from groundup.report.pages.tokenizer_page import write_tokens_page
+        from groundup.report.pages.tokenizer_page import render_tokens_page
 
-        progress.say(f"{write_tokens_page(values, out)}: open it in a browser.")
+        write_text(out, render_tokens_page(values))
+        progress.say(in_browser(out))
 
 
 def visible(piece: bytes) -> str:

@@ -26,12 +26,12 @@ from groundup.data.test_openings import note_opening
 from groundup.device import Compute, processor_name, select_compute, set_threads
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.paired import mean_difference
-from groundup.files import json_bytes, write_json
+from groundup.files import json_bytes, write_json, write_text
 from groundup.locks import only_one
 from groundup.planning.pretrain_config import MIN_S, PretrainConfig
 from groundup.planning.pretrain_options import AnyData, PretrainOptions, pretrain_options
 from groundup.progress import Progress, stage_of
-from groundup.report.pages.research_page import write_research_page
+from groundup.report.pages.research_page import render_research_page
 from groundup.report.values import duration as duration_words
 from groundup.research.baseline import BaseRecipe, Texts, choose, kept, usable
 from groundup.research.research_config import ResearchConfig
@@ -163,11 +163,11 @@ class _Research:
                 left = survivors(done[-1], left, planned.candidates)
             done.append(self._round(begun, planned, left))
             results = self._results(begun, done)
-            write_research_page(results.to_plain(), self.out / PAGE_FILE)
+            write_text(self.out / PAGE_FILE, render_research_page(results.to_plain()))
         test = self.log.test() or self._measure_test(begun, results)
         results = replace(results, test=test)
         write_json(self.out / RESULTS_FILE, results.to_plain())
-        write_research_page(results.to_plain(), self.out / PAGE_FILE)
+        write_text(self.out / PAGE_FILE, render_research_page(results.to_plain()))
         return results
 
     def _begin(self) -> _Begun:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from test_report_inspection import SCRIPT, plain, write_sources
 
-from groundup.report.pages.inspection_page import write_inspection_page
+from groundup.report.pages.inspection_page import render_inspection_page
 
 pytestmark = pytest.mark.browser
 
@@ -18,18 +18,17 @@ def test_hostile_texts_are_shown_as_text_and_fit(
 ) -> None:
     complaints: list[str] = []
     requests: list[str] = []
-    address = write_inspection_page(
-        plain(*write_sources(tmp_path)), tmp_path / "page.html"
-    ).as_uri()
+    file = tmp_path / "page.html"
+    file.write_text(render_inspection_page(plain(*write_sources(tmp_path))), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(address)
+    page.goto(file.as_uri())
     for details in page.locator("summary").all():
         details.click()
-    assert (complaints, requests) == ([], [address])
+    assert (complaints, requests) == ([], [file.as_uri()])
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("script, img, iframe, [style], [onerror]").count() == 0
     assert page.locator("blockquote", has_text=SCRIPT).count() >= 2

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from test_tokenizer_page import compared, shown, token
 
-from groundup.report.pages.tokenizer_page import write_comparison_page, write_tokens_page
+from groundup.report.pages.tokenizer_page import render_comparison_page, render_tokens_page
 
 pytestmark = pytest.mark.browser
 
@@ -15,11 +15,13 @@ pytestmark = pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1200])
 def test_pages_are_accepted_and_fit(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
     tokens = [token(number, b" word" if number % 7 else b"\n\n") for number in range(300)]
-    files = [
-        write_tokens_page(shown(*tokens, token(9, b"x" * 400)), tmp_path / "tokens.html"),
-        write_comparison_page(compared("a" * 60, "letters"), tmp_path / "compared.html"),
+    pages = [
+        render_tokens_page(shown(*tokens, token(9, b"x" * 400))),
+        render_comparison_page(compared("a" * 60, "letters")),
     ]
-    for file in files:
+    file = tmp_path / "page.html"
+    for html in pages:
+        file.write_text(html, encoding="utf-8")
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         complaints: list[str] = []
         page.on("console", lambda message, into=complaints: into.append(message.text))

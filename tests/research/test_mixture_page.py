@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tiny_research import Searched
 
-from groundup.report.pages.mixture_page import render_mixture_page, write_mixture_page
+from groundup.report.pages.mixture_page import render_mixture_page
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -43,11 +43,12 @@ def test_the_page_fits_and_runs_nothing(
     browser: Any, searched: Searched, tmp_path: Path, scheme: str, width: int
 ) -> None:
     complaints: list[str] = []
-    address = write_mixture_page(hostile(searched), tmp_path / "page.html").as_uri()
+    file = tmp_path / "page.html"
+    file.write_text(render_mixture_page(hostile(searched)), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     for event in ("console", "dialog", "pageerror"):
         page.on(event, lambda each: complaints.append(str(each)))
-    page.goto(address)
+    page.goto(file.as_uri())
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("script, [style], [onerror]").count() == 0

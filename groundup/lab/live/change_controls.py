@@ -53,12 +53,12 @@ def change_controls(config: Mapping[str, Any]) -> Node:
             "div",
             node(
                 "div",
-                _card("Who wrote this prediction", WRITTEN, _written()),
-                _card("Leave something out", REMOVE, _switches(config)),
-                _card("Put in an activation of another text", PATCH, _patching()),
-                _card("More of a word", STEER, _steering(config)),
-                _card("Set an attention weight by hand", WEIGHT, _weights(config)),
-                _card("What it writes then", WRITE, _writing()),
+                card("Who wrote this prediction", WRITTEN, _written()),
+                card("Leave something out", REMOVE, _switches(config)),
+                card("Put in an activation of another text", PATCH, _patching()),
+                card("More of a word", STEER, _steering(config)),
+                card("Set an attention weight by hand", WEIGHT, _weights(config)),
+                card("What it writes then", WRITE, _writing()),
                 class_="change-cards",
             ),
             _result(),
@@ -69,7 +69,7 @@ def change_controls(config: Mapping[str, Any]) -> Node:
     )
 
 
-def _card(heading: str, words: str, *parts: Child) -> Node:
+def card(heading: str, words: str, *parts: Child) -> Node:
     return node("div", node("h3", heading), node("p", words, class_="quiet"), parts, class_="card")
 
 

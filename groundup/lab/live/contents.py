@@ -16,9 +16,8 @@ from torch import Tensor
 from groundup.errors import ModelError
 from groundup.lab.live.tables import PREFIX, live_config, tokenizer_table
 from groundup.lab.live.training_choices import TrainingChoices, training_choices
+from groundup.lab.stream import require_language_model
 from groundup.model.heads import LanguageModel
-from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.hf_families import KIND_NAMES
 from groundup.weights.model_format import OpenModel
 
 # A file of 107 MB: Chromium opens it in seconds, and writes some tokens a second.
@@ -46,7 +45,7 @@ class PageContents(NamedTuple):
 
 def page_contents(opened: OpenModel) -> PageContents:
     """Raises ModelError for a model that the page can't run."""
-    model, tokenizer = _require_language_model(opened)
+    model, tokenizer = require_language_model(opened.model), opened.require_tokenizer()
     _require_supported(opened)
     table = tokenizer_table(tokenizer)
     tensors, weights = _weights(model)
@@ -64,15 +63,6 @@ def page_contents(opened: OpenModel) -> PageContents:
         zlib.crc32(content),
         training_choices(model, tokenizer),
     )
-
-
-def _require_language_model(opened: OpenModel) -> tuple[LanguageModel, Tokenizer]:
-    if not isinstance(opened.model, LanguageModel):
-        raise ModelError(
-            f"{opened.path} is {KIND_NAMES[opened.kind]}; the page runs a language model.",
-            fix="Give the folder of a model that generates text.",
-        )
-    return opened.model, opened.require_tokenizer()
 
 
 def _require_supported(opened: OpenModel) -> None:

@@ -18,7 +18,7 @@ from groundup.lab.html_head import html_head
 from groundup.lab.live.change_controls import change_controls
 from groundup.lab.live.contents import PageContents, page_contents
 from groundup.lab.live.explanation import explanation
-from groundup.lab.live.train_controls import train_controls
+from groundup.lab.live.train_controls import number_inputs, train_controls
 from groundup.lab.page import safe_json
 from groundup.palette import custom_properties
 from groundup.weights.model_format import OpenModel, model_name
@@ -201,15 +201,9 @@ def _settings() -> Node:
         ("seed", "Seed", 0, 1, 0),
         ("tokens-to-write", "Tokens to write", WRITTEN_TOKENS, 1, 1),
     )
-    inputs = [
-        node(
-            "label",
-            words,
-            node("input", type="number", id=id, value=str(value), step=str(step), min=str(least)),
-        )
-        for id, words, value, step, least in fields
-    ]
-    return node("fieldset", inputs, id="sampling", class_="settings", aria_label="Sampling")
+    return node(
+        "fieldset", number_inputs(fields), id="sampling", class_="settings", aria_label="Sampling"
+    )
 
 
 def _table() -> Node:

@@ -2,10 +2,11 @@
 `train_page.js` draws there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from groundup.html_nodes import Child, Node, node
+from groundup.html_nodes import Node, node
+from groundup.lab.live.change_controls import card
 from groundup.lab.live.explanation import LEVELS
 
 OPENING = (
@@ -115,7 +116,13 @@ def _settings(small: Sequence[Mapping[str, Any]]) -> Node:
         ("train-context", "Context, tokens", 64, 1, 2),
         ("train-seed", "Seed", 0, 1, 0),
     )
-    inputs = [
+    model = node("label", "Model", node("select", choices, id="train-shape"), class_="wide")
+    return node("fieldset", model, number_inputs(fields), class_="settings", aria_label="Training")
+
+
+def number_inputs(fields: Iterable[tuple[str, str, float, float, int]]) -> list[Node]:
+    """Of each field: id, label, value, step, minimum."""
+    return [
         node(
             "label",
             words,
@@ -123,8 +130,6 @@ def _settings(small: Sequence[Mapping[str, Any]]) -> Node:
         )
         for id, words, value, step, least in fields
     ]
-    model = node("label", "Model", node("select", choices, id="train-shape"), class_="wide")
-    return node("fieldset", model, inputs, class_="settings", aria_label="Training")
 
 
 def _shape(config: Mapping[str, Any]) -> str:
@@ -157,12 +162,12 @@ def _cards() -> list[Node]:
         class_="quiet",
     )
     return [
-        _card(
+        card(
             "The loss", LOSS, _picture("train-loss"), key, _numbers(UNSEEN), _formula(LOSS_FORMULA)
         ),
-        _card("What it writes", SAMPLES, node("dl", id="train-samples", class_="train-list")),
-        _card("The embedding", MAP, _picture("train-map")),
-        _card(
+        card("What it writes", SAMPLES, node("dl", id="train-samples", class_="train-list")),
+        card("The embedding", MAP, _picture("train-map")),
+        card(
             "An induction head",
             INDUCTION,
             _picture("train-induction"),
@@ -170,12 +175,8 @@ def _cards() -> list[Node]:
             node("p", id="induction-said", class_="quiet"),
             _formula(INDUCTION_FORMULA),
         ),
-        _card("One weight", WEIGHT, _weight(), _formula(*UPDATE_FORMULAS)),
+        card("One weight", WEIGHT, _weight(), _formula(*UPDATE_FORMULAS)),
     ]
-
-
-def _card(heading: str, words: str, *parts: Child) -> Node:
-    return node("div", node("h3", heading), node("p", words, class_="quiet"), parts, class_="card")
 
 
 def _picture(key: str) -> Node:

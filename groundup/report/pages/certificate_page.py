@@ -1,13 +1,11 @@
 """The page of `groundup learn --certificate`: what of the course's exercises a reader has computed,
 with the answers.
 
-write_certificate(done, out)     the values that `learn --progress --json` prints, with a `name`
+render_certificate(done)     the values that `learn --progress --json` prints, with a `name`
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, html_page, note, page_header, section
 from groundup.report.values import JsonObject, count, number, tables, text
@@ -17,12 +15,6 @@ HONEST = (
     "The course's own check compared each answer. Nobody watched: the right answers are in the "
     "package, and this page was made by the reader's own program."
 )
-
-
-def write_certificate(done: JsonObject, out: Path) -> Path:
-    """Write the page to `out`. Raises DiskError."""
-    write_text(out, render_certificate(done))
-    return out
 
 
 def render_certificate(done: JsonObject) -> str:

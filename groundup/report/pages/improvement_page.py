@@ -1,21 +1,13 @@
 """The page of `groundup pack improve`: what readers asked in vain, and what to write about it.
 
-write_improvement_page(findings, out)     the values that `--json` prints
+render_improvement_page(findings)     the values that `--json` prints
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, html_page, more, note, page_header, section
 from groundup.report.values import JsonObject, count, items, number, tables, text
-
-
-def write_improvement_page(findings: JsonObject, out: Path) -> Path:
-    """Write the page to `out`. Raises DiskError."""
-    write_text(out, render_improvement_page(findings))
-    return out
 
 
 def render_improvement_page(findings: JsonObject) -> str:

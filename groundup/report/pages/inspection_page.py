@@ -1,13 +1,11 @@
 """The page about sources of texts before anything is built from them: a table of all, and a chapter
 for each.
 
-write_inspection_page([inspection, ...], out)     the JSON values of `groundup data inspect`
+render_inspection_page([inspection, ...])     the JSON values of `groundup data inspect`
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, html_page, page_header, section
 from groundup.report.source_parts import (
@@ -24,12 +22,6 @@ STEPS_SEE = (
     "document that would be dropped."
 )
 SEE = "As a build would read it: what is kept, dropped and changed, with examples."
-
-
-def write_inspection_page(inspections: Sequence[JsonObject], out: Path) -> Path:
-    """Write the page to `out`. Raises DiskError."""
-    write_text(out, render_inspection_page(inspections))
-    return out
 
 
 def render_inspection_page(inspections: Sequence[JsonObject]) -> str:

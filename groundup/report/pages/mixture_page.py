@@ -1,13 +1,11 @@
 """The page of `groundup plan --mixture search`: the shares that were found, the surface of the loss
 over them, one slice for each source, and the comparison with proportional shares.
 
-write_mixture_page(results, out)     the values of results.json
+render_mixture_page(results)     the values of results.json
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import (
     data_table,
@@ -49,12 +47,6 @@ RANGE_MARGIN = 0.08
 LABEL_MARGIN = 0.03
 # Of the labels of two lines, at their upper ends.
 LABEL_LINES = (15, 31)
-
-
-def write_mixture_page(results: JsonObject, out: Path) -> Path:
-    """Write the page to `out`. Raises DiskError."""
-    write_text(out, render_mixture_page(results))
-    return out
 
 
 def render_mixture_page(results: JsonObject) -> str:

@@ -1,14 +1,12 @@
 """The page of `groundup data make-questions`: each question with its answer, to be kept, dropped or
 edited; what is kept is saved by the browser as JSON lines.
 
-write_questions_page(made, out)     the values that `--json` prints
+render_questions_page(made)     the values that `--json` prints
 """
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
-from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node, read_asset, verbatim
 from groundup.report.chapter import data_table, facts, html_page, page_header, section
 from groundup.report.values import JsonObject, count, tables, text, whole_percent
@@ -18,12 +16,6 @@ LEAD = (
     "Clear the tick of those that are not good, or mend the wording. The answer must stay words of "
     "its document."
 )
-
-
-def write_questions_page(made: JsonObject, out: Path) -> Path:
-    """Write the page to `out`. Raises DiskError."""
-    write_text(out, render_questions_page(made))
-    return out
 
 
 def render_questions_page(made: JsonObject) -> str:

@@ -1,13 +1,11 @@
 """The page of `groundup research`: the tree of tries. A row is a switch, a column a round: its
 difference from the baseline with the same seeds; what was not among the better half ends there.
 
-write_research_page(results, out)     the values of results.json
+render_research_page(results)     the values of results.json
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import (
     data_table,
@@ -46,12 +44,6 @@ SEE = (
 ROOM = 1.1
 # Intervals of two seeds are long; the longest bar keeps at least this share of its side.
 MIN_BAR_SHARE = 1 / 3
-
-
-def write_research_page(results: JsonObject, out: Path) -> Path:
-    """Write the page to `out`. Raises DiskError."""
-    write_text(out, render_research_page(results))
-    return out
 
 
 def render_research_page(results: JsonObject) -> str:

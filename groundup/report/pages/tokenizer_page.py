@@ -1,15 +1,13 @@
 """Two pages about tokenizers: a text cut into tokens, and tokenizers side by side.
 
-write_tokens_page(shown, out)             the JSON value of `groundup tokenizer show`
-write_comparison_page(compared, out)      that of `groundup tokenizer compare`
+render_tokens_page(shown)             the JSON value of `groundup tokenizer show`
+render_comparison_page(compared)      that of `groundup tokenizer compare`
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from groundup.data.processing.languages import language_name
-from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, html_page, more, note, page_header, section
 from groundup.report.drawing import bar
@@ -33,18 +31,6 @@ HOVER = (
     "A raised dot is a space, ⏎ a line end. The id and the bytes of a token are shown under the "
     "pointer."
 )
-
-
-def write_tokens_page(shown: JsonObject, out: Path) -> Path:
-    """The page about the tokens of a text. Raises DiskError."""
-    write_text(out, render_tokens_page(shown))
-    return out
-
-
-def write_comparison_page(compared: JsonObject, out: Path) -> Path:
-    """The page about tokenizers. Raises DiskError."""
-    write_text(out, render_comparison_page(compared))
-    return out
 
 
 def render_tokens_page(shown: JsonObject) -> str:

@@ -1,14 +1,12 @@
 """The page of `groundup data windows`: how a text becomes windows, what stride and packing do,
 which token sees which.
 
-write_windows_page(view, out)     the values of data.batches.window_view
+render_windows_page(view)     the values of data.batches.window_view
 """
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise
-from pathlib import Path
 
-from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, html_page, note, page_header, section
 from groundup.report.drawing import SIZES, Frame, Size, chart, path, svg
@@ -30,12 +28,6 @@ from groundup.report.values import (
 END_OF_TEXT = "end of text"
 # More documents in a row could not be told apart in the drawing of the mask.
 MASK_DOCUMENTS = 6
-
-
-def write_windows_page(view: JsonObject, out: Path) -> Path:
-    """Write the page to `out`. Raises DiskError."""
-    write_text(out, render_windows_page(view))
-    return out
 
 
 def render_windows_page(view: JsonObject) -> str:

@@ -25,7 +25,7 @@ from groundup.data.split import TRAIN, VALIDATION
 from groundup.device import Compute, select_compute, set_threads
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError
 from groundup.evaluate.paired import mean_difference
-from groundup.files import json_bytes, write_json
+from groundup.files import json_bytes, write_json, write_text
 from groundup.locks import only_one
 from groundup.planning.measure import Benchmark, steps_within
 from groundup.planning.planner import choose_model, text_stats
@@ -33,7 +33,7 @@ from groundup.planning.pretrain_config import MIN_S, ModelShape, PretrainConfig
 from groundup.planning.pretrain_options import AnyData, PretrainOptions, pretrain_options
 from groundup.planning.scaling_law import LAW
 from groundup.progress import Progress, stage_of
-from groundup.report.pages.mixture_page import write_mixture_page
+from groundup.report.pages.mixture_page import render_mixture_page
 from groundup.report.values import duration as duration_words
 from groundup.research.baseline import BaseRecipe
 from groundup.research.mixture.config import MixtureSearchConfig
@@ -362,5 +362,5 @@ class _MixtureSearch:
     ) -> MixtureResults:
         results = findings.results(comparison, self.target.num_tokens(VALIDATION))
         write_json(self.out / RESULTS_FILE, results.to_plain())
-        write_mixture_page(results.to_plain(), self.out / PAGE_FILE)
+        write_text(self.out / PAGE_FILE, render_mixture_page(results.to_plain()))
         return results
