@@ -109,8 +109,8 @@ def command(
     )
     if isinstance(results, BuildResults):
         folder = out or RUNS / results.recipe
-        _prepare_model(folder, device)
         print_result(_summary(results, folder), results.plain(), as_json)
+        _prepare_model(folder, device)
     else:
         print_result(_plan_lines(results), asdict(results), as_json)
 

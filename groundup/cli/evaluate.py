@@ -2,6 +2,7 @@
 interval.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,8 @@ def command(
         str | None,
         Option(
             "--data",
-            help="Instructions, labelled texts or plain texts; default 'starter': packaged ones.",
+            help="Instructions, labelled texts or plain texts; default 'starter': packaged "
+            "instructions; of runs that were only pretrained --tasks text.",
         ),
     ] = None,
     tasks: Annotated[
@@ -178,6 +180,8 @@ def command(
     require_plot(plot, config.over)
     if config.over and not tasks:
         raise ConfigError("--over is of suites.", fix="Name them: --tasks grammar,copying,text")
+    if not tasks and data is None and not config.kind and all(map(is_own_base, models)):
+        tasks = "text"  # a model that was only pretrained answers nothing
     if tasks and data is not None:
         what = "--data and --tasks are two ways to say what is measured."
         raise ConfigError(what, fix="Give one of them.")
@@ -200,6 +204,16 @@ def command(
         print_result(over_lines(results, plot), written, as_json)
     else:
         print_result(result_lines(results), written, as_json)
+
+
+def is_own_base(model: str) -> bool:
+    """Whether what is opened is a pretraining run whose texts are there."""
+    if not os.path.isdir(model):
+        return False
+    from groundup.data.preparation.trained_on import data_folder
+    from groundup.weights.find import find_model
+
+    return data_folder(find_model(model, hashes=False)) is not None
 
 
 def memorised_lines(results: "MemorisationResults") -> list[str]:

@@ -117,6 +117,9 @@ def _show_progress(
     chosen = notebooks() if number is None else [notebook_of(number)]
     found = [progress_of(each, kept) for each in chosen]
     right, exercises = (sum(len(each.solved) for each in found), sum(e.exercises for e in found))
+    if certificate is not None and not right:
+        what = f"No exercise is solved in {out} yet."
+        raise ConfigError(what, fix="Begin with: groundup learn 1")
     rows = [
         [str(each.number), say(each.title), _share(say, each), str(each.tries)] for each in found
     ]

@@ -59,9 +59,21 @@ class VerbApp(typer.Typer):
         return super().command(name, cls=Verb, **options)
 
 
+# What others call our verbs.
+OTHER_NAMES = {
+    "export": "convert",
+    "train": "pretrain",
+    "download": "pull",
+    "complete": "generate",
+    "predict": "classify",
+}
+
+
 def unknown_verb(name: str, known: Iterable[str], verb: str = "") -> GroundupError:
-    before = f"{verb} " if verb else ""
-    fix = f"{did_you_mean(name, known)} See groundup {before}--help."
+    before, known = f"{verb} " if verb else "", tuple(known)
+    meant = OTHER_NAMES.get(name, "")
+    near = f"Did you mean '{meant}'?" if meant in known else did_you_mean(name, known)
+    fix = f"{near} See groundup {before}--help."
     return GroundupError(f"There is no verb '{before}{name}'.", fix=fix)
 
 

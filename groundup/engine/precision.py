@@ -119,7 +119,7 @@ def prepare_first_answer(folder: Path, compute: Compute, progress: Progress) -> 
         return
     bits = default_precision(path, compute)
     if bits != "float32" and not is_written_by_step(path):
-        progress.say(f"Preparing the first answer of {path} ...")
+        progress.say(f"Preparing the first answer of {path} (Ctrl-C leaves it for later) ...")
         _open_quantised(bits, path, replace(compute, dtype=torch.bfloat16), progress)
     elif bits == "float32" and compute.is_cpu:
         summary = read_model_summary(str(path))

@@ -3,13 +3,14 @@ torch is not imported for a folder.
 """
 
 import os
+import shlex
 from pathlib import Path
 
 from groundup.errors import ModelError
 from groundup.files import is_cached, read_errors
 from groundup.locks import hold
 from groundup.progress import Progress
-from groundup.runs import BUILD_FILE, nearest_names, read_stage_kinds
+from groundup.runs import BUILD_FILE, nearest_names, read_build, read_stage_kinds
 from groundup.weights.catalog import CATALOG, nearest_models
 from groundup.weights.hf_config import CONFIG_FILE
 from groundup.weights.pulled import pulled
@@ -140,8 +141,16 @@ def require_stage(build: Path, kind: str) -> None:
         return
     fix = ""
     if kind in SWITCHES:
-        fix = f"The same build with `added` {SWITCHES[kind]} adds one; what is done stays."
+        fix = f"{_with_stage(build, SWITCHES[kind])} adds one; what is done stays."
     raise ModelError(f"The build {build} has no {BUILD_WORDS.get(kind, kind)}.", fix=fix)
+
+
+def _with_stage(build: Path, stage: str) -> str:
+    """The command of a build with one stage more, where the command line made it."""
+    _, *typed = read_build(build).argv or [""]
+    if typed[:1] != ["build"] or "--with" in typed:
+        return f"The same build with `added` {stage}"
+    return shlex.join(["groundup", *typed, "--with", stage])
 
 
 def opened_line(build: Path, found: Path, prefer: str) -> str:

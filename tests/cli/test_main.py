@@ -246,6 +246,8 @@ def test_unknown_verbs_are_answered_with_the_nearest_or_with_all(
     assert "There is no verb 'clasify'.\n       Did you mean 'classify'?" in capsys.readouterr().err
     assert run(["xyz"]) == 2
     assert did_you_mean("xyz", VERBS) in capsys.readouterr().err
+    assert run(["export"]) == 2  # what others call it
+    assert "Did you mean 'convert'?" in capsys.readouterr().err
 
 
 def test_what_is_said_about_foreign_names_is_harmless_and_unchanged(

@@ -71,8 +71,8 @@ def test_nothing_is_kept_outside_a_folder_of_the_course(
     check("15.2", 1.5)
     assert not any(tmp_path.iterdir()) and read_progress(tmp_path) == {}
     page = tmp_path / "c.html"
-    assert run(["learn", "--certificate", str(page), "--out", str(tmp_path)]) == 0
-    assert "No exercise is solved yet" in page.read_text()
+    assert run(["learn", "--certificate", str(page), "--out", str(tmp_path)]) == 2
+    assert not page.exists() and "No exercise is solved in" in capsys.readouterr().err
     assert run(["learn", "--name", "Ada"]) == 2
     assert "--certificate" in capsys.readouterr().err
 

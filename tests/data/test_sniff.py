@@ -327,6 +327,16 @@ def test_every_verb_says_what_it_understood(
     )
 
 
+def test_a_column_beside_the_text_whose_values_recur_is_proposed_as_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"Sentence number {number} of some book.,{number % 3}a" for number in range(30)]
+    (tmp_path / "own.csv").write_text("\n".join(["sentence,part", *rows]))
+    words = ["finetune", "classifier", "smollm2-135m-instruct", str(tmp_path / "own.csv")]
+    assert run([*words, "--out", str(tmp_path / "run")]) == 2
+    assert "Say which is the label: --label-column part." in capsys.readouterr().err
+
+
 def test_two_columns_of_one_name_and_a_list_of_messages_a_line_are_asked_about(
     texts: Texts,
 ) -> None:

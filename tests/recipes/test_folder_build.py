@@ -1,5 +1,6 @@
 """A build of a folder of texts, whole but for its export: its stages, its closing lines, and which of its models the verbs open."""
 
+import json
 import shutil
 import sys
 from dataclasses import asdict
@@ -141,7 +142,7 @@ def test_generate_and_lab_open_its_own_model_and_one_line_says_so(own: Path) -> 
 
 
 def test_what_it_does_not_make_is_one_sentence_with_the_switch(
-    own: Path, capsys: pytest.CaptureFixture[str]
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for verb in (["chat", str(own)], ["classify", str(own), "Win a prize"]):
         assert run(verb) == 2
@@ -153,6 +154,19 @@ def test_what_it_does_not_make_is_one_sentence_with_the_switch(
     served = Said()
     assert find_model(own, progress=served) == own / "pretrain"  # type: ignore[arg-type]
     assert "it has no chat model: the same build with the stage chat adds one." in served.lines[0]
+    typed = {**read_json(own / "build.json"), "argv": ["groundup", "build", "my texts"]}
+    write_json(tmp_path / "build.json", typed)
+    assert run(["chat", str(tmp_path)]) == 2
+    said = "groundup build 'my texts' --with chat adds one"
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_evaluate_of_a_build_without_chat_measures_its_own_held_out_text(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["evaluate", str(own), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["metric"] for row in rows} == {"bits_per_byte"}
 
 
 def test_a_build_whose_chat_stage_is_not_done_is_told_to_go_on(own: Path, tmp_path: Path) -> None:

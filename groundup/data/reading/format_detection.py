@@ -358,7 +358,7 @@ def _describe(
         if other is None:
             why = misfit(form.columns, found, options.layouts)
             return _unknown(plain, options.layouts, why)
-        return _other(plain, other, options.layouts)
+        return _other(plain, other, options.layouts, found)
     values = {role: found[0].values.get(column) for role, column in best.roles.items()}
     first = {role: value for role, value in values.items() if value is not None}
     sure = Description(file.name, form, best.layout, best.roles, first)
@@ -394,17 +394,31 @@ def _unknown(plain: Description, wanted: Collection[Layout], why: str) -> Descri
     return plain.with_doubt(doubt, f"Name them: {_fields(wanted)}.")
 
 
-def _other(plain: Description, found: Match, wanted: Collection[Layout]) -> Description:
-    """Describe data of another layout than is wanted."""
+def _other(
+    plain: Description, found: Match, wanted: Collection[Layout], rows: Sequence[RecordRow] = ()
+) -> Description:
+    """Describe data of another layout than is wanted; texts beside what may be their label."""
     known = join_or(RULES[each].plural for each in RULES if each in wanted)
     doubt = f"it holds {found}, not {known}"
     if plain.form.columns:
         doubt += f"; its columns are {list_names(plain.form.columns[:SHOWN_COLUMNS])}"
+    likely = _label_columns(plain.form.columns, rows, found)
+    if "labelled" in wanted and likely:
+        return plain.with_doubt(doubt, f"Say which is the label: `label` {join_or(likely)}.")
     fix = f"Name other data, or the columns to read: {_fields(wanted)}."
     verb = RULES[found.layout].learned_by
     if verb:
         fix = f"`groundup {verb}` learns from these. {fix}"
     return plain.with_doubt(doubt, fix)
+
+
+def _label_columns(columns: Sequence[str], rows: Sequence[RecordRow], found: Match) -> list[str]:
+    """Return the columns beside a text whose values recur as classes do."""
+    others = [column for column in columns if column not in found.roles.values()]
+    if found.layout != "text" or len(rows) <= FEW_ROWS:
+        return []
+    values = {column: [str(row.values.get(column, "")) for row in rows] for column in others}
+    return [column for column in others if _are_labels(values[column])]
 
 
 def join_or(names: Iterable[str]) -> str:

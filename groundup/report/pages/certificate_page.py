@@ -30,11 +30,9 @@ def render_certificate(done: JsonObject) -> str:
     if not text(done, "name"):
         lead = "The exercises of the course that were solved."
     head = page_header("groundup · learn", "How language models work", lead, figures)
-    parts: list[Child] = [_notebook(each) for each in begun]
-    if not begun:
-        parts = [note("No exercise is solved yet.")]
     see = "Each question with the answer that was right."
-    made = section("computed", "Exercises", "What was computed", see, [*parts, note(HONEST)])
+    parts = [*map(_notebook, begun), note(HONEST)]
+    made = section("computed", "Exercises", "What was computed", see, parts)
     return html_page("certificate", head, node("main", made, id="main"), skip_to="exercises")
 
 

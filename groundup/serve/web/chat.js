@@ -44,6 +44,10 @@ export class Chat {
     return this.found.find(({ name }) => name === this.model.value);
   }
 
+  get #isBase() {
+    return this.#served?.kind === "base";
+  }
+
   /** Another model was chosen, or it is known now: its values, and what kind it is. */
   #chosen() {
     this.settings.show(asked(this.#served, this.conversation.options));
@@ -54,8 +58,9 @@ export class Chat {
   /** A base model does not answer: say so, and name one that does. */
   #explainBase() {
     const chat = this.found.find(({ kind }) => kind === "chat");
-    const isBase = this.#served?.kind === "base";
+    const isBase = this.#isBase;
     get("base-note").hidden = !isBase;
+    this.input.placeholder = isBase ? "Begin a text" : "Ask something";
     if (!isBase) return;
     const what = `${this.model.value} is a base model, trained to continue texts, not to answer. It continues what you write, in the style of its training text.`;
     const take = chat ? button(`Talk with ${chat.name} instead`, () => this.#take(chat.name)) : null;
@@ -136,7 +141,7 @@ export class Chat {
 
   #welcome() {
     const what = "What you write stays on the machine that runs groundup, and conversations are stored in this browser only. Small models state wrong facts: check what matters.";
-    return node("div", { class: "welcome" }, node("h2", {}, "Talk to your model"), node("p", { class: "quiet" }, what), this.#begin());
+    return node("div", { class: "welcome" }, node("h2", {}, this.#isBase ? "Let your model write" : "Talk to your model"), node("p", { class: "quiet" }, what), this.#begin());
   }
 
   /** Three questions to begin with, or the way to the documents that are served; a base model answers none, and until the models are known that is said. */

@@ -339,6 +339,8 @@ def test_the_page_begins_with_a_chat_model_and_explains_a_base_model(
     page.locator("#chat-model").select_option("a-base")
     assert "is a base model, trained to continue texts" in page.locator("#base-note").inner_text()
     assert questions.count() == 0
+    assert page.get_by_placeholder("Begin a text").is_visible()
+    assert page.locator(".welcome h2").inner_text() == "Let your model write"
     page.get_by_role("button", name="Talk with b-chat instead").click()
     assert page.locator("#base-note").is_hidden()
     asked = questions.first.inner_text()
