@@ -281,7 +281,9 @@ def _faults(report: SourceReport) -> str:
         more = f": {tally.shown()}" if tally.count > 1 else ""
         found.append(f"{reason}{more}")
     for tally in (report.bad_files, report.bad_lines):
-        if tally.count:
+        if tally.count == 1:
+            found.append(tally.shown())
+        elif tally.count:
             found.append(f"{tally.count} not read ({tally.shown()})")
     return "; ".join(found)
 

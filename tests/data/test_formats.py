@@ -152,6 +152,23 @@ def test_the_pages_of_a_pdf_are_one_document(tmp_path: Path) -> None:
     assert texts_of(tmp_path) == ["Page one.\n\nPage two."]
 
 
+def test_lines_of_a_pdf_that_end_with_prices_are_items_for_an_index(tmp_path: Path) -> None:
+    lines = (
+        "We take",
+        "for the key $5",
+        "a day.",
+        "Fish soup $8.90",
+        "Pie (vegan) $7",
+        "Ask \\256sh",
+    )
+    path = write_pdf(tmp_path / "a.pdf", ") Tj 0 -14 Td (".join(lines))
+    (found,) = EXTRACTORS[".pdf"].read(path, True)
+    shown = "We take\nfor the key $5\na day.\n- Fish soup $8.90\n- Pie (vegan) $7\nAsk fish"
+    assert found.text == shown
+    (found,) = EXTRACTORS[".pdf"].read(path, False)
+    assert found.text == shown.replace("- ", "")
+
+
 def test_a_pdf_without_text_or_with_a_password_is_a_bad_file_with_its_reason(
     tmp_path: Path,
 ) -> None:
@@ -165,7 +182,7 @@ def test_a_pdf_without_text_or_with_a_password_is_a_bad_file_with_its_reason(
     assert report.bad_documents == 3 and report.documents == 1
     locked, scan, torn = report.bad_files.examples
     assert (
-        locked == "locked.pdf is encrypted"
+        locked == "locked.pdf is protected by a password: save a copy without one"
         and scan.startswith("scan.pdf holds no text: scanned")
         and torn.startswith("torn.pdf can't be read")
     )

@@ -11,7 +11,8 @@ from hostile import opendocument
 from pptx.util import Inches
 
 import groundup
-from groundup.data.reading.extract import EXTRACTORS
+from groundup.data.reading.extract import EXTRACTORS, extract_documents
+from groundup.data.reading.extracted import table_blocks
 from groundup.data.reading.office import shown_value
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
@@ -93,6 +94,62 @@ def test_the_head_of_a_long_table_stands_above_each_part(tmp_path: Path) -> None
     text = text_of(tmp_path / "a.xlsx")
     assert text.count("| Part | Price |\n| --- | --- |\n| bolt") == 3
     assert [f"| bolt {n} | {n} |" in text for n in range(30)] == [True] * 30
+
+
+PRICES = [
+    ["Boat", "Weekdays", "", "Weekend", ""],
+    ["", "1 hour", "per day", "1 hour", "per day"],
+    ["Canoe", "12", "48", "15", "60"],
+    ["Kayak", "9", "35", "11", "42"],
+]
+JOINED_PRICES = (
+    "| Boat | Weekdays, 1 hour | Weekdays, per day | Weekend, 1 hour | Weekend, per day |\n"
+    "| --- | --- | --- | --- | --- |\n| Canoe | 12 | 48 | 15 | 60 |\n| Kayak | 9 | 35 | 11 | 42 |"
+)
+
+
+def test_two_rows_of_a_head_are_one_in_excel_and_word(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in PRICES:
+        book.active.append([cell or None for cell in row])
+    for span in ("A1:A2", "B1:C1", "D1:E1"):
+        book.active.merge_cells(span)
+    book.save(tmp_path / "a.xlsx")
+    assert text_of(tmp_path / "a.xlsx") == f"## Sheet\n\n{JOINED_PRICES}"
+    made = docx.Document()
+    table = made.add_table(4, 5)
+    for row, texts in zip(table.rows, PRICES, strict=True):
+        for cell, text in zip(row.cells, texts, strict=True):
+            cell.text = text
+    for (top, left), (bottom, right) in (((0, 0), (1, 0)), ((0, 1), (0, 2)), ((0, 3), (0, 4))):
+        merged = table.cell(top, left).merge(table.cell(bottom, right))
+        merged.text = PRICES[top][left]
+    made.save(str(tmp_path / "a.docx"))
+    assert text_of(tmp_path / "a.docx") == JOINED_PRICES
+
+
+def test_a_cell_over_several_rows_is_in_each_and_a_password_is_said(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["Boat", "Time", "Price"], ["Canoe", "hour", 12], [None, "day", 48]):
+        book.active.append(row)
+    book.active.merge_cells("A2:A3")
+    book.save(tmp_path / "a.xlsx")
+    assert text_of(tmp_path / "a.xlsx").endswith("| Canoe | hour | 12 |\n| Canoe | day | 48 |")
+    (tmp_path / "b.xlsx").write_bytes(b"\xd0\xcf\x11\xe0 as Office encrypts")
+    (found,) = extract_documents(tmp_path / "b.xlsx", ".xlsx", headings=True)
+    assert "it is protected by a password: save a copy without one" in found.fault
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["Dish", "Price", ""], ["Soup", "£5", "hot"], ["Pie", "£7", ""]],
+        [["Dish", "Price", ""], ["", "£5", "hot"], ["Pie", "£7", ""]],
+        [["", "Monday", "Sunday"], ["Café", "open", "shut"], ["Boats", "shut", "open"]],
+    ],
+)
+def test_a_first_row_of_values_is_no_head(rows: list[list[str]]) -> None:
+    assert table_blocks(rows, True)[0].splitlines()[0] == f"| {' | '.join(rows[0])} |"
 
 
 def write_docx(path: Path) -> Path:

@@ -39,6 +39,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from groundup.data.reading.extracted import (
+    ENCRYPTED,
     Extracted,
     require_few_tags,
     whole_document,
@@ -145,20 +146,26 @@ def _html(path: Path, headings: bool) -> Iterator[Extracted]:
     yield whole_document(html_text(path.read_bytes(), headings))
 
 
-def _pdf(path: Path, _: bool) -> Iterator[Extracted]:
+_LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+_AMOUNT = r"(?:[£$€] ?\d[\d.,]*|\d[\d.,]* ?(?:[£$€]|EUR|CHF))"
+# Two lines and more that each end with a price: a menu, a price list.
+_PRICE_LINES = re.compile(rf"(?m)(?:^[^\W\d_].*\s{_AMOUNT}$\n?){{2,}}")
+
+
+def _pdf(path: Path, headings: bool) -> Iterator[Extracted]:
     import pypdf
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     with pypdf.PdfReader(path) as reader:
         if reader.is_encrypted and not reader.decrypt(""):
-            yield Extracted("", fault="is encrypted")
+            yield Extracted("", fault=ENCRYPTED)
             return
         read: dict[str, str] = {}
         pages = [_page_text(page, read) for page in reader.pages]
-    yield whole_document(
-        "\n\n".join(page for page in pages if page.strip()),
-        "holds no text: scanned pages need OCR first",
-    )
+    text = "\n\n".join(page for page in pages if page.strip()).translate(_LIGATURES)
+    if headings:
+        text = _PRICE_LINES.sub(lambda lines: re.sub("(?m)^(?=.)", "- ", lines[0]), text)
+    yield whole_document(text, "holds no text: scanned pages need OCR first")
 
 
 def _page_text(page: Any, read: dict[str, str]) -> str:

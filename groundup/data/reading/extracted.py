@@ -1,5 +1,6 @@
 """What the readers of `extract` and `office` share: the result, bounds on a zip, tables as text."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ MAX_EXPANDED_BYTES = 2**30
 # Of an HTML page or a part of an Office file; each takes a few hundred bytes of memory. A book of
 # 1,000 pages has some 300,000.
 MAX_TAGS = 2_000_000
+ENCRYPTED = "is protected by a password: save a copy without one"
+# What a file begins with that Office has encrypted: it is an OLE container (MS-CFB, section 2.2).
+_OLE = b"\xd0\xcf\x11\xe0"
 # Rows of a table below which its head stands again, so that a passage of it has the names of the
 # columns.
 ROWS_BELOW_HEAD = 12
@@ -26,7 +30,7 @@ class Extracted:
     part: str = ""
     """Its place in the file ("message 3"); "" for the only one."""
     fault: str = ""
-    """Why it has no text ("is encrypted"), or ""."""
+    """Why it has no text (`ENCRYPTED`), or ""."""
     attachments: tuple[str, ...] = ()
     """The names of an e-mail's attachments, which are not read."""
     subject: str = ""
@@ -43,11 +47,14 @@ def whole_document(text: str, fault: str = "holds no text") -> Extracted:
 def zip_parts(path: Path) -> Iterator[Member]:
     """Yield the members of a zip that is one document.
 
-    Raises FormatError for a file that is no zip, and ValueError for one that expands to more than
-    MAX_EXPANDED_BYTES.
+    Raises FormatError for a file that is no zip or is encrypted, and ValueError for one that
+    expands to more than MAX_EXPANDED_BYTES.
     """
     with path.open("rb") as handle:
-        if handle.read(2) != b"PK":  # the first letters of every zip
+        first = handle.read(4)
+        if first == _OLE:
+            raise FormatError(path, "it", ENCRYPTED)
+        if not first.startswith(b"PK"):  # the first letters of every zip
             raise FormatError(path, "it", f"is no zip, which every {path.suffix.lower()} file is")
     expanded = 0
     for member in members(path):
@@ -69,19 +76,43 @@ def table_blocks(rows: Sequence[Sequence[str]], as_markdown: bool) -> list[str]:
     """Return a table as blocks of text: each row with tabs between its cells, or tables of Markdown
     (GitHub Flavored Markdown, section 4.10) of at most ROWS_BELOW_HEAD rows below the first one.
 
-    Columns without text are left out. A table of one column or one row is none: its rows are
-    paragraphs.
+    Columns without text are left out, and two rows of a head are joined. A table of one column or
+    one row is none: its rows are paragraphs.
     """
     filled = [column for column in zip(*_even(rows), strict=True) if any(column)]
     even = [row for row in zip(*filled, strict=True) if any(row)]
     if not as_markdown or len(filled) < 2 or len(even) < 2:
         return ["\t".join(row).rstrip() for row in even]
-    head, body = even[0], even[1:]
+    head, *body = _with_one_head(even)
     rule = "|" + " --- |" * len(head)
     return [
         "\n".join((_row(head), rule, *map(_row, body[start : start + ROWS_BELOW_HEAD])))
         for start in range(0, len(body), ROWS_BELOW_HEAD)
     ]
+
+
+def _with_one_head(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Join the two rows of a head whose upper cells stand over several columns: "Weekend" above
+    "per hour" and "per day" is "Weekend, per hour" and "Weekend, per day".
+    """
+    upper, lower = rows[:2]
+    is_labelled = upper[0] and lower[0] and upper[0] != lower[0]
+    if len(rows) < 3 or is_labelled or any(map(_VALUE.fullmatch, lower)):
+        return list(rows)
+    head, above, is_over_several = [], "", False
+    for column, (over, under) in enumerate(zip(upper, lower, strict=True)):
+        if over:
+            above = over * (under not in ("", over))
+        is_over_several |= bool(above and under and not over and column)
+        names = (over or above * bool(under), under)
+        head.append(", ".join(dict.fromkeys(filter(None, names))))
+    if not is_over_several:
+        return list(rows)
+    return [head, *rows[2:]]
+
+
+# A number, price, percentage or time, which no head of a column is.
+_VALUE = re.compile(r"\W*\d[\d.,: ]*\W*")
 
 
 def _even(rows: Sequence[Sequence[str]]) -> list[list[str]]:

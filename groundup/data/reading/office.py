@@ -83,7 +83,7 @@ def _word_rows(table: Any) -> Iterator[list[str]]:
         for cell in row.tc_lst:
             if cell.vMerge != "continue":
                 above[column] = _Cell(cell, table).text
-            texts.append(above.get(column, ""))
+            texts += [above.get(column, ""), *[""] * (cell.grid_span - 1)]
             column += cell.grid_span
         yield texts
 
@@ -111,14 +111,51 @@ def read_xlsx(path: Path, headings: bool) -> Iterator[Extracted]:
         yield _joined(
             block
             for sheet in sheets
-            for block in _sheet_blocks(sheet.title, map(_shown_row, sheet.iter_rows()), headings)
+            for block in _sheet_blocks(sheet.title, _shown_rows(sheet), headings)
         )
     finally:
         book.close()
 
 
-def _shown_row(row: Iterable[Any]) -> list[str]:
-    return [shown_value(cell.value, cell.number_format or "") for cell in row]
+def _shown_rows(sheet: Any) -> Iterator[list[str]]:
+    """Yield the texts of each row, those of a cell over several rows in each."""
+    continued, above = _continued_cells(sheet), dict[int, str]()
+    for number, row in enumerate(sheet.iter_rows(), start=1):
+        texts = [shown_value(cell.value, cell.number_format or "") for cell in row]
+        for column in continued.get(number, ()):
+            if column < len(texts):
+                texts[column] = above.get(column, "")
+        above = dict(enumerate(texts))
+        yield texts
+
+
+# Rows that cells over several rows may have in all.
+_MAX_CONTINUED = 100_000
+_MERGED = re.compile(rb'<mergeCell [^>]{0,40}?ref="([A-Z]{1,3}\d{1,7}):([A-Z]{1,3}\d{1,7})"')
+
+
+def _continued_cells(sheet: Any) -> dict[int, list[int]]:
+    """Return by row the columns, from 0, of cells that continue the one above.
+
+    openpyxl reads merged cells only with the whole sheet in memory.
+    """
+    from openpyxl.utils.cell import coordinate_to_tuple
+
+    found: dict[int, list[int]] = {}
+    left, before = _MAX_CONTINUED, b""
+    with sheet._get_source() as source:
+        while chunk := source.read(2**20):
+            data = before + chunk
+            for merged in _MERGED.finditer(data):
+                (top, first), (bottom, last) = (
+                    coordinate_to_tuple(each.decode()) for each in merged.groups()
+                )
+                left -= bottom - top
+                if first == last and left >= 0:
+                    for row in range(top + 1, bottom + 1):
+                        found.setdefault(row, []).append(first - 1)
+            before = data[-100:]
+    return found
 
 
 def _sheet_blocks(name: str, rows: Iterable[list[str]], headings: bool) -> Iterator[str]:
