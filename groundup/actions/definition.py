@@ -112,7 +112,7 @@ class Slot:
 
     @property
     def _bounds(self) -> str:
-        return 'a time such as "19:00"' if self.type == "time" else "a number"
+        return 'a time as HH:MM, such as "09:00"' if self.type == "time" else "a number"
 
     def _require_code(self) -> None:
         what = 'given for a code, such as "[A-Z]{3}[0-9]{3}"'

@@ -97,6 +97,8 @@ def begin_from(name: str, documents: list[str], folder: Path, as_json: bool) -> 
     lines = [
         f"{folder}: {len(files)} files; {count:,} instructions made from the documents: read them",
         *check_pack(folder).notes,
+        "There is no actions.toml: questions are answered and nothing is done for anyone. "
+        "`groundup pack new sample` writes a pack with two actions to begin from (docs/actions.md).",
         f"After each change: groundup pack check {folder}",
     ]
     plain = {"folder": str(folder), "files": files, "instructions": count, "kinds": made.kinds}
@@ -136,7 +138,9 @@ def check(
         if len(checked.objections) == 1:
             count = "1 objection"
         fix = "Mend the text, put the fact into facts.toml, or mark it as free in pack.toml."
-        raise DataError(f"{pack}: {count}; the first: {first}.", fix=fix)
+        if first.blocks:
+            fix = "Mend that first: nothing can be built before."
+        raise DataError(f"{pack}: {count}; the first: {str(first).rstrip('.?')}.", fix=fix)
 
 
 @app.command("improve")

@@ -210,6 +210,10 @@ def command(
     if options.trial is None:
         private = access.loopback and not any((access.hosts, access.keys, options.customer_header))
         options = replace(options, trial=private)
+    if mcp != "stdio":
+        from groundup.http.run_server import listen as listen_at
+
+        listen_at(listen.host, port).close()  # a port that is taken is said before models are read
     server = _open_server(models or [], sources, options, actions, progress)
     open_kept(server, kept, progress)
     if mcp is not None and not server.indexes.names:

@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_PATH_CHARACTERS = 200
+# The files of the page: counted, and in the log only where they are refused or missing.
+STATIC = "/page/"
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -87,6 +89,8 @@ class AccessLog:
             route = path
         self.metrics.requests.labels(route, str(status)).inc()
         self.metrics.request_s.labels(route).observe(elapsed_s)
+        if path.startswith(STATIC) and status in (200, 304):
+            return  # some forty a visit
         client, *_ = scope.get("client") or ("-",)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         method = scope["method"][:16]

@@ -34,6 +34,10 @@ ASSISTANT = """
 # colour = "#RRGGBB"
 """
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+# A short line without an end mark, before a blank line or one that begins anew.
+_TITLE_LINE = re.compile(
+    r"\A\s*(\w[^\n|]{0,78}[^\s.!?:;,|])[ \t]*\n(?=\s*\n\s*\S|[ \t]*(?![a-zß-ÿ])[\w-])"
+)
 _TITLE = re.compile(r"\A\s*#[ \t]+(\S[^\n]*)")
 
 
@@ -67,13 +71,16 @@ def write_pack(name: str, folder: Path, index: Index, made: Sequence[MadeQuestio
 
 
 def as_markdown(text: str, stem: str) -> str:
-    """Return the text of a document below a title, which a pack's first lines are.
+    """Return the text of a document below a title, which a pack's first lines are: its own first
+    line where that is one, as an e-mail's subject is, else its file's name.
 
     >>> as_markdown("Open at 9.", "opening_hours")
     '# Opening hours\\n\\nOpen at 9.\\n'
     """
     if _TITLE.match(text):
         return f"{text.strip()}\n"
+    if named := _TITLE_LINE.match(text):
+        return f"# {named[1]}\n\n{text[named.end() :].strip()}\n"
     title = " ".join(re.split(r"[\W_]+", stem)).strip() or "Document"
     return f"# {title[0].upper()}{title[1:]}\n\n{text.strip()}\n"
 

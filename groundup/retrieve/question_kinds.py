@@ -352,7 +352,7 @@ def _does(verb: str) -> str:
 
 def _duration(sentence: SentenceInPlace) -> str:
     found = re.match(
-        rf"{_THING} (?P<verb>takes?|lasts?) (?!place)(?:\w+ ){{0,3}}?(?:\d+|one|two|three|four|five"
+        rf"(?!(?:the|an?|our) last ){_THING} (?P<verb>takes?|lasts?) (?!place)(?:\w+ ){{0,3}}?(?:\d+|one|two|three|four|five"
         r"|a few|several)"
         rf"[\w -]{{0,12}}{_UNIT}",
         sentence.text,

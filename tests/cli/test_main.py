@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -230,6 +231,15 @@ def test_usage_errors_are_sentences_of_ours(
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.startswith(f"error: {told}")
     assert f"See groundup {words.split()[0]}" in shown.err
+
+
+def test_a_port_that_is_taken_is_said_before_any_model_is_looked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["serve", "no-such-model", "--port", str(port)]) == 2
+    assert f"error: Port {port} of 127.0.0.1 is taken" in capsys.readouterr().err
 
 
 def test_an_option_of_the_program_after_the_verb_is_told_where_it_stands(

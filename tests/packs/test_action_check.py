@@ -108,3 +108,18 @@ def test_without_its_world_the_statements_of_an_action_fit_nothing(
     assert run(["pack", "check", str(pack)]) == 2
     shutil.rmtree(pack / "documents")
     assert check_pack(pack).blocking
+
+
+def test_a_fault_of_form_is_said_with_its_form_and_not_to_be_put_into_the_facts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new_pack("mine", tmp_path / "mine")
+    file = tmp_path / "mine" / ACTIONS_FILE
+    file.write_text(file.read_text().replace('type = "date"', 'type = "time"\nleast = "9:00"', 1))
+    assert run(["pack", "check", str(tmp_path / "mine")]) == 2
+    said = capsys.readouterr().err
+    assert 'must be a time as HH:MM, such as "09:00" (got 9:00)' in said
+    assert "nothing can be built before" in said and "facts.toml" not in said
+    file.write_text(file.read_text().replace("type =", "typ =", 1))
+    assert run(["pack", "check", str(tmp_path / "mine")]) == 2
+    assert "Did you mean 'type'?.\n" not in capsys.readouterr().err

@@ -189,13 +189,19 @@ def test_a_pack_begins_with_ones_own_documents_and_lacks_what_only_their_owner_k
 ) -> None:
     (firm / "old").mkdir()
     (firm / "old" / "parking_rules.txt").write_text("You must pay at the gate.\n")
+    (firm / "old" / "Re 3.txt").write_text(
+        "Gift vouchers\n\nThe last boat leaves one hour before.\n"
+    )
     pack = tmp_path / "pack"
     assert run(["pack", "new", "mine", "--from", str(firm), "--out", str(pack), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     checked = check_pack(pack)
     assert not checked.objections and len(checked.notes) == 4
     assert checked.pack.documents["old-parking_rules.md"].startswith("# Parking rules\n\nYou must")
-    assert checked.counts == {"documents": 3, "instructions": told["instructions"]}
+    assert checked.pack.documents["old-Re-3.md"].startswith("# Gift vouchers\n\nThe last boat")
+    asked = [each["instruction"] for each in checked.pack.parts["instructions"]]
+    assert not [each for each in asked if "How long do the" in each]
+    assert checked.counts == {"documents": 4, "instructions": told["instructions"]}
     tables = pack_values(pack)
     assert {"index", "chat"} < set(tables) and not {"intents", "answers"} & set(tables)
     assert tables["index"]["known_answers"] == ""

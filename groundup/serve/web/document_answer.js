@@ -54,10 +54,10 @@ export class DocumentAnswer {
 
   #source(source) {
     const { number, document, title, start, end } = source;
-    const open = button(document, () => openPassage(source.url), { class: "source", "aria-label": say("source", { number, document }) });
+    const open = button(title, () => openPassage(source.url), { class: "source", "aria-label": say("source", { number, document: title }) });
     const words = readable(markedText(source, start, end)).replace(/[^\S\n]+/g, " ").replace(/\s*\n\s*/g, "\n").trim();
     const snippet = words.length > SNIPPET_CHARACTERS ? `${words.slice(0, SNIPPET_CHARACTERS)} …` : words;
-    return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, title), node("p", { class: "snippet" }, snippet));
+    return node("li", { value: number, "data-source": number }, open, title === document ? null : node("p", { class: "hint" }, document), node("p", { class: "snippet" }, snippet));
   }
 
   #sourceOf(part) {
