@@ -197,7 +197,6 @@ def stacked_scores(
     *,
     vectors: Float[Tensor, "texts E"] | None = None,
     compute: Compute,
-    batch_tokens: int = BATCH_TOKENS,
     advance: Advance = nothing,
 ) -> Float[Tensor, "texts N"]:
     """Of texts, each with its windows of ids, on the CPU. `vectors`: those of its encoder;
@@ -210,5 +209,5 @@ def stacked_scores(
 
     states = torch.zeros(len(texts), *shape)
     if stacked.blocks:
-        states = _pooled(means, shape, windows, compute, batch_tokens, advance)
+        states = _pooled(means, shape, windows, compute, BATCH_TOKENS, advance)
     return stacked.scores(states, list(texts), vectors).float()

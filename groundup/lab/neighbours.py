@@ -25,7 +25,6 @@ from groundup.lab.values import (
     CategoryScore,
     CategoryScores,
     KindScore,
-    WordAnalogy,
     WordNeighbour,
     WordNeighbours,
 )
@@ -154,20 +153,6 @@ def neighbours(
     found, caption = _nearest(model, tokenizer, vector, count, [word])
     pieces = pieces_of(tokenizer, word_ids(tokenizer, word))
     return {"word": word, "pieces": pieces, "neighbours": found, "caption": caption}
-
-
-def analogy(
-    model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5
-) -> WordAnalogy:
-    """The words nearest to a - b + c, each normalised, except the three themselves.
-
-    Raises DataError, ModelError.
-    """
-    tokenizer, words = require_tokenizer(tokenizer), [a, b, c]
-    first, minus, plus = F.normalize(word_vectors(model, tokenizer, words), dim=-1)
-    found, caption = _nearest(model, tokenizer, first - minus + plus, count, words)
-    question = f"{a} - {b} + {c}"
-    return {"words": words, "question": question, "neighbours": found, "caption": caption}
 
 
 def _nearest(

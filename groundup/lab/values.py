@@ -290,12 +290,6 @@ class WordNeighbours(Captioned):
     neighbours: list[WordNeighbour]
 
 
-class WordAnalogy(Captioned):
-    words: list[str]
-    question: str
-    neighbours: list[WordNeighbour]
-
-
 class CategoryScore(TypedDict):
     words: int
     judged: int

@@ -92,9 +92,6 @@ def fixed_texts(language: str) -> FixedTexts:
     return FixedTexts(of=_GENITIVES.get(code, _of_english), **catalog(language)["assistant"])
 
 
-ENGLISH = fixed_texts("en")
-
-
 @dataclass(frozen=True)
 class AssistantTexts:
     """Fixed texts of an assistant; raises ConfigError for one that is too long."""

@@ -158,15 +158,6 @@ def read_improved(folder: Path) -> list[Remembered]:
     return found
 
 
-def held_out_questions(folder: Path) -> list[str]:
-    """Return all questions of a pack that measure, of questions.jsonl and of improved.jsonl: what
-    is tuned on has none of them, nor one like them (`repeats.ask_the_same`). Raises DataError.
-    """
-    pack, _ = read_pack(folder)
-    own = [str(row["question"]) for row in pack.parts["questions"]]
-    return [*own, *_of_use(read_improved(folder), HELD_OUT)]
-
-
 def _of_use(found: "Iterable[Remembered | Correction]", use: str) -> list[str]:
     return [question for each in found if each.use == use for question in each.questions]
 

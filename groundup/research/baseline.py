@@ -24,8 +24,8 @@ from groundup.planning.planner import (
     family_candidate,
     text_stats,
 )
-from groundup.planning.pretrain_config import set_tables
-from groundup.planning.pretrain_options import PretrainOptions
+from groundup.planning.pretrain_config import PretrainConfig, set_tables
+from groundup.planning.pretrain_options import AnyData, PretrainOptions, pretrain_options
 from groundup.planning.scaling_law import LAW
 from groundup.progress import Progress
 from groundup.runs import RunFolder
@@ -34,6 +34,21 @@ from groundup.train.optimizers.muon import Muon
 from groundup.train.pretrain import PretrainInputs, new_model, train_windows, training_batches
 from groundup.train.steps.config import optimizer_fields
 from groundup.train.steps.precision import decide_muon
+
+
+def possible_options(data: AnyData, asked: PretrainConfig) -> PretrainOptions:
+    """Raises ConfigError for what can't be fulfilled, before texts are read."""
+    options = pretrain_options(data, asked)
+    options.fit()
+    options.shape(options.vocab_size)
+    return options
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those that have nothing in them."""
+    for path in folders:
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 class Texts:

@@ -29,11 +29,19 @@ from groundup.evaluate.paired import mean_difference
 from groundup.files import json_bytes, write_json, write_text
 from groundup.locks import only_one
 from groundup.planning.pretrain_config import MIN_S, PretrainConfig
-from groundup.planning.pretrain_options import AnyData, PretrainOptions, pretrain_options
+from groundup.planning.pretrain_options import AnyData, PretrainOptions
 from groundup.progress import Progress, stage_of
 from groundup.report.pages.research_page import render_research_page
 from groundup.report.values import duration as duration_words
-from groundup.research.baseline import BaseRecipe, Texts, choose, kept, usable
+from groundup.research.baseline import (
+    BaseRecipe,
+    Texts,
+    choose,
+    kept,
+    possible_options,
+    remove_empty,
+    usable,
+)
 from groundup.research.research_config import ResearchConfig
 from groundup.research.research_log import ResearchLog
 from groundup.research.results import (
@@ -88,10 +96,8 @@ def run_research(
     config.seconds_of(config.planned(len(switches)))  # refuses before anything is read
     options = _options(data, config)
     claim_folder(RunFolder(out), fresh=fresh, also=OWN)
-    threads, made = (
-        torch.get_num_threads(),
-        [path for path in (out, *out.parents) if not path.exists()],
-    )
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    threads = torch.get_num_threads()
     compute = replace(select_compute(device), thread_counts=())
     try:
         set_threads(config.threads)
@@ -99,7 +105,9 @@ def run_research(
             return _Research(out, config, options, switches, compute, progress).go()
     finally:
         set_threads(threads)
-        _remove_empty(out / TEXTS, made)
+        # where something was refused, the texts' folder has folders and no file
+        below = [Path(each) for each, _, _ in os.walk(out / TEXTS, topdown=False)]
+        remove_empty([*below, *made])
 
 
 def _options(data: AnyData, config: ResearchConfig) -> PretrainOptions:
@@ -116,19 +124,7 @@ def _options(data: AnyData, config: ResearchConfig) -> PretrainOptions:
         settings=config.settings,
         seed=config.seed,
     )
-    options = pretrain_options(data, asked)
-    # what can't be fulfilled is refused before texts are read
-    options.fit()
-    options.shape(options.vocab_size)
-    return options
-
-
-def _remove_empty(folder: Path, made: Sequence[Path]) -> None:
-    """A folder without a file, in which something was refused, and those `made` for it."""
-    below = [Path(each) for each, _, _ in os.walk(folder, topdown=False)]
-    for path in [*below, *made]:
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+    return possible_options(data, asked)
 
 
 class _Research:

@@ -30,8 +30,9 @@ from groundup.retrieve.database import (
     require_undamaged,
     without_manifest,
 )
+from groundup.retrieve.index_folders import index_folders
 from groundup.retrieve.passages import MAX_TOKENS, Passage
-from groundup.runs import kind_of_place, nearest_names, read_stage_kinds
+from groundup.runs import kind_of_place, nearest_names
 
 
 @dataclass(frozen=True)
@@ -288,11 +289,9 @@ def missing_index(folder: Path) -> FormatError:
 def _how_to_index(folder: Path, kind: str) -> str:
     """Return what helps where a folder of another kind was named as an index."""
     if kind == "build":
-        stages = read_stage_kinds(folder)
-        indexes = [folder / stage for stage, made in stages.items() if made == "index"]
-        there = [str(index) for index in indexes if (index / INDEX_FILE).is_file()]
+        there = ", ".join(map(str, index_folders(folder)))
         if there:
-            return f"Name its index: {', '.join(there)}."
+            return f"Name its index: {there}."
     if kind in ("build", "run", "model"):
         return (
             f"Make one of documents: {MAKE} NAME.index. A model is asked with: "

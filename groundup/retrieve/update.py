@@ -6,9 +6,8 @@ unchanged ones are not opened.
 
 One process writes an index at a time (`locks.only_one`). Each file is put in whole or not at all,
 and a commit follows every few seconds: after kill -9 or on a full disk the index is as it was at
-the last commit, and the same command goes on from there. A file that can't be read costs itself
-only:
-it is listed with the reason.
+the last commit, and the same command goes on from there. A file that can't be read is left
+out and listed with the reason.
 """
 
 import time

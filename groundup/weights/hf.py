@@ -9,6 +9,7 @@ Older files are read too: base models without a prefix in their names, causal ma
 weights, a copy of a tied head. Pickled weights (pytorch_model.bin) are never opened.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -230,6 +231,15 @@ def write_texts(hf: HFConfig, folder: Path, tokenizer: Tokenizer | None, dtype: 
         write_json(folder / GENERATION_FILE, generation_json(tokenizer))
     if tokenizer is not None:
         tokenizer.save(folder)
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, dtypes, shapes and values, whatever their order."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: Mapping[str, str] = {}) -> None:

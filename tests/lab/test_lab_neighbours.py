@@ -7,7 +7,7 @@ import torch
 
 from groundup.errors import DataError, ModelError
 from groundup.lab.embeddings import word_ids
-from groundup.lab.neighbours import KINDS, analogy, kind_score, neighbours, table_candidates
+from groundup.lab.neighbours import KINDS, kind_score, neighbours, table_candidates
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -90,17 +90,6 @@ def test_cosines_are_those_of_the_table_in_falling_order(
     assert found == sorted(found, key=lambda entry: -entry["cosine"])
 
 
-def test_analogy_finds_the_planted_answer(
-    planted: LanguageModel, word_tokenizer: Tokenizer
-) -> None:
-    found = analogy(planted, word_tokenizer, "king", "man", "woman")
-    assert found["neighbours"][0]["text"] == " queen"
-    assert found["neighbours"][0]["cosine"] == pytest.approx(1.0, abs=1e-4)
-    assert not {"king", "man", "woman"} & {
-        entry["text"].strip().casefold() for entry in found["neighbours"]
-    }
-
-
 def test_a_split_word_says_how_it_is_split(
     planted: LanguageModel, word_tokenizer: Tokenizer
 ) -> None:
@@ -111,11 +100,6 @@ def test_a_split_word_says_how_it_is_split(
         piece["id"] for piece in found["pieces"]
     }
     assert "several" not in neighbours(planted, word_tokenizer, "gold")["caption"]
-    of_words = analogy(planted, word_tokenizer, "golden", "gold", "iron")
-    assert "golden is ' gold' and " in of_words["caption"]
-    assert not {entry["id"] for entry in of_words["neighbours"]} & {
-        piece["id"] for piece in found["pieces"]
-    }
 
 
 def test_control_tokens_and_empty_ones_are_no_candidates(

@@ -10,7 +10,7 @@ import pytest
 
 import groundup
 from groundup.errors import ConfigError, FormatError, ModelError
-from groundup.packs.assistant_texts import ENGLISH, AssistantTexts, FixedTexts
+from groundup.packs.assistant_texts import AssistantTexts, FixedTexts, fixed_texts
 from groundup.packs.check import check_pack
 from groundup.packs.pack import new_pack, packaged_packs, read_head
 from groundup.recipes.named_stages import pack_values
@@ -28,6 +28,7 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.scope import urgent, wants_person
 from groundup.tokenizer.chat import Message
 
+ENGLISH = fixed_texts("en")
 FIRM = Path(__file__).with_name("small_firm")
 TEXTS = AssistantTexts("Pebblegate Dental Practice", greeting="Good day.", can_do="Ask me.")
 CONTACT = AssistantTexts("Pebblegate", contact="ring the desk.")

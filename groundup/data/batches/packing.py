@@ -197,21 +197,28 @@ def _write_plan(tokens: np.ndarray, context_tokens: int, folder: Path, progress:
 
 
 def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[PackingPlan]:
-    """Yield the plan of one section of the text after the other: of the documents that end in it.
-
-    Every token file ends with end-of-text.
-    """
-    begin = earlier = 0
-    for first in range(0, len(tokens), SECTION_TOKENS):
-        is_end = np.asarray(tokens[first : first + SECTION_TOKENS]) == end_of_text(tokens)
-        ends = first + np.flatnonzero(is_end)
-        starts = np.concatenate([[begin], ends[:-1] + 1])[: len(ends)]
+    """Yield the plan of one section of the text after the other: of the documents that end in it."""
+    earlier = 0
+    for starts, ends in document_places(tokens):
         starts, lengths = split_documents(starts, ends - starts, context_tokens)
         rows, num_rows = best_fit(lengths, context_tokens)
         order = np.lexsort((starts, rows))
         pieces = np.cumsum(np.bincount(rows, minlength=num_rows))
         yield PackingPlan(starts[order], lengths[order].astype(np.int32), earlier + pieces)
         earlier += len(starts)
+
+
+def document_places(
+    tokens: np.ndarray, step: int = SECTION_TOKENS
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the places of the first tokens and of the ends of the documents that end in one section
+    of `step` tokens after the other. Every token file ends with end-of-text.
+    """
+    begin = 0
+    for first in range(0, len(tokens), step):
+        is_end = np.asarray(tokens[first : first + step]) == end_of_text(tokens)
+        ends = first + np.flatnonzero(is_end)
+        yield np.concatenate([[begin], ends[:-1] + 1])[: len(ends)], ends
         if len(ends):
             begin = int(ends[-1]) + 1
 

@@ -4,14 +4,18 @@ A document is its number in the split, counted from 0.
 """
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from groundup.data.batches.loader import Windows
-from groundup.data.batches.packing import SECTION_TOKENS, PackedWindows, end_of_text
+from groundup.data.batches.packing import (
+    SECTION_TOKENS,
+    PackedWindows,
+    document_places,
+    end_of_text,
+)
 from groundup.data.batches.shards import TABLE_FILE, ShardSet
 from groundup.errors import DataError
 from groundup.progress import Progress
@@ -102,7 +106,7 @@ def count_cuts(tokens: np.ndarray, context_tokens: int) -> tuple[int, int]:
     """
     several = cut = 0
     step = max(1, SECTION_TOKENS // context_tokens) * context_tokens
-    for starts, ends in _documents(tokens, step):
+    for starts, ends in document_places(tokens, step):
         # another document follows in the same window
         inside = ends[ends % context_tokens != context_tokens - 1]
         held = np.unique(inside // context_tokens)
@@ -114,28 +118,15 @@ def count_cuts(tokens: np.ndarray, context_tokens: int) -> tuple[int, int]:
 
 
 def _cut_by_packing(packed: PackedWindows) -> int:
-    stretches = _documents(packed.tokens, SECTION_TOKENS)
+    stretches = document_places(packed.tokens)
     return sum(int((ends - starts > packed.context_tokens).sum()) for starts, ends in stretches)
-
-
-def _documents(tokens: np.ndarray, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the places of the first token and of the end of all documents, those that end in one
-    stretch of tokens after the other.
-    """
-    begin = 0
-    for first in range(0, len(tokens), step):
-        is_end = np.asarray(tokens[first : first + step]) == end_of_text(tokens)
-        ends = first + np.flatnonzero(is_end)
-        if len(ends):
-            yield np.concatenate([[begin], ends[:-1] + 1]), ends
-            begin = int(ends[-1]) + 1
 
 
 def _first_ends(tokens: np.ndarray) -> np.ndarray:
     """Return the places of the ends of text in the part of the file that rows are shown of, the
     first at least.
     """
-    return next(ends for _, ends in _documents(tokens, SECTION_TOKENS))
+    return next(ends for _, ends in document_places(tokens) if len(ends))
 
 
 def _show_windows(

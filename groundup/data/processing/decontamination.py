@@ -3,7 +3,7 @@ n-grams, so that they are not trained on (the rules: docs/processing.md).
 
     find_contaminated(FILE, items, config, record=RECORD, progress=...) -> Contamination
             which lines of FILE to drop
-    evaluation_items(source, options, progress=...)      items of any file or folder: texts, labels,
+    evaluation_items(source, progress=...)               items of any file or folder: texts, labels,
                                                          chats, preferences, else each text of a row
 
 `items` are (name, text) pairs. From the literature. 13 words, and 8 as the least: GPT-3 (Brown et
@@ -340,15 +340,13 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(each)
 
 
-def evaluation_items(
-    source: Source, options: SourceOptions | None = None, *, progress: Progress
-) -> Iterator[tuple[str, str]]:
+def evaluation_items(source: Source, *, progress: Progress) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of what would be evaluated on: documents, texts, what is said in chats and
     answered in preferences, a part at a time.
 
     Of a file in which examples are marked `held_out` these are taken only. Raises DataError.
     """
-    options = options or SourceOptions()
+    options = SourceOptions()
     described = describe_items(source, options, progress=progress)
     if not described:
         yield from _every_text(source, dataclasses.replace(options, wanted=LAYOUTS))

@@ -263,7 +263,7 @@ def _repeats(n: int) -> Callable[[TextMeasures], float]:
     return lambda text: text.repeated_ngrams(n)
 
 
-_W, _B, _C, _WB, _NONE = (frozenset(each) for each in ((WEB,), (BOOKS,), (CODE,), (WEB, BOOKS), ()))
+_W, _C, _WB, _NONE = (frozenset(each) for each in ((WEB,), (CODE,), (WEB, BOOKS), ()))
 
 # Table A1 of Rae et al. 2021: n -> the largest share of the characters in the commonest n-gram, and
 # in repeated n-grams.

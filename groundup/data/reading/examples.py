@@ -155,12 +155,7 @@ def read_labelled(
     return examples
 
 
-def read_multi_labelled(
-    data: Data,
-    *,
-    report: SourceReport | None = None,
-    progress: Progress | None = None,
-) -> list[MultiLabelExample]:
+def read_multi_labelled(data: Data, *, progress: Progress | None = None) -> list[MultiLabelExample]:
     """Return the texts of a source that have lists of labels, or labels between separators.
 
     Raises DataError as `read_examples`.
@@ -171,7 +166,7 @@ def read_multi_labelled(
         if file:
             found = sniff(file, replace(options, wanted=LABELLED)).require()
             options = replace(options, label=found.roles["label"])
-    examples = read_examples(source, options, MULTI_LABELLED, report=report, progress=progress)
+    examples = read_examples(source, options, MULTI_LABELLED, progress=progress)
     return [each for each in examples if isinstance(each, MultiLabelExample)]
 
 

@@ -10,7 +10,6 @@ which few are active at a token, so that each can be named.
 out: its activations are far larger than all others in many models
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import atomic_file, read_json_object, write_json
 from groundup.lab.stream import block_index
 from groundup.weights.assemble import Model
-from groundup.weights.hf import save_tensors
+from groundup.weights.hf import save_tensors, tensors_sha256
 
 WEIGHTS_FILE, CARD_FILE = "transcoder.safetensors", "transcoder.json"
 FORMAT_VERSION = 1
@@ -102,11 +101,7 @@ class Transcoder(nn.Module):
 
 def weights_sha256(model: nn.Module) -> str:
     """Of all weights, by which a transcoder knows its model."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        digest.update(f"{name} {parameter.dtype} {list(parameter.shape)}\n".encode())
-        digest.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return tensors_sha256(dict(model.named_parameters()))
 
 
 @contextmanager

@@ -70,20 +70,6 @@ SHADES = (
 )
 
 
-def draw_attention(record: AttentionRecord) -> Any:
-    heads = record["heads"]
-    columns = max(1, len(heads))
-    figure, grid = pyplot().subplots(1, columns, figsize=(4.2 * columns, 4.8), squeeze=False)
-    for axes, head in zip(grid[0], heads, strict=False):
-        square(axes, head["weights"])
-        token_axes(axes, record["pieces"], SMALL_SIZE)
-        axes.set_title(pattern_title(head, head["score"]), fontsize=LABEL_SIZE)
-    if not heads:
-        grid[0][0].axis("off")
-    title = "What a few heads attend to: each row is a query, its shades are its attention"
-    return finish(figure, title=title)
-
-
 def draw_maps(picture: AttentionPicture) -> Any:
     """Draw all heads of `attention_picture` as small maps, a row for each block."""
     heads = picture["heads"]

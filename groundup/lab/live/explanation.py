@@ -61,23 +61,9 @@ OPENING = (
 
 def _bar() -> Node:
     """What stays in sight: the level, and the token that is read."""
-    levels = [
-        node(
-            "label",
-            node(
-                "input",
-                type="radio",
-                name="level",
-                value=level,
-                checked="checked" if level == "words" else None,
-            ),
-            node("span", words),
-        )
-        for level, words in LEVELS.items()
-    ]
     return node(
         "div",
-        node("fieldset", levels, class_="levels", aria_label="How deep"),
+        level_choice("level", "How deep"),
         node(
             "div",
             _step("token", "-1", "‹", "the token before"),
@@ -87,6 +73,24 @@ def _bar() -> Node:
         ),
         class_="inside-bar",
     )
+
+
+def level_choice(name: str, label: str) -> Node:
+    labels = [
+        node(
+            "label",
+            node(
+                "input",
+                type="radio",
+                name=name,
+                value=level,
+                checked="checked" if level == "words" else None,
+            ),
+            node("span", words),
+        )
+        for level, words in LEVELS.items()
+    ]
+    return node("fieldset", labels, class_="levels", aria_label=label)
 
 
 def _step(what: str, by: str, sign: str, words: str) -> Node:

@@ -7,7 +7,7 @@ from typing import Any
 
 from groundup.html_nodes import Node, node
 from groundup.lab.live.change_controls import card
-from groundup.lab.live.explanation import LEVELS
+from groundup.lab.live.explanation import level_choice
 
 OPENING = (
     "So far nothing has been learned on this page. Here a model is trained before your eyes: it "
@@ -55,7 +55,7 @@ def train_controls(small: Sequence[Mapping[str, Any]]) -> Node:
         "section",
         node("h2", "Train a model"),
         node("p", OPENING),
-        _levels(),
+        level_choice("train-level", "How deep, of training"),
         node(
             "div",
             node(
@@ -74,24 +74,6 @@ def train_controls(small: Sequence[Mapping[str, Any]]) -> Node:
         id="train",
         data_level="words",
     )
-
-
-def _levels() -> Node:
-    labels = [
-        node(
-            "label",
-            node(
-                "input",
-                type="radio",
-                name="train-level",
-                value=level,
-                checked="checked" if level == "words" else None,
-            ),
-            node("span", words),
-        )
-        for level, words in LEVELS.items()
-    ]
-    return node("fieldset", labels, class_="levels", aria_label="How deep, of training")
 
 
 def _settings(small: Sequence[Mapping[str, Any]]) -> Node:

@@ -35,7 +35,7 @@ from groundup.planning.scaling_law import LAW
 from groundup.progress import Progress, stage_of
 from groundup.report.pages.mixture_page import render_mixture_page
 from groundup.report.values import duration as duration_words
-from groundup.research.baseline import BaseRecipe
+from groundup.research.baseline import BaseRecipe, possible_options, remove_empty
 from groundup.research.mixture.config import MixtureSearchConfig
 from groundup.research.mixture.findings import (
     COMPARED,
@@ -93,16 +93,10 @@ def search_mixture(
     except (ConfigError, DataError):
         if not (out / LOG_FILE).exists():  # refused before the first run
             shutil.rmtree(out / TEXTS, ignore_errors=True)
-            _remove_empty(made)
+            remove_empty(made)
         raise
     finally:
         set_threads(threads)
-
-
-def _remove_empty(folders: Sequence[Path]) -> None:
-    for path in folders:
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
 
 
 def _options(data: AnyData, config: MixtureSearchConfig) -> PretrainOptions:
@@ -118,10 +112,7 @@ def _options(data: AnyData, config: MixtureSearchConfig) -> PretrainOptions:
         settings=config.settings,
         seed=config.seed,
     )
-    options = pretrain_options(data, asked)
-    options.fit()
-    options.shape(options.vocab_size)
-    return options
+    return possible_options(data, asked)
 
 
 def _number_of_proxies(config: MixtureSearchConfig, sources: int, steps: int) -> int:

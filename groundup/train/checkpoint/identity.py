@@ -6,7 +6,6 @@ how many checkpoints and snapshots are kept, recomputed activations, and the num
 which changes last bits only.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -25,6 +24,7 @@ from groundup.train.optimizers.muon import Muon
 from groundup.train.steps.config import FitConfig, decisive_fields
 from groundup.train.steps.precision import Chosen, MeasuredPrecision, MuonDecision
 from groundup.train.steps.process_group import ProcessGroup
+from groundup.weights.hf import tensors_sha256
 
 ONE_PROCESS = "1"
 FRESH = "Use the old settings to resume it, or `fresh` to start again."
@@ -83,13 +83,7 @@ def identity_hash(identity: RunIdentity) -> str:
 def frozen_fingerprint(model: nn.Module) -> str:
     """SHA-256 of the frozen weights, which are in no checkpoint; "" where all train."""
     frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
-    if not frozen:
-        return ""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(frozen.items()):
-        digest.update(f"{name} {parameter.dtype} {list(parameter.shape)}\n".encode())
-        digest.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return tensors_sha256(frozen) if frozen else ""
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -3,8 +3,6 @@ token splits into. The mean of their vectors is the own token's first vector, as
 added to a trained model (Hewitt 2021; Gee et al. 2022, "Fast Vocabulary Transfer").
 """
 
-from collections.abc import Sequence
-
 from groundup.errors import ConfigError
 from groundup.tokenizer.fast import Tokenizer
 
@@ -30,11 +28,6 @@ def token_pieces(own: Tokenizer, other: Tokenizer) -> Pieces:
             found.append(_split(text, known, other) or [end])
     _require_overlap(own, known, control)
     return found
-
-
-def same_vocabulary(pieces: Sequence[Sequence[int]], vocab_size: int) -> bool:
-    """Whether every own id is the same id of the other tokenizer, and it has no more."""
-    return [list(each) for each in pieces] == [[id] for id in range(vocab_size)]
 
 
 def _split(text: bytes, known: dict[bytes, int], other: Tokenizer) -> list[int]:
