@@ -38,7 +38,7 @@ Results = TypeVar("Results", ClassifierResults, ChatResults)
 PUBLIC, OWN, RANDOM = "the public model", "pretrained here", "random weights"
 
 
-def worth_config(max_tokens: int, seed: int) -> ClassifierConfig:
+def ablation_config(max_tokens: int, seed: int) -> ClassifierConfig:
     """Whole, at one rate: those for a pretrained model hardly move random weights."""
     return ClassifierConfig(
         max_tokens=max_tokens,
@@ -49,7 +49,7 @@ def worth_config(max_tokens: int, seed: int) -> ClassifierConfig:
     )
 
 
-def add_pretraining_worth(
+def add_pretraining_ablation(
     results: ClassifierResults,
     own: OpenModel,
     splits: Splits,
@@ -81,7 +81,7 @@ def add_pretraining_worth(
     return _write(results, {**found, **_trained(own, config)}, run)
 
 
-def chat_worth_config(config: ChatConfig, own: OpenModel) -> ChatConfig:
+def chat_ablation_config(config: ChatConfig, own: OpenModel) -> ChatConfig:
     """Whole, at one rate."""
     limit = config.limit(own.config.context_tokens)
     whole = dataclasses.replace(
@@ -90,7 +90,7 @@ def chat_worth_config(config: ChatConfig, own: OpenModel) -> ChatConfig:
     return dataclasses.replace(whole, max_tokens=limit, precision="float32")
 
 
-def add_chat_worth(
+def add_chat_ablation(
     results: ChatResults,
     public: OpenModel,
     own: OpenModel,
@@ -104,7 +104,7 @@ def add_chat_worth(
     """Add the comparison to the results of `public`, on the held-out answers that both tokenizers'
     models can read whole. Raises what `fit_chat` raises.
     """
-    small = chat_worth_config(config, own)
+    small = chat_ablation_config(config, own)
     held_out = [
         each
         for each in hold_out(examples, config.seed).held_out
@@ -112,7 +112,7 @@ def add_chat_worth(
         <= (small.max_tokens or 0)
     ]
     if not held_out:
-        return without_pretraining_worth(
+        return without_pretraining_ablation(
             results, run, f"no held-out answer ends within {small.max_tokens} tokens"
         )
     sizes = [_answer_bytes(example) for example in held_out]
@@ -137,7 +137,7 @@ def add_chat_worth(
     return _write(results, {**found, **_trained(own, small)}, run)
 
 
-def without_pretraining_worth(results: Results, run: RunFolder, reason: str) -> Results:
+def without_pretraining_ablation(results: Results, run: RunFolder, reason: str) -> Results:
     return _write(results, {"skipped": reason}, run)
 
 

@@ -90,7 +90,7 @@ class RewardResults:
     ended: dict[str, float]
     """before, after: the share of held-out answers that were not cut."""
     gamed: JsonObject
-    """Signs that the reward was earned otherwise than meant (`signs_of_gaming`)."""
+    """Signs that the reward was earned otherwise than meant (`signs_of_reward_hacking`)."""
     answers: list[JsonObject]
     """Of some held-out prompts: prompt, wanted, before, after, and what each earned."""
     rounds: JsonObject
@@ -336,7 +336,7 @@ def _results(
         rewards=task.rules,
         answer_tokens=_sides(answers, lambda each: len(each.ids)),
         ended=_sides(answers, lambda each: each.ended),
-        gamed=signs_of_gaming(after),
+        gamed=signs_of_reward_hacking(after),
         answers=shown_answers(before, after),
         rounds={
             "prompts": config.prompts,
@@ -400,7 +400,7 @@ def compared(before: Sequence[Rollout], after: Sequence[Rollout]) -> JsonObject:
     return {"metric": metric, **found, "difference": change.plain()}
 
 
-def signs_of_gaming(answers: Sequence[Rollout]) -> JsonObject:
+def signs_of_reward_hacking(answers: Sequence[Rollout]) -> JsonObject:
     """Where a reward may have been earned otherwise than was meant.
 
     commonest    the answer that is said most: to how many prompts, and how often it earned something

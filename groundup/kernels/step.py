@@ -20,7 +20,7 @@ from groundup.kernels.step_parts import (
     rms_norm,
     rotate,
     share,
-    soften,
+    softcap,
 )
 from groundup.kernels.step_shape import StepShape, StepWeights
 
@@ -127,7 +127,7 @@ def head(
     if shape.logit_softcap > 0:
         begin, end = share(shape.vocab_size, own.thread, own.threads)
         for k in range(count):
-            soften(logits[k, begin:end], shape.logit_softcap)
+            softcap(logits[k, begin:end], shape.logit_softcap)
 
 
 @compiled

@@ -410,7 +410,7 @@ def activate(gates: Array, ups: Array, activation: int) -> None:
 
 
 @compiled
-def soften(logits: Array, cap: float) -> None:
+def softcap(logits: Array, cap: float) -> None:
     """logits = cap tanh(logits / cap), in place."""
     for i in range(logits.shape[0]):
         logits[i] = F(cap) * hyperbolic_tangent(logits[i] / F(cap))

@@ -144,43 +144,26 @@ def spelling(text: str) -> str:
 def neighbours(
     model: Model, tokenizer: Tokenizer | None, word: str, *, count: int = 10
 ) -> WordNeighbours:
-    """The words nearest to one in the embedding table; "pieces" are its tokens.
+    """The words nearest to one in the embedding table, without itself and its tokens ("pieces").
 
     Raises DataError, ModelError.
     """
-    tokenizer = require_tokenizer(tokenizer)
-    (vector,) = word_vectors(model, tokenizer, [word])
-    found, caption = _nearest(model, tokenizer, vector, count, [word])
-    pieces = pieces_of(tokenizer, word_ids(tokenizer, word))
-    return {"word": word, "pieces": pieces, "neighbours": found, "caption": caption}
-
-
-def _nearest(
-    model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, words: Sequence[str]
-) -> tuple[list[WordNeighbour], str]:
-    """The words nearest to a vector made of `words`, without these and their tokens, and a
-    caption that says which of them are split.
-    """
     if count < 1:
         raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
+    tokenizer = require_tokenizer(tokenizer)
+    (vector,) = word_vectors(model, tokenizer, [word])
+    pieces = pieces_of(tokenizer, word_ids(tokenizer, word))
+    texts = [piece["text"] for piece in pieces]
     candidates, ids = table_candidates(model, tokenizer)
-    pieces = {
-        word: [piece["text"] for piece in pieces_of(tokenizer, word_ids(tokenizer, word))]
-        for word in words
-    }
-    parts = [text for texts in pieces.values() for text in texts]
     found: list[WordNeighbour] = [
         {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
-        for place, cosine in candidates.nearest(vector, count, [*words, *parts])
+        for place, cosine in candidates.nearest(vector, count, [word, *texts])
     ]
-    split = ", ".join(
-        f"{word} is {' and '.join(map(repr, texts))}"
-        for word, texts in pieces.items()
-        if len(texts) > 1
-    )
-    if not split:
-        return found, CAPTION
-    return found, f"{CAPTION} The vector of a word of several tokens is their mean: {split}."
+    caption = CAPTION
+    if len(texts) > 1:
+        split = " and ".join(map(repr, texts))
+        caption += f" The vector of a word of several tokens is their mean: {word} is {split}."
+    return {"word": word, "pieces": pieces, "neighbours": found, "caption": caption}
 
 
 def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> WordNeighbours:

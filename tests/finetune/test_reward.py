@@ -15,7 +15,7 @@ from groundup.cli.main import run as groundup_verb
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.finetune.group_relative import advantages, divergence, group_loss
-from groundup.finetune.reward import fit_reward, signs_of_gaming
+from groundup.finetune.reward import fit_reward, signs_of_reward_hacking
 from groundup.finetune.reward_config import RewardConfig
 from groundup.finetune.reward_tasks import GENERATORS, SIDES, RewardItem, generate_task, read_task
 from groundup.finetune.rewards import REWARDS, load_reward
@@ -266,21 +266,23 @@ def test_rows_of_ones_own_are_read_and_bad_ones_refused(tmp_path: Path) -> None:
         read_task(file, TINY)
 
 
-def test_signs_of_gaming_are_told() -> None:
+def test_signs_of_reward_hacking_are_told() -> None:
     asked = [item(f"What is {n} + 1?", str(n + 1)) for n in range(10)]
     same = [Rollout(each, (1,) * 3, "2", True, float(each.wanted == "2")) for each in asked]
     assert (
         "One answer is said to 10 of 10 held-out prompts, and earns something for 1"
-        in signs_of_gaming(same)["lines"][0]
+        in signs_of_reward_hacking(same)["lines"][0]
     )
     guess = [
         Rollout(each, (1,) * 3, f"{n} 77 or {n + 1}", True, 1.0) for n, each in enumerate(asked)
     ]
-    assert "10 of 10 right answers name other numbers" in signs_of_gaming(guess)["lines"][0]
+    assert "10 of 10 right answers name other numbers" in signs_of_reward_hacking(guess)["lines"][0]
     right = [Rollout(each, (1,) * 3, f"It is {n + 1}.", True, 1.0) for n, each in enumerate(asked)]
-    assert signs_of_gaming(right)["lines"] == []
+    assert signs_of_reward_hacking(right)["lines"] == []
     long = [*right[:-1], replace(right[-1], ids=(1,) * 40)]
-    assert "1 of 10 right answers have more than 3 times" in signs_of_gaming(long)["lines"][0]
+    assert (
+        "1 of 10 right answers have more than 3 times" in signs_of_reward_hacking(long)["lines"][0]
+    )
 
 
 def test_a_run_earns_more_than_before_and_its_folder_opens(

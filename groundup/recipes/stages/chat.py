@@ -16,9 +16,9 @@ from groundup.finetune.chat_training import ChatResults
 from groundup.finetune.config import ChatConfig
 from groundup.finetune.instruct import fit_chat, measure_tokens_per_s
 from groundup.finetune.pretraining_ablation import (
-    add_chat_worth,
-    chat_worth_config,
-    without_pretraining_worth,
+    add_chat_ablation,
+    chat_ablation_config,
+    without_pretraining_ablation,
 )
 from groundup.model.footprint import training_memory
 from groundup.packs.pack import PackRow, pack_rows
@@ -87,7 +87,7 @@ def run(context: StageContext) -> StageResult:
         opened, examples, runs, config, compute=compute, progress=progress, card=card
     )
     if context.recipe.data.sources:
-        results = with_pretraining_worth(results, examples, runs, config, context, started)
+        results = with_pretraining_ablation(results, examples, runs, config, context, started)
     loss = results.held_out_loss
     line = (
         f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token "
@@ -112,7 +112,7 @@ def _card(context: StageContext, license_id: str) -> ModelCard:
     )
 
 
-def with_pretraining_worth(
+def with_pretraining_ablation(
     results: ChatResults,
     examples: Sequence[ChatExample],
     runs: RunFolder,
@@ -127,15 +127,15 @@ def with_pretraining_worth(
 
     def seconds() -> float:
         opened = own()
-        small = chat_worth_config(config, opened)
+        small = chat_ablation_config(config, opened)
         rate = measure_tokens_per_s(opened, examples, small, compute=compute, progress=progress)
         return WORTH_FACTOR * results.tokens / rate
 
     if reason := context.lack_of_time("worth", context.fix("worth_s", seconds), started):
         progress.say(f"      what pretraining is worth was not measured: {reason}")
-        return without_pretraining_worth(results, runs, reason)
+        return without_pretraining_ablation(results, runs, reason)
     public = open_model(runs.path, compute)
-    return add_chat_worth(
+    return add_chat_ablation(
         results, public, own(), examples, runs, config, compute=compute, progress=progress
     )
 

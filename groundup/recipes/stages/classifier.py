@@ -26,9 +26,9 @@ from groundup.finetune.classifier_results import OURS, ClassifierResults
 from groundup.finetune.config import NO_ENCODER, ClassifierConfig
 from groundup.finetune.messages import Splits
 from groundup.finetune.pretraining_ablation import (
-    add_pretraining_worth,
-    without_pretraining_worth,
-    worth_config,
+    ablation_config,
+    add_pretraining_ablation,
+    without_pretraining_ablation,
 )
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.downloads import Download, of_models, of_sources
@@ -96,7 +96,7 @@ def run(context: StageContext) -> StageResult:
         progress=progress,
     )
     if context.recipe.data.sources:
-        results = with_pretraining_worth(results, splits, runs, config, context, started)
+        results = with_pretraining_ablation(results, splits, runs, config, context, started)
     right = [
         each
         for each, said in zip(splits["test"], results.predictions[OURS], strict=True)
@@ -134,7 +134,7 @@ def find_encoder(table: ClassifierStage, context: StageContext) -> tuple[str, st
     return table.encoder or none, ""
 
 
-def with_pretraining_worth(
+def with_pretraining_ablation(
     results: ClassifierResults,
     splits: Splits,
     runs: RunFolder,
@@ -144,7 +144,7 @@ def with_pretraining_worth(
 ) -> ClassifierResults:
     own, compute = open_model(context.build / "pretrain", context.compute), context.compute
     assert config.max_tokens is not None
-    config = worth_config(min(config.max_tokens, own.config.context_tokens), config.seed)
+    config = ablation_config(min(config.max_tokens, own.config.context_tokens), config.seed)
     rows = [
         own.require_tokenizer().encode(example.text)[: config.max_tokens]
         for example in splits["train"]
@@ -153,8 +153,8 @@ def with_pretraining_worth(
     needed_s = WORTH_FACTOR * sum(map(len, rows)) * config.epochs * token_s
     if reason := context.lack_of_time("worth", needed_s, started):
         context.progress.say(f"      what pretraining is worth was not measured: {reason}")
-        return without_pretraining_worth(results, runs, reason)
-    return add_pretraining_worth(
+        return without_pretraining_ablation(results, runs, reason)
+    return add_pretraining_ablation(
         results, own, splits, runs, config, compute=compute, progress=context.progress
     )
 

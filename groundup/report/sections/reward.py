@@ -107,7 +107,7 @@ def _gamed(gamed: JsonObject) -> list[Child]:
     if not found:
         return [
             note(
-                "No sign of gaming among the held-out answers: not one answer for everything, no "
+                "No sign of reward hacking among the held-out answers: not one answer for everything, no "
                 "guesses of several numbers, no right answers of unusual length."
             )
         ]
@@ -129,7 +129,7 @@ def _curves(run: RunRecord) -> list[Node | None]:
             line_chart("Reward over rounds", "mean reward", rewards),
         ),
         figure(
-            "Answers that grow without earning more, or shrink to nothing, are a sign of gaming.",
+            "Answers that grow without earning more, or shrink to nothing, are a sign of reward hacking.",
             line_chart(
                 "Length over rounds",
                 "tokens of an answer",
