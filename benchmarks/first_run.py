@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any
 
 from groundup.recipes.build_config import BuildConfig
-from groundup.threads import ThreadTuner, thread_counts
+from groundup.threads import ThreadTuner, set_thread_count, thread_counts
 
 HERE = Path(__file__).resolve()
 NO_NEW_INSTRUCTIONS = {
@@ -67,7 +67,7 @@ def step_rate(seconds: float, tuned: bool) -> float:
     import torch
 
     from groundup.data.batches.loader import Batch
-    from groundup.device import Compute, set_threads
+    from groundup.device import Compute
     from groundup.model.presets import preset
     from groundup.train.pretrain import new_model, pretraining_loss
     from groundup.train.steps.config import pretraining_config
@@ -90,7 +90,7 @@ def step_rate(seconds: float, tuned: bool) -> float:
     started, steps = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
         tuner.told(clock.step_s(bf16=False))
-        set_threads(tuner.count)
+        set_thread_count(tuner.count)
         steps += 1
     return steps * ids.numel() / (time.perf_counter() - started)
 

@@ -104,7 +104,7 @@ def select_compute(
     tuned = prepare(say=lambda late: None).tuned and device == "cpu" and not fixed_choices
     counts = thread_counts(most_threads()) if tuned else ()
     if counts and torch.get_num_threads() > counts[0]:
-        set_threads(counts[0])
+        set_thread_count(counts[0])
     return Compute(torch.device(device), dtype, thread_counts=counts, fixed_choices=fixed_choices)
 
 
@@ -136,9 +136,9 @@ def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) 
     tuner = ThreadTuner(compute.thread_counts, torch.get_num_threads())
     take_s = take_s or _products_s
     while not tuner.settled:
-        set_threads(tuner.count)
+        set_thread_count(tuner.count)
         tuner.told(take_s())
-    set_threads(tuner.count)
+    set_thread_count(tuner.count)
 
 
 def _products_s() -> float:
@@ -149,11 +149,6 @@ def _products_s() -> float:
     hidden = torch.nn.functional.silu(torch.ones(1024, 256) @ torch.ones(256, 1024))
     hidden @ torch.ones(1024, 256)
     return time.perf_counter() - started
-
-
-def set_threads(count: int) -> None:
-    """Set the number of threads for the calling thread and those started later."""
-    set_thread_count(count)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ with torch, `step_engine.py` without.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from groundup.engine.next_token import as_array, choose, seeded_generator
+from groundup.engine.next_token import SeededGenerator, as_array, choose
 from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
@@ -43,7 +43,7 @@ def answer_ids(
     """At most `limit`, a stop id included. `draft_tokens`: the most that are proposed from the text
     and verified in one pass (prompt_lookup.py); the ids are those without.
     """
-    history, random = list(prompt_ids), seeded_generator(sampling.seed)
+    history, random = list(prompt_ids), SeededGenerator(sampling.seed)
     lookup, drafts = PromptLookup(draft_tokens), list[int]()
     logits, remaining = as_array(decoder.prefill(history)), limit
     while True:

@@ -15,15 +15,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.device import Compute, set_threads
+from groundup.device import Compute
 from groundup.engine.answer_ids import answer_ids, begun_later, require_room
-from groundup.engine.next_token import choose, seeded_generator
+from groundup.engine.next_token import SeededGenerator, choose
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
-from groundup.threads import ThreadTuner
+from groundup.threads import ThreadTuner, set_thread_count
 
 # Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no
 # faster on a CPU.
@@ -118,13 +118,13 @@ def decode(
     if step is None:
         return model.logits(model.hidden(new_ids, cache=cache)[0])
     before, started_s = torch.get_num_threads(), time.perf_counter()
-    set_threads(tuner.count if tuner.counts else before)
+    set_thread_count(tuner.count if tuner.counts else before)
     try:
         return step.after_cache(new_ids, cache)
     finally:
         if new_ids.shape[1] == 1:  # one with drafts takes longer
             tuner.told(time.perf_counter() - started_s)
-        set_threads(before)
+        set_thread_count(before)
 
 
 @torch.inference_mode()
@@ -138,7 +138,7 @@ def generate_uncached(
 ) -> list[int]:
     """The whole text runs through the model for every token."""
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
-    random = seeded_generator(sampling.seed)
+    random = SeededGenerator(sampling.seed)
     history = list(prompt_ids)
     while len(history) < len(prompt_ids) + limit:
         logits = model(torch.tensor([history], device=compute.device))[0, -1]

@@ -17,7 +17,7 @@ NOT_FINITE = "The model's logits are not finite numbers."
 NOT_FINITE_FIX = "Its weights are damaged, or its training had diverged."
 
 
-class DrawKeys:
+class SeededGenerator:
     """The numbers of torch's generator on the CPU, one key for each draw: a Mersenne twister
     (Matsumoto & Nishimura 1998) that begins with the lower 32 bits of its seed.
     """
@@ -38,11 +38,6 @@ class DrawKeys:
         return (high << 32 | low) % (2**63 - 1)
 
 
-def seeded_generator(seed: int | None) -> DrawKeys:
-    """The same seed gives the same numbers, whatever else runs."""
-    return DrawKeys(seed)
-
-
 def as_array(logits: Any) -> Array:
     """float32 where they were of fewer bits; of a tensor its memory, on the CPU."""
     if isinstance(logits, np.ndarray):
@@ -56,7 +51,7 @@ def choose(
     logits: Any,
     history: Sequence[int],
     sampling: Sampling,
-    generator: DrawKeys,
+    generator: SeededGenerator,
     allowed: Any = None,
 ) -> int:
     """`logits` [V], an array or a tensor; `history`: prompt and answer so far; `allowed`: which ids
@@ -92,7 +87,7 @@ def greedy(logits: Array) -> tuple[int, float]:
     return best, float(logits[best])
 
 
-def draw(values: Array, generator: DrawKeys, ids: Array | None = None) -> int:
+def draw(values: Array, generator: SeededGenerator, ids: Array | None = None) -> int:
     """An id drawn from softmax(values): the argmax of value + Gumbel noise (Gumbel 1954; Maddison
     et al. 2014, arXiv:1411.0030). `ids`: those that the values are of. Each id has noise of its
     own, whichever others are kept: rounding in the values changes the choice only where the two

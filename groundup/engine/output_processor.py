@@ -14,10 +14,10 @@ from groundup.engine.events import AnswerFailed, ChatEvent, RankedToken, StepOut
 from groundup.engine.next_token import (
     NOT_FINITE,
     NOT_FINITE_FIX,
+    SeededGenerator,
     as_array,
     choose,
     greedy,
-    seeded_generator,
 )
 from groundup.engine.request import Request
 from groundup.engine.sampling import Array, largest
@@ -38,7 +38,7 @@ class PositionLogits(NamedTuple):
 class RunningAnswer:
     def __init__(self, request: Request, scheduled: ScheduledRequest, tokenizer: Tokenizer) -> None:
         self.request, self.scheduled, self.tokenizer = request, scheduled, tokenizer
-        self.random = seeded_generator(request.sampling.seed)
+        self.random = SeededGenerator(request.sampling.seed)
         start = ChatEvent("", None, len(request.prompt_ids), 0, request.dropped_messages)
         sampling = request.sampling
         stream = TextStream(tokenizer, sampling.stop, request.shown_ids, sampling.ends)

@@ -36,7 +36,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from groundup.device import Compute, set_threads, shortest, timed
+from groundup.device import Compute, shortest, timed
 from groundup.engine.padded_batch import batches_by_length, pad_right
 from groundup.files import atomic_file, cache_folder, require_free_bytes, sha256_text
 from groundup.locks import hold
@@ -44,7 +44,7 @@ from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer
 from groundup.progress import Progress
-from groundup.threads import ThreadTuner
+from groundup.threads import ThreadTuner, set_thread_count
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.steps.config import TrainPrecision
 from groundup.train.steps.precision import MEASURED_S, WORTH_IT, open_kinds
@@ -447,7 +447,7 @@ def compute_features(
                         )
                 padded = len(ids) * max(map(len, ids))
                 tuner.told(time.perf_counter() - begun, padded)
-                set_threads(tuner.count)
+                set_thread_count(tuner.count)
                 for part, stream, kept in zip(parts, streams, hidden, strict=True):
                     kept |= {
                         i: stream[place, : part.lengths[keys[i]]].clone()

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.data.batches.loader import IGNORED_LABEL
-from groundup.device import Compute, generator, seed_for, set_threads
+from groundup.device import Compute, generator, seed_for
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
@@ -38,6 +38,7 @@ from groundup.model.heads import LanguageModel
 from groundup.model.lora import copy_merged
 from groundup.model.metadata import PADDING, SHARED
 from groundup.progress import Advance, nothing
+from groundup.threads import set_thread_count
 from groundup.tokenizer.chat import Conversation, render
 from groundup.tokenizer.fast import Tokenizer
 
@@ -174,7 +175,7 @@ class AnswerSampler:
         finally:
             self._model.train(training)
             if self._compute.thread_counts:
-                set_threads(threads)
+                set_thread_count(threads)
 
 
 def with_advantages(group: Sequence[Rollout], *, normalise: bool) -> list[Rollout]:

@@ -23,7 +23,7 @@ import torch
 
 from groundup.data.split import TEST, VALIDATION
 from groundup.data.test_openings import note_opening
-from groundup.device import Compute, processor_name, select_compute, set_threads
+from groundup.device import Compute, processor_name, select_compute
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.paired import mean_difference
 from groundup.files import json_bytes, write_json, write_text
@@ -54,6 +54,7 @@ from groundup.research.rounds import PlannedRound, full_tries, judged, survivors
 from groundup.research.switches import BASELINE, TOGETHER, Switch, chosen_switches
 from groundup.research.tries import TryRunner, with_steps
 from groundup.runs import RunFolder
+from groundup.threads import set_thread_count
 from groundup.train.pretrain import PretrainInputs
 from groundup.train.run_lifecycle import claim_folder
 
@@ -100,11 +101,11 @@ def run_research(
     threads = torch.get_num_threads()
     compute = replace(select_compute(device), thread_counts=())
     try:
-        set_threads(config.threads)
+        set_thread_count(config.threads)
         with only_one(out):
             return _Research(out, config, options, switches, compute, progress).go()
     finally:
-        set_threads(threads)
+        set_thread_count(threads)
         # where something was refused, the texts' folder has folders and no file
         below = [Path(each) for each, _, _ in os.walk(out / TEXTS, topdown=False)]
         remove_empty([*below, *made])

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from groundup.engine.next_token import (
+    SeededGenerator,
     choose,
     draw,
     gumbel_noise,
     next_scores,
     penalise,
-    seeded_generator,
 )
 from groundup.engine.sampling import Sampling, keep_min_p, keep_top_k, keep_top_p
 from groundup.errors import ConfigError, ModelError
@@ -32,7 +32,7 @@ def kept(logits: np.ndarray) -> list[int]:
 
 
 def counts(sampling: Sampling, draws: int, history: list[int] | None = None) -> torch.Tensor:
-    generator = seeded_generator(sampling.seed)
+    generator = SeededGenerator(sampling.seed)
     ids = [choose(LOGITS, history or [], sampling, generator) for _ in range(draws)]
     return torch.bincount(torch.tensor(ids), minlength=4) / draws
 
@@ -40,7 +40,7 @@ def counts(sampling: Sampling, draws: int, history: list[int] | None = None) -> 
 def test_temperature_0_is_greedy_whatever_the_seed() -> None:
     for seed in (None, 0, 1, 2**70, -5):
         sampling = Sampling(temperature=0, seed=seed)
-        assert choose(LOGITS, [], sampling, seeded_generator(seed)) == 1
+        assert choose(LOGITS, [], sampling, SeededGenerator(seed)) == 1
 
 
 def test_draws_follow_the_distribution() -> None:
@@ -67,7 +67,7 @@ def test_same_seed_same_tokens_and_no_seed_other_tokens() -> None:
     logits = np.zeros(1000, np.float32)
 
     def draw(seed: int | None) -> list[int]:
-        generator = seeded_generator(seed)
+        generator = SeededGenerator(seed)
         return [choose(logits, [], Sampling(seed=seed), generator) for _ in range(8)]
 
     assert draw(11) == draw(11)
@@ -87,8 +87,8 @@ def test_choosing_among_the_k_best_alone_draws_what_filtering_all_would() -> Non
     sampling = Sampling(top_k=40, top_p=0.9, min_p=0.02, temperature=1.5)
     drawn = set()
     for seed in range(200):
-        chosen = choose(logits, [], sampling, seeded_generator(seed))
-        assert chosen == draw(next_scores(logits, sampling), seeded_generator(seed))
+        chosen = choose(logits, [], sampling, SeededGenerator(seed))
+        assert chosen == draw(next_scores(logits, sampling), SeededGenerator(seed))
         drawn.add(chosen)
     assert len(drawn) > 5
 
@@ -152,7 +152,7 @@ def test_penalties_look_back_as_far_as_they_are_told(penalty: dict[str, float]) 
 
     def chosen(**change: int) -> int:
         return choose(
-            logits, history, Sampling(temperature=0, **penalty, **change), seeded_generator(0)
+            logits, history, Sampling(temperature=0, **penalty, **change), SeededGenerator(0)
         )  # type: ignore[arg-type]
 
     assert chosen() == 0
@@ -163,8 +163,8 @@ def test_penalties_look_back_as_far_as_they_are_told(penalty: dict[str, float]) 
 
 def test_only_what_is_allowed_is_chosen() -> None:
     allowed = torch.tensor([True, False, True, False])
-    assert choose(LOGITS, [], Sampling(temperature=0), seeded_generator(0), allowed) == 0
-    generator = seeded_generator(1)
+    assert choose(LOGITS, [], Sampling(temperature=0), SeededGenerator(0), allowed) == 0
+    generator = SeededGenerator(1)
     assert {
         choose(LOGITS, [], Sampling(temperature=3), generator, allowed) for _ in range(100)
     } == {0, 2}
@@ -205,7 +205,7 @@ def test_a_value_out_of_range_is_refused_by_name(change: dict[str, object]) -> N
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_logits_that_are_no_numbers_are_refused(bad: float) -> None:
     with pytest.raises(ModelError, match="not finite"):
-        choose(torch.tensor([0.0, bad]), [], Sampling(), seeded_generator(0))
+        choose(torch.tensor([0.0, bad]), [], Sampling(), SeededGenerator(0))
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ def test_any_scores_give_a_token_and_nan_is_never_preferred(
     scores: list[float], drawn: set[int]
 ) -> None:
     for dtype in (np.float32, np.float64):
-        found = [draw(np.array(scores, dtype), seeded_generator(seed)) for seed in range(100)]
+        found = [draw(np.array(scores, dtype), SeededGenerator(seed)) for seed in range(100)]
         assert set(found) == drawn
-        of_others = draw(np.array(scores, dtype), seeded_generator(0), np.array([10, 20, 30, 40]))
+        of_others = draw(np.array(scores, dtype), SeededGenerator(0), np.array([10, 20, 30, 40]))
         assert of_others // 10 - 1 in drawn
 
 
@@ -242,18 +242,15 @@ def test_every_bound_of_a_penalty_together_still_gives_a_token() -> None:
                     top_p=1e-9,
                     logit_bias=((0, 100), (1, -100)),
                 )
-                assert (
-                    0 <= choose(logits, [0, 1, 3] * 30, extreme, seeded_generator(1), allowed) < 4
-                )
+                assert 0 <= choose(logits, [0, 1, 3] * 30, extreme, SeededGenerator(1), allowed) < 4
 
 
 def test_a_bias_is_added_before_everything_else() -> None:
     assert (
-        choose(LOGITS, [], Sampling(temperature=0, logit_bias=((2, 100),)), seeded_generator(0))
-        == 2
+        choose(LOGITS, [], Sampling(temperature=0, logit_bias=((2, 100),)), SeededGenerator(0)) == 2
     )
     banned = Sampling(temperature=1, logit_bias=((1, -100), (3, -100)))
-    generator = seeded_generator(1)
+    generator = SeededGenerator(1)
     assert {choose(LOGITS, [], banned, generator) for _ in range(200)} == {0, 2}
     # e ** ln 3 times as probable as before: 0.25 becomes 0.75 of 1.5.
     shares = counts(Sampling(temperature=1, seed=3, logit_bias=((3, math.log(3)),)), 4000)
@@ -272,13 +269,13 @@ def test_top_p_keeps_what_sorting_all_tokens_would_keep(p: float) -> None:
 
 def test_a_token_of_probability_zero_is_never_drawn() -> None:
     scores = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0]).log().numpy()
-    generator = seeded_generator(0)
+    generator = SeededGenerator(0)
     assert {draw(scores, generator) for _ in range(500)} == {1, 3}
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**32 + 5, 2**63 - 1])
 def test_keys_of_draws_are_the_numbers_of_torch_s_generator(seed: int) -> None:
-    expected, generator = torch.Generator().manual_seed(seed), seeded_generator(seed)
+    expected, generator = torch.Generator().manual_seed(seed), SeededGenerator(seed)
     for _ in range(700):  # the state of 624 numbers is made anew on the way
         assert generator.key() == int(torch.randint(2**63 - 1, (1,), generator=expected))
 
@@ -304,7 +301,7 @@ def test_rounding_in_the_logits_does_not_decide_a_draw_over_a_large_vocabulary()
     for seed in range(200):
         logits = torch.randn(49_152, generator=random)
         first, second = (
-            choose(each, [], Sampling(temperature=1), seeded_generator(seed))
+            choose(each, [], Sampling(temperature=1), SeededGenerator(seed))
             for each in (logits, logits + rounding)
         )
         changed += first != second

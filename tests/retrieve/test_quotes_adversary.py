@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from groundup.engine.next_token import choose, seeded_generator
+from groundup.engine.next_token import SeededGenerator, choose
 from groundup.engine.sampling import Sampling
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
@@ -147,7 +147,7 @@ def answers_of(
 ) -> list[str]:
     """ROWS answers of TOKENS tokens each; an answer that ends within a quotation loses it, as a saved one does."""
     constraints = [QuoteConstraint(quotable) for _ in range(ROWS)]
-    texts, random = [b""] * ROWS, seeded_generator(seed)
+    texts, random = [b""] * ROWS, SeededGenerator(seed)
     sampling = Sampling(temperature=1.0)
     stops = quotable.control.nonzero()[0]
     for _ in range(TOKENS):

@@ -197,7 +197,7 @@ def _write_plan(tokens: np.ndarray, context_tokens: int, folder: Path, progress:
 
 
 def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[PackingPlan]:
-    """Yield the plan of one section of the text after the other: of the documents that end in it."""
+    """Yield the plan of one section of the text after the other: of the documents ending in it."""
     earlier = 0
     for starts, ends in document_places(tokens):
         starts, lengths = split_documents(starts, ends - starts, context_tokens)

@@ -310,22 +310,20 @@ def extract_documents(path: Path, suffix: str, headings: bool) -> Iterator[Extra
         yield Extracted("", fault=f"is larger than {MAX_FILE_BYTES // 2**20} MiB")
         return
     request = {"path": os.path.abspath(path), "suffix": suffix, "headings": headings}
-    process: LimitedProcess | None = _take_idle()
-    assert process is not None
+    process, is_kept = _take_idle(), False
     try:
         process.send(request, cpu_seconds=LIMITS.cpu_limit(size_bytes))
         while (answer := process.receive())["kind"] == _DOCUMENT:
             yield Extracted(**answer["document"])
         if answer["kind"] == _OS_ERROR:
             raise OSError(answer["errno"], answer["strerror"], str(path))
-        if answer["is_kept"]:
-            _give_back(process)
-            process = None
+        is_kept = answer["is_kept"]
     except ProcessEnded as ended:
         yield Extracted("", fault=str(ended))
     finally:
-        # also where the caller stopped: the answers that are left would be those to its next request
-        if process:
+        if is_kept:
+            _give_back(process)
+        else:  # also where the caller stopped: the answers that are left would be to its next request
             process.close()
 
 

@@ -107,8 +107,8 @@ def _gamed(gamed: JsonObject) -> list[Child]:
     if not found:
         return [
             note(
-                "No sign of reward hacking among the held-out answers: not one answer for everything, no "
-                "guesses of several numbers, no right answers of unusual length."
+                "No sign of reward hacking among the held-out answers: not one answer for "
+                "everything, no guesses of several numbers, no right answers of unusual length."
             )
         ]
     suspects = [_sample(each) for name in ("several", "long") for each in tables(gamed, name)]
@@ -129,7 +129,8 @@ def _curves(run: RunRecord) -> list[Node | None]:
             line_chart("Reward over rounds", "mean reward", rewards),
         ),
         figure(
-            "Answers that grow without earning more, or shrink to nothing, are a sign of reward hacking.",
+            "Answers that grow without earning more, or shrink to nothing, are a sign of reward "
+            "hacking.",
             line_chart(
                 "Length over rounds",
                 "tokens of an answer",

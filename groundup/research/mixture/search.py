@@ -22,7 +22,7 @@ import torch
 
 from groundup.data.batches.mixture_config import MixtureConfig, short_names
 from groundup.data.split import TRAIN, VALIDATION
-from groundup.device import Compute, select_compute, set_threads
+from groundup.device import Compute, select_compute
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError
 from groundup.evaluate.paired import mean_difference
 from groundup.files import json_bytes, write_json, write_text
@@ -54,6 +54,7 @@ from groundup.research.rounds import MIN_TRY_S
 from groundup.research.switches import BASELINE
 from groundup.research.tries import TryRunner, with_steps
 from groundup.runs import RunFolder
+from groundup.threads import set_thread_count
 from groundup.train.pretrain import PretrainInputs, train_windows
 from groundup.train.run_lifecycle import claim_folder
 
@@ -87,7 +88,7 @@ def search_mixture(
     threads = torch.get_num_threads()
     compute = replace(select_compute(device, fixed_choices=True), thread_counts=())
     try:
-        set_threads(config.threads)
+        set_thread_count(config.threads)
         with only_one(out):
             return _MixtureSearch(out, config, options, compute, progress).go()
     except (ConfigError, DataError):
@@ -96,7 +97,7 @@ def search_mixture(
             remove_empty(made)
         raise
     finally:
-        set_threads(threads)
+        set_thread_count(threads)
 
 
 def _options(data: AnyData, config: MixtureSearchConfig) -> PretrainOptions:

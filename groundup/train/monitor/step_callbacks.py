@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from groundup.device import Compute, set_threads
+from groundup.device import Compute
 from groundup.runs import read_lines
-from groundup.threads import ThreadTuner
+from groundup.threads import ThreadTuner, set_thread_count
 from groundup.train.checkpoint.state import TrainState
 from groundup.train.monitor.logs import RunLog
 from groundup.train.monitor.time_budget import TimeBudget, TimeReading, check_interval
@@ -81,7 +81,7 @@ class StepThreads(StepCallback):
         if self._counts:
             if state.step and not math.isinf(self._known_steps):
                 self._recall(state, metrics_file)
-            set_threads(threads_after(state.threads, max(0, state.step - 1)))
+            set_thread_count(threads_after(state.threads, max(0, state.step - 1)))
         counts = self._counts if self._tuned else ()
         self._tuner = ThreadTuner(counts, torch.get_num_threads())
 
@@ -115,7 +115,7 @@ class StepThreads(StepCallback):
             count = self._tuner.count
         if count != before:
             state.threads = [*state.threads, Threads(state.step, count)]
-        set_threads(count)
+        set_thread_count(count)
         if count != before or state.step in self._recalled:
             log.event("threads", threads=count)
 
