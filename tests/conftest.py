@@ -232,6 +232,18 @@ def shorten_evaluations(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A folder of six short texts."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.txt").write_text(
+            f"Tale {number}. The fox and the hen sang of the sea. " * 20
+        )
+    return folder
+
+
+@pytest.fixture
 def own_cache() -> Path:
     """The suite's cache; tests marked `network` share one that survives (GROUNDUP_TEST_CACHE)."""
     return Path(os.environ["GROUNDUP_CACHE"])

@@ -23,17 +23,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for number in range(6):
-        (folder / f"{number}.txt").write_text(
-            f"Tale {number}. The fox and the hen sang of the sea. " * 20
-        )
-    return folder
-
-
 def test_prompts_tasks_and_logs_are_seen_in_the_run(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,17 +45,6 @@ FIXED = Compute(torch.device("cpu"), native_bf16=True, fixed_choices=True)
 
 
 @pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for number in range(6):
-        (folder / f"{number}.txt").write_text(
-            f"Tale {number}. The fox and the hen sang of the sea. " * 20
-        )
-    return folder
-
-
-@pytest.fixture
 def fastest(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the next measurement finds to be faster."""
     answer = ["bf16"]

@@ -43,17 +43,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for number in range(6):
-        (folder / f"{number}.txt").write_text(
-            f"Tale {number}. The fox and the hen sang of the sea. " * 20
-        )
-    return folder
-
-
 def started(*words: str) -> "subprocess.Popen[str]":
     command = [
         sys.executable,

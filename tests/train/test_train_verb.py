@@ -30,17 +30,6 @@ SMALL = [
 ]
 
 
-@pytest.fixture
-def texts(tmp_path: Path) -> Path:
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for number in range(6):
-        (folder / f"{number}.txt").write_text(
-            f"Tale {number}. The fox and the hen sang of the sea. " * 20
-        )
-    return folder
-
-
 def test_texts_become_a_model_folder_and_the_same_command_does_nothing(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
