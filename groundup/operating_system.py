@@ -220,7 +220,6 @@ def usable_cores() -> int:
 
 
 def machine_memory_bytes() -> int:
-    """Return the memory of this machine in bytes."""
     if IS_WINDOWS:
         return int(_filled(_MachineMemory(), _kernel().GlobalMemoryStatusEx).total)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -61,7 +61,6 @@ class SamplingOptions(make_dataclass("RuleOptions", _RULE_OPTIONS, frozen=True))
 
     @classmethod
     def defaults(cls) -> "SamplingOptions":
-        """The defaults of `Sampling`."""
         return cls(
             **{name: getattr(Sampling, name) for name, rule in RULES.items() if rule.help},
             max_tokens=Sampling.max_tokens,

@@ -349,7 +349,6 @@ def _make_graphs(
 
 
 def _write_page(inside: "ModelViews", writing: PicturesToWrite, as_json: bool) -> None:
-    """Write the page, and the pictures as files."""
     from groundup.lab.page import write_lab_page, write_pictures
 
     if as_json:

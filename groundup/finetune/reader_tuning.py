@@ -190,7 +190,6 @@ class Library:
 
     @classmethod
     def of(cls, passages: Sequence[Passage], embed: Callable[[list[str]], Any]) -> "Library":
-        """Embed the passages."""
         rows = embed([f"{each.title}\n{each.text}".strip() for each in passages])
         return cls(passages, torch.as_tensor(rows))
 

@@ -41,7 +41,6 @@ class JsonResponse(JSONResponse):
     """ASCII: Unicode line breaks and lone surrogates can't break it."""
 
     def render(self, content: Any) -> bytes:
-        """Return `content` as bytes."""
         return json.dumps(content, separators=(",", ":")).encode()
 
 

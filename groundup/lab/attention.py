@@ -212,8 +212,10 @@ def pattern_scores(
     return (maps * places).sum(dim=-1)[:, :, rows].mean(dim=-1)
 
 
-def round_matrix(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
-    return [[round(number, DECIMALS) for number in row] for row in matrix.tolist()]
+def round_matrix(
+    matrix: Float[Tensor, "rows columns"], decimals: int = DECIMALS
+) -> list[list[float]]:
+    return [[round(number, decimals) for number in row] for row in matrix.tolist()]
 
 
 def example_sentence(

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from groundup.engine.padded_batch import BATCH_TOKENS
 from groundup.errors import DataError
+from groundup.lab.attention import round_matrix
 from groundup.lab.attribution import single_id
 from groundup.lab.hooks import SITES, Activations, Change, Site, changed, read_activations
 from groundup.lab.stream import (
@@ -318,15 +319,11 @@ def _sites(
                 TracedSite(
                     site=site,
                     first=first,
-                    restored=_rounded(restored, DECIMALS),
-                    probability=_rounded(table[..., 1], 6),
+                    restored=round_matrix(restored, DECIMALS),
+                    probability=round_matrix(table[..., 1], 6),
                 )
             )
     return found
-
-
-def _rounded(table: Float[Tensor, "layers places"], decimals: int) -> list[list[float]]:
-    return [[round(value, decimals) for value in row] for row in table.tolist()]
 
 
 def _before_after(clean: float, corrupted: float) -> CleanAndCorrupted:

@@ -73,7 +73,6 @@ class StageContext:
         return self.recipe.of_kind(kind)[self.name]
 
     def models(self, chat: str) -> dict[str, OpenModel]:
-        """Return the base and a chat model, opened."""
         folders = {BASE: self.build / "base", CHAT: self.build / chat}
         return {name: open_model(folder, self.compute) for name, folder in folders.items()}
 

@@ -105,7 +105,6 @@ VALUE_KINDS = (MONEY, DURATION, FREQUENCY, TIME, DAY, SHARE, SIZE, COUNT)
 
 
 def asked_kinds(question: str) -> list[ValueKind]:
-    """Return the kinds of value that a question asks for."""
     return [each for each in VALUE_KINDS if each.asks.search(question)]
 
 

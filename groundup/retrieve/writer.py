@@ -220,7 +220,6 @@ class IndexWriter:
         )
 
     def add_document(self, file_id: int, made: NewDocument) -> None:
-        """Add a document of a file with its passages."""
         document, first = self._next["document"], self._next["passage"]
         values = (document, file_id, made.name, made.address, made.stem, made.language)
         self._added.documents.append(values)

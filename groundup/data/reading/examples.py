@@ -400,13 +400,9 @@ def labels_of_names(names: Sequence[str]) -> dict[str, str]:
     for name, parts in paths.items():
         if len(parts) > common + 1:
             found[name] = parts[common]
-        elif _is_mailbox(name):
+        elif suffixes(name)[0] == MAILBOX:
             found[name] = _stem(parts[-1])
     return found
-
-
-def _is_mailbox(name: str) -> bool:
-    return suffixes(name)[0] == MAILBOX
 
 
 def _stem(name: str) -> str:

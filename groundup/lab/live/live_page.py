@@ -82,7 +82,6 @@ def write_live_page(
 def render_live(
     contents: PageContents, name: str, text: str, memorised: Mapping[str, Any] | None
 ) -> str:
-    """The page as text."""
     engine, script = (
         "\n".join(read_asset(PACKAGE, file) for file in files)
         for files in (ENGINE, PROGRAM[len(ENGINE) :])

@@ -5,7 +5,7 @@ render_improvement_page(findings)     the values that `--json` prints
 
 from collections.abc import Sequence
 
-from groundup.html_nodes import Child, Node, foreign, node
+from groundup.html_nodes import Child, foreign, node
 from groundup.report.chapter import data_table, facts, html_page, more, note, page_header, section
 from groundup.report.values import JsonObject, count, items, number, tables, text
 
@@ -43,11 +43,7 @@ def _row(group: JsonObject) -> list[Child]:
     if comments:
         question.append(more(f"Comments: {len(comments)}", node("ul", comments)))
     return [
-        _cell(question),
+        node("div", question),
         *(count(group, name) for name in ("asked", "unanswered", "disliked")),
         foreign(text(group, "proposal")),
     ]
-
-
-def _cell(parts: Sequence[Child]) -> Node:
-    return node("div", parts)

@@ -151,7 +151,6 @@ def _shape(
 
 
 def refuse(request: Request, error: Exception) -> Response:
-    """Return the response for a refused request."""
     assert isinstance(error, GroundupError)
     shown = shown_error(error)
     shape = _shape(request.url.path, shown.status, shown.message, shown.param, shown.code)
