@@ -27,7 +27,6 @@ from groundup.data.reading.sources import read_source
 from groundup.errors import DataError, FormatError
 
 STORY = "The traveller came to the inn at dusk, asked for bread and water, and told a long story."
-PARAGRAPHS = f"<p>{STORY}</p>" * 6
 PAGE = f"<html><head><title>T</title></head><body><nav>Home About</nav><article><h1>Dusk</h1>{f'<p>{STORY}</p>' * 6}</article></body></html>"
 
 HTML = PAGE.encode()

@@ -30,7 +30,7 @@ from groundup.train.cut.cut import (
     cut_model,
     cut_shape,
     cut_shape_of_size,
-    largest,
+    choose_blocks,
     require_cuttable,
 )
 from groundup.train.cut.importance import Importance, measure_importance
@@ -186,7 +186,7 @@ def test_the_planted_blocks_heads_and_units_are_kept() -> None:
     kept, last = made.transformer.block(1), source.transformer.block(3)
     assert torch.equal(kept.feedforward.up.weight, last.feedforward.up.weight[[3, 60]])
     assert torch.equal(kept.attention.key.weight, last.attention.key.weight[2 * 8 :])
-    assert largest(torch.tensor([1.0, 3.0, 2.0]), 2) == [1, 2]
+    assert choose_blocks(torch.tensor([1.0, 3.0, 2.0]), 2) == [1, 2]
 
 
 def test_own_tokens_are_the_mean_of_the_tokens_that_they_split_into(folder: Path) -> None:

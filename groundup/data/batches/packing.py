@@ -199,7 +199,7 @@ def _write_plan(tokens: np.ndarray, context_tokens: int, folder: Path, progress:
 def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[PackingPlan]:
     """Yield the plan of one section of the text after the other: of the documents ending in it."""
     earlier = 0
-    for starts, ends in document_places(tokens):
+    for starts, ends in document_places(tokens, SECTION_TOKENS):
         starts, lengths = split_documents(starts, ends - starts, context_tokens)
         rows, num_rows = best_fit(lengths, context_tokens)
         order = np.lexsort((starts, rows))
@@ -208,9 +208,7 @@ def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[PackingPl
         earlier += len(starts)
 
 
-def document_places(
-    tokens: np.ndarray, step: int = SECTION_TOKENS
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def document_places(tokens: np.ndarray, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the places of the first tokens and of the ends of the documents that end in one section
     of `step` tokens after the other. Every token file ends with end-of-text.
     """

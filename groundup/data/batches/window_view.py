@@ -118,7 +118,7 @@ def count_cuts(tokens: np.ndarray, context_tokens: int) -> tuple[int, int]:
 
 
 def _cut_by_packing(packed: PackedWindows) -> int:
-    stretches = document_places(packed.tokens)
+    stretches = document_places(packed.tokens, SECTION_TOKENS)
     return sum(int((ends - starts > packed.context_tokens).sum()) for starts, ends in stretches)
 
 
@@ -126,7 +126,7 @@ def _first_ends(tokens: np.ndarray) -> np.ndarray:
     """Return the places of the ends of text in the part of the file that rows are shown of, the
     first at least.
     """
-    return next(ends for _, ends in document_places(tokens) if len(ends))
+    return next(ends for _, ends in document_places(tokens, SECTION_TOKENS) if len(ends))
 
 
 def _show_windows(

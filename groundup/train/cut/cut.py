@@ -177,7 +177,7 @@ def cut_model(
     """A model of `shape` (as of `cut_shape`). `pieces`: of each own token the source's; `counts`:
     how often each own token occurs in the texts, for the directions that stay.
     """
-    blocks = largest(importance.blocks, shape.num_layers)
+    blocks = choose_blocks(importance.blocks, shape.num_layers)
     with torch.no_grad():
         vectors = _mean_of_pieces(source.transformer.embedding.weight, pieces)
         norms = [2 * layer + part for layer in blocks for part in (0, 1)]
@@ -187,13 +187,18 @@ def cut_model(
         heads = []
         for place, layer in enumerate(blocks):
             kept = choose_heads(importance.heads[layer], source.config, shape)
-            units = largest(importance.units[layer], shape.feedforward_width)
+            units = _largest(importance.units[layer], shape.feedforward_width)
             shares = stream.shares[2 * place : 2 * place + 2]
             parts = _BlockCut(kept, units, stream, shares)
             parts.copy(source.transformer.block(layer), made.transformer.block(place))
             heads.append(tuple(kept))
         _copy_ends(source, made, vectors, pieces, stream)
     return made, CutParts(tuple(blocks), tuple(heads), sum(stream.shares) / len(stream.shares))
+
+
+def choose_blocks(importance: Float[Tensor, " L"], count: int) -> list[int]:
+    """The `count` blocks that change the stream most, in their order."""
+    return _largest(importance, count)
 
 
 def choose_heads(
@@ -206,12 +211,12 @@ def choose_heads(
     best = groups.topk(kept, dim=1).values.sum(dim=1)
     return [
         group * shared + head
-        for group in largest(best, shape.num_kv_heads)
-        for head in largest(groups[group], kept)
+        for group in _largest(best, shape.num_kv_heads)
+        for head in _largest(groups[group], kept)
     ]
 
 
-def largest(values: Float[Tensor, " N"], count: int) -> list[int]:
+def _largest(values: Float[Tensor, " N"], count: int) -> list[int]:
     """Positions of the `count` largest, the first first."""
     order = torch.argsort(values, descending=True, stable=True)[:count]
     return sorted(order.tolist())
