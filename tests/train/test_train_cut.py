@@ -27,10 +27,10 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.cut.cut import (
+    choose_blocks,
     cut_model,
     cut_shape,
     cut_shape_of_size,
-    choose_blocks,
     require_cuttable,
 )
 from groundup.train.cut.importance import Importance, measure_importance
