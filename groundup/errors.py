@@ -7,6 +7,7 @@ exception is a bug, keeps its traceback and exits with 1.
 
 import dataclasses
 import difflib
+import shlex
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -154,6 +155,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return "Did you mean " + " or ".join(f"'{name}'" for name in close) + "?"
     return f"Known: {', '.join(names)}."
+
+
+def in_command(path: object) -> str:
+    """Return a path as a shell takes it in a command that is proposed.
+
+    >>> in_command("price lists"), in_command("runs/bank")
+    ("'price lists'", 'runs/bank')
+    """
+    return shlex.quote(str(path))
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -14,7 +14,7 @@ from groundup.cli import options
 from groundup.cli.console import console_progress, in_browser, print_result, say
 from groundup.cli.plain import terminal_safe
 from groundup.cli.usage import VerbApp
-from groundup.errors import ConfigError, DataError, GroundupError
+from groundup.errors import ConfigError, DataError, GroundupError, in_command
 from groundup.files import write_text
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def new(
         "Write facts.toml first, then replace the texts; after each change:",
     ]
     print_result(
-        [*lines, f"  groundup pack check {folder}"],
+        [*lines, f"  groundup pack check {in_command(folder)}"],
         {"folder": str(folder), "files": files},
         as_json,
     )
@@ -99,7 +99,7 @@ def begin_from(name: str, documents: list[str], folder: Path, as_json: bool) -> 
         *check_pack(folder).notes,
         "There is no actions.toml: questions are answered and nothing is done for anyone. "
         "`groundup pack new sample` writes a pack with two actions to begin from (docs/actions.md).",
-        f"After each change: groundup pack check {folder}",
+        f"After each change: groundup pack check {in_command(folder)}",
     ]
     plain = {"folder": str(folder), "files": files, "instructions": count, "kinds": made.kinds}
     print_result(lines, plain, as_json)
@@ -259,7 +259,7 @@ def show_groups(
     if out is not None:
         rows = [json.dumps(_group_row(each), ensure_ascii=False) for each in found.groups]
         write_text(out, "".join(f"{row}\n" for row in rows))
-        how = f"groundup pack improve {folder} --corrections {out}"
+        how = f"groundup pack improve {in_command(folder)} --corrections {in_command(out)}"
         lines += ["", f'{out}: fill in "use" and "answer" of what you can answer, then: {how}']
     if html is not None:
         from groundup.report.pages.improvement_page import render_improvement_page
@@ -413,7 +413,7 @@ def _next_lines(folder: Path, objections: Sequence[str]) -> list[str]:
     lines = [f"pack check: {each}" for each in objections[:SHOWN_OBJECTIONS]]
     if len(objections) > SHOWN_OBJECTIONS:
         lines.append(f"pack check: {len(objections) - SHOWN_OBJECTIONS:,} more objections")
-    return [*lines, f"The assistant has it after: groundup build {folder}"]
+    return [*lines, f"The assistant has it after: groundup build {in_command(folder)}"]
 
 
 def ask_operator(folder: Path, file: Path, index: str) -> None:

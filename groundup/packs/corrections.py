@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import ConfigError, DataError
+from groundup.errors import ConfigError, DataError, in_command
 from groundup.files import json_bytes, read_text, safe_name, write_text
 from groundup.locks import only_one
 from groundup.packs.action_check import actions_of, asked_texts
@@ -173,7 +173,7 @@ def apply_corrections(folder: Path, corrections: Sequence[Correction]) -> Improv
     with only_one(folder):
         pack, issues = read_pack(folder)
         if issues:
-            fix = f"See what else: groundup pack check {folder}"
+            fix = f"See what else: groundup pack check {in_command(folder)}"
             raise DataError(f"{folder} can't be improved as it is: {issues[0]}.", fix=fix)
         remembered = read_improved(folder)
         _check(pack, remembered, corrections)

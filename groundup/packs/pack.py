@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import build_config, parse_toml, read_toml
-from groundup.errors import ConfigError, DataError, FormatError, did_you_mean
+from groundup.errors import ConfigError, DataError, FormatError, did_you_mean, in_command
 from groundup.files import read_text, safe_name, write_text
 from groundup.packs.assistant_texts import AssistantTexts
 
@@ -147,7 +147,7 @@ def pack_folder(name_or_path: str) -> Path:
         return packs[name_or_path]
     if path.is_dir():
         fix = (
-            f"As a folder of texts it can be built: groundup build {path}. "
+            f"As a folder of texts it can be built: groundup build {in_command(path)}. "
             "A pack begins with: groundup pack new NAME."
         )
         raise DataError(f"{path} is not a pack: it has no {PACK_FILE}.", fix=fix)
@@ -255,7 +255,8 @@ def pack_rows(file: Path) -> list[PackRow]:
     rows = list(rows_of(file.parent, file.stem, found))
     if found or not rows:
         reason = next(map(str, found), f"{file} has no line")
-        raise DataError(f"{reason}.", fix=f"See what else: groundup pack check {file.parent}")
+        fix = f"See what else: groundup pack check {in_command(file.parent)}"
+        raise DataError(f"{reason}.", fix=fix)
     return rows
 
 

@@ -16,7 +16,7 @@ from groundup.actions.action_file import ACTIONS_FILE
 from groundup.config import build_config, to_plain
 from groundup.data.reading.decoding import AUTO, check_charset
 from groundup.data.reading.source_files import Source
-from groundup.errors import ConfigError, DataError
+from groundup.errors import ConfigError, DataError, in_command
 from groundup.finetune.config import ClassifierConfig, Trained
 from groundup.http.json_object import JsonObject
 from groundup.packs.check import check_pack
@@ -231,7 +231,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
         first, *others = map(str, checked.blocking)
         if others:
             first += f" ({len(others)} more such)"
-        fix = f"See all: groundup pack check {folder}"
+        fix = f"See all: groundup pack check {in_command(folder)}"
         raise DataError(f"The pack {folder} can't be built: {first}.", fix=fix)
     pack = checked.pack
     folder, head = pack.folder.resolve(), pack.head

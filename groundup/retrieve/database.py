@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import FormatError
+from groundup.errors import FormatError, in_command
 from groundup.files import MANIFEST, disk_errors, sync_folder, verify_folder, write_manifest
 from groundup.locks import is_locked
 from groundup.retrieve.index_folders import INDEX_FILE
@@ -55,7 +55,8 @@ def require_undamaged(folder: Path) -> bool:
             index = folder
             if folder.name == "vectors":
                 index = folder.parent
-            fix = f"Delete {folder} and make it again: groundup index DOCS --out {index}"
+            again = f"groundup index DOCS --out {in_command(index)}"
+            fix = f"Delete {folder} and make it again: {again}"
             raise FormatError(error.file, error.place, error.reason, fix=fix) from error
     return False
 
@@ -70,9 +71,9 @@ def without_manifest(folder: Path) -> str:
     """Return a note on an index whose last writer did not end; "" while one is at work."""
     if (folder / MANIFEST).exists() or is_locked(folder):
         return ""
-    command = f"groundup index --out {folder}"
+    command = f"groundup index --out {in_command(folder)}"
     if folder.name == "vectors":
-        command = f"groundup index --out {folder.parent} --vectors ENCODER"
+        command = f"groundup index --out {in_command(folder.parent)} --vectors ENCODER"
     return (
         f"The last update of {folder} did not end, so damage of it would not be found. "
         f"Let it end: {command}"
@@ -221,7 +222,7 @@ def _fix(file: Path, error: Exception) -> str:
     """Return what helps: a file that can't be opened may have a log that only a writer of the
     folder can use.
     """
-    name = getattr(error, "sqlite_errorname", "")
+    name, named = getattr(error, "sqlite_errorname", ""), in_command(file.parent)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return "Another program has locked the file: try again when it is done."
     if name.startswith(("SQLITE_IOERR", "SQLITE_FULL")):
@@ -229,5 +230,5 @@ def _fix(file: Path, error: Exception) -> str:
             "Free some space on its disk, or have the disk checked, and run the same command again."
         )
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
-        return f"Run once, where {file.parent} can be written: groundup index --out {file.parent}"
-    return f"Delete {file.parent} and make it again: groundup index DOCS --out {file.parent}"
+        return f"Run once, where {file.parent} can be written: groundup index --out {named}"
+    return f"Delete {file.parent} and make it again: groundup index DOCS --out {named}"

@@ -18,7 +18,7 @@ from typing import Any, Self
 from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.options import SourceOptions
-from groundup.errors import FormatError, require
+from groundup.errors import FormatError, in_command, require
 from groundup.retrieve.database import (
     INDEX_FILE,
     SHOWN,
@@ -282,7 +282,7 @@ def missing_index(folder: Path) -> FormatError:
     if kind:
         reason = f"is missing: this is a {kind}, and no index"
         return FormatError(folder, INDEX_FILE, reason, fix=_how_to_index(folder, kind))
-    fix = f"{nearest_names(folder, 'index')} Make one of documents: {MAKE} {folder}".strip()
+    fix = f"{nearest_names(folder, 'index')} Make one of documents: {MAKE} {in_command(folder)}".strip()
     return FormatError(folder, INDEX_FILE, "is missing: this folder does not exist", fix=fix)
 
 
@@ -295,6 +295,7 @@ def _how_to_index(folder: Path, kind: str) -> str:
     if kind in ("build", "run", "model"):
         return (
             f"Make one of documents: {MAKE} NAME.index. A model is asked with: "
-            f"groundup generate {folder} TEXT, or groundup chat {folder}"
+            f"groundup generate {in_command(folder)} TEXT, or groundup chat {in_command(folder)}"
         )
-    return f"Make an index of it: groundup index {folder} --out {folder.name or 'docs'}.index"
+    named = in_command(f"{folder.name or 'docs'}.index")
+    return f"Make an index of it: groundup index {in_command(folder)} --out {named}"

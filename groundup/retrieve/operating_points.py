@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.errors import ConfigError, FormatError
+from groundup.errors import ConfigError, FormatError, in_command
 from groundup.files import read_json
 from groundup.retrieve.known_questions import QUESTIONS_FILE
 from groundup.risk import Promise
@@ -61,7 +61,8 @@ class OperatingPoint:
                 "readers, or by another version of groundup."
             )
             fix, file = "Choose it again", f"{place}/{QUESTIONS_FILE}"
-        return ConfigError(what, fix=f"{fix}: groundup index --out {place} --questions {file}")
+        fix = f"{fix}: groundup index --out {in_command(place)} --questions {in_command(file)}"
+        return ConfigError(what, fix=fix)
 
     def promises(self, evidence: float) -> bool:
         """Whether an answer with this evidence is one of those that the promise is about."""

@@ -180,6 +180,18 @@ def similarity_by_words(language: str) -> Similarity:
     return similarity
 
 
+def _place(group: QuestionGroup, search: PackSearch) -> Nearest:
+    """Return the passage that is nearest; where none is near, what the replies cited."""
+    nearest = search.nearest(group.question)
+    cited = Counter(
+        (source.document, source.title) for each in group.events for source in each.sources
+    )
+    if nearest.is_near or not cited:
+        return nearest
+    (document, heading), _ = cited.most_common(1)[0]
+    return Nearest(document, heading, nearest.nearness, is_near=True)
+
+
 def group_questions(
     events: Sequence[FeedbackEvent], search: PackSearch, language: str = "en"
 ) -> list[QuestionGroup]:
@@ -207,7 +219,7 @@ def group_questions(
     return [
         replace(
             each,
-            nearest=search.nearest(each.question),
+            nearest=_place(each, search),
             title=title_from(each.questions, language),
         )
         for each in groups[:MAX_GROUPS]

@@ -8,7 +8,7 @@ Where "auto" can't open the encoder, it says so and ranks by words.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from groundup.errors import ConfigError, GroundupError, did_you_mean
+from groundup.errors import ConfigError, GroundupError, did_you_mean, in_command
 from groundup.progress import Progress
 from groundup.retrieve.database import without_manifest
 from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER
@@ -30,7 +30,7 @@ def require_ranking(by: str) -> None:
 
 def no_vectors(folder: Path | str) -> ConfigError:
     """Return the error for an index that is to be ranked by vectors and has none."""
-    fix = f"Make them: groundup index --out {folder} --vectors {DEFAULT_ENCODER}"
+    fix = f"Make them: groundup index --out {in_command(folder)} --vectors {DEFAULT_ENCODER}"
     return ConfigError(f"{folder} has no vectors.", fix=fix)
 
 

@@ -10,7 +10,7 @@ evidence and its limit stay as they are (figures: docs/retrieve.md).
 from pathlib import Path
 
 from groundup.device import Compute, select_compute
-from groundup.errors import ConfigError, FormatError, ModelError
+from groundup.errors import ConfigError, FormatError, ModelError, in_command
 from groundup.files import read_json, write_json
 from groundup.progress import Progress
 from groundup.retrieve.database import begin_change, end_change
@@ -71,7 +71,7 @@ def set_second(folder: Path, name: str, device: str, progress: Progress) -> bool
         return True
     searching = read_vectors_info(folder)
     if searching is None or searching.model != DEFAULT_ENCODER:
-        fix = f"Make them first: groundup index --out {folder} --vectors {DEFAULT_ENCODER}"
+        fix = f"Make them first: groundup index --out {in_command(folder)} --vectors {DEFAULT_ENCODER}"
         raise ConfigError(
             f"{folder} has no vectors of {DEFAULT_ENCODER}, beside which {name} reads.", fix=fix
         )

@@ -23,7 +23,7 @@ from groundup.data.reading.source_files import (
     readable_suffixes,
 )
 from groundup.data.reading.source_report import SourceReport
-from groundup.errors import ConfigError, DataError, GroundupError
+from groundup.errors import ConfigError, DataError, GroundupError, in_command
 from groundup.language.terms import analysis
 from groundup.locks import only_one
 from groundup.progress import Progress, Silent
@@ -71,7 +71,8 @@ def update_index(
     given = [_absolute(source) for source in sources]
     if not given and not (folder / INDEX_FILE).exists():
         raise ConfigError(
-            f"{folder} is no index yet.", fix=f"Name documents: groundup index DOCS --out {folder}"
+            f"{folder} is no index yet.",
+            fix=f"Name documents: groundup index DOCS --out {in_command(folder)}",
         )
     kind = kind_of_place(folder)
     if kind in ("build", "run", "model") and not (folder / INDEX_FILE).exists():
@@ -164,7 +165,7 @@ class _Update:
         """Return the sources of the index. Raises ConfigError for none."""
         found = [Source(spec, follow_links=follow) for spec, follow in self._writer.sources()]
         if not found:
-            fix = f"Name some: groundup index DOCS --out {self._folder}."
+            fix = f"Name some: groundup index DOCS --out {in_command(self._folder)}."
             raise ConfigError(f"{self._folder} has no documents yet.", fix=fix)
         return found
 

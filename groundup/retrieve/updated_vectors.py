@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from groundup.data.reading.source_files import Source
-from groundup.errors import GroundupError
+from groundup.errors import GroundupError, in_command
 from groundup.files import cache_path, verify_folder
 from groundup.language.stop_words import UNKNOWN
 from groundup.progress import Progress
@@ -115,7 +115,7 @@ def _encoder(folder: Path, wanted: str | None) -> tuple[str, str]:
 
 
 def _fix(folder: Path, encoder: str) -> str:
-    return f"groundup index --out {folder} --vectors {encoder or DEFAULT_ENCODER}"
+    return f"groundup index --out {in_command(folder)} --vectors {encoder or DEFAULT_ENCODER}"
 
 
 @dataclass

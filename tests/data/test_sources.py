@@ -95,6 +95,8 @@ def test_what_is_not_there_is_said(texts: Texts) -> None:
     with pytest.raises(DataError, match="has no file to read") as caught:
         read(texts(a_png="x"))
     assert "a.png" in caught.value.message and ".jsonl" in caught.value.fix
+    with pytest.raises(DataError, match=r"Did you mean 'Price list\.txt'\?"):
+        read(texts(**{"Price list_txt": "one"}) / "Pricelist.txt")
 
 
 def test_a_binary_file_among_texts_is_passed_over_and_named(texts: Texts) -> None:

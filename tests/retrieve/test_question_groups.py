@@ -1,13 +1,14 @@
 """Questions that ask the same are one group, by words and by vectors; what is near is a document to extend."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny_encoder import save_encoder
 
-from groundup.packs.feedback import FeedbackEvent
+from groundup.packs.feedback import CitedDocument, FeedbackEvent
 from groundup.packs.pack import packaged_packs
 from groundup.progress import Silent
 from groundup.retrieve.question_groups import (
@@ -78,9 +79,14 @@ def test_near_and_far_by_words_on_a_machine_without_the_encoder(
         assert search.by == WORDS
         card, scooter = group_questions(events, search)
         assert group_questions([], search) == []
+        cited = (CitedDocument("hire.md", "Hire > Scooters"),)
+        disliked = replace(events[0], kind="answer", sources=cited, rating="down")
+        [named] = group_questions([disliked], search)
     assert len(card.events) == 2 and card.questions == (card.question,)
     assert card.nearest.is_near and card.nearest.document == "price-list.md"
     assert not scooter.nearest.is_near and scooter.title == "Repair scooters"
+    assert named.nearest.is_near, "what answered is to be extended"
+    assert (named.nearest.document, named.nearest.heading) == ("hire.md", "Hire > Scooters")
 
 
 def test_an_encoder_that_is_here_decides_by_its_vectors(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -44,11 +46,20 @@ from groundup.data.reading.remote import (
     store_files,
 )
 from groundup.data.reading.source_report import SourceReport
-from groundup.errors import ConfigError, DataError, ExpansionError, install_command, require
+from groundup.errors import (
+    ConfigError,
+    DataError,
+    ExpansionError,
+    did_you_mean,
+    install_command,
+    require,
+)
 from groundup.fetch import fetch_package, members
 from groundup.files import sha256_text
 from groundup.progress import Progress
 
+# Names beside a missing file that are compared with its own.
+MAX_NAMES = 1_000
 ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 # A .json may be a config.
 CERTAIN_ROW_SUFFIXES = tuple(suffix for suffix in ROW_SUFFIXES if suffix != ".json")
@@ -332,7 +343,15 @@ def _disk_paths(
     elif glob.has_magic(source.spec):
         yield from glob_files(root, skip, follow_links=source.follow_links)
     else:
-        raise DataError(f"{source.spec} does not exist.", fix=f"A source is {FORMS}.")
+        raise DataError(f"{source.spec} does not exist.", fix=_nearest(root))
+
+
+def _nearest(missing: Path) -> str:
+    """Return what helps where a file or folder is missing: the names beside it that are like it."""
+    with suppress(OSError):
+        if near := get_close_matches(missing.name, os.listdir(missing.parent)[:MAX_NAMES]):
+            return f"{did_you_mean(missing.name, near)} A source is {FORMS}."
+    return f"A source is {FORMS}."
 
 
 def _printable_name(name: str) -> str:

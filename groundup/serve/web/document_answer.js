@@ -66,7 +66,7 @@ export class DocumentAnswer {
 
   #cite(part) {
     const source = this.#sourceOf(part);
-    return button(`${part.source}`, () => openPassage(source.url, part), { class: "cite", "aria-label": say("source", { number: part.source, document: source.document }) });
+    return button(`${part.source}`, () => openPassage(source.url, part), { class: "cite", "aria-label": say("source", { number: part.source, document: source.title }) });
   }
 
   #quote(quote) {
