@@ -207,6 +207,12 @@ def test_a_token_is_written_chosen_again_and_replaced(
     page.click("#write")
     page.wait_for_selector("#status:has-text('6 tokens written')")
     assert page.locator(".token.written").count() == 6
+    written = page.evaluate("livePage.tokenizer.decode(livePage.ids)")
+    assert page.evaluate("document.querySelector('#written-text').textContent") == written
+    assert page.locator("#heads th").count() == 3  # what is off has no column
+    page.fill("#top-k", "5")
+    assert page.locator("#heads th").all_inner_texts()[2] == "top-k 5"
+    page.fill("#top-k", "0")
     page.locator(".token").nth(prompt + 2).press("Enter")
     assert "in place of token" in page.inner_text("#question")
     assert page.locator(".here").count() == 1
@@ -216,6 +222,7 @@ def test_a_token_is_written_chosen_again_and_replaced(
     page.fill("#temperature", "0")
     assert page.locator("#distribution tr").first.inner_text().endswith("100 %")
     page.fill("#text", "")
+    assert page.locator("#written-text").is_hidden()
     page.wait_for_selector("#question:has-text('Type a text')")
     page.fill("#text", "to be " * 60)
     page.wait_for_selector("#status:has-text('reads 39 tokens at most')")

@@ -194,6 +194,7 @@ def test_a_model_learns_pauses_steps_and_is_saved_in_the_page(
     page.on("request", lambda request: requests.append(request.url))
     page.goto(file.as_uri())
     assert "A step reads 512 tokens and takes about" in page.inner_text("#train-size")
+    assert "Words appear after some 200 steps: " in page.inner_text("#train-size")
     page.fill("#train-text", "short")
     page.click("#train-run")
     page.wait_for_selector("#train-status:has-text('5 tokens; a context of 64 needs 66')")

@@ -36,8 +36,8 @@ WRITTEN = (
 )
 WITHOUT = "Second line: by how much the logit changes when the part hands nothing on."
 LEGEND = (
-    "Above: the model as it is. Below: as it is changed. How far the prediction has moved is the "
-    "Kullback-Leibler divergence of the second from the first."
+    "Above: the model as it is. Below: as it is changed. How far the prediction has moved: 0 is not "
+    "at all (Kullback-Leibler divergence of the second from the first)."
 )
 WRITE = "The text goes on with the most probable tokens, as the model is and as it is changed."
 

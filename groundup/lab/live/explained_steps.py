@@ -308,7 +308,7 @@ def _feedforward(config: Mapping[str, Any]) -> ExplainedStep:
             "Attention has carried something from token to token. Now each token's list is worked "
             "on alone. "
             f"{inner:,} neurons each look for one pattern in the list; those that find theirs "
-            "answer strongly, most stay near zero.",
+            "answer strongly, above or below zero; most stay near it.",
             f"Their answers are mixed back into {width} numbers and added to the stream, as "
             "before.",
         ],

@@ -153,6 +153,7 @@ def _controls(text: str, contents: PageContents) -> list[Node]:
         node("section", text_box, _settings(), class_="text"),
         node("div", buttons, class_="buttons"),
         node("p", role="status", id="status"),
+        node("p", id="written-text", dir="auto", hidden="hidden"),
         node(
             "section",
             node("h2", "The text in tokens", id="tokens-heading"),
@@ -182,11 +183,13 @@ def _controls(text: str, contents: PageContents) -> list[Node]:
 
 
 TOKENS = (
-    "Below each token: the probability that the model gave it after the tokens before it. Choose "
-    "one to see what else could stand there; the arrow keys move among them."
+    "A token is a word or a piece of one; · is a space, ↵ a new line. Below each: the probability "
+    "that the model gave it after the tokens before it. Choose one to see what else could stand "
+    "there; the arrow keys move among them."
 )
 DISTRIBUTION = (
-    "The probabilities as the model gives them, and after each step of sampling, in its order. "
+    "The model draws one of these by chance. A temperature below 1 makes the probable ones more "
+    "probable; top-k keeps so many of them, top-p those that together have this probability. "
     "Choose a token to put it there: what followed it is removed."
 )
 
@@ -194,7 +197,7 @@ DISTRIBUTION = (
 def _settings() -> Node:
     standard = Sampling()
     fields = (
-        ("temperature", "Temperature (0: always the best)", standard.temperature, 0.1, 0),
+        ("temperature", "Temperature (0: best)", standard.temperature, 0.1, 0),
         ("top-k", "Top-k (0: all)", standard.top_k, 1, 0),
         ("top-p", "Top-p (1: all)", standard.top_p, 0.05, 0),
         ("seed", "Seed", 0, 1, 0),

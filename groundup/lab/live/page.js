@@ -221,6 +221,9 @@ class LivePage {
       button.tabIndex = index === place ? 0 : -1;
       if (index === place) button.setAttribute("aria-current", "true");
     });
+    const isWritten = this.ids.length > this.promptLength, text = (some) => this.tokenizer.decode(some);
+    byId("written-text").hidden = !isWritten;
+    if (isWritten) byId("written-text").replaceChildren(element("span", { className: "quiet", textContent: text(this.ids.slice(0, this.promptLength)) }), text(this.ids.slice(this.promptLength)));
     const focused = byId("tokens").contains(document.activeElement);
     byId("tokens").replaceChildren(...buttons);
     if (focused) buttons[place]?.focus();
@@ -249,17 +252,17 @@ class LivePage {
   showDistribution() {
     const body = byId("distribution"), place = this.place;
     if (this.cached < Math.min(place, this.ids.length)) return; // still reading
-    const sampling = this.sampling();
+    const sampling = this.sampling(), isUsed = [true, sampling.top_k > 0, sampling.top_p < 1, true];
     byId("heads").replaceChildren(element("th", { scope: "col", textContent: "token" }), ...[
-      "the model", sampling.top_k ? `top-k ${sampling.top_k}` : "top-k off", sampling.top_p < 1 ? `top-p ${sampling.top_p}` : "top-p off", `tempera\u00adture ${sampling.temperature}`,
-    ].map((textContent) => element("th", { scope: "col", textContent })));
+      "the model", `top-k ${sampling.top_k}`, `top-p ${sampling.top_p}`, `tempera\u00adture ${sampling.temperature}`,
+    ].filter((_, step) => isUsed[step]).map((textContent) => element("th", { scope: "col", textContent })));
     body.replaceChildren();
     if (place === 0 || place > this.config.context_tokens) {
       const why = this.ids.length ? "Nothing stands before this token: the model has no prediction for it." : "Type a text above.";
       byId("question").textContent = why;
       return;
     }
-    const steps = samplingSteps(this.logitsAt(place), sampling), shares = steps.map((step) => softmax(step.scores));
+    const shares = samplingSteps(this.logitsAt(place), sampling).filter((_, step) => isUsed[step]).map((step) => softmax(step.scores));
     byId("question").textContent = place < this.ids.length ? `What could stand in place of token ${place + 1}` : "What could come next";
     const rows = mostProbable(shares[0], this.ids[place]), shown = new Set(rows), focused = this.choosing;
     body.replaceChildren(...rows.map((id) => this.distributionRow(id, shares)), this.restRow(shares, shown));

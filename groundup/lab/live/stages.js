@@ -121,7 +121,7 @@ const STAGES = {
     const shown = shownTokens(weights), most = Math.max(...weights);
     const rows = shown.map((index) => row([
       word(look.show(first + index)), shareBar(weights[index] / most, "two"),
-      element("span", { className: "numbers" }, figureButton(weights[index], { name: "weights", layer, head, index }, percent(weights[index]))),
+      element("span", {}, figureButton(weights[index], { name: "weights", layer, head, index }, percent(weights[index]))),
     ]));
     const map = element("div", { className: "map", role: "img", ariaLabel: `shares of attention among the last tokens; those of ${look.show(look.position)} stand below` });
     page.drawMap(map, look);
@@ -139,7 +139,7 @@ const STAGES = {
       const ref = { name: "value_stored", layer, token: first + index, index: start };
       const list = listPicture(valueOf(index), ref, { label: `value of “${look.show(first + index)}”`, note: " ", tiles: false, scale });
       list.querySelector(".strip").style.setProperty("--strength", (0.15 + 0.85 * Math.min(1, weights[index] / Math.max(...weights))).toFixed(2));
-      list.querySelector(".list-head span").replaceChildren("× ", element("span", { className: "words-only", textContent: "its share" }), element("span", { className: "numbers" }, figureButton(weights[index], { name: "weights", layer, head, index }, percent(weights[index]))));
+      list.querySelector(".list-head span").replaceChildren("× ", figureButton(weights[index], { name: "weights", layer, head, index }, percent(weights[index])));
       return list;
     });
     const left = weights.length - shown.length, rest = left ? [element("p", { className: "quiet", textContent: `and ${moreTokens(left)} with smaller shares` })] : [];
@@ -182,7 +182,7 @@ const STAGES = {
     for (let layer = 0; layer < config.num_layers; layer++) lengths.push(...["attention", "feedforward"].map((part) => lengthOf(look.list(look.addedBy(part, layer)))));
     const most = Math.max(...lengths);
     const blocks = Array.from({ length: config.num_layers + 1 }, (_, layer) => {
-      const shares = look.guess(layer), best = argmax(shares), guess = element("span", { className: "guess" }, word(look.tokenizer.show(best)), element("span", { className: "numbers" }, " ", figureButton(shares[best], { name: "guess", layer, index: best }, percent(shares[best]))));
+      const shares = look.guess(layer), best = argmax(shares), guess = element("span", { className: "guess" }, word(look.tokenizer.show(best)), " ", figureButton(shares[best], { name: "guess", layer, index: best }, percent(shares[best])));
       if (layer === 0) return element("li", { className: "floor" }, element("span", { className: "floor-name", textContent: "embedding" }), element("span", { className: "sizes" }), guess);
       const button = element("button", { type: "button", className: "pick", textContent: `block ${layer}` });
       button.dataset.key = `block ${layer}`;
@@ -194,7 +194,7 @@ const STAGES = {
       });
       return element("li", { className: "floor" }, button, element("span", { className: "sizes" }, ...sizes), guess);
     });
-    const key = element("p", { className: "caption" }, element("i", { className: "swatch" }), "added by attention ", element("i", { className: "swatch two" }), "added by the feed-forward network; at the right the guess");
+    const key = element("p", { className: "caption" }, element("i", { className: "swatch" }), "added by attention ", element("i", { className: "swatch two" }), "added by the feed-forward network. At the right: what the model would guess if it ended there.");
     return [key, element("ol", { className: "tower" }, ...blocks)];
   },
 
@@ -217,7 +217,7 @@ const STAGES = {
     const rows = best.map((id) => row([
       word(look.tokenizer.show(id)),
       element("span", { className: "two-bars" }, shareBar(shares[0][id] / most), shareBar(shares[3][id] / most, "two")),
-      element("span", { className: "numbers" }, figureButton(shares[0][id], { name: "share", index: id, step: 0 }, percent(shares[0][id])), " → ", figureButton(shares[3][id], { name: "share", index: id, step: 3 }, percent(shares[3][id]))),
+      element("span", {}, figureButton(shares[0][id], { name: "share", index: id, step: 0 }, percent(shares[0][id])), " → ", figureButton(shares[3][id], { name: "share", index: id, step: 3 }, percent(shares[3][id]))),
     ]));
     const key = element("p", { className: "caption" }, element("i", { className: "swatch" }), "the model ", element("i", { className: "swatch two" }), "after top-k, top-p and temperature, as set above");
     const next = element("button", { type: "button", className: "action", textContent: "Draw the next token, and follow it" });
@@ -254,7 +254,7 @@ function headCard(look, page, head) {
     bar.style.height = `${Math.max(2, (100 * weights[index]) / most)}%`;
     bars.append(bar);
   }
-  const button = element("button", { type: "button", className: "head-card" }, element("b", { textContent: `head ${head + 1}` }), bars, element("span", {}, "most at ", word(look.show(first + best)), element("span", { className: "numbers", textContent: ` ${percent(most)}` })));
+  const button = element("button", { type: "button", className: "head-card" }, element("b", { textContent: `head ${head + 1}` }), bars, element("span", {}, "most at ", word(look.show(first + best)), ` ${percent(most).replace(" ", "\u00a0")}`));
   button.dataset.key = `head ${head}`;
   if (head === look.head) button.setAttribute("aria-current", "true");
   button.addEventListener("click", () => page.goToHead(head));

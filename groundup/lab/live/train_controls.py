@@ -10,28 +10,29 @@ from groundup.lab.live.change_controls import card
 from groundup.lab.live.explanation import level_choice
 
 OPENING = (
-    "So far nothing has been learned on this page. Here a model is trained before your eyes: it "
-    "reads pieces of the text below, guesses each next token, and every one of its weights is moved "
-    "a little so that the guess would have been better. Nothing leaves your device, and the model "
-    "above stays as it is."
+    "Here a model learns before your eyes: it reads pieces of the text below, guesses each next "
+    "token, and every one of its weights, the numbers in it, is moved a little so that the guess "
+    "would have been better. Nothing leaves your device."
 )
 TEXT = "The text it learns from: paste one of your own"
 LOSS = (
-    "How wrong the guesses are: the mean of minus the logarithm of the probability that the true "
-    "next token got. The dashed line is where guessing among the text's tokens would be."
+    "How wrong the guesses are: 0 where the true next token always got 100 %, higher the less it "
+    "got. The dashed line is where guessing among the text's tokens would be."
 )
+MEASURED = "The mean of minus the logarithm of the probability that the true next token got."
 UNSEEN = (
     "The last tenth of the text is never trained on. Where that line rises while the other falls, "
     "the model learns the text by heart."
 )
 SAMPLES = "What it writes after the text's first tokens (grey), at temperature 0.8."
 WEIGHT = (
-    "One of all the weights. Take one step: the chain rule says how the loss changes with it, and "
-    "the page measures the same by moving that weight alone. Then AdamW moves it."
+    "One of all the weights. Take one step: the gradient says how much the loss would grow if this "
+    "number were larger, so the step moves it the other way. The page also measures the gradient, "
+    "by moving this weight alone."
 )
 MAP = (
-    "Each token's row of the embedding table, seen from where the rows differ most (the first two "
-    "principal components). Tokens that are used alike move together."
+    "Each token's row of the embedding table, drawn as a point: tokens that are used alike move "
+    "together."
 )
 INDUCTION = (
     "Random tokens, then the same ones again: a head that looks at what followed the first time can "
@@ -46,6 +47,7 @@ UPDATE_FORMULAS = (
     "w ← w − η (m / (1 − 0.9^t)) / (√(v / (1 − 0.99^t)) + 10^{−8}),   and a matrix also shrinks by "
     "0.1 η",
 )
+COMPONENTS = "Seen from where the rows differ most: their first two principal components."
 INDUCTION_FORMULA = "score = mean over t of a_{t, t−n+1}, for a text of n random tokens, repeated"
 
 
@@ -145,10 +147,16 @@ def _cards() -> list[Node]:
     )
     return [
         card(
-            "The loss", LOSS, _picture("train-loss"), key, _numbers(UNSEEN), _formula(LOSS_FORMULA)
+            "The loss",
+            LOSS,
+            _picture("train-loss"),
+            key,
+            node("p", UNSEEN, class_="quiet"),
+            _numbers(MEASURED),
+            _formula(LOSS_FORMULA),
         ),
         card("What it writes", SAMPLES, node("dl", id="train-samples", class_="train-list")),
-        card("The embedding", MAP, _picture("train-map")),
+        card("The embedding", MAP, _picture("train-map"), _numbers(COMPONENTS)),
         card(
             "An induction head",
             INDUCTION,

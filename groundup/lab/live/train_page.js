@@ -113,7 +113,8 @@ class TrainPage {
     const { config, shapes, tokenizer } = this.chosen(), { batch, context } = this.settings;
     const parameters = Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
     const reads = tokenizer === this.live.tokenizer ? "the model's own tokens" : "bytes: each plain letter is a token";
-    byId("train-size").textContent = `${parameters.toLocaleString("en")} parameters; it reads ${reads}. A step reads ${(batch * context).toLocaleString("en")} tokens and takes about ${spokenSeconds(this.stepSeconds(config, shapes))} on this device.`;
+    const soon = tokenizer === this.bytes ? ` Words appear after some 200 steps: ${spokenSeconds(200 * this.stepSeconds(config, shapes))} here.` : "";
+    byId("train-size").textContent = `${parameters.toLocaleString("en")} parameters; it reads ${reads}. A step reads ${(batch * context).toLocaleString("en")} tokens and takes about ${spokenSeconds(this.stepSeconds(config, shapes))} on this device.${soon}`;
   }
 
   /** As it was measured in training, else as the speed of matrix products lets expect. */
@@ -307,7 +308,7 @@ class TrainPage {
     const rows = [];
     if (stepped) {
       const moved = stepped.after - stepped.before;
-      rows.push(["it was", signed(stepped.before)], ["gradient, by the chain rule", signed(stepped.gradient)], ["the same, measured", signed(stepped.measured)], ["AdamW moved it by", signed(moved)], ["it is", signed(stepped.after)]);
+      rows.push(["it was", signed(stepped.before)], ["gradient, by the chain rule", signed(stepped.gradient)], ["the same, measured", signed(stepped.measured)], ["the step moved it by", signed(moved)], ["it is", signed(stepped.after)]);
     } else rows.push(["it is", signed(last.weight.value)], ["gradient in the last step", last.step ? signed(last.weight.gradient) : "–"]);
     const list = element("dl", { className: "train-list" }, ...rows.map(([name, value]) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value }))));
     const words = stepped ? agreement(stepped) : "Take one step to see its gradient measured.";
@@ -329,7 +330,7 @@ class TrainPage {
 const copyOf = (weights) => Object.fromEntries(Object.entries(weights).map(([name, values]) => [name, values.slice()]));
 
 /** @param {number} seconds */
-const spokenSeconds = (seconds) => (seconds < 0.95 ? `${Number((1000 * seconds).toPrecision(2))} ms` : `${Number(seconds.toPrecision(2))} s`);
+const spokenSeconds = (seconds) => seconds >= 90 ? `${Math.round(seconds / 60)} minutes` : seconds < 0.95 ? `${Number((1000 * seconds).toPrecision(2))} ms` : `${Number(seconds.toPrecision(2))} s`;
 
 /** "blocks.0.attention.query.weight" -> "block 1, attention, query". @param {string} name */
 function spokenName(name) {
