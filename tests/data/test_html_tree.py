@@ -124,3 +124,15 @@ def test_what_a_function_does_is_quoted_with_its_name(tmp_path: Path) -> None:
         assert isinstance(answer, Answer) and answer.found
         assert answer.quotes[0].text == "lamp.add(other): Add another lamp to the group."
         assert "lamp.Group > lamp.add" in answer.sources[answer.quotes[0].source - 1].title
+
+
+def test_two_rows_of_a_head_and_cells_over_several_rows_are_levelled_for_an_index() -> None:
+    rows = (
+        "<tr><th rowspan=2>Boat</th><th colspan=2>Weekend</th></tr><tr><th>hour</th><th>day</th></tr>"
+        "<tr><td rowspan=2>Canoe</td><td>£12</td><td>£50</td></tr><tr><td>£15</td><td>£60</td></tr>"
+    )
+    page = f"<html><body><main><h1>Prices</h1>{PROSE}<table>{rows}</table></main></body></html>"
+    text = "\n".join(map(str.strip, html_text(page, headings=True).splitlines()))
+    shown = "| Canoe | £12 | £50 |\n| Canoe | £15 | £60 |"
+    assert f"| Boat | Weekend, hour | Weekend, day |\n|---|---|---|\n{shown}" in text
+    assert "Weekend, hour" not in html_text(page)

@@ -14,6 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from groundup.data.documents import Document
+from groundup.data.reading import sources
 from groundup.data.reading.containers import OUTSIDE
 from groundup.data.reading.decoding import (
     MAX_LINE_CHARACTERS,
@@ -579,3 +580,20 @@ def test_a_cell_of_a_parquet_is_as_long_as_a_line_may_be(tmp_path: Path) -> None
     assert report.bad_lines.examples == [
         f"a.parquet row 301: 'text' is longer than {MAX_LINE_CHARACTERS} characters"
     ]
+
+
+def test_a_price_list_as_csv_is_a_table_for_an_index(
+    texts: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "Boat;Weekend;\n;per hour;per day\nCanoe;12 €;50 €\nKayak;9 €;\n"
+    root = texts(**{"prices_csv": rows})
+    options = SourceOptions(wanted=LAYOUTS, headings=True)
+    [found] = read(root, options)
+    assert found.text == (
+        "| Boat | Weekend, per hour | Weekend, per day |\n| --- | --- | --- |\n"
+        "| Canoe | 12 € | 50 € |\n| Kayak | 9 € |  |"
+    )
+    monkeypatch.setattr(sources, "MAX_TABLE_ROWS", 2)
+    for wanted in (options, SourceOptions(wanted=LAYOUTS)):
+        with pytest.raises(DataError, match="are not recognised"):
+            read(root, wanted)

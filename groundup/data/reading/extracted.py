@@ -83,7 +83,7 @@ def table_blocks(rows: Sequence[Sequence[str]], as_markdown: bool) -> list[str]:
     even = [row for row in zip(*filled, strict=True) if any(row)]
     if not as_markdown or len(filled) < 2 or len(even) < 2:
         return ["\t".join(row).rstrip() for row in even]
-    head, *body = _with_one_head(even)
+    head, *body = with_one_head(even)
     rule = "|" + " --- |" * len(head)
     return [
         "\n".join((_row(head), rule, *map(_row, body[start : start + ROWS_BELOW_HEAD])))
@@ -91,7 +91,7 @@ def table_blocks(rows: Sequence[Sequence[str]], as_markdown: bool) -> list[str]:
     ]
 
 
-def _with_one_head(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+def with_one_head(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """Join the two rows of a head whose upper cells stand over several columns: "Weekend" above
     "per hour" and "per day" is "Weekend, per hour" and "Weekend, per day".
     """

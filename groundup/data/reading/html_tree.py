@@ -6,6 +6,8 @@ lists, permalinks and code apart.
     signatures (<dt> of an API, Sphinx's)  with `headings` below a heading of its name
     permalinks (¶), links to the source    are left out
     white space outside of <pre>           is one space, as browsers show it
+    tables                                 with `headings` two rows of a head are one, and a cell over
+                                           several rows stands in each
     <pre>                                  with `headings` a code block between fences: its # are no
                                            headings
 
@@ -14,8 +16,11 @@ Without `headings`, for training, code and signatures have no marks.
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
+
+from groundup.data.reading.extracted import with_one_head
 
 PERMALINKS = frozenset({"¶", "#", "§", "🔗", "\uf0c1"})
 LINKS_LEFT_OUT = frozenset({"headerlink", "viewcode-link", "viewcode-back"})
@@ -30,6 +35,8 @@ INLINE = frozenset({
 FENCE = "```"
 # Lists within lists; deeper ones are left as they are.
 MAX_NESTED_LISTS = 20
+# Of tables whose cells are repeated and joined; longer ones are left as they are.
+MAX_ROWS, MAX_SPAN = 2_000, 100
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _ROW = re.compile(r"\s*(?:[-*•|]|\d{1,3}[.)])(?:\s|\||-)")
 
@@ -43,6 +50,8 @@ def prepare_tree(tree: Any, headings: bool) -> Any:
     if headings:
         for code in list(tree.iter("pre")):
             _fence(code)
+        for table in list(tree.iter("table")):
+            _level_rows(table)
     for terms, level in list(_definition_lists(tree)):
         if not headings:
             level = 0
@@ -94,6 +103,63 @@ def _fence(code: Any) -> None:
     if text.strip() and FENCE not in text:
         text = f"{FENCE}\n{text}\n{FENCE}"
     code.text = text
+
+
+def _level_rows(table: Any) -> None:
+    """Repeat cells over several rows in each, and join two rows of a head; a table within a table,
+    and one around it, is left as it is.
+    """
+    rows = list(table.iter("tr"))
+    if len(rows) < 2 or next(table.iterancestors("table"), None) is not None:
+        return
+    if next(table.iterdescendants("table"), None) is not None or len(rows) > MAX_ROWS:
+        return
+    texts, held = list[list[str]](), dict[int, tuple[int, Any]]()  # column -> rows left, the cell
+    for row in rows:
+        shown: list[str] = []
+        for cell in [*row.iterchildren("td", "th"), None]:
+            while len(shown) in held:
+                left, above = held.pop(len(shown))
+                if left > 1:
+                    held[len(shown)] = (left - 1, above)
+                copied = deepcopy(above)
+                row.insert(_place_before(row, cell), copied)
+                shown.append(_text(copied))
+            if cell is None:
+                break
+            across, down = _span(cell, "colspan"), _span(cell, "rowspan")
+            cell.attrib.pop("rowspan", None)
+            if down > 1 and across == 1:
+                held[len(shown)] = (down - 1, cell)
+            shown += [_text(cell), *[""] * (across - 1)]
+        texts.append(shown)
+    _join_head(rows, texts)
+
+
+def _join_head(rows: list[Any], texts: list[list[str]]) -> None:
+    width = max(map(len, texts))
+    head, *body = with_one_head([row + [""] * (width - len(row)) for row in texts])
+    if len(body) == len(rows) - 1:
+        return
+    for cell in list(rows[0]):
+        rows[0].remove(cell)
+    for name in head:
+        rows[0].append(rows[0].makeelement("th"))
+        rows[0][-1].text = name
+    rows[1].getparent().remove(rows[1])
+
+
+def _place_before(row: Any, cell: Any) -> int:
+    if cell is None:
+        return len(row)
+    return int(row.index(cell))
+
+
+def _span(cell: Any, name: str) -> int:
+    value = (cell.get(name) or "").strip()
+    if not value.isdecimal():
+        return 1
+    return min(max(int(value[:4]), 1), MAX_SPAN)
 
 
 def _definition_lists(tree: Any) -> Iterator[tuple[Any, int]]:

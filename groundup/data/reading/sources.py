@@ -15,6 +15,7 @@ in memory.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from groundup.data.reading.decoding import (
 )
 from groundup.data.reading.example_rows import text_at
 from groundup.data.reading.extract import EXTRACTORS, extract_documents
+from groundup.data.reading.extracted import table_blocks
 from groundup.data.reading.format_detection import Description, sniff
 from groundup.data.reading.layouts import flat
 from groundup.data.reading.markup_text import MARKUP_READERS, TEXT_SUFFIXES, plain_text
@@ -48,6 +50,8 @@ T = TypeVar("T")
 # A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million
 # characters.
 MAX_DOCUMENT_CHARACTERS = 2**23
+# Of a .csv file that is read as one table; a longer one is data, and of what kind must be said.
+MAX_TABLE_ROWS = 5_000
 # The files of a source that are described before the reading begins; each is described again when
 # it is read.
 MAX_DESCRIBED_FILES = 1000
@@ -286,7 +290,11 @@ def _texts(
     file: SourceFile, options: SourceOptions, report: SourceReport
 ) -> Iterator[tuple[str, str]]:
     if file.suffix in ROW_SUFFIXES:
-        found = sniff(file, options).require()
+        found = sniff(file, options)
+        if options.headings and found.form.kind == "csv" and found.doubt and not found.layout:
+            yield from _table(file, found, options, report)
+            return
+        found.require()
 
         def text_of(row: RecordRow) -> tuple[str, str]:
             name, columns = f"{file.name}:{row.line}", found.roles
@@ -307,6 +315,33 @@ def _texts(
             if file.suffix in MARKUP_READERS:
                 text = plain_text(text, file.suffix, headings=options.headings)
             yield name, text
+
+
+def _table(
+    file: SourceFile, found: Description, options: SourceOptions, report: SourceReport
+) -> Iterator[tuple[str, str]]:
+    """Yield a .csv file of no known layout, such as a price list, as a table.
+
+    Raises what `Description.require` does for one of more than MAX_TABLE_ROWS rows.
+    """
+    form = found.form
+    columns = tuple(map(str, range(len(form.columns))))  # names may be there twice
+    tally = LineTally(file.name, report, strict=options.strict)
+    read = rows(
+        file,
+        replace(form, columns=columns),
+        tally,
+        errors=options.charset_errors,
+        charset=options.charset,
+        report=report,
+    )
+    body = [list(map(str, row.values.values())) for row in islice(read, MAX_TABLE_ROWS + 1)]
+    if len(body) > MAX_TABLE_ROWS:
+        found.require()
+    tally.close()
+    head = [list(form.columns)] * form.has_header
+    text = "\n\n".join(table_blocks([*head, *body], True))
+    yield from _parts(file.name, iter((text,)))
 
 
 def _parts(name: str, pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
