@@ -586,7 +586,7 @@ def test_a_price_list_as_csv_is_a_table_for_an_index(
     texts: Texts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = "Boat;Weekend;\n;per hour;per day\nCanoe;12 €;50 €\nKayak;9 €;\n"
-    root = texts(**{"prices_csv": rows})
+    root = texts(prices_csv=rows)
     options = SourceOptions(wanted=LAYOUTS, headings=True)
     [found] = read(root, options)
     assert found.text == (
