@@ -31,7 +31,7 @@ class Decoder(Protocol):
 
 
 def answer_ids(
-    decoder: Decoder,
+    new_decoder: Callable[[], Decoder],
     prompt_ids: Sequence[int],
     limit: int,
     sampling: Sampling,
@@ -40,9 +40,13 @@ def answer_ids(
     constraint: Constraint | None = None,
     draft_tokens: int = 0,
 ) -> Iterator[int]:
-    """At most `limit`, a stop id included. `draft_tokens`: the most that are proposed from the text
-    and verified in one pass (prompt_lookup.py); the ids are those without.
+    """At most `limit`, a stop id included. The decoder, and so its memory, is made with the first
+    id. `draft_tokens`: the most that are proposed from the text and verified in one pass
+    (prompt_lookup.py); the ids are those without.
     """
+    if not limit:
+        return
+    decoder = new_decoder()
     history, random = list(prompt_ids), SeededGenerator(sampling.seed)
     lookup, drafts = PromptLookup(draft_tokens), list[int]()
     logits, remaining = as_array(decoder.prefill(history)), limit
@@ -66,11 +70,6 @@ def answer_ids(
         if draft_tokens:
             drafts = lookup.drafts(history)[: remaining - 1]
         logits = as_array(decoder.decode([chosen, *drafts]))
-
-
-def begun_later(answer: Callable[[], Iterator[int]]) -> Iterator[int]:
-    """The same, whose memory is taken with the first id."""
-    yield from answer()
 
 
 def require_room(prompt_tokens: int, context_tokens: int) -> int:

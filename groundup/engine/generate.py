@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.device import Compute
-from groundup.engine.answer_ids import answer_ids, begun_later, require_room
+from groundup.engine.answer_ids import answer_ids, require_room
 from groundup.engine.next_token import SeededGenerator, choose
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
@@ -47,20 +47,15 @@ def generate_ids(
     at once when there is no room for an answer.
     """
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
-
-    def answer() -> Iterator[int]:
-        decoder = TorchDecoder(model, len(prompt_ids) + limit, compute)
-        return answer_ids(
-            decoder,
-            prompt_ids,
-            limit,
-            sampling,
-            stop_ids,
-            constraint=constraint,
-            draft_tokens=most_drafts(model, draft_tokens),
-        )
-
-    return begun_later(answer) if limit else iter(())
+    return answer_ids(
+        lambda: TorchDecoder(model, len(prompt_ids) + limit, compute),
+        prompt_ids,
+        limit,
+        sampling,
+        stop_ids,
+        constraint=constraint,
+        draft_tokens=most_drafts(model, draft_tokens),
+    )
 
 
 class TorchDecoder:

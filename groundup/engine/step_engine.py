@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from groundup.engine.answer_ids import answer_ids, begun_later, require_room
+from groundup.engine.answer_ids import answer_ids, require_room
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
 from groundup.engine.request import Constraint
@@ -171,19 +171,15 @@ class StepEngine(Engine):
     ) -> Iterator[int]:
         room = require_room(len(prompt_ids), self.config.context_tokens)
         limit = min(sampling.max_tokens, room)
-
-        def answer() -> Iterator[int]:
-            return answer_ids(
-                StepDecoder(self.step, self.config, len(prompt_ids) + limit),
-                prompt_ids,
-                limit,
-                sampling,
-                self.tokenizer.special.stop_ids,
-                constraint=constraint,
-                draft_tokens=min(self.draft_tokens, self.step.max_rows - 1),
-            )
-
-        return begun_later(answer) if limit else iter(())
+        return answer_ids(
+            lambda: StepDecoder(self.step, self.config, len(prompt_ids) + limit),
+            prompt_ids,
+            limit,
+            sampling,
+            self.tokenizer.special.stop_ids,
+            constraint=constraint,
+            draft_tokens=min(self.draft_tokens, self.step.max_rows - 1),
+        )
 
 
 def starts_without_torch(device: str) -> bool:

@@ -28,7 +28,7 @@ from groundup.http.access_log import MEDIA_TYPE
 from groundup.http.json_object import JsonObject
 from groundup.http.responses import JsonResponse, error_handlers
 from groundup.serve.app import page
-from groundup.serve.app.later_routes import LaterRoutes, plain_paths
+from groundup.serve.app.lazy_routes import LazyRoutes, plain_paths
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai
@@ -75,7 +75,7 @@ def app_of(server: ModelServer, beside: "ServedBeside | None" = None) -> Starlet
     if server.indexes.names:
         routes += document_routes(server)
     else:  # what reads documents takes a third of a server's start
-        routes += [*routes_of_no_index(), LaterRoutes(routes, partial(document_routes, server))]
+        routes += [*routes_of_no_index(), LazyRoutes(routes, partial(document_routes, server))]
     app = Starlette(
         routes=routes,
         exception_handlers={

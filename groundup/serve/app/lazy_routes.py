@@ -1,4 +1,4 @@
-"""LaterRoutes: routes that are imported by the first request that no other route answers."""
+"""LazyRoutes: routes that are imported by the first request that no other route answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from groundup.serve.worker import in_own_thread
 
 
-class LaterRoutes(BaseRoute):
+class LazyRoutes(BaseRoute):
     """The last route of an app. A path with other methods than this one is refused as everywhere,
     since all routes are looked at once more.
     """
@@ -36,10 +36,10 @@ class LaterRoutes(BaseRoute):
 
 
 def plain_paths(routes: Sequence[BaseRoute]) -> frozenset[str]:
-    """Return the paths without a path parameter, of `LaterRoutes` those that are imported."""
+    """Return the paths without a path parameter, of `LazyRoutes` those that are imported."""
     found: set[str] = set()
     for route in routes:
-        if isinstance(route, LaterRoutes):
+        if isinstance(route, LazyRoutes):
             found |= plain_paths(route.routes)
         elif isinstance(route, Route) and "{" not in route.path:
             found.add(route.path)
