@@ -18,8 +18,10 @@ tokenizer's, llama.cpp's).
 
 import os
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -343,3 +345,18 @@ class ThreadTuner:
         self._expected[self._kind] = expected
         self._lost_s, self._since_s, self._is_owed = trial.lost_s(expected), 0.0, False
         self._trial, self.count = None, self._kept
+
+
+@contextmanager
+def tuned_threads(tuner: ThreadTuner, *, is_timed: bool) -> Iterator[None]:
+    """Compute on the number of threads measured to be fastest; `is_timed`: the time is measured,
+    too. The number before is set again.
+    """
+    before, started_s = thread_count(), time.perf_counter()
+    set_thread_count(tuner.count if tuner.counts else before)
+    try:
+        yield
+    finally:
+        if is_timed:
+            tuner.told(time.perf_counter() - started_s)
+        set_thread_count(before)

@@ -7,7 +7,6 @@ and answer fill the context. The last two have the finish reason "length".
 """
 
 import contextlib
-import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from groundup.engine.sampling import Sampling
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
-from groundup.threads import ThreadTuner, set_thread_count
+from groundup.threads import ThreadTuner, tuned_threads
 
 # Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no
 # faster on a CPU.
@@ -112,14 +111,8 @@ def decode(
     step = model.decode_step
     if step is None:
         return model.logits(model.hidden(new_ids, cache=cache)[0])
-    before, started_s = torch.get_num_threads(), time.perf_counter()
-    set_thread_count(tuner.count if tuner.counts else before)
-    try:
+    with tuned_threads(tuner, is_timed=new_ids.shape[1] == 1):  # with drafts it takes longer
         return step.after_cache(new_ids, cache)
-    finally:
-        if new_ids.shape[1] == 1:  # one with drafts takes longer
-            tuner.told(time.perf_counter() - started_s)
-        set_thread_count(before)
 
 
 @torch.inference_mode()

@@ -29,7 +29,7 @@ from groundup.kernels.step_weights import StepModel
 from groundup.model.config import ModelConfig
 from groundup.operating_system import may_have_gpu, processor_line
 from groundup.progress import Progress, Silent
-from groundup.threads import ThreadTuner, prepare, set_thread_count, thread_count, thread_counts
+from groundup.threads import ThreadTuner, prepare, thread_count, thread_counts, tuned_threads
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.hf_config import read_hf_config
 from groundup.weights.hf_files import folder_texts
@@ -96,14 +96,8 @@ class StepDecoder:
 
     def decode(self, ids: Sequence[int]) -> Any:
         """On the number of threads measured to be fastest: the logits do not depend on it."""
-        before, started_s = thread_count(), time.perf_counter()
-        set_thread_count(self.tuner.count if self.tuner.counts else before)
-        try:
+        with tuned_threads(self.tuner, is_timed=len(ids) == 1):  # with drafts it takes longer
             return self.step.after_cache(np.array([ids]), self.cache)
-        finally:
-            if len(ids) == 1:  # one with drafts takes longer
-                self.tuner.told(time.perf_counter() - started_s)
-            set_thread_count(before)
 
 
 class StepEngine(Engine):
