@@ -49,6 +49,7 @@ from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.steps.config import TrainPrecision
 from groundup.train.steps.precision import MEASURED_S, WORTH_IT, open_kinds
 from groundup.train.steps.step import autocast
+from groundup.weights.hf import tensors_sha256
 
 FOLDER = "features"
 KEY_BYTES = 16
@@ -114,7 +115,7 @@ class FeatureStore:
         }
         file = self.folder / f"segment-{name}.safetensors"
         with atomic_file(file, needed_bytes=whole.nbytes) as temporary:
-            save_file(tensors, temporary, metadata={"sha256": digest_of(tensors)})
+            save_file(tensors, temporary, metadata={"sha256": tensors_sha256(tensors)})
 
 
 def read_segment(file: Path, width: int) -> dict[bytes, Float[Tensor, "T C"]]:
@@ -125,7 +126,7 @@ def read_segment(file: Path, width: int) -> dict[bytes, Float[Tensor, "T C"]]:
             written = (opened.metadata() or {}).get("sha256")
         hidden, starts, keys = tensors["hidden"], tensors["starts"].tolist(), tensors["keys"]
         if (
-            written != digest_of(tensors)
+            written != tensors_sha256(tensors)
             or hidden.shape != (starts[-1], width)
             or keys.shape != (len(starts) - 1, KEY_BYTES)
         ):
@@ -137,13 +138,6 @@ def read_segment(file: Path, width: int) -> dict[bytes, Float[Tensor, "T C"]]:
         }
     except (SafetensorError, OSError, KeyError, ValueError, IndexError):
         return {}
-
-
-def digest_of(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 # About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded
