@@ -163,6 +163,8 @@ def result_lines(results: "IndexResults") -> list[str]:
         f"{results.index}: {counts.files:,} files, {counts.documents:,} documents, "
         f"{counts.passages:,} passages",
     ]
+    if not counts.passages:
+        lines.append("There is no text in it: every question is answered by not found.")
     made = results.vectors
     if made.encoder:
         lines.append(f"{made.count:,} vectors made by {made.encoder}: {made.elapsed_s:.1f} s")

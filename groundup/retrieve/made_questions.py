@@ -136,7 +136,11 @@ def make_questions(
         made = [each for each in made if each.kind in config.kinds]
     chosen = distinct(_in_turns(made, random.Random(config.seed)))
     if not chosen:
-        raise DataError(_nothing_asked(index, len(passages), bool(config.kinds)), fix=_MORE)
+        where = "that a rule can ask about"
+        if config.kinds:
+            where = "of the kinds asked for"
+        what = f"Of {len(passages):,} passages of the documents none has a sentence {where}."
+        raise DataError(what, fix=_MORE)
     found: list[MadeQuestion] = []
     tried, is_stopped = 0, False
     with progress.track("questions", min(config.count, len(chosen)), "questions") as advance:
@@ -166,13 +170,6 @@ def make_questions(
 
 
 _MORE = "Give whole sentences, tables with heads, or headings that ask (docs/questions.md)."
-
-
-def _nothing_asked(index: Index, passages: int, is_narrow: bool) -> str:
-    where = "that a rule can ask about"
-    if is_narrow:
-        where = "of the kinds asked for"
-    return f"{index.folder} has {passages:,} passages, and none has a sentence {where}."
 
 
 def passages_of(index: Index) -> Iterator[Passage]:

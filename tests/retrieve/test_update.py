@@ -349,3 +349,15 @@ def test_a_source_that_is_gone_is_taken_out_and_one_that_never_was_is_refused(
 
 def test_reading_goes_through_the_data_door() -> None:
     assert doc_files.read_texts is data_sources.read_texts
+
+
+def test_an_index_of_files_without_text_says_that_it_answers_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "scan.docx").write_text("no zip")
+    index = str(tmp_path / "index")
+    assert run(["index", str(tmp_path / "docs"), "--out", index, "--vectors", "none"]) == 0
+    said = capsys.readouterr().out
+    assert "There is no text in it: every question is answered by not found." in said
+    assert "scan.docx: scan.docx can't be read" in said
