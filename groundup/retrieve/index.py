@@ -18,7 +18,7 @@ from typing import Any, Self
 from groundup.data.reading.decoding import AUTO
 from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.options import SourceOptions
-from groundup.errors import FormatError, in_command, require
+from groundup.errors import ConfigError, FormatError, in_command, require
 from groundup.retrieve.database import (
     INDEX_FILE,
     SHOWN,
@@ -147,7 +147,10 @@ class Index:
         kept = self.cached_rows("config", "SELECT value FROM setting WHERE name = 'config'")
         if not kept:
             return IndexConfig()
-        return IndexConfig(**json.loads(kept[0][0]))
+        try:
+            return IndexConfig(**json.loads(kept[0][0]))
+        except (ConfigError, TypeError, ValueError, RecursionError) as error:
+            raise FormatError(self.file, "setting", "config is not that of an index") from error
 
     @property
     def passage_count(self) -> int:
@@ -166,7 +169,10 @@ class Index:
         query = (
             "SELECT code, passages FROM language WHERE passages > 0 ORDER BY passages DESC, code"
         )
-        return dict(self.cached_rows("languages", query))
+        found = self.cached_rows("languages", query)
+        if not all(isinstance(count, int) for _, count in found):
+            raise FormatError(self.file, "language", "a number of passages is none")
+        return dict(found)
 
     def passages_with(self, term: str) -> int:
         """Return in how many passages a term occurs, as of the last look at `passage_count`; "東*"

@@ -4,11 +4,15 @@ The error is the class of unusable data (of a JSON array in a .jsonl, that of da
 """
 
 import random
+import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
+
+from mutations import mutant
 
 from groundup.data.reading.example_splits import without_repeats
 from groundup.data.reading.examples import read_examples
@@ -21,43 +25,6 @@ from groundup.errors import DataError, FormatError
 
 FOLDER = Path(__file__).parent / "layouts"
 MUTANTS = {"jsonl": 2000, "csv": 2000, "json": 200, "tsv": 200, "parquet": 500, "txt": 50, "md": 20}
-ODD = [
-    b"\x00",
-    b"\xff\xfe",
-    b'"',
-    b'""',
-    b"\\",
-    b"\\ud800",
-    b"\n",
-    b"\r",
-    b"{",
-    b"}",
-    b"[",
-    b"]",
-    b",",
-    b"\t",
-    b";",
-    b"null",
-    b"9" * 5000,
-]
-Damage = Callable[[bytes, int, random.Random], bytes]
-DAMAGES: tuple[Damage, ...] = (
-    lambda content, at, chance: content[:at] + bytes([chance.randrange(256)]) + content[at + 1 :],
-    lambda content, at, chance: content[:at],
-    lambda content, at, chance: content[:at] + content[at + chance.randrange(40) :],
-    lambda content, at, chance: content[:at] + chance.choice(ODD) + content[at:],
-    lambda content, at, chance: content[:at] + content[chance.randrange(len(content)) :],
-    lambda content, at, chance: content[at:] + content[:at],
-    lambda content, at, chance: content.replace(content[at : at + 1], chance.choice(ODD)),
-    lambda content, at, chance: b"\n".join(chance.sample(lines := content.split(b"\n"), len(lines))),
-)  # fmt: skip
-
-
-def mutant(content: bytes, chance: random.Random) -> bytes:
-    """The content with one to three damages."""
-    for _ in range(chance.randint(1, 3)):
-        content = chance.choice(DAMAGES)(content, chance.randrange(len(content)), chance) or b" "
-    return content
 
 
 @pytest.mark.parametrize("suffix", MUTANTS)
@@ -72,7 +39,7 @@ def test_a_mutant_of_a_file_is_read_or_refused_in_one_sentence(
     for number in range(count):
         place = number % len(files)
         file = tmp_path / files[place].name
-        file.write_bytes(mutant(contents[place], chance))
+        file.write_bytes(mutant(contents[place], contents, chance))
         try:
             if number % 4:
                 without_repeats(

@@ -7,6 +7,7 @@ A document is read in this process, without the limits of its child process, so 
 
 import asyncio
 import functools
+import gzip
 import io
 import json
 import shutil
@@ -26,8 +27,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "serve" / "clients"))
 
 from mutations import zipped
 
+from groundup.data.clean import clean
 from groundup.data.reading import extract, sources
+from groundup.data.reading.examples import read_examples
 from groundup.data.reading.extracted import Extracted
+from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE
 from groundup.data.reading.options import SourceOptions
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
@@ -67,9 +71,14 @@ def try_one(reader: Reader, path: Path, data: bytes) -> bool:
     try:
         reader.read(path)
     except GroundupError as error:
-        assert error.message and "\n" not in error.message, f"not one line: {error.message!r}"
+        require_one_line(error)
         return False
     return True
+
+
+def require_one_line(error: GroundupError) -> None:
+    """What a user is told."""
+    assert error.message and len(error.message.splitlines()) == 1, error.message
 
 
 # Models and tokenizers.
@@ -191,7 +200,7 @@ def _jinja(path: Path) -> None:
             try:
                 render(asked, tokenizer, add_generation_prompt=True)
             except ModelError as error:
-                assert error.message
+                require_one_line(error)
 
 
 def _go(text: str, jinja_of: Callable[[str], str], unknown: type[Exception]) -> str:
@@ -210,17 +219,13 @@ def _read_texts(path: Path) -> None:
             if answer["kind"] == "document":
                 yield Extracted(**answer["document"])
 
-    report = SourceReport()
+    options, report = SourceOptions(wanted=LAYOUTS), SourceReport()
     with mock.patch.object(sources, "extract_documents", extract_here):
-        for document in sources.read_source(Source(str(path)), SourceOptions(), report):
-            document.text.encode()
-            document.name.encode()
+        for document in sources.read_source(Source(str(path)), options, report):
+            clean(document.text).text.encode()
 
 
 def _read_rows(path: Path) -> None:
-    from groundup.data.reading.examples import read_examples
-    from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, PREFERENCE
-
     for wanted in (LABELLED, CHAT_LAYOUTS, PREFERENCE, None):
         try:
             if wanted is None:
@@ -228,7 +233,7 @@ def _read_rows(path: Path) -> None:
             else:
                 read_examples(Source(str(path)), SourceOptions(), wanted)
         except GroundupError as error:
-            assert error.message.isprintable(), error.message
+            require_one_line(error)
 
 
 def _layouts(folder: Path, suffix: str) -> Seeds:
@@ -329,6 +334,12 @@ DOCUMENTS: dict[str, Callable[[], list[bytes]]] = {
     ".html": lambda: [HTML],
     ".md": lambda: [b"# The mill\n\n" + STORY + b"\n| a | b |\n|---|---|\n| 1 | 2 |\n"],
     ".rst": lambda: [b"The mill\n========\n\n" + STORY + b"\n.. note:: x\n\n   * a\n"],
+    ".tex": lambda: [
+        b"\\section{The mill}\n" + STORY + b"$x^2$ \\emph{a} % b\n\\begin{a}\nb\n\\end{a}\n"
+    ],
+    ".org": lambda: [b"* The mill\n:PROPERTIES:\n:END:\n" + STORY + b"#+BEGIN_SRC\nx\n#+END_SRC\n"],
+    ".adoc": lambda: [b"= The mill\n:a: b\n\n" + STORY + b"----\nx\n----\n|===\n|a |b\n|===\n"],
+    ".jsonl.gz": lambda: [gzip.compress(b'{"text": "The mill"}\n' * 9)],
     ".pdf": _pdfs,
     ".epub": _epubs,
     ".odt": _odts,
@@ -354,12 +365,14 @@ def _make_index(folder: Path) -> Seeds:
 
     (folder / "docs").mkdir()
     (folder / "docs/a.md").write_bytes(b"# Prices\n\nThe blue kettle is 7.50.\n\n" + STORY * 9)
-    update_index(folder, [Source(str(folder / "docs"))], progress=Silent())
-    (folder / MANIFEST).unlink()  # who damages an index may write its manifest anew
-    return [(folder / INDEX_FILE).read_bytes()]
+    made = folder / "a.index"
+    report = update_index(made, [Source(str(folder / "docs"))], progress=Silent())
+    assert report.files_read == 1
+    (made / MANIFEST).unlink()  # who damages an index may write its manifest anew
+    return [(made / INDEX_FILE).read_bytes()]
 
 
-@reader("index", "index.sqlite", _make_index)
+@reader("index", "a.index/index.sqlite", _make_index)
 def _index(path: Path) -> None:
     from groundup.retrieve.answer import AskConfig, ask
     from groundup.retrieve.index import Index
@@ -368,7 +381,7 @@ def _index(path: Path) -> None:
     for beside in path.parent.glob(f"{path.name}-*"):
         beside.unlink()
     with Index(path.parent) as index:
-        index.counts()
+        assert index.counts() and index.config
         find(index, "blue kettle", 5)
         list(ask(index, "How much is the blue kettle?", config=AskConfig(3)))
 

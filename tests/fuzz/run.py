@@ -4,7 +4,7 @@
 
 Where atheris is installed (pip install atheris: Linux, some Pythons), its libFuzzer keeps what reaches new code and goes on from there;
 elsewhere the damages are drawn at random. Findings are in build/fuzz/READER, the bytes and a text each: an exception, more than
-HANG_S seconds of processor time, more than MEMORY_BYTES of memory, or the end of the process.
+HANG_S seconds of processor time, more than MEMORY_BYTES of memory, or the end of the process. On Linux only.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from contextlib import nullcontext, redirect_stderr
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -47,7 +48,8 @@ class Trial:
         from readers import READERS, try_one
 
         self.reader, self.folder, self._try = READERS[name], folder, try_one
-        self.name, self.path, self.count = name, folder / self.reader.file, 0
+        self.name, self.path = name, folder / self.reader.file
+        self.count = RawValue("Q")  # shared with the forks
         self.seeds = list(self.reader.prepare(folder))
         if self.reader.forks:
             self.try_seeds()
@@ -69,7 +71,6 @@ class Trial:
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES,) * 2)
             self.guided(seconds, seed) if ATHERIS else self.at_random(seconds, seed)
-            print(f"executed_units: {self.count}", file=sys.stderr, flush=True)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -77,7 +78,7 @@ class Trial:
 
     def once(self, data: bytes) -> bool:
         """Whether the reader takes these bytes."""
-        self.count += 1
+        self.count.value += 1
         signal.setitimer(signal.ITIMER_PROF, HANG_S)
         try:
             return self._try(self.reader, self.path, data)
@@ -111,7 +112,7 @@ class Trial:
             return mutant(data, self.seeds, draw)[:max_size]
 
         options = [f"-max_total_time={max(1, int(seconds))}", f"-seed={seed}", "-verbosity=0"]
-        options += ["-rss_limit_mb=0", "-timeout=600", "-max_len=131072", "-print_final_stats=1"]
+        options += ["-rss_limit_mb=0", "-timeout=600", "-max_len=131072"]
         arguments = [sys.argv[0], *options, f"-artifact_prefix={self.folder}/", str(corpus)]
         atheris.Setup(arguments, lambda data: self.once(data) and None, custom_mutator=damage)
         atheris.Fuzz()
@@ -135,19 +136,17 @@ def keep(name: str, data: bytes, why: str) -> None:
 
 def fuzz(name: str, seconds: float, seed: int) -> int:
     """Try one reader in child processes, a new one after each that ended early; how often it was called."""
-    end_s, tries = time.monotonic() + seconds, 0
     with tempfile.TemporaryDirectory(prefix="groundup-fuzz-") as made:
         with redirect_stderr(io.StringIO()):
             trial = Trial(name, Path(made))
+        end_s = time.monotonic() + seconds
         while (left := end_s - time.monotonic()) > 1:
-            status = trial.attempt(left, seed)
-            said = (Path(made) / STDERR).read_text(errors="replace")
-            tries += sum(map(int, re.findall(r"executed_units: (\d+)", said)))
-            if status:
+            if status := trial.attempt(left, seed):
+                said = (Path(made) / STDERR).read_text(errors="replace")
                 why = said[max(0, said.find("Current thread")) :][:20_000]
                 keep(name, trial.path.read_bytes(), f"{why}\nended by {status}")
             seed += 1000
-    return tries
+        return int(trial.count.value)
 
 
 def main() -> None:
