@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundup.actions.definition import ActionSet
+from groundup.actions.own_words import quoted_lines
 from groundup.actions.state import ActionState, ActionTurn
 
 KEPT_S = 30 * 24 * 3600
@@ -52,13 +53,14 @@ def talk_of(
     conversation: str, customer: str | None, client: str, user_turns: Sequence[str]
 ) -> Talk:
     """Return a conversation by its messages, each in one line, without characters that are not
-    seen.
+    seen; quoted lines of the last one in quotation marks.
     """
     turns = [plain_line(each[:MAX_MESSAGE_CHARACTERS]) for each in user_turns]
     keys = [_hash(json.dumps([conversation, customer, client]))]
     for turn in turns:
         keys.append(_hash(json.dumps([keys[-1], turn])))
-    return Talk(conversation, tuple(keys), (turns or [""])[-1])
+    last = quoted_lines(user_turns[-1][:MAX_MESSAGE_CHARACTERS]) if turns else ""
+    return Talk(conversation, tuple(keys), plain_line(last))
 
 
 def plain_line(text: str) -> str:

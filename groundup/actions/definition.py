@@ -83,7 +83,7 @@ class Slot:
             ("most", self.most is not None, ("number", "money", "time")),
             ("past", self.past, ("date",)),
             ("unit", self.unit, ("number",)),
-            ("behind", self.behind, ("date", "time", "choice", "name")),
+            ("behind", self.behind, ("date", "time", "choice", "name", "text")),
             ("followed_by", self.followed_by, ("date", "time", "choice", "name")),
             ("rows", self.rows, ("code", "name")),
             ("currency", self.currency, ("money",)),

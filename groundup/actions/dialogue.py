@@ -27,6 +27,7 @@ from groundup.actions.endings import (
 from groundup.actions.likely import LIKELY, as_guess, likely_actions, with_code
 from groundup.actions.message_form import asking_part, asks_something, message_form
 from groundup.actions.message_values import MessageValues, said_anew
+from groundup.actions.own_words import mail_of
 from groundup.actions.pending import is_two_sided, pending, waiting_action
 from groundup.actions.progress import (
     advance,
@@ -34,6 +35,7 @@ from groundup.actions.progress import (
 )
 from groundup.actions.replies import (
     agrees,
+    begins_with_no,
     begins_with_yes,
     beside_undo,
     denies,
@@ -106,12 +108,12 @@ class Dialogue(SlotFilling):
 
     def _asks_undo(self) -> bool:
         """Whether a message says that what was just done is to be undone, perhaps with a reason."""
-        if reads_undo(self.message):
+        if reads_undo(self.own):
             return True
-        beside = beside_undo(self.message)
-        other = None if beside == self.message else self.chooser.choose(beside)
+        beside = beside_undo(self.own)
+        other = None if beside == self.own else self.chooser.choose(beside)
         is_other = other is not None and other != (self.state.last and self.state.last.action)
-        return beside != self.message and not is_other
+        return beside != self.own and not is_other
 
     def _undoes_before(self) -> bool:
         """Whether a message can't mean the wish that was just taken up, only what was done before."""
@@ -119,26 +121,29 @@ class Dialogue(SlotFilling):
 
     def _begin(self) -> Step:
         if self.heard.is_unsure:
-            name = self.chooser.choose(self.message, is_unsure=True)
+            name = self.chooser.choose(self.own, is_unsure=True)
             return Step(self.state) if name is None else self._which(OFFERED, name)
         found = wishes_of(self.message, self.chooser)
         wishes = [one for each in found for one in listed_wishes(self.actions, each)][:MAX_WISHES]
-        if len(found) < 2 and (either := self.chooser.either(self.message)) is not None:
+        if len(found) < 2 and (either := self.chooser.either(self.own)) is not None:
             return self._which(WHICH, *either)
         if not wishes:
             return Step(self.state)
         if len(wishes) == 1:
-            named = self.chooser, self.actions, self.message, wishes[0].action
+            named = self.chooser, self.actions, self.own, wishes[0].action
             wishes = [replace(wishes[0], action=with_code(*named, self._values_of))]
         made = self._start(wishes[0], wishes[1:])
-        is_told = len(wishes) == 1 and self.chooser.form(self.message) in UNASKED
+        is_told = len(wishes) == 1 and self.chooser.form(self.own) in UNASKED
         return as_guess(made) or made if is_told and not made.state.values else made
 
     def _begin_likely(self) -> Step:
         """Begin what a message asks for where no action is sure, as a guess where it is not likely by
-        itself; of two that are about as likely ask which one.
+        itself; of two that are about as likely ask which one. What only a mail asks for is offered.
         """
-        found = likely_actions(self.chooser, self.actions, self.message, self._values_of)
+        found = likely_actions(self.chooser, self.actions, self.own, self._values_of)
+        if not found and (mail := mail_of(self.message)):
+            name = self.chooser.choose(mail)
+            return Step(self.state) if name is None else self._which(OFFERED, name)
         if len(found) != 1:
             names = [each.action for each in found]
             return self._which(WHICH, *names) if names else Step(self.state)
@@ -165,7 +170,7 @@ class Dialogue(SlotFilling):
         self.state = replace(self.state, waits="", wishes=())
         if reads_no(self.message) or reads_cancel(self.message) or denies(self.message):
             return Step(self.state, ActionTurn("cancelled", action.say("cancelled"), action))
-        titles, place = [each.title for each in named if each], None
+        titles, place, giving = [each.title for each in named if each], None, list[int]()
         if len(wishes) == 1 and (says_yes or self._gives_values(action)):
             place = 0
         elif len(wishes) > 1 and not asks_something(self.message):
@@ -176,7 +181,12 @@ class Dialogue(SlotFilling):
             self.state = before
             return self._again()
         if place is None:
-            return self._begin()
+            made = self._begin()
+            if made.turn is not None or made.performance is not None or not giving:
+                return made
+            more = (replace(each, message=f"{each.message}. {self.message}") for each in wishes)
+            self.state = replace(before, wishes=tuple(more))
+            return self._again()
         chosen = self.actions.action(wishes[place].action)
         assert chosen is not None
         return self._start(wishes[place], (), self._read(chosen, self.message))
@@ -210,13 +220,15 @@ class Dialogue(SlotFilling):
     def _read_wish(self, action: Action, message: str) -> MessageValues:
         """Return the values of a message; of several the one that stands where it asks."""
         read = self._read(action, message)
-        part = asking_part(message) if read.unclear else ""
+        codes = {slot.name for slot in action.askable if slot.type == "code"}
+        open_ones = {*read.unclear, *(codes - read.values.keys())}
+        part = asking_part(message) if open_ones else ""
         if not part:
             return read
         own = self._read(action, part, max(0, message.find(part))).values
-        own = {name: each for name, each in own.items() if name in read.unclear}
+        own = {name: each for name, each in own.items() if name in open_ones}
         unclear = {name: each for name, each in read.unclear.items() if name not in own}
-        return MessageValues({**read.values, **own}, unclear)
+        return MessageValues({**read.values, **own}, unclear, read.either)
 
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)
@@ -264,7 +276,7 @@ class Dialogue(SlotFilling):
         return self._other_wish(action)
 
     def _is_wrong_guess(self, asked: Slot) -> bool:
-        is_words = asked.type in ("name", "text") and denies(self.message)
+        is_words = asked.type in ("name", "text") and begins_with_no(self.message)
         return is_words or reads_no(self.message)
 
     def _is_short(self) -> bool:

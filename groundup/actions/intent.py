@@ -56,6 +56,7 @@ from groundup.actions.message_form import (
     sentence_forms,
     sentences,
 )
+from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import is_within, words
 
 # Each count of a word in the texts of an action is raised by so much.
@@ -104,6 +105,7 @@ CLEARLY = 2.5
 REMEMBERED_WORDS = 2**14
 # The least length of a stem that may be a slip.
 MISSPELT_LETTERS = 6
+_SMALL_WORD = re.compile(r"\b[a-z]{5,}\b")
 
 
 _OWN = frozenset(["i", "my", "me", "we", "our", "us", "im", "ive", "id"])
@@ -149,6 +151,9 @@ class ActionChooser:
         self._spellings = frozenset([*self._known, *self._answered.counts])
         self._ordinary = self._spellings | ORDERS
         self._weighed = self._spellings.union(*self._options.values())
+        self._swapped = _swapped(
+            text for each in actions for text in (each.title, *each.examples, *each.not_examples)
+        )
         self._weights: dict[tuple[str, str], float] = {}
         self.meanings: Meanings | None = None
         if embed is not None and actions:
@@ -215,7 +220,7 @@ class ActionChooser:
 
     def _is_ordered(self, name: str, text: str) -> bool:
         """Whether a text has the word with which an action's title begins: "cancel"."""
-        return not self._title_verbs[name].isdisjoint(words_of(text))
+        return not self._title_verbs[name].isdisjoint(self._respelt(words_of(text)))
 
     def odds(self, message: str) -> dict[str, float]:
         """Return the logarithm of the odds that a message asks for each action; {} by words alone, and
@@ -226,7 +231,8 @@ class ActionChooser:
 
     def _read(self, message: str) -> str:
         """Return what of a message is read."""
-        return unquoted(in_small_letters(message[:MAX_CHARACTERS], self._ordinary))
+        text = unquoted(in_small_letters(message[:MAX_CHARACTERS], self._ordinary))
+        return _SMALL_WORD.sub(lambda each: self._swapped.get(each[0], each[0]), text)
 
     def _odds(self, message: str, labels: frozenset[str] = frozenset()) -> dict[str, float]:
         """Return the logarithm of the odds that a message asks for an action, for each one: that of
@@ -449,6 +455,18 @@ def _nearest_word(word: str, known: frozenset[str]) -> str:
         return word
     near = {each for each in known if is_within(word, each, 1)}
     return near.pop() if len(near) == 1 else word
+
+
+def _swapped(texts: Iterable[str]) -> dict[str, str]:
+    """Return the words of texts by what they are with two letters swapped: "cancle"."""
+    known = {word for text in texts for word in words(text) if _SMALL_WORD.fullmatch(word)}
+    found: dict[str, str] = {}
+    for word in sorted(known):
+        for at in range(1, len(word) - 1):
+            slip = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+            if slip not in known and slip not in STOP_WORDS["en"]:
+                found[slip] = word
+    return found
 
 
 def _plain(text: str) -> str:

@@ -9,7 +9,7 @@ only asks for values and a confirmation, and said as a guess where the odds alon
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from groundup.actions.definition import Action, ActionSet, Slot
@@ -21,8 +21,9 @@ from groundup.actions.intent import EITHER, MANY_VALUES, QUESTIONS, ActionChoose
 LEAST, LIKELY = -0.7, 0.0
 # So near behind a guess another action may be the one that is meant.
 EITHER_GUESS = 0.75
-# What a value adds: a code by itself, of the others at most MOST together.
-CODE, CODE_IN_QUESTION, MOST = 4.75, 3.0, 2.5
+# What a value adds: a code by itself, and each further one as much; of the others at most MOST
+# together, an amount that a lookup asks for as much by itself; all that is needed but one NEARLY.
+CODE, CODE_IN_QUESTION, MOST, NEARLY = 4.75, 3.0, 2.5, 3.0
 MONEY, KNOWN_NAME, CHOICE, OTHER = 1.5, 1.5, 0.5, 0.3
 # Of so many actions values are read.
 READ = 3
@@ -69,15 +70,17 @@ def weighed(
     code = CODE_IN_QUESTION if chooser.form(message) == "question" else CODE
     for name in sorted(odds, key=lambda each: (-odds[each], each))[:READ]:
         action = actions.action(name)
-        if action is None or odds[name] < LEAST - code:
+        if action is None or odds[name] < LEAST - 2 * code:
             continue
         given = values_of(name)
         slots = [slot for slot in action.askable if slot.name in given]
         has_code = any(_is_key(action, slot) for slot in slots)
         has_code |= not asks and any(slot.type == "text" for slot in slots)
         has_code |= _is_whole(action, given)
-        evidence = 0.0 if asks else min(MOST, sum(map(_weight, slots)))
-        evidence = code if has_code else evidence
+        evidence = 0.0 if asks else min(MOST, sum(_weight(action, slot) for slot in slots))
+        if not asks and _is_whole(action, given, lacking=1):
+            evidence = max(evidence, NEARLY)
+        evidence = code * max(1, _codes(slots)) if has_code else evidence
         found.append(Likely(name, odds[name] + evidence, odds[name], has_code))
     return sorted(found, key=lambda each: -each.score)
 
@@ -110,18 +113,28 @@ def as_guess(made: Step) -> Step | None:
 
 def _is_key(action: Action, slot: Slot) -> bool:
     """Whether a code is of something that the world knows, as no telephone number is."""
-    asks = rf":{slot.name}\b"
-    is_known = bool(slot.rows) or any(re.search(asks, each.sql) for each in action.lookups)
-    return slot.type == "code" and is_known
+    return slot.type == "code" and (bool(slot.rows) or _is_asked(action, slot))
 
 
-def _is_whole(action: Action, given: Collection[str]) -> bool:
-    """Whether a message has all that an action asks for, and that is much."""
+def _is_whole(action: Action, given: Collection[str], lacking: int = 0) -> bool:
+    """Whether a message has all that an action asks for but `lacking`, and that is much."""
     needed = [slot.name for slot in action.askable if not slot.optional]
-    return len(needed) >= MANY_VALUES and all(name in given for name in needed)
+    had = sum(name in given for name in needed)
+    return had >= MANY_VALUES and had >= len(needed) - lacking
 
 
-def _weight(slot: Slot) -> float:
+def _codes(slots: Sequence[Slot]) -> int:
+    return sum(slot.type == "code" for slot in slots)
+
+
+def _is_asked(action: Action, slot: Slot) -> bool:
+    """Whether a lookup of an action asks for what has a slot's value."""
+    return any(re.search(rf":{slot.name}\b", each.sql) for each in action.lookups)
+
+
+def _weight(action: Action, slot: Slot) -> float:
     if slot.type == "name":
         return KNOWN_NAME if slot.among else OTHER
+    if slot.type == "money" and _is_asked(action, slot):
+        return MOST
     return {"money": MONEY, "choice": CHOICE}.get(slot.type, OTHER)

@@ -76,7 +76,7 @@ _WISHING = re.compile(
 # "Could Finn get a bus pass?", "could I have an appointment?"
 _OF_SOMEONE = re.compile(
     rf"{OPENING}(?:can|could|may|might) (?:my (?:son|daughter|child|wife|husband|mum|dad|partner)"
-    r"|(?-i:[A-Z][a-z]+)) (?:get|have|join|go|come|take|be added|be signed|start|use)\b"
+    r"|he|she|they|(?-i:[A-Z][a-z]+)) (?:get|have|join|go|come|take|be added|be signed|start|use)\b"
     rf"|{OPENING}(?:could|might) {_WE} (?:please |possibly )*(?:have|book|order|arrange|reserve)\b",
     re.IGNORECASE,
 )
@@ -87,7 +87,7 @@ _REQUESTING = re.compile(
     re.IGNORECASE,
 )
 _WANTING = re.compile(
-    rf"\b(?:{_WE}(?:'d| would|d|'ll| will)(?: really| also| just)*"
+    rf"\b(?:{_WE}(?:'d| would|d| should|'ll| will)(?: really| also| just| very much)*"
     r" (?:like|love|prefer|take|have|need|appreciate|rather(?! not\b)"
     r"|be (?:\w+ )?(?:grateful|glad|happy|pleased))\b"
     rf"|{_WE} (?:really |also |just )*(?:want|need|wish|wanna)\b"
@@ -107,8 +107,9 @@ _PLEASE = re.compile(r"\b(?:please|pls|plz|kindly)\b", re.IGNORECASE)
 _MUST = re.compile(rf"\b{_WE}(?:'ve| have)? (?:must|have to|got to|gotta|had to)\b", re.IGNORECASE)
 # "..., how quickly do I have to answer"
 _ASKED_BEHIND = re.compile(
-    r"[,;-]\s*(?:(?:and|but|so)\s+)?(?:how|what|when|where|which|why|who|is it|do i|do we|does"
-    r"|can i|am i)\b",
+    r"[,;-]\s*(?:(?:and|but|so)\s+)?(?:how|what|why|is it|do i|do we|does|can i|am i"
+    r"|(?:when|where|which|who)(?= (?:is|are|do|does|did|can|could|will|would|should|must|has|have"
+    r"|was|were)\b| \w+ (?:is|are|do|does|can|will)\b|.*\?))\b",
     re.IGNORECASE,
 )
 # What is done already is told for a question or a complaint.
@@ -168,7 +169,7 @@ def asking_tail(sentence: str) -> str:
     """Return the end of a sentence that asks for something behind what it tells; "" for none.
 
     >>> asking_tail("I left my purse at mum's, but can you put a stop on it?")
-    'can you put a stop on it?'
+    'but can you put a stop on it?'
     """
     for match in _TAIL.finditer(sentence):
         before, tail = sentence[: match.start()], sentence[match.end() :]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from groundup.actions.definition import Action, Slot
 from groundup.actions.intent_meaning import Meanings
 from groundup.actions.message_form import sentences
+from groundup.actions.own_words import without_markup
 from groundup.actions.progress import Bound, KnownWorld, shown
 from groundup.actions.state import HeldValue, ValueSource
 from groundup.actions.values import (
@@ -50,6 +51,8 @@ class MessageValues:
     values: dict[str, HeldValue] = field(default_factory=dict)
     unclear: dict[str, str] = field(default_factory=dict)
     """Questions for what can be read in two ways, by slots."""
+    either: dict[str, tuple[HeldValue, ...]] = field(default_factory=dict)
+    """The values that it may be, by slots."""
 
 
 @dataclass(frozen=True)
@@ -87,20 +90,23 @@ class MessageReading:
                 if told is not None:
                     place = start + told.start, start + told.end
                     values[slot.name] = HeldValue(told.value, "message", *place, str(told.value))
-        unclear = {}
+        unclear, both = {}, {}
         for name, readings in unclear_values(slots, message, self.today, asked_of).items():
             own = self.action.slot(name)
             if own is not None and name not in values:
-                either = f" {self.action.say('or')} "
-                choices = either.join(shown(self.action, own, value) for value in readings)
+                both[name] = tuple(
+                    HeldValue(value, "message", shown=shown(self.action, own, value))
+                    for value in readings
+                )
+                choices = f" {self.action.say('or')} ".join(each.shown for each in both[name])
                 unclear[name] = self.action.say("unclear", values=choices)
-        return MessageValues(values, unclear)
+        return MessageValues(values, unclear, both)
 
     def _told(self, slot: Slot, message: str) -> ReadValue | None:
         """Return the option of a choice that a sentence or clause of a message tells."""
         if self.meanings is None or not slot.told:
             return None
-        text = message[:MAX_READ_CHARACTERS]
+        text = without_markup(message)[:MAX_READ_CHARACTERS]
         parts = [*sentences(text), *_CLAUSES.split(text)][:MAX_PARTS]
         clauses = [each.strip() for each in parts if len(words(each)) >= LEAST_WORDS]
         texts = {

@@ -48,7 +48,7 @@ _SPAN = r"(days?|weeks?|fortnights?)"
 # "24 or 25 December", "3 to 7 March"
 _DAY_MONTH = re.compile(
     rf"(?:\b({_DAY})s?,?\s+)?(?:\bthe\s+)?\b((?:{_NUMBER}\s*(?:-|–|or|and|to|until|till)\s*)*)"
-    rf"({_NUMBER})\.?\s+(?:of\s+)?({MONTH})\b\.?(?:,?\s+((?:19|20)\d\d)\b)?",
+    rf"({_NUMBER})\.?\s+(?:of\s+)?({MONTH})\b(?:\.?,?\s+((?:19|20)\d\d)\b)?",
     re.IGNORECASE,
 )
 _MONTH_DAY = re.compile(

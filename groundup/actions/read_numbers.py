@@ -55,7 +55,7 @@ _FOR = re.compile(
 # "Two of us are vegan" is no number of guests.
 _OF_US = re.compile(
     rf"(?:\b(?P<number>{NUMBER})|\bboth)\s+of\s+us\b(?!\s+(?:is|are|was|were|has|have|will|would|uses?"
-    r"|needs?|eats?|can'?t|cannot|don'?t|doesn'?t|likes?|comes?|wants?|also)\b)",
+    r"|needs?|eats?|can'?t|cannot|don'?t|doesn'?t|likes?|comes?|wants?(?! to\b)|also)\b)",
     re.IGNORECASE,
 )
 _WITH_KIN = re.compile(

@@ -1,14 +1,13 @@
 """Values that are words of a message: choices with synonyms and spelling mistakes, codes by their
-pattern, names, free text.
+pattern, names.
 
     choice   "diner please"                     dinner
     code     "it's lk7-q2m"                     LK7Q2M
     name     "in the name of van der Berg"      van der Berg
-    text     "my new address is 14 Mill Lane"   14 Mill Lane
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from groundup.actions.definition import MAX_CHARACTERS, Slot
@@ -156,17 +155,6 @@ _REMARKS = frozenset(
     )
 )
 _NO_NAME_ENDING = re.compile(r".{3,}(?:ing|ed|ment|tion|less|ful|ous|able|ible)|.{5,}ly")
-_TEXT_LEAD = re.compile(
-    r"\s*(?:(?:it'?s|it is|(?:my|the|our) (?:new )?(?:[^\W\d_]+ )?(?:is|are)|please (?:write"
-    r"|note|say)"
-    r"(?: that)?|that would be|just|ok|okay|yes)\b[\s,:]*)?",
-    re.IGNORECASE,
-)
-_REQUEST = re.compile(
-    r"(?:please\s+)?(?:i|i'd|we|we'd|can|could|would|will|may|change|update|how|what)\b",
-    re.IGNORECASE,
-)
-_QUOTED = re.compile(r"[\"“”«„]([^\"“”«»„]{3,})[\"“”»]")
 
 
 def read_choices(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
@@ -331,9 +319,26 @@ def names_behind(text: str, cues: Sequence[str]) -> list[Reading]:
     if cues:
         words = "|".join(map(re.escape, sorted(cues, key=len, reverse=True)))
         for match in re.finditer(rf"\b(?:{words})\W+({_CAPITALS})", text, re.IGNORECASE):
-            start, end = _name_end(text, *match.span(1))
+            whole = re.match(rf",\s+({re.escape(match[1])}\s+{_CAPITALS})", text[match.end() :])
+            place = match.end() if whole else 0  # "it's Jonas, Jonas Pellow"
+            span = whole.span(1) if whole else match.span(1)
+            start, end = _name_end(text, place + span[0], place + span[1])
             if end > start:
-                found.append(Reading(start, end, (_as_name(text[start:end]),)))
+                found.append(Reading(match.start(1), end, (_as_name(text[start:end]),)))
+    return found
+
+
+def names_said(text: str) -> list[Reading]:
+    """Return the names that are called so: "my name is Hollis", "in the name of Bramley".
+
+    >>> [each.values for each in names_said("Mr Tibbs knows us. My name is Ann Hay")]
+    [('Ann Hay',)]
+    """
+    found = []
+    for match in _SAID_NAME.finditer(text):
+        start, end = _name_end(text, *match.span(1))
+        if end > start:
+            found.append(Reading(start, end, (_as_name(text[start:end]),)))
     return found
 
 
@@ -432,38 +437,3 @@ def _as_name(said: str) -> str:
         return said
     parts = re.split(r"([\s'-])", said.lower())
     return "".join(part if part in _PARTICLES else part.capitalize() for part in parts)
-
-
-def read_text(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
-    """Return the free text for a slot: the whole reply; unasked what stands in quotation marks, or
-    behind the slot's name ("address to ...") or a colon.
-    """
-    if asked:
-        match = _TEXT_LEAD.match(text)
-        start = match.end() if match else 0
-        end = len(text.rstrip())
-        return [Reading(start, end, (text[start:end],))] if end > start else []
-    for start, end in _behind_cues(text, slot):
-        said = text[start:end].rstrip(" .!\n")
-        if len(words(said)) > 1 and not _asks_for(said, slot):
-            return [Reading(start, start + len(said), (said,))]
-    return []
-
-
-def _asks_for(said: str, slot: Slot) -> bool:
-    """Whether a text is the request itself: "One more thing: I need to change my address." """
-    own = words(slot.name.replace("_", " "))[-1:]
-    return _REQUEST.match(said) is not None and set(own) <= set(words(said))
-
-
-def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
-    for match in _QUOTED.finditer(text):
-        yield match.span(1)
-    name = re.escape(slot.name.replace("_", " "))
-    cue = rf"\b{name}\s*(?:is|to|are|as|:|will be)\s+(?!(?:an?|the|on|my|our|your|his|her|their|this|that)\b)([^.!?\n]+)"
-    alone = rf"(?:\A|[.!?;\n]\s*)(?:the|my|our) {name} (?:is|are|will be|:)\s+([^.!?\n]+)"
-    for pattern in (cue, alone):
-        for match in re.finditer(pattern, text, re.IGNORECASE):
-            yield match.span(1)
-    for match in re.finditer(r"[^\W\d_]\s*:\s+(\S[\s\S]+)\Z", text):
-        yield match.span(1)

@@ -50,10 +50,19 @@ _TO = re.compile(
     r"\s*(?:(?:\w+\s+){0,2}?(?:to|for|until|into)|->|→)\s+(?:(?:the|on|at|around|about)\s+)*\Z",
     re.IGNORECASE,
 )
-# "did I say Callum? I meant Finn": what stands right behind is meant, nothing before it.
+# "did I say Callum? I meant Finn", "not done by January. Make it May": what stands right behind is
+# meant, nothing before it.
 _MEANT = re.compile(
-    r"\b(?:i|we)(?:'d| had)? (?:meant|mean)(?: to (?:say|put|write))?\W+"
-    r"(?:(?:the|for|on|at|it's)\s+)*\Z",
+    r"\b(?:(?:i|we)(?:'d| had)? (?:meant|mean)(?: to (?:say|put|write))?|make (?:it|that)"
+    r"|let'?s (?:say|make it))\W+(?:(?:the|for|on|at|it's)\s+)*\Z",
+    re.IGNORECASE,
+)
+# "My Friday flight is off. Sunday would do just as well": what stands before it is wished.
+_SUITS = re.compile(
+    r"(?:\s+(?:the )?[^\W\d_]+)?,?\s+(?:(?:would|will|should|might)(?: also| just| then)*"
+    r" (?:be (?:\w+ )?(?:fine|good|ok(?:ay)?|great|perfect|better|best|ideal|possible|lovely"
+    r"|all ?right)"
+    r"|do\b|work\b|suit\b)|(?:works|suits)\b)(?! not\b)",
     re.IGNORECASE,
 )
 _INSTEAD = re.compile(r"[^.!?]*?\binstead\b(?! of)", re.IGNORECASE)
@@ -81,7 +90,7 @@ def meant(text: str, readings: Sequence[Reading]) -> list[Reading]:
         if not (moves and following and _TO.fullmatch(text, each.end, following.start))
     ]
     instead = [each for each in kept[-1:] if _INSTEAD.match(text, each.end)]
-    return instead or kept
+    return instead or [each for each in kept if _SUITS.match(text, each.end)] or kept
 
 
 def overlaps(start: int, end: int, readings: Iterable[Reading]) -> bool:

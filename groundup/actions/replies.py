@@ -104,6 +104,7 @@ _YES_AND_MORE = re.compile(
     r"\W*(?:yes+|yeah|yep|yup|sure|ok(?:ay)?)\b(?!.*\b(?:no|not|\w+n't|never|later|leave|stop)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_SENTENCES = re.compile(r"(?<=[.!;])\s+")
 # Where a sentence or clause of a reply begins.
 _PARTS = re.compile(r"[.!;,\n]+\s*|\s+-+\s+")
 _AGREED = re.compile(
@@ -117,7 +118,13 @@ _AGREED = re.compile(
 _COURTESY = re.compile(
     r"\b(?:(?:that|it)(?: would|'d) be (?:lovely|great|good|perfect|fine|brilliant|wonderful|ideal)"
     r"|sorry (?:for|about) (?:all )?(?:the|any|your) (?:trouble|bother|fuss|hassle|wait|delay)"
-    r"|no (?:problem|worries|bother|rush|hurry))\b",
+    r"|no (?:problem|worries|bother|rush|hurry)|(?:it|that) can'?t be helped"
+    r"|if (?:that|it)(?:'?s| is)(?: all)? (?:ok(?:ay)?|all ?right|fine|possible)"
+    r"(?: (?:with|by) you)?"
+    r"|if (?:you (?:would|could|can|please|don'?t mind)|i may|possible|not too much trouble)"
+    r"|i(?:'d| would| should) be (?:\w+ )?(?:grateful|obliged|glad|thankful))\b"
+    # "... and heaven help you if it goes wrong again"
+    r"|\b(?:god|heaven|lord) help (?:you|us|me)\b[^?]*\Z",
     re.IGNORECASE,
 )
 # What takes a yes back, binds it to something, or only reports one.
@@ -149,6 +156,12 @@ _NAMED = re.compile(r"\d+|(?<=[^\s.!?,;] )[A-ZÀ-ÖØ-Þ]\w+")
 # Where a reason may follow.
 _REASON = re.compile(
     r"[,;.!]\s+|\s+-+\s+|\s+(?:because|cause|cos|as|since|so|for)\s+", re.IGNORECASE
+)
+# "No, I want ..." and "no I don't", but not "no eggs and no milk".
+_NO_AND_MORE = re.compile(
+    r"\W*(?:nope|nah|no(?=\W*\Z|\s*[,.;!:-]|\s+(?:i|i'm|that|that's|thats|it|it's|its|this|we|you"
+    r"|not|thanks?|thank|sorry|wait|please|way|don'?t)\b))\b",
+    re.IGNORECASE,
 )
 _DENIAL = re.compile(
     r"\A\W*(?:no|nope|not|neither|nein|non)\b|\b(?:neither|none)\b|\b(?:don't|dont|do not)\s+"
@@ -194,9 +207,11 @@ def agrees(message: str, shown: str = "") -> bool:
     (False, False, False)
     """
     text = _COURTESY.sub("", message.replace("’", "'")).strip()
-    if len(words(text)) > MAX_AGREEING or _HESITATES.search(text) or _MARKUP.search(text):
+    sentences = _SENTENCES.split(text)
+    beside = " ".join(each for each in sentences if len(sentences) < 2 or not reads_yes(each))
+    if len(words(text)) > MAX_AGREEING or _HESITATES.search(beside) or _MARKUP.search(text):
         return False
-    if HESITATES.search(text):
+    if HESITATES.search(beside):
         return False
     known = {*words(shown), *re.findall(r"\d+", shown)}
     if not {each.lower() for each in _NAMED.findall(text)} <= known:
@@ -233,6 +248,15 @@ def denies(message: str) -> bool:
     (True, True, False)
     """
     return _DENIAL.search(message.replace("’", "'")) is not None
+
+
+def begins_with_no(message: str) -> bool:
+    """Whether a message begins with a no of its own, which is no word of a list.
+
+    >>> begins_with_no("No, that's wrong"), begins_with_no("No meat and no fish")
+    (True, False)
+    """
+    return _NO_AND_MORE.match(message.replace("’", "'")) is not None
 
 
 def refuses(message: str) -> bool:

@@ -9,6 +9,7 @@ from groundup.actions.definition import Action, ActionSet, Slot
 from groundup.actions.endings import Step, fingerprint_of, hash_of, with_offer
 from groundup.actions.intent import ActionChooser
 from groundup.actions.message_values import MessageReading, MessageValues
+from groundup.actions.own_words import own_words, without_markup
 from groundup.actions.progress import (
     ActionProgress,
     KnownWorld,
@@ -39,6 +40,7 @@ class SlotFilling:
         self.state = state
         self.heard = heard
         self.message = heard.message
+        self.own = own_words(heard.message)
         self.known = known_values(heard.today, heard.now, heard.customer)
 
     def _read(
@@ -63,6 +65,10 @@ class SlotFilling:
         chosen = self._chosen_row(progress.needed, progress)
         if chosen:
             return self._go_on(action, {**values, **chosen}, read)
+        settled = self._settled(action, values, read)
+        if settled:
+            unclear = {name: each for name, each in read.unclear.items() if name not in settled}
+            return self._go_on(action, {**values, **settled}, replace(read, unclear=unclear))
         turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
         unclear = [slot for slot in action.askable if slot.name in read.unclear]
         for slot in (*unclear, progress.needed):
@@ -82,12 +88,29 @@ class SlotFilling:
         )
         return Step(state, replace(turn, kind="confirm", text=text))
 
+    def _settled(
+        self, action: Action, held: Mapping[str, HeldValue], read: MessageValues
+    ) -> dict[str, HeldValue]:
+        """Return the value of a slot that may be several, of which lookups and rules allow one
+        alone: of two names the one in the booking.
+        """
+        for name in read.unclear:
+            fits = []
+            for value in read.either.get(name, ()):
+                tried = advance(action, self.world, {**held, name: value}, self.known)
+                if tried.refused is None and tried.missing is None:
+                    fits.append(value)
+            if len(fits) == 1:
+                return {name: fits[0]}
+        return {}
+
     def _chosen_row(self, slot: Slot | None, progress: ActionProgress) -> dict[str, HeldValue]:
         """Return the value of a slot whose row the message describes."""
         if slot is None or not slot.rows:
             return {}
         rows, least = rows_of(slot, self.world, progress.bound), 2 - (self.state.asked == slot.name)
-        row = meant_row(rows, self.message, least) or meant_row(rows, self.state.message, 2)
+        said = without_markup(self.message)
+        row = meant_row(rows, said, least) or meant_row(rows, self.state.message, 2)
         fits = row is not None and slot.accepts(row)
         return {slot.name: HeldValue(row, "message", shown=row)} if row and fits else {}
 

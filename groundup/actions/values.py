@@ -14,18 +14,20 @@ from datetime import date
 
 from groundup.actions.amounts import amount
 from groundup.actions.definition import Slot, SlotValue
+from groundup.actions.own_words import without_markup
 from groundup.actions.read_dates import read_dates
 from groundup.actions.read_numbers import NUMBER, plain_number, read_money, read_numbers
+from groundup.actions.read_texts import read_text
 from groundup.actions.read_times import read_times
 from groundup.actions.read_words import (
     names_alone,
     names_behind,
     names_beside,
     names_called,
+    names_said,
     read_choices,
     read_codes,
     read_names,
-    read_text,
 )
 from groundup.actions.reading import MAX_OFFERED, Reading, Respelled, blanked, meant
 from groundup.language.terms import words
@@ -129,6 +131,7 @@ class _MessageReader:
 
     def __init__(self, message: str, today: date, slots: Sequence[Slot]) -> None:
         self._message, self._today = message.replace("’", "'"), today
+        self._own = without_markup(self._message)
         self._barred = frozenset().union(*map(_words_of_slot, slots))
         self._taken: list[Reading] = []
         self._codes: list[Reading] = []
@@ -139,16 +142,19 @@ class _MessageReader:
         """
         own = [self._of(slot, asked=asked and place == 0) for place, slot in enumerate(slots)]
         if slots[0].type == "name" and not (asked and own[0]):
-            called = [names_called(blanked(self._message, self._taken), slot) for slot in slots]
+            called = [names_called(blanked(self._own, self._taken), slot) for slot in slots]
             if len(slots) > 1 and any(called):
                 known = [one for each in called for one in each]
                 others = ([one for one in each if one not in known] for each in own)
                 own = [one or other for one, other in zip(called, others, strict=True)]
-            beside = names_beside(blanked(self._message, self._taken), self._codes)
+            beside = names_beside(blanked(self._own, self._taken), self._codes)
             if beside:
                 own = [beside, *([one for one in each if one not in beside] for each in own[1:])]
+            if len(slots) == 1 and len(own[0]) > 1:
+                said = names_said(blanked(self._own, self._taken))
+                own = [[one for one in own[0] if one in said] or own[0]]
             if len(slots) == 1 and self._taken and not (asked or own[0] or slots[0].among):
-                own = [names_alone(blanked(self._message, self._taken), self._barred)]
+                own = [names_alone(blanked(self._own, self._taken), self._barred)]
         found: dict[str, Reading] = {}
         if len(slots) > 1 and own[0] and all(each == own[0] for each in own[1:]):
             if len(own[0]) == len(slots):
@@ -176,7 +182,7 @@ class _MessageReader:
         ]
         if len(numbers) != 1 or len(chosen) != 1:
             return {}
-        rest = self._without_times(blanked(self._message, self._taken)[: chosen[0].start])
+        rest = self._without_times(blanked(self._own, self._taken)[: chosen[0].start])
         match = _COUNT_BEFORE.search(rest)
         number = plain_number(match[1]) if match else None
         if match is None or number is None:
@@ -186,7 +192,7 @@ class _MessageReader:
     def _of(self, slot: Slot, *, asked: bool) -> list[Reading]:
         """Return what the message may mean for a slot."""
         found = self._all_of(slot, asked=asked)
-        if not slot.is_marked:
+        if not slot.is_marked or slot.type == "text":
             return found
         marked = [each for each in found if self._is_marked(slot, each)]
         return marked if marked or not asked else found
@@ -201,10 +207,10 @@ class _MessageReader:
         return bool(is_behind or is_before)
 
     def _all_of(self, slot: Slot, *, asked: bool) -> list[Reading]:
-        rest = blanked(self._message, self._taken)
         if slot.type == "text":
-            return read_text(self._message if asked else rest, slot, asked=asked)
-        rest = rest[:MAX_READ_CHARACTERS]
+            rest = self._message if asked else blanked(self._message, self._taken)
+            return read_text(rest, slot, asked=asked)
+        rest = blanked(self._own, self._taken)[:MAX_READ_CHARACTERS]
         if slot.type == "name":
             return [*names_behind(rest, slot.behind), *read_names(rest, asked=asked)]
         if slot.type == "code":

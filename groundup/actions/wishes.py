@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from groundup.actions.definition import Action, ActionSet
 from groundup.actions.intent import ActionChooser
 from groundup.actions.intent_words import VALUE_TYPES, names_in, words_of
+from groundup.actions.own_words import own_words, without_markup
 from groundup.actions.read_words import read_codes
 from groundup.actions.reading import blanked
 from groundup.actions.state import HeldValue, LastDone, Wish
@@ -48,7 +49,9 @@ _SECOND = re.compile(r"\b(?:second|latter|last|2nd)\b", re.I)
 def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     """Return the different actions that a message asks for, each with what it says of it. Within a
     sentence only a request begins a second one: "we have a table, and there's one less now" is one.
+    What is quoted, forwarded or in markup asks for none.
     """
+    whole_message, message = message, own_words(message)
     whole = chooser.choose(message)
     cuts = list(itertools.islice(_CLAUSES.finditer(message), MAX_CLAUSES))
     starts = [0, *(match.end() for match in cuts)]
@@ -85,11 +88,11 @@ def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     if len(names) == 1 and len(named) > 1:  # another clause only told a value of it
         whole = names[0]
     if len(names) < 2:
-        return [] if whole is None else [Wish(whole, message)]
+        return [] if whole is None else [Wish(whole, whole_message)]
     owners: list[str | None] = []
     for name, begins_sentence in zip(chosen, begins, strict=True):
         owners.append(name if name or begins_sentence else owners[-1])
-    return [Wish(name, _without_others(message, spans, owners, name)) for name in names]
+    return [Wish(name, _without_others(whole_message, spans, owners, name)) for name in names]
 
 
 def _sentences_of_clauses(begins: Sequence[bool]) -> list[tuple[int, int]]:
@@ -125,7 +128,7 @@ def listed_wishes(actions: ActionSet, wish: Wish) -> list[Wish]:
 def by_codes(action: Action, message: str) -> list[Wish]:
     """Return a wish for each of the codes that a message has for a slot: "cancel A1 and B2"."""
     for slot in action.askable:
-        found = read_codes(message, slot) if slot.type == "code" else []
+        found = read_codes(without_markup(message), slot) if slot.type == "code" else []
         values = list(dict.fromkeys(each.values for each in found))
         if len(values) > 1:
             others = ([each for each in found if each.values != value] for value in values)

@@ -11,7 +11,8 @@ import pytest
 from groundup.actions.definition import Slot
 from groundup.actions.intent_meaning import Meanings, MeaningWeights, Vectors
 from groundup.actions.progress import said
-from groundup.actions.read_words import read_codes, read_names, read_text
+from groundup.actions.read_texts import read_text
+from groundup.actions.read_words import read_codes, read_names
 from groundup.actions.templates import fill
 from groundup.actions.values import read_values, spoken, unclear_values
 
