@@ -58,6 +58,8 @@ def questions_of(file: Path) -> Iterator[tuple[str, str]]:
         ("Wie geht es Ihnen?", GREETING),
         ("Ça va ?", GREETING),
         ("Thanks so much, that's all I needed!", THANKS),
+        ("no thanks", GOODBYE),
+        ("No, that's all thank you", GOODBYE),
         ("Vielen Dank!", THANKS),
         ("¡Hola, buenos días!", GREETING),
         ("Muchas gracias, muy amable", THANKS),
