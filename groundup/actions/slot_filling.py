@@ -67,8 +67,8 @@ class SlotFilling:
             return self._go_on(action, {**values, **chosen}, read)
         settled = self._settled(action, values, read)
         if settled:
-            unclear = {name: each for name, each in read.unclear.items() if name not in settled}
-            return self._go_on(action, {**values, **settled}, replace(read, unclear=unclear))
+            left = {name: each for name, each in read.unclear.items() if name not in settled}
+            return self._go_on(action, {**values, **settled}, replace(read, unclear=left))
         turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
         unclear = [slot for slot in action.askable if slot.name in read.unclear]
         for slot in (*unclear, progress.needed):

@@ -134,6 +134,7 @@ class _MessageReader:
         self._own = without_markup(self._message)
         self._barred = frozenset().union(*map(_words_of_slot, slots))
         self._taken: list[Reading] = []
+        self._without_numbers: list[Reading] = []
         self._codes: list[Reading] = []
 
     def read(self, slots: Sequence[Slot], *, asked: bool) -> dict[str, Reading]:
@@ -166,6 +167,7 @@ class _MessageReader:
             new = [each for each in readings if all(each != one for one in found.values())]
             found |= _one(slot, new)
         self._taken += found.values()
+        self._without_numbers += () if slots[0].type == "number" else found.values()
         if slots[0].type == "code":
             self._codes += found.values()
         return found
@@ -210,7 +212,9 @@ class _MessageReader:
         if slot.type == "text":
             rest = self._message if asked else blanked(self._message, self._taken)
             return read_text(rest, slot, asked=asked)
-        rest = blanked(self._own, self._taken)[:MAX_READ_CHARACTERS]
+        # "a portion of chips" is a number of portions and an option.
+        taken = self._without_numbers if slot.type == "choice" else self._taken
+        rest = blanked(self._own, taken)[:MAX_READ_CHARACTERS]
         if slot.type == "name":
             return [*names_behind(rest, slot.behind), *read_names(rest, asked=asked)]
         if slot.type == "code":

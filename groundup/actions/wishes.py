@@ -12,8 +12,9 @@ from groundup.actions.definition import Action, ActionSet
 from groundup.actions.intent import ActionChooser
 from groundup.actions.intent_words import VALUE_TYPES, names_in, words_of
 from groundup.actions.own_words import own_words, without_markup
-from groundup.actions.read_words import read_codes
-from groundup.actions.reading import blanked
+from groundup.actions.read_numbers import NUMBER
+from groundup.actions.read_words import read_choices, read_codes
+from groundup.actions.reading import Reading, blanked
 from groundup.actions.state import HeldValue, LastDone, Wish
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import words
@@ -38,6 +39,13 @@ _LISTED_CODES = re.compile(
     r"\b([A-Z0-9]{4,12})(?:\s*[,&+]\s*|\s+(?:and|as well as|plus)\s+)(?:and )?(?!\1\b)"
     r"(?=[A-Z0-9]*\d|[A-Z]{6}\b)[A-Z0-9]{4,12}\b"
 )
+# Between two options of a list, and the number before its first one.
+_LISTED = re.compile(
+    r"\s*(?:,\s*and\b|,|&|\+|\band\b|\bplus\b|\bas well as\b)"
+    rf"(?:\s+(?:also|the|an?|some|for|{NUMBER}(?:\s*(?:x|×))?|portions? of)){{0,3}}\s*",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(rf"(?<!\w){NUMBER}(?:\s+[a-z]+){{0,2}}?\s+\Z", re.IGNORECASE)
 # "my other flight" is not the one that was just spoken of.
 _OTHER = re.compile(r"\b(?:other|another|different|second)\b", re.I)
 # "You cancelled my flight" tells why.
@@ -118,11 +126,37 @@ def _without_others(
 
 
 def listed_wishes(actions: ActionSet, wish: Wish) -> list[Wish]:
-    """Return a wish for each of the codes that one lists: "cancel 4417 and 8052"."""
+    """Return a wish for each of the codes that one lists: "cancel 4417 and 8052"; or of the options
+    of a choice: "two curries and a portion of chips".
+    """
     action = actions.action(wish.action)
-    if action is None or not _LISTED_CODES.search(wish.message):
+    if action is None:
         return [wish]
+    if not _LISTED_CODES.search(wish.message):
+        return _by_options(action, wish.message)
     return by_codes(action, wish.message)
+
+
+def _by_options(action: Action, message: str) -> list[Wish]:
+    """Return a wish for each of the options of the one choice that an action needs, where a message
+    lists them with "and", each with what stands before it: its number. Of a choice that is told
+    (a reason) there is one.
+    """
+    needed = [slot for slot in action.askable if slot.type == "choice" and not slot.optional]
+    own = without_markup(message)
+    is_of_things = len(needed) == 1 and not needed[0].told
+    found = read_choices(own, needed[0]) if is_of_things else []
+    found = sorted(found, key=lambda each: each.start)
+    gaps = [own[one.end : two.start] for one, two in itertools.pairwise(found)]
+    is_list = bool(gaps) and all(map(_LISTED.fullmatch, gaps))
+    if not is_list or len({each.values for each in found}) < len(found):
+        return [Wish(action.name, message)]
+    counted = _COUNTED.search(own, 0, found[0].start)
+    starts = [counted.start() if counted else found[0].start]
+    starts += [one.end for one in found[:-1]]
+    parts = [Reading(start, each.end, ()) for start, each in zip(starts, found, strict=True)]
+    others = ([each for each in parts if each is not part] for part in parts)
+    return [Wish(action.name, blanked(message, each)) for each in others]
 
 
 def by_codes(action: Action, message: str) -> list[Wish]:

@@ -75,6 +75,19 @@ def test_of_several_values_the_one_that_is_possible_is_shown(
     assert turn is not None and turn.kind == "confirm" and shown in turn.text
 
 
+def test_listed_options_are_wishes_one_after_another(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    world = tmp_path_factory.mktemp("world") / "w.sqlite"
+    desk = ActionDesk(packaged_packs()["restaurant"], world=world, today=TODAY)
+    order = "I'd like two chickpea curries and a portion of chips to take away on Saturday at 6 pm"
+    said = [f"{order}, Ann Hay, 01632 960431", "yes", "yes"]
+    first, second, _ = (desk.turn("a", said[: n + 1], TODAY) for n in range(len(said)))
+    assert first is not None and "2 x chickpea curry" in first.text
+    assert second is not None and "1 x portion of chips" in second.text
+    assert [line.result for line in desk.world.audit()] == ["done", "done"]
+
+
 @pytest.mark.parametrize(
     ("reply", "is_yes"),
     [
