@@ -59,7 +59,7 @@ def talk_of(
     keys = [_hash(json.dumps([conversation, customer, client]))]
     for turn in turns:
         keys.append(_hash(json.dumps([keys[-1], turn])))
-    last = quoted_lines(user_turns[-1][:MAX_MESSAGE_CHARACTERS]) if turns else ""
+    last = quoted_lines("".join(user_turns[-1:])[:MAX_MESSAGE_CHARACTERS])
     return Talk(conversation, tuple(keys), plain_line(last))
 
 

@@ -71,8 +71,7 @@ def own_words(message: str) -> str:
 
 def mail_of(message: str) -> str:
     """Return the mail that a message forwards or quotes; "" for none."""
-    match = _MAIL.search(without_markup(message))
-    return match[0] if match else ""
+    return next((match[0] for match in _MAIL.finditer(without_markup(message))), "")
 
 
 def quoted_lines(message: str) -> str:
@@ -85,7 +84,7 @@ def quoted_lines(message: str) -> str:
     def quoted(match: re.Match[str]) -> str:
         lines = (each.strip().lstrip("> \t") for each in match[0].splitlines())
         said = " ".join(filter(None, lines))
-        return f"“{said}”\n" if said else ""
+        return f"“{said}”\n" * bool(said)
 
     return _QUOTED_LINES.sub(quoted, message)
 

@@ -144,15 +144,15 @@ def _by_options(action: Action, message: str) -> list[Wish]:
     """
     needed = [slot for slot in action.askable if slot.type == "choice" and not slot.optional]
     own = without_markup(message)
-    is_of_things = len(needed) == 1 and not needed[0].told
-    found = read_choices(own, needed[0]) if is_of_things else []
-    found = sorted(found, key=lambda each: each.start)
+    things = [slot for slot in needed if not slot.told and len(needed) == 1]
+    found = [each for slot in things for each in read_choices(own, slot)]
+    found.sort(key=lambda each: each.start)
     gaps = [own[one.end : two.start] for one, two in itertools.pairwise(found)]
     is_list = bool(gaps) and all(map(_LISTED.fullmatch, gaps))
     if not is_list or len({each.values for each in found}) < len(found):
         return [Wish(action.name, message)]
-    counted = _COUNTED.search(own, 0, found[0].start)
-    starts = [counted.start() if counted else found[0].start]
+    counted = [each.start() for each in _COUNTED.finditer(own, 0, found[0].start)]
+    starts = [*counted, found[0].start][:1]
     starts += [one.end for one in found[:-1]]
     parts = [Reading(start, each.end, ()) for start, each in zip(starts, found, strict=True)]
     others = ([each for each in parts if each is not part] for part in parts)
