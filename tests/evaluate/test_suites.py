@@ -303,6 +303,9 @@ def test_bad_input_is_one_sentence(
     with pytest.raises(ConfigError, match=r"`tasks` 'gramar' is unknown\.") as caught:
         suites_named(["gramar"])
     assert caught.value.fix == "Did you mean 'grammar'?"
+    with pytest.raises(ConfigError) as caught:
+        suites_named(["list"])
+    assert {"text", "written"} <= set(caught.value.fix[:-1].replace(",", "").split())
     assert (
         suites_named(["copying", "written"])[0].name == "copying"
         and len(suites_named(["written"])) >= 6

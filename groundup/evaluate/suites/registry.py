@@ -363,6 +363,6 @@ def suites_named(names: Sequence[str]) -> list[Suite]:
         elif name in SUITES:
             found[name] = SUITES[name]
         else:
-            fix = did_you_mean(name, [*SUITES, "written"])
+            fix = did_you_mean(name, [*SUITES, "written", "text"])
             raise ConfigError(f"`tasks` {name!r} is unknown.", fix=fix)
     return list(found.values())
