@@ -135,6 +135,22 @@ def test_a_cell_over_several_rows_is_in_each_and_a_password_is_said(tmp_path: Pa
     book.active.merge_cells("A2:A3")
     book.save(tmp_path / "a.xlsx")
     assert text_of(tmp_path / "a.xlsx").endswith("| Canoe | hour | 12 |\n| Canoe | day | 48 |")
+    cell, covered = (
+        "<table:table-cell{}><text:p>{}</text:p></table:table-cell>",
+        "<table:covered-table-cell/>",
+    )
+    rows = [
+        [cell.format("", "Boat"), cell.format("", "Price")],
+        [cell.format(' table:number-rows-spanned="3"', "Canoe"), cell.format("", "12")],
+        [covered, cell.format("", "48")],
+        [covered, cell.format("", "90")],
+        [covered, cell.format("", "at night")],
+    ]
+    filled = "".join(f"<table:table-row>{''.join(row)}</table:table-row>" for row in rows)
+    table = f'<table:table table:name="Boats">{filled}</table:table>'
+    (tmp_path / "a.ods").write_bytes(opendocument("spreadsheet", table))
+    shown = "| Canoe | 12 |\n| Canoe | 48 |\n| Canoe | 90 |\n|  | at night |"
+    assert text_of(tmp_path / "a.ods").endswith(shown)
     (tmp_path / "b.xlsx").write_bytes(b"\xd0\xcf\x11\xe0 as Office encrypts")
     (found,) = extract_documents(tmp_path / "b.xlsx", ".xlsx", headings=True)
     assert "it is protected by a password: save a copy without one" in found.fault

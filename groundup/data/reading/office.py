@@ -69,8 +69,12 @@ def _word_blocks(document: Any, headings: bool) -> Iterator[str]:
             yield _word_mark(block) * headings + block.text
 
 
+# The columns that a table of Word may have.
+_MAX_SPAN = 63
+
+
 def _word_rows(table: Any) -> Iterator[list[str]]:
-    """Yield the texts of each row.
+    """Yield the texts of each row, a cell over several columns with empty ones behind it.
 
     python-docx's `row.cells` repeats a cell for every column of its span, and looks one over
     several rows up anew in each.
@@ -83,7 +87,7 @@ def _word_rows(table: Any) -> Iterator[list[str]]:
         for cell in row.tc_lst:
             if cell.vMerge != "continue":
                 above[column] = _Cell(cell, table).text
-            texts += [above.get(column, ""), *[""] * (cell.grid_span - 1)]
+            texts += [above.get(column, ""), *[""] * (min(cell.grid_span, _MAX_SPAN) - 1)]
             column += cell.grid_span
         yield texts
 
@@ -322,10 +326,17 @@ def _odf_text(element: ElementTree.Element) -> str:
 
 
 def _odf_rows(table: ElementTree.Element) -> Iterator[list[str]]:
+    """Yield the texts of each row, those of a cell over several rows in each."""
+    above: dict[int, tuple[int, str]] = {}  # column -> rows that are left, the text
     for row in table.iter(f"{_TABLE}table-row"):
         cells: list[str] = []
         for cell in row:
             text = " ".join(map(_odf_text, cell.iter(f"{_TEXT}p")))
+            left, column = int(cell.get(f"{_TABLE}number-rows-spanned", "1")), len(cells)
+            if cell.tag == f"{_TABLE}covered-table-cell":
+                left, text = above.pop(column, (0, ""))
+            if left > 1:
+                above[column] = (left - 1, text)
             cells += [text] * _repeated(cell, "columns")
         shown = cells if any(cells) else []
         yield from [shown] * (_repeated(row, "rows") if shown else 1)
