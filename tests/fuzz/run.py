@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
-from contextlib import nullcontext, redirect_stderr
+from contextlib import nullcontext, redirect_stderr, suppress
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
@@ -168,11 +168,12 @@ def run(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> None:
 
     if unknown := [name for name in asked.readers if name not in READERS]:
         parser.error(f"there is no reader {unknown[0]!r}, but: {', '.join(READERS)}")
-    for name in asked.readers or READERS:
-        print(f"{name}: {asked.seconds:g} s", flush=True)
-        print(f"{name}: {fuzz(name, asked.seconds, asked.seed):,} tries", flush=True)
-    found = [file for file in FINDINGS.glob("*/*.txt") if file.parent.name != "corpus"]
-    sys.exit(f"{len(found)} findings in {FINDINGS}" if found else 0)
+    with suppress(KeyboardInterrupt):
+        for name in asked.readers or READERS:
+            print(f"{name}: {asked.seconds:g} s", flush=True)
+            print(f"{name}: {fuzz(name, asked.seconds, asked.seed):,} tries", flush=True)
+    if found := list(FINDINGS.glob("*/*.txt")):
+        sys.exit(f"{len(found)} findings in {FINDINGS}; remove those that are mended.")
 
 
 if __name__ == "__main__":
