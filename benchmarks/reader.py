@@ -8,9 +8,12 @@
     python benchmarks/reader.py M2 ... --start M1 --rate 4e-4 --part 4027 8600
     python benchmarks/reader.py M3 ... --start M2 --rate 3e-4 --part 8600 16110 --kept-rank 9
                                                          and on other questions, in 8 bits
+    python benchmarks/reader.py M4 ... --start M3 --rate 2e-4 --used sixth seventh eighth --everyday 1600
+                                                         on held-out sets that are used up
 
-SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate. The same
-command with the same code on the same processor and number of threads gives the same file.
+SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate; a
+held-out set is trained on only when a later one is published in its place (--used). The same command with the same code on the same
+processor and number of threads gives the same file.
 """
 
 import argparse
@@ -54,6 +57,7 @@ from groundup.weights.lora_file import encoder_hashes
 
 FIRMS = Path(__file__).with_name("reader_firms")
 LARGE_FIRMS = Path(__file__).with_name("reader_large_firms")
+HELD_OUT = Path(__file__).with_name("held_out")
 COQA = "*coqa/bpb_0shot/requests.jsonl.gz"
 PASSAGES, BATCH, LEARNING_RATE, FURTHER_RATE = 4, 8, 8e-4, 5e-4
 # Questions of a firm's tables, of each size.
@@ -146,9 +150,12 @@ def styled(question: str, draw: random.Random) -> str:
     return question.rstrip("?!. ") if draw.random() < 0.3 else question
 
 
-def firm(folder: Path, embed, draw: random.Random, again: float = 1.0) -> Iterator[ReaderQuestion]:
-    """Questions of an invented firm and of its tables' cells, half of them on short passages and
-    half on those of an index; of some the answer is left out. `again`: the share of QUESTIONS.
+def firm(
+    folder: Path, embed, draw: random.Random, again: float = 1.0, sizes: int = 1
+) -> Iterator[ReaderQuestion]:
+    """Questions of an invented firm and of its tables' cells, each in so many of SIZES: on short
+    passages and on those of an index; of some the answer is left out. `again`: the share of
+    QUESTIONS.
     """
     rows = [row for row in questions_of(folder, QUESTIONS) if draw.random() < again]
     rows += questions_of(folder, EVERYDAY)
@@ -160,7 +167,8 @@ def firm(folder: Path, embed, draw: random.Random, again: float = 1.0) -> Iterat
             for each in passages_of(file.read_text(encoding="utf-8"), file.name, max_tokens)
         ]
         library = Library.of(passages, embed)
-        asked = [(row["question"], answers_of(row, passages)) for row in rows[part :: len(SIZES)]]
+        chosen = rows[part % (len(SIZES) // sizes) :: len(SIZES) // sizes]
+        asked = [(row["question"], answers_of(row, passages)) for row in chosen]
         asked += cell_questions(passages, draw)[:CELLS]
         vectors = torch.as_tensor(embed([question for question, _ in asked]))
         for (question, answers), vector in zip(asked, vectors, strict=True):
@@ -174,6 +182,16 @@ def firm(folder: Path, embed, draw: random.Random, again: float = 1.0) -> Iterat
             )
 
 
+def told(passages: list[Passage], row) -> dict[int, set[int]]:
+    """Passage -> sentences with one of a held-out question's spans, which only answers have."""
+    spans, found = [" ".join(each.split()) for each in row["answers"]], defaultdict(set)
+    for number, passage in enumerate(passages):
+        for place, each in enumerate(statements(passage)):
+            if any(span in " ".join(each.text.split()) for span in spans):
+                found[number].add(place)
+    return dict(found)
+
+
 def answers_of(row, passages: list[Passage]) -> dict[int, set[int]]:
     """The sentences that answer a firm's question: that it was written from, and others that hold
     its answer, in the document and those that say the same.
@@ -181,12 +199,14 @@ def answers_of(row, passages: list[Passage]) -> dict[int, set[int]]:
     if row["kind"] != "answerable":
         return {}
     documents = {row["document"], *row.get("also", ())}
-    own = containing(passages, row["sentence"])
-    answers = {n: s for n, s in own.items() if passages[n].document == row["document"]}
-    for each in row["answers"]:
-        for n, s in containing(passages, each).items():
-            if passages[n].document in documents and n not in answers and len(plain(each)) > 6:
-                answers[n] = s
+    own = containing(passages, row["sentence"]) if "sentence" in row else told(passages, row)
+    answers = {n: s for n, s in own.items() if passages[n].document in documents}
+    if "sentence" in row:
+        answers = {n: s for n, s in answers.items() if passages[n].document == row["document"]}
+        for each in row["answers"]:
+            for n, s in containing(passages, each).items():
+                if passages[n].document in documents and n not in answers and len(plain(each)) > 6:
+                    answers[n] = s
     if not answers:
         raise ValueError(f"No sentence of {row['document']} answers {row['question']!r}.")
     return answers
@@ -269,6 +289,10 @@ def arguments() -> argparse.Namespace:
         "--part", type=int, nargs=2, help="First and last of the shuffled questions."
     )
     parser.add_argument("--kept-rank", type=int, help="Kept of the rank; numbers of 16 bits.")
+    parser.add_argument(
+        "--used", nargs="+", help="Held-out sets that are used up, read instead of all others."
+    )
+    parser.add_argument("--everyday", type=int, default=1600, help="And so many of EVERYDAY again.")
     parser.add_argument("--run", type=Path, help="Where a stopped training goes on.")
     return parser.parse_args()
 
@@ -292,10 +316,22 @@ def questions_read(
             checks[folder.name] = list(firm(folder, embed, draw))
         elif folder.is_dir():
             train += firm(folder, embed, draw)
+    if args.used:
+        train = [each for f in used_firms(args.used) for each in firm(f, embed, draw, sizes=2)]
+        read = [f for f in sorted(FIRMS.iterdir()) if f.is_dir() and f.name not in args.held]
+        again = [each for f in read for each in firm(f, embed, draw, again=0.0)]
+        train += draw.sample(again, min(args.everyday, len(again)))
     if args.part:
         random.Random(3).shuffle(train)
         train = train[slice(*args.part)]
     return train, checks
+
+
+def used_firms(sets: Sequence[str]) -> list[Path]:
+    """The firms of held-out sets."""
+    return [
+        folder for name in sets for folder in sorted((HELD_OUT / name).iterdir()) if folder.is_dir()
+    ]
 
 
 def keep_rank(scorer: SentenceScorer, rank: int) -> None:

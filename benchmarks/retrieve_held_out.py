@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("set", choices=("fourth", "fifth", "sixth", "seventh", "eighth"))
+    parser.add_argument("set", choices=("fourth", "fifth", "sixth", "seventh", "eighth", "ninth"))
     parser.add_argument("--encoder", default=ENCODER, help="of the second reader")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     asked = parser.parse_args()
