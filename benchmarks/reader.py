@@ -10,6 +10,8 @@
                                                          and on other questions, in 8 bits
     python benchmarks/reader.py M4 ... --start M3 --rate 2e-4 --used sixth seventh eighth --everyday 1600
                                                          on held-out sets that are used up
+    python benchmarks/reader.py M5 ... --start M4 --rate 2e-4 --coqa 0 --inbox 0 33
+                                                         on the inboxes of 33 firms
 
 SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate; a
 held-out set is trained on only when a later one is published in its place (--used). The same command with the same code on the same
@@ -67,6 +69,8 @@ SIZES = ((112, 5), (224, 3))
 HELD = ["ferry", "hotel", "style-guide", "borough-council"]
 # A firm's questions, and those in people's own words that share none with the documents.
 QUESTIONS, EVERYDAY = "questions.jsonl", "everyday.jsonl"
+# As an inbox has them, plain and colloquial; a third of them a step away from their sentence.
+INBOX = "inbox.jsonl"
 # Of a reader that is trained further, the share of the first that are read again.
 AGAIN = 0.4
 # The share of questions whose passages are without the answer.
@@ -151,14 +155,16 @@ def styled(question: str, draw: random.Random) -> str:
 
 
 def firm(
-    folder: Path, embed, draw: random.Random, again: float = 1.0, sizes: int = 1
+    folder: Path, embed, draw: random.Random, *, again: float = 1.0, sizes: int = 1, inbox=False
 ) -> Iterator[ReaderQuestion]:
     """Questions of an invented firm and of its tables' cells, each in so many of SIZES: on short
     passages and on those of an index; of some the answer is left out. `again`: the share of
-    QUESTIONS.
+    QUESTIONS; `inbox`: those of INBOX instead of all.
     """
     rows = [row for row in questions_of(folder, QUESTIONS) if draw.random() < again]
     rows += questions_of(folder, EVERYDAY)
+    if inbox:
+        rows = questions_of(folder, INBOX)
     draw.shuffle(rows)
     for part, (max_tokens, count) in enumerate(SIZES):
         passages = [
@@ -169,7 +175,7 @@ def firm(
         library = Library.of(passages, embed)
         chosen = rows[part % (len(SIZES) // sizes) :: len(SIZES) // sizes]
         asked = [(row["question"], answers_of(row, passages)) for row in chosen]
-        asked += cell_questions(passages, draw)[:CELLS]
+        asked += [] if inbox else cell_questions(passages, draw)[:CELLS]
         vectors = torch.as_tensor(embed([question for question, _ in asked]))
         for (question, answers), vector in zip(asked, vectors, strict=True):
             yield library.question(
@@ -289,10 +295,11 @@ def arguments() -> argparse.Namespace:
         "--part", type=int, nargs=2, help="First and last of the shuffled questions."
     )
     parser.add_argument("--kept-rank", type=int, help="Kept of the rank; numbers of 16 bits.")
+    parser.add_argument("--used", nargs="+", default=(), help="Held-out sets that are used up.")
     parser.add_argument(
-        "--used", nargs="+", help="Held-out sets that are used up, read instead of all others."
+        "--everyday", type=int, default=1600, help="With --used: so many of EVERYDAY."
     )
-    parser.add_argument("--everyday", type=int, default=1600, help="And so many of EVERYDAY again.")
+    parser.add_argument("--inbox", type=int, nargs=2, help="Firms whose INBOX alone is read.")
     parser.add_argument("--run", type=Path, help="Where a stopped training goes on.")
     return parser.parse_args()
 
@@ -306,21 +313,26 @@ def questions_read(
     draw.shuffle(of_stories["train"])
     train, checks = of_stories["train"][: args.coqa], {"coqa": of_stories["validation"][:100]}
     again = AGAIN if args.start and not args.part else 1.0
-    for folder in sorted(each for each in FIRMS.iterdir() if each.is_dir()):
+    folders = sorted(each for each in FIRMS.iterdir() if each.is_dir())
+    if args.used:
+        again = 0.0
+        train += [
+            each for used in used_firms(args.used) for each in firm(used, embed, draw, sizes=2)
+        ]
+        draw.shuffle(folders)
+    enough = len(train) + args.everyday if args.used else None
+    if args.inbox:
+        folders = [each for each in folders if (each / INBOX).exists()][slice(*args.inbox)]
+    for folder in folders:
         if folder.name in args.held:
             checks[folder.name] = list(firm(folder, embed, draw))
-        else:
-            train += firm(folder, embed, draw, again)
+        elif enough is None or len(train) < enough:
+            train += firm(folder, embed, draw, again=again, inbox=bool(args.inbox))
     for folder in sorted(LARGE_FIRMS.iterdir()) if args.large else ():
         if folder.name in args.held:
             checks[folder.name] = list(firm(folder, embed, draw))
         elif folder.is_dir():
             train += firm(folder, embed, draw)
-    if args.used:
-        train = [each for f in used_firms(args.used) for each in firm(f, embed, draw, sizes=2)]
-        read = [f for f in sorted(FIRMS.iterdir()) if f.is_dir() and f.name not in args.held]
-        again = [each for f in read for each in firm(f, embed, draw, again=0.0)]
-        train += draw.sample(again, min(args.everyday, len(again)))
     if args.part:
         random.Random(3).shuffle(train)
         train = train[slice(*args.part)]
