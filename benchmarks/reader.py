@@ -8,14 +8,9 @@
     python benchmarks/reader.py M2 ... --start M1 --rate 4e-4 --part 4027 8600
     python benchmarks/reader.py M3 ... --start M2 --rate 3e-4 --part 8600 16110 --kept-rank 9
                                                          and on other questions, in 8 bits
-    python benchmarks/reader.py M4 ... --start M3 --rate 2e-4 --used sixth seventh eighth --everyday 1600
-                                                         on held-out sets that are used up
-    python benchmarks/reader.py M5 ... --start M4 --rate 2e-4 --coqa 0 --inbox 0 33
-                                                         on the inboxes of 33 firms
 
-SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate; a
-held-out set is trained on only when a later one is published in its place (--used). The same command with the same code on the same
-processor and number of threads gives the same file.
+SQuAD, BoolQ, QASPER and the packs' questions are never trained on; three firms (--held) and every tenth story only validate. The same
+command with the same code on the same processor and number of threads gives the same file.
 """
 
 import argparse
@@ -59,7 +54,6 @@ from groundup.weights.lora_file import encoder_hashes
 
 FIRMS = Path(__file__).with_name("reader_firms")
 LARGE_FIRMS = Path(__file__).with_name("reader_large_firms")
-HELD_OUT = Path(__file__).with_name("held_out")
 COQA = "*coqa/bpb_0shot/requests.jsonl.gz"
 PASSAGES, BATCH, LEARNING_RATE, FURTHER_RATE = 4, 8, 8e-4, 5e-4
 # Questions of a firm's tables, of each size.
@@ -69,7 +63,8 @@ SIZES = ((112, 5), (224, 3))
 HELD = ["ferry", "hotel", "style-guide", "borough-council"]
 # A firm's questions, and those in people's own words that share none with the documents.
 QUESTIONS, EVERYDAY = "questions.jsonl", "everyday.jsonl"
-# As an inbox has them, plain and colloquial; a third of them a step away from their sentence.
+# As an inbox has them, plain and colloquial, a third a step of thought away from their sentence: the
+# packaged readers have not read them (docs/log.md says what was tried).
 INBOX = "inbox.jsonl"
 # Of a reader that is trained further, the share of the first that are read again.
 AGAIN = 0.4
@@ -155,16 +150,14 @@ def styled(question: str, draw: random.Random) -> str:
 
 
 def firm(
-    folder: Path, embed, draw: random.Random, *, again: float = 1.0, sizes: int = 1, inbox=False
+    folder: Path, embed, draw: random.Random, again: float = 1.0, names: Sequence[str] = (EVERYDAY,)
 ) -> Iterator[ReaderQuestion]:
-    """Questions of an invented firm and of its tables' cells, each in so many of SIZES: on short
-    passages and on those of an index; of some the answer is left out. `again`: the share of
-    QUESTIONS; `inbox`: those of INBOX instead of all.
+    """Questions of an invented firm and of its tables' cells, half of them on short passages and
+    half on those of an index; of some the answer is left out. `again`: the share of QUESTIONS;
+    `names`: the files whose questions are all read.
     """
     rows = [row for row in questions_of(folder, QUESTIONS) if draw.random() < again]
-    rows += questions_of(folder, EVERYDAY)
-    if inbox:
-        rows = questions_of(folder, INBOX)
+    rows += questions_of(folder, *names)
     draw.shuffle(rows)
     for part, (max_tokens, count) in enumerate(SIZES):
         passages = [
@@ -173,9 +166,8 @@ def firm(
             for each in passages_of(file.read_text(encoding="utf-8"), file.name, max_tokens)
         ]
         library = Library.of(passages, embed)
-        chosen = rows[part % (len(SIZES) // sizes) :: len(SIZES) // sizes]
-        asked = [(row["question"], answers_of(row, passages)) for row in chosen]
-        asked += [] if inbox else cell_questions(passages, draw)[:CELLS]
+        asked = [(row["question"], answers_of(row, passages)) for row in rows[part :: len(SIZES)]]
+        asked += cell_questions(passages, draw)[:CELLS]
         vectors = torch.as_tensor(embed([question for question, _ in asked]))
         for (question, answers), vector in zip(asked, vectors, strict=True):
             yield library.question(
@@ -188,16 +180,6 @@ def firm(
             )
 
 
-def told(passages: list[Passage], row) -> dict[int, set[int]]:
-    """Passage -> sentences with one of a held-out question's spans, which only answers have."""
-    spans, found = [" ".join(each.split()) for each in row["answers"]], defaultdict(set)
-    for number, passage in enumerate(passages):
-        for place, each in enumerate(statements(passage)):
-            if any(span in " ".join(each.text.split()) for span in spans):
-                found[number].add(place)
-    return dict(found)
-
-
 def answers_of(row, passages: list[Passage]) -> dict[int, set[int]]:
     """The sentences that answer a firm's question: that it was written from, and others that hold
     its answer, in the document and those that say the same.
@@ -205,14 +187,12 @@ def answers_of(row, passages: list[Passage]) -> dict[int, set[int]]:
     if row["kind"] != "answerable":
         return {}
     documents = {row["document"], *row.get("also", ())}
-    own = containing(passages, row["sentence"]) if "sentence" in row else told(passages, row)
-    answers = {n: s for n, s in own.items() if passages[n].document in documents}
-    if "sentence" in row:
-        answers = {n: s for n, s in answers.items() if passages[n].document == row["document"]}
-        for each in row["answers"]:
-            for n, s in containing(passages, each).items():
-                if passages[n].document in documents and n not in answers and len(plain(each)) > 6:
-                    answers[n] = s
+    own = containing(passages, row["sentence"])
+    answers = {n: s for n, s in own.items() if passages[n].document == row["document"]}
+    for each in row["answers"]:
+        for n, s in containing(passages, each).items():
+            if passages[n].document in documents and n not in answers and len(plain(each)) > 6:
+                answers[n] = s
     if not answers:
         raise ValueError(f"No sentence of {row['document']} answers {row['question']!r}.")
     return answers
@@ -295,11 +275,7 @@ def arguments() -> argparse.Namespace:
         "--part", type=int, nargs=2, help="First and last of the shuffled questions."
     )
     parser.add_argument("--kept-rank", type=int, help="Kept of the rank; numbers of 16 bits.")
-    parser.add_argument("--used", nargs="+", default=(), help="Held-out sets that are used up.")
-    parser.add_argument(
-        "--everyday", type=int, default=1600, help="With --used: so many of EVERYDAY."
-    )
-    parser.add_argument("--inbox", type=int, nargs=2, help="Firms whose INBOX alone is read.")
+    parser.add_argument("--inbox", action="store_true", help="The firms' INBOX, too.")
     parser.add_argument("--run", type=Path, help="Where a stopped training goes on.")
     return parser.parse_args()
 
@@ -313,21 +289,12 @@ def questions_read(
     draw.shuffle(of_stories["train"])
     train, checks = of_stories["train"][: args.coqa], {"coqa": of_stories["validation"][:100]}
     again = AGAIN if args.start and not args.part else 1.0
-    folders = sorted(each for each in FIRMS.iterdir() if each.is_dir())
-    if args.used:
-        again = 0.0
-        train += [
-            each for used in used_firms(args.used) for each in firm(used, embed, draw, sizes=2)
-        ]
-        draw.shuffle(folders)
-    enough = len(train) + args.everyday if args.used else None
-    if args.inbox:
-        folders = [each for each in folders if (each / INBOX).exists()][slice(*args.inbox)]
-    for folder in folders:
+    names = (EVERYDAY, INBOX) if args.inbox else (EVERYDAY,)
+    for folder in sorted(each for each in FIRMS.iterdir() if each.is_dir()):
         if folder.name in args.held:
             checks[folder.name] = list(firm(folder, embed, draw))
-        elif enough is None or len(train) < enough:
-            train += firm(folder, embed, draw, again=again, inbox=bool(args.inbox))
+        else:
+            train += firm(folder, embed, draw, again, names)
     for folder in sorted(LARGE_FIRMS.iterdir()) if args.large else ():
         if folder.name in args.held:
             checks[folder.name] = list(firm(folder, embed, draw))
@@ -337,13 +304,6 @@ def questions_read(
         random.Random(3).shuffle(train)
         train = train[slice(*args.part)]
     return train, checks
-
-
-def used_firms(sets: Sequence[str]) -> list[Path]:
-    """The firms of held-out sets."""
-    return [
-        folder for name in sets for folder in sorted((HELD_OUT / name).iterdir()) if folder.is_dir()
-    ]
 
 
 def keep_rank(scorer: SentenceScorer, rank: int) -> None:

@@ -44,8 +44,9 @@ from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.steps.config import EVALUATIONS, Rows, pretraining_config
 from groundup.weights.model_io import ModelCard
 
-# The rest is for measuring, the first evaluation and saving.
-STEPS_SHARE = 0.85
+# The rest is for measuring, compiling, the first evaluation and saving: of a long time the seconds
+# that these take at most, not a share.
+STEPS_SHARE, BESIDE_STEPS_S = 0.85, 240.0
 # Where the time allows fewer, the budget is exceeded: with fewer steps nothing is learned.
 MIN_STEPS = 50
 # From so many seconds on AUTO_SIZE is chosen by timing candidates; in less they would take too much
@@ -53,6 +54,15 @@ MIN_STEPS = 50
 CHOICE_FROM_S = 900.0
 # Epochs below which the page notes that the model has read little of its text.
 LITTLE_READ = 0.1
+
+
+def seconds_of_steps(seconds: float) -> float:
+    """Return the seconds that training steps have of those that the stage is given.
+
+    >>> seconds_of_steps(100.0), seconds_of_steps(4_800.0)
+    (85.0, 4560.0)
+    """
+    return max(seconds * STEPS_SHARE, seconds - BESIDE_STEPS_S)
 
 
 def run(context: StageContext) -> StageResult:
@@ -80,7 +90,7 @@ def run(context: StageContext) -> StageResult:
     if table.size not in ("", AUTO_SIZE) and (note := size_note(table.size, shape)):
         context.progress.say(f"      {note}")
     candidate = Candidate(shape, pretraining_config(table.steps or 1, fields))
-    seconds, progress, budget = context.seconds * STEPS_SHARE, context.progress, None
+    seconds, progress, budget = seconds_of_steps(context.seconds), context.progress, None
     if not table.steps:
         budget = TimeBudget(seconds, MIN_STEPS)
         benchmark = Benchmark(shards, tokenizer, context.compute, progress, run_s=seconds)
