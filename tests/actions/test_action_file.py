@@ -41,7 +41,7 @@ SQL = 'sql = "DELETE FROM bookings WHERE reference = :booking"'
     [
         ("least = 1", "leest = 1", "Unknown field 'actions.book_table.slots.guests.leest'.*'least'"),
         ('type = "time"', 'type = "tme"', "slots.at.type .*'date', 'time'"),
-        ('type = "time"', 'type = "time"\nmost = 3', "slots.at.most must be a time such as"),
+        ('type = "time"', 'type = "time"\nmost = 3', "slots.at.most must be a time as HH:MM"),
         ('type = "time"', 'type = "choice"\noptions = ["a", "b"]\ntold = {c = ["x"]}', "slots.at.told must be one of a, b"),
         ("[A-Z]{3}[0-9]{3}", "[A-Z]+", "slots.booking.pattern must be without"),
         ("[A-Z]{3}[0-9]{3}", "(([A-Z]{1,9}){1,9}){9}", "slots.booking.pattern must be without"),
