@@ -113,7 +113,7 @@ _BEHIND_REPLY = re.compile(
 )
 # "HQWKTR, Bramley", "HQWKTR (Okafor)"; in small letters where a clause ends behind it.
 _BESIDE = re.compile(
-    rf"[\s,;:/(–—-]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|\.\s+({_CAPITALS})[\s.!]*\Z"
+    rf"[\s,;:/(–—-]*({_CAPITALS})(?=[\s,.;!?)]|\Z)|[.?!]\s+({_CAPITALS})[\s.!]*\Z"
     rf"|\s*[,/(]?\s*({_PART})(?:[\s.!)]*\Z|\)|,\s|\)?\s+[-–—]\s)"
     rf"|\s*,\s*({_PART})(?:(?<=\.)|[:;!])\s|\s({_PART})(?:(?<=\.)|[?!])\s",
     re.IGNORECASE,

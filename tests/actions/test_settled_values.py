@@ -45,6 +45,11 @@ def test_a_name_behind_a_month_is_read() -> None:
     assert found["name"] == "Sasha Brightwell" and found["day"] == "2027-01-21"
 
 
+def test_a_name_behind_a_question_with_its_code_is_read() -> None:
+    code = Slot("booking", "code", ask="?", pattern="[A-Z]{6}", example="HQWKTR")
+    assert read("could I have a seat on PLMNVS? Okafor", code, NAME)["name"] == "Okafor"
+
+
 @pytest.mark.parametrize(
     ("message", "item"),
     [
