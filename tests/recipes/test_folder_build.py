@@ -13,13 +13,15 @@ from groundup.api import public as api
 from groundup.cli.build import _summary, stages_in
 from groundup.cli.chat import command as chat
 from groundup.cli.main import run
-from groundup.device import Compute
+from groundup.device import Compute, select_compute
 from groundup.errors import ModelError
 from groundup.files import read_json, write_json
 from groundup.migrations import BUILD
+from groundup.progress import Silent
 from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext
+from groundup.recipes.stages import data as data_stage
 from groundup.recipes.stages import report as report_stage
 from groundup.report.pages.build_page import write_page
 from groundup.runs import LIVE_NAME, BuildResults, provenance, read_build
@@ -188,3 +190,15 @@ def test_generate_of_a_pack_opens_its_chat_model(own: Path, tmp_path: Path) -> N
 
 def test_stages_to_add_are_given_with_commas_or_one_by_one() -> None:
     assert stages_in(["spam,chat"]) == ["spam", "chat"] == stages_in(["spam", " chat,"])
+
+
+def test_the_line_of_the_data_says_how_many_files_were_skipped_and_why(tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "sea.txt").write_text("The sea was calm that evening. " * 40, encoding="utf-8")
+    for name in ("one", "two"):
+        (texts / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
+    recipe = load_recipe(str(texts))
+    place = (tmp_path / "data", tmp_path, recipe, 60.0, select_compute("cpu"), Silent())
+    found = data_stage.run(StageContext(*place, sizes={}, record=lambda: None))
+    assert "0 dropped; 2 files skipped: " in found.line

@@ -1,5 +1,7 @@
 """Stage 1: texts are collected, cleaned and split by document."""
 
+from collections import Counter
+
 from groundup.data.preparation.file_steps import items_of
 from groundup.data.preparation.pipeline import prepare
 from groundup.data.processing.steps import depends_on
@@ -7,6 +9,9 @@ from groundup.data.reading.source_files import content_hash
 from groundup.recipes.downloads import of_sources
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
+
+# Why files were skipped, in the stage's line; data.json has all.
+SHOWN_REASONS = 2
 
 
 def run(context: StageContext) -> StageResult:
@@ -18,7 +23,13 @@ def run(context: StageContext) -> StageResult:
     dropped = sum(noted.count for source in card.sources for noted in source.dropped.values())
     characters = sum(source.kept_characters for source in card.sources)
     facts = {"documents": kept, "dropped": dropped, "characters": characters}
-    return StageResult(f"{kept:,} documents, {characters:,} characters; {dropped:,} dropped", facts)
+    line = f"{kept:,} documents, {characters:,} characters; {dropped:,} dropped"
+    skipped: Counter[str] = Counter()
+    for source in card.sources:
+        skipped.update({reason: noted.count for reason, noted in source.read.skipped.items()})
+    for reason, count in skipped.most_common(SHOWN_REASONS):
+        line += f"; {count:,} files skipped: {reason}"
+    return StageResult(line, facts)
 
 
 def outside(recipe: Recipe) -> dict[str, str]:
