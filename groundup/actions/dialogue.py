@@ -237,10 +237,10 @@ class Dialogue(SlotFilling):
             return self._again()
         says_yes = self.state.waits == "confirm" and reads_yes(self.message)
         if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
-            return self._ended("cancelled", action.say("cancelled"), action)
+            return self._ended("cancelled", self._nothing_more(action), action)
         held, asked = self.state.values, action.slot(self.state.asked)
         if self.state.guessed and asked is not None and self._is_wrong_guess(asked):
-            return self._ended("cancelled", action.say("cancelled"), action)
+            return self._ended("cancelled", self._nothing_more(action), action)
         is_words = asked is not None and asked.type in ("name", "text")
         if is_words and (reads_yes(self.message) or reads_no(self.message)):
             return self._again()
@@ -259,7 +259,7 @@ class Dialogue(SlotFilling):
             if says_yes:
                 return self._confirmed(action)
             if reads_no(self.message) or self._says_no():
-                return self._ended("cancelled", action.say("cancelled"), action)
+                return self._ended("cancelled", self._nothing_more(action), action)
             made = self._other_wish(action)
             says_yes = agrees(self.message, self.state.question)
             if made.turn is not None and not (says_yes and self._is_short()):
@@ -274,6 +274,12 @@ class Dialogue(SlotFilling):
             self.state = ActionState(last=self.state.last, unsettled=self.state.unsettled)
             return self._begin()
         return self._other_wish(action)
+
+    def _nothing_more(self, action: Action) -> str:
+        """Return what is said to a no: that nothing was done, but right behind something that was."""
+        is_behind = self.state.taken_up or not self.state.action
+        key = ("cancelled", "stays")[is_behind and self.state.last is not None]
+        return action.say(key)
 
     def _is_wrong_guess(self, asked: Slot) -> bool:
         is_words = asked.type in ("name", "text") and begins_with_no(self.message)
@@ -352,7 +358,7 @@ class Dialogue(SlotFilling):
             return self._start(first, others, read)
         self.state = replace(self.state, waits="", wishes=())
         if reads_no(self.message) or reads_cancel(self.message):
-            return Step(self.state, ActionTurn("cancelled", action.say("cancelled"), action))
+            return Step(self.state, ActionTurn("cancelled", self._nothing_more(action), action))
         made = self._begin()
         if made.turn is not None or made.performance is not None:
             return made

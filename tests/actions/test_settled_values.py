@@ -91,6 +91,9 @@ def test_listed_options_are_wishes_one_after_another(
     assert first is not None and "2 x chickpea curry" in first.text
     assert second is not None and "1 x portion of chips" in second.text
     assert [line.result for line in desk.world.audit()] == ["done", "done"]
+    said[-1] = "no thanks"
+    refused = [desk.turn("b", said[: n + 1], TODAY) for n in range(len(said))][-1]
+    assert refused is not None and refused.text == "All right, it stays as it is."
 
 
 @pytest.mark.parametrize(
