@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from groundup.errors import ConfigError
 from groundup.http.keys import (
+    MIN_CHARACTERS,
     ClientKey,
     key_for,
     operator_key,
@@ -128,8 +129,8 @@ def access_for(
     local_pages: bool = False,
     keys: Sequence[ClientKey] = (),
 ) -> Access:
-    """`api_key` None: without a key. Raises ConfigError beyond loopback without a key, unless
-    `is_open`, and for a key or an origin that no client could send.
+    """`api_key` None: without a key. Raises ConfigError beyond loopback without a key or with one
+    that could be guessed, unless `is_open`, and for a key or an origin that no client could send.
     """
     loopback = is_loopback(host)
     if api_key is not None:
@@ -146,6 +147,12 @@ def access_for(
             f"`host` {host} lets other machines connect, and no key was given.",
             fix="Give an `api_key` (or GROUNDUP_API_KEY in the environment), "
             "or `is_open` to accept every client.",
+        )
+    if not loopback and api_key and not is_open and len(api_key) < MIN_CHARACTERS:
+        raise ConfigError(
+            f"`api_key` has {len(api_key)} characters, and `host` {host} lets other machines guess "
+            f"it: at least {MIN_CHARACTERS}.",
+            fix="Draw one: openssl rand -hex 24",
         )
     origins = frozenset(origins or ())
     for origin in origins.union(*(key.origins or () for key in keys)):

@@ -98,12 +98,15 @@ def test_nothing_but_the_page_can_be_asked_for(address: str, path: str) -> None:
 def test_without_the_key_a_page_for_the_network_is_closed(folder: Path) -> None:
     command = [*PROGRAM, str(folder), "--port", "0", "--host", "0.0.0.0"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "GROUNDUP_API_KEY": "sesame"}
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "GROUNDUP_API_KEY": "open sesame, open"},
     ) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[3]
         assert get(address)[0] == 401
-        assert get(address, Authorization="Bearer sesame")[0] == 200
+        assert get(address, Authorization="Bearer open sesame, open")[0] == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 130
 

@@ -104,7 +104,9 @@ def test_beyond_loopback_a_key_or_open_is_required() -> None:
         access_for("0.0.0.0")
     with pytest.raises(ConfigError, match="`is_open`"):
         access_for("a-name.example")
-    assert not access_for("0.0.0.0", api_key="k").loopback
+    with pytest.raises(ConfigError, match=r"`api_key` has 1 characters.*guess.*openssl rand"):
+        access_for("0.0.0.0", api_key="k")
+    assert not access_for("0.0.0.0", api_key="k" * 16).loopback
     assert access_for("localhost").loopback
     assert access_for("::1").loopback
 
