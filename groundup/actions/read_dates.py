@@ -51,6 +51,11 @@ _DAY_MONTH = re.compile(
     rf"({_NUMBER})\.?\s+(?:of\s+)?({MONTH})\b(?:\.?,?\s+((?:19|20)\d\d)\b)?",
     re.IGNORECASE,
 )
+# What may follow a day whose month is that of the next: "the 25th to the 26th of February"
+_WITH_NEXT = re.compile(
+    rf"\s*(?:-|–|or|and|to|until|till)\s+(?:the\s+)?({_NUMBER})\s+(?:of\s+)?({MONTH})\b",
+    re.IGNORECASE,
+)
 _MONTH_DAY = re.compile(
     rf"(?:\b({_DAY})s?,?\s+)?\b({MONTH})\.?\s+(?:the\s+)?({_NUMBER})\b(?![:.]\d|\s*[ap]\.?m\b"
     r"|\s+(?:of us|people|persons|guests|adults))(?:,?\s+((?:19|20)\d\d)\b)?",
@@ -106,6 +111,8 @@ def read_dates(text: str, today: date, *, past: bool = False, asked: bool = Fals
 
     >>> [each.values for each in read_dates("Friday or the 8th", date(2026, 11, 29))]
     [('2026-12-04',), ('2026-12-08',)]
+    >>> [each.values for each in read_dates("the 25th to the 26th of May", date(2026, 11, 29))]
+    [('2027-05-25',), ('2027-05-26',)]
     """
     reader = _DateReader(MODAL_MAY.sub(lambda match: " " * len(match[0]), text), today, past)
     found = reader.read(asked)
@@ -202,6 +209,11 @@ class _DateReader:
         if month:
             start = self._today.replace(day=1) + timedelta(days=32 * (month == "next"))
             yield _real(start.year, start.month, number)
+            return
+        following = _WITH_NEXT.match(self._text, match.end())
+        if following and number <= _number(following[1]):
+            days = self._dated(number, OF_MONTH[following[2].lower()], None)
+            yield self._fitting(days, match[1])
         else:
             yield self._with_number(number, match[1])
 

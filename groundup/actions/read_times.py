@@ -46,6 +46,12 @@ _DAY_MINUTE = re.compile(
     r"(?:\b(?:\w+day|tomorrow|tmrw)\s+|\s{6,})([01]?\d|2[0-3])[.]([0-5]\d)(?!\d|[.,/]\d)",
     re.IGNORECASE,
 )
+# "8.15 in the evening", "3 in the afternoon"
+_IN_PART = re.compile(
+    r"(?<![\d:.,/£$€-])(?<!\bfor\s)\b([01]?\d|2[0-3])(?:[.]([0-5]\d))?"
+    r"(?=\s+(?:in\s+the\s+(?:morning|afternoon|evening)|at\s+night)\b)",
+    re.IGNORECASE,
+)
 _HOUR_ALONE = re.compile(rf"(?<![\d:.,/£$€-])\b{_BARE}", re.IGNORECASE)
 _RUN_TOGETHER = re.compile(r"(?<![\d:.,/£$€-])\b([01]?\d|2[0-3])([0-5]\d)\b(?![:.,]\d)")
 _JOINED = re.compile(rf"\s*(?:or|-|–|to|and)\s*{_BARE}", re.IGNORECASE)
@@ -110,7 +116,7 @@ def _said(text: str, asked: bool) -> Iterator[tuple[int, int, tuple[str, ...]]]:
         yield *match.span(), _times(match[1])
     for match in _NAMED.finditer(text):
         yield *match.span(), ("12:00",) if match[1] else ("00:00",)
-    for pattern in (_TO_MINUTE, _DAY_MINUTE):
+    for pattern in (_TO_MINUTE, _DAY_MINUTE, _IN_PART):
         for match in pattern.finditer(text):
             yield match.start(1), match.end(), _times(match[1], match[2])
     if asked:

@@ -116,6 +116,10 @@ def test_two_dates_fill_two_slots_in_their_order_and_one_date_none_of_them() -> 
         "first_day": "2027-03-03",
         "last_day": "2027-03-07",
     }
+    assert values((first, last), "from the 25th to the 26th of February") == {
+        "first_day": "2027-02-25",
+        "last_day": "2027-02-26",
+    }
     assert values((first, last), "from 3 March") == {}
     reply = read_values((first, last), "from 3 to 7 March", SUNDAY, first)
     assert [each.value for each in reply.values()] == ["2027-03-03", "2027-03-07"]
