@@ -38,7 +38,7 @@ _FOREIGN = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAIL = re.compile(
-    r"-{2,}\s*(?:original|forwarded) message\s*-{2,}.*\Z|\bbegin forwarded message\b.*\Z"
+    r"(?<!-)-{2,}\s*(?:original|forwarded) message\s*-{2,}.*\Z|\bbegin forwarded message\b.*\Z"
     r"|(?<!\w)from:\s[^@:]{1,80}(?:@.{1,200}?\s(?:to|subject)|\s(?:sent|subject)):\s.*\Z"
     r"|\bon\s[^.!?]{6,80}?\swrote:.*\Z",
     re.IGNORECASE | re.DOTALL,

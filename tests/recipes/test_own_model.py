@@ -174,3 +174,8 @@ def test_without_bf16_chat_overruns_its_share_so_as_to_learn_from_enough(
     chat.run(StageContext(*place, sizes={}, record=lambda: None))
     assert trained == [tokens]
     assert said in " ".join(lines) and ("no bf16" in " ".join(lines)) == bool(said)
+
+
+def test_a_long_time_is_for_steps_but_for_what_measuring_and_saving_take() -> None:
+    assert pretrain.seconds_of_steps(100.0) == 85.0
+    assert pretrain.seconds_of_steps(4_800.0) == 4_800.0 - pretrain.BESIDE_STEPS_S
