@@ -4,9 +4,7 @@ import importlib.util
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +16,9 @@ from groundup.course.notebook import Notebook, copy_notebook, notebook_of, noteb
 from groundup.course.progress import NotebookProgress, progress_of, read_progress
 from groundup.errors import ConfigError
 from groundup.files import write_text
-from groundup.language.messages import SOURCE, translated
+from groundup.language.messages import SOURCE
+from groundup.language.page_texts import language_of_page, page_language, say
 
-Say = Callable[..., str]
 COURSE = Path("groundup-course")
 # What a notebook imports beside groundup's own dependencies.
 KERNEL, DRAWING = "ipykernel", "matplotlib"
@@ -75,20 +73,26 @@ def command(
         groundup learn --progress
         groundup learn --certificate done.html --name "Ada Miller"
     """
-    say = partial(translated, language or SOURCE, "course")
     if name and certificate is None:
         raise ConfigError("--name is for a certificate.", fix="Add: --certificate FILE.html")
-    if progress or certificate:
-        return _show_progress(number, out, certificate, name, say, as_json)
-    if number is None:
-        known = notebooks()
-        plain = [{**vars(each), "file": str(each.file)} for each in known]
-        return print_result(_list(known, say), plain, as_json)
+    with page_language(language or SOURCE):
+        if progress or certificate:
+            _show_progress(number, out, certificate, name, as_json)
+        elif number is None:
+            known = notebooks()
+            plain = [{**vars(each), "file": str(each.file)} for each in known]
+            print_result(_list(known), plain, as_json)
+        else:
+            _open(number, out, fresh=fresh, copy_only=copy_only, as_json=as_json)
+
+
+def _open(number: int, out: Path, *, fresh: bool, copy_only: bool, as_json: bool) -> None:
+    """Copy a notebook, and open the copy where JupyterLab is installed."""
     notebook = notebook_of(number)
     file, written = copy_notebook(notebook, out, fresh=fresh)
-    line = f"{file} is there already and was kept (--fresh replaces it)."
+    line = say("{file} is there already and was kept (--fresh replaces it).", file=file)
     if written:
-        line = f"{file} was written."
+        line = say("{file} was written.", file=file)
     missing = [name for name in (KERNEL, DRAWING) if importlib.util.find_spec(name) is None]
     opens = (
         not copy_only
@@ -109,7 +113,6 @@ def _show_progress(
     out: Path,
     certificate: Path | None,
     name: str,
-    say: Say,
     as_json: bool,
 ) -> None:
     """Print what is done in `out`, of one notebook or all; write the certificate."""
@@ -120,9 +123,7 @@ def _show_progress(
     if certificate is not None and not right:
         what = f"No exercise is solved in {out} yet."
         raise ConfigError(what, fix="Begin with: groundup learn 1")
-    rows = [
-        [str(each.number), say(each.title), _share(say, each), str(each.tries)] for each in found
-    ]
+    rows = [[str(each.number), say(each.title), _share(each), str(each.tries)] for each in found]
     head = map(say, ("notebook", "exercises right", "answers tried"))
     lines = table(["", *head], rows)
     whole = "{right} of {exercises} exercises are right, in {out}."
@@ -135,16 +136,16 @@ def _show_progress(
         from groundup.report.pages.certificate_page import render_certificate
 
         write_text(certificate, render_certificate({**plain, "name": name}))
-        lines.append(f"{certificate} was written.")
+        lines.append(say("{file} was written.", file=certificate))
         plain["certificate"] = str(certificate)
     return print_result(lines, plain, as_json)
 
 
-def _share(say: Say, found: NotebookProgress) -> str:
+def _share(found: NotebookProgress) -> str:
     return say("{right} of {exercises}", right=len(found.solved), exercises=found.exercises)
 
 
-def _list(found: list[Notebook], say: Say) -> list[str]:
+def _list(found: list[Notebook]) -> list[str]:
     rows = [
         [
             f"{each.number}",
@@ -156,10 +157,17 @@ def _list(found: list[Notebook], say: Say) -> list[str]:
         for each in found
     ]
     head = ["", *map(say, ("notebook", "minutes", "runs in", "exercises"))]
-    lines = [*table(head, rows), "", f"{say('Open one:')} {program()} learn {found[0].number}"]
-    english = "The notebooks are in English."
-    if say(english) != english:
-        lines.append(say(english))
+    lines = [*table(head, rows), ""]
+    lines += [
+        say("minutes: what it takes to read it and to solve its exercises."),
+        say("runs in: what a laptop takes to compute all of its cells."),
+        say("exercises: questions that check your answer and tell you where it went wrong."),
+        "",
+        f"{say('Open one:')} {program()} learn {found[0].number}",
+        f"{say('What you have solved:')} {program()} learn --progress",
+    ]
+    if language_of_page() != SOURCE:
+        lines.append(say("The notebooks are in English."))
     return lines
 
 
@@ -170,9 +178,9 @@ def _how_to_open(file: Path, missing: list[str]) -> list[str]:
     if missing:
         packages = "'groundup[notebooks]' jupyterlab"
     return [
-        "Open it in VS Code (with its Jupyter extension), choosing this Python as its kernel:",
+        say("Open it in VS Code (with its Jupyter extension), choosing this Python as its kernel:"),
         f"    {sys.executable}",
-        "or install JupyterLab and open it there:",
+        say("or install JupyterLab and open it there:"),
         f"    {python} -m pip install {packages}",
         f"    {python} -m jupyterlab {shlex.quote(str(file))}",
     ]

@@ -152,7 +152,7 @@ LanguageOption = Annotated[
         "--language",
         metavar="en|de|fr|es",
         callback=_language,
-        help="The language of headings; default: the system's (LANG), where it is one of these.",
+        help="The language of the page or list; default: the system's (LANG), where it is one of these.",
     ),
 ]
 JsonOption = Annotated[

@@ -27,7 +27,8 @@ def command(
     """Write the page about every stage: one HTML file that opens from disk and makes no requests.
 
     It is made from the files in RUN alone, without opening a model. Missing results of a stage are
-    noted. Headings are in English, German, French or Spanish; the sentences below are in English.
+    noted. The page is in English, German, French or Spanish; what a stage, a model or a text says
+    stays as it is.
 
     Examples:
         groundup report runs/quickstart

@@ -1,6 +1,6 @@
 """The words of a text: folded and stemmed words, stop words, number words, weekdays and calendar
 dates, spelling. Text goes in, values come out; nothing is read but the text. And what a customer
-reads, in each language (`messages.py`).
+(`messages.py`) and the reader of a report (`page_texts.py`) reads, in each language.
 
 Begin with `terms.py`.
 """

@@ -7,12 +7,12 @@
     page        the labels of the assistant's page, which its scripts have as `/page/messages.js`
     actions     the sentences of actions that no action writes itself
     dates       how a date is written
-    report      headings of a build's report
-    course      the list of the course's notebooks
 
     message("de-AT", "embed", "close")  ->  "Schließen"
 
-To add a language: a file here, and `tests/language/test_messages.py` says what it lacks. The rules
+The fixed texts of the report and the course stand elsewhere (`page_texts.py`).
+
+To add a language: a file here and in `pages`, and `tests/language/test_messages.py` says what it lacks. The rules
 that read messages have word lists of their own.
 """
 
@@ -55,20 +55,6 @@ def message(language: str, section: str, key: str, **values: object) -> str:
     'Cette conversation est conservée 30 jours ; vous pouvez la supprimer ici.'
     """
     return catalog(language)[section][key].format(**values)
-
-
-def translated(language: str, section: str, english: str, **values: object) -> str:
-    """Return a heading that the code has in English, with its values; in English where the
-    catalog has none. Its key is the text in small letters.
-
-    >>> translated("de", "report", "Time and memory"), translated("de", "report", "Of your own")
-    ('Zeit und Speicher', 'Of your own')
-    """
-    key = re.sub(r"\W+", "_", english.casefold()).strip("_")
-    found = catalog(language)[section].get(key, english)
-    if values:
-        return found.format(**values)
-    return found
 
 
 def system_language(environment: Mapping[str, str]) -> str:

@@ -1,4 +1,5 @@
-"""A chapter of the page, its parts (facts, tables, figures, notes), and the page around them.
+"""A chapter of the page, its parts (facts, tables, figures, notes), and the page around them. What
+they are given as a title or label is said in the language of the page; what stands in cells is not.
 
 A file in `sections/` ends with its `Chapter`; `build_page.chapters_of` has the order. The content
 security policy of a page is `default-src 'none'` plus the SHA-256 of its one style sheet: even if
@@ -7,6 +8,7 @@ the escaping failed, injected markup could neither run nor load anything.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from string import Formatter
 
 from groundup import __version__
 from groundup.html_nodes import (
@@ -19,9 +21,11 @@ from groundup.html_nodes import (
     to_html,
     verbatim,
 )
+from groundup.language.page_texts import language_of_page, say
 from groundup.palette import PRINT, custom_properties
 from groundup.report.drawing import scale_cell, whisker
 from groundup.report.report_data import ReportData
+from groundup.report.stored_sentences import as_stored
 from groundup.report.values import (
     MISSING,
     Format,
@@ -30,8 +34,11 @@ from groundup.report.values import (
     interval,
     number,
     numbers,
+    signed,
+    span,
     table,
     text,
+    three_decimals,
     whole_percent,
 )
 
@@ -87,30 +94,28 @@ class Chapter:
         if self.kicker:
             return self.kicker
         if not report.is_build:
-            return f"Training run · {', '.join(report.kinds)}"
+            return say("Training run · {kinds}", kinds=", ".join(report.kinds))
         stage = next(stage for stage in self._about if stage in report.kinds)
-        return f"Stage {list(report.kinds).index(stage) + 1} · {stage}"
+        number = list(report.kinds).index(stage) + 1
+        return say("Stage {number} · {stage}", number=number, stage=stage)
 
     def draw(self, report: ReportData) -> Node:
         """The section, or one of a single line where its stage wrote no files."""
-        parts, see = self.parts(report), self.see
-        if isinstance(parts, str):
-            parts, see = [], f"Not in this build: {parts}."
-        else:
-            stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
-            parts = [*parts, *notes_of([sentence for stage in stages for sentence in stage.thin])]
-        title = report.heading(self.title, texts=report.heading(report.texts))
-        made = section(self.key, self._above(report), title, see, parts)
-        report.in_language(made[1])
-        return made
+        found, title = self.parts(report), say(self.title, texts=report.texts)
+        if isinstance(found, str):
+            missing = say("Not in this build: {what}.", what=say(found))
+            return section(self.key, self._above(report), title, missing, [])
+        stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
+        parts = [*found, *notes_of([words for stage in stages for words in stage.thin])]
+        return section(self.key, self._above(report), title, self.see, parts)
 
 
 def section(key: str, kicker: str, title: Child, see: str, parts: Sequence[Child]) -> Node:
     """A section with its head; `key` is its id."""
     head = [
-        node("p", kicker, class_="kicker"),
-        node("h2", title, id=f"{key}-title"),
-        node("p", see, class_="see"),
+        node("p", say(kicker), class_="kicker"),
+        node("h2", said(title), id=f"{key}-title"),
+        node("p", say(see), class_="see"),
     ]
     return node("section", *head, *parts, id=key, aria_labelledby=f"{key}-title")
 
@@ -143,7 +148,7 @@ def facts(*pairs: tuple[str, str]) -> Node | None:
     lists = [
         node(
             "dl",
-            [node("div", node("dt", name), node("dd", value)) for value, name in group],
+            [node("div", node("dt", say(name)), node("dd", value)) for value, name in group],
             class_=class_,
         )
         for class_, group in groups.items()
@@ -174,8 +179,9 @@ def data_table(
     classes: list[str | None] = [None] * len(head)
     for column in figures:
         classes[column] = "figure"
+    caption = say(caption)
     titles = [
-        node("th", title, scope="col", role="columnheader", class_=each)
+        node("th", said(title), scope="col", role="columnheader", class_=each)
         for title, each in zip(head, classes, strict=True)
     ]
     labels = ["".join(title.itertext()) for title in titles]
@@ -211,7 +217,7 @@ def whisker_table(
     """
     axis = (low, 1.0)
     drawn = [
-        node("span", "drawn", class_="away"),
+        node("span", say("drawn"), class_="away"),
         scale_cell(axis, levels, map(whole_percent, levels)),
     ]
     head: list[Child] = ["model", drawn, *columns]
@@ -221,7 +227,7 @@ def whisker_table(
 
 def paired_points(difference: JsonObject) -> str:
     """A paired difference of two shares in points of percent with its interval; "" without one."""
-    return paired_figure(difference, lambda share: f"{100 * share:+.1f}")
+    return paired_figure(difference, lambda share: signed(100 * share, 1))
 
 
 def paired_figure(difference: JsonObject, form: Format) -> str:
@@ -234,7 +240,7 @@ def paired_figure(difference: JsonObject, form: Format) -> str:
 
 def meaning(difference: JsonObject) -> str:
     """What the interval of a paired difference says of "after"."""
-    return text(difference, "verdict").replace("unclear", "no clear difference")
+    return say(text(difference, "verdict").replace("unclear", "no clear difference"))
 
 
 def paired_change(difference: JsonObject, digits: int = 2) -> str:
@@ -243,10 +249,10 @@ def paired_change(difference: JsonObject, digits: int = 2) -> str:
     if value is None:
         return ""
 
-    def signed(figure: float) -> str:
-        return f"{figure:+.{digits}f}"
+    def form(figure: float) -> str:
+        return signed(figure, digits)
 
-    return f"{paired_figure(difference, signed) or signed(value)}, {meaning(difference)}"
+    return f"{paired_figure(difference, form) or form(value)}, {meaning(difference)}"
 
 
 def before_and_after(found: JsonObject) -> str:
@@ -254,7 +260,8 @@ def before_and_after(found: JsonObject) -> str:
     before, after = numbers(found, "before", "after")
     if before is None or after is None:
         return ""
-    return f"{before:.3f} to {after:.3f}: {paired_change(table(found, 'difference'), digits=3)}"
+    change = paired_change(table(found, "difference"), digits=3)
+    return f"{span(three_decimals(before), three_decimals(after))}: {change}"
 
 
 def figure(caption: Child, *children: Child, class_: str = "wide") -> Node | None:
@@ -263,22 +270,43 @@ def figure(caption: Child, *children: Child, class_: str = "wide") -> Node | Non
     if not shown:
         return None
     if caption:
-        shown.append(node("figcaption", caption))
+        shown.append(node("figcaption", said(caption)))
     return node("figure", shown, class_=class_ or None)
+
+
+def said(text_or_node: Child) -> Child:
+    """A text of the code in the language of the page; a node as it is."""
+    if isinstance(text_or_node, str):
+        return say(text_or_node)
+    return text_or_node
+
+
+def sentence(english: str, **values: Child) -> list[Child]:
+    """A sentence in the language of the page with nodes among its values.
+
+    >>> sentence("{count} of {what}", count="3", what=None)
+    ['', '3', ' of ', None]
+    """
+    parts: list[Child] = []
+    for words, name, _, _ in Formatter().parse(say(english)):
+        parts.append(words)
+        if name is not None:
+            parts.append(values[name])
+    return parts
 
 
 def note(*children: Child, kind: str = "note") -> Node:
     """`kind` is "note", "thin" (a figure from little data), "warning" or "good"."""
     label = None
     if kind in LABELS:
-        label = node("strong", LABELS[kind])
-    return node("p", label, *children, class_=f"remark {kind}")
+        label = node("strong", say(LABELS[kind]))
+    return node("p", label, *map(said, children), class_=f"remark {kind}")
 
 
 def mark(right: bool, yes: str = "", no: str = "") -> Node:
     if right:
-        return node("span", f"✓ {yes}", class_="yes")
-    return node("span", f"✗ {no}", class_="no")
+        return node("span", f"✓ {say(yes)}", class_="yes")
+    return node("span", f"✗ {say(no)}", class_="no")
 
 
 def more(summary: str, *children: Child, is_open: bool = False) -> Node | None:
@@ -286,16 +314,17 @@ def more(summary: str, *children: Child, is_open: bool = False) -> Node | None:
     shown = list(flatten(children))
     if not shown:
         return None
-    return _details(node("summary", summary), shown, is_open=is_open)
+    return _details(node("summary", say(summary)), shown, is_open=is_open)
 
 
 def notes_of(thin: Sequence[str]) -> list[Node]:
-    return [note(sentence, kind="thin") for sentence in thin]
+    return [note(as_stored(words), kind="thin") for words in thin]
 
 
 def page_header(kicker: str, title: str, lead: Child, *parts: Child) -> Node:
     """The head of a page: a small line, the title, what it says in a sentence."""
-    head = [node("p", kicker, class_="kicker"), node("h1", title), node("p", lead, class_="lead")]
+    head = [node("p", kicker, class_="kicker"), node("h1", say(title))]
+    head.append(node("p", said(lead), class_="lead"))
     return node("header", head, parts, id="top")
 
 
@@ -306,27 +335,30 @@ def cards(*shown: Child) -> Node:
 
 def expected(answer: Child, label: str = "expected") -> Node:
     """What an answer is compared with."""
-    return node("p", node("span", f"{label} ", class_="quiet"), answer, class_="expected")
+    return node("p", node("span", f"{say(label)} ", class_="quiet"), answer, class_="expected")
 
 
-def side(name: Child, said: Node, look: str = "") -> Node:
+def side(name: Child, words: Node, look: str = "") -> Node:
     """One of two texts side by side."""
-    return node("div", node("h4", name), said, class_=f"side {look}".rstrip())
+    return node("div", node("h4", said(name)), words, class_=f"side {look}".rstrip())
 
 
 def html_page(title: str, *parts: Child, skip_to: str = "", script: str = "") -> str:
     """A document with these parts as its body; `skip_to` names what the first link skips to.
     `script`: one of the package's own, which alone may run.
     """
-    made = f"Made by groundup {__version__}. "
-    made += "This page is self-contained: it loads nothing from the network."
+    made = say(
+        "Made by groundup {version}. This page is self-contained: "
+        "it loads nothing from the network.",
+        version=__version__,
+    )
     skip = None
     if skip_to:
-        skip = node("a", f"Skip to the {skip_to}", href="#main", class_="skip")
+        skip = node("a", say(f"Skip to the {skip_to}"), href="#main", class_="skip")
     body = node("body", skip, *parts, node("footer", node("p", made)))
     if script:
         body.append(verbatim("script", script))
-    return to_html(node("html", _head(title, script), body, lang="en"))
+    return to_html(node("html", _head(title, script), body, lang=language_of_page()))
 
 
 def _head(title: str, script: str) -> Node:

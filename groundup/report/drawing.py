@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from groundup.html_nodes import Child, Node, node
+from groundup.language.page_texts import say
 from groundup.report.values import (
     MeasuredFraction,
     count,
     fixed,
     percent,
+    span,
     three_decimals,
     tick_label,
     ticks,
@@ -106,8 +108,8 @@ def axes(
         group.append(node("line", x1=place, x2=place, y1=bottom, y2=bottom + 5, class_="tick"))
         group.append(node("text", label, x=place, y=bottom + 20, class_="middle"))
     group.append(node("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="base"))
-    group.append(node("text", y_label, x=4, y=14, class_="label"))
-    group.append(node("text", x_label, x=right, y=box.size.height - 6, class_="label end"))
+    group.append(node("text", say(y_label), x=4, y=14, class_="label"))
+    group.append(node("text", say(x_label), x=right, y=box.size.height - 6, class_="label end"))
     return group
 
 
@@ -152,10 +154,15 @@ def line_chart(
     margin = MARGIN * (high - low) or FLAT_MARGIN
     last = max(x for each in drawn for x, _ in each.points)
     ends = [
-        f"{each.name} from {fixed(each.points[0][1])} to {fixed(each.points[-1][1])}"
+        say(
+            "{name} from {first} to {last}",
+            name=say(each.name),
+            first=fixed(each.points[0][1]),
+            last=fixed(each.points[-1][1]),
+        )
         for each in drawn
     ]
-    label = f"{title}: {'; '.join(ends)}."
+    label = f"{say(title)}: {'; '.join(ends)}."
 
     def draw(size: Size) -> Node:
         box = Frame(size, (0.0, last), (low - margin, high + margin))
@@ -197,8 +204,16 @@ def share_chart(
         return []
     y_marks = _share_marks(y_low, 1.0)
     x_marks = x.marks or _share_marks(x.low, x.high)
-    points = ", ".join(f"{each.name}, {len(each.points)} points" for each in drawn)
-    label = f"{title}: {y_label} by {x.label}; {points}."
+    points = ", ".join(
+        say("{name}, {count} points", name=say(each.name), count=len(each.points)) for each in drawn
+    )
+    label = say(
+        "{title}: {what} by {by}; {points}.",
+        title=say(title),
+        what=say(y_label),
+        by=say(x.label),
+        points=points,
+    )
     # room for half of the last label, and for a line at 1
     x_high, y_high = x.high + MARGIN / 2 * (x.high - x.low), 1.0 + MARGIN * (1.0 - y_low)
 
@@ -225,7 +240,7 @@ def _diagonal(box: Frame, name: str) -> Node | None:
     low, high = max(box.x.low, box.y.low), 1.0
     middle = (low + high) / 2
     line = node("line", x1=box.x(low), y1=box.y(low), x2=box.x(high), y2=box.y(high))
-    label = node("text", name, x=box.x(middle) + 10, y=box.y(middle) + 15)
+    label = node("text", say(name), x=box.x(middle) + 10, y=box.y(middle) + 15)
     return node("g", line, label, class_="reference")
 
 
@@ -250,7 +265,8 @@ def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str
     group.append(node("polyline", points=path(pixels)))
     if series.look == "marked" or len(pixels) == 1:
         for (left, top), (x, y) in zip(pixels, series.points, strict=True):
-            title = node("title", f"{series.name} at {x_text(x)}: {three_decimals(y)}")
+            at = say("{name} at {x}", name=say(series.name), x=x_text(x))
+            title = node("title", f"{at}: {three_decimals(y)}")
             group.append(node("circle", title, cx=left, cy=top, r=3.5))
     return group
 
@@ -281,7 +297,8 @@ def _legend(drawn: Sequence[Series]) -> Node:
             group.append(node("circle", cx=14, cy=6, r=3.5))
         group.set("class", f"series series-{number} {series.look}")
         last = node("b", fixed(series.points[-1][1]))
-        items.append(node("li", swatch(group, 12), f"{series.name}, at the end ", last))
+        ends = say("{name}, at the end ", name=say(series.name))
+        items.append(node("li", swatch(group, 12), ends, last))
     return node("ul", items, class_="legend")
 
 
@@ -352,7 +369,11 @@ def length_histogram(lengths: Sequence[float]) -> list[Node]:
         return []
     first, last = filled[0], filled[-1]
     highest = max(lengths[first : last + 1])
-    label = f"Lengths of the documents: from {_range(first)[0]} to {_range(last)[1]} characters."
+    label = say(
+        "Lengths of the documents: from {first} to {last} characters.",
+        first=_range(first)[0],
+        last=_range(last)[1],
+    )
     y_marks = _y_marks(highest)
 
     def draw(size: Size) -> Node:
@@ -382,12 +403,12 @@ def median_length(lengths: Sequence[float]) -> float | None:
 
 
 def _bar(box: Frame, place: int, found: float) -> Node:
-    span = "1 character"
+    width = say("1 character")
     if place > 1:
-        span = f"{' to '.join(_range(place))} characters"
+        width = say("{count} characters", count=span(*_range(place)))
     left, right = box.x(place) + GAP_PIXELS / 2, box.x(place + 1) - GAP_PIXELS / 2
     top, height = box.y(found), box.y.start - box.y(found)
-    title = node("title", f"{span}: {count(found)} documents")
+    title = node("title", f"{width}: {say('{count} documents', count=count(found))}")
     return node("rect", title, x=left, y=top, width=right - left, height=height, class_="bar")
 
 

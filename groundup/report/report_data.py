@@ -13,8 +13,7 @@ from typing import Any
 from groundup.config import read_toml
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json
-from groundup.html_nodes import Node
-from groundup.language.messages import SOURCE, translated
+from groundup.language.page_texts import say
 from groundup.report.downsampling import DownsampledCurve, EvenSample
 from groundup.report.values import JsonObject, number, numbers, table, tables, text, texts
 from groundup.runs import RunFolder, read_lines
@@ -58,9 +57,8 @@ class RunRecord:
 class ReportData:
     """A build or a single run. Each file is read when it is first asked for, and once."""
 
-    def __init__(self, folder: Path, language: str = SOURCE) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.language = language
         self.is_build = (folder / "build.json").is_file() or (folder / "recipe.toml").is_file()
         self.damaged: list[str] = []
         """The files asked for so far that could not be read, each with the reason."""
@@ -80,16 +78,6 @@ class ReportData:
         """The stages that this build has or will have, and what each makes; of a single run
         itself.
         """
-
-    def heading(self, english: str, **values: object) -> str:
-        """A heading in the language of the page."""
-        return translated(self.language, "report", english, **values)
-
-    def in_language(self, *headings: Node) -> None:
-        """Mark headings as being in that language, where the rest of the page is not."""
-        for each in headings:
-            if self.language != SOURCE:
-                each.set("lang", self.language)
 
     def json(self, name: str) -> JsonObject:
         """A JSON object of the build ("evaluate/results.json"), or an empty one."""
@@ -183,14 +171,14 @@ class ReportData:
         """
         specs = [text(source, "spec") for source in tables(self.recipe, "data", "sources")]
         if specs and all(spec.startswith("pypi:") for spec in specs):
-            return "these texts"
-        return "your texts"
+            return say("these texts")
+        return say("your texts")
 
     @property
     def base_name(self) -> str:
         """The name of the pulled model, or "a public model"."""
         pulled = text(self.json("base/manifest.json"), "pulled")
-        return pulled or text(self.recipe, "base", "model") or "a public model"
+        return pulled or text(self.recipe, "base", "model") or say("a public model")
 
     def _read_run(self, stage: str) -> RunRecord:
         name = "."
@@ -244,9 +232,9 @@ class ReportData:
         return self._tables[name]
 
 
-def read_report_data(folder: Path, language: str = SOURCE) -> ReportData:
+def read_report_data(folder: Path) -> ReportData:
     """Read a build folder or a run folder. Raises FormatError when it is neither."""
-    report = ReportData(folder, language)
+    report = ReportData(folder)
     if report.is_build or (folder / "run.json").is_file():
         return report
     problem = "has neither build.json nor run.json"

@@ -15,7 +15,8 @@ from groundup.data.preparation.data_card import CHANGE_LABELS
 from groundup.data.processing.languages import language_name
 from groundup.data.reading.source_report import read_as
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import data_table, figure, more, note, side
+from groundup.language.page_texts import say
+from groundup.report.chapter import data_table, figure, more, note, sentence, side
 from groundup.report.drawing import bar, length_histogram, median_length
 from groundup.report.values import (
     JsonObject,
@@ -105,17 +106,17 @@ def _files(found: JsonObject) -> list[Child]:
     name: list[Child] = [_name(text(found, "name"))]
     others = (number(found, "files") or 1.0) - 1
     if others > 0:
-        name.append(f" and {count(others)} more")
+        name.append(f" {say('and {count} more', count=count(others))}")
     layout, kind = text(found, "layout"), text(found, "kind")
-    form: list[Child] = [LAYOUTS.get(layout, layout or "nothing")]
+    form: list[Child] = [say(LAYOUTS.get(layout, layout or "nothing"))]
     if kind:
         form.append(node("span", f" ({kind})", class_="quiet"))
     roles = [
-        node("div", f"{role}: ", _name(text(found, "roles", role)))
+        node("div", f"{say(role)}: ", _name(text(found, "roles", role)))
         for role in table(found, "roles")
     ]
     first = [
-        node("div", f"{role}: ", foreign(text(found, "first", role)), class_="sample-line")
+        node("div", f"{say(role)}: ", foreign(text(found, "first", role)), class_="sample-line")
         for role in table(found, "first")
         if text(found, "first", role)
     ]
@@ -130,11 +131,15 @@ def _lines(lines: Sequence[Node]) -> Node | None:
 
 def _lengths(cards: Cards) -> Node | None:
     found = lengths(cards)
-    caption = "Lengths of the documents kept; each bar covers twice the range of the one before it."
+    caption = say(
+        "Lengths of the documents kept; each bar covers twice the range of the one before it."
+    )
     middle = median_length(found)
     if middle:
         rounded = count(float(f"{middle:.2g}"))
-        caption += f" Half of the documents are shorter than about {rounded} characters."
+        caption += " " + say(
+            "Half of the documents are shorter than about {count} characters.", count=rounded
+        )
     return figure(caption, length_histogram(found))
 
 
@@ -157,9 +162,9 @@ def _languages(cards: Cards) -> Node | None:
     rows: list[list[Child]] = []
     for name, value in found.most_common(MAX_LANGUAGES):
         drawing = bar(value, largest)
-        rows.append([foreign(language_name(name)), drawing, percent(value / total)])
-    head: list[Child] = ["language", node("span", "documents", class_="quiet"), "share"]
-    caption = f"Languages of {count(sampled)} random documents"
+        rows.append([foreign(say(language_name(name))), drawing, percent(value / total)])
+    head: list[Child] = ["language", node("span", say("documents"), class_="quiet"), "share"]
+    caption = say("Languages of {count} random documents", count=count(sampled))
     return data_table(caption, head, rows, figures=(2,), class_="bars")
 
 
@@ -168,9 +173,8 @@ def languages_missing(cards: Cards) -> Node | None:
     if not any("languages" in card and card["languages"] is None for card in cards):
         return None
     install = node("code", "pip install 'groundup[languages]'")
-    return note(
-        "Languages are not shown: the package that detects them is not installed. ", install
-    )
+    words = "Languages are not shown: the package that detects them is not installed. {command}"
+    return note(*sentence(words, command=install))
 
 
 def _dropped(cards: Cards) -> list[Child]:
@@ -186,10 +190,17 @@ def _dropped(cards: Cards) -> list[Child]:
         of_reason = [entry for name, entry in entries if name == reason]
         found = sum(number(entry, "count") or 0.0 for entry in of_reason)
         rows.append(
-            [foreign(reason), count(found), node("div", _drop_examples(cards, reason, of_reason))]
+            [
+                foreign(say(reason)),
+                count(found),
+                node("div", _drop_examples(cards, reason, of_reason)),
+            ]
         )
-    caption = (
-        f"{count(dropped)} of {count(of_all)} documents were dropped ({percent(dropped / of_all)})"
+    caption = say(
+        "{dropped} of {count} documents were dropped ({share})",
+        dropped=count(dropped),
+        count=count(of_all),
+        share=percent(dropped / of_all),
     )
     return [data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))]
 
@@ -223,7 +234,7 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
     for card in cards:
         totals.update({name: number(card, "changed", name) or 0 for name in table(card, "changed")})
     rows: list[list[Child]] = [
-        [foreign(CHANGE_LABELS.get(name, name)), count(value)]
+        [foreign(say(CHANGE_LABELS.get(name, name))), count(value)]
         for name, value in totals.most_common()
         if value
     ]
@@ -239,7 +250,7 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
 
 def _change_card(example: JsonObject) -> Node:
     name = _name(text(example, "name"), "h3")
-    reasons = "; ".join(CHANGE_LABELS.get(each, each) for each in texts(example, "changes"))
+    reasons = "; ".join(say(CHANGE_LABELS.get(each, each)) for each in texts(example, "changes"))
     sides = before_and_after(text(example, "before"), text(example, "after"))
     return node("article", name, foreign(reasons, "p", "time"), sides, class_="answer change")
 
@@ -306,20 +317,21 @@ def _whole_list(reason: str, names: Sequence[str]) -> list[Child]:
     parts: list[Child] = [node("h3", foreign(reason)), node("ul", shown, class_="chips")]
     left = len(names) - len(shown)
     if left:
-        parts.append(note(f"and {count(left)} more; JSON has all of them"))
+        parts.append(note(say("and {count} more; JSON has all of them", count=count(left))))
     return parts
 
 
 def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
     noted = [
-        (f"file passed over: {reason}", entry) for reason, entry in table(read, "skipped").items()
+        (say("file passed over: {reason}", reason=say(reason)), entry)
+        for reason, entry in table(read, "skipped").items()
     ]
     noted += [
-        ("invalid line", table(read, "bad_lines")),
-        ("file without text", table(read, "bad_files")),
+        (say("invalid line"), table(read, "bad_lines")),
+        (say("file without text"), table(read, "bad_files")),
     ]
     noted += [(read_as(name), entry) for name, entry in table(read, "charsets").items()]
-    noted += [("file with invalid bytes", table(read, "invalid_files"))]
+    noted += [(say("file with invalid bytes"), table(read, "invalid_files"))]
     return [(reason, entry) for reason, entry in noted if isinstance(entry, dict)]
 
 
@@ -383,10 +395,10 @@ def _near_duplicates(found: JsonObject, is_open: bool) -> list[Child]:
         for source, entry in table(found, "sources").items()
     ]
     head = ["source", "documents", "near-duplicates", "share"]
-    caption = (
-        f"Documents with a Jaccard similarity of at least {fixed(found, 'config', 'threshold')} "
+    caption = say(
+        "Documents with a Jaccard similarity of at least {least} to a longer one that is kept",
+        least=fixed(found, "config", "threshold"),
     )
-    caption += "to a longer one that is kept"
     clusters = [_cluster(each) for each in tables(found, "clusters")]
     return [
         data_table(caption, head, rows, figures=(1, 2, 3)),
@@ -400,9 +412,9 @@ def _cluster(cluster: JsonObject) -> Node:
         for each in tables(cluster, "first")
     ]
     dropped = number(cluster, "dropped") or 0.0
-    caption = f"{count(dropped)} dropped for it"
+    caption = say("{count} dropped for it", count=count(dropped))
     if dropped > len(rows):
-        caption += f", the first {len(rows)}"
+        caption += say(", the first {count}", count=len(rows))
     head = ["document", "Jaccard", "passage of both"]
     made = data_table(f"{caption}:", head, rows, figures=(1,))
     return node("article", node("h3", _name(text(cluster, "kept"))), made, class_="answer")
@@ -411,10 +423,13 @@ def _cluster(cluster: JsonObject) -> Node:
 def _contamination(found: JsonObject, is_open: bool) -> list[Child]:
     if not found:
         return []
-    said = (
-        f"{count(found, 'dropped')} of {count(found, 'documents')} documents were dropped, since "
-        f"they hold {count(found, 'items_found')} of {count(found, 'items', 'indexed')} "
-        "evaluation items."
+    said = say(
+        "{dropped} of {count} documents were dropped, since they hold {found} of {items} "
+        "evaluation items.",
+        dropped=count(found, "dropped"),
+        count=count(found, "documents"),
+        found=count(found, "items_found"),
+        items=count(found, "items", "indexed"),
     )
     rows: list[list[Child]] = [
         [

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from groundup.language.page_texts import say, written
+
 JsonObject: TypeAlias = Mapping[str, Any]
 
 # No count or measurement of a run is larger; larger values would overflow the arithmetic of a
@@ -112,7 +114,7 @@ class MeasuredFraction(NamedTuple):
 
     def bounds(self, form: Callable[[float], str]) -> str:
         """The interval as "LOW to HIGH"."""
-        return f"{form(self.low)} to {form(self.high)}"
+        return span(form(self.low), form(self.high))
 
 
 def measured(value: object, *keys: str) -> MeasuredFraction | None:
@@ -157,11 +159,21 @@ def count(value: Any, *keys: str) -> str:
 
 
 def fixed(value: Any, *keys: str, decimals: int = 2) -> str:
-    return _written(value, keys, lambda found: f"{found:,.{decimals}f}")
+    return _written(value, keys, lambda found: written(f"{found:,.{decimals}f}"))
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference, with its sign."""
+    return written(f"{value:+,.{decimals}f}")
+
+
+def span(low: str, high: str) -> str:
+    """Two figures as "LOW to HIGH"."""
+    return say("{low} to {high}", low=low, high=high)
 
 
 def percent(value: Any, *keys: str, decimals: int = 1) -> str:
-    return _written(value, keys, lambda found: f"{100 * found:.{decimals}f}{NBSP}%")
+    return _written(value, keys, lambda found: written(f"{100 * found:.{decimals}f}{NBSP}%"))
 
 
 def _written(value: Any, keys: Sequence[str], form: Callable[[float], str]) -> str:
@@ -186,17 +198,17 @@ def interval(found: JsonObject, form: Format) -> str:
     low, high = numbers(found, "low", "high")
     if low is None or high is None:
         return ""
-    return f"{form(low)} to {form(high)}"
+    return span(form(low), form(high))
 
 
 def fill(template: str, value: float | None, form: Format = count) -> str:
-    """A template with the value at its {}; "" where the value is missing.
+    """A template, in the language of the page, with the value at its {}; "" where it is missing.
 
     >>> fill(", n {}", 1200), fill(", n {}", None)
     (', n 1,200', '')"""
     if value is None:
         return ""
-    return template.format(form(value))
+    return say(template).format(form(value))
 
 
 def duration(seconds: Any, *keys: str) -> str:
@@ -207,7 +219,7 @@ def duration(seconds: Any, *keys: str) -> str:
 def _duration(seconds: float) -> str:
     for limit, decimals in ((0.995, 2), (9.95, 1), (59.5, 0)):
         if seconds < limit:
-            return f"{seconds:.{decimals}f}{NBSP}s"
+            return written(f"{seconds:.{decimals}f}{NBSP}s")
     minutes, rest = divmod(round(seconds), 60)
     shown = f"{minutes} min {rest:02d} s"
     if minutes >= 60:
@@ -228,7 +240,7 @@ def _size(number_bytes: float) -> str:
     digits = f"{number_bytes:.3g}"
     if unit == "bytes" or number_bytes >= 99.5:
         digits = f"{number_bytes:.0f}"
-    return f"{digits}{NBSP}{unit}"
+    return f"{written(digits)}{NBSP}{say(unit)}"
 
 
 def parameters(value: Any, *keys: str) -> str:
@@ -240,8 +252,15 @@ def _parameters(value: float) -> str:
     if value < 1e6:
         return count(value)
     if value < 1e9:
-        return f"{value / 1e6:.3g}{NBSP}million"
-    return f"{value / 1e9:.3g}{NBSP}billion"
+        return _large(value, 1e6, "{short} million")
+    return _large(value, 1e9, "{short} billion")
+
+
+def _large(value: float, unit: float, form: str) -> str:
+    """In languages whose million wants a preposition behind it, all digits of the rounded."""
+    digits = f"{value / unit:.3g}"
+    whole = count(float(digits) * unit)
+    return say(form, short=written(digits), whole=whole).replace(" ", NBSP)
 
 
 def first_letters(long_text: str, limit: int) -> str:
@@ -274,8 +293,8 @@ def tick_label(value: float, step: float) -> str:
     "2k".
     """
     if step >= 500 and abs(value) >= 1000:
-        return f"{value / 1000:g}k"
+        return written(f"{value / 1000:g}k")
     if step <= 0:
-        return f"{value:g}"
+        return written(f"{value:g}")
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return f"{value:,.{decimals}f}"
+    return fixed(value, decimals=decimals)

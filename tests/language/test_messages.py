@@ -1,6 +1,5 @@
 """Message catalogs: no language lacks a message, and the page asks for no other."""
 
-import ast
 import json
 import re
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from importlib import resources
 import pytest
 
 from groundup.actions.replies import agrees, reads_cancel, reads_no, reads_undo, reads_yes
-from groundup.course.notebook import notebooks
 from groundup.language.messages import (
     SOURCE,
     catalog,
@@ -18,19 +16,15 @@ from groundup.language.messages import (
     message,
     preferred_language,
     system_language,
-    translated,
 )
 from groundup.packs.assistant_texts import MAX_TEXT_CHARACTERS
-from groundup.report.pages.build_page import DETAILS, RESULTS
 from groundup.retrieve.scope import urgent, wants_person
 from groundup.serve.app.page_files import served_files
 
 OTHERS = languages()[1:]
-VALUES = ("texts", "step", "right", "exercises", "out")
 # The same words in two languages, and what is only a place for others.
 SAME = {
     *("no", "conversation", "file_name", "sources", "passage", "date", "first"),
-    *("tokens", "text", "export", "notebook", "minutes"),
 }
 
 
@@ -74,34 +68,6 @@ def test_the_page_says_every_label_of_the_catalog_and_no_other() -> None:
         said |= set(re.findall(r'"(\w+)"', call.partition("{")[0]))
     counted = {f"{each}_one" for each in ("outdated", "omitted")}
     assert (said - {"up"}) | counted == set(catalog(SOURCE)["page"])
-
-
-def said_in(package: str) -> set[str]:
-    """The English of what a package's files give to be translated: titles of chapters and of cards, headings, the list's words."""
-    place = {"Chapter": 2, "StageCard": 1, "heading": 0, "say": 0}
-    found = set()
-    for file in resources.files(package).rglob("*.py"):  # type: ignore[attr-defined]
-        for each in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if not isinstance(each, ast.Call):
-                continue
-            name = getattr(each.func, "attr", getattr(each.func, "id", ""))
-            if name in place and len(each.args) > place[name]:
-                given = each.args[place[name]]
-                if isinstance(given, ast.Constant):
-                    found.add(given.value)
-    return found
-
-
-@pytest.mark.parametrize("language", OTHERS)
-def test_no_heading_of_the_report_and_no_notebook_is_left_in_english(language: str) -> None:
-    report = said_in("groundup.report") | {RESULTS, DETAILS, "before", "after", "Chat model"}
-    course = {each.title for each in notebooks()} | {"notebook", "exercises right", "runs in"}
-    for section, texts in (("report", report), ("course", course)):
-        for text in texts:
-            key = re.sub(r"\W+", "_", text.casefold()).strip("_")
-            assert catalog(SOURCE)[section].get(key) == text
-            assert translated(language, section, text, **dict.fromkeys(VALUES, "1"))
-    assert len(report) > 30
 
 
 def test_other_sites_get_the_messages_with_the_script_and_the_frame() -> None:

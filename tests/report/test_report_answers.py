@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from left_in_english import left_in_english
 
 from groundup.files import write_json
 from groundup.report.pages.build_page import render_page
@@ -93,6 +94,7 @@ def test_each_figure_of_the_answers_is_shown_with_its_interval_and_number(folder
     ):
         assert said in page, said
     assert "<b>4 pm</b>" not in page and "&lt;b&gt;4 pm" in page
+    assert left_in_english(folder) == []
 
 
 def test_results_that_are_missing_or_damaged_are_one_line(folder: Path) -> None:

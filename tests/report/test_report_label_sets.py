@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from left_in_english import left_in_english
+
 from groundup.report.pages.build_page import render_page
 from groundup.report.report_data import read_report_data
 
@@ -47,7 +49,9 @@ def test_the_figures_of_each_label_stand_in_place_of_a_confusion_matrix(rewrite:
         results.clear()
         results.update(label_set_results())
 
-    page = render_page(read_report_data(rewrite("spam/results.json", of_label_sets)))
+    folder = rewrite("spam/results.json", of_label_sets)
+    assert left_in_english(folder) == []
+    page = render_page(read_report_data(folder))
     for shown in (
         "91.0",
         "83.0",

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from left_in_english import left_in_english
 from processor_time import at_most_cpu_s
 
 from groundup.cli.main import run as groundup
+from groundup.language.page_texts import page_language
 from groundup.report.chapter import facts
-from groundup.report.pages.build_page import PATTERNS, TERMS, render_page, write_page
+from groundup.report.pages.build_page import TERMS, pattern_of, render_page, write_page
 from groundup.report.report_data import read_report_data
+from groundup.report.stored_sentences import as_stored
 
 Rewrite = Callable[[str, Callable[[Any], None]], Path]
 VOID = {"meta", "br", "hr", "img", "input", "link", "base", "col"}
@@ -124,7 +127,7 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
         ),
         (
             "emergence",
-            "Pulled model: above chance in grammatical minimal pairs; not distinguishable from chance in 1 of 2.",
+            "Pulled model: above chance in Grammatical minimal pairs; not distinguishable from chance in 1 of 2.",
         ),
         ("emergence", "n = 60, chance 50"),
         ("emergence", "0 of these 120 items have eight words in a row"),
@@ -132,7 +135,7 @@ def test_a_build_of_now_has_a_chapter_for_each_of_its_classifiers_and_chat_model
         ("emergence", "own model while it was trained"),
         (
             "emergence",
-            "first to the last snapshot, paired: held-out text -2.00 (-2.10 to -1.90) bits per byte, better.",
+            "first to the last snapshot, paired: Held-out text: -2.00 (-2.10 to -1.90) bits per byte, better.",
         ),
         ("chat", "41.7 % to 45.0 %: +3.3 (-5.1 to +11.7), no clear difference"),
         ("times", "2 min 29 s"),
@@ -248,6 +251,7 @@ def test_a_model_that_read_the_texts_has_a_chapter_of_what_it_gained_and_forgot(
         "trained further here" in text["readers"]
         and "first trained further on these texts" in text["chat"]
     )
+    assert left_in_english(build_folder) == []
 
 
 def test_a_continued_run_alone_has_that_chapter(build_folder: Path) -> None:
@@ -345,6 +349,7 @@ def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
     )
     assert "Which 0? <i>" in said and "this <b>" in said and "2 that gained most" in said
     assert "✗ lost" in said and "✓ gained" in said
+    assert left_in_english(tmp_path) == []
 
 
 def test_a_run_on_rewards_has_its_page(tmp_path: Path) -> None:
@@ -389,6 +394,7 @@ def test_a_run_on_rewards_has_its_page(tmp_path: Path) -> None:
         "before: 0.00",
     ):
         assert words in said, words
+    assert left_in_english(tmp_path) == ["number: the last number"], "said by the run"
 
 
 def test_sources_of_a_run_are_drawn_wanted_against_there(
@@ -699,7 +705,7 @@ def test_every_term_is_explained_once_and_not_after_it_is_used(
         )
         words = html.unescape(re.sub(r"<[^>]+>", " ", bare))
         assert not [
-            term for term in TERMS if PATTERNS[term].search(words) and term not in explained
+            term for term in TERMS if pattern_of(term).search(words) and term not in explained
         ]
     assert len(explained) == len(set(explained)) >= 3
 
@@ -1144,11 +1150,24 @@ def test_the_page_says_which_choices_were_measured(build_folder: Path, rewrite: 
     assert "worth" not in said and "may choose otherwise" in said
 
 
-def test_headings_are_in_the_language_asked_for_and_marked_as_such(build_folder: Path) -> None:
-    page = render_page(read_report_data(build_folder, "de"))
-    assert '<html lang="en">' in page
+def test_the_whole_page_is_in_the_language_asked_for(build_folder: Path) -> None:
+    assert left_in_english(build_folder) == []
+    page = write_page(build_folder, language="de").read_text(encoding="utf-8")
+    assert '<html lang="de">' in page
     for words in ("Attention-Karten", "Was herauskam", "Zeit und Speicher", "Text wird zu Zahlen"):
-        assert re.search(rf'lang="de"[^>]*>(?:<a[^>]*>)?(?:<bdi[^>]*>)?{words}', page), words
-    assert "Vom rohen Text zu einem Modell, das antwortet</h1>" in page
+        assert words in page, words
     assert "Attention maps" not in page and "What came out" not in page
+    assert "98,2\u00a0%" in page and "98.2\u00a0%" not in page
+    assert '<bdi dir="auto" lang="en">Zero-shot: 200 of 500 messages.' in page
     assert 'lang="de"' not in render_page(read_report_data(build_folder))
+
+
+def test_a_stored_sentence_of_a_known_form_is_said_with_its_values() -> None:
+    with page_language("de"):
+        known = as_stored("The chat model was trained on 618 of the recipe's 40,000 tokens.")
+        assert (
+            known.text == "Das Chat-Modell wurde mit 618 von 40.000 Tokens des Rezepts trainiert."
+        )
+        other = as_stored("Whatever else.")
+        assert other.text == "Whatever else." and other.get("lang") == "en"
+    assert as_stored("Whatever else.").get("lang") is None

@@ -2,11 +2,13 @@
 model that is small enough, a page with the model inside (`lab/live`), which the first one links.
 """
 
+import os
 from pathlib import Path
 
 from groundup.device import select_compute
 from groundup.errors import ModelError
 from groundup.lab.live.live_page import START, write_live_page
+from groundup.language.messages import system_language
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.report.pages.build_page import REPORT_NAME, write_page
 from groundup.report.report_data import read_report_data
@@ -20,7 +22,7 @@ MOST_PARAMETERS = 5_000_000
 
 def run(context: StageContext) -> StageResult:
     live = write_live(context)
-    page = write_page(context.build)
+    page = write_page(context.build, language=system_language(os.environ))
     pages = [page, live] if live else [page]
     sizes = (f"{each} ({each.stat().st_size / 1e6:.1f} MB)" for each in pages)
     return StageResult(", ".join(sizes))

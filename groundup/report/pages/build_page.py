@@ -14,6 +14,7 @@ from pathlib import Path
 from groundup.files import write_text
 from groundup.html_nodes import Node, node
 from groundup.language.messages import SOURCE
+from groundup.language.page_texts import page_language, say
 from groundup.report.chapter import Chapter, fold, html_page
 from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.answers import answers_chapter, summaries_chapter
@@ -64,14 +65,15 @@ def chapters_of(report: ReportData) -> dict[str, list[Chapter]]:
 
 
 def write_page(folder: Path, out: Path | None = None, *, language: str = SOURCE) -> Path:
-    """Read a build or run folder and write its page (default: report.html inside it), its headings
-    in a language that there is a catalog of.
+    """Read a build or run folder and write its page (default: report.html inside it), in a language
+    that there are texts of.
 
     Raises FormatError, DiskError.
     """
     path = out or folder / REPORT_NAME
     beside = path.resolve().parent == folder.resolve()
-    write_text(path, render_page(read_report_data(folder, language), beside=beside))
+    with page_language(language):
+        write_text(path, render_page(read_report_data(folder), beside=beside))
     return path
 
 
@@ -80,29 +82,26 @@ def render_page(report: ReportData, *, beside: bool = True) -> str:
     groups = {title: group for title, group in chapters_of(report).items() if group}
     drawn = {title: [each.draw(report) for each in group] for title, group in groups.items()}
     shown = [chapter for group in groups.values() for chapter in group]
-    head = opening(report, _contents(report, drawn), shown, beside=beside)
-    explain(report, [head, *[chapter for group in drawn.values() for chapter in group]])
+    head = opening(report, _contents(drawn), shown, beside=beside)
+    explain([head, *[chapter for group in drawn.values() for chapter in group]])
     main = node("main", id="main")
     for title, group in drawn.items():
-        main.append(node("p", report.heading(title), class_="group"))
-        report.in_language(main[-1])
+        main.append(node("p", say(title), class_="group"))
         main.extend(fold(chapter, is_open=title == RESULTS) for chapter in group)
     return html_page(report.name, head, main, skip_to="chapters")
 
 
-def _contents(report: ReportData, drawn: Mapping[str, Sequence[Node]]) -> Node:
+def _contents(drawn: Mapping[str, Sequence[Node]]) -> Node:
     """The links to all chapters, in their groups."""
     groups = []
     for title, group in drawn.items():
         titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in group]
         links = [node("li", node("a", words, href=f"#{key}")) for key, words in titles]
-        groups.append(node("div", node("p", report.heading(title)), node("ol", links)))
-    contents = node("nav", groups, class_="contents", aria_label=report.heading("Contents"))
-    report.in_language(contents)
-    return contents
+        groups.append(node("div", node("p", say(title)), node("ol", links)))
+    return node("nav", groups, class_="contents", aria_label=say("Contents"))
 
 
-# term as the page shows it: (regular expression, definition)
+# term as the page shows it: (regular expression, definition); a language has its own of each
 TERMS: dict[str, tuple[str, str]] = {
     "parameters": (r"\bparameters\b", "the numbers that training adjusts; with the architecture they make up the model"),
     "token": (r"\btokens?\b", "a word or a part of one; each has an integer id"),
@@ -124,14 +123,13 @@ TERMS: dict[str, tuple[str, str]] = {
     "Modelfile": (r"\bModelfile\b", "Ollama's description of a model: its file and its chat template"),
     "SHA-256": (r"\bSHA-256\b", "a hash of a file: 64 hexadecimal digits that change if any byte changes"),
 }  # fmt: skip
-PATTERNS = {term: re.compile(pattern) for term, (pattern, _) in TERMS.items()}
 # Elements with foreign text, or code.
 NOT_SEARCHED = ("blockquote", "article", "q", "pre", "code")
 # A name of a model or a file is shorter, a message is longer.
 NAME_CHARACTERS = 60
 
 
-def explain(report: ReportData, parts: Sequence[Node]) -> None:
+def explain(parts: Sequence[Node]) -> None:
     """Add to each part of the page the terms that it is the first to use: below its first line
     (`see`), or at its end.
     """
@@ -141,16 +139,16 @@ def explain(report: ReportData, parts: Sequence[Node]) -> None:
         if not found:
             continue
         known.update(found)
-        rows = [node("div", node("dt", term), node("dd", TERMS[term][1])) for term in found]
+        rows = [
+            node("div", node("dt", say(term)), node("dd", say(TERMS[term][1]))) for term in found
+        ]
         place = next(
             (index + 1 for index, child in enumerate(part) if child.get("class") == "see"),
             len(part),
         )
         terms = node("dl", rows, class_="terms")
         if part.tag == "header":
-            summary = node("summary", report.heading("The terms used above"))
-            report.in_language(summary)
-            terms = node("details", summary, terms)
+            terms = node("details", node("summary", say("The terms used above")), terms)
         part.insert(place, terms)
 
 
@@ -161,11 +159,16 @@ def terms_in(words: str, known: set[str]) -> list[str]:
     found: set[str] = set()
     searched = words
     while new := {
-        term for term in TERMS if term not in known | found and PATTERNS[term].search(searched)
+        term for term in TERMS if term not in known | found and pattern_of(term).search(searched)
     }:
         found |= new
-        searched = " ".join(TERMS[term][1] for term in new)
+        searched = " ".join(say(TERMS[term][1]) for term in new)
     return [term for term in TERMS if term in found]
+
+
+def pattern_of(term: str) -> re.Pattern[str]:
+    """Return what a term is found by in the language of the page."""
+    return re.compile(say(TERMS[term][0]))
 
 
 def _words(part: Node) -> str:

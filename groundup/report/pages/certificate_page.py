@@ -7,7 +7,16 @@ render_certificate(done)     the values that `learn --progress --json` prints, w
 from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import data_table, facts, html_page, note, page_header, section
+from groundup.language.page_texts import say
+from groundup.report.chapter import (
+    data_table,
+    facts,
+    html_page,
+    note,
+    page_header,
+    section,
+    sentence,
+)
 from groundup.report.values import JsonObject, count, number, tables, text
 
 # It says what is known, and no more.
@@ -22,13 +31,14 @@ def render_certificate(done: JsonObject) -> str:
     whole = sum(len(tables(each, "solved")) == number(each, "exercises") for each in begun)
     days = [text(one, "right_at")[:10] for each in begun for one in tables(each, "solved")]
     figures = facts(
-        (count(done, "right"), f"of {count(done, 'exercises')} exercises right"),
-        (str(whole), f"of {len(tables(done, 'notebooks'))} notebooks whole"),
+        (count(done, "right"), say("of {count} exercises right", count=count(done, "exercises"))),
+        (str(whole), say("of {count} notebooks whole", count=len(tables(done, "notebooks")))),
         (max(days, default="-"), "last right answer"),
     )
-    lead: Child = ["The exercises of the course that ", foreign(text(done, "name")), " has solved."]
-    if not text(done, "name"):
-        lead = "The exercises of the course that were solved."
+    lead: Child = "The exercises of the course that were solved."
+    if text(done, "name"):
+        words = "The exercises of the course that {name} has solved."
+        lead = sentence(words, name=foreign(text(done, "name")))
     head = page_header("groundup · learn", "How language models work", lead, figures)
     see = "Each question with the answer that was right."
     parts = [*map(_notebook, begun), note(HONEST)]
@@ -37,10 +47,11 @@ def render_certificate(done: JsonObject) -> str:
 
 
 def _notebook(notebook: JsonObject) -> Node | None:
-    title = f"{count(notebook, 'number')}. {text(notebook, 'title')}"
+    title = f"{count(notebook, 'number')}. {say(text(notebook, 'title'))}"
     rows: list[Sequence[Child]] = [_row(each) for each in tables(notebook, "solved")]
-    share = f"{title} ({len(rows)} of {count(notebook, 'exercises')})"
-    return data_table(share, ["", "question", "answer", "tries"], rows, figures=(3,))
+    share = say("{right} of {exercises}", right=len(rows), exercises=count(notebook, "exercises"))
+    head = ["", "question", "answer", "tries"]
+    return data_table(f"{title} ({share})", head, rows, figures=(3,))
 
 
 def _row(solved: JsonObject) -> list[Child]:
@@ -50,6 +61,6 @@ def _row(solved: JsonObject) -> list[Child]:
     if "\n" in text(solved, "answer"):
         question, answer = (
             [question, foreign(text(solved, "answer"), "p", "changed-text")],
-            "a function",
+            say("a function"),
         )
     return [text(solved, "number"), question, answer, count(solved, "tries")]

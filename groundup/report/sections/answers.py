@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import (
     Chapter,
     StageCard,
@@ -21,9 +22,11 @@ from groundup.report.chapter import (
     whisker_table,
 )
 from groundup.report.report_data import ReportData
+from groundup.report.stored_sentences import as_stored
 from groundup.report.values import (
     JsonObject,
     count,
+    fill,
     first_letters,
     fixed,
     interval,
@@ -46,9 +49,9 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     if not arms:
         return "no questions have been answered"
     indexes = [report.stage(name) for name in report.of_kind("index")]
-    thin = [sentence for index in indexes if index for sentence in index.thin]
+    thin = [words for index in indexes if index for words in index.thin]
     promises = [text(index.record, "facts", "promise") for index in indexes if index]
-    promised = [note(foreign(sentence), PROMISED_ONLY) for sentence in promises if sentence]
+    promised = [note(as_stored(words), say(PROMISED_ONLY)) for words in promises if words]
     shown = [_counts(found), _right(arms), _figures(arms), _refusals(arms), _checks(arms)]
     return [*shown, *promised, *notes_of(thin), _items(found, arms)]
 
@@ -62,11 +65,11 @@ def _counts(found: JsonObject) -> Node | None:
 
 
 def _name(arm: JsonObject) -> Node:
-    return foreign(text(arm, "name"))
+    return foreign(say(text(arm, "name")))
 
 
 def _speaker(name: str) -> Node:
-    return node("span", foreign(name), ": ", class_="quiet")
+    return node("span", foreign(say(name)), ": ", class_="quiet")
 
 
 def _right(arms: Sequence[JsonObject]) -> Node | None:
@@ -101,7 +104,7 @@ def arm_whiskers(
         assert shown is not None
         bounds, change = shown.bounds(whole_percent), ""
         if with_count:
-            bounds += f", n {count(shown.items)}"
+            bounds += fill(", n {}", shown.items)
         if text(arm, "name") != "base":
             change = paired_points(table(arm, measure, "change"))
         rows.append((_name(arm), shown, [whole_percent(shown.value), bounds, change]))
@@ -131,7 +134,7 @@ def _refusals(arms: Sequence[JsonObject]) -> Node | None:
     for arm in arms:
         refused, silent = measured(arm, "refused"), measured(arm, "silent")
         if refused and silent:
-            bounds = f"{refused.bounds(whole_percent)}, n {count(refused.items)}"
+            bounds = refused.bounds(whole_percent) + fill(", n {}", refused.items)
             rows.append(
                 [_name(arm), whole_percent(refused.value), bounds, whole_percent(silent.value)]
             )
@@ -151,15 +154,22 @@ def _checks(arms: Sequence[JsonObject]) -> Node | None:
         cited, written = measured(arm, "cited"), number(arm, "written")
         if cited is None:
             continue
-        words = f": the right document is cited in {whole_percent(cited.value)} "
-        words += f"({cited.bounds(whole_percent)}) of {count(cited.items)} answers"
+        words = say(
+            "the right document is cited in {share} ({bounds}) of {count} answers",
+            share=whole_percent(cited.value),
+            bounds=cited.bounds(whole_percent),
+            count=count(cited.items),
+        )
         if written:
-            left_out = count(arm, "left_out")
-            words += f"; {left_out} of {count(written)} sentences failed a check and were left out"
-        said.append(node("li", _name(arm), f"{words}."))
+            words += say(
+                "; {left_out} of {count} sentences failed a check and were left out",
+                left_out=count(arm, "left_out"),
+                count=count(written),
+            )
+        said.append(node("li", _name(arm), f": {words}."))
     if not said:
         return None
-    return node("div", node("p", "Citations, each checked in code:"), node("ul", said))
+    return node("div", node("p", say("Citations, each checked in code:")), node("ul", said))
 
 
 def _items(found: JsonObject, arms: Sequence[JsonObject]) -> Node | None:
@@ -176,7 +186,7 @@ def answer_cards(summary: str, shown: Sequence[Node], *, is_open: bool = False) 
 
 
 def _item(item: JsonObject, names: Sequence[str]) -> Node:
-    wanted: Child = "that the documents do not say"
+    wanted: Child = say("that the documents do not say")
     if text(item, "answer"):
         wanted = foreign(text(item, "answer"))
     given = {name: table(item, "answers", name) for name in names}
@@ -186,7 +196,7 @@ def _item(item: JsonObject, names: Sequence[str]) -> Node:
 
 
 def _answer(name: str, answer: JsonObject) -> Node:
-    said: list[Child] = ["(no answer)"]
+    said: list[Child] = [say("(no answer)")]
     if text(answer, "text"):
         said = [foreign(first_letters(text(answer, "text"), ANSWER_CHARACTERS))]
     cited = ", ".join(dict.fromkeys(texts(answer, "cited")))
@@ -198,7 +208,7 @@ def _answer(name: str, answer: JsonObject) -> Node:
 def answers_chapter(stage: str, report: ReportData) -> Chapter:
     """The chapter of a stage that answers questions, with the cards of the indexes."""
     indexes = [
-        StageCard(name, f"Documents: {name}", "makes the documents searchable")
+        StageCard(name, say("Documents: {name}", name=name), "makes the documents searchable")
         for name in report.of_kind("index")
     ]
     own = StageCard(stage, "Answers", "answers held-out questions, with and without documents")
@@ -239,7 +249,7 @@ def _rouge(arms: Sequence[JsonObject]) -> Node | None:
     rows: list[list[Child]] = []
     for arm in arms:
         rouge = table(arm, "rouge_l")
-        bounds = f"{fixed(rouge, 'low')} to {fixed(rouge, 'high')}, n {count(rouge, 'n')}"
+        bounds = interval(rouge, fixed) + fill(", n {}", number(rouge, "n"))
         rows.append([_name(arm), fixed(rouge, "value"), bounds])
     head = ["summaries", "ROUGE-L", "95 % interval"]
     made = data_table("ROUGE-L against the reference", head, rows, figures=(1, 2))

@@ -7,12 +7,14 @@ one colour, a scale that also works in grey, dark mode and print.
 from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import Chapter, figure
 from groundup.report.drawing import svg
 from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
 from groundup.report.values import (
     JsonObject,
+    count,
     fill,
     first_letters,
     matrix,
@@ -28,15 +30,15 @@ MAX_TOKENS = 32
 # The patterns that `lab` looks for in a head: where the attention goes, and what that means.
 PATTERNS = {
     "previous": (
-        "to the previous token",
+        " gives {} of its attention to the previous token",
         "A line beside the diagonal: this head copies from the token before.",
     ),
     "first": (
-        "to the first token of the text",
+        " gives {} of its attention to the first token of the text",
         "A filled first column: an attention sink, used when a head has nothing to add.",
     ),
     "same": (
-        "to earlier copies of the same token",
+        " gives {} of its attention to earlier copies of the same token",
         "Cells where a token repeats: a first step towards copying repeated text.",
     ),
 }
@@ -58,29 +60,32 @@ def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
     if len(weights) != len(pieces) or not weights or len(weights[0]) != len(pieces):
         return None
     where, meaning = PATTERNS.get(text(head, "kind"), ("", ""))
-    name, score = f"Block {text(head, 'block')}, head {text(head, 'head')}", number(head, "score")
-    share = ""
+    name = say("Block {block}, head {head}", block=text(head, "block"), head=text(head, "head"))
+    score, share = number(head, "score"), ""
     if where:
-        share = fill(f" gives {{}} of its attention {where}", score, whole_percent)
+        share = fill(where, score, whole_percent)
     if score is not None and score < CLEAR_PATTERN:
         meaning = "No clear pattern yet: it needs more training."
     drawing = heat_map(
         pieces[:MAX_TOKENS],
         [row[:MAX_TOKENS] for row in weights[:MAX_TOKENS]],
-        f"{name}{share}: heat map.",
+        say("{head}: heat map.", head=f"{name}{share}"),
     )
-    return figure([node("b", name), f"{share}. ", meaning], drawing, class_="map")
+    return figure([node("b", name), f"{share}. ", say(meaning)], drawing, class_="map")
 
 
 def _remark(record: JsonObject) -> Node | None:
     heads = number(record, "heads_in_all")
-    chosen = "These heads"
-    if heads is not None:
-        chosen = f"Of {heads:.0f} heads, these"
-    words = (
-        f"{chosen} show one pattern most clearly; others mix several. "
+    said = (
+        "These heads show one pattern most clearly; others mix several. "
         "Attention weights show where a model attends, not why."
     )
+    if heads is not None:
+        said = (
+            "Of {count} heads, these show one pattern most clearly; others mix several. "
+            "Attention weights show where a model attends, not why."
+        )
+    words = say(said, count=count(heads))
     return figure(None, heat_scale(), node("p", words, class_="see"), class_="map reading")
 
 
@@ -129,7 +134,7 @@ def heat_scale() -> Node:
         for x, share in marks
     ]
     labels = [node("text", f"{share} %", x=x + 19, y=32, class_="middle") for x, share in marks]
-    label = "Colour scale from 0 % (transparent) to 100 % (opaque)"
+    label = say("Colour scale from 0 % (transparent) to 100 % (opaque)")
     return svg(width + 16, 38, label, "scale-bar", ground, steps, labels)
 
 

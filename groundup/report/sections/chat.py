@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import (
     Chapter,
     StageCard,
@@ -20,6 +21,7 @@ from groundup.report.chapter import (
     note,
     paired_change,
     paired_points,
+    sentence,
     side,
     whisker_table,
 )
@@ -34,10 +36,12 @@ from groundup.report.values import (
     fill,
     first_letters,
     fixed,
+    interval,
     measured,
     number,
     numbers,
     percent,
+    span,
     table,
     tables,
     text,
@@ -55,14 +59,16 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     run, evaluated = report.run(stage), report.chat_evaluation(stage)
     if not run.results and not evaluated:
         return "no chat model has been trained"
-    after = "“after” is the same model, "
-    if report.stage(CONTINUED):
-        after += f"first trained further on {report.texts}, then "
-    before = note(
-        foreign(report.base_name),
-        " was instruction-tuned by its authors. “Before” is therefore already a chat model; ",
-        f"{after}fine-tuned on our instructions with LoRA.",
+    was = (
+        "{model} was instruction-tuned by its authors. “Before” is therefore already a chat model; "
     )
+    after = "“after” is the same model, fine-tuned on our instructions with LoRA."
+    if report.stage(CONTINUED):
+        after = (
+            "“after” is the same model, first trained further on {texts}, "
+            "then fine-tuned on our instructions with LoRA."
+        )
+    before = note(*sentence(was, model=foreign(report.base_name)), say(after, texts=report.texts))
     return [
         before,
         _cards(evaluated)
@@ -109,13 +115,13 @@ def _unlearned(run: RunRecord) -> list[tuple[str, str]]:
         points = paired_points(table(found, "difference"))
         if name == "general" or not points:
             continue
-        title, change = name.replace("_", " "), table(found, "difference")
-        said = f"{percent(found, 'before')} to {percent(found, 'after')}: {points}"
-        said, what = f"{said}, {meaning(change)}", "questions right"
+        said = f"{span(percent(found, 'before'), percent(found, 'after'))}: {points}"
+        said += f", {meaning(table(found, 'difference'))}"
+        what = "{name}: questions right before and after, with the paired difference in points"
         if text(found, "metric") == "bits_per_byte":
-            said, what = before_and_after(found), "bits per byte"
-        what = f"{title}: {what} before and after, with the paired difference"
-        rows.append((said, f"{what} in points" if "questions" in what else what))
+            said = before_and_after(found)
+            what = "{name}: bits per byte before and after, with the paired difference"
+        rows.append((said, say(what, name=say(name.replace("_", " ")))))
     return rows
 
 
@@ -127,16 +133,25 @@ def _checked(evaluated: JsonObject) -> Node | None:
             continue
         right = percent(found.value)
         if found.items is not None:
-            right = f"{count(found.value * found.items)} of {count(found.items)}"
-        rows.append((name, found, [right, found.bounds(whole_percent)]))
+            right = say(
+                "{part} of {whole}",
+                part=count(found.value * found.items),
+                whole=count(found.items),
+            )
+        rows.append((say(name), found, [right, found.bounds(whole_percent)]))
     made = whisker_table("Checked answers", ["right", "95 % interval"], rows)
-    caption = "Held-out instructions with an answer that code can check: a number, a label, a word."
+    caption = say(
+        "Held-out instructions with an answer that code can check: a number, a label, a word."
+    )
     chance = number(evaluated, "checked", "after", "chance")
     caption += fill(" Dotted: chance level ({}).", chance, percent)
     change = table(evaluated, "changes", "checked answers")
     if change:
-        caption += f" After minus before, paired: {paired_points(change)} points, "
-        caption += f"{meaning(change)}."
+        caption += " " + say(
+            "After minus before, paired: {change} points, {verdict}.",
+            change=paired_points(change),
+            verdict=meaning(change),
+        )
     return figure(caption, made)
 
 
@@ -144,7 +159,9 @@ def _cards(evaluated: JsonObject) -> list[Child]:
     first, others = one_of_each_kind(tables(evaluated, "answers")[:MAX_CARDS])
     if not first:
         return []
-    hidden = answer_cards(f"{count(len(others))} more", [_card(each) for each in others])
+    hidden = answer_cards(
+        say("{count} more", count=count(len(others))), [_card(each) for each in others]
+    )
     return [cards(map(_card, first)), hidden]
 
 
@@ -171,10 +188,10 @@ def _card(answer: JsonObject) -> Node:
 
 def _side(answer: JsonObject, name: str) -> Node:
     words = text(answer, name)
-    shown = node("p", "(empty)", class_="said quiet")
+    shown = node("p", say("(empty)"), class_="said quiet")
     if words.strip():
         shown = _said(words)
-    head: list[Child] = [name]
+    head: list[Child] = [say(name)]
     right = answer.get(f"{name}_right")  # a boolean, where code can check the answer
     if isinstance(right, bool):
         head += [" · ", mark(right, "right", "wrong")]
@@ -207,12 +224,17 @@ def _mask(run: RunRecord) -> Node | None:
     turns, dropped, cut, endless = (
         found or 0 for found in numbers(mask, "turns", "dropped", "cut", "endless")
     )
-    line = (
-        f"Of {count(turns)} turns of the assistant {count(turns - dropped)} are trained; "
-        f"{count(cut)} are cut at the limit of tokens, {count(endless)} have no end token. "
+    line = say(
+        "Of {turns} turns of the assistant {trained} are trained; {cut} are cut at the limit of "
+        "tokens, {endless} have no end token. ",
+        turns=count(turns),
+        trained=count(turns - dropped),
+        cut=count(cut),
+        endless=count(endless),
     )
     names = node(
-        "p", [(node("span", name, class_=f"mask {name.split()[0]}"), " ") for name in MASK_KINDS]
+        "p",
+        [(node("span", say(name), class_=f"mask {name.split()[0]}"), " ") for name in MASK_KINDS],
     )
     return more("Loss mask of the first training examples", figure(line, names, examples))
 
@@ -229,7 +251,7 @@ def _curve(run: RunRecord) -> Node | None:
 
 def chat_chapter(stage: str, report: ReportData) -> Chapter:
     """The chapter of a chat model; that of the first has the card of the evaluation, too."""
-    title = "Chat model"
+    title = say("Chat model")
     if stage != "chat":
         title += f" {stage}"
     shown = [StageCard(stage, title, "fine-tunes the pulled model to follow instructions")]
@@ -291,21 +313,22 @@ def _preference_figures(run: RunRecord) -> Node | None:
     before, after = numbers(likes, "before", "after")
     preferred, points = "", paired_points(table(likes, "difference"))
     if before is not None and after is not None:
-        preferred = f"{percent(before)} to {percent(after)}"
+        preferred = span(percent(before), percent(after))
     if preferred and points:
-        preferred += f": {points} points"
-    bounds = f"{whole_percent(accuracy, 'low')} to {whole_percent(accuracy, 'high')}"
+        preferred += ": " + say("{change} points", change=points)
+    bounds = interval(accuracy, whole_percent)
     held_out = count(accuracy, "n")
-    right = f"of {held_out} held-out pairs: the chosen answer gained more"
+    right = "of {count} held-out pairs: the chosen answer gained more ({bounds})"
     gains = table(results, "gains")
     if gains:
-        right = f"of {held_out} held-out answers gained where rated up, or lost where down"
+        right = "of {count} held-out answers gained where rated up, or lost where down ({bounds})"
+    learned = "rated answers" if gains else "pairs learned from"
     return facts(
         (
             paired_change(table(results, "margins", "difference")),
             "reward margin gained, with its 95 % interval; 0 before",
         ),
-        (percent(accuracy, "value"), f"{right} ({bounds})"),
+        (percent(accuracy, "value"), say(right, count=held_out, bounds=bounds)),
         (fixed(gains, "good"), "mean gain of held-out answers rated up, beyond the drift"),
         (fixed(gains, "bad"), "and of those rated down"),
         (preferred, "of the pairs: the chosen answer is the likelier per token"),
@@ -317,7 +340,7 @@ def _preference_figures(run: RunRecord) -> Node | None:
             _answer_words(results),
             "words of an answer to a held-out prompt before and after, in the mean",
         ),
-        (count(results, "examples", "train"), "rated answers" if gains else "pairs learned from"),
+        (count(results, "examples", "train"), learned),
         (count(results, "steps"), "steps"),
         (fixed(results, "beta"), "beta: how strongly the model is held to the base"),
     )
@@ -327,7 +350,7 @@ def _answer_words(results: JsonObject) -> str:
     before, after = numbers(table(results, "answer_words"), "before", "after")
     if before is None or after is None:
         return ""
-    return f"{before:.1f} to {after:.1f}"
+    return span(fixed(before, decimals=1), fixed(after, decimals=1))
 
 
 def _preference_curves(run: RunRecord) -> list[Node | None]:
@@ -357,22 +380,26 @@ def _pairs(results: JsonObject) -> list[Node | None]:
         return []
     others = shown[PAIRS_SHOWN:]
     return [
-        node("h3", "Held-out pairs, those with the least margin first"),
+        node("h3", say("Held-out pairs, those with the least margin first")),
         cards(shown[:PAIRS_SHOWN]),
-        answer_cards(f"{count(len(others))} that gained most", others),
+        answer_cards(say("{count} that gained most", count=count(len(others))), others),
     ]
 
 
 def _pair_card(pair: JsonObject) -> Node:
     gained = mark((number(pair, "margin") or 0.0) > 0, "gained", "lost")
-    lead = "lead of the chosen answer, nats per token: "
-    lead += f"{fixed(pair, 'before')} to {fixed(pair, 'after')}"
+    lead = say(
+        "lead of the chosen answer, nats per token: {span}",
+        span=span(fixed(pair, "before"), fixed(pair, "after")),
+    )
     sides = [
         side("chosen", _said(text(pair, "chosen")), "after"),
         side("rejected", _said(text(pair, "rejected")), "before"),
     ]
     parts = [
-        node("p", f"margin {fixed(pair, 'margin')} · ", gained, class_="step"),
+        node(
+            "p", say("margin {margin}", margin=fixed(pair, "margin")), " · ", gained, class_="step"
+        ),
         foreign(first_letters(text(pair, "prompt"), PROMPT_CHARACTERS), "h3", "instruction"),
         node("div", sides, class_="sides"),
         node("p", lead, class_="expected"),

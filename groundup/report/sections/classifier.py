@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import (
     Chapter,
     StageCard,
@@ -13,6 +14,7 @@ from groundup.report.chapter import (
     more,
     note,
     paired_points,
+    sentence,
     whisker_table,
 )
 from groundup.report.report_data import ReportData
@@ -45,6 +47,7 @@ from groundup.report.values import (
     measured,
     number,
     percent,
+    signed,
     table,
     tables,
     text,
@@ -101,8 +104,11 @@ def _figures(results: JsonObject) -> list[Node | None]:
     shown = size_facts({name: split_count(splits, name) for name in USES})
     if not repeats:
         return [shown]
-    why = "repeated messages were removed before the split, so that no test message was trained on."
-    return [shown, node("p", f"{count(repeats)} {why}", class_="see")]
+    why = (
+        "{count} repeated messages were removed before the split, "
+        "so that no test message was trained on."
+    )
+    return [shown, node("p", say(why, count=count(repeats)), class_="see")]
 
 
 def split_count(splits: JsonObject, name: str) -> float | None:
@@ -136,7 +142,7 @@ def _comparison(
     made = whisker_table("Classifiers on test messages", COLUMNS, rows, low=low, levels=levels)
     always = " Dotted: always predicting the most frequent label ({})."
     dotted = fill(always, chance, percent)
-    return figure(f"Accuracy on held-out messages.{dotted}", made)
+    return figure(say("Accuracy on held-out messages.") + dotted, made)
 
 
 def _same_messages(results: JsonObject) -> Node | None:
@@ -152,16 +158,20 @@ def _shots(results: JsonObject) -> Node | None:
     shots, tried = number(results, "few_shot", "shots"), tables(results, "few_shot", "tried")
     if not shots:
         return None
-    said = f"Few-shot: it was shown {count(shots)} training messages of each label before."
+    said = say(
+        "Few-shot: it was shown {count} training messages of each label before.", count=count(shots)
+    )
     if tried:
-        of_each = ", ".join(f"{count(e, 'shots')}: {percent(e, 'accuracy')}" for e in tried)
-        said += f" (accuracy on {count(tried[0], 'n')} validation messages by their number: "
-        said += f"{of_each})"
+        said += " " + say(
+            "(accuracy on {count} validation messages by their number: {accuracies})",
+            count=count(tried[0], "n"),
+            accuracies=", ".join(f"{count(e, 'shots')}: {percent(e, 'accuracy')}" for e in tried),
+        )
     return node("p", said)
 
 
 def _name(model: JsonObject) -> Node:
-    return foreign(text(model, "name"))
+    return foreign(say(text(model, "name")))
 
 
 def _lead(model: JsonObject) -> str:
@@ -177,19 +187,31 @@ def _verdict(models: list[tuple[JsonObject, MeasuredFraction]]) -> Node | None:
     if not others:
         return None
     model, best = max(others, key=lambda other: other[1].value)
-    name, figures = _name(model), f", {percent(best.value)} against {percent(ours.value)}"
-    simpler = "If a simpler method is as good, use it."
+    values = {"best": percent(best.value), "ours": percent(ours.value)}
+
+    def judged(english: str, simpler: str = "", *, kind: str = "note") -> Node:
+        words = sentence(english, name=_name(model), **values)
+        return note(*words, say(simpler), kind=kind)
+
+    simpler = " If a simpler method is as good, use it."
     match text(model, "lead", "accuracy", "verdict"):
         case "worse":
-            return note("A baseline is better: ", name, f"{figures}. {simpler}", kind="warning")
+            worse = "A baseline is better: {name}, {best} against {ours}."
+            return judged(worse, simpler, kind="warning")
         case "better":
-            return note("Better than the best baseline: ", name, f"{figures}.", kind="good")
+            better = "Better than the best baseline: {name}, {best} against {ours}."
+            return judged(better, kind="good")
         case "":
-            unknown = f"{figures}; whether that is chance was not measured. {simpler}"
-            return note("The best baseline: ", name, unknown)
-    chance = "the interval of the paired difference contains 0, so it may be chance"
-    unclear = f"{figures}: {chance}. {simpler}"
-    return note("No clear difference from the best baseline: ", name, unclear)
+            unknown = (
+                "The best baseline: {name}, {best} against {ours}; "
+                "whether that is chance was not measured."
+            )
+            return judged(unknown, simpler)
+    unclear = (
+        "No clear difference from the best baseline: {name}, {best} against {ours}: "
+        "the interval of the paired difference contains 0, so it may be chance."
+    )
+    return judged(unclear, simpler)
 
 
 def _how_trained(results: JsonObject) -> list[Node | None]:
@@ -201,23 +223,24 @@ def _how_trained(results: JsonObject) -> list[Node | None]:
             percent(each, "right", "value"),
             interval(table(each, "right"), percent),
             fixed(each, "elapsed_s", decimals=1),
-            "chosen" if each.get("chosen") is True else "",
+            say({True: "chosen"}.get(each.get("chosen") is True, "")),
         ]
         for each in tables(results, "tried")
     ]
     made = data_table("What was tried", TRIED, rows, figures=(1, 2, 3, 4, 5))
-    caption = "Chosen: the simplest whose loss is within a standard error of the lowest."
+    caption = say("Chosen: the simplest whose loss is within a standard error of the lowest.")
     if not table(results, "stacked"):
-        caption += " Other programs open its folder whole."
+        caption += " " + say("Other programs open its folder whole.")
     return [figure(caption, made, class_=""), _stacked(results)]
 
 
 def _behind(tried: JsonObject) -> str:
     behind = number(tried, "behind")
     if behind == 0:
-        return "lowest"
-    error = f" ± {fixed(tried, 'standard_error', decimals=3)}"
-    return fill(f"+{{}}{error}", behind, three_decimals)
+        return say("lowest")
+    if behind is None:
+        return ""
+    return f"+{three_decimals(behind)} ± {three_decimals(number(tried, 'standard_error'))}"
 
 
 def _stacked(results: JsonObject) -> Node | None:
@@ -226,19 +249,30 @@ def _stacked(results: JsonObject) -> Node | None:
     blocks = ", ".join(count(each, "block") for each in tables(found, "blocks"))
     if not blocks:
         return None
-    parts: list[Child] = [
-        f"Stacked: regressions on the mean hidden states after blocks {blocks} "
-        f"and on {count(found, 'letters', 'ngrams')} n-grams of letters, "
-        f"of which the latter have a share of {fixed(found, 'letters_share')}"
-    ]
+    values = {
+        "blocks": blocks,
+        "ngrams": count(found, "letters", "ngrams"),
+        "share": fixed(found, "letters_share"),
+    }
+    said = (
+        "Stacked: regressions on the mean hidden states after blocks {blocks} and on {ngrams} "
+        "n-grams of letters, of which the latter have a share of {share}."
+    )
     vectors = table(found, "vectors")
     if vectors:
-        encoder = foreign(text(vectors, "encoder"))
-        parts += [", and on vectors of ", encoder, f" with a share of {fixed(vectors, 'share')}"]
-    plain = percent(results, "plain_head", "value")
-    return note(
-        *parts, f". Other programs read the plain head alone: {plain} on the test messages."
+        said = (
+            "Stacked: regressions on the mean hidden states after blocks {blocks}, on {ngrams} "
+            "n-grams of letters, which have a share of {share}, and on vectors of {encoder}, "
+            "which have a share of {of_vectors}."
+        )
+    words = sentence(
+        said,
+        encoder=foreign(text(vectors, "encoder")),
+        of_vectors=fixed(vectors, "share"),
+        **values,
     )
+    alone = " Other programs read the plain head alone: {share} on the test messages."
+    return note(*words, say(alone, share=percent(results, "plain_head", "value")))
 
 
 def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
@@ -247,12 +281,15 @@ def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
         [foreign(label), *[_count_cell(value, sum(line)) for value in line]]
         for label, line in zip(labels, counts, strict=True)
     ]
-    head: list[Child] = [node("span", "true · predicted", class_="quiet"), *map(foreign, labels)]
+    head: list[Child] = [
+        node("span", say("true · predicted"), class_="quiet"),
+        *map(foreign, labels),
+    ]
     caption = (
         "Rows: true label. Columns: predicted label. Correct predictions are on the diagonal; "
         "which mistake costs more is for you to say."
     )
-    title = f"Confusion matrix of {text(model, 'name') or 'the classifier'}"
+    title = say("Confusion matrix of {name}", name=say(text(model, "name") or "the classifier"))
     return figure(caption, data_table(title, head, rows, class_="confusion"), class_="")
 
 
@@ -267,8 +304,11 @@ def _put_to_work(results: JsonObject) -> Node | None:
     coverage, costs = table(results, "coverage"), table(results, "costs")
     positive = text(results, "positive")
     return facts(
-        (count(costs, "false_alarms"), f"false alarms: {positive} that is none"),
-        (count(costs, "misses"), f"misses of {positive}"),
+        (
+            count(costs, "false_alarms"),
+            say("false alarms: {label} that is none", label=positive),
+        ),
+        (count(costs, "misses"), say("misses of {label}", label=positive)),
         (
             percent(coverage, "answered"),
             "of the test messages answered, the others are left to a person",
@@ -286,11 +326,9 @@ def _calibration(results: JsonObject) -> list[Node | None]:
         number(calibration, "by_chance"),
         three_decimals,
     )
+    error = say("calibration error on test: how far confidence is from accuracy")
     shown = facts(
-        (
-            three_decimals(calibration, "error"),
-            f"calibration error on test: how far confidence is from accuracy{by_chance}",
-        ),
+        (three_decimals(calibration, "error"), error + by_chance),
         (three_decimals(calibration, "before"), BEFORE_TEMPERATURE),
     )
     return [shown, calibration_chart(calibration)]
@@ -317,8 +355,14 @@ def _promise_facts(promise: JsonObject) -> list[tuple[str, str]]:
     return [
         (
             percent_above(error),
-            f"of the answered ones are wrong at most: promised with {confidence} confidence, from "
-            f"{count(promise, 'questions')} messages kept for it ({shown} answered, {wrong} wrong)",
+            say(
+                "of the answered ones are wrong at most: promised with {confidence} confidence, "
+                "from {count} messages kept for it ({shown} answered, {wrong} wrong)",
+                confidence=confidence,
+                count=count(promise, "questions"),
+                shown=shown,
+                wrong=wrong,
+            ),
         )
     ]
 
@@ -350,10 +394,12 @@ def _wrong_labels(results: JsonObject) -> Node | None:
         return None
     head = ["message", "label", "suggested label", "confidence"]
     made = data_table("Labels that are probably wrong", head, rows, figures=(3,))
-    said = (
-        f"{count(found, 'suspected')} of {count(found, 'n')}. Classifiers that did not learn from "
-        "a message confidently say another label (confident learning). "
-        "Nothing was changed by this; the whole list is in results.json."
+    said = say(
+        "{suspected} of {count}. Classifiers that did not learn from a message confidently say "
+        "another label (confident learning). Nothing was changed by this; the whole list is in "
+        "results.json.",
+        suspected=count(found, "suspected"),
+        count=count(found, "n"),
     )
     return more("Probable label errors", node("p", said), made, is_open=True)
 
@@ -361,7 +407,7 @@ def _wrong_labels(results: JsonObject) -> Node | None:
 def classifier_chapter(stage: str) -> Chapter:
     title = "Classifier"
     if stage != "classifier":
-        title = f"{stage.capitalize()} classifier"
+        title = say("{name} classifier", name=stage.capitalize())
     return Chapter(
         stage,
         "",
@@ -421,7 +467,7 @@ def _f1_lead(found: JsonObject) -> str:
     value, bounds = number(found, "value"), interval(found, three_decimals)
     if value is None or not bounds:
         return ""
-    return f"{value:+.3f} ({bounds})"
+    return f"{signed(value, 3)} ({bounds})"
 
 
 def _by_label(results: JsonObject) -> Node | None:
@@ -465,5 +511,5 @@ def _label_set_examples(results: JsonObject) -> Node | None:
 
 def _label_set(labels: list[str]) -> Child:
     if not labels:
-        return NO_LABEL
+        return say(NO_LABEL)
     return foreign(", ".join(labels))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import data_table, facts, figure, more
 from groundup.report.drawing import Point, Series, ShareAxis, share_chart
 from groundup.report.values import (
@@ -62,19 +63,24 @@ def _ratio(part: float, whole: float) -> float | None:
 def label_charts(results: JsonObject) -> list[Node | None]:
     """ROC, and precision and recall, of the label to detect over all thresholds."""
     found, positive = table(results, "curves"), text(results, "positive")
-    recall, precision = f"recall of {positive}", f"precision of {positive}"
+    recall = say("recall of {label}", label=positive)
+    precision = say("precision of {label}", label=positive)
     rates = [Series("classifier", points(found, "roc"))]
     rate = ShareAxis("false positive rate")
     roc = share_chart("ROC curve", recall, rate, rates, diagonal="guessing")
     values = [Series("classifier", points(found, "precision_recall"))]
     both = share_chart("Precision and recall", precision, ShareAxis(recall), values)
-    about_roc = (
-        f"ROC: recall against false alarms over all thresholds, {count(found, 'of_label')} of "
-        f"{count(found, 'n')} test messages are it. "
-        f"Area under the curve: {three_decimals(found, 'roc_area')}."
+    about_roc = say(
+        "ROC: recall against false alarms over all thresholds, {positives} of {count} test "
+        "messages are it. Area under the curve: {area}.",
+        positives=count(found, "of_label"),
+        count=count(found, "n"),
+        area=three_decimals(found, "roc_area"),
     )
-    about_both = "Precision against recall over all thresholds. "
-    about_both += f"Average precision: {three_decimals(found, 'average_precision')}."
+    about_both = say(
+        "Precision against recall over all thresholds. Average precision: {average}.",
+        average=three_decimals(found, "average_precision"),
+    )
     return [figure(about_roc, roc), figure(about_both, both)]
 
 
@@ -144,15 +150,24 @@ def learning_chart(results: JsonObject) -> list[Node | None]:
     )
     low = axis_low([y for each in series for _, y in each.points])
     drawn = share_chart("Learning curve", "accuracy on validation", axis, series, y_low=low)
-    caption = (
-        f"What more labels bring, on {count(curve, 'n')} validation messages. "
-        "The forecast takes the error to fall as a power of their number"
+    caption = say(
+        "What more labels bring, on {count} validation messages. "
+        "The forecast takes the error to fall as a power of their number.",
+        count=count(curve, "n"),
     )
     if band := interval(table(curve, "forecast"), percent):
-        caption += f": {percent(accuracy)} ({band}) with {count(labels)}"
-    caption += "."
+        caption += " " + say(
+            "Forecast with {labels} labels: {accuracy} ({bounds}).",
+            labels=count(labels),
+            accuracy=percent(accuracy),
+            bounds=band,
+        )
     cells: list[list[Child]] = [
-        [count(labels), percent(y), f"{percent(each, 'low')} to {percent(each, 'high')}"]
+        [
+            count(labels),
+            percent(y),
+            interval(each, percent),
+        ]
         for labels, y, each in rows
     ]
     head = ["labels", "accuracy", "95 % interval"]
@@ -180,15 +195,15 @@ SAME_MESSAGES = "Every method on these messages"
 BEFORE_TEMPERATURE = "before the temperature was fitted on validation"
 # The splits, and what each is for.
 USES = {
-    "train": "for training",
-    "validation": "for model selection",
-    "calibration": "for the promised error rate",
-    "test": "for testing",
+    "train": "messages for training",
+    "validation": "messages for model selection",
+    "calibration": "messages for the promised error rate",
+    "test": "messages for testing",
 }
 
 
 def size_facts(sizes: Mapping[str, float | None]) -> Node | None:
-    return facts(*[(count(sizes[name]), f"messages {use}") for name, use in USES.items()])
+    return facts(*[(count(sizes[name]), use) for name, use in USES.items()])
 
 
 def accuracy_cells(model: JsonObject, found: MeasuredFraction) -> list[Child]:
@@ -204,8 +219,10 @@ def same_messages(
     asked = number(results, "zero_shot", "asked")
     if made is None or asked is None:
         return None
-    question = node("p", prompt, foreign(text(results, "zero_shot", "question"), "q"))
-    title = f"The {count(asked)} messages that the base model was asked about (zero-shot)"
+    question = node("p", say(prompt), foreign(text(results, "zero_shot", "question"), "q"))
+    title = say(
+        "The {count} messages that the base model was asked about (zero-shot)", count=count(asked)
+    )
     return more(title, question, before, made)
 
 
@@ -215,8 +232,8 @@ def message_of(example: JsonObject) -> Node:
 
 def right_or_wrong(right: bool) -> Child:
     if right:
-        return "right"
-    return node("strong", "wrong", class_="no")
+        return say("right")
+    return node("strong", say("wrong"), class_="no")
 
 
 def confusion(results: JsonObject, model: JsonObject) -> tuple[list[list[float]], list[str]]:

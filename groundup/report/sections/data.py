@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from functools import partial
 
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, data_table, facts, note
+from groundup.language.page_texts import say
+from groundup.report.chapter import (
+    Chapter,
+    StageCard,
+    data_table,
+    facts,
+    note,
+    sentence,
+)
 from groundup.report.report_data import CONTINUED, ReportData
 from groundup.report.sections.classifier import split_count
 from groundup.report.source_parts import kept, languages_missing, process_parts, source_parts
+from groundup.report.stored_sentences import as_stored
 from groundup.report.values import (
     JsonObject,
     count,
@@ -52,16 +61,26 @@ def _figures(card: JsonObject) -> Node | None:
 
 def _cut(cut: JsonObject) -> Node:
     """A note on a document whose end went to another split."""
-    start, split = count(cut, "at_character"), text(cut, "split") or "validation"
-    end = f" (from character {start}) was held out for {split}, since {text(cut, 'why')}."
-    return note("The split is by document, but here the end of ", foreign(text(cut, "name")), end)
+    said = (
+        "The split is by document, but here the end of {name} (from character {start}) "
+        "was held out for {split}, since {why}."
+    )
+    return note(
+        *sentence(
+            said,
+            name=foreign(text(cut, "name")),
+            start=count(cut, "at_character"),
+            split=say(text(cut, "split") or "validation"),
+            why=as_stored(text(cut, "why")),
+        )
+    )
 
 
 def _sources(sources: Sequence[JsonObject]) -> Node | None:
     rows: list[list[Child]] = [
         [
             foreign(text(each, "source", "spec")),
-            foreign(text(each, "source", "licence") or "not stated"),
+            foreign(text(each, "source", "licence") or say("not stated")),
             count(each, "kept_documents"),
             count(each, "kept_characters"),
         ]
@@ -90,7 +109,12 @@ def readers(report: ReportData) -> Sequence[Child] | str:
     rows = [row for row in rows if row]
     if not rows:
         return "no model has been trained yet"
-    columns = ["model", "started from", "trained here on", f"has seen {report.texts}"]
+    columns = [
+        "model",
+        "started from",
+        "trained here on",
+        say("has seen {texts}", texts=report.texts),
+    ]
     return [data_table("Training data of each model", columns, rows), _consequence(report)]
 
 
@@ -103,29 +127,31 @@ def _own(report: ReportData) -> list[Child]:
     if last is not None:
         tokens = last
     source = text(run.run, "inputs", "start", "cut_from")
-    began = f"weights cut from {source}" if source else "random weights"
+    began = say("random weights")
+    if source:
+        began = say("weights cut from {source}", source=source)
     began += fill(", {} parameters", size, parameters)
-    read = f"the train part of {report.texts}{fill(', {} tokens', tokens)}"
+    read = say("the train part of {texts}", texts=report.texts) + fill(", {} tokens", tokens)
     read += fill(" ({} epochs)", epochs, partial(fixed, decimals=1))
-    return ["the pretrained model", began, read, _seen(True)]
+    return [say("the pretrained model"), began, read, _seen(True)]
 
 
 def _seen(seen: bool) -> Node:
     word = {True: "yes", False: "no"}[seen]
-    return node("strong", word, class_=word)
+    return node("strong", say(word), class_=word)
 
 
 def _tuned(report: ReportData) -> list[tuple[str, str, str]]:
     """The models fine-tuned from the pulled one: name, stage, what they were trained on here."""
     models = [
-        (f"the {name} classifier", name, "labelled messages")
+        (say("the {name} classifier", name=name), name, say("labelled messages"))
         for name in report.of_kind("classifier")
     ]
     for name in report.of_kind("chat"):
-        title = "the chat model"
+        title = say("the chat model")
         if name != "chat":
             title += f" {name}"
-        models.append((title, name, "instructions with their answers"))
+        models.append((title, name, say("instructions with their answers")))
     return models
 
 
@@ -139,7 +165,7 @@ def _tuned_row(report: ReportData, model: str, stage: str, data: str) -> list[Ch
         used = split_count(table(results, "splits"), "train")
     taught, began = stage in report.of_kind("chat") and _taught(report), ""
     if taught:
-        began = ", trained further here"
+        began = say(", trained further here")
     base = node("span", foreign(report.base_name), began)
     return [model, base, fill("{} ", used) + data, _seen(taught)]
 
@@ -156,21 +182,28 @@ def _consequence(report: ReportData) -> Node | None:
     if _taught(report):
         read = count(report.run(CONTINUED).results, "tokens")
         return note(
-            foreign(report.base_name),
-            f" read {read} tokens, nearly all of {report.texts}, before it was made into the "
-            "chat model. So it takes up their words and their turns. Single facts that stand there "
-            "once or twice are not learned that way; for these the way is retrieval. "
-            "A classifier is made from the public model as it is.",
+            *sentence(
+                "{model} read {count} tokens, nearly all of {texts}, before it was made into the "
+                "chat model. So it takes up their words and their turns. Single facts that stand "
+                "there once or twice are not learned that way; for these the way is retrieval. "
+                "A classifier is made from the public model as it is.",
+                model=foreign(report.base_name),
+                count=read,
+                texts=report.texts,
+            )
         )
-    were = "was"
+    made = "{models} was fine-tuned from {base}"
     if len(tuned) > 1:
-        were = "were"
+        made = "{models} were fine-tuned from {base}"
+    models = say(" and ").join(tuned)
+    elsewhere = (
+        ", which was trained elsewhere on other texts. Asked about {texts}, it can only guess. The "
+        "model pretrained here has seen only {texts}: it imitates their style, but knows no facts "
+        "and follows no instructions."
+    )
     return note(
-        f"{' and '.join(tuned)} {were} fine-tuned from ".capitalize(),
-        foreign(report.base_name),
-        f", which was trained elsewhere on other texts. Asked about {report.texts}, it can only "
-        f"guess. The model pretrained here has seen only {report.texts}: it imitates their style, "
-        "but knows no facts and follows no instructions.",
+        *sentence(made, models=models[:1].upper() + models[1:], base=foreign(report.base_name)),
+        say(elsewhere, texts=report.texts),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import (
     Chapter,
     cards,
@@ -34,6 +35,7 @@ from groundup.report.values import (
     number,
     numbers,
     percent,
+    signed,
     table,
     tables,
     text,
@@ -67,13 +69,13 @@ def suites_chart(suites: Sequence[SuiteRows]) -> list[Node]:
     shown = [model for model in MODELS if any(model in suite.rows for suite in suites)]
     figures = [
         ", ".join(
-            f"{MODELS[model][0]} {whole_percent(suite.rows[model], 'value')}"
+            f"{say(MODELS[model][0])} {whole_percent(suite.rows[model], 'value')}"
             for model in shown
             if model in suite.rows
         )
         for suite in suites
     ]
-    headings = [suite.heading for suite in suites]
+    headings = [say(suite.heading) for suite in suites]
     said = "; ".join(map(": ".join, zip(headings, figures, strict=True)))
     return [_legend(shown), *[_suites(suites, shown, size, f"{said}.") for size in BAND_SIZES]]
 
@@ -105,7 +107,9 @@ def _band(suite: SuiteRows, shown: Sequence[str], x: Scale, top: float) -> Node:
         group.append(node("line", x1=place, x2=place, y1=above, y2=below, class_="chance-line"))
     words = f"  n = {count(suite.n)}{fill(', chance {}', suite.chance, whole_percent)}"
     quiet = node("tspan", words, class_="quiet-text")
-    group.append(node("text", suite.heading, quiet, x=x.start, y=top + 15, class_="suite-name"))
+    group.append(
+        node("text", say(suite.heading), quiet, x=x.start, y=top + 15, class_="suite-name")
+    )
     for row, model in enumerate(shown):
         if model in suite.rows:
             group.append(_mark(suite.rows[model], model, x, top + HEAD + ROW * (row + 0.5)))
@@ -115,12 +119,12 @@ def _band(suite: SuiteRows, shown: Sequence[str], x: Scale, top: float) -> Node:
 def _mark(row: JsonObject, model: str, x: Scale, y: float) -> Node:
     value, low, high = numbers(row, "value", "low", "high")
     bounds, (name, colour) = interval(row, whole_percent), MODELS[model]
-    look, title = f"mark mark-{colour}", f"{name}: {percent(value)}"
+    look, title = f"mark mark-{colour}", f"{say(name)}: {percent(value)}"
     if bounds:
         title += f" ({bounds})"
     if is_chance(row):
         look += " hollow"
-        title += f" – {AT_CHANCE}"
+        title += f" – {say(AT_CHANCE)}"
     group = node("g", class_=look)
     if value is None:
         return group
@@ -151,8 +155,8 @@ def _legend(shown: Sequence[str]) -> Node:
         entries.append((drawing, name))
     chance = node("line", x1=14, x2=14, y1=0, y2=14, class_="chance-line")
     hollow = node("g", shape("own", 14, 7), class_="mark mark-8 hollow")
-    entries += [(chance, "chance"), (hollow, f"hollow: {AT_CHANCE}")]
-    items = [node("li", swatch(drawing, 14), name) for drawing, name in entries]
+    entries += [(chance, "chance"), (hollow, f"{say('hollow')}: {say(AT_CHANCE)}")]
+    items = [node("li", swatch(drawing, 14), say(name)) for drawing, name in entries]
     return node("ul", items, class_="legend")
 
 
@@ -184,7 +188,7 @@ def curve_chart(curve: JsonObject, title: str) -> Node | None:
         y_marks = [
             (level, percent(level, decimals=decimals)) for level in ticks(box.y.low, box.y.high)
         ]
-    unit = UNITS.get(text(curve, "metric"), "")
+    unit = say(UNITS.get(text(curve, "metric"), ""))
     parts = [
         axes(box, f"{title}: {unit}", x_marks=x_marks, y_marks=y_marks),
         _band_of(box, points),
@@ -192,7 +196,14 @@ def curve_chart(curve: JsonObject, title: str) -> Node | None:
         _line(box, points, y_form),
     ]
     first, final = (form(number(point, "value")) for point in (points[0], points[-1]))
-    return chart(box, f"{title}, {unit} over training steps: from {first} to {final}.", parts)
+    words = say(
+        "{title}, {unit} over training steps: from {first} to {last}.",
+        title=title,
+        unit=unit,
+        first=first,
+        last=final,
+    )
+    return chart(box, words, parts)
 
 
 def _place(point: JsonObject) -> float | None:
@@ -237,9 +248,10 @@ def _line(box: Frame, points: Sequence[JsonObject], form: Format) -> Node:
     line = node("polyline", points=path(places))
     group = node("g", line, class_="mark mark-1")
     for (x, y), point in zip(places, points, strict=True):
-        class_, title = None, f"step {count(point, 'x')}: {form(number(point, 'value'))}"
+        class_, title = None, say("step {step}", step=count(point, "x"))
+        title += f": {form(number(point, 'value'))}"
         if is_chance(point):
-            class_, title = "hollow", f"{title}, {AT_CHANCE}"
+            class_, title = "hollow", f"{title}, {say(AT_CHANCE)}"
         group.append(node("circle", node("title", title), cx=x, cy=y, r=3.5, class_=class_))
     return group
 
@@ -283,17 +295,24 @@ def _verdicts(suites: Mapping[str, SuiteRows]) -> Node:
         judged = [suite for suite in suites.values() if model in suite.rows]
         if not judged:
             continue
-        above = [suite.heading.lower() for suite in judged if not is_chance(suite.rows[model])]
-        said = f"above chance in {', '.join(above) or 'none of them'}"
+        above = [suite for suite in judged if not is_chance(suite.rows[model])]
+        names = ", ".join(say(suite.heading) for suite in above)
+        said = say("above chance in {names}", names=names or say("none of them"))
         if len(above) < len(judged):
-            said += f"; {AT_CHANCE} in {len(judged) - len(above)} of {len(judged)}"
-        sentences.append(node("li", node("b", f"{name.capitalize()}: "), f"{said}."))
+            said += "; " + say(
+                "not distinguishable from chance in {part} of {whole}",
+                part=len(judged) - len(above),
+                whole=len(judged),
+            )
+        named = say(name)
+        title = node("b", f"{named[:1].upper()}{named[1:]}: ")
+        sentences.append(node("li", title, f"{said}."))
     return node("ul", sentences, class_="verdicts")
 
 
 def _curves(found: JsonObject) -> Node | None:
     titled = [
-        (curve, TITLES.get(text(curve, "task"), text(curve, "task")))
+        (curve, say(TITLES.get(text(curve, "task"), text(curve, "task"))))
         for curve in tables(found, "curves")
     ]
     drawn = [curve_chart(curve, title) for curve, title in titled]
@@ -303,33 +322,38 @@ def _curves(found: JsonObject) -> Node | None:
     caption = (
         "The own model while it was trained, at the snapshots that its run kept; the steps are on "
         "a square root. Bands: 95 % intervals. Dotted: chance. Bits per byte, the loss that it is "
-        f"trained for, fall first; a hollow point is {AT_CHANCE}."
+        "trained for, fall first; a hollow point is not distinguishable from chance."
     )
     shown: list[Child] = [figure(caption, node("div", charts, class_="small-charts"))]
     changes = [_change(curve, title) for curve, title in titled]
     said = "; ".join(change for change in changes if change)
     if said:
-        shown.append(node("p", f"From the first to the last snapshot, paired: {said}."))
+        shown.append(
+            node("p", say("From the first to the last snapshot, paired: {changes}.", changes=said))
+        )
     return more("How the own model came to it, over the steps", shown)
 
 
 def _change(curve: JsonObject, title: str) -> str:
     """The paired difference of the last point from the first; "" without one."""
     change, metric = table(curve, "change"), text(curve, "metric")
-    unit, said = UNITS.get(metric, ""), paired_figure(change, lambda figure: f"{figure:+.2f}")
+    said = paired_figure(change, lambda figure: signed(figure, 2))
     if metric == "accuracy":
-        unit, said = "points", paired_points(change)
+        said = paired_points(change)
     if not said:
         return ""
-    return f"{title.lower()} {said} {unit}, {meaning(change)}"
+    changed = f"{said} {say(UNITS.get(metric, ''))}"
+    if metric == "accuracy":
+        changed = say("{change} points", change=said)
+    return f"{title}: {changed}, {meaning(change)}"
 
 
 def _figures(suites: Mapping[str, SuiteRows]) -> Node | None:
     rows: list[list[Child]] = []
     for suite in suites.values():
         for model, row in suite.rows.items():
-            said = {True: AT_CHANCE}.get(is_chance(row), "")
-            name, bounds = f"{suite.heading}, {MODELS[model][0]}", interval(row, percent)
+            said = say({True: AT_CHANCE}.get(is_chance(row), ""))
+            name, bounds = f"{say(suite.heading)}, {say(MODELS[model][0])}", interval(row, percent)
             cells = [percent(row, "value"), bounds, count(row, "n"), percent(row, "chance")]
             rows.append([name, *cells, said])
     head = ["suite and model", "accuracy", "95 % interval", "n", "chance", "verdict"]
@@ -342,13 +366,13 @@ def _items(found: JsonObject, suites: Mapping[str, SuiteRows]) -> Node | None:
     for name, suite in suites.items():
         of_suite = [_card(item) for item in tables(found, name, "items")[:ITEMS_SHOWN]]
         if of_suite:
-            shown += [node("h3", suite.heading), cards(of_suite)]
+            shown += [node("h3", say(suite.heading)), cards(of_suite)]
     return more("Items to read", shown)
 
 
 def _card(item: JsonObject) -> Node:
     given = {model: table(item, "answers", model) for model in MODELS}
-    answers = [_answer(answer, MODELS[model][0]) for model, answer in given.items() if answer]
+    answers = [_answer(answer, say(MODELS[model][0])) for model, answer in given.items() if answer]
     parts = [
         node("p", foreign(text(item, "group")), class_="step"),
         _beginning(item, "asked", "p", "input"),
@@ -383,10 +407,13 @@ def _overlap(found: JsonObject) -> Node | None:
     if seen:
         kind = "warning"
     if items > long:
-        shorter = f" ({count(items - long)} items have fewer words)"
-    line = (
-        f"{count(seen)} of these {count(items)} items have eight words in a row that stand in "
-        f"the own model's training text{shorter}."
+        shorter = fill(" ({} items have fewer words)", items - long)
+    line = say(
+        "{seen} of these {count} items have eight words in a row that stand in the own model's "
+        "training text{shorter}.",
+        seen=count(seen),
+        count=count(items),
+        shorter=shorter,
     )
     return note(line, kind=kind)
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, data_table, more, note
+from groundup.language.page_texts import say
+from groundup.report.chapter import Chapter, StageCard, data_table, more, note, sentence
 from groundup.report.report_data import ReportData
 from groundup.report.sections.provenance import hash_details
+from groundup.report.stored_sentences import as_stored
 from groundup.report.values import NBSP, JsonObject, count, size, table, tables, text
 
 # Column titles of the parity checks (evaluate/parity.py).
@@ -32,10 +34,13 @@ def _outcome(gates: list[JsonObject]) -> Node:
         return note(words, kind="warning")
     failed = [gate for gate in gates if gate.get("passed") is not True]
     if not failed:
-        return note(f"All {len(gates)} files passed every check.", kind="good")
+        return note(say("All {count} files passed every check.", count=len(gates)), kind="good")
     names = [(foreign(text(gate, "file")), " ") for gate in failed]
-    words = f"{len(failed)} of {len(gates)} files failed the gate: "
-    return note(words, names, "do not use them.", kind="warning")
+    words = "{failed} of {count} files failed the gate: {names}do not use them."
+    return note(
+        *sentence(words, failed=str(len(failed)), count=str(len(gates)), names=names),
+        kind="warning",
+    )
 
 
 def _gates(gates: list[JsonObject]) -> Node | None:
@@ -47,8 +52,8 @@ def _gates(gates: list[JsonObject]) -> Node | None:
         [foreign(_gate_name(gate)), *[_mark(of_gate.get(name, {})) for name in names]]
         for gate, of_gate in zip(gates, checks, strict=True)
     ]
-    head: list[Child] = ["file", *[foreign(CHECKS.get(name, name)) for name in names]]
-    caption = "Checks in llama.cpp"
+    head: list[Child] = ["file", *[foreign(say(CHECKS.get(name, name))) for name in names]]
+    caption = say("Checks in llama.cpp")
     version = next((text(gate, "llama") for gate in gates if text(gate, "llama")), "")
     if version:
         caption += f" ({version})"
@@ -61,20 +66,21 @@ def _gate_name(gate: JsonObject) -> str:
 
 def _mark(check: JsonObject) -> Node:
     if not check or text(check, "detail").startswith("not made"):
-        return node("span", "not run", class_="quiet")
+        return node("span", say("not run"), class_="quiet")
     if check.get("passed") is True:
-        return node("span", f"✓{NBSP}agrees", class_="yes")
-    return node("strong", f"✗{NBSP}differs", class_="no")
+        return node("span", f"✓{NBSP}{say('agrees')}", class_="yes")
+    return node("strong", f"✗{NBSP}{say('differs')}", class_="no")
 
 
 def _files(files: list[JsonObject]) -> list[Node | None]:
     if not files:
         return []
     beside = note(
-        "Next to each file there is the same model as a Hugging Face folder "
-        "(for transformers and vLLM) and a Modelfile: ",
-        node("code", "ollama create NAME -f Modelfile"),
-        ".",
+        *sentence(
+            "Next to each file there is the same model as a Hugging Face folder "
+            "(for transformers and vLLM) and a Modelfile: {command}.",
+            command=node("code", "ollama create NAME -f Modelfile"),
+        )
     )
     hashes = hash_details(
         "SHA-256 of the exported files",
@@ -92,13 +98,18 @@ def _files(files: list[JsonObject]) -> list[Node | None]:
 def _details(gates: list[JsonObject]) -> Node | None:
     rows = [_detail(gate, check) for gate in gates for check in tables(gate, "checks")]
     made = data_table("Parity checks", ["file", "check", "outcome", "result"], rows)
-    return more(f"All checks with their figures ({count(len(rows))})", made)
+    return more(say("All checks with their figures ({count})", count=count(len(rows))), made)
 
 
 def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
     listed = ", ".join(_figure(*each) for each in table(check, "figures").items())
     result = ". ".join(filter(None, (text(check, "detail"), listed)))
-    return [foreign(_gate_name(gate)), foreign(text(check, "name")), _mark(check), foreign(result)]
+    return [
+        foreign(_gate_name(gate)),
+        foreign(text(check, "name")),
+        _mark(check),
+        as_stored(result),
+    ]
 
 
 def _figure(name: str, value: object) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, figure, more, note
 from groundup.report.drawing import Point, Series, bar, line_chart
 from groundup.report.report_data import ReportData, RunRecord
@@ -73,7 +74,8 @@ def training_parts(run: RunRecord, vocabulary: float | None, held_out: JsonObjec
 
 def _figures(run: RunRecord) -> Node | None:
     results, last = run.results, run.last_step
-    tested = f"bits per byte on test (n = {count(results, 'test', 'tokens')} tokens)"
+    read = count(results, "test", "tokens")
+    tested = say("bits per byte on test (n = {count} tokens)", count=read)
     return facts(
         (parameters(results, "parameters"), "parameters"),
         (count(last, "step"), "steps"),
@@ -91,7 +93,7 @@ def _packed(results: JsonObject) -> list[tuple[str, str]]:
     rows = number(results, "packing", "rows")
     if rows is None:
         return []
-    said = f"padding in {count(rows)} rows of packed documents"
+    said = say("padding in {count} rows of packed documents", count=count(rows))
     return [(percent(results, "packing", "padding_share"), said)]
 
 
@@ -109,7 +111,8 @@ def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
 def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     reference = None
     if vocabulary and vocabulary > 1:
-        reference = (math.log(vocabulary), f"uniform guess among {count(vocabulary)}")
+        guess = say("uniform guess among {count}", count=count(vocabulary))
+        reference = (math.log(vocabulary), guess)
     series = [
         Series("training", run.losses),
         Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked"),
@@ -117,12 +120,12 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     along = [(step, str(place)) for place, step in enumerate(_sampled_steps(run), 1)]
     title = "Loss over training steps"
     drawn = line_chart(title, "loss, nats per token", series, reference=reference, along=along)
-    caption = (
+    caption = say(
         "Training text and validation text. The dotted line is the loss of an untrained model that "
         "gives every token the same probability: the logarithm of the vocabulary size."
     )
     if along:
-        caption += " At the numbers the model wrote the samples below."
+        caption += " " + say("At the numbers the model wrote the samples below.")
     return figure(caption, drawn)
 
 
@@ -132,17 +135,21 @@ def _bits(run: RunRecord, record: JsonObject) -> Node | None:
         "bits per byte of validation text",
         [Series("validation", evaluation_points(run, "bits_per_byte"), "marked")],
     )
-    caption = (
+    caption = say(
         "The same loss in bits per byte of text, which can be compared between models with "
         "different vocabularies; 8 is no compression at all. The weights were chosen by it."
     )
     found = measured(record)
     if found:
-        windows = fill(", n = {} windows", found.items)
-        guessed = fill("; a uniform guess gives {}", found.chance, fixed)
         split = text(record, "split") or "validation"
-        caption += f" The finished model on {split}: {fixed(found.value)} "
-        caption += f"(95 % interval {found.bounds(fixed)}{windows}{guessed})."
+        caption += " " + say(
+            "The finished model on {split}: {value} (95 % interval {bounds}{windows}{guessed}).",
+            split=say(split),
+            value=fixed(found.value),
+            bounds=found.bounds(fixed),
+            windows=fill(", n = {} windows", found.items),
+            guessed=fill("; a uniform guess gives {}", found.chance, fixed),
+        )
     return figure(caption, drawn)
 
 
@@ -165,7 +172,7 @@ def mixture(results: JsonObject) -> Node | None:
     ]
     head: list[Child] = [
         "source",
-        node("span", "share of what was read", class_="quiet"),
+        node("span", say("share of what was read"), class_="quiet"),
         *SOURCE_COLUMNS,
     ]
     caption = (
@@ -196,8 +203,8 @@ def _kept(run: RunRecord) -> Node | None:
     best, steps = numbers(run.results, "best_step", "steps")
     if best is None or best == steps:
         return None
-    words = f"The weights of step {count(best)} were kept: "
-    return note(f"{words}after it the validation loss rose again.")
+    words = "The weights of step {step} were kept: after it the validation loss rose again."
+    return note(say(words, step=count(best)))
 
 
 def _planned(run: RunRecord) -> Node | None:
@@ -205,10 +212,13 @@ def _planned(run: RunRecord) -> Node | None:
     for name, words, form in PLANNED:
         planned, actual = (number(run.results, key, name) for key in ("planned", "actual"))
         if planned is not None and actual is not None:
-            pairs.append(f"{words} {form(planned)} planned, {form(actual)} actual")
+            figures = {"planned": form(planned), "actual": form(actual)}
+            pairs.append(
+                say("{what} {planned} planned, {actual} actual", what=say(words), **figures)
+            )
     if not pairs:
         return None
-    return note(f"Plan and actual: {'; '.join(pairs)}.")
+    return note(say("Plan and actual: {pairs}.", pairs="; ".join(pairs)))
 
 
 def _samples(run: RunRecord) -> list[Child]:
@@ -219,7 +229,9 @@ def _samples(run: RunRecord) -> list[Child]:
     chosen = evenly(of_first, SHOWN)
     parts: list[Child] = [list_samples(chosen, dict(evaluation_points(run, *VALIDATION_NAMES)))]
     if len(written) > len(chosen):
-        parts.append(more(f"All {count(len(written))} samples", list_samples(written)))
+        parts.append(
+            more(say("All {count} samples", count=count(len(written))), list_samples(written))
+        )
     return parts
 
 
@@ -253,9 +265,9 @@ def list_samples(
         prompt = node("b", text(sample, "prompt"))
         words = first_letters(text(sample, "text"), SAMPLE_CHARACTERS)
         quote = node("blockquote", prompt, words, class_="document", dir="auto")
-        step: list[Child] = ["at the end"]
+        step: list[Child] = [say("at the end")]
         if "step" in sample:
-            step = [f"step {count(sample, 'step')}"]
+            step = [say("step {step}", step=count(sample, "step"))]
         if along is not None:
             loss = along.get(number(sample, "step") or 0.0)
             said = node("span", fill("loss {}", loss, fixed))

@@ -5,15 +5,26 @@ model and the public one, compared.
 from collections.abc import Callable, Sequence
 
 from groundup.html_nodes import Child, Node, foreign
-from groundup.report.chapter import data_table, figure, note, paired_figure, paired_points
+from groundup.language.page_texts import say
+from groundup.report.chapter import (
+    data_table,
+    figure,
+    note,
+    paired_figure,
+    paired_points,
+    sentence,
+)
 from groundup.report.sections.classifier_charts import accuracy_cells
+from groundup.report.stored_sentences import as_stored
 from groundup.report.values import (
     JsonObject,
-    count,
+    fill,
     measured,
     number,
     numbers,
     parameters,
+    signed,
+    span,
     table,
     tables,
     text,
@@ -27,9 +38,10 @@ def pretraining_parts(found: JsonObject) -> list[Node | None]:
         found,
         ["learned from", "accuracy", "95 % interval", "F1"],
         _accuracy_cells,
-        lambda difference: f"{paired_points(difference)} points",
-        "The same messages",
-        "which knows nothing but the labels",
+        lambda difference: say("{change} points", change=paired_points(difference)),
+        "The same messages, learned by the model of {size} parameters pretrained here, and by one "
+        "of that shape from random weights, which knows nothing but the labels; both are trained "
+        "whole, in the same way, at a rate that was not tuned.",
     )
 
 
@@ -39,9 +51,10 @@ def chat_pretraining_parts(found: JsonObject) -> list[Node | None]:
         found,
         ["learned from", "bits per byte of held-out answers", "95 % interval"],
         _loss_cells,
-        lambda difference: f"{_paired_bits(difference)} bits per byte",
-        "The same conversations",
-        "which knows nothing but these conversations",
+        lambda difference: say("{change} bits per byte", change=_paired_bits(difference)),
+        "The same conversations, learned by the model of {size} parameters pretrained here, and by "
+        "one of that shape from random weights, which knows nothing but these conversations; both "
+        "are trained whole, in the same way, at a rate that was not tuned.",
     )
 
 
@@ -50,22 +63,17 @@ def _parts(
     head: Sequence[Child],
     cells: Callable[[JsonObject], list[Child]],
     change: Callable[[JsonObject], str],
-    same: str,
-    knows: str,
+    caption: str,
 ) -> list[Node | None]:
     reason = text(found, "skipped")
     if reason:
-        return [note("What pretraining is worth was not measured: ", foreign(reason), ".")]
+        words = "What pretraining is worth was not measured: {reason}."
+        return [note(*sentence(words, reason=as_stored(reason)))]
     models = [(text(model, "name"), cells(model)) for model in tables(found, "models")]
-    rows = [[foreign(name), *row] for name, row in models if row]
+    rows = [[foreign(say(name)), *row] for name, row in models if row]
     if not rows:
         return []
-    size = parameters(found, "parameters")
-    caption = (
-        f"{same}, learned by the model of {size} parameters pretrained here, and by one of that "
-        f"shape from random weights, {knows}; both are trained whole, in the same way, "
-        "at a rate that was not tuned."
-    )
+    caption = say(caption, size=parameters(found, "parameters"))
     made = data_table("What pretraining is worth", head, rows, figures=range(1, len(head)))
     return [figure(caption, made), note(_verdict(found, change))]
 
@@ -83,8 +91,8 @@ def _loss_cells(model: JsonObject) -> list[Child]:
         return []
     bounds = ""
     if number(loss, "low") is not None:
-        bounds = f"{three_decimals(loss, 'low')} to {three_decimals(loss, 'high')}, "
-        bounds += f"n {count(loss, 'n')}"
+        bounds = span(three_decimals(loss, "low"), three_decimals(loss, "high"))
+        bounds += fill(", n {}", number(loss, "n"))
     return [three_decimals(loss, "value"), bounds]
 
 
@@ -94,7 +102,7 @@ def _paired_bits(difference: JsonObject) -> str:
     if value is None or low is None or high is None:
         return ""
     gained = {"value": -value, "low": -high, "high": -low}
-    return paired_figure(gained, lambda bits: f"{bits:+.3f}")
+    return paired_figure(gained, lambda bits: signed(bits, 3))
 
 
 def _verdict(found: JsonObject, change: Callable[[JsonObject], str]) -> str:
@@ -103,12 +111,12 @@ def _verdict(found: JsonObject, change: Callable[[JsonObject], str]) -> str:
     """
     own, public = table(found, "own_over_random"), table(found, "public_over_own")
     by_own, by_public = change(own), change(public)
-    of_own = {
-        "better": f"gained {by_own}",
-        "worse": f"lost {by_own}",
-    }.get(text(own, "verdict"), f"makes no clear difference ({by_own})")
-    of_public = {
-        "better": f"is {by_public} ahead of it",
-        "worse": f"is behind it ({by_public})",
-    }.get(text(public, "verdict"), f"shows no clear difference from it ({by_public})")
-    return f"Against random weights, pretraining here {of_own}; the public model {of_public}."
+    of_own = {"better": "gained {change}", "worse": "lost {change}"}
+    of_public = {"better": "is {change} ahead of it", "worse": "is behind it ({change})"}
+    gained = of_own.get(text(own, "verdict"), "makes no clear difference ({change})")
+    ahead = of_public.get(text(public, "verdict"), "shows no clear difference from it ({change})")
+    return say(
+        "Against random weights, pretraining here {gained}; the public model {ahead}.",
+        gained=say(gained, change=by_own),
+        ahead=say(ahead, change=by_public),
+    )

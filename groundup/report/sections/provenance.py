@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import Chapter, data_table, facts, figure, more, note
 from groundup.report.drawing import bar
 from groundup.report.report_data import CONTINUED, RUN_KINDS, ReportData, RunRecord, StageRecord
@@ -14,6 +15,7 @@ from groundup.report.values import (
     JsonObject,
     count,
     duration,
+    fixed,
     flat,
     numbers,
     size,
@@ -47,7 +49,7 @@ def _row(report: ReportData, stage: StageRecord) -> list[Child]:
     ]
     hidden = len(outputs) - SHOWN_OUTPUTS
     if hidden > 0:
-        wrote.append(node("li", f"and {count(hidden)} more", class_="quiet"))
+        wrote.append(node("li", say("and {count} more", count=count(hidden)), class_="quiet"))
     sources = [node("li", foreign(name)) for name in table(stage.record, "key_parts", "outside")]
     sources += [
         _input(report, name, hashes)
@@ -61,9 +63,9 @@ def _row(report: ReportData, stage: StageRecord) -> list[Child]:
 
 def _input(report: ReportData, name: str, hashes: object) -> Node:
     """A stage that was read, and whether its files are still the ones that were read."""
-    source, state = report.stage(name), node("strong", "✗ changed since", class_="no")
+    source, state = report.stage(name), node("strong", f"✗ {say('changed since')}", class_="no")
     if source is not None and table(source.record, "outputs_sha256") == hashes:
-        state = node("span", "✓ unchanged", class_="yes")
+        state = node("span", f"✓ {say('unchanged')}", class_="yes")
     return node("li", foreign(name), " ", state)
 
 
@@ -71,14 +73,14 @@ def _all_hashes(report: ReportData) -> Node | None:
     named: list[tuple[str, object]] = []
     for stage in report.stages:
         named += table(stage.record, "key_parts", "outside").items()
-        named += [(f"{stage.name}: key", text(stage.record, "key"))]
+        named += [(say("{name}: key", name=stage.name), text(stage.record, "key"))]
         named += table(stage.record, "outputs_sha256").items()
     return hash_details("SHA-256 of every file", named)
 
 
 def hash_details(caption: str, named: list[tuple[str, object]]) -> Node | None:
     rows = [[foreign(name), node("code", text(digest), class_="whole")] for name, digest in named]
-    title = f"All {count(len(named))} full hashes"
+    title = say("All {count} full hashes", count=count(len(named)))
     if len(named) == 1:
         title = "The full hash"
     return more(title, data_table(caption, ["file", "SHA-256"], rows))
@@ -92,7 +94,7 @@ def _run_inputs(report: ReportData) -> Sequence[Child] | str:
         return "this run names no inputs"
     names = node("ul", [node("li", foreign(name)) for name, _ in inputs], class_="hashes")
     return [
-        node("p", "This run was made from:"),
+        node("p", say("This run was made from:")),
         names,
         hash_details("SHA-256 of what it was made from", inputs),
     ]
@@ -111,7 +113,10 @@ LINEAGE = Chapter(
 
 def reproduction(report: ReportData) -> Sequence[Child]:
     made_by = provenance(report)
-    rows = [("created", text(made_by, "created")), ("seed", text(report.build, "seed"))]
+    rows = [
+        (say("created"), text(made_by, "created")),
+        (say("seed"), text(report.build, "seed")),
+    ]
     rows += [("groundup", text(made_by, "groundup")), ("Python", text(made_by, "python"))]
     rows += [(name, text(version)) for name, version in table(made_by, "packages").items()]
     rows = [(name, value) for name, value in rows if value] + flat(table(made_by, "machine"))
@@ -151,7 +156,7 @@ def _commands(report: ReportData, made_by: JsonObject) -> list[Node]:
     return [
         node(
             "div",
-            node("p", what, class_="step"),
+            node("p", say(what), class_="step"),
             node("pre", node("code", line, dir="ltr"), class_="command"),
         )
         for what, line in shown.items()
@@ -174,7 +179,7 @@ def measured_choices(report: ReportData) -> list[Node | None]:
             sizes = table(stage.record, "sizes").items()
             chosen += [(k, str(v), "the time that it had") for k, v in sizes if k not in INTERNAL]
         for what, value, how in chosen:
-            rows.append([foreign(name), foreign(what.replace("_", " ")), foreign(value), how])
+            rows.append([foreign(name), foreign(what.replace("_", " ")), foreign(value), say(how)])
     if not rows:
         return [note("No choice was made by measuring the machine.")]
     caption = (
@@ -193,13 +198,17 @@ def _choices_of(run: RunRecord) -> Iterator[tuple[str, str, str]]:
     for name, first, second in PAIRS:
         before_s, after_s = numbers(step_s, first, second)
         if before_s is not None and after_s is not None:
-            times = f"{1000 * before_s:.1f} ms {first}, {1000 * after_s:.1f} ms {second}"
-            yield name, chosen[name], f"a step: {times}"
+            times = (1000 * before_s, first), (1000 * after_s, second)
+            said = ", ".join(f"{fixed(ms, decimals=1)} ms {way}" for ms, way in times)
+            yield name, chosen[name], say("a step: {times}", times=said)
     if table(run.choices, "product_s"):
         yield "Muon's precision", text(run.choices, "muon_precision"), "a matrix product in both"
     threads = tables(run.results, "threads")
     if len(threads) > 1:
-        changes = (f"{count(each, 'count')} from step {count(each, 'step')}" for each in threads)
+        changes = (
+            say("{count} from step {step}", count=count(each, "count"), step=count(each, "step"))
+            for each in threads
+        )
         yield "threads", ", ".join(changes), "the time of the steps"
     if tables(run.results, "rescales"):
         yield "steps", count(run.results, "steps"), "the clock, to keep the time"
@@ -241,7 +250,13 @@ def times(report: ReportData) -> Sequence[Child] | str:
         ]
         for stage in timed
     ]
-    head: list[Child] = ["stage", node("span", "time", class_="quiet"), "took", "planned", "memory"]
+    head: list[Child] = [
+        "stage",
+        node("span", say("time"), class_="quiet"),
+        "took",
+        "planned",
+        "memory",
+    ]
     caption = "Time of each stage, and the peak memory of the process up to its end"
     return [totals, figure(None, data_table(caption, head, rows, figures=(2, 3, 4), class_="bars"))]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import (
     Chapter,
     before_and_after,
@@ -16,20 +17,24 @@ from groundup.report.chapter import (
     more,
     note,
     paired_points,
+    sentence,
     side,
 )
 from groundup.report.drawing import Point, Series, line_chart
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.answers import answer_cards
 from groundup.report.sections.pretrain import evaluation_points
+from groundup.report.stored_sentences import as_stored
 from groundup.report.values import (
     JsonObject,
     count,
     first_letters,
     fixed,
+    interval,
     number,
     numbers,
     percent,
+    span,
     table,
     tables,
     text,
@@ -53,8 +58,8 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     run = report.run("reward")
     if not run.results and not run.rounds:
         return "no model has learned from rewards"
-    sentence, kind = VERDICTS.get(text(run.results, "score", "difference", "verdict"), ("", ""))
-    verdict = note(sentence, kind=kind) if sentence else None
+    said, kind = VERDICTS.get(text(run.results, "score", "difference", "verdict"), ("", ""))
+    verdict = note(said, kind=kind) if said else None
     return [
         _figures(run.results),
         verdict,
@@ -70,15 +75,19 @@ def _figures(results: JsonObject) -> Node | None:
     form = percent if text(score, "metric") == "accuracy" else three_decimals
     sides = {name: table(score, name) for name in ("before", "after")}
     held_out = count(sides["after"], "n")
-    tokens = " to ".join(
-        fixed(results, "answer_tokens", name, decimals=1) for name in ("before", "after")
+    tokens = span(
+        *(fixed(results, "answer_tokens", name, decimals=1) for name in ("before", "after"))
     )
     rules = [f"{name}: {rule}" for name, rule in table(results, "rewards").items()]
     return facts(
         *(
             (
-                f"{form(found, 'value')} ({form(found, 'low')} to {form(found, 'high')})",
-                f"{name}: score of {held_out} held-out prompts, with its 95 % interval",
+                f"{form(found, 'value')} ({interval(found, form)})",
+                say(
+                    "{name}: score of {count} held-out prompts, with its 95 % interval",
+                    name=say(name),
+                    count=held_out,
+                ),
             )
             for name, found in sides.items()
             if found
@@ -113,7 +122,10 @@ def _gamed(gamed: JsonObject) -> list[Child]:
         ]
     suspects = [_sample(each) for name in ("several", "long") for each in tables(gamed, name)]
     return [
-        *(note("Perhaps gamed: ", foreign(line), kind="warning") for line in found),
+        *(
+            note(*sentence("Perhaps gamed: {what}", what=as_stored(line)), kind="warning")
+            for line in found
+        ),
         answer_cards("Answers that earned the reward so", suspects),
     ]
 
@@ -164,14 +176,18 @@ def _rounds(run: RunRecord) -> list[Child]:
     last = by_step[-1][0]
     shown = [
         more(
-            f"After round {count(step)}: {count(len(found))} answers, mean reward "
-            f"{fixed(sum(number(each, 'reward') or 0.0 for each in found) / len(found))}",
+            say(
+                "After round {step}: {count} answers, mean reward {reward}",
+                step=count(step),
+                count=count(len(found)),
+                reward=fixed(sum(number(each, "reward") or 0.0 for each in found) / len(found)),
+            ),
             cards(*_by_prompt(found)),
             is_open=step == last,
         )
         for step, found in by_step
     ]
-    return [node("h3", "Sampled answers and their rewards"), *shown]
+    return [node("h3", say("Sampled answers and their rewards")), *shown]
 
 
 def _by_prompt(found: Sequence[JsonObject]) -> list[Node]:
@@ -187,12 +203,16 @@ def _by_prompt(found: Sequence[JsonObject]) -> list[Node]:
 
 
 def _sampled(line: JsonObject) -> Node:
-    earned = f"{fixed(line, 'reward')}, advantage {fixed(line, 'advantage')}: "
+    earned = say(
+        "{reward}, advantage {advantage}: ",
+        reward=fixed(line, "reward"),
+        advantage=fixed(line, "advantage"),
+    )
     return node("li", earned, foreign(_cut(text(line, "text"))))
 
 
 def _cut(words: str) -> str:
-    return first_letters(words, ANSWER_CHARACTERS) or "(nothing)"
+    return first_letters(words, ANSWER_CHARACTERS) or say("(nothing)")
 
 
 def _sample(line: JsonObject) -> Node:
@@ -210,16 +230,18 @@ def _answers(results: JsonObject) -> list[Child]:
     if not shown:
         return []
     return [
-        node("h3", "Held-out prompts, those that earn less than before or nothing first"),
+        node("h3", say("Held-out prompts, those that earn less than before or nothing first")),
         cards(*shown[:CARDS_SHOWN]),
-        answer_cards(f"{count(len(shown[CARDS_SHOWN:]))} more", shown[CARDS_SHOWN:]),
+        answer_cards(
+            say("{count} more", count=count(len(shown[CARDS_SHOWN:]))), shown[CARDS_SHOWN:]
+        ),
     ]
 
 
 def _card(answer: JsonObject) -> Node:
     sides = [
         side(
-            f"{name}: {fixed(answer, f'earned_{name}')}",
+            f"{say(name)}: {fixed(answer, f'earned_{name}')}",
             foreign(_cut(text(answer, name)), "p", "said"),
             name,
         )

@@ -6,10 +6,12 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, mark, note, notes_of
+from groundup.language.page_texts import say, written
+from groundup.report.chapter import Chapter, StageCard, mark, note, notes_of, sentence
 from groundup.report.report_data import CONTINUED, OWN_STAGE, ReportData, StageRecord
 from groundup.report.sections.pretrain import evenly, written_samples
 from groundup.report.source_parts import kept
+from groundup.report.stored_sentences import as_stored
 from groundup.report.values import (
     MISSING,
     count,
@@ -36,17 +38,16 @@ def opening(
     """The overview, within one screen, and the contents; then warnings. `beside`: files of the
     folder are linked.
     """
-    what, stages, commands = "run ", None, []
+    what, stages, commands = "run {name}", None, []
     if report.is_build:
-        what, stages, commands = "build ", _stages(report, chapters), _commands(report)
+        what, stages, commands = "build {name}", _stages(report, chapters), _commands(report)
     if beside and (report.folder / LIVE_NAME).is_file():
         commands.append(_live_link())
     said = [
-        node("p", "groundup · ", what, foreign(report.name), class_="kicker"),
-        node("h1", report.heading(_title(report))),
+        node("p", "groundup · ", sentence(what, name=foreign(report.name)), class_="kicker"),
+        node("h1", say(_title(report))),
         node("p", _sentence(report), class_="lead"),
     ]
-    report.in_language(said[1])
     parts = [node("div", said), shown_texts(report)]
     if commands:
         parts.append(node("div", commands, class_="next"))
@@ -66,12 +67,12 @@ def _title(report: ReportData) -> str:
 
 def _sentence(report: ReportData) -> Child:
     if not report.is_build:
-        return "This page shows one training run, from the files of its folder."
+        return say("This page shows one training run, from the files of its folder.")
     parts = [part for part in (_own(report), _pulled(report), _exported(report)) if part]
     if not parts:
-        parts = ["This build has trained and exported no model yet"]
+        parts = [say("This build has trained and exported no model yet")]
     if report.elapsed_s is not None:
-        parts.append(f"All of it took {duration(report.elapsed_s)}")
+        parts.append(say("All of it took {time}", time=duration(report.elapsed_s)))
     return f"{'. '.join(parts)}."
 
 
@@ -81,32 +82,36 @@ def _own(report: ReportData) -> str:
     results = report.run("pretrain").results
     if results:
         size = fill(" of {} parameters", number(results, "parameters"), parameters)
-        source = text(results, "start", "cut_from")
-        began = f"cut from {source}" if source else "starting from random numbers"
-        learned = f"A model{size} learned to write"
-        return f"{learned}{fill(' from {} characters of text', characters, parameters)}, {began}"
+        text_read = fill(" from {} characters of text", characters, parameters)
+        source, began = text(results, "start", "cut_from"), say("starting from random numbers")
+        if source:
+            began = say("cut from {source}", source=source)
+        learned = "A model{size} learned to write{text}, {began}"
+        return say(learned, size=size, text=text_read, began=began)
     parts = []
     if characters is not None:
-        parts.append(f"read {parameters(characters)} characters of text")
+        parts.append(say("read {characters} characters of text", characters=parameters(characters)))
     if vocabulary is not None:
-        parts.append(f"trained a tokenizer with {count(vocabulary)} tokens")
+        parts.append(
+            say("trained a tokenizer with {vocabulary} tokens", vocabulary=count(vocabulary))
+        )
     if not parts:
         return ""
-    return f"This build {_enumerate(parts)}"
+    return say("This build {parts}", parts=_enumerate(parts))
 
 
 def _pulled(report: ReportData) -> str:
-    goals = {"classifier": "to classify {}", "chat": "to follow instructions"}
+    goals = {"classifier": "to classify {name}", "chat": "to follow instructions"}
     kinds = ((goals[kind], name) for kind in goals for name in report.of_kind(kind))
     tuned = list(
-        dict.fromkeys(goal.format(name) for goal, name in kinds if report.run(name).results)
+        dict.fromkeys(say(goal, name=name) for goal, name in kinds if report.run(name).results)
     )
     if not tuned:
         return ""
-    read = ""
+    whole = "The public model {model} was fine-tuned {aims}"
     if report.stage(CONTINUED):
-        read = f"trained further on {report.texts} and then "
-    return f"The public model {report.base_name} was {read}fine-tuned {_enumerate(tuned)}"
+        whole = "The public model {model} was trained further on {texts} and then fine-tuned {aims}"
+    return say(whole, model=report.base_name, texts=report.texts, aims=_enumerate(tuned))
 
 
 def _exported(report: ReportData) -> str:
@@ -115,18 +120,19 @@ def _exported(report: ReportData) -> str:
     if not gates and not files:
         return ""
     if not gates:
-        return f"{count(len(files))} files were written for other programs"
+        return say("{files} files were written for other programs", files=count(len(files)))
+    all_or_some = "All {count} exported files agree with their originals in llama.cpp"
     if passed < len(gates):
-        return (
-            f"Only {passed} of {len(gates)} exported files agree with their originals in llama.cpp"
+        all_or_some = (
+            "Only {passed} of {count} exported files agree with their originals in llama.cpp"
         )
-    return f"All {len(gates)} exported files agree with their originals in llama.cpp"
+    return say(all_or_some, passed=passed, count=len(gates))
 
 
 def _enumerate(parts: list[str]) -> str:
     if len(parts) < 2:
         return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return say("{first} and {last}", first=", ".join(parts[:-1]), last=parts[-1])
 
 
 LINE_CHARACTERS, QUESTION_CHARACTERS = 72, 80
@@ -151,11 +157,11 @@ def _continued(report: ReportData) -> Node | None:
             return None
         return _nothing("The own model", "Its run stored no samples.")
     rows: list[tuple[Child, str]] = [
-        (report.heading("step {step}", step=count(sample, "step")), text(sample, "text"))
+        (say("step {step}", step=count(sample, "step")), text(sample, "text"))
         for sample in evenly(samples, 2)
     ]
     prompt = text(samples[0], "prompt")
-    return _example(report, "The own model goes on from", prompt, rows)
+    return _example("The own model goes on from", prompt, rows)
 
 
 def _asked(report: ReportData) -> Node | None:
@@ -172,13 +178,13 @@ def _asked(report: ReportData) -> Node | None:
     rows: list[tuple[Child, str]] = []
     for name in ("before", "after"):
         judged = chosen.get(f"{name}_right")
-        head: list[Child] = [f"{report.heading(name)} "]
+        head: list[Child] = [f"{say(name)} "]
         if isinstance(judged, bool):
             head.append(mark(judged))
         rows.append((head, text(chosen, name)))
     asked = [question_alone(text(chosen, "instruction")), text(chosen, "input")]
     shown = first_letters(" ".join(filter(None, asked)), QUESTION_CHARACTERS)
-    return _example(report, "The chat model is asked", shown, rows)
+    return _example("The chat model is asked", shown, rows)
 
 
 def question_alone(instruction: str) -> str:
@@ -195,22 +201,19 @@ def _answered(report: ReportData) -> Node | None:
             said = text(table(item, "answers", "quotations"), "text")
             if said.strip() and text(item, "answer"):
                 question = first_letters(text(item, "question"), QUESTION_CHARACTERS)
-                rows: list[tuple[Child, str]] = [(report.heading("quoted"), said)]
-                return _example(report, "The documents are asked", question, rows)
+                rows: list[tuple[Child, str]] = [(say("quoted"), said)]
+                return _example("The documents are asked", question, rows)
     return None
 
 
-def _nothing(title: str, sentence: str) -> Node:
-    return node("article", node("h2", title), node("p", sentence, class_="quiet"))
+def _nothing(title: str, words: str) -> Node:
+    return node("article", node("h2", say(title)), node("p", say(words), class_="quiet"))
 
 
-def _example(
-    report: ReportData, title: str, quoted: str, rows: Sequence[tuple[Child, str]]
-) -> Node:
+def _example(title: str, quoted: str, rows: Sequence[tuple[Child, str]]) -> Node:
     names = [node("dt", name) for name, _ in rows]
     said = [node("dd", foreign(beginning(words))) for _, words in rows]
-    heading = node("h2", f"{report.heading(title)} ", "“", foreign(quoted), "”")
-    report.in_language(heading, *names)
+    heading = node("h2", f"{say(title)} ", foreign(quoted, "q"))
     return node("article", heading, node("dl", zip(names, said, strict=True)))
 
 
@@ -249,22 +252,19 @@ def _stage(report: ReportData, card: StageCard, target: str) -> Node | None:
     stage = report.stage(card.stage) or StageRecord(card.stage, {})
     if stage.status == "done" and card.stage == "evaluate":
         return None
-    look, state = "open", stage.status
+    look, state = "open", say(stage.status)
     if stage.status == "done":
         look, state = "done", duration(stage.elapsed_s)
     elif stage.status == "failed":
-        look, state = "failed", f"failed after {duration(stage.elapsed_s)}"
+        look, state = "failed", say("failed after {time}", time=duration(stage.elapsed_s))
     elif not stage.record:
-        state = "not reached"
-    title = report.heading(card.title)
-    parts = [node("h3", node("a", foreign(title), href=f"#{target}"))]
-    if title != card.title:
-        report.in_language(parts[0])
+        state = say("not reached")
+    parts = [node("h3", node("a", foreign(say(card.title)), href=f"#{target}"))]
     figure, what = headline(report, card.stage) or ("", card.what)
     if figure:
         parts.append(node("p", figure, class_="headline"))
     if what:
-        parts.append(node("p", foreign(what), class_="what"))
+        parts.append(node("p", foreign(say(what)), class_="what"))
     return node("li", parts, node("p", state, class_="time"), class_=f"stage {look}")
 
 
@@ -283,21 +283,25 @@ def _commands(report: ReportData) -> list[Node]:
 
 def _live_link() -> Node:
     words = "Open the own model in a page: let it write, and see every step of a guess"
-    return node("p", node("a", words, href=LIVE_NAME))
+    return node("p", node("a", say(words), href=LIVE_NAME))
 
 
 def _warnings(report: ReportData) -> list[Node]:
     notes = [
-        note(f"The stage '{stage.name}' failed. ", foreign(stage.line), kind="warning")
+        note(
+            *sentence("The stage '{name}' failed. ", name=stage.name),
+            as_stored(stage.line),
+            kind="warning",
+        )
         for stage in report.stages
         if stage.status == "failed"
     ]
     left_out = "A file of this folder could not be read and is left out: "
     notes += [note(left_out, foreign(what), kind="warning") for what in report.damaged]
-    thin = [sentence for stage in report.stages for sentence in stage.thin]
+    thin = [words for stage in report.stages for words in stage.thin]
     if len(thin) > 1:
-        figures = f"{count(len(thin))} figures on this page are measured on little data"
-        thin = [f"{figures}; each is marked."]
+        figures = "{count} figures on this page are measured on little data; each is marked."
+        return [*notes, note(say(figures, count=count(len(thin))), kind="thin")]
     return [*notes, *notes_of(thin)]
 
 
@@ -317,9 +321,9 @@ def headline(report: ReportData, stage: str) -> Headline | None:
 
 def short(value: float | None) -> str:
     """A count in at most three digits: 5.05M, 135M, 4,096."""
-    for divisor, unit in ((1e9, "B"), (1e6, "M")):
+    for divisor, form in ((1e9, "{short}B"), (1e6, "{short}M")):
         if value is not None and value >= divisor:
-            return f"{value / divisor:.3g}{unit}"
+            return say(form, short=written(f"{value / divisor:.3g}"))
     return count(value)
 
 
@@ -342,7 +346,7 @@ def _chat(report: ReportData, stage: str) -> Headline:
     if not before or not after or after.items is None:
         return fixed(report.run(stage).results, "held_out_loss", "after"), "loss on answers"
     right = [count(found.value * after.items) for found in (before, after)]
-    return " → ".join(right), f"of {count(after.items)} right"
+    return " → ".join(right), say("of {items} right", items=count(after.items))
 
 
 def _taught(report: ReportData, stage: str) -> Headline:
@@ -350,7 +354,7 @@ def _taught(report: ReportData, stage: str) -> Headline:
     before, after = numbers(gained, "before", "after")
     if before is None or after is None:
         return "", ""
-    return f"{before:.2f} → {after:.2f}", "bits per byte"
+    return f"{fixed(before)} → {fixed(after)}", "bits per byte"
 
 
 def _answers(report: ReportData, stage: str) -> Headline:
@@ -363,7 +367,7 @@ def _export(report: ReportData, stage: str) -> Headline:
     files = len(tables(report.export, "files"))
     if not files:
         return "", ""
-    return f"{count(files)} files", "for llama.cpp"
+    return say("{files} files", files=count(files)), "for llama.cpp"
 
 
 OF_KIND: dict[str, Callable[[ReportData, str], Headline]] = {

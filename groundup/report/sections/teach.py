@@ -5,7 +5,16 @@ continued on the texts, and how it went.
 from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign
-from groundup.report.chapter import Chapter, StageCard, data_table, figure, note, paired_change
+from groundup.language.page_texts import say
+from groundup.report.chapter import (
+    Chapter,
+    StageCard,
+    data_table,
+    figure,
+    note,
+    paired_change,
+    sentence,
+)
 from groundup.report.report_data import CONTINUED, ReportData
 from groundup.report.sections.pretrain import training_parts
 from groundup.report.values import JsonObject, number, numbers, table, text, three_decimals
@@ -22,7 +31,10 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 
 def _changes(report: ReportData, results: JsonObject) -> Node | None:
     """Bits per byte before and after, of each text that was measured on."""
-    texts = {f"test text, of {report.texts}": "texts", "general text": "general"}
+    texts = {
+        say("test text, of {texts}", texts=report.texts): "texts",
+        say("general text"): "general",
+    }
     rows = [
         [what, *cells]
         for what, name in texts.items()
@@ -33,7 +45,7 @@ def _changes(report: ReportData, results: JsonObject) -> Node | None:
         "after": number(results, "bits_per_byte"),
     }
     if None not in chosen.values():
-        rows.append(["validation text, by which the weights were chosen", *_change(chosen)])
+        rows.append([say("validation text, by which the weights were chosen"), *_change(chosen)])
     head = ["bits per byte of", "before", "after", "difference, paired, with its 95 % interval"]
     return figure(None, data_table("Before and after", head, rows, figures=(1, 2)))
 
@@ -48,21 +60,24 @@ def _change(found: JsonObject) -> list[str]:
 def _began(report: ReportData, record: JsonObject) -> Node:
     name, after = text(record, "inputs", "start", "model").rpartition("/")[2], ""
     if report.is_build:
-        name, after = report.base_name, " The chat model below is made from it."
-    went_on = f" went on with {report.texts}, all of its weights trained.{after}"
-    return note(foreign(name or "A model"), went_on)
+        name, after = report.base_name, say(" The chat model below is made from it.")
+    words = sentence(
+        "{model} went on with {texts}, all of its weights trained.",
+        model=foreign(name or say("A model")),
+        texts=report.texts,
+    )
+    return note(*words, after)
 
 
 def _verdicts(report: ReportData, changes: JsonObject) -> list[Node]:
     """One sentence on the gain and one on the loss, as far as the paired intervals allow."""
     gained, lost = (text(changes, name, "difference", "verdict") for name in ("texts", "general"))
-    unseen = f"It predicts unseen text of the kind of {report.texts}"
     gains = {
-        "better": (f"{unseen} better than before.", "good"),
-        "worse": (f"{unseen} worse than before.", "warning"),
+        "better": ("It predicts unseen text of the kind of {texts} better than before.", "good"),
+        "worse": ("It predicts unseen text of the kind of {texts} worse than before.", "warning"),
         "unclear": (
-            f"Whether it predicts {report.texts} better than before is not certain "
-            "from so little test text.",
+            "Whether it predicts {texts} better than before is not certain from so little "
+            "test text.",
             "note",
         ),
     }
@@ -78,7 +93,7 @@ def _verdicts(report: ReportData, changes: JsonObject) -> list[Node]:
         "unclear": ("What it has forgotten of general text is too little to be measured.", "note"),
     }
     found = [gains.get(gained), losses.get(lost)]
-    return [note(sentence, kind=kind) for sentence, kind in filter(None, found)]
+    return [note(say(words, texts=report.texts), kind=kind) for words, kind in filter(None, found)]
 
 
 TEACH = Chapter(

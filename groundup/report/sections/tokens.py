@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node
+from groundup.language.page_texts import say
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more
 from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, count, fixed, tables, text, texts
@@ -32,12 +33,12 @@ def _picture(example: JsonObject) -> Node | None:
         words = foreign(show_spaces(text(piece, "text")), "bdi", "piece-text")
         id_ = node("span", text(piece, "id"), class_="piece-id")
         shown.append(node("span", words, id_, class_=f"piece piece-{index % COLOURS}"))
-    caption = f"{count(len(pieces))} tokens"
+    caption = say("{count} tokens", count=count(len(pieces)))
     length = len(text(example, "text"))
     if length:
-        caption = f"{count(length)} characters, {caption}"
+        caption = f"{say('{count} characters', count=count(length))}, {caption}"
     if len(pieces) > MAX_PIECES:
-        caption += " (the beginning is shown)"
+        caption += say(" (the beginning is shown)")
     return figure(caption, node("p", shown, class_="pieces"), class_="tokens")
 
 
@@ -51,7 +52,7 @@ def _vocabulary(record: JsonObject) -> Node | None:
     for title, key in {"The first merges": "merges_first", "The longest tokens": "longest"}.items():
         chips = [node("li", foreign(show_spaces(word))) for word in texts(record, key)[:40]]
         if chips:
-            parts += [node("h3", title), node("ul", chips, class_="chips")]
+            parts += [node("h3", say(title)), node("ul", chips, class_="chips")]
     return more("The vocabulary: its first merges and its longest tokens", parts)
 
 
