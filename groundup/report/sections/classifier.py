@@ -35,6 +35,7 @@ from groundup.report.sections.classifier_charts import (
     right_or_wrong,
     same_messages,
     size_facts,
+    wrong_labels,
 )
 from groundup.report.sections.pretraining_ablation import pretraining_parts
 from groundup.report.values import (
@@ -69,7 +70,6 @@ TRIED = [
     "choice",
 ]
 EXAMPLES = "Some messages with their predictions, errors first"
-MAX_SUSPECTS = 15
 ROOM_BELOW_CHANCE = 0.06
 
 
@@ -86,7 +86,7 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
         _verdict(models),
         _confusion(results, models[0][0]),
         _put_to_work(results),
-        _wrong_labels(results),
+        wrong_labels(results),
         _examples(results),
         more("Precision, recall and F1 of each label", by_label(results, models[0][0])),
         more("Calibration: what its probabilities are worth", _calibration(results)),
@@ -376,32 +376,6 @@ def _examples(results: JsonObject) -> Node | None:
         rows.append([message_of(example), foreign(label), foreign(predicted), sure, judged])
     head = ["message", "label", "prediction", "confidence", "result"]
     return more(EXAMPLES, data_table("Test messages", head, rows, figures=(3,)))
-
-
-def _wrong_labels(results: JsonObject) -> Node | None:
-    found = table(results, "wrong_labels")
-    listed = [each for each in tables(found, "list") if each.get("suspected") is True]
-    rows: list[list[Child]] = [
-        [
-            message_of(each),
-            foreign(text(each, "label")),
-            foreign(text(each, "suggested")),
-            percent(each, "suggested_probability"),
-        ]
-        for each in listed[:MAX_SUSPECTS]
-    ]
-    if not rows:
-        return None
-    head = ["message", "label", "suggested label", "confidence"]
-    made = data_table("Labels that are probably wrong", head, rows, figures=(3,))
-    said = say(
-        "{suspected} of {count}. Classifiers that did not learn from a message confidently say "
-        "another label (confident learning). Nothing was changed by this; the whole list is in "
-        "results.json.",
-        suspected=count(found, "suspected"),
-        count=count(found, "n"),
-    )
-    return more("Probable label errors", node("p", said), made, is_open=True)
 
 
 def classifier_chapter(stage: str) -> Chapter:

@@ -190,6 +190,7 @@ def axis_low(values: list[float]) -> float:
 
 
 MAX_EXAMPLES = 12
+MAX_SUSPECTS = 15
 MESSAGE_CHARACTERS = 200
 SAME_MESSAGES = "Every method on these messages"
 BEFORE_TEMPERATURE = "before the temperature was fitted on validation"
@@ -241,3 +242,30 @@ def confusion(results: JsonObject, model: JsonObject) -> tuple[list[list[float]]
     if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
         return [], []
     return counts, labels
+
+
+def wrong_labels(results: JsonObject) -> Node | None:
+    """The labels that other classifiers doubt."""
+    found = table(results, "wrong_labels")
+    listed = [each for each in tables(found, "list") if each.get("suspected") is True]
+    rows: list[list[Child]] = [
+        [
+            message_of(each),
+            foreign(text(each, "label")),
+            foreign(text(each, "suggested")),
+            percent(each, "suggested_probability"),
+        ]
+        for each in listed[:MAX_SUSPECTS]
+    ]
+    if not rows:
+        return None
+    head = ["message", "label", "suggested label", "confidence"]
+    made = data_table("Labels that are probably wrong", head, rows, figures=(3,))
+    said = say(
+        "{suspected} of {count}. Classifiers that did not learn from a message confidently say "
+        "another label (confident learning). Nothing was changed by this; the whole list is in "
+        "results.json.",
+        suspected=count(found, "suspected"),
+        count=count(found, "n"),
+    )
+    return more("Probable label errors", node("p", said), made, is_open=True)
