@@ -5,8 +5,8 @@ Order of the rooms (imports point right, never left; `tests/test_architecture.py
     cli > bundle > api, course > recipes, research > report, planning, finetune, integrations >
         serve, train > lab, retrieve, evaluate > engine > data, weights > kernels, tokenizer, runs,
         packs > actions > http, model > config, device, fetch > cache > locks, migrations, offline >
-        progress, files, html_nodes, threads, palette, limited_process, language, risk >
-        operating_system > errors
+        progress, files, html_nodes, threads, palette, limited_process, garbage_collection,
+        language, risk > operating_system > errors
 
 Importing the package does nothing. The names in `__all__` are those of `groundup/api/public.py`, which is
 imported when one of them is first used.

@@ -8,8 +8,12 @@ middle of theirs and break afterwards: KeyboardInterrupt follows when the import
 
 import os
 import signal
+import sys
 import threading
 from types import FrameType
+
+from groundup.cli.start import START, VERBS
+from groundup.garbage_collection import without_collection
 
 STOPPED = 130
 # How long after a Ctrl-C within an import it is tried again.
@@ -20,7 +24,10 @@ _IMPORTER = "<frozen importlib._bootstrap>"
 def main() -> None:
     """Import the command line and run it."""
     signal.signal(signal.SIGINT, _end)
-    from groundup.cli.main import main as command_line
+    if sys.argv[1:2] and sys.argv[1] in VERBS and "--help" not in sys.argv:
+        START.watch()
+    with without_collection():
+        from groundup.cli.main import main as command_line
 
     signal.signal(signal.SIGINT, interrupt_after_imports)
     command_line()

@@ -43,6 +43,7 @@ ORDER = [
         "threads",
         "palette",
         "limited_process",
+        "garbage_collection",
         "language",
         "risk",
     ),

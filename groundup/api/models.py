@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from groundup.config import build_config, checked_arguments
 from groundup.data.reading.data import Data
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError
+from groundup.garbage_collection import without_collection
 from groundup.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -61,11 +62,12 @@ def open_model(
     draft_tokens = DRAFT_TOKENS if speculate else 0
     begun: Model | None = None
     if precision in (None, "int8"):
-        from groundup.engine.step_engine import starts_without_torch
+        with without_collection():
+            from groundup.engine.step_engine import starts_without_torch
 
-        if starts_without_torch(device):
-            path = find_model(path_or_name, prefer=prefer, progress=progress, hashes=False)
-            begun = _without_torch(path, device, precision, draft_tokens, progress)
+            if starts_without_torch(device):
+                path = find_model(path_or_name, prefer=prefer, progress=progress, hashes=False)
+                begun = _without_torch(path, device, precision, draft_tokens, progress)
     if begun is not None:
         return begun
     from groundup.device import select_compute

@@ -23,6 +23,7 @@ from groundup.cli.fields import grouped
 from groundup.cli.generate import OpeningOptions, SamplingOptions
 from groundup.cli.options import ActionOptions, JsonOption, ModelArgument
 from groundup.cli.plain import json_safe, json_text, terminal_safe
+from groundup.cli.start import START
 from groundup.engine.sampling import CHAT_SAMPLING
 from groundup.errors import ConfigError, ModelError
 
@@ -89,14 +90,18 @@ def command(
             raise ConfigError(what, fix=f"They are for its chat model: groundup chat {model}/chat")
         progress = console.console_progress()
         given_actions = actions.given()
+        START.part(f"opening {model}")
         with open_assistant(
             model, device=opening.device, progress=progress, **given_actions
         ) as assistant:
+            say_long_start()
             talk_with_assistant(assistant, as_json=as_json)
         return
     require_stage(Path(model), "chat")  # a build's own model only continues texts
+    START.part(f"opening {model}")
     opened = open_model(model, **vars(opening), progress=console.console_progress())
     opened.engine.require_text()  # another kind is refused before the first question
+    say_long_start()
     if not opened.engine.chats:
         say(BASE_MODEL.format(name=model))
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
@@ -314,6 +319,12 @@ def tolerant(*, interactive: bool) -> Iterator[None]:
             say(str(error))
         else:
             print()
+
+
+def say_long_start() -> None:
+    """Say what the start took, where it was long."""
+    if line := START.end():
+        say(line)
 
 
 def say(text: str) -> None:

@@ -21,6 +21,7 @@ from groundup.cli.options import (
     SpeculateOption,
 )
 from groundup.cli.plain import terminal_safe
+from groundup.cli.start import START
 from groundup.engine.sampling import CHAT_MAX_TOKENS, RULES, Sampling
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ def command(
         groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     constraint, drawn = output.constraint(), sampling_of(sampling.given())
+    START.part(f"opening {model}")
     opened = open_model(model, **vars(opening), prefer="pretrain", progress=console_progress())
+    if line := START.end():
+        say(line)
     text, clock = "", TokenClock()
     for event in opened.events(prompt, drawn, constraint):
         text += event.text

@@ -26,6 +26,7 @@ from groundup.cli.usage import (
     usage_message,
 )
 from groundup.errors import GroundupError
+from groundup.garbage_collection import without_collection
 from groundup.offline import go_offline, is_offline
 from groundup.threads import prepare
 
@@ -110,7 +111,8 @@ class LazyVerbs(VerbGroup):
 
 def load_verb(name: str) -> Any:
     """Docstrings are reflowed so that help wraps at the terminal's width."""
-    module = importlib.import_module(f"groundup.cli.{name}")
+    with without_collection():
+        module = importlib.import_module(f"groundup.cli.{name}")
     app = getattr(module, "app", None)
     if app is None:
         app = VerbApp()

@@ -30,6 +30,7 @@ from groundup.cli.serve_options import (
     assistants_of,
     chosen_compute,
     chosen_precision,
+    header_name,
     indexes_of_builds,
     name_and_path,
     open_desks,
@@ -38,7 +39,9 @@ from groundup.cli.serve_options import (
     script_tags,
     without_indexes,
 )
+from groundup.cli.start import START
 from groundup.errors import ConfigError, require_extra
+from groundup.garbage_collection import without_collection
 from groundup.progress import Progress
 
 if TYPE_CHECKING:
@@ -201,7 +204,8 @@ def command(
     """
     progress = console_progress()
     loading = ", ".join(models or sources.indexes or ["the pulled models"])
-    progress.say(f"Loading {loading} ...")  # torch alone takes seconds
+    progress.say(f"Loading {loading} ...")
+    START.part("opening models and documents", said=True)
     require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     if mcp is not None:
         require_extra("mcp", "mcp")
@@ -220,21 +224,23 @@ def command(
         fix = "Serve a build with an index, or name one: --index INDEX"
         raise ConfigError("--mcp: no documents are served, which its tools search.", fix=fix)
     if mcp == "stdio":
+        START.end()
         serve_stdio(server)
         return
     if models and not server.indexes.names:
         first = server.registry.find(name_and_path(models[0])[0])
         server.loaded_models.open_ahead(server.registry.info(first))
-    # meanwhile
-    from groundup.http.access_log import AccessLog
-    from groundup.http.guard import Guard
-    from groundup.http.run_server import run_server
-    from groundup.serve.app.application import error_body
-    from groundup.serve.app.by_key import AppsByKey
-    from groundup.serve.assistants import languages_of
+    START.part("preparing routes")
+    with without_collection():  # meanwhile
+        from groundup.http.access_log import AccessLog
+        from groundup.http.guard import Guard
+        from groundup.http.run_server import run_server
+        from groundup.serve.app.application import error_body
+        from groundup.serve.app.by_key import AppsByKey
+        from groundup.serve.assistants import languages_of
 
-    beside = McpEndpoint() if mcp == "http" else None
-    app, log = AppsByKey(server, access, beside), partial(print, file=sys.stderr, flush=True)
+        beside = McpEndpoint() if mcp == "http" else None
+        app, log = AppsByKey(server, access, beside), partial(print, file=sys.stderr, flush=True)
 
     def announce(address: str) -> None:
         names = [each.name for each in server.registry.aliases()]
@@ -244,6 +250,8 @@ def command(
         if public:
             further["In your site"] = script_tags(listen, address, public, languages_of(server))
         greet(address, names, server.indexes.names, further, as_json=as_json)
+        if line := START.end():
+            progress.say(line)
 
     run_server(
         Guard(app, app.access, server.limits, error_body=error_body),
@@ -256,6 +264,7 @@ def command(
     )
 
 
+@without_collection()
 def _open_server(
     models: list[str],
     sources: ServedSources,
@@ -317,18 +326,6 @@ def precision_notes(loaded: "LoadedModels", registry: "ModelRegistry") -> list[s
         if "int8" in defaults:
             return [INT8_NOTE]
     return [determinism_note("float32", reproducible=reproducible)]
-
-
-def header_name(given: str) -> str:
-    """Return the name of a header; "": none. Raises ConfigError for what can't be one.
-
-    >>> header_name("X-Customer")
-    'X-Customer'
-    """
-    if given and not given.replace("-", "").isalnum():
-        fix = "Write its name alone: --customer-header X-Customer"
-        raise ConfigError(f"--customer-header {given[:60]!r} is no name of a header.", fix=fix)
-    return given
 
 
 def indexes_of(given: Sequence[str]) -> "ServedIndexes":

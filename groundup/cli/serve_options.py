@@ -161,6 +161,18 @@ def open_kept(server: "ModelServer", options: KeptOptions, progress: Progress) -
         progress.say(f"Conversations are kept in {options.transcripts} for {days}.")
 
 
+def header_name(given: str) -> str:
+    """Return the name of a header; "": none. Raises ConfigError for what can't be one.
+
+    >>> header_name("X-Customer")
+    'X-Customer'
+    """
+    if given and not given.replace("-", "").isalnum():
+        fix = "Write its name alone: --customer-header X-Customer"
+        raise ConfigError(f"--customer-header {given[:60]!r} is no name of a header.", fix=fix)
+    return given
+
+
 def name_and_path(given: str) -> tuple[str, str]:
     """Return the name and path of NAME=PATH, or of a path (or a catalog's name), whose last part is
     the name.

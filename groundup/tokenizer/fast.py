@@ -10,11 +10,9 @@ does not save that setting, so it is set at each load. Lone surrogates, which UT
 represent, become U+FFFD.
 """
 
-import contextlib
 import copy
 import dataclasses
 import functools
-import gc
 import itertools
 import json
 import os
@@ -29,6 +27,7 @@ from tokenizers import models, trainers
 
 from groundup.errors import DataError, FormatError, require
 from groundup.files import read_json, read_text, sha256_text, write_json, write_text
+from groundup.garbage_collection import without_collection
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, ByteLevel
 from groundup.tokenizer.rank_encoder import fits_tiktoken, in_groups, rank_encoder
@@ -103,7 +102,7 @@ class Tokenizer:
     def load(cls, folder: Path) -> Self:
         """Raises FormatError."""
         file = folder / TOKENIZER_FILE
-        with _without_collection():
+        with without_collection():
             table = table_from_json(read_json(file, max_bytes=MAX_JSON_BYTES), file)
             return cls(table, read_config(folder), source=file)
 
@@ -325,20 +324,6 @@ class Tokenizer:
         (padded embedding rows).
         """
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
-
-
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause Python's search for cycles: a hundred thousand new tuples start it several times, each
-    through all objects there are (0.1 s).
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def read_template(folder: Path) -> str | None:

@@ -3,6 +3,7 @@ are those of the model beside them, and their numbers.
 """
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,9 @@ LAYOUTS: dict[Bits, int] = {"int8": 1, "int4": 2}
 BITS: tuple[Bits, ...] = get_args(Bits)
 # Matrices begin at multiples of this many bytes: a cache line.
 ALIGNMENT = 64
+# Packed weights are hashed again where they may have changed since they last were, and after this
+# long in any case: a disk can damage what no program has written.
+HASHED_EVERY_S = 24 * 3600
 # Numbers of a file -> those of an array; what numpy has no name for is kept as integers.
 NUMBERS: dict[str, type] = {"I8": np.int8, "U8": np.uint8, "BF16": np.uint16}
 
@@ -100,16 +104,16 @@ def verify_kept(path: Path, bits: Bits, found: Covered) -> bool:
 
 
 def note_unchanged(path: Path, bits: Bits, now_s: float) -> None:
-    """After weights that were copied, or linked: their hashes are right, and not computed the next
-    time.
+    """After hashes that are right: they are not computed the next time. `now_s`: when they were
+    begun.
     """
     with suppress(OSError):
         os.utime(packed_folder(path, bits) / MANIFEST, (now_s, now_s))
 
 
 def changed_s(file: Path) -> float:
-    """When a file or its entry was last changed; of a packed manifest, when the model's weights
-    were last seen to be those it was made of.
+    """When a file or its entry was last changed; of a packed manifest, when the packed weights were
+    last hashed, or the model's own last seen to be those they were made of.
     """
     try:
         stat = file.stat()
@@ -136,18 +140,28 @@ def source_of(hashes: Mapping[str, str]) -> str:
 
 
 def verified_table(path: Path, bits: Bits, source: str) -> dict[str, TensorEntry]:
-    """What the file of packed weights has, all of whose bytes are checked. Raises FormatError, also
-    for weights that were made of other files.
+    """What the file of packed weights has, whose bytes are those of its manifest: hashed, or
+    unchanged since they were (its inode's times, as git's index goes by; no program can set a
+    ctime). Raises FormatError, also for weights that were made of other files.
     """
-    folder = packed_folder(path, bits)
-    entries, manifest = verify_folder(folder), read_manifest(folder)
+    folder, now_s = packed_folder(path, bits), time.time()
+    kept = _was_hashed(folder, now_s)
+    entries, manifest = verify_folder(folder, hashes=not kept), read_manifest(folder)
     if manifest.get("packed") != bits or manifest.get("of") != source:
         raise FormatError(
             folder / MANIFEST, "of", "is another model: config or weights have changed since"
         )
     if WEIGHTS_FILE not in entries:
         raise FormatError(folder / WEIGHTS_FILE, "file", "is not in the manifest")
+    if not kept:
+        note_unchanged(path, bits, now_s)
     return read_header(folder / WEIGHTS_FILE)
+
+
+def _was_hashed(folder: Path, now_s: float) -> bool:
+    hashed_s = changed_s(folder / MANIFEST)
+    unchanged = changed_s(folder / WEIGHTS_FILE) < hashed_s
+    return unchanged and 0 <= now_s - hashed_s < HASHED_EVERY_S
 
 
 def read_arrays(path: Path, bits: Bits, source: str) -> dict[str, np.ndarray]:

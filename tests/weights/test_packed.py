@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from groundup.weights import packed
 from groundup.weights.formats import export
 from groundup.weights.model_io import open_model, read_model_summary, save_model
 from groundup.weights.packed import BITS, packed_folder
+from groundup.weights.packed_files import HASHED_EVERY_S
 from groundup.weights.verify import verify_path
 
 CPU = Compute(torch.device("cpu"))
@@ -153,6 +155,38 @@ def test_weights_that_changed_later_are_hashed_and_others_are_refused(
     shutil.copyfile(other / own.name, own)
     with pytest.raises(FormatError, match="differs from the manifest"):
         open_in("int8", folder, CPU)
+
+
+def test_packed_weights_are_hashed_where_they_may_have_changed_and_once_a_day(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits("int8", folder)
+    kept, hashed, real = packed_folder(folder, "int8"), list[Path](), files.sha256_file
+
+    def seen(path: Path) -> str:
+        hashed.append(path)
+        return real(path)
+
+    def is_hashed() -> bool:
+        hashed.clear()
+        logits("int8", folder)
+        return kept / "model.safetensors" in hashed
+
+    monkeypatch.setattr(files, "sha256_file", seen)
+    is_hashed()
+    assert not is_hashed()
+    (kept / "model.safetensors").touch()
+    assert is_hashed() and not is_hashed()
+    for later_s in (-HASHED_EVERY_S, 3600):  # long ago, or by a clock that was wrong
+        checked_s = time.time() + later_s
+        os.utime(kept / MANIFEST, (checked_s, checked_s))
+        assert is_hashed() and not is_hashed()
+    before = (kept / "model.safetensors").stat()
+    damage(kept / "model.safetensors")
+    os.utime(kept / "model.safetensors", ns=(before.st_atime_ns, before.st_mtime_ns))
+    heard = Heard()
+    logits("int8", folder, heard)
+    assert heard.lines[0].endswith("The packed weights are made again.")
 
 
 def damage(file: Path) -> None:

@@ -87,7 +87,7 @@ class _Generation(Body):
     model: str = Field(min_length=1)
     stream: bool = True
     format: str | dict[str, Any] | None = None
-    options: OptionsBody = OptionsBody()
+    options: OptionsBody = Field(default_factory=OptionsBody)  # one object would be built now
     keep_alive: KeepAlive | None = None
     think: bool | str = False
     logprobs: bool = False
