@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -56,8 +57,10 @@ def serving(command: Sequence[object], model: str, *, address: str = "") -> Iter
     began = time.perf_counter()
     words = [str(word) for word in command]
     said = subprocess.DEVNULL if address else subprocess.PIPE
+    # an installed package has the bytecode of its modules
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL, text=True
+        words, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.DEVNULL, text=True, env=env
     )
     try:
         if address:
